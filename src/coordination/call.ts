@@ -1,0 +1,32 @@
+/** Who asks, how long they can wait, and whether they are still there. One for each call. */
+export class Call {
+  #cancelled = false;
+  #onCancel: (() => void) | undefined;
+
+  constructor(
+    /** The authenticated identity; empty while authentication is off. */
+    readonly identity: string = '',
+    /** What the call's deadline leaves, in milliseconds from its arrival. Infinity for none. */
+    readonly deadlineMs: number = Number.POSITIVE_INFINITY,
+    /** The W3C traceparent of the caller; empty if there is none. */
+    readonly traceparent: string = '',
+  ) {}
+
+  /** Nobody waits for the answer any more. */
+  get cancelled(): boolean {
+    return this.#cancelled;
+  }
+
+  /** The transport says that the caller has gone. */
+  cancel(): void {
+    if (this.#cancelled) return;
+    this.#cancelled = true;
+    this.#onCancel?.();
+  }
+
+  /** One listener, called at once when the caller goes. The later registration replaces the earlier. */
+  onCancel(listener: (() => void) | undefined): void {
+    this.#onCancel = listener;
+    if (this.#cancelled) listener?.();
+  }
+}

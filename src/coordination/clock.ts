@@ -1,0 +1,15 @@
+/** Time as the domain needs it. Production reads the machine's monotonic clock; simulation rules its own. */
+export interface Clock {
+  /** Milliseconds, with fractions, on a clock that never jumps. Only differences mean something. */
+  nowMs(): number;
+  /** Calls `fire` once, `delayMs` from now. The returned function cancels it; cancelling twice is harmless. */
+  after(delayMs: number, fire: () => void): () => void;
+}
+
+/** Chance as the domain needs it, so that a simulation can replay every draw. */
+export interface Chance {
+  /** Uniform in [0, 1). */
+  fraction(): number;
+  /** 128 unguessable bits as 22 characters of `[A-Za-z0-9_-]`, never the same twice. */
+  nonce(): string;
+}

@@ -1,0 +1,28 @@
+/**
+ * The quorum: it decides who works. Five independent lock nodes made to look like one. No method ever
+ * rejects, and each settles within the nodes' time-out: a node that hangs is a missing vote.
+ */
+export interface LeaseQuorum {
+  /**
+   * One attempt under a fresh nonce. Unless it is granted, everything that the attempt may have left on
+   * any node has been asked to go before this settles.
+   */
+  acquire(id: string, leaseMs: number): Promise<Ballot>;
+  /**
+   * Lets the lock last at least `leaseMs` from now on, and locks marked nodes again that have lost it.
+   * `held` means that a majority holds it for somebody else.
+   */
+  extend(id: string, nonce: string, leaseMs: number): Promise<Ballot>;
+  /** Gives the lock back on all nodes, also those that do not answer now. */
+  release(id: string, nonce: string): Promise<void>;
+}
+
+export type Ballot =
+  /** A majority agreed and validity is left. `validUntilMs` is on the replica's {@link Clock}, less drift. */
+  | { readonly kind: 'granted'; readonly nonce: string; readonly validUntilMs: number }
+  /** A majority says that somebody holds it. */
+  | { readonly kind: 'held' }
+  /** A majority answered and did not agree, or agreed too late for any validity to be left. */
+  | { readonly kind: 'undecided' }
+  /** Fewer than a majority answered with a vote. */
+  | { readonly kind: 'lost' };

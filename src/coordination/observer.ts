@@ -1,0 +1,40 @@
+import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from './outcome.js';
+
+/** What ended a wait. */
+export type WaitEnd = 'publish' | 'lease' | 'failure' | 'timeout' | 'cancelled' | 'drain' | 'error';
+
+/** Hears what the coordinator decides; telemetry implements it. Nothing that it does can change a decision. */
+export interface Observer {
+  /** A GetOrLock was answered: `outcome` is one of hit, stale, lease, failed, or why it was busy. */
+  answered(
+    namespace: string,
+    outcome: 'hit' | 'stale' | 'lease' | 'failed' | BusyReason,
+    degraded: Degraded,
+  ): void;
+  /** A caller that had to wait no longer does. */
+  waited(namespace: string, endedBy: WaitEnd, waitedMs: number): void;
+  /** How many callers wait on this replica right now. */
+  waiters(count: number): void;
+  /** A publish was answered; `rebuildMs` since its lease was given, if this replica gave it. */
+  published(namespace: string, outcome: PublishOutcome, rebuildMs: number | undefined): void;
+  /** A lease that this replica gave began (+1) or ended (-1). */
+  leasesHeld(count: number): void;
+  /** A lease ended other than by a publish. */
+  leaseEnded(namespace: string, end: LeaseEnd, heldMs: number): void;
+  /** A caller got another caller's rebuild instead of making its own. */
+  saved(namespace: string, count: number): void;
+  /** Which rung of the ladder the last decision stood on. */
+  degraded(mode: Degraded): void;
+}
+
+/** For whoever does not listen. */
+export const NO_OBSERVER: Observer = {
+  answered() {},
+  waited() {},
+  waiters() {},
+  published() {},
+  leasesHeld() {},
+  leaseEnded() {},
+  saved() {},
+  degraded() {},
+};
