@@ -1,0 +1,163 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe } from 'vitest';
+
+export interface RedisServerOptions {
+  /** Absent: a free one. */
+  readonly port?: number;
+  /** Absent: a new folder under the system's temporary one, removed by {@link RedisServer.stop}. */
+  readonly dir?: string;
+  /** Further arguments, such as `['--appendonly', 'yes']` or `['--maxmemory', '3mb']`. By default nothing is persisted. */
+  readonly args?: readonly string[];
+}
+
+/** A server that takes longer to start than this has failed: it takes some 20 ms. */
+const START_MS_MAX = 10_000;
+
+/**
+ * A real `redis-server` process on the loopback, which keeps its port and folder over restarts. It ends
+ * with this process, in whatever way that ends.
+ */
+export class RedisServer {
+  #child: ChildProcess | undefined;
+
+  private constructor(
+    readonly port: number,
+    readonly dir: string,
+    private readonly args: readonly string[],
+    private readonly ownDir: boolean,
+  ) {}
+
+  /** Resolves when the server answers PING. */
+  static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
+    for (let attempt = 1; ; attempt++) {
+      const port = options.port ?? (await freePort());
+      const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'dibs-redis-'));
+      const server = new RedisServer(port, dir, options.args ?? [], options.dir === undefined);
+      try {
+        await server.restart();
+        return server;
+      } catch (error) {
+        await server.stop();
+        // Between our finding the port free and the server's bind another process may have taken it.
+        if (options.port !== undefined || attempt === 5) throw error;
+      }
+    }
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  get pid(): number {
+    const pid = this.#child?.pid;
+    if (pid === undefined) throw new Error('this redis-server does not run');
+    return pid;
+  }
+
+  /** `kill -9`: what was not written to disk is lost. Resolves when the process has gone. */
+  async kill(): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await gone;
+  }
+
+  /** The process stops answering while its connections stay open, until {@link resume}. */
+  hang(): void {
+    process.kill(this.pid, 'SIGSTOP');
+  }
+
+  /** Undoes {@link hang}. */
+  resume(): void {
+    process.kill(this.pid, 'SIGCONT');
+  }
+
+  /** Starts the process again on the same port and folder, with `kill -9` first if it still runs. */
+  async restart(): Promise<void> {
+    await this.kill();
+    const place = ['--bind', '127.0.0.1', '--port', `${this.port}`, '--dir', this.dir];
+    const nothingKept = ['--save', '', '--appendonly', 'no'];
+    const child = spawn('redis-server', [...place, ...nothingKept, ...this.args], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    this.#child = child;
+    let log = '';
+    child.stdout.on('data', (chunk) => {
+      log = `${log}${chunk}`.slice(-4000);
+    });
+    const failed = new Promise<never>((_, reject) => {
+      child.once('error', reject);
+      child.once('exit', (code) => reject(new Error(`redis-server ended with code ${code}:\n${log}`)));
+    });
+    failed.catch(() => {}); // After the start an exit is what the test asked for.
+    endWithThisProcess(child);
+    await Promise.race([this.#answers(), failed]);
+  }
+
+  /** Ends the process and removes the folder that was made for it. */
+  async stop(): Promise<void> {
+    await this.kill();
+    if (this.ownDir) rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  async #answers(): Promise<void> {
+    for (const startedAtMs = Date.now(); Date.now() - startedAtMs < START_MS_MAX; ) {
+      if (await answersPing(this.port)) return;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    throw new Error(`redis-server on port ${this.port} did not answer within ${START_MS_MAX} ms`);
+  }
+}
+
+/**
+ * As vitest's `describe`, for suites that start real Redis processes. Where there is no `redis-server`
+ * they are skipped, loudly; under `CI=true` they fail instead.
+ */
+export function describeWithRedis(name: string, suite: () => void): void {
+  const present = spawnSync('redis-server', ['--version']).status === 0;
+  if (!present && process.env.CI !== 'true') {
+    console.warn(`SKIPPED, for want of redis-server: ${name}`);
+    describe.skip(name, suite);
+    return;
+  }
+  describe(name, suite);
+}
+
+/** A port that nobody listens on right now. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** A shell that holds the other end of a pipe sees it close when this process is gone, also by `kill -9`. */
+function endWithThisProcess(child: ChildProcess): void {
+  const watchdog = spawn('sh', ['-c', 'cat >/dev/null; kill -9 "$0"', `${child.pid}`], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
+  watchdog.unref();
+  // Ended first, so that it cannot hit another process that was given the same pid.
+  child.once('exit', () => watchdog.kill('SIGKILL'));
+}
+
+function answersPing(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write('PING\r\n'));
+    const done = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once('data', (data) => done(data.toString().startsWith('+PONG')));
+    socket.once('error', () => done(false));
+    socket.once('close', () => done(false));
+  });
+}
