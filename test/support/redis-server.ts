@@ -1,9 +1,9 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe } from 'vitest';
+import { endWithThisProcess } from './end-with-this-process.js';
 
 export interface RedisServerOptions {
   /** Absent: a free one. */
@@ -115,20 +115,6 @@ export class RedisServer {
   }
 }
 
-/**
- * As vitest's `describe`, for suites that start real Redis processes. Where there is no `redis-server`
- * they are skipped, loudly; under `CI=true` they fail instead.
- */
-export function describeWithRedis(name: string, suite: () => void): void {
-  const present = spawnSync('redis-server', ['--version']).status === 0;
-  if (!present && process.env.CI !== 'true') {
-    console.warn(`SKIPPED, for want of redis-server: ${name}`);
-    describe.skip(name, suite);
-    return;
-  }
-  describe(name, suite);
-}
-
 /** A port that nobody listens on right now. */
 export async function freePort(): Promise<number> {
   const server = createServer();
@@ -136,17 +122,6 @@ export async function freePort(): Promise<number> {
   const { port } = server.address() as AddressInfo;
   await new Promise((resolve) => server.close(resolve));
   return port;
-}
-
-/** A shell that holds the other end of a pipe sees it close when this process is gone, also by `kill -9`. */
-function endWithThisProcess(child: ChildProcess): void {
-  const watchdog = spawn('sh', ['-c', 'cat >/dev/null; kill -9 "$0"', `${child.pid}`], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-  });
-  watchdog.unref();
-  // Ended first, so that it cannot hit another process that was given the same pid.
-  child.once('exit', () => watchdog.kill('SIGKILL'));
 }
 
 function answersPing(port: number): Promise<boolean> {

@@ -1,0 +1,91 @@
+import { credentials, type ServiceError } from '@grpc/grpc-js';
+import {
+  CoordinatorServiceClient,
+  ExtendRequest,
+  type ExtendResponse,
+  GetOrLockRequest,
+  type GetOrLockResponse,
+  InvalidateRequest,
+  type InvalidateResponse,
+  type Lease,
+  PublishRequest,
+  type PublishResponse,
+  ReleaseRequest,
+  type ReleaseResponse,
+} from '../../src/grpc/generated/dibs/v1/coordinator.js';
+
+/** What a test writes of a request: everything else is the wire's default. */
+type Some<Request> = { [Field in keyof Request]?: Request[Field] };
+
+/**
+ * The raw generated stub of one replica with promises around it, and no cleverness: no retry, no local
+ * cache, nothing that could hide what the service does.
+ */
+export class Caller {
+  readonly #stub: CoordinatorServiceClient;
+
+  constructor(target: string) {
+    this.#stub = new CoordinatorServiceClient(target, credentials.createInsecure(), {
+      // A channel of its own: two callers of one test process are two connections.
+      'grpc.use_local_subchannel_pool': 1,
+    });
+  }
+
+  getOrLock(request: Some<GetOrLockRequest>): Promise<GetOrLockResponse> {
+    return reply((done) => this.#stub.getOrLock(GetOrLockRequest.fromPartial(request), done));
+  }
+
+  publish(request: Some<PublishRequest>): Promise<PublishResponse> {
+    return reply((done) => this.#stub.publish(PublishRequest.fromPartial(request), done));
+  }
+
+  release(request: Some<ReleaseRequest>): Promise<ReleaseResponse> {
+    return reply((done) => this.#stub.release(ReleaseRequest.fromPartial(request), done));
+  }
+
+  extend(request: Some<ExtendRequest>): Promise<ExtendResponse> {
+    return reply((done) => this.#stub.extend(ExtendRequest.fromPartial(request), done));
+  }
+
+  invalidate(request: Some<InvalidateRequest>): Promise<InvalidateResponse> {
+    return reply((done) => this.#stub.invalidate(InvalidateRequest.fromPartial(request), done));
+  }
+
+  /** As getOrLock, for where anything but a lease is a fault of the test. */
+  async lease(request: Some<GetOrLockRequest>): Promise<Lease> {
+    const { outcome } = await this.getOrLock(request);
+    if (outcome?.$case !== 'lease') throw new Error(`expected a lease, got ${JSON.stringify(outcome)}`);
+    return outcome.value;
+  }
+
+  /** Publishes a text. */
+  publishText(key: string, token: string, text: string, ttlMs = 60_000): Promise<PublishResponse> {
+    return this.publish({ key, token, payload: { $case: 'value', value: Buffer.from(text) }, ttlMs });
+  }
+
+  /** Resolves when the connection stands, so that what is timed is not the handshake. */
+  connect(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#stub.waitForReady(Date.now() + 10_000, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  close(): void {
+    this.#stub.close();
+  }
+}
+
+/** The text of a hit; a description of whatever else came. */
+export function textOf({ outcome }: GetOrLockResponse): string {
+  if (outcome?.$case !== 'hit') return `no hit: ${JSON.stringify(outcome)}`;
+  const { payload } = outcome.value;
+  return payload?.$case === 'value' ? Buffer.from(payload.value).toString() : 'absent';
+}
+
+function reply<Response>(
+  call: (done: (error: ServiceError | null, response: Response) => void) => void,
+): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    call((error, response) => (error ? reject(error) : resolve(response)));
+  });
+}

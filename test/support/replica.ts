@@ -1,0 +1,124 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { endWithThisProcess } from './end-with-this-process.js';
+
+/** A replica that has not said that it listens by then has failed; first contact may take 10 s. */
+const START_MS_MAX = 20_000;
+const LOG_BYTES_KEPT = 20_000;
+
+export interface ReplicaEnd {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** A real replica: a process of its own that runs `dist/main.js`. It ends with this process. */
+export class Replica {
+  #log = '';
+  readonly #ended: Promise<ReplicaEnd>;
+
+  private constructor(
+    private readonly child: ChildProcess,
+    private readonly listening: ReadonlyMap<string, string>,
+  ) {
+    child.stderr?.on('data', (chunk) => {
+      this.#log = `${this.#log}${chunk}`.slice(-LOG_BYTES_KEPT);
+    });
+    this.#ended = once(child, 'exit').then(([code, signal]) => ({ code, signal }));
+  }
+
+  /**
+   * Resolves when it listens. `env` is all it sees besides PATH; it listens on free ports unless `env`
+   * says otherwise. Rejects with its log when it ends instead.
+   */
+  static async start(env: Readonly<Record<string, string>> = {}): Promise<Replica> {
+    const child = spawn(process.execPath, ['dist/main.js'], {
+      env: {
+        PATH: process.env.PATH,
+        DIBS_LISTEN: '127.0.0.1:0',
+        DIBS_HTTP_LISTEN: '127.0.0.1:0',
+        DIBS_LOG_LEVEL: 'warn',
+        ...env,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    endWithThisProcess(child);
+    const listening = new Map<string, string>();
+    const replica = new Replica(child, listening);
+    const started = new Promise<void>((resolve) => {
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        if (!line.startsWith('dibs listening')) return;
+        for (const pair of line.split(' ').slice(2)) {
+          const equals = pair.indexOf('=');
+          listening.set(pair.slice(0, equals), pair.slice(equals + 1));
+        }
+        resolve();
+      });
+    });
+    const failed = replica.#ended.then(({ code, signal }) => {
+      throw new Error(`the replica ended with ${signal ?? code} before it listened:\n${replica.log}`);
+    });
+    failed.catch(() => {}); // Once it listens, an end is what the test asked for.
+    let timer: NodeJS.Timeout | undefined;
+    const tooLong = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () => reject(new Error(`no "dibs listening" in time:\n${replica.log}`)),
+        START_MS_MAX,
+      );
+    });
+    try {
+      await Promise.race([started, failed, tooLong]);
+    } catch (error) {
+      child.kill('SIGKILL');
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+    return replica;
+  }
+
+  /** `HOST:PORT` of the gRPC server. */
+  get target(): string {
+    return this.#listens('grpc');
+  }
+
+  /** Base URL of `/metrics`, `/healthz` and `/readyz`. */
+  get httpUrl(): string {
+    return `http://${this.#listens('http')}`;
+  }
+
+  /** `embedded` or `quorum`. */
+  get mode(): string {
+    return this.#listens('mode');
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0;
+  }
+
+  /** The end of what it wrote to standard error. */
+  get log(): string {
+    return this.#log;
+  }
+
+  /** How it ended; pending while it runs. */
+  get ended(): Promise<ReplicaEnd> {
+    return this.#ended;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  /** `kill -9`; resolves when it has gone. */
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.#ended;
+  }
+
+  #listens(what: string): string {
+    const where = this.listening.get(what);
+    if (where === undefined) throw new Error(`"dibs listening" did not say ${what}=`);
+    return where;
+  }
+}
