@@ -22,6 +22,7 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
+          globalSetup: 'test/support/built.ts',
           // Each suite brings up a whole fleet, and times what it does: one at a time, after all others.
           fileParallelism: false,
           maxWorkers: 1,

@@ -7,10 +7,7 @@ import { describe } from 'vitest';
  */
 export function describeWithRedis(name: string, suite: () => void): void {
   const present = spawnSync('redis-server', ['--version']).status === 0;
-  if (!present && process.env.CI !== 'true') {
-    console.warn(`SKIPPED, for want of redis-server: ${name}`);
-    describe.skip(name, suite);
-    return;
-  }
-  describe(name, suite);
+  const skipped = !present && process.env.CI !== 'true';
+  if (skipped) console.warn(`SKIPPED, for want of redis-server: ${name}`);
+  describe.skipIf(skipped)(name, suite);
 }

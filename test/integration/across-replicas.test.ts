@@ -1,0 +1,135 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import {
+  BusyReason,
+  type GetOrLockResponse,
+  LeaseReason,
+  PublishOutcome,
+  Read,
+  ReleaseOutcome,
+} from '../../src/grpc/generated/dibs/v1/coordinator.js';
+import { Caller, textOf } from '../support/caller.js';
+import { describeWithRedis } from '../support/describe-with-redis.js';
+import { Fleet } from '../support/fleet.js';
+import { waitersOf } from '../support/waiters.js';
+
+/** Long enough that nothing in here can be explained by the end of a lease. */
+const LEASE_MS = 30_000;
+
+describeWithRedis('what is done on one replica, seen on another', () => {
+  let fleet: Fleet;
+  let callers: Caller[];
+  let [one, two, three]: Caller[] = [];
+
+  beforeAll(async () => {
+    fleet = await Fleet.start({ replicas: 3 });
+    callers = fleet.replicas.map(({ target }) => new Caller(target));
+    [one, two, three] = callers;
+    await Promise.all(callers.map((caller) => caller.connect()));
+  });
+  afterAll(async () => {
+    for (const caller of callers ?? []) caller.close();
+    await fleet?.stop();
+  });
+
+  /** `count` callers who wait for `key` on the given replica, once they really stand there. */
+  async function waiting(replica: number, key: string, count: number): Promise<Promise<GetOrLockResponse>[]> {
+    const { httpUrl } = fleet.replicas[replica]!;
+    const before = await waitersOf(httpUrl);
+    const calls = Array.from({ length: count }, () => callers[replica]!.getOrLock({ key, waitMs: 20_000 }));
+    await expect.poll(() => waitersOf(httpUrl), { timeout: 5_000 }).toBe(before + count);
+    return calls;
+  }
+
+  it('wakes the waiters of every replica with a publish', async () => {
+    const key = 'wake';
+    const lease = await one!.lease({ key, leaseMs: LEASE_MS });
+    const calls = [
+      ...(await waiting(0, key, 20)),
+      ...(await waiting(1, key, 20)),
+      ...(await waiting(2, key, 20)),
+    ];
+    const published = await two!.publishText(key, lease.token, 'fresh');
+    expect(published).toEqual({ outcome: PublishOutcome.PUBLISH_OUTCOME_STORED, fence: lease.fence });
+    const answers = await Promise.all(calls);
+    expect(new Set(answers.map(textOf))).toEqual(new Set(['fresh']));
+    for (const { outcome } of answers) {
+      expect(outcome).toMatchObject({ $case: 'hit', value: { fence: lease.fence, rebuilding: false } });
+    }
+  });
+
+  it('says the same to callers of every replica while a rebuild runs and after it', async () => {
+    const key = 'same';
+    const lease = await one!.lease({ key, leaseMs: LEASE_MS });
+    const busy = await Promise.all(callers.map((caller) => caller.getOrLock({ key, waitMs: 0 })));
+    for (const { outcome } of busy) {
+      expect(outcome).toMatchObject({ $case: 'busy', value: { reason: BusyReason.BUSY_REASON_WAIT_ENDED } });
+    }
+    await one!.publishText(key, lease.token, 'known');
+    const hits = await Promise.all(
+      callers.map((caller) => caller.getOrLock({ key, waitMs: 0, read: Read.READ_STORE })),
+    );
+    expect(hits.map(textOf)).toEqual(['known', 'known', 'known']);
+  });
+
+  it('hands the lease to exactly one waiter of the whole fleet on a release', async () => {
+    const key = 'release';
+    const lease = await one!.lease({ key, leaseMs: LEASE_MS });
+    const calls = [...(await waiting(1, key, 10)), ...(await waiting(2, key, 10))];
+    const { outcome } = await three!.release({ key, token: lease.token });
+    expect(outcome).toBe(ReleaseOutcome.RELEASE_OUTCOME_RELEASED);
+
+    const next = await Promise.race(calls);
+    if (next.outcome?.$case !== 'lease') throw new Error(`expected a lease: ${JSON.stringify(next)}`);
+    expect(next.outcome.value.fence).toBeGreaterThan(lease.fence);
+    await two!.publishText(key, next.outcome.value.token, 'second try');
+    const answers = await Promise.all(calls);
+    expect(answers.filter(({ outcome }) => outcome?.$case === 'lease')).toHaveLength(1);
+    expect(answers.filter((answer) => textOf(answer) === 'second try')).toHaveLength(19);
+  });
+
+  it('passes a failure to every waiter, and to whoever comes while the back-off runs', async () => {
+    const key = 'failure';
+    const lease = await one!.lease({ key, leaseMs: LEASE_MS });
+    const calls = [...(await waiting(1, key, 10)), ...(await waiting(2, key, 10))];
+    await one!.release({
+      key,
+      token: lease.token,
+      failure: { message: 'no such table', retryAfterMs: 20_000 },
+    });
+    const answers = [...(await Promise.all(calls)), await three!.getOrLock({ key })];
+    for (const { outcome } of answers) {
+      expect(outcome).toMatchObject({ $case: 'failed', value: { message: 'no such table' } });
+    }
+  });
+
+  it('voids a running rebuild with an invalidation, and gives a waiter the next lease at once', async () => {
+    const key = 'invalidated';
+    const before = await one!.lease({ key, leaseMs: LEASE_MS });
+    await one!.publishText(key, before.token, 'old');
+    await one!.invalidate({ keys: [key] });
+    const doomed = await one!.lease({ key, leaseMs: LEASE_MS });
+    expect(doomed.reason).toBe(LeaseReason.LEASE_REASON_INVALIDATED);
+    const [waiter] = (await waiting(1, key, 1)) as [Promise<GetOrLockResponse>];
+
+    expect(await three!.invalidate({ keys: [key] })).toEqual({ keysInvalidated: 0, leasesVoided: 1 });
+    // Long before the doomed lease ends, and without its holder's help.
+    const next = await waiter;
+    if (next.outcome?.$case !== 'lease') throw new Error(`expected a lease: ${JSON.stringify(next)}`);
+    expect(next.outcome.value.previous).toBeUndefined();
+    expect(next.outcome.value.fence).toBeGreaterThan(doomed.fence);
+
+    const late = await one!.publishText(key, doomed.token, 'doomed');
+    expect(late.outcome).toBe(PublishOutcome.PUBLISH_OUTCOME_INVALIDATED);
+    for (const caller of callers) {
+      const { outcome } = await caller.getOrLock({ key, waitMs: 0, read: Read.READ_STORE });
+      expect(outcome?.$case).toBe('busy');
+    }
+    const stored = await two!.publishText(key, next.outcome.value.token, 'new');
+    expect(stored.outcome).toBe(PublishOutcome.PUBLISH_OUTCOME_STORED);
+    const again = await one!.publishText(key, doomed.token, 'doomed');
+    expect(again.outcome).not.toBe(PublishOutcome.PUBLISH_OUTCOME_STORED);
+    for (const caller of callers) {
+      expect(textOf(await caller.getOrLock({ key, waitMs: 0, read: Read.READ_STORE }))).toBe('new');
+    }
+  });
+});

@@ -1,0 +1,6 @@
+/** How many callers wait on a replica right now, as its `/metrics` says. */
+export async function waitersOf(httpUrl: string): Promise<number> {
+  const response = await fetch(`${httpUrl}/metrics`);
+  const line = /^dibs_waiters(?:\{[^}]*\})? ([\d.e+]+)/m.exec(await response.text());
+  return Number(line?.[1] ?? 0);
+}
