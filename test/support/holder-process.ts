@@ -11,11 +11,14 @@ export class HolderProcess {
     readonly leaseEndsAtMs: number,
   ) {}
 
-  /** Resolves when its lease has come; rejects if anything else came. */
-  static async start(target: string, key: string, leaseMs: number): Promise<HolderProcess> {
-    const child = spawn(process.execPath, ['test/support/holder.mjs', target, key, String(leaseMs)], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
+  /** Takes the lease of a key. Resolves when it has come; rejects if anything else came. */
+  static start(target: string, key: string, leaseMs: number): Promise<HolderProcess> {
+    return HolderProcess.run('test/support/holder.mjs', [target, key, String(leaseMs)]);
+  }
+
+  /** Any script that prints `{"lease":{"expiresInMs":…}}` once it holds, and then goes on for ever. */
+  static async run(script: string, args: readonly string[]): Promise<HolderProcess> {
+    const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
     endWithThisProcess(child);
     const line = await Promise.race([
       once(createInterface({ input: child.stdout }), 'line').then(([text]) => String(text)),

@@ -1,0 +1,139 @@
+import { spawnSync } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Caller } from '../support/caller.js';
+import { Fleet } from '../support/fleet.js';
+import { HolderProcess } from '../support/holder-process.js';
+import { Replica } from '../support/replica.js';
+import { type Answered, expire, getOrRebuild, Origin } from '../support/stampede.js';
+import { Recipe } from './recipe.js';
+import { fact, head, row, title } from './show.js';
+
+const CALLERS = 1_000;
+const REBUILD_MS = 250;
+/** Short, so that the demo is; both ways to lose a holder get the same. */
+const LEASE_MS = 3_000;
+/** The holder is killed this long after its lease came. */
+const KILLED_AFTER_MS = 300;
+
+/** Every caller at once, each through its own turn of `ask`. */
+function all(ask: (index: number) => Promise<Answered>): Promise<Answered[]> {
+  return Promise.all(Array.from({ length: CALLERS }, (_, index) => ask(index)));
+}
+
+/** A holder takes the key, is killed in its rebuild, and everybody else stands there. */
+async function killed(
+  name: string,
+  holding: Promise<HolderProcess>,
+  ask: (index: number, origin: Origin) => Promise<Answered>,
+): Promise<void> {
+  const holder = await holding;
+  const origin = new Origin(REBUILD_MS);
+  const asked = all((index) => ask(index, origin));
+  await sleep(KILLED_AFTER_MS);
+  await holder.kill();
+  const answers = await asked;
+  // The holder's own call of the origin never came back.
+  row(name, 1 + origin.calls, 2, answers);
+}
+
+async function withDibs(callers: readonly Caller[]): Promise<void> {
+  const [first] = callers;
+  if (first === undefined) return;
+  await expire(first, ['stampede']);
+  const origin = new Origin(REBUILD_MS);
+  const answers = await all((index) =>
+    getOrRebuild(callers[index % callers.length] ?? first, 'stampede', origin),
+  );
+  row('Dibs', origin.calls, 1, answers);
+}
+
+async function showQuorum(): Promise<void> {
+  const startedAtMs = performance.now();
+  const fleet = await Fleet.start({ replicas: 2 });
+  onInterrupt(() => fleet.stop());
+  const callers = fleet.replicas.map(({ target }) => new Caller(target));
+  const nodeUrls = fleet.lockNodes.map(({ url }) => url);
+  const recipe = new Recipe(fleet.store.url, nodeUrls, LEASE_MS);
+  try {
+    await Promise.all(callers.map((caller) => caller.connect()));
+    const upMs = Math.round(performance.now() - startedAtMs);
+    fact('fleet', `5 lock nodes, 1 value store, 2 replicas: 8 processes on this machine, up in ${upMs} ms`);
+    fact(
+      'load',
+      `${CALLERS.toLocaleString('en')} callers at once, one expired key, a rebuild takes ${REBUILD_MS} ms`,
+    );
+
+    head('the key expires');
+    const unprotected = new Origin(REBUILD_MS);
+    const open = await all(() => recipe.unprotected('open', unprotected));
+    row('no protection', unprotected.calls, 1, open);
+    const redlocked = new Origin(REBUILD_MS);
+    const locked = await all(() => recipe.redlocked('locked', redlocked));
+    row('Redlock, look again every 100 ms', redlocked.calls, 1, locked);
+    await withDibs(callers);
+
+    head(`and its holder is killed (lease ${LEASE_MS / 1000} s)`);
+    const holding = HolderProcess.run('test/demo/redlock-holder.mjs', [
+      'lost',
+      String(LEASE_MS),
+      ...nodeUrls,
+    ]);
+    await killed('Redlock, look again every 100 ms', holding, (_, origin) =>
+      recipe.redlocked('lost', origin),
+    );
+    await showKilled(callers, fleet.replicas);
+  } finally {
+    recipe.close();
+    for (const caller of callers) caller.close();
+    await fleet.stop();
+  }
+}
+
+async function showKilled(callers: readonly Caller[], replicas: readonly Replica[]): Promise<void> {
+  const [first] = callers;
+  const [replica] = replicas;
+  if (first === undefined || replica === undefined) return;
+  const holding = HolderProcess.start(replica.target, 'lost', LEASE_MS);
+  await killed('Dibs', holding, (index, origin) =>
+    getOrRebuild(callers[index % callers.length] ?? first, 'lost', origin),
+  );
+}
+
+async function showEmbedded(): Promise<void> {
+  const replica = await Replica.start();
+  onInterrupt(() => replica.kill());
+  const caller = new Caller(replica.target);
+  try {
+    await caller.connect();
+    fact('fleet', 'there is no redis-server here: one replica that keeps everything in its memory');
+    fact(
+      'load',
+      `${CALLERS.toLocaleString('en')} callers at once, one expired key, a rebuild takes ${REBUILD_MS} ms`,
+    );
+    head('the key expires');
+    const unprotected = new Origin(REBUILD_MS);
+    const open = await all(async (): Promise<Answered> => {
+      const startedAtMs = performance.now();
+      const text = await unprotected.rebuild('open');
+      return { key: 'open', text, tookMs: performance.now() - startedAtMs, busy: 0, whole: true };
+    });
+    row('no protection', unprotected.calls, 1, open);
+    await withDibs([caller]);
+    head(`and its holder is killed (lease ${LEASE_MS / 1000} s)`);
+    await showKilled([caller], [replica]);
+  } finally {
+    caller.close();
+    await replica.kill();
+  }
+}
+
+function onInterrupt(stop: () => Promise<unknown>): void {
+  process.once('SIGINT', () => {
+    void stop().finally(() => process.exit(130));
+  });
+}
+
+title('Dibs', 'one caller rebuilds, everyone else gets its result');
+const hasRedis = spawnSync('redis-server', ['--version']).status === 0;
+await (hasRedis ? showQuorum() : showEmbedded());
+console.log();

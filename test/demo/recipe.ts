@@ -1,0 +1,66 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import Redlock from 'redlock';
+import type { Answered, Origin } from '../support/stampede.js';
+
+/** How long the usual recipe sleeps before it looks again. */
+const SLEEP_MS = 100;
+const TTL_MS = 60_000;
+
+/** What services do without Dibs: a cache in Redis, unprotected or behind a Redlock. */
+export class Recipe {
+  readonly #cache: Redis;
+  readonly #nodes: Redis[];
+  readonly #redlock: Redlock;
+
+  constructor(
+    storeUrl: string,
+    readonly nodeUrls: readonly string[],
+    private readonly leaseMs: number,
+  ) {
+    this.#cache = new Redis(storeUrl);
+    this.#nodes = nodeUrls.map((url) => new Redis(url));
+    this.#redlock = new Redlock(this.#nodes, { retryCount: 0 });
+    // It reports every lost vote here; a lost vote is what the loop below expects.
+    this.#redlock.on('error', () => {});
+  }
+
+  /** Look; if it is not there, rebuild it. */
+  async unprotected(key: string, origin: Origin): Promise<Answered> {
+    const startedAtMs = performance.now();
+    const text = (await this.#cache.get(key)) ?? (await this.#rebuild(key, origin));
+    return answered(key, text, startedAtMs);
+  }
+
+  /** Look; if it is not there, rebuild it under a Redlock, or sleep and look again. */
+  async redlocked(key: string, origin: Origin): Promise<Answered> {
+    const startedAtMs = performance.now();
+    for (;;) {
+      const known = await this.#cache.get(key);
+      if (known !== null) return answered(key, known, startedAtMs);
+      const lock = await this.#redlock.acquire([`lock:${key}`], this.leaseMs).catch(() => undefined);
+      if (lock === undefined) {
+        await sleep(SLEEP_MS);
+        continue;
+      }
+      // Another one may have rebuilt it between our look and our lock.
+      const text = (await this.#cache.get(key)) ?? (await this.#rebuild(key, origin));
+      await lock.release().catch(() => {}); // It has expired: the next one has it.
+      return answered(key, text, startedAtMs);
+    }
+  }
+
+  async #rebuild(key: string, origin: Origin): Promise<string> {
+    const text = await origin.rebuild(key);
+    await this.#cache.set(key, text, 'PX', TTL_MS);
+    return text;
+  }
+
+  close(): void {
+    for (const redis of [this.#cache, ...this.#nodes]) redis.disconnect();
+  }
+}
+
+function answered(key: string, text: string, startedAtMs: number): Answered {
+  return { key, text, tookMs: performance.now() - startedAtMs, busy: 0, whole: true };
+}
