@@ -3,8 +3,7 @@ import { readFileSync } from 'node:fs';
 
 /** What a script needs of an ioredis client; both `Redis` and `Cluster` have it. */
 export interface ScriptClient {
-  evalshaBuffer(sha1: string, keyCount: number, ...keysAndArgs: ScriptArgument[]): Promise<unknown>;
-  evalBuffer(source: string, keyCount: number, ...keysAndArgs: ScriptArgument[]): Promise<unknown>;
+  callBuffer(command: string, args: ScriptArgument[]): Promise<unknown>;
 }
 
 export type ScriptArgument = string | number | Buffer;
@@ -51,7 +50,7 @@ export class Script<K extends string, A extends string> {
     keys: Readonly<Record<K, string>>,
     args: Readonly<Record<A, ScriptArgument>>,
   ): Promise<unknown> {
-    return client.evalshaBuffer(this.sha1, this.keys.length, ...this.inOrder(keys, args));
+    return client.callBuffer('evalsha', [this.sha1, this.keys.length, ...this.inOrder(keys, args)]);
   }
 
   /**
@@ -67,7 +66,7 @@ export class Script<K extends string, A extends string> {
       return await this.runCached(client, keys, args);
     } catch (error) {
       if (!isNoScript(error)) throw error;
-      return client.evalBuffer(this.source, this.keys.length, ...this.inOrder(keys, args));
+      return client.callBuffer('eval', [this.source, this.keys.length, ...this.inOrder(keys, args)]);
     }
   }
 }

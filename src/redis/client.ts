@@ -1,0 +1,93 @@
+import { Cluster, Redis } from 'ioredis';
+import type { RedisHost, StoreAddress } from './store-url.js';
+
+/** A store that has come back should be seen at once; one that stays away should not be hammered. */
+const RETRY_MS_MIN = 50;
+const RETRY_MS_MAX = 1_000;
+/** A connection that owes a reply and has been silent for this long is made anew: its other end may be gone without a word. */
+const SILENT_MS_MAX = 2_000;
+/** A TCP or TLS handshake within one region takes some milliseconds. */
+const CONNECT_MS_MAX = 1_000;
+/** A store that loads its data says how long that takes, in whole seconds; it is asked again sooner. */
+const LOADING_RETRY_MS = 250;
+
+/** Before the nth try: 50 ms doubling to 1 s, less up to half of it so that replicas come apart. */
+export function retryMs(tries: number): number {
+  const fullMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(tries - 1, 10));
+  return Math.round(fullMs * (1 - Math.random() / 2));
+}
+
+/**
+ * Options of every connection: a command is sent at once or refused, and never a second time behind its
+ * caller's back. `maxRetriesPerRequest: 0` is what rejects unanswered commands when the connection
+ * closes; without resending and without it, ioredis 6 leaves them pending for ever.
+ *
+ * No automatic pipelining: README.md has the numbers.
+ */
+export const promptOptions = {
+  autoResendUnfulfilledCommands: false,
+  maxRetriesPerRequest: 0,
+  socketTimeout: SILENT_MS_MAX,
+  connectTimeout: CONNECT_MS_MAX,
+  maxLoadingRetryTime: LOADING_RETRY_MS,
+} as const;
+
+/** A client for the scripts of the value store. It connects by itself, again and again. */
+export function scriptClient(address: StoreAddress): Redis | Cluster {
+  if (address.kind !== 'cluster') {
+    return new Redis({
+      ...promptOptions,
+      ...hostOptions(address),
+      enableOfflineQueue: false,
+      retryStrategy: retryMs,
+      connectionName: 'dibs-store',
+      // After a failover the old master says so to the first write; only a new connection finds the new one.
+      reconnectOnError: (error) => error.message.startsWith('READONLY'),
+    });
+  }
+  return new Cluster([...address.nodes], {
+    enableOfflineQueue: false,
+    clusterRetryStrategy: retryMs,
+    clusterNodeRetryStrategy: retryMs,
+    // 0 hands these errors to the caller instead of sending the step once more.
+    retryDelayOnFailover: 0,
+    retryDelayOnClusterDown: 0,
+    redisOptions: { ...promptOptions, ...credentialsOf(address), connectionName: 'dibs-store' },
+  });
+}
+
+/**
+ * A client for one subscription, made for one connection and never connecting again. Each node of a
+ * cluster hears what is published on any, so that `attempt` may pick one in turn.
+ */
+export function subscriberClient(address: StoreAddress, attempt: number): Redis {
+  const host = address.kind === 'cluster' ? nodeOf(address.nodes, attempt) : hostOptions(address);
+  return new Redis({
+    ...promptOptions,
+    ...credentialsOf(address),
+    ...host,
+    lazyConnect: true,
+    retryStrategy: null,
+    autoResubscribe: false,
+    connectionName: 'dibs-wake',
+  });
+}
+
+function hostOptions(address: Exclude<StoreAddress, { kind: 'cluster' }>) {
+  const credentials = credentialsOf(address);
+  if (address.kind === 'sentinel') {
+    return { ...credentials, sentinels: [...address.sentinels], name: address.name };
+  }
+  const { host, port, db } = address;
+  return { ...credentials, host, port, db, ...(address.tls ? { tls: { servername: host } } : {}) };
+}
+
+function nodeOf(nodes: readonly RedisHost[], attempt: number): RedisHost {
+  const node = nodes[attempt % nodes.length];
+  if (node === undefined) throw new Error('a cluster has at least one node');
+  return { ...node };
+}
+
+function credentialsOf({ username, password }: StoreAddress): { username?: string; password?: string } {
+  return { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) };
+}

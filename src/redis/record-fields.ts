@@ -1,0 +1,117 @@
+import type { LeaseEnd, LeaseReason } from '../coordination/outcome.js';
+import type { ArmedLease, KeyRecord, StoredFailure, StoredValue } from '../coordination/record.js';
+
+/**
+ * The fields of a record's hash, in the order in which the scripts read them with HMGET. The script's
+ * clock follows after them. README.md says what each one holds.
+ */
+export const RECORD_FIELDS = [
+  'fence',
+  'value_fence',
+  'value',
+  'published_at',
+  'fresh_until',
+  'servable_until',
+  'last_end',
+  'voided',
+  'nonce',
+  'lease_until',
+  'armed_at',
+  'owner',
+  'alone',
+  'lease',
+  'failure',
+  'failure_fence',
+  'failure_until',
+  'failure_count',
+] as const;
+
+/** What {@link RECORD_FIELDS} and the clock look like when they come back. */
+export type RecordReply = readonly (Buffer | number | null)[];
+
+/** The part of a lease that no script looks into: one field, written when it is armed. */
+export type LeaseLabels = Pick<ArmedLease, 'leaseMs' | 'holder' | 'traceparent' | 'reason' | 'requestKey'>;
+
+export function encodeLabels(labels: LeaseLabels): string {
+  const { leaseMs, holder, traceparent, reason, requestKey } = labels;
+  return JSON.stringify({ leaseMs, holder, traceparent, reason, requestKey });
+}
+
+/** Reads the reply by position. Times become relative to the script's clock, in milliseconds with fractions. */
+export function decodeRecord(reply: RecordReply): KeyRecord {
+  const nowUs = Number(reply[RECORD_FIELDS.length]);
+  const fence = numberAt(reply, 0);
+  const value = decodeValue(reply, nowUs);
+  const lease = decodeLease(reply, nowUs, fence);
+  const failure = decodeFailure(reply, nowUs);
+  const lastEnd = textAt(reply, 6) as LeaseEnd | undefined;
+  const voidedNonce = textAt(reply, 7);
+  return {
+    fence,
+    valueFence: numberAt(reply, 1),
+    ...(value === undefined ? {} : { value }),
+    ...(lease === undefined ? {} : { lease }),
+    ...(failure === undefined ? {} : { failure }),
+    ...(lastEnd === undefined ? {} : { lastEnd }),
+    ...(voidedNonce === undefined ? {} : { voidedNonce }),
+  };
+}
+
+function decodeValue(reply: RecordReply, nowUs: number): StoredValue | undefined {
+  const servableForMs = (numberAt(reply, 5) - nowUs) / 1000;
+  if (servableForMs <= 0) return undefined;
+  const bytes = reply[2];
+  return {
+    payload: bytes instanceof Buffer ? { kind: 'value', bytes: ownBytes(bytes) } : { kind: 'absent' },
+    freshForMs: Math.max(0, (numberAt(reply, 4) - nowUs) / 1000),
+    servableForMs,
+    ageMs: (nowUs - numberAt(reply, 3)) / 1000,
+    fence: numberAt(reply, 1),
+  };
+}
+
+function decodeLease(reply: RecordReply, nowUs: number, fence: number): ArmedLease | undefined {
+  const nonce = textAt(reply, 8);
+  const labels = textAt(reply, 13);
+  if (nonce === undefined || labels === undefined) return undefined;
+  const { leaseMs, holder, traceparent, reason, requestKey } = JSON.parse(labels) as LeaseLabels;
+  return {
+    nonce,
+    fence,
+    expiresInMs: (numberAt(reply, 9) - nowUs) / 1000,
+    leaseMs,
+    ageMs: (nowUs - numberAt(reply, 10)) / 1000,
+    holder,
+    traceparent,
+    reason: reason as LeaseReason,
+    requestKey,
+    owner: numberAt(reply, 11),
+    byStoreAlone: textAt(reply, 12) === '1',
+  };
+}
+
+function decodeFailure(reply: RecordReply, nowUs: number): StoredFailure | undefined {
+  const message = textAt(reply, 14);
+  if (message === undefined) return undefined;
+  return {
+    message,
+    fence: numberAt(reply, 15),
+    retryAfterMs: Math.max(0, (numberAt(reply, 16) - nowUs) / 1000),
+    count: numberAt(reply, 17),
+  };
+}
+
+/** A small reply is a window on the socket's whole 64 KiB read: kept in a near cache, it would keep all of that. */
+function ownBytes(bytes: Buffer): Uint8Array {
+  return bytes.length * 2 < bytes.buffer.byteLength ? new Uint8Array(bytes) : bytes;
+}
+
+/** An absent field is 0: no fence was ever given, no time is in the future. */
+function numberAt(reply: RecordReply, at: number): number {
+  return Number(textAt(reply, at) ?? 0);
+}
+
+function textAt(reply: RecordReply, at: number): string | undefined {
+  const field = reply[at];
+  return field instanceof Buffer ? field.toString('utf8') : undefined;
+}

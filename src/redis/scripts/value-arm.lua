@@ -1,0 +1,56 @@
+-- value-arm: makes a granted lease the one whose publish counts, if the record is still as the caller read it.
+--
+-- KEYS
+--   1 record  the key's hash
+-- ARGV
+--   1 nonce             the lease's secret
+--   2 expires_in_ms     how long the lease lasts from now on
+--   3 fence_read        the record's fence when the caller looked; 0 for no record
+--   4 value_fence_read  the fence of the last stored value when the caller looked; 0 for none
+--   5 alone             1 if the quorum was not there to grant it, else 0
+--   6 lease             labels of the lease, as JSON, for whoever looks
+--   7 keep_ms           how long the record outlives whatever is in it
+-- Reply
+--   as value-look, and then 1 if the lease is armed, 0 if not. Armed: nothing was armed or stored since
+--   the caller looked, and no running lease stands in the way; or this very nonce was armed before.
+
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+
+local before = redis.call('HMGET', KEYS[1], 'fence', 'value_fence', 'nonce', 'lease_until', 'alone')
+local fence = tonumber(before[1] or 0)
+-- The reply to the first arm was lost: nothing is changed, so that a late copy prolongs nothing.
+local armed = before[3] == ARGV[1]
+-- Look, then another replica's whole lease and publish, then this arm: without the two compares it would
+-- supersede that lease, or rebuild a value that has just been stored.
+local as_read = fence == tonumber(ARGV[3]) and tonumber(before[2] or 0) == tonumber(ARGV[4])
+-- Where the quorum has no say in one of two leases, only the record can keep them apart.
+local running = before[3] and tonumber(before[4]) > now
+local in_the_way = running and (before[5] == '1' or ARGV[5] == '1')
+
+if not armed and as_read and not in_the_way then
+  armed = true
+  if before[3] then redis.call('HSET', KEYS[1], 'last_end', 'expired') end
+  local until_us = now + tonumber(ARGV[2]) * 1000
+  -- `%.0f`, for tostring has 14 digits and a fence 16: it makes a hundred microseconds of fences alike.
+  redis.call('HSET', KEYS[1],
+    'fence', string.format('%.0f', math.max(fence + 1, now)),
+    'nonce', ARGV[1],
+    'lease_until', string.format('%.0f', until_us),
+    'armed_at', string.format('%.0f', now),
+    'owner', '1',
+    'alone', ARGV[5],
+    'lease', ARGV[6])
+  local ends = redis.call('HMGET', KEYS[1], 'servable_until', 'failure_until')
+  local last = math.max(until_us, tonumber(ends[1] or 0), tonumber(ends[2] or 0))
+  redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.ceil(last / 1000) + tonumber(ARGV[7])))
+end
+
+local record = redis.call('HMGET', KEYS[1],
+  'fence', 'value_fence', 'value', 'published_at', 'fresh_until', 'servable_until', 'last_end', 'voided',
+  'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease',
+  'failure', 'failure_fence', 'failure_until', 'failure_count')
+if tonumber(record[6] or 0) <= now then record[3] = false end
+table.insert(record, now)
+table.insert(record, armed and 1 or 0)
+return record

@@ -1,0 +1,53 @@
+-- value-publish: stores a value if its nonce is exactly the armed one, ends the lease and sends the wake.
+--
+-- KEYS
+--   1 record  the key's hash
+-- ARGV
+--   1 nonce     the lease's secret
+--   2 fence     the lease's own fence; it only words a refusal and never decides what is stored
+--   3 kind      `value`, or `absent` where the source has nothing
+--   4 value     the bytes; empty where kind is `absent`
+--   5 ttl_ms    how long it is fresh
+--   6 stale_ms  how long after that it may be served stale
+--   7 keep_ms   how long the record outlives whatever is in it
+--   8 channel   where the wake is sent
+--   9 id        the key's id, for the wake
+-- Reply
+--   the outcome: stored, stored_late, duplicate, superseded, invalidated or unknown_lease; and the fence
+--   under which a value is now stored, as text, 0 if there is none.
+
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+
+local before = redis.call('HMGET', KEYS[1],
+  'fence', 'nonce', 'lease_until', 'done', 'voided', 'value_fence', 'servable_until')
+
+if before[2] ~= ARGV[1] then
+  local stored = tonumber(before[7] or 0) > now and before[6] or '0'
+  if not before[1] then return { 'unknown_lease', stored } end
+  if before[4] == ARGV[1] then return { 'duplicate', stored } end
+  if before[5] == ARGV[1] then return { 'invalidated', stored } end
+  if tonumber(before[1]) > tonumber(ARGV[2]) then return { 'superseded', stored } end
+  return { 'unknown_lease', stored }
+end
+
+local fresh_until = now + tonumber(ARGV[5]) * 1000
+local servable_until = fresh_until + tonumber(ARGV[6]) * 1000
+redis.call('HSET', KEYS[1],
+  'value_fence', before[1],
+  'published_at', string.format('%.0f', now),
+  'fresh_until', string.format('%.0f', fresh_until),
+  'servable_until', string.format('%.0f', servable_until),
+  'last_end', 'published',
+  'done', ARGV[1])
+-- An absent value has no such field, an empty one has an empty one.
+if ARGV[3] == 'value' then
+  redis.call('HSET', KEYS[1], 'value', ARGV[4])
+else
+  redis.call('HDEL', KEYS[1], 'value')
+end
+redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease',
+  'failure', 'failure_fence', 'failure_until', 'failure_count')
+redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.ceil(servable_until / 1000) + tonumber(ARGV[7])))
+redis.call('PUBLISH', ARGV[8], 'published:' .. before[1] .. ':' .. ARGV[9])
+return { tonumber(before[3]) > now and 'stored' or 'stored_late', before[1] }

@@ -1,0 +1,44 @@
+import { Script } from './script.js';
+
+const keys = ['record'] as const;
+
+export const lookScript = new Script('value-look', { keys, args: [] });
+
+export const armScript = new Script('value-arm', {
+  keys,
+  args: ['nonce', 'expires_in_ms', 'fence_read', 'value_fence_read', 'alone', 'lease', 'keep_ms'],
+});
+
+export const adoptScript = new Script('value-adopt', { keys, args: ['nonce'] });
+
+export const publishScript = new Script('value-publish', {
+  keys,
+  args: ['nonce', 'fence', 'kind', 'value', 'ttl_ms', 'stale_ms', 'keep_ms', 'channel', 'id'],
+});
+
+export const releaseScript = new Script('value-release', {
+  keys,
+  args: [
+    'nonce',
+    'owner',
+    'last_end',
+    'failed',
+    'failure',
+    'retry_after_ms',
+    'backoff_ms',
+    'backoff_ms_max',
+    'keep_ms',
+    'channel',
+    'id',
+  ],
+});
+
+export const extendScript = new Script('value-extend', {
+  keys,
+  args: ['nonce', 'expires_in_ms', 'alone', 'keep_ms'],
+});
+
+export const invalidateScript = new Script('value-invalidate', {
+  keys,
+  args: ['mode', 'keep_ms', 'channel', 'id'],
+});
