@@ -1,0 +1,244 @@
+import type { LeaseEnd, Payload, ReleaseOutcome } from '../coordination/outcome.js';
+import { type ArmedLease, type KeyRecord, NO_RECORD, type StoredFailure } from '../coordination/record.js';
+import type {
+  ArmReply,
+  ArmRequest,
+  StoredOutcome,
+  StoreExtend,
+  StoreExtended,
+  StoreInvalidate,
+  StoreInvalidated,
+  StorePublish,
+  StoreRelease,
+} from '../coordination/value-store.js';
+import type { Wake } from '../coordination/wake-channel.js';
+
+/** The record of one key, with times on the store's clock. Never changed: each step makes a new one. */
+export interface MemoryRecord {
+  readonly fence: number;
+  readonly valueFence: number;
+  readonly value?: MemoryValue;
+  readonly lease?: MemoryLease;
+  readonly failure?: MemoryFailure;
+  readonly lastEnd?: LeaseEnd;
+  /** The nonce that the last invalidation voided. */
+  readonly voided?: string;
+  /** The nonce whose value was stored last. */
+  readonly done?: string;
+  /** When the record is dropped: `keepMs` after the last end of what is in it. */
+  readonly expiresAtMs: number;
+}
+
+interface MemoryValue {
+  readonly payload: Payload;
+  readonly publishedAtMs: number;
+  readonly freshUntilMs: number;
+  readonly servableUntilMs: number;
+}
+
+interface MemoryLease extends Omit<ArmedLease, 'fence' | 'expiresInMs' | 'ageMs'> {
+  readonly armedAtMs: number;
+  readonly untilMs: number;
+}
+
+interface MemoryFailure extends Omit<StoredFailure, 'retryAfterMs'> {
+  readonly untilMs: number;
+}
+
+/** What one step makes of a record: the next record, the reply, and the wake if it sends one. */
+export interface Step<T> {
+  readonly record: MemoryRecord | undefined;
+  readonly reply: T;
+  readonly wake?: Pick<Wake, 'kind' | 'fence'>;
+}
+
+type Maybe = MemoryRecord | undefined;
+
+/** Undefined once its time is over, as Redis expires a key. Each step below wants a record seen through this. */
+export function alive(record: Maybe, nowMs: number): Maybe {
+  return record !== undefined && record.expiresAtMs > nowMs ? record : undefined;
+}
+
+export function look(record: Maybe, nowMs: number): KeyRecord {
+  if (record === undefined) return NO_RECORD;
+  const { fence, valueFence, value, lease, failure, lastEnd, voided } = record;
+  return {
+    fence,
+    valueFence,
+    ...(servable(record, nowMs) && value !== undefined ? { value: seenValue(value, valueFence, nowMs) } : {}),
+    ...(lease === undefined ? {} : { lease: seenLease(lease, fence, nowMs) }),
+    ...(failure === undefined ? {} : { failure: seenFailure(failure, nowMs) }),
+    ...(lastEnd === undefined ? {} : { lastEnd }),
+    ...(voided === undefined ? {} : { voidedNonce: voided }),
+  };
+}
+
+function seenValue(value: MemoryValue, fence: number, nowMs: number) {
+  const freshForMs = Math.max(0, value.freshUntilMs - nowMs);
+  const servableForMs = value.servableUntilMs - nowMs;
+  return { payload: value.payload, freshForMs, servableForMs, ageMs: nowMs - value.publishedAtMs, fence };
+}
+
+function seenLease({ armedAtMs, untilMs, ...lease }: MemoryLease, fence: number, nowMs: number): ArmedLease {
+  return { ...lease, fence, expiresInMs: untilMs - nowMs, ageMs: nowMs - armedAtMs };
+}
+
+function seenFailure({ untilMs, ...failure }: MemoryFailure, nowMs: number): StoredFailure {
+  return { ...failure, retryAfterMs: Math.max(0, untilMs - nowMs) };
+}
+
+export function arm(record: Maybe, request: ArmRequest, nowMs: number): Step<ArmReply> {
+  const { nonce, byStoreAlone } = request;
+  const fence = record?.fence ?? 0;
+  const before = record?.lease;
+  const again = before?.nonce === nonce;
+  const asRead = fence === request.fenceRead && (record?.valueFence ?? 0) === request.valueFenceRead;
+  const running = before !== undefined && before.untilMs > nowMs;
+  const inTheWay = running && (before.byStoreAlone || byStoreAlone);
+  if (again || !asRead || inTheWay) return { record, reply: { armed: again, record: look(record, nowMs) } };
+  const { leaseMs, holder, traceparent, reason, requestKey, expiresInMs } = request;
+  const lease: MemoryLease = {
+    ...{ nonce, leaseMs, holder, traceparent, reason, requestKey, owner: 1, byStoreAlone },
+    armedAtMs: nowMs,
+    untilMs: nowMs + expiresInMs,
+  };
+  const next = kept(
+    {
+      valueFence: 0,
+      ...record,
+      fence: nextFence(record, nowMs),
+      lease,
+      ...(before === undefined ? {} : { lastEnd: 'expired' as const }),
+    },
+    nowMs,
+    request.keepMs,
+  );
+  return { record: next, reply: { armed: true, record: look(next, nowMs) } };
+}
+
+export function adopt(record: Maybe, nonce: string, nowMs: number): Step<KeyRecord | undefined> {
+  if (record?.lease?.nonce !== nonce) return { record, reply: undefined };
+  const next = { ...record, lease: { ...record.lease, owner: record.lease.owner + 1 } };
+  return { record: next, reply: look(next, nowMs) };
+}
+
+export function publish(
+  record: Maybe,
+  request: StorePublish,
+  nowMs: number,
+): Step<{ outcome: StoredOutcome; fence: number }> {
+  const { nonce, payload, ttlMs, staleMs } = request;
+  if (record?.lease?.nonce !== nonce) {
+    const fence = record !== undefined && servable(record, nowMs) ? record.valueFence : 0;
+    return { record, reply: { outcome: whyNotStored(record, request), fence } };
+  }
+  const { lease, failure: _cleared, ...rest } = record;
+  const freshUntilMs = nowMs + ttlMs;
+  const value = { payload, publishedAtMs: nowMs, freshUntilMs, servableUntilMs: freshUntilMs + staleMs };
+  const next = kept(
+    { ...rest, valueFence: record.fence, value, lastEnd: 'published', done: nonce },
+    nowMs,
+    request.keepMs,
+  );
+  return {
+    record: next,
+    reply: { outcome: lease.untilMs > nowMs ? 'stored' : 'stored_late', fence: record.fence },
+    wake: { kind: 'published', fence: record.fence },
+  };
+}
+
+function whyNotStored(record: Maybe, request: StorePublish): StoredOutcome {
+  if (record === undefined) return 'unknown_lease';
+  if (record.done === request.nonce) return 'duplicate';
+  if (record.voided === request.nonce) return 'invalidated';
+  return record.fence > request.fence ? 'superseded' : 'unknown_lease';
+}
+
+export function release(record: Maybe, request: StoreRelease, nowMs: number): Step<ReleaseOutcome> {
+  const { nonce, owner, end, failure, keepMs } = request;
+  if (record?.lease?.nonce !== nonce || (owner !== undefined && record.lease.owner !== owner)) {
+    return { record, reply: 'not_held' };
+  }
+  const { lease: _ended, ...rest } = record;
+  const inARow = record.failure?.count ?? 0;
+  const failed =
+    failure === undefined
+      ? {}
+      : {
+          failure: {
+            message: failure.message,
+            fence: record.fence,
+            count: inARow + 1,
+            untilMs:
+              nowMs +
+              (failure.retryAfterMs ?? Math.min(failure.backoffMs * 2 ** inARow, failure.backoffMsMax)),
+          },
+        };
+  return {
+    record: kept({ ...rest, ...failed, lastEnd: end }, nowMs, keepMs),
+    reply: 'released',
+    wake: { kind: failure === undefined ? 'released' : 'failed', fence: record.fence },
+  };
+}
+
+export function extend(record: Maybe, request: StoreExtend, nowMs: number): Step<StoreExtended> {
+  if (record?.lease?.nonce !== request.nonce) return { record, reply: { extended: false } };
+  const untilMs = Math.max(record.lease.untilMs, nowMs + request.expiresInMs);
+  const lease = { ...record.lease, untilMs, byStoreAlone: request.byStoreAlone };
+  return {
+    record: kept({ ...record, lease }, nowMs, request.keepMs),
+    reply: { extended: true, expiresInMs: untilMs - nowMs },
+  };
+}
+
+export function invalidate(record: Maybe, request: StoreInvalidate, nowMs: number): Step<StoreInvalidated> {
+  const { lease, value, ...rest } = record ?? { valueFence: 0 };
+  const hadValue = record !== undefined && servable(record, nowMs);
+  const left =
+    hadValue && value !== undefined && request.mode === 'mark_stale' ? markedStale(value, nowMs) : undefined;
+  const fence = nextFence(record, nowMs);
+  const next = kept(
+    {
+      ...rest,
+      fence,
+      lastEnd: 'invalidated',
+      ...(left === undefined ? {} : { value: left }),
+      ...(lease === undefined ? {} : { voided: lease.nonce }),
+    },
+    nowMs,
+    request.keepMs,
+  );
+  return {
+    record: next,
+    reply: { hadValue, ...(lease === undefined ? {} : { voidedNonce: lease.nonce }) },
+    wake: { kind: 'invalidated', fence },
+  };
+}
+
+/** What lies between the two ends is the value's stale_ms, or the rest of it after an earlier mark. */
+function markedStale(value: MemoryValue, nowMs: number): MemoryValue | undefined {
+  const staleMs = value.servableUntilMs - value.freshUntilMs;
+  const servableUntilMs = Math.min(value.servableUntilMs, nowMs + staleMs);
+  if (servableUntilMs <= nowMs) return undefined;
+  return { ...value, freshUntilMs: Math.min(value.freshUntilMs, nowMs), servableUntilMs };
+}
+
+function servable(record: MemoryRecord, nowMs: number): boolean {
+  return record.value !== undefined && record.value.servableUntilMs > nowMs;
+}
+
+/** Microseconds of the store's clock, so that fences grow also when the record is lost in between. */
+function nextFence(record: Maybe, nowMs: number): number {
+  return Math.max((record?.fence ?? 0) + 1, Math.floor(nowMs * 1000));
+}
+
+/** The record outlives its value, its lease and its back-off by `keepMs`. */
+function kept(record: Omit<MemoryRecord, 'expiresAtMs'>, nowMs: number, keepMs: number): MemoryRecord {
+  const lastEndMs = Math.max(
+    nowMs,
+    record.value?.servableUntilMs ?? 0,
+    record.lease?.untilMs ?? 0,
+    record.failure?.untilMs ?? 0,
+  );
+  return { ...record, expiresAtMs: lastEndMs + keepMs };
+}

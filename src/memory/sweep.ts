@@ -1,0 +1,26 @@
+/** Looked at in each step. A step adds one at most, so that the sweep gets round faster than the map grows. */
+const ENTRIES_A_STEP = 4;
+
+/** Drops what is over from a map, a few entries at a time and without a timer. */
+export class Sweep<V> {
+  #cursor: MapIterator<[string, V]> | undefined;
+
+  constructor(
+    private readonly entries: Map<string, V>,
+    private readonly isOver: (entry: V, nowMs: number) => boolean,
+  ) {}
+
+  /** Looks at the next few entries. A map's iterator goes on rightly while entries come and go. */
+  some(nowMs: number): void {
+    this.#cursor ??= this.entries.entries();
+    for (let looked = 0; looked < ENTRIES_A_STEP; looked++) {
+      const next = this.#cursor.next();
+      if (next.done) {
+        this.#cursor = undefined;
+        return;
+      }
+      const [id, entry] = next.value;
+      if (this.isOver(entry, nowMs)) this.entries.delete(id);
+    }
+  }
+}

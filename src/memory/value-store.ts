@@ -1,0 +1,76 @@
+import type { Clock } from '../coordination/clock.js';
+import type { ReleaseOutcome } from '../coordination/outcome.js';
+import type { KeyRecord } from '../coordination/record.js';
+import type {
+  ArmReply,
+  ArmRequest,
+  StoredOutcome,
+  StoreExtend,
+  StoreExtended,
+  StoreInvalidate,
+  StoreInvalidated,
+  StorePublish,
+  StoreRelease,
+  ValueStore,
+} from '../coordination/value-store.js';
+import type { Wake } from '../coordination/wake-channel.js';
+import * as steps from './record-steps.js';
+import { Sweep } from './sweep.js';
+
+export interface MemoryValueStoreParts {
+  /** Fences are its microseconds: it should count on from one run of the process to the next. */
+  readonly clock: Clock;
+  /** Where wakes are sent. */
+  readonly wakes: { publish(wake: Wake): void };
+}
+
+/** The value store in this process's memory: each step runs in one go, so that it is atomic. */
+export class MemoryValueStore implements ValueStore {
+  readonly #records = new Map<string, steps.MemoryRecord>();
+  readonly #sweep = new Sweep(this.#records, (record, nowMs) => steps.alive(record, nowMs) === undefined);
+
+  constructor(private readonly parts: MemoryValueStoreParts) {}
+
+  /** Records held now, among them some whose time is over. */
+  get size(): number {
+    return this.#records.size;
+  }
+
+  async look(id: string): Promise<KeyRecord> {
+    return this.#take(id, (record, nowMs) => ({ record, reply: steps.look(record, nowMs) }));
+  }
+
+  async arm(id: string, request: ArmRequest): Promise<ArmReply> {
+    return this.#take(id, (record, nowMs) => steps.arm(record, request, nowMs));
+  }
+
+  async adopt(id: string, nonce: string): Promise<KeyRecord | undefined> {
+    return this.#take(id, (record, nowMs) => steps.adopt(record, nonce, nowMs));
+  }
+
+  async publish(id: string, request: StorePublish): Promise<{ outcome: StoredOutcome; fence: number }> {
+    return this.#take(id, (record, nowMs) => steps.publish(record, request, nowMs));
+  }
+
+  async release(id: string, request: StoreRelease): Promise<ReleaseOutcome> {
+    return this.#take(id, (record, nowMs) => steps.release(record, request, nowMs));
+  }
+
+  async extend(id: string, request: StoreExtend): Promise<StoreExtended> {
+    return this.#take(id, (record, nowMs) => steps.extend(record, request, nowMs));
+  }
+
+  async invalidate(id: string, request: StoreInvalidate): Promise<StoreInvalidated> {
+    return this.#take(id, (record, nowMs) => steps.invalidate(record, request, nowMs));
+  }
+
+  #take<T>(id: string, step: (record: steps.MemoryRecord | undefined, nowMs: number) => steps.Step<T>): T {
+    const nowMs = this.parts.clock.nowMs();
+    const { record, reply, wake } = step(steps.alive(this.#records.get(id), nowMs), nowMs);
+    if (record === undefined) this.#records.delete(id);
+    else this.#records.set(id, record);
+    this.#sweep.some(nowMs);
+    if (wake !== undefined) this.parts.wakes.publish({ id, ...wake });
+    return reply;
+  }
+}

@@ -1,0 +1,25 @@
+import type { Wake, WakeChannel, WakeListener } from '../coordination/wake-channel.js';
+
+/** Wakes within one process. It is always live and loses nothing. */
+export class MemoryWakeChannel implements WakeChannel {
+  readonly live = true;
+  readonly #listeners = new Set<WakeListener>();
+
+  listen(listener: WakeListener): () => void {
+    // A listener of its own for each call: the same object may listen twice.
+    const own: WakeListener = {
+      wake: (wake) => listener.wake(wake),
+      resubscribed: () => listener.resubscribed(),
+      lost: () => listener.lost(),
+    };
+    this.#listeners.add(own);
+    return () => this.#listeners.delete(own);
+  }
+
+  /** Delivered after the code that runs now, as a message over a socket would be: never inside the sender's step. */
+  publish(wake: Wake): void {
+    queueMicrotask(() => {
+      for (const listener of this.#listeners) listener.wake(wake);
+    });
+  }
+}

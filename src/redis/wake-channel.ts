@@ -1,0 +1,162 @@
+import type { Redis } from 'ioredis';
+import type { Wake, WakeChannel, WakeListener } from '../coordination/wake-channel.js';
+import { retryMs, subscriberClient } from './client.js';
+import { WAKE_CHANNEL } from './keys.js';
+import { parseStoreUrl, type StoreAddress } from './store-url.js';
+
+/** Near caches are served as fresh while the channel is live: this and the time-out bound their delusion. */
+const PING_EVERY_MS = 1_000;
+/** As long as a step on the store may take, with room for a burst of wakes that stands before the pong. */
+const PING_TIMEOUT_MS = 500;
+
+export interface RedisWakeChannelOptions {
+  /** Hears why the subscription could not be made or broke; each failed try again. */
+  readonly onError?: (error: Error) => void;
+}
+
+/**
+ * The wakes that the store's scripts publish, over a connection of its own. Each connection subscribes,
+ * is pinged every second, and is thrown away at its first fault for a new one.
+ */
+export class RedisWakeChannel implements WakeChannel {
+  readonly #address: StoreAddress;
+  readonly #onError: (error: Error) => void;
+  readonly #listeners = new Set<WakeListener>();
+  #client: Redis | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #attempts = 0;
+  /** Failed tries in a row, for the pause before the next one. */
+  #failures = 0;
+  #live = false;
+  #malformed = 0;
+  #closed = false;
+
+  /** Connects in the background. Throws an Error where the URL is not one of a store. */
+  constructor(url: string, options: RedisWakeChannelOptions = {}) {
+    this.#address = parseStoreUrl(url);
+    this.#onError = options.onError ?? (() => {});
+    this.#connect();
+  }
+
+  get live(): boolean {
+    return this.#live;
+  }
+
+  /** Messages that were no wake and were ignored: somebody else publishes on our channel. */
+  get malformed(): number {
+    return this.#malformed;
+  }
+
+  listen(listener: WakeListener): () => void {
+    // A listener of its own for each call: the same object may listen twice.
+    const own: WakeListener = {
+      wake: (wake) => listener.wake(wake),
+      resubscribed: () => listener.resubscribed(),
+      lost: () => listener.lost(),
+    };
+    this.#listeners.add(own);
+    return () => this.#listeners.delete(own);
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#client?.disconnect();
+    this.#setLive(false);
+  }
+
+  #connect(): void {
+    const client = subscriberClient(this.#address, this.#attempts);
+    this.#attempts += 1;
+    this.#client = client;
+    client.on('error', (error: Error) => this.#onError(error));
+    client.on('end', () => this.#ended(client));
+    client.on('message', (_channel: string, message: string) => this.#heard(message));
+    this.#subscribe(client).catch((error: Error) => {
+      if (this.#client !== client) return;
+      this.#onError(error);
+      this.#ended(client);
+      client.disconnect();
+    });
+  }
+
+  async #subscribe(client: Redis): Promise<void> {
+    await client.connect();
+    await inTime(client.subscribe(WAKE_CHANNEL), 'the confirmation of the subscription');
+    // `end` may have come while the confirmation was on its way to us.
+    if (this.#client !== client || this.#closed) return;
+    this.#failures = 0;
+    this.#setLive(true);
+    this.#pingLater(client);
+  }
+
+  #pingLater(client: Redis): void {
+    this.#timer = setTimeout(() => {
+      inTime(client.ping(), 'the answer to a ping').then(
+        () => {
+          if (this.#client === client && !this.#closed) this.#pingLater(client);
+        },
+        (error: Error) => {
+          if (this.#client !== client) return;
+          this.#onError(error);
+          // Over from now on, and not only once the silent other end has confirmed that it is.
+          this.#ended(client);
+          client.disconnect();
+        },
+      );
+    }, PING_EVERY_MS);
+  }
+
+  #ended(client: Redis): void {
+    if (this.#client !== client) return;
+    this.#client = undefined;
+    clearTimeout(this.#timer);
+    this.#setLive(false);
+    if (this.#closed) return;
+    this.#failures += 1;
+    this.#timer = setTimeout(() => this.#connect(), retryMs(this.#failures));
+  }
+
+  #setLive(live: boolean): void {
+    if (this.#live === live) return;
+    this.#live = live;
+    for (const listener of this.#listeners) {
+      if (live) listener.resubscribed();
+      else listener.lost();
+    }
+  }
+
+  #heard(message: string): void {
+    const wake = parseWake(message);
+    if (wake === undefined) {
+      this.#malformed += 1;
+      return;
+    }
+    for (const listener of this.#listeners) listener.wake(wake);
+  }
+}
+
+const WAKE = /^(published|released|failed|invalidated):(\d{1,16}):([A-Za-z0-9_-]+)$/;
+
+/** `KIND:FENCE:ID`, as the scripts publish it. Undefined for anything else. */
+export function parseWake(message: string): Wake | undefined {
+  const [, kind, fence, id] = WAKE.exec(message) ?? [];
+  if (kind === undefined || id === undefined) return undefined;
+  return { kind: kind as Wake['kind'], fence: Number(fence), id };
+}
+
+/** Rejects when `what` has not come within the ping's time-out. */
+async function inTime<T>(reply: Promise<T>, what: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      // Timers run before sockets are read: after a stall of this process the reply may be there already.
+      setImmediate(() => reject(new Error(`${what} did not come within ${PING_TIMEOUT_MS} ms`)));
+    }, PING_TIMEOUT_MS);
+  });
+  try {
+    return await Promise.race([reply, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
