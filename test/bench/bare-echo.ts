@@ -1,0 +1,39 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { Client, credentials } from '@grpc/grpc-js';
+import { endWithThisProcess } from '../support/end-with-this-process.js';
+
+/** As large as the publish of a small value, so that both carry the same. */
+const REQUEST = Buffer.alloc(128);
+const same = (bytes: Buffer) => bytes;
+
+/** A bare grpc-js server in a process of its own, and a client of it: the limit of any unary call. */
+export class BareEcho {
+  private constructor(
+    private readonly server: ChildProcess,
+    private readonly client: Client,
+  ) {}
+
+  static async start(): Promise<BareEcho> {
+    const server = spawn(process.execPath, ['test/bench/bare-echo.mjs'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    endWithThisProcess(server);
+    const [port] = await once(createInterface({ input: server.stdout }), 'line');
+    return new BareEcho(server, new Client(`127.0.0.1:${port}`, credentials.createInsecure()));
+  }
+
+  call(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.client.makeUnaryRequest('/bench.Echo/Echo', same, same, REQUEST, (error) =>
+        error ? reject(error) : resolve(),
+      );
+    });
+  }
+
+  stop(): void {
+    this.client.close();
+    this.server.kill('SIGKILL');
+  }
+}

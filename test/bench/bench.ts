@@ -1,0 +1,34 @@
+import { percentile } from '../support/percentile.js';
+
+/** What one way to do something took, over many rounds. */
+export interface Measured {
+  readonly name: string;
+  readonly rounds: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+/** A measurement beside its alternative, which does the same work in the same run. */
+export interface Row {
+  readonly measured: Measured;
+  readonly alternative: Measured;
+  /** Of the medians: below 1, ours is the faster. */
+  readonly ratio: number;
+  /** What the ratio is to stay at or below; absent where there is no promise. */
+  readonly ratioMax?: number;
+}
+
+/** One subject. `main.ts` runs them in turn; each starts what it needs and ends it. */
+export interface Bench {
+  readonly name: string;
+  run(): Promise<Row[]>;
+}
+
+export function measured(name: string, tookMs: readonly number[]): Measured {
+  return { name, rounds: tookMs.length, p50Ms: percentile(tookMs, 0.5), p99Ms: percentile(tookMs, 0.99) };
+}
+
+export function row(ours: Measured, alternative: Measured, ratioMax?: number): Row {
+  const ratio = ours.p50Ms / alternative.p50Ms;
+  return { measured: ours, alternative, ratio, ...(ratioMax === undefined ? {} : { ratioMax }) };
+}

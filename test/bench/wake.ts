@@ -1,0 +1,92 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { Caller, textOf } from '../support/caller.js';
+import { Fleet } from '../support/fleet.js';
+import { BareEcho } from './bare-echo.js';
+import { type Bench, measured, type Row, row } from './bench.js';
+
+const ROUNDS = 500;
+/** Code that has not run yet is slow, here as there. */
+const WARM_UP_ROUNDS = 100;
+/** How long a waiter is given to stand in its place before the publish. */
+const SETTLED_MS = 5;
+/** The usual recipe: sleep, look again. */
+const RECIPE_SLEEP_MS = 100;
+const RECIPE_ROUNDS = 60;
+
+/**
+ * From a publish on one replica to the answer of a waiter on another, nothing else running. It is timed in
+ * the client that does both, so it holds one way of each of two calls: together one unary call.
+ */
+export const wake: Bench = {
+  name: 'wake',
+  async run(): Promise<Row[]> {
+    const fleet = await Fleet.start({ replicas: 2 });
+    const echo = await BareEcho.start();
+    const [holder, waiter] = fleet.replicas.map(({ target }) => new Caller(target)) as [Caller, Caller];
+    const redis = new Redis(fleet.store.url);
+    try {
+      const woken: number[] = [];
+      const limit: number[] = [];
+      // In turns, so that whatever else the machine does meets both.
+      for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round++) {
+        const wokenMs = await wakeOnce(holder, waiter, `wake ${round}`);
+        const limitMs = await limitOnce(redis, echo);
+        if (round < 0) continue;
+        woken.push(wokenMs);
+        limit.push(limitMs);
+      }
+      const ours = measured('publish on one replica to answer on another', woken);
+      return [
+        row(ours, measured('two Redis PINGs and a bare unary call', limit), 1),
+        row(ours, measured('SET, seen by a loop that sleeps 100 ms', await recipe(redis, fleet.store.url))),
+      ];
+    } finally {
+      redis.disconnect();
+      for (const caller of [holder, waiter]) caller.close();
+      echo.stop();
+      await fleet.stop();
+    }
+  },
+};
+
+async function wakeOnce(holder: Caller, waiter: Caller, key: string): Promise<number> {
+  const { token } = await holder.lease({ key });
+  const answer = waiter.getOrLock({ key, waitMs: 10_000 });
+  await sleep(SETTLED_MS);
+  const startMs = performance.now();
+  const published = holder.publishText(key, token, 'value');
+  const text = textOf(await answer);
+  const tookMs = performance.now() - startMs;
+  await published;
+  if (text !== 'value') throw new Error(`the waiter was not woken with the value: ${text}`);
+  return tookMs;
+}
+
+async function limitOnce(redis: Redis, echo: BareEcho): Promise<number> {
+  await sleep(SETTLED_MS);
+  const startMs = performance.now();
+  await redis.ping();
+  await redis.ping();
+  await echo.call();
+  return performance.now() - startMs;
+}
+
+async function recipe(writer: Redis, storeUrl: string): Promise<number[]> {
+  const reader = new Redis(storeUrl);
+  const tookMs: number[] = [];
+  for (let round = 0; round < RECIPE_ROUNDS; round++) {
+    const key = `recipe ${round}`;
+    const seen = (async () => {
+      while ((await reader.get(key)) === null) await sleep(RECIPE_SLEEP_MS);
+      return performance.now();
+    })();
+    // Spread over the recipe's sleep, as publishes are.
+    await sleep(RECIPE_SLEEP_MS * (1 + round / RECIPE_ROUNDS));
+    const startMs = performance.now();
+    await writer.set(key, 'value');
+    tookMs.push((await seen) - startMs);
+  }
+  reader.disconnect();
+  return tookMs;
+}
