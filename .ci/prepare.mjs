@@ -36,9 +36,8 @@ function run(command, args, cwd) {
  */
 function installed(folder) {
   const own = join(folder, 'node_modules', '.package-lock.json');
-  if (!existsSync(own)) return false;
   const wanted = JSON.parse(readFileSync(join(folder, 'package-lock.json'), 'utf8')).packages;
-  const present = JSON.parse(readFileSync(own, 'utf8')).packages;
+  const present = existsSync(own) ? JSON.parse(readFileSync(own, 'utf8')).packages : {};
   return Object.entries(wanted).every(([path, entry]) => {
     if (!path.includes('node_modules/') || entry.link) return true;
     const there = present[path];

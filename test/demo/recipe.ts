@@ -21,8 +21,6 @@ export class Recipe {
     this.#cache = new Redis(storeUrl);
     this.#nodes = nodeUrls.map((url) => new Redis(url));
     this.#redlock = new Redlock(this.#nodes, { retryCount: 0 });
-    // It reports every lost vote here; a lost vote is what the loop below expects.
-    this.#redlock.on('error', () => {});
   }
 
   /** Look; if it is not there, rebuild it. */
