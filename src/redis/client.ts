@@ -10,6 +10,8 @@ const SILENT_MS_MAX = 2_000;
 const CONNECT_MS_MAX = 1_000;
 /** A store that loads its data says how long that takes, in whole seconds; it is asked again sooner. */
 const LOADING_RETRY_MS = 250;
+/** A goodbye that is not answered by then never will be; ioredis waits for 2 s. */
+const DISCONNECT_MS_MAX = 200;
 
 /** Before the nth try: 50 ms doubling to 1 s, less up to half of it so that replicas come apart. */
 export function retryMs(tries: number): number {
@@ -30,6 +32,7 @@ export const promptOptions = {
   socketTimeout: SILENT_MS_MAX,
   connectTimeout: CONNECT_MS_MAX,
   maxLoadingRetryTime: LOADING_RETRY_MS,
+  disconnectTimeout: DISCONNECT_MS_MAX,
 } as const;
 
 /** A client for the scripts of the value store. It connects by itself, again and again. */

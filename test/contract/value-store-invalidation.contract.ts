@@ -1,0 +1,153 @@
+import { describe, expect, test } from 'vitest';
+import { LONG_MS, SHORT_MS, type StoreTrial, textOf } from '../support/store-trial.js';
+
+/** Dropping values, marking them stale, and voiding the rebuilds of them. */
+export function invalidationContract(current: () => StoreTrial): void {
+  describe.each(['delete', 'mark_stale'] as const)('invalidate by %s', (mode) => {
+    test('a key without a record gets one with a fence, and wakes with it', async () => {
+      const trial = current();
+      expect(await trial.invalidate(mode)).toEqual({ hadValue: false });
+      const record = await trial.look();
+      expect(record).toEqual({ fence: record.fence, valueFence: 0, lastEnd: 'invalidated' });
+      expect(record.fence).toBeGreaterThan(0);
+      expect(await trial.wakes()).toEqual([{ kind: 'invalidated', fence: record.fence }]);
+    });
+
+    test('raises the fence each time, above that of the value', async () => {
+      const trial = current();
+      const stored = await trial.stored('n1');
+      await trial.invalidate(mode);
+      const first = (await trial.look()).fence;
+      await trial.invalidate(mode);
+      const second = (await trial.look()).fence;
+      expect(first).toBeGreaterThan(stored);
+      expect(second).toBeGreaterThan(first);
+      expect((await trial.look()).valueFence).toBe(stored);
+      expect(await trial.wakes()).toEqual([
+        { kind: 'published', fence: stored },
+        { kind: 'invalidated', fence: first },
+        { kind: 'invalidated', fence: second },
+      ]);
+    });
+
+    test('voids the armed lease and names its nonce, also once its time is over', async () => {
+      const trial = current();
+      await trial.arm('n1');
+      expect(await trial.invalidate(mode)).toEqual({ hadValue: false, voidedNonce: 'n1' });
+      const record = await trial.look();
+      expect(record).toMatchObject({ voidedNonce: 'n1', lastEnd: 'invalidated' });
+      expect(record.lease).toBeUndefined();
+      await trial.arm('n2', { expiresInMs: SHORT_MS });
+      await trial.under.pass(2 * SHORT_MS);
+      expect(await trial.invalidate(mode)).toEqual({ hadValue: false, voidedNonce: 'n2' });
+    });
+
+    test('with no lease armed names none, and keeps the one voided before', async () => {
+      const trial = current();
+      await trial.arm('n1');
+      await trial.invalidate(mode);
+      expect(await trial.invalidate(mode)).toEqual({ hadValue: false });
+      expect((await trial.look()).voidedNonce).toBe('n1');
+      await trial.arm('n2');
+      expect((await trial.look()).voidedNonce).toBe('n1');
+      await trial.publish('n2');
+      await trial.arm('n3');
+      await trial.invalidate(mode);
+      expect((await trial.look()).voidedNonce).toBe('n3');
+    });
+
+    test('makes a lease that was looked for before it refuse to arm', async () => {
+      const trial = current();
+      const { fence, valueFence } = await trial.look();
+      await trial.invalidate(mode);
+      expect((await trial.arm('n1', { fenceRead: fence, valueFenceRead: valueFence })).armed).toBe(false);
+      expect((await trial.arm('n1')).armed).toBe(true);
+    });
+
+    test('counts a value only while it can be served', async () => {
+      const trial = current();
+      await trial.stored('n1', { ttlMs: SHORT_MS });
+      await trial.under.pass(2 * SHORT_MS);
+      expect(await trial.invalidate(mode)).toEqual({ hadValue: false });
+      await trial.stored('n2', { ttlMs: 1, staleMs: LONG_MS });
+      await trial.under.pass(SHORT_MS);
+      expect(await trial.invalidate(mode)).toEqual({ hadValue: true });
+    });
+
+    test('leaves the failure and its back-off as they are', async () => {
+      const trial = current();
+      await trial.arm('n1');
+      await trial.fail('n1');
+      await trial.invalidate(mode);
+      expect((await trial.look()).failure).toMatchObject({ message: 'n1 failed', count: 1 });
+    });
+
+    test('forgets the record after keepMs', async () => {
+      const trial = current();
+      await trial.stored('n1');
+      await trial.store.invalidate(trial.id, { mode, keepMs: SHORT_MS });
+      await trial.under.pass(3 * SHORT_MS);
+      expect(await trial.look()).toEqual({ fence: 0, valueFence: 0 });
+    });
+  });
+
+  describe('invalidate by delete', () => {
+    test('drops the value, fresh or stale', async () => {
+      const trial = current();
+      await trial.stored('n1', { staleMs: LONG_MS });
+      expect(await trial.invalidate('delete')).toEqual({ hadValue: true });
+      expect((await trial.look()).value).toBeUndefined();
+      expect(await trial.invalidate('delete')).toEqual({ hadValue: false });
+    });
+  });
+
+  describe('invalidate by mark_stale', () => {
+    test('leaves the value stale for its stale_ms from now', async () => {
+      const trial = current();
+      await trial.stored('n1', { ttlMs: 3 * LONG_MS, staleMs: LONG_MS });
+      expect(await trial.invalidate('mark_stale')).toEqual({ hadValue: true });
+      const { value } = await trial.look();
+      expect(value?.freshForMs).toBe(0);
+      expect(value?.servableForMs).toBeLessThanOrEqual(LONG_MS);
+      expect(value?.servableForMs).toBeGreaterThan(LONG_MS - 20_000);
+      expect(textOf(await trial.look())).toBe('a value');
+    });
+
+    test('lets a value that is stale already end when it would have', async () => {
+      const trial = current();
+      await trial.stored('n1', { ttlMs: 1, staleMs: LONG_MS });
+      await trial.under.pass(SHORT_MS);
+      const before = (await trial.look()).value?.servableForMs ?? 0;
+      await trial.invalidate('mark_stale');
+      await trial.invalidate('mark_stale');
+      const { value } = await trial.look();
+      expect(value?.freshForMs).toBe(0);
+      expect(value?.servableForMs).toBeLessThanOrEqual(before);
+      expect(value?.servableForMs).toBeGreaterThan(before - 20_000);
+    });
+
+    test('a second mark prolongs nothing', async () => {
+      const trial = current();
+      await trial.stored('n1', { ttlMs: LONG_MS, staleMs: 5 * SHORT_MS });
+      await trial.invalidate('mark_stale');
+      await trial.under.pass(3 * SHORT_MS);
+      await trial.invalidate('mark_stale');
+      await trial.under.pass(3 * SHORT_MS);
+      expect((await trial.look()).value).toBeUndefined();
+    });
+
+    test('drops a value that was to have no stale time', async () => {
+      const trial = current();
+      await trial.stored('n1', { ttlMs: LONG_MS, staleMs: 0 });
+      expect(await trial.invalidate('mark_stale')).toEqual({ hadValue: true });
+      expect((await trial.look()).value).toBeUndefined();
+    });
+
+    test('keeps an absent value absent', async () => {
+      const trial = current();
+      await trial.stored('n1', { payload: { kind: 'absent' }, staleMs: LONG_MS });
+      await trial.invalidate('mark_stale');
+      expect((await trial.look()).value?.payload).toEqual({ kind: 'absent' });
+    });
+  });
+}

@@ -1,0 +1,306 @@
+import { describe, expect, test } from 'vitest';
+import { LONG_MS, SHORT_MS, type StoreTrial, textOf } from '../support/store-trial.js';
+
+/** Looking, arming, handing out again and extending. */
+export function leaseContract(current: () => StoreTrial): void {
+  describe('look', () => {
+    test('knows nothing of a key that was never touched', async () => {
+      expect(await current().look()).toEqual({ fence: 0, valueFence: 0 });
+    });
+
+    test('shows the armed lease, with all that was said of it', async () => {
+      const trial = current();
+      const { record } = await trial.arm('n1', {
+        leaseMs: 7000,
+        holder: 'host "ü"',
+        traceparent: '00-ab-cd-01',
+        requestKey: 'me\0id',
+        reason: 'early_refresh',
+      });
+      const { lease, fence } = await trial.look();
+      expect(lease).toEqual({
+        nonce: 'n1',
+        fence: record.fence,
+        expiresInMs: expect.any(Number),
+        leaseMs: 7000,
+        ageMs: expect.any(Number),
+        holder: 'host "ü"',
+        traceparent: '00-ab-cd-01',
+        reason: 'early_refresh',
+        requestKey: 'me\0id',
+        owner: 1,
+        byStoreAlone: false,
+      });
+      expect(fence).toBe(record.fence);
+      expect(lease?.expiresInMs).toBeLessThanOrEqual(LONG_MS);
+      expect(lease?.expiresInMs).toBeGreaterThan(LONG_MS - 20_000);
+      expect(lease?.ageMs).toBeGreaterThanOrEqual(0);
+      expect(lease?.ageMs).toBeLessThan(20_000);
+    });
+
+    test('shows a lease whose time is over until it is ended', async () => {
+      const trial = current();
+      await trial.arm('n1', { expiresInMs: SHORT_MS });
+      await trial.under.pass(2 * SHORT_MS);
+      expect((await trial.look()).lease?.expiresInMs).toBeLessThanOrEqual(0);
+      await trial.release('n1');
+      expect((await trial.look()).lease).toBeUndefined();
+    });
+
+    test('counts the life of a value down to stale and to nothing, and keeps its fence', async () => {
+      const trial = current();
+      const fence = await trial.stored('n1', { ttlMs: LONG_MS, staleMs: LONG_MS });
+      const { value } = await trial.look();
+      expect(value?.freshForMs).toBeLessThanOrEqual(LONG_MS);
+      expect(value?.freshForMs).toBeGreaterThan(LONG_MS - 20_000);
+      expect(value?.servableForMs).toBeCloseTo((value?.freshForMs ?? 0) + LONG_MS, 1);
+      expect(value?.fence).toBe(fence);
+
+      await trial.stored('n2', { ttlMs: SHORT_MS, staleMs: LONG_MS });
+      await trial.under.pass(2 * SHORT_MS);
+      const stale = await trial.look();
+      expect(stale.value).toMatchObject({ freshForMs: 0 });
+      expect(stale.value?.servableForMs).toBeGreaterThan(0);
+      expect(stale.value?.ageMs).toBeGreaterThanOrEqual(2 * SHORT_MS - 1);
+
+      const last = await trial.stored('n3', { ttlMs: SHORT_MS, staleMs: 0 });
+      await trial.under.pass(2 * SHORT_MS);
+      expect(await trial.look()).toMatchObject({ fence: last, valueFence: last, lastEnd: 'published' });
+      expect((await trial.look()).value).toBeUndefined();
+    });
+
+    test('forgets the whole record when keepMs has passed since the last end in it, and not before', async () => {
+      const trial = current();
+      await trial.arm('n1', { expiresInMs: SHORT_MS, keepMs: LONG_MS });
+      await trial.under.pass(2 * SHORT_MS);
+      expect((await trial.look()).lease?.nonce).toBe('n1');
+      await trial.publish('n1', { ttlMs: SHORT_MS, staleMs: SHORT_MS, keepMs: SHORT_MS });
+      await trial.under.pass(4 * SHORT_MS);
+      expect(await trial.look()).toEqual({ fence: 0, valueFence: 0 });
+    });
+
+    test('keeps a value for all its life, although a short lease on it came and went', async () => {
+      const trial = current();
+      await trial.stored('n1', { ttlMs: LONG_MS, keepMs: 1 });
+      await trial.arm('n2', { expiresInMs: 1, keepMs: 1 });
+      await trial.store.extend(trial.id, { nonce: 'n2', expiresInMs: 1, byStoreAlone: false, keepMs: 1 });
+      await trial.store.release(trial.id, { nonce: 'n2', end: 'released', keepMs: 1 });
+      await trial.under.pass(SHORT_MS);
+      expect(textOf(await trial.look())).toBe('a value');
+    });
+
+    test('keeps a lease and a back-off for all their time, although the value ends before', async () => {
+      const trial = current();
+      await trial.arm('n1', { keepMs: 1 });
+      await trial.store.extend(trial.id, { nonce: 'n1', expiresInMs: 1, byStoreAlone: false, keepMs: 1 });
+      await trial.under.pass(SHORT_MS);
+      expect((await trial.look()).lease?.nonce).toBe('n1');
+      const failure = { message: 'no', retryAfterMs: LONG_MS, backoffMs: 1, backoffMsMax: 1 };
+      await trial.store.release(trial.id, { nonce: 'n1', end: 'failed', failure, keepMs: 1 });
+      await trial.arm('n2', { expiresInMs: 1, keepMs: 1 });
+      await trial.store.invalidate(trial.id, { mode: 'delete', keepMs: 1 });
+      await trial.under.pass(SHORT_MS);
+      expect((await trial.look()).failure?.message).toBe('no');
+    });
+  });
+
+  describe('arm', () => {
+    test('arms on no record, with a fence of microseconds', async () => {
+      const { armed, record } = await current().arm('n1');
+      expect(armed).toBe(true);
+      expect(record.fence).toBeGreaterThan(0);
+      expect(Number.isSafeInteger(record.fence)).toBe(true);
+      expect(record.lease).toMatchObject({ nonce: 'n1', fence: record.fence });
+      expect(record.lastEnd).toBeUndefined();
+    });
+
+    test('gives every lease a higher fence, however fast they follow', async () => {
+      const trial = current();
+      const fences: number[] = [];
+      for (let lease = 0; lease < 50; lease++) {
+        fences.push((await trial.arm(`n${lease}`)).record.fence);
+        await trial.release(`n${lease}`);
+      }
+      for (const [at, fence] of fences.entries()) expect(fence).toBeGreaterThan(fences[at - 1] ?? 0);
+    });
+
+    test('arms the same nonce again with the same fence, and prolongs nothing', async () => {
+      const trial = current();
+      const first = await trial.arm('n1', { expiresInMs: LONG_MS / 2, fenceRead: 0 });
+      const again = await trial.arm('n1', { expiresInMs: LONG_MS, fenceRead: 0 });
+      expect(again.armed).toBe(true);
+      expect(again.record.fence).toBe(first.record.fence);
+      expect(again.record.lease?.expiresInMs).toBeLessThanOrEqual(LONG_MS / 2);
+    });
+
+    test('refuses a nonce whose lease has ended, however its arm was delayed', async () => {
+      const trial = current();
+      await trial.arm('n1', { fenceRead: 0 });
+      await trial.release('n1');
+      expect(await trial.arm('n1', { fenceRead: 0 })).toMatchObject({ armed: false });
+      expect((await trial.look()).lease).toBeUndefined();
+    });
+
+    test('refuses when another lease was armed since the look, and shows it', async () => {
+      const trial = current();
+      const { record } = await trial.arm('n1');
+      const late = await trial.arm('n2', { fenceRead: 0 });
+      expect(late).toMatchObject({ armed: false, record: { fence: record.fence, lease: { nonce: 'n1' } } });
+      expect((await trial.publish('n1')).outcome).toBe('stored');
+    });
+
+    test('refuses when the fence is not the one read, also when it was higher', async () => {
+      const trial = current();
+      const { record } = await trial.arm('n1');
+      await trial.release('n1');
+      expect((await trial.arm('n2', { fenceRead: record.fence + 1 })).armed).toBe(false);
+      expect((await trial.arm('n2', { fenceRead: record.fence - 1 })).armed).toBe(false);
+      expect((await trial.arm('n2', { fenceRead: record.fence })).armed).toBe(true);
+    });
+
+    test('refuses when the lease that the look saw has published since, and shows its value', async () => {
+      const trial = current();
+      const seen = (await trial.arm('n1')).record;
+      await trial.publish('n1', { fence: seen.fence });
+      // The fence is the one that was read: only the value's fence tells.
+      const late = await trial.arm('n2', { fenceRead: seen.fence, valueFenceRead: seen.valueFence });
+      expect(late.armed).toBe(false);
+      expect(late.record.value?.fence).toBe(seen.fence);
+    });
+
+    test('supersedes a lease that ran out, which ends as expired and cannot publish any more', async () => {
+      const trial = current();
+      const old = await trial.arm('n1', { expiresInMs: SHORT_MS });
+      await trial.under.pass(2 * SHORT_MS);
+      const { armed, record } = await trial.arm('n2');
+      expect({ armed, lastEnd: record.lastEnd }).toEqual({ armed: true, lastEnd: 'expired' });
+      expect((await trial.publish('n1', { fence: old.record.fence })).outcome).toBe('superseded');
+    });
+
+    test('supersedes a running lease of the quorum, whose majority says that it is over', async () => {
+      const trial = current();
+      await trial.arm('n1');
+      expect(await trial.arm('n2')).toMatchObject({ armed: true, record: { lease: { nonce: 'n2' } } });
+    });
+
+    test('never supersedes a running lease given by the store alone, until its time is over', async () => {
+      const trial = current();
+      await trial.arm('n1', { byStoreAlone: true, expiresInMs: 10 * SHORT_MS });
+      expect(await trial.arm('n2')).toMatchObject({
+        armed: false,
+        record: { lease: { nonce: 'n1', byStoreAlone: true } },
+      });
+      await trial.under.pass(11 * SHORT_MS);
+      expect((await trial.arm('n2')).armed).toBe(true);
+    });
+
+    test('gives no lease by the store alone while any lease runs', async () => {
+      const trial = current();
+      await trial.arm('n1', { expiresInMs: 10 * SHORT_MS });
+      expect((await trial.arm('n2', { byStoreAlone: true })).armed).toBe(false);
+      await trial.under.pass(11 * SHORT_MS);
+      expect(await trial.arm('n2', { byStoreAlone: true })).toMatchObject({
+        armed: true,
+        record: { lease: { byStoreAlone: true } },
+      });
+    });
+
+    test('arms over a value and shows it, for whoever may be served meanwhile', async () => {
+      const trial = current();
+      await trial.stored('n1');
+      const { record } = await trial.arm('n2');
+      expect(textOf(record)).toBe('a value');
+      expect(record.valueFence).toBeLessThan(record.fence);
+    });
+
+    test('sends no wake', async () => {
+      const trial = current();
+      await trial.arm('n1');
+      await trial.arm('n2', { fenceRead: 1 });
+      expect(await trial.wakes()).toEqual([]);
+    });
+  });
+
+  describe('adopt', () => {
+    test('raises the owner number of the armed lease each time, and nothing else', async () => {
+      const trial = current();
+      const { record } = await trial.arm('n1');
+      expect((await trial.store.adopt(trial.id, 'n1'))?.lease?.owner).toBe(2);
+      expect((await trial.store.adopt(trial.id, 'n1'))?.lease).toMatchObject({ owner: 3, nonce: 'n1' });
+      expect((await trial.look()).fence).toBe(record.fence);
+      expect((await trial.look()).lease?.owner).toBe(3);
+    });
+
+    test('finds nothing where another nonce is armed, or none, or no record is', async () => {
+      const trial = current();
+      expect(await trial.store.adopt(trial.id, 'n1')).toBeUndefined();
+      expect(await trial.look()).toEqual({ fence: 0, valueFence: 0 });
+      await trial.arm('n1');
+      expect(await trial.store.adopt(trial.id, 'n2')).toBeUndefined();
+      await trial.release('n1');
+      expect(await trial.store.adopt(trial.id, 'n1')).toBeUndefined();
+    });
+
+    test('a new lease begins with its first owner', async () => {
+      const trial = current();
+      await trial.arm('n1');
+      await trial.store.adopt(trial.id, 'n1');
+      expect((await trial.arm('n2')).record.lease?.owner).toBe(1);
+    });
+  });
+
+  describe('extend', () => {
+    test('lets the lease last longer, and never shortens it', async () => {
+      const trial = current();
+      await trial.arm('n1', { expiresInMs: LONG_MS });
+      const longer = await trial.extend('n1', 2 * LONG_MS);
+      expect(longer).toEqual({ extended: true, expiresInMs: 2 * LONG_MS });
+      const kept = await trial.extend('n1', SHORT_MS);
+      expect(kept.extended && kept.expiresInMs).toBeGreaterThan(2 * LONG_MS - 20_000);
+      expect((await trial.look()).lease?.expiresInMs).toBeGreaterThan(2 * LONG_MS - 20_000);
+    });
+
+    test('revives a lease whose time is over and that nobody has superseded', async () => {
+      const trial = current();
+      await trial.arm('n1', { expiresInMs: SHORT_MS });
+      await trial.under.pass(2 * SHORT_MS);
+      expect(await trial.extend('n1', LONG_MS)).toEqual({ extended: true, expiresInMs: LONG_MS });
+      expect((await trial.publish('n1')).outcome).toBe('stored');
+    });
+
+    test('sets and clears the mark of the store alone', async () => {
+      const trial = current();
+      await trial.arm('n1');
+      await trial.extend('n1', LONG_MS, true);
+      expect((await trial.look()).lease?.byStoreAlone).toBe(true);
+      expect((await trial.arm('n2')).armed).toBe(false);
+      await trial.extend('n1', LONG_MS, false);
+      expect((await trial.look()).lease?.byStoreAlone).toBe(false);
+      expect((await trial.arm('n2')).armed).toBe(true);
+    });
+
+    test('is lost for a nonce that is not armed: never, superseded, released, voided', async () => {
+      const trial = current();
+      const lost = { extended: false };
+      expect(await trial.extend('n1', LONG_MS)).toEqual(lost);
+      expect(await trial.look()).toEqual({ fence: 0, valueFence: 0 });
+      await trial.arm('n1');
+      await trial.arm('n2');
+      expect(await trial.extend('n1', LONG_MS)).toEqual(lost);
+      await trial.release('n2');
+      expect(await trial.extend('n2', LONG_MS)).toEqual(lost);
+      await trial.arm('n3');
+      await trial.invalidate();
+      expect(await trial.extend('n3', LONG_MS)).toEqual(lost);
+    });
+
+    test('touches neither fence nor owner, and sends no wake', async () => {
+      const trial = current();
+      const { record } = await trial.arm('n1');
+      await trial.store.adopt(trial.id, 'n1');
+      await trial.extend('n1', LONG_MS);
+      expect(await trial.look()).toMatchObject({ fence: record.fence, lease: { owner: 2 } });
+      expect(await trial.wakes()).toEqual([]);
+    });
+  });
+}

@@ -1,0 +1,252 @@
+import { describe, expect, test } from 'vitest';
+import { ABSENT, LONG_MS, SHORT_MS, type StoreTrial, textOf, textValue } from '../support/store-trial.js';
+
+/** What becomes of a rebuild: published, or given back. */
+export function resultContract(current: () => StoreTrial): void {
+  describe('publish', () => {
+    test('stores under the lease, ends it, and sends one wake with its fence', async () => {
+      const trial = current();
+      const { fence } = (await trial.arm('n1')).record;
+      expect(await trial.publish('n1', { fence })).toEqual({ outcome: 'stored', fence });
+      const record = await trial.look();
+      expect(record).toMatchObject({ fence, valueFence: fence, lastEnd: 'published', value: { fence } });
+      expect(textOf(record)).toBe('a value');
+      expect(record.lease).toBeUndefined();
+      expect(await trial.wakes()).toEqual([{ kind: 'published', fence }]);
+    });
+
+    test('can be read at the latest when its wake is heard', async () => {
+      const trial = current();
+      await trial.arm('n1');
+      const seen = new Promise((resolve) => {
+        trial.under.channel.listen({
+          wake: ({ id }) => id === trial.id && resolve(trial.look().then(textOf)),
+          resubscribed() {},
+          lost() {},
+        });
+      });
+      await trial.publish('n1');
+      expect(await seen).toBe('a value');
+    });
+
+    test('keeps bytes as they are, and tells an empty value from an absent one', async () => {
+      const trial = current();
+      const bytes = Uint8Array.from({ length: 512 }, (_, at) => at % 256);
+      await trial.stored('n1', { payload: { kind: 'value', bytes } });
+      const { value } = await trial.look();
+      expect(value?.payload.kind === 'value' && [...value.payload.bytes]).toEqual([...bytes]);
+      await trial.stored('n2', { payload: textValue('') });
+      expect(textOf(await trial.look())).toBe('');
+      await trial.stored('n3', { payload: ABSENT });
+      expect((await trial.look()).value?.payload).toEqual({ kind: 'absent' });
+      await trial.stored('n4', { payload: textValue('') });
+      expect((await trial.look()).value?.payload.kind).toBe('value');
+    });
+
+    test('stores a window on larger memory as just the window', async () => {
+      const trial = current();
+      const bytes = new TextEncoder().encode('xxcutxx').subarray(2, 5);
+      await trial.stored('n1', { payload: { kind: 'value', bytes } });
+      expect(textOf(await trial.look())).toBe('cut');
+    });
+
+    test('stores a value of a mebibyte', async () => {
+      const trial = current();
+      const bytes = new Uint8Array(1_048_576).fill(0xff);
+      await trial.stored('n1', { payload: { kind: 'value', bytes } });
+      const { value } = await trial.look();
+      expect(value?.payload.kind === 'value' && Buffer.compare(value.payload.bytes, bytes)).toBe(0);
+    });
+
+    test('is a duplicate the second time, and changes nothing and wakes nobody', async () => {
+      const trial = current();
+      const fence = await trial.stored('n1');
+      const again = await trial.publish('n1', { fence, payload: textValue('another') });
+      expect(again).toEqual({ outcome: 'duplicate', fence });
+      expect(textOf(await trial.look())).toBe('a value');
+      expect(await trial.wakes()).toHaveLength(1);
+    });
+
+    test('is a duplicate also when the value is gone or the next lease runs', async () => {
+      const trial = current();
+      const fence = await trial.stored('n1');
+      await trial.arm('n2');
+      expect(await trial.publish('n1', { fence })).toEqual({ outcome: 'duplicate', fence });
+      await trial.invalidate();
+      expect(await trial.publish('n1', { fence })).toEqual({ outcome: 'duplicate', fence: 0 });
+    });
+
+    test('past the time of the lease is stored late, if nobody was armed since', async () => {
+      const trial = current();
+      const { fence } = (await trial.arm('n1', { expiresInMs: SHORT_MS })).record;
+      await trial.under.pass(2 * SHORT_MS);
+      expect(await trial.publish('n1', { fence })).toEqual({ outcome: 'stored_late', fence });
+      expect(textOf(await trial.look())).toBe('a value');
+      expect(await trial.wakes()).toHaveLength(1);
+    });
+
+    test('of a superseded lease stores nothing, whatever fence it claims', async () => {
+      const trial = current();
+      const kept = await trial.stored('n0');
+      const { fence } = (await trial.arm('n1')).record;
+      const later = (await trial.arm('n2')).record.fence;
+      expect(await trial.publish('n1', { fence })).toEqual({ outcome: 'superseded', fence: kept });
+      // A paused holder with a forged fence, equal to the record's or above it: only the nonce counts.
+      expect((await trial.publish('n1', { fence: later })).outcome).toBe('unknown_lease');
+      expect((await trial.publish('n1', { fence: later + 1 })).outcome).toBe('unknown_lease');
+      expect(await trial.look()).toMatchObject({ valueFence: kept, lease: { nonce: 'n2' } });
+      expect(await trial.wakes()).toHaveLength(1);
+    });
+
+    test('with the armed nonce is stored, whatever fence it claims', async () => {
+      const trial = current();
+      const { fence } = (await trial.arm('n1')).record;
+      expect(await trial.publish('n1', { fence: 1 })).toEqual({ outcome: 'stored', fence });
+    });
+
+    test('of a voided lease says invalidated, also when later leases have come and gone', async () => {
+      const trial = current();
+      const { fence } = (await trial.arm('n1')).record;
+      await trial.invalidate();
+      expect(await trial.publish('n1', { fence })).toEqual({ outcome: 'invalidated', fence: 0 });
+      expect((await trial.look()).value).toBeUndefined();
+      const later = await trial.stored('n2', { payload: textValue('newer') });
+      expect(await trial.publish('n1', { fence })).toEqual({ outcome: 'invalidated', fence: later });
+      expect(textOf(await trial.look())).toBe('newer');
+    });
+
+    test('where there is no record brings nothing back', async () => {
+      const trial = current();
+      expect(await trial.publish('n1', { fence: 7 })).toEqual({ outcome: 'unknown_lease', fence: 0 });
+      expect(await trial.look()).toEqual({ fence: 0, valueFence: 0 });
+    });
+
+    test('after a release is of an unknown lease', async () => {
+      const trial = current();
+      const { fence } = (await trial.arm('n1')).record;
+      await trial.release('n1');
+      expect(await trial.publish('n1', { fence })).toEqual({ outcome: 'unknown_lease', fence: 0 });
+      expect((await trial.look()).value).toBeUndefined();
+    });
+
+    test('refused names the fence of the value that can be served, and 0 once none can', async () => {
+      const trial = current();
+      const fence = await trial.stored('n1', { ttlMs: 10 * SHORT_MS });
+      expect(await trial.publish('garbage', { fence })).toEqual({ outcome: 'unknown_lease', fence });
+      await trial.under.pass(11 * SHORT_MS);
+      expect(await trial.publish('garbage', { fence })).toEqual({ outcome: 'unknown_lease', fence: 0 });
+    });
+
+    test('clears the failure', async () => {
+      const trial = current();
+      await trial.arm('n1');
+      await trial.fail('n1');
+      await trial.stored('n2');
+      expect((await trial.look()).failure).toBeUndefined();
+      await trial.arm('n3');
+      await trial.fail('n3');
+      expect((await trial.look()).failure?.count).toBe(1);
+    });
+  });
+
+  describe('release', () => {
+    test('ends the armed lease as said, once, and wakes', async () => {
+      const trial = current();
+      const { fence } = (await trial.arm('n1')).record;
+      const end = { nonce: 'n1', end: 'session_lost' as const, keepMs: LONG_MS };
+      expect(await trial.store.release(trial.id, end)).toBe('released');
+      const record = await trial.look();
+      expect(record).toEqual({ fence, valueFence: 0, lastEnd: 'session_lost' });
+      expect(await trial.store.release(trial.id, end)).toBe('not_held');
+      expect(await trial.wakes()).toEqual([{ kind: 'released', fence }]);
+    });
+
+    test('ends a lease whose time is over', async () => {
+      const trial = current();
+      await trial.arm('n1', { expiresInMs: SHORT_MS });
+      await trial.under.pass(2 * SHORT_MS);
+      expect(await trial.release('n1')).toBe('released');
+    });
+
+    test('touches no other lease, no value, and makes no record', async () => {
+      const trial = current();
+      expect(await trial.release('n1')).toBe('not_held');
+      expect(await trial.look()).toEqual({ fence: 0, valueFence: 0 });
+      await trial.stored('n1');
+      await trial.arm('n2');
+      expect(await trial.release('n1')).toBe('not_held');
+      expect(await trial.fail('n1')).toBe('not_held');
+      const record = await trial.look();
+      expect(record.lease?.nonce).toBe('n2');
+      expect(record.failure).toBeUndefined();
+      expect(textOf(record)).toBe('a value');
+      expect(await trial.wakes()).toHaveLength(1);
+    });
+
+    test('by an owner ends the lease only if it was not handed out again since', async () => {
+      const trial = current();
+      await trial.arm('n1');
+      await trial.store.adopt(trial.id, 'n1');
+      expect(await trial.release('n1', 1)).toBe('not_held');
+      expect(await trial.release('n1', 3)).toBe('not_held');
+      expect((await trial.look()).lease?.owner).toBe(2);
+      expect(await trial.release('n1', 2)).toBe('released');
+    });
+
+    test('without an owner ends the lease whoever has it', async () => {
+      const trial = current();
+      await trial.arm('n1');
+      await trial.store.adopt(trial.id, 'n1');
+      expect(await trial.release('n1')).toBe('released');
+    });
+
+    test('with a failure keeps it, with the lease that failed and the back-off asked for', async () => {
+      const trial = current();
+      const { fence } = (await trial.arm('n1')).record;
+      expect(await trial.fail('n1', { retryAfterMs: LONG_MS })).toBe('released');
+      const { failure, lastEnd } = await trial.look();
+      expect(failure).toMatchObject({ message: 'n1 failed', fence, count: 1 });
+      expect(failure?.retryAfterMs).toBeLessThanOrEqual(LONG_MS);
+      expect(failure?.retryAfterMs).toBeGreaterThan(LONG_MS - 20_000);
+      expect(lastEnd).toBe('failed');
+      expect(await trial.wakes()).toEqual([{ kind: 'failed', fence }]);
+    });
+
+    test('with a failure and 0 asked for keeps the failure without a back-off', async () => {
+      const trial = current();
+      await trial.arm('n1');
+      await trial.fail('n1', { retryAfterMs: 0 });
+      expect((await trial.look()).failure).toMatchObject({ retryAfterMs: 0, count: 1 });
+    });
+
+    test('doubles the back-off for each failure in a row, up to its bound', async () => {
+      const trial = current();
+      const backoffs: number[] = [];
+      for (const nonce of ['n1', 'n2', 'n3', 'n4']) {
+        await trial.arm(nonce);
+        await trial.fail(nonce, { backoffMs: 100_000, backoffMsMax: 350_000 });
+        const { failure } = await trial.look();
+        backoffs.push(Math.ceil((failure?.retryAfterMs ?? 0) / 50_000));
+      }
+      expect(backoffs).toEqual([2, 4, 7, 7]);
+      expect((await trial.look()).failure?.count).toBe(4);
+    });
+
+    test('without a failure leaves the failure before as it is', async () => {
+      const trial = current();
+      await trial.arm('n1');
+      await trial.fail('n1');
+      await trial.arm('n2');
+      await trial.release('n2');
+      expect((await trial.look()).failure).toMatchObject({ message: 'n1 failed', count: 1 });
+    });
+
+    test('lets the back-off count down to 0 and not below, and keeps the failure', async () => {
+      const trial = current();
+      await trial.arm('n1');
+      await trial.fail('n1', { retryAfterMs: SHORT_MS });
+      await trial.under.pass(2 * SHORT_MS);
+      expect((await trial.look()).failure).toMatchObject({ retryAfterMs: 0, message: 'n1 failed' });
+    });
+  });
+}

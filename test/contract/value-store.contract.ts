@@ -1,0 +1,23 @@
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
+import { StoreTrial, type StoreUnderTest } from '../support/store-trial.js';
+import { invalidationContract } from './value-store-invalidation.contract.js';
+import { leaseContract } from './value-store-lease.contract.js';
+import { resultContract } from './value-store-result.contract.js';
+
+/** What every value store promises, whatever it is made of. */
+export function valueStoreContract(start: () => Promise<StoreUnderTest>): void {
+  let under: StoreUnderTest;
+  let trial: StoreTrial;
+  beforeAll(async () => {
+    under = await start();
+  });
+  afterAll(() => under.close());
+  beforeEach(() => {
+    trial = new StoreTrial(under);
+  });
+  afterEach(() => trial.close());
+
+  leaseContract(() => trial);
+  resultContract(() => trial);
+  invalidationContract(() => trial);
+}

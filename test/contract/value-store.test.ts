@@ -1,0 +1,24 @@
+import { describe } from 'vitest';
+import { MemoryValueStore } from '../../src/memory/value-store.js';
+import { MemoryWakeChannel } from '../../src/memory/wake-channel.js';
+import { describeWithRedis } from '../support/describe-with-redis.js';
+import { ManualClock } from '../support/manual-clock.js';
+import { startRedisStore } from '../support/redis-store.js';
+import { valueStoreContract } from './value-store.contract.js';
+
+describe('the value store in memory', () => {
+  valueStoreContract(async () => {
+    const clock = new ManualClock();
+    const channel = new MemoryWakeChannel();
+    return {
+      store: new MemoryValueStore({ clock, wakes: channel }),
+      channel,
+      pass: async (ms) => clock.advance(ms),
+      close: async () => {},
+    };
+  });
+});
+
+describeWithRedis('the value store on Redis', () => {
+  valueStoreContract(startRedisStore);
+});

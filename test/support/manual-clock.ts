@@ -1,0 +1,37 @@
+import type { Clock } from '../../src/coordination/clock.js';
+
+/** A clock that stands still until it is told to move. What is due then fires in the order of its time. */
+export class ManualClock implements Clock {
+  #nowMs: number;
+  #timers: { readonly dueMs: number; readonly fire: () => void }[] = [];
+
+  constructor(nowMs = 1_000_000) {
+    this.#nowMs = nowMs;
+  }
+
+  nowMs(): number {
+    return this.#nowMs;
+  }
+
+  after(delayMs: number, fire: () => void): () => void {
+    const timer = { dueMs: this.#nowMs + delayMs, fire };
+    this.#timers.push(timer);
+    return () => {
+      this.#timers = this.#timers.filter((other) => other !== timer);
+    };
+  }
+
+  async turn(): Promise<void> {}
+
+  advance(ms: number): void {
+    const untilMs = this.#nowMs + ms;
+    for (;;) {
+      const [next] = this.#timers.filter(({ dueMs }) => dueMs <= untilMs).sort((a, b) => a.dueMs - b.dueMs);
+      if (next === undefined) break;
+      this.#timers = this.#timers.filter((timer) => timer !== next);
+      this.#nowMs = Math.max(this.#nowMs, next.dueMs);
+      next.fire();
+    }
+    this.#nowMs = untilMs;
+  }
+}

@@ -1,0 +1,31 @@
+import { StoreConnection } from '../../src/redis/connection.js';
+import { RedisValueStore } from '../../src/redis/value-store.js';
+import { RedisWakeChannel } from '../../src/redis/wake-channel.js';
+import { RedisServer } from './redis-server.js';
+import type { StoreUnderTest } from './store-trial.js';
+import { until } from './until.js';
+
+/** The value store and its wake channel on a Redis of their own, both connected. */
+export async function startRedisStore(): Promise<StoreUnderTest & { readonly server: RedisServer }> {
+  const server = await RedisServer.start();
+  const connection = new StoreConnection(server.url);
+  const channel = new RedisWakeChannel(server.url);
+  await until(() => channel.live);
+  await until(() =>
+    connection.ping().then(
+      () => true,
+      () => false,
+    ),
+  );
+  return {
+    server,
+    store: new RedisValueStore(connection),
+    channel,
+    pass: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    close: async () => {
+      connection.close();
+      channel.close();
+      await server.stop();
+    },
+  };
+}

@@ -1,0 +1,128 @@
+import { keyOf } from '../../src/coordination/key.js';
+import type { Payload } from '../../src/coordination/outcome.js';
+import type { KeyRecord } from '../../src/coordination/record.js';
+import type { ArmReply, ArmRequest, StorePublish, ValueStore } from '../../src/coordination/value-store.js';
+import type { Wake, WakeChannel } from '../../src/coordination/wake-channel.js';
+import { until } from './until.js';
+
+/** A value store to be tried, with the channel that its wakes come by. */
+export interface StoreUnderTest {
+  readonly store: ValueStore;
+  readonly channel: WakeChannel;
+  /** Lets time pass on the store's clock. */
+  pass(ms: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Longer than any test takes: what lasts so long is still there at its end. */
+export const LONG_MS = 600_000;
+/** Short, and long enough for a few steps on a busy machine. */
+export const SHORT_MS = 40;
+
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+export const textValue = (text: string): Payload => ({ kind: 'value', bytes: bytesOf(text) });
+
+export const ABSENT: Payload = { kind: 'absent' };
+
+/** The text of a record's value; 'absent' and undefined are what they say. */
+export function textOf(record: KeyRecord): string | undefined {
+  const payload = record.value?.payload;
+  if (payload === undefined || payload.kind === 'absent') return payload?.kind;
+  return new TextDecoder().decode(payload.bytes);
+}
+
+let ids = 0;
+
+/** One key of a store under test, and short words for what is done with it over and over. */
+export class StoreTrial {
+  readonly id = keyOf('trial', `key {${++ids}}:\n*`).id;
+  readonly #wakes: Wake[] = [];
+  readonly #stopListening: () => void;
+
+  constructor(readonly under: StoreUnderTest) {
+    this.#stopListening = under.channel.listen({
+      wake: (wake) => this.#wakes.push(wake),
+      resubscribed() {},
+      lost() {},
+    });
+  }
+
+  get store(): ValueStore {
+    return this.under.store;
+  }
+
+  look(): Promise<KeyRecord> {
+    return this.store.look(this.id);
+  }
+
+  /** Arms as a replica does that has just looked, unless `request` says what it has read. */
+  async arm(nonce: string, request: Partial<ArmRequest> = {}): Promise<ArmReply> {
+    const { fence, valueFence } = await this.look();
+    return this.store.arm(this.id, {
+      nonce,
+      expiresInMs: LONG_MS,
+      leaseMs: LONG_MS,
+      fenceRead: fence,
+      valueFenceRead: valueFence,
+      byStoreAlone: false,
+      holder: 'a holder',
+      traceparent: '',
+      requestKey: '',
+      reason: 'miss',
+      keepMs: LONG_MS,
+      ...request,
+    });
+  }
+
+  publish(nonce: string, request: Partial<StorePublish> = {}) {
+    return this.store.publish(this.id, {
+      nonce,
+      fence: 0,
+      payload: textValue('a value'),
+      ttlMs: LONG_MS,
+      staleMs: 0,
+      keepMs: LONG_MS,
+      ...request,
+    });
+  }
+
+  /** Arms and publishes; the fence under which it is stored. */
+  async stored(nonce: string, request: Partial<StorePublish> = {}): Promise<number> {
+    await this.arm(nonce);
+    return (await this.publish(nonce, request)).fence;
+  }
+
+  release(nonce: string, owner?: number) {
+    const whose = owner === undefined ? {} : { owner };
+    return this.store.release(this.id, { nonce, end: 'released', keepMs: LONG_MS, ...whose });
+  }
+
+  fail(nonce: string, backoff: { retryAfterMs?: number; backoffMs?: number; backoffMsMax?: number } = {}) {
+    const failure = { message: `${nonce} failed`, backoffMs: 100_000, backoffMsMax: 300_000, ...backoff };
+    return this.store.release(this.id, { nonce, end: 'failed', failure, keepMs: LONG_MS });
+  }
+
+  extend(nonce: string, expiresInMs: number, byStoreAlone = false) {
+    return this.store.extend(this.id, { nonce, expiresInMs, byStoreAlone, keepMs: LONG_MS });
+  }
+
+  invalidate(mode: 'delete' | 'mark_stale' = 'delete') {
+    return this.store.invalidate(this.id, { mode, keepMs: LONG_MS });
+  }
+
+  /**
+   * The wakes of this key so far. They come in the order in which they were sent, so that once the wake of
+   * another key's step has come, none of ours is still on its way.
+   */
+  async wakes(): Promise<Pick<Wake, 'kind' | 'fence'>[]> {
+    const marker = keyOf('trial', `marker ${++ids}`).id;
+    await this.store.invalidate(marker, { mode: 'delete', keepMs: 1 });
+    await until(() => this.#wakes.some(({ id }) => id === marker));
+    return this.#wakes.filter(({ id }) => id === this.id).map(({ kind, fence }) => ({ kind, fence }));
+  }
+
+  close(): void {
+    this.#stopListening();
+  }
+}
