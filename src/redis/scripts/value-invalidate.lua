@@ -19,6 +19,11 @@ local before = redis.call('HMGET', KEYS[1], 'fence', 'nonce', 'fresh_until', 'se
 local servable_until = tonumber(before[4] or 0)
 local had_value = servable_until > now
 
+-- First, and also where nothing is armed: a full store refuses a script whose first write may take memory,
+-- and it must never refuse to invalidate.
+redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease')
+if before[2] then redis.call('HSET', KEYS[1], 'voided', before[2]) end
+
 if had_value and ARGV[1] == 'mark_stale' then
   local fresh_until = tonumber(before[3])
   -- What lies between the two ends is the value's stale_ms, or the rest of it after an earlier mark.
@@ -33,10 +38,6 @@ if servable_until <= now then
   redis.call('HDEL', KEYS[1], 'value', 'published_at', 'fresh_until', 'servable_until')
 end
 
-if before[2] then
-  redis.call('HSET', KEYS[1], 'voided', before[2])
-  redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease')
-end
 local fence = string.format('%.0f', math.max(tonumber(before[1] or 0) + 1, now))
 redis.call('HSET', KEYS[1], 'fence', fence, 'last_end', 'invalidated')
 

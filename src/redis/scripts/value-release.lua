@@ -24,6 +24,7 @@ local before = redis.call('HMGET', KEYS[1], 'fence', 'nonce', 'owner', 'failure_
 if before[2] ~= ARGV[1] then return 0 end
 if ARGV[2] ~= '' and before[3] ~= ARGV[2] then return 0 end
 
+-- First: a full store refuses a script whose first write may take memory, and giving back must still work.
 redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease')
 redis.call('HSET', KEYS[1], 'last_end', ARGV[3])
 local kind = 'released'

@@ -1,0 +1,133 @@
+import { Redis } from 'ioredis';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { MemoryWakeChannel } from '../../src/memory/wake-channel.js';
+import { WAKE_CHANNEL } from '../../src/redis/keys.js';
+import { RedisWakeChannel } from '../../src/redis/wake-channel.js';
+import { describeWithRedis } from '../support/describe-with-redis.js';
+import { RedisServer } from '../support/redis-server.js';
+import { until } from '../support/until.js';
+import { wakeChannelContract } from './wake-channel.contract.js';
+
+describe('the wake channel in memory', () => {
+  wakeChannelContract(async () => {
+    const channel = new MemoryWakeChannel();
+    return { channel, send: async (wake) => channel.publish(wake), close: async () => {} };
+  });
+});
+
+describeWithRedis('the wake channel on Redis', () => {
+  wakeChannelContract(async () => {
+    const server = await RedisServer.start();
+    const channel = new RedisWakeChannel(server.url);
+    const sender = new Redis(server.url);
+    await until(() => channel.live);
+    return {
+      channel,
+      send: async ({ kind, fence, id }) => {
+        await sender.publish(WAKE_CHANNEL, `${kind}:${fence}:${id}`);
+      },
+      close: async () => {
+        channel.close();
+        sender.disconnect();
+        await server.stop();
+      },
+    };
+  });
+});
+
+describeWithRedis('the wake channel on a Redis that fails', () => {
+  let server: RedisServer;
+  let channel: RedisWakeChannel;
+  let events: string[];
+  let errors: Error[];
+
+  beforeAll(async () => {
+    server = await RedisServer.start();
+  });
+  afterAll(() => server.stop());
+  beforeEach(() => {
+    events = [];
+    errors = [];
+    channel = new RedisWakeChannel(server.url, { onError: (error) => errors.push(error) });
+    channel.listen({
+      wake: ({ kind, id }) => events.push(`${kind} ${id}`),
+      resubscribed: () => events.push('resubscribed'),
+      lost: () => events.push('lost'),
+    });
+  });
+  afterEach(() => channel.close());
+
+  async function publish(message: string): Promise<void> {
+    const sender = new Redis(server.url);
+    await sender.publish(WAKE_CHANNEL, message);
+    sender.disconnect();
+  }
+
+  test('is not live before the subscription is confirmed, and says once that it is', async () => {
+    expect(channel.live).toBe(false);
+    await until(() => channel.live);
+    await publish('published:1:a');
+    await until(() => events.includes('published a'));
+    expect(events).toEqual(['resubscribed', 'published a']);
+  });
+
+  test('says once that it is lost when the server dies, and once that it is back', async () => {
+    await until(() => channel.live);
+    await server.kill();
+    await until(() => !channel.live);
+    await until(() => errors.length >= 3);
+    expect(events).toEqual(['resubscribed', 'lost']);
+    await server.restart();
+    await until(() => channel.live);
+    await publish('released:1:b');
+    await until(() => events.includes('released b'));
+    expect(events).toEqual(['resubscribed', 'lost', 'resubscribed', 'released b']);
+  });
+
+  test('is lost when the server hangs with its connections open, and comes back with it', async () => {
+    await until(() => channel.live);
+    server.hang();
+    await until(() => !channel.live);
+    expect(events).toEqual(['resubscribed', 'lost']);
+    server.resume();
+    await until(() => channel.live);
+    await publish('failed:1:c');
+    await until(() => events.includes('failed c'));
+    expect(events).toEqual(['resubscribed', 'lost', 'resubscribed', 'failed c']);
+  });
+
+  test('stays live over many pings', async () => {
+    await until(() => channel.live);
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    expect(events).toEqual(['resubscribed']);
+    expect(errors).toEqual([]);
+  });
+
+  test('counts and ignores what is no wake', async () => {
+    await until(() => channel.live);
+    for (const message of [
+      '',
+      'nonsense',
+      'stored:1:a',
+      'published:x:a',
+      'published:1:',
+      'published:1:a:b',
+    ]) {
+      await publish(message);
+    }
+    await publish('invalidated:2:d');
+    await until(() => events.includes('invalidated d'));
+    expect(events).toEqual(['resubscribed', 'invalidated d']);
+    expect(channel.malformed).toBe(6);
+  });
+
+  test('says that it is lost when it is closed, and leaves the server alone after that', async () => {
+    await until(() => channel.live);
+    channel.close();
+    expect(channel.live).toBe(false);
+    expect(events).toEqual(['resubscribed', 'lost']);
+    const admin = new Redis(server.url);
+    await until(async () => !String(await admin.client('LIST')).includes('dibs-wake'));
+    admin.disconnect();
+  });
+});

@@ -1,0 +1,40 @@
+import { expect, test } from 'vitest';
+import { MemoryLeaseQuorum } from '../../../src/memory/lease-quorum.js';
+import { Sweep } from '../../../src/memory/sweep.js';
+import { MemoryValueStore } from '../../../src/memory/value-store.js';
+import { MemoryWakeChannel } from '../../../src/memory/wake-channel.js';
+import { SystemChance } from '../../../src/system-chance.js';
+import { ManualClock } from '../../support/manual-clock.js';
+
+test('drops what is over, keeps what is not, and gets round while entries come and go', () => {
+  const entries = new Map<string, number>();
+  const sweep = new Sweep(entries, (endMs, nowMs) => endMs <= nowMs);
+  for (let at = 0; at < 1000; at++) {
+    entries.set(`short ${at}`, at + 10);
+    if (at % 10 === 0) entries.set(`long ${at}`, 10_000);
+    sweep.some(at);
+  }
+  expect([...entries.keys()].filter((key) => key.startsWith('long'))).toHaveLength(100);
+  expect(entries.size).toBeLessThan(250);
+  for (let step = 0; step < 200; step++) sweep.some(5_000);
+  expect(entries.size).toBe(100);
+});
+
+test('the memory of store and quorum stays bounded by what lives', async () => {
+  const clock = new ManualClock();
+  const store = new MemoryValueStore({ clock, wakes: new MemoryWakeChannel() });
+  const quorum = new MemoryLeaseQuorum({ clock, chance: new SystemChance() });
+  for (let at = 0; at < 5_000; at++) {
+    await store.invalidate(`id ${at}`, { mode: 'delete', keepMs: 50 });
+    await quorum.acquire(`id ${at}`, 100);
+    clock.advance(1);
+  }
+  expect(store.size).toBeLessThan(200);
+  expect(quorum.size).toBeLessThan(400);
+});
+
+test('looking at keys that nobody rebuilds takes no memory', async () => {
+  const store = new MemoryValueStore({ clock: new ManualClock(), wakes: new MemoryWakeChannel() });
+  for (let at = 0; at < 100; at++) await store.look(`id ${at}`);
+  expect(store.size).toBe(0);
+});

@@ -1,0 +1,238 @@
+import { rmSync } from 'node:fs';
+import { Redis } from 'ioredis';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { StoreUnavailable } from '../../../src/coordination/value-store.js';
+import { MemoryWakeChannel } from '../../../src/memory/wake-channel.js';
+import { retryMs } from '../../../src/redis/client.js';
+import { StoreConnection } from '../../../src/redis/connection.js';
+import { recordKey } from '../../../src/redis/keys.js';
+import { RedisValueStore } from '../../../src/redis/value-store.js';
+import { describeWithRedis } from '../../support/describe-with-redis.js';
+import { RedisServer } from '../../support/redis-server.js';
+import { LONG_MS, StoreTrial } from '../../support/store-trial.js';
+import { until } from '../../support/until.js';
+
+test('a URL that is none of a store is refused at once', () => {
+  expect(() => new StoreConnection('http://h')).toThrow('must be one of');
+});
+
+test('tries to connect come further apart, up to a second, and no two replicas in step', () => {
+  for (let tries = 1; tries < 50; tries++) {
+    const fullMs = Math.min(1000, 50 * 2 ** (tries - 1));
+    expect(retryMs(tries)).toBeGreaterThanOrEqual(fullMs / 2);
+    expect(retryMs(tries)).toBeLessThanOrEqual(fullMs);
+  }
+  expect(new Set(Array.from({ length: 50 }, () => retryMs(9))).size).toBeGreaterThan(10);
+});
+
+/** Whether the store answers a ping. */
+function answers(connection: StoreConnection): Promise<boolean> {
+  return connection.ping().then(
+    () => true,
+    () => false,
+  );
+}
+
+/** What the call is rejected with. */
+function rejection(call: Promise<unknown>): Promise<Error> {
+  return call.then(
+    () => {
+      throw new Error('it was not rejected');
+    },
+    (error: Error) => error,
+  );
+}
+
+describeWithRedis('the connection to the store', () => {
+  let server: RedisServer;
+  let admin: Redis;
+  let connection: StoreConnection;
+  let store: RedisValueStore;
+  let errors: Error[];
+
+  const connected = () => until(() => answers(connection));
+
+  beforeAll(async () => {
+    server = await RedisServer.start();
+  });
+  afterAll(() => server.stop());
+  beforeEach(async () => {
+    errors = [];
+    admin = new Redis(server.url);
+    admin.on('error', () => {});
+    connection = new StoreConnection(server.url, { onError: (error) => errors.push(error) });
+    store = new RedisValueStore(connection);
+    await connected();
+  });
+  afterEach(() => {
+    connection.close();
+    admin.disconnect();
+  });
+
+  test('runs a step', async () => {
+    expect(await store.look('a')).toEqual({ fence: 0, valueFence: 0 });
+  });
+
+  test('runs a step also after the server has forgotten its scripts', async () => {
+    await store.look('a');
+    await admin.script('FLUSH');
+    expect(await store.look('a')).toEqual({ fence: 0, valueFence: 0 });
+  });
+
+  test('rejects steps at once while there is no server, and goes on when it is back', async () => {
+    await server.kill();
+    await until(() => errors.length > 0);
+    const error = await rejection(store.look('a'));
+    expect(error).toBeInstanceOf(StoreUnavailable);
+    await server.restart();
+    await connected();
+    expect(await store.look('a')).toEqual({ fence: 0, valueFence: 0 });
+  });
+
+  test('rejects a step whose connection breaks under it, and never sends it again', async () => {
+    const patient = new StoreConnection(server.url, { timeoutMs: 20_000 });
+    const patientStore = new RedisValueStore(patient);
+    await until(() => answers(patient));
+    await admin.client('PAUSE', 30_000, 'WRITE');
+    const step = rejection(patientStore.invalidate('resent', { mode: 'delete', keepMs: 10_000 }));
+    await until(async () => /dibs-store.*flags=[a-zA-Z]*b/.test(String(await admin.client('LIST'))));
+    await server.kill();
+    expect(await step).toBeInstanceOf(StoreUnavailable);
+    await server.restart();
+    await until(() => answers(patient));
+    expect(await patientStore.look('resent')).toEqual({ fence: 0, valueFence: 0 });
+    patient.close();
+  });
+
+  test('of a server that hangs costs all callers one time-out together', async () => {
+    server.hang();
+    const startedMs = performance.now();
+    const first = await Promise.all(Array.from({ length: 20 }, () => rejection(store.look('a'))));
+    const waitedMs = performance.now() - startedMs;
+    expect(first.every((error) => error instanceof StoreUnavailable)).toBe(true);
+    expect(waitedMs).toBeGreaterThan(250);
+    expect(connection.silent).toBe(true);
+    // Whoever comes now is not made to wait: no timer is in the way, only what is due already.
+    let settled = 0;
+    const later = Array.from({ length: 20 }, () => rejection(store.look('a')).then(() => settled++));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(settled).toBe(20);
+    await Promise.all(later);
+
+    server.resume();
+    await until(() => !connection.silent);
+    expect(await store.look('a')).toEqual({ fence: 0, valueFence: 0 });
+  });
+
+  test('makes a connection that stays silent anew', async () => {
+    const before = await admin.client('LIST');
+    const idBefore = /id=(\d+) .*name=dibs-store/.exec(String(before))?.[1];
+    server.hang();
+    await rejection(store.look('a'));
+    await until(() => errors.some(({ message }) => message.includes('Socket timeout')));
+    server.resume();
+    await connected();
+    const idAfter = /id=(\d+) .*name=dibs-store/.exec(String(await admin.client('LIST')))?.[1];
+    expect(Number(idAfter)).toBeGreaterThan(Number(idBefore));
+  });
+
+  test('does not fall silent over one late step while others are answered', async () => {
+    const late = new StoreConnection(server.url, { timeoutMs: 100 });
+    await until(() => answers(late));
+    // A step that waits for something, as a slow one would, while the next ones are answered.
+    const step = rejection(late.call((client) => client.ping().then(() => new Promise(() => {}))));
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    await late.ping();
+    expect(await step).toBeInstanceOf(StoreUnavailable);
+    expect(late.silent).toBe(false);
+    late.close();
+  });
+
+  test('does not take a stall of this process for a silent store', async () => {
+    const brisk = new StoreConnection(server.url, { timeoutMs: 50 });
+    await until(() => answers(brisk));
+    const pong = brisk.ping();
+    await new Promise((resolve) => setImmediate(resolve));
+    const untilMs = performance.now() + 150;
+    while (performance.now() < untilMs);
+    await expect(pong).resolves.toBeUndefined();
+    brisk.close();
+  });
+
+  test('calls a full store unavailable where a step needs room, and still gives back and invalidates', async () => {
+    const trial = new StoreTrial({
+      store,
+      channel: new MemoryWakeChannel(),
+      pass: async () => {},
+      close: async () => {},
+    });
+    await trial.stored('n1', { staleMs: LONG_MS });
+    await trial.arm('n2');
+    await admin.config('SET', 'maxmemory', '1');
+    const error = await rejection(trial.publish('n2'));
+    const released = await trial.fail('n2');
+    const marked = await trial.invalidate('mark_stale');
+    const dropped = await trial.invalidate('delete');
+    const untouched = await rejection(trial.arm('n3'));
+    await admin.config('SET', 'maxmemory', '0');
+    expect(error).toBeInstanceOf(StoreUnavailable);
+    expect(error.message).toContain('OOM');
+    expect(untouched).toBeInstanceOf(StoreUnavailable);
+    expect({ released, marked, dropped }).toEqual({
+      released: 'released',
+      marked: { hadValue: true },
+      dropped: { hadValue: true },
+    });
+    expect((await trial.arm('n3')).armed).toBe(true);
+  });
+
+  test('calls a replica that refuses writes unavailable', async () => {
+    await admin.replicaof('127.0.0.1', '1');
+    const error = await rejection(store.invalidate('a', { mode: 'delete', keepMs: 1 }));
+    await admin.replicaof('NO', 'ONE');
+    expect(error).toBeInstanceOf(StoreUnavailable);
+    expect(error.message).toContain('READONLY');
+  });
+
+  test('calls a server whose snapshots fail unavailable', async () => {
+    const failing = await RedisServer.start();
+    const failingAdmin = new Redis(failing.url);
+    const failingConnection = new StoreConnection(failing.url);
+    await until(() => answers(failingConnection));
+    await failingAdmin.config('SET', 'save', '1000 1000');
+    // Nothing can be written into a folder that is gone.
+    rmSync(failing.dir, { recursive: true });
+    await failingAdmin.bgsave();
+    await until(async () =>
+      String(await failingAdmin.info('persistence')).includes('rdb_last_bgsave_status:err'),
+    );
+    const step = new RedisValueStore(failingConnection).invalidate('a', { mode: 'delete', keepMs: 1 });
+    const error = await rejection(step);
+    failingConnection.close();
+    failingAdmin.disconnect();
+    await failing.stop();
+    expect(error).toBeInstanceOf(StoreUnavailable);
+    expect(error.message).toContain('MISCONF');
+  });
+
+  test('lets a fault of ours through as it is, without the command and its secrets', async () => {
+    await admin.set(recordKey('a'), 'not a hash');
+    const error = await rejection(
+      store.extend('a', { nonce: 's3cret', expiresInMs: 1, byStoreAlone: false, keepMs: 1 }),
+    );
+    await admin.del(recordKey('a'));
+    expect(error).not.toBeInstanceOf(StoreUnavailable);
+    expect(error.message).toContain('WRONGTYPE');
+    expect(JSON.stringify({ ...error })).not.toContain('s3cret');
+  });
+
+  test('closed, rejects what waits and what comes, and leaves no connection', async () => {
+    server.hang();
+    const waiting = rejection(store.look('a'));
+    connection.close();
+    expect(await waiting).toBeInstanceOf(StoreUnavailable);
+    expect(await rejection(store.look('a'))).toBeInstanceOf(StoreUnavailable);
+    server.resume();
+    await until(async () => !String(await admin.client('LIST')).includes('name=dibs-store'));
+  });
+});

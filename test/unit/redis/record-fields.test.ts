@@ -1,0 +1,33 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { decodeRecord, RECORD_FIELDS } from '../../../src/redis/record-fields.js';
+
+const scripts = new URL('../../../src/redis/scripts/', import.meta.url);
+
+describe('the fields of a record', () => {
+  test.each(['value-look', 'value-arm', 'value-adopt'])(
+    'are read by %s in the order of their decoder',
+    (name) => {
+      const source = readFileSync(new URL(`${name}.lua`, scripts), 'utf8');
+      const read = /^local record = redis\.call\('HMGET', KEYS\[1\],([^)]*)\)/m.exec(source)?.[1] ?? '';
+      expect([...read.matchAll(/'(\w+)'/g)].map((match) => match[1])).toEqual([...RECORD_FIELDS]);
+    },
+  );
+
+  test('are explained by the README of the room', () => {
+    const readme = readFileSync(new URL('../README.md', scripts), 'utf8');
+    const explained = new Set([...readme.matchAll(/^\| `(\w+)` \|/gm)].map((match) => match[1]));
+    expect([...explained].sort()).toEqual([...RECORD_FIELDS, 'done'].sort());
+  });
+
+  test('decode to a value that keeps no more memory than its own', () => {
+    const socketRead = Buffer.alloc(65_536, 'x');
+    const reply: (Buffer | number | null)[] = RECORD_FIELDS.map(() => null);
+    reply[RECORD_FIELDS.indexOf('value')] = socketRead.subarray(100, 103);
+    reply[RECORD_FIELDS.indexOf('servable_until')] = Buffer.from('2000');
+    const payload = decodeRecord([...reply, 1000]).value?.payload;
+    const bytes = payload?.kind === 'value' ? payload.bytes : new Uint8Array();
+    expect(Buffer.from(bytes).toString()).toBe('xxx');
+    expect(bytes.buffer.byteLength).toBe(3);
+  });
+});
