@@ -15,6 +15,8 @@ const LIBRARY_ROOMS: Record<string, string> = {
   '@grpc/grpc-js': 'grpc',
   '@grpc/reflection': 'grpc',
   'grpc-health-check': 'grpc',
+  '@bufbuild/protobuf': 'grpc',
+  '@bufbuild/protobuf/wire': 'grpc',
   '@opentelemetry/api': 'telemetry',
   pino: 'telemetry',
 };
