@@ -1,0 +1,12 @@
+// Copies what the service reads at run time and tsc does not carry along from src to dist.
+import { cpSync, statSync } from 'node:fs';
+import { dirname, extname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const ASSETS = ['.lua', '.binpb'];
+
+cpSync(join(root, 'src'), join(root, 'dist'), {
+  recursive: true,
+  filter: (source) => statSync(source).isDirectory() || ASSETS.includes(extname(source)),
+});
