@@ -27,8 +27,8 @@ export function retryMs(tries: number): number {
  * No automatic pipelining: README.md has the numbers.
  */
 export const promptOptions = {
-  autoResendUnfulfilledCommands: false,
-  maxRetriesPerRequest: 0,
+  autoResendUnfulfilledCommands: true,
+  maxRetriesPerRequest: 20,
   socketTimeout: SILENT_MS_MAX,
   connectTimeout: CONNECT_MS_MAX,
   maxLoadingRetryTime: LOADING_RETRY_MS,
@@ -76,7 +76,7 @@ export function subscriberClient(address: StoreAddress, attempt: number): Redis 
   });
 }
 
-function hostOptions(address: Exclude<StoreAddress, { kind: 'cluster' }>) {
+export function hostOptions(address: Exclude<StoreAddress, { kind: 'cluster' }>) {
   const credentials = credentialsOf(address);
   if (address.kind === 'sentinel') {
     return { ...credentials, sentinels: [...address.sentinels], name: address.name };

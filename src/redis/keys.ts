@@ -5,3 +5,17 @@ export function recordKey(id: string): string {
 
 /** The pub/sub channel on the value store that every replica listens to. */
 export const WAKE_CHANNEL = 'dibs:wake';
+
+/** On the value store: there once any quorum has voted, for as long as the store remembers. */
+export const FIRST_START_KEY = 'dibs:first-start';
+
+/** On a lock node: the lock of a key. */
+export function lockKey(id: string): string {
+  return `dibs:lock:${id}`;
+}
+
+/** On a lock node: the run of its process in which it has forgotten nothing. */
+export const MARKER_KEY = 'dibs:marker';
+
+/** On a lock node: how long it has waited since it may have forgotten something. */
+export const WAIT_KEY = 'dibs:wait';

@@ -1,0 +1,201 @@
+import Redlock, { ExecutionError, type ExecutionStats, Lock, ResourceLockedError } from 'redlock';
+import type { Chance, Clock } from '../coordination/clock.js';
+import { driftMs } from '../coordination/lease.js';
+import type { Ballot, LeaseQuorum } from '../coordination/lease-quorum.js';
+import { Amnesia } from './amnesia.js';
+import type { FirstStartClaim } from './first-start-claim.js';
+import type { LockNode } from './lock-node.js';
+import { NO_QUORUM_OBSERVER, type NodeState, type QuorumObserver } from './quorum-observer.js';
+import { Voter } from './voter.js';
+
+export interface RedlockQuorumParts {
+  /** An odd number of nodes that fail independently; the same ones at every replica. */
+  readonly nodes: readonly LockNode[];
+  readonly claim: FirstStartClaim;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly observer?: QuorumObserver;
+  /** How long one node may take for one answer. */
+  readonly timeoutMs: number;
+  /** The longest lease. Longer ones are cut to it: amnesia waits for no longer. */
+  readonly leaseMsMax: number;
+}
+
+/** What `redlock` takes for a script, and hands to the nodes' clients by its hash. */
+const SCRIPTS = {
+  acquireScript: () => 'acquire',
+  extendScript: () => 'extend',
+  releaseScript: () => 'release',
+};
+
+/**
+ * The quorum over the npm package `redlock`, which casts and counts the votes. What it gets wrong stays
+ * behind this class: README.md has the list, and the test of each.
+ */
+export class RedlockQuorum implements LeaseQuorum {
+  readonly #voters: readonly Voter[];
+  readonly #majority: number;
+  readonly #redlock: Redlock;
+  readonly #amnesia: Amnesia;
+  #awaitingReady: (() => void)[] = [];
+
+  /** Throws a RangeError for an even number of nodes: two halves could never decide. */
+  constructor(private readonly parts: RedlockQuorumParts) {
+    const { nodes, clock, chance, claim, timeoutMs, leaseMsMax, observer = NO_QUORUM_OBSERVER } = parts;
+    if (nodes.length % 2 === 0) throw new RangeError('a quorum needs an odd number of lock nodes');
+    this.#majority = (nodes.length + 1) / 2;
+    this.#amnesia = new Amnesia({ clock, claim });
+    const changed = () => this.#tellIfReady();
+    const common = { amnesia: this.#amnesia, clock, chance, observer, timeoutMs, leaseMsMax, changed };
+    this.#voters = nodes.map((node) => new Voter({ ...common, node }));
+    this.#redlock = this.#redlockOver(this.#voters);
+  }
+
+  /** Begins to connect. Until {@link ready} the ballots may be `lost`. */
+  start(): void {
+    this.#amnesia.start(this.#voters, () => this.#tellIfReady());
+    for (const voter of this.#voters) voter.start();
+  }
+
+  /** Resolves when a majority votes, when every node has been heard and no first start is under way, or after `timeoutMs`. */
+  ready(timeoutMs: number): Promise<void> {
+    if (this.#isReady()) return Promise.resolve();
+    return new Promise((resolve) => {
+      const cancel = this.parts.clock.after(timeoutMs, resolve);
+      this.#awaitingReady.push(() => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+
+  /** What was sent is still written; questions asked from now on are `lost`. */
+  async close(): Promise<void> {
+    this.#amnesia.close();
+    await Promise.all(this.#voters.map((voter) => voter.close()));
+    this.#tellReady();
+  }
+
+  /** How each node stands now, by name. */
+  states(): ReadonlyMap<string, NodeState> {
+    return new Map(this.#voters.map((voter) => [voter.name, voter.state]));
+  }
+
+  async acquire(id: string, leaseMs: number): Promise<Ballot> {
+    const { clock } = this.parts;
+    const ttlMs = this.#ttlOf(leaseMs);
+    const askedMs = clock.nowMs();
+    let nonce: string;
+    try {
+      nonce = (await this.#redlock.acquire([id], ttlMs)).value;
+    } catch (error) {
+      // The package has sent the release to every node before it threw this.
+      return this.#refusalOf(error);
+    }
+    const ballot = this.#grantOf(nonce, askedMs, ttlMs);
+    if (ballot.kind !== 'granted') await this.release(id, nonce);
+    return ballot;
+  }
+
+  async extend(id: string, nonce: string, leaseMs: number): Promise<Ballot> {
+    const ttlMs = this.#ttlOf(leaseMs);
+    const askedMs = this.parts.clock.nowMs();
+    try {
+      await this.#redlock.extend(this.#lockOf(id, nonce), ttlMs);
+    } catch (error) {
+      return this.#refusalOf(error);
+    }
+    return this.#grantOf(nonce, askedMs, ttlMs);
+  }
+
+  async release(id: string, nonce: string): Promise<void> {
+    // Every node says that the lock has gone, or nothing: the rest goes with its time.
+    await this.#redlock.release(this.#lockOf(id, nonce)).catch(() => {});
+  }
+
+  /** The package's clients, one a node: it calls what it thinks is Redis. */
+  #redlockOver(voters: readonly Voter[]): Redlock {
+    const redlock: Redlock = new Redlock(
+      voters.map((voter) => clientOf(voter, () => redlock.scripts)),
+      { retryCount: 0 },
+      SCRIPTS,
+    );
+    // It would draw from the machine's chance; a simulation has to repeat every draw.
+    Object.defineProperty(redlock, '_random', { value: () => this.parts.chance.nonce() });
+    return redlock;
+  }
+
+  /** A lock that any replica may have taken. Infinity keeps the package from judging by its wall clock. */
+  #lockOf(id: string, nonce: string): Lock {
+    return new Lock(this.#redlock, [id], nonce, [], Number.POSITIVE_INFINITY);
+  }
+
+  /** Redis takes whole milliseconds, and so does the package. */
+  #ttlOf(leaseMs: number): number {
+    return Math.min(Math.ceil(leaseMs), this.parts.leaseMsMax);
+  }
+
+  #grantOf(nonce: string, askedMs: number, ttlMs: number): Ballot {
+    // Counted from before the first node was asked, on the monotonic clock: every node's own count began
+    // later, so that none of them lets go before this ends.
+    const validUntilMs = askedMs + ttlMs - driftMs(ttlMs);
+    if (validUntilMs <= this.parts.clock.nowMs()) return { kind: 'undecided' };
+    return { kind: 'granted', nonce, validUntilMs };
+  }
+
+  async #refusalOf(error: unknown): Promise<Ballot> {
+    const votes = error instanceof ExecutionError ? await error.attempts[0] : undefined;
+    // No votes at all: the package refused what it was given, and no node was asked.
+    if (votes === undefined) return { kind: 'lost' };
+    const held = heldVotes(votes);
+    if (held >= this.#majority) return { kind: 'held' };
+    return { kind: votes.votesFor.size + held < this.#majority ? 'lost' : 'undecided' };
+  }
+
+  #isReady(): boolean {
+    const states = this.#voters.map((voter) => voter.state);
+    if (states.filter((state) => state === 'voting').length >= this.#majority) return true;
+    return !this.#amnesia.busy && states.every((state) => state !== 'connecting');
+  }
+
+  #tellIfReady(): void {
+    if (this.#isReady()) this.#tellReady();
+  }
+
+  #tellReady(): void {
+    const waiting = this.#awaitingReady;
+    this.#awaitingReady = [];
+    for (const tell of waiting) tell();
+  }
+}
+
+/** Not a vote: the node may not vote, did not answer, or answered with an error. */
+class MissingVote extends Error {
+  override readonly name = 'MissingVote';
+}
+
+type Client = Redlock['clients'] extends Set<infer C> ? C : never;
+
+function clientOf(voter: Voter, scripts: () => Redlock['scripts']): Client {
+  const client = {
+    async evalsha(hash: string, _keyCount: number, [id, nonce, ttlMs]: [string, string, number]) {
+      const { acquireScript, extendScript, releaseScript } = scripts();
+      if (hash === releaseScript.hash) {
+        await voter.release(id, nonce);
+        return 1;
+      }
+      if (hash !== acquireScript.hash && hash !== extendScript.hash) throw new Error(`no script ${hash}`);
+      const vote = await voter.ask(hash === acquireScript.hash ? 'acquire' : 'extend', id, nonce, ttlMs);
+      if (vote === 'missing') throw new MissingVote();
+      // The package takes 1 for agreement, and 0 for "somebody else holds it".
+      return vote === 'for' ? 1 : 0;
+    },
+  };
+  return client as unknown as Client;
+}
+
+function heldVotes(votes: ExecutionStats): number {
+  let held = 0;
+  for (const error of votes.votesAgainst.values()) if (error instanceof ResourceLockedError) held += 1;
+  return held;
+}

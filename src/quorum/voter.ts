@@ -1,0 +1,256 @@
+import type { Chance, Clock } from '../coordination/clock.js';
+import type { Amnesia, Witness } from './amnesia.js';
+import type { LockNode, LockReply, Memory, NodeFacts } from './lock-node.js';
+import type { NodeState, QuorumObserver, Vote } from './quorum-observer.js';
+import { type Outcome, within } from './within.js';
+
+export interface VoterParts {
+  readonly node: LockNode;
+  readonly amnesia: Amnesia;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly observer: QuorumObserver;
+  readonly timeoutMs: number;
+  readonly leaseMsMax: number;
+  /** The state has just changed. */
+  changed(): void;
+}
+
+/** How often a voting node is looked at: that long at most it votes while it may evict. */
+const LOOK_MS = 1_000;
+/** How often a node is looked at that does not vote yet: another replica may have marked it. */
+const IMPATIENT_LOOK_MS = 100;
+
+/**
+ * One lock node with everything that keeps it from voting: no connection, no marker, a policy that
+ * evicts, silence. A question to it always ends in a vote within the time-out, and at once if the node
+ * may not vote or has fallen silent.
+ */
+export class Voter implements Witness {
+  readonly name: string;
+  #state: NodeState = 'connecting';
+  #why = '';
+  #memory: Memory | undefined;
+  /** The run whose marker was seen on this connection. */
+  #run: string | undefined;
+  #prepared = false;
+  /** Counts connections, 0 while there is none, so that what belongs to an earlier one is dropped. */
+  #connection = 0;
+  #connections = 0;
+  /** Counts replies of any kind. */
+  #heard = 0;
+  #wake = () => {};
+
+  constructor(private readonly parts: VoterParts) {
+    this.name = parts.node.name;
+  }
+
+  get state(): NodeState {
+    return this.#state;
+  }
+
+  get memory(): Memory | undefined {
+    return this.#memory;
+  }
+
+  start(): void {
+    this.parts.node.start({
+      connected: () => {
+        this.#connections += 1;
+        this.#connection = this.#connections;
+        this.#prepared = false;
+        void this.#attend(this.#connection);
+      },
+      lost: (why) => this.#disconnect(why),
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#disconnect('closed');
+    await this.parts.node.close();
+  }
+
+  /** Never rejects. A node that may not vote is not asked. */
+  async ask(question: 'acquire' | 'extend', id: string, nonce: string, ttlMs: number): Promise<Vote> {
+    const { node, clock, observer } = this.parts;
+    const run = this.#run;
+    if (this.#state !== 'voting' || run === undefined) {
+      observer.voted(this.name, 'missing', 0, this.#state);
+      return 'missing';
+    }
+    const askedMs = clock.nowMs();
+    const outcome = await this.#call(() => node[question](run, id, nonce, ttlMs));
+    const [vote, why] = this.#voteOf(outcome);
+    observer.voted(this.name, vote, clock.nowMs() - askedMs, why);
+    return vote;
+  }
+
+  /** Never rejects. Sent to every node that is connected, whether or not it may vote. */
+  async release(id: string, nonce: string): Promise<void> {
+    const { node } = this.parts;
+    if (this.#connection === 0) return;
+    // A silent node gets it too, behind the acquire that it may yet apply; nobody waits for that.
+    const waitMs = this.#state === 'suspect' ? 0 : this.parts.timeoutMs;
+    await this.#call(() => node.release(id, nonce), waitMs);
+  }
+
+  async recall(): Promise<Memory | undefined> {
+    const { node, leaseMsMax } = this.parts;
+    const facts = await this.#call(() => node.inspect());
+    if (facts.kind !== 'done' || facts.value.evictionPolicy !== undefined) return undefined;
+    const memory = await this.#call(() => node.recall(facts.value.run, leaseMsMax));
+    return memory.kind === 'done' ? memory.value : undefined;
+  }
+
+  async markFirst(since: string): Promise<void> {
+    const { node } = this.parts;
+    const facts = await this.#call(() => node.inspect());
+    if (facts.kind !== 'done' || facts.value.evictionPolicy !== undefined) return;
+    await this.#call(() => node.mark(facts.value.run, since, true));
+    this.#wake();
+  }
+
+  #voteOf(outcome: Outcome<LockReply>): [Vote, why?: string] {
+    if (outcome.kind !== 'done') return ['missing', outcome.why];
+    switch (outcome.value) {
+      case 'done':
+        return ['for'];
+      case 'held':
+        return ['held'];
+      case 'unmarked':
+        this.#run = undefined;
+        return this.#stopVoting('waiting', 'its marker has gone');
+      case 'unprepared':
+        this.#prepared = false;
+        return this.#stopVoting('connecting', 'its scripts have gone');
+    }
+  }
+
+  /** The node itself said why it may not vote: it is looked at at once. */
+  #stopVoting(state: NodeState, why: string): [Vote, string] {
+    this.#become(state, why);
+    this.#wake();
+    return ['missing', why];
+  }
+
+  /** Looks at the node again and again while this connection lasts. Never rejects. */
+  async #attend(connection: number): Promise<void> {
+    while (this.#connection === connection) {
+      const pauseMs = await this.#look(connection);
+      if (this.#connection === connection) await this.#sleep(pauseMs);
+    }
+  }
+
+  /** Decides from what the node says whether it may vote. Returns when to look again. */
+  async #look(connection: number): Promise<number> {
+    const { node, amnesia, leaseMsMax } = this.parts;
+    // It is not asked anything until it answers its ping.
+    if (this.#state === 'suspect') return LOOK_MS;
+    if (!this.#prepared) {
+      const prepared = await this.#call(() => node.prepare());
+      if (this.#connection !== connection) return 0;
+      if (prepared.kind !== 'done') return this.#unseen(prepared.why);
+      this.#prepared = true;
+    }
+    const facts = await this.#call(() => node.inspect());
+    if (this.#connection !== connection) return 0;
+    if (facts.kind !== 'done') return this.#unseen(facts.why);
+    if (facts.value.evictionPolicy !== undefined) return this.#keepFromVoting(facts.value);
+    const { run } = facts.value;
+    const memory = await this.#call(() => node.recall(run, leaseMsMax));
+    if (this.#connection !== connection) return 0;
+    if (memory.kind !== 'done') {
+      this.#prepared = false;
+      return this.#unseen(memory.why);
+    }
+    this.#memory = memory.value;
+    amnesia.noticed();
+    if (memory.value.kind === 'marked') {
+      this.#run = run;
+      this.#become('voting', 'it has forgotten nothing since it was marked');
+      return LOOK_MS * (0.75 + this.parts.chance.fraction() / 2);
+    }
+    const { since, leftMs } = memory.value;
+    this.#run = undefined;
+    this.#become('waiting', `it may have forgotten leases; votes again in ${Math.ceil(leftMs)} ms`);
+    if (leftMs > 0) return Math.min(IMPATIENT_LOOK_MS, leftMs + 1);
+    // Told to the store first: were all nodes lost after this, a first start would forget its leases.
+    await amnesia.claim();
+    const marked = await this.#call(() => node.mark(run, since, false));
+    return marked.kind === 'done' && marked.value ? 0 : IMPATIENT_LOOK_MS;
+  }
+
+  /** It did not say what was asked of it. A node that votes goes on: each vote checks its marker anyway. */
+  #unseen(why: string): number {
+    if (this.#state === 'connecting') this.#become('connecting', why);
+    return IMPATIENT_LOOK_MS;
+  }
+
+  /** What it evicts meanwhile is forgotten, so that it has to wait once its policy is right again. */
+  async #keepFromVoting(facts: NodeFacts): Promise<number> {
+    this.#run = undefined;
+    this.#memory = undefined;
+    this.#become('evicting', `its maxmemory-policy is ${facts.evictionPolicy}, and must be noeviction`);
+    await this.#call(() => this.parts.node.unmark());
+    return LOOK_MS;
+  }
+
+  async #call<T>(step: () => Promise<T>, timeoutMs = this.parts.timeoutMs): Promise<Outcome<T>> {
+    const heard = this.#heard;
+    const connection = this.#connection;
+    const outcome = await within(this.parts.clock, timeoutMs, async () => {
+      try {
+        return await step();
+      } finally {
+        this.#heard += 1;
+      }
+    });
+    // Other replies since it was asked mean that it is slow, not silent.
+    const silent = outcome.kind === 'timed_out' && this.#heard === heard;
+    if (silent && this.#connection === connection) this.#suspect(connection, outcome.why);
+    return outcome;
+  }
+
+  #suspect(connection: number, why: string): void {
+    if (this.#state !== 'voting') return;
+    this.#become('suspect', why);
+    const answered = () => {
+      this.#heard += 1;
+      if (this.#state !== 'suspect' || this.#connection !== connection) return;
+      this.#become('voting', 'it answers again');
+      this.#wake();
+    };
+    // An error is an answer too; a connection that breaks is told by `lost`.
+    this.parts.node.ping().then(answered, answered);
+  }
+
+  #disconnect(why: string): void {
+    this.#connection = 0;
+    this.#run = undefined;
+    this.#memory = undefined;
+    this.#become('connecting', why);
+    this.#wake();
+  }
+
+  #become(to: NodeState, why: string): void {
+    const from = this.#state;
+    // Why it cannot be reached may change, and whoever reads the log wants the last word.
+    if (from === to && (to !== 'connecting' || why === this.#why)) return;
+    this.#state = to;
+    this.#why = why;
+    this.parts.observer.stateChanged(this.name, from, to, why);
+    this.parts.changed();
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        this.#wake = () => {};
+        cancel();
+        resolve();
+      };
+      const cancel = this.parts.clock.after(ms, wake);
+      this.#wake = wake;
+    });
+  }
+}

@@ -1,0 +1,137 @@
+import { Redis } from 'ioredis';
+import { hostOptions, promptOptions, retryMs } from './client.js';
+import { lockKey, MARKER_KEY, WAIT_KEY } from './keys.js';
+import {
+  lockAcquireScript,
+  lockExtendScript,
+  lockMarkScript,
+  lockRecallScript,
+  lockReleaseScript,
+} from './lock-scripts.js';
+import { isNoScript } from './script.js';
+import { parseStoreUrl } from './store-url.js';
+
+/** Hears when the node can be talked to; the quorum room's LockNodeListener. */
+interface Listener {
+  connected(): void;
+  lost(why: string): void;
+}
+
+type LockReply = 'done' | 'held' | 'unmarked' | 'unprepared';
+
+const SCRIPTS = [lockAcquireScript, lockExtendScript, lockReleaseScript, lockRecallScript, lockMarkScript];
+
+/**
+ * One Redis as a lock node: one connection, each step one request on it, sent at once or rejected at
+ * once and never sent again. The votes are never sent with their source: an EVAL that is applied after
+ * the release leaves a lock behind, so that a node without the scripts says so instead.
+ */
+export class RedisLockNode {
+  readonly name: string;
+  readonly #client: Redis;
+
+  /** Throws an Error where the URL is not `redis://` or `rediss://`. */
+  constructor(url: string) {
+    const address = parseStoreUrl(url);
+    if (address.kind !== 'single') throw new Error('a lock node is a single Redis: redis:// or rediss://');
+    this.name = `${address.host}:${address.port}`;
+    this.#client = new Redis({
+      ...promptOptions,
+      ...hostOptions(address),
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      // A node that is still loading says so to whoever looks at it.
+      enableReadyCheck: false,
+      retryStrategy: retryMs,
+      connectionName: 'dibs-lock',
+    });
+  }
+
+  start(listener: Listener): void {
+    const closed = 'the connection was closed';
+    let trouble = closed;
+    this.#client.on('error', (error: Error) => {
+      trouble = error.message;
+    });
+    this.#client.on('ready', () => {
+      trouble = closed;
+      listener.connected();
+    });
+    this.#client.on('close', () => listener.lost(trouble));
+    // It goes on trying by itself; `error` and `close` have told why.
+    this.#client.connect().catch(() => {});
+  }
+
+  async close(): Promise<void> {
+    const connected = ['connecting', 'connect', 'ready'].includes(this.#client.status);
+    const ended = new Promise((resolve) => this.#client.once('end', resolve));
+    this.#client.disconnect();
+    // Between two tries ioredis stops without a word.
+    if (connected) await ended;
+  }
+
+  async prepare(): Promise<void> {
+    await Promise.all(SCRIPTS.map((script) => this.#client.script('LOAD', script.source)));
+  }
+
+  async inspect(): Promise<{ run: string; evictionPolicy?: string }> {
+    const info = await this.#client.info();
+    const field = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
+    const run = field('run_id');
+    if (run === undefined || run === '') throw new Error('the node does not tell its run_id');
+    const policy = field('maxmemory_policy') ?? 'unknown';
+    return policy === 'noeviction' ? { run } : { run, evictionPolicy: policy };
+  }
+
+  async recall(run: string, leaseMsMax: number) {
+    const args = { run, lease_ms_max: leaseMsMax };
+    const reply = await lockRecallScript.runCached(this.#client, MEMORY_KEYS, args);
+    const [marked, blank, since, leftMs] = reply as [number, number, Buffer, number];
+    if (marked === 1) return { kind: 'marked' } as const;
+    return { kind: 'waiting', blank: blank === 1, since: since.toString(), leftMs } as const;
+  }
+
+  async mark(run: string, since: string, firstStart: boolean): Promise<boolean> {
+    const args = { run, since, first_start: firstStart ? 1 : 0 };
+    return (await lockMarkScript.runCached(this.#client, MEMORY_KEYS, args)) === 1;
+  }
+
+  async unmark(): Promise<void> {
+    await this.#client.del(MARKER_KEY);
+  }
+
+  async ping(): Promise<void> {
+    await this.#client.ping();
+  }
+
+  acquire(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply> {
+    const args = { nonce, ttl_ms: ttlMs, run };
+    return replyOf(lockAcquireScript.runCached(this.#client, votingKeys(id), args));
+  }
+
+  extend(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply> {
+    const args = { nonce, ttl_ms: ttlMs, run };
+    return replyOf(lockExtendScript.runCached(this.#client, votingKeys(id), args));
+  }
+
+  /** A release may come late and with its source: nonces are never used again. */
+  async release(id: string, nonce: string): Promise<void> {
+    await lockReleaseScript.run(this.#client, { lock: lockKey(id) }, { nonce });
+  }
+}
+
+const MEMORY_KEYS = { marker: MARKER_KEY, wait: WAIT_KEY };
+
+function votingKeys(id: string): { lock: string; marker: string } {
+  return { lock: lockKey(id), marker: MARKER_KEY };
+}
+
+async function replyOf(sent: Promise<unknown>): Promise<LockReply> {
+  try {
+    return (await sent) === 1 ? 'done' : 'held';
+  } catch (error) {
+    if (isNoScript(error)) return 'unprepared';
+    if (error instanceof Error && error.message.startsWith('UNMARKED')) return 'unmarked';
+    throw error;
+  }
+}

@@ -1,0 +1,140 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Clock } from '../../src/coordination/clock.js';
+import { driftMs } from '../../src/coordination/lease.js';
+import type { Ballot, LeaseQuorum } from '../../src/coordination/lease-quorum.js';
+
+export interface QuorumUnderTest {
+  readonly quorum: LeaseQuorum;
+  /** The same quorum as another replica sees it. */
+  readonly other: LeaseQuorum;
+  readonly clock: Clock;
+  /** Lets at least `ms` go by, on the clock and on the nodes. */
+  pass(ms: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What every quorum promises, whatever it is made of. */
+export function leaseQuorumContract(start: () => Promise<QuorumUnderTest>): void {
+  let under: QuorumUnderTest;
+  let id: string;
+  let ids = 0;
+  beforeAll(async () => {
+    under = await start();
+  });
+  afterAll(() => under.close());
+  beforeEach(() => {
+    ids += 1;
+    id = `id-${ids}`;
+  });
+
+  async function granted(ballot: Promise<Ballot>) {
+    const settled = await ballot;
+    if (settled.kind !== 'granted') throw new Error(`not granted but ${settled.kind}`);
+    return settled;
+  }
+
+  describe('acquire', () => {
+    test('grants a free id, valid for the lease less the drift from before it was asked', async () => {
+      const beforeMs = under.clock.nowMs();
+      const grant = await granted(under.quorum.acquire(id, 5_000));
+      const afterMs = under.clock.nowMs();
+      expect(grant.validUntilMs).toBeGreaterThanOrEqual(beforeMs + 5_000 - driftMs(5_000));
+      expect(grant.validUntilMs).toBeLessThanOrEqual(afterMs + 5_000 - driftMs(5_000));
+    });
+
+    test('says held, to itself and to others, until the lock is released', async () => {
+      const { nonce } = await granted(under.quorum.acquire(id, 5_000));
+      expect(await under.quorum.acquire(id, 5_000)).toEqual({ kind: 'held' });
+      expect(await under.other.acquire(id, 5_000)).toEqual({ kind: 'held' });
+      await under.quorum.release(id, nonce);
+      await granted(under.other.acquire(id, 5_000));
+    });
+
+    test('draws a nonce of its own each time', async () => {
+      const nonces = new Set<string>();
+      for (let at = 0; at < 10; at += 1) {
+        const { nonce } = await granted(under.quorum.acquire(id, 5_000));
+        nonces.add(nonce);
+        await under.quorum.release(id, nonce);
+      }
+      expect(nonces.size).toBe(10);
+    });
+
+    test('grants again once the time is over', async () => {
+      await granted(under.quorum.acquire(id, 200));
+      expect(await under.other.acquire(id, 200)).toEqual({ kind: 'held' });
+      await under.pass(210);
+      await granted(under.other.acquire(id, 200));
+    });
+
+    test('grants to one of many at most', async () => {
+      const ballots = await Promise.all(
+        Array.from({ length: 20 }, (_, at) => (at % 2 ? under.quorum : under.other).acquire(id, 5_000)),
+      );
+      expect(ballots.filter(({ kind }) => kind === 'granted').length).toBeLessThanOrEqual(1);
+    });
+
+    test('holds one id and not another', async () => {
+      await granted(under.quorum.acquire(id, 5_000));
+      await granted(under.quorum.acquire(`${id}-other`, 5_000));
+    });
+
+    test('does not grant what has no time left after the drift', async () => {
+      expect(await under.quorum.acquire(id, 2)).toEqual({ kind: 'undecided' });
+      await granted(under.other.acquire(id, 5_000));
+    });
+  });
+
+  describe('extend', () => {
+    test('lets it last from now on, also at another replica', async () => {
+      const { nonce } = await granted(under.quorum.acquire(id, 300));
+      await under.pass(100);
+      const beforeMs = under.clock.nowMs();
+      const extended = await granted(under.other.extend(id, nonce, 400));
+      expect(extended.nonce).toBe(nonce);
+      expect(extended.validUntilMs).toBeGreaterThanOrEqual(beforeMs + 400 - driftMs(400));
+      await under.pass(250);
+      expect(await under.other.acquire(id, 300)).toEqual({ kind: 'held' });
+    });
+
+    test('never shortens', async () => {
+      const { nonce } = await granted(under.quorum.acquire(id, 5_000));
+      await granted(under.quorum.extend(id, nonce, 100));
+      await under.pass(150);
+      expect(await under.other.acquire(id, 300)).toEqual({ kind: 'held' });
+    });
+
+    test('takes a lock again that has run out and that nobody took', async () => {
+      const { nonce } = await granted(under.quorum.acquire(id, 100));
+      await under.pass(110);
+      await granted(under.quorum.extend(id, nonce, 5_000));
+      expect(await under.other.acquire(id, 300)).toEqual({ kind: 'held' });
+    });
+
+    test('says held if somebody else holds it, and leaves that alone', async () => {
+      const { nonce } = await granted(under.quorum.acquire(id, 100));
+      await under.pass(110);
+      const next = await granted(under.other.acquire(id, 5_000));
+      expect(await under.quorum.extend(id, nonce, 5_000)).toEqual({ kind: 'held' });
+      await granted(under.other.extend(id, next.nonce, 5_000));
+    });
+  });
+
+  describe('release', () => {
+    test('takes away its own lock only', async () => {
+      const { nonce } = await granted(under.quorum.acquire(id, 5_000));
+      await under.quorum.release(id, `${nonce.slice(0, -1)}${nonce.endsWith('A') ? 'B' : 'A'}`);
+      expect(await under.other.acquire(id, 5_000)).toEqual({ kind: 'held' });
+      await under.other.release(id, nonce);
+      await granted(under.quorum.acquire(id, 5_000));
+    });
+
+    test('of what nobody holds is nothing', async () => {
+      await under.quorum.release(id, 'nobody');
+      const { nonce } = await granted(under.quorum.acquire(id, 100));
+      await under.pass(110);
+      await under.quorum.release(id, nonce);
+      await granted(under.quorum.acquire(id, 5_000));
+    });
+  });
+}

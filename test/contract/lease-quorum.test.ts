@@ -1,0 +1,36 @@
+import { describe } from 'vitest';
+import { MemoryLeaseQuorum } from '../../src/memory/lease-quorum.js';
+import { SystemChance } from '../../src/system-chance.js';
+import { SystemClock } from '../../src/system-clock.js';
+import { describeWithRedis } from '../support/describe-with-redis.js';
+import { ManualClock } from '../support/manual-clock.js';
+import { QuorumTrial } from '../support/quorum-trial.js';
+import { leaseQuorumContract } from './lease-quorum.contract.js';
+
+describe('the quorum in memory', () => {
+  leaseQuorumContract(async () => {
+    const clock = new ManualClock();
+    const quorum = new MemoryLeaseQuorum({ clock, chance: new SystemChance() });
+    return {
+      quorum,
+      other: quorum,
+      clock,
+      pass: async (ms) => clock.advance(ms),
+      close: async () => {},
+    };
+  });
+});
+
+describeWithRedis('the quorum on five Redis nodes', () => {
+  leaseQuorumContract(async () => {
+    // A machine under load may stall for longer than the default; how long is not what is tested here.
+    const trial = await QuorumTrial.start({ timeoutMs: 1_000 });
+    return {
+      quorum: await trial.replica(),
+      other: await trial.replica(),
+      clock: new SystemClock(),
+      pass: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      close: () => trial.close(),
+    };
+  });
+});
