@@ -1,0 +1,210 @@
+import type { Config } from './config.js';
+import type { Chance, Clock } from './coordination/clock.js';
+import { Coordinator } from './coordination/coordinator.js';
+import type { LeaseQuorum } from './coordination/lease-quorum.js';
+import type { ValueStore } from './coordination/value-store.js';
+import type { WakeChannel } from './coordination/wake-channel.js';
+import { coordinatorService } from './grpc/handlers.js';
+import { Health } from './grpc/health.js';
+import { OpenStreams } from './grpc/open-streams.js';
+import { Reflection } from './grpc/reflection.js';
+import { GrpcServer } from './grpc/server.js';
+import { HttpServer } from './http/server.js';
+import { MemoryLeaseQuorum } from './memory/lease-quorum.js';
+import { MemoryValueStore } from './memory/value-store.js';
+import { MemoryWakeChannel } from './memory/wake-channel.js';
+import { RedlockQuorum } from './quorum/redlock-quorum.js';
+import { StoreConnection } from './redis/connection.js';
+import { RedisFirstStart } from './redis/first-start.js';
+import { RedisLockNode } from './redis/lock-node.js';
+import { RedisValueStore } from './redis/value-store.js';
+import { RedisWakeChannel } from './redis/wake-channel.js';
+import { SystemChance } from './system-chance.js';
+import { SystemClock } from './system-clock.js';
+import { createLogger, decisionLog, type Logger, observeWith } from './telemetry/logger.js';
+import { Metrics } from './telemetry/metrics.js';
+
+/** One running replica. */
+export interface App {
+  /** Where gRPC and HTTP listen, with the ports that they were given. */
+  readonly grpcAddresses: readonly string[];
+  readonly httpAddress: string;
+  readonly mode: 'embedded' | 'quorum';
+  /** Waiters are answered, nobody waits or gets a lease here any more, and health says so. Idempotent. */
+  drain(): void;
+  /** Drains, lets the open calls end within a bound, and gives everything back. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** A fleet that does not answer by then may be down for long, and the ladder of degradation must serve. */
+const FIRST_CONTACT_MS_MAX = 10_000;
+const FIRST_CONTACT_TRY_MS = 50;
+/** After a drain only calls that are being answered are open. Orchestrators kill after 30 s. */
+const STOP_MS_MAX = 10_000;
+
+/** What decides: the ports that the coordinator works on, and how to let go of them. */
+interface Authorities {
+  readonly store: ValueStore;
+  readonly quorum: LeaseQuorum;
+  readonly wakes: WakeChannel;
+  /** Resolves at the first contact with everything, or when that takes too long. */
+  contact(): Promise<void>;
+  /** Lock nodes by state. */
+  quorumNodes(): ReadonlyMap<string, number>;
+  close(): Promise<void>;
+}
+
+interface Tools {
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+/** Builds one replica and starts it. Resolves when it serves; rejects, with nothing left open, if it cannot. */
+export async function startApp(config: Config): Promise<App> {
+  const opened: (() => unknown)[] = [];
+  const closeAll = async () => {
+    for (let close = opened.pop(); close !== undefined; close = opened.pop()) await close();
+  };
+  try {
+    return await start(config, opened, closeAll);
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+async function start(config: Config, opened: (() => unknown)[], closeAll: () => Promise<void>): Promise<App> {
+  const { limits } = config;
+  const log = createLogger(config.logLevel);
+  const metrics = new Metrics();
+  opened.push(() => metrics.stop());
+  let ready = false;
+  const scrape = () => metrics.scrape();
+  const http = await HttpServer.bind({ ...config.httpListen, ready: () => ready, scrape });
+  opened.push(() => http.stop());
+  const tools = { clock: new SystemClock(), chance: new SystemChance(), log, metrics };
+  const authorities = config.fleet === undefined ? embedded(tools) : fleet(config, config.fleet, tools);
+  opened.push(() => authorities.close());
+  const policyOf = (namespace: string) => config.policies.get(namespace) ?? config.policy;
+  const observer = observeWith(metrics, decisionLog(log));
+  const coordinator = new Coordinator({ ...tools, ...authorities, limits, policyOf, observer });
+  opened.push(() => coordinator.close());
+  metrics.watch({
+    waiters: () => coordinator.waiters,
+    leasesHeld: () => coordinator.leasesHeld,
+    nearCacheBytes: () => 0,
+    quorumNodes: () => authorities.quorumNodes(),
+  });
+  await authorities.contact();
+
+  const streams = new OpenStreams();
+  const health = new Health(streams);
+  const unexpected = (error: unknown, method: string) => log.error({ err: error, method }, 'unexpected');
+  const service = coordinatorService({ coordinator, limits, policyOf, unexpected });
+  const grpc = await GrpcServer.bind({
+    listen: config.grpcListen,
+    services: [service, health.service, ...new Reflection().services(streams)],
+    ...limits,
+  });
+  opened.push(() => grpc.stop(STOP_MS_MAX));
+  ready = true;
+  health.setServing(true);
+
+  const drain = () => {
+    if (!ready) return;
+    log.info({ waiters: coordinator.waiters }, 'draining');
+    ready = false;
+    health.setServing(false);
+    coordinator.drain();
+  };
+  const stop = async () => {
+    drain();
+    streams.end();
+    await closeAll();
+    log.info({}, 'stopped');
+  };
+  let stopped: Promise<void> | undefined;
+  return {
+    grpcAddresses: grpc.addresses,
+    httpAddress: http.address,
+    mode: config.fleet === undefined ? 'embedded' : 'quorum',
+    drain,
+    stop: () => {
+      stopped ??= stop();
+      return stopped;
+    },
+  };
+}
+
+/** Everything in this process's memory: one replica. */
+function embedded({ clock, chance }: Tools): Authorities {
+  const wakes = new MemoryWakeChannel();
+  return {
+    store: new MemoryValueStore({ clock, wakes }),
+    quorum: new MemoryLeaseQuorum({ clock, chance }),
+    wakes,
+    contact: async () => {},
+    quorumNodes: () => new Map(),
+    close: async () => {},
+  };
+}
+
+/** Lock nodes and a value store on Redis, shared with the other replicas. */
+function fleet(config: Config, urls: NonNullable<Config['fleet']>, tools: Tools): Authorities {
+  const { clock, chance, log, metrics } = tools;
+  const onError = (error: Error) => log.debug({ err: error }, 'the value store cannot be reached');
+  const connection = new StoreConnection(urls.storeUrl, { onError });
+  const wakes = new RedisWakeChannel(urls.storeUrl, { onError });
+  const quorum = new RedlockQuorum({
+    nodes: urls.lockNodeUrls.map((url) => new RedisLockNode(url)),
+    claim: new RedisFirstStart(connection),
+    clock,
+    chance,
+    timeoutMs: config.nodeTimeoutMs,
+    leaseMsMax: config.limits.leaseMsMax,
+    observer: {
+      voted: (node, vote, tookMs) => metrics.voted(node, vote, tookMs),
+      stateChanged: (node, from, to, why) => {
+        const fields = { node, from, to, why };
+        if (to === 'voting') log.info(fields, 'a lock node votes');
+        else log.warn(fields, 'a lock node does not vote');
+      },
+    },
+  });
+  quorum.start();
+  return {
+    store: new RedisValueStore(connection),
+    quorum,
+    wakes,
+    contact: async () => {
+      await Promise.all([quorum.ready(FIRST_CONTACT_MS_MAX), storeAnswers(connection, tools)]);
+    },
+    quorumNodes: () => {
+      const counts = new Map<string, number>();
+      for (const state of quorum.states().values()) counts.set(state, (counts.get(state) ?? 0) + 1);
+      return counts;
+    },
+    close: async () => {
+      await quorum.close();
+      wakes.close();
+      connection.close();
+    },
+  };
+}
+
+async function storeAnswers(connection: StoreConnection, { clock, log }: Tools): Promise<void> {
+  const untilMs = clock.nowMs() + FIRST_CONTACT_MS_MAX;
+  for (;;) {
+    try {
+      return await connection.ping();
+    } catch (error) {
+      if (clock.nowMs() > untilMs) {
+        log.warn({ err: error }, 'the value store does not answer; serving without it until it does');
+        return;
+      }
+    }
+    await new Promise<void>((resolve) => clock.after(FIRST_CONTACT_TRY_MS, resolve));
+  }
+}

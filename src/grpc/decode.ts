@@ -1,0 +1,205 @@
+import { CoordinationError } from '../coordination/errors.js';
+import { type Key, keyOf } from '../coordination/key.js';
+import type { Payload } from '../coordination/outcome.js';
+import { BACKOFF_MS_MAX, type Limits, type Policy } from '../coordination/policy.js';
+import type { Extend, GetOrLock, Invalidate, Publish, Release } from '../coordination/requests.js';
+import type {
+  ExplainRequest,
+  ExtendRequest,
+  GetOrLockManyRequest,
+  GetOrLockRequest,
+  InvalidateRequest,
+  PublishRequest,
+  ReleaseRequest,
+} from './generated/dibs/v1/coordinator.js';
+import { NOT_UTF8 } from './strict-codec.js';
+
+/** Where the bounds come from that are not fixed in the contract. */
+export interface Bounds {
+  readonly limits: Limits;
+  policyOf(namespace: string): Policy;
+}
+
+const NAMESPACE_CHARACTERS_MAX = 64;
+export const KEY_BYTES_MAX = 1024;
+export const KEYS_MAX = 1000;
+const TAG_BYTES_MAX = 256;
+const TAGS_MAX = 16;
+const REQUEST_ID_BYTES_MAX = 128;
+const HOLDER_BYTES_MAX = 256;
+const FAILURE_BYTES_MAX = 4096;
+const YEAR_MS = 31_536_000_000;
+
+// Every function throws CoordinationError `invalid_argument`, with a text that begins with the field's path.
+
+export function decodeGetOrLock(wire: GetOrLockRequest, bounds: Bounds): GetOrLock {
+  const key = keyIn(namespaceOf(wire.namespace), wire.key, 'key');
+  return { key, ...optionsOf(wire, key.namespace, bounds) };
+}
+
+/** The requests that one GetOrLock each would be; a key named twice is asked for once. */
+export function decodeGetOrLockMany(wire: GetOrLockManyRequest, bounds: Bounds): GetOrLock[] {
+  const namespace = namespaceOf(wire.namespace);
+  within('keys', wire.keys.length, 1, KEYS_MAX);
+  const options = optionsOf(wire, namespace, bounds);
+  return keysIn(namespace, wire.keys).map((key) => ({ key, ...options }));
+}
+
+export function decodePublish(wire: PublishRequest, { limits }: Bounds): Publish {
+  const key = keyIn(namespaceOf(wire.namespace), wire.key, 'key');
+  return {
+    key,
+    token: wellFormed('token', wire.token),
+    payload: payloadOf(wire.payload, limits.valueBytesMax),
+    ttlMs: within('ttl_ms', wire.ttlMs, 1, YEAR_MS),
+    ...optional('staleMs', withinIfSet('stale_ms', wire.staleMs, 0, YEAR_MS)),
+    tags: tagsOf(wire.tags),
+  };
+}
+
+export function decodeRelease(wire: ReleaseRequest): Release {
+  const key = keyIn(namespaceOf(wire.namespace), wire.key, 'key');
+  return {
+    key,
+    token: wellFormed('token', wire.token),
+    ...optional('failure', wire.failure === undefined ? undefined : failureOf(wire.failure)),
+  };
+}
+
+export function decodeExtend(wire: ExtendRequest, bounds: Bounds): Extend {
+  const key = keyIn(namespaceOf(wire.namespace), wire.key, 'key');
+  return {
+    key,
+    token: wellFormed('token', wire.token),
+    ...optional('leaseMs', leaseMsOf(wire.leaseMs, key.namespace, bounds)),
+  };
+}
+
+export function decodeInvalidate(wire: InvalidateRequest): Invalidate {
+  const namespace = namespaceOf(wire.namespace);
+  within('keys', wire.keys.length, 0, KEYS_MAX);
+  const keys = keysIn(namespace, wire.keys);
+  const tags = tagsOf(wire.tags);
+  const mode = oneOf('mode', wire.mode, ['delete', 'delete', 'mark_stale'] as const);
+  const named = keys.length + tags.length > 0;
+  if (wire.all && named) throw invalid('all: true leaves no room for keys or tags, which must be empty then');
+  if (!wire.all && !named)
+    throw invalid('keys: empty, like tags and all; at least one of the three is needed');
+  return { namespace, keys, tags, all: wire.all, mode };
+}
+
+export function decodeExplain(wire: ExplainRequest): Key {
+  return keyIn(namespaceOf(wire.namespace), wire.key, 'key');
+}
+
+type Options = Pick<
+  GetOrLockRequest,
+  'waitMs' | 'leaseMs' | 'stale' | 'read' | 'requestId' | 'holder' | 'intent'
+>;
+
+function optionsOf(wire: Options, namespace: string, bounds: Bounds): Omit<GetOrLock, 'key'> {
+  return {
+    ...optional('waitMs', withinIfSet('wait_ms', wire.waitMs, 0, bounds.limits.waitMsMax)),
+    ...optional('leaseMs', leaseMsOf(wire.leaseMs, namespace, bounds)),
+    ...optional('stale', oneOf('stale', wire.stale, [undefined, 'allow', 'forbid'] as const)),
+    ...optional('read', oneOf('read', wire.read, [undefined, 'near', 'store'] as const)),
+    requestId: text('request_id', wire.requestId, 0, REQUEST_ID_BYTES_MAX),
+    holder: text('holder', wire.holder, 0, HOLDER_BYTES_MAX),
+    intent: oneOf('intent', wire.intent, ['rebuild', 'rebuild', 'read', 'refresh'] as const),
+  };
+}
+
+function leaseMsOf(leaseMs: number | undefined, namespace: string, bounds: Bounds): number | undefined {
+  if (leaseMs === undefined) return undefined;
+  const { leaseMsMin, leaseMsMax } = bounds.policyOf(namespace);
+  return within('lease_ms', leaseMs, leaseMsMin, leaseMsMax);
+}
+
+function payloadOf(payload: PublishRequest['payload'], valueBytesMax: number): Payload {
+  if (payload === undefined) throw invalid('payload: nothing is set; one of value and absent must be');
+  if (payload.$case === 'absent') {
+    if (!payload.value) throw invalid('absent: false is not a payload; it must be true where it is set');
+    return { kind: 'absent' };
+  }
+  const { byteLength } = payload.value;
+  if (byteLength > valueBytesMax) {
+    const bound = `0 to ${valueBytesMax} (DIBS_VALUE_MAX_BYTES)`;
+    throw new CoordinationError('exhausted', `value: ${byteLength} bytes is outside ${bound}`);
+  }
+  return { kind: 'value', bytes: payload.value };
+}
+
+function failureOf(wire: NonNullable<ReleaseRequest['failure']>): NonNullable<Release['failure']> {
+  return {
+    message: text('failure.message', wire.message, 0, FAILURE_BYTES_MAX),
+    ...optional('retryAfterMs', withinIfSet('failure.retry_after_ms', wire.retryAfterMs, 0, BACKOFF_MS_MAX)),
+  };
+}
+
+function tagsOf(wire: readonly string[]): string[] {
+  within('tags', wire.length, 0, TAGS_MAX);
+  return wire.map((tag, at) => text(`tags[${at}]`, tag, 1, TAG_BYTES_MAX));
+}
+
+function namespaceOf(wire: string): string {
+  if (wire === '') return 'default';
+  // Its bytes are its characters, for only ASCII is allowed. Not repeated: it may be of any length.
+  if (wire.length > NAMESPACE_CHARACTERS_MAX || !/^[A-Za-z0-9_.-]+$/.test(wire)) {
+    throw invalid(`namespace: is outside 0 to ${NAMESPACE_CHARACTERS_MAX} of [A-Za-z0-9_.-]`);
+  }
+  return wire;
+}
+
+function keyIn(namespace: string, wire: string, path: string): Key {
+  return keyOf(namespace, text(path, wire, 1, KEY_BYTES_MAX));
+}
+
+function keysIn(namespace: string, wire: readonly string[]): Key[] {
+  const byId = new Map<string, Key>();
+  for (const [at, key] of wire.entries()) {
+    const decoded = keyIn(namespace, key, `keys[${at}]`);
+    byId.set(decoded.id, decoded);
+  }
+  return [...byId.values()];
+}
+
+function text(path: string, value: string, bytesMin: number, bytesMax: number): string {
+  const bytes = Buffer.byteLength(wellFormed(path, value), 'utf8');
+  if (bytes < bytesMin || bytes > bytesMax) {
+    throw invalid(`${path}: ${bytes} bytes is outside ${bytesMin} to ${bytesMax}`);
+  }
+  return value;
+}
+
+function wellFormed(path: string, value: string): string {
+  if (value === NOT_UTF8) throw invalid(`${path}: its bytes are not valid UTF-8`);
+  return value;
+}
+
+function withinIfSet(path: string, value: number | undefined, min: number, max: number): number | undefined {
+  return value === undefined ? undefined : within(path, value, min, max);
+}
+
+/** Written so that NaN, which stands for a number beyond 2^53, is outside of every bound. */
+function within(path: string, value: number, min: number, max: number): number {
+  if (value >= min && value <= max) return value;
+  throw invalid(`${path}: ${Number.isNaN(value) ? 'beyond 2^53, it' : value} is outside ${min} to ${max}`);
+}
+
+/** `names[n]` is what the enum's number `n` means. */
+function oneOf<const Names extends readonly (string | undefined)[]>(
+  path: string,
+  value: number,
+  names: Names,
+): Names[number] {
+  return names[within(path, value, 0, names.length - 1)];
+}
+
+/** `{ [name]: value }`, or nothing where there is no value: an absent property is not an undefined one. */
+function optional<Name extends string, Value>(name: Name, value: Value | undefined): { [N in Name]?: Value } {
+  return (value === undefined ? {} : { [name]: value }) as { [N in Name]?: Value };
+}
+
+function invalid(message: string): CoordinationError {
+  return new CoordinationError('invalid_argument', message);
+}

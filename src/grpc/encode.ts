@@ -1,0 +1,130 @@
+import type * as domain from '../coordination/outcome.js';
+import {
+  BusyReason,
+  Degraded,
+  ExtendOutcome,
+  type ExtendResponse,
+  Freshness,
+  type GetOrLockResponse,
+  type Hit,
+  type InvalidateResponse,
+  LeaseReason,
+  PublishOutcome,
+  type PublishResponse,
+  ReleaseOutcome,
+  type ReleaseResponse,
+} from './generated/dibs/v1/coordinator.js';
+
+const DEGRADED = {
+  none: Degraded.DEGRADED_NONE,
+  quorum_lost: Degraded.DEGRADED_QUORUM_LOST,
+  store_lost: Degraded.DEGRADED_STORE_LOST,
+  local: Degraded.DEGRADED_LOCAL,
+} satisfies Record<domain.Degraded, Degraded>;
+
+const LEASE_REASONS = {
+  miss: LeaseReason.LEASE_REASON_MISS,
+  expired: LeaseReason.LEASE_REASON_EXPIRED,
+  early_refresh: LeaseReason.LEASE_REASON_EARLY_REFRESH,
+  invalidated: LeaseReason.LEASE_REASON_INVALIDATED,
+  holder_lost: LeaseReason.LEASE_REASON_HOLDER_LOST,
+  refresh: LeaseReason.LEASE_REASON_REFRESH,
+} satisfies Record<domain.LeaseReason, LeaseReason>;
+
+const BUSY_REASONS = {
+  wait_ended: BusyReason.BUSY_REASON_WAIT_ENDED,
+  deadline_too_short: BusyReason.BUSY_REASON_DEADLINE_TOO_SHORT,
+  undecided: BusyReason.BUSY_REASON_UNDECIDED,
+  budget: BusyReason.BUSY_REASON_BUDGET,
+  draining: BusyReason.BUSY_REASON_DRAINING,
+  no_value: BusyReason.BUSY_REASON_NO_VALUE,
+} satisfies Record<domain.BusyReason, BusyReason>;
+
+const PUBLISH_OUTCOMES = {
+  stored: PublishOutcome.PUBLISH_OUTCOME_STORED,
+  stored_late: PublishOutcome.PUBLISH_OUTCOME_STORED_LATE,
+  duplicate: PublishOutcome.PUBLISH_OUTCOME_DUPLICATE,
+  superseded: PublishOutcome.PUBLISH_OUTCOME_SUPERSEDED,
+  invalidated: PublishOutcome.PUBLISH_OUTCOME_INVALIDATED,
+  unknown_lease: PublishOutcome.PUBLISH_OUTCOME_UNKNOWN_LEASE,
+  not_stored: PublishOutcome.PUBLISH_OUTCOME_NOT_STORED,
+} satisfies Record<domain.PublishOutcome, PublishOutcome>;
+
+const RELEASE_OUTCOMES = {
+  released: ReleaseOutcome.RELEASE_OUTCOME_RELEASED,
+  not_held: ReleaseOutcome.RELEASE_OUTCOME_NOT_HELD,
+} satisfies Record<domain.ReleaseOutcome, ReleaseOutcome>;
+
+const EXTEND_OUTCOMES = {
+  extended: ExtendOutcome.EXTEND_OUTCOME_EXTENDED,
+  lost: ExtendOutcome.EXTEND_OUTCOME_LOST,
+} satisfies Record<domain.ExtendAnswer['outcome'], ExtendOutcome>;
+
+export function encodeGetOrLock({ outcome, degraded }: domain.GetOrLockAnswer): GetOrLockResponse {
+  return { outcome: outcomeOf(outcome), degraded: DEGRADED[degraded] };
+}
+
+export function encodePublish({ outcome, fence }: domain.PublishAnswer): PublishResponse {
+  return { outcome: PUBLISH_OUTCOMES[outcome], fence };
+}
+
+export function encodeRelease(outcome: domain.ReleaseOutcome): ReleaseResponse {
+  return { outcome: RELEASE_OUTCOMES[outcome] };
+}
+
+export function encodeExtend({ outcome, expiresInMs }: domain.ExtendAnswer): ExtendResponse {
+  return { outcome: EXTEND_OUTCOMES[outcome], expiresInMs: Math.floor(expiresInMs) };
+}
+
+export function encodeInvalidate({
+  keysInvalidated,
+  leasesVoided,
+}: domain.InvalidateAnswer): InvalidateResponse {
+  return { keysInvalidated, leasesVoided };
+}
+
+// Times are whole on the wire: what lasts is rounded down and what is to be waited for up, so that
+// neither side counts on a moment that the other does not have.
+
+function outcomeOf(outcome: domain.GetOrLockAnswer['outcome']): GetOrLockResponse['outcome'] {
+  switch (outcome.kind) {
+    case 'hit':
+      return { $case: 'hit', value: hitOf(outcome) };
+    case 'lease':
+      return {
+        $case: 'lease',
+        value: {
+          token: outcome.token,
+          fence: outcome.fence,
+          expiresInMs: Math.floor(outcome.expiresInMs),
+          previous: outcome.previous === undefined ? undefined : hitOf(outcome.previous),
+          reason: LEASE_REASONS[outcome.reason],
+        },
+      };
+    case 'busy':
+      return {
+        $case: 'busy',
+        value: {
+          retryAfterMs: Math.ceil(outcome.retryAfterMs),
+          holderAgeMs: Math.ceil(outcome.holderAgeMs),
+          reason: BUSY_REASONS[outcome.reason],
+        },
+      };
+    case 'failed':
+      return {
+        $case: 'failed',
+        value: { message: outcome.message, retryAfterMs: Math.ceil(outcome.retryAfterMs) },
+      };
+  }
+}
+
+function hitOf({ payload, freshForMs, fence, rebuilding }: domain.Hit): Hit {
+  return {
+    payload:
+      payload.kind === 'absent' ? { $case: 'absent', value: true } : { $case: 'value', value: payload.bytes },
+    freshness: freshForMs > 0 ? Freshness.FRESHNESS_FRESH : Freshness.FRESHNESS_STALE,
+    freshForMs: Math.floor(freshForMs),
+    fence,
+    rebuilding,
+  };
+}

@@ -1,0 +1,31 @@
+import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
+import { CoordinationError } from '../coordination/errors.js';
+
+const CODES = {
+  invalid_argument: status.INVALID_ARGUMENT,
+  exhausted: status.RESOURCE_EXHAUSTED,
+  unavailable: status.UNAVAILABLE,
+  permission_denied: status.PERMISSION_DENIED,
+  unauthenticated: status.UNAUTHENTICATED,
+  unimplemented: status.UNIMPLEMENTED,
+} satisfies Record<CoordinationError['kind'], status>;
+
+/** The trailer of gRPC's retry design (A6): milliseconds; a negative number forbids the retry. */
+const PUSHBACK = 'grpc-retry-pushback-ms';
+const DO_NOT_RETRY = -1;
+/** Fixed: what went wrong inside is nothing that a caller could act on, and may name what it must not see. */
+const INTERNAL_TEXT = 'internal error; its cause is in the log of this replica';
+
+/** The one map from errors to statuses. `unexpected` hears the cause of whatever becomes INTERNAL. */
+export function statusOf(error: unknown, unexpected: (cause: unknown) => void): StatusObject {
+  const metadata = new Metadata();
+  if (!(error instanceof CoordinationError)) {
+    unexpected(error);
+    return { code: status.INTERNAL, details: INTERNAL_TEXT, metadata };
+  }
+  const { kind, message, retryAfterMs } = error;
+  if (kind === 'exhausted' || kind === 'unavailable') {
+    metadata.set(PUSHBACK, String(retryAfterMs === undefined ? DO_NOT_RETRY : Math.ceil(retryAfterMs)));
+  }
+  return { code: CODES[kind], details: message, metadata };
+}

@@ -1,0 +1,117 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export interface HttpServerOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** Whether calls are welcome: false while starting and while draining. */
+  ready(): boolean;
+  /** The metrics in Prometheus' text format. */
+  scrape(): Promise<string>;
+}
+
+interface Page {
+  readonly status: number;
+  readonly type?: string;
+  readonly text: string;
+}
+
+const PLAIN = 'text/plain; charset=utf-8';
+const PROMETHEUS = 'text/plain; version=0.0.4; charset=utf-8';
+
+// Who asks here is a probe or a scraper nearby: it sends little, at once, over few connections.
+const HEADER_BYTES_MAX = 8_192;
+const REQUEST_MS_MAX = 5_000;
+const IDLE_MS_MAX = 10_000;
+const CONNECTIONS_MAX = 1_000;
+const STOP_MS_MAX = 1_000;
+
+/** `/metrics`, `/healthz` and `/readyz`. */
+export class HttpServer {
+  /** `HOST:PORT`, with the port that it was given. */
+  readonly address: string;
+
+  private constructor(
+    private readonly server: Server,
+    host: string,
+  ) {
+    const { port } = server.address() as AddressInfo;
+    this.address = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  }
+
+  /** Serves once this resolves. */
+  static async bind(options: HttpServerOptions): Promise<HttpServer> {
+    const server = createServer(
+      {
+        maxHeaderSize: HEADER_BYTES_MAX,
+        headersTimeout: REQUEST_MS_MAX,
+        requestTimeout: REQUEST_MS_MAX,
+        keepAliveTimeout: IDLE_MS_MAX,
+      },
+      (request, response) => {
+        void answer(options, request, response);
+      },
+    );
+    server.maxConnections = CONNECTIONS_MAX;
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error) =>
+        reject(new Error(`cannot listen at ${options.host}:${options.port}: ${error.message}`)),
+      );
+      server.listen(options.port, options.host, resolve);
+    });
+    return new HttpServer(server, options.host);
+  }
+
+  /** Resolves when the last connection has ended: idle ones at once, others with their answer or soon after. */
+  stop(): Promise<void> {
+    return new Promise((resolve) => {
+      const cutOff = setTimeout(() => this.server.closeAllConnections(), STOP_MS_MAX);
+      this.server.close(() => {
+        clearTimeout(cutOff);
+        resolve();
+      });
+      this.server.closeIdleConnections();
+    });
+  }
+}
+
+async function answer(
+  options: HttpServerOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { status, type = PLAIN, text } = await pageFor(options, request);
+  const body = Buffer.from(text, 'utf8');
+  response.writeHead(status, {
+    'content-type': type,
+    'content-length': body.byteLength,
+    'cache-control': 'no-store',
+    ...(status === 405 ? { allow: 'GET, HEAD' } : {}),
+  });
+  response.end(request.method === 'HEAD' ? undefined : body);
+}
+
+async function pageFor(options: HttpServerOptions, request: IncomingMessage): Promise<Page> {
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    return { status: 405, text: 'only GET and HEAD\n' };
+  }
+  switch (request.url?.split('?', 1)[0]) {
+    case '/healthz':
+      return { status: 200, text: 'ok\n' };
+    case '/readyz':
+      return options.ready() ? { status: 200, text: 'ready\n' } : { status: 503, text: 'not ready\n' };
+    case '/metrics':
+      return metricsPage(options);
+    default:
+      return { status: 404, text: 'there are /metrics, /healthz and /readyz\n' };
+  }
+}
+
+async function metricsPage(options: HttpServerOptions): Promise<Page> {
+  try {
+    return { status: 200, type: PROMETHEUS, text: await options.scrape() };
+  } catch (error) {
+    return { status: 500, text: `the metrics cannot be read: ${(error as Error).message}\n` };
+  }
+}

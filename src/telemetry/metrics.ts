@@ -1,0 +1,126 @@
+import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
+import { MeterProvider } from '@opentelemetry/sdk-metrics';
+import type { Observer, WaitEnd } from '../coordination/observer.js';
+import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../coordination/outcome.js';
+import { LABELS, METRICS, OTHER_NAMESPACES } from './names.js';
+
+/** From a tenth of a millisecond, an answer out of memory, to a minute, the longest lease by default. */
+const SECONDS_BUCKETS = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
+];
+/** Namespaces told apart in labels; a caller chooses them freely, and every one costs memory for ever. */
+const NAMESPACES_MAX = 100;
+const MODES: readonly Degraded[] = ['none', 'quorum_lost', 'store_lost', 'local'];
+
+/** What is read when somebody looks, and not told as it happens. */
+export interface Gauges {
+  waiters(): number;
+  leasesHeld(): number;
+  nearCacheBytes(): number;
+  /** Lock nodes by state; none in the embedded mode. */
+  quorumNodes(): Iterable<readonly [state: string, count: number]>;
+}
+
+/** The metrics of one process, fed by what the coordinator and the quorum tell. */
+export class Metrics implements Observer {
+  readonly #reader = new PrometheusExporter({ preventServerStart: true });
+  readonly #provider = new MeterProvider({ readers: [this.#reader] });
+  readonly #meter = this.#provider.getMeter('dibs');
+  /** No prefix, no time stamps, no resource labels, no target_info, no labels of the scope. */
+  readonly #serializer = new PrometheusSerializer('', false, undefined, true, true);
+  readonly #namespaces = new Set<string>();
+  #mode: Degraded = 'none';
+
+  readonly #getOrLock = this.#meter.createCounter(METRICS.getOrLock, {
+    description: 'GetOrLock calls by what they were answered',
+  });
+  readonly #wait = this.#histogram(METRICS.wait, 'How long callers waited, by what ended the wait');
+  readonly #rebuild = this.#histogram(METRICS.rebuild, 'How long leases were held, by how they ended');
+  readonly #publish = this.#meter.createCounter(METRICS.publish, {
+    description: 'Publish calls by what became of them',
+  });
+  readonly #vote = this.#histogram(METRICS.quorumVote, 'How long lock nodes took to vote, by node and vote');
+  readonly #saved = this.#meter.createCounter(METRICS.rebuildsSaved, {
+    description: "Callers that got another caller's rebuild instead of making their own",
+  });
+
+  answered(namespace: string, outcome: 'hit' | 'stale' | 'lease' | 'failed' | BusyReason): void {
+    this.#getOrLock.add(1, this.#in(namespace, { [LABELS.outcome]: outcome }));
+  }
+
+  waited(namespace: string, endedBy: WaitEnd, waitedMs: number): void {
+    this.#wait.record(waitedMs / 1000, this.#in(namespace, { [LABELS.endedBy]: endedBy }));
+  }
+
+  published(namespace: string, outcome: PublishOutcome, rebuildMs: number | undefined): void {
+    const labels = this.#in(namespace, { [LABELS.outcome]: outcome });
+    this.#publish.add(1, labels);
+    if (rebuildMs !== undefined) this.#rebuild.record(rebuildMs / 1000, labels);
+  }
+
+  leaseEnded(namespace: string, end: LeaseEnd, heldMs: number): void {
+    this.#rebuild.record(heldMs / 1000, this.#in(namespace, { [LABELS.outcome]: end }));
+  }
+
+  saved(namespace: string, count: number): void {
+    this.#saved.add(count, this.#in(namespace, {}));
+  }
+
+  degraded(mode: Degraded): void {
+    this.#mode = mode;
+  }
+
+  /** One lock node voted, or did not in time. */
+  voted(node: string, vote: string, tookMs: number): void {
+    this.#vote.record(tookMs / 1000, { [LABELS.node]: node, [LABELS.vote]: vote });
+  }
+
+  /** To be called once, when there is something to read. */
+  watch(gauges: Gauges): void {
+    const gauge = (name: string, description: string) =>
+      this.#meter.createObservableGauge(name, { description });
+    gauge(METRICS.waiters, 'Callers that wait on this replica now').addCallback((result) =>
+      result.observe(gauges.waiters()),
+    );
+    gauge(METRICS.leasesHeld, 'Leases that this replica gave and that run now').addCallback((result) =>
+      result.observe(gauges.leasesHeld()),
+    );
+    gauge(METRICS.nearCacheBytes, 'Bytes of values in the near cache').addCallback((result) =>
+      result.observe(gauges.nearCacheBytes()),
+    );
+    gauge(METRICS.quorumNodes, 'Lock nodes by state').addCallback((result) => {
+      for (const [state, count] of gauges.quorumNodes()) result.observe(count, { [LABELS.state]: state });
+    });
+    gauge(METRICS.degraded, '1 for the rung of the ladder that the last decision stood on').addCallback(
+      (result) => {
+        for (const mode of MODES) result.observe(mode === this.#mode ? 1 : 0, { [LABELS.mode]: mode });
+      },
+    );
+  }
+
+  /** Everything in Prometheus' text format. */
+  async scrape(): Promise<string> {
+    const { resourceMetrics, errors } = await this.#reader.collect();
+    if (errors.length > 0) throw new AggregateError(errors, 'not every metric could be read');
+    return this.#serializer.serialize(resourceMetrics);
+  }
+
+  stop(): Promise<void> {
+    return this.#provider.shutdown();
+  }
+
+  #histogram(name: string, description: string) {
+    return this.#meter.createHistogram(name, {
+      description,
+      advice: { explicitBucketBoundaries: SECONDS_BUCKETS },
+    });
+  }
+
+  #in(namespace: string, labels: Record<string, string>): Record<string, string> {
+    if (!this.#namespaces.has(namespace)) {
+      if (this.#namespaces.size >= NAMESPACES_MAX) return { [LABELS.namespace]: OTHER_NAMESPACES, ...labels };
+      this.#namespaces.add(namespace);
+    }
+    return { [LABELS.namespace]: namespace, ...labels };
+  }
+}
