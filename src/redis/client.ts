@@ -27,8 +27,8 @@ export function retryMs(tries: number): number {
  * No automatic pipelining: README.md has the numbers.
  */
 export const promptOptions = {
-  autoResendUnfulfilledCommands: true,
-  maxRetriesPerRequest: 20,
+  autoResendUnfulfilledCommands: false,
+  maxRetriesPerRequest: 0,
   socketTimeout: SILENT_MS_MAX,
   connectTimeout: CONNECT_MS_MAX,
   maxLoadingRetryTime: LOADING_RETRY_MS,
