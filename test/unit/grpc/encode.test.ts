@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest';
+import type { BusyReason, Hit, LeaseReason, PublishOutcome } from '../../../src/coordination/outcome.js';
+import {
+  encodeExtend,
+  encodeGetOrLock,
+  encodeInvalidate,
+  encodePublish,
+  encodeRelease,
+} from '../../../src/grpc/encode.js';
+import {
+  ExtendResponse,
+  GetOrLockResponse,
+  PublishResponse,
+  ReleaseResponse,
+} from '../../../src/grpc/generated/dibs/v1/coordinator.js';
+
+const hit: Hit = {
+  kind: 'hit',
+  payload: { kind: 'value', bytes: Buffer.from('v') },
+  freshForMs: 1500.7,
+  fence: 7,
+  rebuilding: false,
+};
+/** As a client reads it off the wire, in the words of the contract. */
+const onWire = (answer: Parameters<typeof encodeGetOrLock>[0]) =>
+  GetOrLockResponse.toJSON(
+    GetOrLockResponse.decode(GetOrLockResponse.encode(encodeGetOrLock(answer)).finish()),
+  );
+
+describe('a GetOrLock answer', () => {
+  it('is a fresh hit, a stale one, or the knowledge that there is nothing', () => {
+    expect(onWire({ outcome: hit, degraded: 'none' })).toEqual({
+      hit: { value: 'dg==', freshness: 'FRESHNESS_FRESH', freshForMs: 1500, fence: 7 },
+      degraded: 'DEGRADED_NONE',
+    });
+    const stale: Hit = { ...hit, payload: { kind: 'absent' }, freshForMs: 0, fence: 0, rebuilding: true };
+    expect(onWire({ outcome: stale, degraded: 'store_lost' })).toEqual({
+      hit: { absent: true, freshness: 'FRESHNESS_STALE', rebuilding: true },
+      degraded: 'DEGRADED_STORE_LOST',
+    });
+  });
+
+  it('tells an empty value from none', () => {
+    const empty: Hit = { ...hit, payload: { kind: 'value', bytes: Buffer.alloc(0) } };
+    expect(onWire({ outcome: empty, degraded: 'none' })).toMatchObject({ hit: { value: '' } });
+  });
+
+  it('is a lease, its time rounded down, with what may be served meanwhile', () => {
+    const lease = {
+      kind: 'lease',
+      token: 't',
+      fence: 9,
+      expiresInMs: 99.9,
+      reason: 'expired',
+      owner: 1,
+    } as const;
+    expect(onWire({ outcome: { ...lease, previous: hit }, degraded: 'quorum_lost' })).toEqual({
+      lease: {
+        token: 't',
+        fence: 9,
+        expiresInMs: 99,
+        reason: 'LEASE_REASON_EXPIRED',
+        previous: expect.objectContaining({ value: 'dg==' }),
+      },
+      degraded: 'DEGRADED_QUORUM_LOST',
+    });
+    expect(onWire({ outcome: lease, degraded: 'local' })).not.toHaveProperty('lease.previous');
+  });
+
+  it('is busy or failed, with what is to be waited for rounded up', () => {
+    const busy = { kind: 'busy', retryAfterMs: 10.1, holderAgeMs: 0.5, reason: 'wait_ended' } as const;
+    expect(onWire({ outcome: busy, degraded: 'none' })).toMatchObject({
+      busy: { retryAfterMs: 11, holderAgeMs: 1, reason: 'BUSY_REASON_WAIT_ENDED' },
+    });
+    const failed = { kind: 'failed', message: 'origin down', retryAfterMs: 0.2 } as const;
+    expect(onWire({ outcome: failed, degraded: 'none' })).toMatchObject({
+      failed: { message: 'origin down', retryAfterMs: 1 },
+    });
+  });
+});
+
+// The domain's words are the wire's, so that neither can be swapped unseen.
+describe('the words', () => {
+  it.each([
+    'miss',
+    'expired',
+    'early_refresh',
+    'invalidated',
+    'holder_lost',
+    'refresh',
+  ] satisfies LeaseReason[])('of a lease: %s', (reason) => {
+    const lease = { kind: 'lease', token: 't', fence: 1, expiresInMs: 1, reason, owner: 1 } as const;
+    expect(onWire({ outcome: lease, degraded: 'none' })).toMatchObject({
+      lease: { reason: `LEASE_REASON_${reason.toUpperCase()}` },
+    });
+  });
+
+  it.each([
+    'wait_ended',
+    'deadline_too_short',
+    'undecided',
+    'budget',
+    'draining',
+    'no_value',
+  ] satisfies BusyReason[])('of busy: %s', (reason) => {
+    const busy = { kind: 'busy', retryAfterMs: 1, holderAgeMs: 1, reason } as const;
+    expect(onWire({ outcome: busy, degraded: 'none' })).toMatchObject({
+      busy: { reason: `BUSY_REASON_${reason.toUpperCase()}` },
+    });
+  });
+
+  it.each([
+    'stored',
+    'stored_late',
+    'duplicate',
+    'superseded',
+    'invalidated',
+    'unknown_lease',
+    'not_stored',
+  ] satisfies PublishOutcome[])('of a publish: %s', (outcome) => {
+    expect(PublishResponse.toJSON(encodePublish({ outcome, fence: 3 }))).toEqual({
+      outcome: `PUBLISH_OUTCOME_${outcome.toUpperCase()}`,
+      fence: 3,
+    });
+  });
+
+  it('of release, extend and invalidate', () => {
+    const released = (outcome: 'released' | 'not_held') => ReleaseResponse.toJSON(encodeRelease(outcome));
+    expect(released('released')).toEqual({ outcome: 'RELEASE_OUTCOME_RELEASED' });
+    expect(released('not_held')).toEqual({ outcome: 'RELEASE_OUTCOME_NOT_HELD' });
+    const extended = (outcome: 'extended' | 'lost', expiresInMs: number) =>
+      ExtendResponse.toJSON(encodeExtend({ outcome, expiresInMs }));
+    expect(extended('extended', 9.9)).toEqual({ outcome: 'EXTEND_OUTCOME_EXTENDED', expiresInMs: 9 });
+    expect(extended('lost', 0)).toEqual({ outcome: 'EXTEND_OUTCOME_LOST' });
+    expect(encodeInvalidate({ keysInvalidated: 2, leasesVoided: 1 })).toEqual({
+      keysInvalidated: 2,
+      leasesVoided: 1,
+    });
+  });
+});

@@ -1,0 +1,102 @@
+import { BinaryWriter } from '@bufbuild/protobuf/wire';
+import { describe, expect, it } from 'vitest';
+import {
+  CoordinatorServiceService,
+  GetOrLockRequest,
+  ReleaseRequest,
+} from '../../../src/grpc/generated/dibs/v1/coordinator.js';
+import { decodeStrictly, NOT_UTF8, strict } from '../../../src/grpc/strict-codec.js';
+
+/** A GetOrLockRequest whose `key` is these bytes. */
+const withKey = (...bytes: number[]) => new BinaryWriter().uint32(18).bytes(Uint8Array.from(bytes)).finish();
+const withWait = (waitMs: bigint) => new BinaryWriter().uint32(24).int64(waitMs).finish();
+
+function decoded(bytes: Uint8Array): GetOrLockRequest {
+  const result = decodeStrictly(GetOrLockRequest, bytes);
+  if (!result.ok) throw new Error(result.fault);
+  return result.message;
+}
+
+describe('strings', () => {
+  it.each([
+    ['a lone continuation byte', [0x80]],
+    ['a cut sequence', [0xe2, 0x82]],
+    ['an overlong slash', [0xc0, 0xaf]],
+    ['a surrogate', [0xed, 0xa0, 0x80]],
+    ['a byte that never occurs', [0x61, 0xff]],
+    ['a long text with one bad byte', [...Array(100).fill(0x61), 0xfe]],
+  ])('mark %s', (_what, bytes) => {
+    expect(decoded(withKey(...bytes)).key).toBe(NOT_UTF8);
+  });
+
+  it('are otherwise exactly what was sent', () => {
+    for (const key of ['', 'a', 'ä€😀', '\uFEFFwith a byte order mark', '\uFFFD', '\0', 'x'.repeat(2000)]) {
+      expect(decoded(withKey(...Buffer.from(key))).key).toBe(key);
+    }
+  });
+
+  it('never make one key of two broken ones', () => {
+    const lenient = (bytes: Uint8Array) => GetOrLockRequest.decode(bytes).key;
+    // What the generated code alone would do.
+    expect(lenient(withKey(0x80))).toBe(lenient(withKey(0x81)));
+  });
+});
+
+describe('numbers', () => {
+  it('are exact up to 2^53', () => {
+    for (const waitMs of [0n, -1n, BigInt(Number.MAX_SAFE_INTEGER), BigInt(Number.MIN_SAFE_INTEGER)]) {
+      expect(decoded(withWait(waitMs)).waitMs).toBe(Number(waitMs));
+    }
+  });
+
+  it('are not a number beyond', () => {
+    for (const waitMs of [2n ** 53n, -(2n ** 53n), 2n ** 63n - 1n, -(2n ** 63n)]) {
+      expect(decoded(withWait(waitMs)).waitMs).toBeNaN();
+    }
+  });
+});
+
+describe('a message', () => {
+  const good = GetOrLockRequest.encode(GetOrLockRequest.fromPartial({ key: 'k', waitMs: 5 })).finish();
+
+  it('is a fault where its bytes make no sense', () => {
+    for (const bytes of [
+      Uint8Array.of(0x12, 0x05, 0x61),
+      Uint8Array.of(0x12),
+      Uint8Array.of(0xff),
+      Uint8Array.of(0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01),
+      Uint8Array.of(0x0f, 0x01),
+      Uint8Array.of(...good, 0x00, 0x12, 0x01, 0x62),
+      Uint8Array.of(...good, 0x0c, 0x12, 0x01, 0x62),
+    ]) {
+      expect(decodeStrictly(GetOrLockRequest, bytes)).toEqual({ ok: false, fault: expect.any(String) });
+    }
+  });
+
+  it('may carry fields of a later version', () => {
+    const later = Uint8Array.of(...good, 0xfa, 0x07, 0x01, 0x61);
+    expect(decoded(later)).toMatchObject({ key: 'k', waitMs: 5 });
+  });
+
+  it('is strict in what it contains too', () => {
+    const failure = new BinaryWriter().uint32(10).bytes(Uint8Array.of(0xff)).finish();
+    const bytes = new BinaryWriter().uint32(34).bytes(failure).finish();
+    expect(decodeStrictly(ReleaseRequest, bytes)).toMatchObject({
+      ok: true,
+      message: { failure: { message: NOT_UTF8 } },
+    });
+  });
+
+  it('does not throw out of the deserializer, whatever it is', () => {
+    const method = strict(CoordinatorServiceService.getOrLock, GetOrLockRequest);
+    let state = 1;
+    const byte = () => {
+      state = (state * 48_271) % 2_147_483_647;
+      return state & 0xff;
+    };
+    for (let round = 0; round < 3_000; round += 1) {
+      const bytes = Buffer.from(Array.from({ length: round % 40 }, byte));
+      expect(method.requestDeserialize(bytes)).toHaveProperty('ok');
+    }
+  });
+});

@@ -1,0 +1,101 @@
+import { connect } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { HttpServer } from '../../../src/http/server.js';
+
+let server: HttpServer;
+let ready = false;
+let scrape = async () => 'dibs_waiters 0\n';
+
+beforeEach(async () => {
+  ready = false;
+  server = await HttpServer.bind({
+    host: '127.0.0.1',
+    port: 0,
+    ready: () => ready,
+    scrape: () => scrape(),
+  });
+});
+afterEach(() => server.stop());
+
+const get = (path: string, method = 'GET') => fetch(`http://${server.address}${path}`, { method });
+
+/** What comes back for bytes as they are, until the server ends the connection. */
+function raw(bytes: string): Promise<string> {
+  const [host = '', port] = server.address.split(':');
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(port), host, () => socket.write(bytes));
+    let text = '';
+    socket.on('data', (chunk) => {
+      text += chunk;
+    });
+    socket.on('end', () => resolve(text));
+    socket.on('error', reject);
+  });
+}
+
+describe('the pages', () => {
+  it('say that the process lives, ready or not', async () => {
+    expect((await get('/healthz')).status).toBe(200);
+    ready = true;
+    expect((await get('/healthz')).status).toBe(200);
+  });
+
+  it('say whether it is ready', async () => {
+    expect((await get('/readyz')).status).toBe(503);
+    ready = true;
+    expect((await get('/readyz')).status).toBe(200);
+    ready = false;
+    expect((await get('/readyz?verbose')).status).toBe(503);
+  });
+
+  it('show the metrics as Prometheus wants them', async () => {
+    const response = await get('/metrics');
+    expect(response.status).toBe(200);
+    expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
+    expect(await response.text()).toBe('dibs_waiters 0\n');
+  });
+
+  it('say so when the metrics cannot be read', async () => {
+    const before = scrape;
+    scrape = () => Promise.reject(new Error('no reader'));
+    expect((await get('/metrics')).status).toBe(500);
+    scrape = before;
+  });
+
+  it('are no others', async () => {
+    for (const path of ['/', '/metrics/', '/healthz2', '/../metrics%00']) {
+      expect((await get(path)).status).toBe(404);
+    }
+  });
+});
+
+describe('requests', () => {
+  it('may ask for the head alone', async () => {
+    const response = await get('/healthz', 'HEAD');
+    expect(response.status).toBe(200);
+    expect(await response.text()).toBe('');
+    expect(response.headers.get('content-length')).toBe('3');
+  });
+
+  it.each(['POST', 'PUT', 'DELETE', 'OPTIONS'])('may not %s', async (method) => {
+    const response = await get('/metrics', method);
+    expect(response.status).toBe(405);
+    expect(response.headers.get('allow')).toBe('GET, HEAD');
+  });
+
+  it('are refused when their headers are beyond the bound', async () => {
+    const head = `GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n`;
+    expect(await raw(`${head}X: ${'x'.repeat(4_000)}\r\n\r\n`)).toMatch('HTTP/1.1 200');
+    expect(await raw(`${head}X: ${'x'.repeat(9_000)}\r\n\r\n`)).toMatch('HTTP/1.1 431');
+  });
+
+  it('that are none end the connection', async () => {
+    expect(await raw('\0\0\0\r\n\r\n')).toMatch('HTTP/1.1 400');
+  });
+});
+
+it('cannot listen where somebody listens, and says where that is', async () => {
+  const [host = '', port] = server.address.split(':');
+  const again = HttpServer.bind({ host, port: Number(port), ready: () => true, scrape });
+  await expect(again).rejects.toThrow(`cannot listen at ${server.address}`);
+});

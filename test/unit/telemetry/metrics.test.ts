@@ -1,0 +1,102 @@
+import { describe, expect, it } from 'vitest';
+import { Metrics } from '../../../src/telemetry/metrics.js';
+import { LABELS, METRICS } from '../../../src/telemetry/names.js';
+
+/** What Prometheus would read: the samples, by name and labels, and the type of each metric. */
+function parse(text: string) {
+  const samples = new Map<string, number>();
+  const types = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const type = /^# TYPE (\S+) (counter|gauge|histogram)$/.exec(line);
+    if (type?.[1] !== undefined && type[2] !== undefined) types.set(type[1], type[2]);
+    if (line === '' || line.startsWith('#')) continue;
+    const sample = /^([a-z_]+(?:\{(?:[a-z_]+="(?:[^"\\]|\\.)*",?)+\})?) (\S+)$/.exec(line);
+    if (sample?.[1] === undefined) throw new Error(`not a sample: ${line}`);
+    samples.set(sample[1], Number(sample[2]));
+  }
+  return { samples, types };
+}
+
+function busyMetrics(): Metrics {
+  const metrics = new Metrics();
+  metrics.watch({
+    waiters: () => 3,
+    leasesHeld: () => 2,
+    nearCacheBytes: () => 1,
+    quorumNodes: () => [['voting', 5]],
+  });
+  metrics.answered('shop', 'hit');
+  metrics.answered('shop', 'hit');
+  metrics.waited('shop', 'publish', 30);
+  metrics.published('shop', 'stored', 250);
+  metrics.published('shop', 'duplicate', undefined);
+  metrics.leaseEnded('shop', 'expired', 10_000);
+  metrics.saved('shop', 999);
+  metrics.voted('127.0.0.1:7001', 'for', 0.3);
+  metrics.degraded('quorum_lost');
+  return metrics;
+}
+
+describe('what is printed', () => {
+  it('has exactly the names that dashboards rely on', async () => {
+    const { types } = parse(await busyMetrics().scrape());
+    expect([...types.keys()].sort()).toEqual(Object.values(METRICS).sort());
+  });
+
+  it('is of the type that each name says', async () => {
+    const { types } = parse(await busyMetrics().scrape());
+    for (const [name, type] of types) {
+      const wanted = name.endsWith('_total') ? 'counter' : name.endsWith('_seconds') ? 'histogram' : 'gauge';
+      expect(`${name} ${type}`).toBe(`${name} ${wanted}`);
+    }
+  });
+
+  it('has no labels but its own', async () => {
+    const text = await busyMetrics().scrape();
+    const labels = new Set([...text.matchAll(/([a-z_]+)="/g)].map((match) => match[1]));
+    expect([...labels].sort()).toEqual([...Object.values(LABELS), 'le'].sort());
+  });
+
+  it('says what was told', async () => {
+    const { samples } = parse(await busyMetrics().scrape());
+    expect(Object.fromEntries([...samples].filter(([name]) => !name.includes('_bucket')))).toEqual({
+      'dibs_get_or_lock_total{namespace="shop",outcome="hit"}': 2,
+      'dibs_wait_seconds_count{namespace="shop",ended_by="publish"}': 1,
+      'dibs_wait_seconds_sum{namespace="shop",ended_by="publish"}': 0.03,
+      'dibs_rebuild_seconds_count{namespace="shop",outcome="stored"}': 1,
+      'dibs_rebuild_seconds_sum{namespace="shop",outcome="stored"}': 0.25,
+      'dibs_rebuild_seconds_count{namespace="shop",outcome="expired"}': 1,
+      'dibs_rebuild_seconds_sum{namespace="shop",outcome="expired"}': 10,
+      'dibs_publish_total{namespace="shop",outcome="stored"}': 1,
+      'dibs_publish_total{namespace="shop",outcome="duplicate"}': 1,
+      'dibs_rebuilds_saved_total{namespace="shop"}': 999,
+      'dibs_quorum_vote_seconds_count{node="127.0.0.1:7001",vote="for"}': 1,
+      'dibs_quorum_vote_seconds_sum{node="127.0.0.1:7001",vote="for"}': 0.0003,
+      'dibs_quorum_nodes{state="voting"}': 5,
+      dibs_waiters: 3,
+      dibs_leases_held: 2,
+      dibs_near_cache_bytes: 1,
+      'dibs_degraded{mode="none"}': 0,
+      'dibs_degraded{mode="quorum_lost"}': 1,
+      'dibs_degraded{mode="store_lost"}': 0,
+      'dibs_degraded{mode="local"}': 0,
+    });
+  });
+
+  it('has buckets from a tenth of a millisecond to a minute', async () => {
+    const text = await busyMetrics().scrape();
+    const bounds = [...text.matchAll(/dibs_wait_seconds_bucket\{.*le="([^"]+)"/g)].map((match) => match[1]);
+    expect(bounds.at(0)).toBe('0.0001');
+    expect(bounds.slice(-2)).toEqual(['60', '+Inf']);
+  });
+
+  it('tells a bounded number of namespaces apart', async () => {
+    const metrics = new Metrics();
+    for (let n = 0; n < 5_000; n += 1) metrics.answered(`ns-${n}`, 'hit');
+    metrics.answered('ns-0', 'hit');
+    const { samples } = parse(await metrics.scrape());
+    expect(samples.size).toBe(101);
+    expect(samples.get('dibs_get_or_lock_total{namespace="ns-0",outcome="hit"}')).toBe(2);
+    expect(samples.get('dibs_get_or_lock_total{namespace="other",outcome="hit"}')).toBe(4_900);
+  });
+});
