@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import {
   BusyReason,
@@ -14,6 +15,9 @@ import { waitersOf } from '../support/waiters.js';
 
 /** Long enough that nothing in here can be explained by the end of a lease. */
 const LEASE_MS = 30_000;
+/** The earliest that a waiter looks by itself; whatever is known before that, it was told. */
+const POLL_MS_MIN = 250;
+const ROUNDS = 10;
 
 describeWithRedis('what is done on one replica, seen on another', () => {
   let fleet: Fleet;
@@ -55,6 +59,25 @@ describeWithRedis('what is done on one replica, seen on another', () => {
     for (const { outcome } of answers) {
       expect(outcome).toMatchObject({ $case: 'hit', value: { fence: lease.fence, rebuilding: false } });
     }
+  });
+
+  it('tells waiters, and does not leave it to their polls', async () => {
+    let told = 0;
+    for (let round = 1; round <= ROUNDS; round++) {
+      const [published, invalidated] = [`told ${round}`, `told by invalidation ${round}`];
+      const { token } = await one!.lease({ key: published, leaseMs: LEASE_MS });
+      await one!.lease({ key: invalidated, leaseMs: LEASE_MS });
+      const startedAtMs = performance.now();
+      const calls = [published, invalidated].map((key) => two!.getOrLock({ key, waitMs: 20_000 }));
+      await sleep(20);
+      await one!.publishText(published, token, 'fresh');
+      await three!.invalidate({ keys: [invalidated] });
+      const [hit, lease] = (await Promise.all(calls)).map(({ outcome }) => outcome?.$case);
+      expect([hit, lease]).toEqual(['hit', 'lease']);
+      if (performance.now() - startedAtMs < POLL_MS_MIN) told += 1;
+    }
+    // A busy machine may be late now and then; without a wake it would be late in every round.
+    expect(told).toBeGreaterThan(ROUNDS / 2);
   });
 
   it('says the same to callers of every replica while a rebuild runs and after it', async () => {
