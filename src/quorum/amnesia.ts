@@ -17,8 +17,8 @@ export interface Witness {
 const CLAIM_MS_MAX = 1_000;
 /** How often the claim is made sure of: a store that is flushed forgets it, and few seconds bound that. */
 const CLAIM_EVERY_MS = 10_000;
-/** Whoever won the claim marks the nodes within a few round trips; until then the start is not settled. */
-const WINNER_MS_MAX = 1_000;
+/** Whoever won the claim marks the nodes within a few round trips; so long the start is not settled. */
+const MARKING_MS_MAX = 1_000;
 
 /**
  * Spares a new quorum the wait. README.md of this room has the reasoning; in short: if all nodes say that
@@ -91,13 +91,12 @@ export class Amnesia {
     const claimed = await this.claim();
     if (claimed === undefined || this.#closed) return;
     this.#over = true;
-    if (!claimed) {
-      await this.#pause(WINNER_MS_MAX);
-      return;
+    if (claimed) {
+      // However long this replica pauses here: a node that forgets anything meanwhile loses its wait too,
+      // and refuses the mark. If it dies here, the unmarked nodes come back by the age of their waits.
+      await Promise.all(this.#witnesses.map((witness, at) => witness.markFirst(waits[at] ?? '')));
     }
-    // However long this replica pauses here: a node that forgets anything meanwhile loses its wait too,
-    // and refuses the mark. If it dies here, the unmarked nodes come back by the age of their waits.
-    await Promise.all(this.#witnesses.map((witness, at) => witness.markFirst(waits[at] ?? '')));
+    await this.#pause(MARKING_MS_MAX);
   }
 
   #tend(): void {

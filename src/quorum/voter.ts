@@ -89,9 +89,9 @@ export class Voter implements Witness {
   async release(id: string, nonce: string): Promise<void> {
     const { node } = this.parts;
     if (this.#connection === 0) return;
+    const released = this.#call(() => node.release(id, nonce));
     // A silent node gets it too, behind the acquire that it may yet apply; nobody waits for that.
-    const waitMs = this.#state === 'suspect' ? 0 : this.parts.timeoutMs;
-    await this.#call(() => node.release(id, nonce), waitMs);
+    if (this.#state !== 'suspect') await released;
   }
 
   async recall(): Promise<Memory | undefined> {
@@ -195,10 +195,10 @@ export class Voter implements Witness {
     return LOOK_MS;
   }
 
-  async #call<T>(step: () => Promise<T>, timeoutMs = this.parts.timeoutMs): Promise<Outcome<T>> {
+  async #call<T>(step: () => Promise<T>): Promise<Outcome<T>> {
     const heard = this.#heard;
     const connection = this.#connection;
-    const outcome = await within(this.parts.clock, timeoutMs, async () => {
+    const outcome = await within(this.parts.clock, this.parts.timeoutMs, async () => {
       try {
         return await step();
       } finally {

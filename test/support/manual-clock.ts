@@ -9,6 +9,11 @@ export class ManualClock implements Clock {
     this.#nowMs = nowMs;
   }
 
+  /** How many timers have yet to fire. */
+  get timers(): number {
+    return this.#timers.length;
+  }
+
   nowMs(): number {
     return this.#nowMs;
   }

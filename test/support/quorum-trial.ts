@@ -1,27 +1,12 @@
 import { Redis } from 'ioredis';
-import type { FirstStartClaim } from '../../src/quorum/first-start-claim.js';
 import type { NodeState, Vote } from '../../src/quorum/quorum-observer.js';
 import { RedlockQuorum } from '../../src/quorum/redlock-quorum.js';
 import { RedisLockNode } from '../../src/redis/lock-node.js';
 import { SystemChance } from '../../src/system-chance.js';
 import { SystemClock } from '../../src/system-clock.js';
+import { ClaimInMemory } from './claim-in-memory.js';
 import { RedisServer } from './redis-server.js';
 import { until } from './until.js';
-
-/** A store that remembers one claim, and can be out of reach. */
-export class ClaimInMemory implements FirstStartClaim {
-  claims = 0;
-  taken = false;
-  reachable = true;
-
-  async claimFirstStart(): Promise<boolean> {
-    this.claims += 1;
-    if (!this.reachable) throw new Error('the store is out of reach');
-    const first = !this.taken;
-    this.taken = true;
-    return first;
-  }
-}
 
 export interface VoteHeard {
   readonly node: string;

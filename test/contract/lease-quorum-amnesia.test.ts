@@ -1,0 +1,217 @@
+import { afterEach, expect, test } from 'vitest';
+import type { RedlockQuorum } from '../../src/quorum/redlock-quorum.js';
+import { describeWithRedis } from '../support/describe-with-redis.js';
+import { QuorumTrial, type QuorumTrialOptions } from '../support/quorum-trial.js';
+import { until } from '../support/until.js';
+
+/** Short, so that a wait can be sat out, and long beside what a busy machine may stall. */
+const LEASE_MS_MAX = 1_500;
+const FIRST = 0;
+
+describeWithRedis('a lock node that forgets', () => {
+  let trial: QuorumTrial;
+  afterEach(() => trial.close());
+
+  async function startTrial(options: QuorumTrialOptions = {}): Promise<QuorumTrial> {
+    trial = await QuorumTrial.start({ nodes: 3, timeoutMs: 500, leaseMsMax: LEASE_MS_MAX, ...options });
+    return trial;
+  }
+
+  async function startQuorum(options?: QuorumTrialOptions): Promise<RedlockQuorum> {
+    await startTrial(options);
+    const quorum = await trial.replica();
+    await trial.untilAllVote(quorum);
+    return quorum;
+  }
+
+  /** How long the node keeps from voting from now on, in milliseconds. */
+  async function silenceMs(quorum: RedlockQuorum, at = FIRST): Promise<number> {
+    const sinceMs = performance.now();
+    await trial.untilState(quorum, at, 'voting');
+    return performance.now() - sinceMs;
+  }
+
+  const markerOf = (at: number) => trial.on(at).get('dibs:marker');
+  const waitOf = (at: number) => trial.on(at).hget('dibs:wait', 'since');
+  const expectNobodyVotesOn = async (quorum: RedlockQuorum, at: number) => {
+    const ballot = await quorum.acquire('probe', LEASE_MS_MAX);
+    expect(await trial.holders('probe', [at])).toEqual([null]);
+    if (ballot.kind === 'granted') await quorum.release('probe', ballot.nonce);
+  };
+
+  test('restarted empty: it does not vote until the longest lease has passed', async () => {
+    const quorum = await startQuorum();
+    const restartedMs = performance.now();
+    await trial.server(FIRST).restart();
+    await trial.untilState(quorum, FIRST, 'waiting');
+    await expectNobodyVotesOn(quorum, FIRST);
+    await silenceMs(quorum);
+    expect(performance.now() - restartedMs).toBeGreaterThan(LEASE_MS_MAX);
+    const ballot = await quorum.acquire('a', 500);
+    expect(ballot.kind).toBe('granted');
+    expect(await trial.holders('a', [FIRST])).not.toEqual([null]);
+  });
+
+  test('restarted from an old snapshot, with the marker in it: it does not vote', async () => {
+    const quorum = await startQuorum();
+    const oldMarker = await markerOf(FIRST);
+    await trial.on(FIRST).save();
+    const restartedMs = performance.now();
+    await trial.server(FIRST).restart();
+    await trial.untilState(quorum, FIRST, 'waiting');
+    expect(await markerOf(FIRST)).toBe(oldMarker);
+    await expectNobodyVotesOn(quorum, FIRST);
+    await silenceMs(quorum);
+    expect(performance.now() - restartedMs).toBeGreaterThan(LEASE_MS_MAX);
+    expect(await markerOf(FIRST)).not.toBe(oldMarker);
+  });
+
+  test('flushed in mid-run: the very next question is not answered with a vote', async () => {
+    const quorum = await startQuorum();
+    const flushedMs = performance.now();
+    await trial.on(FIRST).flushall();
+    const since = trial.votes.length;
+    await expectNobodyVotesOn(quorum, FIRST);
+    expect(trial.votes[since]).toMatchObject({ vote: 'missing' });
+    await trial.untilState(quorum, FIRST, 'waiting');
+    await silenceMs(quorum);
+    expect(performance.now() - flushedMs).toBeGreaterThan(LEASE_MS_MAX);
+  });
+
+  test('what is forgotten again waits again', async () => {
+    const quorum = await startQuorum();
+    await trial.server(FIRST).restart();
+    await trial.untilState(quorum, FIRST, 'waiting');
+    const first = await waitOf(FIRST);
+    await new Promise((resolve) => setTimeout(resolve, LEASE_MS_MAX / 2));
+    const flushedMs = performance.now();
+    await trial.on(FIRST).flushall();
+    await until(async () => {
+      const again = await waitOf(FIRST);
+      return again !== null && again !== first;
+    });
+    await silenceMs(quorum);
+    expect(performance.now() - flushedMs).toBeGreaterThan(LEASE_MS_MAX);
+  });
+
+  test('it waits as long as the longest lease of any replica that sees it', async () => {
+    const short = await startQuorum({ leaseMsMax: 300 });
+    const long = await trial.replica({ leaseMsMax: LEASE_MS_MAX });
+    await trial.untilAllVote(long);
+    const restartedMs = performance.now();
+    await trial.server(FIRST).restart();
+    await trial.untilState(short, FIRST, 'waiting');
+    await silenceMs(short);
+    expect(performance.now() - restartedMs).toBeGreaterThan(LEASE_MS_MAX);
+  });
+
+  test('it never votes while its policy may evict, and waits after that', async () => {
+    const quorum = await startQuorum();
+    await trial.on(FIRST).config('SET', 'maxmemory-policy', 'allkeys-lru');
+    await trial.untilState(quorum, FIRST, 'evicting');
+    await until(async () => (await markerOf(FIRST)) === null);
+    await expectNobodyVotesOn(quorum, FIRST);
+    const late = await trial.replica();
+    await until(() => [...late.states().values()].filter((state) => state === 'voting').length === 2);
+    await trial.untilState(late, FIRST, 'evicting');
+
+    const correctedMs = performance.now();
+    await trial.on(FIRST).config('SET', 'maxmemory-policy', 'noeviction');
+    await silenceMs(quorum);
+    expect(performance.now() - correctedMs).toBeGreaterThan(LEASE_MS_MAX);
+  });
+
+  test('a first start does not wait, and is claimed before any node is marked', async () => {
+    await startTrial({ leaseMsMax: 60_000 });
+    const claim = trial.claim.claimFirstStart.bind(trial.claim);
+    let markersBefore: (string | null)[] = [];
+    trial.claim.claimFirstStart = async () => {
+      markersBefore = await Promise.all([0, 1, 2].map(markerOf));
+      return claim();
+    };
+    const quorum = await trial.replica();
+    expect((await quorum.acquire('a', 5_000)).kind).toBe('granted');
+    expect(markersBefore).toEqual([null, null, null]);
+    expect(trial.claim.taken).toBe(true);
+  });
+
+  test('replicas that start together do not wait either', async () => {
+    await startTrial({ leaseMsMax: 60_000 });
+    const replicas = await Promise.all([1, 2, 3, 4].map(() => trial.replica()));
+    for (const replica of replicas) await trial.untilAllVote(replica);
+  });
+
+  test('all nodes lost after the store has heard of the quorum: they wait', async () => {
+    const quorum = await startQuorum();
+    const lostMs = performance.now();
+    await Promise.all(trial.servers.map((server) => server.restart()));
+    const fresh = await trial.replica();
+    await Promise.all([trial.untilAllVote(fresh), trial.untilAllVote(quorum)]);
+    expect(performance.now() - lostMs).toBeGreaterThan(LEASE_MS_MAX);
+  });
+
+  test('whoever claimed the first start died before it marked: the nodes vote after the wait', async () => {
+    await startTrial();
+    trial.claim.taken = true;
+    const startedMs = performance.now();
+    await trial.untilAllVote(await trial.replica());
+    expect(performance.now() - startedMs).toBeGreaterThan(LEASE_MS_MAX);
+  });
+
+  test('the store is out of reach at the first start: the nodes vote after the wait', async () => {
+    await startTrial();
+    trial.claim.reachable = false;
+    const startedMs = performance.now();
+    await trial.untilAllVote(await trial.replica());
+    expect(performance.now() - startedMs).toBeGreaterThan(LEASE_MS_MAX);
+    expect(trial.claim.taken).toBe(false);
+  });
+
+  test('the store comes into reach during the first start: the rest of the wait is spared', async () => {
+    await startTrial({ leaseMsMax: 60_000 });
+    trial.claim.reachable = false;
+    const quorum = await trial.replica();
+    expect((await quorum.acquire('a', 500)).kind).toBe('lost');
+    trial.claim.reachable = true;
+    await trial.untilAllVote(quorum);
+  });
+
+  test('a node that forgets between the claim and its mark is not marked by the claim', async () => {
+    await startTrial();
+    const claim = trial.claim.claimFirstStart.bind(trial.claim);
+    let forgottenMs = 0;
+    trial.claim.claimFirstStart = async () => {
+      const first = await claim();
+      if (first) {
+        // This replica pauses here; another one looks at the node meanwhile, and so begins a new wait.
+        const before = await waitOf(FIRST);
+        await trial.on(FIRST).flushall();
+        forgottenMs = performance.now();
+        const other = await trial.replica();
+        await until(async () => {
+          const again = await waitOf(FIRST);
+          return again !== null && again !== before;
+        });
+        await other.close();
+      }
+      return first;
+    };
+    const quorum = await trial.replica();
+    await trial.untilState(quorum, 1, 'voting');
+    await trial.untilState(quorum, 2, 'voting');
+    expect(trial.stateOf(quorum, FIRST)).toBe('waiting');
+    await silenceMs(quorum);
+    expect(performance.now() - forgottenMs).toBeGreaterThan(LEASE_MS_MAX);
+  });
+
+  test('one node that is not there keeps the others waiting: it may be the one that remembers', async () => {
+    await startTrial();
+    await trial.server(FIRST).kill();
+    const startedMs = performance.now();
+    const quorum = await trial.replica();
+    await trial.untilState(quorum, 1, 'voting');
+    expect(performance.now() - startedMs).toBeGreaterThan(LEASE_MS_MAX);
+    // Told by the nodes that voted by their age, so that losing all of them is no first start.
+    expect(trial.claim.taken).toBe(true);
+  });
+});

@@ -1,0 +1,202 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Ballot } from '../../src/coordination/lease-quorum.js';
+import type { RedlockQuorum } from '../../src/quorum/redlock-quorum.js';
+import { describeWithRedis } from '../support/describe-with-redis.js';
+import { QuorumTrial } from '../support/quorum-trial.js';
+import { until } from '../support/until.js';
+
+const TIMEOUT_MS = 100;
+/** What a busy machine may add to a time-out before we call it a hang. */
+const SLACK_MS = 900;
+
+describeWithRedis('the quorum while lock nodes fail', () => {
+  let trial: QuorumTrial;
+  let quorum: RedlockQuorum;
+  beforeEach(async () => {
+    trial = await QuorumTrial.start({
+      timeoutMs: TIMEOUT_MS,
+      args: ['--enable-debug-command', 'yes', '--loading-process-events-interval-bytes', '1024'],
+    });
+    quorum = await trial.replica();
+    await trial.untilAllVote(quorum);
+  });
+  afterEach(() => trial.close());
+
+  async function inTime<T>(promise: Promise<T>): Promise<T> {
+    const startedMs = performance.now();
+    const result = await promise;
+    expect(performance.now() - startedMs).toBeLessThan(TIMEOUT_MS + SLACK_MS);
+    return result;
+  }
+
+  async function granted(ballot: Promise<Ballot>) {
+    const settled = await ballot;
+    if (settled.kind !== 'granted') throw new Error(`not granted but ${settled.kind}`);
+    return settled;
+  }
+
+  /** Votes that the node at `at` gave since `since`. */
+  function votesOf(at: number, since = 0) {
+    const name = `127.0.0.1:${trial.server(at).port}`;
+    return trial.votes.slice(since).filter(({ node }) => node === name);
+  }
+
+  test('two nodes killed: nobody notices', async () => {
+    await Promise.all([trial.server(0).kill(), trial.server(1).kill()]);
+    const { nonce } = await granted(inTime(quorum.acquire('a', 5_000)));
+    await granted(inTime(quorum.extend('a', nonce, 5_000)));
+    expect(await inTime(quorum.acquire('a', 5_000))).toEqual({ kind: 'held' });
+    await inTime(quorum.release('a', nonce));
+    await granted(inTime(quorum.acquire('a', 5_000)));
+  });
+
+  test('three nodes killed: lost, and nothing is left on the others', async () => {
+    await Promise.all([0, 1, 2].map((at) => trial.server(at).kill()));
+    expect(await inTime(quorum.acquire('a', 5_000))).toEqual({ kind: 'lost' });
+    expect(await inTime(quorum.extend('a', 'n', 5_000))).toEqual({ kind: 'lost' });
+    await inTime(quorum.release('a', 'n'));
+    await until(async () => (await trial.holders('b', [3, 4])).every((holder) => holder === null));
+    expect(await inTime(quorum.acquire('b', 5_000))).toEqual({ kind: 'lost' });
+    expect(await trial.holders('b', [3, 4])).toEqual([null, null]);
+  });
+
+  test('three nodes hang: settles with the time-out, then they are not asked until they answer', async () => {
+    for (const at of [0, 1, 2]) trial.server(at).hang();
+    expect(await inTime(quorum.acquire('a', 5_000))).toEqual({ kind: 'lost' });
+    expect([0, 1, 2].map((at) => trial.stateOf(quorum, at))).toEqual(['suspect', 'suspect', 'suspect']);
+
+    const since = trial.votes.length;
+    expect(await quorum.acquire('b', 5_000)).toEqual({ kind: 'lost' });
+    expect([0, 1, 2].flatMap((at) => votesOf(at, since))).toEqual(
+      [0, 1, 2].map((at) => ({
+        node: `127.0.0.1:${trial.server(at).port}`,
+        vote: 'missing',
+        why: 'suspect',
+      })),
+    );
+
+    for (const at of [0, 1, 2]) trial.server(at).resume();
+    await trial.untilAllVote(quorum);
+    // The nodes have applied the acquire that had timed out, and behind it the release.
+    expect(await trial.holders('a')).toEqual([null, null, null, null, null]);
+    await granted(quorum.acquire('a', 5_000));
+  });
+
+  test('all nodes hang: every call settles with the time-out', async () => {
+    for (const server of trial.servers) server.hang();
+    const calls = Promise.all([
+      quorum.acquire('a', 5_000),
+      quorum.extend('a', 'n', 5_000),
+      quorum.release('a', 'n'),
+    ]);
+    expect(await inTime(calls)).toEqual([{ kind: 'lost' }, { kind: 'lost' }, undefined]);
+    for (const server of trial.servers) server.resume();
+    await trial.untilAllVote(quorum);
+  });
+
+  test('a node that hangs long enough to lose its connection votes again after it has come back', async () => {
+    trial.server(0).hang();
+    await granted(quorum.acquire('a', 5_000));
+    await trial.untilState(quorum, 0, 'connecting');
+    trial.server(0).resume();
+    await trial.untilAllVote(quorum);
+  });
+
+  test('split votes: undecided, and nothing of the attempt is left', async () => {
+    for (const at of [0, 1]) await trial.on(at).set('dibs:lock:a', 'first', 'PX', 5_000);
+    for (const at of [2, 3]) await trial.on(at).set('dibs:lock:a', 'second', 'PX', 5_000);
+    // Four say held, for two different holders: that is a majority, and only the record can tell.
+    expect(await quorum.acquire('a', 5_000)).toEqual({ kind: 'held' });
+    expect(await trial.holders('a')).toEqual(['first', 'first', 'second', 'second', null]);
+
+    for (const at of [0, 1]) await trial.on(at).set('dibs:lock:b', 'first', 'PX', 5_000);
+    await trial.server(4).kill();
+    expect(await quorum.acquire('b', 5_000)).toEqual({ kind: 'undecided' });
+    expect(await trial.holders('b', [0, 1, 2, 3])).toEqual(['first', 'first', null, null]);
+  });
+
+  test('an extension locks the nodes again that have lost the lock', async () => {
+    const { nonce } = await granted(quorum.acquire('a', 5_000));
+    for (const at of [0, 1, 2]) await trial.on(at).del('dibs:lock:a');
+    await granted(quorum.extend('a', nonce, 5_000));
+    expect(await trial.holders('a')).toEqual([nonce, nonce, nonce, nonce, nonce]);
+  });
+
+  test('an extension leaves alone what others hold', async () => {
+    const { nonce } = await granted(quorum.acquire('a', 5_000));
+    for (const at of [0, 1]) await trial.on(at).set('dibs:lock:a', 'other', 'PX', 5_000);
+    await granted(quorum.extend('a', nonce, 5_000));
+    expect(await trial.holders('a')).toEqual(['other', 'other', nonce, nonce, nonce]);
+    await trial.on(2).set('dibs:lock:a', 'other', 'PX', 5_000);
+    expect(await quorum.extend('a', nonce, 5_000)).toEqual({ kind: 'held' });
+  });
+
+  test.each([
+    [
+      'READONLY',
+      async (at: number) => {
+        // A replica that keeps its data because its master is not there.
+        await trial.on(at).call('REPLICAOF', '127.0.0.1', '1');
+      },
+    ],
+    [
+      'OOM',
+      async (at: number) => {
+        await trial.on(at).config('SET', 'maxmemory', '1');
+      },
+    ],
+    [
+      'LOADING',
+      async (at: number) => {
+        const fill = Array.from({ length: 2_000 }, (_, nth) => [`fill-${nth}`, 'x'.repeat(100)]).flat();
+        await trial.on(at).mset(...fill);
+        await trial.on(at).config('SET', 'key-load-delay', '500');
+        const reloaded = trial.on(at).call('DEBUG', 'RELOAD');
+        reloaded.catch(() => {});
+        const probe = trial.on(at).duplicate({ enableReadyCheck: false });
+        await until(async () => {
+          const said = await probe.call('GET', 'x').catch((error: Error) => error.message);
+          return String(said).startsWith('LOADING');
+        });
+        probe.disconnect();
+      },
+    ],
+  ])('%s is a missing vote, and not held', async (code, bring) => {
+    await Promise.all([0, 1, 2].map((at) => bring(at)));
+    const since = trial.votes.length;
+    expect(await inTime(quorum.acquire('a', 5_000))).toEqual({ kind: 'lost' });
+    for (const at of [0, 1, 2]) {
+      expect(votesOf(at, since)).toEqual([
+        expect.objectContaining({ vote: 'missing', why: expect.stringContaining(code) }),
+      ]);
+    }
+    expect(await inTime(quorum.extend('a', 'n', 5_000))).toEqual({ kind: 'lost' });
+  });
+
+  test('SCRIPT FLUSH costs votes once; the source is never sent instead', async () => {
+    for (const at of [0, 1, 2]) await trial.on(at).config('SET', 'slowlog-log-slower-than', '0');
+    for (const at of [0, 1, 2]) await trial.on(at).script('FLUSH');
+    expect(await quorum.acquire('a', 5_000)).toEqual({ kind: 'lost' });
+    await trial.untilAllVote(quorum);
+    await granted(quorum.acquire('a', 5_000));
+    for (const at of [0, 1, 2]) {
+      const log = (await trial.on(at).slowlog('GET', '1000')) as [number, number, number, string[]][];
+      const sent = log.map(([, , , [command, source]]) => ({ command, source }));
+      expect(sent.some(({ command }) => command === 'evalsha')).toBe(true);
+      // A release may come late and with its source: it only ever takes away.
+      const evals = sent.filter(({ command }) => command === 'eval').map(({ source }) => source);
+      expect(evals.filter((source) => !source?.startsWith('-- lock-release:'))).toEqual([]);
+    }
+  });
+
+  test('a lock is given back also right after a SCRIPT FLUSH', async () => {
+    const { nonce } = await granted(quorum.acquire('a', 5_000));
+    for (const at of [0, 1, 2, 3, 4]) await trial.on(at).script('FLUSH');
+    await quorum.release('a', nonce);
+    await until(async () => (await trial.holders('a')).every((holder) => holder === null));
+  });
+
+  test('nodes are named after their address', async () => {
+    expect([...quorum.states().keys()]).toEqual(trial.servers.map(({ port }) => `127.0.0.1:${port}`));
+  });
+});

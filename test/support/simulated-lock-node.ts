@@ -1,0 +1,230 @@
+import type { Clock } from '../../src/coordination/clock.js';
+import type { LockNode, LockNodeListener, LockReply, Memory, NodeFacts } from '../../src/quorum/lock-node.js';
+
+interface Lock {
+  readonly nonce: string;
+  readonly untilMs: number;
+}
+
+interface Step {
+  apply(): void;
+  fail(error: Error): void;
+}
+
+/** What an old snapshot brings back. */
+export interface Snapshot {
+  readonly marker: string | undefined;
+  readonly wait: Wait | undefined;
+  readonly locks: ReadonlyMap<string, Lock>;
+}
+
+interface Wait {
+  readonly run: string;
+  readonly since: string;
+  readonly sinceMs: number;
+  readonly ms: number;
+}
+
+/**
+ * A lock node in memory, on a clock that a test rules: it restarts empty or from a snapshot, forgets, hangs
+ * with what was sent to it, fails every step, and answers late.
+ */
+export class SimulatedLockNode implements LockNode {
+  readonly locks = new Map<string, Lock>();
+  marker: string | undefined;
+  wait: Wait | undefined;
+  evictionPolicy: string | undefined;
+  prepared = false;
+  /** Every voting step and release answers with this error. */
+  error: Error | undefined;
+  /** How long each reply takes to come back; the step itself is taken at once. */
+  replyMs = 0;
+  /** The steps that were sent, in their order. */
+  readonly sent: string[] = [];
+  #runs = 1;
+  #waits = 0;
+  #hangs = false;
+  #connected = false;
+  readonly #queue: Step[] = [];
+  #listener: LockNodeListener | undefined;
+
+  constructor(
+    readonly name: string,
+    private readonly clock: Clock,
+  ) {}
+
+  get run(): string {
+    return `${this.name}-run-${this.#runs}`;
+  }
+
+  // ——— what a test does to it ———
+
+  connect(): void {
+    if (this.#connected || this.#listener === undefined) return;
+    this.#connected = true;
+    this.#listener.connected();
+  }
+
+  disconnect(why = 'the connection was closed'): void {
+    if (!this.#connected) return;
+    this.#connected = false;
+    for (const step of this.#queue.splice(0)) step.fail(new Error(why));
+    this.#listener?.lost(why);
+  }
+
+  hang(): void {
+    this.#hangs = true;
+  }
+
+  /** Applies what was sent while it hung, in its order. */
+  resume(): void {
+    this.#hangs = false;
+    for (const step of this.#queue.splice(0)) step.apply();
+  }
+
+  snapshot(): Snapshot {
+    return { marker: this.marker, wait: this.wait, locks: new Map(this.locks) };
+  }
+
+  /** A new run, with nothing or with what a snapshot kept. The connection is lost. */
+  restart(from?: Snapshot): void {
+    this.disconnect('the process ended');
+    this.#runs += 1;
+    this.flush();
+    this.prepared = false;
+    this.marker = from?.marker;
+    this.wait = from?.wait;
+    for (const [id, lock] of from?.locks ?? []) this.locks.set(id, lock);
+  }
+
+  flush(): void {
+    this.locks.clear();
+    this.marker = undefined;
+    this.wait = undefined;
+  }
+
+  holder(id: string): string | undefined {
+    const lock = this.locks.get(id);
+    return lock !== undefined && lock.untilMs > this.clock.nowMs() ? lock.nonce : undefined;
+  }
+
+  // ——— the port ———
+
+  start(listener: LockNodeListener): void {
+    this.#listener = listener;
+    this.connect();
+  }
+
+  async close(): Promise<void> {
+    this.#listener = undefined;
+    this.disconnect();
+  }
+
+  prepare(): Promise<void> {
+    return this.#step('prepare', () => {
+      this.prepared = true;
+    });
+  }
+
+  inspect(): Promise<NodeFacts> {
+    return this.#step('inspect', () => ({
+      run: this.run,
+      ...(this.evictionPolicy === undefined ? {} : { evictionPolicy: this.evictionPolicy }),
+    }));
+  }
+
+  recall(run: string, leaseMsMax: number): Promise<Memory> {
+    return this.#step<Memory>('recall', () => {
+      if (this.marker === run) return { kind: 'marked' };
+      const nowMs = this.clock.nowMs();
+      const wait = this.wait?.run === run ? this.wait : this.#beginWait(run, nowMs);
+      const ms = Math.max(wait.ms, leaseMsMax);
+      this.wait = { ...wait, ms };
+      const leftMs = Math.max(0, Math.ceil(ms - (nowMs - wait.sinceMs)) + 1);
+      return { kind: 'waiting', blank: this.marker === undefined, since: wait.since, leftMs };
+    });
+  }
+
+  mark(run: string, since: string, firstStart: boolean): Promise<boolean> {
+    return this.#step(firstStart ? 'mark-first' : 'mark', () => {
+      const { wait } = this;
+      if (wait?.run !== run || wait.since !== since) return false;
+      const first = firstStart && this.marker === undefined;
+      if (!first && this.clock.nowMs() - wait.sinceMs <= wait.ms) return false;
+      this.marker = run;
+      this.wait = undefined;
+      return true;
+    });
+  }
+
+  unmark(): Promise<void> {
+    return this.#step('unmark', () => {
+      this.marker = undefined;
+    });
+  }
+
+  ping(): Promise<void> {
+    return this.#step('ping', () => {});
+  }
+
+  acquire(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply> {
+    return this.#vote('acquire', run, () => {
+      if (this.holder(id) !== undefined) return 'held';
+      this.locks.set(id, { nonce, untilMs: this.clock.nowMs() + ttlMs });
+      return 'done';
+    });
+  }
+
+  extend(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply> {
+    return this.#vote('extend', run, () => {
+      const holder = this.holder(id);
+      if (holder !== undefined && holder !== nonce) return 'held';
+      const untilMs = this.clock.nowMs() + ttlMs;
+      const before = holder === nonce ? (this.locks.get(id)?.untilMs ?? 0) : 0;
+      this.locks.set(id, { nonce, untilMs: Math.max(before, untilMs) });
+      return 'done';
+    });
+  }
+
+  release(id: string, nonce: string): Promise<void> {
+    return this.#step('release', () => {
+      if (this.error !== undefined) throw this.error;
+      if (this.locks.get(id)?.nonce === nonce) this.locks.delete(id);
+    });
+  }
+
+  #beginWait(run: string, nowMs: number): Wait {
+    this.#waits += 1;
+    return { run, since: `${this.#waits}`, sinceMs: nowMs, ms: 0 };
+  }
+
+  #vote(name: string, run: string, apply: () => LockReply): Promise<LockReply> {
+    return this.#step(name, () => {
+      if (this.error !== undefined) throw this.error;
+      if (!this.prepared) return 'unprepared';
+      if (this.marker !== run) return 'unmarked';
+      return apply();
+    });
+  }
+
+  #step<T>(name: string, apply: () => T): Promise<T> {
+    this.sent.push(name);
+    if (!this.#connected) return Promise.reject(new Error('there is no connection'));
+    return new Promise((resolve, reject) => {
+      const step: Step = {
+        apply: () => {
+          try {
+            const result = apply();
+            if (this.replyMs === 0) resolve(result);
+            else this.clock.after(this.replyMs, () => resolve(result));
+          } catch (error) {
+            reject(error);
+          }
+        },
+        fail: reject,
+      };
+      if (this.#hangs) this.#queue.push(step);
+      else step.apply();
+    });
+  }
+}

@@ -1,0 +1,70 @@
+import type { NodeState, Vote } from '../../src/quorum/quorum-observer.js';
+import { RedlockQuorum } from '../../src/quorum/redlock-quorum.js';
+import { SystemChance } from '../../src/system-chance.js';
+import { ClaimInMemory } from './claim-in-memory.js';
+import { ManualClock } from './manual-clock.js';
+import { SimulatedLockNode } from './simulated-lock-node.js';
+
+export const TIMEOUT_MS = 100;
+export const LEASE_MS_MAX = 60_000;
+
+/** A quorum over simulated nodes, on a clock that stands still until it is moved. */
+export class SimulatedQuorum {
+  readonly clock = new ManualClock();
+  readonly claim = new ClaimInMemory();
+  readonly nodes: readonly SimulatedLockNode[];
+  readonly votes: { node: string; vote: Vote; ms: number; why: string | undefined }[] = [];
+  readonly changes: { node: string; from: NodeState; to: NodeState; why: string }[] = [];
+  readonly quorum: RedlockQuorum;
+
+  constructor(count = 5, leaseMsMax = LEASE_MS_MAX) {
+    this.nodes = Array.from({ length: count }, (_, at) => new SimulatedLockNode(`n${at}`, this.clock));
+    this.quorum = new RedlockQuorum({
+      nodes: this.nodes,
+      claim: this.claim,
+      clock: this.clock,
+      chance: new SystemChance(),
+      observer: {
+        voted: (node, vote, ms, why) => this.votes.push({ node, vote, ms, why }),
+        stateChanged: (node, from, to, why) => this.changes.push({ node, from, to, why }),
+      },
+      timeoutMs: TIMEOUT_MS,
+      leaseMsMax,
+    });
+  }
+
+  /** All nodes vote. */
+  static async voting(count = 5, leaseMsMax = LEASE_MS_MAX): Promise<SimulatedQuorum> {
+    const simulated = new SimulatedQuorum(count, leaseMsMax);
+    simulated.quorum.start();
+    await simulated.settle();
+    return simulated;
+  }
+
+  /** Lets everything happen that needs no time. */
+  async settle(): Promise<void> {
+    for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** Lets time go by in small steps, with everything that happens in each. */
+  async pass(ms: number, stepMs = 10): Promise<void> {
+    for (let passedMs = 0; passedMs < ms; passedMs += stepMs) {
+      this.clock.advance(Math.min(stepMs, ms - passedMs));
+      await this.settle();
+    }
+  }
+
+  node(at: number): SimulatedLockNode {
+    const node = this.nodes[at];
+    if (node === undefined) throw new Error(`there is no node ${at}`);
+    return node;
+  }
+
+  holders(id: string): (string | undefined)[] {
+    return this.nodes.map((node) => node.holder(id));
+  }
+
+  get states(): NodeState[] {
+    return [...this.quorum.states().values()];
+  }
+}

@@ -1,0 +1,160 @@
+import { describe, expect, test } from 'vitest';
+import { RedlockQuorum } from '../../../src/quorum/redlock-quorum.js';
+import { SystemChance } from '../../../src/system-chance.js';
+import { leaseQuorumContract } from '../../contract/lease-quorum.contract.js';
+import { ClaimInMemory } from '../../support/claim-in-memory.js';
+import { ManualClock } from '../../support/manual-clock.js';
+import { SimulatedLockNode } from '../../support/simulated-lock-node.js';
+import { LEASE_MS_MAX, SimulatedQuorum, TIMEOUT_MS } from '../../support/simulated-quorum.js';
+
+describe('the quorum over simulated nodes', () => {
+  leaseQuorumContract(async () => {
+    const simulated = await SimulatedQuorum.voting();
+    return {
+      quorum: simulated.quorum,
+      other: simulated.quorum,
+      clock: simulated.clock,
+      pass: (ms) => simulated.pass(ms),
+      close: () => simulated.quorum.close(),
+    };
+  });
+});
+
+describe('RedlockQuorum', () => {
+  test('refuses an even number of nodes', () => {
+    const clock = new ManualClock();
+    const build = (count: number) =>
+      new RedlockQuorum({
+        nodes: Array.from({ length: count }, (_, at) => new SimulatedLockNode(`n${at}`, clock)),
+        claim: new ClaimInMemory(),
+        clock,
+        chance: new SystemChance(),
+        timeoutMs: TIMEOUT_MS,
+        leaseMsMax: LEASE_MS_MAX,
+      });
+    expect(() => build(4)).toThrow(RangeError);
+    expect(() => build(0)).toThrow(RangeError);
+    expect(() => build(3)).not.toThrow();
+  });
+
+  test('no lock lasts longer than what amnesia waits for', async () => {
+    const simulated = await SimulatedQuorum.voting();
+    const nowMs = simulated.clock.nowMs();
+    const ballot = await simulated.quorum.acquire('a', LEASE_MS_MAX * 2);
+    const validUntilMs = nowMs + LEASE_MS_MAX - 602;
+    expect(ballot).toMatchObject({ kind: 'granted', validUntilMs });
+    for (const node of simulated.nodes) expect(node.locks.get('a')?.untilMs).toBe(nowMs + LEASE_MS_MAX);
+    const nonce = ballot.kind === 'granted' ? ballot.nonce : '';
+    expect(await simulated.quorum.extend('a', nonce, LEASE_MS_MAX * 2)).toMatchObject({ validUntilMs });
+  });
+
+  test('a lease with a fraction of a millisecond is rounded up for the nodes', async () => {
+    const simulated = await SimulatedQuorum.voting();
+    expect(await simulated.quorum.acquire('a', 1_000.4)).toMatchObject({ kind: 'granted' });
+    expect(simulated.node(0).locks.get('a')?.untilMs).toBe(simulated.clock.nowMs() + 1_001);
+  });
+
+  test('what makes no sense is refused without asking, and never rejects', async () => {
+    const simulated = await SimulatedQuorum.voting();
+    expect(await simulated.quorum.acquire('a', Number.NaN)).toEqual({ kind: 'lost' });
+    expect(await simulated.quorum.extend('a', 'n', Number.NaN)).toEqual({ kind: 'lost' });
+  });
+
+  test('a failed attempt is released on every node, also on those that did not answer', async () => {
+    const simulated = await SimulatedQuorum.voting();
+    for (const at of [0, 1, 2]) simulated.node(at).hang();
+    for (const node of simulated.nodes) node.sent.length = 0;
+    const ballot = simulated.quorum.acquire('a', 1_000);
+    await simulated.pass(TIMEOUT_MS);
+    expect(await ballot).toEqual({ kind: 'lost' });
+    for (const node of simulated.nodes) {
+      expect(node.sent.filter((step) => step !== 'ping')).toEqual(['acquire', 'release']);
+    }
+    // The nodes that hung apply both now, in their order.
+    for (const at of [0, 1, 2]) simulated.node(at).resume();
+    expect(simulated.holders('a')).toEqual(Array(5).fill(undefined));
+    await simulated.quorum.close();
+  });
+
+  test('a failed extension takes nothing away', async () => {
+    const simulated = await SimulatedQuorum.voting();
+    const ballot = await simulated.quorum.acquire('a', 1_000);
+    const nonce = ballot.kind === 'granted' ? ballot.nonce : '';
+    for (const at of [0, 1]) simulated.node(at).error = new Error('READONLY');
+    simulated.node(2).locks.set('a', { nonce: 'other', untilMs: Infinity });
+    expect(await simulated.quorum.extend('a', nonce, 1_000)).toEqual({ kind: 'undecided' });
+    expect(simulated.holders('a')).toEqual([nonce, nonce, 'other', nonce, nonce]);
+    await simulated.quorum.close();
+  });
+
+  test.each([
+    [2, 2, 'undecided'],
+    [2, 1, 'undecided'],
+    [1, 2, 'undecided'],
+    [2, 0, 'lost'],
+    [0, 2, 'lost'],
+    [2, 3, 'held'],
+    [0, 3, 'held'],
+    [3, 2, 'granted'],
+    [3, 0, 'granted'],
+  ])('%i for and %i held of five: %s', async (free, held, kind) => {
+    const simulated = await SimulatedQuorum.voting();
+    for (const [at, node] of simulated.nodes.entries()) {
+      if (at >= free && at < free + held) node.locks.set('a', { nonce: 'other', untilMs: Infinity });
+      if (at >= free + held) node.disconnect();
+    }
+    expect((await simulated.quorum.acquire('a', 1_000)).kind).toBe(kind);
+    if (kind !== 'granted') {
+      const own = simulated.holders('a').filter((holder) => holder !== undefined && holder !== 'other');
+      expect(own).toEqual([]);
+    }
+    await simulated.quorum.close();
+  });
+
+  test('is ready when a majority votes, when every node has been heard, or when the time is up', async () => {
+    const voting = await SimulatedQuorum.voting();
+    await voting.quorum.ready(1_000);
+
+    const evicting = new SimulatedQuorum();
+    for (const node of evicting.nodes) node.evictionPolicy = 'allkeys-lru';
+    evicting.quorum.start();
+    await evicting.quorum.ready(1_000);
+    expect(evicting.states).toEqual(Array(5).fill('evicting'));
+
+    const absent = new SimulatedQuorum();
+    let ready = false;
+    const waited = absent.quorum.ready(1_000).then(() => {
+      ready = true;
+    });
+    await absent.pass(990);
+    expect(ready).toBe(false);
+    await absent.pass(10);
+    await waited;
+    for (const { quorum } of [voting, evicting, absent]) await quorum.close();
+  });
+
+  test('closed while a question is out and somebody waits for it to be ready: all settle', async () => {
+    const simulated = await SimulatedQuorum.voting();
+    for (const node of simulated.nodes) node.hang();
+    const ballot = simulated.quorum.acquire('a', 1_000);
+    await simulated.quorum.close();
+    expect(await ballot).toEqual({ kind: 'lost' });
+    const ready = simulated.quorum.ready(60_000);
+    await simulated.quorum.close();
+    await ready;
+  });
+
+  test('leaves no timer behind', async () => {
+    const simulated = await SimulatedQuorum.voting();
+    await simulated.quorum.acquire('a', 1_000);
+    for (const node of simulated.nodes) node.hang();
+    const ballot = simulated.quorum.acquire('a', 1_000);
+    await simulated.pass(TIMEOUT_MS);
+    await ballot;
+    await simulated.quorum.close();
+    await simulated.settle();
+    // What nobody waits for any more, such as the release to a silent node, ends with its time-out.
+    await simulated.pass(TIMEOUT_MS);
+    expect(simulated.clock.timers).toBe(0);
+  });
+});

@@ -1,0 +1,127 @@
+import { expect, test } from 'vitest';
+import { SimulatedQuorum, TIMEOUT_MS } from '../../support/simulated-quorum.js';
+
+test('tells of each state, and why', async () => {
+  const simulated = await SimulatedQuorum.voting(3);
+  const node = simulated.node(0);
+  const told = () => simulated.changes.filter((change) => change.node === 'n0').splice(0);
+  expect(told().map(({ from, to }) => [from, to])).toEqual([
+    ['connecting', 'waiting'],
+    ['waiting', 'voting'],
+  ]);
+  node.disconnect('ECONNRESET');
+  node.disconnect('ECONNRESET');
+  expect(told().at(-1)).toEqual({ node: 'n0', from: 'voting', to: 'connecting', why: 'ECONNRESET' });
+  node.connect();
+  await simulated.settle();
+  expect(simulated.states[0]).toBe('voting');
+  node.evictionPolicy = 'volatile-ttl';
+  await simulated.pass(1_500);
+  expect(told().at(-1)?.why).toContain('volatile-ttl');
+  await simulated.quorum.close();
+});
+
+test('a node that let a call time out is not asked again until it has answered a ping', async () => {
+  const simulated = await SimulatedQuorum.voting(3);
+  const node = simulated.node(0);
+  node.hang();
+  const first = simulated.quorum.acquire('a', 1_000);
+  await simulated.pass(TIMEOUT_MS);
+  expect(await first).toMatchObject({ kind: 'granted' });
+  expect(simulated.states[0]).toBe('suspect');
+  node.sent.length = 0;
+  await simulated.quorum.acquire('b', 1_000);
+  await simulated.pass(5_000);
+  expect(node.sent).toEqual([]);
+  expect(simulated.votes.filter((vote) => vote.node === 'n0').at(-1)).toMatchObject({
+    vote: 'missing',
+    ms: 0,
+    why: 'suspect',
+  });
+  node.resume();
+  await simulated.settle();
+  expect(simulated.states[0]).toBe('voting');
+  await simulated.quorum.close();
+});
+
+test('a suspect node still gets every release, and nobody waits for it', async () => {
+  const simulated = await SimulatedQuorum.voting(3);
+  const ballot = await simulated.quorum.acquire('a', 1_000);
+  const nonce = ballot.kind === 'granted' ? ballot.nonce : '';
+  simulated.node(0).hang();
+  const asked = simulated.quorum.extend('a', nonce, 1_000);
+  await simulated.pass(TIMEOUT_MS);
+  await asked;
+  await simulated.quorum.release('a', nonce);
+  simulated.node(0).resume();
+  await simulated.settle();
+  expect(simulated.holders('a')).toEqual([undefined, undefined, undefined]);
+  await simulated.quorum.close();
+});
+
+test('a node that is slow but answers is asked again', async () => {
+  const simulated = await SimulatedQuorum.voting(3);
+  simulated.node(0).replyMs = TIMEOUT_MS - 30;
+  // Each call's reply comes in time; with a second one under way the node has been heard meanwhile.
+  const ballots = Promise.all([simulated.quorum.acquire('a', 1_000), simulated.quorum.acquire('b', 1_000)]);
+  await simulated.pass(TIMEOUT_MS * 2);
+  await ballots;
+  expect(simulated.states[0]).toBe('voting');
+  await simulated.quorum.close();
+});
+
+test('a node that answers with errors keeps voting, each vote missing', async () => {
+  const simulated = await SimulatedQuorum.voting(3);
+  simulated.node(0).error = new Error("OOM command not allowed when used memory > 'maxmemory'.");
+  await simulated.quorum.acquire('a', 1_000);
+  expect(simulated.votes.filter(({ node }) => node === 'n0')).toEqual([
+    { node: 'n0', vote: 'missing', ms: 0, why: expect.stringMatching(/^OOM/) },
+  ]);
+  await simulated.quorum.close();
+});
+
+test('a node whose scripts are flushed while it waits is prepared again', async () => {
+  const simulated = await SimulatedQuorum.voting(3, 5_000);
+  simulated.node(0).restart();
+  simulated.node(0).connect();
+  await simulated.settle();
+  expect(simulated.states[0]).toBe('waiting');
+  const recall = simulated.node(0).recall.bind(simulated.node(0));
+  simulated.node(0).prepared = false;
+  simulated.node(0).recall = (run, ms) =>
+    simulated.node(0).prepared ? recall(run, ms) : Promise.reject(new Error('NOSCRIPT'));
+  await simulated.pass(6_000, 50);
+  expect(simulated.states[0]).toBe('voting');
+  await simulated.quorum.close();
+});
+
+test('a node that cannot be looked at says why', async () => {
+  const simulated = new SimulatedQuorum(3);
+  simulated.node(0).inspect = () => Promise.reject(new Error('NOPERM no permission for info'));
+  simulated.quorum.start();
+  await simulated.pass(500);
+  const told = simulated.changes.filter(({ node }) => node === 'n0');
+  expect(told).toEqual([
+    { node: 'n0', from: 'connecting', to: 'connecting', why: 'NOPERM no permission for info' },
+  ]);
+  await simulated.quorum.close();
+});
+
+test('a connection that is lost while the node is looked at leaves no second look behind', async () => {
+  const simulated = await SimulatedQuorum.voting(3);
+  const node = simulated.node(0);
+  node.hang();
+  await simulated.pass(1_300);
+  for (let times = 0; times < 5; times += 1) {
+    node.disconnect();
+    node.connect();
+  }
+  node.resume();
+  await simulated.pass(200);
+  node.sent.length = 0;
+  await simulated.pass(10_000, 50);
+  // One look takes two steps, and they are at least 750 ms apart.
+  expect(node.sent.length).toBeLessThan(2 * 15);
+  expect(node.sent.length).toBeGreaterThan(2 * 6);
+  await simulated.quorum.close();
+});
