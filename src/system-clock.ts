@@ -12,7 +12,7 @@ export class SystemClock implements Clock {
     return performance.timeOrigin + performance.now();
   }
 
-  /** Never early, where Node's timers may be: they count from the start of the loop's turn. */
+  /** Never early, where Node's timers are by up to a millisecond: they count in whole ones. */
   after(delayMs: number, fire: () => void): () => void {
     const dueMs = performance.now() + delayMs;
     let timer: NodeJS.Timeout;

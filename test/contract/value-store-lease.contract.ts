@@ -79,28 +79,54 @@ export function leaseContract(current: () => StoreTrial): void {
       expect(await trial.look()).toEqual({ fence: 0, valueFence: 0 });
     });
 
-    test('keeps a value for all its life, although a short lease on it came and went', async () => {
-      const trial = current();
-      await trial.stored('n1', { ttlMs: LONG_MS, keepMs: 1 });
-      await trial.arm('n2', { expiresInMs: 1, keepMs: 1 });
-      await trial.store.extend(trial.id, { nonce: 'n2', expiresInMs: 1, byStoreAlone: false, keepMs: 1 });
-      await trial.store.release(trial.id, { nonce: 'n2', end: 'released', keepMs: 1 });
-      await trial.under.pass(SHORT_MS);
-      expect(textOf(await trial.look())).toBe('a value');
+    test('keeps a value for all its life, whatever short lease comes and goes on it', async () => {
+      const short = { nonce: 'n2', expiresInMs: 1, byStoreAlone: false, keepMs: 1 };
+      const steps: ((trial: StoreTrial) => Promise<unknown>)[] = [
+        () => Promise.resolve(),
+        ({ store, id }) => store.extend(id, short),
+        ({ store, id }) => store.release(id, { nonce: 'n2', end: 'released', keepMs: 1 }),
+      ];
+      for (const step of steps) {
+        const trial = current().another();
+        await trial.stored('n1', { ttlMs: LONG_MS, keepMs: 1 });
+        await trial.arm('n2', { expiresInMs: 1, keepMs: 1 });
+        await step(trial);
+        await trial.under.pass(SHORT_MS);
+        expect(textOf(await trial.look())).toBe('a value');
+        trial.close();
+      }
     });
 
-    test('keeps a lease and a back-off for all their time, although the value ends before', async () => {
+    test('keeps a lease for all its time, although its value ends before', async () => {
       const trial = current();
-      await trial.arm('n1', { keepMs: 1 });
-      await trial.store.extend(trial.id, { nonce: 'n1', expiresInMs: 1, byStoreAlone: false, keepMs: 1 });
+      await trial.stored('n1', { ttlMs: 1, keepMs: 1 });
+      await trial.arm('n2', { keepMs: 1 });
       await trial.under.pass(SHORT_MS);
-      expect((await trial.look()).lease?.nonce).toBe('n1');
+      expect((await trial.look()).lease?.nonce).toBe('n2');
+      await trial.store.extend(trial.id, { nonce: 'n2', expiresInMs: 1, byStoreAlone: false, keepMs: 1 });
+      await trial.under.pass(SHORT_MS);
+      expect((await trial.look()).lease?.nonce).toBe('n2');
+    });
+
+    test('keeps a back-off for all its time, whatever comes after it', async () => {
       const failure = { message: 'no', retryAfterMs: LONG_MS, backoffMs: 1, backoffMsMax: 1 };
-      await trial.store.release(trial.id, { nonce: 'n1', end: 'failed', failure, keepMs: 1 });
-      await trial.arm('n2', { expiresInMs: 1, keepMs: 1 });
-      await trial.store.invalidate(trial.id, { mode: 'delete', keepMs: 1 });
-      await trial.under.pass(SHORT_MS);
-      expect((await trial.look()).failure?.message).toBe('no');
+      const extend = { nonce: 'n2', expiresInMs: 1, byStoreAlone: false, keepMs: 1 };
+      const steps: ((trial: StoreTrial) => Promise<unknown>)[] = [
+        () => Promise.resolve(),
+        (trial) => trial.arm('n2', { expiresInMs: 1, keepMs: 1 }),
+        (trial) => trial.store.extend(trial.id, extend),
+        ({ store, id }) => store.release(id, { nonce: 'n2', end: 'released', keepMs: 1 }),
+        ({ store, id }) => store.invalidate(id, { mode: 'delete', keepMs: 1 }),
+      ];
+      for (let last = 0; last < steps.length; last++) {
+        const trial = current().another();
+        await trial.arm('n1', { keepMs: 1 });
+        await trial.store.release(trial.id, { nonce: 'n1', end: 'failed', failure, keepMs: 1 });
+        for (const step of steps.slice(0, last + 1)) await step(trial);
+        await trial.under.pass(SHORT_MS);
+        expect((await trial.look()).failure?.message).toBe('no');
+        trial.close();
+      }
     });
   });
 

@@ -48,6 +48,11 @@ export class StoreTrial {
     });
   }
 
+  /** Another key of the same store. */
+  another(): StoreTrial {
+    return new StoreTrial(this.under);
+  }
+
   get store(): ValueStore {
     return this.under.store;
   }
