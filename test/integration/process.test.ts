@@ -1,0 +1,120 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { Caller } from '../support/caller.js';
+import { endWithThisProcess } from '../support/end-with-this-process.js';
+import { Replica } from '../support/replica.js';
+
+// What is said on the outside of the process: its output, its exit code, and how it takes signals.
+
+interface Run {
+  readonly child: ChildProcess;
+  readonly output: { stdout: string; stderr: string };
+  readonly ended: Promise<number | string>;
+}
+
+function run(env: Readonly<Record<string, string>>): Run {
+  const child = spawn(process.execPath, ['dist/main.js'], {
+    env: { PATH: process.env.PATH, DIBS_LISTEN: '127.0.0.1:0', DIBS_HTTP_LISTEN: '127.0.0.1:0', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  endWithThisProcess(child);
+  const output = { stdout: '', stderr: '' };
+  child.stdout.on('data', (chunk) => {
+    output.stdout += chunk;
+  });
+  child.stderr.on('data', (chunk) => {
+    output.stderr += chunk;
+  });
+  const ended = once(child, 'close').then(([code, signal]) => code ?? signal);
+  return { child, output, ended };
+}
+
+it('ends with 1 and every fault at once when it is configured wrongly, and serves nothing', async () => {
+  const { output, ended } = run({
+    DIBS_LEASE_MS: '0',
+    DIBS_QUORUM_NODES: 'redis://me:secret@a',
+    DIBS_AUTH_FILE: '/etc/dibs/auth.yaml',
+    DIBS_LISTEN: '0.0.0.0:0',
+  });
+  expect(await ended).toBe(1);
+  expect(output.stdout).toBe('');
+  for (const fault of [
+    "DIBS_LEASE_MS: '0' is not a whole number within 100 to 60000",
+    "DIBS_LISTEN: '0.0.0.0:0' is reachable from other machines",
+    'DIBS_QUORUM_NODES: is set while DIBS_STORE_URL is not',
+    'DIBS_QUORUM_NODES: names 1 node(s)',
+    'DIBS_AUTH_FILE: this version does not check permissions yet',
+  ]) {
+    expect(output.stderr).toMatch(fault);
+  }
+  expect(output.stderr).not.toMatch('secret');
+});
+
+it('ends with 1 and says where when it cannot listen', async () => {
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+  const address = taken.address();
+  const port = typeof address === 'object' ? address?.port : undefined;
+  for (const name of ['DIBS_LISTEN', 'DIBS_HTTP_LISTEN']) {
+    const { output, ended } = run({ [name]: `127.0.0.1:${port}` });
+    expect(await ended).toBe(1);
+    expect(output.stderr).toMatch(`cannot listen at 127.0.0.1:${port}`);
+    expect(output.stdout).toBe('');
+  }
+  taken.close();
+});
+
+it('says one line on standard output when it serves, and logs elsewhere', async () => {
+  const { child, output, ended } = run({});
+  await expect
+    .poll(() => output.stdout, { timeout: 10_000 })
+    .toMatch(/^dibs listening grpc=127\.0\.0\.1:\d+ http=127\.0\.0\.1:\d+ mode=embedded\n$/);
+  child.kill('SIGTERM');
+  expect(await ended).toBe(0);
+  expect(output.stdout.trimEnd().split('\n')).toHaveLength(1);
+  for (const line of output.stderr.trimEnd().split('\n')) expect(JSON.parse(line)).toHaveProperty('level');
+});
+
+it.each(['SIGTERM', 'SIGINT'] as const)(
+  'answers everybody who waits on %s, and ends with 0',
+  async (signal) => {
+    const replica = await Replica.start();
+    const caller = new Caller(replica.target);
+    await caller.lease({ key: 'held', leaseMs: 60_000 });
+    const waiting = Array.from({ length: 50 }, () => caller.getOrLock({ key: 'held' }));
+    await expect
+      .poll(async () => (await fetch(`${replica.httpUrl}/metrics`)).text())
+      .toMatch('dibs_waiters 50\n');
+    replica.signal(signal);
+    for (const answer of await Promise.all(waiting)) {
+      expect(answer.outcome).toMatchObject({ $case: 'busy', value: { reason: 5, retryAfterMs: 0 } });
+    }
+    caller.close();
+    expect(await replica.ended).toEqual({ code: 0, signal: null });
+  },
+);
+
+it('starts on the socket of a process that was killed, and not on one that lives', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'dibs-socket-'));
+  const path = join(folder, 'dibs.sock');
+  const env = { DIBS_LISTEN: `unix://${path}` };
+  const killed = await Replica.start(env);
+  await killed.kill();
+  expect(existsSync(path)).toBe(true);
+  const living = await Replica.start(env);
+  expect(living.target).toBe(`unix://${path}`);
+  const { output, ended } = run(env);
+  expect(await ended).toBe(1);
+  expect(output.stderr).toMatch('cannot listen at unix://');
+  const caller = new Caller(living.target);
+  await caller.lease({ key: 'by socket' });
+  caller.close();
+  living.signal('SIGTERM');
+  expect((await living.ended).code).toBe(0);
+  rmSync(folder, { recursive: true });
+});
