@@ -59,7 +59,9 @@ function* filesUnder(folder) {
 /** A hash of everything that the build reads. */
 function sourcesHash() {
   const hash = createHash('sha256');
-  for (const path of ['package.json', 'package-lock.json', 'tsconfig.json', ...filesUnder('src')]) {
+  const folders = ['src', 'clients/typescript/src'].filter((folder) => existsSync(join(root, folder)));
+  const sources = folders.flatMap((folder) => [...filesUnder(folder)]);
+  for (const path of ['package.json', 'package-lock.json', 'tsconfig.json', ...sources]) {
     hash.update(`${path}\0`).update(readFileSync(join(root, path)));
   }
   return hash.digest('hex');
