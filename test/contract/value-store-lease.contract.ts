@@ -99,7 +99,7 @@ export function leaseContract(current: () => StoreTrial): void {
 
     test('keeps a lease for all its time, although its value ends before', async () => {
       const trial = current();
-      await trial.stored('n1', { ttlMs: 1, keepMs: 1 });
+      await trial.stored('n1', { ttlMs: 1 });
       await trial.arm('n2', { keepMs: 1 });
       await trial.under.pass(SHORT_MS);
       expect((await trial.look()).lease?.nonce).toBe('n2');
