@@ -1,0 +1,95 @@
+import { afterEach, expect, it } from 'vitest';
+import { Degraded } from '../../src/grpc/generated/dibs/v1/coordinator.js';
+import { Caller } from '../support/caller.js';
+import { describeWithRedis } from '../support/describe-with-redis.js';
+import { freePort, RedisServer } from '../support/redis-server.js';
+import { Replica } from '../support/replica.js';
+
+// How a replica starts on a fleet that is not as it should be: it tells, and it serves.
+
+/** First contact may take 10 s, and a process some more to start. */
+const START_MS_MAX = 15_000;
+
+describeWithRedis('a start in the quorum mode', () => {
+  const servers: RedisServer[] = [];
+  const replicas: Replica[] = [];
+  afterEach(async () => {
+    await Promise.all(replicas.splice(0).map((replica) => replica.kill()));
+    await Promise.all(servers.splice(0).map((server) => server.stop()));
+  });
+
+  async function redis(...args: string[]): Promise<RedisServer> {
+    const server = await RedisServer.start({ args });
+    servers.push(server);
+    return server;
+  }
+
+  function envWith(nodes: RedisServer[], storeUrl: string, more = {}): Record<string, string> {
+    return {
+      DIBS_QUORUM_NODES: nodes.map(({ url }) => url).join(','),
+      DIBS_STORE_URL: storeUrl,
+      DIBS_LOG_LEVEL: 'info',
+      ...more,
+    };
+  }
+
+  it('warns of a lock node that may evict, by name, and works with the others', async () => {
+    const nodes = [await redis(), await redis(), await redis('--maxmemory-policy', 'allkeys-lru')];
+    const replica = await Replica.start(envWith(nodes, (await redis()).url, { DIBS_LEASE_MAX_MS: '1000' }));
+    replicas.push(replica);
+    expect(replica.mode).toBe('quorum');
+    await expect
+      .poll(() => replica.log)
+      .toMatch(`"node":"127.0.0.1:${nodes[2]?.port}","from":"connecting","to":"evicting"`);
+    expect(replica.log).toMatch('must be noeviction');
+    const caller = new Caller(replica.target);
+    // Not every node is fit for a first start, so that the fit ones wait out the longest lease.
+    const leaseBy = async (key: string) => {
+      const { outcome, degraded } = await caller.getOrLock({ key });
+      return `${outcome?.$case} ${Degraded[degraded]}`;
+    };
+    let keys = 0;
+    await expect
+      .poll(() => leaseBy(`k${keys++}`), { timeout: START_MS_MAX, interval: 200 })
+      .toBe('lease DEGRADED_NONE');
+    caller.close();
+    const page = await (await fetch(`${replica.httpUrl}/metrics`)).text();
+    expect(page).toMatch('dibs_quorum_nodes{state="evicting"} 1\n');
+    expect(page).toMatch('dibs_quorum_nodes{state="voting"} 2\n');
+  });
+
+  it('waits for its first contact, alive but not ready, and serves without it in the end', async () => {
+    const nodes = [await redis(), await redis(), await redis()];
+    const httpPort = await freePort();
+    const page = (path: string) =>
+      fetch(`http://127.0.0.1:${httpPort}${path}`).then(
+        ({ status }) => status,
+        () => 'refused',
+      );
+    let serves = false;
+    const nobody = `redis://127.0.0.1:${await freePort()}`;
+    const started = Replica.start({
+      ...envWith(nodes, nobody),
+      DIBS_HTTP_LISTEN: `127.0.0.1:${httpPort}`,
+    });
+    const seen = started.then((replica) => {
+      serves = true;
+      replicas.push(replica);
+      return replica;
+    });
+    await expect.poll(() => page('/healthz'), { timeout: 5_000 }).toBe(200);
+    expect(await page('/readyz')).toBe(503);
+    expect(serves).toBe(false);
+    await expect.poll(() => page('/readyz'), { timeout: START_MS_MAX }).toBe(200);
+    const replica = await seen;
+    expect(replica.log).toMatch('the value store does not answer');
+    const caller = new Caller(replica.target);
+    const { outcome, degraded } = await caller.getOrLock({ key: 'k' });
+    expect(outcome?.$case).toBe('lease');
+    // Without the store nobody can vouch that this is a first start: the lock nodes wait as well.
+    expect(degraded).toBe(Degraded.DEGRADED_LOCAL);
+    caller.close();
+    replica.signal('SIGTERM');
+    expect((await replica.ended).code).toBe(0);
+  });
+});
