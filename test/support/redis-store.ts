@@ -8,7 +8,8 @@ import { until } from './until.js';
 /** The value store and its wake channel on a Redis of their own, both connected. */
 export async function startRedisStore(): Promise<StoreUnderTest & { readonly server: RedisServer }> {
   const server = await RedisServer.start();
-  const connection = new StoreConnection(server.url);
+  // These suites are about replies: on a busy machine they may take longer than a caller would wait.
+  const connection = new StoreConnection(server.url, { timeoutMs: 10_000 });
   const channel = new RedisWakeChannel(server.url);
   await until(() => channel.live);
   await until(() =>
