@@ -29,6 +29,7 @@ const SCRIPTS = [lockAcquireScript, lockExtendScript, lockReleaseScript, lockRec
 export class RedisLockNode {
   readonly name: string;
   readonly #client: Redis;
+  #gathering = false;
 
   /** Throws an Error where the URL is not `redis://` or `rediss://`. */
   constructor(url: string) {
@@ -105,18 +106,36 @@ export class RedisLockNode {
   }
 
   acquire(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply> {
+    this.#gather();
     const args = { nonce, ttl_ms: ttlMs, run };
     return replyOf(lockAcquireScript.runCached(this.#client, votingKeys(id), args));
   }
 
   extend(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply> {
+    this.#gather();
     const args = { nonce, ttl_ms: ttlMs, run };
     return replyOf(lockExtendScript.runCached(this.#client, votingKeys(id), args));
   }
 
   /** A release may come late and with its source: nonces are never used again. */
   async release(id: string, nonce: string): Promise<void> {
+    this.#gather();
     await lockReleaseScript.run(this.#client, { lock: lockKey(id) }, { nonce });
+  }
+
+  /**
+   * What one turn of the event loop sends leaves in one write, in its order: half the CPU with many keys
+   * at once. ioredis's own pipelining would hold a release back behind an acquire that hangs.
+   */
+  #gather(): void {
+    const { stream } = this.#client;
+    if (this.#gathering || stream === undefined) return;
+    this.#gathering = true;
+    stream.cork();
+    process.nextTick(() => {
+      this.#gathering = false;
+      stream.uncork();
+    });
   }
 }
 

@@ -72,7 +72,9 @@ describeWithRedis('a lock node that forgets', () => {
     await trial.on(FIRST).flushall();
     const since = trial.votes.length;
     await expectNobodyVotesOn(quorum, FIRST);
-    expect(trial.votes[since]).toMatchObject({ vote: 'missing' });
+    const name = `127.0.0.1:${trial.server(FIRST).port}`;
+    const votes = trial.votes.slice(since).filter(({ node }) => node === name);
+    expect(votes.map(({ vote }) => vote)).toEqual(['missing']);
     await trial.untilState(quorum, FIRST, 'waiting');
     await silenceMs(quorum);
     expect(performance.now() - flushedMs).toBeGreaterThan(LEASE_MS_MAX);

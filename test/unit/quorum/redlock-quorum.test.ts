@@ -48,6 +48,13 @@ describe('RedlockQuorum', () => {
     expect(await simulated.quorum.extend('a', nonce, LEASE_MS_MAX * 2)).toMatchObject({ validUntilMs });
   });
 
+  test('nonces come from the port, so that a simulation can repeat them', async () => {
+    const simulated = await SimulatedQuorum.voting();
+    const ballot = await simulated.quorum.acquire('a', 1_000);
+    // The package would draw 32 hexadecimal digits from the machine.
+    expect(ballot).toMatchObject({ nonce: expect.stringMatching(/^[A-Za-z0-9_-]{22}$/) });
+  });
+
   test('a lease with a fraction of a millisecond is rounded up for the nodes', async () => {
     const simulated = await SimulatedQuorum.voting();
     expect(await simulated.quorum.acquire('a', 1_000.4)).toMatchObject({ kind: 'granted' });
