@@ -118,18 +118,21 @@ export class Voter implements Witness {
       case 'held':
         return ['held'];
       case 'unmarked':
-        this.#run = undefined;
         return this.#stopVoting('waiting', 'its marker has gone');
       case 'unprepared':
-        this.#prepared = false;
         return this.#stopVoting('connecting', 'its scripts have gone');
     }
   }
 
-  /** The node itself said why it may not vote: it is looked at at once. */
+  /** The node itself said why it may not vote: it is looked at at once, and prepared anew. */
   #stopVoting(state: NodeState, why: string): [Vote, string] {
-    this.#become(state, why);
-    this.#wake();
+    // Many questions may come back with the same answer, some after the connection that they were asked on.
+    if (this.#state === 'voting') {
+      this.#run = undefined;
+      this.#prepared = false;
+      this.#become(state, why);
+      this.#wake();
+    }
     return ['missing', why];
   }
 
