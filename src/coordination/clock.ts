@@ -4,6 +4,8 @@ export interface Clock {
   nowMs(): number;
   /** Calls `fire` once, `delayMs` from now. The returned function cancels it; cancelling twice is harmless. */
   after(delayMs: number, fire: () => void): () => void;
+  /** Resolves when other work that is due has had its turn, so that long work leaves the event loop free. */
+  turn(): Promise<void>;
 }
 
 /** Chance as the domain needs it, so that a simulation can replay every draw. */

@@ -13,12 +13,8 @@ export interface Observer {
   ): void;
   /** A caller that had to wait no longer does. */
   waited(namespace: string, endedBy: WaitEnd, waitedMs: number): void;
-  /** How many callers wait on this replica right now. */
-  waiters(count: number): void;
   /** A publish was answered; `rebuildMs` since its lease was given, if this replica gave it. */
   published(namespace: string, outcome: PublishOutcome, rebuildMs: number | undefined): void;
-  /** A lease that this replica gave began (+1) or ended (-1). */
-  leasesHeld(count: number): void;
   /** A lease ended other than by a publish. */
   leaseEnded(namespace: string, end: LeaseEnd, heldMs: number): void;
   /** A caller got another caller's rebuild instead of making its own. */
@@ -31,9 +27,7 @@ export interface Observer {
 export const NO_OBSERVER: Observer = {
   answered() {},
   waited() {},
-  waiters() {},
   published() {},
-  leasesHeld() {},
   leaseEnded() {},
   saved() {},
   degraded() {},

@@ -1,0 +1,336 @@
+import type { Chance } from './clock.js';
+import { decide } from './decide.js';
+import { CoordinationError } from './errors.js';
+import type { HeldLeases } from './held-leases.js';
+import type { Key } from './key.js';
+import { clamp } from './lease.js';
+import type { Attempt, LeaseDesk } from './lease-desk.js';
+import { failIfAsked, ignoreLoss, type LeasePorts } from './lease-terms.js';
+import type { Observer, WaitEnd } from './observer.js';
+import type { Busy, BusyReason, Failed, GetOrLockAnswer, Hit, Lease, LeaseReason } from './outcome.js';
+import { type KeyRecord, NO_RECORD } from './record.js';
+import type { View } from './view.js';
+import { type Waiter, WaitingRoom } from './waiting-room.js';
+
+export interface AttendantParts extends LeasePorts {
+  readonly chance: Chance;
+  readonly observer: Observer;
+}
+
+/** Poll of those who wait, as the net under lost wakes: often enough to be within a second, jittered over replicas. */
+const POLL_MS_MIN = 250;
+const POLL_MS_MAX = 1_000;
+/** Range of the first pause after an undecided vote: a few times what a vote on a local network takes. */
+const RETRY_MS_MIN = 4;
+const RETRY_MS_MAX = 250;
+/** Spreads the replicas' looks at a lease's end. */
+const LEASE_END_JITTER_MS = 50;
+/** What is kept of a call's deadline for the answer's way back, but never more than a tenth of it. */
+const DEADLINE_MARGIN_MS = 50;
+/** Answers in one go before the event loop gets its turn: over unary gRPC, some ten milliseconds. */
+const ANSWERS_PER_TURN = 256;
+
+/** A caller that may try for the lease, and what for. */
+interface Contender {
+  readonly waiter: Waiter;
+  readonly act: 'attempt' | 'adopt';
+  readonly reason: LeaseReason;
+}
+
+/**
+ * Attends to the keys that somebody asks for. One loop a key looks, answers whom it can, makes one attempt
+ * at a time, and sleeps until something changes, until everybody has left.
+ */
+export class Attendant {
+  readonly #rooms = new Map<string, WaitingRoom>();
+  #arrivals = 0;
+  #waiters = 0;
+  #draining = false;
+
+  constructor(
+    private readonly parts: AttendantParts,
+    private readonly desk: LeaseDesk,
+    private readonly held: HeldLeases,
+  ) {}
+
+  /** Callers that have no answer yet. */
+  get waiters(): number {
+    return this.#waiters;
+  }
+
+  /** How many have arrived before now: the position of the next one in the order of arrival. */
+  get arrivals(): number {
+    return this.#arrivals;
+  }
+
+  /** Takes a caller in. Throws `exhausted` if the key or the replica has as many as it may. */
+  admit(waiter: Waiter): void {
+    const { key } = waiter.request;
+    const known = this.#rooms.get(key.id);
+    this.#refuseIfFull(known);
+    const room = known ?? new WaitingRoom(key, this.parts.clock);
+    this.#enter(room, waiter);
+    if (known === undefined) {
+      this.#rooms.set(key.id, room);
+      void this.#attend(room);
+    } else if (!this.#canSimplyWait(room, waiter)) {
+      room.wake();
+    }
+  }
+
+  /** Something changed at the key. */
+  wake(id: string): void {
+    this.#rooms.get(id)?.wake();
+  }
+
+  /** Anything may have changed. */
+  wakeAll(): void {
+    for (const room of this.#rooms.values()) room.wake();
+  }
+
+  /** Passes on what happened on this replica, without waiting for any wake or look; READ_STORE callers look again. */
+  async feed(key: Key, record: KeyRecord): Promise<void> {
+    const room = this.#rooms.get(key.id);
+    if (room === undefined) return;
+    await this.#serve(room, { record, readAtMs: this.parts.clock.nowMs(), arrivals: 0, from: 'publish' });
+    room.wake();
+  }
+
+  /** From now on nobody waits and nobody gets a lease here; hits go on. */
+  drain(): void {
+    this.#draining = true;
+    for (const room of this.#rooms.values()) {
+      for (const waiter of room.waiters()) this.#answer(room, waiter, this.#busy(room, 'draining'), 'drain');
+    }
+  }
+
+  // ——— one key's loop ———
+
+  /** Never rejects: what goes wrong is every waiter's answer. */
+  async #attend(room: WaitingRoom): Promise<void> {
+    let next: View | undefined;
+    let undecided = 0;
+    try {
+      while (room.size > 0) {
+        const view = next ?? (await this.#look(room));
+        next = undefined;
+        const contender = await this.#serve(room, view);
+        if (contender === undefined) {
+          undecided = 0;
+          this.#dismissImpatient(room);
+          await room.sleep(this.#restMs(room));
+          continue;
+        }
+        const attempt = await this.#attempt(room, view, contender);
+        if (attempt.kind === 'look_again' || attempt.kind === 'granted') next = attempt.view;
+        if (attempt.kind !== 'held' && attempt.kind !== 'undecided') continue;
+        undecided = attempt.kind === 'undecided' ? undecided + 1 : 0;
+        this.#dismissImpatient(room);
+        await room.sleep(undecided > 0 ? this.#retryMs(undecided) : this.#restMs(room));
+      }
+    } catch (error) {
+      for (const waiter of room.waiters()) this.#fail(room, waiter, error);
+    }
+    // No await since the room was seen empty: nobody can have entered it meanwhile.
+    this.#rooms.delete(room.key.id);
+  }
+
+  async #look(room: WaitingRoom): Promise<View> {
+    const { store, clock } = this.parts;
+    const { id, namespace } = room.key;
+    room.beginLook();
+    const readAtMs = clock.nowMs();
+    const arrivals = this.#arrivals;
+    try {
+      return { record: await store.look(id), readAtMs, arrivals, from: 'store' };
+    } catch (error) {
+      ignoreLoss(error);
+      failIfAsked(this.parts.policyOf(namespace), 'the value store');
+      const lease = this.held.unstored(id);
+      const record = lease === undefined ? NO_RECORD : { ...NO_RECORD, lease };
+      return { record, readAtMs: clock.nowMs(), arrivals: this.#arrivals, from: 'nowhere' };
+    }
+  }
+
+  /** Answers everyone whom the view answers, and returns the oldest of those who may try for the lease. */
+  async #serve(room: WaitingRoom, view: View): Promise<Contender | undefined> {
+    const { clock } = this.parts;
+    room.note(view);
+    let contender: Contender | undefined;
+    let answers = 0;
+    for (const waiter of room.waiters()) {
+      const decision = decide(view, waiter, clock.nowMs());
+      if (decision.act === 'wait') waiter.waitsForFence = view.record.lease?.fence ?? 0;
+      if (decision.act === 'answer') {
+        this.#answer(room, waiter, this.#worded(room, decision.outcome), endOf(decision.outcome));
+        answers += 1;
+      } else if (decision.act !== 'look' && this.#draining) {
+        this.#answer(room, waiter, this.#busy(room, 'draining'), 'drain');
+      } else if (decision.act === 'adopt' || (decision.act === 'attempt' && contender === undefined)) {
+        const reason = decision.act === 'adopt' ? 'miss' : decision.reason;
+        contender ??= { waiter, act: decision.act, reason };
+      } else if (decision.act === 'attempt' && decision.meanwhile !== undefined) {
+        this.#answer(room, waiter, decision.meanwhile, 'publish');
+        answers += 1;
+      }
+      if (answers === ANSWERS_PER_TURN) {
+        answers = 0;
+        await clock.turn();
+      }
+    }
+    return contender;
+  }
+
+  async #attempt(room: WaitingRoom, view: View, contender: Contender): Promise<Attempt> {
+    const { waiter, act, reason } = contender;
+    // The serving may have taken turns, and the caller may have left in one of them.
+    if (waiter.gone) return { kind: 'abandoned' };
+    const attempt =
+      act === 'adopt'
+        ? await this.desk.adopt(room.key, view, waiter)
+        : await this.desk.attempt(room.key, view, waiter, reason, () => this.#arrivals);
+    if (attempt.kind !== 'granted') return attempt;
+    room.degraded = attempt.degraded;
+    this.parts.observer.degraded(attempt.degraded);
+    // Between the desk's last look at the waiter and this line, a publish may have served it.
+    if (this.#answer(room, waiter, attempt.lease, 'lease')) return attempt;
+    await this.desk.giveBack(room.key, attempt.lease);
+    return { kind: 'abandoned' };
+  }
+
+  /** How long to sleep when nothing is to be tried: to the lease's end or the next poll. */
+  #restMs(room: WaitingRoom): number {
+    const { chance, clock } = this.parts;
+    const pollMs = POLL_MS_MIN + chance.fraction() * (POLL_MS_MAX - POLL_MS_MIN);
+    if (room.holder === undefined) return pollMs;
+    const leftMs = Math.max(0, room.holder.untilMs - clock.nowMs());
+    return Math.min(pollMs, leftMs + chance.fraction() * LEASE_END_JITTER_MS);
+  }
+
+  /** Full jitter over a range that doubles, so that any number of contenders comes apart (Brooker, 2015). */
+  #retryMs(undecided: number): number {
+    const rangeMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(undecided, 10));
+    return 1 + this.parts.chance.fraction() * rangeMs;
+  }
+
+  // ——— one caller ———
+
+  #refuseIfFull(room: WaitingRoom | undefined): void {
+    const { waitersPerKeyMax, waitersMax } = this.parts.limits;
+    if (room !== undefined && room.size >= waitersPerKeyMax) {
+      throw exhausted(`key: ${waitersPerKeyMax} callers wait for it on this replica (DIBS_WAITERS_PER_KEY)`);
+    }
+    if (this.#waiters >= waitersMax) {
+      throw exhausted(`${waitersMax} callers wait on this replica (DIBS_WAITERS)`);
+    }
+  }
+
+  #enter(room: WaitingRoom, waiter: Waiter): void {
+    const { deadlineMs } = waiter.call;
+    this.#waiters += 1;
+    this.#arrivals += 1;
+    // A caller that does not wait has its attempt first, and is dismissed before the room sleeps.
+    const waitMs = waiter.patienceMs === 0 ? Number.POSITIVE_INFINITY : waiter.patienceMs;
+    const deadlineLeftMs = deadlineMs - Math.min(DEADLINE_MARGIN_MS, deadlineMs / 10);
+    room.enter(waiter, Math.max(0, Math.min(waitMs, deadlineLeftMs)), () =>
+      this.#answer(room, waiter, this.#outOfTime(room), 'timeout'),
+    );
+    waiter.call.onCancel(() =>
+      this.#fail(room, waiter, new CoordinationError('unavailable', 'the call was cancelled')),
+    );
+  }
+
+  /** The room's last view says that it has to wait, or the look under way will say what it gets. */
+  #canSimplyWait(room: WaitingRoom, waiter: Waiter): boolean {
+    if (waiter.storeOnly || waiter.patienceMs === 0) return false;
+    if (room.looking) return true;
+    if (room.view === undefined || decide(room.view, waiter, this.parts.clock.nowMs()).act !== 'wait')
+      return false;
+    waiter.waitsForFence = room.view.record.lease?.fence ?? 0;
+    return true;
+  }
+
+  /** False if the waiter had its answer already. */
+  #answer(
+    room: WaitingRoom,
+    waiter: Waiter,
+    outcome: Hit | Lease | Busy | Failed,
+    endedBy: WaitEnd,
+  ): boolean {
+    if (!this.#left(room, waiter, endedBy)) return false;
+    const answer: GetOrLockAnswer = { outcome, degraded: room.degraded };
+    this.parts.observer.answered(room.key.namespace, labelOf(outcome), room.degraded);
+    waiter.settle(answer);
+    return true;
+  }
+
+  #fail(room: WaitingRoom, waiter: Waiter, error: unknown): void {
+    if (!this.#left(room, waiter, waiter.call.cancelled ? 'cancelled' : 'error')) return;
+    waiter.settle(error instanceof Error ? error : new Error(String(error)));
+  }
+
+  #left(room: WaitingRoom, waiter: Waiter, endedBy: WaitEnd): boolean {
+    if (!room.leave(waiter)) return false;
+    waiter.call.onCancel(undefined);
+    this.#waiters -= 1;
+    if (waiter.slept) {
+      const { observer, clock } = this.parts;
+      observer.waited(room.key.namespace, endedBy, clock.nowMs() - waiter.arrivedMs);
+    }
+    return true;
+  }
+
+  /** Before the room sleeps: whoever does not wait is told so, unless the last view is too old to say it. */
+  #dismissImpatient(room: WaitingRoom): void {
+    for (const waiter of room.waiters()) {
+      waiter.slept = true;
+      if (waiter.patienceMs > 0 || waiter.arrival >= (room.view?.arrivals ?? 0)) continue;
+      waiter.slept = false;
+      this.#answer(room, waiter, this.#outOfTime(room), 'timeout');
+    }
+  }
+
+  #outOfTime(room: WaitingRoom): Busy {
+    return this.#busy(room, room.holder === undefined ? 'undecided' : 'wait_ended');
+  }
+
+  #busy(room: WaitingRoom, reason: BusyReason): Busy {
+    const { clock, chance } = this.parts;
+    const nowMs = clock.nowMs();
+    const { holder } = room;
+    const backMs =
+      holder === undefined ? RETRY_MS_MAX : clamp(holder.untilMs - nowMs, RETRY_MS_MIN, POLL_MS_MAX);
+    return {
+      kind: 'busy',
+      // Another replica can be asked at once; this one's callers come back spread over half of the time.
+      retryAfterMs: reason === 'draining' ? 0 : Math.ceil(backMs * (0.5 + chance.fraction() / 2)),
+      holderAgeMs: holder === undefined ? 0 : Math.max(1, Math.floor(nowMs - holder.sinceMs)),
+      reason,
+    };
+  }
+
+  /** The times of an answer for one caller, so that those who got it together don't come back together. */
+  #worded(room: WaitingRoom, outcome: Hit | Busy | Failed): Hit | Busy | Failed {
+    if (outcome.kind === 'busy') return this.#busy(room, outcome.reason);
+    if (outcome.kind === 'hit') return outcome;
+    // Spread upwards only: nobody is sent to the source before the back-off ends.
+    return {
+      ...outcome,
+      retryAfterMs: Math.ceil(outcome.retryAfterMs * (1 + this.parts.chance.fraction() / 4)),
+    };
+  }
+}
+
+function endOf(outcome: Hit | Busy | Failed): WaitEnd {
+  if (outcome.kind === 'failed') return 'failure';
+  return outcome.kind === 'busy' ? 'timeout' : 'publish';
+}
+
+function labelOf(outcome: Hit | Lease | Busy | Failed): 'hit' | 'stale' | 'lease' | 'failed' | BusyReason {
+  if (outcome.kind === 'busy') return outcome.reason;
+  return outcome.kind === 'hit' && outcome.freshForMs === 0 ? 'stale' : outcome.kind;
+}
+
+function exhausted(message: string): CoordinationError {
+  return new CoordinationError('exhausted', message, RETRY_MS_MAX);
+}

@@ -1,0 +1,92 @@
+import type { Busy, Failed, Hit, LeaseReason } from './outcome.js';
+import type { KeyRecord } from './record.js';
+import { leaseLeftMs, type View } from './view.js';
+
+/** What one caller wants, with every default resolved. */
+export interface Ask {
+  readonly intent: 'rebuild' | 'read' | 'refresh';
+  readonly staleAllowed: boolean;
+  readonly storeOnly: boolean;
+  /** Position in the order of arrival on this replica. */
+  readonly arrival: number;
+  /** Identity and request id; empty if the caller gave none. */
+  readonly requestKey: string;
+  /** The fence of the lease that this caller has been seen waiting for; 0 for none. */
+  readonly waitsForFence: number;
+}
+
+/** What a view means for one caller. Who is first among those that may attempt is not decided here. */
+export type Decision =
+  | { readonly act: 'answer'; readonly outcome: Hit | Busy | Failed }
+  /** The running lease is this caller's own: an earlier attempt of the same call got it. */
+  | { readonly act: 'adopt' }
+  /** May try for the lease; `meanwhile` is what serves whoever is not chosen. */
+  | { readonly act: 'attempt'; readonly reason: LeaseReason; readonly meanwhile?: Hit }
+  | { readonly act: 'wait' }
+  /** The view is older than the call, and the caller wants better. */
+  | { readonly act: 'look' };
+
+/** Pure: the one place that says what a caller gets for what the store holds. */
+export function decide(view: View, ask: Ask, nowMs: number): Decision {
+  if (ask.storeOnly && (view.from === 'publish' || ask.arrival >= view.arrivals)) return { act: 'look' };
+  const rebuilding = leaseLeftMs(view, nowMs) > 0;
+  if (rebuilding && ask.requestKey !== '' && view.record.lease?.requestKey === ask.requestKey) {
+    return { act: 'adopt' };
+  }
+  const hit = hitOf(view, nowMs, rebuilding);
+  if (ask.intent === 'refresh') {
+    if (rebuilding) return { act: 'wait' };
+    const failed = failedOf(view, ask, nowMs);
+    return failed === undefined ? { act: 'attempt', reason: 'refresh' } : { act: 'answer', outcome: failed };
+  }
+  if (hit !== undefined && hit.freshForMs > 0) return { act: 'answer', outcome: hit };
+  const stale = ask.staleAllowed ? hit : undefined;
+  const failed = failedOf(view, ask, nowMs);
+  if (failed !== undefined) return { act: 'answer', outcome: stale ?? failed };
+  if (rebuilding) return stale === undefined ? { act: 'wait' } : { act: 'answer', outcome: stale };
+  if (ask.intent === 'read') return { act: 'answer', outcome: stale ?? NO_VALUE };
+  const reason = reasonOf(view.record);
+  return stale === undefined
+    ? { act: 'attempt', reason }
+    : { act: 'attempt', reason, meanwhile: { ...stale, rebuilding: true } };
+}
+
+const NO_VALUE: Busy = { kind: 'busy', retryAfterMs: 0, holderAgeMs: 0, reason: 'no_value' };
+
+/** The value as a hit, if it may still be served at `nowMs`, fresh or stale. */
+export function hitOf(view: View, nowMs: number, rebuilding: boolean): Hit | undefined {
+  const value = view.record.value;
+  if (value === undefined) return undefined;
+  const ageMs = nowMs - view.readAtMs;
+  if (value.servableForMs - ageMs <= 0) return undefined;
+  // Rounded down: a client's own cache must never keep it a moment longer than the store would.
+  const freshForMs = Math.max(0, Math.floor(value.freshForMs - ageMs));
+  return { kind: 'hit', payload: value.payload, freshForMs, fence: value.fence, rebuilding };
+}
+
+/**
+ * The failure that this caller is to hear: the one whose back-off runs, or the one of the very lease that
+ * it waited for, also when the holder asked for no back-off.
+ */
+function failedOf(view: View, ask: Ask, nowMs: number): Failed | undefined {
+  const failure = view.record.failure;
+  if (failure === undefined) return undefined;
+  const backoffMs = failure.retryAfterMs - (nowMs - view.readAtMs);
+  if (backoffMs <= 0 && failure.fence !== ask.waitsForFence) return undefined;
+  return { kind: 'failed', message: failure.message, retryAfterMs: Math.max(0, Math.ceil(backoffMs)) };
+}
+
+/** Why a lease is given now, from how the key's last chapter ended. */
+function reasonOf(record: KeyRecord): LeaseReason {
+  if (record.lease !== undefined) return 'holder_lost';
+  switch (record.lastEnd) {
+    case undefined:
+      return 'miss';
+    case 'published':
+      return 'expired';
+    case 'invalidated':
+      return 'invalidated';
+    default:
+      return 'holder_lost';
+  }
+}

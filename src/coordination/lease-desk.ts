@@ -1,0 +1,275 @@
+import type { Chance } from './clock.js';
+import { hitOf } from './decide.js';
+import { CoordinationError } from './errors.js';
+import type { HeldLeases } from './held-leases.js';
+import type { Key } from './key.js';
+import { clamp, driftMs } from './lease.js';
+import { failIfAsked, ignoreLoss, type LeasePorts, type LeaseTerms } from './lease-terms.js';
+import type { Degraded, Lease, LeaseReason } from './outcome.js';
+import { encodeToken, type Token } from './token.js';
+import type { ArmReply } from './value-store.js';
+import type { View } from './view.js';
+import type { Waiter } from './waiting-room.js';
+
+/** What became of one attempt to get a lease. */
+export type Attempt =
+  | {
+      readonly kind: 'granted';
+      readonly lease: Lease;
+      readonly degraded: Degraded;
+      readonly view: View | undefined;
+    }
+  /** The store had something newer than the view: decide again by it. */
+  | { readonly kind: 'look_again'; readonly view: View }
+  /** Somebody holds it, and the lock nodes agree with the record. */
+  | { readonly kind: 'held' }
+  /** No winner: try again after a pause. */
+  | { readonly kind: 'undecided' }
+  /** The caller left while it was being asked for; nothing of the attempt is left. */
+  | { readonly kind: 'abandoned' };
+
+export interface DeskParts extends LeasePorts {
+  readonly chance: Chance;
+}
+
+/** Gives leases and hands them out again: the two authorities, in their order. */
+export class LeaseDesk {
+  constructor(
+    private readonly parts: DeskParts,
+    private readonly held: HeldLeases,
+    private readonly terms: LeaseTerms,
+  ) {}
+
+  /** One attempt for one caller: the quorum first, then the store, stepping down the ladder as parts are missing. */
+  async attempt(
+    key: Key,
+    view: View,
+    waiter: Waiter,
+    reason: LeaseReason,
+    arrivals: () => number,
+  ): Promise<Attempt> {
+    const { quorum, clock } = this.parts;
+    const leaseMs = this.#leaseMsOf(key, waiter);
+    const askedMs = clock.nowMs();
+    const ballot = await quorum.acquire(key.id, leaseMs);
+    if (waiter.gone) {
+      if (ballot.kind === 'granted') await quorum.release(key.id, ballot.nonce);
+      return { kind: 'abandoned' };
+    }
+    const grant = { key, waiter, reason, leaseMs, view, arrivals };
+    switch (ballot.kind) {
+      case 'granted':
+        return view.from === 'nowhere'
+          ? this.#grantUnstored(grant, ballot.nonce, ballot.validUntilMs, 'store_lost')
+          : this.#arm(grant, ballot.nonce, ballot.validUntilMs, false);
+      case 'held':
+        return this.#refused(key, view);
+      case 'undecided':
+        return { kind: 'undecided' };
+      case 'lost': {
+        failIfAsked(this.parts.policyOf(key.namespace), 'the lock nodes');
+        const nonce = this.parts.chance.nonce();
+        const validUntilMs = askedMs + leaseMs - driftMs(leaseMs);
+        return view.from === 'nowhere'
+          ? this.#grantUnstored(grant, nonce, validUntilMs, 'local')
+          : this.#arm(grant, nonce, validUntilMs, true);
+      }
+    }
+  }
+
+  /** Hands a running lease out once more, to a retry of the call that it was given to. */
+  async adopt(key: Key, view: View, waiter: Waiter): Promise<Attempt> {
+    const lease = view.record.lease;
+    if (lease === undefined) return { kind: 'undecided' };
+    if (view.from === 'nowhere') {
+      const held = this.held.get(lease.nonce);
+      if (held === undefined) return { kind: 'undecided' };
+      held.owner += 1;
+      const token: Token = { kind: held.kind, nonce: held.nonce, fence: 0, leaseMs: held.leaseMs };
+      return {
+        kind: 'granted',
+        lease: this.#leaseOf(key, token, held.owner, held.untilMs, held.reason),
+        degraded: held.kind === 'local' ? 'local' : 'store_lost',
+        view: undefined,
+      };
+    }
+    const token: Token = { kind: 'armed', nonce: lease.nonce, fence: lease.fence, leaseMs: lease.leaseMs };
+    const owner = await this.#raiseOwner(key, lease.nonce);
+    if (owner === undefined) return { kind: 'undecided' };
+    // How long it really lasts is known only to whoever took it: an extension proves it anew.
+    const extended = await this.terms.extendArmed(key, token, lease.leaseMs).catch(undecidedIfUnavailable);
+    if (extended === undefined || extended.outcome === 'lost') return { kind: 'undecided' };
+    const untilMs = this.parts.clock.nowMs() + extended.expiresInMs;
+    if (waiter.gone) {
+      await this.terms.endArmed(key, token, 'cancelled', owner);
+      return { kind: 'abandoned' };
+    }
+    this.#remember(key, waiter, token, untilMs, lease.reason, owner);
+    return {
+      kind: 'granted',
+      lease: this.#leaseOf(key, token, owner, untilMs, lease.reason, view, waiter),
+      degraded: lease.byStoreAlone ? 'quorum_lost' : 'none',
+      view: undefined,
+    };
+  }
+
+  /** Nobody is there to take the lease any more. */
+  async giveBack(key: Key, lease: Lease): Promise<void> {
+    await this.terms.giveBack(key, lease);
+  }
+
+  /** The owner number after the raise; undefined if the lease is over or the store does not answer. */
+  async #raiseOwner(key: Key, nonce: string): Promise<number | undefined> {
+    try {
+      return (await this.parts.store.adopt(key.id, nonce))?.lease?.owner;
+    } catch (error) {
+      ignoreLoss(error);
+      return undefined;
+    }
+  }
+
+  async #arm(grant: Grant, nonce: string, validUntilMs: number, byStoreAlone: boolean): Promise<Attempt> {
+    const { store, quorum, clock, limits } = this.parts;
+    const { key, waiter, view, leaseMs, reason } = grant;
+    const sentMs = clock.nowMs();
+    const arrivals = grant.arrivals();
+    let reply: ArmReply;
+    try {
+      reply = await store.arm(key.id, {
+        nonce,
+        expiresInMs: Math.max(1, Math.ceil(validUntilMs - sentMs)),
+        leaseMs,
+        fenceRead: view.record.fence,
+        valueFenceRead: view.record.valueFence,
+        byStoreAlone,
+        holder: waiter.request.holder,
+        traceparent: waiter.call.traceparent,
+        requestKey: waiter.requestKey,
+        reason,
+        keepMs: limits.leaseMsMax,
+      });
+    } catch (error) {
+      ignoreLoss(error);
+      if (this.parts.policyOf(key.namespace).onLoss === 'fail') {
+        await this.terms.endUnstored(key, { kind: 'quorum', nonce, fence: 0, leaseMs }, 'cancelled');
+      }
+      failIfAsked(this.parts.policyOf(key.namespace), 'the value store');
+      return this.#grantUnstored(grant, nonce, validUntilMs, byStoreAlone ? 'local' : 'store_lost');
+    }
+    if (!reply.armed) {
+      await quorum.release(key.id, nonce);
+      return {
+        kind: 'look_again',
+        view: { record: reply.record, readAtMs: sentMs, arrivals, from: 'store' },
+      };
+    }
+    const token: Token = { kind: 'armed', nonce, fence: reply.record.fence, leaseMs };
+    if (waiter.gone || validUntilMs - clock.nowMs() < 1) {
+      await this.terms.endArmed(key, token, 'cancelled', 1);
+      return { kind: waiter.gone ? 'abandoned' : 'undecided' };
+    }
+    this.#remember(key, waiter, token, validUntilMs, reason, 1);
+    const armedView: View = { record: reply.record, readAtMs: sentMs, arrivals, from: 'store' };
+    return {
+      kind: 'granted',
+      lease: this.#leaseOf(key, token, 1, validUntilMs, reason, armedView, waiter),
+      degraded: byStoreAlone ? 'quorum_lost' : 'none',
+      view: armedView,
+    };
+  }
+
+  #grantUnstored(
+    grant: Grant,
+    nonce: string,
+    validUntilMs: number,
+    degraded: 'store_lost' | 'local',
+  ): Attempt {
+    const { key, waiter, reason, leaseMs } = grant;
+    const token: Token = { kind: degraded === 'local' ? 'local' : 'quorum', nonce, fence: 0, leaseMs };
+    if (waiter.gone || validUntilMs - this.parts.clock.nowMs() < 1) {
+      void this.terms.endUnstored(key, token, 'cancelled');
+      return { kind: waiter.gone ? 'abandoned' : 'undecided' };
+    }
+    this.#remember(key, waiter, token, validUntilMs, reason, 1);
+    return {
+      kind: 'granted',
+      lease: this.#leaseOf(key, token, 1, validUntilMs, reason),
+      degraded,
+      view: undefined,
+    };
+  }
+
+  /** A majority says held. That is an answer only where the record shows for whom. */
+  async #refused(key: Key, view: View): Promise<Attempt> {
+    if (view.from === 'nowhere') return { kind: 'held' };
+    // The holder was voided by an invalidation, and whoever should have broken its lock may have died.
+    if (view.record.voidedNonce !== undefined)
+      await this.parts.quorum.release(key.id, view.record.voidedNonce);
+    return { kind: 'undecided' };
+  }
+
+  #remember(
+    key: Key,
+    waiter: Waiter,
+    token: Token,
+    untilMs: number,
+    reason: LeaseReason,
+    owner: number,
+  ): void {
+    this.held.add({
+      key,
+      nonce: token.nonce,
+      kind: token.kind,
+      sinceMs: this.parts.clock.nowMs(),
+      leaseMs: token.leaseMs,
+      holder: waiter.request.holder,
+      traceparent: waiter.call.traceparent,
+      requestKey: waiter.requestKey,
+      reason,
+      untilMs,
+      owner,
+    });
+  }
+
+  #leaseOf(
+    key: Key,
+    token: Token,
+    owner: number,
+    untilMs: number,
+    reason: LeaseReason,
+    view?: View,
+    waiter?: Waiter,
+  ): Lease {
+    const nowMs = this.parts.clock.nowMs();
+    const previous =
+      view === undefined || waiter?.staleAllowed !== true ? undefined : hitOf(view, nowMs, true);
+    return {
+      kind: 'lease',
+      token: encodeToken(key, token),
+      fence: token.fence,
+      expiresInMs: Math.max(1, Math.floor(untilMs - nowMs)),
+      reason,
+      owner,
+      ...(previous === undefined ? {} : { previous }),
+    };
+  }
+
+  #leaseMsOf(key: Key, waiter: Waiter): number {
+    const policy = this.parts.policyOf(key.namespace);
+    return waiter.request.leaseMs ?? clamp(this.parts.limits.leaseMs, policy.leaseMsMin, policy.leaseMsMax);
+  }
+}
+
+interface Grant {
+  readonly key: Key;
+  readonly waiter: Waiter;
+  readonly reason: LeaseReason;
+  readonly leaseMs: number;
+  readonly view: View;
+  readonly arrivals: () => number;
+}
+
+/** For an adoption it is no error that nobody can decide now: the retry goes on waiting. */
+function undecidedIfUnavailable(error: unknown): undefined {
+  if (!(error instanceof CoordinationError)) throw error;
+}

@@ -1,0 +1,184 @@
+import type { Clock } from './clock.js';
+import { CoordinationError } from './errors.js';
+import type { HeldLeases } from './held-leases.js';
+import type { Key } from './key.js';
+import { driftMs } from './lease.js';
+import type { LeaseQuorum } from './lease-quorum.js';
+import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome } from './outcome.js';
+import { BACKOFF_MS_MAX, type Limits, type Policy } from './policy.js';
+import type { Extend, Release } from './requests.js';
+import { decodeToken, type Token } from './token.js';
+import { StoreUnavailable, type ValueStore } from './value-store.js';
+
+export interface LeasePorts {
+  readonly store: ValueStore;
+  readonly quorum: LeaseQuorum;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  policyOf(namespace: string): Policy;
+}
+
+/** Extends leases and ends them, other than by a publish. */
+export class LeaseTerms {
+  constructor(
+    private readonly parts: LeasePorts,
+    private readonly held: HeldLeases,
+  ) {}
+
+  /** The caller has gone before its lease could be sent: ends it, unless it was handed out again meanwhile. */
+  async giveBack(key: Key, lease: Lease): Promise<void> {
+    const token = decodeToken(key, lease.token);
+    if (token === undefined) return;
+    if (token.kind === 'armed') await this.endArmed(key, token, 'cancelled', lease.owner);
+    else if (this.held.get(token.nonce)?.owner === lease.owner)
+      await this.endUnstored(key, token, 'cancelled');
+  }
+
+  /** Rejects as `unavailable` if the store does not answer; releasing again is safe. */
+  async release(request: Release): Promise<ReleaseOutcome> {
+    const token = decodeToken(request.key, request.token);
+    if (token === undefined) return 'not_held';
+    const end = request.failure === undefined ? 'released' : 'failed';
+    if (token.kind !== 'armed') {
+      const known = this.held.get(token.nonce) !== undefined;
+      await this.endUnstored(request.key, token, end);
+      return known ? 'released' : 'not_held';
+    }
+    return this.endArmed(request.key, token, end, undefined, request.failure);
+  }
+
+  /** Rejects as `unavailable` where nobody can say whether the lease lasts; extending again is safe. */
+  async extend(request: Extend): Promise<ExtendAnswer> {
+    const token = decodeToken(request.key, request.token);
+    if (token === undefined) return LOST;
+    const leaseMs = request.leaseMs ?? token.leaseMs;
+    return token.kind === 'armed'
+      ? this.extendArmed(request.key, token, leaseMs)
+      : this.#extendUnstored(request.key, token, leaseMs);
+  }
+
+  /** Takes back a lease that no store decides about. A record that it may have left armed goes too. */
+  async endUnstored(key: Key, token: Token, end: LeaseEnd): Promise<void> {
+    this.held.end(token.nonce);
+    await Promise.all([
+      this.parts.quorum.release(key.id, token.nonce),
+      // The reply of its arming may have been lost while the step was taken: nobody is to wait for it then.
+      this.parts.store
+        .release(key.id, { nonce: token.nonce, end, keepMs: this.parts.limits.leaseMsMax })
+        .catch(ignoreLoss),
+    ]);
+  }
+
+  /** With an `owner`, only if the lease was not handed out again since. */
+  async endArmed(
+    key: Key,
+    token: Token,
+    end: LeaseEnd,
+    owner?: number,
+    failure?: { readonly message: string; readonly retryAfterMs?: number },
+  ): Promise<ReleaseOutcome> {
+    const { store, quorum, limits } = this.parts;
+    const backoffMs = this.parts.policyOf(key.namespace).failureBackoffMs;
+    let outcome: ReleaseOutcome;
+    try {
+      outcome = await store.release(key.id, {
+        nonce: token.nonce,
+        end,
+        keepMs: limits.leaseMsMax,
+        ...(owner === undefined ? {} : { owner }),
+        ...(failure === undefined
+          ? {}
+          : { failure: { ...failure, backoffMs, backoffMsMax: BACKOFF_MS_MAX } }),
+      });
+    } catch (error) {
+      ignoreLoss(error);
+      // Handed out again or not, only the store knows: with an owner to compare, the lock has to run out.
+      if (owner !== undefined) return 'not_held';
+      void quorum.release(key.id, token.nonce);
+      throw lost('the value store does not answer, so the lease ends with its time; releasing again is safe');
+    }
+    if (outcome === 'released' || owner === undefined) {
+      this.held.end(token.nonce);
+      void quorum.release(key.id, token.nonce);
+    }
+    return outcome;
+  }
+
+  /** The lock nodes first, then the store; without a majority of nodes, the store alone. */
+  async extendArmed(key: Key, token: Token, leaseMs: number): Promise<ExtendAnswer> {
+    const { store, quorum, clock, limits } = this.parts;
+    const askedMs = clock.nowMs();
+    const ballot = await quorum.extend(key.id, token.nonce, leaseMs);
+    if (ballot.kind === 'held') return this.#extended(key, token, 0);
+    if (ballot.kind === 'undecided') return this.#unextended(key, token);
+    const byStoreAlone = ballot.kind === 'lost';
+    if (byStoreAlone) failIfAsked(this.parts.policyOf(key.namespace), 'the lock nodes');
+    const validUntilMs = byStoreAlone ? askedMs + leaseMs - driftMs(leaseMs) : ballot.validUntilMs;
+    try {
+      const expiresInMs = Math.max(1, Math.ceil(validUntilMs - clock.nowMs()));
+      const reply = await store.extend(key.id, {
+        nonce: token.nonce,
+        expiresInMs,
+        byStoreAlone,
+        keepMs: limits.leaseMsMax,
+      });
+      return this.#extended(key, token, reply.extended ? validUntilMs : 0);
+    } catch (error) {
+      ignoreLoss(error);
+      if (byStoreAlone)
+        throw lost('neither lock nodes nor value store can extend the lease; extending again is safe');
+      return this.#extended(key, token, validUntilMs);
+    }
+  }
+
+  /** No decision: the lease keeps its old end, which only the replica that gave it knows exactly. */
+  #unextended(key: Key, token: Token): ExtendAnswer {
+    const held = this.held.get(token.nonce);
+    if (held === undefined)
+      throw lost('the lock nodes came to no decision; the lease keeps its end, extend again');
+    return this.#extended(key, token, held.untilMs);
+  }
+
+  async #extendUnstored(key: Key, token: Token, leaseMs: number): Promise<ExtendAnswer> {
+    const { quorum, clock } = this.parts;
+    const untilMs = clock.nowMs() + leaseMs - driftMs(leaseMs);
+    if (token.kind === 'local')
+      return this.#extended(key, token, this.held.get(token.nonce) === undefined ? 0 : untilMs);
+    const ballot = await quorum.extend(key.id, token.nonce, leaseMs);
+    if (ballot.kind === 'granted') return this.#extended(key, token, ballot.validUntilMs);
+    if (ballot.kind === 'held') return this.#extended(key, token, 0);
+    return this.#unextended(key, token);
+  }
+
+  #extended(key: Key, token: Token, untilMs: number): ExtendAnswer {
+    const expiresInMs = Math.floor(untilMs - this.parts.clock.nowMs());
+    if (expiresInMs < 1) {
+      this.held.end(token.nonce);
+      void this.parts.quorum.release(key.id, token.nonce);
+      return LOST;
+    }
+    const held = this.held.get(token.nonce);
+    if (held !== undefined) held.untilMs = Math.max(held.untilMs, untilMs);
+    return { outcome: 'extended', expiresInMs };
+  }
+}
+
+const LOST: ExtendAnswer = { outcome: 'lost', expiresInMs: 0 };
+
+/** A second is long enough for a connection to come back, and short beside any rebuild worth a lease. */
+const RETRY_AFTER_MS = 1_000;
+
+/** Nothing can decide now: the error that every path off the ladder ends in. */
+export function lost(message: string): CoordinationError {
+  return new CoordinationError('unavailable', message, RETRY_AFTER_MS);
+}
+
+/** A namespace may prefer an error to the ladder. */
+export function failIfAsked(policy: Policy, what: string): void {
+  if (policy.onLoss === 'fail') throw lost(`${what} cannot be reached, and the namespace's on_loss is fail`);
+}
+
+/** Only the loss of the store is expected; any other error is a fault of ours and goes on. */
+export function ignoreLoss(error: unknown): void {
+  if (!(error instanceof StoreUnavailable)) throw error;
+}

@@ -1,0 +1,150 @@
+import type { Call } from './call.js';
+import type { Clock } from './clock.js';
+import type { Ask } from './decide.js';
+import type { Key } from './key.js';
+import type { Degraded, GetOrLockAnswer } from './outcome.js';
+import type { GetOrLock } from './requests.js';
+import { leaseLeftMs, type View } from './view.js';
+
+/** One caller of GetOrLock from its arrival to its answer. */
+export class Waiter implements Ask {
+  readonly intent: Ask['intent'];
+  readonly requestKey: string;
+  readonly answered: Promise<GetOrLockAnswer>;
+  waitsForFence = 0;
+  /** It has been through at least one sleep, so that its answer ended a wait. */
+  slept = false;
+  #resolve!: (answer: GetOrLockAnswer) => void;
+  #reject!: (error: Error) => void;
+  #gone = false;
+
+  constructor(
+    readonly request: GetOrLock,
+    readonly call: Call,
+    readonly arrival: number,
+    readonly arrivedMs: number,
+    readonly staleAllowed: boolean,
+    /** How long it may sleep; 0 means that it is answered before the room sleeps. */
+    readonly patienceMs: number,
+  ) {
+    this.intent = request.intent;
+    this.requestKey = request.requestId === '' ? '' : `${call.identity}\n${request.requestId}`;
+    this.answered = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  get storeOnly(): boolean {
+    return this.request.read === 'store';
+  }
+
+  /** Answered, failed, or its caller has left: nothing may be given to it any more. */
+  get gone(): boolean {
+    return this.#gone;
+  }
+
+  /** The first answer counts; the room's `leave` is the caller of this. */
+  settle(answer: GetOrLockAnswer | Error): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    if (answer instanceof Error) this.#reject(answer);
+    else this.#resolve(answer);
+  }
+}
+
+/** Who holds the key, as far as the room knows; for the words of a busy answer. */
+export interface KnownHolder {
+  readonly sinceMs: number;
+  readonly untilMs: number;
+}
+
+/**
+ * The callers of one key on this replica, first come first served, and the alarm clock of the loop that
+ * attends to them. It holds a timer only while somebody sleeps in it.
+ */
+export class WaitingRoom {
+  degraded: Degraded = 'none';
+  /** What the last look saw; undefined before the first. */
+  view: View | undefined;
+  /** A look is under way: whoever enters now is served by it. */
+  looking = false;
+  holder: KnownHolder | undefined;
+  readonly #waiters = new Map<Waiter, () => void>();
+  #woken = false;
+  #rouse: (() => void) | undefined;
+
+  constructor(
+    readonly key: Key,
+    private readonly clock: Clock,
+  ) {}
+
+  get size(): number {
+    return this.#waiters.size;
+  }
+
+  /** In the order of their coming. Safe against leaving and entering while it runs. */
+  waiters(): IterableIterator<Waiter> {
+    return this.#waiters.keys();
+  }
+
+  /** Takes the waiter in. `expired` is called once when its time is up, unless it has left before. */
+  enter(waiter: Waiter, expiresInMs: number, expired: () => void): void {
+    const cancel = Number.isFinite(expiresInMs) ? this.clock.after(expiresInMs, expired) : () => {};
+    this.#waiters.set(waiter, cancel);
+  }
+
+  /** False if it had left already. */
+  leave(waiter: Waiter): boolean {
+    const cancel = this.#waiters.get(waiter);
+    if (cancel === undefined) return false;
+    cancel();
+    this.#waiters.delete(waiter);
+    // An empty room has nothing to sleep for: its loop ends and takes its timer along.
+    if (this.#waiters.size === 0) this.#rouse?.();
+    return true;
+  }
+
+  /** Something changed: whoever attends looks again, at once or as soon as the look under way is over. */
+  wake(): void {
+    this.#woken = true;
+    this.#rouse?.();
+  }
+
+  /** Called before a look is sent: what changes from here on is not in it. */
+  beginLook(): void {
+    this.#woken = false;
+    this.looking = true;
+  }
+
+  /** Takes down what a view says of the holder and of the fleet. */
+  note(view: View): void {
+    this.looking = false;
+    if (view.from === 'publish') {
+      this.holder = undefined;
+      return;
+    }
+    this.view = view;
+    this.degraded = view.from === 'nowhere' ? 'store_lost' : 'none';
+    const { lease } = view.record;
+    const nowMs = this.clock.nowMs();
+    const leftMs = leaseLeftMs(view, nowMs);
+    this.holder =
+      lease === undefined || leftMs <= 0
+        ? undefined
+        : { sinceMs: view.readAtMs - lease.ageMs, untilMs: nowMs + leftMs };
+  }
+
+  /** Sleeps until woken, empty, or `ms` have passed; not at all if a wake came since {@link beginLook}. */
+  async sleep(ms: number): Promise<void> {
+    if (this.#woken || this.#waiters.size === 0) return;
+    await new Promise<void>((resolve) => {
+      const cancel = this.clock.after(ms, () => this.#rouse?.());
+      this.#rouse = () => {
+        this.#rouse = undefined;
+        cancel();
+        resolve();
+      };
+    });
+  }
+}
