@@ -3,11 +3,12 @@ import { decide } from './decide.js';
 import { CoordinationError } from './errors.js';
 import type { HeldLeases } from './held-leases.js';
 import type { Key } from './key.js';
+import type { Ladder } from './ladder.js';
 import { clamp } from './lease.js';
 import type { Attempt, LeaseDesk } from './lease-desk.js';
 import { failIfAsked, ignoreLoss, type LeasePorts } from './lease-terms.js';
 import type { Observer, WaitEnd } from './observer.js';
-import type { Busy, BusyReason, Failed, GetOrLockAnswer, Hit, Lease, LeaseReason } from './outcome.js';
+import type { Busy, BusyReason, Degraded, Failed, Hit, Lease, LeaseReason } from './outcome.js';
 import { type KeyRecord, NO_RECORD } from './record.js';
 import type { View } from './view.js';
 import { type Waiter, WaitingRoom } from './waiting-room.js';
@@ -51,6 +52,7 @@ export class Attendant {
     private readonly parts: AttendantParts,
     private readonly desk: LeaseDesk,
     private readonly held: HeldLeases,
+    private readonly ladder: Pick<Ladder, 'mode'>,
   ) {}
 
   /** Callers that have no answer yet. */
@@ -146,7 +148,7 @@ export class Attendant {
     } catch (error) {
       ignoreLoss(error);
       failIfAsked(this.parts.policyOf(namespace), 'the value store');
-      const lease = this.held.unstored(id);
+      const lease = this.held.running(id);
       const record = lease === undefined ? NO_RECORD : { ...NO_RECORD, lease };
       return { record, readAtMs: clock.nowMs(), arrivals: this.#arrivals, from: 'nowhere' };
     }
@@ -190,10 +192,8 @@ export class Attendant {
         ? await this.desk.adopt(room.key, view, waiter)
         : await this.desk.attempt(room.key, view, waiter, reason, () => this.#arrivals);
     if (attempt.kind !== 'granted') return attempt;
-    room.degraded = attempt.degraded;
-    this.parts.observer.degraded(attempt.degraded);
     // Between the desk's last look at the waiter and this line, a publish may have served it.
-    if (this.#answer(room, waiter, attempt.lease, 'lease')) return attempt;
+    if (this.#answer(room, waiter, attempt.lease, 'lease', attempt.degraded)) return attempt;
     await this.desk.giveBack(room.key, attempt.lease);
     return { kind: 'abandoned' };
   }
@@ -256,11 +256,14 @@ export class Attendant {
     waiter: Waiter,
     outcome: Hit | Lease | Busy | Failed,
     endedBy: WaitEnd,
+    degraded: Degraded = this.ladder.mode,
   ): boolean {
     if (!this.#left(room, waiter, endedBy)) return false;
-    const answer: GetOrLockAnswer = { outcome, degraded: room.degraded };
-    this.parts.observer.answered(room.key.namespace, labelOf(outcome), room.degraded);
-    waiter.settle(answer);
+    const { observer } = this.parts;
+    const { namespace } = room.key;
+    observer.answered(namespace, labelOf(outcome), degraded);
+    if (outcome.kind === 'hit' && (waiter.slept || outcome.rebuilding)) observer.saved(namespace, 1);
+    waiter.settle({ outcome, degraded });
     return true;
   }
 

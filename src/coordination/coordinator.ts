@@ -2,6 +2,7 @@ import { Attendant, type AttendantParts } from './attendant.js';
 import type { Call } from './call.js';
 import { HeldLeases } from './held-leases.js';
 import type { Key } from './key.js';
+import { Ladder } from './ladder.js';
 import { LeaseDesk } from './lease-desk.js';
 import { ignoreLoss, LeaseTerms, lost } from './lease-terms.js';
 import type {
@@ -30,12 +31,22 @@ export class Coordinator {
   readonly #attendant: Attendant;
   readonly #stopListening: () => void;
 
-  constructor(private readonly parts: CoordinatorParts) {
-    this.#held = new HeldLeases(parts.clock);
-    this.#terms = new LeaseTerms(parts, this.#held);
-    this.#attendant = new Attendant(parts, new LeaseDesk(parts, this.#held, this.#terms), this.#held);
+  private readonly parts: CoordinatorParts;
+
+  constructor(parts: CoordinatorParts) {
+    const ladder = new Ladder(parts.observer);
+    const store = ladder.watchedStore(parts.store);
+    const quorum = ladder.watchedQuorum(parts.quorum);
+    this.parts = { ...parts, store, quorum };
+    this.#held = new HeldLeases(parts);
+    this.#terms = new LeaseTerms(this.parts, this.#held);
+    const desk = new LeaseDesk(this.parts, this.#held, this.#terms);
+    this.#attendant = new Attendant(this.parts, desk, this.#held, ladder);
     this.#stopListening = parts.wakes.listen({
-      wake: ({ id }) => this.#attendant.wake(id),
+      wake: ({ id, kind, fence }) => {
+        this.#held.endedAt(id, fence, kind);
+        this.#attendant.wake(id);
+      },
       resubscribed: () => this.#attendant.wakeAll(),
       lost: () => {},
     });
@@ -79,13 +90,18 @@ export class Coordinator {
   async publish(request: Publish, _call: Call): Promise<PublishAnswer> {
     const { key } = request;
     const token = decodeToken(key, request.token);
-    if (token === undefined) return { outcome: 'unknown_lease', fence: 0 };
-    const held = this.#held.get(token.nonce);
+    if (token === undefined) {
+      this.parts.observer.published(key.namespace, 'unknown_lease', undefined);
+      return { outcome: 'unknown_lease', fence: 0 };
+    }
+    // Whatever the outcome, the lease is over; its own wake must not be the one to tell so.
+    const held = this.#held.take(token.nonce);
     const rebuildMs = held === undefined ? undefined : this.parts.clock.nowMs() - held.sinceMs;
+    const known = held?.key.id === key.id;
     const answer =
       token.kind === 'armed'
-        ? await this.#publishArmed(request, token)
-        : this.#publishUnstored(request, token);
+        ? await this.#publishArmed(request, token, known)
+        : this.#publishUnstored(request, token, known);
     this.parts.observer.published(key.namespace, answer.outcome, rebuildMs);
     return answer;
   }
@@ -149,11 +165,10 @@ export class Coordinator {
     this.#stopListening();
   }
 
-  async #publishArmed(request: Publish, token: Token): Promise<PublishAnswer> {
+  /** `known`: this replica gave the lease, so that it can vouch for the value without the store. */
+  async #publishArmed(request: Publish, token: Token, known: boolean): Promise<PublishAnswer> {
     const { quorum } = this.parts;
     const { key } = request;
-    // Taken before the store is asked: only for a lease that this replica gave can it vouch without the store.
-    const known = this.#held.get(token.nonce) !== undefined;
     let answer: PublishAnswer;
     try {
       answer = await this.#store(key, { ...this.#stepOf(request), nonce: token.nonce, fence: token.fence });
@@ -162,11 +177,10 @@ export class Coordinator {
       answer = { outcome: 'not_stored', fence: 0 };
     }
     const { outcome, fence } = answer;
-    this.#held.end(token.nonce);
     if (outcome === 'stored' || outcome === 'stored_late' || (outcome === 'not_stored' && known)) {
       void this.#attendant.feed(key, this.#published(request, fence));
     }
-    // Whatever the outcome, this lease is over; the answer does not wait for the lock nodes.
+    // The answer does not wait for the lock nodes.
     void quorum.release(key.id, token.nonce).then(() => this.#attendant.wake(key.id));
     return answer;
   }
@@ -183,10 +197,9 @@ export class Coordinator {
     }
   }
 
-  #publishUnstored(request: Publish, token: Token): PublishAnswer {
+  #publishUnstored(request: Publish, token: Token, known: boolean): PublishAnswer {
     const { key } = request;
-    if (this.#held.get(token.nonce)?.key.id === key.id)
-      void this.#attendant.feed(key, this.#published(request, 0));
+    if (known) void this.#attendant.feed(key, this.#published(request, 0));
     void this.#terms.endUnstored(key, token, 'published').then(() => this.#attendant.wake(key.id));
     return { outcome: 'not_stored', fence: 0 };
   }
@@ -210,7 +223,7 @@ export class Coordinator {
 
   /** Broken at once, so that nobody waits behind a rebuild whose publish is refused already. */
   #breakVoided(key: Key, nonce: string): void {
-    this.#held.end(nonce);
+    this.#held.end(nonce, 'invalidated');
     void this.parts.quorum.release(key.id, nonce).then(() => this.#attendant.wake(key.id));
   }
 }

@@ -1,15 +1,18 @@
 import type { Clock } from './clock.js';
 import type { Key } from './key.js';
-import type { LeaseReason } from './outcome.js';
+import type { Observer } from './observer.js';
+import type { LeaseEnd, LeaseReason } from './outcome.js';
 import type { ArmedLease } from './record.js';
 import type { Token } from './token.js';
 
-/** A lease that this replica gave and that has not ended through it. */
+/** A lease that this replica gave and that has not ended, as far as it knows. */
 export interface HeldLease {
   readonly key: Key;
   readonly nonce: string;
   /** Unless `armed`, no store knows it, and its publish feeds this replica's waiters only. */
   readonly kind: Token['kind'];
+  /** 0 unless armed. */
+  readonly fence: number;
   readonly sinceMs: number;
   readonly leaseMs: number;
   readonly holder: string;
@@ -22,15 +25,16 @@ export interface HeldLease {
 
 /**
  * What this replica remembers of the leases it gave: how long a rebuild took, whose publish may feed its
- * waiters when the store cannot say, and the one lease a key that is given when nothing else can decide.
+ * waiters when the store cannot say, and who holds a key when nothing else can tell.
  * Bounded by the leases that run: those whose time is over are swept when others come.
  */
 export class HeldLeases {
   readonly #byNonce = new Map<string, HeldLease>();
-  readonly #unstoredByKey = new Map<string, HeldLease>();
+  /** The last one of each key. */
+  readonly #byKey = new Map<string, HeldLease>();
   #sweepAt = 1_024;
 
-  constructor(private readonly clock: Clock) {}
+  constructor(private readonly parts: { readonly clock: Clock; readonly observer: Observer }) {}
 
   /** How many run now. */
   get count(): number {
@@ -45,30 +49,44 @@ export class HeldLeases {
       this.#sweepAt = Math.max(1_024, this.#byNonce.size * 2);
     }
     this.#byNonce.set(lease.nonce, lease);
-    if (lease.kind !== 'armed') this.#unstoredByKey.set(lease.key.id, lease);
+    this.#byKey.set(lease.key.id, lease);
   }
 
   get(nonce: string): HeldLease | undefined {
     return this.#byNonce.get(nonce);
   }
 
-  end(nonce: string): HeldLease | undefined {
+  /** Forgets the lease without a word: whoever asks for it tells what became of it. */
+  take(nonce: string): HeldLease | undefined {
     const lease = this.#byNonce.get(nonce);
     if (lease === undefined) return undefined;
     this.#byNonce.delete(nonce);
-    if (this.#unstoredByKey.get(lease.key.id) === lease) this.#unstoredByKey.delete(lease.key.id);
+    if (this.#byKey.get(lease.key.id) === lease) this.#byKey.delete(lease.key.id);
     return lease;
   }
 
-  /** The lease of a key that no store knows, in the form in which a record would show it. */
-  unstored(id: string): ArmedLease | undefined {
-    const lease = this.#unstoredByKey.get(id);
-    if (lease === undefined) return undefined;
-    const nowMs = this.clock.nowMs();
-    if (lease.untilMs <= nowMs) return undefined;
+  /** Forgets the lease and tells how it ended. */
+  end(nonce: string, end: LeaseEnd): void {
+    const lease = this.take(nonce);
+    if (lease === undefined) return;
+    const { clock, observer } = this.parts;
+    observer.leaseEnded(lease.key.namespace, end, Math.min(clock.nowMs(), lease.untilMs) - lease.sinceMs);
+  }
+
+  /** The store says that the key's lease with this fence ended, on whatever replica. */
+  endedAt(id: string, fence: number, end: LeaseEnd): void {
+    const lease = this.#byKey.get(id);
+    if (lease !== undefined && lease.kind === 'armed' && lease.fence <= fence) this.end(lease.nonce, end);
+  }
+
+  /** The key's lease that runs, in the form in which a record would show it. */
+  running(id: string): ArmedLease | undefined {
+    const lease = this.#byKey.get(id);
+    const nowMs = this.parts.clock.nowMs();
+    if (lease === undefined || lease.untilMs <= nowMs) return undefined;
     return {
       nonce: lease.nonce,
-      fence: 0,
+      fence: lease.fence,
       expiresInMs: lease.untilMs - nowMs,
       leaseMs: lease.leaseMs,
       ageMs: nowMs - lease.sinceMs,
@@ -82,9 +100,9 @@ export class HeldLeases {
   }
 
   #sweep(): void {
-    const nowMs = this.clock.nowMs();
+    const nowMs = this.parts.clock.nowMs();
     for (const lease of this.#byNonce.values()) {
-      if (lease.untilMs <= nowMs) this.end(lease.nonce);
+      if (lease.untilMs <= nowMs) this.end(lease.nonce, 'expired');
     }
   }
 }

@@ -85,7 +85,8 @@ export class LeaseDesk {
       const held = this.held.get(lease.nonce);
       if (held === undefined) return { kind: 'undecided' };
       held.owner += 1;
-      const token: Token = { kind: held.kind, nonce: held.nonce, fence: 0, leaseMs: held.leaseMs };
+      const { kind, nonce, fence, leaseMs } = held;
+      const token: Token = { kind, nonce, fence, leaseMs };
       return {
         kind: 'granted',
         lease: this.#leaseOf(key, token, held.owner, held.untilMs, held.reason),
@@ -220,6 +221,7 @@ export class LeaseDesk {
       key,
       nonce: token.nonce,
       kind: token.kind,
+      fence: token.fence,
       sinceMs: this.parts.clock.nowMs(),
       leaseMs: token.leaseMs,
       holder: waiter.request.holder,

@@ -59,7 +59,7 @@ export class LeaseTerms {
 
   /** Takes back a lease that no store decides about. A record that it may have left armed goes too. */
   async endUnstored(key: Key, token: Token, end: LeaseEnd): Promise<void> {
-    this.held.end(token.nonce);
+    this.held.end(token.nonce, end);
     await Promise.all([
       this.parts.quorum.release(key.id, token.nonce),
       // The reply of its arming may have been lost while the step was taken: nobody is to wait for it then.
@@ -98,7 +98,7 @@ export class LeaseTerms {
       throw lost('the value store does not answer, so the lease ends with its time; releasing again is safe');
     }
     if (outcome === 'released' || owner === undefined) {
-      this.held.end(token.nonce);
+      this.held.end(token.nonce, end);
       void quorum.release(key.id, token.nonce);
     }
     return outcome;
@@ -153,7 +153,7 @@ export class LeaseTerms {
   #extended(key: Key, token: Token, untilMs: number): ExtendAnswer {
     const expiresInMs = Math.floor(untilMs - this.parts.clock.nowMs());
     if (expiresInMs < 1) {
-      this.held.end(token.nonce);
+      this.held.end(token.nonce, 'expired');
       void this.parts.quorum.release(key.id, token.nonce);
       return LOST;
     }

@@ -19,7 +19,7 @@ export interface Observer {
   leaseEnded(namespace: string, end: LeaseEnd, heldMs: number): void;
   /** A caller got another caller's rebuild instead of making its own. */
   saved(namespace: string, count: number): void;
-  /** Which rung of the ladder the last decision stood on. */
+  /** A step on the ladder, down or back up: the rung on which decisions stand from now on. */
   degraded(mode: Degraded): void;
 }
 

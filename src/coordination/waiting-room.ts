@@ -2,7 +2,7 @@ import type { Call } from './call.js';
 import type { Clock } from './clock.js';
 import type { Ask } from './decide.js';
 import type { Key } from './key.js';
-import type { Degraded, GetOrLockAnswer } from './outcome.js';
+import type { GetOrLockAnswer } from './outcome.js';
 import type { GetOrLock } from './requests.js';
 import { leaseLeftMs, type View } from './view.js';
 
@@ -64,7 +64,6 @@ export interface KnownHolder {
  * attends to them. It holds a timer only while somebody sleeps in it.
  */
 export class WaitingRoom {
-  degraded: Degraded = 'none';
   /** What the last look saw; undefined before the first. */
   view: View | undefined;
   /** A look is under way: whoever enters now is served by it. */
@@ -117,7 +116,7 @@ export class WaitingRoom {
     this.looking = true;
   }
 
-  /** Takes down what a view says of the holder and of the fleet. */
+  /** Takes down what a view says of the holder. */
   note(view: View): void {
     this.looking = false;
     if (view.from === 'publish') {
@@ -125,7 +124,6 @@ export class WaitingRoom {
       return;
     }
     this.view = view;
-    this.degraded = view.from === 'nowhere' ? 'store_lost' : 'none';
     const { lease } = view.record;
     const nowMs = this.clock.nowMs();
     const leftMs = leaseLeftMs(view, nowMs);

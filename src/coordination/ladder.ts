@@ -1,0 +1,64 @@
+import type { Ballot, LeaseQuorum } from './lease-quorum.js';
+import type { Observer } from './observer.js';
+import type { Degraded } from './outcome.js';
+import { StoreUnavailable, type ValueStore } from './value-store.js';
+
+/**
+ * The ladder of degradation: which of the two authorities answered last, as seen on the way of the calls
+ * that need them. Each step, down and back up, is told once.
+ */
+export class Ladder {
+  #quorumAnswers = true;
+  #storeAnswers = true;
+
+  constructor(private readonly observer: Pick<Observer, 'degraded'>) {}
+
+  /** The rung on which a miss stands now. */
+  get mode(): Degraded {
+    if (this.#storeAnswers) return this.#quorumAnswers ? 'none' : 'quorum_lost';
+    return this.#quorumAnswers ? 'store_lost' : 'local';
+  }
+
+  /** The same store, with every reply and every loss noted. */
+  watchedStore(store: ValueStore): ValueStore {
+    const noted = async <T>(reply: Promise<T>): Promise<T> => {
+      try {
+        const got = await reply;
+        this.#note(this.#quorumAnswers, true);
+        return got;
+      } catch (error) {
+        if (error instanceof StoreUnavailable) this.#note(this.#quorumAnswers, false);
+        throw error;
+      }
+    };
+    return {
+      look: (id) => noted(store.look(id)),
+      arm: (id, request) => noted(store.arm(id, request)),
+      adopt: (id, nonce) => noted(store.adopt(id, nonce)),
+      publish: (id, request) => noted(store.publish(id, request)),
+      release: (id, request) => noted(store.release(id, request)),
+      extend: (id, request) => noted(store.extend(id, request)),
+      invalidate: (id, request) => noted(store.invalidate(id, request)),
+    };
+  }
+
+  /** The same quorum, with every ballot noted. */
+  watchedQuorum(quorum: LeaseQuorum): LeaseQuorum {
+    const noted = (ballot: Ballot): Ballot => {
+      this.#note(ballot.kind !== 'lost', this.#storeAnswers);
+      return ballot;
+    };
+    return {
+      acquire: async (id, leaseMs) => noted(await quorum.acquire(id, leaseMs)),
+      extend: async (id, nonce, leaseMs) => noted(await quorum.extend(id, nonce, leaseMs)),
+      release: (id, nonce) => quorum.release(id, nonce),
+    };
+  }
+
+  #note(quorumAnswers: boolean, storeAnswers: boolean): void {
+    if (quorumAnswers === this.#quorumAnswers && storeAnswers === this.#storeAnswers) return;
+    this.#quorumAnswers = quorumAnswers;
+    this.#storeAnswers = storeAnswers;
+    this.observer.degraded(this.mode);
+  }
+}

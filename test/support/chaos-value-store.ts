@@ -1,0 +1,51 @@
+import { StoreUnavailable, type ValueStore } from '../../src/coordination/value-store.js';
+import { type Gate, Gates } from './gates.js';
+
+export type StoreStep = keyof ValueStore;
+
+/** The chaos twin of a value store: it is down, loses replies, and is held up before or after a step. */
+export class ChaosValueStore implements ValueStore {
+  /** No step is taken. */
+  down = false;
+  /** Steps of these names are taken, and their replies lost. */
+  readonly losesRepliesTo = new Set<StoreStep>();
+  /** The steps that were asked for, in their order. */
+  readonly asked: StoreStep[] = [];
+  readonly #before = new Gates<StoreStep>();
+  readonly #after = new Gates<StoreStep>();
+
+  constructor(private readonly real: ValueStore) {}
+
+  /** Holds up the next such step on its way to the store. */
+  holdBefore(step: StoreStep): Gate {
+    return this.#before.close(step);
+  }
+
+  /** Holds up the reply of the next such step. */
+  holdAfter(step: StoreStep): Gate {
+    return this.#after.close(step);
+  }
+
+  countOf(step: StoreStep): number {
+    return this.asked.filter((asked) => asked === step).length;
+  }
+
+  readonly look: ValueStore['look'] = (...to) => this.#take('look', () => this.real.look(...to));
+  readonly arm: ValueStore['arm'] = (...to) => this.#take('arm', () => this.real.arm(...to));
+  readonly adopt: ValueStore['adopt'] = (...to) => this.#take('adopt', () => this.real.adopt(...to));
+  readonly publish: ValueStore['publish'] = (...to) => this.#take('publish', () => this.real.publish(...to));
+  readonly release: ValueStore['release'] = (...to) => this.#take('release', () => this.real.release(...to));
+  readonly extend: ValueStore['extend'] = (...to) => this.#take('extend', () => this.real.extend(...to));
+  readonly invalidate: ValueStore['invalidate'] = (...to) =>
+    this.#take('invalidate', () => this.real.invalidate(...to));
+
+  async #take<T>(step: StoreStep, real: () => Promise<T>): Promise<T> {
+    this.asked.push(step);
+    await this.#before.pass(step);
+    if (this.down) throw new StoreUnavailable('the store is down');
+    const reply = await real();
+    await this.#after.pass(step);
+    if (this.losesRepliesTo.has(step)) throw new StoreUnavailable('the reply was lost');
+    return reply;
+  }
+}

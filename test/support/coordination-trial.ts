@@ -1,0 +1,179 @@
+import { expect } from 'vitest';
+import { Call } from '../../src/coordination/call.js';
+import { Coordinator } from '../../src/coordination/coordinator.js';
+import { type Key, keyOf } from '../../src/coordination/key.js';
+import { NO_OBSERVER, type Observer } from '../../src/coordination/observer.js';
+import type { Busy, Failed, GetOrLockAnswer, Hit, Lease } from '../../src/coordination/outcome.js';
+import { defaultPolicy, type Limits, type Policy } from '../../src/coordination/policy.js';
+import type { GetOrLock, Publish } from '../../src/coordination/requests.js';
+import { MemoryLeaseQuorum } from '../../src/memory/lease-quorum.js';
+import { MemoryValueStore } from '../../src/memory/value-store.js';
+import { MemoryWakeChannel } from '../../src/memory/wake-channel.js';
+import { SystemChance } from '../../src/system-chance.js';
+import { ChaosLeaseQuorum } from './chaos-lease-quorum.js';
+import { ChaosValueStore } from './chaos-value-store.js';
+import { ManualClock } from './manual-clock.js';
+import { textValue } from './store-trial.js';
+
+export const LIMITS: Limits = {
+  leaseMs: 10_000,
+  leaseMsMin: 100,
+  leaseMsMax: 60_000,
+  waitMsMax: 30_000,
+  valueBytesMax: 1_048_576,
+  waitersPerKeyMax: 5,
+  waitersMax: 8,
+};
+
+/** What one GetOrLock has come to so far. */
+export interface Asked {
+  readonly call: Call;
+  readonly promise: Promise<GetOrLockAnswer>;
+  answer: GetOrLockAnswer | undefined;
+  error: unknown;
+}
+
+/** A replica over memory rooms that misbehave when told to, on a clock that stands still until it is moved. */
+export class CoordinationTrial {
+  readonly clock = new ManualClock();
+  readonly wakes = new MemoryWakeChannel();
+  readonly store = new ChaosValueStore(new MemoryValueStore({ clock: this.clock, wakes: this.wakes }));
+  readonly #chance = new SystemChance();
+  readonly quorum = new ChaosLeaseQuorum(new MemoryLeaseQuorum({ clock: this.clock, chance: this.#chance }));
+  readonly key = keyOf('trial', 'a key');
+  policy: Policy = defaultPolicy(LIMITS);
+  readonly observed: (readonly [keyof Observer, ...unknown[]])[] = [];
+  readonly #observer = Object.fromEntries(
+    (Object.keys(NO_OBSERVER) as (keyof Observer)[]).map((what) => [
+      what,
+      (...told: unknown[]) => this.observed.push([what, ...told]),
+    ]),
+  ) as unknown as Observer;
+  readonly #replicas: Coordinator[] = [];
+  readonly coordinator = this.replica();
+
+  /** Another replica of the same fleet. */
+  replica(): Coordinator {
+    const replica = new Coordinator({
+      store: this.store,
+      quorum: this.quorum,
+      wakes: this.wakes,
+      clock: this.clock,
+      chance: this.#chance,
+      limits: LIMITS,
+      policyOf: () => this.policy,
+      observer: this.#observer,
+    });
+    this.#replicas.push(replica);
+    return replica;
+  }
+
+  /** What the observer was told of one thing, without the name of it. */
+  told(what: keyof Observer): unknown[][] {
+    return this.observed.filter(([name]) => name === what).map(([, ...told]) => told);
+  }
+
+  /** Lets everything happen that needs no time. */
+  async settle(): Promise<void> {
+    for (let turn = 0; turn < 4; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  async pass(ms: number, stepMs = 10): Promise<void> {
+    for (let passedMs = 0; passedMs < ms; passedMs += stepMs) {
+      this.clock.advance(Math.min(stepMs, ms - passedMs));
+      await this.settle();
+    }
+  }
+
+  /** Sends a GetOrLock, without letting anything happen yet. */
+  send(request: Partial<GetOrLock> = {}, call = new Call(), replica = this.coordinator): Asked {
+    const { key } = this;
+    const asked: Asked = {
+      call,
+      promise: replica.getOrLock(
+        { key, intent: 'rebuild', requestId: '', holder: 'a holder', ...request },
+        call,
+      ),
+      answer: undefined,
+      error: undefined,
+    };
+    asked.promise.then(
+      (answer) => {
+        asked.answer = answer;
+      },
+      (error) => {
+        asked.error = error;
+      },
+    );
+    return asked;
+  }
+
+  /** Sends a GetOrLock and lets happen what needs no time. */
+  async ask(request: Partial<GetOrLock> = {}, call = new Call(), replica = this.coordinator): Promise<Asked> {
+    const asked = this.send(request, call, replica);
+    await this.settle();
+    return asked;
+  }
+
+  async lease(request: Partial<GetOrLock> = {}, replica = this.coordinator): Promise<Lease> {
+    return leaseOf(await this.ask(request, new Call(), replica));
+  }
+
+  async publish(token: string, text = 'a value', request: Partial<Publish> = {}, replica = this.coordinator) {
+    const { key } = this;
+    const answer = await replica.publish(
+      { key, token, payload: textValue(text), ttlMs: 60_000, tags: [], ...request },
+      new Call(),
+    );
+    await this.settle();
+    return answer;
+  }
+
+  async release(token: string, failure?: { message: string; retryAfterMs?: number }) {
+    const said = failure === undefined ? {} : { failure };
+    const outcome = await this.coordinator.release({ key: this.key, token, ...said }, new Call());
+    await this.settle();
+    return outcome;
+  }
+
+  extend(token: string, leaseMs?: number, replica = this.coordinator) {
+    const length = leaseMs === undefined ? {} : { leaseMs };
+    return replica.extend({ key: this.key, token, ...length }, new Call());
+  }
+
+  async invalidate(mode: 'delete' | 'mark_stale' = 'delete', keys: readonly Key[] = [this.key]) {
+    const request = { namespace: this.key.namespace, keys, tags: [], all: false, mode };
+    const answer = await this.coordinator.invalidate(request, new Call());
+    await this.settle();
+    return answer;
+  }
+
+  /** At rest nothing is left: no waiter, and no timer. */
+  async expectRest(): Promise<void> {
+    await this.settle();
+    for (const replica of this.#replicas) expect(replica.waiters).toBe(0);
+    expect(this.clock.timers).toBe(0);
+  }
+}
+
+/** The outcome, which must be there, of the kind that is expected. */
+function outcomeOf<K extends GetOrLockAnswer['outcome']['kind']>(asked: Asked, kind: K) {
+  if (asked.error !== undefined) throw asked.error;
+  expect(asked.answer?.outcome).toMatchObject({ kind });
+  return asked.answer?.outcome as Extract<GetOrLockAnswer['outcome'], { kind: K }>;
+}
+
+export const hitOf = (asked: Asked): Hit => outcomeOf(asked, 'hit');
+export const leaseOf = (asked: Asked): Lease => outcomeOf(asked, 'lease');
+export const busyOf = (asked: Asked): Busy => outcomeOf(asked, 'busy');
+export const failedOf = (asked: Asked): Failed => outcomeOf(asked, 'failed');
+
+/** The text of a hit's value. */
+export function textIn({ payload }: Hit): string {
+  return payload.kind === 'absent' ? 'absent' : new TextDecoder().decode(payload.bytes);
+}
+
+/** It has neither answer nor error yet. */
+export function isWaiting(asked: Asked): boolean {
+  return asked.answer === undefined && asked.error === undefined;
+}

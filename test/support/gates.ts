@@ -1,0 +1,32 @@
+/** A step that a test holds up, to do something in the middle of it. */
+export interface Gate {
+  /** Resolves when the step has come to the gate. */
+  readonly reached: Promise<void>;
+  open(): void;
+}
+
+/** Gates by the name of a step: each holds up the next step of that name. */
+export class Gates<Step extends string> {
+  readonly #closed = new Map<Step, { arrive: () => void; opened: Promise<void> }[]>();
+
+  close(step: Step): Gate {
+    let arrive = (): void => {};
+    let open = (): void => {};
+    const reached = new Promise<void>((resolve) => {
+      arrive = resolve;
+    });
+    const opened = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    this.#closed.set(step, [...(this.#closed.get(step) ?? []), { arrive, opened }]);
+    return { reached, open };
+  }
+
+  /** Resolves at once unless a gate is closed. */
+  async pass(step: Step): Promise<void> {
+    const gate = this.#closed.get(step)?.shift();
+    if (gate === undefined) return;
+    gate.arrive();
+    await gate.opened;
+  }
+}

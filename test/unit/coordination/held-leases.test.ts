@@ -1,0 +1,106 @@
+import { describe, expect, it } from 'vitest';
+import { type HeldLease, HeldLeases } from '../../../src/coordination/held-leases.js';
+import { keyOf } from '../../../src/coordination/key.js';
+import { NO_OBSERVER } from '../../../src/coordination/observer.js';
+import { ManualClock } from '../../support/manual-clock.js';
+
+function trial() {
+  const clock = new ManualClock();
+  const ended: unknown[][] = [];
+  const held = new HeldLeases({
+    clock,
+    observer: { ...NO_OBSERVER, leaseEnded: (...told) => ended.push(told) },
+  });
+  const add = (nonce: string, over: Partial<HeldLease> = {}) =>
+    held.add({
+      key: keyOf('space', 'a key'),
+      nonce,
+      kind: 'armed',
+      fence: 7,
+      sinceMs: clock.nowMs(),
+      leaseMs: 1_000,
+      holder: 'me',
+      traceparent: '',
+      requestKey: '',
+      reason: 'miss',
+      untilMs: clock.nowMs() + 1_000,
+      owner: 1,
+      ...over,
+    });
+  return { clock, held, ended, add, id: keyOf('space', 'a key').id };
+}
+
+describe('held leases', () => {
+  it('tell how long a lease was held and how it ended, once', () => {
+    const { clock, held, ended, add } = trial();
+    add('n');
+    clock.advance(250);
+    held.end('n', 'failed');
+    held.end('n', 'released');
+    expect(ended).toEqual([['space', 'failed', 250]]);
+    expect(held.count).toBe(0);
+  });
+
+  it('say nothing of a lease that is taken out by whoever tells itself', () => {
+    const { held, ended, add } = trial();
+    add('n');
+    expect(held.take('n')?.nonce).toBe('n');
+    held.end('n', 'published');
+    expect(ended).toEqual([]);
+  });
+
+  it('count one whose time is over no more, and tell that it expired with its time', () => {
+    const { clock, held, ended, add } = trial();
+    add('n');
+    clock.advance(999);
+    expect(held.count).toBe(1);
+    clock.advance(1);
+    expect(held.count).toBe(0);
+    expect(ended).toEqual([['space', 'expired', 1_000]]);
+  });
+
+  it('hear from the store that a lease ended on another replica, but not of an older one', () => {
+    const { held, ended, add, id } = trial();
+    add('n', { fence: 7 });
+    held.endedAt(id, 6, 'released');
+    expect(held.count).toBe(1);
+    held.endedAt(id, 7, 'published');
+    expect(held.count).toBe(0);
+    expect(ended).toEqual([['space', 'published', 0]]);
+  });
+
+  it('leave a lease that no store knows alone, whatever a wake says', () => {
+    const { held, add, id } = trial();
+    add('n', { kind: 'local', fence: 0 });
+    held.endedAt(id, 9, 'published');
+    expect(held.count).toBe(1);
+  });
+
+  it('show the lease of a key as long as it runs, as a record would', () => {
+    const { clock, held, add, id } = trial();
+    expect(held.running(id)).toBeUndefined();
+    add('n', { owner: 3 });
+    clock.advance(400);
+    expect(held.running(id)).toMatchObject({ nonce: 'n', fence: 7, expiresInMs: 600, ageMs: 400, owner: 3 });
+    clock.advance(600);
+    expect(held.running(id)).toBeUndefined();
+  });
+
+  it('keep the later lease of a key when the earlier one ends after it was given', () => {
+    const { held, add, id } = trial();
+    add('earlier');
+    add('later', { fence: 8 });
+    held.end('earlier', 'released');
+    expect(held.running(id)?.nonce).toBe('later');
+  });
+
+  it('forget those whose time is over when many others come', () => {
+    const { clock, held, ended, add } = trial();
+    for (let at = 0; at < 1_024; at += 1) add(`n${at}`, { key: keyOf('space', `${at}`) });
+    clock.advance(1_000);
+    expect(ended).toEqual([]);
+    add('next');
+    expect(ended.length).toBe(1_024);
+    expect(held.count).toBe(1);
+  });
+});

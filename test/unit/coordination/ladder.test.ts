@@ -1,0 +1,94 @@
+import { describe, expect, it } from 'vitest';
+import { keyOf } from '../../../src/coordination/key.js';
+import { Ladder } from '../../../src/coordination/ladder.js';
+import type { Ballot } from '../../../src/coordination/lease-quorum.js';
+import type { Degraded } from '../../../src/coordination/outcome.js';
+import { MemoryLeaseQuorum } from '../../../src/memory/lease-quorum.js';
+import { MemoryValueStore } from '../../../src/memory/value-store.js';
+import { MemoryWakeChannel } from '../../../src/memory/wake-channel.js';
+import { SystemChance } from '../../../src/system-chance.js';
+import { ChaosValueStore, type StoreStep } from '../../support/chaos-value-store.js';
+import { ManualClock } from '../../support/manual-clock.js';
+
+const { id } = keyOf('space', 'a key');
+
+function trial() {
+  const clock = new ManualClock();
+  const told: Degraded[] = [];
+  const ladder = new Ladder({ degraded: (mode) => told.push(mode) });
+  const chaos = new ChaosValueStore(new MemoryValueStore({ clock, wakes: new MemoryWakeChannel() }));
+  const real = new MemoryLeaseQuorum({ clock, chance: new SystemChance() });
+  let ballot: Ballot | undefined;
+  const quorum = ladder.watchedQuorum({
+    acquire: async (...to) => ballot ?? real.acquire(...to),
+    extend: async (...to) => ballot ?? real.extend(...to),
+    release: (...to) => real.release(...to),
+  });
+  const vote = (next: Ballot | undefined) => {
+    ballot = next;
+    return quorum.acquire(id, 1_000);
+  };
+  return { ladder, told, chaos, store: ladder.watchedStore(chaos), quorum, vote };
+}
+
+describe('the ladder', () => {
+  it('goes down with each authority that does not answer, and back up, and tells each step once', async () => {
+    const { ladder, told, chaos, store, vote } = trial();
+    const look = () => store.look(id).catch(() => {});
+    await look();
+    await vote({ kind: 'lost' });
+    await vote({ kind: 'lost' });
+    chaos.down = true;
+    await look();
+    await look();
+    expect(ladder.mode).toBe('local');
+    await vote({ kind: 'held' });
+    chaos.down = false;
+    await look();
+    expect(told).toEqual(['quorum_lost', 'local', 'store_lost', 'none']);
+  });
+
+  it.each<Ballot>([{ kind: 'held' }, { kind: 'undecided' }])('takes $kind for an answer', async (ballot) => {
+    const { ladder, vote } = trial();
+    await vote({ kind: 'lost' });
+    await vote(ballot);
+    expect(ladder.mode).toBe('none');
+  });
+
+  it('notes an extension as it notes an acquisition', async () => {
+    const { ladder, quorum, vote } = trial();
+    await vote({ kind: 'lost' });
+    await quorum.extend(id, 'n', 1_000);
+    expect(ladder.mode).toBe('quorum_lost');
+  });
+
+  const steps: [StoreStep, unknown[]][] = [
+    ['look', [id]],
+    ['arm', [id, { nonce: 'n', expiresInMs: 1, leaseMs: 1, fenceRead: 0, valueFenceRead: 0, keepMs: 1 }]],
+    ['adopt', [id, 'n']],
+    ['publish', [id, { nonce: 'n', keepMs: 1 }]],
+    ['release', [id, { nonce: 'n', keepMs: 1 }]],
+    ['extend', [id, { nonce: 'n', keepMs: 1 }]],
+    ['invalidate', [id, { mode: 'delete', keepMs: 1 }]],
+  ];
+  it.each(steps)('hears of the store from %s, and changes neither reply nor error', async (step, args) => {
+    const { ladder, chaos, store } = trial();
+    const call = () => (store[step] as (...args: unknown[]) => Promise<unknown>)(...args);
+    chaos.down = true;
+    await expect(call()).rejects.toThrow('the store is down');
+    expect(ladder.mode).toBe('store_lost');
+    chaos.down = false;
+    await call();
+    expect(ladder.mode).toBe('none');
+    expect(chaos.asked).toEqual([step, step]);
+  });
+
+  it('does not take a fault of ours for a loss', async () => {
+    const { ladder } = trial();
+    const store = ladder.watchedStore({
+      look: () => Promise.reject(new TypeError('ours')),
+    } as never);
+    await expect(store.look(id)).rejects.toThrow('ours');
+    expect(ladder.mode).toBe('none');
+  });
+});

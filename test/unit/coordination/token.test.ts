@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import { keyOf } from '../../../src/coordination/key.js';
+import { decodeToken, encodeToken, type Token } from '../../../src/coordination/token.js';
+
+const key = keyOf('a namespace', 'a key');
+const token: Token = {
+  kind: 'armed',
+  nonce: 'aB3-_9aB3-_9aB3-_9aB3-',
+  fence: 1_800_000_000_000_000,
+  leaseMs: 10_000,
+};
+
+describe('a token', () => {
+  it.each(['armed', 'quorum', 'local'] as const)('says of a lease by %s what is to be known', (kind) => {
+    expect(decodeToken(key, encodeToken(key, { ...token, kind }))).toEqual({ ...token, kind });
+  });
+
+  it('is ASCII of at most 128 bytes, however large its numbers are', () => {
+    const text = encodeToken(key, { ...token, fence: Number.MAX_SAFE_INTEGER, leaseMs: 2 ** 40 });
+    expect(text).toMatch(/^[\x21-\x7e]{1,128}$/);
+    expect(decodeToken(key, text)?.fence).toBe(Number.MAX_SAFE_INTEGER);
+  });
+
+  it('holds nothing for another key, nor for the same key in another namespace', () => {
+    const text = encodeToken(key, token);
+    expect(decodeToken(keyOf('a namespace', 'another'), text)).toBeUndefined();
+    expect(decodeToken(keyOf('another', 'a key'), text)).toBeUndefined();
+  });
+
+  const good = encodeToken(key, token);
+  it.each([
+    ['nothing', ''],
+    ['words', 'let me in'],
+    ['a later form', good.replace('d1.', 'd2.')],
+    ['a kind that is none', good.replace('.a.', '.b.')],
+    ['a nonce too short', good.slice(0, -1)],
+    ['a nonce too long', `${good}A`],
+    ['a line after it', `${good}\n`],
+    ['no length', good.replace(/^(d1\.a\.\w+)\.\w+\./, '$1.0.')],
+    ['a fence beyond what is exact', good.replace(/^d1\.a\.\w+/, 'd1.a.zzzzzzzzzzz')],
+    ['something before it', ` ${good}`],
+  ])('refuses %s', (_what, text) => {
+    expect(text).not.toBe(good);
+    expect(decodeToken(key, text)).toBeUndefined();
+  });
+});

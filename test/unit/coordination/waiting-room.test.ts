@@ -1,0 +1,133 @@
+import { describe, expect, it } from 'vitest';
+import { Call } from '../../../src/coordination/call.js';
+import { keyOf } from '../../../src/coordination/key.js';
+import { NO_RECORD } from '../../../src/coordination/record.js';
+import { Waiter, WaitingRoom } from '../../../src/coordination/waiting-room.js';
+import { ManualClock } from '../../support/manual-clock.js';
+
+const key = keyOf('space', 'a key');
+const waiter = (at: number) =>
+  new Waiter({ key, intent: 'rebuild', requestId: '', holder: '' }, new Call(), at, 0, true, 1_000);
+
+function trial() {
+  const clock = new ManualClock();
+  const room = new WaitingRoom(key, clock);
+  const expired: number[] = [];
+  const enter = (at: number, expiresInMs = 1_000) => {
+    const one = waiter(at);
+    room.enter(one, expiresInMs, () => {
+      expired.push(at);
+      room.leave(one);
+    });
+    return one;
+  };
+  const slept = async (ms: number) => {
+    let over = false;
+    const sleep = room.sleep(ms).then(() => {
+      over = true;
+    });
+    await Promise.resolve();
+    return { isOver: () => over, sleep };
+  };
+  return { clock, room, enter, expired, slept };
+}
+
+describe('a waiting room', () => {
+  it('keeps the order of coming, also while some leave', () => {
+    const { room, enter } = trial();
+    const all = [0, 1, 2, 3].map((at) => enter(at));
+    const seen: number[] = [];
+    for (const one of room.waiters()) {
+      seen.push(one.arrival);
+      if (one.arrival === 0 && all[2] !== undefined) room.leave(all[2]);
+    }
+    expect(seen).toEqual([0, 1, 3]);
+  });
+
+  it('tells each when its own time is up, and no one who has left', () => {
+    const { clock, room, enter, expired } = trial();
+    enter(0, 300);
+    enter(1, 100);
+    const left = enter(2, 200);
+    room.leave(left);
+    clock.advance(300);
+    expect(expired).toEqual([1, 0]);
+    expect(clock.timers).toBe(0);
+  });
+
+  it('lets a waiter leave once', () => {
+    const { room, enter } = trial();
+    const one = enter(0);
+    expect(room.leave(one)).toBe(true);
+    expect(room.leave(one)).toBe(false);
+  });
+
+  it('sleeps until its time is over', async () => {
+    const { clock, enter, slept } = trial();
+    enter(0);
+    const nap = await slept(50);
+    clock.advance(49);
+    await Promise.resolve();
+    expect(nap.isOver()).toBe(false);
+    clock.advance(1);
+    await nap.sleep;
+  });
+
+  it('sleeps until it is woken, and takes its timer along', async () => {
+    const { clock, room, enter, slept } = trial();
+    const one = enter(0);
+    const nap = await slept(50);
+    room.wake();
+    await nap.sleep;
+    room.leave(one);
+    expect(clock.timers).toBe(0);
+  });
+
+  it('does not sleep if a wake came since the look began', async () => {
+    const { room, enter, slept } = trial();
+    enter(0);
+    room.beginLook();
+    room.wake();
+    await (await slept(50)).sleep;
+    // The next look may see what the wake was about.
+    room.beginLook();
+    expect((await slept(50)).isOver()).toBe(false);
+  });
+
+  it('does not sleep while it is empty, and wakes when the last one leaves', async () => {
+    const { clock, room, enter, slept } = trial();
+    await (await slept(50)).sleep;
+    const one = enter(0);
+    const nap = await slept(50);
+    room.leave(one);
+    await nap.sleep;
+    expect(clock.timers).toBe(0);
+  });
+
+  it('knows the holder from what was read, and forgets it when a result is passed on', () => {
+    const { clock, room } = trial();
+    const nowMs = clock.nowMs();
+    const lease = {
+      ...{ nonce: 'n', fence: 1, expiresInMs: 700, leaseMs: 1_000, ageMs: 300, holder: '', traceparent: '' },
+      ...{ reason: 'miss' as const, requestKey: '', owner: 1, byStoreAlone: false },
+    };
+    const record = { ...NO_RECORD, fence: 1, lease };
+    room.note({ record, readAtMs: nowMs, arrivals: 1, from: 'store' });
+    expect(room.holder).toEqual({ sinceMs: nowMs - 300, untilMs: nowMs + 700 });
+    room.note({ record: NO_RECORD, readAtMs: nowMs, arrivals: 1, from: 'publish' });
+    expect(room.holder).toBeUndefined();
+    expect(room.view?.record).toBe(record);
+  });
+
+  it('settles a waiter once, with an answer or with an error', async () => {
+    const one = waiter(0);
+    expect(one.gone).toBe(false);
+    one.settle(new Error('first'));
+    one.settle({
+      outcome: { kind: 'busy', retryAfterMs: 0, holderAgeMs: 0, reason: 'undecided' },
+      degraded: 'none',
+    });
+    expect(one.gone).toBe(true);
+    await expect(one.answered).rejects.toThrow('first');
+  });
+});
