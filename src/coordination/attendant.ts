@@ -75,7 +75,7 @@ export class Attendant {
     if (known === undefined) {
       this.#rooms.set(key.id, room);
       void this.#attend(room);
-    } else if (!this.#canSimplyWait(room, waiter)) {
+    } else if (!this.#joinsThoseWhoWait(room, waiter)) {
       room.wake();
     }
   }
@@ -240,13 +240,14 @@ export class Attendant {
     );
   }
 
-  /** The room's last view says that it has to wait, or the look under way will say what it gets. */
-  #canSimplyWait(room: WaitingRoom, waiter: Waiter): boolean {
-    if (waiter.storeOnly || waiter.patienceMs === 0) return false;
+  /** True if the room's last view says that it has to wait, or the look under way will say what it gets. */
+  #joinsThoseWhoWait(room: WaitingRoom, waiter: Waiter): boolean {
+    if (this.#draining || waiter.storeOnly || waiter.patienceMs === 0) return false;
     if (room.looking) return true;
     if (room.view === undefined || decide(room.view, waiter, this.parts.clock.nowMs()).act !== 'wait')
       return false;
     waiter.waitsForFence = room.view.record.lease?.fence ?? 0;
+    waiter.slept = true;
     return true;
   }
 

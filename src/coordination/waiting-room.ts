@@ -12,7 +12,7 @@ export class Waiter implements Ask {
   readonly requestKey: string;
   readonly answered: Promise<GetOrLockAnswer>;
   waitsForFence = 0;
-  /** It has been through at least one sleep, so that its answer ended a wait. */
+  /** It could not be answered at once, so that its answer ends a wait. */
   slept = false;
   #resolve!: (answer: GetOrLockAnswer) => void;
   #reject!: (error: Error) => void;

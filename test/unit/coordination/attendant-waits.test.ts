@@ -1,0 +1,242 @@
+import { describe, expect, it } from 'vitest';
+import { Call } from '../../../src/coordination/call.js';
+import { CoordinationError } from '../../../src/coordination/errors.js';
+import { keyOf } from '../../../src/coordination/key.js';
+import {
+  busyOf,
+  CoordinationTrial,
+  hitOf,
+  isWaiting,
+  LIMITS,
+  leaseOf,
+  textIn,
+} from '../../support/coordination-trial.js';
+
+describe('a wait', () => {
+  it('ends when its time is over, with what the caller wants to know', async () => {
+    const trial = new CoordinationTrial();
+    await trial.lease();
+    const waiter = await trial.ask({ waitMs: 500 });
+    await trial.pass(499, 1);
+    expect(isWaiting(waiter)).toBe(true);
+    await trial.pass(1, 1);
+    expect(busyOf(waiter)).toMatchObject({ reason: 'wait_ended', holderAgeMs: 500 });
+    expect(busyOf(waiter).retryAfterMs).toBeGreaterThan(0);
+    expect(trial.told('waited')).toEqual([['trial', 'timeout', 500]]);
+    await trial.expectRest();
+  });
+
+  it('ends before the deadline of its call, so that the answer can still arrive', async () => {
+    const trial = new CoordinationTrial();
+    await trial.lease();
+    const waiter = await trial.ask({ waitMs: 5_000 }, new Call('', 1_000));
+    await trial.pass(949, 1);
+    expect(isWaiting(waiter)).toBe(true);
+    await trial.pass(1, 1);
+    expect(busyOf(waiter).reason).toBe('wait_ended');
+    await trial.expectRest();
+  });
+
+  it('keeps no more of a short deadline than a tenth for the way back', async () => {
+    const trial = new CoordinationTrial();
+    await trial.lease();
+    const waiter = await trial.ask({}, new Call('', 20));
+    await trial.pass(17, 1);
+    expect(isWaiting(waiter)).toBe(true);
+    await trial.pass(1, 1);
+    expect(busyOf(waiter).reason).toBe('wait_ended');
+    await trial.expectRest();
+  });
+
+  it('is never longer than the service allows', async () => {
+    const trial = new CoordinationTrial();
+    const holder = await trial.lease({ leaseMs: 60_000 });
+    const waiter = await trial.ask();
+    await trial.pass(LIMITS.waitMsMax, 100);
+    expect(busyOf(waiter).reason).toBe('wait_ended');
+    await trial.release(holder.token);
+    await trial.expectRest();
+  });
+
+  it('of 0 is none: a lease if there is one to get, else busy at once', async () => {
+    const trial = new CoordinationTrial();
+    const holder = leaseOf(await trial.ask({ waitMs: 0 }));
+    expect(busyOf(await trial.ask({ waitMs: 0 }))).toMatchObject({ reason: 'wait_ended' });
+    await trial.release(holder.token);
+    leaseOf(await trial.ask({ waitMs: 0 }));
+    await trial.expectRest();
+  });
+
+  it('of 0 that comes while another attempt is under way is answered by a look of its own', async () => {
+    const trial = new CoordinationTrial();
+    const gate = trial.quorum.holdBefore('acquire');
+    const first = trial.send();
+    await gate.reached;
+    const impatient = trial.send({ waitMs: 0 });
+    gate.open();
+    await trial.settle();
+    leaseOf(first);
+    expect(busyOf(impatient).reason).toBe('wait_ended');
+    await trial.expectRest();
+  });
+
+  it('of 0 through votes without a winner is busy after one attempt', async () => {
+    const trial = new CoordinationTrial();
+    trial.quorum.undecided = 1;
+    expect(busyOf(await trial.ask({ waitMs: 0 })).reason).toBe('undecided');
+    expect(trial.quorum.countOf('acquire')).toBe(1);
+    await trial.expectRest();
+  });
+
+  it('goes on through votes without a winner, with pauses that grow and end', async () => {
+    const trial = new CoordinationTrial();
+    trial.quorum.undecided = 10;
+    const asked = await trial.ask();
+    expect(isWaiting(asked)).toBe(true);
+    // Full jitter over 8, 16, … 250 ms: ten pauses are never longer than all those ranges together.
+    await trial.pass(1_600, 5);
+    leaseOf(asked);
+    expect(trial.quorum.countOf('acquire')).toBe(11);
+    await trial.expectRest();
+  });
+
+  it('ends with the lease of a holder that died, no later than a poll and the jitter after its end', async () => {
+    const trial = new CoordinationTrial();
+    await trial.lease({ leaseMs: 2_000 });
+    const waiter = await trial.ask();
+    await trial.pass(1_900);
+    expect(isWaiting(waiter)).toBe(true);
+    await trial.pass(1_200);
+    expect(leaseOf(waiter).reason).toBe('holder_lost');
+    await trial.expectRest();
+  });
+
+  it('is ended by the poll when no wake arrives', async () => {
+    const trial = new CoordinationTrial();
+    const there = trial.replica();
+    const holder = await trial.lease();
+    const waiter = await trial.ask({}, new Call(), there);
+    there.close();
+    await trial.publish(holder.token);
+    expect(isWaiting(waiter)).toBe(true);
+    await trial.pass(1_050);
+    expect(textIn(hitOf(waiter))).toBe('a value');
+    await trial.expectRest();
+  });
+
+  it('is ended by a wake from another replica', async () => {
+    const trial = new CoordinationTrial();
+    const there = trial.replica();
+    const holder = await trial.lease();
+    const waiter = await trial.ask({}, new Call(), there);
+    await trial.publish(holder.token);
+    expect(textIn(hitOf(waiter))).toBe('a value');
+    await trial.expectRest();
+  });
+
+  it('looks again if the wake comes between the look and the sleep', async () => {
+    const trial = new CoordinationTrial();
+    const there = trial.replica();
+    const holder = await trial.lease();
+    const gate = trial.store.holdAfter('look');
+    const waiter = trial.send({}, new Call(), there);
+    await gate.reached;
+    await trial.publish(holder.token);
+    gate.open();
+    await trial.settle();
+    expect(textIn(hitOf(waiter))).toBe('a value');
+    await trial.expectRest();
+  });
+
+  it('ends at once when its caller goes', async () => {
+    const trial = new CoordinationTrial();
+    await trial.lease();
+    const waiter = await trial.ask();
+    waiter.call.cancel();
+    await trial.settle();
+    expect(waiter.error).toBeInstanceOf(CoordinationError);
+    expect(trial.told('waited')).toEqual([['trial', 'cancelled', 0]]);
+    await trial.expectRest();
+  });
+
+  it('gives the lease to the next when the oldest has gone', async () => {
+    const trial = new CoordinationTrial();
+    const holder = await trial.lease();
+    const [gone, next] = [await trial.ask(), await trial.ask()];
+    gone.call.cancel();
+    await trial.release(holder.token);
+    leaseOf(next);
+    await trial.expectRest();
+  });
+});
+
+describe('the bounds of waiting', () => {
+  it('refuse the newcomer at a key that has as many as it may, and nobody else', async () => {
+    const trial = new CoordinationTrial();
+    const holder = await trial.lease();
+    const waiting = Array.from({ length: LIMITS.waitersPerKeyMax }, () => trial.send());
+    const newcomer = await trial.ask();
+    expect(newcomer.error).toMatchObject({ kind: 'exhausted', message: /DIBS_WAITERS_PER_KEY/ });
+    expect((newcomer.error as CoordinationError).retryAfterMs).toBeGreaterThan(0);
+    await trial.publish(holder.token);
+    for (const asked of waiting) hitOf(asked);
+    await trial.expectRest();
+  });
+
+  it('refuse the newcomer on a replica that has as many as it may, and have room again when some leave', async () => {
+    const trial = new CoordinationTrial();
+    const at = (key: string) => ({ key: keyOf('trial', key) });
+    await trial.lease(at('one'));
+    await trial.lease(at('two'));
+    const waiting = [
+      ...Array.from({ length: 4 }, () => trial.send(at('one'))),
+      ...Array.from({ length: 4 }, () => trial.send(at('two'))),
+    ];
+    await trial.settle();
+    expect(waiting.length).toBe(LIMITS.waitersMax);
+    expect((await trial.ask(at('three'))).error).toMatchObject({
+      kind: 'exhausted',
+      message: /DIBS_WAITERS\)/,
+    });
+    waiting[0]?.call.cancel();
+    leaseOf(await trial.ask(at('three')));
+    for (const asked of waiting) asked.call.cancel();
+    await trial.expectRest();
+  });
+});
+
+describe('a drain', () => {
+  it('tells all who wait to ask elsewhere at once, and whoever comes after', async () => {
+    const trial = new CoordinationTrial();
+    await trial.lease();
+    const waiter = await trial.ask();
+    trial.coordinator.drain();
+    expect(busyOf(await trial.ask())).toMatchObject({ reason: 'draining', retryAfterMs: 0 });
+    expect(busyOf(waiter).reason).toBe('draining');
+    expect(trial.told('waited')).toEqual([['trial', 'drain', 0]]);
+    await trial.expectRest();
+  });
+
+  it('gives back the lease that was granted in its midst', async () => {
+    const trial = new CoordinationTrial();
+    const gate = trial.store.holdAfter('arm');
+    const asked = trial.send();
+    await gate.reached;
+    trial.coordinator.drain();
+    gate.open();
+    await trial.settle();
+    expect(busyOf(asked).reason).toBe('draining');
+    leaseOf(await trial.ask({}, new Call(), trial.replica()));
+    await trial.expectRest();
+  });
+
+  it('goes on answering hits, and lets running leases be published', async () => {
+    const trial = new CoordinationTrial();
+    const holder = await trial.lease();
+    trial.coordinator.drain();
+    expect((await trial.publish(holder.token)).outcome).toBe('stored');
+    expect(textIn(hitOf(await trial.ask()))).toBe('a value');
+    expect(textIn(hitOf(await trial.ask({ read: 'store' })))).toBe('a value');
+    await trial.expectRest();
+  });
+});
