@@ -1,0 +1,182 @@
+import type { DibsError } from './errors.js';
+import {
+  ExtendRequest,
+  GetOrLockRequest,
+  Intent,
+  InvalidateMode,
+  InvalidateRequest,
+  PublishRequest,
+  Read,
+  ReleaseRequest,
+  Stale,
+} from './generated/dibs/v1/coordinator.js';
+import {
+  type ExtendOutcome,
+  extendOutcome,
+  type GetOrLockOutcome,
+  getOrLockOutcome,
+  type PublishOutcome,
+  publishOutcome,
+  type ReleaseOutcome,
+  releaseOutcome,
+} from './outcomes.js';
+import type { Transport } from './transport.js';
+
+/** What every call may say. */
+export interface CallOptions {
+  /** How long the reply is waited for, in milliseconds. Default: 5000, and for GetOrLock `waitMs` and 2000. */
+  readonly deadlineMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly traceparent?: string | undefined;
+}
+
+/** A key, in the client's namespace where none is named. */
+export interface Keyed {
+  readonly namespace?: string | undefined;
+  readonly key: string;
+}
+
+export interface GetOrLock extends Keyed {
+  readonly intent?: 'rebuild' | 'read' | 'refresh' | undefined;
+  readonly waitMs?: number | undefined;
+  readonly leaseMs?: number | undefined;
+  readonly stale?: 'allow' | 'forbid' | undefined;
+  readonly read?: 'near' | 'store' | undefined;
+  readonly requestId?: string | undefined;
+  readonly holder?: string | undefined;
+}
+
+export interface Publish extends Keyed {
+  readonly token: string;
+  /** null: the source has nothing. */
+  readonly value: Uint8Array | null;
+  readonly ttlMs: number;
+  readonly staleMs?: number | undefined;
+  readonly tags?: readonly string[] | undefined;
+}
+
+export interface Release extends Keyed {
+  readonly token: string;
+  readonly failure?: { readonly message: string; readonly retryAfterMs?: number | undefined } | undefined;
+}
+
+export interface Extend extends Keyed {
+  readonly token: string;
+  readonly leaseMs?: number | undefined;
+}
+
+export interface Invalidate {
+  readonly namespace?: string | undefined;
+  readonly keys?: readonly string[] | undefined;
+  readonly tags?: readonly string[] | undefined;
+  readonly all?: boolean | undefined;
+  readonly mode?: 'delete' | 'mark_stale' | undefined;
+}
+
+/** Long enough for a service that fails over, short enough that nobody hangs on it. */
+const DEADLINE_MS = 5_000;
+/** What a wait's answer may take on its way, above the wait itself. */
+const WAY_MS = 2_000;
+const WAIT_MS = 30_000;
+
+const INTENTS = {
+  rebuild: Intent.INTENT_REBUILD,
+  read: Intent.INTENT_READ,
+  refresh: Intent.INTENT_REFRESH,
+};
+const STALES = { allow: Stale.STALE_ALLOW, forbid: Stale.STALE_FORBID };
+const READS = { near: Read.READ_NEAR, store: Read.READ_STORE };
+const MODES = {
+  delete: InvalidateMode.INVALIDATE_MODE_DELETE,
+  mark_stale: InvalidateMode.INVALIDATE_MODE_MARK_STALE,
+};
+
+/**
+ * The plain calls, with typed outcomes. Each rejects with a {@link DibsError} and makes exactly one attempt.
+ */
+export class Calls {
+  constructor(
+    private readonly transport: Transport,
+    private readonly defaults: { readonly namespace: string; readonly holder: string },
+  ) {}
+
+  async getOrLock(request: GetOrLock, options: CallOptions = {}): Promise<GetOrLockOutcome> {
+    const { intent = 'rebuild', stale, read } = request;
+    const message = GetOrLockRequest.fromPartial({
+      namespace: request.namespace ?? this.defaults.namespace,
+      key: request.key,
+      waitMs: request.waitMs,
+      leaseMs: request.leaseMs,
+      intent: INTENTS[intent],
+      stale: stale === undefined ? Stale.STALE_UNSPECIFIED : STALES[stale],
+      read: read === undefined ? Read.READ_UNSPECIFIED : READS[read],
+      requestId: request.requestId ?? '',
+      holder: request.holder ?? this.defaults.holder,
+    });
+    const deadlineMs = options.deadlineMs ?? (request.waitMs ?? WAIT_MS) + WAY_MS;
+    return getOrLockOutcome(await this.transport.getOrLock(message, { ...options, deadlineMs }));
+  }
+
+  async publish(
+    request: Publish,
+    options: CallOptions = {},
+  ): Promise<{ outcome: PublishOutcome; fence: number }> {
+    const { value } = request;
+    const message = PublishRequest.fromPartial({
+      namespace: request.namespace ?? this.defaults.namespace,
+      key: request.key,
+      token: request.token,
+      ttlMs: request.ttlMs,
+      staleMs: request.staleMs,
+      tags: [...(request.tags ?? [])],
+    });
+    // Not through fromPartial, which would take the bytes apart.
+    message.payload = value === null ? { $case: 'absent', value: true } : { $case: 'value', value };
+    const { outcome, fence } = await this.transport.publish(message, bounded(options));
+    return { outcome: publishOutcome(outcome), fence };
+  }
+
+  async release(request: Release, options: CallOptions = {}): Promise<ReleaseOutcome> {
+    const message = ReleaseRequest.fromPartial({
+      ...request,
+      namespace: request.namespace ?? this.defaults.namespace,
+    });
+    return releaseOutcome((await this.transport.release(message, bounded(options))).outcome);
+  }
+
+  async extend(
+    request: Extend,
+    options: CallOptions = {},
+  ): Promise<{ outcome: ExtendOutcome; expiresInMs: number }> {
+    const message = ExtendRequest.fromPartial({
+      ...request,
+      namespace: request.namespace ?? this.defaults.namespace,
+    });
+    const { outcome, expiresInMs } = await this.transport.extend(message, bounded(options));
+    return { outcome: extendOutcome(outcome), expiresInMs };
+  }
+
+  /** Commit to the source first, then invalidate. */
+  async invalidate(
+    request: Invalidate,
+    options: CallOptions = {},
+  ): Promise<{ keysInvalidated: number; leasesVoided: number }> {
+    const message = InvalidateRequest.fromPartial({
+      namespace: request.namespace ?? this.defaults.namespace,
+      keys: [...(request.keys ?? [])],
+      tags: [...(request.tags ?? [])],
+      all: request.all ?? false,
+      mode: MODES[request.mode ?? 'delete'],
+    });
+    return this.transport.invalidate(message, bounded(options));
+  }
+}
+
+function bounded(options: CallOptions) {
+  return { ...options, deadlineMs: options.deadlineMs ?? DEADLINE_MS };
+}
+
+/** Nobody answered: the service may be down, and whether it did anything is not known. */
+export function isUnreachable({ code, retryAfterMs }: DibsError): boolean {
+  return retryAfterMs === undefined && (code === 'UNAVAILABLE' || code === 'DEADLINE_EXCEEDED');
+}

@@ -1,0 +1,134 @@
+import {
+  type CallOptions,
+  Calls,
+  type Extend,
+  type GetOrLock,
+  type Invalidate,
+  type Publish,
+  type Release,
+} from './calls.js';
+import type { Codec } from './codec.js';
+import { dance } from './dance.js';
+import { Flights } from './flights.js';
+import {
+  type CodecOption,
+  connectionOptions,
+  type DibsClientOptions,
+  defaultHolder,
+  type RebuildContext,
+  type RebuildOptions,
+} from './options.js';
+import { asBuffer } from './outcomes.js';
+import type { Transport } from './transport.js';
+import { UnaryTransport } from './unary-transport.js';
+
+/** What an encoded rebuild and a stored value have in common. */
+const BYTES: Codec<Uint8Array> = { encode: (value) => value, decode: (bytes) => bytes };
+
+/**
+ * A client of Dibs. One for each process is enough: it holds one channel, over which any number of calls
+ * go at once.
+ */
+export class DibsClient {
+  readonly #transport: Transport;
+  readonly #calls: Calls;
+  readonly #flights = new Flights<Uint8Array | null>();
+  readonly #local = new Flights<Uint8Array | null>();
+
+  constructor(private readonly options: DibsClientOptions = {}) {
+    this.#transport = options.transport ?? new UnaryTransport(connectionOptions(options, process.env));
+    const { namespace = '', holder = defaultHolder() } = options;
+    this.#calls = new Calls(this.#transport, { namespace, holder });
+  }
+
+  /**
+   * The value of a key: from the cache, from another caller's rebuild, or from `rebuild`, which at most one
+   * caller in the fleet runs at a time. null means that the source has nothing.
+   *
+   * Rejects with what `rebuild` threw; with {@link RebuildFailedError} where another caller's rebuild failed
+   * and its back-off runs; with {@link DibsBusyError} where the wait ended first; with {@link DibsError} for
+   * bad input, and with `onUnavailable: 'fail'` where the service cannot be reached; and with the reason of
+   * `signal` where that is aborted.
+   */
+  getOrRebuild(
+    key: string,
+    rebuild: (context: RebuildContext) => Promise<Uint8Array | null> | Uint8Array | null,
+    options: RebuildOptions,
+  ): Promise<Buffer | null>;
+  getOrRebuild<T>(
+    key: string,
+    rebuild: (context: RebuildContext) => Promise<T | null> | T | null,
+    options: RebuildOptions & CodecOption<T>,
+  ): Promise<T | null>;
+  async getOrRebuild<T>(
+    key: string,
+    rebuild: (context: RebuildContext) => Promise<T | null> | T | null,
+    { signal, ...options }: RebuildOptions & Partial<CodecOption<T>>,
+  ): Promise<T | null> {
+    const codec = options.codec ?? (BYTES as unknown as Codec<T>);
+    const namespace = options.namespace ?? this.options.namespace ?? '';
+    const rebuildBytes = async (context: RebuildContext) => {
+      const value = await rebuild(context);
+      return value === null ? null : codec.encode(value);
+    };
+    const fly = (all: AbortSignal) =>
+      dance({
+        calls: this.#calls,
+        hooks: this.options.hooks ?? {},
+        namespace,
+        key,
+        rebuild: rebuildBytes,
+        options,
+        onUnavailable: options.onUnavailable ?? this.options.onUnavailable ?? 'rebuild',
+        local: this.#local,
+        signal: all,
+      });
+    const flights = mayJoin(options) ? this.#flights : new Flights<Uint8Array | null>();
+    const bytes = await flights.join(flightOf(namespace, key, options), fly, signal);
+    return bytes === null ? null : codec.decode(asBuffer(bytes));
+  }
+
+  /** One GetOrLock, for those who do the steps themselves. Rejects with a {@link DibsError}. */
+  getOrLock(request: GetOrLock, options?: CallOptions) {
+    return this.#calls.getOrLock(request, options);
+  }
+
+  /** Stores the result of a lease. Safe to repeat. Rejects with a {@link DibsError}. */
+  publish(request: Publish, options?: CallOptions) {
+    return this.#calls.publish(request, options);
+  }
+
+  /** Gives a lease back, with the failure if there was one. Safe to repeat. Rejects with a {@link DibsError}. */
+  release(request: Release, options?: CallOptions) {
+    return this.#calls.release(request, options);
+  }
+
+  /** Lets a lease last longer. Safe to repeat. Rejects with a {@link DibsError}. */
+  extend(request: Extend, options?: CallOptions) {
+    return this.#calls.extend(request, options);
+  }
+
+  /**
+   * Drops values, or marks them stale, and voids the rebuilds of them that run. Commit to the source first,
+   * then invalidate. Safe to repeat. Rejects with a {@link DibsError}.
+   */
+  invalidate(request: Invalidate, options?: CallOptions) {
+    return this.#calls.invalidate(request, options);
+  }
+
+  /** Lets go of the connection. Calls that are under way end with an error. */
+  close(): void {
+    this.#transport.close();
+  }
+}
+
+/** Whoever reads the store or refreshes wants what is newer than the call, and not what an earlier one has read. */
+function mayJoin({ read, refresh }: RebuildOptions): boolean {
+  return read !== 'store' && refresh !== true;
+}
+
+/** Calls with the same of these get the same answer, so that one of them asks for all. */
+function flightOf(namespace: string, key: string, options: RebuildOptions): string {
+  const { stale = '', revalidate = '', waitMs = '', onUnavailable = '' } = options;
+  return [namespace, key, stale, revalidate, waitMs, onUnavailable].join('\0');
+}

@@ -1,0 +1,33 @@
+/** What the package `@dibs/client` gives to its users; nothing else of it is public. */
+export type {
+  CallOptions,
+  Extend,
+  GetOrLock,
+  Invalidate,
+  Publish,
+  Release,
+} from './calls.js';
+export { DibsClient } from './client.js';
+export { type Codec, json } from './codec.js';
+export {
+  type BusyReason,
+  DibsBusyError,
+  DibsError,
+  type DibsErrorCode,
+  LeaseLostError,
+  RebuildFailedError,
+} from './errors.js';
+export type { CallEvent, Hooks } from './hooks.js';
+export type { CodecOption, DibsClientOptions, RebuildContext, RebuildOptions } from './options.js';
+export type {
+  Busy,
+  Degraded,
+  ExtendOutcome,
+  Failed,
+  GetOrLockOutcome,
+  Hit,
+  Lease,
+  LeaseReason,
+  PublishOutcome,
+  ReleaseOutcome,
+} from './outcomes.js';

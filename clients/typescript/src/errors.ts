@@ -1,0 +1,73 @@
+/** The names of gRPC's status codes, as far as the service uses them; anything else is `UNKNOWN`. */
+export type DibsErrorCode =
+  | 'CANCELLED'
+  | 'DEADLINE_EXCEEDED'
+  | 'INTERNAL'
+  | 'INVALID_ARGUMENT'
+  | 'PERMISSION_DENIED'
+  | 'RESOURCE_EXHAUSTED'
+  | 'UNAUTHENTICATED'
+  | 'UNAVAILABLE'
+  | 'UNIMPLEMENTED'
+  | 'UNKNOWN';
+
+/** A call that ended without an outcome. For bad input the message begins with the field and names its bounds. */
+export class DibsError extends Error {
+  override readonly name: string = 'DibsError';
+
+  constructor(
+    readonly code: DibsErrorCode,
+    message: string,
+    /** When to come back, in milliseconds; undefined where a retry makes no sense or the service did not answer. */
+    readonly retryAfterMs?: number,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** The wait ended without an answer: somebody else still rebuilds, or nobody could decide. */
+export class DibsBusyError extends Error {
+  override readonly name = 'DibsBusyError';
+
+  constructor(
+    readonly reason: BusyReason,
+    /** When to come back, in milliseconds. */
+    readonly retryAfterMs: number,
+    /** How long the holder has had its lease, in milliseconds; 0 if there is none. */
+    readonly holderAgeMs: number,
+  ) {
+    super(`no answer within the wait (${reason}); come back in ${retryAfterMs} ms`);
+  }
+}
+
+/** Another caller's rebuild failed, and the key's back-off runs. The message is what that caller said. */
+export class RebuildFailedError extends Error {
+  override readonly name = 'RebuildFailedError';
+
+  constructor(
+    message: string,
+    /** How long the back-off still runs, in milliseconds. */
+    readonly retryAfterMs: number,
+  ) {
+    super(message);
+  }
+}
+
+/** The reason with which a rebuild's signal is aborted: its result would not be stored any more. */
+export class LeaseLostError extends Error {
+  override readonly name = 'LeaseLostError';
+
+  constructor() {
+    super('the lease was lost: it ran out, or the key was invalidated');
+  }
+}
+
+export type BusyReason =
+  | 'wait_ended'
+  | 'deadline_too_short'
+  | 'undecided'
+  | 'budget'
+  | 'draining'
+  | 'no_value'
+  | 'unspecified';

@@ -1,0 +1,67 @@
+import type { DibsError } from './errors.js';
+import type { ExtendOutcome } from './outcomes.js';
+
+const THIRD_MS_MIN = 5;
+
+/** Extends one lease; rejects with a {@link DibsError}. */
+export type Extend = () => Promise<{ outcome: ExtendOutcome; expiresInMs: number }>;
+
+/**
+ * Keeps a lease while its rebuild runs: extends it every third of what is left, so that two extensions in a
+ * row may be lost. Tells once when the lease is over: the service says so, or no extension came in time.
+ */
+export class LeaseKeeper {
+  #timer: NodeJS.Timeout | undefined;
+  #endsAtMs: number;
+  #stopped = false;
+  #lost = false;
+
+  constructor(
+    private readonly extend: Extend,
+    expiresInMs: number,
+    private readonly onLost: () => void,
+  ) {
+    this.#endsAtMs = performance.now() + expiresInMs;
+    this.#plan();
+  }
+
+  get lost(): boolean {
+    return this.#lost;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  #plan(): void {
+    const leftMs = this.#endsAtMs - performance.now();
+    // Below a few milliseconds a third is no time: the end is near, and is told when it comes.
+    const pauseMs = Math.max(0, Math.min(leftMs, Math.max(THIRD_MS_MIN, leftMs / 3)));
+    this.#timer = setTimeout(() => void this.#extend(), pauseMs);
+  }
+
+  async #extend(): Promise<void> {
+    const askedAtMs = performance.now();
+    let over = askedAtMs >= this.#endsAtMs;
+    if (!over) {
+      try {
+        const { outcome, expiresInMs } = await this.extend();
+        over = outcome === 'lost';
+        if (outcome === 'extended') this.#endsAtMs = askedAtMs + expiresInMs;
+      } catch (error) {
+        // Not answered is not lost: the lease still has its end, and the next third brings another try.
+        over = (error as DibsError).code === 'INVALID_ARGUMENT';
+      }
+    }
+    if (this.#stopped) return;
+    if (over) this.#lose();
+    else this.#plan();
+  }
+
+  #lose(): void {
+    this.stop();
+    this.#lost = true;
+    this.onLost();
+  }
+}

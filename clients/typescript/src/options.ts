@@ -1,0 +1,90 @@
+import { hostname } from 'node:os';
+import type { Codec } from './codec.js';
+import type { Hooks } from './hooks.js';
+import type { Transport } from './transport.js';
+
+export interface DibsClientOptions {
+  /** `HOST:PORT`, `unix:///path` or `dns:///HOST:PORT`. Default: `DIBS_TARGET`, else `127.0.0.1:50051`. */
+  readonly target?: string;
+  /** Who calls, where the service wants to know. Default: `DIBS_TOKEN`, else none. */
+  readonly token?: string;
+  /** Path of a PEM file with the authorities to trust; turns TLS on. Default: `DIBS_TLS_CA`, else no TLS. */
+  readonly tlsCa?: string;
+  /** Of calls that name none. Default: the service's `default`. */
+  readonly namespace?: string;
+  /** What this process is called in Explain and logs. Default: host name and process id. */
+  readonly holder?: string;
+  /** What `getOrRebuild` does when the service cannot be reached. Default: `rebuild`, one at a time per key. */
+  readonly onUnavailable?: 'rebuild' | 'fail';
+  readonly hooks?: Hooks;
+  /** How calls travel, in place of a connection to `target`; for tests. */
+  readonly transport?: Transport;
+}
+
+export interface RebuildOptions {
+  /** How long the value is fresh, in milliseconds: 1 to 31536000000. */
+  readonly ttlMs: number;
+  /** How long after that it may be served stale. Default: as the namespace's policy says. */
+  readonly staleMs?: number;
+  /** In place of `ttlMs` for the knowledge that there is nothing. Default: `ttlMs`. */
+  readonly absentTtlMs?: number;
+  /** Names to invalidate the value by: at most 16, each of 1 to 256 bytes. */
+  readonly tags?: readonly string[];
+  /** Default: the client's. */
+  readonly namespace?: string;
+  /** How long to wait for somebody else's rebuild, in milliseconds; 0 does not wait. Default: 30000. */
+  readonly waitMs?: number;
+  /** How long the lease lasts; it is extended while the rebuild runs. Default: learned by the service. */
+  readonly leaseMs?: number;
+  /** Whether a stale value is a good answer. Default: as the namespace's policy says. */
+  readonly stale?: 'allow' | 'forbid';
+  /** `store`: nothing that was invalidated before this call began is returned. Default: `near`. */
+  readonly read?: 'near' | 'store';
+  /** Rebuild now, although the value may be fresh. Default: false. */
+  readonly refresh?: boolean;
+  /**
+   * Where there is a value to serve meanwhile: `background` serves it and lets the rebuild go on, `await`
+   * waits for the rebuild. Default: `background`; with `refresh` always `await`.
+   */
+  readonly revalidate?: 'background' | 'await';
+  /** Ends this call; the rebuild is aborted when nobody waits for it any more. */
+  readonly signal?: AbortSignal;
+  /** The W3C traceparent to pass on. */
+  readonly traceparent?: string;
+  /** Default: the client's. */
+  readonly onUnavailable?: 'rebuild' | 'fail';
+}
+
+export interface CodecOption<T> {
+  /** How the value becomes bytes and comes back. */
+  readonly codec: Codec<T>;
+}
+
+/** What a rebuild is told. */
+export interface RebuildContext {
+  /** Aborted when the lease is lost, with a {@link LeaseLostError}, or when nobody waits any more. */
+  readonly signal: AbortSignal;
+  /** Grows with each lease of the key; give it to the source, if that checks fences. 0 where there is none. */
+  readonly fence: number;
+  /** Why the lease was given; `local` where the service could not be reached. */
+  readonly reason: string;
+}
+
+export const DEFAULT_WAIT_MS = 30_000;
+const DEFAULT_TARGET = '127.0.0.1:50051';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Where and as whom to call: what the caller says, else what the environment says. */
+export function connectionOptions(options: DibsClientOptions, env: Environment) {
+  return {
+    target: options.target ?? (env.DIBS_TARGET || DEFAULT_TARGET),
+    token: options.token ?? env.DIBS_TOKEN ?? '',
+    tlsCa: options.tlsCa ?? env.DIBS_TLS_CA ?? '',
+  };
+}
+
+/** At most 256 bytes, as the contract says. */
+export function defaultHolder(): string {
+  return `${hostname().slice(0, 200)}/${process.pid}`;
+}

@@ -1,0 +1,24 @@
+import type * as wire from './generated/dibs/v1/coordinator.js';
+
+/** How one call is made. */
+export interface CallTerms {
+  /** How long the caller waits for the reply, in milliseconds. */
+  readonly deadlineMs: number;
+  /** Ends the call: it rejects with `CANCELLED`. */
+  readonly signal?: AbortSignal | undefined;
+  /** The W3C traceparent to pass on. */
+  readonly traceparent?: string | undefined;
+}
+
+/**
+ * How calls reach the service. Every method rejects with a {@link DibsError} and with nothing else;
+ * `retryAfterMs` is set on it exactly where the service itself answered and said so.
+ */
+export interface Transport {
+  getOrLock(request: wire.GetOrLockRequest, terms: CallTerms): Promise<wire.GetOrLockResponse>;
+  publish(request: wire.PublishRequest, terms: CallTerms): Promise<wire.PublishResponse>;
+  release(request: wire.ReleaseRequest, terms: CallTerms): Promise<wire.ReleaseResponse>;
+  extend(request: wire.ExtendRequest, terms: CallTerms): Promise<wire.ExtendResponse>;
+  invalidate(request: wire.InvalidateRequest, terms: CallTerms): Promise<wire.InvalidateResponse>;
+  close(): void;
+}
