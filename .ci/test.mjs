@@ -115,7 +115,7 @@ async function proto() {
   return lint === 0 && breaking === 0 ? PASSED : FAILED;
 }
 
-const TYPED = ['.', 'test', 'test/bench', 'clients/typescript'];
+const TYPED = ['.', 'test', 'test/bench', 'clients/typescript', 'clients/typescript/test'];
 
 async function types() {
   const projects = TYPED.filter((path) => existsSync(join(root, path, 'tsconfig.json')));

@@ -1,0 +1,19 @@
+// Commit to the source first, then invalidate: a rebuild that began before cannot bring the old value back.
+import { DibsClient } from '@dibs/client';
+
+const dibs = new DibsClient();
+const database = new Map([['price', '10']]);
+const key = 'example:price';
+
+const read = async () => {
+  const rebuild = () => Buffer.from(database.get('price') ?? '');
+  return String(await dibs.getOrRebuild(key, rebuild, { ttlMs: 60_000 }));
+};
+
+const before = await read();
+database.set('price', '12');
+await dibs.invalidate({ keys: [key] });
+const after = await read();
+
+console.log(`${before}, then ${after}`);
+dibs.close();

@@ -1,0 +1,26 @@
+// A value past its TTL is served at once while one caller rebuilds it behind.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DibsClient } from '@dibs/client';
+
+const dibs = new DibsClient();
+let version = 0;
+
+async function render(): Promise<Buffer> {
+  version += 1;
+  await sleep(50);
+  return Buffer.from(`page ${version}`);
+}
+
+const read = async () =>
+  String(await dibs.getOrRebuild('example:page', render, { ttlMs: 100, staleMs: 60_000 }));
+
+const first = await read();
+await sleep(150);
+const startedAt = performance.now();
+const stale = await read();
+const waited = performance.now() - startedAt < 50 ? 'at once' : 'after a wait';
+await sleep(70);
+const next = await read();
+
+console.log(`${first}, then ${stale} ${waited}, then ${next}`);
+dibs.close();

@@ -1,0 +1,386 @@
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { json } from '../src/codec.js';
+import { DibsBusyError, DibsError, LeaseLostError, RebuildFailedError } from '../src/errors.js';
+import { bytes, deferred, freshKey, Service } from './service.js';
+
+const ttlMs = 60_000;
+const down = () => new DibsError('UNAVAILABLE', 'connection refused');
+
+let service: Service;
+beforeAll(async () => {
+  service = await Service.start({ DIBS_VALUE_MAX_BYTES: '1000' });
+});
+afterAll(() => service?.stop());
+
+describe('getOrRebuild', () => {
+  it('rebuilds what is missing, and serves it to every client from then on', async () => {
+    const key = freshKey();
+    const rebuild = vi.fn(async () => bytes('a value'));
+    expect((await service.client().getOrRebuild(key, rebuild, { ttlMs }))?.toString()).toBe('a value');
+    expect((await service.client().getOrRebuild(key, rebuild, { ttlMs }))?.toString()).toBe('a value');
+    expect(rebuild).toHaveBeenCalledTimes(1);
+  });
+
+  it('lets one of many clients rebuild, and the others have its result', async () => {
+    const key = freshKey();
+    const gate = deferred();
+    const rebuild = vi.fn(async () => {
+      await gate.promise;
+      return bytes('one');
+    });
+    const all = Array.from({ length: 20 }, () => service.client().getOrRebuild(key, rebuild, { ttlMs }));
+    await vi.waitFor(() => expect(rebuild).toHaveBeenCalled());
+    gate.resolve();
+    expect((await Promise.all(all)).map(String)).toEqual(Array.from({ length: 20 }, () => 'one'));
+    expect(rebuild).toHaveBeenCalledTimes(1);
+  });
+
+  it('keeps an empty value and the knowledge that there is none apart', async () => {
+    const [empty, absent] = [freshKey(), freshKey()];
+    const client = service.client();
+    for (let time = 0; time < 2; time += 1) {
+      expect(await client.getOrRebuild(empty, () => bytes(''), { ttlMs })).toEqual(bytes(''));
+      expect(await client.getOrRebuild(absent, () => null, { ttlMs })).toBeNull();
+    }
+  });
+
+  it('stores the knowledge that there is none for its own time', async () => {
+    const key = freshKey();
+    const { client, link } = service.clientOverBadLink();
+    await client.getOrRebuild(key, () => null, { ttlMs, absentTtlMs: 77, staleMs: 5, tags: [] });
+    expect(link.sent.get('publish')).toMatchObject([{ ttlMs: 77, staleMs: 5 }]);
+  });
+
+  it('encodes and decodes as the caller says', async () => {
+    const key = freshKey();
+    const codec = json<{ id: number }>();
+    const rebuild = () => ({ id: 42 });
+    expect(await service.client().getOrRebuild(key, rebuild, { ttlMs, codec })).toEqual({ id: 42 });
+    expect(await service.client().getOrRebuild(key, rebuild, { ttlMs, codec })).toEqual({ id: 42 });
+  });
+
+  it('serves the stale value at once, and rebuilds behind it', async () => {
+    const key = freshKey();
+    const client = service.client();
+    await client.getOrRebuild(key, () => bytes('old'), { ttlMs: 1, staleMs: 60_000 });
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    const gate = deferred();
+    const rebuild = async () => {
+      await gate.promise;
+      return bytes('new');
+    };
+    expect(String(await client.getOrRebuild(key, rebuild, { ttlMs, staleMs: 0 }))).toBe('old');
+    gate.resolve();
+    await vi.waitFor(async () =>
+      expect(String(await client.getOrRebuild(key, rebuild, { ttlMs }))).toBe('new'),
+    );
+  });
+
+  it('waits for its own rebuild where it is told to, with a stale value at hand', async () => {
+    const key = freshKey();
+    const client = service.client();
+    await client.getOrRebuild(key, () => bytes('old'), { ttlMs: 1, staleMs: 60_000 });
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    const options = { ttlMs, revalidate: 'await' as const };
+    expect(String(await client.getOrRebuild(key, () => bytes('new'), options))).toBe('new');
+    expect(String(await client.getOrRebuild(key, () => bytes('newer'), { ttlMs, refresh: true }))).toBe(
+      'newer',
+    );
+  });
+});
+
+describe('equal calls of one process', () => {
+  it('are one call', async () => {
+    const key = freshKey();
+    const { client, link } = service.clientOverBadLink();
+    const rebuild = vi.fn(async () => bytes('one'));
+    const all = Array.from({ length: 50 }, () => client.getOrRebuild(key, rebuild, { ttlMs }));
+    expect((await Promise.all(all)).map(String)).toEqual(Array.from({ length: 50 }, () => 'one'));
+    expect(link.called).toEqual(['getOrLock', 'publish']);
+  });
+
+  it('are not joined by one that wants what is newer than itself', async () => {
+    const key = freshKey();
+    const { client, link } = service.clientOverBadLink();
+    await client.getOrRebuild(key, () => bytes('one'), { ttlMs });
+    const read = () => client.getOrRebuild(key, () => bytes('two'), { ttlMs, read: 'store' });
+    await Promise.all([read(), read()]);
+    expect(link.countOf('getOrLock')).toBe(3);
+  });
+
+  it('end each by its own signal, and the rebuild when all have left', async () => {
+    const key = freshKey();
+    const client = service.client();
+    const [one, two] = [new AbortController(), new AbortController()];
+    const begun = deferred<AbortSignal>();
+    const rebuild = ({ signal }: { signal: AbortSignal }) => {
+      begun.resolve(signal);
+      return new Promise<Buffer>((_, reject) =>
+        signal.addEventListener('abort', () => reject(signal.reason)),
+      );
+    };
+    const first = client.getOrRebuild(key, rebuild, { ttlMs, signal: one.signal });
+    const second = client.getOrRebuild(key, rebuild, { ttlMs, signal: two.signal });
+    const rebuilding = await begun.promise;
+    one.abort(new Error('first left'));
+    await expect(first).rejects.toThrow('first left');
+    expect(rebuilding.aborted).toBe(false);
+    two.abort(new Error('second left'));
+    await expect(second).rejects.toThrow('second left');
+    expect(rebuilding.aborted).toBe(true);
+    // The lease was given back without a failure, so that the next may try at once.
+    await vi.waitFor(async () =>
+      expect(
+        String(await service.client().getOrRebuild(key, () => bytes('next'), { ttlMs, waitMs: 100 })),
+      ).toBe('next'),
+    );
+  });
+
+  it('are not begun for a caller that has gone already', async () => {
+    const { client, link } = service.clientOverBadLink();
+    const signal = AbortSignal.abort(new Error('gone'));
+    await expect(client.getOrRebuild(freshKey(), () => bytes(''), { ttlMs, signal })).rejects.toThrow('gone');
+    expect(link.called).toEqual([]);
+  });
+});
+
+describe('a rebuild that fails', () => {
+  it('is thrown to its caller, and told to those who waited', async () => {
+    const key = freshKey();
+    const failure = new Error('no database');
+    const gate = deferred();
+    const rebuild = async () => {
+      await gate.promise;
+      throw failure;
+    };
+    const own = service.client().getOrRebuild(key, rebuild, { ttlMs });
+    own.catch(() => {});
+    const { client, link } = service.clientOverBadLink();
+    const waiting = client.getOrRebuild(key, rebuild, { ttlMs });
+    waiting.catch(() => {});
+    await vi.waitFor(() => expect(link.called).toEqual(['getOrLock']));
+    gate.resolve();
+    await expect(own).rejects.toBe(failure);
+    const error = await waiting.catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(RebuildFailedError);
+    expect(error).toMatchObject({ message: 'no database', retryAfterMs: expect.any(Number) });
+  });
+
+  it('may say how long the source should be left alone', async () => {
+    const key = freshKey();
+    const { client, link } = service.clientOverBadLink();
+    const failure = Object.assign(new Error('slow down'), { retryAfterMs: 1_234 });
+    const failing = () => Promise.reject(failure);
+    await expect(client.getOrRebuild(key, failing, { ttlMs })).rejects.toBe(failure);
+    expect(link.sent.get('release')).toMatchObject([
+      { failure: { message: 'slow down', retryAfterMs: 1_234 } },
+    ]);
+  });
+
+  it('is told within the bound of the contract, however much it says', async () => {
+    const key = freshKey();
+    const { client, link } = service.clientOverBadLink();
+    const failing = () => Promise.reject(new Error(`a${'💥'.repeat(2_000)}`));
+    await expect(client.getOrRebuild(key, failing, { ttlMs })).rejects.toThrow('a💥');
+    const [release] = link.sent.get('release') as { failure: { message: string } }[];
+    expect(Buffer.byteLength(release?.failure.message ?? '')).toBe(4_093);
+    expect(release?.failure.message.endsWith('💥')).toBe(true);
+  });
+
+  it('is thrown also when the release does not get through', async () => {
+    const key = freshKey();
+    const onBackgroundError = vi.fn();
+    const { client, link } = service.clientOverBadLink({ hooks: { onBackgroundError } });
+    link.failBefore('release', down());
+    const failing = () => Promise.reject(new Error('no database'));
+    await expect(client.getOrRebuild(key, failing, { ttlMs, leaseMs: 100 })).rejects.toThrow('no database');
+    expect(onBackgroundError).toHaveBeenCalledTimes(1);
+  });
+});
+
+describe('a lease', () => {
+  it('is extended as long as the rebuild runs', async () => {
+    const key = freshKey();
+    const { client, link } = service.clientOverBadLink();
+    const rebuild = async () => {
+      await vi.waitFor(() => expect(link.countOf('extend')).toBeGreaterThanOrEqual(4), { timeout: 10_000 });
+      return bytes('slow');
+    };
+    expect(String(await client.getOrRebuild(key, rebuild, { ttlMs, leaseMs: 300 }))).toBe('slow');
+    const { outcome } = (await client.publish({ key, token: 'none', value: null, ttlMs })) as {
+      outcome: string;
+    };
+    expect(outcome).toBe('unknown_lease');
+    expect(String(await service.client().getOrRebuild(key, () => bytes('again'), { ttlMs }))).toBe('slow');
+  });
+
+  it('that is lost aborts the rebuild, which is asked for again', async () => {
+    const key = freshKey();
+    const onLeaseLost = vi.fn();
+    const client = service.client({ hooks: { onLeaseLost } });
+    const reasons: unknown[] = [];
+    let runs = 0;
+    const rebuild = ({ signal }: { signal: AbortSignal }) => {
+      runs += 1;
+      if (runs === 2) return bytes('second');
+      void client.invalidate({ keys: [key] });
+      return new Promise<Buffer>((_, reject) =>
+        signal.addEventListener('abort', () => {
+          reasons.push(signal.reason);
+          reject(signal.reason);
+        }),
+      );
+    };
+    expect(String(await client.getOrRebuild(key, rebuild, { ttlMs, leaseMs: 300 }))).toBe('second');
+    expect(reasons[0]).toBeInstanceOf(LeaseLostError);
+    expect(onLeaseLost).toHaveBeenCalledTimes(1);
+  });
+
+  it('whose extensions are not answered is lost with its time and not before', async () => {
+    const key = freshKey();
+    const { client, link } = service.clientOverBadLink();
+    link.failBefore('extend', ...Array.from({ length: 100 }, down));
+    let aborted: unknown;
+    const rebuild = ({ signal }: { signal: AbortSignal }) =>
+      new Promise<Buffer>((resolve) =>
+        signal.addEventListener('abort', () => {
+          aborted = signal.reason;
+          resolve(bytes('late'));
+        }),
+      );
+    // What the rebuild returns although its lease was lost still is its caller's.
+    expect(String(await client.getOrRebuild(key, rebuild, { ttlMs, leaseMs: 200 }))).toBe('late');
+    expect(aborted).toBeInstanceOf(LeaseLostError);
+    expect(link.countOf('extend')).toBeGreaterThanOrEqual(2);
+  });
+
+  it('survives one extension that is not answered', async () => {
+    const key = freshKey();
+    const { client, link } = service.clientOverBadLink();
+    link.failBefore('extend', down());
+    const rebuild = async ({ signal }: { signal: AbortSignal }) => {
+      await vi.waitFor(() => expect(link.countOf('extend')).toBeGreaterThanOrEqual(5), { timeout: 10_000 });
+      expect(signal.aborted).toBe(false);
+      return bytes('kept');
+    };
+    expect(String(await client.getOrRebuild(key, rebuild, { ttlMs, leaseMs: 600 }))).toBe('kept');
+  });
+});
+
+describe('a wait', () => {
+  it('that ends first is busy, with what is to be known', async () => {
+    const key = freshKey();
+    const onWait = vi.fn();
+    await service.client().getOrLock({ key });
+    const client = service.client({ hooks: { onWait } });
+    const error = await client
+      .getOrRebuild(key, () => bytes(''), { ttlMs, waitMs: 60 })
+      .catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(DibsBusyError);
+    expect(error).toMatchObject({ reason: 'wait_ended', retryAfterMs: expect.any(Number) });
+    expect(onWait).toHaveBeenCalledWith(expect.objectContaining({ key, answered: false }));
+  });
+
+  it('goes on after the service says to come back', async () => {
+    const key = freshKey();
+    const { client, link } = service.clientOverBadLink();
+    link.failBefore(
+      'getOrLock',
+      new DibsError('RESOURCE_EXHAUSTED', 'full', 20),
+      new DibsError('UNAVAILABLE', 'lost', 5),
+    );
+    expect(String(await client.getOrRebuild(key, () => bytes('v'), { ttlMs }))).toBe('v');
+    expect(link.countOf('getOrLock')).toBe(3);
+    const ids = (link.sent.get('getOrLock') as { requestId: string }[]).map(({ requestId }) => requestId);
+    expect(new Set(ids).size).toBe(1);
+    expect(ids[0]).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it('ends with the error of the service where there is no time to come back', async () => {
+    const { client, link } = service.clientOverBadLink();
+    link.failBefore('getOrLock', new DibsError('RESOURCE_EXHAUSTED', 'full', 5_000));
+    await expect(
+      client.getOrRebuild(freshKey(), () => bytes(''), { ttlMs, waitMs: 100 }),
+    ).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
+  });
+});
+
+describe('without the service', () => {
+  it('rebuilds for itself, one at a time for each key, and says so', async () => {
+    const onLocalRebuild = vi.fn();
+    const { client, link } = service.clientOverBadLink({ hooks: { onLocalRebuild } });
+    link.failBefore('getOrLock', down(), down());
+    const key = freshKey();
+    const rebuild = vi.fn(async () => bytes('mine'));
+    const all = [
+      client.getOrRebuild(key, rebuild, { ttlMs }),
+      client.getOrRebuild(key, rebuild, { ttlMs, stale: 'forbid' }),
+    ];
+    expect((await Promise.all(all)).map(String)).toEqual(['mine', 'mine']);
+    expect(rebuild).toHaveBeenCalledTimes(1);
+    expect(onLocalRebuild).toHaveBeenCalledTimes(1);
+    expect(link.called).toEqual(['getOrLock', 'getOrLock']);
+  });
+
+  it('fails where it is told to', async () => {
+    const { client, link } = service.clientOverBadLink({ onUnavailable: 'fail' });
+    link.failBefore('getOrLock', down());
+    const rebuild = vi.fn(() => bytes(''));
+    await expect(client.getOrRebuild(freshKey(), rebuild, { ttlMs })).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+    });
+    expect(rebuild).not.toHaveBeenCalled();
+  });
+
+  it('gets the lease again whose answer was lost on its way', async () => {
+    const key = freshKey();
+    const { client, link } = service.clientOverBadLink();
+    link.failAfter('getOrLock', new DibsError('UNAVAILABLE', 'reset', 1));
+    const rebuild = vi.fn(async () => bytes('v'));
+    expect(String(await client.getOrRebuild(key, rebuild, { ttlMs, waitMs: 2_000 }))).toBe('v');
+    expect(rebuild).toHaveBeenCalledTimes(1);
+  });
+
+  it('returns what was rebuilt when it goes before the publish, and publishes as soon as it is back', async () => {
+    const key = freshKey();
+    const { client, link } = service.clientOverBadLink();
+    link.failBefore('publish', down(), down());
+    expect(String(await client.getOrRebuild(key, () => bytes('v'), { ttlMs }))).toBe('v');
+    await vi.waitFor(() => expect(link.countOf('publish')).toBe(3), { timeout: 5_000 });
+    expect(String(await service.client().getOrRebuild(key, () => bytes('other'), { ttlMs }))).toBe('v');
+  });
+});
+
+describe('a fault of the caller', () => {
+  it.each([
+    ['a key', { key: '', options: { ttlMs } }, /^key: /],
+    ['a TTL', { key: 'a TTL', options: { ttlMs: 0 } }, /^ttl_ms: /],
+    ['a wait', { key: 'a wait', options: { ttlMs, waitMs: 31_000 } }, /^wait_ms: /],
+    ['a namespace', { key: 'a space', options: { ttlMs, namespace: 'a b' } }, /^namespace: /],
+  ])('in %s is an error that names it and its bounds', async (_what, { key, options }, message) => {
+    const error = await service
+      .client()
+      .getOrRebuild(key, () => bytes('v'), options)
+      .catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', message });
+  });
+
+  it('in a value is an error too, which the others hear instead of making the same value again', async () => {
+    const key = freshKey();
+    const large = service.client().getOrRebuild(key, () => Buffer.alloc(1_001), { ttlMs });
+    await expect(large).rejects.toBeInstanceOf(DibsError);
+    await expect(service.client().getOrRebuild(key, () => bytes('v'), { ttlMs })).rejects.toBeInstanceOf(
+      RebuildFailedError,
+    );
+  });
+
+  it("in a hook is nobody else's", async () => {
+    const onHit = () => {
+      throw new Error('a counter that fails');
+    };
+    const client = service.client({ hooks: { onHit } });
+    const key = freshKey();
+    await client.getOrRebuild(key, () => bytes('v'), { ttlMs });
+    expect(String(await client.getOrRebuild(key, () => bytes('v'), { ttlMs }))).toBe('v');
+  });
+});

@@ -1,0 +1,42 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Service } from './service.js';
+
+// The examples run as they stand, on the package as it is built.
+
+const run = promisify(execFile);
+const file = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url));
+const COMPILER = file('../../node_modules/.bin/tsc');
+let service: Service;
+
+beforeAll(async () => {
+  await run(COMPILER, ['-p', file('examples')]);
+  service = await Service.start();
+});
+afterAll(() => service?.stop());
+
+function environment() {
+  return { ...process.env, DIBS_TARGET: service.target };
+}
+
+it.each([
+  ['start', 'Ada\n'],
+  ['rebuild-once', 'Ada and Ada after 1 query\n'],
+  ['stale-while-revalidate', 'page 1, then page 1 at once, then page 2\n'],
+  ['invalidate-on-write', '10, then 12\n'],
+])('%s does what it says', async (name, expected) => {
+  const { stdout } = await run(process.execPath, [file(`examples/dist/${name}.js`)], {
+    env: environment(),
+    cwd: file('.'),
+  });
+  expect(stdout).toBe(expected);
+});
+
+it('the start in the README is one of them', () => {
+  const [, block = ''] = /^```ts\n([\s\S]*?)^```$/m.exec(readFileSync(file('README.md'), 'utf8')) ?? [];
+  expect(block).toBe(readFileSync(file('examples/start.ts'), 'utf8'));
+  expect(block.split('\n').length).toBeLessThanOrEqual(11);
+});
