@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { json } from '../src/codec.js';
-import { DibsBusyError, DibsError, LeaseLostError, RebuildFailedError } from '../src/errors.js';
+import { DibsBusyError, DibsError, RebuildFailedError } from '../src/errors.js';
 import { bytes, deferred, freshKey, Service } from './service.js';
 
 const ttlMs = 60_000;
@@ -141,129 +141,6 @@ describe('equal calls of one process', () => {
     const signal = AbortSignal.abort(new Error('gone'));
     await expect(client.getOrRebuild(freshKey(), () => bytes(''), { ttlMs, signal })).rejects.toThrow('gone');
     expect(link.called).toEqual([]);
-  });
-});
-
-describe('a rebuild that fails', () => {
-  it('is thrown to its caller, and told to those who waited', async () => {
-    const key = freshKey();
-    const failure = new Error('no database');
-    const gate = deferred();
-    const rebuild = async () => {
-      await gate.promise;
-      throw failure;
-    };
-    const own = service.client().getOrRebuild(key, rebuild, { ttlMs });
-    own.catch(() => {});
-    const { client, link } = service.clientOverBadLink();
-    const waiting = client.getOrRebuild(key, rebuild, { ttlMs });
-    waiting.catch(() => {});
-    await vi.waitFor(() => expect(link.called).toEqual(['getOrLock']));
-    gate.resolve();
-    await expect(own).rejects.toBe(failure);
-    const error = await waiting.catch((reason: unknown) => reason);
-    expect(error).toBeInstanceOf(RebuildFailedError);
-    expect(error).toMatchObject({ message: 'no database', retryAfterMs: expect.any(Number) });
-  });
-
-  it('may say how long the source should be left alone', async () => {
-    const key = freshKey();
-    const { client, link } = service.clientOverBadLink();
-    const failure = Object.assign(new Error('slow down'), { retryAfterMs: 1_234 });
-    const failing = () => Promise.reject(failure);
-    await expect(client.getOrRebuild(key, failing, { ttlMs })).rejects.toBe(failure);
-    expect(link.sent.get('release')).toMatchObject([
-      { failure: { message: 'slow down', retryAfterMs: 1_234 } },
-    ]);
-  });
-
-  it('is told within the bound of the contract, however much it says', async () => {
-    const key = freshKey();
-    const { client, link } = service.clientOverBadLink();
-    const failing = () => Promise.reject(new Error(`a${'💥'.repeat(2_000)}`));
-    await expect(client.getOrRebuild(key, failing, { ttlMs })).rejects.toThrow('a💥');
-    const [release] = link.sent.get('release') as { failure: { message: string } }[];
-    expect(Buffer.byteLength(release?.failure.message ?? '')).toBe(4_093);
-    expect(release?.failure.message.endsWith('💥')).toBe(true);
-  });
-
-  it('is thrown also when the release does not get through', async () => {
-    const key = freshKey();
-    const onBackgroundError = vi.fn();
-    const { client, link } = service.clientOverBadLink({ hooks: { onBackgroundError } });
-    link.failBefore('release', down());
-    const failing = () => Promise.reject(new Error('no database'));
-    await expect(client.getOrRebuild(key, failing, { ttlMs, leaseMs: 100 })).rejects.toThrow('no database');
-    expect(onBackgroundError).toHaveBeenCalledTimes(1);
-  });
-});
-
-describe('a lease', () => {
-  it('is extended as long as the rebuild runs', async () => {
-    const key = freshKey();
-    const { client, link } = service.clientOverBadLink();
-    const rebuild = async () => {
-      await vi.waitFor(() => expect(link.countOf('extend')).toBeGreaterThanOrEqual(4), { timeout: 10_000 });
-      return bytes('slow');
-    };
-    expect(String(await client.getOrRebuild(key, rebuild, { ttlMs, leaseMs: 300 }))).toBe('slow');
-    const { outcome } = (await client.publish({ key, token: 'none', value: null, ttlMs })) as {
-      outcome: string;
-    };
-    expect(outcome).toBe('unknown_lease');
-    expect(String(await service.client().getOrRebuild(key, () => bytes('again'), { ttlMs }))).toBe('slow');
-  });
-
-  it('that is lost aborts the rebuild, which is asked for again', async () => {
-    const key = freshKey();
-    const onLeaseLost = vi.fn();
-    const client = service.client({ hooks: { onLeaseLost } });
-    const reasons: unknown[] = [];
-    let runs = 0;
-    const rebuild = ({ signal }: { signal: AbortSignal }) => {
-      runs += 1;
-      if (runs === 2) return bytes('second');
-      void client.invalidate({ keys: [key] });
-      return new Promise<Buffer>((_, reject) =>
-        signal.addEventListener('abort', () => {
-          reasons.push(signal.reason);
-          reject(signal.reason);
-        }),
-      );
-    };
-    expect(String(await client.getOrRebuild(key, rebuild, { ttlMs, leaseMs: 300 }))).toBe('second');
-    expect(reasons[0]).toBeInstanceOf(LeaseLostError);
-    expect(onLeaseLost).toHaveBeenCalledTimes(1);
-  });
-
-  it('whose extensions are not answered is lost with its time and not before', async () => {
-    const key = freshKey();
-    const { client, link } = service.clientOverBadLink();
-    link.failBefore('extend', ...Array.from({ length: 100 }, down));
-    let aborted: unknown;
-    const rebuild = ({ signal }: { signal: AbortSignal }) =>
-      new Promise<Buffer>((resolve) =>
-        signal.addEventListener('abort', () => {
-          aborted = signal.reason;
-          resolve(bytes('late'));
-        }),
-      );
-    // What the rebuild returns although its lease was lost still is its caller's.
-    expect(String(await client.getOrRebuild(key, rebuild, { ttlMs, leaseMs: 200 }))).toBe('late');
-    expect(aborted).toBeInstanceOf(LeaseLostError);
-    expect(link.countOf('extend')).toBeGreaterThanOrEqual(2);
-  });
-
-  it('survives one extension that is not answered', async () => {
-    const key = freshKey();
-    const { client, link } = service.clientOverBadLink();
-    link.failBefore('extend', down());
-    const rebuild = async ({ signal }: { signal: AbortSignal }) => {
-      await vi.waitFor(() => expect(link.countOf('extend')).toBeGreaterThanOrEqual(5), { timeout: 10_000 });
-      expect(signal.aborted).toBe(false);
-      return bytes('kept');
-    };
-    expect(String(await client.getOrRebuild(key, rebuild, { ttlMs, leaseMs: 600 }))).toBe('kept');
   });
 });
 
