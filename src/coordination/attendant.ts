@@ -1,10 +1,10 @@
 import type { Chance } from './clock.js';
+import { busy, FULL_MS, worded } from './come-back.js';
 import { decide } from './decide.js';
 import { CoordinationError } from './errors.js';
 import type { HeldLeases } from './held-leases.js';
 import type { Key } from './key.js';
 import type { Ladder } from './ladder.js';
-import { clamp } from './lease.js';
 import type { Attempt, LeaseDesk } from './lease-desk.js';
 import { failIfAsked, ignoreLoss, type LeasePorts } from './lease-terms.js';
 import type { Observer, WaitEnd } from './observer.js';
@@ -36,6 +36,8 @@ interface Contender {
   readonly waiter: Waiter;
   readonly act: 'attempt' | 'adopt';
   readonly reason: LeaseReason;
+  /** What serves it where no lease is to be had. */
+  readonly meanwhile: Hit | undefined;
 }
 
 /**
@@ -125,7 +127,9 @@ export class Attendant {
         }
         const attempt = await this.#attempt(room, view, contender);
         if (attempt.kind === 'look_again' || attempt.kind === 'granted') next = attempt.view;
-        if (attempt.kind !== 'held' && attempt.kind !== 'undecided') continue;
+        // A value that is fresh is worth one try and no wait: the same view serves its caller now.
+        else if (contender.reason === 'early_refresh') next = view;
+        if (next !== undefined || attempt.kind === 'granted' || attempt.kind === 'abandoned') continue;
         undecided = attempt.kind === 'undecided' ? undecided + 1 : 0;
         this.#dismissImpatient(room);
         await room.sleep(undecided > 0 ? this.#retryMs(undecided) : this.#restMs(room));
@@ -156,24 +160,26 @@ export class Attendant {
 
   /** Answers everyone whom the view answers, and returns the oldest of those who may try for the lease. */
   async #serve(room: WaitingRoom, view: View): Promise<Contender | undefined> {
-    const { clock } = this.parts;
+    const { clock, chance } = this.parts;
     room.note(view);
     let contender: Contender | undefined;
     let answers = 0;
     for (const waiter of room.waiters()) {
       const decision = decide(view, waiter, clock.nowMs());
       if (decision.act === 'wait') waiter.waitsForFence = view.record.lease?.fence ?? 0;
+      const meanwhile = decision.act === 'attempt' ? decision.meanwhile : undefined;
       if (decision.act === 'answer') {
-        this.#answer(room, waiter, this.#worded(room, decision.outcome), endOf(decision.outcome));
+        const outcome = worded(decision.outcome, room, clock.nowMs(), chance.fraction());
+        this.#answer(room, waiter, outcome, endOf(outcome));
+        answers += 1;
+      } else if (meanwhile !== undefined && (contender !== undefined || this.#draining)) {
+        this.#answer(room, waiter, meanwhile, 'publish');
         answers += 1;
       } else if (decision.act !== 'look' && this.#draining) {
         this.#answer(room, waiter, this.#busy(room, 'draining'), 'drain');
-      } else if (decision.act === 'adopt' || (decision.act === 'attempt' && contender === undefined)) {
+      } else if (decision.act === 'adopt' || decision.act === 'attempt') {
         const reason = decision.act === 'adopt' ? 'miss' : decision.reason;
-        contender ??= { waiter, act: decision.act, reason };
-      } else if (decision.act === 'attempt' && decision.meanwhile !== undefined) {
-        this.#answer(room, waiter, decision.meanwhile, 'publish');
-        answers += 1;
+        contender ??= { waiter, act: decision.act, reason, meanwhile };
       }
       if (answers === ANSWERS_PER_TURN) {
         answers = 0;
@@ -184,18 +190,29 @@ export class Attendant {
   }
 
   async #attempt(room: WaitingRoom, view: View, contender: Contender): Promise<Attempt> {
-    const { waiter, act, reason } = contender;
+    const { waiter, reason } = contender;
     // The serving may have taken turns, and the caller may have left in one of them.
     if (waiter.gone) return { kind: 'abandoned' };
-    const attempt =
-      act === 'adopt'
-        ? await this.desk.adopt(room.key, view, waiter)
-        : await this.desk.attempt(room.key, view, waiter, reason, () => this.#arrivals);
+    if (reason === 'early_refresh') waiter.refreshDraw = 0;
+    const attempt = await this.#atTheDesk(room, view, contender);
     if (attempt.kind !== 'granted') return attempt;
     // Between the desk's last look at the waiter and this line, a publish may have served it.
     if (this.#answer(room, waiter, attempt.lease, 'lease', attempt.degraded)) return attempt;
     await this.desk.giveBack(room.key, attempt.lease);
     return { kind: 'abandoned' };
+  }
+
+  async #atTheDesk(room: WaitingRoom, view: View, contender: Contender): Promise<Attempt> {
+    const { waiter, act, reason, meanwhile } = contender;
+    try {
+      if (act === 'adopt') return await this.desk.adopt(room.key, view, waiter);
+      return await this.desk.attempt(room.key, view, waiter, reason, () => this.#arrivals);
+    } catch (error) {
+      // A namespace that rather fails than degrades still serves what it has.
+      if (!(error instanceof CoordinationError) || meanwhile === undefined) throw error;
+      this.#answer(room, waiter, meanwhile, 'publish');
+      return { kind: 'abandoned' };
+    }
   }
 
   /** How long to sleep when nothing is to be tried: to the lease's end or the next poll. */
@@ -232,9 +249,9 @@ export class Attendant {
     // A caller that does not wait has its attempt first, and is dismissed before the room sleeps.
     const waitMs = waiter.patienceMs === 0 ? Number.POSITIVE_INFINITY : waiter.patienceMs;
     const deadlineLeftMs = deadlineMs - Math.min(DEADLINE_MARGIN_MS, deadlineMs / 10);
-    room.enter(waiter, Math.max(0, Math.min(waitMs, deadlineLeftMs)), () =>
-      this.#answer(room, waiter, this.#outOfTime(room), 'timeout'),
-    );
+    const leftMs = Math.max(0, Math.min(waitMs, deadlineLeftMs));
+    waiter.waitsUntilMs = waiter.arrivedMs + leftMs;
+    room.enter(waiter, leftMs, () => this.#answer(room, waiter, this.#outOfTime(room), 'timeout'));
     waiter.call.onCancel(() =>
       this.#fail(room, waiter, new CoordinationError('unavailable', 'the call was cancelled')),
     );
@@ -300,28 +317,7 @@ export class Attendant {
 
   #busy(room: WaitingRoom, reason: BusyReason): Busy {
     const { clock, chance } = this.parts;
-    const nowMs = clock.nowMs();
-    const { holder } = room;
-    const backMs =
-      holder === undefined ? RETRY_MS_MAX : clamp(holder.untilMs - nowMs, RETRY_MS_MIN, POLL_MS_MAX);
-    return {
-      kind: 'busy',
-      // Another replica can be asked at once; this one's callers come back spread over half of the time.
-      retryAfterMs: reason === 'draining' ? 0 : Math.ceil(backMs * (0.5 + chance.fraction() / 2)),
-      holderAgeMs: holder === undefined ? 0 : Math.max(1, Math.floor(nowMs - holder.sinceMs)),
-      reason,
-    };
-  }
-
-  /** The times of an answer for one caller, so that those who got it together don't come back together. */
-  #worded(room: WaitingRoom, outcome: Hit | Busy | Failed): Hit | Busy | Failed {
-    if (outcome.kind === 'busy') return this.#busy(room, outcome.reason);
-    if (outcome.kind === 'hit') return outcome;
-    // Spread upwards only: nobody is sent to the source before the back-off ends.
-    return {
-      ...outcome,
-      retryAfterMs: Math.ceil(outcome.retryAfterMs * (1 + this.parts.chance.fraction() / 4)),
-    };
+    return busy(reason, room, clock.nowMs(), chance.fraction());
   }
 }
 
@@ -336,5 +332,5 @@ function labelOf(outcome: Hit | Lease | Busy | Failed): 'hit' | 'stale' | 'lease
 }
 
 function exhausted(message: string): CoordinationError {
-  return new CoordinationError('exhausted', message, RETRY_MS_MAX);
+  return new CoordinationError('exhausted', message, FULL_MS);
 }

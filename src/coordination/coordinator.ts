@@ -1,5 +1,6 @@
 import { Attendant, type AttendantParts } from './attendant.js';
 import type { Call } from './call.js';
+import { refreshDraw } from './forecast.js';
 import { HeldLeases } from './held-leases.js';
 import type { Key } from './key.js';
 import { Ladder } from './ladder.js';
@@ -75,6 +76,7 @@ export class Coordinator {
       clock.nowMs(),
       staleAllowed,
       patienceMs,
+      refreshDraw(policy.earlyRefreshBeta, this.parts.chance.fraction()),
     );
     this.#attendant.admit(waiter);
     return waiter.answered;
@@ -169,16 +171,17 @@ export class Coordinator {
   async #publishArmed(request: Publish, token: Token, known: boolean): Promise<PublishAnswer> {
     const { quorum } = this.parts;
     const { key } = request;
+    const result = this.#resultOf(request);
     let answer: PublishAnswer;
     try {
-      answer = await this.#store(key, { ...this.#stepOf(request), nonce: token.nonce, fence: token.fence });
+      answer = await this.#store(key, { ...result, nonce: token.nonce, fence: token.fence });
     } catch (error) {
       ignoreLoss(error);
       answer = { outcome: 'not_stored', fence: 0 };
     }
     const { outcome, fence } = answer;
     if (outcome === 'stored' || outcome === 'stored_late' || (outcome === 'not_stored' && known)) {
-      void this.#attendant.feed(key, this.#published(request, fence));
+      void this.#attendant.feed(key, recordOf(result, fence));
     }
     // The answer does not wait for the lock nodes.
     void quorum.release(key.id, token.nonce).then(() => this.#attendant.wake(key.id));
@@ -199,26 +202,22 @@ export class Coordinator {
 
   #publishUnstored(request: Publish, token: Token, known: boolean): PublishAnswer {
     const { key } = request;
-    if (known) void this.#attendant.feed(key, this.#published(request, 0));
+    if (known) void this.#attendant.feed(key, recordOf(this.#resultOf(request), 0));
     void this.#terms.endUnstored(key, token, 'published').then(() => this.#attendant.wake(key.id));
     return { outcome: 'not_stored', fence: 0 };
   }
 
-  #stepOf({ key, payload, ttlMs, staleMs }: Publish): Omit<StorePublish, 'nonce' | 'fence'> {
-    const { limits } = this.parts;
+  /** What a publish stores, with what the namespace's policy adds. Drawn once: what waiters get is what is stored. */
+  #resultOf({ key, payload, ttlMs, staleMs }: Publish): Result {
+    const { limits, chance } = this.parts;
+    const policy = this.parts.policyOf(key.namespace);
     return {
       payload,
-      ttlMs,
-      staleMs: staleMs ?? this.parts.policyOf(key.namespace).staleMs,
+      // Only ever shortened: nothing is fresh for longer than its publisher said.
+      ttlMs: Math.max(1, Math.round(ttlMs * (1 - policy.ttlJitter * chance.fraction()))),
+      staleMs: staleMs ?? policy.staleMs,
       keepMs: limits.leaseMsMax,
     };
-  }
-
-  /** What the store would show of the value just now. */
-  #published(request: Publish, fence: number): KeyRecord {
-    const { payload, ttlMs, staleMs } = this.#stepOf(request);
-    const value = { payload, freshForMs: ttlMs, servableForMs: ttlMs + staleMs, ageMs: 0, fence };
-    return { fence, valueFence: fence, value };
   }
 
   /** Broken at once, so that nobody waits behind a rebuild whose publish is refused already. */
@@ -226,4 +225,12 @@ export class Coordinator {
     this.#held.end(nonce, 'invalidated');
     void this.parts.quorum.release(key.id, nonce).then(() => this.#attendant.wake(key.id));
   }
+}
+
+type Result = Omit<StorePublish, 'nonce' | 'fence'>;
+
+/** What the store would show of a result just now. */
+function recordOf({ payload, ttlMs, staleMs }: Result, fence: number): KeyRecord {
+  const value = { payload, freshForMs: ttlMs, servableForMs: ttlMs + staleMs, ageMs: 0, fence };
+  return { fence, valueFence: fence, value };
 }

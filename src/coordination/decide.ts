@@ -1,3 +1,4 @@
+import { forecast, isDrawnToRefresh } from './forecast.js';
 import type { Busy, Failed, Hit, LeaseReason } from './outcome.js';
 import type { KeyRecord } from './record.js';
 import { leaseLeftMs, type View } from './view.js';
@@ -13,6 +14,10 @@ export interface Ask {
   readonly requestKey: string;
   /** The fence of the lease that this caller has been seen waiting for; 0 for none. */
   readonly waitsForFence: number;
+  /** When its wait ends, on the replica's clock; Infinity for a caller that does not wait at all. */
+  readonly waitsUntilMs: number;
+  /** {@link refreshDraw} of this caller; 0 if it is not to rebuild early. */
+  readonly refreshDraw: number;
 }
 
 /** What a view means for one caller. Who is first among those that may attempt is not decided here. */
@@ -35,15 +40,15 @@ export function decide(view: View, ask: Ask, nowMs: number): Decision {
   }
   const hit = hitOf(view, nowMs, rebuilding);
   if (ask.intent === 'refresh') {
-    if (rebuilding) return { act: 'wait' };
+    if (rebuilding) return wait(view, ask, nowMs);
     const failed = failedOf(view, ask, nowMs);
     return failed === undefined ? { act: 'attempt', reason: 'refresh' } : { act: 'answer', outcome: failed };
   }
-  if (hit !== undefined && hit.freshForMs > 0) return { act: 'answer', outcome: hit };
+  if (hit !== undefined && hit.freshForMs > 0) return freshHit(view, ask, nowMs, hit);
   const stale = ask.staleAllowed ? hit : undefined;
   const failed = failedOf(view, ask, nowMs);
   if (failed !== undefined) return { act: 'answer', outcome: stale ?? failed };
-  if (rebuilding) return stale === undefined ? { act: 'wait' } : { act: 'answer', outcome: stale };
+  if (rebuilding) return stale === undefined ? wait(view, ask, nowMs) : { act: 'answer', outcome: stale };
   if (ask.intent === 'read') return { act: 'answer', outcome: stale ?? NO_VALUE };
   const reason = reasonOf(view.record);
   return stale === undefined
@@ -52,6 +57,25 @@ export function decide(view: View, ask: Ask, nowMs: number): Decision {
 }
 
 const NO_VALUE: Busy = { kind: 'busy', retryAfterMs: 0, holderAgeMs: 0, reason: 'no_value' };
+const TOO_LATE: Busy = { kind: 'busy', retryAfterMs: 0, holderAgeMs: 0, reason: 'deadline_too_short' };
+
+/** A wait that must fail is refused at once. */
+function wait(view: View, ask: Ask, nowMs: number): Decision {
+  const earliestMs = forecast(view, nowMs)?.earliestMs ?? 0;
+  return nowMs + earliestMs > ask.waitsUntilMs ? { act: 'answer', outcome: TOO_LATE } : { act: 'wait' };
+}
+
+/** One caller in many is drawn to rebuild a value before it expires, the more the nearer its end is. */
+function freshHit(view: View, ask: Ask, nowMs: number, hit: Hit): Decision {
+  const { rebuild, failure } = view.record;
+  const mayRebuild = ask.intent === 'rebuild' && ask.refreshDraw > 0 && !hit.rebuilding;
+  if (!mayRebuild || rebuild === undefined || (failure !== undefined && failedOf(view, ask, nowMs))) {
+    return { act: 'answer', outcome: hit };
+  }
+  return isDrawnToRefresh(hit.freshForMs, rebuild, ask.refreshDraw)
+    ? { act: 'attempt', reason: 'early_refresh', meanwhile: hit }
+    : { act: 'answer', outcome: hit };
+}
 
 /** The value as a hit, if it may still be served at `nowMs`, fresh or stale. */
 export function hitOf(view: View, nowMs: number, rebuilding: boolean): Hit | undefined {

@@ -1,6 +1,7 @@
 import type { Chance } from './clock.js';
 import { hitOf } from './decide.js';
 import { CoordinationError } from './errors.js';
+import { learnedLeaseMs } from './forecast.js';
 import type { HeldLeases } from './held-leases.js';
 import type { Key } from './key.js';
 import { clamp, driftMs } from './lease.js';
@@ -49,7 +50,7 @@ export class LeaseDesk {
     arrivals: () => number,
   ): Promise<Attempt> {
     const { quorum, clock } = this.parts;
-    const leaseMs = this.#leaseMsOf(key, waiter);
+    const leaseMs = this.#leaseMsOf(key, view, waiter);
     const askedMs = clock.nowMs();
     const ballot = await quorum.acquire(key.id, leaseMs);
     if (waiter.gone) {
@@ -256,9 +257,14 @@ export class LeaseDesk {
     };
   }
 
-  #leaseMsOf(key: Key, waiter: Waiter): number {
+  #leaseMsOf(key: Key, view: View, waiter: Waiter): number {
+    const { leaseMs } = waiter.request;
+    if (leaseMs !== undefined) return leaseMs;
     const policy = this.parts.policyOf(key.namespace);
-    return waiter.request.leaseMs ?? clamp(this.parts.limits.leaseMs, policy.leaseMsMin, policy.leaseMsMax);
+    const { rebuild } = view.record;
+    return rebuild === undefined
+      ? clamp(this.parts.limits.leaseMs, policy.leaseMsMin, policy.leaseMsMax)
+      : learnedLeaseMs(rebuild, policy);
   }
 }
 

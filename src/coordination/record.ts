@@ -15,6 +15,8 @@ export interface KeyRecord {
   readonly lease?: ArmedLease;
   /** The last failure, until a publish clears it. */
   readonly failure?: StoredFailure;
+  /** How long the key's rebuilds take; absent until one was published. */
+  readonly rebuild?: RebuildTimes;
   /** How the last lease that is no longer armed ended. */
   readonly lastEnd?: LeaseEnd;
   /** The nonce that the last invalidation voided: its lock on the quorum may be broken by anyone. */
@@ -49,6 +51,15 @@ export interface ArmedLease {
   readonly owner: number;
   /** Given or last extended without the quorum. */
   readonly byStoreAlone: boolean;
+}
+
+/**
+ * A running mean of rebuild times and of how far they stray from it, in milliseconds: the estimator that
+ * TCP has for its round trips (Jacobson, "Congestion avoidance and control", 1988), gains 1/8 and 1/4.
+ */
+export interface RebuildTimes {
+  readonly meanMs: number;
+  readonly deviationMs: number;
 }
 
 export interface StoredFailure {

@@ -12,6 +12,7 @@ export class Waiter implements Ask {
   readonly requestKey: string;
   readonly answered: Promise<GetOrLockAnswer>;
   waitsForFence = 0;
+  waitsUntilMs = Number.POSITIVE_INFINITY;
   /** It could not be answered at once, so that its answer ends a wait. */
   slept = false;
   #resolve!: (answer: GetOrLockAnswer) => void;
@@ -26,6 +27,8 @@ export class Waiter implements Ask {
     readonly staleAllowed: boolean,
     /** How long it may sleep; 0 means that it is answered before the room sleeps. */
     readonly patienceMs: number,
+    /** Spent after one attempt: nobody tries twice for a value that is fresh. */
+    public refreshDraw: number,
   ) {
     this.intent = request.intent;
     this.requestKey = request.requestId === '' ? '' : `${call.identity}\n${request.requestId}`;

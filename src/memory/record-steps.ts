@@ -1,5 +1,11 @@
 import type { LeaseEnd, Payload, ReleaseOutcome } from '../coordination/outcome.js';
-import { type ArmedLease, type KeyRecord, NO_RECORD, type StoredFailure } from '../coordination/record.js';
+import {
+  type ArmedLease,
+  type KeyRecord,
+  NO_RECORD,
+  type RebuildTimes,
+  type StoredFailure,
+} from '../coordination/record.js';
 import type {
   ArmReply,
   ArmRequest,
@@ -20,6 +26,7 @@ export interface MemoryRecord {
   readonly value?: MemoryValue;
   readonly lease?: MemoryLease;
   readonly failure?: MemoryFailure;
+  readonly rebuild?: RebuildTimes;
   readonly lastEnd?: LeaseEnd;
   /** The nonce that the last invalidation voided. */
   readonly voided?: string;
@@ -61,13 +68,14 @@ export function alive(record: Maybe, nowMs: number): Maybe {
 
 export function look(record: Maybe, nowMs: number): KeyRecord {
   if (record === undefined) return NO_RECORD;
-  const { fence, valueFence, value, lease, failure, lastEnd, voided } = record;
+  const { fence, valueFence, value, lease, failure, rebuild, lastEnd, voided } = record;
   return {
     fence,
     valueFence,
     ...(servable(record, nowMs) && value !== undefined ? { value: seenValue(value, valueFence, nowMs) } : {}),
     ...(lease === undefined ? {} : { lease: seenLease(lease, fence, nowMs) }),
     ...(failure === undefined ? {} : { failure: seenFailure(failure, nowMs) }),
+    ...(rebuild === undefined ? {} : { rebuild }),
     ...(lastEnd === undefined ? {} : { lastEnd }),
     ...(voided === undefined ? {} : { voidedNonce: voided }),
   };
@@ -136,7 +144,14 @@ export function publish(
   const freshUntilMs = nowMs + ttlMs;
   const value = { payload, publishedAtMs: nowMs, freshUntilMs, servableUntilMs: freshUntilMs + staleMs };
   const next = kept(
-    { ...rest, valueFence: record.fence, value, lastEnd: 'published', done: nonce },
+    {
+      ...rest,
+      valueFence: record.fence,
+      value,
+      rebuild: learned(record.rebuild, nowMs - lease.armedAtMs),
+      lastEnd: 'published',
+      done: nonce,
+    },
     nowMs,
     request.keepMs,
   );
@@ -145,6 +160,14 @@ export function publish(
     reply: { outcome: lease.untilMs > nowMs ? 'stored' : 'stored_late', fence: record.fence },
     wake: { kind: 'published', fence: record.fence },
   };
+}
+
+/** The next mean and deviation. The first rebuild is taken for the mean, and half of it for the deviation. */
+function learned(before: RebuildTimes | undefined, tookMs: number): RebuildTimes {
+  if (before === undefined) return { meanMs: tookMs, deviationMs: tookMs / 2 };
+  const { meanMs, deviationMs } = before;
+  const offMs = tookMs - meanMs;
+  return { meanMs: meanMs + offMs / 8, deviationMs: deviationMs + (Math.abs(offMs) - deviationMs) / 4 };
 }
 
 function whyNotStored(record: Maybe, request: StorePublish): StoredOutcome {

@@ -1,5 +1,11 @@
 import type { LeaseEnd, LeaseReason } from '../coordination/outcome.js';
-import type { ArmedLease, KeyRecord, StoredFailure, StoredValue } from '../coordination/record.js';
+import type {
+  ArmedLease,
+  KeyRecord,
+  RebuildTimes,
+  StoredFailure,
+  StoredValue,
+} from '../coordination/record.js';
 
 /**
  * The fields of a record's hash, in the order in which the scripts read them with HMGET. The script's
@@ -24,6 +30,8 @@ export const RECORD_FIELDS = [
   'failure_fence',
   'failure_until',
   'failure_count',
+  'rebuild_mean',
+  'rebuild_deviation',
 ] as const;
 
 /** What {@link RECORD_FIELDS} and the clock look like when they come back. */
@@ -44,6 +52,7 @@ export function decodeRecord(reply: RecordReply): KeyRecord {
   const value = decodeValue(reply, nowUs);
   const lease = decodeLease(reply, nowUs, fence);
   const failure = decodeFailure(reply, nowUs);
+  const rebuild = decodeRebuild(reply);
   const lastEnd = textAt(reply, 6) as LeaseEnd | undefined;
   const voidedNonce = textAt(reply, 7);
   return {
@@ -52,6 +61,7 @@ export function decodeRecord(reply: RecordReply): KeyRecord {
     ...(value === undefined ? {} : { value }),
     ...(lease === undefined ? {} : { lease }),
     ...(failure === undefined ? {} : { failure }),
+    ...(rebuild === undefined ? {} : { rebuild }),
     ...(lastEnd === undefined ? {} : { lastEnd }),
     ...(voidedNonce === undefined ? {} : { voidedNonce }),
   };
@@ -99,6 +109,11 @@ function decodeFailure(reply: RecordReply, nowUs: number): StoredFailure | undef
     retryAfterMs: Math.max(0, (numberAt(reply, 16) - nowUs) / 1000),
     count: numberAt(reply, 17),
   };
+}
+
+function decodeRebuild(reply: RecordReply): RebuildTimes | undefined {
+  if (textAt(reply, 18) === undefined) return undefined;
+  return { meanMs: numberAt(reply, 18) / 1000, deviationMs: numberAt(reply, 19) / 1000 };
 }
 
 /** A small reply is a window on the socket's whole 64 KiB read: kept in a near cache, it would keep all of that. */

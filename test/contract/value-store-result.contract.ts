@@ -15,6 +15,30 @@ export function resultContract(current: () => StoreTrial): void {
       expect(await trial.wakes()).toEqual([{ kind: 'published', fence }]);
     });
 
+    test('learns how long the key is rebuilt, as the mean and the deviation of all rebuilds so far', async () => {
+      const trial = current();
+      expect((await trial.look()).rebuild).toBeUndefined();
+      let expected: { meanMs: number; deviationMs: number } | undefined;
+      for (const [at, ms] of [40, 90, 10].entries()) {
+        await trial.arm(`n${at}`);
+        await trial.under.pass(ms);
+        await trial.publish(`n${at}`);
+        const { rebuild } = await trial.look();
+        // What the last rebuild took is known through the mean; the deviation must follow from the same.
+        const meanMs = rebuild?.meanMs ?? 0;
+        const tookMs = expected === undefined ? meanMs : expected.meanMs + (meanMs - expected.meanMs) * 8;
+        expect(tookMs).toBeGreaterThanOrEqual(ms - 0.1);
+        const deviationMs =
+          expected === undefined
+            ? tookMs / 2
+            : expected.deviationMs + (Math.abs(tookMs - expected.meanMs) - expected.deviationMs) / 4;
+        expect(rebuild?.deviationMs).toBeCloseTo(deviationMs, 1);
+        expected = { meanMs, deviationMs };
+      }
+      await trial.invalidate();
+      expect((await trial.look()).rebuild?.meanMs).toBeCloseTo(expected?.meanMs ?? 0, 1);
+    });
+
     test('can be read at the latest when its wake is heard', async () => {
       const trial = current();
       await trial.arm('n1');

@@ -49,7 +49,7 @@ end
 local record = redis.call('HMGET', KEYS[1],
   'fence', 'value_fence', 'value', 'published_at', 'fresh_until', 'servable_until', 'last_end', 'voided',
   'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease',
-  'failure', 'failure_fence', 'failure_until', 'failure_count')
+  'failure', 'failure_fence', 'failure_until', 'failure_count', 'rebuild_mean', 'rebuild_deviation')
 if tonumber(record[6] or 0) <= now then record[3] = false end
 table.insert(record, now)
 table.insert(record, armed and 1 or 0)

@@ -20,7 +20,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
 local before = redis.call('HMGET', KEYS[1],
-  'fence', 'nonce', 'lease_until', 'done', 'voided', 'value_fence', 'servable_until')
+  'fence', 'nonce', 'lease_until', 'done', 'voided', 'value_fence', 'servable_until',
+  'armed_at', 'rebuild_mean', 'rebuild_deviation')
 
 if before[2] ~= ARGV[1] then
   local stored = tonumber(before[7] or 0) > now and before[6] or '0'
@@ -31,6 +32,15 @@ if before[2] ~= ARGV[1] then
   return { 'unknown_lease', stored }
 end
 
+-- Jacobson's estimator, as record.ts says; the first rebuild is the mean, and half of it the deviation.
+local took = now - tonumber(before[8])
+local mean, deviation = took, took / 2
+if before[9] then
+  local off = took - tonumber(before[9])
+  mean = tonumber(before[9]) + off / 8
+  deviation = tonumber(before[10]) + (math.abs(off) - tonumber(before[10])) / 4
+end
+
 local fresh_until = now + tonumber(ARGV[5]) * 1000
 local servable_until = fresh_until + tonumber(ARGV[6]) * 1000
 redis.call('HSET', KEYS[1],
@@ -38,6 +48,8 @@ redis.call('HSET', KEYS[1],
   'published_at', string.format('%.0f', now),
   'fresh_until', string.format('%.0f', fresh_until),
   'servable_until', string.format('%.0f', servable_until),
+  'rebuild_mean', string.format('%.0f', mean),
+  'rebuild_deviation', string.format('%.0f', deviation),
   'last_end', 'published',
   'done', ARGV[1])
 -- An absent value has no such field, an empty one has an empty one.

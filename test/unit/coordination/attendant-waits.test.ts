@@ -58,6 +58,27 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
+  it('that must fail is refused at once, with the time when the rebuild usually has ended', async () => {
+    const trial = new CoordinationTrial();
+    for (let at = 0; at < 20; at += 1) {
+      const { token } = await trial.lease({ intent: 'refresh' });
+      trial.clock.advance(800);
+      await trial.publish(token, 'a value', { ttlMs: 1 });
+      trial.clock.advance(1);
+    }
+    const holder = await trial.lease();
+    const refused = busyOf(await trial.ask({ waitMs: 500 }));
+    expect(refused.reason).toBe('deadline_too_short');
+    // 800 ms, a deviation that has become small, and at most a quarter more, so that they come back apart.
+    expect(refused.retryAfterMs).toBeGreaterThanOrEqual(800);
+    expect(refused.retryAfterMs).toBeLessThanOrEqual(1_010);
+    const patient = await trial.ask({ waitMs: 2_000 });
+    expect(isWaiting(patient)).toBe(true);
+    await trial.publish(holder.token);
+    hitOf(patient);
+    await trial.expectRest();
+  });
+
   it('of 0 is none: a lease if there is one to get, else busy at once', async () => {
     const trial = new CoordinationTrial();
     const holder = leaseOf(await trial.ask({ waitMs: 0 }));

@@ -155,6 +155,57 @@ describe('the callers of one key', () => {
   });
 });
 
+describe('early refresh', () => {
+  /** A value that is fresh for another 60 ms, and took 100 ms to rebuild. */
+  async function nearItsEnd(): Promise<CoordinationTrial> {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease();
+    trial.clock.advance(100);
+    await trial.publish(token, 'old', { ttlMs: 1_000, staleMs: 1_000 });
+    trial.clock.advance(940);
+    // So large that whoever comes is drawn.
+    trial.policy = { ...trial.policy, earlyRefreshBeta: 1e9 };
+    return trial;
+  }
+
+  it('gives one caller the lease, with the value, and the value to all others', async () => {
+    const trial = await nearItsEnd();
+    const [one, ...others] = [trial.send(), trial.send(), trial.send()];
+    await trial.settle();
+    const lease = leaseOf(one);
+    expect(lease.reason).toBe('early_refresh');
+    expect(lease.previous && textIn(lease.previous)).toBe('old');
+    for (const other of [...others, await trial.ask()]) expect(textIn(hitOf(other))).toBe('old');
+    await trial.publish(lease.token, 'new');
+    trial.policy = { ...trial.policy, earlyRefreshBeta: 0 };
+    expect(textIn(hitOf(await trial.ask()))).toBe('new');
+    await trial.expectRest();
+  });
+
+  it('costs nobody a wait when the vote has no winner', async () => {
+    const trial = await nearItsEnd();
+    trial.quorum.undecided = 1;
+    expect(textIn(hitOf(await trial.ask()))).toBe('old');
+    expect(trial.quorum.countOf('acquire')).toBe(2);
+    await trial.expectRest();
+  });
+
+  it('costs nobody the value where a namespace rather fails than degrades', async () => {
+    const trial = await nearItsEnd();
+    trial.policy = { ...trial.policy, onLoss: 'fail' };
+    trial.quorum.lost = true;
+    expect(textIn(hitOf(await trial.ask()))).toBe('old');
+    await trial.expectRest();
+  });
+
+  it('is left to others by a replica that drains', async () => {
+    const trial = await nearItsEnd();
+    trial.coordinator.drain();
+    expect(textIn(hitOf(await trial.ask()))).toBe('old');
+    await trial.expectRest();
+  });
+});
+
 describe('what is told of the callers', () => {
   it('counts those who got the rebuild of another as saved, and nobody else', async () => {
     const trial = new CoordinationTrial();

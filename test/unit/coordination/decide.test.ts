@@ -12,6 +12,8 @@ const caller: Ask = {
   arrival: 3,
   requestKey: '',
   waitsForFence: 0,
+  waitsUntilMs: Number.POSITIVE_INFINITY,
+  refreshDraw: 0,
 };
 
 const view = (record: Partial<KeyRecord>, over: Partial<View> = {}): View => ({
@@ -55,6 +57,8 @@ const failure = (retryAfterMs: number, fence = 9) => ({
 const fresh = value(1_000, 2_000);
 const stale = value(0, 2_000);
 const forbids: Ask = { ...caller, staleAllowed: false };
+
+const rebuild = { meanMs: 400, deviationMs: 50 };
 
 describe('what a caller gets for what the store holds', () => {
   it.each<[string, Partial<KeyRecord>, Ask, object]>([
@@ -179,6 +183,54 @@ describe('what a caller gets for what the store holds', () => {
       { value: fresh, failure: failure(500) },
       { ...caller, intent: 'refresh' },
       { act: 'answer', outcome: { kind: 'failed' } },
+    ],
+    [
+      'a rebuild that ends too late for it: that, at once',
+      { lease: lease(5_000), rebuild },
+      { ...caller, waitsUntilMs: NOW_MS + 299 },
+      { act: 'answer', outcome: { kind: 'busy', reason: 'deadline_too_short' } },
+    ],
+    [
+      'a rebuild that may end in time for it: a wait',
+      { lease: lease(5_000), rebuild },
+      { ...caller, waitsUntilMs: NOW_MS + 300 },
+      { act: 'wait' },
+    ],
+    [
+      'a rebuild that ends too late for it, and a stale value: the value',
+      { lease: lease(5_000), rebuild, value: stale },
+      { ...caller, waitsUntilMs: NOW_MS + 1 },
+      { act: 'answer', outcome: { kind: 'hit' } },
+    ],
+    [
+      'a fresh value near its end, and is drawn: one early attempt, with the value for all others',
+      { value: value(799, 2_000), rebuild },
+      { ...caller, refreshDraw: 2 },
+      { act: 'attempt', reason: 'early_refresh', meanwhile: { kind: 'hit', rebuilding: false } },
+    ],
+    [
+      'a fresh value far from its end: it, although drawn',
+      { value: value(801, 2_000), rebuild },
+      { ...caller, refreshDraw: 2 },
+      { act: 'answer', outcome: { kind: 'hit' } },
+    ],
+    [
+      'a fresh value near its end that is being rebuilt: it, although drawn',
+      { value: value(1, 2_000), rebuild, lease: lease(1) },
+      { ...caller, refreshDraw: 2 },
+      { act: 'answer', outcome: { kind: 'hit', rebuilding: true } },
+    ],
+    [
+      'a fresh value near its end, in the back-off of a failure: it, although drawn',
+      { value: value(1, 2_000), rebuild, failure: failure(500) },
+      { ...caller, refreshDraw: 2 },
+      { act: 'answer', outcome: { kind: 'hit' } },
+    ],
+    [
+      'a fresh value near its end, and only reads: it, although drawn',
+      { value: value(1, 2_000), rebuild },
+      { ...caller, refreshDraw: 2, intent: 'read' },
+      { act: 'answer', outcome: { kind: 'hit' } },
     ],
     [
       'the running lease of its own earlier attempt: that lease',

@@ -7,7 +7,7 @@ import { ManualClock } from '../../support/manual-clock.js';
 
 const key = keyOf('space', 'a key');
 const waiter = (at: number) =>
-  new Waiter({ key, intent: 'rebuild', requestId: '', holder: '' }, new Call(), at, 0, true, 1_000);
+  new Waiter({ key, intent: 'rebuild', requestId: '', holder: '' }, new Call(), at, 0, true, 1_000, 0);
 
 function trial() {
   const clock = new ManualClock();
