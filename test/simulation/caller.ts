@@ -1,0 +1,191 @@
+import { Call } from '../../src/coordination/call.js';
+import { CoordinationError } from '../../src/coordination/errors.js';
+import type { Key } from '../../src/coordination/key.js';
+import type { GetOrLockAnswer, Hit, Lease } from '../../src/coordination/outcome.js';
+import type { GetOrLock } from '../../src/coordination/requests.js';
+import { decodeToken } from '../../src/coordination/token.js';
+import { LIMITS, type SimReplica } from './sim-replica.js';
+import { NoAnswer, type World } from './world.js';
+
+/** What an answer may take beyond its wait: two rounds of steps that all run into their time-outs. */
+const ANSWER_MS_MAX = 2_000;
+
+/** A lease in a client's hands. */
+export interface InHand {
+  readonly key: Key;
+  readonly token: string;
+  readonly nonce: string;
+  readonly expiresInMs: number;
+}
+
+/** How a client asks. */
+export interface Asking {
+  readonly request: Partial<GetOrLock>;
+  readonly deadlineMs?: number;
+  /** Goes away after so long; undefined to stay. */
+  readonly cancelAfterMs?: number;
+}
+
+/** A client's calls, with everything told to the judge that can be seen from outside. */
+export class Caller {
+  constructor(
+    private readonly world: World,
+    readonly name: string,
+  ) {}
+
+  get replica(): SimReplica {
+    return this.world.chance.pick(this.world.replicas);
+  }
+
+  /** The lease, if there is one; `failed` if there was an answer of any other kind. */
+  async getOrLock(key: Key, asking: Asking, replica = this.replica): Promise<GetOrLockAnswer | Error> {
+    const { world } = this;
+    const { time, judge } = world;
+    const request: GetOrLock = {
+      ...{ key, intent: 'rebuild', requestId: '', holder: this.name },
+      ...asking.request,
+    };
+    const call = new Call(this.name, asking.deadlineMs);
+    const startedAt = judge.now();
+    const { namespace } = key;
+    world.say(
+      () => `${this.name} asks ${replica.name} for ${namespace}/${key.key} ${JSON.stringify(asking)}`,
+      key.id,
+    );
+    if (asking.cancelAfterMs !== undefined) {
+      time.at(time.nowMs + asking.cancelAfterMs, () => replica.run(() => call.cancel()));
+    }
+    const result = await world.call(replica, call, async () => {
+      const arrivedMs = replica.clock.nowMs();
+      const pausedMs = replica.pausedMs;
+      try {
+        const answer = await replica.coordinator.getOrLock(request, call);
+        this.#judgeAnswer(request, call, answer, replica, startedAt);
+        return answer;
+      } catch (error) {
+        this.#judgeError(error as Error, call, request, replica);
+        throw error;
+      } finally {
+        const tookMs = replica.clock.nowMs() - arrivedMs - (replica.pausedMs - pausedMs);
+        this.#judgeTime(tookMs, request, asking, replica);
+      }
+    });
+    if (!result.ok) return result.error;
+    const { kind } = result.value.outcome;
+    world.say(() => `${this.name} has ${kind} from ${replica.name}`, kind);
+    return result.value;
+  }
+
+  inHand(key: Key, { token, expiresInMs }: Lease): InHand {
+    return { key, token, expiresInMs, nonce: decodeToken(key, token)?.nonce ?? '' };
+  }
+
+  async publish(hand: InHand, ttlMs: number, staleMs: number, replica = this.replica): Promise<string> {
+    const { world } = this;
+    world.judge.givenUp(hand.nonce);
+    const bytes = Buffer.from(`${hand.key.id} ${hand.nonce}`);
+    const { key, token } = hand;
+    const publish = { key, token, payload: { kind: 'value', bytes } as const, ttlMs, staleMs, tags: [] };
+    const call = new Call(this.name);
+    const result = await world.call(replica, call, () => replica.coordinator.publish(publish, call));
+    // A publish never is an error: what cannot be stored is an outcome.
+    if (!result.ok && !(result.error instanceof NoAnswer)) {
+      world.judge.violated('INV-9', `a publish ended with ${result.error.message}`);
+    }
+    return result.ok ? result.value.outcome : 'no answer';
+  }
+
+  async release(
+    hand: InHand,
+    failure: { message: string; retryAfterMs?: number } | undefined,
+  ): Promise<void> {
+    const { world, replica } = this;
+    world.judge.givenUp(hand.nonce);
+    const call = new Call(this.name);
+    const { key, token } = hand;
+    const release = { key, token, ...(failure === undefined ? {} : { failure }) };
+    await world.call(replica, call, () => replica.coordinator.release(release, call));
+  }
+
+  async extend(hand: InHand): Promise<'extended' | 'lost' | 'unknown'> {
+    const { world, replica } = this;
+    const { key, token, nonce } = hand;
+    const call = new Call(this.name);
+    const sentAt = world.judge.now();
+    const result = await world.call(replica, call, async () => {
+      const answer = await replica.coordinator.extend({ key, token }, call);
+      const atStore = (world.extendedAt.get(nonce) ?? 0) > sentAt;
+      if (answer.outcome === 'extended') world.judge.leaseExtended(nonce, answer.expiresInMs, atStore);
+      else world.judge.givenUp(nonce);
+      return answer;
+    });
+    return result.ok ? result.value.outcome : 'unknown';
+  }
+
+  async invalidate(keys: readonly Key[], mode: 'delete' | 'mark_stale'): Promise<void> {
+    const { world, replica } = this;
+    const [{ namespace } = { namespace: '' }] = keys;
+    const call = new Call(this.name);
+    const sentAt = world.judge.now();
+    const request = { namespace, keys, tags: [], all: false, mode };
+    const result = await world.call(replica, call, () => replica.coordinator.invalidate(request, call));
+    if (result.ok) for (const key of keys) world.judge.invalidationReturned(key.id, sentAt);
+  }
+
+  #judgeAnswer(
+    request: GetOrLock,
+    call: Call,
+    { outcome, degraded }: GetOrLockAnswer,
+    replica: SimReplica,
+    startedAt: number,
+  ): void {
+    const { judge } = this.world;
+    const { key } = request;
+    if (outcome.kind === 'lease') {
+      const { nonce } = this.inHand(key, outcome);
+      judge.leaseAnswered(key.id, nonce, outcome, degraded);
+      // The transport gives back what it could not send.
+      if (call.cancelled) {
+        judge.givenUp(nonce);
+        void replica.coordinator.giveBack(key, outcome);
+      }
+      if (request.intent === 'read') judge.violated('INV-9', 'a reader got a lease');
+      if (outcome.previous !== undefined) this.#judgeHit(request, outcome.previous, startedAt);
+    }
+    if (outcome.kind === 'hit') {
+      this.#judgeHit(request, outcome, startedAt);
+      if (outcome.freshForMs === 0 && request.stale === 'forbid')
+        judge.violated('INV-7', 'a stale value where it is forbidden');
+    }
+  }
+
+  #judgeHit(request: GetOrLock, hit: Hit, startedAt: number): void {
+    if (hit.payload.kind !== 'value') return;
+    const [id = '', nonce = ''] = Buffer.from(hit.payload.bytes).toString().split(' ');
+    this.world.judge.hitAnswered(request.key.id, hit, id, nonce, request.read === 'store', startedAt);
+  }
+
+  #judgeError(error: Error, call: Call, { key }: GetOrLock, { coordinator }: SimReplica): void {
+    const { world } = this;
+    if (call.cancelled) return;
+    const kind = error instanceof CoordinationError ? error.kind : undefined;
+    if (kind === 'unavailable' && world.policyOf(key.namespace).onLoss === 'fail') return;
+    if (kind === 'exhausted') {
+      if (coordinator.waiters < LIMITS.waitersPerKeyMax) {
+        world.judge.violated('INV-13', `refused with ${coordinator.waiters} waiters`);
+      }
+      return;
+    }
+    world.judge.violated('INV-9', `${key.id}: a call ended with ${error.stack ?? error.message}`);
+  }
+
+  #judgeTime(tookMs: number, { waitMs }: GetOrLock, { deadlineMs }: Asking, replica: SimReplica): void {
+    const { judge } = this.world;
+    const waitMsMax = Math.min(waitMs ?? LIMITS.waitMsMax, deadlineMs ?? Number.POSITIVE_INFINITY);
+    if (tookMs > waitMsMax + (waitMs === 0 ? ANSWER_MS_MAX : 1)) {
+      judge.violated('INV-9', `an answer of ${replica.name} after ${tookMs} ms of a wait of ${waitMsMax}`);
+    }
+    const { waiters } = replica.coordinator;
+    if (waiters > LIMITS.waitersMax) judge.violated('INV-13', `${waiters} waiters on ${replica.name}`);
+  }
+}

@@ -1,0 +1,207 @@
+import type { LockSnapshot } from './sim-lock-node.js';
+import type { World } from './world.js';
+
+/** How a fault begins in a world; what it returns ends it. */
+type Fault = (world: World) => (() => void) | undefined;
+
+/** Clocks that jump break promises, so that only a minority of nodes may have one. */
+function mayJump(world: World): boolean {
+  const jumped = world.nodes.filter(({ clockJumped }) => clockJumped).length;
+  return jumped < (world.nodes.length - 1) / 2;
+}
+
+const snapshots = new WeakMap<World, Map<string, LockSnapshot>>();
+
+export const FAULTS: Readonly<Record<string, Fault>> = {
+  'node crashes, comes back empty': (world) => {
+    const node = world.chance.pick(world.nodes);
+    node.crash();
+    return () => {
+      if (!node.up) node.restart();
+    };
+  },
+  'node comes back from an old snapshot': (world) => {
+    const node = world.chance.pick(world.nodes);
+    const taken = snapshots.get(world) ?? new Map<string, LockSnapshot>();
+    snapshots.set(world, taken);
+    const old = taken.get(node.name) ?? node.snapshot();
+    taken.set(node.name, node.snapshot());
+    node.crash();
+    return () => {
+      if (!node.up) node.restart(old);
+    };
+  },
+  'node is flushed': (world) => {
+    world.chance.pick(world.nodes).forget();
+    return () => {};
+  },
+  'node forgets its scripts': (world) => {
+    world.chance.pick(world.nodes).forgetScripts();
+    return () => {};
+  },
+  'node hangs': (world) => {
+    const node = world.chance.pick(world.nodes);
+    node.stop();
+    return () => node.goOn();
+  },
+  'node answers with errors': (world) => {
+    const node = world.chance.pick(world.nodes);
+    node.failWith(world.chance.pick(['READONLY', 'OOM', 'LOADING']));
+    return () => node.failWith(undefined);
+  },
+  'node may evict': (world) => {
+    const node = world.chance.pick(world.nodes);
+    node.evicts = true;
+    node.forget();
+    return () => {
+      node.evicts = false;
+    };
+  },
+  "node's clock jumps": (world) => {
+    if (!mayJump(world)) return undefined;
+    world.chance.pick(world.nodes).jump(world.chance.between(-1_500, 1_500));
+    return () => {};
+  },
+  'majority of nodes is down': (world) => {
+    const down = world.nodes.slice(0, (world.nodes.length + 1) / 2);
+    for (const node of down) node.stop();
+    return () => {
+      for (const node of down) node.goOn();
+    };
+  },
+  'requests to nodes are lost': linkFault((link, world) => {
+    link.requestLoss = world.chance.pick([0.2, 0.6]);
+  }, 'nodes'),
+  'replies of nodes are lost': linkFault((link, world) => {
+    link.replyLoss = world.chance.pick([0.2, 0.6]);
+  }, 'nodes'),
+  'nodes are slow': linkFault((link, world) => {
+    link.slowMs = world.chance.pick([20, 150]);
+  }, 'nodes'),
+  'replica is cut off from nodes': linkFault((link) => {
+    link.cut = true;
+  }, 'nodes'),
+  'replica is cut off from the store': linkFault((link) => {
+    link.cut = true;
+  }, 'store'),
+  'requests to the store are lost': linkFault((link, world) => {
+    link.requestLoss = world.chance.pick([0.1, 0.5]);
+  }, 'store'),
+  'replies of the store are lost': linkFault((link, world) => {
+    link.replyLoss = world.chance.pick([0.1, 0.5]);
+  }, 'store'),
+  'store is slow': linkFault((link, world) => {
+    link.slowMs = world.chance.pick([50, 500]);
+  }, 'store'),
+  'store crashes, comes back': (world) => {
+    world.store.crash();
+    return () => {
+      if (!world.store.up) world.store.restart(false);
+    };
+  },
+  'store hangs': (world) => {
+    world.store.stop();
+    return () => world.store.goOn();
+  },
+  "store's clock jumps forwards": (world) => {
+    world.store.jump(world.chance.between(1, 3_000));
+    return () => {};
+  },
+  'wakes are lost': linkFault((link) => {
+    link.replyLoss = 1;
+  }, 'wakes'),
+  'wake channel is down': (world) => {
+    for (const replica of world.replicas) replica.wakes.goDown();
+    return () => {
+      for (const replica of world.replicas) replica.wakes.comeBack();
+    };
+  },
+  'replica pauses': (world) => {
+    const replica = world.chance.pick(world.replicas);
+    replica.pause();
+    return () => replica.resume();
+  },
+  'replica is killed': (world) => {
+    const at = world.chance.below(world.replicas.length);
+    world.killReplica(at);
+    return () => world.restartReplica(at);
+  },
+  'replica is drained': (world) => {
+    const at = world.chance.below(world.replicas.length);
+    world.replicas[at]?.coordinator.drain();
+    return () => world.restartReplica(at);
+  },
+};
+
+/** Only in worlds that are not judged by what a store acknowledged. */
+export const STORE_LOSS = 'store comes back empty';
+
+export const LOSSES: Readonly<Record<string, Fault>> = {
+  [STORE_LOSS]: (world) => {
+    world.store.crash();
+    return () => {
+      if (world.store.up) return;
+      // Its clock reads later than at any lease before, as is promised of it.
+      world.store.jump(1);
+      world.store.restart(true);
+      world.judge.storeLost();
+    };
+  },
+};
+
+type Link = World['replicas'][number]['storeLink'];
+
+/** Of one replica mostly, of all sometimes. */
+function linkFault(spoil: (link: Link, world: World) => void, which: 'nodes' | 'store' | 'wakes'): Fault {
+  return (world) => {
+    const { chance } = world;
+    const replicas = chance.hits(0.7) ? [chance.pick(world.replicas)] : world.replicas;
+    const links = replicas.flatMap(({ nodeLinks, storeLink, wakeLink }) => {
+      if (which === 'store') return [storeLink];
+      return which === 'wakes' ? [wakeLink] : nodeLinks.filter(() => chance.hits(0.6));
+    });
+    for (const link of links) spoil(link, world);
+    return () => {
+      for (const link of links) link.heal();
+    };
+  };
+}
+
+/** Begins and ends as many faults as asked for, one or several at a time. */
+export async function misfortunes(world: World, count: number, losses: boolean): Promise<void> {
+  const { chance } = world;
+  const kinds = Object.entries(losses ? { ...FAULTS, ...LOSSES } : FAULTS);
+  const running: Promise<void>[] = [];
+  for (let begun = 0; begun < count; ) {
+    const [kind, fault] =
+      losses && begun === 0 ? (Object.entries(LOSSES)[0] as [string, Fault]) : chance.pick(kinds);
+    const end = fault(world);
+    if (end === undefined) continue;
+    begun += 1;
+    world.say(() => `FAULT ${kind}`, kind);
+    world.faults.set(kind, (world.faults.get(kind) ?? 0) + 1);
+    running.push(
+      world.sleep(chance.pick([20, 200, 800, 2_500]) * (0.5 + chance.fraction())).then(() => {
+        end();
+        world.say(() => `HEALED ${kind}`, kind);
+        const left = (world.faults.get(kind) ?? 1) - 1;
+        if (left === 0) world.faults.delete(kind);
+        else world.faults.set(kind, left);
+      }),
+    );
+    await world.sleep(chance.pick([0, 50, 300, 1_000]) * chance.fraction());
+  }
+  await Promise.all(running);
+}
+
+/** Everything works again. */
+export function healAll(world: World): void {
+  for (const node of world.nodes) node.heal();
+  world.store.heal();
+  for (const [at, replica] of world.replicas.entries()) {
+    if (replica.dead) world.restartReplica(at);
+    replica.resume();
+    for (const link of replica.links) link.heal();
+    replica.wakes.comeBack();
+  }
+}

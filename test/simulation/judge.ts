@@ -1,0 +1,223 @@
+import type { Degraded, Hit, Lease } from '../../src/coordination/outcome.js';
+import type {
+  ArmReply,
+  ArmRequest,
+  StoreExtended,
+  StorePublish,
+} from '../../src/coordination/value-store.js';
+import type { MemoryRecord } from '../../src/memory/record-steps.js';
+
+/** A broken invariant of the design's section 7. */
+export interface Violation {
+  readonly invariant: string;
+  readonly what: string;
+}
+
+/** One lease, from its arming to its end. */
+interface KnownLease {
+  readonly id: string;
+  readonly nonce: string;
+  readonly armedAt: number;
+  stored: boolean;
+  /** Nobody claims it any more: ended at the store, or given up by whoever had it. */
+  over: boolean;
+  /** Until when its holder may believe in it, in true time; undefined before it was answered. */
+  untilMs: number | undefined;
+  /** Given and last extended with the store, so that no other may stand beside it. */
+  exclusive: boolean;
+}
+
+interface Invalidation {
+  readonly mode: 'delete' | 'mark_stale';
+  readonly appliedAt: number;
+  /** When its caller had the answer; undefined while it has none. */
+  returnedAt: number | undefined;
+}
+
+type Maybe = MemoryRecord | undefined;
+
+/** Values may be counted out a whole millisecond early, and a look is a few milliseconds older than its arm. */
+const FRESH_MARGIN_MS = 2;
+
+/**
+ * Watches a world from outside of it, where true time and true order are known, and judges by the invariants
+ * INV-1 to INV-9 of the design. It takes nothing from what the service says of itself but its answers.
+ */
+export class Judge {
+  readonly violations: Violation[] = [];
+  /** As long as the store kept what it acknowledged; without, only INV-1, INV-2 and liveness are judged. */
+  storeKept = true;
+  readonly counts = { leases: 0, stored: 0, late: 0, refused: 0, hits: 0, degraded: 0 };
+  #order = 0;
+  readonly #leases = new Map<string, KnownLease>();
+  readonly #armed = new Map<string, string>();
+  readonly #fences = new Map<string, number>();
+  readonly #invalidations = new Map<string, Invalidation[]>();
+
+  constructor(
+    private readonly nowMs: () => number,
+    private readonly storeNowMs: () => number,
+  ) {}
+
+  /** The place of this moment in the order of all that happens. */
+  now(): number {
+    this.#order += 1;
+    return this.#order;
+  }
+
+  violated(invariant: string, what: string): void {
+    this.violations.push({ invariant, what: `at ${this.nowMs().toFixed(1)} ms: ${what}` });
+  }
+
+  storeLost(): void {
+    this.storeKept = false;
+    this.#armed.clear();
+  }
+
+  // ——— at the store ———
+
+  armed(id: string, before: Maybe, request: ArmRequest, reply: ArmReply): void {
+    if (!reply.armed || before?.lease?.nonce === request.nonce) return;
+    const { nonce } = request;
+    const { fence } = reply.record;
+    const highest = this.#fences.get(id) ?? 0;
+    if (fence <= highest) this.violated('INV-1', `${id}: fence ${fence} after ${highest}`);
+    this.#fences.set(id, Math.max(fence, highest));
+    const freshMs = (before?.value?.freshUntilMs ?? 0) - this.storeNowMs();
+    const asked = request.reason === 'refresh' || request.reason === 'early_refresh';
+    if (this.storeKept && !asked && freshMs > FRESH_MARGIN_MS) {
+      this.violated('INV-7', `${id}: a lease for ${request.reason} over a value fresh for ${freshMs} ms`);
+    }
+    this.#armed.set(id, nonce);
+    this.#leases.set(nonce, {
+      id,
+      nonce,
+      armedAt: this.now(),
+      stored: false,
+      over: false,
+      untilMs: undefined,
+      exclusive: true,
+    });
+  }
+
+  published(id: string, { nonce }: StorePublish, outcome: string): void {
+    if (outcome !== 'stored' && outcome !== 'stored_late') {
+      this.counts.refused += 1;
+      return;
+    }
+    this.counts[outcome === 'stored' ? 'stored' : 'late'] += 1;
+    const lease = this.#leases.get(nonce);
+    if (this.#armed.get(id) !== nonce || lease === undefined) {
+      this.violated('INV-2', `${id}: stored for ${nonce} while ${this.#armed.get(id)} was armed`);
+      return;
+    }
+    if (lease.stored) this.violated('INV-2', `${id}: stored twice for ${nonce}`);
+    for (const { appliedAt } of this.#invalidations.get(id) ?? []) {
+      if (this.storeKept && appliedAt > lease.armedAt) {
+        this.violated('INV-3', `${id}: stored for a lease from before an invalidation`);
+      }
+    }
+    lease.stored = true;
+    this.#end(id, nonce);
+  }
+
+  released(id: string, nonce: string, outcome: string): void {
+    if (outcome !== 'released') return;
+    if (this.#armed.get(id) !== nonce) {
+      this.violated('INV-6', `${id}: released ${this.#armed.get(id)} for ${nonce}`);
+    }
+    this.#end(id, nonce);
+  }
+
+  extended(id: string, nonce: string, { extended }: StoreExtended): void {
+    if (extended && this.#armed.get(id) !== nonce) {
+      this.violated('INV-6', `${id}: extended ${this.#armed.get(id)} for ${nonce}`);
+    }
+  }
+
+  /** Returns what the caller is to complete when it has the answer. */
+  invalidated(id: string, mode: 'delete' | 'mark_stale'): void {
+    const nonce = this.#armed.get(id);
+    if (nonce !== undefined) this.#end(id, nonce);
+    const all = this.#invalidations.get(id) ?? [];
+    all.push({ mode, appliedAt: this.now(), returnedAt: undefined });
+    this.#invalidations.set(id, all);
+  }
+
+  invalidationReturned(id: string, sentAt: number): void {
+    for (const invalidation of this.#invalidations.get(id) ?? []) {
+      if (invalidation.appliedAt > sentAt) invalidation.returnedAt ??= this.now();
+    }
+  }
+
+  // ——— at the replicas ———
+
+  leaseAnswered(id: string, nonce: string, lease: Lease, degraded: Degraded): void {
+    this.counts.leases += 1;
+    if (degraded !== 'none') this.counts.degraded += 1;
+    if (!(lease.expiresInMs > 0)) this.violated('INV-4', `${id}: a lease with ${lease.expiresInMs} ms left`);
+    const known = this.#leases.get(nonce);
+    if (known === undefined) return;
+    if (degraded !== 'none' && degraded !== 'quorum_lost') {
+      known.exclusive = false;
+      return;
+    }
+    const nowMs = this.nowMs();
+    if (this.storeKept && known.exclusive && !known.over) {
+      for (const other of this.#leases.values()) {
+        if (other.id !== id || other === known || other.over || !other.exclusive) continue;
+        if (other.untilMs === undefined || other.untilMs <= nowMs) continue;
+        this.violated(
+          'INV-4',
+          `${id}: ${nonce} beside ${other.nonce}, which has ${other.untilMs - nowMs} ms left`,
+        );
+      }
+    }
+    known.untilMs = Math.max(known.untilMs ?? 0, nowMs + lease.expiresInMs);
+  }
+
+  /** `atStore`: the store took the extension. */
+  leaseExtended(nonce: string, expiresInMs: number, atStore: boolean): void {
+    const known = this.#leases.get(nonce);
+    if (known?.untilMs === undefined) return;
+    const untilMs = this.nowMs() + expiresInMs;
+    if (!atStore && untilMs > known.untilMs + 1) known.exclusive = false;
+    known.untilMs = Math.max(known.untilMs, untilMs);
+  }
+
+  /** Whoever had it publishes, releases, or has gone: it claims nothing from now on. */
+  givenUp(nonce: string): void {
+    const known = this.#leases.get(nonce);
+    if (known !== undefined) known.over = true;
+  }
+
+  /** `valueNonce`: of the lease under which the value was made. `startedAt`: when its caller asked. */
+  hitAnswered(
+    id: string,
+    hit: Hit,
+    valueId: string,
+    valueNonce: string,
+    fromStore: boolean,
+    startedAt: number,
+  ): void {
+    this.counts.hits += 1;
+    if (valueId !== id) this.violated('INV-8', `${id}: a value of ${valueId}`);
+    if (!fromStore || !this.storeKept) return;
+    const lease = this.#leases.get(valueNonce);
+    if (lease === undefined || !lease.stored) {
+      this.violated('INV-3', `${id}: READ_STORE served what was never stored`);
+      return;
+    }
+    for (const { mode, appliedAt, returnedAt } of this.#invalidations.get(id) ?? []) {
+      const before = returnedAt !== undefined && returnedAt < startedAt && lease.armedAt < appliedAt;
+      if (before && (mode === 'delete' || hit.freshForMs > 0)) {
+        this.violated('INV-3', `${id}: READ_STORE served a value from before an invalidation (${mode})`);
+      }
+    }
+  }
+
+  #end(id: string, nonce: string): void {
+    this.#armed.delete(id);
+    this.givenUp(nonce);
+  }
+}

@@ -1,0 +1,85 @@
+import { keyOf } from '../../src/coordination/key.js';
+import type { GetOrLockAnswer } from '../../src/coordination/outcome.js';
+import { Caller } from './caller.js';
+import { LIMITS } from './sim-replica.js';
+import type { World } from './world.js';
+
+/** Poll, jitter, and the few steps that a takeover takes. */
+const TAKEOVER_MS_MAX = 1_000 + 50 + 100;
+
+/** INV-11: at rest nothing is left. To be called when all calls have ended and all faults are healed. */
+export function judgeRest(world: World): void {
+  const { judge, nodes, replicas, openCalls } = world;
+  if (openCalls > 0) judge.violated('INV-9', `${openCalls} calls were never answered`);
+  for (const { name, coordinator, clock } of replicas) {
+    if (coordinator.waiters > 0)
+      judge.violated('INV-11', `${coordinator.waiters} waiters are left on ${name}`);
+    if (clock.pending > 0) judge.violated('INV-11', `${clock.pending} timers are left on ${name}`);
+  }
+  for (const node of nodes) {
+    if (node.held > 0) judge.violated('INV-11', `${node.held} locks are left on ${node.name}`);
+  }
+}
+
+/** INV-7, INV-12 and INV-14: on a fleet without faults one caller rebuilds, and everyone has its result. */
+export async function judgeOneRebuild(world: World): Promise<void> {
+  const { judge } = world;
+  const key = keyOf('red', 'one rebuild');
+  let leases = 0;
+  const answers = await Promise.all(
+    Array.from({ length: 10 }, async (_, at) => {
+      const caller = new Caller(world, `stampede-${at}`);
+      const replica = world.replicas[at % world.replicas.length];
+      const answer = await settled(() => caller.getOrLock(key, { request: {} }, replica));
+      if (answer.outcome.kind !== 'lease') return answer;
+      leases += 1;
+      await world.sleep(60);
+      await caller.publish(caller.inHand(key, answer.outcome), 60_000, 0);
+      return answer;
+    }),
+  );
+  if (leases !== 1) judge.violated('INV-12', `${leases} leases for one expiry`);
+  const others = answers.filter(({ outcome }) => outcome.kind !== 'lease' && outcome.kind !== 'hit');
+  if (others.length > 0) judge.violated('INV-12', `${others.length} callers without the value`);
+  for (const replica of world.replicas) {
+    const answer = await settled(() => new Caller(world, 'after').getOrLock(key, { request: {} }, replica));
+    if (answer.outcome.kind !== 'hit')
+      judge.violated('INV-7', `${answer.outcome.kind} on ${replica.name} after a publish`);
+  }
+}
+
+/** INV-10: a holder that died is replaced within lease, poll and jitter. */
+export async function judgeTakeover(world: World): Promise<void> {
+  const { judge, time } = world;
+  const key = keyOf('red', 'takeover');
+  const leaseMs = 400;
+  const dead = await settled(() => new Caller(world, 'dead').getOrLock(key, { request: { leaseMs } }));
+  if (dead.outcome.kind !== 'lease') return judge.violated('INV-12', `${dead.outcome.kind} for a new key`);
+  const begunMs = time.nowMs;
+  let replacedMs: number | undefined;
+  const kinds = await Promise.all(
+    world.replicas.map(async (replica, at) => {
+      const caller = new Caller(world, `heir-${at}`);
+      const answer = await settled(() => caller.getOrLock(key, { request: {} }, replica));
+      if (answer.outcome.kind !== 'lease') return answer.outcome.kind;
+      replacedMs ??= time.nowMs - begunMs;
+      await caller.publish(caller.inHand(key, answer.outcome), 60_000, 0);
+      return 'lease';
+    }),
+  );
+  if (replacedMs === undefined || replacedMs > leaseMs + TAKEOVER_MS_MAX) {
+    judge.violated('INV-10', `replaced after ${replacedMs} ms of a lease of ${leaseMs}`);
+  }
+  const heirs = kinds.filter((kind) => kind === 'lease').length;
+  if (heirs !== 1) judge.violated('INV-12', `${heirs} heirs of one holder`);
+}
+
+/** Asks until there is an answer: even on a good network one in fifty is lost. */
+async function settled(ask: () => Promise<GetOrLockAnswer | Error>): Promise<GetOrLockAnswer> {
+  const answer = await ask();
+  if (answer instanceof Error) throw answer;
+  return answer;
+}
+
+/** Long enough for every lock to end, every quarantine, and every connection to come back. */
+export const RECOVERY_MS = LIMITS.leaseMsMax * 2 + 1_500;

@@ -1,0 +1,52 @@
+import type { SimChance } from './sim-chance.js';
+import type { VirtualTime } from './virtual-time.js';
+
+/** What a network does to one connection: messages keep their order, and may be late or lost. */
+export class SimLink {
+  /** Share of messages lost on the way there, and on the way back. */
+  requestLoss = 0;
+  replyLoss = 0;
+  /** Nothing arrives, in either direction. */
+  cut = false;
+  /** What a message takes at most, on top of the usual. */
+  slowMs = 0;
+  #there = 0;
+  #back = 0;
+
+  constructor(
+    private readonly time: VirtualTime,
+    private readonly chance: SimChance,
+  ) {}
+
+  /** Whether anything is wrong with it now. */
+  get faulty(): boolean {
+    return this.cut || this.requestLoss > 0 || this.replyLoss > 0 || this.slowMs > 0;
+  }
+
+  heal(): void {
+    this.cut = false;
+    this.requestLoss = 0;
+    this.replyLoss = 0;
+    this.slowMs = 0;
+  }
+
+  /** Carries a request to the other side. */
+  send(arrive: () => void): void {
+    if (this.cut || this.chance.hits(this.requestLoss)) return;
+    this.#there = Math.max(this.#there, this.time.nowMs + this.#latencyMs());
+    this.time.at(this.#there, arrive);
+  }
+
+  /** Carries a reply back. */
+  reply(arrive: () => void): void {
+    if (this.cut || this.chance.hits(this.replyLoss)) return;
+    this.#back = Math.max(this.#back, this.time.nowMs + this.#latencyMs());
+    this.time.at(this.#back, arrive);
+  }
+
+  /** In halves of a millisecond, so that messages meet. */
+  #latencyMs(): number {
+    const halves = 1 + this.chance.below(3) + (this.slowMs > 0 ? this.chance.below(this.slowMs * 2) : 0);
+    return halves / 2;
+  }
+}

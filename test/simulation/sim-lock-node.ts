@@ -1,0 +1,316 @@
+import type { LockNode, LockNodeListener, LockReply, Memory, NodeFacts } from '../../src/quorum/lock-node.js';
+import type { SimLink } from './sim-link.js';
+import type { SimProcess } from './sim-process.js';
+import type { VirtualTime } from './virtual-time.js';
+
+interface Lock {
+  readonly nonce: string;
+  readonly untilMs: number;
+}
+
+interface Wait {
+  readonly run: string;
+  readonly since: string;
+  readonly sinceMs: number;
+  readonly ms: number;
+}
+
+/** What a snapshot keeps. */
+export interface LockSnapshot {
+  readonly marker: string | undefined;
+  readonly wait: Wait | undefined;
+  readonly locks: ReadonlyMap<string, Lock>;
+}
+
+/** What a world hears of a lock node. */
+export interface LockNodeWitness {
+  /** It gave its vote. */
+  voted(node: SimLockServer, step: 'acquire' | 'extend', id: string, nonce: string): void;
+  /** A step arrived. */
+  lockStepped(step: string): void;
+}
+
+/** One lock node as the process that it is: it crashes, forgets, hangs, evicts, and its clock jumps. */
+export class SimLockServer {
+  locks = new Map<string, Lock>();
+  marker: string | undefined;
+  wait: Wait | undefined;
+  evicts = false;
+  up = true;
+  /** When it last forgot anything, in true time; undefined if it never did. */
+  forgotAtMs: number | undefined;
+  /** Its clock was moved: it breaks promises from then on. */
+  clockJumped = false;
+  #clockMs = 0;
+  #run = 1;
+  #waits = 0;
+  #stopped: (() => void)[] | undefined;
+  #error: string | undefined;
+  readonly #prepared = new Set<SimLockConnection>();
+  readonly connections: SimLockConnection[] = [];
+
+  constructor(
+    readonly name: string,
+    private readonly time: VirtualTime,
+    private readonly witness: LockNodeWitness,
+  ) {}
+
+  get run(): string {
+    return `${this.name}:${this.#run}`;
+  }
+
+  get nowMs(): number {
+    return this.time.nowMs + this.#clockMs;
+  }
+
+  /** Something is wrong with it now. */
+  get faulty(): boolean {
+    return !this.up || this.#stopped !== undefined || this.#error !== undefined || this.evicts;
+  }
+
+  /** Locks that are held now. */
+  get held(): number {
+    return [...this.locks.values()].filter(({ untilMs }) => untilMs > this.nowMs).length;
+  }
+
+  // ——— faults ———
+
+  crash(): void {
+    this.up = false;
+    for (const connection of this.connections) connection.breakOff('the process ended');
+  }
+
+  /** Empty, or as a snapshot has it. */
+  restart(from?: LockSnapshot): void {
+    this.#run += 1;
+    this.forget();
+    this.marker = from?.marker;
+    this.wait = from?.wait;
+    this.locks = new Map(from?.locks ?? []);
+    this.#prepared.clear();
+    this.#error = undefined;
+    this.up = true;
+    for (const connection of this.connections) connection.comeBack();
+  }
+
+  snapshot(): LockSnapshot {
+    return { marker: this.marker, wait: this.wait, locks: new Map(this.locks) };
+  }
+
+  /** FLUSHALL. */
+  forget(): void {
+    this.locks.clear();
+    this.marker = undefined;
+    this.wait = undefined;
+    this.forgotAtMs = this.time.nowMs;
+  }
+
+  /** SCRIPT FLUSH. */
+  forgetScripts(): void {
+    this.#prepared.clear();
+  }
+
+  /** SIGSTOP: what comes is applied when it goes on. */
+  stop(): void {
+    this.#stopped ??= [];
+  }
+
+  goOn(): void {
+    const waiting = this.#stopped ?? [];
+    this.#stopped = undefined;
+    for (const step of waiting) step();
+  }
+
+  /** Every voting step answers so. */
+  failWith(error: string | undefined): void {
+    this.#error = error;
+  }
+
+  jump(ms: number): void {
+    this.#clockMs += ms;
+    this.clockJumped = true;
+  }
+
+  heal(): void {
+    this.evicts = false;
+    this.#error = undefined;
+    this.goOn();
+    if (!this.up) this.restart();
+  }
+
+  // ——— steps ———
+
+  arrive(apply: () => void): void {
+    if (!this.up) return;
+    if (this.#stopped !== undefined) this.#stopped.push(apply);
+    else apply();
+  }
+
+  prepare(connection: SimLockConnection): void {
+    this.#prepared.add(connection);
+  }
+
+  recall(run: string, leaseMsMax: number): Memory {
+    if (this.marker === run) return { kind: 'marked' };
+    const wait = this.wait?.run === run ? this.wait : this.#beginWait(run);
+    const ms = Math.max(wait.ms, leaseMsMax);
+    this.wait = { ...wait, ms };
+    const leftMs = Math.max(0, Math.ceil(ms - (this.nowMs - wait.sinceMs)) + 1);
+    return { kind: 'waiting', blank: this.marker === undefined, since: wait.since, leftMs };
+  }
+
+  mark(run: string, since: string, firstStart: boolean): boolean {
+    const { wait } = this;
+    if (wait?.run !== run || wait.since !== since) return false;
+    const first = firstStart && this.marker === undefined;
+    if (!first && this.nowMs - wait.sinceMs <= wait.ms) return false;
+    this.marker = run;
+    this.wait = undefined;
+    return true;
+  }
+
+  vote(
+    connection: SimLockConnection,
+    run: string,
+    step: 'acquire' | 'extend',
+    id: string,
+    nonce: string,
+    ttlMs: number,
+  ): LockReply {
+    if (this.#error !== undefined) throw new Error(this.#error);
+    if (!this.#prepared.has(connection)) return 'unprepared';
+    if (this.marker !== run) return 'unmarked';
+    const lock = this.locks.get(id);
+    const holder = lock !== undefined && lock.untilMs > this.nowMs ? lock.nonce : undefined;
+    if (holder !== undefined && (step === 'acquire' || holder !== nonce)) return 'held';
+    const untilMs = Math.max(holder === nonce ? (lock?.untilMs ?? 0) : 0, this.nowMs + ttlMs);
+    this.locks.set(id, { nonce, untilMs });
+    this.witness.voted(this, step, id, nonce);
+    return 'done';
+  }
+
+  release(id: string, nonce: string): void {
+    if (this.#error !== undefined) throw new Error(this.#error);
+    if (this.locks.get(id)?.nonce === nonce) this.locks.delete(id);
+  }
+
+  stepped(step: string): void {
+    this.witness.lockStepped(step);
+  }
+
+  #beginWait(run: string): Wait {
+    this.#waits += 1;
+    return { run, since: `${run}#${this.#waits}`, sinceMs: this.nowMs, ms: 0 };
+  }
+}
+
+/** How long a broken connection takes to come back. */
+const RECONNECT_MS = 50;
+
+/** One replica's connection to one lock node. */
+export class SimLockConnection implements LockNode {
+  readonly name: string;
+  #listener: LockNodeListener | undefined;
+  #connected = false;
+  #open: ((error: Error) => void)[] = [];
+
+  constructor(
+    readonly server: SimLockServer,
+    private readonly process: SimProcess,
+    readonly link: SimLink,
+    private readonly time: VirtualTime,
+  ) {
+    this.name = server.name;
+    server.connections.push(this);
+  }
+
+  start(listener: LockNodeListener): void {
+    this.#listener = listener;
+    this.comeBack();
+  }
+
+  async close(): Promise<void> {
+    this.#listener = undefined;
+    this.breakOff('closed');
+  }
+
+  breakOff(why: string): void {
+    if (!this.#connected) return;
+    this.#connected = false;
+    const open = this.#open;
+    this.#open = [];
+    this.process.run(() => {
+      for (const fail of open) fail(new Error(why));
+      this.#listener?.lost(why);
+    });
+    if (this.server.up) this.comeBack();
+  }
+
+  comeBack(): void {
+    this.time.at(this.time.nowMs + RECONNECT_MS, () => {
+      if (this.#connected || !this.server.up || this.process.dead) return;
+      this.#connected = true;
+      this.process.run(() => this.#listener?.connected());
+    });
+  }
+
+  prepare(): Promise<void> {
+    return this.#step('prepare', () => this.server.prepare(this));
+  }
+
+  inspect(): Promise<NodeFacts> {
+    return this.#step('inspect', () => ({
+      run: this.server.run,
+      ...(this.server.evicts ? { evictionPolicy: 'allkeys-lru' } : {}),
+    }));
+  }
+
+  recall(run: string, leaseMsMax: number): Promise<Memory> {
+    return this.#step('recall', () => this.server.recall(run, leaseMsMax));
+  }
+
+  mark(run: string, since: string, firstStart: boolean): Promise<boolean> {
+    return this.#step('mark', () => this.server.mark(run, since, firstStart));
+  }
+
+  unmark(): Promise<void> {
+    return this.#step('unmark', () => {
+      this.server.marker = undefined;
+    });
+  }
+
+  ping(): Promise<void> {
+    return this.#step('ping', () => {});
+  }
+
+  acquire(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply> {
+    return this.#step('acquire', () => this.server.vote(this, run, 'acquire', id, nonce, ttlMs));
+  }
+
+  extend(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply> {
+    return this.#step('extend', () => this.server.vote(this, run, 'extend', id, nonce, ttlMs));
+  }
+
+  release(id: string, nonce: string): Promise<void> {
+    return this.#step('release', () => this.server.release(id, nonce));
+  }
+
+  #step<T>(name: string, apply: () => T): Promise<T> {
+    if (!this.#connected) return Promise.reject(new Error('there is no connection'));
+    return new Promise((resolve, reject) => {
+      this.#open.push(reject);
+      const settle = (how: () => void) => this.link.reply(() => this.process.run(how));
+      this.link.send(() =>
+        this.server.arrive(() => {
+          this.server.stepped(name);
+          try {
+            const reply = apply();
+            settle(() => resolve(reply));
+          } catch (error) {
+            settle(() => reject(error));
+          }
+        }),
+      );
+    });
+  }
+}

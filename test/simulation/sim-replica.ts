@@ -1,0 +1,82 @@
+import { Coordinator } from '../../src/coordination/coordinator.js';
+import { NO_OBSERVER } from '../../src/coordination/observer.js';
+import { defaultPolicy, type Limits, type Policy } from '../../src/coordination/policy.js';
+import { RedlockQuorum } from '../../src/quorum/redlock-quorum.js';
+import type { SimChance } from './sim-chance.js';
+import { SimLink } from './sim-link.js';
+import { SimLockConnection, type SimLockServer } from './sim-lock-node.js';
+import { ProcessClock, SimProcess } from './sim-process.js';
+import { SimStoreLink, type SimStoreServer, SimWakeChannel } from './sim-store.js';
+import type { VirtualTime } from './virtual-time.js';
+
+export const NODE_TIMEOUT_MS = 100;
+
+/** Short, so that much happens in little time; the bounds of waiting small, so that they are met. */
+export const LIMITS: Limits = {
+  leaseMs: 1_000,
+  leaseMsMin: 100,
+  leaseMsMax: 2_000,
+  waitMsMax: 4_000,
+  valueBytesMax: 1_000,
+  waitersPerKeyMax: 12,
+  waitersMax: 24,
+};
+
+export interface ReplicaParts {
+  readonly time: VirtualTime;
+  readonly chance: SimChance;
+  readonly nodes: readonly SimLockServer[];
+  readonly store: SimStoreServer;
+  policyOf(namespace: string): Policy;
+}
+
+export const POLICY: Policy = { ...defaultPolicy(LIMITS), failureBackoffMs: 100 };
+
+/** One run of one replica: the production coordinator and quorum, in a process that can be paused and killed. */
+export class SimReplica extends SimProcess {
+  readonly coordinator: Coordinator;
+  readonly quorum: RedlockQuorum;
+  readonly links: readonly SimLink[];
+  readonly nodeLinks: readonly SimLink[];
+  readonly storeLink: SimLink;
+  readonly wakeLink: SimLink;
+  readonly wakes: SimWakeChannel;
+  /** What the coordinator has set; the quorum has a clock of its own, which always looks after its nodes. */
+  readonly clock: ProcessClock;
+
+  constructor(name: string, parts: ReplicaParts) {
+    const { time, chance, nodes, store } = parts;
+    super(name, time);
+    // Within half of the drift bound, so that any two are within it.
+    const rate = chance.between(0.996, 1.004);
+    const offsetMs = chance.below(1_000_000);
+    this.clock = new ProcessClock(time, this, rate, offsetMs);
+    const link = () => new SimLink(time, chance);
+    const connections = nodes.map((node) => new SimLockConnection(node, this, link(), time));
+    this.storeLink = link();
+    this.wakeLink = link();
+    const storeLink = new SimStoreLink(store, this, this.storeLink, time);
+    this.wakes = new SimWakeChannel(store, this, this.wakeLink, time);
+    this.nodeLinks = connections.map((connection) => connection.link);
+    this.links = [...this.nodeLinks, this.storeLink, this.wakeLink];
+    this.quorum = new RedlockQuorum({
+      nodes: connections,
+      claim: storeLink,
+      clock: new ProcessClock(time, this, rate, offsetMs),
+      chance,
+      timeoutMs: NODE_TIMEOUT_MS,
+      leaseMsMax: LIMITS.leaseMsMax,
+    });
+    this.coordinator = new Coordinator({
+      store: storeLink,
+      quorum: this.quorum,
+      wakes: this.wakes,
+      clock: this.clock,
+      chance,
+      limits: LIMITS,
+      policyOf: parts.policyOf,
+      observer: NO_OBSERVER,
+    });
+    this.quorum.start();
+  }
+}

@@ -1,0 +1,250 @@
+import type { ReleaseOutcome } from '../../src/coordination/outcome.js';
+import type { KeyRecord } from '../../src/coordination/record.js';
+import {
+  type ArmReply,
+  type ArmRequest,
+  type StoredOutcome,
+  type StoreExtend,
+  type StoreExtended,
+  type StoreInvalidate,
+  type StoreInvalidated,
+  type StorePublish,
+  type StoreRelease,
+  StoreUnavailable,
+  type ValueStore,
+} from '../../src/coordination/value-store.js';
+import type { Wake, WakeChannel, WakeListener } from '../../src/coordination/wake-channel.js';
+import * as steps from '../../src/memory/record-steps.js';
+import type { FirstStartClaim } from '../../src/quorum/first-start-claim.js';
+import type { SimLink } from './sim-link.js';
+import type { SimProcess } from './sim-process.js';
+import type { VirtualTime } from './virtual-time.js';
+
+type Maybe = steps.MemoryRecord | undefined;
+
+/** What a world hears of the store: each step as it is taken, with the record before and after it. */
+export interface StoreWitness {
+  stepped(
+    step: StoreStep,
+    id: string,
+    before: unknown,
+    after: unknown,
+    request: unknown,
+    reply: unknown,
+  ): void;
+}
+
+export type StoreStep = keyof ValueStore;
+
+/** Microseconds of some day, as a real store's clock has them. */
+const EPOCH_MS = 1_800_000_000_000;
+
+/** The value store as the process that it is: the production steps over one map. */
+export class SimStoreServer {
+  readonly records = new Map<string, steps.MemoryRecord>();
+  up = true;
+  /** It lost everything that it held, at least once. */
+  lostAll = false;
+  claimed = false;
+  #clockMs = 0;
+  #stopped: (() => void)[] | undefined;
+  readonly channels: SimWakeChannel[] = [];
+
+  constructor(
+    private readonly time: VirtualTime,
+    private readonly witness: StoreWitness,
+  ) {}
+
+  get nowMs(): number {
+    return EPOCH_MS + this.time.nowMs + this.#clockMs;
+  }
+
+  get faulty(): boolean {
+    return !this.up || this.#stopped !== undefined;
+  }
+
+  record(id: string): Maybe {
+    return steps.alive(this.records.get(id), this.nowMs);
+  }
+
+  crash(): void {
+    this.up = false;
+    for (const channel of this.channels) channel.goDown();
+  }
+
+  /** With what it held, or empty. */
+  restart(empty: boolean): void {
+    if (empty) {
+      this.records.clear();
+      this.claimed = false;
+      this.lostAll = true;
+    }
+    this.up = true;
+    for (const channel of this.channels) channel.comeBack();
+  }
+
+  stop(): void {
+    this.#stopped ??= [];
+  }
+
+  goOn(): void {
+    const waiting = this.#stopped ?? [];
+    this.#stopped = undefined;
+    for (const step of waiting) step();
+  }
+
+  /** Forwards only: what a clock that is set right does. */
+  jump(ms: number): void {
+    this.#clockMs += ms;
+  }
+
+  heal(): void {
+    this.goOn();
+    if (!this.up) this.restart(false);
+  }
+
+  arrive(apply: () => void): void {
+    if (!this.up) return;
+    if (this.#stopped !== undefined) this.#stopped.push(apply);
+    else apply();
+  }
+
+  take<T>(
+    step: StoreStep,
+    id: string,
+    request: unknown,
+    how: (record: Maybe, nowMs: number) => steps.Step<T>,
+  ): T {
+    const before = this.record(id);
+    const { record, reply, wake } = how(before, this.nowMs);
+    if (record === undefined) this.records.delete(id);
+    else this.records.set(id, record);
+    this.witness.stepped(step, id, before, record, request, reply);
+    if (wake !== undefined) for (const channel of this.channels) channel.deliver({ id, ...wake });
+    return reply;
+  }
+}
+
+/** As the production connection has it. */
+const CALL_MS_MAX = 300;
+
+/** One replica's connection to the store. */
+export class SimStoreLink implements ValueStore, FirstStartClaim {
+  constructor(
+    private readonly server: SimStoreServer,
+    private readonly process: SimProcess,
+    readonly link: SimLink,
+    private readonly time: VirtualTime,
+  ) {}
+
+  look(id: string): Promise<KeyRecord> {
+    return this.#take('look', id, undefined, (record, nowMs) => ({
+      record,
+      reply: steps.look(record, nowMs),
+    }));
+  }
+
+  arm(id: string, request: ArmRequest): Promise<ArmReply> {
+    return this.#take('arm', id, request, (record, nowMs) => steps.arm(record, request, nowMs));
+  }
+
+  adopt(id: string, nonce: string): Promise<KeyRecord | undefined> {
+    return this.#take('adopt', id, nonce, (record, nowMs) => steps.adopt(record, nonce, nowMs));
+  }
+
+  publish(id: string, request: StorePublish): Promise<{ outcome: StoredOutcome; fence: number }> {
+    return this.#take('publish', id, request, (record, nowMs) => steps.publish(record, request, nowMs));
+  }
+
+  release(id: string, request: StoreRelease): Promise<ReleaseOutcome> {
+    return this.#take('release', id, request, (record, nowMs) => steps.release(record, request, nowMs));
+  }
+
+  extend(id: string, request: StoreExtend): Promise<StoreExtended> {
+    return this.#take('extend', id, request, (record, nowMs) => steps.extend(record, request, nowMs));
+  }
+
+  invalidate(id: string, request: StoreInvalidate): Promise<StoreInvalidated> {
+    return this.#take('invalidate', id, request, (record, nowMs) => steps.invalidate(record, request, nowMs));
+  }
+
+  claimFirstStart(): Promise<boolean> {
+    return this.#ask(() => {
+      const first = !this.server.claimed;
+      this.server.claimed = true;
+      return first;
+    });
+  }
+
+  #take<T>(
+    step: StoreStep,
+    id: string,
+    request: unknown,
+    how: (record: Maybe, nowMs: number) => steps.Step<T>,
+  ): Promise<T> {
+    return this.#ask(() => this.server.take(step, id, request, how));
+  }
+
+  #ask<T>(apply: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const fail = (why: string) => this.process.run(() => reject(new StoreUnavailable(why)));
+      if (!this.server.up) {
+        this.time.at(this.time.nowMs + 1, () => fail('connection refused'));
+        return;
+      }
+      this.time.at(this.time.nowMs + CALL_MS_MAX, () => fail('no reply in time'));
+      this.link.send(() =>
+        this.server.arrive(() => {
+          const reply = apply();
+          this.link.reply(() => this.process.run(() => resolve(reply)));
+        }),
+      );
+    });
+  }
+}
+
+/** How long a broken subscription takes to come back. */
+const RESUBSCRIBE_MS = 100;
+
+/** One replica's subscription to the wakes. */
+export class SimWakeChannel implements WakeChannel {
+  live = true;
+  #listeners: WakeListener[] = [];
+
+  constructor(
+    private readonly server: SimStoreServer,
+    private readonly process: SimProcess,
+    readonly link: SimLink,
+    private readonly time: VirtualTime,
+  ) {
+    server.channels.push(this);
+  }
+
+  listen(listener: WakeListener): () => void {
+    this.#listeners.push(listener);
+    return () => {
+      this.#listeners = this.#listeners.filter((other) => other !== listener);
+    };
+  }
+
+  deliver(wake: Wake): void {
+    if (!this.live) return;
+    this.link.reply(() =>
+      this.process.run(() => this.#listeners.forEach((listener) => void listener.wake(wake))),
+    );
+  }
+
+  goDown(): void {
+    if (!this.live) return;
+    this.live = false;
+    this.process.run(() => this.#listeners.forEach((listener) => void listener.lost()));
+  }
+
+  comeBack(): void {
+    this.time.at(this.time.nowMs + RESUBSCRIBE_MS, () => {
+      if (this.live || !this.server.up) return;
+      this.live = true;
+      this.process.run(() => this.#listeners.forEach((listener) => void listener.resubscribed()));
+    });
+  }
+}

@@ -1,0 +1,83 @@
+import { healAll, misfortunes } from './faults.js';
+import type { Violation } from './judge.js';
+import { liveOn } from './life.js';
+import { judgeOneRebuild, judgeRest, judgeTakeover, RECOVERY_MS } from './rest.js';
+import { LIMITS } from './sim-replica.js';
+import { Trace } from './trace.js';
+import { World } from './world.js';
+
+/** The first start of the quorum: nothing goes wrong before there is a fleet. */
+const WARM_UP_MS = 1_500;
+const CALLERS = 12;
+const OPERATIONS_MIN = 200;
+const FAULTS_MIN = 3;
+const FAULTS_MAX = 10;
+/** No seed takes longer, in virtual time, unless it hangs. */
+const LIFE_MS_MAX = 120_000;
+
+export interface SeedResult {
+  readonly seed: number;
+  readonly violations: readonly Violation[];
+  readonly digest: string;
+  readonly operations: number;
+  readonly faults: number;
+  readonly steps: number;
+  readonly counts: Readonly<Record<string, number>>;
+  readonly coverage: [string, [string, number][]][];
+}
+
+/** Plays one seed from its first start to its rest. `print` hears every line of the trace. */
+export async function simulate(seed: number, print?: (line: string) => void): Promise<SeedResult> {
+  const trace = new Trace(print);
+  const world = new World(seed, trace);
+  const { time, chance, judge } = world;
+  await time.runUntil(WARM_UP_MS);
+
+  const operations = OPERATIONS_MIN + chance.below(60);
+  const faults = FAULTS_MIN + chance.below(FAULTS_MAX - FAULTS_MIN + 1);
+  const work = { left: operations };
+  const lives = Array.from({ length: CALLERS }, (_, at) => liveOn(world, `c${at}`, work));
+  await played(world, Promise.all([...lives, misfortunes(world, faults, chance.hits(0.1))]), 'the clients');
+
+  healAll(world);
+  world.faults.clear();
+  world.say(() => 'ALL HEALED', 'healed');
+  await time.runUntil(time.nowMs + RECOVERY_MS);
+  judgeRest(world);
+  world.quiet = true;
+  await played(world, judgeOneRebuild(world), 'one rebuild');
+  await played(world, judgeTakeover(world), 'the takeover');
+  await time.runUntil(time.nowMs + LIMITS.leaseMsMax + 1_000);
+  judgeRest(world);
+  return {
+    seed,
+    violations: judge.violations,
+    digest: trace.digest,
+    operations,
+    faults,
+    steps: time.steps,
+    counts: judge.counts,
+    coverage: world.coverage.entries(),
+  };
+}
+
+/** Lets time pass until something has come to its end. */
+async function played(world: World, what: Promise<unknown>, name: string): Promise<void> {
+  let over = false;
+  let failed: unknown;
+  what.then(
+    () => {
+      over = true;
+    },
+    (error: unknown) => {
+      over = true;
+      failed = error;
+    },
+  );
+  const { time } = world;
+  for (const untilMs = time.nowMs + LIFE_MS_MAX; !over && time.nowMs < untilMs; ) {
+    await time.runUntil(time.nowMs + 250);
+  }
+  if (failed !== undefined) world.judge.violated('INV-9', `${name} failed: ${(failed as Error).stack}`);
+  if (!over) world.judge.violated('INV-9', `${name} never came to an end`);
+}

@@ -1,0 +1,203 @@
+import type { Call } from '../../src/coordination/call.js';
+import { type Key, keyOf } from '../../src/coordination/key.js';
+import type { Policy } from '../../src/coordination/policy.js';
+import type {
+  ArmReply,
+  ArmRequest,
+  StoreExtended,
+  StorePublish,
+} from '../../src/coordination/value-store.js';
+import { Coverage } from './coverage.js';
+import { Judge } from './judge.js';
+import { SimChance } from './sim-chance.js';
+import { type LockNodeWitness, SimLockServer } from './sim-lock-node.js';
+import { LIMITS, POLICY, SimReplica } from './sim-replica.js';
+import { SimStoreServer, type StoreStep, type StoreWitness } from './sim-store.js';
+import { Trace } from './trace.js';
+import { VirtualTime } from './virtual-time.js';
+
+/** What a call came to, for its client. */
+export type Result<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly error: Error };
+
+/** Nobody answered: the replica was dead, died, or the answer was lost. */
+export class NoAnswer extends Error {
+  override readonly name = 'NoAnswer';
+}
+
+const LOCK_STEPS: Record<string, string> = { acquire: 'vote', extend: 'vote again', release: 'unlock' };
+
+/** Everything of one simulated fleet, made from one seed. */
+export class World implements LockNodeWitness, StoreWitness {
+  readonly time = new VirtualTime();
+  readonly chance: SimChance;
+  readonly judge: Judge;
+  readonly coverage = new Coverage();
+  readonly nodes: readonly SimLockServer[];
+  readonly store: SimStoreServer;
+  readonly replicas: SimReplica[];
+  readonly keys: readonly Key[];
+  /** The faults that are there now, by kind. */
+  readonly faults = new Map<string, number>();
+  /** Leases that the store has extended, by nonce, and when last. */
+  readonly extendedAt = new Map<string, number>();
+  /** No answer is lost any more. */
+  quiet = false;
+  /** Calls that have no answer yet. */
+  openCalls = 0;
+  readonly #onDeath = new Map<SimReplica, Set<() => void>>();
+  readonly #policies = new Map<string, Policy>();
+  #runs = 0;
+
+  constructor(
+    seed: number,
+    readonly trace: Trace = new Trace(),
+  ) {
+    this.chance = new SimChance(seed);
+    this.store = new SimStoreServer(this.time, this);
+    this.judge = new Judge(
+      () => this.time.nowMs,
+      () => this.store.nowMs,
+    );
+    const count = this.chance.pick([3, 5, 5]);
+    this.nodes = Array.from({ length: count }, (_, at) => new SimLockServer(`n${at}`, this.time, this));
+    // The same names in two namespaces: they must never meet.
+    this.keys = ['red', 'blue'].flatMap((space) => ['a', 'b', 'c'].map((name) => keyOf(space, name)));
+    this.#policies.set('blue', {
+      ...POLICY,
+      onLoss: this.chance.pick(['degrade', 'degrade', 'fail']),
+      earlyRefreshBeta: this.chance.pick([0, 1]),
+    });
+    this.replicas = Array.from({ length: this.chance.pick([2, 3]) }, (_, at) => this.#run(`r${at}`));
+  }
+
+  policyOf(namespace: string): Policy {
+    return this.#policies.get(namespace) ?? POLICY;
+  }
+
+  /** `short` stands for the line where only the digest is wanted. */
+  say(line: () => string, short: string): void {
+    this.trace.add(this.time.nowMs, this.trace.isHeard ? line() : short);
+  }
+
+  sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.time.at(this.time.nowMs + ms, resolve);
+    });
+  }
+
+  // ——— replicas ———
+
+  /** Dead at once; another run of it comes in its place. */
+  killReplica(at: number): void {
+    const replica = this.replicas[at] as SimReplica;
+    replica.kill();
+    for (const die of this.#onDeath.get(replica) ?? []) die();
+    this.#onDeath.delete(replica);
+  }
+
+  restartReplica(at: number): void {
+    const old = this.replicas[at] as SimReplica;
+    // A process that has ended has closed its connections, in good order or not.
+    this.killReplica(at);
+    this.replicas[at] = this.#run(old.name);
+  }
+
+  #run(name: string): SimReplica {
+    this.#runs += 1;
+    const { time, chance, nodes, store } = this;
+    return new SimReplica(name, { time, chance, nodes, store, policyOf: (space) => this.policyOf(space) });
+  }
+
+  /** One call of a client over the network. `arrived` runs in the replica; what it throws is the call's error. */
+  async call<T>(
+    replica: SimReplica,
+    call: Call,
+    arrived: (replica: SimReplica, call: Call) => Promise<T>,
+  ): Promise<Result<T>> {
+    const { time, chance } = this;
+    const lost = !this.quiet && chance.hits(0.02);
+    this.openCalls += 1;
+    const result = await new Promise<Result<T>>((resolve) => {
+      const die = () => resolve({ ok: false, error: new NoAnswer('the replica died') });
+      const deaths = this.#onDeath.get(replica) ?? new Set();
+      this.#onDeath.set(replica, deaths);
+      deaths.add(die);
+      const answer = (result: Result<T>) => {
+        if (lost) {
+          time.at(time.nowMs + 1_000, () =>
+            resolve({ ok: false, error: new NoAnswer('the answer was lost') }),
+          );
+        } else {
+          time.at(time.nowMs + chance.pick([0.5, 1, 1.5]), () => resolve(result));
+        }
+        deaths.delete(die);
+      };
+      time.at(time.nowMs + chance.pick([0.5, 1, 1.5]), () => {
+        if (replica.dead) return die();
+        replica.run(() => {
+          arrived(replica, call).then(
+            (value) => answer({ ok: true, value }),
+            (error: Error) => answer({ ok: false, error }),
+          );
+        });
+      });
+    });
+    this.openCalls -= 1;
+    return result;
+  }
+
+  // ——— what the servers tell ———
+
+  stepped(step: StoreStep, id: string, before: never, _after: unknown, request: never, reply: never): void {
+    this.#met(step);
+    this.say(() => `store ${step} ${id} ${JSON.stringify(request ?? '')} -> ${summary(reply)}`, step + id);
+    this.#judge(step, id, before, request, reply);
+  }
+
+  lockStepped(name: string): void {
+    const step = LOCK_STEPS[name];
+    if (step !== undefined) this.#met(step);
+  }
+
+  voted(node: SimLockServer, step: 'acquire' | 'extend', id: string, nonce: string): void {
+    this.say(() => `${node.name} ${step} ${id} for ${nonce}`, nonce);
+    const { forgotAtMs } = node;
+    // A store that lost everything may take part in a second first start: beyond what is promised.
+    if (forgotAtMs === undefined || node.clockJumped || this.store.lostAll) return;
+    const sinceMs = this.time.nowMs - forgotAtMs;
+    if (sinceMs < LIMITS.leaseMsMax)
+      this.judge.violated('INV-5', `${node.name} votes ${sinceMs} ms after it forgot`);
+  }
+
+  #judge(step: StoreStep, id: string, before: never, request: never, reply: never): void {
+    const { judge } = this;
+    const { nonce, mode } = (request ?? {}) as { nonce: string; mode: 'delete' | 'mark_stale' };
+    if (step === 'arm') judge.armed(id, before, request as ArmRequest, reply as ArmReply);
+    else if (step === 'publish')
+      judge.published(id, request as StorePublish, (reply as { outcome: string }).outcome);
+    else if (step === 'release') judge.released(id, nonce, reply);
+    else if (step === 'invalidate') judge.invalidated(id, mode);
+    else if (step === 'extend') {
+      if ((reply as StoreExtended).extended) this.extendedAt.set(nonce, judge.now());
+      judge.extended(id, nonce, reply);
+    }
+  }
+
+  #met(step: string): void {
+    for (const fault of this.faults.keys()) {
+      this.coverage.met(fault, step);
+      // Each change of a key sends a wake with it.
+      if (step === 'publish' || step === 'invalidate') this.coverage.met(fault, 'wake');
+    }
+  }
+}
+
+/** Values are long and say nothing. */
+function summary(reply: unknown): string {
+  return (
+    JSON.stringify(reply, (name, value) => (name === 'payload' || name === 'labels' ? undefined : value)) ??
+    ''
+  );
+}
