@@ -77,7 +77,8 @@ export class Attendant {
     if (known === undefined) {
       this.#rooms.set(key.id, room);
       void this.#attend(room);
-    } else if (!this.#joinsThoseWhoWait(room, waiter)) {
+    } else {
+      // The look under way may have been sent before it came; the next one is its own.
       room.wake();
     }
   }
@@ -121,17 +122,16 @@ export class Attendant {
         const contender = await this.#serve(room, view);
         if (contender === undefined) {
           undecided = 0;
-          this.#dismissImpatient(room);
           await room.sleep(this.#restMs(room));
           continue;
         }
-        const attempt = await this.#attempt(room, view, contender);
+        const attempt = await this.#meanwhile(room, this.#attempt(room, view, contender));
         if (attempt.kind === 'look_again' || attempt.kind === 'granted') next = attempt.view;
         // A value that is fresh is worth one try and no wait: the same view serves its caller now.
         else if (contender.reason === 'early_refresh') next = view;
         if (next !== undefined || attempt.kind === 'granted' || attempt.kind === 'abandoned') continue;
         undecided = attempt.kind === 'undecided' ? undecided + 1 : 0;
-        this.#dismissImpatient(room);
+        this.#dismissImpatient(room, view);
         await room.sleep(undecided > 0 ? this.#retryMs(undecided) : this.#restMs(room));
       }
     } catch (error) {
@@ -139,6 +139,21 @@ export class Attendant {
     }
     // No await since the room was seen empty: nobody can have entered it meanwhile.
     this.#rooms.delete(room.key.id);
+  }
+
+  /** While an attempt is under way, whoever comes and whatever wakes the room is looked after. */
+  async #meanwhile(room: WaitingRoom, attempting: Promise<Attempt>): Promise<Attempt> {
+    let over = false;
+    const ended = () => {
+      over = true;
+      room.rouse();
+    };
+    attempting.then(ended, ended);
+    while (!over && room.size > 0) {
+      await room.sleep(POLL_MS_MAX);
+      if (!over) await this.#serve(room, await this.#look(room));
+    }
+    return attempting;
   }
 
   async #look(room: WaitingRoom): Promise<View> {
@@ -161,12 +176,12 @@ export class Attendant {
   /** Answers everyone whom the view answers, and returns the oldest of those who may try for the lease. */
   async #serve(room: WaitingRoom, view: View): Promise<Contender | undefined> {
     const { clock, chance } = this.parts;
-    room.note(view);
     let contender: Contender | undefined;
     let answers = 0;
-    for (const waiter of room.waiters()) {
+    for (const waiter of room.note(view)) {
+      // Its attempt looks for itself, when it arms; only news from this replica is quicker.
+      if (waiter.trying && view.from !== 'publish') continue;
       const decision = decide(view, waiter, clock.nowMs());
-      if (decision.act === 'wait') waiter.waitsForFence = view.record.lease?.fence ?? 0;
       const meanwhile = decision.act === 'attempt' ? decision.meanwhile : undefined;
       if (decision.act === 'answer') {
         const outcome = worded(decision.outcome, room, clock.nowMs(), chance.fraction());
@@ -175,12 +190,13 @@ export class Attendant {
       } else if (meanwhile !== undefined && (contender !== undefined || this.#draining)) {
         this.#answer(room, waiter, meanwhile, 'publish');
         answers += 1;
-      } else if (decision.act !== 'look' && this.#draining) {
+      } else if (this.#draining && decision.act !== 'look') {
         this.#answer(room, waiter, this.#busy(room, 'draining'), 'drain');
       } else if (decision.act === 'adopt' || decision.act === 'attempt') {
         const reason = decision.act === 'adopt' ? 'miss' : decision.reason;
         contender ??= { waiter, act: decision.act, reason, meanwhile };
-      }
+      } else if (decision.act === 'wait') this.#letWait(room, view, waiter);
+      else room.owe(waiter);
       if (answers === ANSWERS_PER_TURN) {
         answers = 0;
         await clock.turn();
@@ -194,7 +210,9 @@ export class Attendant {
     // The serving may have taken turns, and the caller may have left in one of them.
     if (waiter.gone) return { kind: 'abandoned' };
     if (reason === 'early_refresh') waiter.refreshDraw = 0;
+    waiter.trying = true;
     const attempt = await this.#atTheDesk(room, view, contender);
+    waiter.trying = false;
     if (attempt.kind !== 'granted') return attempt;
     // Between the desk's last look at the waiter and this line, a publish may have served it.
     if (this.#answer(room, waiter, attempt.lease, 'lease', attempt.degraded)) return attempt;
@@ -257,17 +275,6 @@ export class Attendant {
     );
   }
 
-  /** True if the room's last view says that it has to wait, or the look under way will say what it gets. */
-  #joinsThoseWhoWait(room: WaitingRoom, waiter: Waiter): boolean {
-    if (this.#draining || waiter.storeOnly || waiter.patienceMs === 0) return false;
-    if (room.looking) return true;
-    if (room.view === undefined || decide(room.view, waiter, this.parts.clock.nowMs()).act !== 'wait')
-      return false;
-    waiter.waitsForFence = room.view.record.lease?.fence ?? 0;
-    waiter.slept = true;
-    return true;
-  }
-
   /** False if the waiter had its answer already. */
   #answer(
     room: WaitingRoom,
@@ -301,13 +308,20 @@ export class Attendant {
     return true;
   }
 
-  /** Before the room sleeps: whoever does not wait is told so, unless the last view is too old to say it. */
-  #dismissImpatient(room: WaitingRoom): void {
+  /** A lease runs: the caller sleeps until something changes, or is told so if it does not wait. */
+  #letWait(room: WaitingRoom, view: View, waiter: Waiter): void {
+    waiter.waitsForFence = view.record.lease?.fence ?? 0;
+    if (waiter.patienceMs > 0) waiter.slept = true;
+    else this.#answer(room, waiter, this.#outOfTime(room), 'timeout');
+  }
+
+  /** There was no winner, and there is a pause before the next attempt: whoever does not wait is told so. */
+  #dismissImpatient(room: WaitingRoom, view: View): void {
     for (const waiter of room.waiters()) {
-      waiter.slept = true;
-      if (waiter.patienceMs > 0 || waiter.arrival >= (room.view?.arrivals ?? 0)) continue;
-      waiter.slept = false;
-      this.#answer(room, waiter, this.#outOfTime(room), 'timeout');
+      if (waiter.patienceMs > 0) waiter.slept = true;
+      else if (waiter.arrival < view.arrivals) {
+        this.#answer(room, waiter, this.#outOfTime(room), 'timeout');
+      }
     }
   }
 

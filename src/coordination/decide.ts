@@ -33,7 +33,20 @@ export type Decision =
 
 /** Pure: the one place that says what a caller gets for what the store holds. */
 export function decide(view: View, ask: Ask, nowMs: number): Decision {
-  if (ask.storeOnly && (view.from === 'publish' || ask.arrival >= view.arrivals)) return { act: 'look' };
+  const decision = decideBy(view, ask, nowMs);
+  // A value was published, the call came, and a read from before both says that there is none: what an older
+  // view has may serve a caller, but what it lacks must not send one away, nor let it wait.
+  const servedBy = decision.act === 'answer' && decision.outcome.kind === 'hit' && !ask.storeOnly;
+  const mayTry = decision.act !== 'answer' && decision.act !== 'wait' && !ask.storeOnly;
+  return servedBy || mayTry || isOwn(view, ask) ? decision : { act: 'look' };
+}
+
+/** The read was sent after the call came; or it is news, which is none to whoever wants the store's own word. */
+function isOwn(view: View, ask: Ask): boolean {
+  return view.from === 'publish' ? !ask.storeOnly : ask.arrival < view.arrivals;
+}
+
+function decideBy(view: View, ask: Ask, nowMs: number): Decision {
   const rebuilding = leaseLeftMs(view, nowMs) > 0;
   if (rebuilding && ask.requestKey !== '' && view.record.lease?.requestKey === ask.requestKey) {
     return { act: 'adopt' };

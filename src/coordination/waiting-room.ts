@@ -13,6 +13,8 @@ export class Waiter implements Ask {
   readonly answered: Promise<GetOrLockAnswer>;
   waitsForFence = 0;
   waitsUntilMs = Number.POSITIVE_INFINITY;
+  /** An attempt on its behalf is under way. */
+  trying = false;
   /** It could not be answered at once, so that its answer ends a wait. */
   slept = false;
   #resolve!: (answer: GetOrLockAnswer) => void;
@@ -69,10 +71,10 @@ export interface KnownHolder {
 export class WaitingRoom {
   /** What the last look saw; undefined before the first. */
   view: View | undefined;
-  /** A look is under way: whoever enters now is served by it. */
-  looking = false;
   holder: KnownHolder | undefined;
   readonly #waiters = new Map<Waiter, () => void>();
+  /** Those whom no look has served yet: all others wait for the end of the lease that the last one saw. */
+  #owed: Waiter[] = [];
   #woken = false;
   #rouse: (() => void) | undefined;
 
@@ -94,6 +96,7 @@ export class WaitingRoom {
   enter(waiter: Waiter, expiresInMs: number, expired: () => void): void {
     const cancel = Number.isFinite(expiresInMs) ? this.clock.after(expiresInMs, expired) : () => {};
     this.#waiters.set(waiter, cancel);
+    this.#owed.push(waiter);
   }
 
   /** False if it had left already. */
@@ -116,12 +119,26 @@ export class WaitingRoom {
   /** Called before a look is sent: what changes from here on is not in it. */
   beginLook(): void {
     this.#woken = false;
-    this.looking = true;
   }
 
-  /** Takes down what a view says of the holder. */
-  note(view: View): void {
-    this.looking = false;
+  /** The view does not answer this waiter: the next one, sent from now on, has to. */
+  owe(waiter: Waiter): void {
+    if (!waiter.gone) this.#owed.push(waiter);
+  }
+
+  /**
+   * Takes down what a view says, and returns whom it may concern, in the order of their coming: all, or
+   * those whom no look has served yet, where nothing has changed for the others.
+   */
+  note(view: View): Iterable<Waiter> {
+    const unchanged = this.view !== undefined && isWaitedFor(this.view, view, this.clock.nowMs());
+    const owed = this.#owed;
+    this.#owed = [];
+    this.#takeDown(view);
+    return unchanged ? owed : this.waiters();
+  }
+
+  #takeDown(view: View): void {
     if (view.from === 'publish') {
       this.holder = undefined;
       return;
@@ -136,6 +153,11 @@ export class WaitingRoom {
         : { sinceMs: view.readAtMs - lease.ageMs, untilMs: nowMs + leftMs };
   }
 
+  /** Ends the sleep, if there is one, without anything having changed. */
+  rouse(): void {
+    this.#rouse?.();
+  }
+
   /** Sleeps until woken, empty, or `ms` have passed; not at all if a wake came since {@link beginLook}. */
   async sleep(ms: number): Promise<void> {
     if (this.#woken || this.#waiters.size === 0) return;
@@ -148,4 +170,21 @@ export class WaitingRoom {
       };
     });
   }
+}
+
+/**
+ * Both views show the same lease, which runs, over the same value: whoever waited by the first goes on
+ * waiting by the second. Spares a look the walk through ten thousand waiters while others come.
+ */
+function isWaitedFor(before: View, now: View, nowMs: number): boolean {
+  const [was, is] = [before.record, now.record];
+  return (
+    now.from === 'store' &&
+    before.from === 'store' &&
+    was.lease !== undefined &&
+    was.lease.nonce === is.lease?.nonce &&
+    was.fence === is.fence &&
+    was.valueFence === is.valueFence &&
+    leaseLeftMs(now, nowMs) > 0
+  );
 }

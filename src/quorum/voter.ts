@@ -147,8 +147,11 @@ export class Voter implements Witness {
   /** Decides from what the node says whether it may vote. Returns when to look again. */
   async #look(connection: number): Promise<number> {
     const { node, amnesia, leaseMsMax } = this.parts;
-    // It is not asked anything until it answers its ping.
-    if (this.#state === 'suspect') return LOOK_MS;
+    // It is not asked anything until it answers a ping, and one of them may be lost.
+    if (this.#state === 'suspect') {
+      this.#ping(connection);
+      return LOOK_MS;
+    }
     if (!this.#prepared) {
       const prepared = await this.#call(() => node.prepare());
       if (this.#connection !== connection) return 0;
@@ -205,7 +208,7 @@ export class Voter implements Witness {
       try {
         return await step();
       } finally {
-        this.#heard += 1;
+        this.#hear(connection);
       }
     });
     // Other replies since it was asked mean that it is slow, not silent.
@@ -217,14 +220,21 @@ export class Voter implements Witness {
   #suspect(connection: number, why: string): void {
     if (this.#state !== 'voting') return;
     this.#become('suspect', why);
-    const answered = () => {
-      this.#heard += 1;
-      if (this.#state !== 'suspect' || this.#connection !== connection) return;
-      this.#become('voting', 'it answers again');
-      this.#wake();
-    };
+    this.#ping(connection);
+  }
+
+  #ping(connection: number): void {
+    const answered = () => this.#hear(connection);
     // An error is an answer too; a connection that breaks is told by `lost`.
     this.parts.node.ping().then(answered, answered);
+  }
+
+  /** Whatever a silent node answers, be it to a release, ends its silence. */
+  #hear(connection: number): void {
+    this.#heard += 1;
+    if (this.#state !== 'suspect' || this.#connection !== connection) return;
+    this.#become('voting', 'it answers again');
+    this.#wake();
   }
 
   #disconnect(why: string): void {

@@ -10,6 +10,11 @@ import { NoAnswer, type World } from './world.js';
 /** What an answer may take beyond its wait: two rounds of steps that all run into their time-outs. */
 const ANSWER_MS_MAX = 2_000;
 
+/** A value that expires while it is read is no hit. */
+const FRESH_MS_MIN = 10;
+/** Of the longest pause. */
+const DRIFT_MS = 100;
+
 /** A lease in a client's hands. */
 export interface InHand {
   readonly key: Key;
@@ -34,7 +39,9 @@ export class Caller {
   ) {}
 
   get replica(): SimReplica {
-    return this.world.chance.pick(this.world.replicas);
+    const { chance, replicas } = this.world;
+    const serving = replicas.filter((replica) => replica.serving && !replica.dead);
+    return chance.pick(serving.length > 0 ? serving : replicas);
   }
 
   /** The lease, if there is one; `failed` if there was an answer of any other kind. */
@@ -57,16 +64,20 @@ export class Caller {
     }
     const result = await world.call(replica, call, async () => {
       const arrivedMs = replica.clock.nowMs();
+      const arrivedAtStoreMs = world.store.nowMs;
       const pausedMs = replica.pausedMs;
       try {
         const answer = await replica.coordinator.getOrLock(request, call);
         this.#judgeAnswer(request, call, answer, replica, startedAt);
+        this.#judgeBusy(request, answer, arrivedAtStoreMs);
         return answer;
       } catch (error) {
         this.#judgeError(error as Error, call, request, replica);
         throw error;
       } finally {
-        const tookMs = replica.clock.nowMs() - arrivedMs - (replica.pausedMs - pausedMs);
+        // The pause in true time, the rest on the replica's clock, which is at most 1 % off.
+        const stoodMs = (replica.pausedMs - pausedMs) * 0.99;
+        const tookMs = replica.clock.nowMs() - arrivedMs - stoodMs;
         this.#judgeTime(tookMs, request, asking, replica);
       }
     });
@@ -159,6 +170,19 @@ export class Caller {
     }
   }
 
+  /** INV-7: whoever came after a publish has its value, and is not sent away. */
+  #judgeBusy({ key, intent }: GetOrLock, { outcome }: GetOrLockAnswer, arrivedMs: number): void {
+    const { store, judge } = this.world;
+    if (outcome.kind !== 'busy' || outcome.reason === 'draining' || intent === 'refresh') return;
+    // What is wrong on the way to the store may well hide a value from one replica.
+    if (this.world.hasStoreTrouble) return;
+    const value = store.record(key.id)?.value;
+    if (value === undefined || value.publishedAtMs >= arrivedMs) return;
+    const freshMs = value.freshUntilMs - store.nowMs;
+    if (freshMs > FRESH_MS_MIN)
+      judge.violated('INV-7', `busy (${outcome.reason}) beside a value fresh for ${freshMs} ms`);
+  }
+
   #judgeHit(request: GetOrLock, hit: Hit, startedAt: number): void {
     if (hit.payload.kind !== 'value') return;
     const [id = '', nonce = ''] = Buffer.from(hit.payload.bytes).toString().split(' ');
@@ -182,7 +206,7 @@ export class Caller {
   #judgeTime(tookMs: number, { waitMs }: GetOrLock, { deadlineMs }: Asking, replica: SimReplica): void {
     const { judge } = this.world;
     const waitMsMax = Math.min(waitMs ?? LIMITS.waitMsMax, deadlineMs ?? Number.POSITIVE_INFINITY);
-    if (tookMs > waitMsMax + (waitMs === 0 ? ANSWER_MS_MAX : 1)) {
+    if (tookMs > waitMsMax + (waitMs === 0 ? ANSWER_MS_MAX : 1) + DRIFT_MS) {
       judge.violated('INV-9', `an answer of ${replica.name} after ${tookMs} ms of a wait of ${waitMsMax}`);
     }
     const { waiters } = replica.coordinator;

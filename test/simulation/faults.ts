@@ -1,4 +1,5 @@
 import type { LockSnapshot } from './sim-lock-node.js';
+import { STORE_CALL_MS_MAX } from './sim-store.js';
 import type { World } from './world.js';
 
 /** How a fault begins in a world; what it returns ends it. */
@@ -59,6 +60,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   },
   "node's clock jumps": (world) => {
     if (!mayJump(world)) return undefined;
+    world.judge.nodeJumped = true;
     world.chance.pick(world.nodes).jump(world.chance.between(-1_500, 1_500));
     return () => {};
   },
@@ -92,6 +94,8 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   }, 'store'),
   'store is slow': linkFault((link, world) => {
     link.slowMs = world.chance.pick([50, 500]);
+    // A reply that was long on its way counts from when it was asked for.
+    world.judge.storeSlowMs = Math.max(world.judge.storeSlowMs, 2 * link.slowMs);
   }, 'store'),
   'store crashes, comes back': (world) => {
     world.store.crash();
@@ -101,10 +105,13 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   },
   'store hangs': (world) => {
     world.store.stop();
+    // What it reads when it goes on counts from when it was asked for.
+    world.judge.storeSlowMs = Math.max(world.judge.storeSlowMs, STORE_CALL_MS_MAX);
     return () => world.store.goOn();
   },
   "store's clock jumps forwards": (world) => {
     world.store.jump(world.chance.between(1, 3_000));
+    world.judge.storeJumpedAt = world.judge.now();
     return () => {};
   },
   'wakes are lost': linkFault((link) => {
@@ -128,7 +135,8 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   },
   'replica is drained': (world) => {
     const at = world.chance.below(world.replicas.length);
-    world.replicas[at]?.coordinator.drain();
+    const replica = world.replicas[at];
+    replica?.run(() => replica.coordinator.drain());
     return () => world.restartReplica(at);
   },
 };
@@ -184,9 +192,7 @@ export async function misfortunes(world: World, count: number, losses: boolean):
       world.sleep(chance.pick([20, 200, 800, 2_500]) * (0.5 + chance.fraction())).then(() => {
         end();
         world.say(() => `HEALED ${kind}`, kind);
-        const left = (world.faults.get(kind) ?? 1) - 1;
-        if (left === 0) world.faults.delete(kind);
-        else world.faults.set(kind, left);
+        world.healed(kind);
       }),
     );
     await world.sleep(chance.pick([0, 50, 300, 1_000]) * chance.fraction());

@@ -25,6 +25,8 @@ interface KnownLease {
   untilMs: number | undefined;
   /** Given and last extended with the store, so that no other may stand beside it. */
   exclusive: boolean;
+  /** Nothing but the store's clock keeps others away from it. */
+  readonly byStoreAlone: boolean;
 }
 
 interface Invalidation {
@@ -47,6 +49,12 @@ export class Judge {
   readonly violations: Violation[] = [];
   /** As long as the store kept what it acknowledged; without, only INV-1, INV-2 and liveness are judged. */
   storeKept = true;
+  /** When the store's clock last jumped, in the order of all that happens; what it alone keeps apart is not. */
+  storeJumpedAt = 0;
+  /** A lock node's clock has jumped. The quorum outlasts that, but not together with the store's. */
+  nodeJumped = false;
+  /** How much older than its arm a look may be, on top of the usual. */
+  storeSlowMs = 0;
   readonly counts = { leases: 0, stored: 0, late: 0, refused: 0, hits: 0, degraded: 0 };
   #order = 0;
   readonly #leases = new Map<string, KnownLease>();
@@ -85,7 +93,7 @@ export class Judge {
     this.#fences.set(id, Math.max(fence, highest));
     const freshMs = (before?.value?.freshUntilMs ?? 0) - this.storeNowMs();
     const asked = request.reason === 'refresh' || request.reason === 'early_refresh';
-    if (this.storeKept && !asked && freshMs > FRESH_MARGIN_MS) {
+    if (this.storeKept && !asked && freshMs > FRESH_MARGIN_MS + this.storeSlowMs) {
       this.violated('INV-7', `${id}: a lease for ${request.reason} over a value fresh for ${freshMs} ms`);
     }
     this.#armed.set(id, nonce);
@@ -97,6 +105,7 @@ export class Judge {
       over: false,
       untilMs: undefined,
       exclusive: true,
+      byStoreAlone: request.byStoreAlone,
     });
   }
 
@@ -167,6 +176,8 @@ export class Judge {
       for (const other of this.#leases.values()) {
         if (other.id !== id || other === known || other.over || !other.exclusive) continue;
         if (other.untilMs === undefined || other.untilMs <= nowMs) continue;
+        const jumped = this.storeJumpedAt > other.armedAt;
+        if (jumped && (this.nodeJumped || other.byStoreAlone || known.byStoreAlone)) continue;
         this.violated(
           'INV-4',
           `${id}: ${nonce} beside ${other.nonce}, which has ${other.untilMs - nowMs} ms left`,

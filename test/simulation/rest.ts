@@ -30,7 +30,7 @@ export async function judgeOneRebuild(world: World): Promise<void> {
     Array.from({ length: 10 }, async (_, at) => {
       const caller = new Caller(world, `stampede-${at}`);
       const replica = world.replicas[at % world.replicas.length];
-      const answer = await settled(() => caller.getOrLock(key, { request: {} }, replica));
+      const answer = await settled(world, () => caller.getOrLock(key, { request: {} }, replica));
       if (answer.outcome.kind !== 'lease') return answer;
       leases += 1;
       await world.sleep(60);
@@ -42,7 +42,9 @@ export async function judgeOneRebuild(world: World): Promise<void> {
   const others = answers.filter(({ outcome }) => outcome.kind !== 'lease' && outcome.kind !== 'hit');
   if (others.length > 0) judge.violated('INV-12', `${others.length} callers without the value`);
   for (const replica of world.replicas) {
-    const answer = await settled(() => new Caller(world, 'after').getOrLock(key, { request: {} }, replica));
+    const answer = await settled(world, () =>
+      new Caller(world, 'after').getOrLock(key, { request: {} }, replica),
+    );
     if (answer.outcome.kind !== 'hit')
       judge.violated('INV-7', `${answer.outcome.kind} on ${replica.name} after a publish`);
   }
@@ -53,14 +55,14 @@ export async function judgeTakeover(world: World): Promise<void> {
   const { judge, time } = world;
   const key = keyOf('red', 'takeover');
   const leaseMs = 400;
-  const dead = await settled(() => new Caller(world, 'dead').getOrLock(key, { request: { leaseMs } }));
+  const dead = await settled(world, () => new Caller(world, 'dead').getOrLock(key, { request: { leaseMs } }));
   if (dead.outcome.kind !== 'lease') return judge.violated('INV-12', `${dead.outcome.kind} for a new key`);
   const begunMs = time.nowMs;
   let replacedMs: number | undefined;
   const kinds = await Promise.all(
     world.replicas.map(async (replica, at) => {
       const caller = new Caller(world, `heir-${at}`);
-      const answer = await settled(() => caller.getOrLock(key, { request: {} }, replica));
+      const answer = await settled(world, () => caller.getOrLock(key, { request: {} }, replica));
       if (answer.outcome.kind !== 'lease') return answer.outcome.kind;
       replacedMs ??= time.nowMs - begunMs;
       await caller.publish(caller.inHand(key, answer.outcome), 60_000, 0);
@@ -74,10 +76,14 @@ export async function judgeTakeover(world: World): Promise<void> {
   if (heirs !== 1) judge.violated('INV-12', `${heirs} heirs of one holder`);
 }
 
-/** Asks until there is an answer: even on a good network one in fifty is lost. */
-async function settled(ask: () => Promise<GetOrLockAnswer | Error>): Promise<GetOrLockAnswer> {
+/** On a healed fleet every call has an answer, and no part is missing any more. */
+async function settled(world: World, ask: () => Promise<GetOrLockAnswer | Error>): Promise<GetOrLockAnswer> {
   const answer = await ask();
   if (answer instanceof Error) throw answer;
+  if (answer.degraded !== 'none') {
+    const states = world.replicas.map(({ name, quorum }) => `${name}: ${[...quorum.states().values()]}`);
+    world.judge.violated('INV-10', `${answer.degraded} on a healed fleet (${states.join('; ')})`);
+  }
   return answer;
 }
 

@@ -204,6 +204,8 @@ export class SimLockServer {
   }
 }
 
+/** A connection on which something is owed and nothing comes is broken off, as ioredis does (`socketTimeout`). */
+const SILENT_MS_MAX = 1_000;
 /** How long a broken connection takes to come back. */
 const RECONNECT_MS = 50;
 
@@ -212,7 +214,10 @@ export class SimLockConnection implements LockNode {
   readonly name: string;
   #listener: LockNodeListener | undefined;
   #connected = false;
-  #open: ((error: Error) => void)[] = [];
+  readonly #open = new Set<(error: Error) => void>();
+  /** Counts connections, and what was heard on them. */
+  #connections = 0;
+  #heard = 0;
 
   constructor(
     readonly server: SimLockServer,
@@ -237,8 +242,8 @@ export class SimLockConnection implements LockNode {
   breakOff(why: string): void {
     if (!this.#connected) return;
     this.#connected = false;
-    const open = this.#open;
-    this.#open = [];
+    const open = [...this.#open];
+    this.#open.clear();
     this.process.run(() => {
       for (const fail of open) fail(new Error(why));
       this.#listener?.lost(why);
@@ -250,6 +255,7 @@ export class SimLockConnection implements LockNode {
     this.time.at(this.time.nowMs + RECONNECT_MS, () => {
       if (this.#connected || !this.server.up || this.process.dead) return;
       this.#connected = true;
+      this.#connections += 1;
       this.process.run(() => this.#listener?.connected());
     });
   }
@@ -295,11 +301,28 @@ export class SimLockConnection implements LockNode {
     return this.#step('release', () => this.server.release(id, nonce));
   }
 
+  #watch(connection: number): void {
+    const heard = this.#heard;
+    this.time.at(this.time.nowMs + SILENT_MS_MAX, () => {
+      const silent = this.#heard === heard && this.#open.size > 0;
+      if (silent && connection === this.#connections) this.breakOff('silent');
+    });
+  }
+
   #step<T>(name: string, apply: () => T): Promise<T> {
     if (!this.#connected) return Promise.reject(new Error('there is no connection'));
     return new Promise((resolve, reject) => {
-      this.#open.push(reject);
-      const settle = (how: () => void) => this.link.reply(() => this.process.run(how));
+      this.#open.add(reject);
+      const connection = this.#connections;
+      const settle = (how: () => void) =>
+        this.link.reply(() => {
+          // What comes for a connection that is gone comes for nobody.
+          if (connection !== this.#connections || !this.#connected) return;
+          this.#heard += 1;
+          this.#open.delete(reject);
+          this.process.run(how);
+        });
+      this.#watch(connection);
       this.link.send(() =>
         this.server.arrive(() => {
           this.server.stepped(name);

@@ -10,6 +10,7 @@ import { SimStoreLink, type SimStoreServer, SimWakeChannel } from './sim-store.j
 import type { VirtualTime } from './virtual-time.js';
 
 export const NODE_TIMEOUT_MS = 100;
+const FIRST_CONTACT_MS_MAX = 10_000;
 
 /** Short, so that much happens in little time; the bounds of waiting small, so that they are met. */
 export const LIMITS: Limits = {
@@ -41,6 +42,8 @@ export class SimReplica extends SimProcess {
   readonly storeLink: SimLink;
   readonly wakeLink: SimLink;
   readonly wakes: SimWakeChannel;
+  /** Its port is open. */
+  serving = false;
   /** What the coordinator has set; the quorum has a clock of its own, which always looks after its nodes. */
   readonly clock: ProcessClock;
 
@@ -78,5 +81,9 @@ export class SimReplica extends SimProcess {
       observer: NO_OBSERVER,
     });
     this.quorum.start();
+    // As the composition root does: whoever decided before it had heard of anybody would degrade for nothing.
+    void this.quorum.ready(FIRST_CONTACT_MS_MAX).then(() => {
+      this.serving = true;
+    });
   }
 }

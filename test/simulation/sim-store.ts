@@ -126,7 +126,7 @@ export class SimStoreServer {
 }
 
 /** As the production connection has it. */
-const CALL_MS_MAX = 300;
+export const STORE_CALL_MS_MAX = 300;
 
 /** One replica's connection to the store. */
 export class SimStoreLink implements ValueStore, FirstStartClaim {
@@ -192,7 +192,7 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
         this.time.at(this.time.nowMs + 1, () => fail('connection refused'));
         return;
       }
-      this.time.at(this.time.nowMs + CALL_MS_MAX, () => fail('no reply in time'));
+      this.time.at(this.time.nowMs + STORE_CALL_MS_MAX, () => fail('no reply in time'));
       this.link.send(() =>
         this.server.arrive(() => {
           const reply = apply();

@@ -26,6 +26,9 @@ export class NoAnswer extends Error {
   override readonly name = 'NoAnswer';
 }
 
+/** Two calls of the store, one after the other, which both ran into their time-outs. */
+const AFTERMATH_MS = 700;
+
 const LOCK_STEPS: Record<string, string> = { acquire: 'vote', extend: 'vote again', release: 'unlock' };
 
 /** Everything of one simulated fleet, made from one seed. */
@@ -49,6 +52,7 @@ export class World implements LockNodeWitness, StoreWitness {
   readonly #onDeath = new Map<SimReplica, Set<() => void>>();
   readonly #policies = new Map<string, Policy>();
   #runs = 0;
+  #storeTroubleMs = Number.NEGATIVE_INFINITY;
 
   constructor(
     seed: number,
@@ -85,6 +89,19 @@ export class World implements LockNodeWitness, StoreWitness {
     return new Promise((resolve) => {
       this.time.at(this.time.nowMs + ms, resolve);
     });
+  }
+
+  /** Something is, or has just been, wrong on the way to the store or with whoever goes it. */
+  get hasStoreTrouble(): boolean {
+    const now = [...this.faults.keys()].some(isStoreTrouble);
+    return now || this.time.nowMs - this.#storeTroubleMs < AFTERMATH_MS;
+  }
+
+  healed(kind: string): void {
+    if (isStoreTrouble(kind)) this.#storeTroubleMs = this.time.nowMs;
+    const left = (this.faults.get(kind) ?? 1) - 1;
+    if (left === 0) this.faults.delete(kind);
+    else this.faults.set(kind, left);
   }
 
   // ——— replicas ———
@@ -135,7 +152,7 @@ export class World implements LockNodeWitness, StoreWitness {
         deaths.delete(die);
       };
       time.at(time.nowMs + chance.pick([0.5, 1, 1.5]), () => {
-        if (replica.dead) return die();
+        if (replica.dead || !replica.serving) return die();
         replica.run(() => {
           arrived(replica, call).then(
             (value) => answer({ ok: true, value }),
@@ -192,6 +209,10 @@ export class World implements LockNodeWitness, StoreWitness {
       if (step === 'publish' || step === 'invalidate') this.coverage.met(fault, 'wake');
     }
   }
+}
+
+function isStoreTrouble(kind: string): boolean {
+  return kind.includes('store') || kind.includes('pauses');
 }
 
 /** Values are long and say nothing. */

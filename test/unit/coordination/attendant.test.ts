@@ -88,7 +88,7 @@ describe('the callers of one key', () => {
     const gate = trial.store.holdAfter('look');
     const first = trial.send();
     await gate.reached;
-    const late = trial.send({ read: 'store', intent: 'read' });
+    const late = trial.send({ read: 'store' });
     gate.open();
     await trial.settle();
     await trial.publish(leaseOf(first).token);

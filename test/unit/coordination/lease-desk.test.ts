@@ -71,6 +71,7 @@ describe('an attempt', () => {
     trial.clock.advance(198);
     gate.open();
     await trial.settle();
+    await trial.pass(20, 5);
     // The next attempt's.
     expect(leaseOf(asked).expiresInMs).toBe(196);
     expect(trial.store.countOf('arm')).toBe(2);
