@@ -122,7 +122,7 @@ export class Attendant {
         const contender = await this.#serve(room, view);
         if (contender === undefined) {
           undecided = 0;
-          await room.sleep(this.#restMs(room));
+          if (room.size > 0) await room.sleep(this.#restMs(room));
           continue;
         }
         const attempt = await this.#meanwhile(room, this.#attempt(room, view, contender));
@@ -132,7 +132,7 @@ export class Attendant {
         if (next !== undefined || attempt.kind === 'granted' || attempt.kind === 'abandoned') continue;
         undecided = attempt.kind === 'undecided' ? undecided + 1 : 0;
         this.#dismissImpatient(room, view);
-        await room.sleep(undecided > 0 ? this.#retryMs(undecided) : this.#restMs(room));
+        if (room.size > 0) await room.sleep(undecided > 0 ? this.#retryMs(undecided) : this.#restMs(room));
       }
     } catch (error) {
       for (const waiter of room.waiters()) this.#fail(room, waiter, error);
@@ -149,9 +149,12 @@ export class Attendant {
       room.rouse();
     };
     attempting.then(ended, ended);
-    while (!over && room.size > 0) {
+    while (!over) {
       await room.sleep(POLL_MS_MAX);
-      if (!over) await this.#serve(room, await this.#look(room));
+      if (over) break;
+      // The attempt may outlast those who were here when it began.
+      if (room.size > 0) await this.#serve(room, await this.#look(room));
+      else room.beginLook();
     }
     return attempting;
   }
@@ -211,8 +214,10 @@ export class Attendant {
     if (waiter.gone) return { kind: 'abandoned' };
     if (reason === 'early_refresh') waiter.refreshDraw = 0;
     waiter.trying = true;
+    waiter.meanwhile = contender.meanwhile;
     const attempt = await this.#atTheDesk(room, view, contender);
     waiter.trying = false;
+    waiter.meanwhile = undefined;
     if (attempt.kind !== 'granted') return attempt;
     // Between the desk's last look at the waiter and this line, a publish may have served it.
     if (this.#answer(room, waiter, attempt.lease, 'lease', attempt.degraded)) return attempt;
@@ -269,7 +274,9 @@ export class Attendant {
     const deadlineLeftMs = deadlineMs - Math.min(DEADLINE_MARGIN_MS, deadlineMs / 10);
     const leftMs = Math.max(0, Math.min(waitMs, deadlineLeftMs));
     waiter.waitsUntilMs = waiter.arrivedMs + leftMs;
-    room.enter(waiter, leftMs, () => this.#answer(room, waiter, this.#outOfTime(room), 'timeout'));
+    room.enter(waiter, leftMs, () =>
+      this.#answer(room, waiter, waiter.meanwhile ?? this.#outOfTime(room), 'timeout'),
+    );
     waiter.call.onCancel(() =>
       this.#fail(room, waiter, new CoordinationError('unavailable', 'the call was cancelled')),
     );

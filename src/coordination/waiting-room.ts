@@ -2,7 +2,7 @@ import type { Call } from './call.js';
 import type { Clock } from './clock.js';
 import type { Ask } from './decide.js';
 import type { Key } from './key.js';
-import type { GetOrLockAnswer } from './outcome.js';
+import type { GetOrLockAnswer, Hit } from './outcome.js';
 import type { GetOrLock } from './requests.js';
 import { leaseLeftMs, type View } from './view.js';
 
@@ -13,8 +13,9 @@ export class Waiter implements Ask {
   readonly answered: Promise<GetOrLockAnswer>;
   waitsForFence = 0;
   waitsUntilMs = Number.POSITIVE_INFINITY;
-  /** An attempt on its behalf is under way. */
+  /** An attempt on its behalf is under way; `meanwhile` is what it gets if its time is up before that ends. */
   trying = false;
+  meanwhile: Hit | undefined;
   /** It could not be answered at once, so that its answer ends a wait. */
   slept = false;
   #resolve!: (answer: GetOrLockAnswer) => void;
@@ -158,9 +159,9 @@ export class WaitingRoom {
     this.#rouse?.();
   }
 
-  /** Sleeps until woken, empty, or `ms` have passed; not at all if a wake came since {@link beginLook}. */
+  /** Sleeps until woken, left by the last, or `ms` have passed; not at all if a wake came since {@link beginLook}. */
   async sleep(ms: number): Promise<void> {
-    if (this.#woken || this.#waiters.size === 0) return;
+    if (this.#woken) return;
     await new Promise<void>((resolve) => {
       const cancel = this.clock.after(ms, () => this.#rouse?.());
       this.#rouse = () => {
