@@ -143,6 +143,15 @@ async function vitest() {
     : { passed: numPassedTests, failed, skipped };
 }
 
+/** A minute of seeds that nobody has seen before; a night's worth with `--long`. */
+async function simulation() {
+  const many = args.includes('--long')
+    ? ['--seconds', '3600', '--min', '200000', '--meet', '100']
+    : ['--seconds', '60', '--min', '2000'];
+  const main = join('test', 'simulation', 'dist', 'test', 'simulation', 'main.js');
+  return commands([bin('tsc'), '-p', join('test', 'simulation')], [process.execPath, main, ...many]);
+}
+
 const PREPARE = 'packages and build';
 const stages = [
   [PREPARE, async () => prepare().then(() => PASSED)],
@@ -155,6 +164,7 @@ const stages = [
   ],
   ['types', types],
   ['vitest', vitest],
+  ['simulation', simulation],
 ];
 
 const rows = [];

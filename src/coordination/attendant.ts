@@ -1,3 +1,4 @@
+import { endOf, labelOf } from './answer-labels.js';
 import type { Chance } from './clock.js';
 import { busy, FULL_MS, worded } from './come-back.js';
 import { decide } from './decide.js';
@@ -26,6 +27,8 @@ const RETRY_MS_MIN = 4;
 const RETRY_MS_MAX = 250;
 /** Spreads the replicas' looks at a lease's end. */
 const LEASE_END_JITTER_MS = 50;
+/** For a caller that does not wait: a look and an attempt take some milliseconds, and this if they run into time-outs. */
+const PROMPT_MS_MAX = 1_000;
 /** What is kept of a call's deadline for the answer's way back, but never more than a tenth of it. */
 const DEADLINE_MARGIN_MS = 50;
 /** Answers in one go before the event loop gets its turn: over unary gRPC, some ten milliseconds. */
@@ -153,7 +156,7 @@ export class Attendant {
       await room.sleep(POLL_MS_MAX);
       if (over) break;
       // The attempt may outlast those who were here when it began.
-      if (room.size > 0) await this.#serve(room, await this.#look(room));
+      if (room.size > 0) await this.#serve(room, await this.#look(room), true);
       else room.beginLook();
     }
     return attempting;
@@ -176,8 +179,8 @@ export class Attendant {
     }
   }
 
-  /** Answers everyone whom the view answers, and returns the oldest of those who may try for the lease. */
-  async #serve(room: WaitingRoom, view: View): Promise<Contender | undefined> {
+  /** Answers everyone whom the view answers, and returns the oldest of those who may try, if nobody does already. */
+  async #serve(room: WaitingRoom, view: View, attempting = false): Promise<Contender | undefined> {
     const { clock, chance } = this.parts;
     let contender: Contender | undefined;
     let answers = 0;
@@ -190,14 +193,14 @@ export class Attendant {
         const outcome = worded(decision.outcome, room, clock.nowMs(), chance.fraction());
         this.#answer(room, waiter, outcome, endOf(outcome));
         answers += 1;
-      } else if (meanwhile !== undefined && (contender !== undefined || this.#draining)) {
+      } else if (meanwhile !== undefined && (attempting || contender !== undefined || this.#draining)) {
         this.#answer(room, waiter, meanwhile, 'publish');
         answers += 1;
       } else if (this.#draining && decision.act !== 'look') {
         this.#answer(room, waiter, this.#busy(room, 'draining'), 'drain');
       } else if (decision.act === 'adopt' || decision.act === 'attempt') {
         const reason = decision.act === 'adopt' ? 'miss' : decision.reason;
-        contender ??= { waiter, act: decision.act, reason, meanwhile };
+        if (!attempting) contender ??= { waiter, act: decision.act, reason, meanwhile };
       } else if (decision.act === 'wait') this.#letWait(room, view, waiter);
       else room.owe(waiter);
       if (answers === ANSWERS_PER_TURN) {
@@ -269,8 +272,8 @@ export class Attendant {
     const { deadlineMs } = waiter.call;
     this.#waiters += 1;
     this.#arrivals += 1;
-    // A caller that does not wait has its attempt first, and is dismissed before the room sleeps.
-    const waitMs = waiter.patienceMs === 0 ? Number.POSITIVE_INFINITY : waiter.patienceMs;
+    // A caller that does not wait has its look and its attempt, and is dismissed before the room sleeps.
+    const waitMs = waiter.patienceMs === 0 ? PROMPT_MS_MAX : waiter.patienceMs;
     const deadlineLeftMs = deadlineMs - Math.min(DEADLINE_MARGIN_MS, deadlineMs / 10);
     const leftMs = Math.max(0, Math.min(waitMs, deadlineLeftMs));
     waiter.waitsUntilMs = waiter.arrivedMs + leftMs;
@@ -340,16 +343,6 @@ export class Attendant {
     const { clock, chance } = this.parts;
     return busy(reason, room, clock.nowMs(), chance.fraction());
   }
-}
-
-function endOf(outcome: Hit | Busy | Failed): WaitEnd {
-  if (outcome.kind === 'failed') return 'failure';
-  return outcome.kind === 'busy' ? 'timeout' : 'publish';
-}
-
-function labelOf(outcome: Hit | Lease | Busy | Failed): 'hit' | 'stale' | 'lease' | 'failed' | BusyReason {
-  if (outcome.kind === 'busy') return outcome.reason;
-  return outcome.kind === 'hit' && outcome.freshForMs === 0 ? 'stale' : outcome.kind;
 }
 
 function exhausted(message: string): CoordinationError {

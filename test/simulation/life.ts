@@ -40,7 +40,7 @@ function askingOf({ chance }: World, requestId: string): Asking {
       ...(leaseMs === undefined ? {} : { leaseMs }),
       ...(chance.hits(0.3) ? { stale: 'forbid' as const } : {}),
       ...(chance.hits(0.3) ? { read: 'store' as const } : {}),
-      requestId: chance.hits(0.5) ? requestId : '',
+      requestId: chance.hits(0.8) ? requestId : '',
     },
     ...(deadlineMs === undefined ? {} : { deadlineMs }),
     ...(cancelAfterMs === undefined ? {} : { cancelAfterMs }),

@@ -1,15 +1,131 @@
-import { simulate } from './simulate.js';
+import { fork } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { Coverage, STEPS } from './coverage.js';
+import { FAULTS, STORE_LOSS } from './faults.js';
+import { type SeedResult, simulate } from './simulate.js';
 
-const seed = Number(process.argv[2] ?? 1);
-const count = Number(process.argv[3] ?? 1);
-const started = performance.now();
-let bad = 0;
-for (let at = 0; at < count; at += 1) {
-  const result = await simulate(seed + at, count === 1 ? (line) => console.log(line) : undefined);
-  if (result.violations.length > 0) {
-    bad += 1;
-    console.log(seed + at, result.violations.slice(0, 3));
-  }
-  if (count === 1) console.log(result.digest, result.steps, result.counts, result.violations);
+// npm run simulate -- --seed N                  one seed, with everything that happens in it
+// npm run simulate -- --seeds N [--from M]      N seeds, from M on or from anywhere
+// npm run simulate -- --seconds N [--min M]     new seeds for N seconds, and at least M
+//                     [--meet N]                fail unless each fault has met each step N times
+
+const KNOWN = 'test/simulation/known-seeds.json';
+/** Seeds that a process takes at a time: some seconds' worth. */
+const CHUNK = 50;
+
+function option(name: string): number | undefined {
+  const at = process.argv.indexOf(`--${name}`);
+  return at < 0 ? undefined : Number(process.argv[at + 1]);
 }
-console.log(count, 'seeds', bad, 'bad', ((performance.now() - started) / count).toFixed(1), 'ms each');
+
+/** A child takes `[from, to)` and answers with what is to be known of it. */
+interface Report {
+  readonly seeds: number;
+  readonly steps: number;
+  readonly operations: number;
+  readonly bad: Pick<SeedResult, 'seed' | 'violations'>[];
+  readonly coverage: SeedResult['coverage'];
+}
+
+async function child(): Promise<void> {
+  for await (const [from, to] of messages()) {
+    const coverage = new Coverage();
+    const bad: Report['bad'] = [];
+    let [steps, operations] = [0, 0];
+    for (let seed = from; seed < to; seed += 1) {
+      const result = await simulate(seed);
+      steps += result.steps;
+      operations += result.operations;
+      coverage.add(result.coverage);
+      if (result.violations.length > 0) bad.push({ seed, violations: result.violations.slice(0, 3) });
+    }
+    process.send?.({
+      seeds: to - from,
+      steps,
+      operations,
+      bad,
+      coverage: coverage.entries(),
+    } satisfies Report);
+  }
+}
+
+async function* messages(): AsyncGenerator<[number, number]> {
+  for (;;) yield await new Promise<[number, number]>((resolve) => process.once('message', resolve));
+}
+
+/** Plays seeds on all cores until `enough` says so. */
+async function playMany(from: number, enough: (played: number) => boolean) {
+  const total = { seeds: 0, steps: 0, operations: 0, bad: [] as Report['bad'], coverage: new Coverage() };
+  let next = from;
+  const play = async () => {
+    const worker = fork(fileURLToPath(import.meta.url), ['--child'], { execArgv: process.execArgv });
+    while (!enough(next - from)) {
+      const range = [next, next + CHUNK];
+      next += CHUNK;
+      const report = await new Promise<Report>((resolve, reject) => {
+        worker.once('message', resolve);
+        worker.once('exit', (code) => reject(new Error(`a simulation ended with ${code} in seeds ${range}`)));
+        worker.send(range);
+      });
+      worker.removeAllListeners('exit');
+      total.seeds += report.seeds;
+      total.steps += report.steps;
+      total.operations += report.operations;
+      total.bad.push(...report.bad);
+      total.coverage.add(report.coverage);
+    }
+    worker.kill();
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, play));
+  return total;
+}
+
+async function one(seed: number): Promise<number> {
+  const { violations, digest, counts, operations, faults } = await simulate(seed, (line) =>
+    console.log(line),
+  );
+  console.log(`\nseed ${seed}: ${operations} operations, ${faults} faults, trace ${digest}`, counts);
+  for (const { invariant, what } of violations) console.log(`${invariant}  ${what}`);
+  return violations.length > 0 ? 1 : 0;
+}
+
+async function many(): Promise<number> {
+  const seconds = option('seconds');
+  const count = option('seeds') ?? option('min') ?? 1_000;
+  const from = option('from') ?? Math.floor(Math.random() * 2 ** 31);
+  const startedMs = performance.now();
+  const elapsed = () => (performance.now() - startedMs) / 1000;
+  const total = await playMany(
+    from,
+    (played) => played >= count && (seconds === undefined || elapsed() >= seconds),
+  );
+  const rate = (total.seeds / elapsed()).toFixed(0);
+  console.log(
+    `${total.seeds} seeds from ${from} in ${elapsed().toFixed(0)} s (${rate} a second): ` +
+      `${total.operations} operations, ${total.steps} steps, ${total.bad.length} seeds with violations`,
+  );
+  for (const { seed, violations } of total.bad) {
+    for (const { invariant, what } of violations) console.log(`  seed ${seed}  ${invariant}  ${what}`);
+    console.log(`  replay: npm run simulate -- --seed ${seed}`);
+  }
+  remember(total.bad.map(({ seed }) => seed));
+  const unmet = total.coverage.below(option('meet') ?? 1, [...Object.keys(FAULTS), STORE_LOSS], STEPS);
+  for (const pair of unmet) console.log(`  hardly met: ${pair}`);
+  return total.bad.length > 0 || unmet.length > 0 ? 1 : 0;
+}
+
+/** For ever: `npm test` plays them all. */
+function remember(seeds: number[]): void {
+  if (seeds.length === 0) return;
+  const known: number[] = JSON.parse(readFileSync(KNOWN, 'utf8'));
+  writeFileSync(KNOWN, `${JSON.stringify([...new Set([...known, ...seeds])], null, 2)}\n`);
+  console.log(`  added to ${KNOWN}`);
+}
+
+if (process.argv.includes('--child')) await child();
+else {
+  const seed = option('seed');
+  process.exitCode = await (seed === undefined ? many() : one(seed));
+}

@@ -134,7 +134,7 @@ export class World implements LockNodeWitness, StoreWitness {
     arrived: (replica: SimReplica, call: Call) => Promise<T>,
   ): Promise<Result<T>> {
     const { time, chance } = this;
-    const lost = !this.quiet && chance.hits(0.02);
+    const lost = !this.quiet && chance.hits(0.05);
     this.openCalls += 1;
     const result = await new Promise<Result<T>>((resolve) => {
       const die = () => resolve({ ok: false, error: new NoAnswer('the replica died') });

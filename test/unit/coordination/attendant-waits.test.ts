@@ -155,6 +155,59 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
+  it('is not begun on the word of a look that was sent before the caller came', async () => {
+    const trial = new CoordinationTrial();
+    const there = trial.replica();
+    const holder = await trial.lease();
+    const early = await trial.ask({}, new Call(), there);
+    there.close();
+    // Its wake is lost: those who wait will hear of it from their poll, and whoever comes now looks.
+    await trial.publish(holder.token);
+    expect(isWaiting(early)).toBe(true);
+    expect(textIn(hitOf(await trial.ask({ waitMs: 10 }, new Call(), there)))).toBe('a value');
+    expect(textIn(hitOf(early))).toBe('a value');
+    await trial.expectRest();
+  });
+
+  it('is not lengthened by an attempt of others that takes long', async () => {
+    const trial = new CoordinationTrial();
+    const there = trial.replica();
+    const gate = trial.quorum.holdBefore('acquire');
+    const trying = trial.send({}, new Call(), there);
+    await gate.reached;
+    await trial.publish((await trial.lease()).token);
+    expect(textIn(hitOf(await trial.ask({ waitMs: 10 }, new Call(), there)))).toBe('a value');
+    gate.open();
+    await trial.settle();
+    expect(textIn(hitOf(trying))).toBe('a value');
+    await trial.expectRest();
+  });
+
+  it('of those who come after the last has left does not wait for what that one began', async () => {
+    const trial = new CoordinationTrial();
+    const there = trial.replica();
+    const gate = trial.quorum.holdBefore('acquire');
+    const gone = trial.send({}, new Call(), there);
+    await gate.reached;
+    gone.call.cancel();
+    await trial.publish((await trial.lease()).token);
+    expect(textIn(hitOf(await trial.ask({ waitMs: 10 }, new Call(), there)))).toBe('a value');
+    gate.open();
+    await trial.expectRest();
+  });
+
+  it('of 0 ends within a second, however long its attempt takes', async () => {
+    const trial = new CoordinationTrial();
+    const gate = trial.quorum.holdBefore('acquire');
+    const impatient = await trial.ask({ waitMs: 0 });
+    await trial.pass(990);
+    expect(isWaiting(impatient)).toBe(true);
+    await trial.pass(10);
+    expect(busyOf(impatient).reason).toBe('undecided');
+    gate.open();
+    await trial.expectRest();
+  });
+
   it('looks again if the wake comes between the look and the sleep', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();

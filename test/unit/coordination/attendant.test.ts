@@ -182,6 +182,29 @@ describe('early refresh', () => {
     await trial.expectRest();
   });
 
+  it('costs nobody the value when the attempt takes longer than the caller waits', async () => {
+    const trial = await nearItsEnd();
+    const gate = trial.quorum.holdBefore('acquire');
+    const drawn = trial.send({ waitMs: 20 });
+    await gate.reached;
+    await trial.pass(20, 5);
+    expect(textIn(hitOf(drawn))).toBe('old');
+    gate.open();
+    await trial.expectRest();
+  });
+
+  it('is tried by one at a time: who is drawn meanwhile has the value at once', async () => {
+    const trial = await nearItsEnd();
+    const gate = trial.quorum.holdBefore('acquire');
+    const first = trial.send();
+    await gate.reached;
+    expect(textIn(hitOf(await trial.ask()))).toBe('old');
+    gate.open();
+    await trial.settle();
+    expect(leaseOf(first).reason).toBe('early_refresh');
+    await trial.expectRest();
+  });
+
   it('costs nobody a wait when the vote has no winner', async () => {
     const trial = await nearItsEnd();
     trial.quorum.undecided = 1;

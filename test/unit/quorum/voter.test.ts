@@ -32,7 +32,8 @@ test('a node that let a call time out is not asked again until it has answered a
   node.sent.length = 0;
   await simulated.quorum.acquire('b', 1_000);
   await simulated.pass(5_000);
-  expect(node.sent).toEqual([]);
+  // A ping may be lost, so that there is another one now and then.
+  expect(new Set(node.sent)).toEqual(new Set(['ping']));
   expect(simulated.votes.filter((vote) => vote.node === 'n0').at(-1)).toMatchObject({
     vote: 'missing',
     ms: 0,

@@ -1,0 +1,167 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Hit, Lease } from '../../src/coordination/outcome.js';
+import type { ArmReply, ArmRequest, StorePublish } from '../../src/coordination/value-store.js';
+import type { MemoryRecord } from '../../src/memory/record-steps.js';
+import { Judge } from './judge.js';
+
+// A judge that never finds anything finds nothing: each rule is shown a history that breaks it.
+
+let nowMs: number;
+let judge: Judge;
+beforeEach(() => {
+  nowMs = 1_000;
+  judge = new Judge(
+    () => nowMs,
+    () => nowMs,
+  );
+});
+
+const broken = () => judge.violations.map(({ invariant }) => invariant);
+
+function arm(
+  id: string,
+  nonce: string,
+  fence: number,
+  request: Partial<ArmRequest> = {},
+  before?: MemoryRecord,
+) {
+  const asked = { nonce, reason: 'miss', byStoreAlone: false, ...request } as ArmRequest;
+  judge.armed(id, before, asked, { armed: true, record: { fence, valueFence: 0 } } satisfies ArmReply);
+}
+const publish = (id: string, nonce: string, outcome = 'stored') =>
+  judge.published(id, { nonce } as StorePublish, outcome);
+const answer = (id: string, nonce: string, expiresInMs = 500, degraded: 'none' | 'store_lost' = 'none') =>
+  judge.leaseAnswered(id, nonce, { expiresInMs } as Lease, degraded);
+const read = (id: string, nonce: string, startedAt: number, freshForMs = 9, valueId = id) =>
+  judge.hitAnswered(id, { freshForMs } as Hit, valueId, nonce, true, startedAt);
+
+describe('the judge', () => {
+  it('finds nothing in a history where nothing is wrong', () => {
+    arm('k', 'a', 1);
+    answer('k', 'a');
+    publish('k', 'a');
+    read('k', 'a', judge.now());
+    const sentAt = judge.now();
+    judge.invalidated('k', 'delete');
+    judge.invalidationReturned('k', sentAt);
+    arm('k', 'b', 2);
+    answer('k', 'b');
+    judge.released('k', 'b', 'released');
+    expect(broken()).toEqual([]);
+  });
+
+  it('INV-1: a fence that does not grow', () => {
+    arm('k', 'a', 2);
+    arm('k', 'b', 2);
+    arm('other', 'c', 1);
+    expect(broken()).toEqual(['INV-1']);
+  });
+
+  it('INV-2: a publish stored for a token that is not the armed one, or twice', () => {
+    arm('k', 'a', 1);
+    arm('k', 'b', 2);
+    publish('k', 'a');
+    expect(broken()).toEqual(['INV-2']);
+    publish('k', 'b');
+    publish('k', 'b');
+    expect(broken()).toEqual(['INV-2', 'INV-2']);
+  });
+
+  it('INV-3: READ_STORE after an invalidation returned, of a value from before it', () => {
+    arm('k', 'a', 1);
+    publish('k', 'a');
+    const early = judge.now();
+    const sentAt = judge.now();
+    judge.invalidated('k', 'delete');
+    read('k', 'a', judge.now());
+    expect(broken(), 'its caller does not know yet').toEqual([]);
+    judge.invalidationReturned('k', sentAt);
+    read('k', 'a', early);
+    expect(broken(), 'it began before').toEqual([]);
+    read('k', 'a', judge.now());
+    expect(broken()).toEqual(['INV-3']);
+  });
+
+  it('INV-3: after a mark, the old value as fresh, but not as stale', () => {
+    arm('k', 'a', 1);
+    publish('k', 'a');
+    const sentAt = judge.now();
+    judge.invalidated('k', 'mark_stale');
+    judge.invalidationReturned('k', sentAt);
+    read('k', 'a', judge.now(), 0);
+    expect(broken()).toEqual([]);
+    read('k', 'a', judge.now(), 1);
+    expect(broken()).toEqual(['INV-3']);
+  });
+
+  it('INV-3: READ_STORE of what was never stored', () => {
+    arm('k', 'a', 1);
+    read('k', 'a', judge.now());
+    expect(broken()).toEqual(['INV-3']);
+  });
+
+  it('INV-4: a lease with no time left, and two at once', () => {
+    arm('k', 'a', 1);
+    answer('k', 'a', 0);
+    expect(broken()).toEqual(['INV-4']);
+    answer('k', 'a', 500);
+    nowMs += 499;
+    arm('k', 'b', 2);
+    answer('k', 'b');
+    expect(broken()).toEqual(['INV-4', 'INV-4']);
+  });
+
+  it('INV-4: not after the first has ended, was given up, or was last extended without the store', () => {
+    arm('k', 'a', 1);
+    answer('k', 'a', 500);
+    nowMs += 500;
+    arm('k', 'b', 2);
+    answer('k', 'b');
+    judge.givenUp('b');
+    arm('k', 'c', 3);
+    answer('k', 'c', 100);
+    judge.leaseExtended('c', 5_000, false);
+    arm('k', 'd', 4);
+    answer('k', 'd');
+    expect(broken()).toEqual([]);
+    judge.leaseExtended('d', 5_000, true);
+    nowMs += 1_000;
+    arm('k', 'e', 5);
+    answer('k', 'e');
+    expect(broken()).toEqual(['INV-4']);
+  });
+
+  it('INV-6: a release or an extension of another lease', () => {
+    arm('k', 'a', 1);
+    judge.released('k', 'b', 'not_held');
+    judge.extended('k', 'b', { extended: false });
+    expect(broken()).toEqual([]);
+    judge.extended('k', 'b', { extended: true, expiresInMs: 1 });
+    judge.released('k', 'b', 'released');
+    expect(broken()).toEqual(['INV-6', 'INV-6']);
+  });
+
+  it('INV-7: a lease over a fresh value, unless a refresh was asked for', () => {
+    const fresh = { value: { freshUntilMs: nowMs + 100 } } as MemoryRecord;
+    arm('k', 'a', 1, { reason: 'refresh' }, fresh);
+    expect(broken()).toEqual([]);
+    arm('k', 'b', 2, { reason: 'expired' }, fresh);
+    expect(broken()).toEqual(['INV-7']);
+  });
+
+  it('INV-8: the value of another key', () => {
+    arm('k', 'a', 1);
+    publish('k', 'a');
+    read('k', 'a', judge.now(), 9, 'other');
+    expect(broken()).toEqual(['INV-8']);
+  });
+
+  it('judges nothing by what a store forgot', () => {
+    arm('k', 'a', 1);
+    answer('k', 'a');
+    judge.storeLost();
+    arm('k', 'b', 2);
+    answer('k', 'b');
+    expect(broken()).toEqual([]);
+  });
+});

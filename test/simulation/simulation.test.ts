@@ -1,0 +1,53 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { Coverage } from './coverage.js';
+import { simulate } from './simulate.js';
+
+const KNOWN: number[] = JSON.parse(readFileSync('test/simulation/known-seeds.json', 'utf8'));
+
+describe('a simulated fleet', () => {
+  it.each(KNOWN)('keeps every invariant in seed %d, which once broke one', async (seed) => {
+    expect((await simulate(seed)).violations).toEqual([]);
+  });
+
+  it('does the same again under the same seed, and something else under another', async () => {
+    const [one, again, other] = [await simulate(7), await simulate(7), await simulate(8)];
+    expect(again.digest).toBe(one.digest);
+    expect(other.digest).not.toBe(one.digest);
+  });
+
+  it('has at least 200 operations and 3 faults in a seed', async () => {
+    for (let seed = 1; seed <= 20; seed += 1) {
+      const { operations, faults } = await simulate(seed);
+      expect(operations).toBeGreaterThanOrEqual(200);
+      expect(faults).toBeGreaterThanOrEqual(3);
+    }
+  });
+
+  it('gets something done: leases, values, degraded ones and refusals', async () => {
+    const total: Record<string, number> = {};
+    for (let seed = 100; seed < 120; seed += 1) {
+      for (const [what, count] of Object.entries((await simulate(seed)).counts)) {
+        total[what] = (total[what] ?? 0) + count;
+      }
+    }
+    for (const [what, count] of Object.entries(total)) expect(count, what).toBeGreaterThan(0);
+  });
+});
+
+describe('coverage', () => {
+  it('names the pairs that were met too seldom', () => {
+    const coverage = new Coverage();
+    coverage.met('a', 'x');
+    coverage.add([
+      [
+        'a',
+        [
+          ['x', 1],
+          ['y', 1],
+        ],
+      ],
+    ]);
+    expect(coverage.below(2, ['a', 'b'], ['x', 'y'])).toEqual(['a × y: 1', 'b × x: 0', 'b × y: 0']);
+  });
+});
