@@ -152,6 +152,10 @@ async function simulation() {
   return commands([bin('tsc'), '-p', join('test', 'simulation')], [process.execPath, main, ...many]);
 }
 
+async function mutants() {
+  return commands([process.execPath, join('test', 'mutants', 'run.mjs')]);
+}
+
 const PREPARE = 'packages and build';
 const stages = [
   [PREPARE, async () => prepare().then(() => PASSED)],
@@ -165,6 +169,7 @@ const stages = [
   ['types', types],
   ['vitest', vitest],
   ['simulation', simulation],
+  ...(args.includes('--long') ? [['mutants', mutants]] : []),
 ];
 
 const rows = [];

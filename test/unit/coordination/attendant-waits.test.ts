@@ -169,6 +169,21 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
+  it('is refused, where none is worth it, only by a look that was sent after the caller came', async () => {
+    const trial = new CoordinationTrial();
+    const there = trial.replica();
+    const gate = trial.store.holdAfter('look');
+    const early = trial.send({ intent: 'read' }, new Call(), there);
+    await gate.reached;
+    await trial.publish((await trial.lease()).token);
+    const late = trial.send({ intent: 'read' }, new Call(), there);
+    gate.open();
+    await trial.settle();
+    expect(busyOf(early).reason).toBe('no_value');
+    expect(textIn(hitOf(late))).toBe('a value');
+    await trial.expectRest();
+  });
+
   it('is not lengthened by an attempt of others that takes long', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
@@ -288,6 +303,14 @@ describe('a drain', () => {
     expect(busyOf(await trial.ask())).toMatchObject({ reason: 'draining', retryAfterMs: 0 });
     expect(busyOf(waiter).reason).toBe('draining');
     expect(trial.told('waited')).toEqual([['trial', 'drain', 0]]);
+    await trial.expectRest();
+  });
+
+  it('gives no lease for a key that nobody holds either', async () => {
+    const trial = new CoordinationTrial();
+    trial.coordinator.drain();
+    expect(busyOf(await trial.ask()).reason).toBe('draining');
+    expect(trial.quorum.countOf('acquire')).toBe(0);
     await trial.expectRest();
   });
 

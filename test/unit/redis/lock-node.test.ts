@@ -61,6 +61,20 @@ describeWithRedis('a lock node', () => {
       expect(await node.acquire(run, 'b', 'n', 1_000)).toBe('unmarked');
     }));
 
+  test('does not take what it waited in another run for its wait: an old snapshot brings that along', () =>
+    withNode(async (node) => {
+      await node.prepare();
+      const before = await node.recall('an-old-run', 50);
+      if (before.kind === 'marked') throw new Error('it is new');
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      const memory = await node.recall('a-new-run', 50);
+      if (memory.kind === 'marked') throw new Error('it is new');
+      expect(memory.since).not.toBe(before.since);
+      expect(memory.leftMs).toBeGreaterThan(0);
+      expect(await node.mark('a-new-run', before.since, false)).toBe(false);
+      expect(await node.mark('a-new-run', memory.since, false)).toBe(false);
+    }));
+
   test('does not take a marker of another run for none, not even at a first start', () =>
     withNode(async (node) => {
       await node.prepare();

@@ -1,0 +1,123 @@
+// npm run mutants [-- --only NAME] [-- --jobs N]
+//
+// Breaks a copy of the repository by each patch and runs the suites on it, until one fails: the suite that
+// the patch names, then all unit and contract suites, then a few hundred simulated seeds. A mutant that
+// nothing kills, and a patch that does not apply, end the run with code 1.
+import { spawn } from 'node:child_process';
+import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { patches, root } from './patches.mjs';
+
+const COPIED = ['src', 'test', 'clients', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
+const SEEDS = 300;
+/** A suite that hangs on a mutant has noticed it. */
+const KILLED_MS = 180_000;
+
+function option(name) {
+  const at = process.argv.indexOf(`--${name}`);
+  return at < 0 ? undefined : process.argv[at + 1];
+}
+
+/** The exit code, what was printed, and whether it took too long. */
+function run(command, args, cwd) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (output += data));
+    const timer = setTimeout(() => process.kill(-child.pid, 'SIGKILL'), KILLED_MS);
+    child.on('exit', (code) => {
+      clearTimeout(timer);
+      resolve({ code: code ?? 1, output });
+    });
+  });
+}
+
+function copy() {
+  const folder = mkdtempSync(join(tmpdir(), 'dibs-mutant-'));
+  const filter = (path) => !/(^|\/)(node_modules|dist|mutants)$/.test(path);
+  for (const path of COPIED) cpSync(join(root, path), join(folder, path), { recursive: true, filter });
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  return folder;
+}
+
+const vitest = (folder, ...suites) =>
+  run(join(root, 'node_modules/.bin/vitest'), ['run', '--bail=1', '--no-color', ...suites], folder);
+
+/** The first test that failed, as vitest names it. */
+function failedTest(output) {
+  const [, line] = /^ *FAIL +(?:\|?\w+\|? +)?(.+)$/m.exec(output) ?? [];
+  return line?.trim() ?? 'a suite that could not run, or hung';
+}
+
+/** What killed the mutant in `folder`; undefined if nothing did. */
+async function kill(folder, killer) {
+  const expected = await vitest(folder, killer);
+  if (expected.code !== 0) return failedTest(expected.output);
+  // House rules and builds say nothing about what the code does.
+  const all = await vitest(
+    folder,
+    'test/unit/coordination',
+    'test/unit/quorum',
+    'test/unit/memory',
+    'test/contract',
+  );
+  if (all.code !== 0) return `${failedTest(all.output)} (not by ${killer})`;
+  const built = await run(join(root, 'node_modules/.bin/tsc'), ['-p', 'test/simulation'], folder);
+  if (built.code !== 0) return undefined;
+  const main = 'test/simulation/dist/test/simulation/main.js';
+  const seeds = await run(
+    process.execPath,
+    [main, '--seeds', `${SEEDS}`, '--from', '1', '--meet', '0'],
+    folder,
+  );
+  return seeds.code === 0 ? undefined : 'simulation';
+}
+
+async function tried({ name, breaks, killer, path }) {
+  const folder = copy();
+  const startMs = performance.now();
+  try {
+    const applied = await run('git', ['apply', '--recount', path], folder);
+    if (applied.code !== 0) return { name, breaks, verdict: 'DOES NOT APPLY', by: applied.output.trim() };
+    const by = await kill(folder, killer);
+    const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
+    return { name, breaks, verdict: by === undefined ? 'SURVIVED' : 'killed', by: by ?? '', seconds };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** A suite that fails without any mutant kills nobody. */
+async function isGreen() {
+  const folder = copy();
+  try {
+    const killers = [...new Set(patches().map(({ killer }) => killer))];
+    const { code, output } = await vitest(folder, ...killers);
+    if (code !== 0) console.error(output);
+    return code === 0;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const only = option('only');
+const queue = patches().filter(({ name }) => only === undefined || name.includes(only));
+if (queue.length === 0 || !(await isGreen())) {
+  console.error('no such mutant, or the suites fail without any');
+  process.exit(1);
+}
+const rows = [];
+const work = async () => {
+  for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
+    const row = await tried(mutant);
+    rows.push(row);
+    console.log(
+      `${row.verdict.padEnd(9)} ${`${row.seconds} s`.padStart(6)}  ${row.name}  [${row.breaks}]  ${row.by}`,
+    );
+  }
+};
+await Promise.all(Array.from({ length: Number(option('jobs') ?? availableParallelism()) }, work));
+const killed = rows.filter(({ verdict }) => verdict === 'killed').length;
+console.log(`\n${rows.length} mutants, ${killed} killed, ${rows.length - killed} not`);
+process.exitCode = killed === rows.length ? 0 : 1;
