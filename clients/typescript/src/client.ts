@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import {
   type CallOptions,
   Calls,
@@ -19,11 +20,20 @@ import {
   type RebuildOptions,
 } from './options.js';
 import { asBuffer } from './outcomes.js';
+import type { RebuildBytes } from './rebuild.js';
 import type { Transport } from './transport.js';
 import { UnaryTransport } from './unary-transport.js';
 
-/** What an encoded rebuild and a stored value have in common. */
-const BYTES: Codec<Uint8Array> = { encode: (value) => value, decode: (bytes) => bytes };
+/** Values that are bytes already. */
+const BYTES: Codec<Uint8Array> = {
+  encode(value) {
+    if (types.isUint8Array(value)) return value;
+    throw new TypeError(
+      'the rebuild returned no bytes: return a Uint8Array, or null for nothing, or give a codec',
+    );
+  },
+  decode: (bytes) => bytes,
+};
 
 /**
  * A client of Dibs. One for each process is enough: it holds one channel, over which any number of calls
@@ -57,18 +67,18 @@ export class DibsClient {
   ): Promise<Buffer | null>;
   getOrRebuild<T>(
     key: string,
-    rebuild: (context: RebuildContext) => Promise<T | null> | T | null,
+    rebuild: (context: RebuildContext<T>) => Promise<T | null> | T | null,
     options: RebuildOptions & CodecOption<T>,
   ): Promise<T | null>;
   async getOrRebuild<T>(
     key: string,
-    rebuild: (context: RebuildContext) => Promise<T | null> | T | null,
+    rebuild: (context: RebuildContext<T>) => Promise<T | null> | T | null,
     { signal, ...options }: RebuildOptions & Partial<CodecOption<T>>,
   ): Promise<T | null> {
     const codec = options.codec ?? (BYTES as unknown as Codec<T>);
     const namespace = options.namespace ?? this.options.namespace ?? '';
-    const rebuildBytes = async (context: RebuildContext) => {
-      const value = await rebuild(context);
+    const rebuildBytes: RebuildBytes = async ({ previous, ...context }) => {
+      const value = await rebuild({ ...context, previous: readable(codec, previous) });
       return value === null ? null : codec.encode(value);
     };
     const fly = (all: AbortSignal) =>
@@ -116,9 +126,19 @@ export class DibsClient {
     return this.#calls.invalidate(request, options);
   }
 
-  /** Lets go of the connection. Calls that are under way end with an error. */
+  /** Makes no more calls and lets go of the connection. Calls that were made already still end. */
   close(): void {
     this.#transport.close();
+  }
+}
+
+/** A value that was published in another format is as good as none: the rebuild replaces it. */
+function readable<T>(codec: Codec<T>, previous: Buffer | null | undefined): T | null | undefined {
+  if (previous === undefined || previous === null) return previous;
+  try {
+    return codec.decode(previous);
+  } catch {
+    return undefined;
   }
 }
 

@@ -30,12 +30,19 @@ const PAUSE_MS_MIN = 10;
 /** What the answer's way may take, above the wait. */
 const WAY_MS = 2_000;
 
+/**
+ * How often in a row the service may break off before it counts as out of reach: a replica that was killed ends
+ * its calls so, and the next attempt reaches another. Where there is none, it fails within milliseconds.
+ */
+const BROKEN_OFF_MAX = 2;
+
 /** GetOrLock until there is a value, a failure, or no time left; rebuilding where a lease comes. */
 export async function dance(steps: Dance): Promise<Uint8Array | null> {
   const { options, signal, namespace, key, hooks } = steps;
   const untilMs = performance.now() + (options.waitMs ?? DEFAULT_WAIT_MS);
   // The same for every attempt: a lease whose answer was lost on its way comes again.
   const requestId = randomUUID();
+  let brokenOff = 0;
   for (;;) {
     signal.throwIfAborted();
     const askedMs = performance.now();
@@ -45,10 +52,15 @@ export async function dance(steps: Dance): Promise<Uint8Array | null> {
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof DibsError)) throw error;
-      if (isUnreachable(error)) return withoutService(steps, error);
+      if (isUnreachable(error)) {
+        brokenOff += 1;
+        if (error.code === 'UNAVAILABLE' && brokenOff < BROKEN_OFF_MAX) continue;
+        return withoutService(steps, error);
+      }
       await comeBack(error, error.retryAfterMs, untilMs, signal);
       continue;
     }
+    brokenOff = 0;
     const waitedMs = performance.now() - askedMs;
     if (outcome.kind === 'hit') {
       if (waitedMs >= WAITED_MS_MIN) tell(hooks.onWait, { namespace, key, waitedMs, answered: true });
@@ -57,6 +69,8 @@ export async function dance(steps: Dance): Promise<Uint8Array | null> {
     if (outcome.kind === 'lease') {
       const rebuilt = await underLease(steps, outcome);
       if (rebuilt.kind === 'value') return rebuilt.value;
+      // A key that is invalidated faster than it is rebuilt must not hold its caller for ever.
+      if (performance.now() >= untilMs) throw rebuilt.error;
       continue;
     }
     tell(hooks.onWait, { namespace, key, waitedMs, answered: outcome.kind === 'failed' });
@@ -65,7 +79,7 @@ export async function dance(steps: Dance): Promise<Uint8Array | null> {
   }
 }
 
-function ask({ calls, namespace, key, options }: Dance, requestId: string, leftMs: number) {
+function ask({ calls, namespace, key, options, signal }: Dance, requestId: string, leftMs: number) {
   const { leaseMs, stale, read, refresh, traceparent, waitMs } = options;
   const wholeMs = Math.max(0, Math.floor(leftMs));
   return calls.getOrLock(
@@ -75,7 +89,8 @@ function ask({ calls, namespace, key, options }: Dance, requestId: string, leftM
       // Where the caller names no wait, the deadline bounds it, and the service's own maximum.
       waitMs: waitMs === undefined ? undefined : wholeMs,
     },
-    { deadlineMs: wholeMs + WAY_MS, traceparent },
+    // Whoever has left must not stand in the service's queue, nor be given the lease.
+    { deadlineMs: wholeMs + WAY_MS, traceparent, signal },
   );
 }
 
@@ -111,7 +126,8 @@ async function underLease(steps: Dance, lease: Lease) {
   const { ttlMs, staleMs, leaseMs, traceparent, absentTtlMs = ttlMs, tags = [] } = options;
   const rebuilding = rebuildUnderLease(calls, {
     ...{ namespace, key, lease, rebuild, leaseMs, ttlMs, absentTtlMs, staleMs, tags, traceparent, hooks },
-    signal: mayGoOn(steps, lease) ? NEVER : signal,
+    // What goes on in the background is nobody's wait, and ends by itself.
+    signal: mayGoOn(steps, lease) ? undefined : signal,
   });
   if (lease.previous === undefined || !mayGoOn(steps, lease)) return rebuilding;
   rebuilding.catch((error) => tell(hooks.onBackgroundError, { namespace, key, error }));
@@ -123,9 +139,6 @@ function mayGoOn({ options }: Dance, { previous }: Lease): boolean {
   return previous !== undefined && options.refresh !== true && options.revalidate !== 'await';
 }
 
-/** What goes on in the background is nobody's wait, and ends by itself. */
-const NEVER = new AbortController().signal;
-
 /** The service cannot be reached: one rebuild at a time in this process, or the error. */
 function withoutService(steps: Dance, cause: DibsError): Promise<Uint8Array | null> {
   const { namespace, key, hooks, rebuild, onUnavailable, local, signal } = steps;
@@ -134,7 +147,7 @@ function withoutService(steps: Dance, cause: DibsError): Promise<Uint8Array | nu
     `${namespace}\0${key}`,
     (all) => {
       tell(hooks.onLocalRebuild, { namespace, key, cause });
-      return rebuild({ signal: all, fence: 0, reason: 'local' });
+      return rebuild({ signal: all, fence: 0, reason: 'local', previous: undefined });
     },
     signal,
   );

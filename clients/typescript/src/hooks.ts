@@ -1,3 +1,5 @@
+import type { PublishOutcome } from './outcomes.js';
+
 /** What a call was about. */
 export interface CallEvent {
   readonly namespace: string;
@@ -10,6 +12,8 @@ export interface Hooks {
   onHit?(event: CallEvent & { readonly freshness: 'fresh' | 'stale' }): void;
   /** Somebody else's rebuild was waited for, with or without an answer in the end: for how long. */
   onWait?(event: CallEvent & { readonly waitedMs: number; readonly answered: boolean }): void;
+  /** What became of a result that was handed over; `stored` is the rule. */
+  onPublish?(event: CallEvent & { readonly outcome: PublishOutcome; readonly fence: number }): void;
   /** The lease of a rebuild was lost while it ran. */
   onLeaseLost?(event: CallEvent): void;
   /** The service could not be reached, so that this process rebuilds for itself. */

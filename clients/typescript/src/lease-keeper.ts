@@ -2,9 +2,11 @@ import type { DibsError } from './errors.js';
 import type { ExtendOutcome } from './outcomes.js';
 
 const THIRD_MS_MIN = 5;
+/** What an extension may take where the lease leaves it the time: a try that hangs must not cost the next ones. */
+const EXTEND_MS = 2_000;
 
-/** Extends one lease; rejects with a {@link DibsError}. */
-export type Extend = () => Promise<{ outcome: ExtendOutcome; expiresInMs: number }>;
+/** Extends one lease; rejects with a {@link DibsError}, also when it is not answered within `deadlineMs`. */
+export type Extend = (deadlineMs: number) => Promise<{ outcome: ExtendOutcome; expiresInMs: number }>;
 
 /**
  * Keeps a lease while its rebuild runs: extends it every third of what is left, so that two extensions in a
@@ -46,7 +48,9 @@ export class LeaseKeeper {
     let over = askedAtMs >= this.#endsAtMs;
     if (!over) {
       try {
-        const { outcome, expiresInMs } = await this.extend();
+        // A try that hangs ends with the lease, so that the loss is told then and not later.
+        const leftMs = Math.max(1, Math.ceil(this.#endsAtMs - askedAtMs));
+        const { outcome, expiresInMs } = await this.extend(Math.min(EXTEND_MS, leftMs));
         over = outcome === 'lost';
         if (outcome === 'extended') this.#endsAtMs = askedAtMs + expiresInMs;
       } catch (error) {

@@ -10,6 +10,11 @@ export interface DibsClientOptions {
   readonly token?: string;
   /** Path of a PEM file with the authorities to trust; turns TLS on. Default: `DIBS_TLS_CA`, else no TLS. */
   readonly tlsCa?: string;
+  /**
+   * How long a connection may take before the service counts as out of reach, in milliseconds; once for all
+   * calls, not for each. Default: 2000, because TCP repeats the first packet that is lost after one second.
+   */
+  readonly connectMs?: number;
   /** Of calls that name none. Default: the service's `default`. */
   readonly namespace?: string;
   /** What this process is called in Explain and logs. Default: host name and process id. */
@@ -61,16 +66,22 @@ export interface CodecOption<T> {
 }
 
 /** What a rebuild is told. */
-export interface RebuildContext {
+export interface RebuildContext<T = Buffer> {
   /** Aborted when the lease is lost, with a {@link LeaseLostError}, or when nobody waits any more. */
   readonly signal: AbortSignal;
   /** Grows with each lease of the key; give it to the source, if that checks fences. 0 where there is none. */
   readonly fence: number;
+  /**
+   * The value before, for a source that can say "not modified"; null where the source had nothing. undefined
+   * where none is known, or the codec cannot read it any more.
+   */
+  readonly previous: T | null | undefined;
   /** Why the lease was given; `local` where the service could not be reached. */
   readonly reason: string;
 }
 
 export const DEFAULT_WAIT_MS = 30_000;
+const DEFAULT_CONNECT_MS = 2_000;
 const DEFAULT_TARGET = '127.0.0.1:50051';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -81,6 +92,7 @@ export function connectionOptions(options: DibsClientOptions, env: Environment) 
     target: options.target ?? (env.DIBS_TARGET || DEFAULT_TARGET),
     token: options.token ?? env.DIBS_TOKEN ?? '',
     tlsCa: options.tlsCa ?? env.DIBS_TLS_CA ?? '',
+    connectMs: options.connectMs ?? DEFAULT_CONNECT_MS,
   };
 }
 

@@ -11,6 +11,8 @@ export type RebuildBytes = (context: {
   readonly signal: AbortSignal;
   readonly fence: number;
   readonly reason: string;
+  /** The value before; null where the source had nothing, undefined where none is known. */
+  readonly previous: Buffer | null | undefined;
 }) => Promise<Uint8Array | null>;
 
 /** One rebuild under one lease. */
@@ -25,15 +27,15 @@ export interface RebuildTerms {
   readonly staleMs: number | undefined;
   readonly tags: readonly string[];
   readonly traceparent: string | undefined;
-  /** Aborted when nobody waits any more. */
-  readonly signal: AbortSignal;
+  /** Aborted when nobody waits any more; undefined where nobody waits from the beginning. */
+  readonly signal: AbortSignal | undefined;
   readonly hooks: Hooks;
 }
 
 export type Rebuilt =
   | { readonly kind: 'value'; readonly value: Uint8Array | null }
-  /** The rebuild gave up because its lease was lost: somebody else may have the value by now. */
-  | { readonly kind: 'lease_lost' };
+  /** The rebuild gave up, with `error`, because its lease was lost: somebody else may have the value by now. */
+  | { readonly kind: 'lease_lost'; readonly error: unknown };
 
 /** Shorter than a rebuild that is worth a lease: nobody waits longer for what they have already. */
 const PUBLISH_MS = 2_000;
@@ -46,23 +48,29 @@ const PUBLISH_PAUSE_MS = 100;
  */
 export async function rebuildUnderLease(calls: Calls, terms: RebuildTerms): Promise<Rebuilt> {
   const { lease, namespace, key, leaseMs, hooks, traceparent } = terms;
+  if (terms.signal?.aborted) {
+    // The lease was on its way when the last caller left.
+    await giveUp(calls, terms, terms.signal.reason);
+    throw terms.signal.reason;
+  }
   const lost = new AbortController();
   const keeper = new LeaseKeeper(
-    () =>
-      calls.extend({ namespace, key, token: lease.token, leaseMs }, { deadlineMs: PUBLISH_MS, traceparent }),
+    (deadlineMs) =>
+      calls.extend({ namespace, key, token: lease.token, leaseMs }, { deadlineMs, traceparent }),
     lease.expiresInMs,
     () => {
       tell(hooks.onLeaseLost, { namespace, key });
       lost.abort(new LeaseLostError());
     },
   );
-  const signal = AbortSignal.any([lost.signal, terms.signal]);
+  const signal = terms.signal === undefined ? lost.signal : AbortSignal.any([lost.signal, terms.signal]);
   let value: Uint8Array | null;
   try {
-    value = await terms.rebuild({ signal, fence: lease.fence, reason: lease.reason });
+    const { fence, reason, previous } = lease;
+    value = await terms.rebuild({ signal, fence, reason, previous: previous?.value });
   } catch (error) {
     keeper.stop();
-    if (keeper.lost) return { kind: 'lease_lost' };
+    if (keeper.lost) return { kind: 'lease_lost', error };
     await giveUp(calls, terms, error);
     throw error;
   }
@@ -74,7 +82,7 @@ export async function rebuildUnderLease(calls: Calls, terms: RebuildTerms): Prom
 /** A failure is everybody's; that the callers have gone is not one, and somebody else may try at once. */
 async function giveUp(calls: Calls, terms: RebuildTerms, error: unknown): Promise<void> {
   const { namespace, key, lease, signal, traceparent } = terms;
-  const failure = signal.aborted
+  const failure = signal?.aborted
     ? undefined
     : { message: failureMessage(error), retryAfterMs: askedBackoffMs(error) };
   try {
@@ -95,11 +103,13 @@ function askedBackoffMs(error: unknown): number | undefined {
 async function handOver(calls: Calls, terms: RebuildTerms, value: Uint8Array | null): Promise<void> {
   const { namespace, key, lease, staleMs, tags, traceparent, hooks } = terms;
   const ttlMs = value === null ? terms.absentTtlMs : terms.ttlMs;
-  const publish = () =>
-    calls.publish(
+  const publish = async () => {
+    const published = await calls.publish(
       { namespace, key, token: lease.token, value, ttlMs, staleMs, tags },
       { deadlineMs: PUBLISH_MS, traceparent },
     );
+    tell(hooks.onPublish, { namespace, key, ...published });
+  };
   try {
     await publish();
   } catch (error) {

@@ -20,5 +20,6 @@ export interface Transport {
   release(request: wire.ReleaseRequest, terms: CallTerms): Promise<wire.ReleaseResponse>;
   extend(request: wire.ExtendRequest, terms: CallTerms): Promise<wire.ExtendResponse>;
   invalidate(request: wire.InvalidateRequest, terms: CallTerms): Promise<wire.InvalidateResponse>;
+  /** No more calls; those that were made still end. */
   close(): void;
 }

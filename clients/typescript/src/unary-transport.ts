@@ -8,6 +8,7 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
+import { Connecting } from './connecting.js';
 import { DibsError, type DibsErrorCode } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import { CoordinatorServiceClient } from './generated/dibs/v1/coordinator.js';
@@ -20,6 +21,8 @@ export interface UnaryTransportOptions {
   readonly token: string;
   /** Path of a PEM file with the authorities that the service's certificate is checked by; empty for no TLS. */
   readonly tlsCa: string;
+  /** How long a call waits for a connection before it ends as `UNAVAILABLE`, in milliseconds. */
+  readonly connectMs: number;
 }
 
 const CHANNEL: ClientOptions = {
@@ -40,11 +43,14 @@ const CHANNEL: ClientOptions = {
 /** One unary gRPC call for each call. */
 export class UnaryTransport implements Transport {
   readonly #stub: CoordinatorServiceClient;
+  readonly #connecting: Connecting;
   readonly #authorization: string;
+  #closed = false;
 
-  constructor({ target, token, tlsCa }: UnaryTransportOptions) {
+  constructor({ target, token, tlsCa, connectMs }: UnaryTransportOptions) {
     const security = tlsCa === '' ? credentials.createInsecure() : credentials.createSsl(readFileSync(tlsCa));
     this.#stub = new CoordinatorServiceClient(target, security, CHANNEL);
+    this.#connecting = new Connecting(this.#stub.getChannel(), connectMs);
     this.#authorization = token === '' ? '' : `Bearer ${token}`;
   }
 
@@ -69,6 +75,7 @@ export class UnaryTransport implements Transport {
   }
 
   close(): void {
+    this.#closed = true;
     this.#stub.close();
   }
 
@@ -80,10 +87,12 @@ export class UnaryTransport implements Transport {
       done: (error: ServiceError | null, reply: R) => void,
     ) => ClientUnaryCall,
   ): Promise<R> {
+    if (this.#closed) return Promise.reject(new DibsError('CANCELLED', 'this client is closed'));
     if (signal?.aborted) return Promise.reject(new DibsError('CANCELLED', 'the caller has gone'));
     const metadata = new Metadata();
     if (this.#authorization !== '') metadata.set('authorization', this.#authorization);
     if (traceparent !== undefined && traceparent !== '') metadata.set('traceparent', traceparent);
+    const connecting = this.#connecting.underWay();
     return new Promise((resolve, reject) => {
       const call = send(metadata, { deadline: Date.now() + deadlineMs }, (error, reply) => {
         signal?.removeEventListener('abort', cancel);
@@ -92,6 +101,10 @@ export class UnaryTransport implements Transport {
       });
       const cancel = () => call.cancel();
       signal?.addEventListener('abort', cancel, { once: true });
+      connecting?.catch((late) => {
+        reject(late);
+        cancel();
+      });
     });
   }
 }

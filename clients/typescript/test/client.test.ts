@@ -186,7 +186,7 @@ describe('without the service', () => {
   it('rebuilds for itself, one at a time for each key, and says so', async () => {
     const onLocalRebuild = vi.fn();
     const { client, link } = service.clientOverBadLink({ hooks: { onLocalRebuild } });
-    link.failBefore('getOrLock', down(), down());
+    link.failBefore('getOrLock', down(), down(), down(), down());
     const key = freshKey();
     const rebuild = vi.fn(async () => bytes('mine'));
     const all = [
@@ -196,12 +196,12 @@ describe('without the service', () => {
     expect((await Promise.all(all)).map(String)).toEqual(['mine', 'mine']);
     expect(rebuild).toHaveBeenCalledTimes(1);
     expect(onLocalRebuild).toHaveBeenCalledTimes(1);
-    expect(link.called).toEqual(['getOrLock', 'getOrLock']);
+    expect(link.called).toEqual(['getOrLock', 'getOrLock', 'getOrLock', 'getOrLock']);
   });
 
   it('fails where it is told to', async () => {
     const { client, link } = service.clientOverBadLink({ onUnavailable: 'fail' });
-    link.failBefore('getOrLock', down());
+    link.failBefore('getOrLock', down(), down());
     const rebuild = vi.fn(() => bytes(''));
     await expect(client.getOrRebuild(freshKey(), rebuild, { ttlMs })).rejects.toMatchObject({
       code: 'UNAVAILABLE',

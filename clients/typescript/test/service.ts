@@ -80,7 +80,9 @@ export class Service {
 
   /** A client over a link that can be made to fail. */
   clientOverBadLink(options: DibsClientOptions = {}): { client: DibsClient; link: BadLink } {
-    const link = new BadLink(new UnaryTransport({ target: this.target, token: '', tlsCa: '' }));
+    const link = new BadLink(
+      new UnaryTransport({ target: this.target, token: '', tlsCa: '', connectMs: 2_000 }),
+    );
     return { client: this.client({ ...options, transport: link }), link };
   }
 

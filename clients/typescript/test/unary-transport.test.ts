@@ -48,7 +48,7 @@ beforeEach(async () => {
 });
 afterEach(() => server.forceShutdown());
 
-const transport = (token = '') => new UnaryTransport({ target, token, tlsCa: '' });
+const transport = (token = '') => new UnaryTransport({ target, token, tlsCa: '', connectMs: 2_000 });
 
 describe('a unary call', () => {
   it('carries the token and the traceparent, and nothing of the kind where there is none', async () => {

@@ -1,0 +1,63 @@
+import { type Channel, connectivityState as State } from '@grpc/grpc-js';
+import { DibsError } from './errors.js';
+
+/** Bounds how long calls wait for a connection: gRPC alone waits 20 s for an address that does not answer. */
+export class Connecting {
+  /** The connection is late, and is not waited for again until the channel has got somewhere. */
+  #late = false;
+  #underWay: Promise<void> | undefined;
+
+  constructor(
+    private readonly channel: Pick<Channel, 'getConnectivityState' | 'watchConnectivityState' | 'getTarget'>,
+    private readonly connectMs: number,
+  ) {}
+
+  /**
+   * undefined where there is a connection, or gRPC ends the call at once because there is none. Else resolves
+   * when that is so, and rejects with `UNAVAILABLE` when it is not within the bound, which runs once for all calls.
+   */
+  underWay(): Promise<void> | undefined {
+    const state = this.channel.getConnectivityState(true);
+    if (!isConnecting(state)) {
+      this.#late = false;
+      return undefined;
+    }
+    if (this.#late && state === State.CONNECTING) return Promise.reject(this.#unavailable());
+    this.#underWay ??= this.#connected().finally(() => {
+      this.#underWay = undefined;
+    });
+    return this.#underWay;
+  }
+
+  #connected(): Promise<void> {
+    const until = Date.now() + this.connectMs;
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        const state = this.channel.getConnectivityState(true);
+        if (!isConnecting(state)) return resolve();
+        this.channel.watchConnectivityState(state, until, (late) => {
+          if (late === undefined) return look();
+          // A busy event loop runs its timers before it reads its sockets, on which the answer may stand already.
+          setImmediate(() => {
+            if (!isConnecting(this.channel.getConnectivityState(false))) return resolve();
+            this.#late = true;
+            reject(this.#unavailable());
+          });
+        });
+      };
+      look();
+    });
+  }
+
+  #unavailable(): DibsError {
+    const { connectMs } = this;
+    return new DibsError(
+      'UNAVAILABLE',
+      `no connection to ${this.channel.getTarget()} within ${connectMs} ms`,
+    );
+  }
+}
+
+function isConnecting(state: State): boolean {
+  return state === State.IDLE || state === State.CONNECTING;
+}

@@ -1,0 +1,106 @@
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { DibsError } from '../src/errors.js';
+import { type Extend, LeaseKeeper } from '../src/lease-keeper.js';
+
+// When a lease is extended and when it is over, by a clock that the test moves.
+
+const LEASE_MS = 9_000;
+const extended = { outcome: 'extended', expiresInMs: LEASE_MS } as const;
+const down = () => Promise.reject(new DibsError('UNAVAILABLE', 'gone'));
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** A keeper, and when its lease was extended and lost, in milliseconds since it was given. */
+function keep(extend: Extend) {
+  const startMs = performance.now();
+  const [asked, lost]: [number[], number[]] = [[], []];
+  const deadlines: number[] = [];
+  const at = () => Math.round(performance.now() - startMs);
+  const counted: Extend = (deadlineMs) => {
+    asked.push(at());
+    deadlines.push(deadlineMs);
+    return extend(deadlineMs);
+  };
+  const keeper = new LeaseKeeper(counted, LEASE_MS, () => lost.push(at()));
+  return { keeper, asked, lost, deadlines };
+}
+
+it('extends every third of the lease, for as long as the rebuild runs', async () => {
+  const { keeper, asked, lost } = keep(async () => extended);
+  await vi.advanceTimersByTimeAsync(5 * 3_000);
+  expect(asked).toEqual([3_000, 6_000, 9_000, 12_000, 15_000]);
+  keeper.stop();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(asked).toHaveLength(5);
+  expect(lost).toEqual([]);
+});
+
+it('tries again, ever sooner, while extensions fail, and loses the lease with its end and not before', async () => {
+  const { keeper, asked, lost } = keep(down);
+  await vi.advanceTimersByTimeAsync(LEASE_MS - 1);
+  expect(asked.slice(0, 3)).toEqual([3_000, 5_000, 6_333]);
+  expect(lost).toEqual([]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(lost).toEqual([LEASE_MS]);
+  expect(keeper.lost).toBe(true);
+  const triedUntilThen = asked.length;
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(asked).toHaveLength(triedUntilThen);
+  expect(lost).toHaveLength(1);
+});
+
+it('goes on from the new end after an extension came through in the end', async () => {
+  let time = 0;
+  const { lost, asked } = keep(() => (++time <= 2 ? down() : Promise.resolve(extended)));
+  await vi.advanceTimersByTimeAsync(LEASE_MS + 1_000);
+  expect(lost).toEqual([]);
+  expect(asked).toEqual([3_000, 5_000, 6_333, 9_333]);
+});
+
+it('counts the lease from when the extension was asked for, not from when the answer came', async () => {
+  let time = 0;
+  const slow = async () => {
+    if (++time > 1) return down();
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    return extended;
+  };
+  const { lost } = keep(slow);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(lost).toEqual([3_000 + LEASE_MS]);
+});
+
+it('gives no extension more time than the lease has', async () => {
+  const { deadlines, asked } = keep(down);
+  await vi.advanceTimersByTimeAsync(LEASE_MS);
+  expect(deadlines[0]).toBe(2_000);
+  expect(deadlines.at(-1)).toBeLessThan(100);
+  for (const [index, deadlineMs] of deadlines.entries()) {
+    expect(deadlineMs).toBeLessThanOrEqual(Math.max(1, LEASE_MS - (asked[index] ?? 0) + 1));
+  }
+});
+
+it('is told once that the lease is lost, and asks no more', async () => {
+  const { asked, lost } = keep(async () => ({ outcome: 'lost', expiresInMs: 0 }));
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([asked, lost]).toEqual([[3_000], [3_000]]);
+});
+
+it('tells nobody of a loss that it hears of after the rebuild has ended', async () => {
+  let answer: (lost: { outcome: 'lost'; expiresInMs: number }) => void = () => {};
+  const { keeper, lost } = keep(
+    () =>
+      new Promise((resolve) => {
+        answer = resolve;
+      }),
+  );
+  await vi.advanceTimersByTimeAsync(3_000);
+  keeper.stop();
+  answer({ outcome: 'lost', expiresInMs: 0 });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(lost).toEqual([]);
+});
