@@ -29,6 +29,9 @@ export class NoAnswer extends Error {
 /** Two calls of the store, one after the other, which both ran into their time-outs. */
 const AFTERMATH_MS = 700;
 
+/** How long a fault is felt after its end. */
+const WAKE_MS = 500;
+
 const LOCK_STEPS: Record<string, string> = { acquire: 'vote', extend: 'vote again', release: 'unlock' };
 
 /** Everything of one simulated fleet, made from one seed. */
@@ -43,6 +46,8 @@ export class World implements LockNodeWitness, StoreWitness {
   readonly keys: readonly Key[];
   /** The faults that are there now, by kind. */
   readonly faults = new Map<string, number>();
+  /** When each kind of fault was last healed. */
+  readonly #healedMs = new Map<string, number>();
   /** Leases that the store has extended, by nonce, and when last. */
   readonly extendedAt = new Map<string, number>();
   /** No answer is lost any more. */
@@ -98,6 +103,7 @@ export class World implements LockNodeWitness, StoreWitness {
   }
 
   healed(kind: string): void {
+    this.#healedMs.set(kind, this.time.nowMs);
     if (isStoreTrouble(kind)) this.#storeTroubleMs = this.time.nowMs;
     const left = (this.faults.get(kind) ?? 1) - 1;
     if (left === 0) this.faults.delete(kind);
@@ -143,7 +149,7 @@ export class World implements LockNodeWitness, StoreWitness {
       deaths.add(die);
       const answer = (result: Result<T>) => {
         if (lost) {
-          time.at(time.nowMs + 1_000, () =>
+          time.at(time.nowMs + chance.pick([10, 200, 1_000]), () =>
             resolve({ ok: false, error: new NoAnswer('the answer was lost') }),
           );
         } else {
@@ -202,8 +208,12 @@ export class World implements LockNodeWitness, StoreWitness {
     }
   }
 
+  /** A fault meets also what comes in its wake: a server that is down answers nothing until it is back. */
   #met(step: string): void {
-    for (const fault of this.faults.keys()) {
+    const lately = [...this.#healedMs]
+      .filter(([, healedMs]) => this.time.nowMs - healedMs < WAKE_MS)
+      .map(([kind]) => kind);
+    for (const fault of new Set([...this.faults.keys(), ...lately])) {
       this.coverage.met(fault, step);
       // Each change of a key sends a wake with it.
       if (step === 'publish' || step === 'invalidate') this.coverage.met(fault, 'wake');
