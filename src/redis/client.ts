@@ -10,6 +10,10 @@ const SILENT_MS_MAX = 2_000;
 const CONNECT_MS_MAX = 1_000;
 /** A store that loads its data says how long that takes, in whole seconds; it is asked again sooner. */
 const LOADING_RETRY_MS = 250;
+/** Which node of a cluster has which keys; nothing else tells of a failover once errors go to the caller. */
+const SLOTS_REFRESH_MS = 1_000;
+/** A sentinel that hangs is passed over for the next one. */
+const SENTINEL_MS_MAX = 500;
 /** A goodbye that is not answered by then never will be; ioredis waits for 2 s. */
 const DISCONNECT_MS_MAX = 200;
 
@@ -55,6 +59,7 @@ export function scriptClient(address: StoreAddress): Redis | Cluster {
     // 0 hands these errors to the caller instead of sending the step once more.
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
+    slotsRefreshInterval: SLOTS_REFRESH_MS,
     redisOptions: { ...promptOptions, ...credentialsOf(address), connectionName: 'dibs-store' },
   });
 }
@@ -79,7 +84,16 @@ export function subscriberClient(address: StoreAddress, attempt: number): Redis 
 export function hostOptions(address: Exclude<StoreAddress, { kind: 'cluster' }>) {
   const credentials = credentialsOf(address);
   if (address.kind === 'sentinel') {
-    return { ...credentials, sentinels: [...address.sentinels], name: address.name };
+    return {
+      ...credentials,
+      sentinels: [...address.sentinels],
+      name: address.name,
+      role: 'master' as const,
+      sentinelCommandTimeout: SENTINEL_MS_MAX,
+      // A master that fell silent and was replaced still knows what has been invalidated since: it is left as
+      // soon as the sentinels say so, also by a connection on which nothing was asked meanwhile.
+      failoverDetector: true,
+    };
   }
   const { host, port, db } = address;
   return { ...credentials, host, port, db, ...(address.tls ? { tls: { servername: host } } : {}) };

@@ -60,6 +60,7 @@ async function kill(folder, killer) {
     'test/unit/coordination',
     'test/unit/quorum',
     'test/unit/memory',
+    'test/unit/redis',
     'test/contract',
   );
   if (all.code !== 0) return `${failedTest(all.output)} (not by ${killer})`;

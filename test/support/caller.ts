@@ -1,4 +1,4 @@
-import { credentials, type ServiceError } from '@grpc/grpc-js';
+import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import {
   CoordinatorServiceClient,
   ExtendRequest,
@@ -17,6 +17,11 @@ import {
 /** What a test writes of a request: everything else is the wire's default. */
 type Some<Request> = { [Field in keyof Request]?: Request[Field] };
 
+/** How long a call may take; without, as long as it takes. */
+export interface Terms {
+  readonly deadlineMs: number;
+}
+
 /**
  * The raw generated stub of one replica with promises around it, and no cleverness: no retry, no local
  * cache, nothing that could hide what the service does.
@@ -28,27 +33,35 @@ export class Caller {
     this.#stub = new CoordinatorServiceClient(target, credentials.createInsecure(), {
       // A channel of its own: two callers of one test process are two connections.
       'grpc.use_local_subchannel_pool': 1,
+      // A replica that comes back is found within a second.
+      'grpc.initial_reconnect_backoff_ms': 100,
+      'grpc.max_reconnect_backoff_ms': 1_000,
     });
   }
 
-  getOrLock(request: Some<GetOrLockRequest>): Promise<GetOrLockResponse> {
-    return reply((done) => this.#stub.getOrLock(GetOrLockRequest.fromPartial(request), done));
+  getOrLock(request: Some<GetOrLockRequest>, terms?: Terms): Promise<GetOrLockResponse> {
+    const wire = GetOrLockRequest.fromPartial(request);
+    return reply((done) => this.#stub.getOrLock(wire, new Metadata(), deadline(terms), done));
   }
 
-  publish(request: Some<PublishRequest>): Promise<PublishResponse> {
-    return reply((done) => this.#stub.publish(PublishRequest.fromPartial(request), done));
+  publish(request: Some<PublishRequest>, terms?: Terms): Promise<PublishResponse> {
+    const wire = PublishRequest.fromPartial(request);
+    return reply((done) => this.#stub.publish(wire, new Metadata(), deadline(terms), done));
   }
 
-  release(request: Some<ReleaseRequest>): Promise<ReleaseResponse> {
-    return reply((done) => this.#stub.release(ReleaseRequest.fromPartial(request), done));
+  release(request: Some<ReleaseRequest>, terms?: Terms): Promise<ReleaseResponse> {
+    const wire = ReleaseRequest.fromPartial(request);
+    return reply((done) => this.#stub.release(wire, new Metadata(), deadline(terms), done));
   }
 
-  extend(request: Some<ExtendRequest>): Promise<ExtendResponse> {
-    return reply((done) => this.#stub.extend(ExtendRequest.fromPartial(request), done));
+  extend(request: Some<ExtendRequest>, terms?: Terms): Promise<ExtendResponse> {
+    const wire = ExtendRequest.fromPartial(request);
+    return reply((done) => this.#stub.extend(wire, new Metadata(), deadline(terms), done));
   }
 
-  invalidate(request: Some<InvalidateRequest>): Promise<InvalidateResponse> {
-    return reply((done) => this.#stub.invalidate(InvalidateRequest.fromPartial(request), done));
+  invalidate(request: Some<InvalidateRequest>, terms?: Terms): Promise<InvalidateResponse> {
+    const wire = InvalidateRequest.fromPartial(request);
+    return reply((done) => this.#stub.invalidate(wire, new Metadata(), deadline(terms), done));
   }
 
   /** As getOrLock, for where anything but a lease is a fault of the test. */
@@ -80,6 +93,10 @@ export function textOf({ outcome }: GetOrLockResponse): string {
   if (outcome?.$case !== 'hit') return `no hit: ${JSON.stringify(outcome)}`;
   const { payload } = outcome.value;
   return payload?.$case === 'value' ? Buffer.from(payload.value).toString() : 'absent';
+}
+
+function deadline(terms: Terms | undefined): { deadline?: number } {
+  return terms === undefined ? {} : { deadline: Date.now() + terms.deadlineMs };
 }
 
 function reply<Response>(

@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { endWithThisProcess } from './end-with-this-process.js';
 
 export interface RedisServerOptions {
@@ -12,6 +13,9 @@ export interface RedisServerOptions {
   readonly dir?: string;
   /** Further arguments, such as `['--appendonly', 'yes']` or `['--maxmemory', '3mb']`. By default nothing is persisted. */
   readonly args?: readonly string[];
+  /** The lines of a configuration file that it may rewrite, as a sentinel does. */
+  readonly config?: string;
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A server that takes longer to start than this has failed: it takes some 20 ms. */
@@ -27,8 +31,7 @@ export class RedisServer {
   private constructor(
     readonly port: number,
     readonly dir: string,
-    private readonly args: readonly string[],
-    private readonly ownDir: boolean,
+    private readonly options: RedisServerOptions,
   ) {}
 
   /** Resolves when the server answers PING. */
@@ -36,7 +39,7 @@ export class RedisServer {
     for (let attempt = 1; ; attempt++) {
       const port = options.port ?? (await freePort());
       const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'dibs-redis-'));
-      const server = new RedisServer(port, dir, options.args ?? [], options.dir === undefined);
+      const server = new RedisServer(port, dir, options);
       try {
         await server.restart();
         return server;
@@ -56,6 +59,23 @@ export class RedisServer {
     const pid = this.#child?.pid;
     if (pid === undefined) throw new Error('this redis-server does not run');
     return pid;
+  }
+
+  /** The names of its keys that match. */
+  async keys(pattern: string): Promise<string[]> {
+    const { stdout } = await promisify(execFile)('redis-cli', ['-p', String(this.port), 'KEYS', pattern]);
+    return stdout.split('\n').filter((line) => line !== '');
+  }
+
+  /** How many replicas follow it and are up to date. */
+  async replicas(): Promise<number> {
+    const { stdout } = await promisify(execFile)('redis-cli', [
+      '-p',
+      String(this.port),
+      'INFO',
+      'replication',
+    ]);
+    return stdout.split('state=online').length - 1;
   }
 
   /** `kill -9`: what was not written to disk is lost. Resolves when the process has gone. */
@@ -83,8 +103,10 @@ export class RedisServer {
     await this.kill();
     const place = ['--bind', '127.0.0.1', '--port', `${this.port}`, '--dir', this.dir];
     const nothingKept = ['--save', '', '--appendonly', 'no'];
-    const child = spawn('redis-server', [...place, ...nothingKept, ...this.args], {
+    const { args = [], env = {} } = this.options;
+    const child = spawn('redis-server', [...this.#configFile(), ...place, ...nothingKept, ...args], {
       stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, ...env },
     });
     this.#child = child;
     let log = '';
@@ -103,7 +125,16 @@ export class RedisServer {
   /** Ends the process and removes the folder that was made for it. */
   async stop(): Promise<void> {
     await this.kill();
-    if (this.ownDir) rmSync(this.dir, { recursive: true, force: true });
+    if (this.options.dir === undefined) rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  #configFile(): string[] {
+    const { config } = this.options;
+    if (config === undefined) return [];
+    const file = join(this.dir, 'redis.conf');
+    // At a restart it is what the server has made of it.
+    if (!existsSync(file)) writeFileSync(file, config);
+    return [file];
   }
 
   async #answers(): Promise<void> {

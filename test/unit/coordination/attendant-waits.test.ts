@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Call } from '../../../src/coordination/call.js';
 import { CoordinationError } from '../../../src/coordination/errors.js';
 import { keyOf } from '../../../src/coordination/key.js';
@@ -151,6 +151,22 @@ describe('a wait', () => {
     const holder = await trial.lease();
     const waiter = await trial.ask({}, new Call(), there);
     await trial.publish(holder.token);
+    expect(textIn(hitOf(waiter))).toBe('a value');
+    await trial.expectRest();
+  });
+
+  it('is ended by a new subscription, for what was woken before it is lost', async () => {
+    const trial = new CoordinationTrial();
+    // Its channel delivers nothing.
+    const listen = vi.spyOn(trial.wakes, 'listen').mockReturnValue(() => {});
+    const there = trial.replica();
+    const [[listener] = []] = listen.mock.calls;
+    const holder = await trial.lease();
+    const waiter = await trial.ask({}, new Call(), there);
+    await trial.publish(holder.token);
+    expect(isWaiting(waiter)).toBe(true);
+    listener?.resubscribed();
+    await trial.settle();
     expect(textIn(hitOf(waiter))).toBe('a value');
     await trial.expectRest();
   });

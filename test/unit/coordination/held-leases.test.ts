@@ -54,7 +54,7 @@ describe('held leases', () => {
     add('n');
     clock.advance(999);
     expect(held.count).toBe(1);
-    clock.advance(1);
+    clock.advance(2);
     expect(held.count).toBe(0);
     expect(ended).toEqual([['space', 'expired', 1_000]]);
   });

@@ -111,6 +111,28 @@ describe('a caller that goes', () => {
     await trial.expectRest();
   });
 
+  it('at any turn between its grant and its answer leaves no lease behind', async () => {
+    let left = 0;
+    for (let turns = 0; turns < 60; turns += 1) {
+      const trial = new CoordinationTrial();
+      const gate = trial.store.holdAfter('arm');
+      const gone = trial.send();
+      await gate.reached;
+      gate.open();
+      for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
+      gone.call.cancel();
+      await trial.settle();
+      if (gone.answer?.outcome.kind === 'lease') {
+        // It has left this room, and whoever sends it looks once more.
+        await trial.coordinator.giveBack(trial.key, leaseOf(gone));
+      } else left += 1;
+      leaseOf(await trial.ask({ waitMs: 0 }));
+      await trial.expectRest();
+    }
+    expect(left).toBeGreaterThan(5);
+    expect(left).toBeLessThan(60);
+  });
+
   it('before the answer is sent has its lease given back, and the next is woken', async () => {
     const trial = new CoordinationTrial();
     const lease = await trial.lease();

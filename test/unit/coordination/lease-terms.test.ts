@@ -177,6 +177,24 @@ describe('an extension', () => {
     await trial.expectRest();
   });
 
+  it('without the quorum bars also whoever had looked before, and has the vote of the lock nodes since', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease({ leaseMs: 1_000 });
+    trial.clock.advance(1_001);
+    const gate = trial.quorum.holdBefore('acquire');
+    const other = trial.send();
+    await gate.reached;
+    trial.quorum.lost = true;
+    expect((await trial.extend(token, 5_000)).outcome).toBe('extended');
+    trial.quorum.lost = false;
+    gate.open();
+    await trial.settle();
+    expect(isWaiting(other)).toBe(true);
+    expect((await trial.publish(token)).outcome).toBe('stored');
+    hitOf(other);
+    await trial.expectRest();
+  });
+
   it('without the store goes on by the quorum', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease({ leaseMs: 1_000 });

@@ -1,0 +1,186 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { keyOf } from '../../../src/coordination/key.js';
+import { Degraded, PublishOutcome, Read } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
+import { StoreConnection } from '../../../src/redis/connection.js';
+import { recordKey } from '../../../src/redis/keys.js';
+import { Caller, textOf } from '../../support/caller.js';
+import { describeWithRedis } from '../../support/describe-with-redis.js';
+import { RedisServer } from '../../support/redis-server.js';
+import { Replica } from '../../support/replica.js';
+import {
+  type ReplicatedStore,
+  startClusterStore,
+  startSentinelStore,
+} from '../../support/replicated-store.js';
+import { until } from '../../support/until.js';
+
+// What a failover of the value store costs: some rebuilds, and never an old value or a call without an answer.
+
+const LEASE_MS = 1_000;
+/** The earliest that a waiter looks by itself. */
+const POLL_MS_MIN = 250;
+/** The other server takes over about a second after the first has been given up. */
+const FAILOVER_MS_MAX = 15_000;
+
+const STORES: [string, () => Promise<ReplicatedStore>][] = [
+  ['Sentinel', startSentinelStore],
+  ['a Redis Cluster', startClusterStore],
+];
+
+describeWithRedis('a failover of the value store', () => {
+  describe.each(STORES)('by %s', (_name, startStore) => {
+    let store: ReplicatedStore;
+    let nodes: RedisServer[];
+    let replicas: Replica[];
+    let callers: Caller[];
+
+    beforeEach(async () => {
+      store = await startStore();
+      nodes = await Promise.all([1, 2, 3].map(() => RedisServer.start()));
+      const env = {
+        DIBS_QUORUM_NODES: nodes.map(({ url }) => url).join(','),
+        DIBS_STORE_URL: store.url,
+        DIBS_LEASE_MS: `${LEASE_MS}`,
+      };
+      replicas = await Promise.all([1, 2].map(() => Replica.start(env)));
+      callers = replicas.map(({ target }) => new Caller(target));
+    });
+    afterEach(async () => {
+      for (const caller of callers ?? []) caller.close();
+      await Promise.all((replicas ?? []).map((replica) => replica.kill()));
+      await Promise.all((nodes ?? []).map((node) => node.stop()));
+      await store?.stop();
+    });
+
+    const recordOf = (key: string) => recordKey(keyOf('default', key).id);
+
+    /** Asks, and rebuilds, through every replica in turn until a result is stored; each is answered in time. */
+    async function rebuilt(key: string): Promise<{ text: string; fence: number; degraded: Set<Degraded> }> {
+      const degraded = new Set<Degraded>();
+      const untilMs = performance.now() + FAILOVER_MS_MAX;
+      for (let at = 0; performance.now() < untilMs; at += 1) {
+        const caller = callers[at % callers.length] as Caller;
+        const askedMs = performance.now();
+        const answer = await caller.getOrLock({ key, waitMs: 200 });
+        expect(performance.now() - askedMs).toBeLessThan(1_200);
+        degraded.add(answer.degraded);
+        if (answer.outcome?.$case !== 'lease') {
+          await sleep(20);
+          continue;
+        }
+        const { token, fence } = answer.outcome.value;
+        const text = `under ${fence}`;
+        const { outcome } = await caller.publishText(key, token, text);
+        if (outcome === PublishOutcome.PUBLISH_OUTCOME_STORED) return { text, fence, degraded };
+      }
+      throw new Error(`no publish was stored within ${FAILOVER_MS_MAX} ms: ${[...degraded]}`);
+    }
+
+    /** Every replica takes part again, by itself. */
+    async function recovered(key: string): Promise<void> {
+      for (const caller of callers) {
+        await until(async () => {
+          const { degraded } = await caller.getOrLock({ key, waitMs: 0 });
+          return degraded === Degraded.DEGRADED_NONE;
+        }, FAILOVER_MS_MAX);
+      }
+    }
+
+    async function everyoneHas(key: string, text: string): Promise<void> {
+      for (const caller of callers) {
+        const answer = await caller.getOrLock({ key, waitMs: 5_000, read: Read.READ_STORE });
+        expect(textOf(answer)).toBe(text);
+      }
+    }
+
+    it('that was killed: leases go on, and its successor stores, wakes and counts fences on', async () => {
+      const key = 'killed';
+      const [one, two] = callers as [Caller, Caller];
+      const before = await one.lease({ key });
+      await one.publishText(key, before.token, 'before', 300);
+      await everyoneHas(key, 'before');
+      const master = await store.masterOf(recordOf(key));
+      await master.kill();
+      await sleep(300);
+      const { text, fence, degraded } = await rebuilt(key);
+      expect(fence).toBeGreaterThan(before.fence);
+      // Without its store a miss got a lease all the same.
+      expect(degraded).toContain(Degraded.DEGRADED_STORE_LOST);
+      await recovered(key);
+      await everyoneHas(key, text);
+
+      // Subscriptions have found the new one too: a waiter elsewhere is told.
+      let round = 0;
+      await until(async () => {
+        const key = `woken ${(round += 1)}`;
+        const lease = await one.lease({ key });
+        const waiting = two.getOrLock({ key, waitMs: 5_000 });
+        await sleep(60);
+        const publishedMs = performance.now();
+        await one.publishText(key, lease.token, 'v');
+        expect(textOf(await waiting)).toBe('v');
+        return performance.now() - publishedMs < POLL_MS_MIN / 2;
+      });
+    });
+
+    it('that only fell silent: what it still knows when it wakes up is served to nobody', async () => {
+      const key = 'silent';
+      const [one] = callers as [Caller];
+      const before = await one.lease({ key });
+      await one.publishText(key, before.token, 'before');
+      await everyoneHas(key, 'before');
+      const master = await store.masterOf(recordOf(key));
+      await until(async () => (await master.replicas()) > 0);
+      await sleep(100);
+      master.hang();
+      try {
+        await until(async () => (await store.masterOf(recordOf(key))) !== master, FAILOVER_MS_MAX);
+        // The new master has the value, and loses it by an invalidation that the old one does not hear of.
+        await until(
+          () =>
+            one.invalidate({ keys: [key] }).then(
+              () => true,
+              () => false,
+            ),
+          FAILOVER_MS_MAX,
+        );
+      } finally {
+        master.resume();
+      }
+      const untilMs = performance.now() + 2_000;
+      while (performance.now() < untilMs) {
+        for (const caller of callers) {
+          const { outcome } = await caller.getOrLock({ key, waitMs: 0, read: Read.READ_STORE });
+          expect(outcome?.$case).not.toBe('hit');
+        }
+        await sleep(10);
+      }
+      const { text, fence } = await rebuilt(key);
+      expect(fence).toBeGreaterThan(before.fence);
+      await recovered(key);
+      await everyoneHas(key, text);
+    });
+  });
+
+  it('needs no sentinel in particular: one that hangs is passed over', async () => {
+    const store = await startSentinelStore();
+    const [first] = store.sentinels as [RedisServer];
+    first.hang();
+    const connection = new StoreConnection(store.url);
+    try {
+      await until(
+        () =>
+          connection.ping().then(
+            () => true,
+            () => false,
+          ),
+        3_000,
+      );
+    } finally {
+      connection.close();
+      first.resume();
+      await store.stop();
+    }
+  });
+});

@@ -1,0 +1,197 @@
+import { execFileSync } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RedisServer } from '../../support/redis-server.js';
+import type { SeededRandom } from '../../support/seeded-random.js';
+import type { ClientProcesses } from './client-processes.js';
+import type { FaultyFleet } from './faulty-fleet.js';
+import type { Window } from './lease-history.js';
+
+export interface Victims {
+  readonly fleet: FaultyFleet;
+  readonly clients: ClientProcesses;
+  readonly random: SeededRandom;
+}
+
+/** Does something bad to somebody, for about `ms`, and undoes it. */
+export interface FaultKind {
+  readonly name: string;
+  /** What callers may not be blamed for while it lasts. */
+  readonly excuses?: Window['kind'];
+  inflict(victims: Victims, ms: number): Promise<void>;
+}
+
+const cli = (server: RedisServer, ...args: string[]) =>
+  execFileSync('redis-cli', ['-p', String(server.port), ...args], { stdio: 'pipe', timeout: 5_000 });
+
+/** Something that a node is told, and told back. */
+const told = (name: string, on: string[][], off: string[][]): FaultKind => ({
+  name,
+  async inflict({ fleet, random }, ms) {
+    const node = random.pick(fleet.nodes);
+    for (const command of on) cli(node, ...command);
+    if (off.length === 0) return;
+    await sleep(ms);
+    for (const command of off) cli(node, ...command);
+  },
+});
+
+const proxied = (name: string, trouble: Parameters<FaultyFleet['storeProxy']['behave']>[0]): FaultKind => ({
+  name,
+  async inflict({ fleet, random }, ms) {
+    const proxy = random.pick(fleet.nodeProxies);
+    proxy.behave(trouble);
+    await sleep(ms);
+    proxy.behave({});
+  },
+});
+
+const proxiedStore = (
+  name: string,
+  trouble: Parameters<FaultyFleet['storeProxy']['behave']>[0],
+): FaultKind => ({
+  name,
+  excuses: 'store',
+  async inflict({ fleet }, ms) {
+    fleet.storeProxy.behave(trouble);
+    await sleep(ms);
+    fleet.storeProxy.behave({});
+  },
+});
+
+export const FAULT_KINDS: readonly FaultKind[] = [
+  {
+    name: 'node killed, restarted empty',
+    async inflict({ fleet, random }, ms) {
+      const node = random.pick(fleet.nodes);
+      await node.kill();
+      await sleep(ms);
+      await node.restart();
+    },
+  },
+  {
+    name: 'node restarted from a snapshot',
+    async inflict({ fleet, random }) {
+      const node = random.pick(fleet.nodes);
+      cli(node, 'SAVE');
+      await node.restart();
+    },
+  },
+  {
+    name: 'node stopped',
+    async inflict({ fleet, random }, ms) {
+      const node = random.pick(fleet.nodes);
+      node.hang();
+      await sleep(ms);
+      node.resume();
+    },
+  },
+  {
+    name: 'three nodes stopped',
+    async inflict({ fleet }, ms) {
+      const nodes = fleet.nodes.slice(0, 3);
+      for (const node of nodes) node.hang();
+      await sleep(ms);
+      for (const node of nodes) node.resume();
+    },
+  },
+  told('node flushed', [['FLUSHALL']], []),
+  told('node loses its scripts', [['SCRIPT', 'FLUSH']], []),
+  told('node loses its connections', [['CLIENT', 'KILL', 'TYPE', 'normal']], []),
+  told(
+    'node may evict',
+    [['CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru']],
+    [['CONFIG', 'SET', 'maxmemory-policy', 'noeviction']],
+  ),
+  told('node out of memory', [['CONFIG', 'SET', 'maxmemory', '1']], [['CONFIG', 'SET', 'maxmemory', '0']]),
+  told('node read-only', [['REPLICAOF', '127.0.0.1', '1']], [['REPLICAOF', 'NO', 'ONE']]),
+  proxied('node is slow', { delayMs: 60 }),
+  proxied('node is very slow', { delayMs: 300 }),
+  proxied('node hears nothing', { swallow: 'all' }),
+  proxied("node's replies are lost", { swallow: 'replies' }),
+  {
+    name: "node's connections are reset",
+    async inflict({ fleet, random }) {
+      random.pick(fleet.nodeProxies).reset();
+    },
+  },
+  {
+    name: 'store stopped',
+    excuses: 'store',
+    async inflict({ fleet }, ms) {
+      fleet.store.hang();
+      await sleep(ms);
+      fleet.store.resume();
+    },
+  },
+  proxiedStore('store is slow', { delayMs: 40 }),
+  proxiedStore('store hears nothing', { swallow: 'all' }),
+  proxiedStore("store's replies are lost", { swallow: 'replies' }),
+  {
+    name: "store's connections are reset",
+    excuses: 'store',
+    async inflict({ fleet }) {
+      fleet.storeProxy.reset();
+    },
+  },
+  {
+    name: 'subscriptions killed',
+    async inflict({ fleet }) {
+      cli(fleet.store, 'CLIENT', 'KILL', 'TYPE', 'pubsub');
+    },
+  },
+  {
+    name: 'replica stopped',
+    excuses: 'stopped',
+    async inflict({ fleet, random }, ms) {
+      const replica = random.pick(fleet.replicas);
+      replica.signal('SIGSTOP');
+      await sleep(ms);
+      replica.signal('SIGCONT');
+    },
+  },
+  {
+    name: "replica's wall clock jumps",
+    async inflict({ fleet, random }, ms) {
+      fleet.clock?.jumpTo(random.pick([-3_600, -2, 2, 3_600]));
+      await sleep(ms);
+      fleet.clock?.jumpTo(0);
+    },
+  },
+  {
+    name: 'replica killed',
+    async inflict({ fleet, random }, ms) {
+      const at = random.below(fleet.replicas.length);
+      await fleet.replicas[at]?.kill();
+      await sleep(ms);
+      await fleet.startReplica(at);
+    },
+  },
+  {
+    name: 'replica drained',
+    async inflict({ fleet, random }) {
+      const at = random.below(fleet.replicas.length);
+      const replica = fleet.replicas[at];
+      replica?.signal('SIGTERM');
+      const end = await replica?.ended;
+      if (end?.code !== 0)
+        throw new Error(`a drained replica ended with ${end?.signal ?? end?.code}: ${replica?.log}`);
+      await fleet.startReplica(at);
+    },
+  },
+  {
+    name: 'holders killed',
+    async inflict({ clients, random }) {
+      await clients.replace(random.below(clients.count));
+    },
+  },
+  {
+    name: 'holders stopped',
+    excuses: 'stopped',
+    async inflict({ clients, random }, ms) {
+      const at = random.below(clients.count);
+      clients.signal(at, 'SIGSTOP');
+      await sleep(ms);
+      clients.signal(at, 'SIGCONT');
+    },
+  },
+];

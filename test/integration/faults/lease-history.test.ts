@@ -1,0 +1,136 @@
+import { describe, expect, it } from 'vitest';
+import { type Entry, type GetEntry, judge, type Window } from './lease-history.js';
+
+// Each rule is shown a history that breaks it, and one beside it that does not.
+
+const lease = (fence: number, start: number, over: Partial<GetEntry> = {}): GetEntry => ({
+  ...{
+    e: 'get',
+    key: 'k',
+    start,
+    end: start + 2,
+    waitMs: 100,
+    store: false,
+    refresh: false,
+    outcome: 'lease',
+  },
+  ...{ degraded: 'NONE', token: `t${fence}`, fence, expiresInMs: 500, reason: 'MISS' },
+  ...over,
+});
+const hit = (fence: number, start: number, over: Partial<GetEntry> = {}): GetEntry => ({
+  ...{ e: 'get', key: 'k', start, end: start + 2, waitMs: 100, store: true, refresh: false, outcome: 'hit' },
+  ...{ value: { key: 'k', fence }, fresh: true },
+  ...over,
+});
+const publish = (token: string, start: number, ttlMs = 1_000): Entry[] => [
+  { e: 'give_up', key: 'k', token, at: start },
+  { e: 'publish', key: 'k', token, start, end: start + 2, outcome: 'STORED', ttlMs },
+];
+const invalidate = (start: number, mode: 'delete' | 'mark_stale' = 'delete'): Entry => ({
+  ...{ e: 'invalidate', key: 'k', mode, start, end: start + 2, acknowledged: true },
+});
+const rules = (entries: Entry[], windows: Window[] = []) =>
+  judge(entries, windows).violations.map((violation) => violation.split(' ')[0]);
+
+describe('the history', () => {
+  it('is good where nothing is wrong', () => {
+    const entries = [
+      lease(1, 0),
+      ...publish('t1', 100),
+      hit(1, 110),
+      invalidate(200),
+      lease(2, 210),
+      ...publish('t2', 220),
+      hit(2, 230),
+    ];
+    expect(rules(entries)).toEqual([]);
+  });
+
+  it('INV-1: a fence twice, or a lower one later', () => {
+    expect(rules([lease(1, 0), ...publish('t1', 10, 1), lease(1, 20, { token: 'other' })])).toContain(
+      'INV-1',
+    );
+    expect(rules([lease(2, 0), ...publish('t2', 10, 1), lease(1, 20)])).toContain('INV-1');
+    // The same lease again, to a retry; and two under way at once, whose order nobody knows.
+    expect(rules([lease(1, 0), lease(1, 20)])).toEqual([]);
+    expect(
+      rules([lease(2, 0, { key: 'k', end: 9, degraded: 'LOCAL' }), lease(1, 1, { degraded: 'LOCAL' })]),
+    ).toEqual([]);
+  });
+
+  it('INV-2: stored twice under one token', () => {
+    expect(rules([lease(1, 0), ...publish('t1', 10), ...publish('t1', 20)])).toEqual(['INV-2']);
+  });
+
+  it('INV-3: an old value after an invalidation that was acknowledged', () => {
+    const before = [lease(1, 0), ...publish('t1', 10), invalidate(20)];
+    expect(rules([...before, hit(1, 30)])).toEqual(['INV-3']);
+    expect(rules([...before, hit(1, 21)])).toEqual([]);
+    expect(rules([...before, hit(1, 30, { store: false })])).toEqual([]);
+    const marked = [lease(1, 0), ...publish('t1', 10), invalidate(20, 'mark_stale')];
+    expect(rules([...marked, hit(1, 30, { fresh: false })])).toEqual([]);
+    expect(rules([...marked, hit(1, 30)])).toEqual(['INV-3']);
+  });
+
+  it('INV-4: a lease while another certainly runs', () => {
+    expect(rules([lease(1, 0), lease(2, 400)])).toEqual(['INV-4']);
+    expect(rules([lease(1, 0), lease(2, 500)])).toEqual([]);
+    expect(rules([lease(1, 0), { e: 'give_up', key: 'k', token: 't1', at: 300 }, lease(2, 400)])).toEqual([]);
+    expect(rules([lease(1, 0), invalidate(300), lease(2, 400)])).toEqual([]);
+    expect(rules([lease(1, 0, { degraded: 'STORE_LOST' }), lease(2, 400)])).toEqual([]);
+  });
+
+  it('INV-4: also by an extension, unless the store was in trouble just then', () => {
+    const extended: Entry = {
+      e: 'extend',
+      key: 'k',
+      token: 't1',
+      start: 300,
+      end: 302,
+      outcome: 'EXTENDED',
+      expiresInMs: 500,
+    };
+    expect(rules([lease(1, 0), extended, lease(2, 600)])).toEqual(['INV-4']);
+    expect(rules([lease(1, 0), extended, lease(2, 600)], [{ kind: 'store', from: 301, to: 400 }])).toEqual(
+      [],
+    );
+  });
+
+  it('INV-7: a lease over a fresh value', () => {
+    expect(rules([lease(1, 0), ...publish('t1', 10), lease(2, 100)])).toEqual(['INV-7']);
+    expect(rules([lease(1, 0), ...publish('t1', 10), lease(2, 100, { refresh: true })])).toEqual([]);
+    expect(rules([lease(1, 0), ...publish('t1', 10, 50), lease(2, 100)])).toEqual([]);
+    // Somebody may have published something shorter, or invalidated it, without hearing of it.
+    const published = [lease(1, 0), ...publish('t1', 10), lease(2, 100)];
+    expect(rules([...published, { e: 'give_up', key: 'k', token: 't0', at: 5 }])).toEqual([]);
+    expect(rules([...published, { ...invalidate(50), acknowledged: false } as Entry])).toEqual([]);
+    expect(rules([...published, { e: 'give_up', key: 'other', token: 't0', at: 5 }])).toEqual(['INV-7']);
+  });
+
+  it('INV-8: the value of another key', () => {
+    expect(rules([hit(1, 0, { value: { key: 'other', fence: 1 } })])).toEqual(['INV-8']);
+  });
+
+  it('INV-9: an error that says more than that nobody decided', () => {
+    const error = (code: string): GetEntry => ({ ...hit(1, 0), outcome: 'error', code });
+    expect(rules([error('INTERNAL')])).toEqual(['INV-9']);
+    expect(rules([error('UNAVAILABLE'), error('DEADLINE_EXCEEDED')])).toEqual([]);
+  });
+
+  it('an invalidation is one, also where it was written down before it was sent', () => {
+    const sent = { ...invalidate(20), end: 5_020, acknowledged: false } as Entry;
+    const before = [lease(1, 0), ...publish('t1', 10), sent];
+    expect(rules([...before, invalidate(20), hit(1, 30)])).toEqual(['INV-3']);
+    // Acknowledged at 22, it excuses nothing that comes later.
+    const after = [lease(2, 30), ...publish('t2', 40), lease(3, 100)];
+    expect(rules([...before, invalidate(20), ...after])).toEqual(['INV-7']);
+    expect(rules([...before, ...after])).toEqual([]);
+  });
+
+  it('INV-9: an answer a second after its wait, unless somebody was stopped', () => {
+    const late = lease(1, 0, { end: 1_102, waitMs: 100 });
+    expect(rules([late])).toEqual(['INV-9']);
+    expect(rules([{ ...late, end: 1_100 }])).toEqual([]);
+    expect(rules([late], [{ kind: 'stopped', from: 500, to: 600 }])).toEqual([]);
+  });
+});

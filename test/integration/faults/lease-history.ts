@@ -1,0 +1,287 @@
+/**
+ * What clients wrote down while everything around them failed. Times are milliseconds of the machine's
+ * monotonic clock, which all processes share: `start` before a call was sent, `end` after its answer came.
+ */
+export type Entry = GetEntry | GiveUpEntry | PublishEntry | ExtendEntry | InvalidateEntry;
+
+interface Timed {
+  readonly key: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface GetEntry extends Timed {
+  readonly e: 'get';
+  readonly waitMs: number;
+  readonly store: boolean;
+  readonly refresh: boolean;
+  readonly outcome: 'hit' | 'lease' | 'busy' | 'failed' | 'error';
+  readonly code?: string;
+  readonly degraded?: string;
+  readonly token?: string;
+  readonly fence?: number;
+  readonly expiresInMs?: number;
+  readonly reason?: string;
+  /** What the value says of itself: the key and the fence of the lease under which it was made. */
+  readonly value?: { readonly key: string; readonly fence: number };
+  readonly fresh?: boolean;
+}
+
+/** Written before a publish or a release is sent: from here on its holder claims nothing. */
+export interface GiveUpEntry {
+  readonly e: 'give_up';
+  readonly key: string;
+  readonly token: string;
+  readonly at: number;
+}
+
+export interface PublishEntry extends Timed {
+  readonly e: 'publish';
+  readonly token: string;
+  readonly outcome: string;
+  readonly ttlMs: number;
+}
+
+export interface ExtendEntry extends Timed {
+  readonly e: 'extend';
+  readonly token: string;
+  readonly outcome: string;
+  readonly expiresInMs: number;
+}
+
+/** Written before it is sent, not acknowledged and with the latest end that it may have, and again when it is. */
+export interface InvalidateEntry extends Timed {
+  readonly e: 'invalidate';
+  readonly mode: 'delete' | 'mark_stale';
+  readonly acknowledged: boolean;
+}
+
+/** While it lasts, callers may well be answered late, or leases extended by the quorum alone. */
+export interface Window {
+  readonly kind: 'stopped' | 'store';
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface Verdict {
+  readonly violations: string[];
+  readonly late: number;
+  readonly counts: Record<string, number>;
+}
+
+/** What an answer may take on top of its wait. */
+const LATE_MS = 1_000;
+/** How long what was sent, and never answered, may still come to the store: two tries, and their way. */
+export const UNDER_WAY_MS = 5_000;
+/** Errors that say that nobody decided; any other is a fault of the service. */
+const NOBODY_DECIDED = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'CANCELLED']);
+/** What the store may be behind its client's clock, for times that a client can only guess at. */
+const MARGIN_MS = 20;
+
+/** Judges the whole history. Everything that it says is certain, whatever the network took. */
+export function judge(entries: readonly Entry[], windows: readonly Window[]): Verdict {
+  const violations: string[] = [];
+  const counts: Record<string, number> = {};
+  const count = (what: string) => {
+    counts[what] = (counts[what] ?? 0) + 1;
+  };
+  const gets = entries.filter((entry) => entry.e === 'get');
+  const leases = gets.filter(({ outcome }) => outcome === 'lease');
+  const publishes = entries.filter((entry) => entry.e === 'publish');
+  const invalidations = known(entries.filter((entry) => entry.e === 'invalidate'));
+  for (const { outcome, code } of gets) count(code === undefined ? outcome : `${outcome} ${code}`);
+  for (const { degraded } of leases) count(`lease ${degraded}`);
+  for (const { outcome } of publishes) count(`publish ${outcome}`);
+  for (const entry of entries) if (entry.e === 'extend') count(`extend ${entry.outcome}`);
+
+  violations.push(...fences(leases), ...storedOnce(publishes), ...namespaces(gets));
+  violations.push(...readsAfter(invalidations, gets, leases));
+  violations.push(...overlaps(leases, entries, invalidations, windows));
+  const changes = [...publishes, ...invalidations, ...unanswered(entries, publishes)];
+  violations.push(...rebuiltWhileFresh(leases, publishes, changes, windows));
+  for (const { key, code } of gets) {
+    if (code !== undefined && !NOBODY_DECIDED.has(code)) violations.push(`INV-9 ${key}: ended with ${code}`);
+  }
+  const excused = windows.filter(({ kind }) => kind === 'stopped');
+  const late = gets.filter(
+    ({ start, end, waitMs }) =>
+      end - start > waitMs + LATE_MS && !excused.some((window) => meets(window, start, end)),
+  );
+  for (const { key, start, end, waitMs } of late) {
+    violations.push(`INV-9 ${key}: answered after ${(end - start).toFixed(0)} ms of a wait of ${waitMs}`);
+  }
+  return { violations, late: late.length, counts };
+}
+
+const meets = ({ from, to }: Window, start: number, end: number) => from < end && to > start;
+
+function byKey<E extends { readonly key: string }>(entries: readonly E[]): Map<string, E[]> {
+  const keyed = new Map<string, E[]>();
+  for (const entry of entries) {
+    const same = keyed.get(entry.key);
+    if (same === undefined) keyed.set(entry.key, [entry]);
+    else same.push(entry);
+  }
+  return keyed;
+}
+
+/** Those that were acknowledged once, and not also as what they were before. */
+function known(invalidations: readonly InvalidateEntry[]): InvalidateEntry[] {
+  const id = ({ key, start }: InvalidateEntry) => `${key} ${start}`;
+  const acknowledged = new Set(invalidations.filter((one) => one.acknowledged).map(id));
+  return invalidations.filter((one) => one.acknowledged || !acknowledged.has(id(one)));
+}
+
+/** Leases that were given up, and nobody knows when their publish or release came to the store, or whether. */
+function unanswered(entries: readonly Entry[], publishes: readonly PublishEntry[]): Timed[] {
+  const answered = new Set(publishes.map(({ token }) => token));
+  return entries
+    .filter((entry) => entry.e === 'give_up')
+    .filter(({ token }) => !answered.has(token))
+    .map(({ key, at }) => ({ key, start: at, end: at + UNDER_WAY_MS }));
+}
+
+/** INV-1: no two leases of a key have one fence, and a lease asked for after another came has a higher one. */
+export function fences(leases: readonly GetEntry[]): string[] {
+  const violations: string[] = [];
+  for (const [key, all] of byKey(leases.filter(({ fence = 0 }) => fence > 0))) {
+    const tokens = new Map<number, string>();
+    let highest = 0;
+    // Only leases that had come when the next was asked for: walked together, in the order of both times.
+    const came = [...all].sort((a, b) => a.end - b.end);
+    let next = 0;
+    for (const { fence = 0, token = '', start } of [...all].sort((a, b) => a.start - b.start)) {
+      for (let done = came[next]; done !== undefined && done.end < start; done = came[++next]) {
+        highest = Math.max(highest, done.fence ?? 0);
+      }
+      const other = tokens.get(fence);
+      if (other !== undefined && other !== token)
+        violations.push(`INV-1 ${key}: fence ${fence} was given twice`);
+      if (other === undefined && fence < highest)
+        violations.push(`INV-1 ${key}: fence ${fence} after ${highest}`);
+      tokens.set(fence, token);
+    }
+  }
+  return violations;
+}
+
+/** INV-2: at most one publish of a token is stored. */
+export function storedOnce(publishes: readonly PublishEntry[]): string[] {
+  const stored = new Set<string>();
+  const violations: string[] = [];
+  for (const { key, token, outcome } of publishes) {
+    if (outcome !== 'STORED' && outcome !== 'STORED_LATE') continue;
+    if (stored.has(token)) violations.push(`INV-2 ${key}: stored twice under one token`);
+    stored.add(token);
+  }
+  return violations;
+}
+
+/** INV-3: what was made under a lease from before an invalidation is not read with READ_STORE after it. */
+export function readsAfter(
+  invalidations: readonly InvalidateEntry[],
+  gets: readonly GetEntry[],
+  leases: readonly GetEntry[],
+): string[] {
+  const violations: string[] = [];
+  const cameAt = new Map(leases.map(({ key, fence, end }) => [`${key} ${fence}`, end]));
+  const keyed = byKey(invalidations.filter(({ acknowledged }) => acknowledged));
+  for (const { key, store, outcome, value, fresh, start } of gets) {
+    if (!store || outcome !== 'hit' || value === undefined) continue;
+    const madeAfter = cameAt.get(`${key} ${value.fence}`);
+    if (madeAfter === undefined) continue;
+    for (const invalidation of keyed.get(key) ?? []) {
+      const before = madeAfter < invalidation.start && invalidation.end < start;
+      if (before && (invalidation.mode === 'delete' || fresh === true)) {
+        violations.push(`INV-3 ${key}: READ_STORE served fence ${value.fence} after ${invalidation.mode}`);
+      }
+    }
+  }
+  return violations;
+}
+
+/** INV-4: no lease of the upper rungs comes while another of them certainly runs. */
+export function overlaps(
+  leases: readonly GetEntry[],
+  entries: readonly Entry[],
+  invalidations: readonly InvalidateEntry[],
+  windows: readonly Window[],
+): string[] {
+  const violations: string[] = [];
+  const overAt = new Map<string, number>();
+  const runsUntil = new Map<string, number>();
+  const invalidated = byKey(invalidations);
+  const storeTrouble = windows.filter(({ kind }) => kind === 'store');
+  for (const entry of entries) {
+    if (entry.e === 'give_up')
+      overAt.set(entry.token, Math.min(entry.at, overAt.get(entry.token) ?? Infinity));
+    if (entry.e !== 'extend') continue;
+    if (entry.outcome === 'LOST')
+      overAt.set(entry.token, Math.min(entry.start, overAt.get(entry.token) ?? Infinity));
+    // Where the store was in trouble the quorum alone may have extended it: that excludes nobody.
+    const alone = storeTrouble.some((window) => meets(window, entry.start - LATE_MS, entry.end));
+    if (entry.outcome === 'EXTENDED' && !alone) {
+      runsUntil.set(entry.token, Math.max(entry.start + entry.expiresInMs, runsUntil.get(entry.token) ?? 0));
+    }
+  }
+  const upper = leases.filter(({ degraded }) => degraded === 'NONE' || degraded === 'QUORUM_LOST');
+  for (const [key, all] of byKey(upper)) {
+    all.sort((a, b) => a.end - b.end);
+    for (const [at, later] of all.entries()) {
+      for (let before = at - 1; before >= 0 && before >= at - 8; before -= 1) {
+        const earlier = all[before] as GetEntry;
+        const { token = '', start, end, expiresInMs = 0 } = earlier;
+        if (token === later.token || end > later.start) continue;
+        const until = Math.max(start + expiresInMs, runsUntil.get(token) ?? 0);
+        const over = overAt.get(token) ?? Infinity;
+        const voided = (invalidated.get(key) ?? []).some((one) => one.end > start && one.start < later.end);
+        if (until > later.end + MARGIN_MS && over > later.end && !voided) {
+          violations.push(
+            `INV-4 ${key}: fence ${later.fence} beside ${earlier.fence}, ${(until - later.end).toFixed(0)} ms left`,
+          );
+        }
+      }
+    }
+  }
+  return violations;
+}
+
+/** INV-7: after an acknowledged publish nobody gets a lease until the value ends, is replaced or invalidated. */
+export function rebuiltWhileFresh(
+  leases: readonly GetEntry[],
+  publishes: readonly PublishEntry[],
+  changes: readonly Timed[],
+  windows: readonly Window[],
+): string[] {
+  const violations: string[] = [];
+  const leased = byKey(leases);
+  const changed = byKey(changes);
+  // What a store in trouble says late counts as expired that much sooner.
+  const storeTrouble = windows.filter(({ kind }) => kind === 'store');
+  for (const publish of publishes) {
+    const { key, start, end, outcome, ttlMs } = publish;
+    if (outcome !== 'STORED' && outcome !== 'STORED_LATE') continue;
+    for (const lease of leased.get(key) ?? []) {
+      const asked = lease.refresh || lease.reason === 'EARLY_REFRESH' || lease.fence === 0;
+      if (asked || lease.start < end || lease.end > start + ttlMs - MARGIN_MS) continue;
+      const excused = storeTrouble.some((window) => meets(window, lease.start, lease.end));
+      const other = (changed.get(key) ?? []).some(
+        (one) => one !== publish && one.end > start && one.start < lease.end,
+      );
+      if (excused || other) continue;
+      const ms = (at: number) => (at - start).toFixed(0);
+      violations.push(
+        `INV-7 ${key}: a lease for ${lease.reason}, fence ${lease.fence}, asked for ${ms(lease.start)} and got ` +
+          `${ms(lease.end)} ms after the publish of ${publish.token} for ${ttlMs} ms`,
+      );
+    }
+  }
+  return violations;
+}
+
+/** INV-8: a value is of the key that was asked for, in its namespace. */
+export function namespaces(gets: readonly GetEntry[]): string[] {
+  return gets.flatMap(({ key, value }) =>
+    value === undefined || value.key === key ? [] : [`INV-8 ${key}: a value of ${value.key}`],
+  );
+}

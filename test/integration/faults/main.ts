@@ -1,0 +1,29 @@
+import { soak } from './soak.js';
+
+// npm run soak -- --minutes N [--seed S] [--processes P]
+
+function option(name: string, otherwise: number): number {
+  const at = process.argv.indexOf(`--${name}`);
+  return at < 0 ? otherwise : Number(process.argv[at + 1]);
+}
+
+const seed = option('seed', Math.floor(Math.random() * 2 ** 31));
+const say = (line: string) => console.log(line);
+const result = await soak({
+  seconds: option('minutes', 1) * 60,
+  seed,
+  processes: option('processes', 4),
+  say,
+});
+const { faults, counts, violations, late } = result;
+const injections = Object.values(faults).reduce((sum, count) => sum + count, 0);
+const kinds = Object.keys(faults).length;
+console.log(`\nseed ${seed}: ${injections} faults of ${kinds} kinds`);
+for (const [kind, count] of Object.entries(faults).sort())
+  console.log(`  ${String(count).padStart(6)}  ${kind}`);
+console.log('\nwhat the clients saw');
+for (const [what, count] of Object.entries(counts).sort())
+  console.log(`  ${String(count).padStart(6)}  ${what}`);
+console.log(`\n${violations.length} violations, ${late} answers more than a second after their wait`);
+for (const violation of violations.slice(0, 50)) console.log(`  ${violation}`);
+process.exitCode = violations.length > 0 ? 1 : 0;

@@ -1,0 +1,77 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SeededRandom } from '../../support/seeded-random.js';
+import { waitersOf } from '../../support/waiters.js';
+import { ClientProcesses } from './client-processes.js';
+import { FAULT_KINDS } from './fault-kinds.js';
+import { FaultyFleet, LEASE_MS_MAX } from './faulty-fleet.js';
+import { judge, type Verdict, type Window } from './lease-history.js';
+
+export interface SoakOptions {
+  readonly seconds: number;
+  readonly seed: number;
+  /** Processes of clients. */
+  readonly processes: number;
+  say(line: string): void;
+}
+
+export interface SoakResult extends Verdict {
+  readonly seed: number;
+  readonly faults: Readonly<Record<string, number>>;
+}
+
+/** A fault is over for those who felt it a little later: connections come back, pings are answered. */
+const AFTERMATH_MS = 3_000;
+
+const now = () => Number(process.hrtime.bigint()) / 1e6;
+
+/** Lets clients live on a fleet to which one thing after the other happens, then heals it, and judges. */
+export async function soak({ seconds, seed, processes, say }: SoakOptions): Promise<SoakResult> {
+  const random = new SeededRandom(seed);
+  const fleet = await FaultyFleet.start();
+  const clients = new ClientProcesses(fleet.targets, seed, processes);
+  const faults: Record<string, number> = {};
+  const windows: Window[] = [];
+  try {
+    await sleep(1_000);
+    const untilMs = now() + seconds * 1_000;
+    // Two at a time now and then: the next begins while the last one goes on.
+    const misfortunes = async () => {
+      while (now() < untilMs) {
+        const kind = random.pick(FAULT_KINDS);
+        const from = now();
+        await kind.inflict(
+          { fleet, clients, random },
+          random.pick([50, 200, 600]) * (0.5 + random.fraction()),
+        );
+        faults[kind.name] = (faults[kind.name] ?? 0) + 1;
+        if (kind.excuses !== undefined) windows.push({ kind: kind.excuses, from, to: now() + AFTERMATH_MS });
+        await sleep(random.pick([0, 50, 200]));
+      }
+    };
+    await misfortunes();
+    await fleet.heal();
+    say('healed; letting everything come to rest');
+    await clients.stop();
+    const violations = [...(await rest(fleet))];
+    const verdict = judge(clients.history(), windows);
+    return { ...verdict, violations: [...verdict.violations, ...violations], faults, seed };
+  } finally {
+    clients.remove();
+    await fleet.stop();
+  }
+}
+
+/** INV-11: no waiter is left, and within the longest lease no lock. */
+async function rest(fleet: FaultyFleet): Promise<string[]> {
+  const violations: string[] = [];
+  await sleep(LEASE_MS_MAX + 500);
+  for (const { httpUrl } of fleet.replicas) {
+    const waiters = await waitersOf(httpUrl);
+    if (waiters > 0) violations.push(`INV-11 ${waiters} waiters are left on ${httpUrl}`);
+  }
+  for (const node of fleet.nodes) {
+    const keys = await node.keys('dibs:lock:*');
+    if (keys.length > 0) violations.push(`INV-11 ${keys.length} locks are left on port ${node.port}`);
+  }
+  return violations;
+}
