@@ -113,7 +113,8 @@ describeWithRedis('a failover of the value store', () => {
       // Subscriptions have found the new one too: a waiter elsewhere is told.
       let round = 0;
       await until(async () => {
-        const key = `woken ${(round += 1)}`;
+        round += 1;
+        const key = `woken ${round}`;
         const lease = await one.lease({ key });
         const waiting = two.getOrLock({ key, waitMs: 5_000 });
         await sleep(60);

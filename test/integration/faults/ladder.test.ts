@@ -1,0 +1,119 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { Degraded, PublishOutcome } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
+import { Caller, textOf } from '../../support/caller.js';
+import { describeWithRedis } from '../../support/describe-with-redis.js';
+import { Fleet } from '../../support/fleet.js';
+import { until } from '../../support/until.js';
+
+// Each rung of the ladder, down and up, as a caller, /metrics and the log see it. Nothing is restarted but what was killed.
+
+const LEASE_MS_MAX = 1_000;
+
+describeWithRedis('the ladder of degradation', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'dibs-ladder-'));
+  let fleet: Fleet;
+  let caller: Caller;
+
+  beforeAll(async () => {
+    const config = join(folder, 'dibs.yaml');
+    writeFileSync(config, 'namespaces: { strict: { on_loss: fail } }');
+    const env = {
+      DIBS_LOG_LEVEL: 'info',
+      DIBS_LEASE_MS: '1000',
+      DIBS_LEASE_MAX_MS: `${LEASE_MS_MAX}`,
+      DIBS_CONFIG: config,
+    };
+    fleet = await Fleet.start({ replicas: 1, lockNodes: 3, env });
+    caller = new Caller(fleet.replicas[0]?.target ?? '');
+  });
+  afterAll(async () => {
+    caller?.close();
+    await fleet?.stop();
+    rmSync(folder, { recursive: true });
+  });
+  beforeEach(() => onRung('none'));
+
+  let keys = 0;
+  const fresh = () => {
+    keys += 1;
+    return { key: `k${keys}`, waitMs: 0 };
+  };
+
+  async function modeInMetrics(): Promise<string | undefined> {
+    const text = await (await fetch(`${fleet.replicas[0]?.httpUrl}/metrics`)).text();
+    return /^dibs_degraded\{[^}]*mode="(\w+)"[^}]*\} 1$/m.exec(text)?.[1];
+  }
+
+  /** What callers get, the metric shows and the log has said last. */
+  async function onRung(mode: 'none' | 'quorum_lost' | 'store_lost' | 'local'): Promise<void> {
+    const expected = Degraded[`DEGRADED_${mode.toUpperCase()}` as keyof typeof Degraded];
+    await until(async () => (await caller.getOrLock(fresh())).degraded === expected);
+    expect(await modeInMetrics()).toBe(mode);
+    const steps = [...(fleet.replicas[0]?.log.matchAll(/"from":"(\w+)","to":"(\w+)"/g) ?? [])].filter(
+      ([, from]) => /^(none|quorum_lost|store_lost|local)$/.test(from ?? ''),
+    );
+    expect(steps.at(-1)?.[2] ?? 'none').toBe(mode);
+  }
+
+  /** A namespace that rather fails than degrades says so within a second, and why. */
+  async function strictFails(why: RegExp): Promise<void> {
+    const startMs = performance.now();
+    const refused = await caller
+      .getOrLock({ ...fresh(), namespace: 'strict', waitMs: 5_000 })
+      .catch((error: unknown) => error);
+    expect(refused).toMatchObject({ details: expect.stringMatching(why) });
+    expect(performance.now() - startMs).toBeLessThan(1_000);
+  }
+
+  const majority = () => fleet.lockNodes.slice(0, 2);
+  const publish = async (name: string, token: string) => (await caller.publishText(name, token, 'v')).outcome;
+
+  it('without a majority of lock nodes: leases by the store alone, one at a time, whose results count', async () => {
+    for (const node of majority()) await node.kill();
+    await onRung('quorum_lost');
+    const { key: name } = fresh();
+    const { token, fence } = await caller.lease({ key: name });
+    expect(fence).toBeGreaterThan(0);
+    expect((await caller.getOrLock({ key: name, waitMs: 0 })).outcome?.$case).toBe('busy');
+    await strictFails(/lock nodes.*on_loss is fail/);
+    expect(await publish(name, token)).toBe(PublishOutcome.PUBLISH_OUTCOME_STORED);
+    expect(textOf(await caller.getOrLock({ key: name }))).toBe('v');
+    for (const node of majority()) await node.restart();
+    await onRung('none');
+  });
+
+  it('without the store: leases by the quorum, whose results are never stored, and hits are out of reach', async () => {
+    fleet.store.hang();
+    await onRung('store_lost');
+    const { key: name } = fresh();
+    const { token, fence } = await caller.lease({ key: name });
+    expect(fence).toBe(0);
+    const waiting = caller.getOrLock({ key: name, waitMs: 5_000 });
+    await sleep(100);
+    await strictFails(/value store.*on_loss is fail/);
+    expect(await publish(name, token)).toBe(PublishOutcome.PUBLISH_OUTCOME_NOT_STORED);
+    expect(textOf(await waiting)).toBe('v');
+    await expect(caller.invalidate({ keys: [name] })).rejects.toThrow(/UNAVAILABLE/);
+    fleet.store.resume();
+    await onRung('none');
+    expect((await caller.getOrLock({ key: name, waitMs: 0 })).outcome?.$case).toBe('lease');
+  });
+
+  it('without either: one rebuild at a time on the replica, and the way back up is told too', async () => {
+    fleet.store.hang();
+    for (const node of fleet.lockNodes) node.hang();
+    await onRung('local');
+    const { key: name } = fresh();
+    const { token } = await caller.lease({ key: name });
+    expect((await caller.getOrLock({ key: name, waitMs: 0 })).outcome?.$case).toBe('busy');
+    expect(await publish(name, token)).toBe(PublishOutcome.PUBLISH_OUTCOME_NOT_STORED);
+    fleet.store.resume();
+    await onRung('quorum_lost');
+    for (const node of fleet.lockNodes) node.resume();
+    await onRung('none');
+  });
+});
