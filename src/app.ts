@@ -1,7 +1,8 @@
-import type { Config } from './config.js';
+import { type Config, ConfigError } from './config.js';
 import type { Chance, Clock } from './coordination/clock.js';
 import { Coordinator } from './coordination/coordinator.js';
 import type { LeaseQuorum } from './coordination/lease-quorum.js';
+import type { NamespaceStore } from './coordination/namespace-store.js';
 import type { ValueStore } from './coordination/value-store.js';
 import type { WakeChannel } from './coordination/wake-channel.js';
 import { coordinatorService } from './grpc/handlers.js';
@@ -11,12 +12,14 @@ import { Reflection } from './grpc/reflection.js';
 import { GrpcServer } from './grpc/server.js';
 import { HttpServer } from './http/server.js';
 import { MemoryLeaseQuorum } from './memory/lease-quorum.js';
+import { MemoryNamespaceStore } from './memory/namespace-store.js';
 import { MemoryValueStore } from './memory/value-store.js';
 import { MemoryWakeChannel } from './memory/wake-channel.js';
 import { RedlockQuorum } from './quorum/redlock-quorum.js';
 import { StoreConnection } from './redis/connection.js';
 import { RedisFirstStart } from './redis/first-start.js';
 import { RedisLockNode } from './redis/lock-node.js';
+import { RedisNamespaceStore } from './redis/namespace-store.js';
 import { RedisValueStore } from './redis/value-store.js';
 import { RedisWakeChannel } from './redis/wake-channel.js';
 import { SystemChance } from './system-chance.js';
@@ -32,6 +35,8 @@ export interface App {
   readonly mode: 'embedded' | 'quorum';
   /** Waiters are answered, nobody waits or gets a lease here any more, and health says so. Idempotent. */
   drain(): void;
+  /** Takes over the policies of a configuration that is read anew; one with faults is logged, and nothing changes. */
+  reload(read: () => Config): void;
   /** Drains, lets the open calls end within a bound, and gives everything back. Idempotent. */
   stop(): Promise<void>;
 }
@@ -46,6 +51,7 @@ const STOP_MS_MAX = 10_000;
 interface Authorities {
   readonly store: ValueStore;
   readonly quorum: LeaseQuorum;
+  readonly namespaces: NamespaceStore;
   readonly wakes: WakeChannel;
   /** Resolves at the first contact with everything, or when that takes too long. */
   contact(): Promise<void>;
@@ -76,7 +82,7 @@ export async function startApp(config: Config): Promise<App> {
 }
 
 async function start(config: Config, opened: (() => unknown)[], closeAll: () => Promise<void>): Promise<App> {
-  const { limits } = config;
+  const { limits, nearCacheBytes } = config;
   const log = createLogger(config.logLevel);
   const metrics = new Metrics();
   opened.push(() => metrics.stop());
@@ -87,14 +93,22 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const tools = { clock: new SystemClock(), chance: new SystemChance(), log, metrics };
   const authorities = config.fleet === undefined ? embedded(tools) : fleet(config, config.fleet, tools);
   opened.push(() => authorities.close());
-  const policyOf = (namespace: string) => config.policies.get(namespace) ?? config.policy;
+  let { policies } = config;
+  const policyOf = (namespace: string) => policies.get(namespace) ?? config.policy;
   const observer = observeWith(metrics, decisionLog(log));
-  const coordinator = new Coordinator({ ...tools, ...authorities, limits, policyOf, observer });
+  const coordinator = new Coordinator({
+    ...tools,
+    ...authorities,
+    limits,
+    policyOf,
+    observer,
+    nearCacheBytes,
+  });
   opened.push(() => coordinator.close());
   metrics.watch({
     waiters: () => coordinator.waiters,
     leasesHeld: () => coordinator.leasesHeld,
-    nearCacheBytes: () => 0,
+    nearCacheBytes: () => coordinator.nearCacheBytes,
     quorumNodes: () => authorities.quorumNodes(),
   });
   await authorities.contact();
@@ -131,6 +145,15 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     httpAddress: http.address,
     mode: config.fleet === undefined ? 'embedded' : 'quorum',
     drain,
+    reload: (read) => {
+      try {
+        policies = read().policies;
+        log.info({ namespaces: policies.size }, 'DIBS_CONFIG was read again');
+      } catch (error) {
+        if (!(error instanceof ConfigError)) throw error;
+        log.error({ faults: error.faults }, 'DIBS_CONFIG has faults; the policies stay as they were');
+      }
+    },
     stop: () => {
       stopped ??= stop();
       return stopped;
@@ -143,6 +166,7 @@ function embedded({ clock, chance }: Tools): Authorities {
   const wakes = new MemoryWakeChannel();
   return {
     store: new MemoryValueStore({ clock, wakes }),
+    namespaces: new MemoryNamespaceStore({ clock, chance, wakes }),
     quorum: new MemoryLeaseQuorum({ clock, chance }),
     wakes,
     contact: async () => {},
@@ -176,6 +200,7 @@ function fleet(config: Config, urls: NonNullable<Config['fleet']>, tools: Tools)
   quorum.start();
   return {
     store: new RedisValueStore(connection),
+    namespaces: new RedisNamespaceStore(connection, chance),
     quorum,
     wakes,
     contact: async () => {

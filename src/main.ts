@@ -19,6 +19,9 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   });
 }
 
+// What a namespace's policy says is all that may change in a process that runs.
+process.on('SIGHUP', () => app?.reload(() => loadConfig(process.env)));
+
 function fail(error: unknown): never {
   process.stderr.write(`dibs: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exit(1);

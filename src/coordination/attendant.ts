@@ -1,16 +1,19 @@
 import { endOf, labelOf } from './answer-labels.js';
+import type { Budget } from './budget.js';
 import type { Chance } from './clock.js';
 import { busy, FULL_MS, worded } from './come-back.js';
 import { decide } from './decide.js';
 import { CoordinationError } from './errors.js';
-import type { HeldLeases } from './held-leases.js';
 import type { Key } from './key.js';
 import type { Ladder } from './ladder.js';
 import type { Attempt, LeaseDesk } from './lease-desk.js';
-import { failIfAsked, ignoreLoss, type LeasePorts } from './lease-terms.js';
+import type { LeasePorts } from './lease-terms.js';
+import type { Looker } from './looker.js';
+import type { NearCache } from './near-cache.js';
 import type { Observer, WaitEnd } from './observer.js';
 import type { Busy, BusyReason, Degraded, Failed, Hit, Lease, LeaseReason } from './outcome.js';
-import { type KeyRecord, NO_RECORD } from './record.js';
+import { POLL_MS_MAX, restMs, retryMs } from './pauses.js';
+import type { KeyRecord } from './record.js';
 import type { View } from './view.js';
 import { type Waiter, WaitingRoom } from './waiting-room.js';
 
@@ -19,20 +22,15 @@ export interface AttendantParts extends LeasePorts {
   readonly observer: Observer;
 }
 
-/** Poll of those who wait, as the net under lost wakes: often enough to be within a second, jittered over replicas. */
-const POLL_MS_MIN = 250;
-const POLL_MS_MAX = 1_000;
-/** Range of the first pause after an undecided vote: a few times what a vote on a local network takes. */
-const RETRY_MS_MIN = 4;
-const RETRY_MS_MAX = 250;
-/** Spreads the replicas' looks at a lease's end. */
-const LEASE_END_JITTER_MS = 50;
 /** For a caller that does not wait: a look and an attempt take some milliseconds, and this if they run into time-outs. */
 const PROMPT_MS_MAX = 1_000;
 /** What is kept of a call's deadline for the answer's way back, but never more than a tenth of it. */
 const DEADLINE_MARGIN_MS = 50;
 /** Answers in one go before the event loop gets its turn: over unary gRPC, some ten milliseconds. */
 const ANSWERS_PER_TURN = 256;
+
+/** Attempts after which there is something new to look at. */
+const WITHOUT_PAUSE: ReadonlySet<Attempt['kind']> = new Set(['granted', 'look_again', 'abandoned']);
 
 /** A caller that may try for the lease, and what for. */
 interface Contender {
@@ -56,9 +54,16 @@ export class Attendant {
   constructor(
     private readonly parts: AttendantParts,
     private readonly desk: LeaseDesk,
-    private readonly held: HeldLeases,
+    private readonly looker: Looker,
+    private readonly near: NearCache,
+    private readonly budget: Pick<Budget, 'forget'>,
     private readonly ladder: Pick<Ladder, 'mode'>,
   ) {}
+
+  /** Callers of one key that have no answer yet. */
+  waitersOf(id: string): number {
+    return this.#rooms.get(id)?.size ?? 0;
+  }
 
   /** Callers that have no answer yet. */
   get waiters(): number {
@@ -88,12 +93,12 @@ export class Attendant {
 
   /** Something changed at the key. */
   wake(id: string): void {
-    this.#rooms.get(id)?.wake();
+    this.#rooms.get(id)?.change();
   }
 
   /** Anything may have changed. */
   wakeAll(): void {
-    for (const room of this.#rooms.values()) room.wake();
+    for (const room of this.#rooms.values()) room.change();
   }
 
   /** Passes on what happened on this replica, without waiting for any wake or look; READ_STORE callers look again. */
@@ -129,19 +134,25 @@ export class Attendant {
           continue;
         }
         const attempt = await this.#meanwhile(room, this.#attempt(room, view, contender));
-        if (attempt.kind === 'look_again' || attempt.kind === 'granted') next = attempt.view;
+        room.heldBack = attempt.kind === 'held_back';
+        if (attempt.kind === 'granted') next = attempt.view;
         // A value that is fresh is worth one try and no wait: the same view serves its caller now.
         else if (contender.reason === 'early_refresh') next = view;
-        if (next !== undefined || attempt.kind === 'granted' || attempt.kind === 'abandoned') continue;
+        else if (room.heldBack && contender.meanwhile !== undefined) {
+          this.#answer(room, contender.waiter, contender.meanwhile, 'publish');
+        }
+        if (next !== undefined || WITHOUT_PAUSE.has(attempt.kind)) continue;
         undecided = attempt.kind === 'undecided' ? undecided + 1 : 0;
         this.#dismissImpatient(room, view);
-        if (room.size > 0) await room.sleep(undecided > 0 ? this.#retryMs(undecided) : this.#restMs(room));
+        if (room.size > 0)
+          await room.sleep(undecided > 0 ? retryMs(undecided, this.parts.chance) : this.#restMs(room));
       }
     } catch (error) {
       for (const waiter of room.waiters()) this.#fail(room, waiter, error);
     }
     // No await since the room was seen empty: nobody can have entered it meanwhile.
     this.#rooms.delete(room.key.id);
+    this.budget.forget(room.key);
   }
 
   /** While an attempt is under way, whoever comes and whatever wakes the room is looked after. */
@@ -163,20 +174,15 @@ export class Attendant {
   }
 
   async #look(room: WaitingRoom): Promise<View> {
-    const { store, clock } = this.parts;
-    const { id, namespace } = room.key;
+    const { generation } = this.near;
     room.beginLook();
-    const readAtMs = clock.nowMs();
-    const arrivals = this.#arrivals;
-    try {
-      return { record: await store.look(id), readAtMs, arrivals, from: 'store' };
-    } catch (error) {
-      ignoreLoss(error);
-      failIfAsked(this.parts.policyOf(namespace), 'the value store');
-      const lease = this.held.running(id);
-      const record = lease === undefined ? NO_RECORD : { ...NO_RECORD, lease };
-      return { record, readAtMs: clock.nowMs(), arrivals: this.#arrivals, from: 'nowhere' };
+    const view = await this.looker.look(room.key, () => this.#arrivals);
+    if (view.from === 'store') {
+      if (!room.changed) this.near.fill(room.key, view, generation);
+      return view;
     }
+    const value = this.near.stale(room.key.id, view.readAtMs);
+    return value === undefined ? view : { ...view, record: { ...view.record, value } };
   }
 
   /** Answers everyone whom the view answers, and returns the oldest of those who may try, if nobody does already. */
@@ -241,19 +247,9 @@ export class Attendant {
     }
   }
 
-  /** How long to sleep when nothing is to be tried: to the lease's end or the next poll. */
-  #restMs(room: WaitingRoom): number {
+  #restMs({ holder }: WaitingRoom): number {
     const { chance, clock } = this.parts;
-    const pollMs = POLL_MS_MIN + chance.fraction() * (POLL_MS_MAX - POLL_MS_MIN);
-    if (room.holder === undefined) return pollMs;
-    const leftMs = Math.max(0, room.holder.untilMs - clock.nowMs());
-    return Math.min(pollMs, leftMs + chance.fraction() * LEASE_END_JITTER_MS);
-  }
-
-  /** Full jitter over a range that doubles, so that any number of contenders comes apart (Brooker, 2015). */
-  #retryMs(undecided: number): number {
-    const rangeMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(undecided, 10));
-    return 1 + this.parts.chance.fraction() * rangeMs;
+    return restMs(holder === undefined ? undefined : holder.untilMs - clock.nowMs(), chance);
   }
 
   // ——— one caller ———
@@ -336,7 +332,8 @@ export class Attendant {
   }
 
   #outOfTime(room: WaitingRoom): Busy {
-    return this.#busy(room, room.holder === undefined ? 'undecided' : 'wait_ended');
+    if (room.holder !== undefined) return this.#busy(room, 'wait_ended');
+    return this.#busy(room, room.heldBack ? 'budget' : 'undecided');
   }
 
   #busy(room: WaitingRoom, reason: BusyReason): Busy {

@@ -1,11 +1,19 @@
+import { labelOf } from './answer-labels.js';
 import { Attendant, type AttendantParts } from './attendant.js';
+import { Budget } from './budget.js';
 import type { Call } from './call.js';
-import { refreshDraw } from './forecast.js';
+import { hitOf } from './decide.js';
+import { type Explanation, explanationOf } from './explanation.js';
+import { isDrawnToRefresh, refreshDraw } from './forecast.js';
 import { HeldLeases } from './held-leases.js';
 import type { Key } from './key.js';
 import { Ladder } from './ladder.js';
 import { LeaseDesk } from './lease-desk.js';
-import { ignoreLoss, LeaseTerms, lost } from './lease-terms.js';
+import { LeaseTerms } from './lease-terms.js';
+import { Looker } from './looker.js';
+import { ignoreLoss, lost, undefinedIfLost } from './loss.js';
+import type { NamespaceRecord, NamespaceStore } from './namespace-store.js';
+import { NearCache } from './near-cache.js';
 import type {
   ExtendAnswer,
   GetOrLockAnswer,
@@ -14,20 +22,28 @@ import type {
   PublishAnswer,
   ReleaseOutcome,
 } from './outcome.js';
-import { type KeyRecord, NO_RECORD } from './record.js';
+import { type KeyRecord, NO_RECORD, type PastLease } from './record.js';
 import type { Extend, GetOrLock, Invalidate, Publish, Release } from './requests.js';
+import { counted } from './tag-clock.js';
 import { decodeToken, type Token } from './token.js';
-import type { StorePublish } from './value-store.js';
+import type { StoredAnswer, StorePublish } from './value-store.js';
 import { Waiter } from './waiting-room.js';
 import type { WakeChannel } from './wake-channel.js';
 
 export interface CoordinatorParts extends AttendantParts {
   readonly wakes: WakeChannel;
+  readonly namespaces: NamespaceStore;
+  /** Of values that this replica may keep in memory; 0 for none. */
+  readonly nearCacheBytes: number;
 }
 
 /** The domain's front: one method a call. Outcomes are answers; only what nobody can decide is an error. */
 export class Coordinator {
   readonly #held: HeldLeases;
+  readonly #near: NearCache;
+  readonly #budget: Budget;
+  readonly #looker: Looker;
+  readonly #ladder: Ladder;
   readonly #terms: LeaseTerms;
   readonly #attendant: Attendant;
   readonly #stopListening: () => void;
@@ -35,20 +51,32 @@ export class Coordinator {
   private readonly parts: CoordinatorParts;
 
   constructor(parts: CoordinatorParts) {
-    const ladder = new Ladder(parts.observer);
-    const store = ladder.watchedStore(parts.store);
-    const quorum = ladder.watchedQuorum(parts.quorum);
-    this.parts = { ...parts, store, quorum };
+    this.#ladder = new Ladder(parts.observer);
+    const store = this.#ladder.watchedStore(parts.store);
+    const quorum = this.#ladder.watchedQuorum(parts.quorum);
+    const namespaces = this.#ladder.watchedNamespaces(parts.namespaces);
+    this.parts = { ...parts, store, namespaces, quorum };
     this.#held = new HeldLeases(parts);
-    this.#terms = new LeaseTerms(this.parts, this.#held);
-    const desk = new LeaseDesk(this.parts, this.#held, this.#terms);
-    this.#attendant = new Attendant(this.parts, desk, this.#held, ladder);
+    this.#near = new NearCache(parts.nearCacheBytes);
+    this.#budget = new Budget(this.parts, this.#held, (id) => this.#attendant.wake(id));
+    this.#looker = new Looker(this.parts, this.#held);
+    this.#terms = new LeaseTerms(this.parts, this.#held, this.#budget);
+    const desk = new LeaseDesk(this.parts, this.#held, this.#terms, this.#budget);
+    this.#attendant = new Attendant(this.parts, desk, this.#looker, this.#near, this.#budget, this.#ladder);
     this.#stopListening = parts.wakes.listen({
       wake: ({ id, kind, fence }) => {
         this.#held.endedAt(id, fence, kind);
+        this.#near.changed(id, fence);
         this.#attendant.wake(id);
       },
-      resubscribed: () => this.#attendant.wakeAll(),
+      namespaceWake: ({ namespace, kind }) => {
+        if (kind === 'room') this.#budget.roomIn(namespace);
+        else this.#near.dropNamespace(namespace);
+      },
+      resubscribed: () => {
+        this.#near.clear();
+        this.#attendant.wakeAll();
+      },
       lost: () => {},
     });
   }
@@ -63,10 +91,17 @@ export class Coordinator {
     return this.#held.count;
   }
 
+  get nearCacheBytes(): number {
+    return this.#near.bytes;
+  }
+
   /** Rejects with a CoordinationError of kind `exhausted` or `unavailable`. */
   async getOrLock(request: GetOrLock, call: Call): Promise<GetOrLockAnswer> {
     const { clock, limits } = this.parts;
     const policy = this.parts.policyOf(request.key.namespace);
+    const draw = refreshDraw(policy.earlyRefreshBeta, this.parts.chance.fraction());
+    const near = this.#nearHit(request, draw);
+    if (near !== undefined) return near;
     const patienceMs = Math.min(request.waitMs ?? limits.waitMsMax, limits.waitMsMax);
     const staleAllowed = (request.stale ?? policy.stale) === 'allow';
     const waiter = new Waiter(
@@ -76,10 +111,43 @@ export class Coordinator {
       clock.nowMs(),
       staleAllowed,
       patienceMs,
-      refreshDraw(policy.earlyRefreshBeta, this.parts.chance.fraction()),
+      draw,
     );
     this.#attendant.admit(waiter);
     return waiter.answered;
+  }
+
+  /**
+   * A fresh value from this replica's memory. None while changes of it could not be heard of, for READ_STORE,
+   * and for whoever is drawn to rebuild it early.
+   */
+  #nearHit({ key, intent, read }: GetOrLock, draw: number): GetOrLockAnswer | undefined {
+    if (intent === 'refresh' || read === 'store' || !this.parts.wakes.live) return undefined;
+    const view = this.#near.get(key.id);
+    if (view === undefined) return undefined;
+    const hit = hitOf(view, this.parts.clock.nowMs(), false);
+    if (hit === undefined || hit.freshForMs <= 0) return undefined;
+    const { rebuild } = view.record;
+    const drawn = intent === 'rebuild' && draw > 0 && rebuild !== undefined;
+    if (drawn && isDrawnToRefresh(hit.freshForMs, rebuild, draw)) return undefined;
+    const degraded = this.#ladder.mode;
+    this.parts.observer.answered(key.namespace, labelOf(hit), degraded);
+    return { outcome: hit, degraded };
+  }
+
+  /** Rejects as `unavailable` where the namespace rather fails than degrades. */
+  async explain(key: Key): Promise<Explanation> {
+    const view = await this.#looker.look(key, () => 0);
+    let past: readonly PastLease[] = [];
+    if (view.from === 'store') {
+      try {
+        past = (await this.parts.store.explain(key.id)).past;
+      } catch (error) {
+        ignoreLoss(error);
+      }
+    }
+    const waiters = this.#attendant.waitersOf(key.id);
+    return explanationOf(view, past, { waiters, degraded: this.#ladder.mode });
   }
 
   /** The lease was granted, but its caller had gone before the answer could be sent. */
@@ -104,7 +172,11 @@ export class Coordinator {
       token.kind === 'armed'
         ? await this.#publishArmed(request, token, known)
         : this.#publishUnstored(request, token, known);
-    this.parts.observer.published(key.namespace, answer.outcome, rebuildMs);
+    const { outcome } = answer;
+    this.parts.observer.published(key.namespace, outcome, rebuildMs);
+    if (rebuildMs !== undefined && (outcome === 'stored' || outcome === 'stored_late')) {
+      void this.parts.namespaces.learn(key.namespace, rebuildMs).catch(ignoreLoss);
+    }
     return answer;
   }
 
@@ -132,12 +204,20 @@ export class Coordinator {
 
   /** Rejects as `unavailable` unless the store acknowledged every key; repeating it is safe. */
   async invalidate(request: Invalidate, _call: Call): Promise<InvalidateAnswer> {
-    const { store, limits } = this.parts;
+    const { store, namespaces, limits } = this.parts;
+    const { namespace, tags, all } = request;
     const step = { mode: request.mode, keepMs: limits.leaseMsMax };
-    const results = await Promise.allSettled(request.keys.map((key) => store.invalidate(key.id, step)));
+    const stamped = all || tags.length > 0 ? namespaces.invalidate(namespace, request) : Promise.resolve();
+    const voided = request.keys.map((key) => store.invalidate(key.id, step));
+    const [[stamping], results] = await Promise.all([
+      Promise.allSettled([stamped]),
+      Promise.allSettled(voided),
+    ]);
     let keysInvalidated = 0;
     let leasesVoided = 0;
-    let acknowledged = true;
+    let acknowledged = stamping.status === 'fulfilled';
+    if (stamping.status === 'rejected') ignoreLoss(stamping.reason);
+    else if (all || tags.length > 0) this.#near.dropNamespace(namespace);
     for (const [at, key] of request.keys.entries()) {
       const result = results[at];
       if (result?.status !== 'fulfilled') {
@@ -153,7 +233,7 @@ export class Coordinator {
       this.#attendant.wake(key.id);
     }
     if (!acknowledged)
-      throw lost('the value store does not answer, so not every key is invalidated; invalidate again');
+      throw lost('the value store does not answer, so not everything is invalidated; invalidate again');
     return { keysInvalidated, leasesVoided };
   }
 
@@ -169,27 +249,37 @@ export class Coordinator {
 
   /** `known`: this replica gave the lease, so that it can vouch for the value without the store. */
   async #publishArmed(request: Publish, token: Token, known: boolean): Promise<PublishAnswer> {
-    const { quorum } = this.parts;
+    const { quorum, namespaces } = this.parts;
     const { key } = request;
     const result = this.#resultOf(request);
-    let answer: PublishAnswer;
+    // Asked together with the publish: those who wait here are not to wait for it.
+    const looking = namespaces.look(key.namespace, result.tags).catch(undefinedIfLost);
+    let answer: StoredAnswer | typeof NOT_STORED;
     try {
       answer = await this.#store(key, { ...result, nonce: token.nonce, fence: token.fence });
     } catch (error) {
       ignoreLoss(error);
-      answer = { outcome: 'not_stored', fence: 0 };
+      answer = NOT_STORED;
     }
-    const { outcome, fence } = answer;
-    if (outcome === 'stored' || outcome === 'stored_late' || (outcome === 'not_stored' && known)) {
-      void this.#attendant.feed(key, recordOf(result, fence));
-    }
+    const { outcome, fence, clock } = answer;
+    if (outcome === 'stored' || outcome === 'stored_late')
+      void this.#feedCounted(key, recordOf(result, fence, clock), await looking);
+    else if (outcome === 'not_stored' && known) void this.#attendant.feed(key, recordOf(result, fence, ''));
     // The answer does not wait for the lock nodes.
     void quorum.release(key.id, token.nonce).then(() => this.#attendant.wake(key.id));
-    return answer;
+    void this.#budget.leave(key.namespace, token.nonce);
+    return { outcome, fence };
+  }
+
+  /** Those who wait here get what was stored, unless its tags were invalidated while it was rebuilt. */
+  async #feedCounted(key: Key, record: KeyRecord, now: NamespaceRecord | undefined): Promise<void> {
+    const value = now && record.value && counted(record.value, now.clock, now.stamps);
+    if (value === record.value) await this.#attendant.feed(key, record);
+    else this.#attendant.wake(key.id);
   }
 
   /** Sent again once where no reply came: a publish whose first reply was lost is answered DUPLICATE then. */
-  async #store(key: Key, step: StorePublish): Promise<PublishAnswer> {
+  async #store(key: Key, step: StorePublish): Promise<StoredAnswer> {
     const { store } = this.parts;
     try {
       return await store.publish(key.id, step);
@@ -202,13 +292,13 @@ export class Coordinator {
 
   #publishUnstored(request: Publish, token: Token, known: boolean): PublishAnswer {
     const { key } = request;
-    if (known) void this.#attendant.feed(key, recordOf(this.#resultOf(request), 0));
+    if (known) void this.#attendant.feed(key, recordOf(this.#resultOf(request), 0, ''));
     void this.#terms.endUnstored(key, token, 'published').then(() => this.#attendant.wake(key.id));
     return { outcome: 'not_stored', fence: 0 };
   }
 
   /** What a publish stores, with what the namespace's policy adds. Drawn once: what waiters get is what is stored. */
-  #resultOf({ key, payload, ttlMs, staleMs }: Publish): Result {
+  #resultOf({ key, payload, ttlMs, staleMs, tags }: Publish): Result {
     const { limits, chance } = this.parts;
     const policy = this.parts.policyOf(key.namespace);
     return {
@@ -216,6 +306,7 @@ export class Coordinator {
       // Only ever shortened: nothing is fresh for longer than its publisher said.
       ttlMs: Math.max(1, Math.round(ttlMs * (1 - policy.ttlJitter * chance.fraction()))),
       staleMs: staleMs ?? policy.staleMs,
+      tags,
       keepMs: limits.leaseMsMax,
     };
   }
@@ -224,13 +315,17 @@ export class Coordinator {
   #breakVoided(key: Key, nonce: string): void {
     this.#held.end(nonce, 'invalidated');
     void this.parts.quorum.release(key.id, nonce).then(() => this.#attendant.wake(key.id));
+    void this.#budget.leave(key.namespace, nonce);
   }
 }
+
+const NOT_STORED = { outcome: 'not_stored', fence: 0, clock: '' } as const;
 
 type Result = Omit<StorePublish, 'nonce' | 'fence'>;
 
 /** What the store would show of a result just now. */
-function recordOf({ payload, ttlMs, staleMs }: Result, fence: number): KeyRecord {
-  const value = { payload, freshForMs: ttlMs, servableForMs: ttlMs + staleMs, ageMs: 0, fence };
+function recordOf({ payload, ttlMs, staleMs, tags }: Result, fence: number, clock: string): KeyRecord {
+  const servableForMs = ttlMs + staleMs;
+  const value = { payload, freshForMs: ttlMs, servableForMs, staleMs, ageMs: 0, fence, clock, tags };
   return { fence, valueFence: fence, value };
 }

@@ -51,7 +51,8 @@ function decideBy(view: View, ask: Ask, nowMs: number): Decision {
   if (rebuilding && ask.requestKey !== '' && view.record.lease?.requestKey === ask.requestKey) {
     return { act: 'adopt' };
   }
-  const hit = hitOf(view, nowMs, rebuilding);
+  // What this replica remembers of a store that is lost is not the store's own word.
+  const hit = view.from === 'nowhere' && ask.storeOnly ? undefined : hitOf(view, nowMs, rebuilding);
   if (ask.intent === 'refresh') {
     if (rebuilding) return wait(view, ask, nowMs);
     const failed = failedOf(view, ask, nowMs);

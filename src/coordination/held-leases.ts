@@ -42,6 +42,12 @@ export class HeldLeases {
     return this.#byNonce.size;
   }
 
+  /** How many of one namespace run now. */
+  countOf(namespace: string): number {
+    this.#sweep();
+    return [...this.#byNonce.values()].filter(({ key }) => key.namespace === namespace).length;
+  }
+
   add(lease: HeldLease): void {
     if (this.#byNonce.size >= this.#sweepAt) {
       this.#sweep();

@@ -1,4 +1,5 @@
 import type { Ballot, LeaseQuorum } from './lease-quorum.js';
+import type { NamespaceStore } from './namespace-store.js';
 import type { Observer } from './observer.js';
 import type { Degraded } from './outcome.js';
 import { StoreUnavailable, type ValueStore } from './value-store.js';
@@ -21,16 +22,7 @@ export class Ladder {
 
   /** The same store, with every reply and every loss noted. */
   watchedStore(store: ValueStore): ValueStore {
-    const noted = async <T>(reply: Promise<T>): Promise<T> => {
-      try {
-        const got = await reply;
-        this.#note(this.#quorumAnswers, true);
-        return got;
-      } catch (error) {
-        if (error instanceof StoreUnavailable) this.#note(this.#quorumAnswers, false);
-        throw error;
-      }
-    };
+    const noted = <T>(reply: Promise<T>) => this.#noted(reply);
     return {
       look: (id) => noted(store.look(id)),
       arm: (id, request) => noted(store.arm(id, request)),
@@ -39,6 +31,19 @@ export class Ladder {
       release: (id, request) => noted(store.release(id, request)),
       extend: (id, request) => noted(store.extend(id, request)),
       invalidate: (id, request) => noted(store.invalidate(id, request)),
+      explain: (id) => noted(store.explain(id)),
+    };
+  }
+
+  /** The same namespaces, with every reply and every loss of a look noted. */
+  watchedNamespaces(namespaces: NamespaceStore): NamespaceStore {
+    return {
+      look: (namespace, tags) => this.#noted(namespaces.look(namespace, tags)),
+      invalidate: (namespace, request) => this.#noted(namespaces.invalidate(namespace, request)),
+      learn: (namespace, rebuildMs) => namespaces.learn(namespace, rebuildMs),
+      enter: (namespace, request) => namespaces.enter(namespace, request),
+      keep: (namespace, place, as, ttlMs) => namespaces.keep(namespace, place, as, ttlMs),
+      leave: (namespace, place) => namespaces.leave(namespace, place),
     };
   }
 
@@ -53,6 +58,17 @@ export class Ladder {
       extend: async (id, nonce, leaseMs) => noted(await quorum.extend(id, nonce, leaseMs)),
       release: (id, nonce) => quorum.release(id, nonce),
     };
+  }
+
+  async #noted<T>(reply: Promise<T>): Promise<T> {
+    try {
+      const got = await reply;
+      this.#note(this.#quorumAnswers, true);
+      return got;
+    } catch (error) {
+      if (error instanceof StoreUnavailable) this.#note(this.#quorumAnswers, false);
+      throw error;
+    }
   }
 
   #note(quorumAnswers: boolean, storeAnswers: boolean): void {

@@ -1,3 +1,4 @@
+import type { Budget } from './budget.js';
 import type { Chance } from './clock.js';
 import { hitOf } from './decide.js';
 import { CoordinationError } from './errors.js';
@@ -5,9 +6,11 @@ import { learnedLeaseMs } from './forecast.js';
 import type { HeldLeases } from './held-leases.js';
 import type { Key } from './key.js';
 import { clamp, driftMs } from './lease.js';
-import { failIfAsked, ignoreLoss, type LeasePorts, type LeaseTerms } from './lease-terms.js';
+import type { LeasePorts, LeaseTerms } from './lease-terms.js';
+import { failIfAsked, ignoreLoss } from './loss.js';
 import type { Degraded, Lease, LeaseReason } from './outcome.js';
-import { encodeToken, type Token } from './token.js';
+import type { KeyRecord } from './record.js';
+import { decodeToken, encodeToken, type Token } from './token.js';
 import type { ArmReply } from './value-store.js';
 import type { View } from './view.js';
 import type { Waiter } from './waiting-room.js';
@@ -20,8 +23,10 @@ export type Attempt =
       readonly degraded: Degraded;
       readonly view: View | undefined;
     }
-  /** The store had something newer than the view: decide again by it. */
-  | { readonly kind: 'look_again'; readonly view: View }
+  /** The store had something newer than the view: look again. */
+  | { readonly kind: 'look_again' }
+  /** The namespace's origin budget has no place for it now. */
+  | { readonly kind: 'held_back' }
   /** Somebody holds it, and the lock nodes agree with the record. */
   | { readonly kind: 'held' }
   /** No winner: try again after a pause. */
@@ -39,9 +44,10 @@ export class LeaseDesk {
     private readonly parts: DeskParts,
     private readonly held: HeldLeases,
     private readonly terms: LeaseTerms,
+    private readonly budget: Budget,
   ) {}
 
-  /** One attempt for one caller: the quorum first, then the store, stepping down the ladder as parts are missing. */
+  /** One attempt for one caller, if the namespace's budget has a place for it. */
   async attempt(
     key: Key,
     view: View,
@@ -49,15 +55,28 @@ export class LeaseDesk {
     reason: LeaseReason,
     arrivals: () => number,
   ): Promise<Attempt> {
-    const { quorum, clock } = this.parts;
     const leaseMs = this.#leaseMsOf(key, view, waiter);
+    const place = await this.budget.enter(key, leaseMs);
+    if (place === undefined) return { kind: 'held_back' };
+    const attempt = await this.#vote({ key, waiter, reason, leaseMs, view, arrivals });
+    if (attempt.kind !== 'granted') void this.budget.leave(key.namespace, place);
+    else {
+      const { nonce = '' } = decodeToken(key, attempt.lease.token) ?? {};
+      void this.budget.keep(key.namespace, place, nonce, leaseMs);
+    }
+    return attempt;
+  }
+
+  /** The quorum first, then the store, stepping down the ladder as parts are missing. */
+  async #vote(grant: Grant): Promise<Attempt> {
+    const { quorum, clock } = this.parts;
+    const { key, waiter, leaseMs, view } = grant;
     const askedMs = clock.nowMs();
     const ballot = await quorum.acquire(key.id, leaseMs);
     if (waiter.gone) {
       if (ballot.kind === 'granted') await quorum.release(key.id, ballot.nonce);
       return { kind: 'abandoned' };
     }
-    const grant = { key, waiter, reason, leaseMs, view, arrivals };
     switch (ballot.kind) {
       case 'granted':
         return view.from === 'nowhere'
@@ -148,6 +167,7 @@ export class LeaseDesk {
         traceparent: waiter.call.traceparent,
         requestKey: waiter.requestKey,
         reason,
+        clock: view.namespace?.clock ?? '',
         keepMs: limits.leaseMsMax,
       });
     } catch (error) {
@@ -160,10 +180,7 @@ export class LeaseDesk {
     }
     if (!reply.armed) {
       await quorum.release(key.id, nonce);
-      return {
-        kind: 'look_again',
-        view: { record: reply.record, readAtMs: sentMs, arrivals, from: 'store' },
-      };
+      return { kind: 'look_again' };
     }
     const token: Token = { kind: 'armed', nonce, fence: reply.record.fence, leaseMs };
     if (waiter.gone || validUntilMs - clock.nowMs() < 1) {
@@ -171,7 +188,7 @@ export class LeaseDesk {
       return { kind: waiter.gone ? 'abandoned' : 'undecided' };
     }
     this.#remember(key, waiter, token, validUntilMs, reason, 1);
-    const armedView: View = { record: reply.record, readAtMs: sentMs, arrivals, from: 'store' };
+    const armedView = armed(view, reply.record, sentMs, arrivals);
     return {
       kind: 'granted',
       lease: this.#leaseOf(key, token, 1, validUntilMs, reason, armedView, waiter),
@@ -261,7 +278,7 @@ export class LeaseDesk {
     const { leaseMs } = waiter.request;
     if (leaseMs !== undefined) return leaseMs;
     const policy = this.parts.policyOf(key.namespace);
-    const { rebuild } = view.record;
+    const rebuild = view.record.rebuild ?? view.namespace?.rebuild;
     return rebuild === undefined
       ? clamp(this.parts.limits.leaseMs, policy.leaseMsMin, policy.leaseMsMax)
       : learnedLeaseMs(rebuild, policy);
@@ -275,6 +292,27 @@ interface Grant {
   readonly leaseMs: number;
   readonly view: View;
   readonly arrivals: () => number;
+}
+
+/**
+ * The record as it was armed. What counts of its value is known from the look: it is the same value, for
+ * another one, or a mark on it, would have kept the lease from being armed.
+ */
+function armed(looked: View, record: KeyRecord, readAtMs: number, arrivals: number): View {
+  const { value: _uncounted, ...rest } = record;
+  const { value } = looked.record;
+  const ageMs = readAtMs - looked.readAtMs;
+  const aged = value && {
+    ...value,
+    freshForMs: Math.max(0, value.freshForMs - ageMs),
+    servableForMs: value.servableForMs - ageMs,
+    ageMs: value.ageMs + ageMs,
+  };
+  return {
+    ...{ readAtMs, arrivals, from: 'store' },
+    record: aged === undefined || aged.servableForMs <= 0 ? rest : { ...rest, value: aged },
+    ...(looked.namespace === undefined ? {} : { namespace: looked.namespace }),
+  };
 }
 
 /** For an adoption it is no error that nobody can decide now: the retry goes on waiting. */

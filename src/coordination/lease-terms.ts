@@ -1,14 +1,15 @@
+import type { Budget } from './budget.js';
 import type { Clock } from './clock.js';
-import { CoordinationError } from './errors.js';
 import type { HeldLeases } from './held-leases.js';
 import type { Key } from './key.js';
 import { driftMs } from './lease.js';
 import type { LeaseQuorum } from './lease-quorum.js';
+import { failIfAsked, ignoreLoss, lost } from './loss.js';
 import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome } from './outcome.js';
 import { BACKOFF_MS_MAX, type Limits, type Policy } from './policy.js';
 import type { Extend, Release } from './requests.js';
 import { decodeToken, type Token } from './token.js';
-import { StoreUnavailable, type ValueStore } from './value-store.js';
+import type { ValueStore } from './value-store.js';
 
 export interface LeasePorts {
   readonly store: ValueStore;
@@ -23,6 +24,7 @@ export class LeaseTerms {
   constructor(
     private readonly parts: LeasePorts,
     private readonly held: HeldLeases,
+    private readonly budget: Budget,
   ) {}
 
   /** The caller has gone before its lease could be sent: ends it, unless it was handed out again meanwhile. */
@@ -100,6 +102,7 @@ export class LeaseTerms {
     if (outcome === 'released' || owner === undefined) {
       this.held.end(token.nonce, end);
       void quorum.release(key.id, token.nonce);
+      void this.budget.leave(key.namespace, token.nonce);
     }
     return outcome;
   }
@@ -122,6 +125,7 @@ export class LeaseTerms {
         byStoreAlone,
         keepMs: limits.leaseMsMax,
       });
+      if (reply.extended) void this.budget.keep(key.namespace, token.nonce, token.nonce, leaseMs);
       return this.#extended(key, token, reply.extended ? validUntilMs : 0);
     } catch (error) {
       ignoreLoss(error);
@@ -164,21 +168,3 @@ export class LeaseTerms {
 }
 
 const LOST: ExtendAnswer = { outcome: 'lost', expiresInMs: 0 };
-
-/** A second is long enough for a connection to come back, and short beside any rebuild worth a lease. */
-const RETRY_AFTER_MS = 1_000;
-
-/** Nothing can decide now: the error that every path off the ladder ends in. */
-export function lost(message: string): CoordinationError {
-  return new CoordinationError('unavailable', message, RETRY_AFTER_MS);
-}
-
-/** A namespace may prefer an error to the ladder. */
-export function failIfAsked(policy: Policy, what: string): void {
-  if (policy.onLoss === 'fail') throw lost(`${what} cannot be reached, and the namespace's on_loss is fail`);
-}
-
-/** Only the loss of the store is expected; any other error is a fault of ours and goes on. */
-export function ignoreLoss(error: unknown): void {
-  if (!(error instanceof StoreUnavailable)) throw error;
-}

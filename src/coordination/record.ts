@@ -29,9 +29,14 @@ export interface StoredValue {
   readonly freshForMs: number;
   /** Above 0: how long it may still be served at all, fresh and stale together. */
   readonly servableForMs: number;
+  /** How long it may be served stale after it was fresh. */
+  readonly staleMs: number;
   /** How long ago it was published. */
   readonly ageMs: number;
   readonly fence: number;
+  /** The namespace's tag clock when its lease was given: it counts only if no stamp of its tags is later. */
+  readonly clock: string;
+  readonly tags: readonly string[];
 }
 
 export interface ArmedLease {
@@ -61,6 +66,21 @@ export interface RebuildTimes {
   readonly meanMs: number;
   readonly deviationMs: number;
 }
+
+/** A lease that has ended. */
+export interface PastLease {
+  readonly holder: string;
+  readonly fence: number;
+  readonly heldMs: number;
+  readonly endedAgoMs: number;
+  readonly end: LeaseEnd;
+  /** Empty unless it failed; at most {@link PAST_FAILURE_BYTES_MAX} bytes of what the holder said. */
+  readonly failure: string;
+}
+
+/** So many are remembered of a key. */
+export const PAST_LEASES_MAX = 16;
+export const PAST_FAILURE_BYTES_MAX = 256;
 
 export interface StoredFailure {
   readonly message: string;

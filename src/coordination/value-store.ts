@@ -1,5 +1,5 @@
 import type { LeaseEnd, LeaseReason, Payload, PublishOutcome, ReleaseOutcome } from './outcome.js';
-import type { KeyRecord } from './record.js';
+import type { KeyRecord, PastLease } from './record.js';
 
 /**
  * The value store: it decides whose result counts. Each method is one atomic step at the store, on the
@@ -14,13 +14,15 @@ export interface ValueStore {
   /** Hands the armed lease `nonce` out once more: raises its owner number. Undefined if it is not armed. */
   adopt(id: string, nonce: string): Promise<KeyRecord | undefined>;
   /** Stores a value if its nonce is exactly the armed one, ends the lease and sends the wake. */
-  publish(id: string, request: StorePublish): Promise<{ outcome: StoredOutcome; fence: number }>;
+  publish(id: string, request: StorePublish): Promise<StoredAnswer>;
   /** Ends the armed lease `nonce` without a value and sends the wake. */
   release(id: string, request: StoreRelease): Promise<ReleaseOutcome>;
   /** Lets the armed lease last longer; it never shortens it. Lost if `nonce` is not armed. */
   extend(id: string, request: StoreExtend): Promise<StoreExtended>;
   /** Drops the value or marks it stale, voids the armed lease, raises the fence and sends the wake. */
   invalidate(id: string, request: StoreInvalidate): Promise<StoreInvalidated>;
+  /** Reads the record and the last leases that have ended, newest first. */
+  explain(id: string): Promise<{ record: KeyRecord; past: readonly PastLease[] }>;
 }
 
 export interface ArmRequest {
@@ -38,6 +40,8 @@ export interface ArmRequest {
   readonly traceparent: string;
   readonly requestKey: string;
   readonly reason: LeaseReason;
+  /** The namespace's tag clock, read before the quorum was asked; the value that is published will carry it. */
+  readonly clock: string;
   /** The longest lease: how long the record outlives its value and its lease. */
   readonly keepMs: number;
 }
@@ -60,7 +64,16 @@ export interface StorePublish {
   readonly payload: Payload;
   readonly ttlMs: number;
   readonly staleMs: number;
+  readonly tags: readonly string[];
   readonly keepMs: number;
+}
+
+export interface StoredAnswer {
+  readonly outcome: StoredOutcome;
+  /** The fence under which a value is now stored; 0 if there is none. */
+  readonly fence: number;
+  /** The tag clock of the lease, if the value was stored; else empty. */
+  readonly clock: string;
 }
 
 export type StoredOutcome = Exclude<PublishOutcome, 'not_stored'>;

@@ -1,4 +1,4 @@
-import type { KeyRecord } from './record.js';
+import type { KeyRecord, RebuildTimes } from './record.js';
 
 /** A record as one replica saw it, and how far that may be trusted. */
 export interface View {
@@ -9,6 +9,12 @@ export interface View {
   readonly arrivals: number;
   /** `publish`: passed on inside the replica, not read from the store, so no good for READ_STORE. */
   readonly from: 'store' | 'publish' | 'nowhere';
+  /** What was read of the namespace together with the record; absent unless `from` is `store`. */
+  readonly namespace?: {
+    /** Its tag clock, as a lease carries it. */
+    readonly clock: string;
+    readonly rebuild?: RebuildTimes;
+  };
 }
 
 /** How long the record's lease still runs at `nowMs`; 0 or less if it is over, or if there is none. */

@@ -77,6 +77,7 @@ export class WaitingRoom {
   /** Those whom no look has served yet: all others wait for the end of the lease that the last one saw. */
   #owed: Waiter[] = [];
   #woken = false;
+  #changed = false;
   #rouse: (() => void) | undefined;
 
   constructor(
@@ -111,7 +112,21 @@ export class WaitingRoom {
     return true;
   }
 
-  /** Something changed: whoever attends looks again, at once or as soon as the look under way is over. */
+  /** No budget was left for the last attempt. */
+  heldBack = false;
+
+  /** The key changed since the last look was sent. */
+  get changed(): boolean {
+    return this.#changed;
+  }
+
+  /** The key changed: what a look under way reads may be older than that. */
+  change(): void {
+    this.#changed = true;
+    this.wake();
+  }
+
+  /** Whoever attends looks again, at once or as soon as the look under way is over. */
   wake(): void {
     this.#woken = true;
     this.#rouse?.();
@@ -120,6 +135,7 @@ export class WaitingRoom {
   /** Called before a look is sent: what changes from here on is not in it. */
   beginLook(): void {
     this.#woken = false;
+    this.#changed = false;
   }
 
   /** The view does not answer this waiter: the next one, sent from now on, has to. */

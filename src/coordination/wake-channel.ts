@@ -6,8 +6,15 @@ export interface Wake {
   readonly fence: number;
 }
 
+/** One change of a namespace: tags of it, or the whole, were invalidated, or a place in its budget is free. */
+export interface NamespaceWake {
+  readonly namespace: string;
+  readonly kind: 'tags' | 'room';
+}
+
 export interface WakeListener {
   wake(wake: Wake): void;
+  namespaceWake(wake: NamespaceWake): void;
   /** The channel is live again: anything may have been missed meanwhile. */
   resubscribed(): void;
   /** The channel is down. */

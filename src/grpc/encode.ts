@@ -1,13 +1,16 @@
+import type { Explanation } from '../coordination/explanation.js';
 import type * as domain from '../coordination/outcome.js';
 import {
   BusyReason,
   Degraded,
+  type ExplainResponse,
   ExtendOutcome,
   type ExtendResponse,
   Freshness,
   type GetOrLockResponse,
   type Hit,
   type InvalidateResponse,
+  LeaseEnd,
   LeaseReason,
   PublishOutcome,
   type PublishResponse,
@@ -39,6 +42,16 @@ const BUSY_REASONS = {
   draining: BusyReason.BUSY_REASON_DRAINING,
   no_value: BusyReason.BUSY_REASON_NO_VALUE,
 } satisfies Record<domain.BusyReason, BusyReason>;
+
+const LEASE_ENDS = {
+  published: LeaseEnd.LEASE_END_PUBLISHED,
+  released: LeaseEnd.LEASE_END_RELEASED,
+  failed: LeaseEnd.LEASE_END_FAILED,
+  expired: LeaseEnd.LEASE_END_EXPIRED,
+  session_lost: LeaseEnd.LEASE_END_SESSION_LOST,
+  invalidated: LeaseEnd.LEASE_END_INVALIDATED,
+  cancelled: LeaseEnd.LEASE_END_CANCELLED,
+} satisfies Record<domain.LeaseEnd, LeaseEnd>;
 
 const PUBLISH_OUTCOMES = {
   stored: PublishOutcome.PUBLISH_OUTCOME_STORED,
@@ -81,6 +94,41 @@ export function encodeInvalidate({
   leasesVoided,
 }: domain.InvalidateAnswer): InvalidateResponse {
   return { keysInvalidated, leasesVoided };
+}
+
+export function encodeExplain({
+  lease,
+  waiters,
+  value,
+  fence,
+  past,
+  failed,
+  degraded,
+}: Explanation): ExplainResponse {
+  return {
+    lease: lease && {
+      ...{ holder: lease.holder, fence: lease.fence, traceparent: lease.traceparent },
+      ageMs: Math.floor(lease.ageMs),
+      expiresInMs: Math.floor(lease.expiresInMs),
+      reason: LEASE_REASONS[lease.reason],
+    },
+    waiters,
+    value: value && {
+      ...{ absent: value.absent, sizeBytes: value.sizeBytes, fence: value.fence, tags: [...value.tags] },
+      freshness: value.freshForMs > 0 ? Freshness.FRESHNESS_FRESH : Freshness.FRESHNESS_STALE,
+      ageMs: Math.floor(value.ageMs),
+      freshForMs: Math.floor(value.freshForMs),
+      staleForMs: Math.floor(value.staleForMs),
+    },
+    fence,
+    pastLeases: past.map(({ holder, fence, heldMs, endedAgoMs, end, failure }) => ({
+      ...{ holder, fence, heldMs: Math.floor(heldMs), endedAgoMs: Math.floor(endedAgoMs) },
+      end: LEASE_ENDS[end],
+      failureMessage: failure,
+    })),
+    failed: failed && { message: failed.message, retryAfterMs: Math.ceil(failed.retryAfterMs) },
+    degraded: DEGRADED[degraded],
+  };
 }
 
 // Times are whole on the wire: what lasts is rounded down and what is to be waited for up, so that

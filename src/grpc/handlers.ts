@@ -1,4 +1,4 @@
-import type { handleUnaryCall, StatusObject } from '@grpc/grpc-js';
+import type { handleUnaryCall, ServerWritableStream, StatusObject } from '@grpc/grpc-js';
 import type { Call } from '../coordination/call.js';
 import type { Coordinator } from '../coordination/coordinator.js';
 import { CoordinationError } from '../coordination/errors.js';
@@ -13,13 +13,22 @@ import {
   decodePublish,
   decodeRelease,
 } from './decode.js';
-import { encodeExtend, encodeGetOrLock, encodeInvalidate, encodePublish, encodeRelease } from './encode.js';
+import {
+  encodeExplain,
+  encodeExtend,
+  encodeGetOrLock,
+  encodeInvalidate,
+  encodePublish,
+  encodeRelease,
+} from './encode.js';
 import {
   CoordinatorServiceService as contract,
   ExplainRequest,
+  type ExplainResponse,
   ExtendRequest,
   type ExtendResponse,
   GetOrLockManyRequest,
+  type GetOrLockManyResponse,
   GetOrLockRequest,
   type GetOrLockResponse,
   InvalidateRequest,
@@ -30,6 +39,7 @@ import {
   type ReleaseResponse,
   SessionRequest,
 } from './generated/dibs/v1/coordinator.js';
+import { answerMany } from './many.js';
 import type { GrpcService } from './server.js';
 import { statusOf } from './status.js';
 import { type Decoded, strict } from './strict-codec.js';
@@ -37,7 +47,7 @@ import { type Decoded, strict } from './strict-codec.js';
 export interface HandlerParts extends Bounds {
   readonly coordinator: Pick<
     Coordinator,
-    'getOrLock' | 'giveBack' | 'publish' | 'release' | 'extend' | 'invalidate'
+    'getOrLock' | 'giveBack' | 'publish' | 'release' | 'extend' | 'invalidate' | 'explain'
   >;
   /** Hears the cause of every INTERNAL, with the method that it came to. */
   unexpected(cause: unknown, method: string): void;
@@ -65,28 +75,23 @@ export function coordinatorService(parts: HandlerParts): GrpcService {
     }
   };
   const publish = async (wire: PublishRequest, call: Call, reply: Reply<PublishResponse>) => {
-    const request = decodePublish(wire, parts);
-    if (request.tags.length > 0) throw notYet('tags: publishing with tags');
-    reply(encodePublish(await coordinator.publish(request, call)));
+    reply(encodePublish(await coordinator.publish(decodePublish(wire, parts), call)));
   };
   const release = async (wire: ReleaseRequest, call: Call, reply: Reply<ReleaseResponse>) =>
     reply(encodeRelease(await coordinator.release(decodeRelease(wire), call)));
   const extend = async (wire: ExtendRequest, call: Call, reply: Reply<ExtendResponse>) =>
     reply(encodeExtend(await coordinator.extend(decodeExtend(wire, parts), call)));
   const invalidate = async (wire: InvalidateRequest, call: Call, reply: Reply<InvalidateResponse>) => {
-    const request = decodeInvalidate(wire);
-    if (request.tags.length > 0) throw notYet('tags: invalidating by tag');
-    if (request.all) throw notYet('all: invalidating a namespace');
-    reply(encodeInvalidate(await coordinator.invalidate(request, call)));
+    reply(encodeInvalidate(await coordinator.invalidate(decodeInvalidate(wire), call)));
   };
-  const getOrLockMany = async (wire: GetOrLockManyRequest) => {
-    decodeGetOrLockMany(wire, parts);
-    throw notYet('GetOrLockMany');
+  const getOrLockMany = async (stream: ManyStream) => {
+    const call = callOf(stream);
+    const unexpected = (cause: unknown) => parts.unexpected(cause, contract.getOrLockMany.path);
+    const requests = decodeGetOrLockMany(messageOf(stream.request), parts);
+    await answerMany(requests, call, stream, { coordinator, unexpected });
   };
-  const explain = async (wire: ExplainRequest) => {
-    decodeExplain(wire);
-    throw notYet('Explain');
-  };
+  const explain = async (wire: ExplainRequest, _call: Call, reply: Reply<ExplainResponse>) =>
+    reply(encodeExplain(await coordinator.explain(decodeExplain(wire))));
   const session = async () => {
     throw notYet('Session');
   };
@@ -97,12 +102,7 @@ export function coordinatorService(parts: HandlerParts): GrpcService {
     release: unary(parts, contract.release.path, release),
     extend: unary(parts, contract.extend.path, extend),
     invalidate: unary(parts, contract.invalidate.path, invalidate),
-    getOrLockMany: streaming(
-      parts,
-      contract.getOrLockMany.path,
-      ({ request }: ErrorSink & { request: Decoded<GetOrLockManyRequest> }) =>
-        getOrLockMany(messageOf(request)),
-    ),
+    getOrLockMany: streaming(parts, contract.getOrLockMany.path, getOrLockMany),
     explain: unary(parts, contract.explain.path, explain),
     session: streaming(parts, contract.session.path, session),
   };
@@ -122,6 +122,8 @@ function strictContract() {
     session: strict(contract.session, SessionRequest),
   };
 }
+
+type ManyStream = ServerWritableStream<Decoded<GetOrLockManyRequest>, GetOrLockManyResponse>;
 
 /** Sends the answer, once. */
 type Reply<Response> = (response: Response) => void;

@@ -1,5 +1,6 @@
 import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
 import { CoordinationError } from '../coordination/errors.js';
+import type { CallError } from './generated/dibs/v1/coordinator.js';
 
 const CODES = {
   invalid_argument: status.INVALID_ARGUMENT,
@@ -15,6 +16,13 @@ const PUSHBACK = 'grpc-retry-pushback-ms';
 const DO_NOT_RETRY = -1;
 /** Fixed: what went wrong inside is nothing that a caller could act on, and may name what it must not see. */
 const INTERNAL_TEXT = 'internal error; its cause is in the log of this replica';
+
+/** How a call within another one ended, as {@link statusOf} would say it. */
+export function callErrorOf(error: unknown, unexpected: (cause: unknown) => void): CallError {
+  const { code = status.UNKNOWN, details = '' } = statusOf(error, unexpected);
+  const retryAfterMs = error instanceof CoordinationError ? error.retryAfterMs : undefined;
+  return { code, message: details, retryAfterMs: retryAfterMs && Math.ceil(retryAfterMs) };
+}
 
 /** The one map from errors to statuses. `unexpected` hears the cause of whatever becomes INTERNAL. */
 export function statusOf(error: unknown, unexpected: (cause: unknown) => void): StatusObject {

@@ -3,12 +3,16 @@ import {
   type ArmedLease,
   type KeyRecord,
   NO_RECORD,
+  PAST_FAILURE_BYTES_MAX,
+  PAST_LEASES_MAX,
+  type PastLease,
   type RebuildTimes,
   type StoredFailure,
 } from '../coordination/record.js';
 import type {
   ArmReply,
   ArmRequest,
+  StoredAnswer,
   StoredOutcome,
   StoreExtend,
   StoreExtended,
@@ -32,6 +36,8 @@ export interface MemoryRecord {
   readonly voided?: string;
   /** The nonce whose value was stored last. */
   readonly done?: string;
+  /** The leases that have ended, newest first. */
+  readonly past?: readonly MemoryPast[];
   /** When the record is dropped: `keepMs` after the last end of what is in it. */
   readonly expiresAtMs: number;
 }
@@ -41,11 +47,18 @@ interface MemoryValue {
   readonly publishedAtMs: number;
   readonly freshUntilMs: number;
   readonly servableUntilMs: number;
+  readonly clock: string;
+  readonly tags: readonly string[];
 }
 
 interface MemoryLease extends Omit<ArmedLease, 'fence' | 'expiresInMs' | 'ageMs'> {
   readonly armedAtMs: number;
   readonly untilMs: number;
+  readonly clock: string;
+}
+
+interface MemoryPast extends Omit<PastLease, 'endedAgoMs'> {
+  readonly endedAtMs: number;
 }
 
 interface MemoryFailure extends Omit<StoredFailure, 'retryAfterMs'> {
@@ -82,12 +95,39 @@ export function look(record: Maybe, nowMs: number): KeyRecord {
 }
 
 function seenValue(value: MemoryValue, fence: number, nowMs: number) {
-  const freshForMs = Math.max(0, value.freshUntilMs - nowMs);
-  const servableForMs = value.servableUntilMs - nowMs;
-  return { payload: value.payload, freshForMs, servableForMs, ageMs: nowMs - value.publishedAtMs, fence };
+  const { payload, clock, tags, freshUntilMs, servableUntilMs, publishedAtMs } = value;
+  return {
+    ...{ payload, clock, tags, fence },
+    freshForMs: Math.max(0, freshUntilMs - nowMs),
+    servableForMs: servableUntilMs - nowMs,
+    staleMs: servableUntilMs - freshUntilMs,
+    ageMs: nowMs - publishedAtMs,
+  };
 }
 
-function seenLease({ armedAtMs, untilMs, ...lease }: MemoryLease, fence: number, nowMs: number): ArmedLease {
+export function explain(record: Maybe, nowMs: number): { record: KeyRecord; past: readonly PastLease[] } {
+  const past = (record?.past ?? []).map(({ endedAtMs, ...lease }) => ({
+    ...lease,
+    endedAgoMs: nowMs - endedAtMs,
+  }));
+  return { record: look(record, nowMs), past };
+}
+
+/** The record's past with the lease that has just ended. */
+function remembered(record: MemoryRecord, end: LeaseEnd, endedAtMs: number, failure = ''): MemoryPast[] {
+  const { lease, fence, past = [] } = record;
+  if (lease === undefined) return [...past];
+  const { holder, armedAtMs } = lease;
+  const said = Buffer.from(failure).subarray(0, PAST_FAILURE_BYTES_MAX).toString();
+  const ended = { holder, fence, heldMs: endedAtMs - armedAtMs, endedAtMs, end, failure: said };
+  return [ended, ...past].slice(0, PAST_LEASES_MAX);
+}
+
+function seenLease(
+  { armedAtMs, untilMs, clock: _clock, ...lease }: MemoryLease,
+  fence: number,
+  nowMs: number,
+): ArmedLease {
   return { ...lease, fence, expiresInMs: untilMs - nowMs, ageMs: nowMs - armedAtMs };
 }
 
@@ -104,9 +144,9 @@ export function arm(record: Maybe, request: ArmRequest, nowMs: number): Step<Arm
   const running = before !== undefined && before.untilMs > nowMs;
   const inTheWay = running && (before.byStoreAlone || byStoreAlone);
   if (again || !asRead || inTheWay) return { record, reply: { armed: again, record: look(record, nowMs) } };
-  const { leaseMs, holder, traceparent, reason, requestKey, expiresInMs } = request;
+  const { leaseMs, holder, traceparent, reason, requestKey, expiresInMs, clock } = request;
   const lease: MemoryLease = {
-    ...{ nonce, leaseMs, holder, traceparent, reason, requestKey, owner: 1, byStoreAlone },
+    ...{ nonce, leaseMs, holder, traceparent, reason, requestKey, owner: 1, byStoreAlone, clock },
     armedAtMs: nowMs,
     untilMs: nowMs + expiresInMs,
   };
@@ -116,7 +156,9 @@ export function arm(record: Maybe, request: ArmRequest, nowMs: number): Step<Arm
       ...record,
       fence: nextFence(record, nowMs),
       lease,
-      ...(before === undefined ? {} : { lastEnd: 'expired' as const }),
+      ...(before === undefined || record === undefined
+        ? {}
+        : { lastEnd: 'expired', past: remembered(record, 'expired', Math.min(nowMs, before.untilMs)) }),
     },
     nowMs,
     request.keepMs,
@@ -130,19 +172,17 @@ export function adopt(record: Maybe, nonce: string, nowMs: number): Step<KeyReco
   return { record: next, reply: look(next, nowMs) };
 }
 
-export function publish(
-  record: Maybe,
-  request: StorePublish,
-  nowMs: number,
-): Step<{ outcome: StoredOutcome; fence: number }> {
-  const { nonce, payload, ttlMs, staleMs } = request;
+export function publish(record: Maybe, request: StorePublish, nowMs: number): Step<StoredAnswer> {
+  const { nonce, payload, ttlMs, staleMs, tags } = request;
   if (record?.lease?.nonce !== nonce) {
     const fence = record !== undefined && servable(record, nowMs) ? record.valueFence : 0;
-    return { record, reply: { outcome: whyNotStored(record, request), fence } };
+    return { record, reply: { outcome: whyNotStored(record, request), fence, clock: '' } };
   }
   const { lease, failure: _cleared, ...rest } = record;
   const freshUntilMs = nowMs + ttlMs;
-  const value = { payload, publishedAtMs: nowMs, freshUntilMs, servableUntilMs: freshUntilMs + staleMs };
+  const { clock } = lease;
+  const servableUntilMs = freshUntilMs + staleMs;
+  const value = { payload, publishedAtMs: nowMs, freshUntilMs, servableUntilMs, clock, tags };
   const next = kept(
     {
       ...rest,
@@ -151,19 +191,20 @@ export function publish(
       rebuild: learned(record.rebuild, nowMs - lease.armedAtMs),
       lastEnd: 'published',
       done: nonce,
+      past: remembered(record, 'published', nowMs),
     },
     nowMs,
     request.keepMs,
   );
   return {
     record: next,
-    reply: { outcome: lease.untilMs > nowMs ? 'stored' : 'stored_late', fence: record.fence },
+    reply: { outcome: lease.untilMs > nowMs ? 'stored' : 'stored_late', fence: record.fence, clock },
     wake: { kind: 'published', fence: record.fence },
   };
 }
 
 /** The next mean and deviation. The first rebuild is taken for the mean, and half of it for the deviation. */
-function learned(before: RebuildTimes | undefined, tookMs: number): RebuildTimes {
+export function learned(before: RebuildTimes | undefined, tookMs: number): RebuildTimes {
   if (before === undefined) return { meanMs: tookMs, deviationMs: tookMs / 2 };
   const { meanMs, deviationMs } = before;
   const offMs = tookMs - meanMs;
@@ -198,7 +239,11 @@ export function release(record: Maybe, request: StoreRelease, nowMs: number): St
           },
         };
   return {
-    record: kept({ ...rest, ...failed, lastEnd: end }, nowMs, keepMs),
+    record: kept(
+      { ...rest, ...failed, lastEnd: end, past: remembered(record, end, nowMs, failure?.message) },
+      nowMs,
+      keepMs,
+    ),
     reply: 'released',
     wake: { kind: failure === undefined ? 'released' : 'failed', fence: record.fence },
   };
@@ -226,7 +271,9 @@ export function invalidate(record: Maybe, request: StoreInvalidate, nowMs: numbe
       fence,
       lastEnd: 'invalidated',
       ...(left === undefined ? {} : { value: left }),
-      ...(lease === undefined ? {} : { voided: lease.nonce }),
+      ...(lease === undefined || record === undefined
+        ? {}
+        : { voided: lease.nonce, past: remembered(record, 'invalidated', nowMs) }),
     },
     nowMs,
     request.keepMs,

@@ -1,10 +1,10 @@
 import type { Clock } from '../coordination/clock.js';
 import type { ReleaseOutcome } from '../coordination/outcome.js';
-import type { KeyRecord } from '../coordination/record.js';
+import type { KeyRecord, PastLease } from '../coordination/record.js';
 import type {
   ArmReply,
   ArmRequest,
-  StoredOutcome,
+  StoredAnswer,
   StoreExtend,
   StoreExtended,
   StoreInvalidate,
@@ -48,7 +48,7 @@ export class MemoryValueStore implements ValueStore {
     return this.#take(id, (record, nowMs) => steps.adopt(record, nonce, nowMs));
   }
 
-  async publish(id: string, request: StorePublish): Promise<{ outcome: StoredOutcome; fence: number }> {
+  async publish(id: string, request: StorePublish): Promise<StoredAnswer> {
     return this.#take(id, (record, nowMs) => steps.publish(record, request, nowMs));
   }
 
@@ -62,6 +62,10 @@ export class MemoryValueStore implements ValueStore {
 
   async invalidate(id: string, request: StoreInvalidate): Promise<StoreInvalidated> {
     return this.#take(id, (record, nowMs) => steps.invalidate(record, request, nowMs));
+  }
+
+  async explain(id: string): Promise<{ record: KeyRecord; past: readonly PastLease[] }> {
+    return this.#take(id, (record, nowMs) => ({ record, reply: steps.explain(record, nowMs) }));
   }
 
   #take<T>(id: string, step: (record: steps.MemoryRecord | undefined, nowMs: number) => steps.Step<T>): T {

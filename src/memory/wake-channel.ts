@@ -1,19 +1,26 @@
-import type { Wake, WakeChannel, WakeListener } from '../coordination/wake-channel.js';
+import type { NamespaceWake, Wake, WakeChannel, WakeListener } from '../coordination/wake-channel.js';
 
 /** Wakes within one process. It is always live and loses nothing. */
 export class MemoryWakeChannel implements WakeChannel {
-  readonly live = true;
+  live = true;
   readonly #listeners = new Set<WakeListener>();
 
   listen(listener: WakeListener): () => void {
     // A listener of its own for each call: the same object may listen twice.
     const own: WakeListener = {
       wake: (wake) => listener.wake(wake),
+      namespaceWake: (wake) => listener.namespaceWake(wake),
       resubscribed: () => listener.resubscribed(),
       lost: () => listener.lost(),
     };
     this.#listeners.add(own);
     return () => this.#listeners.delete(own);
+  }
+
+  publishNamespace(wake: NamespaceWake): void {
+    queueMicrotask(() => {
+      for (const listener of this.#listeners) listener.namespaceWake(wake);
+    });
   }
 
   /** Delivered after the code that runs now, as a message over a socket would be: never inside the sender's step. */

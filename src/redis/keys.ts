@@ -3,6 +3,21 @@ export function recordKey(id: string): string {
   return `dibs:{${id}}`;
 }
 
+/** The hash of a namespace: no id of a key is the same, for each has a zero byte in it. */
+export function namespaceKey(namespace: string): string {
+  return `dibs:{${namespaceId(namespace)}}`;
+}
+
+/** The places of a namespace's origin budget, in the cluster slot of its hash. */
+export function placesKey(namespace: string): string {
+  return `${namespaceKey(namespace)}:places`;
+}
+
+/** A namespace's name, as wakes carry it. */
+export function namespaceId(namespace: string): string {
+  return Buffer.from(namespace, 'utf8').toString('base64url');
+}
+
 /** The pub/sub channel on the value store that every replica listens to. */
 export const WAKE_CHANNEL = 'dibs:wake';
 

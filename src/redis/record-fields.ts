@@ -2,6 +2,7 @@ import type { LeaseEnd, LeaseReason } from '../coordination/outcome.js';
 import type {
   ArmedLease,
   KeyRecord,
+  PastLease,
   RebuildTimes,
   StoredFailure,
   StoredValue,
@@ -32,6 +33,8 @@ export const RECORD_FIELDS = [
   'failure_count',
   'rebuild_mean',
   'rebuild_deviation',
+  'value_clock',
+  'tags',
 ] as const;
 
 /** What {@link RECORD_FIELDS} and the clock look like when they come back. */
@@ -71,12 +74,16 @@ function decodeValue(reply: RecordReply, nowUs: number): StoredValue | undefined
   const servableForMs = (numberAt(reply, 5) - nowUs) / 1000;
   if (servableForMs <= 0) return undefined;
   const bytes = reply[2];
+  const staleMs = (numberAt(reply, 5) - numberAt(reply, 4)) / 1000;
   return {
     payload: bytes instanceof Buffer ? { kind: 'value', bytes: ownBytes(bytes) } : { kind: 'absent' },
     freshForMs: Math.max(0, (numberAt(reply, 4) - nowUs) / 1000),
     servableForMs,
+    staleMs,
     ageMs: (nowUs - numberAt(reply, 3)) / 1000,
     fence: numberAt(reply, 1),
+    clock: textAt(reply, 20) ?? '',
+    tags: JSON.parse(textAt(reply, 21) ?? '[]') as string[],
   };
 }
 
@@ -114,6 +121,33 @@ function decodeFailure(reply: RecordReply, nowUs: number): StoredFailure | undef
 function decodeRebuild(reply: RecordReply): RebuildTimes | undefined {
   if (textAt(reply, 18) === undefined) return undefined;
   return { meanMs: numberAt(reply, 18) / 1000, deviationMs: numberAt(reply, 19) / 1000 };
+}
+
+interface PastLine {
+  readonly holder: string;
+  readonly fence: string;
+  readonly held_us: string;
+  readonly ended_at: string;
+  readonly end: LeaseEnd;
+  readonly failure: string;
+}
+
+/** The lines that follow the clock in the reply of value-explain. */
+export function decodePast(reply: RecordReply): PastLease[] {
+  const nowUs = Number(reply[RECORD_FIELDS.length]);
+  const lines = textAt(reply, RECORD_FIELDS.length + 1)?.split('\n') ?? [];
+  return lines.map((line) => {
+    const { holder, fence, held_us, ended_at, end, failure } = JSON.parse(line) as PastLine;
+    const heldMs = Number(held_us) / 1000;
+    return {
+      holder,
+      fence: Number(fence),
+      heldMs,
+      endedAgoMs: (nowUs - Number(ended_at)) / 1000,
+      end,
+      failure,
+    };
+  });
 }
 
 /** A small reply is a window on the socket's whole 64 KiB read: kept in a near cache, it would keep all of that. */

@@ -4,16 +4,18 @@ const keys = ['record'] as const;
 
 export const lookScript = new Script('value-look', { keys, args: [] });
 
+export const explainScript = new Script('value-explain', { keys, args: [] });
+
 export const armScript = new Script('value-arm', {
   keys,
-  args: ['nonce', 'expires_in_ms', 'fence_read', 'value_fence_read', 'alone', 'lease', 'keep_ms'],
+  args: ['nonce', 'expires_in_ms', 'fence_read', 'value_fence_read', 'alone', 'lease', 'clock', 'keep_ms'],
 });
 
 export const adoptScript = new Script('value-adopt', { keys, args: ['nonce'] });
 
 export const publishScript = new Script('value-publish', {
   keys,
-  args: ['nonce', 'fence', 'kind', 'value', 'ttl_ms', 'stale_ms', 'keep_ms', 'channel', 'id'],
+  args: ['nonce', 'fence', 'kind', 'value', 'ttl_ms', 'stale_ms', 'tags', 'keep_ms', 'channel', 'id'],
 });
 
 export const releaseScript = new Script('value-release', {

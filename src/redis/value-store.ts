@@ -1,8 +1,9 @@
 import type { ReleaseOutcome } from '../coordination/outcome.js';
-import type { KeyRecord } from '../coordination/record.js';
+import type { KeyRecord, PastLease } from '../coordination/record.js';
 import type {
   ArmReply,
   ArmRequest,
+  StoredAnswer,
   StoredOutcome,
   StoreExtend,
   StoreExtended,
@@ -14,11 +15,12 @@ import type {
 } from '../coordination/value-store.js';
 import type { StoreConnection } from './connection.js';
 import { recordKey, WAKE_CHANNEL } from './keys.js';
-import { decodeRecord, encodeLabels, type RecordReply } from './record-fields.js';
+import { decodePast, decodeRecord, encodeLabels, type RecordReply } from './record-fields.js';
 import type { Script, ScriptArgument } from './script.js';
 import {
   adoptScript,
   armScript,
+  explainScript,
   extendScript,
   invalidateScript,
   lookScript,
@@ -42,6 +44,7 @@ export class RedisValueStore implements ValueStore {
       value_fence_read: request.valueFenceRead,
       alone: request.byStoreAlone ? 1 : 0,
       lease: encodeLabels(request),
+      clock: request.clock,
       keep_ms: request.keepMs,
     })) as RecordReply;
     return { armed: reply.at(-1) === 1, record: decodeRecord(reply) };
@@ -52,20 +55,25 @@ export class RedisValueStore implements ValueStore {
     return reply === null ? undefined : decodeRecord(reply);
   }
 
-  async publish(id: string, request: StorePublish): Promise<{ outcome: StoredOutcome; fence: number }> {
+  async publish(id: string, request: StorePublish): Promise<StoredAnswer> {
     const { payload } = request;
-    const [outcome, fence] = (await this.#run(publishScript, id, {
+    const [outcome, fence, clock] = (await this.#run(publishScript, id, {
       nonce: request.nonce,
       fence: request.fence,
       kind: payload.kind,
       value: payload.kind === 'value' ? asBuffer(payload.bytes) : '',
       ttl_ms: request.ttlMs,
       stale_ms: request.staleMs,
+      tags: JSON.stringify(request.tags),
       keep_ms: request.keepMs,
       channel: WAKE_CHANNEL,
       id,
-    })) as [Buffer, Buffer];
-    return { outcome: outcome.toString() as StoredOutcome, fence: Number(fence.toString()) };
+    })) as [Buffer, Buffer, Buffer];
+    return {
+      outcome: outcome.toString() as StoredOutcome,
+      fence: Number(fence.toString()),
+      clock: clock.toString(),
+    };
   }
 
   async release(id: string, request: StoreRelease): Promise<ReleaseOutcome> {
@@ -104,6 +112,11 @@ export class RedisValueStore implements ValueStore {
       id,
     })) as [number, Buffer | null];
     return { hadValue: hadValue === 1, ...(voided === null ? {} : { voidedNonce: voided.toString() }) };
+  }
+
+  async explain(id: string): Promise<{ record: KeyRecord; past: readonly PastLease[] }> {
+    const reply = (await this.#run(explainScript, id, {})) as RecordReply;
+    return { record: decodeRecord(reply), past: decodePast(reply) };
   }
 
   #run<A extends string>(

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { Wake, WakeChannel, WakeListener } from '../coordination/wake-channel.js';
+import type { NamespaceWake, Wake, WakeChannel, WakeListener } from '../coordination/wake-channel.js';
 import { retryMs, subscriberClient } from './client.js';
 import { WAKE_CHANNEL } from './keys.js';
 import { parseStoreUrl, type StoreAddress } from './store-url.js';
@@ -51,6 +51,7 @@ export class RedisWakeChannel implements WakeChannel {
     // A listener of its own for each call: the same object may listen twice.
     const own: WakeListener = {
       wake: (wake) => listener.wake(wake),
+      namespaceWake: (wake) => listener.namespaceWake(wake),
       resubscribed: () => listener.resubscribed(),
       lost: () => listener.lost(),
     };
@@ -128,11 +129,12 @@ export class RedisWakeChannel implements WakeChannel {
 
   #heard(message: string): void {
     const wake = parseWake(message);
-    if (wake === undefined) {
-      this.#malformed += 1;
-      return;
+    const namespaceWake = wake === undefined ? parseNamespaceWake(message) : undefined;
+    if (wake === undefined && namespaceWake === undefined) this.#malformed += 1;
+    for (const listener of this.#listeners) {
+      if (wake !== undefined) listener.wake(wake);
+      else if (namespaceWake !== undefined) listener.namespaceWake(namespaceWake);
     }
-    for (const listener of this.#listeners) listener.wake(wake);
   }
 }
 
@@ -143,6 +145,16 @@ export function parseWake(message: string): Wake | undefined {
   const [, kind, fence, id] = WAKE.exec(message) ?? [];
   if (kind === undefined || id === undefined) return undefined;
   return { kind: kind as Wake['kind'], fence: Number(fence), id };
+}
+
+const NAMESPACE_WAKE = /^(tags|room):\d{1,16}:([A-Za-z0-9_-]+)$/;
+
+/** `KIND:CLOCK:NAME`, with the name as base64url. Undefined for anything else. */
+export function parseNamespaceWake(message: string): NamespaceWake | undefined {
+  const [, kind, name] = NAMESPACE_WAKE.exec(message) ?? [];
+  if (kind === undefined || name === undefined) return undefined;
+  const namespace = Buffer.from(name, 'base64url').toString('utf8');
+  return { kind: kind as NamespaceWake['kind'], namespace };
 }
 
 /** Rejects when `what` has not come within the ping's time-out. */

@@ -27,7 +27,8 @@ export function resultContract(current: () => StoreTrial): void {
         // What the last rebuild took is known through the mean; the deviation must follow from the same.
         const meanMs = rebuild?.meanMs ?? 0;
         const tookMs = expected === undefined ? meanMs : expected.meanMs + (meanMs - expected.meanMs) * 8;
-        expect(tookMs).toBeGreaterThanOrEqual(ms - 0.1);
+        // Timers may fire a part of a millisecond early by another clock.
+        expect(tookMs).toBeGreaterThanOrEqual(ms - 1);
         const deviationMs =
           expected === undefined
             ? tookMs / 2
@@ -45,6 +46,7 @@ export function resultContract(current: () => StoreTrial): void {
       const seen = new Promise((resolve) => {
         trial.under.channel.listen({
           wake: ({ id }) => id === trial.id && resolve(trial.look().then(textOf)),
+          namespaceWake() {},
           resubscribed() {},
           lost() {},
         });

@@ -54,6 +54,7 @@ const draws: Record<string, (random: SeededRandom, nonce: string, lifeMs: number
     const labels = {
       holder: `h${random.below(9)}`,
       traceparent: 't',
+      clock: `clock.${random.below(3)}`,
       requestKey: nonce,
       reason: 'miss' as const,
     };
@@ -71,9 +72,10 @@ const draws: Record<string, (random: SeededRandom, nonce: string, lifeMs: number
     const bytes = random.bytes(random.pick([0, 1, 40, 200]));
     const payload = random.pick([{ kind: 'value', bytes } as const, { kind: 'absent' } as const]);
     const staleMs = random.pick([0, SHORT_MS, LONG_MS]);
+    const tags = random.pick([[], ['a', '"b"\n']]);
     const back = random.pick([-1, -2]);
     return (store, id, seen) =>
-      store.publish(id, { nonce, fence: seen.fences.at(back) ?? 0, payload, ttlMs, staleMs, keepMs });
+      store.publish(id, { nonce, fence: seen.fences.at(back) ?? 0, payload, ttlMs, staleMs, tags, keepMs });
   },
   release: (random, nonce, _lifeMs, keepMs) => {
     const owner = random.pick([{}, { owner: 1 }, { owner: 2 }]);
@@ -113,9 +115,13 @@ async function compareTwins(seed: number, one: ValueStore, other: ValueStore): P
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     const shown = await Promise.all(
       [...seenOf].map(async ([store, seen], twin) => {
-        const record = await store.look(id);
+        const { record, past } = await store.explain(id);
         seen.looks.push(record);
-        return { reply: seen.comparable(replies[twin]), record: seen.comparable(record) };
+        return {
+          reply: seen.comparable(replies[twin]),
+          record: seen.comparable(record),
+          past: seen.comparable(past),
+        };
       }),
     );
     taken.push(name);

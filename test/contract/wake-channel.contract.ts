@@ -21,6 +21,7 @@ export function wakeChannelContract(start: () => Promise<WakeChannelUnderTest>):
     const heard: (Wake | 'resubscribed' | 'lost')[] = [];
     const stop = under.channel.listen({
       wake: (wake) => heard.push(wake),
+      namespaceWake() {},
       resubscribed: () => heard.push('resubscribed'),
       lost: () => heard.push('lost'),
     });
@@ -62,7 +63,12 @@ export function wakeChannelContract(start: () => Promise<WakeChannelUnderTest>):
 
   test('lets the same object listen twice and stop once', async () => {
     const heard: Wake[] = [];
-    const listener = { wake: (wake: Wake) => heard.push(wake), resubscribed() {}, lost() {} };
+    const listener = {
+      wake: (wake: Wake) => heard.push(wake),
+      namespaceWake() {},
+      resubscribed() {},
+      lost() {},
+    };
     const stopFirst = under.channel.listen(listener);
     const stopSecond = under.channel.listen(listener);
     stopFirst();

@@ -51,6 +51,7 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     channel = new RedisWakeChannel(server.url, { onError: (error) => errors.push(error) });
     channel.listen({
       wake: ({ kind, id }) => events.push(`${kind} ${id}`),
+      namespaceWake() {},
       resubscribed: () => events.push('resubscribed'),
       lost: () => events.push('lost'),
     });

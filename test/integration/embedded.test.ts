@@ -298,12 +298,3 @@ describe('a caller that does not stay', () => {
     expect(answers.every((answer) => answer instanceof Error)).toBe(true);
   });
 });
-
-it('says of what it does not do yet that it does not, after looking at the request', async () => {
-  const publish = (tags: string[]) =>
-    caller.publish({ key: 'tags', token: 't', payload: bytes(1), ttlMs: 1, tags });
-  expect(await failure(publish(['']))).toMatchObject({ code: status.INVALID_ARGUMENT });
-  expect(await failure(publish(['a']))).toMatchObject({ code: status.UNIMPLEMENTED });
-  expect(await failure(caller.invalidate({ all: true }))).toMatchObject({ code: status.UNIMPLEMENTED });
-  expect(await failure(caller.invalidate({ tags: ['a'] }))).toMatchObject({ code: status.UNIMPLEMENTED });
-});

@@ -102,10 +102,6 @@ describe('bytes that are no request', () => {
       });
     expect(await ended(Buffer.of(0xff))).toMatchObject({ code: status.INVALID_ARGUMENT });
     expect(await ended(Buffer.alloc(0))).toMatchObject({ details: 'keys: 0 is outside 1 to 1000' });
-    expect(await ended(Buffer.from(key))).toMatchObject({
-      code: status.UNIMPLEMENTED,
-      details: 'GetOrLockMany is not implemented by this version',
-    });
   });
 
   it('leave the service as it was', async () => {

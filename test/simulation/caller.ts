@@ -96,7 +96,8 @@ export class Caller {
     world.judge.givenUp(hand.nonce);
     const bytes = Buffer.from(`${hand.key.id} ${hand.nonce}`);
     const { key, token } = hand;
-    const publish = { key, token, payload: { kind: 'value', bytes } as const, ttlMs, staleMs, tags: [] };
+    const tags = this.#tagsOf(hand.nonce);
+    const publish = { key, token, payload: { kind: 'value', bytes } as const, ttlMs, staleMs, tags };
     const call = new Call(this.name);
     const result = await world.call(replica, call, () => replica.coordinator.publish(publish, call));
     // A publish never is an error: what cannot be stored is an outcome.
@@ -143,6 +144,25 @@ export class Caller {
     if (result.ok) for (const key of keys) world.judge.invalidationReturned(key.id, sentAt);
   }
 
+  /** Of some tags, or of the whole namespace. */
+  async invalidateTags(
+    namespace: string,
+    tags: readonly string[],
+    mode: 'delete' | 'mark_stale',
+  ): Promise<void> {
+    const { world, replica } = this;
+    const call = new Call(this.name);
+    const request = { namespace, keys: [], tags, all: tags.length === 0, mode };
+    const result = await world.call(replica, call, () => replica.coordinator.invalidate(request, call));
+    if (result.ok) world.judge.stampingReturned(namespace, request);
+  }
+
+  /** The same for each try: a publish that is sent again is the same publish. */
+  #tagsOf(nonce: string): string[] {
+    const kind = nonce.charCodeAt(nonce.length - 1) % 4;
+    return [[], ['x'], ['y'], ['x', 'y']][kind] ?? [];
+  }
+
   #judgeAnswer(
     request: GetOrLock,
     call: Call,
@@ -176,8 +196,10 @@ export class Caller {
     if (outcome.kind !== 'busy' || outcome.reason === 'draining' || intent === 'refresh') return;
     // What is wrong on the way to the store may well hide a value from one replica.
     if (this.world.hasStoreTrouble) return;
-    const value = store.record(key.id)?.value;
-    if (value === undefined || value.publishedAtMs >= arrivedMs) return;
+    const record = store.record(key.id);
+    const value = record?.value;
+    if (value === undefined || value.publishedAtMs >= arrivedMs || judge.mayNotCount(key.id, record?.done))
+      return;
     const freshMs = value.freshUntilMs - store.nowMs;
     if (freshMs > FRESH_MS_MIN)
       judge.violated('INV-7', `busy (${outcome.reason}) beside a value fresh for ${freshMs} ms`);

@@ -41,6 +41,7 @@ export const STEPS = [
   'release',
   'extend',
   'invalidate',
+  'invalidate tags',
   'vote',
   'vote again',
   'unlock',

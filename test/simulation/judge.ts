@@ -1,3 +1,5 @@
+import { keyFromId } from '../../src/coordination/key.js';
+import type { NamespaceInvalidate } from '../../src/coordination/namespace-store.js';
 import type { Degraded, Hit, Lease } from '../../src/coordination/outcome.js';
 import type {
   ArmReply,
@@ -18,6 +20,9 @@ interface KnownLease {
   readonly id: string;
   readonly nonce: string;
   readonly armedAt: number;
+  readonly armedMs: number;
+  /** Of the value that it stored. */
+  tags: readonly string[];
   stored: boolean;
   /** Nobody claims it any more: ended at the store, or given up by whoever had it. */
   over: boolean;
@@ -36,7 +41,15 @@ interface Invalidation {
   returnedAt: number | undefined;
 }
 
+interface Stamping extends Invalidation {
+  readonly request: NamespaceInvalidate;
+  readonly atMs: number;
+}
+
 type Maybe = MemoryRecord | undefined;
+
+/** How long before its arming the tag clock of a lease may have been read: a look, votes, and the arm. */
+const CLOCK_READ_MS_MAX = 2_000;
 
 /** Values may be counted out a whole millisecond early, and a look is a few milliseconds older than its arm. */
 const FRESH_MARGIN_MS = 2;
@@ -61,6 +74,7 @@ export class Judge {
   readonly #armed = new Map<string, string>();
   readonly #fences = new Map<string, number>();
   readonly #invalidations = new Map<string, Invalidation[]>();
+  readonly #stampings = new Map<string, Stamping[]>();
 
   constructor(
     private readonly nowMs: () => number,
@@ -93,7 +107,8 @@ export class Judge {
     this.#fences.set(id, Math.max(fence, highest));
     const freshMs = (before?.value?.freshUntilMs ?? 0) - this.storeNowMs();
     const asked = request.reason === 'refresh' || request.reason === 'early_refresh';
-    if (this.storeKept && !asked && freshMs > FRESH_MARGIN_MS + this.storeSlowMs) {
+    const due = this.storeKept && !asked && !this.mayNotCount(id, before?.done);
+    if (due && freshMs > FRESH_MARGIN_MS + this.storeSlowMs) {
       this.violated('INV-7', `${id}: a lease for ${request.reason} over a value fresh for ${freshMs} ms`);
     }
     this.#armed.set(id, nonce);
@@ -101,6 +116,8 @@ export class Judge {
       id,
       nonce,
       armedAt: this.now(),
+      armedMs: this.nowMs(),
+      tags: [],
       stored: false,
       over: false,
       untilMs: undefined,
@@ -109,7 +126,7 @@ export class Judge {
     });
   }
 
-  published(id: string, { nonce }: StorePublish, outcome: string): void {
+  published(id: string, { nonce, tags }: StorePublish, outcome: string): void {
     if (outcome !== 'stored' && outcome !== 'stored_late') {
       this.counts.refused += 1;
       return;
@@ -127,7 +144,32 @@ export class Judge {
       }
     }
     lease.stored = true;
+    lease.tags = tags;
     this.#end(id, nonce);
+  }
+
+  /** Tags, or the whole namespace, were invalidated after the tag clock of the value's lease may have been read. */
+  mayNotCount(id: string, valueNonce: string | undefined): boolean {
+    const made = this.#leases.get(valueNonce ?? '');
+    if (made === undefined) return false;
+    const stampings = this.#stampings.get(keyFromId(id).namespace) ?? [];
+    return stampings.some(
+      ({ atMs, request }) => atMs > made.armedMs - CLOCK_READ_MS_MAX && concerns(request, made.tags),
+    );
+  }
+
+  stamped(namespace: string, request: NamespaceInvalidate): void {
+    const all = this.#stampings.get(namespace) ?? [];
+    const { mode } = request;
+    all.push({ request, mode, appliedAt: this.now(), atMs: this.nowMs(), returnedAt: undefined });
+    this.#stampings.set(namespace, all);
+  }
+
+  /** `request`: the very one that was stamped. */
+  stampingReturned(namespace: string, request: NamespaceInvalidate): void {
+    for (const stamping of this.#stampings.get(namespace) ?? []) {
+      if (stamping.request === request) stamping.returnedAt ??= this.now();
+    }
   }
 
   released(id: string, nonce: string, outcome: string): void {
@@ -219,7 +261,10 @@ export class Judge {
       this.violated('INV-3', `${id}: READ_STORE served what was never stored`);
       return;
     }
-    for (const { mode, appliedAt, returnedAt } of this.#invalidations.get(id) ?? []) {
+    const stampings = (this.#stampings.get(keyFromId(id).namespace) ?? []).filter(({ request }) =>
+      concerns(request, lease.tags),
+    );
+    for (const { mode, appliedAt, returnedAt } of [...(this.#invalidations.get(id) ?? []), ...stampings]) {
       const before = returnedAt !== undefined && returnedAt < startedAt && lease.armedAt < appliedAt;
       if (before && (mode === 'delete' || hit.freshForMs > 0)) {
         this.violated('INV-3', `${id}: READ_STORE served a value from before an invalidation (${mode})`);
@@ -231,4 +276,8 @@ export class Judge {
     this.#armed.delete(id);
     this.givenUp(nonce);
   }
+}
+
+function concerns({ all, tags }: NamespaceInvalidate, valueTags: readonly string[]): boolean {
+  return all || tags.some((tag) => valueTags.includes(tag));
 }

@@ -18,6 +18,11 @@ export async function liveOn(world: World, name: string, work: Work): Promise<vo
     await world.sleep(chance.pick([0, 1, 5, 20, 100, 300]) * chance.fraction());
     const key = chance.pick(world.keys);
     if (chance.hits(0.12)) {
+      if (chance.hits(0.25)) {
+        const tags = chance.pick([['x'], ['y'], ['x', 'y'], []]);
+        await caller.invalidateTags(key.namespace, tags, chance.pick(['delete', 'mark_stale']));
+        continue;
+      }
       const other = world.keys.filter(({ namespace }) => namespace === key.namespace);
       const keys = chance.hits(0.8) ? [key] : other;
       await caller.invalidate(keys, chance.pick(['delete', 'mark_stale']));

@@ -50,6 +50,31 @@ export async function judgeOneRebuild(world: World): Promise<void> {
   }
 }
 
+/** A namespace's origin budget: never more rebuilds at once than it has places, and everybody is served. */
+export async function judgeBudget(world: World): Promise<void> {
+  const { judge } = world;
+  const { maxRebuilds } = world.policyOf('blue');
+  if (maxRebuilds === 0) return;
+  let running = 0;
+  const kinds = await Promise.all(
+    Array.from({ length: 6 }, async (_, at) => {
+      const key = keyOf('blue', `budget ${at}`);
+      const caller = new Caller(world, `builder-${at}`);
+      const answer = await settled(world, () => caller.getOrLock(key, { request: {} }));
+      if (answer.outcome.kind !== 'lease') return answer.outcome.kind;
+      running += 1;
+      if (running > maxRebuilds) judge.violated('INV-12', `${running} rebuilds in ${maxRebuilds} places`);
+      await world.sleep(50);
+      // From the first moment of its publish on, the next one may begin.
+      running -= 1;
+      await caller.publish(caller.inHand(key, answer.outcome), 60_000, 0);
+      return 'lease';
+    }),
+  );
+  const others = kinds.filter((kind) => kind !== 'lease');
+  if (others.length > 0) judge.violated('INV-12', `${others} for keys of a budget`);
+}
+
 /** INV-10: a holder that died is replaced within lease, poll and jitter. */
 export async function judgeTakeover(world: World): Promise<void> {
   const { judge, time } = world;

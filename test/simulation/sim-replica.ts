@@ -28,6 +28,8 @@ export interface ReplicaParts {
   readonly chance: SimChance;
   readonly nodes: readonly SimLockServer[];
   readonly store: SimStoreServer;
+  /** Small, so that values are also dropped for others. */
+  readonly nearCacheBytes: number;
   policyOf(namespace: string): Policy;
 }
 
@@ -72,6 +74,8 @@ export class SimReplica extends SimProcess {
     });
     this.coordinator = new Coordinator({
       store: storeLink,
+      namespaces: storeLink.namespaces,
+      nearCacheBytes: parts.nearCacheBytes,
       quorum: this.quorum,
       wakes: this.wakes,
       clock: this.clock,

@@ -1,9 +1,15 @@
+import type {
+  EnterRequest,
+  NamespaceInvalidate,
+  NamespaceRecord,
+  NamespaceStore,
+} from '../../src/coordination/namespace-store.js';
 import type { ReleaseOutcome } from '../../src/coordination/outcome.js';
-import type { KeyRecord } from '../../src/coordination/record.js';
+import type { KeyRecord, PastLease } from '../../src/coordination/record.js';
 import {
   type ArmReply,
   type ArmRequest,
-  type StoredOutcome,
+  type StoredAnswer,
   type StoreExtend,
   type StoreExtended,
   type StoreInvalidate,
@@ -13,7 +19,8 @@ import {
   StoreUnavailable,
   type ValueStore,
 } from '../../src/coordination/value-store.js';
-import type { Wake, WakeChannel, WakeListener } from '../../src/coordination/wake-channel.js';
+import type { NamespaceWake, Wake, WakeChannel, WakeListener } from '../../src/coordination/wake-channel.js';
+import * as spaces from '../../src/memory/namespace-steps.js';
 import * as steps from '../../src/memory/record-steps.js';
 import type { FirstStartClaim } from '../../src/quorum/first-start-claim.js';
 import type { SimLink } from './sim-link.js';
@@ -32,6 +39,8 @@ export interface StoreWitness {
     request: unknown,
     reply: unknown,
   ): void;
+  /** Tags of a namespace, or all of it, were invalidated. */
+  stamped(namespace: string, request: NamespaceInvalidate): void;
 }
 
 export type StoreStep = keyof ValueStore;
@@ -42,6 +51,8 @@ const EPOCH_MS = 1_800_000_000_000;
 /** The value store as the process that it is: the production steps over one map. */
 export class SimStoreServer {
   readonly records = new Map<string, steps.MemoryRecord>();
+  readonly #spaces = new Map<string, spaces.MemoryNamespace>();
+  #clocksBegun = 0;
   up = true;
   /** It lost everything that it held, at least once. */
   lostAll = false;
@@ -76,6 +87,7 @@ export class SimStoreServer {
   restart(empty: boolean): void {
     if (empty) {
       this.records.clear();
+      this.#spaces.clear();
       this.claimed = false;
       this.lostAll = true;
     }
@@ -123,6 +135,31 @@ export class SimStoreServer {
     if (wake !== undefined) for (const channel of this.channels) channel.deliver({ id, ...wake });
     return reply;
   }
+
+  space(namespace: string): spaces.MemoryNamespace {
+    const known = this.#spaces.get(namespace);
+    if (known !== undefined) return known;
+    this.#clocksBegun += 1;
+    const begun = spaces.begin(`clock${this.#clocksBegun}`);
+    this.#spaces.set(namespace, begun);
+    return begun;
+  }
+
+  /** False where the step changes nothing. */
+  keepSpace(namespace: string, next: spaces.MemoryNamespace | undefined): boolean {
+    if (next !== undefined) this.#spaces.set(namespace, next);
+    return next !== undefined;
+  }
+
+  stamp(namespace: string, request: NamespaceInvalidate): void {
+    this.keepSpace(namespace, spaces.invalidate(this.space(namespace), request, this.nowMs));
+    this.witness.stamped(namespace, request);
+    this.tell({ namespace, kind: 'tags' });
+  }
+
+  tell(wake: NamespaceWake): void {
+    for (const channel of this.channels) channel.deliverNamespace(wake);
+  }
 }
 
 /** As the production connection has it. */
@@ -130,6 +167,27 @@ export const STORE_CALL_MS_MAX = 300;
 
 /** One replica's connection to the store. */
 export class SimStoreLink implements ValueStore, FirstStartClaim {
+  /** What the store keeps of namespaces, over the same connection. */
+  readonly namespaces: NamespaceStore = {
+    look: (name, tags) => this.#ask<NamespaceRecord>(() => spaces.look(this.#space(name), tags, this.#nowMs)),
+    invalidate: (name, request) => this.#ask(() => this.server.stamp(name, request)),
+    learn: async (name, rebuildMs) => {
+      await this.#ask(() => this.server.keepSpace(name, spaces.learn(this.#space(name), rebuildMs)));
+    },
+    enter: (name, request: EnterRequest) =>
+      this.#ask(() => this.server.keepSpace(name, spaces.enter(this.#space(name), request, this.#nowMs))),
+    keep: (name, place, as, ttlMs) =>
+      this.#ask(() =>
+        this.server.keepSpace(name, spaces.keep(this.#space(name), place, as, ttlMs, this.#nowMs)),
+      ),
+    leave: async (name, place) => {
+      await this.#ask(() => {
+        const left = this.server.keepSpace(name, spaces.leave(this.#space(name), place));
+        if (left) this.server.tell({ namespace: name, kind: 'room' });
+      });
+    },
+  };
+
   constructor(
     private readonly server: SimStoreServer,
     private readonly process: SimProcess,
@@ -152,7 +210,7 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
     return this.#take('adopt', id, nonce, (record, nowMs) => steps.adopt(record, nonce, nowMs));
   }
 
-  publish(id: string, request: StorePublish): Promise<{ outcome: StoredOutcome; fence: number }> {
+  publish(id: string, request: StorePublish): Promise<StoredAnswer> {
     return this.#take('publish', id, request, (record, nowMs) => steps.publish(record, request, nowMs));
   }
 
@@ -166,6 +224,21 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
 
   invalidate(id: string, request: StoreInvalidate): Promise<StoreInvalidated> {
     return this.#take('invalidate', id, request, (record, nowMs) => steps.invalidate(record, request, nowMs));
+  }
+
+  explain(id: string): Promise<{ record: KeyRecord; past: readonly PastLease[] }> {
+    return this.#take('explain', id, undefined, (record, nowMs) => ({
+      record,
+      reply: steps.explain(record, nowMs),
+    }));
+  }
+
+  get #nowMs(): number {
+    return this.server.nowMs;
+  }
+
+  #space(name: string): spaces.MemoryNamespace {
+    return this.server.space(name);
   }
 
   claimFirstStart(): Promise<boolean> {
@@ -231,6 +304,13 @@ export class SimWakeChannel implements WakeChannel {
     if (!this.live) return;
     this.link.reply(() =>
       this.process.run(() => this.#listeners.forEach((listener) => void listener.wake(wake))),
+    );
+  }
+
+  deliverNamespace(wake: NamespaceWake): void {
+    if (!this.live) return;
+    this.link.reply(() =>
+      this.process.run(() => this.#listeners.forEach((listener) => void listener.namespaceWake(wake))),
     );
   }
 

@@ -1,7 +1,7 @@
 import { healAll, misfortunes } from './faults.js';
 import type { Violation } from './judge.js';
 import { liveOn } from './life.js';
-import { judgeOneRebuild, judgeRest, judgeTakeover, RECOVERY_MS } from './rest.js';
+import { judgeBudget, judgeOneRebuild, judgeRest, judgeTakeover, RECOVERY_MS } from './rest.js';
 import { LIMITS } from './sim-replica.js';
 import { Trace } from './trace.js';
 import { World } from './world.js';
@@ -47,6 +47,7 @@ export async function simulate(seed: number, print?: (line: string) => void): Pr
   world.quiet = true;
   await played(world, judgeOneRebuild(world), 'one rebuild');
   await played(world, judgeTakeover(world), 'the takeover');
+  await played(world, judgeBudget(world), 'the budget');
   await time.runUntil(time.nowMs + LIMITS.leaseMsMax + 1_000);
   judgeRest(world);
   return {

@@ -1,5 +1,6 @@
 import type { Call } from '../../src/coordination/call.js';
 import { type Key, keyOf } from '../../src/coordination/key.js';
+import type { NamespaceInvalidate } from '../../src/coordination/namespace-store.js';
 import type { Policy } from '../../src/coordination/policy.js';
 import type {
   ArmReply,
@@ -56,6 +57,7 @@ export class World implements LockNodeWitness, StoreWitness {
   openCalls = 0;
   readonly #onDeath = new Map<SimReplica, Set<() => void>>();
   readonly #policies = new Map<string, Policy>();
+  readonly #nearCacheBytes: number;
   #runs = 0;
   #storeTroubleMs = Number.NEGATIVE_INFINITY;
 
@@ -73,8 +75,10 @@ export class World implements LockNodeWitness, StoreWitness {
     this.nodes = Array.from({ length: count }, (_, at) => new SimLockServer(`n${at}`, this.time, this));
     // The same names in two namespaces: they must never meet.
     this.keys = ['red', 'blue'].flatMap((space) => ['a', 'b', 'c'].map((name) => keyOf(space, name)));
+    this.#nearCacheBytes = this.chance.pick([0, 1_500, 1_000_000]);
     this.#policies.set('blue', {
       ...POLICY,
+      maxRebuilds: this.chance.pick([0, 1, 2]),
       onLoss: this.chance.pick(['degrade', 'degrade', 'fail']),
       earlyRefreshBeta: this.chance.pick([0, 1]),
     });
@@ -130,7 +134,10 @@ export class World implements LockNodeWitness, StoreWitness {
   #run(name: string): SimReplica {
     this.#runs += 1;
     const { time, chance, nodes, store } = this;
-    return new SimReplica(name, { time, chance, nodes, store, policyOf: (space) => this.policyOf(space) });
+    return new SimReplica(name, {
+      ...{ time, chance, nodes, store, nearCacheBytes: this.#nearCacheBytes },
+      policyOf: (space) => this.policyOf(space),
+    });
   }
 
   /** One call of a client over the network. `arrived` runs in the replica; what it throws is the call's error. */
@@ -177,6 +184,13 @@ export class World implements LockNodeWitness, StoreWitness {
     this.#met(step);
     this.say(() => `store ${step} ${id} ${JSON.stringify(request ?? '')} -> ${summary(reply)}`, step + id);
     this.#judge(step, id, before, request, reply);
+  }
+
+  stamped(namespace: string, request: NamespaceInvalidate): void {
+    this.#met('invalidate tags');
+    const { tags, all, mode } = request;
+    this.say(() => `store ${mode} ${namespace} ${all ? 'all' : tags}`, `${mode}${tags}`);
+    this.judge.stamped(namespace, request);
   }
 
   lockStepped(name: string): void {

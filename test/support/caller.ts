@@ -1,8 +1,12 @@
 import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import {
   CoordinatorServiceClient,
+  ExplainRequest,
+  type ExplainResponse,
   ExtendRequest,
   type ExtendResponse,
+  GetOrLockManyRequest,
+  type GetOrLockManyResponse,
   GetOrLockRequest,
   type GetOrLockResponse,
   InvalidateRequest,
@@ -62,6 +66,14 @@ export class Caller {
   invalidate(request: Some<InvalidateRequest>, terms?: Terms): Promise<InvalidateResponse> {
     const wire = InvalidateRequest.fromPartial(request);
     return reply((done) => this.#stub.invalidate(wire, new Metadata(), deadline(terms), done));
+  }
+
+  explain(request: Some<ExplainRequest>): Promise<ExplainResponse> {
+    return reply((done) => this.#stub.explain(ExplainRequest.fromPartial(request), done));
+  }
+
+  getOrLockMany(request: Some<GetOrLockManyRequest>): AsyncIterable<GetOrLockManyResponse> {
+    return this.#stub.getOrLockMany(GetOrLockManyRequest.fromPartial(request));
   }
 
   /** As getOrLock, for where anything but a lease is a fault of the test. */

@@ -36,6 +36,7 @@ export class ChaosValueStore implements ValueStore {
   readonly publish: ValueStore['publish'] = (...to) => this.#take('publish', () => this.real.publish(...to));
   readonly release: ValueStore['release'] = (...to) => this.#take('release', () => this.real.release(...to));
   readonly extend: ValueStore['extend'] = (...to) => this.#take('extend', () => this.real.extend(...to));
+  readonly explain: ValueStore['explain'] = (...to) => this.#take('explain', () => this.real.explain(...to));
   readonly invalidate: ValueStore['invalidate'] = (...to) =>
     this.#take('invalidate', () => this.real.invalidate(...to));
 

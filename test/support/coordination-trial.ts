@@ -7,10 +7,12 @@ import type { Busy, Failed, GetOrLockAnswer, Hit, Lease } from '../../src/coordi
 import { defaultPolicy, type Limits, type Policy } from '../../src/coordination/policy.js';
 import type { GetOrLock, Publish } from '../../src/coordination/requests.js';
 import { MemoryLeaseQuorum } from '../../src/memory/lease-quorum.js';
+import { MemoryNamespaceStore } from '../../src/memory/namespace-store.js';
 import { MemoryValueStore } from '../../src/memory/value-store.js';
 import { MemoryWakeChannel } from '../../src/memory/wake-channel.js';
 import { SystemChance } from '../../src/system-chance.js';
 import { ChaosLeaseQuorum } from './chaos-lease-quorum.js';
+import { ChaosNamespaceStore } from './chaos-namespace-store.js';
 import { ChaosValueStore } from './chaos-value-store.js';
 import { ManualClock } from './manual-clock.js';
 import { textValue } from './store-trial.js';
@@ -39,6 +41,12 @@ export class CoordinationTrial {
   readonly wakes = new MemoryWakeChannel();
   readonly store = new ChaosValueStore(new MemoryValueStore({ clock: this.clock, wakes: this.wakes }));
   readonly #chance = new SystemChance();
+  readonly namespaces = new ChaosNamespaceStore(
+    new MemoryNamespaceStore({ clock: this.clock, chance: this.#chance, wakes: this.wakes }),
+    this.store,
+  );
+  /** Off, so that what a test sees comes from the store, unless it says otherwise. */
+  nearCacheBytes = 0;
   readonly quorum = new ChaosLeaseQuorum(new MemoryLeaseQuorum({ clock: this.clock, chance: this.#chance }));
   readonly key = keyOf('trial', 'a key');
   policy: Policy = defaultPolicy(LIMITS);
@@ -56,6 +64,8 @@ export class CoordinationTrial {
   replica(): Coordinator {
     const replica = new Coordinator({
       store: this.store,
+      namespaces: this.namespaces,
+      nearCacheBytes: this.nearCacheBytes,
       quorum: this.quorum,
       wakes: this.wakes,
       clock: this.clock,

@@ -43,6 +43,7 @@ export class StoreTrial {
   constructor(readonly under: StoreUnderTest) {
     this.#stopListening = under.channel.listen({
       wake: (wake) => this.#wakes.push(wake),
+      namespaceWake() {},
       resubscribed() {},
       lost() {},
     });
@@ -75,18 +76,26 @@ export class StoreTrial {
       traceparent: '',
       requestKey: '',
       reason: 'miss',
+      clock: 'clock.1',
       keepMs: LONG_MS,
       ...request,
     });
   }
 
-  publish(nonce: string, request: Partial<StorePublish> = {}) {
+  /** The outcome and the fence. */
+  async publish(nonce: string, request: Partial<StorePublish> = {}) {
+    const { clock: _clock, ...answer } = await this.publishWithClock(nonce, request);
+    return answer;
+  }
+
+  publishWithClock(nonce: string, request: Partial<StorePublish> = {}) {
     return this.store.publish(this.id, {
       nonce,
       fence: 0,
       payload: textValue('a value'),
       ttlMs: LONG_MS,
       staleMs: 0,
+      tags: [],
       keepMs: LONG_MS,
       ...request,
     });

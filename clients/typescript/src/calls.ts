@@ -1,6 +1,9 @@
-import type { DibsError } from './errors.js';
+import { DibsError, errorCode } from './errors.js';
 import {
+  type CallError,
+  ExplainRequest,
   ExtendRequest,
+  GetOrLockManyRequest,
   GetOrLockRequest,
   Intent,
   InvalidateMode,
@@ -11,7 +14,9 @@ import {
   Stale,
 } from './generated/dibs/v1/coordinator.js';
 import {
+  type Explanation,
   type ExtendOutcome,
+  explanation,
   extendOutcome,
   type GetOrLockOutcome,
   getOrLockOutcome,
@@ -45,6 +50,16 @@ export interface GetOrLock extends Keyed {
   readonly requestId?: string | undefined;
   readonly holder?: string | undefined;
 }
+
+/** The same options for each of up to 1000 keys. */
+export interface GetOrLockMany extends Omit<GetOrLock, 'key'> {
+  readonly keys: readonly string[];
+}
+
+/** What one of many keys came to: its outcome, or the error that its own call would have ended with. */
+export type KeyedOutcome =
+  | { readonly key: string; readonly outcome: GetOrLockOutcome }
+  | { readonly key: string; readonly error: DibsError };
 
 export interface Publish extends Keyed {
   readonly token: string;
@@ -101,20 +116,25 @@ export class Calls {
   ) {}
 
   async getOrLock(request: GetOrLock, options: CallOptions = {}): Promise<GetOrLockOutcome> {
-    const { intent = 'rebuild', stale, read } = request;
-    const message = GetOrLockRequest.fromPartial({
+    const message = GetOrLockRequest.fromPartial({ key: request.key, ...this.#asked(request) });
+    return getOrLockOutcome(await this.transport.getOrLock(message, withWait(request, options)));
+  }
+
+  /** Each key's outcome as it is known: what is known at once first, then each wait as it ends. */
+  async *getOrLockMany(request: GetOrLockMany, options: CallOptions = {}): AsyncGenerator<KeyedOutcome> {
+    const message = GetOrLockManyRequest.fromPartial({ keys: [...request.keys], ...this.#asked(request) });
+    for await (const { key, result } of this.transport.getOrLockMany(message, withWait(request, options))) {
+      if (result?.$case === 'response') yield { key, outcome: getOrLockOutcome(result.value) };
+      else yield { key, error: errorOf(result?.value) };
+    }
+  }
+
+  async explain(request: Keyed, options: CallOptions = {}): Promise<Explanation> {
+    const message = ExplainRequest.fromPartial({
       namespace: request.namespace ?? this.defaults.namespace,
       key: request.key,
-      waitMs: request.waitMs,
-      leaseMs: request.leaseMs,
-      intent: INTENTS[intent],
-      stale: stale === undefined ? Stale.STALE_UNSPECIFIED : STALES[stale],
-      read: read === undefined ? Read.READ_UNSPECIFIED : READS[read],
-      requestId: request.requestId ?? '',
-      holder: request.holder ?? this.defaults.holder,
     });
-    const deadlineMs = options.deadlineMs ?? (request.waitMs ?? WAIT_MS) + WAY_MS;
-    return getOrLockOutcome(await this.transport.getOrLock(message, { ...options, deadlineMs }));
+    return explanation(await this.transport.explain(message, bounded(options)));
   }
 
   async publish(
@@ -134,6 +154,19 @@ export class Calls {
     message.payload = value === null ? { $case: 'absent', value: true } : { $case: 'value', value };
     const { outcome, fence } = await this.transport.publish(message, bounded(options));
     return { outcome: publishOutcome(outcome), fence };
+  }
+
+  #asked({ intent = 'rebuild', stale, read, ...request }: Omit<GetOrLock, 'key'>) {
+    return {
+      namespace: request.namespace ?? this.defaults.namespace,
+      waitMs: request.waitMs,
+      leaseMs: request.leaseMs,
+      intent: INTENTS[intent],
+      stale: stale === undefined ? Stale.STALE_UNSPECIFIED : STALES[stale],
+      read: read === undefined ? Read.READ_UNSPECIFIED : READS[read],
+      requestId: request.requestId ?? '',
+      holder: request.holder ?? this.defaults.holder,
+    };
   }
 
   async release(request: Release, options: CallOptions = {}): Promise<ReleaseOutcome> {
@@ -170,6 +203,15 @@ export class Calls {
     });
     return this.transport.invalidate(message, bounded(options));
   }
+}
+
+function withWait({ waitMs = WAIT_MS }: Pick<GetOrLock, 'waitMs'>, options: CallOptions) {
+  return { ...options, deadlineMs: options.deadlineMs ?? waitMs + WAY_MS };
+}
+
+/** An error without a code that is known here is one all the same. */
+function errorOf(error: CallError | undefined): DibsError {
+  return new DibsError(errorCode(error?.code ?? 0), error?.message ?? '', error?.retryAfterMs);
 }
 
 function bounded(options: CallOptions) {

@@ -4,7 +4,10 @@ import {
   Calls,
   type Extend,
   type GetOrLock,
+  type GetOrLockMany,
   type Invalidate,
+  type Keyed,
+  type KeyedOutcome,
   type Publish,
   type Release,
 } from './calls.js';
@@ -101,6 +104,19 @@ export class DibsClient {
   /** One GetOrLock, for those who do the steps themselves. Rejects with a {@link DibsError}. */
   getOrLock(request: GetOrLock, options?: CallOptions) {
     return this.#calls.getOrLock(request, options);
+  }
+
+  /**
+   * One GetOrLock for each of up to 1000 keys: what is known at once first, then each wait as it ends. A lease
+   * that comes after the loop was left is given back. Iterating rejects with a {@link DibsError}.
+   */
+  getOrLockMany(request: GetOrLockMany, options?: CallOptions): AsyncIterable<KeyedOutcome> {
+    return this.#calls.getOrLockMany(request, options);
+  }
+
+  /** Who holds the key, since when, until when, who waits, and how the last leases ended. */
+  explain(request: Keyed, options?: CallOptions) {
+    return this.#calls.explain(request, options);
   }
 
   /** Stores the result of a lease. Safe to repeat. Rejects with a {@link DibsError}. */

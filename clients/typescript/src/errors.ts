@@ -1,3 +1,5 @@
+import { status } from '@grpc/grpc-js';
+
 /** The names of gRPC's status codes, as far as the service uses them; anything else is `UNKNOWN`. */
 export type DibsErrorCode =
   | 'CANCELLED'
@@ -71,3 +73,20 @@ export type BusyReason =
   | 'draining'
   | 'no_value'
   | 'unspecified';
+
+const CODES: Partial<Record<number, DibsErrorCode>> = {
+  [status.CANCELLED]: 'CANCELLED',
+  [status.DEADLINE_EXCEEDED]: 'DEADLINE_EXCEEDED',
+  [status.INTERNAL]: 'INTERNAL',
+  [status.INVALID_ARGUMENT]: 'INVALID_ARGUMENT',
+  [status.PERMISSION_DENIED]: 'PERMISSION_DENIED',
+  [status.RESOURCE_EXHAUSTED]: 'RESOURCE_EXHAUSTED',
+  [status.UNAUTHENTICATED]: 'UNAUTHENTICATED',
+  [status.UNAVAILABLE]: 'UNAVAILABLE',
+  [status.UNIMPLEMENTED]: 'UNIMPLEMENTED',
+};
+
+/** The name of a gRPC status code. */
+export function errorCode(code: number): DibsErrorCode {
+  return CODES[code] ?? 'UNKNOWN';
+}

@@ -68,6 +68,76 @@ export type ReleaseOutcome = 'released' | 'not_held' | 'unspecified';
 
 export type ExtendOutcome = 'extended' | 'lost' | 'unspecified';
 
+export type LeaseEnd =
+  | 'published'
+  | 'released'
+  | 'failed'
+  | 'expired'
+  | 'session_lost'
+  | 'invalidated'
+  | 'cancelled'
+  | 'unspecified';
+
+/** What is known of a key, without its value and without any secret. Times are milliseconds. */
+export interface Explanation {
+  readonly lease:
+    | {
+        readonly holder: string;
+        readonly fence: number;
+        readonly ageMs: number;
+        readonly expiresInMs: number;
+        readonly reason: LeaseReason;
+        readonly traceparent: string;
+      }
+    | undefined;
+  /** On the replica that answered. */
+  readonly waiters: number;
+  readonly value:
+    | {
+        readonly absent: boolean;
+        readonly freshness: 'fresh' | 'stale';
+        readonly sizeBytes: number;
+        readonly ageMs: number;
+        readonly freshForMs: number;
+        readonly staleForMs: number;
+        readonly fence: number;
+        readonly tags: readonly string[];
+      }
+    | undefined;
+  readonly fence: number;
+  /** Newest first, at most 16. */
+  readonly pastLeases: readonly {
+    readonly holder: string;
+    readonly fence: number;
+    readonly heldMs: number;
+    readonly endedAgoMs: number;
+    readonly end: LeaseEnd;
+    readonly failureMessage: string;
+  }[];
+  readonly failed: { readonly message: string; readonly retryAfterMs: number } | undefined;
+  readonly degraded: Degraded;
+}
+
+export function explanation(response: wire.ExplainResponse): Explanation {
+  const { lease, value, pastLeases, failed, degraded, waiters, fence } = response;
+  return {
+    lease: lease && { ...lease, reason: word<LeaseReason>(wire.LeaseReason, lease.reason, 'LEASE_REASON_') },
+    waiters,
+    value: value && { ...value, freshness: freshnessOf(value.freshness) },
+    fence,
+    pastLeases: pastLeases.map((past) => ({
+      ...past,
+      end: word<LeaseEnd>(wire.LeaseEnd, past.end, 'LEASE_END_'),
+    })),
+    failed,
+    degraded: word<Degraded>(wire.Degraded, degraded, 'DEGRADED_'),
+  };
+}
+
+function freshnessOf(freshness: wire.Freshness): 'fresh' | 'stale' {
+  return freshness === wire.Freshness.FRESHNESS_STALE ? 'stale' : 'fresh';
+}
+
 export function getOrLockOutcome({ outcome, degraded }: wire.GetOrLockResponse): GetOrLockOutcome {
   const fleet = { degraded: word<Degraded>(wire.Degraded, degraded, 'DEGRADED_') };
   switch (outcome?.$case) {
@@ -102,7 +172,7 @@ function hit({ payload, freshness, freshForMs, fence, rebuilding }: wire.Hit): H
   return {
     kind: 'hit',
     value: payload?.$case === 'value' ? asBuffer(payload.value) : null,
-    freshness: freshness === wire.Freshness.FRESHNESS_STALE ? 'stale' : 'fresh',
+    freshness: freshnessOf(freshness),
     freshForMs,
     fence,
     rebuilding,

@@ -20,6 +20,12 @@ export interface Transport {
   release(request: wire.ReleaseRequest, terms: CallTerms): Promise<wire.ReleaseResponse>;
   extend(request: wire.ExtendRequest, terms: CallTerms): Promise<wire.ExtendResponse>;
   invalidate(request: wire.InvalidateRequest, terms: CallTerms): Promise<wire.InvalidateResponse>;
+  explain(request: wire.ExplainRequest, terms: CallTerms): Promise<wire.ExplainResponse>;
+  /** Each answer as it comes. Iterating rejects like every other method. */
+  getOrLockMany(
+    request: wire.GetOrLockManyRequest,
+    terms: CallTerms,
+  ): AsyncIterable<wire.GetOrLockManyResponse>;
   /** No more calls; those that were made still end. */
   close(): void;
 }

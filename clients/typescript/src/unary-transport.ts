@@ -6,10 +6,9 @@ import {
   credentials,
   Metadata,
   type ServiceError,
-  status,
 } from '@grpc/grpc-js';
 import { Connecting } from './connecting.js';
-import { DibsError, type DibsErrorCode } from './errors.js';
+import { DibsError, errorCode } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import { CoordinatorServiceClient } from './generated/dibs/v1/coordinator.js';
 import type { CallTerms, Transport } from './transport.js';
@@ -74,24 +73,65 @@ export class UnaryTransport implements Transport {
     return this.#call(terms, (...how) => this.#stub.invalidate(request, ...how));
   }
 
+  explain(request: wire.ExplainRequest, terms: CallTerms): Promise<wire.ExplainResponse> {
+    return this.#call(terms, (...how) => this.#stub.explain(request, ...how));
+  }
+
+  async *getOrLockMany(
+    request: wire.GetOrLockManyRequest,
+    terms: CallTerms,
+  ): AsyncGenerator<wire.GetOrLockManyResponse> {
+    this.#refuse(terms);
+    const { deadlineMs, signal } = terms;
+    const call = this.#stub.getOrLockMany(request, this.#metadata(terms), {
+      deadline: Date.now() + deadlineMs,
+    });
+    let late: DibsError | undefined;
+    this.#connecting.underWay()?.catch((error) => {
+      late = error;
+      call.cancel();
+    });
+    const cancel = () => call.cancel();
+    signal?.addEventListener('abort', cancel, { once: true });
+    try {
+      yield* call as AsyncIterable<wire.GetOrLockManyResponse>;
+    } catch (error) {
+      throw late ?? asDibsError(error as ServiceError);
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+      // Whoever stops listening before the end wants no more answers, and no lease.
+      call.cancel();
+    }
+  }
+
   close(): void {
     this.#closed = true;
     this.#stub.close();
   }
 
-  #call<R>(
-    { deadlineMs, signal, traceparent }: CallTerms,
+  #refuse({ signal }: CallTerms): void {
+    if (this.#closed) throw new DibsError('CANCELLED', 'this client is closed');
+    if (signal?.aborted) throw new DibsError('CANCELLED', 'the caller has gone');
+  }
+
+  #metadata({ traceparent }: CallTerms): Metadata {
+    const metadata = new Metadata();
+    if (this.#authorization !== '') metadata.set('authorization', this.#authorization);
+    if (traceparent !== undefined && traceparent !== '') metadata.set('traceparent', traceparent);
+    return metadata;
+  }
+
+  async #call<R>(
+    terms: CallTerms,
     send: (
       metadata: Metadata,
       options: Partial<CallOptions>,
       done: (error: ServiceError | null, reply: R) => void,
     ) => ClientUnaryCall,
   ): Promise<R> {
-    if (this.#closed) return Promise.reject(new DibsError('CANCELLED', 'this client is closed'));
-    if (signal?.aborted) return Promise.reject(new DibsError('CANCELLED', 'the caller has gone'));
-    const metadata = new Metadata();
-    if (this.#authorization !== '') metadata.set('authorization', this.#authorization);
-    if (traceparent !== undefined && traceparent !== '') metadata.set('traceparent', traceparent);
+    this.#refuse(terms);
+    const { deadlineMs, signal } = terms;
+    const metadata = this.#metadata(terms);
     const connecting = this.#connecting.underWay();
     return new Promise((resolve, reject) => {
       const call = send(metadata, { deadline: Date.now() + deadlineMs }, (error, reply) => {
@@ -109,23 +149,11 @@ export class UnaryTransport implements Transport {
   }
 }
 
-const CODES: Partial<Record<number, DibsErrorCode>> = {
-  [status.CANCELLED]: 'CANCELLED',
-  [status.DEADLINE_EXCEEDED]: 'DEADLINE_EXCEEDED',
-  [status.INTERNAL]: 'INTERNAL',
-  [status.INVALID_ARGUMENT]: 'INVALID_ARGUMENT',
-  [status.PERMISSION_DENIED]: 'PERMISSION_DENIED',
-  [status.RESOURCE_EXHAUSTED]: 'RESOURCE_EXHAUSTED',
-  [status.UNAUTHENTICATED]: 'UNAUTHENTICATED',
-  [status.UNAVAILABLE]: 'UNAVAILABLE',
-  [status.UNIMPLEMENTED]: 'UNIMPLEMENTED',
-};
-
 function asDibsError(error: ServiceError): DibsError {
   const [pushback] = error.metadata?.get('grpc-retry-pushback-ms') ?? [];
   const ms = Number(pushback ?? Number.NaN);
   return new DibsError(
-    CODES[error.code] ?? 'UNKNOWN',
+    errorCode(error.code),
     error.details,
     Number.isFinite(ms) && ms >= 0 ? ms : undefined,
     { cause: error },

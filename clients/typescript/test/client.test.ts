@@ -261,3 +261,72 @@ describe('a fault of the caller', () => {
     expect(String(await client.getOrRebuild(key, () => bytes('v'), { ttlMs }))).toBe('v');
   });
 });
+
+describe('the calls beside the dance', () => {
+  it('ask for many keys, and give each its outcome', async () => {
+    const client = service.client();
+    const keys = [freshKey(), freshKey()];
+    const seen = new Map<string, string>();
+    for await (const answer of client.getOrLockMany({ keys, waitMs: 0 })) {
+      seen.set(answer.key, 'error' in answer ? answer.error.code : answer.outcome.kind);
+    }
+    expect(seen).toEqual(new Map(keys.map((key) => [key, 'lease'])));
+  });
+
+  it('refuse bad input of many keys by name, and a caller that has gone', async () => {
+    const client = service.client();
+    const all = async (request: Parameters<typeof client.getOrLockMany>[0], signal?: AbortSignal) => {
+      for await (const _answer of client.getOrLockMany(request, { signal })) expect.unreachable();
+    };
+    await expect(all({ keys: [] })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringMatching(/^keys: 0 is outside/),
+    });
+    await expect(all({ keys: ['k'] }, AbortSignal.abort())).rejects.toMatchObject({ code: 'CANCELLED' });
+  });
+
+  it('give back the leases of many keys that nobody listens for any more', async () => {
+    const client = service.client();
+    const [taken = '', left = ''] = [freshKey(), freshKey()];
+    for await (const { key } of client.getOrLockMany({ keys: [taken], waitMs: 0 })) {
+      expect(key).toBe(taken);
+    }
+    const waiting = client.getOrLockMany({ keys: [left, taken], waitMs: 20_000 });
+    for await (const answer of waiting) {
+      expect(answer).toMatchObject({ key: left, outcome: { kind: 'lease' } });
+      break;
+    }
+    // The wait for the other key has ended with the loop.
+    await vi.waitFor(async () => expect((await client.explain({ key: taken })).waiters).toBe(0));
+  });
+
+  it('invalidate by tag and by namespace', async () => {
+    const client = service.client({ namespace: `tags-${freshKey().replace(/[^a-z0-9]/gi, '')}` });
+    const rebuild = vi.fn(() => bytes('v'));
+    const options = { ttlMs: 60_000, tags: ['a', 'b'] };
+    const key = freshKey();
+    const read = () => client.getOrRebuild(key, rebuild, options);
+    await read();
+    await client.invalidate({ tags: ['c'] });
+    await read();
+    expect(rebuild).toHaveBeenCalledTimes(1);
+    await client.invalidate({ tags: ['b'] });
+    await read();
+    expect(rebuild).toHaveBeenCalledTimes(2);
+    await client.invalidate({ all: true });
+    await read();
+    expect(rebuild).toHaveBeenCalledTimes(3);
+  });
+
+  it('explain a key', async () => {
+    const client = service.client({ holder: 'me' });
+    const key = freshKey();
+    await client.getOrRebuild(key, () => bytes('12345'), { ttlMs: 60_000, staleMs: 1_000, tags: ['t'] });
+    expect(await client.explain({ key })).toMatchObject({
+      lease: undefined,
+      value: { absent: false, freshness: 'fresh', sizeBytes: 5, tags: ['t'] },
+      pastLeases: [{ holder: 'me', end: 'published' }],
+      degraded: 'none',
+    });
+  });
+});

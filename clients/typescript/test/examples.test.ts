@@ -27,6 +27,11 @@ it.each([
   ['rebuild-once', 'Ada and Ada after 1 query\n'],
   ['stale-while-revalidate', 'page 1, then page 1 at once, then page 2\n'],
   ['invalidate-on-write', '10, then 12\n'],
+  ['tags', '2 pages rebuilt, then 4\n'],
+  ['absent', 'nobody, after 1 query\n'],
+  ['failure', 'the database is away, and for others: the database is away\n'],
+  ['many-keys', 'hit: a; rebuilt: b, c\n'],
+  ['explain', 'report-job has had it, and 1 waits; before: warmer, failed\n'],
 ])('%s does what it says', async (name, expected) => {
   const { stdout } = await run(process.execPath, [file(`examples/dist/${name}.js`)], {
     env: environment(),

@@ -5,7 +5,7 @@ import type { DibsClientOptions } from '../src/options.js';
 import type { CallTerms, Transport } from '../src/transport.js';
 import { UnaryTransport } from '../src/unary-transport.js';
 
-type Method = Exclude<keyof Transport, 'close'>;
+type Method = Exclude<keyof Transport, 'close' | 'getOrLockMany'>;
 
 /** A real transport with a bad link: calls fail before they are sent, or after they were answered. */
 export class BadLink implements Transport {
@@ -36,6 +36,9 @@ export class BadLink implements Transport {
   readonly release: Transport['release'] = (...to) => this.#pass('release', to);
   readonly extend: Transport['extend'] = (...to) => this.#pass('extend', to);
   readonly invalidate: Transport['invalidate'] = (...to) => this.#pass('invalidate', to);
+
+  readonly explain: Transport['explain'] = (...to) => this.#pass('explain', to);
+  readonly getOrLockMany: Transport['getOrLockMany'] = (...to) => this.real.getOrLockMany(...to);
 
   close(): void {
     this.real.close();

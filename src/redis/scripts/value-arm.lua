@@ -9,7 +9,8 @@
 --   4 value_fence_read  the fence of the last stored value when the caller looked; 0 for none
 --   5 alone             1 if the quorum was not there to grant it, else 0
 --   6 lease             labels of the lease, as JSON, for whoever looks
---   7 keep_ms           how long the record outlives whatever is in it
+--   7 clock             the namespace's tag clock, which the value that is published will carry
+--   8 keep_ms           how long the record outlives whatever is in it
 -- Reply
 --   as value-look, and then 1 if the lease is armed, 0 if not. Armed: nothing was armed or stored since
 --   the caller looked, and no running lease stands in the way; or this very nonce was armed before.
@@ -17,7 +18,23 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
-local before = redis.call('HMGET', KEYS[1], 'fence', 'value_fence', 'nonce', 'lease_until', 'alone')
+-- The lease that ends is remembered as a line of JSON, before those that ended earlier.
+local function remember(fence, armed_at, ended_at, how, lease, failure, past)
+  local lines = { cjson.encode({
+    holder = cjson.decode(lease).holder,
+    fence = fence,
+    held_us = string.format('%.0f', ended_at - armed_at),
+    ended_at = string.format('%.0f', ended_at),
+    ['end'] = how,
+    failure = string.sub(failure, 1, 256) }) }
+  for line in string.gmatch(past or '', '[^\n]+') do
+    if #lines < 16 then table.insert(lines, line) end
+  end
+  redis.call('HSET', KEYS[1], 'past', table.concat(lines, '\n'))
+end
+
+local before = redis.call('HMGET', KEYS[1],
+  'fence', 'value_fence', 'nonce', 'lease_until', 'alone', 'armed_at', 'lease', 'past')
 local fence = tonumber(before[1] or 0)
 -- The reply to the first arm was lost: nothing is changed, so that a late copy prolongs nothing.
 local armed = before[3] == ARGV[1]
@@ -30,7 +47,11 @@ local in_the_way = running and (before[5] == '1' or ARGV[5] == '1')
 
 if not armed and as_read and not in_the_way then
   armed = true
-  if before[3] then redis.call('HSET', KEYS[1], 'last_end', 'expired') end
+  if before[3] then
+    redis.call('HSET', KEYS[1], 'last_end', 'expired')
+    local ended_at = math.min(now, tonumber(before[4]))
+    remember(before[1], tonumber(before[6]), ended_at, 'expired', before[7], '', before[8])
+  end
   local until_us = now + tonumber(ARGV[2]) * 1000
   -- `%.0f`, for tostring has 14 digits and a fence 16: it makes a hundred microseconds of fences alike.
   redis.call('HSET', KEYS[1],
@@ -40,16 +61,18 @@ if not armed and as_read and not in_the_way then
     'armed_at', string.format('%.0f', now),
     'owner', '1',
     'alone', ARGV[5],
-    'lease', ARGV[6])
+    'lease', ARGV[6],
+    'lease_clock', ARGV[7])
   local ends = redis.call('HMGET', KEYS[1], 'servable_until', 'failure_until')
   local last = math.max(until_us, tonumber(ends[1] or 0), tonumber(ends[2] or 0))
-  redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.ceil(last / 1000) + tonumber(ARGV[7])))
+  redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.ceil(last / 1000) + tonumber(ARGV[8])))
 end
 
 local record = redis.call('HMGET', KEYS[1],
   'fence', 'value_fence', 'value', 'published_at', 'fresh_until', 'servable_until', 'last_end', 'voided',
   'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease',
-  'failure', 'failure_fence', 'failure_until', 'failure_count', 'rebuild_mean', 'rebuild_deviation')
+  'failure', 'failure_fence', 'failure_until', 'failure_count', 'rebuild_mean', 'rebuild_deviation',
+  'value_clock', 'tags')
 if tonumber(record[6] or 0) <= now then record[3] = false end
 table.insert(record, now)
 table.insert(record, armed and 1 or 0)

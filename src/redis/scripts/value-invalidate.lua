@@ -15,14 +15,33 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
-local before = redis.call('HMGET', KEYS[1], 'fence', 'nonce', 'fresh_until', 'servable_until', 'failure_until')
+-- The lease that ends is remembered as a line of JSON, before those that ended earlier.
+local function remember(fence, armed_at, ended_at, how, lease, failure, past)
+  local lines = { cjson.encode({
+    holder = cjson.decode(lease).holder,
+    fence = fence,
+    held_us = string.format('%.0f', ended_at - armed_at),
+    ended_at = string.format('%.0f', ended_at),
+    ['end'] = how,
+    failure = string.sub(failure, 1, 256) }) }
+  for line in string.gmatch(past or '', '[^\n]+') do
+    if #lines < 16 then table.insert(lines, line) end
+  end
+  redis.call('HSET', KEYS[1], 'past', table.concat(lines, '\n'))
+end
+
+local before = redis.call('HMGET', KEYS[1],
+  'fence', 'nonce', 'fresh_until', 'servable_until', 'failure_until', 'armed_at', 'lease', 'past')
 local servable_until = tonumber(before[4] or 0)
 local had_value = servable_until > now
 
 -- First, and also where nothing is armed: a full store refuses a script whose first write may take memory,
 -- and it must never refuse to invalidate.
-redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease')
-if before[2] then redis.call('HSET', KEYS[1], 'voided', before[2]) end
+redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease', 'lease_clock')
+if before[2] then
+  redis.call('HSET', KEYS[1], 'voided', before[2])
+  remember(before[1], tonumber(before[6]), now, 'invalidated', before[7], '', before[8])
+end
 
 if had_value and ARGV[1] == 'mark_stale' then
   local fresh_until = tonumber(before[3])
@@ -35,7 +54,7 @@ else
   servable_until = 0
 end
 if servable_until <= now then
-  redis.call('HDEL', KEYS[1], 'value', 'published_at', 'fresh_until', 'servable_until')
+  redis.call('HDEL', KEYS[1], 'value', 'published_at', 'fresh_until', 'servable_until', 'value_clock', 'tags')
 end
 
 local fence = string.format('%.0f', math.max(tonumber(before[1] or 0) + 1, now))

@@ -14,7 +14,8 @@ local now = time[1] * 1000000 + time[2]
 local record = redis.call('HMGET', KEYS[1],
   'fence', 'value_fence', 'value', 'published_at', 'fresh_until', 'servable_until', 'last_end', 'voided',
   'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease',
-  'failure', 'failure_fence', 'failure_until', 'failure_count', 'rebuild_mean', 'rebuild_deviation')
+  'failure', 'failure_fence', 'failure_until', 'failure_count', 'rebuild_mean', 'rebuild_deviation',
+  'value_clock', 'tags')
 -- The record outlives its value, which may be large and is of no use any more.
 if tonumber(record[6] or 0) <= now then record[3] = false end
 table.insert(record, now)

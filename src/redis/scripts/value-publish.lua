@@ -9,27 +9,43 @@
 --   4 value     the bytes; empty where kind is `absent`
 --   5 ttl_ms    how long it is fresh
 --   6 stale_ms  how long after that it may be served stale
---   7 keep_ms   how long the record outlives whatever is in it
---   8 channel   where the wake is sent
---   9 id        the key's id, for the wake
+--   7 tags      the value's tags, as JSON
+--   8 keep_ms   how long the record outlives whatever is in it
+--   9 channel   where the wake is sent
+--   10 id       the key's id, for the wake
 -- Reply
---   the outcome: stored, stored_late, duplicate, superseded, invalidated or unknown_lease; and the fence
---   under which a value is now stored, as text, 0 if there is none.
+--   the outcome: stored, stored_late, duplicate, superseded, invalidated or unknown_lease; the fence under
+--   which a value is now stored, as text, 0 if there is none; and the tag clock of the lease if it was stored.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
+-- The lease that ends is remembered as a line of JSON, before those that ended earlier.
+local function remember(fence, armed_at, ended_at, how, lease, failure, past)
+  local lines = { cjson.encode({
+    holder = cjson.decode(lease).holder,
+    fence = fence,
+    held_us = string.format('%.0f', ended_at - armed_at),
+    ended_at = string.format('%.0f', ended_at),
+    ['end'] = how,
+    failure = string.sub(failure, 1, 256) }) }
+  for line in string.gmatch(past or '', '[^\n]+') do
+    if #lines < 16 then table.insert(lines, line) end
+  end
+  redis.call('HSET', KEYS[1], 'past', table.concat(lines, '\n'))
+end
+
 local before = redis.call('HMGET', KEYS[1],
   'fence', 'nonce', 'lease_until', 'done', 'voided', 'value_fence', 'servable_until',
-  'armed_at', 'rebuild_mean', 'rebuild_deviation')
+  'armed_at', 'rebuild_mean', 'rebuild_deviation', 'lease_clock', 'lease', 'past')
 
 if before[2] ~= ARGV[1] then
   local stored = tonumber(before[7] or 0) > now and before[6] or '0'
-  if not before[1] then return { 'unknown_lease', stored } end
-  if before[4] == ARGV[1] then return { 'duplicate', stored } end
-  if before[5] == ARGV[1] then return { 'invalidated', stored } end
-  if tonumber(before[1]) > tonumber(ARGV[2]) then return { 'superseded', stored } end
-  return { 'unknown_lease', stored }
+  if not before[1] then return { 'unknown_lease', stored, '' } end
+  if before[4] == ARGV[1] then return { 'duplicate', stored, '' } end
+  if before[5] == ARGV[1] then return { 'invalidated', stored, '' } end
+  if tonumber(before[1]) > tonumber(ARGV[2]) then return { 'superseded', stored, '' } end
+  return { 'unknown_lease', stored, '' }
 end
 
 -- Jacobson's estimator, as record.ts says; the first rebuild is the mean, and half of it the deviation.
@@ -50,6 +66,8 @@ redis.call('HSET', KEYS[1],
   'servable_until', string.format('%.0f', servable_until),
   'rebuild_mean', string.format('%.0f', mean),
   'rebuild_deviation', string.format('%.0f', deviation),
+  'value_clock', before[11],
+  'tags', ARGV[7],
   'last_end', 'published',
   'done', ARGV[1])
 -- An absent value has no such field, an empty one has an empty one.
@@ -58,8 +76,9 @@ if ARGV[3] == 'value' then
 else
   redis.call('HDEL', KEYS[1], 'value')
 end
-redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease',
+remember(before[1], tonumber(before[8]), now, 'published', before[12], '', before[13])
+redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease', 'lease_clock',
   'failure', 'failure_fence', 'failure_until', 'failure_count')
-redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.ceil(servable_until / 1000) + tonumber(ARGV[7])))
-redis.call('PUBLISH', ARGV[8], 'published:' .. before[1] .. ':' .. ARGV[9])
-return { tonumber(before[3]) > now and 'stored' or 'stored_late', before[1] }
+redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.ceil(servable_until / 1000) + tonumber(ARGV[8])))
+redis.call('PUBLISH', ARGV[9], 'published:' .. before[1] .. ':' .. ARGV[10])
+return { tonumber(before[3]) > now and 'stored' or 'stored_late', before[1], before[11] }

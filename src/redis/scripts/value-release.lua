@@ -20,13 +20,30 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
-local before = redis.call('HMGET', KEYS[1], 'fence', 'nonce', 'owner', 'failure_count')
+-- The lease that ends is remembered as a line of JSON, before those that ended earlier.
+local function remember(fence, armed_at, ended_at, how, lease, failure, past)
+  local lines = { cjson.encode({
+    holder = cjson.decode(lease).holder,
+    fence = fence,
+    held_us = string.format('%.0f', ended_at - armed_at),
+    ended_at = string.format('%.0f', ended_at),
+    ['end'] = how,
+    failure = string.sub(failure, 1, 256) }) }
+  for line in string.gmatch(past or '', '[^\n]+') do
+    if #lines < 16 then table.insert(lines, line) end
+  end
+  redis.call('HSET', KEYS[1], 'past', table.concat(lines, '\n'))
+end
+
+local before = redis.call('HMGET', KEYS[1],
+  'fence', 'nonce', 'owner', 'failure_count', 'armed_at', 'lease', 'past')
 if before[2] ~= ARGV[1] then return 0 end
 if ARGV[2] ~= '' and before[3] ~= ARGV[2] then return 0 end
 
 -- First: a full store refuses a script whose first write may take memory, and giving back must still work.
-redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease')
+redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease', 'lease_clock')
 redis.call('HSET', KEYS[1], 'last_end', ARGV[3])
+remember(before[1], tonumber(before[5]), now, ARGV[3], before[6], ARGV[5], before[7])
 local kind = 'released'
 if ARGV[4] == '1' then
   kind = 'failed'

@@ -28,8 +28,11 @@ const value = (freshForMs: number, servableForMs: number): StoredValue => ({
   payload: { kind: 'value', bytes: Uint8Array.of(1) },
   freshForMs,
   servableForMs,
+  staleMs: servableForMs - freshForMs,
   ageMs: 10,
   fence: 5,
+  clock: 'clock.1',
+  tags: [],
 });
 
 const lease = (expiresInMs: number, over: Partial<ArmedLease> = {}): ArmedLease => ({

@@ -4,7 +4,7 @@ import type { Call } from '../../../src/coordination/call.js';
 import { CoordinationError } from '../../../src/coordination/errors.js';
 import type { GetOrLockAnswer, Lease } from '../../../src/coordination/outcome.js';
 import { defaultPolicy } from '../../../src/coordination/policy.js';
-import { GetOrLockRequest, PublishRequest } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
+import { GetOrLockRequest } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { coordinatorService, type HandlerParts } from '../../../src/grpc/handlers.js';
 
 const limits = {
@@ -33,6 +33,7 @@ function serviceOver(getOrLock: (call: Call) => Promise<GetOrLockAnswer>) {
     release: notAsked,
     extend: notAsked,
     invalidate: notAsked,
+    explain: notAsked,
   };
   const service = coordinatorService({
     coordinator,
@@ -161,19 +162,5 @@ describe('what goes wrong', () => {
     expect(error?.code).toBe(status.INTERNAL);
     expect(error?.details).not.toMatch('secret');
     expect(unexpected).toEqual([cause]);
-  });
-
-  it('is checked before what is not there yet is refused', async () => {
-    const { service } = serviceOver(async () => leased);
-    const publish = (said: object) => ({
-      ok: true,
-      message: PublishRequest.fromPartial({ key: 'k', ttlMs: 1, tags: ['t'], ...said }),
-    });
-    const payload = { $case: 'absent', value: true };
-    expect((await callUnary(service, 'publish', publish({}))).error?.code).toBe(status.INVALID_ARGUMENT);
-    expect((await callUnary(service, 'publish', publish({ payload }))).error).toMatchObject({
-      code: status.UNIMPLEMENTED,
-      details: expect.stringMatching(/^tags: /),
-    });
   });
 });

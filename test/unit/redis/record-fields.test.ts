@@ -17,7 +17,7 @@ describe('the fields of a record', () => {
   test('are explained by the README of the room', () => {
     const readme = readFileSync(new URL('../README.md', scripts), 'utf8');
     const explained = new Set([...readme.matchAll(/^\| `(\w+)` \|/gm)].map((match) => match[1]));
-    expect([...explained].sort()).toEqual([...RECORD_FIELDS, 'done'].sort());
+    expect([...explained].sort()).toEqual([...RECORD_FIELDS, 'done', 'lease_clock', 'past'].sort());
   });
 
   test('decode to a value that keeps no more memory than its own', () => {

@@ -1,11 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import * as lockScripts from '../../../src/redis/lock-scripts.js';
+import * as namespaceScripts from '../../../src/redis/namespace-scripts.js';
 import { Script } from '../../../src/redis/script.js';
 import * as valueScripts from '../../../src/redis/value-scripts.js';
 
 /** Every module that declares scripts. */
-const modules: Record<string, unknown>[] = [lockScripts, valueScripts];
+const modules: Record<string, unknown>[] = [lockScripts, namespaceScripts, valueScripts];
 
 const folder = new URL('../../../src/redis/scripts/', import.meta.url);
 const files = readdirSync(folder).filter((name) => name.endsWith('.lua'));

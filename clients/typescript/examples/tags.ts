@@ -1,0 +1,25 @@
+// One tag for all that depends on the same thing: invalidated together, without knowing their keys.
+import { DibsClient } from '@dibs/client';
+
+const dibs = new DibsClient();
+let rebuilds = 0;
+
+const page = (key: string) =>
+  dibs.getOrRebuild(
+    key,
+    () => {
+      rebuilds += 1;
+      return Buffer.from('a page');
+    },
+    { ttlMs: 60_000, tags: ['example:product:7'] },
+  );
+
+await page('example:product:7:de');
+await page('example:product:7:en');
+const first = rebuilds;
+await dibs.invalidate({ tags: ['example:product:7'] });
+await page('example:product:7:de');
+await page('example:product:7:en');
+
+console.log(`${first} pages rebuilt, then ${rebuilds}`);
+dibs.close();

@@ -1,0 +1,99 @@
+import type { Chance } from './clock.js';
+import type { HeldLeases } from './held-leases.js';
+import type { Key } from './key.js';
+import { ignoreLoss } from './loss.js';
+import type { NamespaceStore } from './namespace-store.js';
+import type { Policy } from './policy.js';
+
+export interface BudgetParts {
+  readonly namespaces: NamespaceStore;
+  readonly chance: Chance;
+  policyOf(namespace: string): Policy;
+}
+
+/** A place under which one rebuild may run; empty where the namespace has no budget. */
+export type Place = string;
+
+/**
+ * The origin budget: at most `max_rebuilds` rebuilds of a namespace at a time across the fleet. Keys that find
+ * no place stand in line on this replica, and only the first of them asks again, when a place was given back
+ * or its room polls.
+ */
+export class Budget {
+  readonly #lines = new Map<string, Set<string>>();
+
+  /** `wake` rouses whoever attends to a key. */
+  constructor(
+    private readonly parts: BudgetParts,
+    private readonly held: HeldLeases,
+    private readonly wake: (id: string) => void,
+  ) {}
+
+  /** Undefined if all places are taken, or others came first: the key stands in line then. */
+  async enter({ namespace, id }: Key, ttlMs: number): Promise<Place | undefined> {
+    const { maxRebuilds: max } = this.parts.policyOf(namespace);
+    if (max === 0) return '';
+    const line = this.#lines.get(namespace);
+    if (line !== undefined && first(line) !== id) {
+      line.add(id);
+      return undefined;
+    }
+    const place = this.parts.chance.nonce();
+    if (!(await this.#isFree(namespace, place, max, ttlMs))) {
+      this.#lineOf(namespace).add(id);
+      return undefined;
+    }
+    // There may be room for the next one too.
+    this.forget({ namespace, id });
+    return place;
+  }
+
+  /** The place goes with the lease that was given: whoever ends that gives it back. */
+  async keep(namespace: string, place: Place, nonce: string, ttlMs: number): Promise<void> {
+    if (place === '' || this.parts.policyOf(namespace).maxRebuilds === 0) return;
+    // Without the store it ends with its time.
+    await this.parts.namespaces.keep(namespace, place, nonce, ttlMs).catch(ignoreLoss);
+  }
+
+  /** Of a lease by its nonce, or of an attempt that came to nothing. */
+  async leave(namespace: string, place: Place): Promise<void> {
+    if (place === '' || this.parts.policyOf(namespace).maxRebuilds === 0) return;
+    await this.parts.namespaces.leave(namespace, place).catch(ignoreLoss);
+  }
+
+  /** Nobody waits for the key here any more, or it has its place. */
+  forget({ namespace, id }: Pick<Key, 'namespace' | 'id'>): void {
+    const line = this.#lines.get(namespace);
+    if (line === undefined) return;
+    line.delete(id);
+    if (line.size === 0) this.#lines.delete(namespace);
+    else this.roomIn(namespace);
+  }
+
+  /** A place may be free. */
+  roomIn(namespace: string): void {
+    const line = this.#lines.get(namespace);
+    if (line !== undefined) this.wake(first(line) ?? '');
+  }
+
+  /** Without the store nobody counts for the fleet: then for this replica. */
+  async #isFree(namespace: string, place: Place, max: number, ttlMs: number): Promise<boolean> {
+    try {
+      return await this.parts.namespaces.enter(namespace, { place, max, ttlMs });
+    } catch (error) {
+      ignoreLoss(error);
+      return this.held.countOf(namespace) < max;
+    }
+  }
+
+  #lineOf(namespace: string): Set<string> {
+    const line = this.#lines.get(namespace) ?? new Set();
+    this.#lines.set(namespace, line);
+    return line;
+  }
+}
+
+function first(line: Set<string>): string | undefined {
+  const [id] = line;
+  return id;
+}

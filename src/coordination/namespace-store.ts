@@ -1,0 +1,52 @@
+import type { RebuildTimes } from './record.js';
+
+/**
+ * What the value store keeps of a namespace as a whole: its tag clock with the stamps of what was
+ * invalidated, how long its rebuilds take, and the places of its origin budget. Each method is one atomic
+ * step, and rejects with `StoreUnavailable` as those of the value store do.
+ */
+export interface NamespaceStore {
+  /** Reads the namespace, and begins its clock if there is none: a lost one begins anew, under another id. */
+  look(namespace: string, tags: readonly string[]): Promise<NamespaceRecord>;
+  /** Raises the clock and stamps each tag, or the whole namespace, with it; sends the wake. */
+  invalidate(namespace: string, request: NamespaceInvalidate): Promise<void>;
+  /** Adds one rebuild to the namespace's times. */
+  learn(namespace: string, rebuildMs: number): Promise<void>;
+  /** Takes one of `max` places for `ttlMs`, or says that all are taken. The same place is taken again at once. */
+  enter(namespace: string, request: EnterRequest): Promise<boolean>;
+  /** Lets a place last `ttlMs` from now on, under the name `as`. False if its time was over. */
+  keep(namespace: string, place: string, as: string, ttlMs: number): Promise<boolean>;
+  /** Gives a place back and sends the wake. */
+  leave(namespace: string, place: string): Promise<void>;
+}
+
+export interface NamespaceRecord {
+  /** As a lease carries it, and the value that is published under it. */
+  readonly clock: string;
+  readonly rebuild?: RebuildTimes;
+  /** Of the whole namespace, and then of each tag that was asked for. */
+  readonly stamps: readonly Stamp[];
+}
+
+/** When something was last invalidated, on the tag clock; 0 for never. */
+export interface Stamp {
+  readonly deletedAt: number;
+  readonly staleAt: number;
+  /** How long ago it was marked stale. */
+  readonly staleAgoMs: number;
+}
+
+export interface NamespaceInvalidate {
+  readonly tags: readonly string[];
+  readonly all: boolean;
+  readonly mode: 'delete' | 'mark_stale';
+}
+
+export interface EnterRequest {
+  readonly place: string;
+  readonly max: number;
+  readonly ttlMs: number;
+}
+
+/** Beyond so many stamps a namespace forgets them, and everything in it counts as deleted: 1,000 tags a second for a minute or two. */
+export const STAMPS_MAX = 100_000;

@@ -1,0 +1,96 @@
+import {
+  type EnterRequest,
+  type NamespaceInvalidate,
+  type NamespaceRecord,
+  STAMPS_MAX,
+} from '../coordination/namespace-store.js';
+import type { RebuildTimes } from '../coordination/record.js';
+import { encodeTagClock } from '../coordination/tag-clock.js';
+import { learned } from './record-steps.js';
+
+/** What is kept of one namespace, with times on the store's clock. Never changed: each step makes a new one. */
+export interface MemoryNamespace {
+  readonly id: string;
+  readonly clock: number;
+  readonly rebuild?: RebuildTimes;
+  /** Of the tags, and of the whole namespace under the empty name, which no tag has. */
+  readonly stamps: ReadonlyMap<string, MemoryStamp>;
+  /** When each place ends. */
+  readonly places: ReadonlyMap<string, number>;
+}
+
+interface MemoryStamp {
+  readonly deletedAt: number;
+  readonly staleAt: number;
+  readonly markedAtMs: number;
+}
+
+const NEVER: MemoryStamp = { deletedAt: 0, staleAt: 0, markedAtMs: 0 };
+
+export function begin(freshId: string): MemoryNamespace {
+  return { id: freshId, clock: 1, stamps: new Map(), places: new Map() };
+}
+
+export function look(space: MemoryNamespace, tags: readonly string[], nowMs: number): NamespaceRecord {
+  const { id, clock, rebuild, stamps } = space;
+  return {
+    clock: encodeTagClock({ id, at: clock }),
+    ...(rebuild === undefined ? {} : { rebuild }),
+    stamps: ['', ...tags].map((tag) => {
+      const { deletedAt, staleAt, markedAtMs } = stamps.get(tag) ?? NEVER;
+      return { deletedAt, staleAt, staleAgoMs: Math.max(0, nowMs - markedAtMs) };
+    }),
+  };
+}
+
+export function invalidate(
+  space: MemoryNamespace,
+  { tags, all, mode }: NamespaceInvalidate,
+  nowMs: number,
+): MemoryNamespace {
+  const clock = space.clock + 1;
+  const stamps = new Map(space.stamps);
+  for (const name of all ? [''] : tags) {
+    const before = stamps.get(name) ?? NEVER;
+    stamps.set(
+      name,
+      mode === 'delete' ? { ...before, deletedAt: clock } : { ...before, staleAt: clock, markedAtMs: nowMs },
+    );
+  }
+  const forgets = stamps.size > STAMPS_MAX;
+  return { ...space, clock, stamps: forgets ? new Map([['', { ...NEVER, deletedAt: clock }]]) : stamps };
+}
+
+export function learn(space: MemoryNamespace, rebuildMs: number): MemoryNamespace {
+  return { ...space, rebuild: learned(space.rebuild, rebuildMs) };
+}
+
+export function enter(
+  space: MemoryNamespace,
+  { place, max, ttlMs }: EnterRequest,
+  nowMs: number,
+): MemoryNamespace | undefined {
+  const places = new Map([...space.places].filter(([, untilMs]) => untilMs > nowMs));
+  if (!places.has(place) && places.size >= max) return undefined;
+  return { ...space, places: places.set(place, nowMs + ttlMs) };
+}
+
+export function keep(
+  space: MemoryNamespace,
+  place: string,
+  as: string,
+  ttlMs: number,
+  nowMs: number,
+): MemoryNamespace | undefined {
+  if ((space.places.get(place) ?? 0) <= nowMs) return undefined;
+  const places = new Map(space.places);
+  places.delete(place);
+  return { ...space, places: places.set(as, nowMs + ttlMs) };
+}
+
+export function leave(space: MemoryNamespace, place: string): MemoryNamespace | undefined {
+  if (!space.places.has(place)) return undefined;
+  const places = new Map(space.places);
+  places.delete(place);
+  return { ...space, places };
+}

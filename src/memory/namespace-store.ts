@@ -1,0 +1,67 @@
+import type { Chance, Clock } from '../coordination/clock.js';
+import type {
+  EnterRequest,
+  NamespaceInvalidate,
+  NamespaceRecord,
+  NamespaceStore,
+} from '../coordination/namespace-store.js';
+import type { NamespaceWake } from '../coordination/wake-channel.js';
+import * as steps from './namespace-steps.js';
+
+export interface MemoryNamespaceStoreParts {
+  readonly clock: Clock;
+  readonly chance: Chance;
+  /** Where wakes are sent. */
+  readonly wakes: { publishNamespace(wake: NamespaceWake): void };
+}
+
+/** Namespaces in this process's memory. A namespace that was used once is kept: it is small. */
+export class MemoryNamespaceStore implements NamespaceStore {
+  readonly #spaces = new Map<string, steps.MemoryNamespace>();
+
+  constructor(private readonly parts: MemoryNamespaceStoreParts) {}
+
+  async look(namespace: string, tags: readonly string[]): Promise<NamespaceRecord> {
+    return steps.look(this.#space(namespace), tags, this.#nowMs);
+  }
+
+  async invalidate(namespace: string, request: NamespaceInvalidate): Promise<void> {
+    this.#spaces.set(namespace, steps.invalidate(this.#space(namespace), request, this.#nowMs));
+    this.parts.wakes.publishNamespace({ namespace, kind: 'tags' });
+  }
+
+  async learn(namespace: string, rebuildMs: number): Promise<void> {
+    this.#spaces.set(namespace, steps.learn(this.#space(namespace), rebuildMs));
+  }
+
+  async enter(namespace: string, request: EnterRequest): Promise<boolean> {
+    return this.#take(namespace, steps.enter(this.#space(namespace), request, this.#nowMs));
+  }
+
+  async keep(namespace: string, place: string, as: string, ttlMs: number): Promise<boolean> {
+    return this.#take(namespace, steps.keep(this.#space(namespace), place, as, ttlMs, this.#nowMs));
+  }
+
+  async leave(namespace: string, place: string): Promise<void> {
+    if (!this.#take(namespace, steps.leave(this.#space(namespace), place))) return;
+    this.parts.wakes.publishNamespace({ namespace, kind: 'room' });
+  }
+
+  get #nowMs(): number {
+    return this.parts.clock.nowMs();
+  }
+
+  #space(namespace: string): steps.MemoryNamespace {
+    const known = this.#spaces.get(namespace);
+    if (known !== undefined) return known;
+    const begun = steps.begin(this.parts.chance.nonce());
+    this.#spaces.set(namespace, begun);
+    return begun;
+  }
+
+  #take(namespace: string, next: steps.MemoryNamespace | undefined): boolean {
+    if (next === undefined) return false;
+    this.#spaces.set(namespace, next);
+    return true;
+  }
+}

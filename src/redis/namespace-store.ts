@@ -1,0 +1,103 @@
+import type { Chance } from '../coordination/clock.js';
+import {
+  type EnterRequest,
+  type NamespaceInvalidate,
+  type NamespaceRecord,
+  type NamespaceStore,
+  STAMPS_MAX,
+  type Stamp,
+} from '../coordination/namespace-store.js';
+import { encodeTagClock } from '../coordination/tag-clock.js';
+import type { StoreConnection } from './connection.js';
+import { namespaceId, namespaceKey, placesKey, WAKE_CHANNEL } from './keys.js';
+import {
+  enterScript,
+  invalidateNamespaceScript,
+  keepScript,
+  learnScript,
+  leaveScript,
+  lookNamespaceScript,
+} from './namespace-scripts.js';
+import type { Script, ScriptArgument } from './script.js';
+
+/** Where the stamps begin in the reply of namespace-look. */
+const STAMPS_AT = 5;
+
+/** Namespaces on Redis: one hash and one sorted set for each, in one cluster slot. */
+export class RedisNamespaceStore implements NamespaceStore {
+  constructor(
+    private readonly connection: StoreConnection,
+    private readonly chance: Chance,
+  ) {}
+
+  async look(namespace: string, tags: readonly string[]): Promise<NamespaceRecord> {
+    const args = { fresh_id: this.chance.nonce(), tags: JSON.stringify(tags) };
+    const keys = { namespace: namespaceKey(namespace) };
+    const reply = (await this.#run(lookNamespaceScript, keys, args)) as (Buffer | number | null)[];
+    const [id, at, mean, deviation, nowUs] = reply.map((field) =>
+      field === null ? undefined : String(field),
+    );
+    const stamps: Stamp[] = [];
+    for (let index = STAMPS_AT; index < reply.length; index += 2) {
+      stamps.push(stampOf(reply[index], reply[index + 1], Number(nowUs)));
+    }
+    const rebuild = { meanMs: Number(mean) / 1000, deviationMs: Number(deviation) / 1000 };
+    return {
+      clock: encodeTagClock({ id: id ?? '', at: Number(at) }),
+      ...(mean === undefined ? {} : { rebuild }),
+      stamps,
+    };
+  }
+
+  async invalidate(namespace: string, { tags, all, mode }: NamespaceInvalidate): Promise<void> {
+    const keys = { namespace: namespaceKey(namespace) };
+    await this.#run(invalidateNamespaceScript, keys, {
+      fresh_id: this.chance.nonce(),
+      tags: JSON.stringify(all ? [] : tags),
+      mode,
+      stamps_max: STAMPS_MAX,
+      channel: WAKE_CHANNEL,
+      name: namespaceId(namespace),
+    });
+  }
+
+  async learn(namespace: string, rebuildMs: number): Promise<void> {
+    const keys = { namespace: namespaceKey(namespace) };
+    await this.#run(learnScript, keys, { took_us: Math.round(rebuildMs * 1000) });
+  }
+
+  async enter(namespace: string, { place, max, ttlMs }: EnterRequest): Promise<boolean> {
+    const keys = { places: placesKey(namespace) };
+    return (await this.#run(enterScript, keys, { place, max, ttl_ms: Math.ceil(ttlMs) })) === 1;
+  }
+
+  async keep(namespace: string, place: string, as: string, ttlMs: number): Promise<boolean> {
+    const keys = { places: placesKey(namespace) };
+    return (await this.#run(keepScript, keys, { place, as, ttl_ms: Math.ceil(ttlMs) })) === 1;
+  }
+
+  async leave(namespace: string, place: string): Promise<void> {
+    const keys = { places: placesKey(namespace) };
+    await this.#run(leaveScript, keys, { place, channel: WAKE_CHANNEL, name: namespaceId(namespace) });
+  }
+
+  #run<K extends string, A extends string>(
+    script: Script<K, A>,
+    keys: Readonly<Record<K, string>>,
+    args: Readonly<Record<A, ScriptArgument>>,
+  ): Promise<unknown> {
+    return this.connection.call((client) => script.run(client, keys, args));
+  }
+}
+
+type Field = Buffer | number | null | undefined;
+
+function stampOf(deleted: Field, stale: Field, nowUs: number): Stamp {
+  const [staleAt = '0', staleUs = '0'] = String(stale ?? '0').split(':');
+  return {
+    deletedAt: Number(deleted ?? 0),
+    staleAt: Number(staleAt),
+    // A clock that was set back makes nothing last longer.
+    staleAgoMs: Math.max(0, (nowUs - Number(staleUs)) / 1000),
+  };
+}

@@ -1,0 +1,14 @@
+-- places-leave: gives a place back and sends the wake.
+--
+-- KEYS
+--   1 places  as in places-enter
+-- ARGV
+--   1 place    its name
+--   2 channel  where the wake is sent
+--   3 name     the namespace's name, as base64url, for the wake
+-- Reply
+--   1 if it was taken, 0 if not.
+
+if redis.call('ZREM', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('PUBLISH', ARGV[2], 'room:0:' .. ARGV[3])
+return 1

@@ -1,0 +1,144 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { NamespaceStore } from '../../src/coordination/namespace-store.js';
+import { decodeTagClock } from '../../src/coordination/tag-clock.js';
+import type { NamespaceWake, WakeChannel } from '../../src/coordination/wake-channel.js';
+import { until } from '../support/until.js';
+
+export interface NamespacesUnderTest {
+  readonly namespaces: NamespaceStore;
+  readonly channel: WakeChannel;
+  /** Lets time pass on the store's clock. */
+  pass(ms: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+const LONG_MS = 60_000;
+let spaces = 0;
+
+/** What every store of namespaces promises. */
+export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>): void {
+  let under: NamespacesUnderTest;
+  let store: NamespaceStore;
+  let name: string;
+  const wakes: NamespaceWake[] = [];
+  beforeAll(async () => {
+    under = await start();
+    store = under.namespaces;
+    under.channel.listen({
+      wake() {},
+      namespaceWake: (wake) => wakes.push(wake),
+      resubscribed() {},
+      lost() {},
+    });
+  });
+  afterAll(() => under.close());
+  beforeEach(() => {
+    spaces += 1;
+    name = `space-${spaces}`;
+  });
+
+  const clock = async () => decodeTagClock((await store.look(name, [])).clock);
+  const heard = (kind: NamespaceWake['kind']) =>
+    until(() => wakes.some((wake) => wake.namespace === name && wake.kind === kind));
+
+  describe('the tag clock', () => {
+    it('begins once, and not at the same id elsewhere', async () => {
+      const begun = await store.look(name, ['t']);
+      const never = { deletedAt: 0, staleAt: 0 };
+      expect(begun.stamps).toMatchObject([never, never]);
+      expect((await store.look(name, [])).clock).toBe(begun.clock);
+      expect((await store.look(`${name}-other`, [])).clock).not.toBe(begun.clock);
+    });
+
+    it('is raised by an invalidation, which stamps the tags that it names, and no others', async () => {
+      const { id, at } = await clock();
+      await store.invalidate(name, { tags: ['a', 'ü "b"\n'], all: false, mode: 'delete' });
+      expect(await clock()).toEqual({ id, at: at + 1 });
+      const { stamps } = await store.look(name, ['a', 'ü "b"\n', 'c']);
+      expect(stamps.map(({ deletedAt }) => deletedAt)).toEqual([0, at + 1, at + 1, 0]);
+      await heard('tags');
+    });
+
+    it('keeps a mark apart from a deletion, with how long ago it was', async () => {
+      const { at } = await clock();
+      await store.invalidate(name, { tags: ['a'], all: false, mode: 'delete' });
+      await store.invalidate(name, { tags: ['a'], all: false, mode: 'mark_stale' });
+      await under.pass(30);
+      const [, stamp] = (await store.look(name, ['a'])).stamps;
+      expect(stamp).toMatchObject({ deletedAt: at + 1, staleAt: at + 2 });
+      expect(stamp?.staleAgoMs).toBeGreaterThanOrEqual(30);
+      expect(stamp?.staleAgoMs).toBeLessThan(LONG_MS);
+    });
+
+    it('stamps the whole namespace', async () => {
+      const { at } = await clock();
+      await store.invalidate(name, { tags: [], all: true, mode: 'delete' });
+      await store.invalidate(name, { tags: [], all: true, mode: 'mark_stale' });
+      const { stamps } = await store.look(name, ['a']);
+      expect(stamps).toMatchObject([
+        { deletedAt: at + 1, staleAt: at + 2 },
+        { deletedAt: 0, staleAt: 0 },
+      ]);
+    });
+  });
+
+  describe('rebuild times', () => {
+    it('are unknown at first, and follow what is learned', async () => {
+      expect((await store.look(name, [])).rebuild).toBeUndefined();
+      await store.learn(name, 100);
+      expect((await store.look(name, [])).rebuild).toEqual({ meanMs: 100, deviationMs: 50 });
+      await store.learn(name, 180);
+      const { rebuild } = await store.look(name, []);
+      expect(rebuild?.meanMs).toBeCloseTo(110, 1);
+      expect(rebuild?.deviationMs).toBeCloseTo(57.5, 1);
+    });
+
+    it('outlast an invalidation', async () => {
+      await store.learn(name, 100);
+      await store.invalidate(name, { tags: [], all: true, mode: 'delete' });
+      expect((await store.look(name, [])).rebuild?.meanMs).toBe(100);
+    });
+  });
+
+  describe('places', () => {
+    const enter = (place: string, ttlMs = LONG_MS) => store.enter(name, { place, max: 2, ttlMs });
+
+    it('are as many as there may be, and one that is given back is taken again', async () => {
+      expect([await enter('a'), await enter('b'), await enter('c')]).toEqual([true, true, false]);
+      expect(await enter('a')).toBe(true);
+      await store.leave(name, 'b');
+      await heard('room');
+      expect([await enter('c'), await enter('d')]).toEqual([true, false]);
+    });
+
+    it('end with their time', async () => {
+      expect([await enter('a', 20), await enter('b')]).toEqual([true, true]);
+      await under.pass(25);
+      expect([await enter('c'), await enter('d')]).toEqual([true, false]);
+    });
+
+    it('are kept under another name, as long as their time is not over', async () => {
+      await enter('a', 200);
+      expect(await store.keep(name, 'a', 'lease', LONG_MS)).toBe(true);
+      expect(await store.keep(name, 'a', 'lease', LONG_MS)).toBe(false);
+      expect(await store.keep(name, 'lease', 'lease', LONG_MS)).toBe(true);
+      await under.pass(210);
+      expect([await enter('b'), await enter('c')]).toEqual([true, false]);
+      await store.leave(name, 'lease');
+      expect(await enter('c', 10)).toBe(true);
+      await under.pass(15);
+      expect(await store.keep(name, 'c', 'c', LONG_MS)).toBe(false);
+    });
+
+    it('are not given back twice', async () => {
+      await enter('a');
+      await store.leave(name, 'a');
+      await heard('room');
+      const before = wakes.length;
+      await store.leave(name, 'a');
+      await store.invalidate(name, { tags: ['x'], all: false, mode: 'delete' });
+      await heard('tags');
+      expect(wakes.slice(before).map(({ kind }) => kind)).toEqual(['tags']);
+    });
+  });
+}

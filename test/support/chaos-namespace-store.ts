@@ -1,0 +1,31 @@
+import type { NamespaceStore } from '../../src/coordination/namespace-store.js';
+import { StoreUnavailable } from '../../src/coordination/value-store.js';
+
+/** The chaos twin of a namespace store: it is down when its server is. */
+export class ChaosNamespaceStore implements NamespaceStore {
+  /** The steps that were asked for, in their order. */
+  readonly asked: (keyof NamespaceStore)[] = [];
+
+  constructor(
+    private readonly real: NamespaceStore,
+    private readonly server: { readonly down: boolean },
+  ) {}
+
+  readonly look: NamespaceStore['look'] = (...to) => this.#take('look', () => this.real.look(...to));
+  readonly invalidate: NamespaceStore['invalidate'] = (...to) =>
+    this.#take('invalidate', () => this.real.invalidate(...to));
+  readonly learn: NamespaceStore['learn'] = (...to) => this.#take('learn', () => this.real.learn(...to));
+  readonly enter: NamespaceStore['enter'] = (...to) => this.#take('enter', () => this.real.enter(...to));
+  readonly keep: NamespaceStore['keep'] = (...to) => this.#take('keep', () => this.real.keep(...to));
+  readonly leave: NamespaceStore['leave'] = (...to) => this.#take('leave', () => this.real.leave(...to));
+
+  countOf(step: keyof NamespaceStore): number {
+    return this.asked.filter((asked) => asked === step).length;
+  }
+
+  async #take<T>(step: keyof NamespaceStore, real: () => Promise<T>): Promise<T> {
+    this.asked.push(step);
+    if (this.server.down) throw new StoreUnavailable('the store is down');
+    return real();
+  }
+}

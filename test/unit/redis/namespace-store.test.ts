@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest';
+import { RedisNamespaceStore } from '../../../src/redis/namespace-store.js';
+import { parseNamespaceWake } from '../../../src/redis/wake-channel.js';
+
+/** A store over replies that the test makes up. */
+function over(reply: unknown) {
+  const sent: unknown[][] = [];
+  const client = {
+    callBuffer: async (_command: string, args: unknown[]) => {
+      sent.push(args);
+      return reply;
+    },
+  };
+  const connection = { call: (send: (client: never) => Promise<unknown>) => send(client as never) };
+  const chance = { fraction: () => 0, nonce: () => 'fresh' };
+  return { sent, store: new RedisNamespaceStore(connection as never, chance) };
+}
+const text = (value: string) => Buffer.from(value);
+
+describe('a namespace on Redis', () => {
+  it('is one hash, whose name nothing that a user writes can break out of', async () => {
+    const { store, sent } = over([text('id'), text('3'), null, null, 1_000, null, null]);
+    await store.look('a.b', []);
+    expect(sent[0]?.slice(1)).toEqual([1, 'dibs:{YS5i}', 'fresh', '[]']);
+  });
+
+  it('makes nothing last longer by a clock that was set back', async () => {
+    const { store } = over([
+      text('id'),
+      text('3'),
+      text('4000'),
+      text('500'),
+      1_000,
+      text('2'),
+      text('3:9000'),
+    ]);
+    expect(await store.look('n', [])).toEqual({
+      clock: 'id.3',
+      rebuild: { meanMs: 4, deviationMs: 0.5 },
+      stamps: [{ deletedAt: 2, staleAt: 3, staleAgoMs: 0 }],
+    });
+  });
+});
+
+describe('the wake of a namespace', () => {
+  it('names it, and what happened', () => {
+    expect(parseNamespaceWake('tags:17:YS5i')).toEqual({ kind: 'tags', namespace: 'a.b' });
+    expect(parseNamespaceWake('room:0:YS5i')).toEqual({ kind: 'room', namespace: 'a.b' });
+  });
+
+  it.each(['tags:x:YS5i', 'published:1:YS5i', 'tags:1:', 'tags:1', ''])('is not %j', (message) => {
+    expect(parseNamespaceWake(message)).toBeUndefined();
+  });
+});
