@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { Caller } from '../support/caller.js';
 import { endWithThisProcess } from '../support/end-with-this-process.js';
 import { Replica } from '../support/replica.js';
@@ -116,5 +116,44 @@ it('starts on the socket of a process that was killed, and not on one that lives
   caller.close();
   living.signal('SIGTERM');
   expect((await living.ended).code).toBe(0);
+  rmSync(folder, { recursive: true });
+});
+
+it('reads its policies again on SIGHUP, and keeps the old ones where the new have faults', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'dibs-reload-'));
+  const file = join(folder, 'dibs.yaml');
+  const stale = (serve: string) => writeFileSync(file, `namespaces: { default: { stale: ${serve} } }`);
+  stale('allow');
+  const replica = await Replica.start({ DIBS_CONFIG: file, DIBS_LOG_LEVEL: 'info' });
+  const caller = new Caller(replica.target);
+  const { token } = await caller.lease({ key: 'k' });
+  const payload = { $case: 'value', value: Buffer.from('v') } as const;
+  await caller.publish({ key: 'k', token, payload, ttlMs: 1, staleMs: 60_000 });
+  // Somebody rebuilds, so that whoever takes no stale value waits.
+  await vi.waitFor(async () => expect((await ask()).outcome?.$case).toBe('lease'));
+
+  async function ask() {
+    return caller.getOrLock({ key: 'k', waitMs: 0 });
+  }
+  async function reload(said: string): Promise<void> {
+    const before = replica.log.split(said).length;
+    replica.signal('SIGHUP');
+    await vi.waitFor(() => expect(replica.log.split(said).length).toBe(before + 1));
+  }
+
+  expect((await ask()).outcome?.$case).toBe('hit');
+  stale('forbid');
+  expect((await ask()).outcome?.$case).toBe('hit');
+  await reload('was read again');
+  expect((await ask()).outcome?.$case).toBe('busy');
+  stale('sometimes');
+  await reload('has faults');
+  expect(replica.log).toContain('namespaces.default.stale');
+  expect((await ask()).outcome?.$case).toBe('busy');
+  stale('allow');
+  await reload('was read again');
+  expect((await ask()).outcome?.$case).toBe('hit');
+  caller.close();
+  await replica.kill();
   rmSync(folder, { recursive: true });
 });

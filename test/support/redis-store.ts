@@ -7,14 +7,24 @@ import { RedisServer } from './redis-server.js';
 import type { StoreUnderTest } from './store-trial.js';
 import { until } from './until.js';
 
+export type RedisStoreUnderTest = StoreUnderTest & { readonly namespaces: RedisNamespaceStore };
+
 /** The value store and its wake channel on a Redis of their own, both connected. */
-export async function startRedisStore(): Promise<
-  StoreUnderTest & { readonly server: RedisServer; readonly namespaces: RedisNamespaceStore }
-> {
+export async function startRedisStore(): Promise<RedisStoreUnderTest & { readonly server: RedisServer }> {
   const server = await RedisServer.start();
+  const under = await connectRedisStore(server.url);
+  const close = async () => {
+    await under.close();
+    await server.stop();
+  };
+  return { ...under, server, close };
+}
+
+/** The same on a Redis that is there already. */
+export async function connectRedisStore(url: string): Promise<RedisStoreUnderTest> {
   // These suites are about replies: on a busy machine they may take longer than a caller would wait.
-  const connection = new StoreConnection(server.url, { timeoutMs: 10_000 });
-  const channel = new RedisWakeChannel(server.url);
+  const connection = new StoreConnection(url, { timeoutMs: 10_000 });
+  const channel = new RedisWakeChannel(url);
   await until(() => channel.live);
   await until(() =>
     connection.ping().then(
@@ -23,7 +33,6 @@ export async function startRedisStore(): Promise<
     ),
   );
   return {
-    server,
     store: new RedisValueStore(connection),
     namespaces: new RedisNamespaceStore(connection, new SystemChance()),
     channel,
@@ -31,7 +40,6 @@ export async function startRedisStore(): Promise<
     close: async () => {
       connection.close();
       channel.close();
-      await server.stop();
     },
   };
 }

@@ -11,6 +11,8 @@ export interface StoreUnderTest {
   readonly channel: WakeChannel;
   /** Lets time pass on the store's clock. */
   pass(ms: number): Promise<void>;
+  /** Absent where wakes come in the order in which they were sent: how long none is on its way. */
+  readonly wakesTakeMs?: number;
   close(): Promise<void>;
 }
 
@@ -126,13 +128,16 @@ export class StoreTrial {
   }
 
   /**
-   * The wakes of this key so far. They come in the order in which they were sent, so that once the wake of
-   * another key's step has come, none of ours is still on its way.
+   * The wakes of this key so far. Where they come in the order in which they were sent, none of ours is still
+   * on its way once the wake of another key's step has come.
    */
   async wakes(): Promise<Pick<Wake, 'kind' | 'fence'>[]> {
-    const marker = keyOf('trial', `marker ${++ids}`).id;
-    await this.store.invalidate(marker, { mode: 'delete', keepMs: 1 });
-    await until(() => this.#wakes.some(({ id }) => id === marker));
+    const { wakesTakeMs } = this.under;
+    if (wakesTakeMs === undefined) {
+      const marker = keyOf('trial', `marker ${++ids}`).id;
+      await this.store.invalidate(marker, { mode: 'delete', keepMs: 1 });
+      await until(() => this.#wakes.some(({ id }) => id === marker));
+    } else await new Promise((resolve) => setTimeout(resolve, wakesTakeMs));
     return this.#wakes.filter(({ id }) => id === this.id).map(({ kind, fence }) => ({ kind, fence }));
   }
 

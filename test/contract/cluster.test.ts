@@ -1,0 +1,33 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { keyOf } from '../../src/coordination/key.js';
+import { describeWithRedis } from '../support/describe-with-redis.js';
+import { connectRedisStore } from '../support/redis-store.js';
+import { type ReplicatedStore, startClusterStore } from '../support/replicated-store.js';
+import { namespaceStoreContract } from './namespace-store.contract.js';
+import { valueStoreContract } from './value-store.contract.js';
+
+// The whole contract of the store on a Redis Cluster: the keys of a namespace lie on all of its masters.
+
+describeWithRedis('the value store on a Redis Cluster', () => {
+  let cluster: ReplicatedStore;
+  beforeAll(async () => {
+    cluster = await startClusterStore();
+  }, 60_000);
+  afterAll(() => cluster?.stop());
+
+  // Each node tells the others of what is published on it: there is no order between two of them.
+  const start = async () => ({ ...(await connectRedisStore(cluster.url)), wakesTakeMs: 60 });
+  valueStoreContract(start);
+
+  describe('with its namespaces', () => {
+    namespaceStoreContract(start);
+  });
+
+  it('keeps keys and namespace on different masters', async () => {
+    const masters = new Set<number>();
+    for (const key of ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']) {
+      masters.add((await cluster.masterOf(`dibs:{${keyOf('default', key).id}}`)).port);
+    }
+    expect(masters.size).toBe(3);
+  });
+});
