@@ -16,6 +16,8 @@ export interface Row {
   readonly ratio: number;
   /** What the ratio is to stay at or below; absent where there is no promise. */
   readonly ratioMax?: number;
+  /** What else is to be known of it. */
+  readonly facts?: readonly string[];
 }
 
 /** One subject. `main.ts` runs them in turn; each starts what it needs and ends it. */

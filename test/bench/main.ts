@@ -1,20 +1,23 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import type { Bench, Row } from './bench.js';
+import { budget } from './budget.js';
+import { stale } from './stale.js';
 import { wake } from './wake.js';
 
 const RESULTS = 'test/bench/results';
-const BENCHES: readonly Bench[] = [wake];
+const BENCHES: readonly Bench[] = [wake, stale, budget];
 
 function ms(value: number): string {
   return `${value < 10 ? value.toFixed(2) : value.toFixed(0)} ms`;
 }
 
 function print(rows: readonly Row[]): void {
-  for (const { measured, alternative, ratio, ratioMax } of rows) {
+  for (const { measured, alternative, ratio, ratioMax, facts = [] } of rows) {
     for (const { name, p50Ms, p99Ms } of [measured, alternative]) {
       console.log(`  ${name.padEnd(48)}${`p50 ${ms(p50Ms)}`.padStart(14)}${`p99 ${ms(p99Ms)}`.padStart(14)}`);
     }
+    for (const fact of facts) console.log(`  ${fact}`);
     const promise =
       ratioMax === undefined ? '' : `, to be at most ${ratioMax}: ${ratio <= ratioMax ? 'met' : 'MISSED'}`;
     console.log(`  ratio of the medians ${ratio.toFixed(2)}${promise}\n`);

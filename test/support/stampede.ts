@@ -81,11 +81,12 @@ export function stampede(
 }
 
 /** Gives each key a value that has expired by the time that this resolves. */
-export async function expire(caller: Caller, keys: readonly string[]): Promise<void> {
+export async function expire(caller: Caller, keys: readonly string[], staleMs = 0): Promise<void> {
   await Promise.all(
     keys.map(async (key) => {
       const { token } = await caller.lease({ key });
-      await caller.publishText(key, token, 'expired', 1);
+      const payload = { $case: 'value', value: Buffer.from('expired') } as const;
+      await caller.publish({ key, token, payload, ttlMs: 1, staleMs });
     }),
   );
   await sleep(5);

@@ -36,6 +36,10 @@ const write = (entry: Entry) => writeSync(file, `${JSON.stringify(entry)}\n`);
 const word = (names: object, value: number, prefix: string) =>
   String(Reflect.get(names, value)).slice(prefix.length);
 
+/** What some keys are published with, and invalidated by together. */
+const TAG = 'tag';
+const TAGGED = ['a', 'b'];
+
 interface Hand {
   readonly namespace: string;
   readonly key: string;
@@ -128,7 +132,8 @@ async function hold(hand: Hand): Promise<void> {
   const start = now();
   const value = Buffer.from(`${name} ${fence}`);
   for (let attempt = 0; attempt < 2; attempt += 1) {
-    const request = { namespace, key, token, ttlMs, staleMs: random.pick([0, 500]) };
+    const tags = TAGGED.includes(key) ? [TAG] : [];
+    const request = { namespace, key, token, ttlMs, staleMs: random.pick([0, 500]), tags };
     const payload = { $case: 'value', value } as const;
     const reply = await settled(random.pick(callers).publish({ ...request, payload }, { deadlineMs: 2_000 }));
     if (reply === undefined) continue;
@@ -148,16 +153,22 @@ async function extend({ namespace, key, name, token }: Hand): Promise<string> {
 }
 
 async function invalidate(namespace: string, key: string): Promise<void> {
+  const byTag = random.below(4) === 0;
+  const keys = byTag ? TAGGED : [key];
   const mode = random.pick(['delete', 'mark_stale'] as const);
-  const start = now();
   const wire =
     mode === 'delete' ? InvalidateMode.INVALIDATE_MODE_DELETE : InvalidateMode.INVALIDATE_MODE_MARK_STALE;
-  const entry = { e: 'invalidate' as const, key: `${namespace}/${key}`, mode, start };
-  write({ ...entry, end: start + UNDER_WAY_MS, acknowledged: false });
+  const start = now();
+  const say = (end: number, acknowledged: boolean) => {
+    for (const one of keys)
+      write({ e: 'invalidate', key: `${namespace}/${one}`, mode, start, end, acknowledged });
+  };
+  say(start + UNDER_WAY_MS, false);
+  const what = byTag ? { tags: [TAG] } : { keys };
   const reply = await settled(
-    random.pick(callers).invalidate({ namespace, keys: [key], mode: wire }, { deadlineMs: 2_000 }),
+    random.pick(callers).invalidate({ namespace, ...what, mode: wire }, { deadlineMs: 2_000 }),
   );
-  if (reply !== undefined) write({ ...entry, end: now(), acknowledged: true });
+  if (reply !== undefined) say(now(), true);
 }
 
 const settled = <T>(reply: Promise<T>): Promise<T | undefined> => reply.catch(() => undefined);
