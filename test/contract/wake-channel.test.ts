@@ -72,6 +72,27 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     expect(events).toEqual(['resubscribed', 'published a']);
   });
 
+  test('is never live where the subscription is refused', async () => {
+    const admin = new Redis(server.url);
+    await admin.call('ACL', 'SETUSER', 'mute', 'on', '>secret', '~*', '+@all', 'resetchannels');
+    const refused: Error[] = [];
+    const mute = new RedisWakeChannel(`redis://mute:secret@127.0.0.1:${server.port}`, {
+      onError: (error) => refused.push(error),
+    });
+    const heard: string[] = [];
+    mute.listen({
+      wake() {},
+      namespaceWake() {},
+      resubscribed: () => heard.push('resubscribed'),
+      lost: () => heard.push('lost'),
+    });
+    await until(() => refused.some(({ message }) => message.includes('NOPERM')));
+    await until(() => refused.length >= 2);
+    expect([mute.live, heard]).toEqual([false, []]);
+    mute.close();
+    admin.disconnect();
+  });
+
   test('says once that it is lost when the server dies, and once that it is back', async () => {
     await until(() => channel.live);
     await server.kill();
