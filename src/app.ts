@@ -5,11 +5,13 @@ import type { LeaseQuorum } from './coordination/lease-quorum.js';
 import type { NamespaceStore } from './coordination/namespace-store.js';
 import type { ValueStore } from './coordination/value-store.js';
 import type { WakeChannel } from './coordination/wake-channel.js';
+import { Asks } from './grpc/asks.js';
 import { coordinatorService } from './grpc/handlers.js';
 import { Health } from './grpc/health.js';
 import { OpenStreams } from './grpc/open-streams.js';
 import { Reflection } from './grpc/reflection.js';
 import { GrpcServer } from './grpc/server.js';
+import { Sessions } from './grpc/sessions.js';
 import { HttpServer } from './http/server.js';
 import { MemoryLeaseQuorum } from './memory/lease-quorum.js';
 import { MemoryNamespaceStore } from './memory/namespace-store.js';
@@ -116,7 +118,14 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const streams = new OpenStreams();
   const health = new Health(streams);
   const unexpected = (error: unknown, method: string) => log.error({ err: error, method }, 'unexpected');
-  const service = coordinatorService({ coordinator, limits, policyOf, unexpected });
+  const bounds = { limits, policyOf };
+  const sessions = new Sessions({
+    ...{ asks: new Asks(coordinator, bounds), coordinator, bounds, wakes: authorities.wakes },
+    graceMs: config.sessionGraceMs,
+    unexpected: (cause) => unexpected(cause, 'Session'),
+  });
+  opened.push(() => sessions.stop());
+  const service = coordinatorService({ coordinator, ...bounds, sessions, unexpected });
   const grpc = await GrpcServer.bind({
     listen: config.grpcListen,
     services: [service, health.service, ...new Reflection().services(streams)],
@@ -131,11 +140,13 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     log.info({ waiters: coordinator.waiters }, 'draining');
     ready = false;
     health.setServing(false);
+    sessions.drain();
     coordinator.drain();
   };
   const stop = async () => {
     drain();
     streams.end();
+    await sessions.stop();
     await closeAll();
     log.info({}, 'stopped');
   };

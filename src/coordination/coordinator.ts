@@ -19,6 +19,7 @@ import type {
   GetOrLockAnswer,
   InvalidateAnswer,
   Lease,
+  LeaseEnd,
   PublishAnswer,
   ReleaseOutcome,
 } from './outcome.js';
@@ -150,10 +151,16 @@ export class Coordinator {
     return explanationOf(view, past, { waiters, degraded: this.#ladder.mode });
   }
 
-  /** The lease was granted, but its caller had gone before the answer could be sent. */
-  async giveBack(key: Key, lease: Lease): Promise<void> {
-    await this.#terms.giveBack(key, lease);
+  /** The lease was granted, but its caller had gone before the answer could be sent, or has gone with its session. */
+  async giveBack(key: Key, lease: Lease, end: 'cancelled' | 'session_lost' = 'cancelled'): Promise<void> {
+    await this.#terms.giveBack(key, lease, end);
     this.#attendant.wake(key.id);
+  }
+
+  /** `ended` is called once when a lease of this replica ends other than by its holder's own word. */
+  watchLease(key: Key, { token }: Lease, ended: (end: LeaseEnd) => void): void {
+    const nonce = decodeToken(key, token)?.nonce;
+    if (nonce !== undefined) this.#held.watch(nonce, ended);
   }
 
   /** Never rejects for want of a store: that is `not_stored`. */

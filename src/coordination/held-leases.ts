@@ -32,6 +32,8 @@ export class HeldLeases {
   readonly #byNonce = new Map<string, HeldLease>();
   /** The last one of each key. */
   readonly #byKey = new Map<string, HeldLease>();
+  /** Who wants to hear of the end of a lease, by its nonce. */
+  readonly #watchers = new Map<string, (end: LeaseEnd) => void>();
   #sweepAt = 1_024;
 
   constructor(private readonly parts: { readonly clock: Clock; readonly observer: Observer }) {}
@@ -62,19 +64,27 @@ export class HeldLeases {
     return this.#byNonce.get(nonce);
   }
 
+  /** `ended` is called once when the lease ends other than by its holder's own word. */
+  watch(nonce: string, ended: (end: LeaseEnd) => void): void {
+    if (this.#byNonce.has(nonce)) this.#watchers.set(nonce, ended);
+  }
+
   /** Forgets the lease without a word: whoever asks for it tells what became of it. */
   take(nonce: string): HeldLease | undefined {
     const lease = this.#byNonce.get(nonce);
     if (lease === undefined) return undefined;
     this.#byNonce.delete(nonce);
+    this.#watchers.delete(nonce);
     if (this.#byKey.get(lease.key.id) === lease) this.#byKey.delete(lease.key.id);
     return lease;
   }
 
   /** Forgets the lease and tells how it ended. */
   end(nonce: string, end: LeaseEnd): void {
+    const watcher = this.#watchers.get(nonce);
     const lease = this.take(nonce);
     if (lease === undefined) return;
+    watcher?.(end);
     const { clock, observer } = this.parts;
     observer.leaseEnded(lease.key.namespace, end, Math.min(clock.nowMs(), lease.untilMs) - lease.sinceMs);
   }

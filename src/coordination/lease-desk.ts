@@ -136,7 +136,7 @@ export class LeaseDesk {
 
   /** Nobody is there to take the lease any more. */
   async giveBack(key: Key, lease: Lease): Promise<void> {
-    await this.terms.giveBack(key, lease);
+    await this.terms.giveBack(key, lease, 'cancelled');
   }
 
   /** The owner number after the raise; undefined if the lease is over or the store does not answer. */

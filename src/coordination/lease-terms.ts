@@ -27,13 +27,12 @@ export class LeaseTerms {
     private readonly budget: Budget,
   ) {}
 
-  /** The caller has gone before its lease could be sent: ends it, unless it was handed out again meanwhile. */
-  async giveBack(key: Key, lease: Lease): Promise<void> {
+  /** The caller has gone, before its lease could be sent or with its session: ends it, unless it was handed out again meanwhile. */
+  async giveBack(key: Key, lease: Lease, end: 'cancelled' | 'session_lost'): Promise<void> {
     const token = decodeToken(key, lease.token);
     if (token === undefined) return;
-    if (token.kind === 'armed') await this.endArmed(key, token, 'cancelled', lease.owner);
-    else if (this.held.get(token.nonce)?.owner === lease.owner)
-      await this.endUnstored(key, token, 'cancelled');
+    if (token.kind === 'armed') await this.endArmed(key, token, end, lease.owner);
+    else if (this.held.get(token.nonce)?.owner === lease.owner) await this.endUnstored(key, token, end);
   }
 
   /** Rejects as `unavailable` if the store does not answer; releasing again is safe. */

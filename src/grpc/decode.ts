@@ -11,6 +11,7 @@ import type {
   InvalidateRequest,
   PublishRequest,
   ReleaseRequest,
+  SessionHello,
 } from './generated/dibs/v1/coordinator.js';
 import { NOT_UTF8 } from './strict-codec.js';
 
@@ -28,6 +29,7 @@ const TAGS_MAX = 16;
 const REQUEST_ID_BYTES_MAX = 128;
 const HOLDER_BYTES_MAX = 256;
 const FAILURE_BYTES_MAX = 4096;
+const WATCHED_MAX = 64;
 const YEAR_MS = 31_536_000_000;
 
 // Every function throws CoordinationError `invalid_argument`, with a text that begins with the field's path.
@@ -90,6 +92,23 @@ export function decodeInvalidate(wire: InvalidateRequest): Invalidate {
 
 export function decodeExplain(wire: ExplainRequest): Key {
   return keyIn(namespaceOf(wire.namespace), wire.key, 'key');
+}
+
+/** What opens a session, with the bounds of its fields. */
+export function decodeHello(wire: SessionHello): {
+  readonly resumeToken: string;
+  readonly holder: string;
+  readonly watchedNamespaces: readonly string[];
+} {
+  within('hello.watched_namespaces', wire.watchedNamespaces.length, 0, WATCHED_MAX);
+  return {
+    // Garbage resumes nothing.
+    resumeToken: wellFormed('hello.resume_token', wire.resumeToken),
+    holder: text('hello.holder', wire.holder, 0, HOLDER_BYTES_MAX),
+    watchedNamespaces: wire.watchedNamespaces.map((name, at) =>
+      namespaceOf(wellFormed(`hello.watched_namespaces[${at}]`, name)),
+    ),
+  };
 }
 
 type Options = Pick<

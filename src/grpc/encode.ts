@@ -43,7 +43,7 @@ const BUSY_REASONS = {
   no_value: BusyReason.BUSY_REASON_NO_VALUE,
 } satisfies Record<domain.BusyReason, BusyReason>;
 
-const LEASE_ENDS = {
+export const LEASE_ENDS = {
   published: LeaseEnd.LEASE_END_PUBLISHED,
   released: LeaseEnd.LEASE_END_RELEASED,
   failed: LeaseEnd.LEASE_END_FAILED,

@@ -2,45 +2,25 @@ import type { handleUnaryCall, ServerWritableStream, StatusObject } from '@grpc/
 import type { Call } from '../coordination/call.js';
 import type { Coordinator } from '../coordination/coordinator.js';
 import { CoordinationError } from '../coordination/errors.js';
+import { Asks } from './asks.js';
 import { callOf } from './call-of.js';
-import {
-  type Bounds,
-  decodeExplain,
-  decodeExtend,
-  decodeGetOrLock,
-  decodeGetOrLockMany,
-  decodeInvalidate,
-  decodePublish,
-  decodeRelease,
-} from './decode.js';
-import {
-  encodeExplain,
-  encodeExtend,
-  encodeGetOrLock,
-  encodeInvalidate,
-  encodePublish,
-  encodeRelease,
-} from './encode.js';
+import { type Bounds, decodeGetOrLockMany } from './decode.js';
 import {
   CoordinatorServiceService as contract,
   ExplainRequest,
-  type ExplainResponse,
   ExtendRequest,
-  type ExtendResponse,
   GetOrLockManyRequest,
   type GetOrLockManyResponse,
   GetOrLockRequest,
   type GetOrLockResponse,
   InvalidateRequest,
-  type InvalidateResponse,
   PublishRequest,
-  type PublishResponse,
   ReleaseRequest,
-  type ReleaseResponse,
   SessionRequest,
 } from './generated/dibs/v1/coordinator.js';
 import { answerMany } from './many.js';
 import type { GrpcService } from './server.js';
+import type { SessionStream, Sessions } from './sessions.js';
 import { statusOf } from './status.js';
 import { type Decoded, strict } from './strict-codec.js';
 
@@ -49,6 +29,7 @@ export interface HandlerParts extends Bounds {
     Coordinator,
     'getOrLock' | 'giveBack' | 'publish' | 'release' | 'extend' | 'invalidate' | 'explain'
   >;
+  readonly sessions: Pick<Sessions, 'serve'>;
   /** Hears the cause of every INTERNAL, with the method that it came to. */
   unexpected(cause: unknown, method: string): void;
 }
@@ -63,26 +44,13 @@ export function coordinatorService(parts: HandlerParts): GrpcService {
     return contract.getOrLock.responseSerialize(response);
   };
 
+  const asks = new Asks(coordinator, parts);
   const getOrLock = async (wire: GetOrLockRequest, call: Call, reply: Reply<GetOrLockResponse>) => {
-    const request = decodeGetOrLock(wire, parts);
-    const answer = await coordinator.getOrLock(request, call);
-    const response = encodeGetOrLock(answer);
+    const { response, given } = await asks.getOrLock(wire, call);
     reply(response);
     // The stream may have closed while its `cancelled` was still to be emitted. grpc-js drops the answer
     // then without a word; that it was not even serialized is the only sign of it.
-    if (answer.outcome.kind === 'lease' && !sent.has(response)) {
-      await coordinator.giveBack(request.key, answer.outcome);
-    }
-  };
-  const publish = async (wire: PublishRequest, call: Call, reply: Reply<PublishResponse>) => {
-    reply(encodePublish(await coordinator.publish(decodePublish(wire, parts), call)));
-  };
-  const release = async (wire: ReleaseRequest, call: Call, reply: Reply<ReleaseResponse>) =>
-    reply(encodeRelease(await coordinator.release(decodeRelease(wire), call)));
-  const extend = async (wire: ExtendRequest, call: Call, reply: Reply<ExtendResponse>) =>
-    reply(encodeExtend(await coordinator.extend(decodeExtend(wire, parts), call)));
-  const invalidate = async (wire: InvalidateRequest, call: Call, reply: Reply<InvalidateResponse>) => {
-    reply(encodeInvalidate(await coordinator.invalidate(decodeInvalidate(wire), call)));
+    if (given !== undefined && !sent.has(response)) await coordinator.giveBack(given.key, given.lease);
   };
   const getOrLockMany = async (stream: ManyStream) => {
     const call = callOf(stream);
@@ -90,21 +58,26 @@ export function coordinatorService(parts: HandlerParts): GrpcService {
     const requests = decodeGetOrLockMany(messageOf(stream.request), parts);
     await answerMany(requests, call, stream, { coordinator, unexpected });
   };
-  const explain = async (wire: ExplainRequest, _call: Call, reply: Reply<ExplainResponse>) =>
-    reply(encodeExplain(await coordinator.explain(decodeExplain(wire))));
-  const session = async () => {
-    throw notYet('Session');
-  };
 
   const implementation = {
     getOrLock: unary(parts, contract.getOrLock.path, getOrLock),
-    publish: unary(parts, contract.publish.path, publish),
-    release: unary(parts, contract.release.path, release),
-    extend: unary(parts, contract.extend.path, extend),
-    invalidate: unary(parts, contract.invalidate.path, invalidate),
+    publish: unary(parts, contract.publish.path, async (wire: PublishRequest, call, reply) =>
+      reply(await asks.publish(wire, call)),
+    ),
+    release: unary(parts, contract.release.path, async (wire: ReleaseRequest, call, reply) =>
+      reply(await asks.release(wire, call)),
+    ),
+    extend: unary(parts, contract.extend.path, async (wire: ExtendRequest, call, reply) =>
+      reply(await asks.extend(wire, call)),
+    ),
+    invalidate: unary(parts, contract.invalidate.path, async (wire: InvalidateRequest, call, reply) =>
+      reply(await asks.invalidate(wire, call)),
+    ),
     getOrLockMany: streaming(parts, contract.getOrLockMany.path, getOrLockMany),
-    explain: unary(parts, contract.explain.path, explain),
-    session: streaming(parts, contract.session.path, session),
+    explain: unary(parts, contract.explain.path, async (wire: ExplainRequest, _call, reply) =>
+      reply(await asks.explain(wire)),
+    ),
+    session: (stream: SessionStream) => parts.sessions.serve(stream),
   };
   return { definition, implementation };
 }
@@ -168,8 +141,4 @@ interface ErrorSink {
 function messageOf<Message>(request: Decoded<Message>): Message {
   if (request.ok) return request.message;
   throw new CoordinationError('invalid_argument', `request: its bytes cannot be decoded: ${request.fault}`);
-}
-
-function notYet(what: string): CoordinationError {
-  return new CoordinationError('unimplemented', `${what} is not implemented by this version`);
 }

@@ -61,6 +61,7 @@ async function kill(folder, killer) {
     'test/unit/quorum',
     'test/unit/memory',
     'test/unit/redis',
+    'test/unit/grpc',
     'test/contract',
   );
   if (all.code !== 0) return `${failedTest(all.output)} (not by ${killer})`;

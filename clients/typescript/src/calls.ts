@@ -1,6 +1,5 @@
-import { DibsError, errorCode } from './errors.js';
+import { callErrorOf, type DibsError } from './errors.js';
 import {
-  type CallError,
   ExplainRequest,
   ExtendRequest,
   GetOrLockManyRequest,
@@ -90,6 +89,8 @@ export interface Invalidate {
 
 /** Long enough for a service that fails over, short enough that nobody hangs on it. */
 const DEADLINE_MS = 5_000;
+/** Of a service that says nothing of a key. */
+const NO_RESULT = { code: 2, message: 'neither outcome nor error' };
 /** What a wait's answer may take on its way, above the wait itself. */
 const WAY_MS = 2_000;
 const WAIT_MS = 30_000;
@@ -125,7 +126,7 @@ export class Calls {
     const message = GetOrLockManyRequest.fromPartial({ keys: [...request.keys], ...this.#asked(request) });
     for await (const { key, result } of this.transport.getOrLockMany(message, withWait(request, options))) {
       if (result?.$case === 'response') yield { key, outcome: getOrLockOutcome(result.value) };
-      else yield { key, error: errorOf(result?.value) };
+      else yield { key, error: callErrorOf(result?.value ?? NO_RESULT) };
     }
   }
 
@@ -207,11 +208,6 @@ export class Calls {
 
 function withWait({ waitMs = WAIT_MS }: Pick<GetOrLock, 'waitMs'>, options: CallOptions) {
   return { ...options, deadlineMs: options.deadlineMs ?? waitMs + WAY_MS };
-}
-
-/** An error without a code that is known here is one all the same. */
-function errorOf(error: CallError | undefined): DibsError {
-  return new DibsError(errorCode(error?.code ?? 0), error?.message ?? '', error?.retryAfterMs);
 }
 
 function bounded(options: CallOptions) {

@@ -14,6 +14,8 @@ import {
 import type { Codec } from './codec.js';
 import { dance } from './dance.js';
 import { Flights } from './flights.js';
+import { HeldLeases } from './held-leases.js';
+import { Link } from './link.js';
 import {
   type CodecOption,
   connectionOptions,
@@ -24,6 +26,8 @@ import {
 } from './options.js';
 import { asBuffer } from './outcomes.js';
 import type { RebuildBytes } from './rebuild.js';
+import { SessionOrUnary } from './session-or-unary.js';
+import { SessionTransport } from './session-transport.js';
 import type { Transport } from './transport.js';
 import { UnaryTransport } from './unary-transport.js';
 
@@ -47,10 +51,11 @@ export class DibsClient {
   readonly #calls: Calls;
   readonly #flights = new Flights<Uint8Array | null>();
   readonly #local = new Flights<Uint8Array | null>();
+  readonly #held = new HeldLeases();
 
   constructor(private readonly options: DibsClientOptions = {}) {
-    this.#transport = options.transport ?? new UnaryTransport(connectionOptions(options, process.env));
     const { namespace = '', holder = defaultHolder() } = options;
+    this.#transport = options.transport ?? transportOf(options, holder, this.#held);
     this.#calls = new Calls(this.#transport, { namespace, holder });
   }
 
@@ -94,6 +99,7 @@ export class DibsClient {
         options,
         onUnavailable: options.onUnavailable ?? this.options.onUnavailable ?? 'rebuild',
         local: this.#local,
+        held: this.#held,
         signal: all,
       });
     const flights = mayJoin(options) ? this.#flights : new Flights<Uint8Array | null>();
@@ -146,6 +152,17 @@ export class DibsClient {
   close(): void {
     this.#transport.close();
   }
+}
+
+function transportOf(options: DibsClientOptions, holder: string, held: HeldLeases): Transport {
+  const connection = connectionOptions(options, process.env);
+  const link = new Link(connection);
+  const unary = new UnaryTransport(link);
+  if (options.session === false) return unary;
+  const { connectMs } = connection;
+  const leaseLost = ({ token }: { token: string }) => held.lost(token);
+  const session = new SessionTransport(link, { connectMs, holder, leaseLost });
+  return new SessionOrUnary(session, unary);
 }
 
 /** A value that was published in another format is as good as none: the rebuild replaces it. */

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type Calls, isUnreachable } from './calls.js';
 import { DibsBusyError, DibsError, RebuildFailedError } from './errors.js';
 import type { Flights } from './flights.js';
+import type { HeldLeases } from './held-leases.js';
 import { type Hooks, tell } from './hooks.js';
 import { DEFAULT_WAIT_MS, type RebuildOptions } from './options.js';
 import type { Busy, GetOrLockOutcome, Hit, Lease } from './outcomes.js';
@@ -21,6 +22,7 @@ export interface Dance {
   readonly local: Flights<Uint8Array | null>;
   /** Aborted when nobody waits any more. */
   readonly signal: AbortSignal;
+  readonly held: HeldLeases;
 }
 
 /** A wait that took less was none: the answer's way over the network. */
@@ -126,6 +128,7 @@ async function underLease(steps: Dance, lease: Lease) {
   const { ttlMs, staleMs, leaseMs, traceparent, absentTtlMs = ttlMs, tags = [] } = options;
   const rebuilding = rebuildUnderLease(calls, {
     ...{ namespace, key, lease, rebuild, leaseMs, ttlMs, absentTtlMs, staleMs, tags, traceparent, hooks },
+    held: steps.held,
     // What goes on in the background is nobody's wait, and ends by itself.
     signal: mayGoOn(steps, lease) ? undefined : signal,
   });

@@ -1,4 +1,5 @@
-import { status } from '@grpc/grpc-js';
+import { type ServiceError, status } from '@grpc/grpc-js';
+import type { CallError } from './generated/dibs/v1/coordinator.js';
 
 /** The names of gRPC's status codes, as far as the service uses them; anything else is `UNKNOWN`. */
 export type DibsErrorCode =
@@ -87,6 +88,23 @@ const CODES: Partial<Record<number, DibsErrorCode>> = {
 };
 
 /** The name of a gRPC status code. */
-export function errorCode(code: number): DibsErrorCode {
+function errorCode(code: number): DibsErrorCode {
   return CODES[code] ?? 'UNKNOWN';
+}
+
+/** The error of a call of its own. */
+export function dibsErrorOf(error: ServiceError): DibsError {
+  const [pushback] = error.metadata?.get('grpc-retry-pushback-ms') ?? [];
+  const ms = Number(pushback ?? Number.NaN);
+  return new DibsError(
+    errorCode(error.code),
+    error.details,
+    Number.isFinite(ms) && ms >= 0 ? ms : undefined,
+    { cause: error },
+  );
+}
+
+/** The error of a call within another one. */
+export function callErrorOf({ code, message, retryAfterMs }: CallError): DibsError {
+  return new DibsError(errorCode(code), message, retryAfterMs);
 }

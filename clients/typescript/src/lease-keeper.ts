@@ -31,6 +31,11 @@ export class LeaseKeeper {
     return this.#lost;
   }
 
+  /** The service says that it is over. */
+  lose(): void {
+    if (!this.#stopped) this.#lose();
+  }
+
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);

@@ -15,6 +15,11 @@ export interface DibsClientOptions {
    * calls, not for each. Default: 2000, because TCP repeats the first packet that is lost after one second.
    */
   readonly connectMs?: number;
+  /**
+   * All calls on one stream, with leases that end with this process; default: true. Where a stream cannot be had,
+   * calls go one by one all the same.
+   */
+  readonly session?: boolean;
   /** Of calls that name none. Default: the service's `default`. */
   readonly namespace?: string;
   /** What this process is called in Explain and logs. Default: host name and process id. */

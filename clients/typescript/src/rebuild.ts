@@ -1,6 +1,7 @@
 import { type Calls, isUnreachable } from './calls.js';
 import { DibsError, LeaseLostError } from './errors.js';
 import { failureMessage } from './failure-message.js';
+import type { HeldLeases } from './held-leases.js';
 import { type Hooks, tell } from './hooks.js';
 import { LeaseKeeper } from './lease-keeper.js';
 import type { Lease } from './outcomes.js';
@@ -30,6 +31,7 @@ export interface RebuildTerms {
   /** Aborted when nobody waits any more; undefined where nobody waits from the beginning. */
   readonly signal: AbortSignal | undefined;
   readonly hooks: Hooks;
+  readonly held: HeldLeases;
 }
 
 export type Rebuilt =
@@ -64,16 +66,19 @@ export async function rebuildUnderLease(calls: Calls, terms: RebuildTerms): Prom
     },
   );
   const signal = terms.signal === undefined ? lost.signal : AbortSignal.any([lost.signal, terms.signal]);
+  const unwatch = terms.held.watch(lease.token, () => keeper.lose());
   let value: Uint8Array | null;
   try {
     const { fence, reason, previous } = lease;
     value = await terms.rebuild({ signal, fence, reason, previous: previous?.value });
   } catch (error) {
+    unwatch();
     keeper.stop();
     if (keeper.lost) return { kind: 'lease_lost', error };
     await giveUp(calls, terms, error);
     throw error;
   }
+  unwatch();
   keeper.stop();
   await handOver(calls, terms, value);
   return { kind: 'value', value };

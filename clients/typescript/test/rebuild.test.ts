@@ -16,12 +16,15 @@ describe('a rebuild that fails', () => {
     const key = freshKey();
     const failure = new Error('no database');
     const gate = deferred();
+    const begun = deferred();
     const rebuild = async () => {
+      begun.resolve();
       await gate.promise;
       throw failure;
     };
     const own = service.client().getOrRebuild(key, rebuild, { ttlMs });
     own.catch(() => {});
+    await begun.promise;
     const { client, link } = service.clientOverBadLink();
     const waiting = client.getOrRebuild(key, rebuild, { ttlMs });
     waiting.catch(() => {});

@@ -1,6 +1,7 @@
 import { type App, startApp } from '../../../src/app.js';
 import { loadConfig } from '../../../src/config.js';
 import { DibsClient } from '../src/client.js';
+import { Link } from '../src/link.js';
 import type { DibsClientOptions } from '../src/options.js';
 import type { CallTerms, Transport } from '../src/transport.js';
 import { UnaryTransport } from '../src/unary-transport.js';
@@ -84,7 +85,7 @@ export class Service {
   /** A client over a link that can be made to fail. */
   clientOverBadLink(options: DibsClientOptions = {}): { client: DibsClient; link: BadLink } {
     const link = new BadLink(
-      new UnaryTransport({ target: this.target, token: '', tlsCa: '', connectMs: 2_000 }),
+      new UnaryTransport(new Link({ target: this.target, token: '', tlsCa: '', connectMs: 2_000 })),
     );
     return { client: this.client({ ...options, transport: link }), link };
   }

@@ -5,6 +5,7 @@ import {
   type ExtendRequest,
   type ExtendResponse,
 } from '../src/generated/dibs/v1/coordinator.js';
+import { Link } from '../src/link.js';
 import { UnaryTransport } from '../src/unary-transport.js';
 
 // What travels beside the messages, seen from a server that answers as it is told. The real service has its
@@ -48,7 +49,8 @@ beforeEach(async () => {
 });
 afterEach(() => server.forceShutdown());
 
-const transport = (token = '') => new UnaryTransport({ target, token, tlsCa: '', connectMs: 2_000 });
+const transport = (token = '') =>
+  new UnaryTransport(new Link({ target, token, tlsCa: '', connectMs: 2_000 }));
 
 describe('a unary call', () => {
   it('carries the token and the traceparent, and nothing of the kind where there is none', async () => {

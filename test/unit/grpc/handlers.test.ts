@@ -37,6 +37,7 @@ function serviceOver(getOrLock: (call: Call) => Promise<GetOrLockAnswer>) {
   };
   const service = coordinatorService({
     coordinator,
+    sessions: { serve: () => {} },
     limits,
     policyOf: () => defaultPolicy(limits),
     unexpected: (cause) => unexpected.push(cause),

@@ -1,0 +1,246 @@
+import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
+import { callErrorOf, DibsError, dibsErrorOf } from './errors.js';
+import type * as wire from './generated/dibs/v1/coordinator.js';
+import type { Link } from './link.js';
+import type { CallTerms, Transport } from './transport.js';
+
+type Stream = ClientDuplexStream<wire.SessionRequest, wire.SessionResponse>;
+type Request = NonNullable<wire.SessionCall['request']>;
+type Response = NonNullable<wire.SessionReply['response']>;
+
+export interface SessionTransportOptions {
+  /** How long a session may take to be confirmed, in milliseconds. */
+  readonly connectMs: number;
+  readonly holder: string;
+  /** A lease of this session is over: its publish would not be stored. */
+  leaseLost(lost: wire.LeaseLost): void;
+}
+
+interface Open {
+  readonly id: number;
+  more(response: Response): void;
+  end(outcome: Response | DibsError): void;
+}
+
+/** One stream, with the calls that are open on it. */
+interface Line {
+  readonly stream: Stream;
+  readonly calls: Map<number, Open>;
+  /** Runs out unless the session is confirmed in time; undefined once it was: whatever is on the way carries sessions. */
+  late: NodeJS.Timeout | undefined;
+  calling: wire.SessionCall[];
+  cancelled: number[];
+  planned: boolean;
+}
+
+/** The service does not take sessions here, or something on the way breaks streams: not an error of the call. */
+export class NoSession extends Error {
+  override readonly name = 'NoSession';
+}
+
+/**
+ * All calls on one stream: what gathers in one turn of the event loop leaves in one message, and answers
+ * come in any order. A replica that drains is left for new calls, and still answers the open ones.
+ */
+export class SessionTransport implements Transport {
+  #line: Line | undefined;
+  #nextId = 1;
+  #resumeToken = '';
+  #closed = false;
+
+  constructor(
+    private readonly link: Link,
+    private readonly options: SessionTransportOptions,
+  ) {}
+
+  async getOrLock(request: wire.GetOrLockRequest, terms: CallTerms): Promise<wire.GetOrLockResponse> {
+    return only('getOrLock', await this.#ask({ $case: 'getOrLock', value: request }, terms));
+  }
+
+  async publish(request: wire.PublishRequest, terms: CallTerms): Promise<wire.PublishResponse> {
+    return only('publish', await this.#ask({ $case: 'publish', value: request }, terms));
+  }
+
+  async release(request: wire.ReleaseRequest, terms: CallTerms): Promise<wire.ReleaseResponse> {
+    return only('release', await this.#ask({ $case: 'release', value: request }, terms));
+  }
+
+  async extend(request: wire.ExtendRequest, terms: CallTerms): Promise<wire.ExtendResponse> {
+    return only('extend', await this.#ask({ $case: 'extend', value: request }, terms));
+  }
+
+  async invalidate(request: wire.InvalidateRequest, terms: CallTerms): Promise<wire.InvalidateResponse> {
+    return only('invalidate', await this.#ask({ $case: 'invalidate', value: request }, terms));
+  }
+
+  async explain(request: wire.ExplainRequest, terms: CallTerms): Promise<wire.ExplainResponse> {
+    return only('explain', await this.#ask({ $case: 'explain', value: request }, terms));
+  }
+
+  async *getOrLockMany(
+    request: wire.GetOrLockManyRequest,
+    terms: CallTerms,
+  ): AsyncGenerator<wire.GetOrLockManyResponse> {
+    const come: Response[] = [];
+    let arrived = () => {};
+    let over = false;
+    const left = new AbortController();
+    const signal = terms.signal === undefined ? left.signal : AbortSignal.any([terms.signal, left.signal]);
+    const last = this.#ask({ $case: 'getOrLockMany', value: request }, { ...terms, signal }, (response) => {
+      come.push(response);
+      arrived();
+    });
+    last.then(
+      () => {
+        over = true;
+        arrived();
+      },
+      () => {
+        over = true;
+        arrived();
+      },
+    );
+    try {
+      for (;;) {
+        for (const response of come.splice(0)) yield only('getOrLockMany', response);
+        if (over && come.length === 0) break;
+        if (!over) {
+          await new Promise<void>((resolve) => {
+            arrived = resolve;
+            if (come.length > 0 || over) resolve();
+          });
+        }
+      }
+      yield only('getOrLockMany', await last);
+    } finally {
+      // Whoever stops listening before the end wants no more answers, and no lease.
+      left.abort();
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    const line = this.#line;
+    this.#line = undefined;
+    // What was asked for leaves first; open calls still end, and then the service ends the stream.
+    if (line !== undefined) setImmediate(() => line.stream.end());
+  }
+
+  #ask(request: Request, terms: CallTerms, more: Open['more'] = () => {}): Promise<Response> {
+    const { deadlineMs, signal, traceparent = '' } = terms;
+    if (this.#closed) return Promise.reject(new DibsError('CANCELLED', 'this client is closed'));
+    if (signal?.aborted) return Promise.reject(new DibsError('CANCELLED', 'the caller has gone'));
+    return new Promise<Response>((resolve, reject) => {
+      const line = this.#live();
+      const id = this.#nextId;
+      this.#nextId += 1;
+      const give = (outcome: Response | DibsError) => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', gone);
+        line.calls.delete(id);
+        if (outcome instanceof Error) reject(outcome);
+        else resolve(outcome);
+      };
+      const leave = (error: DibsError) => {
+        line.cancelled.push(id);
+        this.#plan(line);
+        give(error);
+      };
+      const timer = setTimeout(
+        () => leave(new DibsError('DEADLINE_EXCEEDED', `no answer within ${deadlineMs} ms`)),
+        deadlineMs,
+      );
+      const gone = () => leave(new DibsError('CANCELLED', 'the caller has gone'));
+      signal?.addEventListener('abort', gone, { once: true });
+      line.calls.set(id, { id, more, end: give });
+      line.calling.push({ id, deadlineMs: Math.ceil(deadlineMs), traceparent, request });
+      this.#plan(line);
+    });
+  }
+
+  #plan(line: Line): void {
+    if (line.planned) return;
+    line.planned = true;
+    setImmediate(() => {
+      line.planned = false;
+      const { calling, cancelled } = line;
+      if (calling.length + cancelled.length === 0 || line.stream.destroyed) return;
+      line.calling = [];
+      line.cancelled = [];
+      line.stream.write({ hello: undefined, calls: calling, cancelledIds: cancelled });
+    });
+  }
+
+  /** The stream for new calls, opened if there is none. */
+  #live(): Line {
+    if (this.#line !== undefined) return this.#line;
+    const { holder, connectMs } = this.options;
+    const connecting = this.link.connecting.underWay();
+    const stream = this.link.stub.session(this.link.metadata());
+    const give = (error: DibsError) => {
+      this.#broken(line, error);
+      stream.cancel();
+    };
+    const late = setTimeout(
+      () => give(new DibsError('UNAVAILABLE', `no session within ${connectMs} ms`)),
+      connectMs,
+    );
+    const line: Line = {
+      ...{ stream, calls: new Map(), late, calling: [], cancelled: [], planned: false },
+    };
+    this.#line = line;
+    connecting?.catch(give);
+    stream.on('data', (message: wire.SessionResponse) => this.#heard(line, message));
+    stream.on('error', (error: ServiceError) => this.#broken(line, dibsErrorOf(error)));
+    stream.on('end', () => this.#broken(line, new DibsError('UNAVAILABLE', 'the session was closed')));
+    stream.write({
+      hello: { resumeToken: this.#resumeToken, holder, watchedNamespaces: [] },
+      calls: [],
+      cancelledIds: [],
+    });
+    return line;
+  }
+
+  #heard(line: Line, { welcome, replies, events }: wire.SessionResponse): void {
+    if (welcome !== undefined) {
+      clearTimeout(line.late);
+      line.late = undefined;
+      this.#resumeToken = welcome.resumeToken;
+    }
+    for (const { id, more, response } of replies) {
+      const call = line.calls.get(id);
+      if (call === undefined || response === undefined) continue;
+      if (response.$case === 'error') call.end(callErrorOf(response.value));
+      else if (more) call.more(response);
+      else call.end(response);
+    }
+    for (const { event } of events) {
+      if (event?.$case === 'leaseLost') this.options.leaseLost(event.value);
+      else if (event?.$case === 'draining') this.#leave(line);
+    }
+  }
+
+  /** New calls go to another replica; the open ones are still answered on this stream. */
+  #leave(line: Line): void {
+    if (this.#line === line) this.#line = undefined;
+    this.#resumeToken = '';
+    line.stream.end();
+  }
+
+  #broken(line: Line, error: DibsError): void {
+    if (this.#line === line) this.#line = undefined;
+    const confirmed = line.late === undefined;
+    clearTimeout(line.late);
+    const cause = new NoSession(error.message, { cause: error });
+    const outcome = confirmed ? error : new DibsError(error.code, error.message, undefined, { cause });
+    for (const call of [...line.calls.values()]) call.end(outcome);
+  }
+}
+
+type Of<Case extends Response['$case']> = Extract<Response, { $case: Case }>['value'];
+
+/** The response of the kind that was asked for. */
+function only<Case extends Response['$case']>($case: Case, response: Response): Of<Case> {
+  if (response.$case === $case) return response.value as Of<Case>;
+  throw new DibsError('INTERNAL', `an answer to ${$case} of another kind`);
+}

@@ -1,0 +1,111 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { DibsClient } from '../src/client.js';
+import { LeaseLostError } from '../src/errors.js';
+import { FakeService } from './fake-service.js';
+import { bytes, freshKey, Service } from './service.js';
+
+// What a client does over sessions, on real services.
+
+const ttlMs = 60_000;
+let service: Service;
+beforeAll(async () => {
+  service = await Service.start();
+});
+afterAll(() => service.stop());
+
+describe('a client over a session', () => {
+  it('rebuilds once for all, as over calls one by one', async () => {
+    const clients = [service.client(), service.client(), service.client({ session: false })];
+    const key = freshKey();
+    const rebuild = vi.fn(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return bytes('v');
+    });
+    const all = await Promise.all(
+      Array.from({ length: 60 }, (_, at) => clients[at % 3]?.getOrRebuild(key, rebuild, { ttlMs })),
+    );
+    expect(new Set(all.map(String))).toEqual(new Set(['v']));
+    expect(rebuild).toHaveBeenCalledTimes(1);
+  });
+
+  it('hears of a lost lease at once, long before it would extend it', async () => {
+    const client = service.client();
+    const key = freshKey();
+    let runs = 0;
+    const startMs = performance.now();
+    const reasons: unknown[] = [];
+    const rebuild = ({ signal }: { signal: AbortSignal }) => {
+      runs += 1;
+      if (runs > 1) return bytes('anew');
+      void service.client().invalidate({ keys: [key] });
+      return new Promise<Buffer>((_, reject) => {
+        signal.addEventListener('abort', () => {
+          reasons.push(signal.reason);
+          reject(signal.reason);
+        });
+      });
+    };
+    expect(String(await client.getOrRebuild(key, rebuild, { ttlMs, leaseMs: 30_000 }))).toBe('anew');
+    expect(reasons).toEqual([expect.any(LeaseLostError)]);
+    expect(performance.now() - startMs).toBeLessThan(2_000);
+  });
+
+  it('keeps deadlines and signals to itself where the service says nothing', async () => {
+    const client = service.client();
+    const key = freshKey();
+    await client.getOrLock({ key });
+    await expect(client.getOrLock({ key, waitMs: 20_000 }, { deadlineMs: 0 })).rejects.toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+    });
+    const gone = new AbortController();
+    const call = client.getOrLock({ key, waitMs: 20_000 }, { signal: gone.signal });
+    setTimeout(() => gone.abort(), 20);
+    await expect(call).rejects.toMatchObject({ code: 'CANCELLED' });
+    await vi.waitFor(async () => expect((await client.explain({ key })).waiters).toBe(0));
+  });
+
+  it('goes to another replica when its own stops, and no call notices', async () => {
+    const [one, other] = [await Service.start(), await Service.start()];
+    const target = `ipv4:${one.target},${other.target}`;
+    const onLocalRebuild = vi.fn();
+    const client = new DibsClient({ target, hooks: { onLocalRebuild } });
+    try {
+      let going = true;
+      let done = 0;
+      const worker = async () => {
+        while (going) {
+          expect(String(await client.getOrRebuild(freshKey(), () => bytes('v'), { ttlMs }))).toBe('v');
+          done += 1;
+        }
+      };
+      const workers = [worker(), worker(), worker(), worker()];
+      await vi.waitFor(() => expect(done).toBeGreaterThan(50));
+      await one.stop();
+      const before = done;
+      await vi.waitFor(() => expect(done).toBeGreaterThan(before + 50));
+      going = false;
+      await Promise.all(workers);
+      expect(onLocalRebuild).not.toHaveBeenCalled();
+    } finally {
+      client.close();
+      await other.stop();
+    }
+  });
+});
+
+describe('a service that takes no sessions', () => {
+  let fake: FakeService;
+  beforeAll(async () => {
+    fake = await FakeService.start();
+  });
+  afterEach(() => fake.stop());
+
+  it('is called one by one, by itself', async () => {
+    const client = fake.client();
+    fake.will('extend', { outcome: 1, expiresInMs: 5 });
+    for (let at = 0; at < 3; at += 1) {
+      expect(await client.extend({ key: 'k', token: 't' })).toEqual({ outcome: 'extended', expiresInMs: 5 });
+    }
+    expect(fake.heard.map(({ method }) => method)).toEqual(['extend', 'extend', 'extend']);
+  });
+});

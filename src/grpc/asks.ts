@@ -1,0 +1,72 @@
+import type { Call } from '../coordination/call.js';
+import type { Coordinator } from '../coordination/coordinator.js';
+import type { Key } from '../coordination/key.js';
+import type { Lease } from '../coordination/outcome.js';
+import {
+  type Bounds,
+  decodeExplain,
+  decodeExtend,
+  decodeGetOrLock,
+  decodeInvalidate,
+  decodePublish,
+  decodeRelease,
+} from './decode.js';
+import {
+  encodeExplain,
+  encodeExtend,
+  encodeGetOrLock,
+  encodeInvalidate,
+  encodePublish,
+  encodeRelease,
+} from './encode.js';
+import type * as wire from './generated/dibs/v1/coordinator.js';
+
+/** A lease that is on its way to its caller. */
+export interface GivenLease {
+  readonly key: Key;
+  readonly lease: Lease;
+}
+
+/** Each call of the contract that has one response: decoded, asked of the coordinator, and encoded. */
+export class Asks {
+  constructor(
+    private readonly coordinator: Pick<
+      Coordinator,
+      'getOrLock' | 'publish' | 'release' | 'extend' | 'invalidate' | 'explain'
+    >,
+    private readonly bounds: Bounds,
+  ) {}
+
+  async getOrLock(
+    message: wire.GetOrLockRequest,
+    call: Call,
+  ): Promise<{ response: wire.GetOrLockResponse; given?: GivenLease }> {
+    const request = decodeGetOrLock(message, this.bounds);
+    const answer = await this.coordinator.getOrLock(request, call);
+    const response = encodeGetOrLock(answer);
+    const { outcome } = answer;
+    return outcome.kind === 'lease'
+      ? { response, given: { key: request.key, lease: outcome } }
+      : { response };
+  }
+
+  async publish(message: wire.PublishRequest, call: Call): Promise<wire.PublishResponse> {
+    return encodePublish(await this.coordinator.publish(decodePublish(message, this.bounds), call));
+  }
+
+  async release(message: wire.ReleaseRequest, call: Call): Promise<wire.ReleaseResponse> {
+    return encodeRelease(await this.coordinator.release(decodeRelease(message), call));
+  }
+
+  async extend(message: wire.ExtendRequest, call: Call): Promise<wire.ExtendResponse> {
+    return encodeExtend(await this.coordinator.extend(decodeExtend(message, this.bounds), call));
+  }
+
+  async invalidate(message: wire.InvalidateRequest, call: Call): Promise<wire.InvalidateResponse> {
+    return encodeInvalidate(await this.coordinator.invalidate(decodeInvalidate(message), call));
+  }
+
+  async explain(message: wire.ExplainRequest): Promise<wire.ExplainResponse> {
+    return encodeExplain(await this.coordinator.explain(decodeExplain(message)));
+  }
+}

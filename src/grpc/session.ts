@@ -1,0 +1,188 @@
+import { Call } from '../coordination/call.js';
+import type { Coordinator } from '../coordination/coordinator.js';
+import { CoordinationError } from '../coordination/errors.js';
+import type { Key } from '../coordination/key.js';
+import type { Lease } from '../coordination/outcome.js';
+import type { Asks, GivenLease } from './asks.js';
+import { type Bounds, decodeGetOrLockMany } from './decode.js';
+import { LEASE_ENDS } from './encode.js';
+import type { GetOrLockManyResponse, SessionCall, SessionReply } from './generated/dibs/v1/coordinator.js';
+import { answerMany } from './many.js';
+import type { Outbox } from './outbox.js';
+import { callErrorOf } from './status.js';
+
+export interface SessionParts {
+  readonly asks: Asks;
+  readonly coordinator: Pick<Coordinator, 'getOrLock' | 'giveBack' | 'watchLease'>;
+  readonly bounds: Bounds;
+  unexpected(cause: unknown): void;
+}
+
+/** Open calls of one session; what is beyond is refused, and costs nobody else anything. */
+const CALLS_MAX = 100_000;
+
+type Response = NonNullable<SessionReply['response']>;
+
+/** The calls and the leases of one session, over one stream after the other. */
+export class Session {
+  readonly #calls = new Map<number, Call>();
+  /** Leases that were given on it and have not ended, by their token. */
+  readonly #leases = new Map<string, GivenLease>();
+  #outbox: Outbox | undefined;
+  #onIdle: (() => void) | undefined;
+
+  constructor(
+    private readonly parts: SessionParts,
+    private readonly identity: string,
+    private readonly holder: string,
+  ) {}
+
+  get leases(): number {
+    return this.#leases.size;
+  }
+
+  /** From now on replies go there; undefined for nowhere, until the session is resumed. */
+  attach(outbox: Outbox | undefined): void {
+    this.#outbox = outbox;
+  }
+
+  /** Throws `invalid_argument` for what breaks the session's own rules; a call's own fault is its reply. */
+  take(path: string, { id, deadlineMs, traceparent, request }: SessionCall): void {
+    if (!(id > 0)) throw invalid(`${path}.id: ${id} is not above 0`);
+    if (this.#calls.has(id)) throw invalid(`${path}.id: ${id} is that of a call that is still open`);
+    const call = new Call(this.identity, deadlineMs ?? Number.POSITIVE_INFINITY, traceparent);
+    const full = this.#calls.size >= CALLS_MAX;
+    this.#calls.set(id, call);
+    const answering = full
+      ? Promise.reject(new CoordinationError('exhausted', `${CALLS_MAX} calls are open on this session`, 250))
+      : this.#answer(id, call, deadlineMs, request);
+    void answering
+      .catch((error): Response => ({ $case: 'error', value: callErrorOf(error, this.parts.unexpected) }))
+      .then((response) => {
+        this.#calls.delete(id);
+        if (response !== undefined && !call.cancelled) this.#outbox?.reply({ id, more: false, response });
+        if (this.#calls.size === 0) this.#onIdle?.();
+      });
+  }
+
+  cancel(id: number): void {
+    this.#calls.get(id)?.cancel();
+  }
+
+  /** Nobody waits for any of its calls any more. */
+  cancelAll(): void {
+    for (const call of this.#calls.values()) call.cancel();
+  }
+
+  /** Resolves when no call is open. */
+  idle(): Promise<void> {
+    if (this.#calls.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onIdle = resolve;
+    });
+  }
+
+  /** Its client is gone for good: what it held goes to the next in line at once. */
+  async end(): Promise<void> {
+    this.cancelAll();
+    const leases = [...this.#leases.values()];
+    this.#leases.clear();
+    const { coordinator, unexpected } = this.parts;
+    await Promise.all(
+      leases.map(({ key, lease }) => coordinator.giveBack(key, lease, 'session_lost').catch(unexpected)),
+    );
+  }
+
+  async #answer(
+    id: number,
+    call: Call,
+    deadlineMs: number | undefined,
+    request: SessionCall['request'],
+  ): Promise<Response | undefined> {
+    const { asks } = this.parts;
+    if (deadlineMs !== undefined && !(deadlineMs >= 0)) throw invalid('deadline_ms: is below 0');
+    switch (request?.$case) {
+      case 'getOrLock': {
+        const { value } = request;
+        const message = value.holder === '' ? { ...value, holder: this.holder } : value;
+        const { response, given } = await asks.getOrLock(message, call);
+        if (given !== undefined && !(await this.#holds(given, call))) return undefined;
+        return { $case: 'getOrLock', value: response };
+      }
+      case 'publish':
+        this.#leases.delete(request.value.token);
+        return { $case: 'publish', value: await asks.publish(request.value, call) };
+      case 'release':
+        this.#leases.delete(request.value.token);
+        return { $case: 'release', value: await asks.release(request.value, call) };
+      case 'extend':
+        return { $case: 'extend', value: await asks.extend(request.value, call) };
+      case 'invalidate':
+        return { $case: 'invalidate', value: await asks.invalidate(request.value, call) };
+      case 'explain':
+        return { $case: 'explain', value: await asks.explain(request.value) };
+      case 'getOrLockMany':
+        return this.#many(id, call, request.value);
+      default:
+        throw invalid('request: nothing is set; exactly one must be');
+    }
+  }
+
+  /** One reply a key, and the last of them ends the call. */
+  async #many(
+    id: number,
+    call: Call,
+    message: Parameters<typeof decodeGetOrLockMany>[0],
+  ): Promise<Response | undefined> {
+    const { bounds, coordinator, unexpected } = this.parts;
+    const requests = decodeGetOrLockMany(
+      message.holder === '' ? { ...message, holder: this.holder } : message,
+      bounds,
+    );
+    let left = requests.length;
+    let last: GetOrLockManyResponse | undefined;
+    const stream = {
+      write: (response: GetOrLockManyResponse) => {
+        left -= 1;
+        if (left === 0) last = response;
+        else this.#outbox?.reply({ id, more: true, response: { $case: 'getOrLockMany', value: response } });
+        return true;
+      },
+      once: () => {},
+      end: () => {},
+    };
+    const holding = {
+      getOrLock: async (request: (typeof requests)[0], one: Call) => {
+        const answer = await coordinator.getOrLock(request, one);
+        if (answer.outcome.kind === 'lease')
+          await this.#holds({ key: request.key, lease: answer.outcome }, one);
+        return answer;
+      },
+      giveBack: (key: Key, lease: Lease) => coordinator.giveBack(key, lease),
+    };
+    await answerMany(requests, call, stream, { coordinator: holding, unexpected });
+    return last === undefined ? undefined : { $case: 'getOrLockMany', value: last };
+  }
+
+  /** False if its caller has gone meanwhile, and the lease was given back. */
+  async #holds(given: GivenLease, call: Call): Promise<boolean> {
+    const { coordinator } = this.parts;
+    const { key, lease } = given;
+    if (call.cancelled || this.#outbox === undefined) {
+      await coordinator.giveBack(key, lease);
+      return false;
+    }
+    this.#leases.set(lease.token, given);
+    coordinator.watchLease(key, lease, (end) => {
+      if (!this.#leases.delete(lease.token)) return;
+      const { namespace } = key;
+      const lost = { namespace, key: key.key, token: lease.token, end: LEASE_ENDS[end] };
+      this.#outbox?.event({ $case: 'leaseLost', value: lost });
+    });
+    return true;
+  }
+}
+
+function invalid(message: string): CoordinationError {
+  return new CoordinationError('invalid_argument', message);
+}

@@ -1,0 +1,200 @@
+import { randomBytes } from 'node:crypto';
+import type { Metadata, ServerDuplexStream } from '@grpc/grpc-js';
+import { CoordinationError } from '../coordination/errors.js';
+import { keyFromId } from '../coordination/key.js';
+import type { WakeChannel } from '../coordination/wake-channel.js';
+import { decodeHello } from './decode.js';
+import type { SessionRequest, SessionResponse } from './generated/dibs/v1/coordinator.js';
+import { Outbox } from './outbox.js';
+import { Session, type SessionParts } from './session.js';
+import { statusOf } from './status.js';
+import type { Decoded } from './strict-codec.js';
+
+export type SessionStream = ServerDuplexStream<Decoded<SessionRequest>, SessionResponse> & {
+  readonly metadata: Metadata;
+};
+
+export interface SessionsParts extends SessionParts {
+  readonly wakes: WakeChannel;
+  /** How long leases outlive a broken stream. */
+  readonly graceMs: number;
+}
+
+/** How long clients of a replica that stops have to go elsewhere; open calls are answered until then. */
+const CLOSES_IN_MS = 5_000;
+/** While changes cannot be heard of, clients are told so often that they may have missed some. */
+const DEAF_EVERY_MS = 1_000;
+
+interface Open {
+  readonly session: Session;
+  readonly outbox: Outbox;
+  readonly watched: ReadonlySet<string>;
+  readonly resumeToken: string;
+  close(): void;
+}
+
+/** All sessions of this replica: opened, resumed, told of changes, drained. */
+export class Sessions {
+  readonly #open = new Set<Open>();
+  /** Sessions whose stream broke, until their grace is over. */
+  readonly #parked = new Map<string, { readonly session: Session; readonly timer: NodeJS.Timeout }>();
+  readonly #stopListening: () => void;
+  #deaf: NodeJS.Timeout | undefined;
+  #draining = false;
+  #stopped = false;
+
+  constructor(private readonly parts: SessionsParts) {
+    this.#stopListening = parts.wakes.listen({
+      wake: ({ id, kind }) => {
+        if (this.#open.size === 0 || (kind !== 'published' && kind !== 'invalidated')) return;
+        const { namespace, key } = keyFromId(id);
+        this.#tell(namespace, [key]);
+      },
+      namespaceWake: ({ namespace, kind }) => {
+        if (kind === 'tags') this.#tell(namespace);
+      },
+      resubscribed: () => {
+        clearInterval(this.#deaf);
+        this.#deaf = undefined;
+        this.#tellAll();
+      },
+      lost: () => {
+        this.#tellAll();
+        this.#deaf ??= setInterval(() => this.#tellAll(), DEAF_EVERY_MS).unref();
+      },
+    });
+  }
+
+  /** Serves one stream until it ends. */
+  serve(stream: SessionStream): void {
+    let open: Open | undefined;
+    let over = false;
+    const fail = (error: unknown) => stream.emit('error', statusOf(error, this.parts.unexpected));
+    if (this.#stopped) {
+      fail(new CoordinationError('unavailable', 'this replica is stopping', 0));
+      return;
+    }
+    stream.on('data', (decoded: Decoded<SessionRequest>) => {
+      if (over) return;
+      try {
+        const message = messageOf(decoded);
+        if (open === undefined) open = this.#begin(stream, message);
+        else if (message.hello !== undefined)
+          throw invalid('hello: is set once more; only the first message has it');
+        for (const id of message.cancelledIds) open.session.cancel(id);
+        for (const [at, call] of message.calls.entries()) open.session.take(`calls[${at}]`, call);
+      } catch (error) {
+        over = true;
+        fail(error);
+        if (open !== undefined) this.#broken(open);
+      }
+    });
+    stream.on('end', () => {
+      // The client has said all that it wanted: it still gets its answers, and then its leases go.
+      void open?.session
+        .idle()
+        .then(() => open?.outbox.flushed())
+        .then(() => stream.end());
+    });
+    const gone = () => {
+      over = true;
+      if (open !== undefined) this.#broken(open);
+    };
+    stream.on('cancelled', gone);
+    stream.on('close', gone);
+    stream.on('error', gone);
+  }
+
+  /** Clients are asked to go elsewhere; their leases stay theirs. */
+  drain(): void {
+    this.#draining = true;
+    for (const { outbox } of this.#open) {
+      outbox.event({ $case: 'draining', value: { closesInMs: CLOSES_IN_MS } });
+    }
+  }
+
+  /** Ends all streams once their calls are answered, or their time is over. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#stopListening();
+    clearInterval(this.#deaf);
+    const late = new Promise<void>((resolve) => setTimeout(resolve, CLOSES_IN_MS).unref());
+    await Promise.all(
+      [...this.#open].map(async ({ session, outbox, close }) => {
+        await Promise.race([session.idle().then(() => outbox.flushed()), late]);
+        close();
+      }),
+    );
+    for (const { timer } of this.#parked.values()) clearTimeout(timer);
+  }
+
+  #begin(stream: SessionStream, { hello }: SessionRequest): Open {
+    if (hello === undefined) throw invalid('hello: is not set; the first message must have it');
+    const { resumeToken, holder, watchedNamespaces } = decodeHello(hello);
+    const parked = this.#parked.get(resumeToken);
+    if (parked !== undefined) {
+      clearTimeout(parked.timer);
+      this.#parked.delete(resumeToken);
+    }
+    const session = parked?.session ?? new Session(this.parts, '', holder);
+    const outbox = new Outbox(stream, (held) => {
+      // A reader that does not read is not read from either.
+      if (held) stream.pause();
+      else stream.resume();
+    });
+    const open: Open = {
+      ...{ session, outbox, watched: new Set(watchedNamespaces) },
+      resumeToken: parked === undefined ? randomBytes(16).toString('base64url') : resumeToken,
+      close: () => stream.end(),
+    };
+    session.attach(outbox);
+    this.#open.add(open);
+    outbox.welcome({
+      resumeToken: open.resumeToken,
+      resumed: parked !== undefined,
+      graceMs: this.parts.graceMs,
+    });
+    if (this.#draining) outbox.event({ $case: 'draining', value: { closesInMs: CLOSES_IN_MS } });
+    return open;
+  }
+
+  #broken(open: Open): void {
+    if (!this.#open.delete(open)) return;
+    const { session, resumeToken } = open;
+    session.attach(undefined);
+    session.cancelAll();
+    // A stream that a drain ends does not end its leases.
+    if (this.#draining) return;
+    if (this.parts.graceMs === 0 || session.leases === 0) {
+      void session.end();
+      return;
+    }
+    const timer = setTimeout(() => {
+      this.#parked.delete(resumeToken);
+      void session.end();
+    }, this.parts.graceMs);
+    this.#parked.set(resumeToken, { session, timer });
+  }
+
+  #tell(namespace: string, keys?: readonly string[]): void {
+    for (const { watched, outbox } of this.#open) {
+      if (!watched.has(namespace)) continue;
+      const what = { namespace, keys: [...(keys ?? [])], tags: [], all: keys === undefined };
+      outbox.event({ $case: 'invalidated', value: what });
+    }
+  }
+
+  #tellAll(): void {
+    for (const { watched } of this.#open) for (const namespace of watched) this.#tell(namespace);
+  }
+}
+
+function messageOf(decoded: Decoded<SessionRequest>): SessionRequest {
+  if (decoded.ok) return decoded.message;
+  throw invalid(`request: its bytes cannot be decoded: ${decoded.fault}`);
+}
+
+function invalid(message: string): CoordinationError {
+  return new CoordinationError('invalid_argument', message);
+}

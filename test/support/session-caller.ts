@@ -1,0 +1,106 @@
+import { type ClientDuplexStream, credentials, type ServiceError } from '@grpc/grpc-js';
+import {
+  CoordinatorServiceClient,
+  GetOrLockRequest,
+  type SessionCall,
+  type SessionEvent,
+  SessionHello,
+  type SessionReply,
+  type SessionRequest,
+  type SessionResponse,
+} from '../../src/grpc/generated/dibs/v1/coordinator.js';
+import { until } from './until.js';
+
+type Request = NonNullable<SessionCall['request']>;
+
+/** One raw session with no cleverness: what is sent is what a test says, and everything that comes is kept. */
+export class SessionCaller {
+  readonly #stub: CoordinatorServiceClient;
+  readonly stream: ClientDuplexStream<SessionRequest, SessionResponse>;
+  readonly messages: SessionResponse[] = [];
+  readonly replies: SessionReply[] = [];
+  readonly events: SessionEvent[] = [];
+  ended: ServiceError | 'end' | undefined;
+  #nextId = 1;
+
+  constructor(target: string) {
+    this.#stub = new CoordinatorServiceClient(target, credentials.createInsecure(), {
+      'grpc.use_local_subchannel_pool': 1,
+    });
+    this.stream = this.#stub.session();
+    this.stream.on('data', (message: SessionResponse) => {
+      this.messages.push(message);
+      this.replies.push(...message.replies);
+      this.events.push(...message.events);
+    });
+    this.stream.on('error', (error: ServiceError) => {
+      this.ended ??= error;
+    });
+    this.stream.on('end', () => {
+      this.ended ??= 'end';
+    });
+  }
+
+  /** A session that is open. */
+  static async open(target: string, hello: Partial<SessionHello> = {}): Promise<SessionCaller> {
+    const session = new SessionCaller(target);
+    session.hello(hello);
+    await until(() => session.messages.length > 0);
+    return session;
+  }
+
+  get welcome(): NonNullable<SessionResponse['welcome']> {
+    const welcome = this.messages[0]?.welcome;
+    if (welcome === undefined) throw new Error('the first message has no welcome');
+    return welcome;
+  }
+
+  hello(hello: Partial<SessionHello> = {}): void {
+    this.send({ hello: SessionHello.fromPartial(hello) });
+  }
+
+  send(message: Partial<SessionRequest>): void {
+    this.stream.write({ hello: undefined, calls: [], cancelledIds: [], ...message });
+  }
+
+  /** A call as it stands in a message. */
+  callOf(request: Request, over: Partial<SessionCall> = {}): SessionCall {
+    const id = this.#nextId;
+    this.#nextId += 1;
+    return { id, deadlineMs: undefined, traceparent: '', request, ...over };
+  }
+
+  /** Sends one call, and returns its id. */
+  ask(request: Request, over: Partial<SessionCall> = {}): number {
+    const call = this.callOf(request, over);
+    this.send({ calls: [call] });
+    return call.id;
+  }
+
+  get(request: Partial<GetOrLockRequest>, over: Partial<SessionCall> = {}): number {
+    return this.ask({ $case: 'getOrLock', value: GetOrLockRequest.fromPartial(request) }, over);
+  }
+
+  /** The reply to a call, once it has come. */
+  async replyTo(id: number): Promise<NonNullable<SessionReply['response']>> {
+    await until(() => this.replies.some((reply) => reply.id === id && !reply.more));
+    const response = this.replies.find((reply) => reply.id === id && !reply.more)?.response;
+    if (response === undefined) throw new Error('a reply without a response');
+    return response;
+  }
+
+  /** The lease that a call comes to. */
+  async lease(request: Partial<GetOrLockRequest>) {
+    const response = await this.replyTo(this.get(request));
+    if (response.$case !== 'getOrLock' || response.value.outcome?.$case !== 'lease') {
+      throw new Error(`expected a lease, got ${JSON.stringify(response)}`);
+    }
+    return response.value.outcome.value;
+  }
+
+  /** Goes away without a word. */
+  drop(): void {
+    this.stream.cancel();
+    this.#stub.close();
+  }
+}
