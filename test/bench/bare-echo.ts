@@ -24,9 +24,13 @@ export class BareEcho {
     return new BareEcho(server, new Client(`127.0.0.1:${port}`, credentials.createInsecure()));
   }
 
-  call(): Promise<void> {
+  get pid(): number {
+    return this.server.pid ?? 0;
+  }
+
+  call(bytes: Buffer = REQUEST): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.client.makeUnaryRequest('/bench.Echo/Echo', same, same, REQUEST, (error) =>
+      this.client.makeUnaryRequest('/bench.Echo/Echo', same, same, bytes, (error) =>
         error ? reject(error) : resolve(),
       );
     });

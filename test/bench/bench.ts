@@ -20,10 +20,28 @@ export interface Row {
   readonly facts?: readonly string[];
 }
 
+/** How often something is done, and what each time costs. */
+export interface Rate {
+  readonly name: string;
+  readonly perSecond: number;
+  /** Microseconds of CPU each time, of the client and of the server that answers it. */
+  readonly clientUs: number;
+  readonly serverUs: number;
+}
+
+/** A rate beside its alternative, which does the same work in the same run. */
+export interface RateRow {
+  readonly title: string;
+  readonly measured: Rate;
+  readonly alternative: Rate;
+  /** How many times as often ours is to be done at least; absent where there is no promise. */
+  readonly ratioMin?: number;
+}
+
 /** One subject. `main.ts` runs them in turn; each starts what it needs and ends it. */
 export interface Bench {
   readonly name: string;
-  run(): Promise<Row[]>;
+  run(): Promise<readonly (Row | RateRow)[]>;
 }
 
 export function measured(name: string, tookMs: readonly number[]): Measured {

@@ -37,11 +37,16 @@ describeWithRedis('three replicas with a Redis Cluster as value store', () => {
   });
 
   it('make one origin call a key for 100 keys at once, on all masters', async () => {
-    const keys = Array.from({ length: 100 }, (_, index) => `many ${index}`);
-    await expire(callers[0] as Caller, keys);
-    const origin = new Origin(50);
-    await stampede(callers, keys, CALLERS, origin);
-    expect(origin.calls).toBe(100);
+    // A machine so busy that its store misses its time-outs degrades, and rebuilds more: then once again.
+    for (let round = 1; ; round += 1) {
+      const keys = Array.from({ length: 100 }, (_, index) => `many ${round} ${index}`);
+      await expire(callers[0] as Caller, keys);
+      const origin = new Origin(50);
+      const answers = await stampede(callers, keys, CALLERS, origin);
+      if (answers.some(({ whole }) => !whole) && round < 4) continue;
+      expect(origin.calls).toBe(100);
+      break;
+    }
   });
 
   it('invalidate by tag what lies on any of them, on every replica', async () => {

@@ -31,6 +31,8 @@ interface Line {
   calling: wire.SessionCall[];
   cancelled: number[];
   planned: boolean;
+  /** New calls go elsewhere; it ends with its last one. */
+  leaving: boolean;
 }
 
 /** The service does not take sessions here, or something on the way breaks streams: not an error of the call. */
@@ -120,10 +122,8 @@ export class SessionTransport implements Transport {
 
   close(): void {
     this.#closed = true;
-    const line = this.#line;
-    this.#line = undefined;
-    // What was asked for leaves first; open calls still end, and then the service ends the stream.
-    if (line !== undefined) setImmediate(() => line.stream.end());
+    // Open calls still end.
+    if (this.#line !== undefined) this.#leave(this.#line);
   }
 
   #ask(request: Request, terms: CallTerms, more: Open['more'] = () => {}): Promise<Response> {
@@ -138,6 +138,7 @@ export class SessionTransport implements Transport {
         clearTimeout(timer);
         signal?.removeEventListener('abort', gone);
         line.calls.delete(id);
+        this.#endIfLeft(line);
         if (outcome instanceof Error) reject(outcome);
         else resolve(outcome);
       };
@@ -163,12 +164,16 @@ export class SessionTransport implements Transport {
     line.planned = true;
     setImmediate(() => {
       line.planned = false;
-      const { calling, cancelled } = line;
-      if (calling.length + cancelled.length === 0 || line.stream.destroyed) return;
-      line.calling = [];
-      line.cancelled = [];
-      line.stream.write({ hello: undefined, calls: calling, cancelledIds: cancelled });
+      this.#flush(line);
     });
+  }
+
+  #flush(line: Line): void {
+    const { calling, cancelled, stream } = line;
+    if (calling.length + cancelled.length === 0 || stream.destroyed || stream.writableEnded) return;
+    line.calling = [];
+    line.cancelled = [];
+    stream.write({ hello: undefined, calls: calling, cancelledIds: cancelled });
   }
 
   /** The stream for new calls, opened if there is none. */
@@ -186,7 +191,7 @@ export class SessionTransport implements Transport {
       connectMs,
     );
     const line: Line = {
-      ...{ stream, calls: new Map(), late, calling: [], cancelled: [], planned: false },
+      ...{ stream, calls: new Map(), late, calling: [], cancelled: [], planned: false, leaving: false },
     };
     this.#line = line;
     connecting?.catch(give);
@@ -224,6 +229,13 @@ export class SessionTransport implements Transport {
   #leave(line: Line): void {
     if (this.#line === line) this.#line = undefined;
     this.#resumeToken = '';
+    line.leaving = true;
+    this.#endIfLeft(line);
+  }
+
+  #endIfLeft(line: Line): void {
+    if (!line.leaving || line.calls.size > 0) return;
+    this.#flush(line);
     line.stream.end();
   }
 

@@ -79,10 +79,10 @@ describe('a client over a session', () => {
         }
       };
       const workers = [worker(), worker(), worker(), worker()];
-      await vi.waitFor(() => expect(done).toBeGreaterThan(50));
+      await vi.waitFor(() => expect(done).toBeGreaterThan(50), 10_000);
       await one.stop();
       const before = done;
-      await vi.waitFor(() => expect(done).toBeGreaterThan(before + 50));
+      await vi.waitFor(() => expect(done).toBeGreaterThan(before + 50), 10_000);
       going = false;
       await Promise.all(workers);
       expect(onLocalRebuild).not.toHaveBeenCalled();

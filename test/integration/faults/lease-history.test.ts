@@ -104,6 +104,9 @@ describe('the history', () => {
     const published = [lease(1, 0), ...publish('t1', 10), lease(2, 100)];
     expect(rules([...published, { e: 'give_up', key: 'k', token: 't0', at: 5 }])).toEqual([]);
     expect(rules([...published, { ...invalidate(50), acknowledged: false } as Entry])).toEqual([]);
+    // By tag also between the lease and its publish; by key that publish would have been refused.
+    expect(rules([...published, { ...invalidate(4), byTag: true } as Entry])).toEqual([]);
+    expect(rules([...published, invalidate(4)])).toEqual(['INV-7']);
     expect(rules([...published, { e: 'give_up', key: 'other', token: 't0', at: 5 }])).toEqual(['INV-7']);
   });
 

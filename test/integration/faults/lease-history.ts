@@ -53,6 +53,8 @@ export interface ExtendEntry extends Timed {
 export interface InvalidateEntry extends Timed {
   readonly e: 'invalidate';
   readonly mode: 'delete' | 'mark_stale';
+  /** By a tag: it reaches also what is published later under a lease from before it. */
+  readonly byTag?: boolean;
   readonly acknowledged: boolean;
 }
 
@@ -261,12 +263,15 @@ export function rebuiltWhileFresh(
   for (const publish of publishes) {
     const { key, start, end, outcome, ttlMs } = publish;
     if (outcome !== 'STORED' && outcome !== 'STORED_LATE') continue;
+    const madeUnder = (leased.get(key) ?? []).find(({ token }) => token === publish.token);
+    const sinceOf = (change: Timed) =>
+      'byTag' in change && change.byTag === true ? Math.min(start, madeUnder?.start ?? start) : start;
     for (const lease of leased.get(key) ?? []) {
       const asked = lease.refresh || lease.reason === 'EARLY_REFRESH' || lease.fence === 0;
       if (asked || lease.start < end || lease.end > start + ttlMs - MARGIN_MS) continue;
       const excused = storeTrouble.some((window) => meets(window, lease.start, lease.end));
       const other = (changed.get(key) ?? []).some(
-        (one) => one !== publish && one.end > start && one.start < lease.end,
+        (one) => one !== publish && one.end > sinceOf(one) && one.start < lease.end,
       );
       if (excused || other) continue;
       const ms = (at: number) => (at - start).toFixed(0);

@@ -161,7 +161,7 @@ async function invalidate(namespace: string, key: string): Promise<void> {
   const start = now();
   const say = (end: number, acknowledged: boolean) => {
     for (const one of keys)
-      write({ e: 'invalidate', key: `${namespace}/${one}`, mode, start, end, acknowledged });
+      write({ e: 'invalidate', key: `${namespace}/${one}`, mode, byTag, start, end, acknowledged });
   };
   say(start + UNDER_WAY_MS, false);
   const what = byTag ? { tags: [TAG] } : { keys };
