@@ -100,8 +100,7 @@ export class Coordinator {
   async getOrLock(request: GetOrLock, call: Call): Promise<GetOrLockAnswer> {
     const { clock, limits } = this.parts;
     const policy = this.parts.policyOf(request.key.namespace);
-    const draw = refreshDraw(policy.earlyRefreshBeta, this.parts.chance.fraction());
-    const near = this.#nearHit(request, draw);
+    const near = this.hitAtOnce(request);
     if (near !== undefined) return near;
     const patienceMs = Math.min(request.waitMs ?? limits.waitMsMax, limits.waitMsMax);
     const staleAllowed = (request.stale ?? policy.stale) === 'allow';
@@ -112,25 +111,28 @@ export class Coordinator {
       clock.nowMs(),
       staleAllowed,
       patienceMs,
-      draw,
+      refreshDraw(policy.earlyRefreshBeta, this.parts.chance.fraction()),
     );
     this.#attendant.admit(waiter);
     return waiter.answered;
   }
 
   /**
-   * A fresh value from this replica's memory. None while changes of it could not be heard of, for READ_STORE,
-   * and for whoever is drawn to rebuild it early.
+   * A fresh value from this replica's memory, without a promise. None while changes of it could not be heard
+   * of, for READ_STORE, and for whoever is drawn to rebuild it early: {@link getOrLock} is for all others.
    */
-  #nearHit({ key, intent, read }: GetOrLock, draw: number): GetOrLockAnswer | undefined {
+  hitAtOnce({ key, intent, read }: GetOrLock): GetOrLockAnswer | undefined {
     if (intent === 'refresh' || read === 'store' || !this.parts.wakes.live) return undefined;
     const view = this.#near.get(key.id);
     if (view === undefined) return undefined;
     const hit = hitOf(view, this.parts.clock.nowMs(), false);
     if (hit === undefined || hit.freshForMs <= 0) return undefined;
     const { rebuild } = view.record;
-    const drawn = intent === 'rebuild' && draw > 0 && rebuild !== undefined;
-    if (drawn && isDrawnToRefresh(hit.freshForMs, rebuild, draw)) return undefined;
+    const { earlyRefreshBeta: beta } = this.parts.policyOf(key.namespace);
+    if (intent === 'rebuild' && beta > 0 && rebuild !== undefined) {
+      const draw = refreshDraw(beta, this.parts.chance.fraction());
+      if (isDrawnToRefresh(hit.freshForMs, rebuild, draw)) return undefined;
+    }
     const degraded = this.#ladder.mode;
     this.parts.observer.answered(key.namespace, labelOf(hit), degraded);
     return { outcome: hit, degraded };

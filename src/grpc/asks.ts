@@ -32,7 +32,7 @@ export class Asks {
   constructor(
     private readonly coordinator: Pick<
       Coordinator,
-      'getOrLock' | 'publish' | 'release' | 'extend' | 'invalidate' | 'explain'
+      'getOrLock' | 'hitAtOnce' | 'publish' | 'release' | 'extend' | 'invalidate' | 'explain'
     >,
     private readonly bounds: Bounds,
   ) {}
@@ -48,6 +48,12 @@ export class Asks {
     return outcome.kind === 'lease'
       ? { response, given: { key: request.key, lease: outcome } }
       : { response };
+  }
+
+  /** What can be answered without waiting for anybody; undefined where {@link getOrLock} has to be asked. */
+  hitAtOnce(message: wire.GetOrLockRequest): wire.GetOrLockResponse | undefined {
+    const answer = this.coordinator.hitAtOnce(decodeGetOrLock(message, this.bounds));
+    return answer === undefined ? undefined : encodeGetOrLock(answer);
   }
 
   async publish(message: wire.PublishRequest, call: Call): Promise<wire.PublishResponse> {

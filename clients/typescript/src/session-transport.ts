@@ -35,6 +35,11 @@ interface Line {
   leaving: boolean;
 }
 
+/** A message of the contract is no larger, unless it carries a single call. */
+const MESSAGE_BYTES_MAX = 1_048_576;
+/** A key, a token, a holder and a request id; a failure's message or sixteen tags have four times that. */
+const CALL_BYTES = 4_096;
+
 /** The service does not take sessions here, or something on the way breaks streams: not an error of the call. */
 export class NoSession extends Error {
   override readonly name = 'NoSession';
@@ -173,7 +178,13 @@ export class SessionTransport implements Transport {
     if (calling.length + cancelled.length === 0 || stream.destroyed || stream.writableEnded) return;
     line.calling = [];
     line.cancelled = [];
-    stream.write({ hello: undefined, calls: calling, cancelledIds: cancelled });
+    let cancelledIds = cancelled;
+    for (let from = 0; from < calling.length || cancelledIds.length > 0; ) {
+      const calls = oneMessage(calling, from);
+      from += calls.length;
+      stream.write({ hello: undefined, calls, cancelledIds });
+      cancelledIds = [];
+    }
   }
 
   /** The stream for new calls, opened if there is none. */
@@ -247,6 +258,26 @@ export class SessionTransport implements Transport {
     const outcome = confirmed ? error : new DibsError(error.code, error.message, undefined, { cause });
     for (const call of [...line.calls.values()]) call.end(outcome);
   }
+}
+
+/** From `from` on as many calls as one message may carry, and at least one. */
+function oneMessage(calls: readonly wire.SessionCall[], from: number): wire.SessionCall[] {
+  let bytes = 0;
+  let to = from;
+  for (; to < calls.length; to += 1) {
+    bytes += sizeOf((calls[to] as wire.SessionCall).request);
+    if (to > from && bytes > MESSAGE_BYTES_MAX) break;
+  }
+  return calls.slice(from, to);
+}
+
+/** No less than the request's bytes: three for each character, and what all fields beside keys and values may take. */
+function sizeOf(request: wire.SessionCall['request']): number {
+  const value = request?.value;
+  if (value === undefined) return CALL_BYTES;
+  const keys = 'keys' in value ? value.keys.reduce((sum, key) => sum + 3 * key.length + 4, 0) : 0;
+  const payload = 'payload' in value && value.payload?.$case === 'value' ? value.payload.value.byteLength : 0;
+  return CALL_BYTES + keys + payload;
 }
 
 type Of<Case extends Response['$case']> = Extract<Response, { $case: Case }>['value'];

@@ -28,6 +28,15 @@ describe('a client over a session', () => {
     expect(rebuild).toHaveBeenCalledTimes(1);
   });
 
+  it('sends no more in one message than the service takes', async () => {
+    const client = service.client();
+    const value = Buffer.alloc(300_000, 'v');
+    const keys = Array.from({ length: 20 }, () => freshKey());
+    await Promise.all(keys.map((key) => client.getOrRebuild(key, () => value, { ttlMs })));
+    const hits = await Promise.all(keys.map((key) => client.getOrLock({ key })));
+    expect(new Set(hits.map(({ kind }) => kind))).toEqual(new Set(['hit']));
+  });
+
   it('hears of a lost lease at once, long before it would extend it', async () => {
     const client = service.client();
     const key = freshKey();
