@@ -31,9 +31,8 @@ export class Metrics implements Observer {
   readonly #namespaces = new Set<string>();
   #mode: Degraded = 'none';
 
-  readonly #getOrLock = this.#meter.createCounter(METRICS.getOrLock, {
-    description: 'GetOrLock calls by what they were answered',
-  });
+  /** Counted here and read when somebody looks: a hit is too short for a counter that hashes its labels. */
+  readonly #answers = new Map<string, Map<string, number>>();
   readonly #wait = this.#histogram(METRICS.wait, 'How long callers waited, by what ended the wait');
   readonly #rebuild = this.#histogram(METRICS.rebuild, 'How long leases were held, by how they ended');
   readonly #publish = this.#meter.createCounter(METRICS.publish, {
@@ -44,8 +43,25 @@ export class Metrics implements Observer {
     description: "Callers that got another caller's rebuild instead of making their own",
   });
 
+  constructor() {
+    const answers = { description: 'GetOrLock calls by what they were answered' };
+    this.#meter.createObservableCounter(METRICS.getOrLock, answers).addCallback((result) => {
+      for (const [namespace, counts] of this.#answers) {
+        for (const [outcome, count] of counts) {
+          result.observe(count, { [LABELS.namespace]: namespace, [LABELS.outcome]: outcome });
+        }
+      }
+    });
+  }
+
   answered(namespace: string, outcome: 'hit' | 'stale' | 'lease' | 'failed' | BusyReason): void {
-    this.#getOrLock.add(1, this.#in(namespace, { [LABELS.outcome]: outcome }));
+    const name = this.#toldApart(namespace);
+    let counts = this.#answers.get(name);
+    if (counts === undefined) {
+      counts = new Map();
+      this.#answers.set(name, counts);
+    }
+    counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
   }
 
   waited(namespace: string, endedBy: WaitEnd, waitedMs: number): void {
@@ -117,10 +133,13 @@ export class Metrics implements Observer {
   }
 
   #in(namespace: string, labels: Record<string, string>): Record<string, string> {
-    if (!this.#namespaces.has(namespace)) {
-      if (this.#namespaces.size >= NAMESPACES_MAX) return { [LABELS.namespace]: OTHER_NAMESPACES, ...labels };
-      this.#namespaces.add(namespace);
-    }
-    return { [LABELS.namespace]: namespace, ...labels };
+    return { [LABELS.namespace]: this.#toldApart(namespace), ...labels };
+  }
+
+  #toldApart(namespace: string): string {
+    if (this.#namespaces.has(namespace)) return namespace;
+    if (this.#namespaces.size >= NAMESPACES_MAX) return OTHER_NAMESPACES;
+    this.#namespaces.add(namespace);
+    return namespace;
   }
 }
