@@ -26,6 +26,8 @@ const CHANNEL: ClientOptions = {
   'grpc.max_send_message_length': -1,
   // What may be sent again is known one storey up.
   'grpc.enable_retries': 0,
+  // What may be under way on the connection: a session has hundreds of answers in one message.
+  'grpc-node.flow_control_window': 4_194_304,
   'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
 };
 
