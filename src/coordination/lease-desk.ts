@@ -308,9 +308,12 @@ function armed(looked: View, record: KeyRecord, readAtMs: number, arrivals: numb
     servableForMs: value.servableForMs - ageMs,
     ageMs: value.ageMs + ageMs,
   };
+  const served = aged !== undefined && aged.servableForMs > 0;
   return {
-    ...{ readAtMs, arrivals, from: 'store' },
-    record: aged === undefined || aged.servableForMs <= 0 ? rest : { ...rest, value: aged },
+    ...{ readAtMs, from: 'store' },
+    // A tag may have been invalidated between the look and the arm: to whoever came since, it is no look of theirs.
+    arrivals: served ? looked.arrivals : arrivals,
+    record: served ? { ...rest, value: aged } : rest,
     ...(looked.namespace === undefined ? {} : { namespace: looked.namespace }),
   };
 }

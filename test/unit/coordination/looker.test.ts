@@ -62,6 +62,23 @@ describe('an invalidation by tag', () => {
     await trial.expectRest();
   });
 
+  it('during an attempt counts for whoever comes after it', async () => {
+    const { trial, invalidate } = await trialWith(['a']);
+    const gate = trial.quorum.holdBefore('acquire');
+    const refreshing = trial.send({ intent: 'refresh' });
+    await gate.reached;
+    await invalidate({ tags: ['a'] });
+    const reader = trial.send({ read: 'store' });
+    gate.open();
+    await trial.settle();
+    expect(isWaiting(reader)).toBe(true);
+    // The lease is from before the invalidation too, so that the next one goes to the reader.
+    await trial.publish(leaseOf(refreshing).token, 'from before', { tags: ['a'] });
+    await trial.publish(leaseOf(reader).token, 'from after', { tags: ['a'] });
+    expect(textIn(hitOf(await trial.ask({ read: 'store' })))).toBe('from after');
+    await trial.expectRest();
+  });
+
   it('counts also where the clock was lost: nothing that was invalidated comes back', async () => {
     const { trial } = await trialWith(['a']);
     const real = trial.namespaces.look;
