@@ -206,7 +206,9 @@ export class Attendant {
         this.#answer(room, waiter, this.#busy(room, 'draining'), 'drain');
       } else if (decision.act === 'adopt' || decision.act === 'attempt') {
         const reason = decision.act === 'adopt' ? 'miss' : decision.reason;
-        if (!attempting) contender ??= { waiter, act: decision.act, reason, meanwhile };
+        if (!attempting) {
+          contender ??= { waiter, act: decision.act, reason, meanwhile: decision.meanwhile };
+        }
       } else if (decision.act === 'wait') this.#letWait(room, view, waiter);
       else room.owe(waiter);
       if (answers === ANSWERS_PER_TURN) {

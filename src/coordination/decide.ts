@@ -24,7 +24,7 @@ export interface Ask {
 export type Decision =
   | { readonly act: 'answer'; readonly outcome: Hit | Busy | Failed }
   /** The running lease is this caller's own: an earlier attempt of the same call got it. */
-  | { readonly act: 'adopt' }
+  | { readonly act: 'adopt'; readonly meanwhile?: Hit }
   /** May try for the lease; `meanwhile` is what serves whoever is not chosen. */
   | { readonly act: 'attempt'; readonly reason: LeaseReason; readonly meanwhile?: Hit }
   | { readonly act: 'wait' }
@@ -48,11 +48,12 @@ function isOwn(view: View, ask: Ask): boolean {
 
 function decideBy(view: View, ask: Ask, nowMs: number): Decision {
   const rebuilding = leaseLeftMs(view, nowMs) > 0;
-  if (rebuilding && ask.requestKey !== '' && view.record.lease?.requestKey === ask.requestKey) {
-    return { act: 'adopt' };
-  }
   // What this replica remembers of a store that is lost is not the store's own word.
   const hit = view.from === 'nowhere' && ask.storeOnly ? undefined : hitOf(view, nowMs, rebuilding);
+  if (rebuilding && ask.requestKey !== '' && view.record.lease?.requestKey === ask.requestKey) {
+    const serves = hit !== undefined && ask.intent !== 'refresh' && (hit.freshForMs > 0 || ask.staleAllowed);
+    return serves ? { act: 'adopt', meanwhile: hit } : { act: 'adopt' };
+  }
   if (ask.intent === 'refresh') {
     if (rebuilding) return wait(view, ask, nowMs);
     const failed = failedOf(view, ask, nowMs);

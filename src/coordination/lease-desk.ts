@@ -129,7 +129,7 @@ export class LeaseDesk {
     return {
       kind: 'granted',
       lease: this.#leaseOf(key, token, owner, untilMs, lease.reason, view, waiter),
-      degraded: lease.byStoreAlone ? 'quorum_lost' : 'none',
+      degraded: extended.byQuorumAlone ? 'store_lost' : lease.byStoreAlone ? 'quorum_lost' : 'none',
       view: undefined,
     };
   }

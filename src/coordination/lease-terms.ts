@@ -130,7 +130,7 @@ export class LeaseTerms {
       ignoreLoss(error);
       if (byStoreAlone)
         throw lost('neither lock nodes nor value store can extend the lease; extending again is safe');
-      return this.#extended(key, token, validUntilMs);
+      return { ...this.#extended(key, token, validUntilMs), byQuorumAlone: true };
     }
   }
 

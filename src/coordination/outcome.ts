@@ -88,6 +88,8 @@ export interface ExtendAnswer {
   readonly outcome: 'extended' | 'lost';
   /** 0 if it is lost. */
   readonly expiresInMs: number;
+  /** The store did not answer: nobody who asks it later sees the new end. */
+  readonly byQuorumAlone?: boolean;
 }
 
 export interface InvalidateAnswer {

@@ -134,9 +134,10 @@ describe('the judge', () => {
   it('INV-6: a release or an extension of another lease', () => {
     arm('k', 'a', 1);
     judge.released('k', 'b', 'not_held');
-    judge.extended('k', 'b', { extended: false });
+    const extension = { nonce: 'b', expiresInMs: 1, byStoreAlone: false, keepMs: 1 };
+    judge.extended('k', extension, { extended: false });
     expect(broken()).toEqual([]);
-    judge.extended('k', 'b', { extended: true, expiresInMs: 1 });
+    judge.extended('k', extension, { extended: true, expiresInMs: 1 });
     judge.released('k', 'b', 'released');
     expect(broken()).toEqual(['INV-6', 'INV-6']);
   });

@@ -4,6 +4,7 @@ import type { Degraded, Hit, Lease } from '../../src/coordination/outcome.js';
 import type {
   ArmReply,
   ArmRequest,
+  StoreExtend,
   StoreExtended,
   StorePublish,
 } from '../../src/coordination/value-store.js';
@@ -31,7 +32,7 @@ interface KnownLease {
   /** Given and last extended with the store, so that no other may stand beside it. */
   exclusive: boolean;
   /** Nothing but the store's clock keeps others away from it. */
-  readonly byStoreAlone: boolean;
+  byStoreAlone: boolean;
 }
 
 interface Invalidation {
@@ -180,7 +181,13 @@ export class Judge {
     this.#end(id, nonce);
   }
 
-  extended(id: string, nonce: string, { extended }: StoreExtended): void {
+  extended(id: string, { nonce, byStoreAlone }: StoreExtend, { extended }: StoreExtended): void {
+    const known = this.#leases.get(nonce);
+    if (known !== undefined) {
+      // A clock that jumped may have taken the whole record along: then the service itself says that it is lost.
+      if (!extended && this.storeJumpedAt > known.armedAt) known.over = true;
+      if (extended) known.byStoreAlone = byStoreAlone;
+    }
     if (extended && this.#armed.get(id) !== nonce) {
       this.violated('INV-6', `${id}: extended ${this.#armed.get(id)} for ${nonce}`);
     }

@@ -77,6 +77,8 @@ export class SimLockServer {
 
   crash(): void {
     this.up = false;
+    // What had come to it, and not been read, dies with it.
+    this.#stopped = undefined;
     for (const connection of this.connections) connection.breakOff('the process ended');
   }
 

@@ -80,6 +80,8 @@ export class SimStoreServer {
 
   crash(): void {
     this.up = false;
+    // What had come to it, and not been read, dies with it.
+    this.#stopped = undefined;
     for (const channel of this.channels) channel.goDown();
   }
 

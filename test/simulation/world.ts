@@ -5,6 +5,7 @@ import type { Policy } from '../../src/coordination/policy.js';
 import type {
   ArmReply,
   ArmRequest,
+  StoreExtend,
   StoreExtended,
   StorePublish,
 } from '../../src/coordination/value-store.js';
@@ -218,7 +219,7 @@ export class World implements LockNodeWitness, StoreWitness {
     else if (step === 'invalidate') judge.invalidated(id, mode);
     else if (step === 'extend') {
       if ((reply as StoreExtended).extended) this.extendedAt.set(nonce, judge.now());
-      judge.extended(id, nonce, reply);
+      judge.extended(id, request as StoreExtend, reply);
     }
   }
 

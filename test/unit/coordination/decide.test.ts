@@ -242,6 +242,12 @@ describe('what a caller gets for what the store holds', () => {
       { act: 'adopt' },
     ],
     [
+      'the running lease of its own earlier attempt, and a value: that lease, and the value if it takes too long',
+      { lease: lease(1, { requestKey: 'me\n1' }), value: value(1_000, 2_000) },
+      { ...caller, requestKey: 'me\n1' },
+      { act: 'adopt', meanwhile: { kind: 'hit', freshForMs: 1_000 } },
+    ],
+    [
       "the running lease of another identity's call of the same id: a wait",
       { lease: lease(1, { requestKey: 'you\n1' }) },
       { ...caller, requestKey: 'me\n1' },
@@ -259,6 +265,9 @@ describe('what a caller gets for what the store holds', () => {
 
   it('offers a stale value meanwhile to nobody who forbids it', () => {
     expect(decide(view({ value: stale }), forbids, NOW_MS)).not.toHaveProperty('meanwhile');
+    const own = { value: stale, lease: lease(1, { requestKey: 'me\n1' }) };
+    const retry = { ...forbids, requestKey: 'me\n1' };
+    expect(decide(view(own), retry, NOW_MS)).toEqual({ act: 'adopt' });
   });
 
   it('counts the time since the view was read', () => {

@@ -102,6 +102,32 @@ describe('a retry of the same call', () => {
     await trial.expectRest();
   });
 
+  it('is told where the store does not know how long its lease lasts now', async () => {
+    const trial = new CoordinationTrial();
+    await trial.lease({ requestId: 'r' });
+    const gate = trial.store.holdAfter('adopt');
+    const again = trial.send({ requestId: 'r' }, new Call(), trial.replica());
+    await gate.reached;
+    gate.open();
+    trial.store.losesRepliesTo.add('extend');
+    await trial.settle();
+    leaseOf(again);
+    expect(again.answer?.degraded).toBe('store_lost');
+  });
+
+  it('whose lease takes longer than it waits has the value meanwhile', async () => {
+    const trial = new CoordinationTrial();
+    await trial.publish((await trial.lease()).token, 'old');
+    await trial.lease({ intent: 'refresh', requestId: 'r' });
+    const gate = trial.store.holdBefore('adopt');
+    const again = trial.send({ requestId: 'r', waitMs: 20 }, new Call(), trial.replica());
+    await gate.reached;
+    await trial.pass(20, 5);
+    expect(textIn(hitOf(again))).toBe('old');
+    gate.open();
+    await trial.expectRest();
+  });
+
   it('of another identity, or without an id, gets nothing of it', async () => {
     const trial = new CoordinationTrial();
     await trial.lease({ requestId: 'r' });
