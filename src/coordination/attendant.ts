@@ -57,7 +57,7 @@ export class Attendant {
     private readonly looker: Looker,
     private readonly near: NearCache,
     private readonly budget: Pick<Budget, 'forget'>,
-    private readonly ladder: Pick<Ladder, 'mode'>,
+    private readonly ladder: Pick<Ladder, 'mode' | 'modeOfHit'>,
   ) {}
 
   /** Callers of one key that have no answer yet. */
@@ -289,7 +289,7 @@ export class Attendant {
     waiter: Waiter,
     outcome: Hit | Lease | Busy | Failed,
     endedBy: WaitEnd,
-    degraded: Degraded = this.ladder.mode,
+    degraded: Degraded = outcome.kind === 'hit' ? this.ladder.modeOfHit : this.ladder.mode,
   ): boolean {
     if (!this.#left(room, waiter, endedBy)) return false;
     const { observer } = this.parts;

@@ -133,7 +133,7 @@ export class Coordinator {
       const draw = refreshDraw(beta, this.parts.chance.fraction());
       if (isDrawnToRefresh(hit.freshForMs, rebuild, draw)) return undefined;
     }
-    const degraded = this.#ladder.mode;
+    const degraded = this.#ladder.modeOfHit;
     this.parts.observer.answered(key.namespace, labelOf(hit), degraded);
     return { outcome: hit, degraded };
   }

@@ -20,6 +20,11 @@ export class Ladder {
     return this.#quorumAnswers ? 'store_lost' : 'local';
   }
 
+  /** The same for a hit, which no lock node is asked for: that they were missing once says nothing of it. */
+  get modeOfHit(): Degraded {
+    return this.#storeAnswers ? 'none' : 'store_lost';
+  }
+
   /** The same store, with every reply and every loss noted. */
   watchedStore(store: ValueStore): ValueStore {
     const noted = <T>(reply: Promise<T>) => this.#noted(reply);

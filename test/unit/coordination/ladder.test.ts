@@ -55,6 +55,15 @@ describe('the ladder', () => {
     expect(ladder.mode).toBe('none');
   });
 
+  it('has a hit degraded by the store alone: no lock node is asked for it', async () => {
+    const { ladder, chaos, store, vote } = trial();
+    await vote({ kind: 'lost' });
+    expect([ladder.mode, ladder.modeOfHit]).toEqual(['quorum_lost', 'none']);
+    chaos.down = true;
+    await store.look(id).catch(() => {});
+    expect([ladder.mode, ladder.modeOfHit]).toEqual(['local', 'store_lost']);
+  });
+
   it('notes an extension as it notes an acquisition', async () => {
     const { ladder, quorum, vote } = trial();
     await vote({ kind: 'lost' });
