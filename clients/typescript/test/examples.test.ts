@@ -14,7 +14,7 @@ let service: Service;
 
 beforeAll(async () => {
   await run(COMPILER, ['-p', file('examples')]);
-  service = await Service.start();
+  service = await Service.start({ DIBS_CONFIG: file('examples/dibs.yaml') });
 });
 afterAll(() => service?.stop());
 
@@ -27,6 +27,12 @@ it.each([
   ['rebuild-once', 'Ada and Ada after 1 query\n'],
   ['stale-while-revalidate', 'page 1, then page 1 at once, then page 2\n'],
   ['invalidate-on-write', '10, then 12\n'],
+  ['early-refresh', 'rebuilt for: miss, early_refresh\n'],
+  ['jitter', '50 keys, over more than 15 s\n'],
+  ['budget', '10 keys rebuilt, at most 2 at a time\n'],
+  ['deadline', 'deadline_too_short, with a time to come back: yes\n'],
+  ['learned-lease', '10 s at first, 1 s once it is known to be quick\n'],
+  ['read-your-writes', 'Ada, then Grace\n'],
   ['tags', '2 pages rebuilt, then 4\n'],
   ['absent', 'nobody, after 1 query\n'],
   ['failure', 'the database is away, and for others: the database is away\n'],

@@ -1,0 +1,22 @@
+// The service knows how long a key's rebuilds take: a wait that must fail is refused at once, with a time to come back.
+import { DibsBusyError, DibsClient } from '@dibs/client';
+
+const [holder, hurried] = [new DibsClient(), new DibsClient()];
+const key = 'example:deadline';
+const rebuild = async () => {
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  return Buffer.from('v');
+};
+const refresh = () => holder.getOrRebuild(key, rebuild, { ttlMs: 1, refresh: true });
+for (let at = 0; at < 10; at += 1) await refresh();
+
+const running = refresh();
+await new Promise((resolve) => setTimeout(resolve, 20));
+const error = await hurried
+  .getOrRebuild(key, rebuild, { ttlMs: 1, waitMs: 15 })
+  .catch((reason: unknown) => reason);
+const said = error instanceof DibsBusyError ? error : new DibsBusyError('unspecified', 0, 0);
+
+console.log(`${said.reason}, with a time to come back: ${said.retryAfterMs > 0 ? 'yes' : 'no'}`);
+await running;
+for (const client of [holder, hurried]) client.close();
