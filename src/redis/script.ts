@@ -30,7 +30,9 @@ export class Script<K extends string, A extends string> {
     readonly name: string,
     signature: ScriptSignature<K, A>,
   ) {
-    this.source = readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
+    const read = (path: string) => readFileSync(new URL(`./scripts/${path}.lua`, import.meta.url), 'utf8');
+    // What several scripts do alike stands in a part of its own.
+    this.source = read(name).replace(/^-- include: ([\w-]+)\n/gm, (_line, part) => read(`parts/${part}`));
     this.sha1 = createHash('sha1').update(this.source).digest('hex');
     this.keys = signature.keys;
     this.args = signature.args;
