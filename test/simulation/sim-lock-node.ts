@@ -39,6 +39,8 @@ export class SimLockServer {
   up = true;
   /** When it last forgot anything, in true time; undefined if it never did. */
   forgotAtMs: number | undefined;
+  /** Connections end with the process: what was sent in another life never arrives. */
+  life = 1;
   /** Its clock was moved: it breaks promises from then on. */
   clockJumped = false;
   #clockMs = 0;
@@ -77,7 +79,8 @@ export class SimLockServer {
 
   crash(): void {
     this.up = false;
-    // What had come to it, and not been read, dies with it.
+    // What had come to it, and not been read, dies with it, and so does what is on its way.
+    this.life += 1;
     this.#stopped = undefined;
     for (const connection of this.connections) connection.breakOff('the process ended');
   }
@@ -325,7 +328,9 @@ export class SimLockConnection implements LockNode {
           this.process.run(how);
         });
       this.#watch(connection);
-      this.link.send(() =>
+      const { life } = this.server;
+      this.link.send(() => {
+        if (life !== this.server.life) return;
         this.server.arrive(() => {
           this.server.stepped(name);
           try {
@@ -334,8 +339,8 @@ export class SimLockConnection implements LockNode {
           } catch (error) {
             settle(() => reject(error));
           }
-        }),
-      );
+        });
+      });
     });
   }
 }

@@ -57,6 +57,8 @@ export class SimStoreServer {
   /** It lost everything that it held, at least once. */
   lostAll = false;
   claimed = false;
+  /** Connections end with the process: what was sent in another life never arrives. */
+  life = 1;
   #clockMs = 0;
   #stopped: (() => void)[] | undefined;
   readonly channels: SimWakeChannel[] = [];
@@ -80,7 +82,8 @@ export class SimStoreServer {
 
   crash(): void {
     this.up = false;
-    // What had come to it, and not been read, dies with it.
+    // What had come to it, and not been read, dies with it, and so does what is on its way.
+    this.life += 1;
     this.#stopped = undefined;
     for (const channel of this.channels) channel.goDown();
   }
@@ -268,12 +271,14 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
         return;
       }
       this.time.at(this.time.nowMs + STORE_CALL_MS_MAX, () => fail('no reply in time'));
-      this.link.send(() =>
+      const { life } = this.server;
+      this.link.send(() => {
+        if (life !== this.server.life) return;
         this.server.arrive(() => {
           const reply = apply();
           this.link.reply(() => this.process.run(() => resolve(reply)));
-        }),
-      );
+        });
+      });
     });
   }
 }
