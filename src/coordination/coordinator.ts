@@ -98,9 +98,16 @@ export class Coordinator {
 
   /** Rejects with a CoordinationError of kind `exhausted` or `unavailable`. */
   async getOrLock(request: GetOrLock, call: Call): Promise<GetOrLockAnswer> {
+    return this.getOrLockAtOnce(request, call);
+  }
+
+  /** The same, without a promise where the answer is in this replica's memory; throws where that would reject at once. */
+  getOrLockAtOnce(request: GetOrLock, call: Call): GetOrLockAnswer | Promise<GetOrLockAnswer> {
     const { clock, limits } = this.parts;
     const policy = this.parts.policyOf(request.key.namespace);
-    const near = this.hitAtOnce(request);
+    // One for each call, whoever asks by it: drawn anew, it would be a product of chances.
+    const draw = refreshDraw(policy.earlyRefreshBeta, this.parts.chance.fraction());
+    const near = this.#nearHit(request, draw);
     if (near !== undefined) return near;
     const patienceMs = Math.min(request.waitMs ?? limits.waitMsMax, limits.waitMsMax);
     const staleAllowed = (request.stale ?? policy.stale) === 'allow';
@@ -111,28 +118,25 @@ export class Coordinator {
       clock.nowMs(),
       staleAllowed,
       patienceMs,
-      refreshDraw(policy.earlyRefreshBeta, this.parts.chance.fraction()),
+      draw,
     );
     this.#attendant.admit(waiter);
     return waiter.answered;
   }
 
   /**
-   * A fresh value from this replica's memory, without a promise. None while changes of it could not be heard
-   * of, for READ_STORE, and for whoever is drawn to rebuild it early: {@link getOrLock} is for all others.
+   * A fresh value from this replica's memory. None while changes of it could not be heard of, for READ_STORE,
+   * and for whoever is drawn to rebuild it early.
    */
-  hitAtOnce({ key, intent, read }: GetOrLock): GetOrLockAnswer | undefined {
+  #nearHit({ key, intent, read }: GetOrLock, draw: number): GetOrLockAnswer | undefined {
     if (intent === 'refresh' || read === 'store' || !this.parts.wakes.live) return undefined;
     const view = this.#near.get(key.id);
     if (view === undefined) return undefined;
     const hit = hitOf(view, this.parts.clock.nowMs(), false);
     if (hit === undefined || hit.freshForMs <= 0) return undefined;
     const { rebuild } = view.record;
-    const { earlyRefreshBeta: beta } = this.parts.policyOf(key.namespace);
-    if (intent === 'rebuild' && beta > 0 && rebuild !== undefined) {
-      const draw = refreshDraw(beta, this.parts.chance.fraction());
-      if (isDrawnToRefresh(hit.freshForMs, rebuild, draw)) return undefined;
-    }
+    const mayBeDrawn = intent === 'rebuild' && draw > 0 && rebuild !== undefined;
+    if (mayBeDrawn && isDrawnToRefresh(hit.freshForMs, rebuild, draw)) return undefined;
     const degraded = this.#ladder.modeOfHit;
     this.parts.observer.answered(key.namespace, labelOf(hit), degraded);
     return { outcome: hit, degraded };

@@ -53,7 +53,7 @@ export class Looker {
     const now = tags.length === 0 ? known : await namespaces.look(namespace, tags);
     return {
       record: withValue(record, value && counted(value, now.clock, now.stamps)),
-      // The clock from before the record was read: a lease that carries it covers everything that came since.
+      // Read before anybody is asked for a lease: one that carries it covers everything that came since.
       namespace: { clock: known.clock, ...(known.rebuild === undefined ? {} : { rebuild: known.rebuild }) },
     };
   }

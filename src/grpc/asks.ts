@@ -1,7 +1,7 @@
 import type { Call } from '../coordination/call.js';
 import type { Coordinator } from '../coordination/coordinator.js';
 import type { Key } from '../coordination/key.js';
-import type { Lease } from '../coordination/outcome.js';
+import type { GetOrLockAnswer, Lease } from '../coordination/outcome.js';
 import {
   type Bounds,
   decodeExplain,
@@ -27,33 +27,29 @@ export interface GivenLease {
   readonly lease: Lease;
 }
 
+/** An answer to GetOrLock, and the lease in it, if there is one. */
+export interface Answered {
+  readonly response: wire.GetOrLockResponse;
+  readonly given?: GivenLease;
+}
+
 /** Each call of the contract that has one response: decoded, asked of the coordinator, and encoded. */
 export class Asks {
   constructor(
     private readonly coordinator: Pick<
       Coordinator,
-      'getOrLock' | 'hitAtOnce' | 'publish' | 'release' | 'extend' | 'invalidate' | 'explain'
+      'getOrLockAtOnce' | 'publish' | 'release' | 'extend' | 'invalidate' | 'explain'
     >,
     private readonly bounds: Bounds,
   ) {}
 
-  async getOrLock(
-    message: wire.GetOrLockRequest,
-    call: Call,
-  ): Promise<{ response: wire.GetOrLockResponse; given?: GivenLease }> {
+  /** Without a promise where the coordinator needs none; throws where that would reject at once. */
+  getOrLock(message: wire.GetOrLockRequest, call: Call): Answered | Promise<Answered> {
     const request = decodeGetOrLock(message, this.bounds);
-    const answer = await this.coordinator.getOrLock(request, call);
-    const response = encodeGetOrLock(answer);
-    const { outcome } = answer;
-    return outcome.kind === 'lease'
-      ? { response, given: { key: request.key, lease: outcome } }
-      : { response };
-  }
-
-  /** What can be answered without waiting for anybody; undefined where {@link getOrLock} has to be asked. */
-  hitAtOnce(message: wire.GetOrLockRequest): wire.GetOrLockResponse | undefined {
-    const answer = this.coordinator.hitAtOnce(decodeGetOrLock(message, this.bounds));
-    return answer === undefined ? undefined : encodeGetOrLock(answer);
+    const answer = this.coordinator.getOrLockAtOnce(request, call);
+    return answer instanceof Promise
+      ? answer.then((it) => answered(request.key, it))
+      : answered(request.key, answer);
   }
 
   async publish(message: wire.PublishRequest, call: Call): Promise<wire.PublishResponse> {
@@ -75,4 +71,10 @@ export class Asks {
   async explain(message: wire.ExplainRequest): Promise<wire.ExplainResponse> {
     return encodeExplain(await this.coordinator.explain(decodeExplain(message)));
   }
+}
+
+function answered(key: Key, answer: GetOrLockAnswer): Answered {
+  const response = encodeGetOrLock(answer);
+  const { outcome } = answer;
+  return outcome.kind === 'lease' ? { response, given: { key, lease: outcome } } : { response };
 }

@@ -27,7 +27,7 @@ import { type Decoded, strict } from './strict-codec.js';
 export interface HandlerParts extends Bounds {
   readonly coordinator: Pick<
     Coordinator,
-    'getOrLock' | 'hitAtOnce' | 'giveBack' | 'publish' | 'release' | 'extend' | 'invalidate' | 'explain'
+    'getOrLock' | 'getOrLockAtOnce' | 'giveBack' | 'publish' | 'release' | 'extend' | 'invalidate' | 'explain'
   >;
   readonly sessions: Pick<Sessions, 'serve'>;
   /** Hears the cause of every INTERNAL, with the method that it came to. */

@@ -3,7 +3,7 @@ import type { Coordinator } from '../coordination/coordinator.js';
 import { CoordinationError } from '../coordination/errors.js';
 import type { Key } from '../coordination/key.js';
 import type { Lease } from '../coordination/outcome.js';
-import type { Asks, GivenLease } from './asks.js';
+import type { Answered, Asks, GivenLease } from './asks.js';
 import { type Bounds, decodeGetOrLockMany } from './decode.js';
 import { LEASE_ENDS } from './encode.js';
 import type { GetOrLockManyResponse, SessionCall, SessionReply } from './generated/dibs/v1/coordinator.js';
@@ -50,22 +50,26 @@ export class Session {
   take(path: string, { id, deadlineMs, traceparent, request }: SessionCall): void {
     if (!(id > 0)) throw invalid(`${path}.id: ${id} is not above 0`);
     if (this.#calls.has(id)) throw invalid(`${path}.id: ${id} is that of a call that is still open`);
-    if (deadlineMs === undefined || deadlineMs >= 0) {
-      if (this.#answeredAtOnce(id, request)) return;
-    }
     const call = new Call(this.identity, deadlineMs ?? Number.POSITIVE_INFINITY, traceparent);
     const full = this.#calls.size >= CALLS_MAX;
     this.#calls.set(id, call);
-    const answering = full
-      ? Promise.reject(new CoordinationError('exhausted', `${CALLS_MAX} calls are open on this session`, 250))
-      : this.#answer(id, call, deadlineMs, request);
-    void answering
-      .catch((error): Response => ({ $case: 'error', value: callErrorOf(error, this.parts.unexpected) }))
-      .then((response) => {
-        this.#calls.delete(id);
-        if (response !== undefined && !call.cancelled) this.#outbox?.reply({ id, more: false, response });
-        if (this.#calls.size === 0) this.#onIdle?.();
-      });
+    const close = (response: Response | undefined) => {
+      this.#calls.delete(id);
+      if (response !== undefined && !call.cancelled) this.#outbox?.reply({ id, more: false, response });
+      if (this.#calls.size === 0) this.#onIdle?.();
+    };
+    const fail = (error: unknown) =>
+      close({ $case: 'error', value: callErrorOf(error, this.parts.unexpected) });
+    try {
+      if (full) throw new CoordinationError('exhausted', `${CALLS_MAX} calls are open on this session`, 250);
+      if (deadlineMs !== undefined && !(deadlineMs >= 0)) throw invalid('deadline_ms: is below 0');
+      const answer = this.#answer(id, call, request);
+      // The hot path: a hit in this replica's memory costs no promise.
+      if (answer instanceof Promise) answer.then(close, fail);
+      else close(answer);
+    } catch (error) {
+      fail(error);
+    }
   }
 
   cancel(id: number): void {
@@ -96,36 +100,25 @@ export class Session {
     );
   }
 
-  /** The hot path: a hit in this replica's memory costs no promise and no call of its own. */
-  #answeredAtOnce(id: number, request: SessionCall['request']): boolean {
-    if (request?.$case !== 'getOrLock') return false;
-    try {
-      const hit = this.parts.asks.hitAtOnce(request.value);
-      if (hit === undefined) return false;
-      this.#outbox?.reply({ id, more: false, response: { $case: 'getOrLock', value: hit } });
-      return true;
-    } catch {
-      // What is wrong with it is said where every call ends.
-      return false;
-    }
+  #answer(id: number, call: Call, request: SessionCall['request']): Response | Promise<Response | undefined> {
+    if (request?.$case !== 'getOrLock') return this.#answerLater(id, call, request);
+    const { value } = request;
+    const message = value.holder === '' ? { ...value, holder: this.holder } : value;
+    const answer = this.parts.asks.getOrLock(message, call);
+    if (answer instanceof Promise) return answer.then((it) => this.#handOut(it, call));
+    return answer.given === undefined
+      ? { $case: 'getOrLock', value: answer.response }
+      : this.#handOut(answer, call);
   }
 
-  async #answer(
-    id: number,
-    call: Call,
-    deadlineMs: number | undefined,
-    request: SessionCall['request'],
-  ): Promise<Response | undefined> {
+  async #handOut({ response, given }: Answered, call: Call): Promise<Response | undefined> {
+    if (given !== undefined && !(await this.#holds(given, call))) return undefined;
+    return { $case: 'getOrLock', value: response };
+  }
+
+  async #answerLater(id: number, call: Call, request: SessionCall['request']): Promise<Response | undefined> {
     const { asks } = this.parts;
-    if (deadlineMs !== undefined && !(deadlineMs >= 0)) throw invalid('deadline_ms: is below 0');
     switch (request?.$case) {
-      case 'getOrLock': {
-        const { value } = request;
-        const message = value.holder === '' ? { ...value, holder: this.holder } : value;
-        const { response, given } = await asks.getOrLock(message, call);
-        if (given !== undefined && !(await this.#holds(given, call))) return undefined;
-        return { $case: 'getOrLock', value: response };
-      }
       case 'publish':
         this.#leases.delete(request.value.token);
         return { $case: 'publish', value: await asks.publish(request.value, call) };

@@ -175,4 +175,22 @@ describe('a replica with a near cache', () => {
     trial.clock.advance(59_000);
     expect(leaseOf(await ask()).reason).toBe('early_refresh');
   });
+
+  it('draws once for each caller, so that it is asked to refresh as often as the formula says', async () => {
+    const { trial, ask } = await filled();
+    trial.policy = { ...trial.policy, earlyRefreshBeta: 1 };
+    // Rebuilds take 100 ms: with ln 2 of that left, every other caller is drawn.
+    trial.clock.advance(60_000 - 100 * Math.LN2);
+    let drawn = 0;
+    for (let at = 0; at < 400; at += 1) {
+      hitOf(await ask({ intent: 'read' }));
+      const asked = await ask();
+      if (asked.answer?.outcome.kind !== 'lease') continue;
+      drawn += 1;
+      await trial.release(leaseOf(asked).token);
+    }
+    // Five standard deviations to each side; drawn twice it would be a quarter.
+    expect(drawn / 400).toBeGreaterThan(0.375);
+    expect(drawn / 400).toBeLessThan(0.625);
+  });
 });

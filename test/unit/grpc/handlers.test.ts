@@ -26,7 +26,7 @@ function serviceOver(getOrLock: (call: Call) => Promise<GetOrLockAnswer>) {
   const notAsked = () => Promise.reject(new Error('not to be asked'));
   const coordinator: HandlerParts['coordinator'] = {
     getOrLock: (_request, call) => getOrLock(call),
-    hitAtOnce: () => undefined,
+    getOrLockAtOnce: (_request, call) => getOrLock(call),
     giveBack: async (key, lease) => {
       givenBack.push([key.key, lease]);
     },

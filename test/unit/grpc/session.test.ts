@@ -29,7 +29,7 @@ function trial(before: () => Promise<void> = async () => {}) {
       await before();
       return { outcome: lease, degraded: 'none' } as const;
     },
-    hitAtOnce: () => undefined,
+    getOrLockAtOnce: (request: unknown, call: Call) => coordinator.getOrLock(request, call),
     giveBack: async (key: { key: string }, _lease: Lease, end: LeaseEnd = 'cancelled') => {
       givenBack.push([key.key, end]);
     },
