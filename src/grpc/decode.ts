@@ -13,7 +13,7 @@ import type {
   ReleaseRequest,
   SessionHello,
 } from './generated/dibs/v1/coordinator.js';
-import { NOT_UTF8 } from './strict-codec.js';
+import { type Decoded, NOT_UTF8 } from './strict-codec.js';
 
 /** Where the bounds come from that are not fixed in the contract. */
 export interface Bounds {
@@ -33,6 +33,12 @@ const WATCHED_MAX = 64;
 const YEAR_MS = 31_536_000_000;
 
 // Every function throws CoordinationError `invalid_argument`, with a text that begins with the field's path.
+
+/** The message, unless its bytes were none. */
+export function messageOf<Message>(request: Decoded<Message>): Message {
+  if (request.ok) return request.message;
+  throw invalid(`request: its bytes cannot be decoded: ${request.fault}`);
+}
 
 export function decodeGetOrLock(wire: GetOrLockRequest, bounds: Bounds): GetOrLock {
   const key = keyIn(namespaceOf(wire.namespace), wire.key, 'key');
@@ -219,6 +225,6 @@ function optional<Name extends string, Value>(name: Name, value: Value | undefin
   return (value === undefined ? {} : { [name]: value }) as { [N in Name]?: Value };
 }
 
-function invalid(message: string): CoordinationError {
+export function invalid(message: string): CoordinationError {
   return new CoordinationError('invalid_argument', message);
 }

@@ -1,10 +1,9 @@
 import type { handleUnaryCall, ServerWritableStream, StatusObject } from '@grpc/grpc-js';
 import type { Call } from '../coordination/call.js';
 import type { Coordinator } from '../coordination/coordinator.js';
-import { CoordinationError } from '../coordination/errors.js';
 import { Asks } from './asks.js';
 import { callOf } from './call-of.js';
-import { type Bounds, decodeGetOrLockMany } from './decode.js';
+import { type Bounds, decodeGetOrLockMany, messageOf } from './decode.js';
 import {
   CoordinatorServiceService as contract,
   ExplainRequest,
@@ -136,9 +135,4 @@ function streaming<Stream extends ErrorSink>(
 
 interface ErrorSink {
   emit(event: 'error', status: StatusObject): unknown;
-}
-
-function messageOf<Message>(request: Decoded<Message>): Message {
-  if (request.ok) return request.message;
-  throw new CoordinationError('invalid_argument', `request: its bytes cannot be decoded: ${request.fault}`);
 }

@@ -4,7 +4,7 @@ import { CoordinationError } from '../coordination/errors.js';
 import type { Key } from '../coordination/key.js';
 import type { Lease } from '../coordination/outcome.js';
 import type { Answered, Asks, GivenLease } from './asks.js';
-import { type Bounds, decodeGetOrLockMany } from './decode.js';
+import { type Bounds, decodeGetOrLockMany, invalid } from './decode.js';
 import { LEASE_ENDS } from './encode.js';
 import type { GetOrLockManyResponse, SessionCall, SessionReply } from './generated/dibs/v1/coordinator.js';
 import { answerMany } from './many.js';
@@ -191,8 +191,4 @@ export class Session {
     });
     return true;
   }
-}
-
-function invalid(message: string): CoordinationError {
-  return new CoordinationError('invalid_argument', message);
 }

@@ -3,7 +3,7 @@ import type { Metadata, ServerDuplexStream } from '@grpc/grpc-js';
 import { CoordinationError } from '../coordination/errors.js';
 import { keyFromId } from '../coordination/key.js';
 import type { WakeChannel } from '../coordination/wake-channel.js';
-import { decodeHello } from './decode.js';
+import { decodeHello, invalid, messageOf } from './decode.js';
 import type { SessionRequest, SessionResponse } from './generated/dibs/v1/coordinator.js';
 import { Outbox } from './outbox.js';
 import { Session, type SessionParts } from './session.js';
@@ -188,13 +188,4 @@ export class Sessions {
   #tellAll(): void {
     for (const { watched } of this.#open) for (const namespace of watched) this.#tell(namespace);
   }
-}
-
-function messageOf(decoded: Decoded<SessionRequest>): SessionRequest {
-  if (decoded.ok) return decoded.message;
-  throw invalid(`request: its bytes cannot be decoded: ${decoded.fault}`);
-}
-
-function invalid(message: string): CoordinationError {
-  return new CoordinationError('invalid_argument', message);
 }

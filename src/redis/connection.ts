@@ -1,6 +1,7 @@
 import type { Cluster, Redis } from 'ioredis';
 import { StoreUnavailable } from '../coordination/value-store.js';
 import { scriptClient } from './client.js';
+import { OneWrite } from './one-write.js';
 import { parseStoreUrl } from './store-url.js';
 
 /**
@@ -33,7 +34,7 @@ export class StoreConnection {
   #answeredAtMs = 0;
   #probeTimer: NodeJS.Timeout | undefined;
   #probing = false;
-  #gathering = false;
+  readonly #oneWrite = new OneWrite();
   #closed = false;
 
   /** Connects in the background. Throws an Error where the URL is not one of a store. */
@@ -63,7 +64,8 @@ export class StoreConnection {
     if (this.#closed) return Promise.reject(new StoreUnavailable('the connection to the store is closed'));
     if (this.silent) return Promise.reject(new StoreUnavailable('the store has fallen silent'));
     const sentAtMs = performance.now();
-    this.#gather();
+    // A cluster has a connection for each of its nodes.
+    if ('stream' in this.#client) this.#oneWrite.gather(this.#client.stream);
     return new Promise<T>((resolve, reject) => {
       const timer = setTimeout(() => {
         // Timers run before sockets are read: after a stall of this process the reply may be there already.
@@ -97,18 +99,6 @@ export class StoreConnection {
     clearTimeout(this.#probeTimer);
     this.#probeTimer = undefined;
     this.#client.disconnect();
-  }
-
-  /** What one turn of the event loop sends leaves in one write. A cluster has a connection for each of its nodes. */
-  #gather(): void {
-    const stream = 'stream' in this.#client ? this.#client.stream : undefined;
-    if (this.#gathering || stream === undefined) return;
-    this.#gathering = true;
-    stream.cork();
-    process.nextTick(() => {
-      this.#gathering = false;
-      stream.uncork();
-    });
   }
 
   #answered(): void {

@@ -8,6 +8,7 @@ import {
   lockRecallScript,
   lockReleaseScript,
 } from './lock-scripts.js';
+import { OneWrite } from './one-write.js';
 import { isNoScript } from './script.js';
 import { parseStoreUrl } from './store-url.js';
 
@@ -29,7 +30,7 @@ const SCRIPTS = [lockAcquireScript, lockExtendScript, lockReleaseScript, lockRec
 export class RedisLockNode {
   readonly name: string;
   readonly #client: Redis;
-  #gathering = false;
+  readonly #oneWrite = new OneWrite();
 
   /** Throws an Error where the URL is not `redis://` or `rediss://`. */
   constructor(url: string) {
@@ -123,19 +124,8 @@ export class RedisLockNode {
     await lockReleaseScript.run(this.#client, { lock: lockKey(id) }, { nonce });
   }
 
-  /**
-   * What one turn of the event loop sends leaves in one write, in its order: half the CPU with many keys
-   * at once. ioredis's own pipelining would hold a release back behind an acquire that hangs.
-   */
   #gather(): void {
-    const { stream } = this.#client;
-    if (this.#gathering || stream === undefined) return;
-    this.#gathering = true;
-    stream.cork();
-    process.nextTick(() => {
-      this.#gathering = false;
-      stream.uncork();
-    });
+    this.#oneWrite.gather(this.#client.stream);
   }
 }
 
