@@ -2,14 +2,14 @@ import { endOf, labelOf } from './answer-labels.js';
 import type { Budget } from './budget.js';
 import type { Chance } from './clock.js';
 import { busy, FULL_MS, worded } from './come-back.js';
+import { Deadlines } from './deadlines.js';
 import { decide } from './decide.js';
 import { CoordinationError } from './errors.js';
 import type { Key } from './key.js';
 import type { Ladder } from './ladder.js';
 import type { Attempt, LeaseDesk } from './lease-desk.js';
 import type { LeasePorts } from './lease-terms.js';
-import type { Looker } from './looker.js';
-import type { NearCache } from './near-cache.js';
+import type { NearLooker } from './near-looker.js';
 import type { Observer, WaitEnd } from './observer.js';
 import type { Busy, BusyReason, Degraded, Failed, Hit, Lease, LeaseReason } from './outcome.js';
 import { POLL_MS_MAX, restMs, retryMs } from './pauses.js';
@@ -47,6 +47,7 @@ interface Contender {
  */
 export class Attendant {
   readonly #rooms = new Map<string, WaitingRoom>();
+  readonly #deadlines: Deadlines;
   #arrivals = 0;
   #waiters = 0;
   #draining = false;
@@ -54,11 +55,12 @@ export class Attendant {
   constructor(
     private readonly parts: AttendantParts,
     private readonly desk: LeaseDesk,
-    private readonly looker: Looker,
-    private readonly near: NearCache,
+    private readonly looker: NearLooker,
     private readonly budget: Pick<Budget, 'forget'>,
     private readonly ladder: Pick<Ladder, 'mode' | 'modeOfHit'>,
-  ) {}
+  ) {
+    this.#deadlines = new Deadlines(parts.clock);
+  }
 
   /** Callers of one key that have no answer yet. */
   waitersOf(id: string): number {
@@ -80,7 +82,7 @@ export class Attendant {
     const { key } = waiter.request;
     const known = this.#rooms.get(key.id);
     this.#refuseIfFull(known);
-    const room = known ?? new WaitingRoom(key, this.parts.clock);
+    const room = known ?? new WaitingRoom(key, this.parts.clock, this.#deadlines);
     this.#enter(room, waiter);
     if (known === undefined) {
       this.#rooms.set(key.id, room);
@@ -125,7 +127,7 @@ export class Attendant {
     let undecided = 0;
     try {
       while (room.size > 0) {
-        const view = next ?? (await this.#look(room));
+        const view = next ?? (await this.looker.look(room, () => this.#arrivals));
         next = undefined;
         const contender = await this.#serve(room, view);
         if (contender === undefined) {
@@ -135,7 +137,7 @@ export class Attendant {
         }
         const attempt = await this.#meanwhile(room, this.#attempt(room, view, contender));
         room.heldBack = attempt.kind === 'held_back';
-        if (attempt.kind === 'granted') next = attempt.view;
+        if (attempt.kind === 'granted') next = attempt.view && { ...attempt.view, overtaken: true };
         // A value that is fresh is worth one try and no wait: the same view serves its caller now.
         else if (contender.reason === 'early_refresh') next = view;
         else if (room.heldBack && contender.meanwhile !== undefined) {
@@ -167,22 +169,10 @@ export class Attendant {
       await room.sleep(POLL_MS_MAX);
       if (over) break;
       // The attempt may outlast those who were here when it began.
-      if (room.size > 0) await this.#serve(room, await this.#look(room), true);
+      if (room.size > 0) await this.#serve(room, await this.looker.look(room, () => this.#arrivals), true);
       else room.beginLook();
     }
     return attempting;
-  }
-
-  async #look(room: WaitingRoom): Promise<View> {
-    const { generation } = this.near;
-    room.beginLook();
-    const view = await this.looker.look(room.key, () => this.#arrivals);
-    if (view.from === 'store') {
-      if (!room.changed) this.near.fill(room.key, view, generation);
-      return view;
-    }
-    const value = this.near.stale(room.key.id, view.readAtMs);
-    return value === undefined ? view : { ...view, record: { ...view.record, value } };
   }
 
   /** Answers everyone whom the view answers, and returns the oldest of those who may try, if nobody does already. */

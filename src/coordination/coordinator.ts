@@ -14,6 +14,7 @@ import { Looker } from './looker.js';
 import { ignoreLoss, lost, undefinedIfLost } from './loss.js';
 import type { NamespaceRecord, NamespaceStore } from './namespace-store.js';
 import { NearCache } from './near-cache.js';
+import { NearLooker } from './near-looker.js';
 import type {
   ExtendAnswer,
   GetOrLockAnswer,
@@ -63,7 +64,8 @@ export class Coordinator {
     this.#looker = new Looker(this.parts, this.#held);
     this.#terms = new LeaseTerms(this.parts, this.#held, this.#budget);
     const desk = new LeaseDesk(this.parts, this.#held, this.#terms, this.#budget);
-    this.#attendant = new Attendant(this.parts, desk, this.#looker, this.#near, this.#budget, this.#ladder);
+    const looker = new NearLooker(this.#looker, this.#near);
+    this.#attendant = new Attendant(this.parts, desk, looker, this.#budget, this.#ladder);
     this.#stopListening = parts.wakes.listen({
       wake: ({ id, kind, fence }) => {
         this.#held.endedAt(id, fence, kind);

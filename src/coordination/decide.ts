@@ -34,11 +34,14 @@ export type Decision =
 /** Pure: the one place that says what a caller gets for what the store holds. */
 export function decide(view: View, ask: Ask, nowMs: number): Decision {
   const decision = decideBy(view, ask, nowMs);
+  if (isOwn(view, ask)) return decision;
+  // What an older view has may be what this caller came too late for: it was invalidated since.
+  if (ask.storeOnly || view.overtaken === true) return { act: 'look' };
   // A value was published, the call came, and a read from before both says that there is none: what an older
   // view has may serve a caller, but what it lacks must not send one away, nor let it wait.
-  const servedBy = decision.act === 'answer' && decision.outcome.kind === 'hit' && !ask.storeOnly;
-  const mayTry = decision.act !== 'answer' && decision.act !== 'wait' && !ask.storeOnly;
-  return servedBy || mayTry || isOwn(view, ask) ? decision : { act: 'look' };
+  const served = decision.act === 'answer' && decision.outcome.kind === 'hit';
+  const mayTry = decision.act === 'attempt' || decision.act === 'adopt';
+  return served || mayTry ? decision : { act: 'look' };
 }
 
 /** The read was sent after the call came; or it is news, which is none to whoever wants the store's own word. */

@@ -9,6 +9,8 @@ export interface View {
   readonly arrivals: number;
   /** `publish`: passed on inside the replica, not read from the store, so no good for READ_STORE. */
   readonly from: 'store' | 'publish' | 'nowhere';
+  /** The key changed after the read was sent: it may serve whoever had come before, and nobody who came since. */
+  readonly overtaken?: boolean;
   /** What was read of the namespace together with the record; absent unless `from` is `store`. */
   readonly namespace?: {
     /** Its tag clock, as a lease carries it. */

@@ -1,5 +1,6 @@
 import type { Call } from './call.js';
 import type { Clock } from './clock.js';
+import type { Deadlines } from './deadlines.js';
 import type { Ask } from './decide.js';
 import type { Key } from './key.js';
 import type { GetOrLockAnswer, Hit } from './outcome.js';
@@ -83,6 +84,7 @@ export class WaitingRoom {
   constructor(
     readonly key: Key,
     private readonly clock: Clock,
+    private readonly deadlines: Deadlines,
   ) {}
 
   get size(): number {
@@ -96,7 +98,7 @@ export class WaitingRoom {
 
   /** Takes the waiter in. `expired` is called once when its time is up, unless it has left before. */
   enter(waiter: Waiter, expiresInMs: number, expired: () => void): void {
-    const cancel = Number.isFinite(expiresInMs) ? this.clock.after(expiresInMs, expired) : () => {};
+    const cancel = Number.isFinite(expiresInMs) ? this.deadlines.after(expiresInMs, expired) : () => {};
     this.#waiters.set(waiter, cancel);
     this.#owed.push(waiter);
   }

@@ -1,4 +1,5 @@
 import { types } from 'node:util';
+import { countAddresses } from './addresses.js';
 import {
   type CallOptions,
   Calls,
@@ -15,7 +16,9 @@ import type { Codec } from './codec.js';
 import { dance } from './dance.js';
 import { Flights } from './flights.js';
 import { HeldLeases } from './held-leases.js';
+import { tell } from './hooks.js';
 import { Link } from './link.js';
+import { NearCache } from './near-cache.js';
 import {
   type CodecOption,
   connectionOptions,
@@ -27,6 +30,7 @@ import {
 import { asBuffer } from './outcomes.js';
 import type { RebuildBytes } from './rebuild.js';
 import { SessionOrUnary } from './session-or-unary.js';
+import { SessionPool } from './session-pool.js';
 import { SessionTransport } from './session-transport.js';
 import type { Transport } from './transport.js';
 import { UnaryTransport } from './unary-transport.js';
@@ -52,10 +56,13 @@ export class DibsClient {
   readonly #flights = new Flights<Uint8Array | null>();
   readonly #local = new Flights<Uint8Array | null>();
   readonly #held = new HeldLeases();
+  readonly #near: NearCache | undefined;
 
   constructor(private readonly options: DibsClientOptions = {}) {
-    const { namespace = '', holder = defaultHolder() } = options;
-    this.#transport = options.transport ?? transportOf(options, holder, this.#held);
+    const { namespace = '', holder = defaultHolder(), nearCache } = options;
+    this.#near = nearCache && new NearCache(nearCache, namespace);
+    this.#transport =
+      options.transport ?? transportOf(options, { holder, held: this.#held, near: this.#near });
     this.#calls = new Calls(this.#transport, { namespace, holder });
   }
 
@@ -85,6 +92,14 @@ export class DibsClient {
   ): Promise<T | null> {
     const codec = options.codec ?? (BYTES as unknown as Codec<T>);
     const namespace = options.namespace ?? this.options.namespace ?? '';
+    if (this.#near !== undefined && mayJoin(options)) {
+      const near = this.#near.get(namespace, key);
+      if (near !== undefined) {
+        signal?.throwIfAborted();
+        tell(this.options.hooks?.onHit, { namespace, key, freshness: 'fresh' });
+        return near === null ? null : codec.decode(near);
+      }
+    }
     const rebuildBytes: RebuildBytes = async ({ previous, ...context }) => {
       const value = await rebuild({ ...context, previous: readable(codec, previous) });
       return value === null ? null : codec.encode(value);
@@ -144,8 +159,14 @@ export class DibsClient {
    * Drops values, or marks them stale, and voids the rebuilds of them that run. Commit to the source first,
    * then invalidate. Safe to repeat. Rejects with a {@link DibsError}.
    */
-  invalidate(request: Invalidate, options?: CallOptions) {
-    return this.#calls.invalidate(request, options);
+  async invalidate(request: Invalidate, options?: CallOptions) {
+    const { namespace = this.options.namespace ?? '', keys = [], tags = [], all = false } = request;
+    try {
+      return await this.#calls.invalidate(request, options);
+    } finally {
+      // Not only when the service says so: whoever has invalidated reads anew. Also where that may have failed.
+      this.#near?.heard({ namespace: namespace || 'default', keys: [...keys], tags: [...tags], all });
+    }
   }
 
   /** Makes no more calls and lets go of the connection. Calls that were made already still end. */
@@ -154,15 +175,21 @@ export class DibsClient {
   }
 }
 
-function transportOf(options: DibsClientOptions, holder: string, held: HeldLeases): Transport {
+function transportOf(
+  options: DibsClientOptions,
+  { holder, held, near }: { holder: string; held: HeldLeases; near: NearCache | undefined },
+): Transport {
   const connection = connectionOptions(options, process.env);
   const link = new Link(connection);
   const unary = new UnaryTransport(link);
   if (options.session === false) return unary;
-  const { connectMs } = connection;
+  const { connectMs, target } = connection;
   const leaseLost = ({ token }: { token: string }) => held.lost(token);
-  const session = new SessionTransport(link, { connectMs, holder, leaseLost });
-  return new SessionOrUnary(session, unary);
+  const pool = new SessionPool({
+    create: (events) => new SessionTransport(link, { connectMs, holder, leaseLost, near, events }),
+    countAddresses: () => countAddresses(target),
+  });
+  return new SessionOrUnary(pool, unary);
 }
 
 /** A value that was published in another format is as good as none: the rebuild replaces it. */

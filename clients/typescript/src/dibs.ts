@@ -21,6 +21,7 @@ export {
   RebuildFailedError,
 } from './errors.js';
 export type { CallEvent, Hooks } from './hooks.js';
+export type { NearCacheOptions } from './near-cache.js';
 export type { CodecOption, DibsClientOptions, RebuildContext, RebuildOptions } from './options.js';
 export type {
   Busy,

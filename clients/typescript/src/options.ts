@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import type { Codec } from './codec.js';
 import type { Hooks } from './hooks.js';
+import type { NearCacheOptions } from './near-cache.js';
 import type { Transport } from './transport.js';
 
 export interface DibsClientOptions {
@@ -20,6 +21,11 @@ export interface DibsClientOptions {
    * calls go one by one all the same.
    */
   readonly session?: boolean;
+  /**
+   * Fresh values in this process's memory, dropped as soon as the service hears that they have changed; default:
+   * none. What `getOrRebuild` returns is shared then: do not change it. Needs sessions.
+   */
+  readonly nearCache?: NearCacheOptions;
   /** Of calls that name none. Default: the service's `default`. */
   readonly namespace?: string;
   /** What this process is called in Explain and logs. Default: host name and process id. */

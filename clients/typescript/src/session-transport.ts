@@ -2,7 +2,9 @@ import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
 import { callErrorOf, DibsError, dibsErrorOf } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import type { Link } from './link.js';
-import type { CallTerms, Transport } from './transport.js';
+import type { NearCache } from './near-cache.js';
+import type { PooledSession, SessionEvents } from './session-pool.js';
+import type { CallTerms } from './transport.js';
 
 type Stream = ClientDuplexStream<wire.SessionRequest, wire.SessionResponse>;
 type Request = NonNullable<wire.SessionCall['request']>;
@@ -14,6 +16,9 @@ export interface SessionTransportOptions {
   readonly holder: string;
   /** A lease of this session is over: its publish would not be stored. */
   leaseLost(lost: wire.LeaseLost): void;
+  /** Filled by answers, and told of what changes. */
+  readonly near?: NearCache | undefined;
+  readonly events?: SessionEvents | undefined;
 }
 
 interface Open {
@@ -49,7 +54,7 @@ export class NoSession extends Error {
  * All calls on one stream: what gathers in one turn of the event loop leaves in one message, and answers
  * come in any order. A replica that drains is left for new calls, and still answers the open ones.
  */
-export class SessionTransport implements Transport {
+export class SessionTransport implements PooledSession {
   #line: Line | undefined;
   #nextId = 1;
   #resumeToken = '';
@@ -61,7 +66,15 @@ export class SessionTransport implements Transport {
   ) {}
 
   async getOrLock(request: wire.GetOrLockRequest, terms: CallTerms): Promise<wire.GetOrLockResponse> {
-    return only('getOrLock', await this.#ask({ $case: 'getOrLock', value: request }, terms));
+    const { near } = this.options;
+    const asking = near?.ask(request.namespace, request.key);
+    let response: wire.GetOrLockResponse | undefined;
+    try {
+      response = only('getOrLock', await this.#ask({ $case: 'getOrLock', value: request }, terms));
+      return response;
+    } finally {
+      if (asking !== undefined) near?.answered(asking, response);
+    }
   }
 
   async publish(request: wire.PublishRequest, terms: CallTerms): Promise<wire.PublishResponse> {
@@ -125,16 +138,30 @@ export class SessionTransport implements Transport {
     }
   }
 
+  get peer(): string | undefined {
+    return this.#line?.late === undefined ? this.#line?.stream.getPeer() : undefined;
+  }
+
+  open(): void {
+    this.#live();
+  }
+
+  leave(): void {
+    if (this.#line !== undefined) this.#leave(this.#line);
+  }
+
   close(): void {
     this.#closed = true;
     // Open calls still end.
-    if (this.#line !== undefined) this.#leave(this.#line);
+    this.leave();
   }
 
   #ask(request: Request, terms: CallTerms, more: Open['more'] = () => {}): Promise<Response> {
     const { deadlineMs, signal, traceparent = '' } = terms;
     if (this.#closed) return Promise.reject(new DibsError('CANCELLED', 'this client is closed'));
     if (signal?.aborted) return Promise.reject(new DibsError('CANCELLED', 'the caller has gone'));
+    const late = () => new DibsError('DEADLINE_EXCEEDED', `no answer within ${deadlineMs} ms`);
+    if (!(deadlineMs > 0)) return Promise.reject(late());
     return new Promise<Response>((resolve, reject) => {
       const line = this.#live();
       const id = this.#nextId;
@@ -152,10 +179,7 @@ export class SessionTransport implements Transport {
         this.#plan(line);
         give(error);
       };
-      const timer = setTimeout(
-        () => leave(new DibsError('DEADLINE_EXCEEDED', `no answer within ${deadlineMs} ms`)),
-        deadlineMs,
-      );
+      const timer = setTimeout(() => leave(late()), deadlineMs);
       const gone = () => leave(new DibsError('CANCELLED', 'the caller has gone'));
       signal?.addEventListener('abort', gone, { once: true });
       line.calls.set(id, { id, more, end: give });
@@ -190,7 +214,7 @@ export class SessionTransport implements Transport {
   /** The stream for new calls, opened if there is none. */
   #live(): Line {
     if (this.#line !== undefined) return this.#line;
-    const { holder, connectMs } = this.options;
+    const { holder, connectMs, near } = this.options;
     const connecting = this.link.connecting.underWay();
     const stream = this.link.stub.session(this.link.metadata());
     const give = (error: DibsError) => {
@@ -209,8 +233,9 @@ export class SessionTransport implements Transport {
     stream.on('data', (message: wire.SessionResponse) => this.#heard(line, message));
     stream.on('error', (error: ServiceError) => this.#broken(line, dibsErrorOf(error)));
     stream.on('end', () => this.#broken(line, new DibsError('UNAVAILABLE', 'the session was closed')));
+    const watchedNamespaces = [...(near?.namespaces ?? [])];
     stream.write({
-      hello: { resumeToken: this.#resumeToken, holder, watchedNamespaces: [] },
+      hello: { resumeToken: this.#resumeToken, holder, watchedNamespaces },
       calls: [],
       cancelledIds: [],
     });
@@ -222,6 +247,7 @@ export class SessionTransport implements Transport {
       clearTimeout(line.late);
       line.late = undefined;
       this.#resumeToken = welcome.resumeToken;
+      this.options.events?.opened();
     }
     for (const { id, more, response } of replies) {
       const call = line.calls.get(id);
@@ -232,6 +258,7 @@ export class SessionTransport implements Transport {
     }
     for (const { event } of events) {
       if (event?.$case === 'leaseLost') this.options.leaseLost(event.value);
+      else if (event?.$case === 'invalidated') this.options.near?.heard(event.value);
       else if (event?.$case === 'draining') this.#leave(line);
     }
   }
@@ -252,11 +279,13 @@ export class SessionTransport implements Transport {
 
   #broken(line: Line, error: DibsError): void {
     if (this.#line === line) this.#line = undefined;
+    this.options.near?.forget();
     const confirmed = line.late === undefined;
     clearTimeout(line.late);
     const cause = new NoSession(error.message, { cause: error });
     const outcome = confirmed ? error : new DibsError(error.code, error.message, undefined, { cause });
     for (const call of [...line.calls.values()]) call.end(outcome);
+    if (!line.leaving) this.options.events?.broken();
   }
 }
 

@@ -33,6 +33,7 @@ it.each([
   ['deadline', 'deadline_too_short, with a time to come back: yes\n'],
   ['learned-lease', '10 s at first, 1 s once it is known to be quick\n'],
   ['read-your-writes', 'Ada, then Grace\n'],
+  ['near-cache', '10 after a thousand hits, then 12\n'],
   ['tags', '2 pages rebuilt, then 4\n'],
   ['absent', 'nobody, after 1 query\n'],
   ['failure', 'the database is away, and for others: the database is away\n'],

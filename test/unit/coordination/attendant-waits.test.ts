@@ -32,7 +32,8 @@ describe('a wait', () => {
     const waiter = await trial.ask({ waitMs: 5_000 }, new Call('', 1_000));
     await trial.pass(949, 1);
     expect(isWaiting(waiter)).toBe(true);
-    await trial.pass(1, 1);
+    // And a tick of the deadlines.
+    await trial.pass(5, 1);
     expect(busyOf(waiter).reason).toBe('wait_ended');
     await trial.expectRest();
   });

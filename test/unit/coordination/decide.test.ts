@@ -281,6 +281,14 @@ describe('what a caller gets for what the store holds', () => {
     expect(decide(old, caller, NOW_MS + 1_001)).toMatchObject({ act: 'attempt', reason: 'holder_lost' });
   });
 
+  it('serves nobody who came after the change by what was read before it', () => {
+    const before = view({ value: fresh }, { arrivals: 3, overtaken: true });
+    expect(decide(before, caller, NOW_MS)).toEqual({ act: 'look' });
+    expect(decide(before, { ...caller, arrival: 2 }, NOW_MS)).toMatchObject({ act: 'answer' });
+    const stillOld = view({ value: stale }, { arrivals: 3, overtaken: true });
+    expect(decide(stillOld, caller, NOW_MS)).toEqual({ act: 'look' });
+  });
+
   it('answers READ_STORE from no view that was read before it came, nor from what another passed on', () => {
     const storeOnly = { ...caller, storeOnly: true };
     expect(decide(view({ value: fresh }), { ...storeOnly, arrival: 3 }, NOW_MS).act).toBe('answer');

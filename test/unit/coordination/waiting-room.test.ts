@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Call } from '../../../src/coordination/call.js';
+import { Deadlines } from '../../../src/coordination/deadlines.js';
 import { keyOf } from '../../../src/coordination/key.js';
 import { NO_RECORD } from '../../../src/coordination/record.js';
 import { Waiter, WaitingRoom } from '../../../src/coordination/waiting-room.js';
@@ -11,7 +12,7 @@ const waiter = (at: number) =>
 
 function trial() {
   const clock = new ManualClock();
-  const room = new WaitingRoom(key, clock);
+  const room = new WaitingRoom(key, clock, new Deadlines(clock));
   const expired: number[] = [];
   const enter = (at: number, expiresInMs = 1_000) => {
     const one = waiter(at);

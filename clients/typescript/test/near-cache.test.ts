@@ -1,0 +1,196 @@
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  it,
+  type MockInstance,
+  vi,
+} from 'vitest';
+import { DibsClient } from '../src/client.js';
+import { Freshness, type GetOrLockResponse } from '../src/generated/dibs/v1/coordinator.js';
+import { NearCache } from '../src/near-cache.js';
+import { SessionTransport } from '../src/session-transport.js';
+import { bytes, freshKey, Service } from './service.js';
+
+const ttlMs = 60_000;
+const hit = (text: string | null, freshForMs = ttlMs): GetOrLockResponse => ({
+  degraded: 1,
+  outcome: {
+    $case: 'hit',
+    value: {
+      payload: text === null ? { $case: 'absent', value: true } : { $case: 'value', value: bytes(text) },
+      freshness: Freshness.FRESHNESS_FRESH,
+      freshForMs,
+      fence: 1,
+      rebuilding: false,
+    },
+  },
+});
+const changed = (keys: string[], over: { tags?: string[]; all?: boolean } = {}) => ({
+  ...{ namespace: 'default', keys, tags: [], all: false },
+  ...over,
+});
+
+describe('a near cache', () => {
+  const near = (maxBytes = 100_000) => new NearCache({ maxBytes }, '');
+  const fill = (cache: NearCache, key: string, response = hit('v'), meanwhile = () => {}) => {
+    const asking = cache.ask('', key);
+    meanwhile();
+    if (asking !== undefined) cache.answered(asking, response);
+    return cache.get('', key)?.toString();
+  };
+
+  it('keeps fresh values and the knowledge that there is none, and nothing else', () => {
+    const cache = near();
+    expect(fill(cache, 'a')).toBe('v');
+    expect(cache.get('default', 'a')?.toString()).toBe('v');
+    fill(cache, 'b', hit(null));
+    expect(cache.get('', 'b')).toBeNull();
+    expect(fill(cache, 'c', hit('stale', 0))).toBeUndefined();
+    expect(
+      fill(cache, 'd', {
+        degraded: 1,
+        outcome: { $case: 'failed', value: { message: '', retryAfterMs: 1 } },
+      }),
+    ).toBeUndefined();
+    expect(fill(cache, 'e', { degraded: 1, outcome: undefined })).toBeUndefined();
+  });
+
+  it('keeps them as long as they are fresh and no longer', async () => {
+    const cache = near();
+    fill(cache, 'short', hit('v', 30));
+    fill(cache, 'long', hit('v', 60_000));
+    expect(cache.get('', 'short')).toBeDefined();
+    await new Promise((resolve) => setTimeout(resolve, 35));
+    expect(['short', 'long'].map((key) => cache.get('', key) !== undefined)).toEqual([false, true]);
+  });
+
+  it('keeps no answer to a question that a change has overtaken', () => {
+    const cache = near();
+    expect(fill(cache, 'a', hit('v'), () => cache.heard(changed(['b', 'a'])))).toBeUndefined();
+    expect(fill(cache, 'a', hit('v'), () => cache.heard(changed([], { all: true })))).toBeUndefined();
+    expect(fill(cache, 'a', hit('v'), () => cache.heard(changed([], { tags: ['t'] })))).toBeUndefined();
+    expect(fill(cache, 'a', hit('v'), () => cache.forget())).toBeUndefined();
+    expect(fill(cache, 'a', hit('v'), () => cache.heard(changed(['b'])))).toBe('v');
+    const other = { ...changed([], { all: true }), namespace: 'other' };
+    expect(fill(cache, 'c', hit('v'), () => cache.heard(other))).toBe('v');
+  });
+
+  it('drops what has changed', () => {
+    const cache = near();
+    for (const key of ['a', 'b', 'c']) fill(cache, key);
+    cache.heard(changed(['a']));
+    expect(['a', 'b'].map((key) => cache.get('', key) !== undefined)).toEqual([false, true]);
+    cache.heard(changed([], { tags: ['any'] }));
+    expect(cache.get('', 'b')).toBeUndefined();
+    expect(fill(cache, 'b')).toBe('v');
+    cache.forget();
+    expect(cache.get('', 'b')).toBeUndefined();
+  });
+
+  it('keeps other namespaces out, and stays within its bytes', () => {
+    const cache = new NearCache({ maxBytes: 10_000, namespaces: ['', 'default', 'mine'] }, 'ignored');
+    expect(cache.namespaces).toEqual(['default', 'mine']);
+    expect(cache.ask('ignored', 'a')).toBeUndefined();
+    for (let at = 0; at < 100; at += 1) fill(cache, `${at}`, hit('v'.repeat(1_000)));
+    const kept = Array.from({ length: 100 }, (_, at) => cache.get('', `${at}`)).filter(
+      (it) => it !== undefined,
+    );
+    expect(kept.length).toBeGreaterThan(5);
+    expect(kept.length).toBeLessThan(10);
+    expect(fill(cache, 'large', hit('v'.repeat(20_000)))).toBeUndefined();
+  });
+
+  it('refuses bounds that make no sense', () => {
+    for (const maxBytes of [0, -1, 1.5, Number.NaN])
+      expect(() => near(maxBytes)).toThrow('nearCache.maxBytes');
+    const namespaces = Array.from({ length: 65 }, (_, at) => `${at}`);
+    expect(() => new NearCache({ maxBytes: 1, namespaces }, '')).toThrow(
+      'nearCache.namespaces: 65 are more than 64',
+    );
+    expect(new NearCache({ maxBytes: 1, namespaces: namespaces.slice(1) }, '').namespaces).toHaveLength(64);
+  });
+});
+
+describe('a client with a near cache', () => {
+  let service: Service;
+  let asked: MockInstance;
+  const nearCache = { maxBytes: 1_000_000 };
+  beforeAll(async () => {
+    service = await Service.start();
+  });
+  afterAll(() => service.stop());
+  beforeEach(() => {
+    asked = vi.spyOn(SessionTransport.prototype, 'getOrLock');
+  });
+  afterEach(() => asked.mockRestore());
+
+  /** A client that has the value of a key in its memory. */
+  async function having(text: string, tags: string[] = []) {
+    const client = service.client({ nearCache });
+    const key = freshKey();
+    await service.client().getOrRebuild(key, () => bytes(text), { ttlMs, tags });
+    await client.getOrRebuild(key, () => bytes('never'), { ttlMs });
+    asked.mockClear();
+    expect(String(await client.getOrRebuild(key, () => bytes('never'), { ttlMs }))).toBe(text);
+    expect(asked).not.toHaveBeenCalled();
+    const read = async () => String(await client.getOrRebuild(key, () => bytes('new'), { ttlMs }));
+    return { client, key, read };
+  }
+
+  it('asks once, and again only where the store is to be read', async () => {
+    const onHit = vi.fn();
+    const client = service.client({ nearCache, hooks: { onHit } });
+    const key = freshKey();
+    await service.client().getOrRebuild(key, () => bytes('v'), { ttlMs });
+    for (let at = 0; at < 5; at += 1) await client.getOrRebuild(key, () => bytes('never'), { ttlMs });
+    expect(asked).toHaveBeenCalledTimes(2);
+    expect(onHit).toHaveBeenCalledTimes(5);
+    await client.getOrRebuild(key, () => bytes('never'), { ttlMs, read: 'store' });
+    expect(asked).toHaveBeenCalledTimes(3);
+    expect(String(await client.getOrRebuild(key, () => bytes('anew'), { ttlMs, refresh: true }))).toBe(
+      'anew',
+    );
+    const leave = AbortSignal.abort(new Error('gone'));
+    await expect(client.getOrRebuild(key, () => bytes('x'), { ttlMs, signal: leave })).rejects.toThrow(
+      'gone',
+    );
+  });
+
+  it.each([
+    ['a key', (key: string) => ({ keys: [key] })],
+    ['a tag', () => ({ tags: ['t'] })],
+    ['everything', () => ({ all: true })],
+  ])('drops what another client invalidates by %s', async (_what, by) => {
+    const { key, read } = await having('old', ['t']);
+    await service.client().invalidate(by(key));
+    await vi.waitFor(async () => expect(await read()).toBe('new'));
+  });
+
+  it('drops what another client publishes anew', async () => {
+    const { key, read } = await having('old');
+    await service.client().getOrRebuild(key, () => bytes('other'), { ttlMs, refresh: true });
+    await vi.waitFor(async () => expect(await read()).toBe('other'));
+  });
+
+  it('reads anew at once what it has invalidated itself', async () => {
+    const { client, key, read } = await having('old');
+    await client.invalidate({ keys: [key] });
+    expect(await read()).toBe('new');
+  });
+
+  it('forgets everything when its session breaks', async () => {
+    const other = await Service.start();
+    const client = new DibsClient({ target: other.target, nearCache });
+    const key = freshKey();
+    const read = () => client.getOrRebuild(key, () => bytes('local'), { ttlMs });
+    await other.client().getOrRebuild(key, () => bytes('v'), { ttlMs });
+    for (let at = 0; at < 2; at += 1) expect(String(await read())).toBe('v');
+    await other.stop();
+    await vi.waitFor(async () => expect(String(await read())).toBe('local'));
+    client.close();
+  });
+});

@@ -1,0 +1,69 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { countAddresses } from '../src/addresses.js';
+import { DibsClient } from '../src/client.js';
+import { bytes, freshKey, Service } from './service.js';
+
+const ttlMs = 60_000;
+
+describe('the addresses of a target', () => {
+  it.each([
+    ['ipv4:127.0.0.1:1,127.0.0.1:2', 2],
+    ['ipv6:[::1]:1', 1],
+    ['unix:///run/dibs.sock', 1],
+    ['127.0.0.1:50051', 1],
+    ['dns:///127.0.0.1:50051', 1],
+    ['dns://authority/127.0.0.1:50051', 1],
+    ['[::1]:50051', 1],
+    ['no.such.name.invalid:1', 1],
+  ])('of %s are %i', async (target, count) => {
+    expect(await countAddresses(target)).toBe(count);
+  });
+});
+
+describe('a client of several replicas', () => {
+  let services: Service[];
+  let client: DibsClient;
+  beforeEach(async () => {
+    services = await Promise.all([Service.start(), Service.start(), Service.start()]);
+    client = new DibsClient({ target: `ipv4:${services.map(({ target }) => target).join()}` });
+  });
+  afterEach(async () => {
+    client.close();
+    await Promise.all(services.map((service) => service.stop()));
+  });
+
+  /** Asks for new keys, and says on which services they stand: each has a memory of its own here. */
+  async function spread(count: number): Promise<number[]> {
+    const keys = Array.from({ length: count }, () => freshKey());
+    await Promise.all(keys.map((key) => client.getOrRebuild(key, () => bytes('v'), { ttlMs })));
+    return Promise.all(
+      services.map(async (service) => {
+        const direct = service.client({ session: false });
+        const kinds = await Promise.all(
+          keys.map(async (key) => (await direct.getOrLock({ key, intent: 'read', waitMs: 0 })).kind),
+        );
+        return kinds.filter((kind) => kind === 'hit').length;
+      }),
+    );
+  }
+
+  it('spreads its keys over all of them, each key always to the same', async () => {
+    await vi.waitFor(
+      async () => expect((await spread(60)).map((count) => count > 5)).toEqual([true, true, true]),
+      10_000,
+    );
+    const [key, rebuild] = [freshKey(), vi.fn(() => bytes('v'))];
+    for (let at = 0; at < 5; at += 1) await client.getOrRebuild(key, rebuild, { ttlMs });
+    expect(rebuild).toHaveBeenCalledTimes(1);
+  });
+
+  it('goes on with those that are left, and takes the place of none twice', async () => {
+    await vi.waitFor(async () => expect(Math.min(...(await spread(60)))).toBeGreaterThan(5), 10_000);
+    await services[1]?.stop();
+    services.splice(1, 1);
+    for (let at = 0; at < 20; at += 1) {
+      expect(String(await client.getOrRebuild(freshKey(), () => bytes('v'), { ttlMs }))).toBe('v');
+    }
+    expect(Math.min(...(await spread(60)))).toBeGreaterThan(5);
+  });
+});
