@@ -1,6 +1,5 @@
 import { LRUCache } from 'lru-cache';
 import type * as wire from './generated/dibs/v1/coordinator.js';
-import { asBuffer } from './outcomes.js';
 
 export interface NearCacheOptions {
   /** Of values and keys, in bytes; what was used least recently goes first. */

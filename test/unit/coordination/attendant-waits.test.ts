@@ -189,6 +189,8 @@ describe('a wait', () => {
   it('is refused, where none is worth it, only by a look that was sent after the caller came', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
+    // The wake of the publish is lost.
+    there.close();
     const gate = trial.store.holdAfter('look');
     const early = trial.send({ intent: 'read' }, new Call(), there);
     await gate.reached;
