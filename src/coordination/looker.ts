@@ -34,7 +34,8 @@ export class Looker {
     const { clock } = this.parts;
     const sent = { readAtMs: clock.nowMs(), arrivals: arrivals() };
     try {
-      return { ...sent, ...(await this.#read(key)), from: 'store' };
+      const read = await this.#read(key);
+      return { ...sent, ...read, heardAtMs: clock.nowMs(), from: 'store' };
     } catch (error) {
       ignoreLoss(error);
       failIfAsked(this.parts.policyOf(key.namespace), 'the value store');

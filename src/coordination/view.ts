@@ -5,6 +5,8 @@ export interface View {
   readonly record: KeyRecord;
   /** When the read was *sent*, on the replica's clock: counting from there never makes anything last longer. */
   readonly readAtMs: number;
+  /** When its reply came, if that is later: a lease is counted from there, so that it never seems over too early. */
+  readonly heardAtMs?: number;
   /** Callers that arrived before this one had come when the read was sent: to them it is as good as their own. */
   readonly arrivals: number;
   /** `publish`: passed on inside the replica, not read from the store, so no good for READ_STORE. */
@@ -22,5 +24,5 @@ export interface View {
 /** How long the record's lease still runs at `nowMs`; 0 or less if it is over, or if there is none. */
 export function leaseLeftMs(view: View, nowMs: number): number {
   const lease = view.record.lease;
-  return lease === undefined ? 0 : lease.expiresInMs - (nowMs - view.readAtMs);
+  return lease === undefined ? 0 : lease.expiresInMs - (nowMs - (view.heardAtMs ?? view.readAtMs));
 }

@@ -1,5 +1,5 @@
-// The least that a unary call costs here: a bare grpc-js server that gives back the bytes that came.
-// Prints the port that it listens on.
+// The least that a unary call costs here: a bare grpc-js server that gives back the bytes that came, and one that
+// holds all calls with the same bytes until `ms` after the first of them. Prints the port that it listens on.
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 
 const same = (bytes) => bytes;
@@ -12,8 +12,29 @@ const Echo = {
   responseSerialize: same,
   responseDeserialize: same,
 };
+const Hold = { ...Echo, path: '/bench.Echo/Hold' };
+const held = new Map();
+
+function hold(call, callback) {
+  const name = call.request.toString();
+  let waiting = held.get(name);
+  if (waiting === undefined) {
+    waiting = [];
+    held.set(name, waiting);
+    setTimeout(
+      () => {
+        held.set(name, 'over');
+        for (const answer of waiting) answer();
+      },
+      Number(name.split(' ')[0]),
+    );
+  }
+  if (waiting === 'over') callback(null, call.request);
+  else waiting.push(() => callback(null, call.request));
+}
+
 const server = new Server();
-server.addService({ Echo }, { Echo: (call, callback) => callback(null, call.request) });
+server.addService({ Echo, Hold }, { Echo: (call, callback) => callback(null, call.request), Hold: hold });
 server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) => {
   if (error) throw error;
   console.log(port);

@@ -29,8 +29,17 @@ export class BareEcho {
   }
 
   call(bytes: Buffer = REQUEST): Promise<void> {
+    return this.#unary('Echo', bytes);
+  }
+
+  /** Answered `ms` after the first call with the same name; at once from then on. */
+  hold(ms: number, name: string): Promise<void> {
+    return this.#unary('Hold', Buffer.from(`${ms} ${name}`.padEnd(REQUEST.byteLength)));
+  }
+
+  #unary(method: string, bytes: Buffer): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.client.makeUnaryRequest('/bench.Echo/Echo', same, same, bytes, (error) =>
+      this.client.makeUnaryRequest(`/bench.Echo/${method}`, same, same, bytes, (error) =>
         error ? reject(error) : resolve(),
       );
     });

@@ -10,14 +10,17 @@ export interface Measured {
 
 /** A measurement beside its alternative, which does the same work in the same run. */
 export interface Row {
+  readonly kind: 'times';
   readonly measured: Measured;
   readonly alternative: Measured;
-  /** Of the medians: below 1, ours is the faster. */
+  /** What is compared, such as `medians`. */
+  readonly of: string;
+  /** Below 1, ours is the faster. */
   readonly ratio: number;
   /** What the ratio is to stay at or below; absent where there is no promise. */
-  readonly ratioMax?: number;
+  readonly ratioMax?: number | undefined;
   /** What else is to be known of it. */
-  readonly facts?: readonly string[];
+  readonly facts?: readonly string[] | undefined;
 }
 
 /** How often something is done, and what each time costs. */
@@ -31,24 +34,57 @@ export interface Rate {
 
 /** A rate beside its alternative, which does the same work in the same run. */
 export interface RateRow {
+  readonly kind: 'rates';
   readonly title: string;
   readonly measured: Rate;
   readonly alternative: Rate;
   /** How many times as often ours is to be done at least; absent where there is no promise. */
-  readonly ratioMin?: number;
+  readonly ratioMin?: number | undefined;
 }
+
+/** A figure without an alternative, and its bound. */
+export interface BoundRow {
+  readonly kind: 'bound';
+  readonly name: string;
+  readonly value: number;
+  readonly unit: string;
+  readonly max?: number | undefined;
+  readonly facts?: readonly string[] | undefined;
+}
+
+export type AnyRow = Row | RateRow | BoundRow;
 
 /** One subject. `main.ts` runs them in turn; each starts what it needs and ends it. */
 export interface Bench {
   readonly name: string;
-  run(): Promise<readonly (Row | RateRow)[]>;
+  run(): Promise<readonly AnyRow[]>;
 }
 
 export function measured(name: string, tookMs: readonly number[]): Measured {
   return { name, rounds: tookMs.length, p50Ms: percentile(tookMs, 0.5), p99Ms: percentile(tookMs, 0.99) };
 }
 
-export function row(ours: Measured, alternative: Measured, ratioMax?: number): Row {
-  const ratio = ours.p50Ms / alternative.p50Ms;
-  return { measured: ours, alternative, ratio, ...(ratioMax === undefined ? {} : { ratioMax }) };
+interface Compared {
+  readonly ratioMax?: number | undefined;
+  readonly by?: 'medians' | 'p99' | undefined;
+  /** What both have in common and neither is to be praised or blamed for, such as the rebuild. */
+  readonly lessMs?: number | undefined;
+  readonly facts?: readonly string[] | undefined;
+}
+
+export function row(
+  ours: Measured,
+  alternative: Measured,
+  { ratioMax, by = 'medians', lessMs = 0, facts }: Compared = {},
+): Row {
+  const of = (it: Measured) => (by === 'medians' ? it.p50Ms : it.p99Ms) - lessMs;
+  return {
+    kind: 'times',
+    measured: ours,
+    alternative,
+    of: lessMs === 0 ? by : `${by} less ${lessMs} ms`,
+    ratio: of(ours) / of(alternative),
+    ratioMax,
+    facts,
+  };
 }

@@ -1,33 +1,54 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import type { Bench, RateRow, Row } from './bench.js';
+import type { AnyRow, Bench, BoundRow, RateRow, Row } from './bench.js';
 import { budget } from './budget.js';
+import { cold } from './cold.js';
+import { growth } from './growth.js';
 import { hits } from './hits.js';
+import { openLoop } from './open-loop.js';
 import { stale } from './stale.js';
+import { stampede } from './stampede.js';
+import { takeover } from './takeover.js';
+import { waiters } from './waiters.js';
 import { wake } from './wake.js';
 
 const RESULTS = 'test/bench/results';
-const BENCHES: readonly Bench[] = [wake, hits, stale, budget];
+const BENCHES: readonly Bench[] = [
+  ...[stampede, hits, openLoop, cold, wake, takeover, waiters],
+  ...[stale, budget, growth],
+];
 
 function ms(value: number): string {
   return `${value < 10 ? value.toFixed(2) : value.toFixed(0)} ms`;
 }
 
-function print(rows: readonly (Row | RateRow)[]): void {
+function print(rows: readonly AnyRow[]): void {
   for (const row of rows) {
-    if ('title' in row) printRates(row);
+    if (row.kind === 'rates') printRates(row);
+    else if (row.kind === 'bound') printBound(row);
     else printTimes(row);
   }
 }
 
-function printTimes({ measured, alternative, ratio, ratioMax, facts = [] }: Row): void {
+/** Whether a promise is kept, where there is one. */
+function promise(bound: number | undefined, kept: boolean, words: string): string {
+  return bound === undefined ? '' : `, to be ${words} ${bound}: ${kept ? 'met' : 'MISSED'}`;
+}
+
+function printBound({ name, value, unit, max, facts = [] }: BoundRow): void {
+  const kept = promise(max, value <= (max ?? 0), 'at most');
+  console.log(`  ${name}: ${value.toFixed(1)} ${unit}${kept}`);
+  for (const fact of facts) console.log(`  ${fact}`);
+  console.log();
+}
+
+function printTimes({ measured, alternative, of, ratio, ratioMax, facts = [] }: Row): void {
   for (const { name, p50Ms, p99Ms } of [measured, alternative]) {
-    console.log(`  ${name.padEnd(56)}${`p50 ${ms(p50Ms)}`.padStart(14)}${`p99 ${ms(p99Ms)}`.padStart(14)}`);
+    console.log(`  ${name.padEnd(72)}${`p50 ${ms(p50Ms)}`.padStart(14)}${`p99 ${ms(p99Ms)}`.padStart(14)}`);
   }
   for (const fact of facts) console.log(`  ${fact}`);
-  const promise =
-    ratioMax === undefined ? '' : `, to be at most ${ratioMax}: ${ratio <= ratioMax ? 'met' : 'MISSED'}`;
-  console.log(`  ratio of the medians ${ratio.toFixed(2)}${promise}\n`);
+  const kept = promise(ratioMax, ratio <= (ratioMax ?? 0), 'at most');
+  console.log(`  ratio of the ${of} ${ratio.toFixed(3)}${kept}\n`);
 }
 
 function printRates({ title, measured, alternative, ratioMin }: RateRow): void {
@@ -38,9 +59,8 @@ function printRates({ title, measured, alternative, ratioMin }: RateRow): void {
     console.log(`  ${name.padEnd(40)}${rate}${cpu}`);
   }
   const ratio = measured.perSecond / alternative.perSecond;
-  const promise =
-    ratioMin === undefined ? '' : `, to be at least ${ratioMin}: ${ratio >= ratioMin ? 'met' : 'MISSED'}`;
-  console.log(`  ratio of the rates ${ratio.toFixed(2)}${promise}\n`);
+  const kept = promise(ratioMin, ratio >= (ratioMin ?? 0), 'at least');
+  console.log(`  ratio of the rates ${ratio.toFixed(2)}${kept}\n`);
 }
 
 const wanted = process.argv.slice(2);
@@ -52,7 +72,7 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-const results: Record<string, readonly (Row | RateRow)[]> = {};
+const results: Record<string, readonly AnyRow[]> = {};
 for (const bench of BENCHES.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
   console.log(`\n${bench.name}\n`);
   const rows = await bench.run();

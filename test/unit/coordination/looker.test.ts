@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Call } from '../../../src/coordination/call.js';
+import { decodeToken } from '../../../src/coordination/token.js';
 import { CoordinationTrial, hitOf, isWaiting, leaseOf, textIn } from '../../support/coordination-trial.js';
 
 type Request = { tags?: string[]; all?: boolean; mode?: 'delete' | 'mark_stale' };
@@ -113,5 +114,22 @@ describe('an invalidation by tag', () => {
     await trial.settle();
     all.map(leaseOf);
     expect(trial.namespaces.countOf('look') - before).toBe(1);
+  });
+});
+
+describe('a look whose reply is late', () => {
+  it('takes no lease for over that still runs: the reply says how long it runs, counted by the store', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease({ leaseMs: 400 });
+    const gate = trial.store.holdBefore('look');
+    const waiter = trial.send({}, new Call(), trial.replica());
+    await gate.reached;
+    // The request is held up on its way: what it reads is of the time when it arrives.
+    trial.clock.advance(250);
+    // A lock node has forgotten, so that the votes would not hold anybody back.
+    await trial.quorum.release(trial.key.id, decodeToken(trial.key, token)?.nonce ?? '');
+    gate.open();
+    await trial.settle();
+    expect(isWaiting(waiter)).toBe(true);
   });
 });

@@ -1,0 +1,11 @@
+// Loaded into a replica: on SIGUSR2 it writes the longest stand-still of the event loop since the last time, in
+// milliseconds, to LOOP_DELAY_FILE.
+import { writeFileSync } from 'node:fs';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+
+const delay = monitorEventLoopDelay({ resolution: 1 });
+delay.enable();
+process.on('SIGUSR2', () => {
+  writeFileSync(process.env.LOOP_DELAY_FILE, `${delay.max / 1e6}\n`);
+  delay.reset();
+});

@@ -1,0 +1,54 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import Redlock from 'redlock';
+import type { Fleet } from '../support/fleet.js';
+
+/** What is found on the web, written with ioredis and redlock directly, on the same nodes. */
+export class Recipe {
+  readonly store: Redis;
+  readonly #nodes: Redis[];
+  readonly #redlock: Redlock;
+
+  constructor(fleet: Fleet, { pipelining = false } = {}) {
+    const options = { enableAutoPipelining: pipelining };
+    this.store = new Redis(fleet.store.url, options);
+    this.#nodes = fleet.lockNodes.map(({ url }) => new Redis(url, options));
+    // One attempt a call: the recipe itself decides when to come back.
+    // Its types are those of another version of ioredis.
+    const clients = this.#nodes as unknown as ConstructorParameters<typeof Redlock>[0];
+    this.#redlock = new Redlock(clients, { retryCount: 0 });
+  }
+
+  /** Until the value is there: take the lock and rebuild, or sleep and look again. */
+  async getOrRebuild(key: string, rebuild: () => Promise<Buffer>, sleepMs = 100): Promise<Buffer> {
+    for (;;) {
+      const value = await this.store.getBuffer(key);
+      if (value !== null) return value;
+      const rebuilt = await this.cycle(key, rebuild);
+      if (rebuilt !== undefined) return rebuilt;
+      await sleep(sleepMs);
+    }
+  }
+
+  /** Lock, look again, rebuild, store, unlock; undefined where another has the lock. */
+  async cycle(key: string, rebuild: () => Promise<Buffer>): Promise<Buffer | undefined> {
+    let lock: Awaited<ReturnType<Redlock['acquire']>>;
+    try {
+      lock = await this.#redlock.acquire([`lock:${key}`], 10_000);
+    } catch {
+      return undefined;
+    }
+    let value = await this.store.getBuffer(key);
+    if (value === null) {
+      value = await rebuild();
+      await this.store.set(key, value, 'PX', 3_600_000);
+    }
+    await lock.release();
+    return value;
+  }
+
+  close(): void {
+    this.store.disconnect();
+    for (const node of this.#nodes) node.disconnect();
+  }
+}
