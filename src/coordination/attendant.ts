@@ -47,7 +47,7 @@ interface Contender {
  */
 export class Attendant {
   readonly #rooms = new Map<string, WaitingRoom>();
-  readonly #deadlines: Deadlines;
+  readonly #deadlines: Deadlines<Waiter>;
   #arrivals = 0;
   #waiters = 0;
   #draining = false;
@@ -59,7 +59,7 @@ export class Attendant {
     private readonly budget: Pick<Budget, 'forget'>,
     private readonly ladder: Pick<Ladder, 'mode' | 'modeOfHit'>,
   ) {
-    this.#deadlines = new Deadlines(parts.clock);
+    this.#deadlines = new Deadlines(parts.clock, (waiter) => this.#expire(waiter));
   }
 
   /** Callers of one key that have no answer yet. */
@@ -265,12 +265,15 @@ export class Attendant {
     const deadlineLeftMs = deadlineMs - Math.min(DEADLINE_MARGIN_MS, deadlineMs / 10);
     const leftMs = Math.max(0, Math.min(waitMs, deadlineLeftMs));
     waiter.waitsUntilMs = waiter.arrivedMs + leftMs;
-    room.enter(waiter, leftMs, () =>
-      this.#answer(room, waiter, waiter.meanwhile ?? this.#outOfTime(room), 'timeout'),
-    );
+    room.enter(waiter, leftMs);
     waiter.call.onCancel(() =>
       this.#fail(room, waiter, new CoordinationError('unavailable', 'the call was cancelled')),
     );
+  }
+
+  #expire(waiter: Waiter): void {
+    const room = this.#rooms.get(waiter.request.key.id);
+    if (room !== undefined) this.#answer(room, waiter, waiter.meanwhile ?? this.#outOfTime(room), 'timeout');
   }
 
   /** False if the waiter had its answer already. */

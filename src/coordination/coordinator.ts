@@ -99,12 +99,21 @@ export class Coordinator {
   }
 
   /** Rejects with a CoordinationError of kind `exhausted` or `unavailable`. */
-  async getOrLock(request: GetOrLock, call: Call): Promise<GetOrLockAnswer> {
-    return this.getOrLockAtOnce(request, call);
+  getOrLock(request: GetOrLock, call: Call): Promise<GetOrLockAnswer> {
+    return new Promise((resolve, reject) => {
+      const near = this.getOrLockAtOnce(request, call, (it) =>
+        it instanceof Error ? reject(it) : resolve(it),
+      );
+      if (near !== undefined) resolve(near);
+    });
   }
 
-  /** The same, without a promise where the answer is in this replica's memory; throws where that would reject at once. */
-  getOrLockAtOnce(request: GetOrLock, call: Call): GetOrLockAnswer | Promise<GetOrLockAnswer> {
+  /** Returns what is in this replica's memory; else `settled` is called once. Throws where that would reject at once. */
+  getOrLockAtOnce(
+    request: GetOrLock,
+    call: Call,
+    settled: (answer: GetOrLockAnswer | Error) => void,
+  ): GetOrLockAnswer | undefined {
     const { clock, limits } = this.parts;
     const policy = this.parts.policyOf(request.key.namespace);
     // One for each call, whoever asks by it: drawn anew, it would be a product of chances.
@@ -113,17 +122,10 @@ export class Coordinator {
     if (near !== undefined) return near;
     const patienceMs = Math.min(request.waitMs ?? limits.waitMsMax, limits.waitMsMax);
     const staleAllowed = (request.stale ?? policy.stale) === 'allow';
-    const waiter = new Waiter(
-      request,
-      call,
-      this.#attendant.arrivals,
-      clock.nowMs(),
-      staleAllowed,
-      patienceMs,
-      draw,
-    );
-    this.#attendant.admit(waiter);
-    return waiter.answered;
+    const arrival = this.#attendant.arrivals;
+    const nowMs = clock.nowMs();
+    this.#attendant.admit(new Waiter(request, call, arrival, nowMs, staleAllowed, patienceMs, draw, settled));
+    return undefined;
   }
 
   /**
@@ -267,8 +269,11 @@ export class Coordinator {
     const { quorum, namespaces } = this.parts;
     const { key } = request;
     const result = this.#resultOf(request);
-    // Asked together with the publish: those who wait here are not to wait for it.
-    const looking = namespaces.look(key.namespace, result.tags).catch(undefinedIfLost);
+    // Asked together with the publish: those who wait here are not to wait for it. Who comes meanwhile looks.
+    const isWaitedFor = this.#attendant.waitersOf(key.id) > 0;
+    const looking = isWaitedFor
+      ? namespaces.look(key.namespace, result.tags).catch(undefinedIfLost)
+      : undefined;
     let answer: StoredAnswer | typeof NOT_STORED;
     try {
       answer = await this.#store(key, { ...result, nonce: token.nonce, fence: token.fence });

@@ -7,9 +7,9 @@ const OWN_TIMER_MS = 100;
 /** Told in one go before the event loop gets its turn. */
 const TOLD_PER_TURN = 256;
 
-interface Tick {
-  readonly due: Set<() => void>;
-  readonly cancel: () => void;
+/** Where a deadline stands, to be cancelled with what it was set for. */
+export interface Slot<Item> {
+  cancel(item: Item): void;
 }
 
 /**
@@ -17,45 +17,57 @@ interface Tick {
  * waiters cost no more timers than there are ticks in the longest wait. The slots of a timing wheel (Varghese
  * and Lauck, "Hashed and Hierarchical Timing Wheels", 1987), kept in a map instead of a ring.
  */
-export class Deadlines {
-  readonly #ticks = new Map<number, Tick>();
+export class Deadlines<Item extends object> {
+  readonly #ticks = new Map<number, Tick<Item>>();
 
-  constructor(private readonly clock: Clock) {}
+  /** `expired` is called once with each item whose time is up. */
+  constructor(
+    private readonly clock: Clock,
+    private readonly expired: (item: Item) => void,
+  ) {}
 
-  /** Calls `fire` once, `delayMs` from now or up to a tick later. The returned function cancels it. */
-  after(delayMs: number, fire: () => void): () => void {
-    if (delayMs < OWN_TIMER_MS) return this.clock.after(delayMs, fire);
+  /** Sets the one deadline of an item: `delayMs` from now, or up to a tick later. */
+  set(item: Item, delayMs: number): Slot<Item> {
+    if (delayMs < OWN_TIMER_MS) return { cancel: this.clock.after(delayMs, () => this.expired(item)) };
     const nowMs = this.clock.nowMs();
     const at = Math.ceil((nowMs + delayMs) / TICK_MS);
     const tick = this.#ticks.get(at) ?? this.#open(at, nowMs);
-    // Its own, also where the same function waits twice.
-    const own = () => fire();
-    tick.due.add(own);
-    return () => {
-      if (!tick.due.delete(own) || tick.due.size > 0 || this.#ticks.get(at) !== tick) return;
-      this.#ticks.delete(at);
-      tick.cancel();
-    };
+    tick.due.add(item);
+    return tick;
   }
 
-  #open(at: number, nowMs: number): Tick {
-    const due = new Set<() => void>();
-    const cancel = this.clock.after(Math.max(0, at * TICK_MS - nowMs), () => {
+  #open(at: number, nowMs: number): Tick<Item> {
+    const stop = this.clock.after(Math.max(0, at * TICK_MS - nowMs), () => {
       this.#ticks.delete(at);
-      void this.#tell(due);
+      void this.#tell(tick.due);
     });
-    const tick = { due, cancel };
+    const tick = new Tick<Item>(() => {
+      // One that has been told is emptied too.
+      if (this.#ticks.get(at) !== tick) return;
+      this.#ticks.delete(at);
+      stop();
+    });
     this.#ticks.set(at, tick);
     return tick;
   }
 
   /** One that is told may cancel another. */
-  async #tell(due: ReadonlySet<() => void>): Promise<void> {
+  async #tell(due: ReadonlySet<Item>): Promise<void> {
     let told = 0;
-    for (const fire of due) {
-      fire();
+    for (const item of due) {
+      this.expired(item);
       told += 1;
       if (told % TOLD_PER_TURN === 0) await this.clock.turn();
     }
+  }
+}
+
+class Tick<Item> implements Slot<Item> {
+  readonly due = new Set<Item>();
+
+  constructor(private readonly emptied: () => void) {}
+
+  cancel(item: Item): void {
+    if (this.due.delete(item) && this.due.size === 0) this.emptied();
   }
 }

@@ -1,6 +1,6 @@
 import type { Call } from './call.js';
 import type { Clock } from './clock.js';
-import type { Deadlines } from './deadlines.js';
+import type { Deadlines, Slot } from './deadlines.js';
 import type { Ask } from './decide.js';
 import type { Key } from './key.js';
 import type { GetOrLockAnswer, Hit } from './outcome.js';
@@ -11,7 +11,6 @@ import { leaseLeftMs, type View } from './view.js';
 export class Waiter implements Ask {
   readonly intent: Ask['intent'];
   readonly requestKey: string;
-  readonly answered: Promise<GetOrLockAnswer>;
   waitsForFence = 0;
   waitsUntilMs = Number.POSITIVE_INFINITY;
   /** An attempt on its behalf is under way; `meanwhile` is what it gets if its time is up before that ends. */
@@ -19,8 +18,6 @@ export class Waiter implements Ask {
   meanwhile: Hit | undefined;
   /** It could not be answered at once, so that its answer ends a wait. */
   slept = false;
-  #resolve!: (answer: GetOrLockAnswer) => void;
-  #reject!: (error: Error) => void;
   #gone = false;
 
   constructor(
@@ -33,13 +30,11 @@ export class Waiter implements Ask {
     readonly patienceMs: number,
     /** Spent after one attempt: nobody tries twice for a value that is fresh. */
     public refreshDraw: number,
+    /** Called once, with the answer or with why there is none. A callback, for a promise costs more than a waiter. */
+    private readonly settled: (answer: GetOrLockAnswer | Error) => void,
   ) {
     this.intent = request.intent;
     this.requestKey = request.requestId === '' ? '' : `${call.identity}\n${request.requestId}`;
-    this.answered = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
   }
 
   get storeOnly(): boolean {
@@ -55,8 +50,7 @@ export class Waiter implements Ask {
   settle(answer: GetOrLockAnswer | Error): void {
     if (this.#gone) return;
     this.#gone = true;
-    if (answer instanceof Error) this.#reject(answer);
-    else this.#resolve(answer);
+    this.settled(answer);
   }
 }
 
@@ -74,7 +68,7 @@ export class WaitingRoom {
   /** What the last look saw; undefined before the first. */
   view: View | undefined;
   holder: KnownHolder | undefined;
-  readonly #waiters = new Map<Waiter, () => void>();
+  readonly #waiters = new Map<Waiter, Slot<Waiter> | undefined>();
   /** Those whom no look has served yet: all others wait for the end of the lease that the last one saw. */
   #owed: Waiter[] = [];
   #woken = false;
@@ -84,7 +78,7 @@ export class WaitingRoom {
   constructor(
     readonly key: Key,
     private readonly clock: Clock,
-    private readonly deadlines: Deadlines,
+    private readonly deadlines: Deadlines<Waiter>,
   ) {}
 
   get size(): number {
@@ -96,19 +90,18 @@ export class WaitingRoom {
     return this.#waiters.keys();
   }
 
-  /** Takes the waiter in. `expired` is called once when its time is up, unless it has left before. */
-  enter(waiter: Waiter, expiresInMs: number, expired: () => void): void {
-    const cancel = Number.isFinite(expiresInMs) ? this.deadlines.after(expiresInMs, expired) : () => {};
-    this.#waiters.set(waiter, cancel);
+  /** Takes the waiter in, with a deadline unless that is Infinity. */
+  enter(waiter: Waiter, expiresInMs: number): void {
+    const isBounded = Number.isFinite(expiresInMs);
+    this.#waiters.set(waiter, isBounded ? this.deadlines.set(waiter, expiresInMs) : undefined);
     this.#owed.push(waiter);
   }
 
   /** False if it had left already. */
   leave(waiter: Waiter): boolean {
-    const cancel = this.#waiters.get(waiter);
-    if (cancel === undefined) return false;
-    cancel();
-    this.#waiters.delete(waiter);
+    const slot = this.#waiters.get(waiter);
+    if (!this.#waiters.delete(waiter)) return false;
+    slot?.cancel(waiter);
     // An empty room has nothing to sleep for: its loop ends and takes its timer along.
     if (this.#waiters.size === 0) this.#rouse?.();
     return true;

@@ -43,13 +43,21 @@ export class Asks {
     private readonly bounds: Bounds,
   ) {}
 
-  /** Without a promise where the coordinator needs none; throws where that would reject at once. */
-  getOrLock(message: wire.GetOrLockRequest, call: Call): Answered | Promise<Answered> {
+  /**
+   * Returns what is known at once, else undefined, and `later` is called once: no promise on the way. Throws
+   * where the call is refused at once.
+   */
+  getOrLock(
+    message: wire.GetOrLockRequest,
+    call: Call,
+    later: (answered: Answered | Error) => void,
+  ): Answered | undefined {
     const request = decodeGetOrLock(message, this.bounds);
-    const answer = this.coordinator.getOrLockAtOnce(request, call);
-    return answer instanceof Promise
-      ? answer.then((it) => answered(request.key, it))
-      : answered(request.key, answer);
+    const { key } = request;
+    const answer = this.coordinator.getOrLockAtOnce(request, call, (it) =>
+      later(it instanceof Error ? it : answered(key, it)),
+    );
+    return answer && answered(key, answer);
   }
 
   async publish(message: wire.PublishRequest, call: Call): Promise<wire.PublishResponse> {

@@ -1,7 +1,7 @@
 import type { handleUnaryCall, ServerWritableStream, StatusObject } from '@grpc/grpc-js';
 import type { Call } from '../coordination/call.js';
 import type { Coordinator } from '../coordination/coordinator.js';
-import { Asks } from './asks.js';
+import { type Answered, Asks } from './asks.js';
 import { callOf } from './call-of.js';
 import { type Bounds, decodeGetOrLockMany, messageOf } from './decode.js';
 import {
@@ -45,7 +45,10 @@ export function coordinatorService(parts: HandlerParts): GrpcService {
 
   const asks = new Asks(coordinator, parts);
   const getOrLock = async (wire: GetOrLockRequest, call: Call, reply: Reply<GetOrLockResponse>) => {
-    const { response, given } = await asks.getOrLock(wire, call);
+    const { response, given } = await new Promise<Answered>((resolve, reject) => {
+      const known = asks.getOrLock(wire, call, (it) => (it instanceof Error ? reject(it) : resolve(it)));
+      if (known !== undefined) resolve(known);
+    });
     reply(response);
     // The stream may have closed while its `cancelled` was still to be emitted. grpc-js drops the answer
     // then without a word; that it was not even serialized is the only sign of it.

@@ -6,7 +6,12 @@ import type { Lease } from '../coordination/outcome.js';
 import type { Answered, Asks, GivenLease } from './asks.js';
 import { type Bounds, decodeGetOrLockMany, invalid } from './decode.js';
 import { LEASE_ENDS } from './encode.js';
-import type { GetOrLockManyResponse, SessionCall, SessionReply } from './generated/dibs/v1/coordinator.js';
+import type {
+  GetOrLockManyResponse,
+  GetOrLockRequest,
+  SessionCall,
+  SessionReply,
+} from './generated/dibs/v1/coordinator.js';
 import { answerMany } from './many.js';
 import type { Outbox } from './outbox.js';
 import { callErrorOf } from './status.js';
@@ -53,22 +58,18 @@ export class Session {
     const call = new Call(this.identity, deadlineMs ?? Number.POSITIVE_INFINITY, traceparent);
     const full = this.#calls.size >= CALLS_MAX;
     this.#calls.set(id, call);
-    const close = (response: Response | undefined) => {
-      this.#calls.delete(id);
-      if (response !== undefined && !call.cancelled) this.#outbox?.reply({ id, more: false, response });
-      if (this.#calls.size === 0) this.#onIdle?.();
-    };
-    const fail = (error: unknown) =>
-      close({ $case: 'error', value: callErrorOf(error, this.parts.unexpected) });
     try {
       if (full) throw new CoordinationError('exhausted', `${CALLS_MAX} calls are open on this session`, 250);
       if (deadlineMs !== undefined && !(deadlineMs >= 0)) throw invalid('deadline_ms: is below 0');
-      const answer = this.#answer(id, call, request);
-      // The hot path: a hit in this replica's memory costs no promise.
-      if (answer instanceof Promise) answer.then(close, fail);
-      else close(answer);
+      if (request?.$case === 'getOrLock') this.#getOrLock(id, call, request.value);
+      else {
+        this.#answerLater(id, call, request).then(
+          (response) => this.#close(id, call, response),
+          (error) => this.#fail(id, call, error),
+        );
+      }
     } catch (error) {
-      fail(error);
+      this.#fail(id, call, error);
     }
   }
 
@@ -100,20 +101,32 @@ export class Session {
     );
   }
 
-  #answer(id: number, call: Call, request: SessionCall['request']): Response | Promise<Response | undefined> {
-    if (request?.$case !== 'getOrLock') return this.#answerLater(id, call, request);
-    const { value } = request;
-    const message = value.holder === '' ? { ...value, holder: this.holder } : value;
-    const answer = this.parts.asks.getOrLock(message, call);
-    if (answer instanceof Promise) return answer.then((it) => this.#handOut(it, call));
-    return answer.given === undefined
-      ? { $case: 'getOrLock', value: answer.response }
-      : this.#handOut(answer, call);
+  #close(id: number, call: Call, response: Response | undefined): void {
+    this.#calls.delete(id);
+    if (response !== undefined && !call.cancelled) this.#outbox?.reply({ id, more: false, response });
+    if (this.#calls.size === 0) this.#onIdle?.();
   }
 
-  async #handOut({ response, given }: Answered, call: Call): Promise<Response | undefined> {
-    if (given !== undefined && !(await this.#holds(given, call))) return undefined;
-    return { $case: 'getOrLock', value: response };
+  #fail(id: number, call: Call, error: unknown): void {
+    this.#close(id, call, { $case: 'error', value: callErrorOf(error, this.parts.unexpected) });
+  }
+
+  /** The hot path: neither a hit in this replica's memory nor a wait costs a promise. */
+  #getOrLock(id: number, call: Call, value: GetOrLockRequest): void {
+    const message = value.holder === '' ? { ...value, holder: this.holder } : value;
+    const known = this.parts.asks.getOrLock(message, call, (it) =>
+      it instanceof Error ? this.#fail(id, call, it) : this.#handOut(id, call, it),
+    );
+    if (known !== undefined) this.#handOut(id, call, known);
+  }
+
+  #handOut(id: number, call: Call, { response, given }: Answered): void {
+    const reply: Response = { $case: 'getOrLock', value: response };
+    if (given === undefined) return this.#close(id, call, reply);
+    this.#holds(given, call).then(
+      (holds) => this.#close(id, call, holds ? reply : undefined),
+      (error) => this.#fail(id, call, error),
+    );
   }
 
   async #answerLater(id: number, call: Call, request: SessionCall['request']): Promise<Response | undefined> {

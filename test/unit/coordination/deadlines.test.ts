@@ -4,85 +4,88 @@ import { ManualClock } from '../../support/manual-clock.js';
 
 const TICK_MS = 4;
 
+interface Item {
+  readonly name: string;
+  whenTold?(): void;
+}
+
 function trial() {
   const clock = new ManualClock();
-  let timers = 0;
-  const after = clock.after.bind(clock);
-  clock.after = (delayMs, fire) => {
-    timers += 1;
-    const cancel = after(delayMs, () => {
-      timers -= 1;
-      fire();
-    });
-    return () => {
-      timers -= 1;
-      cancel();
-    };
-  };
-  const fired: string[] = [];
-  return { clock, deadlines: new Deadlines(clock), fired, timers: () => timers };
+  const told: string[] = [];
+  const deadlines = new Deadlines<Item>(clock, (item) => {
+    told.push(item.name);
+    item.whenTold?.();
+  });
+  return { clock, deadlines, told };
 }
 
 describe('deadlines', () => {
   it('are told once, never early, and no more than a tick late', () => {
-    const { clock, deadlines, fired } = trial();
-    for (const delayMs of [0, 0.5, 99, 100, 103, 104, 1_000.25])
-      deadlines.after(delayMs, () => fired.push(`${delayMs}`));
-    const dueMs = new Map<string, number>();
+    const { clock, deadlines, told } = trial();
+    const delays = [0, 0.5, 99, 100, 103, 104, 1_000.25];
+    for (const delayMs of delays) deadlines.set({ name: `${delayMs}` }, delayMs);
+    const toldMs = new Map<string, number>();
     for (let ms = 0; ms <= 1_010; ms += 0.25) {
-      for (const name of fired) if (!dueMs.has(name)) dueMs.set(name, ms);
+      for (const name of told) if (!toldMs.has(name)) toldMs.set(name, ms);
       clock.advance(0.25);
     }
-    expect([...dueMs.keys()]).toEqual(['0', '0.5', '99', '100', '103', '104', '1000.25']);
-    for (const [name, atMs] of dueMs) {
+    expect([...toldMs.keys()]).toEqual(delays.map(String));
+    for (const [name, atMs] of toldMs) {
       expect(atMs).toBeGreaterThanOrEqual(Number(name));
       expect(atMs).toBeLessThanOrEqual(Number(name) + TICK_MS + 0.25);
     }
-    expect(fired).toHaveLength(7);
+    expect(told).toHaveLength(delays.length);
   });
 
   it('share timers, and leave none behind', () => {
-    const { clock, deadlines, fired, timers } = trial();
-    const cancels = Array.from({ length: 1_000 }, (_, at) =>
-      deadlines.after(100 + at / 100, () => fired.push('late')),
-    );
-    expect(timers()).toBeLessThanOrEqual(4);
-    for (const cancel of [...cancels, ...cancels]) cancel();
-    expect(timers()).toBe(0);
+    const { clock, deadlines, told } = trial();
+    const slots = Array.from({ length: 1_000 }, (_, at) => {
+      const item = { name: 'late' };
+      return { item, slot: deadlines.set(item, 100 + at / 100) };
+    });
+    expect(clock.timers).toBeLessThanOrEqual(4);
+    for (const { item, slot } of [...slots, ...slots]) slot.cancel(item);
+    expect(clock.timers).toBe(0);
+    const short = { name: 'short' };
+    deadlines.set(short, 50).cancel(short);
     clock.advance(1_000);
-    expect(fired).toEqual([]);
+    expect(told).toEqual([]);
   });
 
-  it('that fire may cancel others of their tick, and set new ones', () => {
-    const { clock, deadlines, fired, timers } = trial();
+  it('that are told may cancel others of their tick, and set new ones', () => {
+    const { clock, deadlines, told } = trial();
+    const other = { name: 'other' };
     let cancelOther = () => {};
-    deadlines.after(200, () => {
-      fired.push('first');
-      cancelOther();
-      deadlines.after(200, () => fired.push('anew'));
-    });
-    cancelOther = deadlines.after(200, () => fired.push('other'));
-    const same = () => fired.push('same');
-    const cancel = deadlines.after(200, same);
-    deadlines.after(200, same);
-    cancel();
+    deadlines.set(
+      {
+        name: 'first',
+        whenTold: () => {
+          cancelOther();
+          deadlines.set({ name: 'anew' }, 200);
+        },
+      },
+      200,
+    );
+    const slot = deadlines.set(other, 200);
+    cancelOther = () => slot.cancel(other);
+    deadlines.set({ name: 'last' }, 200);
     clock.advance(210);
-    expect(fired).toEqual(['first', 'same']);
+    expect(told).toEqual(['first', 'last']);
     clock.advance(210);
-    expect(fired).toEqual(['first', 'same', 'anew']);
-    expect(timers()).toBe(0);
+    expect(told).toEqual(['first', 'last', 'anew']);
+    expect(clock.timers).toBe(0);
   });
 
   it('that fall together leave the event loop its turns', async () => {
-    const { clock, deadlines, fired } = trial();
+    const { clock, deadlines, told } = trial();
     let turns = 0;
     clock.turn = async () => {
       turns += 1;
     };
-    for (let at = 0; at < 1_000; at += 1) deadlines.after(200, () => fired.push(`${at}`));
+    for (let at = 0; at < 1_000; at += 1) deadlines.set({ name: `${at}` }, 200);
     clock.advance(210);
-    expect(fired.length).toBe(256);
+    expect(told.length).toBe(256);
     for (let turn = 0; turn < 8; turn += 1) await Promise.resolve();
-    expect([fired.length, turns]).toEqual([1_000, 3]);
+    expect([told.length, turns]).toEqual([1_000, 3]);
   });
 });

@@ -26,7 +26,10 @@ function serviceOver(getOrLock: (call: Call) => Promise<GetOrLockAnswer>) {
   const notAsked = () => Promise.reject(new Error('not to be asked'));
   const coordinator: HandlerParts['coordinator'] = {
     getOrLock: (_request, call) => getOrLock(call),
-    getOrLockAtOnce: (_request, call) => getOrLock(call),
+    getOrLockAtOnce: (_request, call, settled) => {
+      getOrLock(call).then(settled, settled);
+      return undefined;
+    },
     giveBack: async (key, lease) => {
       givenBack.push([key.key, lease]);
     },

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { Call } from '../../../src/coordination/call.js';
 import { keyOf } from '../../../src/coordination/key.js';
-import type { Lease, LeaseEnd } from '../../../src/coordination/outcome.js';
+import type { GetOrLockAnswer, Lease, LeaseEnd } from '../../../src/coordination/outcome.js';
 import { defaultPolicy } from '../../../src/coordination/policy.js';
 import { Asks } from '../../../src/grpc/asks.js';
 import {
@@ -29,7 +29,10 @@ function trial(before: () => Promise<void> = async () => {}) {
       await before();
       return { outcome: lease, degraded: 'none' } as const;
     },
-    getOrLockAtOnce: (request: unknown, call: Call) => coordinator.getOrLock(request, call),
+    getOrLockAtOnce: (request: unknown, call: Call, settled: (answer: GetOrLockAnswer | Error) => void) => {
+      coordinator.getOrLock(request, call).then(settled, settled);
+      return undefined;
+    },
     giveBack: async (key: { key: string }, _lease: Lease, end: LeaseEnd = 'cancelled') => {
       givenBack.push([key.key, end]);
     },
