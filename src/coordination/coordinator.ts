@@ -29,7 +29,7 @@ import type { Extend, GetOrLock, Invalidate, Publish, Release } from './requests
 import { counted } from './tag-clock.js';
 import { decodeToken, type Token } from './token.js';
 import type { StoredAnswer, StorePublish } from './value-store.js';
-import { Waiter } from './waiting-room.js';
+import { type Settled, Waiter } from './waiting-room.js';
 import type { WakeChannel } from './wake-channel.js';
 
 export interface CoordinatorParts extends AttendantParts {
@@ -109,11 +109,7 @@ export class Coordinator {
   }
 
   /** Returns what is in this replica's memory; else `settled` is called once. Throws where that would reject at once. */
-  getOrLockAtOnce(
-    request: GetOrLock,
-    call: Call,
-    settled: (answer: GetOrLockAnswer | Error) => void,
-  ): GetOrLockAnswer | undefined {
+  getOrLockAtOnce(request: GetOrLock, call: Call, settled: Settled): GetOrLockAnswer | undefined {
     const { clock, limits } = this.parts;
     const policy = this.parts.policyOf(request.key.namespace);
     // One for each call, whoever asks by it: drawn anew, it would be a product of chances.
@@ -269,7 +265,7 @@ export class Coordinator {
     const { quorum, namespaces } = this.parts;
     const { key } = request;
     const result = this.#resultOf(request);
-    // Asked together with the publish: those who wait here are not to wait for it. Who comes meanwhile looks.
+    // Asked together with the publish, for those who wait here; who comes meanwhile looks.
     const isWaitedFor = this.#attendant.waitersOf(key.id) > 0;
     const looking = isWaitedFor
       ? namespaces.look(key.namespace, result.tags).catch(undefinedIfLost)

@@ -7,6 +7,9 @@ import type { GetOrLockAnswer, Hit } from './outcome.js';
 import type { GetOrLock } from './requests.js';
 import { leaseLeftMs, type View } from './view.js';
 
+/** Called once, with the answer or with why there is none: a callback, for a promise costs as much as a waiter. */
+export type Settled = (answer: GetOrLockAnswer | Error) => void;
+
 /** One caller of GetOrLock from its arrival to its answer. */
 export class Waiter implements Ask {
   readonly intent: Ask['intent'];
@@ -30,8 +33,7 @@ export class Waiter implements Ask {
     readonly patienceMs: number,
     /** Spent after one attempt: nobody tries twice for a value that is fresh. */
     public refreshDraw: number,
-    /** Called once, with the answer or with why there is none. A callback, for a promise costs more than a waiter. */
-    private readonly settled: (answer: GetOrLockAnswer | Error) => void,
+    private readonly settled: Settled,
   ) {
     this.intent = request.intent;
     this.requestKey = request.requestId === '' ? '' : `${call.identity}\n${request.requestId}`;
