@@ -1,0 +1,40 @@
+// Plays this client's part in the conformance scenarios: commands come as lines of JSON, answers and events go
+// back as lines of JSON. test/conformance/README.md says which.
+import { createInterface } from 'node:readline';
+import { DibsBusyError, DibsError, RebuildFailedError } from '../src/errors.js';
+import { Actor } from './actor.js';
+import { RebuildError } from './rebuild-script.js';
+
+type Command = Record<string, unknown> & { readonly id: number; readonly do: string };
+
+const print = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`);
+const actor = new Actor(print);
+
+function faultOf(error: unknown): object {
+  if (error instanceof RebuildError) return { kind: 'rebuild', message: error.message };
+  if (error instanceof RebuildFailedError) {
+    return { kind: 'rebuild_failed', message: error.message, retry_after_ms: error.retryAfterMs };
+  }
+  if (error instanceof DibsBusyError) {
+    return { kind: 'busy', reason: error.reason, retry_after_ms: error.retryAfterMs };
+  }
+  if (error instanceof DibsError) {
+    const { code, message, retryAfterMs } = error;
+    return { kind: 'dibs', code, message, retry_after_ms: retryAfterMs };
+  }
+  if (error instanceof Error && error.name === 'AbortError') return { kind: 'cancelled' };
+  return { kind: 'unexpected', message: String(error) };
+}
+
+async function play({ id, do: what, ...command }: Command): Promise<void> {
+  try {
+    print({ id, result: await actor.act(what, command) });
+  } catch (error) {
+    print({ id, error: faultOf(error) });
+  }
+}
+
+print({ event: 'ready' });
+const lines = createInterface({ input: process.stdin });
+lines.on('line', (line) => void play(JSON.parse(line)));
+lines.on('close', () => process.exit(0));

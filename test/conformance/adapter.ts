@@ -1,0 +1,95 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { endWithThisProcess } from '../support/end-with-this-process.js';
+import { until } from '../support/until.js';
+import type { Language } from './adapters.js';
+
+export type Json = Record<string, unknown>;
+export type Answer = { readonly result: Json } | { readonly error: Json };
+
+/** A virtual machine that starts cold has this long. */
+const START_MS_MAX = 30_000;
+
+/** One adapter process: a client in its own language, told what to do by lines of JSON. */
+export class Adapter {
+  /** Everything that happened in it without having been asked for, in its order. */
+  readonly events: Json[] = [];
+  readonly #open = new Map<number, (answer: Answer) => void>();
+  #nextId = 1;
+  #ready = false;
+  #gone = false;
+  #log = '';
+
+  private constructor(
+    private readonly child: ChildProcess,
+    readonly language: string,
+  ) {
+    createInterface({ input: child.stdout as NonNullable<ChildProcess['stdout']> }).on('line', (line) =>
+      this.#heard(JSON.parse(line)),
+    );
+    child.stderr?.on('data', (data) => {
+      this.#log = `${this.#log}${data}`.slice(-4_000);
+    });
+    child.on('exit', () => {
+      this.#gone = true;
+      for (const answer of this.#open.values()) answer({ error: { kind: 'process_gone' } });
+      this.#open.clear();
+    });
+  }
+
+  static async start({ name, command: [program, ...args] }: Language): Promise<Adapter> {
+    // A group of its own: what the start script leaves behind goes with it.
+    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+    endWithThisProcess(child);
+    const adapter = new Adapter(child, name);
+    await until(() => adapter.#ready || adapter.#gone, START_MS_MAX);
+    if (adapter.#gone) throw new Error(`the adapter of ${name} ended:\n${adapter.#log}`);
+    return adapter;
+  }
+
+  get gone(): boolean {
+    return this.#gone;
+  }
+
+  get log(): string {
+    return this.#log;
+  }
+
+  act(what: string, fields: Json = {}): Promise<Answer> {
+    if (this.#gone) return Promise.resolve({ error: { kind: 'process_gone' } });
+    const id = this.#nextId;
+    this.#nextId += 1;
+    return new Promise((resolve) => {
+      this.#open.set(id, resolve);
+      this.child.stdin?.write(`${JSON.stringify({ id, do: what, ...fields })}\n`);
+    });
+  }
+
+  /** `kill -9`. */
+  async kill(): Promise<void> {
+    if (this.#gone) return;
+    const gone = once(this.child, 'exit');
+    try {
+      process.kill(-(this.child.pid ?? 0), 'SIGKILL');
+    } catch {
+      // It has just gone by itself.
+    }
+    await gone;
+  }
+
+  #heard({ id, event, ...rest }: Json): void {
+    if (event === 'ready') this.#ready = true;
+    else if (event !== undefined) this.events.push({ name: event, ...rename(rest) });
+    else {
+      const answer = this.#open.get(id as number);
+      this.#open.delete(id as number);
+      answer?.(rest as Answer);
+    }
+  }
+}
+
+/** A hook's own name stands beside that of the event. */
+function rename({ name, ...rest }: Json): Json {
+  return name === undefined ? rest : { ...rest, hook: name };
+}

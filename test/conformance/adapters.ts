@@ -1,0 +1,59 @@
+import { spawnSync } from 'node:child_process';
+
+/** One column of the matrix: a language, and how its client talks to the service. */
+export interface Column {
+  readonly name: string;
+  readonly language: string;
+  readonly session: boolean;
+}
+
+/** A language's client: how its adapter is started, and what must be on the machine for it. */
+export interface Language {
+  readonly name: string;
+  readonly command: readonly [string, ...string[]];
+  readonly needs: readonly (readonly [string, ...string[]])[];
+  /** Whether its client talks over sessions. */
+  readonly sessions: boolean;
+}
+
+const tasks = (folder: string, task: string) => [`clients/${folder}/tasks.sh`, task] as const;
+
+export const LANGUAGES: readonly Language[] = [
+  {
+    name: 'typescript',
+    command: [process.execPath, 'clients/typescript/conformance/dist/conformance/adapter.js'],
+    needs: [],
+    sessions: true,
+  },
+  { name: 'go', command: tasks('go', 'adapter'), needs: [['go', 'version']], sessions: true },
+  {
+    name: 'python',
+    command: tasks('python', 'adapter'),
+    needs: [['python3', '-c', 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))']],
+    sessions: false,
+  },
+  {
+    name: 'java',
+    command: tasks('java', 'adapter'),
+    needs: [
+      ['javac', '--version'],
+      ['mvn', '--version'],
+    ],
+    sessions: true,
+  },
+  { name: 'rust', command: tasks('rust', 'adapter'), needs: [['cargo', '--version']], sessions: true },
+];
+
+/** Each language by sessions where it has them, and by unary calls. */
+export function columnsOf(languages: readonly Language[]): Column[] {
+  return languages.flatMap(({ name, sessions }) => {
+    const unary = { name: sessions ? `${name} unary` : name, language: name, session: false };
+    return sessions ? [{ name, language: name, session: true }, unary] : [unary];
+  });
+}
+
+/** What the language's tools say that they miss; undefined if nothing. */
+export function missingFor({ needs }: Language): string | undefined {
+  const missing = needs.find(([command, ...args]) => spawnSync(command, args).status !== 0);
+  return missing === undefined ? undefined : missing.slice(0, 2).join(' ');
+}

@@ -1,0 +1,143 @@
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
+import { Adapter } from './adapter.js';
+import { type Column, columnsOf, LANGUAGES, type Language, missingFor } from './adapters.js';
+import { uncovered } from './coverage.js';
+import { play } from './play.js';
+import { namespaceOf, readScenarios, type Scenario } from './scenario.js';
+import { Stage } from './stage.js';
+
+// npm run conformance                                   all scenarios in all languages
+// npm run conformance -- --only TEXT --language go      some of them
+
+const FOLDER = 'test/conformance';
+const underCi = process.env.CI === 'true';
+
+function option(name: string): string | undefined {
+  const at = process.argv.indexOf(`--${name}`);
+  return at < 0 ? undefined : process.argv[at + 1];
+}
+
+type Verdict = 'ok' | 'failed' | 'known' | 'passes' | '';
+const MARKS: Readonly<Record<Verdict, string>> = {
+  ok: '✓',
+  failed: 'FAILED',
+  known: 'known',
+  passes: 'PASSES',
+  '': '',
+};
+
+/** Adapter processes of one column, by actor: they outlast a scenario, unless it kills them. */
+class Troupe {
+  readonly #adapters = new Map<string, Promise<Adapter>>();
+
+  constructor(private readonly language: Language) {}
+
+  async adapter(actor: string): Promise<Adapter> {
+    const known = await this.#adapters.get(actor);
+    if (known !== undefined && !known.gone) return known;
+    const started = Adapter.start(this.language);
+    this.#adapters.set(actor, started);
+    return started;
+  }
+
+  async end(): Promise<void> {
+    for (const adapter of this.#adapters.values()) await (await adapter).kill();
+  }
+}
+
+const only = option('only');
+const scenarios = readScenarios(`${FOLDER}/scenarios`).filter(
+  ({ name, file }) => only === undefined || name.includes(only) || file.includes(only),
+);
+const knownFailures = new Set<string>(parse(readFileSync(`${FOLDER}/known-failures.yaml`, 'utf8')) ?? []);
+const wanted = option('language')?.split(',');
+
+let skipped = 0;
+const languages = LANGUAGES.filter((language) => {
+  if (wanted !== undefined) return wanted.includes(language.name);
+  const missing = missingFor(language);
+  if (missing === undefined) return true;
+  console.error(`\n*** SKIPPED: ${language.name}: \`${missing}\` does not work here\n`);
+  skipped += 1;
+  return false;
+});
+const columns = columnsOf(languages);
+const verdicts = new Map<string, Verdict>();
+const failures: string[] = [];
+const cell = (scenario: Scenario, column: Column) => `${scenario.name} | ${column.name}`;
+
+function appliesTo({ only: mode }: Scenario, { session }: Column): boolean {
+  return mode === undefined || (mode === 'session') === session;
+}
+
+async function inColumn(
+  stage: Stage,
+  troupes: ReadonlyMap<string, Troupe>,
+  scenario: Scenario,
+  column: Column,
+) {
+  const name = cell(scenario, column);
+  const isKnown = knownFailures.has(name);
+  try {
+    const adapter = (actor: string) => (troupes.get(column.name) as Troupe).adapter(actor);
+    await play(scenario, { stage, column, adapter });
+    verdicts.set(name, isKnown ? 'passes' : 'ok');
+    if (isKnown) failures.push(`${name}: is a known failure, and passes; take it off the list`);
+  } catch (error) {
+    verdicts.set(name, isKnown ? 'known' : 'failed');
+    if (!isKnown) failures.push(`${name}: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+function printMatrix(): void {
+  const widest = Math.max(...scenarios.map(({ name }) => name.length));
+  const head = columns.map(({ name }) => name.padEnd(17)).join('');
+  console.log(`\n${''.padEnd(widest)}  ${head}`);
+  for (const scenario of scenarios) {
+    const marks = columns
+      .map((column) => MARKS[verdicts.get(cell(scenario, column)) ?? ''].padEnd(17))
+      .join('');
+    console.log(`${scenario.name.padEnd(widest)}  ${marks}`);
+  }
+}
+
+const policies = Object.fromEntries(
+  scenarios.flatMap((scenario) =>
+    columns.flatMap((column) =>
+      scenario.policy === undefined ? [] : [[namespaceOf(scenario, column.name), scenario.policy]],
+    ),
+  ),
+);
+const stage = await Stage.open(policies);
+const troupes = new Map(
+  columns.map((column) => [
+    column.name,
+    new Troupe(languages.find(({ name }) => name === column.language) as Language),
+  ]),
+);
+try {
+  for (const scenario of scenarios) {
+    const cast = columns.filter((column) => appliesTo(scenario, column));
+    if (scenario.alone !== true) {
+      await Promise.all(cast.map((column) => inColumn(stage, troupes, scenario, column)));
+      continue;
+    }
+    for (const column of cast) {
+      await inColumn(stage, troupes, scenario, column);
+      await stage.heal();
+    }
+  }
+} finally {
+  for (const troupe of troupes.values()) await troupe.end();
+  await stage.close();
+}
+
+printMatrix();
+for (const failure of failures) console.log(`\n${failure}`);
+const left = only === undefined ? uncovered(scenarios) : [];
+if (left.length > 0) console.log(`\nno scenario has ${left.join(', ')}`);
+const passed = [...verdicts.values()].filter((verdict) => verdict === 'ok' || verdict === 'known').length;
+const failed = failures.length + left.length + (underCi ? skipped : 0);
+console.log(`\n${passed} passed, ${failed} failed, ${underCi ? 0 : skipped} skipped`);
+process.exitCode = failed > 0 ? 1 : 0;

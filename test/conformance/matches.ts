@@ -1,0 +1,51 @@
+/** What a scenario leaves open of a value: `$any`, `$positive`, or `$starts: text`. */
+interface Pattern {
+  readonly $starts?: string;
+  readonly $contains?: string;
+  readonly $atLeast?: number;
+  readonly $atMost?: number;
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/**
+ * What in `actual` is not as `expected` says; undefined if nothing. Objects may have more than is expected of
+ * them. In the JSON of a proto message 64-bit numbers are texts, and what is nought is not there.
+ */
+export function mismatch(expected: unknown, actual: unknown, path = ''): string | undefined {
+  const differs = () =>
+    `${path || 'the result'}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(actual)}`;
+  if (expected === '$any') return actual === undefined ? differs() : undefined;
+  if (expected === '$none') return actual === undefined || actual === null ? undefined : differs();
+  if (expected === '$positive') return Number(actual) > 0 ? undefined : differs();
+  if (Array.isArray(expected)) {
+    if (!Array.isArray(actual) || actual.length !== expected.length) return differs();
+    return first(expected.map((one, at) => mismatch(one, actual[at], `${path}[${at}]`)));
+  }
+  if (isObject(expected)) {
+    const { $starts, $contains, $atLeast, $atMost }: Pattern = expected;
+    if ($starts !== undefined) return String(actual).startsWith($starts) ? undefined : differs();
+    if ($contains !== undefined) return String(actual).includes($contains) ? undefined : differs();
+    if ($atLeast !== undefined || $atMost !== undefined) {
+      const number = Number(actual ?? 0);
+      const within =
+        number >= ($atLeast ?? Number.NEGATIVE_INFINITY) && number <= ($atMost ?? Number.POSITIVE_INFINITY);
+      return within ? undefined : differs();
+    }
+    if (!isObject(actual)) return differs();
+    return first(
+      Object.entries(expected).map(([name, one]) =>
+        mismatch(one, actual[name], path === '' ? name : `${path}.${name}`),
+      ),
+    );
+  }
+  if (typeof expected === 'number') return Number(actual ?? 0) === expected ? undefined : differs();
+  if (expected === false || expected === '')
+    return actual === undefined || actual === expected ? undefined : differs();
+  return actual === expected ? undefined : differs();
+}
+
+function first(all: readonly (string | undefined)[]): string | undefined {
+  return all.find((one) => one !== undefined);
+}

@@ -1,0 +1,268 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../support/until.js';
+import type { Adapter, Answer, Json } from './adapter.js';
+import type { Column } from './adapters.js';
+import { mismatch } from './matches.js';
+import { namespaceOf, type Scenario, type Step } from './scenario.js';
+import type { Stage } from './stage.js';
+
+/** What a scenario needs of its surroundings: the service, and adapter processes by their actors' names. */
+export interface Surroundings {
+  readonly stage: Stage;
+  readonly column: Column;
+  adapter(actor: string): Promise<Adapter>;
+}
+
+const EVENT_MS_MAX = 5_000;
+/** What belongs to the step and not to what the actor is asked. */
+const OF_THE_STEP = new Set(['as', 'times', 'expect', 'save', 'target', 'namespace']);
+const METHODS = new Set([
+  'GetOrLock',
+  'Publish',
+  'Release',
+  'Extend',
+  'Invalidate',
+  'Explain',
+  'GetOrLockMany',
+]);
+const ACTORS = ['a', 'b', 'c'];
+
+/** Plays one scenario in one language. Rejects with an error that says which step was not as expected. */
+export async function play(scenario: Scenario, surroundings: Surroundings): Promise<void> {
+  const run = new Run(scenario, surroundings);
+  try {
+    await run.all(scenario.steps);
+  } finally {
+    await run.leave();
+  }
+}
+
+class Run {
+  readonly #namespace: string;
+  readonly #saved = new Map<string, unknown>();
+  readonly #behind = new Map<string, Promise<Answer>>();
+  readonly #come = new Map<string, Answer>();
+  readonly #actors = new Map<string, Adapter>();
+  /** The clients that are open, by actor and target. */
+  readonly #clients = new Map<string, { readonly adapter: Adapter; readonly client: string }>();
+  /** Where each adapter's events stood when this began. */
+  readonly #seen = new Map<Adapter, Json[]>();
+  readonly #id = Math.random().toString(36).slice(2, 8);
+  #calls = 0;
+
+  constructor(
+    scenario: Scenario,
+    private readonly around: Surroundings,
+  ) {
+    this.#namespace = namespaceOf(scenario, around.column.name);
+  }
+
+  async all(steps: readonly Step[]): Promise<void> {
+    for (const [at, step] of steps.entries()) {
+      try {
+        await this.#one(step);
+      } catch (error) {
+        const text = error instanceof Error ? error.message : String(error);
+        throw new Error(`step ${at + 1}, ${JSON.stringify(step).slice(0, 160)}: ${text}${this.#settled()}`);
+      }
+    }
+  }
+
+  /** What has come of the calls behind until now: most faults begin there. */
+  #settled(): string {
+    const known = [...this.#come].map(
+      ([name, answer]) => `\n  ${name}: ${JSON.stringify(answer).slice(0, 200)}`,
+    );
+    return known.join('');
+  }
+
+  /** What is still open belongs to nobody. */
+  async leave(): Promise<void> {
+    await Promise.all(
+      [...this.#clients.values()].map(({ adapter, client }) => adapter.act('close', { client })),
+    );
+  }
+
+  async #one(step: Step): Promise<void> {
+    if (step.fleet !== undefined)
+      return this.around.stage.act(String(this.#filled(step.fleet)), this.#namespace);
+    if (step.sleep !== undefined) return sleep(step.sleep);
+    if (step.waiters !== undefined) {
+      const { key, count } = step.waiters;
+      return this.around.stage.waiters(this.#namespace, key, count);
+    }
+    if (step.event !== undefined) return this.#event(this.#filled(step.event) as Json);
+    if (step.rebuilds !== undefined) return this.#rebuilds(step.rebuilds);
+    if (step.within !== undefined) return this.#within(step.within, step.steps as Step[]);
+    if (step.await !== undefined) return this.#check(step, await this.#awaited(step.await));
+    const actor = ACTORS.find((name) => step[name] !== undefined);
+    if (actor === undefined) throw new Error('there is nothing to do in it');
+    return this.#act(actor, step);
+  }
+
+  async #act(actor: string, step: Step): Promise<void> {
+    const what = String(step[actor]);
+    if (what === 'kill') {
+      await this.#actors.get(actor)?.kill();
+      this.#actors.delete(actor);
+      for (const name of this.#clients.keys()) if (name.startsWith(actor)) this.#clients.delete(name);
+      return;
+    }
+    const fields = Object.fromEntries(
+      Object.entries(step).filter(([name]) => name !== actor && !OF_THE_STEP.has(name)),
+    );
+    const asked = Array.from({ length: step.times ?? 1 }, (_, at) => {
+      const name =
+        step.as === undefined ? undefined : step.times === undefined ? step.as : `${step.as} ${at + 1}`;
+      return { name, answer: this.#ask(actor, what, step, { ...fields, call: this.#callOf(name) }) };
+    });
+    for (const { name, answer } of asked) {
+      if (name !== undefined) {
+        this.#behind.set(name, answer);
+        void answer.then((come) => this.#come.set(name, come));
+      } else this.#check(step, await answer);
+    }
+  }
+
+  async #ask(actor: string, what: string, step: Step, fields: Json): Promise<Answer> {
+    const { target = actor === 'b' ? 'r2' : 'r1', namespace } = step as {
+      target?: string;
+      namespace?: string;
+    };
+    const adapter = await this.#adapterOf(actor);
+    if (what === 'let') return adapter.act('let', { gate: `${this.#id} ${fields.gate}` });
+    if (what === 'cancel') return adapter.act('cancel', { call: this.#callOf(String(step.call)) });
+    const client = await this.#clientOf(actor, adapter, target, fields);
+    const filled = this.#filled({ ...fields, client }) as Json & { rebuild?: Json; request?: Json };
+    if (METHODS.has(what)) {
+      const request = wire({ namespace: namespace ?? this.#namespace, ...(filled.request as Json) });
+      return adapter.act('call', { ...filled, method: what, request });
+    }
+    if (what === 'get_or_rebuild') {
+      const { gate, value, ...rebuild } = { ...filled.rebuild };
+      const script = {
+        ...rebuild,
+        ...(value === undefined ? {} : { value: base64(value) }),
+        ...(gate === undefined ? {} : { gate: `${this.#id} ${gate}` }),
+      };
+      return adapter.act(what, { ...filled, rebuild: script });
+    }
+    return adapter.act(what, filled);
+  }
+
+  #callOf(name: string | undefined): string {
+    if (name !== undefined) return `${this.#id} ${name}`;
+    this.#calls += 1;
+    return `${this.#id} ${this.#calls}`;
+  }
+
+  async #adapterOf(actor: string): Promise<Adapter> {
+    const known = this.#actors.get(actor);
+    if (known !== undefined) return known;
+    const adapter = await this.around.adapter(actor);
+    this.#actors.set(actor, adapter);
+    if (!this.#seen.has(adapter)) this.#seen.set(adapter, [...adapter.events]);
+    return adapter;
+  }
+
+  async #clientOf(actor: string, adapter: Adapter, target: string, step: Json): Promise<string> {
+    const { on_unavailable, holder } = step;
+    const name = `${actor} ${target} ${holder ?? ''}`;
+    const known = this.#clients.get(name);
+    if (known !== undefined) return known.client;
+    const client = `${this.#id} ${name}`;
+    this.#clients.set(name, { adapter, client });
+    const { stage, column } = this.around;
+    await adapter.act('open', {
+      ...{ client, target: stage.targetOf(target), namespace: this.#namespace, session: column.session },
+      ...(holder === undefined ? {} : { holder }),
+      ...(on_unavailable === undefined ? {} : { on_unavailable }),
+    });
+    return client;
+  }
+
+  async #awaited(name: string): Promise<Answer> {
+    const answer = this.#behind.get(name);
+    if (answer === undefined) throw new Error(`nothing is called ${name}`);
+    return answer;
+  }
+
+  #check({ expect = {}, save = {} }: Step, answer: Answer): void {
+    const expected = this.#filled(expect) as Json;
+    if (!('error' in expected) && 'error' in answer)
+      throw new Error(`it failed: ${JSON.stringify(answer.error)}`);
+    const actual: Json = 'error' in answer ? { error: answer.error } : answer.result;
+    const wrong = mismatch(encoded(expected), actual);
+    if (wrong !== undefined) throw new Error(wrong);
+    for (const [name, path] of Object.entries(save)) {
+      this.#saved.set(
+        name,
+        path.split('.').reduce<unknown>((of, field) => (of as Json | undefined)?.[field], actual),
+      );
+    }
+  }
+
+  /** Waits for an event that nothing has taken yet. */
+  async #event({ actor, call, ...expected }: Json): Promise<void> {
+    const adapter = await this.#adapterOf(String(actor));
+    const seen = this.#seen.get(adapter) as Json[];
+    const wanted = encoded({ ...expected, ...(call === undefined ? {} : { call: `${this.#id} ${call}` }) });
+    let taken: Json | undefined;
+    try {
+      await until(() => {
+        taken = adapter.events.find(
+          (event) => !seen.includes(event) && mismatch(wanted, event) === undefined,
+        );
+        return taken !== undefined;
+      }, EVENT_MS_MAX);
+    } catch {
+      const others = adapter.events.filter((event) => !seen.includes(event));
+      throw new Error(`no such event; there are ${JSON.stringify(others).slice(0, 600)}`);
+    }
+    seen.push(taken as Json);
+  }
+
+  #rebuilds(count: number): void {
+    const begun = [...new Set(this.#actors.values())].flatMap((adapter) =>
+      adapter.events.filter(
+        ({ name, call }) => name === 'rebuild' && String(call).startsWith(`${this.#id} `),
+      ),
+    );
+    if (begun.length !== count) throw new Error(`${begun.length} rebuilds have begun`);
+  }
+
+  async #within(ms: number, steps: readonly Step[]): Promise<void> {
+    const startMs = performance.now();
+    await this.all(steps);
+    const tookMs = performance.now() - startMs;
+    if (tookMs > ms) throw new Error(`it took ${Math.round(tookMs)} ms`);
+  }
+
+  /** With what was saved in the place of its names. */
+  #filled(of: unknown): unknown {
+    if (typeof of === 'string' && of.startsWith('$') && this.#saved.has(of.slice(1)))
+      return this.#saved.get(of.slice(1));
+    if (Array.isArray(of)) return of.map((one) => this.#filled(one));
+    if (typeof of !== 'object' || of === null) return of;
+    if ('chars' in of) return 'k'.repeat(Number(of.chars));
+    return Object.fromEntries(Object.entries(of).map(([name, one]) => [name, this.#filled(one)]));
+  }
+}
+
+/** A value is written as text in a scenario, or as so many `x`. */
+function base64(value: unknown): string {
+  const { size } = (typeof value === 'object' && value !== null ? value : {}) as { size?: number };
+  return Buffer.from(size === undefined ? String(value) : 'x'.repeat(size)).toString('base64');
+}
+
+/** The same with the bytes of values and of what was there before, as JSON writes them. */
+function encoded(of: unknown, name = ''): unknown {
+  if (Array.isArray(of)) return of.map((one) => encoded(one));
+  const isBytes = name === 'value' || name === 'previous';
+  if (isBytes && typeof of === 'string' && !of.startsWith('$')) return base64(of);
+  if (typeof of !== 'object' || of === null) return of;
+  if (isBytes && 'size' in of) return base64(of);
+  return Object.fromEntries(Object.entries(of).map(([field, one]) => [field, encoded(one, field)]));
+}
+
+const wire = (request: Json): Json => encoded(request) as Json;

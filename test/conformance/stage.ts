@@ -1,0 +1,183 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { stringify } from 'yaml';
+import { keyOf } from '../../src/coordination/key.js';
+import { Degraded } from '../../src/grpc/generated/dibs/v1/coordinator.js';
+import { Caller } from '../support/caller.js';
+import { RedisServer } from '../support/redis-server.js';
+import { Replica } from '../support/replica.js';
+import { until } from '../support/until.js';
+import { NewerService } from './newer-service.js';
+
+const LOCK_NODES = 5;
+const REPLICAS = ['r1', 'r2'] as const;
+type ReplicaName = (typeof REPLICAS)[number];
+
+interface Process {
+  readonly pid: number;
+}
+
+/** The service on a real quorum that scenarios play on, and what they may do to it. */
+export class Stage {
+  readonly #replicas = new Map<ReplicaName, Replica>();
+  readonly #callers = new Map<ReplicaName, Caller>();
+  readonly #folder = mkdtempSync(join(tmpdir(), 'dibs-conformance-'));
+  readonly #draining = new Set<string>();
+  #newer: NewerService | undefined;
+
+  private constructor(
+    private readonly nodes: readonly RedisServer[],
+    private readonly store: RedisServer,
+  ) {}
+
+  /** `policies` by namespace, as in DIBS_CONFIG. */
+  static async open(policies: Readonly<Record<string, unknown>>): Promise<Stage> {
+    const servers = await Promise.all(Array.from({ length: LOCK_NODES + 1 }, () => RedisServer.start()));
+    const [store, ...nodes] = servers as [RedisServer, ...RedisServer[]];
+    const stage = new Stage(nodes, store);
+    writeFileSync(stage.#config, stringify({ namespaces: policies }));
+    await Promise.all(REPLICAS.map((name) => stage.#start(name, '127.0.0.1:0')));
+    stage.#newer = await NewerService.before(stage.targetOf('r1'));
+    return stage;
+  }
+
+  get #config(): string {
+    return join(this.#folder, 'dibs.yaml');
+  }
+
+  /** `newer` is r1 seen through a service of the next minor version. */
+  targetOf(name: string): string {
+    if (name === 'newer') return this.#newer?.target ?? '';
+    if (name === 'nowhere') return '127.0.0.1:1';
+    const target = this.#replicas.get(name as ReplicaName)?.target;
+    if (target === undefined) throw new Error(`there is no replica ${name}`);
+    return target;
+  }
+
+  /** Until so many callers wait for the key, on all replicas together. */
+  async waiters(namespace: string, key: string, count: number): Promise<void> {
+    await until(async () => {
+      const explained = await Promise.all(
+        [...this.#callers.values()].map((caller) => caller.explain({ namespace, key })),
+      );
+      return explained.reduce((sum, { waiters }) => sum + waiters, 0) === count;
+    });
+  }
+
+  /** What a scenario says of the fleet: a verb, and what it is done to. */
+  async act(words: string, namespace: string): Promise<void> {
+    const [verb, what = '', ...rest] = words.split(' ');
+    const about = rest.join(' ');
+    if (verb === 'pause' || verb === 'continue') {
+      for (const one of this.#named(what)) signal(one, verb === 'pause' ? 'SIGSTOP' : 'SIGCONT');
+    } else if (verb === 'kill') await this.#replica(what).kill();
+    else if (verb === 'drain') {
+      this.#replica(what).signal('SIGTERM');
+      this.#draining.add(what);
+    } else if (verb === 'start') await this.#restart(what as ReplicaName);
+    else if (verb === 'split')
+      await this.#split(namespace, [what, about].filter((word) => word !== '').join(' '));
+    else if (verb === 'flush' && what === 'store') await this.#atStore((redis) => redis.flushall());
+    else throw new Error(`the fleet cannot ${words}`);
+  }
+
+  /** Everything runs and answers again, as at the beginning. */
+  async heal(): Promise<void> {
+    for (const one of [...this.nodes, this.store, ...this.#replicas.values()]) signal(one, 'SIGCONT');
+    await Promise.all(REPLICAS.map((name) => this.#restart(name)));
+    await Promise.all(REPLICAS.map((name) => until(() => this.#isWhole(name))));
+  }
+
+  /** It gives a lease, with all that it takes. */
+  async #isWhole(name: ReplicaName): Promise<boolean> {
+    const [namespace, key] = ['healing', `${name} ${performance.now()}`];
+    try {
+      const { outcome, degraded } = await this.#caller(name).getOrLock({ namespace, key, waitMs: 0 });
+      if (outcome?.$case !== 'lease') return false;
+      await this.#caller(name).release({ namespace, key, token: outcome.value.token });
+      return degraded === Degraded.DEGRADED_NONE;
+    } catch {
+      return false;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#newer?.stop();
+    for (const caller of this.#callers.values()) caller.close();
+    for (const one of [...this.nodes, this.store, ...this.#replicas.values()]) signal(one, 'SIGCONT');
+    await Promise.all([...this.#replicas.values()].map((replica) => replica.kill()));
+    await Promise.all([...this.nodes, this.store].map((server) => server.stop()));
+    rmSync(this.#folder, { recursive: true });
+  }
+
+  #caller(name: ReplicaName): Caller {
+    const caller = this.#callers.get(name);
+    if (caller === undefined) throw new Error(`there is no replica ${name}`);
+    return caller;
+  }
+
+  #replica(name: string): Replica {
+    const replica = this.#replicas.get(name as ReplicaName);
+    if (replica === undefined) throw new Error(`there is no replica ${name}`);
+    return replica;
+  }
+
+  /** `store`, `nodes` for a majority of them, or a replica. */
+  #named(what: string): readonly Process[] {
+    if (what === 'store') return [this.store];
+    if (what === 'nodes') return this.nodes.slice(0, (LOCK_NODES + 1) / 2);
+    return [this.#replica(what)];
+  }
+
+  async #start(name: ReplicaName, listen: string): Promise<void> {
+    const replica = await Replica.start({
+      DIBS_LISTEN: listen,
+      DIBS_QUORUM_NODES: this.nodes.map(({ url }) => url).join(','),
+      DIBS_STORE_URL: this.store.url,
+      DIBS_CONFIG: this.#config,
+      DIBS_LEASE_MAX_MS: '5000',
+      DIBS_LEASE_MS: '3000',
+      DIBS_WAITERS_PER_KEY: '20',
+    });
+    this.#replicas.set(name, replica);
+    this.#callers.get(name)?.close();
+    this.#callers.set(name, new Caller(replica.target));
+  }
+
+  /** Starts a replica that has gone, where it was. */
+  async #restart(name: ReplicaName): Promise<void> {
+    const replica = this.#replica(name);
+    if (this.#draining.delete(name)) await replica.ended;
+    const still = new Promise<undefined>((resolve) => setImmediate(() => resolve(undefined)));
+    if ((await Promise.race([replica.ended, still])) === undefined) return;
+    await this.#start(name, replica.target);
+  }
+
+  /** The lock nodes' votes for a key go to nobody: two have it for one, two for another, and the store knows of none. */
+  async #split(namespace: string, key: string): Promise<void> {
+    await Promise.all(
+      this.nodes.slice(0, 4).map(async ({ url }, at) => {
+        const redis = new Redis(url);
+        await redis.set(`dibs:lock:${keyOf(namespace, key).id}`, `somebody-${at % 2}`, 'PX', 3_000);
+        redis.disconnect();
+      }),
+    );
+  }
+
+  async #atStore(act: (redis: Redis) => Promise<unknown>): Promise<void> {
+    const redis = new Redis(this.store.url);
+    await act(redis);
+    redis.disconnect();
+  }
+}
+
+/** To a process that has gone, nothing. */
+function signal({ pid }: Process, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
