@@ -2,6 +2,7 @@
 // fails does not stop the others, so that one run shows everything. The last line is
 // `N passed, N failed, N skipped` over all suites, where a stage that is not a suite counts as one.
 import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
@@ -88,7 +89,7 @@ async function generatedCode() {
   const ours = ['proto', 'package.json'];
   for (const path of ours) cpSync(join(root, path), join(there, path), { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(there, 'node_modules'));
-  if ((await run('npm', ['run', '--silent', 'generate'], { cwd: there })) !== 0) return FAILED;
+  if ((await run('npm', ['run', '--silent', 'generate:typescript'], { cwd: there })) !== 0) return FAILED;
   const isGenerated = (path) => path.split('/').includes('generated');
   const tracked = spawnSync('git', ['ls-files', '-co', '--exclude-standard'], {
     cwd: root,
@@ -102,7 +103,7 @@ async function generatedCode() {
   for (const path of new Set([...committed, ...made])) {
     const [here, fresh] = [join(root, path), join(there, path)];
     if (existsSync(here) && existsSync(fresh) && readFileSync(here).equals(readFileSync(fresh))) continue;
-    console.error(`${path} is not what \`npm run generate\` writes`);
+    console.error(`${path} is not what \`npm run generate:typescript\` writes`);
     same = false;
   }
   return same ? PASSED : FAILED;
@@ -115,7 +116,7 @@ async function proto() {
   return lint === 0 && breaking === 0 ? PASSED : FAILED;
 }
 
-const TYPED = ['.', 'test', 'test/bench', 'clients/typescript', 'clients/typescript/test'];
+const TYPED = ['.', 'test', 'test/bench', 'test/conformance', 'clients/typescript', 'clients/typescript/test'];
 
 async function types() {
   const projects = TYPED.filter((path) => existsSync(join(root, path, 'tsconfig.json')));
@@ -156,6 +157,76 @@ async function mutants() {
   return commands([process.execPath, join('test', 'mutants', 'run.mjs')]);
 }
 
+/** The clients in other languages: what must be on the machine for each. */
+const CLIENTS = {
+  go: ['go', 'version'],
+  python: ['python3', '-c', 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'],
+  java: ['mvn', '--version'],
+  rust: ['cargo', '--version'],
+};
+
+const hashesUnder = (folder) => {
+  const { stdout } = spawnSync('git', ['ls-files', '-co', '--exclude-standard', folder], {
+    cwd: root,
+    encoding: 'utf8',
+  });
+  const paths = stdout.split('\n').filter((path) => path !== '' && existsSync(join(root, path)));
+  return paths.map(
+    (path) =>
+      `${path} ${createHash('sha256')
+        .update(readFileSync(join(root, path)))
+        .digest('hex')}`,
+  );
+};
+
+/** The last line of a suite that counts itself. */
+function countsOf(output, code) {
+  const [, passed, failed, skipped] = /(\d+) passed, (\d+) failed, (\d+) skipped\s*$/.exec(output) ?? [];
+  if (passed === undefined) return FAILED;
+  const counts = { passed: Number(passed), failed: Number(failed), skipped: Number(skipped) };
+  return code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
+}
+
+/** As {@link run}, with what was printed kept too. */
+function runKeeping(command, args) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+    let output = '';
+    child.stdout.on('data', (data) => {
+      output = `${output}${data}`.slice(-100_000);
+      process.stdout.write(data);
+    });
+    child.on('error', () => resolve({ code: 127, output }));
+    child.on('close', (code) => resolve({ code: code ?? 1, output }));
+  });
+}
+
+/** A client in another language: generated again and compared, built, checked and tested. */
+async function client(language) {
+  const [command, ...probe] = CLIENTS[language];
+  if (spawnSync(command, probe).status !== 0)
+    return cannotRun(`the ${language} client: there is no ${command}`);
+  const tasks = `clients/${language}/tasks.sh`;
+  const before = hashesUnder(`clients/${language}`);
+  if ((await run(tasks, ['generate'])) !== 0) return FAILED;
+  const changed = hashesUnder(`clients/${language}`).filter((file) => !before.includes(file));
+  for (const file of changed) console.error(`${file.split(' ')[0]} is not what \`${tasks} generate\` writes`);
+  if (changed.length > 0) return FAILED;
+  if ((await run(tasks, ['build'])) !== 0) return FAILED;
+  const { code, output } = await runKeeping(tasks, ['test']);
+  return countsOf(output, code);
+}
+
+/** Every client plays the same scenarios on a real quorum. */
+async function conformance() {
+  const builds = ['clients/typescript/conformance', 'test/conformance'];
+  const built = await commands(...builds.map((path) => [bin('tsc'), '-p', path]));
+  if (built.failed > 0) return built;
+  const main = join('test', 'conformance', 'dist', 'test', 'conformance', 'main.js');
+  const { code, output } = await runKeeping(process.execPath, [main]);
+  return countsOf(output, code);
+}
+
 const PREPARE = 'packages and build';
 const stages = [
   [PREPARE, async () => prepare().then(() => PASSED)],
@@ -169,6 +240,10 @@ const stages = [
   ['types', types],
   ['vitest', vitest],
   ['simulation', simulation],
+  ...Object.keys(CLIENTS)
+    .filter((language) => existsSync(join(root, 'clients', language, 'tasks.sh')))
+    .map((language) => [`client: ${language}`, () => client(language)]),
+  ['conformance', conformance],
   ...(args.includes('--long') ? [['mutants', mutants]] : []),
 ];
 

@@ -3,7 +3,9 @@ import { parse } from 'yaml';
 import { Adapter } from './adapter.js';
 import { type Column, columnsOf, LANGUAGES, type Language, missingFor } from './adapters.js';
 import { uncovered } from './coverage.js';
+import { runExamples } from './examples.js';
 import { play } from './play.js';
+import { polyglotStampede } from './polyglot.js';
 import { namespaceOf, readScenarios, type Scenario } from './scenario.js';
 import { Stage } from './stage.js';
 
@@ -65,6 +67,9 @@ const languages = LANGUAGES.filter((language) => {
 const columns = columnsOf(languages);
 const verdicts = new Map<string, Verdict>();
 const failures: string[] = [];
+const facts: string[] = [];
+/** What passed beside the scenarios. */
+let more = 0;
 const cell = (scenario: Scenario, column: Column) => `${scenario.name} | ${column.name}`;
 
 function appliesTo({ only: mode }: Scenario, { session }: Column): boolean {
@@ -102,6 +107,25 @@ function printMatrix(): void {
   }
 }
 
+/** What is not a scenario: all languages in one stampede, and the examples of each. */
+async function together(): Promise<void> {
+  try {
+    const adapters = languages.map((language) => troupes.get(language.name) as Troupe);
+    facts.push(
+      await polyglotStampede(stage, await Promise.all(adapters.map((troupe) => troupe.adapter('a')))),
+    );
+    more += 1;
+  } catch (error) {
+    failures.push(`a stampede in all languages: ${error instanceof Error ? error.message : error}`);
+  }
+  // Those of TypeScript belong to its own suite.
+  for (const language of languages.filter(({ name }) => name !== 'typescript')) {
+    const wrong = await runExamples(language);
+    failures.push(...wrong);
+    if (wrong.length === 0) more += 1;
+  }
+}
+
 const policies = Object.fromEntries(
   scenarios.flatMap((scenario) =>
     columns.flatMap((column) =>
@@ -128,16 +152,19 @@ try {
       await stage.heal();
     }
   }
+  if (only === undefined) await together();
 } finally {
   for (const troupe of troupes.values()) await troupe.end();
   await stage.close();
 }
 
 printMatrix();
+for (const fact of facts) console.log(`\n${fact}`);
 for (const failure of failures) console.log(`\n${failure}`);
 const left = only === undefined ? uncovered(scenarios) : [];
 if (left.length > 0) console.log(`\nno scenario has ${left.join(', ')}`);
-const passed = [...verdicts.values()].filter((verdict) => verdict === 'ok' || verdict === 'known').length;
+const passed =
+  more + [...verdicts.values()].filter((verdict) => verdict === 'ok' || verdict === 'known').length;
 const failed = failures.length + left.length + (underCi ? skipped : 0);
 console.log(`\n${passed} passed, ${failed} failed, ${underCi ? 0 : skipped} skipped`);
 process.exitCode = failed > 0 ? 1 : 0;

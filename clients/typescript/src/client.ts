@@ -46,6 +46,9 @@ const BYTES: Codec<Uint8Array> = {
   decode: (bytes) => bytes,
 };
 
+/** What code that caches needs of Dibs; `@dibs/client/testing` has a double of it for unit tests. */
+export type Dibs = Pick<DibsClient, 'getOrRebuild' | 'invalidate' | 'close'>;
+
 /**
  * A client of Dibs. One for each process is enough: it holds one channel, over which any number of calls
  * go at once.

@@ -10,7 +10,7 @@ export type {
   Publish,
   Release,
 } from './calls.js';
-export { DibsClient } from './client.js';
+export { type Dibs, DibsClient } from './client.js';
 export { type Codec, json } from './codec.js';
 export {
   type BusyReason,

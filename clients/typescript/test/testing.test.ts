@@ -1,0 +1,122 @@
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { Dibs } from '../src/client.js';
+import { json } from '../src/codec.js';
+import { MemoryDibs } from '../src/testing.js';
+import { bytes, deferred, freshKey, Service } from './service.js';
+
+// One suite for the client on a real service and for its double: what users rely on in their tests is true.
+
+let service: Service;
+beforeAll(async () => {
+  service = await Service.start();
+});
+afterAll(() => service.stop());
+
+describe.each<[string, () => Dibs]>([
+  ['the client', () => service.client()],
+  ['its double', () => new MemoryDibs()],
+])('%s', (_name, make) => {
+  const ttlMs = 60_000;
+  const text = async (dibs: Dibs, key: string, value: string | null, over: object = {}) => {
+    const rebuild = vi.fn(() => (value === null ? null : bytes(value)));
+    const got = await dibs.getOrRebuild(key, rebuild, { ttlMs, ...over });
+    return { got: got === null ? null : String(got), rebuilt: rebuild.mock.calls.length === 1 };
+  };
+
+  it('rebuilds once, and keeps also that there is nothing', async () => {
+    const [dibs, key, none] = [make(), freshKey(), freshKey()];
+    expect(await text(dibs, key, 'v1')).toEqual({ got: 'v1', rebuilt: true });
+    expect(await text(dibs, key, 'v2')).toEqual({ got: 'v1', rebuilt: false });
+    expect(await text(dibs, none, null)).toEqual({ got: null, rebuilt: true });
+    expect(await text(dibs, none, 'v')).toEqual({ got: null, rebuilt: false });
+    expect(await text(dibs, key, 'v3', { refresh: true })).toEqual({ got: 'v3', rebuilt: true });
+  });
+
+  it('joins equal calls, and passes on what the rebuild throws', async () => {
+    const [dibs, key] = [make(), freshKey()];
+    const gate = deferred<Buffer>();
+    const rebuild = vi.fn(() => gate.promise);
+    const both = [0, 1].map(() => dibs.getOrRebuild(key, rebuild, { ttlMs }));
+    gate.resolve(bytes('v'));
+    expect((await Promise.all(both)).map(String)).toEqual(['v', 'v']);
+    expect(rebuild).toHaveBeenCalledTimes(1);
+    const down = () => Promise.reject(new Error('down'));
+    await expect(dibs.getOrRebuild(freshKey(), down, { ttlMs })).rejects.toThrow('down');
+  });
+
+  it('serves what is stale, and rebuilds behind', async () => {
+    const [dibs, key] = [make(), freshKey()];
+    await text(dibs, key, 'v1', { ttlMs: 1, staleMs: 60_000 });
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    const previous: unknown[] = [];
+    const rebuild = ({ previous: before }: { previous: unknown }) => {
+      previous.push(String(before));
+      return bytes('v2');
+    };
+    expect(String(await dibs.getOrRebuild(key, rebuild, { ttlMs }))).toBe('v1');
+    await vi.waitFor(async () => expect((await text(dibs, key, 'v3')).got).toBe('v2'));
+    expect(previous).toEqual(['v1']);
+  });
+
+  it('forgets what is invalidated, by key, by tag and all', async () => {
+    const [dibs, one, two] = [make(), freshKey(), freshKey()];
+    await text(dibs, one, 'v1', { tags: ['t'] });
+    await text(dibs, two, 'v1');
+    expect(await dibs.invalidate({ tags: ['t'] })).toMatchObject({ keysInvalidated: 0 });
+    expect((await text(dibs, one, 'v2')).rebuilt).toBe(true);
+    expect((await text(dibs, two, 'v2')).rebuilt).toBe(false);
+    expect(await dibs.invalidate({ keys: [two] })).toMatchObject({ keysInvalidated: 1 });
+    expect((await text(dibs, two, 'v3')).rebuilt).toBe(true);
+    await dibs.invalidate({ all: true });
+    expect((await text(dibs, one, 'v4')).rebuilt).toBe(true);
+  });
+
+  it('stores no result of before an invalidation', async () => {
+    const [dibs, key] = [make(), freshKey()];
+    const gate = deferred<Buffer>();
+    const started = deferred();
+    const begun = dibs.getOrRebuild(
+      key,
+      () => {
+        started.resolve();
+        return gate.promise;
+      },
+      { ttlMs },
+    );
+    await started.promise;
+    await dibs.invalidate({ keys: [key] });
+    gate.resolve(bytes('old'));
+    expect(String(await begun)).toBe('old');
+    expect(await text(dibs, key, 'new')).toEqual({ got: 'new', rebuilt: true });
+  });
+
+  it('sends values through their codec', async () => {
+    const [dibs, key] = [make(), freshKey()];
+    const codec = json<{ at: string }>();
+    expect(await dibs.getOrRebuild(key, () => ({ at: 'noon' }), { ttlMs, codec })).toEqual({ at: 'noon' });
+    expect(await dibs.getOrRebuild(key, () => ({ at: 'never' }), { ttlMs, codec })).toEqual({ at: 'noon' });
+  });
+});
+
+describe('the double', () => {
+  it('expires values by the clock that it is given', async () => {
+    let nowMs = 0;
+    const dibs = new MemoryDibs(() => nowMs);
+    const rebuild = vi.fn(() => bytes('v'));
+    for (nowMs of [0, 99, 100]) await dibs.getOrRebuild('k', rebuild, { ttlMs: 100 });
+    expect(rebuild).toHaveBeenCalledTimes(2);
+  });
+
+  it('marks stale what is to be served still', async () => {
+    const dibs = new MemoryDibs();
+    const read = (value: string, over = {}) =>
+      dibs.getOrRebuild('k', () => bytes(value), { ttlMs: 1_000, staleMs: 1_000, ...over }).then(String);
+    await read('v1');
+    await dibs.invalidate({ keys: ['k'], mode: 'mark_stale' });
+    expect(await read('v2')).toBe('v1');
+    await dibs.invalidate({ keys: ['k'], mode: 'mark_stale' });
+    expect(await read('v3', { stale: 'forbid' })).toBe('v3');
+    dibs.close();
+    expect(await read('v4')).toBe('v4');
+  });
+});
