@@ -136,6 +136,8 @@ export class Attendant {
           continue;
         }
         const attempt = await this.#meanwhile(room, this.#attempt(room, view, contender));
+        // What came meanwhile has not served it, and may be all that comes.
+        room.owe(contender.waiter);
         room.heldBack = attempt.kind === 'held_back';
         if (attempt.kind === 'granted') next = attempt.view && { ...attempt.view, overtaken: true };
         // A value that is fresh is worth one try and no wait: the same view serves its caller now.

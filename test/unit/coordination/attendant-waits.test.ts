@@ -217,6 +217,25 @@ describe('a wait', () => {
     await trial.expectRest();
   });
 
+  it('that an attempt has ended without a lease goes on by what came meanwhile', async () => {
+    const trial = new CoordinationTrial();
+    await trial.publish((await trial.lease()).token);
+    // A refresh runs, and the value is fresh.
+    await trial.lease({ intent: 'refresh' });
+    const there = trial.replica();
+    trial.store.down = true;
+    const gate = trial.quorum.holdBefore('acquire');
+    const early = trial.send({ read: 'store' }, new Call(), there);
+    await gate.reached;
+    trial.store.down = false;
+    const late = await trial.ask({ read: 'store' }, new Call(), there);
+    expect(textIn(hitOf(late))).toBe('a value');
+    trial.quorum.undecided = 1;
+    gate.open();
+    await trial.pass(100);
+    expect(textIn(hitOf(early))).toBe('a value');
+  });
+
   it('of those who come after the last has left does not wait for what that one began', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
