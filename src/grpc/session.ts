@@ -122,11 +122,13 @@ export class Session {
 
   #handOut(id: number, call: Call, { response, given }: Answered): void {
     const reply: Response = { $case: 'getOrLock', value: response };
-    if (given === undefined) return this.#close(id, call, reply);
-    this.#holds(given, call).then(
-      (holds) => this.#close(id, call, holds ? reply : undefined),
-      (error) => this.#fail(id, call, error),
-    );
+    if (given === undefined) this.#close(id, call, reply);
+    else {
+      this.#holds(given, call).then(
+        (holds) => this.#close(id, call, holds ? reply : undefined),
+        (error) => this.#fail(id, call, error),
+      );
+    }
   }
 
   async #answerLater(id: number, call: Call, request: SessionCall['request']): Promise<Response | undefined> {
