@@ -116,7 +116,14 @@ async function proto() {
   return lint === 0 && breaking === 0 ? PASSED : FAILED;
 }
 
-const TYPED = ['.', 'test', 'test/bench', 'test/conformance', 'clients/typescript', 'clients/typescript/test'];
+const TYPED = [
+  '.',
+  'test',
+  'test/bench',
+  'test/conformance',
+  'clients/typescript',
+  'clients/typescript/test',
+];
 
 async function types() {
   const projects = TYPED.filter((path) => existsSync(join(root, path, 'tsconfig.json')));
