@@ -38,7 +38,7 @@ describe('what a scenario expects', () => {
     ['no object', { a: 1 }, 'a'],
     ['true for false', false, true],
   ])('is not met by %s', (_what, expected, actual) => {
-    expect(mismatch({ x: expected }, { x: actual })).toContain('x: expected');
+    expect(mismatch({ x: expected }, { x: actual })).toContain(': expected');
   });
 });
 
