@@ -21,7 +21,7 @@ export const takeover: Bench = {
       for (let round = 0; round < ROUNDS; round += 1) {
         for (const how of ['session', 'unary'] as const) {
           const key = `${how} ${round}`;
-          const holder = await HolderProcess.run('test/bench/session-holder.mjs', [
+          const holder = await HolderProcess.run('test/support/session-holder.mjs', [
             one,
             key,
             `${LEASE_MS}`,

@@ -4,6 +4,7 @@ import { Caller } from '../support/caller.js';
 import { Fleet } from '../support/fleet.js';
 import { HolderProcess } from '../support/holder-process.js';
 import { Replica } from '../support/replica.js';
+import { SessionAsker } from '../support/session-asker.js';
 import { type Answered, expire, getOrRebuild, Origin } from '../support/stampede.js';
 import { Recipe } from './recipe.js';
 import { fact, head, row, title } from './show.js';
@@ -52,12 +53,10 @@ async function stampede(
   row(name, origin.calls, 1, answers);
 }
 
-async function withDibs(callers: readonly Caller[]): Promise<void> {
-  const [first] = callers;
-  if (first === undefined) return;
-  await expire(first, ['Dibs']);
+async function withDibs(caller: Caller, askers: readonly SessionAsker[]): Promise<void> {
+  await expire(caller, ['Dibs']);
   await stampede('Dibs', (index, key, origin) =>
-    getOrRebuild(callers[index % callers.length] ?? first, key, origin),
+    getOrRebuild(askers[index % askers.length] as SessionAsker, key, origin),
   );
 }
 
@@ -65,11 +64,13 @@ async function showQuorum(): Promise<void> {
   const startedAtMs = performance.now();
   const fleet = await Fleet.start({ replicas: 2 });
   onInterrupt(() => fleet.stop());
-  const callers = fleet.replicas.map(({ target }) => new Caller(target));
+  const [first] = fleet.replicas as [Replica, ...Replica[]];
+  const caller = new Caller(first.target);
+  const askers = fleet.replicas.map(({ target }) => new SessionAsker(target));
   const nodeUrls = fleet.lockNodes.map(({ url }) => url);
   const recipe = new Recipe(fleet.store.url, nodeUrls, LEASE_MS);
   try {
-    await Promise.all(callers.map((caller) => caller.connect()));
+    await caller.connect();
     const upMs = Math.round(performance.now() - startedAtMs);
     fact('fleet', `5 lock nodes, 1 value store, 2 replicas: 8 processes on this machine, up in ${upMs} ms`);
     fact(
@@ -80,7 +81,7 @@ async function showQuorum(): Promise<void> {
     head('the key expires');
     await stampede('no protection', (_, key, origin) => recipe.unprotected(key, origin));
     await stampede(REDLOCK, (_, key, origin) => recipe.redlocked(key, origin));
-    await withDibs(callers);
+    await withDibs(caller, askers);
 
     head(`and its holder is killed (lease ${LEASE_MS / 1000} s)`);
     const holding = HolderProcess.run('test/demo/redlock-holder.mjs', [
@@ -89,21 +90,20 @@ async function showQuorum(): Promise<void> {
       ...nodeUrls,
     ]);
     await killed(REDLOCK, holding, (_, origin) => recipe.redlocked('lost', origin));
-    await showKilled(callers, fleet.replicas);
+    await showKilled(first, askers);
   } finally {
     recipe.close();
-    for (const caller of callers) caller.close();
+    for (const one of [caller, ...askers]) one.close();
     await fleet.stop();
   }
 }
 
-async function showKilled(callers: readonly Caller[], replicas: readonly Replica[]): Promise<void> {
-  const [first] = callers;
-  const [replica] = replicas;
-  if (first === undefined || replica === undefined) return;
-  const holding = HolderProcess.start(replica.target, 'lost', LEASE_MS);
+async function showKilled({ target }: Replica, askers: readonly SessionAsker[]): Promise<void> {
+  const holding = HolderProcess.run('test/support/session-holder.mjs', [
+    ...[target, 'lost', String(LEASE_MS), 'session'],
+  ]);
   await killed('Dibs', holding, (index, origin) =>
-    getOrRebuild(callers[index % callers.length] ?? first, 'lost', origin),
+    getOrRebuild(askers[index % askers.length] as SessionAsker, 'lost', origin),
   );
 }
 
@@ -111,6 +111,7 @@ async function showEmbedded(): Promise<void> {
   const replica = await Replica.start();
   onInterrupt(() => replica.kill());
   const caller = new Caller(replica.target);
+  const asker = new SessionAsker(replica.target);
   try {
     await caller.connect();
     fact('fleet', 'there is no redis-server here: one replica that keeps everything in its memory');
@@ -124,11 +125,11 @@ async function showEmbedded(): Promise<void> {
       const text = await origin.rebuild(key);
       return { key, text, tookMs: performance.now() - startedAtMs, busy: 0, whole: true };
     });
-    await withDibs([caller]);
+    await withDibs(caller, [asker]);
     head(`and its holder is killed (lease ${LEASE_MS / 1000} s)`);
-    await showKilled([caller], [replica]);
+    await showKilled(replica, [asker]);
   } finally {
-    caller.close();
+    for (const one of [caller, asker]) one.close();
     await replica.kill();
   }
 }

@@ -39,8 +39,11 @@ export interface Answered {
   readonly whole: boolean;
 }
 
+/** Whoever asks the service: by unary calls, or on a session. */
+export type Asker = Pick<Caller, 'getOrLock' | 'publishText'>;
+
 /** What every user of the service writes: ask, and rebuild if asked to. */
-export async function getOrRebuild(caller: Caller, key: string, origin: Origin): Promise<Answered> {
+export async function getOrRebuild(caller: Asker, key: string, origin: Origin): Promise<Answered> {
   const startedAtMs = performance.now();
   let busy = 0;
   let whole = true;
@@ -64,7 +67,7 @@ export async function getOrRebuild(caller: Caller, key: string, origin: Origin):
 
 /** `count` callers at once, spread over the replicas and the keys. */
 export function stampede(
-  callers: readonly Caller[],
+  callers: readonly Asker[],
   keys: readonly string[],
   count: number,
   origin: Origin,

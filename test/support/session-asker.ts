@@ -1,0 +1,38 @@
+import { Link } from '../../clients/typescript/src/link.js';
+import { SessionTransport } from '../../clients/typescript/src/session-transport.js';
+import {
+  GetOrLockRequest,
+  type GetOrLockResponse,
+  PublishRequest,
+  type PublishResponse,
+} from '../../src/grpc/generated/dibs/v1/coordinator.js';
+import type { Asker } from './stampede.js';
+
+const DEADLINE_MS = 60_000;
+
+/** Many callers on one session, each for itself: nothing is joined, and nothing tried again. */
+export class SessionAsker implements Asker {
+  readonly #link: Link;
+  readonly #session: SessionTransport;
+
+  constructor(target: string) {
+    const connectMs = 5_000;
+    this.#link = new Link({ target, token: '', tlsCa: '', connectMs });
+    this.#session = new SessionTransport(this.#link, { connectMs, holder: 'asker', leaseLost: () => {} });
+  }
+
+  getOrLock(request: Partial<GetOrLockRequest>): Promise<GetOrLockResponse> {
+    return this.#session.getOrLock(GetOrLockRequest.fromPartial(request), { deadlineMs: DEADLINE_MS });
+  }
+
+  publishText(key: string, token: string, text: string, ttlMs = 60_000): Promise<PublishResponse> {
+    const payload = { $case: 'value', value: Buffer.from(text) } as const;
+    const request = { ...PublishRequest.fromPartial({ key, token, ttlMs }), payload };
+    return this.#session.publish(request, { deadlineMs: DEADLINE_MS });
+  }
+
+  close(): void {
+    this.#session.close();
+    this.#link.close();
+  }
+}
