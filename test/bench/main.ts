@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import type { AnyRow, Bench, BoundRow, RateRow, Row } from './bench.js';
 import { budget } from './budget.js';
+import { clients } from './clients.js';
 import { cold } from './cold.js';
 import { growth } from './growth.js';
 import { hits } from './hits.js';
@@ -15,7 +16,7 @@ import { wake } from './wake.js';
 const RESULTS = 'test/bench/results';
 const BENCHES: readonly Bench[] = [
   ...[stampede, hits, openLoop, cold, wake, takeover, waiters],
-  ...[stale, budget, growth],
+  ...[stale, budget, clients, growth],
 ];
 
 function ms(value: number): string {

@@ -1,0 +1,42 @@
+import { existsSync } from 'node:fs';
+import { Adapter } from '../conformance/adapter.js';
+import { LANGUAGES, missingFor } from '../conformance/adapters.js';
+import { Replica } from '../support/replica.js';
+import { type AnyRow, type Bench, type Measured, row } from './bench.js';
+
+const CALLS = 20_000;
+const IN_FLIGHT = 64;
+
+/** What each client's getOrRebuild costs at a hit, beside the bare call of its own language. */
+export const clients: Bench = {
+  name: 'clients',
+  async run(): Promise<AnyRow[]> {
+    const replica = await Replica.start();
+    const rows: AnyRow[] = [];
+    try {
+      for (const language of LANGUAGES) {
+        const [program] = language.command;
+        if (missingFor(language) !== undefined || !existsSync(program)) continue;
+        const adapter = await Adapter.start(language);
+        await adapter.act('open', { client: 'bench', target: replica.target });
+        const plan = { client: 'bench', key: `bench ${language.name}`, calls: CALLS, in_flight: IN_FLIGHT };
+        const answer = await adapter.act('bench', plan);
+        await adapter.kill();
+        if ('error' in answer) throw new Error(`${language.name}: ${JSON.stringify(answer.error)}`);
+        const { client_us, stub_us, stub } = answer.result as {
+          client_us: number;
+          stub_us: number;
+          stub: string;
+        };
+        const of = (name: string, us: number): Measured => ({
+          ...{ name: `${language.name}, ${name}`, rounds: CALLS },
+          ...{ p50Ms: us / 1_000, p99Ms: us / 1_000 },
+        });
+        rows.push(row(of('a hit by the client', client_us), of(`the bare ${stub} call`, stub_us)));
+      }
+      return rows;
+    } finally {
+      await replica.kill();
+    }
+  },
+};
