@@ -9,7 +9,7 @@ export type Json = Record<string, unknown>;
 export type Answer = { readonly result: Json } | { readonly error: Json };
 
 /** A virtual machine that starts cold has this long. */
-const START_MS_MAX = 30_000;
+const START_MS_MAX = 60_000;
 
 /** One adapter process: a client in its own language, told what to do by lines of JSON. */
 export class Adapter {
@@ -43,8 +43,13 @@ export class Adapter {
     const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
     endWithThisProcess(child);
     const adapter = new Adapter(child, name);
-    await until(() => adapter.#ready || adapter.#gone, START_MS_MAX);
-    if (adapter.#gone) throw new Error(`the adapter of ${name} ended:\n${adapter.#log}`);
+    try {
+      await until(() => adapter.#ready || adapter.#gone, START_MS_MAX);
+    } catch {
+      await adapter.kill();
+    }
+    if (!adapter.#ready || adapter.#gone)
+      throw new Error(`the adapter of ${name} did not start:\n${adapter.#log}`);
     return adapter;
   }
 

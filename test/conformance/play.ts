@@ -44,7 +44,10 @@ class Run {
   readonly #come = new Map<string, Answer>();
   readonly #actors = new Map<string, Adapter>();
   /** The clients that are open, by actor and target. */
-  readonly #clients = new Map<string, { readonly adapter: Adapter; readonly client: string }>();
+  readonly #clients = new Map<
+    string,
+    { readonly adapter: Adapter; readonly client: string; readonly opened: Promise<unknown> }
+  >();
   /** Where each adapter's events stood when this began. */
   readonly #seen = new Map<Adapter, Json[]>();
   readonly #id = Math.random().toString(36).slice(2, 8);
@@ -114,12 +117,15 @@ class Run {
     const asked = Array.from({ length: step.times ?? 1 }, (_, at) => {
       const name =
         step.as === undefined ? undefined : step.times === undefined ? step.as : `${step.as} ${at + 1}`;
-      return { name, answer: this.#ask(actor, what, step, { ...fields, call: this.#callOf(name) }) };
+      const answer = this.#ask(actor, what, step, { ...fields, call: this.#callOf(name) });
+      // Whoever awaits it is told; nobody may.
+      answer.catch(() => {});
+      return { name, answer };
     });
     for (const { name, answer } of asked) {
       if (name !== undefined) {
         this.#behind.set(name, answer);
-        void answer.then((come) => this.#come.set(name, come));
+        answer.then((come) => this.#come.set(name, come)).catch(() => {});
       } else this.#check(step, await answer);
     }
   }
@@ -169,15 +175,19 @@ class Run {
     const { on_unavailable, holder } = step;
     const name = `${actor} ${target} ${holder ?? ''}`;
     const known = this.#clients.get(name);
-    if (known !== undefined) return known.client;
+    if (known !== undefined) {
+      await known.opened;
+      return known.client;
+    }
     const client = `${this.#id} ${name}`;
-    this.#clients.set(name, { adapter, client });
     const { stage, column } = this.around;
-    await adapter.act('open', {
+    const opened = adapter.act('open', {
       ...{ client, target: stage.targetOf(target), namespace: this.#namespace, session: column.session },
       ...(holder === undefined ? {} : { holder }),
       ...(on_unavailable === undefined ? {} : { on_unavailable }),
     });
+    this.#clients.set(name, { adapter, client, opened });
+    await opened;
     return client;
   }
 

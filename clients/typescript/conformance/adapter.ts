@@ -20,6 +20,7 @@ function faultOf(error: unknown): object {
   }
   if (error instanceof DibsError) {
     const { code, message, retryAfterMs } = error;
+    if (code === 'CANCELLED') return { kind: 'cancelled' };
     return { kind: 'dibs', code, message, retry_after_ms: retryAfterMs };
   }
   if (error instanceof Error && error.name === 'AbortError') return { kind: 'cancelled' };

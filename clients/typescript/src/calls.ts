@@ -2,8 +2,8 @@ import { callErrorOf, type DibsError } from './errors.js';
 import {
   ExplainRequest,
   ExtendRequest,
-  GetOrLockManyRequest,
-  GetOrLockRequest,
+  type GetOrLockManyRequest,
+  type GetOrLockRequest,
   Intent,
   InvalidateMode,
   InvalidateRequest,
@@ -116,14 +116,14 @@ export class Calls {
     private readonly defaults: { readonly namespace: string; readonly holder: string },
   ) {}
 
-  async getOrLock(request: GetOrLock, options: CallOptions = {}): Promise<GetOrLockOutcome> {
-    const message = GetOrLockRequest.fromPartial({ key: request.key, ...this.#asked(request) });
-    return getOrLockOutcome(await this.transport.getOrLock(message, withWait(request, options)));
+  getOrLock(request: GetOrLock, options: CallOptions = {}): Promise<GetOrLockOutcome> {
+    const message: GetOrLockRequest = { key: request.key, ...this.#asked(request) };
+    return this.transport.getOrLock(message, withWait(request, options)).then(getOrLockOutcome);
   }
 
   /** Each key's outcome as it is known: what is known at once first, then each wait as it ends. */
   async *getOrLockMany(request: GetOrLockMany, options: CallOptions = {}): AsyncGenerator<KeyedOutcome> {
-    const message = GetOrLockManyRequest.fromPartial({ keys: [...request.keys], ...this.#asked(request) });
+    const message: GetOrLockManyRequest = { keys: [...request.keys], ...this.#asked(request) };
     for await (const { key, result } of this.transport.getOrLockMany(message, withWait(request, options))) {
       if (result?.$case === 'response') yield { key, outcome: getOrLockOutcome(result.value) };
       else yield { key, error: callErrorOf(result?.value ?? NO_RESULT) };

@@ -118,19 +118,27 @@ export interface Explanation {
   readonly degraded: Degraded;
 }
 
+const degradedOf = wordsOf<Degraded>(wire.Degraded, 'DEGRADED_');
+const leaseReasonOf = wordsOf<LeaseReason>(wire.LeaseReason, 'LEASE_REASON_');
+const leaseEndOf = wordsOf<LeaseEnd>(wire.LeaseEnd, 'LEASE_END_');
+const busyReasonOf = wordsOf<BusyReason>(wire.BusyReason, 'BUSY_REASON_');
+export const publishOutcome = wordsOf<PublishOutcome>(wire.PublishOutcome, 'PUBLISH_OUTCOME_');
+export const releaseOutcome = wordsOf<ReleaseOutcome>(wire.ReleaseOutcome, 'RELEASE_OUTCOME_');
+export const extendOutcome = wordsOf<ExtendOutcome>(wire.ExtendOutcome, 'EXTEND_OUTCOME_');
+
 export function explanation(response: wire.ExplainResponse): Explanation {
   const { lease, value, pastLeases, failed, degraded, waiters, fence } = response;
   return {
-    lease: lease && { ...lease, reason: word<LeaseReason>(wire.LeaseReason, lease.reason, 'LEASE_REASON_') },
+    lease: lease && { ...lease, reason: leaseReasonOf(lease.reason) },
     waiters,
     value: value && { ...value, freshness: freshnessOf(value.freshness) },
     fence,
     pastLeases: pastLeases.map((past) => ({
       ...past,
-      end: word<LeaseEnd>(wire.LeaseEnd, past.end, 'LEASE_END_'),
+      end: leaseEndOf(past.end),
     })),
     failed,
-    degraded: word<Degraded>(wire.Degraded, degraded, 'DEGRADED_'),
+    degraded: degradedOf(degraded),
   };
 }
 
@@ -138,11 +146,11 @@ function freshnessOf(freshness: wire.Freshness): 'fresh' | 'stale' {
   return freshness === wire.Freshness.FRESHNESS_STALE ? 'stale' : 'fresh';
 }
 
-export function getOrLockOutcome({ outcome, degraded }: wire.GetOrLockResponse): GetOrLockOutcome {
-  const fleet = { degraded: word<Degraded>(wire.Degraded, degraded, 'DEGRADED_') };
+export function getOrLockOutcome({ outcome, degraded: fleet }: wire.GetOrLockResponse): GetOrLockOutcome {
+  const degraded = degradedOf(fleet);
   switch (outcome?.$case) {
     case 'hit':
-      return { ...hit(outcome.value), ...fleet };
+      return { ...hit(outcome.value), degraded };
     case 'lease': {
       const { token, fence, expiresInMs, previous, reason } = outcome.value;
       return {
@@ -151,46 +159,34 @@ export function getOrLockOutcome({ outcome, degraded }: wire.GetOrLockResponse):
         fence,
         expiresInMs,
         previous: previous === undefined ? undefined : hit(previous),
-        reason: word<LeaseReason>(wire.LeaseReason, reason, 'LEASE_REASON_'),
-        ...fleet,
+        reason: leaseReasonOf(reason),
+        degraded,
       };
     }
     case 'busy': {
       const { retryAfterMs, holderAgeMs, reason } = outcome.value;
-      const why = word<BusyReason>(wire.BusyReason, reason, 'BUSY_REASON_');
-      return { kind: 'busy', retryAfterMs, holderAgeMs, reason: why, ...fleet };
+      return { kind: 'busy', retryAfterMs, holderAgeMs, reason: busyReasonOf(reason), degraded };
     }
     case 'failed':
-      return { kind: 'failed', ...outcome.value, ...fleet };
+      return { kind: 'failed', ...outcome.value, degraded };
     default:
       // An outcome that a later service has: all that this one can say of it is that there is no answer.
-      return { kind: 'busy', retryAfterMs: 0, holderAgeMs: 0, reason: 'unspecified', ...fleet };
+      return { kind: 'busy', retryAfterMs: 0, holderAgeMs: 0, reason: 'unspecified', degraded };
   }
 }
 
 function hit({ payload, freshness, freshForMs, fence, rebuilding }: wire.Hit): Hit {
-  return {
-    kind: 'hit',
-    value: payload?.$case === 'value' ? asBuffer(payload.value) : null,
-    freshness: freshnessOf(freshness),
-    freshForMs,
-    fence,
-    rebuilding,
-  };
+  const value = payload?.$case === 'value' ? asBuffer(payload.value) : null;
+  return { kind: 'hit', value, freshness: freshnessOf(freshness), freshForMs, fence, rebuilding };
 }
 
-export const publishOutcome = (outcome: wire.PublishOutcome) =>
-  word<PublishOutcome>(wire.PublishOutcome, outcome, 'PUBLISH_OUTCOME_');
-export const releaseOutcome = (outcome: wire.ReleaseOutcome) =>
-  word<ReleaseOutcome>(wire.ReleaseOutcome, outcome, 'RELEASE_OUTCOME_');
-export const extendOutcome = (outcome: wire.ExtendOutcome) =>
-  word<ExtendOutcome>(wire.ExtendOutcome, outcome, 'EXTEND_OUTCOME_');
-
-/** The value's name in the contract, without its prefix and in small letters. */
-function word<W extends string>(names: object, value: number, prefix: string): W {
-  const name: unknown = Reflect.get(names, value);
-  const known = typeof name === 'string' && name.startsWith(prefix);
-  return (known ? name.slice(prefix.length).toLowerCase() : 'unspecified') as W;
+/** The words for an enum: each value's name in the contract, without its prefix and in small letters. */
+function wordsOf<W extends string>(names: object, prefix: string): (value: number) => W | 'unspecified' {
+  const words = new Map<number, W>();
+  for (const [name, value] of Object.entries(names)) {
+    if (name.startsWith(prefix)) words.set(Number(value), name.slice(prefix.length).toLowerCase() as W);
+  }
+  return (value) => words.get(value) ?? 'unspecified';
 }
 
 export function asBuffer(bytes: Uint8Array): Buffer {

@@ -45,16 +45,14 @@ export class SessionOrUnary implements Transport {
     this.unary.close();
   }
 
-  async #either<R>(ask: (by: Transport) => Promise<R>): Promise<R> {
-    if (performance.now() < this.#unaryUntilMs) return ask(this.unary);
-    try {
-      return await ask(this.session);
-    } catch (error) {
+  #either<R>(ask: (by: Transport) => Promise<R>): Promise<R> {
+    if (this.#unaryUntilMs > 0 && performance.now() < this.#unaryUntilMs) return ask(this.unary);
+    return ask(this.session).catch(async (error) => {
       if (!isNoSession(error)) throw error;
-    }
-    const reply = await ask(this.unary);
-    this.#unaryWorks();
-    return reply;
+      const reply = await ask(this.unary);
+      this.#unaryWorks();
+      return reply;
+    });
   }
 
   #unaryWorks(): void {

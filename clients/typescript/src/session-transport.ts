@@ -1,14 +1,15 @@
 import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
+import { Deadlines } from './deadlines.js';
 import { callErrorOf, DibsError, dibsErrorOf } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import type { Link } from './link.js';
 import type { NearCache } from './near-cache.js';
+import { type Of, OpenCall, type Response } from './open-call.js';
 import type { PooledSession, SessionEvents } from './session-pool.js';
 import type { CallTerms } from './transport.js';
 
 type Stream = ClientDuplexStream<wire.SessionRequest, wire.SessionResponse>;
 type Request = NonNullable<wire.SessionCall['request']>;
-type Response = NonNullable<wire.SessionReply['response']>;
 
 export interface SessionTransportOptions {
   /** How long a session may take to be confirmed, in milliseconds. */
@@ -21,16 +22,10 @@ export interface SessionTransportOptions {
   readonly events?: SessionEvents | undefined;
 }
 
-interface Open {
-  readonly id: number;
-  more(response: Response): void;
-  end(outcome: Response | DibsError): void;
-}
-
 /** One stream, with the calls that are open on it. */
 interface Line {
   readonly stream: Stream;
-  readonly calls: Map<number, Open>;
+  readonly calls: Map<number, OpenCall<Line>>;
   /** Runs out unless the session is confirmed in time; undefined once it was: whatever is on the way carries sessions. */
   late: NodeJS.Timeout | undefined;
   calling: wire.SessionCall[];
@@ -59,54 +54,61 @@ export class SessionTransport implements PooledSession {
   #nextId = 1;
   #resumeToken = '';
   #closed = false;
+  readonly #deadlines = new Deadlines<OpenCall<Line>>((call) => this.#leftBy(call, late(call.deadlineMs)));
 
   constructor(
     private readonly link: Link,
     private readonly options: SessionTransportOptions,
   ) {}
 
-  async getOrLock(request: wire.GetOrLockRequest, terms: CallTerms): Promise<wire.GetOrLockResponse> {
+  getOrLock(request: wire.GetOrLockRequest, terms: CallTerms): Promise<wire.GetOrLockResponse> {
     const { near } = this.options;
     const asking = near?.ask(request.namespace, request.key);
-    let response: wire.GetOrLockResponse | undefined;
-    try {
-      response = only('getOrLock', await this.#ask({ $case: 'getOrLock', value: request }, terms));
-      return response;
-    } finally {
-      if (asking !== undefined) near?.answered(asking, response);
-    }
+    const answer = this.#ask('getOrLock', { $case: 'getOrLock', value: request }, terms);
+    if (near === undefined || asking === undefined) return answer;
+    return answer.then(
+      (response) => {
+        near.answered(asking, response);
+        return response;
+      },
+      (error) => {
+        near.answered(asking, undefined);
+        throw error;
+      },
+    );
   }
 
-  async publish(request: wire.PublishRequest, terms: CallTerms): Promise<wire.PublishResponse> {
-    return only('publish', await this.#ask({ $case: 'publish', value: request }, terms));
+  publish(request: wire.PublishRequest, terms: CallTerms): Promise<wire.PublishResponse> {
+    return this.#ask('publish', { $case: 'publish', value: request }, terms);
   }
 
-  async release(request: wire.ReleaseRequest, terms: CallTerms): Promise<wire.ReleaseResponse> {
-    return only('release', await this.#ask({ $case: 'release', value: request }, terms));
+  release(request: wire.ReleaseRequest, terms: CallTerms): Promise<wire.ReleaseResponse> {
+    return this.#ask('release', { $case: 'release', value: request }, terms);
   }
 
-  async extend(request: wire.ExtendRequest, terms: CallTerms): Promise<wire.ExtendResponse> {
-    return only('extend', await this.#ask({ $case: 'extend', value: request }, terms));
+  extend(request: wire.ExtendRequest, terms: CallTerms): Promise<wire.ExtendResponse> {
+    return this.#ask('extend', { $case: 'extend', value: request }, terms);
   }
 
-  async invalidate(request: wire.InvalidateRequest, terms: CallTerms): Promise<wire.InvalidateResponse> {
-    return only('invalidate', await this.#ask({ $case: 'invalidate', value: request }, terms));
+  invalidate(request: wire.InvalidateRequest, terms: CallTerms): Promise<wire.InvalidateResponse> {
+    return this.#ask('invalidate', { $case: 'invalidate', value: request }, terms);
   }
 
-  async explain(request: wire.ExplainRequest, terms: CallTerms): Promise<wire.ExplainResponse> {
-    return only('explain', await this.#ask({ $case: 'explain', value: request }, terms));
+  explain(request: wire.ExplainRequest, terms: CallTerms): Promise<wire.ExplainResponse> {
+    return this.#ask('explain', { $case: 'explain', value: request }, terms);
   }
 
   async *getOrLockMany(
     request: wire.GetOrLockManyRequest,
     terms: CallTerms,
   ): AsyncGenerator<wire.GetOrLockManyResponse> {
-    const come: Response[] = [];
+    const come: wire.GetOrLockManyResponse[] = [];
     let arrived = () => {};
     let over = false;
     const left = new AbortController();
     const signal = terms.signal === undefined ? left.signal : AbortSignal.any([terms.signal, left.signal]);
-    const last = this.#ask({ $case: 'getOrLockMany', value: request }, { ...terms, signal }, (response) => {
+    const asked = { $case: 'getOrLockMany', value: request } as const;
+    const last = this.#ask('getOrLockMany', asked, { ...terms, signal }, (response) => {
       come.push(response);
       arrived();
     });
@@ -122,7 +124,7 @@ export class SessionTransport implements PooledSession {
     );
     try {
       for (;;) {
-        for (const response of come.splice(0)) yield only('getOrLockMany', response);
+        yield* come.splice(0);
         if (over && come.length === 0) break;
         if (!over) {
           await new Promise<void>((resolve) => {
@@ -131,7 +133,7 @@ export class SessionTransport implements PooledSession {
           });
         }
       }
-      yield only('getOrLockMany', await last);
+      yield await last;
     } finally {
       // Whoever stops listening before the end wants no more answers, and no lease.
       left.abort();
@@ -156,36 +158,47 @@ export class SessionTransport implements PooledSession {
     this.leave();
   }
 
-  #ask(request: Request, terms: CallTerms, more: Open['more'] = () => {}): Promise<Response> {
-    const { deadlineMs, signal, traceparent = '' } = terms;
+  #ask<Case extends Response['$case']>(
+    expected: Case,
+    request: Request,
+    { deadlineMs, signal, traceparent = '' }: CallTerms,
+    more: ((value: Of<Case>) => void) | undefined = undefined,
+  ): Promise<Of<Case>> {
     if (this.#closed) return Promise.reject(new DibsError('CANCELLED', 'this client is closed'));
-    if (signal?.aborted) return Promise.reject(new DibsError('CANCELLED', 'the caller has gone'));
-    const late = () => new DibsError('DEADLINE_EXCEEDED', `no answer within ${deadlineMs} ms`);
-    if (!(deadlineMs > 0)) return Promise.reject(late());
-    return new Promise<Response>((resolve, reject) => {
+    if (signal?.aborted) return Promise.reject(gone());
+    if (!(deadlineMs > 0)) return Promise.reject(late(deadlineMs));
+    return new Promise<Of<Case>>((resolve, reject) => {
       const line = this.#live();
       const id = this.#nextId;
       this.#nextId += 1;
-      const give = (outcome: Response | DibsError) => {
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', gone);
-        line.calls.delete(id);
-        this.#endIfLeft(line);
-        if (outcome instanceof Error) reject(outcome);
-        else resolve(outcome);
-      };
-      const leave = (error: DibsError) => {
-        line.cancelled.push(id);
-        this.#plan(line);
-        give(error);
-      };
-      const timer = setTimeout(() => leave(late()), deadlineMs);
-      const gone = () => leave(new DibsError('CANCELLED', 'the caller has gone'));
-      signal?.addEventListener('abort', gone, { once: true });
-      line.calls.set(id, { id, more, end: give });
+      const call = new OpenCall(line, id, deadlineMs, expected, resolve as never, reject, more as never);
+      call.slot = this.#deadlines.set(call, deadlineMs);
+      if (signal !== undefined) {
+        const leave = () => this.#leftBy(call, gone());
+        signal.addEventListener('abort', leave, { once: true });
+        call.onEnd = () => signal.removeEventListener('abort', leave);
+      }
+      line.calls.set(id, call);
       line.calling.push({ id, deadlineMs: Math.ceil(deadlineMs), traceparent, request });
       this.#plan(line);
     });
+  }
+
+  /** Nobody waits for it any more, and the service is told so. */
+  #leftBy(call: OpenCall<Line>, error: DibsError): void {
+    const { line } = call;
+    line.cancelled.push(call.id);
+    this.#plan(line);
+    this.#end(call, error);
+  }
+
+  #end(call: OpenCall<Line>, outcome: Response | DibsError): void {
+    const { line } = call;
+    if (!line.calls.delete(call.id)) return;
+    call.slot?.cancel(call);
+    call.onEnd?.();
+    call.settle(outcome);
+    this.#endIfLeft(line);
   }
 
   #plan(line: Line): void {
@@ -252,9 +265,9 @@ export class SessionTransport implements PooledSession {
     for (const { id, more, response } of replies) {
       const call = line.calls.get(id);
       if (call === undefined || response === undefined) continue;
-      if (response.$case === 'error') call.end(callErrorOf(response.value));
-      else if (more) call.more(response);
-      else call.end(response);
+      if (response.$case === 'error') this.#end(call, callErrorOf(response.value));
+      else if (more) call.tell(response);
+      else this.#end(call, response);
     }
     for (const { event } of events) {
       if (event?.$case === 'leaseLost') this.options.leaseLost(event.value);
@@ -284,7 +297,7 @@ export class SessionTransport implements PooledSession {
     clearTimeout(line.late);
     const cause = new NoSession(error.message, { cause: error });
     const outcome = confirmed ? error : new DibsError(error.code, error.message, undefined, { cause });
-    for (const call of [...line.calls.values()]) call.end(outcome);
+    for (const call of [...line.calls.values()]) this.#end(call, outcome);
     if (!line.leaving) this.options.events?.broken();
   }
 }
@@ -309,10 +322,10 @@ function sizeOf(request: wire.SessionCall['request']): number {
   return CALL_BYTES + keys + payload;
 }
 
-type Of<Case extends Response['$case']> = Extract<Response, { $case: Case }>['value'];
+function gone(): DibsError {
+  return new DibsError('CANCELLED', 'the caller has gone');
+}
 
-/** The response of the kind that was asked for. */
-function only<Case extends Response['$case']>($case: Case, response: Response): Of<Case> {
-  if (response.$case === $case) return response.value as Of<Case>;
-  throw new DibsError('INTERNAL', `an answer to ${$case} of another kind`);
+function late(deadlineMs: number): DibsError {
+  return new DibsError('DEADLINE_EXCEEDED', `no answer within ${deadlineMs} ms`);
 }

@@ -1,0 +1,52 @@
+/** How late a deadline may be told at the most, in milliseconds. */
+const TICK_MS = 4;
+
+/** Where a deadline stands, to be cancelled with what it was set for. */
+export interface Slot<Item> {
+  cancel(item: Item): void;
+}
+
+/** Many deadlines on few timers: those that fall into the same tick share one. */
+export class Deadlines<Item extends object> {
+  readonly #ticks = new Map<number, Tick<Item>>();
+
+  /** `expired` is called once with each item whose time is up. */
+  constructor(private readonly expired: (item: Item) => void) {}
+
+  /** Sets the one deadline of an item: `delayMs` from now, or up to a tick later. */
+  set(item: Item, delayMs: number): Slot<Item> {
+    const nowMs = performance.now();
+    const at = Math.ceil((nowMs + delayMs) / TICK_MS);
+    const tick = this.#ticks.get(at) ?? this.#open(at, nowMs);
+    tick.due.add(item);
+    return tick;
+  }
+
+  #open(at: number, nowMs: number): Tick<Item> {
+    const timer = setTimeout(
+      () => {
+        this.#ticks.delete(at);
+        // One that is told may cancel another.
+        for (const item of tick.due) this.expired(item);
+      },
+      at * TICK_MS - nowMs,
+    );
+    const tick = new Tick<Item>(() => {
+      if (this.#ticks.get(at) !== tick) return;
+      this.#ticks.delete(at);
+      clearTimeout(timer);
+    });
+    this.#ticks.set(at, tick);
+    return tick;
+  }
+}
+
+class Tick<Item> implements Slot<Item> {
+  readonly due = new Set<Item>();
+
+  constructor(private readonly emptied: () => void) {}
+
+  cancel(item: Item): void {
+    if (this.due.delete(item) && this.due.size === 0) this.emptied();
+  }
+}
