@@ -30,6 +30,8 @@ interface Report {
 }
 
 async function child(): Promise<void> {
+  // Nobody reads the stack of a fault that is part of the game, and it costs a tenth of the time.
+  Error.stackTraceLimit = 0;
   for await (const [from, to] of messages()) {
     const coverage = new Coverage();
     const bad: Report['bad'] = [];
@@ -60,7 +62,9 @@ async function playMany(from: number, enough: (played: number) => boolean) {
   const total = { seeds: 0, steps: 0, operations: 0, bad: [] as Report['bad'], coverage: new Coverage() };
   let next = from;
   const play = async () => {
-    const worker = fork(fileURLToPath(import.meta.url), ['--child'], { execArgv: process.execArgv });
+    // Most of what a seed makes is gone with it: young, and collected at once where there is room.
+    const execArgv = [...process.execArgv, '--max-semi-space-size=64'];
+    const worker = fork(fileURLToPath(import.meta.url), ['--child'], { execArgv });
     while (!enough(next - from)) {
       const range = [next, next + CHUNK];
       next += CHUNK;
