@@ -49,6 +49,8 @@ export function coordinatorService(parts: HandlerParts): GrpcService {
       const known = asks.getOrLock(wire, call, (it) => (it instanceof Error ? reject(it) : resolve(it)));
       if (known !== undefined) resolve(known);
     });
+    // What had come by then is heard first: a caller's end may have been read together with its call.
+    if (given !== undefined) await new Promise((resolve) => setImmediate(resolve));
     reply(response);
     // The stream may have closed while its `cancelled` was still to be emitted. grpc-js drops the answer
     // then without a word; that it was not even serialized is the only sign of it.

@@ -32,7 +32,9 @@ type Response = NonNullable<SessionReply['response']>;
 export class Session {
   readonly #calls = new Map<number, Call>();
   /** Leases that were given on it and have not ended, by their token. */
-  readonly #leases = new Map<string, GivenLease>();
+  readonly #leases = new Map<string, GivenLease & { readonly callId?: number }>();
+  /** Their tokens by the call that each was given to, where a call gets no more than one. */
+  readonly #tokens = new Map<number, string>();
   #outbox: Outbox | undefined;
   #onIdle: (() => void) | undefined;
 
@@ -73,8 +75,14 @@ export class Session {
     }
   }
 
+  /** A call that was answered with a lease has crossed its own end on the way: nobody will use that lease. */
   cancel(id: number): void {
     this.#calls.get(id)?.cancel();
+    const given = this.#leases.get(this.#tokens.get(id) ?? '');
+    if (given === undefined) return;
+    this.#forget(given.lease.token);
+    const { coordinator, unexpected } = this.parts;
+    void coordinator.giveBack(given.key, given.lease).catch(unexpected);
   }
 
   /** Nobody waits for any of its calls any more. */
@@ -95,6 +103,7 @@ export class Session {
     this.cancelAll();
     const leases = [...this.#leases.values()];
     this.#leases.clear();
+    this.#tokens.clear();
     const { coordinator, unexpected } = this.parts;
     await Promise.all(
       leases.map(({ key, lease }) => coordinator.giveBack(key, lease, 'session_lost').catch(unexpected)),
@@ -124,7 +133,7 @@ export class Session {
     const reply: Response = { $case: 'getOrLock', value: response };
     if (given === undefined) this.#close(id, call, reply);
     else {
-      this.#holds(given, call).then(
+      this.#holds({ ...given, callId: id }, call).then(
         (holds) => this.#close(id, call, holds ? reply : undefined),
         (error) => this.#fail(id, call, error),
       );
@@ -135,10 +144,10 @@ export class Session {
     const { asks } = this.parts;
     switch (request?.$case) {
       case 'publish':
-        this.#leases.delete(request.value.token);
+        this.#forget(request.value.token);
         return { $case: 'publish', value: await asks.publish(request.value, call) };
       case 'release':
-        this.#leases.delete(request.value.token);
+        this.#forget(request.value.token);
         return { $case: 'release', value: await asks.release(request.value, call) };
       case 'extend':
         return { $case: 'extend', value: await asks.extend(request.value, call) };
@@ -189,8 +198,14 @@ export class Session {
     return last === undefined ? undefined : { $case: 'getOrLockMany', value: last };
   }
 
+  /** False if it was not held. */
+  #forget(token: string): boolean {
+    this.#tokens.delete(this.#leases.get(token)?.callId ?? 0);
+    return this.#leases.delete(token);
+  }
+
   /** False if its caller has gone meanwhile, and the lease was given back. */
-  async #holds(given: GivenLease, call: Call): Promise<boolean> {
+  async #holds(given: GivenLease & { readonly callId?: number }, call: Call): Promise<boolean> {
     const { coordinator } = this.parts;
     const { key, lease } = given;
     if (call.cancelled || this.#outbox === undefined) {
@@ -198,8 +213,9 @@ export class Session {
       return false;
     }
     this.#leases.set(lease.token, given);
+    if (given.callId !== undefined) this.#tokens.set(given.callId, lease.token);
     coordinator.watchLease(key, lease, (end) => {
-      if (!this.#leases.delete(lease.token)) return;
+      if (!this.#forget(lease.token)) return;
       const { namespace } = key;
       const lost = { namespace, key: key.key, token: lease.token, end: LEASE_ENDS[end] };
       this.#outbox?.event({ $case: 'leaseLost', value: lost });

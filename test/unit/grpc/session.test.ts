@@ -102,6 +102,23 @@ describe('a session', () => {
     expect([session.leases, replies()]).toEqual([0, []]);
   });
 
+  it('gives back a lease whose call was cancelled while its answer was on its way', async () => {
+    const { session, ask, givenBack, replies } = trial();
+    ask(1);
+    await sleep(5);
+    expect(replies()).toHaveLength(1);
+    session.cancel(1);
+    session.cancel(1);
+    expect(givenBack).toEqual([['k', 'cancelled']]);
+    expect(session.leases).toBe(0);
+    ask(2);
+    await sleep(5);
+    ask(3, { $case: 'release', value: ReleaseRequest.fromPartial({ key: 'k', token: 't' }) });
+    session.cancel(2);
+    await session.end();
+    expect(givenBack).toHaveLength(1);
+  });
+
   it('tells of a lease that is lost, and forgets it', async () => {
     const { session, ask, end, messages, givenBack } = trial();
     ask(1);
