@@ -1,0 +1,70 @@
+"""Plays this client's part in the conformance scenarios.
+
+Commands come as lines of JSON, answers and events go back as lines of JSON; the log goes to standard error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from typing import Any
+
+from actor import Actor
+from rebuild_script import ScriptError
+
+from dibs import BusyError, RebuildFailedError, ServiceError
+
+
+def emit(line: dict[str, Any]) -> None:
+    """Prints one line of JSON."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def fault_of(error: BaseException) -> dict[str, Any]:
+    """What a command ended with, in the protocol's words."""
+    if isinstance(error, ScriptError):
+        return {"kind": "rebuild", "message": str(error)}
+    if isinstance(error, RebuildFailedError):
+        after_ms = round(error.retry_after * 1_000)
+        return {"kind": "rebuild_failed", "message": error.message, "retry_after_ms": after_ms}
+    if isinstance(error, BusyError):
+        return {"kind": "busy", "reason": error.reason, "retry_after_ms": round(error.retry_after * 1_000)}
+    if isinstance(error, ServiceError):
+        hint = {} if error.retry_after is None else {"retry_after_ms": round(error.retry_after * 1_000)}
+        return {"kind": "dibs", "code": error.code, "message": error.message, **hint}
+    if isinstance(error, (asyncio.CancelledError, TimeoutError, asyncio.TimeoutError)):
+        return {"kind": "cancelled"}
+    return {"kind": "unexpected", "message": repr(error)}
+
+
+async def play(actor: Actor, command: dict[str, Any]) -> None:
+    """Does one command and prints its answer."""
+    id_, what = command.pop("id"), command.pop("do")
+    try:
+        emit({"id": id_, "result": await actor.act(what, command)})
+    except (Exception, asyncio.CancelledError) as error:
+        emit({"id": id_, "error": fault_of(error)})
+
+
+async def main() -> None:
+    """Plays until standard input ends."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=64 * 1024 * 1024)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    actor = Actor(emit)
+    open_commands: set[asyncio.Task[None]] = set()
+    emit({"event": "ready"})
+    while line := await reader.readline():
+        task = asyncio.create_task(play(actor, json.loads(line)))
+        open_commands.add(task)
+        task.add_done_callback(open_commands.discard)
+    # Whoever told the commands has gone: nobody wants the answers of those that are open.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,29 @@
+"""Two callers miss the same key at once: one rebuilds, both have the value."""
+
+import asyncio
+from typing import Any
+
+from dibs import AsyncClient
+
+queries = 0
+
+
+async def from_database() -> dict[str, Any]:
+    global queries
+    queries += 1
+    return {"id": 42, "name": "Ada"}
+
+
+async def main() -> None:
+    # Two clients stand for two processes: inside one, equal calls are joined before anybody is asked.
+    async with AsyncClient() as client, AsyncClient() as other:
+        one, two = await asyncio.gather(
+            client.get_or_rebuild("example:user:42", from_database, ttl=60),
+            other.get_or_rebuild("example:user:42", from_database, ttl=60),
+        )
+    assert one is not None
+    assert two is not None
+    print(f"{one['name']} and {two['name']} after {queries} query")
+
+
+asyncio.run(main())

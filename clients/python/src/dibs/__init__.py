@@ -1,0 +1,27 @@
+"""The Python client of Dibs: one caller rebuilds an expired cache value, everyone else gets its result."""
+
+from dibs.async_client import AsyncClient
+from dibs.base import AsyncRebuild, Invalidated, Rebuild
+from dibs.client import Client
+from dibs.codec import BYTES, JSON, Codec
+from dibs.errors import BusyError, DibsError, LeaseLostError, RebuildFailedError, ServiceError
+from dibs.hooks import Hooks
+from dibs.options import RebuildOptions
+
+__all__ = [
+    "BYTES",
+    "JSON",
+    "AsyncClient",
+    "AsyncRebuild",
+    "BusyError",
+    "Client",
+    "Codec",
+    "DibsError",
+    "Hooks",
+    "Invalidated",
+    "LeaseLostError",
+    "Rebuild",
+    "RebuildFailedError",
+    "RebuildOptions",
+    "ServiceError",
+]

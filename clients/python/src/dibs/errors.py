@@ -1,0 +1,64 @@
+"""The errors of this package. What a caller's own rebuild raises goes to that caller as it is."""
+
+from __future__ import annotations
+
+
+class DibsError(Exception):
+    """Any error of this package."""
+
+
+class ServiceError(DibsError):
+    """A call that ended without an outcome. For bad input the message begins with the field and its bounds."""
+
+    def __init__(self, code: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(code, message, retry_after)
+        #: The name of the gRPC status, such as `INVALID_ARGUMENT`.
+        self.code = code
+        #: For people: what the service said.
+        self.message = message
+        #: When to come back, in seconds; None where a retry makes no sense or the service did not answer.
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+    @property
+    def unreachable(self) -> bool:
+        """Nobody answered: the service may be down, and whether it did anything is not known."""
+        return self.retry_after is None and self.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+
+
+class BusyError(DibsError):
+    """The wait ended without an answer: somebody else still rebuilds, or nobody could decide."""
+
+    def __init__(self, reason: str, retry_after: float, holder_age: float) -> None:
+        super().__init__(reason, retry_after, holder_age)
+        #: `wait_ended`, `deadline_too_short`, `undecided`, `budget`, `draining`, `no_value` or `unspecified`.
+        self.reason = reason
+        #: When to come back, in seconds.
+        self.retry_after = retry_after
+        #: How long the holder has had its lease, in seconds; 0 if there is none.
+        self.holder_age = holder_age
+
+    def __str__(self) -> str:
+        return f"no answer within the wait ({self.reason}); come back in {self.retry_after:g} s"
+
+
+class RebuildFailedError(DibsError):
+    """Another caller's rebuild failed, and the key's back-off runs. The message is what that caller said."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message, retry_after)
+        self.message = message
+        #: How long the back-off still runs, in seconds.
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class LeaseLostError(DibsError):
+    """For a rebuild to raise when it stops because `lost` is set: its result would not be stored any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the lease was lost: it ran out, or the key was invalidated")

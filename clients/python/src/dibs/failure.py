@@ -1,0 +1,29 @@
+"""What the waiters are told of a rebuild that failed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from dibs.v1 import coordinator_pb2 as pb
+
+#: The contract's bounds.
+_MESSAGE_BYTES_MAX = 4_096
+_RETRY_AFTER_S_MAX = 300.0
+
+
+def failure_of(error: Exception) -> pb.Failure:
+    """Its message, cut to 4096 bytes between two characters, and its `retry_after`, if it has one."""
+    message = str(error) or type(error).__name__
+    data = message.encode("utf-8", "replace")[:_MESSAGE_BYTES_MAX]
+    # What is cut through at the end is no character, and is left out.
+    return pb.Failure(message=data.decode("utf-8", "ignore"), retry_after_ms=_retry_after_ms(error))
+
+
+def _retry_after_ms(error: Exception) -> int | None:
+    """An error may say how long the source should be left alone: `retry_after`, 0 to 300 seconds."""
+    after = getattr(error, "retry_after", None)
+    if isinstance(after, timedelta):
+        after = after.total_seconds()
+    if isinstance(after, bool) or not isinstance(after, (int, float)) or not 0 <= after <= _RETRY_AFTER_S_MAX:
+        return None
+    return round(after * 1_000)

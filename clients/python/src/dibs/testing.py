@@ -1,0 +1,238 @@
+"""Doubles of the clients for your own unit tests: the same interface and decisions, and no service.
+
+```python
+from dibs.testing import MemoryClient
+
+with MemoryClient() as client:
+    assert client.get_or_rebuild("k", lambda: "v", ttl=60) == "v"
+    client.advance(61)  # seconds; the value has expired
+```
+
+Each client has a memory of its own. It obeys ttl, stale, absent values, tags, invalidation, joining, failures and
+their back-off. There is no other process: leases never run out, and a wait asks again every 10 ms.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Lock
+from time import monotonic
+from typing import Any
+
+from dibs import loop, threads
+from dibs.async_client import AsyncClient
+from dibs.client import Client
+from dibs.errors import ServiceError
+from dibs.options import Seconds, seconds_of
+from dibs.steps import Call
+from dibs.v1 import coordinator_pb2 as pb
+
+#: A failure that names no other is remembered so long.
+_BACKOFF_MS = 1_000
+#: When to come back where somebody else rebuilds: the memory wakes nobody.
+_COME_BACK_MS = 10
+_LEASE_MS = 10_000
+
+
+@dataclass
+class _Record:
+    """What is known of one key. Times are those of the memory's clock."""
+
+    hit: pb.Hit | None = None
+    fresh_until: float = 0.0
+    stale_until: float = 0.0
+    tags: frozenset[str] = frozenset()
+    #: Of the lease that runs; empty if none does.
+    token: str = ""
+    #: Leases that an invalidation has voided.
+    voided: set[str] = field(default_factory=set)
+    failed: str = ""
+    failed_until: float = 0.0
+    #: Of the next lease.
+    reason: pb.LeaseReason.ValueType = pb.LEASE_REASON_MISS
+
+
+class _Memory:
+    """The service, as far as one process can tell. May be called by any thread."""
+
+    def __init__(self) -> None:
+        self._records: dict[tuple[str, str], _Record] = {}
+        self._fences = itertools.count(1)
+        self._ahead = 0.0
+        self._lock = Lock()
+
+    def advance(self, seconds: float) -> None:
+        self._ahead += seconds
+
+    def answer(self, call: Call) -> Any:
+        """The response of a call. Raises ServiceError, as the service does, for bad input."""
+        answers: dict[str, Callable[[Any], Any]] = {
+            "GetOrLock": self._get_or_lock,
+            "Publish": self._publish,
+            "Release": self._release,
+            "Extend": self._extend,
+            "Invalidate": self._invalidate,
+        }
+        with self._lock:
+            return answers[call.method](call.request)
+
+    def _now(self) -> float:
+        return monotonic() + self._ahead
+
+    def _record(self, request: Any) -> _Record:
+        return self._records.setdefault((request.namespace, request.key), _Record())
+
+    def _get_or_lock(self, request: pb.GetOrLockRequest) -> pb.GetOrLockResponse:
+        if not 1 <= len(request.key.encode()) <= 1_024:
+            raise ServiceError("INVALID_ARGUMENT", f"key: {len(request.key.encode())} bytes is outside 1 to 1024")
+        record, now = self._record(request), self._now()
+        if record.hit is not None and now >= record.stale_until:
+            record.hit = None
+        hit = record.hit
+        refresh = request.intent == pb.INTENT_REFRESH
+        if hit is not None and now < record.fresh_until and not refresh:
+            return pb.GetOrLockResponse(hit=_as(hit, pb.FRESHNESS_FRESH))
+        old = None
+        if hit is not None and (refresh or request.stale != pb.STALE_FORBID):
+            old = _as(hit, pb.FRESHNESS_FRESH if now < record.fresh_until else pb.FRESHNESS_STALE)
+        if record.token != "":
+            if old is not None and not refresh:
+                return pb.GetOrLockResponse(hit=old)
+            busy = pb.Busy(retry_after_ms=_COME_BACK_MS, reason=pb.BUSY_REASON_WAIT_ENDED)
+            return pb.GetOrLockResponse(busy=busy)
+        if now < record.failed_until and not refresh:
+            if old is not None:
+                return pb.GetOrLockResponse(hit=old)
+            left_ms = round((record.failed_until - now) * 1_000)
+            return pb.GetOrLockResponse(failed=pb.Failed(message=record.failed, retry_after_ms=left_ms))
+        return pb.GetOrLockResponse(lease=self._lease(record, old, refresh))
+
+    def _lease(self, record: _Record, previous: pb.Hit | None, refresh: bool) -> pb.Lease:
+        fence = next(self._fences)
+        record.token = str(fence)
+        return pb.Lease(
+            token=record.token,
+            fence=fence,
+            expires_in_ms=_LEASE_MS,
+            previous=previous,
+            reason=pb.LEASE_REASON_REFRESH if refresh else record.reason,
+        )
+
+    def _publish(self, request: pb.PublishRequest) -> pb.PublishResponse:
+        if request.ttl_ms < 1:
+            raise ServiceError("INVALID_ARGUMENT", f"ttl_ms: {request.ttl_ms} is outside 1 to 31536000000")
+        record = self._record(request)
+        if request.token in record.voided:
+            return pb.PublishResponse(outcome=pb.PUBLISH_OUTCOME_INVALIDATED)
+        if request.token != record.token:
+            return pb.PublishResponse(outcome=pb.PUBLISH_OUTCOME_UNKNOWN_LEASE)
+        fence = int(record.token)
+        absent = request.WhichOneof("payload") == "absent"
+        record.hit = pb.Hit(absent=True, fence=fence) if absent else pb.Hit(value=request.value, fence=fence)
+        record.fresh_until = self._now() + request.ttl_ms / 1_000
+        record.stale_until = record.fresh_until + request.stale_ms / 1_000
+        record.tags = frozenset(request.tags)
+        record.token, record.failed_until, record.reason = "", 0.0, pb.LEASE_REASON_EXPIRED
+        return pb.PublishResponse(outcome=pb.PUBLISH_OUTCOME_STORED, fence=fence)
+
+    def _release(self, request: pb.ReleaseRequest) -> pb.ReleaseResponse:
+        record = self._record(request)
+        if request.token != record.token:
+            return pb.ReleaseResponse(outcome=pb.RELEASE_OUTCOME_NOT_HELD)
+        record.token, record.reason = "", pb.LEASE_REASON_HOLDER_LOST
+        if request.HasField("failure"):
+            failure = request.failure
+            backoff_ms = failure.retry_after_ms if failure.HasField("retry_after_ms") else _BACKOFF_MS
+            record.failed, record.failed_until = failure.message, self._now() + backoff_ms / 1_000
+        return pb.ReleaseResponse(outcome=pb.RELEASE_OUTCOME_RELEASED)
+
+    def _extend(self, request: pb.ExtendRequest) -> pb.ExtendResponse:
+        if request.token != self._record(request).token:
+            return pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_LOST)
+        return pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_EXTENDED, expires_in_ms=_LEASE_MS)
+
+    def _invalidate(self, request: pb.InvalidateRequest) -> pb.InvalidateResponse:
+        response = pb.InvalidateResponse()
+        for (namespace, key), record in self._records.items():
+            named = key in request.keys
+            if namespace != request.namespace or not (request.all or named or not record.tags.isdisjoint(request.tags)):
+                continue
+            response.keys_invalidated += named and record.hit is not None
+            response.leases_voided += named and record.token != ""
+            self._void(record, request.mode == pb.INVALIDATE_MODE_MARK_STALE)
+        return response
+
+    def _void(self, record: _Record, mark_stale: bool) -> None:
+        record.reason = pb.LEASE_REASON_INVALIDATED
+        record.fresh_until = min(record.fresh_until, self._now())
+        if not mark_stale:
+            record.hit = None
+        if record.token != "":
+            record.voided.add(record.token)
+            record.token = ""
+
+
+def _as(hit: pb.Hit, freshness: pb.Freshness.ValueType) -> pb.Hit:
+    told = pb.Hit(freshness=freshness)
+    told.MergeFrom(hit)
+    return told
+
+
+class _NoStub:
+    @property
+    def stub(self) -> Any:
+        raise NotImplementedError("a client in memory has no stub")
+
+
+class _ThreadMemory(_NoStub):
+    def __init__(self, memory: _Memory) -> None:
+        self._memory = memory
+
+    def call(self, call: Call) -> Future[Any]:
+        answered: Future[Any] = Future()
+        try:
+            answered.set_result(self._memory.answer(call))
+        except ServiceError as error:
+            answered.set_exception(error)
+        return answered
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+class _LoopMemory(_NoStub):
+    def __init__(self, memory: _Memory) -> None:
+        self._memory = memory
+
+    async def call(self, call: Call) -> Any:
+        return self._memory.answer(call)
+
+    async def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+class MemoryClient(Client):
+    """A Client whose values are in this process's memory. Takes the options of a Client."""
+
+    def _make_crew(self) -> threads.Crew:
+        self._memory = _Memory()
+        return threads.Crew(lambda: _ThreadMemory(self._memory))
+
+    def advance(self, time: Seconds) -> None:
+        """Lets so much time go by for values and back-offs, at once."""
+        self._memory.advance(seconds_of(time))
+
+
+class AsyncMemoryClient(AsyncClient):
+    """An AsyncClient whose values are in this process's memory. Takes the options of an AsyncClient."""
+
+    def _make_crew(self) -> loop.Crew:
+        self._memory = _Memory()
+        return loop.Crew(lambda: _LoopMemory(self._memory))
+
+    def advance(self, time: Seconds) -> None:
+        """Lets so much time go by for values and back-offs, at once."""
+        self._memory.advance(seconds_of(time))

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from callers import Caller, MakeCaller, caller_of, gives
+from fake_service import EXTENDED, RELEASED, STORED, FakeService, hit
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeService]:
+    """A service that stores, releases and extends, and is told what it answers to GetOrLock."""
+    service = FakeService().start()
+    service.will("Publish", STORED)
+    service.will("Release", RELEASED)
+    service.will("Extend", EXTENDED)
+    yield service
+    service.stop()
+
+
+@pytest.fixture(params=["threads", "loop"])
+async def make(request: pytest.FixtureRequest, fake: FakeService) -> AsyncIterator[MakeCaller]:
+    """Makes callers of the fake service, with the client of either kind."""
+    made: list[Caller] = []
+
+    def make_one(**options: Any) -> Caller:
+        made.append(caller_of(request.param, **{"target": fake.target, **options}))
+        return made[-1]
+
+    yield make_one
+    # Whoever is held back goes on, so that closing waits for nobody.
+    fake.gate.set()
+    for caller in made:
+        await caller.close()
+
+
+@pytest.fixture
+async def caller(make: MakeCaller, fake: FakeService) -> Caller:
+    """Connected, so that no time that a test counts goes by with that."""
+    caller = make()
+    fake.will("GetOrLock", hit(b"v"))
+    await caller.get("a key of nobody's", gives(b"v"))
+    fake.heard.clear()
+    return caller

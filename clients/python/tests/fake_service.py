@@ -1,0 +1,145 @@
+"""A service over real gRPC that says what a test tells it to, one answer a call; the last one stays."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from dibs.v1 import coordinator_pb2 as pb
+from dibs.v1.coordinator_pb2_grpc import CoordinatorServiceServicer, add_CoordinatorServiceServicer_to_server
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An error as the service ends a call with it."""
+
+    code: grpc.StatusCode
+    details: str = "gone"
+    pushback_ms: int | None = None
+
+
+def unavailable(pushback_ms: int | None = None) -> Refusal:
+    return Refusal(grpc.StatusCode.UNAVAILABLE, pushback_ms=pushback_ms)
+
+
+@dataclass
+class Heard:
+    """What one call was, as the service saw it."""
+
+    method: str
+    request: Any
+    metadata: dict[str, str]
+    cancelled: bool = False
+
+
+@dataclass
+class FakeService:
+    """Starts with `start`; `target` says where it is."""
+
+    target: str = ""
+    heard: list[Heard] = field(default_factory=list)
+    #: Opened by a test that has calls held back by HELD.
+    gate: threading.Event = field(default_factory=threading.Event)
+    _answers: dict[str, list[Any]] = field(default_factory=dict)
+    _server: Any = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def start(self, credentials: grpc.ServerCredentials | None = None) -> FakeService:
+        self._server = grpc.server(ThreadPoolExecutor(32))
+        add_CoordinatorServiceServicer_to_server(_Servicer(self), self._server)  # type: ignore[abstract]
+        if credentials is None:
+            port = self._server.add_insecure_port("127.0.0.1:0")
+        else:
+            port = self._server.add_secure_port("127.0.0.1:0", credentials)
+        self._server.start()
+        self.target = f"127.0.0.1:{port}"
+        return self
+
+    def stop(self) -> None:
+        self.gate.set()
+        self._server.stop(None).wait()
+
+    def will(self, method: str, *answers: Any) -> None:
+        """The next answers of a method: a message, a Refusal, NEVER, or a function of the request."""
+        self._answers[method] = list(answers)
+
+    def requests(self, method: str) -> list[Any]:
+        return [heard.request for heard in self.heard if heard.method == method]
+
+    def answer(self, method: str, request: Any, context: grpc.ServicerContext) -> Any:
+        heard = Heard(method, request, {str(key): str(value) for key, value in context.invocation_metadata()})
+        over = threading.Event()
+        context.add_callback(over.set)
+        with self._lock:
+            self.heard.append(heard)
+            answers = self._answers.get(method, [])
+            answer = answers.pop(0) if len(answers) > 1 else next(iter(answers), None)
+        if callable(answer):
+            answer = answer(request)
+        if answer is NEVER:
+            over.wait(30)
+            heard.cancelled = True
+            return None
+        if isinstance(answer, Refusal):
+            if answer.pushback_ms is not None:
+                context.set_trailing_metadata((("grpc-retry-pushback-ms", str(answer.pushback_ms)),))
+            context.abort(answer.code, answer.details)
+        if answer is None:
+            context.abort(grpc.StatusCode.INTERNAL, f"no answer was told for {method}")
+        return answer
+
+    def held(self, answer: Any) -> Callable[[Any], Any]:
+        """That answer, once the gate is open."""
+
+        def hold(_: Any) -> Any:
+            self.gate.wait(30)
+            return answer
+
+        return hold
+
+
+NEVER = object()
+
+
+class _Servicer(CoordinatorServiceServicer):
+    def __init__(self, fake: FakeService) -> None:
+        self._fake = fake
+
+    def __getattribute__(self, name: str) -> Any:
+        """All methods are one; those that nobody calls are the base's."""
+        if name in ("GetOrLock", "Publish", "Release", "Extend", "Invalidate"):
+            return lambda request, context: self._fake.answer(name, request, context)
+        return super().__getattribute__(name)
+
+
+def hit(value: bytes) -> pb.GetOrLockResponse:
+    return pb.GetOrLockResponse(hit=pb.Hit(value=value, freshness=pb.FRESHNESS_FRESH, fence=3))
+
+
+def lease(token: str = "t", expires_in_ms: int = 10_000, previous: bytes | None = None) -> pb.GetOrLockResponse:
+    old = None if previous is None else pb.Hit(value=previous, freshness=pb.FRESHNESS_STALE, fence=3)
+    return pb.GetOrLockResponse(
+        lease=pb.Lease(token=token, fence=4, expires_in_ms=expires_in_ms, reason=pb.LEASE_REASON_MISS, previous=old)
+    )
+
+
+def busy(retry_after_ms: int, reason: int = pb.BUSY_REASON_WAIT_ENDED) -> pb.GetOrLockResponse:
+    return pb.GetOrLockResponse(
+        busy=pb.Busy(retry_after_ms=retry_after_ms, holder_age_ms=7, reason=reason)  # type: ignore[arg-type]
+    )
+
+
+def published(outcome: int) -> pb.PublishResponse:
+    return pb.PublishResponse(outcome=outcome, fence=4)  # type: ignore[arg-type]
+
+
+STORED = published(pb.PUBLISH_OUTCOME_STORED)
+DUPLICATE = published(pb.PUBLISH_OUTCOME_DUPLICATE)
+RELEASED = pb.ReleaseResponse(outcome=pb.RELEASE_OUTCOME_RELEASED)
+EXTENDED = pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_EXTENDED, expires_in_ms=10_000)
+LOST = pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_LOST)

@@ -1,0 +1,100 @@
+"""When a lease is extended and when it is over, by a clock that the test moves: steps need no time of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dibs.errors import ServiceError
+from dibs.keeper import keep_lease
+from dibs.steps import Call, Sleep
+from dibs.v1 import coordinator_pb2 as pb
+
+LEASE_S = 9.0
+EXTENDED = pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_EXTENDED, expires_in_ms=9_000)
+DOWN = ServiceError("UNAVAILABLE", "gone")
+
+
+class Clock:
+    """Keeps a lease until `time`, and notes when it was extended, how long that might take, and when it was over."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.asked: list[float] = []
+        self.timeouts: list[float] = []
+        self.over: float | None = None
+        monkeypatch.setattr("dibs.keeper.monotonic", lambda: self.now)
+
+    def keep(self, extend: Callable[[int], Any], time: float) -> None:
+        steps = keep_lease(pb.ExtendRequest(), LEASE_S, "")
+        answer: Any = None
+        try:
+            while True:
+                act = steps.throw(answer) if isinstance(answer, Exception) else steps.send(answer)
+                answer = None
+                if isinstance(act, Sleep):
+                    if act.until > time:
+                        return
+                    self.now = act.until
+                elif isinstance(act, Call):
+                    self.asked.append(round(self.now, 3))
+                    self.timeouts.append(act.timeout)
+                    answer = extend(len(self.asked))
+        except StopIteration:
+            self.over = round(self.now, 3)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_extends_every_third_of_the_lease(clock: Clock) -> None:
+    clock.keep(lambda _: EXTENDED, 15.0)
+    assert clock.asked == [3, 6, 9, 12, 15]
+    assert clock.over is None
+
+
+def test_tries_ever_sooner_while_extensions_fail_and_ends_with_the_lease(clock: Clock) -> None:
+    clock.keep(lambda _: DOWN, 60.0)
+    assert clock.asked[:3] == [3, 5, 6.333]
+    assert clock.over == LEASE_S
+
+
+def test_goes_on_from_the_new_end_after_one_came_through(clock: Clock) -> None:
+    clock.keep(lambda time: DOWN if time <= 2 else EXTENDED, 10.0)
+    assert clock.asked == [3, 5, 6.333, 9.333]
+    assert clock.over is None
+
+
+def test_counts_the_lease_from_when_the_extension_was_asked_for(clock: Clock) -> None:
+    def slow(time: int) -> Any:
+        if time > 1:
+            return DOWN
+        clock.now += 1.5
+        return EXTENDED
+
+    clock.keep(slow, 60.0)
+    assert clock.over == 3 + LEASE_S
+
+
+def test_gives_no_extension_more_time_than_the_lease_has(clock: Clock) -> None:
+    clock.keep(lambda _: DOWN, 60.0)
+    assert clock.timeouts[0] == 2.0
+    left = [LEASE_S - asked for asked in clock.asked]
+    assert all(timeout <= max(0.002, left + 0.001) for timeout, left in zip(clock.timeouts, left, strict=True))
+
+
+@pytest.mark.parametrize(
+    "answer", [pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_LOST), ServiceError("INVALID_ARGUMENT", "lease_ms: no")]
+)
+def test_ends_when_the_service_says_so(clock: Clock, answer: Any) -> None:
+    clock.keep(lambda _: answer, 60.0)
+    assert clock.over == 3.0
+
+
+def test_an_outcome_that_is_not_known_is_no_answer(clock: Clock) -> None:
+    clock.keep(lambda _: pb.ExtendResponse(outcome=99), 60.0)  # type: ignore[arg-type]
+    assert clock.over == LEASE_S

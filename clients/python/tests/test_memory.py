@@ -1,0 +1,145 @@
+"""The doubles, by the same calls as the clients that they stand for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from callers import Caller, Context, Recorder, caller_of, fails, gives, until
+
+from dibs import JSON, LeaseLostError, RebuildFailedError, ServiceError
+
+
+@pytest.fixture
+def hooks() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture(params=["threads in memory", "loop in memory"])
+async def caller(request: pytest.FixtureRequest, hooks: Recorder) -> AsyncIterator[Caller]:
+    caller = caller_of(request.param, hooks=hooks)
+    yield caller
+    await caller.close()
+
+
+def advance(caller: Caller, seconds: float) -> None:
+    client: Any = caller.client
+    client.advance(seconds)
+
+
+async def test_keeps_a_value_for_its_ttl(caller: Caller, hooks: Recorder) -> None:
+    assert await caller.get("k", gives({"a": 1}), codec=JSON, ttl=10) == {"a": 1}
+    assert await caller.get("k", gives({"a": 2}), codec=JSON, ttl=10) == {"a": 1}
+    advance(caller, 11)
+    assert await caller.get("k", gives({"a": 3}), codec=JSON, ttl=10) == {"a": 3}
+    assert hooks.told == [("publish", "stored"), ("hit", "fresh"), ("publish", "stored")]
+
+
+async def test_keeps_that_there_is_nothing(caller: Caller) -> None:
+    assert await caller.get("k", gives(None), ttl=10, absent_ttl=2) is None
+    assert await caller.get("k", gives(b"v"), ttl=10) is None
+    advance(caller, 3)
+    assert await caller.get("k", gives(b"v"), ttl=10) == b"v"
+
+
+async def test_serves_stale_values_while_it_rebuilds(caller: Caller, hooks: Recorder) -> None:
+    await caller.get("k", gives(b"old"), ttl=10, stale_ttl=100)
+    advance(caller, 11)
+    assert await caller.get("k", gives(b"new"), ttl=10, stale_ttl=100) == b"old"
+    await until(lambda: len(hooks.of("publish")) == 2)
+    assert await caller.get("k", gives(b"newer"), ttl=10) == b"new"
+    advance(caller, 11)
+    assert await caller.get("k", gives(b"newest"), ttl=10, stale="forbid") == b"newest"
+
+
+async def test_joins_and_lets_one_rebuild_at_a_time(caller: Caller) -> None:
+    opened, rebuilds = asyncio.Event(), []
+
+    async def rebuild(_: Context) -> bytes:
+        rebuilds.append(1)
+        await opened.wait()
+        return b"v"
+
+    calls = [asyncio.create_task(caller.get("k", rebuild, read=read)) for read in ("near", "near", "store", "store")]
+    await until(lambda: rebuilds)
+    opened.set()
+    assert await asyncio.gather(*calls) == [b"v"] * 4
+    assert len(rebuilds) == 1
+
+
+async def test_a_failure_is_told_until_its_back_off_is_over(caller: Caller) -> None:
+    error = ValueError("no row")
+    with pytest.raises(ValueError, match="no row"):
+        await caller.get("k", fails(error))
+    with pytest.raises(RebuildFailedError, match="no row"):
+        await caller.get("k", gives(b"v"))
+    advance(caller, 1.1)
+    assert await caller.get("k", gives(b"v")) == b"v"
+
+
+async def test_invalidates_by_key_by_tag_and_all(caller: Caller) -> None:
+    for key in ("a", "b", "c"):
+        await caller.get(key, gives(b"1"), tags=[f"tag {key}"])
+    await caller.get("a", gives(b"theirs"), namespace="other")
+    assert (await caller.invalidate(["a", "no such"])).keys_invalidated == 1
+    await caller.invalidate(tags=["tag b"])
+    assert [await caller.get(key, gives(b"2")) for key in ("a", "b", "c")] == [b"2", b"2", b"1"]
+    await caller.invalidate(all=True)
+    assert [await caller.get(key, gives(b"3")) for key in ("a", "b", "c")] == [b"3", b"3", b"3"]
+    assert await caller.get("a", gives(b"ours"), namespace="other") == b"theirs"
+
+
+async def test_marks_stale(caller: Caller, hooks: Recorder) -> None:
+    await caller.get("k", gives(b"old"), stale_ttl=60)
+    await caller.invalidate(["k"], mode="mark_stale")
+    assert await caller.get("k", gives(b"new")) == b"old"
+    await until(lambda: len(hooks.of("publish")) == 2)
+    assert await caller.get("k", gives(b"newer")) == b"new"
+
+
+async def test_an_invalidation_voids_the_rebuild_that_runs(caller: Caller, hooks: Recorder) -> None:
+    begun, opened, rebuilds = asyncio.Event(), asyncio.Event(), []
+
+    async def rebuild(context: Context) -> bytes:
+        rebuilds.append(context.reason)
+        begun.set()
+        await opened.wait()
+        return b"old"
+
+    call = asyncio.create_task(caller.get("k", rebuild))
+    await begun.wait()
+    assert (await caller.invalidate(["k"])).leases_voided == 1
+    opened.set()
+    assert await call == b"old"
+    assert hooks.of("publish") == ["invalidated"]
+    assert await caller.get("k", gives(b"new")) == b"new"
+
+
+async def test_tells_why_it_rebuilds(caller: Caller) -> None:
+    reasons = []
+
+    async def rebuild(context: Context) -> bytes:
+        reasons.append(context.reason)
+        if len(reasons) == 4:
+            raise LeaseLostError
+        return b"v"
+
+    await caller.get("k", rebuild, ttl=1)
+    advance(caller, 2)
+    await caller.get("k", rebuild)
+    await caller.get("k", rebuild, refresh=True)
+    await caller.invalidate(["k"])
+    with pytest.raises(LeaseLostError):
+        await caller.get("k", rebuild)
+    advance(caller, 2)
+    await caller.get("k", rebuild)
+    assert reasons == ["miss", "expired", "refresh", "invalidated", "holder_lost"]
+
+
+async def test_refuses_what_the_service_refuses(caller: Caller) -> None:
+    with pytest.raises(ServiceError, match="key: 0 bytes"):
+        await caller.get("", gives(b"v"))
+    with pytest.raises(ServiceError, match="ttl_ms: 0 is outside"):
+        await caller.get("k", gives(b"v"), ttl=0)

@@ -1,0 +1,159 @@
+"""What can be said of clients and calls, and how it is sent."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dibs import BYTES, JSON, BusyError, Client, RebuildFailedError, ServiceError
+from dibs.base import wants_context
+from dibs.failure import failure_of
+from dibs.options import connection_of, default_holder, milliseconds
+from dibs.outcomes import word
+from dibs.v1 import coordinator_pb2 as pb
+
+
+@pytest.mark.parametrize(
+    ("said", "env", "expected"),
+    [
+        ((None, None, None), {}, ("127.0.0.1:50051", "", None)),
+        ((None, None, None), {"DIBS_TARGET": "a:1", "DIBS_TOKEN": "t", "DIBS_TLS_CA": "a.pem"}, ("a:1", "t", b"a")),
+        ((None, None, None), {"DIBS_TARGET": "", "DIBS_TOKEN": "", "DIBS_TLS_CA": ""}, ("127.0.0.1:50051", "", None)),
+        (("b:2", "u", "b.pem"), {"DIBS_TARGET": "a:1", "DIBS_TOKEN": "t", "DIBS_TLS_CA": "a.pem"}, ("b:2", "u", b"b")),
+        (("b:2", "", ""), {"DIBS_TOKEN": "t", "DIBS_TLS_CA": "a.pem"}, ("b:2", "", None)),
+    ],
+)
+def test_where_to_call_is_said_or_in_the_environment(
+    said: tuple[str | None, str | None, str | None],
+    env: dict[str, str],
+    expected: object,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        Path(f"{name}.pem").write_text(name)
+    connection = connection_of(*said, 0.5, env)
+    assert (connection.target, connection.token, connection.authorities) == expected
+    assert connection.connect_ms == 500
+
+
+def test_authorities_that_cannot_be_read_are_told_at_once() -> None:
+    with pytest.raises(OSError, match="no such file"):
+        Client(tls_ca="no such file")
+
+
+@pytest.mark.parametrize(
+    ("time", "ms"), [(1, 1_000), (0.25, 250), (0, 0), (-1, -1_000), (timedelta(minutes=1), 60_000), (None, None)]
+)
+def test_times_are_sent_in_milliseconds(time: Any, ms: int | None) -> None:
+    assert milliseconds(time) == ms
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"ttl": float("nan")}, ValueError),
+        ({"ttl": float("inf")}, ValueError),
+        ({"ttl": 1e300}, ValueError),
+        ({"ttl": 1, "stale": "yes"}, ValueError),
+        ({"ttl": 1, "read": "far"}, ValueError),
+        ({"ttl": 1, "revalidate": "later"}, ValueError),
+        ({"ttl": 1, "on_unavailable": "cry"}, ValueError),
+        ({"ttl": 1, "tags": "one"}, TypeError),
+        ({"ttl": 1, "tll": 1}, TypeError),
+        ({}, TypeError),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_before_anything_is_done(options: Any, error: type[Exception]) -> None:
+    with Client() as client, pytest.raises(error):
+        client.get_or_rebuild("k", lambda: pytest.fail("rebuilt"), **options)
+
+
+def test_the_holder_is_within_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "h" * 300)
+    assert len(default_holder()) <= 256
+
+
+class NamedError(Exception):
+    def __init__(self, message: str = "", retry_after: Any = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("short", "short"),
+        ("", "NamedError"),
+        ("x" * 5_000, "x" * 4_096),
+        ("x" * 4_095 + "é", "x" * 4_095),
+        ("x" * 4_094 + "é!", "x" * 4_094 + "é"),
+        ("x" * 4_093 + "😀", "x" * 4_093),
+        ("x" * 4_092 + "😀😀", "x" * 4_092 + "😀"),
+        ("half \ud83d", "half ?"),
+    ],
+)
+def test_failure_messages_are_cut_between_characters(message: str, told: str) -> None:
+    assert failure_of(NamedError(message)).message == told
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "ms"),
+    [
+        (0, 0),
+        (1.5, 1_500),
+        (300, 300_000),
+        (timedelta(seconds=2), 2_000),
+        (300.1, None),
+        (-1, None),
+        (float("nan"), None),
+        ("1", None),
+        (True, None),
+        (None, None),
+    ],
+)
+def test_an_error_may_say_how_long_the_source_is_left_alone(retry_after: Any, ms: int | None) -> None:
+    failure = failure_of(NamedError("x", retry_after))
+    assert (failure.retry_after_ms if failure.HasField("retry_after_ms") else None) == ms
+
+
+@pytest.mark.parametrize(
+    "error", [ServiceError("UNAVAILABLE", "gone", 1.5), BusyError("budget", 1.0, 2.0), RebuildFailedError("no", 1.0)]
+)
+def test_errors_go_through_pickle(error: Exception) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+
+
+@pytest.mark.parametrize(
+    ("fn", "wants"),
+    [
+        (lambda: 1, False),
+        (lambda context: 1, True),
+        (lambda id=1: 1, False),
+        (lambda *args, **kwargs: 1, False),
+        (dict, False),
+        ("abc".upper, False),
+    ],
+)
+def test_a_rebuild_takes_nothing_or_its_context(fn: Any, wants: bool) -> None:
+    assert wants_context(fn) is wants
+
+
+def test_codecs_refuse_what_would_not_come_back() -> None:
+    for bad in (float("nan"), object()):
+        with pytest.raises((TypeError, ValueError)):
+            JSON.encode(bad)
+    value: Any = memoryview(b"ab")
+    assert BYTES.encode(value) == b"ab"
+
+
+def test_words_of_the_contract() -> None:
+    assert word(pb.BusyReason, pb.BUSY_REASON_WAIT_ENDED) == "wait_ended"
+    assert word(pb.PublishOutcome, 99) == "unspecified"
+    assert word(pb.LeaseReason, 0) == "unspecified"

@@ -1,0 +1,239 @@
+"""A real service, as it is built, in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import grpc
+import pytest
+from callers import Context, Recorder, caller_of, gives, until
+from fake_service import FakeService, hit
+
+from dibs import BusyError, LeaseLostError, ServiceError
+
+HERE = Path(__file__).parent.parent
+KINDS = ["threads", "loop"]
+
+
+class Service:
+    """`node dist/main.js` on its embedded default."""
+
+    def __init__(self, target: str = "127.0.0.1:0") -> None:
+        env = {"DIBS_LISTEN": target, "DIBS_HTTP_LISTEN": "127.0.0.1:0", "DIBS_LOG_LEVEL": "error"}
+        self._process = subprocess.Popen(
+            ["node", "dist/main.js"],
+            cwd=HERE.parent.parent,
+            env={**os.environ, **env},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        said = self._process.stdout.readline()
+        serving = re.search(r"grpc=(\S+)", said)
+        assert serving is not None, said
+        self.target = serving[1]
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    service = Service()
+    yield service
+    service.kill()
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [
+        ("start", "Ada\n"),
+        ("rebuild_once", "Ada and Ada after 1 query\n"),
+        ("stale_while_revalidate", "page 1, then page 1 at once, then page 2\n"),
+        ("invalidate_on_write", "10, then 12\n"),
+    ],
+)
+def test_examples_do_what_they_say(service: Service, name: str, printed: str) -> None:
+    env = {**os.environ, "DIBS_TARGET": service.target}
+    done = subprocess.run(
+        [sys.executable, f"examples/{name}.py"], cwd=HERE, env=env, capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == (printed, "")
+
+
+def test_the_start_in_the_readme_is_one_of_them() -> None:
+    block = re.search(r"^```python\n(.*?)^```$", (HERE / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert block is not None
+    assert block[1] == (HERE / "examples/start.py").read_text()
+    assert len(block[1].splitlines()) <= 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_one_of_many_processes_rebuilds(service: Service, kind: str) -> None:
+    callers = [caller_of(kind, target=service.target) for _ in range(5)]
+    rebuilds = []
+
+    async def rebuild(_: Context) -> bytes:
+        rebuilds.append(1)
+        await asyncio.sleep(0.05)
+        return b"v"
+
+    values = await asyncio.gather(*(caller.get(f"once {kind}", rebuild) for caller in callers))
+    assert (values, len(rebuilds)) == ([b"v"] * 5, 1)
+    for caller in callers:
+        await caller.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_invalidation_loses_the_lease_and_the_rebuild_begins_anew(service: Service, kind: str) -> None:
+    hooks = Recorder()
+    caller = caller_of(kind, target=service.target, hooks=hooks)
+    begun, reasons = asyncio.Event(), []
+
+    async def rebuild(context: Context) -> bytes:
+        reasons.append(context.reason)
+        if len(reasons) == 2:
+            return b"new"
+        begun.set()
+        await until(context.lost.is_set)
+        raise LeaseLostError
+
+    call = asyncio.create_task(caller.get(f"voided {kind}", rebuild, lease=0.3))
+    await begun.wait()
+    assert (await caller.invalidate([f"voided {kind}"])).leases_voided == 1
+    assert await call == b"new"
+    assert reasons == ["miss", "invalidated"]
+    assert hooks.of("lease_lost") == [f"voided {kind}"]
+    await caller.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_wait_ends_where_the_rebuild_takes_longer(service: Service, kind: str) -> None:
+    holder, hurried = caller_of(kind, target=service.target), caller_of(kind, target=service.target)
+    begun, opened = asyncio.Event(), asyncio.Event()
+
+    async def rebuild(_: Context) -> bytes:
+        begun.set()
+        await opened.wait()
+        return b"v"
+
+    call = asyncio.create_task(holder.get(f"slow {kind}", rebuild))
+    await begun.wait()
+    for wait in (0, 0.1):
+        with pytest.raises(BusyError) as raised:
+            await hurried.get(f"slow {kind}", gives(b"mine"), wait=wait)
+        assert raised.value.reason == "wait_ended"
+        assert raised.value.retry_after > 0
+    opened.set()
+    assert await call == b"v"
+    for caller in (holder, hurried):
+        await caller.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_bad_input_is_named(service: Service, kind: str) -> None:
+    caller = caller_of(kind, target=service.target)
+    with pytest.raises(ServiceError, match=r"^INVALID_ARGUMENT: ttl_ms: 0 is outside 1 to 31536000000"):
+        await caller.get(f"bad {kind}", gives(b"v"), ttl=0)
+    await caller.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_service_that_is_killed_is_done_without_and_found_again(kind: str) -> None:
+    service, hooks = Service(), Recorder()
+    caller = caller_of(kind, target=service.target, hooks=hooks)
+    begun, opened = asyncio.Event(), asyncio.Event()
+
+    async def rebuild(_: Context) -> bytes:
+        begun.set()
+        await opened.wait()
+        return b"v"
+
+    holding = asyncio.create_task(caller.get("held", rebuild))
+    await begun.wait()
+    waiting = asyncio.create_task(caller.get("held", gives(b"mine"), read="store"))
+    await asyncio.sleep(0.1)
+    service.kill()
+    # Who waited for another one's rebuild makes the value; who rebuilt keeps its own.
+    assert await waiting == b"mine"
+    opened.set()
+    assert await holding == b"v"
+    assert await caller.get("k", gives(b"local")) == b"local"
+    assert hooks.of("local_rebuild") == ["held", "k"]
+    service = Service(service.target)
+    back_at = monotonic()
+    await until_served(caller, hooks)
+    # gRPC tries again within a second.
+    assert monotonic() - back_at < 5
+    await caller.close()
+    service.kill()
+
+
+async def until_served(caller: Any, hooks: Recorder) -> None:
+    hooks.told.clear()
+    for at in range(1_000):
+        await caller.get(f"again {at}", gives(b"v"))
+        if "stored" in hooks.of("publish"):
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("the service was not found again")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_service_that_takes_connections_and_says_nothing_is_done_without_in_time(kind: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        caller = caller_of(kind, target=f"127.0.0.1:{mute.getsockname()[1]}", connect=0.2)
+        asked_at = monotonic()
+        assert await caller.get("k", gives(b"mine")) == b"mine"
+        assert monotonic() - asked_at < 2
+        with pytest.raises(ServiceError) as raised:
+            await caller.get("k", gives(b"mine"), on_unavailable="fail")
+        assert raised.value.code == "UNAVAILABLE"
+        await caller.close()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, grpc.ServerCredentials]:
+    """A certificate for 127.0.0.1, and what a server needs to show it."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=dibs -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run(
+        ["openssl", *make.split(), "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True
+    )
+    return certificate, grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_tls_is_on_where_authorities_are_named(
+    kind: str, certificate: tuple[Path, grpc.ServerCredentials], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, credentials = certificate
+    fake = FakeService().start(credentials)
+    fake.will("GetOrLock", hit(b"v"))
+    options = {"target": fake.target, "on_unavailable": "fail"}
+    named = caller_of(kind, tls_ca=str(path), **options)
+    assert await named.get("k", gives(b"mine")) == b"v"
+    monkeypatch.setenv("DIBS_TLS_CA", str(path))
+    by_environment, without = caller_of(kind, **options), caller_of(kind, tls_ca="", **options)
+    assert await by_environment.get("k", gives(b"mine")) == b"v"
+    with pytest.raises(ServiceError):
+        await without.get("k", gives(b"mine"))
+    for caller in (named, by_environment, without):
+        await caller.close()
+    fake.stop()
