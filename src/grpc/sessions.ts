@@ -81,8 +81,9 @@ export class Sessions {
         if (open === undefined) open = this.#begin(stream, message);
         else if (message.hello !== undefined)
           throw invalid('hello: is set once more; only the first message has it');
-        for (const id of message.cancelledIds) open.session.cancel(id);
         for (const [at, call] of message.calls.entries()) open.session.take(`calls[${at}]`, call);
+        // After the calls: one of them may have been left in the same turn.
+        for (const id of message.cancelledIds) open.session.cancel(id);
       } catch (error) {
         over = true;
         fail(error);

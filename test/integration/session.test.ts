@@ -146,6 +146,16 @@ describe('a session', () => {
     expect(performance.now() - startMs).toBeLessThan(1_000);
   });
 
+  it('hears of a call and of its end in one message', async () => {
+    const one = await session();
+    const key = fresh();
+    const call = one.callOf({ $case: 'getOrLock', value: GetOrLockRequest.fromPartial({ key }) });
+    one.send({ calls: [call], cancelledIds: [call.id] });
+    await one.replyTo(one.get({ key: fresh() }));
+    await until(async () => (await caller.explain({ key })).lease === undefined);
+    expect(one.replies.map(({ id }) => id)).not.toContain(call.id);
+  });
+
   it('lets go of a call that is cancelled, and answers it no more', async () => {
     const one = await session();
     const key = fresh();

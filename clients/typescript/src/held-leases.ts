@@ -1,16 +1,33 @@
+/** Losses that nobody watched for when they were heard. */
+const UNWATCHED_MAX = 1_000;
+
 /** The leases that this process holds, so that whoever rebuilds under one hears at once that it is lost. */
 export class HeldLeases {
   readonly #onLost = new Map<string, () => void>();
+  /** A lease and its loss may come in one message, before anybody can watch it. */
+  readonly #unwatched = new Set<string>();
 
-  /** `lost` is called once if the service says so; the returned function ends the watch. */
+  /** `lost` is called once if the service says so, or has said so; the returned function ends the watch. */
   watch(token: string, lost: () => void): () => void {
+    if (this.#unwatched.delete(token)) {
+      queueMicrotask(lost);
+      return () => {};
+    }
     this.#onLost.set(token, lost);
     return () => this.#onLost.delete(token);
   }
 
   lost(token: string): void {
     const lost = this.#onLost.get(token);
-    this.#onLost.delete(token);
-    lost?.();
+    if (lost !== undefined) {
+      this.#onLost.delete(token);
+      lost();
+      return;
+    }
+    this.#unwatched.add(token);
+    for (const oldest of this.#unwatched) {
+      if (this.#unwatched.size <= UNWATCHED_MAX) break;
+      this.#unwatched.delete(oldest);
+    }
   }
 }

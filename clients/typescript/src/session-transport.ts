@@ -187,7 +187,9 @@ export class SessionTransport implements PooledSession {
   /** Nobody waits for it any more, and the service is told so. */
   #leftBy(call: OpenCall<Line>, error: DibsError): void {
     const { line } = call;
-    line.cancelled.push(call.id);
+    const unsent = line.calling.findIndex(({ id }) => id === call.id);
+    if (unsent >= 0) line.calling.splice(unsent, 1);
+    else line.cancelled.push(call.id);
     this.#plan(line);
     this.#end(call, error);
   }

@@ -73,6 +73,18 @@ describe('a client over a session', () => {
     await vi.waitFor(async () => expect((await client.explain({ key })).waiters).toBe(0));
   });
 
+  it('does not send a call that was left in the turn of its coming', async () => {
+    const client = service.client();
+    const key = freshKey();
+    await client.getOrLock({ key: freshKey() });
+    const gone = new AbortController();
+    const call = client.getOrLock({ key }, { signal: gone.signal });
+    gone.abort();
+    await expect(call).rejects.toMatchObject({ code: 'CANCELLED' });
+    expect((await client.explain({ key })).pastLeases).toEqual([]);
+    expect((await client.explain({ key })).lease).toBeUndefined();
+  });
+
   it('goes to another replica when its own stops, and no call notices', async () => {
     const [one, other] = [await Service.start(), await Service.start()];
     const target = `ipv4:${one.target},${other.target}`;

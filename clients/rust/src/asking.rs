@@ -1,0 +1,145 @@
+//! GetOrLock, as often as it takes.
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep};
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::{
+    calls::within,
+    core::Core,
+    error::{CallError, Error},
+    held_lease::HeldLease,
+    hooks::Event,
+    options::{Options, WAIT, WAY, duration},
+    v1::{self, BusyReason, get_or_lock_response::Outcome},
+};
+
+/// A wait that took less was none: the answer's way over the network.
+const WAITED_MIN: Duration = Duration::from_millis(10);
+/// Between two questions, at the least, however soon the service says to come back.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+/// How often in a row the service may break off before it counts as out of reach: a replica that was killed ends its
+/// calls so, and the next attempt reaches another. Where there is none, it fails within milliseconds.
+const BROKEN_OFF_MAX: u32 = 2;
+
+/// What asking came to.
+pub(crate) enum Answer {
+    /// None where the source has nothing.
+    Value(Option<Bytes>),
+    Lease(Box<HeldLease>),
+    OutOfReach(CallError),
+}
+
+/// One call of a user's, which is the same for the service however often it is asked.
+pub(crate) struct Asking {
+    core: Arc<Core>,
+    options: Arc<Options>,
+    /// A lease whose answer was lost on its way comes again to the same.
+    request_id: String,
+    until: Instant,
+}
+
+impl Asking {
+    pub fn new(core: Arc<Core>, options: Arc<Options>) -> Self {
+        let until = Instant::now() + options.wait.unwrap_or(WAIT);
+        Self { core, options, request_id: Uuid::new_v4().to_string(), until }
+    }
+
+    /// The caller's time is over.
+    pub fn is_over(&self) -> bool {
+        Instant::now() >= self.until
+    }
+
+    /// GetOrLock until there is a value, a lease, a failure, or no time left.
+    pub async fn answer(&self) -> Result<Answer, Error> {
+        let mut broken_off = 0;
+        loop {
+            let asked_at = Instant::now();
+            let outcome = match self.ask(asked_at).await {
+                Ok(response) => response.outcome,
+                Err(error) if error.is_unreachable() => {
+                    broken_off += 1;
+                    if error.code == Code::Unavailable && broken_off < BROKEN_OFF_MAX {
+                        continue;
+                    }
+                    return Ok(Answer::OutOfReach(error));
+                }
+                Err(error) => {
+                    self.come_back(error.retry_after, error.into()).await?;
+                    continue;
+                }
+            };
+            broken_off = 0;
+            let waited = asked_at.elapsed();
+            match outcome {
+                Some(Outcome::Hit(hit)) => {
+                    if waited >= WAITED_MIN {
+                        self.tell_wait(waited, true);
+                    }
+                    return Ok(Answer::Value(served(&self.core, &self.options, &hit)));
+                }
+                Some(Outcome::Lease(lease)) => {
+                    let held = HeldLease::new(self.core.clone(), self.options.clone(), lease);
+                    return Ok(Answer::Lease(Box::new(held)));
+                }
+                Some(Outcome::Failed(v1::Failed { message, retry_after_ms })) => {
+                    self.tell_wait(waited, true);
+                    return Err(Error::RebuildFailed { message, retry_after: duration(retry_after_ms) });
+                }
+                Some(Outcome::Busy(busy)) => {
+                    self.tell_wait(waited, false);
+                    self.come_back_to(&busy).await?;
+                }
+                // An outcome that a later service has: all that this one can say of it is that there is no answer.
+                None => {
+                    self.tell_wait(waited, false);
+                    self.come_back_to(&v1::Busy::default()).await?;
+                }
+            }
+        }
+    }
+
+    async fn ask(&self, now: Instant) -> Result<v1::GetOrLockResponse, CallError> {
+        let Self { core, options, request_id, until } = self;
+        let left = until.saturating_duration_since(now);
+        let request = options.get_or_lock(request_id.clone(), core.holder.clone(), left);
+        core.calls.get_or_lock(request, within(left + WAY, &options.traceparent)).await
+    }
+
+    async fn come_back_to(&self, busy: &v1::Busy) -> Result<(), Error> {
+        let reason = busy.reason();
+        let retry_after = duration(busy.retry_after_ms);
+        let error = Error::Busy { reason, retry_after, holder_age: duration(busy.holder_age_ms) };
+        // Waiting on is no use where the service said that the rebuild takes longer than the wait.
+        let ends_here = matches!(reason, BusyReason::DeadlineTooShort | BusyReason::NoValue);
+        self.come_back((!ends_here).then_some(retry_after), error).await
+    }
+
+    /// Pauses as the service asked; gives `error` where it did not, or where the caller's time is over by then.
+    async fn come_back(&self, after: Option<Duration>, error: Error) -> Result<(), Error> {
+        let Some(after) = after else { return Err(error) };
+        let pause = after.max(PAUSE_MIN.mul_f64(1.0 + fastrand::f64()));
+        if Instant::now() + pause >= self.until {
+            return Err(error);
+        }
+        sleep(pause).await;
+        Ok(())
+    }
+
+    fn tell_wait(&self, waited: Duration, answered: bool) {
+        let Options { namespace, key, .. } = &*self.options;
+        self.core.hooks.tell(&Event::Wait { namespace, key, waited, answered });
+    }
+}
+
+/// The value of a hit, after the hook was told.
+pub(crate) fn served(core: &Core, options: &Options, hit: &v1::Hit) -> Option<Bytes> {
+    let Options { namespace, key, .. } = options;
+    core.hooks.tell(&Event::Hit { namespace, key, stale: hit.freshness() == v1::Freshness::Stale });
+    match &hit.payload {
+        Some(v1::hit::Payload::Value(bytes)) => Some(bytes.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,188 @@
+//! How calls end that have no value.
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+
+use tonic::Code;
+
+use crate::v1;
+
+/// How a call ended that has no value.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// Your own rebuild failed; the waiters were told its message.
+    Rebuild(RebuildError),
+    /// Another caller's rebuild failed, and the key's back-off runs.
+    RebuildFailed {
+        /// What that caller said.
+        message: String,
+        /// How long the back-off still runs.
+        retry_after: Duration,
+    },
+    /// The wait ended without an answer: somebody else still rebuilds, or nobody could decide.
+    Busy {
+        /// Why there is no answer; `Unspecified` for a reason, or an outcome, of a later service.
+        reason: v1::BusyReason,
+        /// When to come back.
+        retry_after: Duration,
+        /// How long the holder has had its lease; zero if there is none.
+        holder_age: Duration,
+    },
+    /// Bad input, no permission, no service.
+    Call(CallError),
+    /// A value that was published cannot be read with this codec.
+    Codec(Arc<dyn StdError + Send + Sync>),
+    /// The client cannot be made of what it was told: the message names the option.
+    Options(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rebuild(error) => write!(f, "{error}"),
+            Self::RebuildFailed { message, .. } => f.write_str(message),
+            Self::Busy { reason, retry_after, .. } => {
+                let (reason, ms) = (word(reason.as_str_name(), "BUSY_REASON_"), retry_after.as_millis());
+                write!(f, "no answer within the wait ({reason}); come back in {ms} ms")
+            }
+            Self::Call(error) => write!(f, "{error}"),
+            Self::Codec(error) => write!(f, "the value cannot be read: {error}"),
+            Self::Options(message) => f.write_str(message),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Rebuild(error) => Some(&*error.source),
+            Self::Call(error) => Some(error),
+            Self::Codec(error) => Some(&**error),
+            _ => None,
+        }
+    }
+}
+
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+/// A call that the service refused or did not answer. For bad input the message begins with the field and names
+/// its bounds.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CallError {
+    /// gRPC's.
+    pub code: Code,
+    /// For people.
+    pub message: String,
+    /// When to come back; none where a retry makes no sense, or the service did not answer.
+    pub retry_after: Option<Duration>,
+}
+
+impl CallError {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retry_after: None }
+    }
+
+    /// The error of a call within a session.
+    pub(crate) fn of_reply(error: v1::CallError) -> Self {
+        let retry_after = error.retry_after_ms.and_then(|ms| u64::try_from(ms).ok());
+        Self {
+            code: Code::from(error.code),
+            message: error.message,
+            retry_after: retry_after.map(Duration::from_millis),
+        }
+    }
+
+    /// The error of a call of its own. One that has a cause was made on this side: the connection broke.
+    pub(crate) fn of_status(status: &tonic::Status) -> Self {
+        if let Some(cause) = status.source() {
+            return Self::new(Code::Unavailable, causes(cause));
+        }
+        let pushback = status.metadata().get("grpc-retry-pushback-ms");
+        let retry_after = pushback.and_then(|ms| ms.to_str().ok()?.parse().ok());
+        Self {
+            code: status.code(),
+            message: status.message().to_owned(),
+            retry_after: retry_after.map(Duration::from_millis),
+        }
+    }
+
+    /// Nobody answered: the service may be down, and whether it did anything is not known.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.retry_after.is_none() && matches!(self.code, Code::Unavailable | Code::DeadlineExceeded)
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.code, self.message)
+    }
+}
+
+impl StdError for CallError {}
+
+/// The contract's name of a value of an enum, without its prefix and in small letters.
+fn word(name: &str, prefix: &str) -> String {
+    name.trim_start_matches(prefix).to_ascii_lowercase()
+}
+
+/// An error and what it came from, each said once.
+fn causes(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// What a rebuild fails with: any error, by `?` or `.into()`. The waiters are told its message, up to 4096 bytes:
+/// put nothing secret into it.
+#[derive(Clone)]
+pub struct RebuildError {
+    source: Arc<dyn StdError + Send + Sync>,
+    retry_after: Option<Duration>,
+}
+
+impl RebuildError {
+    /// How long the whole fleet leaves the source alone: zero to 300 s. Default: exponential by the number of
+    /// failures in a row.
+    pub fn retry_after(mut self, retry_after: Duration) -> Self {
+        self.retry_after = Some(retry_after);
+        self
+    }
+
+    /// The error that the rebuild returned, if it is an `E`.
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        self.source.downcast_ref()
+    }
+
+    pub(crate) fn backoff(&self) -> Option<Duration> {
+        self.retry_after.filter(|ms| *ms <= Duration::from_secs(300))
+    }
+}
+
+impl<E: Into<Box<dyn StdError + Send + Sync>>> From<E> for RebuildError {
+    fn from(error: E) -> Self {
+        Self { source: Arc::from(error.into()), retry_after: None }
+    }
+}
+
+impl fmt::Display for RebuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.source)
+    }
+}
+
+impl fmt::Debug for RebuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.source)
+    }
+}

@@ -1,0 +1,198 @@
+//! One call of `get_or_rebuild`, as its caller puts it together.
+use std::{future::Future, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use crate::{
+    asking::{Answer, Asking},
+    codec::{Codec, Raw},
+    core::Core,
+    dance::dance,
+    error::{Error, RebuildError},
+    lease::Lease,
+    lease_guard::{LeaseGuard, Leased},
+    options::{OnUnavailable, Options, Read, Revalidate, Stale},
+    rebuild::on_bytes,
+};
+
+/// A key, of which it must still be said how long its value is fresh.
+#[must_use = "it does nothing before `ttl`"]
+pub struct Key {
+    pub(crate) core: Arc<Core>,
+    pub(crate) key: String,
+}
+
+impl Key {
+    /// How long the value is fresh: 1 ms to a year.
+    pub fn ttl(self, ttl: Duration) -> GetOrRebuild {
+        let Self { core, key } = self;
+        let options = Options {
+            namespace: core.namespace.clone(),
+            key,
+            ttl,
+            stale_ttl: None,
+            absent_ttl: None,
+            tags: Vec::new(),
+            wait: None,
+            lease: None,
+            stale: None,
+            read: Read::Near,
+            refresh: false,
+            revalidate: Revalidate::Background,
+            on_unavailable: core.on_unavailable,
+            traceparent: String::new(),
+        };
+        GetOrRebuild { core, options, codec: Raw }
+    }
+}
+
+/// One call, as its caller puts it together; [`with`](Self::with) makes it.
+#[must_use = "it does nothing before `with`, `with_lease` or `lease`"]
+pub struct GetOrRebuild<C = Raw> {
+    core: Arc<Core>,
+    options: Options,
+    codec: C,
+}
+
+impl<C: Codec> GetOrRebuild<C> {
+    /// How long after the ttl it may be served stale. Default: as the namespace's policy says.
+    pub fn stale_ttl(mut self, stale_ttl: Duration) -> Self {
+        self.options.stale_ttl = Some(stale_ttl);
+        self
+    }
+
+    /// In place of the ttl for the knowledge that there is nothing. Default: the ttl.
+    pub fn absent_ttl(mut self, absent_ttl: Duration) -> Self {
+        self.options.absent_ttl = Some(absent_ttl);
+        self
+    }
+
+    /// Names to invalidate the value by: at most 16, each of 1 to 256 bytes.
+    pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        self.options.tags = tags.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Default: the client's.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.options.namespace = namespace.into();
+        self
+    }
+
+    /// How long to wait for somebody else's rebuild; zero does not wait. Default: 30 s.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.options.wait = Some(wait);
+        self
+    }
+
+    /// How long the lease lasts; it is extended while the rebuild runs. Default: learned by the service.
+    pub fn lease_for(mut self, lease: Duration) -> Self {
+        self.options.lease = Some(lease);
+        self
+    }
+
+    /// Whether a stale value is a good answer. Default: as the namespace's policy says.
+    pub fn stale(mut self, stale: Stale) -> Self {
+        self.options.stale = Some(stale);
+        self
+    }
+
+    /// How far copies may be trusted. Default: [`Read::Near`].
+    pub fn read(mut self, read: Read) -> Self {
+        self.options.read = read;
+        self
+    }
+
+    /// Rebuild now, although the value may be fresh. Default: false.
+    pub fn refresh(mut self, refresh: bool) -> Self {
+        self.options.refresh = refresh;
+        self
+    }
+
+    /// Default: [`Revalidate::Background`]; with `refresh` always as [`Revalidate::Await`].
+    pub fn revalidate(mut self, revalidate: Revalidate) -> Self {
+        self.options.revalidate = revalidate;
+        self
+    }
+
+    /// Default: the client's.
+    pub fn on_unavailable(mut self, on_unavailable: OnUnavailable) -> Self {
+        self.options.on_unavailable = on_unavailable;
+        self
+    }
+
+    /// The W3C traceparent to pass on. Default: none.
+    pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
+        self.options.traceparent = traceparent.into();
+        self
+    }
+
+    /// How the value becomes bytes and comes back. Default: [`Raw`].
+    pub fn codec<D: Codec>(self, codec: D) -> GetOrRebuild<D> {
+        GetOrRebuild { core: self.core, options: self.options, codec }
+    }
+
+    /// The value travels as JSON.
+    #[cfg(feature = "json")]
+    pub fn json<T>(self) -> GetOrRebuild<crate::codec::Json<T>>
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned + Send + 'static,
+    {
+        self.codec(crate::codec::Json::default())
+    }
+
+    /// The value: from the cache, from another caller's rebuild, or from `rebuild`, which at most one caller in the
+    /// fleet runs at a time. None means that the source has nothing. Dropping the future leaves the call; its lease
+    /// is given back when nobody waits any more.
+    ///
+    /// # Errors
+    /// [`Error::Rebuild`] with what `rebuild` failed with; [`Error::RebuildFailed`] where another caller's rebuild
+    /// failed and its back-off runs; [`Error::Busy`] where the wait ended first; [`Error::Call`] for bad input, and
+    /// with [`OnUnavailable::Fail`] where the service cannot be reached; [`Error::Codec`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn with<F, R>(self, rebuild: F) -> Result<Option<C::Value>, Error>
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Option<C::Value>, RebuildError>> + Send + 'static,
+    {
+        self.with_lease(move |_| rebuild()).await
+    }
+
+    /// As [`with`](Self::with), for a rebuild that wants to know of its lease. It is not stopped when its lease is
+    /// lost, but told: what it still returns is handed over, and the store decides; when it fails then, the service
+    /// is asked again, while there is time.
+    pub async fn with_lease<F, R>(self, rebuild: F) -> Result<Option<C::Value>, Error>
+    where
+        F: Fn(Lease<C::Value>) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Option<C::Value>, RebuildError>> + Send + 'static,
+    {
+        let Self { core, options, codec } = self;
+        let codec = Arc::new(codec);
+        let rebuild = on_bytes(codec.clone(), rebuild);
+        let options = Arc::new(options);
+        let flight = || dance(core.clone(), options.clone(), rebuild);
+        let bytes =
+            if options.may_join() { core.flights.join(options.flight_id(), flight).await } else { flight().await };
+        decoded(&*codec, bytes?)
+    }
+
+    /// The value, or the lease to rebuild it, for those who do the steps themselves. A stale value is the lease's
+    /// [`previous`](Lease::previous). Equal calls are not joined.
+    ///
+    /// # Errors
+    /// As [`with`](Self::with); [`Error::Call`] always where the service cannot be reached.
+    pub async fn lease(self) -> Result<Leased<C>, Error> {
+        let Self { core, options, codec } = self;
+        match Asking::new(core, Arc::new(options)).answer().await? {
+            Answer::Value(bytes) => Ok(Leased::Value(decoded(&codec, bytes)?)),
+            Answer::Lease(lease) => Ok(Leased::Lease(LeaseGuard::new(*lease, codec))),
+            Answer::OutOfReach(error) => Err(error.into()),
+        }
+    }
+}
+
+fn decoded<C: Codec>(codec: &C, bytes: Option<Bytes>) -> Result<Option<C::Value>, Error> {
+    bytes.map(|bytes| codec.decode(bytes)).transpose().map_err(|error| Error::Codec(error.into()))
+}

@@ -1,0 +1,222 @@
+//! A lease that this process holds.
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle, time::sleep};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::{
+    calls::{DEADLINE, within},
+    core::Core,
+    error::{CallError, Error},
+    failure::failure,
+    hooks::Event,
+    lease::{Lease, Previous},
+    lease_keeper::keep,
+    options::{Options, duration, ms},
+    v1::{self, publish_request::Payload},
+};
+
+/// Shorter than a rebuild that is worth a lease: nobody waits longer for what they have already.
+const PUBLISH: Duration = Duration::from_secs(2);
+const PUBLISH_AGAIN: u32 = 3;
+const PUBLISH_PAUSE: Duration = Duration::from_millis(100);
+
+/// A lease that this process holds: extended as long as this lives, and given back when it is dropped.
+pub(crate) struct HeldLease {
+    core: Arc<Core>,
+    options: Arc<Options>,
+    token: String,
+    previous: Option<v1::Hit>,
+    told: Lease,
+    keeper: AbortOnDropHandle<()>,
+    /// It was published or given back.
+    over: bool,
+    /// For the way back of one that is dropped anywhere.
+    runtime: Handle,
+}
+
+impl HeldLease {
+    pub fn new(core: Arc<Core>, options: Arc<Options>, lease: v1::Lease) -> Self {
+        let told = Lease {
+            fence: lease.fence,
+            reason: lease.reason().into(),
+            previous: Previous::of(lease.previous.as_ref()),
+            lost: CancellationToken::new(),
+        };
+        let ended = CancellationToken::new();
+        core.leases.watch(&lease.token, &ended);
+        let watch = watch(core.clone(), options.clone(), lease.clone(), ended, told.lost.clone());
+        let keeper = AbortOnDropHandle::new(tokio::spawn(watch));
+        let v1::Lease { token, previous, .. } = lease;
+        Self { core, options, token, previous, told, keeper, over: false, runtime: Handle::current() }
+    }
+
+    /// What the rebuild is told.
+    pub fn told(&self) -> &Lease {
+        &self.told
+    }
+
+    /// What may be served meanwhile.
+    pub fn previous(&self) -> Option<&v1::Hit> {
+        self.previous.as_ref()
+    }
+
+    /// Hands the result over, also when the caller leaves meanwhile. A fault of the caller's, such as a value beyond
+    /// the bound, is an error; what cannot be delivered is tried again behind.
+    pub async fn hand_over(self, value: Option<Bytes>) -> Result<(), CallError> {
+        let (tell, told) = oneshot::channel();
+        tokio::spawn(async move {
+            let request = self.publish_request(value);
+            match self.publish(&request).await {
+                Ok(_) => {
+                    self.done();
+                    let _ = tell.send(Ok(()));
+                }
+                Err(error) if may_publish_again(&error) => {
+                    let _ = tell.send(Ok(()));
+                    if let Err(error) = self.publish_again(&request, error).await {
+                        self.tell_background(&error.into());
+                    }
+                    self.done();
+                }
+                Err(error) => {
+                    self.give_up(failure(error.message.clone(), None)).await;
+                    let _ = tell.send(Err(error));
+                }
+            }
+        });
+        // The task always tells, unless the runtime is being shut down.
+        told.await.unwrap_or(Ok(()))
+    }
+
+    /// As [`Self::hand_over`], but waits for what becomes of it.
+    pub async fn publish_now(self, value: Option<Bytes>) -> Result<v1::PublishOutcome, CallError> {
+        let request = self.publish_request(value);
+        let published = match self.publish(&request).await {
+            Err(error) if may_publish_again(&error) => self.publish_again(&request, error).await,
+            published => published,
+        };
+        if published.is_ok() {
+            self.done();
+        }
+        published
+    }
+
+    /// Tells the waiters of the failure.
+    pub async fn give_up(mut self, failure: v1::Failure) {
+        if let Some(released) = self.release(Some(failure)) {
+            let _ = released.await;
+        }
+    }
+
+    fn done(mut self) {
+        self.over = true;
+    }
+
+    async fn publish(&self, request: &v1::PublishRequest) -> Result<v1::PublishOutcome, CallError> {
+        self.keeper.abort();
+        let Options { namespace, key, traceparent, .. } = &*self.options;
+        let response = self.core.calls.publish(request.clone(), within(PUBLISH, traceparent)).await?;
+        let v1::PublishResponse { fence, .. } = response;
+        let outcome = response.outcome();
+        self.core.hooks.tell(&Event::Publish { namespace, key, outcome, fence });
+        Ok(outcome)
+    }
+
+    /// Safe to repeat: one that was stored already is answered with `DUPLICATE`.
+    async fn publish_again(
+        &self,
+        request: &v1::PublishRequest,
+        mut error: CallError,
+    ) -> Result<v1::PublishOutcome, CallError> {
+        for time in 0..PUBLISH_AGAIN {
+            let pause = PUBLISH_PAUSE * 2_u32.pow(time);
+            sleep(error.retry_after.unwrap_or_else(|| pause.mul_f64(0.5 + fastrand::f64()))).await;
+            match self.publish(request).await {
+                Err(again) if may_publish_again(&again) => error = again,
+                published => return published,
+            }
+        }
+        Err(error)
+    }
+
+    fn publish_request(&self, value: Option<Bytes>) -> v1::PublishRequest {
+        let Options { namespace, key, ttl, absent_ttl, stale_ttl, tags, .. } = &*self.options;
+        let ttl = if value.is_some() { *ttl } else { absent_ttl.unwrap_or(*ttl) };
+        v1::PublishRequest {
+            namespace: namespace.clone(),
+            key: key.clone(),
+            token: self.token.clone(),
+            ttl_ms: ms(ttl),
+            stale_ms: stale_ttl.map(ms),
+            tags: tags.clone(),
+            payload: Some(value.map_or(Payload::Absent(true), Payload::Value)),
+        }
+    }
+
+    /// In a task of its own, so that it arrives also when the caller leaves meanwhile. Not where the lease is over.
+    fn release(&mut self, failure: Option<v1::Failure>) -> Option<JoinHandle<()>> {
+        self.keeper.abort();
+        self.core.leases.forget(&self.token);
+        if self.over || self.told.is_lost() {
+            return None;
+        }
+        self.over = true;
+        let (core, options) = (self.core.clone(), self.options.clone());
+        let token = self.token.clone();
+        Some(self.runtime.spawn(async move {
+            let Options { namespace, key, traceparent, .. } = &*options;
+            let (namespace, key) = (namespace.clone(), key.clone());
+            let request = v1::ReleaseRequest { namespace, key, token, failure };
+            if let Err(error) = core.calls.release(request, within(DEADLINE, traceparent)).await {
+                // The lease ends with its time; the error that counts is the rebuild's.
+                tell_background(&core, &options, &error.into());
+            }
+        }))
+    }
+
+    fn tell_background(&self, error: &Error) {
+        tell_background(&self.core, &self.options, error);
+    }
+}
+
+impl Drop for HeldLease {
+    /// Nobody wants it any more: the next in line may try at once.
+    fn drop(&mut self) {
+        self.release(None);
+    }
+}
+
+/// Keeps the lease until it is lost: its time ran out, or the service said that it `ended`.
+async fn watch(
+    core: Arc<Core>,
+    options: Arc<Options>,
+    lease: v1::Lease,
+    ended: CancellationToken,
+    lost: CancellationToken,
+) {
+    let Options { namespace, key, traceparent, .. } = &*options;
+    let request = v1::ExtendRequest {
+        namespace: namespace.clone(),
+        key: key.clone(),
+        token: lease.token,
+        lease_ms: options.lease.map(ms),
+    };
+    let extend = |time| core.calls.extend(request.clone(), within(time, traceparent));
+    tokio::select! {
+        () = keep(duration(lease.expires_in_ms), extend) => {}
+        () = ended.cancelled() => {}
+    }
+    core.hooks.tell(&Event::LeaseLost { namespace, key });
+    lost.cancel();
+}
+
+pub(crate) fn tell_background(core: &Core, options: &Options, error: &Error) {
+    let Options { namespace, key, .. } = options;
+    core.hooks.tell(&Event::BackgroundError { namespace, key, error });
+}
+
+fn may_publish_again(error: &CallError) -> bool {
+    error.is_unreachable() || error.retry_after.is_some()
+}

@@ -1,0 +1,51 @@
+//! A lease in the user's own hands.
+use crate::{
+    codec::{Codec, Raw},
+    error::{Error, RebuildError},
+    failure::failure_of,
+    held_lease::HeldLease,
+    lease::Lease,
+    v1::PublishOutcome,
+};
+
+/// What asking for a lease came to.
+pub enum Leased<C: Codec = Raw> {
+    /// There is a value, or, with none, the knowledge that the source has nothing.
+    Value(Option<C::Value>),
+    /// You rebuild.
+    Lease(LeaseGuard<C>),
+}
+
+/// The right to rebuild one key, extended as long as this lives, and given back when it is dropped.
+#[must_use = "dropped, it gives the lease back"]
+pub struct LeaseGuard<C: Codec = Raw> {
+    held: HeldLease,
+    codec: C,
+}
+
+impl<C: Codec> LeaseGuard<C> {
+    pub(crate) fn new(held: HeldLease, codec: C) -> Self {
+        Self { held, codec }
+    }
+
+    /// Its fence, why it was given, the value before, and whether it is lost.
+    pub fn lease(&self) -> Lease<C::Value> {
+        self.held.told().clone().read(&self.codec)
+    }
+
+    /// Stores the value; none for the knowledge that the source has nothing. Tried again three times where the
+    /// service cannot be reached.
+    ///
+    /// # Errors
+    /// [`Error::Rebuild`] where the codec cannot encode the value, [`Error::Call`] where it could not be handed over.
+    pub async fn publish(self, value: Option<C::Value>) -> Result<PublishOutcome, Error> {
+        let encoded = value.map(|value| self.codec.encode(value)).transpose();
+        let bytes = encoded.map_err(|error| Error::Rebuild(error.into()))?;
+        Ok(self.held.publish_now(bytes).await?)
+    }
+
+    /// Gives the lease back with the failure: the waiters are told, and the key's back-off begins.
+    pub async fn fail(self, error: impl Into<RebuildError>) {
+        self.held.give_up(failure_of(&error.into())).await;
+    }
+}

@@ -1,0 +1,107 @@
+//! Extends a lease while its rebuild runs.
+use std::{future::Future, time::Duration};
+
+use tokio::time::{Instant, sleep, timeout};
+use tonic::Code;
+
+use crate::{
+    error::CallError,
+    options::duration,
+    v1::{ExtendOutcome, ExtendResponse},
+};
+
+const THIRD_MIN: Duration = Duration::from_millis(5);
+/// What an extension may take where the lease leaves it the time: a try that hangs must not cost the next ones.
+const EXTEND: Duration = Duration::from_secs(2);
+
+/// Extends a lease every third of what is left, so that two extensions in a row may be lost. Ends when the lease is
+/// over: the service says so, or no extension came in time. `extend` is given the time that it may take.
+pub(crate) async fn keep<F>(expires_in: Duration, extend: impl Fn(Duration) -> F)
+where
+    F: Future<Output = Result<ExtendResponse, CallError>>,
+{
+    let mut ends_at = Instant::now() + expires_in;
+    loop {
+        let left = ends_at.saturating_duration_since(Instant::now());
+        // Below a few milliseconds a third is no time: the end is near, and is told when it comes.
+        sleep(left.min(THIRD_MIN.max(left / 3))).await;
+        let asked_at = Instant::now();
+        let left = ends_at.saturating_duration_since(asked_at);
+        if left.is_zero() {
+            return;
+        }
+        // A try that hangs ends with the lease, so that the loss is told then and not later.
+        let within = EXTEND.min(left);
+        match timeout(within, extend(within)).await {
+            Ok(Ok(extended)) => match extended.outcome() {
+                ExtendOutcome::Extended => ends_at = asked_at + duration(extended.expires_in_ms),
+                ExtendOutcome::Lost => return,
+                ExtendOutcome::Unspecified => {}
+            },
+            Ok(Err(error)) if error.code == Code::InvalidArgument => return,
+            // Not answered is not lost: the lease still has its end, and the next third brings another try.
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, future::pending};
+
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(9);
+
+    fn extended(ms: i64) -> Result<ExtendResponse, CallError> {
+        Ok(ExtendResponse { outcome: ExtendOutcome::Extended.into(), expires_in_ms: ms })
+    }
+
+    fn lost() -> Result<ExtendResponse, CallError> {
+        Ok(ExtendResponse { outcome: ExtendOutcome::Lost.into(), expires_in_ms: 0 })
+    }
+
+    /// How long a lease of 9 s is kept where the `n`th try, from 0 on, is answered so.
+    async fn kept(answer: impl Fn(u32) -> Result<ExtendResponse, CallError>) -> Duration {
+        let (began, tries) = (Instant::now(), Cell::new(0));
+        let extend = |_| {
+            tries.set(tries.get() + 1);
+            std::future::ready(answer(tries.get() - 1))
+        };
+        keep(LEASE, extend).await;
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn extends_every_third_until_it_is_lost() {
+        let kept = kept(|n| if n < 3 { extended(9_000) } else { lost() }).await;
+        assert_eq!(kept.as_secs(), 4 * 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn not_answered_is_not_lost_before_the_end() {
+        let unavailable = || Err(CallError::new(Code::Unavailable, "gone"));
+        assert_eq!(kept(|_| unavailable()).await.as_secs(), 9);
+        let refused = || Err(CallError::new(Code::InvalidArgument, "lease_ms: 1 is outside"));
+        assert_eq!(kept(|_| refused()).await.as_secs(), 3);
+        let unknown = || Ok(ExtendResponse { outcome: 99, expires_in_ms: 0 });
+        assert_eq!(kept(|_| unknown()).await.as_secs(), 9);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_try_that_hangs_costs_neither_the_next_nor_the_end() {
+        let (began, given) = (Instant::now(), Cell::new(Duration::ZERO));
+        let hangs = |time| {
+            given.set(time);
+            pending::<Result<ExtendResponse, CallError>>()
+        };
+        keep(LEASE, hangs).await;
+        assert_eq!(began.elapsed().as_secs(), 9);
+        assert!(given.get() < EXTEND, "the last try is given what is left");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_without_time_is_lost_at_once() {
+        keep(Duration::ZERO, |_| std::future::ready(extended(9_000))).await;
+    }
+}

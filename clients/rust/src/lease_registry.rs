@@ -1,0 +1,53 @@
+//! The leases of this process.
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, PoisonError},
+};
+
+use tokio_util::sync::CancellationToken;
+
+/// How many lost leases are remembered of which nobody knew yet.
+const UNKNOWN_MAX: usize = 256;
+
+/// The leases that this process holds, by token, so that whoever rebuilds under one hears at once that it is lost.
+#[derive(Default)]
+pub(crate) struct LeaseRegistry(Mutex<Leases>);
+
+#[derive(Default)]
+struct Leases {
+    held: HashMap<String, CancellationToken>,
+    /// A lease and its loss may come in one message: then it is lost before anybody has taken it up.
+    unknown: VecDeque<String>,
+}
+
+impl LeaseRegistry {
+    pub fn watch(&self, token: &str, lost: &CancellationToken) {
+        let mut leases = self.leases();
+        if leases.unknown.iter().any(|unknown| unknown == token) {
+            lost.cancel();
+        } else {
+            leases.held.insert(token.to_owned(), lost.clone());
+        }
+    }
+
+    pub fn forget(&self, token: &str) {
+        self.leases().held.remove(token);
+    }
+
+    /// The service says so.
+    pub fn lost(&self, token: String) {
+        let mut leases = self.leases();
+        if let Some(lost) = leases.held.remove(&token) {
+            lost.cancel();
+            return;
+        }
+        leases.unknown.push_back(token);
+        if leases.unknown.len() > UNKNOWN_MAX {
+            leases.unknown.pop_front();
+        }
+    }
+
+    fn leases(&self) -> std::sync::MutexGuard<'_, Leases> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

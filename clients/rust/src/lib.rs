@@ -1,0 +1,53 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+mod asking;
+mod calls;
+mod client;
+mod codec;
+mod connecting;
+mod core;
+mod dance;
+mod error;
+mod failure;
+mod flights;
+mod get_or_rebuild;
+mod held_lease;
+mod hooks;
+mod invalidate;
+mod lease;
+mod lease_guard;
+mod lease_keeper;
+mod lease_registry;
+mod link;
+mod memory;
+mod options;
+mod rebuild;
+mod record;
+mod session;
+mod session_line;
+mod session_or_unary;
+pub mod testing;
+mod transport;
+mod unary;
+
+/// The messages and the stub of `dibs/v1/coordinator.proto`, whose comments are the manual.
+pub mod v1 {
+    #![allow(missing_docs, clippy::all, rustdoc::all)]
+    include!("generated/dibs.v1.rs");
+}
+
+pub use client::{Client, ClientBuilder};
+#[cfg(feature = "json")]
+pub use codec::Json;
+pub use codec::{Codec, Raw};
+pub use error::{CallError, Error, RebuildError};
+pub use get_or_rebuild::{GetOrRebuild, Key};
+pub use hooks::Event;
+pub use invalidate::Invalidate;
+pub use lease::{Lease, LeaseReason, Previous};
+pub use lease_guard::{LeaseGuard, Leased};
+pub use link::{Bearer, Stub};
+pub use options::{OnUnavailable, Read, Revalidate, Stale};
+pub use tonic::Code;
+pub use v1::{BusyReason, PublishOutcome};

@@ -1,0 +1,162 @@
+//! What the service does, in this process's memory.
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
+use tonic::Code;
+
+use crate::{
+    error::CallError,
+    options::{WAIT, duration, ms},
+    record::{Looked, Record},
+    transport::{Request, Response},
+    v1::{self, InvalidateMode, get_or_lock_response::Outcome},
+};
+
+/// As the contract says.
+const TTL_MS_MAX: i64 = 31_536_000_000;
+
+/// The records of all keys, and those who wait for them.
+#[derive(Default)]
+pub(crate) struct Memory {
+    records: Mutex<Records>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Records {
+    by_key: HashMap<(String, String), Record>,
+    /// Grows with each lease and each invalidation, so that it tells which was first.
+    clock: i64,
+    /// When a tag, or with none the whole namespace, was last invalidated.
+    stamps: HashMap<(String, Option<String>), i64>,
+}
+
+impl Memory {
+    pub async fn ask(&self, request: Request, deadline: Instant) -> Result<Response, CallError> {
+        let response = match request {
+            Request::GetOrLock(request) => return self.get_or_lock(request, deadline).await.map(Response::GetOrLock),
+            Request::Publish(request) => Response::Publish(self.publish(request)?),
+            Request::Release(request) => Response::Release(self.release(request)),
+            Request::Extend(request) => Response::Extend(self.extend(&request)),
+            Request::Invalidate(request) => Response::Invalidate(self.invalidate(&request)),
+            Request::Explain(_) | Request::GetOrLockMany(_) => {
+                return Err(CallError::new(Code::Unimplemented, "the double in memory does not have this"));
+            }
+        };
+        self.changed.notify_waiters();
+        Ok(response)
+    }
+
+    async fn get_or_lock(
+        &self,
+        request: v1::GetOrLockRequest,
+        deadline: Instant,
+    ) -> Result<v1::GetOrLockResponse, CallError> {
+        let wait = request.wait_ms.map_or(WAIT, duration);
+        let until = deadline.min(Instant::now() + wait);
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // From here on nothing is missed: look, and only then wait.
+            changed.as_mut().enable();
+            let ends_at = match self.look(&request) {
+                Looked::Answer(outcome) => return Ok(answer(outcome)),
+                Looked::Held { ends_at } => ends_at,
+            };
+            let now = Instant::now();
+            if now >= until {
+                let retry_after_ms = ms(ends_at.saturating_duration_since(now).min(Duration::from_millis(100)));
+                let reason = v1::BusyReason::WaitEnded.into();
+                return Ok(answer(Outcome::Busy(v1::Busy { retry_after_ms, holder_age_ms: 0, reason })));
+            }
+            // Woken, late, or the lease has ended: all three mean to look again.
+            let _ = timeout_at(until.min(ends_at), changed).await;
+        }
+    }
+
+    fn look(&self, request: &v1::GetOrLockRequest) -> Looked {
+        let mut records = self.records();
+        records.clock += 1;
+        let clock = records.clock;
+        records.of(&request.namespace, &request.key).look(request, clock)
+    }
+
+    fn publish(&self, request: v1::PublishRequest) -> Result<v1::PublishResponse, CallError> {
+        if !(1..=TTL_MS_MAX).contains(&request.ttl_ms) {
+            let message = format!("ttl_ms: {} is outside 1 to {TTL_MS_MAX}", request.ttl_ms);
+            return Err(CallError::new(Code::InvalidArgument, message));
+        }
+        let mut records = self.records();
+        let stamp = records.stamp(&request.namespace, &request.tags);
+        let record = records.of(&request.namespace, &request.key);
+        let outcome = record.publish(request, stamp).into();
+        Ok(v1::PublishResponse { outcome, fence: record.value_fence() })
+    }
+
+    fn release(&self, request: v1::ReleaseRequest) -> v1::ReleaseResponse {
+        let mut records = self.records();
+        let outcome = records.of(&request.namespace, &request.key).release(&request.token, request.failure);
+        v1::ReleaseResponse { outcome: outcome.into() }
+    }
+
+    fn extend(&self, request: &v1::ExtendRequest) -> v1::ExtendResponse {
+        let mut records = self.records();
+        match records.of(&request.namespace, &request.key).extend(&request.token, request.lease_ms) {
+            Some(expires_in) => {
+                v1::ExtendResponse { outcome: v1::ExtendOutcome::Extended.into(), expires_in_ms: ms(expires_in) }
+            }
+            None => v1::ExtendResponse { outcome: v1::ExtendOutcome::Lost.into(), expires_in_ms: 0 },
+        }
+    }
+
+    fn invalidate(&self, request: &v1::InvalidateRequest) -> v1::InvalidateResponse {
+        let v1::InvalidateRequest { namespace, keys, tags, all, .. } = request;
+        let stale = request.mode() == InvalidateMode::MarkStale;
+        let mut records = self.records();
+        records.clock += 1;
+        let clock = records.clock;
+        let tags = tags.iter().cloned().map(Some);
+        for stamped in tags.chain(all.then_some(None)) {
+            records.stamps.insert((namespace.clone(), stamped), clock);
+        }
+        let mut response = v1::InvalidateResponse::default();
+        for key in keys {
+            let (had, voided) = records.of(namespace, key).invalidate(stale);
+            response.keys_invalidated += i64::from(had);
+            response.leases_voided += i64::from(voided);
+        }
+        for ((of, _), record) in &mut records.by_key {
+            if of == namespace && (*all || record.has_tag(&request.tags)) {
+                record.invalidate_value(stale);
+            }
+        }
+        response
+    }
+
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Records {
+    fn of(&mut self, namespace: &str, key: &str) -> &mut Record {
+        self.by_key.entry((namespace.to_owned(), key.to_owned())).or_default()
+    }
+
+    /// When any of these was last invalidated; 0 for never.
+    fn stamp(&self, namespace: &str, tags: &[String]) -> i64 {
+        let tags = tags.iter().cloned().map(Some).chain([None]);
+        tags.filter_map(|tag| self.stamps.get(&(namespace.to_owned(), tag)).copied()).max().unwrap_or(0)
+    }
+}
+
+fn answer(outcome: Outcome) -> v1::GetOrLockResponse {
+    v1::GetOrLockResponse { outcome: Some(outcome), degraded: v1::Degraded::None.into() }
+}

@@ -1,0 +1,226 @@
+//! One key of the double in memory.
+use std::time::Duration;
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{
+    options::{duration, ms},
+    v1::{
+        self, BusyReason, Freshness, Intent, LeaseReason, PublishOutcome, ReleaseOutcome, Stale,
+        get_or_lock_response::Outcome, hit, publish_request,
+    },
+};
+
+const LEASE: Duration = Duration::from_secs(10);
+const BACKOFF: Duration = Duration::from_secs(1);
+
+/// What a look at a key came to.
+pub(crate) enum Looked {
+    Answer(Outcome),
+    /// Somebody else rebuilds, at the longest until then.
+    Held {
+        ends_at: Instant,
+    },
+}
+
+/// What is known of one key.
+#[derive(Default)]
+pub(crate) struct Record {
+    value: Option<Value>,
+    armed: Option<Armed>,
+    failure: Option<(String, Instant)>,
+    /// Why the next lease is given, where that is not the value's age.
+    reason: Option<LeaseReason>,
+    published: Option<String>,
+    /// The lease that an invalidation has voided.
+    voided: Option<String>,
+}
+
+struct Value {
+    payload: hit::Payload,
+    fresh_until: Instant,
+    stale_until: Instant,
+    fence: i64,
+    tags: Vec<String>,
+}
+
+/// The lease whose publish is stored; also after its end, as long as there is no other.
+struct Armed {
+    token: String,
+    request_id: String,
+    ends_at: Instant,
+    lease: Duration,
+    fence: i64,
+}
+
+impl Record {
+    /// `clock` is the fence of a lease that is given.
+    pub fn look(&mut self, request: &v1::GetOrLockRequest, clock: i64) -> Looked {
+        let now = Instant::now();
+        self.value.take_if(|value| now >= value.stale_until);
+        self.failure.take_if(|(_, until)| now >= *until);
+        let running = self.armed.as_ref().filter(|armed| now < armed.ends_at);
+        let refresh = request.intent() == Intent::Refresh;
+        let hit = self.value.as_ref().map(|value| value.hit(now, running.is_some()));
+        let is_fresh = hit.as_ref().is_some_and(|hit| hit.freshness() == Freshness::Fresh);
+        let good = hit.filter(|_| is_fresh || request.stale() != Stale::Forbid);
+        match (good, running) {
+            (Some(hit), _) if is_fresh && !refresh => Looked::Answer(Outcome::Hit(hit)),
+            (previous, Some(armed)) if !request.request_id.is_empty() && armed.request_id == request.request_id => {
+                Looked::Answer(Outcome::Lease(armed.lease(now, previous, LeaseReason::Unspecified)))
+            }
+            (Some(hit), Some(_)) if !refresh => Looked::Answer(Outcome::Hit(hit)),
+            (_, Some(armed)) => Looked::Held { ends_at: armed.ends_at },
+            (good, None) => Looked::Answer(self.without_lease(request, good, clock)),
+        }
+    }
+
+    /// Nobody rebuilds, and there is nothing fresh.
+    fn without_lease(&mut self, request: &v1::GetOrLockRequest, good: Option<v1::Hit>, clock: i64) -> Outcome {
+        let now = Instant::now();
+        match (&self.failure, good, request.intent()) {
+            (Some(_), Some(hit), _) | (None, Some(hit), Intent::Read) => Outcome::Hit(hit),
+            (Some((message, until)), None, _) => {
+                let retry_after_ms = ms(*until - now).max(1);
+                Outcome::Failed(v1::Failed { message: message.clone(), retry_after_ms })
+            }
+            (None, None, Intent::Read) => {
+                Outcome::Busy(v1::Busy { reason: BusyReason::NoValue.into(), ..Default::default() })
+            }
+            (None, previous, intent) => {
+                let reason = self.reason_of(intent, now);
+                let lease = request.lease_ms.map_or(LEASE, duration);
+                let armed = Armed {
+                    token: Uuid::new_v4().to_string(),
+                    request_id: request.request_id.clone(),
+                    ends_at: now + lease,
+                    lease,
+                    fence: clock,
+                };
+                Outcome::Lease(self.armed.insert(armed).lease(now, previous, reason))
+            }
+        }
+    }
+
+    fn reason_of(&mut self, intent: Intent, now: Instant) -> LeaseReason {
+        let held = self.armed.as_ref().is_some_and(|armed| now >= armed.ends_at);
+        match self.reason.take() {
+            _ if intent == Intent::Refresh => LeaseReason::Refresh,
+            Some(reason) => reason,
+            None if held => LeaseReason::HolderLost,
+            None if self.value.is_some() => LeaseReason::Expired,
+            None => LeaseReason::Miss,
+        }
+    }
+
+    /// `stamp` is when a tag of it, or all, was last invalidated.
+    pub fn publish(&mut self, request: v1::PublishRequest, stamp: i64) -> PublishOutcome {
+        let v1::PublishRequest { token, payload, ttl_ms, stale_ms, tags, .. } = request;
+        if self.published.as_ref() == Some(&token) {
+            return PublishOutcome::Duplicate;
+        }
+        if self.voided.as_ref() == Some(&token) {
+            return PublishOutcome::Invalidated;
+        }
+        let armed = match self.armed.take_if(|armed| armed.token == token) {
+            Some(armed) if armed.fence > stamp => armed,
+            Some(_) => return PublishOutcome::Invalidated,
+            None if self.armed.is_some() => return PublishOutcome::Superseded,
+            None => return PublishOutcome::UnknownLease,
+        };
+        let now = Instant::now();
+        let fresh_until = now + duration(ttl_ms);
+        self.value = Some(Value {
+            payload: match payload {
+                Some(publish_request::Payload::Value(bytes)) => hit::Payload::Value(bytes),
+                _ => hit::Payload::Absent(true),
+            },
+            fresh_until,
+            stale_until: fresh_until + duration(stale_ms.unwrap_or(0)),
+            fence: armed.fence,
+            tags,
+        });
+        self.published = Some(token);
+        self.failure = None;
+        self.reason = None;
+        if now < armed.ends_at { PublishOutcome::Stored } else { PublishOutcome::StoredLate }
+    }
+
+    pub fn release(&mut self, token: &str, failure: Option<v1::Failure>) -> ReleaseOutcome {
+        if self.armed.take_if(|armed| armed.token == token).is_none() {
+            return ReleaseOutcome::NotHeld;
+        }
+        match failure {
+            Some(failure) => {
+                let backoff = failure.retry_after_ms.map_or(BACKOFF, duration);
+                self.failure = Some((failure.message, Instant::now() + backoff));
+            }
+            None => self.reason = Some(LeaseReason::HolderLost),
+        }
+        ReleaseOutcome::Released
+    }
+
+    /// How long the lease lasts from now on; none if it is lost.
+    pub fn extend(&mut self, token: &str, lease_ms: Option<i64>) -> Option<Duration> {
+        let now = Instant::now();
+        let armed = self.armed.as_mut().filter(|armed| armed.token == token && now < armed.ends_at)?;
+        let lease = lease_ms.map_or(armed.lease, duration);
+        armed.ends_at = armed.ends_at.max(now + lease);
+        Some(armed.ends_at - now)
+    }
+
+    /// Whether it had a value, and whether a lease was voided.
+    pub fn invalidate(&mut self, stale: bool) -> (bool, bool) {
+        let had = self.value.is_some();
+        self.invalidate_value(stale);
+        let voided = self.armed.take().map(|armed| armed.token);
+        if voided.is_some() {
+            self.voided.clone_from(&voided);
+        }
+        (had, voided.is_some())
+    }
+
+    pub fn invalidate_value(&mut self, stale: bool) {
+        let now = Instant::now();
+        match &mut self.value {
+            Some(value) if stale => value.fresh_until = now,
+            value => *value = None,
+        }
+        self.reason = Some(LeaseReason::Invalidated);
+    }
+
+    pub fn has_tag(&self, tags: &[String]) -> bool {
+        self.value.as_ref().is_some_and(|value| value.tags.iter().any(|tag| tags.contains(tag)))
+    }
+
+    pub fn value_fence(&self) -> i64 {
+        self.value.as_ref().map_or(0, |value| value.fence)
+    }
+}
+
+impl Value {
+    fn hit(&self, now: Instant, rebuilding: bool) -> v1::Hit {
+        let fresh_for = self.fresh_until.saturating_duration_since(now);
+        let freshness = if fresh_for.is_zero() { Freshness::Stale } else { Freshness::Fresh };
+        v1::Hit {
+            payload: Some(self.payload.clone()),
+            freshness: freshness.into(),
+            fresh_for_ms: ms(fresh_for),
+            fence: self.fence,
+            rebuilding,
+        }
+    }
+}
+
+impl Armed {
+    fn lease(&self, now: Instant, previous: Option<v1::Hit>, reason: LeaseReason) -> v1::Lease {
+        v1::Lease {
+            token: self.token.clone(),
+            fence: self.fence,
+            expires_in_ms: ms(self.ends_at.saturating_duration_since(now)).max(1),
+            previous,
+            reason: reason.into(),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The double in memory, with the real client on it.
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use dibs::{
+    Client, Error, Event, Lease, LeaseReason, Leased, Previous, Revalidate, Stale, testing, v1::PublishOutcome,
+};
+use futures_util::future::join_all;
+use tokio::time::advance;
+
+use crate::support::{TTL, call_error, ms, text, value};
+
+async fn read(client: &Client, text: &'static str) -> String {
+    crate::support::text(client.get_or_rebuild("k").ttl(TTL).with(move || async move { value(text) }).await.unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn keeps_values_for_their_ttl() {
+    let client = testing::client();
+    assert_eq!((read(&client, "1").await, read(&client, "2").await), ("1".into(), "1".into()));
+    advance(TTL).await;
+    assert_eq!(read(&client, "3").await, "3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn joins_and_lets_others_wait() {
+    let service = testing::Service::default();
+    let clients = [service.client(Client::builder()), service.client(Client::builder())];
+    let rebuilds = Arc::new(AtomicU32::new(0));
+    let calls = (0..10).map(|n| {
+        let count = rebuilds.clone();
+        let rebuild = move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            async {
+                // Longer than the lease, which is extended.
+                tokio::time::sleep(Duration::from_secs(25)).await;
+                value("v")
+            }
+        };
+        clients[n % 2].get_or_rebuild("k").ttl(TTL).with(rebuild)
+    });
+    for got in join_all(calls).await {
+        assert_eq!(text(got.unwrap()), "v");
+    }
+    assert_eq!(rebuilds.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn serves_stale_values_and_tells_the_value_before() {
+    let client = testing::client();
+    let asking = || client.get_or_rebuild("k").ttl(TTL).stale_ttl(TTL);
+    asking().with(|| async { value("old") }).await.unwrap();
+    advance(TTL).await;
+    let rebuild = |lease: Lease| async move {
+        assert_eq!((lease.previous(), lease.reason()), (&Previous::Value("old".into()), LeaseReason::Expired));
+        value("new")
+    };
+    assert_eq!(text(asking().with_lease(rebuild).await.unwrap()), "old");
+    tokio::time::sleep(ms(1)).await;
+    assert_eq!(text(asking().with(|| async { value("-") }).await.unwrap()), "new");
+    advance(TTL).await;
+    let awaiting = asking().revalidate(Revalidate::Await).stale(Stale::Allow);
+    assert_eq!(text(awaiting.with(|| async { value("newer") }).await.unwrap()), "newer");
+    assert_eq!(text(asking().refresh(true).with(|| async { value("newest") }).await.unwrap()), "newest");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keeps_the_knowledge_that_there_is_nothing() {
+    let client = testing::client();
+    let asking = || client.get_or_rebuild("k").ttl(TTL).absent_ttl(ms(10));
+    assert_eq!(asking().with(|| async { Ok(None) }).await.unwrap(), None);
+    assert_eq!(asking().with(|| async { value("v") }).await.unwrap(), None);
+    advance(ms(10)).await;
+    assert_eq!(text(asking().with(|| async { value("v") }).await.unwrap()), "v");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tells_of_failures_until_their_back_off_ends() {
+    let service = testing::Service::default();
+    let (one, two) = (service.client(Client::builder()), service.client(Client::builder()));
+    let fails = || async { Err(dibs::RebuildError::from("away").retry_after(TTL)) };
+    assert!(matches!(one.get_or_rebuild("k").ttl(TTL).with(fails).await, Err(Error::Rebuild(_))));
+    let told = two.get_or_rebuild("k").ttl(TTL).with(|| async { value("v") }).await;
+    assert!(matches!(told, Err(Error::RebuildFailed { retry_after: TTL, .. })), "{told:?}");
+    advance(TTL).await;
+    assert_eq!(read(&two, "v").await, "v");
+}
+
+#[tokio::test(start_paused = true)]
+async fn invalidates_keys_tags_and_all() {
+    let client = testing::client();
+    let tagged = async |text: &'static str| {
+        let asking = client.get_or_rebuild("k").ttl(TTL).tags(["t"]);
+        crate::support::text(asking.with(move || async move { value(text) }).await.unwrap())
+    };
+    assert_eq!(tagged("1").await, "1");
+    assert_eq!(client.invalidate().keys(["k", "other"]).now().await.unwrap().keys_invalidated, 1);
+    assert_eq!(tagged("2").await, "2");
+    client.invalidate().tags(["t"]).now().await.unwrap();
+    assert_eq!(tagged("3").await, "3");
+    client.invalidate().all().now().await.unwrap();
+    assert_eq!(tagged("4").await, "4");
+    client.invalidate().tags(["another"]).now().await.unwrap();
+    assert_eq!(tagged("5").await, "4");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rebuild_from_before_an_invalidation_is_not_stored() {
+    let client = testing::client();
+    for by_tag in [true, false] {
+        let Leased::Lease(guard) = client.get_or_rebuild("k").ttl(TTL).tags(["t"]).lease().await.unwrap() else {
+            panic!("a value")
+        };
+        let invalidate = client.invalidate();
+        let invalidate = if by_tag { invalidate.tags(["t"]) } else { invalidate.keys(["k"]) };
+        invalidate.now().await.unwrap();
+        assert_eq!(guard.publish(Some("old".into())).await.unwrap(), PublishOutcome::Invalidated);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_dropped_goes_to_the_next_and_a_wait_ends() {
+    let service = testing::Service::default();
+    let (one, two) = (service.client(Client::builder()), service.client(Client::builder()));
+    let guard = one.lease("k", TTL).await.unwrap();
+    let wait = two.get_or_rebuild("k").ttl(TTL).wait(ms(50)).with(|| async { value("v") }).await;
+    assert!(matches!(wait, Err(Error::Busy { .. })), "{wait:?}");
+    drop(guard);
+    assert_eq!(read(&two, "v").await, "v");
+}
+
+#[tokio::test]
+async fn has_hooks_and_refuses_what_is_no_ttl() {
+    let hits = Arc::new(AtomicU32::new(0));
+    let count = hits.clone();
+    let client = testing::Service::default().client(Client::builder().hook(move |event| {
+        if matches!(event, Event::Hit { .. }) {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    }));
+    read(&client, "1").await;
+    read(&client, "2").await;
+    assert_eq!(hits.load(Ordering::SeqCst), 1);
+    assert!(client.stub().is_none());
+    let error = client.get_or_rebuild("0").ttl(Duration::ZERO).with(|| async { value("") }).await.unwrap_err();
+    assert_eq!(call_error(error).message, "ttl_ms: 0 is outside 1 to 31536000000");
+}

@@ -1,0 +1,14 @@
+//! The client against a real service on its embedded default, and against one that answers what a real one answers
+//! only on a bad day.
+mod coming_back;
+mod double;
+mod examples;
+mod hooks;
+mod joining;
+mod leases;
+mod options;
+mod rebuilding;
+mod session;
+mod support;
+mod unreachable;
+mod values;

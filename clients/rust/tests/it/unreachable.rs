@@ -1,0 +1,121 @@
+//! A service that is not there, or does not answer, and one that comes back.
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use dibs::{Client, ClientBuilder, Code, Lease, LeaseReason, OnUnavailable};
+use futures_util::future::join_all;
+use tokio::net::TcpListener;
+
+use crate::support::{TTL, call_error, fresh_key, ms, service::Service, text, value};
+
+fn both() -> [ClientBuilder; 2] {
+    [true, false].map(|session| Client::builder().session(session))
+}
+
+/// A port on which nobody listens.
+async fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+/// Takes connections and says nothing on them, as a hung process does.
+async fn mute() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap().to_string();
+    (listener, target)
+}
+
+#[tokio::test]
+async fn is_done_without_one_rebuild_at_a_time_for_each_key() {
+    let target = nobody().await;
+    for builder in both() {
+        let client = builder.target(&target).build().unwrap();
+        let rebuilds = Arc::new(AtomicU32::new(0));
+        let call = |refresh| {
+            let count = rebuilds.clone();
+            let rebuild = move |lease: Lease| {
+                count.fetch_add(1, Ordering::SeqCst);
+                async move {
+                    assert_eq!((lease.reason(), lease.fence()), (LeaseReason::Local, 0));
+                    tokio::time::sleep(ms(50)).await;
+                    value("mine")
+                }
+            };
+            client.get_or_rebuild("k").ttl(TTL).refresh(refresh).with_lease(rebuild)
+        };
+        // Those who refresh are not joined before the service is asked, but here they are.
+        for got in join_all([call(false), call(true), call(true)]).await {
+            assert_eq!(text(got.unwrap()), "mine");
+        }
+        assert_eq!(rebuilds.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[tokio::test]
+async fn is_an_error_with_its_address_where_that_is_asked_for() {
+    let target = nobody().await;
+    for builder in both() {
+        let client = builder.target(&target).on_unavailable(OnUnavailable::Fail).build().unwrap();
+        let error = client.get_or_rebuild("k").ttl(TTL).with(|| async { value("") }).await.unwrap_err();
+        let error = call_error(error);
+        assert_eq!(error.code, Code::Unavailable);
+        assert!(error.message.contains(&target), "{error}");
+        assert!(matches!(client.lease("k", TTL).await, Err(dibs::Error::Call(_))));
+    }
+}
+
+#[tokio::test]
+async fn hangs_and_is_done_without_when_the_bound_is_over_once_for_all_calls() {
+    let (_listener, target) = mute().await;
+    for builder in both() {
+        let client = builder.target(&target).connect_timeout(ms(150)).build().unwrap();
+        let began = Instant::now();
+        let calls = (0..20).map(|n| client.get_or_rebuild(n.to_string()).ttl(TTL).with(|| async { value("mine") }));
+        for got in join_all(calls).await {
+            assert_eq!(text(got.unwrap()), "mine");
+        }
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn is_killed_and_found_again_when_it_is_back() {
+    for builder in both() {
+        let service = Service::start(&[]);
+        let target = service.target.clone();
+        let client = service.client_with(builder);
+        let strict = || client.get_or_rebuild(fresh_key()).ttl(TTL).on_unavailable(OnUnavailable::Fail);
+        strict().with(|| async { value("v") }).await.unwrap();
+        drop(service);
+        let got = client.get_or_rebuild(fresh_key()).ttl(TTL).with(|| async { value("mine") }).await;
+        assert_eq!(text(got.unwrap()), "mine");
+        let _service = Service::start_at(&target, &[]);
+        let began = Instant::now();
+        while strict().with(|| async { value("v") }).await.is_err() {
+            assert!(began.elapsed() < Duration::from_secs(2), "it is not found again");
+            tokio::time::sleep(ms(10)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn is_killed_under_a_call_that_waits() {
+    for builder in both() {
+        let service = Service::start(&[]);
+        let client = service.client_with(builder);
+        let holder = service.client();
+        let key = fresh_key();
+        let _guard = holder.lease(&key, TTL).await.unwrap();
+        let waiting = tokio::spawn(client.get_or_rebuild(&key).ttl(TTL).with(|| async { value("mine") }));
+        tokio::time::sleep(ms(100)).await;
+        let began = Instant::now();
+        drop(service);
+        assert_eq!(text(waiting.await.unwrap().unwrap()), "mine");
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    }
+}
