@@ -1,0 +1,62 @@
+package dev.dibs.conformance;
+
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
+import java.io.BufferedReader;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+
+/**
+ * Plays this client's part in the conformance scenarios: commands come as lines of JSON, answers and events go back as
+ * lines of JSON. {@code test/conformance/README.md} says which.
+ */
+final class Adapter {
+  private final PrintStream out =
+      new PrintStream(new FileOutputStream(FileDescriptor.out), true, StandardCharsets.UTF_8);
+  private final ExecutorService commands = Executors.newCachedThreadPool();
+  private final Actor actor = new Actor(this::print);
+
+  public static void main(String[] args) throws IOException {
+    new Adapter().play();
+    System.exit(0);
+  }
+
+  private void play() throws IOException {
+    JsonObject ready = new JsonObject();
+    ready.addProperty("event", "ready");
+    print(ready);
+    BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+    for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+      JsonObject command = JsonParser.parseString(line).getAsJsonObject();
+      commands.execute(() -> play(command));
+    }
+  }
+
+  private void play(JsonObject command) {
+    CompletableFuture<JsonObject> result;
+    try {
+      result = actor.act(command.get("do").getAsString(), command);
+    } catch (Exception error) {
+      result = CompletableFuture.failedFuture(error);
+    }
+    result.whenComplete(
+        (value, error) -> {
+          JsonObject answer = new JsonObject();
+          answer.add("id", command.get("id"));
+          if (error == null) answer.add("result", value);
+          else answer.add("error", Faults.of(error));
+          print(answer);
+        });
+  }
+
+  private synchronized void print(JsonObject line) {
+    out.println(line);
+  }
+}

@@ -1,0 +1,56 @@
+package dev.dibs.conformance;
+
+import com.google.gson.JsonObject;
+import dev.dibs.Freshness;
+import dev.dibs.Hooks;
+import dev.dibs.PublishOutcome;
+import java.time.Duration;
+import java.util.Locale;
+import java.util.function.Consumer;
+
+/** Tells each hook as an event. */
+record EmittedHooks(Consumer<JsonObject> emit) implements Hooks {
+  @Override
+  public void onHit(String namespace, String key, Freshness freshness) {
+    tell("hit", key);
+  }
+
+  @Override
+  public void onWait(String namespace, String key, Duration waited, boolean answered) {
+    tell("wait", key);
+  }
+
+  @Override
+  public void onPublish(String namespace, String key, PublishOutcome outcome, long fence) {
+    JsonObject event = event("publish", key);
+    event.addProperty("outcome", outcome.name().toLowerCase(Locale.ROOT));
+    emit.accept(event);
+  }
+
+  @Override
+  public void onLeaseLost(String namespace, String key) {
+    tell("lease_lost", key);
+  }
+
+  @Override
+  public void onLocalRebuild(String namespace, String key, Throwable cause) {
+    tell("local_rebuild", key);
+  }
+
+  @Override
+  public void onBackgroundError(String namespace, String key, Throwable error) {
+    tell("background_error", key);
+  }
+
+  private void tell(String name, String key) {
+    emit.accept(event(name, key));
+  }
+
+  private static JsonObject event(String name, String key) {
+    JsonObject event = new JsonObject();
+    event.addProperty("event", "hook");
+    event.addProperty("name", name);
+    event.addProperty("key", key);
+    return event;
+  }
+}

@@ -1,0 +1,28 @@
+package dev.dibs.examples;
+
+import dev.dibs.Codec;
+import dev.dibs.DibsClient;
+import dev.dibs.Options;
+import java.time.Duration;
+import java.util.concurrent.Callable;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/** Two callers miss the same key at once: one rebuilds, both have the value. */
+final class RebuildOnce {
+  public static void main(String[] args) throws Exception {
+    AtomicInteger queries = new AtomicInteger();
+    Callable<String> fromDatabase =
+        () -> {
+          queries.incrementAndGet();
+          return "Ada";
+        };
+    Options<String> names = Options.of(Codec.UTF_8, Duration.ofMinutes(1));
+    // Two clients stand for two processes: inside one, equal calls are joined before anybody is asked.
+    try (DibsClient dibs = DibsClient.builder().build();
+        DibsClient other = DibsClient.builder().build()) {
+      var one = dibs.getOrRebuildAsync("example:user:42", names, fromDatabase);
+      var two = other.getOrRebuildAsync("example:user:42", names, fromDatabase);
+      System.out.printf("%s and %s after %d query%n", one.join(), two.join(), queries.get());
+    }
+  }
+}

@@ -1,0 +1,80 @@
+package dev.dibs;
+
+import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
+
+/**
+ * Values that one caller in the fleet rebuilds while everyone else waits for it. {@link DibsClient} asks the service;
+ * {@code dev.dibs.testing.MemoryDibs} stands in for it in unit tests.
+ */
+public interface Dibs extends AutoCloseable {
+  /**
+   * The value of a key: from the cache, from another caller's rebuild, or from {@code rebuild}, which at most one
+   * caller in the fleet runs at a time. It runs on a thread of the client's executor.
+   *
+   * @param <V> what the codec of {@code options} makes of the bytes
+   * @param key 1 to 1024 bytes of UTF-8
+   * @param options how long the value lives, and what this call wants
+   * @param rebuild reads the source; null says that the source has nothing
+   * @return the value; null where the source has nothing
+   * @throws RebuildFailedException where another caller's rebuild failed and its back-off runs
+   * @throws DibsBusyException where the wait ended first
+   * @throws DibsStatusException for bad input; with {@link OnUnavailable#FAIL} where the service cannot be reached;
+   *     with {@code CANCELLED} where this thread is interrupted meanwhile, whose flag is set again
+   * @throws Exception what {@code rebuild} threw, as it is
+   */
+  <V> V getOrRebuild(String key, Options<V> options, RebuildFunction<V> rebuild) throws Exception;
+
+  /**
+   * The same, for a rebuild that needs to know nothing of its lease.
+   *
+   * @param <V> what the codec of {@code options} makes of the bytes
+   * @param key 1 to 1024 bytes of UTF-8
+   * @param options how long the value lives, and what this call wants
+   * @param rebuild reads the source; null says that the source has nothing
+   * @return the value; null where the source has nothing
+   * @throws Exception as {@link #getOrRebuild(String, Options, RebuildFunction)}
+   */
+  default <V> V getOrRebuild(String key, Options<V> options, Callable<V> rebuild) throws Exception {
+    return getOrRebuild(key, options, lease -> rebuild.call());
+  }
+
+  /**
+   * The same without waiting for it. Completing the future before its time, by {@code cancel} or {@code orTimeout},
+   * takes this caller out of the call; the rebuild is interrupted when nobody waits for it any more.
+   *
+   * @param <V> what the codec of {@code options} makes of the bytes
+   * @param key 1 to 1024 bytes of UTF-8
+   * @param options how long the value lives, and what this call wants
+   * @param rebuild reads the source; null says that the source has nothing
+   * @return completes on a thread of the client's executor; fails with what the other form throws
+   */
+  <V> CompletableFuture<V> getOrRebuildAsync(String key, Options<V> options, RebuildFunction<V> rebuild);
+
+  /**
+   * The same, for a rebuild that needs to know nothing of its lease.
+   *
+   * @param <V> what the codec of {@code options} makes of the bytes
+   * @param key 1 to 1024 bytes of UTF-8
+   * @param options how long the value lives, and what this call wants
+   * @param rebuild reads the source; null says that the source has nothing
+   * @return as {@link #getOrRebuildAsync(String, Options, RebuildFunction)}
+   */
+  default <V> CompletableFuture<V> getOrRebuildAsync(String key, Options<V> options, Callable<V> rebuild) {
+    return getOrRebuildAsync(key, options, lease -> rebuild.call());
+  }
+
+  /**
+   * Drops values, or marks them stale, and voids the rebuilds of them that run. Commit to the source first, then
+   * invalidate. Safe to repeat.
+   *
+   * @param what keys, tags or everything
+   * @return how much that was
+   * @throws DibsStatusException for bad input, and where the service does not answer within 5 s
+   */
+  InvalidateResult invalidate(Invalidation what);
+
+  /** Makes no more calls. Those that were made already still end. */
+  @Override
+  void close();
+}

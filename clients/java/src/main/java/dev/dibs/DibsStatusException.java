@@ -1,0 +1,87 @@
+package dev.dibs;
+
+import dev.dibs.v1.CallError;
+import io.grpc.Metadata;
+import io.grpc.Status;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.concurrent.CompletionException;
+
+/**
+ * The service refused the call, or nobody answered it. For bad input the message begins with the field and names its
+ * bounds.
+ */
+public class DibsStatusException extends DibsException {
+  private static final long serialVersionUID = 1L;
+  private static final Metadata.Key<String> PUSHBACK =
+      Metadata.Key.of("grpc-retry-pushback-ms", Metadata.ASCII_STRING_MARSHALLER);
+
+  /** The code of the call. */
+  private final Status.Code code;
+
+  DibsStatusException(Status.Code code, String message, Duration retryAfter, Throwable cause) {
+    super(message, retryAfter, cause);
+    this.code = code;
+  }
+
+  /**
+   * For the client, and for doubles of it.
+   *
+   * @param code of the call
+   * @param message for people
+   */
+  public DibsStatusException(Status.Code code, String message) {
+    this(code, message, null, null);
+  }
+
+  /** The error of a call of its own. */
+  static DibsStatusException of(Status status, Metadata trailers) {
+    String pushback = trailers == null ? null : trailers.get(PUSHBACK);
+    boolean isTime = pushback != null && pushback.matches("\\d{1,15}");
+    Duration retryAfter = isTime ? Duration.ofMillis(Long.parseLong(pushback)) : null;
+    String message = status.getDescription() == null ? status.getCode().name() : status.getDescription();
+    // What the network says of itself is in the cause, such as "connection refused".
+    Throwable cause = status.getCause();
+    String why = cause == null ? "" : ": " + (cause.getMessage() == null ? cause : cause.getMessage());
+    // A call that is written while its connection closes; what the service answers has no cause.
+    boolean isBroken = status.getCode() == Status.Code.UNKNOWN && cause instanceof IOException;
+    Status.Code code = isBroken ? Status.Code.UNAVAILABLE : status.getCode();
+    return new DibsStatusException(code, message + why, retryAfter, cause);
+  }
+
+  /** The error of a call within another one. */
+  static DibsStatusException of(CallError error) {
+    Duration retryAfter = error.hasRetryAfterMs() ? Duration.ofMillis(error.getRetryAfterMs()) : null;
+    return new DibsStatusException(
+        Status.fromCodeValue(error.getCode()).getCode(), error.getMessage(), retryAfter, null);
+  }
+
+  /** What a call's future failed with. */
+  static DibsStatusException of(Throwable failure) {
+    if (failure instanceof DibsStatusException known) return known;
+    if (failure instanceof CompletionException wrapper && wrapper.getCause() != null) return of(wrapper.getCause());
+    return new DibsStatusException(Status.Code.UNKNOWN, String.valueOf(failure), null, failure);
+  }
+
+  static DibsStatusException cancelled(String message) {
+    return new DibsStatusException(Status.Code.CANCELLED, message);
+  }
+
+  static DibsStatusException unavailable(String message) {
+    return new DibsStatusException(Status.Code.UNAVAILABLE, message);
+  }
+
+  /**
+   * The canonical gRPC code.
+   *
+   * @return never {@code OK}
+   */
+  public Status.Code code() {
+    return code;
+  }
+
+  /** Nobody answered: the service may be down, and whether it did anything is not known. */
+  boolean isUnreachable() {
+    return retryAfter().isEmpty() && (code == Status.Code.UNAVAILABLE || code == Status.Code.DEADLINE_EXCEEDED);
+  }
+}

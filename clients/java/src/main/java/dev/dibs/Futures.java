@@ -1,0 +1,19 @@
+package dev.dibs;
+
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+
+/** What the futures of this package have in common. */
+final class Futures {
+  private Futures() {}
+
+  /** Ends a future as another one has ended, with the failure itself and not with a wrapper of it. */
+  static <T> void settle(CompletableFuture<T> future, T value, Throwable error) {
+    if (error == null) future.complete(value);
+    else future.completeExceptionally(cause(error));
+  }
+
+  static Throwable cause(Throwable error) {
+    return error instanceof CompletionException && error.getCause() != null ? error.getCause() : error;
+  }
+}

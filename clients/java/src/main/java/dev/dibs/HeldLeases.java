@@ -1,0 +1,20 @@
+package dev.dibs;
+
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+
+/** The leases that this process holds, so that whoever rebuilds under one hears at once that it is lost. */
+final class HeldLeases {
+  private final Map<String, Runnable> onLost = new ConcurrentHashMap<>();
+
+  /** {@code lost} runs once if the service says so; the result ends the watch. */
+  Runnable watch(String token, Runnable lost) {
+    onLost.put(token, lost);
+    return () -> onLost.remove(token, lost);
+  }
+
+  void lost(String token) {
+    Runnable lost = onLost.remove(token);
+    if (lost != null) lost.run();
+  }
+}

@@ -1,0 +1,68 @@
+package dev.dibs;
+
+import java.time.Duration;
+
+/**
+ * Hears what happens, for a user's own metrics. What a hook throws is ignored. A hook is called on whatever thread
+ * something happened on, also on the network's: it must not block, nor wait for the client. An empty namespace is the
+ * service's {@code default}.
+ */
+public interface Hooks {
+  /** Hears nothing. */
+  Hooks NONE = new Hooks() {};
+
+  /**
+   * A value was there.
+   *
+   * @param namespace of the key
+   * @param key of the value
+   * @param freshness of the value
+   */
+  default void onHit(String namespace, String key, Freshness freshness) {}
+
+  /**
+   * Somebody else's rebuild was waited for.
+   *
+   * @param namespace of the key
+   * @param key that was waited for
+   * @param waited how long
+   * @param answered whether with an answer in the end
+   */
+  default void onWait(String namespace, String key, Duration waited, boolean answered) {}
+
+  /**
+   * A result was handed over.
+   *
+   * @param namespace of the key
+   * @param key of the result
+   * @param outcome {@link PublishOutcome#STORED} is the rule
+   * @param fence under which the key's value is now stored; 0 if there is none
+   */
+  default void onPublish(String namespace, String key, PublishOutcome outcome, long fence) {}
+
+  /**
+   * The lease of a rebuild was lost while it ran.
+   *
+   * @param namespace of the key
+   * @param key of the lease
+   */
+  default void onLeaseLost(String namespace, String key) {}
+
+  /**
+   * The service could not be reached, so that this process rebuilds for itself.
+   *
+   * @param namespace of the key
+   * @param key that is rebuilt
+   * @param cause how the service could not be reached
+   */
+  default void onLocalRebuild(String namespace, String key, Throwable cause) {}
+
+  /**
+   * A result could not be handed over, or a rebuild behind a stale value failed: nobody was told by an exception.
+   *
+   * @param namespace of the key
+   * @param key that it was about
+   * @param error what went wrong
+   */
+  default void onBackgroundError(String namespace, String key, Throwable error) {}
+}

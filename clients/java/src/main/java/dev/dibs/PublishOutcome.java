@@ -1,0 +1,21 @@
+package dev.dibs;
+
+/** What became of a result that was handed over. Whatever it is, the result is its own caller's. */
+public enum PublishOutcome {
+  /** Stored, within the lease. */
+  STORED,
+  /** Stored, although the lease's time was over: nobody else had been given one meanwhile. */
+  STORED_LATE,
+  /** It had been stored already. */
+  DUPLICATE,
+  /** Not stored: a newer lease was given meanwhile. */
+  SUPERSEDED,
+  /** Not stored: the key was invalidated during the rebuild. */
+  INVALIDATED,
+  /** Not stored: the store knows nothing of the lease. */
+  UNKNOWN_LEASE,
+  /** Not stored, for want of a store. */
+  NOT_STORED,
+  /** An outcome that this version does not know. */
+  UNSPECIFIED
+}

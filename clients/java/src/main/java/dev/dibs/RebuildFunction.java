@@ -1,0 +1,19 @@
+package dev.dibs;
+
+/**
+ * Reads the source.
+ *
+ * @param <V> what it makes
+ */
+@FunctionalInterface
+public interface RebuildFunction<V> {
+  /**
+   * Makes the value anew. Its thread is interrupted when the lease is lost, or when nobody waits for it any more.
+   *
+   * @param rebuild what is known of this run
+   * @return the value; null where the source has nothing
+   * @throws Exception that the caller gets as it is, and the waiters as its message, up to 4096 bytes: nothing secret.
+   *     One that is a {@link RetryAfter} says how long the source is to be left alone.
+   */
+  V rebuild(Rebuild<V> rebuild) throws Exception;
+}

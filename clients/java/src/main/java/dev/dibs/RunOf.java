@@ -1,0 +1,52 @@
+package dev.dibs;
+
+import dev.dibs.v1.Hit;
+
+/** A run as the user's rebuild sees it. */
+final class RunOf<V> implements Rebuild<V> {
+  private final Run run;
+  private final boolean hasPrevious;
+  private final V previous;
+
+  RunOf(Run run, Codec<V> codec) {
+    this.run = run;
+    Hit known = run.previous();
+    V value = null;
+    boolean isReadable = known != null;
+    if (isReadable && known.hasValue()) {
+      try {
+        value = codec.decode(known.getValue().toByteArray());
+      } catch (RuntimeException error) {
+        // Published in another format: as good as none, for the rebuild replaces it.
+        isReadable = false;
+      }
+    }
+    previous = value;
+    hasPrevious = isReadable;
+  }
+
+  @Override
+  public RebuildReason reason() {
+    return run.reason();
+  }
+
+  @Override
+  public long fence() {
+    return run.fence();
+  }
+
+  @Override
+  public boolean hasPrevious() {
+    return hasPrevious;
+  }
+
+  @Override
+  public V previous() {
+    return previous;
+  }
+
+  @Override
+  public boolean isLost() {
+    return run.isLost();
+  }
+}

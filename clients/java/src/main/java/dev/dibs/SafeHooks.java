@@ -1,0 +1,14 @@
+package dev.dibs;
+
+import java.util.function.Consumer;
+
+/** Hooks whose faults are nobody else's. */
+record SafeHooks(Hooks hooks) {
+  void tell(Consumer<Hooks> event) {
+    try {
+      event.accept(hooks);
+    } catch (Throwable error) {
+      // A user's counter that fails must not fail the user's request.
+    }
+  }
+}

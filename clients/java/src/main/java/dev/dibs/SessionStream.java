@@ -1,0 +1,279 @@
+package dev.dibs;
+
+import dev.dibs.v1.CoordinatorServiceGrpc;
+import dev.dibs.v1.SessionCall;
+import dev.dibs.v1.SessionEvent;
+import dev.dibs.v1.SessionHello;
+import dev.dibs.v1.SessionReply;
+import dev.dibs.v1.SessionRequest;
+import dev.dibs.v1.SessionResponse;
+import io.grpc.CallOptions;
+import io.grpc.ClientCall;
+import io.grpc.Metadata;
+import io.grpc.Status;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.Iterator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/**
+ * One stream, with the calls that are open on it. Whoever finds nobody sending sends; what gathers meanwhile leaves
+ * together, in the next message.
+ */
+final class SessionStream extends ClientCall.Listener<SessionResponse> {
+  /** What a stream tells whoever has opened it. */
+  interface Owner {
+    void welcomed(SessionStream stream, String resumeToken);
+
+    /** A lease of this session is over: its publish would not be stored. */
+    void leaseLost(String token);
+
+    /** The replica stops: new calls go elsewhere. */
+    void draining(SessionStream stream);
+
+    void broken(SessionStream stream);
+  }
+
+  /** The service does not take sessions here, or something on the way breaks streams: not an error of the call. */
+  static final class NoSessionException extends DibsStatusException {
+    private static final long serialVersionUID = 1L;
+
+    NoSessionException(DibsStatusException error) {
+      super(error.code(), error.getMessage(), null, error);
+    }
+  }
+
+  /** A message of the contract is no larger. */
+  private static final int MESSAGE_BYTES_MAX = 1 << 20;
+
+  /** A call's tags and lengths, its id, deadline and traceparent: what it has beside its request. */
+  private static final int CALL_BYTES = 256;
+
+  /** What fits into a message by itself. */
+  static final int REQUEST_BYTES_MAX = MESSAGE_BYTES_MAX - CALL_BYTES;
+
+  /** What follows an answer is short, and needs no thread of its own. */
+  private static final CallOptions OPTIONS = CallOptions.DEFAULT.withExecutor(Runnable::run);
+
+  private final ClientCall<SessionRequest, SessionResponse> stream;
+  private final Link link;
+  private final Duration connectTimeout;
+  private final SessionHello hello;
+  private final Owner owner;
+  private final AtomicBoolean started = new AtomicBoolean();
+
+  private final Map<Long, CompletableFuture<SessionReply>> open = new HashMap<>();
+  private final Map<Long, SessionCall> calling = new LinkedHashMap<>();
+  private List<Long> cancelled = new ArrayList<>();
+  private long lastId;
+
+  /** Until the hello has been sent, nobody else sends. */
+  private boolean sending = true;
+
+  /** Whatever is on the way carries sessions. */
+  private boolean confirmed;
+
+  /** It ends with its last call. */
+  private boolean leaving;
+
+  /** Nothing is sent any more. */
+  private boolean over;
+
+  /** Runs out unless the session is confirmed in time. */
+  private Future<?> late;
+
+  SessionStream(Link link, Duration connectTimeout, SessionHello hello, Owner owner) {
+    this.stream = link.channel().newCall(CoordinatorServiceGrpc.getSessionMethod(), OPTIONS);
+    this.link = link;
+    this.connectTimeout = connectTimeout;
+    this.hello = hello;
+    this.owner = owner;
+  }
+
+  /** Opens it, the first time. */
+  void start() {
+    if (!started.compareAndSet(false, true)) return;
+    stream.start(this, new Metadata());
+    stream.sendMessage(SessionRequest.newBuilder().setHello(hello).build());
+    stream.request(1);
+    synchronized (this) {
+      sending = false;
+      if (!confirmed && !over) late = Threads.after(connectTimeout, this::isLate);
+    }
+    link.connection().ifLate(this::giveUp);
+  }
+
+  /** One call; null where new calls go elsewhere. It leaves with the next {@link #flush()}. */
+  CompletableFuture<SessionReply> ask(SessionCall.Builder call, Transport.Terms terms) {
+    CompletableFuture<SessionReply> reply = new CompletableFuture<>();
+    long id;
+    synchronized (this) {
+      if (leaving || over) return null;
+      lastId += 1;
+      id = lastId;
+      open.put(id, reply);
+      calling.put(id, call.setId(id).build());
+    }
+    Future<?> timer = Threads.after(terms.deadline(), () -> leave(id, noAnswer(terms.deadline())));
+    Runnable forget = terms.left().onRaise(() -> leave(id, DibsStatusException.cancelled("the caller has gone")));
+    reply.whenComplete(
+        (response, error) -> {
+          timer.cancel(false);
+          forget.run();
+        });
+    return reply;
+  }
+
+  /** Sends what has gathered, unless somebody does already, or the stream is full: then it leaves afterwards. */
+  void flush() {
+    for (; ; ) {
+      SessionRequest message;
+      synchronized (this) {
+        if (sending || over) return;
+        if (calling.isEmpty() && cancelled.isEmpty()) {
+          endIfLeft();
+          return;
+        }
+        if (!stream.isReady()) return;
+        message = gathered();
+        sending = true;
+      }
+      try {
+        stream.sendMessage(message);
+      } catch (IllegalStateException error) {
+        // It was given up meanwhile, and its calls have ended.
+        return;
+      }
+      synchronized (this) {
+        sending = false;
+      }
+    }
+  }
+
+  /** No new calls; the open ones are still answered. */
+  void leave() {
+    synchronized (this) {
+      leaving = true;
+    }
+    flush();
+  }
+
+  @Override
+  public void onReady() {
+    flush();
+  }
+
+  @Override
+  public void onMessage(SessionResponse message) {
+    stream.request(1);
+    if (message.hasWelcome()) {
+      confirm();
+      owner.welcomed(this, message.getWelcome().getResumeToken());
+    }
+    message.getRepliesList().forEach(this::replied);
+    message.getEventsList().forEach(this::happened);
+    flush();
+  }
+
+  @Override
+  public void onClose(Status status, Metadata trailers) {
+    String description = status.getDescription() == null ? "" : ": " + status.getDescription();
+    boolean isRefused = status.getCode() == Status.Code.UNIMPLEMENTED;
+    broken(
+        new DibsStatusException(
+            isRefused ? status.getCode() : Status.Code.UNAVAILABLE,
+            "the session has ended, %s%s".formatted(status.getCode(), description)));
+  }
+
+  private synchronized void confirm() {
+    confirmed = true;
+    if (late != null) late.cancel(false);
+  }
+
+  private void replied(SessionReply reply) {
+    CompletableFuture<SessionReply> call;
+    synchronized (this) {
+      call = open.remove(reply.getId());
+    }
+    if (call == null) return;
+    if (reply.hasError()) call.completeExceptionally(DibsStatusException.of(reply.getError()));
+    else call.complete(reply);
+  }
+
+  private void happened(SessionEvent event) {
+    if (event.hasLeaseLost()) owner.leaseLost(event.getLeaseLost().getToken());
+    else if (event.hasDraining()) owner.draining(this);
+  }
+
+  /** The caller of one call has gone. */
+  private void leave(long id, DibsStatusException error) {
+    CompletableFuture<SessionReply> call;
+    synchronized (this) {
+      call = open.remove(id);
+      if (call == null) return;
+      // What has not been sent need not be cancelled.
+      if (calling.remove(id) == null) cancelled.add(id);
+    }
+    call.completeExceptionally(error);
+    flush();
+  }
+
+  /** As many calls as one message may carry, and at least one. */
+  private SessionRequest gathered() {
+    SessionRequest.Builder message = SessionRequest.newBuilder().addAllCancelledIds(cancelled);
+    cancelled = new ArrayList<>();
+    int bytes = message.build().getSerializedSize();
+    for (Iterator<SessionCall> calls = calling.values().iterator(); calls.hasNext(); calls.remove()) {
+      SessionCall call = calls.next();
+      bytes += call.getSerializedSize() + CALL_BYTES;
+      if (message.getCallsCount() > 0 && bytes > MESSAGE_BYTES_MAX) break;
+      message.addCalls(call);
+    }
+    return message.build();
+  }
+
+  private void endIfLeft() {
+    if (!leaving || !open.isEmpty()) return;
+    over = true;
+    stream.halfClose();
+  }
+
+  private void isLate() {
+    giveUp(DibsStatusException.unavailable("no session within %d ms".formatted(connectTimeout.toMillis())));
+  }
+
+  private void giveUp(DibsStatusException error) {
+    synchronized (this) {
+      if (confirmed) return;
+    }
+    broken(error);
+    stream.cancel(error.getMessage(), null);
+  }
+
+  private void broken(DibsStatusException error) {
+    List<CompletableFuture<SessionReply>> calls;
+    boolean hadNoSession;
+    synchronized (this) {
+      over = true;
+      hadNoSession = !confirmed;
+      if (late != null) late.cancel(false);
+      calls = new ArrayList<>(open.values());
+      open.clear();
+      calling.clear();
+    }
+    owner.broken(this);
+    DibsStatusException outcome = hadNoSession ? new NoSessionException(error) : error;
+    calls.forEach(call -> call.completeExceptionally(outcome));
+  }
+
+  private static DibsStatusException noAnswer(Duration deadline) {
+    return new DibsStatusException(
+        Status.Code.DEADLINE_EXCEEDED, "no answer within %d ms".formatted(deadline.toMillis()));
+  }
+}

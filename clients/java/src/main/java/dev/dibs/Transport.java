@@ -1,0 +1,33 @@
+package dev.dibs;
+
+import com.google.protobuf.MessageLite;
+import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
+
+/** How calls reach the service. */
+interface Transport {
+  /** Long enough for a service that fails over, short enough that nobody hangs on it. */
+  Duration DEADLINE = Duration.ofSeconds(5);
+
+  /**
+   * How one call is made.
+   *
+   * @param deadline how long the caller waits for the reply
+   * @param traceparent the W3C traceparent to pass on; empty for none
+   * @param left ends the call, which then fails as {@code CANCELLED}
+   */
+  record Terms(Duration deadline, String traceparent, Signal left) {
+    static Terms within(Duration deadline, String traceparent) {
+      return new Terms(deadline, traceparent, new Signal());
+    }
+  }
+
+  /**
+   * One attempt. Fails with a {@link DibsStatusException}, which {@link DibsStatusException#of(Throwable)} unwraps;
+   * its {@code retryAfter} is set exactly where the service itself answered and said so.
+   */
+  <Q extends MessageLite, R> CompletableFuture<R> call(Method<Q, R> method, Q request, Terms terms);
+
+  /** No more calls; those that were made still end. */
+  void close();
+}

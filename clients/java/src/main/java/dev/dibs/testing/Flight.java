@@ -1,0 +1,68 @@
+package dev.dibs.testing;
+
+import dev.dibs.Codec;
+import dev.dibs.Rebuild;
+import dev.dibs.RebuildReason;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+
+/** One rebuild that runs in memory, and those who wait for it. */
+final class Flight {
+  private final long fence;
+  private final RebuildReason reason;
+  private final List<String> tags;
+  private final CompletableFuture<byte[]> result = new CompletableFuture<>();
+  private volatile boolean lost;
+
+  Flight(long fence, RebuildReason reason, List<String> tags) {
+    this.fence = fence;
+    this.reason = reason;
+    this.tags = tags;
+  }
+
+  List<String> tags() {
+    return tags;
+  }
+
+  CompletableFuture<byte[]> result() {
+    return result;
+  }
+
+  boolean isLost() {
+    return lost;
+  }
+
+  void lose() {
+    lost = true;
+  }
+
+  <V> Rebuild<V> context(Codec<V> codec, boolean hasPrevious, byte[] bytes) {
+    V previous = bytes == null ? null : codec.decode(bytes.clone());
+    return new Rebuild<>() {
+      @Override
+      public RebuildReason reason() {
+        return reason;
+      }
+
+      @Override
+      public long fence() {
+        return fence;
+      }
+
+      @Override
+      public boolean hasPrevious() {
+        return hasPrevious;
+      }
+
+      @Override
+      public V previous() {
+        return previous;
+      }
+
+      @Override
+      public boolean isLost() {
+        return lost;
+      }
+    };
+  }
+}

@@ -1,0 +1,220 @@
+package dev.dibs.testing;
+
+import dev.dibs.Dibs;
+import dev.dibs.DibsStatusException;
+import dev.dibs.InvalidateResult;
+import dev.dibs.Invalidation;
+import dev.dibs.Options;
+import dev.dibs.RebuildFailedException;
+import dev.dibs.RebuildFunction;
+import dev.dibs.RebuildReason;
+import dev.dibs.RetryAfter;
+import io.grpc.Status;
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
+import java.util.function.Predicate;
+
+/**
+ * Dibs in this process's memory, for unit tests. Its time stands still until {@link #advance}: nothing expires by
+ * itself. Rebuilds run one at a time for each key, on the thread of the first who asks; whoever comes meanwhile shares
+ * their result. A stale value is returned after the rebuild behind it has ended, so that no test waits for a thread.
+ * Values go through their codec. Waits, leases and reads of the store have no meaning here.
+ */
+public final class MemoryDibs implements Dibs {
+  /** What a service without a policy leaves the source alone for, after a first failure. */
+  private static final Duration BACKOFF = Duration.ofSeconds(1);
+
+  private record Id(String namespace, String key) {}
+
+  /** The bytes are null where the source had nothing. */
+  private record Entry(byte[] bytes, Duration freshUntil, Duration staleUntil, List<String> tags) {
+    Entry stale(Duration now) {
+      return new Entry(bytes, freshUntil.compareTo(now) < 0 ? freshUntil : now, staleUntil, tags);
+    }
+  }
+
+  private record Failure(String message, Duration until) {}
+
+  private final Map<Id, Entry> entries = new HashMap<>();
+  private final Map<Id, Failure> failures = new HashMap<>();
+  private final Map<Id, Flight> flights = new HashMap<>();
+  private Duration now = Duration.ZERO;
+  private long lastFence;
+  private boolean closed;
+
+  /** An empty one. */
+  public MemoryDibs() {}
+
+  /**
+   * Lets time pass, for all values at once.
+   *
+   * @param duration not negative
+   */
+  public synchronized void advance(Duration duration) {
+    now = now.plus(duration);
+  }
+
+  @Override
+  public <V> V getOrRebuild(String key, Options<V> options, RebuildFunction<V> rebuild) throws Exception {
+    Id id = new Id(options.namespace() == null ? "" : options.namespace(), key);
+    for (; ; ) {
+      Flight flight;
+      boolean isMine;
+      Entry known;
+      synchronized (this) {
+        refuse(id);
+        known = known(id);
+        if (isFresh(known) && !options.isRefresh()) return decoded(options, known.bytes());
+        flight = flights.get(id);
+        isMine = flight == null;
+        if (isMine) {
+          lastFence += 1;
+          flight = new Flight(lastFence, reason(options, known), options.tags());
+          flights.put(id, flight);
+        }
+      }
+      if (isMine) return rebuilt(id, options, rebuild, known, flight);
+      if (known != null && maySee(options)) return decoded(options, known.bytes());
+      byte[] theirs = await(flight.result());
+      // What they had begun before is no refresh.
+      if (!options.isRefresh()) return decoded(options, theirs);
+    }
+  }
+
+  @Override
+  public <V> CompletableFuture<V> getOrRebuildAsync(String key, Options<V> options, RebuildFunction<V> rebuild) {
+    CompletableFuture<V> result = new CompletableFuture<>();
+    CompletableFuture.runAsync(
+        () -> {
+          try {
+            result.complete(getOrRebuild(key, options, rebuild));
+          } catch (Throwable error) {
+            result.completeExceptionally(error);
+          }
+        });
+    return result;
+  }
+
+  @Override
+  public synchronized InvalidateResult invalidate(Invalidation what) {
+    if (closed) throw isClosed();
+    long values = what.keys().stream().filter(key -> known(new Id(what.namespace(), key)) != null).count();
+    long leases = what.keys().stream().filter(key -> flights.containsKey(new Id(what.namespace(), key))).count();
+    flights.forEach(
+        (id, flight) -> {
+          if (isMeant(what, id, flight.tags())) flight.lose();
+        });
+    Predicate<Map.Entry<Id, Entry>> isMeant = one -> isMeant(what, one.getKey(), one.getValue().tags());
+    if (what.markStale()) {
+      entries.replaceAll((id, entry) -> isMeant(what, id, entry.tags()) ? entry.stale(now) : entry);
+    } else {
+      entries.entrySet().removeIf(isMeant);
+    }
+    return new InvalidateResult(values, leases);
+  }
+
+  @Override
+  public synchronized void close() {
+    closed = true;
+  }
+
+  private <V> V rebuilt(Id id, Options<V> options, RebuildFunction<V> rebuild, Entry known, Flight flight)
+      throws Exception {
+    boolean isBehind = known != null && maySee(options);
+    byte[] bytes;
+    try {
+      V value = rebuild.rebuild(flight.context(options.codec(), known != null, known == null ? null : known.bytes()));
+      bytes = value == null ? null : options.codec().encode(value);
+    } catch (Throwable error) {
+      failed(id, flight, error);
+      if (!isBehind) throw error;
+      return decoded(options, known.bytes());
+    }
+    succeeded(id, options, flight, bytes);
+    return decoded(options, isBehind ? known.bytes() : bytes);
+  }
+
+  private void succeeded(Id id, Options<?> options, Flight flight, byte[] bytes) {
+    Duration ttl = bytes == null ? options.absentTtl() : options.ttl();
+    Duration stale = options.staleTtl() == null ? Duration.ZERO : options.staleTtl();
+    synchronized (this) {
+      Duration freshUntil = now.plus(ttl);
+      if (!flight.isLost()) entries.put(id, new Entry(bytes, freshUntil, freshUntil.plus(stale), options.tags()));
+      flights.remove(id);
+    }
+    flight.result().complete(bytes);
+  }
+
+  private void failed(Id id, Flight flight, Throwable error) {
+    Duration asked = error instanceof RetryAfter carrier ? carrier.retryAfter() : null;
+    synchronized (this) {
+      if (!flight.isLost()) {
+        failures.put(id, new Failure(String.valueOf(error.getMessage()), now.plus(asked == null ? BACKOFF : asked)));
+      }
+      flights.remove(id);
+    }
+    flight.result().completeExceptionally(error);
+  }
+
+  private void refuse(Id id) {
+    if (closed) throw isClosed();
+    Failure failure = failures.get(id);
+    boolean isServed = known(id) != null;
+    if (failure == null || isServed) return;
+    if (failure.until().compareTo(now) > 0) {
+      throw new RebuildFailedException(failure.message(), failure.until().minus(now));
+    }
+    failures.remove(id);
+  }
+
+  /** What is fresh or may be served stale; null for nothing. */
+  private Entry known(Id id) {
+    Entry entry = entries.get(id);
+    return entry != null && entry.staleUntil().compareTo(now) > 0 ? entry : null;
+  }
+
+  private boolean isFresh(Entry entry) {
+    return entry != null && entry.freshUntil().compareTo(now) > 0;
+  }
+
+  private static boolean maySee(Options<?> options) {
+    return options.stale() != Options.Stale.FORBID
+        && !options.isRefresh()
+        && options.revalidate() == Options.Revalidate.BACKGROUND;
+  }
+
+  private static RebuildReason reason(Options<?> options, Entry known) {
+    if (options.isRefresh()) return RebuildReason.REFRESH;
+    return known == null ? RebuildReason.MISS : RebuildReason.EXPIRED;
+  }
+
+  private static boolean isMeant(Invalidation what, Id id, List<String> tags) {
+    if (!id.namespace().equals(what.namespace())) return false;
+    return what.all() || what.keys().contains(id.key()) || what.tags().stream().anyMatch(tags::contains);
+  }
+
+  private static <V> V decoded(Options<V> options, byte[] bytes) {
+    return bytes == null ? null : options.codec().decode(bytes.clone());
+  }
+
+  private static byte[] await(CompletableFuture<byte[]> result) throws Exception {
+    try {
+      return result.get();
+    } catch (InterruptedException error) {
+      Thread.currentThread().interrupt();
+      throw new DibsStatusException(Status.Code.CANCELLED, "the caller was interrupted");
+    } catch (ExecutionException error) {
+      if (error.getCause() instanceof Exception cause) throw cause;
+      throw new CompletionException(error.getCause());
+    }
+  }
+
+  private static DibsStatusException isClosed() {
+    return new DibsStatusException(Status.Code.CANCELLED, "this client is closed");
+  }
+}

@@ -1,0 +1,58 @@
+package dev.dibs;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** The examples run as they stand, in processes of their own. */
+final class ExamplesTest {
+  private static Service service;
+
+  @BeforeAll
+  static void start() {
+    service = Service.start();
+  }
+
+  @AfterAll
+  static void stop() {
+    service.close();
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "start | Ada",
+        "rebuild-once | Ada and Ada after 1 query",
+        "stale-while-revalidate | page 1, then page 1 at once, then page 2",
+        "invalidate-on-write | 10, then 12"
+      })
+  void doesWhatItSays(String name, String expected) throws Exception {
+    ProcessBuilder builder = new ProcessBuilder("./tasks.sh", "example", name);
+    builder.environment().put("DIBS_TARGET", service.target());
+    Process process = builder.redirectError(ProcessBuilder.Redirect.INHERIT).start();
+    String out = new String(process.getInputStream().readAllBytes(), UTF_8);
+    assertEquals(0, process.waitFor());
+    assertEquals(expected + "\n", out);
+  }
+
+  @Test
+  void theStartInTheReadmeIsOneOfThem() throws Exception {
+    String readme = Files.readString(Path.of("README.md"));
+    Matcher block = Pattern.compile("```java\n(.*?)```", Pattern.DOTALL).matcher(readme);
+    assertTrue(block.find());
+    String example = Files.readString(Path.of("examples/Start.java"));
+    for (String line : block.group(1).lines().toList()) assertTrue(example.contains(line.strip()), line);
+    assertTrue(block.group(1).lines().count() <= 10);
+  }
+}

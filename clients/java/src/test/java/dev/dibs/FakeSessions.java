@@ -1,0 +1,140 @@
+package dev.dibs;
+
+import dev.dibs.v1.CoordinatorServiceGrpc.CoordinatorServiceImplBase;
+import dev.dibs.v1.GetOrLockRequest;
+import dev.dibs.v1.GetOrLockResponse;
+import dev.dibs.v1.SessionCall;
+import dev.dibs.v1.SessionEvent;
+import dev.dibs.v1.SessionHello;
+import dev.dibs.v1.SessionReply;
+import dev.dibs.v1.SessionRequest;
+import dev.dibs.v1.SessionResponse;
+import dev.dibs.v1.SessionWelcome;
+import io.grpc.Grpc;
+import io.grpc.InsecureServerCredentials;
+import io.grpc.Server;
+import io.grpc.Status;
+import io.grpc.stub.StreamObserver;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+
+/** A service whose sessions a test plays by hand. */
+final class FakeSessions extends CoordinatorServiceImplBase implements AutoCloseable {
+  /** Far longer than anything takes here. */
+  private static final long WAIT_S = 10;
+
+  /** One stream, from the service's side. */
+  static final class Stream implements StreamObserver<SessionRequest> {
+    final BlockingQueue<SessionRequest> heard = new LinkedBlockingQueue<>();
+    private final Deque<SessionCall> calls = new ArrayDeque<>();
+    private final StreamObserver<SessionResponse> out;
+
+    Stream(StreamObserver<SessionResponse> out) {
+      this.out = out;
+    }
+
+    SessionRequest next() throws InterruptedException {
+      SessionRequest request = heard.poll(WAIT_S, TimeUnit.SECONDS);
+      if (request == null) throw new AssertionError("nothing came");
+      return request;
+    }
+
+    /** The next call, in whatever message it comes. */
+    SessionCall call() throws InterruptedException {
+      while (calls.isEmpty()) calls.addAll(next().getCallsList());
+      return calls.remove();
+    }
+
+    /** Welcomes, after the hello. */
+    SessionHello welcome(String resumeToken) throws InterruptedException {
+      SessionHello hello = next().getHello();
+      SessionWelcome welcome = SessionWelcome.newBuilder().setResumeToken(resumeToken).build();
+      out.onNext(SessionResponse.newBuilder().setWelcome(welcome).build());
+      return hello;
+    }
+
+    void reply(SessionReply.Builder reply) {
+      out.onNext(SessionResponse.newBuilder().addReplies(reply).build());
+    }
+
+    void hit(SessionCall call, String text) {
+      reply(
+          SessionReply.newBuilder()
+              .setId(call.getId())
+              .setGetOrLock(GetOrLockResponse.newBuilder().setHit(FakeService.hitOf(text))));
+    }
+
+    void tell(SessionEvent.Builder event) {
+      out.onNext(SessionResponse.newBuilder().addEvents(event).build());
+    }
+
+    void breakOff() {
+      out.onError(Status.INTERNAL.withDescription("the line is cut").asRuntimeException());
+    }
+
+    @Override
+    public void onNext(SessionRequest request) {
+      heard.add(request);
+    }
+
+    @Override
+    public void onError(Throwable error) {}
+
+    @Override
+    public void onCompleted() {
+      out.onCompleted();
+    }
+  }
+
+  /** What {@link #getOrLock} says, for it is called only where there is no session. */
+  static final String UNARY = "one by one";
+
+  private final BlockingQueue<Stream> streams = new LinkedBlockingQueue<>();
+  private final Server server;
+
+  FakeSessions() {
+    try {
+      server = Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create()).addService(this).build().start();
+    } catch (IOException error) {
+      throw new UncheckedIOException(error);
+    }
+  }
+
+  DibsClientBuilder client() {
+    return DibsClient.builder().target("127.0.0.1:" + server.getPort());
+  }
+
+  /** The next stream that a client opens. */
+  Stream stream() throws InterruptedException {
+    Stream stream = streams.poll(WAIT_S, TimeUnit.SECONDS);
+    if (stream == null) throw new AssertionError("no stream was opened");
+    return stream;
+  }
+
+  boolean hasStream() {
+    return !streams.isEmpty();
+  }
+
+  @Override
+  public StreamObserver<SessionRequest> session(StreamObserver<SessionResponse> out) {
+    Stream stream = new Stream(out);
+    streams.add(stream);
+    return stream;
+  }
+
+  @Override
+  public void getOrLock(GetOrLockRequest request, StreamObserver<GetOrLockResponse> reply) {
+    reply.onNext(GetOrLockResponse.newBuilder().setHit(FakeService.hitOf(UNARY)).build());
+    reply.onCompleted();
+  }
+
+  @Override
+  public void close() {
+    server.shutdownNow();
+  }
+}

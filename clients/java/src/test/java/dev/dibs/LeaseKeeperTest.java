@@ -1,0 +1,118 @@
+package dev.dibs;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.dibs.v1.ExtendOutcome;
+import dev.dibs.v1.ExtendResponse;
+import io.grpc.Status;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
+import org.junit.jupiter.api.Test;
+
+final class LeaseKeeperTest {
+  private final CountDownLatch lost = new CountDownLatch(1);
+  private final List<Duration> tries = new CopyOnWriteArrayList<>();
+
+  private LeaseKeeper keeper(long expiresInMs, Function<Duration, CompletableFuture<ExtendResponse>> extend) {
+    LeaseKeeper keeper =
+        new LeaseKeeper(
+            Duration.ofMillis(expiresInMs),
+            deadline -> {
+              tries.add(deadline);
+              return extend.apply(deadline);
+            },
+            lost::countDown);
+    keeper.start();
+    return keeper;
+  }
+
+  private static CompletableFuture<ExtendResponse> answer(ExtendOutcome outcome, long expiresInMs) {
+    return CompletableFuture.completedFuture(
+        ExtendResponse.newBuilder().setOutcome(outcome).setExpiresInMs(expiresInMs).build());
+  }
+
+  private static CompletableFuture<ExtendResponse> error(Status.Code code) {
+    return CompletableFuture.failedFuture(new DibsStatusException(code, "no"));
+  }
+
+  private void isLost() throws InterruptedException {
+    assertTrue(lost.await(10, TimeUnit.SECONDS));
+  }
+
+  @Test
+  void extendsAgainAndAgain() throws Exception {
+    LeaseKeeper keeper = keeper(600, deadline -> answer(ExtendOutcome.EXTEND_OUTCOME_EXTENDED, 600));
+    // More than the lease had been given for.
+    Until.isTrue(() -> tries.size() >= 4);
+    assertFalse(keeper.isLost());
+    keeper.stop();
+  }
+
+  @Test
+  void tellsOfALossOnce() throws Exception {
+    LeaseKeeper keeper = keeper(30, deadline -> answer(ExtendOutcome.EXTEND_OUTCOME_LOST, 0));
+    isLost();
+    assertTrue(keeper.isLost());
+    assertEquals(1, tries.size());
+  }
+
+  @Test
+  void triesAgainWhereNobodyAnswersUntilTheLeaseEnds() throws Exception {
+    keeper(120, deadline -> error(Status.Code.UNAVAILABLE));
+    isLost();
+    assertTrue(tries.size() > 1, tries.size() + " tries");
+  }
+
+  @Test
+  void hasNoTryThatOutlastsTheLease() throws Exception {
+    keeper(
+        60,
+        deadline -> new CompletableFuture<ExtendResponse>().orTimeout(deadline.toMillis(), TimeUnit.MILLISECONDS));
+    isLost();
+    assertTrue(tries.get(0).toMillis() <= 60);
+  }
+
+  @Test
+  void hasNoTryThatCostsTheNextOnes() throws Exception {
+    LeaseKeeper keeper = keeper(9, deadline -> answer(ExtendOutcome.EXTEND_OUTCOME_EXTENDED, 60_000));
+    Until.isTrue(() -> !tries.isEmpty());
+    assertTrue(tries.get(0).toSeconds() <= 2);
+    keeper.stop();
+  }
+
+  @Test
+  void givesUpWhereTheExtensionIsInvalid() throws Exception {
+    keeper(60, deadline -> error(Status.Code.INVALID_ARGUMENT));
+    isLost();
+    assertEquals(1, tries.size());
+  }
+
+  @Test
+  void takesAnOutcomeThatItDoesNotKnowForNoAnswer() throws Exception {
+    keeper(
+        90,
+        deadline ->
+            CompletableFuture.completedFuture(
+                ExtendResponse.newBuilder().setOutcomeValue(99).setExpiresInMs(60_000).build()));
+    isLost();
+    assertTrue(tries.size() > 1);
+  }
+
+  @Test
+  void hearsOfALossFromElsewhereUnlessItWasStopped() {
+    LeaseKeeper told = keeper(60_000, deadline -> answer(ExtendOutcome.EXTEND_OUTCOME_EXTENDED, 60_000));
+    told.lose();
+    assertEquals(0, lost.getCount());
+    LeaseKeeper stopped = keeper(60_000, deadline -> answer(ExtendOutcome.EXTEND_OUTCOME_EXTENDED, 60_000));
+    stopped.stop();
+    stopped.lose();
+    assertFalse(stopped.isLost());
+  }
+}

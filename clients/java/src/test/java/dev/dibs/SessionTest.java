@@ -1,0 +1,208 @@
+package dev.dibs;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.dibs.v1.CallError;
+import dev.dibs.v1.Draining;
+import dev.dibs.v1.ExtendResponse;
+import dev.dibs.v1.GetOrLockRequest;
+import dev.dibs.v1.GetOrLockResponse;
+import dev.dibs.v1.LeaseLost;
+import dev.dibs.v1.SessionCall;
+import dev.dibs.v1.SessionEvent;
+import dev.dibs.v1.SessionReply;
+import dev.dibs.v1.SessionRequest;
+import io.grpc.Status;
+import java.time.Duration;
+import java.util.HashSet;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+/** What stands on the stream of a session, and what becomes of its end. */
+final class SessionTest {
+  private static final Options<String> TEXT = Options.of(Codec.UTF_8, Duration.ofMinutes(1));
+
+  private final FakeSessions fake = new FakeSessions();
+  private final DibsClient client = fake.client().holder("me").connectTimeout(Duration.ofSeconds(1)).build();
+
+  @AfterEach
+  void close() {
+    client.close();
+    fake.close();
+  }
+
+  private CompletableFuture<String> get(String key) {
+    return client.getOrRebuildAsync(key, TEXT, () -> "mine");
+  }
+
+  @Test
+  void beginsWithAHelloAndAnswersInAnyOrder() throws Exception {
+    CompletableFuture<String> one = get("one");
+    FakeSessions.Stream stream = fake.stream();
+    assertEquals("me", stream.welcome("resume").getHolder());
+    CompletableFuture<String> two = get("two");
+    SessionCall first = stream.call();
+    SessionCall second = stream.call();
+    assertEquals("one", first.getGetOrLock().getKey());
+    assertTrue(first.getId() > 0 && second.getId() != first.getId());
+    assertTrue(first.getDeadlineMs() > 31_000 && first.getDeadlineMs() <= 32_000);
+    stream.hit(second, "2");
+    assertEquals("2", two.get());
+    stream.hit(first, "1");
+    assertEquals("1", one.get());
+  }
+
+  @Test
+  void sendsTogetherWhatGathers() throws Exception {
+    CompletableFuture<String> first = get("first");
+    FakeSessions.Stream stream = fake.stream();
+    stream.welcome("resume");
+    stream.hit(stream.call(), "v");
+    first.get();
+    for (int at = 0; at < 2_000; at += 1) get("k" + at + "x".repeat(1_000));
+    Set<Long> ids = new HashSet<>();
+    int messages = 0;
+    while (ids.size() < 2_000) {
+      SessionRequest message = stream.next();
+      messages += 1;
+      assertTrue(message.getSerializedSize() <= 1 << 20);
+      message.getCallsList().forEach(call -> ids.add(call.getId()));
+    }
+    assertTrue(messages < 2_000, messages + " messages");
+  }
+
+  @Test
+  void cancelsWhatNobodyWaitsFor() throws Exception {
+    CompletableFuture<String> gone = get("k");
+    FakeSessions.Stream stream = fake.stream();
+    stream.welcome("resume");
+    SessionCall call = stream.call();
+    gone.cancel(true);
+    assertEquals(call.getId(), stream.next().getCancelledIds(0));
+  }
+
+  @Test
+  void tellsErrorsAsCallsOneByOneDo() throws Exception {
+    CompletableFuture<String> full = get("k");
+    FakeSessions.Stream stream = fake.stream();
+    stream.welcome("resume");
+    CallError.Builder error =
+        CallError.newBuilder().setCode(8).setMessage("too many").setRetryAfterMs(60_000);
+    stream.reply(SessionReply.newBuilder().setId(stream.call().getId()).setError(error));
+    var told = (DibsStatusException) assertThrows(ExecutionException.class, full::get).getCause();
+    assertEquals(Status.Code.RESOURCE_EXHAUSTED, told.code());
+    assertEquals("too many", told.getMessage());
+    assertEquals(Duration.ofMinutes(1), told.retryAfter().orElseThrow());
+  }
+
+  @Test
+  void isNotBrokenByWhatALaterServiceSays() throws Exception {
+    CompletableFuture<String> call = get("k");
+    FakeSessions.Stream stream = fake.stream();
+    stream.welcome("resume");
+    stream.tell(SessionEvent.newBuilder());
+    stream.reply(SessionReply.newBuilder().setId(999).setExtend(ExtendResponse.getDefaultInstance()));
+    stream.hit(stream.call(), "v");
+    assertEquals("v", call.get());
+    CompletableFuture<String> wrong = get("w");
+    long id = stream.call().getId();
+    stream.reply(SessionReply.newBuilder().setId(id).setExtend(ExtendResponse.getDefaultInstance()));
+    var told = (DibsStatusException) assertThrows(ExecutionException.class, wrong::get).getCause();
+    assertEquals(Status.Code.INTERNAL, told.code());
+  }
+
+  @Test
+  void thatBreaksIsTakenUpAgainWithTheSameCall() throws Exception {
+    CompletableFuture<String> call = get("k");
+    FakeSessions.Stream broken = fake.stream();
+    assertEquals("", broken.welcome("resume").getResumeToken());
+    GetOrLockRequest asked = broken.call().getGetOrLock();
+    broken.breakOff();
+    FakeSessions.Stream next = fake.stream();
+    assertEquals("resume", next.welcome("later").getResumeToken());
+    SessionCall again = next.call();
+    assertEquals(asked.getRequestId(), again.getGetOrLock().getRequestId());
+    next.hit(again, "v");
+    assertEquals("v", call.get());
+  }
+
+  @Test
+  void thatDrainsStillAnswersAndIsLeftForNewCalls() throws Exception {
+    CompletableFuture<String> open = get("open");
+    FakeSessions.Stream draining = fake.stream();
+    draining.welcome("resume");
+    SessionCall call = draining.call();
+    draining.tell(SessionEvent.newBuilder().setDraining(Draining.newBuilder().setClosesInMs(10_000)));
+    Until.isTrue(
+        () -> {
+          get("new " + System.nanoTime());
+          return fake.hasStream();
+        });
+    // No part of the one before: its leases have not ended with it.
+    assertEquals("", fake.stream().welcome("other").getResumeToken());
+    draining.hit(call, "v");
+    assertEquals("v", open.get());
+  }
+
+  @Test
+  void tellsARebuildAtOnceThatItsLeaseIsLost() throws Exception {
+    CountDownLatch running = new CountDownLatch(1);
+    CompletableFuture<String> call =
+        client.getOrRebuildAsync(
+            "k",
+            TEXT,
+            lease -> {
+              running.countDown();
+              new CountDownLatch(1).await();
+              return "never";
+            });
+    FakeSessions.Stream stream = fake.stream();
+    stream.welcome("resume");
+    GetOrLockResponse.Builder lease = GetOrLockResponse.newBuilder().setLease(FakeService.leaseOf("t", 60_000));
+    stream.reply(SessionReply.newBuilder().setId(stream.call().getId()).setGetOrLock(lease));
+    assertTrue(running.await(10, TimeUnit.SECONDS));
+    stream.tell(SessionEvent.newBuilder().setLeaseLost(LeaseLost.newBuilder().setToken("t")));
+    SessionCall again = stream.call();
+    assertTrue(again.hasGetOrLock());
+    stream.hit(again, "theirs");
+    assertEquals("theirs", call.get());
+  }
+
+  @Test
+  void thatCannotBeHadIsDoneWithoutForAWhile() throws Exception {
+    try (FakeService unary = new FakeService();
+        DibsClient oneByOne = unary.client().build()) {
+      unary.will(GetOrLockRequest.class, FakeService.hit("v"));
+      for (int time = 0; time < 3; time += 1) assertEquals("v", oneByOne.getOrRebuild("k", TEXT, () -> "never"));
+      // One stream that was refused, and three calls.
+      assertEquals(4, unary.headers.size());
+    }
+  }
+
+  @Test
+  void thatIsNotConfirmedInTimeIsDoneWithout() throws Exception {
+    assertEquals(FakeSessions.UNARY, get("k").get());
+    assertEquals(FakeSessions.UNARY, get("l").get());
+    fake.stream();
+    assertFalse(fake.hasStream());
+  }
+
+  @Test
+  void endsWithItsClient() throws Exception {
+    CompletableFuture<String> call = get("k");
+    FakeSessions.Stream stream = fake.stream();
+    stream.welcome("resume");
+    SessionCall open = stream.call();
+    client.close();
+    stream.hit(open, "v");
+    assertEquals("v", call.get());
+  }
+}

@@ -1,0 +1,114 @@
+package dev.dibs.testing;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import dev.dibs.Codec;
+import dev.dibs.DibsStatusException;
+import dev.dibs.InvalidateResult;
+import dev.dibs.Invalidation;
+import dev.dibs.Options;
+import dev.dibs.RebuildFailedException;
+import java.time.Duration;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.Test;
+
+final class MemoryDibsTest {
+  private static final Options<String> TEXT = Options.of(Codec.UTF_8, Duration.ofMinutes(1));
+  private static final Options<String> STALE = TEXT.staleTtl(Duration.ofMinutes(10));
+
+  private final MemoryDibs dibs = new MemoryDibs();
+  private final AtomicInteger rebuilds = new AtomicInteger();
+  private final Callable<String> next = () -> "v" + rebuilds.incrementAndGet();
+
+  @Test
+  void keepsAValueForItsTtl() throws Exception {
+    assertEquals("v1", dibs.getOrRebuild("k", TEXT, next));
+    dibs.advance(Duration.ofSeconds(59));
+    assertEquals("v1", dibs.getOrRebuild("k", TEXT, next));
+    dibs.advance(Duration.ofSeconds(1));
+    assertEquals("v2", dibs.getOrRebuild("k", TEXT, next));
+    assertEquals("v3", dibs.getOrRebuild("k", TEXT.refresh(), next));
+    assertEquals("v4", dibs.getOrRebuild("k", TEXT.namespace("other"), next));
+  }
+
+  @Test
+  void keepsTheKnowledgeThatThereIsNothing() throws Exception {
+    Options<String> options = TEXT.absentTtl(Duration.ofSeconds(5));
+    assertNull(dibs.getOrRebuild("k", options, () -> null));
+    assertNull(dibs.getOrRebuild("k", options, next));
+    dibs.advance(Duration.ofSeconds(5));
+    assertEquals("v1", dibs.getOrRebuild("k", options, next));
+  }
+
+  @Test
+  void servesStaleOnceTheRebuildBehindItHasEnded() throws Exception {
+    dibs.getOrRebuild("k", STALE, next);
+    dibs.advance(Duration.ofMinutes(2));
+    assertEquals("v1", dibs.getOrRebuild("k", STALE, lease -> lease.previous() + ", then v2"));
+    assertEquals("v1, then v2", dibs.getOrRebuild("k", STALE, next));
+    dibs.invalidate(Invalidation.ofKeys("k").markingStale());
+    assertEquals("v2", dibs.getOrRebuild("k", STALE.stale(Options.Stale.FORBID), next));
+  }
+
+  @Test
+  void invalidatesByKeyTagAndAsAWhole() throws Exception {
+    dibs.getOrRebuild("k", TEXT.tags("t"), next);
+    assertEquals(new InvalidateResult(1, 0), dibs.invalidate(Invalidation.ofKeys("k")));
+    assertEquals("v2", dibs.getOrRebuild("k", TEXT.tags("t"), next));
+    dibs.invalidate(Invalidation.ofTags("t"));
+    assertEquals("v3", dibs.getOrRebuild("k", TEXT, next));
+    dibs.invalidate(Invalidation.ofAll());
+    assertEquals("v4", dibs.getOrRebuild("k", TEXT, next));
+    dibs.invalidate(Invalidation.ofAll().in("other"));
+    assertEquals("v4", dibs.getOrRebuild("k", TEXT, next));
+  }
+
+  @Test
+  void doesNotStoreWhatWasInvalidatedMeanwhile() throws Exception {
+    String mine = dibs.getOrRebuild("k", TEXT, lease -> {
+      assertEquals(new InvalidateResult(0, 1), dibs.invalidate(Invalidation.ofKeys("k")));
+      return lease.isLost() ? "mine" : "not told";
+    });
+    assertEquals("mine", mine);
+    assertEquals("v1", dibs.getOrRebuild("k", TEXT, next));
+  }
+
+  @Test
+  void joinsThoseWhoComeMeanwhile() throws Exception {
+    CountDownLatch running = new CountDownLatch(1);
+    CountDownLatch gate = new CountDownLatch(1);
+    CompletableFuture<String> one = dibs.getOrRebuildAsync("k", TEXT, () -> {
+      running.countDown();
+      gate.await();
+      return next.call();
+    });
+    running.await();
+    CompletableFuture<String> two = dibs.getOrRebuildAsync("k", TEXT, next);
+    gate.countDown();
+    assertEquals("v1", one.get());
+    assertEquals("v1", two.get());
+  }
+
+  @Test
+  void throwsTheOwnErrorAndTellsTheMessageWhileTheBackOffRuns() throws Exception {
+    Exception fault = new Exception("away");
+    assertSame(fault, assertThrows(Exception.class, () -> dibs.getOrRebuild("k", TEXT, () -> { throw fault; })));
+    var told = assertThrows(RebuildFailedException.class, () -> dibs.getOrRebuild("k", TEXT, next));
+    assertEquals("away", told.getMessage());
+    assertEquals(Duration.ofSeconds(1), told.retryAfter().orElseThrow());
+    dibs.advance(Duration.ofSeconds(1));
+    assertEquals("v1", dibs.getOrRebuild("k", TEXT, next));
+  }
+
+  @Test
+  void isOverWhenItIsClosed() {
+    dibs.close();
+    assertThrows(DibsStatusException.class, () -> dibs.getOrRebuild("k", TEXT, next));
+  }
+}
