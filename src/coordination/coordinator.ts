@@ -163,8 +163,8 @@ export class Coordinator {
     this.#attendant.wake(key.id);
   }
 
-  /** `ended` is called once when a lease of this replica ends other than by its holder's own word. */
-  watchLease(key: Key, { token }: Lease, ended: (end: LeaseEnd) => void): void {
+  /** `ended` is called once when a lease of this replica ends; with undefined when that is its holder's own word. */
+  watchLease(key: Key, { token }: Lease, ended: (end: LeaseEnd | undefined) => void): void {
     const nonce = decodeToken(key, token)?.nonce;
     if (nonce !== undefined) this.#held.watch(nonce, ended);
   }

@@ -33,7 +33,7 @@ export class HeldLeases {
   /** The last one of each key. */
   readonly #byKey = new Map<string, HeldLease>();
   /** Who wants to hear of the end of a lease, by its nonce. */
-  readonly #watchers = new Map<string, (end: LeaseEnd) => void>();
+  readonly #watchers = new Map<string, (end: LeaseEnd | undefined) => void>();
   #sweepAt = 1_024;
 
   constructor(private readonly parts: { readonly clock: Clock; readonly observer: Observer }) {}
@@ -64,25 +64,23 @@ export class HeldLeases {
     return this.#byNonce.get(nonce);
   }
 
-  /** `ended` is called once when the lease ends other than by its holder's own word. */
-  watch(nonce: string, ended: (end: LeaseEnd) => void): void {
+  /** `ended` is called once when the lease ends; with undefined when that is its holder's own word. */
+  watch(nonce: string, ended: (end: LeaseEnd | undefined) => void): void {
     if (this.#byNonce.has(nonce)) this.#watchers.set(nonce, ended);
   }
 
-  /** Forgets the lease without a word: whoever asks for it tells what became of it. */
+  /** Forgets the lease by its holder's own word: whoever asks for it tells what became of it. */
   take(nonce: string): HeldLease | undefined {
-    const lease = this.#byNonce.get(nonce);
-    if (lease === undefined) return undefined;
-    this.#byNonce.delete(nonce);
-    this.#watchers.delete(nonce);
-    if (this.#byKey.get(lease.key.id) === lease) this.#byKey.delete(lease.key.id);
+    const watcher = this.#watchers.get(nonce);
+    const lease = this.#drop(nonce);
+    watcher?.(undefined);
     return lease;
   }
 
   /** Forgets the lease and tells how it ended. */
   end(nonce: string, end: LeaseEnd): void {
     const watcher = this.#watchers.get(nonce);
-    const lease = this.take(nonce);
+    const lease = this.#drop(nonce);
     if (lease === undefined) return;
     watcher?.(end);
     const { clock, observer } = this.parts;
@@ -113,6 +111,15 @@ export class HeldLeases {
       owner: lease.owner,
       byStoreAlone: false,
     };
+  }
+
+  #drop(nonce: string): HeldLease | undefined {
+    const lease = this.#byNonce.get(nonce);
+    if (lease === undefined) return undefined;
+    this.#byNonce.delete(nonce);
+    this.#watchers.delete(nonce);
+    if (this.#byKey.get(lease.key.id) === lease) this.#byKey.delete(lease.key.id);
+    return lease;
   }
 
   #sweep(): void {

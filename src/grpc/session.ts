@@ -215,7 +215,8 @@ export class Session {
     this.#leases.set(lease.token, given);
     if (given.callId !== undefined) this.#tokens.set(given.callId, lease.token);
     coordinator.watchLease(key, lease, (end) => {
-      if (!this.#forget(lease.token)) return;
+      // By its holder's own word, perhaps in a call of its own beside this session.
+      if (!this.#forget(lease.token) || end === undefined) return;
       const { namespace } = key;
       const lost = { namespace, key: key.key, token: lease.token, end: LEASE_ENDS[end] };
       this.#outbox?.event({ $case: 'leaseLost', value: lost });

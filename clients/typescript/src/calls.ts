@@ -1,4 +1,4 @@
-import { callErrorOf, type DibsError } from './errors.js';
+import { callErrorOf, DibsError } from './errors.js';
 import {
   ExplainRequest,
   ExtendRequest,
@@ -117,12 +117,14 @@ export class Calls {
   ) {}
 
   getOrLock(request: GetOrLock, options: CallOptions = {}): Promise<GetOrLockOutcome> {
+    if (!request.key.isWellFormed()) return Promise.reject(illFormed('key'));
     const message: GetOrLockRequest = { key: request.key, ...this.#asked(request) };
     return this.transport.getOrLock(message, withWait(request, options)).then(getOrLockOutcome);
   }
 
   /** Each key's outcome as it is known: what is known at once first, then each wait as it ends. */
   async *getOrLockMany(request: GetOrLockMany, options: CallOptions = {}): AsyncGenerator<KeyedOutcome> {
+    if (!request.keys.every((key) => key.isWellFormed())) throw illFormed('keys');
     const message: GetOrLockManyRequest = { keys: [...request.keys], ...this.#asked(request) };
     for await (const { key, result } of this.transport.getOrLockMany(message, withWait(request, options))) {
       if (result?.$case === 'response') yield { key, outcome: getOrLockOutcome(result.value) };
@@ -142,14 +144,15 @@ export class Calls {
     request: Publish,
     options: CallOptions = {},
   ): Promise<{ outcome: PublishOutcome; fence: number }> {
-    const { value } = request;
+    const { value, tags = [] } = request;
+    if (!tags.every((tag) => tag.isWellFormed())) throw illFormed('tags');
     const message = PublishRequest.fromPartial({
       namespace: request.namespace ?? this.defaults.namespace,
       key: request.key,
       token: request.token,
       ttlMs: request.ttlMs,
       staleMs: request.staleMs,
-      tags: [...(request.tags ?? [])],
+      tags: [...tags],
     });
     // Not through fromPartial, which would take the bytes apart.
     message.payload = value === null ? { $case: 'absent', value: true } : { $case: 'value', value };
@@ -195,15 +198,23 @@ export class Calls {
     request: Invalidate,
     options: CallOptions = {},
   ): Promise<{ keysInvalidated: number; leasesVoided: number }> {
+    const { keys = [], tags = [] } = request;
+    if (!keys.every((key) => key.isWellFormed())) throw illFormed('keys');
+    if (!tags.every((tag) => tag.isWellFormed())) throw illFormed('tags');
     const message = InvalidateRequest.fromPartial({
       namespace: request.namespace ?? this.defaults.namespace,
-      keys: [...(request.keys ?? [])],
-      tags: [...(request.tags ?? [])],
+      keys: [...keys],
+      tags: [...tags],
       all: request.all ?? false,
       mode: MODES[request.mode ?? 'delete'],
     });
     return this.transport.invalidate(message, bounded(options));
   }
+}
+
+/** Half a surrogate pair has no UTF-8: two different broken keys would become one. */
+function illFormed(field: string): DibsError {
+  return new DibsError('INVALID_ARGUMENT', `${field}: is no well-formed text`);
 }
 
 function withWait({ waitMs = WAIT_MS }: Pick<GetOrLock, 'waitMs'>, options: CallOptions) {

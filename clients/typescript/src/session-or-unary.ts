@@ -5,6 +5,8 @@ import type { CallTerms, Transport } from './transport.js';
 
 /** How long calls go one by one after a session could not be had and they could. */
 const UNARY_FOR_MS = 60_000;
+/** Values up to here travel on the session: no service takes less. */
+const ON_SESSION_BYTES_MAX = 1_000_000;
 
 /** A session where that can be had, and one call after the other where something on the way breaks streams. */
 export class SessionOrUnary implements Transport {
@@ -16,7 +18,9 @@ export class SessionOrUnary implements Transport {
   ) {}
 
   readonly getOrLock: Transport['getOrLock'] = (...to) => this.#either((by) => by.getOrLock(...to));
-  readonly publish: Transport['publish'] = (...to) => this.#either((by) => by.publish(...to));
+  /** One that is too large for the service would end the session, and all that is open on it: it goes by itself. */
+  readonly publish: Transport['publish'] = (...to) =>
+    isLarge(to[0]) ? this.unary.publish(...to) : this.#either((by) => by.publish(...to));
   readonly release: Transport['release'] = (...to) => this.#either((by) => by.release(...to));
   readonly extend: Transport['extend'] = (...to) => this.#either((by) => by.extend(...to));
   readonly invalidate: Transport['invalidate'] = (...to) => this.#either((by) => by.invalidate(...to));
@@ -58,6 +62,10 @@ export class SessionOrUnary implements Transport {
   #unaryWorks(): void {
     this.#unaryUntilMs = performance.now() + UNARY_FOR_MS;
   }
+}
+
+function isLarge({ payload }: wire.PublishRequest): boolean {
+  return payload?.$case === 'value' && payload.value.byteLength > ON_SESSION_BYTES_MAX;
 }
 
 function isNoSession(error: unknown): boolean {

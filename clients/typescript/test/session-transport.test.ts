@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { DibsClient } from '../src/client.js';
 import { LeaseLostError } from '../src/errors.js';
 import { FakeService } from './fake-service.js';
-import { bytes, freshKey, Service } from './service.js';
+import { bytes, deferred, freshKey, Service } from './service.js';
 
 // What a client does over sessions, on real services.
 
@@ -71,6 +71,36 @@ describe('a client over a session', () => {
     setTimeout(() => gone.abort(), 20);
     await expect(call).rejects.toMatchObject({ code: 'CANCELLED' });
     await vi.waitFor(async () => expect((await client.explain({ key })).waiters).toBe(0));
+  });
+
+  it('loses nothing else when a value is far too large', async () => {
+    const client = service.client();
+    const [held, key] = [freshKey(), freshKey()];
+    const onLeaseLost = vi.fn();
+    const other = service.client({ hooks: { onLeaseLost } });
+    const gate = deferred<Buffer>();
+    const rebuilding = other.getOrRebuild(held, () => gate.promise, { ttlMs });
+    const large = other.getOrRebuild(key, () => Buffer.alloc(3_000_000), { ttlMs });
+    await expect(large).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
+    gate.resolve(bytes('v'));
+    expect(String(await rebuilding)).toBe('v');
+    expect(onLeaseLost).not.toHaveBeenCalled();
+    expect((await client.explain({ key: held })).pastLeases).toMatchObject([{ end: 'published' }]);
+  });
+
+  it('refuses what no UTF-8 can spell', async () => {
+    const client = service.client();
+    const broken = 'half a \uD800 pair';
+    const refused = { code: 'INVALID_ARGUMENT' };
+    await expect(client.getOrLock({ key: broken })).rejects.toMatchObject(refused);
+    await expect(client.getOrRebuild(broken, () => bytes('v'), { ttlMs })).rejects.toMatchObject(refused);
+    await expect(client.invalidate({ keys: [broken] })).rejects.toMatchObject(refused);
+    await expect(client.invalidate({ tags: [broken] })).rejects.toMatchObject(refused);
+    const publish = { key: freshKey(), token: 't', value: null, ttlMs, tags: [broken] };
+    await expect(client.publish(publish)).rejects.toMatchObject(refused);
+    await expect(async () => {
+      for await (const _ of client.getOrLockMany({ keys: [broken] }));
+    }).rejects.toMatchObject(refused);
   });
 
   it('does not send a call that was left in the turn of its coming', async () => {
