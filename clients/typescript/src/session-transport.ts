@@ -246,7 +246,7 @@ export class SessionTransport implements PooledSession {
     this.#line = line;
     connecting?.catch(give);
     stream.on('data', (message: wire.SessionResponse) => this.#heard(line, message));
-    stream.on('error', (error: ServiceError) => this.#broken(line, dibsErrorOf(error)));
+    stream.on('error', (error: ServiceError) => this.#broken(line, endOf(error)));
     stream.on('end', () => this.#broken(line, new DibsError('UNAVAILABLE', 'the session was closed')));
     const watchedNamespaces = [...(near?.namespaces ?? [])];
     stream.write({
@@ -322,6 +322,20 @@ function sizeOf(request: wire.SessionCall['request']): number {
   const keys = 'keys' in value ? value.keys.reduce((sum, key) => sum + 3 * key.length + 4, 0) : 0;
   const payload = 'payload' in value && value.payload?.$case === 'value' ? value.payload.value.byteLength : 0;
   return CALL_BYTES + keys + payload;
+}
+
+/** What a stream was refused for, it is refused for again; whatever else ends it is a connection that broke. */
+const FOR_GOOD: ReadonlySet<string> = new Set([
+  'INVALID_ARGUMENT',
+  'PERMISSION_DENIED',
+  'RESOURCE_EXHAUSTED',
+  'UNAUTHENTICATED',
+  'UNIMPLEMENTED',
+]);
+
+function endOf(error: ServiceError): DibsError {
+  const ended = dibsErrorOf(error);
+  return FOR_GOOD.has(ended.code) ? ended : new DibsError('UNAVAILABLE', ended.message, ended.retryAfterMs);
 }
 
 function gone(): DibsError {

@@ -1,0 +1,31 @@
+package dibs
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// Codec is how values become bytes and come back. Marshal's error is the rebuild's; Unmarshal's is [Fetch]'s.
+type Codec interface {
+	Marshal(value any) ([]byte, error)
+	Unmarshal(data []byte, into any) error
+}
+
+// jsonCodec is JSON in UTF-8; a []byte travels as it is.
+type jsonCodec struct{}
+
+func (jsonCodec) Marshal(value any) ([]byte, error) {
+	if raw, ok := value.([]byte); ok {
+		return raw, nil
+	}
+	return json.Marshal(value)
+}
+
+func (jsonCodec) Unmarshal(data []byte, into any) error {
+	if raw, ok := into.(*[]byte); ok {
+		// Those who joined one call must not share what each may change.
+		*raw = bytes.Clone(data)
+		return nil
+	}
+	return json.Unmarshal(data, into)
+}

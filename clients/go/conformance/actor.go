@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"sync"
+
+	dibs "github.com/dibs-cache/dibs/clients/go"
+)
+
+// result is what a command is answered with.
+type result map[string]any
+
+// actor is what one scenario's actor has: its clients, the calls that are open, and the gates of its rebuilds.
+type actor struct {
+	emit  func(event any)
+	gates gates
+
+	mu      sync.Mutex
+	clients map[string]*dibs.Client
+	// opened is how each client was asked for.
+	opened  map[string]fields
+	leaving map[string]context.CancelFunc
+}
+
+func newActor(emit func(any)) *actor {
+	return &actor{
+		emit:    emit,
+		gates:   gates{opened: map[string]chan struct{}{}},
+		clients: map[string]*dibs.Client{},
+		opened:  map[string]fields{},
+		leaving: map[string]context.CancelFunc{},
+	}
+}
+
+// prepare is what the command does, in the order in which commands come; what it returns may run beside others.
+func (a *actor) prepare(asked command) func() (any, error) {
+	fields := asked.fields
+	switch asked.Do {
+	case "open":
+		return func() (any, error) { return result{}, a.open(fields) }
+	case "close":
+		return a.with(fields, func(client *dibs.Client) (any, error) { return result{}, client.Close() })
+	case "let":
+		a.gates.open(fields.Gate)
+		return func() (any, error) { return result{}, nil }
+	case "cancel":
+		a.cancel(fields.Call)
+		return func() (any, error) { return result{}, nil }
+	case "get_or_rebuild":
+		ctx := a.boarding(fields)
+		return a.with(fields, func(client *dibs.Client) (any, error) { return a.getOrRebuild(ctx, client, fields) })
+	case "call":
+		ctx := a.boarding(fields)
+		return a.with(fields, func(client *dibs.Client) (any, error) {
+			result, err := rawCall(ctx, client.Stub(), fields.Method, fields.Request)
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return nil, context.Canceled
+			}
+			return result, err
+		})
+	case "bench":
+		return func() (any, error) { return a.bench(fields) }
+	default:
+		return func() (any, error) { return nil, fmt.Errorf("no such command: %s", asked.Do) }
+	}
+}
+
+func (a *actor) with(f fields, act func(*dibs.Client) (any, error)) func() (any, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	client, ok := a.clients[f.Client]
+	if !ok {
+		return func() (any, error) { return nil, fmt.Errorf("no client %s", f.Client) }
+	}
+	return func() (any, error) { return act(client) }
+}
+
+func (a *actor) open(f fields) error {
+	hook := func(name string, event dibs.Event, more ...string) {
+		line := map[string]any{"event": "hook", "name": name, "key": event.Key}
+		for _, outcome := range more {
+			line["outcome"] = outcome
+		}
+		a.emit(line)
+	}
+	client, err := dibs.New(f.Target, f.clientOptions(dibs.Hooks{
+		Hit:             func(e dibs.HitEvent) { hook("hit", e.Event) },
+		Wait:            func(e dibs.WaitEvent) { hook("wait", e.Event) },
+		Publish:         func(e dibs.PublishEvent) { hook("publish", e.Event, e.Outcome) },
+		LeaseLost:       func(e dibs.LeaseLostEvent) { hook("lease_lost", e.Event) },
+		LocalRebuild:    func(e dibs.LocalRebuildEvent) { hook("local_rebuild", e.Event) },
+		BackgroundError: func(e dibs.BackgroundErrorEvent) { hook("background_error", e.Event) },
+	})...)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.clients[f.Client] = client
+	a.opened[f.Client] = f
+	return nil
+}
+
+// boarding is the context of a call that the scenario may cancel, or whose own deadline comes.
+func (a *actor) boarding(f fields) context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	if f.DeadlineMs != nil {
+		ctx, cancel = context.WithTimeout(ctx, milliseconds(*f.DeadlineMs))
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.leaving[f.Call] = cancel
+	return ctx
+}
+
+func (a *actor) cancel(call string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if cancel, ok := a.leaving[call]; ok {
+		cancel()
+	}
+}
+
+func (a *actor) getOrRebuild(ctx context.Context, client *dibs.Client, f fields) (any, error) {
+	value, err := dibs.Fetch(ctx, client, f.Key, func(ctx context.Context) ([]byte, error) {
+		a.emit(beginning(ctx, f.Call))
+		context.AfterFunc(ctx, func() {
+			if context.Cause(ctx) == dibs.ErrLeaseLost {
+				a.emit(map[string]any{"event": "lost", "call": f.Call})
+			}
+		})
+		return f.Rebuild.follow(ctx, &a.gates)
+	}, f.fetchOptions()...)
+	switch {
+	case ctx.Err() != nil:
+		// Whatever it ended with, its caller had left.
+		return nil, context.Canceled
+	case errors.Is(err, dibs.ErrAbsent):
+		return result{"value": nil}, nil
+	case err != nil:
+		return nil, err
+	default:
+		return result{"value": base64.StdEncoding.EncodeToString(value)}, nil
+	}
+}
+
+// bench is on a client like the one that is named, but without hooks: each would print a line.
+func (a *actor) bench(f fields) (any, error) {
+	a.mu.Lock()
+	opened := a.opened[f.Client]
+	a.mu.Unlock()
+	client, err := dibs.New(opened.Target, opened.clientOptions(dibs.Hooks{})...)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	f.Namespace, f.Session = opened.Namespace, opened.Session
+	return overhead(client, f)
+}
+
+// beginning is the event of a rebuild that starts.
+func beginning(ctx context.Context, call string) map[string]any {
+	lease := dibs.LeaseFrom(ctx)
+	event := map[string]any{"event": "rebuild", "call": call, "reason": lease.Reason, "fence": lease.Fence}
+	var previous []byte
+	switch err := lease.Previous(&previous); {
+	case err == nil:
+		event["previous"] = base64.StdEncoding.EncodeToString(previous)
+	case errors.Is(err, dibs.ErrAbsent):
+		event["previous"] = nil
+	}
+	return event
+}

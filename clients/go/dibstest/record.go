@@ -1,0 +1,128 @@
+package dibstest
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
+)
+
+// record is what is known of one key.
+type record struct {
+	value   *value
+	lease   *lease
+	failure *failure
+	// because is the reason of the next lease where there is no value.
+	because dibsv1.LeaseReason
+	// voided are the tokens of leases that an invalidation has ended.
+	voided map[string]bool
+	// changed is closed at every change, so that whoever waits looks again.
+	changed chan struct{}
+}
+
+type value struct {
+	// payload is that of a publish.
+	payload    *dibsv1.PublishRequest
+	fence      int64
+	freshUntil time.Time
+	staleUntil time.Time
+}
+
+type lease struct {
+	token string
+	fence int64
+	lasts time.Duration
+	until time.Time
+	// asOf is how many invalidations there had been when it was given.
+	asOf int
+}
+
+type failure struct {
+	message string
+	until   time.Time
+}
+
+func newRecord() *record {
+	return &record{
+		because: dibsv1.LeaseReason_LEASE_REASON_MISS,
+		voided:  map[string]bool{},
+		changed: make(chan struct{}),
+	}
+}
+
+func (r *record) change() {
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// endLease, of a lease that runs or ran, and the reason of the next one.
+func (r *record) endLease(because dibsv1.LeaseReason) {
+	r.lease = nil
+	r.because = because
+	r.change()
+}
+
+// isLeased says whether a lease runs.
+func (r *record) isLeased(now time.Time) bool { return r.lease != nil && now.Before(r.lease.until) }
+
+// hit is the value as it is served; nil where there is none, or its time is over.
+func (r *record) hit(now time.Time) *dibsv1.Hit {
+	if r.value == nil || !now.Before(r.value.staleUntil) {
+		return nil
+	}
+	hit := &dibsv1.Hit{
+		Freshness:  dibsv1.Freshness_FRESHNESS_STALE,
+		Fence:      r.value.fence,
+		Rebuilding: r.isLeased(now),
+	}
+	if now.Before(r.value.freshUntil) {
+		hit.Freshness = dibsv1.Freshness_FRESHNESS_FRESH
+		hit.FreshForMs = r.value.freshUntil.Sub(now).Milliseconds()
+	}
+	if r.value.payload.GetAbsent() {
+		hit.Payload = &dibsv1.Hit_Absent{Absent: true}
+	} else {
+		hit.Payload = &dibsv1.Hit_Value{Value: r.value.payload.GetValue()}
+	}
+	return hit
+}
+
+// store takes the value of a publish under the lease.
+func (r *record) store(under *lease, request *dibsv1.PublishRequest, now time.Time) {
+	freshUntil := now.Add(milliseconds(request.GetTtlMs()))
+	r.value = &value{
+		payload:    proto.CloneOf(request),
+		fence:      under.fence,
+		freshUntil: freshUntil,
+		staleUntil: freshUntil.Add(milliseconds(request.GetStaleMs())),
+	}
+	r.failure = nil
+	r.endLease(dibsv1.LeaseReason_LEASE_REASON_EXPIRED)
+}
+
+// drop forgets the value, or marks it stale.
+func (r *record) drop(mode dibsv1.InvalidateMode, now time.Time) {
+	if mode == dibsv1.InvalidateMode_INVALIDATE_MODE_MARK_STALE && r.value != nil {
+		if r.value.freshUntil.After(now) {
+			r.value.freshUntil = now
+		}
+	} else {
+		r.value = nil
+	}
+	r.because = dibsv1.LeaseReason_LEASE_REASON_INVALIDATED
+	r.change()
+}
+
+// reason is that of a lease given now.
+func (r *record) reason(intent dibsv1.Intent) dibsv1.LeaseReason {
+	if intent == dibsv1.Intent_INTENT_REFRESH {
+		return dibsv1.LeaseReason_LEASE_REASON_REFRESH
+	}
+	if r.lease != nil {
+		return dibsv1.LeaseReason_LEASE_REASON_HOLDER_LOST
+	}
+	return r.because
+}
+
+func milliseconds(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }

@@ -1,0 +1,165 @@
+package dibs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
+)
+
+var (
+	// ErrAbsent is what a rebuild returns where the source has nothing under the key, and what [Fetch] returns then.
+	// It is cached like any other value.
+	ErrAbsent = errors.New("dibs: the source has nothing under this key")
+
+	// ErrLeaseLost is the cause with which a rebuild's context ends whose result would not be stored any more.
+	ErrLeaseLost = errors.New("dibs: the lease was lost: it ran out, or the key was invalidated")
+
+	// ErrNoPrevious is what [Lease.Previous] returns where no value before is known.
+	ErrNoPrevious = errors.New("dibs: no value before is known")
+
+	errClosed = &Error{Code: codes.Canceled, Message: "this client is closed", retryAfter: noRetry}
+	errGone   = &Error{Code: codes.Canceled, Message: "the caller has gone", retryAfter: noRetry}
+)
+
+// noRetry stands where a retry makes no sense, or the service did not answer.
+const noRetry = time.Duration(-1)
+
+// Error is a call that ended without an outcome. For bad input the message begins with the field and names its
+// bounds. The functions of gRPC's package status read its code too.
+type Error struct {
+	Code    codes.Code
+	Message string
+
+	retryAfter time.Duration
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("dibs: %s (%s)", e.Message, e.Code) }
+
+// RetryAfter is when to come back; below 0 where a retry makes no sense or the service did not answer.
+func (e *Error) RetryAfter() time.Duration { return e.retryAfter }
+
+// GRPCStatus is the error as gRPC has it.
+func (e *Error) GRPCStatus() *status.Status { return status.New(e.Code, e.Message) }
+
+// isUnreachable: nobody answered. The service may be down, and whether it did anything is not known.
+func (e *Error) isUnreachable() bool {
+	return e.retryAfter < 0 && (e.Code == codes.Unavailable || e.Code == codes.DeadlineExceeded)
+}
+
+// BusyError is a wait that ended without an answer: somebody else still rebuilds, or nobody could decide.
+type BusyError struct {
+	Reason BusyReason
+	// HolderAge is how long the holder has had its lease; 0 if there is none.
+	HolderAge time.Duration
+
+	retryAfter time.Duration
+}
+
+// BusyReason is why there is no answer.
+type BusyReason string
+
+// Why there is no answer; [dibsv1.BusyReason] says more of each.
+const (
+	BusyWaitEnded        BusyReason = "wait_ended"
+	BusyDeadlineTooShort BusyReason = "deadline_too_short"
+	BusyUndecided        BusyReason = "undecided"
+	BusyBudget           BusyReason = "budget"
+	BusyDraining         BusyReason = "draining"
+	BusyNoValue          BusyReason = "no_value"
+	BusyUnspecified      BusyReason = "unspecified"
+)
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("dibs: no answer within the wait (%s); come back in %v", e.Reason, e.retryAfter)
+}
+
+// RetryAfter is when to come back.
+func (e *BusyError) RetryAfter() time.Duration { return e.retryAfter }
+
+// RebuildFailedError says that another caller's rebuild failed, and that the key's back-off runs.
+type RebuildFailedError struct {
+	// Message is what that caller said.
+	Message string
+
+	retryAfter time.Duration
+}
+
+func (e *RebuildFailedError) Error() string {
+	return "dibs: the rebuild failed elsewhere: " + e.Message
+}
+
+// RetryAfter is how long the back-off still runs.
+func (e *RebuildFailedError) RetryAfter() time.Duration { return e.retryAfter }
+
+// PanicError is a rebuild that panicked: its waiters are told like those of any other failure.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("dibs: the rebuild panicked: %v", e.Value) }
+
+// BackOff is err, of a rebuild, with how long the whole fleet should leave the source alone: 0 to 5 minutes. Any
+// error with a method RetryAfter() time.Duration says the same.
+func BackOff(err error, after time.Duration) error { return &backOff{err, after} }
+
+type backOff struct {
+	error
+	after time.Duration
+}
+
+func (b *backOff) RetryAfter() time.Duration { return b.after }
+func (b *backOff) Unwrap() error             { return b.error }
+
+// errorOf is the error of a gRPC call, with the hint that its trailer carries.
+func errorOf(err error, trailer metadata.MD) *Error {
+	retryAfter := noRetry
+	if hints := trailer.Get("grpc-retry-pushback-ms"); len(hints) > 0 {
+		if ms, err := strconv.ParseInt(hints[0], 10, 64); err == nil && ms >= 0 {
+			retryAfter = time.Duration(ms) * time.Millisecond
+		}
+	}
+	known, _ := status.FromError(err)
+	return &Error{Code: known.Code(), Message: known.Message(), retryAfter: retryAfter}
+}
+
+// callErrorOf is the error of a call within a session.
+func callErrorOf(err *dibsv1.CallError) *Error {
+	retryAfter := noRetry
+	if err.RetryAfterMs != nil {
+		retryAfter = milliseconds(err.GetRetryAfterMs())
+	}
+	return &Error{Code: codes.Code(err.GetCode()), Message: err.GetMessage(), retryAfter: retryAfter}
+}
+
+// asError: calls end with an [Error] and with nothing else; what another connection says is read like gRPC's own.
+func asError(err error) *Error {
+	if known, ok := as[*Error](err); ok {
+		return known
+	}
+	return errorOf(err, nil)
+}
+
+// gone is what a caller is told whose own context has ended: how, and why.
+func gone(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
+
+// as is the first error of its type in err's chain.
+func as[E error](err error) (E, bool) {
+	var found E
+	ok := errors.As(err, &found)
+	return found, ok
+}

@@ -1,0 +1,196 @@
+package dibs
+
+import (
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
+)
+
+// defaultWait is long enough for most rebuilds, and what the service waits at the most unless told otherwise.
+const defaultWait = 30 * time.Second
+
+// FetchOption is one of a call of [Fetch]. Times are cut to whole milliseconds.
+type FetchOption interface{ applyToFetch(*fetchOptions) }
+
+// SharedOption is one of a call, and as an [Option] of a [Client] one of all its calls that do not name it.
+type SharedOption interface {
+	Option
+	FetchOption
+}
+
+// Stale is whether a stale value is a good answer.
+type Stale = dibsv1.Stale
+
+const (
+	// StaleAllow: a stale value is answered at once while one caller rebuilds.
+	StaleAllow = dibsv1.Stale_STALE_ALLOW
+	// StaleForbid: only a fresh value counts.
+	StaleForbid = dibsv1.Stale_STALE_FORBID
+)
+
+// Read is how far a read may trust copies.
+type Read = dibsv1.Read
+
+const (
+	// ReadNear: the replica's near cache may answer.
+	ReadNear = dibsv1.Read_READ_NEAR
+	// ReadStore: nothing that was invalidated before this call began is returned.
+	ReadStore = dibsv1.Read_READ_STORE
+)
+
+// Revalidate is what becomes of a rebuild where there is a value to serve meanwhile.
+type Revalidate int
+
+const (
+	// RevalidateBackground serves the value and lets the rebuild go on.
+	RevalidateBackground Revalidate = iota
+	// RevalidateAwait waits for the rebuild.
+	RevalidateAwait
+)
+
+// OnUnavailable is what [Fetch] does when the service cannot be reached.
+type OnUnavailable int
+
+const (
+	// OnUnavailableRebuild rebuilds in this process, one at a time for each key.
+	OnUnavailableRebuild OnUnavailable = iota
+	// OnUnavailableFail returns the [Error].
+	OnUnavailableFail
+)
+
+type fetchOptions struct {
+	namespace     string
+	ttl           duration
+	staleFor      duration
+	absentTTL     duration
+	wait          duration
+	lease         duration
+	tags          []string
+	stale         Stale
+	read          Read
+	refresh       bool
+	revalidate    Revalidate
+	onUnavailable OnUnavailable
+	traceparent   string
+	codec         Codec
+}
+
+type fetchOption func(*fetchOptions)
+
+func (o fetchOption) applyToFetch(f *fetchOptions) { o(f) }
+
+type sharedOption struct{ fetchOption }
+
+func (o sharedOption) applyTo(c *config) { o.applyToFetch(&c.calls) }
+
+// WithTTL is how long the value is fresh: 1 ms to 365 days. Every [Fetch] needs it, or has it from its [Client].
+func WithTTL(ttl time.Duration) SharedOption {
+	return sharedOption{func(f *fetchOptions) { f.ttl = named(ttl) }}
+}
+
+// WithStaleFor is how long after its TTL the value may be served stale: 0 to 365 days. Default: as the namespace's
+// policy says.
+func WithStaleFor(staleFor time.Duration) SharedOption {
+	return sharedOption{func(f *fetchOptions) { f.staleFor = named(staleFor) }}
+}
+
+// WithAbsentTTL is in place of [WithTTL] for the knowledge that there is nothing. Default: the same.
+func WithAbsentTTL(ttl time.Duration) SharedOption {
+	return sharedOption{func(f *fetchOptions) { f.absentTTL = named(ttl) }}
+}
+
+// WithNamespace is where the keys are. Default: the service's "default".
+func WithNamespace(namespace string) SharedOption {
+	return sharedOption{func(f *fetchOptions) { f.namespace = namespace }}
+}
+
+// WithOnUnavailable is what to do when the service cannot be reached. Default: [OnUnavailableRebuild].
+func WithOnUnavailable(onUnavailable OnUnavailable) SharedOption {
+	return sharedOption{func(f *fetchOptions) { f.onUnavailable = onUnavailable }}
+}
+
+// WithCodec is how values become bytes and come back. Default: JSON, with []byte as it is.
+func WithCodec(codec Codec) SharedOption {
+	return sharedOption{func(f *fetchOptions) { f.codec = codec }}
+}
+
+// WithWait is how long to wait for somebody else's rebuild; 0 does not wait. Default: 30 s.
+func WithWait(wait time.Duration) SharedOption {
+	return sharedOption{func(f *fetchOptions) { f.wait = named(wait) }}
+}
+
+// WithLease is how long the lease lasts before it is extended, which it is while the rebuild runs. Default: learned by
+// the service.
+func WithLease(lease time.Duration) SharedOption {
+	return sharedOption{func(f *fetchOptions) { f.lease = named(lease) }}
+}
+
+// WithStale says whether a stale value is a good answer. Default: as the namespace's policy says.
+func WithStale(stale Stale) FetchOption {
+	return fetchOption(func(f *fetchOptions) { f.stale = stale })
+}
+
+// WithRead says how far copies may be trusted. Default: [ReadNear].
+func WithRead(read Read) FetchOption { return fetchOption(func(f *fetchOptions) { f.read = read }) }
+
+// WithRefresh rebuilds now, although the value may be fresh, and waits for the rebuild.
+func WithRefresh() FetchOption { return fetchOption(func(f *fetchOptions) { f.refresh = true }) }
+
+// WithRevalidate is for where there is a value to serve meanwhile. Default: [RevalidateBackground].
+func WithRevalidate(revalidate Revalidate) FetchOption {
+	return fetchOption(func(f *fetchOptions) { f.revalidate = revalidate })
+}
+
+// WithTags are names to invalidate the value by: at most 16, each of 1 to 256 bytes.
+func WithTags(tags ...string) FetchOption {
+	return fetchOption(func(f *fetchOptions) { f.tags = tags })
+}
+
+// WithTraceparent is the W3C traceparent to pass on.
+func WithTraceparent(traceparent string) FetchOption {
+	return fetchOption(func(f *fetchOptions) { f.traceparent = traceparent })
+}
+
+// refused is what makes no call at all: it would break others on its stream, or cannot have been meant.
+func (f *fetchOptions) refused(key string) error {
+	if !f.ttl.isNamed {
+		return invalid("ttl_ms: say how long the value is fresh, with dibs.WithTTL")
+	}
+	return firstOf(text("key", key), text("namespace", f.namespace), text("tags", f.tags...), header("traceparent", f.traceparent))
+}
+
+// text refuses what is no UTF-8, and could not be sent.
+func text(field string, texts ...string) error {
+	for _, text := range texts {
+		if !utf8.ValidString(text) {
+			return invalid(field + ": is no UTF-8")
+		}
+	}
+	return nil
+}
+
+// header refuses what is no printable ASCII, and could not be sent.
+func header(field, text string) error {
+	for _, char := range []byte(text) {
+		if char < ' ' || char > '~' {
+			return invalid(field + ": is not printable ASCII")
+		}
+	}
+	return nil
+}
+
+func invalid(message string) error {
+	return &Error{Code: codes.InvalidArgument, Message: message, retryAfter: noRetry}
+}
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package dibs
+
+import "time"
+
+// Hooks hear what happens, for a user's own metrics. They are called where it happens: a slow one is waited for.
+// One that panics harms nobody.
+type Hooks struct {
+	// Hit: a value was there.
+	Hit func(HitEvent)
+	// Wait: somebody else's rebuild was waited for, with or without an answer in the end.
+	Wait func(WaitEvent)
+	// Publish: what became of a result that was handed over; "stored" is the rule.
+	Publish func(PublishEvent)
+	// LeaseLost: the lease of a rebuild was lost while it ran.
+	LeaseLost func(LeaseLostEvent)
+	// LocalRebuild: the service could not be reached, so that this process rebuilds for itself.
+	LocalRebuild func(LocalRebuildEvent)
+	// BackgroundError: a result could not be handed over, a lease not be given back, or a rebuild behind a stale
+	// value failed: nobody was told by an error.
+	BackgroundError func(BackgroundErrorEvent)
+}
+
+// Event is what every event says: which value it is about.
+type Event struct {
+	// Namespace is empty for the service's default.
+	Namespace string
+	Key       string
+}
+
+// HitEvent is a value that was there.
+type HitEvent struct {
+	Event
+	// Freshness is "fresh" or "stale".
+	Freshness string
+}
+
+// WaitEvent is a wait for somebody else's rebuild.
+type WaitEvent struct {
+	Event
+	Waited   time.Duration
+	Answered bool
+}
+
+// PublishEvent is a result that was handed over.
+type PublishEvent struct {
+	Event
+	// Outcome is "stored", "stored_late", "duplicate", "superseded", "invalidated", "unknown_lease", "not_stored", or
+	// "unspecified" for what a later service says.
+	Outcome string
+	// Fence is that under which the key's value is now stored; 0 if there is none.
+	Fence int64
+}
+
+// LeaseLostEvent is a lease that was lost while its rebuild ran.
+type LeaseLostEvent struct{ Event }
+
+// LocalRebuildEvent is a rebuild without the service.
+type LocalRebuildEvent struct {
+	Event
+	// Cause is why the service could not be reached.
+	Cause error
+}
+
+// BackgroundErrorEvent is an error that nobody was told of.
+type BackgroundErrorEvent struct {
+	Event
+	Err error
+}
+
+// tell calls a hook so that its fault is nobody else's.
+func tell[E any](hook func(E), event E) {
+	if hook == nil {
+		return
+	}
+	// A user's counter that panics must not fail the user's request.
+	defer func() { _ = recover() }()
+	hook(event)
+}

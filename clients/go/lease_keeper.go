@@ -1,0 +1,63 @@
+package dibs
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
+)
+
+const (
+	// extendThirdMin: below a few milliseconds a third is no time; the end is near, and is told when it comes.
+	extendThirdMin = 5 * time.Millisecond
+	// extendMax is what an extension may take where the lease leaves it the time: a try that hangs must not cost the
+	// next ones.
+	extendMax = 2 * time.Second
+)
+
+// extend asks for more time, and ends within the timeout.
+type extend func(ctx context.Context, timeout time.Duration) (*dibsv1.ExtendResponse, error)
+
+// keepLease extends a lease every third of what is left until ctx ends, so that two extensions in a row may be lost.
+// It returns true when the lease is over: the service says so, or no extension came in time.
+func keepLease(ctx context.Context, expiresIn time.Duration, ask extend) (lost bool) {
+	ends := time.Now().Add(expiresIn)
+	for {
+		left := time.Until(ends)
+		pause(ctx, max(0, min(left, max(extendThirdMin, left/3))))
+		if ctx.Err() != nil {
+			return false
+		}
+		asked := time.Now()
+		if !asked.Before(ends) {
+			return true
+		}
+		// A try that hangs ends with the lease, so that the loss is told then and not later.
+		response, err := ask(ctx, min(extendMax, ends.Sub(asked)))
+		switch {
+		case ctx.Err() != nil:
+			return false
+		case err != nil:
+			// Not answered is not lost: the lease still has its end, and the next third brings another try.
+			if asError(err).Code == codes.InvalidArgument {
+				return true
+			}
+		case response.GetOutcome() == dibsv1.ExtendOutcome_EXTEND_OUTCOME_LOST:
+			return true
+		case response.GetOutcome() == dibsv1.ExtendOutcome_EXTEND_OUTCOME_EXTENDED:
+			ends = asked.Add(milliseconds(response.GetExpiresInMs()))
+		}
+	}
+}
+
+// pause ends after d, or with ctx.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

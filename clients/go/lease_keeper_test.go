@@ -1,0 +1,95 @@
+package dibs
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
+)
+
+func extended(expiresIn time.Duration) extend {
+	return func(context.Context, time.Duration) (*dibsv1.ExtendResponse, error) {
+		return &dibsv1.ExtendResponse{
+			Outcome:     dibsv1.ExtendOutcome_EXTEND_OUTCOME_EXTENDED,
+			ExpiresInMs: expiresIn.Milliseconds(),
+		}, nil
+	}
+}
+
+func unextended(code codes.Code) extend {
+	return func(context.Context, time.Duration) (*dibsv1.ExtendResponse, error) {
+		return nil, &Error{Code: code, retryAfter: noRetry}
+	}
+}
+
+func hanging(ctx context.Context, timeout time.Duration) (*dibsv1.ExtendResponse, error) {
+	pause(ctx, timeout)
+	return nil, &Error{Code: codes.DeadlineExceeded, retryAfter: noRetry}
+}
+
+// kept runs the keeper of a lease of 3 s with these answers, of which the last one stays; it says when each was asked
+// for, and when the lease was lost, if it was within a minute.
+func kept(t *testing.T, answers ...extend) (asked []time.Duration, lostAt time.Duration) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		lost := keepLease(ctx, 3*time.Second, func(ctx context.Context, timeout time.Duration) (*dibsv1.ExtendResponse, error) {
+			asked = append(asked, time.Since(start))
+			next := answers[min(len(asked), len(answers))-1]
+			return next(ctx, timeout)
+		})
+		if lost {
+			lostAt = time.Since(start)
+		}
+	})
+	return asked, lostAt
+}
+
+func TestALeaseIsExtendedEveryThirdOfWhatIsLeft(t *testing.T) {
+	asked, lostAt := kept(t, extended(3*time.Second), extended(6*time.Second))
+	if asked[0] != time.Second || asked[1] != 2*time.Second || asked[2] != 4*time.Second || lostAt != 0 {
+		t.Errorf("asked after %v, lost after %v", asked, lostAt)
+	}
+}
+
+func TestALeaseIsLostWhenTheServiceSaysSo(t *testing.T) {
+	lost := func(context.Context, time.Duration) (*dibsv1.ExtendResponse, error) {
+		return &dibsv1.ExtendResponse{Outcome: dibsv1.ExtendOutcome_EXTEND_OUTCOME_LOST}, nil
+	}
+	if asked, lostAt := kept(t, lost); len(asked) != 1 || lostAt != time.Second {
+		t.Errorf("asked after %v, lost after %v", asked, lostAt)
+	}
+	if _, lostAt := kept(t, unextended(codes.InvalidArgument)); lostAt != time.Second {
+		t.Errorf("refused, and lost after %v", lostAt)
+	}
+}
+
+func TestNotAnsweredIsNotLostBeforeItsTime(t *testing.T) {
+	asked, lostAt := kept(t, unextended(codes.Unavailable))
+	if len(asked) < 3 || lostAt != 3*time.Second {
+		t.Errorf("asked after %v, lost after %v", asked, lostAt)
+	}
+	if _, lostAt := kept(t, unextended(codes.Unavailable), unextended(codes.Unavailable), extended(time.Hour)); lostAt != 0 {
+		t.Errorf("lost after %v, although the third try was answered", lostAt)
+	}
+}
+
+func TestATryThatHangsEndsWithTheLease(t *testing.T) {
+	if asked, lostAt := kept(t, hanging); len(asked) != 1 || lostAt != 3*time.Second {
+		t.Errorf("asked after %v, lost after %v", asked, lostAt)
+	}
+}
+
+func TestAnOutcomeOfALaterServiceChangesNothing(t *testing.T) {
+	later := func(context.Context, time.Duration) (*dibsv1.ExtendResponse, error) {
+		return &dibsv1.ExtendResponse{Outcome: 99}, nil
+	}
+	if _, lostAt := kept(t, later); lostAt != 3*time.Second {
+		t.Errorf("lost after %v", lostAt)
+	}
+}

@@ -1,0 +1,58 @@
+package dibs
+
+import (
+	"context"
+	"sync"
+)
+
+// lifetime is that of a client: what runs behind its callers is told when it ends, and is waited for then.
+type lifetime struct {
+	over context.Context
+	end  context.CancelCauseFunc
+
+	mu      sync.Mutex
+	running sync.WaitGroup
+}
+
+func newLifetime() *lifetime {
+	over, end := context.WithCancelCause(context.Background())
+	return &lifetime{over: over, end: end}
+}
+
+// enter begins something that leave ends, or says that it is too late for that.
+func (l *lifetime) enter() (leave func(), err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over.Err() != nil {
+		return nil, errClosed
+	}
+	l.running.Add(1)
+	return l.running.Done, nil
+}
+
+// spawn runs something that may outlast whoever spawned it, who must have entered.
+func (l *lifetime) spawn(run func()) { l.running.Go(run) }
+
+// detached has the values of ctx, but ends by cancel or with the client.
+func (l *lifetime) detached(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	forget := context.AfterFunc(l.over, func() { cancel(errClosed) })
+	return ctx, func(cause error) {
+		forget()
+		cancel(cause)
+	}
+}
+
+// close ends what runs; afterwards is called when it has ended. It counts once.
+func (l *lifetime) close(afterwards func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over.Err() != nil {
+		return
+	}
+	l.end(errClosed)
+	go func() {
+		l.running.Wait()
+		afterwards()
+	}()
+}

@@ -1,0 +1,290 @@
+package dibs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
+)
+
+const (
+	// messageBytesMax: a message of the contract is no larger, unless it carries a single call.
+	messageBytesMax = 1 << 20
+	// strayFor is how long the answer to a call that was cancelled may be on its way.
+	strayFor = 5 * time.Second
+	// callOverheadBytes is what a call takes beside its own bytes: a tag and a length.
+	callOverheadBytes = 6
+)
+
+type stream = dibsv1.CoordinatorService_SessionClient
+
+// openCall is a call that is not answered yet.
+type openCall struct {
+	call     *dibsv1.SessionCall
+	answered chan answer
+	isSent   bool
+}
+
+// line is one stream, with the calls that are open on it. What gathers while a message is being sent leaves together.
+type line struct {
+	session *session
+	ctx     context.Context
+	hangUp  context.CancelFunc
+	// wake has a token where there may be something to send.
+	wake chan struct{}
+	// late breaks the line unless the session is confirmed in time.
+	late *time.Timer
+
+	// Guarded by the session's lock.
+	calls     map[int64]*openCall
+	calling   []*openCall
+	cancelled []int64
+	// left are the questions that were cancelled lately.
+	left map[int64]*dibsv1.GetOrLockRequest
+	// confirmed: whatever is on the way carries sessions.
+	confirmed bool
+	// leaving: new calls go elsewhere; it ends with its last one.
+	leaving bool
+}
+
+// openLine must have the session's lock.
+func openLine(s *session) *line {
+	ctx, hangUp := context.WithCancel(context.Background())
+	l := &line{
+		session: s,
+		ctx:     ctx,
+		hangUp:  hangUp,
+		wake:    make(chan struct{}, 1),
+		calls:   make(map[int64]*openCall),
+		left:    make(map[int64]*dibsv1.GetOrLockRequest),
+	}
+	l.late = time.AfterFunc(s.connect, func() {
+		message := fmt.Sprintf("no session within %v", s.connect)
+		l.broken(&Error{Code: codes.Unavailable, Message: message, retryAfter: noRetry})
+	})
+	go l.run(&dibsv1.SessionHello{ResumeToken: s.resumeToken, Holder: s.holder})
+	return l
+}
+
+// call puts a call on the line; it must have the session's lock.
+func (l *line) call(call *dibsv1.SessionCall) *openCall {
+	l.session.nextID++
+	call.Id = l.session.nextID
+	opened := &openCall{call: call, answered: make(chan answer, 1)}
+	l.calls[call.Id] = opened
+	l.calling = append(l.calling, opened)
+	l.wakeUp()
+	return opened
+}
+
+// leave cancels a call whose context has ended, and is how it ends then: by its answer, where that has come already.
+func (l *line) leave(ctx context.Context, its *openCall) answer {
+	l.session.mu.Lock()
+	defer l.session.mu.Unlock()
+	id := its.call.GetId()
+	if _, isOpen := l.calls[id]; !isOpen {
+		return <-its.answered
+	}
+	delete(l.calls, id)
+	// The service must have heard of a call before it is cancelled; one that was not sent yet never is.
+	if its.isSent {
+		l.cancelled = append(l.cancelled, id)
+		l.expectStray(id, its.call.GetGetOrLock())
+	}
+	l.wakeUp()
+	err := contextError(ctx)
+	if !l.confirmed && err.Code == codes.DeadlineExceeded {
+		return answer{err: noSessionError{err}}
+	}
+	return answer{err: err}
+}
+
+// expectStray remembers a question for as long as its answer may come after all; it must have the session's lock.
+func (l *line) expectStray(id int64, request *dibsv1.GetOrLockRequest) {
+	if request == nil {
+		return
+	}
+	l.left[id] = request
+	time.AfterFunc(strayFor, func() {
+		l.session.mu.Lock()
+		defer l.session.mu.Unlock()
+		delete(l.left, id)
+	})
+}
+
+// stray gives back a lease that was on its way when its caller left: nobody else would have it until its time is over.
+// It must have the session's lock.
+func (l *line) stray(reply *dibsv1.SessionReply) {
+	request, lease := l.left[reply.GetId()], reply.GetGetOrLock().GetLease()
+	if request == nil || lease == nil {
+		return
+	}
+	// Nobody waits for the answer.
+	l.call(&dibsv1.SessionCall{Request: &dibsv1.SessionCall_Release{Release: &dibsv1.ReleaseRequest{
+		Namespace: request.GetNamespace(),
+		Key:       request.GetKey(),
+		Token:     lease.GetToken(),
+	}}})
+}
+
+func (l *line) wakeUp() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run opens the stream and is the one that sends on it.
+func (l *line) run(hello *dibsv1.SessionHello) {
+	stream, err := l.session.stub.Session(l.ctx)
+	if err != nil {
+		l.broken(asError(err))
+		return
+	}
+	go l.hear(stream)
+	// Where sending fails, hear has the reason.
+	if stream.Send(&dibsv1.SessionRequest{Hello: hello}) != nil {
+		return
+	}
+	for {
+		select {
+		case <-l.wake:
+		case <-l.ctx.Done():
+			return
+		}
+		messages, isLast := l.take()
+		for _, message := range messages {
+			if stream.Send(message) != nil {
+				return
+			}
+		}
+		if isLast {
+			_ = stream.CloseSend()
+			return
+		}
+	}
+}
+
+// take is what has gathered, in messages that the contract allows, and whether it is the last of this line.
+func (l *line) take() (messages []*dibsv1.SessionRequest, isLast bool) {
+	l.session.mu.Lock()
+	defer l.session.mu.Unlock()
+	calling, cancelled := l.calling, l.cancelled
+	l.calling, l.cancelled = nil, nil
+	isLast = l.leaving && len(l.calls) == 0
+	message, bytes := &dibsv1.SessionRequest{CancelledIds: cancelled}, 0
+	for _, its := range calling {
+		if _, isOpen := l.calls[its.call.GetId()]; !isOpen {
+			continue
+		}
+		its.isSent = true
+		size := proto.Size(its.call) + callOverheadBytes
+		if len(message.Calls) > 0 && bytes+size > messageBytesMax {
+			messages = append(messages, message)
+			message, bytes = &dibsv1.SessionRequest{}, 0
+		}
+		message.Calls = append(message.Calls, its.call)
+		bytes += size
+	}
+	if len(message.Calls)+len(message.CancelledIds) > 0 {
+		messages = append(messages, message)
+	}
+	return messages, isLast
+}
+
+// hear reads until the stream ends.
+func (l *line) hear(stream stream) {
+	for {
+		message, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			l.broken(&Error{Code: codes.Unavailable, Message: "the session was closed", retryAfter: noRetry})
+			return
+		}
+		if err != nil {
+			l.broken(errorOf(err, stream.Trailer()))
+			return
+		}
+		l.heard(message)
+	}
+}
+
+func (l *line) heard(message *dibsv1.SessionResponse) {
+	l.session.mu.Lock()
+	if welcome := message.GetWelcome(); welcome != nil {
+		l.late.Stop()
+		l.confirmed = true
+		l.session.resumeToken = welcome.GetResumeToken()
+	}
+	for _, reply := range message.GetReplies() {
+		l.stray(reply)
+		l.end(reply.GetId(), answer{reply: reply})
+	}
+	for _, event := range message.GetEvents() {
+		if event.GetDraining() != nil {
+			l.leavesOff()
+		}
+	}
+	l.session.mu.Unlock()
+	for _, event := range message.GetEvents() {
+		if lost := event.GetLeaseLost(); lost != nil {
+			l.session.leaseLost(lost.GetToken())
+		}
+	}
+}
+
+// end answers a call that is still open; it must have the session's lock.
+func (l *line) end(id int64, its answer) {
+	opened, isOpen := l.calls[id]
+	if !isOpen {
+		return
+	}
+	delete(l.calls, id)
+	opened.answered <- its
+	if l.leaving && len(l.calls) == 0 {
+		l.wakeUp()
+	}
+}
+
+// leavesOff sends new calls to another replica; it must have the session's lock.
+func (l *line) leavesOff() {
+	if l.session.line == l {
+		l.session.line = nil
+	}
+	l.session.resumeToken = ""
+	l.leaving = true
+	l.wakeUp()
+}
+
+// broken ends the line, and its calls with the error.
+func (l *line) broken(err *Error) {
+	l.session.mu.Lock()
+	defer l.session.mu.Unlock()
+	l.late.Stop()
+	l.hangUp()
+	if l.session.line == l {
+		l.session.line = nil
+	}
+	its := answer{err: noSessionError{err}}
+	if l.confirmed {
+		its = answer{err: breakOf(err)}
+	}
+	for id := range l.calls {
+		l.end(id, its)
+	}
+}
+
+// breakOf: that the stream broke says nothing of the call, which may be made again; what refuses it does.
+func breakOf(err *Error) *Error {
+	switch err.Code {
+	case codes.Unauthenticated, codes.PermissionDenied, codes.InvalidArgument, codes.ResourceExhausted:
+		return err
+	default:
+		return &Error{Code: codes.Unavailable, Message: err.Message, retryAfter: err.retryAfter}
+	}
+}

@@ -1,0 +1,172 @@
+package dibs
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+)
+
+// dial makes the one channel of a client. Nothing is sent before the first call.
+func dial(c config) (*grpc.ClientConn, error) {
+	security := insecure.NewCredentials()
+	if c.tlsCA != "" {
+		var err error
+		if security, err = credentials.NewClientTLSFromFile(c.tlsCA, ""); err != nil {
+			return nil, fmt.Errorf("dibs: the authorities to trust, of WithTLSCA or DIBS_TLS_CA: %w", err)
+		}
+	}
+	return grpc.NewClient(
+		c.target,
+		grpc.WithTransportCredentials(security),
+		grpc.WithUserAgent("dibs-go/"+Version),
+		// A link that died without a word is found within 15 s, and the calls on it end.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
+		// Back at a service that restarts within a second; the default would wait up to two minutes.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+			MinConnectTimeout: c.connect,
+		}),
+		// The service bounds the values.
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32), grpc.MaxCallSendMsgSize(math.MaxInt32)),
+		// What may be sent again is known one storey up.
+		grpc.WithDisableRetry(),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`),
+	)
+}
+
+// link is a connection with what every call on it carries. Unary calls end with an [Error] and with nothing else.
+type link struct {
+	conn    grpc.ClientConnInterface
+	token   string
+	connect time.Duration
+
+	mu sync.Mutex
+	// connecting is since when there has been no connection and no news of one; zero where there was.
+	connecting time.Time
+}
+
+// within bounds one attempt of a call, on whatever transport it goes; each transport begins anew. Gone with it, the
+// call ends as DeadlineExceeded.
+type within struct {
+	grpc.EmptyCallOption
+	timeout time.Duration
+}
+
+func bounded(ctx context.Context, options []grpc.CallOption) (context.Context, context.CancelFunc) {
+	for _, option := range options {
+		if bound, ok := option.(within); ok {
+			return context.WithTimeout(ctx, bound.timeout)
+		}
+	}
+	return ctx, func() {}
+}
+
+// Invoke makes a unary call.
+func (l *link) Invoke(ctx context.Context, method string, request, reply any, options ...grpc.CallOption) error {
+	ctx, cancel := bounded(ctx, options)
+	defer cancel()
+	if err := l.reach(ctx); err != nil {
+		return err
+	}
+	var trailer metadata.MD
+	err := l.conn.Invoke(l.as(ctx), method, request, reply, append(options, grpc.Trailer(&trailer))...)
+	if err != nil {
+		return errorOf(err, trailer)
+	}
+	return nil
+}
+
+// NewStream opens a stream, whose errors are gRPC's own.
+func (l *link) NewStream(
+	ctx context.Context,
+	desc *grpc.StreamDesc,
+	method string,
+	options ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	if err := l.reach(ctx); err != nil {
+		return nil, err
+	}
+	return l.conn.NewStream(l.as(ctx), desc, method, options...)
+}
+
+// as says who calls, in place of what the context may say to other services.
+func (l *link) as(ctx context.Context) context.Context {
+	if l.token == "" {
+		return ctx
+	}
+	sent, _ := metadata.FromOutgoingContext(ctx)
+	if sent == nil {
+		sent = metadata.MD{}
+	}
+	sent.Set("authorization", "Bearer "+l.token)
+	return metadata.NewOutgoingContext(ctx, sent)
+}
+
+// watchable is what a connection of gRPC has, and perhaps not every other one.
+type watchable interface {
+	GetState() connectivity.State
+	Connect()
+	WaitForStateChange(context.Context, connectivity.State) bool
+}
+
+// reach waits until there is a connection, or gRPC knows that there is none and ends the call by itself. How long that
+// may take is bounded once for all calls: a name server that does not answer would hold each of them.
+func (l *link) reach(ctx context.Context) error {
+	conn, ok := l.conn.(watchable)
+	if !ok {
+		return nil
+	}
+	for {
+		state := conn.GetState()
+		if state != connectivity.Idle && state != connectivity.Connecting {
+			l.news()
+			return nil
+		}
+		conn.Connect()
+		soon, cancel := context.WithDeadline(ctx, l.since().Add(l.connect))
+		changed := conn.WaitForStateChange(soon, state)
+		cancel()
+		if ctx.Err() != nil {
+			return contextError(ctx)
+		}
+		if !changed {
+			message := fmt.Sprintf("no connection within %v", l.connect)
+			return &Error{Code: codes.Unavailable, Message: message, retryAfter: noRetry}
+		}
+	}
+}
+
+func (l *link) news() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.connecting = time.Time{}
+}
+
+func (l *link) since() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.connecting.IsZero() {
+		l.connecting = time.Now()
+	}
+	return l.connecting
+}
+
+// contextError is the end of a call whose context has ended.
+func contextError(ctx context.Context) *Error {
+	if ctx.Err() == context.DeadlineExceeded {
+		return &Error{Code: codes.DeadlineExceeded, Message: "no answer within the deadline", retryAfter: noRetry}
+	}
+	return errGone
+}

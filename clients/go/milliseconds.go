@@ -1,0 +1,39 @@
+package dibs
+
+import (
+	"math"
+	"time"
+)
+
+// millisecondsMax is the longest time that a [time.Duration] holds.
+const millisecondsMax = math.MaxInt64 / int64(time.Millisecond)
+
+// milliseconds is a time of the contract; what the service says below 0 or beyond all bounds is bounded.
+func milliseconds(ms int64) time.Duration {
+	return time.Duration(min(max(ms, 0), millisecondsMax)) * time.Millisecond
+}
+
+// duration is a time that a caller may have named.
+type duration struct {
+	time.Duration
+	isNamed bool
+}
+
+func named(d time.Duration) duration { return duration{d, true} }
+
+// ms is the time as the contract has it, whole milliseconds, cut; nil where none was named.
+func (d duration) ms() *int64 {
+	if !d.isNamed {
+		return nil
+	}
+	ms := d.Milliseconds()
+	return &ms
+}
+
+// or is the time that was named, else d.
+func (d duration) or(other time.Duration) time.Duration {
+	if d.isNamed {
+		return d.Duration
+	}
+	return other
+}

@@ -1,0 +1,89 @@
+package dibs
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"time"
+
+	"google.golang.org/grpc"
+)
+
+const (
+	defaultTarget = "127.0.0.1:50051"
+	// defaultConnect: TCP repeats the first packet that is lost after one second.
+	defaultConnect = 2 * time.Second
+	// holderBytesMax leaves the process id its place within the contract's 256.
+	holderBytesMax = 200
+)
+
+// Option is one of a [Client].
+type Option interface{ applyTo(*config) }
+
+type config struct {
+	target  string
+	token   string
+	tlsCA   string
+	connect time.Duration
+	session bool
+	holder  string
+	hooks   Hooks
+	conn    grpc.ClientConnInterface
+	// calls has the defaults of all calls.
+	calls fetchOptions
+}
+
+type option func(*config)
+
+func (o option) applyTo(c *config) { o(c) }
+
+// WithToken says who calls. Default: DIBS_TOKEN, else none.
+func WithToken(token string) Option { return option(func(c *config) { c.token = token }) }
+
+// WithTLSCA turns TLS on; the PEM file at path has the authorities to trust. Default: DIBS_TLS_CA, else no TLS.
+func WithTLSCA(path string) Option { return option(func(c *config) { c.tlsCA = path }) }
+
+// WithConnectTimeout is how long a connection may take before the service counts as out of reach, once for all calls
+// and not for each. Default: 2 s.
+func WithConnectTimeout(timeout time.Duration) Option {
+	return option(func(c *config) { c.connect = timeout })
+}
+
+// WithSession says whether all calls go on one stream, with leases that end with this process. Default: true. Where a
+// stream cannot be had, calls go one by one all the same.
+func WithSession(session bool) Option { return option(func(c *config) { c.session = session }) }
+
+// WithHolder is what this process is called in Explain and logs: at most 256 bytes. Default: host name and process id.
+func WithHolder(holder string) Option { return option(func(c *config) { c.holder = holder }) }
+
+// WithHooks says who hears what happens.
+func WithHooks(hooks Hooks) Option { return option(func(c *config) { c.hooks = hooks }) }
+
+// WithConn makes calls over conn, in place of a connection of the client's own to its target; [Client.Close] leaves it
+// open. For what [New] has no option for, such as client certificates or interceptors, and for tests.
+func WithConn(conn grpc.ClientConnInterface) Option { return option(func(c *config) { c.conn = conn }) }
+
+// configOf is what the caller says, else what the environment says.
+func configOf(target string, options []Option) config {
+	c := config{
+		target:  cmp.Or(target, os.Getenv("DIBS_TARGET"), defaultTarget),
+		token:   os.Getenv("DIBS_TOKEN"),
+		tlsCA:   os.Getenv("DIBS_TLS_CA"),
+		connect: defaultConnect,
+		session: true,
+		holder:  defaultHolder(),
+		calls:   fetchOptions{codec: jsonCodec{}},
+	}
+	for _, option := range options {
+		option.applyTo(&c)
+	}
+	return c
+}
+
+func defaultHolder() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d", host[:min(len(host), holderBytesMax)], os.Getpid())
+}

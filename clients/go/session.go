@@ -1,0 +1,144 @@
+package dibs
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
+)
+
+// noSessionError: the service does not take sessions here, or something on the way breaks streams. It says nothing of
+// the call.
+type noSessionError struct{ error }
+
+func (e noSessionError) Unwrap() error { return e.error }
+
+// session makes all calls on one stream, of which a line is one after the other: a replica that drains is left for new
+// calls, and still answers the open ones.
+type session struct {
+	stub    dibsv1.CoordinatorServiceClient
+	connect time.Duration
+	holder  string
+	// leaseLost is told the token of a lease of this session that is over.
+	leaseLost func(token string)
+
+	mu          sync.Mutex
+	line        *line
+	nextID      int64
+	resumeToken string
+}
+
+// answer is how one call ended.
+type answer struct {
+	reply *dibsv1.SessionReply
+	err   error
+}
+
+// Invoke makes one call, as a connection does: its context's deadline and traceparent travel with it.
+func (s *session) Invoke(ctx context.Context, method string, request, reply any, options ...grpc.CallOption) error {
+	ctx, cancel := bounded(ctx, options)
+	defer cancel()
+	if ctx.Err() != nil {
+		return contextError(ctx)
+	}
+	call := &dibsv1.SessionCall{}
+	if err := setRequest(call, request); err != nil {
+		return err
+	}
+	if sent, ok := metadata.FromOutgoingContext(ctx); ok {
+		for _, traceparent := range sent.Get("traceparent") {
+			call.Traceparent = traceparent
+		}
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		call.DeadlineMs = proto.Int64(max(1, int64((time.Until(deadline)+time.Millisecond-1)/time.Millisecond)))
+	}
+	line, opened := s.ask(call)
+	select {
+	case its := <-opened.answered:
+		return its.read(reply)
+	case <-ctx.Done():
+		return line.leave(ctx, opened).read(reply)
+	}
+}
+
+// ask puts the call on the line, which is opened if there is none.
+func (s *session) ask(call *dibsv1.SessionCall) (*line, *openCall) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.line == nil {
+		s.line = openLine(s)
+	}
+	return s.line, s.line.call(call)
+}
+
+func (s *session) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.line != nil {
+		s.line.hangUp()
+	}
+}
+
+// read takes the reply over into the message that waits for it. Nothing is copied that only points: a reply is read once.
+func (a answer) read(into any) error {
+	if a.err != nil {
+		return a.err
+	}
+	switch response := a.reply.GetResponse().(type) {
+	case *dibsv1.SessionReply_Error:
+		return callErrorOf(response.Error)
+	case *dibsv1.SessionReply_GetOrLock:
+		if into, ok := into.(*dibsv1.GetOrLockResponse); ok {
+			into.Outcome, into.Degraded = response.GetOrLock.GetOutcome(), response.GetOrLock.GetDegraded()
+			return nil
+		}
+	case *dibsv1.SessionReply_Publish:
+		if into, ok := into.(*dibsv1.PublishResponse); ok {
+			into.Outcome, into.Fence = response.Publish.GetOutcome(), response.Publish.GetFence()
+			return nil
+		}
+	case *dibsv1.SessionReply_Release:
+		if into, ok := into.(*dibsv1.ReleaseResponse); ok {
+			into.Outcome = response.Release.GetOutcome()
+			return nil
+		}
+	case *dibsv1.SessionReply_Extend:
+		if into, ok := into.(*dibsv1.ExtendResponse); ok {
+			into.Outcome, into.ExpiresInMs = response.Extend.GetOutcome(), response.Extend.GetExpiresInMs()
+			return nil
+		}
+	case *dibsv1.SessionReply_Invalidate:
+		if into, ok := into.(*dibsv1.InvalidateResponse); ok {
+			into.KeysInvalidated, into.LeasesVoided = response.Invalidate.GetKeysInvalidated(), response.Invalidate.GetLeasesVoided()
+			return nil
+		}
+	}
+	message := fmt.Sprintf("an answer of another kind: %T to %T", a.reply.GetResponse(), into)
+	return &Error{Code: codes.Internal, Message: message, retryAfter: noRetry}
+}
+
+func setRequest(call *dibsv1.SessionCall, request any) error {
+	switch request := request.(type) {
+	case *dibsv1.GetOrLockRequest:
+		call.Request = &dibsv1.SessionCall_GetOrLock{GetOrLock: request}
+	case *dibsv1.PublishRequest:
+		call.Request = &dibsv1.SessionCall_Publish{Publish: request}
+	case *dibsv1.ReleaseRequest:
+		call.Request = &dibsv1.SessionCall_Release{Release: request}
+	case *dibsv1.ExtendRequest:
+		call.Request = &dibsv1.SessionCall_Extend{Extend: request}
+	case *dibsv1.InvalidateRequest:
+		call.Request = &dibsv1.SessionCall_Invalidate{Invalidate: request}
+	default:
+		return noSessionError{fmt.Errorf("a session of this client does not carry %T", request)}
+	}
+	return nil
+}

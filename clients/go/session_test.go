@@ -1,0 +1,414 @@
+package dibs_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	dibs "github.com/dibs-cache/dibs/clients/go"
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
+)
+
+// fakeSession is one stream as the service has it: the test reads what comes and says what goes.
+type fakeSession struct {
+	hello *dibsv1.SessionHello
+	came  chan *dibsv1.SessionRequest
+	going chan *dibsv1.SessionResponse
+	// over ends the stream, with the error that it is sent.
+	over chan error
+}
+
+// sessionsOf are the streams that the clients of the fake open, each confirmed.
+func sessionsOf(fake *fakeService) <-chan *fakeSession {
+	sessions := make(chan *fakeSession, 10)
+	fake.session = func(stream dibsv1.CoordinatorService_SessionServer) error {
+		first, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		session := &fakeSession{
+			hello: first.GetHello(),
+			came:  make(chan *dibsv1.SessionRequest, 100),
+			going: make(chan *dibsv1.SessionResponse, 100),
+			over:  make(chan error, 1),
+		}
+		session.going <- &dibsv1.SessionResponse{Welcome: &dibsv1.SessionWelcome{ResumeToken: "resume"}}
+		sessions <- session
+		go func() {
+			defer close(session.came)
+			for {
+				message, err := stream.Recv()
+				if err != nil {
+					return
+				}
+				session.came <- message
+			}
+		}()
+		for {
+			select {
+			case message := <-session.going:
+				if err := stream.Send(message); err != nil {
+					return err
+				}
+			case err := <-session.over:
+				return err
+			case <-stream.Context().Done():
+				return nil
+			}
+		}
+	}
+	return sessions
+}
+
+// call is the next call that comes.
+func (s *fakeSession) call(t *testing.T) *dibsv1.SessionCall {
+	t.Helper()
+	for {
+		message := receive(t, "a call", s.came)
+		if message == nil {
+			t.Fatal("the session has ended")
+		}
+		if calls := message.GetCalls(); len(calls) > 0 {
+			return calls[0]
+		}
+	}
+}
+
+func (s *fakeSession) reply(replies ...*dibsv1.SessionReply) {
+	s.going <- &dibsv1.SessionResponse{Replies: replies}
+}
+
+func hitReply(id int64, value string) *dibsv1.SessionReply {
+	response, _ := hit(value)(context.Background(), nil)
+	return &dibsv1.SessionReply{Id: id, Response: &dibsv1.SessionReply_GetOrLock{GetOrLock: response}}
+}
+
+// inSession fetches behind.
+func inSession(t *testing.T, its *dibs.Client, key string, options ...dibs.FetchOption) <-chan fetched[string] {
+	return behind(func() (string, error) {
+		return dibs.Fetch(t.Context(), its, key, returning("rebuilt"), append(options, ttl)...)
+	})
+}
+
+func TestACallOfASession(t *testing.T) {
+	fake := startFake(t)
+	sessions := sessionsOf(fake)
+	its := client(t, fake.target, dibs.WithCodec(raw{}), dibs.WithHolder("me"))
+	call := inSession(t, its, "k", dibs.WithWait(time.Second), dibs.WithTraceparent("00-trace"))
+	session := receive(t, "a session", sessions)
+	if session.hello.GetHolder() != "me" || session.hello.GetResumeToken() != "" {
+		t.Errorf("it began with %v", session.hello)
+	}
+	asked := session.call(t)
+	if asked.GetId() <= 0 || asked.GetTraceparent() != "00-trace" || asked.GetDeadlineMs() < 2500 || asked.GetDeadlineMs() > 3000 || asked.GetGetOrLock().GetKey() != "k" {
+		t.Errorf("asked %v", asked)
+	}
+	// What is not known, or was not asked for, harms nobody.
+	session.going <- &dibsv1.SessionResponse{Events: []*dibsv1.SessionEvent{{}}, Replies: []*dibsv1.SessionReply{{Id: 77}}}
+	session.reply(hitReply(asked.GetId(), "v"))
+	got := receive(t, "the value", call)
+	want(t, got.value, got.err, "v")
+}
+
+func TestAnErrorWithinASessionIsThatOfAUnaryCall(t *testing.T) {
+	fake := startFake(t)
+	sessions := sessionsOf(fake)
+	its := client(t, fake.target, dibs.WithCodec(raw{}))
+	call := inSession(t, its, "k")
+	session := receive(t, "a session", sessions)
+	fail := func(code codes.Code, retryAfterMs *int64) {
+		its := &dibsv1.CallError{Code: int32(code), Message: "key: no", RetryAfterMs: retryAfterMs}
+		session.reply(&dibsv1.SessionReply{Id: session.call(t).GetId(), Response: &dibsv1.SessionReply_Error{Error: its}})
+	}
+	fail(codes.ResourceExhausted, proto.Int64(1))
+	fail(codes.InvalidArgument, nil)
+	got := receive(t, "the error", call)
+	var refused *dibs.Error
+	if !errors.As(got.err, &refused) || refused.Code != codes.InvalidArgument || refused.Message != "key: no" {
+		t.Errorf("got %v", got.err)
+	}
+}
+
+func TestAnAnswerOfAnotherKindIsAnError(t *testing.T) {
+	fake := startFake(t)
+	sessions := sessionsOf(fake)
+	call := inSession(t, client(t, fake.target), "k")
+	session := receive(t, "a session", sessions)
+	session.reply(&dibsv1.SessionReply{Id: session.call(t).GetId(), Response: &dibsv1.SessionReply_Publish{Publish: &dibsv1.PublishResponse{}}})
+	if got := receive(t, "the error", call); status.Code(got.err) != codes.Internal {
+		t.Errorf("got %v", got.err)
+	}
+}
+
+func TestACallerThatLeavesASession(t *testing.T) {
+	fake := startFake(t)
+	sessions := sessionsOf(fake)
+	its := client(t, fake.target)
+	ctx, leave := context.WithCancel(t.Context())
+	call := behind(func() (string, error) { return dibs.Fetch(ctx, its, "k", returning("v"), ttl) })
+	session := receive(t, "a session", sessions)
+	asked := session.call(t)
+	leave()
+	receive(t, "the end", call)
+	message := receive(t, "a message", session.came)
+	if ids := message.GetCancelledIds(); len(ids) != 1 || ids[0] != asked.GetId() {
+		t.Errorf("it heard %v", message)
+	}
+	// Its lease was on the way when it left.
+	response := leaseOf(&dibsv1.Lease{Token: "stray", ExpiresInMs: 10_000})
+	session.reply(&dibsv1.SessionReply{Id: asked.GetId(), Response: &dibsv1.SessionReply_GetOrLock{GetOrLock: response}})
+	if given := session.call(t).GetRelease(); given.GetToken() != "stray" || given.GetKey() != "k" || given.GetFailure() != nil {
+		t.Errorf("it heard %v", given)
+	}
+}
+
+func TestASessionThatBreaks(t *testing.T) {
+	fake := startFake(t)
+	sessions := sessionsOf(fake)
+	call := inSession(t, client(t, fake.target, dibs.WithCodec(raw{})), "k")
+	first := receive(t, "a session", sessions)
+	asked := first.call(t)
+	first.over <- status.Error(codes.Internal, "a proxy has restarted")
+	second := receive(t, "another session", sessions)
+	if second.hello.GetResumeToken() != "resume" {
+		t.Errorf("it began with %v", second.hello)
+	}
+	again := second.call(t)
+	if again.GetGetOrLock().GetRequestId() != asked.GetGetOrLock().GetRequestId() {
+		t.Error("it was another call")
+	}
+	second.reply(hitReply(again.GetId(), "v"))
+	got := receive(t, "the value", call)
+	want(t, got.value, got.err, "v")
+}
+
+func TestAReplicaThatDrainsIsLeft(t *testing.T) {
+	fake := startFake(t)
+	sessions := sessionsOf(fake)
+	its := client(t, fake.target, dibs.WithCodec(raw{}))
+	open := inSession(t, its, "open")
+	first := receive(t, "a session", sessions)
+	asked := first.call(t)
+	first.going <- &dibsv1.SessionResponse{Events: []*dibsv1.SessionEvent{{Event: &dibsv1.SessionEvent_Draining{Draining: &dibsv1.Draining{}}}}}
+	// Whether the event or the call is first is not known: it asks until it has come.
+	var second *fakeSession
+	eventually(t, "another session", func() bool {
+		_ = inSession(t, its, freshKey())
+		select {
+		case second = <-sessions:
+			return true
+		case <-time.After(10 * time.Millisecond):
+			return false
+		}
+	})
+	if second.hello.GetResumeToken() != "" {
+		t.Error("it resumes what it has left")
+	}
+	first.reply(hitReply(asked.GetId(), "v"))
+	got := receive(t, "the value", open)
+	want(t, got.value, got.err, "v")
+	for message := range first.came {
+		for _, call := range message.GetCalls() {
+			first.reply(hitReply(call.GetId(), "v"))
+		}
+	}
+}
+
+func TestWhereNoSessionCanBeHad(t *testing.T) {
+	refused := func(dibsv1.CoordinatorService_SessionServer) error {
+		return status.Error(codes.Unimplemented, "no streams here")
+	}
+	swallowed := func(stream dibsv1.CoordinatorService_SessionServer) error {
+		<-stream.Context().Done()
+		return nil
+	}
+	for name, session := range map[string]func(dibsv1.CoordinatorService_SessionServer) error{"refused": refused, "swallowed": swallowed} {
+		t.Run(name, func(t *testing.T) {
+			fake := startFake(t)
+			var tried atomic.Int64
+			fake.session = func(stream dibsv1.CoordinatorService_SessionServer) error {
+				tried.Add(1)
+				return session(stream)
+			}
+			fake.getOrLock.will(hit("v"))
+			its := client(t, fake.target, dibs.WithCodec(raw{}), dibs.WithConnectTimeout(100*time.Millisecond))
+			for range 3 {
+				value, err := dibs.Fetch(t.Context(), its, "k", returning(""), ttl, dibs.WithWait(0))
+				want(t, value, err, "v")
+			}
+			if tried.Load() != 1 {
+				t.Errorf("it was tried %d times", tried.Load())
+			}
+		})
+	}
+}
+
+func TestOverASessionALossIsToldAtOnce(t *testing.T) {
+	service := startService(t)
+	var told atomic.Int64
+	its := client(t, service.target, dibs.WithHooks(dibs.Hooks{LeaseLost: func(dibs.LeaseLostEvent) { told.Add(1) }}))
+	begun, lost := make(chan string, 2), make(chan error, 1)
+	call := behind(func() (string, error) {
+		return dibs.Fetch(t.Context(), its, "k", func(ctx context.Context) (string, error) {
+			reason := dibs.LeaseFrom(ctx).Reason
+			begun <- reason
+			if reason == "invalidated" {
+				return "new", nil
+			}
+			<-ctx.Done()
+			lost <- context.Cause(ctx)
+			return "", ctx.Err()
+		}, ttl, dibs.WithLease(30*time.Second))
+	})
+	receive(t, "a rebuild", begun)
+	found, err := client(t, service.target).Invalidate(t.Context(), dibs.Invalidation{Keys: []string{"k"}})
+	if err != nil || found.Leases != 1 || found.Keys != 0 {
+		t.Errorf("%v, %v", found, err)
+	}
+	if cause := receive(t, "the loss", lost); cause != dibs.ErrLeaseLost {
+		t.Errorf("told %v", cause)
+	}
+	got := receive(t, "the value", call)
+	want(t, got.value, got.err, "new")
+	if told.Load() != 1 {
+		t.Errorf("the hook was told %d times", told.Load())
+	}
+}
+
+func TestAServiceThatIsKilledIsFoundAgain(t *testing.T) {
+	for _, session := range []bool{true, false} {
+		service := startService(t)
+		var local atomic.Int64
+		its := client(t, service.target, dibs.WithSession(session), dibs.WithHooks(dibs.Hooks{
+			LocalRebuild: func(dibs.LocalRebuildEvent) { local.Add(1) },
+		}))
+		gate, begun := make(chan struct{}), make(chan struct{})
+		holder := behind(func() (string, error) {
+			return dibs.Fetch(t.Context(), its, "held", func(context.Context) (string, error) {
+				close(begun)
+				<-gate
+				return "v", nil
+			}, ttl)
+		})
+		receive(t, "a rebuild", begun)
+		service.kill()
+		value, err := dibs.Fetch(t.Context(), its, "meanwhile", returning("mine"), ttl)
+		want(t, value, err, "mine")
+		if local.Load() != 1 {
+			t.Errorf("%d rebuilds were local", local.Load())
+		}
+		close(gate)
+		got := receive(t, "the holder's value", holder)
+		want(t, got.value, got.err, "v")
+		startService(t, "DIBS_LISTEN="+service.target)
+		eventually(t, "the service is found", func() bool {
+			rebuilds := local.Load()
+			_, err := dibs.Fetch(t.Context(), its, freshKey(), returning("v"), ttl)
+			return err == nil && local.Load() == rebuilds
+		})
+	}
+}
+
+func TestAServiceThatDoesNotAnswerIsOutOfReachOnceForAll(t *testing.T) {
+	// It takes connections, and says nothing.
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	its := client(t, listener.Addr().String(), dibs.WithConnectTimeout(200*time.Millisecond))
+	for _, most := range []time.Duration{2 * time.Second, 200 * time.Millisecond} {
+		start := time.Now()
+		value, err := dibs.Fetch(t.Context(), its, "k", returning("v"), ttl)
+		want(t, value, err, "v")
+		if took := time.Since(start); took > most {
+			t.Errorf("it took %v", took)
+		}
+	}
+}
+
+func TestTLSWithAuthoritiesOfTheCallers(t *testing.T) {
+	certificate, key := selfSigned(t)
+	security, err := credentials.NewServerTLSFromFile(certificate, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake := startFake(t, grpc.Creds(security))
+	fake.getOrLock.will(hit("v"))
+	over := func(options ...dibs.Option) (string, error) {
+		options = append(options, dibs.WithCodec(raw{}), dibs.WithOnUnavailable(dibs.OnUnavailableFail))
+		return dibs.Fetch(t.Context(), client(t, fake.target, options...), "k", returning(""), ttl)
+	}
+	value, err := over(dibs.WithTLSCA(certificate))
+	want(t, value, err, "v")
+	if _, err := over(); status.Code(err) != codes.Unavailable {
+		t.Errorf("without TLS: %v", err)
+	}
+	t.Setenv("DIBS_TLS_CA", certificate)
+	value, err = over()
+	want(t, value, err, "v")
+}
+
+// selfSigned writes a certificate of 127.0.0.1, which is its own authority, and its key.
+func selfSigned(t *testing.T) (certificate, key string) {
+	t.Helper()
+	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+	}
+	signed, err := x509.CreateCertificate(rand.Reader, template, template, &secret.PublicKey, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, kind string, bytes []byte) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: bytes}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	return write("cert.pem", "CERTIFICATE", signed), write("key.pem", "PRIVATE KEY", private)
+}
+
+func TestOverOneStreamManyCallsAndLargeValues(t *testing.T) {
+	its := client(t, startService(t).target)
+	large := strings.Repeat("x", 1_000_000)
+	var calls []<-chan fetched[string]
+	for range 20 {
+		key := freshKey()
+		calls = append(calls, behind(func() (string, error) { return dibs.Fetch(t.Context(), its, key, returning(large), ttl) }))
+	}
+	for _, call := range calls {
+		got := receive(t, "a value", call)
+		want(t, got.value, got.err, large)
+	}
+}
