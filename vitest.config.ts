@@ -11,7 +11,10 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: ['test/{unit,contract,simulation,conformance}/**/*.test.ts', 'clients/typescript/test/**/*.test.ts'],
+          include: [
+            'test/{unit,contract,simulation,conformance}/**/*.test.ts',
+            'clients/typescript/test/**/*.test.ts',
+          ],
           // Contract suites start real Redis processes; two files at a time is what a small machine carries.
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
