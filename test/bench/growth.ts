@@ -46,10 +46,13 @@ async function load(storeUrl: string, count: number): Promise<void> {
   const built = (path: string) => import(pathToFileURL(`dist/${path}`).href);
   const { StoreConnection } = await built('redis/connection.js');
   const { RedisValueStore } = await built('redis/value-store.js');
+  const { RedisNamespaceStore } = await built('redis/namespace-store.js');
+  const { SystemChance } = await built('system-chance.js');
   const { keyOf: idOf } = await built('coordination/key.js');
   const connection = new StoreConnection(storeUrl, { timeoutMs: 60_000 });
   const store = new RedisValueStore(connection);
   let next = 0;
+  let clock = '';
   const one = async () => {
     while (next < count) {
       const { id } = idOf('default', keyOf(next));
@@ -64,7 +67,7 @@ async function load(storeUrl: string, count: number): Promise<void> {
           valueFenceRead: 0,
           byStoreAlone: false,
         },
-        ...{ holder: '', traceparent: '', reason: 'miss', requestKey: '', clock: '', keepMs: 60_000 },
+        ...{ holder: '', traceparent: '', reason: 'miss', requestKey: '', clock, keepMs: 60_000 },
       });
       const payload = { kind: 'value', bytes: VALUE };
       await store.publish(id, {
@@ -86,6 +89,8 @@ async function load(storeUrl: string, count: number): Promise<void> {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
+  // A value counts by the clock of its namespace.
+  clock = (await new RedisNamespaceStore(connection, new SystemChance()).look('default', [])).clock;
   await Promise.all(Array.from({ length: 500 }, one));
   connection.close();
 }
