@@ -29,8 +29,7 @@ export class NewerService {
     const server = new Server();
     const definition: Record<string, unknown> = {};
     const handlers: Record<string, unknown> = {};
-    for (const [name, method] of Object.entries(contract)) {
-      const { path, requestStream, responseStream } = method;
+    for (const [name, { path }] of Object.entries(contract)) {
       definition[name] = {
         ...{ path, requestStream: true, responseStream: true },
         ...{
@@ -41,7 +40,6 @@ export class NewerService {
         },
       };
       handlers[name] = (there: ServerDuplexStream<Buffer, Buffer>) => pass(client, path, there);
-      void [requestStream, responseStream];
     }
     server.addService(definition as ServiceDefinition, handlers as never);
     const port = await new Promise<number>((resolve, reject) =>

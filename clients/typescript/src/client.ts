@@ -1,4 +1,3 @@
-import { types } from 'node:util';
 import { countAddresses } from './addresses.js';
 import {
   type CallOptions,
@@ -12,7 +11,7 @@ import {
   type Publish,
   type Release,
 } from './calls.js';
-import type { Codec } from './codec.js';
+import { BYTES, type Codec } from './codec.js';
 import { dance } from './dance.js';
 import { Flights } from './flights.js';
 import { HeldLeases } from './held-leases.js';
@@ -34,17 +33,6 @@ import { SessionPool } from './session-pool.js';
 import { SessionTransport } from './session-transport.js';
 import type { Transport } from './transport.js';
 import { UnaryTransport } from './unary-transport.js';
-
-/** Values that are bytes already. */
-const BYTES: Codec<Uint8Array> = {
-  encode(value) {
-    if (types.isUint8Array(value)) return value;
-    throw new TypeError(
-      'the rebuild returned no bytes: return a Uint8Array, or null for nothing, or give a codec',
-    );
-  },
-  decode: (bytes) => bytes,
-};
 
 /** What code that caches needs of Dibs; `@dibs/client/testing` has a double of it for unit tests. */
 export type Dibs = Pick<DibsClient, 'getOrRebuild' | 'invalidate' | 'close'>;

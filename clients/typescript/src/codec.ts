@@ -1,3 +1,5 @@
+import { types } from 'node:util';
+
 /** How values become bytes and come back. */
 export interface Codec<T> {
   encode(value: T): Uint8Array;
@@ -11,3 +13,14 @@ export function json<T>(): Codec<T> {
     decode: (bytes) => JSON.parse(bytes.toString('utf8')) as T,
   };
 }
+
+/** Values that are bytes already. */
+export const BYTES: Codec<Uint8Array> = {
+  encode(value) {
+    if (types.isUint8Array(value)) return value;
+    throw new TypeError(
+      'the rebuild returned no bytes: return a Uint8Array, or null for nothing, or give a codec',
+    );
+  },
+  decode: (bytes) => bytes,
+};

@@ -1,6 +1,6 @@
 import type { Invalidate } from './calls.js';
 import type { Dibs, DibsClient } from './client.js';
-import type { Codec } from './codec.js';
+import { BYTES, type Codec } from './codec.js';
 import { Flights } from './flights.js';
 import type { CodecOption, RebuildContext, RebuildOptions } from './options.js';
 
@@ -10,8 +10,6 @@ interface Entry {
   readonly servableUntilMs: number;
   readonly tags: readonly string[];
 }
-
-const BYTES: Codec<Uint8Array> = { encode: (value) => value, decode: (bytes) => bytes };
 
 /**
  * A double of {@link DibsClient} for unit tests: the same interface over this process's memory, with nobody else
