@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
@@ -41,6 +40,7 @@ type localID struct{ namespace, key string }
 
 // run has all steps of one call. Its ctx ends when nobody waits any more.
 func (d *dance) run(ctx context.Context) ([]byte, error) {
+	ctx = d.withinTrace(ctx)
 	until := time.Now().Add(d.wait.or(defaultWait))
 	// The same for every attempt: a lease whose answer was lost on its way comes again.
 	requestID := newUUID()
@@ -117,16 +117,7 @@ func (d *dance) ask(ctx context.Context, requestID string, left time.Duration) (
 		request.WaitMs = proto.Int64(left.Milliseconds())
 	}
 	// Whoever has left must not stand in the service's queue, nor be given the lease.
-	return d.calls.GetOrLock(d.traced(ctx), request, within{timeout: left + answerWay})
-}
-
-// traced passes the caller's traceparent on, and nothing else that the context may carry for other services.
-func (d *dance) traced(ctx context.Context) context.Context {
-	sent := metadata.MD{}
-	if d.traceparent != "" {
-		sent.Set("traceparent", d.traceparent)
-	}
-	return metadata.NewOutgoingContext(ctx, sent)
+	return d.calls.GetOrLock(tracedAs(ctx, d.traceparent), request, within{timeout: left + answerWay})
 }
 
 func (d *dance) event() Event { return Event{d.namespace, d.key} }

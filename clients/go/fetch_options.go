@@ -149,7 +149,7 @@ func WithTags(tags ...string) FetchOption {
 	return fetchOption(func(f *fetchOptions) { f.tags = tags })
 }
 
-// WithTraceparent is the W3C traceparent to pass on.
+// WithTraceparent is the W3C traceparent to pass on. Default: that of the OpenTelemetry span of the context.
 func WithTraceparent(traceparent string) FetchOption {
 	return fetchOption(func(f *fetchOptions) { f.traceparent = traceparent })
 }

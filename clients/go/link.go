@@ -101,16 +101,22 @@ func (l *link) NewStream(
 	return l.conn.NewStream(l.as(ctx), desc, method, options...)
 }
 
-// as says who calls, in place of what the context may say to other services.
+// as says who calls, in place of what the context may say to other services, and in which span, unless it says that.
 func (l *link) as(ctx context.Context) context.Context {
-	if l.token == "" {
+	traceparent := traceparentOf(ctx)
+	if l.token == "" && traceparent == "" {
 		return ctx
 	}
 	sent, _ := metadata.FromOutgoingContext(ctx)
 	if sent == nil {
 		sent = metadata.MD{}
 	}
-	sent.Set("authorization", "Bearer "+l.token)
+	if l.token != "" {
+		sent.Set("authorization", "Bearer "+l.token)
+	}
+	if traceparent != "" && len(sent.Get(traceparentHeader)) == 0 {
+		sent.Set(traceparentHeader, traceparent)
+	}
 	return metadata.NewOutgoingContext(ctx, sent)
 }
 

@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 )
 
@@ -28,6 +30,7 @@ type config struct {
 	session bool
 	holder  string
 	hooks   Hooks
+	tracer  trace.Tracer
 	conn    grpc.ClientConnInterface
 	// calls has the defaults of all calls.
 	calls fetchOptions
@@ -59,6 +62,14 @@ func WithHolder(holder string) Option { return option(func(c *config) { c.holder
 // WithHooks says who hears what happens.
 func WithHooks(hooks Hooks) Option { return option(func(c *config) { c.hooks = hooks }) }
 
+// WithTracerProvider says who makes the spans of rebuilds. Default: OpenTelemetry's global one, which does nothing unless
+// the application has set one.
+func WithTracerProvider(provider trace.TracerProvider) Option {
+	return option(func(c *config) {
+		c.tracer = provider.Tracer(tracerName, trace.WithInstrumentationVersion(Version))
+	})
+}
+
 // WithConn makes calls over conn, in place of a connection of the client's own to its target; [Client.Close] leaves it
 // open. For what [New] has no option for, such as client certificates or interceptors, and for tests.
 func WithConn(conn grpc.ClientConnInterface) Option { return option(func(c *config) { c.conn = conn }) }
@@ -74,6 +85,8 @@ func configOf(target string, options []Option) config {
 		holder:  defaultHolder(),
 		calls:   fetchOptions{codec: jsonCodec{}},
 	}
+	// One that the application sets later is used as well.
+	WithTracerProvider(otel.GetTracerProvider()).applyTo(&c)
 	for _, option := range options {
 		option.applyTo(&c)
 	}

@@ -32,6 +32,18 @@ func TestAFailureMessageIsCutBetweenTwoCharacters(t *testing.T) {
 	}
 }
 
+func TestWhereThereIsNoSpanATraceparentCostsNothing(t *testing.T) {
+	ctx := context.Background()
+	allocations := testing.AllocsPerRun(100, func() {
+		if traceparentOf(ctx) != "" {
+			t.Error("there is one")
+		}
+	})
+	if allocations != 0 {
+		t.Errorf("%v allocations", allocations)
+	}
+}
+
 func TestWordsOfTheContract(t *testing.T) {
 	for got, want := range map[string]string{
 		word(dibsv1.PublishOutcome_PUBLISH_OUTCOME_STORED_LATE): "stored_late",

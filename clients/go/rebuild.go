@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
@@ -41,6 +42,13 @@ func (d *dance) rebuildUnder(ctx context.Context, lease *dibsv1.Lease) ([]byte, 
 		d.giveUp(ctx, lease, context.Cause(ctx))
 		return nil, context.Cause(ctx)
 	}
+	ctx, span := d.beginSpan(ctx, lease)
+	value, err := d.rebuildAndHandOver(ctx, lease)
+	endSpan(span, err)
+	return value, err
+}
+
+func (d *dance) rebuildAndHandOver(ctx context.Context, lease *dibsv1.Lease) ([]byte, error) {
 	value, lost, err := d.rebuildWhileHeld(ctx, lease)
 	switch {
 	case err == nil || errors.Is(err, ErrAbsent):
@@ -168,7 +176,9 @@ func (d *dance) publish(ctx context.Context, request *dibsv1.PublishRequest) *Er
 	if err != nil {
 		return asError(err)
 	}
-	tell(d.config.hooks.Publish, PublishEvent{d.event(), word(response.GetOutcome()), response.GetFence()})
+	outcome := word(response.GetOutcome())
+	trace.SpanFromContext(ctx).SetAttributes(publishedAttribute(outcome))
+	tell(d.config.hooks.Publish, PublishEvent{d.event(), outcome, response.GetFence()})
 	return nil
 }
 

@@ -41,19 +41,19 @@ type answer struct {
 	err   error
 }
 
-// Invoke makes one call, as a connection does: its context's deadline and traceparent travel with it.
+// Invoke makes one call, as a connection does: its context's deadline and traceparent, or span, travel with it.
 func (s *session) Invoke(ctx context.Context, method string, request, reply any, options ...grpc.CallOption) error {
 	ctx, cancel := bounded(ctx, options)
 	defer cancel()
 	if ctx.Err() != nil {
 		return contextError(ctx)
 	}
-	call := &dibsv1.SessionCall{}
+	call := &dibsv1.SessionCall{Traceparent: traceparentOf(ctx)}
 	if err := setRequest(call, request); err != nil {
 		return err
 	}
 	if sent, ok := metadata.FromOutgoingContext(ctx); ok {
-		for _, traceparent := range sent.Get("traceparent") {
+		for _, traceparent := range sent.Get(traceparentHeader) {
 			call.Traceparent = traceparent
 		}
 	}

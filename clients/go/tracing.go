@@ -1,0 +1,80 @@
+package dibs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
+)
+
+const (
+	// tracerName is what the client's spans say they come from.
+	tracerName = "github.com/dibs-cache/dibs/clients/go"
+	// traceparentHeader is its name in W3C Trace Context.
+	traceparentHeader = "traceparent"
+)
+
+// traceparentOf is the W3C traceparent of the span of ctx; empty, and for nothing, where there is none.
+func traceparentOf(ctx context.Context) string {
+	span := trace.SpanContextFromContext(ctx)
+	if !span.IsValid() {
+		return ""
+	}
+	return "00-" + span.TraceID().String() + "-" + span.SpanID().String() + "-" + span.TraceFlags().String()
+}
+
+// withinTrace is ctx in the span that the caller names, in place of the one that it is in. A text that is no
+// traceparent changes nothing.
+func (d *dance) withinTrace(ctx context.Context) context.Context {
+	if d.traceparent == "" {
+		return ctx
+	}
+	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{traceparentHeader: d.traceparent})
+}
+
+// tracedAs passes the traceparent on, or, where it is empty, that of the span of ctx; and nothing else that the context
+// may carry for other services.
+func tracedAs(ctx context.Context, traceparent string) context.Context {
+	sent := metadata.MD{}
+	if traceparent != "" {
+		sent.Set(traceparentHeader, traceparent)
+	}
+	return metadata.NewOutgoingContext(ctx, sent)
+}
+
+// traced is for the calls of a rebuild, whose span comes before what the caller has named: it is a child of that.
+func (d *dance) traced(ctx context.Context) context.Context {
+	if trace.SpanContextFromContext(ctx).IsValid() {
+		return tracedAs(ctx, "")
+	}
+	return tracedAs(ctx, d.traceparent)
+}
+
+// beginSpan begins the span of a rebuild. It does not name the key: keys may be personal data.
+func (d *dance) beginSpan(ctx context.Context, lease *dibsv1.Lease) (context.Context, trace.Span) {
+	return d.config.tracer.Start(ctx, "dibs.rebuild", trace.WithAttributes(
+		attribute.String("dibs.namespace", cmp.Or(d.namespace, "default")),
+		attribute.String("dibs.lease.reason", word(lease.GetReason())),
+		attribute.Int64("dibs.fence", lease.GetFence()),
+	))
+}
+
+// endSpan: that the source has nothing is a result like any other.
+func endSpan(span trace.Span, err error) {
+	if err != nil && !errors.Is(err, ErrAbsent) {
+		span.RecordError(err)
+		span.SetStatus(codes.Error, err.Error())
+	}
+	span.End()
+}
+
+func publishedAttribute(outcome string) attribute.KeyValue {
+	return attribute.String("dibs.publish.outcome", outcome)
+}
