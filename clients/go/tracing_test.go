@@ -268,11 +268,11 @@ func TestACallOfASessionIsInTheSpanOfItsCaller(t *testing.T) {
 	}
 }
 
-func TestTheGlobalTracerProviderMayBeSetAfterTheClientWasMade(t *testing.T) {
+func TestSpansAreMadeByTheGlobalTracerProviderUnlessThereIsAnother(t *testing.T) {
 	its := startTracing(t)
-	client := client(t, its.target, dibs.WithSession(false), dibs.WithCodec(raw{}), ttl)
 	otel.SetTracerProvider(its.provider)
 	t.Cleanup(func() { otel.SetTracerProvider(noop.NewTracerProvider()) })
+	client := client(t, its.target, dibs.WithSession(false), dibs.WithCodec(raw{}), ttl)
 	value, err := dibs.Fetch(t.Context(), client, "k", returning("v"))
 	want(t, value, err, "v")
 	if span := its.rebuilt(t); span.Parent.IsValid() {
