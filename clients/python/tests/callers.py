@@ -6,6 +6,7 @@ import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from time import monotonic
 from typing import Any
 
@@ -102,7 +103,8 @@ class ThreadCaller:
         await self._do(self.client.close)
 
     async def _do(self, work: Callable[[], Any]) -> Any:
-        return await self._loop.run_in_executor(self._threads, work)
+        # In its caller's context, as `asyncio.to_thread` would have it.
+        return await self._loop.run_in_executor(self._threads, copy_context().run, work)
 
 
 class LoopCaller:

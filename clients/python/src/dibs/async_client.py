@@ -29,7 +29,7 @@ class AsyncClient(BaseClient[Crew]):
     """
 
     def _make_crew(self) -> Crew:
-        return Crew(lambda: LoopLink(self._connection))
+        return Crew(lambda: LoopLink(self._connection, self._tracing))
 
     @property
     def stub(self) -> Any:

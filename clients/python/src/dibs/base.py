@@ -11,7 +11,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from dibs.codec import Codec
 from dibs.dance import dance
@@ -32,7 +32,11 @@ from dibs.options import (
 )
 from dibs.rebuild import Task
 from dibs.steps import Call, Grant, Steps
+from dibs.tracing import tracing_by
 from dibs.v1 import coordinator_pb2 as pb
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -100,6 +104,7 @@ class BaseClient(ABC, Generic[C]):
         holder: str | None = None,
         on_unavailable: OnUnavailable = "rebuild",
         hooks: Hooks | None = None,
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
         """Makes a client.
 
@@ -114,10 +119,12 @@ class BaseClient(ABC, Generic[C]):
         on_unavailable: what `get_or_rebuild` does when the service cannot be reached. Default: `rebuild`, one at a
             time for each key; `fail` raises the ServiceError.
         hooks: hears what happens.
+        tracer_provider: makes the spans of rebuilds. Default: OpenTelemetry's global one, if that is installed.
         """
         self._connection: Connection = connection_of(target, token, tls_ca, connect, os.environ)
         self._defaults = Defaults(namespace, default_holder() if holder is None else holder, on_unavailable)
         self._hooks = Hooks() if hooks is None else hooks
+        self._tracing = tracing_by(tracer_provider)
         self._crew = self._make_crew()
 
     @abstractmethod
@@ -128,7 +135,7 @@ class BaseClient(ABC, Generic[C]):
         return terms_of(key, options, self._defaults)
 
     def _steps(self, terms: Terms, rebuild: Callable[[Grant, Any], Any]) -> Steps[bytes | None]:
-        return dance(Task(terms, self._hooks, rebuild))
+        return dance(Task(terms, self._hooks, rebuild, self._tracing.of_caller(terms.traceparent)))
 
     def _invalidation(
         self, keys: Sequence[str], tags: Sequence[str], everything: bool, mode: Mode, namespace: str | None
@@ -140,7 +147,8 @@ class BaseClient(ABC, Generic[C]):
             all=everything,
             mode=one_of("mode", mode, _MODES),
         )
-        response: pb.InvalidateResponse = yield Call("Invalidate", request, _INVALIDATE_S)
+        traceparent = self._tracing.of_caller().traceparent
+        response: pb.InvalidateResponse = yield Call("Invalidate", request, _INVALIDATE_S, traceparent)
         return Invalidated(response.keys_invalidated, response.leases_voided)
 
 

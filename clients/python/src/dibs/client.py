@@ -31,7 +31,7 @@ class Client(BaseClient[Crew]):
     """
 
     def _make_crew(self) -> Crew:
-        return Crew(lambda: ThreadLink(self._connection))
+        return Crew(lambda: ThreadLink(self._connection, self._tracing))
 
     @property
     def stub(self) -> Any:

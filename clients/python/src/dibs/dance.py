@@ -91,7 +91,7 @@ def _question(task: Task, request_id: str, left: float) -> Call:
         intent=pb.INTENT_REFRESH if terms.refresh else pb.INTENT_REBUILD,
     )
     # Whoever has left must not stand in the service's queue, nor be given the lease.
-    return Call("GetOrLock", request, left + _WAY_S, terms.traceparent, leavable=True)
+    return Call("GetOrLock", request, left + _WAY_S, task.trace.traceparent, leavable=True)
 
 
 def _served(task: Task, hit: pb.Hit) -> bytes | None:

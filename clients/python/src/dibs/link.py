@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -12,6 +13,7 @@ import grpc
 from dibs.errors import ServiceError
 from dibs.options import Connection
 from dibs.steps import Call
+from dibs.tracing import Tracing
 from dibs.v1.coordinator_pb2_grpc import CoordinatorServiceStub
 
 _CHANNEL: dict[str, int | str] = {
@@ -37,15 +39,17 @@ _CHANNEL: dict[str, int | str] = {
 class ThreadLink:
     """A channel for threads."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, tracing: Tracing) -> None:
         self._channel: Any = _open(grpc, connection)
-        self.stub = _stub(self._channel, connection)
+        self._stub = _stub(self._channel, connection)
+        #: For the user, whose calls are part of the trace that is current.
+        self.stub = _stub(self._channel, connection, tracing)
 
     def call(self, call: Call) -> Future[Any]:
         """Sends a call. Its future fails with a ServiceError; cancelling it cancels the call."""
         future: Future[Any] = Future()
         try:
-            sent = getattr(self.stub, call.method).future(call.request, **_terms(call))
+            sent = getattr(self._stub, call.method).future(call.request, **_terms(call))
         except ValueError as error:
             # gRPC's word for a channel that is closed.
             future.set_exception(ServiceError("CANCELLED", str(error)))
@@ -73,14 +77,16 @@ class ThreadLink:
 class LoopLink:
     """A channel for the event loop that runs."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, tracing: Tracing) -> None:
         self._channel: Any = _open(grpc.aio, connection)
-        self.stub = _stub(self._channel, connection)
+        self._stub = _stub(self._channel, connection)
+        #: For the user, whose calls are part of the trace that is current.
+        self.stub = _stub(self._channel, connection, tracing)
 
     async def call(self, call: Call) -> Any:
         """Sends a call. Raises ServiceError; cancelling the task cancels the call."""
         try:
-            sent = getattr(self.stub, call.method)(call.request, **_terms(call))
+            sent = getattr(self._stub, call.method)(call.request, **_terms(call))
         except grpc.aio.UsageError as error:
             raise ServiceError("CANCELLED", str(error)) from error
         try:
@@ -116,11 +122,12 @@ def _open(by: Any, connection: Connection) -> Any:
     return by.secure_channel(connection.target, credentials, options)
 
 
-def _stub(channel: Any, connection: Connection) -> Any:
-    if connection.token == "":
-        return CoordinatorServiceStub(channel)
-    bearing: Any = _Bearing(channel, ("authorization", f"Bearer {connection.token}"))
-    return CoordinatorServiceStub(bearing)
+def _stub(channel: Any, connection: Connection, tracing: Tracing | None = None) -> Any:
+    if connection.token != "":
+        channel = _Bearing(channel, lambda: ("authorization", f"Bearer {connection.token}"))
+    if tracing is not None:
+        channel = _Bearing(channel, lambda: ("traceparent", tracing.of_caller().traceparent))
+    return CoordinatorServiceStub(channel)
 
 
 def _terms(call: Call) -> dict[str, Any]:
@@ -131,7 +138,7 @@ def _terms(call: Call) -> dict[str, Any]:
 class _Bearing:
     """A channel whose calls all carry one more piece of metadata; gRPC's interceptors cost a task a call."""
 
-    def __init__(self, bearer: Any, metadata: tuple[str, str]) -> None:
+    def __init__(self, bearer: Any, metadata: Callable[[], tuple[str, str]]) -> None:
         self._bearer = bearer
         self._metadata = metadata
 
@@ -143,4 +150,8 @@ class _Bearing:
         return lambda *args, **kwargs: _Bearing(made(*args, **kwargs), self._metadata)
 
     def __call__(self, request: Any, *args: Any, metadata: Any = None, **kwargs: Any) -> Any:
-        return self._bearer(request, *args, metadata=(self._metadata, *(metadata or ())), **kwargs)
+        name, value = self._metadata()
+        given = tuple(metadata or ())
+        # What the caller says of it, and nothing at all, are not to be outdone.
+        known = value == "" or any(name == theirs for theirs, _ in given)
+        return self._bearer(request, *args, metadata=given if known else ((name, value), *given), **kwargs)

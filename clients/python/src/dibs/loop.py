@@ -132,7 +132,8 @@ class Course(Generic[T]):
         value, failed = None, None
         keeper = asyncio.create_task(self._keep(run, lost))
         try:
-            value = await run.rebuild(run.grant, lost)
+            with run.around():
+                value = await run.rebuild(run.grant, lost)
         except Exception as error:
             failed = error
         finally:

@@ -60,7 +60,7 @@ class RebuildOptions(_Required, total=False):
     revalidate: Literal["background", "await"] | None
     #: What to do when the service cannot be reached. Default: the client's.
     on_unavailable: OnUnavailable | None
-    #: The W3C traceparent to pass on.
+    #: The W3C traceparent to pass on. Default: that of OpenTelemetry's current span.
     traceparent: str | None
 
 

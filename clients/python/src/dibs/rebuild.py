@@ -15,6 +15,7 @@ from dibs.keeper import keep_lease
 from dibs.options import Terms
 from dibs.outcomes import payload, word
 from dibs.steps import Abandoned, Behind, Call, Grant, Ran, Run, Sleep, Steps
+from dibs.tracing import RebuildSpan, Trace
 from dibs.v1 import coordinator_pb2 as pb
 
 #: Shorter than a rebuild that is worth a lease: nobody waits longer for what they have already.
@@ -33,6 +34,7 @@ class Task:
     hooks: Hooks
     #: As in `steps.Run`.
     rebuild: Callable[[Grant, Any], Any]
+    trace: Trace
 
 
 class LeaseGoneError(Exception):
@@ -49,6 +51,21 @@ def rebuild_under_lease(task: Task, lease: pb.Lease) -> Steps[bytes | None]:
     Raises what the rebuild raised, after the waiters were told; LeaseGoneError; or ServiceError where the
     service refuses the value.
     """
+    span = task.trace.rebuild(task.terms.namespace, word(pb.LeaseReason, lease.reason), lease.fence)
+    failed: Exception | None = None
+    try:
+        return (yield from _rebuild_and_hand_over(task, lease, span))
+    except LeaseGoneError as gone:
+        failed = gone.error
+        raise
+    except Exception as error:
+        failed = error
+        raise
+    finally:
+        span.end(failed)
+
+
+def _rebuild_and_hand_over(task: Task, lease: pb.Lease, span: RebuildSpan) -> Steps[bytes | None]:
     terms = task.terms
     ends_at = monotonic() + lease.expires_in_ms / 1_000
     extend = pb.ExtendRequest(namespace=terms.namespace, key=terms.key, token=lease.token, lease_ms=terms.lease_ms)
@@ -62,48 +79,49 @@ def rebuild_under_lease(task: Task, lease: pb.Lease) -> Steps[bytes | None]:
         ran: Ran = yield Run(
             task.rebuild,
             grant,
-            keep=lambda: keep_lease(extend, ends_at, terms.traceparent),
+            keep=lambda: keep_lease(extend, ends_at, span.traceparent),
             on_lost=lambda: tell(task.hooks.lease_lost, terms.namespace, terms.key),
+            around=span.current,
         )
     except Abandoned:
         # That the callers have gone is no failure, and somebody else may try at once.
-        yield from _give_up(task, lease, None)
+        yield from _give_up(task, lease, span, None)
         raise
     if ran.error is not None:
         if ran.lost:
             raise LeaseGoneError(ran.error)
-        yield from _give_up(task, lease, failure_of(ran.error))
+        yield from _give_up(task, lease, span, failure_of(ran.error))
         raise ran.error
-    yield from _hand_over(task, lease, ran.value)
+    yield from _hand_over(task, lease, span, ran.value)
     return ran.value
 
 
-def _give_up(task: Task, lease: pb.Lease, failure: pb.Failure | None) -> Steps[None]:
+def _give_up(task: Task, lease: pb.Lease, span: RebuildSpan, failure: pb.Failure | None) -> Steps[None]:
     terms = task.terms
     request = pb.ReleaseRequest(namespace=terms.namespace, key=terms.key, token=lease.token, failure=failure)
     try:
-        yield Call("Release", request, _RELEASE_S, terms.traceparent)
+        yield Call("Release", request, _RELEASE_S, span.traceparent)
     except ServiceError as error:
         # The lease ends with its time; the error that counts is the rebuild's.
         tell(task.hooks.background_error, terms.namespace, terms.key, error)
 
 
-def _hand_over(task: Task, lease: pb.Lease, value: bytes | None) -> Steps[None]:
+def _hand_over(task: Task, lease: pb.Lease, span: RebuildSpan, value: bytes | None) -> Steps[None]:
     """A fault of the caller's, such as a value beyond the bound, is raised; anything else is tried again behind."""
     try:
         request = _publication(task.terms, lease, value)
     except Exception as error:
         # What cannot even be sent, such as a tag that is no text.
-        yield from _give_up(task, lease, failure_of(error))
+        yield from _give_up(task, lease, span, failure_of(error))
         raise
     try:
-        yield from _publish(task, request)
+        yield from _publish(task, request, span)
     except ServiceError as error:
         if not _may_publish_again(error):
-            yield from _give_up(task, lease, failure_of(error))
+            yield from _give_up(task, lease, span, failure_of(error))
             raise
         # Safe to repeat: one that was stored already is answered with `duplicate`.
-        yield Behind(_publish_again(task, request, error))
+        yield Behind(_publish_again(task, request, span, error))
 
 
 def _publication(terms: Terms, lease: pb.Lease, value: bytes | None) -> pb.PublishRequest:
@@ -122,19 +140,20 @@ def _publication(terms: Terms, lease: pb.Lease, value: bytes | None) -> pb.Publi
     return request
 
 
-def _publish(task: Task, request: pb.PublishRequest) -> Steps[None]:
+def _publish(task: Task, request: pb.PublishRequest, span: RebuildSpan) -> Steps[None]:
     terms = task.terms
-    response: pb.PublishResponse = yield Call("Publish", request, _PUBLISH_S, terms.traceparent)
+    response: pb.PublishResponse = yield Call("Publish", request, _PUBLISH_S, span.traceparent)
     outcome = word(pb.PublishOutcome, response.outcome)
+    span.published(outcome)
     tell(task.hooks.publish, terms.namespace, terms.key, outcome, response.fence)
 
 
-def _publish_again(task: Task, request: pb.PublishRequest, error: ServiceError) -> Steps[None]:
+def _publish_again(task: Task, request: pb.PublishRequest, span: RebuildSpan, error: ServiceError) -> Steps[None]:
     for time in range(_PUBLISH_AGAIN):
         pause = _PUBLISH_PAUSE_S * 2**time * (0.5 + random.random())
         yield Sleep(monotonic() + (pause if error.retry_after is None else error.retry_after))
         try:
-            return (yield from _publish(task, request))
+            return (yield from _publish(task, request, span))
         except ServiceError as again:
             error = again
             if not _may_publish_again(error):

@@ -7,6 +7,7 @@ thread, no event loop and no network, so that `threads.py` and `loop.py` drive t
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
@@ -59,6 +60,8 @@ class Run:
     #: Steps that run beside the rebuild and end when the lease is lost; None where there is none to keep.
     keep: Callable[[], Steps[None]] | None = None
     on_lost: Callable[[], None] = lambda: None
+    #: What the rebuild runs within.
+    around: Callable[[], AbstractContextManager[object]] = nullcontext
     leavable: ClassVar[bool] = True
 
 

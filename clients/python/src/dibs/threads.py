@@ -199,7 +199,8 @@ class Course(Generic[T]):
         try:
             if keeper is not None:
                 self._crew.start(keep)
-            value = run.rebuild(run.grant, lost)
+            with run.around():
+                value = run.rebuild(run.grant, lost)
         except Exception as error:
             failed = error
         finally:
