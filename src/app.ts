@@ -3,6 +3,7 @@ import type { Chance, Clock } from './coordination/clock.js';
 import { Coordinator } from './coordination/coordinator.js';
 import type { LeaseQuorum } from './coordination/lease-quorum.js';
 import type { NamespaceStore } from './coordination/namespace-store.js';
+import type { Policy } from './coordination/policy.js';
 import type { ValueStore } from './coordination/value-store.js';
 import type { WakeChannel } from './coordination/wake-channel.js';
 import { Asks } from './grpc/asks.js';
@@ -26,8 +27,13 @@ import { RedisValueStore } from './redis/value-store.js';
 import { RedisWakeChannel } from './redis/wake-channel.js';
 import { SystemChance } from './system-chance.js';
 import { SystemClock } from './system-clock.js';
+import { rateLimited } from './telemetry/log-rate.js';
 import { createLogger, decisionLog, type Logger, observeWith } from './telemetry/logger.js';
 import { Metrics } from './telemetry/metrics.js';
+import { otlpMetricReader, startOpenTelemetry } from './telemetry/open-telemetry.js';
+import { samplerOf } from './telemetry/sampler.js';
+import { OpenTelemetryTracing } from './telemetry/tracing.js';
+import { VERSION } from './version.js';
 
 /** One running replica. */
 export interface App {
@@ -85,18 +91,21 @@ export async function startApp(config: Config): Promise<App> {
 
 async function start(config: Config, opened: (() => unknown)[], closeAll: () => Promise<void>): Promise<App> {
   const { limits, nearCacheBytes } = config;
-  const log = createLogger(config.logLevel);
-  const metrics = new Metrics();
+  const clock = new SystemClock();
+  const log = rateLimited(createLogger(config.logLevel), clock);
+  const metrics = new Metrics(config.otel.metrics && [await otlpMetricReader(config.otel.metrics)]);
   opened.push(() => metrics.stop());
   let ready = false;
   const scrape = () => metrics.scrape();
   const http = await HttpServer.bind({ ...config.httpListen, ready: () => ready, scrape });
   opened.push(() => http.stop());
-  const tools = { clock: new SystemClock(), chance: new SystemChance(), log, metrics };
+  const tools = { clock, chance: new SystemChance(), log, metrics };
   const authorities = config.fleet === undefined ? embedded(tools) : fleet(config, config.fleet, tools);
   opened.push(() => authorities.close());
   let { policies } = config;
   const policyOf = (namespace: string) => policies.get(namespace) ?? config.policy;
+  const tracing = await tracingOf(config, policyOf, log);
+  if (tracing !== undefined) opened.push(tracing.stop);
   const observer = observeWith(metrics, decisionLog(log));
   const coordinator = new Coordinator({
     ...tools,
@@ -123,9 +132,10 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     ...{ asks: new Asks(coordinator, bounds), coordinator, bounds, wakes: authorities.wakes },
     graceMs: config.sessionGraceMs,
     unexpected: (cause) => unexpected(cause, 'Session'),
+    ...tracing?.parts,
   });
   opened.push(() => sessions.stop());
-  const service = coordinatorService({ coordinator, ...bounds, sessions, unexpected });
+  const service = coordinatorService({ coordinator, ...bounds, sessions, unexpected, ...tracing?.parts });
   const grpc = await GrpcServer.bind({
     listen: config.grpcListen,
     services: [service, health.service, ...new Reflection().services(streams)],
@@ -170,6 +180,16 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
       return stopped;
     },
   };
+}
+
+/** Undefined where nobody wants traces: then no call pays for them. */
+async function tracingOf(config: Config, policyOf: (namespace: string) => Policy, log: Logger) {
+  const { traces } = config.otel;
+  if (traces === undefined) return undefined;
+  const { tracer, stop } = await startOpenTelemetry(VERSION, log);
+  const keysInClear = (namespace: string) => policyOf(namespace).keysInTraces === 'clear';
+  const tracing = new OpenTelemetryTracing({ tracer, sampled: samplerOf(traces), keysInClear });
+  return { parts: { tracing }, stop };
 }
 
 /** Everything in this process's memory: one replica. */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { defaultPolicy, type Limits, type Policy } from './coordination/policy.js';
+import { type OtelConfig, readOtelEnvironment } from './otel-environment.js';
 import { readPolicyFile } from './policy-file.js';
 
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -21,6 +22,7 @@ export interface Config {
   /** Of a namespace that the file does not name. */
   readonly policy: Policy;
   readonly logLevel: LogLevel;
+  readonly otel: OtelConfig;
 }
 
 /** Everything that is wrong, at once: nobody should have to start a process ten times to see ten faults. */
@@ -56,6 +58,10 @@ export function loadConfig(
   const nearCacheBytes = reader.whole('DIBS_NEAR_CACHE_BYTES', 64 * MIB, 0, 2 ** 40);
   const sessionGraceMs = reader.whole('DIBS_SESSION_GRACE_MS', 0, 0, HOUR_MS);
   const logLevel = reader.choice('DIBS_LOG_LEVEL', 'info', LOG_LEVELS);
+  const otel = readOtelEnvironment(
+    (name) => reader.get(name),
+    (fault) => reader.faults.push(fault),
+  );
   refuseWhatIsNotServedYet(reader);
   const policy = Object.freeze(defaultPolicy(limits));
   const policies = policiesOf(reader, policy, readFile);
@@ -71,6 +77,7 @@ export function loadConfig(
     policies,
     policy,
     logLevel,
+    otel,
   });
 }
 

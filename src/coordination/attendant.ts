@@ -1,7 +1,8 @@
 import { endOf, labelOf } from './answer-labels.js';
 import type { Budget } from './budget.js';
 import type { Chance } from './clock.js';
-import { busy, FULL_MS, worded } from './come-back.js';
+import { busy, worded } from './come-back.js';
+import { refuseIfFull } from './crowd.js';
 import { Deadlines } from './deadlines.js';
 import { decide } from './decide.js';
 import { CoordinationError } from './errors.js';
@@ -81,7 +82,7 @@ export class Attendant {
   admit(waiter: Waiter): void {
     const { key } = waiter.request;
     const known = this.#rooms.get(key.id);
-    this.#refuseIfFull(known);
+    refuseIfFull(this.parts.limits, known?.size ?? 0, this.#waiters);
     const room = known ?? new WaitingRoom(key, this.parts.clock, this.#deadlines);
     this.#enter(room, waiter);
     if (known === undefined) {
@@ -103,12 +104,17 @@ export class Attendant {
     for (const room of this.#rooms.values()) room.change();
   }
 
-  /** Passes on what happened on this replica, without waiting for any wake or look; READ_STORE callers look again. */
-  async feed(key: Key, record: KeyRecord): Promise<void> {
+  /**
+   * Passes on what happened on this replica, without waiting for any wake or look; READ_STORE callers look
+   * again. Resolves to how many were served.
+   */
+  async feed(key: Key, record: KeyRecord): Promise<number> {
     const room = this.#rooms.get(key.id);
-    if (room === undefined) return;
+    if (room === undefined) return 0;
+    const before = room.served;
     await this.#serve(room, { record, readAtMs: this.parts.clock.nowMs(), arrivals: 0, from: 'publish' });
     room.wake();
+    return room.served - before;
   }
 
   /** From now on nobody waits and nobody gets a lease here; hits go on. */
@@ -248,16 +254,6 @@ export class Attendant {
 
   // ——— one caller ———
 
-  #refuseIfFull(room: WaitingRoom | undefined): void {
-    const { waitersPerKeyMax, waitersMax } = this.parts.limits;
-    if (room !== undefined && room.size >= waitersPerKeyMax) {
-      throw exhausted(`key: ${waitersPerKeyMax} callers wait for it on this replica (DIBS_WAITERS_PER_KEY)`);
-    }
-    if (this.#waiters >= waitersMax) {
-      throw exhausted(`${waitersMax} callers wait on this replica (DIBS_WAITERS)`);
-    }
-  }
-
   #enter(room: WaitingRoom, waiter: Waiter): void {
     const { deadlineMs } = waiter.call;
     this.#waiters += 1;
@@ -290,7 +286,10 @@ export class Attendant {
     const { observer } = this.parts;
     const { namespace } = room.key;
     observer.answered(namespace, labelOf(outcome), degraded);
-    if (outcome.kind === 'hit' && (waiter.slept || outcome.rebuilding)) observer.saved(namespace, 1);
+    if (outcome.kind === 'hit' && (waiter.slept || outcome.rebuilding)) {
+      room.served += 1;
+      observer.saved(namespace, 1);
+    }
     waiter.settle({ outcome, degraded });
     return true;
   }
@@ -306,6 +305,7 @@ export class Attendant {
     this.#waiters -= 1;
     if (waiter.slept) {
       const { observer, clock } = this.parts;
+      waiter.wake(endedBy);
       observer.waited(room.key.namespace, endedBy, clock.nowMs() - waiter.arrivedMs);
     }
     return true;
@@ -314,14 +314,14 @@ export class Attendant {
   /** A lease runs: the caller sleeps until something changes, or is told so if it does not wait. */
   #letWait(room: WaitingRoom, view: View, waiter: Waiter): void {
     waiter.waitsForFence = view.record.lease?.fence ?? 0;
-    if (waiter.patienceMs > 0) waiter.slept = true;
+    if (waiter.patienceMs > 0) waiter.sleep(view.record.lease?.traceparent);
     else this.#answer(room, waiter, this.#outOfTime(room), 'timeout');
   }
 
   /** There was no winner, and there is a pause before the next attempt: whoever does not wait is told so. */
   #dismissImpatient(room: WaitingRoom, view: View): void {
     for (const waiter of room.waiters()) {
-      if (waiter.patienceMs > 0) waiter.slept = true;
+      if (waiter.patienceMs > 0) waiter.sleep();
       else if (waiter.arrival < view.arrivals) {
         this.#answer(room, waiter, this.#outOfTime(room), 'timeout');
       }
@@ -337,8 +337,4 @@ export class Attendant {
     const { clock, chance } = this.parts;
     return busy(reason, room, clock.nowMs(), chance.fraction());
   }
-}
-
-function exhausted(message: string): CoordinationError {
-  return new CoordinationError('exhausted', message, FULL_MS);
 }

@@ -1,3 +1,5 @@
+import type { Trace } from './trace.js';
+
 /** Who asks, how long they can wait, and whether they are still there. One for each call. */
 export class Call {
   #cancelled = false;
@@ -10,6 +12,8 @@ export class Call {
     readonly deadlineMs: number = Number.POSITIVE_INFINITY,
     /** The W3C traceparent of the caller; empty if there is none. */
     readonly traceparent: string = '',
+    /** Absent unless it is one of the calls that are traced. */
+    readonly trace?: Trace,
   ) {}
 
   /** Nobody waits for the answer any more. */

@@ -11,8 +11,8 @@ import { Ladder } from './ladder.js';
 import { LeaseDesk } from './lease-desk.js';
 import { LeaseTerms } from './lease-terms.js';
 import { Looker } from './looker.js';
-import { ignoreLoss, lost, undefinedIfLost } from './loss.js';
-import type { NamespaceRecord, NamespaceStore } from './namespace-store.js';
+import { ignoreLoss, lost } from './loss.js';
+import type { NamespaceStore } from './namespace-store.js';
 import { NearCache } from './near-cache.js';
 import { NearLooker } from './near-looker.js';
 import type {
@@ -24,11 +24,10 @@ import type {
   PublishAnswer,
   ReleaseOutcome,
 } from './outcome.js';
-import { type KeyRecord, NO_RECORD, type PastLease } from './record.js';
+import { Publisher } from './publisher.js';
+import { NO_RECORD, type PastLease } from './record.js';
 import type { Extend, GetOrLock, Invalidate, Publish, Release } from './requests.js';
-import { counted } from './tag-clock.js';
-import { decodeToken, type Token } from './token.js';
-import type { StoredAnswer, StorePublish } from './value-store.js';
+import { decodeToken } from './token.js';
 import { type Settled, Waiter } from './waiting-room.js';
 import type { WakeChannel } from './wake-channel.js';
 
@@ -48,6 +47,7 @@ export class Coordinator {
   readonly #ladder: Ladder;
   readonly #terms: LeaseTerms;
   readonly #attendant: Attendant;
+  readonly #publisher: Publisher;
   readonly #stopListening: () => void;
 
   private readonly parts: CoordinatorParts;
@@ -66,6 +66,7 @@ export class Coordinator {
     const desk = new LeaseDesk(this.parts, this.#held, this.#terms, this.#budget);
     const looker = new NearLooker(this.#looker, this.#near);
     this.#attendant = new Attendant(this.parts, desk, looker, this.#budget, this.#ladder);
+    this.#publisher = new Publisher(this.parts, this.#held, this.#terms, this.#budget, this.#attendant);
     this.#stopListening = parts.wakes.listen({
       wake: ({ id, kind, fence }) => {
         this.#held.endedAt(id, fence, kind);
@@ -170,27 +171,8 @@ export class Coordinator {
   }
 
   /** Never rejects for want of a store: that is `not_stored`. */
-  async publish(request: Publish, _call: Call): Promise<PublishAnswer> {
-    const { key } = request;
-    const token = decodeToken(key, request.token);
-    if (token === undefined) {
-      this.parts.observer.published(key.namespace, 'unknown_lease', undefined);
-      return { outcome: 'unknown_lease', fence: 0 };
-    }
-    // Whatever the outcome, the lease is over; its own wake must not be the one to tell so.
-    const held = this.#held.take(token.nonce);
-    const rebuildMs = held === undefined ? undefined : this.parts.clock.nowMs() - held.sinceMs;
-    const known = held?.key.id === key.id;
-    const answer =
-      token.kind === 'armed'
-        ? await this.#publishArmed(request, token, known)
-        : this.#publishUnstored(request, token, known);
-    const { outcome } = answer;
-    this.parts.observer.published(key.namespace, outcome, rebuildMs);
-    if (rebuildMs !== undefined && (outcome === 'stored' || outcome === 'stored_late')) {
-      void this.parts.namespaces.learn(key.namespace, rebuildMs).catch(ignoreLoss);
-    }
-    return answer;
+  publish(request: Publish, call: Call): Promise<PublishAnswer> {
+    return this.#publisher.publish(request, call);
   }
 
   /** Rejects as `unavailable` if the store does not answer; releasing again is safe. */
@@ -260,88 +242,10 @@ export class Coordinator {
     this.#stopListening();
   }
 
-  /** `known`: this replica gave the lease, so that it can vouch for the value without the store. */
-  async #publishArmed(request: Publish, token: Token, known: boolean): Promise<PublishAnswer> {
-    const { quorum, namespaces } = this.parts;
-    const { key } = request;
-    const result = this.#resultOf(request);
-    // Asked together with the publish, for those who wait here; who comes meanwhile looks.
-    const isWaitedFor = this.#attendant.waitersOf(key.id) > 0;
-    const looking = isWaitedFor
-      ? namespaces.look(key.namespace, result.tags).catch(undefinedIfLost)
-      : undefined;
-    let answer: StoredAnswer | typeof NOT_STORED;
-    try {
-      answer = await this.#store(key, { ...result, nonce: token.nonce, fence: token.fence });
-    } catch (error) {
-      ignoreLoss(error);
-      answer = NOT_STORED;
-    }
-    const { outcome, fence, clock } = answer;
-    if (outcome === 'stored' || outcome === 'stored_late')
-      void this.#feedCounted(key, recordOf(result, fence, clock), await looking);
-    else if (outcome === 'not_stored' && known) void this.#attendant.feed(key, recordOf(result, fence, ''));
-    // The answer does not wait for the lock nodes.
-    void quorum.release(key.id, token.nonce).then(() => this.#attendant.wake(key.id));
-    void this.#budget.leave(key.namespace, token.nonce);
-    return { outcome, fence };
-  }
-
-  /** Those who wait here get what was stored, unless its tags were invalidated while it was rebuilt. */
-  async #feedCounted(key: Key, record: KeyRecord, now: NamespaceRecord | undefined): Promise<void> {
-    const value = now && record.value && counted(record.value, now.clock, now.stamps);
-    if (value === record.value) await this.#attendant.feed(key, record);
-    else this.#attendant.wake(key.id);
-  }
-
-  /** Sent again once where no reply came: a publish whose first reply was lost is answered DUPLICATE then. */
-  async #store(key: Key, step: StorePublish): Promise<StoredAnswer> {
-    const { store } = this.parts;
-    try {
-      return await store.publish(key.id, step);
-    } catch (error) {
-      ignoreLoss(error);
-      const again = await store.publish(key.id, step);
-      return again.outcome === 'duplicate' ? { ...again, outcome: 'stored' } : again;
-    }
-  }
-
-  #publishUnstored(request: Publish, token: Token, known: boolean): PublishAnswer {
-    const { key } = request;
-    if (known) void this.#attendant.feed(key, recordOf(this.#resultOf(request), 0, ''));
-    void this.#terms.endUnstored(key, token, 'published').then(() => this.#attendant.wake(key.id));
-    return { outcome: 'not_stored', fence: 0 };
-  }
-
-  /** What a publish stores, with what the namespace's policy adds. Drawn once: what waiters get is what is stored. */
-  #resultOf({ key, payload, ttlMs, staleMs, tags }: Publish): Result {
-    const { limits, chance } = this.parts;
-    const policy = this.parts.policyOf(key.namespace);
-    return {
-      payload,
-      // Only ever shortened: nothing is fresh for longer than its publisher said.
-      ttlMs: Math.max(1, Math.round(ttlMs * (1 - policy.ttlJitter * chance.fraction()))),
-      staleMs: staleMs ?? policy.staleMs,
-      tags,
-      keepMs: limits.leaseMsMax,
-    };
-  }
-
   /** Broken at once, so that nobody waits behind a rebuild whose publish is refused already. */
   #breakVoided(key: Key, nonce: string): void {
     this.#held.end(nonce, 'invalidated');
     void this.parts.quorum.release(key.id, nonce).then(() => this.#attendant.wake(key.id));
     void this.#budget.leave(key.namespace, nonce);
   }
-}
-
-const NOT_STORED = { outcome: 'not_stored', fence: 0, clock: '' } as const;
-
-type Result = Omit<StorePublish, 'nonce' | 'fence'>;
-
-/** What the store would show of a result just now. */
-function recordOf({ payload, ttlMs, staleMs, tags }: Result, fence: number, clock: string): KeyRecord {
-  const servableForMs = ttlMs + staleMs;
-  const value = { payload, freshForMs: ttlMs, servableForMs, staleMs, ageMs: 0, fence, clock, tags };
-  return { fence, valueFence: fence, value };
 }

@@ -4,6 +4,7 @@ import type { Observer } from './observer.js';
 import type { LeaseEnd, LeaseReason } from './outcome.js';
 import type { ArmedLease } from './record.js';
 import type { Token } from './token.js';
+import type { Step } from './trace.js';
 
 /** A lease that this replica gave and that has not ended, as far as it knows. */
 export interface HeldLease {
@@ -19,6 +20,8 @@ export interface HeldLease {
   readonly traceparent: string;
   readonly requestKey: string;
   readonly reason: LeaseReason;
+  /** Stands for the lease in the trace of its holder; whoever takes the lease ends it. */
+  readonly span?: Step;
   untilMs: number;
   owner: number;
 }
@@ -84,7 +87,9 @@ export class HeldLeases {
     if (lease === undefined) return;
     watcher?.(end);
     const { clock, observer } = this.parts;
-    observer.leaseEnded(lease.key.namespace, end, Math.min(clock.nowMs(), lease.untilMs) - lease.sinceMs);
+    const heldMs = Math.min(clock.nowMs(), lease.untilMs) - lease.sinceMs;
+    lease.span?.end({ leaseEnd: end, fence: lease.fence });
+    observer.leaseEnded(lease.key.namespace, end, heldMs, lease.traceparent);
   }
 
   /** The store says that the key's lease with this fence ended, on whatever replica. */

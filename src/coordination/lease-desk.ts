@@ -6,11 +6,13 @@ import { learnedLeaseMs } from './forecast.js';
 import type { HeldLeases } from './held-leases.js';
 import type { Key } from './key.js';
 import { clamp, driftMs } from './lease.js';
+import type { Ballot } from './lease-quorum.js';
 import type { LeasePorts, LeaseTerms } from './lease-terms.js';
 import { failIfAsked, ignoreLoss } from './loss.js';
 import type { Degraded, Lease, LeaseReason } from './outcome.js';
 import type { KeyRecord } from './record.js';
 import { decodeToken, encodeToken, type Token } from './token.js';
+import type { Step, Trace } from './trace.js';
 import type { ArmReply } from './value-store.js';
 import type { View } from './view.js';
 import type { Waiter } from './waiting-room.js';
@@ -72,7 +74,7 @@ export class LeaseDesk {
     const { quorum, clock } = this.parts;
     const { key, waiter, leaseMs, view } = grant;
     const askedMs = clock.nowMs();
-    const ballot = await quorum.acquire(key.id, leaseMs);
+    const ballot = await this.#ask(key, leaseMs, waiter.call.trace);
     if (waiter.gone) {
       if (ballot.kind === 'granted') await quorum.release(key.id, ballot.nonce);
       return { kind: 'abandoned' };
@@ -95,6 +97,17 @@ export class LeaseDesk {
           : this.#arm(grant, nonce, validUntilMs, true);
       }
     }
+  }
+
+  async #ask(key: Key, leaseMs: number, trace: Trace | undefined): Promise<Ballot> {
+    const { quorum } = this.parts;
+    if (trace === undefined) return quorum.acquire(key.id, leaseMs);
+    const step = trace.begin('acquire');
+    const ballot = await quorum.acquire(key.id, leaseMs, (node, vote, tookMs) =>
+      step.part('vote', tookMs, { node, vote }),
+    );
+    step.end({ ballot: ballot.kind });
+    return ballot;
   }
 
   /** Hands a running lease out once more, to a retry of the call that it was given to. */
@@ -154,6 +167,10 @@ export class LeaseDesk {
     const { key, waiter, view, leaseMs, reason } = grant;
     const sentMs = clock.nowMs();
     const arrivals = grant.arrivals();
+    const { trace } = waiter.call;
+    // Begun before it is known whether there will be a lease, for the record says how to find it.
+    const span = trace?.begin('lease', { reason });
+    const arming = trace?.begin('arm');
     let reply: ArmReply;
     try {
       reply = await store.arm(key.id, {
@@ -164,13 +181,15 @@ export class LeaseDesk {
         valueFenceRead: view.record.valueFence,
         byStoreAlone,
         holder: waiter.request.holder,
-        traceparent: waiter.call.traceparent,
+        traceparent: span?.traceparent ?? waiter.call.traceparent,
         requestKey: waiter.requestKey,
         reason,
         clock: view.namespace?.clock ?? '',
         keepMs: limits.leaseMsMax,
       });
+      arming?.end({ armed: reply.armed });
     } catch (error) {
+      arming?.end();
       ignoreLoss(error);
       if (this.parts.policyOf(key.namespace).onLoss === 'fail') {
         await this.terms.endUnstored(key, { kind: 'quorum', nonce, fence: 0, leaseMs }, 'cancelled');
@@ -187,7 +206,7 @@ export class LeaseDesk {
       await this.terms.endArmed(key, token, 'cancelled', 1);
       return { kind: waiter.gone ? 'abandoned' : 'undecided' };
     }
-    this.#remember(key, waiter, token, validUntilMs, reason, 1);
+    this.#remember(key, waiter, token, validUntilMs, reason, 1, span);
     const armedView = armed(view, reply.record, sentMs, arrivals);
     return {
       kind: 'granted',
@@ -209,7 +228,8 @@ export class LeaseDesk {
       void this.terms.endUnstored(key, token, 'cancelled');
       return { kind: waiter.gone ? 'abandoned' : 'undecided' };
     }
-    this.#remember(key, waiter, token, validUntilMs, reason, 1);
+    const span = waiter.call.trace?.begin('lease', { reason });
+    this.#remember(key, waiter, token, validUntilMs, reason, 1, span);
     return {
       kind: 'granted',
       lease: this.#leaseOf(key, token, 1, validUntilMs, reason),
@@ -234,6 +254,7 @@ export class LeaseDesk {
     untilMs: number,
     reason: LeaseReason,
     owner: number,
+    span?: Step,
   ): void {
     this.held.add({
       key,
@@ -243,11 +264,12 @@ export class LeaseDesk {
       sinceMs: this.parts.clock.nowMs(),
       leaseMs: token.leaseMs,
       holder: waiter.request.holder,
-      traceparent: waiter.call.traceparent,
+      traceparent: span?.traceparent ?? waiter.call.traceparent,
       requestKey: waiter.requestKey,
       reason,
       untilMs,
       owner,
+      ...(span === undefined ? {} : { span }),
     });
   }
 

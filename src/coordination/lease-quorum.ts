@@ -5,9 +5,9 @@
 export interface LeaseQuorum {
   /**
    * One attempt under a fresh nonce. Unless it is granted, everything that the attempt may have left on
-   * any node has been asked to go before this settles.
+   * any node has been asked to go before this settles. `heard` is told of each vote, also of late ones.
    */
-  acquire(id: string, leaseMs: number): Promise<Ballot>;
+  acquire(id: string, leaseMs: number, heard?: VoteListener): Promise<Ballot>;
   /**
    * Lets the lock last at least `leaseMs` from now on, and locks marked nodes again that have lost it.
    * `held` means that a majority holds it for somebody else.
@@ -16,6 +16,9 @@ export interface LeaseQuorum {
   /** Gives the lock back on all nodes, also those that do not answer now. */
   release(id: string, nonce: string): Promise<void>;
 }
+
+/** One node's vote, and how long it took. */
+export type VoteListener = (node: string, vote: string, tookMs: number) => void;
 
 export type Ballot =
   /** A majority agreed and validity is left. `validUntilMs` is on the replica's {@link Clock}, less drift. */

@@ -1,5 +1,6 @@
 import type { Looker } from './looker.js';
 import type { NearCache } from './near-cache.js';
+import type { Facts } from './trace.js';
 import type { View } from './view.js';
 import type { WaitingRoom } from './waiting-room.js';
 
@@ -14,7 +15,16 @@ export class NearLooker {
   async look(room: WaitingRoom, arrivals: () => number): Promise<View> {
     const { generation } = this.near;
     room.beginLook();
-    const view = await this.looker.look(room.key, arrivals);
+    // It is one read for all who wait; the first of them that is traced shows it.
+    const step = room.trace?.begin('look');
+    const looking = this.looker.look(room.key, arrivals);
+    if (step !== undefined) {
+      looking.then(
+        (seen) => step.end({ found: foundIn(seen) }),
+        () => step.end(),
+      );
+    }
+    const view = await looking;
     if (view.from === 'store') {
       if (room.changed || generation !== this.near.generation) return { ...view, overtaken: true };
       this.near.fill(room.key, view, generation);
@@ -23,4 +33,9 @@ export class NearLooker {
     const value = this.near.stale(room.key.id, view.readAtMs);
     return value === undefined ? view : { ...view, record: { ...view.record, value } };
   }
+}
+
+function foundIn({ record: { value } }: View): NonNullable<Facts['found']> {
+  if (value === undefined || value.servableForMs <= 0) return 'nothing';
+  return value.freshForMs > 0 ? 'fresh' : 'stale';
 }

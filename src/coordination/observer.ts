@@ -13,10 +13,18 @@ export interface Observer {
   ): void;
   /** A caller that had to wait no longer does. */
   waited(namespace: string, endedBy: WaitEnd, waitedMs: number): void;
-  /** A publish was answered; `rebuildMs` since its lease was given, if this replica gave it. */
-  published(namespace: string, outcome: PublishOutcome, rebuildMs: number | undefined): void;
-  /** A lease ended other than by a publish. */
-  leaseEnded(namespace: string, end: LeaseEnd, heldMs: number): void;
+  /**
+   * A publish was answered; `rebuildMs` since its lease was given, if this replica gave it. The W3C
+   * traceparent is that of the call, or empty.
+   */
+  published(
+    namespace: string,
+    outcome: PublishOutcome,
+    rebuildMs: number | undefined,
+    traceparent: string,
+  ): void;
+  /** A lease ended other than by a publish on this replica. The W3C traceparent is that of its rebuild, or empty. */
+  leaseEnded(namespace: string, end: LeaseEnd, heldMs: number, traceparent: string): void;
   /** A caller got another caller's rebuild instead of making its own. */
   saved(namespace: string, count: number): void;
   /** A step on the ladder, down or back up: the rung on which decisions stand from now on. */

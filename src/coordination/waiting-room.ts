@@ -5,6 +5,7 @@ import type { Ask } from './decide.js';
 import type { Key } from './key.js';
 import type { GetOrLockAnswer, Hit } from './outcome.js';
 import type { GetOrLock } from './requests.js';
+import type { Step, Trace } from './trace.js';
 import { leaseLeftMs, type View } from './view.js';
 
 /** Called once, with the answer or with why there is none: a callback, for a promise costs as much as a waiter. */
@@ -19,9 +20,12 @@ export class Waiter implements Ask {
   /** An attempt on its behalf is under way; `meanwhile` is what it gets if its time is up before that ends. */
   trying = false;
   meanwhile: Hit | undefined;
-  /** It could not be answered at once, so that its answer ends a wait. */
-  slept = false;
+  /** Place in the line when it came, from 1. */
+  position = 1;
+  #slept = false;
   #gone = false;
+  #wait: Step | undefined;
+  #pointedTo = '';
 
   constructor(
     readonly request: GetOrLock,
@@ -46,6 +50,27 @@ export class Waiter implements Ask {
   /** Answered, failed, or its caller has left: nothing may be given to it any more. */
   get gone(): boolean {
     return this.#gone;
+  }
+
+  /** It could not be answered at once, so that its answer ends a wait. */
+  get slept(): boolean {
+    return this.#slept;
+  }
+
+  /** From now on it waits, for the lease whose rebuild has this traceparent if there is one. */
+  sleep(traceparent = ''): void {
+    this.#slept = true;
+    const { trace } = this.call;
+    if (trace === undefined) return;
+    this.#wait ??= trace.begin('wait', { position: this.position });
+    if (traceparent === this.#pointedTo) return;
+    this.#pointedTo = traceparent;
+    this.#wait.pointTo(traceparent);
+  }
+
+  /** It waits no longer. */
+  wake(endedBy: string): void {
+    this.#wait?.end({ endedBy });
   }
 
   /** The first answer counts; the room's `leave` is the caller of this. */
@@ -73,6 +98,8 @@ export class WaitingRoom {
   readonly #waiters = new Map<Waiter, Slot<Waiter> | undefined>();
   /** Those whom no look has served yet: all others wait for the end of the lease that the last one saw. */
   #owed: Waiter[] = [];
+  /** Callers that are traced, in the order of their coming; most have left. */
+  #traced: Waiter[] = [];
   #woken = false;
   #changed = false;
   #rouse: (() => void) | undefined;
@@ -87,6 +114,12 @@ export class WaitingRoom {
     return this.#waiters.size;
   }
 
+  /** Of the oldest caller here that is traced. */
+  get trace(): Trace | undefined {
+    while (this.#traced[0]?.gone === true) this.#traced.shift();
+    return this.#traced[0]?.call.trace;
+  }
+
   /** In the order of their coming. Safe against leaving and entering while it runs. */
   waiters(): IterableIterator<Waiter> {
     return this.#waiters.keys();
@@ -97,6 +130,8 @@ export class WaitingRoom {
     const isBounded = Number.isFinite(expiresInMs);
     this.#waiters.set(waiter, isBounded ? this.deadlines.set(waiter, expiresInMs) : undefined);
     this.#owed.push(waiter);
+    waiter.position = this.#waiters.size;
+    if (waiter.call.trace !== undefined) this.#traced.push(waiter);
   }
 
   /** False if it had left already. */
@@ -111,6 +146,8 @@ export class WaitingRoom {
 
   /** No budget was left for the last attempt. */
   heldBack = false;
+  /** Callers that got a value which another one rebuilt. */
+  served = 0;
 
   /** The key changed since the last look was sent. */
   get changed(): boolean {

@@ -1,3 +1,4 @@
+import { labelOf } from '../coordination/answer-labels.js';
 import type { Call } from '../coordination/call.js';
 import type { Coordinator } from '../coordination/coordinator.js';
 import type { Key } from '../coordination/key.js';
@@ -54,35 +55,52 @@ export class Asks {
   ): Answered | undefined {
     const request = decodeGetOrLock(message, this.bounds);
     const { key } = request;
+    call.trace?.about(key.namespace, key.key);
     const answer = this.coordinator.getOrLockAtOnce(request, call, (it) =>
-      later(it instanceof Error ? it : answered(key, it)),
+      later(it instanceof Error ? it : answered(key, it, call)),
     );
-    return answer && answered(key, answer);
+    return answer && answered(key, answer, call);
   }
 
   async publish(message: wire.PublishRequest, call: Call): Promise<wire.PublishResponse> {
-    return encodePublish(await this.coordinator.publish(decodePublish(message, this.bounds), call));
+    const request = decodePublish(message, this.bounds);
+    const answer = await this.coordinator.publish(seen(request, call), call);
+    call.trace?.know(answer);
+    return encodePublish(answer);
   }
 
   async release(message: wire.ReleaseRequest, call: Call): Promise<wire.ReleaseResponse> {
-    return encodeRelease(await this.coordinator.release(decodeRelease(message), call));
+    const outcome = await this.coordinator.release(seen(decodeRelease(message), call), call);
+    call.trace?.know({ outcome });
+    return encodeRelease(outcome);
   }
 
   async extend(message: wire.ExtendRequest, call: Call): Promise<wire.ExtendResponse> {
-    return encodeExtend(await this.coordinator.extend(decodeExtend(message, this.bounds), call));
+    const answer = await this.coordinator.extend(seen(decodeExtend(message, this.bounds), call), call);
+    call.trace?.know({ outcome: answer.outcome });
+    return encodeExtend(answer);
   }
 
   async invalidate(message: wire.InvalidateRequest, call: Call): Promise<wire.InvalidateResponse> {
     return encodeInvalidate(await this.coordinator.invalidate(decodeInvalidate(message), call));
   }
 
-  async explain(message: wire.ExplainRequest): Promise<wire.ExplainResponse> {
-    return encodeExplain(await this.coordinator.explain(decodeExplain(message)));
+  async explain(message: wire.ExplainRequest, call: Call): Promise<wire.ExplainResponse> {
+    const key = decodeExplain(message);
+    call.trace?.about(key.namespace, key.key);
+    return encodeExplain(await this.coordinator.explain(key));
   }
 }
 
-function answered(key: Key, answer: GetOrLockAnswer): Answered {
+/** The same request, with its key told to the trace. */
+function seen<Request extends { readonly key: Key }>(request: Request, { trace }: Call): Request {
+  trace?.about(request.key.namespace, request.key.key);
+  return request;
+}
+
+function answered(key: Key, answer: GetOrLockAnswer, { trace }: Call): Answered {
   const response = encodeGetOrLock(answer);
-  const { outcome } = answer;
+  const { outcome, degraded } = answer;
+  trace?.know({ outcome: labelOf(outcome), degraded });
   return outcome.kind === 'lease' ? { response, given: { key, lease: outcome } } : { response };
 }

@@ -1,5 +1,6 @@
 import type { Metadata } from '@grpc/grpc-js';
 import { Call } from '../coordination/call.js';
+import type { Tracing } from '../coordination/trace.js';
 
 /** What a grpc-js call is asked here. */
 export interface TransportCall {
@@ -12,17 +13,23 @@ export interface TransportCall {
 /** W3C trace context, version 00 and later ones that look like it. */
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
+/** Empty for what is no W3C traceparent: it goes into records and traces, and a caller may send anything. */
+export function traceparentOf(text: string): string {
+  return text !== '' && TRACEPARENT.test(text) ? text : '';
+}
+
 /**
  * The domain's view of a transport call, to be taken when it arrives. grpc-js also says `cancelled` when
  * the deadline has passed, and once more after every answer, when nothing depends on it any longer.
  */
-export function callOf(transport: TransportCall): Call {
-  const traceparent = String(transport.metadata.get('traceparent')[0] ?? '');
+export function callOf(transport: TransportCall, method: string, tracing?: Tracing): Call {
+  const traceparent = traceparentOf(String(transport.metadata.get('traceparent')[0] ?? ''));
   const call = new Call(
     '',
     // grpc-js gives the deadline on the wall clock, and here is the only place that compares with that.
     Number(transport.getDeadline()) - Date.now(),
-    TRACEPARENT.test(traceparent) ? traceparent : '',
+    traceparent,
+    tracing?.call(method.slice(1), traceparent),
   );
   transport.on('cancelled', () => call.cancel());
   if (transport.cancelled) call.cancel();

@@ -1,8 +1,9 @@
-import type { handleUnaryCall, ServerWritableStream, StatusObject } from '@grpc/grpc-js';
+import { type handleUnaryCall, type ServerWritableStream, type StatusObject, status } from '@grpc/grpc-js';
 import type { Call } from '../coordination/call.js';
 import type { Coordinator } from '../coordination/coordinator.js';
+import type { Tracing } from '../coordination/trace.js';
 import { type Answered, Asks } from './asks.js';
-import { callOf } from './call-of.js';
+import { callOf, type TransportCall } from './call-of.js';
 import { type Bounds, decodeGetOrLockMany, messageOf } from './decode.js';
 import {
   CoordinatorServiceService as contract,
@@ -29,6 +30,7 @@ export interface HandlerParts extends Bounds {
     'getOrLock' | 'getOrLockAtOnce' | 'giveBack' | 'publish' | 'release' | 'extend' | 'invalidate' | 'explain'
   >;
   readonly sessions: Pick<Sessions, 'serve'>;
+  readonly tracing?: Tracing;
   /** Hears the cause of every INTERNAL, with the method that it came to. */
   unexpected(cause: unknown, method: string): void;
 }
@@ -56,8 +58,7 @@ export function coordinatorService(parts: HandlerParts): GrpcService {
     // then without a word; that it was not even serialized is the only sign of it.
     if (given !== undefined && !sent.has(response)) await coordinator.giveBack(given.key, given.lease);
   };
-  const getOrLockMany = async (stream: ManyStream) => {
-    const call = callOf(stream);
+  const getOrLockMany = async (stream: ManyStream, call: Call) => {
     const unexpected = (cause: unknown) => parts.unexpected(cause, contract.getOrLockMany.path);
     const requests = decodeGetOrLockMany(messageOf(stream.request), parts);
     await answerMany(requests, call, stream, { coordinator, unexpected });
@@ -78,8 +79,8 @@ export function coordinatorService(parts: HandlerParts): GrpcService {
       reply(await asks.invalidate(wire, call)),
     ),
     getOrLockMany: streaming(parts, contract.getOrLockMany.path, getOrLockMany),
-    explain: unary(parts, contract.explain.path, async (wire: ExplainRequest, _call, reply) =>
-      reply(await asks.explain(wire)),
+    explain: unary(parts, contract.explain.path, async (wire: ExplainRequest, call, reply) =>
+      reply(await asks.explain(wire, call)),
     ),
     session: (stream: SessionStream) => parts.sessions.serve(stream),
   };
@@ -113,27 +114,37 @@ function unary<Request, Response>(
 ): handleUnaryCall<Decoded<Request>, Response> {
   const unexpected = (cause: unknown) => parts.unexpected(cause, method);
   return async (transport, done) => {
+    const call = callOf(transport, method, parts.tracing);
     try {
-      await handle(messageOf(transport.request), callOf(transport), (response) => done(null, response));
+      await handle(messageOf(transport.request), call, (response) => {
+        done(null, response);
+        call.trace?.end(status.OK);
+      });
     } catch (error) {
+      const failure = statusOf(error, unexpected);
       // After the answer this is dropped, as it should be: a call has one status.
-      done(statusOf(error, unexpected));
+      done(failure);
+      call.trace?.end(failure.code);
     }
   };
 }
 
-function streaming<Stream extends ErrorSink>(
+function streaming<Stream extends ErrorSink & TransportCall>(
   parts: HandlerParts,
   method: string,
-  handle: (stream: Stream) => Promise<void>,
+  handle: (stream: Stream, call: Call) => Promise<void>,
 ): (stream: Stream) => Promise<void> {
   const unexpected = (cause: unknown) => parts.unexpected(cause, method);
   return async (stream) => {
+    const call = callOf(stream, method, parts.tracing);
     try {
-      await handle(stream);
+      await handle(stream, call);
+      call.trace?.end(status.OK);
     } catch (error) {
+      const failure = statusOf(error, unexpected);
       // grpc-js makes it the stream's status.
-      stream.emit('error', statusOf(error, unexpected));
+      stream.emit('error', failure);
+      call.trace?.end(failure.code);
     }
   };
 }

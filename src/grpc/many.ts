@@ -31,7 +31,7 @@ export async function answerMany(
   stream: ResponseStream,
   { coordinator, unexpected }: ManyParts,
 ): Promise<void> {
-  const calls = requests.map(() => new Call(call.identity, call.deadlineMs, call.traceparent));
+  const calls = requests.map(() => new Call(call.identity, call.deadlineMs, call.traceparent, call.trace));
   let gone = () => {};
   const cancelled = new Promise<void>((resolve) => {
     gone = resolve;

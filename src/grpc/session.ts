@@ -1,16 +1,20 @@
+import { status } from '@grpc/grpc-js';
 import { Call } from '../coordination/call.js';
 import type { Coordinator } from '../coordination/coordinator.js';
 import { CoordinationError } from '../coordination/errors.js';
 import type { Key } from '../coordination/key.js';
 import type { Lease } from '../coordination/outcome.js';
+import type { Tracing } from '../coordination/trace.js';
 import type { Answered, Asks, GivenLease } from './asks.js';
+import { traceparentOf } from './call-of.js';
 import { type Bounds, decodeGetOrLockMany, invalid } from './decode.js';
 import { LEASE_ENDS } from './encode.js';
-import type {
-  GetOrLockManyResponse,
-  GetOrLockRequest,
-  SessionCall,
-  SessionReply,
+import {
+  CoordinatorServiceService as contract,
+  type GetOrLockManyResponse,
+  type GetOrLockRequest,
+  type SessionCall,
+  type SessionReply,
 } from './generated/dibs/v1/coordinator.js';
 import { answerMany } from './many.js';
 import type { Outbox } from './outbox.js';
@@ -20,6 +24,7 @@ export interface SessionParts {
   readonly asks: Asks;
   readonly coordinator: Pick<Coordinator, 'getOrLock' | 'giveBack' | 'watchLease'>;
   readonly bounds: Bounds;
+  readonly tracing?: Tracing;
   unexpected(cause: unknown): void;
 }
 
@@ -27,6 +32,17 @@ export interface SessionParts {
 const CALLS_MAX = 100_000;
 
 type Response = NonNullable<SessionReply['response']>;
+
+/** Each call as the unary one is named, so that traces need not tell by which way it came. */
+const METHODS = {
+  getOrLock: contract.getOrLock.path.slice(1),
+  publish: contract.publish.path.slice(1),
+  release: contract.release.path.slice(1),
+  extend: contract.extend.path.slice(1),
+  invalidate: contract.invalidate.path.slice(1),
+  explain: contract.explain.path.slice(1),
+  getOrLockMany: contract.getOrLockMany.path.slice(1),
+} satisfies Record<NonNullable<SessionCall['request']>['$case'], string>;
 
 /** The calls and the leases of one session, over one stream after the other. */
 export class Session {
@@ -57,7 +73,7 @@ export class Session {
   take(path: string, { id, deadlineMs, traceparent, request }: SessionCall): void {
     if (!(id > 0)) throw invalid(`${path}.id: ${id} is not above 0`);
     if (this.#calls.has(id)) throw invalid(`${path}.id: ${id} is that of a call that is still open`);
-    const call = new Call(this.identity, deadlineMs ?? Number.POSITIVE_INFINITY, traceparent);
+    const call = this.#callOf(deadlineMs, traceparentOf(traceparent), request);
     const full = this.#calls.size >= CALLS_MAX;
     this.#calls.set(id, call);
     try {
@@ -73,6 +89,12 @@ export class Session {
     } catch (error) {
       this.#fail(id, call, error);
     }
+  }
+
+  #callOf(deadlineMs: number | undefined, traceparent: string, request: SessionCall['request']): Call {
+    const { tracing } = this.parts;
+    const trace = tracing?.call(METHODS[request?.$case ?? 'getOrLock'], traceparent);
+    return new Call(this.identity, deadlineMs ?? Number.POSITIVE_INFINITY, traceparent, trace);
   }
 
   /** A call that was answered with a lease has crossed its own end on the way: nobody will use that lease. */
@@ -112,6 +134,7 @@ export class Session {
 
   #close(id: number, call: Call, response: Response | undefined): void {
     this.#calls.delete(id);
+    call.trace?.end(call.cancelled ? status.CANCELLED : codeOf(response));
     if (response !== undefined && !call.cancelled) this.#outbox?.reply({ id, more: false, response });
     if (this.#calls.size === 0) this.#onIdle?.();
   }
@@ -154,7 +177,7 @@ export class Session {
       case 'invalidate':
         return { $case: 'invalidate', value: await asks.invalidate(request.value, call) };
       case 'explain':
-        return { $case: 'explain', value: await asks.explain(request.value) };
+        return { $case: 'explain', value: await asks.explain(request.value, call) };
       case 'getOrLockMany':
         return this.#many(id, call, request.value);
       default:
@@ -223,4 +246,8 @@ export class Session {
     });
     return true;
   }
+}
+
+function codeOf(response: Response | undefined): number {
+  return response?.$case === 'error' ? response.value.code : status.OK;
 }

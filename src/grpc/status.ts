@@ -25,7 +25,10 @@ export function callErrorOf(error: unknown, unexpected: (cause: unknown) => void
 }
 
 /** The one map from errors to statuses. `unexpected` hears the cause of whatever becomes INTERNAL. */
-export function statusOf(error: unknown, unexpected: (cause: unknown) => void): StatusObject {
+export function statusOf(
+  error: unknown,
+  unexpected: (cause: unknown) => void,
+): StatusObject & { readonly code: status } {
   const metadata = new Metadata();
   if (!(error instanceof CoordinationError)) {
     unexpected(error);

@@ -1,7 +1,7 @@
 import Redlock, { ExecutionError, type ExecutionStats, Lock, ResourceLockedError } from 'redlock';
 import type { Chance, Clock } from '../coordination/clock.js';
 import { driftMs } from '../coordination/lease.js';
-import type { Ballot, LeaseQuorum } from '../coordination/lease-quorum.js';
+import type { Ballot, LeaseQuorum, VoteListener } from '../coordination/lease-quorum.js';
 import { Amnesia } from './amnesia.js';
 import type { FirstStartClaim } from './first-start-claim.js';
 import type { LockNode } from './lock-node.js';
@@ -37,6 +37,9 @@ export class RedlockQuorum implements LeaseQuorum {
   readonly #majority: number;
   readonly #redlock: Redlock;
   readonly #amnesia: Amnesia;
+  /** Who wants to hear of the votes under a nonce, and how many are still to come. */
+  readonly #listeners = new Map<string, { readonly heard: VoteListener; left: number }>();
+  #nonce = '';
   #awaitingReady: (() => void)[] = [];
 
   /** Throws a RangeError for an even number of nodes: two halves could never decide. */
@@ -81,13 +84,16 @@ export class RedlockQuorum implements LeaseQuorum {
     return new Map(this.#voters.map((voter) => [voter.name, voter.state]));
   }
 
-  async acquire(id: string, leaseMs: number): Promise<Ballot> {
-    const { clock } = this.parts;
+  async acquire(id: string, leaseMs: number, heard?: VoteListener): Promise<Ballot> {
+    const { clock, chance } = this.parts;
     const ttlMs = this.#ttlOf(leaseMs);
     const askedMs = clock.nowMs();
-    let nonce: string;
+    const nonce = chance.nonce();
+    // The package asks for it before it first awaits.
+    this.#nonce = nonce;
+    if (heard !== undefined) this.#listeners.set(nonce, { heard, left: this.#voters.length });
     try {
-      nonce = (await this.#redlock.acquire([id], ttlMs)).value;
+      await this.#redlock.acquire([id], ttlMs);
     } catch (error) {
       // The package has sent the release to every node before it threw this.
       return this.#refusalOf(error);
@@ -116,13 +122,28 @@ export class RedlockQuorum implements LeaseQuorum {
   /** The package's clients, one a node: it calls what it thinks is Redis. */
   #redlockOver(voters: readonly Voter[]): Redlock {
     const redlock: Redlock = new Redlock(
-      voters.map((voter) => clientOf(voter, () => redlock.scripts)),
+      voters.map((voter) => clientOf(this.#askOf(voter), voter, () => redlock.scripts)),
       { retryCount: 0 },
       SCRIPTS,
     );
     // It would draw from the machine's chance; a simulation has to repeat every draw.
-    Object.defineProperty(redlock, '_random', { value: () => this.parts.chance.nonce() });
+    Object.defineProperty(redlock, '_random', { value: () => this.#nonce });
     return redlock;
+  }
+
+  /** The voter's `ask`, with each vote told to whoever listens for its nonce. */
+  #askOf(voter: Voter): Voter['ask'] {
+    const { clock } = this.parts;
+    return async (question, id, nonce, ttlMs) => {
+      const listener = this.#listeners.get(nonce);
+      if (listener === undefined) return voter.ask(question, id, nonce, ttlMs);
+      const askedMs = clock.nowMs();
+      const vote = await voter.ask(question, id, nonce, ttlMs);
+      listener.left -= 1;
+      if (listener.left === 0) this.#listeners.delete(nonce);
+      listener.heard(voter.name, vote, clock.nowMs() - askedMs);
+      return vote;
+    };
   }
 
   /** A lock that any replica may have taken. Infinity keeps the package from judging by its wall clock. */
@@ -176,7 +197,7 @@ class MissingVote extends Error {
 
 type Client = Redlock['clients'] extends Set<infer C> ? C : never;
 
-function clientOf(voter: Voter, scripts: () => Redlock['scripts']): Client {
+function clientOf(ask: Voter['ask'], voter: Voter, scripts: () => Redlock['scripts']): Client {
   const client = {
     async evalsha(hash: string, _keyCount: number, [id, nonce, ttlMs]: [string, string, number]) {
       const { acquireScript, extendScript, releaseScript } = scripts();
@@ -185,7 +206,7 @@ function clientOf(voter: Voter, scripts: () => Redlock['scripts']): Client {
         return 1;
       }
       if (hash !== acquireScript.hash && hash !== extendScript.hash) throw new Error(`no script ${hash}`);
-      const vote = await voter.ask(hash === acquireScript.hash ? 'acquire' : 'extend', id, nonce, ttlMs);
+      const vote = await ask(hash === acquireScript.hash ? 'acquire' : 'extend', id, nonce, ttlMs);
       if (vote === 'missing') throw new MissingVote();
       // The package takes 1 for agreement, and 0 for "somebody else holds it".
       return vote === 'for' ? 1 : 0;

@@ -1,5 +1,6 @@
+import type { Counter, Histogram, Meter } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
-import { MeterProvider } from '@opentelemetry/sdk-metrics';
+import { MeterProvider, type MetricReader } from '@opentelemetry/sdk-metrics';
 import type { Observer, WaitEnd } from '../coordination/observer.js';
 import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../coordination/outcome.js';
 import { LABELS, METRICS, OTHER_NAMESPACES } from './names.js';
@@ -24,8 +25,8 @@ export interface Gauges {
 /** The metrics of one process, fed by what the coordinator and the quorum tell. */
 export class Metrics implements Observer {
   readonly #reader = new PrometheusExporter({ preventServerStart: true });
-  readonly #provider = new MeterProvider({ readers: [this.#reader] });
-  readonly #meter = this.#provider.getMeter('dibs');
+  readonly #provider: MeterProvider;
+  readonly #meter: Meter;
   /** No prefix, no time stamps, no resource labels, no target_info, no labels of the scope. */
   readonly #serializer = new PrometheusSerializer('', false, undefined, true, true);
   readonly #namespaces = new Set<string>();
@@ -33,17 +34,25 @@ export class Metrics implements Observer {
 
   /** Counted here and read when somebody looks: a hit is too short for a counter that hashes its labels. */
   readonly #answers = new Map<string, Map<string, number>>();
-  readonly #wait = this.#histogram(METRICS.wait, 'How long callers waited, by what ended the wait');
-  readonly #rebuild = this.#histogram(METRICS.rebuild, 'How long leases were held, by how they ended');
-  readonly #publish = this.#meter.createCounter(METRICS.publish, {
-    description: 'Publish calls by what became of them',
-  });
-  readonly #vote = this.#histogram(METRICS.quorumVote, 'How long lock nodes took to vote, by node and vote');
-  readonly #saved = this.#meter.createCounter(METRICS.rebuildsSaved, {
-    description: "Callers that got another caller's rebuild instead of making their own",
-  });
+  readonly #wait: Histogram;
+  readonly #rebuild: Histogram;
+  readonly #publish: Counter;
+  readonly #vote: Histogram;
+  readonly #saved: Counter;
 
-  constructor() {
+  /** `others` read the metrics too, such as those who send them to a collector. */
+  constructor(others: readonly MetricReader[] = []) {
+    this.#provider = new MeterProvider({ readers: [this.#reader, ...others] });
+    this.#meter = this.#provider.getMeter('dibs');
+    this.#wait = this.#histogram(METRICS.wait, 'How long callers waited, by what ended the wait');
+    this.#rebuild = this.#histogram(METRICS.rebuild, 'How long leases were held, by how they ended');
+    this.#publish = this.#meter.createCounter(METRICS.publish, {
+      description: 'Publish calls by what became of them',
+    });
+    this.#vote = this.#histogram(METRICS.quorumVote, 'How long lock nodes took to vote, by node and vote');
+    this.#saved = this.#meter.createCounter(METRICS.rebuildsSaved, {
+      description: "Callers that got another caller's rebuild instead of making their own",
+    });
     const answers = { description: 'GetOrLock calls by what they were answered' };
     this.#meter.createObservableCounter(METRICS.getOrLock, answers).addCallback((result) => {
       for (const [namespace, counts] of this.#answers) {

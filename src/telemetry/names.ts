@@ -1,3 +1,5 @@
+import type { Facts, StepName } from '../coordination/trace.js';
+
 /** Every metric, as Prometheus prints it. Dashboards and alerts rely on these names. */
 export const METRICS = {
   getOrLock: 'dibs_get_or_lock_total',
@@ -26,3 +28,40 @@ export const LABELS = {
 
 /** What stands in a `namespace` label where there are more namespaces than are told apart. */
 export const OTHER_NAMESPACES = 'other';
+
+/** Every span, besides those of the calls, which are named by their method. */
+export const SPANS = {
+  look: 'dibs.look',
+  acquire: 'dibs.acquire',
+  vote: 'dibs.vote',
+  arm: 'dibs.arm',
+  wait: 'dibs.wait',
+  lease: 'dibs.lease',
+  publish: 'dibs.publish',
+} as const satisfies Record<StepName, string>;
+
+/** Every attribute of a span; those of RPCs are named by OpenTelemetry's semantic conventions. */
+export const ATTRIBUTES = {
+  namespace: 'dibs.namespace',
+  /** Only where the namespace's `keys_in_traces` is `clear`. */
+  key: 'dibs.key',
+  /** The first 16 hexadecimal digits of the SHA-256 of namespace, a zero byte and key. */
+  keyHash: 'dibs.key.hash',
+  outcome: 'dibs.outcome',
+  degraded: 'dibs.degraded',
+  found: 'dibs.found',
+  ballot: 'dibs.ballot',
+  node: 'dibs.node',
+  vote: 'dibs.vote',
+  armed: 'dibs.armed',
+  endedBy: 'dibs.wait.ended_by',
+  position: 'dibs.wait.position',
+  reason: 'dibs.lease.reason',
+  leaseEnd: 'dibs.lease.end',
+  fence: 'dibs.fence',
+  served: 'dibs.served',
+  rpcSystem: 'rpc.system.name',
+  rpcMethod: 'rpc.method',
+  rpcStatus: 'rpc.response.status_code',
+  errorType: 'error.type',
+} as const satisfies Record<keyof Facts, string> & Record<string, string>;

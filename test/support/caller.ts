@@ -21,9 +21,10 @@ import {
 /** What a test writes of a request: everything else is the wire's default. */
 type Some<Request> = { [Field in keyof Request]?: Request[Field] };
 
-/** How long a call may take; without, as long as it takes. */
+/** How long a call may take (without, as long as it takes), and the trace that it belongs to. */
 export interface Terms {
-  readonly deadlineMs: number;
+  readonly deadlineMs?: number;
+  readonly traceparent?: string;
 }
 
 /**
@@ -45,27 +46,27 @@ export class Caller {
 
   getOrLock(request: Some<GetOrLockRequest>, terms?: Terms): Promise<GetOrLockResponse> {
     const wire = GetOrLockRequest.fromPartial(request);
-    return reply((done) => this.#stub.getOrLock(wire, new Metadata(), deadline(terms), done));
+    return reply((done) => this.#stub.getOrLock(wire, metadataOf(terms), deadline(terms), done));
   }
 
   publish(request: Some<PublishRequest>, terms?: Terms): Promise<PublishResponse> {
     const wire = PublishRequest.fromPartial(request);
-    return reply((done) => this.#stub.publish(wire, new Metadata(), deadline(terms), done));
+    return reply((done) => this.#stub.publish(wire, metadataOf(terms), deadline(terms), done));
   }
 
   release(request: Some<ReleaseRequest>, terms?: Terms): Promise<ReleaseResponse> {
     const wire = ReleaseRequest.fromPartial(request);
-    return reply((done) => this.#stub.release(wire, new Metadata(), deadline(terms), done));
+    return reply((done) => this.#stub.release(wire, metadataOf(terms), deadline(terms), done));
   }
 
   extend(request: Some<ExtendRequest>, terms?: Terms): Promise<ExtendResponse> {
     const wire = ExtendRequest.fromPartial(request);
-    return reply((done) => this.#stub.extend(wire, new Metadata(), deadline(terms), done));
+    return reply((done) => this.#stub.extend(wire, metadataOf(terms), deadline(terms), done));
   }
 
   invalidate(request: Some<InvalidateRequest>, terms?: Terms): Promise<InvalidateResponse> {
     const wire = InvalidateRequest.fromPartial(request);
-    return reply((done) => this.#stub.invalidate(wire, new Metadata(), deadline(terms), done));
+    return reply((done) => this.#stub.invalidate(wire, metadataOf(terms), deadline(terms), done));
   }
 
   explain(request: Some<ExplainRequest>): Promise<ExplainResponse> {
@@ -77,8 +78,8 @@ export class Caller {
   }
 
   /** As getOrLock, for where anything but a lease is a fault of the test. */
-  async lease(request: Some<GetOrLockRequest>): Promise<Lease> {
-    const { outcome } = await this.getOrLock(request);
+  async lease(request: Some<GetOrLockRequest>, terms?: Terms): Promise<Lease> {
+    const { outcome } = await this.getOrLock(request, terms);
     if (outcome?.$case !== 'lease') throw new Error(`expected a lease, got ${JSON.stringify(outcome)}`);
     return outcome.value;
   }
@@ -107,8 +108,14 @@ export function textOf({ outcome }: GetOrLockResponse): string {
   return payload?.$case === 'value' ? Buffer.from(payload.value).toString() : 'absent';
 }
 
-function deadline(terms: Terms | undefined): { deadline?: number } {
-  return terms === undefined ? {} : { deadline: Date.now() + terms.deadlineMs };
+function deadline({ deadlineMs }: Terms = {}): { deadline?: number } {
+  return deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs };
+}
+
+function metadataOf({ traceparent }: Terms = {}): Metadata {
+  const metadata = new Metadata();
+  if (traceparent !== undefined) metadata.set('traceparent', traceparent);
+  return metadata;
 }
 
 function reply<Response>(

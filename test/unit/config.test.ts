@@ -42,6 +42,7 @@ describe('nothing set', () => {
       policies: new Map(),
       policy: expect.objectContaining({ stale: 'allow', onLoss: 'degrade', leaseMsMin: 100 }),
       logLevel: 'info',
+      otel: {},
     });
   });
 

@@ -37,7 +37,7 @@ describe('held leases', () => {
     clock.advance(250);
     held.end('n', 'failed');
     held.end('n', 'released');
-    expect(ended).toEqual([['space', 'failed', 250]]);
+    expect(ended).toEqual([['space', 'failed', 250, '']]);
     expect(held.count).toBe(0);
   });
 
@@ -56,7 +56,7 @@ describe('held leases', () => {
     expect(held.count).toBe(1);
     clock.advance(2);
     expect(held.count).toBe(0);
-    expect(ended).toEqual([['space', 'expired', 1_000]]);
+    expect(ended).toEqual([['space', 'expired', 1_000, '']]);
   });
 
   it('hear from the store that a lease ended on another replica, but not of an older one', () => {
@@ -66,7 +66,7 @@ describe('held leases', () => {
     expect(held.count).toBe(1);
     held.endedAt(id, 7, 'published');
     expect(held.count).toBe(0);
-    expect(ended).toEqual([['space', 'published', 0]]);
+    expect(ended).toEqual([['space', 'published', 0, '']]);
   });
 
   it('leave a lease that no store knows alone, whatever a wake says', () => {

@@ -20,7 +20,7 @@ function trial() {
   const real = new MemoryLeaseQuorum({ clock, chance: new SystemChance() });
   let ballot: Ballot | undefined;
   const quorum = ladder.watchedQuorum({
-    acquire: async (...to) => ballot ?? real.acquire(...to),
+    acquire: async (to, leaseMs) => ballot ?? real.acquire(to, leaseMs),
     extend: async (...to) => ballot ?? real.extend(...to),
     release: (...to) => real.release(...to),
   });

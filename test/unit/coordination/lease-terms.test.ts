@@ -15,7 +15,7 @@ describe('a release', () => {
     expect(await trial.release(token)).toBe('not_held');
     expect((await trial.publish(token)).outcome).not.toBe('stored');
     leaseOf(await trial.ask({ waitMs: 0 }));
-    expect(trial.told('leaseEnded')).toEqual([['trial', 'released', 0]]);
+    expect(trial.told('leaseEnded')).toEqual([['trial', 'released', 0, '']]);
   });
 
   it('touches no other lease', async () => {

@@ -61,10 +61,12 @@ function trial(before: () => Promise<void> = async () => {}) {
   const outbox = new Outbox(stream, (held) => holding.push(held));
   session.attach(outbox);
   const ask = (id: number, request: Parameters<Session['take']>[1]['request'] = get) =>
-    session.take('calls[0]', { id, deadlineMs: 500, traceparent: 'trace', request });
+    session.take('calls[0]', { id, deadlineMs: 500, traceparent: TRACEPARENT, request });
   const replies = () => messages.flatMap((message) => message.replies);
   return { session, ask, messages, replies, givenBack, calls, stream, outbox, holding, end: () => ended };
 }
+
+const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 
 describe('a session', () => {
   it('gives the lease that it held to the next in line when it ends, and only that', async () => {
@@ -72,7 +74,7 @@ describe('a session', () => {
     ask(1);
     await sleep(5);
     expect(session.leases).toBe(1);
-    expect(calls[0]).toMatchObject({ identity: 'me', deadlineMs: 500, traceparent: 'trace' });
+    expect(calls[0]).toMatchObject({ identity: 'me', deadlineMs: 500, traceparent: TRACEPARENT });
     await session.end();
     await session.end();
     expect(givenBack).toEqual([['k', 'session_lost']]);

@@ -10,22 +10,22 @@ function logAt(level: LogLevel) {
 describe('the log of decisions', () => {
   it('has one line a decision at debug', () => {
     const { log, lines } = logAt('debug');
-    const observer = decisionLog(log);
+    const observer = observeWith(decisionLog(log));
     observer.answered('shop', 'lease', 'none');
-    observer.published('shop', 'stored', 12);
-    observer.leaseEnded('shop', 'expired', 100);
+    observer.published('shop', 'stored', 12, '');
+    observer.leaseEnded('shop', 'released', 100, '');
     observer.waited('shop', 'timeout', 5);
     expect(lines).toMatchObject([
       { level: 'debug', namespace: 'shop', outcome: 'lease', degraded: 'none' },
       { level: 'debug', namespace: 'shop', outcome: 'stored', rebuildMs: 12 },
-      { level: 'debug', namespace: 'shop', end: 'expired', heldMs: 100 },
+      { level: 'debug', namespace: 'shop', end: 'released', heldMs: 100 },
       { level: 'debug', namespace: 'shop', endedBy: 'timeout', waitedMs: 5 },
     ]);
   });
 
   it('has each step on the ladder once, down and up, where everybody sees it', () => {
     const { log, lines } = logAt('info');
-    const observer = decisionLog(log);
+    const observer = observeWith(decisionLog(log));
     observer.answered('shop', 'hit', 'none');
     for (const mode of ['none', 'quorum_lost', 'quorum_lost', 'local', 'none', 'none'] as const) {
       observer.degraded(mode);
@@ -37,6 +37,39 @@ describe('the log of decisions', () => {
     ]);
   });
 
+  it('warns of what an operator would ask about, with the trace that it belongs to', () => {
+    const { log, lines } = logAt('info');
+    const observer = observeWith(decisionLog(log));
+    const [traceId, spanId] = ['4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7'];
+    const traceparent = `00-${traceId}-${spanId}-01`;
+    for (const outcome of ['stored', 'stored_late', 'duplicate', 'invalidated'] as const) {
+      observer.published('shop', outcome, 12, traceparent);
+    }
+    for (const end of ['released', 'failed', 'cancelled', 'invalidated'] as const) {
+      observer.leaseEnded('shop', end, 100, traceparent);
+    }
+    expect(lines).toEqual([]);
+    observer.published('shop', 'superseded', undefined, traceparent);
+    observer.published('shop', 'unknown_lease', undefined, '');
+    observer.published('shop', 'not_stored', 7, 'no traceparent');
+    observer.leaseEnded('shop', 'expired', 100, traceparent);
+    observer.leaseEnded('shop', 'session_lost', 100, '');
+    const traced = { trace_id: traceId, span_id: spanId };
+    expect(lines).toMatchObject([
+      { level: 'warn', namespace: 'shop', outcome: 'superseded', ...traced },
+      { level: 'warn', outcome: 'unknown_lease' },
+      { level: 'warn', outcome: 'not_stored', rebuildMs: 7 },
+      { level: 'warn', end: 'expired', heldMs: 100, ...traced },
+      { level: 'warn', end: 'session_lost' },
+    ]);
+    expect(lines.filter((line) => 'trace_id' in line)).toHaveLength(2);
+  });
+
+  it('does not listen to hits unless it is to write them', () => {
+    expect(decisionLog(logAt('info').log).answered).toBeUndefined();
+    expect(decisionLog(logAt('debug').log).answered).toBeDefined();
+  });
+
   it('is silent where it is told to be', () => {
     const { log, lines } = logAt('silent');
     log.error({}, 'nothing');
@@ -46,26 +79,28 @@ describe('the log of decisions', () => {
 
 it('tells every listener everything', () => {
   const heard: string[] = [];
+  const hear = (name: string, what: string, told: unknown[]) =>
+    heard.push(`${name} ${what} ${told.filter((it) => it !== undefined)}`);
   const listener = (name: string) => ({
-    answered: (...told: unknown[]) => heard.push(`${name} answered ${told}`),
-    waited: (...told: unknown[]) => heard.push(`${name} waited ${told}`),
-    published: (...told: unknown[]) => heard.push(`${name} published ${told}`),
-    leaseEnded: (...told: unknown[]) => heard.push(`${name} leaseEnded ${told}`),
-    saved: (...told: unknown[]) => heard.push(`${name} saved ${told}`),
-    degraded: (...told: unknown[]) => heard.push(`${name} degraded ${told}`),
+    answered: (...told: unknown[]) => hear(name, 'answered', told),
+    waited: (...told: unknown[]) => hear(name, 'waited', told),
+    published: (...told: unknown[]) => hear(name, 'published', told),
+    leaseEnded: (...told: unknown[]) => hear(name, 'leaseEnded', told),
+    saved: (...told: unknown[]) => hear(name, 'saved', told),
+    degraded: (...told: unknown[]) => hear(name, 'degraded', told),
   });
   const all = observeWith(listener('a'), listener('b'));
   all.answered('n', 'hit', 'none');
   all.waited('n', 'publish', 1);
-  all.published('n', 'stored', 2);
-  all.leaseEnded('n', 'expired', 3);
+  all.published('n', 'stored', 2, 't');
+  all.leaseEnded('n', 'expired', 3, 't');
   all.saved('n', 4);
   all.degraded('local');
   const told = [
     'answered n,hit,none',
     'waited n,publish,1',
-    'published n,stored,2',
-    'leaseEnded n,expired,3',
+    'published n,stored,2,t',
+    'leaseEnded n,expired,3,t',
     'saved n,4',
     'degraded local',
   ];

@@ -1,0 +1,56 @@
+import type { Facts, Step, StepName, Trace } from '../../src/coordination/trace.js';
+
+/** A step as it was told. */
+export interface ToldStep {
+  readonly name: StepName;
+  readonly facts: Facts;
+  readonly pointsTo: readonly string[];
+  readonly parts: readonly StepName[];
+  readonly ended: boolean;
+}
+
+/** A trace that keeps what it is told. */
+export class ToldTrace implements Trace {
+  readonly traceparent: string;
+  readonly steps: ToldStep[] = [];
+  facts: Facts = {};
+  statusCode: number | undefined;
+
+  constructor(readonly name: string) {
+    this.traceparent = `trace of ${name}`;
+  }
+
+  get names(): string[] {
+    return this.steps.map(({ name }) => name);
+  }
+
+  step(name: StepName): ToldStep {
+    const found = this.steps.find((step) => step.name === name);
+    if (found === undefined) throw new Error(`${this.name} was not told of '${name}', but of ${this.names}`);
+    return found;
+  }
+
+  begin(name: StepName, facts: Facts = {}): Step {
+    const step = { name, facts, pointsTo: [] as string[], parts: [] as StepName[], ended: false };
+    this.steps.push(step);
+    return {
+      traceparent: `${name} of ${this.name}`,
+      part: (part) => step.parts.push(part),
+      pointTo: (traceparent) => step.pointsTo.push(traceparent),
+      end: (more = {}) => {
+        if (step.ended) throw new Error(`'${name}' of ${this.name} ended twice`);
+        Object.assign(step, { ended: true, facts: { ...step.facts, ...more } });
+      },
+    };
+  }
+
+  about(): void {}
+
+  know(facts: Facts): void {
+    this.facts = { ...this.facts, ...facts };
+  }
+
+  end(statusCode: number): void {
+    this.statusCode ??= statusCode;
+  }
+}

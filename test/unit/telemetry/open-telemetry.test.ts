@@ -1,0 +1,39 @@
+import { context, ROOT_CONTEXT } from '@opentelemetry/api';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { createLogger } from '../../../src/telemetry/logger.js';
+import { otlpMetricReader, startOpenTelemetry } from '../../../src/telemetry/open-telemetry.js';
+import { OtlpReceiver } from '../../support/otlp/receiver.js';
+
+const log = createLogger('silent');
+let receiver: OtlpReceiver;
+
+beforeAll(async () => {
+  receiver = await OtlpReceiver.start();
+  for (const [name, value] of Object.entries(receiver.env)) vi.stubEnv(name, value);
+});
+afterAll(() => {
+  vi.unstubAllEnvs();
+  receiver.stop();
+});
+
+it('sends what has gathered when it stops, named as the environment says', async () => {
+  vi.stubEnv('OTEL_SERVICE_NAME', 'the cache of shop');
+  const { tracer, stop } = await startOpenTelemetry('1.2.3', log);
+  tracer.startSpan('one').end();
+  await stop();
+  expect(receiver.named('one')).toMatchObject([
+    { resource: { 'service.name': 'the cache of shop', 'service.version': '1.2.3' } },
+  ]);
+});
+
+it('keeps no context across calls: what is ambient belongs to nobody here', async () => {
+  const { stop } = await startOpenTelemetry('1.2.3', log);
+  const inside = context.with(ROOT_CONTEXT.setValue(Symbol('mine'), 1), () => context.active());
+  expect(inside).toBe(ROOT_CONTEXT);
+  await stop();
+});
+
+it.each(['grpc', 'http/protobuf', 'http/json'] as const)('has a reader that speaks %s', async (protocol) => {
+  const reader = await otlpMetricReader({ protocol, everyMs: 60_000, timeoutMs: 1_000 });
+  expect(reader.selectAggregationTemporality).toBeTypeOf('function');
+});
