@@ -76,21 +76,44 @@ export class DibsClient {
     rebuild: (context: RebuildContext<T>) => Promise<T | null> | T | null,
     options: RebuildOptions & CodecOption<T>,
   ): Promise<T | null>;
-  async getOrRebuild<T>(
+  getOrRebuild<T>(
     key: string,
     rebuild: (context: RebuildContext<T>) => Promise<T | null> | T | null,
-    { signal, ...options }: RebuildOptions & Partial<CodecOption<T>>,
+    options: RebuildOptions & Partial<CodecOption<T>>,
   ): Promise<T | null> {
     const codec = options.codec ?? (BYTES as unknown as Codec<T>);
     const namespace = options.namespace ?? this.options.namespace ?? '';
-    if (this.#near !== undefined && mayJoin(options)) {
-      const near = this.#near.get(namespace, key);
-      if (near !== undefined) {
-        signal?.throwIfAborted();
-        tell(this.options.hooks?.onHit, { namespace, key, freshness: 'fresh' });
-        return near === null ? null : codec.decode(near);
-      }
+    // Not in an async function: a hit in this process's memory is shorter than what that costs.
+    const near = mayJoin(options) ? this.#near?.get(namespace, key) : undefined;
+    return near === undefined
+      ? this.#askOrRebuild(namespace, key, rebuild, codec, options)
+      : this.#nearHit(namespace, key, near, codec, options.signal);
+  }
+
+  #nearHit<T>(
+    namespace: string,
+    key: string,
+    near: Buffer | null,
+    codec: Codec<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<T | null> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const { onHit } = this.options.hooks ?? {};
+    if (onHit !== undefined) tell(onHit, { namespace, key, freshness: 'fresh' });
+    try {
+      return Promise.resolve(near === null ? null : codec.decode(near));
+    } catch (error) {
+      return Promise.reject(error);
     }
+  }
+
+  async #askOrRebuild<T>(
+    namespace: string,
+    key: string,
+    rebuild: (context: RebuildContext<T>) => Promise<T | null> | T | null,
+    codec: Codec<T>,
+    { signal, ...options }: RebuildOptions & Partial<CodecOption<T>>,
+  ): Promise<T | null> {
     const rebuildBytes: RebuildBytes = async ({ previous, ...context }) => {
       const value = await rebuild({ ...context, previous: readable(codec, previous) });
       return value === null ? null : codec.encode(value);

@@ -33,6 +33,8 @@ const ENTRY_BYTES = 200;
 export class NearCache {
   readonly namespaces: readonly string[];
   readonly #entries: LRUCache<string, Entry>;
+  /** Its keys are their own ids: writing an id costs more than looking it up. */
+  readonly #bare: string;
   /** What was kept of a namespace before its number is void. */
   readonly #generations: Map<string, number>;
   readonly #asking = new Set<Asking>();
@@ -46,6 +48,7 @@ export class NearCache {
       const count = this.namespaces.length;
       throw new RangeError(`nearCache.namespaces: ${count} are more than ${NAMESPACES_MAX}`);
     }
+    this.#bare = this.namespaces[0] ?? '';
     this.#generations = new Map(this.namespaces.map((namespace) => [namespace, 0]));
     this.#entries = new LRUCache({
       maxSize: maxBytes,
@@ -58,7 +61,7 @@ export class NearCache {
 
   /** The fresh value of a key, null for the knowledge that there is none; undefined where nothing is known. */
   get(namespace: string, key: string): Buffer | null | undefined {
-    const entry = this.#entries.get(idOf(namespace, key));
+    const entry = this.#entries.get(this.#idOf(namespace, key));
     if (entry === undefined) return undefined;
     return entry.generation === this.#generations.get(named(namespace)) ? entry.value : undefined;
   }
@@ -67,7 +70,7 @@ export class NearCache {
   ask(namespace: string, key: string): Asking | undefined {
     const name = named(namespace);
     if (!this.#generations.has(name)) return undefined;
-    const asking = { id: idOf(namespace, key), namespace: name, overtaken: false };
+    const asking = { id: this.#idOf(namespace, key), namespace: name, overtaken: false };
     this.#asking.add(asking);
     return asking;
   }
@@ -93,9 +96,15 @@ export class NearCache {
       for (const asking of this.#asking) if (asking.namespace === namespace) asking.overtaken = true;
       return;
     }
-    const ids = new Set(keys.map((key) => idOf(namespace, key)));
+    const ids = new Set(keys.map((key) => this.#idOf(namespace, key)));
     for (const id of ids) this.#entries.delete(id);
     for (const asking of this.#asking) if (ids.has(asking.id)) asking.overtaken = true;
+  }
+
+  #idOf(namespace: string, key: string): string {
+    const name = named(namespace);
+    // No bare key begins with a zero character, so that none is another one's id.
+    return name === this.#bare && key.charCodeAt(0) !== 0 ? key : `\0${name}\0${key}`;
   }
 
   /** What has changed can be heard no more. */
@@ -107,8 +116,4 @@ export class NearCache {
 
 function named(namespace: string): string {
   return namespace === '' ? 'default' : namespace;
-}
-
-function idOf(namespace: string, key: string): string {
-  return `${named(namespace)}\0${key}`;
 }

@@ -43,6 +43,26 @@ describe('a near cache', () => {
     return cache.get('', key)?.toString();
   };
 
+  it('takes no key for another one, whatever characters are in it', () => {
+    const cache = new NearCache({ maxBytes: 100_000, namespaces: ['', 'other'] }, '');
+    const named: [string, string][] = [
+      ['', 'a'],
+      ['other', 'a'],
+      ['', '\0other\0a'],
+      ['', 'other\0a'],
+      ['other', '\0other\0a'],
+      ['', '\0'],
+      ['', ''],
+    ];
+    for (const [namespace, key] of named) {
+      const asking = cache.ask(namespace, key);
+      if (asking !== undefined) cache.answered(asking, hit(JSON.stringify([namespace, key])));
+    }
+    for (const [namespace, key] of named) {
+      expect(cache.get(namespace, key)?.toString()).toBe(JSON.stringify([namespace, key]));
+    }
+  });
+
   it('keeps fresh values and the knowledge that there is none, and nothing else', () => {
     const cache = near();
     expect(fill(cache, 'a')).toBe('v');
