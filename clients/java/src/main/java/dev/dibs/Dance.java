@@ -69,7 +69,7 @@ final class Dance {
     long askedNanos = System.nanoTime();
     Duration left = Duration.ofMillis(Math.max(0, left().toMillis()));
     // Whoever has left must not stand in the service's queue, nor be given the lease.
-    Terms terms = new Terms(left.plus(WAY), about.options().traceparent(), about.left());
+    Terms terms = new Terms(left.plus(WAY), about.trace().traceparent(), about.left());
     parts
         .transport()
         .call(Method.GET_OR_LOCK, request(left), terms)
@@ -220,7 +220,7 @@ final class Dance {
     parts.hooks().tell(hooks -> hooks.onLocalRebuild(about.namespace(), about.key(), cause));
     Run run = new Run(about.body(), RebuildReason.LOCAL, 0, null);
     left.onRaise(run::stop);
-    return run.start(parts.executor());
+    return run.start(about.trace().context().wrap(parts.executor()));
   }
 
   private Duration left() {

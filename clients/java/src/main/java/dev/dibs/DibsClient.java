@@ -5,6 +5,7 @@ import dev.dibs.Transport.Terms;
 import dev.dibs.v1.InvalidateMode;
 import dev.dibs.v1.InvalidateRequest;
 import io.grpc.Channel;
+import io.grpc.ClientInterceptors;
 import io.grpc.Status;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -17,12 +18,12 @@ import java.util.concurrent.ExecutionException;
  * from any threads.
  */
 public final class DibsClient implements Dibs {
-  private final Link link;
+  private final Channel channel;
   private final Parts parts;
   private final Flights<ByteString> flights = new Flights<>();
 
   DibsClient(Link link, Parts parts) {
-    this.link = link;
+    this.channel = ClientInterceptors.intercept(link.channel(), new CurrentTrace());
     this.parts = parts;
   }
 
@@ -75,7 +76,7 @@ public final class DibsClient implements Dibs {
                     ? InvalidateMode.INVALIDATE_MODE_MARK_STALE
                     : InvalidateMode.INVALIDATE_MODE_DELETE)
             .build();
-    var call = parts.transport().call(Method.INVALIDATE, request, Terms.within(Transport.DEADLINE, ""));
+    var call = parts.transport().call(Method.INVALIDATE, request, Terms.within(Transport.DEADLINE, parts.tracing().ofCaller("").traceparent()));
     try {
       var response = call.get();
       return new InvalidateResult(response.getKeysInvalidated(), response.getLeasesVoided());
@@ -89,12 +90,12 @@ public final class DibsClient implements Dibs {
 
   /**
    * For what this class has no method of: {@code CoordinatorServiceGrpc.newBlockingStub(client.channel())}. The token
-   * is attached; deadlines are the caller's.
+   * is attached, and the traceparent of the current span; deadlines are the caller's.
    *
    * @return ends with this client
    */
   public Channel channel() {
-    return link.channel();
+    return channel;
   }
 
   @Override
@@ -114,7 +115,10 @@ public final class DibsClient implements Dibs {
     var id = Arrays.asList(namespace, key, options.stale(), options.revalidate(), wait, onUnavailable);
     return among.join(
         id,
-        left -> new Dance(parts, new Question(namespace, key, options, onUnavailable, body, left)).start());
+        left -> {
+          CallTrace trace = parts.tracing().ofCaller(options.traceparent());
+          return new Dance(parts, new Question(namespace, key, options, onUnavailable, body, left, trace)).start();
+        });
   }
 
   /** On its way half of a surrogate pair becomes a question mark: two broken keys must never become one. */

@@ -1,6 +1,7 @@
 package dev.dibs;
 
 import com.google.protobuf.ByteString;
+import io.opentelemetry.api.OpenTelemetry;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.nio.file.Path;
@@ -27,6 +28,7 @@ public final class DibsClientBuilder {
   private OnUnavailable onUnavailable = OnUnavailable.REBUILD;
   private Hooks hooks = Hooks.NONE;
   private Executor executor = Threads.REBUILDS;
+  private OpenTelemetry openTelemetry;
 
   DibsClientBuilder() {
     this(System.getenv());
@@ -150,6 +152,18 @@ public final class DibsClientBuilder {
   }
 
   /**
+   * Who makes the spans of rebuilds. Default: the {@link io.opentelemetry.api.GlobalOpenTelemetry}, which does nothing
+   * unless the application has set it.
+   *
+   * @param instance not null
+   * @return this
+   */
+  public DibsClientBuilder openTelemetry(OpenTelemetry instance) {
+    openTelemetry = Objects.requireNonNull(instance, "openTelemetry");
+    return this;
+  }
+
+  /**
    * The client. It connects with its first call.
    *
    * @return to be closed
@@ -168,8 +182,10 @@ public final class DibsClientBuilder {
     Transport transport =
         session ? new SessionOrUnary(new SessionTransport(link, connectTimeout, name, held), unary) : unary;
     Flights<ByteString> local = new Flights<>();
+    Tracing tracing = new Tracing(openTelemetry);
     return new DibsClient(
-        link, new Parts(transport, new SafeHooks(hooks), held, local, executor, namespace, name, onUnavailable));
+        link,
+        new Parts(transport, new SafeHooks(hooks), held, local, executor, tracing, namespace, name, onUnavailable));
   }
 
   private String variable(String name, String otherwise) {

@@ -38,12 +38,14 @@ final class LeasedRebuild {
   private final Signal left;
 
   private final CompletableFuture<ByteString> result = new CompletableFuture<>();
+  private RebuildSpan span;
 
   LeasedRebuild(Parts parts, Question about, Lease lease, Signal left) {
     this.parts = parts;
     this.about = about;
     this.lease = lease;
     this.left = left;
+    this.span = about.trace().noRebuild();
   }
 
   /**
@@ -57,22 +59,30 @@ final class LeasedRebuild {
       return result;
     }
     RebuildReason reason = Words.of(lease.getReason(), "LEASE_REASON_", RebuildReason.UNSPECIFIED);
+    span = about.trace().rebuild(about.namespace(), reason, lease.getFence());
     Run run = new Run(about.body(), reason, lease.getFence(), lease.hasPrevious() ? lease.getPrevious() : null);
     LeaseKeeper keeper = new LeaseKeeper(Duration.ofMillis(lease.getExpiresInMs()), this::extend, () -> lost(run));
     Runnable unwatch = parts.held().watch(lease.getToken(), keeper::lose);
     Runnable stay = left.onRaise(run::stop);
     keeper.start();
-    run.start(parts.executor())
+    run.start(span.within().wrap(parts.executor()))
         .whenComplete(
             (value, error) -> {
               stay.run();
               unwatch.run();
               keeper.stop();
               if (error == null) handOver(value);
-              else if (keeper.isLost()) result.completeExceptionally(new LeaseLostException(error));
+              else if (keeper.isLost()) end(null, new LeaseLostException(error));
               else giveUp(error);
             });
     return result;
+  }
+
+  /** The span before the caller, who may look at it. */
+  private void end(ByteString value, Throwable error) {
+    span.end(error instanceof LeaseLostException ? error.getCause() : error);
+    if (error == null) result.complete(value);
+    else result.completeExceptionally(error);
   }
 
   private void lost(Run run) {
@@ -99,7 +109,7 @@ final class LeasedRebuild {
             (released, failed) -> {
               // The lease ends with its time; the error that counts is the rebuild's.
               if (failed != null) toldNobody(failed);
-              result.completeExceptionally(error);
+              end(null, error);
             });
   }
 
@@ -120,10 +130,10 @@ final class LeasedRebuild {
             (published, failed) -> {
               DibsStatusException error = failed == null ? null : DibsStatusException.of(failed);
               if (error == null) {
-                result.complete(value);
+                end(value, null);
               } else if (mayPublishAgain(error)) {
                 publishAgain(request, error, 0);
-                result.complete(value);
+                end(value, null);
               } else {
                 giveUp(error);
               }
@@ -153,6 +163,7 @@ final class LeasedRebuild {
         .thenAccept(
             published -> {
               var outcome = Words.of(published.getOutcome(), "PUBLISH_OUTCOME_", PublishOutcome.UNSPECIFIED);
+              span.published(outcome);
               parts
                   .hooks()
                   .tell(hooks -> hooks.onPublish(about.namespace(), about.key(), outcome, published.getFence()));
@@ -186,6 +197,6 @@ final class LeasedRebuild {
   }
 
   private Terms within(Duration deadline) {
-    return Terms.within(deadline, about.options().traceparent());
+    return Terms.within(deadline, span.traceparent());
   }
 }

@@ -218,7 +218,7 @@ public final class Options<V> {
   }
 
   /**
-   * The W3C traceparent to pass on. Default: none.
+   * The W3C traceparent to pass on. Default: that of OpenTelemetry's current span.
    *
    * @param header as in the HTTP header of that name
    * @return a copy
@@ -294,7 +294,7 @@ public final class Options<V> {
     return onUnavailable;
   }
 
-  /** {@return the W3C traceparent to pass on; empty for none} */
+  /** {@return the W3C traceparent to pass on; empty for the current span's} */
   public String traceparent() {
     return traceparent;
   }

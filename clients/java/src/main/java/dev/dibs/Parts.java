@@ -15,6 +15,7 @@ record Parts(
     HeldLeases held,
     Flights<ByteString> local,
     Executor executor,
+    Tracing tracing,
     String namespace,
     String holder,
     OnUnavailable onUnavailable) {}

@@ -7,6 +7,13 @@ package dev.dibs;
  * @param onUnavailable not null
  * @param body makes the bytes anew
  * @param left raised when nobody waits any more
+ * @param trace of the caller who asked first
  */
 record Question(
-    String namespace, String key, Options<?> options, OnUnavailable onUnavailable, Run.Body body, Signal left) {}
+    String namespace,
+    String key,
+    Options<?> options,
+    OnUnavailable onUnavailable,
+    Run.Body body,
+    Signal left,
+    CallTrace trace) {}

@@ -5,7 +5,6 @@ import io.grpc.CallOptions;
 import io.grpc.Channel;
 import io.grpc.ClientCall;
 import io.grpc.ClientInterceptors;
-import io.grpc.Metadata;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ClientCalls;
 import io.grpc.stub.StreamObserver;
@@ -14,9 +13,6 @@ import java.util.concurrent.TimeUnit;
 
 /** One unary gRPC call for each call. */
 final class UnaryTransport implements Transport {
-  private static final Metadata.Key<String> TRACEPARENT =
-      Metadata.Key.of("traceparent", Metadata.ASCII_STRING_MARSHALLER);
-
   /** What follows an answer is short, and needs no thread of its own. */
   private static final CallOptions OPTIONS = CallOptions.DEFAULT.withExecutor(Runnable::run);
 
@@ -56,7 +52,7 @@ final class UnaryTransport implements Transport {
 
   private Channel channel(Terms terms) {
     if (terms.traceparent().isEmpty()) return link.channel();
-    return ClientInterceptors.intercept(link.channel(), Link.attach(TRACEPARENT, terms.traceparent()));
+    return ClientInterceptors.intercept(link.channel(), Link.attach(Tracing.TRACEPARENT, terms.traceparent()));
   }
 
   private static <R> StreamObserver<R> into(CompletableFuture<R> reply) {

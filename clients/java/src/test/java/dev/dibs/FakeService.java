@@ -36,6 +36,7 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 
@@ -60,6 +61,10 @@ final class FakeService extends CoordinatorServiceImplBase implements AutoClosea
   final List<Message> cancelled = new CopyOnWriteArrayList<>();
 
   final List<Metadata> headers = new CopyOnWriteArrayList<>();
+
+  /** By the names of the methods; empty where a call had none. */
+  final Map<String, List<String>> traceparents = new ConcurrentHashMap<>();
+
   private final Map<Class<?>, Deque<Answer>> answers = new ConcurrentHashMap<>();
   private final Server server;
 
@@ -87,6 +92,9 @@ final class FakeService extends CoordinatorServiceImplBase implements AutoClosea
     public <Q, R> ServerCall.Listener<Q> interceptCall(
         ServerCall<Q, R> call, Metadata metadata, ServerCallHandler<Q, R> next) {
       headers.add(metadata);
+      traceparents
+          .computeIfAbsent(call.getMethodDescriptor().getBareMethodName(), name -> new CopyOnWriteArrayList<>())
+          .add(Objects.requireNonNullElse(metadata.get(Tracing.TRACEPARENT), ""));
       return next.startCall(call, metadata);
     }
   }

@@ -1,0 +1,37 @@
+package dev.dibs;
+
+import io.opentelemetry.api.common.AttributeKey;
+import io.opentelemetry.api.trace.Span;
+import io.opentelemetry.context.Context;
+import java.util.Locale;
+
+/**
+ * The trace of one call, which goes on where no thread is the caller's any more.
+ *
+ * @param context what the caller's own spans are part of
+ * @param traceparent what is passed on for the caller; empty if there is nothing
+ */
+record CallTrace(Tracing by, Context context, String traceparent) {
+  private static final AttributeKey<String> NAMESPACE = AttributeKey.stringKey("dibs.namespace");
+  private static final AttributeKey<String> REASON = AttributeKey.stringKey("dibs.lease.reason");
+  private static final AttributeKey<Long> FENCE = AttributeKey.longKey("dibs.fence");
+
+  /** Begins the span of a rebuild. It does not name the key: keys may be personal data. */
+  RebuildSpan rebuild(String namespace, RebuildReason reason, long fence) {
+    Span span =
+        by.tracer()
+            .spanBuilder("dibs.rebuild")
+            .setParent(context)
+            .setAttribute(NAMESPACE, namespace.isEmpty() ? "default" : namespace)
+            .setAttribute(REASON, reason.name().toLowerCase(Locale.ROOT))
+            .setAttribute(FENCE, fence)
+            .startSpan();
+    String own = Tracing.traceparentOf(span);
+    return new RebuildSpan(span, context.with(span), own.isEmpty() ? traceparent : own);
+  }
+
+  /** In place of the span of a rebuild that does not run. */
+  RebuildSpan noRebuild() {
+    return new RebuildSpan(Span.getInvalid(), context, traceparent);
+  }
+}

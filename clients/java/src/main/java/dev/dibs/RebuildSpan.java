@@ -1,0 +1,30 @@
+package dev.dibs;
+
+import io.opentelemetry.api.common.AttributeKey;
+import io.opentelemetry.api.trace.Span;
+import io.opentelemetry.api.trace.StatusCode;
+import io.opentelemetry.context.Context;
+import java.util.Locale;
+
+/**
+ * The span of one rebuild.
+ *
+ * @param within what the rebuild's own spans are part of
+ * @param traceparent what the calls of the rebuild pass on; empty if there is nothing
+ */
+record RebuildSpan(Span span, Context within, String traceparent) {
+  private static final AttributeKey<String> OUTCOME = AttributeKey.stringKey("dibs.publish.outcome");
+
+  void published(PublishOutcome outcome) {
+    span.setAttribute(OUTCOME, outcome.name().toLowerCase(Locale.ROOT));
+  }
+
+  /** {@code error} is null where there is a value. */
+  void end(Throwable error) {
+    if (error != null) {
+      span.recordException(error);
+      span.setStatus(StatusCode.ERROR, error.toString());
+    }
+    span.end();
+  }
+}
