@@ -198,7 +198,7 @@ function embedded({ clock, chance }: Tools): Authorities {
   return {
     store: new MemoryValueStore({ clock, wakes }),
     namespaces: new MemoryNamespaceStore({ clock, chance, wakes }),
-    quorum: new MemoryLeaseQuorum({ clock, chance }),
+    quorum: new MemoryLeaseQuorum({ clock }),
     wakes,
     contact: async () => {},
     quorumNodes: () => new Map(),
