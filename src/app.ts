@@ -1,3 +1,6 @@
+import { Access } from './access/access.js';
+import { watchIdentities, watchTls } from './access/reloads.js';
+import type { TlsMaterial } from './access/tls-files.js';
 import { type Config, ConfigError } from './config.js';
 import type { Chance, Clock } from './coordination/clock.js';
 import { Coordinator } from './coordination/coordinator.js';
@@ -27,6 +30,7 @@ import { RedisValueStore } from './redis/value-store.js';
 import { RedisWakeChannel } from './redis/wake-channel.js';
 import { SystemChance } from './system-chance.js';
 import { SystemClock } from './system-clock.js';
+import { auditLog } from './telemetry/audit-log.js';
 import { rateLimited } from './telemetry/log-rate.js';
 import { createLogger, decisionLog, type Logger, observeWith } from './telemetry/logger.js';
 import { Metrics } from './telemetry/metrics.js';
@@ -43,8 +47,11 @@ export interface App {
   readonly mode: 'embedded' | 'quorum';
   /** Waiters are answered, nobody waits or gets a lease here any more, and health says so. Idempotent. */
   drain(): void;
-  /** Takes over the policies of a configuration that is read anew; one with faults is logged, and nothing changes. */
-  reload(read: () => Config): void;
+  /**
+   * Takes over the policies of a configuration that is read anew, the certificate and who may do what, each by
+   * itself: one with faults is logged, and stays as it was. Resolves when that is done.
+   */
+  reload(read: () => Config): Promise<void>;
   /** Drains, lets the open calls end within a bound, and gives everything back. Idempotent. */
   stop(): Promise<void>;
 }
@@ -97,7 +104,9 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   opened.push(() => metrics.stop());
   let ready = false;
   const scrape = () => metrics.scrape();
-  const http = await HttpServer.bind({ ...config.httpListen, ready: () => ready, scrape });
+  const access = accessOf(config, clock, log);
+  const tls = config.tls?.material;
+  const http = await HttpServer.bind({ ...config.httpListen, ready: () => ready, scrape, tls, access });
   opened.push(() => http.stop());
   const tools = { clock, chance: new SystemChance(), log, metrics };
   const authorities = config.fleet === undefined ? embedded(tools) : fleet(config, config.fleet, tools);
@@ -108,12 +117,8 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   if (tracing !== undefined) opened.push(tracing.stop);
   const observer = observeWith(metrics, decisionLog(log));
   const coordinator = new Coordinator({
-    ...tools,
-    ...authorities,
-    limits,
-    policyOf,
-    observer,
-    nearCacheBytes,
+    ...{ ...tools, ...authorities, limits, policyOf, observer, nearCacheBytes },
+    waitersMaxOf: access && ((identity) => access.waitersMaxOf(identity)),
   });
   opened.push(() => coordinator.close());
   metrics.watch({
@@ -128,20 +133,23 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const health = new Health(streams);
   const unexpected = (error: unknown, method: string) => log.error({ err: error, method }, 'unexpected');
   const bounds = { limits, policyOf };
+  const common = { guard: access, ...tracing?.parts };
   const sessions = new Sessions({
-    ...{ asks: new Asks(coordinator, bounds), coordinator, bounds, wakes: authorities.wakes },
+    ...{ asks: new Asks(coordinator, bounds, access), coordinator, wakes: authorities.wakes },
     graceMs: config.sessionGraceMs,
     unexpected: (cause) => unexpected(cause, 'Session'),
-    ...tracing?.parts,
+    ...common,
   });
   opened.push(() => sessions.stop());
-  const service = coordinatorService({ coordinator, ...bounds, sessions, unexpected, ...tracing?.parts });
+  const service = coordinatorService({ coordinator, ...bounds, sessions, unexpected, ...common });
   const grpc = await GrpcServer.bind({
     listen: config.grpcListen,
-    services: [service, health.service, ...new Reflection().services(streams)],
-    ...limits,
+    services: [service, health.service, ...new Reflection().services(streams, access)],
+    ...{ ...limits, tls },
   });
   opened.push(() => grpc.stop(STOP_MS_MAX));
+  const watches = watchesOf(config, [http, grpc], access, log);
+  opened.push(() => watches.map((watch) => watch.stop()));
   ready = true;
   health.setServing(true);
 
@@ -166,20 +174,49 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     httpAddress: http.address,
     mode: config.fleet === undefined ? 'embedded' : 'quorum',
     drain,
-    reload: (read) => {
-      try {
-        policies = read().policies;
-        log.info({ namespaces: policies.size }, 'DIBS_CONFIG was read again');
-      } catch (error) {
-        if (!(error instanceof ConfigError)) throw error;
-        log.error({ faults: error.faults }, 'DIBS_CONFIG has faults; the policies stay as they were');
-      }
+    reload: async (read) => {
+      policies = policiesAgain(read, log) ?? policies;
+      await Promise.all(watches.map((watch) => watch.look()));
     },
     stop: () => {
       stopped ??= stop();
       return stopped;
     },
   };
+}
+
+/** What changes while the process runs, besides the policies. */
+function watchesOf(
+  { tls, auth }: Config,
+  servers: readonly Pick<GrpcServer | HttpServer, 'renewTls'>[],
+  access: Access | undefined,
+  log: Logger,
+): { look(): Promise<void>; stop(): void }[] {
+  const renew = (material: TlsMaterial) => {
+    for (const server of servers) server.renewTls(material);
+  };
+  return [
+    ...(tls === undefined ? [] : [watchTls(tls, log, renew)]),
+    ...(auth === undefined || access === undefined ? [] : [watchIdentities(auth, log, access)]),
+  ];
+}
+
+/** Undefined if the configuration has faults. */
+function policiesAgain(read: () => Config, log: Logger): Config['policies'] | undefined {
+  try {
+    const { policies } = read();
+    log.info({ namespaces: policies.size }, 'DIBS_CONFIG was read again');
+    return policies;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    log.error({ faults: error.faults }, 'the configuration has faults; the policies stay as they were');
+    return undefined;
+  }
+}
+
+/** Undefined where everybody may do everything: then no call pays for it. */
+function accessOf({ auth }: Config, clock: Clock, log: Logger): Access | undefined {
+  return auth && new Access(auth.identities, { clock, audit: auditLog(log) });
 }
 
 /** Undefined where nobody wants traces: then no call pays for them. */
@@ -210,10 +247,11 @@ function embedded({ clock, chance }: Tools): Authorities {
 function fleet(config: Config, urls: NonNullable<Config['fleet']>, tools: Tools): Authorities {
   const { clock, chance, log, metrics } = tools;
   const onError = (error: Error) => log.debug({ err: error }, 'the value store cannot be reached');
-  const connection = new StoreConnection(urls.storeUrl, { onError });
-  const wakes = new RedisWakeChannel(urls.storeUrl, { onError });
+  const { lockNodeUrls, storeUrl, redisCa: ca } = urls;
+  const connection = new StoreConnection(storeUrl, { onError, ca });
+  const wakes = new RedisWakeChannel(storeUrl, { onError, ca });
   const quorum = new RedlockQuorum({
-    nodes: urls.lockNodeUrls.map((url) => new RedisLockNode(url)),
+    nodes: lockNodeUrls.map((url) => new RedisLockNode(url, ca)),
     claim: new RedisFirstStart(connection),
     clock,
     chance,

@@ -5,7 +5,7 @@ import type { Limits } from './policy.js';
 export interface CrowdParts {
   readonly limits: Limits;
   /** How many callers of one identity may wait here, Infinity for any number. Absent where nobody is told apart. */
-  waitersMaxOf?(identity: string): number;
+  readonly waitersMaxOf?: ((identity: string) => number) | undefined;
 }
 
 /** The callers that have no answer yet, of all keys: the bounds of how many they may be. */

@@ -71,10 +71,11 @@ export class LeaseDesk {
 
   /** The quorum first, then the store, stepping down the ladder as parts are missing. */
   async #vote(grant: Grant): Promise<Attempt> {
-    const { quorum, clock } = this.parts;
+    const { quorum, clock, chance } = this.parts;
     const { key, waiter, leaseMs, view } = grant;
+    const { identity, trace } = waiter.call;
     const askedMs = clock.nowMs();
-    const ballot = await this.#ask(key, this.#nonceFor(waiter), leaseMs, waiter.call.trace);
+    const ballot = await this.#ask(key, mintNonce(chance, identity), leaseMs, trace);
     if (waiter.gone) {
       if (ballot.kind === 'granted') await quorum.release(key.id, ballot.nonce);
       return { kind: 'abandoned' };
@@ -91,17 +92,13 @@ export class LeaseDesk {
       case 'lost': {
         failIfAsked(this.parts.policyOf(key.namespace), 'the lock nodes');
         // Another one: the releases of the first may still be on their way.
-        const nonce = this.#nonceFor(waiter);
+        const nonce = mintNonce(chance, identity);
         const validUntilMs = askedMs + leaseMs - driftMs(leaseMs);
         return view.from === 'nowhere'
           ? this.#grantUnstored(grant, nonce, validUntilMs, 'local')
           : this.#arm(grant, nonce, validUntilMs, true);
       }
     }
-  }
-
-  #nonceFor({ call }: Waiter): string {
-    return mintNonce(this.parts.chance, call.identity);
   }
 
   async #ask(key: Key, nonce: string, leaseMs: number, trace: Trace | undefined): Promise<Ballot> {

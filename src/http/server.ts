@@ -1,7 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { type PageGuard, refusalOf } from './page-guard.js';
+import { contextOf, serverOptionsOf, type TlsMaterial } from './tls.js';
 
-export interface HttpServerOptions {
+export interface HttpServerOptions extends PageGuard {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
@@ -15,6 +18,7 @@ interface Page {
   readonly status: number;
   readonly type?: string;
   readonly text: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 const PLAIN = 'text/plain; charset=utf-8';
@@ -33,7 +37,7 @@ export class HttpServer {
   readonly address: string;
 
   private constructor(
-    private readonly server: Server,
+    private readonly server: Server | TlsServer,
     host: string,
   ) {
     const { port } = server.address() as AddressInfo;
@@ -42,17 +46,19 @@ export class HttpServer {
 
   /** Serves once this resolves. */
   static async bind(options: HttpServerOptions): Promise<HttpServer> {
-    const server = createServer(
-      {
-        maxHeaderSize: HEADER_BYTES_MAX,
-        headersTimeout: REQUEST_MS_MAX,
-        requestTimeout: REQUEST_MS_MAX,
-        keepAliveTimeout: IDLE_MS_MAX,
-      },
-      (request, response) => {
-        void answer(options, request, response);
-      },
-    );
+    const bounds = {
+      maxHeaderSize: HEADER_BYTES_MAX,
+      headersTimeout: REQUEST_MS_MAX,
+      requestTimeout: REQUEST_MS_MAX,
+      keepAliveTimeout: IDLE_MS_MAX,
+    };
+    const listener = (request: IncomingMessage, response: ServerResponse) => {
+      void answer(options, request, response);
+    };
+    const server =
+      options.tls === undefined
+        ? createServer(bounds, listener)
+        : createTlsServer({ ...bounds, ...serverOptionsOf(options.tls) }, listener);
     server.maxConnections = CONNECTIONS_MAX;
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error) =>
@@ -61,6 +67,11 @@ export class HttpServer {
       server.listen(options.port, options.host, resolve);
     });
     return new HttpServer(server, options.host);
+  }
+
+  /** From now on new connections see this certificate. Only where there was one from the start. */
+  renewTls(material: TlsMaterial): void {
+    if ('setSecureContext' in this.server) this.server.setSecureContext(contextOf(material));
   }
 
   /** Resolves when the last connection has ended: idle ones at once, others with their answer or soon after. */
@@ -81,12 +92,13 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { status, type = PLAIN, text } = await pageFor(options, request);
+  const { status, type = PLAIN, text, headers } = await pageFor(options, request);
   const body = Buffer.from(text, 'utf8');
   response.writeHead(status, {
     'content-type': type,
     'content-length': body.byteLength,
     'cache-control': 'no-store',
+    ...headers,
     ...(status === 405 ? { allow: 'GET, HEAD' } : {}),
   });
   response.end(request.method === 'HEAD' ? undefined : body);
@@ -102,7 +114,7 @@ async function pageFor(options: HttpServerOptions, request: IncomingMessage): Pr
     case '/readyz':
       return options.ready() ? { status: 200, text: 'ready\n' } : { status: 503, text: 'not ready\n' };
     case '/metrics':
-      return metricsPage(options);
+      return refusalOf(options, request, '/metrics') ?? metricsPage(options);
     default:
       return { status: 404, text: 'there are /metrics, /healthz and /readyz\n' };
   }

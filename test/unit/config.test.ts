@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type Config, ConfigError, type Environment, loadConfig } from '../../src/config.js';
+import { type Config, ConfigError, loadConfig } from '../../src/config.js';
+import type { Environment } from '../../src/environment-reader.js';
 
 /** The faults; empty if there are none. */
 function faults(env: Environment, file?: string): readonly string[] {
