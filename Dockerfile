@@ -5,14 +5,16 @@
 ARG NODE_IMAGE=node:26-trixie-slim
 
 # Nothing that is built here is bound to a platform, so it is built on the builder's own, without emulation.
-FROM --platform=$BUILDPLATFORM ${NODE_IMAGE} AS packages
+FROM --platform=$BUILDPLATFORM ${NODE_IMAGE} AS manifest
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
+
 # The workspace is a client and no part of the service; no package's install script is needed, so that none runs.
+FROM manifest AS packages
 RUN --mount=type=cache,target=/npm-cache \
     npm ci --cache=/npm-cache --omit=dev --workspaces=false --ignore-scripts
 
-FROM packages AS build
+FROM manifest AS build
 RUN --mount=type=cache,target=/npm-cache \
     npm ci --cache=/npm-cache --workspaces=false --ignore-scripts
 COPY tsconfig.json ./
@@ -35,7 +37,7 @@ ENV NODE_ENV=production \
     DIBS_LISTEN=0.0.0.0:50051 \
     DIBS_HTTP_LISTEN=0.0.0.0:9464
 WORKDIR /app
-COPY --from=packages /app/package.json ./
+COPY --from=manifest /app/package.json ./
 COPY --from=packages /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY deploy/healthcheck.mjs ./

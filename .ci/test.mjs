@@ -7,6 +7,7 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, sym
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { goTests } from './go-tests.mjs';
 import { prepare, prepareFolder } from './prepare.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -227,6 +228,12 @@ async function client(language) {
   return countsOf(output, code);
 }
 
+/** The Dockerfile and the Kubernetes manifests, by the code of those who will read them. */
+async function deploy() {
+  if (spawnSync('go', ['version']).status !== 0) return cannotRun('test/deploy: there is no go');
+  return goTests(join(root, 'test', 'deploy'));
+}
+
 /** Every client plays the same scenarios on a real quorum. */
 async function conformance() {
   const builds = ['clients/typescript/conformance', 'test/conformance'];
@@ -254,6 +261,7 @@ const stages = [
     .filter((language) => existsSync(join(root, 'clients', language, 'tasks.sh')))
     .map((language) => [`client: ${language}`, () => client(language)]),
   ['conformance', conformance],
+  ['deploy', deploy],
   ...(args.includes('--long') ? [['mutants', mutants]] : []),
 ];
 
