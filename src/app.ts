@@ -18,6 +18,7 @@ import { MemoryLeaseQuorum } from './memory/lease-quorum.js';
 import { MemoryNamespaceStore } from './memory/namespace-store.js';
 import { MemoryValueStore } from './memory/value-store.js';
 import { MemoryWakeChannel } from './memory/wake-channel.js';
+import { NODE_STATES } from './quorum/quorum-observer.js';
 import { RedlockQuorum } from './quorum/redlock-quorum.js';
 import { StoreConnection } from './redis/connection.js';
 import { RedisFirstStart } from './redis/first-start.js';
@@ -238,9 +239,8 @@ function fleet(config: Config, urls: NonNullable<Config['fleet']>, tools: Tools)
       await Promise.all([quorum.ready(FIRST_CONTACT_MS_MAX), storeAnswers(connection, tools)]);
     },
     quorumNodes: () => {
-      const counts = new Map<string, number>();
-      for (const state of quorum.states().values()) counts.set(state, (counts.get(state) ?? 0) + 1);
-      return counts;
+      const states = [...quorum.states().values()];
+      return new Map(NODE_STATES.map((state) => [state, states.filter((it) => it === state).length]));
     },
     close: async () => {
       await quorum.close();
