@@ -6,6 +6,7 @@ import type { NamespaceStore } from './coordination/namespace-store.js';
 import type { Policy } from './coordination/policy.js';
 import type { ValueStore } from './coordination/value-store.js';
 import type { WakeChannel } from './coordination/wake-channel.js';
+import { EventLoopLag } from './event-loop-lag.js';
 import { Asks } from './grpc/asks.js';
 import { coordinatorService } from './grpc/handlers.js';
 import { Health } from './grpc/health.js';
@@ -107,6 +108,8 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const tracing = await tracingOf(config, policyOf, log);
   if (tracing !== undefined) opened.push(tracing.stop);
   const observer = observeWith(metrics, decisionLog(log));
+  const lag = watchedLag(log);
+  opened.push(() => lag.stop());
   const coordinator = new Coordinator({
     ...tools,
     ...authorities,
@@ -114,6 +117,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     policyOf,
     observer,
     nearCacheBytes,
+    overloaded: () => lag.behind,
   });
   opened.push(() => coordinator.close());
   metrics.watch({
@@ -131,6 +135,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const sessions = new Sessions({
     ...{ asks: new Asks(coordinator, bounds), coordinator, bounds, wakes: authorities.wakes },
     graceMs: config.sessionGraceMs,
+    ageMs: config.connectionAgeMs,
     unexpected: (cause) => unexpected(cause, 'Session'),
     ...tracing?.parts,
   });
@@ -140,6 +145,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     listen: config.grpcListen,
     services: [service, health.service, ...new Reflection().services(streams)],
     ...limits,
+    connectionAgeMs: config.connectionAgeMs,
   });
   opened.push(() => grpc.stop(STOP_MS_MAX));
   ready = true;
@@ -180,6 +186,15 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
       return stopped;
     },
   };
+}
+
+function watchedLag(log: Logger): EventLoopLag {
+  const lag = new EventLoopLag((behind, lagMs) => {
+    if (behind) log.warn({ lagMs }, 'this replica cannot keep up, and takes nobody in who would wait');
+    else log.info({}, 'this replica keeps up again');
+  });
+  lag.start();
+  return lag;
 }
 
 /** Undefined where nobody wants traces: then no call pays for them. */

@@ -2,6 +2,7 @@ import { labelOf } from './answer-labels.js';
 import { Attendant, type AttendantParts } from './attendant.js';
 import { Budget } from './budget.js';
 import type { Call } from './call.js';
+import { overloaded } from './crowd.js';
 import { hitOf } from './decide.js';
 import { type Explanation, explanationOf } from './explanation.js';
 import { isDrawnToRefresh, refreshDraw } from './forecast.js';
@@ -36,6 +37,8 @@ export interface CoordinatorParts extends AttendantParts {
   readonly namespaces: NamespaceStore;
   /** Of values that this replica may keep in memory; 0 for none. */
   readonly nearCacheBytes: number;
+  /** This process cannot keep up: nobody else may wait, while hits are served and leases can be ended. */
+  overloaded?(): boolean;
 }
 
 /** The domain's front: one method a call. Outcomes are answers; only what nobody can decide is an error. */
@@ -117,6 +120,7 @@ export class Coordinator {
     const draw = refreshDraw(policy.earlyRefreshBeta, this.parts.chance.fraction());
     const near = this.#nearHit(request, draw);
     if (near !== undefined) return near;
+    if (this.parts.overloaded?.() === true) throw overloaded();
     const patienceMs = Math.min(request.waitMs ?? limits.waitMsMax, limits.waitMsMax);
     const staleAllowed = (request.stale ?? policy.stale) === 'allow';
     const arrival = this.#attendant.arrivals;

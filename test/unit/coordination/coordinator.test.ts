@@ -88,3 +88,21 @@ describe('a replica that is closed', () => {
     expect((await trial.ask({}, new Call(), there)).answer?.outcome.kind).toBe('lease');
   });
 });
+
+describe('a replica that cannot keep up', () => {
+  it('takes nobody in who would wait, and still serves hits and ends leases', async () => {
+    const trial = new CoordinationTrial();
+    trial.nearCacheBytes = 100_000;
+    const { token } = await trial.lease();
+    trial.overloaded = true;
+    const refused = await trial.ask();
+    expect(refused.error).toMatchObject({ kind: 'exhausted', retryAfterMs: expect.any(Number) });
+    expect((await trial.extend(token)).outcome).toBe('extended');
+    expect((await trial.publish(token)).outcome).toBe('stored');
+    trial.overloaded = false;
+    hitOf(await trial.ask());
+    trial.overloaded = true;
+    hitOf(await trial.ask());
+    await trial.expectRest();
+  });
+});
