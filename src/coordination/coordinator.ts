@@ -6,7 +6,7 @@ import { overloaded } from './crowd.js';
 import { hitOf } from './decide.js';
 import { type Explanation, explanationOf } from './explanation.js';
 import { isDrawnToRefresh, refreshDraw } from './forecast.js';
-import { HeldLeases } from './held-leases.js';
+import { HeldLeases, type ShownLeases } from './held-leases.js';
 import type { Key } from './key.js';
 import { Ladder } from './ladder.js';
 import { LeaseDesk } from './lease-desk.js';
@@ -98,6 +98,11 @@ export class Coordinator {
     return this.#held.count;
   }
 
+  /** The `max` of them that most callers wait for. */
+  leasesShown(max: number): ShownLeases {
+    return this.#held.shown(max, (id) => this.#attendant.waitersOf(id));
+  }
+
   get nearCacheBytes(): number {
     return this.#near.bytes;
   }
@@ -129,10 +134,7 @@ export class Coordinator {
     return undefined;
   }
 
-  /**
-   * A fresh value from this replica's memory. None while changes of it could not be heard of, for READ_STORE,
-   * and for whoever is drawn to rebuild it early.
-   */
+  /** A fresh value from memory. None for READ_STORE, while changes go unheard, or if drawn to rebuild early. */
   #nearHit({ key, intent, read }: GetOrLock, draw: number): GetOrLockAnswer | undefined {
     if (intent === 'refresh' || read === 'store' || !this.parts.wakes.live) return undefined;
     const view = this.#near.get(key.id);

@@ -3,6 +3,25 @@ import { Call } from '../../../src/coordination/call.js';
 import { keyOf } from '../../../src/coordination/key.js';
 import { CoordinationTrial, hitOf, leaseOf, textIn } from '../../support/coordination-trial.js';
 
+describe('what is shown of the leases', () => {
+  it('says who waits on the replica that gave it, and ends with the publish', async () => {
+    const trial = new CoordinationTrial();
+    const there = trial.replica();
+    const { token } = await trial.lease({ holder: 'builder' });
+    for (const replica of [trial.coordinator, trial.coordinator, there]) {
+      await trial.ask({ waitMs: 1_000 }, new Call(), replica);
+    }
+    expect(trial.coordinator.leasesShown(9)).toMatchObject({
+      leases: [{ namespace: 'trial', holder: 'builder', kind: 'armed', waiters: 2 }],
+      waiters: 2,
+    });
+    expect(there.leasesShown(9)).toEqual({ leases: [], count: 0, waiters: 0 });
+    expect(JSON.stringify(trial.coordinator.leasesShown(9))).not.toContain(token.slice(-22));
+    await trial.publish(token);
+    expect(trial.coordinator.leasesShown(9)).toEqual({ leases: [], count: 0, waiters: 0 });
+  });
+});
+
 describe('an invalidation', () => {
   it('drops the value, and says what it did', async () => {
     const trial = new CoordinationTrial();
