@@ -120,6 +120,7 @@ async function proto() {
 
 const TYPED = [
   '.',
+  'src/http/console',
   'test',
   'test/bench',
   'test/conformance',

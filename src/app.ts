@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { type Config, ConfigError } from './config.js';
 import type { Chance, Clock } from './coordination/clock.js';
 import { Coordinator } from './coordination/coordinator.js';
@@ -14,6 +15,7 @@ import { OpenStreams } from './grpc/open-streams.js';
 import { Reflection } from './grpc/reflection.js';
 import { GrpcServer } from './grpc/server.js';
 import { Sessions } from './grpc/sessions.js';
+import type { ConsoleState } from './http/console-state.js';
 import { HttpServer } from './http/server.js';
 import { MemoryLeaseQuorum } from './memory/lease-quorum.js';
 import { MemoryNamespaceStore } from './memory/namespace-store.js';
@@ -32,6 +34,7 @@ import { rateLimited } from './telemetry/log-rate.js';
 import { createLogger, decisionLog, type Logger, observeWith } from './telemetry/logger.js';
 import { Metrics } from './telemetry/metrics.js';
 import { otlpMetricReader, startOpenTelemetry } from './telemetry/open-telemetry.js';
+import { Recent } from './telemetry/recent.js';
 import { samplerOf } from './telemetry/sampler.js';
 import { OpenTelemetryTracing } from './telemetry/tracing.js';
 import { VERSION } from './version.js';
@@ -55,6 +58,8 @@ const FIRST_CONTACT_MS_MAX = 10_000;
 const FIRST_CONTACT_TRY_MS = 50;
 /** After a drain only calls that are being answered are open. Orchestrators kill after 30 s. */
 const STOP_MS_MAX = 10_000;
+/** As many as a person reads; the console says how many others there are. */
+const LEASES_SHOWN_MAX = 100;
 
 /** What decides: the ports that the coordinator works on, and how to let go of them. */
 interface Authorities {
@@ -64,8 +69,8 @@ interface Authorities {
   readonly wakes: WakeChannel;
   /** Resolves at the first contact with everything, or when that takes too long. */
   contact(): Promise<void>;
-  /** Lock nodes by state. */
-  quorumNodes(): ReadonlyMap<string, number>;
+  /** How each lock node stands, by its name. */
+  nodeStates(): ReadonlyMap<string, string>;
   close(): Promise<void>;
 }
 
@@ -74,6 +79,7 @@ interface Tools {
   readonly chance: Chance;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly recent: Recent;
 }
 
 /** Builds one replica and starts it. Resolves when it serves; rejects, with nothing left open, if it cannot. */
@@ -96,18 +102,22 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const log = rateLimited(createLogger(config.logLevel), clock);
   const metrics = new Metrics(config.otel.metrics && [await otlpMetricReader(config.otel.metrics)]);
   opened.push(() => metrics.stop());
+  const recent = new Recent(clock);
+  opened.push(() => recent.stop());
   let ready = false;
   const scrape = () => metrics.scrape();
-  const http = await HttpServer.bind({ ...config.httpListen, ready: () => ready, scrape });
+  let look = (): ConsoleState | undefined => undefined;
+  const consoleState = () => look();
+  const http = await HttpServer.bind({ ...config.httpListen, ready: () => ready, scrape, consoleState });
   opened.push(() => http.stop());
-  const tools = { clock, chance: new SystemChance(), log, metrics };
+  const tools = { clock, chance: new SystemChance(), log, metrics, recent };
   const authorities = config.fleet === undefined ? embedded(tools) : fleet(config, config.fleet, tools);
   opened.push(() => authorities.close());
   let { policies } = config;
   const policyOf = (namespace: string) => policies.get(namespace) ?? config.policy;
   const tracing = await tracingOf(config, policyOf, log);
   if (tracing !== undefined) opened.push(tracing.stop);
-  const observer = observeWith(metrics, decisionLog(log));
+  const observer = observeWith(metrics, decisionLog(log), recent);
   const lag = watchedLag(log);
   opened.push(() => lag.stop());
   const coordinator = new Coordinator({
@@ -124,7 +134,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     waiters: () => coordinator.waiters,
     leasesHeld: () => coordinator.leasesHeld,
     nearCacheBytes: () => coordinator.nearCacheBytes,
-    quorumNodes: () => authorities.quorumNodes(),
+    quorumNodes: () => countsOf(authorities.nodeStates().values()),
   });
   await authorities.contact();
 
@@ -167,7 +177,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     log.info({}, 'stopped');
   };
   let stopped: Promise<void> | undefined;
-  return {
+  const app: App = {
     grpcAddresses: grpc.addresses,
     httpAddress: http.address,
     mode: config.fleet === undefined ? 'embedded' : 'quorum',
@@ -186,6 +196,38 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
       return stopped;
     },
   };
+  look = () => stateOf({ app, ready, coordinator, sessions, authorities, recent });
+  return app;
+}
+
+/** What the console shows just now. */
+function stateOf(of: {
+  readonly app: App;
+  readonly ready: boolean;
+  readonly coordinator: Coordinator;
+  readonly sessions: Sessions;
+  readonly authorities: Authorities;
+  readonly recent: Recent;
+}): ConsoleState {
+  const { app, ready, coordinator, sessions, authorities, recent } = of;
+  const { mode, grpcAddresses: grpc } = app;
+  const { waiters, nearCacheBytes } = coordinator;
+  return {
+    atMs: Date.now(),
+    replica: {
+      ...{ host: hostname(), pid: process.pid, grpc, version: VERSION, mode, draining: !ready },
+      uptimeMs: process.uptime() * 1_000,
+    },
+    now: { waiters, sessions: sessions.open, nearCacheBytes },
+    held: coordinator.leasesShown(LEASES_SHOWN_MAX),
+    recent: recent.shown(authorities.nodeStates()),
+  };
+}
+
+function countsOf(states: Iterable<string>): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const state of states) counts.set(state, (counts.get(state) ?? 0) + 1);
+  return counts;
 }
 
 function watchedLag(log: Logger): EventLoopLag {
@@ -216,14 +258,14 @@ function embedded({ clock, chance }: Tools): Authorities {
     quorum: new MemoryLeaseQuorum({ clock, chance }),
     wakes,
     contact: async () => {},
-    quorumNodes: () => new Map(),
+    nodeStates: () => new Map(),
     close: async () => {},
   };
 }
 
 /** Lock nodes and a value store on Redis, shared with the other replicas. */
 function fleet(config: Config, urls: NonNullable<Config['fleet']>, tools: Tools): Authorities {
-  const { clock, chance, log, metrics } = tools;
+  const { clock, chance, log, metrics, recent } = tools;
   const onError = (error: Error) => log.debug({ err: error }, 'the value store cannot be reached');
   const connection = new StoreConnection(urls.storeUrl, { onError });
   const wakes = new RedisWakeChannel(urls.storeUrl, { onError });
@@ -235,8 +277,12 @@ function fleet(config: Config, urls: NonNullable<Config['fleet']>, tools: Tools)
     timeoutMs: config.nodeTimeoutMs,
     leaseMsMax: config.limits.leaseMsMax,
     observer: {
-      voted: (node, vote, tookMs) => metrics.voted(node, vote, tookMs),
+      voted: (node, vote, tookMs, why) => {
+        metrics.voted(node, vote, tookMs);
+        recent.voted(node, vote, tookMs, why);
+      },
       stateChanged: (node, from, to, why) => {
+        recent.stateChanged(node, why);
         const fields = { node, from, to, why };
         if (to === 'voting') log.info(fields, 'a lock node votes');
         else log.warn(fields, 'a lock node does not vote');
@@ -252,11 +298,7 @@ function fleet(config: Config, urls: NonNullable<Config['fleet']>, tools: Tools)
     contact: async () => {
       await Promise.all([quorum.ready(FIRST_CONTACT_MS_MAX), storeAnswers(connection, tools)]);
     },
-    quorumNodes: () => {
-      const counts = new Map<string, number>();
-      for (const state of quorum.states().values()) counts.set(state, (counts.get(state) ?? 0) + 1);
-      return counts;
-    },
+    nodeStates: () => quorum.states(),
     close: async () => {
       await quorum.close();
       wakes.close();

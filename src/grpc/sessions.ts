@@ -77,6 +77,11 @@ export class Sessions {
     });
   }
 
+  /** How many streams are open. */
+  get open(): number {
+    return this.#open.size;
+  }
+
   /** Serves one stream until it ends. */
   serve(stream: SessionStream): void {
     let open: Open | undefined;

@@ -110,7 +110,7 @@ export class Recent implements Observer {
       }));
     const nowMs = this.clock.nowMs();
     return {
-      ...{ windowS: WINDOW_S, rateS: RATE_S },
+      ...{ windowS: WINDOW_S, rateS: RATE_S, lastSecondAgoMs: nowMs - (this.#secondEndsMs - 1_000) },
       answers: counted(this.#answers, ANSWERS),
       publishes: counted(this.#publishes, PUBLISHES),
       leaseEnds: counted(this.#leaseEnds, LEASE_ENDS),
