@@ -23,8 +23,8 @@ export class WaitChart {
   #seconds = [];
   #windowS = 300;
   #lastMs = 0;
-  /** The second that is read; none until somebody points at one. @type {number | undefined} */
-  #agoS;
+  /** When the second began that is read, so that it stays the same one; none until somebody chose. @type {number | undefined} */
+  #chosenMs;
 
   /** @param {HTMLElement} slider @param {HTMLElement} readout */
   constructor(slider, readout) {
@@ -45,6 +45,13 @@ export class WaitChart {
     this.#windowS = windowS;
     this.#lastMs = lastMs;
     this.#draw();
+  }
+
+  /** How long ago the chosen second is; undefined if there is none, or it has left the window. */
+  get #agoS() {
+    if (this.#chosenMs === undefined) return undefined;
+    const agoS = Math.round((this.#lastMs - this.#chosenMs) / 1_000);
+    return agoS < this.#windowS ? agoS : undefined;
   }
 
   get #plotWidth() {
@@ -144,8 +151,9 @@ export class WaitChart {
   }
 
   #mark() {
-    if (this.#agoS === undefined) return [];
-    const x = this.#x(this.#agoS) + this.#plotWidth / this.#windowS / 2;
+    const agoS = this.#agoS;
+    if (agoS === undefined) return [];
+    const x = this.#x(agoS) + this.#plotWidth / this.#windowS / 2;
     return [line(x, x, COUNTS.top, TIMES.top + TIMES.height, 'mark')];
   }
 
@@ -187,7 +195,7 @@ export class WaitChart {
   /** @param {number | undefined} agoS */
   #read(agoS) {
     if (this.#agoS === agoS) return;
-    this.#agoS = agoS;
+    this.#chosenMs = agoS === undefined ? undefined : this.#lastMs - 1_000 * agoS;
     this.#draw();
   }
 
