@@ -146,12 +146,13 @@ export class HeldLeases {
     const first: Ranked[] = [];
     let waiters = 0;
     for (const lease of this.#byNonce.values()) {
-      const ranked = { lease, waiters: waitersOf(lease.key.id) };
-      waiters += ranked.waiters;
-      // They come in the order in which they were given, so that most of many end at this line.
-      if (first.length === max && !isBefore(ranked, first.at(-1))) continue;
-      const at = first.findIndex((other) => isBefore(ranked, other));
-      first.splice(at < 0 ? first.length : at, 0, ranked);
+      const here = waitersOf(lease.key.id);
+      waiters += here;
+      const last = first[max - 1];
+      // They come in the order in which they were given: of many, most end at this line.
+      if (max === 0 || (last !== undefined && !isBefore(lease, here, last))) continue;
+      const at = first.findIndex((other) => isBefore(lease, here, other));
+      first.splice(at < 0 ? first.length : at, 0, { lease, waiters: here });
       first.length = Math.min(first.length, max);
     }
     const nowMs = this.parts.clock.nowMs();
@@ -179,10 +180,9 @@ export class HeldLeases {
 /** A lease, and how many wait for it here. */
 type Ranked = { readonly lease: HeldLease; readonly waiters: number };
 
-function isBefore(one: Ranked, other: Ranked | undefined): boolean {
-  if (other === undefined) return false;
-  if (one.waiters !== other.waiters) return one.waiters > other.waiters;
-  return one.lease.sinceMs < other.lease.sinceMs;
+function isBefore(lease: HeldLease, waiters: number, other: Ranked): boolean {
+  if (waiters !== other.waiters) return waiters > other.waiters;
+  return lease.sinceMs < other.lease.sinceMs;
 }
 
 function shownOf(lease: HeldLease, waiters: number, nowMs: number): ShownLease {
