@@ -1,13 +1,7 @@
 import { hostname } from 'node:os';
+import { type Authorities, authoritiesOf } from './authorities.js';
 import { type Config, ConfigError } from './config.js';
-import type { Chance, Clock } from './coordination/clock.js';
 import { Coordinator } from './coordination/coordinator.js';
-import type { LeaseQuorum } from './coordination/lease-quorum.js';
-import type { NamespaceStore } from './coordination/namespace-store.js';
-import type { Policy } from './coordination/policy.js';
-import type { ValueStore } from './coordination/value-store.js';
-import type { WakeChannel } from './coordination/wake-channel.js';
-import { EventLoopLag } from './event-loop-lag.js';
 import { Asks } from './grpc/asks.js';
 import { coordinatorService } from './grpc/handlers.js';
 import { Health } from './grpc/health.js';
@@ -17,26 +11,10 @@ import { GrpcServer } from './grpc/server.js';
 import { Sessions } from './grpc/sessions.js';
 import type { ConsoleState } from './http/console-state.js';
 import { HttpServer } from './http/server.js';
-import { MemoryLeaseQuorum } from './memory/lease-quorum.js';
-import { MemoryNamespaceStore } from './memory/namespace-store.js';
-import { MemoryValueStore } from './memory/value-store.js';
-import { MemoryWakeChannel } from './memory/wake-channel.js';
-import { RedlockQuorum } from './quorum/redlock-quorum.js';
-import { StoreConnection } from './redis/connection.js';
-import { RedisFirstStart } from './redis/first-start.js';
-import { RedisLockNode } from './redis/lock-node.js';
-import { RedisNamespaceStore } from './redis/namespace-store.js';
-import { RedisValueStore } from './redis/value-store.js';
-import { RedisWakeChannel } from './redis/wake-channel.js';
+import { startObservation } from './observation.js';
 import { SystemChance } from './system-chance.js';
 import { SystemClock } from './system-clock.js';
-import { rateLimited } from './telemetry/log-rate.js';
-import { createLogger, decisionLog, type Logger, observeWith } from './telemetry/logger.js';
-import { Metrics } from './telemetry/metrics.js';
-import { otlpMetricReader, startOpenTelemetry } from './telemetry/open-telemetry.js';
-import { Recent } from './telemetry/recent.js';
-import { samplerOf } from './telemetry/sampler.js';
-import { OpenTelemetryTracing } from './telemetry/tracing.js';
+import type { Recent } from './telemetry/recent.js';
 import { VERSION } from './version.js';
 
 /** One running replica. */
@@ -53,34 +31,10 @@ export interface App {
   stop(): Promise<void>;
 }
 
-/** A fleet that does not answer by then may be down for long, and the ladder of degradation must serve. */
-const FIRST_CONTACT_MS_MAX = 10_000;
-const FIRST_CONTACT_TRY_MS = 50;
 /** After a drain only calls that are being answered are open. Orchestrators kill after 30 s. */
 const STOP_MS_MAX = 10_000;
 /** As many as a person reads; the console says how many others there are. */
 const LEASES_SHOWN_MAX = 100;
-
-/** What decides: the ports that the coordinator works on, and how to let go of them. */
-interface Authorities {
-  readonly store: ValueStore;
-  readonly quorum: LeaseQuorum;
-  readonly namespaces: NamespaceStore;
-  readonly wakes: WakeChannel;
-  /** Resolves at the first contact with everything, or when that takes too long. */
-  contact(): Promise<void>;
-  /** How each lock node stands, by its name. */
-  nodeStates(): ReadonlyMap<string, string>;
-  close(): Promise<void>;
-}
-
-interface Tools {
-  readonly clock: Clock;
-  readonly chance: Chance;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-  readonly recent: Recent;
-}
 
 /** Builds one replica and starts it. Resolves when it serves; rejects, with nothing left open, if it cannot. */
 export async function startApp(config: Config): Promise<App> {
@@ -98,35 +52,24 @@ export async function startApp(config: Config): Promise<App> {
 
 async function start(config: Config, opened: (() => unknown)[], closeAll: () => Promise<void>): Promise<App> {
   const { limits, nearCacheBytes } = config;
+  let { policies } = config;
+  const policyOf = (namespace: string) => policies.get(namespace) ?? config.policy;
   const clock = new SystemClock();
-  const log = rateLimited(createLogger(config.logLevel), clock);
-  const metrics = new Metrics(config.otel.metrics && [await otlpMetricReader(config.otel.metrics)]);
-  opened.push(() => metrics.stop());
-  const recent = new Recent(clock);
-  opened.push(() => recent.stop());
+  const observation = await startObservation(config, clock, policyOf);
+  opened.push(() => observation.stop());
+  const { log, metrics, recent, lag, observer, tracing } = observation;
   let ready = false;
   const scrape = () => metrics.scrape();
   let look = (): ConsoleState | undefined => undefined;
   const consoleState = () => look();
   const http = await HttpServer.bind({ ...config.httpListen, ready: () => ready, scrape, consoleState });
   opened.push(() => http.stop());
-  const tools = { clock, chance: new SystemChance(), log, metrics, recent };
-  const authorities = config.fleet === undefined ? embedded(tools) : fleet(config, config.fleet, tools);
+  const chance = new SystemChance();
+  const authorities = authoritiesOf(config, { clock, chance, ...observation });
   opened.push(() => authorities.close());
-  let { policies } = config;
-  const policyOf = (namespace: string) => policies.get(namespace) ?? config.policy;
-  const tracing = await tracingOf(config, policyOf, log);
-  if (tracing !== undefined) opened.push(tracing.stop);
-  const observer = observeWith(metrics, decisionLog(log), recent);
-  const lag = watchedLag(log);
-  opened.push(() => lag.stop());
   const coordinator = new Coordinator({
-    ...tools,
+    ...{ clock, chance, limits, policyOf, observer, nearCacheBytes },
     ...authorities,
-    limits,
-    policyOf,
-    observer,
-    nearCacheBytes,
     overloaded: () => lag.behind,
   });
   opened.push(() => coordinator.close());
@@ -147,10 +90,13 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     graceMs: config.sessionGraceMs,
     ageMs: config.connectionAgeMs,
     unexpected: (cause) => unexpected(cause, 'Session'),
-    ...tracing?.parts,
+    ...(tracing === undefined ? {} : { tracing }),
   });
   opened.push(() => sessions.stop());
-  const service = coordinatorService({ coordinator, ...bounds, sessions, unexpected, ...tracing?.parts });
+  const service = coordinatorService({
+    ...{ coordinator, ...bounds, sessions, unexpected },
+    ...(tracing === undefined ? {} : { tracing }),
+  });
   const grpc = await GrpcServer.bind({
     listen: config.grpcListen,
     services: [service, health.service, ...new Reflection().services(streams)],
@@ -228,96 +174,4 @@ function countsOf(states: Iterable<string>): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const state of states) counts.set(state, (counts.get(state) ?? 0) + 1);
   return counts;
-}
-
-function watchedLag(log: Logger): EventLoopLag {
-  const lag = new EventLoopLag((behind, lagMs) => {
-    if (behind) log.warn({ lagMs }, 'this replica cannot keep up, and takes nobody in who would wait');
-    else log.info({}, 'this replica keeps up again');
-  });
-  lag.start();
-  return lag;
-}
-
-/** Undefined where nobody wants traces: then no call pays for them. */
-async function tracingOf(config: Config, policyOf: (namespace: string) => Policy, log: Logger) {
-  const { traces } = config.otel;
-  if (traces === undefined) return undefined;
-  const { tracer, stop } = await startOpenTelemetry(VERSION, log);
-  const keysInClear = (namespace: string) => policyOf(namespace).keysInTraces === 'clear';
-  const tracing = new OpenTelemetryTracing({ tracer, sampled: samplerOf(traces), keysInClear });
-  return { parts: { tracing }, stop };
-}
-
-/** Everything in this process's memory: one replica. */
-function embedded({ clock, chance }: Tools): Authorities {
-  const wakes = new MemoryWakeChannel();
-  return {
-    store: new MemoryValueStore({ clock, wakes }),
-    namespaces: new MemoryNamespaceStore({ clock, chance, wakes }),
-    quorum: new MemoryLeaseQuorum({ clock, chance }),
-    wakes,
-    contact: async () => {},
-    nodeStates: () => new Map(),
-    close: async () => {},
-  };
-}
-
-/** Lock nodes and a value store on Redis, shared with the other replicas. */
-function fleet(config: Config, urls: NonNullable<Config['fleet']>, tools: Tools): Authorities {
-  const { clock, chance, log, metrics, recent } = tools;
-  const onError = (error: Error) => log.debug({ err: error }, 'the value store cannot be reached');
-  const connection = new StoreConnection(urls.storeUrl, { onError });
-  const wakes = new RedisWakeChannel(urls.storeUrl, { onError });
-  const quorum = new RedlockQuorum({
-    nodes: urls.lockNodeUrls.map((url) => new RedisLockNode(url)),
-    claim: new RedisFirstStart(connection),
-    clock,
-    chance,
-    timeoutMs: config.nodeTimeoutMs,
-    leaseMsMax: config.limits.leaseMsMax,
-    observer: {
-      voted: (node, vote, tookMs, why) => {
-        metrics.voted(node, vote, tookMs);
-        recent.voted(node, vote, tookMs, why);
-      },
-      stateChanged: (node, from, to, why) => {
-        recent.stateChanged(node, why);
-        const fields = { node, from, to, why };
-        if (to === 'voting') log.info(fields, 'a lock node votes');
-        else log.warn(fields, 'a lock node does not vote');
-      },
-    },
-  });
-  quorum.start();
-  return {
-    store: new RedisValueStore(connection),
-    namespaces: new RedisNamespaceStore(connection, chance),
-    quorum,
-    wakes,
-    contact: async () => {
-      await Promise.all([quorum.ready(FIRST_CONTACT_MS_MAX), storeAnswers(connection, tools)]);
-    },
-    nodeStates: () => quorum.states(),
-    close: async () => {
-      await quorum.close();
-      wakes.close();
-      connection.close();
-    },
-  };
-}
-
-async function storeAnswers(connection: StoreConnection, { clock, log }: Tools): Promise<void> {
-  const untilMs = clock.nowMs() + FIRST_CONTACT_MS_MAX;
-  for (;;) {
-    try {
-      return await connection.ping();
-    } catch (error) {
-      if (clock.nowMs() > untilMs) {
-        log.warn({ err: error }, 'the value store does not answer; serving without it until it does');
-        return;
-      }
-    }
-    await new Promise<void>((resolve) => clock.after(FIRST_CONTACT_TRY_MS, resolve));
-  }
 }
