@@ -121,6 +121,7 @@ async function proto() {
 
 const TYPED = [
   '.',
+  'src/http/console',
   'test',
   'test/bench',
   'test/conformance',

@@ -7,7 +7,7 @@ import type { Replica } from '../support/replica.js';
 import { SessionCaller } from '../support/session-caller.js';
 import { until } from '../support/until.js';
 import type { AnyRow, Bench } from './bench.js';
-import { memoryOf } from './rate.js';
+import { memoryOf } from '../support/memory-of.js';
 
 const WAITERS = 100_000;
 const KEYS = 10;

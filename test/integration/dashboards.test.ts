@@ -92,23 +92,18 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
 
   /** Waits that end by a publish, a release, a failure, and the caller's patience. */
   async function wait(): Promise<void> {
-    const waiter = async (key: string, waitMs: number) => {
-      const before = await waitersOf(httpUrl);
-      const call = caller.getOrLock({ key, waitMs });
-      await until(async () => (await waitersOf(httpUrl)) > before);
-      return { call };
-    };
-    const [published, released, failed] = await Promise.all(
-      ['published', 'released', 'failed'].map((key) => caller.lease({ key, leaseMs: LEASE_MS })),
-    );
-    const first = await waiter('published', 10_000);
-    await caller.publishText('published', published!.token, 'value');
-    const second = await waiter('released', 10_000);
-    await caller.release({ key: 'released', token: released!.token });
-    const third = await waiter('failed', 10_000);
+    const keys = ['published', 'released', 'failed'];
+    const leases = await Promise.all(keys.map((key) => caller.lease({ key, leaseMs: LEASE_MS })));
+    const [published = '', released = '', failed = ''] = leases.map(({ token }) => token);
+    const calls = keys.map((key) => caller.getOrLock({ key, waitMs: 10_000 }));
+    await until(async () => (await waitersOf(httpUrl)) === keys.length);
+    // One that looks at once would be served without having waited.
+    await sleep(50);
+    await caller.publishText('published', published, 'value');
+    await caller.release({ key: 'released', token: released });
     const failure = { message: 'no such table', retryAfterMs: 60_000 };
-    await caller.release({ key: 'failed', token: failed!.token, failure });
-    const answers = await Promise.all([first.call, second.call, third.call]);
+    await caller.release({ key: 'failed', token: failed, failure });
+    const answers = await Promise.all(calls);
     expect(answers.map(outcomeOf)).toEqual(['hit', 'lease', 'failed']);
     const impatient = await caller.getOrLock({ key: 'released', waitMs: 50 });
     expect(impatient).toMatchObject(busy(BusyReason.BUSY_REASON_WAIT_ENDED));
@@ -150,11 +145,11 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
 
     for (let round = 1; round <= 4; round++) {
       const { token } = await caller.lease({ key: 'slow' });
-      await sleep(300);
+      await sleep(400);
       await caller.publishText('slow', token, 'value', 1);
     }
     await caller.lease({ key: 'slow' });
-    const hasty = await caller.getOrLock({ key: 'slow', waitMs: 60 });
+    const hasty = await caller.getOrLock({ key: 'slow', waitMs: 120 });
     expect(hasty).toMatchObject(busy(BusyReason.BUSY_REASON_DEADLINE_TOO_SHORT));
   }
 
