@@ -7,7 +7,9 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, sym
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { goTests } from './go-tests.mjs';
 import { prepare, prepareFolder } from './prepare.mjs';
+import { findPromtool } from './promtool.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const underCi = process.env.CI === 'true';
@@ -119,6 +121,7 @@ async function proto() {
 
 const TYPED = [
   '.',
+  'src/http/console',
   'test',
   'test/bench',
   'test/conformance',
@@ -227,6 +230,12 @@ async function client(language) {
   return countsOf(output, code);
 }
 
+/** The Dockerfile and the Kubernetes manifests, by the code of those who will read them. */
+async function deploy() {
+  if (spawnSync('go', ['version']).status !== 0) return cannotRun('test/deploy: there is no go');
+  return goTests(join(root, 'test', 'deploy'));
+}
+
 /** Every client plays the same scenarios on a real quorum. */
 async function conformance() {
   const builds = ['clients/typescript/conformance', 'test/conformance'];
@@ -238,6 +247,17 @@ async function conformance() {
 }
 
 const PREPARE = 'packages and build';
+/** The alert rules as Prometheus reads them, what they fire on, and the configuration that loads them. */
+async function alerts() {
+  const promtool = findPromtool(root);
+  if (promtool === undefined) return cannotRun('the alert rules: there is no promtool');
+  return commands(
+    [promtool, 'check', 'rules', 'deploy/alerts/dibs.rules.yaml'],
+    [promtool, 'test', 'rules', 'deploy/alerts/dibs.rules.test.yaml'],
+    [promtool, 'check', 'config', 'deploy/prometheus/prometheus.yml'],
+  );
+}
+
 const stages = [
   [PREPARE, async () => prepare().then(() => PASSED)],
   ['system packages', systemPackages],
@@ -254,6 +274,8 @@ const stages = [
     .filter((language) => existsSync(join(root, 'clients', language, 'tasks.sh')))
     .map((language) => [`client: ${language}`, () => client(language)]),
   ['conformance', conformance],
+  ['deploy', deploy],
+  ['alerts', alerts],
   ...(args.includes('--long') ? [['mutants', mutants]] : []),
 ];
 

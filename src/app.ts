@@ -1,14 +1,11 @@
+import { hostname } from 'node:os';
 import { Access } from './access/access.js';
 import { watchIdentities, watchTls } from './access/reloads.js';
 import type { TlsMaterial } from './access/tls-files.js';
+import { type Authorities, authoritiesOf } from './authorities.js';
 import { type Config, ConfigError } from './config.js';
-import type { Chance, Clock } from './coordination/clock.js';
+import type { Clock } from './coordination/clock.js';
 import { Coordinator } from './coordination/coordinator.js';
-import type { LeaseQuorum } from './coordination/lease-quorum.js';
-import type { NamespaceStore } from './coordination/namespace-store.js';
-import type { Policy } from './coordination/policy.js';
-import type { ValueStore } from './coordination/value-store.js';
-import type { WakeChannel } from './coordination/wake-channel.js';
 import { Asks } from './grpc/asks.js';
 import { coordinatorService } from './grpc/handlers.js';
 import { Health } from './grpc/health.js';
@@ -16,27 +13,16 @@ import { OpenStreams } from './grpc/open-streams.js';
 import { Reflection } from './grpc/reflection.js';
 import { GrpcServer } from './grpc/server.js';
 import { Sessions } from './grpc/sessions.js';
+import type { ConsoleState } from './http/console-state.js';
+import { authorizeBy } from './http/page-guard.js';
 import { HttpServer } from './http/server.js';
-import { MemoryLeaseQuorum } from './memory/lease-quorum.js';
-import { MemoryNamespaceStore } from './memory/namespace-store.js';
-import { MemoryValueStore } from './memory/value-store.js';
-import { MemoryWakeChannel } from './memory/wake-channel.js';
-import { RedlockQuorum } from './quorum/redlock-quorum.js';
-import { StoreConnection } from './redis/connection.js';
-import { RedisFirstStart } from './redis/first-start.js';
-import { RedisLockNode } from './redis/lock-node.js';
-import { RedisNamespaceStore } from './redis/namespace-store.js';
-import { RedisValueStore } from './redis/value-store.js';
-import { RedisWakeChannel } from './redis/wake-channel.js';
+import { startObservation } from './observation.js';
+import { NODE_STATES } from './quorum/quorum-observer.js';
 import { SystemChance } from './system-chance.js';
 import { SystemClock } from './system-clock.js';
 import { auditLog } from './telemetry/audit-log.js';
-import { rateLimited } from './telemetry/log-rate.js';
-import { createLogger, decisionLog, type Logger, observeWith } from './telemetry/logger.js';
-import { Metrics } from './telemetry/metrics.js';
-import { otlpMetricReader, startOpenTelemetry } from './telemetry/open-telemetry.js';
-import { samplerOf } from './telemetry/sampler.js';
-import { OpenTelemetryTracing } from './telemetry/tracing.js';
+import type { Logger } from './telemetry/logger.js';
+import type { Recent } from './telemetry/recent.js';
 import { VERSION } from './version.js';
 
 /** One running replica. */
@@ -56,31 +42,10 @@ export interface App {
   stop(): Promise<void>;
 }
 
-/** A fleet that does not answer by then may be down for long, and the ladder of degradation must serve. */
-const FIRST_CONTACT_MS_MAX = 10_000;
-const FIRST_CONTACT_TRY_MS = 50;
 /** After a drain only calls that are being answered are open. Orchestrators kill after 30 s. */
 const STOP_MS_MAX = 10_000;
-
-/** What decides: the ports that the coordinator works on, and how to let go of them. */
-interface Authorities {
-  readonly store: ValueStore;
-  readonly quorum: LeaseQuorum;
-  readonly namespaces: NamespaceStore;
-  readonly wakes: WakeChannel;
-  /** Resolves at the first contact with everything, or when that takes too long. */
-  contact(): Promise<void>;
-  /** Lock nodes by state. */
-  quorumNodes(): ReadonlyMap<string, number>;
-  close(): Promise<void>;
-}
-
-interface Tools {
-  readonly clock: Clock;
-  readonly chance: Chance;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-}
+/** As many as a person reads; the console says how many others there are. */
+const LEASES_SHOWN_MAX = 100;
 
 /** Builds one replica and starts it. Resolves when it serves; rejects, with nothing left open, if it cannot. */
 export async function startApp(config: Config): Promise<App> {
@@ -98,26 +63,27 @@ export async function startApp(config: Config): Promise<App> {
 
 async function start(config: Config, opened: (() => unknown)[], closeAll: () => Promise<void>): Promise<App> {
   const { limits, nearCacheBytes } = config;
-  const clock = new SystemClock();
-  const log = rateLimited(createLogger(config.logLevel), clock);
-  const metrics = new Metrics(config.otel.metrics && [await otlpMetricReader(config.otel.metrics)]);
-  opened.push(() => metrics.stop());
-  let ready = false;
-  const scrape = () => metrics.scrape();
-  const access = accessOf(config, clock, log);
-  const tls = config.tls?.material;
-  const http = await HttpServer.bind({ ...config.httpListen, ready: () => ready, scrape, tls, access });
-  opened.push(() => http.stop());
-  const tools = { clock, chance: new SystemChance(), log, metrics };
-  const authorities = config.fleet === undefined ? embedded(tools) : fleet(config, config.fleet, tools);
-  opened.push(() => authorities.close());
   let { policies } = config;
   const policyOf = (namespace: string) => policies.get(namespace) ?? config.policy;
-  const tracing = await tracingOf(config, policyOf, log);
-  if (tracing !== undefined) opened.push(tracing.stop);
-  const observer = observeWith(metrics, decisionLog(log));
+  const clock = new SystemClock();
+  const observation = await startObservation(config, clock, policyOf);
+  opened.push(() => observation.stop());
+  const { log, metrics, recent, lag, observer, tracing } = observation;
+  let ready = false;
+  let look = (): ConsoleState | undefined => undefined;
+  const access = accessOf(config, clock, log);
+  const tls = config.tls?.material;
+  const authorize = authorizeBy({ tls, access, isPrivate: config.httpIsPrivate });
+  const pages = { ready: () => ready, scrape: () => metrics.scrape(), consoleState: () => look(), authorize };
+  const http = await HttpServer.bind({ ...config.httpListen, ...pages, tls });
+  opened.push(() => http.stop());
+  const chance = new SystemChance();
+  const authorities = authoritiesOf(config, { clock, chance, ...observation });
+  opened.push(() => authorities.close());
   const coordinator = new Coordinator({
-    ...{ ...tools, ...authorities, limits, policyOf, observer, nearCacheBytes },
+    ...{ clock, chance, limits, policyOf, observer, nearCacheBytes },
+    ...authorities,
+    overloaded: () => lag.behind,
     waitersMaxOf: access && ((identity) => access.waitersMaxOf(identity)),
   });
   opened.push(() => coordinator.close());
@@ -125,7 +91,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     waiters: () => coordinator.waiters,
     leasesHeld: () => coordinator.leasesHeld,
     nearCacheBytes: () => coordinator.nearCacheBytes,
-    quorumNodes: () => authorities.quorumNodes(),
+    quorumNodes: () => countsOf(authorities.nodeStates()),
   });
   await authorities.contact();
 
@@ -133,19 +99,20 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const health = new Health(streams);
   const unexpected = (error: unknown, method: string) => log.error({ err: error, method }, 'unexpected');
   const bounds = { limits, policyOf };
-  const common = { guard: access, ...tracing?.parts };
+  const common = { ...bounds, guard: access, ...(tracing === undefined ? {} : { tracing }) };
   const sessions = new Sessions({
-    ...{ asks: new Asks(coordinator, bounds, access), coordinator, wakes: authorities.wakes },
+    ...{ asks: new Asks(coordinator, bounds, access), coordinator, wakes: authorities.wakes, ...common },
     graceMs: config.sessionGraceMs,
+    ageMs: config.connectionAgeMs,
     unexpected: (cause) => unexpected(cause, 'Session'),
-    ...common,
   });
   opened.push(() => sessions.stop());
-  const service = coordinatorService({ coordinator, ...bounds, sessions, unexpected, ...common });
+  const service = coordinatorService({ coordinator, sessions, unexpected, ...common });
   const grpc = await GrpcServer.bind({
     listen: config.grpcListen,
     services: [service, health.service, ...new Reflection().services(streams, access)],
     ...{ ...limits, tls },
+    connectionAgeMs: config.connectionAgeMs,
   });
   opened.push(() => grpc.stop(STOP_MS_MAX));
   const watches = watchesOf(config, [http, grpc], access, log);
@@ -169,7 +136,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     log.info({}, 'stopped');
   };
   let stopped: Promise<void> | undefined;
-  return {
+  const app: App = {
     grpcAddresses: grpc.addresses,
     httpAddress: http.address,
     mode: config.fleet === undefined ? 'embedded' : 'quorum',
@@ -183,6 +150,8 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
       return stopped;
     },
   };
+  look = () => stateOf({ app, ready, coordinator, sessions, authorities, recent });
+  return app;
 }
 
 /** What changes while the process runs, besides the policies. */
@@ -219,86 +188,33 @@ function accessOf({ auth }: Config, clock: Clock, log: Logger): Access | undefin
   return auth && new Access(auth.identities, { clock, audit: auditLog(log) });
 }
 
-/** Undefined where nobody wants traces: then no call pays for them. */
-async function tracingOf(config: Config, policyOf: (namespace: string) => Policy, log: Logger) {
-  const { traces } = config.otel;
-  if (traces === undefined) return undefined;
-  const { tracer, stop } = await startOpenTelemetry(VERSION, log);
-  const keysInClear = (namespace: string) => policyOf(namespace).keysInTraces === 'clear';
-  const tracing = new OpenTelemetryTracing({ tracer, sampled: samplerOf(traces), keysInClear });
-  return { parts: { tracing }, stop };
-}
-
-/** Everything in this process's memory: one replica. */
-function embedded({ clock, chance }: Tools): Authorities {
-  const wakes = new MemoryWakeChannel();
+/** What the console shows just now. */
+function stateOf(of: {
+  readonly app: App;
+  readonly ready: boolean;
+  readonly coordinator: Coordinator;
+  readonly sessions: Sessions;
+  readonly authorities: Authorities;
+  readonly recent: Recent;
+}): ConsoleState {
+  const { app, ready, coordinator, sessions, authorities, recent } = of;
+  const { mode, grpcAddresses: grpc } = app;
+  const { waiters, nearCacheBytes } = coordinator;
   return {
-    store: new MemoryValueStore({ clock, wakes }),
-    namespaces: new MemoryNamespaceStore({ clock, chance, wakes }),
-    quorum: new MemoryLeaseQuorum({ clock }),
-    wakes,
-    contact: async () => {},
-    quorumNodes: () => new Map(),
-    close: async () => {},
+    atMs: Date.now(),
+    replica: {
+      ...{ host: hostname(), pid: process.pid, grpc, version: VERSION, mode, draining: !ready },
+      uptimeMs: process.uptime() * 1_000,
+    },
+    now: { waiters, sessions: sessions.open, nearCacheBytes },
+    held: coordinator.leasesShown(LEASES_SHOWN_MAX),
+    recent: recent.shown(authorities.nodeStates()),
   };
 }
 
-/** Lock nodes and a value store on Redis, shared with the other replicas. */
-function fleet(config: Config, urls: NonNullable<Config['fleet']>, tools: Tools): Authorities {
-  const { clock, chance, log, metrics } = tools;
-  const onError = (error: Error) => log.debug({ err: error }, 'the value store cannot be reached');
-  const { lockNodeUrls, storeUrl, redisCa: ca } = urls;
-  const connection = new StoreConnection(storeUrl, { onError, ca });
-  const wakes = new RedisWakeChannel(storeUrl, { onError, ca });
-  const quorum = new RedlockQuorum({
-    nodes: lockNodeUrls.map((url) => new RedisLockNode(url, ca)),
-    claim: new RedisFirstStart(connection),
-    clock,
-    chance,
-    timeoutMs: config.nodeTimeoutMs,
-    leaseMsMax: config.limits.leaseMsMax,
-    observer: {
-      voted: (node, vote, tookMs) => metrics.voted(node, vote, tookMs),
-      stateChanged: (node, from, to, why) => {
-        const fields = { node, from, to, why };
-        if (to === 'voting') log.info(fields, 'a lock node votes');
-        else log.warn(fields, 'a lock node does not vote');
-      },
-    },
-  });
-  quorum.start();
-  return {
-    store: new RedisValueStore(connection),
-    namespaces: new RedisNamespaceStore(connection, chance),
-    quorum,
-    wakes,
-    contact: async () => {
-      await Promise.all([quorum.ready(FIRST_CONTACT_MS_MAX), storeAnswers(connection, tools)]);
-    },
-    quorumNodes: () => {
-      const counts = new Map<string, number>();
-      for (const state of quorum.states().values()) counts.set(state, (counts.get(state) ?? 0) + 1);
-      return counts;
-    },
-    close: async () => {
-      await quorum.close();
-      wakes.close();
-      connection.close();
-    },
-  };
-}
-
-async function storeAnswers(connection: StoreConnection, { clock, log }: Tools): Promise<void> {
-  const untilMs = clock.nowMs() + FIRST_CONTACT_MS_MAX;
-  for (;;) {
-    try {
-      return await connection.ping();
-    } catch (error) {
-      if (clock.nowMs() > untilMs) {
-        log.warn({ err: error }, 'the value store does not answer; serving without it until it does');
-        return;
-      }
-    }
-    await new Promise<void>((resolve) => clock.after(FIRST_CONTACT_TRY_MS, resolve));
-  }
+/** Every state, also those that no node is in; nothing at all where there is no node. */
+function countsOf(nodes: ReadonlyMap<string, string>): ReadonlyMap<string, number> {
+  const states = [...nodes.values()];
+  const known = states.length === 0 ? [] : NODE_STATES;
+  return new Map(known.map((state) => [state, states.filter((it) => it === state).length]));
 }

@@ -49,6 +49,11 @@ export class Crowd {
   }
 }
 
+/** For whoever would have to wait while this process cannot keep up with those who do. */
+export function overloaded(): CoordinationError {
+  return exhausted('this replica cannot keep up; ask another one, or later');
+}
+
 function exhausted(message: string): CoordinationError {
   return new CoordinationError('exhausted', message, FULL_MS);
 }

@@ -11,44 +11,38 @@ export interface Credentials {
   subjectAltName(): string;
 }
 
-/** Who may see the pages that are not for probes. */
-export interface PageGuard {
-  /** Absent: plaintext. */
+export type GuardedPage = 'metrics' | 'console';
+
+/** Whether a page may be seen by whoever asks for it; else by which status it is refused. */
+export type Authorize = (request: IncomingMessage, page: GuardedPage) => 200 | 401 | 403;
+
+export interface PageGuardParts {
+  /** With a `ca`, pages that are not for probes want a certificate, where nobody is told apart. */
   readonly tls?: TlsMaterial | undefined;
   /** Throws `unauthenticated` or `permission_denied`. Absent where nobody is told apart. */
   readonly access?: { admitToPage(credentials: Credentials, page: string): void } | undefined;
+  /** Whether nobody on the way can read what is sent. The console shows keys, and is not sent otherwise. */
+  readonly isPrivate: boolean;
 }
 
-/** Why not, and what to answer. */
-export interface Refusal {
-  readonly status: 401 | 403;
-  readonly text: string;
-  readonly headers?: Readonly<Record<string, string>>;
-}
+/** A browser asks its user, and sends what it is told with everything of the page. */
+export const CHALLENGE = { 'www-authenticate': 'Basic realm="dibs", charset="UTF-8"' };
 
-/** Undefined for whoever may see the page: who is known where somebody is told apart, or shows a certificate. */
-export function refusalOf(
-  guard: PageGuard,
-  { socket, headers }: IncomingMessage,
-  page: string,
-): Refusal | undefined {
-  const certified = (socket as Partial<TLSSocket>).authorized === true;
-  if (guard.access === undefined) {
-    if (guard.tls?.ca === undefined || certified) return undefined;
-    return { status: 403, text: 'a client certificate is needed (DIBS_TLS_CA)\n' };
-  }
-  const { authorization = '' } = headers;
-  const subjectAltName = () => (certified ? alternativeNamesOf(socket as TLSSocket) : '');
-  try {
-    guard.access.admitToPage({ authorization, subjectAltName }, page);
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof CoordinationError)) throw error;
-    const text = `${error.message}\n`;
-    if (error.kind !== 'unauthenticated') return { status: 403, text };
-    // Browsers ask their user then.
-    return { status: 401, text, headers: { 'www-authenticate': 'Basic realm="dibs", charset="UTF-8"' } };
-  }
+export function authorizeBy({ tls, access, isPrivate }: PageGuardParts): Authorize {
+  return ({ socket, headers }, page) => {
+    if (page === 'console' && !isPrivate) return 403;
+    const certified = (socket as Partial<TLSSocket>).authorized === true;
+    if (access === undefined) return tls?.ca === undefined || certified ? 200 : 403;
+    const { authorization = '' } = headers;
+    const subjectAltName = () => (certified ? alternativeNamesOf(socket as TLSSocket) : '');
+    try {
+      access.admitToPage({ authorization, subjectAltName }, page);
+      return 200;
+    } catch (error) {
+      if (!(error instanceof CoordinationError)) throw error;
+      return error.kind === 'unauthenticated' ? 401 : 403;
+    }
+  };
 }
 
 function alternativeNamesOf(socket: TLSSocket): string {

@@ -1,10 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { type PageGuard, refusalOf } from './page-guard.js';
+import { Console, type ConsoleOptions } from './console.js';
+import { type Authorize, CHALLENGE } from './page-guard.js';
 import { contextOf, serverOptionsOf, type TlsMaterial } from './tls.js';
 
-export interface HttpServerOptions extends PageGuard {
+export interface HttpServerOptions extends Pick<ConsoleOptions, 'consoleState'> {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
@@ -12,6 +13,10 @@ export interface HttpServerOptions extends PageGuard {
   ready(): boolean;
   /** The metrics in Prometheus' text format. */
   scrape(): Promise<string>;
+  /** Absent: everybody may see every page. */
+  readonly authorize?: Authorize;
+  /** Absent: plaintext. */
+  readonly tls?: TlsMaterial | undefined;
 }
 
 interface Page {
@@ -31,13 +36,14 @@ const IDLE_MS_MAX = 10_000;
 const CONNECTIONS_MAX = 1_000;
 const STOP_MS_MAX = 1_000;
 
-/** `/metrics`, `/healthz` and `/readyz`. */
+/** `/metrics`, `/healthz`, `/readyz`, and the console at `/`. */
 export class HttpServer {
   /** `HOST:PORT`, with the port that it was given. */
   readonly address: string;
 
   private constructor(
     private readonly server: Server | TlsServer,
+    private readonly page: Console,
     host: string,
   ) {
     const { port } = server.address() as AddressInfo;
@@ -46,6 +52,11 @@ export class HttpServer {
 
   /** Serves once this resolves. */
   static async bind(options: HttpServerOptions): Promise<HttpServer> {
+    const { consoleState, authorize, tls } = options;
+    const page = new Console({
+      consoleState,
+      authorize: (request) => authorize?.(request, 'console') ?? 200,
+    });
     const bounds = {
       maxHeaderSize: HEADER_BYTES_MAX,
       headersTimeout: REQUEST_MS_MAX,
@@ -53,12 +64,15 @@ export class HttpServer {
       keepAliveTimeout: IDLE_MS_MAX,
     };
     const listener = (request: IncomingMessage, response: ServerResponse) => {
-      void answer(options, request, response);
+      const path = request.url?.split('?', 1)[0] ?? '';
+      const reads = request.method === 'GET' || request.method === 'HEAD';
+      if (reads && page.serves(path)) page.answer(path, request, response);
+      else void answer(options, path, request, response);
     };
     const server =
-      options.tls === undefined
+      tls === undefined
         ? createServer(bounds, listener)
-        : createTlsServer({ ...bounds, ...serverOptionsOf(options.tls) }, listener);
+        : createTlsServer({ ...bounds, ...serverOptionsOf(tls) }, listener);
     server.maxConnections = CONNECTIONS_MAX;
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error) =>
@@ -66,7 +80,7 @@ export class HttpServer {
       );
       server.listen(options.port, options.host, resolve);
     });
-    return new HttpServer(server, options.host);
+    return new HttpServer(server, page, options.host);
   }
 
   /** From now on new connections see this certificate. Only where there was one from the start. */
@@ -82,6 +96,7 @@ export class HttpServer {
         clearTimeout(cutOff);
         resolve();
       });
+      this.page.close();
       this.server.closeIdleConnections();
     });
   }
@@ -89,10 +104,11 @@ export class HttpServer {
 
 async function answer(
   options: HttpServerOptions,
+  path: string,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { status, type = PLAIN, text, headers } = await pageFor(options, request);
+  const { status, type = PLAIN, text, headers } = await pageFor(options, path, request);
   const body = Buffer.from(text, 'utf8');
   response.writeHead(status, {
     'content-type': type,
@@ -104,23 +120,26 @@ async function answer(
   response.end(request.method === 'HEAD' ? undefined : body);
 }
 
-async function pageFor(options: HttpServerOptions, request: IncomingMessage): Promise<Page> {
+async function pageFor(options: HttpServerOptions, path: string, request: IncomingMessage): Promise<Page> {
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     return { status: 405, text: 'only GET and HEAD\n' };
   }
-  switch (request.url?.split('?', 1)[0]) {
+  switch (path) {
     case '/healthz':
       return { status: 200, text: 'ok\n' };
     case '/readyz':
       return options.ready() ? { status: 200, text: 'ready\n' } : { status: 503, text: 'not ready\n' };
     case '/metrics':
-      return refusalOf(options, request, '/metrics') ?? metricsPage(options);
+      return metricsPage(options, request);
     default:
-      return { status: 404, text: 'there are /metrics, /healthz and /readyz\n' };
+      return { status: 404, text: 'there are / (the console), /metrics, /healthz and /readyz\n' };
   }
 }
 
-async function metricsPage(options: HttpServerOptions): Promise<Page> {
+async function metricsPage(options: HttpServerOptions, request: IncomingMessage): Promise<Page> {
+  const status = options.authorize?.(request, 'metrics') ?? 200;
+  if (status === 401) return { status, text: 'say who you are\n', headers: CHALLENGE };
+  if (status === 403) return { status, text: 'you may not see the metrics\n' };
   try {
     return { status: 200, type: PROMETHEUS, text: await options.scrape() };
   } catch (error) {

@@ -13,6 +13,9 @@ const Echo = {
   responseDeserialize: same,
 };
 const Hold = { ...Echo, path: '/bench.Echo/Hold' };
+/** Takes spans, as a collector of OTLP does, and drops them. */
+const Export = { ...Echo, path: '/opentelemetry.proto.collector.trace.v1.TraceService/Export' };
+const ACCEPTED = Buffer.alloc(0);
 const held = new Map();
 
 function hold(call, callback) {
@@ -34,7 +37,14 @@ function hold(call, callback) {
 }
 
 const server = new Server();
-server.addService({ Echo, Hold }, { Echo: (call, callback) => callback(null, call.request), Hold: hold });
+server.addService(
+  { Echo, Hold, Export },
+  {
+    Echo: (call, callback) => callback(null, call.request),
+    Hold: hold,
+    Export: (_call, callback) => callback(null, ACCEPTED),
+  },
+);
 server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) => {
   if (error) throw error;
   console.log(port);

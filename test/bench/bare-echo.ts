@@ -13,6 +13,8 @@ export class BareEcho {
   private constructor(
     private readonly server: ChildProcess,
     private readonly client: Client,
+    /** `HOST:PORT`; takes OTLP as well. */
+    readonly target: string,
   ) {}
 
   static async start(): Promise<BareEcho> {
@@ -21,7 +23,8 @@ export class BareEcho {
     });
     endWithThisProcess(server);
     const [port] = await once(createInterface({ input: server.stdout }), 'line');
-    return new BareEcho(server, new Client(`127.0.0.1:${port}`, credentials.createInsecure()));
+    const target = `127.0.0.1:${port}`;
+    return new BareEcho(server, new Client(target, credentials.createInsecure()), target);
   }
 
   get pid(): number {

@@ -10,13 +10,14 @@ import { openLoop } from './open-loop.js';
 import { stale } from './stale.js';
 import { stampede } from './stampede.js';
 import { takeover } from './takeover.js';
+import { tracing } from './tracing.js';
 import { waiters } from './waiters.js';
 import { wake } from './wake.js';
 
 const RESULTS = 'test/bench/results';
 const BENCHES: readonly Bench[] = [
   ...[stampede, hits, openLoop, cold, wake, takeover, waiters],
-  ...[stale, budget, clients, growth],
+  ...[tracing, stale, budget, clients, growth],
 ];
 
 function ms(value: number): string {

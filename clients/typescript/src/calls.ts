@@ -24,13 +24,15 @@ import {
   type ReleaseOutcome,
   releaseOutcome,
 } from './outcomes.js';
-import type { Transport } from './transport.js';
+import { currentTraceparent } from './rebuild-span.js';
+import type { CallTerms, Transport } from './transport.js';
 
 /** What every call may say. */
 export interface CallOptions {
   /** How long the reply is waited for, in milliseconds. Default: 5000, and for GetOrLock `waitMs` and 2000. */
   readonly deadlineMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** W3C. Default: that of OpenTelemetry's current span. */
   readonly traceparent?: string | undefined;
 }
 
@@ -217,12 +219,21 @@ function illFormed(field: string): DibsError {
   return new DibsError('INVALID_ARGUMENT', `${field}: is no well-formed text`);
 }
 
-function withWait({ waitMs = WAIT_MS }: Pick<GetOrLock, 'waitMs'>, options: CallOptions) {
-  return { ...options, deadlineMs: options.deadlineMs ?? waitMs + WAY_MS };
+function withWait({ waitMs = WAIT_MS }: Pick<GetOrLock, 'waitMs'>, options: CallOptions): CallTerms {
+  return termsOf(options, waitMs + WAY_MS);
 }
 
-function bounded(options: CallOptions) {
-  return { ...options, deadlineMs: options.deadlineMs ?? DEADLINE_MS };
+function bounded(options: CallOptions): CallTerms {
+  return termsOf(options, DEADLINE_MS);
+}
+
+/** The trace of the calling code is that of the call, unless it names another one. */
+function termsOf({ deadlineMs, signal, traceparent }: CallOptions, unlessSaidMs: number): CallTerms {
+  return {
+    deadlineMs: deadlineMs ?? unlessSaidMs,
+    signal,
+    traceparent: traceparent ?? currentTraceparent(),
+  };
 }
 
 /** Nobody answered: the service may be down, and whether it did anything is not known. */

@@ -6,6 +6,7 @@ import { type Hooks, tell } from './hooks.js';
 import { LeaseKeeper } from './lease-keeper.js';
 import type { Lease } from './outcomes.js';
 import { pause } from './pause.js';
+import { RebuildSpan } from './rebuild-span.js';
 
 /** Makes the bytes anew; null where the source has nothing. */
 export type RebuildBytes = (context: {
@@ -48,7 +49,20 @@ const PUBLISH_PAUSE_MS = 100;
  * Rebuilds and hands the result over. Rejects with what the rebuild threw, after the waiters were told. The
  * result counts for its own caller whatever became of the publish.
  */
-export async function rebuildUnderLease(calls: Calls, terms: RebuildTerms): Promise<Rebuilt> {
+export async function rebuildUnderLease(calls: Calls, asked: RebuildTerms): Promise<Rebuilt> {
+  const { namespace, lease } = asked;
+  const span = new RebuildSpan({ namespace, reason: lease.reason, fence: lease.fence }, asked.traceparent);
+  try {
+    return await rebuildInSpan(calls, { ...asked, traceparent: span.traceparent }, span);
+  } catch (error) {
+    span.failed(error);
+    throw error;
+  } finally {
+    span.end();
+  }
+}
+
+async function rebuildInSpan(calls: Calls, terms: RebuildTerms, span: RebuildSpan): Promise<Rebuilt> {
   const { lease, namespace, key, leaseMs, hooks, traceparent } = terms;
   if (terms.signal?.aborted) {
     // The lease was on its way when the last caller left.
@@ -70,17 +84,20 @@ export async function rebuildUnderLease(calls: Calls, terms: RebuildTerms): Prom
   let value: Uint8Array | null;
   try {
     const { fence, reason, previous } = lease;
-    value = await terms.rebuild({ signal, fence, reason, previous: previous?.value });
+    value = await span.run(() => terms.rebuild({ signal, fence, reason, previous: previous?.value }));
   } catch (error) {
     unwatch();
     keeper.stop();
-    if (keeper.lost) return { kind: 'lease_lost', error };
+    if (keeper.lost) {
+      span.failed(error);
+      return { kind: 'lease_lost', error };
+    }
     await giveUp(calls, terms, error);
     throw error;
   }
   unwatch();
   keeper.stop();
-  await handOver(calls, terms, value);
+  await handOver(calls, terms, value, span);
   return { kind: 'value', value };
 }
 
@@ -105,7 +122,12 @@ function askedBackoffMs(error: unknown): number | undefined {
 }
 
 /** A fault of the caller's, such as a value beyond the bound, is thrown; anything else is tried again behind. */
-async function handOver(calls: Calls, terms: RebuildTerms, value: Uint8Array | null): Promise<void> {
+async function handOver(
+  calls: Calls,
+  terms: RebuildTerms,
+  value: Uint8Array | null,
+  span: RebuildSpan,
+): Promise<void> {
   const { namespace, key, lease, staleMs, tags, traceparent, hooks } = terms;
   const ttlMs = value === null ? terms.absentTtlMs : terms.ttlMs;
   const publish = async () => {
@@ -113,6 +135,7 @@ async function handOver(calls: Calls, terms: RebuildTerms, value: Uint8Array | n
       { namespace, key, token: lease.token, value, ttlMs, staleMs, tags },
       { deadlineMs: PUBLISH_MS, traceparent },
     );
+    span.published(published.outcome);
     tell(hooks.onPublish, { namespace, key, ...published });
   };
   try {

@@ -17,6 +17,7 @@ export class BadLink implements Transport {
   readonly called: Method[] = [];
   /** The requests of each method. */
   readonly sent = new Map<Method, object[]>();
+  readonly #terms: (readonly [Method, CallTerms])[] = [];
 
   constructor(private readonly real: Transport) {}
 
@@ -26,6 +27,11 @@ export class BadLink implements Transport {
 
   failAfter(method: Method, ...errors: (Error | undefined)[]): void {
     this.#after.set(method, errors);
+  }
+
+  /** The traceparents of a method's calls. */
+  traceparentsOf(method: Method): (string | undefined)[] {
+    return this.#terms.filter(([of]) => of === method).map(([, { traceparent }]) => traceparent);
   }
 
   countOf(method: Method): number {
@@ -47,6 +53,7 @@ export class BadLink implements Transport {
 
   async #pass<R>(method: Method, [request, terms]: [object, CallTerms]): Promise<R> {
     this.called.push(method);
+    this.#terms.push([method, terms]);
     this.sent.set(method, [...(this.sent.get(method) ?? []), request]);
     const before = this.#before.get(method)?.shift();
     if (before !== undefined) throw before;

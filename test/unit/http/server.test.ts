@@ -4,15 +4,19 @@ import { HttpServer } from '../../../src/http/server.js';
 
 let server: HttpServer;
 let ready = false;
+let metricsStatus: 200 | 401 | 403 = 200;
 let scrape = async () => 'dibs_waiters 0\n';
 
 beforeEach(async () => {
   ready = false;
+  metricsStatus = 200;
   server = await HttpServer.bind({
     host: '127.0.0.1',
     port: 0,
     ready: () => ready,
     scrape: () => scrape(),
+    consoleState: () => undefined,
+    authorize: (_request, page) => (page === 'metrics' ? metricsStatus : 401),
   });
 });
 afterEach(() => server.stop());
@@ -62,9 +66,24 @@ describe('the pages', () => {
     scrape = before;
   });
 
-  it('are no others', async () => {
-    for (const path of ['/', '/metrics/', '/healthz2', '/../metrics%00']) {
-      expect((await get(path)).status).toBe(404);
+  it('are open to probes, and the others to whoever may see them', async () => {
+    ready = true;
+    expect((await get('/')).status).toBe(401);
+    expect((await get('/metrics')).status).toBe(200);
+    for (metricsStatus of [401, 403] as const) {
+      const response = await get('/metrics');
+      expect(response.status).toBe(metricsStatus);
+      expect(response.headers.has('www-authenticate')).toBe(metricsStatus === 401);
+      expect(await response.text()).not.toMatch('dibs_waiters');
+      for (const path of ['/healthz', '/readyz']) expect((await get(path)).status).toBe(200);
+    }
+  });
+
+  it('are no others, and say which there are', async () => {
+    for (const path of ['/index.html', '/console', '/metrics/', '/healthz2', '/../metrics%00']) {
+      const response = await get(path);
+      expect(response.status).toBe(404);
+      expect(await response.text()).toBe('there are / (the console), /metrics, /healthz and /readyz\n');
     }
   });
 });
@@ -78,9 +97,11 @@ describe('requests', () => {
   });
 
   it.each(['POST', 'PUT', 'DELETE', 'OPTIONS'])('may not %s', async (method) => {
-    const response = await get('/metrics', method);
-    expect(response.status).toBe(405);
-    expect(response.headers.get('allow')).toBe('GET, HEAD');
+    for (const path of ['/metrics', '/', '/console/events']) {
+      const response = await get(path, method);
+      expect(response.status).toBe(405);
+      expect(response.headers.get('allow')).toBe('GET, HEAD');
+    }
   });
 
   it('are refused when their headers are beyond the bound', async () => {
@@ -96,6 +117,12 @@ describe('requests', () => {
 
 it('cannot listen where somebody listens, and says where that is', async () => {
   const [host = '', port] = server.address.split(':');
-  const again = HttpServer.bind({ host, port: Number(port), ready: () => true, scrape });
+  const again = HttpServer.bind({
+    host,
+    port: Number(port),
+    ready: () => true,
+    scrape,
+    consoleState: () => undefined,
+  });
   await expect(again).rejects.toThrow(`cannot listen at ${server.address}`);
 });

@@ -1,0 +1,48 @@
+// Runs the tests of a Go module and counts them: one that has subtests is none itself, and what failed beside them is one more.
+import { spawn, spawnSync } from 'node:child_process';
+import { createInterface } from 'node:readline';
+
+function isFormatted(folder) {
+  const { stdout, status } = spawnSync('gofmt', ['-l', '.'], { cwd: folder, encoding: 'utf8' });
+  if (stdout !== '') console.error(`gofmt would change: ${stdout.trim().split('\n').join(' ')}`);
+  return status === 0 && stdout === '';
+}
+
+function isVetted(folder) {
+  return (
+    spawnSync('go', ['vet', './...'], { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] }).status === 0
+  );
+}
+
+/** How each test ended, by its name; what a test that failed has printed goes to standard error. */
+function endsOf(folder) {
+  return new Promise((resolve) => {
+    // Without a count of 1 what was read from outside of the module, which is all that matters here, is not read again.
+    const child = spawn('go', ['test', '-json', '-count=1', './...'], {
+      cwd: folder,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const ends = new Map();
+    const printed = new Map();
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const { Action, Package, ImportPath, Test, Output } = JSON.parse(line);
+      const name = Test === undefined ? (Package ?? ImportPath) : `${Package} ${Test}`;
+      if (Output !== undefined) printed.set(name, (printed.get(name) ?? '') + Output);
+      if (Action.endsWith('fail')) process.stderr.write(printed.get(name) ?? '');
+      if (Test !== undefined && ['pass', 'fail', 'skip'].includes(Action)) ends.set(name, Action);
+    });
+    child.on('error', () => resolve({ ends, code: 127 }));
+    child.on('close', (code) => resolve({ ends, code: code ?? 1 }));
+  });
+}
+
+export async function goTests(folder) {
+  const sound = [isFormatted(folder), isVetted(folder)].every(Boolean);
+  const { ends, code } = await endsOf(folder);
+  const names = [...ends.keys()];
+  const leaves = names.filter((name) => !names.some((other) => other.startsWith(`${name}/`)));
+  const count = (end) => leaves.filter((name) => ends.get(name) === end).length;
+  const failed = count('fail');
+  const beside = (!sound || code !== 0 || leaves.length === 0) && failed === 0 ? 1 : 0;
+  return { passed: count('pass'), failed: failed + beside, skipped: count('skip') };
+}

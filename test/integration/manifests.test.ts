@@ -1,0 +1,217 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, expect, it } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { loadConfig } from '../../src/config.js';
+import { describeWithRedis } from '../support/describe-with-redis.js';
+import { endWithThisProcess } from '../support/end-with-this-process.js';
+import { freePort } from '../support/redis-server.js';
+import { Replica } from '../support/replica.js';
+import { until } from '../support/until.js';
+
+// What the Kubernetes manifests run, run here: the commands, configurations, variables and probes are read from them.
+// test/deploy holds their form to the API.
+
+const MANIFESTS = 'deploy/kubernetes';
+const PASSWORD = '0123456789abcdef';
+const LEASE_MS_MAX = 1_500;
+const folder = mkdtempSync(join(tmpdir(), 'dibs-manifests-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Container {
+  readonly command?: readonly string[];
+  readonly env: readonly { readonly name: string; readonly value?: string }[];
+  readonly readinessProbe: { readonly exec: { readonly command: readonly string[] } };
+}
+
+function containerOf(
+  file: string,
+  kind: string,
+  list: 'containers' | 'initContainers' = 'containers',
+): Container {
+  const documents = parseAllDocuments(readFileSync(join(MANIFESTS, file), 'utf8'));
+  const manifest = documents.map((document) => document.toJS()).find((one) => one?.kind === kind);
+  return manifest.spec.template.spec[list][0];
+}
+
+/** With the references that Kubernetes fills in. */
+function environmentOf({ env }: Container): Record<string, string> {
+  return Object.fromEntries(
+    env.flatMap(({ name, value }) =>
+      value === undefined ? [] : [[name, value.replaceAll('$(REDIS_PASSWORD)', PASSWORD)]],
+    ),
+  );
+}
+
+/** A Redis as its container runs it, on a port and with a folder of its own; what it mounts is in the repository. */
+class RedisContainer {
+  readonly #dir: string;
+  #child: ReturnType<typeof spawn> | undefined;
+
+  private constructor(
+    private readonly container: Container,
+    private readonly conf: string,
+    readonly port: number,
+  ) {
+    this.#dir = join(folder, `${port}`);
+    mkdirSync(this.#dir);
+    // The probe asks the usual port of its own Pod.
+    writeFileSync(
+      join(this.#dir, 'redis-cli'),
+      `#!/bin/sh\nPATH=\${PATH#*:} exec redis-cli -p ${port} "$@"\n`,
+    );
+    chmodSync(join(this.#dir, 'redis-cli'), 0o755);
+  }
+
+  static async start(file: string, conf: string): Promise<RedisContainer> {
+    const redis = new RedisContainer(containerOf(file, 'StatefulSet'), conf, await freePort());
+    await redis.restart();
+    return redis;
+  }
+
+  /** `kill -9` first, if it runs. */
+  async restart(): Promise<void> {
+    await this.stop();
+    const [command = '', ...args] = this.#filled(this.container.command ?? []);
+    const place = ['--port', `${this.port}`, '--bind', '127.0.0.1', '--dir', this.#dir];
+    this.#child = spawn(command, [...args, ...place], { stdio: 'ignore' });
+    endWithThisProcess(this.#child);
+    await until(async () => (await this.run(['redis-cli', '-e', 'PING'])).code === 0);
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    if (child === undefined) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
+
+  async run(command: readonly string[]): Promise<{ readonly code: number; readonly output: string }> {
+    const [program = '', ...args] = this.#filled(command);
+    const env = { PATH: [this.#dir, process.env.PATH].join(delimiter), REDISCLI_AUTH: PASSWORD };
+    try {
+      return { code: 0, output: (await promisify(execFile)(program, args, { env })).stdout.trim() };
+    } catch (error) {
+      return { code: Number((error as { code?: unknown }).code), output: String(error) };
+    }
+  }
+
+  /** Whether the kubelet would call it ready. */
+  async isReady(): Promise<boolean> {
+    return (await this.run(this.container.readinessProbe.exec.command)).code === 0;
+  }
+
+  #filled(command: readonly string[]): string[] {
+    return command.map((word) =>
+      word
+        .replace('$(REDISCLI_AUTH)', PASSWORD)
+        .replace('/etc/redis/redis.conf', resolve(MANIFESTS, 'quorum', this.conf))
+        .replace('/etc/redis/', `${resolve(MANIFESTS, 'quorum')}/`),
+    );
+  }
+}
+
+it.each([
+  ['the Deployment', containerOf('service/deployment.yaml', 'Deployment'), '0.0.0.0:50051'],
+  [
+    'the sidecar',
+    containerOf('sidecar/dibs.yaml', 'Deployment', 'initContainers'),
+    'unix:///run/dibs/dibs.sock',
+  ],
+])('%s sets nothing that Dibs would refuse to start with', (_, container, listen) => {
+  const policy = readFileSync(join(MANIFESTS, 'service/policy.yaml'), 'utf8');
+  const config = loadConfig({ DIBS_LISTEN: '0.0.0.0:50051', ...environmentOf(container) }, () => policy);
+  expect(config.grpcListen).toEqual([listen]);
+  expect(config.fleet?.lockNodeUrls).toHaveLength(5);
+});
+
+it('the policy of the example has no fault', () => {
+  const policy = readFileSync(join(MANIFESTS, 'examples/fleet/policy.yaml'), 'utf8');
+  expect(loadConfig({ DIBS_CONFIG: 'policy.yaml' }, () => policy).policies.get('prices')?.maxRebuilds).toBe(
+    20,
+  );
+});
+
+it('the sidecar lets a container that runs as another user call it, and drains', async () => {
+  const { command = [] } = containerOf('sidecar/dibs.yaml', 'Deployment', 'initContainers');
+  const [program = '', ...args] = command;
+  const socket = join(folder, 'dibs.sock');
+  const child = spawn(program, args, {
+    env: { PATH: process.env.PATH, DIBS_LISTEN: `unix://${socket}`, DIBS_HTTP_LISTEN: '127.0.0.1:0' },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  endWithThisProcess(child);
+  const ended = once(child, 'exit');
+  const [line] = await once(child.stdout, 'data');
+  expect(String(line)).toMatch('dibs listening');
+  // Connecting takes the right to write.
+  expect(statSync(socket).mode & 0o222).toBe(0o222);
+  // It reaches Dibs and not a shell, which would end with 143 and leave Dibs behind.
+  child.kill('SIGTERM');
+  expect(await ended).toEqual([0, null]);
+});
+
+describeWithRedis('the Redis of the manifests', () => {
+  it('a lock node is ready when it votes, and not while it waits after a restart', async () => {
+    const file = ['quorum/lock-nodes.yaml', 'lock.conf'] as const;
+    const nodes = await Promise.all(Array.from({ length: 5 }, () => RedisContainer.start(...file)));
+    const store = await RedisContainer.start('quorum/value-store.yaml', 'store.conf');
+    const readiness = () => Promise.all(nodes.map((node) => node.isReady()));
+    expect(await readiness()).toEqual([false, false, false, false, false]);
+    expect(await store.isReady()).toBe(true);
+
+    const env = environmentOf(containerOf('service/deployment.yaml', 'Deployment'));
+    const here = Object.fromEntries(
+      ['DIBS_QUORUM_NODES', 'DIBS_STORE_URL'].map((name) => [
+        name,
+        (env[name] ?? '')
+          .replaceAll(/dibs-lock-(\d):6379/g, (_, at) => `127.0.0.1:${nodes[at]?.port}`)
+          .replace('dibs-store:6379', `127.0.0.1:${store.port}`),
+      ]),
+    );
+    const replica = await Replica.start({ ...here, DIBS_LEASE_MAX_MS: `${LEASE_MS_MAX}` });
+    expect(replica.mode).toBe('quorum');
+    await until(async () => (await readiness()).every((ready) => ready));
+
+    const [first] = nodes;
+    const downAtMs = performance.now();
+    await first!.restart();
+    expect(await readiness()).toEqual([false, true, true, true, true]);
+    await until(() => first!.isReady());
+    expect(performance.now() - downAtMs).toBeGreaterThan(LEASE_MS_MAX);
+
+    await first!.stop();
+    // Nothing answers: an empty run must not be taken for an empty marker.
+    expect(await first!.isReady()).toBe(false);
+    await replica.kill();
+    await Promise.all([store, ...nodes].map((redis) => redis.stop()));
+  });
+
+  it('a lock node that is full refuses, and keeps nothing over a restart', async () => {
+    const node = await RedisContainer.start('quorum/lock-nodes.yaml', 'lock.conf');
+    expect((await node.run(['redis-cli', 'CONFIG', 'GET', 'maxmemory-policy'])).output).toMatch('noeviction');
+    await node.run(['redis-cli', 'SET', 'dibs:lock:x', 'held']);
+    await node.restart();
+    expect((await node.run(['redis-cli', 'EXISTS', 'dibs:lock:x'])).output).toBe('0');
+    await node.stop();
+  });
+
+  it('the value store has what it acknowledged after kill -9, and keeps what never expires when it evicts', async () => {
+    const store = await RedisContainer.start('quorum/value-store.yaml', 'store.conf');
+    await store.run(['redis-cli', 'SET', 'acknowledged', 'yes']);
+    await store.restart();
+    await until(() => store.isReady());
+    expect((await store.run(['redis-cli', 'GET', 'acknowledged'])).output).toBe('yes');
+    const said = (await store.run(['redis-cli', 'CONFIG', 'GET', '*'])).output.split('\n');
+    const setting = (name: string) => said[said.indexOf(name) + 1];
+    expect(setting('maxmemory-policy')).toBe('volatile-lru');
+    expect(setting('appendfsync')).toBe('always');
+    expect(setting('save')).toBe('');
+    await store.stop();
+  });
+});
