@@ -6,6 +6,8 @@ import { join } from 'node:path';
 export interface CertificateOptions {
   /** As openssl writes them: `DNS:localhost,IP:127.0.0.1`. */
   readonly names?: string;
+  /** `/CN=...`; a name of its own by default. */
+  readonly subject?: string;
   /** From now on; below 0 it has expired already. */
   readonly days?: number;
 }
@@ -32,7 +34,7 @@ export class TestAuthority {
     return join(this.dir, 'ca.pem');
   }
 
-  issue({ names = 'DNS:localhost,IP:127.0.0.1', days = 2 }: CertificateOptions = {}): Issued {
+  issue({ names = 'DNS:localhost,IP:127.0.0.1', days = 2, subject }: CertificateOptions = {}): Issued {
     this.#issued += 1;
     const name = String(this.#issued);
     this.#openssl(
@@ -44,7 +46,7 @@ export class TestAuthority {
       '-out',
       `${name}.csr`,
       '-subj',
-      `/CN=${name}`,
+      subject ?? `/CN=${name}`,
     );
     writeFileSync(join(this.dir, `${name}.ext`), `subjectAltName=${names}\n`);
     const signer = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-extfile', `${name}.ext`];
