@@ -38,6 +38,8 @@ export const promptOptions = {
   connectTimeout: CONNECT_MS_MAX,
   maxLoadingRetryTime: LOADING_RETRY_MS,
   disconnectTimeout: DISCONNECT_MS_MAX,
+  // Nobody reads the client's version there, and a user's rules would have to allow that it is told.
+  disableClientInfo: true,
 } as const;
 
 /**
