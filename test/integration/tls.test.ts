@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -83,6 +84,15 @@ describe('a certificate of the service', () => {
     }
     await expect(httpsGet(`${httpsUrl}/healthz`, { tls: { ca: stranger.ca } })).rejects.toThrow();
     await expect(fetch(`http://localhost:${portOf(replica.httpUrl)}/healthz`)).rejects.toThrow();
+  });
+
+  it('does not keep the health check of the image from its answer', () => {
+    const check = (at: string, cert: string) => {
+      const env = { ...process.env, DIBS_HTTP_LISTEN: `127.0.0.1:${portOf(at)}`, DIBS_TLS_CERT: cert };
+      return spawnSync(process.execPath, ['deploy/healthcheck.mjs'], { env }).status;
+    };
+    expect(check(replica.httpUrl, 'tls.crt')).toBe(0);
+    expect(check(replica.httpUrl, '')).toBe(1);
   });
 
   it('leaves unix sockets as they are', async () => {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { readAuthFile } from '../../../src/access/auth-file.js';
 
@@ -42,6 +43,14 @@ identities:
       callsPerSecond: Number.POSITIVE_INFINITY,
       waitersMax: Number.POSITIVE_INFINITY,
     });
+  });
+
+  it('may be what the page for people shows', () => {
+    const page = readFileSync('deploy/operations/access.md', 'utf8');
+    const [, example = ''] = /^```yaml\n([\s\S]*?)^```$/m.exec(page) ?? [];
+    const { identities, faults } = readAuthFile(example);
+    expect(faults).toEqual([]);
+    expect([...identities.keys()]).toEqual(['checkout', 'prometheus']);
   });
 
   it('names every fault at once, each with its path', () => {
