@@ -30,6 +30,9 @@ interface Open {
   readonly outbox: Outbox;
   readonly watched: ReadonlySet<string>;
   readonly resumeToken: string;
+  /** Resolves when its client has ended the stream and has all its answers, or has gone. */
+  readonly left: Promise<void>;
+  leave(): void;
   close(): void;
 }
 
@@ -95,7 +98,10 @@ export class Sessions {
       void open?.session
         .idle()
         .then(() => open?.outbox.flushed())
-        .then(() => stream.end());
+        .then(() => {
+          stream.end();
+          open?.leave();
+        });
     });
     const gone = () => {
       over = true;
@@ -114,7 +120,10 @@ export class Sessions {
     }
   }
 
-  /** Ends all streams once their calls are answered, or their time is over. */
+  /**
+   * Resolves when all clients have ended their streams, or their time is over. A stream without an open call is not
+   * ended for that: its client may just have sent one, before it could hear of the drain.
+   */
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
@@ -122,8 +131,8 @@ export class Sessions {
     clearInterval(this.#deaf);
     const late = new Promise<void>((resolve) => setTimeout(resolve, CLOSES_IN_MS).unref());
     await Promise.all(
-      [...this.#open].map(async ({ session, outbox, close }) => {
-        await Promise.race([session.idle().then(() => outbox.flushed()), late]);
+      [...this.#open].map(async ({ left, close }) => {
+        await Promise.race([left, late]);
         close();
       }),
     );
@@ -144,8 +153,12 @@ export class Sessions {
       if (held) stream.pause();
       else stream.resume();
     });
+    let leave = () => {};
+    const left = new Promise<void>((resolve) => {
+      leave = resolve;
+    });
     const open: Open = {
-      ...{ session, outbox, watched: new Set(watchedNamespaces) },
+      ...{ session, outbox, watched: new Set(watchedNamespaces), left, leave },
       resumeToken: parked === undefined ? randomBytes(16).toString('base64url') : resumeToken,
       close: () => stream.end(),
     };
@@ -162,6 +175,7 @@ export class Sessions {
 
   #broken(open: Open): void {
     if (!this.#open.delete(open)) return;
+    open.leave();
     const { session, resumeToken } = open;
     session.attach(undefined);
     session.cancelAll();
