@@ -4,7 +4,7 @@ import { dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const ASSETS = ['.lua', '.binpb'];
+const ASSETS = ['.lua', '.binpb', '.html', '.css', '.js', '.svg'];
 
 cpSync(join(root, 'src'), join(root, 'dist'), {
   recursive: true,

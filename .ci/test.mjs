@@ -9,6 +9,7 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { goTests } from './go-tests.mjs';
 import { prepare, prepareFolder } from './prepare.mjs';
+import { findPromtool } from './promtool.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const underCi = process.env.CI === 'true';
@@ -120,6 +121,7 @@ async function proto() {
 
 const TYPED = [
   '.',
+  'src/http/console',
   'test',
   'test/bench',
   'test/conformance',
@@ -245,6 +247,17 @@ async function conformance() {
 }
 
 const PREPARE = 'packages and build';
+/** The alert rules as Prometheus reads them, what they fire on, and the configuration that loads them. */
+async function alerts() {
+  const promtool = findPromtool(root);
+  if (promtool === undefined) return cannotRun('the alert rules: there is no promtool');
+  return commands(
+    [promtool, 'check', 'rules', 'deploy/alerts/dibs.rules.yaml'],
+    [promtool, 'test', 'rules', 'deploy/alerts/dibs.rules.test.yaml'],
+    [promtool, 'check', 'config', 'deploy/prometheus/prometheus.yml'],
+  );
+}
+
 const stages = [
   [PREPARE, async () => prepare().then(() => PASSED)],
   ['system packages', systemPackages],
@@ -262,6 +275,7 @@ const stages = [
     .map((language) => [`client: ${language}`, () => client(language)]),
   ['conformance', conformance],
   ['deploy', deploy],
+  ['alerts', alerts],
   ...(args.includes('--long') ? [['mutants', mutants]] : []),
 ];
 

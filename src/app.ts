@@ -1,11 +1,7 @@
+import { hostname } from 'node:os';
+import { type Authorities, authoritiesOf } from './authorities.js';
 import { type Config, ConfigError } from './config.js';
-import type { Chance, Clock } from './coordination/clock.js';
 import { Coordinator } from './coordination/coordinator.js';
-import type { LeaseQuorum } from './coordination/lease-quorum.js';
-import type { NamespaceStore } from './coordination/namespace-store.js';
-import type { Policy } from './coordination/policy.js';
-import type { ValueStore } from './coordination/value-store.js';
-import type { WakeChannel } from './coordination/wake-channel.js';
 import { Asks } from './grpc/asks.js';
 import { coordinatorService } from './grpc/handlers.js';
 import { Health } from './grpc/health.js';
@@ -13,27 +9,13 @@ import { OpenStreams } from './grpc/open-streams.js';
 import { Reflection } from './grpc/reflection.js';
 import { GrpcServer } from './grpc/server.js';
 import { Sessions } from './grpc/sessions.js';
+import type { ConsoleState } from './http/console-state.js';
 import { HttpServer } from './http/server.js';
-import { MemoryLeaseQuorum } from './memory/lease-quorum.js';
-import { MemoryNamespaceStore } from './memory/namespace-store.js';
-import { MemoryValueStore } from './memory/value-store.js';
-import { MemoryWakeChannel } from './memory/wake-channel.js';
-import { RedlockQuorum } from './quorum/redlock-quorum.js';
-import { StoreConnection } from './redis/connection.js';
-import { RedisFirstStart } from './redis/first-start.js';
-import { RedisLockNode } from './redis/lock-node.js';
-import { RedisNamespaceStore } from './redis/namespace-store.js';
-import { claimStoreFormat, NewerStore } from './redis/store-format.js';
-import { RedisValueStore } from './redis/value-store.js';
-import { RedisWakeChannel } from './redis/wake-channel.js';
+import { startObservation } from './observation.js';
+import { NODE_STATES } from './quorum/quorum-observer.js';
 import { SystemChance } from './system-chance.js';
 import { SystemClock } from './system-clock.js';
-import { rateLimited } from './telemetry/log-rate.js';
-import { createLogger, decisionLog, type Logger, observeWith } from './telemetry/logger.js';
-import { Metrics } from './telemetry/metrics.js';
-import { otlpMetricReader, startOpenTelemetry } from './telemetry/open-telemetry.js';
-import { samplerOf } from './telemetry/sampler.js';
-import { OpenTelemetryTracing } from './telemetry/tracing.js';
+import type { Recent } from './telemetry/recent.js';
 import { VERSION } from './version.js';
 
 /** One running replica. */
@@ -50,31 +32,10 @@ export interface App {
   stop(): Promise<void>;
 }
 
-/** A fleet that does not answer by then may be down for long, and the ladder of degradation must serve. */
-const FIRST_CONTACT_MS_MAX = 10_000;
-const FIRST_CONTACT_TRY_MS = 50;
 /** After a drain only calls that are being answered are open. Orchestrators kill after 30 s. */
 const STOP_MS_MAX = 10_000;
-
-/** What decides: the ports that the coordinator works on, and how to let go of them. */
-interface Authorities {
-  readonly store: ValueStore;
-  readonly quorum: LeaseQuorum;
-  readonly namespaces: NamespaceStore;
-  readonly wakes: WakeChannel;
-  /** Resolves at the first contact with everything, or when that takes too long. */
-  contact(): Promise<void>;
-  /** Lock nodes by state. */
-  quorumNodes(): ReadonlyMap<string, number>;
-  close(): Promise<void>;
-}
-
-interface Tools {
-  readonly clock: Clock;
-  readonly chance: Chance;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-}
+/** As many as a person reads; the console says how many others there are. */
+const LEASES_SHOWN_MAX = 100;
 
 /** Builds one replica and starts it. Resolves when it serves; rejects, with nothing left open, if it cannot. */
 export async function startApp(config: Config): Promise<App> {
@@ -92,36 +53,32 @@ export async function startApp(config: Config): Promise<App> {
 
 async function start(config: Config, opened: (() => unknown)[], closeAll: () => Promise<void>): Promise<App> {
   const { limits, nearCacheBytes } = config;
-  const clock = new SystemClock();
-  const log = rateLimited(createLogger(config.logLevel), clock);
-  const metrics = new Metrics(config.otel.metrics && [await otlpMetricReader(config.otel.metrics)]);
-  opened.push(() => metrics.stop());
-  let ready = false;
-  const scrape = () => metrics.scrape();
-  const http = await HttpServer.bind({ ...config.httpListen, ready: () => ready, scrape });
-  opened.push(() => http.stop());
-  const tools = { clock, chance: new SystemChance(), log, metrics };
-  const authorities = config.fleet === undefined ? embedded(tools) : fleet(config, config.fleet, tools);
-  opened.push(() => authorities.close());
   let { policies } = config;
   const policyOf = (namespace: string) => policies.get(namespace) ?? config.policy;
-  const tracing = await tracingOf(config, policyOf, log);
-  if (tracing !== undefined) opened.push(tracing.stop);
-  const observer = observeWith(metrics, decisionLog(log));
+  const clock = new SystemClock();
+  const observation = await startObservation(config, clock, policyOf);
+  opened.push(() => observation.stop());
+  const { log, metrics, recent, lag, observer, tracing } = observation;
+  let ready = false;
+  const scrape = () => metrics.scrape();
+  let look = (): ConsoleState | undefined => undefined;
+  const consoleState = () => look();
+  const http = await HttpServer.bind({ ...config.httpListen, ready: () => ready, scrape, consoleState });
+  opened.push(() => http.stop());
+  const chance = new SystemChance();
+  const authorities = authoritiesOf(config, { clock, chance, ...observation });
+  opened.push(() => authorities.close());
   const coordinator = new Coordinator({
-    ...tools,
+    ...{ clock, chance, limits, policyOf, observer, nearCacheBytes },
     ...authorities,
-    limits,
-    policyOf,
-    observer,
-    nearCacheBytes,
+    overloaded: () => lag.behind,
   });
   opened.push(() => coordinator.close());
   metrics.watch({
     waiters: () => coordinator.waiters,
     leasesHeld: () => coordinator.leasesHeld,
     nearCacheBytes: () => coordinator.nearCacheBytes,
-    quorumNodes: () => authorities.quorumNodes(),
+    quorumNodes: () => countsOf(authorities.nodeStates()),
   });
   await authorities.contact();
 
@@ -132,15 +89,20 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const sessions = new Sessions({
     ...{ asks: new Asks(coordinator, bounds), coordinator, bounds, wakes: authorities.wakes },
     graceMs: config.sessionGraceMs,
+    ageMs: config.connectionAgeMs,
     unexpected: (cause) => unexpected(cause, 'Session'),
-    ...tracing?.parts,
+    ...(tracing === undefined ? {} : { tracing }),
   });
   opened.push(() => sessions.stop());
-  const service = coordinatorService({ coordinator, ...bounds, sessions, unexpected, ...tracing?.parts });
+  const service = coordinatorService({
+    ...{ coordinator, ...bounds, sessions, unexpected },
+    ...(tracing === undefined ? {} : { tracing }),
+  });
   const grpc = await GrpcServer.bind({
     listen: config.grpcListen,
     services: [service, health.service, ...new Reflection().services(streams)],
     ...limits,
+    connectionAgeMs: config.connectionAgeMs,
   });
   opened.push(() => grpc.stop(STOP_MS_MAX));
   ready = true;
@@ -162,7 +124,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     log.info({}, 'stopped');
   };
   let stopped: Promise<void> | undefined;
-  return {
+  const app: App = {
     grpcAddresses: grpc.addresses,
     httpAddress: http.address,
     mode: config.fleet === undefined ? 'embedded' : 'quorum',
@@ -181,97 +143,37 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
       return stopped;
     },
   };
+  look = () => stateOf({ app, ready, coordinator, sessions, authorities, recent });
+  return app;
 }
 
-/** Undefined where nobody wants traces: then no call pays for them. */
-async function tracingOf(config: Config, policyOf: (namespace: string) => Policy, log: Logger) {
-  const { traces } = config.otel;
-  if (traces === undefined) return undefined;
-  const { tracer, stop } = await startOpenTelemetry(VERSION, log);
-  const keysInClear = (namespace: string) => policyOf(namespace).keysInTraces === 'clear';
-  const tracing = new OpenTelemetryTracing({ tracer, sampled: samplerOf(traces), keysInClear });
-  return { parts: { tracing }, stop };
-}
-
-/** Everything in this process's memory: one replica. */
-function embedded({ clock, chance }: Tools): Authorities {
-  const wakes = new MemoryWakeChannel();
+/** What the console shows just now. */
+function stateOf(of: {
+  readonly app: App;
+  readonly ready: boolean;
+  readonly coordinator: Coordinator;
+  readonly sessions: Sessions;
+  readonly authorities: Authorities;
+  readonly recent: Recent;
+}): ConsoleState {
+  const { app, ready, coordinator, sessions, authorities, recent } = of;
+  const { mode, grpcAddresses: grpc } = app;
+  const { waiters, nearCacheBytes } = coordinator;
   return {
-    store: new MemoryValueStore({ clock, wakes }),
-    namespaces: new MemoryNamespaceStore({ clock, chance, wakes }),
-    quorum: new MemoryLeaseQuorum({ clock, chance }),
-    wakes,
-    contact: async () => {},
-    quorumNodes: () => new Map(),
-    close: async () => {},
+    atMs: Date.now(),
+    replica: {
+      ...{ host: hostname(), pid: process.pid, grpc, version: VERSION, mode, draining: !ready },
+      uptimeMs: process.uptime() * 1_000,
+    },
+    now: { waiters, sessions: sessions.open, nearCacheBytes },
+    held: coordinator.leasesShown(LEASES_SHOWN_MAX),
+    recent: recent.shown(authorities.nodeStates()),
   };
 }
 
-/** Lock nodes and a value store on Redis, shared with the other replicas. */
-function fleet(config: Config, urls: NonNullable<Config['fleet']>, tools: Tools): Authorities {
-  const { clock, chance, log, metrics } = tools;
-  const onError = (error: Error) => log.debug({ err: error }, 'the value store cannot be reached');
-  const connection = new StoreConnection(urls.storeUrl, { onError });
-  const wakes = new RedisWakeChannel(urls.storeUrl, { onError });
-  const quorum = new RedlockQuorum({
-    nodes: urls.lockNodeUrls.map((url) => new RedisLockNode(url)),
-    claim: new RedisFirstStart(connection),
-    clock,
-    chance,
-    timeoutMs: config.nodeTimeoutMs,
-    leaseMsMax: config.limits.leaseMsMax,
-    observer: {
-      voted: (node, vote, tookMs) => metrics.voted(node, vote, tookMs),
-      stateChanged: (node, from, to, why) => {
-        const fields = { node, from, to, why };
-        if (to === 'voting') log.info(fields, 'a lock node votes');
-        else log.warn(fields, 'a lock node does not vote');
-      },
-    },
-  });
-  quorum.start();
-  return {
-    store: new RedisValueStore(connection),
-    namespaces: new RedisNamespaceStore(connection, chance),
-    quorum,
-    wakes,
-    contact: async () => {
-      await Promise.all([quorum.ready(FIRST_CONTACT_MS_MAX), storeIsOurs(connection, tools)]);
-    },
-    quorumNodes: () => {
-      const counts = new Map<string, number>();
-      for (const state of quorum.states().values()) counts.set(state, (counts.get(state) ?? 0) + 1);
-      return counts;
-    },
-    close: async () => {
-      await quorum.close();
-      wakes.close();
-      connection.close();
-    },
-  };
-}
-
-/** Resolves when the store has answered and is of a format that we know, or when that takes too long. */
-async function storeIsOurs(connection: StoreConnection, { clock, log }: Tools): Promise<void> {
-  const err = await claimFormat(connection, clock, FIRST_CONTACT_MS_MAX);
-  if (err === undefined) return;
-  log.warn({ err }, 'the value store does not answer; serving without it until it does');
-  claimFormat(connection, clock, Number.POSITIVE_INFINITY).catch((error) => {
-    log.error({ err: error }, 'serving without the value store for good');
-    connection.close();
-  });
-}
-
-/** Why the store could not be asked by then; undefined where it was, and is ours. Rejects with {@link NewerStore}. */
-async function claimFormat(connection: StoreConnection, clock: Clock, msMax: number): Promise<unknown> {
-  const untilMs = clock.nowMs() + msMax;
-  for (;;) {
-    try {
-      return await claimStoreFormat(connection);
-    } catch (error) {
-      if (error instanceof NewerStore) throw error;
-      if (connection.closed || clock.nowMs() > untilMs) return error;
-    }
-    await new Promise<void>((resolve) => clock.after(FIRST_CONTACT_TRY_MS, resolve));
-  }
+/** Every state, also those that no node is in; nothing at all where there is no node. */
+function countsOf(nodes: ReadonlyMap<string, string>): ReadonlyMap<string, number> {
+  const states = [...nodes.values()];
+  const known = states.length === 0 ? [] : NODE_STATES;
+  return new Map(known.map((state) => [state, states.filter((it) => it === state).length]));
 }

@@ -17,6 +17,7 @@ export interface Config {
   readonly limits: Limits;
   readonly nearCacheBytes: number;
   readonly sessionGraceMs: number;
+  readonly connectionAgeMs: number;
   /** Only the namespaces that the file names. */
   readonly policies: ReadonlyMap<string, Policy>;
   /** Of a namespace that the file does not name. */
@@ -57,6 +58,8 @@ export function loadConfig(
   const fleet = fleetOf(reader);
   const nearCacheBytes = reader.whole('DIBS_NEAR_CACHE_BYTES', 64 * MIB, 0, 2 ** 40);
   const sessionGraceMs = reader.whole('DIBS_SESSION_GRACE_MS', 0, 0, HOUR_MS);
+  // Long beside a handshake, and short enough that replicas which are new get their share within minutes.
+  const connectionAgeMs = reader.whole('DIBS_CONNECTION_AGE_MS', 600_000, 1_000, 24 * HOUR_MS);
   const logLevel = reader.choice('DIBS_LOG_LEVEL', 'info', LOG_LEVELS);
   const otel = readOtelEnvironment(
     (name) => reader.get(name),
@@ -74,6 +77,7 @@ export function loadConfig(
     limits,
     nearCacheBytes,
     sessionGraceMs,
+    connectionAgeMs,
     policies,
     policy,
     logLevel,

@@ -17,12 +17,19 @@ build() {
   cargo build --locked --workspace --exclude generate --examples --bins --lib
 }
 
+# All packages, also where only one is tested: what they depend on is built once then.
+run_tests() {
+  CARGO_TERM_QUIET=false cargo test --locked --workspace --exclude generate --no-fail-fast --color never "$@"
+}
+
 check() {
   cargo fmt --all --check
   cargo clippy --locked --workspace --all-targets -- -D warnings
+  cargo clippy --locked --workspace --all-targets --features dibs-client/opentelemetry -- -D warnings
   build
   local log status=0
-  log="$(CARGO_TERM_QUIET=false cargo test --locked --workspace --exclude generate --no-fail-fast --color never 2>&1)" || status=$?
+  log="$(run_tests 2>&1)" || status=$?
+  log+=$'\n'"$(run_tests --features dibs-client/opentelemetry --lib --test tracing 2>&1)" || status=$?
   if [[ $status -ne 0 ]]; then printf '%s\n' "$log"; fi
   awk '/^test result:/ { passed += $4; failed += $6; skipped += $8 }
     END { print passed + 0 " passed, " failed + 0 " failed, " skipped + 0 " skipped" }' <<<"$log"

@@ -2,10 +2,11 @@ import { labelOf } from './answer-labels.js';
 import { Attendant, type AttendantParts } from './attendant.js';
 import { Budget } from './budget.js';
 import type { Call } from './call.js';
+import { overloaded } from './crowd.js';
 import { hitOf } from './decide.js';
 import { type Explanation, explanationOf } from './explanation.js';
 import { isDrawnToRefresh, refreshDraw } from './forecast.js';
-import { HeldLeases } from './held-leases.js';
+import { HeldLeases, type ShownLeases } from './held-leases.js';
 import type { Key } from './key.js';
 import { Ladder } from './ladder.js';
 import { LeaseDesk } from './lease-desk.js';
@@ -36,6 +37,8 @@ export interface CoordinatorParts extends AttendantParts {
   readonly namespaces: NamespaceStore;
   /** Of values that this replica may keep in memory; 0 for none. */
   readonly nearCacheBytes: number;
+  /** This process cannot keep up: nobody else may wait, while hits are served and leases can be ended. */
+  overloaded?(): boolean;
 }
 
 /** The domain's front: one method a call. Outcomes are answers; only what nobody can decide is an error. */
@@ -95,6 +98,11 @@ export class Coordinator {
     return this.#held.count;
   }
 
+  /** The `max` of them that most callers wait for. */
+  leasesShown(max: number): ShownLeases {
+    return this.#held.shown(max, (id) => this.#attendant.waitersOf(id));
+  }
+
   get nearCacheBytes(): number {
     return this.#near.bytes;
   }
@@ -117,6 +125,7 @@ export class Coordinator {
     const draw = refreshDraw(policy.earlyRefreshBeta, this.parts.chance.fraction());
     const near = this.#nearHit(request, draw);
     if (near !== undefined) return near;
+    if (this.parts.overloaded?.() === true) throw overloaded();
     const patienceMs = Math.min(request.waitMs ?? limits.waitMsMax, limits.waitMsMax);
     const staleAllowed = (request.stale ?? policy.stale) === 'allow';
     const arrival = this.#attendant.arrivals;
@@ -125,10 +134,7 @@ export class Coordinator {
     return undefined;
   }
 
-  /**
-   * A fresh value from this replica's memory. None while changes of it could not be heard of, for READ_STORE,
-   * and for whoever is drawn to rebuild it early.
-   */
+  /** A fresh value from memory. None for READ_STORE, while changes go unheard, or if drawn to rebuild early. */
   #nearHit({ key, intent, read }: GetOrLock, draw: number): GetOrLockAnswer | undefined {
     if (intent === 'refresh' || read === 'store' || !this.parts.wakes.live) return undefined;
     const view = this.#near.get(key.id);

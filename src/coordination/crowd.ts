@@ -11,6 +11,11 @@ export function refuseIfFull(limits: Limits, atKey: number, onReplica: number): 
   if (onReplica >= waitersMax) throw exhausted(`${waitersMax} callers wait on this replica (DIBS_WAITERS)`);
 }
 
+/** For whoever would have to wait while this process cannot keep up with those who do. */
+export function overloaded(): CoordinationError {
+  return exhausted('this replica cannot keep up; ask another one, or later');
+}
+
 function exhausted(message: string): CoordinationError {
   return new CoordinationError('exhausted', message, FULL_MS);
 }

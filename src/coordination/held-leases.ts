@@ -26,6 +26,28 @@ export interface HeldLease {
   owner: number;
 }
 
+/** A lease that runs, as a person may see it: nothing in it lets anybody act on the lease. */
+export interface ShownLease {
+  readonly namespace: string;
+  readonly key: string;
+  readonly holder: string;
+  readonly reason: LeaseReason;
+  readonly kind: Token['kind'];
+  readonly ageMs: number;
+  readonly leftMs: number;
+  /** As it was given; an extension may have added to it. */
+  readonly leaseMs: number;
+  /** Who waits for it on this replica. */
+  readonly waiters: number;
+}
+
+export interface ShownLeases {
+  readonly leases: readonly ShownLease[];
+  /** Of all that run, shown or not. */
+  readonly count: number;
+  readonly waiters: number;
+}
+
 /**
  * What this replica remembers of the leases it gave: how long a rebuild took, whose publish may feed its
  * waiters when the store cannot say, and who holds a key when nothing else can tell.
@@ -118,6 +140,26 @@ export class HeldLeases {
     };
   }
 
+  /** The `max` that most callers wait for, those held longest first among equals. */
+  shown(max: number, waitersOf: (id: string) => number): ShownLeases {
+    this.#sweep();
+    const first: Ranked[] = [];
+    let waiters = 0;
+    for (const lease of this.#byNonce.values()) {
+      const here = waitersOf(lease.key.id);
+      waiters += here;
+      const last = first[max - 1];
+      // They come in the order in which they were given: of many, most end at this line.
+      if (max === 0 || (last !== undefined && !isBefore(lease, here, last))) continue;
+      const at = first.findIndex((other) => isBefore(lease, here, other));
+      first.splice(at < 0 ? first.length : at, 0, { lease, waiters: here });
+      first.length = Math.min(first.length, max);
+    }
+    const nowMs = this.parts.clock.nowMs();
+    const leases = first.map(({ lease, waiters }) => shownOf(lease, waiters, nowMs));
+    return { leases, count: this.#byNonce.size, waiters };
+  }
+
   #drop(nonce: string): HeldLease | undefined {
     const lease = this.#byNonce.get(nonce);
     if (lease === undefined) return undefined;
@@ -133,4 +175,19 @@ export class HeldLeases {
       if (lease.untilMs <= nowMs) this.end(lease.nonce, 'expired');
     }
   }
+}
+
+/** A lease, and how many wait for it here. */
+type Ranked = { readonly lease: HeldLease; readonly waiters: number };
+
+function isBefore(lease: HeldLease, waiters: number, other: Ranked): boolean {
+  if (waiters !== other.waiters) return waiters > other.waiters;
+  return lease.sinceMs < other.lease.sinceMs;
+}
+
+function shownOf(lease: HeldLease, waiters: number, nowMs: number): ShownLease {
+  const { key, holder, reason, kind, sinceMs, untilMs, leaseMs } = lease;
+  const { namespace } = key;
+  const times = { ageMs: nowMs - sinceMs, leftMs: untilMs - nowMs, leaseMs };
+  return { namespace, key: key.key, holder, reason, kind, ...times, waiters };
 }

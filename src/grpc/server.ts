@@ -20,6 +20,8 @@ export interface GrpcServerOptions {
   readonly services: readonly GrpcService[];
   readonly valueBytesMax: number;
   readonly waitersMax: number;
+  /** How long a connection takes new calls; its client goes to another one then, to replicas that are new as well. */
+  readonly connectionAgeMs: number;
 }
 
 /**
@@ -32,6 +34,8 @@ const STREAMS_BESIDES_WAITERS = 1_000;
 /** A peer that vanished without a word is noticed after these two, and its waiters leave. */
 const KEEPALIVE_TIME_MS = 60_000;
 const KEEPALIVE_TIMEOUT_MS = 20_000;
+/** A connection without a call, or without a word at all, is closed after that. */
+const CONNECTION_IDLE_MS = 300_000;
 
 /** The gRPC server on all of its addresses. */
 export class GrpcServer {
@@ -53,6 +57,10 @@ export class GrpcServer {
       'grpc.max_concurrent_streams': options.waitersMax + STREAMS_BESIDES_WAITERS,
       'grpc.keepalive_time_ms': KEEPALIVE_TIME_MS,
       'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+      // With a tenth more or less by chance, so that those who came together do not leave together. Open calls
+      // still end; sessions are asked to leave after that, so that they come back on another connection.
+      'grpc.max_connection_age_ms': options.connectionAgeMs,
+      'grpc.max_connection_idle_ms': CONNECTION_IDLE_MS,
       // Counts every call of every connection for a page that nobody here looks at.
       'grpc.enable_channelz': 0,
     });

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Metadata, ServerDuplexStream } from '@grpc/grpc-js';
+import { FULL_MS } from '../coordination/come-back.js';
 import { CoordinationError } from '../coordination/errors.js';
 import { keyFromId } from '../coordination/key.js';
 import type { WakeChannel } from '../coordination/wake-channel.js';
@@ -18,12 +19,20 @@ export interface SessionsParts extends SessionParts {
   readonly wakes: WakeChannel;
   /** How long leases outlive a broken stream. */
   readonly graceMs: number;
+  /** How long a session stays on one connection; its client is asked to open another one then. */
+  readonly ageMs: number;
 }
 
 /** How long clients of a replica that stops have to go elsewhere; open calls are answered until then. */
 const CLOSES_IN_MS = 5_000;
 /** While changes cannot be heard of, clients are told so often that they may have missed some. */
 const DEAF_EVERY_MS = 1_000;
+/** Sessions of one replica, those whose stream broke among them; beyond, newcomers are refused. */
+const SESSIONS_MAX = 10_000;
+/** After the connection takes no new streams: who is asked to leave before would come back on the same one. */
+const AGE_OVER_CONNECTION = 1.15;
+/** Beyond the longest wait: a client that stays for longer, though it was asked to leave, is cut off. */
+const LEAVES_IN_MS = 10_000;
 
 interface Open {
   readonly session: Session;
@@ -33,6 +42,9 @@ interface Open {
   /** Resolves when its client has ended the stream and has all its answers, or has gone. */
   readonly left: Promise<void>;
   leave(): void;
+  tooOld: NodeJS.Timeout;
+  /** Its client has been asked to go elsewhere: its leases stay with it, and not with the stream. */
+  leaving: boolean;
   close(): void;
 }
 
@@ -66,6 +78,11 @@ export class Sessions {
         this.#deaf ??= setInterval(() => this.#tellAll(), DEAF_EVERY_MS).unref();
       },
     });
+  }
+
+  /** How many streams are open. */
+  get open(): number {
+    return this.#open.size;
   }
 
   /** Serves one stream until it ends. */
@@ -115,9 +132,7 @@ export class Sessions {
   /** Clients are asked to go elsewhere; their leases stay theirs. */
   drain(): void {
     this.#draining = true;
-    for (const { outbox } of this.#open) {
-      outbox.event({ $case: 'draining', value: { closesInMs: CLOSES_IN_MS } });
-    }
+    for (const open of this.#open) this.#askToLeave(open);
   }
 
   /**
@@ -141,6 +156,8 @@ export class Sessions {
 
   #begin(stream: SessionStream, { hello }: SessionRequest): Open {
     if (hello === undefined) throw invalid('hello: is not set; the first message must have it');
+    if (this.#open.size + this.#parked.size >= SESSIONS_MAX)
+      throw new CoordinationError('exhausted', `${SESSIONS_MAX} sessions are open on this replica`, FULL_MS);
     const { resumeToken, holder, watchedNamespaces } = decodeHello(hello);
     const parked = this.#parked.get(resumeToken);
     if (parked !== undefined) {
@@ -160,6 +177,8 @@ export class Sessions {
     const open: Open = {
       ...{ session, outbox, watched: new Set(watchedNamespaces), left, leave },
       resumeToken: parked === undefined ? randomBytes(16).toString('base64url') : resumeToken,
+      leaving: false,
+      tooOld: this.#afterAge(() => open),
       close: () => stream.end(),
     };
     session.attach(outbox);
@@ -169,18 +188,33 @@ export class Sessions {
       resumed: parked !== undefined,
       graceMs: this.parts.graceMs,
     });
-    if (this.#draining) outbox.event({ $case: 'draining', value: { closesInMs: CLOSES_IN_MS } });
+    if (this.#draining) this.#askToLeave(open);
     return open;
+  }
+
+  #afterAge(of: () => Open): NodeJS.Timeout {
+    const { ageMs, bounds } = this.parts;
+    return setTimeout(() => {
+      const open = of();
+      this.#askToLeave(open);
+      open.tooOld = setTimeout(() => open.close(), bounds.limits.waitMsMax + LEAVES_IN_MS).unref();
+    }, ageMs * AGE_OVER_CONNECTION).unref();
+  }
+
+  #askToLeave(open: Open): void {
+    open.leaving = true;
+    open.outbox.event({ $case: 'draining', value: { closesInMs: CLOSES_IN_MS } });
   }
 
   #broken(open: Open): void {
     if (!this.#open.delete(open)) return;
     open.leave();
     const { session, resumeToken } = open;
+    clearTimeout(open.tooOld);
     session.attach(undefined);
     session.cancelAll();
     // A stream that a drain ends does not end its leases.
-    if (this.#draining) return;
+    if (open.leaving) return;
     if (this.parts.graceMs === 0 || session.leases === 0) {
       void session.end();
       return;

@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Console, type ConsoleOptions } from './console.js';
 
-export interface HttpServerOptions {
+export interface HttpServerOptions extends ConsoleOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
@@ -27,13 +28,14 @@ const IDLE_MS_MAX = 10_000;
 const CONNECTIONS_MAX = 1_000;
 const STOP_MS_MAX = 1_000;
 
-/** `/metrics`, `/healthz` and `/readyz`. */
+/** `/metrics`, `/healthz`, `/readyz`, and the console at `/`. */
 export class HttpServer {
   /** `HOST:PORT`, with the port that it was given. */
   readonly address: string;
 
   private constructor(
     private readonly server: Server,
+    private readonly page: Console,
     host: string,
   ) {
     const { port } = server.address() as AddressInfo;
@@ -42,6 +44,7 @@ export class HttpServer {
 
   /** Serves once this resolves. */
   static async bind(options: HttpServerOptions): Promise<HttpServer> {
+    const page = new Console(options);
     const server = createServer(
       {
         maxHeaderSize: HEADER_BYTES_MAX,
@@ -50,7 +53,10 @@ export class HttpServer {
         keepAliveTimeout: IDLE_MS_MAX,
       },
       (request, response) => {
-        void answer(options, request, response);
+        const path = request.url?.split('?', 1)[0] ?? '';
+        const reads = request.method === 'GET' || request.method === 'HEAD';
+        if (reads && page.serves(path)) page.answer(path, request, response);
+        else void answer(options, path, request, response);
       },
     );
     server.maxConnections = CONNECTIONS_MAX;
@@ -60,7 +66,7 @@ export class HttpServer {
       );
       server.listen(options.port, options.host, resolve);
     });
-    return new HttpServer(server, options.host);
+    return new HttpServer(server, page, options.host);
   }
 
   /** Resolves when the last connection has ended: idle ones at once, others with their answer or soon after. */
@@ -71,6 +77,7 @@ export class HttpServer {
         clearTimeout(cutOff);
         resolve();
       });
+      this.page.close();
       this.server.closeIdleConnections();
     });
   }
@@ -78,10 +85,11 @@ export class HttpServer {
 
 async function answer(
   options: HttpServerOptions,
+  path: string,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { status, type = PLAIN, text } = await pageFor(options, request);
+  const { status, type = PLAIN, text } = await pageFor(options, path, request);
   const body = Buffer.from(text, 'utf8');
   response.writeHead(status, {
     'content-type': type,
@@ -92,11 +100,11 @@ async function answer(
   response.end(request.method === 'HEAD' ? undefined : body);
 }
 
-async function pageFor(options: HttpServerOptions, request: IncomingMessage): Promise<Page> {
+async function pageFor(options: HttpServerOptions, path: string, request: IncomingMessage): Promise<Page> {
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     return { status: 405, text: 'only GET and HEAD\n' };
   }
-  switch (request.url?.split('?', 1)[0]) {
+  switch (path) {
     case '/healthz':
       return { status: 200, text: 'ok\n' };
     case '/readyz':
@@ -104,7 +112,7 @@ async function pageFor(options: HttpServerOptions, request: IncomingMessage): Pr
     case '/metrics':
       return metricsPage(options);
     default:
-      return { status: 404, text: 'there are /metrics, /healthz and /readyz\n' };
+      return { status: 404, text: 'there are / (the console), /metrics, /healthz and /readyz\n' };
   }
 }
 

@@ -1,16 +1,19 @@
 /** What one node said to one question; `missing` is everything that is not a vote. */
 export type Vote = 'for' | 'held' | 'missing';
 
-export type NodeState =
+export const NODE_STATES = [
   /** No connection, or one that has not yet been looked at. */
-  | 'connecting'
+  'connecting',
   /** It may have forgotten leases, and does not vote until the longest of them has ended. */
-  | 'waiting'
-  | 'voting'
+  'waiting',
+  'voting',
   /** Its policy lets it drop locks when memory is full: it does not vote. */
-  | 'evicting'
+  'evicting',
   /** It let a call time out and has said nothing since: it is not asked until it answers a ping. */
-  | 'suspect';
+  'suspect',
+] as const;
+
+export type NodeState = (typeof NODE_STATES)[number];
 
 /** Hears what the nodes do; telemetry implements it. Nothing that it does can change a decision. */
 export interface QuorumObserver {

@@ -18,7 +18,7 @@ export interface Gauges {
   waiters(): number;
   leasesHeld(): number;
   nearCacheBytes(): number;
-  /** Lock nodes by state; none in the embedded mode. */
+  /** Lock nodes by state, every state each time: one that is left out keeps its last count. None in the embedded mode. */
   quorumNodes(): Iterable<readonly [state: string, count: number]>;
 }
 

@@ -58,12 +58,6 @@ export function cpuUsOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * 10_000;
 }
 
-/** What a process holds of the machine's memory, in bytes. */
-export function memoryOf(pid: number): number {
-  const [, kilobytes = '0'] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
-  return Number(kilobytes) * 1_024;
-}
-
 function median(name: string, of: readonly Rate[]): Rate {
   const middle = (pick: (rate: Rate) => number) =>
     of.map(pick).sort((a, b) => a - b)[Math.floor(of.length / 2)] ?? 0;

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GetOrLockRequest, type SessionCall } from '../../src/grpc/generated/dibs/v1/coordinator.js';
 import { Fleet } from '../support/fleet.js';
+import { memoryOf } from '../support/memory-of.js';
 import type { Replica } from '../support/replica.js';
 import { SessionCaller } from '../support/session-caller.js';
 import { until } from '../support/until.js';
 import type { AnyRow, Bench } from './bench.js';
-import { memoryOf } from './rate.js';
 
 const WAITERS = 100_000;
 const KEYS = 10;

@@ -47,6 +47,7 @@ export class CoordinationTrial {
   );
   /** Off, so that what a test sees comes from the store, unless it says otherwise. */
   nearCacheBytes = 0;
+  overloaded = false;
   readonly quorum = new ChaosLeaseQuorum(new MemoryLeaseQuorum({ clock: this.clock, chance: this.#chance }));
   readonly key = keyOf('trial', 'a key');
   policy: Policy = defaultPolicy(LIMITS);
@@ -66,6 +67,7 @@ export class CoordinationTrial {
       store: this.store,
       namespaces: this.namespaces,
       nearCacheBytes: this.nearCacheBytes,
+      overloaded: () => this.overloaded,
       quorum: this.quorum,
       wakes: this.wakes,
       clock: this.clock,

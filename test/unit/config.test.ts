@@ -39,6 +39,7 @@ describe('nothing set', () => {
       },
       nearCacheBytes: 67_108_864,
       sessionGraceMs: 0,
+      connectionAgeMs: 600_000,
       policies: new Map(),
       policy: expect.objectContaining({ stale: 'allow', onLoss: 'degrade', leaseMsMin: 100 }),
       logLevel: 'info',
@@ -87,6 +88,12 @@ const numbers: NumberRow[] = [
   { name: 'DIBS_NEAR_CACHE_BYTES', min: 0, max: 2 ** 40, read: ({ nearCacheBytes }) => nearCacheBytes },
   { name: 'DIBS_WAITERS_PER_KEY', min: 1, max: 200_000, read: ({ limits }) => limits.waitersPerKeyMax },
   { name: 'DIBS_WAITERS', min: 1, max: 10_000_000, read: ({ limits }) => limits.waitersMax },
+  {
+    name: 'DIBS_CONNECTION_AGE_MS',
+    min: 1_000,
+    max: 86_400_000,
+    read: ({ connectionAgeMs }) => connectionAgeMs,
+  },
   { name: 'DIBS_SESSION_GRACE_MS', min: 0, max: 3_600_000, read: ({ sessionGraceMs }) => sessionGraceMs },
 ];
 

@@ -105,7 +105,7 @@ impl Asking {
         let Self { core, options, request_id, until } = self;
         let left = until.saturating_duration_since(now);
         let request = options.get_or_lock(request_id.clone(), core.holder.clone(), left);
-        core.calls.get_or_lock(request, within(left + WAY, &options.traceparent)).await
+        core.calls.get_or_lock(request, within(left + WAY, options.trace.traceparent())).await
     }
 
     async fn come_back_to(&self, busy: &v1::Busy) -> Result<(), Error> {

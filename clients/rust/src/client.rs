@@ -151,8 +151,8 @@ impl ClientBuilder {
         let link = Link::new(&connection, self.connect_timeout.unwrap_or(CONNECT_TIMEOUT))?;
         let link = Arc::new(link);
         let (holder, leases) = (self.holder_or_default(), Arc::default());
-        let stub = link.connect();
-        let unary = Unary::new(stub.clone());
+        let (its, stub) = link.connect_for_two();
+        let unary = Unary::new(its);
         let transport: Box<dyn Transport> = if self.without_session {
             Box::new(unary)
         } else {

@@ -49,5 +49,5 @@ async fn rebuild_locally(core: Arc<Core>, options: Arc<Options>, rebuild: Rebuil
     core.hooks.tell(&Event::LocalRebuild { namespace, key, cause: &cause });
     let lost = CancellationToken::new();
     let told = Lease { fence: 0, reason: LeaseReason::Local, previous: Previous::Unknown, lost };
-    rebuild(told).await.map_err(Error::Rebuild)
+    options.trace.within(rebuild(told)).await.map_err(Error::Rebuild)
 }

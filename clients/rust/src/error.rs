@@ -125,7 +125,7 @@ impl fmt::Display for CallError {
 impl StdError for CallError {}
 
 /// The contract's name of a value of an enum, without its prefix and in small letters.
-fn word(name: &str, prefix: &str) -> String {
+pub(crate) fn word(name: &str, prefix: &str) -> String {
     name.trim_start_matches(prefix).to_ascii_lowercase()
 }
 
@@ -162,6 +162,10 @@ impl RebuildError {
     /// The error that the rebuild returned, if it is an `E`.
     pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
         self.source.downcast_ref()
+    }
+
+    pub(crate) fn source(&self) -> &(dyn StdError + 'static) {
+        &*self.source
     }
 
     pub(crate) fn backoff(&self) -> Option<Duration> {

@@ -13,6 +13,7 @@ use crate::{
     lease_guard::{LeaseGuard, Leased},
     options::{OnUnavailable, Options, Read, Revalidate, Stale},
     rebuild::on_bytes,
+    trace::Trace,
 };
 
 /// A key, of which it must still be said how long its value is fresh.
@@ -41,6 +42,7 @@ impl Key {
             revalidate: Revalidate::Background,
             on_unavailable: core.on_unavailable,
             traceparent: String::new(),
+            trace: Trace::default(),
         };
         GetOrRebuild { core, options, codec: Raw }
     }
@@ -121,7 +123,7 @@ impl<C: Codec> GetOrRebuild<C> {
         self
     }
 
-    /// The W3C traceparent to pass on. Default: none.
+    /// The W3C traceparent to pass on. Default: with the feature `opentelemetry` that of the current span, else none.
     pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
         self.options.traceparent = traceparent.into();
         self
@@ -171,7 +173,7 @@ impl<C: Codec> GetOrRebuild<C> {
         let Self { core, options, codec } = self;
         let codec = Arc::new(codec);
         let rebuild = on_bytes(codec.clone(), rebuild);
-        let options = Arc::new(options);
+        let options = options.called();
         let flight = || dance(core.clone(), options.clone(), rebuild);
         let bytes =
             if options.may_join() { core.flights.join(options.flight_id(), flight).await } else { flight().await };
@@ -185,9 +187,9 @@ impl<C: Codec> GetOrRebuild<C> {
     /// As [`with`](Self::with); [`Error::Call`] always where the service cannot be reached.
     pub async fn lease(self) -> Result<Leased<C>, Error> {
         let Self { core, options, codec } = self;
-        match Asking::new(core, Arc::new(options)).answer().await? {
+        match Asking::new(core, options.called()).answer().await? {
             Answer::Value(bytes) => Ok(Leased::Value(decoded(&codec, bytes)?)),
-            Answer::Lease(lease) => Ok(Leased::Lease(LeaseGuard::new(*lease, codec))),
+            Answer::Lease(lease) => Ok(Leased::Lease(LeaseGuard::new(lease, codec))),
             Answer::OutOfReach(error) => Err(error.into()),
         }
     }

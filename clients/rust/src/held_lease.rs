@@ -1,5 +1,9 @@
 //! A lease that this process holds.
-use std::{sync::Arc, time::Duration};
+use std::{
+    error::Error as StdError,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle, time::sleep};
@@ -14,6 +18,7 @@ use crate::{
     lease::{Lease, Previous},
     lease_keeper::keep,
     options::{Options, duration, ms},
+    trace::{RebuildSpan, Trace},
     v1::{self, publish_request::Payload},
 };
 
@@ -34,6 +39,10 @@ pub(crate) struct HeldLease {
     over: bool,
     /// For the way back of one that is dropped anywhere.
     runtime: Handle,
+    /// None where the user rebuilds by themselves.
+    span: Option<RebuildSpan>,
+    /// In place of the caller's, once its own is known; shared with the keeper, which comes before it.
+    traceparent: Arc<OnceLock<String>>,
 }
 
 impl HeldLease {
@@ -46,10 +55,40 @@ impl HeldLease {
         };
         let ended = CancellationToken::new();
         core.leases.watch(&lease.token, &ended);
-        let watch = watch(core.clone(), options.clone(), lease.clone(), ended, told.lost.clone());
+        let traceparent = Arc::default();
+        let watch =
+            watch(core.clone(), options.clone(), lease.clone(), Arc::clone(&traceparent), ended, told.lost.clone());
         let keeper = AbortOnDropHandle::new(tokio::spawn(watch));
         let v1::Lease { token, previous, .. } = lease;
-        Self { core, options, token, previous, told, keeper, over: false, runtime: Handle::current() }
+        let runtime = Handle::current();
+        Self { core, options, token, previous, told, keeper, over: false, runtime, span: None, traceparent }
+    }
+
+    /// Begins the span of its rebuild, which ends with it, and which all its calls are part of.
+    pub fn begin_span(&mut self) -> &RebuildSpan {
+        let span = self.options.trace.rebuild(&self.options.namespace, self.told.reason, self.told.fence);
+        self.carry(span.traceparent());
+        self.span.insert(span)
+    }
+
+    /// What the rebuild came to, where that is an error.
+    pub fn tell_span(&self, error: &(dyn StdError + 'static)) {
+        if let Some(span) = &self.span {
+            span.failed(error);
+        }
+    }
+
+    /// For the user who rebuilds by themselves: what comes now is part of the trace that is current, if there is one.
+    pub fn enter_current_trace(&self) {
+        if self.options.traceparent.is_empty() {
+            self.carry(Trace::of_caller("").traceparent());
+        }
+    }
+
+    fn carry(&self, traceparent: &str) {
+        if !traceparent.is_empty() {
+            let _ = self.traceparent.set(traceparent.to_owned());
+        }
     }
 
     /// What the rebuild is told.
@@ -74,6 +113,9 @@ impl HeldLease {
                     let _ = tell.send(Ok(()));
                 }
                 Err(error) if may_publish_again(&error) => {
+                    if let Some(span) = &self.span {
+                        span.end();
+                    }
                     let _ = tell.send(Ok(()));
                     if let Err(error) = self.publish_again(&request, error).await {
                         self.tell_background(&error.into());
@@ -81,6 +123,7 @@ impl HeldLease {
                     self.done();
                 }
                 Err(error) => {
+                    self.tell_span(&error);
                     self.give_up(failure(error.message.clone(), None)).await;
                     let _ = tell.send(Err(error));
                 }
@@ -116,10 +159,14 @@ impl HeldLease {
 
     async fn publish(&self, request: &v1::PublishRequest) -> Result<v1::PublishOutcome, CallError> {
         self.keeper.abort();
-        let Options { namespace, key, traceparent, .. } = &*self.options;
-        let response = self.core.calls.publish(request.clone(), within(PUBLISH, traceparent)).await?;
+        let Options { namespace, key, .. } = &*self.options;
+        let terms = within(PUBLISH, carried(&self.traceparent, &self.options));
+        let response = self.core.calls.publish(request.clone(), terms).await?;
         let v1::PublishResponse { fence, .. } = response;
         let outcome = response.outcome();
+        if let Some(span) = &self.span {
+            span.published(outcome);
+        }
         self.core.hooks.tell(&Event::Publish { namespace, key, outcome, fence });
         Ok(outcome)
     }
@@ -164,12 +211,13 @@ impl HeldLease {
         }
         self.over = true;
         let (core, options) = (self.core.clone(), self.options.clone());
-        let token = self.token.clone();
+        let (token, traceparent) = (self.token.clone(), self.traceparent.clone());
         Some(self.runtime.spawn(async move {
-            let Options { namespace, key, traceparent, .. } = &*options;
+            let Options { namespace, key, .. } = &*options;
             let (namespace, key) = (namespace.clone(), key.clone());
             let request = v1::ReleaseRequest { namespace, key, token, failure };
-            if let Err(error) = core.calls.release(request, within(DEADLINE, traceparent)).await {
+            let terms = within(DEADLINE, carried(&traceparent, &options));
+            if let Err(error) = core.calls.release(request, terms).await {
                 // The lease ends with its time; the error that counts is the rebuild's.
                 tell_background(&core, &options, &error.into());
             }
@@ -193,23 +241,29 @@ async fn watch(
     core: Arc<Core>,
     options: Arc<Options>,
     lease: v1::Lease,
+    traceparent: Arc<OnceLock<String>>,
     ended: CancellationToken,
     lost: CancellationToken,
 ) {
-    let Options { namespace, key, traceparent, .. } = &*options;
+    let Options { namespace, key, .. } = &*options;
     let request = v1::ExtendRequest {
         namespace: namespace.clone(),
         key: key.clone(),
         token: lease.token,
         lease_ms: options.lease.map(ms),
     };
-    let extend = |time| core.calls.extend(request.clone(), within(time, traceparent));
+    let extend = |time| core.calls.extend(request.clone(), within(time, carried(&traceparent, &options)));
     tokio::select! {
         () = keep(duration(lease.expires_in_ms), extend) => {}
         () = ended.cancelled() => {}
     }
     core.hooks.tell(&Event::LeaseLost { namespace, key });
     lost.cancel();
+}
+
+/// What a call of the lease passes on.
+fn carried<'a>(own: &'a OnceLock<String>, options: &'a Options) -> &'a str {
+    own.get().map_or(options.trace.traceparent(), String::as_str)
 }
 
 pub(crate) fn tell_background(core: &Core, options: &Options, error: &Error) {

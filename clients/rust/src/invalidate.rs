@@ -5,6 +5,7 @@ use crate::{
     calls::{DEADLINE, within},
     core::Core,
     error::Error,
+    trace::Trace,
     v1,
 };
 
@@ -57,6 +58,7 @@ impl Invalidate {
     /// # Errors
     /// [`Error::Call`].
     pub async fn now(self) -> Result<v1::InvalidateResponse, Error> {
-        Ok(self.core.calls.invalidate(self.request, within(DEADLINE, "")).await?)
+        let trace = Trace::of_caller("");
+        Ok(self.core.calls.invalidate(self.request, within(DEADLINE, trace.traceparent())).await?)
     }
 }

@@ -19,12 +19,12 @@ pub enum Leased<C: Codec = Raw> {
 /// The right to rebuild one key, extended as long as this lives, and given back when it is dropped.
 #[must_use = "dropped, it gives the lease back"]
 pub struct LeaseGuard<C: Codec = Raw> {
-    held: HeldLease,
+    held: Box<HeldLease>,
     codec: C,
 }
 
 impl<C: Codec> LeaseGuard<C> {
-    pub(crate) fn new(held: HeldLease, codec: C) -> Self {
+    pub(crate) fn new(held: Box<HeldLease>, codec: C) -> Self {
         Self { held, codec }
     }
 
@@ -39,6 +39,7 @@ impl<C: Codec> LeaseGuard<C> {
     /// # Errors
     /// [`Error::Rebuild`] where the codec cannot encode the value, [`Error::Call`] where it could not be handed over.
     pub async fn publish(self, value: Option<C::Value>) -> Result<PublishOutcome, Error> {
+        self.held.enter_current_trace();
         let encoded = value.map(|value| self.codec.encode(value)).transpose();
         let bytes = encoded.map_err(|error| Error::Rebuild(error.into()))?;
         Ok(self.held.publish_now(bytes).await?)
@@ -46,6 +47,7 @@ impl<C: Codec> LeaseGuard<C> {
 
     /// Gives the lease back with the failure: the waiters are told, and the key's back-off begins.
     pub async fn fail(self, error: impl Into<RebuildError>) {
+        self.held.enter_current_trace();
         self.held.give_up(failure_of(&error.into())).await;
     }
 }

@@ -28,6 +28,11 @@ mod session;
 mod session_line;
 mod session_or_unary;
 pub mod testing;
+#[cfg(feature = "opentelemetry")]
+mod trace;
+#[cfg(not(feature = "opentelemetry"))]
+#[path = "no_trace.rs"]
+mod trace;
 mod transport;
 mod unary;
 

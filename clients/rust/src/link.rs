@@ -11,6 +11,7 @@ use crate::{
     connecting::{Address, Connector},
     error::Error,
     options::Connection,
+    trace::Trace,
     v1::coordinator_service_client::CoordinatorServiceClient,
 };
 
@@ -23,16 +24,33 @@ const WINDOW_BYTES: u32 = 4_194_304;
 /// The generated stub, with the client's token on each call.
 pub type Stub = CoordinatorServiceClient<InterceptedService<Channel, Bearer>>;
 
-/// Sends the client's token with each call.
+/// Sends the client's token with each call, and, with the feature `opentelemetry`, the traceparent of the current span
+/// unless the call has one.
 #[derive(Clone)]
-pub struct Bearer(Option<MetadataValue<Ascii>>);
+pub struct Bearer {
+    token: Option<MetadataValue<Ascii>>,
+    /// The client's own calls say themselves what they are part of.
+    traced: bool,
+}
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
-        if let Some(token) = &self.0 {
+        if let Some(token) = &self.token {
             request.metadata_mut().insert("authorization", token.clone());
         }
+        if self.traced && !request.metadata().contains_key("traceparent") {
+            carry(&mut request, Trace::of_caller("").traceparent());
+        }
         Ok(request)
+    }
+}
+
+/// What is no header value is no traceparent either, and the call does not depend on it.
+pub(crate) fn carry<T>(request: &mut tonic::Request<T>, traceparent: &str) {
+    if let Ok(value) = MetadataValue::try_from(traceparent)
+        && !traceparent.is_empty()
+    {
+        request.metadata_mut().insert("traceparent", value);
     }
 }
 
@@ -40,7 +58,7 @@ impl Interceptor for Bearer {
 pub(crate) struct Link {
     endpoint: Endpoint,
     connector: Connector,
-    bearer: Bearer,
+    token: Option<MetadataValue<Ascii>>,
     connect_timeout: Duration,
 }
 
@@ -66,7 +84,7 @@ impl Link {
         Ok(Self {
             endpoint,
             connector: Connector::new(address, connect_timeout),
-            bearer: Bearer(bearer(token)?),
+            token: bearer(token)?,
             connect_timeout,
         })
     }
@@ -77,9 +95,22 @@ impl Link {
 
     /// A connection of its own, made by its first call and remade by the first after it broke.
     pub fn connect(&self) -> Stub {
-        let channel = self.endpoint.connect_with_connector_lazy(self.connector.clone());
+        self.stub(self.channel(), false)
+    }
+
+    /// As [`Self::connect`], and the same connection for the user.
+    pub fn connect_for_two(&self) -> (Stub, Stub) {
+        let channel = self.channel();
+        (self.stub(channel.clone(), false), self.stub(channel, true))
+    }
+
+    fn channel(&self) -> Channel {
+        self.endpoint.connect_with_connector_lazy(self.connector.clone())
+    }
+
+    fn stub(&self, channel: Channel, traced: bool) -> Stub {
         // The service bounds the values.
-        CoordinatorServiceClient::with_interceptor(channel, self.bearer.clone())
+        CoordinatorServiceClient::with_interceptor(channel, Bearer { token: self.token.clone(), traced })
             .max_decoding_message_size(usize::MAX)
             .max_encoding_message_size(usize::MAX)
     }

@@ -1,7 +1,7 @@
 //! What callers say, and what holds where they say nothing.
-use std::{env, time::Duration};
+use std::{env, sync::Arc, time::Duration};
 
-use crate::v1;
+use crate::{trace::Trace, v1};
 
 /// Of a call that names no wait.
 pub(crate) const WAIT: Duration = Duration::from_secs(30);
@@ -67,12 +67,20 @@ pub(crate) struct Options {
     pub revalidate: Revalidate,
     pub on_unavailable: OnUnavailable,
     pub traceparent: String,
+    /// As it was when the call was made.
+    pub trace: Trace,
 }
 
 /// Calls with the same of these get the same answer, so that one of them asks for all.
 pub(crate) type FlightId = (String, String, Option<Stale>, Revalidate, Option<Duration>, OnUnavailable);
 
 impl Options {
+    /// The call is made now, by whoever runs.
+    pub fn called(mut self) -> Arc<Self> {
+        self.trace = Trace::of_caller(&self.traceparent);
+        Arc::new(self)
+    }
+
     /// Whoever reads the store or refreshes wants what is newer than the call, and not what an earlier one read.
     pub fn may_join(&self) -> bool {
         self.read == Read::Near && !self.refresh

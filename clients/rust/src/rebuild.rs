@@ -50,14 +50,20 @@ pub(crate) enum Rebuilt {
 
 /// Rebuilds and hands the result over. An error is the rebuild's, after the waiters were told. The result counts for
 /// its own caller whatever became of the publish.
-pub(crate) async fn rebuild_under(lease: HeldLease, rebuild: &RebuildBytes) -> Result<Rebuilt, Error> {
-    match rebuild(lease.told().clone()).await {
+pub(crate) async fn rebuild_under(mut lease: HeldLease, rebuild: &RebuildBytes) -> Result<Rebuilt, Error> {
+    let rebuilding = rebuild(lease.told().clone());
+    let rebuilding = lease.begin_span().within(rebuilding);
+    match rebuilding.await {
         Ok(value) => {
             lease.hand_over(value.clone()).await?;
             Ok(Rebuilt::Value(value))
         }
-        Err(error) if lease.told().is_lost() => Ok(Rebuilt::LeaseLost(error)),
+        Err(error) if lease.told().is_lost() => {
+            lease.tell_span(error.source());
+            Ok(Rebuilt::LeaseLost(error))
+        }
         Err(error) => {
+            lease.tell_span(error.source());
             lease.give_up(failure_of(&error)).await;
             Err(Error::Rebuild(error))
         }

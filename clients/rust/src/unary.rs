@@ -3,11 +3,11 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::{Instant, timeout_at};
-use tonic::{Code, metadata::MetadataValue};
+use tonic::Code;
 
 use crate::{
     error::CallError,
-    link::Stub,
+    link::{Stub, carry},
     transport::{Request, Response, Terms, Transport},
 };
 
@@ -54,11 +54,6 @@ const MARGIN: Duration = Duration::from_millis(50);
 fn with<T>(message: T, terms: &Terms) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     request.set_timeout(terms.deadline.saturating_duration_since(Instant::now()) + MARGIN);
-    // What is no header value is no traceparent either, and the call does not depend on it.
-    if let Ok(traceparent) = MetadataValue::try_from(&terms.traceparent)
-        && !terms.traceparent.is_empty()
-    {
-        request.metadata_mut().insert("traceparent", traceparent);
-    }
+    carry(&mut request, &terms.traceparent);
     request
 }

@@ -3,6 +3,25 @@ import { Call } from '../../../src/coordination/call.js';
 import { keyOf } from '../../../src/coordination/key.js';
 import { CoordinationTrial, hitOf, leaseOf, textIn } from '../../support/coordination-trial.js';
 
+describe('what is shown of the leases', () => {
+  it('says who waits on the replica that gave it, and ends with the publish', async () => {
+    const trial = new CoordinationTrial();
+    const there = trial.replica();
+    const { token } = await trial.lease({ holder: 'builder' });
+    for (const replica of [trial.coordinator, trial.coordinator, there]) {
+      await trial.ask({ waitMs: 1_000 }, new Call(), replica);
+    }
+    expect(trial.coordinator.leasesShown(9)).toMatchObject({
+      leases: [{ namespace: 'trial', holder: 'builder', kind: 'armed', waiters: 2 }],
+      waiters: 2,
+    });
+    expect(there.leasesShown(9)).toEqual({ leases: [], count: 0, waiters: 0 });
+    expect(JSON.stringify(trial.coordinator.leasesShown(9))).not.toContain(token.slice(-22));
+    await trial.publish(token);
+    expect(trial.coordinator.leasesShown(9)).toEqual({ leases: [], count: 0, waiters: 0 });
+  });
+});
+
 describe('an invalidation', () => {
   it('drops the value, and says what it did', async () => {
     const trial = new CoordinationTrial();
@@ -86,5 +105,23 @@ describe('a replica that is closed', () => {
     await trial.invalidate();
     expect(there.leasesHeld).toBe(1);
     expect((await trial.ask({}, new Call(), there)).answer?.outcome.kind).toBe('lease');
+  });
+});
+
+describe('a replica that cannot keep up', () => {
+  it('takes nobody in who would wait, and still serves hits and ends leases', async () => {
+    const trial = new CoordinationTrial();
+    trial.nearCacheBytes = 100_000;
+    const { token } = await trial.lease();
+    trial.overloaded = true;
+    const refused = await trial.ask();
+    expect(refused.error).toMatchObject({ kind: 'exhausted', retryAfterMs: expect.any(Number) });
+    expect((await trial.extend(token)).outcome).toBe('extended');
+    expect((await trial.publish(token)).outcome).toBe('stored');
+    trial.overloaded = false;
+    hitOf(await trial.ask());
+    trial.overloaded = true;
+    hitOf(await trial.ask());
+    await trial.expectRest();
   });
 });

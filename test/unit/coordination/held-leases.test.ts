@@ -104,3 +104,47 @@ describe('held leases', () => {
     expect(held.count).toBe(1);
   });
 });
+
+describe('what is shown of held leases', () => {
+  const keysOf = ({ leases }: ReturnType<HeldLeases['shown']>) => leases.map(({ key }) => key);
+
+  it('is what a person may see: no nonce, no token, nothing of who asked how', () => {
+    const { clock, held, add } = trial();
+    add('n', { requestKey: 'secret', traceparent: 'trace' });
+    clock.advance(300);
+    expect(held.shown(10, () => 5)).toEqual({
+      leases: [
+        {
+          ...{ namespace: 'space', key: 'a key', holder: 'me', reason: 'miss', kind: 'armed' },
+          ...{ ageMs: 300, leftMs: 700, leaseMs: 1_000, waiters: 5 },
+        },
+      ],
+      ...{ count: 1, waiters: 5 },
+    });
+  });
+
+  it('begins with the most waited for, then the longest held, and is bounded', () => {
+    const { clock, held, add } = trial();
+    const waiters = new Map<string, number>();
+    for (const [name, count] of Object.entries({ old: 0, crowd: 9, older: 2, younger: 2, young: 0 })) {
+      add(name, { key: keyOf('space', name) });
+      waiters.set(keyOf('space', name).id, count);
+      clock.advance(10);
+    }
+    const waitersOf = (id: string) => waiters.get(id) ?? 0;
+    expect(keysOf(held.shown(9, waitersOf))).toEqual(['crowd', 'older', 'younger', 'old', 'young']);
+    for (const max of [0, 1, 2, 3, 4, 5]) {
+      const shown = held.shown(max, waitersOf);
+      expect(keysOf(shown)).toEqual(['crowd', 'older', 'younger', 'old', 'young'].slice(0, max));
+      expect(shown).toMatchObject({ count: 5, waiters: 13 });
+    }
+  });
+
+  it('is none whose time is over', () => {
+    const { clock, held, ended, add } = trial();
+    add('n');
+    clock.advance(1_001);
+    expect(held.shown(10, () => 0)).toEqual({ leases: [], count: 0, waiters: 0 });
+    expect(ended).toEqual([['space', 'expired', 1_000]]);
+  });
+});

@@ -13,6 +13,8 @@ beforeEach(async () => {
     port: 0,
     ready: () => ready,
     scrape: () => scrape(),
+    consoleState: () => undefined,
+    authorize: () => 401,
   });
 });
 afterEach(() => server.stop());
@@ -62,9 +64,17 @@ describe('the pages', () => {
     scrape = before;
   });
 
-  it('are no others', async () => {
-    for (const path of ['/', '/metrics/', '/healthz2', '/../metrics%00']) {
-      expect((await get(path)).status).toBe(404);
+  it('are open to all, except for the console', async () => {
+    ready = true;
+    for (const path of ['/healthz', '/readyz', '/metrics']) expect((await get(path)).status).toBe(200);
+    expect((await get('/')).status).toBe(401);
+  });
+
+  it('are no others, and say which there are', async () => {
+    for (const path of ['/index.html', '/console', '/metrics/', '/healthz2', '/../metrics%00']) {
+      const response = await get(path);
+      expect(response.status).toBe(404);
+      expect(await response.text()).toBe('there are / (the console), /metrics, /healthz and /readyz\n');
     }
   });
 });
@@ -78,9 +88,11 @@ describe('requests', () => {
   });
 
   it.each(['POST', 'PUT', 'DELETE', 'OPTIONS'])('may not %s', async (method) => {
-    const response = await get('/metrics', method);
-    expect(response.status).toBe(405);
-    expect(response.headers.get('allow')).toBe('GET, HEAD');
+    for (const path of ['/metrics', '/', '/console/events']) {
+      const response = await get(path, method);
+      expect(response.status).toBe(405);
+      expect(response.headers.get('allow')).toBe('GET, HEAD');
+    }
   });
 
   it('are refused when their headers are beyond the bound', async () => {
@@ -96,6 +108,12 @@ describe('requests', () => {
 
 it('cannot listen where somebody listens, and says where that is', async () => {
   const [host = '', port] = server.address.split(':');
-  const again = HttpServer.bind({ host, port: Number(port), ready: () => true, scrape });
+  const again = HttpServer.bind({
+    host,
+    port: Number(port),
+    ready: () => true,
+    scrape,
+    consoleState: () => undefined,
+  });
   await expect(again).rejects.toThrow(`cannot listen at ${server.address}`);
 });

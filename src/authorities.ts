@@ -1,0 +1,122 @@
+import type { Config } from './config.js';
+import type { Chance, Clock } from './coordination/clock.js';
+import type { LeaseQuorum } from './coordination/lease-quorum.js';
+import type { NamespaceStore } from './coordination/namespace-store.js';
+import type { ValueStore } from './coordination/value-store.js';
+import type { WakeChannel } from './coordination/wake-channel.js';
+import { MemoryLeaseQuorum } from './memory/lease-quorum.js';
+import { MemoryNamespaceStore } from './memory/namespace-store.js';
+import { MemoryValueStore } from './memory/value-store.js';
+import { MemoryWakeChannel } from './memory/wake-channel.js';
+import type { QuorumObserver } from './quorum/quorum-observer.js';
+import { RedlockQuorum } from './quorum/redlock-quorum.js';
+import { StoreConnection } from './redis/connection.js';
+import { RedisFirstStart } from './redis/first-start.js';
+import { RedisLockNode } from './redis/lock-node.js';
+import { RedisNamespaceStore } from './redis/namespace-store.js';
+import { claimStoreFormat, NewerStore } from './redis/store-format.js';
+import { RedisValueStore } from './redis/value-store.js';
+import { RedisWakeChannel } from './redis/wake-channel.js';
+import type { Logger } from './telemetry/logger.js';
+
+/** A fleet that does not answer by then may be down for long, and the ladder of degradation must serve. */
+const FIRST_CONTACT_MS_MAX = 10_000;
+const FIRST_CONTACT_TRY_MS = 50;
+
+/** What decides: the ports that the coordinator works on, and how to let go of them. */
+export interface Authorities {
+  readonly store: ValueStore;
+  readonly quorum: LeaseQuorum;
+  readonly namespaces: NamespaceStore;
+  readonly wakes: WakeChannel;
+  /** Resolves at the first contact with everything, or when that takes too long. */
+  contact(): Promise<void>;
+  /** How each lock node stands, by its name. */
+  nodeStates(): ReadonlyMap<string, string>;
+  close(): Promise<void>;
+}
+
+export interface AuthorityTools {
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly log: Logger;
+  /** Hears what the lock nodes do. */
+  readonly quorumObserver: QuorumObserver;
+}
+
+/** Those that the configuration names, with their connections begun. */
+export function authoritiesOf(config: Config, tools: AuthorityTools): Authorities {
+  return config.fleet === undefined ? embedded(tools) : fleet(config, config.fleet, tools);
+}
+
+/** Everything in this process's memory: one replica. */
+function embedded({ clock, chance }: AuthorityTools): Authorities {
+  const wakes = new MemoryWakeChannel();
+  return {
+    store: new MemoryValueStore({ clock, wakes }),
+    namespaces: new MemoryNamespaceStore({ clock, chance, wakes }),
+    quorum: new MemoryLeaseQuorum({ clock, chance }),
+    wakes,
+    contact: async () => {},
+    nodeStates: () => new Map(),
+    close: async () => {},
+  };
+}
+
+/** Lock nodes and a value store on Redis, shared with the other replicas. */
+function fleet(config: Config, urls: NonNullable<Config['fleet']>, tools: AuthorityTools): Authorities {
+  const { clock, chance, log, quorumObserver } = tools;
+  const onError = (error: Error) => log.debug({ err: error }, 'the value store cannot be reached');
+  const connection = new StoreConnection(urls.storeUrl, { onError });
+  const wakes = new RedisWakeChannel(urls.storeUrl, { onError });
+  const quorum = new RedlockQuorum({
+    nodes: urls.lockNodeUrls.map((url) => new RedisLockNode(url)),
+    claim: new RedisFirstStart(connection),
+    clock,
+    chance,
+    timeoutMs: config.nodeTimeoutMs,
+    leaseMsMax: config.limits.leaseMsMax,
+    observer: quorumObserver,
+  });
+  quorum.start();
+  return {
+    store: new RedisValueStore(connection),
+    namespaces: new RedisNamespaceStore(connection, chance),
+    quorum,
+    wakes,
+    contact: async () => {
+      await Promise.all([quorum.ready(FIRST_CONTACT_MS_MAX), storeIsOurs(connection, tools)]);
+    },
+    nodeStates: () => quorum.states(),
+    close: async () => {
+      await quorum.close();
+      wakes.close();
+      connection.close();
+    },
+  };
+}
+
+/** Resolves when the store has answered and is of a format that we know, or when that takes too long. */
+async function storeIsOurs(connection: StoreConnection, { clock, log }: AuthorityTools): Promise<void> {
+  const err = await claimFormat(connection, clock, FIRST_CONTACT_MS_MAX);
+  if (err === undefined) return;
+  log.warn({ err }, 'the value store does not answer; serving without it until it does');
+  claimFormat(connection, clock, Number.POSITIVE_INFINITY).catch((error) => {
+    log.error({ err: error }, 'serving without the value store for good');
+    connection.close();
+  });
+}
+
+/** Why the store could not be asked by then; undefined where it was, and is ours. Rejects with {@link NewerStore}. */
+async function claimFormat(connection: StoreConnection, clock: Clock, msMax: number): Promise<unknown> {
+  const untilMs = clock.nowMs() + msMax;
+  for (;;) {
+    try {
+      return await claimStoreFormat(connection);
+    } catch (error) {
+      if (error instanceof NewerStore) throw error;
+      if (connection.closed || clock.nowMs() > untilMs) return error;
+    }
+    await new Promise<void>((resolve) => clock.after(FIRST_CONTACT_TRY_MS, resolve));
+  }
+}

@@ -1,0 +1,83 @@
+import type { ShownLeases } from '../coordination/held-leases.js';
+import type { WaitEnd } from '../coordination/observer.js';
+import type { Degraded } from '../coordination/outcome.js';
+
+/** What the console shows of this replica: no token, no value. All of it is made anew once a second. */
+export interface ConsoleState {
+  /** The machine's wall clock, for the reader; everything else is told as an age. */
+  readonly atMs: number;
+  readonly replica: {
+    readonly host: string;
+    readonly pid: number;
+    readonly grpc: readonly string[];
+    readonly version: string;
+    readonly mode: 'embedded' | 'quorum';
+    readonly draining: boolean;
+    readonly uptimeMs: number;
+  };
+  readonly now: {
+    readonly waiters: number;
+    readonly sessions: number;
+    readonly nearCacheBytes: number;
+  };
+  readonly held: ShownLeases;
+  readonly recent: {
+    /** What counts and durations are of. */
+    readonly windowS: number;
+    /** Since the last whole second, which is the one that is 0 seconds ago. */
+    readonly lastSecondAgoMs: number;
+    /** What rates are of. */
+    readonly rateS: number;
+    readonly answers: readonly Counted[];
+    readonly publishes: readonly Counted[];
+    readonly leaseEnds: readonly Counted[];
+    readonly saved: { readonly count: number; readonly total: number };
+    readonly waits: { readonly byEnd: readonly WaitsByEnd[]; readonly seconds: readonly SecondOfWaits[] };
+    readonly degraded: { readonly mode: Degraded; readonly steps: readonly Step[] };
+    /** None in the embedded mode. */
+    readonly nodes: readonly ShownNode[];
+  };
+}
+
+/** How often something came out so. */
+export interface Counted {
+  readonly name: string;
+  readonly count: number;
+  readonly perSecond: number;
+}
+
+export interface WaitsByEnd {
+  readonly endedBy: WaitEnd;
+  readonly count: number;
+  readonly p50Ms?: number | undefined;
+  readonly p99Ms?: number | undefined;
+}
+
+/** One second in which waits ended; those without are left out. */
+export interface SecondOfWaits {
+  readonly agoS: number;
+  /** How many, by what ended them. */
+  readonly ended: Readonly<Record<string, number>>;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+/** On the ladder of degradation, down or back up. */
+export interface Step {
+  readonly from: Degraded;
+  readonly to: Degraded;
+  readonly agoMs: number;
+}
+
+export interface ShownNode {
+  readonly node: string;
+  readonly state: string;
+  /** Why it came into that state. */
+  readonly why: string;
+  readonly stateForMs?: number | undefined;
+  readonly lastVote?: { readonly vote: string; readonly why: string; readonly agoMs: number } | undefined;
+  readonly votes: { readonly for: number; readonly held: number; readonly missing: number };
+  /** Of votes that came. */
+  readonly p50Ms?: number | undefined;
+  readonly p99Ms?: number | undefined;
+}

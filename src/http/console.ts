@@ -1,0 +1,183 @@
+import { readFileSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ConsoleState } from './console-state.js';
+
+export interface ConsoleOptions {
+  /** Called once a second, and only while somebody watches; undefined before there is anything to show. */
+  consoleState(): ConsoleState | undefined;
+  /** Whether whoever asks may see the console; without it, everybody may. */
+  authorize?(request: IncomingMessage): 200 | 401 | 403;
+}
+
+const EVENTS = '/console/events';
+/** Each costs a connection and a copy of what is shown, every second. */
+const LISTENERS_MAX = 32;
+const EVERY_MS = 1_000;
+/** Who has not read for so long has gone. */
+const MISSED_MAX = 30;
+
+const HTML = 'text/html; charset=utf-8';
+const CSS = 'text/css; charset=utf-8';
+const SCRIPT = 'text/javascript; charset=utf-8';
+
+/** What stands in `console/`, by the path under which it is served. */
+const FILES: Readonly<Record<string, { readonly name: string; readonly type: string }>> = {
+  '/': { name: 'index.html', type: HTML },
+  '/console/console.css': { name: 'console.css', type: CSS },
+  '/console/tables.css': { name: 'tables.css', type: CSS },
+  '/console/wait-chart.css': { name: 'wait-chart.css', type: CSS },
+  '/console/console.js': { name: 'console.js', type: SCRIPT },
+  '/console/tables.js': { name: 'tables.js', type: SCRIPT },
+  '/console/wait-chart.js': { name: 'wait-chart.js', type: SCRIPT },
+  '/console/words.js': { name: 'words.js', type: SCRIPT },
+  '/console/icon.svg': { name: 'icon.svg', type: 'image/svg+xml' },
+};
+
+/** Nothing but our own files; and no string may become markup or code in them, for keys are other people's. */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self'",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+].join('; ');
+
+const HEADERS = {
+  'cache-control': 'no-store',
+  'content-security-policy': POLICY,
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+};
+
+interface Listener {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** Events in a row that it was not sent, for want of reading those before. */
+  missed: number;
+}
+
+/** The console: a page of a few files, and the stream of server-sent events that feeds it. */
+export class Console {
+  readonly #files = new Map<string, { readonly body: Buffer; readonly type: string }>();
+  readonly #listeners = new Set<Listener>();
+  /** Runs only while somebody listens. */
+  #timer: NodeJS.Timeout | undefined;
+  /** What all of them were sent last. */
+  #event: string | undefined;
+
+  constructor(private readonly options: ConsoleOptions) {
+    for (const [path, { name, type }] of Object.entries(FILES)) {
+      this.#files.set(path, { body: readFileSync(new URL(`./console/${name}`, import.meta.url)), type });
+    }
+  }
+
+  serves(path: string): boolean {
+    return path === EVENTS || this.#files.has(path);
+  }
+
+  /** Answers a GET or HEAD of a path that it {@link serves}. */
+  answer(path: string, request: IncomingMessage, response: ServerResponse): void {
+    const status = this.#authorize(request);
+    if (status === 401) {
+      // A browser asks its user, and sends what it is told with everything of this page.
+      const challenge = { 'www-authenticate': 'Basic realm="dibs", charset="UTF-8"' };
+      send(request, response, status, 'say who you are\n', challenge);
+    } else if (status === 403) {
+      send(request, response, status, 'you may not see the console\n');
+    } else if (path === EVENTS) {
+      this.#listen({ request, response, missed: 0 });
+    } else {
+      const { body = '', type } = this.#files.get(path) ?? {};
+      send(request, response, status, body, { 'content-type': type });
+    }
+  }
+
+  /** Ends every stream. */
+  close(): void {
+    for (const { response } of this.#listeners) response.end();
+  }
+
+  #authorize(request: IncomingMessage): 200 | 401 | 403 {
+    return this.options.authorize?.(request) ?? 200;
+  }
+
+  #listen(listener: Listener): void {
+    const { request, response } = listener;
+    if (this.#listeners.size >= LISTENERS_MAX) {
+      send(request, response, 503, `${LISTENERS_MAX} pages watch already\n`, { 'retry-after': '5' });
+      return;
+    }
+    this.#event ??= this.#look();
+    if (this.#event === undefined) {
+      send(request, response, 503, 'there is nothing to show yet\n', { 'retry-after': '1' });
+      return;
+    }
+    // The second header keeps a proxy from collecting the events before it passes them on.
+    response.writeHead(200, { ...HEADERS, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' });
+    if (request.method === 'HEAD') {
+      response.end();
+      this.#rest();
+      return;
+    }
+    response.write(this.#event);
+    this.#listeners.add(listener);
+    response.on('close', () => {
+      this.#listeners.delete(listener);
+      this.#rest();
+    });
+    this.#timer ??= setInterval(() => this.#tell(), EVERY_MS).unref();
+  }
+
+  #look(): string | undefined {
+    const state = this.options.consoleState();
+    // JSON has no line breaks, which would end the event.
+    return state && `data: ${JSON.stringify(state)}\n\n`;
+  }
+
+  #tell(): void {
+    this.#event = this.#look();
+    for (const listener of this.#listeners) {
+      const { request, response } = listener;
+      // Whoever is no longer allowed hears no more.
+      if (this.#event === undefined || this.#authorize(request) !== 200) response.end();
+      else if (!response.writableNeedDrain) {
+        listener.missed = 0;
+        response.write(this.#event);
+      } else {
+        // Nothing is kept for who reads slower than a second.
+        listener.missed += 1;
+        if (listener.missed > MISSED_MAX) response.destroy();
+      }
+    }
+  }
+
+  #rest(): void {
+    if (this.#listeners.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#event = undefined;
+  }
+}
+
+function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  status: number,
+  body: string | Buffer,
+  headers: Record<string, string | undefined> = {},
+): void {
+  const { 'content-type': type = 'text/plain; charset=utf-8', ...others } = headers;
+  response.writeHead(status, {
+    ...HEADERS,
+    'content-type': type,
+    'content-length': Buffer.byteLength(body),
+    ...others,
+  });
+  response.end(request.method === 'HEAD' ? undefined : body);
+}

@@ -1,0 +1,242 @@
+// @ts-check
+// Hears of the replica's state once a second, while somebody looks, and shows it.
+
+import { setText, showCounts, showLeases, showNodes, showSeconds, showWaits } from './tables.js';
+import { WaitChart } from './wait-chart.js';
+import * as words from './words.js';
+
+/** @import { ConsoleState, Counted } from '../console-state.js' */
+
+const EVENTS = 'console/events';
+const AGAIN_MS = 2_000;
+/** A stream that says nothing for so long is taken for lost. */
+const SILENT_MS = 5_000;
+
+/** @param {string} id */
+function byId(id) {
+  const element = document.getElementById(id);
+  if (element === null) throw new Error(`the page has no #${id}`);
+  return element;
+}
+
+const chart = new WaitChart(byId('chart'), byId('readout'));
+const seconds = /** @type {HTMLDetailsElement} */ (byId('seconds-details'));
+/** The last that was heard. @type {ConsoleState | undefined} */
+let shown;
+
+// ——— the stream ———
+
+/** @type {EventSource | undefined} */
+let stream;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let timer;
+let paused = false;
+
+/** Listens, unless nobody looks: then the service has nothing to do for this page. */
+function listen() {
+  clearTimeout(timer);
+  stream?.close();
+  stream = undefined;
+  if (paused || document.hidden) return;
+  stream = new EventSource(EVENTS);
+  stream.onmessage = ({ data }) => {
+    expectMore();
+    say('');
+    show(JSON.parse(data));
+  };
+  // A browser gives up by itself only where the answer is no stream; in both cases this begins anew.
+  stream.onerror = () => void lost();
+  expectMore();
+}
+
+function expectMore() {
+  clearTimeout(timer);
+  timer = setTimeout(() => void lost(), SILENT_MS);
+}
+
+async function lost() {
+  stream?.close();
+  clearTimeout(timer);
+  timer = setTimeout(listen, AGAIN_MS);
+  const since = shown === undefined ? '' : ` The figures are from ${words.timeOfDay(shown.atMs)}.`;
+  say(`${await whyLost()}${since}`);
+}
+
+/** An event source does not tell what it was answered. */
+async function whyLost() {
+  try {
+    const { status } = await fetch(EVENTS, { method: 'HEAD' });
+    if (status === 401 || status === 403) return 'You may not see this any more; load the page again.';
+    if (status === 503)
+      return 'The replica has nothing to show yet, or too many pages watch it; trying again.';
+  } catch {
+    // Nobody answers: that is the news.
+  }
+  return 'The replica does not answer; trying again.';
+}
+
+/** @param {string} why there is no news; nothing where there is */
+function say(why) {
+  const notice = byId('connection');
+  notice.hidden = why === '';
+  if (notice.textContent === why) return;
+  setText(notice, why);
+  announce(why === '' ? 'Connected again.' : why);
+}
+
+/** Tells those who do not see the page. Only what matters: not every second. @param {string} text */
+const announce = (text) => setText(byId('announcements'), text);
+
+document.addEventListener('visibilitychange', listen);
+byId('pause').addEventListener('click', () => {
+  paused = !paused;
+  byId('pause').setAttribute('aria-pressed', String(paused));
+  setText(byId('pause'), paused ? 'Go on' : 'Pause');
+  listen();
+});
+seconds.addEventListener('toggle', () => shown && showSecondsOf(shown));
+
+// ——— what it shows ———
+
+/** @param {ConsoleState} state */
+function show(state) {
+  announceChanges(state);
+  const { replica, held, recent } = state;
+  shown = state;
+  byId('main').hidden = false;
+  showReplica(replica);
+  showFigures(state);
+  showLeases(held.leases);
+  const others = held.count - held.leases.length;
+  byId('leases').hidden = held.count === 0;
+  setText(byId('leases-about'), leasesAbout(state));
+  byId('leases-rest').hidden = others === 0;
+  setText(byId('leases-rest'), `${words.counted(others, 'more lease is', 'more leases are')} held.`);
+  const minutes = minutesOf(recent.windowS);
+  setText(byId('waits-about'), `Callers of this replica that had to wait, in the last ${minutes}.`);
+  chart.show(recent.waits.seconds, recent.windowS, lastSecondMs(state));
+  showWaits(recent.waits.byEnd);
+  showSecondsOf(state);
+  showDecides(state);
+  setText(byId('calls-about'), `Rates of the last ${recent.rateS} s, counts of the last ${minutes}.`);
+  showCounts('answers', recent.answers);
+  showCounts('publishes', recent.publishes);
+  showCounts('lease-ends', recent.leaseEnds);
+}
+
+/** @param {number} seconds */
+const minutesOf = (seconds) => `${seconds / 60} min`;
+
+/** @param {ConsoleState['replica']} replica */
+function showReplica({ host, pid, grpc, version, mode, draining, uptimeMs }) {
+  document.title = `${draining ? 'Draining: ' : ''}Dibs ${host}`;
+  setText(byId('host'), host);
+  const said = [draining ? 'Draining' : 'Serving', mode, `gRPC at ${grpc.join(', ')}`];
+  setText(
+    byId('replica'),
+    [...said, `version ${version}`, `process ${pid}`, `up ${words.longDuration(uptimeMs)}`].join(' · '),
+  );
+  byId('replica').classList.toggle('warn', draining);
+}
+
+/** @param {ConsoleState} state */
+function showFigures({ now, held, recent }) {
+  const sumOf = (/** @type {readonly Counted[]} */ counts, /** @type {'count' | 'perSecond'} */ what) =>
+    counts.reduce((sum, counted) => sum + counted[what], 0);
+  const hits = recent.answers.filter(({ name }) => name === 'hit' || name === 'stale');
+  const minutes = minutesOf(recent.windowS);
+  const voting = recent.nodes.filter(({ state }) => state === 'voting').length;
+  const figures = [
+    ['Waiting', words.whole(now.waiters)],
+    ['Leases held', words.whole(held.count)],
+    ['GetOrLock per s', words.rate(sumOf(recent.answers, 'perSecond'))],
+    [`Hits, ${minutes}`, words.share(sumOf(hits, 'count'), sumOf(recent.answers, 'count'))],
+    [`Saved, ${minutes}`, words.whole(recent.saved.count)],
+    ['Near cache', words.size(now.nearCacheBytes)],
+    ['Sessions', words.whole(now.sessions)],
+    ...(recent.nodes.length === 0 ? [] : [['Nodes voting', `${voting} of ${recent.nodes.length}`]]),
+  ];
+  showPairs(byId('figures'), figures);
+}
+
+/** @param {HTMLElement} list @param {readonly string[][]} pairs as many each time */
+function showPairs(list, pairs) {
+  for (const [at, [name = '', value = '']] of pairs.entries()) {
+    let pair = list.children[at];
+    if (pair === undefined) {
+      pair = document.createElement('div');
+      pair.append(document.createElement('dt'), document.createElement('dd'));
+      list.append(pair);
+    }
+    for (const [index, text] of [name, value].entries()) {
+      const part = pair.children[index];
+      if (part !== undefined) setText(part, text);
+    }
+  }
+}
+
+/** @param {ConsoleState} state */
+function leasesAbout({ now, held }) {
+  const elsewhere = Math.max(0, now.waiters - held.waiters);
+  const here =
+    held.count === 0
+      ? 'No lease is held by this replica.'
+      : 'Given by this replica, the most waited for first.';
+  if (elsewhere === 0) return here;
+  return `${here} ${words.counted(elsewhere, 'caller waits', 'callers wait')} here for what another replica leased, or for a decision.`;
+}
+
+/** @param {ConsoleState} state */
+function showSecondsOf(state) {
+  if (seconds.open) showSeconds(state.recent.waits.seconds, lastSecondMs(state));
+}
+
+/** When the last second that is over began. @param {ConsoleState} state */
+const lastSecondMs = ({ atMs, recent }) => atMs - recent.lastSecondAgoMs - 1_000;
+
+/** @param {ConsoleState} state */
+function showDecides({ replica, recent, atMs }) {
+  const { mode, steps } = recent.degraded;
+  const embedded = replica.mode === 'embedded';
+  const rung = embedded
+    ? { name: 'This process', about: 'Locks and values live in its memory and end with it.' }
+    : (words.RUNGS[mode] ?? { name: mode, about: '' });
+  setText(byId('mode'), rung.name);
+  byId('mode').className = mode === 'none' ? 'good' : 'bad';
+  setText(byId('mode-about'), rung.about);
+  byId('degraded').hidden = embedded || mode === 'none';
+  setText(byId('degraded'), `${rung.name}. ${rung.about}`);
+  byId('nodes').hidden = embedded;
+  showNodes(recent.nodes);
+  byId('steps-title').hidden = embedded;
+  byId('steps').hidden = embedded;
+  const lines = steps.map(
+    ({ from, to, agoMs }) =>
+      `${words.timeOfDay(atMs - agoMs)}  ${words.RUNGS[from]?.name ?? from} → ${words.RUNGS[to]?.name ?? to}, ${words.longDuration(agoMs)} ago`,
+  );
+  if (lines.length === 0) lines.push('None since the start.');
+  const list = byId('steps');
+  while (list.childElementCount > lines.length) list.lastElementChild?.remove();
+  for (const [at, line] of lines.entries()) {
+    setText(list.children[at] ?? list.appendChild(document.createElement('li')), line);
+  }
+}
+
+/** @param {ConsoleState} state */
+function announceChanges({ replica, recent }) {
+  if (shown === undefined) return;
+  const news = [];
+  const before = shown;
+  if (replica.host !== before.replica.host || replica.pid !== before.replica.pid) {
+    news.push(`Another replica answers: ${replica.host}, process ${replica.pid}.`);
+  } else if (replica.draining && !before.replica.draining) news.push('The replica drains.');
+  if (recent.degraded.mode !== before.recent.degraded.mode) {
+    news.push(`${words.RUNGS[recent.degraded.mode]?.name}.`);
+  }
+  for (const [at, { node, state }] of recent.nodes.entries()) {
+    if (before.recent.nodes[at]?.state !== state) news.push(`Lock node ${node} is ${state}.`);
+  }
+  if (news.length > 0) announce(news.join(' '));
+}
+
+listen();

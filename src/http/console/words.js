@@ -1,0 +1,111 @@
+// @ts-check
+// How things are said on the page: numbers, times, and the service's names in a reader's words.
+
+const WHOLE = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
+const TENTHS = new Intl.NumberFormat('en', { maximumFractionDigits: 1, minimumFractionDigits: 1 });
+
+/** What stands where there is nothing to tell. */
+export const NOTHING = '–';
+
+/** @param {number} count */
+export const whole = (count) => WHOLE.format(count);
+
+/** @param {number} perSecond */
+export const rate = (perSecond) => (perSecond >= 100 ? WHOLE : TENTHS).format(perSecond);
+
+/** @param {number} part @param {number} of */
+export const share = (part, of) => (of === 0 ? NOTHING : `${TENTHS.format((100 * part) / of)} %`);
+
+/** @param {number} count @param {string} one @param {string} many */
+export const counted = (count, one, many) => `${whole(count)} ${count === 1 ? one : many}`;
+
+/** A duration to two or three digits. @param {number | undefined} ms */
+export function duration(ms) {
+  if (ms === undefined) return NOTHING;
+  if (ms < 9.95) return `${TENTHS.format(ms)} ms`;
+  if (ms < 999.5) return `${WHOLE.format(ms)} ms`;
+  if (ms < 59_950) return `${TENTHS.format(ms / 1000)} s`;
+  return longDuration(ms);
+}
+
+/** A duration to the second, for what lasts. @param {number} ms */
+export function longDuration(ms) {
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 24) return `${hours} h ${minutes % 60} min`;
+  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+/** @param {number} bytes */
+export function size(bytes) {
+  const units = ['B', 'KiB', 'MiB', 'GiB'];
+  let unit = 0;
+  let left = bytes;
+  while (left >= 1023.95 && unit < units.length - 1) {
+    left /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 ? WHOLE.format(left) : TENTHS.format(left)} ${units[unit]}`;
+}
+
+/** The time of day where the reader is. @param {number} atMs */
+export const timeOfDay = (atMs) => new Date(atMs).toLocaleTimeString('en-GB');
+
+/**
+ * A text of somebody else's, with what cannot be seen, or turns the direction of what follows, spelled out.
+ * @param {string} text
+ */
+export const visible = (text) =>
+  text.replaceAll(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
+  );
+
+/** @type {Readonly<Record<string, string>>} */
+const NAMES = {
+  hit: 'hit, fresh',
+  stale: 'hit, stale',
+  failed: 'failed',
+  wait_ended: 'busy: wait ended',
+  deadline_too_short: 'busy: deadline too short',
+  undecided: 'busy: undecided',
+  budget: 'busy: no budget',
+  draining: 'busy: draining',
+  no_value: 'busy: no value',
+  published: 'published elsewhere',
+};
+
+/** A name of the service's. @param {string} name */
+export const nameOf = (name) => NAMES[name] ?? name.replaceAll('_', ' ');
+
+/** What ended a wait. @type {Readonly<Record<string, string>>} */
+export const WAIT_ENDS = {
+  publish: 'publish',
+  lease: 'lease of its own',
+  failure: 'failure',
+  timeout: 'out of time',
+  cancelled: 'caller left',
+  drain: 'drain',
+  error: 'error',
+};
+
+/** The rungs of the ladder of degradation. @type {Readonly<Record<string, { name: string, about: string }>>} */
+export const RUNGS = {
+  none: { name: 'Quorum and store', about: 'Both answer, and leases are as they should be.' },
+  quorum_lost: {
+    name: 'Quorum lost',
+    about: 'Leases come from the value store alone.',
+  },
+  store_lost: {
+    name: 'Store lost',
+    about:
+      'Leases hold across the fleet; what is published reaches the waiters of its replica and is not stored.',
+  },
+  local: {
+    name: 'Quorum and store lost',
+    about: 'One rebuild at a time on each replica; what is published reaches its waiters and is not stored.',
+  },
+};

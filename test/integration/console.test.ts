@@ -1,0 +1,227 @@
+/// <reference lib="dom" />
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Caller } from '../support/caller.js';
+import { ConsolePage, describeWithChromium, startBrowser } from '../support/console-page.js';
+import { faintTexts } from '../support/contrast.js';
+import { describeWithRedis } from '../support/describe-with-redis.js';
+import { Fleet } from '../support/fleet.js';
+import { Replica } from '../support/replica.js';
+import { until } from '../support/until.js';
+
+const MARKUP = '<img src=x onerror=alert(1)>';
+/** An update a second, and the time that a busy machine takes for it. */
+const SHOWN_WITHIN_MS = 8_000;
+const LOOKS = [
+  { scheme: 'light', width: 1280 },
+  { scheme: 'dark', width: 1280 },
+  { scheme: 'light', width: 360 },
+  { scheme: 'dark', width: 360 },
+] as const;
+
+const shown = (holds: () => Promise<boolean>) => until(holds, SHOWN_WITHIN_MS);
+
+/** Callers that wait for a key until what they wait for comes. */
+function crowd(caller: Caller, key: string, size: number): Promise<unknown> {
+  return Promise.all(Array.from({ length: size }, () => caller.getOrLock({ key, waitMs: 25_000 })));
+}
+
+describeWithChromium('the console', () => {
+  let browser: Browser;
+  beforeAll(async () => {
+    browser = await startBrowser();
+  });
+  afterAll(() => browser?.close());
+
+  describeWithRedis('of a replica in a fleet', () => {
+    let fleet: Fleet;
+    let here: Caller;
+    let there: Caller;
+
+    beforeAll(async () => {
+      fleet = await Fleet.start({ replicas: 2, lockNodes: 3 });
+      [here, there] = fleet.replicas.map(({ target }) => new Caller(target)) as [Caller, Caller];
+      await Promise.all([here.connect(), there.connect()]);
+    });
+    afterAll(async () => {
+      here?.close();
+      there?.close();
+      await fleet?.stop();
+    });
+
+    const open = (look = {}) => ConsolePage.open(browser, fleet.replicas[0]?.httpUrl ?? '', look);
+
+    it('shows a stampede while it lasts, and what became of its waits', async () => {
+      const console = await open();
+      const { token } = await here.lease({ key: MARKUP, holder: 'builder 7', leaseMs: 20_000 });
+      const waiting = crowd(here, MARKUP, 150);
+      const leaseRow = async () => (await console.rows('leases')).find(([key]) => key?.includes(MARKUP));
+
+      await shown(async () => (await leaseRow())?.[5] === '150');
+      const [key, holder, reason, , left] = (await leaseRow()) ?? [];
+      expect(key).toBe(`default ${MARKUP}`);
+      expect(holder).toBe('builder 7');
+      expect(reason).toBe('miss');
+      expect(left).toMatch(/^1\d\.\d s$/);
+      expect(await console.page.locator('#leases img').count()).toBe(0);
+      expect(await console.text('#figures')).toMatch(/150\s+Waiting|Waiting\s+150/);
+
+      await here.publishText(MARKUP, token, 'a value');
+      await waiting;
+      await shown(async () => (await leaseRow()) === undefined);
+      await console.page.locator('summary', { hasText: 'Second by second' }).click();
+      const secondRow = async () =>
+        (await console.rows('seconds')).find(([, , , , ended]) => ended?.includes('150 publish'));
+      await shown(async () => (await secondRow()) !== undefined);
+      const byPublish = (await console.rows('waits')).find(([ended]) => ended === 'publish');
+      expect(Number(byPublish?.[1])).toBeGreaterThanOrEqual(150);
+      expect(byPublish?.[3]).toMatch(/s$/);
+      await console.page.mouse.move(0, 0);
+      await console.page.locator('#chart').focus();
+      await console.page.keyboard.press('End');
+      await shown(async () => {
+        if ((await console.text('#readout')).includes('150 publish')) return true;
+        await console.page.keyboard.press('ArrowLeft');
+        return (await console.text('#readout')).includes('150 publish');
+      });
+      expect(await console.page.locator('#chart').getAttribute('aria-valuetext')).toContain('150 publish');
+      const calls = await console.rows('answers');
+      expect(calls.find(([answer]) => answer === 'hit, fresh')?.[2]).not.toBe('0');
+      expect(console.complaints).toEqual([]);
+      await console.close();
+    });
+
+    it('says who waits here for what another replica leased', async () => {
+      const console = await open();
+      const { token } = await there.lease({ key: 'leased there', leaseMs: 20_000 });
+      const waiting = crowd(here, 'leased there', 12);
+      await shown(async () => (await console.text('#leases-about')).includes('12 callers wait here'));
+      expect((await console.rows('leases')).filter(([key]) => key?.includes('leased there'))).toEqual([]);
+      await there.publishText('leased there', token, 'a value');
+      await waiting;
+      expect(console.complaints).toEqual([]);
+      await console.close();
+    });
+
+    it.each(LOOKS)('is readable, and no wider than the window: $scheme, $width', async (look) => {
+      const console = await open(look);
+      const long = `${look.scheme} ${look.width} ${'that/goes/on/'.repeat(40)}`;
+      const { token } = await here.lease({ key: long, holder: 'h'.repeat(60), leaseMs: 20_000 });
+      const waiting = crowd(here, long, 3);
+      await shown(async () => (await console.rows('leases')).some(([key]) => key?.includes(long)));
+      await console.page.locator('summary').click();
+      const { looked, faint } = await console.page.evaluate(faintTexts, 4.5);
+      expect(looked).toBeGreaterThan(80);
+      expect(faint).toEqual([]);
+      const widths = await console.page.evaluate(() => {
+        const { scrollWidth, clientWidth } = document.documentElement;
+        return { scrollWidth, clientWidth };
+      });
+      expect(widths).toEqual({ scrollWidth: look.width, clientWidth: look.width });
+      await here.publishText(long, token, 'a value');
+      await waiting;
+      expect(console.complaints).toEqual([]);
+      await console.close();
+    });
+
+    // The last one: it leaves the fleet without a quorum.
+    it('shows lock nodes that are lost, the step down, and says so', async () => {
+      const console = await open();
+      const states = async () => (await console.rows('nodes')).map(([, state]) => state ?? '');
+      await shown(async () => (await states()).filter((state) => /^voting/.test(state)).length === 3);
+      expect((await console.rows('nodes')).map(([node]) => `redis://${node}`)).toEqual(
+        fleet.lockNodes.map(({ url }) => url),
+      );
+      await Promise.all(fleet.lockNodes.slice(0, 2).map((node) => node.kill()));
+      await shown(async () => (await states()).filter((state) => /^voting/.test(state)).length === 1);
+      await here.lease({ key: 'by the store alone' });
+      await shown(async () => (await console.text('#mode')) === 'Quorum lost');
+      expect(await console.text('#degraded')).toContain('Quorum lost');
+      expect(await console.text('#steps')).toContain('Quorum and store → Quorum lost');
+      expect(await console.text('#figures')).toContain('1 of 3');
+      expect(await console.page.locator('#announcements').textContent()).toContain('Quorum lost');
+      const { faint } = await console.page.evaluate(faintTexts, 4.5);
+      expect(faint).toEqual([]);
+      expect(console.complaints).toEqual([]);
+      await console.close();
+    });
+  });
+
+  describe('of an embedded replica', () => {
+    let replica: Replica;
+    beforeAll(async () => {
+      replica = await Replica.start();
+    });
+    afterAll(() => replica?.kill());
+
+    it('says which replica it is, and that it needs nobody', async () => {
+      const console = await ConsolePage.open(browser, replica.httpUrl);
+      const about = await console.text('#replica');
+      expect(about).toMatch(/^Serving · embedded · /);
+      expect(about).toContain(`gRPC at ${replica.target}`);
+      expect(about).toContain(`process ${replica.pid}`);
+      expect(await console.page.locator('#nodes').isVisible()).toBe(false);
+      expect(await console.text('#mode')).toBe('This process');
+      expect(console.complaints).toEqual([]);
+      await console.close();
+    });
+
+    it('has a policy that forbids a script in the page, and markup that is made of a string', async () => {
+      const console = await ConsolePage.open(browser, replica.httpUrl);
+      const tried = await console.page.evaluate(async () => {
+        const attempts = [
+          () => document.createElement('button').setAttribute('onclick', 'alert(1)'),
+          () => document.body.insertAdjacentHTML('beforeend', '<p>markup</p>'),
+          () => fetch('http://127.0.0.1:1/'),
+        ];
+        const ends = attempts.map(async (attempt) => attempt());
+        return (await Promise.allSettled(ends)).map(({ status }) => status);
+      });
+      expect(tried).toEqual(['rejected', 'rejected', 'rejected']);
+      const forbidden = () =>
+        console.complaints.filter((complaint) => complaint.includes('the policy forbids'));
+      await until(() => forbidden().some((complaint) => complaint.includes('connect-src')));
+      expect(forbidden().some((complaint) => complaint.includes('trusted-types'))).toBe(true);
+      await console.close();
+    });
+
+    it('stands still while it is paused', async () => {
+      const console = await ConsolePage.open(browser, replica.httpUrl);
+      const uptime = () => console.text('#replica');
+      await console.page.keyboard.press('Tab');
+      await console.page.keyboard.press('Enter');
+      const pause = console.page.locator('#pause');
+      expect(await pause.getAttribute('aria-pressed')).toBe('true');
+      const before = await uptime();
+      await new Promise((resolve) => setTimeout(resolve, 2_500));
+      expect(await uptime()).toBe(before);
+      await console.page.keyboard.press('Enter');
+      await shown(async () => (await uptime()) !== before);
+      expect(console.complaints).toEqual([]);
+      await console.close();
+    });
+
+    it('does not move where the reader wants it still', async () => {
+      const caller = new Caller(replica.target);
+      await caller.lease({ key: 'a key', leaseMs: 20_000 });
+      const console = await ConsolePage.open(browser, replica.httpUrl);
+      const transition = () =>
+        console.page.locator('#leases .fill').evaluate((bar) => getComputedStyle(bar).transitionDuration);
+      await shown(async () => (await console.rows('leases')).length === 1);
+      expect(await transition()).toBe('1s');
+      await console.page.emulateMedia({ reducedMotion: 'reduce' });
+      expect(await transition()).toBe('0s');
+      await console.close();
+      caller.close();
+    });
+
+    // The last one: it ends the replica.
+    it('says so when the replica goes', async () => {
+      const console = await ConsolePage.open(browser, replica.httpUrl);
+      await replica.kill();
+      await shown(async () => (await console.text('#connection')).startsWith('The replica does not answer'));
+      expect(await console.text('#connection')).toMatch(/The figures are from \d\d:\d\d:\d\d\.$/);
+      await console.close();
+    });
+  });
+});

@@ -1,0 +1,242 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { keyOf } from '../../src/coordination/key.js';
+import {
+  BusyReason,
+  type GetOrLockResponse,
+  PublishOutcome,
+} from '../../src/grpc/generated/dibs/v1/coordinator.js';
+import { lockKey } from '../../src/redis/keys.js';
+import { METRICS } from '../../src/telemetry/names.js';
+import { readAlertRules } from '../support/alert-rules.js';
+import { Caller } from '../support/caller.js';
+import { dashboard, panels, queriesOf, variableQueries } from '../support/dashboard.js';
+import { describeWithRedis } from '../support/describe-with-redis.js';
+import { Exported } from '../support/exported.js';
+import { Fleet } from '../support/fleet.js';
+import { parseQuery, type Query } from '../support/promql.js';
+import { until } from '../support/until.js';
+import { waitersOf } from '../support/waiters.js';
+
+// Whatever the dashboard and the alerts ask of Prometheus, a real replica has to export: a name that nobody exports is an
+// empty panel, and an alert that never fires.
+
+/** Given to each target by Prometheus, and not by Dibs. */
+const TARGET_LABELS = ['job', 'instance'];
+/** Made by Prometheus itself: whether a scrape was answered, and what fires. */
+const OF_PROMETHEUS = ['up', 'ALERTS'];
+/** The budget of this namespace is one rebuild at a time. */
+const TIGHT = 'tight';
+const LEASE_MS = 20_000;
+
+const { alerts, recordings } = readAlertRules();
+const recorded = new Map(recordings.map(({ record, expr }) => [record, parseQuery(expr)]));
+
+describeWithRedis('what the dashboard and the alerts ask for', () => {
+  const exported = new Exported();
+  const folder = mkdtempSync(join(tmpdir(), 'dibs-dashboards-'));
+  let fleet: Fleet;
+  let caller: Caller;
+  let httpUrl: string;
+
+  const scrape = async () => (await fetch(`${httpUrl}/metrics`)).text();
+  const nodesIn = async (state: string) => {
+    const [, count] =
+      new RegExp(`^dibs_quorum_nodes\\{state="${state}"\\} (\\d+)$`, 'm').exec(await scrape()) ?? [];
+    return Number(count);
+  };
+  const outcomeOf = ({ outcome }: GetOrLockResponse) => outcome?.$case;
+  const busy = (reason: BusyReason) => ({ outcome: { $case: 'busy', value: { reason } } });
+
+  beforeAll(async () => {
+    const policies = join(folder, 'policies.yaml');
+    writeFileSync(policies, `namespaces: { ${TIGHT}: { max_rebuilds: 1 } }\n`);
+    fleet = await Fleet.start({ replicas: 1, env: { DIBS_CONFIG: policies } });
+    const [replica] = fleet.replicas;
+    httpUrl = replica!.httpUrl;
+    caller = new Caller(replica!.target);
+    await caller.connect();
+    await rebuild();
+    await wait();
+    await comeLate();
+    await beRefused();
+    await loseLeases();
+    exported.note(await scrape());
+  });
+  afterAll(async () => {
+    caller?.close();
+    await fleet?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** A lease, a value, hits fresh and stale, and a retry of the publish. */
+  async function rebuild(): Promise<void> {
+    const { token } = await caller.lease({ key: 'rebuilt' });
+    await caller.publishText('rebuilt', token, 'value');
+    expect(await caller.publishText('rebuilt', token, 'value')).toMatchObject({
+      outcome: PublishOutcome.PUBLISH_OUTCOME_DUPLICATE,
+    });
+    expect(outcomeOf(await caller.getOrLock({ key: 'rebuilt' }))).toBe('hit');
+    const old = await caller.lease({ key: 'stale' });
+    const payload = { $case: 'value', value: Buffer.from('old') } as const;
+    await caller.publish({ key: 'stale', token: old.token, payload, ttlMs: 1, staleMs: 60_000 });
+    await sleep(5);
+    await caller.lease({ key: 'stale' });
+    expect(await caller.getOrLock({ key: 'stale' })).toMatchObject({ outcome: { value: { freshForMs: 0 } } });
+  }
+
+  /** Waits that end by a publish, a release, a failure, and the caller's patience. */
+  async function wait(): Promise<void> {
+    const keys = ['published', 'released', 'failed'];
+    const leases = await Promise.all(keys.map((key) => caller.lease({ key, leaseMs: LEASE_MS })));
+    const [published = '', released = '', failed = ''] = leases.map(({ token }) => token);
+    const calls = keys.map((key) => caller.getOrLock({ key, waitMs: 10_000 }));
+    await until(async () => (await waitersOf(httpUrl)) === keys.length);
+    // One that looks at once would be served without having waited.
+    await sleep(50);
+    await caller.publishText('published', published, 'value');
+    await caller.release({ key: 'released', token: released });
+    const failure = { message: 'no such table', retryAfterMs: 60_000 };
+    await caller.release({ key: 'failed', token: failed, failure });
+    const answers = await Promise.all(calls);
+    expect(answers.map(outcomeOf)).toEqual(['hit', 'lease', 'failed']);
+    const impatient = await caller.getOrLock({ key: 'released', waitMs: 50 });
+    expect(impatient).toMatchObject(busy(BusyReason.BUSY_REASON_WAIT_ENDED));
+  }
+
+  /** Publishes that come late, after another lease, after an invalidation, or with no lease at all. */
+  async function comeLate(): Promise<void> {
+    const keys = ['late', 'superseded', 'invalidated', 'unknown'];
+    const leases = await Promise.all(keys.slice(0, 2).map((key) => caller.lease({ key, leaseMs: 100 })));
+    const third = await caller.lease({ key: 'invalidated' });
+    await sleep(200);
+    await caller.lease({ key: 'superseded' });
+    await caller.invalidate({ keys: ['invalidated'] });
+    const tokens = [...leases.map(({ token }) => token), third.token, 'no token'];
+    const outcomes = [];
+    for (const [at, key] of keys.entries()) {
+      outcomes.push((await caller.publishText(key, tokens[at]!, 'value')).outcome);
+    }
+    expect(outcomes).toEqual([
+      PublishOutcome.PUBLISH_OUTCOME_STORED_LATE,
+      PublishOutcome.PUBLISH_OUTCOME_SUPERSEDED,
+      PublishOutcome.PUBLISH_OUTCOME_INVALIDATED,
+      PublishOutcome.PUBLISH_OUTCOME_UNKNOWN_LEASE,
+    ]);
+  }
+
+  /** Answers for those who cannot be served in time: no budget, no winner, and a rebuild that is known to last. */
+  async function beRefused(): Promise<void> {
+    await caller.lease({ namespace: TIGHT, key: 'first' });
+    const second = await caller.getOrLock({ namespace: TIGHT, key: 'second', waitMs: 0 });
+    expect(second).toMatchObject(busy(BusyReason.BUSY_REASON_BUDGET));
+
+    // A majority says that it is held, and no record says by whom.
+    const lock = lockKey(keyOf('default', 'split').id);
+    const held = fleet.lockNodes.slice(0, 3).map(({ port }) => ['-p', `${port}`, 'SET', lock, 'somebody']);
+    await Promise.all(held.map((args) => promisify(execFile)('redis-cli', args)));
+    const split = await caller.getOrLock({ key: 'split', waitMs: 0 });
+    expect(split).toMatchObject(busy(BusyReason.BUSY_REASON_UNDECIDED));
+
+    for (let round = 1; round <= 4; round++) {
+      const { token } = await caller.lease({ key: 'slow' });
+      await sleep(400);
+      await caller.publishText('slow', token, 'value', 1);
+    }
+    await caller.lease({ key: 'slow' });
+    const hasty = await caller.getOrLock({ key: 'slow', waitMs: 120 });
+    expect(hasty).toMatchObject(busy(BusyReason.BUSY_REASON_DEADLINE_TOO_SHORT));
+  }
+
+  /** A lease that nobody ends, and a lock node that does not vote. */
+  async function loseLeases(): Promise<void> {
+    await caller.lease({ key: 'expired', leaseMs: 100 });
+    await sleep(150);
+    await fleet.lockNodes[4]!.kill();
+    await until(async () => (await nodesIn('voting')) === 4);
+    await caller.lease({ key: 'by four' });
+  }
+
+  /** What of a query no replica exports. */
+  function unknownIn({ selectors, groupings }: Query): string[] {
+    const labelsOf = (metric: string): readonly string[] =>
+      recorded.get(metric)?.groupings.flatMap(({ labels }) => labels) ?? exported.labelsOf(metric);
+    const ofDibs = (metric: string) => !OF_PROMETHEUS.includes(metric);
+    const unknown: string[] = [];
+    for (const { metric, matchers } of selectors.filter(({ metric }) => ofDibs(metric))) {
+      if (!exported.has(metric) && !recorded.has(metric)) unknown.push(metric);
+      for (const { label, values } of matchers) {
+        if (TARGET_LABELS.includes(label)) continue;
+        const known = exported.valuesOf(metric, label);
+        const missing = values.filter((value) => !known.has(value) && value !== `$${label}`);
+        unknown.push(...missing.map((value) => `${metric}{${label}="${value}"}`));
+      }
+    }
+    for (const { labels, metrics } of groupings) {
+      for (const metric of metrics.filter(ofDibs)) {
+        const known = [...TARGET_LABELS, ...labelsOf(metric)];
+        unknown.push(
+          ...labels.filter((label) => !known.includes(label)).map((label) => `${metric}{${label}}`),
+        );
+      }
+    }
+    return unknown;
+  }
+
+  it.each(panels)('panel: $title', (panel) => {
+    const queries = queriesOf(panel);
+    expect(queries).not.toEqual([]);
+    for (const { expr, legend } of queries) {
+      const query = parseQuery(expr);
+      expect(unknownIn(query)).toEqual([]);
+      const grouped = query.groupings.flatMap(({ labels }) => labels);
+      const named = [...legend.matchAll(/\{\{(\w+)\}\}/g)].map(([, label]) => label);
+      expect(grouped).toEqual(expect.arrayContaining(named));
+    }
+  });
+
+  it.each([
+    ...alerts.map((rule) => ({ name: rule.alert, ...rule })),
+    ...recordings.map((rule) => ({ name: rule.record, ...rule })),
+  ])('rule: $name', ({ expr }) => {
+    const query = parseQuery(expr);
+    expect(query.selectors).not.toEqual([]);
+    expect(unknownIn(query)).toEqual([]);
+  });
+
+  it('variables and annotations', () => {
+    for (const { selector, label } of variableQueries()) {
+      const query = parseQuery(selector);
+      expect(unknownIn(query)).toEqual([]);
+      const known = [...TARGET_LABELS, ...exported.labelsOf(query.selectors[0]!.metric)];
+      expect(known).toContain(label);
+    }
+    for (const { expr } of dashboard.annotations.list) expect(unknownIn(parseQuery(expr))).toEqual([]);
+  });
+
+  it('shows every metric', () => {
+    const shown = panels.flatMap((panel) =>
+      queriesOf(panel).flatMap(({ expr }) => parseQuery(expr).selectors),
+    );
+    const names = new Set(shown.map(({ metric }) => metric.replace(/_(bucket|count|sum)$/, '')));
+    expect(Object.values(METRICS).filter((name) => !names.has(name))).toEqual([]);
+  });
+
+  it('counts every lock node in the state that it is in, and in no other', async () => {
+    const states = exported.valuesOf(METRICS.quorumNodes, 'state');
+    const counted = async () => {
+      const counts = await Promise.all([...states].map(nodesIn));
+      return counts.reduce((sum, count) => sum + count, 0);
+    };
+    expect(await counted()).toBe(5);
+    await Promise.all(fleet.lockNodes.map((node) => node.kill()));
+    await until(async () => (await nodesIn('connecting')) === 5);
+    expect(await nodesIn('voting')).toBe(0);
+    expect(await counted()).toBe(5);
+  });
+});

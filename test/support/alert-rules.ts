@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
+import { z } from 'zod';
+
+export const ALERTS_PAGE = 'deploy/operations/alerts.md';
+
+const alert = z.strictObject({
+  alert: z.string().regex(/^Dibs[A-Z]\w+$/),
+  expr: z.string(),
+  for: z.string().regex(/^\d+m$/),
+  labels: z.strictObject({ severity: z.enum(['page', 'ticket']) }),
+  annotations: z.strictObject({ summary: z.string(), description: z.string(), runbook_url: z.url() }),
+});
+
+const recording = z.strictObject({
+  record: z.string().regex(/^[a-z_]+:dibs_[a-z_]+:[a-z0-9_]+$/),
+  expr: z.string(),
+});
+
+const file = z.strictObject({
+  groups: z.array(
+    z.strictObject({ name: z.string(), rules: z.array(z.union([alert, recording])).nonempty() }),
+  ),
+});
+
+/** The rules as they stand in deploy/. Throws where they are none. */
+export function readAlertRules() {
+  const { groups } = file.parse(parse(readFileSync('deploy/alerts/dibs.rules.yaml', 'utf8')));
+  const rules = groups.flatMap(({ rules }) => rules);
+  return {
+    alerts: rules.filter((rule) => 'alert' in rule),
+    recordings: rules.filter((rule) => 'record' in rule),
+  };
+}

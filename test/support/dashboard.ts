@@ -1,0 +1,54 @@
+import { readFileSync } from 'node:fs';
+
+interface Box {
+  readonly x: number;
+  readonly y: number;
+  readonly w: number;
+  readonly h: number;
+}
+
+interface Override {
+  readonly matcher: { readonly id: string; readonly options: string };
+}
+
+export interface Panel {
+  readonly id: number;
+  readonly type: string;
+  readonly title: string;
+  readonly description?: string;
+  readonly gridPos: Box;
+  readonly datasource?: { readonly uid: string };
+  readonly targets?: readonly { readonly expr: string; readonly legendFormat: string }[];
+  readonly fieldConfig?: { readonly overrides: readonly Override[] };
+}
+
+interface Dashboard {
+  readonly panels: readonly Panel[];
+  readonly annotations: { readonly list: readonly { readonly expr: string }[] };
+  readonly templating: {
+    readonly list: readonly { readonly name: string; readonly type: string; readonly definition?: string }[];
+  };
+}
+
+/** As much of the dashboard as the tests look at. */
+export const dashboard: Dashboard = JSON.parse(readFileSync('deploy/dashboards/dibs.json', 'utf8'));
+
+export const panels = dashboard.panels.filter(({ type }) => type !== 'row');
+
+/** A panel's queries as Prometheus gets them: Grafana's own interval is filled in. */
+export function queriesOf(panel: Panel): { readonly expr: string; readonly legend: string }[] {
+  return (panel.targets ?? []).map(({ expr, legendFormat }) => ({
+    expr: expr.replaceAll('$__rate_interval', '5m'),
+    legend: legendFormat,
+  }));
+}
+
+/** What a variable is filled from. */
+export function variableQueries(): { readonly selector: string; readonly label: string }[] {
+  return dashboard.templating.list.flatMap(({ definition }) => {
+    if (definition === undefined) return [];
+    const [, selector, label] = /^label_values\((.+), (\w+)\)$/.exec(definition) ?? [];
+    if (selector === undefined || label === undefined) throw new Error(`not label_values: ${definition}`);
+    return [{ selector, label }];
+  });
+}

@@ -1,0 +1,214 @@
+import { readdirSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ConsoleState } from '../../../src/http/console-state.js';
+import { HttpServer } from '../../../src/http/server.js';
+import { until } from '../../support/until.js';
+
+/** Enough of a state to tell one from the next. */
+const stateOf = (number: number) =>
+  ({ atMs: number, held: { leases: [{ key: 'a\nkey' }] } }) as unknown as ConsoleState;
+
+let server: HttpServer;
+let looks = 0;
+let state: () => ConsoleState | undefined;
+let authorize: (request: IncomingMessage) => 200 | 401 | 403;
+
+beforeEach(async () => {
+  looks = 0;
+  state = () => stateOf(looks);
+  authorize = () => 200;
+  server = await HttpServer.bind({
+    ...{ host: '127.0.0.1', port: 0, ready: () => true, scrape: async () => '' },
+    consoleState: () => {
+      looks += 1;
+      return state();
+    },
+    authorize: (request) => authorize(request),
+  });
+});
+afterEach(() => server.stop());
+
+const get = (path: string, init?: RequestInit) => fetch(`http://${server.address}${path}`, init);
+
+/** Somebody who watches, with every event that came. */
+async function watch() {
+  const leaving = new AbortController();
+  const response = await get('/console/events', { signal: leaving.signal });
+  const watcher = { response, events: [] as ConsoleState[], ended: false, leave: () => leaving.abort() };
+  void (async () => {
+    let text = '';
+    try {
+      for await (const chunk of response.body ?? []) {
+        text += Buffer.from(chunk).toString();
+        const whole = text.split('\n\n');
+        text = whole.pop() ?? '';
+        watcher.events.push(...whole.map((event) => JSON.parse(event.replace(/^data: /, ''))));
+      }
+    } catch {
+      // It left by itself.
+    }
+    watcher.ended = true;
+  })();
+  return watcher;
+}
+
+describe('the page', () => {
+  it('is made of files of this process alone, and of all of them that there are', async () => {
+    const html = await (await get('/')).text();
+    const folder = readdirSync('src/http/console');
+    const served = folder.filter((name) => name !== 'index.html' && name !== 'tsconfig.json');
+    for (const name of served) expect((await get(`/console/${name}`)).status).toBe(200);
+    const [scripts, styles] = ['.js', '.css'].map((end) => served.filter((name) => name.endsWith(end)));
+    expect(scripts?.length).toBeGreaterThan(0);
+    for (const style of styles ?? []) expect(html).toContain(`href="console/${style}"`);
+    for (const [, url] of html.matchAll(/(?:href|src)="([^"]*)"/g)) {
+      expect(url).toMatch(/^(console\/[\w.-]+|metrics)$/);
+      expect((await get(`/${url}`)).status).toBe(200);
+    }
+  });
+
+  it('has no code and no style within its markup', async () => {
+    const html = await (await get('/')).text();
+    expect(html).not.toMatch(/<script(?![^>]*\bsrc=)|<style|\son\w+=|\sstyle=|javascript:/i);
+  });
+
+  it('may load nothing but its own files, and is never guessed, framed or kept', async () => {
+    for (const path of ['/', '/console/console.js', '/console/events']) {
+      const { headers } = await get(path, { method: 'HEAD' });
+      const policy = headers.get('content-security-policy') ?? '';
+      expect(policy).toMatch(/^default-src 'none'; script-src 'self'; style-src 'self'; /);
+      expect(policy).not.toMatch(/unsafe|\*|https?:|data:/);
+      expect(policy).toContain("frame-ancestors 'none'");
+      expect(headers.get('x-content-type-options')).toBe('nosniff');
+      expect(headers.get('cache-control')).toBe('no-store');
+    }
+  });
+
+  it('names the type of each file', async () => {
+    const typeOf = async (path: string) => (await get(path)).headers.get('content-type');
+    expect(await typeOf('/')).toBe('text/html; charset=utf-8');
+    expect(await typeOf('/console/console.css')).toBe('text/css; charset=utf-8');
+    expect(await typeOf('/console/console.js')).toBe('text/javascript; charset=utf-8');
+    expect(await typeOf('/console/icon.svg')).toBe('image/svg+xml');
+  });
+});
+
+describe('the events', () => {
+  it('begin at once, and go on once a second', async () => {
+    const watcher = await watch();
+    expect(watcher.response.headers.get('content-type')).toBe('text/event-stream');
+    await until(() => watcher.events.length === 1, 500);
+    await until(() => watcher.events.length === 3, 3_000);
+    expect(watcher.events.map(({ atMs }) => atMs)).toEqual([1, 2, 3]);
+    expect(watcher.events[0]?.held.leases[0]?.key).toBe('a\nkey');
+    watcher.leave();
+  });
+
+  it('are made once for all who watch, and not at all while nobody does', async () => {
+    await sleep(1_200);
+    expect(looks).toBe(0);
+    const watchers = await Promise.all(Array.from({ length: 10 }, watch));
+    await until(() => watchers.every(({ events }) => events.length >= 1));
+    expect(looks).toBe(1);
+    await until(() => watchers.every(({ events }) => events.length >= 2));
+    expect(looks).toBe(2);
+    for (const watcher of watchers) watcher.leave();
+    await sleep(100);
+    const before = looks;
+    await sleep(1_200);
+    expect(looks).toBe(before);
+    // Who comes after that gets what is true now.
+    const late = await watch();
+    await until(() => late.events.length === 1);
+    expect(late.events[0]?.atMs).toBe(before + 1);
+    late.leave();
+  });
+
+  it('are for 32 at a time', async () => {
+    const watchers = await Promise.all(Array.from({ length: 32 }, watch));
+    const refused = await get('/console/events');
+    expect(refused.status).toBe(503);
+    expect(await refused.text()).toBe('32 pages watch already\n');
+    expect((await get('/')).status).toBe(200);
+    watchers[0]?.leave();
+    await until(async () => (await get('/console/events', { method: 'HEAD' })).status === 200);
+    for (const watcher of watchers) watcher.leave();
+  });
+
+  it('are none before there is something to show', async () => {
+    state = () => undefined;
+    const early = await get('/console/events');
+    expect(early.status).toBe(503);
+    expect(early.headers.get('retry-after')).toBe('1');
+    state = () => stateOf(7);
+    const watcher = await watch();
+    await until(() => watcher.events.length === 1);
+    watcher.leave();
+  });
+
+  it('end with the server, at once', async () => {
+    const watcher = await watch();
+    await until(() => watcher.events.length === 1);
+    const stoppedAt = performance.now();
+    await server.stop();
+    await until(() => watcher.ended);
+    expect(performance.now() - stoppedAt).toBeLessThan(900);
+  });
+
+  it('are not kept for who does not read them', async () => {
+    // More than the sockets between the two take.
+    const large = 'x'.repeat(4 << 20);
+    state = () => ({ atMs: looks, large }) as unknown as ConsoleState;
+    const [host = '', port] = server.address.split(':');
+    const request = 'GET /console/events HTTP/1.1\r\nHost: a\r\n\r\n';
+    const deaf = connect(Number(port), host, () => deaf.write(request));
+    deaf.pause();
+    await until(() => looks >= 7, 12_000);
+    const heard: number[] = [];
+    deaf.on('data', (chunk) => {
+      for (const [, number] of chunk.toString('latin1').matchAll(/"atMs":(\d+)/g)) heard.push(Number(number));
+    });
+    deaf.resume();
+    await until(() => (heard.at(-1) ?? 0) > 7);
+    deaf.destroy();
+    expect(heard[0]).toBe(1);
+    expect(heard.length).toBeLessThan(7);
+  });
+});
+
+describe('whoever may not see it', () => {
+  it('is asked who it is, for the page, its files and the events', async () => {
+    authorize = () => 401;
+    for (const path of ['/', '/console/console.js', '/console/events']) {
+      const response = await get(path);
+      expect(response.status).toBe(401);
+      expect(response.headers.get('www-authenticate')).toBe('Basic realm="dibs", charset="UTF-8"');
+      expect(await response.text()).toBe('say who you are\n');
+    }
+    expect(looks).toBe(0);
+  });
+
+  it('is refused without being asked where it is known', async () => {
+    authorize = () => 403;
+    const response = await get('/console/events');
+    expect(response.status).toBe(403);
+    expect(response.headers.get('www-authenticate')).toBeNull();
+  });
+
+  it('is judged by its own request', async () => {
+    authorize = ({ headers }) => (headers.authorization === 'Basic b2s6b2s=' ? 200 : 401);
+    expect((await get('/')).status).toBe(401);
+    expect((await get('/', { headers: { authorization: 'Basic b2s6b2s=' } })).status).toBe(200);
+  });
+
+  it('hears no more from when that is so', async () => {
+    const watcher = await watch();
+    await until(() => watcher.events.length === 2, 3_000);
+    authorize = () => 403;
+    await until(() => watcher.ended, 3_000);
+    expect(watcher.events).toHaveLength(2);
+  });
+});
