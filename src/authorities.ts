@@ -14,6 +14,7 @@ import { StoreConnection } from './redis/connection.js';
 import { RedisFirstStart } from './redis/first-start.js';
 import { RedisLockNode } from './redis/lock-node.js';
 import { RedisNamespaceStore } from './redis/namespace-store.js';
+import { claimStoreFormat, NewerStore } from './redis/store-format.js';
 import { RedisValueStore } from './redis/value-store.js';
 import { RedisWakeChannel } from './redis/wake-channel.js';
 import type { Logger } from './telemetry/logger.js';
@@ -85,7 +86,7 @@ function fleet(config: Config, urls: NonNullable<Config['fleet']>, tools: Author
     quorum,
     wakes,
     contact: async () => {
-      await Promise.all([quorum.ready(FIRST_CONTACT_MS_MAX), storeAnswers(connection, tools)]);
+      await Promise.all([quorum.ready(FIRST_CONTACT_MS_MAX), storeIsOurs(connection, tools)]);
     },
     nodeStates: () => quorum.states(),
     close: async () => {
@@ -96,16 +97,26 @@ function fleet(config: Config, urls: NonNullable<Config['fleet']>, tools: Author
   };
 }
 
-async function storeAnswers(connection: StoreConnection, { clock, log }: AuthorityTools): Promise<void> {
-  const untilMs = clock.nowMs() + FIRST_CONTACT_MS_MAX;
+/** Resolves when the store has answered and is of a format that we know, or when that takes too long. */
+async function storeIsOurs(connection: StoreConnection, { clock, log }: AuthorityTools): Promise<void> {
+  const err = await claimFormat(connection, clock, FIRST_CONTACT_MS_MAX);
+  if (err === undefined) return;
+  log.warn({ err }, 'the value store does not answer; serving without it until it does');
+  claimFormat(connection, clock, Number.POSITIVE_INFINITY).catch((error) => {
+    log.error({ err: error }, 'serving without the value store for good');
+    connection.close();
+  });
+}
+
+/** Why the store could not be asked by then; undefined where it was, and is ours. Rejects with {@link NewerStore}. */
+async function claimFormat(connection: StoreConnection, clock: Clock, msMax: number): Promise<unknown> {
+  const untilMs = clock.nowMs() + msMax;
   for (;;) {
     try {
-      return await connection.ping();
+      return await claimStoreFormat(connection);
     } catch (error) {
-      if (clock.nowMs() > untilMs) {
-        log.warn({ err: error }, 'the value store does not answer; serving without it until it does');
-        return;
-      }
+      if (error instanceof NewerStore) throw error;
+      if (connection.closed || clock.nowMs() > untilMs) return error;
     }
     await new Promise<void>((resolve) => clock.after(FIRST_CONTACT_TRY_MS, resolve));
   }

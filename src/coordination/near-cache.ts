@@ -2,8 +2,8 @@ import type { Key } from './key.js';
 import type { StoredValue } from './record.js';
 import type { View } from './view.js';
 
-/** Of an entry, besides its id and its value: records, views and their places in the maps. */
-const ENTRY_BYTES = 600;
+/** Of an entry, besides its id and its value: records, views and their places in the maps; `npm run bench -- footprint`. */
+const ENTRY_BYTES = 1_800;
 
 interface Entry {
   readonly namespace: string;

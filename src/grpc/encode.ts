@@ -43,7 +43,7 @@ const BUSY_REASONS = {
   no_value: BusyReason.BUSY_REASON_NO_VALUE,
 } satisfies Record<domain.BusyReason, BusyReason>;
 
-export const LEASE_ENDS = {
+const LEASE_ENDS = {
   published: LeaseEnd.LEASE_END_PUBLISHED,
   released: LeaseEnd.LEASE_END_RELEASED,
   failed: LeaseEnd.LEASE_END_FAILED,
@@ -72,6 +72,16 @@ const EXTEND_OUTCOMES = {
   extended: ExtendOutcome.EXTEND_OUTCOME_EXTENDED,
   lost: ExtendOutcome.EXTEND_OUTCOME_LOST,
 } satisfies Record<domain.ExtendAnswer['outcome'], ExtendOutcome>;
+
+/** How a lease ended. A record that a later version wrote may say what we have no word for. */
+export function encodeLeaseEnd(end: domain.LeaseEnd): LeaseEnd {
+  return LEASE_ENDS[end] ?? LeaseEnd.LEASE_END_UNSPECIFIED;
+}
+
+/** As {@link encodeLeaseEnd}, for why it was given. */
+function encodeLeaseReason(reason: domain.LeaseReason): LeaseReason {
+  return LEASE_REASONS[reason] ?? LeaseReason.LEASE_REASON_UNSPECIFIED;
+}
 
 export function encodeGetOrLock({ outcome, degraded }: domain.GetOrLockAnswer): GetOrLockResponse {
   return { outcome: outcomeOf(outcome), degraded: DEGRADED[degraded] };
@@ -110,7 +120,7 @@ export function encodeExplain({
       ...{ holder: lease.holder, fence: lease.fence, traceparent: lease.traceparent },
       ageMs: Math.floor(lease.ageMs),
       expiresInMs: Math.floor(lease.expiresInMs),
-      reason: LEASE_REASONS[lease.reason],
+      reason: encodeLeaseReason(lease.reason),
     },
     waiters,
     value: value && {
@@ -123,7 +133,7 @@ export function encodeExplain({
     fence,
     pastLeases: past.map(({ holder, fence, heldMs, endedAgoMs, end, failure }) => ({
       ...{ holder, fence, heldMs: Math.floor(heldMs), endedAgoMs: Math.floor(endedAgoMs) },
-      end: LEASE_ENDS[end],
+      end: encodeLeaseEnd(end),
       failureMessage: failure,
     })),
     failed: failed && { message: failed.message, retryAfterMs: Math.ceil(failed.retryAfterMs) },
@@ -146,7 +156,7 @@ function outcomeOf(outcome: domain.GetOrLockAnswer['outcome']): GetOrLockRespons
           fence: outcome.fence,
           expiresInMs: Math.floor(outcome.expiresInMs),
           previous: outcome.previous === undefined ? undefined : hitOf(outcome.previous),
-          reason: LEASE_REASONS[outcome.reason],
+          reason: encodeLeaseReason(outcome.reason),
         },
       };
     case 'busy':

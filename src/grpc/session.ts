@@ -8,7 +8,7 @@ import type { Tracing } from '../coordination/trace.js';
 import type { Answered, Asks, GivenLease } from './asks.js';
 import { traceparentOf } from './call-of.js';
 import { invalid } from './decode.js';
-import { LEASE_ENDS } from './encode.js';
+import { encodeLeaseEnd } from './encode.js';
 import {
   CoordinatorServiceService as contract,
   type GetOrLockManyRequest,
@@ -242,7 +242,7 @@ export class Session {
       // By its holder's own word, perhaps in a call of its own beside this session.
       if (!this.#forget(lease.token) || end === undefined) return;
       const { namespace } = key;
-      const lost = { namespace, key: key.key, token: lease.token, end: LEASE_ENDS[end] };
+      const lost = { namespace, key: key.key, token: lease.token, end: encodeLeaseEnd(end) };
       this.#outbox?.event({ $case: 'leaseLost', value: lost });
     });
     return true;

@@ -42,6 +42,9 @@ interface Open {
   readonly resumeToken: string;
   /** Absent where nobody is told apart. */
   readonly visitor: Visitor | undefined;
+  /** Resolves when its client has ended the stream and has all its answers, or has gone. */
+  readonly left: Promise<void>;
+  leave(): void;
   tooOld: NodeJS.Timeout;
   /** Its client has been asked to go elsewhere: its leases stay with it, and not with the stream. */
   leaving: boolean;
@@ -122,7 +125,10 @@ export class Sessions {
       void open?.session
         .idle()
         .then(() => open?.outbox.flushed())
-        .then(() => stream.end());
+        .then(() => {
+          stream.end();
+          open?.leave();
+        });
     });
     const gone = () => {
       over = true;
@@ -139,7 +145,10 @@ export class Sessions {
     for (const open of this.#open) this.#askToLeave(open);
   }
 
-  /** Ends all streams once their calls are answered, or their time is over. */
+  /**
+   * Resolves when all clients have ended their streams, or their time is over. A stream without an open call is not
+   * ended for that: its client may just have sent one, before it could hear of the drain.
+   */
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
@@ -147,8 +156,8 @@ export class Sessions {
     clearInterval(this.#deaf);
     const late = new Promise<void>((resolve) => setTimeout(resolve, CLOSES_IN_MS).unref());
     await Promise.all(
-      [...this.#open].map(async ({ session, outbox, close }) => {
-        await Promise.race([session.idle().then(() => outbox.flushed()), late]);
+      [...this.#open].map(async ({ left, close }) => {
+        await Promise.race([left, late]);
         close();
       }),
     );
@@ -175,8 +184,12 @@ export class Sessions {
       if (held) stream.pause();
       else stream.resume();
     });
+    let leave = () => {};
+    const left = new Promise<void>((resolve) => {
+      leave = resolve;
+    });
     const open: Open = {
-      ...{ session, outbox, visitor, watched: new Set(watchedNamespaces) },
+      ...{ session, outbox, visitor, watched: new Set(watchedNamespaces), left, leave },
       resumeToken: parked === undefined ? randomBytes(16).toString('base64url') : resumeToken,
       leaving: false,
       tooOld: this.#afterAge(() => open),
@@ -215,6 +228,7 @@ export class Sessions {
 
   #broken(open: Open): void {
     if (!this.#open.delete(open)) return;
+    open.leave();
     const { session, resumeToken } = open;
     clearTimeout(open.tooOld);
     session.attach(undefined);

@@ -53,6 +53,10 @@ export class StoreConnection {
     return this.#probeTimer !== undefined;
   }
 
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /** Resolves when the store answers. Rejects with {@link StoreUnavailable}. */
   async ping(): Promise<void> {
     await this.call((client) => client.ping());

@@ -24,6 +24,9 @@ export const WAKE_CHANNEL = 'dibs:wake';
 /** On the value store: there once any quorum has voted, for as long as the store remembers. */
 export const FIRST_START_KEY = 'dibs:first-start';
 
+/** On the value store: the format of everything that is kept there. */
+export const FORMAT_KEY = 'dibs:format';
+
 /** On a lock node: the lock of a key. */
 export function lockKey(id: string): string {
   return `dibs:lock:${id}`;

@@ -1,8 +1,8 @@
-import { pathToFileURL } from 'node:url';
 import { DibsClient } from '../../clients/typescript/src/client.js';
 import { Fleet } from '../support/fleet.js';
 import type { Replica } from '../support/replica.js';
 import type { AnyRow, Bench, Rate } from './bench.js';
+import { fillStore, keyOf } from './fill-store.js';
 import { rates, type Way } from './rate.js';
 
 const COUNTS = [1_000, 100_000, 1_000_000];
@@ -23,7 +23,7 @@ export const growth: Bench = {
     });
     const far = await fleet.addReplica({ DIBS_NEAR_CACHE_BYTES: '0' });
     try {
-      await load(fleet.store.url, COUNTS.at(-1) ?? 0);
+      await fillStore(fleet.store.url, COUNTS.at(-1) ?? 0, VALUE);
       const rows: AnyRow[] = [];
       for (const [replica, where] of [
         [near, 'all in the near cache'],
@@ -38,62 +38,6 @@ export const growth: Bench = {
     }
   },
 };
-
-const keyOf = (at: number) => `key ${at}`;
-
-/** Writes values as publishes do, without the quorum, which has no part in a hit. */
-async function load(storeUrl: string, count: number): Promise<void> {
-  const built = (path: string) => import(pathToFileURL(`dist/${path}`).href);
-  const { StoreConnection } = await built('redis/connection.js');
-  const { RedisValueStore } = await built('redis/value-store.js');
-  const { RedisNamespaceStore } = await built('redis/namespace-store.js');
-  const { SystemChance } = await built('system-chance.js');
-  const { keyOf: idOf } = await built('coordination/key.js');
-  const connection = new StoreConnection(storeUrl, { timeoutMs: 60_000 });
-  const store = new RedisValueStore(connection);
-  let next = 0;
-  let clock = '';
-  const one = async () => {
-    while (next < count) {
-      const { id } = idOf('default', keyOf(next));
-      const nonce = `${next}`.padStart(22, '0');
-      next += 1;
-      await store.arm(id, {
-        ...{
-          nonce,
-          expiresInMs: 10_000,
-          leaseMs: 10_000,
-          fenceRead: 0,
-          valueFenceRead: 0,
-          byStoreAlone: false,
-        },
-        ...{ holder: '', traceparent: '', reason: 'miss', requestKey: '', clock, keepMs: 60_000 },
-      });
-      const payload = { kind: 'value', bytes: VALUE };
-      await store.publish(id, {
-        nonce,
-        payload,
-        ttlMs: 86_400_000,
-        staleMs: 0,
-        tags: [],
-        keepMs: 60_000,
-        fence: 0,
-      });
-    }
-  };
-  for (;;) {
-    try {
-      await connection.ping();
-      break;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-  // A value counts by the clock of its namespace.
-  clock = (await new RedisNamespaceStore(connection, new SystemChance()).look('default', [])).clock;
-  await Promise.all(Array.from({ length: 500 }, one));
-  connection.close();
-}
 
 /** Random keys of so many: no cache of the machine is given a pattern. */
 function hitsOf(client: DibsClient, count: number) {

@@ -4,6 +4,7 @@ import type { AnyRow, Bench, BoundRow, RateRow, Row } from './bench.js';
 import { budget } from './budget.js';
 import { clients } from './clients.js';
 import { cold } from './cold.js';
+import { footprint } from './footprint.js';
 import { growth } from './growth.js';
 import { hits } from './hits.js';
 import { openLoop } from './open-loop.js';
@@ -17,7 +18,7 @@ import { wake } from './wake.js';
 const RESULTS = 'test/bench/results';
 const BENCHES: readonly Bench[] = [
   ...[stampede, hits, openLoop, cold, wake, takeover, waiters],
-  ...[tracing, stale, budget, clients, growth],
+  ...[tracing, stale, budget, clients, growth, footprint],
 ];
 
 function ms(value: number): string {

@@ -52,7 +52,7 @@ async function during(way: Way, inFlight: number, ms: number, counter: { at: num
 }
 
 /** What a process has used, in microseconds; the kernel counts in hundredths of a second. */
-function cpuUsOf(pid: number): number {
+export function cpuUsOf(pid: number): number {
   if (pid === 0) return 0;
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
   return (Number(fields[11]) + Number(fields[12])) * 10_000;

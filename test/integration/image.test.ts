@@ -66,6 +66,19 @@ it('has what production needs and nothing else', () => {
   expect(Object.keys(devDependencies).filter(isThere)).toEqual(['@types/node']);
 });
 
+it('has the packages that the SBOM names, and no other', async () => {
+  await promisify(execFile)('npm', ['run', '--silent', 'sbom']);
+  const { components } = JSON.parse(readFileSync('dist/sbom.cdx.json', 'utf8'));
+  const named = components.map(({ name, version }: Record<string, string>) => `${name}@${version}`);
+  const { packages } = JSON.parse(
+    readFileSync(join(image.folder, 'node_modules', '.package-lock.json'), 'utf8'),
+  );
+  const installed = Object.entries<{ version: string }>(packages).map(
+    ([path, { version }]) => `${path.replace(/^.*node_modules\//, '')}@${version}`,
+  );
+  expect(named.sort()).toEqual([...new Set(installed)].sort());
+});
+
 it('runs on the Node of its base image', async () => {
   const { output, ended } = start(['node', '--version'], {});
   expect(await ended).toBe(0);

@@ -307,6 +307,25 @@ describe('what a session is told', () => {
     await until(() => one.ended !== undefined);
     expect(one.ended).toBe('end');
   });
+
+  it('is that its replica stops: also a call is answered that was sent before this was heard', async () => {
+    const stopping = await start();
+    const [at = ''] = stopping.grpcAddresses;
+    const [late, gone] = [await session({}, at), await session({}, at)];
+    const key = fresh();
+    const { token } = await late.lease({ key });
+    await late.replyTo(late.ask(publish(key, token, 'known')));
+    const stopped = stopping.stop();
+    await until(() => late.events.length > 0 && gone.events.length > 0);
+    expect(await late.replyTo(late.get({ key }))).toMatchObject({ value: { outcome: { $case: 'hit' } } });
+    // And who has nothing left to say ends the wait.
+    const startMs = performance.now();
+    gone.stream.end();
+    late.stream.end();
+    await stopped;
+    expect(performance.now() - startMs).toBeLessThan(2_000);
+    expect([late.ended, gone.ended]).toEqual(['end', 'end']);
+  });
 });
 
 it('a reader that does not read holds up nobody else, and gets everything in the end', async () => {

@@ -76,7 +76,7 @@ export class World implements LockNodeWitness, StoreWitness {
     this.nodes = Array.from({ length: count }, (_, at) => new SimLockServer(`n${at}`, this.time, this));
     // The same names in two namespaces: they must never meet.
     this.keys = ['red', 'blue'].flatMap((space) => ['a', 'b', 'c'].map((name) => keyOf(space, name)));
-    this.#nearCacheBytes = this.chance.pick([0, 1_500, 1_000_000]);
+    this.#nearCacheBytes = this.chance.pick([0, 4_000, 1_000_000]);
     this.#policies.set('blue', {
       ...POLICY,
       maxRebuilds: this.chance.pick([0, 1, 2]),

@@ -34,9 +34,9 @@ export class Fleet {
     return fleet;
   }
 
-  /** Starts one more replica. */
-  async addReplica(env: Readonly<Record<string, string>> = {}): Promise<Replica> {
-    const replica = await Replica.start({ ...this.env, ...env });
+  /** Starts one more replica, of this version unless `main` is another one's. */
+  async addReplica(env: Readonly<Record<string, string>> = {}, main?: string): Promise<Replica> {
+    const replica = await Replica.start({ ...this.env, ...env }, main);
     this.replicas.push(replica);
     return replica;
   }

@@ -29,10 +29,10 @@ export class Replica {
 
   /**
    * Resolves when it listens. `env` is all it sees besides PATH; it listens on free ports unless `env`
-   * says otherwise. Rejects with its log when it ends instead.
+   * says otherwise. Rejects with its log when it ends instead. `main` may be that of another version.
    */
-  static async start(env: Readonly<Record<string, string>> = {}): Promise<Replica> {
-    const child = spawn(process.execPath, ['dist/main.js'], {
+  static async start(env: Readonly<Record<string, string>> = {}, main = 'dist/main.js'): Promise<Replica> {
+    const child = spawn(process.execPath, [main], {
       env: {
         PATH: process.env.PATH,
         DIBS_LISTEN: '127.0.0.1:0',

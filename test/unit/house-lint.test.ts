@@ -58,6 +58,23 @@ for (const room of ROOMS) {
   good.set(`src/${room}/wants-clock.ts`, importOf('../coordination/clock.js'));
   good.set(`src/${room}/wants-thing.ts`, importOf('./thing.js'));
 }
+// The command line is a client: of the service it knows the contract, and no room knows it.
+good.set('src/cli/thing.ts', 'export const thing = 1;\n');
+good.set('src/cli/wants-contract.ts', importOf('../grpc/generated/dibs/v1/coordinator.js'));
+good.set('src/cli/wants-grpc.ts', importOf('@grpc/grpc-js'));
+for (const wanted of [
+  '../coordination/clock.js',
+  '../grpc/thing.js',
+  '../app.js',
+  '../config.js',
+  'ioredis',
+]) {
+  forbid(`src/cli/wants-${slug(wanted)}.ts`, IMPORTS, importOf(wanted));
+}
+for (const room of [...ROOMS, 'coordination']) {
+  forbid(`src/${room}/wants-cli.ts`, IMPORTS, importOf('../cli/thing.js'));
+}
+forbid('src/cli.ts', IMPORTS, importOf('./app.js'));
 for (const [library, home] of Object.entries(LIBRARY_ROOMS)) {
   for (const room of [...ROOMS, 'coordination'].filter((other) => other !== home)) {
     forbid(`src/${room}/wants-package-${slug(library)}.ts`, IMPORTS, importOf(library));

@@ -24,8 +24,6 @@ const CHANNEL: ClientOptions = {
   // The service bounds the values.
   'grpc.max_receive_message_length': -1,
   'grpc.max_send_message_length': -1,
-  // What may be sent again is known one storey up.
-  'grpc.enable_retries': 0,
   // What may be under way on the connection: a session has hundreds of answers in one message.
   'grpc-node.flow_control_window': 4_194_304,
   'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),

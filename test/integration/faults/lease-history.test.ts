@@ -100,6 +100,9 @@ describe('the history', () => {
     expect(rules([lease(1, 0), ...publish('t1', 10), lease(2, 100)])).toEqual(['INV-7']);
     expect(rules([lease(1, 0), ...publish('t1', 10), lease(2, 100, { refresh: true })])).toEqual([]);
     expect(rules([lease(1, 0), ...publish('t1', 10, 50), lease(2, 100)])).toEqual([]);
+    // A call of 400 ms may see the value as 400 ms older than it is; one of 300 ms sees that it is fresh.
+    const slow = (end: number) => [lease(1, 0), ...publish('t1', 10, 1_000), lease(2, 300, { end })];
+    expect([rules(slow(700)), rules(slow(600))]).toEqual([[], ['INV-7']]);
     // Somebody may have published something shorter, or invalidated it, without hearing of it.
     const published = [lease(1, 0), ...publish('t1', 10), lease(2, 100)];
     expect(rules([...published, { e: 'give_up', key: 'k', token: 't0', at: 5 }])).toEqual([]);

@@ -268,7 +268,9 @@ export function rebuiltWhileFresh(
       'byTag' in change && change.byTag === true ? Math.min(start, madeUnder?.start ?? start) : start;
     for (const lease of leased.get(key) ?? []) {
       const asked = lease.refresh || lease.reason === 'EARLY_REFRESH' || lease.fence === 0;
-      if (asked || lease.start < end || lease.end > start + ttlMs - MARGIN_MS) continue;
+      // A read counts from when it was sent: a call that takes long sees the value as that much older.
+      const seenUntil = lease.end + (lease.end - lease.start);
+      if (asked || lease.start < end || seenUntil > start + ttlMs - MARGIN_MS) continue;
       const excused = storeTrouble.some((window) => meets(window, lease.start, lease.end));
       const other = (changed.get(key) ?? []).some(
         (one) => one !== publish && one.end > sinceOf(one) && one.start < lease.end,

@@ -20,7 +20,7 @@ const [a, b, c, other] = [keyOf('s', 'a'), keyOf('s', 'b'), keyOf('s', 'c'), key
 
 describe('the near cache', () => {
   it('keeps as many bytes as it may, and drops what was not used for longest', () => {
-    const near = new NearCache(3_500);
+    const near = new NearCache(6_500);
     for (const key of [a, b]) near.fill(key, viewOf(1_000), near.generation);
     near.get(a.id);
     near.fill(c, viewOf(1_000), near.generation);
@@ -29,7 +29,7 @@ describe('the near cache', () => {
       false,
       true,
     ]);
-    expect(near.bytes).toBeLessThanOrEqual(3_500);
+    expect(near.bytes).toBeLessThanOrEqual(6_500);
     near.fill(b, viewOf(10_000), near.generation);
     expect(near.get(b.id)).toBeUndefined();
     expect(near.get(a.id)).toBeDefined();

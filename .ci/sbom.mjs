@@ -1,0 +1,38 @@
+// What `npm run sbom` runs: writes dist/sbom.cdx.json, a CycloneDX list of the packages that the service needs at run time.
+// `npm sbom --omit dev` alone leaves out what is also a development package of the client in the workspace, @bufbuild/protobuf
+// for one. So it is asked in a folder that has the service's own dependencies and nothing else; npm names the product after
+// that folder.
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const target = join('dist', 'sbom.cdx.json');
+const readJson = (name) => JSON.parse(readFileSync(join(root, name), 'utf8'));
+
+const { name, version, description, license, dependencies } = readJson('package.json');
+const lock = readJson('package-lock.json');
+lock.packages[''] = { name, version, license, dependencies };
+for (const [path, { dev, link }] of Object.entries(lock.packages)) {
+  const isInWorkspace = path !== '' && !path.includes('node_modules/');
+  if (dev || link || isInWorkspace) delete lock.packages[path];
+}
+
+const scratch = mkdtempSync(join(tmpdir(), 'dibs-sbom-'));
+try {
+  const folder = join(scratch, name);
+  mkdirSync(folder);
+  const product = { name, version, description, license, private: true, dependencies };
+  writeFileSync(join(folder, 'package.json'), JSON.stringify(product));
+  writeFileSync(join(folder, 'package-lock.json'), JSON.stringify(lock));
+  copyFileSync(join(root, '.npmrc'), join(folder, '.npmrc'));
+  const what = ['--sbom-format', 'cyclonedx', '--sbom-type', 'application', '--package-lock-only'];
+  const sbom = execFileSync('npm', ['sbom', ...what], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
+  mkdirSync(join(root, 'dist'), { recursive: true });
+  writeFileSync(join(root, target), sbom);
+  console.log(`written to ${target}`);
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}

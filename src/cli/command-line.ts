@@ -1,0 +1,54 @@
+import { type Command, MISUSED, Misuse, OK, REFUSED, Refusal, type Surroundings } from './command.js';
+import { explain } from './explain.js';
+import { invalidate } from './invalidate.js';
+import { printable } from './printable.js';
+import { top } from './top.js';
+
+const COMMANDS: readonly Command[] = [explain, invalidate, top];
+
+const HELP = `dibs COMMAND: looks into a running Dibs, and invalidates what it has.
+
+${COMMANDS.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`).join('\n')}
+
+\`dibs COMMAND --help\` tells more; \`dibs --version\` says which version this is.
+
+environment
+  DIBS_TARGET   where gRPC listens: HOST:PORT, unix:///path or dns:///HOST:PORT; default 127.0.0.1:50051
+  DIBS_TOKEN    who you are, where the service wants to know
+  DIBS_TLS_CA   path of a PEM file with the authorities to trust; turns TLS on
+
+exit codes: 0 done, 1 the service said no or cannot be reached, 2 the command line makes no sense
+`;
+
+/** Runs one command; the exit code. What went wrong is one line on the error output. */
+export async function runCommandLine(args: readonly string[], surroundings: Surroundings): Promise<number> {
+  const { out, err } = surroundings;
+  const [name, ...rest] = args;
+  try {
+    if (name === '--help' || name === '-h' || name === 'help') return say(out, HELP);
+    if (name === '--version') return say(out, `${surroundings.version}\n`);
+    if (name === undefined) {
+      err.write(HELP);
+      return MISUSED;
+    }
+    const command = COMMANDS.find((each) => each.name === name);
+    if (command === undefined) throw new Misuse(`there is no command '${name}'; \`dibs --help\` lists them`);
+    if (asksForHelp(rest)) return say(out, command.help);
+    return await command.run(rest, surroundings);
+  } catch (error) {
+    if (!(error instanceof Misuse || error instanceof Refusal)) throw error;
+    err.write(`dibs: ${printable(error.message)}\n`);
+    return error instanceof Misuse ? MISUSED : REFUSED;
+  }
+}
+
+/** Also beside options that are wrong; behind `--` it is a key. */
+function asksForHelp(args: readonly string[]): boolean {
+  const end = args.indexOf('--');
+  return args.slice(0, end < 0 ? args.length : end).some((arg) => arg === '--help' || arg === '-h');
+}
+
+function say(out: Surroundings['out'], text: string): number {
+  out.write(text);
+  return OK;
+}

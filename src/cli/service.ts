@@ -1,0 +1,119 @@
+import { readFileSync } from 'node:fs';
+import { type ChannelCredentials, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import {
+  CoordinatorServiceClient,
+  type ExplainRequest,
+  type ExplainResponse,
+  type InvalidateRequest,
+  type InvalidateResponse,
+} from '../grpc/generated/dibs/v1/coordinator.js';
+import { Misuse, Refusal, type Surroundings } from './command.js';
+
+/** Options of every command that calls the service. */
+export const SERVICE_OPTIONS = {
+  target: { type: 'string' },
+  namespace: { type: 'string', short: 'n' },
+} as const;
+
+export const SERVICE_HELP = `  --target WHERE       where gRPC listens: HOST:PORT, unix:///path or dns:///HOST:PORT;
+                       default DIBS_TARGET, else 127.0.0.1:50051
+  -n, --namespace NAME default: default`;
+
+const DEFAULT_TARGET = '127.0.0.1:50051';
+/** A person waits: beyond that, the answer is that there is none. An invalidation of 1,000 keys takes a fraction of it. */
+const CALL_MS_MAX = 10_000;
+
+type Done<Reply> = (error: ServiceError | null, reply: Reply) => void;
+
+/** The service that the options and the environment name. */
+export class Service {
+  readonly #stub: CoordinatorServiceClient;
+  readonly #metadata = new Metadata();
+
+  constructor(
+    readonly target: string,
+    security: ChannelCredentials,
+    token: string,
+  ) {
+    if (token !== '') this.#metadata.set('authorization', `Bearer ${token}`);
+    this.#stub = new CoordinatorServiceClient(target, security);
+  }
+
+  static from({ target }: { readonly target?: string | undefined }, env: Surroundings['env']): Service {
+    const where = target ?? (env.DIBS_TARGET || DEFAULT_TARGET);
+    try {
+      return new Service(where, securityOf(env.DIBS_TLS_CA ?? ''), env.DIBS_TOKEN ?? '');
+    } catch (error) {
+      if (error instanceof Misuse) throw error;
+      throw new Misuse(`--target: '${where}' is no place to call: ${(error as Error).message}`);
+    }
+  }
+
+  explain(request: ExplainRequest): Promise<ExplainResponse> {
+    return this.#call((how, done: Done<ExplainResponse>) =>
+      this.#stub.explain(request, this.#metadata, how, done),
+    );
+  }
+
+  invalidate(request: InvalidateRequest): Promise<InvalidateResponse> {
+    return this.#call((how, done: Done<InvalidateResponse>) =>
+      this.#stub.invalidate(request, this.#metadata, how, done),
+    );
+  }
+
+  close(): void {
+    this.#stub.close();
+  }
+
+  #call<Reply>(send: (how: { deadline: number }, done: Done<Reply>) => unknown): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      send({ deadline: Date.now() + CALL_MS_MAX }, (error, reply) => {
+        if (error === null) resolve(reply);
+        else reject(refusalOf(error, this.target));
+      });
+    });
+  }
+}
+
+function securityOf(tlsCa: string): ChannelCredentials {
+  if (tlsCa === '') return credentials.createInsecure();
+  try {
+    return credentials.createSsl(readFileSync(tlsCa));
+  } catch (error) {
+    throw new Misuse(`DIBS_TLS_CA: '${tlsCa}' cannot be used: ${(error as Error).message}`);
+  }
+}
+
+/** What happened and what to do, in one line. */
+export function refusalOf(error: ServiceError, target: string): Refusal {
+  const { code, details, metadata } = error;
+  switch (code) {
+    case status.UNAVAILABLE:
+      // The service itself says when to come back; a connection that cannot be made does not.
+      return metadata.get('grpc-retry-pushback-ms').length > 0
+        ? new Refusal(`${target} cannot do it now: ${details}`)
+        : new Refusal(
+            `${target} does not answer (${connectionFault(details)}): is it the place (--target, DIBS_TARGET), and is TLS as there (DIBS_TLS_CA)?`,
+          );
+    case status.DEADLINE_EXCEEDED:
+      return new Refusal(
+        `${target} did not answer within ${CALL_MS_MAX / 1_000} s: is it the place (--target)?`,
+      );
+    case status.UNAUTHENTICATED:
+      return new Refusal(`${target} does not know who you are: set DIBS_TOKEN (${details})`);
+    case status.PERMISSION_DENIED:
+      return new Refusal(`${target} does not let you: DIBS_TOKEN says who you are (${details})`);
+    case status.UNIMPLEMENTED:
+      return new Refusal(`${target} is no Dibs, or an older one: ${details}`);
+    default:
+      return new Refusal(`${target} refused: ${details}`);
+  }
+}
+
+/** grpc-js wraps what the socket said. */
+function connectionFault(details: string): string {
+  return details
+    .replace(/^No connection established\. Last error: (Error: )?/, '')
+    .replace(/\.? Resolution note:[\s\S]*$/, '')
+    .trim();
+}

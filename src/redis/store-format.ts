@@ -1,0 +1,34 @@
+import { StoreUnavailable } from '../coordination/value-store.js';
+import type { StoreConnection } from './connection.js';
+import { FORMAT_KEY } from './keys.js';
+
+/**
+ * What records, wakes and locks of this version look like. A later version that adds fields keeps it, for they are read
+ * over; one whose records must not be touched by older replicas raises it, once no such replica is left.
+ */
+const FORMAT = 1;
+
+/** The store was written by a version that this one must not write beside. */
+export class NewerStore extends Error {}
+
+/**
+ * Marks a store that has no mark with the format of this version. Rejects with {@link NewerStore} where another mark
+ * says that this version is too old for it, and with StoreUnavailable.
+ */
+export async function claimStoreFormat(connection: StoreConnection): Promise<void> {
+  let found = await connection.call((client) => client.get(FORMAT_KEY));
+  if (found === null) {
+    await connection
+      .call((client) => client.set(FORMAT_KEY, `${FORMAT}`, 'NX'))
+      .catch((error) => {
+        // A full store takes no mark, and still serves; the next start tries again.
+        if (!(error instanceof StoreUnavailable)) throw error;
+      });
+    // Another version may have come in between.
+    found = await connection.call((client) => client.get(FORMAT_KEY));
+  }
+  if (found === null || (/^\d+$/.test(found) && Number(found) <= FORMAT)) return;
+  throw new NewerStore(
+    `the value store has the format '${found.slice(0, 20)}', and this version knows only ${FORMAT}: run the version that its other replicas have, or give this one a store of its own (DIBS_STORE_URL)`,
+  );
+}

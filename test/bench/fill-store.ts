@@ -1,0 +1,57 @@
+import { pathToFileURL } from 'node:url';
+
+export const keyOf = (at: number) => `key ${at}`;
+
+/** Writes so many values as publishes do, without the quorum, which has no part in a hit. */
+export async function fillStore(storeUrl: string, count: number, value: Uint8Array): Promise<void> {
+  const built = (path: string) => import(pathToFileURL(`dist/${path}`).href);
+  const { StoreConnection } = await built('redis/connection.js');
+  const { RedisValueStore } = await built('redis/value-store.js');
+  const { RedisNamespaceStore } = await built('redis/namespace-store.js');
+  const { SystemChance } = await built('system-chance.js');
+  const { keyOf: idOf } = await built('coordination/key.js');
+  const connection = new StoreConnection(storeUrl, { timeoutMs: 60_000 });
+  const store = new RedisValueStore(connection);
+  let next = 0;
+  let clock = '';
+  const one = async () => {
+    while (next < count) {
+      const { id } = idOf('default', keyOf(next));
+      const nonce = `${next}`.padStart(22, '0');
+      next += 1;
+      await store.arm(id, {
+        ...{
+          nonce,
+          expiresInMs: 10_000,
+          leaseMs: 10_000,
+          fenceRead: 0,
+          valueFenceRead: 0,
+          byStoreAlone: false,
+        },
+        ...{ holder: '', traceparent: '', reason: 'miss', requestKey: '', clock, keepMs: 60_000 },
+      });
+      const payload = { kind: 'value', bytes: value };
+      await store.publish(id, {
+        nonce,
+        payload,
+        ttlMs: 86_400_000,
+        staleMs: 0,
+        tags: [],
+        keepMs: 60_000,
+        fence: 0,
+      });
+    }
+  };
+  for (;;) {
+    try {
+      await connection.ping();
+      break;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+  // A value counts by the clock of its namespace.
+  clock = (await new RedisNamespaceStore(connection, new SystemChance()).look('default', [])).clock;
+  await Promise.all(Array.from({ length: 500 }, one));
+  connection.close();
+}

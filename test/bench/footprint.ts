@@ -1,0 +1,139 @@
+import { Redis } from 'ioredis';
+import { DibsClient } from '../../clients/typescript/src/client.js';
+import { Fleet } from '../support/fleet.js';
+import { RedisServer } from '../support/redis-server.js';
+import type { Replica } from '../support/replica.js';
+import { SessionCaller } from '../support/session-caller.js';
+import type { AnyRow, Bench } from './bench.js';
+import { fillStore, keyOf } from './fill-store.js';
+import { cpuUsOf, memoryOf } from './rate.js';
+
+const KEYS = 200_000;
+const VALUE = Buffer.alloc(100, 'v');
+const SESSIONS = 1_000;
+/** Redis keeps small hashes in one piece, but by default none with a field above 64 bytes. */
+const COMPACT = ['--hash-max-listpack-value', '512'];
+const CYCLES = 5_000;
+const IN_FLIGHT = 64;
+
+/** What a replica and its Redis need for each thing that they have or do: for those who size a fleet. */
+export const footprint: Bench = {
+  name: 'footprint',
+  async run(): Promise<AnyRow[]> {
+    const fleet = await Fleet.start({ replicas: 0 });
+    try {
+      const replica = await fleet.addReplica({
+        DIBS_NEAR_CACHE_BYTES: `${2 ** 30}`,
+        NODE_OPTIONS: `--import ${process.cwd()}/test/bench/collect-garbage.mjs`,
+      });
+      return [
+        ...(await cpuOfCycles(fleet, replica)),
+        await memoryOfSessions(replica),
+        ...(await memoryOfKeys(fleet, replica)),
+      ];
+    } finally {
+      await fleet.stop();
+    }
+  },
+};
+
+/** A miss, its lease and its publish: what it costs the replica, the store and all lock nodes together. */
+async function cpuOfCycles(fleet: Fleet, replica: Replica): Promise<AnyRow[]> {
+  const client = new DibsClient({ target: replica.target });
+  const cycles = async (name: string) => {
+    let at = 0;
+    const one = async () => {
+      while (at < CYCLES) {
+        at += 1;
+        await client.getOrRebuild(`${name} ${at}`, () => VALUE, { ttlMs: 1_000 });
+      }
+    };
+    await Promise.all(Array.from({ length: IN_FLIGHT }, one));
+  };
+  await cycles('warm');
+  const nodesUs = () => fleet.lockNodes.reduce((sum, { pid }) => sum + cpuUsOf(pid), 0);
+  const used = () => [cpuUsOf(replica.pid), cpuUsOf(fleet.store.pid), nodesUs()] as const;
+  const before = used();
+  await cycles('measured');
+  const after = used();
+  client.close();
+  return ['the replica', 'the value store', `${fleet.lockNodes.length} lock nodes together`].map(
+    (who, at) => ({
+      ...{ kind: 'bound', name: `a miss with its lease and publish, CPU of ${who}`, unit: 'µs' },
+      value: ((after[at] ?? 0) - (before[at] ?? 0)) / CYCLES,
+    }),
+  );
+}
+
+async function memoryOfSessions(replica: Replica): Promise<AnyRow> {
+  const before = await neededBy(replica);
+  const sessions = await Promise.all(
+    Array.from({ length: SESSIONS }, () => SessionCaller.open(replica.target)),
+  );
+  const value = ((await neededBy(replica)) - before) / SESSIONS / 1_024;
+  for (const session of sessions) session.drop();
+  return { kind: 'bound', name: `an idle session, of ${SESSIONS}`, value, unit: 'KiB' };
+}
+
+async function memoryOfKeys(fleet: Fleet, replica: Replica): Promise<AnyRow[]> {
+  const name = (where: string) =>
+    `a value of ${VALUE.length} bytes in ${where}, of ${KEYS.toLocaleString('en')}`;
+  const row = (where: string, value: number, facts: string[] = []): AnyRow => ({
+    ...{ kind: 'bound', name: name(where), value, unit: 'bytes', facts },
+  });
+  const compact = await RedisServer.start({ args: COMPACT });
+  try {
+    return [
+      row('the value store', await bytesOfOne(fleet.store)),
+      row(`a value store with ${COMPACT.join(' ').slice(2)}`, await bytesOfOne(compact)),
+      await bytesOfOneNear(replica, row),
+    ];
+  } finally {
+    await compact.stop();
+  }
+}
+
+async function bytesOfOne(store: RedisServer): Promise<number> {
+  const redis = new Redis(store.url);
+  const used = async () => Number(/^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1]);
+  const before = await used();
+  await fillStore(store.url, KEYS, VALUE);
+  const after = await used();
+  redis.disconnect();
+  return (after - before) / KEYS;
+}
+
+/** By the second half of the keys: the first lets the heap grow to what the calls themselves need. */
+async function bytesOfOneNear(replica: Replica, row: (...of: [string, number, string[]]) => AnyRow) {
+  const client = new DibsClient({ target: replica.target });
+  const read = async (from: number, to: number) => {
+    let at = from;
+    const one = async () => {
+      while (at < to) {
+        at += 1;
+        await client.getOrLock({ key: keyOf(at - 1) });
+      }
+    };
+    await Promise.all(Array.from({ length: IN_FLIGHT }, one));
+    const metrics = await (await fetch(`${replica.httpUrl}/metrics`)).text();
+    const counted = Number(/^dibs_near_cache_bytes (\d+)/m.exec(metrics)?.[1]);
+    return { held: await neededBy(replica), counted };
+  };
+  const half = await read(0, KEYS / 2);
+  const whole = await read(KEYS / 2, KEYS);
+  client.close();
+  const counted = Math.round((whole.counted - half.counted) / (KEYS / 2));
+  return row('the near cache', (whole.held - half.held) / (KEYS / 2), [
+    `${counted} of them are counted against DIBS_NEAR_CACHE_BYTES`,
+  ]);
+}
+
+/** What it holds of the machine's memory once it has collected its garbage. */
+async function neededBy(replica: Replica): Promise<number> {
+  // Twice: what the first round finds is given back to the machine by the second.
+  for (let round = 0; round < 2; round += 1) {
+    replica.signal('SIGUSR2');
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+  }
+  return memoryOf(replica.pid);
+}

@@ -1,0 +1,99 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DibsClient } from '../../clients/typescript/src/client.js';
+import { Origin } from './stampede.js';
+
+const CLIENTS = 8;
+const CALLERS_PER_CLIENT = 4;
+const KEYS = 40;
+/** So short that keys expire, and are rebuilt, all the time. */
+const TTL_MS = 300;
+const REBUILD_MS = 20;
+const PAUSE_MS = 10;
+
+/**
+ * Clients of a fleet that is changed under them, every second one on sessions and the others by unary calls. None
+ * rebuilds for itself where the service cannot be reached: whatever is not answered is a failure.
+ */
+export class RollingLoad {
+  readonly failures: string[] = [];
+  answered = 0;
+  readonly #origin = new Origin(REBUILD_MS);
+  readonly #clients: readonly DibsClient[];
+  readonly #running: Promise<unknown>;
+  #over = false;
+
+  /** Begins at once. Plain calls are those that nothing tries again. */
+  constructor(
+    ports: readonly number[],
+    private readonly options: { readonly plainCalls: boolean },
+  ) {
+    const target = `ipv4:${ports.map((port) => `127.0.0.1:${port}`).join(',')}`;
+    this.#clients = Array.from(
+      { length: CLIENTS },
+      (_, at) => new DibsClient({ target, session: at % 2 === 0, onUnavailable: 'fail' }),
+    );
+    this.#running = Promise.all(
+      Array.from({ length: CLIENTS * CALLERS_PER_CLIENT }, (_, at) => this.#call(this.#client(at), at)),
+    );
+  }
+
+  /** All clients at once at keys that nobody has asked for: each is rebuilt exactly once, or the rest is returned. */
+  async rebuiltMoreThanOnce(name: string): Promise<string[]> {
+    const keys = Array.from({ length: 20 }, (_, at) => `${name} ${at}`);
+    const origin = new Origin(REBUILD_MS);
+    const texts = await Promise.all(
+      keys.flatMap((key) => this.#clients.map((client) => this.#get(client, key, origin, 60_000))),
+    );
+    const twice = keys.filter((key) => origin.callsOf(key) !== 1);
+    return [...twice, ...texts.filter((text) => !text?.endsWith(', rebuild 1')).map((text) => `${text}`)];
+  }
+
+  /** Ends when every call has been answered. */
+  async stop(): Promise<void> {
+    this.#over = true;
+    await this.#running;
+    for (const client of this.#clients) client.close();
+  }
+
+  #client(at: number): DibsClient {
+    return this.#clients[at % CLIENTS] as DibsClient;
+  }
+
+  async #call(client: DibsClient, seed: number): Promise<void> {
+    for (let at = seed; !this.#over; at += 7) {
+      const key = `load ${at % KEYS}`;
+      await this.#get(client, key, this.#origin, TTL_MS);
+      if (this.options.plainCalls) await this.#look(client, key);
+      this.answered += 1;
+      await sleep(PAUSE_MS);
+    }
+  }
+
+  /** It fails if a replica breaks it off. */
+  async #look(client: DibsClient, key: string): Promise<void> {
+    try {
+      await client.getOrLock({ key, intent: 'read', read: 'store', waitMs: 500 });
+    } catch (error) {
+      this.failures.push(`a look at ${key}: ${error}`);
+    }
+  }
+
+  async #get(client: DibsClient, key: string, origin: Origin, ttlMs: number): Promise<string | undefined> {
+    try {
+      const rebuild = async () => Buffer.from(await origin.rebuild(key));
+      const text = (await client.getOrRebuild(key, rebuild, { ttlMs }))?.toString();
+      if (!text?.startsWith(`${key}, rebuild `)) this.failures.push(`${key} is ${text}`);
+      return text;
+    } catch (error) {
+      this.failures.push(`${key}: ${error}`);
+      return undefined;
+    }
+  }
+}
+
+/** GetOrLock calls that a replica has answered. */
+export async function answeredBy(httpUrl: string): Promise<number> {
+  const text = await (await fetch(`${httpUrl}/metrics`)).text();
+  const counts = [...text.matchAll(/^dibs_get_or_lock_total\{.*\} (\d+)$/gm)];
+  return counts.reduce((sum, [, count]) => sum + Number(count), 0);
+}

@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest';
+import { runCommandLine } from '../../../src/cli/command-line.js';
+
+/** Nobody listens there. */
+const NOWHERE = '127.0.0.1:1';
+
+async function run(args: string[], env: Record<string, string> = {}) {
+  const written = { out: '', err: '' };
+  const into = (stream: 'out' | 'err') => ({
+    write: (text: string) => {
+      written[stream] += text;
+    },
+  });
+  const code = await runCommandLine(args, {
+    env: { DIBS_TARGET: NOWHERE, ...env },
+    version: '1.2.3',
+    out: into('out'),
+    err: into('err'),
+    interrupted: () => new AbortController().signal,
+  });
+  return { code, ...written };
+}
+
+describe('the command line', () => {
+  it('tells of all commands, and of each', async () => {
+    for (const name of ['explain', 'invalidate', 'top']) {
+      expect((await run(['--help'])).out).toContain(name);
+      for (const args of [
+        [name, '--help'],
+        [name, 'x', '--unknown', '-h'],
+      ]) {
+        expect(await run(args)).toEqual({ code: 0, out: expect.stringMatching(`^dibs ${name}`), err: '' });
+      }
+    }
+    expect(await run(['--version'])).toEqual({ code: 0, out: '1.2.3\n', err: '' });
+    expect(await run([])).toEqual({ code: 2, out: '', err: (await run(['--help'])).out });
+  });
+
+  it.each([
+    [['look'], "there is no command 'look'"],
+    [['explain'], 'explain wants one KEY, not 0'],
+    [['explain', 'a', 'b'], 'explain wants one KEY, not 2'],
+    [['explain', '--jason', 'a'], "Unknown option '--jason'"],
+    [['explain', '--target', '-n', 'a'], 'argument is ambiguous. Did'],
+    [['invalidate'], 'invalidate wants KEY..., --tag TAG or --all'],
+    [['invalidate', '--all', 'a', '--yes'], 'name no KEY and no --tag beside it'],
+    [['invalidate', '--all', '--tag', 'a', '--yes'], 'name no KEY and no --tag beside it'],
+    [
+      ['invalidate', '-n', 'prices', '--all'],
+      'drops every value in the namespace prices: if you mean it, add --yes',
+    ],
+    [['invalidate', '--all', '--mark-stale'], 'marks every value stale in the namespace default'],
+    [['top', 'a'], "Unexpected argument 'a'"],
+    [['top', '--http', 'localhost:9464'], "--http: 'localhost:9464' is no URL such as http://127.0.0.1:9464"],
+  ])('refuses %j in one line, and sends nothing', async (args, line) => {
+    const { code, out, err } = await run(args);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toMatch(/^dibs: [^\n]*\n$/);
+    expect(err).toContain(line);
+  });
+
+  it.each([
+    [['explain', 'a'], `${NOWHERE} does not answer`],
+    [['explain', '--', '--help'], `${NOWHERE} does not answer`],
+    [['invalidate', 'a'], `${NOWHERE} does not answer`],
+    [['explain', '--target', '127.0.0.1:2', 'a'], '127.0.0.1:2 does not answer'],
+  ])('says in one line that %j reaches nobody', async (args, line) => {
+    const { code, out, err } = await run(args);
+    expect({ code, out }).toEqual({ code: 1, out: '' });
+    expect(err).toMatch(/^dibs: [^\n]*\n$/);
+    expect(err).toContain(line);
+  });
+
+  it('lets no control character of the command line through', async () => {
+    expect((await run(['\u001b[2J'])).err).toContain('\\u001b[2J');
+  });
+});

@@ -1,0 +1,66 @@
+import { Redis } from 'ioredis';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { StoreConnection } from '../../../src/redis/connection.js';
+import { claimStoreFormat, NewerStore } from '../../../src/redis/store-format.js';
+import { describeWithRedis } from '../../support/describe-with-redis.js';
+import { RedisServer } from '../../support/redis-server.js';
+import { until } from '../../support/until.js';
+
+describeWithRedis('the format of a store', () => {
+  let server: RedisServer;
+  let admin: Redis;
+  let connection: StoreConnection;
+  beforeAll(async () => {
+    server = await RedisServer.start();
+    admin = new Redis(server.url);
+    connection = new StoreConnection(server.url, { timeoutMs: 10_000 });
+    await until(() =>
+      connection.ping().then(
+        () => true,
+        () => false,
+      ),
+    );
+  });
+  afterEach(() => admin.flushall());
+  afterAll(async () => {
+    connection.close();
+    admin.disconnect();
+    await server.stop();
+  });
+
+  test('is marked by whoever comes first, for ever, and found by all others', async () => {
+    await Promise.all([0, 1, 2].map(() => claimStoreFormat(connection)));
+    expect(await admin.get('dibs:format')).toBe('1');
+    expect(await admin.ttl('dibs:format')).toBe(-1);
+    await claimStoreFormat(connection);
+  });
+
+  test.each(['2', '10', '1.5', 'one', ''])('%j is not ours', async (mark) => {
+    await admin.set('dibs:format', mark);
+    await expect(claimStoreFormat(connection)).rejects.toThrow(NewerStore);
+    await expect(claimStoreFormat(connection)).rejects.toThrow(`'${mark}', and this version knows only 1: `);
+    expect(await admin.get('dibs:format')).toBe(mark);
+  });
+
+  test('is looked at again where another version may have marked it in between', async () => {
+    const calls: Promise<unknown>[] = [];
+    const between = {
+      call: (send: Parameters<StoreConnection['call']>[0]) => {
+        const call = calls.length === 1 ? admin.set('dibs:format', '2') : connection.call(send);
+        calls.push(call);
+        return call;
+      },
+    } as unknown as StoreConnection;
+    await expect(claimStoreFormat(between)).rejects.toThrow(NewerStore);
+  });
+
+  test('is taken as ours where the store is too full for a mark', async () => {
+    await admin.config('SET', 'maxmemory', '1');
+    try {
+      await claimStoreFormat(connection);
+      expect(await admin.get('dibs:format')).toBeNull();
+    } finally {
+      await admin.config('SET', 'maxmemory', '0');
+    }
+  });
+});
