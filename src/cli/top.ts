@@ -18,22 +18,24 @@ export const top: Command = {
 
   --http URL           where a replica shows its metrics; may be repeated; default ${DEFAULT_HTTP}
 
-Where the output is no terminal, it is printed once, after two looks a second apart. HITS is the share of
+Shows DIBS_TOKEN where the replicas want to know who asks; authorities of your own are those of
+NODE_EXTRA_CA_CERTS. Where the output is no terminal, it is printed once, after two looks a second apart. HITS is the share of
 GetOrLock calls that got a value, fresh or stale; LEASES are those that the replica gave and that run now.
 `,
 
-  async run(args, { out, interrupted }) {
+  async run(args, { out, env, interrupted }) {
     const { values } = parsed({
       args: [...args],
       options: { http: { type: 'string', multiple: true, default: [DEFAULT_HTTP] } },
     });
     const replicas = [...new Set(values.http.map(baseUrlOf))];
     const stop = interrupted();
-    let before = await Promise.all(replicas.map(scrapeOrWhy));
+    const scrape = (url: string) => scrapeOrWhy(url, env.DIBS_TOKEN ?? '');
+    let before = await Promise.all(replicas.map(scrape));
     for (;;) {
       await sleep(REFRESH_MS, undefined, { signal: stop }).catch(() => {});
       if (stop.aborted) return OK;
-      const after = await Promise.all(replicas.map(scrapeOrWhy));
+      const after = await Promise.all(replicas.map(scrape));
       const seen = replicas.map((url, at) => seenOf(url, before[at], after[at]));
       if (out.isTTY !== true) return once(seen, out);
       const lines = topText(seen, new Date()).map((line) => line.slice(0, out.columns));
@@ -68,9 +70,10 @@ function baseUrlOf(text: string): string {
 }
 
 /** The metrics, or why there are none. */
-async function scrapeOrWhy(url: string): Promise<Scrape | string> {
+async function scrapeOrWhy(url: string, token: string): Promise<Scrape | string> {
   try {
-    const response = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(SCRAPE_MS_MAX) });
+    const headers = token === '' ? {} : { authorization: `Bearer ${token}` };
+    const response = await fetch(`${url}/metrics`, { headers, signal: AbortSignal.timeout(SCRAPE_MS_MAX) });
     if (!response.ok) return `/metrics answers ${response.status}`;
     const text = await response.text();
     const samples = readPrometheusText(text);

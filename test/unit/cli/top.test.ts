@@ -4,6 +4,7 @@ import { afterEach, expect, it } from 'vitest';
 import { top } from '../../../src/cli/top.js';
 
 const servers: Server[] = [];
+const shown: (string | undefined)[] = [];
 afterEach(() => {
   for (const server of servers.splice(0)) server.close();
 });
@@ -12,6 +13,7 @@ afterEach(() => {
 async function showing(pages: readonly { status?: number; text: string }[]): Promise<string> {
   let at = 0;
   const server = createServer((request, response) => {
+    shown.push(request.headers.authorization);
     const page = pages[Math.min(at, pages.length - 1)];
     at += 1;
     response.writeHead(request.url === '/metrics' ? (page?.status ?? 200) : 404).end(page?.text);
@@ -24,12 +26,12 @@ async function showing(pages: readonly { status?: number; text: string }[]): Pro
 /** As on a terminal of so many columns, where somebody has seen enough after so many screens; without, in a pipe. */
 async function run(
   args: readonly string[],
-  { screens, columns }: { screens?: number; columns?: number } = {},
+  { screens, columns, env = {} }: { screens?: number; columns?: number; env?: Record<string, string> } = {},
 ) {
   const interrupt = new AbortController();
   const written: string[] = [];
   const code = await top.run(args, {
-    env: {},
+    env,
     version: '',
     out: {
       ...(columns === undefined ? {} : { isTTY: true, columns }),
@@ -44,6 +46,14 @@ async function run(
 }
 
 const hits = (count: number) => ({ text: `dibs_get_or_lock_total{namespace="a",outcome="hit"} ${count}\n` });
+
+it('shows who asks where DIBS_TOKEN says it, and nothing otherwise', async () => {
+  const url = await showing([hits(1)]);
+  shown.length = 0;
+  await run(['--http', url], { env: { DIBS_TOKEN: 'secret' } });
+  await run(['--http', url]);
+  expect(shown).toEqual(['Bearer secret', 'Bearer secret', undefined, undefined]);
+});
 
 it('draws anew each second on a terminal, within its columns, until it is interrupted', async () => {
   const url = await showing([hits(100), hits(300), hits(301)]);
