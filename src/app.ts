@@ -1,6 +1,10 @@
 import { hostname } from 'node:os';
+import { Access } from './access/access.js';
+import { watchIdentities, watchTls } from './access/reloads.js';
+import type { TlsMaterial } from './access/tls-files.js';
 import { type Authorities, authoritiesOf } from './authorities.js';
 import { type Config, ConfigError } from './config.js';
+import type { Clock } from './coordination/clock.js';
 import { Coordinator } from './coordination/coordinator.js';
 import { Asks } from './grpc/asks.js';
 import { coordinatorService } from './grpc/handlers.js';
@@ -10,11 +14,14 @@ import { Reflection } from './grpc/reflection.js';
 import { GrpcServer } from './grpc/server.js';
 import { Sessions } from './grpc/sessions.js';
 import type { ConsoleState } from './http/console-state.js';
+import { authorizeBy } from './http/page-guard.js';
 import { HttpServer } from './http/server.js';
 import { startObservation } from './observation.js';
 import { NODE_STATES } from './quorum/quorum-observer.js';
 import { SystemChance } from './system-chance.js';
 import { SystemClock } from './system-clock.js';
+import { auditLog } from './telemetry/audit-log.js';
+import type { Logger } from './telemetry/logger.js';
 import type { Recent } from './telemetry/recent.js';
 import { VERSION } from './version.js';
 
@@ -26,8 +33,11 @@ export interface App {
   readonly mode: 'embedded' | 'quorum';
   /** Waiters are answered, nobody waits or gets a lease here any more, and health says so. Idempotent. */
   drain(): void;
-  /** Takes over the policies of a configuration that is read anew; one with faults is logged, and nothing changes. */
-  reload(read: () => Config): void;
+  /**
+   * Takes over the policies of a configuration that is read anew, the certificate and who may do what, each by
+   * itself: one with faults is logged, and stays as it was. Resolves when that is done.
+   */
+  reload(read: () => Config): Promise<void>;
   /** Drains, lets the open calls end within a bound, and gives everything back. Idempotent. */
   stop(): Promise<void>;
 }
@@ -60,10 +70,12 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   opened.push(() => observation.stop());
   const { log, metrics, recent, lag, observer, tracing } = observation;
   let ready = false;
-  const scrape = () => metrics.scrape();
   let look = (): ConsoleState | undefined => undefined;
-  const consoleState = () => look();
-  const http = await HttpServer.bind({ ...config.httpListen, ready: () => ready, scrape, consoleState });
+  const access = accessOf(config, clock, log);
+  const tls = config.tls?.material;
+  const authorize = authorizeBy({ tls, access, isPrivate: config.httpIsPrivate });
+  const pages = { ready: () => ready, scrape: () => metrics.scrape(), consoleState: () => look(), authorize };
+  const http = await HttpServer.bind({ ...config.httpListen, ...pages, tls });
   opened.push(() => http.stop());
   const chance = new SystemChance();
   const authorities = authoritiesOf(config, { clock, chance, ...observation });
@@ -72,6 +84,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     ...{ clock, chance, limits, policyOf, observer, nearCacheBytes },
     ...authorities,
     overloaded: () => lag.behind,
+    waitersMaxOf: access && ((identity) => access.waitersMaxOf(identity)),
   });
   opened.push(() => coordinator.close());
   metrics.watch({
@@ -86,25 +99,24 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const health = new Health(streams);
   const unexpected = (error: unknown, method: string) => log.error({ err: error, method }, 'unexpected');
   const bounds = { limits, policyOf };
+  const common = { ...bounds, guard: access, ...(tracing === undefined ? {} : { tracing }) };
   const sessions = new Sessions({
-    ...{ asks: new Asks(coordinator, bounds), coordinator, bounds, wakes: authorities.wakes },
+    ...{ asks: new Asks(coordinator, bounds, access), coordinator, wakes: authorities.wakes, ...common },
     graceMs: config.sessionGraceMs,
     ageMs: config.connectionAgeMs,
     unexpected: (cause) => unexpected(cause, 'Session'),
-    ...(tracing === undefined ? {} : { tracing }),
   });
   opened.push(() => sessions.stop());
-  const service = coordinatorService({
-    ...{ coordinator, ...bounds, sessions, unexpected },
-    ...(tracing === undefined ? {} : { tracing }),
-  });
+  const service = coordinatorService({ coordinator, sessions, unexpected, ...common });
   const grpc = await GrpcServer.bind({
     listen: config.grpcListen,
-    services: [service, health.service, ...new Reflection().services(streams)],
-    ...limits,
+    services: [service, health.service, ...new Reflection().services(streams, access)],
+    ...{ ...limits, tls },
     connectionAgeMs: config.connectionAgeMs,
   });
   opened.push(() => grpc.stop(STOP_MS_MAX));
+  const watches = watchesOf(config, [http, grpc], access, log);
+  opened.push(() => watches.map((watch) => watch.stop()));
   ready = true;
   health.setServing(true);
 
@@ -129,14 +141,9 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     httpAddress: http.address,
     mode: config.fleet === undefined ? 'embedded' : 'quorum',
     drain,
-    reload: (read) => {
-      try {
-        policies = read().policies;
-        log.info({ namespaces: policies.size }, 'DIBS_CONFIG was read again');
-      } catch (error) {
-        if (!(error instanceof ConfigError)) throw error;
-        log.error({ faults: error.faults }, 'DIBS_CONFIG has faults; the policies stay as they were');
-      }
+    reload: async (read) => {
+      policies = policiesAgain(read, log) ?? policies;
+      await Promise.all(watches.map((watch) => watch.look()));
     },
     stop: () => {
       stopped ??= stop();
@@ -145,6 +152,40 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   };
   look = () => stateOf({ app, ready, coordinator, sessions, authorities, recent });
   return app;
+}
+
+/** What changes while the process runs, besides the policies. */
+function watchesOf(
+  { tls, auth }: Config,
+  servers: readonly Pick<GrpcServer | HttpServer, 'renewTls'>[],
+  access: Access | undefined,
+  log: Logger,
+): { look(): Promise<void>; stop(): void }[] {
+  const renew = (material: TlsMaterial) => {
+    for (const server of servers) server.renewTls(material);
+  };
+  return [
+    ...(tls === undefined ? [] : [watchTls(tls, log, renew)]),
+    ...(auth === undefined || access === undefined ? [] : [watchIdentities(auth, log, access)]),
+  ];
+}
+
+/** Undefined if the configuration has faults. */
+function policiesAgain(read: () => Config, log: Logger): Config['policies'] | undefined {
+  try {
+    const { policies } = read();
+    log.info({ namespaces: policies.size }, 'DIBS_CONFIG was read again');
+    return policies;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    log.error({ faults: error.faults }, 'the configuration has faults; the policies stay as they were');
+    return undefined;
+  }
+}
+
+/** Undefined where everybody may do everything: then no call pays for it. */
+function accessOf({ auth }: Config, clock: Clock, log: Logger): Access | undefined {
+  return auth && new Access(auth.identities, { clock, audit: auditLog(log) });
 }
 
 /** What the console shows just now. */

@@ -55,7 +55,7 @@ function embedded({ clock, chance }: AuthorityTools): Authorities {
   return {
     store: new MemoryValueStore({ clock, wakes }),
     namespaces: new MemoryNamespaceStore({ clock, chance, wakes }),
-    quorum: new MemoryLeaseQuorum({ clock, chance }),
+    quorum: new MemoryLeaseQuorum({ clock }),
     wakes,
     contact: async () => {},
     nodeStates: () => new Map(),
@@ -67,10 +67,11 @@ function embedded({ clock, chance }: AuthorityTools): Authorities {
 function fleet(config: Config, urls: NonNullable<Config['fleet']>, tools: AuthorityTools): Authorities {
   const { clock, chance, log, quorumObserver } = tools;
   const onError = (error: Error) => log.debug({ err: error }, 'the value store cannot be reached');
-  const connection = new StoreConnection(urls.storeUrl, { onError });
-  const wakes = new RedisWakeChannel(urls.storeUrl, { onError });
+  const { lockNodeUrls, storeUrl, redisCa: ca } = urls;
+  const connection = new StoreConnection(storeUrl, { onError, ca });
+  const wakes = new RedisWakeChannel(storeUrl, { onError, ca });
   const quorum = new RedlockQuorum({
-    nodes: urls.lockNodeUrls.map((url) => new RedisLockNode(url)),
+    nodes: lockNodeUrls.map((url) => new RedisLockNode(url, ca)),
     claim: new RedisFirstStart(connection),
     clock,
     chance,

@@ -19,8 +19,8 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   });
 }
 
-// What a namespace's policy says is all that may change in a process that runs.
-process.on('SIGHUP', () => app?.reload(() => loadConfig(process.env)));
+// Policies, the certificate and who may do what are all that may change in a process that runs.
+process.on('SIGHUP', () => void app?.reload(() => loadConfig(process.env)));
 
 function fail(error: unknown): never {
   process.stderr.write(`dibs: ${error instanceof Error ? error.message : String(error)}\n`);

@@ -2,7 +2,7 @@ import { endOf, labelOf } from './answer-labels.js';
 import type { Budget } from './budget.js';
 import type { Chance } from './clock.js';
 import { busy, worded } from './come-back.js';
-import { refuseIfFull } from './crowd.js';
+import { Crowd, type CrowdParts } from './crowd.js';
 import { Deadlines } from './deadlines.js';
 import { decide } from './decide.js';
 import { CoordinationError } from './errors.js';
@@ -18,7 +18,7 @@ import type { KeyRecord } from './record.js';
 import type { View } from './view.js';
 import { type Waiter, WaitingRoom } from './waiting-room.js';
 
-export interface AttendantParts extends LeasePorts {
+export interface AttendantParts extends LeasePorts, CrowdParts {
   readonly chance: Chance;
   readonly observer: Observer;
 }
@@ -49,8 +49,8 @@ interface Contender {
 export class Attendant {
   readonly #rooms = new Map<string, WaitingRoom>();
   readonly #deadlines: Deadlines<Waiter>;
+  readonly #crowd: Crowd;
   #arrivals = 0;
-  #waiters = 0;
   #draining = false;
 
   constructor(
@@ -60,6 +60,7 @@ export class Attendant {
     private readonly budget: Pick<Budget, 'forget'>,
     private readonly ladder: Pick<Ladder, 'mode' | 'modeOfHit'>,
   ) {
+    this.#crowd = new Crowd(parts);
     this.#deadlines = new Deadlines(parts.clock, (waiter) => this.#expire(waiter));
   }
 
@@ -70,7 +71,7 @@ export class Attendant {
 
   /** Callers that have no answer yet. */
   get waiters(): number {
-    return this.#waiters;
+    return this.#crowd.size;
   }
 
   /** How many have arrived before now: the position of the next one in the order of arrival. */
@@ -78,11 +79,11 @@ export class Attendant {
     return this.#arrivals;
   }
 
-  /** Takes a caller in. Throws `exhausted` if the key or the replica has as many as it may. */
+  /** Takes a caller in. Throws `exhausted` if the key, the replica or its identity has as many as it may. */
   admit(waiter: Waiter): void {
     const { key } = waiter.request;
     const known = this.#rooms.get(key.id);
-    refuseIfFull(this.parts.limits, known?.size ?? 0, this.#waiters);
+    this.#crowd.refuseIfFull(waiter.call.identity, known?.size ?? 0);
     const room = known ?? new WaitingRoom(key, this.parts.clock, this.#deadlines);
     this.#enter(room, waiter);
     if (known === undefined) {
@@ -256,7 +257,7 @@ export class Attendant {
 
   #enter(room: WaitingRoom, waiter: Waiter): void {
     const { deadlineMs } = waiter.call;
-    this.#waiters += 1;
+    this.#crowd.enter(waiter.call.identity);
     this.#arrivals += 1;
     // A caller that does not wait has its look and its attempt, and is dismissed before the room sleeps.
     const waitMs = waiter.patienceMs === 0 ? PROMPT_MS_MAX : waiter.patienceMs;
@@ -302,7 +303,7 @@ export class Attendant {
   #left(room: WaitingRoom, waiter: Waiter, endedBy: WaitEnd): boolean {
     if (!room.leave(waiter)) return false;
     waiter.call.onCancel(undefined);
-    this.#waiters -= 1;
+    this.#crowd.leave(waiter.call.identity);
     if (waiter.slept) {
       const { observer, clock } = this.parts;
       waiter.wake(endedBy);

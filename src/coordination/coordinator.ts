@@ -182,9 +182,9 @@ export class Coordinator {
   }
 
   /** Rejects as `unavailable` if the store does not answer; releasing again is safe. */
-  async release(request: Release, _call: Call): Promise<ReleaseOutcome> {
+  async release(request: Release, { identity }: Call): Promise<ReleaseOutcome> {
     const { key, failure } = request;
-    const outcome = await this.#terms.release(request);
+    const outcome = await this.#terms.release(request, identity);
     const token = decodeToken(key, request.token);
     if (failure !== undefined && outcome === 'released' && token?.kind !== 'armed') {
       // No store carries this failure to those who wait for it here.
@@ -199,8 +199,8 @@ export class Coordinator {
   }
 
   /** Rejects as `unavailable` where nobody can say whether the lease lasts; extending again is safe. */
-  async extend(request: Extend, _call: Call): Promise<ExtendAnswer> {
-    return this.#terms.extend(request);
+  async extend(request: Extend, { identity }: Call): Promise<ExtendAnswer> {
+    return this.#terms.extend(request, identity);
   }
 
   /** Rejects as `unavailable` unless the store acknowledged every key; repeating it is safe. */

@@ -59,7 +59,7 @@ export class Ladder {
       return ballot;
     };
     return {
-      acquire: async (id, leaseMs, heard) => noted(await quorum.acquire(id, leaseMs, heard)),
+      acquire: async (id, nonce, leaseMs, heard) => noted(await quorum.acquire(id, nonce, leaseMs, heard)),
       extend: async (id, nonce, leaseMs) => noted(await quorum.extend(id, nonce, leaseMs)),
       release: (id, nonce) => quorum.release(id, nonce),
     };

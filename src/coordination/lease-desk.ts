@@ -11,7 +11,7 @@ import type { LeasePorts, LeaseTerms } from './lease-terms.js';
 import { failIfAsked, ignoreLoss } from './loss.js';
 import type { Degraded, Lease, LeaseReason } from './outcome.js';
 import type { KeyRecord } from './record.js';
-import { decodeToken, encodeToken, type Token } from './token.js';
+import { decodeToken, encodeToken, mintNonce, type Token } from './token.js';
 import type { Step, Trace } from './trace.js';
 import type { ArmReply } from './value-store.js';
 import type { View } from './view.js';
@@ -71,10 +71,11 @@ export class LeaseDesk {
 
   /** The quorum first, then the store, stepping down the ladder as parts are missing. */
   async #vote(grant: Grant): Promise<Attempt> {
-    const { quorum, clock } = this.parts;
+    const { quorum, clock, chance } = this.parts;
     const { key, waiter, leaseMs, view } = grant;
+    const { identity, trace } = waiter.call;
     const askedMs = clock.nowMs();
-    const ballot = await this.#ask(key, leaseMs, waiter.call.trace);
+    const ballot = await this.#ask(key, mintNonce(chance, identity), leaseMs, trace);
     if (waiter.gone) {
       if (ballot.kind === 'granted') await quorum.release(key.id, ballot.nonce);
       return { kind: 'abandoned' };
@@ -90,7 +91,8 @@ export class LeaseDesk {
         return { kind: 'undecided' };
       case 'lost': {
         failIfAsked(this.parts.policyOf(key.namespace), 'the lock nodes');
-        const nonce = this.parts.chance.nonce();
+        // Another one: the releases of the first may still be on their way.
+        const nonce = mintNonce(chance, identity);
         const validUntilMs = askedMs + leaseMs - driftMs(leaseMs);
         return view.from === 'nowhere'
           ? this.#grantUnstored(grant, nonce, validUntilMs, 'local')
@@ -99,11 +101,11 @@ export class LeaseDesk {
     }
   }
 
-  async #ask(key: Key, leaseMs: number, trace: Trace | undefined): Promise<Ballot> {
+  async #ask(key: Key, nonce: string, leaseMs: number, trace: Trace | undefined): Promise<Ballot> {
     const { quorum } = this.parts;
-    if (trace === undefined) return quorum.acquire(key.id, leaseMs);
+    if (trace === undefined) return quorum.acquire(key.id, nonce, leaseMs);
     const step = trace.begin('acquire');
-    const ballot = await quorum.acquire(key.id, leaseMs, (node, vote, tookMs) =>
+    const ballot = await quorum.acquire(key.id, nonce, leaseMs, (node, vote, tookMs) =>
       step.part('vote', tookMs, { node, vote }),
     );
     step.end({ ballot: ballot.kind });

@@ -4,10 +4,10 @@
  */
 export interface LeaseQuorum {
   /**
-   * One attempt under a fresh nonce. Unless it is granted, everything that the attempt may have left on
+   * One attempt under a nonce that was never used. Unless it is granted, everything that the attempt may have left on
    * any node has been asked to go before this settles. `heard` is told of each vote, also of late ones.
    */
-  acquire(id: string, leaseMs: number, heard?: VoteListener): Promise<Ballot>;
+  acquire(id: string, nonce: string, leaseMs: number, heard?: VoteListener): Promise<Ballot>;
   /**
    * Lets the lock last at least `leaseMs` from now on, and locks marked nodes again that have lost it.
    * `held` means that a majority holds it for somebody else.

@@ -8,7 +8,7 @@ import { failIfAsked, ignoreLoss, lost } from './loss.js';
 import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome } from './outcome.js';
 import { BACKOFF_MS_MAX, type Limits, type Policy } from './policy.js';
 import type { Extend, Release } from './requests.js';
-import { decodeToken, type Token } from './token.js';
+import { decodeToken, decodeTokenOf, type Token } from './token.js';
 import type { ValueStore } from './value-store.js';
 
 export interface LeasePorts {
@@ -36,8 +36,8 @@ export class LeaseTerms {
   }
 
   /** Rejects as `unavailable` if the store does not answer; releasing again is safe. */
-  async release(request: Release): Promise<ReleaseOutcome> {
-    const token = decodeToken(request.key, request.token);
+  async release(request: Release, identity: string): Promise<ReleaseOutcome> {
+    const token = decodeTokenOf(identity, request.key, request.token);
     if (token === undefined) return 'not_held';
     const end = request.failure === undefined ? 'released' : 'failed';
     if (token.kind !== 'armed') {
@@ -49,8 +49,8 @@ export class LeaseTerms {
   }
 
   /** Rejects as `unavailable` where nobody can say whether the lease lasts; extending again is safe. */
-  async extend(request: Extend): Promise<ExtendAnswer> {
-    const token = decodeToken(request.key, request.token);
+  async extend(request: Extend, identity: string): Promise<ExtendAnswer> {
+    const token = decodeTokenOf(identity, request.key, request.token);
     if (token === undefined) return LOST;
     const leaseMs = request.leaseMs ?? token.leaseMs;
     return token.kind === 'armed'

@@ -12,7 +12,7 @@ import type { PublishAnswer } from './outcome.js';
 import type { KeyRecord } from './record.js';
 import type { Publish } from './requests.js';
 import { counted } from './tag-clock.js';
-import { decodeToken, type Token } from './token.js';
+import { decodeTokenOf, type Token } from './token.js';
 import type { Step } from './trace.js';
 import type { StoredAnswer, StorePublish } from './value-store.js';
 
@@ -36,7 +36,7 @@ export class Publisher {
   async publish(request: Publish, call: Call): Promise<PublishAnswer> {
     const { clock, observer, namespaces } = this.parts;
     const { key } = request;
-    const token = decodeToken(key, request.token);
+    const token = decodeTokenOf(call.identity, key, request.token);
     if (token === undefined) {
       observer.published(key.namespace, 'unknown_lease', undefined, call.traceparent);
       return { outcome: 'unknown_lease', fence: 0 };

@@ -1,3 +1,4 @@
+import type { Chance } from './clock.js';
 import type { Key } from './key.js';
 
 /**
@@ -7,6 +8,7 @@ import type { Key } from './key.js';
 export interface Token {
   /** `armed` at the store; by the `quorum` alone; or `local` to the replica that gave it. */
   readonly kind: 'armed' | 'quorum' | 'local';
+  /** From {@link mintNonce}: it says whose the lease is. */
   readonly nonce: string;
   /** 0 unless armed. */
   readonly fence: number;
@@ -16,9 +18,19 @@ export interface Token {
 
 const KINDS = { armed: 'a', quorum: 'q', local: 'l' } as const;
 const KIND_OF = { a: 'armed', q: 'quorum', l: 'local' } as const;
-const FORM = /^d1\.([aql])\.([0-9a-z]{1,11})\.([0-9a-z]{1,8})\.([0-9a-z]{1,7})\.([A-Za-z0-9_-]{22})$/;
+const FORM =
+  /^d1\.([aql])\.([0-9a-z]{1,11})\.([0-9a-z]{1,8})\.([0-9a-z]{1,7})\.([A-Za-z0-9_-]{22}(?:\.[A-Za-z0-9_-]{1,64})?)$/;
 
-/** Opaque ASCII of at most 64 bytes, bound to its key. */
+/**
+ * A lease's secret, with the identity that it is given to behind a dot; without, where nobody is told apart.
+ * Store and lock nodes compare all of it, so that another name behind the dot makes it another lease's.
+ */
+export function mintNonce(chance: Pick<Chance, 'nonce'>, identity: string): string {
+  const secret = chance.nonce();
+  return identity === '' ? secret : `${secret}.${identity}`;
+}
+
+/** Opaque ASCII of at most 128 bytes, bound to its key. */
 export function encodeToken(key: Key, token: Token): string {
   const numbers = `${token.fence.toString(36)}.${token.leaseMs.toString(36)}.${checkOf(key).toString(36)}`;
   return `d1.${KINDS[token.kind]}.${numbers}.${token.nonce}`;
@@ -37,6 +49,13 @@ export function decodeToken(key: Key, text: string): Token | undefined {
     leaseMs: Number.parseInt(leaseMs, 36),
   };
   return Number.isSafeInteger(token.fence) && token.leaseMs > 0 ? token : undefined;
+}
+
+/** As {@link decodeToken}; undefined also for the lease of another identity, which holds nothing for this one. */
+export function decodeTokenOf(identity: string, key: Key, text: string): Token | undefined {
+  const token = decodeToken(key, text);
+  const [, owner = ''] = token?.nonce.split('.') ?? [];
+  return owner === identity ? token : undefined;
 }
 
 /** FNV-1a, 32 bits (Fowler, Noll, Vo): tells keys apart, protects nothing. */

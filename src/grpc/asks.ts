@@ -3,11 +3,13 @@ import type { Call } from '../coordination/call.js';
 import type { Coordinator } from '../coordination/coordinator.js';
 import type { Key } from '../coordination/key.js';
 import type { GetOrLockAnswer, Lease } from '../coordination/outcome.js';
+import type { GetOrLock } from '../coordination/requests.js';
 import {
   type Bounds,
   decodeExplain,
   decodeExtend,
   decodeGetOrLock,
+  decodeGetOrLockMany,
   decodeInvalidate,
   decodePublish,
   decodeRelease,
@@ -21,6 +23,7 @@ import {
   encodeRelease,
 } from './encode.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
+import type { Guard } from './guard.js';
 
 /** A lease that is on its way to its caller. */
 export interface GivenLease {
@@ -34,7 +37,10 @@ export interface Answered {
   readonly given?: GivenLease;
 }
 
-/** Each call of the contract that has one response: decoded, asked of the coordinator, and encoded. */
+/**
+ * Each call of the contract: decoded, allowed or not, asked of the coordinator, and encoded. The namespace is
+ * known here first, and whichever way a call comes, it comes by here.
+ */
 export class Asks {
   constructor(
     private readonly coordinator: Pick<
@@ -42,6 +48,7 @@ export class Asks {
       'getOrLockAtOnce' | 'publish' | 'release' | 'extend' | 'invalidate' | 'explain'
     >,
     private readonly bounds: Bounds,
+    private readonly guard?: Guard,
   ) {}
 
   /**
@@ -55,6 +62,7 @@ export class Asks {
   ): Answered | undefined {
     const request = decodeGetOrLock(message, this.bounds);
     const { key } = request;
+    this.guard?.allow(call.identity, 'GetOrLock', permissionOf(request), key.namespace, 1);
     call.trace?.about(key.namespace, key.key);
     const answer = this.coordinator.getOrLockAtOnce(request, call, (it) =>
       later(it instanceof Error ? it : answered(key, it, call)),
@@ -62,34 +70,60 @@ export class Asks {
     return answer && answered(key, answer, call);
   }
 
+  /** The requests that one GetOrLock each would be; it counts for as many calls. */
+  getOrLockMany(message: wire.GetOrLockManyRequest, call: Call): GetOrLock[] {
+    const requests = decodeGetOrLockMany(message, this.bounds);
+    const [first] = requests;
+    if (first !== undefined) {
+      const { namespace } = first.key;
+      this.guard?.allow(call.identity, 'GetOrLockMany', permissionOf(first), namespace, requests.length);
+    }
+    return requests;
+  }
+
   async publish(message: wire.PublishRequest, call: Call): Promise<wire.PublishResponse> {
     const request = decodePublish(message, this.bounds);
+    this.guard?.allow(call.identity, 'Publish', 'publish', request.key.namespace, 1);
     const answer = await this.coordinator.publish(seen(request, call), call);
     call.trace?.know(answer);
     return encodePublish(answer);
   }
 
   async release(message: wire.ReleaseRequest, call: Call): Promise<wire.ReleaseResponse> {
-    const outcome = await this.coordinator.release(seen(decodeRelease(message), call), call);
+    const request = decodeRelease(message);
+    this.guard?.allow(call.identity, 'Release', 'lease', request.key.namespace, 1);
+    const outcome = await this.coordinator.release(seen(request, call), call);
     call.trace?.know({ outcome });
     return encodeRelease(outcome);
   }
 
   async extend(message: wire.ExtendRequest, call: Call): Promise<wire.ExtendResponse> {
-    const answer = await this.coordinator.extend(seen(decodeExtend(message, this.bounds), call), call);
+    const request = decodeExtend(message, this.bounds);
+    this.guard?.allow(call.identity, 'Extend', 'lease', request.key.namespace, 1);
+    const answer = await this.coordinator.extend(seen(request, call), call);
     call.trace?.know({ outcome: answer.outcome });
     return encodeExtend(answer);
   }
 
   async invalidate(message: wire.InvalidateRequest, call: Call): Promise<wire.InvalidateResponse> {
-    return encodeInvalidate(await this.coordinator.invalidate(decodeInvalidate(message), call));
+    const request = decodeInvalidate(message);
+    this.guard?.allow(call.identity, 'Invalidate', 'invalidate', request.namespace, 1);
+    const answer = await this.coordinator.invalidate(request, call);
+    this.guard?.invalidated(call.identity, request);
+    return encodeInvalidate(answer);
   }
 
   async explain(message: wire.ExplainRequest, call: Call): Promise<wire.ExplainResponse> {
     const key = decodeExplain(message);
+    this.guard?.allow(call.identity, 'Explain', 'explain', key.namespace, 1);
     call.trace?.about(key.namespace, key.key);
     return encodeExplain(await this.coordinator.explain(key));
   }
+}
+
+/** A read leaves everything as it is; whoever may get a lease may make work for others. */
+function permissionOf({ intent }: GetOrLock): 'read' | 'lease' {
+  return intent === 'read' ? 'read' : 'lease';
 }
 
 /** The same request, with its key told to the trace. */

@@ -4,7 +4,7 @@ import type { Coordinator } from '../coordination/coordinator.js';
 import type { Tracing } from '../coordination/trace.js';
 import { type Answered, Asks } from './asks.js';
 import { callOf, type TransportCall } from './call-of.js';
-import { type Bounds, decodeGetOrLockMany, messageOf } from './decode.js';
+import { type Bounds, messageOf } from './decode.js';
 import {
   CoordinatorServiceService as contract,
   ExplainRequest,
@@ -18,6 +18,7 @@ import {
   ReleaseRequest,
   SessionRequest,
 } from './generated/dibs/v1/coordinator.js';
+import type { Guard } from './guard.js';
 import { answerMany } from './many.js';
 import type { GrpcService } from './server.js';
 import type { SessionStream, Sessions } from './sessions.js';
@@ -31,6 +32,7 @@ export interface HandlerParts extends Bounds {
   >;
   readonly sessions: Pick<Sessions, 'serve'>;
   readonly tracing?: Tracing;
+  readonly guard?: Guard | undefined;
   /** Hears the cause of every INTERNAL, with the method that it came to. */
   unexpected(cause: unknown, method: string): void;
 }
@@ -45,7 +47,7 @@ export function coordinatorService(parts: HandlerParts): GrpcService {
     return contract.getOrLock.responseSerialize(response);
   };
 
-  const asks = new Asks(coordinator, parts);
+  const asks = new Asks(coordinator, parts, parts.guard);
   const getOrLock = async (wire: GetOrLockRequest, call: Call, reply: Reply<GetOrLockResponse>) => {
     const { response, given } = await new Promise<Answered>((resolve, reject) => {
       const known = asks.getOrLock(wire, call, (it) => (it instanceof Error ? reject(it) : resolve(it)));
@@ -60,7 +62,7 @@ export function coordinatorService(parts: HandlerParts): GrpcService {
   };
   const getOrLockMany = async (stream: ManyStream, call: Call) => {
     const unexpected = (cause: unknown) => parts.unexpected(cause, contract.getOrLockMany.path);
-    const requests = decodeGetOrLockMany(messageOf(stream.request), parts);
+    const requests = asks.getOrLockMany(messageOf(stream.request), call);
     await answerMany(requests, call, stream, { coordinator, unexpected });
   };
 
@@ -114,17 +116,19 @@ function unary<Request, Response>(
 ): handleUnaryCall<Decoded<Request>, Response> {
   const unexpected = (cause: unknown) => parts.unexpected(cause, method);
   return async (transport, done) => {
-    const call = callOf(transport, method, parts.tracing);
+    let trace: Call['trace'];
     try {
+      const call = callOf(transport, method, parts);
+      trace = call.trace;
       await handle(messageOf(transport.request), call, (response) => {
         done(null, response);
-        call.trace?.end(status.OK);
+        trace?.end(status.OK);
       });
     } catch (error) {
       const failure = statusOf(error, unexpected);
       // After the answer this is dropped, as it should be: a call has one status.
       done(failure);
-      call.trace?.end(failure.code);
+      trace?.end(failure.code);
     }
   };
 }
@@ -136,15 +140,17 @@ function streaming<Stream extends ErrorSink & TransportCall>(
 ): (stream: Stream) => Promise<void> {
   const unexpected = (cause: unknown) => parts.unexpected(cause, method);
   return async (stream) => {
-    const call = callOf(stream, method, parts.tracing);
+    let trace: Call['trace'];
     try {
+      const call = callOf(stream, method, parts);
+      trace = call.trace;
       await handle(stream, call);
-      call.trace?.end(status.OK);
+      trace?.end(status.OK);
     } catch (error) {
       const failure = statusOf(error, unexpected);
       // grpc-js makes it the stream's status.
       stream.emit('error', failure);
-      call.trace?.end(failure.code);
+      trace?.end(failure.code);
     }
   };
 }

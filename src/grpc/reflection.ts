@@ -4,8 +4,10 @@ import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { type DescriptorProto, FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import { type ServerDuplexStream, type ServiceDefinition, status } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
+import { credentialsOf, type Guard } from './guard.js';
 import type { OpenStreams } from './open-streams.js';
 import type { GrpcService } from './server.js';
+import { statusOf } from './status.js';
 
 /** What `npm run generate` has buf write: the contract, health and reflection itself. */
 const DESCRIPTOR_SETS = ['descriptor', 'health', 'reflection'];
@@ -44,13 +46,22 @@ export class Reflection {
     }
   }
 
-  /** The reflection services, v1 and v1alpha, which differ in their names only. */
-  services(streams: OpenStreams): GrpcService[] {
+  /** The reflection services, v1 and v1alpha, which differ in their names only; for anybody whom the guard knows. */
+  services(streams: OpenStreams, guard?: Guard): GrpcService[] {
     const definitions: ServiceDefinition[] = [];
     new ReflectionService({}).addToServer({
       addService: (definition: ServiceDefinition) => definitions.push(definition),
     });
     const ServerReflectionInfo = (stream: ServerDuplexStream<ReflectionRequest, object>) => {
+      try {
+        guard?.admit(credentialsOf(stream), 'ServerReflectionInfo');
+      } catch (error) {
+        stream.emit(
+          'error',
+          statusOf(error, () => {}),
+        );
+        return;
+      }
       streams.add(stream);
       stream.on('data', (request: ReflectionRequest) => stream.write(this.answer(request)));
       stream.on('end', () => stream.end());

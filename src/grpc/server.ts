@@ -7,6 +7,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { KEY_BYTES_MAX, KEYS_MAX } from './decode.js';
+import { TlsCredentials, type TlsMaterial } from './tls-credentials.js';
 
 /** A service and what answers its calls. */
 export interface GrpcService {
@@ -20,6 +21,8 @@ export interface GrpcServerOptions {
   readonly services: readonly GrpcService[];
   readonly valueBytesMax: number;
   readonly waitersMax: number;
+  /** Absent: plaintext. Unix sockets are plaintext anyway: they do not leave the machine. */
+  readonly tls?: TlsMaterial | undefined;
   /** How long a connection takes new calls; its client goes to another one then, to replicas that are new as well. */
   readonly connectionAgeMs: number;
 }
@@ -45,6 +48,7 @@ export class GrpcServer {
   private constructor(
     private readonly server: Server,
     addresses: readonly string[],
+    private readonly tls: TlsCredentials | undefined,
   ) {
     this.addresses = addresses;
   }
@@ -67,14 +71,24 @@ export class GrpcServer {
     for (const { definition, implementation } of options.services) {
       server.addService(definition, implementation);
     }
+    const tls = options.tls && new TlsCredentials(options.tls);
+    const plain = ServerCredentials.createInsecure();
     try {
       const addresses = [];
-      for (const address of options.listen) addresses.push(await listenAt(server, address));
-      return new GrpcServer(server, addresses);
+      for (const address of options.listen) {
+        const credentials = address.startsWith('unix:') ? plain : (tls ?? plain);
+        addresses.push(await listenAt(server, address, credentials));
+      }
+      return new GrpcServer(server, addresses, tls);
     } catch (error) {
       server.forceShutdown();
       throw error;
     }
+  }
+
+  /** From now on new connections see this certificate. Only where there was one from the start. */
+  renewTls(material: TlsMaterial): void {
+    this.tls?.renew(material);
   }
 
   /** No new calls; resolves when the open ones have ended, or have been cut off after `graceMs`. */
@@ -89,10 +103,10 @@ export class GrpcServer {
   }
 }
 
-async function listenAt(server: Server, address: string): Promise<string> {
+async function listenAt(server: Server, address: string, credentials: ServerCredentials): Promise<string> {
   if (address.startsWith('unix:')) await removeDeadSocket(address.slice('unix:'.length));
   return new Promise((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+    server.bindAsync(address, credentials, (error, port) => {
       if (error !== null) reject(new Error(`cannot listen at ${address}: ${error.message}`));
       else resolve(address.startsWith('unix:') ? address : address.replace(/\d+$/, String(port)));
     });

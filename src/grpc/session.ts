@@ -7,15 +7,17 @@ import type { Lease } from '../coordination/outcome.js';
 import type { Tracing } from '../coordination/trace.js';
 import type { Answered, Asks, GivenLease } from './asks.js';
 import { traceparentOf } from './call-of.js';
-import { type Bounds, decodeGetOrLockMany, invalid } from './decode.js';
+import { invalid } from './decode.js';
 import { encodeLeaseEnd } from './encode.js';
 import {
   CoordinatorServiceService as contract,
+  type GetOrLockManyRequest,
   type GetOrLockManyResponse,
   type GetOrLockRequest,
   type SessionCall,
   type SessionReply,
 } from './generated/dibs/v1/coordinator.js';
+import type { Guard, Visitor } from './guard.js';
 import { answerMany } from './many.js';
 import type { Outbox } from './outbox.js';
 import { callErrorOf } from './status.js';
@@ -23,8 +25,8 @@ import { callErrorOf } from './status.js';
 export interface SessionParts {
   readonly asks: Asks;
   readonly coordinator: Pick<Coordinator, 'getOrLock' | 'giveBack' | 'watchLease'>;
-  readonly bounds: Bounds;
   readonly tracing?: Tracing;
+  readonly guard?: Guard | undefined;
   unexpected(cause: unknown): void;
 }
 
@@ -53,10 +55,11 @@ export class Session {
   readonly #tokens = new Map<number, string>();
   #outbox: Outbox | undefined;
   #onIdle: (() => void) | undefined;
+  #visitor: Visitor | undefined;
 
   constructor(
     private readonly parts: SessionParts,
-    private readonly identity: string,
+    readonly identity: string,
     private readonly holder: string,
   ) {}
 
@@ -64,9 +67,10 @@ export class Session {
     return this.#leases.size;
   }
 
-  /** From now on replies go there; undefined for nowhere, until the session is resumed. */
-  attach(outbox: Outbox | undefined): void {
+  /** From now on replies go there, to its identity; undefined for nowhere, until the session is resumed. */
+  attach(outbox: Outbox | undefined, visitor?: Visitor): void {
     this.#outbox = outbox;
+    this.#visitor = visitor;
   }
 
   /** Throws `invalid_argument` for what breaks the session's own rules; a call's own fault is its reply. */
@@ -77,6 +81,7 @@ export class Session {
     const full = this.#calls.size >= CALLS_MAX;
     this.#calls.set(id, call);
     try {
+      if (this.#visitor !== undefined) this.parts.guard?.readmit(this.#visitor, 'Session');
       if (full) throw new CoordinationError('exhausted', `${CALLS_MAX} calls are open on this session`, 250);
       if (deadlineMs !== undefined && !(deadlineMs >= 0)) throw invalid('deadline_ms: is below 0');
       if (request?.$case === 'getOrLock') this.#getOrLock(id, call, request.value);
@@ -186,15 +191,11 @@ export class Session {
   }
 
   /** One reply a key, and the last of them ends the call. */
-  async #many(
-    id: number,
-    call: Call,
-    message: Parameters<typeof decodeGetOrLockMany>[0],
-  ): Promise<Response | undefined> {
-    const { bounds, coordinator, unexpected } = this.parts;
-    const requests = decodeGetOrLockMany(
+  async #many(id: number, call: Call, message: GetOrLockManyRequest): Promise<Response | undefined> {
+    const { asks, coordinator, unexpected } = this.parts;
+    const requests = asks.getOrLockMany(
       message.holder === '' ? { ...message, holder: this.holder } : message,
-      bounds,
+      call,
     );
     let left = requests.length;
     let last: GetOrLockManyResponse | undefined;

@@ -1,22 +1,23 @@
 import { randomBytes } from 'node:crypto';
-import type { Metadata, ServerDuplexStream } from '@grpc/grpc-js';
+import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { FULL_MS } from '../coordination/come-back.js';
 import { CoordinationError } from '../coordination/errors.js';
 import { keyFromId } from '../coordination/key.js';
+import type { Limits } from '../coordination/policy.js';
 import type { WakeChannel } from '../coordination/wake-channel.js';
 import { decodeHello, invalid, messageOf } from './decode.js';
 import type { SessionRequest, SessionResponse } from './generated/dibs/v1/coordinator.js';
+import { credentialsOf, type Shown, type Visitor } from './guard.js';
 import { Outbox } from './outbox.js';
 import { Session, type SessionParts } from './session.js';
 import { statusOf } from './status.js';
 import type { Decoded } from './strict-codec.js';
 
-export type SessionStream = ServerDuplexStream<Decoded<SessionRequest>, SessionResponse> & {
-  readonly metadata: Metadata;
-};
+export type SessionStream = ServerDuplexStream<Decoded<SessionRequest>, SessionResponse> & Shown;
 
 export interface SessionsParts extends SessionParts {
   readonly wakes: WakeChannel;
+  readonly limits: Pick<Limits, 'waitMsMax'>;
   /** How long leases outlive a broken stream. */
   readonly graceMs: number;
   /** How long a session stays on one connection; its client is asked to open another one then. */
@@ -39,6 +40,8 @@ interface Open {
   readonly outbox: Outbox;
   readonly watched: ReadonlySet<string>;
   readonly resumeToken: string;
+  /** Absent where nobody is told apart. */
+  readonly visitor: Visitor | undefined;
   /** Resolves when its client has ended the stream and has all its answers, or has gone. */
   readonly left: Promise<void>;
   leave(): void;
@@ -94,11 +97,18 @@ export class Sessions {
       fail(new CoordinationError('unavailable', 'this replica is stopping', 0));
       return;
     }
+    let visitor: Visitor | undefined;
+    try {
+      visitor = this.parts.guard?.admit(credentialsOf(stream), 'Session');
+    } catch (error) {
+      fail(error);
+      return;
+    }
     stream.on('data', (decoded: Decoded<SessionRequest>) => {
       if (over) return;
       try {
         const message = messageOf(decoded);
-        if (open === undefined) open = this.#begin(stream, message);
+        if (open === undefined) open = this.#begin(stream, message, visitor);
         else if (message.hello !== undefined)
           throw invalid('hello: is set once more; only the first message has it');
         for (const [at, call] of message.calls.entries()) open.session.take(`calls[${at}]`, call);
@@ -154,17 +164,21 @@ export class Sessions {
     for (const { timer } of this.#parked.values()) clearTimeout(timer);
   }
 
-  #begin(stream: SessionStream, { hello }: SessionRequest): Open {
+  #begin(stream: SessionStream, { hello }: SessionRequest, visitor: Visitor | undefined): Open {
     if (hello === undefined) throw invalid('hello: is not set; the first message must have it');
     if (this.#open.size + this.#parked.size >= SESSIONS_MAX)
       throw new CoordinationError('exhausted', `${SESSIONS_MAX} sessions are open on this replica`, FULL_MS);
     const { resumeToken, holder, watchedNamespaces } = decodeHello(hello);
-    const parked = this.#parked.get(resumeToken);
+    const { identity = '' } = visitor ?? {};
+    for (const namespace of watchedNamespaces) {
+      this.parts.guard?.allow(identity, 'Session', 'read', namespace, 0);
+    }
+    const parked = this.#parkedOf(identity, resumeToken);
     if (parked !== undefined) {
       clearTimeout(parked.timer);
       this.#parked.delete(resumeToken);
     }
-    const session = parked?.session ?? new Session(this.parts, '', holder);
+    const session = parked?.session ?? new Session(this.parts, identity, holder);
     const outbox = new Outbox(stream, (held) => {
       // A reader that does not read is not read from either.
       if (held) stream.pause();
@@ -175,13 +189,13 @@ export class Sessions {
       leave = resolve;
     });
     const open: Open = {
-      ...{ session, outbox, watched: new Set(watchedNamespaces), left, leave },
+      ...{ session, outbox, visitor, watched: new Set(watchedNamespaces), left, leave },
       resumeToken: parked === undefined ? randomBytes(16).toString('base64url') : resumeToken,
       leaving: false,
       tooOld: this.#afterAge(() => open),
       close: () => stream.end(),
     };
-    session.attach(outbox);
+    session.attach(outbox, visitor);
     this.#open.add(open);
     outbox.welcome({
       resumeToken: open.resumeToken,
@@ -192,12 +206,18 @@ export class Sessions {
     return open;
   }
 
+  /** Its own only: a token that was overheard resumes nobody else's session. */
+  #parkedOf(identity: string, resumeToken: string) {
+    const parked = this.#parked.get(resumeToken);
+    return parked?.session.identity === identity ? parked : undefined;
+  }
+
   #afterAge(of: () => Open): NodeJS.Timeout {
-    const { ageMs, bounds } = this.parts;
+    const { ageMs, limits } = this.parts;
     return setTimeout(() => {
       const open = of();
       this.#askToLeave(open);
-      open.tooOld = setTimeout(() => open.close(), bounds.limits.waitMsMax + LEAVES_IN_MS).unref();
+      open.tooOld = setTimeout(() => open.close(), limits.waitMsMax + LEAVES_IN_MS).unref();
     }, ageMs * AGE_OVER_CONNECTION).unref();
   }
 
@@ -227,11 +247,16 @@ export class Sessions {
   }
 
   #tell(namespace: string, keys?: readonly string[]): void {
-    for (const { watched, outbox } of this.#open) {
-      if (!watched.has(namespace)) continue;
+    for (const { watched, outbox, visitor } of this.#open) {
+      if (!watched.has(namespace) || !this.#mayHear(visitor, namespace)) continue;
       const what = { namespace, keys: [...(keys ?? [])], tags: [], all: keys === undefined };
       outbox.event({ $case: 'invalidated', value: what });
     }
+  }
+
+  #mayHear(visitor: Visitor | undefined, namespace: string): boolean {
+    if (visitor === undefined) return true;
+    return visitor.isKnown && this.parts.guard?.may(visitor.identity, 'read', namespace) === true;
   }
 
   #tellAll(): void {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ConsoleState } from './console-state.js';
+import { CHALLENGE } from './page-guard.js';
 
 export interface ConsoleOptions {
   /** Called once a second, and only while somebody watches; undefined before there is anything to show. */
@@ -85,11 +86,14 @@ export class Console {
   answer(path: string, request: IncomingMessage, response: ServerResponse): void {
     const status = this.#authorize(request);
     if (status === 401) {
-      // A browser asks its user, and sends what it is told with everything of this page.
-      const challenge = { 'www-authenticate': 'Basic realm="dibs", charset="UTF-8"' };
-      send(request, response, status, 'say who you are\n', challenge);
+      send(request, response, status, 'say who you are\n', CHALLENGE);
     } else if (status === 403) {
-      send(request, response, status, 'you may not see the console\n');
+      send(
+        request,
+        response,
+        status,
+        'you may not see the console, or not over this connection: deploy/operations/access.md\n',
+      );
     } else if (path === EVENTS) {
       this.#listen({ request, response, missed: 0 });
     } else {

@@ -1,8 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { Console, type ConsoleOptions } from './console.js';
+import { type Authorize, CHALLENGE } from './page-guard.js';
+import { contextOf, serverOptionsOf, type TlsMaterial } from './tls.js';
 
-export interface HttpServerOptions extends ConsoleOptions {
+export interface HttpServerOptions extends Pick<ConsoleOptions, 'consoleState'> {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
@@ -10,12 +13,17 @@ export interface HttpServerOptions extends ConsoleOptions {
   ready(): boolean;
   /** The metrics in Prometheus' text format. */
   scrape(): Promise<string>;
+  /** Absent: everybody may see every page. */
+  readonly authorize?: Authorize;
+  /** Absent: plaintext. */
+  readonly tls?: TlsMaterial | undefined;
 }
 
 interface Page {
   readonly status: number;
   readonly type?: string;
   readonly text: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 const PLAIN = 'text/plain; charset=utf-8';
@@ -34,7 +42,7 @@ export class HttpServer {
   readonly address: string;
 
   private constructor(
-    private readonly server: Server,
+    private readonly server: Server | TlsServer,
     private readonly page: Console,
     host: string,
   ) {
@@ -44,21 +52,27 @@ export class HttpServer {
 
   /** Serves once this resolves. */
   static async bind(options: HttpServerOptions): Promise<HttpServer> {
-    const page = new Console(options);
-    const server = createServer(
-      {
-        maxHeaderSize: HEADER_BYTES_MAX,
-        headersTimeout: REQUEST_MS_MAX,
-        requestTimeout: REQUEST_MS_MAX,
-        keepAliveTimeout: IDLE_MS_MAX,
-      },
-      (request, response) => {
-        const path = request.url?.split('?', 1)[0] ?? '';
-        const reads = request.method === 'GET' || request.method === 'HEAD';
-        if (reads && page.serves(path)) page.answer(path, request, response);
-        else void answer(options, path, request, response);
-      },
-    );
+    const { consoleState, authorize, tls } = options;
+    const page = new Console({
+      consoleState,
+      authorize: (request) => authorize?.(request, 'console') ?? 200,
+    });
+    const bounds = {
+      maxHeaderSize: HEADER_BYTES_MAX,
+      headersTimeout: REQUEST_MS_MAX,
+      requestTimeout: REQUEST_MS_MAX,
+      keepAliveTimeout: IDLE_MS_MAX,
+    };
+    const listener = (request: IncomingMessage, response: ServerResponse) => {
+      const path = request.url?.split('?', 1)[0] ?? '';
+      const reads = request.method === 'GET' || request.method === 'HEAD';
+      if (reads && page.serves(path)) page.answer(path, request, response);
+      else void answer(options, path, request, response);
+    };
+    const server =
+      tls === undefined
+        ? createServer(bounds, listener)
+        : createTlsServer({ ...bounds, ...serverOptionsOf(tls) }, listener);
     server.maxConnections = CONNECTIONS_MAX;
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error) =>
@@ -67,6 +81,11 @@ export class HttpServer {
       server.listen(options.port, options.host, resolve);
     });
     return new HttpServer(server, page, options.host);
+  }
+
+  /** From now on new connections see this certificate. Only where there was one from the start. */
+  renewTls(material: TlsMaterial): void {
+    if ('setSecureContext' in this.server) this.server.setSecureContext(contextOf(material));
   }
 
   /** Resolves when the last connection has ended: idle ones at once, others with their answer or soon after. */
@@ -89,12 +108,13 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { status, type = PLAIN, text } = await pageFor(options, path, request);
+  const { status, type = PLAIN, text, headers } = await pageFor(options, path, request);
   const body = Buffer.from(text, 'utf8');
   response.writeHead(status, {
     'content-type': type,
     'content-length': body.byteLength,
     'cache-control': 'no-store',
+    ...headers,
     ...(status === 405 ? { allow: 'GET, HEAD' } : {}),
   });
   response.end(request.method === 'HEAD' ? undefined : body);
@@ -110,13 +130,16 @@ async function pageFor(options: HttpServerOptions, path: string, request: Incomi
     case '/readyz':
       return options.ready() ? { status: 200, text: 'ready\n' } : { status: 503, text: 'not ready\n' };
     case '/metrics':
-      return metricsPage(options);
+      return metricsPage(options, request);
     default:
       return { status: 404, text: 'there are / (the console), /metrics, /healthz and /readyz\n' };
   }
 }
 
-async function metricsPage(options: HttpServerOptions): Promise<Page> {
+async function metricsPage(options: HttpServerOptions, request: IncomingMessage): Promise<Page> {
+  const status = options.authorize?.(request, 'metrics') ?? 200;
+  if (status === 401) return { status, text: 'say who you are\n', headers: CHALLENGE };
+  if (status === 403) return { status, text: 'you may not see the metrics\n' };
   try {
     return { status: 200, type: PROMETHEUS, text: await options.scrape() };
   } catch (error) {

@@ -1,4 +1,4 @@
-import type { Chance, Clock } from '../coordination/clock.js';
+import type { Clock } from '../coordination/clock.js';
 import { driftMs } from '../coordination/lease.js';
 import type { Ballot, LeaseQuorum } from '../coordination/lease-quorum.js';
 import { Sweep } from './sweep.js';
@@ -16,18 +16,17 @@ export class MemoryLeaseQuorum implements LeaseQuorum {
   readonly #locks = new Map<string, Lock>();
   readonly #sweep = new Sweep(this.#locks, (lock, nowMs) => lock.untilMs <= nowMs);
 
-  constructor(private readonly parts: { readonly clock: Clock; readonly chance: Chance }) {}
+  constructor(private readonly parts: { readonly clock: Clock }) {}
 
   /** Locks held now, among them some whose time is over. */
   get size(): number {
     return this.#locks.size;
   }
 
-  async acquire(id: string, leaseMs: number): Promise<Ballot> {
+  async acquire(id: string, nonce: string, leaseMs: number): Promise<Ballot> {
     const nowMs = this.parts.clock.nowMs();
-    return this.#holder(id, nowMs) === undefined
-      ? this.#lock(id, this.parts.chance.nonce(), leaseMs, nowMs)
-      : { kind: 'held' };
+    if (this.#holder(id, nowMs) !== undefined) return { kind: 'held' };
+    return this.#lock(id, nonce, leaseMs, nowMs);
   }
 
   async extend(id: string, nonce: string, leaseMs: number): Promise<Ballot> {

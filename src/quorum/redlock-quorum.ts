@@ -84,11 +84,9 @@ export class RedlockQuorum implements LeaseQuorum {
     return new Map(this.#voters.map((voter) => [voter.name, voter.state]));
   }
 
-  async acquire(id: string, leaseMs: number, heard?: VoteListener): Promise<Ballot> {
-    const { clock, chance } = this.parts;
+  async acquire(id: string, nonce: string, leaseMs: number, heard?: VoteListener): Promise<Ballot> {
     const ttlMs = this.#ttlOf(leaseMs);
-    const askedMs = clock.nowMs();
-    const nonce = chance.nonce();
+    const askedMs = this.parts.clock.nowMs();
     // The package asks for it before it first awaits.
     this.#nonce = nonce;
     if (heard !== undefined) this.#listeners.set(nonce, { heard, left: this.#voters.length });

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { Cluster, Redis } from 'ioredis';
 import type { RedisHost, StoreAddress } from './store-url.js';
 
@@ -37,14 +38,19 @@ export const promptOptions = {
   connectTimeout: CONNECT_MS_MAX,
   maxLoadingRetryTime: LOADING_RETRY_MS,
   disconnectTimeout: DISCONNECT_MS_MAX,
+  // Nobody reads the client's version there, and a user's rules would have to allow that it is told.
+  disableClientInfo: true,
 } as const;
 
-/** A client for the scripts of the value store. It connects by itself, again and again. */
-export function scriptClient(address: StoreAddress): Redis | Cluster {
+/**
+ * A client for the scripts of the value store. It connects by itself, again and again. `ca` is PEM, for a store
+ * whose certificate none of the authorities signed that node trusts.
+ */
+export function scriptClient(address: StoreAddress, ca?: string): Redis | Cluster {
   if (address.kind !== 'cluster') {
     return new Redis({
       ...promptOptions,
-      ...hostOptions(address),
+      ...hostOptions(address, ca),
       enableOfflineQueue: false,
       retryStrategy: retryMs,
       connectionName: 'dibs-store',
@@ -68,8 +74,8 @@ export function scriptClient(address: StoreAddress): Redis | Cluster {
  * A client for one subscription, made for one connection and never connecting again. Each node of a
  * cluster hears what is published on any, so that `attempt` may pick one in turn.
  */
-export function subscriberClient(address: StoreAddress, attempt: number): Redis {
-  const host = address.kind === 'cluster' ? nodeOf(address.nodes, attempt) : hostOptions(address);
+export function subscriberClient(address: StoreAddress, attempt: number, ca?: string): Redis {
+  const host = address.kind === 'cluster' ? nodeOf(address.nodes, attempt) : hostOptions(address, ca);
   return new Redis({
     ...promptOptions,
     ...credentialsOf(address),
@@ -81,7 +87,7 @@ export function subscriberClient(address: StoreAddress, attempt: number): Redis 
   });
 }
 
-export function hostOptions(address: Exclude<StoreAddress, { kind: 'cluster' }>) {
+export function hostOptions(address: Exclude<StoreAddress, { kind: 'cluster' }>, ca?: string) {
   const credentials = credentialsOf(address);
   if (address.kind === 'sentinel') {
     return {
@@ -96,7 +102,16 @@ export function hostOptions(address: Exclude<StoreAddress, { kind: 'cluster' }>)
     };
   }
   const { host, port, db } = address;
-  return { ...credentials, host, port, db, ...(address.tls ? { tls: { servername: host } } : {}) };
+  return { ...credentials, host, port, db, ...(address.tls ? { tls: tlsOptions(host, ca) } : {}) };
+}
+
+/** An address is no server name (RFC 6066); the certificate is checked against it all the same. */
+function tlsOptions(host: string, ca: string | undefined) {
+  return {
+    minVersion: 'TLSv1.2' as const,
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+    ...(ca === undefined ? {} : { ca }),
+  };
 }
 
 function nodeOf(nodes: readonly RedisHost[], attempt: number): RedisHost {

@@ -19,6 +19,8 @@ const CANNOT_SERVE =
 
 export interface StoreConnectionOptions {
   readonly timeoutMs?: number;
+  /** PEM: who has signed the certificate of a `rediss://` store. */
+  readonly ca?: string | undefined;
   /** Hears why a connection could not be made or broke; each failed try again. */
   readonly onError?: (error: Error) => void;
 }
@@ -40,7 +42,7 @@ export class StoreConnection {
   /** Connects in the background. Throws an Error where the URL is not one of a store. */
   constructor(url: string, options: StoreConnectionOptions = {}) {
     this.#timeoutMs = options.timeoutMs ?? CALL_TIMEOUT_MS;
-    this.#client = scriptClient(parseStoreUrl(url));
+    this.#client = scriptClient(parseStoreUrl(url), options.ca);
     // Without a listener ioredis writes to the console.
     this.#client.on('error', (error: Error) => options.onError?.(error));
     this.#client.on('ready', () => this.#answered());

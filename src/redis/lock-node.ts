@@ -32,14 +32,14 @@ export class RedisLockNode {
   readonly #client: Redis;
   readonly #oneWrite = new OneWrite();
 
-  /** Throws an Error where the URL is not `redis://` or `rediss://`. */
-  constructor(url: string) {
+  /** Throws an Error where the URL is not `redis://` or `rediss://`; `ca` is PEM, for the latter. */
+  constructor(url: string, ca?: string) {
     const address = parseStoreUrl(url);
     if (address.kind !== 'single') throw new Error('a lock node is a single Redis: redis:// or rediss://');
     this.name = `${address.host}:${address.port}`;
     this.#client = new Redis({
       ...promptOptions,
-      ...hostOptions(address),
+      ...hostOptions(address, ca),
       lazyConnect: true,
       enableOfflineQueue: false,
       // A node that is still loading says so to whoever looks at it.

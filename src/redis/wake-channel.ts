@@ -10,6 +10,8 @@ const PING_EVERY_MS = 1_000;
 const PING_TIMEOUT_MS = 500;
 
 export interface RedisWakeChannelOptions {
+  /** PEM: who has signed the certificate of a `rediss://` store. */
+  readonly ca?: string | undefined;
   /** Hears why the subscription could not be made or broke; each failed try again. */
   readonly onError?: (error: Error) => void;
 }
@@ -20,6 +22,7 @@ export interface RedisWakeChannelOptions {
  */
 export class RedisWakeChannel implements WakeChannel {
   readonly #address: StoreAddress;
+  readonly #ca: string | undefined;
   readonly #onError: (error: Error) => void;
   readonly #listeners = new Set<WakeListener>();
   #client: Redis | undefined;
@@ -34,6 +37,7 @@ export class RedisWakeChannel implements WakeChannel {
   /** Connects in the background. Throws an Error where the URL is not one of a store. */
   constructor(url: string, options: RedisWakeChannelOptions = {}) {
     this.#address = parseStoreUrl(url);
+    this.#ca = options.ca;
     this.#onError = options.onError ?? (() => {});
     this.#connect();
   }
@@ -67,7 +71,7 @@ export class RedisWakeChannel implements WakeChannel {
   }
 
   #connect(): void {
-    const client = subscriberClient(this.#address, this.#attempts);
+    const client = subscriberClient(this.#address, this.#attempts, this.#ca);
     this.#attempts += 1;
     this.#client = client;
     client.on('error', (error: Error) => this.#onError(error));

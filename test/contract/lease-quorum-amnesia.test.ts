@@ -2,6 +2,7 @@ import { afterEach, expect, test } from 'vitest';
 import type { RedlockQuorum } from '../../src/quorum/redlock-quorum.js';
 import { RedisLockNode } from '../../src/redis/lock-node.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
+import { freshNonce } from '../support/fresh-nonce.js';
 import { QuorumTrial, type QuorumTrialOptions } from '../support/quorum-trial.js';
 import { until } from '../support/until.js';
 
@@ -35,7 +36,7 @@ describeWithRedis('a lock node that forgets', () => {
   const markerOf = (at: number) => trial.on(at).get('dibs:marker');
   const waitOf = (at: number) => trial.on(at).hget('dibs:wait', 'since');
   const expectNobodyVotesOn = async (quorum: RedlockQuorum, at: number) => {
-    const ballot = await quorum.acquire('probe', LEASE_MS_MAX);
+    const ballot = await quorum.acquire('probe', freshNonce(), LEASE_MS_MAX);
     expect(await trial.holders('probe', [at])).toEqual([null]);
     if (ballot.kind === 'granted') await quorum.release('probe', ballot.nonce);
   };
@@ -48,7 +49,7 @@ describeWithRedis('a lock node that forgets', () => {
     await expectNobodyVotesOn(quorum, FIRST);
     await silenceMs(quorum);
     expect(performance.now() - restartedMs).toBeGreaterThan(LEASE_MS_MAX);
-    const ballot = await quorum.acquire('a', 500);
+    const ballot = await quorum.acquire('a', freshNonce(), 500);
     expect(ballot.kind).toBe('granted');
     expect(await trial.holders('a', [FIRST])).not.toEqual([null]);
   });
@@ -133,7 +134,7 @@ describeWithRedis('a lock node that forgets', () => {
       return claim();
     };
     const quorum = await trial.replica();
-    expect((await quorum.acquire('a', 5_000)).kind).toBe('granted');
+    expect((await quorum.acquire('a', freshNonce(), 5_000)).kind).toBe('granted');
     expect(markersBefore).toEqual([null, null, null]);
     expect(trial.claim.taken).toBe(true);
   });
@@ -174,7 +175,7 @@ describeWithRedis('a lock node that forgets', () => {
     await startTrial({ leaseMsMax: 60_000 });
     trial.claim.reachable = false;
     const quorum = await trial.replica();
-    expect((await quorum.acquire('a', 500)).kind).toBe('lost');
+    expect((await quorum.acquire('a', freshNonce(), 500)).kind).toBe('lost');
     trial.claim.reachable = true;
     await trial.untilAllVote(quorum);
   });

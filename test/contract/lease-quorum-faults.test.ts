@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Ballot } from '../../src/coordination/lease-quorum.js';
 import type { RedlockQuorum } from '../../src/quorum/redlock-quorum.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
+import { freshNonce } from '../support/fresh-nonce.js';
 import { QuorumTrial } from '../support/quorum-trial.js';
 import { until } from '../support/until.js';
 
@@ -43,30 +44,30 @@ describeWithRedis('the quorum while lock nodes fail', () => {
 
   test('two nodes killed: nobody notices', async () => {
     await Promise.all([trial.server(0).kill(), trial.server(1).kill()]);
-    const { nonce } = await granted(inTime(quorum.acquire('a', 5_000)));
+    const { nonce } = await granted(inTime(quorum.acquire('a', freshNonce(), 5_000)));
     await granted(inTime(quorum.extend('a', nonce, 5_000)));
-    expect(await inTime(quorum.acquire('a', 5_000))).toEqual({ kind: 'held' });
+    expect(await inTime(quorum.acquire('a', freshNonce(), 5_000))).toEqual({ kind: 'held' });
     await inTime(quorum.release('a', nonce));
-    await granted(inTime(quorum.acquire('a', 5_000)));
+    await granted(inTime(quorum.acquire('a', freshNonce(), 5_000)));
   });
 
   test('three nodes killed: lost, and nothing is left on the others', async () => {
     await Promise.all([0, 1, 2].map((at) => trial.server(at).kill()));
-    expect(await inTime(quorum.acquire('a', 5_000))).toEqual({ kind: 'lost' });
+    expect(await inTime(quorum.acquire('a', freshNonce(), 5_000))).toEqual({ kind: 'lost' });
     expect(await inTime(quorum.extend('a', 'n', 5_000))).toEqual({ kind: 'lost' });
     await inTime(quorum.release('a', 'n'));
     await until(async () => (await trial.holders('b', [3, 4])).every((holder) => holder === null));
-    expect(await inTime(quorum.acquire('b', 5_000))).toEqual({ kind: 'lost' });
+    expect(await inTime(quorum.acquire('b', freshNonce(), 5_000))).toEqual({ kind: 'lost' });
     expect(await trial.holders('b', [3, 4])).toEqual([null, null]);
   });
 
   test('three nodes hang: settles with the time-out, then they are not asked until they answer', async () => {
     for (const at of [0, 1, 2]) trial.server(at).hang();
-    expect(await inTime(quorum.acquire('a', 5_000))).toEqual({ kind: 'lost' });
+    expect(await inTime(quorum.acquire('a', freshNonce(), 5_000))).toEqual({ kind: 'lost' });
     expect([0, 1, 2].map((at) => trial.stateOf(quorum, at))).toEqual(['suspect', 'suspect', 'suspect']);
 
     const since = trial.votes.length;
-    expect(await quorum.acquire('b', 5_000)).toEqual({ kind: 'lost' });
+    expect(await quorum.acquire('b', freshNonce(), 5_000)).toEqual({ kind: 'lost' });
     expect([0, 1, 2].flatMap((at) => votesOf(at, since))).toEqual(
       [0, 1, 2].map((at) => ({
         node: `127.0.0.1:${trial.server(at).port}`,
@@ -79,13 +80,13 @@ describeWithRedis('the quorum while lock nodes fail', () => {
     await trial.untilAllVote(quorum);
     // The nodes have applied the acquire that had timed out, and behind it the release.
     expect(await trial.holders('a')).toEqual([null, null, null, null, null]);
-    await granted(quorum.acquire('a', 5_000));
+    await granted(quorum.acquire('a', freshNonce(), 5_000));
   });
 
   test('all nodes hang: every call settles with the time-out', async () => {
     for (const server of trial.servers) server.hang();
     const calls = Promise.all([
-      quorum.acquire('a', 5_000),
+      quorum.acquire('a', freshNonce(), 5_000),
       quorum.extend('a', 'n', 5_000),
       quorum.release('a', 'n'),
     ]);
@@ -96,7 +97,7 @@ describeWithRedis('the quorum while lock nodes fail', () => {
 
   test('a node that hangs long enough to lose its connection votes again after it has come back', async () => {
     trial.server(0).hang();
-    await granted(quorum.acquire('a', 5_000));
+    await granted(quorum.acquire('a', freshNonce(), 5_000));
     await trial.untilState(quorum, 0, 'connecting');
     trial.server(0).resume();
     await trial.untilAllVote(quorum);
@@ -106,24 +107,24 @@ describeWithRedis('the quorum while lock nodes fail', () => {
     for (const at of [0, 1]) await trial.on(at).set('dibs:lock:a', 'first', 'PX', 5_000);
     for (const at of [2, 3]) await trial.on(at).set('dibs:lock:a', 'second', 'PX', 5_000);
     // Four say held, for two different holders: that is a majority, and only the record can tell.
-    expect(await quorum.acquire('a', 5_000)).toEqual({ kind: 'held' });
+    expect(await quorum.acquire('a', freshNonce(), 5_000)).toEqual({ kind: 'held' });
     expect(await trial.holders('a')).toEqual(['first', 'first', 'second', 'second', null]);
 
     for (const at of [0, 1]) await trial.on(at).set('dibs:lock:b', 'first', 'PX', 5_000);
     await trial.server(4).kill();
-    expect(await quorum.acquire('b', 5_000)).toEqual({ kind: 'undecided' });
+    expect(await quorum.acquire('b', freshNonce(), 5_000)).toEqual({ kind: 'undecided' });
     expect(await trial.holders('b', [0, 1, 2, 3])).toEqual(['first', 'first', null, null]);
   });
 
   test('an extension locks the nodes again that have lost the lock', async () => {
-    const { nonce } = await granted(quorum.acquire('a', 5_000));
+    const { nonce } = await granted(quorum.acquire('a', freshNonce(), 5_000));
     for (const at of [0, 1, 2]) await trial.on(at).del('dibs:lock:a');
     await granted(quorum.extend('a', nonce, 5_000));
     expect(await trial.holders('a')).toEqual([nonce, nonce, nonce, nonce, nonce]);
   });
 
   test('an extension leaves alone what others hold', async () => {
-    const { nonce } = await granted(quorum.acquire('a', 5_000));
+    const { nonce } = await granted(quorum.acquire('a', freshNonce(), 5_000));
     for (const at of [0, 1]) await trial.on(at).set('dibs:lock:a', 'other', 'PX', 5_000);
     await granted(quorum.extend('a', nonce, 5_000));
     expect(await trial.holders('a')).toEqual(['other', 'other', nonce, nonce, nonce]);
@@ -164,7 +165,7 @@ describeWithRedis('the quorum while lock nodes fail', () => {
   ])('%s is a missing vote, and not held', async (code, bring) => {
     await Promise.all([0, 1, 2].map((at) => bring(at)));
     const since = trial.votes.length;
-    expect(await inTime(quorum.acquire('a', 5_000))).toEqual({ kind: 'lost' });
+    expect(await inTime(quorum.acquire('a', freshNonce(), 5_000))).toEqual({ kind: 'lost' });
     for (const at of [0, 1, 2]) {
       expect(votesOf(at, since)).toEqual([
         expect.objectContaining({ vote: 'missing', why: expect.stringContaining(code) }),
@@ -176,9 +177,9 @@ describeWithRedis('the quorum while lock nodes fail', () => {
   test('SCRIPT FLUSH costs votes once; the source is never sent instead', async () => {
     for (const at of [0, 1, 2]) await trial.on(at).config('SET', 'slowlog-log-slower-than', '0');
     for (const at of [0, 1, 2]) await trial.on(at).script('FLUSH');
-    expect(await quorum.acquire('a', 5_000)).toEqual({ kind: 'lost' });
+    expect(await quorum.acquire('a', freshNonce(), 5_000)).toEqual({ kind: 'lost' });
     await trial.untilAllVote(quorum);
-    await granted(quorum.acquire('a', 5_000));
+    await granted(quorum.acquire('a', freshNonce(), 5_000));
     for (const at of [0, 1, 2]) {
       const log = (await trial.on(at).slowlog('GET', '1000')) as [number, number, number, string[]][];
       const sent = log.map(([, , , [command, source]]) => ({ command, source }));
@@ -190,7 +191,7 @@ describeWithRedis('the quorum while lock nodes fail', () => {
   });
 
   test('a lock is given back also right after a SCRIPT FLUSH', async () => {
-    const { nonce } = await granted(quorum.acquire('a', 5_000));
+    const { nonce } = await granted(quorum.acquire('a', freshNonce(), 5_000));
     for (const at of [0, 1, 2, 3, 4]) await trial.on(at).script('FLUSH');
     await quorum.release('a', nonce);
     await until(async () => (await trial.holders('a')).every((holder) => holder === null));

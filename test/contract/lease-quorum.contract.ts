@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Clock } from '../../src/coordination/clock.js';
 import { driftMs } from '../../src/coordination/lease.js';
 import type { Ballot, LeaseQuorum } from '../../src/coordination/lease-quorum.js';
+import { freshNonce } from '../support/fresh-nonce.js';
 
 export interface QuorumUnderTest {
   readonly quorum: LeaseQuorum;
@@ -36,85 +37,88 @@ export function leaseQuorumContract(start: () => Promise<QuorumUnderTest>): void
   describe('acquire', () => {
     test('grants a free id, valid for the lease less the drift from before it was asked', async () => {
       const beforeMs = under.clock.nowMs();
-      const grant = await granted(under.quorum.acquire(id, 5_000));
+      const grant = await granted(under.quorum.acquire(id, freshNonce(), 5_000));
       const afterMs = under.clock.nowMs();
       expect(grant.validUntilMs).toBeGreaterThanOrEqual(beforeMs + 5_000 - driftMs(5_000));
       expect(grant.validUntilMs).toBeLessThanOrEqual(afterMs + 5_000 - driftMs(5_000));
     });
 
     test('says held, to itself and to others, until the lock is released', async () => {
-      const { nonce } = await granted(under.quorum.acquire(id, 5_000));
-      expect(await under.quorum.acquire(id, 5_000)).toEqual({ kind: 'held' });
-      expect(await under.other.acquire(id, 5_000)).toEqual({ kind: 'held' });
+      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 5_000));
+      expect(await under.quorum.acquire(id, freshNonce(), 5_000)).toEqual({ kind: 'held' });
+      expect(await under.other.acquire(id, freshNonce(), 5_000)).toEqual({ kind: 'held' });
       await under.quorum.release(id, nonce);
-      await granted(under.other.acquire(id, 5_000));
+      await granted(under.other.acquire(id, freshNonce(), 5_000));
     });
 
-    test('draws a nonce of its own each time', async () => {
-      const nonces = new Set<string>();
+    test('grants each time under the nonce that it was given', async () => {
       for (let at = 0; at < 10; at += 1) {
-        const { nonce } = await granted(under.quorum.acquire(id, 5_000));
-        nonces.add(nonce);
+        const nonce = freshNonce();
+        expect((await granted(under.quorum.acquire(id, nonce, 5_000))).nonce).toBe(nonce);
+        // The same secret of another identity holds nothing.
+        await under.other.release(id, nonce.replace(/\..*/, '.another'));
+        expect(await under.other.acquire(id, freshNonce(), 5_000)).toEqual({ kind: 'held' });
         await under.quorum.release(id, nonce);
       }
-      expect(nonces.size).toBe(10);
     });
 
     test('grants again once the time is over', async () => {
-      await granted(under.quorum.acquire(id, 200));
-      expect(await under.other.acquire(id, 200)).toEqual({ kind: 'held' });
+      await granted(under.quorum.acquire(id, freshNonce(), 200));
+      expect(await under.other.acquire(id, freshNonce(), 200)).toEqual({ kind: 'held' });
       await under.pass(210);
-      await granted(under.other.acquire(id, 200));
+      await granted(under.other.acquire(id, freshNonce(), 200));
     });
 
     test('grants to one of many at most', async () => {
       const ballots = await Promise.all(
-        Array.from({ length: 20 }, (_, at) => (at % 2 ? under.quorum : under.other).acquire(id, 5_000)),
+        Array.from({ length: 20 }, (_, at) =>
+          (at % 2 ? under.quorum : under.other).acquire(id, freshNonce(), 5_000),
+        ),
       );
       expect(ballots.filter(({ kind }) => kind === 'granted').length).toBeLessThanOrEqual(1);
     });
 
     test('holds one id and not another', async () => {
-      await granted(under.quorum.acquire(id, 5_000));
-      await granted(under.quorum.acquire(`${id}-other`, 5_000));
+      await granted(under.quorum.acquire(id, freshNonce(), 5_000));
+      await granted(under.quorum.acquire(`${id}-other`, freshNonce(), 5_000));
     });
 
     test('does not grant what has no time left after the drift', async () => {
-      expect(await under.quorum.acquire(id, 2)).toEqual({ kind: 'undecided' });
-      await granted(under.other.acquire(id, 5_000));
+      expect(await under.quorum.acquire(id, freshNonce(), 2)).toEqual({ kind: 'undecided' });
+      await granted(under.other.acquire(id, freshNonce(), 5_000));
     });
   });
 
   describe('extend', () => {
     test('lets it last from now on, also at another replica', async () => {
-      const { nonce } = await granted(under.quorum.acquire(id, 300));
+      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 300));
       await under.pass(100);
       const beforeMs = under.clock.nowMs();
       const extended = await granted(under.other.extend(id, nonce, 400));
       expect(extended.nonce).toBe(nonce);
       expect(extended.validUntilMs).toBeGreaterThanOrEqual(beforeMs + 400 - driftMs(400));
       await under.pass(250);
-      expect(await under.other.acquire(id, 300)).toEqual({ kind: 'held' });
+      expect(await under.other.acquire(id, freshNonce(), 300)).toEqual({ kind: 'held' });
     });
 
     test('never shortens', async () => {
-      const { nonce } = await granted(under.quorum.acquire(id, 5_000));
+      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 5_000));
       await granted(under.quorum.extend(id, nonce, 100));
       await under.pass(150);
-      expect(await under.other.acquire(id, 300)).toEqual({ kind: 'held' });
+      expect(await under.other.acquire(id, freshNonce(), 300)).toEqual({ kind: 'held' });
     });
 
     test('takes a lock again that has run out and that nobody took', async () => {
-      const { nonce } = await granted(under.quorum.acquire(id, 100));
+      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 100));
       await under.pass(110);
       await granted(under.quorum.extend(id, nonce, 5_000));
-      expect(await under.other.acquire(id, 300)).toEqual({ kind: 'held' });
+      expect(await under.other.acquire(id, freshNonce(), 300)).toEqual({ kind: 'held' });
     });
 
     test('says held if somebody else holds it, and leaves that alone', async () => {
-      const { nonce } = await granted(under.quorum.acquire(id, 100));
+      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 100));
       await under.pass(110);
-      const next = await granted(under.other.acquire(id, 5_000));
+      const next = await granted(under.other.acquire(id, freshNonce(), 5_000));
       expect(await under.quorum.extend(id, nonce, 5_000)).toEqual({ kind: 'held' });
       await granted(under.other.extend(id, next.nonce, 5_000));
     });
@@ -122,19 +126,19 @@ export function leaseQuorumContract(start: () => Promise<QuorumUnderTest>): void
 
   describe('release', () => {
     test('takes away its own lock only', async () => {
-      const { nonce } = await granted(under.quorum.acquire(id, 5_000));
+      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 5_000));
       await under.quorum.release(id, `${nonce.slice(0, -1)}${nonce.endsWith('A') ? 'B' : 'A'}`);
-      expect(await under.other.acquire(id, 5_000)).toEqual({ kind: 'held' });
+      expect(await under.other.acquire(id, freshNonce(), 5_000)).toEqual({ kind: 'held' });
       await under.other.release(id, nonce);
-      await granted(under.quorum.acquire(id, 5_000));
+      await granted(under.quorum.acquire(id, freshNonce(), 5_000));
     });
 
     test('of what nobody holds is nothing', async () => {
       await under.quorum.release(id, 'nobody');
-      const { nonce } = await granted(under.quorum.acquire(id, 100));
+      const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 100));
       await under.pass(110);
       await under.quorum.release(id, nonce);
-      await granted(under.quorum.acquire(id, 5_000));
+      await granted(under.quorum.acquire(id, freshNonce(), 5_000));
     });
   });
 }

@@ -1,6 +1,5 @@
 import { describe } from 'vitest';
 import { MemoryLeaseQuorum } from '../../src/memory/lease-quorum.js';
-import { SystemChance } from '../../src/system-chance.js';
 import { SystemClock } from '../../src/system-clock.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { ManualClock } from '../support/manual-clock.js';
@@ -10,7 +9,7 @@ import { leaseQuorumContract } from './lease-quorum.contract.js';
 describe('the quorum in memory', () => {
   leaseQuorumContract(async () => {
     const clock = new ManualClock();
-    const quorum = new MemoryLeaseQuorum({ clock, chance: new SystemChance() });
+    const quorum = new MemoryLeaseQuorum({ clock });
     return {
       quorum,
       other: quorum,

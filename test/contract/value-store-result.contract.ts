@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { freshNonce } from '../support/fresh-nonce.js';
 import { ABSENT, LONG_MS, SHORT_MS, type StoreTrial, textOf, textValue } from '../support/store-trial.js';
 
 /** What becomes of a rebuild: published, or given back. */
@@ -13,6 +14,28 @@ export function resultContract(current: () => StoreTrial): void {
       expect(textOf(record)).toBe('a value');
       expect(record.lease).toBeUndefined();
       expect(await trial.wakes()).toEqual([{ kind: 'published', fence }]);
+    });
+
+    test('compares all of a nonce, the identity behind its dot too', async () => {
+      const trial = current();
+      const nonce = freshNonce();
+      const { fence } = (await trial.arm(nonce)).record;
+      expect((await trial.look()).lease?.nonce).toBe(nonce);
+      for (const other of [
+        nonce.replace(/\..*/, '.another'),
+        nonce.replace(/\..*/, ''),
+        nonce.slice(0, -1),
+      ]) {
+        expect((await trial.publish(other, { fence })).outcome).not.toMatch(/stored/);
+        expect(await trial.release(other)).toBe('not_held');
+        expect(await trial.extend(other, LONG_MS)).toMatchObject({ extended: false });
+      }
+      expect((await trial.store.adopt(trial.id, nonce))?.lease).toMatchObject({ nonce, owner: 2 });
+      expect(await trial.extend(nonce, LONG_MS)).toMatchObject({ extended: true });
+      expect(await trial.publish(nonce, { fence })).toEqual({ outcome: 'stored', fence });
+      expect((await trial.publish(nonce, { fence })).outcome).toBe('duplicate');
+      await trial.arm(nonce);
+      expect(await trial.invalidate()).toMatchObject({ voidedNonce: nonce });
     });
 
     test('learns how long the key is rebuilt, as the mean and the deviation of all rebuilds so far', async () => {

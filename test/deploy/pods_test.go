@@ -204,14 +204,15 @@ func TestThereIsTimeToDrain(t *testing.T) {
 
 func TestEveryVariableIsKnown(t *testing.T) {
 	known := map[string]bool{}
-	for _, name := range regexp.MustCompile(`'(DIBS_[A-Z_]+)'`).FindAllStringSubmatch(read(t, "src/config.ts"), -1) {
+	reading := read(t, "src/config.ts") + read(t, "src/edge-environment.ts") + read(t, "src/fleet-environment.ts")
+	for _, name := range regexp.MustCompile(`'(DIBS_[A-Z_]+)'`).FindAllStringSubmatch(reading, -1) {
 		known[name[1]] = true
 	}
 	references := regexp.MustCompile(`\$\((\w+)\)`)
 	eachReplica(t, func(t *testing.T, w workload, c corev1.Container) {
 		for name := range environment(t, c) {
 			if strings.HasPrefix(name, "DIBS_") && !known[name] {
-				t.Errorf("src/config.ts knows no %s", name)
+				t.Errorf("the configuration knows no %s", name)
 			}
 		}
 		for at, v := range c.Env {

@@ -1,4 +1,4 @@
-import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { Metadata, type ServiceError } from '@grpc/grpc-js';
 import {
   CoordinatorServiceClient,
   ExplainRequest,
@@ -17,6 +17,7 @@ import {
   ReleaseRequest,
   type ReleaseResponse,
 } from '../../src/grpc/generated/dibs/v1/coordinator.js';
+import { channelOf, type ShownBy } from './shown-by.js';
 
 /** What a test writes of a request: everything else is the wire's default. */
 type Some<Request> = { [Field in keyof Request]?: Request[Field] };
@@ -34,10 +35,10 @@ export interface Terms {
 export class Caller {
   readonly #stub: CoordinatorServiceClient;
 
-  constructor(target: string) {
-    this.#stub = new CoordinatorServiceClient(target, credentials.createInsecure(), {
-      // A channel of its own: two callers of one test process are two connections.
-      'grpc.use_local_subchannel_pool': 1,
+  constructor(target: string, shownBy: ShownBy = {}) {
+    const [security, options] = channelOf(shownBy);
+    this.#stub = new CoordinatorServiceClient(target, security, {
+      ...options,
       // A replica that comes back is found within a second.
       'grpc.initial_reconnect_backoff_ms': 100,
       'grpc.max_reconnect_backoff_ms': 1_000,

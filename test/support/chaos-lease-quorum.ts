@@ -29,8 +29,8 @@ export class ChaosLeaseQuorum implements LeaseQuorum {
     return this.asked.filter((asked) => asked === step).length;
   }
 
-  acquire(id: string, leaseMs: number): Promise<Ballot> {
-    return this.#vote('acquire', () => this.real.acquire(id, leaseMs));
+  acquire(id: string, nonce: string, leaseMs: number): Promise<Ballot> {
+    return this.#vote('acquire', () => this.real.acquire(id, nonce, leaseMs));
   }
 
   extend(id: string, nonce: string, leaseMs: number): Promise<Ballot> {

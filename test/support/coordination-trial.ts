@@ -48,7 +48,7 @@ export class CoordinationTrial {
   /** Off, so that what a test sees comes from the store, unless it says otherwise. */
   nearCacheBytes = 0;
   overloaded = false;
-  readonly quorum = new ChaosLeaseQuorum(new MemoryLeaseQuorum({ clock: this.clock, chance: this.#chance }));
+  readonly quorum = new ChaosLeaseQuorum(new MemoryLeaseQuorum({ clock: this.clock }));
   readonly key = keyOf('trial', 'a key');
   policy: Policy = defaultPolicy(LIMITS);
   readonly observed: (readonly [keyof Observer, ...unknown[]])[] = [];

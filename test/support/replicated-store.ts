@@ -60,7 +60,9 @@ export async function startSentinelStore(): Promise<
 }
 
 /** A Redis Cluster of three masters with a replica each. */
-export async function startClusterStore(): Promise<ReplicatedStore> {
+export async function startClusterStore(): Promise<
+  ReplicatedStore & { readonly servers: readonly RedisServer[] }
+> {
   const servers = await Promise.all(
     Array.from({ length: 6 }, async () => {
       const bus = ['--cluster-port', `${await freePort()}`];
@@ -78,6 +80,7 @@ export async function startClusterStore(): Promise<ReplicatedStore> {
     );
   });
   return {
+    servers,
     url: `redis+cluster://${hosts.join(',')}`,
     async masterOf(recordKey) {
       const slot = Number(await cli(first, 'CLUSTER', 'KEYSLOT', recordKey));

@@ -1,4 +1,4 @@
-import { type ClientDuplexStream, credentials, type ServiceError } from '@grpc/grpc-js';
+import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
 import {
   CoordinatorServiceClient,
   GetOrLockRequest,
@@ -9,6 +9,7 @@ import {
   type SessionRequest,
   type SessionResponse,
 } from '../../src/grpc/generated/dibs/v1/coordinator.js';
+import { channelOf, type ShownBy } from './shown-by.js';
 import { until } from './until.js';
 
 type Request = NonNullable<SessionCall['request']>;
@@ -23,10 +24,8 @@ export class SessionCaller {
   ended: ServiceError | 'end' | undefined;
   #nextId = 1;
 
-  constructor(target: string) {
-    this.#stub = new CoordinatorServiceClient(target, credentials.createInsecure(), {
-      'grpc.use_local_subchannel_pool': 1,
-    });
+  constructor(target: string, shownBy: ShownBy = {}) {
+    this.#stub = new CoordinatorServiceClient(target, ...channelOf(shownBy));
     this.stream = this.#stub.session();
     this.stream.on('data', (message: SessionResponse) => {
       this.messages.push(message);
@@ -42,8 +41,12 @@ export class SessionCaller {
   }
 
   /** A session that is open. */
-  static async open(target: string, hello: Partial<SessionHello> = {}): Promise<SessionCaller> {
-    const session = new SessionCaller(target);
+  static async open(
+    target: string,
+    hello: Partial<SessionHello> = {},
+    shownBy: ShownBy = {},
+  ): Promise<SessionCaller> {
+    const session = new SessionCaller(target, shownBy);
     session.hello(hello);
     await until(() => session.messages.length > 0);
     return session;

@@ -1,23 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { type Config, ConfigError, type Environment, loadConfig } from '../../src/config.js';
-
-/** The faults; empty if there are none. */
-function faults(env: Environment, file?: string): readonly string[] {
-  try {
-    loadConfig(env, () => file ?? '');
-    return [];
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    return error.faults;
-  }
-}
-
-/** The one fault that there has to be. */
-function fault(env: Environment, file?: string): string | undefined {
-  const all = faults(env, file);
-  expect(all).toHaveLength(1);
-  return all[0];
-}
+import { type Config, loadConfig } from '../../src/config.js';
+import type { Environment } from '../../src/environment-reader.js';
+import { fault, faults } from '../support/config-faults.js';
 
 const nodes = (count: number) => Array.from({ length: count }, (_, at) => `redis://n${at}:7000`).join(',');
 const inFleet = { DIBS_QUORUM_NODES: nodes(5), DIBS_STORE_URL: 'redis://store:6379' };
@@ -27,6 +11,7 @@ describe('nothing set', () => {
     expect(loadConfig({})).toEqual({
       grpcListen: ['127.0.0.1:50051'],
       httpListen: { host: '127.0.0.1', port: 9464 },
+      httpIsPrivate: true,
       nodeTimeoutMs: 100,
       limits: {
         leaseMs: 10_000,
@@ -257,22 +242,6 @@ describe('the fleet', () => {
   });
 });
 
-describe('protection that this version does not give', () => {
-  it('stops the start, rather than being left out', () => {
-    expect(faults({ DIBS_TLS_CERT: 'c', DIBS_TLS_KEY: 'k' })).toEqual([
-      expect.stringMatching(/^DIBS_TLS_CERT: .* not serve TLS yet/),
-      expect.stringMatching(/^DIBS_TLS_KEY: .* not serve TLS yet/),
-    ]);
-    expect(fault({ DIBS_TLS_CA: 'c' })).toMatch('DIBS_TLS_CA: this version does not serve TLS yet');
-    expect(fault({ DIBS_AUTH_FILE: 'a' })).toMatch('DIBS_AUTH_FILE: this version does not check permissions');
-  });
-
-  it('is a pair', () => {
-    expect(faults({ DIBS_TLS_CERT: 'c' })[0]).toMatch('DIBS_TLS_CERT: is set while DIBS_TLS_KEY is not');
-    expect(faults({ DIBS_TLS_KEY: 'k' })[0]).toMatch('DIBS_TLS_KEY: is set while DIBS_TLS_CERT is not');
-  });
-});
-
 it('knows its log levels', () => {
   expect(loadConfig({ DIBS_LOG_LEVEL: 'silent' }).logLevel).toBe('silent');
   expect(fault({ DIBS_LOG_LEVEL: 'loud' })).toMatch("DIBS_LOG_LEVEL: 'loud' is not one of trace, debug");
@@ -293,11 +262,12 @@ it('names every fault at once', () => {
     'DIBS_LEASE_MS',
     'DIBS_LISTEN',
     'DIBS_HTTP_LISTEN',
+    'DIBS_AUTH_FILE',
+    'DIBS_AUTH_FILE',
     'DIBS_STORE_URL',
     'DIBS_LOG_LEVEL',
-    'DIBS_AUTH_FILE',
     'DIBS_CONFIG',
     'DIBS_CONFIG',
   ]);
-  expect(() => loadConfig(env)).toThrow('7 fault(s)');
+  expect(() => loadConfig(env)).toThrow('8 fault(s)');
 });

@@ -82,6 +82,10 @@ for (const [library, home] of Object.entries(LIBRARY_ROOMS)) {
   forbid(`src/wants-${slug(library)}.ts`, IMPORTS, importOf(library));
   good.set(`src/${home}/wants-package-${slug(library)}.ts`, importOf(library));
 }
+for (const path of ['src/config.ts', 'src/policy-file.ts', 'src/edge-environment.ts']) {
+  forbid(path, IMPORTS, importOf('./grpc/thing.js'));
+}
+good.set('src/fleet-environment.ts', importOf('./access/thing.js'));
 forbid('src/main.ts', IMPORTS, importOf('./grpc/thing.js'));
 good.set('src/app.ts', importOf('./grpc/thing.js'));
 

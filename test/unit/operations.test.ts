@@ -6,6 +6,7 @@ import { loadConfig } from '../../src/config.js';
 import { METRICS } from '../../src/telemetry/names.js';
 import { ALERTS_PAGE, readAlertRules } from '../support/alert-rules.js';
 import { dashboard, type Panel, panels } from '../support/dashboard.js';
+import { CLIENT_VARIABLES, variablesRead } from '../support/variables-read.js';
 
 // What people on call read and look at. Whether the queries ask for what there is, a real replica says, in
 // test/integration/dashboards.test.ts.
@@ -73,8 +74,7 @@ describe.each(pages)('%s', (page) => {
   });
 
   it('names only variables and metrics that there are', () => {
-    const variables = new Set(text('src/config.ts').match(/\bDIBS_[A-Z_]*[A-Z]\b/g));
-    for (const name of text('src/cli/service.ts').match(/\bDIBS_[A-Z_]*[A-Z]\b/g) ?? []) variables.add(name);
+    const variables = new Set([...variablesRead(), ...CLIENT_VARIABLES]);
     const named = text(page).match(/\bDIBS_[A-Z_]*[A-Z]\b/g) ?? [];
     expect(named.filter((name) => !variables.has(name))).toEqual([]);
     const metrics = text(page).match(/\bdibs_[a-z_]+[a-z]\b/g) ?? [];
@@ -83,9 +83,9 @@ describe.each(pages)('%s', (page) => {
 
   it('quotes the log as it is written', () => {
     const source = codeOf('src');
-    const quoted = [...text(page).matchAll(/`((?:a|decisions|quorum) [a-z][a-z :']+)`/g)].map(
-      ([, line = '']) => line,
-    );
+    const quoted = [
+      ...text(page).matchAll(/`((?:a|audit:|decisions|quorum|serving) [a-z][A-Za-z :;']+)`/g),
+    ].map(([, line = '']) => line);
     expect(quoted.filter((line) => !source.includes(line))).toEqual([]);
   });
 });
@@ -145,7 +145,7 @@ describe('the compose file', () => {
   });
 
   it('sets no variable that nobody reads', () => {
-    const read = new Set(text('src/config.ts').match(/\bDIBS_[A-Z_]*[A-Z]\b/g));
+    const read = variablesRead();
     const set = text('deploy/compose.yaml').match(/\bDIBS_[A-Z_]*[A-Z](?=:)/g) ?? [];
     expect(set.length).toBeGreaterThan(2);
     expect(set.filter((name) => !read.has(name))).toEqual([]);

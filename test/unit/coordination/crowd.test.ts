@@ -1,18 +1,53 @@
 import { expect, it } from 'vitest';
-import { refuseIfFull } from '../../../src/coordination/crowd.js';
+import { Crowd } from '../../../src/coordination/crowd.js';
 import { LIMITS } from '../../support/coordination-trial.js';
 
 const { waitersPerKeyMax, waitersMax } = LIMITS;
 
-it('takes as many as may wait, for a key and on the replica', () => {
-  expect(() => refuseIfFull(LIMITS, waitersPerKeyMax - 1, waitersMax - 1)).not.toThrow();
-});
-
-it('refuses one more, naming the bound', () => {
-  expect(() => refuseIfFull(LIMITS, waitersPerKeyMax, 0)).toThrow(
+it('takes as many as may wait for a key, and refuses one more, naming the bound', () => {
+  const crowd = new Crowd({ limits: LIMITS });
+  expect(() => crowd.refuseIfFull('', waitersPerKeyMax - 1)).not.toThrow();
+  expect(() => crowd.refuseIfFull('', waitersPerKeyMax)).toThrow(
     `key: ${waitersPerKeyMax} callers wait for it on this replica (DIBS_WAITERS_PER_KEY)`,
   );
-  expect(() => refuseIfFull(LIMITS, 0, waitersMax)).toThrow(
+});
+
+it('takes as many as may wait on the replica, and refuses one more, naming the bound', () => {
+  const crowd = new Crowd({ limits: LIMITS });
+  for (let at = 0; at < waitersMax; at += 1) {
+    expect(() => crowd.refuseIfFull('', 0)).not.toThrow();
+    crowd.enter('');
+  }
+  expect(() => crowd.refuseIfFull('', 0)).toThrow(
     `${waitersMax} callers wait on this replica (DIBS_WAITERS)`,
   );
+  crowd.leave('');
+  expect(() => crowd.refuseIfFull('', 0)).not.toThrow();
+  expect(crowd.size).toBe(waitersMax - 1);
+});
+
+it('takes as many of one identity as may wait, and refuses one more of it, but nobody else', () => {
+  const bounds = new Map([['checkout', 2]]);
+  const waitersMaxOf = (identity: string) => bounds.get(identity) ?? Number.POSITIVE_INFINITY;
+  const crowd = new Crowd({ limits: LIMITS, waitersMaxOf });
+  for (let at = 0; at < 2; at += 1) {
+    expect(() => crowd.refuseIfFull('checkout', 0)).not.toThrow();
+    crowd.enter('checkout');
+    crowd.enter('search');
+  }
+  expect(() => crowd.refuseIfFull('checkout', 0)).toThrow(
+    expect.objectContaining({
+      kind: 'exhausted',
+      message: '2 callers of checkout wait on this replica (waiters in DIBS_AUTH_FILE)',
+      retryAfterMs: expect.any(Number),
+    }),
+  );
+  expect(() => crowd.refuseIfFull('search', 0)).not.toThrow();
+  crowd.leave('search');
+  expect(() => crowd.refuseIfFull('checkout', 0)).toThrow();
+  crowd.leave('checkout');
+  expect(() => crowd.refuseIfFull('checkout', 0)).not.toThrow();
+  // A bound that is lowered lets nobody go, and nobody in.
+  bounds.set('checkout', 1);
+  expect(() => crowd.refuseIfFull('checkout', 0)).toThrow('1 callers');
 });

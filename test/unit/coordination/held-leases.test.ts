@@ -145,6 +145,6 @@ describe('what is shown of held leases', () => {
     add('n');
     clock.advance(1_001);
     expect(held.shown(10, () => 0)).toEqual({ leases: [], count: 0, waiters: 0 });
-    expect(ended).toEqual([['space', 'expired', 1_000]]);
+    expect(ended).toEqual([['space', 'expired', 1_000, '']]);
   });
 });

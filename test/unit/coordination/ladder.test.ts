@@ -6,8 +6,8 @@ import type { Degraded } from '../../../src/coordination/outcome.js';
 import { MemoryLeaseQuorum } from '../../../src/memory/lease-quorum.js';
 import { MemoryValueStore } from '../../../src/memory/value-store.js';
 import { MemoryWakeChannel } from '../../../src/memory/wake-channel.js';
-import { SystemChance } from '../../../src/system-chance.js';
 import { ChaosValueStore, type StoreStep } from '../../support/chaos-value-store.js';
+import { freshNonce } from '../../support/fresh-nonce.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
 const { id } = keyOf('space', 'a key');
@@ -17,16 +17,16 @@ function trial() {
   const told: Degraded[] = [];
   const ladder = new Ladder({ degraded: (mode) => told.push(mode) });
   const chaos = new ChaosValueStore(new MemoryValueStore({ clock, wakes: new MemoryWakeChannel() }));
-  const real = new MemoryLeaseQuorum({ clock, chance: new SystemChance() });
+  const real = new MemoryLeaseQuorum({ clock });
   let ballot: Ballot | undefined;
   const quorum = ladder.watchedQuorum({
-    acquire: async (to, leaseMs) => ballot ?? real.acquire(to, leaseMs),
+    acquire: async (to, nonce, leaseMs) => ballot ?? real.acquire(to, nonce, leaseMs),
     extend: async (...to) => ballot ?? real.extend(...to),
     release: (...to) => real.release(...to),
   });
   const vote = (next: Ballot | undefined) => {
     ballot = next;
-    return quorum.acquire(id, 1_000);
+    return quorum.acquire(id, freshNonce(), 1_000);
   };
   return { ladder, told, chaos, store: ladder.watchedStore(chaos), quorum, vote };
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { Call } from '../../../src/coordination/call.js';
 import { keyOf } from '../../../src/coordination/key.js';
 import { encodeToken } from '../../../src/coordination/token.js';
 import { CoordinationTrial, failedOf, hitOf, isWaiting, leaseOf } from '../../support/coordination-trial.js';
@@ -24,6 +25,19 @@ describe('a release', () => {
     expect(await trial.release(stranger(trial))).toBe('not_held');
     expect(await trial.release(GARBAGE)).toBe('not_held');
     expect((await trial.publish(token)).outcome).toBe('stored');
+  });
+
+  it("by another identity touches nobody's lease", async () => {
+    const trial = new CoordinationTrial();
+    const { token } = leaseOf(await trial.ask({}, new Call('checkout')));
+    const { key } = trial;
+    for (const identity of ['search', '']) {
+      expect(await trial.coordinator.release({ key, token }, new Call(identity))).toBe('not_held');
+      const failure = { message: 'no database' };
+      expect(await trial.coordinator.release({ key, token, failure }, new Call(identity))).toBe('not_held');
+    }
+    expect(trial.coordinator.leasesHeld).toBe(1);
+    expect(await trial.coordinator.release({ key, token }, new Call('checkout'))).toBe('released');
   });
 
   it('with a failure doubles the back-off with each in a row, and a publish clears it', async () => {
@@ -73,6 +87,18 @@ describe('a release', () => {
 });
 
 describe('an extension', () => {
+  it("of another identity's lease is that of a lost one, and leaves it as it is", async () => {
+    const trial = new CoordinationTrial();
+    const { token } = leaseOf(await trial.ask({ leaseMs: 1_000 }, new Call('checkout')));
+    const { key } = trial;
+    const lost = { outcome: 'lost', expiresInMs: 0 };
+    for (const identity of ['search', '']) {
+      expect(await trial.coordinator.extend({ key, token }, new Call(identity))).toEqual(lost);
+    }
+    const extended = await trial.coordinator.extend({ key, token }, new Call('checkout'));
+    expect(extended.outcome).toBe('extended');
+  });
+
   it('lets the lease last its length from now on', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease({ leaseMs: 1_000 });
@@ -222,7 +248,7 @@ describe('an extension', () => {
     const other = keyOf('trial', 'another');
     const local = leaseOf(await trial.ask({ key: other, leaseMs: 1_000 }));
     const extend = (replica = trial.coordinator) =>
-      replica.extend({ key: other, token: local.token }, undefined as never);
+      replica.extend({ key: other, token: local.token }, new Call());
     expect(await extend()).toEqual({ outcome: 'extended', expiresInMs: 988 });
     expect(await extend(trial.replica())).toEqual({ outcome: 'lost', expiresInMs: 0 });
   });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { Call } from '../../../src/coordination/call.js';
 import { CoordinationTrial, hitOf, leaseOf, textIn } from '../../support/coordination-trial.js';
 
 describe('a publish', () => {
@@ -58,6 +59,23 @@ describe('a publish', () => {
     queueMicrotask(() => trial.store.losesRepliesTo.clear());
     expect(await published).toEqual({ outcome: 'stored', fence });
     expect(trial.store.countOf('publish')).toBe(2);
+  });
+
+  it("of another identity's lease is that of an unknown one, and that lease goes on", async () => {
+    const trial = new CoordinationTrial();
+    const { token } = leaseOf(await trial.ask({}, new Call('checkout')));
+    const publish = (identity: string, said = token) =>
+      trial.coordinator.publish(
+        { key: trial.key, token: said, payload: { kind: 'absent' }, ttlMs: 1_000, tags: [] },
+        new Call(identity),
+      );
+    const unknown = { outcome: 'unknown_lease', fence: 0 };
+    expect(await publish('search')).toEqual(unknown);
+    expect(await publish('')).toEqual(unknown);
+    // Who writes its own name into it has another nonce, and the store compares all of it.
+    expect((await publish('search', token.replace('.checkout', '.search'))).outcome).not.toMatch(/stored/);
+    expect(trial.coordinator.leasesHeld).toBe(1);
+    expect((await publish('checkout')).outcome).toBe('stored');
   });
 
   it('without the store is not stored, feeds those who wait here, and is no error', async () => {

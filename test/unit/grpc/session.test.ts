@@ -44,7 +44,7 @@ function trial(before: () => Promise<void> = async () => {}) {
   };
   const bounds = { limits: LIMITS, policyOf: () => defaultPolicy(LIMITS) };
   const unexpected = () => {};
-  const parts = { asks: new Asks(coordinator, bounds), coordinator, bounds, unexpected };
+  const parts = { asks: new Asks(coordinator, bounds), coordinator, unexpected };
   const session = new Session(parts, 'me', 'holder');
   const stream = {
     full: false,

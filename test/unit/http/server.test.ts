@@ -4,17 +4,19 @@ import { HttpServer } from '../../../src/http/server.js';
 
 let server: HttpServer;
 let ready = false;
+let metricsStatus: 200 | 401 | 403 = 200;
 let scrape = async () => 'dibs_waiters 0\n';
 
 beforeEach(async () => {
   ready = false;
+  metricsStatus = 200;
   server = await HttpServer.bind({
     host: '127.0.0.1',
     port: 0,
     ready: () => ready,
     scrape: () => scrape(),
     consoleState: () => undefined,
-    authorize: () => 401,
+    authorize: (_request, page) => (page === 'metrics' ? metricsStatus : 401),
   });
 });
 afterEach(() => server.stop());
@@ -64,10 +66,17 @@ describe('the pages', () => {
     scrape = before;
   });
 
-  it('are open to all, except for the console', async () => {
+  it('are open to probes, and the others to whoever may see them', async () => {
     ready = true;
-    for (const path of ['/healthz', '/readyz', '/metrics']) expect((await get(path)).status).toBe(200);
     expect((await get('/')).status).toBe(401);
+    expect((await get('/metrics')).status).toBe(200);
+    for (metricsStatus of [401, 403] as const) {
+      const response = await get('/metrics');
+      expect(response.status).toBe(metricsStatus);
+      expect(response.headers.has('www-authenticate')).toBe(metricsStatus === 401);
+      expect(await response.text()).not.toMatch('dibs_waiters');
+      for (const path of ['/healthz', '/readyz']) expect((await get(path)).status).toBe(200);
+    }
   });
 
   it('are no others, and say which there are', async () => {

@@ -3,7 +3,7 @@ import { MemoryLeaseQuorum } from '../../../src/memory/lease-quorum.js';
 import { Sweep } from '../../../src/memory/sweep.js';
 import { MemoryValueStore } from '../../../src/memory/value-store.js';
 import { MemoryWakeChannel } from '../../../src/memory/wake-channel.js';
-import { SystemChance } from '../../../src/system-chance.js';
+import { freshNonce } from '../../support/fresh-nonce.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
 test('drops what is over, keeps what is not, and gets round while entries come and go', () => {
@@ -23,10 +23,10 @@ test('drops what is over, keeps what is not, and gets round while entries come a
 test('the memory of store and quorum stays bounded by what lives', async () => {
   const clock = new ManualClock();
   const store = new MemoryValueStore({ clock, wakes: new MemoryWakeChannel() });
-  const quorum = new MemoryLeaseQuorum({ clock, chance: new SystemChance() });
+  const quorum = new MemoryLeaseQuorum({ clock });
   for (let at = 0; at < 5_000; at++) {
     await store.invalidate(`id ${at}`, { mode: 'delete', keepMs: 50 });
-    await quorum.acquire(`id ${at}`, 100);
+    await quorum.acquire(`id ${at}`, freshNonce(), 100);
     clock.advance(1);
   }
   expect(store.size).toBeLessThan(200);

@@ -3,6 +3,7 @@ import { Redis } from 'ioredis';
 import Redlock, { ExecutionError, Lock } from 'redlock';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
+import { freshNonce } from '../../support/fresh-nonce.js';
 import { QuorumTrial } from '../../support/quorum-trial.js';
 import { RedisServer } from '../../support/redis-server.js';
 import { SimulatedQuorum, TIMEOUT_MS } from '../../support/simulated-quorum.js';
@@ -41,7 +42,7 @@ describe('returns locks that have already expired (pull request 369, issue 296)'
   test('the port: late agreement is undecided, and given back', async () => {
     const simulated = await SimulatedQuorum.voting();
     for (const node of simulated.nodes) node.replyMs = 90;
-    const ballot = simulated.quorum.acquire('a', 90);
+    const ballot = simulated.quorum.acquire('a', freshNonce(), 90);
     await simulated.pass(300);
     expect(await ballot).toEqual({ kind: 'undecided' });
     for (const node of simulated.nodes) expect(node.locks.has('a')).toBe(false);
@@ -72,7 +73,7 @@ describe('never settles when nodes hang', () => {
     const simulated = await SimulatedQuorum.voting();
     for (const node of simulated.nodes) node.hang();
     const calls = Promise.all([
-      simulated.quorum.acquire('a', 1_000),
+      simulated.quorum.acquire('a', freshNonce(), 1_000),
       simulated.quorum.extend('b', 'nonce', 1_000),
       simulated.quorum.release('c', 'nonce'),
     ]);
@@ -105,7 +106,7 @@ describe('reuses one nonce across its own retries', () => {
     const [node] = simulated.nodes;
     const acquire = vi.spyOn(node as NonNullable<typeof node>, 'acquire');
     for (const other of simulated.nodes) other.locks.set('a', { nonce: 'x', untilMs: Infinity });
-    for (let attempt = 0; attempt < 3; attempt += 1) await simulated.quorum.acquire('a', 1_000);
+    for (let attempt = 0; attempt < 3; attempt += 1) await simulated.quorum.acquire('a', freshNonce(), 1_000);
     for (const [, , nonce] of acquire.mock.calls) nonces.add(nonce);
     expect(acquire).toHaveBeenCalledTimes(3);
     expect(nonces.size).toBe(3);
@@ -147,13 +148,13 @@ describe('cannot tell contention from node errors (issue 288)', () => {
     const simulated = await SimulatedQuorum.voting();
     const lock = { nonce: 'other', untilMs: Infinity };
     for (const node of simulated.nodes) node.locks.set('a', lock);
-    expect(await simulated.quorum.acquire('a', 1_000)).toEqual({ kind: 'held' });
+    expect(await simulated.quorum.acquire('a', freshNonce(), 1_000)).toEqual({ kind: 'held' });
     for (const at of [0, 1, 2]) simulated.node(at).error = new Error('OOM command not allowed');
-    expect(await simulated.quorum.acquire('a', 1_000)).toEqual({ kind: 'lost' });
+    expect(await simulated.quorum.acquire('a', freshNonce(), 1_000)).toEqual({ kind: 'lost' });
     simulated.node(0).error = undefined;
-    expect(await simulated.quorum.acquire('a', 1_000)).toEqual({ kind: 'held' });
+    expect(await simulated.quorum.acquire('a', freshNonce(), 1_000)).toEqual({ kind: 'held' });
     simulated.node(0).locks.clear();
-    expect(await simulated.quorum.acquire('a', 1_000)).toEqual({ kind: 'undecided' });
+    expect(await simulated.quorum.acquire('a', freshNonce(), 1_000)).toEqual({ kind: 'undecided' });
     expect(simulated.node(0).locks.has('a')).toBe(false);
     await simulated.quorum.close();
   });
@@ -177,7 +178,7 @@ describeWithRedis('does not lock emptied nodes again on extension', () => {
     const trial = await QuorumTrial.start({ nodes: 3, timeoutMs: 1_000 });
     const quorum = await trial.replica();
     await trial.untilAllVote(quorum);
-    const ballot = await quorum.acquire('a', 5_000);
+    const ballot = await quorum.acquire('a', freshNonce(), 5_000);
     const nonce = ballot.kind === 'granted' ? ballot.nonce : '';
     for (const at of [0, 1]) await trial.on(at).del('dibs:lock:a');
     expect(await quorum.extend('a', nonce, 5_000)).toMatchObject({ kind: 'granted', nonce });
@@ -215,7 +216,7 @@ describe('reads the wall clock', () => {
     const now = Date.now();
     for (const jumpMs of [HOUR_MS, -HOUR_MS]) {
       const wall = vi.spyOn(Date, 'now').mockReturnValue(now);
-      const ballot = await simulated.quorum.acquire('a', 5_000);
+      const ballot = await simulated.quorum.acquire('a', freshNonce(), 5_000);
       const nonce = ballot.kind === 'granted' ? ballot.nonce : '';
       const validUntilMs = simulated.clock.nowMs() + 5_000 - 52;
       expect(ballot).toEqual({ kind: 'granted', nonce, validUntilMs });
@@ -247,12 +248,12 @@ describe('sends the source of a script that a node does not have', () => {
       node.prepared = false;
       node.sent.length = 0;
     }
-    expect(await simulated.quorum.acquire('a', 1_000)).toEqual({ kind: 'lost' });
+    expect(await simulated.quorum.acquire('a', freshNonce(), 1_000)).toEqual({ kind: 'lost' });
     expect(simulated.holders('a')).toEqual(Array(5).fill(undefined));
     await simulated.settle();
     for (const node of simulated.nodes)
       expect(node.sent.filter((step) => step === 'acquire')).toHaveLength(1);
-    expect(await simulated.quorum.acquire('a', 1_000)).toMatchObject({ kind: 'granted' });
+    expect(await simulated.quorum.acquire('a', freshNonce(), 1_000)).toMatchObject({ kind: 'granted' });
     await simulated.quorum.close();
   });
 });

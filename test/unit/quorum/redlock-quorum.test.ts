@@ -3,6 +3,7 @@ import { RedlockQuorum } from '../../../src/quorum/redlock-quorum.js';
 import { SystemChance } from '../../../src/system-chance.js';
 import { leaseQuorumContract } from '../../contract/lease-quorum.contract.js';
 import { ClaimInMemory } from '../../support/claim-in-memory.js';
+import { freshNonce } from '../../support/fresh-nonce.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { SimulatedLockNode } from '../../support/simulated-lock-node.js';
 import { LEASE_MS_MAX, SimulatedQuorum, TIMEOUT_MS } from '../../support/simulated-quorum.js';
@@ -40,7 +41,7 @@ describe('RedlockQuorum', () => {
   test('no lock lasts longer than what amnesia waits for', async () => {
     const simulated = await SimulatedQuorum.voting();
     const nowMs = simulated.clock.nowMs();
-    const ballot = await simulated.quorum.acquire('a', LEASE_MS_MAX * 2);
+    const ballot = await simulated.quorum.acquire('a', freshNonce(), LEASE_MS_MAX * 2);
     const validUntilMs = nowMs + LEASE_MS_MAX - 602;
     expect(ballot).toMatchObject({ kind: 'granted', validUntilMs });
     for (const node of simulated.nodes) expect(node.locks.get('a')?.untilMs).toBe(nowMs + LEASE_MS_MAX);
@@ -48,22 +49,22 @@ describe('RedlockQuorum', () => {
     expect(await simulated.quorum.extend('a', nonce, LEASE_MS_MAX * 2)).toMatchObject({ validUntilMs });
   });
 
-  test('nonces come from the port, so that a simulation can repeat them', async () => {
+  test('the nodes are asked under the nonce of the port, whatever the package would draw', async () => {
     const simulated = await SimulatedQuorum.voting();
-    const ballot = await simulated.quorum.acquire('a', 1_000);
-    // The package would draw 32 hexadecimal digits from the machine.
-    expect(ballot).toMatchObject({ nonce: expect.stringMatching(/^[A-Za-z0-9_-]{22}$/) });
+    const nonce = `${freshNonce()}.checkout`;
+    expect(await simulated.quorum.acquire('a', nonce, 1_000)).toMatchObject({ kind: 'granted', nonce });
+    for (const node of simulated.nodes) expect(node.locks.get('a')).toMatchObject({ nonce });
   });
 
   test('a lease with a fraction of a millisecond is rounded up for the nodes', async () => {
     const simulated = await SimulatedQuorum.voting();
-    expect(await simulated.quorum.acquire('a', 1_000.4)).toMatchObject({ kind: 'granted' });
+    expect(await simulated.quorum.acquire('a', freshNonce(), 1_000.4)).toMatchObject({ kind: 'granted' });
     expect(simulated.node(0).locks.get('a')?.untilMs).toBe(simulated.clock.nowMs() + 1_001);
   });
 
   test('what makes no sense is refused without asking, and never rejects', async () => {
     const simulated = await SimulatedQuorum.voting();
-    expect(await simulated.quorum.acquire('a', Number.NaN)).toEqual({ kind: 'lost' });
+    expect(await simulated.quorum.acquire('a', freshNonce(), Number.NaN)).toEqual({ kind: 'lost' });
     expect(await simulated.quorum.extend('a', 'n', Number.NaN)).toEqual({ kind: 'lost' });
   });
 
@@ -71,7 +72,7 @@ describe('RedlockQuorum', () => {
     const simulated = await SimulatedQuorum.voting();
     for (const at of [0, 1, 2]) simulated.node(at).hang();
     for (const node of simulated.nodes) node.sent.length = 0;
-    const ballot = simulated.quorum.acquire('a', 1_000);
+    const ballot = simulated.quorum.acquire('a', freshNonce(), 1_000);
     await simulated.pass(TIMEOUT_MS);
     expect(await ballot).toEqual({ kind: 'lost' });
     for (const node of simulated.nodes) {
@@ -85,7 +86,7 @@ describe('RedlockQuorum', () => {
 
   test('a failed extension takes nothing away', async () => {
     const simulated = await SimulatedQuorum.voting();
-    const ballot = await simulated.quorum.acquire('a', 1_000);
+    const ballot = await simulated.quorum.acquire('a', freshNonce(), 1_000);
     const nonce = ballot.kind === 'granted' ? ballot.nonce : '';
     for (const at of [0, 1]) simulated.node(at).error = new Error('READONLY');
     simulated.node(2).locks.set('a', { nonce: 'other', untilMs: Infinity });
@@ -110,7 +111,7 @@ describe('RedlockQuorum', () => {
       if (at >= free && at < free + held) node.locks.set('a', { nonce: 'other', untilMs: Infinity });
       if (at >= free + held) node.disconnect();
     }
-    expect((await simulated.quorum.acquire('a', 1_000)).kind).toBe(kind);
+    expect((await simulated.quorum.acquire('a', freshNonce(), 1_000)).kind).toBe(kind);
     if (kind !== 'granted') {
       const own = simulated.holders('a').filter((holder) => holder !== undefined && holder !== 'other');
       expect(own).toEqual([]);
@@ -143,7 +144,7 @@ describe('RedlockQuorum', () => {
   test('closed while a question is out and somebody waits for it to be ready: all settle', async () => {
     const simulated = await SimulatedQuorum.voting();
     for (const node of simulated.nodes) node.hang();
-    const ballot = simulated.quorum.acquire('a', 1_000);
+    const ballot = simulated.quorum.acquire('a', freshNonce(), 1_000);
     await simulated.quorum.close();
     expect(await ballot).toEqual({ kind: 'lost' });
     const ready = simulated.quorum.ready(60_000);
@@ -153,9 +154,9 @@ describe('RedlockQuorum', () => {
 
   test('leaves no timer behind', async () => {
     const simulated = await SimulatedQuorum.voting();
-    await simulated.quorum.acquire('a', 1_000);
+    await simulated.quorum.acquire('a', freshNonce(), 1_000);
     for (const node of simulated.nodes) node.hang();
-    const ballot = simulated.quorum.acquire('a', 1_000);
+    const ballot = simulated.quorum.acquire('a', freshNonce(), 1_000);
     await simulated.pass(TIMEOUT_MS);
     await ballot;
     await simulated.quorum.close();

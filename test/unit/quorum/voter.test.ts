@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { freshNonce } from '../../support/fresh-nonce.js';
 import { SimulatedQuorum, TIMEOUT_MS } from '../../support/simulated-quorum.js';
 
 test('tells of each state, and why', async () => {
@@ -25,12 +26,12 @@ test('a node that let a call time out is not asked again until it has answered a
   const simulated = await SimulatedQuorum.voting(3);
   const node = simulated.node(0);
   node.hang();
-  const first = simulated.quorum.acquire('a', 1_000);
+  const first = simulated.quorum.acquire('a', freshNonce(), 1_000);
   await simulated.pass(TIMEOUT_MS);
   expect(await first).toMatchObject({ kind: 'granted' });
   expect(simulated.states[0]).toBe('suspect');
   node.sent.length = 0;
-  await simulated.quorum.acquire('b', 1_000);
+  await simulated.quorum.acquire('b', freshNonce(), 1_000);
   await simulated.pass(5_000);
   // A ping may be lost, so that there is another one now and then.
   expect(new Set(node.sent)).toEqual(new Set(['ping']));
@@ -47,7 +48,7 @@ test('a node that let a call time out is not asked again until it has answered a
 
 test('a suspect node still gets every release, and nobody waits for it', async () => {
   const simulated = await SimulatedQuorum.voting(3);
-  const ballot = await simulated.quorum.acquire('a', 1_000);
+  const ballot = await simulated.quorum.acquire('a', freshNonce(), 1_000);
   const nonce = ballot.kind === 'granted' ? ballot.nonce : '';
   simulated.node(0).hang();
   const asked = simulated.quorum.extend('a', nonce, 1_000);
@@ -64,7 +65,10 @@ test('a node that is slow but answers is asked again', async () => {
   const simulated = await SimulatedQuorum.voting(3);
   simulated.node(0).replyMs = TIMEOUT_MS - 30;
   // Each call's reply comes in time; with a second one under way the node has been heard meanwhile.
-  const ballots = Promise.all([simulated.quorum.acquire('a', 1_000), simulated.quorum.acquire('b', 1_000)]);
+  const ballots = Promise.all([
+    simulated.quorum.acquire('a', freshNonce(), 1_000),
+    simulated.quorum.acquire('b', freshNonce(), 1_000),
+  ]);
   await simulated.pass(TIMEOUT_MS * 2);
   await ballots;
   expect(simulated.states[0]).toBe('voting');
@@ -74,7 +78,7 @@ test('a node that is slow but answers is asked again', async () => {
 test('a node that answers with errors keeps voting, each vote missing', async () => {
   const simulated = await SimulatedQuorum.voting(3);
   simulated.node(0).error = new Error("OOM command not allowed when used memory > 'maxmemory'.");
-  await simulated.quorum.acquire('a', 1_000);
+  await simulated.quorum.acquire('a', freshNonce(), 1_000);
   expect(simulated.votes.filter(({ node }) => node === 'n0')).toEqual([
     { node: 'n0', vote: 'missing', ms: 0, why: expect.stringMatching(/^OOM/) },
   ]);

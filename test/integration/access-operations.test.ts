@@ -1,0 +1,134 @@
+import { writeFileSync } from 'node:fs';
+import { status } from '@grpc/grpc-js';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { DibsClient, json } from '../../clients/typescript/src/dibs.js';
+import { AccessTrial, AUTH_FILE, namespace, sha256 } from '../support/access-trial.js';
+import { httpsGet } from '../support/https.js';
+import { Replica } from '../support/replica.js';
+import type { SessionCaller } from '../support/session-caller.js';
+import { until } from '../support/until.js';
+
+const denied = { code: status.PERMISSION_DENIED };
+const unauthenticated = { code: status.UNAUTHENTICATED };
+
+let trial: AccessTrial;
+beforeAll(async () => {
+  trial = await AccessTrial.start();
+});
+afterAll(() => trial.stop());
+afterEach(() => trial.closeAll());
+
+describe('the pages', () => {
+  const basic = (password: string) => `Basic ${Buffer.from(`me:${password}`).toString('base64')}`;
+
+  it('are for whoever may explain everything, and probes for all', async () => {
+    const url = trial.httpsUrl;
+    const trusting = { tls: { ca: trial.authority.ca } };
+    for (const path of ['/healthz', '/readyz']) {
+      expect((await httpsGet(`${url}${path}`, trusting)).status).toBe(200);
+    }
+    for (const path of ['/metrics', '/', '/console/events']) {
+      const nobody = await httpsGet(`${url}${path}`, trusting);
+      expect(nobody.status).toBe(401);
+      expect(nobody.headers['www-authenticate']).toMatch(/^Basic /);
+      expect((await httpsGet(`${url}${path}`, { ...trusting, token: 'wrong' })).status).toBe(401);
+      expect((await httpsGet(`${url}${path}`, { ...trusting, token: 'checkout' })).status).toBe(403);
+    }
+    for (const path of ['/metrics', '/']) {
+      expect((await httpsGet(`${url}${path}`, { ...trusting, token: 'operator' })).status).toBe(200);
+      const authorization = basic('operator');
+      expect((await httpsGet(`${url}${path}`, trusting, { authorization })).status).toBe(200);
+    }
+  });
+});
+
+it('denials and invalidations are in the log, each in a line, and no key is', async () => {
+  const keys = ['alice@example.com'];
+  await trial.by('checkout').invalidate({ namespace, keys, tags: ['t1', 't2'], mode: 2 });
+  await expect(trial.by('only-read').invalidate({ namespace, keys })).rejects.toMatchObject(denied);
+  await expect(trial.by('wrong').invalidate({ namespace, keys })).rejects.toMatchObject(unauthenticated);
+  await until(() => /"method":"Invalidate","msg":"audit: a caller/.test(trial.replica.log));
+  const { log } = trial.replica;
+  const told = log.split('\n').flatMap((line) => (line.includes('"audit: ') ? [JSON.parse(line)] : []));
+  const counts = { namespace, keys: 1, tags: 2, all: false, mode: 'mark_stale' };
+  for (const line of [
+    { level: 'info', identity: 'checkout', ...counts, msg: 'audit: an invalidation' },
+    {
+      ...{ level: 'warn', identity: 'only-read', method: 'Invalidate', namespace, permission: 'invalidate' },
+      msg: 'audit: a permission is missing',
+    },
+    { level: 'warn', identity: '', method: 'Invalidate', msg: 'audit: a caller is not known' },
+  ]) {
+    expect(told).toContainEqual({ ...line, time: expect.any(String) });
+  }
+  expect(log).not.toMatch('alice@example.com');
+});
+
+it('the TypeScript client shows its token over TLS, and is told when it is wrong', async () => {
+  const own = trial.authority.issue();
+  const other = await Replica.start({
+    ...{ DIBS_AUTH_FILE: trial.authFile, DIBS_TLS_CERT: own.cert, DIBS_TLS_KEY: own.key },
+  });
+  const of = (token: string, session: boolean) => {
+    const to = `localhost:${other.target.split(':').at(-1)}`;
+    const client = new DibsClient({ target: to, tlsCa: trial.authority.ca, token, session, namespace });
+    trial.closed(client);
+    return client.getOrRebuild(`k ${token} ${session}`, async () => 'rebuilt', {
+      ...{ ttlMs: 60_000, codec: json<string>() },
+    });
+  };
+  try {
+    for (const session of [true, false]) {
+      expect(await of('checkout', session)).toBe('rebuilt');
+      await expect(of('wrong', session)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+      await expect(of('only-read', session)).rejects.toMatchObject({ code: 'PERMISSION_DENIED' });
+    }
+  } finally {
+    await other.kill();
+  }
+});
+
+describe('a change of the file', () => {
+  const read = (key: string) => ({ namespace, key, intent: 2, waitMs: 0 });
+
+  it('takes a token away from a session that is open, at once and for good', async () => {
+    const [old, fresh] = [
+      await trial.session('checkout-old', { watchedNamespaces: [namespace] }),
+      await trial.session('checkout'),
+    ];
+    const codeOf = async (of: SessionCaller) => {
+      const reply = await of.replyTo(of.get(read('any')));
+      return reply.$case === 'error' ? reply.value.code : status.OK;
+    };
+    expect([await codeOf(old), await codeOf(fresh)]).toEqual([status.OK, status.OK]);
+    const replicaReads = trial.replica.log.length;
+    writeFileSync(trial.authFile, AUTH_FILE.replace(`${sha256('checkout-old')}, `, ''));
+    await until(async () => (await codeOf(old)) === status.UNAUTHENTICATED);
+    expect(trial.replica.log.slice(replicaReads)).toMatch('DIBS_AUTH_FILE was read again');
+    expect(await codeOf(fresh)).toBe(status.OK);
+    await expect(trial.by('checkout-old').getOrLock(read('any'))).rejects.toMatchObject(unauthenticated);
+    // Nor does it hear any more of what changes.
+    const heard = old.events.length;
+    const listening = await trial.session('only-read', { watchedNamespaces: [namespace] });
+    await trial.by('checkout').invalidate({ namespace, keys: ['unheard'] });
+    await until(() => listening.events.length > 0);
+    expect(old.events).toHaveLength(heard);
+  });
+
+  it('with a fault is refused with a line in the log, and everything stays', async () => {
+    writeFileSync(trial.authFile, 'identities: { checkout: { tokens: [secret] } }');
+    trial.replica.signal('SIGHUP');
+    await until(() => /DIBS_AUTH_FILE has faults; who may do what stays as it was/.test(trial.replica.log));
+    expect(trial.replica.log).toMatch('identities.checkout.tokens.0: is not sha256:');
+    await trial.by('checkout').getOrLock(read('any'));
+    writeFileSync(trial.authFile, AUTH_FILE);
+    trial.replica.signal('SIGHUP');
+    await until(async () => {
+      try {
+        return (await trial.by('checkout-old').getOrLock(read('any'))) !== undefined;
+      } catch {
+        return false;
+      }
+    });
+  });
+});

@@ -1,0 +1,224 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Degraded, Read } from '../../src/grpc/generated/dibs/v1/coordinator.js';
+import { Caller, textOf } from '../support/caller.js';
+import { TestAuthority } from '../support/certificates.js';
+import { describeWithRedis } from '../support/describe-with-redis.js';
+import { freePort, RedisServer } from '../support/redis-server.js';
+import { Replica } from '../support/replica.js';
+import { startClusterStore } from '../support/replicated-store.js';
+import { until } from '../support/until.js';
+
+const PAGE = readFileSync('deploy/operations/redis-acl.md', 'utf8');
+
+/** The rule of the page, and the commands that it allows. */
+function ruleOf(user: string) {
+  const rule = [...PAGE.matchAll(/^```acl\n(.*)\n```$/gm)].find(([, it]) =>
+    it?.startsWith(`user ${user} `),
+  )?.[1];
+  if (rule === undefined) throw new Error(`the page has no rule of ${user}`);
+  return { rule, commands: [...rule.matchAll(/ \+([\w|]+)/g)].map(([, it = '']) => it) };
+}
+
+/** What the scripts of a role call. */
+function calledBy(isOurs: (file: string) => boolean): string[] {
+  const folder = 'src/redis/scripts';
+  const scripts = readdirSync(folder).filter((file) => file.endsWith('.lua') && isOurs(file));
+  const parts = readdirSync(`${folder}/parts`).map((file) => `parts/${file}`);
+  const text = [...scripts, ...parts].map((file) => readFileSync(join(folder, file), 'utf8')).join('\n');
+  return [...text.matchAll(/redis\.p?call\('(\w+)'/g)].map(([, it = '']) => it.toLowerCase());
+}
+
+/** A Redis with the page's rule, TLS, and an administrator of the test's own. */
+class GuardedRedis {
+  private constructor(
+    readonly server: RedisServer,
+    readonly tlsPort: number,
+    readonly user: string,
+  ) {}
+
+  static async start(user: string, authority: TestAuthority, dir: string): Promise<GuardedRedis> {
+    const tlsPort = await freePort();
+    const { cert, key } = authority.issue({ names: 'DNS:localhost' });
+    const aclFile = join(dir, `${tlsPort}.acl`);
+    const rule = ruleOf(user).rule.replace('>PASSWORD', '>p@ss:word');
+    writeFileSync(aclFile, `${rule}\nuser admin on >admin ~* &* +@all\nuser default off\n`);
+    const tls = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', authority.ca];
+    const args = ['--aclfile', aclFile, '--tls-port', `${tlsPort}`, '--tls-auth-clients', 'no', ...tls];
+    return new GuardedRedis(await RedisServer.start({ args }), tlsPort, user);
+  }
+
+  get url(): string {
+    return `rediss://${this.user}:p%40ss%3Aword@localhost:${this.tlsPort}`;
+  }
+
+  async asAdmin(...command: string[]): Promise<string> {
+    const login = ['-p', String(this.server.port), '--user', 'admin', '--pass', 'admin', '--no-auth-warning'];
+    return (await promisify(execFile)('redis-cli', [...login, ...command])).stdout;
+  }
+
+  /** Every command that was called here. */
+  async called(): Promise<string[]> {
+    const stats = await this.asAdmin('INFO', 'commandstats');
+    return [...stats.matchAll(/^cmdstat_([\w|]+):/gm)].map(([, it = '']) => it);
+  }
+}
+
+describeWithRedis('a fleet under the rules of the page, over TLS', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'dibs-acl-'));
+  const authority = new TestAuthority();
+  let nodes: GuardedRedis[];
+  let store: GuardedRedis;
+  let replicas: Replica[] = [];
+  let env: Record<string, string>;
+
+  beforeAll(async () => {
+    const start = (user: string) => GuardedRedis.start(user, authority, dir);
+    nodes = await Promise.all(Array.from({ length: 3 }, () => start('dibs-lock')));
+    store = await start('dibs-store');
+    writeFileSync(join(dir, 'policies.yaml'), 'namespaces: { few: { max_rebuilds: 1 } }');
+    env = {
+      DIBS_QUORUM_NODES: nodes.map(({ url }) => url).join(','),
+      DIBS_STORE_URL: store.url,
+      DIBS_REDIS_CA: authority.ca,
+      DIBS_CONFIG: join(dir, 'policies.yaml'),
+    };
+    replicas = await Promise.all([Replica.start(env), Replica.start(env)]);
+  });
+  afterAll(async () => {
+    await Promise.all(replicas.map((replica) => replica.kill()));
+    await Promise.all([...(nodes ?? []), ...(store ? [store] : [])].map(({ server }) => server.stop()));
+    rmSync(dir, { recursive: true });
+    authority.close();
+  });
+
+  it('does everything that Dibs does, and is refused nothing', async () => {
+    const [one, two] = replicas.map(({ target }) => new Caller(target)) as [Caller, Caller];
+    const value = { $case: 'value', value: Buffer.from('v') } as const;
+    const round = async (namespace: string, key: string) => {
+      const lease = await one.lease({ namespace, key, leaseMs: 5_000 });
+      const waiting = two.getOrLock({ namespace, key });
+      await one.extend({ namespace, key, token: lease.token });
+      await one.publish({ namespace, key, token: lease.token, payload: value, ttlMs: 60_000, tags: ['t'] });
+      const answer = await waiting;
+      expect(textOf(answer)).toBe('v');
+      expect(answer.degraded).toBe(Degraded.DEGRADED_NONE);
+    };
+    await round('', 'k');
+    await round('few', 'k');
+    const failing = await one.lease({ key: 'failing' });
+    await one.release({ key: 'failing', token: failing.token, failure: { message: 'no', retryAfterMs: 1 } });
+    const retried = await one.lease({ key: 'retried', requestId: 'r' });
+    const again = await one.lease({ key: 'retried', requestId: 'r' });
+    expect(again.fence).toBe(retried.fence);
+    await two.release({ key: 'retried', token: again.token });
+    expect((await two.explain({ key: 'k' })).value).toBeDefined();
+    await two.invalidate({ keys: ['k'] });
+    await two.invalidate({ namespace: 'few', tags: ['t'] });
+    await two.invalidate({ all: true });
+    expect((await one.getOrLock({ key: 'k', read: Read.READ_STORE, waitMs: 0 })).outcome?.$case).toBe(
+      'lease',
+    );
+
+    // Scripts that were flushed are sent again, to the store and for a lock that is given back first.
+    await until(async () => {
+      const key = `flushed ${Math.random()}`;
+      const { degraded, outcome } = await one.getOrLock({ key, waitMs: 0 });
+      for (const redis of [...nodes, store]) await redis.asAdmin('SCRIPT', 'FLUSH');
+      if (outcome?.$case === 'lease') await one.release({ key, token: outcome.value.token });
+      const called = await (nodes[0] as GuardedRedis).called();
+      return called.includes('eval') && degraded === Degraded.DEGRADED_NONE;
+    });
+    one.close();
+    two.close();
+    for (const redis of [...nodes, store]) expect((await redis.asAdmin('ACL', 'LOG')).trim()).toBe('');
+  });
+
+  it.each([
+    ['dibs-lock', (file: string) => file.startsWith('lock-')],
+    ['dibs-store', (file: string) => !file.startsWith('lock-')],
+  ] as const)('%s may do what its scripts do, and nothing that nobody needs', async (user, isOurs) => {
+    const redis = user === 'dibs-store' ? store : (nodes[0] as GuardedRedis);
+    const { commands } = ruleOf(user);
+    const scripted = calledBy(isOurs);
+    expect(scripted.filter((command) => !commands.includes(command))).toEqual([]);
+    const used = new Set([...scripted, ...(await redis.called())]);
+    expect(commands.filter((command) => !used.has(command))).toEqual([]);
+  });
+
+  it('keeps its users from everything else', async () => {
+    for (const redis of [store, nodes[0] as GuardedRedis]) {
+      const login = [
+        '-p',
+        String(redis.server.port),
+        '--user',
+        redis.user,
+        '--pass',
+        'p@ss:word',
+        '--no-auth-warning',
+      ];
+      const refused = async (...command: string[]) =>
+        (await promisify(execFile)('redis-cli', [...login, ...command])).stdout;
+      for (const command of [
+        ['FLUSHALL'],
+        ['KEYS', '*'],
+        ['CONFIG', 'GET', '*'],
+        ['SET', 'other', 'v'],
+        ['ACL', 'LIST'],
+      ]) {
+        expect(await refused(...command)).toMatch(/^NOPERM/);
+      }
+    }
+  });
+
+  it('is not trusted by a replica without its authority, nor under another name', async () => {
+    const { DIBS_REDIS_CA: _ca, ...untrusting } = env;
+    const misnamed = { ...env, DIBS_STORE_URL: store.url.replace('localhost', '127.0.0.1') };
+    const starting = [untrusting, misnamed].map((bad) => Replica.start({ ...bad, DIBS_LOG_LEVEL: 'debug' }));
+    for (const replica of await Promise.all(starting)) {
+      expect(replica.log).toMatch(/self-signed certificate in certificate chain|does not match certificate/);
+      const caller = new Caller(replica.target);
+      expect((await caller.getOrLock({ key: 'x', waitMs: 0 })).degraded).not.toBe(Degraded.DEGRADED_NONE);
+      caller.close();
+      await replica.kill();
+    }
+  });
+});
+
+describeWithRedis('a Redis Cluster under the rule of the page', () => {
+  it('refuses nothing', async () => {
+    const cluster = await startClusterStore();
+    const locks = await Promise.all(Array.from({ length: 3 }, () => RedisServer.start()));
+    const more = /A Redis Cluster also needs `([^`]+)`/.exec(PAGE)?.[1]?.split(' ') ?? [];
+    const [, user = '', ...rule] = ruleOf('dibs-store').rule.split(' ');
+    const onEach = async (...command: string[]) => {
+      const replies = cluster.servers.map(({ port }) =>
+        promisify(execFile)('redis-cli', ['-p', `${port}`, ...command]),
+      );
+      return (await Promise.all(replies)).map(({ stdout }) => stdout.trim());
+    };
+    expect(new Set(await onEach('ACL', 'SETUSER', user, ...rule, ...more))).toEqual(new Set(['OK']));
+    const replica = await Replica.start({
+      DIBS_QUORUM_NODES: locks.map(({ url }) => url).join(','),
+      DIBS_STORE_URL: cluster.url.replace('//', `//${user}:PASSWORD@`),
+    });
+    const caller = new Caller(replica.target);
+    for (let at = 0; at < 30; at += 1) {
+      const { token } = await caller.lease({ key: `k${at}` });
+      await caller.publishText(`k${at}`, token, 'v');
+      expect(textOf(await caller.getOrLock({ key: `k${at}` }))).toBe('v');
+    }
+    await caller.invalidate({ all: true });
+    // The map of the cluster is asked for each second.
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect((await onEach('ACL', 'LOG')).join('')).toBe('');
+    caller.close();
+    await replica.kill();
+    await Promise.all(locks.map((server) => server.stop()));
+    await cluster.stop();
+  });
+});

@@ -1,0 +1,21 @@
+import { expect } from 'vitest';
+import { ConfigError, loadConfig } from '../../src/config.js';
+import type { Environment } from '../../src/environment-reader.js';
+
+/** The faults; empty if there are none. */
+export function faults(env: Environment, file?: string): readonly string[] {
+  try {
+    loadConfig(env, file === undefined ? undefined : () => file);
+    return [];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return error.faults;
+  }
+}
+
+/** The one fault that there has to be. */
+export function fault(env: Environment, file?: string): string | undefined {
+  const all = faults(env, file);
+  expect(all).toHaveLength(1);
+  return all[0];
+}

@@ -1,0 +1,14 @@
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** What clients read, of the service's and of their own. */
+export const CLIENT_VARIABLES = ['DIBS_TARGET', 'DIBS_TOKEN', 'DIBS_TLS_CA'];
+
+/** The names of all variables that the process reads, as they stand in the code that reads them. */
+export function variablesRead(): ReadonlySet<string> {
+  const files = readdirSync('src').filter((name) => /^(?:config|\w+-environment)\.ts$/.test(name));
+  return new Set(files.flatMap((name) => variablesIn(`src/${name}`)));
+}
+
+export function variablesIn(path: string): string[] {
+  return readFileSync(path, 'utf8').match(/\bDIBS_[A-Z_]*[A-Z]\b/g) ?? [];
+}

@@ -1,0 +1,41 @@
+import { expect, it } from 'vitest';
+import { keyOf } from '../../../src/coordination/key.js';
+import { auditLog } from '../../../src/telemetry/audit-log.js';
+
+function trial() {
+  const lines: [string, object, string][] = [];
+  const audit = auditLog({
+    info: (fields, message) => lines.push(['info', fields, message]),
+    warn: (fields, message) => lines.push(['warn', fields, message]),
+  });
+  return { audit, lines };
+}
+
+it('writes a line for each denial: who, what, where and for want of what', () => {
+  const { audit, lines } = trial();
+  audit.denied('search', 'Publish', 'catalog', 'publish');
+  audit.denied('', 'GetOrLock', '', '');
+  expect(lines).toEqual([
+    [
+      'warn',
+      { identity: 'search', method: 'Publish', namespace: 'catalog', permission: 'publish' },
+      'audit: a permission is missing',
+    ],
+    ['warn', { identity: '', method: 'GetOrLock' }, 'audit: a caller is not known'],
+  ]);
+});
+
+it('writes how much was invalidated, and no key', () => {
+  const { audit, lines } = trial();
+  const keys = [keyOf('catalog', 'alice@example.com'), keyOf('catalog', 'bob')];
+  audit.invalidated('checkout', { namespace: 'catalog', keys, tags: ['t'], all: false, mode: 'mark_stale' });
+  const counts = {
+    identity: 'checkout',
+    namespace: 'catalog',
+    keys: 2,
+    tags: 1,
+    all: false,
+    mode: 'mark_stale',
+  };
+  expect(lines).toEqual([['info', counts, 'audit: an invalidation']]);
+});
