@@ -1,12 +1,13 @@
 import { Redis } from 'ioredis';
 import { DibsClient } from '../../clients/typescript/src/client.js';
 import { Fleet } from '../support/fleet.js';
+import { memoryOf } from '../support/memory-of.js';
 import { RedisServer } from '../support/redis-server.js';
 import type { Replica } from '../support/replica.js';
 import { SessionCaller } from '../support/session-caller.js';
 import type { AnyRow, Bench } from './bench.js';
 import { fillStore, keyOf } from './fill-store.js';
-import { cpuUsOf, memoryOf } from './rate.js';
+import { cpuUsOf } from './rate.js';
 
 const KEYS = 200_000;
 const VALUE = Buffer.alloc(100, 'v');
@@ -26,7 +27,9 @@ export const footprint: Bench = {
         DIBS_NEAR_CACHE_BYTES: `${2 ** 30}`,
         NODE_OPTIONS: `--import ${process.cwd()}/test/bench/collect-garbage.mjs`,
       });
+      const idle = (await neededBy(replica)) / 2 ** 20;
       return [
+        { kind: 'bound', name: 'a replica that has done nothing yet', value: idle, unit: 'MiB' },
         ...(await cpuOfCycles(fleet, replica)),
         await memoryOfSessions(replica),
         ...(await memoryOfKeys(fleet, replica)),
@@ -84,27 +87,33 @@ async function memoryOfKeys(fleet: Fleet, replica: Replica): Promise<AnyRow[]> {
   const compact = await RedisServer.start({ args: COMPACT });
   try {
     return [
-      row('the value store', await bytesOfOne(fleet.store)),
-      row(`a value store with ${COMPACT.join(' ').slice(2)}`, await bytesOfOne(compact)),
-      await bytesOfOneNear(replica, row),
+      row('the value store', ...(await costOfOne(fleet.store))),
+      row(`a value store with ${COMPACT.join(' ').slice(2)}`, ...(await costOfOne(compact))),
+      ...(await bytesOfOneNear(fleet.store, replica, row)),
     ];
   } finally {
     await compact.stop();
   }
 }
 
-async function bytesOfOne(store: RedisServer): Promise<number> {
+/** Its bytes, and what writing it takes. */
+async function costOfOne(store: RedisServer): Promise<[number, string[]]> {
   const redis = new Redis(store.url);
   const used = async () => Number(/^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1]);
-  const before = await used();
+  const before = { bytes: await used(), cpuUs: cpuUsOf(store.pid) };
   await fillStore(store.url, KEYS, VALUE);
-  const after = await used();
+  const after = { bytes: await used(), cpuUs: cpuUsOf(store.pid) };
   redis.disconnect();
-  return (after - before) / KEYS;
+  const us = (after.cpuUs - before.cpuUs) / KEYS;
+  return [(after.bytes - before.bytes) / KEYS, [`${us.toFixed(1)} µs of CPU for its arming and its publish`]];
 }
 
 /** By the second half of the keys: the first lets the heap grow to what the calls themselves need. */
-async function bytesOfOneNear(replica: Replica, row: (...of: [string, number, string[]]) => AnyRow) {
+async function bytesOfOneNear(
+  store: RedisServer,
+  replica: Replica,
+  row: (where: string, value: number, facts: string[]) => AnyRow,
+): Promise<AnyRow[]> {
   const client = new DibsClient({ target: replica.target });
   const read = async (from: number, to: number) => {
     let at = from;
@@ -115,17 +124,23 @@ async function bytesOfOneNear(replica: Replica, row: (...of: [string, number, st
       }
     };
     await Promise.all(Array.from({ length: IN_FLIGHT }, one));
+    const storeUs = cpuUsOf(store.pid);
     const metrics = await (await fetch(`${replica.httpUrl}/metrics`)).text();
     const counted = Number(/^dibs_near_cache_bytes (\d+)/m.exec(metrics)?.[1]);
-    return { held: await neededBy(replica), counted };
+    return { held: await neededBy(replica), counted, storeUs };
   };
   const half = await read(0, KEYS / 2);
   const whole = await read(KEYS / 2, KEYS);
   client.close();
-  const counted = Math.round((whole.counted - half.counted) / (KEYS / 2));
-  return row('the near cache', (whole.held - half.held) / (KEYS / 2), [
-    `${counted} of them are counted against DIBS_NEAR_CACHE_BYTES`,
-  ]);
+  const each = (of: 'held' | 'counted' | 'storeUs') => (whole[of] - half[of]) / (KEYS / 2);
+  const counted = Math.round(each('counted'));
+  return [
+    row('the near cache', each('held'), [`${counted} of them are counted against DIBS_NEAR_CACHE_BYTES`]),
+    {
+      ...{ kind: 'bound', name: 'a read that the near cache has not, CPU of the value store', unit: 'µs' },
+      value: each('storeUs'),
+    },
+  ];
 }
 
 /** What it holds of the machine's memory once it has collected its garbage. */
