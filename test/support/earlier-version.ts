@@ -1,17 +1,24 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 /**
- * The release before this commit; before there is one, the commit that `test/integration/upgrade-from` names. Undefined
- * where the history does not reach back to it, as in a shallow clone.
+ * The release before this commit; before there is one, the commit before the test of upgrades came, found by what it
+ * added and not by its name, which a rewritten history would not have. Undefined where the history does not reach back
+ * to it, as in a shallow clone.
  */
 export function earlierVersion(): string | undefined {
   // The clients in Go and others have tags of their own.
   const released = git('describe', '--tags', '--abbrev=0', '--match', 'v[0-9]*', 'HEAD^');
-  const version = released ?? readFileSync('test/integration/upgrade-from', 'utf8').trim();
-  return git('cat-file', '-t', `${version}^{commit}`) === undefined ? undefined : version;
+  if (released !== undefined) return released;
+  const added = git('log', '--diff-filter=A', '--format=%H', '-1', '--', 'test/integration/upgrade.test.ts');
+  return added && git('rev-parse', '--verify', '--quiet', `${added}^`);
+}
+
+/** The history was cut, or there is none: what came before cannot be had. */
+export function isWithoutHistory(): boolean {
+  return git('rev-parse', '--is-shallow-repository') !== 'false';
 }
 
 /** Builds the service of another version, with the packages that are installed here. */
