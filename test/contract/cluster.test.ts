@@ -16,7 +16,7 @@ describeWithRedis('the value store on a Redis Cluster', () => {
   afterAll(() => cluster?.stop());
 
   // Each node tells the others of what is published on it: there is no order between two of them.
-  const start = async () => ({ ...(await connectRedisStore(cluster.url)), wakesTakeMs: 60 });
+  const start = async () => ({ ...(await connectRedisStore(cluster.url)), wakesTakeMs: 120 });
   valueStoreContract(start);
 
   describe('with its namespaces', () => {

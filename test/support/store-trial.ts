@@ -137,7 +137,13 @@ export class StoreTrial {
       const marker = keyOf('trial', `marker ${++ids}`).id;
       await this.store.invalidate(marker, { mode: 'delete', keepMs: 1 });
       await until(() => this.#wakes.some(({ id }) => id === marker));
-    } else await new Promise((resolve) => setTimeout(resolve, wakesTakeMs));
+    } else {
+      let before: number;
+      do {
+        before = this.#wakes.length;
+        await new Promise((resolve) => setTimeout(resolve, wakesTakeMs));
+      } while (this.#wakes.length > before);
+    }
     return this.#wakes.filter(({ id }) => id === this.id).map(({ kind, fence }) => ({ kind, fence }));
   }
 
