@@ -1,5 +1,5 @@
 // Copies what the service reads at run time and tsc does not carry along from src to dist.
-import { cpSync, statSync } from 'node:fs';
+import { chmodSync, cpSync, statSync } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -10,3 +10,6 @@ cpSync(join(root, 'src'), join(root, 'dist'), {
   recursive: true,
   filter: (source) => statSync(source).isDirectory() || ASSETS.includes(extname(source)),
 });
+
+// A command that `npx` runs as it stands; tsc writes files that nobody may run.
+chmodSync(join(root, 'dist', 'cli.js'), 0o755);
