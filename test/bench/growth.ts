@@ -18,7 +18,7 @@ export const growth: Bench = {
   async run(): Promise<AnyRow[]> {
     const fleet = await Fleet.start({ replicas: 0 });
     const near = await fleet.addReplica({
-      DIBS_NEAR_CACHE_BYTES: `${2 ** 31}`,
+      DIBS_NEAR_CACHE_BYTES: `${2 ** 32}`,
       NODE_OPTIONS: '--max-old-space-size=8192',
     });
     const far = await fleet.addReplica({ DIBS_NEAR_CACHE_BYTES: '0' });
