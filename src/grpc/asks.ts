@@ -23,7 +23,7 @@ import {
   encodeRelease,
 } from './encode.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
-import type { Guard } from './guard.js';
+import type { Guard, Permission } from './guard.js';
 
 /** A lease that is on its way to its caller. */
 export interface GivenLease {
@@ -62,8 +62,7 @@ export class Asks {
   ): Answered | undefined {
     const request = decodeGetOrLock(message, this.bounds);
     const { key } = request;
-    this.guard?.allow(call.identity, 'GetOrLock', permissionOf(request), key.namespace, 1);
-    call.trace?.about(key.namespace, key.key);
+    this.#admit(call, 'GetOrLock', permissionOf(request), key);
     const answer = this.coordinator.getOrLockAtOnce(request, call, (it) =>
       later(it instanceof Error ? it : answered(key, it, call)),
     );
@@ -83,24 +82,24 @@ export class Asks {
 
   async publish(message: wire.PublishRequest, call: Call): Promise<wire.PublishResponse> {
     const request = decodePublish(message, this.bounds);
-    this.guard?.allow(call.identity, 'Publish', 'publish', request.key.namespace, 1);
-    const answer = await this.coordinator.publish(seen(request, call), call);
+    this.#admit(call, 'Publish', 'publish', request.key);
+    const answer = await this.coordinator.publish(request, call);
     call.trace?.know(answer);
     return encodePublish(answer);
   }
 
   async release(message: wire.ReleaseRequest, call: Call): Promise<wire.ReleaseResponse> {
     const request = decodeRelease(message);
-    this.guard?.allow(call.identity, 'Release', 'lease', request.key.namespace, 1);
-    const outcome = await this.coordinator.release(seen(request, call), call);
+    this.#admit(call, 'Release', 'lease', request.key);
+    const outcome = await this.coordinator.release(request, call);
     call.trace?.know({ outcome });
     return encodeRelease(outcome);
   }
 
   async extend(message: wire.ExtendRequest, call: Call): Promise<wire.ExtendResponse> {
     const request = decodeExtend(message, this.bounds);
-    this.guard?.allow(call.identity, 'Extend', 'lease', request.key.namespace, 1);
-    const answer = await this.coordinator.extend(seen(request, call), call);
+    this.#admit(call, 'Extend', 'lease', request.key);
+    const answer = await this.coordinator.extend(request, call);
     call.trace?.know({ outcome: answer.outcome });
     return encodeExtend(answer);
   }
@@ -115,21 +114,20 @@ export class Asks {
 
   async explain(message: wire.ExplainRequest, call: Call): Promise<wire.ExplainResponse> {
     const key = decodeExplain(message);
-    this.guard?.allow(call.identity, 'Explain', 'explain', key.namespace, 1);
-    call.trace?.about(key.namespace, key.key);
+    this.#admit(call, 'Explain', 'explain', key);
     return encodeExplain(await this.coordinator.explain(key));
+  }
+
+  /** A call about one key: whether it may be made, and what its trace is about. */
+  #admit({ identity, trace }: Call, method: string, permission: Permission, { namespace, key }: Key): void {
+    this.guard?.allow(identity, method, permission, namespace, 1);
+    trace?.about(namespace, key);
   }
 }
 
 /** A read leaves everything as it is; whoever may get a lease may make work for others. */
 function permissionOf({ intent }: GetOrLock): 'read' | 'lease' {
   return intent === 'read' ? 'read' : 'lease';
-}
-
-/** The same request, with its key told to the trace. */
-function seen<Request extends { readonly key: Key }>(request: Request, { trace }: Call): Request {
-  trace?.about(request.key.namespace, request.key.key);
-  return request;
 }
 
 function answered(key: Key, answer: GetOrLockAnswer, { trace }: Call): Answered {
