@@ -154,6 +154,8 @@ function tell(
   spans: readonly (Step | undefined)[],
   feeding: Promise<number> = Promise.resolve(0),
 ): void {
+  // Most calls are in no trace, and need no further turn.
+  if (spans.every((span) => span === undefined)) return;
   void feeding.then((served) => {
     for (const span of spans) span?.end({ outcome, fence, served });
   });
