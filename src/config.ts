@@ -60,10 +60,7 @@ export function loadConfig(
   // Long beside a handshake, and short enough that replicas which are new get their share within minutes.
   const connectionAgeMs = reader.whole('DIBS_CONNECTION_AGE_MS', 600_000, 1_000, 24 * HOUR_MS);
   const logLevel = reader.choice('DIBS_LOG_LEVEL', 'info', LOG_LEVELS);
-  const otel = readOtelEnvironment(
-    (name) => reader.get(name),
-    (fault) => reader.faults.push(fault),
-  );
+  const otel = readOtelEnvironment(reader);
   const policy = Object.freeze(defaultPolicy(limits));
   const policies = policiesOf(reader, policy, readFile);
   if (reader.faults.length > 0) throw new ConfigError(reader.faults);

@@ -1,4 +1,6 @@
-export type OtlpProtocol = 'grpc' | 'http/protobuf' | 'http/json';
+import type { EnvironmentReader } from './environment-reader.js';
+
+export type OtlpProtocol = (typeof PROTOCOLS)[number];
 
 /** What OpenTelemetry's standard variables ask for, as far as Dibs itself has to know it; the SDK reads the rest. */
 export interface OtelConfig {
@@ -19,71 +21,58 @@ export interface OtelSampling {
   readonly ratio: number;
 }
 
-/** Reads one variable: its value without blanks, or undefined if it is not set or empty. */
-type Get = (name: string) => string | undefined;
-
 const SAMPLERS = ['always_on', 'always_off', 'traceidratio'] as const;
-const PROTOCOLS: readonly OtlpProtocol[] = ['grpc', 'http/protobuf', 'http/json'];
+const SAMPLER_NAMES = SAMPLERS.flatMap((kind) => [kind, `parentbased_${kind}` as const]);
+/** Eleven days; beyond 24 a timer would overflow. */
+const MS_MAX = 999_999_999;
+const PROTOCOLS = ['grpc', 'http/protobuf', 'http/json'] as const;
 /**
  * Of the calls whose callers sent no trace context, where OTEL_TRACES_SAMPLER_ARG says nothing. The
  * specification's own default, all of them, would make a span of each of many thousand hits a second.
  */
 const ROOT_RATIO = 0.01;
 
-/** `fault` hears of everything that is wrong. */
-export function readOtelEnvironment(get: Get, fault: (text: string) => void): OtelConfig {
-  if (get('OTEL_SDK_DISABLED')?.toLowerCase() === 'true') return {};
-  const wants = (signal: 'TRACES' | 'METRICS', choices: readonly string[]) => {
-    const name = `OTEL_${signal}_EXPORTER`;
-    const endpoint = get('OTEL_EXPORTER_OTLP_ENDPOINT') ?? get(`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`);
-    // Without an endpoint the SDK would try this machine's port for collectors, where mostly nobody listens.
-    const named = get(name)?.split(',') ?? [endpoint === undefined ? 'none' : 'otlp'];
-    const unknown = named.filter((exporter) => !choices.includes(exporter.trim()));
-    for (const exporter of unknown) fault(`${name}: '${exporter}' is not one of ${choices.join(', ')}`);
-    return named.some((exporter) => ['otlp', 'console'].includes(exporter.trim()));
-  };
-  const traces = wants('TRACES', ['otlp', 'console', 'none']);
-  const metrics = wants('METRICS', ['otlp', 'prometheus', 'none']);
-  const sampling = samplingOf(get, fault);
-  const protocol = protocolOf(get, 'METRICS', fault);
-  protocolOf(get, 'TRACES', fault);
-  const everyMs = millisecondsOf(get, 'OTEL_METRIC_EXPORT_INTERVAL', 60_000, fault);
-  const timeoutMs = millisecondsOf(get, 'OTEL_METRIC_EXPORT_TIMEOUT', 30_000, fault);
+/** Whatever is wrong stands among the reader's faults. */
+export function readOtelEnvironment(reader: EnvironmentReader): OtelConfig {
+  if (reader.get('OTEL_SDK_DISABLED')?.toLowerCase() === 'true') return {};
+  const traces = wants(reader, 'TRACES', ['otlp', 'console', 'none']);
+  const metrics = wants(reader, 'METRICS', ['otlp', 'prometheus', 'none']);
+  const sampling = samplingOf(reader);
+  const protocol = protocolOf(reader, 'METRICS');
+  protocolOf(reader, 'TRACES');
+  const everyMs = reader.whole('OTEL_METRIC_EXPORT_INTERVAL', 60_000, 1, MS_MAX);
+  const timeoutMs = reader.whole('OTEL_METRIC_EXPORT_TIMEOUT', 30_000, 1, MS_MAX);
   return {
     ...(traces ? { traces: sampling } : {}),
     ...(metrics ? { metrics: { protocol, everyMs, timeoutMs: Math.min(timeoutMs, everyMs) } } : {}),
   };
 }
 
-function samplingOf(get: Get, fault: (text: string) => void): OtelSampling {
-  const name = get('OTEL_TRACES_SAMPLER') ?? 'parentbased_traceidratio';
-  const parentBased = name.startsWith('parentbased_');
-  const kind = SAMPLERS.find((known) => known === (parentBased ? name.slice('parentbased_'.length) : name));
-  if (kind === undefined) {
-    const known = SAMPLERS.flatMap((sampler) => [sampler, `parentbased_${sampler}`]);
-    fault(`OTEL_TRACES_SAMPLER: '${name}' is not one of ${known.join(', ')}`);
-  }
-  const text = get('OTEL_TRACES_SAMPLER_ARG');
+function wants(reader: EnvironmentReader, signal: 'TRACES' | 'METRICS', choices: readonly string[]): boolean {
+  const name = `OTEL_${signal}_EXPORTER`;
+  const endpoint =
+    reader.get('OTEL_EXPORTER_OTLP_ENDPOINT') ?? reader.get(`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`);
+  // Without an endpoint the SDK would try this machine's port for collectors, where mostly nobody listens.
+  const named = reader.get(name)?.split(',') ?? [endpoint === undefined ? 'none' : 'otlp'];
+  const unknown = named.filter((exporter) => !choices.includes(exporter.trim()));
+  for (const exporter of unknown)
+    reader.faults.push(`${name}: '${exporter}' is not one of ${choices.join(', ')}`);
+  return named.some((exporter) => ['otlp', 'console'].includes(exporter.trim()));
+}
+
+function samplingOf(reader: EnvironmentReader): OtelSampling {
+  const name = reader.choice('OTEL_TRACES_SAMPLER', 'parentbased_traceidratio', SAMPLER_NAMES);
+  const kind = SAMPLERS.find((known) => name.endsWith(known)) ?? 'always_off';
+  const text = reader.get('OTEL_TRACES_SAMPLER_ARG');
   const ratio = text === undefined ? ROOT_RATIO : Number(text);
   if (!(ratio >= 0 && ratio <= 1)) {
-    fault(`OTEL_TRACES_SAMPLER_ARG: '${text}' is not a number within 0 to 1`);
+    reader.faults.push(`OTEL_TRACES_SAMPLER_ARG: '${text}' is not a number within 0 to 1`);
   }
-  return { kind: kind ?? 'always_off', parentBased, ratio };
+  return { kind, parentBased: name.startsWith('parentbased_'), ratio };
 }
 
-function protocolOf(get: Get, signal: string, fault: (text: string) => void): OtlpProtocol {
+function protocolOf(reader: EnvironmentReader, signal: 'TRACES' | 'METRICS'): OtlpProtocol {
   const own = `OTEL_EXPORTER_OTLP_${signal}_PROTOCOL`;
-  const name = get(own) === undefined ? 'OTEL_EXPORTER_OTLP_PROTOCOL' : own;
-  const said = get(name) ?? 'http/protobuf';
-  const protocol = PROTOCOLS.find((known) => known === said);
-  if (protocol === undefined) fault(`${name}: '${said}' is not one of ${PROTOCOLS.join(', ')}`);
-  return protocol ?? 'http/protobuf';
-}
-
-function millisecondsOf(get: Get, name: string, fallback: number, fault: (text: string) => void): number {
-  const text = get(name);
-  if (text === undefined) return fallback;
-  if (/^\d{1,9}$/.test(text) && Number(text) > 0) return Number(text);
-  fault(`${name}: '${text}' is not a whole number of milliseconds above 0`);
-  return fallback;
+  const name = reader.get(own) === undefined ? 'OTEL_EXPORTER_OTLP_PROTOCOL' : own;
+  return reader.choice(name, 'http/protobuf', PROTOCOLS);
 }

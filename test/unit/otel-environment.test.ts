@@ -1,13 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { EnvironmentReader } from '../../src/environment-reader.js';
 import { readOtelEnvironment } from '../../src/otel-environment.js';
 
 function read(env: Record<string, string>) {
-  const faults: string[] = [];
-  const config = readOtelEnvironment(
-    (name) => env[name],
-    (fault) => faults.push(fault),
-  );
-  return { config, faults };
+  const reader = new EnvironmentReader(env);
+  return { config: readOtelEnvironment(reader), faults: reader.faults };
 }
 
 const ENDPOINT = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4317' };
