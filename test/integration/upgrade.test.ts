@@ -11,7 +11,7 @@ import { describeWithRedis } from '../support/describe-with-redis.js';
 import { EarlierVersion, earlierVersion, isWithoutHistory } from '../support/earlier-version.js';
 import { Fleet } from '../support/fleet.js';
 import { freePort } from '../support/redis-server.js';
-import { answeredBy, RollingLoad } from '../support/rolling-load.js';
+import { listenAt, RollingLoad, replaceOneByOne } from '../support/rolling-load.js';
 
 const version = earlierVersion();
 if (version === undefined)
@@ -42,19 +42,11 @@ describeUpgrade(`an upgrade from ${version}`, () => {
     it('fails no call of a client, and between its steps each key is rebuilt once', async () => {
       fleet = await Fleet.start({ replicas: 0 });
       const ports = await Promise.all([freePort(), freePort(), freePort()]);
-      const listen = (port: number) => ({ DIBS_LISTEN: `127.0.0.1:${port}` });
-      for (const port of ports) await fleet.addReplica(listen(port), earlier.main);
+      for (const port of ports) await fleet.addReplica(listenAt(port), earlier.main);
       const load = new RollingLoad(ports, { plainCalls: false });
       closing.push(() => load.stop());
       expect(await load.rebuiltMoreThanOnce('before')).toEqual([]);
-      for (const [at, port] of ports.entries()) {
-        const leaving = fleet.replicas[at];
-        leaving?.signal('SIGTERM');
-        expect(await leaving?.ended).toEqual({ code: 0, signal: null });
-        const come = await fleet.addReplica(listen(port));
-        await expect.poll(() => answeredBy(come.httpUrl), { timeout: 10_000 }).toBeGreaterThan(50);
-        expect(await load.rebuiltMoreThanOnce(`with ${at + 1} upgraded`)).toEqual([]);
-      }
+      await replaceOneByOne(fleet, ports, load);
       await load.stop();
       expect(load.failures).toEqual([]);
       expect(load.answered).toBeGreaterThan(500);

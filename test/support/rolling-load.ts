@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'vitest';
 import { DibsClient } from '../../clients/typescript/src/client.js';
+import type { Fleet } from './fleet.js';
 import { Origin } from './stampede.js';
 
 const CLIENTS = 8;
@@ -92,8 +94,29 @@ export class RollingLoad {
 }
 
 /** GetOrLock calls that a replica has answered. */
-export async function answeredBy(httpUrl: string): Promise<number> {
+async function answeredBy(httpUrl: string): Promise<number> {
   const text = await (await fetch(`${httpUrl}/metrics`)).text();
   const counts = [...text.matchAll(/^dibs_get_or_lock_total\{.*\} (\d+)$/gm)];
   return counts.reduce((sum, [, count]) => sum + Number(count), 0);
 }
+
+/**
+ * Ends each replica as an orchestrator does, and starts one in its place on the same port: from then on clients find it
+ * again, it answers, and each key is rebuilt once.
+ */
+export async function replaceOneByOne(
+  fleet: Fleet,
+  ports: readonly number[],
+  load: RollingLoad,
+): Promise<void> {
+  for (const [at, port] of ports.entries()) {
+    const leaving = fleet.replicas[at];
+    leaving?.signal('SIGTERM');
+    expect(await leaving?.ended).toEqual({ code: 0, signal: null });
+    const come = await fleet.addReplica(listenAt(port));
+    await expect.poll(() => answeredBy(come.httpUrl), { timeout: 10_000 }).toBeGreaterThan(50);
+    expect(await load.rebuiltMoreThanOnce(`with ${at + 1} replaced`)).toEqual([]);
+  }
+}
+
+export const listenAt = (port: number) => ({ DIBS_LISTEN: `127.0.0.1:${port}` });
