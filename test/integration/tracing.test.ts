@@ -13,6 +13,8 @@ const GET_OR_LOCK = 'dibs.v1.CoordinatorService/GetOrLock';
 const PUBLISH = 'dibs.v1.CoordinatorService/Publish';
 const SERVER = 2;
 const REBUILD_MS = 400;
+/** All nodes vote, also on a machine that does something else for a moment. */
+const PATIENT = { DIBS_LEASE_MIN_MS: '1000', DIBS_NODE_TIMEOUT_MS: '1000' };
 
 /** The trace of somebody who calls, as their own tracing would name it. */
 function someTrace(flags = '01') {
@@ -30,7 +32,10 @@ describeWithRedis('the traces of a stampede across two replicas', () => {
 
   beforeAll(async () => {
     receiver = await OtlpReceiver.start();
-    fleet = await Fleet.start({ replicas: 2, env: { ...receiver.env, DIBS_NEAR_CACHE_BYTES: '0' } });
+    fleet = await Fleet.start({
+      replicas: 2,
+      env: { ...receiver.env, ...PATIENT, DIBS_NEAR_CACHE_BYTES: '0' },
+    });
     callers = fleet.replicas.map(({ target }) => new Caller(target));
     const [one, two] = callers as [Caller, Caller];
     await Promise.all(callers.map((caller) => caller.connect()));
