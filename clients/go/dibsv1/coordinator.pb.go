@@ -470,7 +470,8 @@ const (
 	PublishOutcome_PUBLISH_OUTCOME_INVALIDATED PublishOutcome = 5
 	// Not stored: the store knows nothing of this token, or has lost its record. Also the answer to garbage.
 	PublishOutcome_PUBLISH_OUTCOME_UNKNOWN_LEASE PublishOutcome = 6
-	// Not stored, for want of a store when the lease was given or the value came; this replica's waiters got it.
+	// The store did not confirm it: there was no store when the lease was given, or none answered when the
+	// value came. `maybe_stored` tells the two apart. This replica's waiters may have got the value.
 	PublishOutcome_PUBLISH_OUTCOME_NOT_STORED PublishOutcome = 7
 )
 
@@ -1025,7 +1026,10 @@ type Hit struct {
 	// The fence of the lease that published it. Grows with each lease of the key; 0 where no store gave one.
 	Fence int64 `protobuf:"varint,5,opt,name=fence,proto3" json:"fence,omitempty"`
 	// A rebuild of this key runs, so that a newer value is on its way.
-	Rebuilding    bool `protobuf:"varint,6,opt,name=rebuilding,proto3" json:"rebuilding,omitempty"`
+	Rebuilding bool `protobuf:"varint,6,opt,name=rebuilding,proto3" json:"rebuilding,omitempty"`
+	// The tags that the value was published with. Not set: the replica does not say (an older version), so
+	// a client's own cache must drop the value on any tag invalidation of the namespace.
+	Tags          *Tags `protobuf:"bytes,7,opt,name=tags,proto3,oneof" json:"tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1113,6 +1117,13 @@ func (x *Hit) GetRebuilding() bool {
 	return false
 }
 
+func (x *Hit) GetTags() *Tags {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
 type isHit_Payload interface {
 	isHit_Payload()
 }
@@ -1130,6 +1141,52 @@ type Hit_Absent struct {
 func (*Hit_Value) isHit_Payload() {}
 
 func (*Hit_Absent) isHit_Payload() {}
+
+// Tags are the names that a value can be invalidated by.
+type Tags struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in PublishRequest. Empty: the value has no tags.
+	Names         []string `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tags) Reset() {
+	*x = Tags{}
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tags) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tags) ProtoMessage() {}
+
+func (x *Tags) ProtoReflect() protoreflect.Message {
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tags.ProtoReflect.Descriptor instead.
+func (*Tags) Descriptor() ([]byte, []int) {
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Tags) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
 
 // Lease is the right to rebuild one key, for a time. Read the source only after it has come.
 type Lease struct {
@@ -1151,7 +1208,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[3]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1163,7 +1220,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[3]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1176,7 +1233,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{3}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Lease) GetToken() string {
@@ -1229,7 +1286,7 @@ type Busy struct {
 
 func (x *Busy) Reset() {
 	*x = Busy{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[4]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1298,7 @@ func (x *Busy) String() string {
 func (*Busy) ProtoMessage() {}
 
 func (x *Busy) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[4]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1311,7 @@ func (x *Busy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Busy.ProtoReflect.Descriptor instead.
 func (*Busy) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{4}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Busy) GetRetryAfterMs() int64 {
@@ -1291,7 +1348,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[5]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1303,7 +1360,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[5]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1316,7 +1373,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{5}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Failed) GetMessage() string {
@@ -1362,7 +1419,7 @@ type PublishRequest struct {
 
 func (x *PublishRequest) Reset() {
 	*x = PublishRequest{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[6]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1431,7 @@ func (x *PublishRequest) String() string {
 func (*PublishRequest) ProtoMessage() {}
 
 func (x *PublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[6]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1444,7 @@ func (x *PublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRequest.ProtoReflect.Descriptor instead.
 func (*PublishRequest) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{6}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PublishRequest) GetNamespace() string {
@@ -1481,14 +1538,22 @@ type PublishResponse struct {
 	// What became of it.
 	Outcome PublishOutcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=dibs.v1.PublishOutcome" json:"outcome,omitempty"`
 	// The fence under which the key's value is now stored; 0 if there is none.
-	Fence         int64 `protobuf:"varint,2,opt,name=fence,proto3" json:"fence,omitempty"`
+	Fence int64 `protobuf:"varint,2,opt,name=fence,proto3" json:"fence,omitempty"`
+	// Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
+	// the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
+	// stored but is never served as fresh. Not set: the replica does not know (an older version). A client
+	// shares the value with callers that came after the lease only where this is true.
+	Counts *bool `protobuf:"varint,3,opt,name=counts,proto3,oneof" json:"counts,omitempty"`
+	// Only with NOT_STORED. True: the publish was sent to the store and its reply did not come, so that the
+	// value may be stored, and may be read later. False: the value is not stored and never will be.
+	MaybeStored   bool `protobuf:"varint,4,opt,name=maybe_stored,json=maybeStored,proto3" json:"maybe_stored,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PublishResponse) Reset() {
 	*x = PublishResponse{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[7]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1500,7 +1565,7 @@ func (x *PublishResponse) String() string {
 func (*PublishResponse) ProtoMessage() {}
 
 func (x *PublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[7]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1513,7 +1578,7 @@ func (x *PublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResponse.ProtoReflect.Descriptor instead.
 func (*PublishResponse) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{7}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PublishResponse) GetOutcome() PublishOutcome {
@@ -1530,6 +1595,20 @@ func (x *PublishResponse) GetFence() int64 {
 	return 0
 }
 
+func (x *PublishResponse) GetCounts() bool {
+	if x != nil && x.Counts != nil {
+		return *x.Counts
+	}
+	return false
+}
+
+func (x *PublishResponse) GetMaybeStored() bool {
+	if x != nil {
+		return x.MaybeStored
+	}
+	return false
+}
+
 // Failure is why a rebuild did not succeed.
 type Failure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1544,7 +1623,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[8]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1556,7 +1635,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[8]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1569,7 +1648,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{8}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Failure) GetMessage() string {
@@ -1603,7 +1682,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[9]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1615,7 +1694,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[9]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1628,7 +1707,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{9}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReleaseRequest) GetNamespace() string {
@@ -1670,7 +1749,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[10]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1682,7 +1761,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[10]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1695,7 +1774,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{10}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReleaseResponse) GetOutcome() ReleaseOutcome {
@@ -1722,7 +1801,7 @@ type ExtendRequest struct {
 
 func (x *ExtendRequest) Reset() {
 	*x = ExtendRequest{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[11]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +1813,7 @@ func (x *ExtendRequest) String() string {
 func (*ExtendRequest) ProtoMessage() {}
 
 func (x *ExtendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[11]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +1826,7 @@ func (x *ExtendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendRequest.ProtoReflect.Descriptor instead.
 func (*ExtendRequest) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{11}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ExtendRequest) GetNamespace() string {
@@ -1791,7 +1870,7 @@ type ExtendResponse struct {
 
 func (x *ExtendResponse) Reset() {
 	*x = ExtendResponse{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[12]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1803,7 +1882,7 @@ func (x *ExtendResponse) String() string {
 func (*ExtendResponse) ProtoMessage() {}
 
 func (x *ExtendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[12]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1816,7 +1895,7 @@ func (x *ExtendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendResponse.ProtoReflect.Descriptor instead.
 func (*ExtendResponse) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{12}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ExtendResponse) GetOutcome() ExtendOutcome {
@@ -1852,7 +1931,7 @@ type InvalidateRequest struct {
 
 func (x *InvalidateRequest) Reset() {
 	*x = InvalidateRequest{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[13]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1864,7 +1943,7 @@ func (x *InvalidateRequest) String() string {
 func (*InvalidateRequest) ProtoMessage() {}
 
 func (x *InvalidateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[13]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1877,7 +1956,7 @@ func (x *InvalidateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvalidateRequest.ProtoReflect.Descriptor instead.
 func (*InvalidateRequest) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{13}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *InvalidateRequest) GetNamespace() string {
@@ -1928,7 +2007,7 @@ type InvalidateResponse struct {
 
 func (x *InvalidateResponse) Reset() {
 	*x = InvalidateResponse{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[14]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1940,7 +2019,7 @@ func (x *InvalidateResponse) String() string {
 func (*InvalidateResponse) ProtoMessage() {}
 
 func (x *InvalidateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[14]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1953,7 +2032,7 @@ func (x *InvalidateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InvalidateResponse.ProtoReflect.Descriptor instead.
 func (*InvalidateResponse) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{14}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *InvalidateResponse) GetKeysInvalidated() int64 {
@@ -1997,7 +2076,7 @@ type GetOrLockManyRequest struct {
 
 func (x *GetOrLockManyRequest) Reset() {
 	*x = GetOrLockManyRequest{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[15]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +2088,7 @@ func (x *GetOrLockManyRequest) String() string {
 func (*GetOrLockManyRequest) ProtoMessage() {}
 
 func (x *GetOrLockManyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[15]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2022,7 +2101,7 @@ func (x *GetOrLockManyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrLockManyRequest.ProtoReflect.Descriptor instead.
 func (*GetOrLockManyRequest) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{15}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetOrLockManyRequest) GetNamespace() string {
@@ -2106,7 +2185,7 @@ type GetOrLockManyResponse struct {
 
 func (x *GetOrLockManyResponse) Reset() {
 	*x = GetOrLockManyResponse{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[16]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2118,7 +2197,7 @@ func (x *GetOrLockManyResponse) String() string {
 func (*GetOrLockManyResponse) ProtoMessage() {}
 
 func (x *GetOrLockManyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[16]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2131,7 +2210,7 @@ func (x *GetOrLockManyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrLockManyResponse.ProtoReflect.Descriptor instead.
 func (*GetOrLockManyResponse) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{16}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetOrLockManyResponse) GetKey() string {
@@ -2197,7 +2276,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[17]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2209,7 +2288,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[17]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2222,7 +2301,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{17}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ExplainRequest) GetNamespace() string {
@@ -2263,7 +2342,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[18]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2275,7 +2354,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[18]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2288,7 +2367,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{18}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ExplainResponse) GetLease() *LeaseInfo {
@@ -2361,7 +2440,7 @@ type LeaseInfo struct {
 
 func (x *LeaseInfo) Reset() {
 	*x = LeaseInfo{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[19]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2373,7 +2452,7 @@ func (x *LeaseInfo) String() string {
 func (*LeaseInfo) ProtoMessage() {}
 
 func (x *LeaseInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[19]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2386,7 +2465,7 @@ func (x *LeaseInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseInfo.ProtoReflect.Descriptor instead.
 func (*LeaseInfo) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{19}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LeaseInfo) GetHolder() string {
@@ -2456,7 +2535,7 @@ type ValueInfo struct {
 
 func (x *ValueInfo) Reset() {
 	*x = ValueInfo{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[20]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2468,7 +2547,7 @@ func (x *ValueInfo) String() string {
 func (*ValueInfo) ProtoMessage() {}
 
 func (x *ValueInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[20]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2481,7 +2560,7 @@ func (x *ValueInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValueInfo.ProtoReflect.Descriptor instead.
 func (*ValueInfo) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{20}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ValueInfo) GetAbsent() bool {
@@ -2561,7 +2640,7 @@ type PastLease struct {
 
 func (x *PastLease) Reset() {
 	*x = PastLease{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[21]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2573,7 +2652,7 @@ func (x *PastLease) String() string {
 func (*PastLease) ProtoMessage() {}
 
 func (x *PastLease) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[21]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2586,7 +2665,7 @@ func (x *PastLease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PastLease.ProtoReflect.Descriptor instead.
 func (*PastLease) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{21}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PastLease) GetHolder() string {
@@ -2646,7 +2725,7 @@ type CallError struct {
 
 func (x *CallError) Reset() {
 	*x = CallError{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[22]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2658,7 +2737,7 @@ func (x *CallError) String() string {
 func (*CallError) ProtoMessage() {}
 
 func (x *CallError) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[22]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2671,7 +2750,7 @@ func (x *CallError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallError.ProtoReflect.Descriptor instead.
 func (*CallError) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{22}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CallError) GetCode() int32 {
@@ -2710,7 +2789,7 @@ type SessionRequest struct {
 
 func (x *SessionRequest) Reset() {
 	*x = SessionRequest{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[23]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2722,7 +2801,7 @@ func (x *SessionRequest) String() string {
 func (*SessionRequest) ProtoMessage() {}
 
 func (x *SessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[23]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2735,7 +2814,7 @@ func (x *SessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRequest.ProtoReflect.Descriptor instead.
 func (*SessionRequest) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{23}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SessionRequest) GetHello() *SessionHello {
@@ -2775,7 +2854,7 @@ type SessionHello struct {
 
 func (x *SessionHello) Reset() {
 	*x = SessionHello{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[24]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2787,7 +2866,7 @@ func (x *SessionHello) String() string {
 func (*SessionHello) ProtoMessage() {}
 
 func (x *SessionHello) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[24]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2800,7 +2879,7 @@ func (x *SessionHello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionHello.ProtoReflect.Descriptor instead.
 func (*SessionHello) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{24}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SessionHello) GetResumeToken() string {
@@ -2851,7 +2930,7 @@ type SessionCall struct {
 
 func (x *SessionCall) Reset() {
 	*x = SessionCall{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[25]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2863,7 +2942,7 @@ func (x *SessionCall) String() string {
 func (*SessionCall) ProtoMessage() {}
 
 func (x *SessionCall) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[25]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2876,7 +2955,7 @@ func (x *SessionCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionCall.ProtoReflect.Descriptor instead.
 func (*SessionCall) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{25}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SessionCall) GetId() int64 {
@@ -3038,7 +3117,7 @@ type SessionResponse struct {
 
 func (x *SessionResponse) Reset() {
 	*x = SessionResponse{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[26]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3050,7 +3129,7 @@ func (x *SessionResponse) String() string {
 func (*SessionResponse) ProtoMessage() {}
 
 func (x *SessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[26]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3063,7 +3142,7 @@ func (x *SessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionResponse.ProtoReflect.Descriptor instead.
 func (*SessionResponse) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{26}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SessionResponse) GetWelcome() *SessionWelcome {
@@ -3102,7 +3181,7 @@ type SessionWelcome struct {
 
 func (x *SessionWelcome) Reset() {
 	*x = SessionWelcome{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[27]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3114,7 +3193,7 @@ func (x *SessionWelcome) String() string {
 func (*SessionWelcome) ProtoMessage() {}
 
 func (x *SessionWelcome) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[27]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3127,7 +3206,7 @@ func (x *SessionWelcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionWelcome.ProtoReflect.Descriptor instead.
 func (*SessionWelcome) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{27}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SessionWelcome) GetResumeToken() string {
@@ -3177,7 +3256,7 @@ type SessionReply struct {
 
 func (x *SessionReply) Reset() {
 	*x = SessionReply{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[28]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3189,7 +3268,7 @@ func (x *SessionReply) String() string {
 func (*SessionReply) ProtoMessage() {}
 
 func (x *SessionReply) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[28]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3202,7 +3281,7 @@ func (x *SessionReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionReply.ProtoReflect.Descriptor instead.
 func (*SessionReply) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{28}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SessionReply) GetId() int64 {
@@ -3368,6 +3447,7 @@ type SessionEvent struct {
 	//	*SessionEvent_LeaseLost
 	//	*SessionEvent_Draining
 	//	*SessionEvent_Invalidated
+	//	*SessionEvent_Beat
 	Event         isSessionEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3375,7 +3455,7 @@ type SessionEvent struct {
 
 func (x *SessionEvent) Reset() {
 	*x = SessionEvent{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[29]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3387,7 +3467,7 @@ func (x *SessionEvent) String() string {
 func (*SessionEvent) ProtoMessage() {}
 
 func (x *SessionEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[29]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3400,7 +3480,7 @@ func (x *SessionEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionEvent.ProtoReflect.Descriptor instead.
 func (*SessionEvent) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{29}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SessionEvent) GetEvent() isSessionEvent_Event {
@@ -3437,6 +3517,15 @@ func (x *SessionEvent) GetInvalidated() *Invalidated {
 	return nil
 }
 
+func (x *SessionEvent) GetBeat() *Beat {
+	if x != nil {
+		if x, ok := x.Event.(*SessionEvent_Beat); ok {
+			return x.Beat
+		}
+	}
+	return nil
+}
+
 type isSessionEvent_Event interface {
 	isSessionEvent_Event()
 }
@@ -3456,11 +3545,56 @@ type SessionEvent_Invalidated struct {
 	Invalidated *Invalidated `protobuf:"bytes,3,opt,name=invalidated,proto3,oneof"`
 }
 
+type SessionEvent_Beat struct {
+	// This replica hears of changes.
+	Beat *Beat `protobuf:"bytes,4,opt,name=beat,proto3,oneof"`
+}
+
 func (*SessionEvent_LeaseLost) isSessionEvent_Event() {}
 
 func (*SessionEvent_Draining) isSessionEvent_Event() {}
 
 func (*SessionEvent_Invalidated) isSessionEvent_Event() {}
+
+func (*SessionEvent_Beat) isSessionEvent_Event() {}
+
+// Beat is sent every second on a session that watches namespaces, while the replica hears of every change.
+// A client's own cache serves nothing when neither a beat nor the welcome came in the last 3 seconds.
+type Beat struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Beat) Reset() {
+	*x = Beat{}
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Beat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Beat) ProtoMessage() {}
+
+func (x *Beat) ProtoReflect() protoreflect.Message {
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Beat.ProtoReflect.Descriptor instead.
+func (*Beat) Descriptor() ([]byte, []int) {
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{31}
+}
 
 // LeaseLost tells a holder to stop: its publish would not be stored.
 type LeaseLost struct {
@@ -3479,7 +3613,7 @@ type LeaseLost struct {
 
 func (x *LeaseLost) Reset() {
 	*x = LeaseLost{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[30]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3491,7 +3625,7 @@ func (x *LeaseLost) String() string {
 func (*LeaseLost) ProtoMessage() {}
 
 func (x *LeaseLost) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[30]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3504,7 +3638,7 @@ func (x *LeaseLost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseLost.ProtoReflect.Descriptor instead.
 func (*LeaseLost) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{30}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LeaseLost) GetNamespace() string {
@@ -3547,7 +3681,7 @@ type Draining struct {
 
 func (x *Draining) Reset() {
 	*x = Draining{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[31]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3559,7 +3693,7 @@ func (x *Draining) String() string {
 func (*Draining) ProtoMessage() {}
 
 func (x *Draining) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[31]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3572,7 +3706,7 @@ func (x *Draining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Draining.ProtoReflect.Descriptor instead.
 func (*Draining) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{31}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Draining) GetClosesInMs() int64 {
@@ -3599,7 +3733,7 @@ type Invalidated struct {
 
 func (x *Invalidated) Reset() {
 	*x = Invalidated{}
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[32]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3611,7 +3745,7 @@ func (x *Invalidated) String() string {
 func (*Invalidated) ProtoMessage() {}
 
 func (x *Invalidated) ProtoReflect() protoreflect.Message {
-	mi := &file_dibs_v1_coordinator_proto_msgTypes[32]
+	mi := &file_dibs_v1_coordinator_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3624,7 +3758,7 @@ func (x *Invalidated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Invalidated.ProtoReflect.Descriptor instead.
 func (*Invalidated) Descriptor() ([]byte, []int) {
-	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{32}
+	return file_dibs_v1_coordinator_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Invalidated) GetNamespace() string {
@@ -3680,7 +3814,7 @@ const file_dibs_v1_coordinator_proto_rawDesc = "" +
 	"\x04busy\x18\x03 \x01(\v2\r.dibs.v1.BusyH\x00R\x04busy\x12)\n" +
 	"\x06failed\x18\x04 \x01(\v2\x0f.dibs.v1.FailedH\x00R\x06failed\x12-\n" +
 	"\bdegraded\x18\x05 \x01(\x0e2\x11.dibs.v1.DegradedR\bdegradedB\t\n" +
-	"\aoutcome\"\xcc\x01\n" +
+	"\aoutcome\"\xfd\x01\n" +
 	"\x03Hit\x12\x16\n" +
 	"\x05value\x18\x01 \x01(\fH\x00R\x05value\x12\x18\n" +
 	"\x06absent\x18\x02 \x01(\bH\x00R\x06absent\x120\n" +
@@ -3690,8 +3824,12 @@ const file_dibs_v1_coordinator_proto_rawDesc = "" +
 	"\x05fence\x18\x05 \x01(\x03R\x05fence\x12\x1e\n" +
 	"\n" +
 	"rebuilding\x18\x06 \x01(\bR\n" +
-	"rebuildingB\t\n" +
-	"\apayload\"\xc1\x01\n" +
+	"rebuilding\x12&\n" +
+	"\x04tags\x18\a \x01(\v2\r.dibs.v1.TagsH\x01R\x04tags\x88\x01\x01B\t\n" +
+	"\apayloadB\a\n" +
+	"\x05_tags\"\x1c\n" +
+	"\x04Tags\x12\x14\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\"\xc1\x01\n" +
 	"\x05Lease\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x14\n" +
 	"\x05fence\x18\x02 \x01(\x03R\x05fence\x12\"\n" +
@@ -3716,10 +3854,13 @@ const file_dibs_v1_coordinator_proto_rawDesc = "" +
 	"\bstale_ms\x18\a \x01(\x03H\x01R\astaleMs\x88\x01\x01\x12\x12\n" +
 	"\x04tags\x18\b \x03(\tR\x04tagsB\t\n" +
 	"\apayloadB\v\n" +
-	"\t_stale_ms\"Z\n" +
+	"\t_stale_ms\"\xa5\x01\n" +
 	"\x0fPublishResponse\x121\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x17.dibs.v1.PublishOutcomeR\aoutcome\x12\x14\n" +
-	"\x05fence\x18\x02 \x01(\x03R\x05fence\"a\n" +
+	"\x05fence\x18\x02 \x01(\x03R\x05fence\x12\x1b\n" +
+	"\x06counts\x18\x03 \x01(\bH\x00R\x06counts\x88\x01\x01\x12!\n" +
+	"\fmaybe_stored\x18\x04 \x01(\bR\vmaybeStoredB\t\n" +
+	"\a_counts\"a\n" +
 	"\aFailure\x12\x18\n" +
 	"\amessage\x18\x01 \x01(\tR\amessage\x12)\n" +
 	"\x0eretry_after_ms\x18\x02 \x01(\x03H\x00R\fretryAfterMs\x88\x01\x01B\x11\n" +
@@ -3868,13 +4009,15 @@ const file_dibs_v1_coordinator_proto_rawDesc = "" +
 	"\aexplain\x18\n" +
 	" \x01(\v2\x18.dibs.v1.ExplainResponseH\x00R\aexplainB\n" +
 	"\n" +
-	"\bresponse\"\xb7\x01\n" +
+	"\bresponse\"\xdc\x01\n" +
 	"\fSessionEvent\x123\n" +
 	"\n" +
 	"lease_lost\x18\x01 \x01(\v2\x12.dibs.v1.LeaseLostH\x00R\tleaseLost\x12/\n" +
 	"\bdraining\x18\x02 \x01(\v2\x11.dibs.v1.DrainingH\x00R\bdraining\x128\n" +
-	"\vinvalidated\x18\x03 \x01(\v2\x14.dibs.v1.InvalidatedH\x00R\vinvalidatedB\a\n" +
-	"\x05event\"v\n" +
+	"\vinvalidated\x18\x03 \x01(\v2\x14.dibs.v1.InvalidatedH\x00R\vinvalidated\x12#\n" +
+	"\x04beat\x18\x04 \x01(\v2\r.dibs.v1.BeatH\x00R\x04beatB\a\n" +
+	"\x05event\"\x06\n" +
+	"\x04Beat\"v\n" +
 	"\tLeaseLost\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
@@ -3984,7 +4127,7 @@ func file_dibs_v1_coordinator_proto_rawDescGZIP() []byte {
 }
 
 var file_dibs_v1_coordinator_proto_enumTypes = make([]protoimpl.EnumInfo, 12)
-var file_dibs_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_dibs_v1_coordinator_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_dibs_v1_coordinator_proto_goTypes = []any{
 	(Intent)(0),                   // 0: dibs.v1.Intent
 	(Stale)(0),                    // 1: dibs.v1.Stale
@@ -4001,113 +4144,117 @@ var file_dibs_v1_coordinator_proto_goTypes = []any{
 	(*GetOrLockRequest)(nil),      // 12: dibs.v1.GetOrLockRequest
 	(*GetOrLockResponse)(nil),     // 13: dibs.v1.GetOrLockResponse
 	(*Hit)(nil),                   // 14: dibs.v1.Hit
-	(*Lease)(nil),                 // 15: dibs.v1.Lease
-	(*Busy)(nil),                  // 16: dibs.v1.Busy
-	(*Failed)(nil),                // 17: dibs.v1.Failed
-	(*PublishRequest)(nil),        // 18: dibs.v1.PublishRequest
-	(*PublishResponse)(nil),       // 19: dibs.v1.PublishResponse
-	(*Failure)(nil),               // 20: dibs.v1.Failure
-	(*ReleaseRequest)(nil),        // 21: dibs.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),       // 22: dibs.v1.ReleaseResponse
-	(*ExtendRequest)(nil),         // 23: dibs.v1.ExtendRequest
-	(*ExtendResponse)(nil),        // 24: dibs.v1.ExtendResponse
-	(*InvalidateRequest)(nil),     // 25: dibs.v1.InvalidateRequest
-	(*InvalidateResponse)(nil),    // 26: dibs.v1.InvalidateResponse
-	(*GetOrLockManyRequest)(nil),  // 27: dibs.v1.GetOrLockManyRequest
-	(*GetOrLockManyResponse)(nil), // 28: dibs.v1.GetOrLockManyResponse
-	(*ExplainRequest)(nil),        // 29: dibs.v1.ExplainRequest
-	(*ExplainResponse)(nil),       // 30: dibs.v1.ExplainResponse
-	(*LeaseInfo)(nil),             // 31: dibs.v1.LeaseInfo
-	(*ValueInfo)(nil),             // 32: dibs.v1.ValueInfo
-	(*PastLease)(nil),             // 33: dibs.v1.PastLease
-	(*CallError)(nil),             // 34: dibs.v1.CallError
-	(*SessionRequest)(nil),        // 35: dibs.v1.SessionRequest
-	(*SessionHello)(nil),          // 36: dibs.v1.SessionHello
-	(*SessionCall)(nil),           // 37: dibs.v1.SessionCall
-	(*SessionResponse)(nil),       // 38: dibs.v1.SessionResponse
-	(*SessionWelcome)(nil),        // 39: dibs.v1.SessionWelcome
-	(*SessionReply)(nil),          // 40: dibs.v1.SessionReply
-	(*SessionEvent)(nil),          // 41: dibs.v1.SessionEvent
-	(*LeaseLost)(nil),             // 42: dibs.v1.LeaseLost
-	(*Draining)(nil),              // 43: dibs.v1.Draining
-	(*Invalidated)(nil),           // 44: dibs.v1.Invalidated
+	(*Tags)(nil),                  // 15: dibs.v1.Tags
+	(*Lease)(nil),                 // 16: dibs.v1.Lease
+	(*Busy)(nil),                  // 17: dibs.v1.Busy
+	(*Failed)(nil),                // 18: dibs.v1.Failed
+	(*PublishRequest)(nil),        // 19: dibs.v1.PublishRequest
+	(*PublishResponse)(nil),       // 20: dibs.v1.PublishResponse
+	(*Failure)(nil),               // 21: dibs.v1.Failure
+	(*ReleaseRequest)(nil),        // 22: dibs.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),       // 23: dibs.v1.ReleaseResponse
+	(*ExtendRequest)(nil),         // 24: dibs.v1.ExtendRequest
+	(*ExtendResponse)(nil),        // 25: dibs.v1.ExtendResponse
+	(*InvalidateRequest)(nil),     // 26: dibs.v1.InvalidateRequest
+	(*InvalidateResponse)(nil),    // 27: dibs.v1.InvalidateResponse
+	(*GetOrLockManyRequest)(nil),  // 28: dibs.v1.GetOrLockManyRequest
+	(*GetOrLockManyResponse)(nil), // 29: dibs.v1.GetOrLockManyResponse
+	(*ExplainRequest)(nil),        // 30: dibs.v1.ExplainRequest
+	(*ExplainResponse)(nil),       // 31: dibs.v1.ExplainResponse
+	(*LeaseInfo)(nil),             // 32: dibs.v1.LeaseInfo
+	(*ValueInfo)(nil),             // 33: dibs.v1.ValueInfo
+	(*PastLease)(nil),             // 34: dibs.v1.PastLease
+	(*CallError)(nil),             // 35: dibs.v1.CallError
+	(*SessionRequest)(nil),        // 36: dibs.v1.SessionRequest
+	(*SessionHello)(nil),          // 37: dibs.v1.SessionHello
+	(*SessionCall)(nil),           // 38: dibs.v1.SessionCall
+	(*SessionResponse)(nil),       // 39: dibs.v1.SessionResponse
+	(*SessionWelcome)(nil),        // 40: dibs.v1.SessionWelcome
+	(*SessionReply)(nil),          // 41: dibs.v1.SessionReply
+	(*SessionEvent)(nil),          // 42: dibs.v1.SessionEvent
+	(*Beat)(nil),                  // 43: dibs.v1.Beat
+	(*LeaseLost)(nil),             // 44: dibs.v1.LeaseLost
+	(*Draining)(nil),              // 45: dibs.v1.Draining
+	(*Invalidated)(nil),           // 46: dibs.v1.Invalidated
 }
 var file_dibs_v1_coordinator_proto_depIdxs = []int32{
 	1,  // 0: dibs.v1.GetOrLockRequest.stale:type_name -> dibs.v1.Stale
 	2,  // 1: dibs.v1.GetOrLockRequest.read:type_name -> dibs.v1.Read
 	0,  // 2: dibs.v1.GetOrLockRequest.intent:type_name -> dibs.v1.Intent
 	14, // 3: dibs.v1.GetOrLockResponse.hit:type_name -> dibs.v1.Hit
-	15, // 4: dibs.v1.GetOrLockResponse.lease:type_name -> dibs.v1.Lease
-	16, // 5: dibs.v1.GetOrLockResponse.busy:type_name -> dibs.v1.Busy
-	17, // 6: dibs.v1.GetOrLockResponse.failed:type_name -> dibs.v1.Failed
+	16, // 4: dibs.v1.GetOrLockResponse.lease:type_name -> dibs.v1.Lease
+	17, // 5: dibs.v1.GetOrLockResponse.busy:type_name -> dibs.v1.Busy
+	18, // 6: dibs.v1.GetOrLockResponse.failed:type_name -> dibs.v1.Failed
 	3,  // 7: dibs.v1.GetOrLockResponse.degraded:type_name -> dibs.v1.Degraded
 	4,  // 8: dibs.v1.Hit.freshness:type_name -> dibs.v1.Freshness
-	14, // 9: dibs.v1.Lease.previous:type_name -> dibs.v1.Hit
-	5,  // 10: dibs.v1.Lease.reason:type_name -> dibs.v1.LeaseReason
-	6,  // 11: dibs.v1.Busy.reason:type_name -> dibs.v1.BusyReason
-	7,  // 12: dibs.v1.PublishResponse.outcome:type_name -> dibs.v1.PublishOutcome
-	20, // 13: dibs.v1.ReleaseRequest.failure:type_name -> dibs.v1.Failure
-	8,  // 14: dibs.v1.ReleaseResponse.outcome:type_name -> dibs.v1.ReleaseOutcome
-	9,  // 15: dibs.v1.ExtendResponse.outcome:type_name -> dibs.v1.ExtendOutcome
-	10, // 16: dibs.v1.InvalidateRequest.mode:type_name -> dibs.v1.InvalidateMode
-	1,  // 17: dibs.v1.GetOrLockManyRequest.stale:type_name -> dibs.v1.Stale
-	2,  // 18: dibs.v1.GetOrLockManyRequest.read:type_name -> dibs.v1.Read
-	0,  // 19: dibs.v1.GetOrLockManyRequest.intent:type_name -> dibs.v1.Intent
-	13, // 20: dibs.v1.GetOrLockManyResponse.response:type_name -> dibs.v1.GetOrLockResponse
-	34, // 21: dibs.v1.GetOrLockManyResponse.error:type_name -> dibs.v1.CallError
-	31, // 22: dibs.v1.ExplainResponse.lease:type_name -> dibs.v1.LeaseInfo
-	32, // 23: dibs.v1.ExplainResponse.value:type_name -> dibs.v1.ValueInfo
-	33, // 24: dibs.v1.ExplainResponse.past_leases:type_name -> dibs.v1.PastLease
-	17, // 25: dibs.v1.ExplainResponse.failed:type_name -> dibs.v1.Failed
-	3,  // 26: dibs.v1.ExplainResponse.degraded:type_name -> dibs.v1.Degraded
-	5,  // 27: dibs.v1.LeaseInfo.reason:type_name -> dibs.v1.LeaseReason
-	4,  // 28: dibs.v1.ValueInfo.freshness:type_name -> dibs.v1.Freshness
-	11, // 29: dibs.v1.PastLease.end:type_name -> dibs.v1.LeaseEnd
-	36, // 30: dibs.v1.SessionRequest.hello:type_name -> dibs.v1.SessionHello
-	37, // 31: dibs.v1.SessionRequest.calls:type_name -> dibs.v1.SessionCall
-	12, // 32: dibs.v1.SessionCall.get_or_lock:type_name -> dibs.v1.GetOrLockRequest
-	18, // 33: dibs.v1.SessionCall.publish:type_name -> dibs.v1.PublishRequest
-	21, // 34: dibs.v1.SessionCall.release:type_name -> dibs.v1.ReleaseRequest
-	23, // 35: dibs.v1.SessionCall.extend:type_name -> dibs.v1.ExtendRequest
-	25, // 36: dibs.v1.SessionCall.invalidate:type_name -> dibs.v1.InvalidateRequest
-	27, // 37: dibs.v1.SessionCall.get_or_lock_many:type_name -> dibs.v1.GetOrLockManyRequest
-	29, // 38: dibs.v1.SessionCall.explain:type_name -> dibs.v1.ExplainRequest
-	39, // 39: dibs.v1.SessionResponse.welcome:type_name -> dibs.v1.SessionWelcome
-	40, // 40: dibs.v1.SessionResponse.replies:type_name -> dibs.v1.SessionReply
-	41, // 41: dibs.v1.SessionResponse.events:type_name -> dibs.v1.SessionEvent
-	34, // 42: dibs.v1.SessionReply.error:type_name -> dibs.v1.CallError
-	13, // 43: dibs.v1.SessionReply.get_or_lock:type_name -> dibs.v1.GetOrLockResponse
-	19, // 44: dibs.v1.SessionReply.publish:type_name -> dibs.v1.PublishResponse
-	22, // 45: dibs.v1.SessionReply.release:type_name -> dibs.v1.ReleaseResponse
-	24, // 46: dibs.v1.SessionReply.extend:type_name -> dibs.v1.ExtendResponse
-	26, // 47: dibs.v1.SessionReply.invalidate:type_name -> dibs.v1.InvalidateResponse
-	28, // 48: dibs.v1.SessionReply.get_or_lock_many:type_name -> dibs.v1.GetOrLockManyResponse
-	30, // 49: dibs.v1.SessionReply.explain:type_name -> dibs.v1.ExplainResponse
-	42, // 50: dibs.v1.SessionEvent.lease_lost:type_name -> dibs.v1.LeaseLost
-	43, // 51: dibs.v1.SessionEvent.draining:type_name -> dibs.v1.Draining
-	44, // 52: dibs.v1.SessionEvent.invalidated:type_name -> dibs.v1.Invalidated
-	11, // 53: dibs.v1.LeaseLost.end:type_name -> dibs.v1.LeaseEnd
-	12, // 54: dibs.v1.CoordinatorService.GetOrLock:input_type -> dibs.v1.GetOrLockRequest
-	18, // 55: dibs.v1.CoordinatorService.Publish:input_type -> dibs.v1.PublishRequest
-	21, // 56: dibs.v1.CoordinatorService.Release:input_type -> dibs.v1.ReleaseRequest
-	23, // 57: dibs.v1.CoordinatorService.Extend:input_type -> dibs.v1.ExtendRequest
-	25, // 58: dibs.v1.CoordinatorService.Invalidate:input_type -> dibs.v1.InvalidateRequest
-	27, // 59: dibs.v1.CoordinatorService.GetOrLockMany:input_type -> dibs.v1.GetOrLockManyRequest
-	29, // 60: dibs.v1.CoordinatorService.Explain:input_type -> dibs.v1.ExplainRequest
-	35, // 61: dibs.v1.CoordinatorService.Session:input_type -> dibs.v1.SessionRequest
-	13, // 62: dibs.v1.CoordinatorService.GetOrLock:output_type -> dibs.v1.GetOrLockResponse
-	19, // 63: dibs.v1.CoordinatorService.Publish:output_type -> dibs.v1.PublishResponse
-	22, // 64: dibs.v1.CoordinatorService.Release:output_type -> dibs.v1.ReleaseResponse
-	24, // 65: dibs.v1.CoordinatorService.Extend:output_type -> dibs.v1.ExtendResponse
-	26, // 66: dibs.v1.CoordinatorService.Invalidate:output_type -> dibs.v1.InvalidateResponse
-	28, // 67: dibs.v1.CoordinatorService.GetOrLockMany:output_type -> dibs.v1.GetOrLockManyResponse
-	30, // 68: dibs.v1.CoordinatorService.Explain:output_type -> dibs.v1.ExplainResponse
-	38, // 69: dibs.v1.CoordinatorService.Session:output_type -> dibs.v1.SessionResponse
-	62, // [62:70] is the sub-list for method output_type
-	54, // [54:62] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	15, // 9: dibs.v1.Hit.tags:type_name -> dibs.v1.Tags
+	14, // 10: dibs.v1.Lease.previous:type_name -> dibs.v1.Hit
+	5,  // 11: dibs.v1.Lease.reason:type_name -> dibs.v1.LeaseReason
+	6,  // 12: dibs.v1.Busy.reason:type_name -> dibs.v1.BusyReason
+	7,  // 13: dibs.v1.PublishResponse.outcome:type_name -> dibs.v1.PublishOutcome
+	21, // 14: dibs.v1.ReleaseRequest.failure:type_name -> dibs.v1.Failure
+	8,  // 15: dibs.v1.ReleaseResponse.outcome:type_name -> dibs.v1.ReleaseOutcome
+	9,  // 16: dibs.v1.ExtendResponse.outcome:type_name -> dibs.v1.ExtendOutcome
+	10, // 17: dibs.v1.InvalidateRequest.mode:type_name -> dibs.v1.InvalidateMode
+	1,  // 18: dibs.v1.GetOrLockManyRequest.stale:type_name -> dibs.v1.Stale
+	2,  // 19: dibs.v1.GetOrLockManyRequest.read:type_name -> dibs.v1.Read
+	0,  // 20: dibs.v1.GetOrLockManyRequest.intent:type_name -> dibs.v1.Intent
+	13, // 21: dibs.v1.GetOrLockManyResponse.response:type_name -> dibs.v1.GetOrLockResponse
+	35, // 22: dibs.v1.GetOrLockManyResponse.error:type_name -> dibs.v1.CallError
+	32, // 23: dibs.v1.ExplainResponse.lease:type_name -> dibs.v1.LeaseInfo
+	33, // 24: dibs.v1.ExplainResponse.value:type_name -> dibs.v1.ValueInfo
+	34, // 25: dibs.v1.ExplainResponse.past_leases:type_name -> dibs.v1.PastLease
+	18, // 26: dibs.v1.ExplainResponse.failed:type_name -> dibs.v1.Failed
+	3,  // 27: dibs.v1.ExplainResponse.degraded:type_name -> dibs.v1.Degraded
+	5,  // 28: dibs.v1.LeaseInfo.reason:type_name -> dibs.v1.LeaseReason
+	4,  // 29: dibs.v1.ValueInfo.freshness:type_name -> dibs.v1.Freshness
+	11, // 30: dibs.v1.PastLease.end:type_name -> dibs.v1.LeaseEnd
+	37, // 31: dibs.v1.SessionRequest.hello:type_name -> dibs.v1.SessionHello
+	38, // 32: dibs.v1.SessionRequest.calls:type_name -> dibs.v1.SessionCall
+	12, // 33: dibs.v1.SessionCall.get_or_lock:type_name -> dibs.v1.GetOrLockRequest
+	19, // 34: dibs.v1.SessionCall.publish:type_name -> dibs.v1.PublishRequest
+	22, // 35: dibs.v1.SessionCall.release:type_name -> dibs.v1.ReleaseRequest
+	24, // 36: dibs.v1.SessionCall.extend:type_name -> dibs.v1.ExtendRequest
+	26, // 37: dibs.v1.SessionCall.invalidate:type_name -> dibs.v1.InvalidateRequest
+	28, // 38: dibs.v1.SessionCall.get_or_lock_many:type_name -> dibs.v1.GetOrLockManyRequest
+	30, // 39: dibs.v1.SessionCall.explain:type_name -> dibs.v1.ExplainRequest
+	40, // 40: dibs.v1.SessionResponse.welcome:type_name -> dibs.v1.SessionWelcome
+	41, // 41: dibs.v1.SessionResponse.replies:type_name -> dibs.v1.SessionReply
+	42, // 42: dibs.v1.SessionResponse.events:type_name -> dibs.v1.SessionEvent
+	35, // 43: dibs.v1.SessionReply.error:type_name -> dibs.v1.CallError
+	13, // 44: dibs.v1.SessionReply.get_or_lock:type_name -> dibs.v1.GetOrLockResponse
+	20, // 45: dibs.v1.SessionReply.publish:type_name -> dibs.v1.PublishResponse
+	23, // 46: dibs.v1.SessionReply.release:type_name -> dibs.v1.ReleaseResponse
+	25, // 47: dibs.v1.SessionReply.extend:type_name -> dibs.v1.ExtendResponse
+	27, // 48: dibs.v1.SessionReply.invalidate:type_name -> dibs.v1.InvalidateResponse
+	29, // 49: dibs.v1.SessionReply.get_or_lock_many:type_name -> dibs.v1.GetOrLockManyResponse
+	31, // 50: dibs.v1.SessionReply.explain:type_name -> dibs.v1.ExplainResponse
+	44, // 51: dibs.v1.SessionEvent.lease_lost:type_name -> dibs.v1.LeaseLost
+	45, // 52: dibs.v1.SessionEvent.draining:type_name -> dibs.v1.Draining
+	46, // 53: dibs.v1.SessionEvent.invalidated:type_name -> dibs.v1.Invalidated
+	43, // 54: dibs.v1.SessionEvent.beat:type_name -> dibs.v1.Beat
+	11, // 55: dibs.v1.LeaseLost.end:type_name -> dibs.v1.LeaseEnd
+	12, // 56: dibs.v1.CoordinatorService.GetOrLock:input_type -> dibs.v1.GetOrLockRequest
+	19, // 57: dibs.v1.CoordinatorService.Publish:input_type -> dibs.v1.PublishRequest
+	22, // 58: dibs.v1.CoordinatorService.Release:input_type -> dibs.v1.ReleaseRequest
+	24, // 59: dibs.v1.CoordinatorService.Extend:input_type -> dibs.v1.ExtendRequest
+	26, // 60: dibs.v1.CoordinatorService.Invalidate:input_type -> dibs.v1.InvalidateRequest
+	28, // 61: dibs.v1.CoordinatorService.GetOrLockMany:input_type -> dibs.v1.GetOrLockManyRequest
+	30, // 62: dibs.v1.CoordinatorService.Explain:input_type -> dibs.v1.ExplainRequest
+	36, // 63: dibs.v1.CoordinatorService.Session:input_type -> dibs.v1.SessionRequest
+	13, // 64: dibs.v1.CoordinatorService.GetOrLock:output_type -> dibs.v1.GetOrLockResponse
+	20, // 65: dibs.v1.CoordinatorService.Publish:output_type -> dibs.v1.PublishResponse
+	23, // 66: dibs.v1.CoordinatorService.Release:output_type -> dibs.v1.ReleaseResponse
+	25, // 67: dibs.v1.CoordinatorService.Extend:output_type -> dibs.v1.ExtendResponse
+	27, // 68: dibs.v1.CoordinatorService.Invalidate:output_type -> dibs.v1.InvalidateResponse
+	29, // 69: dibs.v1.CoordinatorService.GetOrLockMany:output_type -> dibs.v1.GetOrLockManyResponse
+	31, // 70: dibs.v1.CoordinatorService.Explain:output_type -> dibs.v1.ExplainResponse
+	39, // 71: dibs.v1.CoordinatorService.Session:output_type -> dibs.v1.SessionResponse
+	64, // [64:72] is the sub-list for method output_type
+	56, // [56:64] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_dibs_v1_coordinator_proto_init() }
@@ -4126,23 +4273,24 @@ func file_dibs_v1_coordinator_proto_init() {
 		(*Hit_Value)(nil),
 		(*Hit_Absent)(nil),
 	}
-	file_dibs_v1_coordinator_proto_msgTypes[3].OneofWrappers = []any{}
-	file_dibs_v1_coordinator_proto_msgTypes[6].OneofWrappers = []any{
+	file_dibs_v1_coordinator_proto_msgTypes[4].OneofWrappers = []any{}
+	file_dibs_v1_coordinator_proto_msgTypes[7].OneofWrappers = []any{
 		(*PublishRequest_Value)(nil),
 		(*PublishRequest_Absent)(nil),
 	}
 	file_dibs_v1_coordinator_proto_msgTypes[8].OneofWrappers = []any{}
 	file_dibs_v1_coordinator_proto_msgTypes[9].OneofWrappers = []any{}
-	file_dibs_v1_coordinator_proto_msgTypes[11].OneofWrappers = []any{}
-	file_dibs_v1_coordinator_proto_msgTypes[15].OneofWrappers = []any{}
-	file_dibs_v1_coordinator_proto_msgTypes[16].OneofWrappers = []any{
+	file_dibs_v1_coordinator_proto_msgTypes[10].OneofWrappers = []any{}
+	file_dibs_v1_coordinator_proto_msgTypes[12].OneofWrappers = []any{}
+	file_dibs_v1_coordinator_proto_msgTypes[16].OneofWrappers = []any{}
+	file_dibs_v1_coordinator_proto_msgTypes[17].OneofWrappers = []any{
 		(*GetOrLockManyResponse_Response)(nil),
 		(*GetOrLockManyResponse_Error)(nil),
 	}
-	file_dibs_v1_coordinator_proto_msgTypes[18].OneofWrappers = []any{}
-	file_dibs_v1_coordinator_proto_msgTypes[22].OneofWrappers = []any{}
+	file_dibs_v1_coordinator_proto_msgTypes[19].OneofWrappers = []any{}
 	file_dibs_v1_coordinator_proto_msgTypes[23].OneofWrappers = []any{}
-	file_dibs_v1_coordinator_proto_msgTypes[25].OneofWrappers = []any{
+	file_dibs_v1_coordinator_proto_msgTypes[24].OneofWrappers = []any{}
+	file_dibs_v1_coordinator_proto_msgTypes[26].OneofWrappers = []any{
 		(*SessionCall_GetOrLock)(nil),
 		(*SessionCall_Publish)(nil),
 		(*SessionCall_Release)(nil),
@@ -4151,8 +4299,8 @@ func file_dibs_v1_coordinator_proto_init() {
 		(*SessionCall_GetOrLockMany)(nil),
 		(*SessionCall_Explain)(nil),
 	}
-	file_dibs_v1_coordinator_proto_msgTypes[26].OneofWrappers = []any{}
-	file_dibs_v1_coordinator_proto_msgTypes[28].OneofWrappers = []any{
+	file_dibs_v1_coordinator_proto_msgTypes[27].OneofWrappers = []any{}
+	file_dibs_v1_coordinator_proto_msgTypes[29].OneofWrappers = []any{
 		(*SessionReply_Error)(nil),
 		(*SessionReply_GetOrLock)(nil),
 		(*SessionReply_Publish)(nil),
@@ -4162,10 +4310,11 @@ func file_dibs_v1_coordinator_proto_init() {
 		(*SessionReply_GetOrLockMany)(nil),
 		(*SessionReply_Explain)(nil),
 	}
-	file_dibs_v1_coordinator_proto_msgTypes[29].OneofWrappers = []any{
+	file_dibs_v1_coordinator_proto_msgTypes[30].OneofWrappers = []any{
 		(*SessionEvent_LeaseLost)(nil),
 		(*SessionEvent_Draining)(nil),
 		(*SessionEvent_Invalidated)(nil),
+		(*SessionEvent_Beat)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4173,7 +4322,7 @@ func file_dibs_v1_coordinator_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dibs_v1_coordinator_proto_rawDesc), len(file_dibs_v1_coordinator_proto_rawDesc)),
 			NumEnums:      12,
-			NumMessages:   33,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -77,6 +77,10 @@ pub struct Hit {
     /// A rebuild of this key runs, so that a newer value is on its way.
     #[prost(bool, tag = "6")]
     pub rebuilding: bool,
+    /// The tags that the value was published with. Not set: the replica does not say (an older version), so
+    /// a client's own cache must drop the value on any tag invalidation of the namespace.
+    #[prost(message, optional, tag = "7")]
+    pub tags: ::core::option::Option<Tags>,
     /// Exactly one is set.
     #[prost(oneof = "hit::Payload", tags = "1, 2")]
     pub payload: ::core::option::Option<hit::Payload>,
@@ -93,6 +97,13 @@ pub mod hit {
         #[prost(bool, tag = "2")]
         Absent(bool),
     }
+}
+/// Tags are the names that a value can be invalidated by.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Tags {
+    /// As in PublishRequest. Empty: the value has no tags.
+    #[prost(string, repeated, tag = "1")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Lease is the right to rebuild one key, for a time. Read the source only after it has come.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -185,6 +196,16 @@ pub struct PublishResponse {
     /// The fence under which the key's value is now stored; 0 if there is none.
     #[prost(int64, tag = "2")]
     pub fence: i64,
+    /// Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
+    /// the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
+    /// stored but is never served as fresh. Not set: the replica does not know (an older version). A client
+    /// shares the value with callers that came after the lease only where this is true.
+    #[prost(bool, optional, tag = "3")]
+    pub counts: ::core::option::Option<bool>,
+    /// Only with NOT_STORED. True: the publish was sent to the store and its reply did not come, so that the
+    /// value may be stored, and may be read later. False: the value is not stored and never will be.
+    #[prost(bool, tag = "4")]
+    pub maybe_stored: bool,
 }
 /// Failure is why a rebuild did not succeed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -595,7 +616,7 @@ pub mod session_reply {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SessionEvent {
     /// Exactly one is set; ignore an event that is not known.
-    #[prost(oneof = "session_event::Event", tags = "1, 2, 3")]
+    #[prost(oneof = "session_event::Event", tags = "1, 2, 3, 4")]
     pub event: ::core::option::Option<session_event::Event>,
 }
 /// Nested message and enum types in `SessionEvent`.
@@ -612,8 +633,15 @@ pub mod session_event {
         /// Values of a watched namespace have changed.
         #[prost(message, tag = "3")]
         Invalidated(super::Invalidated),
+        /// This replica hears of changes.
+        #[prost(message, tag = "4")]
+        Beat(super::Beat),
     }
 }
+/// Beat is sent every second on a session that watches namespaces, while the replica hears of every change.
+/// A client's own cache serves nothing when neither a beat nor the welcome came in the last 3 seconds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Beat {}
 /// LeaseLost tells a holder to stop: its publish would not be stored.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LeaseLost {
@@ -948,7 +976,8 @@ pub enum PublishOutcome {
     Invalidated = 5,
     /// Not stored: the store knows nothing of this token, or has lost its record. Also the answer to garbage.
     UnknownLease = 6,
-    /// Not stored, for want of a store when the lease was given or the value came; this replica's waiters got it.
+    /// The store did not confirm it: there was no store when the lease was given, or none answered when the
+    /// value came. `maybe_stored` tells the two apart. This replica's waiters may have got the value.
     NotStored = 7,
 }
 impl PublishOutcome {

@@ -270,7 +270,9 @@ class _PublishOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Publis
     PUBLISH_OUTCOME_UNKNOWN_LEASE: _PublishOutcome.ValueType  # 6
     """Not stored: the store knows nothing of this token, or has lost its record. Also the answer to garbage."""
     PUBLISH_OUTCOME_NOT_STORED: _PublishOutcome.ValueType  # 7
-    """Not stored, for want of a store when the lease was given or the value came; this replica's waiters got it."""
+    """The store did not confirm it: there was no store when the lease was given, or none answered when the
+    value came. `maybe_stored` tells the two apart. This replica's waiters may have got the value.
+    """
 
 class PublishOutcome(_PublishOutcome, metaclass=_PublishOutcomeEnumTypeWrapper):
     """PublishOutcome is what became of a publish."""
@@ -290,7 +292,9 @@ PUBLISH_OUTCOME_INVALIDATED: PublishOutcome.ValueType  # 5
 PUBLISH_OUTCOME_UNKNOWN_LEASE: PublishOutcome.ValueType  # 6
 """Not stored: the store knows nothing of this token, or has lost its record. Also the answer to garbage."""
 PUBLISH_OUTCOME_NOT_STORED: PublishOutcome.ValueType  # 7
-"""Not stored, for want of a store when the lease was given or the value came; this replica's waiters got it."""
+"""The store did not confirm it: there was no store when the lease was given, or none answered when the
+value came. `maybe_stored` tells the two apart. This replica's waiters may have got the value.
+"""
 Global___PublishOutcome: _TypeAlias = PublishOutcome  # noqa: Y015
 
 class _ReleaseOutcome:
@@ -536,6 +540,7 @@ class Hit(_message.Message):
     FRESH_FOR_MS_FIELD_NUMBER: _builtins.int
     FENCE_FIELD_NUMBER: _builtins.int
     REBUILDING_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
     value: _builtins.bytes
     """The bytes that were published, unchanged. May be empty."""
     absent: _builtins.bool
@@ -548,6 +553,12 @@ class Hit(_message.Message):
     """The fence of the lease that published it. Grows with each lease of the key; 0 where no store gave one."""
     rebuilding: _builtins.bool
     """A rebuild of this key runs, so that a newer value is on its way."""
+    @_builtins.property
+    def tags(self) -> Global___Tags:
+        """The tags that the value was published with. Not set: the replica does not say (an older version), so
+        a client's own cache must drop the value on any tag invalidation of the namespace.
+        """
+
     def __init__(
         self,
         *,
@@ -557,16 +568,46 @@ class Hit(_message.Message):
         fresh_for_ms: _builtins.int = ...,
         fence: _builtins.int = ...,
         rebuilding: _builtins.bool = ...,
+        tags: Global___Tags | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["absent", b"absent", "payload", b"payload", "value", b"value"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_tags", b"_tags", "absent", b"absent", "payload", b"payload", "tags", b"tags", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["absent", b"absent", "fence", b"fence", "fresh_for_ms", b"fresh_for_ms", "freshness", b"freshness", "payload", b"payload", "rebuilding", b"rebuilding", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tags", b"_tags", "absent", b"absent", "fence", b"fence", "fresh_for_ms", b"fresh_for_ms", "freshness", b"freshness", "payload", b"payload", "rebuilding", b"rebuilding", "tags", b"tags", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__tags: _TypeAlias = _typing.Literal["tags"]  # noqa: Y015
+    _WhichOneofArgType__tags: _TypeAlias = _typing.Literal["_tags", b"_tags"]  # noqa: Y015
     _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["value", "absent"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tags) -> _WhichOneofReturnType__tags | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
 Global___Hit: _TypeAlias = Hit  # noqa: Y015
+
+@_typing.final
+class Tags(_message.Message):
+    """Tags are the names that a value can be invalidated by."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in PublishRequest. Empty: the value has no tags."""
+
+    def __init__(
+        self,
+        *,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Tags: _TypeAlias = Tags  # noqa: Y015
 
 @_typing.final
 class Lease(_message.Message):
@@ -737,21 +778,37 @@ class PublishResponse(_message.Message):
 
     OUTCOME_FIELD_NUMBER: _builtins.int
     FENCE_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    MAYBE_STORED_FIELD_NUMBER: _builtins.int
     outcome: Global___PublishOutcome.ValueType
     """What became of it."""
     fence: _builtins.int
     """The fence under which the key's value is now stored; 0 if there is none."""
+    counts: _builtins.bool
+    """Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
+    the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
+    stored but is never served as fresh. Not set: the replica does not know (an older version). A client
+    shares the value with callers that came after the lease only where this is true.
+    """
+    maybe_stored: _builtins.bool
+    """Only with NOT_STORED. True: the publish was sent to the store and its reply did not come, so that the
+    value may be stored, and may be read later. False: the value is not stored and never will be.
+    """
     def __init__(
         self,
         *,
         outcome: Global___PublishOutcome.ValueType = ...,
         fence: _builtins.int = ...,
+        counts: _builtins.bool | None = ...,
+        maybe_stored: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_counts", b"_counts", "counts", b"counts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence", "outcome", b"outcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_counts", b"_counts", "counts", b"counts", "fence", b"fence", "maybe_stored", b"maybe_stored", "outcome", b"outcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__counts: _TypeAlias = _typing.Literal["counts"]  # noqa: Y015
+    _WhichOneofArgType__counts: _TypeAlias = _typing.Literal["_counts", b"_counts"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__counts) -> _WhichOneofReturnType__counts | None: ...
 
 Global___PublishResponse: _TypeAlias = PublishResponse  # noqa: Y015
 
@@ -1639,6 +1696,7 @@ class SessionEvent(_message.Message):
     LEASE_LOST_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
     INVALIDATED_FIELD_NUMBER: _builtins.int
+    BEAT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def lease_lost(self) -> Global___LeaseLost:
         """A lease of this session is over."""
@@ -1651,22 +1709,46 @@ class SessionEvent(_message.Message):
     def invalidated(self) -> Global___Invalidated:
         """Values of a watched namespace have changed."""
 
+    @_builtins.property
+    def beat(self) -> Global___Beat:
+        """This replica hears of changes."""
+
     def __init__(
         self,
         *,
         lease_lost: Global___LeaseLost | None = ...,
         draining: Global___Draining | None = ...,
         invalidated: Global___Invalidated | None = ...,
+        beat: Global___Beat | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "event", b"event", "invalidated", b"invalidated", "lease_lost", b"lease_lost"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "draining", b"draining", "event", b"event", "invalidated", b"invalidated", "lease_lost", b"lease_lost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "event", b"event", "invalidated", b"invalidated", "lease_lost", b"lease_lost"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "draining", b"draining", "event", b"event", "invalidated", b"invalidated", "lease_lost", b"lease_lost"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["lease_lost", "draining", "invalidated"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["lease_lost", "draining", "invalidated", "beat"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___SessionEvent: _TypeAlias = SessionEvent  # noqa: Y015
+
+@_typing.final
+class Beat(_message.Message):
+    """Beat is sent every second on a session that watches namespaces, while the replica hears of every change.
+    A client's own cache serves nothing when neither a beat nor the welcome came in the last 3 seconds.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Beat: _TypeAlias = Beat  # noqa: Y015
 
 @_typing.final
 class LeaseLost(_message.Message):

@@ -441,7 +441,10 @@ export enum PublishOutcome {
   PUBLISH_OUTCOME_INVALIDATED = 5,
   /** PUBLISH_OUTCOME_UNKNOWN_LEASE - Not stored: the store knows nothing of this token, or has lost its record. Also the answer to garbage. */
   PUBLISH_OUTCOME_UNKNOWN_LEASE = 6,
-  /** PUBLISH_OUTCOME_NOT_STORED - Not stored, for want of a store when the lease was given or the value came; this replica's waiters got it. */
+  /**
+   * PUBLISH_OUTCOME_NOT_STORED - The store did not confirm it: there was no store when the lease was given, or none answered when the
+   * value came. `maybe_stored` tells the two apart. This replica's waiters may have got the value.
+   */
   PUBLISH_OUTCOME_NOT_STORED = 7,
   UNRECOGNIZED = -1,
 }
@@ -785,6 +788,17 @@ export interface Hit {
   fence: number;
   /** A rebuild of this key runs, so that a newer value is on its way. */
   rebuilding: boolean;
+  /**
+   * The tags that the value was published with. Not set: the replica does not say (an older version), so
+   * a client's own cache must drop the value on any tag invalidation of the namespace.
+   */
+  tags?: Tags | undefined;
+}
+
+/** Tags are the names that a value can be invalidated by. */
+export interface Tags {
+  /** As in PublishRequest. Empty: the value has no tags. */
+  names: string[];
 }
 
 /** Lease is the right to rebuild one key, for a time. Read the source only after it has come. */
@@ -860,6 +874,20 @@ export interface PublishResponse {
   outcome: PublishOutcome;
   /** The fence under which the key's value is now stored; 0 if there is none. */
   fence: number;
+  /**
+   * Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
+   * the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
+   * stored but is never served as fresh. Not set: the replica does not know (an older version). A client
+   * shares the value with callers that came after the lease only where this is true.
+   */
+  counts?:
+    | boolean
+    | undefined;
+  /**
+   * Only with NOT_STORED. True: the publish was sent to the store and its reply did not come, so that the
+   * value may be stored, and may be read later. False: the value is not stored and never will be.
+   */
+  maybeStored: boolean;
 }
 
 /** Failure is why a rebuild did not succeed. */
@@ -1202,7 +1230,17 @@ export interface SessionEvent {
     | //
     /** Values of a watched namespace have changed. */
     { $case: "invalidated"; value: Invalidated }
+    | //
+    /** This replica hears of changes. */
+    { $case: "beat"; value: Beat }
     | undefined;
+}
+
+/**
+ * Beat is sent every second on a session that watches namespaces, while the replica hears of every change.
+ * A client's own cache serves nothing when neither a beat nor the welcome came in the last 3 seconds.
+ */
+export interface Beat {
 }
 
 /** LeaseLost tells a holder to stop: its publish would not be stored. */
@@ -1617,7 +1655,7 @@ export const GetOrLockResponse: MessageFns<GetOrLockResponse> = {
 };
 
 function createBaseHit(): Hit {
-  return { payload: undefined, freshness: 0, freshForMs: 0, fence: 0, rebuilding: false };
+  return { payload: undefined, freshness: 0, freshForMs: 0, fence: 0, rebuilding: false, tags: undefined };
 }
 
 export const Hit: MessageFns<Hit> = {
@@ -1641,6 +1679,9 @@ export const Hit: MessageFns<Hit> = {
     }
     if (message.rebuilding !== false) {
       writer.uint32(48).bool(message.rebuilding);
+    }
+    if (message.tags !== undefined) {
+      Tags.encode(message.tags, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -1706,6 +1747,14 @@ export const Hit: MessageFns<Hit> = {
             message.rebuilding = reader.bool();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.tags = Tags.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1733,6 +1782,7 @@ export const Hit: MessageFns<Hit> = {
         : 0,
       fence: isSet(object.fence) ? globalThis.Number(object.fence) : 0,
       rebuilding: isSet(object.rebuilding) ? globalThis.Boolean(object.rebuilding) : false,
+      tags: isSet(object.tags) ? Tags.fromJSON(object.tags) : undefined,
     };
   },
 
@@ -1754,6 +1804,9 @@ export const Hit: MessageFns<Hit> = {
     }
     if (message.rebuilding !== false) {
       obj.rebuilding = message.rebuilding;
+    }
+    if (message.tags !== undefined) {
+      obj.tags = Tags.toJSON(message.tags);
     }
     return obj;
   },
@@ -1781,6 +1834,74 @@ export const Hit: MessageFns<Hit> = {
     message.freshForMs = object.freshForMs ?? 0;
     message.fence = object.fence ?? 0;
     message.rebuilding = object.rebuilding ?? false;
+    message.tags = (object.tags !== undefined && object.tags !== null) ? Tags.fromPartial(object.tags) : undefined;
+    return message;
+  },
+};
+
+function createBaseTags(): Tags {
+  return { names: [] };
+}
+
+export const Tags: MessageFns<Tags> = {
+  encode(message: Tags, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.names) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Tags {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTags();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.names.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Tags {
+    return { names: globalThis.Array.isArray(object?.names) ? object.names.map((e: any) => globalThis.String(e)) : [] };
+  },
+
+  toJSON(message: Tags): unknown {
+    const obj: any = {};
+    if (message.names?.length) {
+      obj.names = message.names;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<Tags>, I>>(base?: I): Tags {
+    return Tags.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Tags>, I>>(object: I): Tags {
+    const message = createBaseTags();
+    message.names = object.names?.map((e) => e) || [];
     return message;
   },
 };
@@ -2330,7 +2451,7 @@ export const PublishRequest: MessageFns<PublishRequest> = {
 };
 
 function createBasePublishResponse(): PublishResponse {
-  return { outcome: 0, fence: 0 };
+  return { outcome: 0, fence: 0, counts: undefined, maybeStored: false };
 }
 
 export const PublishResponse: MessageFns<PublishResponse> = {
@@ -2340,6 +2461,12 @@ export const PublishResponse: MessageFns<PublishResponse> = {
     }
     if (message.fence !== 0) {
       writer.uint32(16).int64(message.fence);
+    }
+    if (message.counts !== undefined) {
+      writer.uint32(24).bool(message.counts);
+    }
+    if (message.maybeStored !== false) {
+      writer.uint32(32).bool(message.maybeStored);
     }
     return writer;
   },
@@ -2373,6 +2500,22 @@ export const PublishResponse: MessageFns<PublishResponse> = {
             message.fence = longToNumber(reader.int64());
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.counts = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.maybeStored = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2389,6 +2532,12 @@ export const PublishResponse: MessageFns<PublishResponse> = {
     return {
       outcome: isSet(object.outcome) ? publishOutcomeFromJSON(object.outcome) : 0,
       fence: isSet(object.fence) ? globalThis.Number(object.fence) : 0,
+      counts: isSet(object.counts) ? globalThis.Boolean(object.counts) : undefined,
+      maybeStored: isSet(object.maybeStored)
+        ? globalThis.Boolean(object.maybeStored)
+        : isSet(object.maybe_stored)
+        ? globalThis.Boolean(object.maybe_stored)
+        : false,
     };
   },
 
@@ -2400,6 +2549,12 @@ export const PublishResponse: MessageFns<PublishResponse> = {
     if (message.fence !== 0) {
       obj.fence = Math.round(message.fence);
     }
+    if (message.counts !== undefined) {
+      obj.counts = message.counts;
+    }
+    if (message.maybeStored !== false) {
+      obj.maybeStored = message.maybeStored;
+    }
     return obj;
   },
 
@@ -2410,6 +2565,8 @@ export const PublishResponse: MessageFns<PublishResponse> = {
     const message = createBasePublishResponse();
     message.outcome = object.outcome ?? 0;
     message.fence = object.fence ?? 0;
+    message.counts = object.counts ?? undefined;
+    message.maybeStored = object.maybeStored ?? false;
     return message;
   },
 };
@@ -5331,6 +5488,9 @@ export const SessionEvent: MessageFns<SessionEvent> = {
       case "invalidated":
         Invalidated.encode(message.event.value, writer.uint32(26).fork()).join();
         break;
+      case "beat":
+        Beat.encode(message.event.value, writer.uint32(34).fork()).join();
+        break;
     }
     return writer;
   },
@@ -5372,6 +5532,14 @@ export const SessionEvent: MessageFns<SessionEvent> = {
             message.event = { $case: "invalidated", value: Invalidated.decode(reader, reader.uint32()) };
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.event = { $case: "beat", value: Beat.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5394,6 +5562,8 @@ export const SessionEvent: MessageFns<SessionEvent> = {
         ? { $case: "draining", value: Draining.fromJSON(object.draining) }
         : isSet(object.invalidated)
         ? { $case: "invalidated", value: Invalidated.fromJSON(object.invalidated) }
+        : isSet(object.beat)
+        ? { $case: "beat", value: Beat.fromJSON(object.beat) }
         : undefined,
     };
   },
@@ -5406,6 +5576,8 @@ export const SessionEvent: MessageFns<SessionEvent> = {
       obj.draining = Draining.toJSON(message.event.value);
     } else if (message.event?.$case === "invalidated") {
       obj.invalidated = Invalidated.toJSON(message.event.value);
+    } else if (message.event?.$case === "beat") {
+      obj.beat = Beat.toJSON(message.event.value);
     }
     return obj;
   },
@@ -5434,7 +5606,65 @@ export const SessionEvent: MessageFns<SessionEvent> = {
         }
         break;
       }
+      case "beat": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "beat", value: Beat.fromPartial(object.event.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseBeat(): Beat {
+  return {};
+}
+
+export const Beat: MessageFns<Beat> = {
+  encode(_: Beat, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Beat {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBeat();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): Beat {
+    return {};
+  },
+
+  toJSON(_: Beat): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<Beat>, I>>(base?: I): Beat {
+    return Beat.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Beat>, I>>(_: I): Beat {
+    const message = createBaseBeat();
     return message;
   },
 };

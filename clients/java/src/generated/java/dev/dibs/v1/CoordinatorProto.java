@@ -31,6 +31,11 @@ public final class CoordinatorProto {
     com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internal_static_dibs_v1_Hit_fieldAccessorTable;
   static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_dibs_v1_Tags_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
+      internal_static_dibs_v1_Tags_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
     internal_static_dibs_v1_Lease_descriptor;
   static final 
     com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
@@ -166,6 +171,11 @@ public final class CoordinatorProto {
     com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
       internal_static_dibs_v1_SessionEvent_fieldAccessorTable;
   static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_dibs_v1_Beat_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
+      internal_static_dibs_v1_Beat_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
     internal_static_dibs_v1_LeaseLost_descriptor;
   static final 
     com.google.protobuf.GeneratedMessageV3.FieldAccessorTable
@@ -201,108 +211,112 @@ public final class CoordinatorProto {
       "s.v1.LeaseH\000\022\035\n\004busy\030\003 \001(\0132\r.dibs.v1.Bus" +
       "yH\000\022!\n\006failed\030\004 \001(\0132\017.dibs.v1.FailedH\000\022#" +
       "\n\010degraded\030\005 \001(\0162\021.dibs.v1.DegradedB\t\n\007o" +
-      "utcome\"\223\001\n\003Hit\022\017\n\005value\030\001 \001(\014H\000\022\020\n\006absen" +
+      "utcome\"\276\001\n\003Hit\022\017\n\005value\030\001 \001(\014H\000\022\020\n\006absen" +
       "t\030\002 \001(\010H\000\022%\n\tfreshness\030\003 \001(\0162\022.dibs.v1.F" +
       "reshness\022\024\n\014fresh_for_ms\030\004 \001(\003\022\r\n\005fence\030" +
-      "\005 \001(\003\022\022\n\nrebuilding\030\006 \001(\010B\t\n\007payload\"\224\001\n" +
-      "\005Lease\022\r\n\005token\030\001 \001(\t\022\r\n\005fence\030\002 \001(\003\022\025\n\r" +
-      "expires_in_ms\030\003 \001(\003\022#\n\010previous\030\004 \001(\0132\014." +
-      "dibs.v1.HitH\000\210\001\001\022$\n\006reason\030\005 \001(\0162\024.dibs." +
-      "v1.LeaseReasonB\013\n\t_previous\"Z\n\004Busy\022\026\n\016r" +
-      "etry_after_ms\030\001 \001(\003\022\025\n\rholder_age_ms\030\002 \001" +
-      "(\003\022#\n\006reason\030\003 \001(\0162\023.dibs.v1.BusyReason\"" +
-      "1\n\006Failed\022\017\n\007message\030\001 \001(\t\022\026\n\016retry_afte" +
-      "r_ms\030\002 \001(\003\"\257\001\n\016PublishRequest\022\021\n\tnamespa" +
-      "ce\030\001 \001(\t\022\013\n\003key\030\002 \001(\t\022\r\n\005token\030\003 \001(\t\022\017\n\005" +
-      "value\030\004 \001(\014H\000\022\020\n\006absent\030\005 \001(\010H\000\022\016\n\006ttl_m" +
-      "s\030\006 \001(\003\022\025\n\010stale_ms\030\007 \001(\003H\001\210\001\001\022\014\n\004tags\030\010" +
-      " \003(\tB\t\n\007payloadB\013\n\t_stale_ms\"J\n\017PublishR" +
-      "esponse\022(\n\007outcome\030\001 \001(\0162\027.dibs.v1.Publi" +
-      "shOutcome\022\r\n\005fence\030\002 \001(\003\"J\n\007Failure\022\017\n\007m" +
-      "essage\030\001 \001(\t\022\033\n\016retry_after_ms\030\002 \001(\003H\000\210\001" +
-      "\001B\021\n\017_retry_after_ms\"s\n\016ReleaseRequest\022\021" +
-      "\n\tnamespace\030\001 \001(\t\022\013\n\003key\030\002 \001(\t\022\r\n\005token\030" +
-      "\003 \001(\t\022&\n\007failure\030\004 \001(\0132\020.dibs.v1.Failure" +
-      "H\000\210\001\001B\n\n\010_failure\";\n\017ReleaseResponse\022(\n\007" +
-      "outcome\030\001 \001(\0162\027.dibs.v1.ReleaseOutcome\"b" +
-      "\n\rExtendRequest\022\021\n\tnamespace\030\001 \001(\t\022\013\n\003ke" +
-      "y\030\002 \001(\t\022\r\n\005token\030\003 \001(\t\022\025\n\010lease_ms\030\004 \001(\003" +
-      "H\000\210\001\001B\013\n\t_lease_ms\"P\n\016ExtendResponse\022\'\n\007" +
-      "outcome\030\001 \001(\0162\026.dibs.v1.ExtendOutcome\022\025\n" +
-      "\rexpires_in_ms\030\002 \001(\003\"v\n\021InvalidateReques" +
-      "t\022\021\n\tnamespace\030\001 \001(\t\022\014\n\004keys\030\002 \003(\t\022\014\n\004ta" +
-      "gs\030\003 \003(\t\022%\n\004mode\030\004 \001(\0162\027.dibs.v1.Invalid" +
-      "ateMode\022\013\n\003all\030\005 \001(\010\"E\n\022InvalidateRespon" +
-      "se\022\030\n\020keys_invalidated\030\001 \001(\003\022\025\n\rleases_v" +
-      "oided\030\002 \001(\003\"\376\001\n\024GetOrLockManyRequest\022\021\n\t" +
-      "namespace\030\001 \001(\t\022\014\n\004keys\030\002 \003(\t\022\024\n\007wait_ms" +
-      "\030\003 \001(\003H\000\210\001\001\022\025\n\010lease_ms\030\004 \001(\003H\001\210\001\001\022\035\n\005st" +
-      "ale\030\005 \001(\0162\016.dibs.v1.Stale\022\033\n\004read\030\006 \001(\0162" +
-      "\r.dibs.v1.Read\022\022\n\nrequest_id\030\007 \001(\t\022\016\n\006ho" +
-      "lder\030\010 \001(\t\022\037\n\006intent\030\t \001(\0162\017.dibs.v1.Int" +
-      "entB\n\n\010_wait_msB\013\n\t_lease_ms\"\203\001\n\025GetOrLo" +
-      "ckManyResponse\022\013\n\003key\030\001 \001(\t\022.\n\010response\030" +
-      "\002 \001(\0132\032.dibs.v1.GetOrLockResponseH\000\022#\n\005e" +
-      "rror\030\003 \001(\0132\022.dibs.v1.CallErrorH\000B\010\n\006resu" +
-      "lt\"0\n\016ExplainRequest\022\021\n\tnamespace\030\001 \001(\t\022" +
-      "\013\n\003key\030\002 \001(\t\"\224\002\n\017ExplainResponse\022&\n\005leas" +
-      "e\030\001 \001(\0132\022.dibs.v1.LeaseInfoH\000\210\001\001\022\017\n\007wait" +
-      "ers\030\002 \001(\005\022&\n\005value\030\003 \001(\0132\022.dibs.v1.Value" +
-      "InfoH\001\210\001\001\022\r\n\005fence\030\004 \001(\003\022\'\n\013past_leases\030" +
-      "\005 \003(\0132\022.dibs.v1.PastLease\022$\n\006failed\030\006 \001(" +
-      "\0132\017.dibs.v1.FailedH\002\210\001\001\022#\n\010degraded\030\007 \001(" +
-      "\0162\021.dibs.v1.DegradedB\010\n\006_leaseB\010\n\006_value" +
-      "B\t\n\007_failed\"\214\001\n\tLeaseInfo\022\016\n\006holder\030\001 \001(" +
-      "\t\022\r\n\005fence\030\002 \001(\003\022\016\n\006age_ms\030\003 \001(\003\022\025\n\rexpi" +
-      "res_in_ms\030\004 \001(\003\022$\n\006reason\030\005 \001(\0162\024.dibs.v" +
-      "1.LeaseReason\022\023\n\013traceparent\030\006 \001(\t\"\257\001\n\tV" +
-      "alueInfo\022\016\n\006absent\030\001 \001(\010\022%\n\tfreshness\030\002 " +
-      "\001(\0162\022.dibs.v1.Freshness\022\022\n\nsize_bytes\030\003 " +
-      "\001(\003\022\016\n\006age_ms\030\004 \001(\003\022\024\n\014fresh_for_ms\030\005 \001(" +
-      "\003\022\024\n\014stale_for_ms\030\006 \001(\003\022\r\n\005fence\030\007 \001(\003\022\014" +
-      "\n\004tags\030\010 \003(\t\"\212\001\n\tPastLease\022\016\n\006holder\030\001 \001" +
-      "(\t\022\r\n\005fence\030\002 \001(\003\022\017\n\007held_ms\030\003 \001(\003\022\024\n\014en" +
-      "ded_ago_ms\030\004 \001(\003\022\036\n\003end\030\005 \001(\0162\021.dibs.v1." +
-      "LeaseEnd\022\027\n\017failure_message\030\006 \001(\t\"Z\n\tCal" +
-      "lError\022\014\n\004code\030\001 \001(\005\022\017\n\007message\030\002 \001(\t\022\033\n" +
-      "\016retry_after_ms\030\003 \001(\003H\000\210\001\001B\021\n\017_retry_aft" +
-      "er_ms\"\201\001\n\016SessionRequest\022)\n\005hello\030\001 \001(\0132" +
-      "\025.dibs.v1.SessionHelloH\000\210\001\001\022#\n\005calls\030\002 \003" +
-      "(\0132\024.dibs.v1.SessionCall\022\025\n\rcancelled_id" +
-      "s\030\003 \003(\003B\010\n\006_hello\"P\n\014SessionHello\022\024\n\014res" +
-      "ume_token\030\001 \001(\t\022\016\n\006holder\030\002 \001(\t\022\032\n\022watch" +
-      "ed_namespaces\030\003 \003(\t\"\260\003\n\013SessionCall\022\n\n\002i" +
-      "d\030\001 \001(\003\022\030\n\013deadline_ms\030\002 \001(\003H\001\210\001\001\022\023\n\013tra" +
-      "ceparent\030\003 \001(\t\0220\n\013get_or_lock\030\004 \001(\0132\031.di" +
-      "bs.v1.GetOrLockRequestH\000\022*\n\007publish\030\005 \001(" +
-      "\0132\027.dibs.v1.PublishRequestH\000\022*\n\007release\030" +
-      "\006 \001(\0132\027.dibs.v1.ReleaseRequestH\000\022(\n\006exte" +
-      "nd\030\007 \001(\0132\026.dibs.v1.ExtendRequestH\000\0220\n\nin" +
-      "validate\030\010 \001(\0132\032.dibs.v1.InvalidateReque" +
-      "stH\000\0229\n\020get_or_lock_many\030\t \001(\0132\035.dibs.v1" +
-      ".GetOrLockManyRequestH\000\022*\n\007explain\030\n \001(\013" +
-      "2\027.dibs.v1.ExplainRequestH\000B\t\n\007requestB\016" +
-      "\n\014_deadline_ms\"\233\001\n\017SessionResponse\022-\n\007we" +
-      "lcome\030\001 \001(\0132\027.dibs.v1.SessionWelcomeH\000\210\001" +
-      "\001\022&\n\007replies\030\002 \003(\0132\025.dibs.v1.SessionRepl" +
-      "y\022%\n\006events\030\003 \003(\0132\025.dibs.v1.SessionEvent" +
-      "B\n\n\010_welcome\"I\n\016SessionWelcome\022\024\n\014resume" +
-      "_token\030\001 \001(\t\022\017\n\007resumed\030\002 \001(\010\022\020\n\010grace_m" +
-      "s\030\003 \001(\003\"\255\003\n\014SessionReply\022\n\n\002id\030\001 \001(\003\022\014\n\004" +
-      "more\030\002 \001(\010\022#\n\005error\030\003 \001(\0132\022.dibs.v1.Call" +
-      "ErrorH\000\0221\n\013get_or_lock\030\004 \001(\0132\032.dibs.v1.G" +
-      "etOrLockResponseH\000\022+\n\007publish\030\005 \001(\0132\030.di" +
-      "bs.v1.PublishResponseH\000\022+\n\007release\030\006 \001(\013" +
-      "2\030.dibs.v1.ReleaseResponseH\000\022)\n\006extend\030\007" +
-      " \001(\0132\027.dibs.v1.ExtendResponseH\000\0221\n\ninval" +
-      "idate\030\010 \001(\0132\033.dibs.v1.InvalidateResponse" +
-      "H\000\022:\n\020get_or_lock_many\030\t \001(\0132\036.dibs.v1.G" +
-      "etOrLockManyResponseH\000\022+\n\007explain\030\n \001(\0132" +
-      "\030.dibs.v1.ExplainResponseH\000B\n\n\010response\"" +
-      "\225\001\n\014SessionEvent\022(\n\nlease_lost\030\001 \001(\0132\022.d" +
-      "ibs.v1.LeaseLostH\000\022%\n\010draining\030\002 \001(\0132\021.d" +
-      "ibs.v1.DrainingH\000\022+\n\013invalidated\030\003 \001(\0132\024" +
-      ".dibs.v1.InvalidatedH\000B\007\n\005event\"Z\n\tLease" +
+      "\005 \001(\003\022\022\n\nrebuilding\030\006 \001(\010\022 \n\004tags\030\007 \001(\0132" +
+      "\r.dibs.v1.TagsH\001\210\001\001B\t\n\007payloadB\007\n\005_tags\"" +
+      "\025\n\004Tags\022\r\n\005names\030\001 \003(\t\"\224\001\n\005Lease\022\r\n\005toke" +
+      "n\030\001 \001(\t\022\r\n\005fence\030\002 \001(\003\022\025\n\rexpires_in_ms\030" +
+      "\003 \001(\003\022#\n\010previous\030\004 \001(\0132\014.dibs.v1.HitH\000\210" +
+      "\001\001\022$\n\006reason\030\005 \001(\0162\024.dibs.v1.LeaseReason" +
+      "B\013\n\t_previous\"Z\n\004Busy\022\026\n\016retry_after_ms\030" +
+      "\001 \001(\003\022\025\n\rholder_age_ms\030\002 \001(\003\022#\n\006reason\030\003" +
+      " \001(\0162\023.dibs.v1.BusyReason\"1\n\006Failed\022\017\n\007m" +
+      "essage\030\001 \001(\t\022\026\n\016retry_after_ms\030\002 \001(\003\"\257\001\n" +
+      "\016PublishRequest\022\021\n\tnamespace\030\001 \001(\t\022\013\n\003ke" +
+      "y\030\002 \001(\t\022\r\n\005token\030\003 \001(\t\022\017\n\005value\030\004 \001(\014H\000\022" +
+      "\020\n\006absent\030\005 \001(\010H\000\022\016\n\006ttl_ms\030\006 \001(\003\022\025\n\010sta" +
+      "le_ms\030\007 \001(\003H\001\210\001\001\022\014\n\004tags\030\010 \003(\tB\t\n\007payloa" +
+      "dB\013\n\t_stale_ms\"\200\001\n\017PublishResponse\022(\n\007ou" +
+      "tcome\030\001 \001(\0162\027.dibs.v1.PublishOutcome\022\r\n\005" +
+      "fence\030\002 \001(\003\022\023\n\006counts\030\003 \001(\010H\000\210\001\001\022\024\n\014mayb" +
+      "e_stored\030\004 \001(\010B\t\n\007_counts\"J\n\007Failure\022\017\n\007" +
+      "message\030\001 \001(\t\022\033\n\016retry_after_ms\030\002 \001(\003H\000\210" +
+      "\001\001B\021\n\017_retry_after_ms\"s\n\016ReleaseRequest\022" +
+      "\021\n\tnamespace\030\001 \001(\t\022\013\n\003key\030\002 \001(\t\022\r\n\005token" +
+      "\030\003 \001(\t\022&\n\007failure\030\004 \001(\0132\020.dibs.v1.Failur" +
+      "eH\000\210\001\001B\n\n\010_failure\";\n\017ReleaseResponse\022(\n" +
+      "\007outcome\030\001 \001(\0162\027.dibs.v1.ReleaseOutcome\"" +
+      "b\n\rExtendRequest\022\021\n\tnamespace\030\001 \001(\t\022\013\n\003k" +
+      "ey\030\002 \001(\t\022\r\n\005token\030\003 \001(\t\022\025\n\010lease_ms\030\004 \001(" +
+      "\003H\000\210\001\001B\013\n\t_lease_ms\"P\n\016ExtendResponse\022\'\n" +
+      "\007outcome\030\001 \001(\0162\026.dibs.v1.ExtendOutcome\022\025" +
+      "\n\rexpires_in_ms\030\002 \001(\003\"v\n\021InvalidateReque" +
+      "st\022\021\n\tnamespace\030\001 \001(\t\022\014\n\004keys\030\002 \003(\t\022\014\n\004t" +
+      "ags\030\003 \003(\t\022%\n\004mode\030\004 \001(\0162\027.dibs.v1.Invali" +
+      "dateMode\022\013\n\003all\030\005 \001(\010\"E\n\022InvalidateRespo" +
+      "nse\022\030\n\020keys_invalidated\030\001 \001(\003\022\025\n\rleases_" +
+      "voided\030\002 \001(\003\"\376\001\n\024GetOrLockManyRequest\022\021\n" +
+      "\tnamespace\030\001 \001(\t\022\014\n\004keys\030\002 \003(\t\022\024\n\007wait_m" +
+      "s\030\003 \001(\003H\000\210\001\001\022\025\n\010lease_ms\030\004 \001(\003H\001\210\001\001\022\035\n\005s" +
+      "tale\030\005 \001(\0162\016.dibs.v1.Stale\022\033\n\004read\030\006 \001(\016" +
+      "2\r.dibs.v1.Read\022\022\n\nrequest_id\030\007 \001(\t\022\016\n\006h" +
+      "older\030\010 \001(\t\022\037\n\006intent\030\t \001(\0162\017.dibs.v1.In" +
+      "tentB\n\n\010_wait_msB\013\n\t_lease_ms\"\203\001\n\025GetOrL" +
+      "ockManyResponse\022\013\n\003key\030\001 \001(\t\022.\n\010response" +
+      "\030\002 \001(\0132\032.dibs.v1.GetOrLockResponseH\000\022#\n\005" +
+      "error\030\003 \001(\0132\022.dibs.v1.CallErrorH\000B\010\n\006res" +
+      "ult\"0\n\016ExplainRequest\022\021\n\tnamespace\030\001 \001(\t" +
+      "\022\013\n\003key\030\002 \001(\t\"\224\002\n\017ExplainResponse\022&\n\005lea" +
+      "se\030\001 \001(\0132\022.dibs.v1.LeaseInfoH\000\210\001\001\022\017\n\007wai" +
+      "ters\030\002 \001(\005\022&\n\005value\030\003 \001(\0132\022.dibs.v1.Valu" +
+      "eInfoH\001\210\001\001\022\r\n\005fence\030\004 \001(\003\022\'\n\013past_leases" +
+      "\030\005 \003(\0132\022.dibs.v1.PastLease\022$\n\006failed\030\006 \001" +
+      "(\0132\017.dibs.v1.FailedH\002\210\001\001\022#\n\010degraded\030\007 \001" +
+      "(\0162\021.dibs.v1.DegradedB\010\n\006_leaseB\010\n\006_valu" +
+      "eB\t\n\007_failed\"\214\001\n\tLeaseInfo\022\016\n\006holder\030\001 \001" +
+      "(\t\022\r\n\005fence\030\002 \001(\003\022\016\n\006age_ms\030\003 \001(\003\022\025\n\rexp" +
+      "ires_in_ms\030\004 \001(\003\022$\n\006reason\030\005 \001(\0162\024.dibs." +
+      "v1.LeaseReason\022\023\n\013traceparent\030\006 \001(\t\"\257\001\n\t" +
+      "ValueInfo\022\016\n\006absent\030\001 \001(\010\022%\n\tfreshness\030\002" +
+      " \001(\0162\022.dibs.v1.Freshness\022\022\n\nsize_bytes\030\003" +
+      " \001(\003\022\016\n\006age_ms\030\004 \001(\003\022\024\n\014fresh_for_ms\030\005 \001" +
+      "(\003\022\024\n\014stale_for_ms\030\006 \001(\003\022\r\n\005fence\030\007 \001(\003\022" +
+      "\014\n\004tags\030\010 \003(\t\"\212\001\n\tPastLease\022\016\n\006holder\030\001 " +
+      "\001(\t\022\r\n\005fence\030\002 \001(\003\022\017\n\007held_ms\030\003 \001(\003\022\024\n\014e" +
+      "nded_ago_ms\030\004 \001(\003\022\036\n\003end\030\005 \001(\0162\021.dibs.v1" +
+      ".LeaseEnd\022\027\n\017failure_message\030\006 \001(\t\"Z\n\tCa" +
+      "llError\022\014\n\004code\030\001 \001(\005\022\017\n\007message\030\002 \001(\t\022\033" +
+      "\n\016retry_after_ms\030\003 \001(\003H\000\210\001\001B\021\n\017_retry_af" +
+      "ter_ms\"\201\001\n\016SessionRequest\022)\n\005hello\030\001 \001(\013" +
+      "2\025.dibs.v1.SessionHelloH\000\210\001\001\022#\n\005calls\030\002 " +
+      "\003(\0132\024.dibs.v1.SessionCall\022\025\n\rcancelled_i" +
+      "ds\030\003 \003(\003B\010\n\006_hello\"P\n\014SessionHello\022\024\n\014re" +
+      "sume_token\030\001 \001(\t\022\016\n\006holder\030\002 \001(\t\022\032\n\022watc" +
+      "hed_namespaces\030\003 \003(\t\"\260\003\n\013SessionCall\022\n\n\002" +
+      "id\030\001 \001(\003\022\030\n\013deadline_ms\030\002 \001(\003H\001\210\001\001\022\023\n\013tr" +
+      "aceparent\030\003 \001(\t\0220\n\013get_or_lock\030\004 \001(\0132\031.d" +
+      "ibs.v1.GetOrLockRequestH\000\022*\n\007publish\030\005 \001" +
+      "(\0132\027.dibs.v1.PublishRequestH\000\022*\n\007release" +
+      "\030\006 \001(\0132\027.dibs.v1.ReleaseRequestH\000\022(\n\006ext" +
+      "end\030\007 \001(\0132\026.dibs.v1.ExtendRequestH\000\0220\n\ni" +
+      "nvalidate\030\010 \001(\0132\032.dibs.v1.InvalidateRequ" +
+      "estH\000\0229\n\020get_or_lock_many\030\t \001(\0132\035.dibs.v" +
+      "1.GetOrLockManyRequestH\000\022*\n\007explain\030\n \001(" +
+      "\0132\027.dibs.v1.ExplainRequestH\000B\t\n\007requestB" +
+      "\016\n\014_deadline_ms\"\233\001\n\017SessionResponse\022-\n\007w" +
+      "elcome\030\001 \001(\0132\027.dibs.v1.SessionWelcomeH\000\210" +
+      "\001\001\022&\n\007replies\030\002 \003(\0132\025.dibs.v1.SessionRep" +
+      "ly\022%\n\006events\030\003 \003(\0132\025.dibs.v1.SessionEven" +
+      "tB\n\n\010_welcome\"I\n\016SessionWelcome\022\024\n\014resum" +
+      "e_token\030\001 \001(\t\022\017\n\007resumed\030\002 \001(\010\022\020\n\010grace_" +
+      "ms\030\003 \001(\003\"\255\003\n\014SessionReply\022\n\n\002id\030\001 \001(\003\022\014\n" +
+      "\004more\030\002 \001(\010\022#\n\005error\030\003 \001(\0132\022.dibs.v1.Cal" +
+      "lErrorH\000\0221\n\013get_or_lock\030\004 \001(\0132\032.dibs.v1." +
+      "GetOrLockResponseH\000\022+\n\007publish\030\005 \001(\0132\030.d" +
+      "ibs.v1.PublishResponseH\000\022+\n\007release\030\006 \001(" +
+      "\0132\030.dibs.v1.ReleaseResponseH\000\022)\n\006extend\030" +
+      "\007 \001(\0132\027.dibs.v1.ExtendResponseH\000\0221\n\ninva" +
+      "lidate\030\010 \001(\0132\033.dibs.v1.InvalidateRespons" +
+      "eH\000\022:\n\020get_or_lock_many\030\t \001(\0132\036.dibs.v1." +
+      "GetOrLockManyResponseH\000\022+\n\007explain\030\n \001(\013" +
+      "2\030.dibs.v1.ExplainResponseH\000B\n\n\010response" +
+      "\"\264\001\n\014SessionEvent\022(\n\nlease_lost\030\001 \001(\0132\022." +
+      "dibs.v1.LeaseLostH\000\022%\n\010draining\030\002 \001(\0132\021." +
+      "dibs.v1.DrainingH\000\022+\n\013invalidated\030\003 \001(\0132" +
+      "\024.dibs.v1.InvalidatedH\000\022\035\n\004beat\030\004 \001(\0132\r." +
+      "dibs.v1.BeatH\000B\007\n\005event\"\006\n\004Beat\"Z\n\tLease" +
       "Lost\022\021\n\tnamespace\030\001 \001(\t\022\013\n\003key\030\002 \001(\t\022\r\n\005" +
       "token\030\003 \001(\t\022\036\n\003end\030\004 \001(\0162\021.dibs.v1.Lease" +
       "End\" \n\010Draining\022\024\n\014closes_in_ms\030\001 \001(\003\"I\n" +
@@ -388,183 +402,195 @@ public final class CoordinatorProto {
     internal_static_dibs_v1_Hit_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_Hit_descriptor,
-        new java.lang.String[] { "Value", "Absent", "Freshness", "FreshForMs", "Fence", "Rebuilding", "Payload", });
-    internal_static_dibs_v1_Lease_descriptor =
+        new java.lang.String[] { "Value", "Absent", "Freshness", "FreshForMs", "Fence", "Rebuilding", "Tags", "Payload", });
+    internal_static_dibs_v1_Tags_descriptor =
       getDescriptor().getMessageTypes().get(3);
+    internal_static_dibs_v1_Tags_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
+        internal_static_dibs_v1_Tags_descriptor,
+        new java.lang.String[] { "Names", });
+    internal_static_dibs_v1_Lease_descriptor =
+      getDescriptor().getMessageTypes().get(4);
     internal_static_dibs_v1_Lease_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_Lease_descriptor,
         new java.lang.String[] { "Token", "Fence", "ExpiresInMs", "Previous", "Reason", });
     internal_static_dibs_v1_Busy_descriptor =
-      getDescriptor().getMessageTypes().get(4);
+      getDescriptor().getMessageTypes().get(5);
     internal_static_dibs_v1_Busy_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_Busy_descriptor,
         new java.lang.String[] { "RetryAfterMs", "HolderAgeMs", "Reason", });
     internal_static_dibs_v1_Failed_descriptor =
-      getDescriptor().getMessageTypes().get(5);
+      getDescriptor().getMessageTypes().get(6);
     internal_static_dibs_v1_Failed_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_Failed_descriptor,
         new java.lang.String[] { "Message", "RetryAfterMs", });
     internal_static_dibs_v1_PublishRequest_descriptor =
-      getDescriptor().getMessageTypes().get(6);
+      getDescriptor().getMessageTypes().get(7);
     internal_static_dibs_v1_PublishRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_PublishRequest_descriptor,
         new java.lang.String[] { "Namespace", "Key", "Token", "Value", "Absent", "TtlMs", "StaleMs", "Tags", "Payload", });
     internal_static_dibs_v1_PublishResponse_descriptor =
-      getDescriptor().getMessageTypes().get(7);
+      getDescriptor().getMessageTypes().get(8);
     internal_static_dibs_v1_PublishResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_PublishResponse_descriptor,
-        new java.lang.String[] { "Outcome", "Fence", });
+        new java.lang.String[] { "Outcome", "Fence", "Counts", "MaybeStored", });
     internal_static_dibs_v1_Failure_descriptor =
-      getDescriptor().getMessageTypes().get(8);
+      getDescriptor().getMessageTypes().get(9);
     internal_static_dibs_v1_Failure_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_Failure_descriptor,
         new java.lang.String[] { "Message", "RetryAfterMs", });
     internal_static_dibs_v1_ReleaseRequest_descriptor =
-      getDescriptor().getMessageTypes().get(9);
+      getDescriptor().getMessageTypes().get(10);
     internal_static_dibs_v1_ReleaseRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_ReleaseRequest_descriptor,
         new java.lang.String[] { "Namespace", "Key", "Token", "Failure", });
     internal_static_dibs_v1_ReleaseResponse_descriptor =
-      getDescriptor().getMessageTypes().get(10);
+      getDescriptor().getMessageTypes().get(11);
     internal_static_dibs_v1_ReleaseResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_ReleaseResponse_descriptor,
         new java.lang.String[] { "Outcome", });
     internal_static_dibs_v1_ExtendRequest_descriptor =
-      getDescriptor().getMessageTypes().get(11);
+      getDescriptor().getMessageTypes().get(12);
     internal_static_dibs_v1_ExtendRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_ExtendRequest_descriptor,
         new java.lang.String[] { "Namespace", "Key", "Token", "LeaseMs", });
     internal_static_dibs_v1_ExtendResponse_descriptor =
-      getDescriptor().getMessageTypes().get(12);
+      getDescriptor().getMessageTypes().get(13);
     internal_static_dibs_v1_ExtendResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_ExtendResponse_descriptor,
         new java.lang.String[] { "Outcome", "ExpiresInMs", });
     internal_static_dibs_v1_InvalidateRequest_descriptor =
-      getDescriptor().getMessageTypes().get(13);
+      getDescriptor().getMessageTypes().get(14);
     internal_static_dibs_v1_InvalidateRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_InvalidateRequest_descriptor,
         new java.lang.String[] { "Namespace", "Keys", "Tags", "Mode", "All", });
     internal_static_dibs_v1_InvalidateResponse_descriptor =
-      getDescriptor().getMessageTypes().get(14);
+      getDescriptor().getMessageTypes().get(15);
     internal_static_dibs_v1_InvalidateResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_InvalidateResponse_descriptor,
         new java.lang.String[] { "KeysInvalidated", "LeasesVoided", });
     internal_static_dibs_v1_GetOrLockManyRequest_descriptor =
-      getDescriptor().getMessageTypes().get(15);
+      getDescriptor().getMessageTypes().get(16);
     internal_static_dibs_v1_GetOrLockManyRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_GetOrLockManyRequest_descriptor,
         new java.lang.String[] { "Namespace", "Keys", "WaitMs", "LeaseMs", "Stale", "Read", "RequestId", "Holder", "Intent", });
     internal_static_dibs_v1_GetOrLockManyResponse_descriptor =
-      getDescriptor().getMessageTypes().get(16);
+      getDescriptor().getMessageTypes().get(17);
     internal_static_dibs_v1_GetOrLockManyResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_GetOrLockManyResponse_descriptor,
         new java.lang.String[] { "Key", "Response", "Error", "Result", });
     internal_static_dibs_v1_ExplainRequest_descriptor =
-      getDescriptor().getMessageTypes().get(17);
+      getDescriptor().getMessageTypes().get(18);
     internal_static_dibs_v1_ExplainRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_ExplainRequest_descriptor,
         new java.lang.String[] { "Namespace", "Key", });
     internal_static_dibs_v1_ExplainResponse_descriptor =
-      getDescriptor().getMessageTypes().get(18);
+      getDescriptor().getMessageTypes().get(19);
     internal_static_dibs_v1_ExplainResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_ExplainResponse_descriptor,
         new java.lang.String[] { "Lease", "Waiters", "Value", "Fence", "PastLeases", "Failed", "Degraded", });
     internal_static_dibs_v1_LeaseInfo_descriptor =
-      getDescriptor().getMessageTypes().get(19);
+      getDescriptor().getMessageTypes().get(20);
     internal_static_dibs_v1_LeaseInfo_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_LeaseInfo_descriptor,
         new java.lang.String[] { "Holder", "Fence", "AgeMs", "ExpiresInMs", "Reason", "Traceparent", });
     internal_static_dibs_v1_ValueInfo_descriptor =
-      getDescriptor().getMessageTypes().get(20);
+      getDescriptor().getMessageTypes().get(21);
     internal_static_dibs_v1_ValueInfo_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_ValueInfo_descriptor,
         new java.lang.String[] { "Absent", "Freshness", "SizeBytes", "AgeMs", "FreshForMs", "StaleForMs", "Fence", "Tags", });
     internal_static_dibs_v1_PastLease_descriptor =
-      getDescriptor().getMessageTypes().get(21);
+      getDescriptor().getMessageTypes().get(22);
     internal_static_dibs_v1_PastLease_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_PastLease_descriptor,
         new java.lang.String[] { "Holder", "Fence", "HeldMs", "EndedAgoMs", "End", "FailureMessage", });
     internal_static_dibs_v1_CallError_descriptor =
-      getDescriptor().getMessageTypes().get(22);
+      getDescriptor().getMessageTypes().get(23);
     internal_static_dibs_v1_CallError_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_CallError_descriptor,
         new java.lang.String[] { "Code", "Message", "RetryAfterMs", });
     internal_static_dibs_v1_SessionRequest_descriptor =
-      getDescriptor().getMessageTypes().get(23);
+      getDescriptor().getMessageTypes().get(24);
     internal_static_dibs_v1_SessionRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_SessionRequest_descriptor,
         new java.lang.String[] { "Hello", "Calls", "CancelledIds", });
     internal_static_dibs_v1_SessionHello_descriptor =
-      getDescriptor().getMessageTypes().get(24);
+      getDescriptor().getMessageTypes().get(25);
     internal_static_dibs_v1_SessionHello_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_SessionHello_descriptor,
         new java.lang.String[] { "ResumeToken", "Holder", "WatchedNamespaces", });
     internal_static_dibs_v1_SessionCall_descriptor =
-      getDescriptor().getMessageTypes().get(25);
+      getDescriptor().getMessageTypes().get(26);
     internal_static_dibs_v1_SessionCall_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_SessionCall_descriptor,
         new java.lang.String[] { "Id", "DeadlineMs", "Traceparent", "GetOrLock", "Publish", "Release", "Extend", "Invalidate", "GetOrLockMany", "Explain", "Request", });
     internal_static_dibs_v1_SessionResponse_descriptor =
-      getDescriptor().getMessageTypes().get(26);
+      getDescriptor().getMessageTypes().get(27);
     internal_static_dibs_v1_SessionResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_SessionResponse_descriptor,
         new java.lang.String[] { "Welcome", "Replies", "Events", });
     internal_static_dibs_v1_SessionWelcome_descriptor =
-      getDescriptor().getMessageTypes().get(27);
+      getDescriptor().getMessageTypes().get(28);
     internal_static_dibs_v1_SessionWelcome_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_SessionWelcome_descriptor,
         new java.lang.String[] { "ResumeToken", "Resumed", "GraceMs", });
     internal_static_dibs_v1_SessionReply_descriptor =
-      getDescriptor().getMessageTypes().get(28);
+      getDescriptor().getMessageTypes().get(29);
     internal_static_dibs_v1_SessionReply_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_SessionReply_descriptor,
         new java.lang.String[] { "Id", "More", "Error", "GetOrLock", "Publish", "Release", "Extend", "Invalidate", "GetOrLockMany", "Explain", "Response", });
     internal_static_dibs_v1_SessionEvent_descriptor =
-      getDescriptor().getMessageTypes().get(29);
+      getDescriptor().getMessageTypes().get(30);
     internal_static_dibs_v1_SessionEvent_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_SessionEvent_descriptor,
-        new java.lang.String[] { "LeaseLost", "Draining", "Invalidated", "Event", });
+        new java.lang.String[] { "LeaseLost", "Draining", "Invalidated", "Beat", "Event", });
+    internal_static_dibs_v1_Beat_descriptor =
+      getDescriptor().getMessageTypes().get(31);
+    internal_static_dibs_v1_Beat_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
+        internal_static_dibs_v1_Beat_descriptor,
+        new java.lang.String[] { });
     internal_static_dibs_v1_LeaseLost_descriptor =
-      getDescriptor().getMessageTypes().get(30);
+      getDescriptor().getMessageTypes().get(32);
     internal_static_dibs_v1_LeaseLost_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_LeaseLost_descriptor,
         new java.lang.String[] { "Namespace", "Key", "Token", "End", });
     internal_static_dibs_v1_Draining_descriptor =
-      getDescriptor().getMessageTypes().get(31);
+      getDescriptor().getMessageTypes().get(33);
     internal_static_dibs_v1_Draining_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_Draining_descriptor,
         new java.lang.String[] { "ClosesInMs", });
     internal_static_dibs_v1_Invalidated_descriptor =
-      getDescriptor().getMessageTypes().get(32);
+      getDescriptor().getMessageTypes().get(34);
     internal_static_dibs_v1_Invalidated_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessageV3.FieldAccessorTable(
         internal_static_dibs_v1_Invalidated_descriptor,

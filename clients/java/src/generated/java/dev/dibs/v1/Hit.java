@@ -44,6 +44,7 @@ private static final long serialVersionUID = 0L;
             dev.dibs.v1.Hit.class, dev.dibs.v1.Hit.Builder.class);
   }
 
+  private int bitField0_;
   private int payloadCase_ = 0;
   @SuppressWarnings("serial")
   private java.lang.Object payload_;
@@ -215,6 +216,47 @@ private static final long serialVersionUID = 0L;
     return rebuilding_;
   }
 
+  public static final int TAGS_FIELD_NUMBER = 7;
+  private dev.dibs.v1.Tags tags_;
+  /**
+   * <pre>
+   * The tags that the value was published with. Not set: the replica does not say (an older version), so
+   * a client's own cache must drop the value on any tag invalidation of the namespace.
+   * </pre>
+   *
+   * <code>optional .dibs.v1.Tags tags = 7;</code>
+   * @return Whether the tags field is set.
+   */
+  @java.lang.Override
+  public boolean hasTags() {
+    return ((bitField0_ & 0x00000001) != 0);
+  }
+  /**
+   * <pre>
+   * The tags that the value was published with. Not set: the replica does not say (an older version), so
+   * a client's own cache must drop the value on any tag invalidation of the namespace.
+   * </pre>
+   *
+   * <code>optional .dibs.v1.Tags tags = 7;</code>
+   * @return The tags.
+   */
+  @java.lang.Override
+  public dev.dibs.v1.Tags getTags() {
+    return tags_ == null ? dev.dibs.v1.Tags.getDefaultInstance() : tags_;
+  }
+  /**
+   * <pre>
+   * The tags that the value was published with. Not set: the replica does not say (an older version), so
+   * a client's own cache must drop the value on any tag invalidation of the namespace.
+   * </pre>
+   *
+   * <code>optional .dibs.v1.Tags tags = 7;</code>
+   */
+  @java.lang.Override
+  public dev.dibs.v1.TagsOrBuilder getTagsOrBuilder() {
+    return tags_ == null ? dev.dibs.v1.Tags.getDefaultInstance() : tags_;
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -248,6 +290,9 @@ private static final long serialVersionUID = 0L;
     }
     if (rebuilding_ != false) {
       output.writeBool(6, rebuilding_);
+    }
+    if (((bitField0_ & 0x00000001) != 0)) {
+      output.writeMessage(7, getTags());
     }
     getUnknownFields().writeTo(output);
   }
@@ -284,6 +329,10 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeBoolSize(6, rebuilding_);
     }
+    if (((bitField0_ & 0x00000001) != 0)) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeMessageSize(7, getTags());
+    }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
     return size;
@@ -306,6 +355,11 @@ private static final long serialVersionUID = 0L;
         != other.getFence()) return false;
     if (getRebuilding()
         != other.getRebuilding()) return false;
+    if (hasTags() != other.hasTags()) return false;
+    if (hasTags()) {
+      if (!getTags()
+          .equals(other.getTags())) return false;
+    }
     if (!getPayloadCase().equals(other.getPayloadCase())) return false;
     switch (payloadCase_) {
       case 1:
@@ -341,6 +395,10 @@ private static final long serialVersionUID = 0L;
     hash = (37 * hash) + REBUILDING_FIELD_NUMBER;
     hash = (53 * hash) + com.google.protobuf.Internal.hashBoolean(
         getRebuilding());
+    if (hasTags()) {
+      hash = (37 * hash) + TAGS_FIELD_NUMBER;
+      hash = (53 * hash) + getTags().hashCode();
+    }
     switch (payloadCase_) {
       case 1:
         hash = (37 * hash) + VALUE_FIELD_NUMBER;
@@ -477,13 +535,19 @@ private static final long serialVersionUID = 0L;
 
     // Construct using dev.dibs.v1.Hit.newBuilder()
     private Builder() {
-
+      maybeForceBuilderInitialization();
     }
 
     private Builder(
         com.google.protobuf.GeneratedMessageV3.BuilderParent parent) {
       super(parent);
-
+      maybeForceBuilderInitialization();
+    }
+    private void maybeForceBuilderInitialization() {
+      if (com.google.protobuf.GeneratedMessageV3
+              .alwaysUseFieldBuilders) {
+        getTagsFieldBuilder();
+      }
     }
     @java.lang.Override
     public Builder clear() {
@@ -493,6 +557,11 @@ private static final long serialVersionUID = 0L;
       freshForMs_ = 0L;
       fence_ = 0L;
       rebuilding_ = false;
+      tags_ = null;
+      if (tagsBuilder_ != null) {
+        tagsBuilder_.dispose();
+        tagsBuilder_ = null;
+      }
       payloadCase_ = 0;
       payload_ = null;
       return this;
@@ -541,6 +610,14 @@ private static final long serialVersionUID = 0L;
       if (((from_bitField0_ & 0x00000020) != 0)) {
         result.rebuilding_ = rebuilding_;
       }
+      int to_bitField0_ = 0;
+      if (((from_bitField0_ & 0x00000040) != 0)) {
+        result.tags_ = tagsBuilder_ == null
+            ? tags_
+            : tagsBuilder_.build();
+        to_bitField0_ |= 0x00000001;
+      }
+      result.bitField0_ |= to_bitField0_;
     }
 
     private void buildPartialOneofs(dev.dibs.v1.Hit result) {
@@ -603,6 +680,9 @@ private static final long serialVersionUID = 0L;
       }
       if (other.getRebuilding() != false) {
         setRebuilding(other.getRebuilding());
+      }
+      if (other.hasTags()) {
+        mergeTags(other.getTags());
       }
       switch (other.getPayloadCase()) {
         case VALUE: {
@@ -673,6 +753,13 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00000020;
               break;
             } // case 48
+            case 58: {
+              input.readMessage(
+                  getTagsFieldBuilder().getBuilder(),
+                  extensionRegistry);
+              bitField0_ |= 0x00000040;
+              break;
+            } // case 58
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -1024,6 +1111,172 @@ private static final long serialVersionUID = 0L;
       rebuilding_ = false;
       onChanged();
       return this;
+    }
+
+    private dev.dibs.v1.Tags tags_;
+    private com.google.protobuf.SingleFieldBuilderV3<
+        dev.dibs.v1.Tags, dev.dibs.v1.Tags.Builder, dev.dibs.v1.TagsOrBuilder> tagsBuilder_;
+    /**
+     * <pre>
+     * The tags that the value was published with. Not set: the replica does not say (an older version), so
+     * a client's own cache must drop the value on any tag invalidation of the namespace.
+     * </pre>
+     *
+     * <code>optional .dibs.v1.Tags tags = 7;</code>
+     * @return Whether the tags field is set.
+     */
+    public boolean hasTags() {
+      return ((bitField0_ & 0x00000040) != 0);
+    }
+    /**
+     * <pre>
+     * The tags that the value was published with. Not set: the replica does not say (an older version), so
+     * a client's own cache must drop the value on any tag invalidation of the namespace.
+     * </pre>
+     *
+     * <code>optional .dibs.v1.Tags tags = 7;</code>
+     * @return The tags.
+     */
+    public dev.dibs.v1.Tags getTags() {
+      if (tagsBuilder_ == null) {
+        return tags_ == null ? dev.dibs.v1.Tags.getDefaultInstance() : tags_;
+      } else {
+        return tagsBuilder_.getMessage();
+      }
+    }
+    /**
+     * <pre>
+     * The tags that the value was published with. Not set: the replica does not say (an older version), so
+     * a client's own cache must drop the value on any tag invalidation of the namespace.
+     * </pre>
+     *
+     * <code>optional .dibs.v1.Tags tags = 7;</code>
+     */
+    public Builder setTags(dev.dibs.v1.Tags value) {
+      if (tagsBuilder_ == null) {
+        if (value == null) {
+          throw new NullPointerException();
+        }
+        tags_ = value;
+      } else {
+        tagsBuilder_.setMessage(value);
+      }
+      bitField0_ |= 0x00000040;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The tags that the value was published with. Not set: the replica does not say (an older version), so
+     * a client's own cache must drop the value on any tag invalidation of the namespace.
+     * </pre>
+     *
+     * <code>optional .dibs.v1.Tags tags = 7;</code>
+     */
+    public Builder setTags(
+        dev.dibs.v1.Tags.Builder builderForValue) {
+      if (tagsBuilder_ == null) {
+        tags_ = builderForValue.build();
+      } else {
+        tagsBuilder_.setMessage(builderForValue.build());
+      }
+      bitField0_ |= 0x00000040;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The tags that the value was published with. Not set: the replica does not say (an older version), so
+     * a client's own cache must drop the value on any tag invalidation of the namespace.
+     * </pre>
+     *
+     * <code>optional .dibs.v1.Tags tags = 7;</code>
+     */
+    public Builder mergeTags(dev.dibs.v1.Tags value) {
+      if (tagsBuilder_ == null) {
+        if (((bitField0_ & 0x00000040) != 0) &&
+          tags_ != null &&
+          tags_ != dev.dibs.v1.Tags.getDefaultInstance()) {
+          getTagsBuilder().mergeFrom(value);
+        } else {
+          tags_ = value;
+        }
+      } else {
+        tagsBuilder_.mergeFrom(value);
+      }
+      if (tags_ != null) {
+        bitField0_ |= 0x00000040;
+        onChanged();
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * The tags that the value was published with. Not set: the replica does not say (an older version), so
+     * a client's own cache must drop the value on any tag invalidation of the namespace.
+     * </pre>
+     *
+     * <code>optional .dibs.v1.Tags tags = 7;</code>
+     */
+    public Builder clearTags() {
+      bitField0_ = (bitField0_ & ~0x00000040);
+      tags_ = null;
+      if (tagsBuilder_ != null) {
+        tagsBuilder_.dispose();
+        tagsBuilder_ = null;
+      }
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The tags that the value was published with. Not set: the replica does not say (an older version), so
+     * a client's own cache must drop the value on any tag invalidation of the namespace.
+     * </pre>
+     *
+     * <code>optional .dibs.v1.Tags tags = 7;</code>
+     */
+    public dev.dibs.v1.Tags.Builder getTagsBuilder() {
+      bitField0_ |= 0x00000040;
+      onChanged();
+      return getTagsFieldBuilder().getBuilder();
+    }
+    /**
+     * <pre>
+     * The tags that the value was published with. Not set: the replica does not say (an older version), so
+     * a client's own cache must drop the value on any tag invalidation of the namespace.
+     * </pre>
+     *
+     * <code>optional .dibs.v1.Tags tags = 7;</code>
+     */
+    public dev.dibs.v1.TagsOrBuilder getTagsOrBuilder() {
+      if (tagsBuilder_ != null) {
+        return tagsBuilder_.getMessageOrBuilder();
+      } else {
+        return tags_ == null ?
+            dev.dibs.v1.Tags.getDefaultInstance() : tags_;
+      }
+    }
+    /**
+     * <pre>
+     * The tags that the value was published with. Not set: the replica does not say (an older version), so
+     * a client's own cache must drop the value on any tag invalidation of the namespace.
+     * </pre>
+     *
+     * <code>optional .dibs.v1.Tags tags = 7;</code>
+     */
+    private com.google.protobuf.SingleFieldBuilderV3<
+        dev.dibs.v1.Tags, dev.dibs.v1.Tags.Builder, dev.dibs.v1.TagsOrBuilder> 
+        getTagsFieldBuilder() {
+      if (tagsBuilder_ == null) {
+        tagsBuilder_ = new com.google.protobuf.SingleFieldBuilderV3<
+            dev.dibs.v1.Tags, dev.dibs.v1.Tags.Builder, dev.dibs.v1.TagsOrBuilder>(
+                getTags(),
+                getParentForChildren(),
+                isClean());
+        tags_ = null;
+      }
+      return tagsBuilder_;
     }
     @java.lang.Override
     public final Builder setUnknownFields(

@@ -95,5 +95,35 @@ public interface HitOrBuilder extends
    */
   boolean getRebuilding();
 
+  /**
+   * <pre>
+   * The tags that the value was published with. Not set: the replica does not say (an older version), so
+   * a client's own cache must drop the value on any tag invalidation of the namespace.
+   * </pre>
+   *
+   * <code>optional .dibs.v1.Tags tags = 7;</code>
+   * @return Whether the tags field is set.
+   */
+  boolean hasTags();
+  /**
+   * <pre>
+   * The tags that the value was published with. Not set: the replica does not say (an older version), so
+   * a client's own cache must drop the value on any tag invalidation of the namespace.
+   * </pre>
+   *
+   * <code>optional .dibs.v1.Tags tags = 7;</code>
+   * @return The tags.
+   */
+  dev.dibs.v1.Tags getTags();
+  /**
+   * <pre>
+   * The tags that the value was published with. Not set: the replica does not say (an older version), so
+   * a client's own cache must drop the value on any tag invalidation of the namespace.
+   * </pre>
+   *
+   * <code>optional .dibs.v1.Tags tags = 7;</code>
+   */
+  dev.dibs.v1.TagsOrBuilder getTagsOrBuilder();
+
   dev.dibs.v1.Hit.PayloadCase getPayloadCase();
 }

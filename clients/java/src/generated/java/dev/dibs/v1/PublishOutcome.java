@@ -71,7 +71,8 @@ public enum PublishOutcome
   PUBLISH_OUTCOME_UNKNOWN_LEASE(6),
   /**
    * <pre>
-   * Not stored, for want of a store when the lease was given or the value came; this replica's waiters got it.
+   * The store did not confirm it: there was no store when the lease was given, or none answered when the
+   * value came. `maybe_stored` tells the two apart. This replica's waiters may have got the value.
    * </pre>
    *
    * <code>PUBLISH_OUTCOME_NOT_STORED = 7;</code>
@@ -138,7 +139,8 @@ public enum PublishOutcome
   public static final int PUBLISH_OUTCOME_UNKNOWN_LEASE_VALUE = 6;
   /**
    * <pre>
-   * Not stored, for want of a store when the lease was given or the value came; this replica's waiters got it.
+   * The store did not confirm it: there was no store when the lease was given, or none answered when the
+   * value came. `maybe_stored` tells the two apart. This replica's waiters may have got the value.
    * </pre>
    *
    * <code>PUBLISH_OUTCOME_NOT_STORED = 7;</code>

@@ -44,6 +44,7 @@ private static final long serialVersionUID = 0L;
             dev.dibs.v1.PublishResponse.class, dev.dibs.v1.PublishResponse.Builder.class);
   }
 
+  private int bitField0_;
   public static final int OUTCOME_FIELD_NUMBER = 1;
   private int outcome_ = 0;
   /**
@@ -85,6 +86,55 @@ private static final long serialVersionUID = 0L;
     return fence_;
   }
 
+  public static final int COUNTS_FIELD_NUMBER = 3;
+  private boolean counts_ = false;
+  /**
+   * <pre>
+   * Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
+   * the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
+   * stored but is never served as fresh. Not set: the replica does not know (an older version). A client
+   * shares the value with callers that came after the lease only where this is true.
+   * </pre>
+   *
+   * <code>optional bool counts = 3;</code>
+   * @return Whether the counts field is set.
+   */
+  @java.lang.Override
+  public boolean hasCounts() {
+    return ((bitField0_ & 0x00000001) != 0);
+  }
+  /**
+   * <pre>
+   * Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
+   * the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
+   * stored but is never served as fresh. Not set: the replica does not know (an older version). A client
+   * shares the value with callers that came after the lease only where this is true.
+   * </pre>
+   *
+   * <code>optional bool counts = 3;</code>
+   * @return The counts.
+   */
+  @java.lang.Override
+  public boolean getCounts() {
+    return counts_;
+  }
+
+  public static final int MAYBE_STORED_FIELD_NUMBER = 4;
+  private boolean maybeStored_ = false;
+  /**
+   * <pre>
+   * Only with NOT_STORED. True: the publish was sent to the store and its reply did not come, so that the
+   * value may be stored, and may be read later. False: the value is not stored and never will be.
+   * </pre>
+   *
+   * <code>bool maybe_stored = 4;</code>
+   * @return The maybeStored.
+   */
+  @java.lang.Override
+  public boolean getMaybeStored() {
+    return maybeStored_;
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -105,6 +155,12 @@ private static final long serialVersionUID = 0L;
     if (fence_ != 0L) {
       output.writeInt64(2, fence_);
     }
+    if (((bitField0_ & 0x00000001) != 0)) {
+      output.writeBool(3, counts_);
+    }
+    if (maybeStored_ != false) {
+      output.writeBool(4, maybeStored_);
+    }
     getUnknownFields().writeTo(output);
   }
 
@@ -121,6 +177,14 @@ private static final long serialVersionUID = 0L;
     if (fence_ != 0L) {
       size += com.google.protobuf.CodedOutputStream
         .computeInt64Size(2, fence_);
+    }
+    if (((bitField0_ & 0x00000001) != 0)) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeBoolSize(3, counts_);
+    }
+    if (maybeStored_ != false) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeBoolSize(4, maybeStored_);
     }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
@@ -140,6 +204,13 @@ private static final long serialVersionUID = 0L;
     if (outcome_ != other.outcome_) return false;
     if (getFence()
         != other.getFence()) return false;
+    if (hasCounts() != other.hasCounts()) return false;
+    if (hasCounts()) {
+      if (getCounts()
+          != other.getCounts()) return false;
+    }
+    if (getMaybeStored()
+        != other.getMaybeStored()) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -156,6 +227,14 @@ private static final long serialVersionUID = 0L;
     hash = (37 * hash) + FENCE_FIELD_NUMBER;
     hash = (53 * hash) + com.google.protobuf.Internal.hashLong(
         getFence());
+    if (hasCounts()) {
+      hash = (37 * hash) + COUNTS_FIELD_NUMBER;
+      hash = (53 * hash) + com.google.protobuf.Internal.hashBoolean(
+          getCounts());
+    }
+    hash = (37 * hash) + MAYBE_STORED_FIELD_NUMBER;
+    hash = (53 * hash) + com.google.protobuf.Internal.hashBoolean(
+        getMaybeStored());
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -293,6 +372,8 @@ private static final long serialVersionUID = 0L;
       bitField0_ = 0;
       outcome_ = 0;
       fence_ = 0L;
+      counts_ = false;
+      maybeStored_ = false;
       return this;
     }
 
@@ -332,6 +413,15 @@ private static final long serialVersionUID = 0L;
       if (((from_bitField0_ & 0x00000002) != 0)) {
         result.fence_ = fence_;
       }
+      int to_bitField0_ = 0;
+      if (((from_bitField0_ & 0x00000004) != 0)) {
+        result.counts_ = counts_;
+        to_bitField0_ |= 0x00000001;
+      }
+      if (((from_bitField0_ & 0x00000008) != 0)) {
+        result.maybeStored_ = maybeStored_;
+      }
+      result.bitField0_ |= to_bitField0_;
     }
 
     @java.lang.Override
@@ -384,6 +474,12 @@ private static final long serialVersionUID = 0L;
       if (other.getFence() != 0L) {
         setFence(other.getFence());
       }
+      if (other.hasCounts()) {
+        setCounts(other.getCounts());
+      }
+      if (other.getMaybeStored() != false) {
+        setMaybeStored(other.getMaybeStored());
+      }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
       return this;
@@ -420,6 +516,16 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00000002;
               break;
             } // case 16
+            case 24: {
+              counts_ = input.readBool();
+              bitField0_ |= 0x00000004;
+              break;
+            } // case 24
+            case 32: {
+              maybeStored_ = input.readBool();
+              bitField0_ |= 0x00000008;
+              break;
+            } // case 32
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -550,6 +656,121 @@ private static final long serialVersionUID = 0L;
     public Builder clearFence() {
       bitField0_ = (bitField0_ & ~0x00000002);
       fence_ = 0L;
+      onChanged();
+      return this;
+    }
+
+    private boolean counts_ ;
+    /**
+     * <pre>
+     * Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
+     * the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
+     * stored but is never served as fresh. Not set: the replica does not know (an older version). A client
+     * shares the value with callers that came after the lease only where this is true.
+     * </pre>
+     *
+     * <code>optional bool counts = 3;</code>
+     * @return Whether the counts field is set.
+     */
+    @java.lang.Override
+    public boolean hasCounts() {
+      return ((bitField0_ & 0x00000004) != 0);
+    }
+    /**
+     * <pre>
+     * Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
+     * the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
+     * stored but is never served as fresh. Not set: the replica does not know (an older version). A client
+     * shares the value with callers that came after the lease only where this is true.
+     * </pre>
+     *
+     * <code>optional bool counts = 3;</code>
+     * @return The counts.
+     */
+    @java.lang.Override
+    public boolean getCounts() {
+      return counts_;
+    }
+    /**
+     * <pre>
+     * Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
+     * the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
+     * stored but is never served as fresh. Not set: the replica does not know (an older version). A client
+     * shares the value with callers that came after the lease only where this is true.
+     * </pre>
+     *
+     * <code>optional bool counts = 3;</code>
+     * @param value The counts to set.
+     * @return This builder for chaining.
+     */
+    public Builder setCounts(boolean value) {
+
+      counts_ = value;
+      bitField0_ |= 0x00000004;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
+     * the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
+     * stored but is never served as fresh. Not set: the replica does not know (an older version). A client
+     * shares the value with callers that came after the lease only where this is true.
+     * </pre>
+     *
+     * <code>optional bool counts = 3;</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearCounts() {
+      bitField0_ = (bitField0_ & ~0x00000004);
+      counts_ = false;
+      onChanged();
+      return this;
+    }
+
+    private boolean maybeStored_ ;
+    /**
+     * <pre>
+     * Only with NOT_STORED. True: the publish was sent to the store and its reply did not come, so that the
+     * value may be stored, and may be read later. False: the value is not stored and never will be.
+     * </pre>
+     *
+     * <code>bool maybe_stored = 4;</code>
+     * @return The maybeStored.
+     */
+    @java.lang.Override
+    public boolean getMaybeStored() {
+      return maybeStored_;
+    }
+    /**
+     * <pre>
+     * Only with NOT_STORED. True: the publish was sent to the store and its reply did not come, so that the
+     * value may be stored, and may be read later. False: the value is not stored and never will be.
+     * </pre>
+     *
+     * <code>bool maybe_stored = 4;</code>
+     * @param value The maybeStored to set.
+     * @return This builder for chaining.
+     */
+    public Builder setMaybeStored(boolean value) {
+
+      maybeStored_ = value;
+      bitField0_ |= 0x00000008;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * Only with NOT_STORED. True: the publish was sent to the store and its reply did not come, so that the
+     * value may be stored, and may be read later. False: the value is not stored and never will be.
+     * </pre>
+     *
+     * <code>bool maybe_stored = 4;</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearMaybeStored() {
+      bitField0_ = (bitField0_ & ~0x00000008);
+      maybeStored_ = false;
       onChanged();
       return this;
     }

@@ -36,4 +36,40 @@ public interface PublishResponseOrBuilder extends
    * @return The fence.
    */
   long getFence();
+
+  /**
+   * <pre>
+   * Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
+   * the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
+   * stored but is never served as fresh. Not set: the replica does not know (an older version). A client
+   * shares the value with callers that came after the lease only where this is true.
+   * </pre>
+   *
+   * <code>optional bool counts = 3;</code>
+   * @return Whether the counts field is set.
+   */
+  boolean hasCounts();
+  /**
+   * <pre>
+   * Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
+   * the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
+   * stored but is never served as fresh. Not set: the replica does not know (an older version). A client
+   * shares the value with callers that came after the lease only where this is true.
+   * </pre>
+   *
+   * <code>optional bool counts = 3;</code>
+   * @return The counts.
+   */
+  boolean getCounts();
+
+  /**
+   * <pre>
+   * Only with NOT_STORED. True: the publish was sent to the store and its reply did not come, so that the
+   * value may be stored, and may be read later. False: the value is not stored and never will be.
+   * </pre>
+   *
+   * <code>bool maybe_stored = 4;</code>
+   * @return The maybeStored.
+   */
+  boolean getMaybeStored();
 }

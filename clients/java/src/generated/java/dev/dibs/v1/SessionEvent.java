@@ -52,6 +52,7 @@ private static final long serialVersionUID = 0L;
     LEASE_LOST(1),
     DRAINING(2),
     INVALIDATED(3),
+    BEAT(4),
     EVENT_NOT_SET(0);
     private final int value;
     private EventCase(int value) {
@@ -72,6 +73,7 @@ private static final long serialVersionUID = 0L;
         case 1: return LEASE_LOST;
         case 2: return DRAINING;
         case 3: return INVALIDATED;
+        case 4: return BEAT;
         case 0: return EVENT_NOT_SET;
         default: return null;
       }
@@ -216,6 +218,49 @@ private static final long serialVersionUID = 0L;
     return dev.dibs.v1.Invalidated.getDefaultInstance();
   }
 
+  public static final int BEAT_FIELD_NUMBER = 4;
+  /**
+   * <pre>
+   * This replica hears of changes.
+   * </pre>
+   *
+   * <code>.dibs.v1.Beat beat = 4;</code>
+   * @return Whether the beat field is set.
+   */
+  @java.lang.Override
+  public boolean hasBeat() {
+    return eventCase_ == 4;
+  }
+  /**
+   * <pre>
+   * This replica hears of changes.
+   * </pre>
+   *
+   * <code>.dibs.v1.Beat beat = 4;</code>
+   * @return The beat.
+   */
+  @java.lang.Override
+  public dev.dibs.v1.Beat getBeat() {
+    if (eventCase_ == 4) {
+       return (dev.dibs.v1.Beat) event_;
+    }
+    return dev.dibs.v1.Beat.getDefaultInstance();
+  }
+  /**
+   * <pre>
+   * This replica hears of changes.
+   * </pre>
+   *
+   * <code>.dibs.v1.Beat beat = 4;</code>
+   */
+  @java.lang.Override
+  public dev.dibs.v1.BeatOrBuilder getBeatOrBuilder() {
+    if (eventCase_ == 4) {
+       return (dev.dibs.v1.Beat) event_;
+    }
+    return dev.dibs.v1.Beat.getDefaultInstance();
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -239,6 +284,9 @@ private static final long serialVersionUID = 0L;
     if (eventCase_ == 3) {
       output.writeMessage(3, (dev.dibs.v1.Invalidated) event_);
     }
+    if (eventCase_ == 4) {
+      output.writeMessage(4, (dev.dibs.v1.Beat) event_);
+    }
     getUnknownFields().writeTo(output);
   }
 
@@ -259,6 +307,10 @@ private static final long serialVersionUID = 0L;
     if (eventCase_ == 3) {
       size += com.google.protobuf.CodedOutputStream
         .computeMessageSize(3, (dev.dibs.v1.Invalidated) event_);
+    }
+    if (eventCase_ == 4) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeMessageSize(4, (dev.dibs.v1.Beat) event_);
     }
     size += getUnknownFields().getSerializedSize();
     memoizedSize = size;
@@ -289,6 +341,10 @@ private static final long serialVersionUID = 0L;
         if (!getInvalidated()
             .equals(other.getInvalidated())) return false;
         break;
+      case 4:
+        if (!getBeat()
+            .equals(other.getBeat())) return false;
+        break;
       case 0:
       default:
     }
@@ -315,6 +371,10 @@ private static final long serialVersionUID = 0L;
       case 3:
         hash = (37 * hash) + INVALIDATED_FIELD_NUMBER;
         hash = (53 * hash) + getInvalidated().hashCode();
+        break;
+      case 4:
+        hash = (37 * hash) + BEAT_FIELD_NUMBER;
+        hash = (53 * hash) + getBeat().hashCode();
         break;
       case 0:
       default:
@@ -463,6 +523,9 @@ private static final long serialVersionUID = 0L;
       if (invalidatedBuilder_ != null) {
         invalidatedBuilder_.clear();
       }
+      if (beatBuilder_ != null) {
+        beatBuilder_.clear();
+      }
       eventCase_ = 0;
       event_ = null;
       return this;
@@ -515,6 +578,10 @@ private static final long serialVersionUID = 0L;
       if (eventCase_ == 3 &&
           invalidatedBuilder_ != null) {
         result.event_ = invalidatedBuilder_.build();
+      }
+      if (eventCase_ == 4 &&
+          beatBuilder_ != null) {
+        result.event_ = beatBuilder_.build();
       }
     }
 
@@ -575,6 +642,10 @@ private static final long serialVersionUID = 0L;
           mergeInvalidated(other.getInvalidated());
           break;
         }
+        case BEAT: {
+          mergeBeat(other.getBeat());
+          break;
+        }
         case EVENT_NOT_SET: {
           break;
         }
@@ -626,6 +697,13 @@ private static final long serialVersionUID = 0L;
               eventCase_ = 3;
               break;
             } // case 26
+            case 34: {
+              input.readMessage(
+                  getBeatFieldBuilder().getBuilder(),
+                  extensionRegistry);
+              eventCase_ = 4;
+              break;
+            } // case 34
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -1190,6 +1268,184 @@ private static final long serialVersionUID = 0L;
       eventCase_ = 3;
       onChanged();
       return invalidatedBuilder_;
+    }
+
+    private com.google.protobuf.SingleFieldBuilderV3<
+        dev.dibs.v1.Beat, dev.dibs.v1.Beat.Builder, dev.dibs.v1.BeatOrBuilder> beatBuilder_;
+    /**
+     * <pre>
+     * This replica hears of changes.
+     * </pre>
+     *
+     * <code>.dibs.v1.Beat beat = 4;</code>
+     * @return Whether the beat field is set.
+     */
+    @java.lang.Override
+    public boolean hasBeat() {
+      return eventCase_ == 4;
+    }
+    /**
+     * <pre>
+     * This replica hears of changes.
+     * </pre>
+     *
+     * <code>.dibs.v1.Beat beat = 4;</code>
+     * @return The beat.
+     */
+    @java.lang.Override
+    public dev.dibs.v1.Beat getBeat() {
+      if (beatBuilder_ == null) {
+        if (eventCase_ == 4) {
+          return (dev.dibs.v1.Beat) event_;
+        }
+        return dev.dibs.v1.Beat.getDefaultInstance();
+      } else {
+        if (eventCase_ == 4) {
+          return beatBuilder_.getMessage();
+        }
+        return dev.dibs.v1.Beat.getDefaultInstance();
+      }
+    }
+    /**
+     * <pre>
+     * This replica hears of changes.
+     * </pre>
+     *
+     * <code>.dibs.v1.Beat beat = 4;</code>
+     */
+    public Builder setBeat(dev.dibs.v1.Beat value) {
+      if (beatBuilder_ == null) {
+        if (value == null) {
+          throw new NullPointerException();
+        }
+        event_ = value;
+        onChanged();
+      } else {
+        beatBuilder_.setMessage(value);
+      }
+      eventCase_ = 4;
+      return this;
+    }
+    /**
+     * <pre>
+     * This replica hears of changes.
+     * </pre>
+     *
+     * <code>.dibs.v1.Beat beat = 4;</code>
+     */
+    public Builder setBeat(
+        dev.dibs.v1.Beat.Builder builderForValue) {
+      if (beatBuilder_ == null) {
+        event_ = builderForValue.build();
+        onChanged();
+      } else {
+        beatBuilder_.setMessage(builderForValue.build());
+      }
+      eventCase_ = 4;
+      return this;
+    }
+    /**
+     * <pre>
+     * This replica hears of changes.
+     * </pre>
+     *
+     * <code>.dibs.v1.Beat beat = 4;</code>
+     */
+    public Builder mergeBeat(dev.dibs.v1.Beat value) {
+      if (beatBuilder_ == null) {
+        if (eventCase_ == 4 &&
+            event_ != dev.dibs.v1.Beat.getDefaultInstance()) {
+          event_ = dev.dibs.v1.Beat.newBuilder((dev.dibs.v1.Beat) event_)
+              .mergeFrom(value).buildPartial();
+        } else {
+          event_ = value;
+        }
+        onChanged();
+      } else {
+        if (eventCase_ == 4) {
+          beatBuilder_.mergeFrom(value);
+        } else {
+          beatBuilder_.setMessage(value);
+        }
+      }
+      eventCase_ = 4;
+      return this;
+    }
+    /**
+     * <pre>
+     * This replica hears of changes.
+     * </pre>
+     *
+     * <code>.dibs.v1.Beat beat = 4;</code>
+     */
+    public Builder clearBeat() {
+      if (beatBuilder_ == null) {
+        if (eventCase_ == 4) {
+          eventCase_ = 0;
+          event_ = null;
+          onChanged();
+        }
+      } else {
+        if (eventCase_ == 4) {
+          eventCase_ = 0;
+          event_ = null;
+        }
+        beatBuilder_.clear();
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * This replica hears of changes.
+     * </pre>
+     *
+     * <code>.dibs.v1.Beat beat = 4;</code>
+     */
+    public dev.dibs.v1.Beat.Builder getBeatBuilder() {
+      return getBeatFieldBuilder().getBuilder();
+    }
+    /**
+     * <pre>
+     * This replica hears of changes.
+     * </pre>
+     *
+     * <code>.dibs.v1.Beat beat = 4;</code>
+     */
+    @java.lang.Override
+    public dev.dibs.v1.BeatOrBuilder getBeatOrBuilder() {
+      if ((eventCase_ == 4) && (beatBuilder_ != null)) {
+        return beatBuilder_.getMessageOrBuilder();
+      } else {
+        if (eventCase_ == 4) {
+          return (dev.dibs.v1.Beat) event_;
+        }
+        return dev.dibs.v1.Beat.getDefaultInstance();
+      }
+    }
+    /**
+     * <pre>
+     * This replica hears of changes.
+     * </pre>
+     *
+     * <code>.dibs.v1.Beat beat = 4;</code>
+     */
+    private com.google.protobuf.SingleFieldBuilderV3<
+        dev.dibs.v1.Beat, dev.dibs.v1.Beat.Builder, dev.dibs.v1.BeatOrBuilder> 
+        getBeatFieldBuilder() {
+      if (beatBuilder_ == null) {
+        if (!(eventCase_ == 4)) {
+          event_ = dev.dibs.v1.Beat.getDefaultInstance();
+        }
+        beatBuilder_ = new com.google.protobuf.SingleFieldBuilderV3<
+            dev.dibs.v1.Beat, dev.dibs.v1.Beat.Builder, dev.dibs.v1.BeatOrBuilder>(
+                (dev.dibs.v1.Beat) event_,
+                getParentForChildren(),
+                isClean());
+        event_ = null;
+      }
+      eventCase_ = 4;
+      onChanged();
+      return beatBuilder_;
     }
     @java.lang.Override
     public final Builder setUnknownFields(

@@ -89,5 +89,32 @@ public interface SessionEventOrBuilder extends
    */
   dev.dibs.v1.InvalidatedOrBuilder getInvalidatedOrBuilder();
 
+  /**
+   * <pre>
+   * This replica hears of changes.
+   * </pre>
+   *
+   * <code>.dibs.v1.Beat beat = 4;</code>
+   * @return Whether the beat field is set.
+   */
+  boolean hasBeat();
+  /**
+   * <pre>
+   * This replica hears of changes.
+   * </pre>
+   *
+   * <code>.dibs.v1.Beat beat = 4;</code>
+   * @return The beat.
+   */
+  dev.dibs.v1.Beat getBeat();
+  /**
+   * <pre>
+   * This replica hears of changes.
+   * </pre>
+   *
+   * <code>.dibs.v1.Beat beat = 4;</code>
+   */
+  dev.dibs.v1.BeatOrBuilder getBeatOrBuilder();
+
   dev.dibs.v1.SessionEvent.EventCase getEventCase();
 }
