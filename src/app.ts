@@ -9,7 +9,7 @@ import { Coordinator } from './coordination/coordinator.js';
 import type { Edge } from './grpc/answer.js';
 import { Health } from './grpc/health.js';
 import { OpenStreams } from './grpc/open-streams.js';
-import { Reflection } from './grpc/reflection.js';
+import { reflectionServices } from './grpc/reflection.js';
 import { GrpcServer } from './grpc/server.js';
 import { coordinatorService } from './grpc/service.js';
 import { Sessions } from './grpc/session/sessions.js';
@@ -105,7 +105,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const service = coordinatorService(edge, sessions);
   const grpc = await GrpcServer.bind({
     listen: config.grpcListen,
-    services: [service, health.service, ...new Reflection().services(streams, access)],
+    services: [service, health.service, ...reflectionServices(streams, access)],
     ...{ ...limits, tls },
     connectionAgeMs: config.connectionAgeMs,
   });
