@@ -12,7 +12,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: [
-            'test/{unit,contract,simulation,conformance}/**/*.test.ts',
+            'test/{unit,contract,simulation,conformance,repository}/**/*.test.ts',
             'clients/typescript/test/**/*.test.ts',
           ],
           // Contract suites start real Redis processes; two files at a time is what a small machine carries.

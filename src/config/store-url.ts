@@ -9,13 +9,19 @@ interface Credentials {
   readonly password?: string;
 }
 
+/** One Redis by itself. */
+export type SingleAddress = Credentials &
+  RedisHost & { readonly kind: 'single'; readonly tls: boolean; readonly db: number };
+
 /** What a store URL says. The credentials are the data nodes' own. */
-export type StoreAddress = Credentials &
-  (
-    | ({ readonly kind: 'single'; readonly tls: boolean; readonly db: number } & RedisHost)
-    | { readonly kind: 'cluster'; readonly nodes: readonly RedisHost[] }
-    | { readonly kind: 'sentinel'; readonly sentinels: readonly RedisHost[]; readonly name: string }
-  );
+export type StoreAddress =
+  | SingleAddress
+  | (Credentials & { readonly kind: 'cluster'; readonly nodes: readonly RedisHost[] })
+  | (Credentials & {
+      readonly kind: 'sentinel';
+      readonly sentinels: readonly RedisHost[];
+      readonly name: string;
+    });
 
 const FORMS =
   'redis://HOST:PORT/DB, rediss://HOST:PORT/DB, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME, each with USER:PASSWORD@ before the hosts where needed';
@@ -24,7 +30,7 @@ const REDIS_PORT = 6379;
 const SENTINEL_PORT = 26379;
 
 /**
- * Reads DIBS_STORE_URL. Throws an Error that names what is wrong and never repeats the URL, which may
+ * Reads the URL of a store, or of a lock node. Throws an Error that names what is wrong and never repeats the URL, which may
  * carry a password.
  */
 export function parseStoreUrl(url: string): StoreAddress {

@@ -1,13 +1,11 @@
-import type { Metadata } from '@grpc/grpc-js';
 import type { Invalidate } from '../coordination/requests.js';
-
-export type Permission = 'read' | 'lease' | 'publish' | 'invalidate' | 'explain';
+import type { Permission } from './identity.js';
 
 /** What a caller shows of itself. */
 export interface Credentials {
-  /** The metadata `authorization`; empty if there is none. */
+  /** The header or metadata `authorization`; empty if there is none. */
   readonly authorization: string;
-  /** The alternative names of its certificate, as node writes them; empty unless one was verified. */
+  /** The subject alternative names of its certificate, as node writes them; empty unless one was verified. */
   subjectAltName(): string;
 }
 
@@ -18,7 +16,7 @@ export interface Visitor {
   readonly isKnown: boolean;
 }
 
-/** Who may do what, as this room asks for it. Absent wherever everybody may do everything. */
+/** Who may call what. Absent wherever everybody may do everything. */
 export interface Guard {
   /** Throws `unauthenticated`. */
   admit(credentials: Credentials, method: string): Visitor;
@@ -32,16 +30,8 @@ export interface Guard {
   invalidated(identity: string, what: Invalidate): void;
 }
 
-/** As much of a grpc-js call as shows who calls. */
-export interface Shown {
-  readonly metadata: Metadata;
-  getAuthContext(): { sslPeerCertificate?: { subjectaltname?: string | undefined } } | null;
-}
-
-export function credentialsOf(call: Shown): Credentials {
-  return {
-    authorization: String(call.metadata.get('authorization')[0] ?? ''),
-    // Asked for only where it counts: node parses the whole certificate for each call.
-    subjectAltName: () => call.getAuthContext()?.sslPeerCertificate?.subjectaltname ?? '',
-  };
+/** Who may see the pages of HTTP. */
+export interface PageGuard {
+  /** Throws `unauthenticated` or `permission_denied`. */
+  admitToPage(credentials: Credentials, page: string): void;
 }
