@@ -11,7 +11,15 @@ import type { MessageType } from './strict-codec.js';
 /** The part of the coordinator that calls reach. */
 export type Domain = Pick<
   Coordinator,
-  'getOrLockAtOnce' | 'publish' | 'release' | 'extend' | 'invalidate' | 'explain' | 'giveBack' | 'watchLease'
+  | 'getOrLockAtOnce'
+  | 'publish'
+  | 'release'
+  | 'extend'
+  | 'takeOver'
+  | 'invalidate'
+  | 'explain'
+  | 'giveBack'
+  | 'watchLease'
 >;
 
 /** What every call is answered with, whichever carrier brings it. */
@@ -23,6 +31,8 @@ export interface Edge extends Bounds {
   readonly tracing: Tracing | undefined;
   /** The label of a holder that sends none. */
   readonly holder: string;
+  /** Whether the call's session holds the lease already. Absent outside of sessions, where nothing holds any. */
+  readonly holds: ((token: string) => boolean) | undefined;
   /** Hears the cause of every INTERNAL, with the path of the method that it came to. */
   unexpected(cause: unknown, path: string): void;
 }
@@ -73,6 +83,8 @@ export type AnyRow = Row<unknown, unknown, unknown, unknown>;
 export interface GivenLease {
   readonly key: Key;
   readonly lease: Lease;
+  /** It was given before, and belongs to this call's session from now on. */
+  readonly isTakenOver: boolean;
 }
 
 /** One message for the caller. */
