@@ -3,16 +3,9 @@ import type { Clock } from '../coordination/clock.js';
 import { CoordinationError } from '../coordination/errors.js';
 import type { Invalidate } from '../coordination/requests.js';
 import { alternativeNames } from './alternative-names.js';
-import { EVERY, type Identities, type Permission } from './auth-file.js';
+import type { Credentials, Guard, PageGuard, Visitor } from './guard.js';
+import { EVERY, type Identities, type Permission } from './identity.js';
 import { Rates } from './rates.js';
-
-/** What a caller shows of itself. */
-export interface Credentials {
-  /** The header `authorization`; empty if there is none. */
-  readonly authorization: string;
-  /** The subject alternative names of its certificate, as node writes them; empty unless one was verified. */
-  subjectAltName(): string;
-}
 
 /** What is to be kept of who did what: never a key, a token or a value. */
 export interface Audit {
@@ -30,7 +23,7 @@ export interface AccessParts {
 type Shown = { readonly token: Buffer | undefined } | { readonly names: readonly string[] };
 
 /** Who may do what. Nobody, but for what the file says. */
-export class Access {
+export class Access implements Guard, PageGuard {
   #identities: Identities;
   #tokens: readonly { readonly digest: Buffer; readonly name: string }[] = [];
   #certificates: ReadonlyMap<string, string> = new Map();
@@ -135,7 +128,7 @@ export class Access {
       throw this.#unauthenticated(method, text);
     }
     const identity = this.identityOf(shown);
-    if (identity !== undefined) return new Visitor(this, identity, shown);
+    if (identity !== undefined) return new Admitted(this, identity, shown);
     const what = 'token' in shown ? 'the token' : 'no name of the client certificate';
     throw this.#unauthenticated(method, `authorization: ${what} is ${'token' in shown ? 'not ' : ''}known`);
   }
@@ -154,7 +147,7 @@ export class Access {
 }
 
 /** Who was admitted, for as long as what it has shown counts. */
-export class Visitor {
+class Admitted implements Visitor {
   #generation: number;
   #isKnown = true;
 

@@ -1,6 +1,7 @@
+import type { Guard } from '../access/guard.js';
 import { Call } from '../coordination/call.js';
 import type { Tracing } from '../coordination/trace.js';
-import { credentialsOf, type Guard, type Shown } from './guard.js';
+import { credentialsOf, type Shown } from './credentials.js';
 
 /** What a grpc-js call is asked here. */
 export interface TransportCall extends Shown {
@@ -25,7 +26,7 @@ export function traceparentOf(text: string): string {
 export function callOf(
   transport: TransportCall,
   path: string,
-  { guard, tracing }: { readonly guard?: Guard | undefined; readonly tracing?: Tracing },
+  { guard, tracing }: { readonly guard: Guard | undefined; readonly tracing: Tracing | undefined },
 ): Call {
   const identity = guard?.admit(credentialsOf(transport), methodOf(path)).identity ?? '';
   const traceparent = traceparentOf(String(transport.metadata.get('traceparent')[0] ?? ''));

@@ -1,15 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
+import type { PageGuard } from '../access/guard.js';
+import type { TlsMaterial } from '../config/tls-files.js';
 import { CoordinationError } from '../coordination/errors.js';
-import type { TlsMaterial } from './tls.js';
-
-/** What a request shows of whoever sent it. */
-export interface Credentials {
-  /** The header; empty if there is none. */
-  readonly authorization: string;
-  /** The alternative names of its certificate, as node writes them; empty unless one was verified. */
-  subjectAltName(): string;
-}
 
 export type GuardedPage = 'metrics' | 'console';
 
@@ -19,8 +12,8 @@ export type Authorize = (request: IncomingMessage, page: GuardedPage) => 200 | 4
 export interface PageGuardParts {
   /** With a `ca`, pages that are not for probes want a certificate, where nobody is told apart. */
   readonly tls?: TlsMaterial | undefined;
-  /** Throws `unauthenticated` or `permission_denied`. Absent where nobody is told apart. */
-  readonly access?: { admitToPage(credentials: Credentials, page: string): void } | undefined;
+  /** Absent where nobody is told apart. */
+  readonly access?: PageGuard | undefined;
   /** Whether nobody on the way can read what is sent. The console shows keys, and is not sent otherwise. */
   readonly isPrivate: boolean;
 }

@@ -1,9 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { TlsMaterial } from '../config/tls-files.js';
 import { Console, type ConsoleOptions } from './console.js';
 import { type Authorize, CHALLENGE } from './page-guard.js';
-import { contextOf, serverOptionsOf, type TlsMaterial } from './tls.js';
+import { contextOf, serverOptionsOf } from './tls.js';
 
 export interface HttpServerOptions extends Pick<ConsoleOptions, 'consoleState'> {
   readonly host: string;

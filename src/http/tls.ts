@@ -1,9 +1,4 @@
-/** PEM. With a `ca`, whoever wants more than a probe must show a certificate that it signed. */
-export interface TlsMaterial {
-  readonly cert: string;
-  readonly key: string;
-  readonly ca?: string;
-}
+import type { TlsMaterial } from '../config/tls-files.js';
 
 /** A client that opens a connection and says nothing is let go after this. */
 const HANDSHAKE_MS_MAX = 5_000;

@@ -1,11 +1,4 @@
-/** What `OTEL_TRACES_SAMPLER` says; `ratio` is that of `OTEL_TRACES_SAMPLER_ARG` where the kind has one. */
-export interface Sampling {
-  readonly kind: 'always_on' | 'always_off' | 'traceidratio';
-  /** What the caller decided counts, and the rest is for calls that are the first of their trace. */
-  readonly parentBased: boolean;
-  /** 0 to 1. */
-  readonly ratio: number;
-}
+import type { OtelSampling } from '../config/otel-environment.js';
 
 /** Flags of a W3C traceparent, at its end: the last bit says that the caller's trace is recorded. */
 const SAMPLED = /[13579bdf]$/;
@@ -21,7 +14,7 @@ const RANDOM_DIGITS = 14;
  * other ninety-nine cost is what tracing costs. Returns whether the call with this traceparent (empty for
  * none) is to be recorded.
  */
-export function samplerOf({ kind, parentBased, ratio }: Sampling): (traceparent: string) => boolean {
+export function samplerOf({ kind, parentBased, ratio }: OtelSampling): (traceparent: string) => boolean {
   const ofRoot = kind === 'always_on' ? 1 : kind === 'always_off' ? 0 : ratio;
   const ofTrace = (traceparent: string) =>
     ofRoot >= 1 ||

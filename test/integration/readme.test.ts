@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { loadConfig } from '../../src/config.js';
+import { loadConfig } from '../../src/config/config.js';
 import { Caller } from '../support/caller.js';
 import { Replica } from '../support/replica.js';
 
@@ -45,6 +45,6 @@ it('configures a fleet and its namespaces', () => {
   const exported = [...example('sh', 'DIBS_QUORUM_NODES').matchAll(/(DIBS_[A-Z_]+)=(\S+)/g)];
   const env = Object.fromEntries(exported.map(([, name, value]) => [name ?? '', value]));
   const config = loadConfig({ ...env, DIBS_CONFIG: 'policies.yaml' }, () => example('yaml', 'namespaces'));
-  expect(config.fleet?.lockNodeUrls).toHaveLength(5);
+  expect(config.fleet?.lockNodes).toHaveLength(5);
   expect(config.policies.get('prices')).toMatchObject({ stale: 'allow', onLoss: 'fail', leaseMsMax: 30_000 });
 });
