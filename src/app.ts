@@ -21,6 +21,7 @@ import { NODE_STATES } from './quorum/quorum-observer.js';
 import { SystemChance } from './system-chance.js';
 import { SystemClock } from './system-clock.js';
 import { auditLog } from './telemetry/audit-log.js';
+import { LOG } from './telemetry/log-texts.js';
 import type { Logger } from './telemetry/logger.js';
 import type { Recent } from './telemetry/recent.js';
 import { VERSION } from './version.js';
@@ -174,16 +175,16 @@ function watchesOf(
 function policiesAgain(read: () => Config, log: Logger): Config['policies'] | undefined {
   try {
     const { policies } = read();
-    log.info({ namespaces: policies.size }, 'DIBS_CONFIG was read again');
+    log.info({ namespaces: policies.size }, LOG.policiesReloaded);
     return policies;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    log.error({ faults: error.faults }, 'the configuration has faults; the policies stay as they were');
+    log.error({ faults: error.faults }, LOG.policiesKept);
     return undefined;
   }
 }
 
-/** Undefined where everybody may do everything: then no call pays for it. */
+/** Undefined without DIBS_AUTH_FILE, so that calls pay nothing for it. */
 function accessOf({ auth }: Config, clock: Clock, log: Logger): Access | undefined {
   return auth && new Access(auth.identities, { clock, audit: auditLog(log) });
 }

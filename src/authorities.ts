@@ -17,6 +17,7 @@ import { RedisNamespaceStore } from './redis/namespace-store.js';
 import { claimStoreFormat, NewerStore } from './redis/store-format.js';
 import { RedisValueStore } from './redis/value-store.js';
 import { RedisWakeChannel } from './redis/wake-channel.js';
+import { LOG } from './telemetry/log-texts.js';
 import type { Logger } from './telemetry/logger.js';
 
 /** A fleet that does not answer by then may be down for long, and the ladder of degradation must serve. */
@@ -66,7 +67,7 @@ function embedded({ clock, chance }: AuthorityTools): Authorities {
 /** Lock nodes and a value store on Redis, shared with the other replicas. */
 function fleet(config: Config, urls: NonNullable<Config['fleet']>, tools: AuthorityTools): Authorities {
   const { clock, chance, log, quorumObserver } = tools;
-  const onError = (error: Error) => log.debug({ err: error }, 'the value store cannot be reached');
+  const onError = (error: Error) => log.debug({ err: error }, 'value store unreachable');
   const { lockNodeUrls, storeUrl, redisCa: ca } = urls;
   const connection = new StoreConnection(storeUrl, { onError, ca });
   const wakes = new RedisWakeChannel(storeUrl, { onError, ca });
@@ -101,9 +102,9 @@ function fleet(config: Config, urls: NonNullable<Config['fleet']>, tools: Author
 async function storeIsOurs(connection: StoreConnection, { clock, log }: AuthorityTools): Promise<void> {
   const err = await claimFormat(connection, clock, FIRST_CONTACT_MS_MAX);
   if (err === undefined) return;
-  log.warn({ err }, 'the value store does not answer; serving without it until it does');
+  log.warn({ err }, LOG.storeSilent);
   claimFormat(connection, clock, Number.POSITIVE_INFINITY).catch((error) => {
-    log.error({ err: error }, 'serving without the value store for good');
+    log.error({ err: error }, LOG.storeTooNew);
     connection.close();
   });
 }

@@ -8,6 +8,7 @@ import {
   LeaseReason,
   PublishOutcome,
 } from '../../src/grpc/generated/dibs/v1/coordinator.js';
+import { LOG } from '../../src/telemetry/log-texts.js';
 import { Caller, textOf } from '../support/caller.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { Fleet } from '../support/fleet.js';
@@ -39,9 +40,7 @@ describeWithRedis('a store that a later version has written to', () => {
     const replica = await fleet.addReplica({ DIBS_STORE_URL: store.url, DIBS_LOG_LEVEL: 'error' });
     expect(replica.log).not.toContain('for good');
     await store.restart();
-    await expect
-      .poll(() => replica.log, { timeout: 10_000 })
-      .toContain('serving without the value store for good');
+    await expect.poll(() => replica.log, { timeout: 10_000 }).toContain(LOG.storeTooNew);
     const caller = new Caller(replica.target);
     const { outcome, degraded } = await caller.getOrLock({ key: 'k' });
     expect(outcome?.$case).toBe('lease');

@@ -6,6 +6,7 @@ import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { status } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { DibsClient, json } from '../../clients/typescript/src/dibs.js';
+import { RELOADED } from '../../src/access/reloads.js';
 import { Caller, textOf } from '../support/caller.js';
 import { type Issued, TestAuthority } from '../support/certificates.js';
 import { httpsGet } from '../support/https.js';
@@ -205,7 +206,7 @@ describe('a rotation', () => {
       const socket = await handshake(portOf(replica.target));
       expect(socket.getPeerCertificate().serialNumber).toBe(before);
     }
-    expect(replica.log).toMatch('a new TLS certificate is refused; the old one stays');
+    expect(replica.log).toMatch(RELOADED.certificateKept);
     const good = authority.issue();
     authority.replace(issued, good);
     replica.signal('SIGHUP');
