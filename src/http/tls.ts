@@ -1,4 +1,4 @@
-/** PEM. With a `ca`, whoever wants more than a probe must show a certificate that it signed. */
+/** PEM. With a `ca`, all pages except probes need a certificate that it signed. */
 export interface TlsMaterial {
   readonly cert: string;
   readonly key: string;

@@ -175,7 +175,9 @@ describe('a rotation', () => {
     await until(async () => (await seen()) === serialOf(next.cert));
     const page = await httpsGet(`https://localhost:${portOf(replica.httpUrl)}/healthz`, trusting);
     expect(page.serialNumber).toBe(serialOf(next.cert));
-    expect(replica.log).toMatch(/"subjectAltName":"DNS:localhost, DNS:next.svc".*serving with a new TLS/);
+    expect(replica.log).toMatch(
+      new RegExp(`"subjectAltName":"DNS:localhost, DNS:next.svc".*${RELOADED.certificate}`),
+    );
 
     await holder.publishText('k', token, 'a value');
     expect(textOf(await waiting)).toBe('a value');
