@@ -5,11 +5,11 @@ import type { EnvironmentReader } from './environment-reader.js';
 export interface FleetConfig {
   readonly lockNodeUrls: readonly string[];
   readonly storeUrl: string;
-  /** PEM: who has signed the certificates of those that are `rediss://`. Absent: the authorities that node trusts. */
+  /** PEM: the authorities for `rediss://` servers. Absent: those that Node trusts. */
   readonly redisCa?: string;
 }
 
-/** Undefined for the embedded mode, and where there are faults, which go to the reader. */
+/** Undefined in embedded mode, and if there are faults, which it adds to the reader. */
 export function readFleet(
   reader: EnvironmentReader,
   read: (path: string) => string,
@@ -42,26 +42,26 @@ const STORE = new RegExp(
     `|redis\\+sentinel://(?:[^@/]*@)?${HOST_PORT}(?:,${HOST_PORT})*/[^/]+)$`,
 );
 
-/** The URLs themselves are never repeated: they may carry passwords. */
+/** Faults never repeat a URL, because it may contain a password. */
 function lockNodesOf(reader: EnvironmentReader, list: string): readonly string[] {
   const urls = list.split(',').map((url) => url.trim());
   if (![3, 5, 7].includes(urls.length)) {
-    reader.faults.push(`DIBS_QUORUM_NODES: names ${urls.length} node(s); 3, 5 or 7 are needed`);
+    reader.faults.push(`DIBS_QUORUM_NODES: lists ${urls.length} node(s); set 3, 5 or 7`);
   }
   const seen = new Map<string, number>();
   for (const [at, url] of urls.entries()) {
     const host = portInBounds(LOCK_NODE.exec(url)?.[1]);
     if (host === undefined) {
       reader.faults.push(
-        `DIBS_QUORUM_NODES: node ${at + 1} is not redis://HOST:PORT or rediss://HOST:PORT, with USER:PASSWORD@ where needed`,
+        `DIBS_QUORUM_NODES: node ${at + 1} is not redis://HOST:PORT or rediss://HOST:PORT, with USER:PASSWORD@ if needed`,
       );
       continue;
     }
-    // Two databases of one Redis fail together, so that the number does not make them different.
+    // Two databases of one Redis fail together, so they count as the same node.
     const first = seen.get(host);
     if (first !== undefined) {
       reader.faults.push(
-        `DIBS_QUORUM_NODES: nodes ${first} and ${at + 1} are both ${host}; each must be a Redis of its own`,
+        `DIBS_QUORUM_NODES: nodes ${first} and ${at + 1} are both ${host}; each must be a separate Redis`,
       );
     }
     seen.set(host, first ?? at + 1);
@@ -73,11 +73,11 @@ function checkStoreUrl(reader: EnvironmentReader, url: string): void {
   const hosts = url.match(new RegExp(`(?<=[/@,])${HOST_PORT}(?=[,/]|$)`, 'g')) ?? [];
   if (STORE.test(url) && hosts.every((host) => portInBounds(host) !== undefined)) return;
   reader.faults.push(
-    'DIBS_STORE_URL: is not redis://HOST:PORT, rediss://HOST:PORT, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME, with USER:PASSWORD@ where needed',
+    'DIBS_STORE_URL: is not redis://HOST:PORT, rediss://HOST:PORT, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME, with USER:PASSWORD@ if needed',
   );
 }
 
-/** The host with its port written out; undefined if that is outside 1 to 65535. */
+/** The host with an explicit port; undefined if the port is outside 1 to 65535. */
 function portInBounds(host: string | undefined): string | undefined {
   if (host === undefined) return undefined;
   const port = /:(\d+)$/.exec(host)?.[1];
@@ -85,11 +85,11 @@ function portInBounds(host: string | undefined): string | undefined {
   return Number(port) >= 1 && Number(port) <= 65_535 ? host.toLowerCase() : undefined;
 }
 
-/** Whoever sets it expects TLS: not to start is better than to connect without. */
+/** The variable implies TLS. Refusing to start is better than connecting without it. */
 function redisCaOf(reader: EnvironmentReader, read: (path: string) => string, isTls: boolean) {
   const path = reader.get('DIBS_REDIS_CA');
   if (path === undefined) return undefined;
-  if (!isTls) reader.faults.push('DIBS_REDIS_CA: is set while no URL of a Redis is rediss://');
+  if (!isTls) reader.faults.push('DIBS_REDIS_CA: is set while no Redis URL is rediss://');
   const text = reader.fileAt('DIBS_REDIS_CA', path, read);
   try {
     if (text !== undefined) new X509Certificate(text);

@@ -4,29 +4,29 @@ import { z } from 'zod';
 export const PERMISSIONS = ['read', 'lease', 'publish', 'invalidate', 'explain'] as const;
 export type Permission = (typeof PERMISSIONS)[number];
 
-/** What stands for every namespace. */
+/** The entry for every namespace. */
 export const EVERY = '*';
 
-/** Somebody who may call, and what it may do. */
+/** A caller's identity and permissions. */
 export interface Identity {
   readonly name: string;
   /** SHA-256 digests. */
   readonly tokens: readonly Buffer[];
   /** Each with its kind before it, as {@link alternativeNames} has them. */
   readonly certificates: readonly string[];
-  /** By namespace; what stands under {@link EVERY} comes on top everywhere. */
+  /** By namespace. Those under {@link EVERY} are added everywhere. */
   readonly permissions: ReadonlyMap<string, ReadonlySet<Permission>>;
-  /** Infinity for no bound. */
+  /** Infinity: no bound. */
   readonly callsPerSecond: number;
   readonly waitersMax: number;
 }
 
 export type Identities = ReadonlyMap<string, Identity>;
 
-/** One for daily use and one for the change to the next; a third would be one that nobody has taken away. */
+/** One for use and one for rotation. A third would be a forgotten one. */
 const TOKENS_MAX = 2;
 
-/** Reads the file that DIBS_AUTH_FILE names. Every fault begins with its path in the file, and repeats no token. */
+/** Parses the text of DIBS_AUTH_FILE. Every fault begins with its path in the file and contains no token. */
 export function readAuthFile(text: string): {
   readonly identities: Identities;
   readonly faults: readonly string[];
@@ -36,8 +36,8 @@ export function readAuthFile(text: string): {
   try {
     content = parse(text) ?? {};
   } catch {
-    // What the parser says quotes the file, which may have a token in it that nobody has hashed.
-    return { identities, faults: ['is not YAML, or names something twice'] };
+    // The parser's message quotes the file, which may contain an unhashed token.
+    return { identities, faults: ['is not YAML, or has a duplicate entry'] };
   }
   const result = file.safeParse(content);
   if (!result.success) return { identities, faults: result.error.issues.map(faultOf) };
@@ -53,7 +53,7 @@ function identityOf(name: string, said: Said): Identity {
   return Object.freeze({
     name,
     tokens: said.tokens.map((token) => Buffer.from(token.slice('sha256:'.length), 'hex')),
-    // A name with a colon is a URI: no DNS name has one. DNS names know no case.
+    // A name with a colon is a URI, because no DNS name has one. DNS names ignore case.
     certificates: said.certificates.map((it) => (it.includes(':') ? `URI:${it}` : `DNS:${it.toLowerCase()}`)),
     permissions: new Map(Object.entries(said.permissions).map(([where, may]) => [where, new Set(may)])),
     callsPerSecond: said.calls_per_second ?? Number.POSITIVE_INFINITY,
@@ -61,7 +61,7 @@ function identityOf(name: string, said: Said): Identity {
   });
 }
 
-/** What two identities claim would make either of them the other. */
+/** Faults for credentials that two identities share: each could act as the other. */
 function sharedBy(identities: Identities): string[] {
   const faults: string[] = [];
   const claimed = new Map<string, string>();
@@ -70,7 +70,9 @@ function sharedBy(identities: Identities): string[] {
       const before = claimed.get(what);
       if (before === undefined) claimed.set(what, `${name}.${path}`);
       else
-        faults.push(`identities.${name}.${path}: is identities.${before} too; nobody could tell whose it is`);
+        faults.push(
+          `identities.${name}.${path}: is the same as identities.${before}; credentials must belong to one identity`,
+        );
     };
     for (const [at, token] of tokens.entries()) claim(`tokens.${at}`, token.toString('hex'));
     for (const [at, certificate] of certificates.entries()) claim(`certificates.${at}`, certificate);
@@ -87,12 +89,12 @@ function named(pattern: RegExp, what: string) {
   return z.string({ error: `is not ${what}` }).regex(pattern, { error: `is not ${what}` });
 }
 
-// Without tokens and certificates nobody is that identity any more: how the last one is taken away in a hurry.
+// An identity without tokens and certificates is allowed: this removes the last one in a hurry.
 const identity = z.strictObject({
   tokens: z
     .array(named(/^sha256:[0-9A-Fa-f]{64}$/, 'sha256: and the 64 hexadecimal digits of a SHA-256'))
     .refine((all) => all.length <= TOKENS_MAX, {
-      error: `has more than ${TOKENS_MAX}: one, and the next one while it is changed`,
+      error: `has more than ${TOKENS_MAX} tokens; keep the current one and its successor`,
       when: () => true,
     })
     .default([]),
@@ -111,7 +113,7 @@ const identity = z.strictObject({
 
 const file = z.strictObject({
   identities: z.record(named(/^[A-Za-z0-9_-]{1,64}$/, 'a name of 1 to 64 of [A-Za-z0-9_-]'), identity, {
-    error: 'is not there, or is not a map of names to identities',
+    error: 'is missing, or is not a map of names to identities',
   }),
 });
 

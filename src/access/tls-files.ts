@@ -5,11 +5,11 @@ import { createSecureContext } from 'node:tls';
 export interface TlsPaths {
   readonly cert: string;
   readonly key: string;
-  /** Who has signed the certificates of clients. Absent: they need none. */
+  /** The authority for client certificates. Absent: clients need none. */
   readonly ca?: string;
 }
 
-/** What is in them. */
+/** Their contents. */
 export interface TlsMaterial {
   readonly cert: string;
   readonly key: string;
@@ -21,8 +21,8 @@ export type ReadFile = (path: string) => string;
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 
 /**
- * Reads and checks them all: they can be parsed, belong together, and the certificate counts at `nowMs`. Every
- * fault begins with its variable. `material` is undefined if there is one.
+ * Reads all files and checks that they can be parsed, that they match, and that the certificate is valid at `nowMs`.
+ * Every fault begins with its variable. `material` is undefined if there is a fault.
  */
 export function readTlsFiles(
   paths: TlsPaths,
@@ -63,8 +63,8 @@ export function readTlsFiles(
   }
   if (cert === undefined || key === undefined || faults.length > 0) return { material: undefined, faults };
   const material = { cert, key, ...(ca === undefined ? {} : { ca }) };
-  // What is left: a chain that is broken behind its first certificate, a key that is too short.
-  attempt('DIBS_TLS_CERT', `'${paths.cert}' cannot be served with`, () => createSecureContext(material));
+  // The remaining faults: a chain that is broken after its first certificate, or a key that is too short.
+  attempt('DIBS_TLS_CERT', `'${paths.cert}' cannot be used for TLS`, () => createSecureContext(material));
   return faults.length > 0 ? { material: undefined, faults } : { material, faults };
 }
 
@@ -72,9 +72,9 @@ function faultsOf(certificate: X509Certificate, key: KeyObject | undefined, nowM
   const { validFrom, validTo } = certificate;
   const faults: string[] = [];
   if (nowMs > Date.parse(validTo)) faults.push(`DIBS_TLS_CERT: expired on ${isoOf(validTo)}`);
-  if (nowMs < Date.parse(validFrom)) faults.push(`DIBS_TLS_CERT: is valid only from ${isoOf(validFrom)} on`);
+  if (nowMs < Date.parse(validFrom)) faults.push(`DIBS_TLS_CERT: is not valid before ${isoOf(validFrom)}`);
   if (key !== undefined && !certificate.checkPrivateKey(key)) {
-    faults.push('DIBS_TLS_KEY: is not the key of the certificate in DIBS_TLS_CERT');
+    faults.push('DIBS_TLS_KEY: does not match the certificate in DIBS_TLS_CERT');
   }
   return faults;
 }

@@ -1,10 +1,10 @@
-/** An eighth of an octave a bucket: what is read from it is at most 5 % off. */
+/** A bucket is an eighth of an octave, so a value read from it is at most 5 % off. */
 const PER_OCTAVE = 8;
 const MS_MIN = 0.05;
-/** Up to an hour, the longest wait that can be set. */
+/** Up to an hour, the longest possible wait. */
 const BUCKETS = Math.ceil(Math.log2(3_600_000 / MS_MIN)) * PER_OCTAVE;
 
-/** How long something took, again and again: only the counts of its buckets are kept. */
+/** Durations of one kind, kept as counts per bucket. */
 export class Durations {
   readonly #buckets = new Uint32Array(BUCKETS);
   #count = 0;
@@ -27,7 +27,7 @@ export class Durations {
     this.#count += other.#count;
   }
 
-  /** The smallest that at least `share` (0 to 1) of them do not exceed; undefined of none. */
+  /** The smallest duration that at least `share` (0 to 1) of them do not exceed; undefined if there are none. */
   percentileMs(share: number): number | undefined {
     let left = Math.max(1, Math.ceil(share * this.#count));
     for (const [at, count] of this.#buckets.entries()) {
@@ -44,7 +44,7 @@ export class Durations {
   }
 }
 
-/** The durations of the last `parts` stretches of time; whoever keeps it says when one ends. */
+/** The durations of the last `parts` periods. The owner says when a period ends. */
 export class RecentDurations {
   readonly #parts: (Durations | undefined)[];
   #at = 0;
@@ -59,13 +59,13 @@ export class RecentDurations {
     part.add(ms);
   }
 
-  /** The oldest part is forgotten, and a new one begins. */
+  /** Drops the oldest period and begins a new one. */
   endPart(): void {
     this.#at = (this.#at + 1) % this.#parts.length;
     this.#parts[this.#at]?.clear();
   }
 
-  /** All of them together. */
+  /** All periods together. */
   sum(): Durations {
     const sum = new Durations();
     for (const part of this.#parts) if (part !== undefined && part.count > 0) sum.addAll(part);

@@ -33,7 +33,7 @@ it('renews the certificate, and keeps the old one where the new one is bad', asy
   expect(told).toEqual([
     [
       'error',
-      { faults: ['DIBS_TLS_KEY: is not the key of the certificate in DIBS_TLS_CERT'] },
+      { faults: ['DIBS_TLS_KEY: does not match the certificate in DIBS_TLS_CERT'] },
       RELOADED.certificateKept,
     ],
   ]);
