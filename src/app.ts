@@ -6,13 +6,13 @@ import { type Authorities, authoritiesOf } from './authorities.js';
 import { type Config, ConfigError } from './config.js';
 import type { Clock } from './coordination/clock.js';
 import { Coordinator } from './coordination/coordinator.js';
-import { Asks } from './grpc/asks.js';
-import { coordinatorService } from './grpc/handlers.js';
+import type { Edge } from './grpc/answer.js';
 import { Health } from './grpc/health.js';
 import { OpenStreams } from './grpc/open-streams.js';
-import { Reflection } from './grpc/reflection.js';
+import { reflectionServices } from './grpc/reflection.js';
 import { GrpcServer } from './grpc/server.js';
-import { Sessions } from './grpc/sessions.js';
+import { coordinatorService } from './grpc/service.js';
+import { Sessions } from './grpc/session/sessions.js';
 import type { ConsoleState } from './http/console-state.js';
 import { authorizeBy } from './http/page-guard.js';
 import { HttpServer } from './http/server.js';
@@ -98,20 +98,15 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
 
   const streams = new OpenStreams();
   const health = new Health(streams);
-  const unexpected = (error: unknown, method: string) => log.error({ err: error, method }, 'unexpected');
-  const bounds = { limits, policyOf };
-  const common = { ...bounds, guard: access, ...(tracing === undefined ? {} : { tracing }) };
-  const sessions = new Sessions({
-    ...{ asks: new Asks(coordinator, bounds, access), coordinator, wakes: authorities.wakes, ...common },
-    graceMs: config.sessionGraceMs,
-    ageMs: config.connectionAgeMs,
-    unexpected: (cause) => unexpected(cause, 'Session'),
-  });
+  const unexpected = (err: unknown, method: string) => log.error({ err, method }, 'unexpected');
+  const edge: Edge = { coordinator, limits, policyOf, guard: access, tracing, holder: '', unexpected };
+  const { sessionGraceMs: graceMs, connectionAgeMs: ageMs } = config;
+  const sessions = new Sessions({ edge, wakes: authorities.wakes, graceMs, ageMs });
   opened.push(() => sessions.stop());
-  const service = coordinatorService({ coordinator, sessions, unexpected, ...common });
+  const service = coordinatorService(edge, sessions);
   const grpc = await GrpcServer.bind({
     listen: config.grpcListen,
-    services: [service, health.service, ...new Reflection().services(streams, access)],
+    services: [service, health.service, ...reflectionServices(streams, access)],
     ...{ ...limits, tls },
     connectionAgeMs: config.connectionAgeMs,
   });

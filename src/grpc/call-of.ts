@@ -25,7 +25,7 @@ export function traceparentOf(text: string): string {
 export function callOf(
   transport: TransportCall,
   path: string,
-  { guard, tracing }: { readonly guard?: Guard | undefined; readonly tracing?: Tracing },
+  { guard, tracing }: { readonly guard: Guard | undefined; readonly tracing: Tracing | undefined },
 ): Call {
   const identity = guard?.admit(credentialsOf(transport), methodOf(path)).identity ?? '';
   const traceparent = traceparentOf(String(transport.metadata.get('traceparent')[0] ?? ''));

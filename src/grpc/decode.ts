@@ -15,9 +15,11 @@ import type {
 } from './generated/dibs/v1/coordinator.js';
 import { type Decoded, NOT_UTF8 } from './strict-codec.js';
 
-/** Where the bounds come from that are not fixed in the contract. */
+/** What decoding needs besides the message: the bounds that are not fixed in the contract, and a default. */
 export interface Bounds {
   readonly limits: Limits;
+  /** The label of a holder that sends none. */
+  readonly holder: string;
   policyOf(namespace: string): Policy;
 }
 
@@ -46,11 +48,12 @@ export function decodeGetOrLock(wire: GetOrLockRequest, bounds: Bounds): GetOrLo
 }
 
 /** The requests that one GetOrLock each would be; a key named twice is asked for once. */
-export function decodeGetOrLockMany(wire: GetOrLockManyRequest, bounds: Bounds): GetOrLock[] {
+export function decodeGetOrLockMany(wire: GetOrLockManyRequest, bounds: Bounds): [GetOrLock, ...GetOrLock[]] {
   const namespace = namespaceOf(wire.namespace);
   within('keys', wire.keys.length, 1, KEYS_MAX);
   const options = optionsOf(wire, namespace, bounds);
-  return keysIn(namespace, wire.keys).map((key) => ({ key, ...options }));
+  const [first, ...others] = keysIn(namespace, wire.keys).map((key) => ({ key, ...options }));
+  return [first as GetOrLock, ...others];
 }
 
 export function decodePublish(wire: PublishRequest, { limits }: Bounds): Publish {
@@ -129,7 +132,7 @@ function optionsOf(wire: Options, namespace: string, bounds: Bounds): Omit<GetOr
     ...optional('stale', oneOf('stale', wire.stale, [undefined, 'allow', 'forbid'] as const)),
     ...optional('read', oneOf('read', wire.read, [undefined, 'near', 'store'] as const)),
     requestId: text('request_id', wire.requestId, 0, REQUEST_ID_BYTES_MAX),
-    holder: text('holder', wire.holder, 0, HOLDER_BYTES_MAX),
+    holder: text('holder', wire.holder, 0, HOLDER_BYTES_MAX) || bounds.holder,
     intent: oneOf('intent', wire.intent, ['rebuild', 'rebuild', 'read', 'refresh'] as const),
   };
 }

@@ -36,7 +36,7 @@ function utf8(bytes: Uint8Array): string {
 }
 
 /** A generated message type, as far as it is needed here. */
-interface MessageType<Message> {
+export interface MessageType<Message> {
   decode(reader: BinaryReader): Message;
 }
 

@@ -4,8 +4,9 @@ import type { Call } from '../../../src/coordination/call.js';
 import { CoordinationError } from '../../../src/coordination/errors.js';
 import type { GetOrLockAnswer, Lease } from '../../../src/coordination/outcome.js';
 import { defaultPolicy } from '../../../src/coordination/policy.js';
+import type { Domain } from '../../../src/grpc/answer.js';
 import { GetOrLockRequest } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
-import { coordinatorService, type HandlerParts } from '../../../src/grpc/handlers.js';
+import { coordinatorService } from '../../../src/grpc/service.js';
 
 const limits = {
   leaseMs: 10_000,
@@ -24,12 +25,12 @@ function serviceOver(getOrLock: (call: Call) => Promise<GetOrLockAnswer>) {
   const givenBack: [string, Lease][] = [];
   const unexpected: unknown[] = [];
   const notAsked = () => Promise.reject(new Error('not to be asked'));
-  const coordinator: HandlerParts['coordinator'] = {
-    getOrLock: (_request, call) => getOrLock(call),
+  const coordinator: Domain = {
     getOrLockAtOnce: (_request, call, settled) => {
       getOrLock(call).then(settled, settled);
       return undefined;
     },
+    watchLease: () => {},
     giveBack: async (key, lease) => {
       givenBack.push([key.key, lease]);
     },
@@ -39,13 +40,11 @@ function serviceOver(getOrLock: (call: Call) => Promise<GetOrLockAnswer>) {
     invalidate: notAsked,
     explain: notAsked,
   };
-  const service = coordinatorService({
-    coordinator,
-    sessions: { serve: () => {} },
-    limits,
-    policyOf: () => defaultPolicy(limits),
-    unexpected: (cause) => unexpected.push(cause),
-  });
+  const edge = { coordinator, limits, policyOf: () => defaultPolicy(limits), holder: '' };
+  const service = coordinatorService(
+    { ...edge, guard: undefined, tracing: undefined, unexpected: (cause) => unexpected.push(cause) },
+    { serve: () => {} },
+  );
   return { service, givenBack, unexpected };
 }
 
@@ -77,16 +76,14 @@ async function callUnary(
     Object.assign(answer, { error, value });
     if (error === null) definition[method]?.responseSerialize(value);
   };
-  const handler = implementation[method] as unknown as (call: object, done: object) => Promise<void>;
-  const handled = handler(call, done);
+  const handler = implementation[method] as unknown as (call: object, done: object) => void;
   const cancel = () => {
     for (const listener of listeners) listener();
   };
-  if (transport.closed === undefined) await handled;
-  else {
-    cancel();
-    await handled;
-  }
+  handler(call, done);
+  if (transport.closed !== undefined) cancel();
+  // The coordinator's promise, and the turn before a lease.
+  for (let turn = 0; turn < 2; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   return { ...answer, cancel };
 }
 

@@ -1,4 +1,4 @@
-import type { SessionEvent, SessionReply, SessionResponse } from './generated/dibs/v1/coordinator.js';
+import type { SessionEvent, SessionReply, SessionResponse } from '../generated/dibs/v1/coordinator.js';
 
 /** What a session's stream is asked here. */
 export interface MessageStream {
@@ -9,6 +9,8 @@ export interface MessageStream {
 
 /** A message of the contract is no larger, unless it carries a single reply. */
 const MESSAGE_BYTES_MAX = 1_048_576;
+/** Besides its value a reply has keys, texts and numbers, which are bounded. */
+const REPLY_BYTES = 64;
 
 /**
  * What is to be sent on one session: everything that gathers in one turn of the event loop leaves in one
@@ -16,6 +18,8 @@ const MESSAGE_BYTES_MAX = 1_048_576;
  */
 export class Outbox {
   #replies: SessionReply[] = [];
+  /** Of the values in the replies, one by one. */
+  #valueBytes: number[] = [];
   #events: SessionEvent[] = [];
   #planned = false;
   #held = false;
@@ -27,8 +31,9 @@ export class Outbox {
     private readonly holding: (held: boolean) => void,
   ) {}
 
-  reply(reply: SessionReply): void {
+  reply(reply: SessionReply, valueBytes: number): void {
     this.#replies.push(reply);
+    this.#valueBytes.push(valueBytes);
     this.#plan();
   }
 
@@ -70,13 +75,14 @@ export class Outbox {
   #take(): SessionReply[] {
     let bytes = 0;
     let count = 0;
-    for (const reply of this.#replies) {
-      bytes += sizeOf(reply);
+    for (const valueBytes of this.#valueBytes) {
+      bytes += REPLY_BYTES + valueBytes;
       if (count > 0 && bytes > MESSAGE_BYTES_MAX) break;
       count += 1;
     }
     const taken = this.#replies.slice(0, count);
     this.#replies = this.#replies.slice(count);
+    this.#valueBytes = this.#valueBytes.slice(count);
     return taken;
   }
 
@@ -91,24 +97,4 @@ export class Outbox {
       if (!this.#held) for (const free of this.#onFree.splice(0)) free();
     });
   }
-}
-
-/** Besides its value a reply has keys, texts and numbers, which are bounded. */
-const REPLY_BYTES = 64;
-
-function sizeOf({ response }: SessionReply): number {
-  const answer =
-    response?.$case === 'getOrLockMany' && response.value.result?.$case === 'response'
-      ? response.value.result.value
-      : response?.$case === 'getOrLock'
-        ? response.value
-        : undefined;
-  const { outcome } = answer ?? {};
-  const hit =
-    outcome?.$case === 'hit'
-      ? outcome.value
-      : outcome?.$case === 'lease'
-        ? outcome.value.previous
-        : undefined;
-  return REPLY_BYTES + (hit?.payload?.$case === 'value' ? hit.payload.value.byteLength : 0);
 }

@@ -1,18 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import type { Call } from '../../../src/coordination/call.js';
-import { keyOf } from '../../../src/coordination/key.js';
-import type { GetOrLockAnswer, Lease, LeaseEnd } from '../../../src/coordination/outcome.js';
-import { defaultPolicy } from '../../../src/coordination/policy.js';
-import { Asks } from '../../../src/grpc/asks.js';
+import type { Call } from '../../../../src/coordination/call.js';
+import { keyOf } from '../../../../src/coordination/key.js';
+import type { GetOrLockAnswer, Lease, LeaseEnd } from '../../../../src/coordination/outcome.js';
+import { defaultPolicy } from '../../../../src/coordination/policy.js';
+import type { Edge } from '../../../../src/grpc/answer.js';
 import {
   GetOrLockRequest,
   ReleaseRequest,
   type SessionResponse,
-} from '../../../src/grpc/generated/dibs/v1/coordinator.js';
-import { Outbox } from '../../../src/grpc/outbox.js';
-import { Session } from '../../../src/grpc/session.js';
-import { LIMITS } from '../../support/coordination-trial.js';
+} from '../../../../src/grpc/generated/dibs/v1/coordinator.js';
+import { Outbox } from '../../../../src/grpc/session/outbox.js';
+import { Session } from '../../../../src/grpc/session/session.js';
+import { LIMITS } from '../../../support/coordination-trial.js';
 
 const lease: Lease = { kind: 'lease', token: 't', fence: 1, expiresInMs: 9, reason: 'miss', owner: 1 };
 const get = { $case: 'getOrLock', value: GetOrLockRequest.fromPartial({ key: 'k' }) } as const;
@@ -42,10 +42,11 @@ function trial(before: () => Promise<void> = async () => {}) {
     release: async () => 'released' as const,
     ...{ publish: notAsked, extend: notAsked, invalidate: notAsked, explain: notAsked },
   };
-  const bounds = { limits: LIMITS, policyOf: () => defaultPolicy(LIMITS) };
-  const unexpected = () => {};
-  const parts = { asks: new Asks(coordinator, bounds), coordinator, unexpected };
-  const session = new Session(parts, 'me', 'holder');
+  const edge: Edge = {
+    ...{ coordinator, limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: 'holder' },
+    ...{ guard: undefined, tracing: undefined, unexpected: () => {} },
+  };
+  const session = new Session(edge, 'me');
   const stream = {
     full: false,
     drained: () => {},
@@ -165,11 +166,11 @@ describe('what is sent on a session', () => {
 
   it('leaves together, as far as one message may carry it', async () => {
     const { outbox, messages } = trial();
-    for (let id = 1; id <= 10; id += 1) outbox.reply(reply(id));
+    for (let id = 1; id <= 10; id += 1) outbox.reply(reply(id), 0);
     await sleep(5);
     expect(messages).toHaveLength(1);
-    for (let id = 1; id <= 3; id += 1) outbox.reply(reply(id, 600_000));
-    outbox.reply(reply(4, 5_000_000));
+    for (let id = 1; id <= 3; id += 1) outbox.reply(reply(id, 600_000), 600_000);
+    outbox.reply(reply(4, 5_000_000), 5_000_000);
     await sleep(5);
     expect(messages.slice(1).map(({ replies }) => replies.length)).toEqual([1, 1, 1, 1]);
   });
@@ -177,9 +178,9 @@ describe('what is sent on a session', () => {
   it('waits for a reader that is slow, and holds it up in turn', async () => {
     const { outbox, messages, stream, holding } = trial();
     stream.full = true;
-    outbox.reply(reply(1));
+    outbox.reply(reply(1), 0);
     await sleep(5);
-    outbox.reply(reply(2));
+    outbox.reply(reply(2), 0);
     const flushed = outbox.flushed();
     await sleep(5);
     expect([messages.length, holding]).toEqual([1, [true]]);

@@ -1,23 +1,27 @@
 import { randomBytes } from 'node:crypto';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
-import { FULL_MS } from '../coordination/come-back.js';
-import { CoordinationError } from '../coordination/errors.js';
-import { keyFromId } from '../coordination/key.js';
-import type { Limits } from '../coordination/policy.js';
-import type { WakeChannel } from '../coordination/wake-channel.js';
-import { decodeHello, invalid, messageOf } from './decode.js';
-import type { SessionRequest, SessionResponse } from './generated/dibs/v1/coordinator.js';
-import { credentialsOf, type Shown, type Visitor } from './guard.js';
+import { FULL_MS } from '../../coordination/come-back.js';
+import { CoordinationError } from '../../coordination/errors.js';
+import { keyFromId } from '../../coordination/key.js';
+import type { WakeChannel } from '../../coordination/wake-channel.js';
+import type { Edge } from '../answer.js';
+import { decodeHello, invalid, messageOf } from '../decode.js';
+import {
+  CoordinatorServiceService as contract,
+  type SessionRequest,
+  type SessionResponse,
+} from '../generated/dibs/v1/coordinator.js';
+import { credentialsOf, type Shown, type Visitor } from '../guard.js';
+import { statusOf } from '../status.js';
+import type { Decoded } from '../strict-codec.js';
 import { Outbox } from './outbox.js';
-import { Session, type SessionParts } from './session.js';
-import { statusOf } from './status.js';
-import type { Decoded } from './strict-codec.js';
+import { Session } from './session.js';
 
 export type SessionStream = ServerDuplexStream<Decoded<SessionRequest>, SessionResponse> & Shown;
 
-export interface SessionsParts extends SessionParts {
+export interface SessionsParts {
+  readonly edge: Edge;
   readonly wakes: WakeChannel;
-  readonly limits: Pick<Limits, 'waitMsMax'>;
   /** How long leases outlive a broken stream. */
   readonly graceMs: number;
   /** How long a session stays on one connection; its client is asked to open another one then. */
@@ -92,14 +96,18 @@ export class Sessions {
   serve(stream: SessionStream): void {
     let open: Open | undefined;
     let over = false;
-    const fail = (error: unknown) => stream.emit('error', statusOf(error, this.parts.unexpected));
+    const fail = (error: unknown) =>
+      stream.emit(
+        'error',
+        statusOf(error, (cause) => this.parts.edge.unexpected(cause, contract.session.path)),
+      );
     if (this.#stopped) {
       fail(new CoordinationError('unavailable', 'this replica is stopping', 0));
       return;
     }
     let visitor: Visitor | undefined;
     try {
-      visitor = this.parts.guard?.admit(credentialsOf(stream), 'Session');
+      visitor = this.parts.edge.guard?.admit(credentialsOf(stream), 'Session');
     } catch (error) {
       fail(error);
       return;
@@ -171,14 +179,14 @@ export class Sessions {
     const { resumeToken, holder, watchedNamespaces } = decodeHello(hello);
     const { identity = '' } = visitor ?? {};
     for (const namespace of watchedNamespaces) {
-      this.parts.guard?.allow(identity, 'Session', 'read', namespace, 0);
+      this.parts.edge.guard?.allow(identity, 'Session', 'read', namespace, 0);
     }
     const parked = this.#parkedOf(identity, resumeToken);
     if (parked !== undefined) {
       clearTimeout(parked.timer);
       this.#parked.delete(resumeToken);
     }
-    const session = parked?.session ?? new Session(this.parts, identity, holder);
+    const session = parked?.session ?? new Session({ ...this.parts.edge, holder }, identity);
     const outbox = new Outbox(stream, (held) => {
       // A reader that does not read is not read from either.
       if (held) stream.pause();
@@ -213,11 +221,11 @@ export class Sessions {
   }
 
   #afterAge(of: () => Open): NodeJS.Timeout {
-    const { ageMs, limits } = this.parts;
+    const { ageMs, edge } = this.parts;
     return setTimeout(() => {
       const open = of();
       this.#askToLeave(open);
-      open.tooOld = setTimeout(() => open.close(), limits.waitMsMax + LEAVES_IN_MS).unref();
+      open.tooOld = setTimeout(() => open.close(), edge.limits.waitMsMax + LEAVES_IN_MS).unref();
     }, ageMs * AGE_OVER_CONNECTION).unref();
   }
 
@@ -256,7 +264,7 @@ export class Sessions {
 
   #mayHear(visitor: Visitor | undefined, namespace: string): boolean {
     if (visitor === undefined) return true;
-    return visitor.isKnown && this.parts.guard?.may(visitor.identity, 'read', namespace) === true;
+    return visitor.isKnown && this.parts.edge.guard?.may(visitor.identity, 'read', namespace) === true;
   }
 
   #tellAll(): void {

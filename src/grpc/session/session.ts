@@ -1,0 +1,181 @@
+import { status } from '@grpc/grpc-js';
+import { Call } from '../../coordination/call.js';
+import { CoordinationError } from '../../coordination/errors.js';
+import { type Answered, type AnyRow, answer, type Edge, type GivenLease } from '../answer.js';
+import { traceparentOf } from '../call-of.js';
+import { CALLS } from '../calls.js';
+import { invalid } from '../decode.js';
+import { encodeLeaseEnd } from '../encode.js';
+import {
+  CoordinatorServiceService as contract,
+  type SessionCall,
+  type SessionReply,
+} from '../generated/dibs/v1/coordinator.js';
+import type { Visitor } from '../guard.js';
+import { callErrorOf } from '../status.js';
+import type { Outbox } from './outbox.js';
+
+/** Open calls of one session; what is beyond is refused, and costs nobody else anything. */
+const CALLS_MAX = 100_000;
+/** Of a call that asks for nothing. */
+const SESSION_SPAN = contract.session.path.slice(1);
+
+type Response = NonNullable<SessionReply['response']>;
+type Case = NonNullable<SessionCall['request']>['$case'];
+
+/** A lease that was given on a session, by which of its calls if that gets no more than one. */
+type HeldLease = GivenLease & { readonly callId: number };
+const ANY_CALL = 0;
+
+/** The calls and the leases of one session, over one stream after the other. */
+export class Session {
+  readonly #calls = new Map<number, Call>();
+  /** Leases that were given on it and have not ended, by their token. */
+  readonly #leases = new Map<string, HeldLease>();
+  /** Their tokens by the call that each was given to, where a call gets no more than one. */
+  readonly #tokens = new Map<number, string>();
+  #outbox: Outbox | undefined;
+  #onIdle: (() => void) | undefined;
+  #visitor: Visitor | undefined;
+
+  constructor(
+    /** Its `holder` is the label of the session's own. */
+    private readonly edge: Edge,
+    readonly identity: string,
+  ) {}
+
+  get leases(): number {
+    return this.#leases.size;
+  }
+
+  /** From now on replies go there, to its identity; undefined for nowhere, until the session is resumed. */
+  attach(outbox: Outbox | undefined, visitor?: Visitor): void {
+    this.#outbox = outbox;
+    this.#visitor = visitor;
+  }
+
+  /** Throws `invalid_argument` for what breaks the session's own rules; a call's own fault is its reply. */
+  take(path: string, { id, deadlineMs, traceparent, request }: SessionCall): void {
+    if (!(id > 0)) throw invalid(`${path}.id: ${id} is not above 0`);
+    if (this.#calls.has(id)) throw invalid(`${path}.id: ${id} is that of a call that is still open`);
+    const row: AnyRow | undefined = request && CALLS[request.$case];
+    const call = this.#callOf(deadlineMs, traceparentOf(traceparent), row);
+    const full = this.#calls.size >= CALLS_MAX;
+    this.#calls.set(id, call);
+    try {
+      if (this.#visitor !== undefined) this.edge.guard?.readmit(this.#visitor, 'Session');
+      if (full) throw new CoordinationError('exhausted', `${CALLS_MAX} calls are open on this session`, 250);
+      if (deadlineMs !== undefined && !(deadlineMs >= 0)) throw invalid('deadline_ms: is below 0');
+      if (request === undefined || row === undefined)
+        throw invalid('request: nothing is set; exactly one must be');
+      const ended = row.ends(request.value);
+      if (ended !== undefined) this.#forget(ended);
+      // The hot path: neither a hit in this replica's memory nor a wait costs a promise.
+      answer(row, request.value, call, this.edge, (it) => this.#answered(id, call, request.$case, it));
+    } catch (error) {
+      this.#fail(id, call, error);
+    }
+  }
+
+  #callOf(deadlineMs: number | undefined, traceparent: string, row: AnyRow | undefined): Call {
+    // Named as the unary one is, so that traces need not tell by which way it came.
+    const trace = this.edge.tracing?.call(row?.span ?? SESSION_SPAN, traceparent);
+    return new Call(this.identity, deadlineMs ?? Number.POSITIVE_INFINITY, traceparent, trace);
+  }
+
+  /** A call that was answered with a lease has crossed its own end on the way: nobody will use that lease. */
+  cancel(id: number): void {
+    this.#calls.get(id)?.cancel();
+    const given = this.#leases.get(this.#tokens.get(id) ?? '');
+    if (given === undefined) return;
+    this.#forget(given.lease.token);
+    void this.#giveBack(given);
+  }
+
+  /** Nobody waits for any of its calls any more. */
+  cancelAll(): void {
+    for (const call of this.#calls.values()) call.cancel();
+  }
+
+  /** Resolves when no call is open. */
+  idle(): Promise<void> {
+    if (this.#calls.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onIdle = resolve;
+    });
+  }
+
+  /** Its client is gone for good: what it held goes to the next in line at once. */
+  async end(): Promise<void> {
+    this.cancelAll();
+    const leases = [...this.#leases.values()];
+    this.#leases.clear();
+    this.#tokens.clear();
+    await Promise.all(leases.map((given) => this.#giveBack(given, 'session_lost')));
+  }
+
+  #close(id: number, call: Call, response: Response | undefined, valueBytes = 0): void {
+    this.#calls.delete(id);
+    call.trace?.end(call.cancelled ? status.CANCELLED : codeOf(response));
+    if (response !== undefined && !call.cancelled)
+      this.#outbox?.reply({ id, more: false, response }, valueBytes);
+    if (this.#calls.size === 0) this.#onIdle?.();
+  }
+
+  #fail(id: number, call: Call, error: unknown): void {
+    this.#close(id, call, { $case: 'error', value: callErrorOf(error, this.#unexpected) });
+  }
+
+  #answered(id: number, call: Call, $case: Case, it: Answered<unknown> | Error): void {
+    if (it instanceof Error) {
+      this.#fail(id, call, it);
+      return;
+    }
+    const { given, valueBytes, more } = it;
+    if (given !== undefined) {
+      if (call.cancelled || this.#outbox === undefined) {
+        // Its caller has gone meanwhile. The call is open until the lease has been given back.
+        void this.#giveBack(given).then(() => more || this.#close(id, call, undefined));
+        return;
+      }
+      this.#hold({ ...given, callId: CALLS[$case].streams ? ANY_CALL : id });
+    }
+    // A row's response is of the same case as its request.
+    const response = { $case, value: it.response } as Response;
+    if (!more) this.#close(id, call, response, valueBytes);
+    else if (!call.cancelled) this.#outbox?.reply({ id, more, response }, valueBytes);
+  }
+
+  /** False if it was not held. */
+  #forget(token: string): boolean {
+    this.#tokens.delete(this.#leases.get(token)?.callId ?? ANY_CALL);
+    return this.#leases.delete(token);
+  }
+
+  #hold(held: HeldLease): void {
+    const { key, lease, callId } = held;
+    this.#leases.set(lease.token, held);
+    if (callId !== ANY_CALL) this.#tokens.set(callId, lease.token);
+    this.edge.coordinator.watchLease(key, lease, (end) => {
+      // By its holder's own word, perhaps in a call of its own beside this session.
+      if (!this.#forget(lease.token) || end === undefined) return;
+      const { namespace } = key;
+      const lost = { namespace, key: key.key, token: lease.token, end: encodeLeaseEnd(end) };
+      this.#outbox?.event({ $case: 'leaseLost', value: lost });
+    });
+  }
+
+  async #giveBack({ key, lease }: GivenLease, end?: 'session_lost'): Promise<void> {
+    try {
+      await this.edge.coordinator.giveBack(key, lease, end);
+    } catch (error) {
+      this.#unexpected(error);
+    }
+  }
+
+  readonly #unexpected = (cause: unknown) => this.edge.unexpected(cause, contract.session.path);
+}
+
+function codeOf(response: Response | undefined): number {
+  return response?.$case === 'error' ? response.value.code : status.OK;
+}
