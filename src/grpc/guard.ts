@@ -3,36 +3,36 @@ import type { Invalidate } from '../coordination/requests.js';
 
 export type Permission = 'read' | 'lease' | 'publish' | 'invalidate' | 'explain';
 
-/** What a caller shows of itself. */
+/** The credentials of a caller. */
 export interface Credentials {
   /** The metadata `authorization`; empty if there is none. */
   readonly authorization: string;
-  /** The alternative names of its certificate, as node writes them; empty unless one was verified. */
+  /** The alternative names of its certificate, as Node writes them; empty without a verified certificate. */
   subjectAltName(): string;
 }
 
-/** Who was admitted. */
+/** An admitted caller. */
 export interface Visitor {
   readonly identity: string;
-  /** False once what it has shown counts no more. */
+  /** False after its credentials were removed. */
   readonly isKnown: boolean;
 }
 
-/** Who may do what, as this room asks for it. Absent wherever everybody may do everything. */
+/** This room's port for permissions. Absent without identities: every caller may do everything. */
 export interface Guard {
   /** Throws `unauthenticated`. */
   admit(credentials: Credentials, method: string): Visitor;
-  /** Throws `unauthenticated` for whoever was admitted and counts no more. */
+  /** Throws `unauthenticated` if the caller was admitted but its credentials were removed. */
   readmit(visitor: Visitor, method: string): void;
-  /** Throws `permission_denied`, or `exhausted` where the identity calls too often; `calls` is what this one counts for. */
+  /** Throws `permission_denied`, or `exhausted` if the identity calls too often. This call counts as `calls` calls. */
   allow(identity: string, method: string, permission: Permission, namespace: string, calls: number): void;
-  /** The same without consequences. */
+  /** The same check, without counting or logging. */
   may(identity: string, permission: Permission, namespace: string): boolean;
-  /** An invalidation was done. */
+  /** Reports a completed invalidation. */
   invalidated(identity: string, what: Invalidate): void;
 }
 
-/** As much of a grpc-js call as shows who calls. */
+/** The part of a grpc-js call with its credentials. */
 export interface Shown {
   readonly metadata: Metadata;
   getAuthContext(): { sslPeerCertificate?: { subjectaltname?: string | undefined } } | null;
@@ -41,7 +41,7 @@ export interface Shown {
 export function credentialsOf(call: Shown): Credentials {
   return {
     authorization: String(call.metadata.get('authorization')[0] ?? ''),
-    // Asked for only where it counts: node parses the whole certificate for each call.
+    // Read only if it counts, because Node parses the whole certificate for each call.
     subjectAltName: () => call.getAuthContext()?.sslPeerCertificate?.subjectaltname ?? '',
   };
 }
