@@ -1,9 +1,10 @@
 import { hostname } from 'node:os';
 import { Access } from './access/access.js';
-import { watchIdentities, watchTls } from './access/reloads.js';
-import type { TlsMaterial } from './access/tls-files.js';
 import { type Authorities, authoritiesOf } from './authorities.js';
-import { type Config, ConfigError } from './config.js';
+import type { Config } from './config/config.js';
+import { ConfigError } from './config/faults.js';
+import { watchIdentities, watchTls } from './config/reloads.js';
+import type { TlsMaterial } from './config/tls-files.js';
 import type { Clock } from './coordination/clock.js';
 import { Coordinator } from './coordination/coordinator.js';
 import type { Edge } from './grpc/answer.js';

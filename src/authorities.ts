@@ -1,4 +1,4 @@
-import type { Config } from './config.js';
+import type { Config } from './config/config.js';
 import type { Chance, Clock } from './coordination/clock.js';
 import type { LeaseQuorum } from './coordination/lease-quorum.js';
 import type { NamespaceStore } from './coordination/namespace-store.js';
@@ -65,14 +65,14 @@ function embedded({ clock, chance }: AuthorityTools): Authorities {
 }
 
 /** Lock nodes and a value store on Redis, shared with the other replicas. */
-function fleet(config: Config, urls: NonNullable<Config['fleet']>, tools: AuthorityTools): Authorities {
+function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: AuthorityTools): Authorities {
   const { clock, chance, log, quorumObserver } = tools;
   const onError = (error: Error) => log.debug({ err: error }, 'value store unreachable');
-  const { lockNodeUrls, storeUrl, redisCa: ca } = urls;
-  const connection = new StoreConnection(storeUrl, { onError, ca });
-  const wakes = new RedisWakeChannel(storeUrl, { onError, ca });
+  const { lockNodes, store, redisCa: ca } = addresses;
+  const connection = new StoreConnection(store, { onError, ca });
+  const wakes = new RedisWakeChannel(store, { onError, ca });
   const quorum = new RedlockQuorum({
-    nodes: lockNodeUrls.map((url) => new RedisLockNode(url, ca)),
+    nodes: lockNodes.map((address) => new RedisLockNode(address, ca)),
     claim: new RedisFirstStart(connection),
     clock,
     chance,

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { type App, startApp } from './app.js';
-import { loadConfig } from './config.js';
+import { loadConfig } from './config/config.js';
 
 let app: App | undefined;
 let stopping = false;

@@ -1,4 +1,4 @@
-import type { Config } from './config.js';
+import type { Config } from './config/config.js';
 import type { Clock } from './coordination/clock.js';
 import type { Observer } from './coordination/observer.js';
 import type { Policy } from './coordination/policy.js';

@@ -3,16 +3,9 @@ import type { Clock } from '../coordination/clock.js';
 import { CoordinationError } from '../coordination/errors.js';
 import type { Invalidate } from '../coordination/requests.js';
 import { alternativeNames } from './alternative-names.js';
-import { EVERY, type Identities, type Permission } from './auth-file.js';
+import type { Credentials, Guard, PageGuard, Visitor } from './guard.js';
+import { EVERY, type Identities, type Permission } from './identity.js';
 import { Rates } from './rates.js';
-
-/** The credentials of a caller. */
-export interface Credentials {
-  /** The header `authorization`; empty if there is none. */
-  readonly authorization: string;
-  /** The subject alternative names of its certificate, as Node writes them; empty without a verified certificate. */
-  subjectAltName(): string;
-}
 
 /** Receives audit events. They never contain a key, a token or a value. */
 export interface Audit {
@@ -30,7 +23,7 @@ export interface AccessParts {
 type Shown = { readonly token: Buffer | undefined } | { readonly names: readonly string[] };
 
 /** Decides who may do what. Denies anything that the file does not allow. */
-export class Access {
+export class Access implements Guard, PageGuard {
   #identities: Identities;
   #tokens: readonly { readonly digest: Buffer; readonly name: string }[] = [];
   #certificates: ReadonlyMap<string, string> = new Map();
@@ -136,7 +129,7 @@ export class Access {
       throw this.#unauthenticated(method, text);
     }
     const identity = this.identityOf(shown);
-    if (identity !== undefined) return new Visitor(this, identity, shown);
+    if (identity !== undefined) return new Admitted(this, identity, shown);
     const what = 'token' in shown ? 'the token' : 'every name of the client certificate';
     throw this.#unauthenticated(method, `authorization: ${what} is unknown`);
   }
@@ -155,7 +148,7 @@ export class Access {
 }
 
 /** An admitted caller, valid as long as its credentials are. */
-export class Visitor {
+class Admitted implements Visitor {
   #generation: number;
   #isKnown = true;
 

@@ -1,10 +1,11 @@
+import type { Guard } from '../access/guard.js';
+import type { Permission } from '../access/identity.js';
 import type { Call } from '../coordination/call.js';
 import type { Coordinator } from '../coordination/coordinator.js';
 import type { Key } from '../coordination/key.js';
 import type { Lease } from '../coordination/outcome.js';
 import type { Facts, Tracing } from '../coordination/trace.js';
 import type { Bounds } from './decode.js';
-import type { Guard, Permission } from './guard.js';
 import type { MessageType } from './strict-codec.js';
 
 /** The part of the coordinator that calls reach. */

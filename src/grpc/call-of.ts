@@ -1,6 +1,7 @@
+import type { Guard } from '../access/guard.js';
 import { Call } from '../coordination/call.js';
 import type { Tracing } from '../coordination/trace.js';
-import { credentialsOf, type Guard, type Shown } from './guard.js';
+import { credentialsOf, type Shown } from './credentials.js';
 
 /** The part of a grpc-js call that is used here. */
 export interface TransportCall extends Shown {

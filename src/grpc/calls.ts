@@ -1,4 +1,5 @@
 import type { MethodDefinition } from '@grpc/grpc-js';
+import type { Permission } from '../access/identity.js';
 import { labelOf } from '../coordination/answer-labels.js';
 import type { GetOrLockAnswer } from '../coordination/outcome.js';
 import type { GetOrLock } from '../coordination/requests.js';
@@ -23,7 +24,6 @@ import {
   encodeRelease,
 } from './encode.js';
 import * as wire from './generated/dibs/v1/coordinator.js';
-import type { Permission } from './guard.js';
 import { callErrorOf } from './status.js';
 
 const contract = wire.CoordinatorServiceService;

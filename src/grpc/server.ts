@@ -6,8 +6,9 @@ import {
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
+import type { TlsMaterial } from '../config/tls-files.js';
 import { KEY_BYTES_MAX, KEYS_MAX } from './decode.js';
-import { TlsCredentials, type TlsMaterial } from './tls-credentials.js';
+import { TlsCredentials } from './tls-credentials.js';
 
 /** A service and its handlers. */
 export interface GrpcService {

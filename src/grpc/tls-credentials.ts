@@ -1,11 +1,5 @@
 import { ServerCredentials } from '@grpc/grpc-js';
-
-/** PEM. With a `ca`, clients must show a certificate that it signed. */
-export interface TlsMaterial {
-  readonly cert: string;
-  readonly key: string;
-  readonly ca?: string;
-}
+import type { TlsMaterial } from '../config/tls-files.js';
 
 /** A silent connection is closed after this. A handshake takes some milliseconds. */
 const HANDSHAKE_MS_MAX = 10_000;

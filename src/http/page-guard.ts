@@ -1,15 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
+import type { PageGuard } from '../access/guard.js';
+import type { TlsMaterial } from '../config/tls-files.js';
 import { CoordinationError } from '../coordination/errors.js';
-import type { TlsMaterial } from './tls.js';
-
-/** The credentials of a request. */
-export interface Credentials {
-  /** The header; empty if there is none. */
-  readonly authorization: string;
-  /** The alternative names of its certificate, as Node writes them; empty without a verified certificate. */
-  subjectAltName(): string;
-}
 
 export type GuardedPage = 'metrics' | 'console';
 
@@ -19,8 +12,8 @@ export type Authorize = (request: IncomingMessage, page: GuardedPage) => 200 | 4
 export interface PageGuardParts {
   /** With a `ca` and without identities, all pages except probes need a certificate. */
   readonly tls?: TlsMaterial | undefined;
-  /** Throws `unauthenticated` or `permission_denied`. Absent without identities. */
-  readonly access?: { admitToPage(credentials: Credentials, page: string): void } | undefined;
+  /** Absent without identities. */
+  readonly access?: PageGuard | undefined;
   /** Whether the connection is private. The console shows keys, so it is served only then. */
   readonly isPrivate: boolean;
 }

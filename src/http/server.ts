@@ -1,9 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { TlsMaterial } from '../config/tls-files.js';
 import { Console, type ConsoleOptions } from './console.js';
 import { type Authorize, CHALLENGE, UNAUTHENTICATED } from './page-guard.js';
-import { contextOf, serverOptionsOf, type TlsMaterial } from './tls.js';
+import { contextOf, serverOptionsOf } from './tls.js';
 
 export interface HttpServerOptions extends Pick<ConsoleOptions, 'consoleState'> {
   readonly host: string;
@@ -141,7 +142,7 @@ async function pageFor(options: HttpServerOptions, path: string, request: Incomi
 async function metricsPage(options: HttpServerOptions, request: IncomingMessage): Promise<Page> {
   const status = options.authorize?.(request, 'metrics') ?? 200;
   if (status === 401) return { status, text: UNAUTHENTICATED, headers: CHALLENGE };
-  if (status === 403) return { status, text: 'permission denied; see deploy/operations/access.md\n' };
+  if (status === 403) return { status, text: "permission denied: the metrics need explain on '*'\n" };
   try {
     return { status: 200, type: PROMETHEUS, text: await options.scrape() };
   } catch (error) {

@@ -9,6 +9,7 @@ import {
 } from '@opentelemetry/api';
 import { defaultResource, resourceFromAttributes } from '@opentelemetry/resources';
 import { type MetricReader, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
+import type { OtelConfig } from '../config/otel-environment.js';
 import type { Logger } from './logger.js';
 
 const SERVICE_NAME = 'dibs';
@@ -53,11 +54,7 @@ export async function startOpenTelemetry(version: string, log: Logger): Promise<
 }
 
 /** Sends metrics to a collector, in addition to /metrics. */
-export async function otlpMetricReader(options: {
-  readonly protocol: 'grpc' | 'http/protobuf' | 'http/json';
-  readonly everyMs: number;
-  readonly timeoutMs: number;
-}): Promise<MetricReader> {
+export async function otlpMetricReader(options: NonNullable<OtelConfig['metrics']>): Promise<MetricReader> {
   const { everyMs, timeoutMs } = options;
   const { OTLPMetricExporter } = await {
     grpc: () => import('@opentelemetry/exporter-metrics-otlp-grpc'),

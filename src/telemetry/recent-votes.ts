@@ -1,8 +1,7 @@
 import type { Clock } from '../coordination/clock.js';
+import type { Vote } from '../quorum/quorum-observer.js';
 import { RecentDurations } from './durations.js';
 import { RecentCounts } from './recent-counts.js';
-
-type Vote = 'for' | 'held' | 'missing';
 
 /** The recent votes of one lock node. */
 class NodeVotes {

@@ -1,11 +1,4 @@
-/** The value of `OTEL_TRACES_SAMPLER`, with `OTEL_TRACES_SAMPLER_ARG` as `ratio` if the kind has one. */
-export interface Sampling {
-  readonly kind: 'always_on' | 'always_off' | 'traceidratio';
-  /** The caller's decision counts. The rest applies to calls that begin a trace. */
-  readonly parentBased: boolean;
-  /** 0 to 1. */
-  readonly ratio: number;
-}
+import type { OtelSampling } from '../config/otel-environment.js';
 
 /** The flags at the end of a W3C traceparent. The last bit says that the caller's trace is recorded. */
 const SAMPLED = /[13579bdf]$/;
@@ -20,7 +13,7 @@ const RANDOM_DIGITS = 14;
  * Decides before creating anything for a call. At one recorded call in a hundred, tracing costs what the other
  * ninety-nine pay. Returns whether to record the call with this traceparent (empty for none).
  */
-export function samplerOf({ kind, parentBased, ratio }: Sampling): (traceparent: string) => boolean {
+export function samplerOf({ kind, parentBased, ratio }: OtelSampling): (traceparent: string) => boolean {
   const ofRoot = kind === 'always_on' ? 1 : kind === 'always_off' ? 0 : ratio;
   const ofTrace = (traceparent: string) =>
     ofRoot >= 1 ||

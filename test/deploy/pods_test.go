@@ -204,7 +204,7 @@ func TestThereIsTimeToDrain(t *testing.T) {
 
 func TestEveryVariableIsKnown(t *testing.T) {
 	known := map[string]bool{}
-	reading := read(t, "src/config.ts") + read(t, "src/edge-environment.ts") + read(t, "src/fleet-environment.ts")
+	reading := read(t, "src/config/config.ts") + read(t, "src/config/edge-environment.ts") + read(t, "src/config/fleet-environment.ts")
 	for _, name := range regexp.MustCompile(`'(DIBS_[A-Z_]+)'`).FindAllStringSubmatch(reading, -1) {
 		known[name[1]] = true
 	}

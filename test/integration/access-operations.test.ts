@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { status } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { DibsClient, json } from '../../clients/typescript/src/dibs.js';
-import { RELOADED } from '../../src/access/reloads.js';
+import { RELOADED } from '../../src/config/reloads.js';
 import { LOG } from '../../src/telemetry/log-texts.js';
 import { AccessTrial, AUTH_FILE, namespace, sha256 } from '../support/access-trial.js';
 import { httpsGet } from '../support/https.js';

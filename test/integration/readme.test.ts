@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { loadConfig } from '../../src/config.js';
+import { loadConfig } from '../../src/config/config.js';
 import { Caller } from '../support/caller.js';
 import { Replica } from '../support/replica.js';
 
@@ -76,6 +76,6 @@ it('configures a fleet and its namespaces', () => {
   const config = loadConfig({ ...env, DIBS_CONFIG: 'policies.yaml' }, () =>
     example('yaml', 'namespaces', CONFIGURATION),
   );
-  expect(config.fleet?.lockNodeUrls).toHaveLength(5);
+  expect(config.fleet?.lockNodes).toHaveLength(5);
   expect(config.policies.get('prices')).toMatchObject({ stale: 'allow', onLoss: 'fail', leaseMsMax: 30_000 });
 });

@@ -6,7 +6,7 @@ import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { status } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { DibsClient, json } from '../../clients/typescript/src/dibs.js';
-import { RELOADED } from '../../src/access/reloads.js';
+import { RELOADED } from '../../src/config/reloads.js';
 import { Caller, textOf } from '../support/caller.js';
 import { type Issued, TestAuthority } from '../support/certificates.js';
 import { httpsGet } from '../support/https.js';

@@ -1,4 +1,5 @@
 import { status } from '@grpc/grpc-js';
+import type { Visitor } from '../../access/guard.js';
 import { Call } from '../../coordination/call.js';
 import { CoordinationError } from '../../coordination/errors.js';
 import { type Answered, type AnyRow, answer, type Edge, type GivenLease } from '../answer.js';
@@ -11,7 +12,6 @@ import {
   type SessionCall,
   type SessionReply,
 } from '../generated/dibs/v1/coordinator.js';
-import type { Visitor } from '../guard.js';
 import { callErrorOf } from '../status.js';
 import type { Outbox } from './outbox.js';
 

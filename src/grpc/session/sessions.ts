@@ -1,17 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
+import type { Visitor } from '../../access/guard.js';
 import { FULL_MS } from '../../coordination/come-back.js';
 import { CoordinationError } from '../../coordination/errors.js';
 import { keyFromId } from '../../coordination/key.js';
 import type { WakeChannel } from '../../coordination/wake-channel.js';
 import type { Edge } from '../answer.js';
+import { credentialsOf, type Shown } from '../credentials.js';
 import { decodeHello, invalid, messageOf } from '../decode.js';
 import {
   CoordinatorServiceService as contract,
   type SessionRequest,
   type SessionResponse,
 } from '../generated/dibs/v1/coordinator.js';
-import { credentialsOf, type Shown, type Visitor } from '../guard.js';
 import { statusOf } from '../status.js';
 import type { Decoded } from '../strict-codec.js';
 import { Outbox } from './outbox.js';

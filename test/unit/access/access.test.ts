@@ -1,13 +1,16 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { Access } from '../../../src/access/access.js';
-import { readAuthFile } from '../../../src/access/auth-file.js';
+import { readAuthFile } from '../../../src/config/auth-file.js';
+import { Faults } from '../../../src/config/faults.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
 const sha256 = (token: string) => `sha256:${createHash('sha256').update(token).digest('hex')}`;
 
 const identitiesOf = (text: string) => {
-  const { identities, faults } = readAuthFile(`identities:\n${text}`);
+  const read = Faults.none();
+  const identities = readAuthFile(`identities:\n${text}`, read);
+  const faults = read.all;
   expect(faults).toEqual([]);
   return identities;
 };

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Metadata, type MethodDefinition, type ServerWritableStream, status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
+import type { Guard } from '../../../src/access/guard.js';
 import type { Call } from '../../../src/coordination/call.js';
 import { CoordinationError } from '../../../src/coordination/errors.js';
 import type { GetOrLockAnswer, Lease } from '../../../src/coordination/outcome.js';
@@ -13,7 +14,6 @@ import {
   GetOrLockManyRequest,
   type GetOrLockManyResponse,
 } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
-import type { Guard } from '../../../src/grpc/guard.js';
 import { many } from '../../../src/grpc/many.js';
 import type { Decoded } from '../../../src/grpc/strict-codec.js';
 import { LIMITS } from '../../support/coordination-trial.js';

@@ -3,8 +3,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { RELOADED } from '../../src/access/reloads.js';
-import { loadConfig } from '../../src/config.js';
+import { loadConfig } from '../../src/config/config.js';
+import { RELOADED } from '../../src/config/reloads.js';
 import { LOG } from '../../src/telemetry/log-texts.js';
 import { METRICS } from '../../src/telemetry/names.js';
 import { ALERTS_PAGE, readAlertRules } from '../support/alert-rules.js';
@@ -147,7 +147,7 @@ describe('the compose file', () => {
       expect(Object.keys(environment).filter((name) => !/^(DIBS|OTEL)_/.test(name))).toEqual([]);
       const config = loadConfig({ ...ofImage, ...environment });
       expect(config).toMatchObject({ grpcListen: ['0.0.0.0:50051'], httpListen: { host: '0.0.0.0' } });
-      expect(config.fleet?.lockNodeUrls).toHaveLength(5);
+      expect(config.fleet?.lockNodes).toHaveLength(5);
       expect(config.otel).toMatchObject({ traces: { kind: 'always_on' } });
       // Jaeger takes none.
       expect(config.otel.metrics).toBeUndefined();

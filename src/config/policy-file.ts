@@ -1,6 +1,7 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { BACKOFF_MS_MAX, type Policy } from './coordination/policy.js';
+import { BACKOFF_MS_MAX, type Policy } from '../coordination/policy.js';
+import type { Faults } from './faults.js';
 
 const YEAR_MS = 31_536_000_000;
 
@@ -8,30 +9,19 @@ const YEAR_MS = 31_536_000_000;
  * Parses the text of DIBS_CONFIG: a policy for each listed namespace. Anything omitted comes from `base`. Every fault
  * begins with its path in the file.
  */
-export function readPolicyFile(
-  text: string,
-  base: Policy,
-): { readonly policies: ReadonlyMap<string, Policy>; readonly faults: readonly string[] } {
+export function readPolicyFile(text: string, base: Policy, faults: Faults): ReadonlyMap<string, Policy> {
   const policies = new Map<string, Policy>();
-  let content: unknown;
-  try {
-    content = parse(text) ?? {};
-  } catch (error) {
-    return { policies, faults: [`is not YAML: ${(error as Error).message.trim()}`] };
-  }
-  const result = fileSchema(base).safeParse(content);
-  if (!result.success) return { policies, faults: result.error.issues.map(faultOf) };
-  const faults = [];
-  for (const [namespace, said] of Object.entries(result.data.namespaces ?? {})) {
+  const content = faults.attempt('', 'is not YAML', () => parse(text) ?? {});
+  const file = content === undefined ? undefined : faults.fitting(fileSchema(base), content);
+  for (const [namespace, said] of Object.entries(file?.namespaces ?? {})) {
     const policy = policyOf(base, said);
     if (policy.leaseMsMin > policy.leaseMsMax) {
-      faults.push(
-        `namespaces.${namespace}.lease_min_ms: ${policy.leaseMsMin} is above lease_max_ms, which is ${policy.leaseMsMax}`,
-      );
+      const what = `${policy.leaseMsMin} is above lease_max_ms, which is ${policy.leaseMsMax}`;
+      faults.add(`namespaces.${namespace}.lease_min_ms`, what);
     }
     policies.set(namespace, Object.freeze(policy));
   }
-  return { policies, faults };
+  return policies;
 }
 
 type SaidPolicy = NonNullable<z.infer<ReturnType<typeof fileSchema>>['namespaces']>[string];
@@ -87,10 +77,6 @@ function within(min: number, max: number, whole = true) {
 
 function oneOf<const Choices extends readonly [string, ...string[]]>(...choices: Choices) {
   return z.enum(choices, { error: ({ input }) => `${shown(input)} is not one of ${choices.join(', ')}` });
-}
-
-function faultOf({ path, message }: z.core.$ZodIssue): string {
-  return path.length === 0 ? message : `${path.join('.')}: ${message}`;
 }
 
 function shown(value: unknown): string {

@@ -1,8 +1,10 @@
+import { Faults } from './faults.js';
+
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Reads variables one by one and collects their faults. With a fault, the returned value is never used. */
 export class EnvironmentReader {
-  readonly faults: string[] = [];
+  readonly faults = Faults.none();
 
   constructor(private readonly env: Environment) {}
 
@@ -13,12 +15,7 @@ export class EnvironmentReader {
 
   /** The file's text. If it cannot be read, adds a fault and returns undefined. */
   fileAt(name: string, path: string, read: (path: string) => string): string | undefined {
-    try {
-      return read(path);
-    } catch (error) {
-      this.faults.push(`${name}: '${path}' cannot be read: ${(error as Error).message}`);
-      return undefined;
-    }
+    return this.faults.attempt(name, `'${path}' cannot be read`, () => read(path));
   }
 
   /** A default is clamped to the bounds; an explicit value outside them is a fault. */
@@ -27,7 +24,7 @@ export class EnvironmentReader {
     if (text === undefined) return Math.min(max, Math.max(min, fallback));
     const value = Number(text);
     if (/^\d{1,15}$/.test(text) && value >= min && value <= max) return value;
-    this.faults.push(`${name}: '${text}' is not a whole number within ${min} to ${max}`);
+    this.faults.add(name, `'${text}' is not a whole number within ${min} to ${max}`);
     return Math.min(max, Math.max(min, fallback));
   }
 
@@ -38,7 +35,7 @@ export class EnvironmentReader {
   ): Choices[number] {
     const text = this.get(name) ?? fallback;
     if (choices.includes(text)) return text;
-    this.faults.push(`${name}: '${text}' is not one of ${choices.join(', ')}`);
+    this.faults.add(name, `'${text}' is not one of ${choices.join(', ')}`);
     return fallback;
   }
 }

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { EnvironmentReader } from '../../src/environment-reader.js';
-import { readOtelEnvironment } from '../../src/otel-environment.js';
+import { EnvironmentReader } from '../../../src/config/environment-reader.js';
+import { readOtelEnvironment } from '../../../src/config/otel-environment.js';
 
 function read(env: Record<string, string>) {
   const reader = new EnvironmentReader(env);
-  return { config: readOtelEnvironment(reader), faults: reader.faults };
+  return { config: readOtelEnvironment(reader), faults: reader.faults.all };
 }
 
 const ENDPOINT = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4317' };

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { defaultPolicy, type Limits, type Policy } from './coordination/policy.js';
+import { defaultPolicy, type Limits, type Policy } from '../coordination/policy.js';
 import { type EdgeConfig, readEdge } from './edge-environment.js';
 import { type Environment, EnvironmentReader } from './environment-reader.js';
+import { ConfigError } from './faults.js';
 import { type FleetConfig, readFleet } from './fleet-environment.js';
 import { type OtelConfig, readOtelEnvironment } from './otel-environment.js';
 import { readPolicyFile } from './policy-file.js';
@@ -24,17 +25,6 @@ export interface Config extends EdgeConfig {
   readonly policy: Policy;
   readonly logLevel: LogLevel;
   readonly otel: OtelConfig;
-}
-
-/** All faults at once, so that ten faults do not need ten starts. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError';
-
-  constructor(readonly faults: readonly string[]) {
-    super(
-      `the configuration has ${faults.length} fault(s):\n${faults.map((fault) => `  ${fault}`).join('\n')}`,
-    );
-  }
 }
 
 const HOUR_MS = 3_600_000;
@@ -62,7 +52,7 @@ export function loadConfig(
   const otel = readOtelEnvironment(reader);
   const policy = Object.freeze(defaultPolicy(limits));
   const policies = policiesOf(reader, policy, readFile);
-  if (reader.faults.length > 0) throw new ConfigError(reader.faults);
+  if (reader.faults.any) throw new ConfigError(reader.faults.all);
   return Object.freeze({
     ...edge,
     ...(fleet === undefined ? {} : { fleet }),
@@ -119,7 +109,5 @@ function policiesOf(
   if (path === undefined) return new Map();
   const text = reader.fileAt('DIBS_CONFIG', path, readFile);
   if (text === undefined) return new Map();
-  const { policies, faults } = readPolicyFile(text, base);
-  reader.faults.push(...faults.map((fault) => `DIBS_CONFIG: ${fault}`));
-  return policies;
+  return readPolicyFile(text, base, reader.faults.in('DIBS_CONFIG'));
 }

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, expect, it } from 'vitest';
-import { loadConfig } from '../../src/config.js';
-import { TestAuthority } from '../support/certificates.js';
-import { fault } from '../support/config-faults.js';
+import { loadConfig } from '../../../src/config/config.js';
+import { TestAuthority } from '../../support/certificates.js';
+import { fault } from '../../support/config-faults.js';
 
 const authority = new TestAuthority();
 afterAll(() => authority.close());

@@ -3,8 +3,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { CLIENT_VARIABLES, variablesIn, variablesRead } from '../support/variables-read.js';
 
-// The house rules as a test. What a linter can say stands in biome.json, and house-lint.test.ts shows that
-// it fires; this is the rest.
+// The house rules as a test. What a linter can say stands in biome.json, and house-lint.test.ts shows that it fires;
+// imports.test.ts holds the code to the table of imports; this is the rest.
 
 const LINES_MAX = 350;
 /** Started as processes by the integration suites, so no suite imports them. */

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { type Config, loadConfig } from '../../src/config.js';
-import type { Environment } from '../../src/environment-reader.js';
-import { fault, faults } from '../support/config-faults.js';
+import { type Config, loadConfig } from '../../../src/config/config.js';
+import type { Environment } from '../../../src/config/environment-reader.js';
+import { parseStoreUrl } from '../../../src/config/store-url.js';
+import { fault, faults } from '../../support/config-faults.js';
 
 const nodes = (count: number) => Array.from({ length: count }, (_, at) => `redis://n${at}:7000`).join(',');
 const inFleet = { DIBS_QUORUM_NODES: nodes(5), DIBS_STORE_URL: 'redis://store:6379' };
@@ -171,8 +172,8 @@ describe('DIBS_HTTP_LISTEN', () => {
 describe('the fleet', () => {
   it.each([3, 5, 7])('may have %d lock nodes', (count) => {
     const { fleet } = loadConfig({ ...inFleet, DIBS_QUORUM_NODES: nodes(count) });
-    expect(fleet?.lockNodeUrls).toEqual(nodes(count).split(','));
-    expect(fleet?.storeUrl).toBe('redis://store:6379');
+    expect(fleet?.lockNodes).toEqual(nodes(count).split(',').map(parseStoreUrl));
+    expect(fleet?.store).toEqual(parseStoreUrl('redis://store:6379'));
   });
 
   it.each([1, 2, 4, 6, 8])('may not have %d lock nodes', (count) => {
@@ -216,7 +217,7 @@ describe('the fleet', () => {
     'redis+cluster://a:1,b:2,c',
     'redis+sentinel://:pw@a:26379,b:26379/mymaster',
   ])('may have the store %s', (url) => {
-    expect(loadConfig({ ...inFleet, DIBS_STORE_URL: url }).fleet?.storeUrl).toBe(url);
+    expect(loadConfig({ ...inFleet, DIBS_STORE_URL: url }).fleet?.store).toEqual(parseStoreUrl(url));
   });
 
   it.each([

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
-import { readTlsFiles, type TlsPaths } from '../../../src/access/tls-files.js';
+import { Faults } from '../../../src/config/faults.js';
+import { readTlsFiles as readInto, type TlsPaths } from '../../../src/config/tls-files.js';
 import { TestAuthority } from '../../support/certificates.js';
 
 const authority = new TestAuthority();
@@ -12,6 +13,10 @@ const expired = authority.issue({ days: -1 });
 const DAY_MS = 86_400_000;
 const contents: Record<string, string> = { empty: '', words: 'hello' };
 const read = (path: string) => contents[path] ?? readFileSync(path, 'utf8');
+function readTlsFiles(paths: TlsPaths, from: typeof read, nowMs: number) {
+  const faults = Faults.none();
+  return { material: readInto(paths, from, nowMs, faults), faults: faults.all };
+}
 const faultsOf = (paths: TlsPaths, nowMs = Date.now()) => readTlsFiles(paths, read, nowMs).faults;
 
 describe('the files of TLS', () => {
@@ -33,7 +38,9 @@ describe('the files of TLS', () => {
     contents.cut = `${read(authority.ca)}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`;
     expect(faultsOf({ ...good, ca: 'cut' })[0]).toMatch(/^DIBS_TLS_CA: 'cut' has a broken PEM certificate: /);
     contents.chain = `${read(good.cert)}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`;
-    expect(faultsOf({ cert: 'chain', key: good.key })[0]).toMatch(/^DIBS_TLS_CERT: 'chain' cannot be used for TLS/);
+    expect(faultsOf({ cert: 'chain', key: good.key })[0]).toMatch(
+      /^DIBS_TLS_CERT: 'chain' cannot be used for TLS/,
+    );
     another.close();
   });
 

@@ -1,11 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { ConfigError, loadConfig } from '../../src/config.js';
-import { defaultPolicy } from '../../src/coordination/policy.js';
-import { readPolicyFile } from '../../src/policy-file.js';
+import { loadConfig } from '../../../src/config/config.js';
+import { ConfigError, Faults } from '../../../src/config/faults.js';
+import { readPolicyFile } from '../../../src/config/policy-file.js';
+import { defaultPolicy } from '../../../src/coordination/policy.js';
 
 const { limits } = loadConfig({});
 const base = defaultPolicy(limits);
-const read = (text: string) => readPolicyFile(text, base);
+function read(text: string) {
+  const faults = Faults.none();
+  return { policies: readPolicyFile(text, base, faults), faults: faults.all };
+}
 const shop = (said: string) => read(`namespaces: { shop: { ${said} } }`);
 
 describe('a policy', () => {

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { FileWatch } from '../../../src/access/file-watch.js';
+import { FileWatch } from '../../../src/config/file-watch.js';
 import { until } from '../../support/until.js';
 
 let dir: string;

@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeEach, expect, it } from 'vitest';
-import type { Identities } from '../../../src/access/auth-file.js';
-import { RELOADED, watchIdentities, watchTls } from '../../../src/access/reloads.js';
-import type { TlsMaterial } from '../../../src/access/tls-files.js';
+import type { Identities } from '../../../src/access/identity.js';
+import { RELOADED, watchIdentities, watchTls } from '../../../src/config/reloads.js';
+import type { TlsMaterial } from '../../../src/config/tls-files.js';
 import { TestAuthority } from '../../support/certificates.js';
 
 const NEVER_MS = 3_600_000;

@@ -14,10 +14,12 @@ export interface OtelConfig {
   };
 }
 
-/** OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG. */
+/** OTEL_TRACES_SAMPLER, and OTEL_TRACES_SAMPLER_ARG if the kind has one. */
 export interface OtelSampling {
   readonly kind: (typeof SAMPLERS)[number];
+  /** The caller's decision counts. The rest applies to calls that begin a trace. */
   readonly parentBased: boolean;
+  /** 0 to 1. */
   readonly ratio: number;
 }
 
@@ -56,7 +58,7 @@ function wants(reader: EnvironmentReader, signal: 'TRACES' | 'METRICS', choices:
   const named = reader.get(name)?.split(',') ?? [endpoint === undefined ? 'none' : 'otlp'];
   const unknown = named.filter((exporter) => !choices.includes(exporter.trim()));
   for (const exporter of unknown)
-    reader.faults.push(`${name}: '${exporter}' is not one of ${choices.join(', ')}`);
+    reader.faults.add(name, `'${exporter}' is not one of ${choices.join(', ')}`);
   return named.some((exporter) => ['otlp', 'console'].includes(exporter.trim()));
 }
 
@@ -66,7 +68,7 @@ function samplingOf(reader: EnvironmentReader): OtelSampling {
   const text = reader.get('OTEL_TRACES_SAMPLER_ARG');
   const ratio = text === undefined ? ROOT_RATIO : Number(text);
   if (!(ratio >= 0 && ratio <= 1)) {
-    reader.faults.push(`OTEL_TRACES_SAMPLER_ARG: '${text}' is not a number within 0 to 1`);
+    reader.faults.add('OTEL_TRACES_SAMPLER_ARG', `'${text}' is not a number within 0 to 1`);
   }
   return { kind, parentBased: name.startsWith('parentbased_'), ratio };
 }

@@ -1,6 +1,7 @@
-import { type Identities, readAuthFile } from './access/auth-file.js';
-import { type ReadFile, readTlsFiles, type TlsMaterial, type TlsPaths } from './access/tls-files.js';
+import type { Identities } from '../access/identity.js';
+import { readAuthFile } from './auth-file.js';
 import type { EnvironmentReader } from './environment-reader.js';
+import { type ReadFile, readTlsFiles, type TlsMaterial, type TlsPaths } from './tls-files.js';
 
 /** Where the process listens, and whom it serves. */
 export interface EdgeConfig {
@@ -38,17 +39,19 @@ function grpcListenOf(reader: EnvironmentReader, mayLeaveLoopback: boolean): rea
     if (/^unix:\/\/\/[^,\0]+$/.test(entry)) continue;
     const address = addressOf(entry);
     if (address === undefined) {
-      reader.faults.push(
-        `DIBS_LISTEN: '${entry}' is neither HOST:PORT with a port of 0 to 65535 nor unix:///path`,
+      reader.faults.add(
+        'DIBS_LISTEN',
+        `'${entry}' is neither HOST:PORT with a port of 0 to 65535 nor unix:///path`,
       );
     } else if (!mayLeaveLoopback && !isLoopback(address.host)) {
-      reader.faults.push(
-        `DIBS_LISTEN: '${entry}' is reachable from other machines without encryption; set DIBS_TLS_CERT and DIBS_TLS_KEY, listen on a loopback address or a unix socket, or set DIBS_INSECURE=true where the network itself is protected`,
+      reader.faults.add(
+        'DIBS_LISTEN',
+        `'${entry}' is reachable from other machines without encryption; set DIBS_TLS_CERT and DIBS_TLS_KEY, listen on a loopback address or a unix socket, or set DIBS_INSECURE=true where the network itself is protected`,
       );
     }
   }
   const twice = entries.filter((entry, at) => entries.indexOf(entry) !== at && !entry.endsWith(':0'));
-  for (const entry of twice) reader.faults.push(`DIBS_LISTEN: '${entry}' is listed twice`);
+  for (const entry of twice) reader.faults.add('DIBS_LISTEN', `'${entry}' is listed twice`);
   return Object.freeze(entries);
 }
 
@@ -57,7 +60,7 @@ function httpListenOf(reader: EnvironmentReader): EdgeConfig['httpListen'] {
   const entry = reader.get('DIBS_HTTP_LISTEN') ?? '127.0.0.1:9464';
   const address = addressOf(entry);
   if (address !== undefined) return Object.freeze(address);
-  reader.faults.push(`DIBS_HTTP_LISTEN: '${entry}' is not HOST:PORT with a port of 0 to 65535`);
+  reader.faults.add('DIBS_HTTP_LISTEN', `'${entry}' is not HOST:PORT with a port of 0 to 65535`);
   return { host: '', port: 0 };
 }
 
@@ -80,15 +83,14 @@ function tlsOf(reader: EnvironmentReader, read: ReadFile, nowMs: number): EdgeCo
     const missing = cert === undefined ? 'DIBS_TLS_CERT' : 'DIBS_TLS_KEY';
     const there = cert !== undefined ? 'DIBS_TLS_CERT' : key !== undefined ? 'DIBS_TLS_KEY' : undefined;
     if (there !== undefined) {
-      reader.faults.push(`${there}: is set while ${missing} is not; set both or neither`);
+      reader.faults.add(there, `is set while ${missing} is not; set both or neither`);
     } else if (ca !== undefined) {
-      reader.faults.push('DIBS_TLS_CA: is set while DIBS_TLS_CERT is not; client certificates need TLS');
+      reader.faults.add('DIBS_TLS_CA', 'is set while DIBS_TLS_CERT is not; client certificates need TLS');
     }
     return undefined;
   }
   const paths = { cert, key, ...(ca === undefined ? {} : { ca }) };
-  const { material, faults } = readTlsFiles(paths, read, nowMs);
-  reader.faults.push(...faults);
+  const material = readTlsFiles(paths, read, nowMs, reader.faults);
   return material && { paths, material };
 }
 
@@ -96,7 +98,5 @@ function authOf(reader: EnvironmentReader, read: ReadFile): EdgeConfig['auth'] {
   const path = reader.get('DIBS_AUTH_FILE');
   const text = path && reader.fileAt('DIBS_AUTH_FILE', path, read);
   if (path === undefined || text === undefined) return undefined;
-  const { identities, faults } = readAuthFile(text);
-  reader.faults.push(...faults.map((fault) => `DIBS_AUTH_FILE: ${fault}`));
-  return { path, text, identities };
+  return { path, text, identities: readAuthFile(text, reader.faults.in('DIBS_AUTH_FILE')) };
 }

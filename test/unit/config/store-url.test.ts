@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parseStoreUrl } from '../../../src/redis/store-url.js';
+import { parseStoreUrl } from '../../../src/config/store-url.js';
 
 describe('a store URL', () => {
   test.each([

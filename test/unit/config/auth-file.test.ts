@@ -1,20 +1,25 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { readAuthFile } from '../../../src/access/auth-file.js';
+import { readAuthFile } from '../../../src/config/auth-file.js';
+import { Faults } from '../../../src/config/faults.js';
 
 const digestOf = (token: string) => createHash('sha256').update(token).digest('hex');
 const A = `sha256:${digestOf('a')}`;
 const B = `sha256:${digestOf('b')}`;
 const C = `sha256:${digestOf('c')}`;
 
-const faultsOf = (text: string) => readAuthFile(text).faults;
+function read(text: string) {
+  const faults = Faults.none();
+  return { identities: readAuthFile(text, faults), faults: faults.all };
+}
+const faultsOf = (text: string) => read(text).faults;
 /** The faults of one identity that says this. */
 const faultsIn = (said: string) => faultsOf(`identities: { one: ${said} }`);
 
 describe('DIBS_AUTH_FILE', () => {
   it('says who may do what', () => {
-    const { identities, faults } = readAuthFile(`
+    const { identities, faults } = read(`
 identities:
   checkout:
     tokens: ['${A}', '${B.toUpperCase().replace('SHA', 'sha')}']
@@ -48,7 +53,7 @@ identities:
   it('may be what the page for people shows', () => {
     const page = readFileSync('deploy/operations/access.md', 'utf8');
     const [, example = ''] = /^```yaml\n([\s\S]*?)^```$/m.exec(page) ?? [];
-    const { identities, faults } = readAuthFile(example);
+    const { identities, faults } = read(example);
     expect(faults).toEqual([]);
     expect([...identities.keys()]).toEqual(['checkout', 'prometheus']);
   });
@@ -85,7 +90,7 @@ roles: {}
 
   it.each(['', '{}', 'identities:', '[]', 'identities: []', 'words'])('is not %j', (text) => {
     expect(faultsOf(text)).not.toEqual([]);
-    expect(readAuthFile(text).identities.size).toBe(0);
+    expect(read(text).identities.size).toBe(0);
   });
 
   it('is YAML, and a fault in it repeats no token', () => {

@@ -1,13 +1,11 @@
-import type { Metadata } from '@grpc/grpc-js';
 import type { Invalidate } from '../coordination/requests.js';
-
-export type Permission = 'read' | 'lease' | 'publish' | 'invalidate' | 'explain';
+import type { Permission } from './identity.js';
 
 /** The credentials of a caller. */
 export interface Credentials {
-  /** The metadata `authorization`; empty if there is none. */
+  /** The header or metadata `authorization`; empty if there is none. */
   readonly authorization: string;
-  /** The alternative names of its certificate, as Node writes them; empty without a verified certificate. */
+  /** The subject alternative names of its certificate, as Node writes them; empty without a verified certificate. */
   subjectAltName(): string;
 }
 
@@ -18,7 +16,7 @@ export interface Visitor {
   readonly isKnown: boolean;
 }
 
-/** This room's port for permissions. Absent without identities: every caller may do everything. */
+/** The port for permissions. Absent without identities: every caller may do everything. */
 export interface Guard {
   /** Throws `unauthenticated`. */
   admit(credentials: Credentials, method: string): Visitor;
@@ -32,16 +30,8 @@ export interface Guard {
   invalidated(identity: string, what: Invalidate): void;
 }
 
-/** The part of a grpc-js call with its credentials. */
-export interface Shown {
-  readonly metadata: Metadata;
-  getAuthContext(): { sslPeerCertificate?: { subjectaltname?: string | undefined } } | null;
-}
-
-export function credentialsOf(call: Shown): Credentials {
-  return {
-    authorization: String(call.metadata.get('authorization')[0] ?? ''),
-    // Read only if it counts, because Node parses the whole certificate for each call.
-    subjectAltName: () => call.getAuthContext()?.sslPeerCertificate?.subjectaltname ?? '',
-  };
+/** The port for access to the pages over HTTP. */
+export interface PageGuard {
+  /** Throws `unauthenticated` or `permission_denied`. */
+  admitToPage(credentials: Credentials, page: string): void;
 }

@@ -1,50 +1,27 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
-
-export const PERMISSIONS = ['read', 'lease', 'publish', 'invalidate', 'explain'] as const;
-export type Permission = (typeof PERMISSIONS)[number];
-
-/** The entry for every namespace. */
-export const EVERY = '*';
-
-/** A caller's identity and permissions. */
-export interface Identity {
-  readonly name: string;
-  /** SHA-256 digests. */
-  readonly tokens: readonly Buffer[];
-  /** Each with its kind before it, as {@link alternativeNames} has them. */
-  readonly certificates: readonly string[];
-  /** By namespace. Those under {@link EVERY} are added everywhere. */
-  readonly permissions: ReadonlyMap<string, ReadonlySet<Permission>>;
-  /** Infinity: no bound. */
-  readonly callsPerSecond: number;
-  readonly waitersMax: number;
-}
-
-export type Identities = ReadonlyMap<string, Identity>;
+import { type Identities, type Identity, PERMISSIONS } from '../access/identity.js';
+import type { Faults } from './faults.js';
 
 /** One for use and one for rotation. A third would be a forgotten one. */
 const TOKENS_MAX = 2;
 
 /** Parses the text of DIBS_AUTH_FILE. Every fault begins with its path in the file and contains no token. */
-export function readAuthFile(text: string): {
-  readonly identities: Identities;
-  readonly faults: readonly string[];
-} {
+export function readAuthFile(text: string, faults: Faults): Identities {
   const identities = new Map<string, Identity>();
   let content: unknown;
   try {
     content = parse(text) ?? {};
   } catch {
     // The parser's message quotes the file, which may contain an unhashed token.
-    return { identities, faults: ['is not YAML, or has a duplicate entry'] };
+    faults.add('', 'is not YAML, or has a duplicate entry');
+    return identities;
   }
-  const result = file.safeParse(content);
-  if (!result.success) return { identities, faults: result.error.issues.map(faultOf) };
-  for (const [name, said] of Object.entries(result.data.identities)) {
+  for (const [name, said] of Object.entries(faults.fitting(file, content)?.identities ?? {})) {
     identities.set(name, identityOf(name, said));
   }
-  return { identities, faults: sharedBy(identities) };
+  refuseShared(identities, faults);
+  return identities;
 }
 
 type Said = z.infer<typeof file>['identities'][string];
@@ -62,22 +39,20 @@ function identityOf(name: string, said: Said): Identity {
 }
 
 /** Faults for credentials that two identities share: each could act as the other. */
-function sharedBy(identities: Identities): string[] {
-  const faults: string[] = [];
+function refuseShared(identities: Identities, faults: Faults): void {
   const claimed = new Map<string, string>();
   for (const { name, tokens, certificates } of identities.values()) {
     const claim = (path: string, what: string) => {
       const before = claimed.get(what);
       if (before === undefined) claimed.set(what, `${name}.${path}`);
-      else
-        faults.push(
-          `identities.${name}.${path}: is the same as identities.${before}; credentials must belong to one identity`,
-        );
+      else {
+        const whose = `is the same as identities.${before}; credentials must belong to one identity`;
+        faults.add(`identities.${name}.${path}`, whose);
+      }
     };
     for (const [at, token] of tokens.entries()) claim(`tokens.${at}`, token.toString('hex'));
     for (const [at, certificate] of certificates.entries()) claim(`certificates.${at}`, certificate);
   }
-  return faults;
 }
 
 function whole(min: number, max: number) {
@@ -116,8 +91,3 @@ const file = z.strictObject({
     error: 'is missing, or is not a map of names to identities',
   }),
 });
-
-function faultOf(issue: z.core.$ZodIssue): string {
-  const message = issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
-  return issue.path.length === 0 ? message : `${issue.path.join('.')}: ${message}`;
-}

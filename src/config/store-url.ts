@@ -1,4 +1,4 @@
-/** Where one Redis listens. */
+/** The address of one Redis. */
 export interface RedisHost {
   readonly host: string;
   readonly port: number;
@@ -9,13 +9,19 @@ interface Credentials {
   readonly password?: string;
 }
 
-/** What a store URL says. The credentials are the data nodes' own. */
-export type StoreAddress = Credentials &
-  (
-    | ({ readonly kind: 'single'; readonly tls: boolean; readonly db: number } & RedisHost)
-    | { readonly kind: 'cluster'; readonly nodes: readonly RedisHost[] }
-    | { readonly kind: 'sentinel'; readonly sentinels: readonly RedisHost[]; readonly name: string }
-  );
+/** A single Redis. */
+export type SingleAddress = Credentials &
+  RedisHost & { readonly kind: 'single'; readonly tls: boolean; readonly db: number };
+
+/** A parsed store URL. The credentials are those of the data nodes. */
+export type StoreAddress =
+  | SingleAddress
+  | (Credentials & { readonly kind: 'cluster'; readonly nodes: readonly RedisHost[] })
+  | (Credentials & {
+      readonly kind: 'sentinel';
+      readonly sentinels: readonly RedisHost[];
+      readonly name: string;
+    });
 
 const FORMS =
   'redis://HOST:PORT/DB, rediss://HOST:PORT/DB, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME, each with USER:PASSWORD@ before the hosts where needed';
@@ -24,8 +30,8 @@ const REDIS_PORT = 6379;
 const SENTINEL_PORT = 26379;
 
 /**
- * Reads DIBS_STORE_URL. Throws an Error that names what is wrong and never repeats the URL, which may
- * carry a password.
+ * Parses the URL of a store or of a lock node. Throws an Error that describes the fault and never repeats the URL, which
+ * may contain a password.
  */
 export function parseStoreUrl(url: string): StoreAddress {
   const match = /^(rediss?|redis\+cluster|redis\+sentinel):\/\/(?:([^@/]*)@)?([^@/]+)(?:\/([^/]*))?$/.exec(

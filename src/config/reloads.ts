@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
-import type { Access } from './access.js';
-import { type Identities, readAuthFile } from './auth-file.js';
+import type { Identities } from '../access/identity.js';
+import { readAuthFile } from './auth-file.js';
+import { Faults } from './faults.js';
 import { FileWatch } from './file-watch.js';
 import { readTlsFiles, type TlsMaterial, type TlsPaths } from './tls-files.js';
 
@@ -30,8 +31,8 @@ export function watchTls(
       paths: [cert, key, ...(ca === undefined ? [] : [ca])],
       texts: [material.cert, material.key, ...(material.ca === undefined ? [] : [material.ca])],
       parse: (read) => {
-        const { material: content, faults } = readTlsFiles(paths, read, Date.now());
-        return { content, faults };
+        const faults = Faults.none();
+        return { content: readTlsFiles(paths, read, Date.now(), faults), faults: faults.all };
       },
       changed: (changed) => {
         renew(changed);
@@ -48,7 +49,7 @@ export function watchTls(
 export function watchIdentities(
   { path, text }: { readonly path: string; readonly text: string },
   log: ReloadLog,
-  access: Pick<Access, 'replace'>,
+  access: { replace(identities: Identities): void },
   everyMs?: number,
 ): FileWatch<Identities> {
   return new FileWatch<Identities>(
@@ -56,12 +57,10 @@ export function watchIdentities(
       paths: [path],
       texts: [text],
       parse: (read) => {
-        try {
-          const { identities, faults } = readAuthFile(read(path));
-          return { content: faults.length === 0 ? identities : undefined, faults };
-        } catch (error) {
-          return { content: undefined, faults: [`cannot be read: ${(error as Error).message}`] };
-        }
+        const faults = Faults.none();
+        const changed = faults.attempt('', 'cannot be read', () => read(path));
+        const identities = changed === undefined ? undefined : readAuthFile(changed, faults);
+        return { content: faults.any ? undefined : identities, faults: faults.all };
       },
       changed: (identities) => {
         access.replace(identities);

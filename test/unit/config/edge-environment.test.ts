@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
-import { loadConfig } from '../../src/config.js';
-import { TestAuthority } from '../support/certificates.js';
-import { fault, faults } from '../support/config-faults.js';
+import { loadConfig } from '../../../src/config/config.js';
+import { TestAuthority } from '../../support/certificates.js';
+import { fault, faults } from '../../support/config-faults.js';
 
 describe('TLS', () => {
   const authority = new TestAuthority();
