@@ -48,7 +48,7 @@ it('ends with 1 and every fault at once when it is configured wrongly, and serve
     "DIBS_LEASE_MS: '0' is not a whole number within 100 to 60000",
     "DIBS_LISTEN: '0.0.0.0:0' is reachable from other machines",
     'DIBS_QUORUM_NODES: is set while DIBS_STORE_URL is not',
-    'DIBS_QUORUM_NODES: names 1 node(s)',
+    'DIBS_QUORUM_NODES: lists 1 node(s)',
     "DIBS_AUTH_FILE: '/etc/dibs/auth.yaml' cannot be read",
   ]) {
     expect(output.stderr).toMatch(fault);

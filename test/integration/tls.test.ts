@@ -193,7 +193,7 @@ describe('a rotation', () => {
       [authority.issue({ days: -1 }), /DIBS_TLS_CERT: expired on/],
       [
         { ...authority.issue(), key: authority.issue().key },
-        /DIBS_TLS_KEY: is not the key of the certificate/,
+        /DIBS_TLS_KEY: does not match the certificate/,
       ],
       [
         { cert: join(authority.dir, '1.csr'), key: issued.key },
@@ -222,7 +222,7 @@ it('a start with a bad certificate ends, with its fault', async () => {
   const { cert } = authority.issue();
   const { key } = authority.issue();
   await expect(Replica.start({ DIBS_TLS_CERT: cert, DIBS_TLS_KEY: key })).rejects.toThrow(
-    'DIBS_TLS_KEY: is not the key of the certificate in DIBS_TLS_CERT',
+    'DIBS_TLS_KEY: does not match the certificate in DIBS_TLS_CERT',
   );
 });
 
