@@ -24,6 +24,7 @@ import { SystemClock } from './system-clock.js';
 import { auditLog } from './telemetry/audit-log.js';
 import { LOG } from './telemetry/log-texts.js';
 import type { Logger } from './telemetry/logger.js';
+import type { Metrics } from './telemetry/metrics.js';
 import type { Recent } from './telemetry/recent.js';
 import { VERSION } from './version.js';
 
@@ -89,18 +90,22 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     waitersMaxOf: access && ((identity) => access.waitersMaxOf(identity)),
   });
   opened.push(() => coordinator.close());
-  metrics.watch({
-    waiters: () => coordinator.waiters,
-    leasesHeld: () => coordinator.leasesHeld,
-    nearCacheBytes: () => coordinator.nearCacheBytes,
-    quorumNodes: () => countsOf(authorities.nodeStates()),
-  });
+  watchGauges(metrics, coordinator, authorities);
   await authorities.contact();
 
   const streams = new OpenStreams();
   const health = new Health(streams);
   const unexpected = (err: unknown, method: string) => log.error({ err, method }, 'unexpected');
-  const edge: Edge = { coordinator, limits, policyOf, guard: access, tracing, holder: '', unexpected };
+  const edge: Edge = {
+    coordinator,
+    limits,
+    policyOf,
+    guard: access,
+    tracing,
+    holder: '',
+    holds: undefined,
+    unexpected,
+  };
   const { sessionGraceMs: graceMs, connectionAgeMs: ageMs } = config;
   const sessions = new Sessions({ edge, wakes: authorities.wakes, graceMs, ageMs });
   opened.push(() => sessions.stop());
@@ -149,6 +154,15 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   };
   look = () => stateOf({ app, ready, coordinator, sessions, authorities, recent });
   return app;
+}
+
+function watchGauges(metrics: Metrics, coordinator: Coordinator, authorities: Authorities): void {
+  metrics.watch({
+    waiters: () => coordinator.waiters,
+    leasesHeld: () => coordinator.leasesHeld,
+    nearCacheBytes: () => coordinator.nearCacheBytes,
+    quorumNodes: () => countsOf(authorities.nodeStates()),
+  });
 }
 
 /** The files, besides the policies, that are reloaded while the process runs. */

@@ -4,6 +4,7 @@ import { BACKOFF_MS_MAX, type Policy } from '../coordination/policy.js';
 import type { Faults } from './faults.js';
 
 const YEAR_MS = 31_536_000_000;
+const DAY_MS = 86_400_000;
 
 /**
  * Parses the text of DIBS_CONFIG: a policy for each listed namespace. Anything omitted comes from `base`. Every fault
@@ -18,6 +19,10 @@ export function readPolicyFile(text: string, base: Policy, faults: Faults): Read
     if (policy.leaseMsMin > policy.leaseMsMax) {
       const what = `${policy.leaseMsMin} is above lease_max_ms, which is ${policy.leaseMsMax}`;
       faults.add(`namespaces.${namespace}.lease_min_ms`, what);
+    }
+    if (policy.leaseHoldMsMax < policy.leaseMsMax) {
+      const what = `${policy.leaseHoldMsMax} is below lease_max_ms, which is ${policy.leaseMsMax}`;
+      faults.add(`namespaces.${namespace}.lease_hold_max_ms`, what);
     }
     policies.set(namespace, Object.freeze(policy));
   }
@@ -38,6 +43,7 @@ function policyOf(base: Policy, said: SaidPolicy): Policy {
     failureBackoffMs: said.failure_backoff_ms ?? base.failureBackoffMs,
     leaseMsMin: said.lease_min_ms ?? base.leaseMsMin,
     leaseMsMax: said.lease_max_ms ?? base.leaseMsMax,
+    leaseHoldMsMax: said.lease_hold_max_ms ?? base.leaseHoldMsMax,
     keysInTraces: said.keys_in_traces ?? base.keysInTraces,
   };
 }
@@ -59,6 +65,7 @@ function fileSchema({ leaseMsMin, leaseMsMax }: Policy) {
     failure_backoff_ms: within(0, BACKOFF_MS_MAX).optional(),
     lease_min_ms: within(leaseMsMin, leaseMsMax).optional(),
     lease_max_ms: within(leaseMsMin, leaseMsMax).optional(),
+    lease_hold_max_ms: within(leaseMsMin, DAY_MS).optional(),
     keys_in_traces: oneOf('hashed', 'clear').optional(),
   });
   const name = z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/);

@@ -11,7 +11,15 @@ import type { MessageType } from './strict-codec.js';
 /** The part of the coordinator that calls reach. */
 export type Domain = Pick<
   Coordinator,
-  'getOrLockAtOnce' | 'publish' | 'release' | 'extend' | 'invalidate' | 'explain' | 'giveBack' | 'watchLease'
+  | 'getOrLockAtOnce'
+  | 'publish'
+  | 'release'
+  | 'extend'
+  | 'takeOver'
+  | 'invalidate'
+  | 'explain'
+  | 'giveBack'
+  | 'watchLease'
 >;
 
 /** What every call needs for its answer, on any carrier. */
@@ -23,6 +31,8 @@ export interface Edge extends Bounds {
   readonly tracing: Tracing | undefined;
   /** The default label of a holder. */
   readonly holder: string;
+  /** Whether the call's session already holds the lease. Absent outside sessions, which hold leases. */
+  readonly holds: ((token: string) => boolean) | undefined;
   /** Receives the cause of every INTERNAL, with the path of its method. */
   unexpected(cause: unknown, path: string): void;
 }
@@ -73,6 +83,8 @@ export type AnyRow = Row<unknown, unknown, unknown, unknown>;
 export interface GivenLease {
   readonly key: Key;
   readonly lease: Lease;
+  /** It was granted earlier, and belongs to this call's session from now on. */
+  readonly isTakenOver: boolean;
 }
 
 /** One message for the caller. */

@@ -1,10 +1,11 @@
 import type { MethodDefinition } from '@grpc/grpc-js';
 import type { Permission } from '../access/identity.js';
 import { labelOf } from '../coordination/answer-labels.js';
-import type { GetOrLockAnswer } from '../coordination/outcome.js';
-import type { GetOrLock } from '../coordination/requests.js';
+import type { Call } from '../coordination/call.js';
+import type { ExtendAnswer, GetOrLockAnswer, Lease } from '../coordination/outcome.js';
+import type { Extend, GetOrLock } from '../coordination/requests.js';
 import type { Facts } from '../coordination/trace.js';
-import type { GivenLease, Row, Settled } from './answer.js';
+import type { Edge, GivenLease, Row, Settled } from './answer.js';
 import {
   decodeExplain,
   decodeExtend,
@@ -75,9 +76,10 @@ export const CALLS = {
     decode: decodeExtend,
     permission: () => 'lease',
     subject: ({ key }) => key,
-    run: ({ coordinator }, request, call, settled) => later(coordinator.extend(request, call), settled),
-    encode: encodeExtend,
-    told: ({ outcome }) => ({ outcome }),
+    run: (edge, request, call, settled) => later(extend(edge, request, call), settled),
+    encode: ({ answer }) => encodeExtend(answer),
+    told: ({ answer }) => ({ outcome: answer.outcome }),
+    lease: ({ key }, { taken }) => taken && { key, lease: taken, isTakenOver: true },
   }),
   invalidate: row({
     method: contract.invalidate,
@@ -176,7 +178,20 @@ function bytesOf({ outcome }: GetOrLockAnswer): number {
 }
 
 function leaseIn(key: GivenLease['key'], { outcome }: GetOrLockAnswer): GivenLease | undefined {
-  return outcome.kind === 'lease' ? { key, lease: outcome } : undefined;
+  return outcome.kind === 'lease' ? { key, lease: outcome, isTakenOver: false } : undefined;
+}
+
+/** A lease of another, perhaps broken session moves to the session that extends it. */
+async function extend(
+  { coordinator, holds }: Edge,
+  request: Extend,
+  call: Call,
+): Promise<{ readonly answer: ExtendAnswer; readonly taken: Lease | undefined }> {
+  const answer = await coordinator.extend(request, call);
+  if (answer.outcome !== 'extended' || holds === undefined || holds(request.token)) {
+    return { answer, taken: undefined };
+  }
+  return { answer, taken: await coordinator.takeOver(request, call, answer.expiresInMs) };
 }
 
 function later<Answer>(promised: Promise<Answer>, settled: Settled<Answer>): undefined {

@@ -38,11 +38,15 @@ export class Session {
   #onIdle: (() => void) | undefined;
   #visitor: Visitor | undefined;
 
+  private readonly edge: Edge;
+
   constructor(
-    /** Its `holder` is the session's label. */
-    private readonly edge: Edge,
+    edge: Edge,
     readonly identity: string,
-  ) {}
+    holder: string,
+  ) {
+    this.edge = { ...edge, holder, holds: (token) => this.#leases.has(token) };
+  }
 
   get leases(): number {
     return this.#leases.size;
@@ -142,7 +146,7 @@ export class Session {
         void this.#giveBack(given).then(() => more || this.#close(id, call, undefined));
         return;
       }
-      this.#hold({ ...given, callId: CALLS[$case].streams ? ANY_CALL : id });
+      this.#hold({ ...given, callId: given.isTakenOver || CALLS[$case].streams ? ANY_CALL : id });
     }
     // A row's response is of the same case as its request.
     const response = { $case, value: it.response } as Response;

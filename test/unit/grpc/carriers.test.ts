@@ -19,16 +19,26 @@ import { unary } from '../../../src/grpc/unary.js';
 import { LIMITS } from '../../support/coordination-trial.js';
 
 const hit: GetOrLockAnswer = {
-  outcome: { kind: 'hit', payload: { kind: 'absent' }, freshForMs: 1, fence: 1, rebuilding: false },
+  outcome: {
+    ...{ kind: 'hit', payload: { kind: 'absent' }, fresh: true, freshForMs: 1, fence: 1, tags: [] },
+    rebuilding: false,
+  },
   degraded: 'none',
 };
 const notAsked = () => Promise.reject(new Error('not to be asked'));
 const coordinator: Domain = {
   ...{ getOrLockAtOnce: () => hit, giveBack: notAsked, watchLease: () => {} },
-  ...{ publish: notAsked, release: notAsked, extend: notAsked, invalidate: notAsked, explain: notAsked },
+  ...{
+    publish: notAsked,
+    release: notAsked,
+    extend: notAsked,
+    takeOver: notAsked,
+    invalidate: notAsked,
+    explain: notAsked,
+  },
 };
 const edge: Edge = {
-  ...{ coordinator, limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '' },
+  ...{ coordinator, limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '', holds: undefined },
   ...{ guard: undefined, tracing: undefined, unexpected: () => {} },
 };
 const transport = (message: unknown) => ({
@@ -87,7 +97,7 @@ describe('a hit in memory costs no promise', () => {
   });
 
   it('on a session', () => {
-    const session = new Session(edge, '');
+    const session = new Session(edge, '', '');
     session.attach(new Outbox({ write: () => true, once: () => {} }, () => {}));
     const request = { $case: 'getOrLock', value: GetOrLockRequest.fromPartial({ key: 'k' }) } as const;
     const take = () => session.take('calls[0]', { id: 1, traceparent: '', request });

@@ -22,7 +22,15 @@ import { ToldTrace } from '../../support/told-trace.js';
 const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 const hit: GetOrLockAnswer = {
   outcome: {
-    ...{ kind: 'hit', payload: { kind: 'absent' }, freshForMs: 1, fence: 1, rebuilding: false },
+    ...{
+      kind: 'hit',
+      payload: { kind: 'absent' },
+      fresh: true,
+      freshForMs: 1,
+      fence: 1,
+      tags: [],
+      rebuilding: false,
+    },
   },
   degraded: 'none',
 };
@@ -49,7 +57,14 @@ function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLo
       givenBack.push(key);
     },
     watchLease: () => {},
-    ...{ publish: notAsked, release: notAsked, extend: notAsked, invalidate: notAsked, explain: notAsked },
+    ...{
+      publish: notAsked,
+      release: notAsked,
+      extend: notAsked,
+      takeOver: notAsked,
+      invalidate: notAsked,
+      explain: notAsked,
+    },
   };
   const guard: Guard = {
     ...{ admit: () => ({ identity: 'me', isKnown: true }), readmit: () => {} },
@@ -84,7 +99,7 @@ function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLo
       ended = true;
     },
   };
-  const bounds = { limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '' };
+  const bounds = { limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '', holds: undefined };
   const { handler } = many(
     CALLS.getOrLockMany,
     contract.getOrLockMany as MethodDefinition<unknown, unknown>,

@@ -37,10 +37,11 @@ function serviceOver(getOrLock: (call: Call) => Promise<GetOrLockAnswer>) {
     publish: notAsked,
     release: notAsked,
     extend: notAsked,
+    takeOver: notAsked,
     invalidate: notAsked,
     explain: notAsked,
   };
-  const edge = { coordinator, limits, policyOf: () => defaultPolicy(limits), holder: '' };
+  const edge = { coordinator, limits, policyOf: () => defaultPolicy(limits), holder: '', holds: undefined };
   const service = coordinatorService(
     { ...edge, guard: undefined, tracing: undefined, unexpected: (cause) => unexpected.push(cause) },
     { serve: () => {} },

@@ -40,13 +40,13 @@ function trial(before: () => Promise<void> = async () => {}) {
       ended = listener;
     },
     release: async () => 'released' as const,
-    ...{ publish: notAsked, extend: notAsked, invalidate: notAsked, explain: notAsked },
+    ...{ publish: notAsked, extend: notAsked, takeOver: notAsked, invalidate: notAsked, explain: notAsked },
   };
   const edge: Edge = {
-    ...{ coordinator, limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: 'holder' },
+    ...{ coordinator, limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '', holds: undefined },
     ...{ guard: undefined, tracing: undefined, unexpected: () => {} },
   };
-  const session = new Session(edge, 'me');
+  const session = new Session(edge, 'me', 'holder');
   const stream = {
     full: false,
     drained: () => {},

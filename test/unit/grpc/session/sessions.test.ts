@@ -49,7 +49,13 @@ class Stream extends EventEmitter {
 function trial() {
   const wakes = new MemoryWakeChannel();
   const edge: Edge = {
-    ...{ coordinator: {} as Domain, limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '' },
+    ...{
+      coordinator: {} as Domain,
+      limits: LIMITS,
+      policyOf: () => defaultPolicy(LIMITS),
+      holder: '',
+      holds: undefined,
+    },
     ...{ guard: undefined, tracing: undefined, unexpected: () => {} },
   };
   const sessions = new Sessions({ edge, wakes, graceMs: 0, ageMs: 60_000 });
