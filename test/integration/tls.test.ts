@@ -191,10 +191,7 @@ describe('a rotation', () => {
     const before = serialOf(issued.cert);
     const bad: [Issued, RegExp][] = [
       [authority.issue({ days: -1 }), /DIBS_TLS_CERT: expired on/],
-      [
-        { ...authority.issue(), key: authority.issue().key },
-        /DIBS_TLS_KEY: does not match the certificate/,
-      ],
+      [{ ...authority.issue(), key: authority.issue().key }, /DIBS_TLS_KEY: does not match the certificate/],
       [
         { cert: join(authority.dir, '1.csr'), key: issued.key },
         /DIBS_TLS_CERT: '.*' is not a PEM certificate/,
