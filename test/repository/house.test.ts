@@ -113,7 +113,7 @@ describe('the house', () => {
 
   it('documents every variable that it reads, and none that it does not', () => {
     const read = new Set([...variablesRead(), ...CLIENT_VARIABLES]);
-    const documented = new Set(variablesIn('README.md'));
+    const documented = new Set(variablesIn('deploy/operations/configuration.md'));
     expect([...read].filter((name) => !documented.has(name))).toEqual([]);
     expect([...documented].filter((name) => !read.has(name))).toEqual([]);
   });
@@ -121,7 +121,7 @@ describe('the house', () => {
   it('documents every metric', () => {
     const metrics = new Set(text('src/telemetry/names.ts').match(/\bdibs_[a-z_]+[a-z]\b/g) ?? []);
     expect(metrics.size).toBeGreaterThan(0);
-    const readme = text('README.md');
-    expect([...metrics].filter((name) => !readme.includes(name))).toEqual([]);
+    const page = text('deploy/operations/metrics.md');
+    expect([...metrics].filter((name) => !page.includes(name))).toEqual([]);
   });
 });
