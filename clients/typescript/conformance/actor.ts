@@ -144,7 +144,9 @@ export class Actor {
         });
         const script = scripts[Math.min(runs, scripts.length - 1)] ?? {};
         runs += 1;
-        return follow(script, this.#gates, context, (asked) => this.#ask({ ...asked, call, client: fields.client }));
+        return follow(script, this.#gates, context, (asked) =>
+          this.#ask({ ...asked, call, client: fields.client }),
+        );
       };
       const options = { ...optionsOf(fields), signal };
       try {

@@ -1,4 +1,4 @@
-import { callErrorOf, DibsError } from './errors.js';
+import { callErrorOf, type DibsError } from './errors.js';
 import {
   ExplainRequest,
   ExtendRequest,
@@ -12,6 +12,7 @@ import {
   ReleaseRequest,
   Stale,
 } from './generated/dibs/v1/coordinator.js';
+import { checkText, sendable, TIMER_MS_MAX } from './numbers.js';
 import {
   type Explanation,
   type ExtendOutcome,
@@ -24,7 +25,6 @@ import {
   type ReleaseOutcome,
   releaseOutcome,
 } from './outcomes.js';
-import { checkText, sendable, TIMER_MS_MAX } from './numbers.js';
 import { currentTraceparent } from './rebuild-span.js';
 import type { CallTerms, Transport } from './transport.js';
 
@@ -151,10 +151,7 @@ export class Calls {
     return explanation(await this.transport.explain(message, bounded(options)));
   }
 
-  async publish(
-    request: Publish,
-    options: CallOptions = {},
-  ): Promise<Published> {
+  async publish(request: Publish, options: CallOptions = {}): Promise<Published> {
     const { value, tags = [] } = request;
     checkText('key', request.key);
     for (const tag of tags) checkText('tags', tag);

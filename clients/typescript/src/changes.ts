@@ -84,6 +84,10 @@ export function named(namespace: string): string {
 }
 
 /** Whether a copy of this key may be old after the change. Which tags it has is not known. */
-export function concerns({ keys, tags, all, namespace: of }: Change, namespace: string, key: string): boolean {
+export function concerns(
+  { keys, tags, all, namespace: of }: Change,
+  namespace: string,
+  key: string,
+): boolean {
   return named(of) === named(namespace) && (all || tags.length > 0 || keys.includes(key));
 }

@@ -103,7 +103,11 @@ export class DibsClient {
    * {@link ReentrantRebuildError} where the calling code itself rebuilds the key; with {@link UndecodableError}
    * where the codec can read no value of it; and with the reason of `signal` where that is aborted.
    */
-  getOrRebuild<T>(key: string, rebuild: Rebuild<T>, options: RebuildOptions & CodecOption<T>): Promise<T | null>;
+  getOrRebuild<T>(
+    key: string,
+    rebuild: Rebuild<T>,
+    options: RebuildOptions & CodecOption<T>,
+  ): Promise<T | null>;
   getOrRebuild(
     key: string,
     rebuild: (
@@ -275,7 +279,12 @@ export class DibsClient {
 function transportOf(
   connection: ReturnType<typeof connectionOptions>,
   session: boolean | undefined,
-  { holder, held, near, changes }: { holder: string; held: HeldLeases; near: NearCache | undefined; changes: Changes },
+  {
+    holder,
+    held,
+    near,
+    changes,
+  }: { holder: string; held: HeldLeases; near: NearCache | undefined; changes: Changes },
 ): Transport {
   const link = new Link(connection);
   const unary = new UnaryTransport(link);

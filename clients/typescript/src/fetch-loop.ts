@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Availability } from './availability.js';
 import type { Background } from './background.js';
-import { type Calls, isUnreachable } from './calls.js';
 import { Callers } from './callers.js';
+import { type Calls, isUnreachable } from './calls.js';
 import { DibsBusyError, DibsError, RebuildFailedError } from './errors.js';
 import type { Flight } from './flights.js';
 import type { HeldLeases } from './held-leases.js';
@@ -117,11 +117,22 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
     tell(hooks.onWait, { namespace, key, waitedMs, answered: outcome.kind === 'failed' });
     if (outcome.kind === 'failed') throw new RebuildFailedError(outcome.message, outcome.retryAfterMs);
     if (inPieces && outcome.reason === 'wait_ended') await comeBack(busyError(outcome), 0, untilMs, signal);
-    else await comeBack(busyError(outcome), endsHere(outcome) ? undefined : outcome.retryAfterMs, untilMs, signal);
+    else
+      await comeBack(
+        busyError(outcome),
+        endsHere(outcome) ? undefined : outcome.retryAfterMs,
+        untilMs,
+        signal,
+      );
   }
 }
 
-function ask({ parts, namespace, key, options, flight }: FetchLoop, requestId: string, leftMs: number, inPieces: boolean) {
+function ask(
+  { parts, namespace, key, options, flight }: FetchLoop,
+  requestId: string,
+  leftMs: number,
+  inPieces: boolean,
+) {
   const { leaseMs, stale, read, refresh, traceparent, waitMs } = options;
   const wholeMs = Math.max(0, Math.floor(leftMs));
   return parts.calls.getOrLock(

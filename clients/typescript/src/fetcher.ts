@@ -1,7 +1,7 @@
-import { type Fetched, type FetchLoop, type FetchParts, fetchLoop } from './fetch-loop.js';
-import { type Flight, Flights, type FlightTerms } from './flights.js';
 import { waitEnded } from './callers.js';
 import type { Changes } from './changes.js';
+import { type Fetched, type FetchLoop, type FetchParts, fetchLoop } from './fetch-loop.js';
+import { type Flight, Flights, type FlightTerms } from './flights.js';
 import { DEFAULT_WAIT_MS, type RebuildOptions } from './options.js';
 import type { RebuildBytes } from './rebuild.js';
 
@@ -58,12 +58,7 @@ export class Fetcher {
   }
 
   /** As a call that others may join under `name`, or as one of its own where there is none. */
-  async #ask(
-    call: FetchCall,
-    untilMs: number,
-    name: string | undefined,
-    isShort = false,
-  ): Promise<Taken> {
+  async #ask(call: FetchCall, untilMs: number, name: string | undefined, isShort = false): Promise<Taken> {
     const { namespace, key, options } = call;
     const { signal, ...rest } = options;
     let joined: Flight<Fetched> | undefined;

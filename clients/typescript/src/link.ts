@@ -77,7 +77,10 @@ export class Link {
 
 function securityOf({ tlsCa = '', tlsCert = '', tlsKey = '' }: LinkOptions): ChannelCredentials {
   if ((tlsCert === '') !== (tlsKey === '')) {
-    throw new DibsError('INVALID_ARGUMENT', 'tlsCert, tlsKey: one needs the other (DIBS_TLS_CERT, DIBS_TLS_KEY)');
+    throw new DibsError(
+      'INVALID_ARGUMENT',
+      'tlsCert, tlsKey: one needs the other (DIBS_TLS_CERT, DIBS_TLS_KEY)',
+    );
   }
   if (tlsCa === '' && tlsCert === '') return credentials.createInsecure();
   return credentials.createSsl(read('tlsCa', tlsCa), read('tlsKey', tlsKey), read('tlsCert', tlsCert));

@@ -82,12 +82,18 @@ export class NearCache implements CopyHolder {
 
   constructor({ maxBytes, namespaces }: NearCacheOptions, ownNamespace: string, keepsWhatIsLeft = false) {
     if (!(Number.isInteger(maxBytes) && maxBytes > 0)) {
-      throw new DibsError('INVALID_ARGUMENT', `nearCache.maxBytes: ${maxBytes} is not a whole number above 0`);
+      throw new DibsError(
+        'INVALID_ARGUMENT',
+        `nearCache.maxBytes: ${maxBytes} is not a whole number above 0`,
+      );
     }
     this.namespaces = [...new Set((namespaces ?? [ownNamespace]).map(named))];
     if (this.namespaces.length > NAMESPACES_MAX) {
       const count = this.namespaces.length;
-      throw new DibsError('INVALID_ARGUMENT', `nearCache.namespaces: ${count} are more than ${NAMESPACES_MAX}`);
+      throw new DibsError(
+        'INVALID_ARGUMENT',
+        `nearCache.namespaces: ${count} are more than ${NAMESPACES_MAX}`,
+      );
     }
     this.#bare = this.namespaces[0] ?? '';
     this.#tags = new Map(this.namespaces.map((namespace) => [namespace, new TagChanges()]));
@@ -177,7 +183,10 @@ function entriesOf(maxBytes: number): LRUCache<string, Entry> {
   return new LRUCache({
     maxSize: maxBytes,
     sizeCalculation: ({ value, tags = [] }, id) =>
-      tags.reduce((sum, tag) => sum + 2 * tag.length + 16, ENTRY_BYTES + 2 * id.length + (value?.byteLength ?? 0)),
+      tags.reduce(
+        (sum, tag) => sum + 2 * tag.length + 16,
+        ENTRY_BYTES + 2 * id.length + (value?.byteLength ?? 0),
+      ),
     // Bounds are exact: nothing is served a moment past its time.
     ttlResolution: 0,
     ttl: 1,

@@ -193,7 +193,14 @@ export function getOrLockOutcome({ outcome, degraded: fleet }: wire.GetOrLockRes
 
 function hit({ payload, freshness, freshForMs, fence, rebuilding, tags }: wire.Hit): Hit {
   const value = payload?.$case === 'value' ? asBuffer(payload.value) : null;
-  const known = { kind: 'hit' as const, value, freshness: freshnessOf(freshness), freshForMs, fence, rebuilding };
+  const known = {
+    kind: 'hit' as const,
+    value,
+    freshness: freshnessOf(freshness),
+    freshForMs,
+    fence,
+    rebuilding,
+  };
   return tags === undefined ? known : { ...known, tags: tags.names };
 }
 

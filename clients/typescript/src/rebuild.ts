@@ -203,7 +203,11 @@ async function handOver(
 }
 
 /** What the rebuild says of its value, else what the call says. Throws for what cannot be stored so. */
-function storingOf({ ttlMs, absentTtlMs, staleMs, tags }: RebuildTerms, bytes: Uint8Array | null, how: HowStored) {
+function storingOf(
+  { ttlMs, absentTtlMs, staleMs, tags }: RebuildTerms,
+  bytes: Uint8Array | null,
+  how: HowStored,
+) {
   const asked = { ttlMs: bytes === null ? absentTtlMs : ttlMs, staleMs, tags };
   return checked({
     ttlMs: how.ttlMs ?? asked.ttlMs,

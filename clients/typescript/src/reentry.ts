@@ -17,7 +17,12 @@ const frames = new AsyncLocalStorage<Frame | undefined>();
 /** The error of a call for a key that the calling code itself rebuilds, at once or by way of other keys. */
 export function reentrant(client: object, namespace: string, key: string): ReentrantRebuildError | undefined {
   for (let frame = frames.getStore(); frame !== undefined; frame = frame.outer) {
-    if (frame.running && frame.client === client && frame.key === key && frame.namespace === named(namespace)) {
+    if (
+      frame.running &&
+      frame.client === client &&
+      frame.key === key &&
+      frame.namespace === named(namespace)
+    ) {
       return new ReentrantRebuildError(key);
     }
   }

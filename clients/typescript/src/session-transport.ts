@@ -6,9 +6,9 @@ import type * as wire from './generated/dibs/v1/coordinator.js';
 import type { Link } from './link.js';
 import type { NearCache } from './near-cache.js';
 import { type Of, OpenCall, type Response } from './open-call.js';
+import { afterRunning } from './running-time.js';
 import { endOf, oneMessage } from './session-messages.js';
 import type { PooledSession, SessionEvents } from './session-pool.js';
-import { afterRunning } from './running-time.js';
 import type { CallTerms } from './transport.js';
 
 type Stream = ClientDuplexStream<wire.SessionRequest, wire.SessionResponse>;

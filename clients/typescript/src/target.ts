@@ -23,7 +23,10 @@ export function staysHere(target: string): boolean {
   if (target.startsWith('unix')) return true;
   return (endpointsOf(target) ?? []).every(
     ({ host }) =>
-      host === 'localhost' || host.endsWith('.localhost') || host === '::1' || (isIPv4(host) && host.startsWith('127.')),
+      host === 'localhost' ||
+      host.endsWith('.localhost') ||
+      host === '::1' ||
+      (isIPv4(host) && host.startsWith('127.')),
   );
 }
 

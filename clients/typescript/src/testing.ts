@@ -1,7 +1,7 @@
+import { Callers } from './callers.js';
 import type { Invalidate } from './calls.js';
 import type { Dibs, DibsClient } from './client.js';
 import { BYTES, type Codec } from './codec.js';
-import { Callers } from './callers.js';
 import { checked, checkText, type Storing } from './numbers.js';
 import { type CodecOption, DEFAULT_WAIT_MS, type RebuildContext, type RebuildOptions } from './options.js';
 import type { HowStored } from './rebuild.js';
@@ -75,7 +75,8 @@ export class MemoryDibs implements Dibs {
     };
     const rebuilding = this.#rebuilding(id, make, signal, performance.now() + waitMs);
     const isBehind = previous !== undefined && asked.refresh !== true && asked.revalidate !== 'await';
-    if (!isBehind && !(previous !== undefined && asked.staleIfError === true)) return decoded(await rebuilding);
+    if (!isBehind && !(previous !== undefined && asked.staleIfError === true))
+      return decoded(await rebuilding);
     if (!isBehind) return decoded(await rebuilding.catch(() => previous?.bytes ?? null));
     rebuilding.catch(() => {});
     return decoded(previous.bytes);

@@ -200,16 +200,13 @@ describe('a result', () => {
     expect(onPublish).toHaveBeenCalledWith(expect.objectContaining({ outcome }));
   });
 
-  it.each([['text'], [{ id: 1 }]])(
-    'that is %s is not bytes, and says what to do',
-    async (value) => {
-      fake.will('getOrLock', lease('t'));
-      const wrong = () => value as never;
-      await expect(fake.client().getOrRebuild('k', wrong, { ttlMs })).rejects.toThrow(/null.*codec/);
-      expect(fake.requests('publish')).toEqual([]);
-      expect(fake.requests('release')).toMatchObject([{ token: 't', failure: expect.anything() }]);
-    },
-  );
+  it.each([['text'], [{ id: 1 }]])('that is %s is not bytes, and says what to do', async (value) => {
+    fake.will('getOrLock', lease('t'));
+    const wrong = () => value as never;
+    await expect(fake.client().getOrRebuild('k', wrong, { ttlMs })).rejects.toThrow(/null.*codec/);
+    expect(fake.requests('publish')).toEqual([]);
+    expect(fake.requests('release')).toMatchObject([{ token: 't', failure: expect.anything() }]);
+  });
 });
 
 describe('a rebuild', () => {
