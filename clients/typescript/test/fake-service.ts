@@ -141,6 +141,6 @@ export const lease = (token: string, expiresInMs = 10_000, previous?: string) =>
 export const busy = (retryAfterMs: number, reason = 1) =>
   answered({ $case: 'busy', value: { retryAfterMs, holderAgeMs: 7, reason } });
 
-export const published = (outcome: PublishOutcome) => ({ outcome, fence: 4 });
+export const published = (outcome: PublishOutcome, counts?: boolean) => ({ outcome, fence: 4, counts });
 export const RELEASED = { outcome: 1 };
 export const LOST = { outcome: 2, expiresInMs: 0 };
