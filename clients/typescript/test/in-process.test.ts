@@ -1,7 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DibsClient } from '../src/client.js';
 import { PublishOutcome } from '../src/generated/dibs/v1/coordinator.js';
-import { busy, FakeService, hit, LOST, lease, published, RELEASED, Refusal, unavailable } from './fake-service.js';
+import {
+  busy,
+  FakeService,
+  hit,
+  LOST,
+  lease,
+  published,
+  RELEASED,
+  Refusal,
+  unavailable,
+} from './fake-service.js';
 import { bytes, deferred } from './service.js';
 
 // Callers that come while their own process rebuilds.
