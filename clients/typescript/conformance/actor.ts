@@ -163,7 +163,7 @@ export class Actor {
         );
         return text === null ? null : Buffer.from(text);
       } catch (error) {
-        // Whatever it ended with, its caller had left.
+        // Its end does not matter: its caller had left.
         if (signal.aborted) throw new DOMException('the caller has left', 'AbortError');
         throw error;
       } finally {

@@ -51,7 +51,7 @@ const asked = () => fake.requests('getOrLock').length;
 const aMoment = () => new Promise((resolve) => setTimeout(resolve, 30));
 
 describe('a rebuild of this process', () => {
-  it('is shared by those who come later, whatever their options', async () => {
+  it('is shared by later callers with any options', async () => {
     const { first } = await rebuilding();
     const all = [late(), late({ stale: 'forbid' }), late({ waitMs: 5_000, ttlMs: 1, revalidate: 'await' })];
     await aMoment();

@@ -53,7 +53,7 @@ describe('a near cache', () => {
     return cache.get('', key)?.toString();
   };
 
-  it('takes no key for another one, whatever characters are in it', () => {
+  it('takes no key for another one, with any characters in it', () => {
     const cache = new NearCache({ maxBytes: 100_000, namespaces: ['', 'other'] }, '');
     const named: [string, string][] = [
       ['', 'a'],
