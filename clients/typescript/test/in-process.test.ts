@@ -87,8 +87,10 @@ describe('a rebuild of this process', () => {
     const { first } = await rebuilding();
     gate.resolve(bytes('v'));
     await vi.waitFor(() => expect(fake.requests('publish')).toHaveLength(1));
-    expect(String(await late())).toBe('asked');
+    const newcomer = late();
+    await aMoment();
     answer.resolve(published(STORED, true));
+    expect(String(await newcomer)).toBe('asked');
     expect(String(await first)).toBe('v');
   });
 
@@ -98,8 +100,10 @@ describe('a rebuild of this process', () => {
     const { first } = await rebuilding();
     gate.reject(new Error('down'));
     await vi.waitFor(() => expect(fake.requests('release')).toHaveLength(1));
-    expect(String(await late())).toBe('asked');
+    const newcomer = late();
+    await aMoment();
     answer.resolve(RELEASED);
+    expect(String(await newcomer)).toBe('asked');
     await expect(first).rejects.toThrow('down');
   });
 
