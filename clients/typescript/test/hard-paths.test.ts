@@ -289,6 +289,8 @@ describe('a lease that is lost', () => {
     await vi.waitFor(() =>
       expect(fake.requests('release')).toMatchObject([{ token: 'one', failure: undefined }]),
     );
+    const [first, second] = fake.requests('getOrLock');
+    expect(second?.requestId).not.toBe(first?.requestId);
   });
 });
 
