@@ -43,7 +43,7 @@ func Fetch[T any](
 		}
 		return its.codec.Marshal(value)
 	}
-	data, err := client.fetch(ctx, &dance{Client: client, fetchOptions: its, key: key, rebuild: rebuildBytes})
+	data, err := client.fetch(ctx, &fetchLoop{Client: client, fetchOptions: its, key: key, rebuild: rebuildBytes})
 	if err != nil {
 		return value, err
 	}
@@ -53,8 +53,8 @@ func Fetch[T any](
 	return value, nil
 }
 
-// fetch joins the dance to an equal one, if there is one under way.
-func (c *Client) fetch(ctx context.Context, steps *dance) ([]byte, error) {
+// fetch joins the fetch loop to an equal one, if there is one under way.
+func (c *Client) fetch(ctx context.Context, steps *fetchLoop) ([]byte, error) {
 	if err := steps.refused(steps.key); err != nil {
 		return nil, err
 	}

@@ -26,8 +26,8 @@ const (
 	brokenOffMax = 2
 )
 
-// dance is GetOrLock until there is a value, a failure, or no time left; rebuilding where a lease comes.
-type dance struct {
+// fetchLoop is GetOrLock until there is a value, a failure, or no time left; rebuilding where a lease comes.
+type fetchLoop struct {
 	*Client
 	fetchOptions
 	key string
@@ -39,15 +39,15 @@ type dance struct {
 type localID struct{ namespace, key string }
 
 // run has all steps of one call. Its ctx ends when nobody waits any more.
-func (d *dance) run(ctx context.Context) ([]byte, error) {
-	ctx = d.withinTrace(ctx)
-	until := time.Now().Add(d.wait.or(defaultWait))
+func (l *fetchLoop) run(ctx context.Context) ([]byte, error) {
+	ctx = l.withinTrace(ctx)
+	until := time.Now().Add(l.wait.or(defaultWait))
 	// The same for every attempt: a lease whose answer was lost on its way comes again.
 	requestID := newUUID()
 	brokenOff := 0
 	for ctx.Err() == nil {
 		asked := time.Now()
-		response, err := d.ask(ctx, requestID, max(0, until.Sub(asked)))
+		response, err := l.ask(ctx, requestID, max(0, until.Sub(asked)))
 		if ctx.Err() != nil && err != nil {
 			break
 		}
@@ -58,7 +58,7 @@ func (d *dance) run(ctx context.Context) ([]byte, error) {
 				if err.Code == codes.Unavailable && brokenOff < brokenOffMax {
 					continue
 				}
-				return d.withoutService(ctx, err)
+				return l.withoutService(ctx, err)
 			}
 			if err.retryAfter < 0 || !comeBack(ctx, err.retryAfter, until) {
 				return nil, err
@@ -70,11 +70,11 @@ func (d *dance) run(ctx context.Context) ([]byte, error) {
 		switch outcome := response.GetOutcome().(type) {
 		case *dibsv1.GetOrLockResponse_Hit:
 			if waited >= waitedMin {
-				tell(d.config.hooks.Wait, WaitEvent{d.event(), waited, true})
+				tell(l.config.hooks.Wait, WaitEvent{l.event(), waited, true})
 			}
-			return d.served(outcome.Hit)
+			return l.served(outcome.Hit)
 		case *dibsv1.GetOrLockResponse_Lease:
-			value, err := d.underLease(ctx, outcome.Lease)
+			value, err := l.underLease(ctx, outcome.Lease)
 			lost, isLost := as[lostError](err)
 			if !isLost {
 				return value, err
@@ -84,11 +84,11 @@ func (d *dance) run(ctx context.Context) ([]byte, error) {
 				return nil, lost.error
 			}
 		case *dibsv1.GetOrLockResponse_Failed:
-			tell(d.config.hooks.Wait, WaitEvent{d.event(), waited, true})
+			tell(l.config.hooks.Wait, WaitEvent{l.event(), waited, true})
 			return nil, &RebuildFailedError{outcome.Failed.GetMessage(), milliseconds(outcome.Failed.GetRetryAfterMs())}
 		default:
 			// An outcome that a later service has is busy too: all that this one can say of it is that there is no answer.
-			tell(d.config.hooks.Wait, WaitEvent{d.event(), waited, false})
+			tell(l.config.hooks.Wait, WaitEvent{l.event(), waited, false})
 			busy := busyError(response.GetBusy())
 			if busy.endsHere() || !comeBack(ctx, busy.retryAfter, until) {
 				return nil, busy
@@ -98,36 +98,36 @@ func (d *dance) run(ctx context.Context) ([]byte, error) {
 	return nil, context.Cause(ctx)
 }
 
-func (d *dance) ask(ctx context.Context, requestID string, left time.Duration) (*dibsv1.GetOrLockResponse, error) {
+func (l *fetchLoop) ask(ctx context.Context, requestID string, left time.Duration) (*dibsv1.GetOrLockResponse, error) {
 	request := &dibsv1.GetOrLockRequest{
-		Namespace: d.namespace,
-		Key:       d.key,
-		LeaseMs:   d.lease.ms(),
-		Stale:     d.stale,
-		Read:      d.read,
+		Namespace: l.namespace,
+		Key:       l.key,
+		LeaseMs:   l.lease.ms(),
+		Stale:     l.stale,
+		Read:      l.read,
 		RequestId: requestID,
-		Holder:    d.config.holder,
+		Holder:    l.config.holder,
 		Intent:    dibsv1.Intent_INTENT_REBUILD,
 	}
-	if d.refresh {
+	if l.refresh {
 		request.Intent = dibsv1.Intent_INTENT_REFRESH
 	}
 	// Where the caller names no wait, the deadline bounds it, and the service's own maximum.
-	if d.wait.isNamed {
+	if l.wait.isNamed {
 		request.WaitMs = proto.Int64(left.Milliseconds())
 	}
 	// Whoever has left must not stand in the service's queue, nor be given the lease.
-	return d.calls.GetOrLock(tracedAs(ctx, d.traceparent), request, within{timeout: left + answerWay})
+	return l.calls.GetOrLock(tracedAs(ctx, l.traceparent), request, within{timeout: left + answerWay})
 }
 
-func (d *dance) event() Event { return Event{d.namespace, d.key} }
+func (l *fetchLoop) event() Event { return Event{l.namespace, l.key} }
 
-func (d *dance) served(hit *dibsv1.Hit) ([]byte, error) {
+func (l *fetchLoop) served(hit *dibsv1.Hit) ([]byte, error) {
 	freshness := "fresh"
 	if hit.GetFreshness() == dibsv1.Freshness_FRESHNESS_STALE {
 		freshness = "stale"
 	}
-	tell(d.config.hooks.Hit, HitEvent{d.event(), freshness})
+	tell(l.config.hooks.Hit, HitEvent{l.event(), freshness})
 	if value, ok := hit.GetPayload().(*dibsv1.Hit_Value); ok {
 		return value.Value, nil
 	}
@@ -136,31 +136,31 @@ func (d *dance) served(hit *dibsv1.Hit) ([]byte, error) {
 
 // underLease rebuilds, or serves what there is and rebuilds behind. It fails with a [lostError] where the rebuild gave
 // up because its lease was lost.
-func (d *dance) underLease(ctx context.Context, lease *dibsv1.Lease) ([]byte, error) {
+func (l *fetchLoop) underLease(ctx context.Context, lease *dibsv1.Lease) ([]byte, error) {
 	// There is something to serve meanwhile, and the caller does not insist on the newest.
-	if lease.GetPrevious() == nil || d.refresh || d.revalidate == RevalidateAwait {
-		return d.rebuildUnder(ctx, lease)
+	if lease.GetPrevious() == nil || l.refresh || l.revalidate == RevalidateAwait {
+		return l.rebuildUnder(ctx, lease)
 	}
 	// What goes on in the background is nobody's wait, and ends by itself.
-	behind, cancel := d.life.detached(ctx)
-	d.life.spawn(func() {
+	behind, cancel := l.life.detached(ctx)
+	l.life.spawn(func() {
 		defer cancel(nil)
-		_, err := d.rebuildUnder(behind, lease)
+		_, err := l.rebuildUnder(behind, lease)
 		if _, isLost := as[lostError](err); err != nil && !isLost && !errors.Is(err, ErrAbsent) {
-			d.tellBehind(err)
+			l.tellBehind(err)
 		}
 	})
-	return d.served(lease.GetPrevious())
+	return l.served(lease.GetPrevious())
 }
 
 // withoutService: the service cannot be reached. One rebuild at a time in this process, or the error.
-func (d *dance) withoutService(ctx context.Context, cause *Error) ([]byte, error) {
-	if d.onUnavailable == OnUnavailableFail {
+func (l *fetchLoop) withoutService(ctx context.Context, cause *Error) ([]byte, error) {
+	if l.onUnavailable == OnUnavailableFail {
 		return nil, cause
 	}
-	return d.local.join(ctx, localID{d.namespace, d.key}, func(ctx context.Context) ([]byte, error) {
-		tell(d.config.hooks.LocalRebuild, LocalRebuildEvent{d.event(), cause})
-		return d.guarded(withLease(ctx, Lease{Reason: "local", codec: d.codec}))
+	return l.local.join(ctx, localID{l.namespace, l.key}, func(ctx context.Context) ([]byte, error) {
+		tell(l.config.hooks.LocalRebuild, LocalRebuildEvent{l.event(), cause})
+		return l.guarded(withLease(ctx, Lease{Reason: "local", codec: l.codec}))
 	})
 }
 
