@@ -94,6 +94,8 @@ func filled[M proto.Message](message M) M {
 			its.Set(field, protoreflect.ValueOfMessage(its.Mutable(field).Message()))
 		case protoreflect.EnumKind:
 			its.Set(field, protoreflect.ValueOfEnum(1))
+		case protoreflect.BoolKind:
+			its.Set(field, protoreflect.ValueOfBool(true))
 		default:
 			its.Set(field, protoreflect.ValueOfInt64(1))
 		}

@@ -103,6 +103,7 @@ func (a answer) read(into any) error {
 	case *dibsv1.SessionReply_Publish:
 		if into, ok := into.(*dibsv1.PublishResponse); ok {
 			into.Outcome, into.Fence = response.Publish.GetOutcome(), response.Publish.GetFence()
+			into.Counts, into.MaybeStored = response.Publish.Counts, response.Publish.GetMaybeStored()
 			return nil
 		}
 	case *dibsv1.SessionReply_Release:
