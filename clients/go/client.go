@@ -24,8 +24,9 @@ type Client struct {
 	calls dibsv1.CoordinatorServiceClient
 	unary dibsv1.CoordinatorServiceClient
 
-	fetches *flights[fetchID]
-	local   *flights[localID]
+	flights  *flights
+	local    *localRebuilds
+	presence *presence
 }
 
 // New makes a client of the service at target: HOST:PORT, unix:///path, or dns:///HOST:PORT, whose addresses are used in
@@ -38,13 +39,14 @@ func New(target string, options ...Option) (*Client, error) {
 	}
 	life := newLifetime()
 	c := &Client{
-		config:  config,
-		life:    life,
-		held:    &heldLeases{},
-		close:   func() {},
-		fetches: newFlights[fetchID](life),
-		local:   newFlights[localID](life),
+		config:   config,
+		life:     life,
+		held:     &heldLeases{},
+		close:    func() {},
+		local:    newLocalRebuilds(life),
+		presence: &presence{log: config.log, target: config.target},
 	}
+	c.flights = newFlights(life, c.watches)
 	link := &link{conn: config.conn, token: config.token, connect: config.connect}
 	if config.conn == nil {
 		conn, err := dial(config)
@@ -64,10 +66,10 @@ func New(target string, options ...Option) (*Client, error) {
 
 func (c *Client) withSession(link *link) grpc.ClientConnInterface {
 	session := &session{
-		stub:      c.unary,
-		connect:   c.config.connect,
-		holder:    c.config.holder,
-		leaseLost: c.held.lost,
+		stub:     c.unary,
+		connect:  c.config.connect,
+		holder:   c.config.holder,
+		listener: c,
 	}
 	closeLink := c.close
 	c.close = func() {
@@ -77,58 +79,22 @@ func (c *Client) withSession(link *link) grpc.ClientConnInterface {
 	return &sessionOrUnary{link: link, session: session}
 }
 
-// Invalidation names what is out of date: keys, tags, or everything in the namespace. At least one of the three.
-type Invalidation struct {
-	// Namespace is the client's where it is empty.
-	Namespace string
-	// Keys: at most 1000.
-	Keys []string
-	// Tags: at most 16.
-	Tags []string
-	// All is the whole namespace, without keys and tags.
-	All bool
-	// MarkStale leaves the values to be served stale for the rest of their time; else they are gone.
-	MarkStale bool
+// changed is told when something in a namespace has changed.
+func (c *Client) changed(what change) {
+	c.flights.changed(what)
+	c.local.changed(what)
 }
 
-// Invalidated says what an invalidation has found. What it reached by tag or by All is not counted.
-type Invalidated struct {
-	// Keys is how many of them had a value.
-	Keys int64
-	// Leases is how many rebuilds of the keys ran, and will not be stored.
-	Leases int64
-}
+func (c *Client) leaseLost(token string) { c.held.lost(token) }
 
-// Invalidate drops values, or marks them stale, and voids the rebuilds of them that run. Commit to the source first,
-// then invalidate. It makes one attempt of at most 5 s, and is safe to repeat. It fails with an [Error], or as ctx ends.
-func (c *Client) Invalidate(ctx context.Context, what Invalidation) (Invalidated, error) {
-	leave, err := c.life.enter()
-	if err != nil {
-		return Invalidated{}, err
-	}
-	defer leave()
-	request := &dibsv1.InvalidateRequest{
-		Namespace: what.Namespace,
-		Keys:      what.Keys,
-		Tags:      what.Tags,
-		All:       what.All,
-		Mode:      dibsv1.InvalidateMode_INVALIDATE_MODE_DELETE,
-	}
-	if what.Namespace == "" {
-		request.Namespace = c.config.calls.namespace
-	}
-	if what.MarkStale {
-		request.Mode = dibsv1.InvalidateMode_INVALIDATE_MODE_MARK_STALE
-	}
-	if err := firstOf(text("namespace", request.Namespace), text("keys", what.Keys...), text("tags", what.Tags...)); err != nil {
-		return Invalidated{}, err
-	}
-	response, err := c.calls.Invalidate(ctx, request, within{timeout: callTimeout})
-	if ctx.Err() != nil && err != nil {
-		return Invalidated{}, gone(ctx)
-	}
-	return Invalidated{Keys: response.GetKeysInvalidated(), Leases: response.GetLeasesVoided()}, err
-}
+func (c *Client) sessionChanged() { c.flights.changedAll() }
+
+// watches says whether a live session tells of every change in the namespace.
+func (c *Client) watches(string) bool { return false }
+
+// Flush waits until what goes on behind has ended: rebuilds behind a stale value, and publishes that are repeated. Call
+// it before [Client.Close], which ends them. It fails as ctx ends.
+func (c *Client) Flush(ctx context.Context) error { return c.life.flush(ctx) }
 
 // Stub is the contract itself, with the client's token: unary calls, one attempt each, that end with an [Error]. What
 // it needs of namespace, holder and deadline its caller says.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	mathrand "math/rand/v2"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -24,143 +24,228 @@ const (
 	// brokenOffMax is how often in a row the service may break off before it counts as out of reach: a replica that was
 	// killed ends its calls so, and the next attempt reaches another. Where there is none, it fails within milliseconds.
 	brokenOffMax = 2
+	// waitMaxUsual is how long the service waits unless it is told otherwise. A longer wait is asked for in pieces.
+	waitMaxUsual = 30 * time.Second
+	// pieceMin: an answer that came sooner was no piece of a long wait, and the next question is not asked at once.
+	pieceMin = 500 * time.Millisecond
 )
 
 // fetchLoop is GetOrLock until there is a value, a failure, or no time left; rebuilding where a lease comes.
 type fetchLoop struct {
 	*Client
 	fetchOptions
-	key string
+	id valueID
+	// until is when its caller's wait is over.
+	until time.Time
 	// rebuild makes the bytes anew; [ErrAbsent] where the source has nothing.
 	rebuild func(context.Context) ([]byte, error)
+	// decode reads the value for the caller.
+	decode func([]byte) error
+	// isReadable says whether decode would succeed.
+	isReadable func([]byte) bool
+	// unreadable is what a refresh is to replace; nil for all other calls.
+	unreadable *unreadable
+
+	// requestID is the same for every attempt: a lease whose answer was lost on its way comes again.
+	requestID string
+	// brokenOff is how often in a row the service has broken off.
+	brokenOff int
+	// isWaitRefused: the last question was refused for its wait, which is longer than this service allows.
+	isWaitRefused bool
+	// isInPieces: the last question left the length of the wait to the service.
+	isInPieces bool
 }
 
-// localID is what a rebuild without the service is joined by.
-type localID struct{ namespace, key string }
-
 // run has all steps of one call. Its ctx ends when nobody waits any more.
-func (l *fetchLoop) run(ctx context.Context) ([]byte, error) {
+func (l *fetchLoop) run(ctx context.Context, its *flight) result {
 	ctx = l.withinTrace(ctx)
-	until := time.Now().Add(l.wait.or(defaultWait))
-	// The same for every attempt: a lease whose answer was lost on its way comes again.
-	requestID := newUUID()
-	brokenOff := 0
+	l.requestID = newUUID()
 	for ctx.Err() == nil {
 		asked := time.Now()
-		response, err := l.ask(ctx, requestID, max(0, until.Sub(asked)))
-		if ctx.Err() != nil && err != nil {
-			break
-		}
+		response, err := l.ask(ctx, its)
 		if err != nil {
-			err := asError(err)
-			if err.isUnreachable() {
-				brokenOff++
-				if err.Code == codes.Unavailable && brokenOff < brokenOffMax {
-					continue
-				}
-				return l.withoutService(ctx, err)
+			if ctx.Err() != nil {
+				break
 			}
-			if err.retryAfter < 0 || !comeBack(ctx, err.retryAfter, until) {
-				return nil, err
+			if got, asksAgain := l.unanswered(ctx, its, asError(err)); !asksAgain {
+				return got
 			}
 			continue
 		}
-		brokenOff = 0
-		waited := time.Since(asked)
-		switch outcome := response.GetOutcome().(type) {
-		case *dibsv1.GetOrLockResponse_Hit:
-			if waited >= waitedMin {
-				tell(l.config.hooks.Wait, WaitEvent{l.event(), waited, true})
-			}
-			return l.served(outcome.Hit)
-		case *dibsv1.GetOrLockResponse_Lease:
-			value, err := l.underLease(ctx, outcome.Lease)
-			lost, isLost := as[lostError](err)
-			if !isLost {
-				return value, err
-			}
-			// A key that is invalidated faster than it is rebuilt must not hold its caller for ever.
-			if !time.Now().Before(until) {
-				return nil, lost.error
-			}
-		case *dibsv1.GetOrLockResponse_Failed:
-			tell(l.config.hooks.Wait, WaitEvent{l.event(), waited, true})
-			return nil, &RebuildFailedError{outcome.Failed.GetMessage(), milliseconds(outcome.Failed.GetRetryAfterMs())}
-		default:
-			// An outcome that a later service has is busy too: all that this one can say of it is that there is no answer.
-			tell(l.config.hooks.Wait, WaitEvent{l.event(), waited, false})
-			busy := busyError(response.GetBusy())
-			if busy.endsHere() || !comeBack(ctx, busy.retryAfter, until) {
-				return nil, busy
-			}
+		l.answers()
+		if got, asksAgain := l.answered(ctx, its, response, time.Since(asked)); !asksAgain {
+			return got
 		}
 	}
-	return nil, context.Cause(ctx)
+	return result{err: context.Cause(ctx)}
 }
 
-func (l *fetchLoop) ask(ctx context.Context, requestID string, left time.Duration) (*dibsv1.GetOrLockResponse, error) {
+func (l *fetchLoop) ask(ctx context.Context, its *flight) (*dibsv1.GetOrLockResponse, error) {
+	left := max(0, time.Until(l.until))
 	request := &dibsv1.GetOrLockRequest{
 		Namespace: l.namespace,
-		Key:       l.key,
+		Key:       l.id.key,
 		LeaseMs:   l.lease.ms(),
 		Stale:     l.stale,
 		Read:      l.read,
-		RequestId: requestID,
+		RequestId: l.requestID,
 		Holder:    l.config.holder,
 		Intent:    dibsv1.Intent_INTENT_REBUILD,
 	}
 	if l.refresh {
 		request.Intent = dibsv1.Intent_INTENT_REFRESH
 	}
-	// Where the caller names no wait, the deadline bounds it, and the service's own maximum.
-	if l.wait.isNamed {
+	// Where no wait is sent, the deadline bounds it, and the service's own maximum.
+	l.isInPieces = !l.wait.isNamed || left > waitMaxUsual || l.isWaitRefused
+	l.isWaitRefused = false
+	if !l.isInPieces {
 		request.WaitMs = proto.Int64(left.Milliseconds())
 	}
-	// Whoever has left must not stand in the service's queue, nor be given the lease.
-	return l.calls.GetOrLock(tracedAs(ctx, l.traceparent), request, within{timeout: left + answerWay})
+	l.flights.asks(its)
+	// Callers that have left must not stand in the service's queue, nor be given the lease.
+	return l.calls.GetOrLock(tracedAs(ctx, l.traceparent), request,
+		within{timeout: left + answerWay}, sending{tell: func() { l.flights.sent(its) }})
 }
 
-func (l *fetchLoop) event() Event { return Event{l.namespace, l.key} }
+// answers is told of every answer: whatever it is, the service is there.
+func (l *fetchLoop) answers() {
+	l.brokenOff = 0
+	if l.presence.answers() {
+		l.local.forget()
+	}
+}
 
-func (l *fetchLoop) served(hit *dibsv1.Hit) ([]byte, error) {
+// unanswered is for a question that ended with an error.
+func (l *fetchLoop) unanswered(ctx context.Context, its *flight, err *Error) (got result, asksAgain bool) {
+	if err.isUnreachable() {
+		l.brokenOff++
+		if err.Code == codes.Unavailable && l.brokenOff < brokenOffMax {
+			return result{}, true
+		}
+		return l.withoutService(ctx, its, err), false
+	}
+	l.answers()
+	if err.Code == codes.InvalidArgument && strings.HasPrefix(err.Message, "wait_ms:") && !l.isInPieces {
+		l.isWaitRefused = true
+		return result{}, true
+	}
+	return result{err: err}, err.retryAfter >= 0 && comeBack(ctx, err.retryAfter, l.until)
+}
+
+func (l *fetchLoop) answered(ctx context.Context, its *flight, response *dibsv1.GetOrLockResponse, waited time.Duration) (got result, asksAgain bool) {
+	switch outcome := response.GetOutcome().(type) {
+	case *dibsv1.GetOrLockResponse_Hit:
+		if waited >= waitedMin {
+			tell(l.config.hooks.Wait, WaitEvent{l.event(), waited, true})
+		}
+		return l.served(outcome.Hit), false
+	case *dibsv1.GetOrLockResponse_Lease:
+		got := l.underLease(ctx, its, outcome.Lease)
+		// A key that is invalidated faster than it is rebuilt must not hold its caller for ever.
+		return got, got.isLost && time.Now().Before(l.until)
+	case *dibsv1.GetOrLockResponse_Failed:
+		tell(l.config.hooks.Wait, WaitEvent{l.event(), waited, true})
+		return result{err: &RebuildFailedError{outcome.Failed.GetMessage(), milliseconds(outcome.Failed.GetRetryAfterMs())}}, false
+	default:
+		// An outcome that a later service has is busy too: all that this one can say of it is that there is no answer.
+		tell(l.config.hooks.Wait, WaitEvent{l.event(), waited, false})
+		busy := busyError(response.GetBusy())
+		return result{err: busy}, l.waitsOn(ctx, busy, waited)
+	}
+}
+
+// waitsOn pauses as the service asked, unless only a piece of the wait is over.
+func (l *fetchLoop) waitsOn(ctx context.Context, busy *BusyError, waited time.Duration) bool {
+	if busy.endsHere() {
+		return false
+	}
+	if l.isInPieces && busy.Reason == BusyWaitEnded && waited >= pieceMin && time.Now().Before(l.until) {
+		return true
+	}
+	return comeBack(ctx, busy.retryAfter, l.until)
+}
+
+func (l *fetchLoop) event() Event { return Event{l.namespace, l.id.key} }
+
+func (l *fetchLoop) served(hit *dibsv1.Hit) result {
 	freshness := "fresh"
 	if hit.GetFreshness() == dibsv1.Freshness_FRESHNESS_STALE {
 		freshness = "stale"
 	}
 	tell(l.config.hooks.Hit, HitEvent{l.event(), freshness})
 	if value, ok := hit.GetPayload().(*dibsv1.Hit_Value); ok {
-		return value.Value, nil
+		return result{value: value.Value, fence: hit.GetFence()}
 	}
-	return nil, ErrAbsent
+	return result{isAbsent: true, err: ErrAbsent, fence: hit.GetFence()}
 }
 
-// underLease rebuilds, or serves what there is and rebuilds behind. It fails with a [lostError] where the rebuild gave
-// up because its lease was lost.
-func (l *fetchLoop) underLease(ctx context.Context, lease *dibsv1.Lease) ([]byte, error) {
-	// There is something to serve meanwhile, and the caller does not insist on the newest.
-	if lease.GetPrevious() == nil || l.refresh || l.revalidate == RevalidateAwait {
-		return l.rebuildUnder(ctx, lease)
+// underLease rebuilds, or serves what there is and rebuilds behind.
+func (l *fetchLoop) underLease(ctx context.Context, its *flight, lease *dibsv1.Lease) result {
+	previous := lease.GetPrevious()
+	if l.isReplaced(previous) {
+		l.giveBack(ctx, lease)
+		return l.served(previous)
 	}
-	// What goes on in the background is nobody's wait, and ends by itself.
+	running := &runningRebuild{id: l.id, hasPrevious: previous != nil, ended: make(chan struct{})}
+	// There is something to serve meanwhile, and the caller does not insist on the newest.
+	if previous != nil && !l.refresh && l.revalidate == RevalidateBackground {
+		l.flights.leased(its, running)
+		l.rebuildBehind(ctx, lease, running)
+		return l.served(previous)
+	}
+	running.flight = its
+	l.flights.leased(its, running)
+	got := l.rebuildUnder(ctx, lease, running)
+	if got.isFailure() && !got.isLost && previous != nil && l.revalidate == RevalidateAwaitElseStale && ctx.Err() == nil {
+		l.tellBehind(got.err)
+		return l.served(previous)
+	}
+	return got
+}
+
+// rebuildBehind: what goes on in the background is nobody's wait, and ends by itself.
+func (l *fetchLoop) rebuildBehind(ctx context.Context, lease *dibsv1.Lease, running *runningRebuild) {
 	behind, cancel := l.life.detached(ctx)
-	l.life.spawn(func() {
+	l.life.spawnBehind(func() {
 		defer cancel(nil)
-		_, err := l.rebuildUnder(behind, lease)
-		if _, isLost := as[lostError](err); err != nil && !isLost && !errors.Is(err, ErrAbsent) {
-			l.tellBehind(err)
+		if got := l.rebuildUnder(behind, lease, running); got.isFailure() && !got.isLost {
+			l.tellBehind(got.err)
 		}
 	})
-	return l.served(lease.GetPrevious())
+}
+
+// isReplaced: another caller has rebuilt by now what could not be read.
+func (l *fetchLoop) isReplaced(previous *dibsv1.Hit) bool {
+	if l.unreadable == nil || previous.GetFence() <= l.unreadable.fence || previous.GetFreshness() != dibsv1.Freshness_FRESHNESS_FRESH {
+		return false
+	}
+	value, ok := previous.GetPayload().(*dibsv1.Hit_Value)
+	return !ok || l.isReadable(value.Value)
 }
 
 // withoutService: the service cannot be reached. One rebuild at a time in this process, or the error.
-func (l *fetchLoop) withoutService(ctx context.Context, cause *Error) ([]byte, error) {
+func (l *fetchLoop) withoutService(ctx context.Context, its *flight, cause *Error) result {
+	l.presence.lost(cause)
 	if l.onUnavailable == OnUnavailableFail {
-		return nil, cause
+		return result{err: cause}
 	}
-	return l.local.join(ctx, localID{l.namespace, l.key}, func(ctx context.Context) ([]byte, error) {
+	if recent, ok := l.local.recent(l.id); ok && !l.refresh && l.read != ReadStore {
+		return recent
+	}
+	l.flights.rebuildsHere(its)
+	return l.local.join(ctx, l.id, l.until, func(ctx context.Context) (result, time.Duration) {
 		tell(l.config.hooks.LocalRebuild, LocalRebuildEvent{l.event(), cause})
-		return l.guarded(withLease(ctx, Lease{Reason: "local", codec: l.codec}))
+		var made made
+		select {
+		case made = <-l.guarded(withLease(ctx, Lease{Reason: "local", codec: l.codec})):
+		case <-l.life.over.Done():
+			return result{err: errClosed}, 0
+		}
+		keep := made.storing.ttlOf(made.isAbsent)
+		if made.storing.isRefused || (made.err != nil && !made.isAbsent) {
+			keep = 0
+		}
+		return result{value: made.value, isAbsent: made.isAbsent, err: made.err}, keep
 	})
 }
 

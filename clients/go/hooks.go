@@ -15,6 +15,10 @@ type Hooks struct {
 	LeaseLost func(LeaseLostEvent)
 	// LocalRebuild: the service could not be reached, so that this process rebuilds for itself.
 	LocalRebuild func(LocalRebuildEvent)
+	// Undecodable: a value that is cached could not be read, and is rebuilt.
+	Undecodable func(UndecodableEvent)
+	// NotStorable: a result is beyond a bound of the service. Its callers have it, and nobody else will.
+	NotStorable func(NotStorableEvent)
 	// BackgroundError: a result could not be handed over, a lease not be given back, or a rebuild behind a stale
 	// value failed: nobody was told by an error.
 	BackgroundError func(BackgroundErrorEvent)
@@ -49,6 +53,8 @@ type PublishEvent struct {
 	Outcome string
 	// Fence is that under which the key's value is now stored; 0 if there is none.
 	Fence int64
+	// MaybeStored: the outcome is "not_stored", and the value may be stored all the same, and be read later.
+	MaybeStored bool
 }
 
 // LeaseLostEvent is a lease that was lost while its rebuild ran.
@@ -59,6 +65,20 @@ type LocalRebuildEvent struct {
 	Event
 	// Cause is why the service could not be reached.
 	Cause error
+}
+
+// UndecodableEvent is a value that could not be read.
+type UndecodableEvent struct {
+	Event
+	// Err is the codec's.
+	Err error
+}
+
+// NotStorableEvent is a result that is beyond a bound.
+type NotStorableEvent struct {
+	Event
+	// Err names the bound.
+	Err error
 }
 
 // BackgroundErrorEvent is an error that nobody was told of.

@@ -28,7 +28,9 @@ type stream = dibsv1.CoordinatorService_SessionClient
 type openCall struct {
 	call     *dibsv1.SessionCall
 	answered chan answer
-	isSent   bool
+	// onSent is told when the call is handed to the stream. It runs under the session's lock.
+	onSent func()
+	isSent bool
 }
 
 // line is one stream, with the calls that are open on it. What gathers while a message is being sent leaves together.
@@ -49,6 +51,8 @@ type line struct {
 	left map[int64]*dibsv1.GetOrLockRequest
 	// confirmed: whatever is on the way carries sessions.
 	confirmed bool
+	// isFirst: no session was there before it, of which something may be missed.
+	isFirst bool
 	// leaving: new calls go elsewhere; it ends with its last one.
 	leaving bool
 }
@@ -56,7 +60,9 @@ type line struct {
 // openLine must have the session's lock.
 func openLine(s *session) *line {
 	ctx, hangUp := context.WithCancel(context.Background())
+	s.lines++
 	l := &line{
+		isFirst: s.lines == 1,
 		session: s,
 		ctx:     ctx,
 		hangUp:  hangUp,
@@ -73,10 +79,10 @@ func openLine(s *session) *line {
 }
 
 // call puts a call on the line; it must have the session's lock.
-func (l *line) call(call *dibsv1.SessionCall) *openCall {
+func (l *line) call(call *dibsv1.SessionCall, onSent func()) *openCall {
 	l.session.nextID++
 	call.Id = l.session.nextID
-	opened := &openCall{call: call, answered: make(chan answer, 1)}
+	opened := &openCall{call: call, answered: make(chan answer, 1), onSent: onSent}
 	l.calls[call.Id] = opened
 	l.calling = append(l.calling, opened)
 	l.wakeUp()
@@ -130,7 +136,7 @@ func (l *line) stray(reply *dibsv1.SessionReply) {
 		Namespace: request.GetNamespace(),
 		Key:       request.GetKey(),
 		Token:     lease.GetToken(),
-	}}})
+	}}}, func() {})
 }
 
 func (l *line) wakeUp() {
@@ -184,6 +190,7 @@ func (l *line) take() (messages []*dibsv1.SessionRequest, isLast bool) {
 			continue
 		}
 		its.isSent = true
+		its.onSent()
 		size := proto.Size(its.call) + callOverheadBytes
 		if len(message.Calls) > 0 && bytes+size > messageBytesMax {
 			messages = append(messages, message)
@@ -214,8 +221,18 @@ func (l *line) hear(stream stream) {
 	}
 }
 
+// heard: events come before the replies of the same message. What they say may be newer than those.
 func (l *line) heard(message *dibsv1.SessionResponse) {
+	if message.GetWelcome() != nil && !l.isFirst {
+		l.session.listener.sessionChanged()
+	}
+	for _, event := range message.GetEvents() {
+		if lost := event.GetLeaseLost(); lost != nil {
+			l.session.listener.leaseLost(lost.GetToken())
+		}
+	}
 	l.session.mu.Lock()
+	defer l.session.mu.Unlock()
 	if welcome := message.GetWelcome(); welcome != nil {
 		l.late.Stop()
 		l.confirmed = true
@@ -228,12 +245,6 @@ func (l *line) heard(message *dibsv1.SessionResponse) {
 	for _, event := range message.GetEvents() {
 		if event.GetDraining() != nil {
 			l.leavesOff()
-		}
-	}
-	l.session.mu.Unlock()
-	for _, event := range message.GetEvents() {
-		if lost := event.GetLeaseLost(); lost != nil {
-			l.session.leaseLost(lost.GetToken())
 		}
 	}
 }
@@ -263,6 +274,7 @@ func (l *line) leavesOff() {
 
 // broken ends the line, and its calls with the error.
 func (l *line) broken(err *Error) {
+	l.session.listener.sessionChanged()
 	l.session.mu.Lock()
 	defer l.session.mu.Unlock()
 	l.late.Stop()

@@ -64,6 +64,20 @@ type within struct {
 	timeout time.Duration
 }
 
+// sending is an option of a call: tell is called when the request is handed to the transport.
+type sending struct {
+	grpc.EmptyCallOption
+	tell func()
+}
+
+func sends(options []grpc.CallOption) {
+	for _, option := range options {
+		if sending, ok := option.(sending); ok {
+			sending.tell()
+		}
+	}
+}
+
 func bounded(ctx context.Context, options []grpc.CallOption) (context.Context, context.CancelFunc) {
 	for _, option := range options {
 		if bound, ok := option.(within); ok {
@@ -80,6 +94,7 @@ func (l *link) Invoke(ctx context.Context, method string, request, reply any, op
 	if err := l.reach(ctx); err != nil {
 		return err
 	}
+	sends(options)
 	var trailer metadata.MD
 	err := l.conn.Invoke(l.as(ctx), method, request, reply, append(options, grpc.Trailer(&trailer))...)
 	if err != nil {

@@ -26,13 +26,23 @@ type session struct {
 	stub    dibsv1.CoordinatorServiceClient
 	connect time.Duration
 	holder  string
-	// leaseLost is told the token of a lease of this session that is over.
-	leaseLost func(token string)
+	// listener hears what the service says without having been asked.
+	listener listener
 
-	mu          sync.Mutex
-	line        *line
-	nextID      int64
+	mu     sync.Mutex
+	line   *line
+	nextID int64
+	// lines is how many have been opened.
+	lines       int
 	resumeToken string
+}
+
+// listener hears what the service says without having been asked. It is told outside of the session's lock.
+type listener interface {
+	// leaseLost: the lease of the token is over.
+	leaseLost(token string)
+	// sessionChanged: a session has begun or broken, and what was told meanwhile is not known.
+	sessionChanged()
 }
 
 // answer is how one call ended.
@@ -60,7 +70,7 @@ func (s *session) Invoke(ctx context.Context, method string, request, reply any,
 	if deadline, ok := ctx.Deadline(); ok {
 		call.DeadlineMs = proto.Int64(max(1, int64((time.Until(deadline)+time.Millisecond-1)/time.Millisecond)))
 	}
-	line, opened := s.ask(call)
+	line, opened := s.ask(call, func() { sends(options) })
 	select {
 	case its := <-opened.answered:
 		return its.read(reply)
@@ -70,13 +80,13 @@ func (s *session) Invoke(ctx context.Context, method string, request, reply any,
 }
 
 // ask puts the call on the line, which is opened if there is none.
-func (s *session) ask(call *dibsv1.SessionCall) (*line, *openCall) {
+func (s *session) ask(call *dibsv1.SessionCall, onSent func()) (*line, *openCall) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.line == nil {
 		s.line = openLine(s)
 	}
-	return s.line, s.line.call(call)
+	return s.line, s.line.call(call, onSent)
 }
 
 func (s *session) close() {

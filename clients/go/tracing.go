@@ -3,7 +3,6 @@ package dibs
 import (
 	"cmp"
 	"context"
-	"errors"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -67,12 +66,14 @@ func (l *fetchLoop) beginSpan(ctx context.Context, lease *dibsv1.Lease) (context
 }
 
 // endSpan: that the source has nothing is a result like any other.
-func endSpan(span trace.Span, err error) {
-	if err != nil && !errors.Is(err, ErrAbsent) {
-		span.RecordError(err)
-		span.SetStatus(codes.Error, err.Error())
+func endSpan(span trace.Span, its result) {
+	defer span.End()
+	// What is recorded calls methods of a user's error.
+	defer func() { _ = recover() }()
+	if its.isFailure() {
+		span.SetStatus(codes.Error, textOf(its.err))
+		span.RecordError(its.err)
 	}
-	span.End()
 }
 
 func publishedAttribute(outcome string) attribute.KeyValue {

@@ -81,12 +81,12 @@ func (f fields) fetchOptions() []dibs.FetchOption {
 	}
 	times := []struct {
 		ms   *int64
-		with func(time.Duration) dibs.SharedOption
+		with func(time.Duration) dibs.FetchOption
 	}{
-		{f.StaleMs, dibs.WithStaleFor},
-		{f.AbsentTTLMs, dibs.WithAbsentTTL},
-		{f.WaitMs, dibs.WithWait},
-		{f.LeaseMs, dibs.WithLease},
+		{f.StaleMs, func(d time.Duration) dibs.FetchOption { return dibs.WithStaleFor(d) }},
+		{f.AbsentTTLMs, func(d time.Duration) dibs.FetchOption { return dibs.WithAbsentTTL(d) }},
+		{f.WaitMs, func(d time.Duration) dibs.FetchOption { return dibs.WithWait(d) }},
+		{f.LeaseMs, func(d time.Duration) dibs.FetchOption { return dibs.WithLease(d) }},
 	}
 	for _, time := range times {
 		if time.ms != nil {
