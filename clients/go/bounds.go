@@ -28,7 +28,7 @@ func (f *fetchOptions) refused(key string) error {
 		text("namespace", f.namespace),
 		header("traceparent", f.traceparent),
 		f.storing.refused(),
-		bounds("wait_ms", f.wait, 0),
+		atLeast("wait_ms", f.wait, 0),
 		bounds("lease_ms", f.lease, time.Millisecond),
 	)
 }
@@ -51,8 +51,21 @@ func (s storing) refused() error {
 
 // bounds refuses a time that is named and outside of its bounds. It is what is sent that counts: whole milliseconds.
 func bounds(field string, its duration, least time.Duration) error {
-	if ms := its.Milliseconds(); its.isNamed && (ms < least.Milliseconds() || ms > timeMax.Milliseconds()) {
+	ms := its.Milliseconds()
+	if its.Duration < 0 {
+		// Part of a millisecond below 0 must not become 0.
+		ms = min(ms, -1)
+	}
+	if its.isNamed && (ms < least.Milliseconds() || ms > timeMax.Milliseconds()) {
 		return invalid(fmt.Sprintf("%s: %d is outside %d to %d", field, ms, least.Milliseconds(), timeMax.Milliseconds()))
+	}
+	return nil
+}
+
+// atLeast is for a time that may be as long as it likes: it is asked for in pieces.
+func atLeast(field string, its duration, least time.Duration) error {
+	if its.isNamed && its.Duration < least {
+		return bounds(field, its, least)
 	}
 	return nil
 }

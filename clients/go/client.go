@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
@@ -20,6 +18,9 @@ type Client struct {
 	held   *heldLeases
 	// close ends the connections.
 	close func()
+	link  *link
+	// sessions is nil where all calls go one by one.
+	sessions sessions
 	// calls makes calls as the client does, one attempt each; unary makes each as a gRPC call of its own.
 	calls dibsv1.CoordinatorServiceClient
 	unary dibsv1.CoordinatorServiceClient
@@ -29,12 +30,13 @@ type Client struct {
 	presence *presence
 }
 
-// New makes a client of the service at target: HOST:PORT, unix:///path, or dns:///HOST:PORT, whose addresses are used in
-// turn. An empty target is DIBS_TARGET, else 127.0.0.1:50051. It fails where the target makes no sense or the TLS
-// authorities cannot be read, and not because the service is out of reach.
+// New makes a client of the service at target: HOST:PORT, a list of those with commas between, unix:///path, or
+// dns:///HOST:PORT, whose addresses are used in turn. An empty target is DIBS_TARGET, else 127.0.0.1:50051. It fails
+// where the target makes no sense, a file of TLS cannot be read, or the token would be sent in clear to another machine;
+// and not because the service is out of reach.
 func New(target string, options ...Option) (*Client, error) {
 	config := configOf(target, options)
-	if err := firstOf(text("holder", config.holder), header("token", config.token)); err != nil {
+	if err := config.refused(); err != nil {
 		return nil, err
 	}
 	life := newLifetime()
@@ -47,25 +49,25 @@ func New(target string, options ...Option) (*Client, error) {
 		presence: &presence{log: config.log, target: config.target},
 	}
 	c.flights = newFlights(life, c.watches)
-	link := &link{conn: config.conn, token: config.token, connect: config.connect}
+	c.link = &link{conn: config.conn, token: config.token, connect: config.connect}
 	if config.conn == nil {
 		conn, err := dial(config)
 		if err != nil {
 			return nil, err
 		}
-		link.conn = conn
+		c.link.conn = conn
 		c.close = func() { _ = conn.Close() }
 	}
-	c.unary = dibsv1.NewCoordinatorServiceClient(link)
+	c.unary = dibsv1.NewCoordinatorServiceClient(c.link)
 	c.calls = c.unary
 	if config.session {
-		c.calls = dibsv1.NewCoordinatorServiceClient(c.withSession(link))
+		c.useSessions()
 	}
 	return c, nil
 }
 
-func (c *Client) withSession(link *link) grpc.ClientConnInterface {
-	session := &session{
+func (c *Client) useSessions() {
+	c.sessions = &session{
 		stub:     c.unary,
 		connect:  c.config.connect,
 		holder:   c.config.holder,
@@ -73,10 +75,10 @@ func (c *Client) withSession(link *link) grpc.ClientConnInterface {
 	}
 	closeLink := c.close
 	c.close = func() {
-		session.close()
+		c.sessions.close()
 		closeLink()
 	}
-	return &sessionOrUnary{link: link, session: session}
+	c.calls = dibsv1.NewCoordinatorServiceClient(&sessionOrUnary{link: c.link, sessions: c.sessions, life: c.life})
 }
 
 // changed is told when something in a namespace has changed.

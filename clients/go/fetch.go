@@ -81,7 +81,7 @@ func Fetch[T any](
 	got := client.fetch(ctx, steps)
 	err := steps.valueOf(got)
 	// What this very codec wrote a moment ago will not be read better after another rebuild.
-	if unreadable, ok := err.(*unreadableError); ok && !hasRebuilt.Load() {
+	if unreadable, ok := err.(*UndecodableError); ok && !hasRebuilt.Load() {
 		err = steps.valueOf(client.fetchReadable(ctx, steps, unreadable, got.fence))
 	}
 	if err != nil {
@@ -102,15 +102,16 @@ func isNil(value any) bool {
 
 func valueIDOf(namespace, key string) valueID { return valueID{cmp.Or(namespace, "default"), key} }
 
-// unreadableError is a value that the codec cannot read: of another type, or of a version that is no more.
-type unreadableError struct {
-	key string
-	error
+// UndecodableError is a value that the codec cannot read: of another type, or of a version that is no more.
+type UndecodableError struct {
+	Key string
+	// Err is the codec's.
+	Err error
 }
 
-func (e *unreadableError) Unwrap() error { return e.error }
-func (e *unreadableError) Error() string {
-	return fmt.Sprintf("dibs: the value of %q cannot be read: %v", e.key, e.error)
+func (e *UndecodableError) Unwrap() error { return e.Err }
+func (e *UndecodableError) Error() string {
+	return fmt.Sprintf("dibs: the value of %q cannot be read: %v", e.Key, e.Err)
 }
 
 // valueOf reads the value for its caller, or is why there is none.
@@ -122,7 +123,7 @@ func (l *fetchLoop) valueOf(got result) error {
 		return got.err
 	}
 	if err := l.decode(got.value); err != nil {
-		return &unreadableError{l.id.key, err}
+		return &UndecodableError{l.id.key, err}
 	}
 	return nil
 }
@@ -149,7 +150,7 @@ func (c *Client) fetch(ctx context.Context, steps *fetchLoop) result {
 		return result{err: err}
 	}
 	defer leave()
-	steps.until = time.Now().Add(steps.wait.or(defaultWait))
+	steps.until = time.Now().Add(min(steps.wait.or(defaultWait), timeMax))
 	id := steps.fetchID()
 	for {
 		got, asksAgain := c.fetchOnce(ctx, steps, id)
@@ -195,8 +196,8 @@ func (l *fetchLoop) acceptsStale() bool {
 }
 
 // fetchReadable takes a value that cannot be read for a miss: it refreshes the key, once.
-func (c *Client) fetchReadable(ctx context.Context, steps *fetchLoop, because *unreadableError, fence int64) result {
-	tell(c.config.hooks.Undecodable, UndecodableEvent{steps.event(), because.error})
+func (c *Client) fetchReadable(ctx context.Context, steps *fetchLoop, because *UndecodableError, fence int64) result {
+	tell(c.config.hooks.Undecodable, UndecodableEvent{steps.event(), because.Err})
 	again := *steps
 	again.refresh = true
 	again.unreadable = &unreadable{fence}

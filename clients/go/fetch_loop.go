@@ -242,7 +242,7 @@ func (l *fetchLoop) withoutService(ctx context.Context, its *flight, cause *Erro
 			return result{err: errClosed}, 0
 		}
 		keep := made.storing.ttlOf(made.isAbsent)
-		if made.storing.isRefused || (made.err != nil && !made.isAbsent) {
+		if made.storing.refusal != nil || (made.err != nil && !made.isAbsent) {
 			keep = 0
 		}
 		return result{value: made.value, isAbsent: made.isAbsent, err: made.err}, keep

@@ -2,6 +2,7 @@ package dibs
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -18,7 +19,8 @@ type storing struct {
 	staleFor  duration
 	absentTTL duration
 	tags      []string
-	isRefused bool
+	// refusal is why the value is not stored; errNotStored where its rebuild wants that.
+	refusal error
 }
 
 // storingSlot is where a rebuild says how its value is stored.
@@ -39,9 +41,12 @@ func withStoring(ctx context.Context, slot *storingSlot) context.Context {
 	return context.WithValue(ctx, storingKey{}, slot)
 }
 
+// errNotStored: the rebuild says that its value is not to be stored.
+var errNotStored = errors.New("dibs: the rebuild says that its value is not to be stored")
+
 // ForValue sets, within a rebuild, how the value is stored that it will return: its TTL, its stale time, its tags, in
-// place of what the call of [Fetch] says. ctx is the rebuild's. It fails, and changes nothing, for an option that is
-// out of its bounds, and outside of a rebuild.
+// place of what the call of [Fetch] says. ctx is the rebuild's. It fails outside of a rebuild, and for an option that is
+// out of its bounds. Then the value is not stored: those who wait for it have it, and the hook NotStorable hears why.
 func ForValue(ctx context.Context, options ...ValueOption) error {
 	return storingOf(ctx, func(its *storing) error {
 		f := fetchOptions{storing: *its}
@@ -49,6 +54,7 @@ func ForValue(ctx context.Context, options ...ValueOption) error {
 			option.applyToFetch(&f)
 		}
 		if err := f.storing.refused(); err != nil {
+			its.refusal = err
 			return err
 		}
 		*its = f.storing
@@ -60,7 +66,7 @@ func ForValue(ctx context.Context, options ...ValueOption) error {
 // else: it is not stored, and the next caller rebuilds. It fails outside of a rebuild.
 func DoNotStore(ctx context.Context) error {
 	return storingOf(ctx, func(its *storing) error {
-		its.isRefused = true
+		its.refusal = errNotStored
 		return nil
 	})
 }

@@ -53,6 +53,8 @@ type PublishEvent struct {
 	Outcome string
 	// Fence is that under which the key's value is now stored; 0 if there is none.
 	Fence int64
+	// Counts is whether the value was still valid when it was stored; nil where the service does not say.
+	Counts *bool
 	// MaybeStored: the outcome is "not_stored", and the value may be stored all the same, and be read later.
 	MaybeStored bool
 }

@@ -41,7 +41,10 @@ type line struct {
 	// wake has a token where there may be something to send.
 	wake chan struct{}
 	// late breaks the line unless the session is confirmed in time.
-	late *time.Timer
+	late *patience
+	// settled is closed when the session is confirmed, or has failed; fault is why, written before.
+	settled chan struct{}
+	fault   error
 
 	// Guarded by the session's lock.
 	calls     map[int64]*openCall
@@ -67,10 +70,11 @@ func openLine(s *session) *line {
 		ctx:     ctx,
 		hangUp:  hangUp,
 		wake:    make(chan struct{}, 1),
+		settled: make(chan struct{}),
 		calls:   make(map[int64]*openCall),
 		left:    make(map[int64]*dibsv1.GetOrLockRequest),
 	}
-	l.late = time.AfterFunc(s.connect, func() {
+	l.late = newPatience(s.connect, func() {
 		message := fmt.Sprintf("no session within %v", s.connect)
 		l.broken(&Error{Code: codes.Unavailable, Message: message, retryAfter: noRetry})
 	})
@@ -233,9 +237,10 @@ func (l *line) heard(message *dibsv1.SessionResponse) {
 	}
 	l.session.mu.Lock()
 	defer l.session.mu.Unlock()
-	if welcome := message.GetWelcome(); welcome != nil {
-		l.late.Stop()
+	if welcome := message.GetWelcome(); welcome != nil && !l.confirmed && l.fault == nil {
+		l.late.stop()
 		l.confirmed = true
+		close(l.settled)
 		l.session.resumeToken = welcome.GetResumeToken()
 	}
 	for _, reply := range message.GetReplies() {
@@ -277,7 +282,7 @@ func (l *line) broken(err *Error) {
 	l.session.listener.sessionChanged()
 	l.session.mu.Lock()
 	defer l.session.mu.Unlock()
-	l.late.Stop()
+	l.late.stop()
 	l.hangUp()
 	if l.session.line == l {
 		l.session.line = nil
@@ -285,6 +290,9 @@ func (l *line) broken(err *Error) {
 	its := answer{err: noSessionError{err}}
 	if l.confirmed {
 		its = answer{err: breakOf(err)}
+	} else if l.fault == nil {
+		l.fault = err
+		close(l.settled)
 	}
 	for id := range l.calls {
 		l.end(id, its)

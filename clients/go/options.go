@@ -26,16 +26,20 @@ const (
 type Option interface{ applyTo(*config) }
 
 type config struct {
-	target  string
-	token   string
-	tlsCA   string
-	connect time.Duration
-	session bool
-	holder  string
-	hooks   Hooks
-	tracer  trace.Tracer
-	conn    grpc.ClientConnInterface
-	log     *slog.Logger
+	target          string
+	token           tokenSource
+	tokenFault      error
+	isInsecureToken bool
+	tlsCA           string
+	tlsCert         string
+	tlsKey          string
+	connect         time.Duration
+	session         bool
+	holder          string
+	hooks           Hooks
+	tracer          trace.Tracer
+	conn            grpc.ClientConnInterface
+	log             *slog.Logger
 	// leaseHoldMax bounds how long one lease is extended in all.
 	leaseHoldMax time.Duration
 	// calls has the defaults of all calls.
@@ -45,12 +49,6 @@ type config struct {
 type option func(*config)
 
 func (o option) applyTo(c *config) { o(c) }
-
-// WithToken says who calls. Default: DIBS_TOKEN, else none.
-func WithToken(token string) Option { return option(func(c *config) { c.token = token }) }
-
-// WithTLSCA turns TLS on; the PEM file at path has the authorities to trust. Default: DIBS_TLS_CA, else no TLS.
-func WithTLSCA(path string) Option { return option(func(c *config) { c.tlsCA = path }) }
 
 // WithConnectTimeout is how long a connection may take before the service counts as out of reach, once for all calls
 // and not for each. Default: 2 s.
@@ -94,14 +92,16 @@ func WithConn(conn grpc.ClientConnInterface) Option { return option(func(c *conf
 func configOf(target string, options []Option) config {
 	c := config{
 		target:       cmp.Or(target, os.Getenv("DIBS_TARGET"), defaultTarget),
-		token:        os.Getenv("DIBS_TOKEN"),
 		tlsCA:        os.Getenv("DIBS_TLS_CA"),
+		tlsCert:      os.Getenv("DIBS_TLS_CERT"),
+		tlsKey:       os.Getenv("DIBS_TLS_KEY"),
 		connect:      defaultConnect,
 		session:      true,
 		leaseHoldMax: defaultLeaseHoldMax,
 		holder:       defaultHolder(),
 		calls:        fetchOptions{codec: jsonCodec{}},
 	}
+	c.setToken(os.Getenv("DIBS_TOKEN"))
 	// One that the application sets later is used as well.
 	WithTracerProvider(otel.GetTracerProvider()).applyTo(&c)
 	for _, option := range options {
@@ -116,4 +116,10 @@ func defaultHolder() string {
 		host = "unknown"
 	}
 	return fmt.Sprintf("%s/%d", host[:min(len(host), holderBytesMax)], os.Getpid())
+}
+
+// refused is why no client is made.
+func (c config) refused() error {
+	// A function is first asked for a call: what it needs may come later.
+	return firstOf(text("holder", c.holder), c.tokenFault)
 }

@@ -44,14 +44,19 @@ func (l *fetchLoop) handOver(ctx context.Context, lease *dibsv1.Lease, its made)
 		l.life.spawnBehind(func() { l.publishBehind(publishing, request, err) })
 		return got
 	case err.Code == codes.ResourceExhausted:
-		// The source has answered, and an answer is not thrown away because it is too large to be stored.
-		tell(l.config.hooks.NotStorable, NotStorableEvent{l.event(), err})
-		l.giveUp(ctx, lease, cutMessage(err.Message), nil)
+		l.notStorable(ctx, lease, err)
 		return got
 	default:
 		l.giveUp(ctx, lease, cutMessage(err.Message), nil)
 		return result{err: err}
 	}
+}
+
+// notStorable: the source has answered, and an answer is not thrown away because it cannot be stored. The waiters are
+// told of a failure, so that not each of them asks the source for the same.
+func (l *fetchLoop) notStorable(ctx context.Context, lease *dibsv1.Lease, because *Error) {
+	tell(l.config.hooks.NotStorable, NotStorableEvent{l.event(), because})
+	l.giveUp(ctx, lease, cutMessage(because.Message), nil)
 }
 
 // countsForAll says whether callers that came after the lease may have the value: it is stored, and nothing was
@@ -74,7 +79,7 @@ func (l *fetchLoop) publish(ctx context.Context, request *dibsv1.PublishRequest)
 	}
 	outcome := word(response.GetOutcome())
 	trace.SpanFromContext(ctx).SetAttributes(publishedAttribute(outcome))
-	tell(l.config.hooks.Publish, PublishEvent{l.event(), outcome, response.GetFence(), response.GetMaybeStored()})
+	tell(l.config.hooks.Publish, PublishEvent{l.event(), outcome, response.GetFence(), response.Counts, response.GetMaybeStored()})
 	return response, nil
 }
 

@@ -47,8 +47,11 @@ func (l *fetchLoop) rebuildAndHandOver(ctx context.Context, lease *dibsv1.Lease,
 	case made.err != nil && !made.isAbsent:
 		isReleased := l.giveUp(ctx, lease, made.message, made.backOff)
 		return result{err: made.err, isShared: isReleased && ctx.Err() == nil}
-	case made.storing.isRefused:
+	case made.storing.refusal == errNotStored:
 		l.giveBack(ctx, lease)
+		return result{value: made.value, isAbsent: made.isAbsent, err: made.err}
+	case made.storing.refusal != nil:
+		l.notStorable(ctx, lease, asError(made.storing.refusal))
 		return result{value: made.value, isAbsent: made.isAbsent, err: made.err}
 	default:
 		return l.handOver(ctx, lease, made)

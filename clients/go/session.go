@@ -2,6 +2,7 @@ package dibs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -87,6 +88,27 @@ func (s *session) ask(call *dibsv1.SessionCall, onSent func()) (*line, *openCall
 		s.line = openLine(s)
 	}
 	return s.line, s.line.call(call, onSent)
+}
+
+// settle waits until the session stands, and fails where it cannot be had.
+func (s *session) settle(ctx context.Context) error {
+	s.mu.Lock()
+	if s.line == nil {
+		s.line = openLine(s)
+	}
+	line := s.line
+	s.mu.Unlock()
+	select {
+	case <-line.settled:
+		return line.fault
+	case <-ctx.Done():
+		return gone(ctx)
+	}
+}
+
+// NewStream is no call of a session.
+func (s *session) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	return nil, noSessionError{errors.New("a session of this client does not carry streams")}
 }
 
 func (s *session) close() {

@@ -61,7 +61,7 @@ func TestOptionsOutOfBoundsAreRefusedBeforeTheRebuild(t *testing.T) {
 	year := 365 * 24 * time.Hour
 	fake := startFake(t)
 	for want, option := range map[string]dibs.FetchOption{
-		"ttl_ms: 0 is outside 1 to 31536000000":        dibs.WithTTL(time.Microsecond),
+		"ttl_ms: 0 is outside 1 to 31536000000":        dibs.WithTTL(0),
 		"ttl_ms: 31536000001 is outside":               dibs.WithTTL(year + time.Millisecond),
 		"stale_ms: -1 is outside 0 to 31536000000":     dibs.WithStaleFor(-time.Millisecond),
 		"absent_ttl_ms: 0 is outside 1 to 31536000000": dibs.WithAbsentTTL(0),
@@ -153,9 +153,6 @@ func TestARebuildSaysHowItsValueIsStored(t *testing.T) {
 	fake.getOrLock.will(lease("token", 10_000))
 	fake.publish.will(published(stored))
 	_, err := fetch(t, fake, func(ctx context.Context) (string, error) {
-		if err := dibs.ForValue(ctx, dibs.WithTTL(0)); status.Code(err) != codes.InvalidArgument {
-			t.Errorf("got %v", err)
-		}
 		return "v", dibs.ForValue(ctx, dibs.WithTTL(time.Second), dibs.WithStaleFor(2*time.Second), dibs.WithTags("user:42"))
 	}, dibs.WithTags("users"), dibs.WithStaleFor(time.Hour))
 	if err != nil {
@@ -166,6 +163,25 @@ func TestARebuildSaysHowItsValueIsStored(t *testing.T) {
 	}
 	if err := dibs.ForValue(t.Context(), ttl); err == nil {
 		t.Error("it was taken outside of a rebuild")
+	}
+}
+
+func TestAWrongOptionOfAValueTakesItFromNobody(t *testing.T) {
+	fake := startFake(t)
+	fake.getOrLock.will(lease("token", 10_000))
+	told := make(chan error, 1)
+	its := client(t, fake.target, ttl, dibs.WithSession(false), dibs.WithHooks(dibs.Hooks{
+		NotStorable: func(e dibs.NotStorableEvent) { told <- e.Err },
+	}))
+	value, err := dibs.Fetch(t.Context(), its, "k", func(ctx context.Context) (string, error) {
+		if err := dibs.ForValue(ctx, dibs.WithTTL(0)); status.Code(err) != codes.InvalidArgument {
+			t.Errorf("got %v", err)
+		}
+		return "v", nil
+	})
+	want(t, value, err, "v")
+	if err := receive(t, "the hook", told); status.Code(err) != codes.InvalidArgument || len(fake.publish.heard()) != 0 {
+		t.Errorf("told %v", err)
 	}
 }
 
