@@ -1,6 +1,7 @@
 package dibs
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -28,6 +29,8 @@ type Client struct {
 	flights  *flights
 	local    *localRebuilds
 	presence *presence
+	// near is nil where nothing is kept in this process.
+	near *nearCache
 }
 
 // New makes a client of the service at target: HOST:PORT, a list of those with commas between, unix:///path, or
@@ -49,6 +52,10 @@ func New(target string, options ...Option) (*Client, error) {
 		presence: &presence{log: config.log, target: config.target},
 	}
 	c.flights = newFlights(life, c.watches)
+	if config.near != nil && config.session {
+		c.near = newNearCache(*config.near, config.calls.namespace)
+		c.flights.near = c.near
+	}
 	c.link = &link{conn: config.conn, token: config.token, connect: config.connect}
 	if config.conn == nil {
 		conn, err := dial(config)
@@ -67,12 +74,11 @@ func New(target string, options ...Option) (*Client, error) {
 }
 
 func (c *Client) useSessions() {
-	c.sessions = &session{
-		stub:     c.unary,
-		connect:  c.config.connect,
-		holder:   c.config.holder,
-		listener: c,
+	its := &session{stub: c.unary, connect: c.config.connect, holder: c.config.holder, listener: c}
+	if c.near != nil {
+		its.watched = c.near.namespaces()
 	}
+	c.sessions = its
 	closeLink := c.close
 	c.close = func() {
 		c.sessions.close()
@@ -89,10 +95,26 @@ func (c *Client) changed(what change) {
 
 func (c *Client) leaseLost(token string) { c.held.lost(token) }
 
+func (c *Client) invalidated(what *dibsv1.Invalidated) {
+	c.flights.changed(change{cmp.Or(what.GetNamespace(), "default"), what.GetKeys(), what.GetTags(), what.GetAll()})
+}
+
+func (c *Client) sessionOpened(line *heartbeat) {
+	if c.near != nil {
+		c.near.opened(line)
+	}
+}
+
+func (c *Client) sessionOver(line *heartbeat) {
+	if c.near != nil {
+		c.near.over(line)
+	}
+}
+
 func (c *Client) sessionChanged() { c.flights.changedAll() }
 
 // watches says whether a live session tells of every change in the namespace.
-func (c *Client) watches(string) bool { return false }
+func (c *Client) watches(namespace string) bool { return c.near != nil && c.near.watches(namespace) }
 
 // Flush waits until what goes on behind has ended: rebuilds behind a stale value, and publishes that are repeated. Call
 // it before [Client.Close], which ends them. It fails as ctx ends.

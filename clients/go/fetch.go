@@ -150,6 +150,12 @@ func (c *Client) fetch(ctx context.Context, steps *fetchLoop) result {
 		return result{err: err}
 	}
 	defer leave()
+	if c.near != nil && !steps.refresh && steps.read != ReadStore {
+		if got, ok := c.near.get(steps.id); ok {
+			tell(c.config.hooks.Hit, HitEvent{steps.event(), "fresh", true})
+			return got
+		}
+	}
 	steps.until = time.Now().Add(min(steps.wait.or(defaultWait), timeMax))
 	id := steps.fetchID()
 	for {

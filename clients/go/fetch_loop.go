@@ -104,7 +104,7 @@ func (l *fetchLoop) ask(ctx context.Context, its *flight) (*dibsv1.GetOrLockResp
 	l.flights.asks(its)
 	// Callers that have left must not stand in the service's queue, nor be given the lease.
 	return l.calls.GetOrLock(tracedAs(ctx, l.traceparent), request,
-		within{timeout: left + answerWay}, sending{tell: func() { l.flights.sent(its) }})
+		within{timeout: left + answerWay}, sending{tell: func(isWatched bool) { l.flights.sent(its, isWatched) }})
 }
 
 // answers is told of every answer: whatever it is, the service is there.
@@ -112,6 +112,9 @@ func (l *fetchLoop) answers() {
 	l.brokenOff = 0
 	if l.presence.answers() {
 		l.local.forget()
+		if l.near != nil {
+			l.near.forget()
+		}
 	}
 }
 
@@ -138,7 +141,9 @@ func (l *fetchLoop) answered(ctx context.Context, its *flight, response *dibsv1.
 		if waited >= waitedMin {
 			tell(l.config.hooks.Wait, WaitEvent{l.event(), waited, true})
 		}
-		return l.served(outcome.Hit), false
+		got := l.served(outcome.Hit)
+		l.flights.fill(its, outcome.Hit, got)
+		return got, false
 	case *dibsv1.GetOrLockResponse_Lease:
 		got := l.underLease(ctx, its, outcome.Lease)
 		// A key that is invalidated faster than it is rebuilt must not hold its caller for ever.
@@ -172,7 +177,7 @@ func (l *fetchLoop) served(hit *dibsv1.Hit) result {
 	if hit.GetFreshness() == dibsv1.Freshness_FRESHNESS_STALE {
 		freshness = "stale"
 	}
-	tell(l.config.hooks.Hit, HitEvent{l.event(), freshness})
+	tell(l.config.hooks.Hit, HitEvent{l.event(), freshness, false})
 	if value, ok := hit.GetPayload().(*dibsv1.Hit_Value); ok {
 		return result{value: value.Value, fence: hit.GetFence()}
 	}
@@ -229,8 +234,13 @@ func (l *fetchLoop) withoutService(ctx context.Context, its *flight, cause *Erro
 	if l.onUnavailable == OnUnavailableFail {
 		return result{err: cause}
 	}
-	if recent, ok := l.local.recent(l.id); ok && !l.refresh && l.read != ReadStore {
-		return recent
+	if !l.refresh && l.read != ReadStore {
+		if recent, ok := l.local.recent(l.id); ok {
+			return recent
+		}
+		if last, ok := l.nearLast(); ok {
+			return last
+		}
 	}
 	l.flights.rebuildsHere(its)
 	return l.local.join(ctx, l.id, l.until, func(ctx context.Context) (result, time.Duration) {
@@ -247,6 +257,18 @@ func (l *fetchLoop) withoutService(ctx context.Context, its *flight, cause *Erro
 		}
 		return result{value: made.value, isAbsent: made.isAbsent, err: made.err}, keep
 	})
+}
+
+// nearLast is what was fresh when the service was last heard of, told as stale.
+func (l *fetchLoop) nearLast() (result, bool) {
+	if l.near == nil || !l.acceptsStale() {
+		return result{}, false
+	}
+	last, ok := l.near.last(l.id)
+	if ok {
+		tell(l.config.hooks.Hit, HitEvent{l.event(), "stale", true})
+	}
+	return last, ok
 }
 
 func busyError(busy *dibsv1.Busy) *BusyError {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
 // valueID is which value a call is about. Its namespace is never empty.
@@ -20,6 +22,8 @@ type flights struct {
 	life *lifetime
 	// watches says whether a live session tells of every change in the namespace.
 	watches func(namespace string) bool
+	// near is nil where nothing is kept in this process.
+	near *nearCache
 
 	mu sync.Mutex
 	// open are the flights of stages 1 and 2 that callers may join.
@@ -40,6 +44,7 @@ type flight struct {
 	// Guarded by the lock of the flights.
 	callers      int
 	isSent       bool
+	isWatched    bool
 	isOvertaken  bool
 	isRebuilding bool
 
@@ -126,12 +131,12 @@ func (f *flights) asks(its *flight) {
 	its.isSent, its.isOvertaken = false, false
 }
 
-// sent is told when the flight's request is handed to the transport.
-func (f *flights) sent(its *flight) {
+// sent is told when the flight's request is handed to the transport, and whether that tells of changes.
+func (f *flights) sent(its *flight, isWatched bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	its.isSent = true
-	if !f.watches(its.id.namespace) {
+	its.isSent, its.isWatched = true, isWatched
+	if !isWatched || !f.watches(its.id.namespace) {
 		f.close(its)
 	}
 }
@@ -141,6 +146,18 @@ func (f *flights) rebuildsHere(its *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.beginRebuilding(its)
+}
+
+// fill keeps a hit in this process, unless something has changed since the flight's request was sent.
+func (f *flights) fill(its *flight, hit *dibsv1.Hit, got result) {
+	if f.near == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if its.isWatched && !its.isOvertaken {
+		f.near.fill(its.id.valueID, hit, got)
+	}
 }
 
 func (f *flights) beginRebuilding(its *flight) {
@@ -191,15 +208,21 @@ func (f *flights) close(its *flight) {
 type change struct {
 	namespace string
 	keys      []string
-	// everything: a tag, whose values are not known here, or the whole namespace.
-	everything bool
+	tags      []string
+	isAll     bool
 }
+
+// reachesAll: what has a tag is not known of a call that is not answered.
+func (c change) reachesAll() bool { return c.isAll || len(c.tags) > 0 }
 
 // changed closes what is older than the change to newcomers. Callers that were there before keep their result.
 func (f *flights) changed(what change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !what.everything {
+	if f.near != nil {
+		f.near.changed(what)
+	}
+	if !what.reachesAll() {
 		for _, key := range what.keys {
 			f.overtake(valueID{what.namespace, key})
 		}
@@ -212,6 +235,9 @@ func (f *flights) changed(what change) {
 func (f *flights) changedAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.near != nil {
+		f.near.missed()
+	}
 	f.overtakeWhere(func(valueID) bool { return true })
 }
 

@@ -52,7 +52,7 @@ func (a *asking) of(f *fleetless, text string) func(context.Context, *flight) re
 		a.starts++
 		f.asks(its)
 		<-a.send
-		f.sent(its)
+		f.sent(its, f.isWatched)
 		<-a.answer
 		return result{value: []byte(text), err: ctx.Err()}
 	}
@@ -89,18 +89,18 @@ func TestCallersThatComeWhileTheRequestIsUnderWay(t *testing.T) {
 		"make their own without a watch": {false, func(*fleetless) {}, false},
 		"join under a watch":             {true, func(*fleetless) {}, true},
 		"do not join after a change of the key": {true, func(f *fleetless) {
-			f.changed(change{"default", []string{"k"}, false})
+			f.changed(change{namespace: "default", keys: []string{"k"}})
 		}, false},
 		"do not join after a change of everything": {true, func(f *fleetless) {
-			f.changed(change{"default", nil, true})
+			f.changed(change{namespace: "default", tags: []string{"x"}})
 		}, false},
 		"do not join after a session broke":  {true, func(f *fleetless) { f.changedAll() }, false},
 		"do not join when the watch is over": {true, func(f *fleetless) { f.isWatched = false }, false},
 		"join after a change of another key": {true, func(f *fleetless) {
-			f.changed(change{"default", []string{"other"}, false})
+			f.changed(change{namespace: "default", keys: []string{"other"}})
 		}, true},
 		"join after a change of another namespace": {true, func(f *fleetless) {
-			f.changed(change{"other", []string{"k"}, true})
+			f.changed(change{namespace: "other", keys: []string{"k"}, isAll: true})
 		}, true},
 	}
 	for name, test := range tests {
@@ -201,7 +201,7 @@ func (f *fleetless) underLease(hasPrevious bool) (start func(context.Context, *f
 	ends = make(chan result)
 	return func(_ context.Context, its *flight) result {
 		f.asks(its)
-		f.sent(its)
+		f.sent(its, f.isWatched)
 		running := &runningRebuild{id: its.id.valueID, flight: its, hasPrevious: hasPrevious, ended: make(chan struct{})}
 		f.leased(its, running)
 		got := <-ends
@@ -273,8 +273,8 @@ func TestCallersThatCameAfterTheLeaseHaveOnlyWhatCounts(t *testing.T) {
 func TestARebuildIsClosedToNewcomers(t *testing.T) {
 	for name, closes := range map[string]func(*fleetless, *runningRebuild){
 		"when it is handed over":     func(f *fleetless, running *runningRebuild) { f.seal(running) },
-		"by a change of its key":     func(f *fleetless, _ *runningRebuild) { f.changed(change{"default", []string{"k"}, false}) },
-		"by a change of a tag":       func(f *fleetless, _ *runningRebuild) { f.changed(change{"default", nil, true}) },
+		"by a change of its key":     func(f *fleetless, _ *runningRebuild) { f.changed(change{namespace: "default", keys: []string{"k"}}) },
+		"by a change of a tag":       func(f *fleetless, _ *runningRebuild) { f.changed(change{namespace: "default", tags: []string{"x"}}) },
 		"by a session that breaks":   func(f *fleetless, _ *runningRebuild) { f.changedAll() },
 		"when all callers have left": func(f *fleetless, running *runningRebuild) { f.leave(running.flight); f.leave(running.flight) },
 	} {
@@ -302,7 +302,7 @@ func TestARebuildIsClosedToNewcomers(t *testing.T) {
 			rebuild, ends := f.underLease(false)
 			began := f.aboard(t.Context(), time.Minute, func(ctx context.Context, its *flight) result {
 				f.asks(its)
-				f.sent(its)
+				f.sent(its, f.isWatched)
 				<-asking.answer
 				running := &runningRebuild{id: its.id.valueID, flight: its, ended: make(chan struct{})}
 				f.leased(its, running)
@@ -311,7 +311,7 @@ func TestARebuildIsClosedToNewcomers(t *testing.T) {
 				return got
 			})
 			_ = rebuild
-			f.changed(change{"default", []string{"k"}, false})
+			f.changed(change{namespace: "default", keys: []string{"k"}})
 			close(asking.answer)
 			synctest.Wait()
 			if f.boardRebuild(someID.valueID, true) != nil {

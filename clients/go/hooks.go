@@ -36,6 +36,8 @@ type HitEvent struct {
 	Event
 	// Freshness is "fresh" or "stale".
 	Freshness string
+	// IsNear: it was in this process's near cache.
+	IsNear bool
 }
 
 // WaitEvent is a wait for somebody else's rebuild.

@@ -51,7 +51,7 @@ func (c *Client) Invalidate(ctx context.Context, what Invalidation) (Invalidated
 	for _, request := range what.requests(namespace) {
 		response, err := c.calls.Invalidate(ctx, request, within{timeout: callTimeout})
 		// Also where it failed: the service may have done it.
-		c.changed(change{cmp.Or(namespace, "default"), request.Keys, request.All || len(request.Tags) > 0})
+		c.changed(change{cmp.Or(namespace, "default"), request.Keys, request.Tags, request.All})
 		if err != nil && ctx.Err() != nil {
 			return done, gone(ctx)
 		}

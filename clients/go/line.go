@@ -54,6 +54,8 @@ type line struct {
 	left map[int64]*dibsv1.GetOrLockRequest
 	// confirmed: whatever is on the way carries sessions.
 	confirmed bool
+	// heart is when it was last sure to have told of every change.
+	heart heartbeat
 	// isFirst: no session was there before it, of which something may be missed.
 	isFirst bool
 	// leaving: new calls go elsewhere; it ends with its last one.
@@ -78,7 +80,7 @@ func openLine(s *session) *line {
 		message := fmt.Sprintf("no session within %v", s.connect)
 		l.broken(&Error{Code: codes.Unavailable, Message: message, retryAfter: noRetry})
 	})
-	go l.run(&dibsv1.SessionHello{ResumeToken: s.resumeToken, Holder: s.holder})
+	go l.run(&dibsv1.SessionHello{ResumeToken: s.resumeToken, Holder: s.holder, WatchedNamespaces: s.watched})
 	return l
 }
 
@@ -227,12 +229,17 @@ func (l *line) hear(stream stream) {
 
 // heard: events come before the replies of the same message. What they say may be newer than those.
 func (l *line) heard(message *dibsv1.SessionResponse) {
-	if message.GetWelcome() != nil && !l.isFirst {
-		l.session.listener.sessionChanged()
+	if message.GetWelcome() != nil {
+		l.welcomed()
 	}
 	for _, event := range message.GetEvents() {
-		if lost := event.GetLeaseLost(); lost != nil {
-			l.session.listener.leaseLost(lost.GetToken())
+		switch event := event.GetEvent().(type) {
+		case *dibsv1.SessionEvent_LeaseLost:
+			l.session.listener.leaseLost(event.LeaseLost.GetToken())
+		case *dibsv1.SessionEvent_Invalidated:
+			l.session.listener.invalidated(event.Invalidated)
+		case *dibsv1.SessionEvent_Beat:
+			l.heart.beat()
 		}
 	}
 	l.session.mu.Lock()
@@ -251,6 +258,16 @@ func (l *line) heard(message *dibsv1.SessionResponse) {
 		if event.GetDraining() != nil {
 			l.leavesOff()
 		}
+	}
+}
+
+func (l *line) welcomed() {
+	if !l.isFirst {
+		l.session.listener.sessionChanged()
+	}
+	l.heart.beat()
+	if len(l.session.watched) > 0 {
+		l.session.listener.sessionOpened(&l.heart)
 	}
 }
 
@@ -279,6 +296,7 @@ func (l *line) leavesOff() {
 
 // broken ends the line, and its calls with the error.
 func (l *line) broken(err *Error) {
+	l.session.listener.sessionOver(&l.heart)
 	l.session.listener.sessionChanged()
 	l.session.mu.Lock()
 	defer l.session.mu.Unlock()

@@ -69,16 +69,17 @@ type within struct {
 	timeout time.Duration
 }
 
-// sending is an option of a call: tell is called when the request is handed to the transport.
+// sending is an option of a call: tell is called when the request is handed to the transport, which may be a
+// session that tells of changes.
 type sending struct {
 	grpc.EmptyCallOption
-	tell func()
+	tell func(isWatched bool)
 }
 
-func sends(options []grpc.CallOption) {
+func sends(options []grpc.CallOption, isWatched bool) {
 	for _, option := range options {
 		if sending, ok := option.(sending); ok {
-			sending.tell()
+			sending.tell(isWatched)
 		}
 	}
 }
@@ -103,7 +104,7 @@ func (l *link) Invoke(ctx context.Context, method string, request, reply any, op
 	if err != nil {
 		return err
 	}
-	sends(options)
+	sends(options, false)
 	var trailer metadata.MD
 	err = l.conn.Invoke(calling, method, request, reply, append(options, grpc.Trailer(&trailer))...)
 	if err != nil {

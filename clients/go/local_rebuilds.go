@@ -140,7 +140,7 @@ func (l *localRebuilds) forgetRunning(id valueID, its *localRebuild) {
 func (l *localRebuilds) changed(what change) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !what.everything {
+	if !what.reachesAll() {
 		for _, key := range what.keys {
 			delete(l.kept, valueID{what.namespace, key})
 			delete(l.running, valueID{what.namespace, key})

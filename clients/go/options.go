@@ -40,6 +40,8 @@ type config struct {
 	tracer          trace.Tracer
 	conn            grpc.ClientConnInterface
 	log             *slog.Logger
+	// near is nil where nothing is kept in this process.
+	near *NearCache
 	// leaseHoldMax bounds how long one lease is extended in all.
 	leaseHoldMax time.Duration
 	// calls has the defaults of all calls.
@@ -121,5 +123,5 @@ func defaultHolder() string {
 // refused is why no client is made.
 func (c config) refused() error {
 	// A function is first asked for a call: what it needs may come later.
-	return firstOf(text("holder", c.holder), c.tokenFault)
+	return firstOf(text("holder", c.holder), c.tokenFault, c.nearRefused())
 }

@@ -74,6 +74,10 @@ func countsForAll(response *dibsv1.PublishResponse) bool {
 
 func (l *fetchLoop) publish(ctx context.Context, request *dibsv1.PublishRequest) (*dibsv1.PublishResponse, *Error) {
 	response, err := l.calls.Publish(ctx, request, within{timeout: publishTimeout})
+	if l.near != nil {
+		// Its event may come after this answer, and may not come for one that was lost: callers read their own writes.
+		l.flights.changed(change{namespace: l.id.namespace, keys: []string{l.id.key}})
+	}
 	if err != nil {
 		return nil, asError(err)
 	}

@@ -27,6 +27,8 @@ type session struct {
 	stub    dibsv1.CoordinatorServiceClient
 	connect time.Duration
 	holder  string
+	// watched are the namespaces of which it tells every change.
+	watched []string
 	// listener hears what the service says without having been asked.
 	listener listener
 
@@ -42,6 +44,11 @@ type session struct {
 type listener interface {
 	// leaseLost: the lease of the token is over.
 	leaseLost(token string)
+	// invalidated: something has changed in a watched namespace.
+	invalidated(*dibsv1.Invalidated)
+	// sessionOpened: a session stands that tells of changes; sessionOver: it does no more.
+	sessionOpened(*heartbeat)
+	sessionOver(*heartbeat)
 	// sessionChanged: a session has begun or broken, and what was told meanwhile is not known.
 	sessionChanged()
 }
@@ -71,7 +78,7 @@ func (s *session) Invoke(ctx context.Context, method string, request, reply any,
 	if deadline, ok := ctx.Deadline(); ok {
 		call.DeadlineMs = proto.Int64(max(1, int64((time.Until(deadline)+time.Millisecond-1)/time.Millisecond)))
 	}
-	line, opened := s.ask(call, func() { sends(options) })
+	line, opened := s.ask(call, func() { sends(options, len(s.watched) > 0) })
 	select {
 	case its := <-opened.answered:
 		return its.read(reply)
