@@ -33,12 +33,12 @@ type Client struct {
 	near *nearCache
 }
 
-// New makes a client of the service at target: HOST:PORT, a list of those with commas between, unix:///path, or
-// dns:///HOST:PORT, whose addresses are used in turn. An empty target is DIBS_TARGET, else 127.0.0.1:50051. It fails
+// New makes a client of the service at where: HOST:PORT, a list of those with commas between, unix:///path, or
+// dns:///HOST:PORT, whose addresses are used in turn. An empty text is DIBS_TARGET, else 127.0.0.1:50051. It fails
 // where the target makes no sense, a file of TLS cannot be read, or the token would be sent in clear to another machine;
 // and not because the service is out of reach.
-func New(target string, options ...Option) (*Client, error) {
-	config := configOf(target, options)
+func New(where string, options ...Option) (*Client, error) {
+	config := configOf(where, options)
 	if err := config.refused(); err != nil {
 		return nil, err
 	}
@@ -57,8 +57,14 @@ func New(target string, options ...Option) (*Client, error) {
 		c.flights.near = c.near
 	}
 	c.link = &link{conn: config.conn, token: config.token, connect: config.connect}
+	// Of a connection of the caller's own nobody knows the addresses.
+	to := target{}
 	if config.conn == nil {
-		conn, err := dial(config)
+		var err error
+		if to, err = targetOf(config.target); err != nil {
+			return nil, err
+		}
+		conn, err := dial(config, to)
 		if err != nil {
 			return nil, err
 		}
@@ -68,17 +74,20 @@ func New(target string, options ...Option) (*Client, error) {
 	c.unary = dibsv1.NewCoordinatorServiceClient(c.link)
 	c.calls = c.unary
 	if config.session {
-		c.useSessions()
+		c.useSessions(to)
 	}
 	return c, nil
 }
 
-func (c *Client) useSessions() {
-	its := &session{stub: c.unary, connect: c.config.connect, holder: c.config.holder, listener: c}
-	if c.near != nil {
-		its.watched = c.near.namespaces()
+func (c *Client) useSessions(to target) {
+	create := func() *session {
+		its := &session{stub: c.unary, connect: c.config.connect, holder: c.config.holder, listener: c}
+		if c.near != nil {
+			its.watched = c.near.namespaces()
+		}
+		return its
 	}
-	c.sessions = its
+	c.sessions = newSessionPool(c.life, create, addressesOf(to))
 	closeLink := c.close
 	c.close = func() {
 		c.sessions.close()

@@ -38,6 +38,18 @@ func (l *lifetime) enter() (leave func(), err error) {
 // spawn runs something that may outlast whoever spawned it, who must have entered.
 func (l *lifetime) spawn(run func()) { l.running.Go(run) }
 
+// spawnLate is spawn for callers that have not entered: nothing runs where it is too late.
+func (l *lifetime) spawnLate(run func()) {
+	leave, err := l.enter()
+	if err != nil {
+		return
+	}
+	l.spawn(func() {
+		defer leave()
+		run()
+	})
+}
+
 // spawnBehind runs what no caller waits for, and flush does.
 func (l *lifetime) spawnBehind(run func()) {
 	l.mu.Lock()

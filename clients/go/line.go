@@ -2,9 +2,8 @@ package dibs
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -45,6 +44,11 @@ type line struct {
 	// settled is closed when the session is confirmed, or has failed; fault is why, written before.
 	settled chan struct{}
 	fault   error
+	// isAccepted: it is the only session with its replica. over is closed when it takes no more calls; peer is the
+	// replica's address.
+	isAccepted atomic.Bool
+	over       chan struct{}
+	peer       string
 
 	// Guarded by the session's lock.
 	calls     map[int64]*openCall
@@ -73,6 +77,7 @@ func openLine(s *session) *line {
 		hangUp:  hangUp,
 		wake:    make(chan struct{}, 1),
 		settled: make(chan struct{}),
+		over:    make(chan struct{}),
 		calls:   make(map[int64]*openCall),
 		left:    make(map[int64]*dibsv1.GetOrLockRequest),
 	}
@@ -211,66 +216,6 @@ func (l *line) take() (messages []*dibsv1.SessionRequest, isLast bool) {
 	return messages, isLast
 }
 
-// hear reads until the stream ends.
-func (l *line) hear(stream stream) {
-	for {
-		message, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			l.broken(&Error{Code: codes.Unavailable, Message: "the session was closed", retryAfter: noRetry})
-			return
-		}
-		if err != nil {
-			l.broken(errorOf(err, stream.Trailer()))
-			return
-		}
-		l.heard(message)
-	}
-}
-
-// heard: events come before the replies of the same message. What they say may be newer than those.
-func (l *line) heard(message *dibsv1.SessionResponse) {
-	if message.GetWelcome() != nil {
-		l.welcomed()
-	}
-	for _, event := range message.GetEvents() {
-		switch event := event.GetEvent().(type) {
-		case *dibsv1.SessionEvent_LeaseLost:
-			l.session.listener.leaseLost(event.LeaseLost.GetToken())
-		case *dibsv1.SessionEvent_Invalidated:
-			l.session.listener.invalidated(event.Invalidated)
-		case *dibsv1.SessionEvent_Beat:
-			l.heart.beat()
-		}
-	}
-	l.session.mu.Lock()
-	defer l.session.mu.Unlock()
-	if welcome := message.GetWelcome(); welcome != nil && !l.confirmed && l.fault == nil {
-		l.late.stop()
-		l.confirmed = true
-		close(l.settled)
-		l.session.resumeToken = welcome.GetResumeToken()
-	}
-	for _, reply := range message.GetReplies() {
-		l.stray(reply)
-		l.end(reply.GetId(), answer{reply: reply})
-	}
-	for _, event := range message.GetEvents() {
-		if event.GetDraining() != nil {
-			l.leavesOff()
-		}
-	}
-}
-
-func (l *line) welcomed() {
-	if !l.isFirst {
-		l.session.listener.sessionChanged()
-	}
-	l.heart.beat()
-	if len(l.session.watched) > 0 {
-		l.session.listener.sessionOpened(&l.heart)
-	}
-}
-
 // end answers a call that is still open; it must have the session's lock.
 func (l *line) end(id int64, its answer) {
 	opened, isOpen := l.calls[id]
@@ -281,48 +226,5 @@ func (l *line) end(id int64, its answer) {
 	opened.answered <- its
 	if l.leaving && len(l.calls) == 0 {
 		l.wakeUp()
-	}
-}
-
-// leavesOff sends new calls to another replica; it must have the session's lock.
-func (l *line) leavesOff() {
-	if l.session.line == l {
-		l.session.line = nil
-	}
-	l.session.resumeToken = ""
-	l.leaving = true
-	l.wakeUp()
-}
-
-// broken ends the line, and its calls with the error.
-func (l *line) broken(err *Error) {
-	l.session.listener.sessionOver(&l.heart)
-	l.session.listener.sessionChanged()
-	l.session.mu.Lock()
-	defer l.session.mu.Unlock()
-	l.late.stop()
-	l.hangUp()
-	if l.session.line == l {
-		l.session.line = nil
-	}
-	its := answer{err: noSessionError{err}}
-	if l.confirmed {
-		its = answer{err: breakOf(err)}
-	} else if l.fault == nil {
-		l.fault = err
-		close(l.settled)
-	}
-	for id := range l.calls {
-		l.end(id, its)
-	}
-}
-
-// breakOf: that the stream broke says nothing of the call, which may be made again; what refuses it does.
-func breakOf(err *Error) *Error {
-	switch err.Code {
-	case codes.Unauthenticated, codes.PermissionDenied, codes.InvalidArgument, codes.ResourceExhausted:
-		return err
-	default:
-		return &Error{Code: codes.Unavailable, Message: err.Message, retryAfter: err.retryAfter}
 	}
 }

@@ -16,11 +16,7 @@ import (
 )
 
 // dial makes the one channel of a client. Nothing is sent before the first call.
-func dial(c config) (*grpc.ClientConn, error) {
-	to, err := targetOf(c.target)
-	if err != nil {
-		return nil, err
-	}
+func dial(c config, to target) (*grpc.ClientConn, error) {
 	if err := c.exposed(to); err != nil {
 		return nil, err
 	}

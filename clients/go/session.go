@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -31,6 +32,10 @@ type session struct {
 	watched []string
 	// listener hears what the service says without having been asked.
 	listener listener
+
+	// pool is the one that it belongs to; isReady is whether calls may go over it.
+	pool    *sessionPool
+	isReady atomic.Bool
 
 	mu     sync.Mutex
 	line   *line
@@ -98,18 +103,24 @@ func (s *session) ask(call *dibsv1.SessionCall, onSent func()) (*line, *openCall
 }
 
 // settle waits until the session stands, and fails where it cannot be had.
-func (s *session) settle(ctx context.Context) error {
+func (s *session) settle(ctx context.Context) error { return s.open().await(ctx) }
+
+// open is the line of the session, which is opened if there is none.
+func (s *session) open() *line {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.line == nil {
 		s.line = openLine(s)
 	}
-	line := s.line
-	s.mu.Unlock()
-	select {
-	case <-line.settled:
-		return line.fault
-	case <-ctx.Done():
-		return gone(ctx)
+	return s.line
+}
+
+// leave sends new calls elsewhere.
+func (s *session) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.line != nil {
+		s.line.leavesOff()
 	}
 }
 
