@@ -68,6 +68,9 @@ var unavailable = map[string]dibs.OnUnavailable{
 	"fail":    dibs.OnUnavailableFail,
 }
 
+// nearBytesMax has room for all that a scenario keeps.
+const nearBytesMax = 1 << 20
+
 func milliseconds(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
 
 // clientOptions are those that the command names.
@@ -99,6 +102,12 @@ func (f clientFields) clientOptions(hooks dibs.Hooks, log *slog.Logger) []dibs.O
 	}
 	if f.TLSCert != "" {
 		options = append(options, dibs.WithTLSCertificate(f.TLSCert, f.TLSKey))
+	}
+	if f.NearCache {
+		options = append(options, dibs.WithNearCache(dibs.NearCache{
+			MaxBytes:             nearBytesMax,
+			ServeWhenUnavailable: f.ServeNearWhenUnavailable,
+		}))
 	}
 	if f.LeaseHoldMaxMs != nil {
 		options = append(options, dibs.WithLeaseHoldMax(milliseconds(*f.LeaseHoldMaxMs)))
