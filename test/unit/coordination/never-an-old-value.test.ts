@@ -83,7 +83,7 @@ describe('a lease that no store knows', () => {
   });
 
   it('tells its failure to nobody once its key was invalidated', async () => {
-    const { trial, here, ask, invalidate, token } = await given();
+    const { trial, here, ask, token } = await given();
     trial.store.down = true;
     const before = await ask({ waitMs: 5_000 });
     const failure = { message: 'no database' };
