@@ -1,7 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DibsClient } from '../src/client.js';
 import { PublishOutcome } from '../src/generated/dibs/v1/coordinator.js';
-import { busy, FakeService, hit, LOST, lease, published, RELEASED, Refusal, unavailable } from './fake-service.js';
+import {
+  busy,
+  FakeService,
+  hit,
+  LOST,
+  lease,
+  published,
+  RELEASED,
+  Refusal,
+  unavailable,
+} from './fake-service.js';
 import { bytes, deferred } from './service.js';
 
 // Callers that come while their own process rebuilds.
@@ -41,7 +51,7 @@ const asked = () => fake.requests('getOrLock').length;
 const aMoment = () => new Promise((resolve) => setTimeout(resolve, 30));
 
 describe('a rebuild of this process', () => {
-  it('is shared by those who come later, whatever their options', async () => {
+  it('is shared by later callers with any options', async () => {
     const { first } = await rebuilding();
     const all = [late(), late({ stale: 'forbid' }), late({ waitMs: 5_000, ttlMs: 1, revalidate: 'await' })];
     await aMoment();

@@ -90,7 +90,7 @@ it('is told once that the lease is lost, and asks no more', async () => {
   expect([asked, lost]).toEqual([[3_000], [3_000]]);
 });
 
-it('tells nobody of a loss that it hears of after the rebuild has ended', async () => {
+it('does not tell of a loss that it hears of after the rebuild has ended', async () => {
   let answer: (lost: { outcome: 'lost'; expiresInMs: number }) => void = () => {};
   const { keeper, lost } = keep(
     () =>
