@@ -17,7 +17,7 @@ const (
 )
 
 // refused is why no call is made at all: the call would break others on its stream, or its result could not be stored.
-// The source is not asked for what nobody could keep.
+// The source is not asked for what could not be stored.
 func (f *fetchOptions) refused(key string) error {
 	if !f.ttl.isNamed {
 		return invalid("ttl_ms: say how long the value is fresh, with dibs.WithTTL")

@@ -8,7 +8,7 @@ import (
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-// callTimeout is long enough for a service that fails over, short enough that nobody hangs on it.
+// callTimeout is long enough for a service that fails over, short enough that no caller hangs on it.
 const callTimeout = 5 * time.Second
 
 // Client is a client of Dibs. One for each process is enough: it holds one channel, over which any number of calls go
@@ -57,7 +57,7 @@ func New(where string, options ...Option) (*Client, error) {
 		c.flights.near = c.near
 	}
 	c.link = &link{conn: config.conn, token: config.token, connect: config.connect}
-	// Of a connection of the caller's own nobody knows the addresses.
+	// The addresses of a connection of the caller's own are not known.
 	to := target{}
 	if config.conn == nil {
 		var err error

@@ -19,13 +19,13 @@ type fetchID struct {
 	onUnavailable OnUnavailable
 	// isAgain: its callers have asked before, and have less than their wait left.
 	isAgain bool
-	// isAlone: reading the store and refreshing want what is newer than the call, so that nobody shares it.
+	// isAlone: reading the store and refreshing want what is newer than the call, so that no call shares it.
 	isAlone bool
 }
 
 // Fetch is the value of a key: from the cache, from another caller's rebuild, or from rebuild, which at most one caller
 // in the fleet runs at a time. A rebuild returns [ErrAbsent], or a nil pointer, where the source has nothing. Its
-// context ends, with the cause [ErrLeaseLost], when its result would not be stored any more, or when nobody waits for
+// context ends, with the cause [ErrLeaseLost], when its result would not be stored any more, or when no caller waits for
 // it; [LeaseFrom] its context says what is known of the lease, and [ForValue] sets how the value is stored. It must not
 // share what it returns.
 //

@@ -56,7 +56,7 @@ type fetchLoop struct {
 	isInPieces bool
 }
 
-// run has all steps of one call. Its ctx ends when nobody waits any more.
+// run has all steps of one call. Its ctx ends when no caller waits any more.
 func (l *fetchLoop) run(ctx context.Context, its *flight) result {
 	ctx = l.withinTrace(ctx)
 	l.requestID = newUUID()
@@ -107,7 +107,7 @@ func (l *fetchLoop) ask(ctx context.Context, its *flight) (*dibsv1.GetOrLockResp
 		within{timeout: left + answerWay}, sending{tell: func(isWatched bool) { l.flights.sent(its, isWatched) }})
 }
 
-// answers is told of every answer: whatever it is, the service is there.
+// answers is told of every answer, also of an error: the service is there.
 func (l *fetchLoop) answers() {
 	l.brokenOff = 0
 	if l.presence.answers() {
@@ -208,7 +208,7 @@ func (l *fetchLoop) underLease(ctx context.Context, its *flight, lease *dibsv1.L
 	return got
 }
 
-// rebuildBehind: what goes on in the background is nobody's wait, and ends by itself.
+// rebuildBehind: what goes on in the background is no caller's wait, and ends by itself.
 func (l *fetchLoop) rebuildBehind(ctx context.Context, lease *dibsv1.Lease, running *runningRebuild) {
 	behind, cancel := l.life.detached(ctx)
 	l.life.spawnBehind(func() {

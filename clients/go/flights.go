@@ -17,7 +17,7 @@ type valueID struct{ namespace, key string }
 //  2. Its request is under way: callers with equal options join only while a live session watches the namespace and no
 //     change of the value has arrived since. Without a watch a value may have been invalidated since the request was
 //     sent, and an answer from before must not be given to a caller that came after.
-//  3. A lease came and the rebuild runs here: callers join whatever their options, see [runningRebuild].
+//  3. A lease came and the rebuild runs here: callers join with any options, see [runningRebuild].
 type flights struct {
 	life *lifetime
 	// watches says whether a live session tells of every change in the namespace.
@@ -106,8 +106,8 @@ func (f *flights) board(ctx context.Context, id fetchID, start func(context.Cont
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	known, ok := f.open[id]
-	// Nobody tells of a session that broke without a word: it is asked at each joining.
-	if ok && !id.isAlone && (!known.isSent || f.watches(id.namespace)) {
+	// No event tells of a session that broke without a word: the watch is asked at each joining.
+	if ok && !id.isAlone && (!known.isSent || (known.isWatched && f.watches(id.namespace))) {
 		known.callers++
 		return known, true
 	}
@@ -136,9 +136,6 @@ func (f *flights) sent(its *flight, isWatched bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	its.isSent, its.isWatched = true, isWatched
-	if !isWatched || !f.watches(its.id.namespace) {
-		f.close(its)
-	}
 }
 
 // rebuildsHere is told when the flight waits for a rebuild in this process.
@@ -197,7 +194,7 @@ func (f *flights) leave(left *flight) {
 	left.cancel(errGone)
 }
 
-// close lets nobody else join in stages 1 and 2. Another flight may be open since this one was closed.
+// close lets no other caller join in stages 1 and 2. Another flight may be open since this one was closed.
 func (f *flights) close(its *flight) {
 	if f.open[its.id] == its {
 		delete(f.open, its.id)

@@ -12,6 +12,8 @@ import (
 type fleetless struct {
 	*flights
 	isWatched bool
+	// isUnary: calls go over what tells of no changes.
+	isUnary bool
 }
 
 func newFleetless() *fleetless {
@@ -52,7 +54,7 @@ func (a *asking) of(f *fleetless, text string) func(context.Context, *flight) re
 		a.starts++
 		f.asks(its)
 		<-a.send
-		f.sent(its, f.isWatched)
+		f.sent(its, !f.isUnary)
 		<-a.answer
 		return result{value: []byte(text), err: ctx.Err()}
 	}
@@ -94,8 +96,9 @@ func TestCallersThatComeWhileTheRequestIsUnderWay(t *testing.T) {
 		"do not join after a change of everything": {true, func(f *fleetless) {
 			f.changed(change{namespace: "default", tags: []string{"x"}})
 		}, false},
-		"do not join after a session broke":  {true, func(f *fleetless) { f.changedAll() }, false},
-		"do not join when the watch is over": {true, func(f *fleetless) { f.isWatched = false }, false},
+		"do not join after a session broke":    {true, func(f *fleetless) { f.changedAll() }, false},
+		"do not join what tells of no changes": {true, func(*fleetless) {}, false},
+		"do not join when the watch is over":   {true, func(f *fleetless) { f.isWatched = false }, false},
 		"join after a change of another key": {true, func(f *fleetless) {
 			f.changed(change{namespace: "default", keys: []string{"other"}})
 		}, true},
@@ -107,7 +110,7 @@ func TestCallersThatComeWhileTheRequestIsUnderWay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f, first, second := newFleetless(), newAsking(), newAsking()
-				f.isWatched = test.isWatched
+				f.isWatched, f.isUnary = test.isWatched, name == "do not join what tells of no changes"
 				one := f.aboard(t.Context(), time.Minute, first.of(f, "first"))
 				close(first.send)
 				synctest.Wait()

@@ -62,8 +62,8 @@ func ForValue(ctx context.Context, options ...ValueOption) error {
 	})
 }
 
-// DoNotStore says, within a rebuild, that the value which it will return is for those who wait for it and for nobody
-// else: it is not stored, and the next caller rebuilds. It fails outside of a rebuild.
+// DoNotStore says, within a rebuild, that the value which it will return is only for those who wait for
+// it: it is not stored, and the next caller rebuilds. It fails outside of a rebuild.
 func DoNotStore(ctx context.Context) error {
 	return storingOf(ctx, func(its *storing) error {
 		its.refusal = errNotStored

@@ -3,7 +3,7 @@ package dibs
 import "time"
 
 // Hooks hear what happens, for a user's own metrics. They are called where it happens: a slow one is waited for.
-// One that panics harms nobody.
+// One that panics does no harm.
 type Hooks struct {
 	// Hit: a value was there.
 	Hit func(HitEvent)
@@ -17,10 +17,10 @@ type Hooks struct {
 	LocalRebuild func(LocalRebuildEvent)
 	// Undecodable: a value that is cached could not be read, and is rebuilt.
 	Undecodable func(UndecodableEvent)
-	// NotStorable: a result is beyond a bound of the service. Its callers have it, and nobody else will.
+	// NotStorable: a result is beyond a bound of the service. Its own callers have it, and no other will.
 	NotStorable func(NotStorableEvent)
 	// BackgroundError: a result could not be handed over, a lease not be given back, or a rebuild behind a stale
-	// value failed: nobody was told by an error.
+	// value failed: no caller was told by an error.
 	BackgroundError func(BackgroundErrorEvent)
 }
 
@@ -85,13 +85,13 @@ type NotStorableEvent struct {
 	Err error
 }
 
-// BackgroundErrorEvent is an error that nobody was told of.
+// BackgroundErrorEvent is an error that no caller was told of.
 type BackgroundErrorEvent struct {
 	Event
 	Err error
 }
 
-// tell calls a hook so that its fault is nobody else's.
+// tell calls a hook so that its fault stays its own.
 func tell[E any](hook func(E), event E) {
 	if hook == nil {
 		return

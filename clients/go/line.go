@@ -56,7 +56,7 @@ type line struct {
 	cancelled []int64
 	// left are the questions that were cancelled lately.
 	left map[int64]*dibsv1.GetOrLockRequest
-	// confirmed: whatever is on the way carries sessions.
+	// confirmed: all that is on the way carries sessions.
 	confirmed bool
 	// heart is when it was last sure to have told of every change.
 	heart heartbeat
@@ -135,14 +135,14 @@ func (l *line) expectStray(id int64, request *dibsv1.GetOrLockRequest) {
 	})
 }
 
-// stray gives back a lease that was on its way when its caller left: nobody else would have it until its time is over.
+// stray gives back a lease that was on its way when its caller left: no other caller would have it until its time is over.
 // It must have the session's lock.
 func (l *line) stray(reply *dibsv1.SessionReply) {
 	request, lease := l.left[reply.GetId()], reply.GetGetOrLock().GetLease()
 	if request == nil || lease == nil {
 		return
 	}
-	// Nobody waits for the answer.
+	// No caller waits for the answer.
 	l.call(&dibsv1.SessionCall{Request: &dibsv1.SessionCall_Release{Release: &dibsv1.ReleaseRequest{
 		Namespace: request.GetNamespace(),
 		Key:       request.GetKey(),

@@ -143,10 +143,11 @@ func (l *line) broken(err *Error) {
 	}
 }
 
-// breakOf: that the stream broke says nothing of the call, which may be made again; what refuses it does.
+// breakOf: that the stream broke says nothing of the call, which may be made again; what refuses it does. A token that
+// is over by now may have a successor, with which the next session begins.
 func breakOf(err *Error) *Error {
 	switch err.Code {
-	case codes.Unauthenticated, codes.PermissionDenied, codes.InvalidArgument, codes.ResourceExhausted:
+	case codes.PermissionDenied, codes.InvalidArgument, codes.ResourceExhausted:
 		return err
 	default:
 		return &Error{Code: codes.Unavailable, Message: err.Message, retryAfter: err.retryAfter}

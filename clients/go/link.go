@@ -58,7 +58,7 @@ type link struct {
 	connecting time.Time
 }
 
-// within bounds one attempt of a call, on whatever transport it goes; each transport begins anew. Gone with it, the
+// within bounds one attempt of a call, on each transport that it goes by; each transport begins anew. Gone with it, the
 // call ends as DeadlineExceeded.
 type within struct {
 	grpc.EmptyCallOption

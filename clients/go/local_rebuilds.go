@@ -8,7 +8,7 @@ import (
 
 const (
 	// keptFor is how long the result of a local rebuild is used at the most: a hot key costs its source one rebuild in
-	// that time, and nobody is told of changes meanwhile.
+	// that time, and no change is heard of meanwhile.
 	keptFor = 5 * time.Second
 	// keptMax bounds the memory that they take.
 	keptMax = 1000
@@ -136,7 +136,7 @@ func (l *localRebuilds) forgetRunning(id valueID, its *localRebuild) {
 	}
 }
 
-// changed drops what is older than a change. A rebuild that runs is joined by nobody else, and its result is not kept.
+// changed drops what is older than a change. No other caller joins a rebuild that runs, and its result is not kept.
 func (l *localRebuilds) changed(what change) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

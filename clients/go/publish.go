@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// publishTimeout is shorter than a rebuild that is worth a lease: nobody waits longer for what they have already.
+	// publishTimeout is shorter than a rebuild that is worth a lease: no caller waits longer for what it has already.
 	publishTimeout = 2 * time.Second
 	publishAgain   = 3
 	publishPause   = 100 * time.Millisecond
 )
 
-// handOver publishes. The result counts for its own callers whatever becomes of that, unless the call is refused for a
+// handOver publishes. The result counts for its own callers however that ends, unless the call is refused for a
 // fault of theirs. What was not answered is tried again behind.
 func (l *fetchLoop) handOver(ctx context.Context, lease *dibsv1.Lease, its made) result {
 	got := result{value: its.value, isAbsent: its.isAbsent, err: its.err}

@@ -19,7 +19,7 @@ var errEnded = errors.New("dibs: the rebuild ended its goroutine")
 // errRebuilt ends what only runs beside a rebuild.
 var errRebuilt = errors.New("dibs: the rebuild has ended")
 
-// rebuildUnder rebuilds and hands the result over. ctx ends when nobody waits any more.
+// rebuildUnder rebuilds and hands the result over. ctx ends when no caller waits any more.
 func (l *fetchLoop) rebuildUnder(ctx context.Context, lease *dibsv1.Lease, running *runningRebuild) result {
 	if ctx.Err() != nil {
 		// The lease was on its way when the last caller left.
@@ -67,7 +67,7 @@ func (l *fetchLoop) rebuildWhileHeld(ctx context.Context, lease *dibsv1.Lease, r
 	lose := sync.OnceFunc(func() {
 		// Newcomers first: they must not join what is over.
 		l.flights.seal(running)
-		// Where the rebuild has ended just now, or nobody waits for it any more, it is no loss.
+		// Where the rebuild has ended just now, or no caller waits for it any more, it is no loss.
 		if ctx.Err() == nil {
 			tell(l.config.hooks.LeaseLost, LeaseLostEvent{l.event()})
 			end(ErrLeaseLost)

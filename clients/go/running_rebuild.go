@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// runningRebuild is a rebuild under a lease, in this process. Callers may join it whatever their options, until its
+// runningRebuild is a rebuild under a lease, in this process. Callers may join it with any options, until its
 // result is handed over: a publish that is stored, then invalidated, and only then answered must not feed a caller
 // that came after the invalidation.
 type runningRebuild struct {
@@ -34,7 +34,7 @@ func (f *flights) leased(its *flight, running *runningRebuild) {
 	}
 }
 
-// seal lets nobody else join the rebuild.
+// seal lets no other caller join the rebuild.
 func (f *flights) seal(running *runningRebuild) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -13,7 +13,7 @@ func (f *fleetless) underLease(hasPrevious bool) (start func(context.Context, *f
 	ends = make(chan result)
 	return func(_ context.Context, its *flight) result {
 		f.asks(its)
-		f.sent(its, f.isWatched)
+		f.sent(its, true)
 		running := &runningRebuild{id: its.id.valueID, flight: its, hasPrevious: hasPrevious, ended: make(chan struct{})}
 		f.leased(its, running)
 		got := <-ends
@@ -114,7 +114,7 @@ func TestARebuildIsClosedToNewcomers(t *testing.T) {
 			rebuild, ends := f.underLease(false)
 			began := f.aboard(t.Context(), time.Minute, func(ctx context.Context, its *flight) result {
 				f.asks(its)
-				f.sent(its, f.isWatched)
+				f.sent(its, true)
 				<-asking.answer
 				running := &runningRebuild{id: its.id.valueID, flight: its, ended: make(chan struct{})}
 				f.leased(its, running)

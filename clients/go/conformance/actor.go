@@ -149,7 +149,7 @@ func (a *actor) getOrRebuild(ctx context.Context, client *dibs.Client, f fields)
 	value, err := a.fetch(ctx, client, f)
 	switch {
 	case ctx.Err() != nil:
-		// Whatever it ended with, its caller had left.
+		// However it ended, its caller had left.
 		return nil, context.Canceled
 	case errors.Is(err, dibs.ErrAbsent):
 		return result{"value": nil}, nil
