@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from dibs.codec import Codec
-from dibs.dance import dance
+from dibs.fetch_loop import fetch_loop
 from dibs.hooks import Hooks
 from dibs.options import (
     DEFAULT_CONNECT_S,
@@ -135,7 +135,7 @@ class BaseClient(ABC, Generic[C]):
         return terms_of(key, options, self._defaults)
 
     def _steps(self, terms: Terms, rebuild: Callable[[Grant, Any], Any]) -> Steps[bytes | None]:
-        return dance(Task(terms, self._hooks, rebuild, self._tracing.of_caller(terms.traceparent)))
+        return fetch_loop(Task(terms, self._hooks, rebuild, self._tracing.of_caller(terms.traceparent)))
 
     def _invalidation(
         self, keys: Sequence[str], tags: Sequence[str], everything: bool, mode: Mode, namespace: str | None

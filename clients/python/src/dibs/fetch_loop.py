@@ -25,7 +25,7 @@ _WAY_S = 2.0
 _BROKEN_OFF_MAX = 2
 
 
-def dance(task: Task) -> Steps[bytes | None]:
+def fetch_loop(task: Task) -> Steps[bytes | None]:
     """The value of a key; None where the source has nothing.
 
     Raises what the rebuild raised, RebuildFailedError, BusyError, or ServiceError.
