@@ -40,7 +40,7 @@ class Told(Hooks):
     def wait(self, namespace: str, key: str, waited: float, answered: bool) -> None:
         self._tell("wait", key)
 
-    def publish(self, namespace: str, key: str, outcome: str, fence: int) -> None:
+    def publish(self, namespace: str, key: str, outcome: str, fence: int, maybe_stored: bool) -> None:
         self._tell("publish", key, outcome=outcome)
 
     def lease_lost(self, namespace: str, key: str) -> None:

@@ -10,7 +10,9 @@ from contextvars import copy_context
 from time import monotonic
 from typing import Any
 
-from dibs import BYTES, AsyncClient, AsyncRebuild, Client, Hooks, Invalidated, Rebuild
+import pytest
+
+from dibs import BYTES, AsyncClient, AsyncRebuild, Client, Hooks, Invalidated, LeaseLostError, Rebuild
 from dibs.testing import AsyncMemoryClient, MemoryClient
 
 Context = Rebuild[Any] | AsyncRebuild[Any]
@@ -46,6 +48,17 @@ def fails(error: Exception) -> Fn:
     return rebuild
 
 
+async def never_called(_: Context) -> Any:
+    """A rebuild where there must be none."""
+    pytest.fail("rebuilt for nobody")
+
+
+async def until_lost(context: Context) -> Any:
+    """A rebuild that stops when its lease is lost."""
+    await until(context.lost.is_set)
+    raise LeaseLostError
+
+
 class Recorder(Hooks):
     """Keeps what the hooks tell, as `(hook, what, ...)`."""
 
@@ -58,14 +71,20 @@ class Recorder(Hooks):
     def wait(self, namespace: str, key: str, waited: float, answered: bool) -> None:
         self.told.append(("wait", answered))
 
-    def publish(self, namespace: str, key: str, outcome: str, fence: int) -> None:
-        self.told.append(("publish", outcome))
+    def publish(self, namespace: str, key: str, outcome: str, fence: int, maybe_stored: bool) -> None:
+        self.told.append(("publish", outcome, maybe_stored))
 
     def lease_lost(self, namespace: str, key: str) -> None:
         self.told.append(("lease_lost", key))
 
     def local_rebuild(self, namespace: str, key: str, cause: Exception) -> None:
         self.told.append(("local_rebuild", key))
+
+    def undecodable(self, namespace: str, key: str, error: Exception) -> None:
+        self.told.append(("undecodable", key))
+
+    def not_storable(self, namespace: str, key: str, error: Exception) -> None:
+        self.told.append(("not_storable", error))
 
     def background_error(self, namespace: str, key: str, error: Exception) -> None:
         self.told.append(("background_error", error))

@@ -134,11 +134,11 @@ def busy(retry_after_ms: int, reason: int = pb.BUSY_REASON_WAIT_ENDED) -> pb.Get
     )
 
 
-def published(outcome: int) -> pb.PublishResponse:
-    return pb.PublishResponse(outcome=outcome, fence=4)  # type: ignore[arg-type]
+def published(outcome: int, counts: bool | None = None) -> pb.PublishResponse:
+    return pb.PublishResponse(outcome=outcome, fence=4, counts=counts)  # type: ignore[arg-type]
 
 
-STORED = published(pb.PUBLISH_OUTCOME_STORED)
+STORED = published(pb.PUBLISH_OUTCOME_STORED, counts=True)
 DUPLICATE = published(pb.PUBLISH_OUTCOME_DUPLICATE)
 RELEASED = pb.ReleaseResponse(outcome=pb.RELEASE_OUTCOME_RELEASED)
 EXTENDED = pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_EXTENDED, expires_in_ms=10_000)

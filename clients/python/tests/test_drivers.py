@@ -13,7 +13,8 @@ import pytest
 from callers import PATIENCE_S, Recorder, until
 from fake_service import NEVER, FakeService, hit, lease, unavailable
 
-from dibs import BYTES, AsyncClient, Client, ServiceError, loop, threads
+from dibs import BYTES, AsyncClient, Client, ReentrantRebuildError, ServiceError, threads
+from dibs.fetch_loop import fetch_loop
 from dibs.steps import Call
 from dibs.v1 import coordinator_pb2 as pb
 
@@ -29,6 +30,28 @@ def client(fake: FakeService) -> Iterator[Client]:
 def in_threads() -> Iterator[Callable[..., Future[Any]]]:
     with ThreadPoolExecutor(8) as pool:
         yield pool.submit
+
+
+class OneAnswer:
+    """A link whose calls for a lease have an answer that the test gives."""
+
+    def __init__(self, answer: Future[Any], sent: list[Call]) -> None:
+        self.closed = False
+        self._answer = answer
+        self._sent = sent
+
+    def call(self, call: Call) -> Future[Any]:
+        self._sent.append(call)
+        if call.method == "GetOrLock":
+            return self._answer
+        released: Future[Any] = Future()
+        released.set_result(pb.ReleaseResponse())
+        return released
+
+    def refuse(self) -> None: ...
+    def close(self) -> None: ...
+    def before_fork(self) -> None: ...
+    def after_fork_in_parent(self) -> None: ...
 
 
 class TestThreads:
@@ -48,7 +71,7 @@ class TestThreads:
         (release,) = fake.requests("Release")
         assert not release.HasField("failure")
 
-    def test_after_an_interrupt_another_caller_rebuilds_under_the_same_lease(
+    def test_after_an_interrupt_a_caller_that_had_joined_rebuilds_under_a_lease_of_its_own(
         self, fake: FakeService, client: Client, in_threads: Callable[..., Future[Any]]
     ) -> None:
         fake.will("GetOrLock", lease())
@@ -73,11 +96,11 @@ class TestThreads:
             first.result(PATIENCE_S)
         assert second.result(PATIENCE_S) == "v"
         assert len(set(rebuilds)) == 2
-        assert [heard.method for heard in fake.heard] == ["GetOrLock", "Publish"]
+        assert [heard.method for heard in fake.heard] == ["GetOrLock", "Release", "GetOrLock", "Publish"]
 
     def test_a_rebuild_that_asks_for_its_own_key_is_told_so(self, fake: FakeService, client: Client) -> None:
         fake.will("GetOrLock", lease())
-        with pytest.raises(RuntimeError, match="asks for that key itself"):
+        with pytest.raises(ReentrantRebuildError, match='the rebuild of "k" asks for "k" itself'):
             client.get_or_rebuild("k", lambda: client.get_or_rebuild("k", lambda: 1, ttl=1), ttl=1)
 
     def test_leaving_goes_through_a_rebuild_that_is_shared_without_the_service(
@@ -102,26 +125,13 @@ class TestThreads:
         sent: list[Call] = []
         answer: Future[Any] = Future()
 
-        class Link:
-            stub = None
-
-            def call(self, call: Call) -> Future[Any]:
-                sent.append(call)
-                if call.method == "GetOrLock":
-                    return answer
-                released: Future[Any] = Future()
-                released.set_result(pb.ReleaseResponse())
-                return released
-
-            def close(self) -> None: ...
-
         class Over(Client):
-            def _make_crew(self) -> threads.Crew:
-                return threads.Crew(Link)
+            def _make_link(self) -> Any:
+                return OneAnswer(answer, sent)
 
         client = Over()
-        steps = client._steps(client._terms("k", {"ttl": 1}), lambda *_: pytest.fail("rebuilt for nobody"))
-        course = threads.Course(steps, client._crew)
+        task = client._task(client._terms("k", {"ttl": 1}), lambda *_: pytest.fail("rebuilt for nobody"), BYTES)
+        course = threads.Course(fetch_loop(task), client._crew)
         with pytest.raises(threads.LeftError):
             course.drive(0)
         answer.set_result(lease())
@@ -185,36 +195,20 @@ class TestALoop:
 
     async def test_an_answer_that_came_just_before_all_left_is_put_in_order(self) -> None:
         sent: list[Call] = []
-        asked, answer = asyncio.Event(), asyncio.get_running_loop().create_future()
-
-        class Link:
-            stub = None
-
-            async def call(self, call: Call) -> Any:
-                sent.append(call)
-                if call.method != "GetOrLock":
-                    return pb.ReleaseResponse()
-                asked.set()
-                try:
-                    return await answer
-                except asyncio.CancelledError:
-                    # As LoopLink does with an answer that is there.
-                    return answer.result()
-
-            async def close(self) -> None: ...
+        answer: Future[Any] = Future()
 
         class Over(AsyncClient):
-            def _make_crew(self) -> loop.Crew:
-                return loop.Crew(Link)
+            def _make_link(self) -> Any:
+                return OneAnswer(answer, sent)
 
         async def rebuild() -> None:
             pytest.fail("rebuilt for nobody")
 
         async with Over() as client:
             call = asyncio.create_task(client.get_or_rebuild("k", rebuild, ttl=1))
-            await asked.wait()
-            call.cancel()
+            await until(lambda: sent)
             answer.set_result(lease())
+            call.cancel()
             await asyncio.wait([call])
         assert call.cancelled()
         assert [call.method for call in sent] == ["GetOrLock", "Release"]

@@ -9,10 +9,21 @@ from typing import Any
 
 import pytest
 
-from dibs import BYTES, JSON, BusyError, Client, RebuildFailedError, ServiceError
+from dibs import (
+    BYTES,
+    JSON,
+    BusyError,
+    Client,
+    InvalidOptionError,
+    LeaseLostError,
+    RebuildFailedError,
+    ReentrantRebuildError,
+    ServiceError,
+)
 from dibs.base import wants_context
+from dibs.connection import Said, connection_of
 from dibs.failure import failure_of
-from dibs.options import connection_of, default_holder, milliseconds
+from dibs.options import default_holder, milliseconds
 from dibs.outcomes import word
 from dibs.v1 import coordinator_pb2 as pb
 
@@ -20,11 +31,11 @@ from dibs.v1 import coordinator_pb2 as pb
 @pytest.mark.parametrize(
     ("said", "env", "expected"),
     [
-        ((None, None, None), {}, ("127.0.0.1:50051", "", None)),
+        ((None, None, None), {}, ("127.0.0.1:50051", None, None)),
         ((None, None, None), {"DIBS_TARGET": "a:1", "DIBS_TOKEN": "t", "DIBS_TLS_CA": "a.pem"}, ("a:1", "t", b"a")),
-        ((None, None, None), {"DIBS_TARGET": "", "DIBS_TOKEN": "", "DIBS_TLS_CA": ""}, ("127.0.0.1:50051", "", None)),
+        ((None, None, None), {"DIBS_TARGET": "", "DIBS_TOKEN": "", "DIBS_TLS_CA": ""}, ("127.0.0.1:50051", None, None)),
         (("b:2", "u", "b.pem"), {"DIBS_TARGET": "a:1", "DIBS_TOKEN": "t", "DIBS_TLS_CA": "a.pem"}, ("b:2", "u", b"b")),
-        (("b:2", "", ""), {"DIBS_TOKEN": "t", "DIBS_TLS_CA": "a.pem"}, ("b:2", "", None)),
+        (("b:2", "", ""), {"DIBS_TOKEN": "t", "DIBS_TLS_CA": "a.pem"}, ("b:2", None, None)),
     ],
 )
 def test_where_to_call_is_said_or_in_the_environment(
@@ -37,8 +48,11 @@ def test_where_to_call_is_said_or_in_the_environment(
     monkeypatch.chdir(tmp_path)
     for name in ("a", "b"):
         Path(f"{name}.pem").write_text(name)
-    connection = connection_of(*said, 0.5, env)
-    assert (connection.target, connection.token, connection.authorities) == expected
+    target, token, tls_ca = said
+    words = Said(target, token, tls_ca=tls_ca, connect=0.5, allow_insecure_token=True)
+    connection = connection_of(words, env)
+    authorities = None if connection.tls is None else connection.tls.authorities
+    assert (connection.target, connection.token and connection.token(), authorities) == expected
     assert connection.connect_ms == 500
 
 
@@ -48,18 +62,29 @@ def test_authorities_that_cannot_be_read_are_told_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("time", "ms"), [(1, 1_000), (0.25, 250), (0, 0), (-1, -1_000), (timedelta(minutes=1), 60_000), (None, None)]
+    ("time", "ms"), [(1, 1_000), (0.25, 250), (0, 0), (timedelta(minutes=1), 60_000), (60 * 1.00001, 60_001), (1e-9, 1)]
 )
-def test_times_are_sent_in_milliseconds(time: Any, ms: int | None) -> None:
-    assert milliseconds(time) == ms
+def test_times_are_sent_in_whole_milliseconds(time: Any, ms: int) -> None:
+    assert milliseconds("wait", time, 0, 100_000) == ms
+
+
+TIMES = ["ttl", "stale_ttl", "absent_ttl", "wait", "lease"]
+WRONG = [float("nan"), float("inf"), float("-inf"), 1e300, 10**400, -1, timedelta(days=-1)]
 
 
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"ttl": float("nan")}, ValueError),
-        ({"ttl": float("inf")}, ValueError),
-        ({"ttl": 1e300}, ValueError),
+        *(({"ttl": 1, name: wrong}, ValueError) for name in TIMES for wrong in WRONG),
+        ({"ttl": 0}, ValueError),
+        ({"ttl": 31_536_001}, ValueError),
+        ({"ttl": "1"}, TypeError),
+        ({"ttl": 1, "lease": 0}, ValueError),
+        ({"ttl": 1, "tags": [""]}, ValueError),
+        ({"ttl": 1, "tags": ["x" * 257]}, ValueError),
+        ({"ttl": 1, "tags": ["\ud83d"]}, ValueError),
+        ({"ttl": 1, "tags": ["x"] * 17}, ValueError),
+        ({"ttl": 1, "tags": [1]}, TypeError),
         ({"ttl": 1, "stale": "yes"}, ValueError),
         ({"ttl": 1, "read": "far"}, ValueError),
         ({"ttl": 1, "revalidate": "later"}, ValueError),
@@ -123,7 +148,15 @@ def test_an_error_may_say_how_long_the_source_is_left_alone(retry_after: Any, ms
 
 
 @pytest.mark.parametrize(
-    "error", [ServiceError("UNAVAILABLE", "gone", 1.5), BusyError("budget", 1.0, 2.0), RebuildFailedError("no", 1.0)]
+    "error",
+    [
+        ServiceError("UNAVAILABLE", "gone", 1.5),
+        BusyError("budget", 1.0, 2.0),
+        RebuildFailedError("no", 1.0),
+        LeaseLostError(),
+        InvalidOptionError("ttl_ms: 0 is outside 1 to 2"),
+        ReentrantRebuildError("k"),
+    ],
 )
 def test_errors_go_through_pickle(error: Exception) -> None:
     again = pickle.loads(pickle.dumps(error))

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from time import monotonic, sleep
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import grpc
 
+from dibs.connection import Connection
 from dibs.errors import ServiceError
-from dibs.options import Connection
 from dibs.steps import Call
 from dibs.tracing import Tracing
+from dibs.v1 import coordinator_pb2 as pb
 from dibs.v1.coordinator_pb2_grpc import CoordinatorServiceStub
 
+#: What calls may take to end before a fork; they end at once, unless the process is starved.
+_ABORT_S = 1.0
 _CHANNEL: dict[str, int | str] = {
     # A link that died without a word is found within 15 s, and the calls on it end.
     "grpc.keepalive_time_ms": 10_000,
@@ -36,71 +42,155 @@ _CHANNEL: dict[str, int | str] = {
 }
 
 
-class ThreadLink:
-    """A channel for threads."""
+class Link:
+    """How the calls of one client travel, from any thread and any loop. Connects with the first call.
+
+    A fork closes it before, so that neither process has threads or sockets of the other; both connect again.
+    """
 
     def __init__(self, connection: Connection, tracing: Tracing) -> None:
-        self._channel: Any = _open(grpc, connection)
-        self._stub = _stub(self._channel, connection)
-        #: For the user, whose calls are part of the trace that is current.
-        self.stub = _stub(self._channel, connection, tracing)
+        self._connection = connection
+        self._tracing = tracing
+        self._open: _Channel | None = None
+        #: The client takes no more calls from its user; those under way may still need some.
+        self.closed = False
+        self._over = False
+        # Held around everything that may start a call, and from before a fork until after it.
+        self._gate = threading.RLock()
+
+    @property
+    def stub(self) -> Any:
+        """For the user, whose calls are part of the trace that is current."""
+        return self._channel().stub
 
     def call(self, call: Call) -> Future[Any]:
         """Sends a call. Its future fails with a ServiceError; cancelling it cancels the call."""
         future: Future[Any] = Future()
         try:
-            sent = getattr(self._stub, call.method).future(call.request, **_terms(call))
+            with self._gate:
+                self._channel().send(call, future, self._give_back)
+        except ServiceError as error:
+            future.set_exception(error)
         except ValueError as error:
-            # gRPC's word for a channel that is closed.
+            # gRPC's word for a channel that is closed, and for metadata that cannot be sent.
             future.set_exception(ServiceError("CANCELLED", str(error)))
-            return future
+        return future
+
+    def ready(self, within: float) -> None:
+        """Waits until the connection stands. Raises ServiceError where that takes longer."""
+        try:
+            grpc.channel_ready_future(self._channel().channel).result(timeout=within)
+        except grpc.FutureTimeoutError:
+            message = f"no connection to {self._connection.target} within {within:g} s"
+            raise ServiceError("UNAVAILABLE", message) from None
+
+    def refuse(self) -> None:
+        """From now on the user's calls are refused, in every loop and thread."""
+        self.closed = True
+
+    def close(self) -> None:
+        self.closed = True
+        with self._gate:
+            self._over = True
+            if self._open is not None:
+                self._open.channel.close()
+
+    def before_fork(self) -> None:
+        self._gate.acquire()
+        if self._open is not None:
+            self._open.abort()
+            self._open = None
+
+    def after_fork_in_parent(self) -> None:
+        self._gate.release()
+
+    def after_fork_in_child(self) -> None:
+        self._gate = threading.RLock()
+
+    def _channel(self) -> _Channel:
+        with self._gate:
+            if self._open is None:
+                if self._over:
+                    raise ServiceError("CANCELLED", "this client is closed")
+                self._open = _Channel(self._connection, self._tracing)
+            return self._open
+
+    def _give_back(self, call: Call, response: Any) -> None:
+        """A lease that came for a caller that had just left."""
+        request, token = call.request, response.lease.token
+        release = Call("Release", pb.ReleaseRequest(namespace=request.namespace, key=request.key, token=token), 5.0)
+        # Not in gRPC's own thread, which a fork waits for.
+        threading.Thread(target=self.call, args=(release,), daemon=True).start()
+
+
+class _Channel:
+    """One channel, and the calls that are open on it."""
+
+    def __init__(self, connection: Connection, tracing: Tracing) -> None:
+        self.channel: Any = _open(grpc, connection)
+        self.stub = _stub(self.channel, connection, tracing)
+        self._stub = _stub(self.channel, connection)
+        self._sent: set[Any] = set()
+        self._forked = False
+
+    def send(self, call: Call, future: Future[Any], give_back: Callable[[Call, Any], None]) -> None:
+        sent = getattr(self._stub, call.method).future(call.request, **_terms(call))
+        self._sent.add(sent)
 
         def answered(reply: Any) -> None:
-            # Whoever has cancelled the future wants no answer.
-            if not future.set_running_or_notify_cancel():
-                return
+            self._sent.discard(reply)
+            # False: the caller has cancelled it, and wants no answer.
+            wanted = future.set_running_or_notify_cancel()
             try:
-                future.set_result(reply.result())
+                response = reply.result()
             except grpc.FutureCancelledError:
-                future.set_exception(ServiceError("CANCELLED", "the call was cancelled"))
+                code = "UNAVAILABLE" if self._forked else "CANCELLED"
+                if wanted:
+                    future.set_exception(ServiceError(code, "the call was cancelled"))
             except grpc.RpcError as error:
-                future.set_exception(service_error(error))
+                if wanted:
+                    future.set_exception(service_error(error))
+            else:
+                if wanted:
+                    future.set_result(response)
+                elif call.method == "GetOrLock" and response.HasField("lease"):
+                    give_back(call, response)
 
         sent.add_done_callback(answered)
         future.add_done_callback(lambda done: done.cancelled() and sent.cancel())
-        return future
 
-    def close(self) -> None:
-        self._channel.close()
+    def abort(self) -> None:
+        """Ends the calls as if the service had broken off: their callers ask again."""
+        self._forked = True
+        for sent in list(self._sent):
+            sent.cancel()
+        self.channel.close()
+        # The thread that reads this channel ends with its last call.
+        give_up_at = monotonic() + _ABORT_S
+        while self._sent and monotonic() < give_up_at:
+            sleep(0.001)
 
 
-class LoopLink:
-    """A channel for the event loop that runs."""
+class LoopStubs:
+    """The generated stub for an event loop: gRPC binds such a channel to the loop that runs."""
 
     def __init__(self, connection: Connection, tracing: Tracing) -> None:
-        self._channel: Any = _open(grpc.aio, connection)
-        self._stub = _stub(self._channel, connection)
-        #: For the user, whose calls are part of the trace that is current.
-        self.stub = _stub(self._channel, connection, tracing)
+        self._connection = connection
+        self._tracing = tracing
+        self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Any, Any]] = WeakKeyDictionary()
 
-    async def call(self, call: Call) -> Any:
-        """Sends a call. Raises ServiceError; cancelling the task cancels the call."""
-        try:
-            sent = getattr(self._stub, call.method)(call.request, **_terms(call))
-        except grpc.aio.UsageError as error:
-            raise ServiceError("CANCELLED", str(error)) from error
-        try:
-            return await sent
-        except grpc.RpcError as error:
-            raise service_error(error) from error
-        except asyncio.CancelledError:
-            # An answer that has come just now may be a lease, which somebody has to give back.
-            if sent.done() and not sent.cancelled() and await sent.code() == grpc.StatusCode.OK:
-                return await sent
-            raise
+    @property
+    def stub(self) -> Any:
+        loop = asyncio.get_running_loop()
+        if loop not in self._channels:
+            channel: Any = _open(grpc.aio, self._connection)
+            self._channels[loop] = (channel, _stub(channel, self._connection, self._tracing))
+        return self._channels[loop][1]
 
     async def close(self) -> None:
-        await self._channel.close()
+        channel, _ = self._channels.pop(asyncio.get_running_loop(), (None, None))
+        if channel is not None:
+            await channel.close()
 
 
 def service_error(error: Any) -> ServiceError:
@@ -116,18 +206,28 @@ def service_error(error: Any) -> ServiceError:
 def _open(by: Any, connection: Connection) -> Any:
     # How long an attempt to connect may take; gRPC's own 20 s would hold every call so long.
     options = [*_CHANNEL.items(), ("grpc.min_reconnect_backoff_ms", connection.connect_ms)]
-    if connection.authorities is None:
+    if connection.tls is None:
         return by.insecure_channel(connection.target, options)
-    credentials = grpc.ssl_channel_credentials(connection.authorities)
+    tls = connection.tls
+    credentials = grpc.ssl_channel_credentials(tls.authorities, tls.key, tls.certificate)
     return by.secure_channel(connection.target, credentials, options)
 
 
 def _stub(channel: Any, connection: Connection, tracing: Tracing | None = None) -> Any:
-    if connection.token != "":
-        channel = _Bearing(channel, lambda: ("authorization", f"Bearer {connection.token}"))
+    token = connection.token
+    if token is not None:
+        channel = _Bearing(channel, lambda: ("authorization", _bearer(token)))
     if tracing is not None:
         channel = _Bearing(channel, lambda: ("traceparent", tracing.of_caller().traceparent))
     return CoordinatorServiceStub(channel)
+
+
+def _bearer(token: Callable[[], str]) -> str:
+    try:
+        return f"Bearer {token()}"
+    except Exception as error:
+        # Its message may carry a secret; the cause is there for a debugger.
+        raise ServiceError("UNAUTHENTICATED", f"token: its function raised {type(error).__name__}") from error
 
 
 def _terms(call: Call) -> dict[str, Any]:
