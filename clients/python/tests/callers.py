@@ -112,6 +112,13 @@ class ThreadCaller:
         done: Invalidated = await self._do(lambda: self.client.invalidate(*args, **options))
         return done
 
+    async def ready(self, *args: Any) -> None:
+        await self._do(lambda: self.client.ready(*args))
+
+    async def flush(self, *args: Any) -> bool:
+        done: bool = await self._do(lambda: self.client.flush(*args))
+        return done
+
     async def get_cached(self, fn: Callable[[int, str], Any], *args: Any, **options: Any) -> Any:
         def cached(id: int, lang: str = "en") -> Any:
             return fn(id, lang)
@@ -144,6 +151,12 @@ class LoopCaller:
 
     async def invalidate(self, *args: Any, **options: Any) -> Invalidated:
         return await self.client.invalidate(*args, **options)
+
+    async def ready(self, *args: Any) -> None:
+        await self.client.ready(*args)
+
+    async def flush(self, *args: Any) -> bool:
+        return await self.client.flush(*args)
 
     async def get_cached(self, fn: Callable[[int, str], Any], *args: Any, **options: Any) -> Any:
         async def cached(id: int, lang: str = "en") -> Any:

@@ -49,15 +49,15 @@ class FakeService:
     _server: Any = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def start(self, credentials: grpc.ServerCredentials | None = None) -> FakeService:
+    def start(self, credentials: grpc.ServerCredentials | None = None, listen: str = "127.0.0.1:0") -> FakeService:
         self._server = grpc.server(ThreadPoolExecutor(32))
         add_CoordinatorServiceServicer_to_server(_Servicer(self), self._server)  # type: ignore[abstract]
         if credentials is None:
-            port = self._server.add_insecure_port("127.0.0.1:0")
+            port = self._server.add_insecure_port(listen)
         else:
-            port = self._server.add_secure_port("127.0.0.1:0", credentials)
+            port = self._server.add_secure_port(listen, credentials)
         self._server.start()
-        self.target = f"127.0.0.1:{port}"
+        self.target = f"127.0.0.1:{port}" if listen == "127.0.0.1:0" else listen
         return self
 
     def stop(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from callers import PATIENCE_S, Recorder, until
-from fake_service import NEVER, FakeService, hit, lease, unavailable
+from fake_service import LOST, NEVER, FakeService, hit, lease, unavailable
 
 from dibs import BYTES, AsyncClient, Client, ReentrantRebuildError, ServiceError, threads
 from dibs.fetch_loop import fetch_loop
@@ -151,6 +151,40 @@ class TestALoop:
             with pytest.raises(ServiceError, match="cancelled by itself"):
                 await client.get_or_rebuild("k", rebuild, ttl=1)
         assert not fake.requests("Release")[0].HasField("failure")
+
+    @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+    def test_an_interrupt_gives_the_lease_back_without_a_failure(self, fake: FakeService, error: BaseException) -> None:
+        fake.will("GetOrLock", lease())
+
+        async def rebuild() -> None:
+            raise error
+
+        async def main() -> None:
+            async with AsyncClient(fake.target) as client:
+                await client.get_or_rebuild("k", rebuild, ttl=1)
+
+        with pytest.raises(type(error)):
+            asyncio.run(main())
+        (release,) = fake.requests("Release")
+        assert not release.HasField("failure")
+
+    async def test_a_rebuild_that_hears_no_cancel_does_not_keep_its_callers(self, fake: FakeService) -> None:
+        fake.will("GetOrLock", lease(expires_in_ms=100), hit(b"theirs"))
+        fake.will("Extend", LOST)
+        gate, went_on = asyncio.Event(), asyncio.Event()
+
+        async def deaf() -> bytes:
+            while not gate.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await gate.wait()
+            went_on.set()
+            return b"old"
+
+        async with AsyncClient(fake.target) as client:
+            assert await client.get_or_rebuild("k", deaf, ttl=1, codec=BYTES) == b"theirs"
+            gate.set()
+            await went_on.wait()
+        assert fake.requests("Publish") == []
 
     async def test_a_rebuild_that_nobody_waits_for_is_cancelled_and_its_lease_given_back(
         self, fake: FakeService

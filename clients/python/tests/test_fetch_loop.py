@@ -65,6 +65,37 @@ class TestWaiting:
         assert (error.reason, error.retry_after, error.holder_age) == ("wait_ended", 5.0, 0.007)
         assert len(fake.heard) == 1
 
+    async def test_longer_than_the_service_does_is_asked_for_in_pieces(
+        self, fake: FakeService, caller: Caller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # The bounds of a piece, moved, so that the test need not wait for one.
+        monkeypatch.setattr("dibs.fetch_loop._PIECE_S_MIN", 0.0)
+        fake.will("GetOrLock", busy(500_000), busy(500_000), hit(b"v"))
+        assert await caller.get("k", never_called, wait=60) == b"v"
+        asked = fake.requests("GetOrLock")
+        assert len(asked) == 3
+        assert not any(request.HasField("wait_ms") for request in asked)
+        assert len({request.request_id for request in asked}) == 1
+
+    async def test_in_pieces_ends_with_the_callers_own(
+        self, fake: FakeService, caller: Caller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("dibs.fetch_loop._PIECE_S", 0.01)
+        monkeypatch.setattr("dibs.fetch_loop._PIECE_S_MIN", 0.0)
+        fake.will("GetOrLock", busy(500_000))
+        with pytest.raises(BusyError) as raised:
+            await caller.get("k", never_called, wait=0.1)
+        assert raised.value.reason == "wait_ended"
+
+    async def test_is_asked_for_in_pieces_where_the_service_says_that_it_is_too_long(
+        self, fake: FakeService, caller: Caller
+    ) -> None:
+        fake.will("GetOrLock", Refusal(grpc.StatusCode.INVALID_ARGUMENT, "wait_ms: 20000 is outside 0 to 5"), hit(b"v"))
+        assert await caller.get("k", never_called, wait=20) == b"v"
+        first, second = fake.requests("GetOrLock")
+        assert first.HasField("wait_ms")
+        assert not second.HasField("wait_ms")
+
     @pytest.mark.parametrize(
         ("reason", "word"),
         [(pb.BUSY_REASON_DEADLINE_TOO_SHORT, "deadline_too_short"), (pb.BUSY_REASON_NO_VALUE, "no_value")],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,51 +13,18 @@ from dibs import (
     JSON,
     BusyError,
     Client,
+    Invalidated,
     InvalidOptionError,
     LeaseLostError,
     RebuildFailedError,
     ReentrantRebuildError,
     ServiceError,
 )
-from dibs.base import wants_context
-from dibs.connection import Said, connection_of
+from dibs.base import invalidations, wants_context
 from dibs.failure import failure_of
 from dibs.options import default_holder, milliseconds
 from dibs.outcomes import word
 from dibs.v1 import coordinator_pb2 as pb
-
-
-@pytest.mark.parametrize(
-    ("said", "env", "expected"),
-    [
-        ((None, None, None), {}, ("127.0.0.1:50051", None, None)),
-        ((None, None, None), {"DIBS_TARGET": "a:1", "DIBS_TOKEN": "t", "DIBS_TLS_CA": "a.pem"}, ("a:1", "t", b"a")),
-        ((None, None, None), {"DIBS_TARGET": "", "DIBS_TOKEN": "", "DIBS_TLS_CA": ""}, ("127.0.0.1:50051", None, None)),
-        (("b:2", "u", "b.pem"), {"DIBS_TARGET": "a:1", "DIBS_TOKEN": "t", "DIBS_TLS_CA": "a.pem"}, ("b:2", "u", b"b")),
-        (("b:2", "", ""), {"DIBS_TOKEN": "t", "DIBS_TLS_CA": "a.pem"}, ("b:2", None, None)),
-    ],
-)
-def test_where_to_call_is_said_or_in_the_environment(
-    said: tuple[str | None, str | None, str | None],
-    env: dict[str, str],
-    expected: object,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("a", "b"):
-        Path(f"{name}.pem").write_text(name)
-    target, token, tls_ca = said
-    words = Said(target, token, tls_ca=tls_ca, connect=0.5, allow_insecure_token=True)
-    connection = connection_of(words, env)
-    authorities = None if connection.tls is None else connection.tls.authorities
-    assert (connection.target, connection.token and connection.token(), authorities) == expected
-    assert connection.connect_ms == 500
-
-
-def test_authorities_that_cannot_be_read_are_told_at_once() -> None:
-    with pytest.raises(OSError, match="no such file"):
-        Client(tls_ca="no such file")
 
 
 @pytest.mark.parametrize(
@@ -97,6 +63,32 @@ WRONG = [float("nan"), float("inf"), float("-inf"), 1e300, 10**400, -1, timedelt
 def test_what_cannot_be_sent_is_refused_before_anything_is_done(options: Any, error: type[Exception]) -> None:
     with Client() as client, pytest.raises(error):
         client.get_or_rebuild("k", lambda: pytest.fail("rebuilt"), **options)
+
+
+async def coroutine_function() -> str:
+    return "v"
+
+
+def test_a_client_for_threads_refuses_async_functions_at_once() -> None:
+    with Client() as client:
+        get: Any = client.get_or_rebuild
+        with pytest.raises(TypeError, match="coroutine_function is async: give it to an AsyncClient"):
+            get("k", coroutine_function, ttl=1)
+        with pytest.raises(TypeError, match="coroutine_function is async"):
+            client.cached(key="k", ttl=1)(coroutine_function)
+
+
+def test_invalidations_are_split_to_the_contracts_bounds() -> None:
+    keys, tags = [f"{at}" for at in range(2_001)], [f"{at}" for at in range(17)]
+    requests = invalidations("n", keys, tags, False, pb.INVALIDATE_MODE_DELETE)
+    assert [(len(request.keys), len(request.tags)) for request in requests] == [(1_000, 16), (1_000, 1), (1, 0)]
+    assert [key for request in requests for key in request.keys] == keys
+    assert invalidations("n", [], [], False, pb.INVALIDATE_MODE_DELETE) == []
+
+
+def test_an_invalidation_of_nothing_asks_nobody() -> None:
+    with Client("127.0.0.1:9") as client:
+        assert client.invalidate([]) == Invalidated(0, 0)
 
 
 def test_the_holder_is_within_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,8 @@ def _ask(task: Task, asking: _Asking) -> Steps[Answer | None]:
     reason = word(pb.BusyReason, busy.reason)
     after = busy.retry_after_ms / 1_000
     busy_error = BusyError(reason, after, busy.holder_age_ms / 1_000)
-    if reason == "wait_ended" and asking.in_pieces and waited >= _PIECE_S_MIN and monotonic() < task.until:
+    a_piece = not question.request.HasField("wait_ms")
+    if reason == "wait_ended" and a_piece and waited >= _PIECE_S_MIN and monotonic() < task.until:
         return None
     # Waiting on is no use where the service said that the rebuild takes longer than the wait.
     ends_here = reason in ("deadline_too_short", "no_value")

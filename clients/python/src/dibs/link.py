@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -55,6 +56,8 @@ class Link:
         #: The client takes no more calls from its user; those under way may still need some.
         self.closed = False
         self._over = False
+        #: Calls that a fork has interrupted, which go on in the parent.
+        self._interrupted: list[_Sending] = []
         # Held around everything that may start a call, and from before a fork until after it.
         self._gate = threading.RLock()
 
@@ -65,16 +68,9 @@ class Link:
 
     def call(self, call: Call) -> Future[Any]:
         """Sends a call. Its future fails with a ServiceError; cancelling it cancels the call."""
-        future: Future[Any] = Future()
-        try:
-            with self._gate:
-                self._channel().send(call, future, self._give_back)
-        except ServiceError as error:
-            future.set_exception(error)
-        except ValueError as error:
-            # gRPC's word for a channel that is closed, and for metadata that cannot be sent.
-            future.set_exception(ServiceError("CANCELLED", str(error)))
-        return future
+        sending = _Sending(call, monotonic() + call.timeout)
+        self._send(sending)
+        return sending.future
 
     def ready(self, within: float) -> None:
         """Waits until the connection stands. Raises ServiceError where that takes longer."""
@@ -98,14 +94,30 @@ class Link:
     def before_fork(self) -> None:
         self._gate.acquire()
         if self._open is not None:
-            self._open.abort()
+            self._interrupted = self._open.abort()
             self._open = None
 
     def after_fork_in_parent(self) -> None:
+        interrupted, self._interrupted = self._interrupted, []
         self._gate.release()
+        # Each is safe to repeat, and none of their callers need know.
+        for sent in interrupted:
+            self._send(sent)
 
     def after_fork_in_child(self) -> None:
+        # The callers are threads of the parent.
+        self._interrupted = []
         self._gate = threading.RLock()
+
+    def _send(self, sending: _Sending) -> None:
+        try:
+            with self._gate:
+                self._channel().send(sending, self._give_back)
+        except ServiceError as error:
+            sending.fail(error)
+        except ValueError as error:
+            # gRPC's word for a channel that is closed, and for metadata that cannot be sent.
+            sending.fail(ServiceError("CANCELLED", str(error)))
 
     def _channel(self) -> _Channel:
         with self._gate:
@@ -123,6 +135,20 @@ class Link:
         threading.Thread(target=self.call, args=(release,), daemon=True).start()
 
 
+@dataclass(frozen=True, eq=False)
+class _Sending:
+    """One call, its answer, and until when it is waited for."""
+
+    call: Call
+    until: float
+    future: Future[Any] = field(default_factory=Future)
+
+    def fail(self, error: ServiceError) -> None:
+        """Unless its caller has left."""
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
+
+
 class _Channel:
     """One channel, and the calls that are open on it."""
 
@@ -132,35 +158,39 @@ class _Channel:
         self._stub = _stub(self.channel, connection)
         self._sent: set[Any] = set()
         self._forked = False
+        self._interrupted: list[_Sending] = []
 
-    def send(self, call: Call, future: Future[Any], give_back: Callable[[Call, Any], None]) -> None:
-        sent = getattr(self._stub, call.method).future(call.request, **_terms(call))
+    def send(self, sending: _Sending, give_back: Callable[[Call, Any], None]) -> None:
+        call, future = sending.call, sending.future
+        metadata = () if call.traceparent == "" else (("traceparent", call.traceparent),)
+        timeout = max(0.001, sending.until - monotonic())
+        sent = getattr(self._stub, call.method).future(call.request, timeout=timeout, metadata=metadata)
         self._sent.add(sent)
 
         def answered(reply: Any) -> None:
-            self._sent.discard(reply)
-            # False: the caller has cancelled it, and wants no answer.
-            wanted = future.set_running_or_notify_cancel()
             try:
                 response = reply.result()
             except grpc.FutureCancelledError:
-                code = "UNAVAILABLE" if self._forked else "CANCELLED"
-                if wanted:
-                    future.set_exception(ServiceError(code, "the call was cancelled"))
+                if self._forked and not future.cancelled():
+                    self._interrupted.append(sending)
+                else:
+                    sending.fail(ServiceError("CANCELLED", "the call was cancelled"))
             except grpc.RpcError as error:
-                if wanted:
-                    future.set_exception(service_error(error))
+                sending.fail(service_error(error))
             else:
-                if wanted:
+                # False: the caller has left, and wants no answer.
+                if future.set_running_or_notify_cancel():
                     future.set_result(response)
                 elif call.method == "GetOrLock" and response.HasField("lease"):
                     give_back(call, response)
+            finally:
+                self._sent.discard(reply)
 
         sent.add_done_callback(answered)
         future.add_done_callback(lambda done: done.cancelled() and sent.cancel())
 
-    def abort(self) -> None:
-        """Ends the calls as if the service had broken off: their callers ask again."""
+    def abort(self) -> list[_Sending]:
+        """Ends all calls, for a fork that comes; they go on afterwards."""
         self._forked = True
         for sent in list(self._sent):
             sent.cancel()
@@ -169,6 +199,7 @@ class _Channel:
         give_up_at = monotonic() + _ABORT_S
         while self._sent and monotonic() < give_up_at:
             sleep(0.001)
+        return self._interrupted
 
 
 class LoopStubs:
@@ -228,11 +259,6 @@ def _bearer(token: Callable[[], str]) -> str:
     except Exception as error:
         # Its message may carry a secret; the cause is there for a debugger.
         raise ServiceError("UNAUTHENTICATED", f"token: its function raised {type(error).__name__}") from error
-
-
-def _terms(call: Call) -> dict[str, Any]:
-    metadata = () if call.traceparent == "" else (("traceparent", call.traceparent),)
-    return {"timeout": call.timeout, "metadata": metadata}
 
 
 class _Bearing:
