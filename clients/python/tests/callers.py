@@ -71,8 +71,10 @@ class Recorder(Hooks):
     def wait(self, namespace: str, key: str, waited: float, answered: bool) -> None:
         self.told.append(("wait", answered))
 
-    def publish(self, namespace: str, key: str, outcome: str, fence: int, maybe_stored: bool) -> None:
-        self.told.append(("publish", outcome, maybe_stored))
+    def publish(
+        self, namespace: str, key: str, outcome: str, fence: int, *, counts: bool | None, maybe_stored: bool
+    ) -> None:
+        self.told.append(("publish", outcome, counts, maybe_stored))
 
     def lease_lost(self, namespace: str, key: str) -> None:
         self.told.append(("lease_lost", key))

@@ -19,6 +19,7 @@ from dibs import (
     RebuildFailedError,
     ReentrantRebuildError,
     ServiceError,
+    UndecodableError,
 )
 from dibs.base import invalidations, wants_context
 from dibs.failure import failure_of
@@ -86,6 +87,17 @@ def test_invalidations_are_split_to_the_contracts_bounds() -> None:
     assert invalidations("n", [], [], False, pb.INVALIDATE_MODE_DELETE) == []
 
 
+def test_half_a_surrogate_pair_is_no_text() -> None:
+    with Client("127.0.0.1:9") as client:
+        for call in (
+            lambda: client.get_or_rebuild("k\ud800", lambda: 1, ttl=1),
+            lambda: client.invalidate(["k\ud800"]),
+            lambda: client.invalidate(tags=["\udc00"]),
+        ):
+            with pytest.raises(InvalidOptionError, match="half a surrogate pair"):
+                call()
+
+
 def test_an_invalidation_of_nothing_asks_nobody() -> None:
     with Client("127.0.0.1:9") as client:
         assert client.invalidate([]) == Invalidated(0, 0)
@@ -148,6 +160,7 @@ def test_an_error_may_say_how_long_the_source_is_left_alone(retry_after: Any, ms
         LeaseLostError(),
         InvalidOptionError("ttl_ms: 0 is outside 1 to 2"),
         ReentrantRebuildError("k"),
+        UndecodableError("k"),
     ],
 )
 def test_errors_go_through_pickle(error: Exception) -> None:

@@ -19,7 +19,7 @@ from fake_service import (
     published,
 )
 
-from dibs import JSON, InvalidOptionError, LeaseLostError, ReentrantRebuildError, Value
+from dibs import JSON, LeaseLostError, ReentrantRebuildError, UndecodableError, Value
 from dibs.v1 import coordinator_pb2 as pb
 
 
@@ -42,7 +42,7 @@ class TestAResult:
         fake.will("Publish", published(number))
         hooks = Recorder()
         assert await make(hooks=hooks).get("k", gives(b"v")) == b"v"
-        assert hooks.told == [("publish", word, False)]
+        assert hooks.told == [("publish", word, None, False)]
 
     async def test_is_published_as_was_said(self, fake: FakeService, caller: Caller) -> None:
         fake.will("GetOrLock", lease())
@@ -78,17 +78,19 @@ class TestAResult:
             pb.PublishRequest(key="k", token="t", absent=True, ttl_ms=3_000, tags=["the call's"]),
         ]
 
-    async def test_whose_own_options_are_wrong_is_a_failure_of_the_rebuild(
-        self, fake: FakeService, caller: Caller
+    @pytest.mark.parametrize(
+        "own",
+        [Value(b"v", ttl=float("nan")), Value(b"v", ttl=1e300), Value(b"v", stale_ttl=-1), Value(b"v", tags=[""])],
+    )
+    async def test_whose_own_options_are_wrong_is_its_callers_and_cannot_be_stored(
+        self, fake: FakeService, make: MakeCaller, own: Value[bytes]
     ) -> None:
         fake.will("GetOrLock", lease())
-
-        async def rebuild(_: Context) -> Any:
-            return Value(b"v", ttl=float("nan"))
-
-        with pytest.raises(InvalidOptionError, match="ttl_ms: nan is outside"):
-            await caller.get("k", rebuild)
-        assert fake.requests("Release")[0].HasField("failure")
+        hooks = Recorder()
+        assert await make(hooks=hooks).get("k", gives(own)) == b"v"
+        assert len(hooks.of("not_storable")) == 1
+        assert " is outside " in fake.requests("Release")[0].failure.message
+        assert fake.requests("Publish") == []
 
     async def test_that_may_be_stored_is_told_so(self, fake: FakeService, make: MakeCaller) -> None:
         fake.will("GetOrLock", lease())
@@ -97,7 +99,7 @@ class TestAResult:
         fake.will("Publish", unsure)
         hooks = Recorder()
         assert await make(hooks=hooks).get("k", gives(b"v")) == b"v"
-        assert hooks.told == [("publish", "not_stored", True)]
+        assert hooks.told == [("publish", "not_stored", None, True)]
 
     async def test_that_is_not_bytes_says_what_to_do(self, fake: FakeService, caller: Caller) -> None:
         fake.will("GetOrLock", lease())
@@ -234,8 +236,9 @@ class TestAValueThatTheCodecCannotRead:
 
     async def test_is_an_error_the_second_time(self, fake: FakeService, caller: Caller) -> None:
         fake.will("GetOrLock", hit(b"<an older format>"))
-        with pytest.raises(ValueError, match="Expecting value"):
+        with pytest.raises(UndecodableError, match='the value of "k"') as raised:
             await caller.get("k", never_called, codec=JSON)
+        assert isinstance(raised.value.__cause__, ValueError)
         assert len(fake.heard) == 2
 
     async def test_is_no_stale_value_to_serve(self, fake: FakeService, caller: Caller) -> None:

@@ -12,6 +12,7 @@ from dibs.errors import (
     RebuildFailedError,
     ReentrantRebuildError,
     ServiceError,
+    UndecodableError,
 )
 from dibs.hooks import Hooks
 from dibs.options import RebuildOptions
@@ -35,5 +36,6 @@ __all__ = [
     "RebuildOptions",
     "ReentrantRebuildError",
     "ServiceError",
+    "UndecodableError",
     "Value",
 ]

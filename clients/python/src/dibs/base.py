@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from dibs.away import Away
 from dibs.codec import Codec
 from dibs.connection import DEFAULT_CONNECT_S, Said, Token, connection_of
-from dibs.errors import ServiceError
+from dibs.errors import ServiceError, UndecodableError
 from dibs.forks import survive_forks
 from dibs.hooks import Hooks, tell
 from dibs.options import (
@@ -197,7 +197,7 @@ class BaseClient(ABC):
     def _unreadable(self, terms: Terms, fence: int, error: Exception) -> Terms:
         """The codec could not read the value: the call once more, as for a miss. The second time it is an error."""
         if terms.unreadable_fence is not None:
-            raise error
+            raise UndecodableError(terms.key) from error
         tell(self._hooks.undecodable, terms.namespace, terms.key, error)
         return terms.rereading(fence)
 

@@ -73,6 +73,17 @@ class LeaseLostError(DibsError):
         return "the lease was lost: it ran out, or the key was invalidated"
 
 
+class UndecodableError(DibsError):
+    """The codec cannot read the value of a key, also after it was rebuilt. The codec's error is the cause."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __str__(self) -> str:
+        return f'the codec cannot read the value of "{self.key}", although it was rebuilt'
+
+
 class ReentrantRebuildError(DibsError):
     """A rebuild asks for the key that it rebuilds, itself or through another key, and would wait for itself."""
 

@@ -234,7 +234,7 @@ def _rebuild_locally(task: Task, running: Rebuilding, cause: ServiceError) -> St
     result = ran.result
     assert result is not None
     answer = Answer(result.data)
-    if result.store:
+    if result.store and result.refused is None:
         ttl_ms = terms.absent_ttl_ms if result.data is None else terms.ttl_ms
         task.away.keep(terms, running, answer, (ttl_ms if result.ttl_ms is None else result.ttl_ms) / 1_000)
         running.end(Ended(answer))

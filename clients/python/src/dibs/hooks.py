@@ -16,10 +16,13 @@ class Hooks:
     def wait(self, namespace: str, key: str, waited: float, answered: bool) -> None:
         """The call waited so many seconds for another caller's rebuild, and got an answer from it or not."""
 
-    def publish(self, namespace: str, key: str, outcome: str, fence: int, maybe_stored: bool) -> None:
+    def publish(
+        self, namespace: str, key: str, outcome: str, fence: int, *, counts: bool | None, maybe_stored: bool
+    ) -> None:
         """What became of a result that was published, such as `stored`.
 
-        `maybe_stored`: the store was asked, and did not say whether it has it.
+        counts: False where it was stored, but an invalidation has come meanwhile. None: the service does not say.
+        maybe_stored: with `not_stored`, the store was asked and its reply did not come.
         """
 
     def lease_lost(self, namespace: str, key: str) -> None:
@@ -38,8 +41,8 @@ class Hooks:
         """A result could not be published, or a rebuild behind a stale value failed: no caller was told."""
 
 
-def tell(hook: Callable[..., None], *event: Any) -> None:
-    """Calls a hook so that its fault is nobody else's."""
+def tell(hook: Callable[..., None], *event: Any, **more: Any) -> None:
+    """Calls a hook, whose fault stays its own."""
     # A user's counter that fails must not fail the user's request.
     with contextlib.suppress(Exception):
-        hook(*event)
+        hook(*event, **more)

@@ -148,14 +148,12 @@ def terms_of(key: str, options: RebuildOptions, defaults: Defaults) -> Terms:
     """Raises InvalidOptionError, ValueError or TypeError for an option that is wrong, before anything is sent."""
     for name in options.keys() - _KNOWN | _REQUIRED - options.keys():
         raise TypeError(f"{name}: {'no such option' if name in options else 'this option is required'}")
-    if not isinstance(key, str):
-        raise TypeError(f"key: {key!r} is no text")
     ttl_ms = ttl_ms_of("ttl", options["ttl"])
     absent_ttl = options.get("absent_ttl")
     namespace = options.get("namespace")
     return Terms(
         namespace=defaults.namespace if namespace is None else namespace,
-        key=key,
+        key=text("key", key),
         holder=default_holder() if defaults.holder is None else defaults.holder,
         ttl_ms=ttl_ms,
         stale_ms=stale_ms_of(options.get("stale_ttl")),
@@ -192,12 +190,7 @@ def tags_of(given: Sequence[str]) -> tuple[str, ...]:
     if len(tags) > _TAGS_MAX:
         raise InvalidOptionError(f"tags: {len(tags)} are more than {_TAGS_MAX}")
     for at, tag in enumerate(tags):
-        if not isinstance(tag, str):
-            raise TypeError(f"tags[{at}]: {tag!r} is no text")
-        try:
-            size = len(tag.encode())
-        except UnicodeEncodeError:
-            raise InvalidOptionError(f"tags[{at}]: half a surrogate pair is no text") from None
+        size = len(tag.encode())
         if not 1 <= size <= _TAG_BYTES_MAX:
             raise InvalidOptionError(f"tags[{at}]: {size} bytes is outside 1 to {_TAG_BYTES_MAX}")
     return tags
@@ -232,10 +225,21 @@ def seconds_of(time: Seconds) -> float:
 
 
 def names(what: str, given: Sequence[str]) -> tuple[str, ...]:
-    """Raises TypeError for a single text, which would be taken for its letters."""
+    """Raises TypeError for a single text, which would be taken for its letters; else as `text` does."""
     if isinstance(given, str):
         raise TypeError(f"{what}: give a list of names, not the text {given!r}")
-    return tuple(given)
+    return tuple(text(f"{what}[{at}]", name) for at, name in enumerate(given))
+
+
+def text(what: str, given: str) -> str:
+    """Raises TypeError for what is no text, and InvalidOptionError for a text that UTF-8 cannot say."""
+    if not isinstance(given, str):
+        raise TypeError(f"{what}: {given!r} is no text")
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise InvalidOptionError(f"{what}: half a surrogate pair is no text") from None
+    return given
 
 
 def one_of(what: str, word: str | None, known: Mapping[str | None, T]) -> T:

@@ -154,6 +154,9 @@ def _hand_over(held: _Held, result: Result) -> Steps[bool]:
     the source has answered all the same, and so the caller has its value.
     """
     task = held.task
+    if result.refused is not None:
+        yield from _not_storable(held, result.refused, failure_of(result.refused))
+        return False
     try:
         request = _publication(task.terms, held.lease, result)
         return (yield from _publish(task, request, held.span))
@@ -163,9 +166,13 @@ def _hand_over(held: _Held, result: Result) -> Steps[bool]:
             yield Behind(_publish_again(task, request, held.span, error))
             return False
         refused = error
-    tell(task.hooks.not_storable, task.terms.namespace, task.terms.key, refused)
-    yield from give_back(task, held.lease, held.span, pb.Failure(message=refused.message))
+    yield from _not_storable(held, refused, pb.Failure(message=refused.message))
     return False
+
+
+def _not_storable(held: _Held, refused: Exception, failure: pb.Failure) -> Steps[None]:
+    tell(held.task.hooks.not_storable, held.task.terms.namespace, held.task.terms.key, refused)
+    yield from give_back(held.task, held.lease, held.span, failure)
 
 
 def _publication(terms: Terms, lease: pb.Lease, result: Result) -> pb.PublishRequest:
@@ -191,9 +198,18 @@ def _publish(task: Task, request: pb.PublishRequest, span: RebuildSpan) -> Steps
     response: pb.PublishResponse = yield Call("Publish", request, _PUBLISH_S, span.traceparent)
     outcome = word(pb.PublishOutcome, response.outcome)
     span.published(outcome)
-    tell(task.hooks.publish, terms.namespace, terms.key, outcome, response.fence, response.maybe_stored)
+    stored = response.outcome in _STORED
+    tell(
+        task.hooks.publish,
+        terms.namespace,
+        terms.key,
+        outcome,
+        response.fence,
+        counts=response.counts if response.HasField("counts") else None,
+        maybe_stored=response.maybe_stored,
+    )
     # A replica that does not know whether it counts leaves the field out.
-    return response.outcome in _STORED and response.counts
+    return stored and response.counts
 
 
 def _publish_again(task: Task, request: pb.PublishRequest, span: RebuildSpan, error: ServiceError) -> Steps[None]:

@@ -124,7 +124,8 @@ class Rebuilds:
         """Without the service: the rebuild that runs, or a new one, and whether it is new."""
         with self._lock:
             running = self._running.get(terms.id)
-            if running is not None and running.joinable_by(terms):
+            # Under a lease it may be older than a call that wants the newest.
+            if running is not None and (running.local or terms.shares) and running.joinable_by(terms):
                 return running, False
             return self._begin(terms, None), True
 

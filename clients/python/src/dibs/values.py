@@ -33,13 +33,13 @@ class Value(Generic[T]):
         store: False gives the value to this caller, and to callers that joined before the lease came. It is not
             stored, and other callers rebuild.
 
-        Raises InvalidOptionError for what is out of bounds.
+        What is out of bounds cannot be stored: the caller gets the value, and the hook `not_storable` is told.
         """
         self.value = value
+        self.ttl = ttl
+        self.stale_ttl = stale_ttl
+        self.tags = tags
         self.store = store
-        self._ttl_ms = None if ttl is None else ttl_ms_of("ttl", ttl)
-        self._stale_ms = stale_ms_of(stale_ttl)
-        self._tags = None if tags is None else tags_of(tags)
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,18 @@ class Result:
     stale_ms: int | None = None
     tags: tuple[str, ...] | None = None
     store: bool = True
+    #: Why it cannot be stored.
+    refused: Exception | None = None
 
 
 def result_of(returned: Any, codec: Codec[Any]) -> Result:
     """Raises what the codec raises."""
-    told = returned if isinstance(returned, Value) else Value(returned)
-    data = None if told.value is None else codec.encode(told.value)
-    return Result(data, told._ttl_ms, told._stale_ms, told._tags, told.store)
+    own = returned if isinstance(returned, Value) else Value(returned)
+    data = None if own.value is None else codec.encode(own.value)
+    try:
+        ttl_ms = None if own.ttl is None else ttl_ms_of("ttl", own.ttl)
+        tags = None if own.tags is None else tags_of(own.tags)
+        return Result(data, ttl_ms, stale_ms_of(own.stale_ttl), tags, own.store)
+    except Exception as error:
+        # The source has answered, and what it said is the caller's.
+        return Result(data, store=own.store, refused=error)
