@@ -142,6 +142,7 @@ class Actor:
         for ms, name in (("connect_ms", "connect"), ("lease_hold_max_ms", "lease_hold_max")):
             if ms in fields:
                 given[name] = fields[ms] / 1_000
+        given["session"] = fields.get("session", False)
         if "token_function" in fields:
             file = Path(fields["token_function"])
             given["token"] = lambda: file.read_text().strip()

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from callers import MakeCaller, caller_of, gives
-from fake_service import FakeService, hit
+from fake_service import FakeService, Refusal, hit
 
 from dibs import AsyncClient, Client, InvalidOptionError, ServiceError
 from dibs.connection import Said, Tls, connection_of, hosts_of
@@ -122,10 +122,27 @@ class TestAToken:
     async def test_may_be_a_function_that_is_asked_for_each_call(self, fake: FakeService, make: MakeCaller) -> None:
         fake.will("GetOrLock", hit(b"v"))
         tokens = iter(["first", "second"])
-        caller = make(token=lambda: next(tokens))
+        caller = make(token=lambda: next(tokens), session=False)
         for _ in range(2):
             await caller.get("k", gives(b"v"))
         assert [heard.metadata["authorization"] for heard in fake.heard] == ["Bearer first", "Bearer second"]
+
+    async def test_that_changes_is_shown_by_the_next_session(self, fake: FakeService, make: MakeCaller) -> None:
+        tokens = ["first"]
+        outdated = Refusal(grpc.StatusCode.UNAUTHENTICATED, "who are you")
+        fake.will("GetOrLock", hit(b"v"), outdated, hit(b"v"))
+        caller = make(token=lambda: tokens[-1])
+        await caller.get("k", gives(b"v"))
+        tokens.append("second")
+        if fake.hellos:
+            # The service does not know the session's token any more, and the client's own is another one.
+            assert await caller.get("k", gives(b"mine")) == b"v"
+            assert await caller.get("k", gives(b"mine")) == b"v"
+            assert len(fake.hellos) == 2
+        else:
+            with pytest.raises(ServiceError, match="UNAUTHENTICATED: who are you"):
+                await caller.get("k", gives(b"mine"))
+        assert fake.heard[-1].metadata["authorization"] == "Bearer second"
 
     async def test_whose_function_fails_is_an_error_that_tells_no_secret(self, make: MakeCaller) -> None:
         def broken() -> str:
@@ -138,7 +155,7 @@ class TestAToken:
         fake.will("GetOrLock", hit(b"v"))
         file = tmp_path / "token"
         file.write_text("first\n")
-        caller = make(token_file=str(file))
+        caller = make(token_file=str(file), session=False)
         await caller.get("k", gives(b"v"))
         newer = tmp_path / "newer"
         newer.write_text("second\n")

@@ -21,7 +21,7 @@ from dibs.base import (
 )
 from dibs.codec import JSON, Codec
 from dibs.fetch_loop import fetch_loop
-from dibs.link import Link, LoopStubs
+from dibs.link import LoopStubs
 from dibs.loop import Course, Crew
 from dibs.options import RebuildOptions, Seconds, Terms, seconds_of
 from dibs.reentry import inside
@@ -42,9 +42,6 @@ class AsyncClient(BaseClient):
     It connects with its first call, so that it may be made before a loop runs. Loops may come and go, and a process
     may fork at any time: parent and child each connect again.
     """
-
-    def _make_link(self) -> Any:
-        return Link(self._connection, self._tracing)
 
     def _renew(self) -> None:
         super()._renew()

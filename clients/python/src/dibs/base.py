@@ -8,7 +8,6 @@ import inspect
 import os
 import string
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -20,6 +19,7 @@ from dibs.connection import DEFAULT_CONNECT_S, Said, Token, connection_of
 from dibs.errors import ServiceError, UndecodableError
 from dibs.forks import survive_forks
 from dibs.hooks import Hooks, tell
+from dibs.link import Link, Sessions
 from dibs.options import (
     DEFAULT_LEASE_HOLD_MAX_S,
     DEFAULT_WAIT_S,
@@ -28,6 +28,7 @@ from dibs.options import (
     RebuildOptions,
     Seconds,
     Terms,
+    default_holder,
     milliseconds,
     names,
     one_of,
@@ -103,7 +104,7 @@ class Invalidated:
     leases_voided: int
 
 
-class BaseClient(ABC):
+class BaseClient:
     """The options of a client, and the steps of its calls."""
 
     def __init__(
@@ -121,6 +122,7 @@ class BaseClient(ABC):
         holder: str | None = None,
         on_unavailable: OnUnavailable = "rebuild",
         lease_hold_max: Seconds = DEFAULT_LEASE_HOLD_MAX_S,
+        session: bool = True,
         hooks: Hooks | None = None,
         tracer_provider: TracerProvider | None = None,
     ) -> None:
@@ -142,6 +144,8 @@ class BaseClient(ABC):
             time for each key; `fail` raises the ServiceError.
         lease_hold_max: how long the lease of one rebuild is extended in all; a rebuild that takes longer counts as
             hung, and other callers may rebuild. Default: 10 minutes.
+        session: carry the calls on one stream, so that leases end with this process. Where that cannot be had, calls
+            go one by one. Default: true.
         hooks: hears what happens.
         tracer_provider: makes the spans of rebuilds. Default: OpenTelemetry's global one, if that is installed.
         """
@@ -152,13 +156,18 @@ class BaseClient(ABC):
         self._defaults = Defaults(namespace, holder, on_unavailable, hold_max_ms / 1_000)
         self._hooks = Hooks() if hooks is None else hooks
         self._tracing = tracing_by(tracer_provider)
+        self._session = session
         self._link = self._make_link()
         self._renew()
         survive_forks(self)
 
-    @abstractmethod
     def _make_link(self) -> Any:
         """How calls travel; it connects with the first one."""
+        sessions = Sessions(self._holder, lambda lost: self._rebuilds.lost(lost)) if self._session else None
+        return Link(self._connection, self._tracing, sessions)
+
+    def _holder(self) -> str:
+        return default_holder() if self._defaults.holder is None else self._defaults.holder
 
     def _renew(self) -> None:
         """Everything that belongs to one process."""

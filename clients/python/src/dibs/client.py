@@ -23,7 +23,6 @@ from dibs.base import (
 )
 from dibs.codec import JSON, Codec
 from dibs.fetch_loop import fetch_loop
-from dibs.link import Link
 from dibs.options import RebuildOptions, Seconds, Terms, seconds_of
 from dibs.rebuilding import Answer
 from dibs.reentry import inside
@@ -44,9 +43,6 @@ class Client(BaseClient):
 
     It connects with its first call. A process may fork at any time: parent and child each connect again.
     """
-
-    def _make_link(self) -> Any:
-        return Link(self._connection, self._tracing)
 
     def _renew(self) -> None:
         super()._renew()

@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,6 +16,8 @@ import grpc
 
 from dibs.connection import Connection
 from dibs.errors import ServiceError
+from dibs.sending import Sending, service_error
+from dibs.session import Session, SessionEvents
 from dibs.steps import Call
 from dibs.tracing import Tracing
 from dibs.v1 import coordinator_pb2 as pb
@@ -23,6 +25,11 @@ from dibs.v1.coordinator_pb2_grpc import CoordinatorServiceStub
 
 #: What calls may take to end before a fork; they end at once, unless the process is starved.
 _ABORT_S = 1.0
+#: How long calls go one by one after a session was refused, or was late.
+_REFUSED_S = 60.0
+_LATE_S = 5.0
+#: Values up to here travel on the session: no service takes less.
+_ON_SESSION_BYTES_MAX = 1_000_000
 _CHANNEL: dict[str, int | str] = {
     # A link that died without a word is found within 15 s, and the calls on it end.
     "grpc.keepalive_time_ms": 10_000,
@@ -43,21 +50,34 @@ _CHANNEL: dict[str, int | str] = {
 }
 
 
+@dataclass(frozen=True)
+class Sessions:
+    """What a client's sessions tell the service, and tell the client."""
+
+    holder: Callable[[], str]
+    #: A lease is over. Called in a thread of the session.
+    lease_lost: Callable[[pb.LeaseLost], None]
+
+
 class Link:
     """How the calls of one client travel, from any thread and any loop. Connects with the first call.
 
-    A fork closes it before, so that neither process has threads or sockets of the other; both connect again.
+    They travel on a session, and one by one where that cannot be had. A fork closes it before, so that neither process
+    has threads or sockets of the other; both connect again.
     """
 
-    def __init__(self, connection: Connection, tracing: Tracing) -> None:
+    def __init__(self, connection: Connection, tracing: Tracing, sessions: Sessions | None) -> None:
         self._connection = connection
         self._tracing = tracing
+        self._sessions = sessions
         self._open: _Channel | None = None
         #: The client takes no more calls from its user; those under way may still need some.
         self.closed = False
         self._over = False
+        #: Of the session before, whose leases the next one takes up.
+        self._resume_token = ""
         #: Calls that a fork has interrupted, which go on in the parent.
-        self._interrupted: list[_Sending] = []
+        self._interrupted: list[Sending] = []
         # Held around everything that may start a call, and from before a fork until after it.
         self._gate = threading.RLock()
 
@@ -68,7 +88,7 @@ class Link:
 
     def call(self, call: Call) -> Future[Any]:
         """Sends a call. Its future fails with a ServiceError; cancelling it cancels the call."""
-        sending = _Sending(call, monotonic() + call.timeout)
+        sending = Sending(call, monotonic() + call.timeout)
         self._send(sending)
         return sending.future
 
@@ -88,8 +108,10 @@ class Link:
         self.closed = True
         with self._gate:
             self._over = True
-            if self._open is not None:
-                self._open.channel.close()
+            channel, self._open = self._open, None
+        if channel is not None:
+            for sending in channel.abort():
+                sending.fail(ServiceError("CANCELLED", "this client is closed"))
 
     def before_fork(self) -> None:
         self._gate.acquire()
@@ -101,18 +123,19 @@ class Link:
         interrupted, self._interrupted = self._interrupted, []
         self._gate.release()
         # Each is safe to repeat, and none of their callers need know.
-        for sent in interrupted:
-            self._send(sent)
+        for sending in interrupted:
+            if not sending.future.cancelled():
+                self._send(sending)
 
     def after_fork_in_child(self) -> None:
-        # The callers are threads of the parent.
-        self._interrupted = []
+        # The callers are threads of the parent, and its leases are the parent's.
+        self._interrupted, self._resume_token = [], ""
         self._gate = threading.RLock()
 
-    def _send(self, sending: _Sending) -> None:
+    def _send(self, sending: Sending, by_itself: bool = False) -> None:
         try:
             with self._gate:
-                self._channel().send(sending, self._give_back)
+                self._channel().send(sending, by_itself)
         except ServiceError as error:
             sending.fail(error)
         except ValueError as error:
@@ -124,43 +147,108 @@ class Link:
             if self._open is None:
                 if self._over:
                     raise ServiceError("CANCELLED", "this client is closed")
-                self._open = _Channel(self._connection, self._tracing)
+                self._open = _Channel(self._connection, self._tracing, self._sessions, self)
             return self._open
 
-    def _give_back(self, call: Call, response: Any) -> None:
+    def give_back(self, sending: Sending, token: str) -> None:
         """A lease that came for a caller that had just left."""
-        request, token = call.request, response.lease.token
+        request = sending.call.request
         release = Call("Release", pb.ReleaseRequest(namespace=request.namespace, key=request.key, token=token), 5.0)
-        # Not in gRPC's own thread, which a fork waits for.
+        # Not in a thread that a fork waits for.
         threading.Thread(target=self.call, args=(release,), daemon=True).start()
 
-
-@dataclass(frozen=True, eq=False)
-class _Sending:
-    """One call, its answer, and until when it is waited for."""
-
-    call: Call
-    until: float
-    future: Future[Any] = field(default_factory=Future)
-
-    def fail(self, error: ServiceError) -> None:
-        """Unless its caller has left."""
-        if self.future.set_running_or_notify_cancel():
-            self.future.set_exception(error)
+    def send_by_itself(self, sendings: list[Sending]) -> None:
+        """Calls of a session that could not be had."""
+        for sending in sendings:
+            if not sending.future.cancelled():
+                self._send(sending, by_itself=True)
 
 
 class _Channel:
-    """One channel, and the calls that are open on it."""
+    """One channel, its session, and the calls that are open on it."""
 
-    def __init__(self, connection: Connection, tracing: Tracing) -> None:
+    def __init__(self, connection: Connection, tracing: Tracing, sessions: Sessions | None, link: Link) -> None:
         self.channel: Any = _open(grpc, connection)
         self.stub = _stub(self.channel, connection, tracing)
         self._stub = _stub(self.channel, connection)
+        self._link = link
+        self._connect_s = connection.connect_ms / 1_000
+        self._sessions = sessions
+        self._session: Session | None = None
+        #: Sessions that take no more calls, and still answer theirs.
+        self._left: set[Session] = set()
+        self._by_itself_until = 0.0
         self._sent: set[Any] = set()
-        self._forked = False
-        self._interrupted: list[_Sending] = []
+        self._aborted = False
+        self._interrupted: list[Sending] = []
 
-    def send(self, sending: _Sending, give_back: Callable[[Call, Any], None]) -> None:
+    def send(self, sending: Sending, by_itself: bool) -> None:
+        if self._sessions is None or by_itself or _is_large(sending.call) or monotonic() < self._by_itself_until:
+            self._send_by_itself(sending)
+            return
+        while not (self._session or self._open_session(self._sessions)).send(sending):
+            self._keep_token()
+            self._session = None
+
+    def abort(self) -> list[Sending]:
+        """Ends all calls; they may go on elsewhere."""
+        self._aborted = True
+        interrupted = []
+        for session in [*self._left, *([] if self._session is None else [self._session])]:
+            interrupted += session.take(_ABORT_S)
+        self._keep_token()
+        for sent in list(self._sent):
+            sent.cancel()
+        self.channel.close()
+        # The thread that reads this channel ends with its last call.
+        give_up_at = monotonic() + _ABORT_S
+        while self._sent and monotonic() < give_up_at:
+            sleep(0.001)
+        return interrupted + self._interrupted
+
+    def _open_session(self, sessions: Sessions) -> Session:
+        hello = pb.SessionHello(resume_token=self._link._resume_token, holder=sessions.holder())
+        events = SessionEvents(
+            lease_lost=sessions.lease_lost,
+            ended=self._session_ended,
+            leaving=self._session_left,
+            refused=self._session_refused,
+            give_back=self._link.give_back,
+        )
+        self._session = Session(self._stub, hello, self._connect_s, events)
+        return self._session
+
+    def _session_left(self, session: Session) -> None:
+        self._left.add(session)
+        if self._session is session:
+            self._session = None
+        # Its leases stay with it until it ends.
+        self._link._resume_token = ""
+
+    def _session_refused(self, session: Session, sending: Sending) -> None:
+        self._session_left(session)
+        self._link.send_by_itself([sending])
+
+    def _session_ended(
+        self, session: Session, pending: list[Sending], error: ServiceError, confirmed: bool, for_good: bool
+    ) -> None:
+        self._left.discard(session)
+        if self._session is session:
+            self._keep_token()
+            self._session = None
+        if confirmed:
+            for sending in pending:
+                sending.fail(error)
+        else:
+            # Something on the way breaks streams, or the service does not take sessions here.
+            self._by_itself_until = monotonic() + (_REFUSED_S if for_good else _LATE_S)
+            self._link.send_by_itself(pending)
+
+    def _keep_token(self) -> None:
+        if self._session is not None and self._session.resume_token != "":
+            self._link._resume_token = self._session.resume_token
+
+    def _send_by_itself(self, sending: Sending) -> None:
         call, future = sending.call, sending.future
         metadata = () if call.traceparent == "" else (("traceparent", call.traceparent),)
         timeout = max(0.001, sending.until - monotonic())
@@ -171,35 +259,25 @@ class _Channel:
             try:
                 response = reply.result()
             except grpc.FutureCancelledError:
-                if self._forked and not future.cancelled():
+                if self._aborted and not future.cancelled():
                     self._interrupted.append(sending)
                 else:
                     sending.fail(ServiceError("CANCELLED", "the call was cancelled"))
             except grpc.RpcError as error:
                 sending.fail(service_error(error))
             else:
-                # False: the caller has left, and wants no answer.
-                if future.set_running_or_notify_cancel():
-                    future.set_result(response)
-                elif call.method == "GetOrLock" and response.HasField("lease"):
-                    give_back(call, response)
+                if not sending.succeed(response) and call.method == "GetOrLock" and response.HasField("lease"):
+                    self._link.give_back(sending, response.lease.token)
             finally:
                 self._sent.discard(reply)
 
         sent.add_done_callback(answered)
-        future.add_done_callback(lambda done: done.cancelled() and sent.cancel())
+        sending.on_cancel(sent.cancel)
 
-    def abort(self) -> list[_Sending]:
-        """Ends all calls, for a fork that comes; they go on afterwards."""
-        self._forked = True
-        for sent in list(self._sent):
-            sent.cancel()
-        self.channel.close()
-        # The thread that reads this channel ends with its last call.
-        give_up_at = monotonic() + _ABORT_S
-        while self._sent and monotonic() < give_up_at:
-            sleep(0.001)
-        return self._interrupted
+
+def _is_large(call: Call) -> bool:
+    """One that is too large for the service would end the session, and all that is open on it."""
+    return call.method == "Publish" and call.request.ByteSize() > _ON_SESSION_BYTES_MAX
 
 
 class LoopStubs:
@@ -222,16 +300,6 @@ class LoopStubs:
         channel, _ = self._channels.pop(asyncio.get_running_loop(), (None, None))
         if channel is not None:
             await channel.close()
-
-
-def service_error(error: Any) -> ServiceError:
-    """What gRPC says, in the words of this package."""
-    # Not dict(), which takes an asyncio call's metadata for something else than pairs.
-    trailers = {key: value for key, value in error.trailing_metadata() or ()}  # noqa: C416
-    pushback = str(trailers.get("grpc-retry-pushback-ms", ""))
-    # Anything but a number of milliseconds, such as -1, says not to come back.
-    retry_after = int(pushback) / 1_000 if pushback.isdecimal() else None
-    return ServiceError(error.code().name, error.details() or "", retry_after)
 
 
 def _open(by: Any, connection: Connection) -> Any:

@@ -40,6 +40,7 @@ class Rebuilding:
         #: Set once, with what the callers that joined late get.
         self.ended: Future[Ended] = Future()
         self.local = lease is None
+        self.token = "" if lease is None else lease.token
         #: Tells the rebuild that the lease is gone. Set by whoever drives it.
         self.void: Callable[[], None] = lambda: None
         #: Called when the last caller that had joined late has left before the end.
@@ -136,6 +137,13 @@ class Rebuilds:
             # Only what is still its own: another one may have begun since.
             if self._running.get(terms.id) is running:
                 del self._running[terms.id]
+
+    def lost(self, lost: pb.LeaseLost) -> None:
+        """The service says that a lease is over."""
+        with self._lock:
+            running = self._running.get((lost.namespace or "default", lost.key))
+        if running is not None and running.token == lost.token:
+            running.void()
 
     def invalidated(self, invalidation: Invalidation) -> None:
         """The client's own invalidation has returned, or failed: what it may have reached takes no more callers."""
