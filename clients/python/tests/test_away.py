@@ -11,6 +11,7 @@ from callers import Caller, Context, MakeCaller, Recorder, fails, gives, never_c
 from fake_service import FakeService, hit, unavailable
 
 from dibs import BusyError, ServiceError, Value
+from dibs.v1 import coordinator_pb2 as pb
 
 
 class Counted:
@@ -134,8 +135,15 @@ async def test_each_change_is_logged_once(
     await until(lambda: True)
 
 
-async def test_an_invalidation_is_asked_for_again_where_a_replica_broke_off(fake: FakeService, caller: Caller) -> None:
-    from dibs.v1 import coordinator_pb2 as pb
-
-    fake.will("Invalidate", unavailable(), pb.InvalidateResponse(keys_invalidated=1))
+async def test_an_invalidation_is_asked_for_again_where_a_replica_broke_off_or_the_store_was_late(
+    fake: FakeService, caller: Caller
+) -> None:
+    fake.will("Invalidate", unavailable(), unavailable(1), pb.InvalidateResponse(keys_invalidated=1))
     assert (await caller.invalidate(["k"])).keys_invalidated == 1
+
+
+async def test_but_not_for_ever(fake: FakeService, caller: Caller) -> None:
+    fake.will("Invalidate", unavailable(60_000))
+    with pytest.raises(ServiceError, match="UNAVAILABLE"):
+        await caller.invalidate(["k"])
+    assert len(fake.requests("Invalidate")) == 1

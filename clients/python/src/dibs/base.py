@@ -37,7 +37,7 @@ from dibs.options import (
 from dibs.rebuild import Task
 from dibs.rebuilding import Invalidation, Rebuilds
 from dibs.reentry import refuse_reentry
-from dibs.steps import Call, Grant, Steps
+from dibs.steps import Call, Grant, Sleep, Steps
 from dibs.tracing import tracing_by
 from dibs.v1 import coordinator_pb2 as pb
 
@@ -57,8 +57,9 @@ _MODES: Mapping[str | None, pb.InvalidateMode.ValueType] = {
     "delete": pb.INVALIDATE_MODE_DELETE,
     "mark_stale": pb.INVALIDATE_MODE_MARK_STALE,
 }
-#: The contract's bounds of one request.
-_KEYS_MAX = 1_000
+#: Of one request. The contract allows 1000 keys, which a busy value store may take too long for.
+_KEYS_MAX = 250
+#: The contract's bound of one request.
 _TAGS_MAX = 16
 #: A year: longer than any rebuild.
 _HOLD_MS_MAX = 31_536_000_000
@@ -224,7 +225,7 @@ class BaseClient:
         done = Invalidated(0, 0)
         for request in requests:
             try:
-                response: pb.InvalidateResponse = yield from _ask_twice(request, traceparent)
+                response: pb.InvalidateResponse = yield from _until_invalidated(request, traceparent)
             finally:
                 # Also when it fails: it may have been done, and what runs here may be older than it.
                 any_key = request.all or len(request.tags) > 0
@@ -237,15 +238,20 @@ class BaseClient:
         return done
 
 
-def _ask_twice(request: pb.InvalidateRequest, traceparent: str) -> Steps[pb.InvalidateResponse]:
-    """It is safe to repeat: where a replica broke off, another one may answer."""
-    call = Call("Invalidate", request, _INVALIDATE_S, traceparent)
-    try:
-        return (yield call)  # type: ignore[no-any-return]
-    except ServiceError as error:
-        if error.code != "UNAVAILABLE" or not error.unreachable:
-            raise
-    return (yield call)  # type: ignore[no-any-return]
+def _until_invalidated(request: pb.InvalidateRequest, traceparent: str) -> Steps[pb.InvalidateResponse]:
+    """It is safe to repeat: another replica may answer where one broke off, and a store that is late may be back."""
+    until, broken_off = monotonic() + _INVALIDATE_S, False
+    while True:
+        left = max(0.001, until - monotonic())
+        try:
+            return (yield Call("Invalidate", request, left, traceparent))  # type: ignore[no-any-return]
+        except ServiceError as error:
+            at = monotonic() + (error.retry_after or 0.0)
+            again = error.code == "UNAVAILABLE" and at < until and not (error.unreachable and broken_off)
+            if not again:
+                raise
+            broken_off = error.unreachable
+        yield Sleep(at)
 
 
 def invalidations(
