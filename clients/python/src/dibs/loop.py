@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine, Generator, Hashable
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -17,6 +18,8 @@ from dibs.steps import Abandoned, Act, Call, Join, Loss, Ran, Run, Sleep, Steps
 
 T = TypeVar("T")
 
+#: Between an answer that takes its place and one that is there.
+_AT_ONCE_S = 1.0
 #: What a call that was cancelled may take to put everything in order.
 _ORDER_S = 5.0
 
@@ -36,6 +39,9 @@ class Crew:
     def __init__(self, link: Link) -> None:
         self.flights = Flights(self)
         self.link = link
+        self._loop = asyncio.get_running_loop()
+        self._arrivals: list[asyncio.Future[None]] = []
+        self._arriving = threading.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         #: Of those, the steps that go on without a caller.
         self._behind: set[asyncio.Task[Any]] = set()
@@ -46,6 +52,29 @@ class Crew:
         if self.link.closed:
             raise ServiceError("CANCELLED", "this client is closed")
         yield
+
+    def arrival(self, sent: Future[Any]) -> asyncio.Future[None]:
+        """Done when the answer of a call is there, which comes in a thread of the link."""
+        arrival: asyncio.Future[None] = self._loop.create_future()
+        sent.add_done_callback(lambda _: self._arrived(arrival))
+        return arrival
+
+    def _arrived(self, arrival: asyncio.Future[None]) -> None:
+        """Many answers come in one message: the loop is woken once for all that are there."""
+        with self._arriving:
+            self._arrivals.append(arrival)
+            if len(self._arrivals) > 1:
+                return
+        # A loop that has been closed meanwhile waits for nothing any more.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._hand_out)
+
+    def _hand_out(self) -> None:
+        with self._arriving:
+            arrivals, self._arrivals = self._arrivals, []
+        for arrival in arrivals:
+            if not arrival.done():
+                arrival.set_result(None)
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Does it in a task of its own, that `close` waits for."""
@@ -147,12 +176,13 @@ class Course(Generic[T]):
     async def _call(self, call: Call) -> Any:
         sent = self._crew.link.call(call)
         try:
-            return await asyncio.wrap_future(sent)
+            await self._crew.arrival(sent)
         except asyncio.CancelledError:
             # An answer that has come just now may be a lease, which has to be given back.
-            if sent.done() and not sent.cancelled() and sent.exception() is None:
+            if not sent.cancel() and sent.exception(_AT_ONCE_S) is None:
                 return sent.result()
             raise
+        return sent.result()
 
     async def _run(self, run: Run) -> Ran:
         """In a task of its own, so that callers need not wait for it to stop when its lease is void."""
