@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { NamespaceWake, Wake, WakeChannel, WakeListener } from '../coordination/wake-channel.js';
 import { retryMs, subscriberClient } from './client.js';
+import { ClusterBeats } from './cluster-beats.js';
 import { WAKE_CHANNEL } from './keys.js';
 import { parseStoreUrl, type StoreAddress } from './store-url.js';
 
@@ -29,6 +30,8 @@ export class RedisWakeChannel implements WakeChannel {
   readonly #ca: string | undefined;
   readonly #onError: (error: Error) => void;
   readonly #listeners = new Set<WakeListener>();
+  /** Only where the store is a cluster. */
+  readonly #beats: ClusterBeats | undefined;
   #client: Redis | undefined;
   #timer: NodeJS.Timeout | undefined;
   #attempts = 0;
@@ -46,11 +49,14 @@ export class RedisWakeChannel implements WakeChannel {
     this.#address = parseStoreUrl(url);
     this.#ca = options.ca;
     this.#onError = options.onError ?? (() => {});
+    this.#beats =
+      this.#address.kind === 'cluster' ? new ClusterBeats(this.#address, this.#onError) : undefined;
     this.#connect();
   }
 
   get live(): boolean {
-    return this.#live && performance.now() - this.#pongAtMs < PONG_AGE_MS_MAX;
+    const isHeard = this.#live && performance.now() - this.#pongAtMs < PONG_AGE_MS_MAX;
+    return isHeard && this.#beats?.heardWithin(PONG_AGE_MS_MAX) !== false;
   }
 
   /** Messages that were no wake and were ignored: somebody else publishes on our channel. */
@@ -74,6 +80,7 @@ export class RedisWakeChannel implements WakeChannel {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#client?.disconnect();
+    this.#beats?.close();
     this.#setLive(false);
   }
 
@@ -100,11 +107,13 @@ export class RedisWakeChannel implements WakeChannel {
     this.#failures = 0;
     this.#pongAtMs = performance.now();
     this.#setLive(true);
+    this.#beats?.send();
     this.#pingLater(client);
   }
 
   #pingLater(client: Redis): void {
     this.#timer = setTimeout(() => {
+      this.#beats?.send();
       inTime(client.ping(), 'the answer to a ping').then(
         () => {
           if (this.#client !== client || this.#closed) return;
@@ -153,6 +162,7 @@ export class RedisWakeChannel implements WakeChannel {
   }
 
   #heard(message: string): void {
+    if (this.#beats?.hears(message) === true) return;
     const wake = parseWake(message);
     const namespaceWake = wake === undefined ? parseNamespaceWake(message) : undefined;
     if (wake === undefined && namespaceWake === undefined) this.#malformed += 1;
