@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -34,6 +35,15 @@ class TestLoops:
         assert len(fake.requests("Publish")) == 3
         with pytest.raises(ServiceError, match="closed"):
             asyncio.run(client.get_or_rebuild("k", value, ttl=1))
+
+    def test_that_have_ended_are_forgotten(self, fake: FakeService) -> None:
+        fake.will("GetOrLock", hit(b"v"))
+        client = AsyncClient(fake.target)
+        for _ in range(3):
+            asyncio.run(client.get_or_rebuild("k", value, ttl=1, codec=BYTES))
+        gc.collect()
+        assert len(client._crews) == 0
+        asyncio.run(client.close())
 
     def test_may_live_side_by_side(self, fake: FakeService) -> None:
         fake.will("GetOrLock", hit(b"v"))
@@ -147,6 +157,20 @@ for thread in waiting:
     thread.join()
 print(got, get("free"), flush=True)
 """
+
+
+def test_a_client_that_is_dropped_lets_go_of_its_connection(fake: FakeService) -> None:
+    fake.will("GetOrLock", hit(b"v"))
+    client = Client(fake.target)
+    client.get_or_rebuild("k", lambda: b"", ttl=1, codec=BYTES)
+    link = client._link
+    del client
+    gc.collect()
+    for _ in range(1_000):
+        if link._over:
+            break
+        threading.Event().wait(0.01)
+    assert link._open is None
 
 
 class TestAFork:

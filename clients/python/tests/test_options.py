@@ -87,6 +87,22 @@ def test_invalidations_are_split_to_what_one_request_may_carry() -> None:
     assert invalidations("n", [], [], False, pb.INVALIDATE_MODE_DELETE) == []
 
 
+@pytest.mark.parametrize("wrong", WRONG)
+def test_times_to_wait_are_checked_too(wrong: Any) -> None:
+    client = Client("127.0.0.1:9")
+    for call in (
+        lambda: client.get_or_rebuild("k", lambda: pytest.fail("rebuilt"), ttl=1, timeout=wrong),
+        lambda: client.ready(wrong),
+        lambda: client.flush(wrong),
+        lambda: client.close(wrong),
+        lambda: Client(connect=wrong),
+        lambda: Client(lease_hold_max=wrong),
+    ):
+        with pytest.raises(InvalidOptionError, match=" is outside "):
+            call()
+    client.close()
+
+
 def test_half_a_surrogate_pair_is_no_text() -> None:
     with Client("127.0.0.1:9") as client:
         for call in (

@@ -23,7 +23,7 @@ from dibs.codec import JSON, Codec
 from dibs.fetch_loop import fetch_loop
 from dibs.link import LoopStubs
 from dibs.loop import Course, Crew
-from dibs.options import RebuildOptions, Seconds, Terms, seconds_of
+from dibs.options import RebuildOptions, Seconds, Terms, bounded_s
 from dibs.reentry import inside
 from dibs.steps import Grant
 from dibs.values import Result, Value, result_of
@@ -150,18 +150,18 @@ class AsyncClient(BaseClient):
     async def ready(self, timeout: Seconds = DEFAULT_READY_S) -> None:
         """Waits until the connection stands. Raises ServiceError where that takes longer than `timeout`."""
         with self._crew.at_work():
-            await asyncio.to_thread(self._link.ready, seconds_of(timeout))
+            await asyncio.to_thread(self._link.ready, bounded_s("timeout", timeout))
 
     async def flush(self, timeout: Seconds = DEFAULT_FLUSH_S) -> bool:
         """Waits for rebuilds and publishes that go on behind; whether all have ended within `timeout`."""
-        return await self._crew.flush(seconds_of(timeout))
+        return await self._crew.flush(bounded_s("timeout", timeout))
 
     async def close(self, grace: Seconds = 2.0) -> None:
         """Takes no more calls, and lets go of the connection when those under way in this loop have ended.
 
         Waits for that at most `grace`, also for rebuilds that go on behind a stale value, and cancels what is left.
         """
-        await self._crew.close(seconds_of(grace))
+        await self._crew.close(bounded_s("grace", grace))
         await self._stubs.close()
         self._link.close()
 

@@ -8,7 +8,9 @@ import inspect
 import os
 import string
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -159,16 +161,24 @@ class BaseClient:
         self._tracing = tracing_by(tracer_provider)
         self._session = session
         self._link = self._make_link()
+        # The end of the process closes it too.
+        weakref.finalize(self, _dropped, self._link).atexit = False
         self._renew()
         survive_forks(self)
 
     def _make_link(self) -> Any:
         """How calls travel; it connects with the first one."""
-        sessions = Sessions(self._holder, lambda lost: self._rebuilds.lost(lost)) if self._session else None
-        return Link(self._connection, self._tracing, sessions)
+        if not self._session:
+            return Link(self._connection, self._tracing, None)
+        # A client that its user has dropped without closing it must not be kept alive by its own connection.
+        client, holder = weakref.ref(self), self._defaults.holder
 
-    def _holder(self) -> str:
-        return default_holder() if self._defaults.holder is None else self._defaults.holder
+        def lease_lost(lost: pb.LeaseLost) -> None:
+            if (here := client()) is not None:
+                here._rebuilds.lost(lost)
+
+        sessions = Sessions(lambda: default_holder() if holder is None else holder, lease_lost)
+        return Link(self._connection, self._tracing, sessions)
 
     def _renew(self) -> None:
         """Everything that belongs to one process."""
@@ -236,6 +246,14 @@ class BaseClient:
                 done.keys_invalidated + response.keys_invalidated, done.leases_voided + response.leases_voided
             )
         return done
+
+
+def _dropped(link: Any) -> None:
+    """The client is gone. Its connection is closed in a thread of its own, for this one may hold anything."""
+    # A process that ends starts no more threads, and needs none.
+    if not link.closed:
+        with suppress(RuntimeError):
+            threading.Thread(target=link.close, daemon=True).start()
 
 
 def _until_invalidated(request: pb.InvalidateRequest, traceparent: str) -> Steps[pb.InvalidateResponse]:

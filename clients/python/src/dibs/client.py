@@ -23,7 +23,7 @@ from dibs.base import (
 )
 from dibs.codec import JSON, Codec
 from dibs.fetch_loop import fetch_loop
-from dibs.options import RebuildOptions, Seconds, Terms, seconds_of
+from dibs.options import RebuildOptions, Seconds, Terms, bounded_s
 from dibs.rebuilding import Answer
 from dibs.reentry import inside
 from dibs.steps import Grant
@@ -77,7 +77,7 @@ class Client(BaseClient):
         if inspect.iscoroutinefunction(fn):
             raise TypeError(f"{fn.__qualname__} is async: give it to an AsyncClient")
         terms = self._terms(key, options)
-        until = math.inf if timeout is None else monotonic() + seconds_of(timeout)
+        until = math.inf if timeout is None else monotonic() + bounded_s("timeout", timeout)
         with self._crew.at_work():
             while True:
                 try:
@@ -151,18 +151,18 @@ class Client(BaseClient):
     def ready(self, timeout: Seconds = DEFAULT_READY_S) -> None:
         """Waits until the connection stands. Raises ServiceError where that takes longer than `timeout`."""
         with self._crew.at_work():
-            self._link.ready(seconds_of(timeout))
+            self._link.ready(bounded_s("timeout", timeout))
 
     def flush(self, timeout: Seconds = DEFAULT_FLUSH_S) -> bool:
         """Waits for rebuilds and publishes that go on behind; whether all have ended within `timeout`."""
-        return self._crew.flush(seconds_of(timeout))
+        return self._crew.flush(bounded_s("timeout", timeout))
 
     def close(self, grace: Seconds = 2.0) -> None:
         """Takes no more calls, and lets go of the connection when those under way have ended.
 
         Waits for that at most `grace`, also for rebuilds that go on behind a stale value.
         """
-        self._crew.close(seconds_of(grace))
+        self._crew.close(bounded_s("grace", grace))
 
     def __enter__(self) -> Self:
         return self

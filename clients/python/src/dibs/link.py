@@ -292,6 +292,9 @@ class LoopStubs:
     def stub(self) -> Any:
         loop = asyncio.get_running_loop()
         if loop not in self._channels:
+            # gRPC's channel knows its loop, and would keep it here for ever.
+            for ended in [other for other in self._channels if other.is_closed()]:
+                del self._channels[ended]
             channel: Any = _open(grpc.aio, self._connection)
             self._channels[loop] = (channel, _stub(channel, self._connection, self._tracing))
         return self._channels[loop][1]

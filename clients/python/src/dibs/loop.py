@@ -39,7 +39,6 @@ class Crew:
     def __init__(self, link: Link) -> None:
         self.flights = Flights(self)
         self.link = link
-        self._loop = asyncio.get_running_loop()
         self._arrivals: list[asyncio.Future[None]] = []
         self._arriving = threading.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -55,7 +54,7 @@ class Crew:
 
     def arrival(self, sent: Future[Any]) -> asyncio.Future[None]:
         """Done when the answer of a call is there, which comes in a thread of the link."""
-        arrival: asyncio.Future[None] = self._loop.create_future()
+        arrival: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         sent.add_done_callback(lambda _: self._arrived(arrival))
         return arrival
 
@@ -67,7 +66,7 @@ class Crew:
                 return
         # A loop that has been closed meanwhile waits for nothing any more.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._hand_out)
+            arrival.get_loop().call_soon_threadsafe(self._hand_out)
 
     def _hand_out(self) -> None:
         with self._arriving:

@@ -159,8 +159,8 @@ def terms_of(key: str, options: RebuildOptions, defaults: Defaults) -> Terms:
         stale_ms=stale_ms_of(options.get("stale_ttl")),
         absent_ttl_ms=ttl_ms if absent_ttl is None else ttl_ms_of("absent_ttl", absent_ttl),
         tags=tags_of(options.get("tags", ())),
-        wait_ms=_optional_ms("wait", options.get("wait"), 0, _MS_MAX),
-        lease_ms=_optional_ms("lease", options.get("lease"), 1, _MS_MAX),
+        wait_ms=_optional_ms("wait", options.get("wait"), 0, _YEAR_MS),
+        lease_ms=_optional_ms("lease", options.get("lease"), 1, _YEAR_MS),
         stale=one_of("stale", options.get("stale"), _STALE),
         read=one_of("read", options.get("read"), _READ),
         refresh=options.get("refresh", False),
@@ -205,6 +205,11 @@ def milliseconds(name: str, time: Seconds, ms_min: int, ms_max: int) -> int:
     if not ms_min <= ms <= ms_max:
         raise InvalidOptionError(f"{_FIELDS.get(name, name)}: {ms} is outside {ms_min} to {ms_max}")
     return int(ms)
+
+
+def bounded_s(name: str, time: Seconds) -> float:
+    """Seconds to wait for something. Raises InvalidOptionError outside of 0 to a year."""
+    return milliseconds(name, time, 0, _YEAR_MS) / 1_000
 
 
 def _whole(ms: float) -> float:
