@@ -103,6 +103,40 @@ class TestThreads:
         with pytest.raises(ReentrantRebuildError, match='the rebuild of "k" asks for "k" itself'):
             client.get_or_rebuild("k", lambda: client.get_or_rebuild("k", lambda: 1, ttl=1), ttl=1)
 
+    def test_a_void_lease_frees_the_thread_that_waits_for_another_ones_rebuild(
+        self,
+        fake: FakeService,
+        client: Client,
+        in_threads: Callable[..., Future[Any]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        fake.will("GetOrLock", lease(expires_in_ms=200), hit(b"theirs"))
+        fake.will("Extend", LOST)
+        first_is_here, second_is_here, gate = threading.Event(), threading.Event(), threading.Event()
+        joinable = client._rebuilds.joinable
+
+        def held_back(terms: Any) -> Any:
+            # The first one's request is not sent before the second has come.
+            first_is_here.set()
+            second_is_here.wait(PATIENCE_S)
+            return joinable(terms)
+
+        def hangs() -> bytes:
+            gate.wait(PATIENCE_S)
+            return b"old"
+
+        monkeypatch.setattr(client._rebuilds, "joinable", held_back)
+        first = in_threads(client.get_or_rebuild, "k", hangs, ttl=1, codec=BYTES)
+        first_is_here.wait(PATIENCE_S)
+        second = in_threads(client.get_or_rebuild, "k", hangs, ttl=1, codec=BYTES)
+        (flight,) = client._crew.flights._flights.values()
+        while flight.callers < 2:
+            threading.Event().wait(0.002)
+        second_is_here.set()
+        assert second.result(PATIENCE_S / 2) == b"theirs"
+        gate.set()
+        assert first.result(PATIENCE_S) == b"theirs"
+
     def test_leaving_goes_through_a_rebuild_that_is_shared_without_the_service(
         self, fake: FakeService, client: Client, in_threads: Callable[..., Future[Any]]
     ) -> None:

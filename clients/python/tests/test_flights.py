@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -125,9 +126,12 @@ class TestARebuildThatRunsHere:
         fake.will("GetOrLock", lease())
         rebuild, call = await held(caller, fake, gives(b"v"))
         for wait in (0, 0.05):
+            asked_at = monotonic()
             with pytest.raises(BusyError) as raised:
                 await caller.get("k", never_called, wait=wait)
             assert raised.value.reason == "wait_ended"
+            # Far more than it takes, far less than the rebuild does.
+            assert monotonic() - asked_at < 4
         with pytest.raises(TimeoutError):
             await caller.get("k", never_called, leave_after=0.05)
         rebuild.gate.set()
@@ -207,6 +211,9 @@ class TestARebuildThatRunsHere:
         late = start(caller.get("k", never_called))
         await joined(caller, 1)
         call.cancel()
+        await asyncio.wait([call])
+        # What the leaving would stop has stopped by now.
+        await asyncio.sleep(0.1)
         rebuild.gate.set()
         assert await late == b"v"
         assert rebuild.calls == 1
@@ -277,6 +284,8 @@ class TestWhatClosesARebuildToNewcomers:
         rebuild.gate.set()
         await until(lambda: fake.requests(method))
         assert await caller.get("k", never_called) == b"newer"
+        # It was not the answer that freed the newcomer.
+        assert not call.done()
         fake.gate.set()
         await asyncio.wait([call])
 
