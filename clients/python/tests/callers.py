@@ -50,7 +50,7 @@ def fails(error: Exception) -> Fn:
 
 async def never_called(_: Context) -> Any:
     """A rebuild where there must be none."""
-    pytest.fail("rebuilt for nobody")
+    pytest.fail("rebuilt without need")
 
 
 async def until_lost(context: Context) -> Any:

@@ -42,6 +42,6 @@ async def caller(make: MakeCaller, fake: FakeService) -> Caller:
     """Connected, so that no time that a test counts goes by with that."""
     caller = make()
     fake.will("GetOrLock", hit(b"v"))
-    await caller.get("a key of nobody's", gives(b"v"))
+    await caller.get("a key of no test", gives(b"v"))
     fake.heard.clear()
     return caller

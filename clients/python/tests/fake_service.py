@@ -221,7 +221,7 @@ class _Servicer(CoordinatorServiceServicer):
         self._fake = fake
 
     def __getattribute__(self, name: str) -> Any:
-        """All methods are one; those that nobody calls are the base's."""
+        """All methods are one; those that are not called are the base's."""
         if name == "Session":
             return self._fake.session
         if name in _METHODS:

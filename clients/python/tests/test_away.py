@@ -101,7 +101,7 @@ class TestAResultThatWasMadeWithoutTheService:
         assert await caller.get("k", gives(b"v")) == b"v"
 
 
-async def test_a_local_rebuild_keeps_nobody_beyond_its_own_wait(fake: FakeService, caller: Caller) -> None:
+async def test_a_local_rebuild_keeps_no_caller_beyond_its_own_wait(fake: FakeService, caller: Caller) -> None:
     fake.will("GetOrLock", unavailable())
     begun, gate = asyncio.Event(), asyncio.Event()
 

@@ -164,7 +164,7 @@ class TestThreads:
                 return OneAnswer(answer, sent)
 
         client = Over()
-        task = client._task(client._terms("k", {"ttl": 1}), lambda *_: pytest.fail("rebuilt for nobody"), BYTES)
+        task = client._task(client._terms("k", {"ttl": 1}), lambda *_: pytest.fail("rebuilt without need"), BYTES)
         course = threads.Course(fetch_loop(task), client._crew)
         with pytest.raises(threads.LeftError):
             course.drive(0)
@@ -220,7 +220,7 @@ class TestALoop:
             await went_on.wait()
         assert fake.requests("Publish") == []
 
-    async def test_a_rebuild_that_nobody_waits_for_is_cancelled_and_its_lease_given_back(
+    async def test_a_rebuild_that_no_caller_waits_for_is_cancelled_and_its_lease_given_back(
         self, fake: FakeService
     ) -> None:
         fake.will("GetOrLock", lease())
@@ -270,7 +270,7 @@ class TestALoop:
                 return OneAnswer(answer, sent)
 
         async def rebuild() -> None:
-            pytest.fail("rebuilt for nobody")
+            pytest.fail("rebuilt without need")
 
         async with Over() as client:
             call = asyncio.create_task(client.get_or_rebuild("k", rebuild, ttl=1))

@@ -36,7 +36,7 @@ class TestLeaving:
             await caller.get("k", never_called, leave_after=0.2)
 
     async def test_gives_back_a_lease_that_comes_at_that_moment(self, fake: FakeService, caller: Caller) -> None:
-        """Whether it was the service's to take back, or the client's to give back: nobody rebuilds."""
+        """Whether it was the service's to take back, or the client's to give back: no caller rebuilds."""
         fake.will("GetOrLock", fake.held(lease()))
         with pytest.raises(TimeoutError):
             await caller.get("k", never_called, leave_after=0.1)
@@ -248,7 +248,7 @@ class TestHooks:
         assert hooks.told[0] == ("wait", False)
         assert hooks.told[-1] == ("hit", "fresh")
 
-    async def test_that_raise_harm_nobody(self, fake: FakeService, make: MakeCaller) -> None:
+    async def test_that_raise_do_no_harm(self, fake: FakeService, make: MakeCaller) -> None:
         class Broken(Hooks):
             def publish(self, *_: object, **__: object) -> None:
                 raise RuntimeError("the metrics are down")

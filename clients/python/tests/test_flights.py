@@ -12,7 +12,7 @@ import pytest
 from callers import Caller, Context, Fn, MakeCaller, Recorder, fails, gives, never_called, until, until_lost
 from fake_service import LOST, RELEASED, STORED, FakeService, Refusal, hit, lease, published
 
-from dibs import BYTES, AsyncClient, BusyError, Client, ServiceError, Value
+from dibs import BusyError, Client, ServiceError, Value
 from dibs.v1 import coordinator_pb2 as pb
 
 NOT_HELD = pb.ReleaseResponse(outcome=pb.RELEASE_OUTCOME_NOT_HELD)
@@ -122,7 +122,7 @@ class TestARebuildThatRunsHere:
         assert [*await asyncio.gather(call, late)] == [b"v", b"v"]
         assert asked(fake) == 1
 
-    async def test_keeps_nobody_beyond_its_own_wait(self, fake: FakeService, caller: Caller) -> None:
+    async def test_keeps_no_caller_beyond_its_own_wait(self, fake: FakeService, caller: Caller) -> None:
         fake.will("GetOrLock", lease())
         rebuild, call = await held(caller, fake, gives(b"v"))
         for wait in (0, 0.05):
@@ -342,15 +342,3 @@ def test_threads_that_come_before_the_request_is_sent_share_it(fake: FakeService
         assert first is second
         first.course.under_way = True
         assert flights._board("id", unsent) is not first
-
-
-async def test_tasks_of_one_turn_share_a_request(fake: FakeService) -> None:
-    fake.will("GetOrLock", lease())
-    async with AsyncClient(fake.target) as client:
-
-        async def rebuild() -> bytes:
-            return b"v"
-
-        calls = [client.get_or_rebuild("k", rebuild, ttl=1, codec=BYTES) for _ in range(10)]
-        assert await asyncio.gather(*calls) == [b"v"] * 10
-    assert [heard.method for heard in fake.heard] == ["GetOrLock", "Publish"]

@@ -242,3 +242,15 @@ async def test_flush_waits_for_rebuilds_behind(fake: FakeService, make: MakeCall
     fake.will("GetOrLock", hit(b"new"))
     assert await caller.get("k", never_called) == b"new"
     await until(lambda: True)
+
+
+async def test_tasks_of_one_turn_share_a_request(fake: FakeService) -> None:
+    fake.will("GetOrLock", lease())
+    async with AsyncClient(fake.target) as client:
+
+        async def rebuild() -> bytes:
+            return b"v"
+
+        calls = [client.get_or_rebuild("k", rebuild, ttl=1, codec=BYTES) for _ in range(10)]
+        assert await asyncio.gather(*calls) == [b"v"] * 10
+    assert [heard.method for heard in fake.heard] == ["GetOrLock", "Publish"]

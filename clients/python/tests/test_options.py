@@ -114,7 +114,7 @@ def test_half_a_surrogate_pair_is_no_text() -> None:
                 call()
 
 
-def test_an_invalidation_of_nothing_asks_nobody() -> None:
+def test_an_invalidation_of_nothing_sends_nothing() -> None:
     with Client("127.0.0.1:9") as client:
         assert client.invalidate([]) == Invalidated(0, 0)
 

@@ -19,9 +19,9 @@ from dibs.base import (
     told,
     wants_context,
 )
+from dibs.channel import LoopStubs
 from dibs.codec import JSON, Codec
 from dibs.fetch_loop import fetch_loop
-from dibs.link import LoopStubs
 from dibs.loop import Course, Crew
 from dibs.options import RebuildOptions, Seconds, Terms, bounded_s
 from dibs.reentry import inside

@@ -1,19 +1,17 @@
-"""The one channel of a client, and what every call on it carries."""
+"""How the calls of a client travel: on a session, or one by one, over one channel."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import grpc
 
+from dibs.channel import open_channel, stub_on
 from dibs.connection import Connection
 from dibs.errors import ServiceError
 from dibs.sending import Sending, service_error
@@ -21,7 +19,6 @@ from dibs.session import Session, SessionEvents
 from dibs.steps import Call
 from dibs.tracing import Tracing
 from dibs.v1 import coordinator_pb2 as pb
-from dibs.v1.coordinator_pb2_grpc import CoordinatorServiceStub
 
 #: What calls may take to end before a fork; they end at once, unless the process is starved.
 _ABORT_S = 1.0
@@ -30,24 +27,6 @@ _REFUSED_S = 60.0
 _LATE_S = 5.0
 #: Values up to here travel on the session: no service takes less.
 _ON_SESSION_BYTES_MAX = 1_000_000
-_CHANNEL: dict[str, int | str] = {
-    # A link that died without a word is found within 15 s, and the calls on it end.
-    "grpc.keepalive_time_ms": 10_000,
-    "grpc.keepalive_timeout_ms": 5_000,
-    # A long wait has no data, and is still looked after.
-    "grpc.http2.max_pings_without_data": 0,
-    # Back at a service that restarts within a second; the default would wait up to two minutes.
-    "grpc.initial_reconnect_backoff_ms": 100,
-    "grpc.max_reconnect_backoff_ms": 1_000,
-    # A client of its own: another one's failed tries to connect do not hold up this one's.
-    "grpc.use_local_subchannel_pool": 1,
-    # The service bounds the values.
-    "grpc.max_receive_message_length": -1,
-    "grpc.max_send_message_length": -1,
-    # What may be sent again is known one storey up.
-    "grpc.enable_retries": 0,
-    "grpc.service_config": json.dumps({"loadBalancingConfig": [{"round_robin": {}}]}),
-}
 
 
 @dataclass(frozen=True)
@@ -75,7 +54,7 @@ class Link:
         self.closed = False
         self._over = False
         #: Of the session before, whose leases the next one takes up.
-        self._resume_token = ""
+        self.resume_token = ""
         #: Calls that a fork has interrupted, which go on in the parent.
         self._interrupted: list[Sending] = []
         # Held around everything that may start a call, and from before a fork until after it.
@@ -129,7 +108,7 @@ class Link:
 
     def after_fork_in_child(self) -> None:
         # The callers are threads of the parent, and its leases are the parent's.
-        self._interrupted, self._resume_token = [], ""
+        self._interrupted, self.resume_token = [], ""
         self._gate = threading.RLock()
 
     def _send(self, sending: Sending, by_itself: bool = False) -> None:
@@ -168,9 +147,9 @@ class _Channel:
     """One channel, its session, and the calls that are open on it."""
 
     def __init__(self, connection: Connection, tracing: Tracing, sessions: Sessions | None, link: Link) -> None:
-        self.channel: Any = _open(grpc, connection)
-        self.stub = _stub(self.channel, connection, tracing)
-        self._stub = _stub(self.channel, connection)
+        self.channel: Any = open_channel(grpc, connection)
+        self.stub = stub_on(self.channel, connection, tracing)
+        self._stub = stub_on(self.channel, connection)
         self._link = link
         self._connect_s = connection.connect_ms / 1_000
         self._sessions = sessions
@@ -207,7 +186,7 @@ class _Channel:
         return interrupted + self._interrupted
 
     def _open_session(self, sessions: Sessions) -> Session:
-        hello = pb.SessionHello(resume_token=self._link._resume_token, holder=sessions.holder())
+        hello = pb.SessionHello(resume_token=self._link.resume_token, holder=sessions.holder())
         events = SessionEvents(
             lease_lost=sessions.lease_lost,
             ended=self._session_ended,
@@ -223,7 +202,7 @@ class _Channel:
         if self._session is session:
             self._session = None
         # Its leases stay with it until it ends.
-        self._link._resume_token = ""
+        self._link.resume_token = ""
 
     def _session_refused(self, session: Session, sending: Sending) -> None:
         self._session_left(session)
@@ -246,7 +225,7 @@ class _Channel:
 
     def _keep_token(self) -> None:
         if self._session is not None and self._session.resume_token != "":
-            self._link._resume_token = self._session.resume_token
+            self._link.resume_token = self._session.resume_token
 
     def _send_by_itself(self, sending: Sending) -> None:
         call, future = sending.call, sending.future
@@ -278,77 +257,3 @@ class _Channel:
 def _is_large(call: Call) -> bool:
     """One that is too large for the service would end the session, and all that is open on it."""
     return call.method == "Publish" and call.request.ByteSize() > _ON_SESSION_BYTES_MAX
-
-
-class LoopStubs:
-    """The generated stub for an event loop: gRPC binds such a channel to the loop that runs."""
-
-    def __init__(self, connection: Connection, tracing: Tracing) -> None:
-        self._connection = connection
-        self._tracing = tracing
-        self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Any, Any]] = WeakKeyDictionary()
-
-    @property
-    def stub(self) -> Any:
-        loop = asyncio.get_running_loop()
-        if loop not in self._channels:
-            # gRPC's channel knows its loop, and would keep it here for ever.
-            for ended in [other for other in self._channels if other.is_closed()]:
-                del self._channels[ended]
-            channel: Any = _open(grpc.aio, self._connection)
-            self._channels[loop] = (channel, _stub(channel, self._connection, self._tracing))
-        return self._channels[loop][1]
-
-    async def close(self) -> None:
-        channel, _ = self._channels.pop(asyncio.get_running_loop(), (None, None))
-        if channel is not None:
-            await channel.close()
-
-
-def _open(by: Any, connection: Connection) -> Any:
-    # How long an attempt to connect may take; gRPC's own 20 s would hold every call so long.
-    options = [*_CHANNEL.items(), ("grpc.min_reconnect_backoff_ms", connection.connect_ms)]
-    if connection.tls is None:
-        return by.insecure_channel(connection.target, options)
-    tls = connection.tls
-    credentials = grpc.ssl_channel_credentials(tls.authorities, tls.key, tls.certificate)
-    return by.secure_channel(connection.target, credentials, options)
-
-
-def _stub(channel: Any, connection: Connection, tracing: Tracing | None = None) -> Any:
-    token = connection.token
-    if token is not None:
-        channel = _Bearing(channel, lambda: ("authorization", _bearer(token)))
-    if tracing is not None:
-        channel = _Bearing(channel, lambda: ("traceparent", tracing.of_caller().traceparent))
-    return CoordinatorServiceStub(channel)
-
-
-def _bearer(token: Callable[[], str]) -> str:
-    try:
-        return f"Bearer {token()}"
-    except Exception as error:
-        # Its message may carry a secret; the cause is there for a debugger.
-        raise ServiceError("UNAUTHENTICATED", f"token: its function raised {type(error).__name__}") from error
-
-
-class _Bearing:
-    """A channel whose calls all carry one more piece of metadata; gRPC's interceptors cost a task a call."""
-
-    def __init__(self, bearer: Any, metadata: Callable[[], tuple[str, str]]) -> None:
-        self._bearer = bearer
-        self._metadata = metadata
-
-    def __getattr__(self, name: str) -> Any:
-        """`unary_unary` and the like make a method, and `future` and the like are ways to call one."""
-        made = getattr(self._bearer, name)
-        if name in ("future", "with_call"):
-            return _Bearing(made, self._metadata)
-        return lambda *args, **kwargs: _Bearing(made(*args, **kwargs), self._metadata)
-
-    def __call__(self, request: Any, *args: Any, metadata: Any = None, **kwargs: Any) -> Any:
-        name, value = self._metadata()
-        given = tuple(metadata or ())
-        # What the caller says of it, and nothing at all, are not to be outdone.
-        known = value == "" or any(name == theirs for theirs, _ in given)
-        return self._bearer(request, *args, metadata=given if known else ((name, value), *given), **kwargs)

@@ -58,7 +58,7 @@ class RebuildOptions(_Required, total=False):
     tags: Sequence[str]
     #: Default: the client's.
     namespace: str | None
-    #: How long to wait for somebody else's rebuild; 0 does not wait. Default: 30 s.
+    #: How long to wait for another caller's rebuild; 0 does not wait. Default: 30 s.
     wait: Seconds | None
     #: How long the lease lasts; it is extended while the rebuild runs. Default: learned by the service.
     lease: Seconds | None

@@ -21,7 +21,7 @@ from dibs.tracing import RebuildSpan, Trace
 from dibs.v1 import coordinator_pb2 as pb
 from dibs.values import Result
 
-#: Shorter than a rebuild that is worth a lease: nobody waits longer for what they have already.
+#: Shorter than a rebuild that is worth a lease: the caller has its value already.
 _PUBLISH_S = 2.0
 _PUBLISH_AGAIN = 3
 _PUBLISH_PAUSE_S = 0.100
@@ -66,7 +66,7 @@ class LeaseGoneError(Exception):
 
 
 def rebuild_under_lease(task: Task, lease: pb.Lease) -> Steps[Answer]:
-    """Rebuilds and publishes the result, which counts for its own callers whatever became of the publish.
+    """Rebuilds and publishes the result, which its own callers get even where the publish fails.
 
     Raises what the rebuild raised, after the waiters were told, or LeaseGoneError.
     """

@@ -41,7 +41,7 @@ class Rebuilding:
         self.ended: Future[Ended] = Future()
         self.local = lease is None
         self.token = "" if lease is None else lease.token
-        #: Tells the rebuild that the lease is gone. Set by whoever drives it.
+        #: Tells the rebuild that the lease is gone. Set by its driver.
         self.void: Callable[[], None] = lambda: None
         #: Called when the last caller that had joined late has left before the end.
         self.deserted: Callable[[], None] = lambda: None
@@ -117,7 +117,7 @@ class Rebuilds:
         return running
 
     def begin(self, terms: Terms, lease: pb.Lease) -> Rebuilding:
-        """A lease has come: whatever ran here for the key before takes no more callers."""
+        """A lease has come: a rebuild that ran here for the key before takes no more callers."""
         with self._lock:
             return self._begin(terms, lease)
 
@@ -131,7 +131,7 @@ class Rebuilds:
             return self._begin(terms, None), True
 
     def over(self, terms: Terms, running: Rebuilding) -> None:
-        """Whatever happened, nobody waits for it any more."""
+        """However it ended, no caller waits for it any more."""
         running.end(Ended())
         with self._lock:
             # Only what is still its own: another one may have begun since.

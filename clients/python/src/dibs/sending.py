@@ -1,4 +1,4 @@
-"""One call on its way, whatever it travels on."""
+"""One call on its way, on a session or by itself."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Abandoned(BaseException):
-    """Thrown into steps that nobody waits for any more. They may still yield what has to be put in order."""
+    """Thrown into steps that no caller waits for any more. They may still yield what has to be put in order."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Run:
     #: Callers that joined late, and the way to void the lease.
     running: Rebuilding
     #: Steps that run beside the rebuild and end when the lease is void; None where there is none to keep. They call
-    #: what they are given when the lease's time is over, and nobody knows whether it is void.
+    #: what they are given when the lease's time is over without a word from the service.
     keep: Callable[[Callable[[], None]], Steps[None]] | None = None
     #: Called once, when the lease is lost.
     on_lost: Callable[[], None] = lambda: None

@@ -31,7 +31,7 @@ from dibs.v1 import coordinator_pb2 as pb
 
 #: A failure that names no other is remembered so long.
 _BACKOFF_MS = 1_000
-#: When to come back where somebody else rebuilds: the memory wakes nobody.
+#: When to come back while another caller rebuilds: the memory wakes no waiter.
 _COME_BACK_MS = 10
 _LEASE_MS = 10_000
 
