@@ -310,7 +310,6 @@ class TestALeaseThatIsVoid:
     async def test_is_taken_for_void_when_it_was_held_for_too_long(self, fake: FakeService, make: MakeCaller) -> None:
         fake.will("GetOrLock", lease(expires_in_ms=300), hit(b"theirs"))
         assert await make(lease_hold_max=0.2).get("k", until_lost) == b"theirs"
-        assert fake.requests("Extend") != []
         first, second = fake.requests("GetOrLock")
         # The lease may still run, and the same call would be given it again.
         assert first.request_id != second.request_id
