@@ -84,7 +84,7 @@ class Run {
     return known.join('');
   }
 
-  /** What is still open belongs to nobody. */
+  /** Closes what the scenario has left open. */
   async leave(): Promise<void> {
     await Promise.all(
       [...this.#clients.values()].map(({ adapter, client }) => adapter.act('close', { client })),

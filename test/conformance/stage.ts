@@ -190,12 +190,12 @@ export class Stage {
     await this.#start(name, replica.target);
   }
 
-  /** The lock nodes' votes for a key go to nobody: two have it for one, two for another, and the store knows of none. */
+  /** The lock nodes' votes for a key make no winner: two have it for one, two for another, and the store knows of none. */
   async #split(namespace: string, key: string): Promise<void> {
     await Promise.all(
       this.nodes.slice(0, 4).map(async ({ url }, at) => {
         const redis = new Redis(url);
-        await redis.set(`dibs:lock:${keyOf(namespace, key).id}`, `somebody-${at % 2}`, 'PX', 3_000);
+        await redis.set(`dibs:lock:${keyOf(namespace, key).id}`, `another-${at % 2}`, 'PX', 3_000);
         redis.disconnect();
       }),
     );

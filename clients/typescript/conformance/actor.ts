@@ -63,7 +63,7 @@ export class Actor {
       case 'flush':
         return { flushed: await this.#of(fields).client.flush({ timeoutMs: Number(fields.timeout_ms) }) };
       case 'call':
-        return this.#bounded(fields, (signal, deadlineMs) =>
+        return this.#bounded(fields, ({ signal }, deadlineMs) =>
           rawCall(this.#of(fields).unary, String(fields.method), fields.request as object, {
             signal,
             deadlineMs,
@@ -116,15 +116,15 @@ export class Actor {
     return open;
   }
 
-  /** Ends when the scenario cancels the call, or its own deadline has come. */
+  /** Ends when the scenario cancels the call. */
   async #bounded<T>(
     { call, deadline_ms }: Fields,
-    run: (signal: AbortSignal, deadlineMs: number | undefined) => Promise<T>,
+    run: (leave: AbortController, deadlineMs: number | undefined) => Promise<T>,
   ): Promise<T> {
     const leave = new AbortController();
     // A call from within a rebuild goes by the same name, and leaves by itself.
     if (call !== undefined && !this.#leaving.has(String(call))) this.#leaving.set(String(call), leave);
-    return run(leave.signal, deadline_ms as number | undefined);
+    return run(leave, deadline_ms as number | undefined);
   }
 
   #getOrRebuild(fields: Fields): Promise<Buffer | null> {
@@ -132,9 +132,10 @@ export class Actor {
     const { client } = this.#of(fields);
     const scripts = [fields.rebuild].flat() as RebuildScript[];
     let runs = 0;
-    return this.#bounded(fields, async (left, deadlineMs) => {
-      const signal =
-        deadlineMs === undefined ? left : AbortSignal.any([left, AbortSignal.timeout(deadlineMs)]);
+    return this.#bounded(fields, async (leave, deadlineMs) => {
+      const { signal } = leave;
+      // Not AbortSignal.any: on Node 20 a timeout's signal that only that knows may be collected before its time.
+      const timer = deadlineMs === undefined ? undefined : setTimeout(() => leave.abort(), deadlineMs);
       const rebuild = (context: RebuildContext) => {
         const { reason, fence, previous } = context;
         const before = previous === undefined ? {} : { previous: previous?.toString('base64') ?? null };
@@ -162,9 +163,11 @@ export class Actor {
         );
         return text === null ? null : Buffer.from(text);
       } catch (error) {
-        // Whatever it ended with, its caller had left.
+        // Its end does not matter: its caller had left.
         if (signal.aborted) throw new DOMException('the caller has left', 'AbortError');
         throw error;
+      } finally {
+        clearTimeout(timer);
       }
     });
   }

@@ -90,7 +90,7 @@ export interface Invalidate {
   readonly mode?: 'delete' | 'mark_stale' | undefined;
 }
 
-/** Long enough for a service that fails over, short enough that nobody hangs on it. */
+/** Long enough for a service that fails over, short enough that no caller hangs on it. */
 const DEADLINE_MS = 5_000;
 /** Of a service that says nothing of a key. */
 const NO_RESULT = { code: 2, message: 'neither outcome nor error' };
@@ -253,7 +253,7 @@ function termsOf({ deadlineMs, signal, traceparent }: CallOptions, unlessSaidMs:
   };
 }
 
-/** Nobody answered: the service may be down, and whether it did anything is not known. */
+/** No answer came: the service may be down, and whether it did anything is not known. */
 export function isUnreachable({ code, retryAfterMs }: DibsError): boolean {
   return retryAfterMs === undefined && (code === 'UNAVAILABLE' || code === 'DEADLINE_EXCEEDED');
 }

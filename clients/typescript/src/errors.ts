@@ -113,8 +113,16 @@ function errorCode(code: number): DibsErrorCode {
   return CODES[code] ?? 'UNKNOWN';
 }
 
+/** What gRPC says when it is the connection that ended, and not the service that answered. */
+const CONNECTION_ENDED = /^Received RST_STREAM|^Bandwidth exhausted or memory limit exceeded$/;
+
 /** The error of a call of its own. */
 export function dibsErrorOf(error: ServiceError): DibsError {
+  // A server that closes a connection for one caller's sake ends the calls of others too: they may ask again.
+  if (CONNECTION_ENDED.test(error.details)) {
+    const text = `the connection was closed: ${error.details}`;
+    return new DibsError('UNAVAILABLE', text, undefined, { cause: error });
+  }
   const [pushback] = error.metadata?.get('grpc-retry-pushback-ms') ?? [];
   const ms = Number(pushback ?? Number.NaN);
   return new DibsError(

@@ -3,8 +3,8 @@ const BYTES_MAX = 4_096;
 const BACKOFF_MS_MAX = 300_000;
 
 /**
- * What the waiters are told of an error: its message, cut to the contract's bound between two characters. Never
- * throws, whatever was thrown: an error may have a message that cannot be read.
+ * What the waiters are told of an error: its message, cut to the contract's bound between two characters. It
+ * never throws itself: an error may have a message that cannot be read.
  */
 export function failureMessage(error: unknown): string {
   const bytes = Buffer.from(textOf(error), 'utf8');

@@ -50,7 +50,7 @@ export class Fetcher {
     }
   }
 
-  /** With a rebuild, whatever is stored. Callers of one turn of the event loop share it. */
+  /** With a rebuild, although there is a value. Callers of one turn of the event loop share it. */
   refetch(call: FetchCall): Promise<Taken> {
     const options = { ...call.options, refresh: true };
     const untilMs = performance.now() + (options.waitMs ?? DEFAULT_WAIT_MS);

@@ -10,7 +10,7 @@ export interface CallEvent {
 export interface Hooks {
   /** A value was there. */
   onHit?(event: CallEvent & { readonly freshness: 'fresh' | 'stale' }): void;
-  /** Somebody else's rebuild was waited for, with or without an answer in the end: for how long. */
+  /** Another caller's rebuild was waited for, with or without an answer in the end: for how long. */
   onWait?(event: CallEvent & { readonly waitedMs: number; readonly answered: boolean }): void;
   /** What became of a result that was handed over; `stored` is the rule. */
   onPublish?(event: CallEvent & Published): void;

@@ -39,7 +39,7 @@ const TAGS_KEPT_MAX = 10_000;
 
 /** The changes by tag of one namespace, each by its place in the order of all of them. */
 class TagChanges {
-  /** Values of before are void, whatever their tags. */
+  /** All values of before are void, with any tags. */
   floor = 0;
   latest = 0;
   readonly #byTag = new Map<string, number>();

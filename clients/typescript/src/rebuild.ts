@@ -68,8 +68,8 @@ const PUBLISH_AGAIN = 3;
 const PUBLISH_PAUSE_MS = 100;
 
 /**
- * Rebuilds and hands the result over. Rejects with what the rebuild threw, after the waiters were told. The
- * result counts for its own caller whatever became of the publish. When the lease is lost, the rebuild is told, and
+ * Rebuilds and hands the result over. Rejects with what the rebuild threw, after the waiters were told. Its own
+ * caller gets the result also if the publish fails. When the lease is lost, the rebuild is told, and
  * what it still returns is thrown away.
  */
 export async function rebuildUnderLease(calls: Calls, asked: RebuildTerms): Promise<Rebuilt> {
@@ -81,7 +81,7 @@ export async function rebuildUnderLease(calls: Calls, asked: RebuildTerms): Prom
     span.failed(error);
     throw error;
   } finally {
-    // Whatever it came to, those who joined it must not wait for ever.
+    // Callers that joined it must not wait for ever, however it ended.
     running.settle({ kind: 'ask_again' });
     span.end();
   }

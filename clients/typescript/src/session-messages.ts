@@ -27,7 +27,7 @@ function sizeOf(request: wire.SessionCall['request']): number {
   return CALL_BYTES + keys + payload;
 }
 
-/** What a stream was refused for, it is refused for again; whatever else ends it is a connection that broke. */
+/** For these a stream is refused again. Any other end is a connection that broke. */
 const FOR_GOOD: ReadonlySet<string> = new Set([
   'INVALID_ARGUMENT',
   'PERMISSION_DENIED',

@@ -32,7 +32,7 @@ interface Line {
   readonly stream: Stream;
   readonly calls: Map<number, OpenCall<Line>>;
   readonly watch: Watch | undefined;
-  /** Ends the wait for its confirmation; undefined once that came: whatever is on the way carries sessions. */
+  /** Ends the wait for its confirmation; undefined once that came: proxies on the way carry sessions. */
   confirm: (() => void) | undefined;
   /** Told when it is confirmed, or broken. */
   readonly expected: ((error?: DibsError) => void)[];

@@ -20,7 +20,7 @@ interface Running {
 }
 
 /**
- * A double of {@link DibsClient} for unit tests: the same interface over this process's memory, with nobody else
+ * A double of {@link DibsClient} for unit tests: the same interface over this process's memory, with no other process
  * in the fleet. Values go through their codec, so that what cannot be stored is noticed here too. Each instance
  * begins empty.
  */

@@ -255,7 +255,7 @@ describe('a fault of the caller', () => {
     );
   });
 
-  it("in a hook is nobody else's", async () => {
+  it('in a hook does not fail the call', async () => {
     const onHit = () => {
       throw new Error('a counter that fails');
     };
@@ -289,7 +289,7 @@ describe('the plain calls', () => {
     await expect(all({ keys: ['k'] }, AbortSignal.abort())).rejects.toMatchObject({ code: 'CANCELLED' });
   });
 
-  it('give back the leases of many keys that nobody listens for any more', async () => {
+  it('give back the leases of many keys that are not listened for any more', async () => {
     const client = service.client();
     const [taken = '', left = ''] = [freshKey(), freshKey()];
     for await (const { key } of client.getOrLockMany({ keys: [taken], waitMs: 0 })) {

@@ -144,7 +144,7 @@ describe('a rebuild that asks for its own key', () => {
   const get = (key: string, rebuild: () => Promise<Buffer | null> | Buffer, options: object = {}) =>
     client.getOrRebuild(key, rebuild, { ttlMs, ...options });
 
-  it('fails at once, by whatever way', async () => {
+  it('fails at once, directly or through others', async () => {
     const own = get('a', () => get('a', () => bytes('v')));
     await expect(own).rejects.toBeInstanceOf(ReentrantRebuildError);
     await expect(own).rejects.toThrow('dibs: the rebuild of "a" asks for "a" itself');
