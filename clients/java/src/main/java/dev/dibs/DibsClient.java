@@ -117,7 +117,7 @@ public final class DibsClient implements Dibs {
         id,
         left -> {
           CallTrace trace = parts.tracing().ofCaller(options.traceparent());
-          return new Dance(parts, new Question(namespace, key, options, onUnavailable, body, left, trace)).start();
+          return new FetchLoop(parts, new Question(namespace, key, options, onUnavailable, body, left, trace)).start();
         });
   }
 

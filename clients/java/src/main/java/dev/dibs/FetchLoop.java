@@ -21,7 +21,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.ThreadLocalRandom;
 
 /** GetOrLock until there is a value, a failure, or no time left; rebuilding where a lease comes. */
-final class Dance {
+final class FetchLoop {
   private static final Duration WAIT = Duration.ofSeconds(30);
 
   /** A wait that took less was none: the answer's way over the network. */
@@ -49,7 +49,7 @@ final class Dance {
   private final long untilNanos;
   private int brokenOff;
 
-  Dance(Parts parts, Question about) {
+  FetchLoop(Parts parts, Question about) {
     this.parts = parts;
     this.about = about;
     Duration wait = about.options().maxWait() == null ? WAIT : about.options().maxWait();
