@@ -85,8 +85,14 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   /** Nothing is sent any more. */
   private boolean over;
 
-  /** Runs out unless the session is confirmed in time. */
-  private Future<?> late;
+  /** Stops the timer that runs out unless the session is confirmed in time; null before there is one. */
+  private Runnable late;
+
+  /** What is told of the calls that have not been sent, when they are. */
+  private final Map<Long, Runnable> sendings = new HashMap<>();
+
+  /** Fails where the session cannot be had. */
+  private final CompletableFuture<Void> confirmation = new CompletableFuture<>();
 
   SessionStream(Link link, Duration connectTimeout, SessionHello hello, Owner owner) {
     this.stream = link.channel().newCall(CoordinatorServiceGrpc.getSessionMethod(), OPTIONS);
@@ -104,7 +110,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
     stream.request(1);
     synchronized (this) {
       sending = false;
-      if (!confirmed && !over) late = Threads.after(connectTimeout, this::isLate);
+      if (!confirmed && !over) late = RunningTime.after(connectTimeout, this::isLate);
     }
     link.connection().ifLate(this::giveUp);
   }
@@ -119,6 +125,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
       id = lastId;
       open.put(id, reply);
       calling.put(id, call.setId(id).build());
+      sendings.put(id, terms.sending());
     }
     Future<?> timer = Threads.after(terms.deadline(), () -> leave(id, noAnswer(terms.deadline())));
     Runnable forget = terms.left().onRaise(() -> leave(id, DibsStatusException.cancelled("the caller has gone")));
@@ -134,6 +141,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   void flush() {
     for (; ; ) {
       SessionRequest message;
+      List<Runnable> told = new ArrayList<>();
       synchronized (this) {
         if (sending || over) return;
         if (calling.isEmpty() && cancelled.isEmpty()) {
@@ -141,9 +149,10 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
           return;
         }
         if (!stream.isReady()) return;
-        message = gathered();
+        message = gathered(told);
         sending = true;
       }
+      told.forEach(Runnable::run);
       try {
         stream.sendMessage(message);
       } catch (IllegalStateException error) {
@@ -193,7 +202,13 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
 
   private synchronized void confirm() {
     confirmed = true;
-    if (late != null) late.cancel(false);
+    if (late != null) late.run();
+    confirmation.complete(null);
+  }
+
+  /** Fails where the session cannot be had. */
+  CompletableFuture<Void> confirmation() {
+    return confirmation;
   }
 
   private void replied(SessionReply reply) {
@@ -218,6 +233,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
       call = open.remove(id);
       if (call == null) return;
       // What has not been sent need not be cancelled.
+      sendings.remove(id);
       if (calling.remove(id) == null) cancelled.add(id);
     }
     call.completeExceptionally(error);
@@ -225,7 +241,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   }
 
   /** As many calls as one message may carry, and at least one. */
-  private SessionRequest gathered() {
+  private SessionRequest gathered(List<Runnable> told) {
     SessionRequest.Builder message = SessionRequest.newBuilder().addAllCancelledIds(cancelled);
     cancelled = new ArrayList<>();
     int bytes = message.build().getSerializedSize();
@@ -234,6 +250,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
       bytes += call.getSerializedSize() + CALL_BYTES;
       if (message.getCallsCount() > 0 && bytes > MESSAGE_BYTES_MAX) break;
       message.addCalls(call);
+      told.add(sendings.remove(call.getId()));
     }
     return message.build();
   }
@@ -262,13 +279,16 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
     synchronized (this) {
       over = true;
       hadNoSession = !confirmed;
-      if (late != null) late.cancel(false);
+      if (late != null) late.run();
       calls = new ArrayList<>(open.values());
       open.clear();
       calling.clear();
+      sendings.clear();
     }
+    link.connection().brokeOff();
     owner.broken(this);
     DibsStatusException outcome = hadNoSession ? new NoSessionException(error) : error;
+    confirmation.completeExceptionally(outcome);
     calls.forEach(call -> call.completeExceptionally(outcome));
   }
 

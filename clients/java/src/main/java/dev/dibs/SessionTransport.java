@@ -15,15 +15,19 @@ final class SessionTransport implements Transport, SessionStream.Owner {
   private final String holder;
   private final HeldLeases held;
 
+  /** Runs when nothing was heard of changes for a while. */
+  private final Runnable onBreak;
+
   private SessionStream live;
   private String resumeToken = "";
   private boolean closed;
 
-  SessionTransport(Link link, Duration connectTimeout, String holder, HeldLeases held) {
+  SessionTransport(Link link, Duration connectTimeout, String holder, HeldLeases held, Runnable onBreak) {
     this.link = link;
     this.connectTimeout = connectTimeout;
     this.holder = holder;
     this.held = held;
+    this.onBreak = onBreak;
   }
 
   @Override
@@ -45,6 +49,14 @@ final class SessionTransport implements Transport, SessionStream.Owner {
       stream.flush();
       return reply.thenApply(answer -> only(method, answer));
     }
+  }
+
+  /** Opens a session without a call; fails where there is none to be had. */
+  CompletableFuture<Void> open() {
+    SessionStream stream = live();
+    if (stream == null) return CompletableFuture.failedFuture(DibsStatusException.cancelled("this client is closed"));
+    stream.start();
+    return stream.confirmation();
   }
 
   @Override
@@ -75,12 +87,14 @@ final class SessionTransport implements Transport, SessionStream.Owner {
       forget(stream);
       resumeToken = "";
     }
+    onBreak.run();
     stream.leave();
   }
 
   @Override
   public void broken(SessionStream stream) {
     forget(stream);
+    onBreak.run();
   }
 
   private synchronized void forget(SessionStream stream) {

@@ -15,10 +15,11 @@ interface Transport {
    * @param deadline how long the caller waits for the reply
    * @param traceparent the W3C traceparent to pass on; empty for none
    * @param left ends the call, which then fails as {@code CANCELLED}
+   * @param sending runs just before the request leaves; not at all where it never does
    */
-  record Terms(Duration deadline, String traceparent, Signal left) {
+  record Terms(Duration deadline, String traceparent, Signal left, Runnable sending) {
     static Terms within(Duration deadline, String traceparent) {
-      return new Terms(deadline, traceparent, new Signal());
+      return new Terms(deadline, traceparent, new Signal(), () -> {});
     }
   }
 

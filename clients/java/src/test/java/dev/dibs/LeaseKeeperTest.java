@@ -1,7 +1,7 @@
 package dev.dibs;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.dibs.v1.ExtendOutcome;
@@ -20,15 +20,26 @@ final class LeaseKeeperTest {
   private final CountDownLatch lost = new CountDownLatch(1);
   private final List<Duration> tries = new CopyOnWriteArrayList<>();
 
+  private volatile LeaseKeeper.Loss loss;
+
   private LeaseKeeper keeper(long expiresInMs, Function<Duration, CompletableFuture<ExtendResponse>> extend) {
+    return keeper(expiresInMs, 600_000, extend);
+  }
+
+  private LeaseKeeper keeper(
+      long expiresInMs, long holdMaxMs, Function<Duration, CompletableFuture<ExtendResponse>> extend) {
     LeaseKeeper keeper =
         new LeaseKeeper(
             Duration.ofMillis(expiresInMs),
+            Duration.ofMillis(holdMaxMs),
             deadline -> {
               tries.add(deadline);
               return extend.apply(deadline);
             },
-            lost::countDown);
+            how -> {
+              loss = how;
+              lost.countDown();
+            });
     keeper.start();
     return keeper;
   }
@@ -51,7 +62,7 @@ final class LeaseKeeperTest {
     LeaseKeeper keeper = keeper(600, deadline -> answer(ExtendOutcome.EXTEND_OUTCOME_EXTENDED, 600));
     // More than the lease had been given for.
     Until.isTrue(() -> tries.size() >= 4);
-    assertFalse(keeper.isLost());
+    assertNull(keeper.loss());
     keeper.stop();
   }
 
@@ -59,7 +70,7 @@ final class LeaseKeeperTest {
   void tellsOfALossOnce() throws Exception {
     LeaseKeeper keeper = keeper(30, deadline -> answer(ExtendOutcome.EXTEND_OUTCOME_LOST, 0));
     isLost();
-    assertTrue(keeper.isLost());
+    assertEquals(LeaseKeeper.Loss.TOLD, keeper.loss());
     assertEquals(1, tries.size());
   }
 
@@ -113,6 +124,21 @@ final class LeaseKeeperTest {
     LeaseKeeper stopped = keeper(60_000, deadline -> answer(ExtendOutcome.EXTEND_OUTCOME_EXTENDED, 60_000));
     stopped.stop();
     stopped.lose();
-    assertFalse(stopped.isLost());
+    assertNull(stopped.loss());
+  }
+
+  @Test
+  void isNotExtendedBeyondItsBound() throws Exception {
+    keeper(60_000, 40, deadline -> answer(ExtendOutcome.EXTEND_OUTCOME_EXTENDED, 60_000));
+    isLost();
+    assertEquals(LeaseKeeper.Loss.HELD_TOO_LONG, loss);
+    assertEquals(List.of(), tries);
+  }
+
+  @Test
+  void tellsALossFromAnEndThatNobodyHasTold() throws Exception {
+    keeper(30, deadline -> error(Status.Code.UNAVAILABLE));
+    isLost();
+    assertEquals(LeaseKeeper.Loss.UNANSWERED, loss);
   }
 }
