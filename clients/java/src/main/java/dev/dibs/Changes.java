@@ -27,10 +27,16 @@ final class Changes {
     boolean isWhole = what.all() || !what.tags().isEmpty();
     String named = FullKey.named(namespace);
     Set<String> keys = new HashSet<>(what.keys());
-    arrived(key -> key.namespace().equals(named) && (isWhole || keys.contains(key.key())));
+    Predicate<FullKey> isChanged =
+        key -> key.namespace().equals(named) && (isWhole || keys.contains(key.key()));
+    arrived(isChanged);
+    local.changed(isChanged);
   }
 
-  /** The session is broken, or another one begins: nothing was heard meanwhile. */
+  /**
+   * The session is broken, or another one begins: nothing was heard meanwhile. What this process has made without the
+   * service is not concerned by that: nobody would have told of it.
+   */
   void everything() {
     arrived(key -> true);
   }
@@ -39,6 +45,5 @@ final class Changes {
     flights.changed(isChanged);
     unreadable.changed(isChanged);
     running.changed(isChanged);
-    local.changed(isChanged);
   }
 }

@@ -165,7 +165,7 @@ public final class DibsClient implements Dibs {
   private void whenFound(CompletableFuture<Found> seat, CompletableFuture<?> result, Step next) {
     seat.thenAcceptAsync(next::with, parts.executor())
         .whenComplete((done, error) -> {
-          if (error != null) Futures.settle(result, null, error);
+          if (error != null) result.completeExceptionally(Thrown.inFuture(Futures.cause(error)));
         });
     result.whenComplete((value, error) -> seat.cancel(false));
   }
@@ -178,8 +178,9 @@ public final class DibsClient implements Dibs {
       Thread.currentThread().interrupt();
       throw DibsStatusException.cancelled("the caller was interrupted");
     } catch (ExecutionException error) {
-      if (error.getCause() instanceof Exception cause) throw cause;
-      if (error.getCause() instanceof Error cause) throw cause;
+      Throwable cause = Thrown.by(error.getCause());
+      if (cause instanceof Exception exception) throw exception;
+      if (cause instanceof Error fault) throw fault;
       throw error;
     }
   }

@@ -192,7 +192,7 @@ final class FetchLoop {
   }
 
   private void rebuilt(Lease lease, Found found, Throwable error) {
-    boolean isStaleEnough = error instanceof Exception && about.options().isStaleIfError() && lease.hasPrevious();
+    boolean isStaleEnough = Thrown.by(error) instanceof Exception && about.options().isStaleIfError() && lease.hasPrevious();
     if (isStaleEnough && !flight.audience().left().isRaised()) {
       tellBackground(error);
       served(lease.getPrevious());
@@ -236,7 +236,8 @@ final class FetchLoop {
   }
 
   private void tellBackground(Throwable error) {
-    parts.hooks().tell(hooks -> hooks.onBackgroundError(about.namespace(), about.key(), error));
+    Throwable thrown = Thrown.by(error);
+    parts.hooks().tell(hooks -> hooks.onBackgroundError(about.namespace(), about.key(), thrown));
   }
 
   /** The service cannot be reached: one rebuild at a time in this process, or the error. */

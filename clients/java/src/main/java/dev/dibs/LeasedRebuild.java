@@ -20,7 +20,7 @@ final class LeasedRebuild {
 
     /** {@code cause} is what the rebuild threw; null where it was not waited for. */
     LeaseLostException(Throwable cause) {
-      super(cause);
+      super("the lease was lost", cause);
     }
   }
 
@@ -83,8 +83,8 @@ final class LeasedRebuild {
 
   private void ran(Run run, Loss loss, ByteString value, Throwable error) {
     if (loss != null && loss != Loss.UNANSWERED) {
-      // Nobody has waited for this since.
-      span.end(error);
+      // No caller has waited for this since.
+      span.end(Thrown.by(error));
     } else if (error == null && run.terms().isUnstored()) {
       unstored(value);
     } else if (error == null) {
@@ -111,7 +111,8 @@ final class LeasedRebuild {
   /** The span before the caller, who may look at it. */
   private void end(Found found, Throwable error, Ending ending) {
     parts.running().remove(running);
-    span.end(error instanceof LeaseLostException && error.getCause() != null ? error.getCause() : error);
+    boolean isLost = error instanceof LeaseLostException && error.getCause() != null;
+    span.end(Thrown.by(isLost ? error.getCause() : error));
     if (error == null) result.complete(found);
     else result.completeExceptionally(error);
     running.end(ending);
@@ -164,7 +165,7 @@ final class LeasedRebuild {
   private CompletableFuture<Boolean> release(Throwable failure) {
     ReleaseRequest.Builder request =
         ReleaseRequest.newBuilder().setNamespace(about.namespace()).setKey(about.key()).setToken(lease.getToken());
-    if (failure != null) request.setFailure(FailureMessage.failureOf(failure));
+    if (failure != null) request.setFailure(FailureMessage.failureOf(Thrown.by(failure)));
     CompletableFuture<Boolean> released =
         parts
             .transport()

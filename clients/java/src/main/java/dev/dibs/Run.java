@@ -117,7 +117,7 @@ final class Run {
       value = body.make(this);
     } catch (Throwable error) {
       leave();
-      result.completeExceptionally(error);
+      result.completeExceptionally(new Thrown(error));
       return;
     }
     leave();

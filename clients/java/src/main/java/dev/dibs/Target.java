@@ -37,7 +37,7 @@ record Target(String text, String uri, boolean isLocal, boolean isSocket) {
 
   private static Target socket(String text) {
     String path = text.substring("unix:".length()).replaceFirst("^//(?=/)", "");
-    if (!path.startsWith("/") || path.length() < 2) throw broken(text, "a Unix socket needs an absolute path");
+    if (!path.matches("/[^/].*")) throw broken(text, "a Unix socket needs an absolute path");
     return new Target(text, "unix://" + path, true, true);
   }
 
