@@ -5,8 +5,8 @@ import java.util.Set;
 import java.util.function.Predicate;
 
 /**
- * What this process hears of changes, and whom it tells: whatever it has asked for or read before a change may be older
- * than a caller that comes after it.
+ * What this process hears of changes, and what it does then: a request that left before a change, or a rebuild that
+ * began before it, may be older than a caller that comes after it.
  */
 final class Changes {
   private final Flights<Found> flights;
@@ -35,7 +35,7 @@ final class Changes {
 
   /**
    * The session is broken, or another one begins: nothing was heard meanwhile. What this process has made without the
-   * service is not concerned by that: nobody would have told of it.
+   * service stays: no session would have told of that.
    */
   void everything() {
     arrived(key -> true);

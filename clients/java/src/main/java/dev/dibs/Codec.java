@@ -60,7 +60,7 @@ public interface Codec<V> {
   /**
    * The value of bytes. Where it throws, the value counts as missing, and is rebuilt once.
    *
-   * @param bytes nobody else's; may be empty
+   * @param bytes a copy of your own; may be empty
    * @return never null
    */
   V decode(byte[] bytes);

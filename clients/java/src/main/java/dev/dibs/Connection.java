@@ -28,12 +28,12 @@ final class Connection {
   /** The connection is late, and is not waited for again until the channel has got somewhere. */
   private boolean late;
 
-  /** Ends when the channel has got somewhere; null where nobody waits for that. */
+  /** Ends when the channel has got somewhere; null while no call waits for that. */
   private CompletableFuture<Void> underWay;
 
   private boolean retrying;
 
-  /** Ends when there is a connection; null where nobody waits for that. */
+  /** Ends when there is a connection; null while no caller waits for that. */
   private CompletableFuture<Void> ready;
 
   private boolean restarting;
@@ -114,7 +114,7 @@ final class Connection {
         arrival = underWay;
       }
     }
-    // It may have arrived since the state was read, and nobody would tell.
+    // It may have arrived since the state was read, and no change would follow.
     if (!isConnecting(channel.getState(false))) arrived();
     arrival.whenComplete((there, error) -> {
       if (error != null) onLate.accept(DibsStatusException.of(error));

@@ -197,7 +197,7 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * Who hears what happens. Default: nobody.
+   * Hears what happens. Default: none.
    *
    * @param listener must not block
    * @return this

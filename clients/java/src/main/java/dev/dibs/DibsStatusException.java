@@ -8,7 +8,7 @@ import java.time.Duration;
 import java.util.concurrent.CompletionException;
 
 /**
- * The service refused the call, or nobody answered it. For bad input the message begins with the field and names its
+ * The service refused the call, or no answer came. For bad input the message begins with the field and names its
  * bounds.
  */
 public class DibsStatusException extends DibsException {
@@ -88,7 +88,7 @@ public class DibsStatusException extends DibsException {
     return code;
   }
 
-  /** Nobody answered: the service may be down, and whether it did anything is not known. */
+  /** No answer came: the service may be down, and what it did is not known. */
   boolean isUnreachable() {
     return retryAfter().isEmpty() && (code == Status.Code.UNAVAILABLE || code == Status.Code.DEADLINE_EXCEEDED);
   }

@@ -35,7 +35,7 @@ final class Flights<T> {
    * The seat of one caller.
    *
    * @param mayJoin whether one that is under way will do
-   * @param start begins the work, which ends in {@link Flight#land}, whatever happens
+   * @param start begins the work, which always ends in {@link Flight#land}
    */
   CompletableFuture<T> join(
       Object id, FullKey key, long untilNanos, Predicate<Flight<T>> mayJoin, Consumer<Flight<T>> start) {

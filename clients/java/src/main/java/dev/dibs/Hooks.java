@@ -3,8 +3,8 @@ package dev.dibs;
 import java.time.Duration;
 
 /**
- * Hears what happens, for a user's own metrics. What a hook throws is ignored. A hook is called on whatever thread
- * something happened on, also on the network's: it must not block, nor wait for the client. An empty namespace is the
+ * Hears what happens, for a user's own metrics. What a hook throws is ignored. A hook is called on the
+ * thread where the thing happened, which may be the network's: it must not block, nor wait for the client. An empty namespace is the
  * service's {@code default}.
  */
 public interface Hooks {
@@ -89,7 +89,7 @@ public interface Hooks {
   default void onLocalRebuild(String namespace, String key, Throwable cause) {}
 
   /**
-   * A result could not be handed over, or a rebuild behind a stale value failed: nobody was told by an exception.
+   * A result could not be handed over, or a rebuild behind a stale value failed: no caller was told by an exception.
    *
    * @param namespace of the key
    * @param key that it was about

@@ -29,7 +29,7 @@ final class LeasedRebuild {
   private final Lease lease;
   private final CallTrace trace;
 
-  /** Left when nobody waits any more; never where nobody waits from the beginning. */
+  /** Those who wait for it. A rebuild behind a stale value has one that never leaves. */
   private final Audience audience;
 
   private final RunningRebuild running;
@@ -47,7 +47,7 @@ final class LeasedRebuild {
   }
 
   /**
-   * Ends with the value, whatever became of the publish. Fails with what the rebuild threw, after the waiters were
+   * Ends with the value, also where the publish failed. Fails with what the rebuild threw, after the waiters were
    * told; with {@link LeaseLostException} where its lease was lost.
    */
   CompletableFuture<Found> start() {
@@ -119,7 +119,7 @@ final class LeasedRebuild {
   }
 
   /**
-   * Nobody waits for a rebuild whose result would not be stored: it may have been begun before what made it void, and
+   * No caller waits for a rebuild whose result would not be stored: it may have been begun before what made it void, and
    * it may never end. Where only the extensions were not answered, the result may still be stored.
    */
   private void lost(Run run, Loss how) {
@@ -140,7 +140,7 @@ final class LeasedRebuild {
     return parts.transport().call(Method.EXTEND, request.build(), within(deadline));
   }
 
-  /** That nobody waits any more is no failure, nor that there is no thread: somebody else may try at once. */
+  /** Without callers or without a thread there is no failure: another process may try at once. */
   private void giveBack(Throwable error) {
     running.close();
     release(null).whenComplete((isReleased, failed) -> end(null, error, Ending.ASK_AGAIN));
@@ -173,7 +173,7 @@ final class LeasedRebuild {
             .thenApply(response -> response.getOutcome() == ReleaseOutcome.RELEASE_OUTCOME_RELEASED);
     // The lease ends with its time; the error that counts is the rebuild's.
     released.whenComplete((response, failed) -> {
-      if (failed != null) toldNobody(failed);
+      if (failed != null) tellBackground(failed);
     });
     return released;
   }
@@ -206,7 +206,7 @@ final class LeasedRebuild {
     release(error).whenComplete((isReleased, failed) -> end(found, null, Ending.ASK_AGAIN));
   }
 
-  private void toldNobody(Throwable error) {
+  private void tellBackground(Throwable error) {
     parts.hooks().tell(hooks -> hooks.onBackgroundError(about.namespace(), about.key(), Futures.cause(error)));
   }
 

@@ -11,7 +11,7 @@ import java.util.concurrent.ThreadLocalRandom;
 
 /** One value on its way to the service. */
 final class Publication {
-  /** Shorter than a rebuild that is worth a lease: nobody waits longer for what they have already. */
+  /** Shorter than a rebuild that is worth a lease: the callers have their value already. */
   private static final Duration DEADLINE = Duration.ofSeconds(2);
 
   private static final int AGAIN = 3;

@@ -4,7 +4,7 @@ package dev.dibs;
 public enum PublishOutcome {
   /** Stored, within the lease. */
   STORED,
-  /** Stored, although the lease's time was over: nobody else had been given one meanwhile. */
+  /** Stored, although the lease's time was over: no other lease had been given meanwhile. */
   STORED_LATE,
   /** It had been stored already. */
   DUPLICATE,

@@ -38,7 +38,7 @@ public interface Rebuild<V> {
 
   /**
    * Whether the lease is lost: it ran out, or the key was invalidated. The rebuild's thread is interrupted then, and
-   * nobody waits for what it returns.
+   * what it returns is thrown away.
    *
    * @return true from the loss on
    */

@@ -24,7 +24,7 @@ final class Run {
     }
   }
 
-  /** How long a run may stand before its beginning, also where its caller waits for nobody. */
+  /** How long a run may stand before its beginning, also where its caller has no wait. */
   private static final long BEGIN_NANOS_MIN = Duration.ofSeconds(2).toNanos();
 
   private final Body body;

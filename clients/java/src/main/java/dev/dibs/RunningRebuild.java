@@ -68,7 +68,7 @@ final class RunningRebuild {
   }
 
   /**
-   * Nobody joins from here on: a change has arrived, or the result is on its way. A publish that is stored, then
+   * No caller joins from here on: a change has arrived, or the result is on its way. A publish that is stored, then
    * invalidated, then answered would otherwise feed a caller that came after the invalidation.
    */
   synchronized void close() {

@@ -23,11 +23,11 @@ import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
- * One stream, with the calls that are open on it. Whoever finds nobody sending sends; what gathers meanwhile leaves
+ * One stream, with the calls that are open on it. One thread sends at a time. Calls that gather meanwhile leave
  * together, in the next message.
  */
 final class SessionStream extends ClientCall.Listener<SessionResponse> {
-  /** What a stream tells whoever has opened it. */
+  /** What a stream tells its owner. */
   interface Owner {
     void welcomed(SessionStream stream, String resumeToken);
 
@@ -73,10 +73,10 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   private List<Long> cancelled = new ArrayList<>();
   private long lastId;
 
-  /** Until the hello has been sent, nobody else sends. */
+  /** Until the hello has been sent, no other message is. */
   private boolean sending = true;
 
-  /** Whatever is on the way carries sessions. */
+  /** The service and all that is on the way to it carry sessions. */
   private boolean confirmed;
 
   /** It ends with its last call. */

@@ -6,7 +6,7 @@ import java.util.concurrent.CompletableFuture;
 
 /** How calls reach the service. */
 interface Transport {
-  /** Long enough for a service that fails over, short enough that nobody hangs on it. */
+  /** Long enough for a service that fails over, short enough that no caller hangs on it. */
   Duration DEADLINE = Duration.ofSeconds(5);
 
   /**

@@ -157,9 +157,9 @@ final class ClientTest {
       return "new";
     };
     assertEquals("old", client.getOrRebuild(key, TEXT, rebuild));
-    assertEquals("old", client(session).getOrRebuild(key, TEXT, () -> "nobody's"));
+    assertEquals("old", client(session).getOrRebuild(key, TEXT, () -> "unused"));
     gate.countDown();
-    Until.isTrue(() -> client.getOrRebuild(key, TEXT, () -> "nobody's").equals("new"));
+    Until.isTrue(() -> client.getOrRebuild(key, TEXT, () -> "unused").equals("new"));
     assertEquals(1, knew.get());
     assertTrue(hooks.events.contains("hit STALE") && hooks.events.contains("publish STORED"), hooks.events.toString());
   }
@@ -171,7 +171,7 @@ final class ClientTest {
     client.getOrRebuild(key, TEXT.staleTtl(Duration.ofMinutes(1)), () -> "old");
     RebuildFunction<String> refreshed = lease -> lease.reason() == RebuildReason.REFRESH ? "new" : "";
     assertEquals("new", client.getOrRebuild(key, TEXT.refresh(), refreshed));
-    assertEquals("new", client.getOrRebuild(key, TEXT.read(Options.Read.STORE), () -> "nobody's"));
+    assertEquals("new", client.getOrRebuild(key, TEXT.read(Options.Read.STORE), () -> "unused"));
     client.invalidate(Invalidation.ofKeys(key).markingStale());
     assertEquals("newer", client.getOrRebuild(key, TEXT.revalidate(Options.Revalidate.AWAIT), () -> "newer"));
   }

@@ -85,7 +85,7 @@ final class JoinedRebuildTest {
     fake.will(GetOrLockRequest.class, lease("t", 10_000), hit("new"));
     fake.will(PublishRequest.class, published(outcome, true));
     var first = holder();
-    // Whatever their own options are.
+    // Also with options of their own.
     var late = late(TEXT.maxWait(Duration.ofMinutes(2)).revalidate(Options.Revalidate.AWAIT));
     gate.countDown();
     assertEquals("old", first.get());
