@@ -137,7 +137,7 @@ const policies = Object.fromEntries(
   ),
 );
 const text = JSON.stringify(scenarios);
-const targets = ['guarded', 'short'].filter((target) => text.includes(`"target":"${target}"`));
+const targets = ['guarded', 'short'].filter((target) => text.includes(`"target":"${target}`));
 const stage = await Stage.open(policies, new Set(targets));
 const troupes = new Map(
   columns.map((column) => [

@@ -58,7 +58,14 @@ const draws: Record<string, (random: SeededRandom, nonce: string, lifeMs: number
       requestKey: nonce,
       reason: 'miss' as const,
     };
-    const terms = { nonce, expiresInMs: lifeMs, leaseMs: lifeMs, byStoreAlone, keepMs, ...labels };
+    const terms = {
+      nonce,
+      expiresInMs: lifeMs,
+      leaseMs: lifeMs,
+      byStoreAlone,
+      keepMs,
+      ...labels,
+    };
     return (store, id, seen) => {
       const { fence: fenceRead, valueFence: valueFenceRead } = seen.looks.at(back) ?? {
         fence: 0,
@@ -89,7 +96,7 @@ const draws: Record<string, (random: SeededRandom, nonce: string, lifeMs: number
   },
   extend: (random, nonce, expiresInMs, keepMs) => {
     const byStoreAlone = random.pick([false, true]);
-    return (store, id) => store.extend(id, { nonce, expiresInMs, byStoreAlone, keepMs });
+    return (store, id) => store.extend(id, { nonce, expiresInMs, holdMs: 86_400_000, byStoreAlone, keepMs });
   },
   invalidate: (random, _nonce, _lifeMs, keepMs) => {
     const mode = random.pick(['delete', 'mark_stale'] as const);

@@ -9,6 +9,7 @@ import {
   type MockInstance,
   vi,
 } from 'vitest';
+import { Watch } from '../src/changes.js';
 import { DibsClient } from '../src/client.js';
 import { Freshness, type GetOrLockResponse } from '../src/generated/dibs/v1/coordinator.js';
 import { NearCache } from '../src/near-cache.js';
@@ -16,7 +17,7 @@ import { SessionTransport } from '../src/session-transport.js';
 import { bytes, freshKey, Service } from './service.js';
 
 const ttlMs = 60_000;
-const hit = (text: string | null, freshForMs = ttlMs): GetOrLockResponse => ({
+const hit = (text: string | null, freshForMs = ttlMs, tags?: string[]): GetOrLockResponse => ({
   degraded: 1,
   outcome: {
     $case: 'hit',
@@ -26,6 +27,7 @@ const hit = (text: string | null, freshForMs = ttlMs): GetOrLockResponse => ({
       freshForMs,
       fence: 1,
       rebuilding: false,
+      tags: tags && { names: tags },
     },
   },
 });
@@ -34,10 +36,18 @@ const changed = (keys: string[], over: { tags?: string[]; all?: boolean } = {}) 
   ...over,
 });
 
+/** The watch of a session that was just welcomed. */
+function liveWatch() {
+  const watch = new Watch(() => {});
+  watch.beat();
+  return watch;
+}
+
 describe('a near cache', () => {
+  const watch = liveWatch();
   const near = (maxBytes = 100_000) => new NearCache({ maxBytes }, '');
   const fill = (cache: NearCache, key: string, response = hit('v'), meanwhile = () => {}) => {
-    const asking = cache.ask('', key);
+    const asking = cache.ask('', key, watch);
     meanwhile();
     if (asking !== undefined) cache.answered(asking, response);
     return cache.get('', key)?.toString();
@@ -55,7 +65,7 @@ describe('a near cache', () => {
       ['', ''],
     ];
     for (const [namespace, key] of named) {
-      const asking = cache.ask(namespace, key);
+      const asking = cache.ask(namespace, key, watch);
       if (asking !== undefined) cache.answered(asking, hit(JSON.stringify([namespace, key])));
     }
     for (const [namespace, key] of named) {
@@ -90,31 +100,31 @@ describe('a near cache', () => {
 
   it('keeps no answer to a question that a change has overtaken', () => {
     const cache = near();
-    expect(fill(cache, 'a', hit('v'), () => cache.heard(changed(['b', 'a'])))).toBeUndefined();
-    expect(fill(cache, 'a', hit('v'), () => cache.heard(changed([], { all: true })))).toBeUndefined();
-    expect(fill(cache, 'a', hit('v'), () => cache.heard(changed([], { tags: ['t'] })))).toBeUndefined();
-    expect(fill(cache, 'a', hit('v'), () => cache.forget())).toBeUndefined();
-    expect(fill(cache, 'a', hit('v'), () => cache.heard(changed(['b'])))).toBe('v');
+    expect(fill(cache, 'a', hit('v'), () => cache.changed(changed(['b', 'a'])))).toBeUndefined();
+    expect(fill(cache, 'a', hit('v'), () => cache.changed(changed([], { all: true })))).toBeUndefined();
+    expect(fill(cache, 'a', hit('v'), () => cache.changed(changed([], { tags: ['t'] })))).toBeUndefined();
+    expect(fill(cache, 'a', hit('v'), () => cache.missed())).toBeUndefined();
+    expect(fill(cache, 'a', hit('v'), () => cache.changed(changed(['b'])))).toBe('v');
     const other = { ...changed([], { all: true }), namespace: 'other' };
-    expect(fill(cache, 'c', hit('v'), () => cache.heard(other))).toBe('v');
+    expect(fill(cache, 'c', hit('v'), () => cache.changed(other))).toBe('v');
   });
 
   it('drops what has changed', () => {
     const cache = near();
     for (const key of ['a', 'b', 'c']) fill(cache, key);
-    cache.heard(changed(['a']));
+    cache.changed(changed(['a']));
     expect(['a', 'b'].map((key) => cache.get('', key) !== undefined)).toEqual([false, true]);
-    cache.heard(changed([], { tags: ['any'] }));
+    cache.changed(changed([], { tags: ['any'] }));
     expect(cache.get('', 'b')).toBeUndefined();
     expect(fill(cache, 'b')).toBe('v');
-    cache.forget();
+    cache.missed();
     expect(cache.get('', 'b')).toBeUndefined();
   });
 
   it('keeps other namespaces out, and stays within its bytes', () => {
     const cache = new NearCache({ maxBytes: 10_000, namespaces: ['', 'default', 'mine'] }, 'ignored');
     expect(cache.namespaces).toEqual(['default', 'mine']);
-    expect(cache.ask('ignored', 'a')).toBeUndefined();
+    expect(cache.ask('ignored', 'a', watch)).toBeUndefined();
     for (let at = 0; at < 100; at += 1) fill(cache, `${at}`, hit('v'.repeat(1_000)));
     const kept = Array.from({ length: 100 }, (_, at) => cache.get('', `${at}`)).filter(
       (it) => it !== undefined,
