@@ -3,12 +3,19 @@ package dev.dibs;
 import dev.dibs.RunningRebuild.Ending;
 import java.util.Arrays;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 
 /** The way of one caller: it joins what this process does already, or asks the service. */
 final class Caller {
+  /** A wait that is shorter is as good as over. */
+  private static final long OWN_TIME_NANOS_MIN = TimeUnit.MILLISECONDS.toNanos(20);
+
   private final Parts parts;
   private final Question about;
   private final CompletableFuture<Found> result = new CompletableFuture<>();
+
+  /** The flight is one that this caller has begun. */
+  private boolean isOwn;
 
   Caller(Parts parts, Question about) {
     this.parts = parts;
@@ -28,11 +35,22 @@ final class Caller {
         options.mayJoin()
             ? parts.flights().join(id(), about.fullKey(), about.untilNanos(), this::fetch)
             : parts.flights().alone(about.fullKey(), this::fetch);
-    seat.whenComplete((found, error) -> Futures.settle(result, found, error));
+    seat.whenComplete(
+        (found, error) -> {
+          if (hasOwnTime(Futures.cause(error))) attempt();
+          else Futures.settle(result, found, error);
+        });
     result.whenComplete((found, error) -> seat.cancel(false));
   }
 
+  /** The wait that has ended is that of a caller that had come earlier. */
+  private boolean hasOwnTime(Throwable error) {
+    boolean isWaitEnded = error instanceof DibsBusyException busy && busy.reason() == BusyReason.WAIT_ENDED;
+    return isWaitEnded && !isOwn && !result.isDone() && about.leftNanos() > OWN_TIME_NANOS_MIN;
+  }
+
   private void fetch(Flight<Found> flight) {
+    isOwn = true;
     new FetchLoop(parts, about, flight).start();
   }
 

@@ -40,13 +40,14 @@ public final class DibsClient implements Dibs {
 
   @Override
   public <V> V getOrRebuild(String key, Options<V> options, RebuildFunction<V> rebuild) throws Exception {
-    Question about = question(key, options, rebuild);
     long sinceNanos = System.nanoTime();
-    Found found = await(new Caller(parts, about).start());
+    Found near = near(key, options);
+    Found found = near != null ? near : await(new Caller(parts, question(key, options, rebuild)).start());
     try {
       return decoded(options, found);
     } catch (RuntimeException error) {
       if (found.isOwn()) throw error;
+      Question about = question(key, options, rebuild);
       return decoded(options, await(again(about, sinceNanos, error)));
     }
   }
@@ -61,7 +62,9 @@ public final class DibsClient implements Dibs {
       return CompletableFuture.failedFuture(error);
     }
     long sinceNanos = System.nanoTime();
-    whenFound(new Caller(parts, about).start(), result, found -> {
+    Found near = near(key, options);
+    var seat = near != null ? CompletableFuture.completedFuture(near) : new Caller(parts, about).start();
+    whenFound(seat, result, found -> {
       try {
         result.complete(decoded(options, found));
       } catch (RuntimeException error) {
@@ -121,6 +124,15 @@ public final class DibsClient implements Dibs {
       Thread.currentThread().interrupt();
     }
     parts.transport().close();
+  }
+
+  /** Null where this process has no fresh copy. */
+  private Found near(String key, Options<?> options) {
+    if (parts.near() == null || closed || !options.mayJoin()) return null;
+    String namespace = options.namespace() == null ? parts.namespace() : options.namespace();
+    Found found = parts.near().get(FullKey.of(namespace, key));
+    if (found != null) parts.hooks().tell(hooks -> hooks.onHit(namespace, key, Freshness.FRESH));
+    return found;
   }
 
   private <V> Question question(String key, Options<V> options, RebuildFunction<V> rebuild) {

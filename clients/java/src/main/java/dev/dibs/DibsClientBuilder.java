@@ -5,6 +5,7 @@ import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Executor;
@@ -37,6 +38,8 @@ public final class DibsClientBuilder {
   private Hooks hooks = Hooks.NONE;
   private Executor executor = Threads.REBUILDS;
   private OpenTelemetry openTelemetry;
+  private long nearBytesMax;
+  private List<String> nearNamespaces = List.of();
 
   DibsClientBuilder() {
     this(System.getenv());
@@ -220,6 +223,21 @@ public final class DibsClientBuilder {
   }
 
   /**
+   * Keeps fresh values in this process's memory, while the session tells what changes. It pays where the same keys are
+   * read many times a second: a hit costs no call then. Default: none.
+   *
+   * @param bytesMax of values and keys; those that were used least are dropped
+   * @param namespaces whose values are kept, at most 64; the client's own if none is named
+   * @return this
+   */
+  public DibsClientBuilder nearCache(long bytesMax, String... namespaces) {
+    if (bytesMax < 1) throw new IllegalArgumentException("nearCache: %d bytes are below 1".formatted(bytesMax));
+    nearBytesMax = bytesMax;
+    nearNamespaces = List.of(namespaces);
+    return this;
+  }
+
+  /**
    * Who makes the spans of rebuilds. Default: the {@link io.opentelemetry.api.GlobalOpenTelemetry}, which does nothing
    * unless the application has set it.
    *
@@ -245,14 +263,15 @@ public final class DibsClientBuilder {
     Target where = Target.of(target == null ? variable("DIBS_TARGET", TARGET) : target);
     Link link = link(where);
     SafeHooks safe = new SafeHooks(hooks);
-    Flights<Found> flights = Flights.ofRequests(watched -> false);
+    NearCache near = near();
+    Flights<Found> flights = Flights.ofRequests(() -> near != null && near.isLive());
     Flights<Found> unreadable = Flights.ofWork();
     RunningRebuilds running = new RunningRebuilds();
     LocalRebuilds local = new LocalRebuilds(safe, executor);
-    Changes changes = new Changes(flights, unreadable, running, local);
+    Changes changes = new Changes(flights, unreadable, running, local, near);
     HeldLeases held = new HeldLeases();
     Transport unary = new UnaryTransport(link);
-    SessionTransport overSession = new SessionTransport(link, connectTimeout, name, held, changes::everything);
+    SessionTransport overSession = new SessionTransport(link, connectTimeout, name, held, changes);
     return new DibsClient(
         link.channel(),
         new Parts(
@@ -266,6 +285,7 @@ public final class DibsClientBuilder {
             local,
             changes,
             new Availability(where.text(), local::serviceIsBack),
+            near,
             new Background(),
             executor,
             new Tracing(openTelemetry),
@@ -273,6 +293,13 @@ public final class DibsClientBuilder {
             name,
             onUnavailable,
             leaseHoldMax));
+  }
+
+  private NearCache near() {
+    if (nearBytesMax == 0) return null;
+    if (!session) throw new IllegalArgumentException("nearCache: it needs session(true), which tells what changes");
+    List<String> kept = nearNamespaces.isEmpty() ? List.of(namespace) : nearNamespaces;
+    return new NearCache(nearBytesMax, kept, System::nanoTime);
   }
 
   private Link link(Target where) {

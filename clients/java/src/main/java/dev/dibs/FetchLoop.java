@@ -41,6 +41,9 @@ final class FetchLoop {
 
   private int brokenOff;
 
+  /** Null where the answer is not kept. */
+  private volatile NearCache.Asking asking;
+
   /** The service lets callers wait for less than this one wants to: it decides how long each piece is. */
   private boolean inPieces;
 
@@ -67,13 +70,14 @@ final class FetchLoop {
     }
     // A caller that has left must not stand in the service's queue, nor be given the lease.
     Terms terms =
-        new Terms(left.plus(WAY), about.trace().traceparent(), flight.audience().left(), flight::sending);
+        new Terms(left.plus(WAY), about.trace().traceparent(), flight.audience().left(), this::leaves);
     parts
         .transport()
         .call(Method.GET_OR_LOCK, request(left), terms)
         .whenComplete(
             (response, error) -> {
               try {
+                keep(error == null && response.hasHit() ? response.getHit() : null);
                 if (error != null) refused(DibsStatusException.of(error));
                 else answered(response, Duration.ofNanos(System.nanoTime() - askedNanos));
               } catch (Throwable fault) {
@@ -81,6 +85,19 @@ final class FetchLoop {
                 fail(fault);
               }
             });
+  }
+
+  private void leaves(boolean isWatchedSession) {
+    NearCache near = parts.near();
+    boolean isWatched = isWatchedSession && near != null && near.isWatched(about.fullKey());
+    flight.sending(isWatched);
+    asking = isWatched ? near.sending(about.fullKey()) : null;
+  }
+
+  private void keep(Hit hit) {
+    NearCache.Asking asked = asking;
+    asking = null;
+    if (asked != null) parts.near().answered(asked, hit);
   }
 
   private GetOrLockRequest request(Duration left) {

@@ -52,9 +52,12 @@ final class Flight<T> {
     return audience;
   }
 
-  /** The request leaves now: a change that comes from here on may be newer than its answer. */
-  void sending() {
-    flights.sent(this);
+  /**
+   * The request leaves now: a change that comes from here on may be newer than its answer. {@code isWatched} says
+   * whether it will be heard of.
+   */
+  void sending(boolean isWatched) {
+    flights.sent(this, isWatched);
   }
 
   /**

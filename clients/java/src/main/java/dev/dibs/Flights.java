@@ -3,6 +3,7 @@ package dev.dibs;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
 
@@ -12,23 +13,25 @@ import java.util.function.Predicate;
  * until a change has arrived.
  */
 final class Flights<T> {
-  private final Predicate<String> isWatched;
+  /** Whether a session tells of changes just now. */
+  private final BooleanSupplier isLive;
+
   private final boolean untilLanded;
   private final Map<Object, Flight<T>> open = new HashMap<>();
 
-  private Flights(Predicate<String> isWatched, boolean untilLanded) {
-    this.isWatched = isWatched;
+  private Flights(BooleanSupplier isLive, boolean untilLanded) {
+    this.isLive = isLive;
     this.untilLanded = untilLanded;
   }
 
-  /** Of requests; {@code isWatched} says of which namespaces this process hears the changes. */
-  static <T> Flights<T> ofRequests(Predicate<String> isWatched) {
-    return new Flights<>(isWatched, false);
+  /** Of requests; {@code isLive} says whether a session tells of changes just now. */
+  static <T> Flights<T> ofRequests(BooleanSupplier isLive) {
+    return new Flights<>(isLive, false);
   }
 
   /** Of work that is joined until it ends, or until this process itself has changed what it is about. */
   static <T> Flights<T> ofWork() {
-    return new Flights<>(namespace -> true, true);
+    return new Flights<>(() -> true, true);
   }
 
   /**
@@ -43,7 +46,8 @@ final class Flights<T> {
     boolean isNew;
     synchronized (this) {
       Flight<T> underWay = open.get(id);
-      isNew = underWay == null || !mayJoin.test(underWay) || !underWay.audience().enter();
+      boolean isTooLate = underWay != null && underWay.sent && !isLive.getAsBoolean();
+      isNew = underWay == null || isTooLate || !mayJoin.test(underWay) || !underWay.audience().enter();
       flight = isNew ? new Flight<>(id, key, this) : underWay;
       if (isNew) open.put(id, flight);
     }
@@ -71,9 +75,10 @@ final class Flights<T> {
     return seat;
   }
 
-  synchronized void sent(Flight<T> flight) {
+  /** {@code isWatched}: a session tells of the changes of its namespace. */
+  synchronized void sent(Flight<T> flight, boolean isWatched) {
     flight.sent = true;
-    if (!isWatched.test(flight.key().namespace())) remove(flight);
+    if (!isWatched) remove(flight);
   }
 
   synchronized void rebuilding(Flight<T> flight) {

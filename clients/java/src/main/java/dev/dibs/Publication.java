@@ -73,6 +73,7 @@ final class Publication {
         .thenApply(
             response -> {
               Published published = of(response);
+              parts.changes().published(about.namespace(), about.key());
               span.published(published.outcome());
               parts.hooks().tell(hooks -> hooks.onPublish(about.namespace(), about.key(), published));
               return published;

@@ -1,6 +1,7 @@
 package dev.dibs;
 
 import dev.dibs.v1.CoordinatorServiceGrpc;
+import dev.dibs.v1.Invalidated;
 import dev.dibs.v1.SessionCall;
 import dev.dibs.v1.SessionEvent;
 import dev.dibs.v1.SessionHello;
@@ -36,6 +37,12 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
 
     /** The replica stops: new calls go elsewhere. */
     void draining(SessionStream stream);
+
+    /** Values of a watched namespace have changed. */
+    void changed(Invalidated what);
+
+    /** The replica hears of changes. */
+    void beat(SessionStream stream);
 
     void broken(SessionStream stream);
   }
@@ -89,7 +96,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   private Runnable late;
 
   /** What is told of the calls that have not been sent, when they are. */
-  private final Map<Long, Runnable> sendings = new HashMap<>();
+  private final Map<Long, Transport.Sending> sendings = new HashMap<>();
 
   /** Fails where the session cannot be had. */
   private final CompletableFuture<Void> confirmation = new CompletableFuture<>();
@@ -141,7 +148,8 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   void flush() {
     for (; ; ) {
       SessionRequest message;
-      List<Runnable> told = new ArrayList<>();
+      List<Transport.Sending> told = new ArrayList<>();
+      boolean isWatched;
       synchronized (this) {
         if (sending || over) return;
         if (calling.isEmpty() && cancelled.isEmpty()) {
@@ -150,9 +158,11 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
         }
         if (!stream.isReady()) return;
         message = gathered(told);
+        // One that is being left is not the one whose beats are counted.
+        isWatched = hello.getWatchedNamespacesCount() > 0 && !leaving;
         sending = true;
       }
-      told.forEach(Runnable::run);
+      told.forEach(sent -> sent.leaves(isWatched));
       try {
         stream.sendMessage(message);
       } catch (IllegalStateException error) {
@@ -224,6 +234,8 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   private void happened(SessionEvent event) {
     if (event.hasLeaseLost()) owner.leaseLost(event.getLeaseLost().getToken());
     else if (event.hasDraining()) owner.draining(this);
+    else if (event.hasInvalidated()) owner.changed(event.getInvalidated());
+    else if (event.hasBeat()) owner.beat(this);
   }
 
   /** The caller of one call has gone. */
@@ -241,7 +253,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   }
 
   /** As many calls as one message may carry, and at least one. */
-  private SessionRequest gathered(List<Runnable> told) {
+  private SessionRequest gathered(List<Transport.Sending> told) {
     SessionRequest.Builder message = SessionRequest.newBuilder().addAllCancelledIds(cancelled);
     cancelled = new ArrayList<>();
     int bytes = message.build().getSerializedSize();

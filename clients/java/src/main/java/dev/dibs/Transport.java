@@ -9,17 +9,23 @@ interface Transport {
   /** Long enough for a service that fails over, short enough that no caller hangs on it. */
   Duration DEADLINE = Duration.ofSeconds(5);
 
+  /** Hears that a request leaves. */
+  interface Sending {
+    /** {@code isWatched}: over a session that tells of changes. */
+    void leaves(boolean isWatched);
+  }
+
   /**
    * How one call is made.
    *
    * @param deadline how long the caller waits for the reply
    * @param traceparent the W3C traceparent to pass on; empty for none
    * @param left ends the call, which then fails as {@code CANCELLED}
-   * @param sending runs just before the request leaves; not at all where it never does
+   * @param sending is told just before the request leaves; not at all where it never does
    */
-  record Terms(Duration deadline, String traceparent, Signal left, Runnable sending) {
+  record Terms(Duration deadline, String traceparent, Signal left, Sending sending) {
     static Terms within(Duration deadline, String traceparent) {
-      return new Terms(deadline, traceparent, new Signal(), () -> {});
+      return new Terms(deadline, traceparent, new Signal(), isWatched -> {});
     }
   }
 

@@ -32,7 +32,7 @@ final class UnaryTransport implements Transport {
             .newCall(
                 method.descriptor(),
                 OPTIONS.withDeadlineAfter(terms.deadline().toNanos(), TimeUnit.NANOSECONDS));
-    terms.sending().run();
+    terms.sending().leaves(false);
     ClientCalls.asyncUnaryCall(call, request, into(reply));
     Runnable forget = terms.left().onRaise(() -> call.cancel("the caller has gone", null));
     reply.whenComplete(

@@ -16,7 +16,8 @@ import org.junit.jupiter.api.Test;
 final class FlightsTest {
   private static final FullKey KEY = FullKey.of("", "k");
 
-  private final Flights<String> flights = Flights.ofRequests(namespace -> namespace.equals("watched"));
+  private boolean live = true;
+  private final Flights<String> flights = Flights.ofRequests(() -> live);
   private final List<Flight<String>> started = new ArrayList<>();
 
   private CompletableFuture<String> join() {
@@ -87,7 +88,7 @@ final class FlightsTest {
   @Test
   void areJoinedUntilTheirRequestLeaves() throws Exception {
     join();
-    started.get(0).sending();
+    started.get(0).sending(false);
     var late = join();
     assertEquals(2, started.size());
     end(0, "old");
@@ -98,7 +99,7 @@ final class FlightsTest {
   void areJoinedWhileASessionHearsOfChangesUntilOneArrives() {
     FullKey watched = FullKey.of("watched", "k");
     join(watched, Duration.ofMinutes(1));
-    started.get(0).sending();
+    started.get(0).sending(true);
     join(watched, Duration.ofMinutes(1));
     assertEquals(1, started.size());
     flights.changed(key -> key.key().equals("other"));
@@ -106,6 +107,15 @@ final class FlightsTest {
     assertEquals(1, started.size());
     flights.changed(watched::equals);
     join(watched, Duration.ofMinutes(1));
+    assertEquals(2, started.size());
+  }
+
+  @Test
+  void areNotJoinedWhereTheSessionTellsOfNothingAnyMore() {
+    join();
+    started.get(0).sending(true);
+    live = false;
+    join();
     assertEquals(2, started.size());
   }
 
