@@ -17,6 +17,8 @@ import java.nio.file.Path;
 
 /** What a scenario says of a client. */
 final class ClientOptions {
+  private static final long NEAR_BYTES = 16 << 20;
+
   private ClientOptions() {}
 
   static DibsClientBuilder builder(JsonObject fields) {
@@ -27,6 +29,7 @@ final class ClientOptions {
     if (has(fields, "on_unavailable")) builder.onUnavailable(word(fields, "on_unavailable", OnUnavailable::valueOf));
     if (has(fields, "connect_ms")) builder.connectTimeout(time(fields, "connect_ms"));
     if (has(fields, "lease_hold_max_ms")) builder.leaseHoldMax(time(fields, "lease_hold_max_ms"));
+    if (is(fields, "near_cache")) builder.nearCache(NEAR_BYTES);
     identify(builder, fields);
     return builder;
   }

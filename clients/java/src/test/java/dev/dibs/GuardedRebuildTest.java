@@ -29,6 +29,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -187,12 +188,12 @@ final class GuardedRebuildTest {
           inner.complete(client.getOrRebuild("outer", TEXT.read(Options.Read.STORE), () -> "never"));
           return "v";
         })));
-    assertEquals("seen", inner.get());
+    assertEquals("seen", inner.get(10, TimeUnit.SECONDS));
   }
 
   @Test
   void aLostLeaseEndsTheWaitForItsRebuildWhateverThatDoes() throws Exception {
-    fake.will(GetOrLockRequest.class, lease("t", 60), hit("theirs"));
+    fake.will(GetOrLockRequest.class, lease("t", 1_500), hit("theirs"));
     fake.will(ExtendRequest.class, says(LOST));
     assertEquals("theirs", client.getOrRebuild("k", TEXT, this::deaf));
     gate.countDown();
@@ -202,8 +203,14 @@ final class GuardedRebuildTest {
 
   /** Does not hear that it is interrupted. */
   private String deaf() {
-    while (gate.getCount() > 0) Thread.onSpinWait();
-    return "late";
+    for (; ; ) {
+      try {
+        gate.await();
+        return "late";
+      } catch (InterruptedException error) {
+        // It goes on.
+      }
+    }
   }
 
   @Test
@@ -330,7 +337,7 @@ final class GuardedRebuildTest {
     try (DibsClient listened = fake.client().session(false).hooks(listener).build()) {
       listened.getOrRebuild("k", TEXT, () -> "v");
     }
-    assertEquals(maybe, told.get().maybeStored());
+    assertEquals(maybe, told.get(10, TimeUnit.SECONDS).maybeStored());
     assertTrue(told.get().counts().isEmpty());
   }
 }

@@ -204,7 +204,7 @@ final class HardPathsTest {
 
   @Test
   void aLeaseThatIsLostIsAskedForAgainWhileThereIsTime() throws Exception {
-    fake.will(GetOrLockRequest.class, lease("one", 60), hit("theirs"));
+    fake.will(GetOrLockRequest.class, lease("one", 1_500), hit("theirs"));
     fake.will(ExtendRequest.class, says(LOST));
     RebuildFunction<String> patient = lease -> {
       new CountDownLatch(1).await();
@@ -212,7 +212,7 @@ final class HardPathsTest {
     };
     assertEquals("theirs", client.getOrRebuild("k", TEXT, patient));
     assertTrue(fake.requests(ReleaseRequest.class).isEmpty());
-    fake.will(GetOrLockRequest.class, lease("two", 60));
+    fake.will(GetOrLockRequest.class, lease("two", 1_500));
     Options<String> hasty = TEXT.maxWait(Duration.ofMillis(1));
     DibsBusyException error = assertThrows(DibsBusyException.class, () -> client.getOrRebuild("k", hasty, patient));
     assertEquals(BusyReason.WAIT_ENDED, error.reason());

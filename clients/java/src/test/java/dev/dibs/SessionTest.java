@@ -190,6 +190,7 @@ final class SessionTest {
 
   @Test
   void thatIsNotConfirmedInTimeIsDoneWithout() throws Exception {
+    assertTrue(client.ready(Duration.ofSeconds(10)));
     assertEquals(FakeSessions.UNARY, get("k").get());
     assertEquals(FakeSessions.UNARY, get("l").get());
     fake.stream();
@@ -274,6 +275,7 @@ final class SessionTest {
 
   @Test
   void isTriedForAgainBehindTheCallsThatGoWithout() throws Exception {
+    assertTrue(client.ready(Duration.ofSeconds(10)));
     assertEquals(FakeSessions.UNARY, get("k").get());
     fake.stream();
     FakeSessions.Stream again = fake.stream();
