@@ -93,15 +93,21 @@ final class NearCache {
   /** The fresh value of a key; null where none is known. */
   Found get(FullKey key) {
     Entry entry = entries.getIfPresent(key);
-    if (entry == null || entry.session() != session || entry.untilNanos() - nanoTime.getAsLong() <= 0) return null;
-    if (!isLive()) return null;
+    if (entry == null || entry.session() != session) return null;
+    // Once for both: to read the clock is half of what a hit costs.
+    long now = nanoTime.getAsLong();
+    if (entry.untilNanos() - now <= 0 || !isLive(now)) return null;
     WatchedNamespace namespace = watched.get(key.namespace());
     return namespace.hasChanged(entry.tags(), entry.change()) ? null : new Found(entry.bytes(), false);
   }
 
   /** Whether changes are heard of just now. */
   boolean isLive() {
-    return welcomed && nanoTime.getAsLong() - heardNanos < LIVE_NANOS;
+    return isLive(nanoTime.getAsLong());
+  }
+
+  private boolean isLive(long now) {
+    return welcomed && now - heardNanos < LIVE_NANOS;
   }
 
   boolean isWatched(FullKey key) {
