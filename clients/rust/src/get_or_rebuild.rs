@@ -7,8 +7,8 @@ use crate::{
     asking::{Answer, Asking},
     codec::{Codec, Raw},
     core::Core,
-    dance::dance,
     error::{Error, RebuildError},
+    fetch_loop::fetch,
     lease::Lease,
     lease_guard::{LeaseGuard, Leased},
     options::{OnUnavailable, Options, Read, Revalidate, Stale},
@@ -174,7 +174,7 @@ impl<C: Codec> GetOrRebuild<C> {
         let codec = Arc::new(codec);
         let rebuild = on_bytes(codec.clone(), rebuild);
         let options = options.called();
-        let flight = || dance(core.clone(), options.clone(), rebuild);
+        let flight = || fetch(core.clone(), options.clone(), rebuild);
         let bytes =
             if options.may_join() { core.flights.join(options.flight_id(), flight).await } else { flight().await };
         decoded(&*codec, bytes?)

@@ -209,6 +209,7 @@ impl Value {
             fresh_for_ms: ms(fresh_for),
             fence: self.fence,
             rebuilding,
+            tags: Some(v1::Tags { names: self.tags.clone() }),
         }
     }
 }

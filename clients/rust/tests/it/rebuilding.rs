@@ -37,7 +37,7 @@ async fn gives_up_when_lost(lease: Lease) -> Result<Option<bytes::Bytes>, dibs::
 async fn a_result_is_its_callers_whatever_became_of_the_publish() {
     for outcome in [PublishOutcome::Superseded as i32, PublishOutcome::NotStored as i32, 99] {
         let fake = with_a_lease().await;
-        let response = dibs::v1::PublishResponse { outcome, fence: 0 };
+        let response = dibs::v1::PublishResponse { outcome, ..Default::default() };
         fake.will("publish", [Answer::Reply(dibs::v1::session_reply::Response::Publish(response))]);
         let got = fake.client().get_or_rebuild("k").ttl(TTL).with(|| async { value("v") }).await;
         assert_eq!(text(got.unwrap()), "v");

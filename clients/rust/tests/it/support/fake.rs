@@ -321,7 +321,7 @@ pub fn lease_reply(token: &str, expires_in_ms: i64, previous: Option<&'static st
 }
 
 pub fn published_reply(outcome: v1::PublishOutcome) -> Reply {
-    Reply::Publish(v1::PublishResponse { outcome: outcome.into(), fence: 4 })
+    Reply::Publish(v1::PublishResponse { outcome: outcome.into(), fence: 4, ..Default::default() })
 }
 
 pub fn hit(value: &'static str) -> Answer {

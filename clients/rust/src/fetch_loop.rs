@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Asks until there is a value, a failure, or no time left; rebuilding where a lease comes.
-pub(crate) async fn dance(core: Arc<Core>, options: Arc<Options>, rebuild: RebuildBytes) -> Outcome {
+pub(crate) async fn fetch(core: Arc<Core>, options: Arc<Options>, rebuild: RebuildBytes) -> Outcome {
     let asking = Asking::new(core.clone(), options.clone());
     loop {
         let lease = match asking.answer().await? {
