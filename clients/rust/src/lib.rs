@@ -20,21 +20,31 @@ mod lease_guard;
 mod lease_keeper;
 mod lease_registry;
 mod link;
+mod links;
+mod local_results;
 mod memory;
 mod options;
+mod reachability;
 mod rebuild;
 mod record;
+mod reentry;
+mod running_time;
+mod seat;
 mod session;
 mod session_line;
 mod session_or_unary;
 pub mod testing;
+mod token;
 #[cfg(feature = "opentelemetry")]
 mod trace;
 #[cfg(not(feature = "opentelemetry"))]
 #[path = "no_trace.rs"]
 mod trace;
 mod transport;
+mod turn;
 mod unary;
+mod value_terms;
+mod wait_pieces;
 
 /// The messages and the stub of `dibs/v1/coordinator.proto`, whose comments are the manual.
 pub mod v1 {

@@ -4,13 +4,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
 use tonic::Code;
 
 use crate::{
     error::CallError,
+    flights::Flights,
     lease_registry::LeaseRegistry,
     link::Link,
+    running_time::ran_for,
     session_line::{Ended, Line, OpenCalls, Outgoing},
     transport::{Request, Response, Terms},
     v1,
@@ -25,6 +26,7 @@ pub(crate) struct Session {
     link: Arc<Link>,
     holder: String,
     leases: Arc<LeaseRegistry>,
+    flights: Arc<Flights>,
     state: Mutex<State>,
 }
 
@@ -36,8 +38,13 @@ struct State {
 }
 
 impl Session {
-    pub fn new(link: Arc<Link>, holder: String, leases: Arc<LeaseRegistry>) -> Arc<Self> {
-        Arc::new(Self { link, holder, leases, state: Mutex::default() })
+    pub fn new(link: Arc<Link>, holder: String, leases: Arc<LeaseRegistry>, flights: Arc<Flights>) -> Arc<Self> {
+        Arc::new(Self { link, holder, leases, flights, state: Mutex::default() })
+    }
+
+    /// Whether the service takes sessions here, as far as can be told now.
+    pub async fn is_welcomed(self: &Arc<Self>) -> bool {
+        self.live().is_welcomed().await
     }
 
     pub async fn ask(self: &Arc<Self>, request: Request, terms: &Terms) -> Result<Response, Ended> {
@@ -67,21 +74,28 @@ impl Session {
     async fn hear(session: Weak<Self>, link: Arc<Link>, open: Arc<OpenCalls>, outgoing: Outgoing) {
         let within = link.connect_timeout() + MARGIN;
         // A connection of its own, so that a new session meets another replica where there are more.
-        let mut stub = link.connect();
-        let opening = timeout(within, async {
+        let mut stub = link.connect().stub();
+        let opening = async {
             let mut incoming = stub.session(outgoing).await?.into_inner();
             let first = incoming.message().await?;
             Ok::<_, tonic::Status>((incoming, first))
-        });
+        };
+        let opening = async {
+            tokio::select! {
+                biased;
+                opened = opening => Some(opened),
+                () = ran_for(within) => None,
+            }
+        };
         let closed = || CallError::new(Code::Unavailable, "the session was closed");
         let error = match opening.await {
-            Err(_) => {
+            None => {
                 let ms = within.as_millis();
                 CallError::new(Code::Unavailable, format!("no session within {ms} ms"))
             }
-            Ok(Err(status)) => CallError::of_status(&status),
-            Ok(Ok((_, None))) => closed(),
-            Ok(Ok((mut incoming, Some(first)))) => {
+            Some(Err(status)) => CallError::of_status(&status),
+            Some(Ok((_, None))) => closed(),
+            Some(Ok((mut incoming, Some(first)))) => {
                 open.confirm();
                 let mut message = first;
                 loop {
@@ -97,6 +111,10 @@ impl Session {
         // First no more calls on it, then the end of those that are open.
         if let Some(session) = session.upgrade() {
             session.state().line.take_if(|line| line.has(&open));
+            if open.is_confirmed() {
+                // What happened meanwhile is not known: flights from before it take no more callers.
+                session.flights.close_all();
+            }
         }
         open.end(&error);
     }
@@ -123,6 +141,8 @@ impl Session {
         let mut state = self.state();
         if state.line.take_if(|line| line.has(open)).is_some() {
             state.resume_token.clear();
+            drop(state);
+            self.flights.close_all();
         }
     }
 

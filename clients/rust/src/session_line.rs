@@ -16,6 +16,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use crate::{
@@ -65,7 +66,12 @@ impl Line {
             calls: VecDeque::new(),
             cancelled_ids: Vec::new(),
         };
-        let open = OpenCalls { calls: Mutex::default(), last_id: AtomicI64::new(0), outbox: outbox.downgrade() };
+        let open = OpenCalls {
+            calls: Mutex::default(),
+            last_id: AtomicI64::new(0),
+            outbox: outbox.downgrade(),
+            told: CancellationToken::new(),
+        };
         (Arc::new(Self { open: Arc::new(open), outbox }), outgoing)
     }
 
@@ -75,6 +81,12 @@ impl Line {
 
     pub fn has(&self, open: &Arc<OpenCalls>) -> bool {
         Arc::ptr_eq(&self.open, open)
+    }
+
+    /// Waits until the stream is welcomed, or has ended.
+    pub async fn is_welcomed(&self) -> bool {
+        self.open.told.cancelled().await;
+        self.open.is_confirmed()
     }
 
     /// Dropping the future cancels the call.
@@ -144,6 +156,8 @@ pub(crate) struct OpenCalls {
     calls: Mutex<Calls>,
     last_id: AtomicI64,
     outbox: mpsc::WeakUnboundedSender<Letter>,
+    /// It was welcomed, or has ended.
+    told: CancellationToken,
 }
 
 #[derive(Default)]
@@ -195,6 +209,11 @@ impl OpenCalls {
     /// The service has welcomed the session: whatever is on the way carries sessions.
     pub fn confirm(&self) {
         self.calls().confirmed = true;
+        self.told.cancel();
+    }
+
+    pub fn is_confirmed(&self) -> bool {
+        self.calls().confirmed
     }
 
     pub fn answer(&self, reply: v1::SessionReply) {
@@ -219,6 +238,7 @@ impl OpenCalls {
         let mut calls = self.calls();
         let ended = if calls.confirmed { Ended::Error(error.clone()) } else { Ended::NoSession };
         calls.ended = Some(ended.clone());
+        self.told.cancel();
         for (_, call) in calls.by_id.drain() {
             let _ = call.send(Err(ended.clone()));
         }
