@@ -88,7 +88,7 @@ export function encodeGetOrLock({ outcome, degraded }: domain.GetOrLockAnswer): 
 }
 
 export function encodePublish({ outcome, fence }: domain.PublishAnswer): PublishResponse {
-  return { outcome: PUBLISH_OUTCOMES[outcome], fence };
+  return { outcome: PUBLISH_OUTCOMES[outcome], fence, maybeStored: false };
 }
 
 export function encodeRelease(outcome: domain.ReleaseOutcome): ReleaseResponse {

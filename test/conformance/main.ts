@@ -73,7 +73,9 @@ const facts: string[] = [];
 let more = 0;
 const cell = (scenario: Scenario, column: Column) => `${scenario.name} | ${column.name}`;
 
-function appliesTo({ only: mode }: Scenario, { session }: Column): boolean {
+function appliesTo({ only: mode, languages, except }: Scenario, { session, language }: Column): boolean {
+  if (languages !== undefined && !languages.includes(language)) return false;
+  if (except?.[language] !== undefined) return false;
   return mode === undefined || (mode === 'session') === session;
 }
 
@@ -134,7 +136,9 @@ const policies = Object.fromEntries(
     ),
   ),
 );
-const stage = await Stage.open(policies);
+const text = JSON.stringify(scenarios);
+const targets = ['guarded', 'short'].filter((target) => text.includes(`"target":"${target}"`));
+const stage = await Stage.open(policies, new Set(targets));
 const troupes = new Map(
   columns.map((column) => [
     column.name,

@@ -12,7 +12,7 @@ import {
   type Release,
 } from './calls.js';
 import { BYTES, type Codec } from './codec.js';
-import { dance } from './dance.js';
+import { fetchLoop } from './fetch-loop.js';
 import { Flights } from './flights.js';
 import { HeldLeases } from './held-leases.js';
 import { tell } from './hooks.js';
@@ -119,7 +119,7 @@ export class DibsClient {
       return value === null ? null : codec.encode(value);
     };
     const fly = (all: AbortSignal) =>
-      dance({
+      fetchLoop({
         calls: this.#calls,
         hooks: this.options.hooks ?? {},
         namespace,

@@ -262,7 +262,7 @@ describe('a fault of the caller', () => {
   });
 });
 
-describe('the calls beside the dance', () => {
+describe('the plain calls', () => {
   it('ask for many keys, and give each its outcome', async () => {
     const client = service.client();
     const keys = [freshKey(), freshKey()];

@@ -9,8 +9,8 @@ import type { Busy, GetOrLockOutcome, Hit, Lease } from './outcomes.js';
 import { pause } from './pause.js';
 import { type RebuildBytes, rebuildUnderLease } from './rebuild.js';
 
-/** What one dance needs: who asks for what, and what it is made of. */
-export interface Dance {
+/** What one fetch loop needs: who asks for what, and what it is made of. */
+export interface FetchLoop {
   readonly calls: Calls;
   readonly hooks: Hooks;
   readonly namespace: string;
@@ -39,7 +39,7 @@ const WAY_MS = 2_000;
 const BROKEN_OFF_MAX = 2;
 
 /** GetOrLock until there is a value, a failure, or no time left; rebuilding where a lease comes. */
-export async function dance(steps: Dance): Promise<Uint8Array | null> {
+export async function fetchLoop(steps: FetchLoop): Promise<Uint8Array | null> {
   const { options, signal, namespace, key, hooks } = steps;
   const untilMs = performance.now() + (options.waitMs ?? DEFAULT_WAIT_MS);
   // The same for every attempt: a lease whose answer was lost on its way comes again.
@@ -81,7 +81,7 @@ export async function dance(steps: Dance): Promise<Uint8Array | null> {
   }
 }
 
-function ask({ calls, namespace, key, options, signal }: Dance, requestId: string, leftMs: number) {
+function ask({ calls, namespace, key, options, signal }: FetchLoop, requestId: string, leftMs: number) {
   const { leaseMs, stale, read, refresh, traceparent, waitMs } = options;
   const wholeMs = Math.max(0, Math.floor(leftMs));
   return calls.getOrLock(
@@ -96,7 +96,7 @@ function ask({ calls, namespace, key, options, signal }: Dance, requestId: strin
   );
 }
 
-function served({ hooks, namespace, key }: Dance, { value, freshness }: Hit): Buffer | null {
+function served({ hooks, namespace, key }: FetchLoop, { value, freshness }: Hit): Buffer | null {
   tell(hooks.onHit, { namespace, key, freshness });
   return value;
 }
@@ -123,7 +123,7 @@ async function comeBack(
   await pause(pauseMs, signal);
 }
 
-async function underLease(steps: Dance, lease: Lease) {
+async function underLease(steps: FetchLoop, lease: Lease) {
   const { calls, hooks, namespace, key, rebuild, options, signal } = steps;
   const { ttlMs, staleMs, leaseMs, traceparent, absentTtlMs = ttlMs, tags = [] } = options;
   const rebuilding = rebuildUnderLease(calls, {
@@ -138,12 +138,12 @@ async function underLease(steps: Dance, lease: Lease) {
 }
 
 /** There is something to serve meanwhile, and the caller does not insist on the newest. */
-function mayGoOn({ options }: Dance, { previous }: Lease): boolean {
+function mayGoOn({ options }: FetchLoop, { previous }: Lease): boolean {
   return previous !== undefined && options.refresh !== true && options.revalidate !== 'await';
 }
 
 /** The service cannot be reached: one rebuild at a time in this process, or the error. */
-function withoutService(steps: Dance, cause: DibsError): Promise<Uint8Array | null> {
+function withoutService(steps: FetchLoop, cause: DibsError): Promise<Uint8Array | null> {
   const { namespace, key, hooks, rebuild, onUnavailable, local, signal } = steps;
   if (onUnavailable === 'fail') return Promise.reject(cause);
   return local.join(
