@@ -85,14 +85,16 @@ impl Entry {
         if self.closed {
             return false;
         }
-        // Callers that want what is newer than their call join only what has read nothing yet.
-        let takes_earlier = options.read == Read::Near && (!options.refresh || options.undecodable);
+        // Callers that want what is newer than their call ask by themselves.
+        if options.read == Read::Store || options.refresh && !options.undecodable {
+            return false;
+        }
         match self.stage {
             Stage::NotSent => self.id == options.flight_id(),
-            Stage::Asked { watched } => watched && takes_earlier && self.id == options.flight_id(),
+            Stage::Asked { watched } => watched && self.id == options.flight_id(),
             // Where a stale value is good enough the service has it at once.
             Stage::Rebuilding { has_previous, .. } => {
-                takes_earlier && !(has_previous && options.stale != Some(Stale::Forbid) && !options.undecodable)
+                !has_previous || options.stale == Some(Stale::Forbid) || options.undecodable
             }
         }
     }

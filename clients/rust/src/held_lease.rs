@@ -170,12 +170,12 @@ impl HeldLease {
         let Options { namespace, key, .. } = &*self.options;
         let terms = within(PUBLISH, carried(&self.traceparent, &self.options));
         let response = self.core.calls.publish(request.clone(), terms).await?;
-        let v1::PublishResponse { fence, maybe_stored, .. } = response;
+        let v1::PublishResponse { fence, counts, maybe_stored, .. } = response;
         let outcome = response.outcome();
         if let Some(span) = &self.span {
             span.published(outcome);
         }
-        self.core.hooks.tell(&Event::Publish { namespace, key, outcome, fence, maybe_stored });
+        self.core.hooks.tell(&Event::Publish { namespace, key, outcome, fence, counts, maybe_stored });
         Ok(response)
     }
 

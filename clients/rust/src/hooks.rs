@@ -15,9 +15,17 @@ pub enum Event<'a> {
     Hit { namespace: &'a str, key: &'a str, stale: bool },
     /// Somebody else's rebuild was waited for, with or without an answer in the end.
     Wait { namespace: &'a str, key: &'a str, waited: Duration, answered: bool },
-    /// What became of a result that was handed over; `Stored` is the rule. `maybe_stored`: with `NotStored`, it may be
-    /// stored all the same.
-    Publish { namespace: &'a str, key: &'a str, outcome: v1::PublishOutcome, fence: i64, maybe_stored: bool },
+    /// What became of a result that was handed over; `Stored` is the rule. `counts`: nothing
+    /// of it has been invalidated since the lease, as far as the replica knows. `maybe_stored`: with `NotStored`, it may
+    /// be stored all the same.
+    Publish {
+        namespace: &'a str,
+        key: &'a str,
+        outcome: v1::PublishOutcome,
+        fence: i64,
+        counts: Option<bool>,
+        maybe_stored: bool,
+    },
     /// The service refused a result, such as one beyond the bound of a value's size: its callers have it, and no others.
     NotStorable { namespace: &'a str, key: &'a str, error: &'a CallError },
     /// The codec could not read a value that is cached. It counts as a miss, and is rebuilt, once in a call.
