@@ -8,7 +8,8 @@ use dibs::{Client, ClientBuilder, Event, Lease, v1::ExtendOutcome, v1::PublishOu
 
 use crate::support::{
     TTL,
-    fake::{Answer, Fake, busy, extended, hit, lease, lease_reply, published, refuse, released, unavailable},
+    answers::{busy, extended, hit, lease, lease_reply, published, refuse, released, unavailable},
+    fake::{Answer, Fake},
     text, until, value,
 };
 

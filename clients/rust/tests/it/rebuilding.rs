@@ -10,7 +10,8 @@ use tokio::sync::Notify;
 
 use crate::support::{
     TTL,
-    fake::{Answer, Fake, extended, hit, lease, lease_reply, published, refuse, released, unavailable},
+    answers::{extended, hit, lease, lease_reply, published, refuse, released, unavailable},
+    fake::{Answer, Fake},
     fresh_key, ms,
     service::SERVICE,
     soon, text, until, value,

@@ -9,8 +9,10 @@ use dibs::{
 use tokio::sync::mpsc;
 
 use crate::support::{
-    TTL, call_error,
-    fake::{Fake, Session, hit, hit_reply, lease_reply},
+    TTL,
+    answers::{hit, hit_reply, lease_reply},
+    call_error,
+    fake::{Fake, Session},
     ms, soon, text, value,
 };
 
