@@ -11,7 +11,7 @@ use crate::{
     v1,
 };
 
-/// Long enough for a service that fails over, short enough that nobody hangs on it.
+/// Long enough for a service that fails over, short enough that no caller hangs on it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The plain calls, each in one attempt.

@@ -77,7 +77,7 @@ fn is_host(host: &str) -> bool {
 }
 
 /// Connects within a bound, which covers also the peer's first byte: a process that hangs still takes connections.
-/// After an attempt that failed, others fail at once for a while, so that the bound is waited for by nobody twice.
+/// After an attempt that failed, others fail at once for a while, so that no call waits for the bound a second time.
 #[derive(Clone)]
 pub(crate) struct Connector {
     address: Address,

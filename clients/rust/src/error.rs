@@ -21,7 +21,7 @@ pub enum Error {
         /// How long the back-off still runs.
         retry_after: Duration,
     },
-    /// The wait ended without an answer: somebody else still rebuilds, or nobody could decide.
+    /// The wait ended without an answer: another caller still rebuilds, or the lock nodes could not decide.
     Busy {
         /// Why there is no answer; `Unspecified` for a reason, or an outcome, of a later service.
         reason: v1::BusyReason,
@@ -119,7 +119,7 @@ impl CallError {
         }
     }
 
-    /// Nobody answered: the service may be down, and whether it did anything is not known.
+    /// No answer came: the service may be down, and whether it did anything is not known.
     pub(crate) fn is_unreachable(&self) -> bool {
         self.retry_after.is_none() && matches!(self.code, Code::Unavailable | Code::DeadlineExceeded)
     }

@@ -92,7 +92,7 @@ impl<C: Codec> GetOrRebuild<C> {
         self
     }
 
-    /// How long to wait for somebody else's rebuild; zero does not wait. Default: 30 s.
+    /// How long to wait for another caller's rebuild; zero does not wait. Default: 30 s.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.options.wait = Some(wait);
         self
@@ -163,7 +163,7 @@ impl<C: Codec> GetOrRebuild<C> {
 
     /// The value: from the cache, from another caller's rebuild, or from `rebuild`, which at most one caller in the
     /// fleet runs at a time. None means that the source has nothing. Dropping the future leaves the call; its lease
-    /// is given back when nobody waits any more.
+    /// is given back when no caller waits any more.
     ///
     /// # Errors
     /// [`Error::Rebuild`] with what `rebuild` failed with; [`Error::RebuildFailed`] where another caller's rebuild

@@ -23,7 +23,7 @@ use crate::{
     v1::{self, publish_request::Payload},
 };
 
-/// Shorter than a rebuild that is worth a lease: nobody waits longer for what they have already.
+/// Shorter than a rebuild that is worth a lease: no caller waits longer for what it has already.
 const PUBLISH: Duration = Duration::from_secs(2);
 const PUBLISH_AGAIN: u32 = 3;
 const PUBLISH_PAUSE: Duration = Duration::from_millis(100);
@@ -231,7 +231,7 @@ impl HeldLease {
 }
 
 impl Drop for HeldLease {
-    /// Nobody wants it any more: the next in line may try at once.
+    /// No caller wants it any more: the next in line may try at once.
     fn drop(&mut self) {
         self.release(None);
     }

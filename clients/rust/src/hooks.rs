@@ -13,7 +13,7 @@ use crate::{
 pub enum Event<'a> {
     /// A value was there.
     Hit { namespace: &'a str, key: &'a str, stale: bool },
-    /// Somebody else's rebuild was waited for, with or without an answer in the end.
+    /// Another caller's rebuild was waited for, with or without an answer in the end.
     Wait { namespace: &'a str, key: &'a str, waited: Duration, answered: bool },
     /// What became of a result that was handed over; `Stored` is the rule. `counts`: nothing
     /// of it has been invalidated since the lease, as far as the replica knows. `maybe_stored`: with `NotStored`, it may
@@ -35,13 +35,13 @@ pub enum Event<'a> {
     /// The service could not be reached, so that this process rebuilds for itself.
     LocalRebuild { namespace: &'a str, key: &'a str, cause: &'a CallError },
     /// A result could not be handed over, a lease could not be given back, or a rebuild behind a stale value failed:
-    /// nobody was told by an error.
+    /// no caller was told by an error.
     BackgroundError { namespace: &'a str, key: &'a str, error: &'a Error },
 }
 
 type Hook = dyn Fn(&Event<'_>) + Send + Sync;
 
-/// The hook of a client. What panics in it is nobody else's fault.
+/// The hook of a client. What panics in it harms no call.
 #[derive(Clone, Default)]
 pub(crate) struct Hooks(Option<Arc<Hook>>);
 

@@ -94,7 +94,7 @@ impl Invalidate {
 }
 
 /// When the call ends, also by a failure or because its caller leaves: it may have been done all the same. What this
-/// process has from before it is for nobody who comes after it.
+/// process has from before it is for no caller that comes after it.
 struct Closing {
     core: Arc<Core>,
     request: v1::InvalidateRequest,

@@ -116,7 +116,7 @@ pub(crate) fn key_id_of(namespace: &str, key: &str) -> KeyId {
 }
 
 impl Options {
-    /// The call is made now, by whoever runs.
+    /// The call is made now, in the current task.
     pub fn called(mut self) -> Arc<Self> {
         self.trace = Trace::of_caller(&self.traceparent);
         self.around = around();

@@ -44,7 +44,7 @@ pub(crate) fn refuse_own_key(core: &Arc<Core>, options: &Options) -> Result<(), 
     Ok(())
 }
 
-/// The rebuild of this call's key, whoever polls it.
+/// The rebuild of this call's key, in any task that polls it.
 pub(crate) fn inside<F: Future>(
     core: &Arc<Core>,
     options: &Options,

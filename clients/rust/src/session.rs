@@ -65,7 +65,7 @@ impl Session {
         let (line, outgoing) = Line::new(hello);
         state.line = Some(line.clone());
         let open = line.open_calls();
-        // Whoever drops the client ends its stream, too.
+        // Dropping the client ends its stream, too.
         tokio::spawn(Self::hear(Arc::downgrade(self), self.link.clone(), open, outgoing));
         line
     }

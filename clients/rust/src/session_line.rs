@@ -44,7 +44,7 @@ pub(crate) enum Ended {
     NoSession,
 }
 
-/// One stream, with the calls that are open on it. It ends when nobody holds this any more.
+/// One stream, with the calls that are open on it. It ends when nothing holds this any more.
 pub(crate) struct Line {
     open: Arc<OpenCalls>,
     outbox: mpsc::UnboundedSender<Letter>,
@@ -98,7 +98,7 @@ impl Line {
         let traceparent = terms.traceparent.clone();
         let call = v1::SessionCall { id, deadline_ms: Some(ms(left).max(1)), traceparent, request: Some(request) };
         let mut waiting = Waiting { id, line, asked, answered };
-        // Nobody takes it where the stream has just broken; then the call is told of that.
+        // Where the stream has just broken nothing takes it, and the call is told of that.
         let _ = waiting.line.outbox.send(Letter::Call(call));
         match timeout_at(terms.deadline, &mut waiting.answered).await {
             Ok(Ok(answer)) => answer,
@@ -128,7 +128,7 @@ impl Asked {
     }
 }
 
-/// A call that somebody waits for. Dropped, it is cancelled if it is still open, and a lease that has come already is
+/// A call that a caller waits for. Dropped, it is cancelled if it is still open, and a lease that has come already is
 /// given back.
 struct Waiting {
     id: i64,
@@ -192,7 +192,7 @@ impl OpenCalls {
         }
     }
 
-    /// A lease for whom nobody waits goes to the next in line.
+    /// A lease that no caller waits for goes to the next in line.
     fn give_back(&self, Asked { namespace, key }: Asked, response: Response) {
         let Response::GetOrLock(v1::GetOrLockResponse { outcome: Some(Outcome::Lease(lease)), .. }) = response else {
             return;
@@ -206,7 +206,7 @@ impl OpenCalls {
         }
     }
 
-    /// The service has welcomed the session: whatever is on the way carries sessions.
+    /// The service has welcomed the session: what is on the way carries sessions.
     pub fn confirm(&self) {
         self.calls().confirmed = true;
         self.told.cancel();
@@ -249,7 +249,7 @@ impl OpenCalls {
     }
 }
 
-/// What is sent on the stream: the hello, then whatever has gathered each time that there is room.
+/// What is sent on the stream: the hello, then what has gathered each time that there is room.
 pub(crate) struct Outgoing {
     hello: Option<v1::SessionHello>,
     letters: mpsc::UnboundedReceiver<Letter>,
