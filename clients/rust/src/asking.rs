@@ -145,10 +145,14 @@ pub(crate) fn tell_wait(core: &Core, options: &Options, waited: Duration, answer
     core.hooks.tell(&Event::Wait { namespace, key, waited, answered });
 }
 
+pub(crate) fn tell_hit(core: &Core, options: &Options, stale: bool) {
+    let Options { namespace, key, .. } = options;
+    core.hooks.tell(&Event::Hit { namespace, key, stale });
+}
+
 /// The value of a hit, after the hook was told.
 pub(crate) fn served(core: &Core, options: &Options, hit: &v1::Hit) -> Option<Bytes> {
-    let Options { namespace, key, .. } = options;
-    core.hooks.tell(&Event::Hit { namespace, key, stale: hit.freshness() == v1::Freshness::Stale });
+    tell_hit(core, options, hit.freshness() == v1::Freshness::Stale);
     match &hit.payload {
         Some(v1::hit::Payload::Value(bytes)) => Some(bytes.clone()),
         _ => None,

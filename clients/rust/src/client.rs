@@ -16,6 +16,7 @@ use crate::{
     link::{Link, Stub},
     links::Links,
     local_results::LocalResults,
+    near_cache::{NearCache, NearOptions},
     options::{LEASE_HOLD_MAX, Named, OnUnavailable, default_holder},
     reachability::Reachability,
     token::Token,
@@ -98,6 +99,7 @@ pub struct ClientBuilder {
     holder: Option<String>,
     on_unavailable: OnUnavailable,
     lease_hold_max: Option<Duration>,
+    near: NearOptions,
     hooks: Hooks,
 }
 
@@ -175,6 +177,27 @@ impl ClientBuilder {
         self
     }
 
+    /// Keeps fresh values in this process's memory, of at most so many bytes: a hit costs no call. It pays for values
+    /// that are read often and change seldom. It needs a [`session`](Self::session), over which the service tells what
+    /// changes. Default: none.
+    pub fn near_cache(mut self, bytes_max: u64) -> Self {
+        self.near.bytes_max = Some(bytes_max);
+        self
+    }
+
+    /// The namespaces whose values are kept near, at most 64. Default: the client's own.
+    pub fn near_namespaces<N: Into<String>>(mut self, namespaces: impl IntoIterator<Item = N>) -> Self {
+        self.near.namespaces = namespaces.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// While the service cannot be reached, values of the near cache are served, and the hook hears that they are stale.
+    /// Default: false.
+    pub fn serve_near_when_unavailable(mut self, serve: bool) -> Self {
+        self.near.serve_when_unavailable = serve;
+        self
+    }
+
     /// How long a lease is extended in all: after that it is given back, and the rebuild counts as hung. The service
     /// has a bound of its own. Default: 10 minutes.
     pub fn lease_hold_max(mut self, lease_hold_max: Duration) -> Self {
@@ -200,10 +223,18 @@ impl ClientBuilder {
     /// [`Error::Options`].
     pub fn build(self) -> Result<Client, Error> {
         let link = Link::new(&self.connection.clone().or_environment())?;
+        let near = NearCache::of(&self.near, &self.namespace)?.filter(|_| !self.without_session);
         let (leases, flights) = (Arc::default(), Arc::default());
         let with_session = !self.without_session;
-        let links = Links::new(link, self.holder_or_default(), with_session, Arc::clone(&leases), Arc::clone(&flights));
-        Ok(self.over(Box::new(links.clone()), flights, leases, Some(links)))
+        let links = Links::new(
+            link,
+            self.holder_or_default(),
+            with_session,
+            Arc::clone(&leases),
+            Arc::clone(&flights),
+            near.clone(),
+        );
+        Ok(self.over(Box::new(links.clone()), flights, leases, near, Some(links)))
     }
 
     pub(crate) fn over(
@@ -211,10 +242,11 @@ impl ClientBuilder {
         transport: Box<dyn Transport>,
         flights: Arc<Flights>,
         leases: Arc<LeaseRegistry>,
+        near: Option<Arc<NearCache>>,
         links: Option<Arc<Links>>,
     ) -> Client {
         let local_results: Arc<LocalResults> = Arc::default();
-        let reachability = Arc::new(Reachability::new(local_results.clone()));
+        let reachability = Arc::new(Reachability::new(local_results.clone(), near.clone()));
         let background = TaskTracker::new();
         // Closed, it can be waited for; what is spawned on it is counted all the same.
         background.close();
@@ -226,6 +258,7 @@ impl ClientBuilder {
             local_results,
             reachability,
             background,
+            near,
             lease_hold_max: self.lease_hold_max.unwrap_or(LEASE_HOLD_MAX),
             holder: self.holder_or_default(),
             hooks: self.hooks,

@@ -5,7 +5,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     calls::Calls, flights::Flights, hooks::Hooks, lease_registry::LeaseRegistry, links::Links,
-    local_results::LocalResults, options::OnUnavailable, reachability::Reachability,
+    local_results::LocalResults, near_cache::NearCache, options::OnUnavailable, reachability::Reachability,
 };
 
 /// What the calls of one client share.
@@ -20,6 +20,7 @@ pub(crate) struct Core {
     pub reachability: Arc<Reachability>,
     /// What goes on behind: rebuilds behind a stale value, publishes, leases on their way back.
     pub background: TaskTracker,
+    pub near: Option<Arc<NearCache>>,
     pub lease_hold_max: Duration,
     pub holder: String,
     pub namespace: String,

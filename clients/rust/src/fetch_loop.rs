@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    asking::{Answer, Asking, served, tell_wait},
+    asking::{Answer, Asking, served, tell_hit, tell_wait},
     core::Core,
     error::{CallError, Error},
     flights::{Flight, Landed, Outcome},
@@ -79,13 +79,16 @@ async fn without_service(
     cause: CallError,
     until: Instant,
 ) -> Outcome {
+    if let Some(value) = core.near.as_ref().and_then(|near| near.get_unavailable(options)) {
+        tell_hit(core, options, true);
+        return Ok(value);
+    }
     if options.on_unavailable == OnUnavailable::Fail {
         return Err(cause.into());
     }
     loop {
         if let Some(value) = core.local_results.get(options).filter(|_| may_read(options)) {
-            let Options { namespace, key, .. } = &**options;
-            core.hooks.tell(&Event::Hit { namespace, key, stale: false });
+            tell_hit(core, options, false);
             return Ok(value);
         }
         let fly = |_| rebuild_locally(core.clone(), options.clone(), rebuild.clone(), cause.clone());

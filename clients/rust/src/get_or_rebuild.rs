@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    asking::{Answer, Asking},
+    asking::{Answer, Asking, tell_hit},
     codec::{Codec, Raw},
     core::Core,
     error::{CodecError, Error, RebuildError},
@@ -195,6 +195,14 @@ impl<C: Codec> GetOrRebuild<C> {
         R: Future<Output = Result<Option<C::Value>, RebuildError>> + Send + 'static,
     {
         let Self { core, options, codec } = self;
+        // What cannot be read is asked for again, and told of then.
+        if let Some(near) = &core.near
+            && let Some(bytes) = near.get(&options)
+            && let Ok(value) = decoded(&codec, bytes)
+        {
+            tell_hit(&core, &options, false);
+            return Ok(value);
+        }
         let codec = Arc::new(codec);
         let rebuild = on_bytes(codec.clone(), rebuild);
         let options = options.called();

@@ -169,7 +169,12 @@ impl HeldLease {
         self.keeper.abort();
         let Options { namespace, key, .. } = &*self.options;
         let terms = within(PUBLISH, carried(&self.traceparent, &self.options));
-        let response = self.core.calls.publish(request.clone(), terms).await?;
+        let published = self.core.calls.publish(request.clone(), terms).await;
+        // Also where it failed: it may be stored, and this process reads what it has written.
+        if let Some(near) = &self.core.near {
+            near.drop_key(namespace, key);
+        }
+        let response = published?;
         let v1::PublishResponse { fence, counts, maybe_stored, .. } = response;
         let outcome = response.outcome();
         if let Some(span) = &self.span {

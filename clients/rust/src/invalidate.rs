@@ -108,12 +108,18 @@ impl Drop for Closing {
             core.flights.close_namespace(namespace);
             core.local.close_namespace(namespace);
             core.local_results.drop_namespace(namespace);
+            if let Some(near) = &core.near {
+                near.drop_namespace(namespace);
+            }
             return;
         }
         for key in keys {
             core.flights.close_key(namespace, key);
             core.local.close_key(namespace, key);
             core.local_results.drop_key(namespace, key);
+            if let Some(near) = &core.near {
+                near.drop_key(namespace, key);
+            }
         }
     }
 }

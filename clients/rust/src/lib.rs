@@ -23,6 +23,7 @@ mod link;
 mod links;
 mod local_results;
 mod memory;
+mod near_cache;
 mod options;
 mod reachability;
 mod rebuild;
@@ -45,6 +46,7 @@ mod turn;
 mod unary;
 mod value_terms;
 mod wait_pieces;
+mod watch;
 
 /// The messages and the stub of `dibs/v1/coordinator.proto`, whose comments are the manual.
 pub mod v1 {

@@ -18,7 +18,8 @@ use crate::{
     flights::Flights,
     lease_registry::LeaseRegistry,
     link::{Link, Stub},
-    session::Session,
+    near_cache::NearCache,
+    session::{Hears, Session},
     session_or_unary::SessionOrUnary,
     transport::{Request, Response, Terms, Transport},
     unary::Unary,
@@ -35,6 +36,7 @@ pub(crate) struct Links {
     with_session: bool,
     leases: Arc<LeaseRegistry>,
     flights: Arc<Flights>,
+    near: Option<Arc<NearCache>>,
     by_runtime: Mutex<HashMap<runtime::Id, Arc<Connected>>>,
 }
 
@@ -53,9 +55,10 @@ impl Links {
         with_session: bool,
         leases: Arc<LeaseRegistry>,
         flights: Arc<Flights>,
+        near: Option<Arc<NearCache>>,
     ) -> Arc<Self> {
         let by_runtime = Mutex::default();
-        Arc::new(Self { link: Arc::new(link), holder, with_session, leases, flights, by_runtime })
+        Arc::new(Self { link: Arc::new(link), holder, with_session, leases, flights, near, by_runtime })
     }
 
     /// For the user; of the runtime in which this is called.
@@ -72,8 +75,8 @@ impl Links {
         let (own, stub) = self.link.connect_for_two();
         let unary = Unary::new(own);
         let session = self.with_session.then(|| {
-            let (leases, flights) = (self.leases.clone(), self.flights.clone());
-            SessionOrUnary::new(Session::new(self.link.clone(), self.holder.clone(), leases, flights), unary.clone())
+            let hears = Hears { leases: self.leases.clone(), flights: self.flights.clone(), near: self.near.clone() };
+            SessionOrUnary::new(Session::new(self.link.clone(), self.holder.clone(), hears), unary.clone())
         });
         let forget = Forget { links: Arc::downgrade(self), id };
         let until_the_end = async move {
@@ -114,6 +117,11 @@ impl Transport for Arc<Links> {
             }
         }
         .boxed()
+    }
+
+    fn watches(&self, namespace: &str) -> bool {
+        let near = self.near.as_ref().filter(|near| near.has(namespace));
+        near.is_some() && self.connected().session.as_ref().is_some_and(SessionOrUnary::watches)
     }
 
     fn ready(&self) -> BoxFuture<'_, ()> {

@@ -4,18 +4,19 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use crate::{error::CallError, local_results::LocalResults};
+use crate::{error::CallError, local_results::LocalResults, near_cache::NearCache};
 
 /// Whether the service answers, with one warning at each change.
 #[derive(Default)]
 pub(crate) struct Reachability {
     lost: AtomicBool,
     local_results: Arc<LocalResults>,
+    near: Option<Arc<NearCache>>,
 }
 
 impl Reachability {
-    pub fn new(local_results: Arc<LocalResults>) -> Self {
-        Self { lost: AtomicBool::new(false), local_results }
+    pub fn new(local_results: Arc<LocalResults>, near: Option<Arc<NearCache>>) -> Self {
+        Self { lost: AtomicBool::new(false), local_results, near }
     }
 
     /// A call has given it up.
@@ -31,6 +32,9 @@ impl Reachability {
     pub fn answered(&self) {
         if self.lost.load(Ordering::Relaxed) && self.lost.swap(false, Ordering::Relaxed) {
             self.local_results.drop_all();
+            if let Some(near) = &self.near {
+                near.drop_broken();
+            }
             tracing::warn!("dibs: the service answers again");
         }
     }

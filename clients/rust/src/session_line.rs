@@ -24,6 +24,7 @@ use crate::{
     options::ms,
     transport::{Request, Response, Terms},
     v1::{self, get_or_lock_response::Outcome},
+    watch::Watch,
 };
 
 /// A message of the contract is no larger, unless it carries a single call.
@@ -71,12 +72,17 @@ impl Line {
             last_id: AtomicI64::new(0),
             outbox: outbox.downgrade(),
             told: CancellationToken::new(),
+            watch: Watch::new(),
         };
         (Arc::new(Self { open: Arc::new(open), outbox }), outgoing)
     }
 
     pub fn open_calls(&self) -> Arc<OpenCalls> {
         self.open.clone()
+    }
+
+    pub fn watch(&self) -> Arc<Watch> {
+        self.open.watch.clone()
     }
 
     pub fn has(&self, open: &Arc<OpenCalls>) -> bool {
@@ -158,6 +164,7 @@ pub(crate) struct OpenCalls {
     outbox: mpsc::WeakUnboundedSender<Letter>,
     /// It was welcomed, or has ended.
     told: CancellationToken,
+    pub watch: Arc<Watch>,
 }
 
 #[derive(Default)]

@@ -50,6 +50,11 @@ impl SessionOrUnary {
         Ok(response)
     }
 
+    /// The session hears of all changes now.
+    pub fn watches(&self) -> bool {
+        !self.is_unary.load(Ordering::Relaxed) && self.session.watches()
+    }
+
     pub async fn is_ready(&self) -> bool {
         self.session.is_welcomed().await || self.unary.is_ready().await
     }

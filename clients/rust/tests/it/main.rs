@@ -9,6 +9,7 @@ mod in_process;
 mod invalidating;
 mod joining;
 mod leases;
+mod near;
 mod options;
 mod rebuilding;
 mod runtimes;

@@ -68,6 +68,11 @@ impl Session {
         self.responses.send(Ok(response)).expect("the session is open");
     }
 
+    /// The stream breaks.
+    pub fn fail(&self) {
+        let _ = self.responses.send(Err(Status::unavailable("the stream broke")));
+    }
+
     pub fn welcome(&self, resume_token: &str) {
         let welcome = v1::SessionWelcome { resume_token: resume_token.into(), ..Default::default() };
         self.send(v1::SessionResponse { welcome: Some(welcome), ..Default::default() });
