@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { BACKOFF_MS_MAX, type Policy } from './coordination/policy.js';
 
 const YEAR_MS = 31_536_000_000;
+const DAY_MS = 86_400_000;
 
 /**
  * Reads the file that DIBS_CONFIG names: a policy for each namespace that it names, with what it does not
@@ -29,6 +30,11 @@ export function readPolicyFile(
         `namespaces.${namespace}.lease_min_ms: ${policy.leaseMsMin} is above lease_max_ms, which is ${policy.leaseMsMax}`,
       );
     }
+    if (policy.leaseHoldMsMax < policy.leaseMsMax) {
+      faults.push(
+        `namespaces.${namespace}.lease_hold_max_ms: ${policy.leaseHoldMsMax} is below lease_max_ms, which is ${policy.leaseMsMax}`,
+      );
+    }
     policies.set(namespace, Object.freeze(policy));
   }
   return { policies, faults };
@@ -48,6 +54,7 @@ function policyOf(base: Policy, said: SaidPolicy): Policy {
     failureBackoffMs: said.failure_backoff_ms ?? base.failureBackoffMs,
     leaseMsMin: said.lease_min_ms ?? base.leaseMsMin,
     leaseMsMax: said.lease_max_ms ?? base.leaseMsMax,
+    leaseHoldMsMax: said.lease_hold_max_ms ?? base.leaseHoldMsMax,
     keysInTraces: said.keys_in_traces ?? base.keysInTraces,
   };
 }
@@ -69,6 +76,7 @@ function fileSchema({ leaseMsMin, leaseMsMax }: Policy) {
     failure_backoff_ms: within(0, BACKOFF_MS_MAX).optional(),
     lease_min_ms: within(leaseMsMin, leaseMsMax).optional(),
     lease_max_ms: within(leaseMsMin, leaseMsMax).optional(),
+    lease_hold_max_ms: within(leaseMsMin, DAY_MS).optional(),
     keys_in_traces: oneOf('hashed', 'clear').optional(),
   });
   const name = z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/);

@@ -12,5 +12,5 @@ export function labelOf(
   outcome: Hit | Lease | Busy | Failed,
 ): 'hit' | 'stale' | 'lease' | 'failed' | BusyReason {
   if (outcome.kind === 'busy') return outcome.reason;
-  return outcome.kind === 'hit' && outcome.freshForMs === 0 ? 'stale' : outcome.kind;
+  return outcome.kind === 'hit' && !outcome.fresh ? 'stale' : outcome.kind;
 }

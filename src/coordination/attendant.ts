@@ -1,5 +1,6 @@
 import { endOf, labelOf } from './answer-labels.js';
 import type { Budget } from './budget.js';
+import type { Changes } from './changes.js';
 import type { Chance } from './clock.js';
 import { busy, worded } from './come-back.js';
 import { Crowd, type CrowdParts } from './crowd.js';
@@ -59,6 +60,7 @@ export class Attendant {
     private readonly looker: NearLooker,
     private readonly budget: Pick<Budget, 'forget'>,
     private readonly ladder: Pick<Ladder, 'mode' | 'modeOfHit'>,
+    private readonly changes: Changes,
   ) {
     this.#crowd = new Crowd(parts);
     this.#deadlines = new Deadlines(parts.clock, (waiter) => this.#expire(waiter));
@@ -84,7 +86,7 @@ export class Attendant {
     const { key } = waiter.request;
     const known = this.#rooms.get(key.id);
     this.#crowd.refuseIfFull(waiter.call.identity, known?.size ?? 0);
-    const room = known ?? new WaitingRoom(key, this.parts.clock, this.#deadlines);
+    const room = known ?? new WaitingRoom(key, this.parts.clock, this.#deadlines, this.changes);
     this.#enter(room, waiter);
     if (known === undefined) {
       this.#rooms.set(key.id, room);
@@ -95,25 +97,33 @@ export class Attendant {
     }
   }
 
-  /** Something changed at the key. */
+  /** There may be something to do for who waits for the key. */
   wake(id: string): void {
-    this.#rooms.get(id)?.change();
+    this.#rooms.get(id)?.wake();
+  }
+
+  /** A change of the key has arrived; its record has this fence since then. */
+  changed(id: string, fence: number): void {
+    const count = this.changes.keyChanged();
+    this.#rooms.get(id)?.change(count, fence);
   }
 
   /** Anything may have changed. */
   wakeAll(): void {
-    for (const room of this.#rooms.values()) room.change();
+    for (const room of this.#rooms.values()) room.wake();
   }
 
   /**
-   * Passes on what happened on this replica, without waiting for any wake or look; READ_STORE callers look
-   * again. Resolves to how many were served.
+   * Passes on what happened on this replica, without waiting for any wake or look, to those who came before a
+   * change that it does not know; READ_STORE callers look again. `sentAt` is the count of changes when it was
+   * sent to the store; `degraded`, what was missing where no store has it. Resolves to how many were served.
    */
-  async feed(key: Key, record: KeyRecord): Promise<number> {
+  async feed(key: Key, record: KeyRecord, sentAt: number, degraded?: Degraded): Promise<number> {
     const room = this.#rooms.get(key.id);
     if (room === undefined) return 0;
     const before = room.served;
-    await this.#serve(room, { record, readAtMs: this.parts.clock.nowMs(), arrivals: 0, from: 'publish' });
+    const readAtMs = this.parts.clock.nowMs();
+    await this.#serve(room, { record, readAtMs, arrivals: 0, sentAt, from: 'publish', degraded });
     room.wake();
     return room.served - before;
   }
@@ -146,7 +156,7 @@ export class Attendant {
         // What came meanwhile has not served it, and may be all that comes.
         room.owe(contender.waiter);
         room.heldBack = attempt.kind === 'held_back';
-        if (attempt.kind === 'granted') next = attempt.view && { ...attempt.view, overtaken: true };
+        if (attempt.kind === 'granted') next = attempt.view;
         // A value that is fresh is worth one try and no wait: the same view serves its caller now.
         else if (contender.reason === 'early_refresh') next = view;
         else if (room.heldBack && contender.meanwhile !== undefined) {
@@ -196,7 +206,7 @@ export class Attendant {
       const meanwhile = decision.act === 'attempt' ? decision.meanwhile : undefined;
       if (decision.act === 'answer') {
         const outcome = worded(decision.outcome, room, clock.nowMs(), chance.fraction());
-        this.#answer(room, waiter, outcome, endOf(outcome));
+        this.#answer(room, waiter, outcome, endOf(outcome), view.degraded);
         answers += 1;
       } else if (meanwhile !== undefined && (attempting || contender !== undefined || this.#draining)) {
         this.#answer(room, waiter, meanwhile, 'publish');
@@ -209,7 +219,7 @@ export class Attendant {
           contender ??= { waiter, act: decision.act, reason, meanwhile: decision.meanwhile };
         }
       } else if (decision.act === 'wait') this.#letWait(room, view, waiter);
-      else room.owe(waiter);
+      else this.#lookAgain(room, waiter);
       if (answers === ANSWERS_PER_TURN) {
         answers = 0;
         await clock.turn();
@@ -248,6 +258,12 @@ export class Attendant {
     }
   }
 
+  /** The view is older than the caller allows. Without the wake, it would sleep until the poll, for its own was spent. */
+  #lookAgain(room: WaitingRoom, waiter: Waiter): void {
+    room.owe(waiter);
+    room.wake();
+  }
+
   #restMs({ holder }: WaitingRoom): number {
     const { chance, clock } = this.parts;
     return restMs(holder === undefined ? undefined : holder.untilMs - clock.nowMs(), chance);
@@ -281,17 +297,18 @@ export class Attendant {
     waiter: Waiter,
     outcome: Hit | Lease | Busy | Failed,
     endedBy: WaitEnd,
-    degraded: Degraded = outcome.kind === 'hit' ? this.ladder.modeOfHit : this.ladder.mode,
+    degraded: Degraded | undefined = undefined,
   ): boolean {
     if (!this.#left(room, waiter, endedBy)) return false;
     const { observer } = this.parts;
     const { namespace } = room.key;
-    observer.answered(namespace, labelOf(outcome), degraded);
+    const missing = degraded ?? (outcome.kind === 'hit' ? this.ladder.modeOfHit : this.ladder.mode);
+    observer.answered(namespace, labelOf(outcome), missing);
     if (outcome.kind === 'hit' && (waiter.slept || outcome.rebuilding)) {
       room.served += 1;
       observer.saved(namespace, 1);
     }
-    waiter.settle({ outcome, degraded });
+    waiter.settle({ outcome, degraded: missing });
     return true;
   }
 

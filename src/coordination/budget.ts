@@ -3,11 +3,12 @@ import type { HeldLeases } from './held-leases.js';
 import type { Key } from './key.js';
 import { ignoreLoss } from './loss.js';
 import type { NamespaceStore } from './namespace-store.js';
-import type { Policy } from './policy.js';
+import type { Limits, Policy } from './policy.js';
 
 export interface BudgetParts {
   readonly namespaces: NamespaceStore;
   readonly chance: Chance;
+  readonly limits: Pick<Limits, 'leaseMsMax'>;
   policyOf(namespace: string): Policy;
 }
 
@@ -79,7 +80,10 @@ export class Budget {
   /** Without the store nobody counts for the fleet: then for this replica. */
   async #isFree(namespace: string, place: Place, max: number, ttlMs: number): Promise<boolean> {
     try {
-      return await this.parts.namespaces.enter(namespace, { place, max, ttlMs });
+      return await this.parts.namespaces.enter(namespace, {
+        ...{ place, max, ttlMs },
+        ttlMsMax: this.parts.limits.leaseMsMax,
+      });
     } catch (error) {
       ignoreLoss(error);
       return this.held.countOf(namespace) < max;

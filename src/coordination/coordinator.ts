@@ -2,6 +2,7 @@ import { labelOf } from './answer-labels.js';
 import { Attendant, type AttendantParts } from './attendant.js';
 import { Budget } from './budget.js';
 import type { Call } from './call.js';
+import { Changes } from './changes.js';
 import { overloaded } from './crowd.js';
 import { hitOf } from './decide.js';
 import { type Explanation, explanationOf } from './explanation.js';
@@ -10,6 +11,7 @@ import { HeldLeases, type ShownLeases } from './held-leases.js';
 import type { Key } from './key.js';
 import { Ladder } from './ladder.js';
 import { LeaseDesk } from './lease-desk.js';
+import { LeaseEnds } from './lease-ends.js';
 import { LeaseTerms } from './lease-terms.js';
 import { Looker } from './looker.js';
 import { ignoreLoss, lost } from './loss.js';
@@ -28,9 +30,10 @@ import type {
 import { Publisher } from './publisher.js';
 import { NO_RECORD, type PastLease } from './record.js';
 import type { Extend, GetOrLock, Invalidate, Publish, Release } from './requests.js';
-import { decodeToken } from './token.js';
+import type { TagClock } from './tag-clock.js';
+import { decodeToken, decodeTokenOf } from './token.js';
 import { type Settled, Waiter } from './waiting-room.js';
-import type { WakeChannel } from './wake-channel.js';
+import type { TagWake, WakeChannel } from './wake-channel.js';
 
 export interface CoordinatorParts extends AttendantParts {
   readonly wakes: WakeChannel;
@@ -51,6 +54,7 @@ export class Coordinator {
   readonly #terms: LeaseTerms;
   readonly #attendant: Attendant;
   readonly #publisher: Publisher;
+  readonly #changes = new Changes();
   readonly #stopListening: () => void;
 
   private readonly parts: CoordinatorParts;
@@ -61,30 +65,41 @@ export class Coordinator {
     const quorum = this.#ladder.watchedQuorum(parts.quorum);
     const namespaces = this.#ladder.watchedNamespaces(parts.namespaces);
     this.parts = { ...parts, store, namespaces, quorum };
-    this.#held = new HeldLeases(parts);
+    this.#held = new HeldLeases(parts, (lease) => void ends.ask(lease));
+    const ends = new LeaseEnds(this.parts, this.#held);
     this.#near = new NearCache(parts.nearCacheBytes);
     this.#budget = new Budget(this.parts, this.#held, (id) => this.#attendant.wake(id));
-    this.#looker = new Looker(this.parts, this.#held);
+    this.#looker = new Looker(this.parts, this.#held, this.#changes);
     this.#terms = new LeaseTerms(this.parts, this.#held, this.#budget);
-    const desk = new LeaseDesk(this.parts, this.#held, this.#terms, this.#budget);
-    const looker = new NearLooker(this.#looker, this.#near);
-    this.#attendant = new Attendant(this.parts, desk, looker, this.#budget, this.#ladder);
-    this.#publisher = new Publisher(this.parts, this.#held, this.#terms, this.#budget, this.#attendant);
+    const desk = new LeaseDesk(this.parts, this.#held, this.#terms, this.#budget, this.#changes);
+    const looker = new NearLooker(this.#looker, this.#near, this.#changes);
+    this.#attendant = new Attendant(this.parts, desk, looker, this.#budget, this.#ladder, this.#changes);
+    this.#publisher = new Publisher(
+      this.parts,
+      this.#held,
+      this.#terms,
+      this.#budget,
+      this.#attendant,
+      this.#near,
+      this.#changes,
+    );
     this.#stopListening = parts.wakes.listen({
       wake: ({ id, kind, fence }) => {
         this.#held.endedAt(id, fence, kind);
         this.#near.changed(id, fence);
-        this.#attendant.wake(id);
+        if (kind === 'published' || kind === 'invalidated') this.#keyChanged(id, fence);
+        else this.#attendant.wake(id);
       },
-      namespaceWake: ({ namespace, kind }) => {
-        if (kind === 'room') this.#budget.roomIn(namespace);
-        else this.#near.dropNamespace(namespace);
+      namespaceWake: (it) => {
+        if (it.kind === 'room') this.#budget.roomIn(it.namespace);
+        else this.#namespaceChanged(it.namespace, it.wake);
       },
       resubscribed: () => {
+        this.#changes.channelConfirmed();
         this.#near.clear();
         this.#attendant.wakeAll();
       },
-      lost: () => {},
+      lost: () => this.#changes.channelLost(),
     });
   }
 
@@ -136,11 +151,12 @@ export class Coordinator {
 
   /** A fresh value from memory. None for READ_STORE, while changes go unheard, or if drawn to rebuild early. */
   #nearHit({ key, intent, read }: GetOrLock, draw: number): GetOrLockAnswer | undefined {
-    if (intent === 'refresh' || read === 'store' || !this.parts.wakes.live) return undefined;
+    const isTrusted = this.parts.wakes.live && this.#ladder.modeOfHit === 'none';
+    if (intent === 'refresh' || read === 'store' || !isTrusted) return undefined;
     const view = this.#near.get(key.id);
     if (view === undefined) return undefined;
     const hit = hitOf(view, this.parts.clock.nowMs(), false);
-    if (hit === undefined || hit.freshForMs <= 0) return undefined;
+    if (hit?.fresh !== true) return undefined;
     const { rebuild } = view.record;
     const mayBeDrawn = intent === 'rebuild' && draw > 0 && rebuild !== undefined;
     if (mayBeDrawn && isDrawnToRefresh(hit.freshForMs, rebuild, draw)) return undefined;
@@ -184,15 +200,19 @@ export class Coordinator {
   /** Rejects as `unavailable` if the store does not answer; releasing again is safe. */
   async release(request: Release, { identity }: Call): Promise<ReleaseOutcome> {
     const { key, failure } = request;
-    const outcome = await this.#terms.release(request, identity);
     const token = decodeToken(key, request.token);
-    if (failure !== undefined && outcome === 'released' && token?.kind !== 'armed') {
+    const lease = token && this.#held.get(token.nonce);
+    const feeds =
+      lease !== undefined &&
+      this.#held.feeds(lease.nonce) &&
+      this.#changes.untouchedSince(key.namespace, [], lease.givenAt);
+    const { count: sentAt } = this.#changes;
+    const outcome = await this.#terms.release(request, identity);
+    if (failure !== undefined && outcome === 'released' && token?.kind !== 'armed' && feeds) {
       // No store carries this failure to those who wait for it here.
       const { message, retryAfterMs = this.parts.policyOf(key.namespace).failureBackoffMs } = failure;
-      void this.#attendant.feed(key, {
-        ...NO_RECORD,
-        failure: { message, fence: 0, retryAfterMs, count: 1 },
-      });
+      const record = { ...NO_RECORD, failure: { message, fence: 0, retryAfterMs, count: 1 } };
+      void this.#attendant.feed(key, record, sentAt);
     }
     this.#attendant.wake(key.id);
     return outcome;
@@ -203,12 +223,23 @@ export class Coordinator {
     return this.#terms.extend(request, identity);
   }
 
+  /** The lease was extended on another session than it was given to: undefined, or the lease as that one has it now. */
+  async takeOver(
+    { key, token }: Extend,
+    { identity }: Call,
+    expiresInMs: number,
+  ): Promise<Lease | undefined> {
+    const decoded = decodeTokenOf(identity, key, token);
+    return decoded && this.#terms.takeOver(key, decoded, expiresInMs);
+  }
+
   /** Rejects as `unavailable` unless the store acknowledged every key; repeating it is safe. */
   async invalidate(request: Invalidate, _call: Call): Promise<InvalidateAnswer> {
     const { store, namespaces, limits } = this.parts;
     const { namespace, tags, all } = request;
     const step = { mode: request.mode, keepMs: limits.leaseMsMax };
-    const stamped = all || tags.length > 0 ? namespaces.invalidate(namespace, request) : Promise.resolve();
+    const isWide = all || tags.length > 0;
+    const stamped = isWide ? namespaces.invalidate(namespace, request) : Promise.resolve(undefined);
     const voided = request.keys.map((key) => store.invalidate(key.id, step));
     const [[stamping], results] = await Promise.all([
       Promise.allSettled([stamped]),
@@ -218,9 +249,16 @@ export class Coordinator {
     let leasesVoided = 0;
     let acknowledged = stamping.status === 'fulfilled';
     if (stamping.status === 'rejected') ignoreLoss(stamping.reason);
-    else if (all || tags.length > 0) this.#near.dropNamespace(namespace);
+    // Its wakes may come later than this answer, or never: whoever asks here from now on must not get what was before.
+    // That holds too where no reply came, for it may have been done.
+    if (isWide) this.#stamped(request, stamping.status === 'fulfilled' ? stamping.value : undefined);
     for (const [at, key] of request.keys.entries()) {
       const result = results[at];
+      this.#near.drop(key.id);
+      this.#keyChanged(
+        key.id,
+        result?.status === 'fulfilled' ? result.value.fence : Number.POSITIVE_INFINITY,
+      );
       if (result?.status !== 'fulfilled') {
         ignoreLoss(result?.reason);
         acknowledged = false;
@@ -231,7 +269,6 @@ export class Coordinator {
         leasesVoided += 1;
         this.#breakVoided(key, result.value.voidedNonce);
       }
-      this.#attendant.wake(key.id);
     }
     if (!acknowledged)
       throw lost('the value store does not answer, so not everything is invalidated; invalidate again');
@@ -246,6 +283,26 @@ export class Coordinator {
   /** Stops hearing wakes; to be called after the last answer. */
   close(): void {
     this.#stopListening();
+  }
+
+  #keyChanged(id: string, fence: number): void {
+    this.#held.keyChanged(id);
+    this.#attendant.changed(id, fence);
+  }
+
+  /** A wake says that tags of a namespace, or all of it, were invalidated. */
+  #namespaceChanged(namespace: string, wake: TagWake | undefined): void {
+    const isWhole = !this.#changes.namespaceChanged(namespace, wake);
+    if (isWhole || wake === undefined || wake.all) this.#near.dropNamespace(namespace);
+    else this.#near.dropTags(namespace, wake.tags);
+  }
+
+  /** This replica itself has invalidated tags, or all of a namespace; without a clock, perhaps. */
+  #stamped({ namespace, tags, all }: Invalidate, clock: TagClock | undefined): void {
+    const done = clock && { clockId: clock.id, time: clock.at, tags, all };
+    this.#changes.invalidatedHere(namespace, done);
+    if (all) this.#near.dropNamespace(namespace);
+    else this.#near.dropTags(namespace, tags);
   }
 
   /** Broken at once, so that nobody waits behind a rebuild whose publish is refused already. */

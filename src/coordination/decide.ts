@@ -5,6 +5,8 @@ import { leaseLeftMs, type View } from './view.js';
 
 /** What one caller wants, with every default resolved. */
 export interface Ask {
+  /** No change of the view's value had arrived between its read and this caller ({@link Changes.allow}). */
+  allows(view: View): boolean;
   readonly intent: 'rebuild' | 'read' | 'refresh';
   readonly staleAllowed: boolean;
   readonly storeOnly: boolean;
@@ -33,10 +35,14 @@ export type Decision =
 
 /** Pure: the one place that says what a caller gets for what the store holds. */
 export function decide(view: View, ask: Ask, nowMs: number): Decision {
+  const isNews = view.from === 'publish';
+  // The read was sent after the call came.
+  if (!isNews && ask.arrival < view.arrivals) return decideBy(view, ask, nowMs);
+  // A read was sent, the key was invalidated, its wake came here, and then this caller came: what the read brings,
+  // be it a value, an absent one or a failure, is what the caller came too late for.
+  if (ask.storeOnly || !ask.allows(view)) return { act: 'look' };
   const decision = decideBy(view, ask, nowMs);
-  if (isOwn(view, ask)) return decision;
-  // What an older view has may be what this caller came too late for: it was invalidated since.
-  if (ask.storeOnly || view.overtaken === true) return { act: 'look' };
+  if (isNews) return decision;
   // A value was published, the call came, and a read from before both says that there is none: what an older
   // view has may serve a caller, but what it lacks must not send one away, nor let it wait.
   const served = decision.act === 'answer' && decision.outcome.kind === 'hit';
@@ -44,17 +50,12 @@ export function decide(view: View, ask: Ask, nowMs: number): Decision {
   return served || mayTry ? decision : { act: 'look' };
 }
 
-/** The read was sent after the call came; or it is news, which is none to whoever wants the store's own word. */
-function isOwn(view: View, ask: Ask): boolean {
-  return view.from === 'publish' ? !ask.storeOnly : ask.arrival < view.arrivals;
-}
-
 function decideBy(view: View, ask: Ask, nowMs: number): Decision {
   const rebuilding = leaseLeftMs(view, nowMs) > 0;
   // What this replica remembers of a store that is lost is not the store's own word.
   const hit = view.from === 'nowhere' && ask.storeOnly ? undefined : hitOf(view, nowMs, rebuilding);
   if (rebuilding && ask.requestKey !== '' && view.record.lease?.requestKey === ask.requestKey) {
-    const serves = hit !== undefined && ask.intent !== 'refresh' && (hit.freshForMs > 0 || ask.staleAllowed);
+    const serves = hit !== undefined && ask.intent !== 'refresh' && (hit.fresh || ask.staleAllowed);
     return serves ? { act: 'adopt', meanwhile: hit } : { act: 'adopt' };
   }
   if (ask.intent === 'refresh') {
@@ -62,7 +63,7 @@ function decideBy(view: View, ask: Ask, nowMs: number): Decision {
     const failed = failedOf(view, ask, nowMs);
     return failed === undefined ? { act: 'attempt', reason: 'refresh' } : { act: 'answer', outcome: failed };
   }
-  if (hit !== undefined && hit.freshForMs > 0) return freshHit(view, ask, nowMs, hit);
+  if (hit?.fresh === true) return freshHit(view, ask, nowMs, hit);
   const stale = ask.staleAllowed ? hit : undefined;
   const failed = failedOf(view, ask, nowMs);
   if (failed !== undefined) return { act: 'answer', outcome: stale ?? failed };
@@ -103,7 +104,10 @@ export function hitOf(view: View, nowMs: number, rebuilding: boolean): Hit | und
   if (value.servableForMs - ageMs <= 0) return undefined;
   // Rounded down: a client's own cache must never keep it a moment longer than the store would.
   const freshForMs = Math.max(0, Math.floor(value.freshForMs - ageMs));
-  return { kind: 'hit', payload: value.payload, freshForMs, fence: value.fence, rebuilding };
+  const { payload, tags, fence } = value;
+  // Clients keep whatever is fresh for more than 0 ms, and nothing would tell them that a value no store has is over.
+  const keepForMs = view.degraded === undefined ? freshForMs : 0;
+  return { kind: 'hit', payload, fresh: freshForMs > 0, freshForMs: keepForMs, fence, tags, rebuilding };
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Budget } from './budget.js';
+import type { Changes } from './changes.js';
 import type { Chance } from './clock.js';
 import { hitOf } from './decide.js';
 import { CoordinationError } from './errors.js';
@@ -47,6 +48,7 @@ export class LeaseDesk {
     private readonly held: HeldLeases,
     private readonly terms: LeaseTerms,
     private readonly budget: Budget,
+    private readonly changes: Changes,
   ) {}
 
   /** One attempt for one caller, if the namespace's budget has a place for it. */
@@ -168,7 +170,7 @@ export class LeaseDesk {
     const { store, quorum, clock, limits } = this.parts;
     const { key, waiter, view, leaseMs, reason } = grant;
     const sentMs = clock.nowMs();
-    const arrivals = grant.arrivals();
+    const sent = { readAtMs: sentMs, arrivals: grant.arrivals(), sentAt: this.changes.count };
     const { trace } = waiter.call;
     // Begun before it is known whether there will be a lease, for the record says how to find it.
     const span = trace?.begin('lease', { reason });
@@ -209,7 +211,7 @@ export class LeaseDesk {
       return { kind: waiter.gone ? 'abandoned' : 'undecided' };
     }
     this.#remember(key, waiter, token, validUntilMs, reason, 1, span);
-    const armedView = armed(view, reply.record, sentMs, arrivals);
+    const armedView = armed(view, reply.record, sent);
     return {
       kind: 'granted',
       lease: this.#leaseOf(key, token, 1, validUntilMs, reason, armedView, waiter),
@@ -264,6 +266,7 @@ export class LeaseDesk {
       kind: token.kind,
       fence: token.fence,
       sinceMs: this.parts.clock.nowMs(),
+      givenAt: this.changes.count,
       leaseMs: token.leaseMs,
       holder: waiter.request.holder,
       traceparent: span?.traceparent ?? waiter.call.traceparent,
@@ -322,24 +325,22 @@ interface Grant {
  * The record as it was armed. What counts of its value is known from the look: it is the same value, for
  * another one, or a mark on it, would have kept the lease from being armed.
  */
-function armed(looked: View, record: KeyRecord, readAtMs: number, arrivals: number): View {
+function armed(looked: View, record: KeyRecord, sent: Pick<View, 'readAtMs' | 'arrivals' | 'sentAt'>): View {
   const { value: _uncounted, ...rest } = record;
   const { value } = looked.record;
-  const ageMs = readAtMs - looked.readAtMs;
+  const ageMs = sent.readAtMs - looked.readAtMs;
   const aged = value && {
     ...value,
     freshForMs: Math.max(0, value.freshForMs - ageMs),
     servableForMs: value.servableForMs - ageMs,
     ageMs: value.ageMs + ageMs,
   };
-  const served = aged !== undefined && aged.servableForMs > 0;
-  return {
-    ...{ readAtMs, from: 'store' },
-    // A tag may have been invalidated between the look and the arm: to whoever came since, it is no look of theirs.
-    arrivals: served ? looked.arrivals : arrivals,
-    record: served ? { ...rest, value: aged } : rest,
-    ...(looked.namespace === undefined ? {} : { namespace: looked.namespace }),
-  };
+  const { namespace } = looked;
+  if (aged === undefined || aged.servableForMs <= 0)
+    return { ...sent, record: rest, from: 'store', namespace };
+  // A tag may have been invalidated between the look and the arm: to whoever came since, it is no look of theirs.
+  const { arrivals, sentAt } = looked;
+  return { ...sent, arrivals, sentAt, record: { ...rest, value: aged }, from: 'store', namespace };
 }
 
 /** For an adoption it is no error that nobody can decide now: the retry goes on waiting. */

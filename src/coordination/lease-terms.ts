@@ -2,13 +2,13 @@ import type { Budget } from './budget.js';
 import type { Clock } from './clock.js';
 import type { HeldLeases } from './held-leases.js';
 import type { Key } from './key.js';
-import { driftMs } from './lease.js';
+import { clamp, driftMs } from './lease.js';
 import type { LeaseQuorum } from './lease-quorum.js';
-import { failIfAsked, ignoreLoss, lost } from './loss.js';
+import { failIfAsked, ignoreLoss, lost, undefinedIfLost } from './loss.js';
 import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome } from './outcome.js';
 import { BACKOFF_MS_MAX, type Limits, type Policy } from './policy.js';
 import type { Extend, Release } from './requests.js';
-import { decodeToken, decodeTokenOf, type Token } from './token.js';
+import { decodeToken, decodeTokenOf, encodeToken, type Token } from './token.js';
 import type { ValueStore } from './value-store.js';
 
 export interface LeasePorts {
@@ -52,10 +52,39 @@ export class LeaseTerms {
   async extend(request: Extend, identity: string): Promise<ExtendAnswer> {
     const token = decodeTokenOf(identity, request.key, request.token);
     if (token === undefined) return LOST;
-    const leaseMs = request.leaseMs ?? token.leaseMs;
+    // Whoever holds a token can write any length into it.
+    const { leaseMsMin, leaseMsMax } = this.parts.policyOf(request.key.namespace);
+    const leaseMs = request.leaseMs ?? clamp(token.leaseMs, leaseMsMin, leaseMsMax);
     return token.kind === 'armed'
       ? this.extendArmed(request.key, token, leaseMs)
       : this.#extendUnstored(request.key, token, leaseMs);
+  }
+
+  /**
+   * An extension came on another session than the lease: from now on the lease belongs to that one, and this replica
+   * watches its end. Undefined where the lease is over, or the store does not answer: then it stays where it was.
+   */
+  async takeOver(key: Key, token: Token, expiresInMs: number): Promise<Lease | undefined> {
+    const { nonce, fence, leaseMs } = token;
+    if (token.kind !== 'armed') return undefined;
+    const record = await this.parts.store.adopt(key.id, nonce).catch(undefinedIfLost);
+    const armed = record?.lease;
+    if (armed === undefined) return undefined;
+    const { owner, holder, traceparent, requestKey, reason } = armed;
+    const held = this.held.get(nonce);
+    const nowMs = this.parts.clock.nowMs();
+    if (held !== undefined) held.owner = owner;
+    else {
+      this.held.add({
+        ...{ key, nonce, fence, leaseMs, holder, traceparent, requestKey, reason, owner },
+        kind: 'armed',
+        sinceMs: nowMs - armed.ageMs,
+        // What changed before it came here was not counted here: without a store, it passes nothing on.
+        givenAt: Number.NEGATIVE_INFINITY,
+        untilMs: nowMs + expiresInMs,
+      });
+    }
+    return { kind: 'lease', token: encodeToken(key, token), fence, expiresInMs, reason, owner };
   }
 
   /** Takes back a lease that no store decides about. A record that it may have left armed goes too. */
@@ -123,9 +152,14 @@ export class LeaseTerms {
         expiresInMs,
         byStoreAlone,
         keepMs: limits.leaseMsMax,
+        holdMs: this.parts.policyOf(key.namespace).leaseHoldMsMax,
       });
       if (reply.extended) void this.budget.keep(key.namespace, token.nonce, token.nonce, leaseMs);
-      return this.#extended(key, token, reply.extended ? validUntilMs : 0);
+      return this.#extended(
+        key,
+        token,
+        reply.extended ? Math.min(validUntilMs, clock.nowMs() + reply.expiresInMs) : 0,
+      );
     } catch (error) {
       ignoreLoss(error);
       if (byStoreAlone)
@@ -144,11 +178,18 @@ export class LeaseTerms {
 
   async #extendUnstored(key: Key, token: Token, leaseMs: number): Promise<ExtendAnswer> {
     const { quorum, clock } = this.parts;
-    const untilMs = clock.nowMs() + leaseMs - driftMs(leaseMs);
-    if (token.kind === 'local')
-      return this.#extended(key, token, this.held.get(token.nonce) === undefined ? 0 : untilMs);
+    // No store says what this lease is, and anybody can write a token: only the replica that gave it knows.
+    const held = this.held.get(token.nonce);
+    if (held === undefined || held.key.id !== key.id || held.kind === 'armed') return LOST;
+    const nowMs = clock.nowMs();
+    const holdUntilMs = held.sinceMs + this.parts.policyOf(key.namespace).leaseHoldMsMax;
+    if (holdUntilMs <= nowMs) return this.#extended(key, token, 0);
+    if (held.kind === 'local') {
+      return this.#extended(key, token, Math.min(holdUntilMs, nowMs + leaseMs - driftMs(leaseMs)));
+    }
     const ballot = await quorum.extend(key.id, token.nonce, leaseMs);
-    if (ballot.kind === 'granted') return this.#extended(key, token, ballot.validUntilMs);
+    if (ballot.kind === 'granted')
+      return this.#extended(key, token, Math.min(holdUntilMs, ballot.validUntilMs));
     if (ballot.kind === 'held') return this.#extended(key, token, 0);
     return this.#unextended(key, token);
   }

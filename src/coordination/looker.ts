@@ -1,3 +1,4 @@
+import type { Changes } from './changes.js';
 import type { Clock } from './clock.js';
 import type { HeldLeases } from './held-leases.js';
 import type { Key } from './key.js';
@@ -24,6 +25,7 @@ export class Looker {
   constructor(
     private readonly parts: LookerParts,
     private readonly held: HeldLeases,
+    private readonly changes: Changes,
   ) {}
 
   /**
@@ -32,7 +34,7 @@ export class Looker {
    */
   async look(key: Key, arrivals: () => number): Promise<View> {
     const { clock } = this.parts;
-    const sent = { readAtMs: clock.nowMs(), arrivals: arrivals() };
+    const sent = { readAtMs: clock.nowMs(), arrivals: arrivals(), sentAt: this.changes.count };
     try {
       const read = await this.#read(key);
       return { ...sent, ...read, heardAtMs: clock.nowMs(), from: 'store' };
@@ -41,7 +43,8 @@ export class Looker {
       failIfAsked(this.parts.policyOf(key.namespace), 'the value store');
       const lease = this.held.running(key.id);
       const record = lease === undefined ? NO_RECORD : { ...NO_RECORD, lease };
-      return { record, readAtMs: clock.nowMs(), arrivals: arrivals(), from: 'nowhere' };
+      const { count: sentAt } = this.changes;
+      return { record, readAtMs: clock.nowMs(), arrivals: arrivals(), sentAt, from: 'nowhere' };
     }
   }
 
@@ -62,7 +65,13 @@ export class Looker {
   #namespace(namespace: string): Promise<NamespaceRecord> {
     const sent = this.#thisTurn.get(namespace);
     if (sent !== undefined) return sent;
-    const looking = this.parts.namespaces.look(namespace, []);
+    const { changes } = this;
+    changes.listenTo(namespace);
+    const { count: sentAt } = changes;
+    const looking = this.parts.namespaces.look(namespace, []).then((seen) => {
+      changes.clockRead(namespace, seen.clock, sentAt);
+      return seen;
+    });
     if (this.#thisTurn.size === 0) queueMicrotask(() => this.#thisTurn.clear());
     this.#thisTurn.set(namespace, looking);
     return looking;

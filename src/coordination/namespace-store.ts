@@ -1,4 +1,5 @@
 import type { RebuildTimes } from './record.js';
+import type { TagClock } from './tag-clock.js';
 
 /**
  * What the value store keeps of a namespace as a whole: its tag clock with the stamps of what was
@@ -8,8 +9,8 @@ import type { RebuildTimes } from './record.js';
 export interface NamespaceStore {
   /** Reads the namespace, and begins its clock if there is none: a lost one begins anew, under another id. */
   look(namespace: string, tags: readonly string[]): Promise<NamespaceRecord>;
-  /** Raises the clock and stamps each tag, or the whole namespace, with it; sends the wake. */
-  invalidate(namespace: string, request: NamespaceInvalidate): Promise<void>;
+  /** Raises the clock and stamps each tag, or the whole namespace, with it; sends the wake. Resolves to the raised clock. */
+  invalidate(namespace: string, request: NamespaceInvalidate): Promise<TagClock>;
   /** Adds one rebuild to the namespace's times. */
   learn(namespace: string, rebuildMs: number): Promise<void>;
   /** Takes one of `max` places for `ttlMs`, or says that all are taken. The same place is taken again at once. */
@@ -46,6 +47,8 @@ export interface EnterRequest {
   readonly place: string;
   readonly max: number;
   readonly ttlMs: number;
+  /** The longest that any place is taken for: what ends later was taken before the store's clock was set back. */
+  readonly ttlMsMax: number;
 }
 
 /** Beyond so many stamps a namespace forgets them, and everything in it counts as deleted: 1,000 tags a second for a minute or two. */

@@ -4,6 +4,8 @@ import type { View } from './view.js';
 
 /** Of an entry, besides its id and its value: records, views and their places in the maps; `npm run bench -- footprint`. */
 const ENTRY_BYTES = 1_800;
+/** Of a tag, besides its letters: its text, its name in the index and its set there; `npm run bench -- footprint`. */
+const TAG_BYTES = 400;
 
 interface Entry {
   readonly namespace: string;
@@ -18,8 +20,9 @@ interface Entry {
 export class NearCache {
   readonly #entries = new Map<string, Entry>();
   readonly #byNamespace = new Map<string, Set<string>>();
+  /** Ids by namespace and tag: a line feed stands in no namespace. */
+  readonly #byTag = new Map<string, Set<string>>();
   #bytes = 0;
-  #generation = 0;
 
   /** `bytesMax` of 0 keeps nothing. */
   constructor(private readonly bytesMax: number) {}
@@ -28,26 +31,22 @@ export class NearCache {
     return this.#bytes;
   }
 
-  /** To be read before a look is sent: what {@link clear} or {@link dropNamespace} drop must not come back by it. */
-  get generation(): number {
-    return this.#generation;
-  }
-
-  /** Keeps what a look saw, unless something was dropped since `generation`, or it is too large. */
-  fill({ id, namespace }: Key, view: View, generation: number): void {
+  /** Keeps what a look saw, unless it is too large. The caller knows that no change of it has arrived since it was sent. */
+  fill({ id, namespace }: Key, view: View): void {
     const { value } = view.record;
-    if (value === undefined || generation !== this.#generation) return;
+    if (value === undefined) return;
     const payloadBytes = value.payload.kind === 'value' ? value.payload.bytes.byteLength : 0;
-    const bytes = payloadBytes + 2 * id.length + ENTRY_BYTES;
+    const tagBytes = value.tags.reduce((sum, tag) => sum + 2 * tag.length + TAG_BYTES, 0);
+    const bytes = payloadBytes + 2 * id.length + tagBytes + ENTRY_BYTES;
     if (bytes > this.bytesMax) return;
-    this.#drop(id);
+    this.drop(id);
     this.#entries.set(id, { namespace, view, bytes });
     this.#bytes += bytes;
-    const ids = this.#byNamespace.get(namespace) ?? new Set();
-    this.#byNamespace.set(namespace, ids.add(id));
+    add(this.#byNamespace, namespace, id);
+    for (const tag of value.tags) add(this.#byTag, tagOf(namespace, tag), id);
     for (const oldest of this.#entries.keys()) {
       if (this.#bytes <= this.bytesMax) break;
-      this.#drop(oldest);
+      this.drop(oldest);
     }
   }
 
@@ -71,29 +70,50 @@ export class NearCache {
   /** The key changed, at this fence. */
   changed(id: string, fence: number): void {
     const entry = this.#entries.get(id);
-    if (entry !== undefined && entry.view.record.valueFence < fence) this.#drop(id);
+    if (entry !== undefined && entry.view.record.valueFence < fence) this.drop(id);
   }
 
-  /** Tags of the namespace, or all of it, were invalidated: the store says which values still count. */
+  /** These tags of the namespace were invalidated. */
+  dropTags(namespace: string, tags: readonly string[]): void {
+    for (const tag of tags) for (const id of this.#byTag.get(tagOf(namespace, tag)) ?? []) this.drop(id);
+  }
+
+  /** All of the namespace was invalidated, or nobody knows what of it. */
   dropNamespace(namespace: string): void {
-    this.#generation += 1;
-    for (const id of this.#byNamespace.get(namespace) ?? []) this.#drop(id);
+    for (const id of this.#byNamespace.get(namespace) ?? []) this.drop(id);
   }
 
   clear(): void {
-    this.#generation += 1;
     this.#entries.clear();
     this.#byNamespace.clear();
+    this.#byTag.clear();
     this.#bytes = 0;
   }
 
-  #drop(id: string): void {
+  /** The key changed, at whatever fence. */
+  drop(id: string): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     this.#entries.delete(id);
     this.#bytes -= entry.bytes;
-    const ids = this.#byNamespace.get(entry.namespace);
-    ids?.delete(id);
-    if (ids?.size === 0) this.#byNamespace.delete(entry.namespace);
+    remove(this.#byNamespace, entry.namespace, id);
+    for (const tag of entry.view.record.value?.tags ?? [])
+      remove(this.#byTag, tagOf(entry.namespace, tag), id);
   }
+}
+
+function tagOf(namespace: string, tag: string): string {
+  return `${namespace}\n${tag}`;
+}
+
+function add(index: Map<string, Set<string>>, name: string, id: string): void {
+  const ids = index.get(name);
+  if (ids === undefined) index.set(name, new Set([id]));
+  else ids.add(id);
+}
+
+function remove(index: Map<string, Set<string>>, name: string, id: string): void {
+  const ids = index.get(name);
+  ids?.delete(id);
+  if (ids?.size === 0) index.delete(name);
 }

@@ -26,10 +26,13 @@ export type BusyReason =
 export interface Hit {
   readonly kind: 'hit';
   readonly payload: Payload;
-  /** 0 for a stale value. */
+  /** Within its TTL. */
+  readonly fresh: boolean;
+  /** How long a client may keep it as fresh: 0 for a stale value, and for one that no store has. */
   readonly freshForMs: number;
   /** 0 where no store gave one. */
   readonly fence: number;
+  readonly tags: readonly string[];
   /** A rebuild of the key runs. */
   readonly rebuilding: boolean;
 }
@@ -80,6 +83,13 @@ export interface PublishAnswer {
   readonly outcome: PublishOutcome;
   /** The fence under which the key's value is now stored; 0 if there is none. */
   readonly fence: number;
+  /**
+   * Of a stored value: no invalidation of its tags or its namespace has arrived here since the lease was granted.
+   * Undefined where nothing was stored, or where that is not known.
+   */
+  readonly counts?: boolean | undefined;
+  /** Of one that is not stored: the publish was sent to the store, which may have stored it all the same. */
+  readonly maybeStored?: boolean | undefined;
 }
 
 export type ReleaseOutcome = 'released' | 'not_held';

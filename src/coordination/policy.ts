@@ -16,6 +16,8 @@ export interface Policy {
   readonly failureBackoffMs: number;
   readonly leaseMsMin: number;
   readonly leaseMsMax: number;
+  /** How long one lease may be extended in all. */
+  readonly leaseHoldMsMax: number;
   readonly keysInTraces: 'hashed' | 'clear';
 }
 
@@ -34,6 +36,9 @@ export interface Limits {
 /** No back-off is longer: five minutes is as long as a fleet may leave a source alone unasked. */
 export const BACKOFF_MS_MAX = 300_000;
 
+/** A rebuild that takes longer hangs, as a rule, and a lease that is extended for ever keeps the whole fleet waiting. */
+const LEASE_HOLD_MS_MAX = 600_000;
+
 export function defaultPolicy(limits: Limits): Policy {
   return {
     stale: 'allow',
@@ -46,6 +51,7 @@ export function defaultPolicy(limits: Limits): Policy {
     failureBackoffMs: 1_000,
     leaseMsMin: limits.leaseMsMin,
     leaseMsMax: limits.leaseMsMax,
+    leaseHoldMsMax: Math.max(LEASE_HOLD_MS_MAX, limits.leaseMsMax),
     keysInTraces: 'hashed',
   };
 }

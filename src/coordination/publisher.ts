@@ -1,25 +1,29 @@
 import type { Attendant } from './attendant.js';
 import type { Budget } from './budget.js';
 import type { Call } from './call.js';
+import type { Changes } from './changes.js';
 import type { Chance } from './clock.js';
 import type { HeldLease, HeldLeases } from './held-leases.js';
 import type { Key } from './key.js';
 import type { LeasePorts, LeaseTerms } from './lease-terms.js';
 import { ignoreLoss, undefinedIfLost } from './loss.js';
-import type { NamespaceRecord, NamespaceStore } from './namespace-store.js';
+import type { NamespaceStore } from './namespace-store.js';
+import type { NearCache } from './near-cache.js';
 import type { Observer } from './observer.js';
-import type { PublishAnswer } from './outcome.js';
+import type { Degraded, PublishAnswer, PublishOutcome } from './outcome.js';
 import type { KeyRecord } from './record.js';
 import type { Publish } from './requests.js';
-import { counted } from './tag-clock.js';
+import { outlasts } from './tag-clock.js';
 import { decodeTokenOf, type Token } from './token.js';
 import type { Step } from './trace.js';
 import type { StoredAnswer, StorePublish } from './value-store.js';
+import type { WakeChannel } from './wake-channel.js';
 
 export interface PublisherParts extends LeasePorts {
   readonly chance: Chance;
   readonly observer: Observer;
   readonly namespaces: NamespaceStore;
+  readonly wakes: Pick<WakeChannel, 'live'>;
 }
 
 /** Takes rebuilt values: to the store, whose word counts, and to those who wait on this replica. */
@@ -29,7 +33,9 @@ export class Publisher {
     private readonly held: HeldLeases,
     private readonly terms: Pick<LeaseTerms, 'endUnstored'>,
     private readonly budget: Pick<Budget, 'leave'>,
-    private readonly attendant: Pick<Attendant, 'waitersOf' | 'feed' | 'wake'>,
+    private readonly attendant: Pick<Attendant, 'waitersOf' | 'feed' | 'wake' | 'changed'>,
+    private readonly near: Pick<NearCache, 'changed'>,
+    private readonly changes: Changes,
   ) {}
 
   /** Never rejects for want of a store: that is `not_stored`. */
@@ -42,12 +48,15 @@ export class Publisher {
       return { outcome: 'unknown_lease', fence: 0 };
     }
     // Whatever the outcome, the lease is over; its own wake must not be the one to tell so.
+    const feeds = this.held.feeds(token.nonce);
     const held = this.held.take(token.nonce);
-    const rebuildMs = held === undefined ? undefined : clock.nowMs() - held.sinceMs;
+    const lease = held?.key.id === key.id ? held : undefined;
+    const rebuildMs = lease === undefined ? undefined : clock.nowMs() - lease.sinceMs;
+    const given = { token, lease, feeds };
     const answer =
       token.kind === 'armed'
-        ? await this.#publishArmed(request, token, held, call)
-        : this.#publishUnstored(request, token, held);
+        ? await this.#publishArmed(request, given, call)
+        : this.#publishUnstored(request, given);
     const { outcome } = answer;
     observer.published(key.namespace, outcome, rebuildMs, call.traceparent);
     if (rebuildMs !== undefined && (outcome === 'stored' || outcome === 'stored_late')) {
@@ -56,48 +65,74 @@ export class Publisher {
     return answer;
   }
 
-  async #publishArmed(
-    request: Publish,
-    token: Token,
-    held: HeldLease | undefined,
-    call: Call,
-  ): Promise<PublishAnswer> {
-    const { quorum, namespaces } = this.parts;
+  async #publishArmed(request: Publish, given: Given, call: Call): Promise<PublishAnswer> {
+    const { quorum } = this.parts;
     const { key } = request;
+    const { token, lease } = given;
     const result = this.#resultOf(request);
-    // Asked together with the publish, for those who wait here; who comes meanwhile looks.
-    const isWaitedFor = this.attendant.waitersOf(key.id) > 0;
-    const looking = isWaitedFor
-      ? namespaces.look(key.namespace, result.tags).catch(undefinedIfLost)
-      : undefined;
     const step = call.trace?.begin('publish');
-    let answer: StoredAnswer | typeof NOT_STORED;
+    // What arrives from here on may have come after the value was stored, and before the reply: it counts against it.
+    const { count: sentAt } = this.changes;
+    let stored: StoredAnswer | undefined;
     try {
-      answer = await this.#store(key, { ...result, nonce: token.nonce, fence: token.fence });
+      stored = await this.#store(key, { ...result, nonce: token.nonce, fence: token.fence });
     } catch (error) {
       ignoreLoss(error);
-      answer = NOT_STORED;
     }
-    const { outcome, fence, clock } = answer;
-    // This replica gave the lease, so that it can vouch for the value without the store.
-    const known = held?.key.id === key.id;
-    if (outcome === 'stored' || outcome === 'stored_late')
-      tell(answer, [held?.span, step], this.#feedCounted(key, recordOf(result, fence, clock), await looking));
-    else if (outcome === 'not_stored' && known)
-      tell(answer, [held?.span, step], this.attendant.feed(key, recordOf(result, fence, '')));
-    else tell(answer, [held?.span, step]);
+    const answer = await this.#answerOf(stored, key, result);
+    const feeding =
+      stored === undefined
+        ? this.#feedUnstored(key, result, given, sentAt, 'store_lost')
+        : this.#feedStored(key, recordOf(result, stored.fence, stored.clock), sentAt, answer);
+    tell(answer, [lease?.span, step], feeding);
     // The answer does not wait for the lock nodes.
     void quorum.release(key.id, token.nonce).then(() => this.attendant.wake(key.id));
     void this.budget.leave(key.namespace, token.nonce);
-    return { outcome, fence };
+    return answer;
+  }
+
+  /** Undefined: no reply came, so that nobody knows. */
+  async #answerOf(stored: StoredAnswer | undefined, key: Key, { tags }: Result): Promise<PublishAnswer> {
+    if (stored === undefined) return { outcome: 'not_stored', fence: 0, maybeStored: true };
+    const { outcome, fence, clock } = stored;
+    if (!STORED.has(outcome)) return { outcome, fence };
+    return { outcome, fence, counts: await this.#counts(key.namespace, clock, tags) };
+  }
+
+  /** Whether none of the tags, nor the namespace, was invalidated since this tag clock: as heard here, else as the store knows. */
+  async #counts(namespace: string, clock: string, tags: readonly string[]): Promise<boolean | undefined> {
+    const { wakes, namespaces } = this.parts;
+    const copy = { sentAt: this.changes.count, fence: 0, clock, tags };
+    const heard = wakes.live ? this.changes.stands(namespace, copy) : undefined;
+    if (heard !== undefined) return heard;
+    const now = await namespaces.look(namespace, tags).catch(undefinedIfLost);
+    return now && outlasts(clock, now.clock, now.stamps);
   }
 
   /** Those who wait here get what was stored, unless its tags were invalidated while it was rebuilt. */
-  async #feedCounted(key: Key, record: KeyRecord, now: NamespaceRecord | undefined): Promise<number> {
-    const value = now && record.value && counted(record.value, now.clock, now.stamps);
-    if (value === record.value) return this.attendant.feed(key, record);
-    this.attendant.wake(key.id);
-    return 0;
+  async #feedStored(key: Key, record: KeyRecord, sentAt: number, answer: PublishAnswer): Promise<number> {
+    if (answer.outcome === 'duplicate' || !STORED.has(answer.outcome)) return 0;
+    this.held.keyChanged(key.id);
+    this.near.changed(key.id, answer.fence);
+    this.attendant.changed(key.id, answer.fence);
+    return answer.counts === true ? this.attendant.feed(key, record, sentAt) : 0;
+  }
+
+  /**
+   * Those who wait here get what no store has confirmed, if this replica gave the lease, its time runs, and nothing
+   * that it read may have changed since. A client must not keep it: no wake would tell it to drop it.
+   */
+  #feedUnstored(
+    { id, key, namespace }: Key,
+    result: Result,
+    { lease, feeds }: Given,
+    sentAt: number,
+    degraded: Degraded,
+  ): Promise<number> {
+    const isUntouched =
+      lease !== undefined && feeds && this.changes.untouchedSince(namespace, result.tags, lease.givenAt);
+    if (!isUntouched) return Promise.resolve(0);
+    return this.attendant.feed({ id, key, namespace }, recordOf(result, 0, ''), sentAt, degraded);
   }
 
   /** Sent again once where no reply came: a publish whose first reply was lost is answered DUPLICATE then. */
@@ -112,12 +147,13 @@ export class Publisher {
     }
   }
 
-  #publishUnstored(request: Publish, token: Token, held: HeldLease | undefined): PublishAnswer {
+  #publishUnstored(request: Publish, given: Given): PublishAnswer {
     const { key } = request;
-    const answer: PublishAnswer = { outcome: 'not_stored', fence: 0 };
-    const known = held?.key.id === key.id;
-    const feeding = known ? this.attendant.feed(key, recordOf(this.#resultOf(request), 0, '')) : undefined;
-    tell(answer, [held?.span], feeding);
+    const { token, lease } = given;
+    const answer: PublishAnswer = { outcome: 'not_stored', fence: 0, maybeStored: false };
+    const degraded = token.kind === 'local' ? 'local' : 'store_lost';
+    const feeding = this.#feedUnstored(key, this.#resultOf(request), given, this.changes.count, degraded);
+    tell(answer, [lease?.span], feeding);
     void this.terms.endUnstored(key, token, 'published').then(() => this.attendant.wake(key.id));
     return answer;
   }
@@ -137,7 +173,16 @@ export class Publisher {
   }
 }
 
-const NOT_STORED = { outcome: 'not_stored', fence: 0, clock: '' } as const;
+const STORED: ReadonlySet<PublishOutcome> = new Set(['stored', 'stored_late', 'duplicate']);
+
+/** What is known of a lease when its value comes. */
+interface Given {
+  readonly token: Token;
+  /** Absent unless this replica gave it. */
+  readonly lease: HeldLease | undefined;
+  /** {@link HeldLeases.feeds} when the publish came. */
+  readonly feeds: boolean;
+}
 
 type Result = Omit<StorePublish, 'nonce' | 'fence'>;
 

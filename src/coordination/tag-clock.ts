@@ -37,3 +37,10 @@ export function counted(
   }
   return servableForMs > 0 ? { ...value, freshForMs, servableForMs } : undefined;
 }
+
+/** Whether a value of this clock counts as it was published: no stamp of its namespace or its tags is later. */
+export function outlasts(own: string, clock: string, stamps: readonly Stamp[]): boolean {
+  const { id, at } = decodeTagClock(own);
+  if (id !== decodeTagClock(clock).id) return false;
+  return stamps.every(({ deletedAt, staleAt }) => deletedAt <= at && staleAt <= at);
+}

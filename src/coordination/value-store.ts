@@ -17,7 +17,7 @@ export interface ValueStore {
   publish(id: string, request: StorePublish): Promise<StoredAnswer>;
   /** Ends the armed lease `nonce` without a value and sends the wake. */
   release(id: string, request: StoreRelease): Promise<ReleaseOutcome>;
-  /** Lets the armed lease last longer; it never shortens it. Lost if `nonce` is not armed. */
+  /** Lets the armed lease last longer; it never shortens it. Lost if `nonce` is not armed, or has lasted for `holdMs`. */
   extend(id: string, request: StoreExtend): Promise<StoreExtended>;
   /** Drops the value or marks it stale, voids the armed lease, raises the fence and sends the wake. */
   invalidate(id: string, request: StoreInvalidate): Promise<StoreInvalidated>;
@@ -72,7 +72,7 @@ export interface StoredAnswer {
   readonly outcome: StoredOutcome;
   /** The fence under which a value is now stored; 0 if there is none. */
   readonly fence: number;
-  /** The tag clock of the lease, if the value was stored; else empty. */
+  /** The tag clock of the lease, if the value was stored, now or before; else empty. */
   readonly clock: string;
 }
 
@@ -99,6 +99,8 @@ export interface StoreExtend {
   readonly expiresInMs: number;
   /** The quorum was not there to agree. Extending with it clears the mark. */
   readonly byStoreAlone: boolean;
+  /** How long a lease may last in all, from when it was armed; after that it is not extended. */
+  readonly holdMs: number;
   readonly keepMs: number;
 }
 
@@ -113,6 +115,8 @@ export interface StoreInvalidate {
 
 export interface StoreInvalidated {
   readonly hadValue: boolean;
+  /** The record's fence after it. */
+  readonly fence: number;
   /** The nonce of the running lease that was voided, whose lock on the quorum is to be broken. */
   readonly voidedNonce?: string;
 }

@@ -1,3 +1,5 @@
+import type { Copy } from './changes.js';
+import type { Degraded } from './outcome.js';
 import type { KeyRecord, RebuildTimes } from './record.js';
 
 /** A record as one replica saw it, and how far that may be trusted. */
@@ -11,18 +13,28 @@ export interface View {
   readonly arrivals: number;
   /** `publish`: passed on inside the replica, not read from the store, so no good for READ_STORE. */
   readonly from: 'store' | 'publish' | 'nowhere';
-  /** The key changed after the read was sent: it may serve whoever had come before, and nobody who came since. */
-  readonly overtaken?: boolean;
+  /** Passed on from a lease that no store knows: what was missing when it was given. */
+  readonly degraded?: Degraded | undefined;
+  /** How many changes had arrived at this replica when the read, or the publish, was sent ({@link Changes}). */
+  readonly sentAt: number;
   /** What was read of the namespace together with the record; absent unless `from` is `store`. */
-  readonly namespace?: {
-    /** Its tag clock, as a lease carries it. */
-    readonly clock: string;
-    readonly rebuild?: RebuildTimes;
-  };
+  readonly namespace?:
+    | {
+        /** Its tag clock, as a lease carries it. */
+        readonly clock: string;
+        readonly rebuild?: RebuildTimes;
+      }
+    | undefined;
 }
 
 /** How long the record's lease still runs at `nowMs`; 0 or less if it is over, or if there is none. */
 export function leaseLeftMs(view: View, nowMs: number): number {
   const lease = view.record.lease;
   return lease === undefined ? 0 : lease.expiresInMs - (nowMs - (view.heardAtMs ?? view.readAtMs));
+}
+
+/** The view's value as a copy to be judged. One without a value counts from when its read was sent, and no longer. */
+export function copyOf({ record: { value }, sentAt, namespace }: View): Copy {
+  if (value === undefined) return { sentAt, fence: 0, clock: '', tags: [] };
+  return { sentAt, fence: value.fence, clock: namespace?.clock ?? value.clock, tags: value.tags };
 }

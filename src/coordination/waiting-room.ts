@@ -1,4 +1,5 @@
 import type { Call } from './call.js';
+import type { Arrival, Changes } from './changes.js';
 import type { Clock } from './clock.js';
 import type { Deadlines, Slot } from './deadlines.js';
 import type { Ask } from './decide.js';
@@ -6,7 +7,7 @@ import type { Key } from './key.js';
 import type { GetOrLockAnswer, Hit } from './outcome.js';
 import type { GetOrLock } from './requests.js';
 import type { Step, Trace } from './trace.js';
-import { leaseLeftMs, type View } from './view.js';
+import { copyOf, leaseLeftMs, type View } from './view.js';
 
 /** Called once, with the answer or with why there is none: a callback, for a promise costs as much as a waiter. */
 export type Settled = (answer: GetOrLockAnswer | Error) => void;
@@ -26,6 +27,8 @@ export class Waiter implements Ask {
   #gone = false;
   #wait: Step | undefined;
   #pointedTo = '';
+  #changes: Changes | undefined;
+  #came: Arrival | undefined;
 
   constructor(
     readonly request: GetOrLock,
@@ -45,6 +48,17 @@ export class Waiter implements Ask {
 
   get storeOnly(): boolean {
     return this.request.read === 'store';
+  }
+
+  /** It has come, at this place in the order of the changes. */
+  comes(came: Arrival, changes: Changes): void {
+    this.#came = came;
+    this.#changes = changes;
+  }
+
+  allows(view: View): boolean {
+    const { namespace } = this.request.key;
+    return this.#came !== undefined && this.#changes?.allow(namespace, copyOf(view), this.#came) === true;
   }
 
   /** Answered, failed, or its caller has left: nothing may be given to it any more. */
@@ -101,14 +115,20 @@ export class WaitingRoom {
   /** Callers that are traced, in the order of their coming; most have left. */
   #traced: Waiter[] = [];
   #woken = false;
-  #changed = false;
+  /** The count after the last change of the key: before the room was there, nobody kept it, so any may have been. */
+  #keyAt: number;
+  /** The highest fence that a change of the key told since then. */
+  #keyFence = Number.POSITIVE_INFINITY;
   #rouse: (() => void) | undefined;
 
   constructor(
     readonly key: Key,
     private readonly clock: Clock,
     private readonly deadlines: Deadlines<Waiter>,
-  ) {}
+    private readonly changes: Changes,
+  ) {
+    this.#keyAt = changes.count;
+  }
 
   get size(): number {
     return this.#waiters.size;
@@ -125,8 +145,20 @@ export class WaitingRoom {
     return this.#waiters.keys();
   }
 
+  /** The place of whoever comes now in the order of the changes. */
+  get now(): Arrival {
+    const { changes, key } = this;
+    return {
+      at: changes.count,
+      keyAt: this.#keyAt,
+      keyFence: this.#keyFence,
+      wideAt: changes.wideAt(key.namespace),
+    };
+  }
+
   /** Takes the waiter in, with a deadline unless that is Infinity. */
   enter(waiter: Waiter, expiresInMs: number): void {
+    waiter.comes(this.now, this.changes);
     const isBounded = Number.isFinite(expiresInMs);
     this.#waiters.set(waiter, isBounded ? this.deadlines.set(waiter, expiresInMs) : undefined);
     this.#owed.push(waiter);
@@ -149,14 +181,10 @@ export class WaitingRoom {
   /** Callers that got a value which another one rebuilt. */
   served = 0;
 
-  /** The key changed since the last look was sent. */
-  get changed(): boolean {
-    return this.#changed;
-  }
-
-  /** The key changed: what a look under way reads may be older than that. */
-  change(): void {
-    this.#changed = true;
+  /** A change of the key has arrived, the one at this `count`; its record has this fence since then. */
+  change(count: number, fence: number): void {
+    this.#keyAt = count;
+    this.#keyFence = this.#keyFence === Number.POSITIVE_INFINITY ? fence : Math.max(this.#keyFence, fence);
     this.wake();
   }
 
@@ -169,7 +197,6 @@ export class WaitingRoom {
   /** Called before a look is sent: what changes from here on is not in it. */
   beginLook(): void {
     this.#woken = false;
-    this.#changed = false;
   }
 
   /** The view does not answer this waiter: the next one, sent from now on, has to. */

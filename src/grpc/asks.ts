@@ -22,7 +22,7 @@ import {
   encodePublish,
   encodeRelease,
 } from './encode.js';
-import type * as wire from './generated/dibs/v1/coordinator.js';
+import * as wire from './generated/dibs/v1/coordinator.js';
 import type { Guard, Permission } from './guard.js';
 
 /** A lease that is on its way to its caller. */
@@ -45,7 +45,7 @@ export class Asks {
   constructor(
     private readonly coordinator: Pick<
       Coordinator,
-      'getOrLockAtOnce' | 'publish' | 'release' | 'extend' | 'invalidate' | 'explain'
+      'getOrLockAtOnce' | 'publish' | 'release' | 'extend' | 'takeOver' | 'invalidate' | 'explain'
     >,
     private readonly bounds: Bounds,
     private readonly guard?: Guard,
@@ -102,6 +102,18 @@ export class Asks {
     const answer = await this.coordinator.extend(request, call);
     call.trace?.know({ outcome: answer.outcome });
     return encodeExtend(answer);
+  }
+
+  /** After an extension on another session than the lease was given to: what that one holds from now on. */
+  async takeOver(
+    message: wire.ExtendRequest,
+    call: Call,
+    { outcome, expiresInMs }: wire.ExtendResponse,
+  ): Promise<GivenLease | undefined> {
+    if (outcome !== wire.ExtendOutcome.EXTEND_OUTCOME_EXTENDED) return undefined;
+    const request = decodeExtend(message, this.bounds);
+    const lease = await this.coordinator.takeOver(request, call, expiresInMs);
+    return lease && { key: request.key, lease };
   }
 
   async invalidate(message: wire.InvalidateRequest, call: Call): Promise<wire.InvalidateResponse> {

@@ -87,8 +87,13 @@ export function encodeGetOrLock({ outcome, degraded }: domain.GetOrLockAnswer): 
   return { outcome: outcomeOf(outcome), degraded: DEGRADED[degraded] };
 }
 
-export function encodePublish({ outcome, fence }: domain.PublishAnswer): PublishResponse {
-  return { outcome: PUBLISH_OUTCOMES[outcome], fence, maybeStored: false };
+export function encodePublish({
+  outcome,
+  fence,
+  counts,
+  maybeStored = false,
+}: domain.PublishAnswer): PublishResponse {
+  return { outcome: PUBLISH_OUTCOMES[outcome], fence, counts, maybeStored };
 }
 
 export function encodeRelease(outcome: domain.ReleaseOutcome): ReleaseResponse {
@@ -176,13 +181,14 @@ function outcomeOf(outcome: domain.GetOrLockAnswer['outcome']): GetOrLockRespons
   }
 }
 
-function hitOf({ payload, freshForMs, fence, rebuilding }: domain.Hit): Hit {
+function hitOf({ payload, fresh, freshForMs, fence, tags, rebuilding }: domain.Hit): Hit {
   return {
     payload:
       payload.kind === 'absent' ? { $case: 'absent', value: true } : { $case: 'value', value: payload.bytes },
-    freshness: freshForMs > 0 ? Freshness.FRESHNESS_FRESH : Freshness.FRESHNESS_STALE,
+    freshness: fresh ? Freshness.FRESHNESS_FRESH : Freshness.FRESHNESS_STALE,
     freshForMs: Math.floor(freshForMs),
     fence,
     rebuilding,
+    tags: { names: tags as string[] },
   };
 }

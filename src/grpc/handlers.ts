@@ -28,7 +28,15 @@ import { type Decoded, strict } from './strict-codec.js';
 export interface HandlerParts extends Bounds {
   readonly coordinator: Pick<
     Coordinator,
-    'getOrLock' | 'getOrLockAtOnce' | 'giveBack' | 'publish' | 'release' | 'extend' | 'invalidate' | 'explain'
+    | 'getOrLock'
+    | 'getOrLockAtOnce'
+    | 'giveBack'
+    | 'publish'
+    | 'release'
+    | 'extend'
+    | 'takeOver'
+    | 'invalidate'
+    | 'explain'
   >;
   readonly sessions: Pick<Sessions, 'serve'>;
   readonly tracing?: Tracing;

@@ -11,6 +11,8 @@ import { invalid } from './decode.js';
 import { encodeLeaseEnd } from './encode.js';
 import {
   CoordinatorServiceService as contract,
+  type ExtendRequest,
+  type ExtendResponse,
   type GetOrLockManyRequest,
   type GetOrLockManyResponse,
   type GetOrLockRequest,
@@ -178,7 +180,7 @@ export class Session {
         this.#forget(request.value.token);
         return { $case: 'release', value: await asks.release(request.value, call) };
       case 'extend':
-        return { $case: 'extend', value: await asks.extend(request.value, call) };
+        return { $case: 'extend', value: await this.#extend(request.value, call) };
       case 'invalidate':
         return { $case: 'invalidate', value: await asks.invalidate(request.value, call) };
       case 'explain':
@@ -188,6 +190,16 @@ export class Session {
       default:
         throw invalid('request: nothing is set; exactly one must be');
     }
+  }
+
+  /** A lease of another session, which perhaps has broken off, belongs to this one once this one extends it. */
+  async #extend(message: ExtendRequest, call: Call): Promise<ExtendResponse> {
+    const { asks } = this.parts;
+    const response = await asks.extend(message, call);
+    if (this.#leases.has(message.token)) return response;
+    const given = await asks.takeOver(message, call, response);
+    if (given !== undefined) await this.#holds(given, call);
+    return response;
   }
 
   /** One reply a key, and the last of them ends the call. */

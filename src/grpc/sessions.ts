@@ -26,8 +26,10 @@ export interface SessionsParts extends SessionParts {
 
 /** How long clients of a replica that stops have to go elsewhere; open calls are answered until then. */
 const CLOSES_IN_MS = 5_000;
-/** While changes cannot be heard of, clients are told so often that they may have missed some. */
-const DEAF_EVERY_MS = 1_000;
+/** A client's own cache serves nothing without a beat for 3 s, so that two may be late. */
+const BEAT_EVERY_MS = 1_000;
+/** What a client is told where anything in a namespace may have changed. */
+const ALL = { keys: [], tags: [], all: true } as const;
 /** Sessions of one replica, those whose stream broke among them; beyond, newcomers are refused. */
 const SESSIONS_MAX = 10_000;
 /** After the connection takes no new streams: who is asked to leave before would come back on the same one. */
@@ -57,7 +59,7 @@ export class Sessions {
   /** Sessions whose stream broke, until their grace is over. */
   readonly #parked = new Map<string, { readonly session: Session; readonly timer: NodeJS.Timeout }>();
   readonly #stopListening: () => void;
-  #deaf: NodeJS.Timeout | undefined;
+  readonly #beat: NodeJS.Timeout;
   #draining = false;
   #stopped = false;
 
@@ -66,21 +68,18 @@ export class Sessions {
       wake: ({ id, kind }) => {
         if (this.#open.size === 0 || (kind !== 'published' && kind !== 'invalidated')) return;
         const { namespace, key } = keyFromId(id);
-        this.#tell(namespace, [key]);
+        this.#tell(namespace, { keys: [key], tags: [], all: false });
       },
-      namespaceWake: ({ namespace, kind }) => {
-        if (kind === 'tags') this.#tell(namespace);
+      namespaceWake: (it) => {
+        if (it.kind !== 'tags') return;
+        // What an older replica made names no tags, so that it may be any.
+        const { tags, all } = it.wake ?? ALL;
+        this.#tell(it.namespace, { keys: [], tags, all });
       },
-      resubscribed: () => {
-        clearInterval(this.#deaf);
-        this.#deaf = undefined;
-        this.#tellAll();
-      },
-      lost: () => {
-        this.#tellAll();
-        this.#deaf ??= setInterval(() => this.#tellAll(), DEAF_EVERY_MS).unref();
-      },
+      resubscribed: () => this.#tellAll(),
+      lost: () => this.#tellAll(),
     });
+    this.#beat = setInterval(() => this.#tellOfTheChannel(), BEAT_EVERY_MS).unref();
   }
 
   /** How many streams are open. */
@@ -153,7 +152,7 @@ export class Sessions {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#stopListening();
-    clearInterval(this.#deaf);
+    clearInterval(this.#beat);
     const late = new Promise<void>((resolve) => setTimeout(resolve, CLOSES_IN_MS).unref());
     await Promise.all(
       [...this.#open].map(async ({ left, close }) => {
@@ -246,12 +245,14 @@ export class Sessions {
     this.#parked.set(resumeToken, { session, timer });
   }
 
-  #tell(namespace: string, keys?: readonly string[]): void {
-    for (const { watched, outbox, visitor } of this.#open) {
-      if (!watched.has(namespace) || !this.#mayHear(visitor, namespace)) continue;
-      const what = { namespace, keys: [...(keys ?? [])], tags: [], all: keys === undefined };
-      outbox.event({ $case: 'invalidated', value: what });
-    }
+  #tell(namespace: string, what: Told): void {
+    for (const open of this.#open) if (open.watched.has(namespace)) this.#tellOne(open, namespace, what);
+  }
+
+  #tellOne({ outbox, visitor }: Open, namespace: string, { keys, tags, all }: Told): void {
+    if (!this.#mayHear(visitor, namespace)) return;
+    const value = { namespace, keys: [...keys], tags: [...tags], all };
+    outbox.event({ $case: 'invalidated', value });
   }
 
   #mayHear(visitor: Visitor | undefined, namespace: string): boolean {
@@ -259,7 +260,27 @@ export class Sessions {
     return visitor.isKnown && this.parts.guard?.may(visitor.identity, 'read', namespace) === true;
   }
 
-  #tellAll(): void {
-    for (const { watched } of this.#open) for (const namespace of watched) this.#tell(namespace);
+  /** While changes are heard of, watching clients get a beat; else, for those of the release before, that anything may have changed. */
+  #tellOfTheChannel(): void {
+    if (!this.parts.wakes.live) {
+      this.#tellAll();
+      return;
+    }
+    for (const { watched, outbox } of this.#open) {
+      if (watched.size > 0) outbox.event({ $case: 'beat', value: {} });
+    }
   }
+
+  /** Anything may have changed in what they watch. */
+  #tellAll(): void {
+    for (const open of this.#open) {
+      for (const namespace of open.watched) this.#tellOne(open, namespace, ALL);
+    }
+  }
+}
+
+interface Told {
+  readonly keys: readonly string[];
+  readonly tags: readonly string[];
+  readonly all: boolean;
 }

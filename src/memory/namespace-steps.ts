@@ -38,7 +38,9 @@ export function look(space: MemoryNamespace, tags: readonly string[], nowMs: num
     ...(rebuild === undefined ? {} : { rebuild }),
     stamps: ['', ...tags].map((tag) => {
       const { deletedAt, staleAt, markedAtMs } = stamps.get(tag) ?? NEVER;
-      return { deletedAt, staleAt, staleAgoMs: Math.max(0, nowMs - markedAtMs) };
+      // Marked before the clock was set back, so that nobody knows how long ago: what it marked is over.
+      if (markedAtMs > nowMs) return { deletedAt: Math.max(deletedAt, staleAt), staleAt: 0, staleAgoMs: 0 };
+      return { deletedAt, staleAt, staleAgoMs: nowMs - markedAtMs };
     }),
   };
 }
@@ -67,10 +69,12 @@ export function learn(space: MemoryNamespace, rebuildMs: number): MemoryNamespac
 
 export function enter(
   space: MemoryNamespace,
-  { place, max, ttlMs }: EnterRequest,
+  { place, max, ttlMs, ttlMsMax }: EnterRequest,
   nowMs: number,
 ): MemoryNamespace | undefined {
-  const places = new Map([...space.places].filter(([, untilMs]) => untilMs > nowMs));
+  // What ends later than any that is taken now was taken before the clock was set back.
+  const isTaken = (untilMs: number) => untilMs > nowMs && untilMs <= nowMs + ttlMsMax;
+  const places = new Map([...space.places].filter(([, untilMs]) => isTaken(untilMs)));
   if (!places.has(place) && places.size >= max) return undefined;
   return { ...space, places: places.set(place, nowMs + ttlMs) };
 }

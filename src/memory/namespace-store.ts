@@ -5,6 +5,7 @@ import type {
   NamespaceRecord,
   NamespaceStore,
 } from '../coordination/namespace-store.js';
+import type { TagClock } from '../coordination/tag-clock.js';
 import type { NamespaceWake } from '../coordination/wake-channel.js';
 import * as steps from './namespace-steps.js';
 
@@ -25,9 +26,17 @@ export class MemoryNamespaceStore implements NamespaceStore {
     return steps.look(this.#space(namespace), tags, this.#nowMs);
   }
 
-  async invalidate(namespace: string, request: NamespaceInvalidate): Promise<void> {
-    this.#spaces.set(namespace, steps.invalidate(this.#space(namespace), request, this.#nowMs));
-    this.parts.wakes.publishNamespace({ namespace, kind: 'tags' });
+  async invalidate(namespace: string, request: NamespaceInvalidate): Promise<TagClock> {
+    const space = steps.invalidate(this.#space(namespace), request, this.#nowMs);
+    this.#spaces.set(namespace, space);
+    const { id, clock: at } = space;
+    const { tags, all } = request;
+    this.parts.wakes.publishNamespace({
+      namespace,
+      kind: 'tags',
+      wake: { clockId: id, time: at, tags, all },
+    });
+    return { id, at };
   }
 
   async learn(namespace: string, rebuildMs: number): Promise<void> {

@@ -62,6 +62,7 @@ interface MemoryPast extends Omit<PastLease, 'endedAgoMs'> {
 }
 
 interface MemoryFailure extends Omit<StoredFailure, 'retryAfterMs'> {
+  readonly failedAtMs: number;
   readonly untilMs: number;
 }
 
@@ -74,9 +75,31 @@ export interface Step<T> {
 
 type Maybe = MemoryRecord | undefined;
 
-/** Undefined once its time is over, as Redis expires a key. Each step below wants a record seen through this. */
+/**
+ * Undefined once its time is over, as Redis expires a key; and without what claims to begin after now, which was
+ * written before the clock was set back: a lease stays armed, as any whose time has run out. Each step below wants a
+ * record seen through this.
+ */
 export function alive(record: Maybe, nowMs: number): Maybe {
-  return record !== undefined && record.expiresAtMs > nowMs ? record : undefined;
+  if (record === undefined || record.expiresAtMs <= nowMs) return undefined;
+  const { value, lease, failure } = record;
+  const latestMs = Math.max(value?.publishedAtMs ?? 0, lease?.armedAtMs ?? 0, failure?.failedAtMs ?? 0);
+  return latestMs <= nowMs ? record : withoutFuture(record, nowMs);
+}
+
+function withoutFuture({ value, lease, failure, ...rest }: MemoryRecord, nowMs: number): MemoryRecord {
+  return {
+    ...rest,
+    ...(value === undefined || value.publishedAtMs > nowMs ? {} : { value }),
+    ...(lease === undefined
+      ? {}
+      : { lease: lease.armedAtMs > nowMs ? { ...lease, armedAtMs: nowMs, untilMs: nowMs } : lease }),
+    ...(failure === undefined
+      ? {}
+      : {
+          failure: failure.failedAtMs > nowMs ? { ...failure, failedAtMs: nowMs, untilMs: nowMs } : failure,
+        }),
+  };
 }
 
 export function look(record: Maybe, nowMs: number): KeyRecord {
@@ -131,7 +154,10 @@ function seenLease(
   return { ...lease, fence, expiresInMs: untilMs - nowMs, ageMs: nowMs - armedAtMs };
 }
 
-function seenFailure({ untilMs, ...failure }: MemoryFailure, nowMs: number): StoredFailure {
+function seenFailure(
+  { untilMs, failedAtMs: _begun, ...failure }: MemoryFailure,
+  nowMs: number,
+): StoredFailure {
   return { ...failure, retryAfterMs: Math.max(0, untilMs - nowMs) };
 }
 
@@ -176,7 +202,9 @@ export function publish(record: Maybe, request: StorePublish, nowMs: number): St
   const { nonce, payload, ttlMs, staleMs, tags } = request;
   if (record?.lease?.nonce !== nonce) {
     const fence = record !== undefined && servable(record, nowMs) ? record.valueFence : 0;
-    return { record, reply: { outcome: whyNotStored(record, request), fence, clock: '' } };
+    const outcome = whyNotStored(record, request);
+    const clock = outcome === 'duplicate' ? (record?.value?.clock ?? '') : '';
+    return { record, reply: { outcome, fence, clock } };
   }
   const { lease, failure: _cleared, ...rest } = record;
   const freshUntilMs = nowMs + ttlMs;
@@ -233,6 +261,7 @@ export function release(record: Maybe, request: StoreRelease, nowMs: number): St
             message: failure.message,
             fence: record.fence,
             count: inARow + 1,
+            failedAtMs: nowMs,
             untilMs:
               nowMs +
               (failure.retryAfterMs ?? Math.min(failure.backoffMs * 2 ** inARow, failure.backoffMsMax)),
@@ -251,7 +280,9 @@ export function release(record: Maybe, request: StoreRelease, nowMs: number): St
 
 export function extend(record: Maybe, request: StoreExtend, nowMs: number): Step<StoreExtended> {
   if (record?.lease?.nonce !== request.nonce) return { record, reply: { extended: false } };
-  const untilMs = Math.max(record.lease.untilMs, nowMs + request.expiresInMs);
+  const holdUntilMs = record.lease.armedAtMs + request.holdMs;
+  if (holdUntilMs <= nowMs) return { record, reply: { extended: false } };
+  const untilMs = Math.max(record.lease.untilMs, Math.min(holdUntilMs, nowMs + request.expiresInMs));
   const lease = { ...record.lease, untilMs, byStoreAlone: request.byStoreAlone };
   return {
     record: kept({ ...record, lease }, nowMs, request.keepMs),
@@ -280,7 +311,7 @@ export function invalidate(record: Maybe, request: StoreInvalidate, nowMs: numbe
   );
   return {
     record: next,
-    reply: { hadValue, ...(lease === undefined ? {} : { voidedNonce: lease.nonce }) },
+    reply: { hadValue, fence, ...(lease === undefined ? {} : { voidedNonce: lease.nonce }) },
     wake: { kind: 'invalidated', fence },
   };
 }
@@ -302,7 +333,10 @@ function nextFence(record: Maybe, nowMs: number): number {
   return Math.max((record?.fence ?? 0) + 1, Math.floor(nowMs * 1000));
 }
 
-/** The record outlives its value, its lease and its back-off by `keepMs`. */
+/**
+ * The record outlives its value, its lease and its back-off by `keepMs`; and it lasts until the clock has passed its
+ * fence, for the next one would be lower otherwise, after the clock was set back.
+ */
 function kept(record: Omit<MemoryRecord, 'expiresAtMs'>, nowMs: number, keepMs: number): MemoryRecord {
   const lastEndMs = Math.max(
     nowMs,
@@ -310,5 +344,5 @@ function kept(record: Omit<MemoryRecord, 'expiresAtMs'>, nowMs: number, keepMs: 
     record.lease?.untilMs ?? 0,
     record.failure?.untilMs ?? 0,
   );
-  return { ...record, expiresAtMs: lastEndMs + keepMs };
+  return { ...record, expiresAtMs: Math.max(lastEndMs + keepMs, record.fence / 1000 + 1) };
 }

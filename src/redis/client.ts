@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { Cluster, Redis } from 'ioredis';
-import type { RedisHost, StoreAddress } from './store-url.js';
+import type { ClusterAddress, RedisHost, StoreAddress } from './store-url.js';
 
 /** A store that has come back should be seen at once; one that stays away should not be hammered. */
 const RETRY_MS_MIN = 50;
@@ -58,6 +58,11 @@ export function scriptClient(address: StoreAddress, ca?: string): Redis | Cluste
       reconnectOnError: (error) => error.message.startsWith('READONLY'),
     });
   }
+  return clusterClient(address, 'dibs-store');
+}
+
+/** A client for a whole cluster, which tells it by itself which node has which keys. */
+export function clusterClient(address: ClusterAddress, connectionName: string): Cluster {
   return new Cluster([...address.nodes], {
     enableOfflineQueue: false,
     clusterRetryStrategy: retryMs,
@@ -66,7 +71,7 @@ export function scriptClient(address: StoreAddress, ca?: string): Redis | Cluste
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
     slotsRefreshInterval: SLOTS_REFRESH_MS,
-    redisOptions: { ...promptOptions, ...credentialsOf(address), connectionName: 'dibs-store' },
+    redisOptions: { ...promptOptions, ...credentialsOf(address), connectionName },
   });
 }
 

@@ -12,7 +12,10 @@ export const invalidateNamespaceScript = new Script('namespace-invalidate', {
 
 export const learnScript = new Script('namespace-learn', { keys: hash, args: ['took_us'] });
 
-export const enterScript = new Script('places-enter', { keys: places, args: ['place', 'max', 'ttl_ms'] });
+export const enterScript = new Script('places-enter', {
+  keys: places,
+  args: ['place', 'max', 'ttl_ms', 'ttl_ms_max'],
+});
 
 export const keepScript = new Script('places-keep', { keys: places, args: ['place', 'as', 'ttl_ms'] });
 

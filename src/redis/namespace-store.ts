@@ -7,7 +7,7 @@ import {
   STAMPS_MAX,
   type Stamp,
 } from '../coordination/namespace-store.js';
-import { encodeTagClock } from '../coordination/tag-clock.js';
+import { encodeTagClock, type TagClock } from '../coordination/tag-clock.js';
 import type { StoreConnection } from './connection.js';
 import { namespaceId, namespaceKey, placesKey, WAKE_CHANNEL } from './keys.js';
 import {
@@ -49,16 +49,17 @@ export class RedisNamespaceStore implements NamespaceStore {
     };
   }
 
-  async invalidate(namespace: string, { tags, all, mode }: NamespaceInvalidate): Promise<void> {
+  async invalidate(namespace: string, { tags, all, mode }: NamespaceInvalidate): Promise<TagClock> {
     const keys = { namespace: namespaceKey(namespace) };
-    await this.#run(invalidateNamespaceScript, keys, {
+    const [id, at] = (await this.#run(invalidateNamespaceScript, keys, {
       fresh_id: this.chance.nonce(),
       tags: JSON.stringify(all ? [] : tags),
       mode,
       stamps_max: STAMPS_MAX,
       channel: WAKE_CHANNEL,
       name: namespaceId(namespace),
-    });
+    })) as [Buffer, number];
+    return { id: id.toString(), at };
   }
 
   async learn(namespace: string, rebuildMs: number): Promise<void> {
@@ -66,9 +67,13 @@ export class RedisNamespaceStore implements NamespaceStore {
     await this.#run(learnScript, keys, { took_us: Math.round(rebuildMs * 1000) });
   }
 
-  async enter(namespace: string, { place, max, ttlMs }: EnterRequest): Promise<boolean> {
+  async enter(namespace: string, { place, max, ttlMs, ttlMsMax }: EnterRequest): Promise<boolean> {
     const keys = { places: placesKey(namespace) };
-    return (await this.#run(enterScript, keys, { place, max, ttl_ms: Math.ceil(ttlMs) })) === 1;
+    return (
+      (await this.#run(enterScript, keys, {
+        ...{ place, max, ttl_ms: Math.ceil(ttlMs), ttl_ms_max: ttlMsMax },
+      })) === 1
+    );
   }
 
   async keep(namespace: string, place: string, as: string, ttlMs: number): Promise<boolean> {

@@ -35,6 +35,7 @@ export const RECORD_FIELDS = [
   'rebuild_deviation',
   'value_clock',
   'tags',
+  'failed_at',
 ] as const;
 
 /** What {@link RECORD_FIELDS} and the clock look like when they come back. */

@@ -17,6 +17,8 @@ export type StoreAddress = Credentials &
     | { readonly kind: 'sentinel'; readonly sentinels: readonly RedisHost[]; readonly name: string }
   );
 
+export type ClusterAddress = Extract<StoreAddress, { kind: 'cluster' }>;
+
 const FORMS =
   'redis://HOST:PORT/DB, rediss://HOST:PORT/DB, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME, each with USER:PASSWORD@ before the hosts where needed';
 

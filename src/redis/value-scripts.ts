@@ -37,7 +37,7 @@ export const releaseScript = new Script('value-release', {
 
 export const extendScript = new Script('value-extend', {
   keys,
-  args: ['nonce', 'expires_in_ms', 'alone', 'keep_ms'],
+  args: ['nonce', 'expires_in_ms', 'alone', 'keep_ms', 'hold_ms'],
 });
 
 export const invalidateScript = new Script('value-invalidate', {

@@ -100,18 +100,20 @@ export class RedisValueStore implements ValueStore {
       expires_in_ms: request.expiresInMs,
       alone: request.byStoreAlone ? 1 : 0,
       keep_ms: request.keepMs,
+      hold_ms: request.holdMs,
     })) as number | null;
     return leftUs === null ? { extended: false } : { extended: true, expiresInMs: leftUs / 1000 };
   }
 
   async invalidate(id: string, request: StoreInvalidate): Promise<StoreInvalidated> {
-    const [hadValue, voided] = (await this.#run(invalidateScript, id, {
+    const [hadValue, fence, voided] = (await this.#run(invalidateScript, id, {
       mode: request.mode,
       keep_ms: request.keepMs,
       channel: WAKE_CHANNEL,
       id,
-    })) as [number, Buffer | null];
-    return { hadValue: hadValue === 1, ...(voided === null ? {} : { voidedNonce: voided.toString() }) };
+    })) as [number, Buffer, Buffer | null];
+    const done = { hadValue: hadValue === 1, fence: Number(fence.toString()) };
+    return { ...done, ...(voided === null ? {} : { voidedNonce: voided.toString() }) };
   }
 
   async explain(id: string): Promise<{ record: KeyRecord; past: readonly PastLease[] }> {

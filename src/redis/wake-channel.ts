@@ -1,11 +1,16 @@
 import type { Redis } from 'ioredis';
 import type { NamespaceWake, Wake, WakeChannel, WakeListener } from '../coordination/wake-channel.js';
 import { retryMs, subscriberClient } from './client.js';
+import { ClusterBeats } from './cluster-beats.js';
 import { WAKE_CHANNEL } from './keys.js';
 import { parseStoreUrl, type StoreAddress } from './store-url.js';
 
-/** Near caches are served as fresh while the channel is live: this and the time-out bound their delusion. */
+/** Near caches are served as fresh while the channel is live: this and the next bound their delusion. */
 const PING_EVERY_MS = 1_000;
+/** A pong that is older proves nothing: a replica that stood still must hear of the channel before it trusts its copies. */
+const PONG_AGE_MS_MAX = 1_500;
+/** Invalidations of tags that came in the new form, and will come in the old one: more than are ever between the two. */
+const TWICE_TOLD_MAX = 256;
 /** As long as a step on the store may take, with room for a burst of wakes that stands before the pong. */
 const PING_TIMEOUT_MS = 500;
 
@@ -25,12 +30,17 @@ export class RedisWakeChannel implements WakeChannel {
   readonly #ca: string | undefined;
   readonly #onError: (error: Error) => void;
   readonly #listeners = new Set<WakeListener>();
+  /** Only where the store is a cluster. */
+  readonly #beats: ClusterBeats | undefined;
   #client: Redis | undefined;
   #timer: NodeJS.Timeout | undefined;
   #attempts = 0;
   /** Failed tries in a row, for the pause before the next one. */
   #failures = 0;
   #live = false;
+  /** When the last pong came, or the confirmation, on this process's monotonic clock. */
+  #pongAtMs = 0;
+  readonly #twiceTold = new Set<string>();
   #malformed = 0;
   #closed = false;
 
@@ -39,11 +49,14 @@ export class RedisWakeChannel implements WakeChannel {
     this.#address = parseStoreUrl(url);
     this.#ca = options.ca;
     this.#onError = options.onError ?? (() => {});
+    this.#beats =
+      this.#address.kind === 'cluster' ? new ClusterBeats(this.#address, this.#onError) : undefined;
     this.#connect();
   }
 
   get live(): boolean {
-    return this.#live;
+    const isHeard = this.#live && performance.now() - this.#pongAtMs < PONG_AGE_MS_MAX;
+    return isHeard && this.#beats?.heardWithin(PONG_AGE_MS_MAX) !== false;
   }
 
   /** Messages that were no wake and were ignored: somebody else publishes on our channel. */
@@ -67,6 +80,7 @@ export class RedisWakeChannel implements WakeChannel {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#client?.disconnect();
+    this.#beats?.close();
     this.#setLive(false);
   }
 
@@ -91,15 +105,20 @@ export class RedisWakeChannel implements WakeChannel {
     // `end` may have come while the confirmation was on its way to us.
     if (this.#client !== client || this.#closed) return;
     this.#failures = 0;
+    this.#pongAtMs = performance.now();
     this.#setLive(true);
+    this.#beats?.send();
     this.#pingLater(client);
   }
 
   #pingLater(client: Redis): void {
     this.#timer = setTimeout(() => {
+      this.#beats?.send();
       inTime(client.ping(), 'the answer to a ping').then(
         () => {
-          if (this.#client === client && !this.#closed) this.#pingLater(client);
+          if (this.#client !== client || this.#closed) return;
+          this.#pongAtMs = performance.now();
+          this.#pingLater(client);
         },
         (error: Error) => {
           if (this.#client !== client) return;
@@ -122,6 +141,17 @@ export class RedisWakeChannel implements WakeChannel {
     this.#timer = setTimeout(() => this.#connect(), retryMs(this.#failures));
   }
 
+  /** Whether this is the old form of what was told in the new one just before. */
+  #isToldAgain(message: string, time: number | undefined): boolean {
+    if (time === undefined) return this.#twiceTold.delete(message);
+    for (const oldest of this.#twiceTold) {
+      if (this.#twiceTold.size < TWICE_TOLD_MAX) break;
+      this.#twiceTold.delete(oldest);
+    }
+    this.#twiceTold.add(oldFormOf(time, message));
+    return false;
+  }
+
   #setLive(live: boolean): void {
     if (this.#live === live) return;
     this.#live = live;
@@ -132,14 +162,22 @@ export class RedisWakeChannel implements WakeChannel {
   }
 
   #heard(message: string): void {
+    if (this.#beats?.hears(message) === true) return;
     const wake = parseWake(message);
     const namespaceWake = wake === undefined ? parseNamespaceWake(message) : undefined;
     if (wake === undefined && namespaceWake === undefined) this.#malformed += 1;
+    if (namespaceWake?.kind === 'tags' && this.#isToldAgain(message, namespaceWake.wake?.time)) return;
     for (const listener of this.#listeners) {
       if (wake !== undefined) listener.wake(wake);
       else if (namespaceWake !== undefined) listener.namespaceWake(namespaceWake);
     }
   }
+}
+
+/** The script tells an invalidation of tags twice: to all who know the new form, and to those who know only the old. */
+function oldFormOf(time: number, message: string): string {
+  const [, , name = ''] = message.split(':', 3);
+  return `tags:${time}:${name}`;
 }
 
 const WAKE = /^(published|released|failed|invalidated):(\d{1,16}):([A-Za-z0-9_-]+)$/;
@@ -151,14 +189,39 @@ export function parseWake(message: string): Wake | undefined {
   return { kind: kind as Wake['kind'], fence: Number(fence), id };
 }
 
+const STAMPED = /^stamped:(\d{1,16}):([A-Za-z0-9_-]+):([^:]+):(all|\[.*\])$/s;
 const NAMESPACE_WAKE = /^(tags|room):\d{1,16}:([A-Za-z0-9_-]+)$/;
 
-/** `KIND:CLOCK:NAME`, with the name as base64url. Undefined for anything else. */
+/**
+ * `stamped:CLOCK:NAME:ID:TAGS`, with the name as base64url and the tags as JSON, or `all`; `room:0:NAME`; or
+ * `tags:CLOCK:NAME`, as the release before tells it. Undefined for anything else.
+ */
 export function parseNamespaceWake(message: string): NamespaceWake | undefined {
+  const [, time, stamped, clockId, named] = STAMPED.exec(message) ?? [];
+  if (stamped !== undefined && clockId !== undefined && named !== undefined) {
+    const tags = named === 'all' ? [] : tagsIn(named);
+    if (tags === undefined) return undefined;
+    const wake = { clockId, time: Number(time), tags, all: named === 'all' };
+    return { namespace: nameOf(stamped), kind: 'tags', wake };
+  }
   const [, kind, name] = NAMESPACE_WAKE.exec(message) ?? [];
-  if (kind === undefined || name === undefined) return undefined;
-  const namespace = Buffer.from(name, 'base64url').toString('utf8');
-  return { kind: kind as NamespaceWake['kind'], namespace };
+  if (name === undefined) return undefined;
+  const namespace = nameOf(name);
+  return kind === 'room' ? { namespace, kind } : { namespace, kind: 'tags', wake: undefined };
+}
+
+function nameOf(id: string): string {
+  return Buffer.from(id, 'base64url').toString('utf8');
+}
+
+function tagsIn(json: string): string[] | undefined {
+  try {
+    const tags = JSON.parse(json) as unknown;
+    return Array.isArray(tags) && tags.every((tag) => typeof tag === 'string') ? tags : undefined;
+  } catch {
+    // Somebody else publishes on our channel: it is no wake.
+    return undefined;
+  }
 }
 
 /** Rejects when `what` has not come within the ping's time-out. */

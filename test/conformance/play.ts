@@ -84,7 +84,7 @@ class Run {
     return known.join('');
   }
 
-  /** What is still open belongs to nobody. */
+  /** Closes what the scenario has left open. */
   async leave(): Promise<void> {
     await Promise.all(
       [...this.#clients.values()].map(({ adapter, client }) => adapter.act('close', { client })),
@@ -152,7 +152,8 @@ class Run {
       const request = wire({ namespace: namespace ?? this.#namespace, ...(filled.request as Json) });
       return adapter.act('call', { ...filled, method: what, request });
     }
-    if (what === 'get_or_rebuild') return adapter.act(what, { ...filled, rebuild: this.#script(filled.rebuild) });
+    if (what === 'get_or_rebuild')
+      return adapter.act(what, { ...filled, rebuild: this.#script(filled.rebuild) });
     return adapter.act(what, filled);
   }
 
@@ -200,7 +201,7 @@ class Run {
     const client = `${this.#id} ${name}`;
     const { stage, column } = this.around;
     const where = { target: stage.targetOf(target), namespace: this.#namespace, session: column.session };
-    const opened = adapter.act('open', { client, ...where, ...stage.optionsFor(options) });
+    const opened = adapter.act('open', { client, ...where, ...stage.optionsFor(options, this.#namespace) });
     const open = { adapter, client, opened };
     this.#clients.set(name, open);
     return open;

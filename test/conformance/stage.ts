@@ -64,6 +64,7 @@ export class Stage {
     if (name === 'nowhere') return '127.0.0.1:1';
     if (name === 'socket') return this.#socket;
     if (name === 'guarded') return this.#guarded?.target ?? '';
+    if (name === 'guarded-socket') return this.#guarded?.socket ?? '';
     if (name === 'short') return this.#short?.target ?? '';
     const target = this.#replicas.get(name as ReplicaName)?.target.split(',')[0];
     if (target === undefined) throw new Error(`there is no replica ${name}`);
@@ -71,8 +72,8 @@ export class Stage {
   }
 
   /** The options of a client, with the paths of the files that they name. */
-  optionsFor(options: Json): Json {
-    return this.#guarded?.pathsFor(options) ?? options;
+  optionsFor(options: Json, namespace: string): Json {
+    return this.#guarded?.pathsFor(options, namespace) ?? options;
   }
 
   /** Until so many callers wait for the key, on all replicas together. */
@@ -98,7 +99,7 @@ export class Stage {
     } else if (verb === 'start') await this.#restart(what as ReplicaName);
     else if (verb === 'split')
       await this.#split(namespace, [what, about].filter((word) => word !== '').join(' '));
-    else if (verb === 'token') this.#guarded?.writeToken(what, about);
+    else if (verb === 'token') this.#guarded?.writeToken(what, about, namespace);
     else if (verb === 'flush' && what === 'store') await this.#atStore((redis) => redis.flushall());
     else throw new Error(`the fleet cannot ${words}`);
   }
@@ -189,12 +190,12 @@ export class Stage {
     await this.#start(name, replica.target);
   }
 
-  /** The lock nodes' votes for a key go to nobody: two have it for one, two for another, and the store knows of none. */
+  /** The lock nodes' votes for a key make no winner: two have it for one, two for another, and the store knows of none. */
   async #split(namespace: string, key: string): Promise<void> {
     await Promise.all(
       this.nodes.slice(0, 4).map(async ({ url }, at) => {
         const redis = new Redis(url);
-        await redis.set(`dibs:lock:${keyOf(namespace, key).id}`, `somebody-${at % 2}`, 'PX', 3_000);
+        await redis.set(`dibs:lock:${keyOf(namespace, key).id}`, `another-${at % 2}`, 'PX', 3_000);
         redis.disconnect();
       }),
     );

@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { keyOf } from '../../src/coordination/key.js';
+import { RedisWakeChannel } from '../../src/redis/wake-channel.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
+import type { RedisServer } from '../support/redis-server.js';
 import { connectRedisStore } from '../support/redis-store.js';
 import { type ReplicatedStore, startClusterStore } from '../support/replicated-store.js';
+import { until } from '../support/until.js';
 import { namespaceStoreContract } from './namespace-store.contract.js';
 import { valueStoreContract } from './value-store.contract.js';
 
@@ -29,5 +32,23 @@ describeWithRedis('the value store on a Redis Cluster', () => {
       masters.add((await cluster.masterOf(`dibs:{${keyOf('default', key).id}}`)).port);
     }
     expect(masters.size).toBe(3);
+  });
+
+  it('has a wake channel that is live while every master is heard, and not when one is cut off', async () => {
+    const channel = new RedisWakeChannel(cluster.url);
+    await until(() => channel.live);
+    // The subscription is at the node that the URL names first; it hears nothing of what another one may publish.
+    const masters = await Promise.all(
+      ['a', 'b', 'c', 'd', 'e', 'f'].map((key) => cluster.masterOf(`dibs:{${keyOf('default', key).id}}`)),
+    );
+    const { pid } = masters.find(({ port }) => !cluster.url.includes(`//127.0.0.1:${port}`)) as RedisServer;
+    process.kill(pid, 'SIGSTOP');
+    try {
+      await until(() => !channel.live);
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    await until(() => channel.live);
+    channel.close();
   });
 });

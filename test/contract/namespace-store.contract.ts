@@ -59,6 +59,24 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
       await heard('tags');
     });
 
+    it('is told by each wake, once, with its id, its time and the tags', async () => {
+      const { id, at } = await clock();
+      const tags = ['a:b', 'ü "b"\n,]'];
+      expect(await store.invalidate(name, { tags, all: false, mode: 'delete' })).toEqual({ id, at: at + 1 });
+      expect(await store.invalidate(name, { tags: [], all: true, mode: 'mark_stale' })).toEqual({
+        id,
+        at: at + 2,
+      });
+      await store.invalidate(name, { tags: ['last'], all: false, mode: 'delete' });
+      const mine = () => wakes.filter(({ namespace, kind }) => namespace === name && kind === 'tags');
+      await until(() => mine().length >= 3);
+      expect(mine().map((wake) => wake.kind === 'tags' && wake.wake)).toEqual([
+        { clockId: id, time: at + 1, tags, all: false },
+        { clockId: id, time: at + 2, tags: [], all: true },
+        { clockId: id, time: at + 3, tags: ['last'], all: false },
+      ]);
+    });
+
     it('keeps a mark apart from a deletion, with how long ago it was', async () => {
       const { at } = await clock();
       await store.invalidate(name, { tags: ['a'], all: false, mode: 'delete' });
@@ -101,7 +119,8 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
   });
 
   describe('places', () => {
-    const enter = (place: string, ttlMs = LONG_MS) => store.enter(name, { place, max: 2, ttlMs });
+    const enter = (place: string, ttlMs = LONG_MS) =>
+      store.enter(name, { place, max: 2, ttlMsMax: 60_000, ttlMs });
 
     it('are as many as there may be, and one that is given back is taken again', async () => {
       expect([await enter('a'), await enter('b'), await enter('c')]).toEqual([true, true, false]);

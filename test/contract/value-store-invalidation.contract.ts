@@ -6,7 +6,7 @@ export function invalidationContract(current: () => StoreTrial): void {
   describe.each(['delete', 'mark_stale'] as const)('invalidate by %s', (mode) => {
     test('a key without a record gets one with a fence, and wakes with it', async () => {
       const trial = current();
-      expect(await trial.invalidate(mode)).toEqual({ hadValue: false });
+      expect(await trial.invalidate(mode)).toEqual({ fence: expect.any(Number), hadValue: false });
       const record = await trial.look();
       expect(record).toEqual({ fence: record.fence, valueFence: 0, lastEnd: 'invalidated' });
       expect(record.fence).toBeGreaterThan(0);
@@ -33,20 +33,28 @@ export function invalidationContract(current: () => StoreTrial): void {
     test('voids the armed lease and names its nonce, also once its time is over', async () => {
       const trial = current();
       await trial.arm('n1');
-      expect(await trial.invalidate(mode)).toEqual({ hadValue: false, voidedNonce: 'n1' });
+      expect(await trial.invalidate(mode)).toEqual({
+        fence: expect.any(Number),
+        hadValue: false,
+        voidedNonce: 'n1',
+      });
       const record = await trial.look();
       expect(record).toMatchObject({ voidedNonce: 'n1', lastEnd: 'invalidated' });
       expect(record.lease).toBeUndefined();
       await trial.arm('n2', { expiresInMs: SHORT_MS });
       await trial.under.pass(2 * SHORT_MS);
-      expect(await trial.invalidate(mode)).toEqual({ hadValue: false, voidedNonce: 'n2' });
+      expect(await trial.invalidate(mode)).toEqual({
+        fence: expect.any(Number),
+        hadValue: false,
+        voidedNonce: 'n2',
+      });
     });
 
     test('with no lease armed names none, and keeps the one voided before', async () => {
       const trial = current();
       await trial.arm('n1');
       await trial.invalidate(mode);
-      expect(await trial.invalidate(mode)).toEqual({ hadValue: false });
+      expect(await trial.invalidate(mode)).toEqual({ fence: expect.any(Number), hadValue: false });
       expect((await trial.look()).voidedNonce).toBe('n1');
       await trial.arm('n2');
       expect((await trial.look()).voidedNonce).toBe('n1');
@@ -68,10 +76,10 @@ export function invalidationContract(current: () => StoreTrial): void {
       const trial = current();
       await trial.stored('n1', { ttlMs: SHORT_MS });
       await trial.under.pass(2 * SHORT_MS);
-      expect(await trial.invalidate(mode)).toEqual({ hadValue: false });
+      expect(await trial.invalidate(mode)).toEqual({ fence: expect.any(Number), hadValue: false });
       await trial.stored('n2', { ttlMs: 1, staleMs: LONG_MS });
       await trial.under.pass(SHORT_MS);
-      expect(await trial.invalidate(mode)).toEqual({ hadValue: true });
+      expect(await trial.invalidate(mode)).toEqual({ fence: expect.any(Number), hadValue: true });
     });
 
     test('leaves the failure and its back-off as they are', async () => {
@@ -95,9 +103,9 @@ export function invalidationContract(current: () => StoreTrial): void {
     test('drops the value, fresh or stale', async () => {
       const trial = current();
       await trial.stored('n1', { staleMs: LONG_MS });
-      expect(await trial.invalidate('delete')).toEqual({ hadValue: true });
+      expect(await trial.invalidate('delete')).toEqual({ fence: expect.any(Number), hadValue: true });
       expect((await trial.look()).value).toBeUndefined();
-      expect(await trial.invalidate('delete')).toEqual({ hadValue: false });
+      expect(await trial.invalidate('delete')).toEqual({ fence: expect.any(Number), hadValue: false });
     });
   });
 
@@ -105,7 +113,7 @@ export function invalidationContract(current: () => StoreTrial): void {
     test('leaves the value stale for its stale_ms from now', async () => {
       const trial = current();
       await trial.stored('n1', { ttlMs: 3 * LONG_MS, staleMs: LONG_MS });
-      expect(await trial.invalidate('mark_stale')).toEqual({ hadValue: true });
+      expect(await trial.invalidate('mark_stale')).toEqual({ fence: expect.any(Number), hadValue: true });
       const { value } = await trial.look();
       expect(value?.freshForMs).toBe(0);
       expect(value?.servableForMs).toBeLessThanOrEqual(LONG_MS);
@@ -139,7 +147,7 @@ export function invalidationContract(current: () => StoreTrial): void {
     test('drops a value that was to have no stale time', async () => {
       const trial = current();
       await trial.stored('n1', { ttlMs: LONG_MS, staleMs: 0 });
-      expect(await trial.invalidate('mark_stale')).toEqual({ hadValue: true });
+      expect(await trial.invalidate('mark_stale')).toEqual({ fence: expect.any(Number), hadValue: true });
       expect((await trial.look()).value).toBeUndefined();
     });
 

@@ -80,7 +80,7 @@ export function leaseContract(current: () => StoreTrial): void {
     });
 
     test('keeps a value for all its life, whatever short lease comes and goes on it', async () => {
-      const short = { nonce: 'n2', expiresInMs: 1, byStoreAlone: false, keepMs: 1 };
+      const short = { nonce: 'n2', expiresInMs: 1, holdMs: 86_400_000, byStoreAlone: false, keepMs: 1 };
       const steps: ((trial: StoreTrial) => Promise<unknown>)[] = [
         () => Promise.resolve(),
         ({ store, id }) => store.extend(id, short),
@@ -103,14 +103,20 @@ export function leaseContract(current: () => StoreTrial): void {
       await trial.arm('n2', { keepMs: 1 });
       await trial.under.pass(SHORT_MS);
       expect((await trial.look()).lease?.nonce).toBe('n2');
-      await trial.store.extend(trial.id, { nonce: 'n2', expiresInMs: 1, byStoreAlone: false, keepMs: 1 });
+      await trial.store.extend(trial.id, {
+        nonce: 'n2',
+        expiresInMs: 1,
+        holdMs: 86_400_000,
+        byStoreAlone: false,
+        keepMs: 1,
+      });
       await trial.under.pass(SHORT_MS);
       expect((await trial.look()).lease?.nonce).toBe('n2');
     });
 
     test('keeps a back-off for all its time, whatever comes after it', async () => {
       const failure = { message: 'no', retryAfterMs: LONG_MS, backoffMs: 1, backoffMsMax: 1 };
-      const extend = { nonce: 'n2', expiresInMs: 1, byStoreAlone: false, keepMs: 1 };
+      const extend = { nonce: 'n2', expiresInMs: 1, holdMs: 86_400_000, byStoreAlone: false, keepMs: 1 };
       const steps: ((trial: StoreTrial) => Promise<unknown>)[] = [
         () => Promise.resolve(),
         (trial) => trial.arm('n2', { expiresInMs: 1, keepMs: 1 }),

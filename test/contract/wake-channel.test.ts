@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { NamespaceWake } from '../../src/coordination/wake-channel.js';
 import { MemoryWakeChannel } from '../../src/memory/wake-channel.js';
 import { WAKE_CHANNEL } from '../../src/redis/keys.js';
 import { RedisWakeChannel } from '../../src/redis/wake-channel.js';
@@ -110,6 +111,7 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     await until(() => channel.live);
     server.hang();
     await until(() => !channel.live);
+    await until(() => events.includes('lost'));
     expect(events).toEqual(['resubscribed', 'lost']);
     server.resume();
     await until(() => channel.live);
@@ -125,6 +127,37 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     expect(errors).toEqual([]);
   });
 
+  test('is not live when its last pong is old, though nothing was heard of a fault', async () => {
+    await until(() => channel.live);
+    // A replica that was stopped and goes on is asked before any of its timers or sockets had a turn.
+    const untilMs = performance.now() + 1_600;
+    while (performance.now() < untilMs);
+    expect(channel.live).toBe(false);
+    expect(events).toEqual(['resubscribed']);
+    await until(() => channel.live);
+    expect(events).toEqual(['resubscribed']);
+  });
+
+  test('hears of tags from a replica of the release before, which names none', async () => {
+    const heard: NamespaceWake[] = [];
+    channel.listen({ wake() {}, namespaceWake: (wake) => heard.push(wake), resubscribed() {}, lost() {} });
+    await until(() => channel.live);
+    await publish('tags:7:c3BhY2U');
+    await publish('stamped:8:c3BhY2U:clock:["red"]');
+    await publish('tags:8:c3BhY2U');
+    await publish('tags:9:c3BhY2U');
+    await publish('room:0:c3BhY2U');
+    await until(() => heard.some(({ kind }) => kind === 'room'));
+    const namespace = 'space';
+    const told = { clockId: 'clock', time: 8, tags: ['red'], all: false };
+    expect(heard).toEqual([
+      { namespace, kind: 'tags', wake: undefined },
+      { namespace, kind: 'tags', wake: told },
+      { namespace, kind: 'tags', wake: undefined },
+      { namespace, kind: 'room' },
+    ]);
+  });
+
   test('counts and ignores what is no wake', async () => {
     await until(() => channel.live);
     for (const message of [
@@ -134,13 +167,15 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
       'published:x:a',
       'published:1:',
       'published:1:a:b',
+      'stamped:1:c3BhY2U:clock:[1]',
+      'stamped:1:c3BhY2U:clock:["a"',
     ]) {
       await publish(message);
     }
     await publish('invalidated:2:d');
     await until(() => events.includes('invalidated d'));
     expect(events).toEqual(['resubscribed', 'invalidated d']);
-    expect(channel.malformed).toBe(6);
+    expect(channel.malformed).toBe(8);
   });
 
   test('says that it is lost when it is closed, and leaves the server alone after that', async () => {

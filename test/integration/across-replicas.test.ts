@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import {
   BusyReason,
+  ExtendOutcome,
   type GetOrLockResponse,
   LeaseReason,
   PublishOutcome,
@@ -11,6 +12,7 @@ import {
 import { Caller, textOf } from '../support/caller.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { Fleet } from '../support/fleet.js';
+import { SessionCaller } from '../support/session-caller.js';
 import { waitersOf } from '../support/waiters.js';
 
 /** Long enough that nothing in here can be explained by the end of a lease. */
@@ -35,6 +37,28 @@ describeWithRedis('what is done on one replica, seen on another', () => {
     await fleet?.stop();
   });
 
+  it('keeps a lease that another session extends, and ends it with that one', async () => {
+    const key = 'taken over';
+    const [first, second] = [
+      await SessionCaller.open(fleet.replicas[0]!.target),
+      await SessionCaller.open(fleet.replicas[1]!.target),
+    ];
+    const { token } = await first.lease({ key, leaseMs: 1_000 });
+    const extended = await second.replyTo(
+      second.ask({ $case: 'extend', value: { namespace: '', key, token, leaseMs: LEASE_MS } }),
+    );
+    expect(extended).toMatchObject({ value: { outcome: ExtendOutcome.EXTEND_OUTCOME_EXTENDED } });
+    // Past its first end: the replica that gave it says nothing false of it, and its session's end ends nothing.
+    await sleep(1_300);
+    expect(first.events).toEqual([]);
+    first.stream.cancel();
+    const next = three!.getOrLock({ key, waitMs: 20_000, leaseMs: LEASE_MS });
+    await sleep(300);
+    expect((await two!.getOrLock({ key, waitMs: 0 })).outcome?.$case).toBe('busy');
+    second.stream.cancel();
+    expect((await next).outcome?.$case).toBe('lease');
+  });
+
   /** `count` callers who wait for `key` on the given replica, once they really stand there. */
   async function waiting(replica: number, key: string, count: number): Promise<Promise<GetOrLockResponse>[]> {
     const { httpUrl } = fleet.replicas[replica]!;
@@ -53,7 +77,11 @@ describeWithRedis('what is done on one replica, seen on another', () => {
       ...(await waiting(2, key, 20)),
     ];
     const published = await two!.publishText(key, lease.token, 'fresh');
-    expect(published).toEqual({ outcome: PublishOutcome.PUBLISH_OUTCOME_STORED, fence: lease.fence });
+    expect(published).toMatchObject({
+      outcome: PublishOutcome.PUBLISH_OUTCOME_STORED,
+      fence: lease.fence,
+      counts: true,
+    });
     const answers = await Promise.all(calls);
     expect(new Set(answers.map(textOf))).toEqual(new Set(['fresh']));
     for (const { outcome } of answers) {

@@ -80,7 +80,7 @@ describe('one key from miss to hit', () => {
     expect(extended.outcome).toBe(ExtendOutcome.EXTEND_OUTCOME_EXTENDED);
 
     const published = await caller.publishText('round', lease.token, 'fresh');
-    expect(published).toEqual({ outcome: PublishOutcome.PUBLISH_OUTCOME_STORED, fence: lease.fence });
+    expect(published).toMatchObject({ outcome: PublishOutcome.PUBLISH_OUTCOME_STORED, fence: lease.fence });
     const answer = await waiting;
     expect(textOf(answer)).toBe('fresh');
     expect(answer.degraded).toBe(Degraded.DEGRADED_NONE);
@@ -220,7 +220,7 @@ it('takes garbage for a token that holds nothing', async () => {
   for (const token of ['', 'garbage', 'x'.repeat(10_000), '\0{}\n']) {
     const at = { key: 'garbage', token };
     const published = await caller.publish({ ...at, payload: bytes(1), ttlMs: 1 });
-    expect(published).toEqual({ outcome: PublishOutcome.PUBLISH_OUTCOME_UNKNOWN_LEASE, fence: 0 });
+    expect(published).toMatchObject({ outcome: PublishOutcome.PUBLISH_OUTCOME_UNKNOWN_LEASE, fence: 0 });
     expect(await caller.release(at)).toEqual({ outcome: ReleaseOutcome.RELEASE_OUTCOME_NOT_HELD });
     expect(await caller.extend(at)).toEqual({ outcome: ExtendOutcome.EXTEND_OUTCOME_LOST, expiresInMs: 0 });
   }

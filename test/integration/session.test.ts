@@ -286,8 +286,15 @@ describe('what a session is told', () => {
     expect(one.events.map(({ event }) => event?.value)).toEqual([
       { namespace: 'default', keys: [key], tags: [], all: false },
       { namespace: 'watched', keys: ['k'], tags: [], all: false },
-      { namespace: 'watched', keys: [], tags: [], all: true },
+      { namespace: 'watched', keys: [], tags: ['t'], all: false },
     ]);
+  });
+
+  it('is, every second, that its replica hears of changes, where it watches something', async () => {
+    const [watching, blind] = [await session({ watchedNamespaces: ['watched'] }), await session()];
+    await until(() => watching.beats >= 2);
+    expect(blind.beats).toBe(0);
+    expect(watching.events).toEqual([]);
   });
 
   it('is that its replica stops: open calls are answered, and leases stay', async () => {

@@ -6,6 +6,7 @@ import type {
 } from '../../src/coordination/namespace-store.js';
 import type { ReleaseOutcome } from '../../src/coordination/outcome.js';
 import type { KeyRecord, PastLease } from '../../src/coordination/record.js';
+import type { TagClock } from '../../src/coordination/tag-clock.js';
 import {
   type ArmReply,
   type ArmRequest,
@@ -156,10 +157,14 @@ export class SimStoreServer {
     return next !== undefined;
   }
 
-  stamp(namespace: string, request: NamespaceInvalidate): void {
-    this.keepSpace(namespace, spaces.invalidate(this.space(namespace), request, this.nowMs));
+  stamp(namespace: string, request: NamespaceInvalidate): TagClock {
+    const space = spaces.invalidate(this.space(namespace), request, this.nowMs);
+    this.keepSpace(namespace, space);
     this.witness.stamped(namespace, request);
-    this.tell({ namespace, kind: 'tags' });
+    const { id, clock: at } = space;
+    const { tags, all } = request;
+    this.tell({ namespace, kind: 'tags', wake: { clockId: id, time: at, tags, all } });
+    return { id, at };
   }
 
   tell(wake: NamespaceWake): void {

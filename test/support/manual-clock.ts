@@ -1,8 +1,10 @@
 import type { Clock } from '../../src/coordination/clock.js';
+import { type Gate, Gates } from './gates.js';
 
 /** A clock that stands still until it is told to move. What is due then fires in the order of its time. */
 export class ManualClock implements Clock {
   #nowMs: number;
+  readonly #turns = new Gates<'turn'>();
   #timers: { readonly dueMs: number; readonly fire: () => void }[] = [];
 
   constructor(nowMs = 1_000_000) {
@@ -26,7 +28,14 @@ export class ManualClock implements Clock {
     };
   }
 
-  async turn(): Promise<void> {}
+  /** Holds up the next turn that somebody takes. */
+  holdTurn(): Gate {
+    return this.#turns.close('turn');
+  }
+
+  turn(): Promise<void> {
+    return this.#turns.pass('turn');
+  }
 
   advance(ms: number): void {
     const untilMs = this.#nowMs + ms;

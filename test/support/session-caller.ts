@@ -20,7 +20,9 @@ export class SessionCaller {
   readonly stream: ClientDuplexStream<SessionRequest, SessionResponse>;
   readonly messages: SessionResponse[] = [];
   readonly replies: SessionReply[] = [];
+  /** All but the beats, which come whatever happens. */
   readonly events: SessionEvent[] = [];
+  beats = 0;
   ended: ServiceError | 'end' | undefined;
   #nextId = 1;
 
@@ -30,7 +32,9 @@ export class SessionCaller {
     this.stream.on('data', (message: SessionResponse) => {
       this.messages.push(message);
       this.replies.push(...message.replies);
-      this.events.push(...message.events);
+      const events = message.events.filter(({ event }) => event?.$case !== 'beat');
+      this.beats += message.events.length - events.length;
+      this.events.push(...events);
     });
     this.stream.on('error', (error: ServiceError) => {
       this.ended ??= error;

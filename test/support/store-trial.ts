@@ -120,7 +120,13 @@ export class StoreTrial {
   }
 
   extend(nonce: string, expiresInMs: number, byStoreAlone = false) {
-    return this.store.extend(this.id, { nonce, expiresInMs, byStoreAlone, keepMs: LONG_MS });
+    return this.store.extend(this.id, {
+      nonce,
+      expiresInMs,
+      holdMs: 86_400_000,
+      byStoreAlone,
+      keepMs: LONG_MS,
+    });
   }
 
   invalidate(mode: 'delete' | 'mark_stale' = 'delete') {

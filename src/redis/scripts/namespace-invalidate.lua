@@ -10,7 +10,7 @@
 --   5 channel     where the wake is sent
 --   6 name        the namespace's name, as base64url, for the wake
 -- Reply
---   the clock after the raise.
+--   the clock's id, and its time after the raise.
 
 local time = redis.call('TIME')
 local now = string.format('%.0f', time[1] * 1000000 + time[2])
@@ -26,11 +26,16 @@ local tags = cjson.decode(ARGV[2])
 if #tags == 0 then redis.call('HSET', KEYS[1], prefix, stamp) end
 for _, tag in ipairs(tags) do redis.call('HSET', KEYS[1], prefix .. ':' .. tag, stamp) end
 
-if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[4]) then
+local forgotten = redis.call('HLEN', KEYS[1]) > tonumber(ARGV[4])
+if forgotten then
   local kept = redis.call('HMGET', KEYS[1], 'id', 'rebuild_mean', 'rebuild_deviation')
   redis.call('UNLINK', KEYS[1])
   redis.call('HSET', KEYS[1], 'id', kept[1], 'clock', clock, 'deleted', clock)
   if kept[2] then redis.call('HSET', KEYS[1], 'rebuild_mean', kept[2], 'rebuild_deviation', kept[3]) end
 end
+local id = redis.call('HGET', KEYS[1], 'id')
+local named = (#tags == 0 or forgotten) and 'all' or ARGV[2]
+redis.call('PUBLISH', ARGV[5], 'stamped:' .. clock .. ':' .. ARGV[6] .. ':' .. id .. ':' .. named)
+-- Replicas of the release before know only this form, which names no tags.
 redis.call('PUBLISH', ARGV[5], 'tags:' .. clock .. ':' .. ARGV[6])
-return clock
+return { id, clock }

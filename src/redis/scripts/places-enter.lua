@@ -6,6 +6,7 @@
 --   1 place   the name of the place, of the caller's choice
 --   2 max     how many there are
 --   3 ttl_ms  how long it is taken for
+--   4 ttl_ms_max  the longest that any is taken for
 -- Reply
 --   1 if it is taken, also if it was before; 0 if all are.
 
@@ -13,6 +14,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
+-- What ends later than any that is taken now was taken before the clock was set back.
+redis.call('ZREMRANGEBYSCORE', KEYS[1], string.format('(%.0f', now + tonumber(ARGV[4]) * 1000), '+inf')
 local has = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not has and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
 

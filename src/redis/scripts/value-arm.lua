@@ -19,6 +19,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
 -- include: remember
+-- include: record
+-- include: keep
 local before = redis.call('HMGET', KEYS[1],
   'fence', 'value_fence', 'nonce', 'lease_until', 'alone', 'armed_at', 'lease', 'past')
 local fence = tonumber(before[1] or 0)
@@ -28,7 +30,8 @@ local armed = before[3] == ARGV[1]
 -- supersede that lease, or rebuild a value that has just been stored.
 local as_read = fence == tonumber(ARGV[3]) and tonumber(before[2] or 0) == tonumber(ARGV[4])
 -- Where the quorum has no say in one of two leases, only the record can keep them apart.
-local running = before[3] and tonumber(before[4]) > now
+-- One that claims to begin later was armed before the clock was set back: it is over.
+local running = before[3] and tonumber(before[4]) > now and tonumber(before[6]) <= now
 local in_the_way = running and (before[5] == '1' or ARGV[5] == '1')
 
 if not armed and as_read and not in_the_way then
@@ -36,12 +39,13 @@ if not armed and as_read and not in_the_way then
   if before[3] then
     redis.call('HSET', KEYS[1], 'last_end', 'expired')
     local ended_at = math.min(now, tonumber(before[4]))
-    remember(before[1], tonumber(before[6]), ended_at, 'expired', before[7], '', before[8])
+    remember(before[1], math.min(ended_at, tonumber(before[6])), ended_at, 'expired', before[7], '', before[8])
   end
   local until_us = now + tonumber(ARGV[2]) * 1000
   -- `%.0f`, for tostring has 14 digits and a fence 16: it makes a hundred microseconds of fences alike.
+  fence = math.max(fence + 1, now)
   redis.call('HSET', KEYS[1],
-    'fence', string.format('%.0f', math.max(fence + 1, now)),
+    'fence', string.format('%.0f', fence),
     'nonce', ARGV[1],
     'lease_until', string.format('%.0f', until_us),
     'armed_at', string.format('%.0f', now),
@@ -51,15 +55,9 @@ if not armed and as_read and not in_the_way then
     'lease_clock', ARGV[7])
   local ends = redis.call('HMGET', KEYS[1], 'servable_until', 'failure_until')
   local last = math.max(until_us, tonumber(ends[1] or 0), tonumber(ends[2] or 0))
-  redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.ceil(last / 1000) + tonumber(ARGV[8])))
+  keep(KEYS[1], last, fence, ARGV[8])
 end
 
-local record = redis.call('HMGET', KEYS[1],
-  'fence', 'value_fence', 'value', 'published_at', 'fresh_until', 'servable_until', 'last_end', 'voided',
-  'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease',
-  'failure', 'failure_fence', 'failure_until', 'failure_count', 'rebuild_mean', 'rebuild_deviation',
-  'value_clock', 'tags')
-if tonumber(record[6] or 0) <= now then record[3] = false end
-table.insert(record, now)
+local record = read_record(KEYS[1], now)
 table.insert(record, armed and 1 or 0)
 return record

@@ -1,4 +1,5 @@
--- value-extend: lets the armed lease last longer, also one whose time is over; it never shortens it.
+-- value-extend: lets the armed lease last longer, also one whose time is over; it never shortens it, and no lease
+-- lasts for longer in all than hold_ms.
 --
 -- KEYS
 --   1 record  the key's hash
@@ -7,17 +8,27 @@
 --   2 expires_in_ms  how long it is to last from now on
 --   3 alone          1 if the quorum was not there to agree, else 0
 --   4 keep_ms        how long the record outlives whatever is in it
+--   5 hold_ms        how long a lease may last in all, from when it was armed
 -- Reply
---   how many microseconds the lease lasts from now on; null if it is not armed.
+--   how many microseconds the lease lasts from now on; null if it is not armed, or has lasted for hold_ms.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
-local before = redis.call('HMGET', KEYS[1], 'nonce', 'lease_until', 'servable_until', 'failure_until')
+-- include: keep
+local before = redis.call('HMGET', KEYS[1],
+  'nonce', 'lease_until', 'servable_until', 'failure_until', 'armed_at', 'fence')
 if before[1] ~= ARGV[1] then return false end
 
-local until_us = math.max(tonumber(before[2]), now + tonumber(ARGV[2]) * 1000)
-redis.call('HSET', KEYS[1], 'lease_until', string.format('%.0f', until_us), 'alone', ARGV[3])
+local armed_at, lease_until = tonumber(before[5]), tonumber(before[2])
+-- The clock was set back since: how long the lease has lasted is not known, and its end is not to be believed.
+if armed_at > now then armed_at, lease_until = now, now end
+local held_until = armed_at + tonumber(ARGV[5]) * 1000
+if held_until <= now then return false end
+
+local until_us = math.max(lease_until, math.min(held_until, now + tonumber(ARGV[2]) * 1000))
+redis.call('HSET', KEYS[1],
+  'lease_until', string.format('%.0f', until_us), 'armed_at', string.format('%.0f', armed_at), 'alone', ARGV[3])
 local last = math.max(until_us, tonumber(before[3] or 0), tonumber(before[4] or 0))
-redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.ceil(last / 1000) + tonumber(ARGV[4])))
+keep(KEYS[1], last, before[6], ARGV[4])
 return until_us - now

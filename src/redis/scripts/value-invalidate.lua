@@ -9,24 +9,26 @@
 --   3 channel  where the wake is sent
 --   4 id       the key's id, for the wake
 -- Reply
---   1 if there was a value that could be served, else 0; and the nonce that was voided, null if none was
---   armed.
+--   1 if there was a value that could be served, else 0; the record's fence after it, as text; and the nonce that
+--   was voided, null if none was armed.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
 -- include: remember
+-- include: keep
 local before = redis.call('HMGET', KEYS[1],
-  'fence', 'nonce', 'fresh_until', 'servable_until', 'failure_until', 'armed_at', 'lease', 'past')
+  'fence', 'nonce', 'fresh_until', 'servable_until', 'failure_until', 'armed_at', 'lease', 'past', 'published_at')
 local servable_until = tonumber(before[4] or 0)
-local had_value = servable_until > now
+-- A value that claims to begin later was stored before the clock was set back: it is over.
+local had_value = servable_until > now and tonumber(before[9] or 0) <= now
 
 -- First, and also where nothing is armed: a full store refuses a script whose first write may take memory,
 -- and it must never refuse to invalidate.
 redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease', 'lease_clock')
 if before[2] then
   redis.call('HSET', KEYS[1], 'voided', before[2])
-  remember(before[1], tonumber(before[6]), now, 'invalidated', before[7], '', before[8])
+  remember(before[1], math.min(now, tonumber(before[6])), now, 'invalidated', before[7], '', before[8])
 end
 
 if had_value and ARGV[1] == 'mark_stale' then
@@ -47,6 +49,6 @@ local fence = string.format('%.0f', math.max(tonumber(before[1] or 0) + 1, now))
 redis.call('HSET', KEYS[1], 'fence', fence, 'last_end', 'invalidated')
 
 local last = math.max(now, servable_until, tonumber(before[5] or 0))
-redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.ceil(last / 1000) + tonumber(ARGV[2])))
+keep(KEYS[1], last, fence, ARGV[2])
 redis.call('PUBLISH', ARGV[3], 'invalidated:' .. fence .. ':' .. ARGV[4])
-return { had_value and 1 or 0, before[2] }
+return { had_value and 1 or 0, fence, before[2] }

@@ -15,27 +15,32 @@
 --   10 id       the key's id, for the wake
 -- Reply
 --   the outcome: stored, stored_late, duplicate, superseded, invalidated or unknown_lease; the fence under
---   which a value is now stored, as text, 0 if there is none; and the tag clock of the lease if it was stored.
+--   which a value is now stored, as text, 0 if there is none; and the tag clock of the lease if it was stored, now
+--   or before, empty otherwise.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
 -- include: remember
+-- include: keep
 local before = redis.call('HMGET', KEYS[1],
   'fence', 'nonce', 'lease_until', 'done', 'voided', 'value_fence', 'servable_until',
-  'armed_at', 'rebuild_mean', 'rebuild_deviation', 'lease_clock', 'lease', 'past')
+  'armed_at', 'rebuild_mean', 'rebuild_deviation', 'lease_clock', 'lease', 'past', 'published_at')
 
 if before[2] ~= ARGV[1] then
-  local stored = tonumber(before[7] or 0) > now and before[6] or '0'
+  local stored = tonumber(before[7] or 0) > now and tonumber(before[14] or 0) <= now and before[6] or '0'
   if not before[1] then return { 'unknown_lease', stored, '' } end
-  if before[4] == ARGV[1] then return { 'duplicate', stored, '' } end
+  if before[4] == ARGV[1] then return { 'duplicate', stored, redis.call('HGET', KEYS[1], 'value_clock') or '' } end
   if before[5] == ARGV[1] then return { 'invalidated', stored, '' } end
   if tonumber(before[1]) > tonumber(ARGV[2]) then return { 'superseded', stored, '' } end
   return { 'unknown_lease', stored, '' }
 end
 
+-- Of a lease from before the clock was set back.
+local armed_at = math.min(now, tonumber(before[8]))
+local in_time = tonumber(before[3]) > now and tonumber(before[8]) <= now
 -- Jacobson's estimator, as record.ts says; the first rebuild is the mean, and half of it the deviation.
-local took = now - tonumber(before[8])
+local took = now - armed_at
 local mean, deviation = took, took / 2
 if before[9] then
   local off = took - tonumber(before[9])
@@ -62,9 +67,9 @@ if ARGV[3] == 'value' then
 else
   redis.call('HDEL', KEYS[1], 'value')
 end
-remember(before[1], tonumber(before[8]), now, 'published', before[12], '', before[13])
+remember(before[1], armed_at, now, 'published', before[12], '', before[13])
 redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease', 'lease_clock',
-  'failure', 'failure_fence', 'failure_until', 'failure_count')
-redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.ceil(servable_until / 1000) + tonumber(ARGV[8])))
+  'failure', 'failure_fence', 'failure_until', 'failure_count', 'failed_at')
+keep(KEYS[1], servable_until, before[1], ARGV[8])
 redis.call('PUBLISH', ARGV[9], 'published:' .. before[1] .. ':' .. ARGV[10])
-return { tonumber(before[3]) > now and 'stored' or 'stored_late', before[1], before[11] }
+return { in_time and 'stored' or 'stored_late', before[1], before[11] }

@@ -21,6 +21,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
 -- include: remember
+-- include: keep
 local before = redis.call('HMGET', KEYS[1],
   'fence', 'nonce', 'owner', 'failure_count', 'armed_at', 'lease', 'past')
 if before[2] ~= ARGV[1] then return 0 end
@@ -29,7 +30,7 @@ if ARGV[2] ~= '' and before[3] ~= ARGV[2] then return 0 end
 -- First: a full store refuses a script whose first write may take memory, and giving back must still work.
 redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease', 'lease_clock')
 redis.call('HSET', KEYS[1], 'last_end', ARGV[3])
-remember(before[1], tonumber(before[5]), now, ARGV[3], before[6], ARGV[5], before[7])
+remember(before[1], math.min(now, tonumber(before[5])), now, ARGV[3], before[6], ARGV[5], before[7])
 local kind = 'released'
 if ARGV[4] == '1' then
   kind = 'failed'
@@ -39,12 +40,13 @@ if ARGV[4] == '1' then
   redis.call('HSET', KEYS[1],
     'failure', ARGV[5],
     'failure_fence', before[1],
+    'failed_at', string.format('%.0f', now),
     'failure_until', string.format('%.0f', now + backoff_ms * 1000),
     'failure_count', string.format('%.0f', in_a_row + 1))
 end
 
 local ends = redis.call('HMGET', KEYS[1], 'servable_until', 'failure_until')
 local last = math.max(now, tonumber(ends[1] or 0), tonumber(ends[2] or 0))
-redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.ceil(last / 1000) + tonumber(ARGV[9])))
+keep(KEYS[1], last, before[1], ARGV[9])
 redis.call('PUBLISH', ARGV[10], kind .. ':' .. before[1] .. ':' .. ARGV[11])
 return 1

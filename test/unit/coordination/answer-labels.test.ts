@@ -5,8 +5,10 @@ import type { Busy, Hit } from '../../../src/coordination/outcome.js';
 const hit = (freshForMs: number): Hit => ({
   kind: 'hit',
   payload: { kind: 'absent' },
+  fresh: freshForMs > 0,
   freshForMs,
   fence: 1,
+  tags: [],
   rebuilding: false,
 });
 const busy: Busy = { kind: 'busy', retryAfterMs: 1, holderAgeMs: 0, reason: 'budget' };

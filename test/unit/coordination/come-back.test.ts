@@ -22,6 +22,7 @@ const learned = (meanMs: number, ageMs: number): Known => ({
     },
     readAtMs: NOW_MS,
     arrivals: 0,
+    sentAt: 0,
     from: 'store',
   } satisfies View,
 });

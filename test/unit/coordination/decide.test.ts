@@ -14,12 +14,14 @@ const caller: Ask = {
   waitsForFence: 0,
   waitsUntilMs: Number.POSITIVE_INFINITY,
   refreshDraw: 0,
+  allows: () => true,
 };
 
 const view = (record: Partial<KeyRecord>, over: Partial<View> = {}): View => ({
   record: { fence: 9, valueFence: 0, ...record },
   readAtMs: NOW_MS,
   arrivals: 4,
+  sentAt: 0,
   from: 'store',
   ...over,
 });
@@ -58,6 +60,7 @@ const failure = (retryAfterMs: number, fence = 9) => ({
 });
 
 const fresh = value(1_000, 2_000);
+const absent: StoredValue = { ...fresh, payload: { kind: 'absent' } };
 const stale = value(0, 2_000);
 const forbids: Ask = { ...caller, staleAllowed: false };
 
@@ -282,11 +285,19 @@ describe('what a caller gets for what the store holds', () => {
   });
 
   it('serves nobody who came after the change by what was read before it', () => {
-    const before = view({ value: fresh }, { arrivals: 3, overtaken: true });
-    expect(decide(before, caller, NOW_MS)).toEqual({ act: 'look' });
-    expect(decide(before, { ...caller, arrival: 2 }, NOW_MS)).toMatchObject({ act: 'answer' });
-    const stillOld = view({ value: stale }, { arrivals: 3, overtaken: true });
-    expect(decide(stillOld, caller, NOW_MS)).toEqual({ act: 'look' });
+    const late = { ...caller, allows: () => false };
+    const before = view({ value: fresh }, { arrivals: 3 });
+    expect(decide(before, late, NOW_MS)).toEqual({ act: 'look' });
+    expect(decide(before, { ...late, arrival: 2 }, NOW_MS)).toMatchObject({ act: 'answer' });
+    for (const record of [{ value: stale }, { value: absent }, { failure: failure(500) }]) {
+      expect(decide(view(record, { arrivals: 3 }), late, NOW_MS)).toEqual({ act: 'look' });
+      expect(decide(view(record, { from: 'publish', arrivals: 0 }), late, NOW_MS)).toEqual({ act: 'look' });
+    }
+  });
+
+  it('lets no client keep what no store has, though it is fresh', () => {
+    const news = view({ value: fresh }, { from: 'publish', arrivals: 0, degraded: 'store_lost' });
+    expect(decide(news, forbids, NOW_MS)).toMatchObject({ outcome: { fresh: true, freshForMs: 0 } });
   });
 
   it('answers READ_STORE from no view that was read before it came, nor from what another passed on', () => {

@@ -19,6 +19,7 @@ const view = (record: object, readAtMs = 0): View => ({
   record: { fence: 1, valueFence: 0, ...record },
   readAtMs,
   arrivals: 0,
+  sentAt: 0,
   from: 'store',
 });
 

@@ -4,13 +4,11 @@ import { keyOf } from '../../../src/coordination/key.js';
 import { NO_OBSERVER } from '../../../src/coordination/observer.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
-function trial() {
+function trial(atEnd?: (lease: HeldLease) => void) {
   const clock = new ManualClock();
   const ended: unknown[][] = [];
-  const held = new HeldLeases({
-    clock,
-    observer: { ...NO_OBSERVER, leaseEnded: (...told) => ended.push(told) },
-  });
+  const observer = { ...NO_OBSERVER, leaseEnded: (...told: unknown[]) => ended.push(told) };
+  const held = new HeldLeases({ clock, observer }, atEnd);
   const add = (nonce: string, over: Partial<HeldLease> = {}) =>
     held.add({
       key: keyOf('space', 'a key'),
@@ -24,6 +22,7 @@ function trial() {
       requestKey: '',
       reason: 'miss',
       untilMs: clock.nowMs() + 1_000,
+      givenAt: 0,
       owner: 1,
       ...over,
     });
@@ -94,14 +93,56 @@ describe('held leases', () => {
     expect(held.running(id)?.nonce).toBe('later');
   });
 
-  it('forget those whose time is over when many others come', () => {
-    const { clock, held, ended, add } = trial();
-    for (let at = 0; at < 1_024; at += 1) add(`n${at}`, { key: keyOf('space', `${at}`) });
+  it('ask what became of a lease at the end of its time, and not before, also when it was extended', () => {
+    const asked: string[] = [];
+    const { clock, held, add } = trial(({ nonce }) => asked.push(nonce));
+    add('n');
+    add('m', { key: keyOf('space', 'other') });
+    const lease = held.get('n');
+    if (lease !== undefined) lease.untilMs += 1_000;
+    clock.advance(1_010);
+    expect(asked).toEqual(['m']);
     clock.advance(1_000);
-    expect(ended).toEqual([]);
-    add('next');
-    expect(ended.length).toBe(1_024);
+    expect(asked).toEqual(['m', 'n']);
+    held.askAgainIn('n', 500);
+    clock.advance(510);
+    expect(asked).toEqual(['m', 'n', 'n']);
+    held.lastsFor('n', 700);
     expect(held.count).toBe(1);
+    clock.advance(710);
+    expect(asked).toEqual(['m', 'n', 'n', 'n']);
+  });
+
+  it('leave no timer when they have ended', () => {
+    const { clock, held, add } = trial();
+    add('n');
+    add('m', { key: keyOf('space', 'other'), untilMs: clock.nowMs() + 50 });
+    held.end('n', 'released');
+    held.take('m');
+    expect(clock.timers).toBe(0);
+  });
+
+  it('are expired, and not published, where the store tells of a later lease of the key', () => {
+    const { held, ended, add, id } = trial();
+    add('n', { fence: 7 });
+    held.endedAt(id, 9, 'published');
+    add('voided', { fence: 11 });
+    held.endedAt(id, 12, 'invalidated');
+    expect(ended.map(([, end]) => end)).toEqual(['expired', 'invalidated']);
+  });
+
+  it('feed those who wait while their time runs, and neither their key has changed nor another was given', () => {
+    const { clock, held, add, id } = trial();
+    expect(held.feeds('n')).toBe(false);
+    add('n', { kind: 'quorum', fence: 0 });
+    expect(held.feeds('n')).toBe(true);
+    held.keyChanged(id);
+    expect(held.feeds('n')).toBe(false);
+    add('second', { kind: 'quorum', fence: 0 });
+    add('third', { kind: 'local', fence: 0 });
+    expect([held.feeds('second'), held.feeds('third')]).toEqual([false, true]);
+    clock.advance(1_000);
+    expect(held.feeds('third')).toBe(false);
   });
 });
 

@@ -14,72 +14,79 @@ const viewOf = (bytes: number, fence = 5): View => ({
       ...{ freshForMs: 1_000, servableForMs: 3_000, staleMs: 2_000, ageMs: 0, fence, clock: 'c.1', tags: [] },
     },
   },
-  ...{ readAtMs: 0, arrivals: 0, from: 'store' },
+  ...{ readAtMs: 0, arrivals: 0, sentAt: 0, from: 'store' },
 });
 const [a, b, c, other] = [keyOf('s', 'a'), keyOf('s', 'b'), keyOf('s', 'c'), keyOf('t', 'a')];
 
 describe('the near cache', () => {
   it('keeps as many bytes as it may, and drops what was not used for longest', () => {
     const near = new NearCache(6_500);
-    for (const key of [a, b]) near.fill(key, viewOf(1_000), near.generation);
+    for (const key of [a, b]) near.fill(key, viewOf(1_000));
     near.get(a.id);
-    near.fill(c, viewOf(1_000), near.generation);
+    near.fill(c, viewOf(1_000));
     expect([near.get(a.id), near.get(b.id), near.get(c.id)].map((view) => view !== undefined)).toEqual([
       true,
       false,
       true,
     ]);
     expect(near.bytes).toBeLessThanOrEqual(6_500);
-    near.fill(b, viewOf(10_000), near.generation);
+    near.fill(b, viewOf(10_000));
     expect(near.get(b.id)).toBeUndefined();
     expect(near.get(a.id)).toBeDefined();
   });
 
   it('of no bytes keeps nothing', () => {
     const near = new NearCache(0);
-    near.fill(a, viewOf(0), near.generation);
+    near.fill(a, viewOf(0));
     expect([near.get(a.id), near.bytes]).toEqual([undefined, 0]);
   });
 
   it('gives back the bytes of what it drops', () => {
     const near = new NearCache(100_000);
-    near.fill(a, viewOf(100), near.generation);
-    near.fill(a, viewOf(200), near.generation);
-    near.fill(other, viewOf(100), near.generation);
+    near.fill(a, viewOf(100));
+    near.fill(a, viewOf(200));
+    near.fill(other, viewOf(100));
     near.dropNamespace('s');
     expect(near.get(a.id)).toBeUndefined();
     expect(near.get(other.id)).toBeDefined();
     near.changed(other.id, 6);
     expect(near.bytes).toBe(0);
-    near.fill(a, viewOf(100), near.generation);
+    near.fill(a, viewOf(100));
     near.clear();
     expect(near.bytes).toBe(0);
   });
 
   it('keeps the value that a wake tells of, and drops an older one', () => {
     const near = new NearCache(100_000);
-    near.fill(a, viewOf(1, 5), near.generation);
+    near.fill(a, viewOf(1, 5));
     near.changed(a.id, 5);
     expect(near.get(a.id)).toBeDefined();
     near.changed(a.id, 6);
     expect(near.get(a.id)).toBeUndefined();
   });
 
-  it('does not take what was read before something was dropped', () => {
+  it('drops what has one of the tags that were invalidated, in that namespace, and keeps the rest', () => {
     const near = new NearCache(100_000);
-    const before = near.generation;
-    near.dropNamespace('s');
-    near.fill(a, viewOf(1), before);
-    expect(near.get(a.id)).toBeUndefined();
-    near.fill(a, viewOf(1), near.generation);
-    near.clear();
-    near.fill(b, viewOf(1), before);
-    expect([near.get(a.id), near.get(b.id)]).toEqual([undefined, undefined]);
+    const tagged = (...tags: string[]): View => {
+      const view = viewOf(1);
+      const value = view.record.value && { ...view.record.value, tags };
+      return { ...view, record: { ...view.record, value } as View['record'] };
+    };
+    near.fill(a, tagged('red', 'blue'));
+    near.fill(b, tagged('blue'));
+    near.fill(c, tagged());
+    near.fill(other, tagged('red'));
+    near.dropTags('s', ['red', 'green']);
+    expect([a, b, c, other].map(({ id }) => near.get(id) !== undefined)).toEqual([false, true, true, true]);
+    near.dropTags('s', ['blue']);
+    near.drop(c.id);
+    near.dropNamespace('t');
+    expect(near.bytes).toBe(0);
   });
 
   it('has the rest of a value to serve stale', () => {
     const near = new NearCache(100_000);
-    near.fill(a, viewOf(1), near.generation);
+    near.fill(a, viewOf(1));
     expect(near.stale(a.id, 2_000)).toMatchObject({ freshForMs: 0, servableForMs: 1_000 });
     expect(near.stale(a.id, 3_000)).toBeUndefined();
     expect(near.stale(b.id, 0)).toBeUndefined();

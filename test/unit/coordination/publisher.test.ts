@@ -6,8 +6,8 @@ describe('a publish', () => {
   it('is stored under the fence of its lease, and again it is a duplicate', async () => {
     const trial = new CoordinationTrial();
     const { token, fence } = await trial.lease();
-    expect(await trial.publish(token)).toEqual({ outcome: 'stored', fence });
-    expect(await trial.publish(token, 'other')).toEqual({ outcome: 'duplicate', fence });
+    expect(await trial.publish(token)).toEqual({ outcome: 'stored', fence, counts: true });
+    expect(await trial.publish(token, 'other')).toEqual({ outcome: 'duplicate', fence, counts: true });
     expect(textIn(hitOf(await trial.ask()))).toBe('a value');
   });
 
@@ -57,7 +57,7 @@ describe('a publish', () => {
     await Promise.resolve();
     // The second one's reply arrives.
     queueMicrotask(() => trial.store.losesRepliesTo.clear());
-    expect(await published).toEqual({ outcome: 'stored', fence });
+    expect(await published).toEqual({ outcome: 'stored', fence, counts: true });
     expect(trial.store.countOf('publish')).toBe(2);
   });
 
@@ -83,7 +83,7 @@ describe('a publish', () => {
     const { token } = await trial.lease();
     const waiter = await trial.ask();
     trial.store.down = true;
-    expect(await trial.publish(token)).toEqual({ outcome: 'not_stored', fence: 0 });
+    expect(await trial.publish(token)).toEqual({ outcome: 'not_stored', fence: 0, maybeStored: true });
     expect(textIn(hitOf(waiter))).toBe('a value');
     await trial.expectRest();
   });

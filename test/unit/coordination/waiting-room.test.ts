@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Call } from '../../../src/coordination/call.js';
+import { Changes } from '../../../src/coordination/changes.js';
 import { Deadlines } from '../../../src/coordination/deadlines.js';
 import { keyOf } from '../../../src/coordination/key.js';
 import { NO_RECORD } from '../../../src/coordination/record.js';
@@ -26,7 +27,7 @@ function trial() {
     expired.push(one.arrival);
     room.leave(one);
   });
-  const room = new WaitingRoom(key, clock, deadlines);
+  const room = new WaitingRoom(key, clock, deadlines, new Changes());
   const enter = (at: number, expiresInMs = 1_000) => {
     const one = waiter(at);
     room.enter(one, expiresInMs);
@@ -122,9 +123,9 @@ describe('a waiting room', () => {
       ...{ reason: 'miss' as const, requestKey: '', owner: 1, byStoreAlone: false },
     };
     const record = { ...NO_RECORD, fence: 1, lease };
-    room.note({ record, readAtMs: nowMs, arrivals: 1, from: 'store' });
+    room.note({ record, readAtMs: nowMs, arrivals: 1, sentAt: 0, from: 'store' });
     expect(room.holder).toEqual({ sinceMs: nowMs - 300, untilMs: nowMs + 700 });
-    room.note({ record: NO_RECORD, readAtMs: nowMs, arrivals: 1, from: 'publish' });
+    room.note({ record: NO_RECORD, readAtMs: nowMs, arrivals: 1, sentAt: 0, from: 'publish' });
     expect(room.holder).toBeUndefined();
     expect(room.view?.record).toBe(record);
   });

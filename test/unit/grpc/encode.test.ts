@@ -17,7 +17,9 @@ import {
 const hit: Hit = {
   kind: 'hit',
   payload: { kind: 'value', bytes: Buffer.from('v') },
+  fresh: true,
   freshForMs: 1500.7,
+  tags: ['red'],
   fence: 7,
   rebuilding: false,
 };
@@ -30,12 +32,25 @@ const onWire = (answer: Parameters<typeof encodeGetOrLock>[0]) =>
 describe('a GetOrLock answer', () => {
   it('is a fresh hit, a stale one, or the knowledge that there is nothing', () => {
     expect(onWire({ outcome: hit, degraded: 'none' })).toEqual({
-      hit: { value: 'dg==', freshness: 'FRESHNESS_FRESH', freshForMs: 1500, fence: 7 },
+      hit: {
+        value: 'dg==',
+        freshness: 'FRESHNESS_FRESH',
+        freshForMs: 1500,
+        fence: 7,
+        tags: { names: ['red'] },
+      },
       degraded: 'DEGRADED_NONE',
     });
-    const stale: Hit = { ...hit, payload: { kind: 'absent' }, freshForMs: 0, fence: 0, rebuilding: true };
+    const stale: Hit = {
+      ...hit,
+      payload: { kind: 'absent' },
+      fresh: false,
+      freshForMs: 0,
+      fence: 0,
+      rebuilding: true,
+    };
     expect(onWire({ outcome: stale, degraded: 'store_lost' })).toEqual({
-      hit: { absent: true, freshness: 'FRESHNESS_STALE', rebuilding: true },
+      hit: { absent: true, freshness: 'FRESHNESS_STALE', rebuilding: true, tags: { names: ['red'] } },
       degraded: 'DEGRADED_STORE_LOST',
     });
   });

@@ -36,6 +36,7 @@ function serviceOver(getOrLock: (call: Call) => Promise<GetOrLockAnswer>) {
     publish: notAsked,
     release: notAsked,
     extend: notAsked,
+    takeOver: notAsked,
     invalidate: notAsked,
     explain: notAsked,
   };

@@ -12,7 +12,15 @@ const requests = (...keys: string[]): GetOrLock[] =>
   keys.map((key) => ({ key: keyOf('n', key), intent: 'rebuild', requestId: '', holder: '' }));
 const hit: GetOrLockAnswer = {
   outcome: {
-    ...{ kind: 'hit', payload: { kind: 'absent' }, freshForMs: 1, fence: 1, rebuilding: false },
+    ...{
+      kind: 'hit',
+      payload: { kind: 'absent' },
+      fresh: true,
+      freshForMs: 1,
+      fence: 1,
+      tags: [],
+      rebuilding: false,
+    },
   },
   degraded: 'none',
 };

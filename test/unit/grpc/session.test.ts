@@ -40,7 +40,7 @@ function trial(before: () => Promise<void> = async () => {}) {
       ended = listener;
     },
     release: async () => 'released' as const,
-    ...{ publish: notAsked, extend: notAsked, invalidate: notAsked, explain: notAsked },
+    ...{ publish: notAsked, extend: notAsked, takeOver: notAsked, invalidate: notAsked, explain: notAsked },
   };
   const bounds = { limits: LIMITS, policyOf: () => defaultPolicy(LIMITS) };
   const unexpected = () => {};

@@ -189,8 +189,8 @@ describeWithRedis('the connection to the store', () => {
     expect(untouched).toBeInstanceOf(StoreUnavailable);
     expect({ released, marked, dropped }).toEqual({
       released: 'released',
-      marked: { hadValue: true },
-      dropped: { hadValue: true },
+      marked: { hadValue: true, fence: expect.any(Number) },
+      dropped: { hadValue: true, fence: expect.any(Number) },
     });
     expect((await trial.arm('n3')).armed).toBe(true);
   });
@@ -227,7 +227,13 @@ describeWithRedis('the connection to the store', () => {
   test('lets a fault of ours through as it is, without the command and its secrets', async () => {
     await admin.set(recordKey('a'), 'not a hash');
     const error = await rejection(
-      store.extend('a', { nonce: 's3cret', expiresInMs: 1, byStoreAlone: false, keepMs: 1 }),
+      store.extend('a', {
+        nonce: 's3cret',
+        expiresInMs: 1,
+        holdMs: 86_400_000,
+        byStoreAlone: false,
+        keepMs: 1,
+      }),
     );
     await admin.del(recordKey('a'));
     expect(error).not.toBeInstanceOf(StoreUnavailable);

@@ -1,0 +1,29 @@
+-- What claims to begin after now was written before this server's clock was set back. It is over, and it goes, for
+-- else it would come back when the clock gets there. A lease stays armed, as any whose time has run out.
+local function end_future(key, now, published_at, armed_at, failed_at)
+  local at = string.format('%.0f', now)
+  if tonumber(published_at or 0) > now then
+    redis.call('HDEL', key, 'value', 'published_at', 'fresh_until', 'servable_until', 'value_clock', 'tags')
+  end
+  if tonumber(armed_at or 0) > now then redis.call('HSET', key, 'armed_at', at, 'lease_until', at) end
+  if tonumber(failed_at or 0) > now then redis.call('HSET', key, 'failed_at', at, 'failure_until', at) end
+end
+
+-- The record as of now: the fields of record-fields.ts in their order, and then the clock. Its value may be large, and
+-- the record outlives it.
+local function read_record(key, now)
+  local fields = {
+    'fence', 'value_fence', 'value', 'published_at', 'fresh_until', 'servable_until', 'last_end', 'voided',
+    'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease',
+    'failure', 'failure_fence', 'failure_until', 'failure_count', 'rebuild_mean', 'rebuild_deviation',
+    'value_clock', 'tags', 'failed_at' }
+  local record = redis.call('HMGET', key, unpack(fields))
+  local latest = math.max(tonumber(record[4] or 0), tonumber(record[11] or 0), tonumber(record[23] or 0))
+  if latest > now then
+    end_future(key, now, record[4], record[11], record[23])
+    record = redis.call('HMGET', key, unpack(fields))
+  end
+  if tonumber(record[6] or 0) <= now then record[3] = false end
+  table.insert(record, now)
+  return record
+end

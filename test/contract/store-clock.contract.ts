@@ -1,0 +1,113 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { NamespaceStore } from '../../src/coordination/namespace-store.js';
+import { LONG_MS, type StoreTrial, textOf } from '../support/store-trial.js';
+
+export interface StoreWithClock {
+  readonly trial: StoreTrial;
+  readonly namespaces: NamespaceStore;
+  /** From now on, so many seconds beside the true time. */
+  jumpTo(seconds: number): void;
+  close(): Promise<void>;
+}
+
+const HOUR_S = 3_600;
+
+/** What holds when the store's wall clock is set back: nothing that was written before lasts longer by it. */
+export function storeClockContract(start: () => Promise<StoreWithClock>): void {
+  let under: StoreWithClock;
+  beforeEach(async () => {
+    under = await start();
+  });
+  afterEach(() => under.close());
+
+  test('a dead holder keeps its key no longer, and its late publish still counts while nobody has it', async () => {
+    const { trial } = under;
+    under.jumpTo(HOUR_S);
+    await trial.arm('dead', { expiresInMs: 500 });
+    under.jumpTo(0);
+    expect((await trial.look()).lease?.expiresInMs).toBeLessThanOrEqual(0);
+    expect((await trial.arm('next', { byStoreAlone: true })).armed).toBe(true);
+    expect((await trial.publish('dead')).outcome).not.toBe('stored');
+
+    const other = trial.another();
+    under.jumpTo(HOUR_S);
+    await other.arm('slow', { expiresInMs: 500 });
+    under.jumpTo(0);
+    expect((await other.publish('slow')).outcome).toBe('stored_late');
+  });
+
+  test('a lease is extended from now on, and no further', async () => {
+    const { trial } = under;
+    under.jumpTo(HOUR_S);
+    await trial.arm('n', { expiresInMs: 500 });
+    under.jumpTo(0);
+    const extend = { nonce: 'n', expiresInMs: 1_000, holdMs: LONG_MS, byStoreAlone: false, keepMs: LONG_MS };
+    const reply = await trial.store.extend(trial.id, extend);
+    expect(reply).toMatchObject({ extended: true });
+    expect(reply.extended ? reply.expiresInMs : 0).toBeLessThanOrEqual(1_000);
+  });
+
+  test('a value is over, and does not come back when the clock gets there again', async () => {
+    const { trial } = under;
+    under.jumpTo(HOUR_S);
+    await trial.stored('n', { ttlMs: LONG_MS });
+    under.jumpTo(0);
+    expect(textOf(await trial.look())).toBeUndefined();
+    under.jumpTo(HOUR_S + 1);
+    expect(textOf(await trial.look())).toBeUndefined();
+  });
+
+  test('an invalidation counts no value that is over', async () => {
+    const { trial } = under;
+    under.jumpTo(HOUR_S);
+    await trial.stored('n', { ttlMs: LONG_MS });
+    under.jumpTo(0);
+    expect((await trial.invalidate('mark_stale')).hadValue).toBe(false);
+  });
+
+  test('a back-off is over', async () => {
+    const { trial } = under;
+    under.jumpTo(HOUR_S);
+    await trial.arm('n');
+    const failure = { message: 'no database', retryAfterMs: 1_000, backoffMs: 1, backoffMsMax: 1 };
+    await trial.store.release(trial.id, { nonce: 'n', end: 'failed', failure, keepMs: LONG_MS });
+    under.jumpTo(0);
+    expect((await trial.look()).failure?.retryAfterMs).toBe(0);
+  });
+
+  test('a fence never goes backwards, also when its record would have expired', async () => {
+    const { trial } = under;
+    under.jumpTo(HOUR_S);
+    const high = (await trial.arm('n', { keepMs: 1, expiresInMs: 1 })).record.fence;
+    await trial.store.release(trial.id, { nonce: 'n', end: 'released', keepMs: 1 });
+    under.jumpTo(0);
+    // What is done now must not let the record go before the clock has passed its fence.
+    await trial.arm('m', { keepMs: 1, expiresInMs: 1 });
+    await trial.store.release(trial.id, { nonce: 'm', end: 'released', keepMs: 1 });
+    under.jumpTo(60);
+    expect((await trial.arm('o')).record.fence).toBeGreaterThan(high);
+  });
+
+  describe('of a namespace', () => {
+    const enter = (place: string) =>
+      under.namespaces.enter('space', { place, max: 1, ttlMs: 1_000, ttlMsMax: 60_000 });
+
+    test('a place is free', async () => {
+      under.jumpTo(HOUR_S);
+      expect(await enter('a')).toBe(true);
+      under.jumpTo(0);
+      expect(await enter('b')).toBe(true);
+    });
+
+    test('what was marked stale is over', async () => {
+      const { namespaces } = under;
+      const { clock } = await namespaces.look('space', ['t']);
+      const at = Number(clock.slice(clock.lastIndexOf('.') + 1));
+      under.jumpTo(HOUR_S);
+      await namespaces.invalidate('space', { tags: ['t'], all: false, mode: 'mark_stale' });
+      under.jumpTo(0);
+      const { stamps } = await namespaces.look('space', ['t']);
+      expect(stamps[1]?.deletedAt).toBeGreaterThan(at);
+    });
+  });
+}
