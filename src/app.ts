@@ -5,7 +5,7 @@ import type { Config } from './config/config.js';
 import { ConfigError } from './config/faults.js';
 import { watchIdentities, watchTls } from './config/reloads.js';
 import type { TlsMaterial } from './config/tls-files.js';
-import type { Clock } from './coordination/clock.js';
+import type { Clock } from './coordination/ports/clock.js';
 import { Coordinator } from './coordination/coordinator.js';
 import type { Edge } from './grpc/answer.js';
 import { Health } from './grpc/health.js';

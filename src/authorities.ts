@@ -1,9 +1,9 @@
 import type { Config } from './config/config.js';
-import type { Chance, Clock } from './coordination/clock.js';
-import type { LeaseQuorum } from './coordination/lease-quorum.js';
-import type { NamespaceStore } from './coordination/namespace-store.js';
-import type { ValueStore } from './coordination/value-store.js';
-import type { WakeChannel } from './coordination/wake-channel.js';
+import type { Chance, Clock } from './coordination/ports/clock.js';
+import type { LeaseQuorum } from './coordination/ports/lease-quorum.js';
+import type { NamespaceStore } from './coordination/ports/namespace-store.js';
+import type { ValueStore } from './coordination/ports/value-store.js';
+import type { WakeChannel } from './coordination/ports/wake-channel.js';
 import { MemoryLeaseQuorum } from './memory/lease-quorum.js';
 import { MemoryNamespaceStore } from './memory/namespace-store.js';
 import { MemoryValueStore } from './memory/value-store.js';

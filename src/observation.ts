@@ -1,8 +1,8 @@
 import type { Config } from './config/config.js';
-import type { Clock } from './coordination/clock.js';
-import type { Observer } from './coordination/observer.js';
-import type { Policy } from './coordination/policy.js';
-import type { Tracing } from './coordination/trace.js';
+import type { Clock } from './coordination/ports/clock.js';
+import type { Observer } from './coordination/ports/observer.js';
+import type { Policy } from './coordination/words/policy.js';
+import type { Tracing } from './coordination/words/trace.js';
 import { EventLoopLag } from './event-loop-lag.js';
 import type { QuorumObserver } from './quorum/quorum-observer.js';
 import { rateLimited } from './telemetry/log-rate.js';

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Chance } from './coordination/clock.js';
+import type { Chance } from './coordination/ports/clock.js';
 
 /** The machine's randomness: unguessable where necessary, cheap elsewhere. */
 export class SystemChance implements Chance {

@@ -1,4 +1,4 @@
-import type { Clock } from './coordination/clock.js';
+import type { Clock } from './coordination/ports/clock.js';
 
 /** setTimeout treats a longer delay as zero. */
 const DELAY_MS_MAX = 2 ** 31 - 1;

@@ -1,7 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto';
-import type { Clock } from '../coordination/clock.js';
-import { CoordinationError } from '../coordination/errors.js';
-import type { Invalidate } from '../coordination/requests.js';
+import type { Clock } from '../coordination/ports/clock.js';
+import { CoordinationError } from '../coordination/words/errors.js';
+import type { Invalidate } from '../coordination/words/requests.js';
 import { alternativeNames } from './alternative-names.js';
 import type { Credentials, Guard, PageGuard, Visitor } from './guard.js';
 import { EVERY, type Identities, type Permission } from './identity.js';

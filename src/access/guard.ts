@@ -1,4 +1,4 @@
-import type { Invalidate } from '../coordination/requests.js';
+import type { Invalidate } from '../coordination/words/requests.js';
 import type { Permission } from './identity.js';
 
 /** The credentials of a caller. */

@@ -1,5 +1,5 @@
-import type { Clock } from '../coordination/clock.js';
-import { CoordinationError } from '../coordination/errors.js';
+import type { Clock } from '../coordination/ports/clock.js';
+import { CoordinationError } from '../coordination/words/errors.js';
 
 interface Bucket {
   left: number;

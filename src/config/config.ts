@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { defaultPolicy, type Limits, type Policy } from '../coordination/policy.js';
+import { defaultPolicy, type Limits, type Policy } from '../coordination/words/policy.js';
 import { type EdgeConfig, readEdge } from './edge-environment.js';
 import { type Environment, EnvironmentReader } from './environment-reader.js';
 import { ConfigError } from './faults.js';

@@ -1,6 +1,6 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { BACKOFF_MS_MAX, type Policy } from '../coordination/policy.js';
+import { BACKOFF_MS_MAX, type Policy } from '../coordination/words/policy.js';
 import type { Faults } from './faults.js';
 
 const YEAR_MS = 31_536_000_000;

@@ -1,6 +1,6 @@
 import type { Guard } from '../access/guard.js';
-import { Call } from '../coordination/call.js';
-import type { Tracing } from '../coordination/trace.js';
+import { Call } from '../coordination/words/call.js';
+import type { Tracing } from '../coordination/words/trace.js';
 import { credentialsOf, type Shown } from './credentials.js';
 
 /** The part of a grpc-js call that is used here. */

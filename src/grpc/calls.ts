@@ -1,10 +1,10 @@
 import type { MethodDefinition } from '@grpc/grpc-js';
 import type { Permission } from '../access/identity.js';
-import { labelOf } from '../coordination/answer-labels.js';
-import type { Call } from '../coordination/call.js';
-import type { ExtendAnswer, GetOrLockAnswer, Lease } from '../coordination/outcome.js';
-import type { Extend, GetOrLock } from '../coordination/requests.js';
-import type { Facts } from '../coordination/trace.js';
+import { labelOf } from '../coordination/waiting/answer-labels.js';
+import type { Call } from '../coordination/words/call.js';
+import type { ExtendAnswer, GetOrLockAnswer, Lease } from '../coordination/words/outcome.js';
+import type { Extend, GetOrLock } from '../coordination/words/requests.js';
+import type { Facts } from '../coordination/words/trace.js';
 import type { Edge, GivenLease, Row, Settled } from './answer.js';
 import {
   decodeExplain,

@@ -1,8 +1,8 @@
-import { CoordinationError } from '../coordination/errors.js';
-import { type Key, keyOf } from '../coordination/key.js';
-import type { Payload } from '../coordination/outcome.js';
-import { BACKOFF_MS_MAX, type Limits, type Policy } from '../coordination/policy.js';
-import type { Extend, GetOrLock, Invalidate, Publish, Release } from '../coordination/requests.js';
+import { CoordinationError } from '../coordination/words/errors.js';
+import { type Key, keyOf } from '../coordination/words/key.js';
+import type { Payload } from '../coordination/words/outcome.js';
+import { BACKOFF_MS_MAX, type Limits, type Policy } from '../coordination/words/policy.js';
+import type { Extend, GetOrLock, Invalidate, Publish, Release } from '../coordination/words/requests.js';
 import type {
   ExplainRequest,
   ExtendRequest,

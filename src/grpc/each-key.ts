@@ -1,9 +1,9 @@
 import { status } from '@grpc/grpc-js';
-import { Call } from '../coordination/call.js';
-import type { Key } from '../coordination/key.js';
-import type { GetOrLockAnswer } from '../coordination/outcome.js';
-import type { GetOrLock } from '../coordination/requests.js';
-import type { Facts } from '../coordination/trace.js';
+import { Call } from '../coordination/words/call.js';
+import type { Key } from '../coordination/words/key.js';
+import type { GetOrLockAnswer } from '../coordination/words/outcome.js';
+import type { GetOrLock } from '../coordination/words/requests.js';
+import type { Facts } from '../coordination/words/trace.js';
 import { type Edge, errorOf, type Settled } from './answer.js';
 import { statusOf } from './status.js';
 

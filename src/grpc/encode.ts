@@ -1,5 +1,5 @@
-import type { Explanation } from '../coordination/explanation.js';
-import type * as domain from '../coordination/outcome.js';
+import type { Explanation } from '../coordination/reading/explanation.js';
+import type * as domain from '../coordination/words/outcome.js';
 import {
   BusyReason,
   Degraded,

@@ -1,5 +1,5 @@
 import { type handleServerStreamingCall, type MethodDefinition, status } from '@grpc/grpc-js';
-import type { Call } from '../coordination/call.js';
+import type { Call } from '../coordination/words/call.js';
 import { type Answered, type AnyRow, answer, type Edge } from './answer.js';
 import { callOf } from './call-of.js';
 import { messageOf } from './decode.js';

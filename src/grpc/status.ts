@@ -1,5 +1,5 @@
 import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
-import { CoordinationError } from '../coordination/errors.js';
+import { CoordinationError } from '../coordination/words/errors.js';
 import type { CallError } from './generated/dibs/v1/coordinator.js';
 
 const CODES = {

@@ -1,6 +1,6 @@
 import type { handleUnaryCall, MethodDefinition } from '@grpc/grpc-js';
 import { status } from '@grpc/grpc-js';
-import type { Call } from '../coordination/call.js';
+import type { Call } from '../coordination/words/call.js';
 import { type Answered, type AnyRow, answer, type Edge } from './answer.js';
 import { callOf } from './call-of.js';
 import { messageOf } from './decode.js';

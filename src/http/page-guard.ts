@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import type { PageGuard } from '../access/guard.js';
 import type { TlsMaterial } from '../config/tls-files.js';
-import { CoordinationError } from '../coordination/errors.js';
+import { CoordinationError } from '../coordination/words/errors.js';
 
 export type GuardedPage = 'metrics' | 'console';
 

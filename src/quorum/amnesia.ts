@@ -1,4 +1,4 @@
-import type { Clock } from '../coordination/clock.js';
+import type { Clock } from '../coordination/ports/clock.js';
 import type { FirstStartClaim } from './first-start-claim.js';
 import type { Memory } from './lock-node.js';
 import { within } from './within.js';

@@ -1,4 +1,4 @@
-import type { Chance, Clock } from '../coordination/clock.js';
+import type { Chance, Clock } from '../coordination/ports/clock.js';
 import type { Amnesia, Witness } from './amnesia.js';
 import type { LockNode, LockReply, Memory, NodeFacts } from './lock-node.js';
 import type { NodeState, QuorumObserver, Vote } from './quorum-observer.js';

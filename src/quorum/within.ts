@@ -1,4 +1,4 @@
-import type { Clock } from '../coordination/clock.js';
+import type { Clock } from '../coordination/ports/clock.js';
 
 /** The outcome of a step: its result, its error, or a timeout. */
 export type Outcome<T> =

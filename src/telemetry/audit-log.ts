@@ -1,4 +1,4 @@
-import type { Invalidate } from '../coordination/requests.js';
+import type { Invalidate } from '../coordination/words/requests.js';
 import { LOG } from './log-texts.js';
 import type { Logger } from './logger.js';
 

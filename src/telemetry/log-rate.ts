@@ -1,4 +1,4 @@
-import type { Clock } from '../coordination/clock.js';
+import type { Clock } from '../coordination/ports/clock.js';
 import type { Logger, LogLevel } from './logger.js';
 
 const WINDOW_MS = 10_000;

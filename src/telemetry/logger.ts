@@ -1,6 +1,6 @@
 import { type DestinationStream, destination, pino } from 'pino';
-import type { Observer } from '../coordination/observer.js';
-import type { Degraded, LeaseEnd, PublishOutcome } from '../coordination/outcome.js';
+import type { Observer } from '../coordination/ports/observer.js';
+import type { Degraded, LeaseEnd, PublishOutcome } from '../coordination/words/outcome.js';
 import { LOG } from './log-texts.js';
 import { readTraceparent } from './traceparent.js';
 

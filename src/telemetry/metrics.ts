@@ -1,8 +1,8 @@
 import type { Counter, Histogram, Meter } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import { MeterProvider, type MetricReader } from '@opentelemetry/sdk-metrics';
-import type { Observer, WaitEnd } from '../coordination/observer.js';
-import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../coordination/outcome.js';
+import type { Observer, WaitEnd } from '../coordination/ports/observer.js';
+import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../coordination/words/outcome.js';
 import { LABELS, METRICS, OTHER_NAMESPACES } from './names.js';
 
 /** From a tenth of a millisecond (an answer from memory) to a minute (the longest lease by default). */

@@ -1,4 +1,4 @@
-import type { Facts, StepName } from '../coordination/trace.js';
+import type { Facts, StepName } from '../coordination/words/trace.js';
 
 /** Every metric, as Prometheus prints it. Dashboards and alerts rely on these names. */
 export const METRICS = {

@@ -1,4 +1,4 @@
-import type { Clock } from '../coordination/clock.js';
+import type { Clock } from '../coordination/ports/clock.js';
 import type { Vote } from '../quorum/quorum-observer.js';
 import { RecentDurations } from './durations.js';
 import { RecentCounts } from './recent-counts.js';

@@ -1,6 +1,6 @@
-import type { Clock } from '../coordination/clock.js';
-import type { Observer, WaitEnd } from '../coordination/observer.js';
-import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../coordination/outcome.js';
+import type { Clock } from '../coordination/ports/clock.js';
+import type { Observer, WaitEnd } from '../coordination/ports/observer.js';
+import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../coordination/words/outcome.js';
 import { Durations, RecentDurations } from './durations.js';
 import { RecentCounts } from './recent-counts.js';
 import { RecentVotes } from './recent-votes.js';

@@ -9,7 +9,7 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api';
-import type { Facts, Step, StepName, Trace, Tracing } from '../coordination/trace.js';
+import type { Facts, Step, StepName, Trace, Tracing } from '../coordination/words/trace.js';
 import { ATTRIBUTES, SPANS } from './names.js';
 import { readTraceparent, writeTraceparent } from './traceparent.js';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { stringify } from 'yaml';
-import { keyOf } from '../../src/coordination/key.js';
+import { keyOf } from '../../src/coordination/words/key.js';
 import { Degraded } from '../../src/grpc/generated/dibs/v1/coordinator.js';
 import { Caller } from '../support/caller.js';
 import { RedisServer } from '../support/redis-server.js';

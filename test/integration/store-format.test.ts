@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { keyOf } from '../../src/coordination/key.js';
+import { keyOf } from '../../src/coordination/words/key.js';
 import {
   Degraded,
   ExtendOutcome,

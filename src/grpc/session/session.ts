@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import type { Visitor } from '../../access/guard.js';
-import { Call } from '../../coordination/call.js';
-import { CoordinationError } from '../../coordination/errors.js';
+import { Call } from '../../coordination/words/call.js';
+import { CoordinationError } from '../../coordination/words/errors.js';
 import { type Answered, type AnyRow, answer, type Edge, type GivenLease } from '../answer.js';
 import { traceparentOf } from '../call-of.js';
 import { CALLS } from '../calls.js';

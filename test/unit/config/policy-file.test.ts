@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config/config.js';
 import { ConfigError, Faults } from '../../../src/config/faults.js';
 import { readPolicyFile } from '../../../src/config/policy-file.js';
-import { defaultPolicy } from '../../../src/coordination/policy.js';
+import { defaultPolicy } from '../../../src/coordination/words/policy.js';
 
 const { limits } = loadConfig({});
 const base = defaultPolicy(limits);

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { keyOf } from '../../../src/coordination/key.js';
+import { keyOf } from '../../../src/coordination/words/key.js';
 import { auditLog } from '../../../src/telemetry/audit-log.js';
 import { LOG } from '../../../src/telemetry/log-texts.js';
 
