@@ -1,23 +1,27 @@
-import { labelOf } from './waiting/answer-labels.js';
-import { KeyLoops, type KeyLoopsParts } from './waiting/key-loops.js';
-import { RebuildSlots } from './leasing/rebuild-slots.js';
-import type { Call } from './words/call.js';
-import { Changes } from './reading/changes.js';
-import { overloaded } from './waiting/waiter-limits.js';
-import { hitOf } from './waiting/decide.js';
-import { type Explanation, explanationOf } from './reading/explanation.js';
+import { Degradation } from './degradation/degradation.js';
+import { rethrowUnlessUnavailable, unavailable } from './degradation/unavailable.js';
 import { isDrawnToRefresh, refreshDraw } from './leasing/forecast.js';
 import { HeldLeases, type ShownLeases } from './leasing/held-leases.js';
-import type { Key } from './words/key.js';
-import { Degradation } from './degradation/degradation.js';
-import { LeaseGranter } from './leasing/lease-granter.js';
 import { LeaseEnds } from './leasing/lease-ends.js';
+import { type GranterParts, LeaseGranter } from './leasing/lease-granter.js';
 import { LeaseLifecycle } from './leasing/lease-lifecycle.js';
-import { RecordReader } from './reading/record-reader.js';
-import { rethrowUnlessUnavailable, unavailable } from './degradation/unavailable.js';
+import { RebuildSlots } from './leasing/rebuild-slots.js';
+import { decodeToken, decodeTokenOf } from './leasing/token.js';
 import type { NamespaceStore } from './ports/namespace-store.js';
+import type { TagWake, WakeChannel } from './ports/wake-channel.js';
+import { PublishValue } from './publish-value.js';
+import { Changes } from './reading/changes.js';
+import { type Explanation, explanationOf } from './reading/explanation.js';
+import { hitOf } from './reading/hit-of.js';
 import { NearCache } from './reading/near-cache.js';
 import { NearReader } from './reading/near-reader.js';
+import { RecordReader } from './reading/record-reader.js';
+import { labelOf } from './waiting/answer-labels.js';
+import { KeyLoops, type KeyLoopsParts } from './waiting/key-loops.js';
+import { overloaded } from './waiting/waiter-limits.js';
+import { type Settled, Waiter } from './waiting/waiting-room.js';
+import type { Call } from './words/call.js';
+import type { Key } from './words/key.js';
 import type {
   ExtendAnswer,
   GetOrLockAnswer,
@@ -27,15 +31,11 @@ import type {
   PublishAnswer,
   ReleaseOutcome,
 } from './words/outcome.js';
-import { PublishValue } from './publish-value.js';
 import { NO_RECORD, type PastLease } from './words/record.js';
 import type { Extend, GetOrLock, Invalidate, Publish, Release } from './words/requests.js';
-import type { TagClock } from './reading/tag-clock.js';
-import { decodeToken, decodeTokenOf } from './leasing/token.js';
-import { type Settled, Waiter } from './waiting/waiting-room.js';
-import type { TagWake, WakeChannel } from './ports/wake-channel.js';
+import type { TagClock } from './words/tag-clock.js';
 
-export interface CoordinatorParts extends KeyLoopsParts {
+export interface CoordinatorParts extends KeyLoopsParts, GranterParts {
   readonly wakes: WakeChannel;
   readonly namespaces: NamespaceStore;
   /** Of values that this replica may keep in memory; 0 for none. */

@@ -1,23 +1,23 @@
-import type { KeyLoops } from './waiting/key-loops.js';
-import type { RebuildSlots } from './leasing/rebuild-slots.js';
-import type { Call } from './words/call.js';
-import type { Changes } from './reading/changes.js';
-import type { Chance } from './ports/clock.js';
-import type { HeldLease, HeldLeases } from './leasing/held-leases.js';
-import type { Key } from './words/key.js';
-import type { LeasePorts, LeaseLifecycle } from './leasing/lease-lifecycle.js';
 import { rethrowUnlessUnavailable, undefinedIfUnavailable } from './degradation/unavailable.js';
+import type { HeldLease, HeldLeases } from './leasing/held-leases.js';
+import type { LeaseLifecycle, LeasePorts } from './leasing/lease-lifecycle.js';
+import type { RebuildSlots } from './leasing/rebuild-slots.js';
+import { decodeTokenOf, type Token } from './leasing/token.js';
+import type { Chance } from './ports/clock.js';
 import type { NamespaceStore } from './ports/namespace-store.js';
-import type { NearCache } from './reading/near-cache.js';
 import type { Observer } from './ports/observer.js';
+import type { StoredAnswer, StorePublish } from './ports/value-store.js';
+import type { WakeChannel } from './ports/wake-channel.js';
+import type { Changes } from './reading/changes.js';
+import { outlasts } from './reading/counted.js';
+import type { NearCache } from './reading/near-cache.js';
+import type { KeyLoops } from './waiting/key-loops.js';
+import type { Call } from './words/call.js';
+import type { Key } from './words/key.js';
 import type { Degraded, PublishAnswer, PublishOutcome } from './words/outcome.js';
 import type { KeyRecord } from './words/record.js';
 import type { Publish } from './words/requests.js';
-import { outlasts } from './reading/tag-clock.js';
-import { decodeTokenOf, type Token } from './leasing/token.js';
 import type { Step } from './words/trace.js';
-import type { StoredAnswer, StorePublish } from './ports/value-store.js';
-import type { WakeChannel } from './ports/wake-channel.js';
 
 export interface PublishValueParts extends LeasePorts {
   readonly chance: Chance;

@@ -1,11 +1,11 @@
 import {
-  type SlotRequest,
   type NamespaceInvalidate,
   type NamespaceRecord,
+  type SlotRequest,
   STAMPS_MAX,
 } from '../coordination/ports/namespace-store.js';
 import type { RebuildTimes } from '../coordination/words/record.js';
-import { encodeTagClock } from '../coordination/reading/tag-clock.js';
+import { encodeTagClock } from '../coordination/words/tag-clock.js';
 import { learned } from './record-steps.js';
 
 /** What is kept of one namespace, with times on the store's clock. Never changed: each step makes a new one. */

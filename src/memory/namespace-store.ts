@@ -1,12 +1,12 @@
 import type { Chance, Clock } from '../coordination/ports/clock.js';
 import type {
-  SlotRequest,
   NamespaceInvalidate,
   NamespaceRecord,
   NamespaceStore,
+  SlotRequest,
 } from '../coordination/ports/namespace-store.js';
-import type { TagClock } from '../coordination/reading/tag-clock.js';
 import type { NamespaceWake } from '../coordination/ports/wake-channel.js';
+import type { TagClock } from '../coordination/words/tag-clock.js';
 import * as steps from './namespace-steps.js';
 
 export interface MemoryNamespaceStoreParts {

@@ -7,7 +7,7 @@ import {
   STAMPS_MAX,
   type Stamp,
 } from '../coordination/ports/namespace-store.js';
-import { encodeTagClock, type TagClock } from '../coordination/reading/tag-clock.js';
+import { encodeTagClock, type TagClock } from '../coordination/words/tag-clock.js';
 import type { StoreConnection } from './connection.js';
 import { namespaceId, namespaceKey, slotsKey, WAKE_CHANNEL } from './keys.js';
 import {

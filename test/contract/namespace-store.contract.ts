@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { NamespaceStore } from '../../src/coordination/ports/namespace-store.js';
-import { decodeTagClock } from '../../src/coordination/reading/tag-clock.js';
 import type { NamespaceWake, WakeChannel } from '../../src/coordination/ports/wake-channel.js';
+import { decodeTagClock } from '../../src/coordination/words/tag-clock.js';
 import { until } from '../support/until.js';
 
 export interface NamespacesUnderTest {

@@ -1,12 +1,9 @@
 import type {
-  SlotRequest,
   NamespaceInvalidate,
   NamespaceRecord,
   NamespaceStore,
+  SlotRequest,
 } from '../../src/coordination/ports/namespace-store.js';
-import type { ReleaseOutcome } from '../../src/coordination/words/outcome.js';
-import type { KeyRecord, PastLease } from '../../src/coordination/words/record.js';
-import type { TagClock } from '../../src/coordination/reading/tag-clock.js';
 import {
   type ArmReply,
   type ArmRequest,
@@ -26,6 +23,9 @@ import type {
   WakeChannel,
   WakeListener,
 } from '../../src/coordination/ports/wake-channel.js';
+import type { ReleaseOutcome } from '../../src/coordination/words/outcome.js';
+import type { KeyRecord, PastLease } from '../../src/coordination/words/record.js';
+import type { TagClock } from '../../src/coordination/words/tag-clock.js';
 import * as spaces from '../../src/memory/namespace-steps.js';
 import * as steps from '../../src/memory/record-steps.js';
 import type { FirstStartClaim } from '../../src/quorum/first-start-claim.js';

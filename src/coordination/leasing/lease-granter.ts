@@ -1,22 +1,35 @@
-import type { RebuildSlots } from './rebuild-slots.js';
-import type { Changes } from '../reading/changes.js';
+import { rethrowUnlessUnavailable, throwIfOnLossFails } from '../degradation/unavailable.js';
 import type { Chance } from '../ports/clock.js';
-import { hitOf } from '../waiting/decide.js';
-import { CoordinationError } from '../words/errors.js';
-import { learnedLeaseMs } from './forecast.js';
-import type { HeldLeases } from './held-leases.js';
-import type { Key } from '../words/key.js';
-import { clamp, driftMs } from './drift.js';
 import type { Ballot } from '../ports/lease-quorum.js';
-import type { LeasePorts, LeaseLifecycle } from './lease-lifecycle.js';
-import { throwIfOnLossFails, rethrowUnlessUnavailable } from '../degradation/unavailable.js';
+import type { ArmReply } from '../ports/value-store.js';
+import type { Changes } from '../reading/changes.js';
+import { hitOf } from '../reading/hit-of.js';
+import type { Snapshot } from '../reading/snapshot.js';
+import type { Call } from '../words/call.js';
+import { CoordinationError } from '../words/errors.js';
+import type { Key } from '../words/key.js';
 import type { Degraded, Lease, LeaseReason } from '../words/outcome.js';
 import type { KeyRecord } from '../words/record.js';
-import { decodeToken, encodeToken, mintNonce, type Token } from './token.js';
+import type { GetOrLock } from '../words/requests.js';
 import type { Step, Trace } from '../words/trace.js';
-import type { ArmReply } from '../ports/value-store.js';
-import type { Snapshot } from '../reading/snapshot.js';
-import type { Waiter } from '../waiting/waiting-room.js';
+import { armedSnapshot as snapshotOf } from './armed-snapshot.js';
+import { clamp, driftMs } from './drift.js';
+import { learnedLeaseMs } from './forecast.js';
+import type { HeldLeases } from './held-leases.js';
+import type { LeaseLifecycle, LeasePorts } from './lease-lifecycle.js';
+import type { RebuildSlots } from './rebuild-slots.js';
+import { decodeToken, encodeToken, mintNonce, type Token } from './token.js';
+
+/** A caller that may be given a lease. */
+export interface Candidate {
+  readonly request: GetOrLock;
+  readonly call: Call;
+  /** Identity and request id; empty if the caller gave none. */
+  readonly requestKey: string;
+  readonly staleAllowed: boolean;
+  /** Answered, failed, or its caller has left: nothing may be given to it any more. */
+  readonly gone: boolean;
+}
 
 /** What became of one attempt to get a lease. */
 export type Attempt =
@@ -55,7 +68,7 @@ export class LeaseGranter {
   async attempt(
     key: Key,
     snapshot: Snapshot,
-    waiter: Waiter,
+    waiter: Candidate,
     reason: LeaseReason,
     arrivals: () => number,
   ): Promise<Attempt> {
@@ -115,7 +128,7 @@ export class LeaseGranter {
   }
 
   /** Hands a running lease out once more, to a retry of the call that it was given to. */
-  async adopt(key: Key, snapshot: Snapshot, waiter: Waiter): Promise<Attempt> {
+  async adopt(key: Key, snapshot: Snapshot, waiter: Candidate): Promise<Attempt> {
     const lease = snapshot.record.lease;
     if (lease === undefined) return { kind: 'undecided' };
     if (snapshot.from === 'nowhere') {
@@ -213,7 +226,7 @@ export class LeaseGranter {
       return { kind: waiter.gone ? 'abandoned' : 'undecided' };
     }
     this.#remember(key, waiter, token, validUntilMs, reason, 1, span);
-    const armedSnapshot = armed(snapshot, reply.record, sent);
+    const armedSnapshot = snapshotOf(snapshot, reply.record, sent);
     return {
       kind: 'granted',
       lease: this.#leaseOf(key, token, 1, validUntilMs, reason, armedSnapshot, waiter),
@@ -255,7 +268,7 @@ export class LeaseGranter {
 
   #remember(
     key: Key,
-    waiter: Waiter,
+    waiter: Candidate,
     token: Token,
     untilMs: number,
     reason: LeaseReason,
@@ -287,7 +300,7 @@ export class LeaseGranter {
     untilMs: number,
     reason: LeaseReason,
     snapshot?: Snapshot,
-    waiter?: Waiter,
+    waiter?: Candidate,
   ): Lease {
     const nowMs = this.parts.clock.nowMs();
     const previous =
@@ -303,7 +316,7 @@ export class LeaseGranter {
     };
   }
 
-  #leaseMsOf(key: Key, snapshot: Snapshot, waiter: Waiter): number {
+  #leaseMsOf(key: Key, snapshot: Snapshot, waiter: Candidate): number {
     const { leaseMs } = waiter.request;
     if (leaseMs !== undefined) return leaseMs;
     const policy = this.parts.policyOf(key.namespace);
@@ -316,37 +329,11 @@ export class LeaseGranter {
 
 interface Grant {
   readonly key: Key;
-  readonly waiter: Waiter;
+  readonly waiter: Candidate;
   readonly reason: LeaseReason;
   readonly leaseMs: number;
   readonly snapshot: Snapshot;
   readonly arrivals: () => number;
-}
-
-/**
- * The record as it was armed. What counts of its value is known from the read: it is the same value, for
- * another one, or a mark on it, would have kept the lease from being armed.
- */
-function armed(
-  looked: Snapshot,
-  record: KeyRecord,
-  sent: Pick<Snapshot, 'readAtMs' | 'arrivals' | 'sentAt'>,
-): Snapshot {
-  const { value: _uncounted, ...rest } = record;
-  const { value } = looked.record;
-  const ageMs = sent.readAtMs - looked.readAtMs;
-  const aged = value && {
-    ...value,
-    freshForMs: Math.max(0, value.freshForMs - ageMs),
-    servableForMs: value.servableForMs - ageMs,
-    ageMs: value.ageMs + ageMs,
-  };
-  const { namespace } = looked;
-  if (aged === undefined || aged.servableForMs <= 0)
-    return { ...sent, record: rest, from: 'store', namespace };
-  // A tag may have been invalidated between the look and the arm: to whoever came since, it is no look of theirs.
-  const { arrivals, sentAt } = looked;
-  return { ...sent, arrivals, sentAt, record: { ...rest, value: aged }, from: 'store', namespace };
 }
 
 /** For an adoption it is no error that nobody can decide now: the retry goes on waiting. */

@@ -1,5 +1,5 @@
 import type { RebuildTimes } from '../words/record.js';
-import type { TagClock } from '../reading/tag-clock.js';
+import type { TagClock } from '../words/tag-clock.js';
 
 /**
  * What the value store keeps of a namespace as a whole: its tag clock with the stamps of what was

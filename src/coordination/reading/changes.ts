@@ -1,5 +1,5 @@
-import { decodeTagClock, type TagClock } from './tag-clock.js';
 import type { TagWake } from '../ports/wake-channel.js';
+import { decodeTagClock, type TagClock } from '../words/tag-clock.js';
 
 /** Changes of one namespace that are remembered: at 20 tag invalidations a second, six seconds, longer than most reads and rebuilds. */
 const REMEMBERED_MAX = 128;

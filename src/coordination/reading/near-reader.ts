@@ -1,9 +1,20 @@
-import type { Changes } from './changes.js';
-import type { RecordReader } from './record-reader.js';
+import type { Key } from '../words/key.js';
+import type { Facts, Trace } from '../words/trace.js';
+import type { Arrival, Changes } from './changes.js';
 import type { NearCache } from './near-cache.js';
-import type { Facts } from '../words/trace.js';
+import type { RecordReader } from './record-reader.js';
 import { copyOf, type Snapshot } from './snapshot.js';
-import type { WaitingRoom } from '../waiting/waiting-room.js';
+
+/** The callers of a key for whom its record is read. */
+export interface Readers {
+  readonly key: Key;
+  /** Of the oldest of them that is traced. */
+  readonly trace: Trace | undefined;
+  /** The place of a caller that comes now in the order of the changes. */
+  readonly now: Arrival;
+  /** Called before a read is sent: what changes from here on is not in it. */
+  beginRead(): void;
+}
 
 /** Looks on behalf of a waiting room: what it sees is kept, and where the store is lost, what was kept is seen. */
 export class NearReader {
@@ -14,7 +25,7 @@ export class NearReader {
   ) {}
 
   /** `arrivals` is called when the read is sent. */
-  async read(room: WaitingRoom, arrivals: () => number): Promise<Snapshot> {
+  async read(room: Readers, arrivals: () => number): Promise<Snapshot> {
     room.beginRead();
     // It is one read for all who wait; the first of them that is traced shows it.
     const step = room.trace?.begin('look');

@@ -1,13 +1,12 @@
-import type { Changes } from './changes.js';
+import { rethrowUnlessUnavailable, throwIfOnLossFails } from '../degradation/unavailable.js';
 import type { Clock } from '../ports/clock.js';
-import type { HeldLeases } from '../leasing/held-leases.js';
-import type { Key } from '../words/key.js';
-import { throwIfOnLossFails, rethrowUnlessUnavailable } from '../degradation/unavailable.js';
 import type { NamespaceRecord, NamespaceStore } from '../ports/namespace-store.js';
-import type { Policy } from '../words/policy.js';
-import { type KeyRecord, NO_RECORD } from '../words/record.js';
-import { counted } from './tag-clock.js';
 import type { ValueStore } from '../ports/value-store.js';
+import type { Key } from '../words/key.js';
+import type { Policy } from '../words/policy.js';
+import { type ArmedLease, type KeyRecord, NO_RECORD } from '../words/record.js';
+import type { Changes } from './changes.js';
+import { counted } from './counted.js';
 import type { Snapshot } from './snapshot.js';
 
 export interface RecordReaderParts {
@@ -17,6 +16,12 @@ export interface RecordReaderParts {
   policyOf(namespace: string): Policy;
 }
 
+/** What this replica itself knows of the leases that it gave. */
+export interface RunningLeases {
+  /** The key's lease that runs, in the form in which a record would show it. */
+  running(id: string): ArmedLease | undefined;
+}
+
 /** Reads what is known of a key, with its value as far as that counts. */
 export class RecordReader {
   /** Looks at namespaces that were sent in this turn: whoever asks in the same turn came before they were sent. */
@@ -24,7 +29,7 @@ export class RecordReader {
 
   constructor(
     private readonly parts: RecordReaderParts,
-    private readonly held: HeldLeases,
+    private readonly held: RunningLeases,
     private readonly changes: Changes,
   ) {}
 

@@ -1,7 +1,8 @@
 import { forecast, isDrawnToRefresh } from '../leasing/forecast.js';
+import { hitOf } from '../reading/hit-of.js';
+import { leaseLeftMs, type Snapshot } from '../reading/snapshot.js';
 import type { Busy, Failed, Hit, LeaseReason } from '../words/outcome.js';
 import type { KeyRecord } from '../words/record.js';
-import { leaseLeftMs, type Snapshot } from '../reading/snapshot.js';
 
 /** What one caller wants, with every default resolved. */
 export interface Ask {
@@ -94,20 +95,6 @@ function freshHit(snapshot: Snapshot, ask: Ask, nowMs: number, hit: Hit): Decisi
   return isDrawnToRefresh(hit.freshForMs, rebuild, ask.refreshDraw)
     ? { act: 'attempt', reason: 'early_refresh', meanwhile: hit }
     : { act: 'answer', outcome: hit };
-}
-
-/** The value as a hit, if it may still be served at `nowMs`, fresh or stale. */
-export function hitOf(snapshot: Snapshot, nowMs: number, rebuilding: boolean): Hit | undefined {
-  const value = snapshot.record.value;
-  if (value === undefined) return undefined;
-  const ageMs = nowMs - snapshot.readAtMs;
-  if (value.servableForMs - ageMs <= 0) return undefined;
-  // Rounded down: a client's own cache must never keep it a moment longer than the store would.
-  const freshForMs = Math.max(0, Math.floor(value.freshForMs - ageMs));
-  const { payload, tags, fence } = value;
-  // Clients keep whatever is fresh for more than 0 ms, and nothing would tell them that a value no store has is over.
-  const keepForMs = snapshot.degraded === undefined ? freshForMs : 0;
-  return { kind: 'hit', payload, fresh: freshForMs > 0, freshForMs: keepForMs, fence, tags, rebuilding };
 }
 
 /**

@@ -1,20 +1,6 @@
 import type { Stamp } from '../ports/namespace-store.js';
 import type { StoredValue } from '../words/record.js';
-
-/** A namespace's clock of invalidations: it counts from 1, and a lost one begins anew under another id. */
-export interface TagClock {
-  readonly id: string;
-  readonly at: number;
-}
-
-export function encodeTagClock({ id, at }: TagClock): string {
-  return `${id}.${at}`;
-}
-
-export function decodeTagClock(text: string): TagClock {
-  const dot = text.lastIndexOf('.');
-  return { id: text.slice(0, dot), at: Number(text.slice(dot + 1)) };
-}
+import { decodeTagClock } from '../words/tag-clock.js';
 
 /**
  * The value as far as it counts by the stamps of its namespace and its tags: undefined if one of them was

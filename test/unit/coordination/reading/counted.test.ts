@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Stamp } from '../../../../src/coordination/ports/namespace-store.js';
+import { counted } from '../../../../src/coordination/reading/counted.js';
 import type { StoredValue } from '../../../../src/coordination/words/record.js';
-import { counted, decodeTagClock, encodeTagClock } from '../../../../src/coordination/reading/tag-clock.js';
+import { decodeTagClock, encodeTagClock } from '../../../../src/coordination/words/tag-clock.js';
 
 const value: StoredValue = {
   payload: { kind: 'absent' },
