@@ -1,7 +1,7 @@
 import type { Guard } from '../access/guard.js';
 import type { Permission } from '../access/identity.js';
-import type { Call } from '../coordination/words/call.js';
 import type { Coordinator } from '../coordination/coordinator.js';
+import type { Call } from '../coordination/words/call.js';
 import type { Key } from '../coordination/words/key.js';
 import type { Lease } from '../coordination/words/outcome.js';
 import type { Facts, Tracing } from '../coordination/words/trace.js';

@@ -1,5 +1,5 @@
-import type { Clock } from '../coordination/ports/clock.js';
 import { driftMs } from '../coordination/leasing/drift.js';
+import type { Clock } from '../coordination/ports/clock.js';
 import type { Ballot, LeaseQuorum } from '../coordination/ports/lease-quorum.js';
 import { Sweep } from './sweep.js';
 

@@ -1,14 +1,3 @@
-import type { LeaseEnd, Payload, ReleaseOutcome } from '../coordination/words/outcome.js';
-import {
-  type ArmedLease,
-  type KeyRecord,
-  NO_RECORD,
-  PAST_FAILURE_BYTES_MAX,
-  PAST_LEASES_MAX,
-  type PastLease,
-  type RebuildTimes,
-  type StoredFailure,
-} from '../coordination/words/record.js';
 import type {
   ArmReply,
   ArmRequest,
@@ -22,6 +11,17 @@ import type {
   StoreRelease,
 } from '../coordination/ports/value-store.js';
 import type { Wake } from '../coordination/ports/wake-channel.js';
+import type { LeaseEnd, Payload, ReleaseOutcome } from '../coordination/words/outcome.js';
+import {
+  type ArmedLease,
+  type KeyRecord,
+  NO_RECORD,
+  PAST_FAILURE_BYTES_MAX,
+  PAST_LEASES_MAX,
+  type PastLease,
+  type RebuildTimes,
+  type StoredFailure,
+} from '../coordination/words/record.js';
 
 /** The record of one key, with times on the store's clock. Never changed: each step makes a new one. */
 export interface MemoryRecord {

@@ -1,6 +1,4 @@
 import type { Clock } from '../coordination/ports/clock.js';
-import type { ReleaseOutcome } from '../coordination/words/outcome.js';
-import type { KeyRecord, PastLease } from '../coordination/words/record.js';
 import type {
   ArmReply,
   ArmRequest,
@@ -14,6 +12,8 @@ import type {
   ValueStore,
 } from '../coordination/ports/value-store.js';
 import type { Wake } from '../coordination/ports/wake-channel.js';
+import type { ReleaseOutcome } from '../coordination/words/outcome.js';
+import type { KeyRecord, PastLease } from '../coordination/words/record.js';
 import * as steps from './record-steps.js';
 import { Sweep } from './sweep.js';
 

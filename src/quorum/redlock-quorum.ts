@@ -1,6 +1,6 @@
 import Redlock, { ExecutionError, type ExecutionStats, Lock, ResourceLockedError } from 'redlock';
-import type { Chance, Clock } from '../coordination/ports/clock.js';
 import { driftMs } from '../coordination/leasing/drift.js';
+import type { Chance, Clock } from '../coordination/ports/clock.js';
 import type { Ballot, LeaseQuorum, VoteListener } from '../coordination/ports/lease-quorum.js';
 import { Amnesia } from './amnesia.js';
 import type { FirstStartClaim } from './first-start-claim.js';

@@ -1,9 +1,9 @@
 import type { Chance } from '../coordination/ports/clock.js';
 import {
-  type SlotRequest,
   type NamespaceInvalidate,
   type NamespaceRecord,
   type NamespaceStore,
+  type SlotRequest,
   STAMPS_MAX,
   type Stamp,
 } from '../coordination/ports/namespace-store.js';

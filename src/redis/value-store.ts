@@ -1,5 +1,3 @@
-import type { ReleaseOutcome } from '../coordination/words/outcome.js';
-import type { KeyRecord, PastLease } from '../coordination/words/record.js';
 import type {
   ArmReply,
   ArmRequest,
@@ -13,6 +11,8 @@ import type {
   StoreRelease,
   ValueStore,
 } from '../coordination/ports/value-store.js';
+import type { ReleaseOutcome } from '../coordination/words/outcome.js';
+import type { KeyRecord, PastLease } from '../coordination/words/record.js';
 import type { StoreConnection } from './connection.js';
 import { recordKey, WAKE_CHANNEL } from './keys.js';
 import { decodePast, decodeRecord, encodeLabels, type RecordReply } from './record-fields.js';
@@ -23,8 +23,8 @@ import {
   explainScript,
   extendScript,
   invalidateScript,
-  readScript,
   publishScript,
+  readScript,
   releaseScript,
 } from './value-scripts.js';
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Clock } from '../../src/coordination/ports/clock.js';
 import { driftMs } from '../../src/coordination/leasing/drift.js';
+import type { Clock } from '../../src/coordination/ports/clock.js';
 import type { Ballot, LeaseQuorum } from '../../src/coordination/ports/lease-quorum.js';
 import { freshNonce } from '../support/fresh-nonce.js';
 

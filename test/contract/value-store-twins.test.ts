@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { KeyRecord } from '../../src/coordination/words/record.js';
 import type { ValueStore } from '../../src/coordination/ports/value-store.js';
+import type { KeyRecord } from '../../src/coordination/words/record.js';
 import { MemoryValueStore } from '../../src/memory/value-store.js';
 import { MemoryWakeChannel } from '../../src/memory/wake-channel.js';
 import { SystemClock } from '../../src/system-clock.js';

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Hit, Lease } from '../../src/coordination/words/outcome.js';
 import type { ArmReply, ArmRequest, StorePublish } from '../../src/coordination/ports/value-store.js';
+import type { Hit, Lease } from '../../src/coordination/words/outcome.js';
 import type { MemoryRecord } from '../../src/memory/record-steps.js';
 import { Judge } from './judge.js';
 

@@ -1,6 +1,4 @@
-import { keyFromId } from '../../src/coordination/words/key.js';
 import type { NamespaceInvalidate } from '../../src/coordination/ports/namespace-store.js';
-import type { Degraded, Hit, Lease } from '../../src/coordination/words/outcome.js';
 import type {
   ArmReply,
   ArmRequest,
@@ -8,6 +6,8 @@ import type {
   StoreExtended,
   StorePublish,
 } from '../../src/coordination/ports/value-store.js';
+import { keyFromId } from '../../src/coordination/words/key.js';
+import type { Degraded, Hit, Lease } from '../../src/coordination/words/outcome.js';
 import type { MemoryRecord } from '../../src/memory/record-steps.js';
 
 /** A broken invariant of the design's section 7. */

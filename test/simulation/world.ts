@@ -1,7 +1,4 @@
-import type { Call } from '../../src/coordination/words/call.js';
-import { type Key, keyOf } from '../../src/coordination/words/key.js';
 import type { NamespaceInvalidate } from '../../src/coordination/ports/namespace-store.js';
-import type { Policy } from '../../src/coordination/words/policy.js';
 import type {
   ArmReply,
   ArmRequest,
@@ -9,6 +6,9 @@ import type {
   StoreExtended,
   StorePublish,
 } from '../../src/coordination/ports/value-store.js';
+import type { Call } from '../../src/coordination/words/call.js';
+import { type Key, keyOf } from '../../src/coordination/words/key.js';
+import type { Policy } from '../../src/coordination/words/policy.js';
 import { Coverage } from './coverage.js';
 import { Judge } from './judge.js';
 import { SimChance } from './sim-chance.js';

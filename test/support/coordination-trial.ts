@@ -1,8 +1,8 @@
 import { expect } from 'vitest';
-import { Call } from '../../src/coordination/words/call.js';
 import { Coordinator } from '../../src/coordination/coordinator.js';
-import { type Key, keyOf } from '../../src/coordination/words/key.js';
 import { NO_OBSERVER, type Observer } from '../../src/coordination/ports/observer.js';
+import { Call } from '../../src/coordination/words/call.js';
+import { type Key, keyOf } from '../../src/coordination/words/key.js';
 import type { Busy, Failed, GetOrLockAnswer, Hit, Lease } from '../../src/coordination/words/outcome.js';
 import { defaultPolicy, type Limits, type Policy } from '../../src/coordination/words/policy.js';
 import type { GetOrLock, Publish } from '../../src/coordination/words/requests.js';

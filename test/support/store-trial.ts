@@ -1,6 +1,3 @@
-import { keyOf } from '../../src/coordination/words/key.js';
-import type { Payload } from '../../src/coordination/words/outcome.js';
-import type { KeyRecord } from '../../src/coordination/words/record.js';
 import type {
   ArmReply,
   ArmRequest,
@@ -8,6 +5,9 @@ import type {
   ValueStore,
 } from '../../src/coordination/ports/value-store.js';
 import type { Wake, WakeChannel } from '../../src/coordination/ports/wake-channel.js';
+import { keyOf } from '../../src/coordination/words/key.js';
+import type { Payload } from '../../src/coordination/words/outcome.js';
+import type { KeyRecord } from '../../src/coordination/words/record.js';
 import { until } from './until.js';
 
 /** A value store to be tried, with the channel that its wakes come by. */

@@ -1,8 +1,8 @@
 import type { Ballot, LeaseQuorum } from '../ports/lease-quorum.js';
 import type { NamespaceStore } from '../ports/namespace-store.js';
 import type { Observer } from '../ports/observer.js';
-import type { Degraded } from '../words/outcome.js';
 import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
+import type { Degraded } from '../words/outcome.js';
 
 /**
  * The degradation of degradation: which of the two authorities answered last, as seen on the way of the calls

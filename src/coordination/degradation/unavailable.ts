@@ -1,6 +1,6 @@
+import { StoreUnavailable } from '../ports/value-store.js';
 import { CoordinationError } from '../words/errors.js';
 import type { Policy } from '../words/policy.js';
-import { StoreUnavailable } from '../ports/value-store.js';
 
 /** A second is long enough for a connection to come back, and short beside any rebuild worth a lease. */
 const RETRY_AFTER_MS = 1_000;

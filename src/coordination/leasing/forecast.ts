@@ -1,7 +1,7 @@
-import { clamp } from './drift.js';
+import { leaseLeftMs, type Snapshot } from '../reading/snapshot.js';
 import type { Policy } from '../words/policy.js';
 import type { RebuildTimes } from '../words/record.js';
-import { leaseLeftMs, type Snapshot } from '../reading/snapshot.js';
+import { clamp } from './drift.js';
 
 /**
  * A learned lease is never shorter, whatever rebuilds take: a pause of a garbage collection or a packet that

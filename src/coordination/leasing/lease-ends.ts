@@ -1,6 +1,6 @@
-import type { HeldLease, HeldLeases } from './held-leases.js';
 import { rethrowUnlessUnavailable } from '../degradation/unavailable.js';
 import type { ValueStore } from '../ports/value-store.js';
+import type { HeldLease, HeldLeases } from './held-leases.js';
 
 /** The store did not answer: as long as a connection takes to come back. */
 const ASK_AGAIN_MS = 1_000;

@@ -1,20 +1,20 @@
-import type { RebuildSlots } from './rebuild-slots.js';
-import type { Clock } from '../ports/clock.js';
-import type { HeldLeases } from './held-leases.js';
-import type { Key } from '../words/key.js';
-import { clamp, driftMs } from './drift.js';
-import type { LeaseQuorum } from '../ports/lease-quorum.js';
 import {
-  throwIfOnLossFails,
   rethrowUnlessUnavailable,
+  throwIfOnLossFails,
   unavailable,
   undefinedIfUnavailable,
 } from '../degradation/unavailable.js';
+import type { Clock } from '../ports/clock.js';
+import type { LeaseQuorum } from '../ports/lease-quorum.js';
+import type { ValueStore } from '../ports/value-store.js';
+import type { Key } from '../words/key.js';
 import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome } from '../words/outcome.js';
 import { BACKOFF_MS_MAX, type Limits, type Policy } from '../words/policy.js';
 import type { Extend, Release } from '../words/requests.js';
+import { clamp, driftMs } from './drift.js';
+import type { HeldLeases } from './held-leases.js';
+import type { RebuildSlots } from './rebuild-slots.js';
 import { decodeToken, decodeTokenOf, encodeToken, type Token } from './token.js';
-import type { ValueStore } from '../ports/value-store.js';
 
 export interface LeasePorts {
   readonly store: ValueStore;

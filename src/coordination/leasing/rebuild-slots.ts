@@ -1,9 +1,9 @@
-import type { Chance } from '../ports/clock.js';
-import type { HeldLeases } from './held-leases.js';
-import type { Key } from '../words/key.js';
 import { rethrowUnlessUnavailable } from '../degradation/unavailable.js';
+import type { Chance } from '../ports/clock.js';
 import type { NamespaceStore } from '../ports/namespace-store.js';
+import type { Key } from '../words/key.js';
 import type { Limits, Policy } from '../words/policy.js';
+import type { HeldLeases } from './held-leases.js';
 
 export interface RebuildSlotsParts {
   readonly namespaces: NamespaceStore;

@@ -1,6 +1,6 @@
-import type { Copy } from './changes.js';
 import type { Degraded } from '../words/outcome.js';
 import type { KeyRecord, RebuildTimes } from '../words/record.js';
+import type { Copy } from './changes.js';
 
 /** A record as one replica saw it, and how far that may be trusted. */
 export interface Snapshot {

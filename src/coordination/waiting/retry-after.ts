@@ -1,7 +1,7 @@
-import { forecast } from '../leasing/forecast.js';
 import { clamp } from '../leasing/drift.js';
-import type { Busy, BusyReason, Failed, Hit } from '../words/outcome.js';
+import { forecast } from '../leasing/forecast.js';
 import type { Snapshot } from '../reading/snapshot.js';
+import type { Busy, BusyReason, Failed, Hit } from '../words/outcome.js';
 import type { KnownHolder } from './waiting-room.js';
 
 /** Without a holder there was a vote without a winner, or no room: a few round trips later there is both. */

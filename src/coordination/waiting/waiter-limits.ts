@@ -1,6 +1,6 @@
-import { FULL_MS } from './retry-after.js';
 import { CoordinationError } from '../words/errors.js';
 import type { Limits } from '../words/policy.js';
+import { FULL_MS } from './retry-after.js';
 
 export interface WaiterLimitsParts {
   readonly limits: Limits;

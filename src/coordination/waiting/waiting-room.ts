@@ -1,13 +1,13 @@
-import type { Call } from '../words/call.js';
-import type { Arrival, Changes } from '../reading/changes.js';
+import type { DeadlineHandle, Deadlines } from '../leasing/deadlines.js';
 import type { Clock } from '../ports/clock.js';
-import type { Deadlines, DeadlineHandle } from '../leasing/deadlines.js';
-import type { Ask } from './decide.js';
+import type { Arrival, Changes } from '../reading/changes.js';
+import { copyOf, leaseLeftMs, type Snapshot } from '../reading/snapshot.js';
+import type { Call } from '../words/call.js';
 import type { Key } from '../words/key.js';
 import type { GetOrLockAnswer, Hit } from '../words/outcome.js';
 import type { GetOrLock } from '../words/requests.js';
 import type { Step, Trace } from '../words/trace.js';
-import { copyOf, leaseLeftMs, type Snapshot } from '../reading/snapshot.js';
+import type { Ask } from './decide.js';
 
 /** Called once, with the answer or with why there is none: a callback, for a promise costs as much as a waiter. */
 export type Settled = (answer: GetOrLockAnswer | Error) => void;

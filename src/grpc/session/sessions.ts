@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import type { Visitor } from '../../access/guard.js';
+import type { WakeChannel } from '../../coordination/ports/wake-channel.js';
 import { FULL_MS } from '../../coordination/waiting/retry-after.js';
 import { CoordinationError } from '../../coordination/words/errors.js';
 import { keyFromId } from '../../coordination/words/key.js';
-import type { WakeChannel } from '../../coordination/ports/wake-channel.js';
 import type { Edge } from '../answer.js';
 import { credentialsOf, type Shown } from '../credentials.js';
 import { decodeHello, invalid, messageOf } from '../decode.js';

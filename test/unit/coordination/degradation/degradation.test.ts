@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { keyOf } from '../../../../src/coordination/words/key.js';
 import { Degradation } from '../../../../src/coordination/degradation/degradation.js';
 import type { Ballot } from '../../../../src/coordination/ports/lease-quorum.js';
+import { keyOf } from '../../../../src/coordination/words/key.js';
 import type { Degraded } from '../../../../src/coordination/words/outcome.js';
 import { MemoryLeaseQuorum } from '../../../../src/memory/lease-quorum.js';
 import { MemoryValueStore } from '../../../../src/memory/value-store.js';

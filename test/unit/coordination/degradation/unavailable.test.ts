@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import {
-  throwIfOnLossFails,
   rethrowUnlessUnavailable,
+  throwIfOnLossFails,
   unavailable,
   undefinedIfUnavailable,
 } from '../../../../src/coordination/degradation/unavailable.js';
-import { defaultPolicy } from '../../../../src/coordination/words/policy.js';
 import { StoreUnavailable } from '../../../../src/coordination/ports/value-store.js';
+import { defaultPolicy } from '../../../../src/coordination/words/policy.js';
 import { LIMITS } from '../../../support/coordination-trial.js';
 
 describe('the loss of the store', () => {

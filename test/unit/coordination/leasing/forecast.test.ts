@@ -5,8 +5,8 @@ import {
   learnedLeaseMs,
   refreshDraw,
 } from '../../../../src/coordination/leasing/forecast.js';
-import { defaultPolicy } from '../../../../src/coordination/words/policy.js';
 import type { Snapshot } from '../../../../src/coordination/reading/snapshot.js';
+import { defaultPolicy } from '../../../../src/coordination/words/policy.js';
 import { LIMITS } from '../../../support/coordination-trial.js';
 import { SeededRandom } from '../../../support/seeded-random.js';
 

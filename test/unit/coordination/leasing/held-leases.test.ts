@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type HeldLease, HeldLeases } from '../../../../src/coordination/leasing/held-leases.js';
-import { keyOf } from '../../../../src/coordination/words/key.js';
 import { NO_OBSERVER } from '../../../../src/coordination/ports/observer.js';
+import { keyOf } from '../../../../src/coordination/words/key.js';
 import { ManualClock } from '../../../support/manual-clock.js';
 
 function trial(atEnd?: (lease: HeldLease) => void) {

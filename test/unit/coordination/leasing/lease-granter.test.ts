@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Call } from '../../../../src/coordination/words/call.js';
 import { decodeToken } from '../../../../src/coordination/leasing/token.js';
+import { Call } from '../../../../src/coordination/words/call.js';
 import {
   busyOf,
   CoordinationTrial,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { encodeToken } from '../../../../src/coordination/leasing/token.js';
 import { Call } from '../../../../src/coordination/words/call.js';
 import { keyOf } from '../../../../src/coordination/words/key.js';
-import { encodeToken } from '../../../../src/coordination/leasing/token.js';
 import {
   CoordinationTrial,
   failedOf,

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { keyOf } from '../../../../src/coordination/words/key.js';
 import {
   decodeToken,
   decodeTokenOf,
@@ -7,6 +6,7 @@ import {
   mintNonce,
   type Token,
 } from '../../../../src/coordination/leasing/token.js';
+import { keyOf } from '../../../../src/coordination/words/key.js';
 
 const key = keyOf('a namespace', 'a key');
 const token: Token = {

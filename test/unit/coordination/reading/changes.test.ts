@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type Arrival, Changes, type Copy } from '../../../../src/coordination/reading/changes.js';
 import type { TagWake } from '../../../../src/coordination/ports/wake-channel.js';
+import { type Arrival, Changes, type Copy } from '../../../../src/coordination/reading/changes.js';
 
 const NAMESPACE = 'space';
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { Call } from '../../../../src/coordination/words/call.js';
-import { keyOf } from '../../../../src/coordination/words/key.js';
 import { NearCache } from '../../../../src/coordination/reading/near-cache.js';
 import type { Snapshot } from '../../../../src/coordination/reading/snapshot.js';
+import { Call } from '../../../../src/coordination/words/call.js';
+import { keyOf } from '../../../../src/coordination/words/key.js';
 import { CoordinationTrial, hitOf, isWaiting, leaseOf, textIn } from '../../../support/coordination-trial.js';
 
 const snapshotOf = (bytes: number, fence = 5): Snapshot => ({

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Call } from '../../../../src/coordination/words/call.js';
 import { decodeToken } from '../../../../src/coordination/leasing/token.js';
+import { Call } from '../../../../src/coordination/words/call.js';
 import { CoordinationTrial, hitOf, isWaiting, leaseOf, textIn } from '../../../support/coordination-trial.js';
 
 type Request = { tags?: string[]; all?: boolean; mode?: 'delete' | 'mark_stale' };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import type { Snapshot } from '../../../../src/coordination/reading/snapshot.js';
 import { type Ask, decide } from '../../../../src/coordination/waiting/decide.js';
 import type { ArmedLease, KeyRecord, StoredValue } from '../../../../src/coordination/words/record.js';
-import type { Snapshot } from '../../../../src/coordination/reading/snapshot.js';
 
 const NOW_MS = 5_000;
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { busy, type Known, worded } from '../../../../src/coordination/waiting/retry-after.js';
 import type { Snapshot } from '../../../../src/coordination/reading/snapshot.js';
+import { busy, type Known, worded } from '../../../../src/coordination/waiting/retry-after.js';
 
 const NOW_MS = 10_000;
 const nobody: Known = { holder: undefined, snapshot: undefined };

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { Call } from '../../../../src/coordination/words/call.js';
-import { Changes } from '../../../../src/coordination/reading/changes.js';
 import { Deadlines } from '../../../../src/coordination/leasing/deadlines.js';
+import { Changes } from '../../../../src/coordination/reading/changes.js';
+import { Waiter, WaitingRoom } from '../../../../src/coordination/waiting/waiting-room.js';
+import { Call } from '../../../../src/coordination/words/call.js';
 import { keyOf } from '../../../../src/coordination/words/key.js';
 import { NO_RECORD } from '../../../../src/coordination/words/record.js';
-import { Waiter, WaitingRoom } from '../../../../src/coordination/waiting/waiting-room.js';
 import { ManualClock } from '../../../support/manual-clock.js';
 
 const key = keyOf('space', 'a key');
