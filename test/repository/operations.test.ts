@@ -34,7 +34,7 @@ function sectionsOf(path: string): Map<string, string> {
 function anchorOf(heading: string): string {
   return heading
     .toLowerCase()
-    .replaceAll(/[^a-z0-9 -]/g, '')
+    .replaceAll(/[^a-z0-9_ -]/g, '')
     .replaceAll(' ', '-');
 }
 
