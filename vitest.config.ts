@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
+/** They start real Redis processes. */
+const WITH_REDIS = ['test/contract/**/*.test.ts', 'test/unit/redis/**/*.test.ts'];
+
 export default defineConfig({
   test: {
     testTimeout: 30_000,
@@ -10,14 +13,25 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          // On all cores: they need nothing but this process.
           name: 'unit',
           include: [
-            'test/{unit,contract,simulation,conformance}/**/*.test.ts',
+            'test/{unit,repository,simulation,conformance}/**/*.test.ts',
             'clients/typescript/test/**/*.test.ts',
           ],
-          // Contract suites start real Redis processes; two files at a time is what a small machine carries.
-          maxWorkers: 2,
+          exclude: WITH_REDIS,
+          maxWorkers: '100%',
           sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'contract',
+          include: WITH_REDIS,
+          // Each file starts up to seven Redis processes; two files at a time is what a small machine carries.
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -29,7 +43,7 @@ export default defineConfig({
           // Each suite brings up a whole fleet, and times what it does: one at a time, after all others.
           fileParallelism: false,
           maxWorkers: 1,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
           testTimeout: 120_000,
         },
       },

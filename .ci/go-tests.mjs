@@ -1,6 +1,8 @@
 // Runs the tests of a Go module and counts them: one that has subtests is none itself, and what failed beside them is one more.
+// `node go-tests.mjs FOLDER [FLAGS OF go test]` prints the counts as its last line, and is what the Go client's own `test` runs.
 import { spawn, spawnSync } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 function isFormatted(folder) {
   const { stdout, status } = spawnSync('gofmt', ['-l', '.'], { cwd: folder, encoding: 'utf8' });
@@ -15,10 +17,10 @@ function isVetted(folder) {
 }
 
 /** How each test ended, by its name; what a test that failed has printed goes to standard error. */
-function endsOf(folder) {
+function endsOf(folder, flags) {
   return new Promise((resolve) => {
     // Without a count of 1 what was read from outside of the module, which is all that matters here, is not read again.
-    const child = spawn('go', ['test', '-json', '-count=1', './...'], {
+    const child = spawn('go', ['test', '-json', '-count=1', ...flags, './...'], {
       cwd: folder,
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -36,13 +38,20 @@ function endsOf(folder) {
   });
 }
 
-export async function goTests(folder) {
+export async function goTests(folder, flags = []) {
   const sound = [isFormatted(folder), isVetted(folder)].every(Boolean);
-  const { ends, code } = await endsOf(folder);
+  const { ends, code } = await endsOf(folder, flags);
   const names = [...ends.keys()];
   const leaves = names.filter((name) => !names.some((other) => other.startsWith(`${name}/`)));
   const count = (end) => leaves.filter((name) => ends.get(name) === end).length;
   const failed = count('fail');
   const beside = (!sound || code !== 0 || leaves.length === 0) && failed === 0 ? 1 : 0;
   return { passed: count('pass'), failed: failed + beside, skipped: count('skip') };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [folder, ...flags] = process.argv.slice(2);
+  const { passed, failed, skipped } = await goTests(folder, flags);
+  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+  process.exitCode = failed > 0 ? 1 : 0;
 }

@@ -1,55 +1,47 @@
 // What `npm test` runs: every check and every suite, each as a stage with its seconds. A stage that
 // fails does not stop the others, so that one run shows everything. The last line is
 // `N passed, N failed, N skipped` over all suites, where a stage that is not a suite counts as one.
-import { spawn, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { roundTime } from '../test/support/progress.mjs';
+import { client, LANGUAGES } from './clients.mjs';
+import {
+  AT_ONCE,
+  bin,
+  cannotRun,
+  commands,
+  countsOf,
+  FAILED,
+  PASSED,
+  root,
+  run,
+  runKeeping,
+  underCi,
+} from './commands.mjs';
 import { goTests } from './go-tests.mjs';
 import { prepare, prepareFolder } from './prepare.mjs';
 import { findPromtool } from './promtool.mjs';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const underCi = process.env.CI === 'true';
-const bin = (name) => join(root, 'node_modules', '.bin', name);
 const scratch = mkdtempSync(join(tmpdir(), 'dibs-test-'));
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
 
 const args = process.argv.slice(2);
 /** `--long` is the form for the night: suites that read this repeat more and search deeper. */
 if (args.includes('--long')) process.env.DIBS_TEST_LONG = '1';
-/** `--only types` runs the stages whose name begins so. */
+/** `--only types` runs the stages whose name begins so, after what all of them stand on. */
 const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : '';
-
-const PASSED = { passed: 1, failed: 0, skipped: 0 };
-const FAILED = { passed: 0, failed: 1, skipped: 0 };
-const SKIPPED = { passed: 0, failed: 0, skipped: 1 };
-
-/** Runs a command with its output streamed to ours; its exit code. */
-function run(command, args, options = {}) {
-  return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], ...options });
-    child.on('error', (error) => {
-      console.error(`${command}: ${error.message}`);
-      resolve(127);
-    });
-    child.on('exit', (code) => resolve(code ?? 1));
-  });
-}
-
-async function commands(...lines) {
-  let failed = false;
-  for (const [command, ...args] of lines) failed = (await run(command, args)) !== 0 || failed;
-  return failed ? FAILED : PASSED;
-}
-
-/** Something that cannot run here: loud on a laptop, a failure where everything must be there. */
-function cannotRun(what) {
-  console.error(`\n*** SKIPPED: ${what}\n`);
-  return underCi ? FAILED : SKIPPED;
-}
 
 function isDebianInstalled(name) {
   const query = spawnSync('dpkg', ['-s', name], { encoding: 'utf8' });
@@ -170,66 +162,6 @@ async function mutants() {
   return commands([process.execPath, join('test', 'mutants', 'run.mjs')]);
 }
 
-/** The clients in other languages: what must be on the machine for each. */
-const CLIENTS = {
-  go: ['go', 'version'],
-  python: ['python3', '-c', 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))'],
-  java: ['mvn', '--version'],
-  rust: ['cargo', '--version'],
-};
-
-const hashesUnder = (folder) => {
-  const { stdout } = spawnSync('git', ['ls-files', '-co', '--exclude-standard', folder], {
-    cwd: root,
-    encoding: 'utf8',
-  });
-  const paths = stdout.split('\n').filter((path) => path !== '' && existsSync(join(root, path)));
-  return paths.map(
-    (path) =>
-      `${path} ${createHash('sha256')
-        .update(readFileSync(join(root, path)))
-        .digest('hex')}`,
-  );
-};
-
-/** The last line of a suite that counts itself. */
-function countsOf(output, code) {
-  const [, passed, failed, skipped] = /(\d+) passed, (\d+) failed, (\d+) skipped\s*$/.exec(output) ?? [];
-  if (passed === undefined) return FAILED;
-  const counts = { passed: Number(passed), failed: Number(failed), skipped: Number(skipped) };
-  return code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
-}
-
-/** As {@link run}, with what was printed kept too. */
-function runKeeping(command, args) {
-  return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
-    let output = '';
-    child.stdout.on('data', (data) => {
-      output = `${output}${data}`.slice(-100_000);
-      process.stdout.write(data);
-    });
-    child.on('error', () => resolve({ code: 127, output }));
-    child.on('close', (code) => resolve({ code: code ?? 1, output }));
-  });
-}
-
-/** A client in another language: generated again and compared, built, checked and tested. */
-async function client(language) {
-  const [command, ...probe] = CLIENTS[language];
-  if (spawnSync(command, probe).status !== 0)
-    return cannotRun(`the ${language} client: there is no ${command}`);
-  const tasks = `clients/${language}/tasks.sh`;
-  const before = hashesUnder(`clients/${language}`);
-  if ((await run(tasks, ['generate'])) !== 0) return FAILED;
-  const changed = hashesUnder(`clients/${language}`).filter((file) => !before.includes(file));
-  for (const file of changed) console.error(`${file.split(' ')[0]} is not what \`${tasks} generate\` writes`);
-  if (changed.length > 0) return FAILED;
-  if ((await run(tasks, ['build'])) !== 0) return FAILED;
-  const { code, output } = await runKeeping(tasks, ['test']);
-  return countsOf(output, code);
-}
-
 /** The Dockerfile and the Kubernetes manifests, by the code of those who will read them. */
 async function deploy() {
   if (spawnSync('go', ['version']).status !== 0) return cannotRun('test/deploy: there is no go');
@@ -270,34 +202,82 @@ const stages = [
   ['types', types],
   ['vitest', vitest],
   ['simulation', simulation],
-  ...Object.keys(CLIENTS)
-    .filter((language) => existsSync(join(root, 'clients', language, 'tasks.sh')))
-    .map((language) => [`client: ${language}`, () => client(language)]),
+  ...LANGUAGES.map((language) => [`client: ${language}`, (out) => client(language, out), 'beside']),
   ['conformance', conformance],
   ['deploy', deploy],
   ['alerts', alerts],
   ...(args.includes('--long') ? [['mutants', mutants]] : []),
 ];
 
+/** How long each stage took when it ran last here: only for a guess of the time that is left. */
+const SECONDS = join(root, 'node_modules', '.cache', 'dibs-test-seconds.json');
+const secondsBefore = existsSync(SECONDS) ? JSON.parse(readFileSync(SECONDS, 'utf8')) : {};
+
+const wanted = stages.filter(([name]) => name === PREPARE || name.startsWith(only));
+const startedMs = performance.now();
 const rows = [];
-for (const [name, stage] of stages.filter(([name]) => name.startsWith(only))) {
-  console.log(`\n── ${name}`);
-  const startMs = performance.now();
+
+/** `── vitest (7 of 14, 2 min so far, about 9 min left)` */
+function heading(name) {
+  const at = wanted.findIndex(([it]) => it === name);
+  const so = roundTime(performance.now() - startedMs);
+  const left = wanted.slice(at).map(([it]) => secondsBefore[it]);
+  // Clients ran side by side, so that it is sooner.
+  const guess = left.includes(undefined)
+    ? ''
+    : `, at most ${roundTime(left.reduce((sum, seconds) => sum + seconds * 1_000, 0))} left, as last time`;
+  return `\n── ${name} (${at + 1} of ${wanted.length}, ${so} so far${guess})\n`;
+}
+
+async function play([name, stage], out) {
+  out.write(heading(name));
+  const stageMs = performance.now();
   let counts = FAILED;
   try {
-    counts = await stage();
+    counts = await stage(out);
   } catch (error) {
-    console.error(error instanceof Error ? error.message : error);
+    out.write(`${error instanceof Error ? error.message : error}\n`);
   }
-  rows.push({ name, seconds: (performance.now() - startMs) / 1000, ...counts });
-  // Without packages nothing else can run.
-  if (name === PREPARE && counts.failed > 0) break;
+  rows.push({ name, seconds: (performance.now() - stageMs) / 1000, ...counts });
+  return counts;
+}
+
+/** As many at once as there are cores; each is printed as a whole when it has ended. */
+async function playBeside(group) {
+  const queue = [...group];
+  const work = async () => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const kept = [];
+      await play(next, { write: (data) => kept.push(String(data)) });
+      process.stdout.write(kept.join(''));
+    }
+  };
+  if (group.length > 1) console.log(`\n── ${group.map(([name]) => name).join(', ')}: side by side`);
+  await Promise.all(Array.from({ length: Math.min(group.length, availableParallelism()) }, work));
+}
+
+for (let at = 0; at < wanted.length; at += 1) {
+  const [name, , beside] = wanted[at];
+  if (beside === undefined) {
+    const counts = await play(wanted[at], AT_ONCE);
+    // Without packages nothing else can run.
+    if (name === PREPARE && counts.failed > 0) break;
+    continue;
+  }
+  const group = wanted.filter(([, , it]) => it === beside);
+  await playBeside(group);
+  at += group.length - 1;
 }
 
 console.log();
 for (const { name, seconds, passed, failed, skipped } of rows) {
   const verdict = failed > 0 ? 'FAILED' : skipped > 0 && passed === 0 ? 'skipped' : 'ok';
   console.log(`${verdict.padEnd(8)} ${`${seconds.toFixed(1)} s`.padStart(8)}  ${name}`);
+}
+if (existsSync(join(root, 'node_modules'))) {
+  const seconds = Object.fromEntries(rows.map(({ name, seconds }) => [name, seconds]));
+  mkdirSync(dirname(SECONDS), { recursive: true });
+  writeFileSync(SECONDS, JSON.stringify({ ...secondsBefore, ...seconds }));
 }
 const total = (count) => rows.reduce((sum, row) => sum + row[count], 0);
 console.log(`\n${total('passed')} passed, ${total('failed')} failed, ${total('skipped')} skipped`);

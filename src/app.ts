@@ -1,18 +1,19 @@
 import { hostname } from 'node:os';
 import { Access } from './access/access.js';
-import { watchIdentities, watchTls } from './access/reloads.js';
-import type { TlsMaterial } from './access/tls-files.js';
 import { type Authorities, authoritiesOf } from './authorities.js';
-import { type Config, ConfigError } from './config.js';
+import type { Config } from './config/config.js';
+import { ConfigError } from './config/faults.js';
+import { watchIdentities, watchTls } from './config/reloads.js';
+import type { TlsMaterial } from './config/tls-files.js';
 import type { Clock } from './coordination/clock.js';
 import { Coordinator } from './coordination/coordinator.js';
-import { Asks } from './grpc/asks.js';
-import { coordinatorService } from './grpc/handlers.js';
+import type { Edge } from './grpc/answer.js';
 import { Health } from './grpc/health.js';
 import { OpenStreams } from './grpc/open-streams.js';
-import { Reflection } from './grpc/reflection.js';
+import { reflectionServices } from './grpc/reflection.js';
 import { GrpcServer } from './grpc/server.js';
-import { Sessions } from './grpc/sessions.js';
+import { coordinatorService } from './grpc/service.js';
+import { Sessions } from './grpc/session/sessions.js';
 import type { ConsoleState } from './http/console-state.js';
 import { authorizeBy } from './http/page-guard.js';
 import { HttpServer } from './http/server.js';
@@ -21,33 +22,35 @@ import { NODE_STATES } from './quorum/quorum-observer.js';
 import { SystemChance } from './system-chance.js';
 import { SystemClock } from './system-clock.js';
 import { auditLog } from './telemetry/audit-log.js';
+import { LOG } from './telemetry/log-texts.js';
 import type { Logger } from './telemetry/logger.js';
+import type { Metrics } from './telemetry/metrics.js';
 import type { Recent } from './telemetry/recent.js';
 import { VERSION } from './version.js';
 
 /** One running replica. */
 export interface App {
-  /** Where gRPC and HTTP listen, with the ports that they were given. */
+  /** The addresses of gRPC and HTTP, with their actual ports. */
   readonly grpcAddresses: readonly string[];
   readonly httpAddress: string;
   readonly mode: 'embedded' | 'quorum';
-  /** Waiters are answered, nobody waits or gets a lease here any more, and health says so. Idempotent. */
+  /** Answers all waiters, accepts no new waits or leases, and reports "not serving". Idempotent. */
   drain(): void;
   /**
-   * Takes over the policies of a configuration that is read anew, the certificate and who may do what, each by
-   * itself: one with faults is logged, and stays as it was. Resolves when that is done.
+   * Reloads the policies, the certificate and the permissions, each independently. One with faults is logged and keeps
+   * its old content. Resolves when done.
    */
   reload(read: () => Config): Promise<void>;
-  /** Drains, lets the open calls end within a bound, and gives everything back. Idempotent. */
+  /** Drains, lets open calls end within a bound, and closes everything. Idempotent. */
   stop(): Promise<void>;
 }
 
-/** After a drain only calls that are being answered are open. Orchestrators kill after 30 s. */
+/** After a drain, only calls that are being answered are open. Orchestrators kill after 30 s. */
 const STOP_MS_MAX = 10_000;
-/** As many as a person reads; the console says how many others there are. */
+/** As many as a person reads. The console counts the others. */
 const LEASES_SHOWN_MAX = 100;
 
-/** Builds one replica and starts it. Resolves when it serves; rejects, with nothing left open, if it cannot. */
+/** Builds and starts one replica. Resolves when it serves. If it cannot, closes everything and rejects. */
 export async function startApp(config: Config): Promise<App> {
   const opened: (() => unknown)[] = [];
   const closeAll = async () => {
@@ -87,30 +90,29 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     waitersMaxOf: access && ((identity) => access.waitersMaxOf(identity)),
   });
   opened.push(() => coordinator.close());
-  metrics.watch({
-    waiters: () => coordinator.waiters,
-    leasesHeld: () => coordinator.leasesHeld,
-    nearCacheBytes: () => coordinator.nearCacheBytes,
-    quorumNodes: () => countsOf(authorities.nodeStates()),
-  });
+  watchGauges(metrics, coordinator, authorities);
   await authorities.contact();
 
   const streams = new OpenStreams();
   const health = new Health(streams);
-  const unexpected = (error: unknown, method: string) => log.error({ err: error, method }, 'unexpected');
-  const bounds = { limits, policyOf };
-  const common = { ...bounds, guard: access, ...(tracing === undefined ? {} : { tracing }) };
-  const sessions = new Sessions({
-    ...{ asks: new Asks(coordinator, bounds, access), coordinator, wakes: authorities.wakes, ...common },
-    graceMs: config.sessionGraceMs,
-    ageMs: config.connectionAgeMs,
-    unexpected: (cause) => unexpected(cause, 'Session'),
-  });
+  const unexpected = (err: unknown, method: string) => log.error({ err, method }, 'unexpected');
+  const edge: Edge = {
+    coordinator,
+    limits,
+    policyOf,
+    guard: access,
+    tracing,
+    holder: '',
+    holds: undefined,
+    unexpected,
+  };
+  const { sessionGraceMs: graceMs, connectionAgeMs: ageMs } = config;
+  const sessions = new Sessions({ edge, wakes: authorities.wakes, graceMs, ageMs });
   opened.push(() => sessions.stop());
-  const service = coordinatorService({ coordinator, sessions, unexpected, ...common });
+  const service = coordinatorService(edge, sessions);
   const grpc = await GrpcServer.bind({
     listen: config.grpcListen,
-    services: [service, health.service, ...new Reflection().services(streams, access)],
+    services: [service, health.service, ...reflectionServices(streams, access)],
     ...{ ...limits, tls },
     connectionAgeMs: config.connectionAgeMs,
   });
@@ -154,7 +156,16 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   return app;
 }
 
-/** What changes while the process runs, besides the policies. */
+function watchGauges(metrics: Metrics, coordinator: Coordinator, authorities: Authorities): void {
+  metrics.watch({
+    waiters: () => coordinator.waiters,
+    leasesHeld: () => coordinator.leasesHeld,
+    nearCacheBytes: () => coordinator.nearCacheBytes,
+    quorumNodes: () => countsOf(authorities.nodeStates()),
+  });
+}
+
+/** The files, besides the policies, that are reloaded while the process runs. */
 function watchesOf(
   { tls, auth }: Config,
   servers: readonly Pick<GrpcServer | HttpServer, 'renewTls'>[],
@@ -174,21 +185,21 @@ function watchesOf(
 function policiesAgain(read: () => Config, log: Logger): Config['policies'] | undefined {
   try {
     const { policies } = read();
-    log.info({ namespaces: policies.size }, 'DIBS_CONFIG was read again');
+    log.info({ namespaces: policies.size }, LOG.policiesReloaded);
     return policies;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    log.error({ faults: error.faults }, 'the configuration has faults; the policies stay as they were');
+    log.error({ faults: error.faults }, LOG.policiesKept);
     return undefined;
   }
 }
 
-/** Undefined where everybody may do everything: then no call pays for it. */
+/** Undefined without DIBS_AUTH_FILE, so that calls pay nothing for it. */
 function accessOf({ auth }: Config, clock: Clock, log: Logger): Access | undefined {
   return auth && new Access(auth.identities, { clock, audit: auditLog(log) });
 }
 
-/** What the console shows just now. */
+/** The current state for the console. */
 function stateOf(of: {
   readonly app: App;
   readonly ready: boolean;
@@ -212,7 +223,7 @@ function stateOf(of: {
   };
 }
 
-/** Every state, also those that no node is in; nothing at all where there is no node. */
+/** Counts for every state, zeros included; empty without nodes. */
 function countsOf(nodes: ReadonlyMap<string, string>): ReadonlyMap<string, number> {
   const states = [...nodes.values()];
   const known = states.length === 0 ? [] : NODE_STATES;

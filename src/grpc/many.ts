@@ -1,70 +1,94 @@
-import { Call } from '../coordination/call.js';
-import type { Coordinator } from '../coordination/coordinator.js';
-import type { Key } from '../coordination/key.js';
-import type { Lease } from '../coordination/outcome.js';
-import type { GetOrLock } from '../coordination/requests.js';
-import { encodeGetOrLock } from './encode.js';
-import type { GetOrLockManyResponse } from './generated/dibs/v1/coordinator.js';
-import { callErrorOf } from './status.js';
+import { type handleServerStreamingCall, type MethodDefinition, status } from '@grpc/grpc-js';
+import type { Call } from '../coordination/call.js';
+import { type Answered, type AnyRow, answer, type Edge } from './answer.js';
+import { callOf } from './call-of.js';
+import { messageOf } from './decode.js';
+import { statusOf } from './status.js';
+import { type Decoded, strict } from './strict-codec.js';
+import type { Carrier } from './unary.js';
 
-/** What a server stream is asked here. */
-export interface ResponseStream {
-  /** False: it holds as much as it should, and says `drain` when it has got rid of that. */
-  write(response: GetOrLockManyResponse): boolean;
+/** The carrier of calls with one request and a stream of answers. */
+export function many(
+  row: AnyRow,
+  method: MethodDefinition<unknown, unknown>,
+  edge: Edge,
+): Carrier<handleServerStreamingCall<Decoded<unknown>, unknown>> {
+  const unexpected = (cause: unknown) => edge.unexpected(cause, row.path);
+  const handler: handleServerStreamingCall<Decoded<unknown>, unknown> = (stream) => {
+    let call: Call | undefined;
+    const fail = (error: unknown) => {
+      const failure = statusOf(error, unexpected);
+      // grpc-js turns it into the stream's status.
+      stream.emit('error', failure);
+      call?.trace?.end(failure.code);
+    };
+    try {
+      const own = callOf(stream, row.path, edge);
+      call = own;
+      const writer = new Writer(stream, own, {
+        giveBack: ({ key, lease }) => edge.coordinator.giveBack(key, lease).catch(unexpected),
+        ended: () => own.trace?.end(own.cancelled ? status.CANCELLED : status.OK),
+      });
+      // After `callOf`, so that the call knows of it first.
+      stream.on('cancelled', () => writer.flush());
+      answer(row, messageOf(stream.request), own, edge, (answered) => {
+        if (answered instanceof Error) fail(answered);
+        else writer.add(answered);
+      });
+    } catch (error) {
+      fail(error);
+    }
+  };
+  return { definition: strict(method, row.type), handler };
+}
+
+/** The part of a server stream that is used here. */
+interface ResponseStream {
+  /** False: its buffer is full, and it emits `drain` when it is not. */
+  write(response: unknown): boolean;
   once(event: 'drain', listener: () => void): unknown;
   end(): unknown;
 }
 
-export interface ManyParts {
-  readonly coordinator: Pick<Coordinator, 'getOrLock' | 'giveBack'>;
-  unexpected(cause: unknown): void;
+interface Ends {
+  giveBack(given: NonNullable<Answered<unknown>['given']>): unknown;
+  ended(): void;
 }
 
 /**
- * Asks for each key, and streams each answer as it comes: what is known at once first, then each wait as it
- * ends. A slow reader holds up its own stream and nothing else; what it has not been sent when it goes away
- * is given back. Resolves when the stream has ended.
+ * Sends answers in order. A slow reader delays only its own stream. If it leaves, the leases in unsent answers are
+ * released.
  */
-export async function answerMany(
-  requests: readonly GetOrLock[],
-  call: Call,
-  stream: ResponseStream,
-  { coordinator, unexpected }: ManyParts,
-): Promise<void> {
-  const calls = requests.map(() => new Call(call.identity, call.deadlineMs, call.traceparent, call.trace));
-  let gone = () => {};
-  const cancelled = new Promise<void>((resolve) => {
-    gone = resolve;
-  });
-  call.onCancel(() => {
-    for (const one of calls) one.cancel();
-    gone();
-  });
-  let sent: Promise<unknown> = Promise.resolve();
-  const send = (response: GetOrLockManyResponse, key: Key, lease?: Lease) => {
-    sent = sent.then(async () => {
-      if (call.cancelled) {
-        if (lease !== undefined) await coordinator.giveBack(key, lease);
-      } else if (!stream.write(response)) {
-        await Promise.race([new Promise<void>((resolve) => stream.once('drain', resolve)), cancelled]);
+class Writer {
+  readonly #queue: Answered<unknown>[] = [];
+  #held = false;
+
+  constructor(
+    private readonly stream: ResponseStream,
+    private readonly call: Call,
+    private readonly ends: Ends,
+  ) {}
+
+  add(answered: Answered<unknown>): void {
+    this.#queue.push(answered);
+    this.flush();
+  }
+
+  flush(): void {
+    while (this.#queue.length > 0 && (!this.#held || this.call.cancelled)) {
+      const { response, given, more } = this.#queue.shift() as Answered<unknown>;
+      if (this.call.cancelled) {
+        if (given !== undefined) this.ends.giveBack(given);
+      } else if (!this.stream.write(response)) {
+        this.#held = true;
+        this.stream.once('drain', () => {
+          this.#held = false;
+          this.flush();
+        });
       }
-    });
-  };
-  const answers = requests.map(async (request, at) => {
-    const { key } = request;
-    try {
-      const answer = await coordinator.getOrLock(request, calls[at] as Call);
-      const response = {
-        key: key.key,
-        result: { $case: 'response', value: encodeGetOrLock(answer) },
-      } as const;
-      send(response, key, answer.outcome.kind === 'lease' ? answer.outcome : undefined);
-    } catch (error) {
-      if (call.cancelled) return;
-      send({ key: key.key, result: { $case: 'error', value: callErrorOf(error, unexpected) } }, key);
+      if (more) continue;
+      this.stream.end();
+      this.ends.ended();
     }
-  });
-  await Promise.all(answers);
-  await sent;
-  stream.end();
+  }
 }

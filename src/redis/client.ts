@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { Cluster, Redis } from 'ioredis';
-import type { ClusterAddress, RedisHost, StoreAddress } from './store-url.js';
+import type { ClusterAddress, RedisHost, StoreAddress } from '../config/store-url.js';
 
 /** A store that has come back should be seen at once; one that stays away should not be hammered. */
 const RETRY_MS_MIN = 50;

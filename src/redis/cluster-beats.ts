@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Cluster, RedisOptions } from 'ioredis';
+import type { ClusterAddress } from '../config/store-url.js';
 import { clusterClient } from './client.js';
 import { WAKE_CHANNEL } from './keys.js';
-import type { ClusterAddress } from './store-url.js';
 
 /**
  * In a Redis Cluster the subscription is at one node, and a wake is published at the master of its key, which tells the

@@ -1,8 +1,8 @@
 import type { Cluster, Redis } from 'ioredis';
+import type { StoreAddress } from '../config/store-url.js';
 import { StoreUnavailable } from '../coordination/value-store.js';
 import { scriptClient } from './client.js';
 import { OneWrite } from './one-write.js';
-import { parseStoreUrl } from './store-url.js';
 
 /**
  * How long one step may take. A script takes some ten microseconds and a round trip in one region a
@@ -39,10 +39,10 @@ export class StoreConnection {
   readonly #oneWrite = new OneWrite();
   #closed = false;
 
-  /** Connects in the background. Throws an Error where the URL is not one of a store. */
-  constructor(url: string, options: StoreConnectionOptions = {}) {
+  /** Connects in the background. */
+  constructor(address: StoreAddress, options: StoreConnectionOptions = {}) {
     this.#timeoutMs = options.timeoutMs ?? CALL_TIMEOUT_MS;
-    this.#client = scriptClient(parseStoreUrl(url), options.ca);
+    this.#client = scriptClient(address, options.ca);
     // Without a listener ioredis writes to the console.
     this.#client.on('error', (error: Error) => options.onError?.(error));
     this.#client.on('ready', () => this.#answered());

@@ -1,4 +1,6 @@
 import { Redis } from 'ioredis';
+import type { SingleAddress } from '../config/store-url.js';
+import type { LockNodeListener, LockReply } from '../quorum/lock-node.js';
 import { hostOptions, promptOptions, retryMs } from './client.js';
 import { lockKey, MARKER_KEY, WAIT_KEY } from './keys.js';
 import {
@@ -10,15 +12,6 @@ import {
 } from './lock-scripts.js';
 import { OneWrite } from './one-write.js';
 import { isNoScript } from './script.js';
-import { parseStoreUrl } from './store-url.js';
-
-/** Hears when the node can be talked to; the quorum room's LockNodeListener. */
-interface Listener {
-  connected(): void;
-  lost(why: string): void;
-}
-
-type LockReply = 'done' | 'held' | 'unmarked' | 'unprepared';
 
 const SCRIPTS = [lockAcquireScript, lockExtendScript, lockReleaseScript, lockRecallScript, lockMarkScript];
 
@@ -32,10 +25,8 @@ export class RedisLockNode {
   readonly #client: Redis;
   readonly #oneWrite = new OneWrite();
 
-  /** Throws an Error where the URL is not `redis://` or `rediss://`; `ca` is PEM, for the latter. */
-  constructor(url: string, ca?: string) {
-    const address = parseStoreUrl(url);
-    if (address.kind !== 'single') throw new Error('a lock node is a single Redis: redis:// or rediss://');
+  /** `ca` is PEM, for an address with TLS. */
+  constructor(address: SingleAddress, ca?: string) {
     this.name = `${address.host}:${address.port}`;
     this.#client = new Redis({
       ...promptOptions,
@@ -49,7 +40,7 @@ export class RedisLockNode {
     });
   }
 
-  start(listener: Listener): void {
+  start(listener: LockNodeListener): void {
     const closed = 'the connection was closed';
     let trouble = closed;
     this.#client.on('error', (error: Error) => {

@@ -1,9 +1,9 @@
 import type { Redis } from 'ioredis';
+import type { StoreAddress } from '../config/store-url.js';
 import type { NamespaceWake, Wake, WakeChannel, WakeListener } from '../coordination/wake-channel.js';
 import { retryMs, subscriberClient } from './client.js';
 import { ClusterBeats } from './cluster-beats.js';
 import { WAKE_CHANNEL } from './keys.js';
-import { parseStoreUrl, type StoreAddress } from './store-url.js';
 
 /** Near caches are served as fresh while the channel is live: this and the next bound their delusion. */
 const PING_EVERY_MS = 1_000;
@@ -44,9 +44,9 @@ export class RedisWakeChannel implements WakeChannel {
   #malformed = 0;
   #closed = false;
 
-  /** Connects in the background. Throws an Error where the URL is not one of a store. */
-  constructor(url: string, options: RedisWakeChannelOptions = {}) {
-    this.#address = parseStoreUrl(url);
+  /** Connects in the background. */
+  constructor(address: StoreAddress, options: RedisWakeChannelOptions = {}) {
+    this.#address = address;
     this.#ca = options.ca;
     this.#onError = options.onError ?? (() => {});
     this.#beats =

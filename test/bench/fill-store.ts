@@ -5,12 +5,13 @@ export const keyOf = (at: number) => `key ${at}`;
 /** Writes so many values as publishes do, without the quorum, which has no part in a hit. */
 export async function fillStore(storeUrl: string, count: number, value: Uint8Array): Promise<void> {
   const built = (path: string) => import(pathToFileURL(`dist/${path}`).href);
+  const { parseStoreUrl } = await built('config/store-url.js');
   const { StoreConnection } = await built('redis/connection.js');
   const { RedisValueStore } = await built('redis/value-store.js');
   const { RedisNamespaceStore } = await built('redis/namespace-store.js');
   const { SystemChance } = await built('system-chance.js');
   const { keyOf: idOf } = await built('coordination/key.js');
-  const connection = new StoreConnection(storeUrl, { timeoutMs: 60_000 });
+  const connection = new StoreConnection(parseStoreUrl(storeUrl), { timeoutMs: 60_000 });
   const store = new RedisValueStore(connection);
   let next = 0;
   let clock = '';

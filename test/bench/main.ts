@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
+import { Progress } from '../support/progress.mjs';
 import type { AnyRow, Bench, BoundRow, RateRow, Row } from './bench.js';
 import { budget } from './budget.js';
 import { clients } from './clients.js';
@@ -76,13 +77,18 @@ if (unknown.length > 0) {
 }
 
 const results: Record<string, readonly AnyRow[]> = {};
-for (const bench of BENCHES.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
+const chosen = BENCHES.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
+const progress = new Progress('bench', chosen.length, 'benches');
+for (const bench of chosen) {
   console.log(`\n${bench.name}\n`);
   const rows = await bench.run();
+  progress.add();
+  progress.clear();
   print(rows);
   results[bench.name] = rows;
 }
 
+progress.end();
 mkdirSync(RESULTS, { recursive: true });
 const machine = { node: process.version, cpus: cpus().length, cpu: cpus()[0]?.model ?? 'unknown' };
 writeFileSync(

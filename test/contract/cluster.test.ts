@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseStoreUrl } from '../../src/config/store-url.js';
 import { keyOf } from '../../src/coordination/key.js';
 import { RedisWakeChannel } from '../../src/redis/wake-channel.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
@@ -35,7 +36,7 @@ describeWithRedis('the value store on a Redis Cluster', () => {
   });
 
   it('has a wake channel that is live while every master is heard, and not when one is cut off', async () => {
-    const channel = new RedisWakeChannel(cluster.url);
+    const channel = new RedisWakeChannel(parseStoreUrl(cluster.url));
     await until(() => channel.live);
     // The subscription is at the node that the URL names first; it hears nothing of what another one may publish.
     const masters = await Promise.all(

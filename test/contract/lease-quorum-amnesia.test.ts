@@ -183,7 +183,7 @@ describeWithRedis('a lock node that forgets', () => {
   test('a node that forgets between the claim and its mark is not marked by the claim', async () => {
     await startTrial();
     const claim = trial.claim.claimFirstStart.bind(trial.claim);
-    const other = new RedisLockNode(trial.server(FIRST).url);
+    const other = new RedisLockNode(trial.server(FIRST).address);
     await new Promise<void>((resolve) => other.start({ connected: resolve, lost: () => {} }));
     await other.prepare();
     const { run } = await other.inspect();

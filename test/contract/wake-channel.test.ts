@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { parseStoreUrl } from '../../src/config/store-url.js';
 import type { NamespaceWake } from '../../src/coordination/wake-channel.js';
 import { MemoryWakeChannel } from '../../src/memory/wake-channel.js';
 import { WAKE_CHANNEL } from '../../src/redis/keys.js';
@@ -19,7 +20,7 @@ describe('the wake channel in memory', () => {
 describeWithRedis('the wake channel on Redis', () => {
   wakeChannelContract(async () => {
     const server = await RedisServer.start();
-    const channel = new RedisWakeChannel(server.url);
+    const channel = new RedisWakeChannel(server.address);
     const sender = new Redis(server.url);
     await until(() => channel.live);
     return {
@@ -49,7 +50,7 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
   beforeEach(() => {
     events = [];
     errors = [];
-    channel = new RedisWakeChannel(server.url, { onError: (error) => errors.push(error) });
+    channel = new RedisWakeChannel(server.address, { onError: (error) => errors.push(error) });
     channel.listen({
       wake: ({ kind, id }) => events.push(`${kind} ${id}`),
       namespaceWake() {},
@@ -77,7 +78,7 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     const admin = new Redis(server.url);
     await admin.call('ACL', 'SETUSER', 'mute', 'on', '>secret', '~*', '+@all', 'resetchannels');
     const refused: Error[] = [];
-    const mute = new RedisWakeChannel(`redis://mute:secret@127.0.0.1:${server.port}`, {
+    const mute = new RedisWakeChannel(parseStoreUrl(`redis://mute:secret@127.0.0.1:${server.port}`), {
       onError: (error) => refused.push(error),
     });
     const heard: string[] = [];

@@ -186,7 +186,7 @@ func TestThereIsTimeToDrain(t *testing.T) {
 		ms, _ := strconv.ParseInt(strings.ReplaceAll(match[1], "_", ""), 10, 64)
 		return ms / 1000
 	}
-	drain := seconds("src/grpc/sessions.ts", "CLOSES_IN_MS") + seconds("src/app.ts", "STOP_MS_MAX") + seconds("src/http/server.ts", "STOP_MS_MAX")
+	drain := seconds("src/grpc/session/sessions.ts", "CLOSES_IN_MS") + seconds("src/app.ts", "STOP_MS_MAX") + seconds("src/http/server.ts", "STOP_MS_MAX")
 	eachReplica(t, func(t *testing.T, w workload, c corev1.Container) {
 		graceSeconds := int64(corev1.DefaultTerminationGracePeriodSeconds)
 		if w.spec.TerminationGracePeriodSeconds != nil {
@@ -204,7 +204,7 @@ func TestThereIsTimeToDrain(t *testing.T) {
 
 func TestEveryVariableIsKnown(t *testing.T) {
 	known := map[string]bool{}
-	reading := read(t, "src/config.ts") + read(t, "src/edge-environment.ts") + read(t, "src/fleet-environment.ts")
+	reading := read(t, "src/config/config.ts") + read(t, "src/config/edge-environment.ts") + read(t, "src/config/fleet-environment.ts")
 	for _, name := range regexp.MustCompile(`'(DIBS_[A-Z_]+)'`).FindAllStringSubmatch(reading, -1) {
 		known[name[1]] = true
 	}

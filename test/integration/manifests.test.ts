@@ -6,7 +6,7 @@ import { delimiter, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import { loadConfig } from '../../src/config.js';
+import { loadConfig } from '../../src/config/config.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { endWithThisProcess } from '../support/end-with-this-process.js';
 import { freePort } from '../support/redis-server.js';
@@ -127,7 +127,7 @@ it.each([
   const policy = readFileSync(join(MANIFESTS, 'service/policy.yaml'), 'utf8');
   const config = loadConfig({ DIBS_LISTEN: '0.0.0.0:50051', ...environmentOf(container) }, () => policy);
   expect(config.grpcListen).toEqual([listen]);
-  expect(config.fleet?.lockNodeUrls).toHaveLength(5);
+  expect(config.fleet?.lockNodes).toHaveLength(5);
 });
 
 it('the policy of the example has no fault', () => {

@@ -17,7 +17,7 @@ import { ReflectionService } from '@grpc/reflection';
 import { service as healthDefinition } from 'grpc-health-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type App, startApp } from '../../src/app.js';
-import { loadConfig } from '../../src/config.js';
+import { loadConfig } from '../../src/config/config.js';
 
 // What only bytes can show: broken messages, and clients that know nothing but the standard services.
 
@@ -238,7 +238,7 @@ describe.each(['v1', 'v1alpha'])('reflection %s', (version) => {
           ? (fileDescriptorResponse?.fileDescriptorProto.length ?? 0)
           : errorResponse.errorCode,
       ),
-    ).toEqual([1, 1, 1, 1, status.NOT_FOUND, status.NOT_FOUND, 0, status.NOT_FOUND]);
+    ).toEqual([1, 1, 1, 1, ...Array(4).fill(status.NOT_FOUND)]);
   });
 
   it('is all that a client needs to make a call', async () => {

@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Progress } from '../support/progress.mjs';
 import { patches, root } from './patches.mjs';
 
 const COPIED = ['src', 'test', 'clients', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
@@ -110,16 +111,20 @@ if (queue.length === 0 || !(await isGreen())) {
   process.exit(1);
 }
 const rows = [];
+const progress = new Progress('mutants', queue.length, 'mutants');
 const work = async () => {
   for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
     const row = await tried(mutant);
     rows.push(row);
+    progress.add();
+    progress.clear();
     console.log(
       `${row.verdict.padEnd(9)} ${`${row.seconds} s`.padStart(6)}  ${row.name}  [${row.breaks}]  ${row.by}`,
     );
   }
 };
 await Promise.all(Array.from({ length: Number(option('jobs') ?? availableParallelism()) }, work));
+progress.end();
 const killed = rows.filter(({ verdict }) => verdict === 'killed').length;
 console.log(`\n${rows.length} mutants, ${killed} killed, ${rows.length - killed} not`);
 process.exitCode = killed === rows.length ? 0 : 1;

@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
-import { ConfigError, loadConfig } from '../../src/config.js';
-import type { Environment } from '../../src/environment-reader.js';
+import { loadConfig } from '../../src/config/config.js';
+import type { Environment } from '../../src/config/environment-reader.js';
+import { ConfigError } from '../../src/config/faults.js';
 
 /** The faults; empty if there are none. */
 export function faults(env: Environment, file?: string): readonly string[] {

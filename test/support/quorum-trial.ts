@@ -51,7 +51,7 @@ export class QuorumTrial {
   async replica(options: QuorumTrialOptions = {}): Promise<RedlockQuorum> {
     const { timeoutMs = 100, leaseMsMax = 60_000 } = { ...this.options, ...options };
     const quorum = new RedlockQuorum({
-      nodes: this.servers.map(({ url }) => new RedisLockNode(url)),
+      nodes: this.servers.map(({ address }) => new RedisLockNode(address)),
       claim: this.claim,
       clock: new SystemClock(),
       chance: new SystemChance(),

@@ -4,6 +4,7 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { SingleAddress } from '../../src/config/store-url.js';
 import { endWithThisProcess } from './end-with-this-process.js';
 
 export interface RedisServerOptions {
@@ -53,6 +54,10 @@ export class RedisServer {
 
   get url(): string {
     return `redis://127.0.0.1:${this.port}`;
+  }
+
+  get address(): SingleAddress {
+    return { kind: 'single', tls: false, host: '127.0.0.1', port: this.port, db: 0 };
   }
 
   get pid(): number {

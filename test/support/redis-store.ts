@@ -1,3 +1,4 @@
+import { parseStoreUrl } from '../../src/config/store-url.js';
 import { StoreConnection } from '../../src/redis/connection.js';
 import { RedisNamespaceStore } from '../../src/redis/namespace-store.js';
 import { RedisValueStore } from '../../src/redis/value-store.js';
@@ -22,9 +23,10 @@ export async function startRedisStore(): Promise<RedisStoreUnderTest & { readonl
 
 /** The same on a Redis that is there already. */
 export async function connectRedisStore(url: string): Promise<RedisStoreUnderTest> {
+  const address = parseStoreUrl(url);
   // These suites are about replies: on a busy machine they may take longer than a caller would wait.
-  const connection = new StoreConnection(url, { timeoutMs: 10_000 });
-  const channel = new RedisWakeChannel(url);
+  const connection = new StoreConnection(address, { timeoutMs: 10_000 });
+  const channel = new RedisWakeChannel(address);
   await until(() => channel.live);
   await until(() =>
     connection.ping().then(

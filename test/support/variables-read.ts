@@ -5,8 +5,8 @@ export const CLIENT_VARIABLES = ['DIBS_TARGET', 'DIBS_TOKEN', 'DIBS_TLS_CA'];
 
 /** The names of all variables that the process reads, as they stand in the code that reads them. */
 export function variablesRead(): ReadonlySet<string> {
-  const files = readdirSync('src').filter((name) => /^(?:config|\w+-environment)\.ts$/.test(name));
-  return new Set(files.flatMap((name) => variablesIn(`src/${name}`)));
+  const files = readdirSync('src/config').filter((name) => /^(?:config|\w+-environment)\.ts$/.test(name));
+  return new Set(files.flatMap((name) => variablesIn(`src/config/${name}`)));
 }
 
 export function variablesIn(path: string): string[] {

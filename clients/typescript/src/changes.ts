@@ -8,6 +8,8 @@ export interface CopyHolder {
   changed(change: Change): void;
   /** Changes may have been missed, so that any copy may be old. */
   missed(): void;
+  /** A session has begun, which tells only of changes from now on. */
+  began?(): void;
 }
 
 /** A session without a beat for this long may have missed a change. The service sends one each second. */
@@ -75,6 +77,10 @@ export class Changes {
 
   missed(): void {
     for (const holder of this.#holders) holder.missed();
+  }
+
+  began(): void {
+    for (const holder of this.#holders) holder.began?.();
   }
 }
 

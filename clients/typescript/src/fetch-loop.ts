@@ -72,7 +72,7 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
   const { hooks, availability } = parts;
   const { signal } = flight.callers;
   // The same for every attempt: a lease whose answer was lost on its way comes again.
-  const requestId = randomUUID();
+  let requestId = randomUUID();
   let brokenOff = 0;
   for (;;) {
     signal.throwIfAborted();
@@ -112,6 +112,8 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
       if (rebuilt.kind === 'served') return rebuilt.fetched;
       // A key that is invalidated faster than it is rebuilt must not hold its caller for ever.
       if (performance.now() >= untilMs) throw rebuilt.error;
+      // Not the lease again that was given up.
+      requestId = randomUUID();
       continue;
     }
     tell(hooks.onWait, { namespace, key, waitedMs, answered: outcome.kind === 'failed' });

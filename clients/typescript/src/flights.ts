@@ -128,6 +128,11 @@ export class Flights<T> implements CopyHolder {
     this.#joinable.clear();
   }
 
+  /** What was sent before, one by one or over another session, may be older than a change that was not told of. */
+  began(): void {
+    this.#joinable.clear();
+  }
+
   #mayJoin(flight: Flight<T>): boolean {
     if (!flight.isSent) return true;
     return flight.terms.isShort !== true && this.isWatched(flight.terms.namespace);

@@ -163,8 +163,8 @@ export class NearCache implements CopyHolder {
     this.#entries.clear();
   }
 
-  /** A session has begun: the service is reached, and says what is fresh. */
-  reached(): void {
+  /** The service is reached, and says what is fresh. */
+  began(): void {
     this.#left?.clear();
   }
 

@@ -29,10 +29,12 @@ const BOUNDS: Readonly<Record<Exclude<keyof Numbers, 'tags'>, readonly [min: num
   leaseMs: [1, TIMER_MS_MAX],
 };
 
+const NAMES = Object.keys(BOUNDS) as (keyof typeof BOUNDS)[];
+
 /** The same options in whole milliseconds. Throws for one that is out of its bounds, before anything is sent. */
 export function checked<Options extends Numbers>(options: Options): Options {
   let whole: Options | undefined;
-  for (const name of Object.keys(BOUNDS) as (keyof typeof BOUNDS)[]) {
+  for (const name of NAMES) {
     const ms = options[name];
     if (ms === undefined) continue;
     const rounded = wholeMs(name, ms, ...BOUNDS[name]);

@@ -73,6 +73,10 @@ export class RunningRebuilds implements CopyHolder {
   missed(): void {
     this.#open.clear();
   }
+
+  began(): void {
+    this.#open.clear();
+  }
 }
 
 function idOf(namespace: string, key: string): string {

@@ -281,7 +281,7 @@ export class SessionTransport implements PooledSession {
       line.confirm?.();
       line.confirm = undefined;
       line.watch?.beat();
-      this.options.near?.reached();
+      this.options.changes?.began();
       this.#resumeToken = welcome.resumeToken;
       this.options.events?.opened();
       for (const tell of line.expected.splice(0)) tell();

@@ -69,13 +69,17 @@ describe('a call under way', () => {
     }
   });
 
-  it('is closed when changes may have been missed', async () => {
-    const { flights, begun, call } = place(true);
-    void call();
-    flights.missed();
-    void call();
-    expect(begun).toHaveLength(2);
-  });
+  it.each(['missed', 'began'] as const)(
+    'is closed when changes may have been missed before: %s',
+    async (what) => {
+      const { flights, begun, call } = place(true);
+      void call();
+      await turn();
+      flights[what]();
+      void call();
+      expect(begun).toHaveLength(2);
+    },
+  );
 
   it('ends nothing of a newer one with its own end', async () => {
     const { flights, begun, call } = place(true);

@@ -87,8 +87,10 @@ describe('a rebuild of this process', () => {
     const { first } = await rebuilding();
     gate.resolve(bytes('v'));
     await vi.waitFor(() => expect(fake.requests('publish')).toHaveLength(1));
-    expect(String(await late())).toBe('asked');
+    const newcomer = late();
+    await aMoment();
     answer.resolve(published(STORED, true));
+    expect(String(await newcomer)).toBe('asked');
     expect(String(await first)).toBe('v');
   });
 
@@ -98,8 +100,10 @@ describe('a rebuild of this process', () => {
     const { first } = await rebuilding();
     gate.reject(new Error('down'));
     await vi.waitFor(() => expect(fake.requests('release')).toHaveLength(1));
-    expect(String(await late())).toBe('asked');
+    const newcomer = late();
+    await aMoment();
     answer.resolve(RELEASED);
+    expect(String(await newcomer)).toBe('asked');
     await expect(first).rejects.toThrow('down');
   });
 
@@ -131,7 +135,7 @@ describe('a rebuild of this process', () => {
       fake.will('invalidate', fails ? unavailable() : { keysInvalidated: 0, leasesVoided: 0 });
       const { first } = await rebuilding();
       await client.invalidate(by).catch(() => {});
-      expect(String(await late())).toBe('asked');
+      expect(String(await late({ waitMs: 2_000 }))).toBe('asked');
       gate.resolve(bytes('v'));
       expect(String(await first)).toBe('v');
     }
@@ -170,8 +174,8 @@ describe('a rebuild of this process', () => {
 
   it('is not joined by those who want what is newer than their call', async () => {
     const { first } = await rebuilding();
-    expect(String(await late({ read: 'store' }))).toBe('asked');
-    expect(String(await late({ refresh: true }))).toBe('asked');
+    expect(String(await late({ read: 'store', waitMs: 2_000 }))).toBe('asked');
+    expect(String(await late({ refresh: true, waitMs: 2_000 }))).toBe('asked');
     gate.resolve(bytes('v'));
     await first;
   });
@@ -179,7 +183,7 @@ describe('a rebuild of this process', () => {
   it('is not joined by those who take the stale value that its lease came with', async () => {
     fake.will('getOrLock', lease('t', 10_000, 'old'), hit('stale'));
     const { first } = await rebuilding({ revalidate: 'await' });
-    expect(String(await late())).toBe('stale');
+    expect(String(await late({ waitMs: 2_000 }))).toBe('stale');
     const strict = late({ stale: 'forbid' });
     gate.resolve(bytes('v'));
     expect((await Promise.all([first, strict])).map(String)).toEqual(['v', 'v']);

@@ -11,6 +11,7 @@ import {
 } from 'vitest';
 import { Watch } from '../src/changes.js';
 import { DibsClient } from '../src/client.js';
+import { Flights } from '../src/flights.js';
 import { Freshness, type GetOrLockResponse } from '../src/generated/dibs/v1/coordinator.js';
 import { NearCache } from '../src/near-cache.js';
 import { SessionTransport } from '../src/session-transport.js';
@@ -172,7 +173,7 @@ describe('a near cache', () => {
     expect(cache.left('', 'a')?.toString()).toBe('v');
     cache.changed(changed(['a'], { tags: ['b'] }));
     expect(['a', 'b', 'c'].filter((key) => cache.left('', key))).toEqual(['c']);
-    cache.reached();
+    cache.began();
     expect(cache.left('', 'c')).toBeUndefined();
     const other = near();
     fill(other, 'a');
@@ -299,6 +300,14 @@ describe('a client with a near cache', () => {
     const { key, client } = await having('old');
     (await client.getOrRebuild(key, () => bytes('never'), { ttlMs }))?.fill('x');
     expect(String(await client.getOrRebuild(key, () => bytes('never'), { ttlMs }))).toBe('old');
+  });
+
+  it('joins no call that was sent before its session began', async () => {
+    const client = service.client({ nearCache });
+    const closed = vi.spyOn(Flights.prototype, 'began');
+    await client.ready();
+    expect(closed).toHaveBeenCalledTimes(1);
+    closed.mockRestore();
   });
 
   it('joins calls under way while changes are told of, and none has come', async () => {

@@ -1,5 +1,5 @@
 import { type App, startApp } from '../../../src/app.js';
-import { loadConfig } from '../../../src/config.js';
+import { loadConfig } from '../../../src/config/config.js';
 import { DibsClient } from '../src/client.js';
 import { Link } from '../src/link.js';
 import type { DibsClientOptions } from '../src/options.js';

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseStoreUrl } from '../../../src/config/store-url.js';
 import { keyOf } from '../../../src/coordination/key.js';
 import { Degraded, PublishOutcome, Read } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { StoreConnection } from '../../../src/redis/connection.js';
@@ -168,7 +169,7 @@ describeWithRedis('a failover of the value store', () => {
     const store = await startSentinelStore();
     const [first] = store.sentinels as [RedisServer];
     first.hang();
-    const connection = new StoreConnection(store.url);
+    const connection = new StoreConnection(parseStoreUrl(store.url));
     try {
       await until(
         () =>

@@ -1,3 +1,4 @@
+import { Progress } from '../../support/progress.mjs';
 import { soak } from './soak.js';
 
 // npm run soak -- --minutes N [--seed S] [--processes P]
@@ -8,9 +9,16 @@ function option(name: string, otherwise: number): number {
 }
 
 const seed = option('seed', Math.floor(Math.random() * 2 ** 31));
-const say = (line: string) => console.log(line);
+const seconds = option('minutes', 1) * 60;
+const progress = new Progress('soak', seconds, 'seconds');
+const startedMs = performance.now();
+setInterval(() => progress.reach(Math.min(seconds, (performance.now() - startedMs) / 1_000)), 250).unref();
+const say = (line: string) => {
+  progress.end();
+  console.log(line);
+};
 const result = await soak({
-  seconds: option('minutes', 1) * 60,
+  seconds,
   seed,
   processes: option('processes', 4),
   say,

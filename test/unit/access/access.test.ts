@@ -1,13 +1,16 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { Access } from '../../../src/access/access.js';
-import { readAuthFile } from '../../../src/access/auth-file.js';
+import { readAuthFile } from '../../../src/config/auth-file.js';
+import { Faults } from '../../../src/config/faults.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
 const sha256 = (token: string) => `sha256:${createHash('sha256').update(token).digest('hex')}`;
 
 const identitiesOf = (text: string) => {
-  const { identities, faults } = readAuthFile(`identities:\n${text}`);
+  const read = Faults.none();
+  const identities = readAuthFile(`identities:\n${text}`, read);
+  const faults = read.all;
   expect(faults).toEqual([]);
   return identities;
 };
@@ -80,8 +83,8 @@ describe('who calls', () => {
 
   it('is nobody without either, and by a certificate that is two', () => {
     const { admit } = trial();
-    expect(() => admit()).toThrow('a bearer token or a client certificate is needed');
-    expect(() => admit('', 'DNS:other')).toThrow('no name of the client certificate is known');
+    expect(() => admit()).toThrow('send a bearer token or a client certificate');
+    expect(() => admit('', 'DNS:other')).toThrow('every name of the client certificate is unknown');
     expect(() => admit('', 'URI:checkout.svc')).toThrow(unauthenticated);
     expect(() => admit('', 'DNS:checkout.svc, DNS:op.svc')).toThrow(unauthenticated);
   });
@@ -123,7 +126,7 @@ describe('what it may do', () => {
     const { access, audited } = trial();
     const lease = () => access.allow('checkout', 'GetOrLock', 'lease', 'other', 1);
     expect(lease).toThrow(denied);
-    expect(lease).toThrow('identity checkout does not have the permission lease in namespace other');
+    expect(lease).toThrow('identity checkout lacks the permission lease in namespace other');
     expect(audited).toContainEqual(['checkout', 'GetOrLock', 'other', 'lease']);
     expect(() => access.allow('gone', 'GetOrLock', 'read', 'catalog', 1)).toThrow(unauthenticated);
   });

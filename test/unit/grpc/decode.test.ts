@@ -34,6 +34,7 @@ const limits: Limits = {
 const policy = defaultPolicy(limits);
 const bounds: Bounds = {
   limits,
+  holder: '',
   policyOf: (namespace) => (namespace === 'brief' ? { ...policy, leaseMsMin: 200, leaseMsMax: 500 } : policy),
 };
 const YEAR_MS = 31_536_000_000;

@@ -1,15 +1,25 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Metadata, type MethodDefinition, type ServerWritableStream, status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
-import { Call } from '../../../src/coordination/call.js';
+import type { Guard } from '../../../src/access/guard.js';
+import type { Call } from '../../../src/coordination/call.js';
 import { CoordinationError } from '../../../src/coordination/errors.js';
-import { keyOf } from '../../../src/coordination/key.js';
 import type { GetOrLockAnswer, Lease } from '../../../src/coordination/outcome.js';
+import { defaultPolicy } from '../../../src/coordination/policy.js';
 import type { GetOrLock } from '../../../src/coordination/requests.js';
-import type { GetOrLockManyResponse } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
-import { answerMany } from '../../../src/grpc/many.js';
+import type { Domain } from '../../../src/grpc/answer.js';
+import { CALLS } from '../../../src/grpc/calls.js';
+import {
+  CoordinatorServiceService as contract,
+  GetOrLockManyRequest,
+  type GetOrLockManyResponse,
+} from '../../../src/grpc/generated/dibs/v1/coordinator.js';
+import { many } from '../../../src/grpc/many.js';
+import type { Decoded } from '../../../src/grpc/strict-codec.js';
+import { LIMITS } from '../../support/coordination-trial.js';
+import { ToldTrace } from '../../support/told-trace.js';
 
-const requests = (...keys: string[]): GetOrLock[] =>
-  keys.map((key) => ({ key: keyOf('n', key), intent: 'rebuild', requestId: '', holder: '' }));
+const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 const hit: GetOrLockAnswer = {
   outcome: {
     ...{
@@ -32,8 +42,52 @@ function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLo
   const givenBack: string[] = [];
   let drained: (() => void) | undefined;
   let ended = false;
+  const calls: Call[] = [];
+  const notAsked = () => Promise.reject(new Error('not to be asked'));
+  const coordinator: Domain = {
+    getOrLockAtOnce: ({ key }: GetOrLock, call: Call, settled) => {
+      calls.push(call);
+      const answer = answers[key.key];
+      if (answer instanceof Error) throw answer;
+      if (!(answer instanceof Promise)) return answer;
+      answer.then(settled);
+      return undefined;
+    },
+    giveBack: async ({ key }: { key: string }) => {
+      givenBack.push(key);
+    },
+    watchLease: () => {},
+    ...{
+      publish: notAsked,
+      release: notAsked,
+      extend: notAsked,
+      takeOver: notAsked,
+      invalidate: notAsked,
+      explain: notAsked,
+    },
+  };
+  const guard: Guard = {
+    ...{ admit: () => ({ identity: 'me', isKnown: true }), readmit: () => {} },
+    ...{ allow: () => {}, may: () => true, invalidated: () => {} },
+  };
+  const traces: ToldTrace[] = [];
+  const tracing = {
+    call: (method: string) => {
+      const trace = new ToldTrace(method);
+      traces.push(trace);
+      return trace;
+    },
+  };
+  const metadata = new Metadata();
+  metadata.set('traceparent', TRACEPARENT);
+  const gone: (() => void)[] = [];
   const stream = {
     full: false,
+    request: { ok: true, message: {} },
+    cancelled: false,
+    metadata,
+    getDeadline: () => Date.now() + 5_000,
+    on: (_event: 'cancelled', listener: () => void) => gone.push(listener),
     write(response: GetOrLockManyResponse) {
       written.push(response);
       return !this.full;
@@ -45,22 +99,30 @@ function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLo
       ended = true;
     },
   };
-  const calls: Call[] = [];
-  const coordinator = {
-    getOrLock: async ({ key }: GetOrLock, call: Call) => {
-      calls.push(call);
-      const answer = answers[key.key];
-      if (answer instanceof Error) throw answer;
-      return answer as GetOrLockAnswer;
-    },
-    giveBack: async ({ key }: { key: string }) => {
-      givenBack.push(key);
-    },
+  const bounds = { limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '', holds: undefined };
+  const { handler } = many(
+    CALLS.getOrLockMany,
+    contract.getOrLockMany as MethodDefinition<unknown, unknown>,
+    { ...bounds, coordinator, guard, tracing, unexpected: () => {} },
+  );
+  const run = (...keys: string[]) => {
+    stream.request.message = GetOrLockManyRequest.fromPartial({ namespace: 'n', keys });
+    handler(stream as unknown as ServerWritableStream<Decoded<unknown>, unknown>);
   };
-  const call = new Call('me', 5_000, 'trace');
-  const run = (...keys: string[]) =>
-    answerMany(requests(...keys), call, stream, { coordinator, unexpected: () => {} });
-  return { call, calls, run, stream, written, givenBack, drain: () => drained?.(), ended: () => ended };
+  const cancel = () => {
+    for (const listener of gone) listener();
+  };
+  return {
+    calls,
+    run,
+    cancel,
+    stream,
+    written,
+    givenBack,
+    traces,
+    drain: () => drained?.(),
+    ended: () => ended,
+  };
 }
 
 describe('the answers to many keys', () => {
@@ -70,23 +132,23 @@ describe('the answers to many keys', () => {
       publish = resolve;
     });
     const { run, written, ended, calls } = trial({ a: late, b: hit, c: hit });
-    const running = run('a', 'b', 'c');
+    run('a', 'b', 'c');
     await sleep(1);
     expect(written.map(({ key }) => key)).toEqual(['b', 'c']);
     expect(ended()).toBe(false);
     publish(hit);
-    await running;
+    await sleep(1);
     expect(written.map(({ key }) => key)).toEqual(['b', 'c', 'a']);
     expect(ended()).toBe(true);
     expect(calls.map(({ identity, traceparent }) => [identity, traceparent])).toEqual(
-      Array(3).fill(['me', 'trace']),
+      Array(3).fill(['me', TRACEPARENT]),
     );
   });
 
   it('say of a key what its own call would have ended with, and go on', async () => {
     const full = new CoordinationError('exhausted', 'key: too many', 250);
     const { run, written } = trial({ a: full, b: new TypeError('a fault of ours'), c: hit });
-    await run('a', 'b', 'c');
+    run('a', 'b', 'c');
     expect(written.find(({ key }) => key === 'a')?.result).toEqual({
       $case: 'error',
       value: { code: 8, message: 'key: too many', retryAfterMs: 250 },
@@ -100,28 +162,43 @@ describe('the answers to many keys', () => {
   it('wait for a reader that is slow', async () => {
     const { run, stream, written, drain } = trial({ a: hit, b: hit });
     stream.full = true;
-    const running = run('a', 'b');
+    run('a', 'b');
     await sleep(1);
     expect(written).toHaveLength(1);
     stream.full = false;
     drain();
-    await running;
+    await sleep(1);
     expect(written).toHaveLength(2);
   });
 
   it('that were not sent when the reader goes away are given back', async () => {
-    const { run, stream, written, call, calls, givenBack, ended } = trial({
+    const { run, stream, written, cancel, calls, givenBack, ended } = trial({
       a: hit,
       b: { outcome: lease, degraded: 'none' },
     });
     stream.full = true;
-    const running = run('a', 'b');
+    run('a', 'b');
     await sleep(1);
-    call.cancel();
-    await running;
+    cancel();
+    await sleep(1);
     expect(written).toHaveLength(1);
     expect(givenBack).toEqual(['b']);
     expect(calls.every(({ cancelled }) => cancelled)).toBe(true);
     expect(ended()).toBe(true);
+  });
+
+  it('are each traced as a call of its own, below the one that asks for them all', async () => {
+    const { run, traces } = trial({ a: hit, b: new CoordinationError('exhausted', 'key: too many', 250) });
+    run('a', 'b');
+    const [all, ...each] = traces;
+    expect([all?.name, all?.statusCode]).toEqual(['dibs.v1.CoordinatorService/GetOrLockMany', status.OK]);
+    expect(each.map(({ name, facts, statusCode }) => ({ name, facts, statusCode }))).toEqual([
+      {
+        name: 'dibs.v1.CoordinatorService/GetOrLock',
+        facts: { outcome: 'hit', degraded: 'none' },
+        statusCode: status.OK,
+      },
+      { name: 'dibs.v1.CoordinatorService/GetOrLock', facts: {}, statusCode: status.RESOURCE_EXHAUSTED },
+    ]);
   });
 });

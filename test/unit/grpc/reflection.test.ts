@@ -1,17 +1,36 @@
+import { EventEmitter } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { fromBinary } from '@bufbuild/protobuf';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
-import { Reflection, type ReflectionRequest } from '../../../src/grpc/reflection.js';
+import { OpenStreams } from '../../../src/grpc/open-streams.js';
+import { reflectionServices } from '../../../src/grpc/reflection.js';
 
-const reflection = new Reflection();
-const ask = (request: ReflectionRequest) => reflection.answer(request) as Record<string, unknown>;
+type Answer = Record<string, unknown>;
+
+const [v1] = reflectionServices(new OpenStreams(), undefined);
+
+/** Asks over a stream of its own, as grpc-js would hand it over. */
+function ask(request: object): Answer {
+  const stream = Object.assign(new EventEmitter(), {
+    answers: [] as Answer[],
+    write: (answer: Answer) => stream.answers.push(answer) > 0,
+    end: () => {},
+  });
+  const serve = v1?.implementation.ServerReflectionInfo as unknown as (stream: object) => void;
+  serve(stream);
+  stream.emit('data', request);
+  const [answer, ...others] = stream.answers;
+  expect(others).toEqual([]);
+  return answer ?? {};
+}
+
 const symbol = (fileContainingSymbol: string) =>
   ask({ messageRequest: 'fileContainingSymbol', fileContainingSymbol });
 
 /** The files that an answer carries. */
-function filesOf(answer: Record<string, unknown>) {
+function filesOf(answer: Answer) {
   const { fileDescriptorProto } = answer.fileDescriptorResponse as { fileDescriptorProto: Uint8Array[] };
   return fileDescriptorProto.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes));
 }
@@ -36,6 +55,18 @@ describe('symbols', () => {
     for (const name of symbols) expect(filesOf(symbol(`dibs.v1.${name}`))).toEqual([contract]);
   });
 
+  it('come with the comments of the contract, byte for byte', () => {
+    const answer = symbol('dibs.v1.CoordinatorService') as {
+      fileDescriptorResponse: { fileDescriptorProto: Uint8Array[] };
+    };
+    const [bytes] = answer.fileDescriptorResponse.fileDescriptorProto;
+    expect(Buffer.from(bytes!).equals(toBinary(FileDescriptorProtoSchema, contract))).toBe(true);
+    const set = readFileSync('src/grpc/generated/descriptor.binpb');
+    expect(set.includes(Buffer.from(bytes!))).toBe(true);
+    const comments = contract.sourceCodeInfo?.location.map(({ leadingComments }) => leadingComments) ?? [];
+    expect(comments.some((comment) => comment.includes('GetOrLock answers with the value'))).toBe(true);
+  });
+
   it('are found inside of others', () => {
     const [file] = filesOf(symbol('grpc.health.v1.HealthCheckResponse.ServingStatus'));
     expect(file?.package).toBe('grpc.health.v1');
@@ -53,14 +84,12 @@ it('repeats what it was asked, for clients that count on it', () => {
   expect(ask(request)).toMatchObject({ validHost: 'here', originalRequest: request });
 });
 
-it('says that it has no extensions', () => {
-  const extensions = (allExtensionNumbersOfType: string) =>
-    ask({ messageRequest: 'allExtensionNumbersOfType', allExtensionNumbersOfType });
-  expect(extensions('dibs.v1.Hit').allExtensionNumbersResponse).toEqual({
-    baseTypeName: 'dibs.v1.Hit',
-    extensionNumber: [],
-  });
-  expect(extensions('dibs.v1.Nothing').errorResponse).toMatchObject({ errorCode: status.NOT_FOUND });
+it('finds no extension, for there is none', () => {
+  for (const allExtensionNumbersOfType of ['dibs.v1.Hit', 'dibs.v1.Nothing', 'constructor']) {
+    expect(ask({ messageRequest: 'allExtensionNumbersOfType', allExtensionNumbersOfType })).toMatchObject({
+      errorResponse: { errorCode: status.NOT_FOUND },
+    });
+  }
   expect(ask({ messageRequest: 'fileContainingExtension' }).errorResponse).toMatchObject({
     errorCode: status.NOT_FOUND,
   });

@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { expect, it } from 'vitest';
+import type { Credentials } from '../../../src/access/guard.js';
 import { CoordinationError } from '../../../src/coordination/errors.js';
-import { authorizeBy, type Credentials } from '../../../src/http/page-guard.js';
+import { authorizeBy } from '../../../src/http/page-guard.js';
 
 function requestOf(authorization?: string, certified = false): IncomingMessage {
   const socket = { authorized: certified, getPeerCertificate: () => ({ subjectaltname: 'DNS:op.svc' }) };

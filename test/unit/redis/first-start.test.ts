@@ -10,7 +10,7 @@ describeWithRedis('the claim of a first start', () => {
   let connections: StoreConnection[];
   beforeAll(async () => {
     server = await RedisServer.start();
-    connections = [0, 1].map(() => new StoreConnection(server.url));
+    connections = [0, 1].map(() => new StoreConnection(server.address));
     for (const connection of connections) {
       await until(() =>
         connection.ping().then(

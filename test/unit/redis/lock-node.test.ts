@@ -7,20 +7,18 @@ import { freePort, RedisServer } from '../../support/redis-server.js';
 const silent = { connected: () => {}, lost: () => {} };
 
 test('is what the quorum calls a lock node, and is named without its password', async () => {
-  const node: LockNode = new RedisLockNode('redis://user:secret@127.0.0.1:7001');
+  const node: LockNode = new RedisLockNode({
+    ...{ kind: 'single', tls: false, host: '127.0.0.1', port: 7001, db: 0 },
+    ...{ username: 'user', password: 'secret' },
+  });
   expect(node.name).toBe('127.0.0.1:7001');
   await node.close();
 });
 
-test.each(['redis+cluster://127.0.0.1', 'redis+sentinel://127.0.0.1/master', 'http://127.0.0.1', ''])(
-  'refuses %s',
-  (url) => {
-    expect(() => new RedisLockNode(url)).toThrow();
-  },
-);
-
 test('says why it cannot connect, again and again, until it is closed', async () => {
-  const node = new RedisLockNode(`redis://127.0.0.1:${await freePort()}`);
+  const node = new RedisLockNode({
+    ...{ kind: 'single', tls: false, host: '127.0.0.1', port: await freePort(), db: 0 },
+  });
   const told: string[] = [];
   await new Promise<void>((resolve) => {
     node.start({ connected: () => {}, lost: (why) => told.push(why) === 2 && resolve() });
@@ -34,7 +32,7 @@ test('says why it cannot connect, again and again, until it is closed', async ()
 describeWithRedis('a lock node', () => {
   async function withNode(test: (node: RedisLockNode) => Promise<void>) {
     const server = await RedisServer.start();
-    const node = new RedisLockNode(server.url);
+    const node = new RedisLockNode(server.address);
     await new Promise<void>((resolve) => node.start({ ...silent, connected: resolve }));
     await test(node);
     await node.close();
@@ -96,7 +94,7 @@ describeWithRedis('a lock node', () => {
 
   test('writes what was sent before it closes', async () => {
     const server = await RedisServer.start();
-    const [node, other] = [new RedisLockNode(server.url), new RedisLockNode(server.url)];
+    const [node, other] = [new RedisLockNode(server.address), new RedisLockNode(server.address)];
     for (const each of [node, other])
       await new Promise<void>((resolve) => each.start({ ...silent, connected: resolve }));
     await node.prepare();

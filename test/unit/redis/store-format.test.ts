@@ -13,7 +13,7 @@ describeWithRedis('the format of a store', () => {
   beforeAll(async () => {
     server = await RedisServer.start();
     admin = new Redis(server.url);
-    connection = new StoreConnection(server.url, { timeoutMs: 10_000 });
+    connection = new StoreConnection(server.address, { timeoutMs: 10_000 });
     await until(() =>
       connection.ping().then(
         () => true,

@@ -1,0 +1,102 @@
+import type { Identities } from '../access/identity.js';
+import { readAuthFile } from './auth-file.js';
+import type { EnvironmentReader } from './environment-reader.js';
+import { type ReadFile, readTlsFiles, type TlsMaterial, type TlsPaths } from './tls-files.js';
+
+/** Where the process listens, and whom it serves. */
+export interface EdgeConfig {
+  /** `HOST:PORT` or `unix:///path` each. */
+  readonly grpcListen: readonly string[];
+  readonly httpListen: { readonly host: string; readonly port: number };
+  /** Whether HTTP connections are private. If not, HTTP shows no keys. */
+  readonly httpIsPrivate: boolean;
+  /** Absent: plaintext. */
+  readonly tls?: { readonly paths: TlsPaths; readonly material: TlsMaterial };
+  /** Absent: every caller may do everything. */
+  readonly auth?: { readonly path: string; readonly text: string; readonly identities: Identities };
+}
+
+/** Reads the addresses, the TLS files and DIBS_AUTH_FILE. Adds faults to the reader. */
+export function readEdge(reader: EnvironmentReader, read: ReadFile, nowMs: number): EdgeConfig {
+  const insecure = reader.choice('DIBS_INSECURE', 'false', ['true', 'false']) === 'true';
+  const encrypted = reader.get('DIBS_TLS_CERT') !== undefined;
+  const grpcListen = grpcListenOf(reader, insecure || encrypted);
+  const httpListen = httpListenOf(reader);
+  const tls = tlsOf(reader, read, nowMs);
+  const auth = authOf(reader, read);
+  return {
+    grpcListen,
+    httpListen,
+    httpIsPrivate: insecure || encrypted || isLoopback(httpListen.host),
+    ...(tls === undefined ? {} : { tls }),
+    ...(auth === undefined ? {} : { auth }),
+  };
+}
+
+function grpcListenOf(reader: EnvironmentReader, mayLeaveLoopback: boolean): readonly string[] {
+  const entries = (reader.get('DIBS_LISTEN') ?? '127.0.0.1:50051').split(',').map((entry) => entry.trim());
+  for (const entry of entries) {
+    if (/^unix:\/\/\/[^,\0]+$/.test(entry)) continue;
+    const address = addressOf(entry);
+    if (address === undefined) {
+      reader.faults.add(
+        'DIBS_LISTEN',
+        `'${entry}' is neither HOST:PORT with a port of 0 to 65535 nor unix:///path`,
+      );
+    } else if (!mayLeaveLoopback && !isLoopback(address.host)) {
+      reader.faults.add(
+        'DIBS_LISTEN',
+        `'${entry}' is reachable from other machines without encryption; set DIBS_TLS_CERT and DIBS_TLS_KEY, listen on a loopback address or a unix socket, or set DIBS_INSECURE=true where the network itself is protected`,
+      );
+    }
+  }
+  const twice = entries.filter((entry, at) => entries.indexOf(entry) !== at && !entry.endsWith(':0'));
+  for (const entry of twice) reader.faults.add('DIBS_LISTEN', `'${entry}' is listed twice`);
+  return Object.freeze(entries);
+}
+
+/** Metrics contain no values, keys or tokens, so any address is allowed. */
+function httpListenOf(reader: EnvironmentReader): EdgeConfig['httpListen'] {
+  const entry = reader.get('DIBS_HTTP_LISTEN') ?? '127.0.0.1:9464';
+  const address = addressOf(entry);
+  if (address !== undefined) return Object.freeze(address);
+  reader.faults.add('DIBS_HTTP_LISTEN', `'${entry}' is not HOST:PORT with a port of 0 to 65535`);
+  return { host: '', port: 0 };
+}
+
+function addressOf(entry: string): { host: string; port: number } | undefined {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_.-]+)):(\d{1,5})$/.exec(entry);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  return host !== undefined && port <= 65_535 ? { host, port } : undefined;
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+function tlsOf(reader: EnvironmentReader, read: ReadFile, nowMs: number): EdgeConfig['tls'] {
+  const cert = reader.get('DIBS_TLS_CERT');
+  const key = reader.get('DIBS_TLS_KEY');
+  const ca = reader.get('DIBS_TLS_CA');
+  if (cert === undefined || key === undefined) {
+    const missing = cert === undefined ? 'DIBS_TLS_CERT' : 'DIBS_TLS_KEY';
+    const there = cert !== undefined ? 'DIBS_TLS_CERT' : key !== undefined ? 'DIBS_TLS_KEY' : undefined;
+    if (there !== undefined) {
+      reader.faults.add(there, `is set while ${missing} is not; set both or neither`);
+    } else if (ca !== undefined) {
+      reader.faults.add('DIBS_TLS_CA', 'is set while DIBS_TLS_CERT is not; client certificates need TLS');
+    }
+    return undefined;
+  }
+  const paths = { cert, key, ...(ca === undefined ? {} : { ca }) };
+  const material = readTlsFiles(paths, read, nowMs, reader.faults);
+  return material && { paths, material };
+}
+
+function authOf(reader: EnvironmentReader, read: ReadFile): EdgeConfig['auth'] {
+  const path = reader.get('DIBS_AUTH_FILE');
+  const text = path && reader.fileAt('DIBS_AUTH_FILE', path, read);
+  if (path === undefined || text === undefined) return undefined;
+  return { path, text, identities: readAuthFile(text, reader.faults.in('DIBS_AUTH_FILE')) };
+}

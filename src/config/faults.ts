@@ -1,0 +1,68 @@
+import type { z } from 'zod';
+
+/** All faults at once, so that ten faults do not need ten starts. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+
+  constructor(readonly faults: readonly string[]) {
+    super(
+      `the configuration has ${faults.length} fault(s):\n${faults.map((fault) => `  ${fault}`).join('\n')}`,
+    );
+  }
+}
+
+/** Collects faults. Each begins with its place: a variable, and a path in the variable's file. */
+export class Faults {
+  readonly #all: string[];
+
+  private constructor(
+    all: string[],
+    private readonly prefix: string,
+  ) {
+    this.#all = all;
+  }
+
+  static none(): Faults {
+    return new Faults([], '');
+  }
+
+  get all(): readonly string[] {
+    return this.#all;
+  }
+
+  get any(): boolean {
+    return this.#all.length > 0;
+  }
+
+  /** An empty path is the whole file. */
+  add(path: string, what: string): void {
+    this.#all.push(path === '' ? `${this.prefix}${what}` : `${this.prefix}${path}: ${what}`);
+  }
+
+  /** Collects the faults within a file into this one. */
+  in(variable: string): Faults {
+    return new Faults(this.#all, `${this.prefix}${variable}: `);
+  }
+
+  /** The result of `work`. If it throws, adds a fault and returns undefined. */
+  attempt<Result>(path: string, what: string, work: () => Result): Result | undefined {
+    try {
+      return work();
+    } catch (error) {
+      this.add(path, `${what}: ${(error as Error).message.trim()}`);
+      return undefined;
+    }
+  }
+
+  /** The content parsed by the schema. If it does not fit, adds the faults and returns undefined. */
+  fitting<Schema extends z.ZodType>(schema: Schema, content: unknown): z.output<Schema> | undefined {
+    const result = schema.safeParse(content);
+    if (result.success) return result.data;
+    for (const issue of result.error.issues) {
+      const message =
+        issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
+      this.add(issue.path.join('.'), message);
+    }
+    return undefined;
+  }
+}

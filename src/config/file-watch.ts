@@ -1,0 +1,84 @@
+import { promises } from 'node:fs';
+import type { ReadFile } from './tls-files.js';
+
+/**
+ * Certificates and permissions change a few times a year, so a delay of seconds is fine. Polling a few small files is
+ * cheap and sees every kind of change: files that are rewritten, renamed over, or behind swapped links (Kubernetes).
+ */
+const LOOK_EVERY_MS = 2_000;
+
+export interface Watched<Content> {
+  readonly paths: readonly string[];
+  /** The texts of the files that are in force, in the order of `paths`. */
+  readonly texts: readonly string[];
+  /** `content` is undefined if there are faults. `read` throws for an unreadable file. */
+  parse(read: ReadFile): { readonly content: Content | undefined; readonly faults: readonly string[] };
+  changed(content: Content): void;
+  /** Called once per set of faults. The old content stays in force. */
+  refused(faults: readonly string[]): void;
+}
+
+/** Applies the content of some files whenever it changes and has no faults. */
+export class FileWatch<Content> {
+  #taken: string;
+  #told = '';
+  #looking = Promise.resolve();
+  #looks = 0;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(
+    private readonly watched: Watched<Content>,
+    everyMs = LOOK_EVERY_MS,
+  ) {
+    this.#taken = JSON.stringify(watched.texts);
+    this.#timer = setInterval(() => {
+      // One read at a time, in case a disk hangs.
+      if (this.#looks === 0) void this.look();
+    }, everyMs).unref();
+  }
+
+  /** Reads now, or right after the running read. Never rejects. */
+  look(): Promise<void> {
+    this.#looks += 1;
+    this.#looking = this.#looking.then(async () => {
+      await this.#look();
+      this.#looks -= 1;
+    });
+    return this.#looking;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #look(): Promise<void> {
+    const read = await Promise.all(this.watched.paths.map(textOf));
+    const taken = JSON.stringify(read);
+    if (taken === this.#taken) {
+      this.#told = '';
+      return;
+    }
+    // Parses refused files again at every read, because a certificate may become valid later.
+    const { content, faults } = this.watched.parse((path) => {
+      const text = read[this.watched.paths.indexOf(path)];
+      if (typeof text !== 'string') throw text ?? new Error('is not watched');
+      return text;
+    });
+    if (content !== undefined) {
+      this.#taken = taken;
+      this.#told = '';
+      this.watched.changed(content);
+    } else if (this.#told !== faults.join('\n')) {
+      this.#told = faults.join('\n');
+      this.watched.refused(faults);
+    }
+  }
+}
+
+async function textOf(path: string): Promise<string | Error> {
+  try {
+    return await promises.readFile(path, 'utf8');
+  } catch (error) {
+    return error as Error;
+  }
+}

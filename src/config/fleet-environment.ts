@@ -1,0 +1,103 @@
+import { X509Certificate } from 'node:crypto';
+import type { EnvironmentReader } from './environment-reader.js';
+import { parseStoreUrl, type SingleAddress, type StoreAddress } from './store-url.js';
+
+/** The lock nodes and the value store. */
+export interface FleetConfig {
+  readonly lockNodes: readonly SingleAddress[];
+  readonly store: StoreAddress;
+  /** PEM: the authorities for `rediss://` servers. Absent: those that Node trusts. */
+  readonly redisCa?: string;
+}
+
+/** Undefined in embedded mode, and if there are faults, which it adds to the reader. */
+export function readFleet(
+  reader: EnvironmentReader,
+  read: (path: string) => string,
+): FleetConfig | undefined {
+  const nodes = reader.get('DIBS_QUORUM_NODES');
+  const storeUrl = reader.get('DIBS_STORE_URL');
+  if (nodes !== undefined && storeUrl === undefined) {
+    reader.faults.add(
+      'DIBS_QUORUM_NODES',
+      'is set while DIBS_STORE_URL is not; set both, or neither for the embedded mode',
+    );
+  }
+  if (storeUrl !== undefined && nodes === undefined) {
+    reader.faults.add(
+      'DIBS_STORE_URL',
+      'is set while DIBS_QUORUM_NODES is not; set both, or neither for the embedded mode',
+    );
+  }
+  const lockNodes = nodes === undefined ? [] : lockNodesOf(reader, nodes);
+  const store = storeUrl === undefined ? undefined : storeOf(reader, storeUrl);
+  const isTls = [...lockNodes, store].some((it) => it?.kind === 'single' && it.tls);
+  const redisCa = redisCaOf(reader, read, isTls);
+  if (store === undefined || lockNodes.length === 0) return undefined;
+  return Object.freeze({ lockNodes, store, ...(redisCa === undefined ? {} : { redisCa }) });
+}
+
+/** Faults never repeat a URL, because it may contain a password. */
+function lockNodesOf(reader: EnvironmentReader, list: string): readonly SingleAddress[] {
+  const urls = list.split(',').map((url) => url.trim());
+  if (![3, 5, 7].includes(urls.length)) {
+    reader.faults.add('DIBS_QUORUM_NODES', `lists ${urls.length} node(s); set 3, 5 or 7`);
+  }
+  const addresses: SingleAddress[] = [];
+  const seen = new Map<string, number>();
+  for (const [at, url] of urls.entries()) {
+    const address = addressOf(url);
+    if (address?.kind !== 'single') {
+      reader.faults.add(
+        'DIBS_QUORUM_NODES',
+        `node ${at + 1} is not redis://HOST:PORT or rediss://HOST:PORT, with USER:PASSWORD@ if needed`,
+      );
+      continue;
+    }
+    addresses.push(address);
+    // Two databases of one Redis fail together, so they count as the same node.
+    const { host, port } = address;
+    const place = `${host.includes(':') ? `[${host}]` : host}:${port}`.toLowerCase();
+    const first = seen.get(place);
+    if (first !== undefined) {
+      reader.faults.add(
+        'DIBS_QUORUM_NODES',
+        `nodes ${first} and ${at + 1} are both ${place}; each must be a separate Redis`,
+      );
+    }
+    seen.set(place, first ?? at + 1);
+  }
+  return Object.freeze(addresses);
+}
+
+function storeOf(reader: EnvironmentReader, url: string): StoreAddress | undefined {
+  const address = addressOf(url);
+  if (address === undefined) {
+    reader.faults.add(
+      'DIBS_STORE_URL',
+      'is not redis://HOST:PORT, rediss://HOST:PORT, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME, with USER:PASSWORD@ if needed',
+    );
+  }
+  return address;
+}
+
+function addressOf(url: string): StoreAddress | undefined {
+  try {
+    return parseStoreUrl(url);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The variable implies TLS. Refusing to start is better than connecting without it. */
+function redisCaOf(reader: EnvironmentReader, read: (path: string) => string, isTls: boolean) {
+  const path = reader.get('DIBS_REDIS_CA');
+  if (path === undefined) return undefined;
+  if (!isTls) reader.faults.add('DIBS_REDIS_CA', 'is set while no Redis URL is rediss://');
+  const text = reader.fileAt('DIBS_REDIS_CA', path, read);
+  if (text !== undefined) {
+    const broken = `'${path}' is not a PEM certificate`;
+    reader.faults.attempt('DIBS_REDIS_CA', broken, () => new X509Certificate(text));
+  }
+  return text;
+}

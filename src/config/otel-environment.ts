@@ -1,0 +1,80 @@
+import type { EnvironmentReader } from './environment-reader.js';
+
+export type OtlpProtocol = (typeof PROTOCOLS)[number];
+
+/** The part of OpenTelemetry's standard variables that Dibs itself uses. The SDK reads the rest. */
+export interface OtelConfig {
+  /** Absent: no call is traced. */
+  readonly traces?: OtelSampling;
+  /** Absent: metrics are served at `/metrics` only. */
+  readonly metrics?: {
+    readonly protocol: OtlpProtocol;
+    readonly everyMs: number;
+    readonly timeoutMs: number;
+  };
+}
+
+/** OTEL_TRACES_SAMPLER, and OTEL_TRACES_SAMPLER_ARG if the kind has one. */
+export interface OtelSampling {
+  readonly kind: (typeof SAMPLERS)[number];
+  /** The caller's decision counts. The rest applies to calls that begin a trace. */
+  readonly parentBased: boolean;
+  /** 0 to 1. */
+  readonly ratio: number;
+}
+
+const SAMPLERS = ['always_on', 'always_off', 'traceidratio'] as const;
+const SAMPLER_NAMES = SAMPLERS.flatMap((kind) => [kind, `parentbased_${kind}` as const]);
+/** Eleven days. Beyond 24 days a timer would overflow. */
+const MS_MAX = 999_999_999;
+const PROTOCOLS = ['grpc', 'http/protobuf', 'http/json'] as const;
+/**
+ * The ratio of calls without a trace context, unless OTEL_TRACES_SAMPLER_ARG sets it. The specification's default, all
+ * calls, would create a span for each of many thousand hits a second.
+ */
+const ROOT_RATIO = 0.01;
+
+/** Adds faults to the reader. */
+export function readOtelEnvironment(reader: EnvironmentReader): OtelConfig {
+  if (reader.get('OTEL_SDK_DISABLED')?.toLowerCase() === 'true') return {};
+  const traces = wants(reader, 'TRACES', ['otlp', 'console', 'none']);
+  const metrics = wants(reader, 'METRICS', ['otlp', 'prometheus', 'none']);
+  const sampling = samplingOf(reader);
+  const protocol = protocolOf(reader, 'METRICS');
+  protocolOf(reader, 'TRACES');
+  const everyMs = reader.whole('OTEL_METRIC_EXPORT_INTERVAL', 60_000, 1, MS_MAX);
+  const timeoutMs = reader.whole('OTEL_METRIC_EXPORT_TIMEOUT', 30_000, 1, MS_MAX);
+  return {
+    ...(traces ? { traces: sampling } : {}),
+    ...(metrics ? { metrics: { protocol, everyMs, timeoutMs: Math.min(timeoutMs, everyMs) } } : {}),
+  };
+}
+
+function wants(reader: EnvironmentReader, signal: 'TRACES' | 'METRICS', choices: readonly string[]): boolean {
+  const name = `OTEL_${signal}_EXPORTER`;
+  const endpoint =
+    reader.get('OTEL_EXPORTER_OTLP_ENDPOINT') ?? reader.get(`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`);
+  // Without an endpoint the SDK would try this machine's collector port, where usually nothing listens.
+  const named = reader.get(name)?.split(',') ?? [endpoint === undefined ? 'none' : 'otlp'];
+  const unknown = named.filter((exporter) => !choices.includes(exporter.trim()));
+  for (const exporter of unknown)
+    reader.faults.add(name, `'${exporter}' is not one of ${choices.join(', ')}`);
+  return named.some((exporter) => ['otlp', 'console'].includes(exporter.trim()));
+}
+
+function samplingOf(reader: EnvironmentReader): OtelSampling {
+  const name = reader.choice('OTEL_TRACES_SAMPLER', 'parentbased_traceidratio', SAMPLER_NAMES);
+  const kind = SAMPLERS.find((known) => name.endsWith(known)) ?? 'always_off';
+  const text = reader.get('OTEL_TRACES_SAMPLER_ARG');
+  const ratio = text === undefined ? ROOT_RATIO : Number(text);
+  if (!(ratio >= 0 && ratio <= 1)) {
+    reader.faults.add('OTEL_TRACES_SAMPLER_ARG', `'${text}' is not a number within 0 to 1`);
+  }
+  return { kind, parentBased: name.startsWith('parentbased_'), ratio };
+}
+
+function protocolOf(reader: EnvironmentReader, signal: 'TRACES' | 'METRICS'): OtlpProtocol {
+  const own = `OTEL_EXPORTER_OTLP_${signal}_PROTOCOL`;
+  const name = reader.get(own) === undefined ? 'OTEL_EXPORTER_OTLP_PROTOCOL' : own;
+  return reader.choice(name, 'http/protobuf', PROTOCOLS);
+}

@@ -1,0 +1,79 @@
+/** The address of one Redis. */
+export interface RedisHost {
+  readonly host: string;
+  readonly port: number;
+}
+
+interface Credentials {
+  readonly username?: string;
+  readonly password?: string;
+}
+
+/** A single Redis. */
+export type SingleAddress = Credentials &
+  RedisHost & { readonly kind: 'single'; readonly tls: boolean; readonly db: number };
+
+/** A parsed store URL. The credentials are those of the data nodes. */
+export type StoreAddress =
+  | SingleAddress
+  | (Credentials & { readonly kind: 'cluster'; readonly nodes: readonly RedisHost[] })
+  | (Credentials & {
+      readonly kind: 'sentinel';
+      readonly sentinels: readonly RedisHost[];
+      readonly name: string;
+    });
+
+export type ClusterAddress = Extract<StoreAddress, { kind: 'cluster' }>;
+
+const FORMS =
+  'redis://HOST:PORT/DB, rediss://HOST:PORT/DB, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME, each with USER:PASSWORD@ before the hosts where needed';
+
+const REDIS_PORT = 6379;
+const SENTINEL_PORT = 26379;
+
+/**
+ * Parses the URL of a store or of a lock node. Throws an Error that describes the fault and never repeats the URL, which
+ * may contain a password.
+ */
+export function parseStoreUrl(url: string): StoreAddress {
+  const match = /^(rediss?|redis\+cluster|redis\+sentinel):\/\/(?:([^@/]*)@)?([^@/]+)(?:\/([^/]*))?$/.exec(
+    url,
+  );
+  const [, scheme, user, hosts, path = ''] = match ?? [];
+  if (scheme === undefined || hosts === undefined) throw new Error(`the URL must be one of ${FORMS}`);
+  const credentials = credentialsOf(user);
+  if (scheme === 'redis+cluster') {
+    if (path !== '') throw new Error('a redis+cluster URL has no path: a cluster has only database 0');
+    return { kind: 'cluster', nodes: hostsOf(hosts, REDIS_PORT), ...credentials };
+  }
+  if (scheme === 'redis+sentinel') {
+    if (path === '')
+      throw new Error('a redis+sentinel URL ends with the name of the master, as in /mymaster');
+    const name = decodeURIComponent(path);
+    return { kind: 'sentinel', sentinels: hostsOf(hosts, SENTINEL_PORT), name, ...credentials };
+  }
+  if (!/^\d*$/.test(path)) throw new Error(`the path of a ${scheme} URL is the number of a database`);
+  const [host, ...more] = hostsOf(hosts, REDIS_PORT);
+  if (host === undefined || more.length > 0) throw new Error(`a ${scheme} URL names one host`);
+  return { kind: 'single', tls: scheme === 'rediss', db: Number(path), ...host, ...credentials };
+}
+
+function credentialsOf(user: string | undefined): Credentials {
+  if (user === undefined || user === '') return {};
+  const colon = user.indexOf(':');
+  const username = decodeURIComponent(colon < 0 ? user : user.slice(0, colon));
+  if (colon < 0) return { username };
+  const password = decodeURIComponent(user.slice(colon + 1));
+  return username === '' ? { password } : { username, password };
+}
+
+function hostsOf(list: string, defaultPort: number): RedisHost[] {
+  return list.split(',').map((entry) => {
+    const match = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(\d{1,5}))?$/.exec(entry);
+    const port = match?.[2] === undefined ? defaultPort : Number(match[2]);
+    if (match?.[1] === undefined || port < 1 || port > 65535) {
+      throw new Error(`'${entry}' is not HOST or HOST:PORT, with a port of 1 to 65535`);
+    }
+    return { host: match[1].replace(/^\[|\]$/g, ''), port };
+  });
+}

@@ -1,0 +1,163 @@
+import type { Guard } from '../access/guard.js';
+import type { Permission } from '../access/identity.js';
+import type { Call } from '../coordination/call.js';
+import type { Coordinator } from '../coordination/coordinator.js';
+import type { Key } from '../coordination/key.js';
+import type { Lease } from '../coordination/outcome.js';
+import type { Facts, Tracing } from '../coordination/trace.js';
+import type { Bounds } from './decode.js';
+import type { MessageType } from './strict-codec.js';
+
+/** The part of the coordinator that calls reach. */
+export type Domain = Pick<
+  Coordinator,
+  | 'getOrLockAtOnce'
+  | 'publish'
+  | 'release'
+  | 'extend'
+  | 'takeOver'
+  | 'invalidate'
+  | 'explain'
+  | 'giveBack'
+  | 'watchLease'
+>;
+
+/** What every call needs for its answer, on any carrier. */
+export interface Edge extends Bounds {
+  readonly coordinator: Domain;
+  /** Absent without identities: every caller may do everything. */
+  readonly guard: Guard | undefined;
+  /** Absent without tracing. */
+  readonly tracing: Tracing | undefined;
+  /** The default label of a holder. */
+  readonly holder: string;
+  /** Whether the call's session already holds the lease. Absent outside sessions, which hold leases. */
+  readonly holds: ((token: string) => boolean) | undefined;
+  /** Receives the cause of every INTERNAL, with the path of its method. */
+  unexpected(cause: unknown, path: string): void;
+}
+
+/** The subject of a call. Without a key, its trace names none. */
+export interface Subject {
+  readonly namespace: string;
+  readonly key?: string;
+}
+
+/** Called with each answer. All except the last have `more`. An error is always the last. */
+export type Settled<Answer> = (answer: Answer | Error, more?: boolean) => void;
+
+/** Everything that a carrier must know about one RPC. `calls.ts` has a row for each. */
+export interface Row<Wire, Request, Answer, Response> {
+  /** `/dibs.v1.CoordinatorService/Publish` */
+  readonly path: string;
+  /** `Publish`: the name for permissions and rates. */
+  readonly name: string;
+  /** `dibs.v1.CoordinatorService/Publish`: the name in traces. */
+  readonly span: string;
+  /** Whether it may have more than one answer. */
+  readonly streams: boolean;
+  readonly type: MessageType<Wire>;
+  /** Throws `invalid_argument`, with a text that begins with the field's path. */
+  decode(wire: Wire, edge: Edge): Request;
+  permission(request: Request): Permission;
+  subject(request: Request): Subject;
+  /** How many calls it counts as. */
+  calls(request: Request): number;
+  /** Returns an immediate answer, or undefined and later calls `settled`. Creates no promise unless necessary. */
+  run(edge: Edge, request: Request, call: Call, settled: Settled<Answer>): Answer | undefined;
+  encode(answer: Answer, edge: Edge): Response;
+  /** What the call's trace records of the answer. */
+  told(answer: Answer): Facts | undefined;
+  /** The size of the values in the answer. The rest of a message is small. */
+  valueBytes(answer: Answer): number;
+  /** The lease that the answer carries. */
+  lease(request: Request, answer: Answer): GivenLease | undefined;
+  /** The token of the lease that this call ends. */
+  ends(wire: Wire): string | undefined;
+}
+
+/** Any row. Carriers only pass on its messages. */
+export type AnyRow = Row<unknown, unknown, unknown, unknown>;
+
+/** A lease on its way to its caller. */
+export interface GivenLease {
+  readonly key: Key;
+  readonly lease: Lease;
+  /** It was granted earlier, and belongs to this call's session from now on. */
+  readonly isTakenOver: boolean;
+}
+
+/** One message for the caller. */
+export interface Answered<Response> {
+  readonly response: Response;
+  /** The lease in it. The carrier releases it if the message cannot be sent. */
+  readonly given: GivenLease | undefined;
+  readonly valueBytes: number;
+  readonly more: boolean;
+}
+
+export type Done<Response> = (answered: Answered<Response> | Error) => void;
+
+/**
+ * Answers one call: decode, check permission, ask the coordinator, encode. Never throws: an error is the last answer
+ * that `done` gets. If the answer is immediate, calls `done` before it returns, so a hit in memory costs no promise.
+ */
+export function answer<Wire, Request, Answer, Response>(
+  row: Row<Wire, Request, Answer, Response>,
+  wire: Wire,
+  call: Call,
+  edge: Edge,
+  done: Done<Response>,
+): void {
+  let request: Request;
+  let known: Answer | undefined;
+  const settled = (it: Answer | Error, more = false) =>
+    done(it instanceof Error ? it : answeredBy(row, request, it, more, call, edge));
+  try {
+    request = row.decode(wire, edge);
+    admit(row, request, call, edge);
+    known = row.run(edge, request, call, settled);
+  } catch (error) {
+    done(errorOf(error));
+    return;
+  }
+  // Outside the try, because an error thrown by `done` is not a fault of the call.
+  if (known !== undefined) settled(known);
+}
+
+/** Checks the permission, and names the subject for the trace. */
+function admit<Request>(
+  row: Pick<Row<never, Request, never, never>, 'name' | 'permission' | 'subject' | 'calls'>,
+  request: Request,
+  { identity, trace }: Call,
+  { guard }: Edge,
+): void {
+  if (guard === undefined && trace === undefined) return;
+  const { namespace, key } = row.subject(request);
+  guard?.allow(identity, row.name, row.permission(request), namespace, row.calls(request));
+  if (key !== undefined) trace?.about(namespace, key);
+}
+
+function answeredBy<Wire, Request, Answer, Response>(
+  row: Row<Wire, Request, Answer, Response>,
+  request: Request,
+  it: Answer,
+  more: boolean,
+  { trace }: Call,
+  edge: Edge,
+): Answered<Response> | Error {
+  try {
+    const response = row.encode(it, edge);
+    if (trace !== undefined) {
+      const facts = row.told(it);
+      if (facts !== undefined) trace.know(facts);
+    }
+    return { response, given: row.lease(request, it), valueBytes: row.valueBytes(it), more };
+  } catch (error) {
+    return errorOf(error);
+  }
+}
+
+export function errorOf(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

@@ -1,0 +1,26 @@
+import type { MethodDefinition, UntypedHandleCall } from '@grpc/grpc-js';
+import type { AnyRow, Edge } from './answer.js';
+import { CALLS } from './calls.js';
+import { CoordinatorServiceService as contract, SessionRequest } from './generated/dibs/v1/coordinator.js';
+import { many } from './many.js';
+import type { GrpcService } from './server.js';
+import type { SessionStream, Sessions } from './session/sessions.js';
+import { strict } from './strict-codec.js';
+import { unary } from './unary.js';
+
+/** The contract's service. Each call uses the carrier that its definition needs. */
+export function coordinatorService(edge: Edge, sessions: Pick<Sessions, 'serve'>): GrpcService {
+  const definition: Record<string, GrpcService['definition'][string]> = {
+    session: strict(contract.session, SessionRequest),
+  };
+  const implementation: Record<string, UntypedHandleCall> = {
+    session: (stream: SessionStream) => sessions.serve(stream),
+  };
+  for (const [name, row] of Object.entries<AnyRow>(CALLS)) {
+    const method = contract[name as keyof typeof CALLS] as MethodDefinition<unknown, unknown>;
+    const carrier = method.responseStream ? many(row, method, edge) : unary(row, method, edge);
+    definition[name] = carrier.definition;
+    implementation[name] = carrier.handler;
+  }
+  return { definition, implementation };
+}

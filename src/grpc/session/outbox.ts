@@ -1,0 +1,100 @@
+import type { SessionEvent, SessionReply, SessionResponse } from '../generated/dibs/v1/coordinator.js';
+
+/** The part of a session's stream that is used here. */
+export interface MessageStream {
+  /** False: its buffer is full, and it emits `drain` when it is not. */
+  write(message: SessionResponse): boolean;
+  once(event: 'drain', listener: () => void): unknown;
+}
+
+/** The largest message of the contract, unless it has a single reply. */
+const MESSAGE_BYTES_MAX = 1_048_576;
+/** The bounded rest of a reply besides its value: keys, texts and numbers. */
+const REPLY_BYTES = 64;
+
+/**
+ * The outgoing messages of one session. Everything from one turn of the event loop leaves in one message. A slow reader
+ * is waited for.
+ */
+export class Outbox {
+  #replies: SessionReply[] = [];
+  /** The size of the values in each reply. */
+  #valueBytes: number[] = [];
+  #events: SessionEvent[] = [];
+  #planned = false;
+  #held = false;
+  #onFree: (() => void)[] = [];
+
+  /** `holding` is called when the reader falls behind, and when it has caught up. */
+  constructor(
+    private readonly stream: MessageStream,
+    private readonly holding: (held: boolean) => void,
+  ) {}
+
+  reply(reply: SessionReply, valueBytes: number): void {
+    this.#replies.push(reply);
+    this.#valueBytes.push(valueBytes);
+    this.#plan();
+  }
+
+  event(event: NonNullable<SessionEvent['event']>): void {
+    this.#events.push({ event });
+    this.#plan();
+  }
+
+  /** Sends everything now, beginning with `welcome`. */
+  welcome(welcome: SessionResponse['welcome']): void {
+    this.#write({ welcome, replies: [], events: [] });
+  }
+
+  /** Resolves when the transport has everything so far. */
+  async flushed(): Promise<void> {
+    this.#flush();
+    if (this.#held) await new Promise<void>((resolve) => this.#onFree.push(resolve));
+  }
+
+  #plan(): void {
+    if (this.#planned || this.#held) return;
+    this.#planned = true;
+    setImmediate(() => {
+      this.#planned = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    while (!this.#held && this.#replies.length + this.#events.length > 0) {
+      const replies = this.#take();
+      const events = this.#events;
+      this.#events = [];
+      this.#write({ welcome: undefined, replies, events });
+    }
+  }
+
+  /** As many replies as one message may carry, and at least one. */
+  #take(): SessionReply[] {
+    let bytes = 0;
+    let count = 0;
+    for (const valueBytes of this.#valueBytes) {
+      bytes += REPLY_BYTES + valueBytes;
+      if (count > 0 && bytes > MESSAGE_BYTES_MAX) break;
+      count += 1;
+    }
+    const taken = this.#replies.slice(0, count);
+    this.#replies = this.#replies.slice(count);
+    this.#valueBytes = this.#valueBytes.slice(count);
+    return taken;
+  }
+
+  #write(message: SessionResponse): void {
+    if (this.stream.write(message)) return;
+    this.#held = true;
+    this.holding(true);
+    this.stream.once('drain', () => {
+      this.#held = false;
+      this.holding(false);
+      this.#flush();
+      if (!this.#held) for (const free of this.#onFree.splice(0)) free();
+    });
+  }
+}

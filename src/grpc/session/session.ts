@@ -1,0 +1,189 @@
+import { status } from '@grpc/grpc-js';
+import type { Visitor } from '../../access/guard.js';
+import { Call } from '../../coordination/call.js';
+import { CoordinationError } from '../../coordination/errors.js';
+import { type Answered, type AnyRow, answer, type Edge, type GivenLease } from '../answer.js';
+import { traceparentOf } from '../call-of.js';
+import { CALLS } from '../calls.js';
+import { invalid } from '../decode.js';
+import { encodeLeaseEnd } from '../encode.js';
+import {
+  CoordinatorServiceService as contract,
+  type SessionCall,
+  type SessionReply,
+} from '../generated/dibs/v1/coordinator.js';
+import { callErrorOf } from '../status.js';
+import type { Outbox } from './outbox.js';
+
+/** Open calls of one session. Further calls are refused, at no cost to others. */
+const CALLS_MAX = 100_000;
+/** For a call without a request. */
+const SESSION_SPAN = contract.session.path.slice(1);
+
+type Response = NonNullable<SessionReply['response']>;
+type Case = NonNullable<SessionCall['request']>['$case'];
+
+/** A lease of a session, with its call if that call gets at most one. */
+type HeldLease = GivenLease & { readonly callId: number };
+const ANY_CALL = 0;
+
+/** The calls and leases of one session, over successive streams. */
+export class Session {
+  readonly #calls = new Map<number, Call>();
+  /** Its running leases, by token. */
+  readonly #leases = new Map<string, HeldLease>();
+  /** Their tokens by call, for calls with at most one lease. */
+  readonly #tokens = new Map<number, string>();
+  #outbox: Outbox | undefined;
+  #onIdle: (() => void) | undefined;
+  #visitor: Visitor | undefined;
+
+  private readonly edge: Edge;
+
+  constructor(
+    edge: Edge,
+    readonly identity: string,
+    holder: string,
+  ) {
+    this.edge = { ...edge, holder, holds: (token) => this.#leases.has(token) };
+  }
+
+  get leases(): number {
+    return this.#leases.size;
+  }
+
+  /** Sends replies to this stream and identity; undefined: nowhere, until the session is resumed. */
+  attach(outbox: Outbox | undefined, visitor?: Visitor): void {
+    this.#outbox = outbox;
+    this.#visitor = visitor;
+  }
+
+  /** Throws `invalid_argument` for a violation of the session's rules. A fault in a call is that call's reply. */
+  take(path: string, { id, deadlineMs, traceparent, request }: SessionCall): void {
+    if (!(id > 0)) throw invalid(`${path}.id: ${id} is not above 0`);
+    if (this.#calls.has(id)) throw invalid(`${path}.id: ${id} is already used by an open call`);
+    const row: AnyRow | undefined = request && CALLS[request.$case];
+    const call = this.#callOf(deadlineMs, traceparentOf(traceparent), row);
+    const full = this.#calls.size >= CALLS_MAX;
+    this.#calls.set(id, call);
+    try {
+      if (this.#visitor !== undefined) this.edge.guard?.readmit(this.#visitor, 'Session');
+      if (full)
+        throw new CoordinationError(
+          'exhausted',
+          `too many open calls on this session (at most ${CALLS_MAX})`,
+          250,
+        );
+      if (deadlineMs !== undefined && !(deadlineMs >= 0)) throw invalid('deadline_ms: is below 0');
+      if (request === undefined || row === undefined) throw invalid('request: not set; set exactly one');
+      const ended = row.ends(request.value);
+      if (ended !== undefined) this.#forget(ended);
+      // The hot path: a hit in memory and a wait cost no promise.
+      answer(row, request.value, call, this.edge, (it) => this.#answered(id, call, request.$case, it));
+    } catch (error) {
+      this.#fail(id, call, error);
+    }
+  }
+
+  #callOf(deadlineMs: number | undefined, traceparent: string, row: AnyRow | undefined): Call {
+    // The same name as for a unary call, so traces are independent of the carrier.
+    const trace = this.edge.tracing?.call(row?.span ?? SESSION_SPAN, traceparent);
+    return new Call(this.identity, deadlineMs ?? Number.POSITIVE_INFINITY, traceparent, trace);
+  }
+
+  /** Cancels a call. If its lease is already on the way, the caller will not use it, so release it. */
+  cancel(id: number): void {
+    this.#calls.get(id)?.cancel();
+    const given = this.#leases.get(this.#tokens.get(id) ?? '');
+    if (given === undefined) return;
+    this.#forget(given.lease.token);
+    void this.#giveBack(given);
+  }
+
+  /** Cancels all of its calls. */
+  cancelAll(): void {
+    for (const call of this.#calls.values()) call.cancel();
+  }
+
+  /** Resolves when no call is open. */
+  idle(): Promise<void> {
+    if (this.#calls.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onIdle = resolve;
+    });
+  }
+
+  /** Its client is gone for good. Its leases go to the next waiters at once. */
+  async end(): Promise<void> {
+    this.cancelAll();
+    const leases = [...this.#leases.values()];
+    this.#leases.clear();
+    this.#tokens.clear();
+    await Promise.all(leases.map((given) => this.#giveBack(given, 'session_lost')));
+  }
+
+  #close(id: number, call: Call, response: Response | undefined, valueBytes = 0): void {
+    this.#calls.delete(id);
+    call.trace?.end(call.cancelled ? status.CANCELLED : codeOf(response));
+    if (response !== undefined && !call.cancelled)
+      this.#outbox?.reply({ id, more: false, response }, valueBytes);
+    if (this.#calls.size === 0) this.#onIdle?.();
+  }
+
+  #fail(id: number, call: Call, error: unknown): void {
+    this.#close(id, call, { $case: 'error', value: callErrorOf(error, this.#unexpected) });
+  }
+
+  #answered(id: number, call: Call, $case: Case, it: Answered<unknown> | Error): void {
+    if (it instanceof Error) {
+      this.#fail(id, call, it);
+      return;
+    }
+    const { given, valueBytes, more } = it;
+    if (given !== undefined) {
+      if (call.cancelled || this.#outbox === undefined) {
+        // Its caller has left meanwhile. The call stays open until the lease is released.
+        void this.#giveBack(given).then(() => more || this.#close(id, call, undefined));
+        return;
+      }
+      this.#hold({ ...given, callId: given.isTakenOver || CALLS[$case].streams ? ANY_CALL : id });
+    }
+    // A row's response is of the same case as its request.
+    const response = { $case, value: it.response } as Response;
+    if (!more) this.#close(id, call, response, valueBytes);
+    else if (!call.cancelled) this.#outbox?.reply({ id, more, response }, valueBytes);
+  }
+
+  /** False if the session did not hold it. */
+  #forget(token: string): boolean {
+    this.#tokens.delete(this.#leases.get(token)?.callId ?? ANY_CALL);
+    return this.#leases.delete(token);
+  }
+
+  #hold(held: HeldLease): void {
+    const { key, lease, callId } = held;
+    this.#leases.set(lease.token, held);
+    if (callId !== ANY_CALL) this.#tokens.set(callId, lease.token);
+    this.edge.coordinator.watchLease(key, lease, (end) => {
+      // Ended by its holder, perhaps in a call outside this session.
+      if (!this.#forget(lease.token) || end === undefined) return;
+      const { namespace } = key;
+      const lost = { namespace, key: key.key, token: lease.token, end: encodeLeaseEnd(end) };
+      this.#outbox?.event({ $case: 'leaseLost', value: lost });
+    });
+  }
+
+  async #giveBack({ key, lease }: GivenLease, end?: 'session_lost'): Promise<void> {
+    try {
+      await this.edge.coordinator.giveBack(key, lease, end);
+    } catch (error) {
+      this.#unexpected(error);
+    }
+  }
+
+  readonly #unexpected = (cause: unknown) => this.edge.unexpected(cause, contract.session.path);
+}
+
+function codeOf(response: Response | undefined): number {
+  return response?.$case === 'error' ? response.value.code : status.OK;
+}

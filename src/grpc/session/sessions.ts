@@ -1,0 +1,299 @@
+import { randomBytes } from 'node:crypto';
+import type { ServerDuplexStream } from '@grpc/grpc-js';
+import type { Visitor } from '../../access/guard.js';
+import { FULL_MS } from '../../coordination/come-back.js';
+import { CoordinationError } from '../../coordination/errors.js';
+import { keyFromId } from '../../coordination/key.js';
+import type { WakeChannel } from '../../coordination/wake-channel.js';
+import type { Edge } from '../answer.js';
+import { credentialsOf, type Shown } from '../credentials.js';
+import { decodeHello, invalid, messageOf } from '../decode.js';
+import {
+  CoordinatorServiceService as contract,
+  type SessionRequest,
+  type SessionResponse,
+} from '../generated/dibs/v1/coordinator.js';
+import { statusOf } from '../status.js';
+import type { Decoded } from '../strict-codec.js';
+import { Outbox } from './outbox.js';
+import { Session } from './session.js';
+
+export type SessionStream = ServerDuplexStream<Decoded<SessionRequest>, SessionResponse> & Shown;
+
+export interface SessionsParts {
+  readonly edge: Edge;
+  readonly wakes: WakeChannel;
+  /** How long leases outlive a broken stream. */
+  readonly graceMs: number;
+  /** How long a session stays on one connection before its client is asked to reconnect. */
+  readonly ageMs: number;
+}
+
+/** How long clients of a stopping replica have to move. Open calls are answered until then. */
+const CLOSES_IN_MS = 5_000;
+/** A client's own cache serves nothing after 3 s without a beat, so two beats may be late. */
+const BEAT_EVERY_MS = 1_000;
+/** The event for "anything in the namespace may have changed". */
+const ALL = { keys: [], tags: [], all: true } as const;
+/** Sessions of one replica, broken ones included. Further sessions are refused. */
+const SESSIONS_MAX = 10_000;
+/** After the connection has stopped accepting streams. Otherwise clients would return on the same connection. */
+const AGE_OVER_CONNECTION = 1.15;
+/** Longer than the longest wait. A client that stays longer after being asked to leave is disconnected. */
+const LEAVES_IN_MS = 10_000;
+
+interface Open {
+  readonly session: Session;
+  readonly outbox: Outbox;
+  readonly watched: ReadonlySet<string>;
+  readonly resumeToken: string;
+  /** Absent without identities. */
+  readonly visitor: Visitor | undefined;
+  /** Resolves when its client has ended the stream and has all answers, or is gone. */
+  readonly left: Promise<void>;
+  leave(): void;
+  tooOld: NodeJS.Timeout;
+  /** Its client was asked to move. Its leases stay with the client, not with the stream. */
+  leaving: boolean;
+  close(): void;
+}
+
+/** All sessions of this replica: opens, resumes, notifies and drains them. */
+export class Sessions {
+  readonly #open = new Set<Open>();
+  /** Sessions with a broken stream, until their grace ends. */
+  readonly #parked = new Map<string, { readonly session: Session; readonly timer: NodeJS.Timeout }>();
+  readonly #stopListening: () => void;
+  readonly #beat: NodeJS.Timeout;
+  #draining = false;
+  #stopped = false;
+
+  constructor(private readonly parts: SessionsParts) {
+    this.#stopListening = parts.wakes.listen({
+      wake: ({ id, kind }) => {
+        if (this.#open.size === 0 || (kind !== 'published' && kind !== 'invalidated')) return;
+        const { namespace, key } = keyFromId(id);
+        this.#tell(namespace, { keys: [key], tags: [], all: false });
+      },
+      namespaceWake: (it) => {
+        if (it.kind !== 'tags') return;
+        // A wake of an older replica names no tags, so it may concern any.
+        const { tags, all } = it.wake ?? ALL;
+        this.#tell(it.namespace, { keys: [], tags, all });
+      },
+      resubscribed: () => this.#tellAll(),
+      lost: () => this.#tellAll(),
+    });
+    this.#beat = setInterval(() => this.#tellOfTheChannel(), BEAT_EVERY_MS).unref();
+  }
+
+  /** The number of open streams. */
+  get open(): number {
+    return this.#open.size;
+  }
+
+  /** Serves one stream until it ends. */
+  serve(stream: SessionStream): void {
+    let open: Open | undefined;
+    let over = false;
+    const fail = (error: unknown) =>
+      stream.emit(
+        'error',
+        statusOf(error, (cause) => this.parts.edge.unexpected(cause, contract.session.path)),
+      );
+    if (this.#stopped) {
+      fail(new CoordinationError('unavailable', 'this replica is stopping', 0));
+      return;
+    }
+    let visitor: Visitor | undefined;
+    try {
+      visitor = this.parts.edge.guard?.admit(credentialsOf(stream), 'Session');
+    } catch (error) {
+      fail(error);
+      return;
+    }
+    stream.on('data', (decoded: Decoded<SessionRequest>) => {
+      if (over) return;
+      try {
+        const message = messageOf(decoded);
+        if (open === undefined) open = this.#begin(stream, message, visitor);
+        else if (message.hello !== undefined)
+          throw invalid('hello: set again; only the first message may have it');
+        for (const [at, call] of message.calls.entries()) open.session.take(`calls[${at}]`, call);
+        // After the calls, because one of them may be cancelled in the same message.
+        for (const id of message.cancelledIds) open.session.cancel(id);
+      } catch (error) {
+        over = true;
+        fail(error);
+        if (open !== undefined) this.#broken(open);
+      }
+    });
+    stream.on('end', () => {
+      // The client has ended its side. It still gets its answers, and then its leases end.
+      void open?.session
+        .idle()
+        .then(() => open?.outbox.flushed())
+        .then(() => {
+          stream.end();
+          open?.leave();
+        });
+    });
+    const gone = () => {
+      over = true;
+      if (open !== undefined) this.#broken(open);
+    };
+    stream.on('cancelled', gone);
+    stream.on('close', gone);
+    stream.on('error', gone);
+  }
+
+  /** Asks clients to move. They keep their leases. */
+  drain(): void {
+    this.#draining = true;
+    for (const open of this.#open) this.#askToLeave(open);
+  }
+
+  /**
+   * Resolves when all clients have ended their streams, or after a timeout. Does not end a stream without an open call,
+   * because its client may have sent one before it knew of the drain.
+   */
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#stopListening();
+    clearInterval(this.#beat);
+    const late = new Promise<void>((resolve) => setTimeout(resolve, CLOSES_IN_MS).unref());
+    await Promise.all(
+      [...this.#open].map(async ({ left, close }) => {
+        await Promise.race([left, late]);
+        close();
+      }),
+    );
+    for (const { timer } of this.#parked.values()) clearTimeout(timer);
+  }
+
+  #begin(stream: SessionStream, { hello }: SessionRequest, visitor: Visitor | undefined): Open {
+    if (hello === undefined) throw invalid('hello: not set; the first message must have it');
+    if (this.#open.size + this.#parked.size >= SESSIONS_MAX)
+      throw new CoordinationError(
+        'exhausted',
+        `too many sessions on this replica (at most ${SESSIONS_MAX})`,
+        FULL_MS,
+      );
+    const { resumeToken, holder, watchedNamespaces } = decodeHello(hello);
+    const { identity = '' } = visitor ?? {};
+    for (const namespace of watchedNamespaces) {
+      this.parts.edge.guard?.allow(identity, 'Session', 'read', namespace, 0);
+    }
+    const parked = this.#parkedOf(identity, resumeToken);
+    if (parked !== undefined) {
+      clearTimeout(parked.timer);
+      this.#parked.delete(resumeToken);
+    }
+    const session = parked?.session ?? new Session(this.parts.edge, identity, holder);
+    const outbox = new Outbox(stream, (held) => {
+      // Stop reading from a client that does not read.
+      if (held) stream.pause();
+      else stream.resume();
+    });
+    let leave = () => {};
+    const left = new Promise<void>((resolve) => {
+      leave = resolve;
+    });
+    const open: Open = {
+      ...{ session, outbox, visitor, watched: new Set(watchedNamespaces), left, leave },
+      resumeToken: parked === undefined ? randomBytes(16).toString('base64url') : resumeToken,
+      leaving: false,
+      tooOld: this.#afterAge(() => open),
+      close: () => stream.end(),
+    };
+    session.attach(outbox, visitor);
+    this.#open.add(open);
+    outbox.welcome({
+      resumeToken: open.resumeToken,
+      resumed: parked !== undefined,
+      graceMs: this.parts.graceMs,
+    });
+    if (this.#draining) this.#askToLeave(open);
+    return open;
+  }
+
+  /** Only for the same identity, so a stolen token cannot resume another identity's session. */
+  #parkedOf(identity: string, resumeToken: string) {
+    const parked = this.#parked.get(resumeToken);
+    return parked?.session.identity === identity ? parked : undefined;
+  }
+
+  #afterAge(of: () => Open): NodeJS.Timeout {
+    const { ageMs, edge } = this.parts;
+    return setTimeout(() => {
+      const open = of();
+      this.#askToLeave(open);
+      open.tooOld = setTimeout(() => open.close(), edge.limits.waitMsMax + LEAVES_IN_MS).unref();
+    }, ageMs * AGE_OVER_CONNECTION).unref();
+  }
+
+  #askToLeave(open: Open): void {
+    open.leaving = true;
+    open.outbox.event({ $case: 'draining', value: { closesInMs: CLOSES_IN_MS } });
+  }
+
+  #broken(open: Open): void {
+    if (!this.#open.delete(open)) return;
+    open.leave();
+    const { session, resumeToken } = open;
+    clearTimeout(open.tooOld);
+    session.attach(undefined);
+    session.cancelAll();
+    // A drain ends streams but not their leases.
+    if (open.leaving) return;
+    if (this.parts.graceMs === 0 || session.leases === 0) {
+      void session.end();
+      return;
+    }
+    const timer = setTimeout(() => {
+      this.#parked.delete(resumeToken);
+      void session.end();
+    }, this.parts.graceMs);
+    this.#parked.set(resumeToken, { session, timer });
+  }
+
+  #tell(namespace: string, what: Told): void {
+    for (const open of this.#open) if (open.watched.has(namespace)) this.#tellOne(open, namespace, what);
+  }
+
+  #tellOne({ outbox, visitor }: Open, namespace: string, { keys, tags, all }: Told): void {
+    if (!this.#mayHear(visitor, namespace)) return;
+    const value = { namespace, keys: [...keys], tags: [...tags], all };
+    outbox.event({ $case: 'invalidated', value });
+  }
+
+  #mayHear(visitor: Visitor | undefined, namespace: string): boolean {
+    if (visitor === undefined) return true;
+    return visitor.isKnown && this.parts.edge.guard?.may(visitor.identity, 'read', namespace) === true;
+  }
+
+  /** While changes are heard of, watching clients get a beat; else, for those of the release before, that anything may have changed. */
+  #tellOfTheChannel(): void {
+    if (!this.parts.wakes.live) {
+      this.#tellAll();
+      return;
+    }
+    for (const { watched, outbox } of this.#open) {
+      if (watched.size > 0) outbox.event({ $case: 'beat', value: {} });
+    }
+  }
+
+  /** Anything may have changed in what they watch. */
+  #tellAll(): void {
+    for (const open of this.#open) {
+      for (const namespace of open.watched) this.#tellOne(open, namespace, ALL);
+    }
+  }
+}
+
+interface Told {
+  readonly keys: readonly string[];
+  readonly tags: readonly string[];
+  readonly all: boolean;
+}

@@ -1,0 +1,66 @@
+import type { handleUnaryCall, MethodDefinition } from '@grpc/grpc-js';
+import { status } from '@grpc/grpc-js';
+import type { Call } from '../coordination/call.js';
+import { type Answered, type AnyRow, answer, type Edge } from './answer.js';
+import { callOf } from './call-of.js';
+import { messageOf } from './decode.js';
+import { statusOf } from './status.js';
+import { type Decoded, strict } from './strict-codec.js';
+
+/** A method of the service: its codec and its handler. */
+export interface Carrier<Handler> {
+  readonly definition: MethodDefinition<Decoded<unknown>, unknown>;
+  readonly handler: Handler;
+}
+
+/** The carrier of calls with one request and one answer. */
+export function unary(
+  row: AnyRow,
+  method: MethodDefinition<unknown, unknown>,
+  edge: Edge,
+): Carrier<handleUnaryCall<Decoded<unknown>, unknown>> {
+  const unexpected = (cause: unknown) => edge.unexpected(cause, row.path);
+  /** Answers with a lease that grpc-js has received but not yet serialized. */
+  const unsent = new Set<unknown>();
+  const definition = {
+    ...strict(method, row.type),
+    responseSerialize: (response: unknown) => {
+      if (unsent.size > 0) unsent.delete(response);
+      return method.responseSerialize(response);
+    },
+  };
+  const handler: handleUnaryCall<Decoded<unknown>, unknown> = (transport, done) => {
+    let call: Call | undefined;
+    const fail = (error: unknown) => {
+      const failure = statusOf(error, unexpected);
+      done(failure);
+      call?.trace?.end(failure.code);
+    };
+    const send = (response: unknown) => {
+      done(null, response);
+      call?.trace?.end(status.OK);
+    };
+    const sendLease = (response: unknown, { key, lease }: NonNullable<Answered<unknown>['given']>) => {
+      unsent.add(response);
+      send(response);
+      // The stream may have closed before its `cancelled` is emitted. grpc-js then drops the answer silently. The
+      // only sign is that the answer was never serialized.
+      if (unsent.delete(response)) edge.coordinator.giveBack(key, lease).catch(unexpected);
+    };
+    try {
+      call = callOf(transport, row.path, edge);
+      answer(row, messageOf(transport.request), call, edge, (answered) => {
+        if (answered instanceof Error) fail(answered);
+        else if (answered.given === undefined) send(answered.response);
+        else {
+          const { response, given } = answered;
+          // Process received events first, because a cancellation may have been read together with its call.
+          setImmediate(() => sendLease(response, given));
+        }
+      });
+    } catch (error) {
+      fail(error);
+    }
+  };
+  return { definition, handler };
+}

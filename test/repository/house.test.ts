@@ -1,0 +1,127 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { CLIENT_VARIABLES, variablesIn, variablesRead } from '../support/variables-read.js';
+
+// The house rules as a test. What a linter can say stands in biome.json, and house-lint.test.ts shows that it fires;
+// imports.test.ts holds the code to the table of imports; this is the rest.
+
+const LINES_MAX = 350;
+/** Started as processes by the integration suites, so no suite imports them. */
+const STARTED_AS_PROCESS = ['src/main.ts', 'src/app.ts', 'src/cli.ts'];
+
+const tracked = execFileSync('git', ['ls-files', '-co', '--exclude-standard'], { encoding: 'utf8' })
+  .split('\n')
+  .filter((path) => path !== '' && existsSync(path));
+const text = (path: string) => readFileSync(path, 'utf8');
+const isGenerated = (path: string) => path.split('/').includes('generated');
+const written = tracked.filter((path) => !isGenerated(path) && !path.endsWith('package-lock.json'));
+const sources = written.filter((path) => path.startsWith('src/') && path.endsWith('.ts'));
+const tests = written.filter((path) => path.endsWith('.test.ts') || path.startsWith('test/contract/'));
+
+/** The code without its comments, which may name what the code must not use. */
+function codeOf(path: string): string {
+  return text(path)
+    .replaceAll(/\/\*[\s\S]*?\*\//g, '')
+    .replaceAll(/^\s*\/\/.*$/gm, '');
+}
+
+/** `path:line: the line` for each line of `paths` that `pattern` matches. */
+function linesWith(pattern: RegExp, paths: string[], read: (path: string) => string = text): string[] {
+  return paths.flatMap((path) =>
+    read(path)
+      .split('\n')
+      .flatMap((line, index) => (pattern.test(line) ? [`${path}:${index + 1}: ${line.trim()}`] : [])),
+  );
+}
+
+/** Whether a file does something, and does not only say what things look like. */
+function hasLogic(path: string): boolean {
+  return /(\bfunction\b|=>\s*[{(\w]|\bconstructor\b)/.test(
+    codeOf(path)
+      .replaceAll(/^(export )?(type|interface)\b[\s\S]*?^(\}|.*;)$/gm, '')
+      .replaceAll(/\b\w+\(.*\): [^{]*;$/gm, ''),
+  );
+}
+
+describe('the house', () => {
+  it('has rooms named after what they do, and no barrel', () => {
+    const drawers = tracked.filter((path) => /(^|\/)(utils?|types|helpers|common|misc|lib)\//.test(path));
+    expect(drawers).toEqual([]);
+    expect(sources.filter((path) => path.endsWith('/index.ts'))).toEqual([]);
+  });
+
+  it('has files that fit in the head', () => {
+    const long = written
+      .filter((path) => /\.(ts|mjs|js|css|html|lua)$/.test(path))
+      .map((path) => ({ path, lines: text(path).split('\n').length - 1 }))
+      .filter(({ lines }) => lines > LINES_MAX);
+    expect(long).toEqual([]);
+  });
+
+  it('takes time and chance only through ports where simulation rules them', () => {
+    const ruled = sources.filter((path) => /^src\/(coordination|quorum|memory)\//.test(path));
+    expect(ruled.length).toBeGreaterThan(0);
+    const runtime =
+      /\b(Date\.now|new Date|performance\.|hrtime|Math\.random|random(UUID|Bytes|Int)|setTimeout|setInterval|setImmediate)\b/;
+    expect(linesWith(runtime, ruled, codeOf)).toEqual([]);
+  });
+
+  it('leaves nothing open and skips no test', () => {
+    const marks = new RegExp(`\\b(${['TO' + 'DO', 'FIX' + 'ME', 'HA' + 'CK', 'X'.repeat(3)].join('|')})\\b`);
+    const code = written.filter((path) => /\.(ts|mjs|lua|proto|json|ya?ml|md)$/.test(path));
+    expect(linesWith(marks, code)).toEqual([]);
+    expect(linesWith(/\b(it|test|describe)\.(skip|only|todo|fails)\(/, tests)).toEqual([]);
+  });
+
+  it('names no registry and no path of a machine', () => {
+    const hosts = ['registry.npm' + 'js', 'pypi' + '.org', 'proxy.go' + 'lang', 'deb.deb' + 'ian'];
+    const homes = ['wo' + 'rk', 'ro' + 'ot', 'ho' + 'me', 'Us' + 'ers'].map(
+      (name) => `(^|[\\s"'\`(=])/${name}/`,
+    );
+    const named = new RegExp([...hosts.map((host) => host.replaceAll('.', '\\.')), ...homes].join('|'));
+    const textual = tracked.filter((path) => !/\.(binpb|png|ico)$/.test(path));
+    expect(linesWith(named, textual)).toEqual([]);
+  });
+
+  it('has a suite for every file with logic: its mirror, or one that imports what stands on it in its room', () => {
+    const mirrorOf = (path: string) => path.replace(/^src/, 'test/unit').replace(/\.ts$/, '.test.ts');
+    const reached = new Set(
+      tests.flatMap((path) => [...text(path).matchAll(/(src\/[\w./-]+)\.js'/g)].map(([, it]) => `${it}.ts`)),
+    );
+    // A set visits what is added to it while it is walked.
+    for (const path of reached) {
+      if (!existsSync(path)) continue;
+      for (const [, name] of text(path).matchAll(/from '\.\/([\w-]+)\.js'/g)) {
+        reached.add(path.replace(/[^/]*$/, `${name}.ts`));
+      }
+    }
+    const without = sources.filter(
+      (path) =>
+        hasLogic(path) &&
+        !existsSync(mirrorOf(path)) &&
+        !reached.has(path) &&
+        !STARTED_AS_PROCESS.includes(path),
+    );
+    expect(without).toEqual([]);
+  });
+
+  it('has no folder of unit tests without its room', () => {
+    const rooms = tests.flatMap((path) => /^test\/unit\/([\w-]+)\//.exec(path)?.[1] ?? []);
+    expect([...new Set(rooms)].filter((room) => !existsSync(`src/${room}`))).toEqual([]);
+  });
+
+  it('documents every variable that it reads, and none that it does not', () => {
+    const read = new Set([...variablesRead(), ...CLIENT_VARIABLES]);
+    const documented = new Set(variablesIn('deploy/operations/configuration.md'));
+    expect([...read].filter((name) => !documented.has(name))).toEqual([]);
+    expect([...documented].filter((name) => !read.has(name))).toEqual([]);
+  });
+
+  it('documents every metric', () => {
+    const metrics = new Set(text('src/telemetry/names.ts').match(/\bdibs_[a-z_]+[a-z]\b/g) ?? []);
+    expect(metrics.size).toBeGreaterThan(0);
+    const page = text('deploy/operations/metrics.md');
+    expect([...metrics].filter((name) => !page.includes(name))).toEqual([]);
+  });
+});

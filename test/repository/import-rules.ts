@@ -1,0 +1,50 @@
+/**
+ * Who may import whom, and where each library stays: the one place that says so. `imports.test.ts` holds every file
+ * of `src` to it.
+ *
+ *     main → app → { grpc, http, access, config, telemetry, redis, memory, quorum } → coordination
+ *     cli.ts → cli → the generated code of the contract
+ */
+export interface Room {
+  /** Rooms, or single files, whose values it may import besides its own. Types of the ports come on top. */
+  readonly imports: readonly string[];
+  /** `node:` stands for Node's own modules; a name that ends with `/` for everything under it. */
+  readonly packages: readonly string[];
+}
+
+/** By the first folder below `src`. */
+export const ROOMS: Readonly<Record<string, Room>> = {
+  // The domain: every decision, and no I/O.
+  coordination: { imports: [], packages: [] },
+  grpc: {
+    imports: ['coordination'],
+    packages: ['node:', '@grpc/', '@bufbuild/protobuf', '@bufbuild/protobuf/', 'grpc-health-check'],
+  },
+  http: { imports: ['coordination'], packages: ['node:'] },
+  access: { imports: ['coordination'], packages: ['node:'] },
+  // Of `access` the names of the permissions, which stand in the file that it reads.
+  config: { imports: ['coordination', 'access'], packages: ['node:', 'yaml', 'zod'] },
+  redis: { imports: ['coordination'], packages: ['node:', 'ioredis'] },
+  quorum: { imports: ['coordination'], packages: ['node:', 'redlock'] },
+  memory: { imports: ['coordination'], packages: [] },
+  telemetry: { imports: ['coordination'], packages: ['node:', '@opentelemetry/', 'pino'] },
+  // A client of the service, also of other versions of it: it knows the contract and no room.
+  cli: { imports: ['grpc/generated/dibs/v1/coordinator'], packages: ['node:', '@grpc/grpc-js'] },
+};
+
+/** Files directly in `src`. The others are the composition root: they know every room, and no library. */
+export const FILES: Readonly<Record<string, Room>> = {
+  main: { imports: ['app', 'config'], packages: ['node:'] },
+  cli: { imports: ['cli', 'version'], packages: ['node:'] },
+};
+
+/** What any room but coordination and cli may `import type` from: what rooms ask of each other, and what is configured. */
+export const PORTS: readonly string[] = [
+  'access/guard',
+  'access/identity',
+  'config/otel-environment',
+  'config/store-url',
+  'config/tls-files',
+  'quorum/lock-node',
+  'quorum/quorum-observer',
+];

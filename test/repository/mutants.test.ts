@@ -1,0 +1,24 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { patches } from '../mutants/patches.mjs';
+
+// Whether each is killed takes minutes: `npm run mutants`.
+
+/** Those of the edges beyond 15 are rules of clients and of the door, which suites of their own hold. */
+const INVARIANTS = Array.from({ length: 15 }, (_, at) => `INV-${at + 1}`);
+
+describe('the mutants', () => {
+  it.each(patches())('$name applies, and names a suite', ({ path, killer }) => {
+    execFileSync('git', ['apply', '--check', '--recount', path], { stdio: 'pipe' });
+    expect(existsSync(killer)).toBe(true);
+  });
+
+  it('break each invariant twice, and are at least thirty', () => {
+    const broken = patches().flatMap(({ breaks }) => breaks.split(', '));
+    expect(patches().length).toBeGreaterThanOrEqual(30);
+    const once = INVARIANTS.filter((invariant) => broken.filter((one) => one === invariant).length < 2);
+    expect(once).toEqual([]);
+    expect(broken.filter((one) => !INVARIANTS.includes(one))).toEqual([]);
+  });
+});

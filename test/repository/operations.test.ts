@@ -1,0 +1,163 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { loadConfig } from '../../src/config/config.js';
+import { RELOADED } from '../../src/config/reloads.js';
+import { LOG } from '../../src/telemetry/log-texts.js';
+import { METRICS } from '../../src/telemetry/names.js';
+import { ALERTS_PAGE, readAlertRules } from '../support/alert-rules.js';
+import { dashboard, type Panel, panels } from '../support/dashboard.js';
+import { CLIENT_VARIABLES, variablesRead } from '../support/variables-read.js';
+
+// What people on call read and look at. Whether the queries ask for what there is, a real replica says, in
+// test/integration/dashboards.test.ts.
+
+const FOLDER = 'deploy/operations';
+const pages = readdirSync(FOLDER).map((name) => join(FOLDER, name));
+const text = (path: string) => readFileSync(path, 'utf8');
+const { alerts } = readAlertRules();
+const MESSAGES: readonly string[] = [...Object.values(LOG), ...Object.values(RELOADED)];
+/** How a quotation of the log begins: the first words of a message. */
+const OPENINGS = MESSAGES.map((message) => /^[a-z ]+(?=:)|^[a-z]+ [a-z]+/.exec(message)?.[0] ?? message);
+/** All pages of the repository. */
+const everyPage = execFileSync('git', ['ls-files', '*.md'], { encoding: 'utf8' }).trim().split('\n');
+
+/** Each section of the second level: its heading, and what stands below it. */
+function sectionsOf(path: string): Map<string, string> {
+  const [, ...sections] = text(path).split(/^## /m);
+  return new Map(sections.map((section) => [/^.*/.exec(section)?.[0] ?? '', section]));
+}
+
+/** A heading's anchor, as GitHub makes it. */
+function anchorOf(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9 -]/g, '')
+    .replaceAll(' ', '-');
+}
+
+function anchorsOf(path: string): string[] {
+  return [...text(path).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => anchorOf(heading));
+}
+
+function codeOf(folder: string): string {
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+  return files.flatMap((file) => (/\.(ts|lua)$/.test(file) ? [text(join(folder, file))] : [])).join('\n');
+}
+
+describe('the page of the alerts', () => {
+  const sections = sectionsOf(ALERTS_PAGE);
+
+  it('has a section for each alert, in their order, and no other', () => {
+    expect([...sections.keys()]).toEqual(alerts.map(({ alert }) => alert));
+  });
+
+  it.each(alerts)('$alert leads to its section, which says what to do', (rule) => {
+    const url = new URL(rule.annotations.runbook_url);
+    expect(url.pathname.endsWith(`/${ALERTS_PAGE}`)).toBe(true);
+    expect(url.hash).toBe(`#${anchorOf(rule.alert)}`);
+    const section = sections.get(rule.alert) ?? '';
+    expect(section).toContain(`A *${rule.labels.severity}*.`);
+    const parts = [...section.matchAll(/^- \*\*(.+?)\*\*:/gm)].map(([, name]) => name);
+    expect(parts).toEqual(['Means', 'Users feel', 'Look at', 'Do']);
+  });
+
+  it('names panels that there are', () => {
+    const named = [...text(ALERTS_PAGE).matchAll(/"([A-Z][^"]+)"/g)].map(([, title]) => title);
+    expect(named).not.toEqual([]);
+    expect(panels.map(({ title }) => title)).toEqual(expect.arrayContaining(named));
+  });
+});
+
+it.each(everyPage)('%s links to what there is', (page) => {
+  const links = [...text(page).matchAll(/\]\(([^)]+)\)/g)].map(([, link = '']) => link);
+  const broken = links.filter((link) => {
+    if (/^https?:/.test(link)) return false;
+    const [file = '', anchor] = link.split('#');
+    const path = file === '' ? page : join(dirname(page), file);
+    return !existsSync(path) || (anchor !== undefined && !anchorsOf(path).includes(anchor));
+  });
+  expect(broken).toEqual([]);
+});
+
+describe.each(pages)('%s', (page) => {
+  it('names only variables and metrics that there are', () => {
+    const variables = new Set([...variablesRead(), ...CLIENT_VARIABLES]);
+    const named = text(page).match(/\bDIBS_[A-Z_]*[A-Z]\b/g) ?? [];
+    expect(named.filter((name) => !variables.has(name))).toEqual([]);
+    const metrics = text(page).match(/\bdibs_[a-z_]+[a-z]\b/g) ?? [];
+    expect(metrics.filter((name) => !Object.values<string>(METRICS).includes(name))).toEqual([]);
+  });
+
+  it('quotes the log as it is written', () => {
+    const quoted = [...text(page).matchAll(/`([a-z ]+(?: [a-z]+|: [A-Za-z_; ,]+))`/g)].map(
+      ([, line = '']) => line,
+    );
+    const log = quoted.filter((line) => OPENINGS.some((opening) => line.startsWith(opening)));
+    expect(log.filter((line) => !MESSAGES.some((message) => message.startsWith(line)))).toEqual([]);
+  });
+});
+
+describe('the dashboard', () => {
+  const { panels: all } = dashboard;
+
+  it('has stable ids, each once', () => {
+    expect(new Set(all.map(({ id }) => id)).size).toBe(all.length);
+  });
+
+  it('has room for every panel', () => {
+    const overlap = (one: Panel, other: Panel) => {
+      const [a, b] = [one.gridPos, other.gridPos];
+      return a.x < b.x + b.w && b.x < a.x + a.w && a.y < b.y + b.h && b.y < a.y + a.h;
+    };
+    const crowded = all.filter((one) => all.some((other) => other !== one && overlap(one, other)));
+    expect(crowded.map(({ title }) => title)).toEqual([]);
+    expect(all.filter(({ gridPos: { x, w } }) => x + w > 24)).toEqual([]);
+  });
+
+  it.each(panels)('says what to do with "$title", and takes the data source that was chosen', (panel) => {
+    expect(panel.description?.length).toBeGreaterThan(60);
+    expect(panel.datasource?.uid).toBe(`\${${dashboard.templating.list[0]?.name}}`);
+  });
+
+  it('colours only what the service says', () => {
+    const words = codeOf('src');
+    const own = ['made', 'saved'];
+    const named = panels.flatMap(
+      ({ fieldConfig }) => fieldConfig?.overrides.map(({ matcher }) => matcher.options) ?? [],
+    );
+    expect(named.length).toBeGreaterThan(20);
+    expect(named.filter((name) => !own.includes(name) && !words.includes(`'${name}'`))).toEqual([]);
+  });
+});
+
+describe('the compose file', () => {
+  it('gives each replica a configuration that it takes', () => {
+    const { services } = parse(text('deploy/compose.yaml'), { merge: true });
+    const ofImage = Object.fromEntries(
+      [...text('Dockerfile').matchAll(/^.*\b(DIBS_\w+)=(\S+)/gm)].map(([, name = '', value = '']) => [
+        name,
+        value,
+      ]),
+    );
+    for (const replica of ['dibs-1', 'dibs-2']) {
+      const { environment } = services[replica];
+      expect(Object.keys(environment).filter((name) => !/^(DIBS|OTEL)_/.test(name))).toEqual([]);
+      const config = loadConfig({ ...ofImage, ...environment });
+      expect(config).toMatchObject({ grpcListen: ['0.0.0.0:50051'], httpListen: { host: '0.0.0.0' } });
+      expect(config.fleet?.lockNodes).toHaveLength(5);
+      expect(config.otel).toMatchObject({ traces: { kind: 'always_on' } });
+      // Jaeger takes none.
+      expect(config.otel.metrics).toBeUndefined();
+    }
+  });
+
+  it('sets no variable that nobody reads', () => {
+    const read = variablesRead();
+    const set = text('deploy/compose.yaml').match(/\bDIBS_[A-Z_]*[A-Z](?=:)/g) ?? [];
+    expect(set.length).toBeGreaterThan(2);
+    expect(set.filter((name) => !read.has(name))).toEqual([]);
+  });
+});

@@ -1,0 +1,91 @@
+// Where a long command is, on standard error: on a terminal one line that is rewritten, elsewhere a line now and then.
+// Plain JavaScript, for commands that run before anything is built use it too.
+
+const REWRITTEN_EVERY_MS = 500;
+/** Logs are read later, and should not be full of it. */
+const LOGGED_EVERY_MS = 30_000;
+
+/**
+ * @param {number} ms
+ * @returns {string}
+ */
+export function roundTime(ms) {
+  const seconds = Math.max(0, Math.round(ms / 1_000));
+  if (seconds < 100) return `${seconds} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 100 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} h`;
+}
+
+/**
+ * `simulate: 1,200 of 2,000 seeds, 85 a second, 9 s left`. Without a rate while nothing is done.
+ *
+ * @param {{ what: string, unit: string, done: number, total: number, elapsedMs: number }} where
+ * @returns {string}
+ */
+export function progressLine({ what, unit, done, total, elapsedMs }) {
+  const count = `${what}: ${Math.floor(done).toLocaleString('en')} of ${total.toLocaleString('en')} ${unit}`;
+  if (done <= 0 || elapsedMs <= 0) return count;
+  const perSecond = (done * 1_000) / elapsedMs;
+  const rate =
+    perSecond >= 1 ? `${Math.round(perSecond)} a second` : `${(perSecond * 60).toFixed(1)} a minute`;
+  const left = done < total ? `, ${roundTime(((total - done) * elapsedMs) / done)} left` : '';
+  return `${count}, ${rate}${left}`;
+}
+
+export class Progress {
+  #done = 0;
+  #shown = false;
+  #startedMs;
+  #timer;
+
+  /**
+   * @param {string} what the command
+   * @param {number} total how much there is to do
+   * @param {string} unit of what, in the plural
+   * @param {{ out?: { isTTY?: boolean, write(text: string): unknown }, nowMs?: () => number }} [parts]
+   */
+  constructor(what, total, unit, { out = process.stderr, nowMs = () => performance.now() } = {}) {
+    this.what = what;
+    this.total = total;
+    this.unit = unit;
+    this.out = out;
+    this.nowMs = nowMs;
+    this.#startedMs = nowMs();
+    this.#timer = setInterval(() => this.show(), out.isTTY ? REWRITTEN_EVERY_MS : LOGGED_EVERY_MS);
+    // It keeps no command alive.
+    this.#timer.unref();
+  }
+
+  /** More of it is done. */
+  add(count = 1) {
+    this.#done += count;
+  }
+
+  /**
+   * So much of it is done altogether.
+   *
+   * @param {number} done
+   */
+  reach(done) {
+    this.#done = done;
+  }
+
+  show() {
+    const { what, unit, total } = this;
+    const elapsedMs = this.nowMs() - this.#startedMs;
+    const line = progressLine({ what, unit, total, done: this.#done, elapsedMs });
+    this.out.write(this.out.isTTY ? `\r\x1b[K${line}` : `${line}\n`);
+    this.#shown = true;
+  }
+
+  /** Takes its line away, so that something else can be printed. */
+  clear() {
+    if (this.#shown && this.out.isTTY) this.out.write('\r\x1b[K');
+    this.#shown = false;
+  }
+
+  end() {
+    clearInterval(this.#timer);
+    this.clear();
+  }
+}

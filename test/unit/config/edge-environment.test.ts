@@ -1,0 +1,72 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../../src/config/config.js';
+import { TestAuthority } from '../../support/certificates.js';
+import { fault, faults } from '../../support/config-faults.js';
+
+describe('TLS', () => {
+  const authority = new TestAuthority();
+  afterAll(() => authority.close());
+  const { cert, key } = authority.issue();
+  const env = { DIBS_TLS_CERT: cert, DIBS_TLS_KEY: key };
+
+  it('lets the process leave the loopback, and its pages be private', () => {
+    const everywhere = { DIBS_LISTEN: '0.0.0.0:50051', DIBS_HTTP_LISTEN: '0.0.0.0:9464' };
+    const config = loadConfig({ ...env, ...everywhere, DIBS_TLS_CA: authority.ca });
+    const [certText, keyText, ca] = [cert, key, authority.ca].map((path) => readFileSync(path, 'utf8'));
+    expect(config.tls).toEqual({
+      paths: { cert, key, ca: authority.ca },
+      material: { cert: certText, key: keyText, ca },
+    });
+    expect(config.httpIsPrivate).toBe(true);
+    expect(loadConfig({ DIBS_HTTP_LISTEN: '0.0.0.0:9464' }).httpIsPrivate).toBe(false);
+    expect(loadConfig({ DIBS_HTTP_LISTEN: '[::1]:9464' }).httpIsPrivate).toBe(true);
+    expect(loadConfig({ DIBS_HTTP_LISTEN: '0.0.0.0:9464', DIBS_INSECURE: 'true' }).httpIsPrivate).toBe(true);
+  });
+
+  it('is a pair, and the authority of clients comes on top', () => {
+    expect(fault({ DIBS_TLS_CERT: cert })).toBe(
+      'DIBS_TLS_CERT: is set while DIBS_TLS_KEY is not; set both or neither',
+    );
+    expect(fault({ DIBS_TLS_KEY: key, DIBS_TLS_CA: cert })).toBe(
+      'DIBS_TLS_KEY: is set while DIBS_TLS_CERT is not; set both or neither',
+    );
+    expect(fault({ DIBS_TLS_CA: authority.ca })).toMatch('DIBS_TLS_CA: is set while DIBS_TLS_CERT is not');
+  });
+
+  it('is good at the start, or there is none', () => {
+    expect(fault({ ...env, DIBS_TLS_KEY: authority.issue().key })).toBe(
+      'DIBS_TLS_KEY: does not match the certificate in DIBS_TLS_CERT',
+    );
+    const later = () => loadConfig(env, (path) => readFileSync(path, 'utf8'), Date.now() + 3 * 86_400_000);
+    expect(later).toThrow('DIBS_TLS_CERT: expired on');
+    expect(fault({ ...env, DIBS_TLS_CERT: '/nowhere' }, undefined)).toMatch('DIBS_TLS_CERT:');
+  });
+});
+
+describe('DIBS_AUTH_FILE', () => {
+  it('says who may do what', () => {
+    const text = "identities: { checkout: { permissions: { '*': [read] } } }";
+    const { auth } = loadConfig({ DIBS_AUTH_FILE: 'a.yaml' }, () => text);
+    expect(auth).toMatchObject({ path: 'a.yaml', text });
+    expect(auth?.identities.get('checkout')?.permissions.get('*')).toEqual(new Set(['read']));
+    expect(loadConfig({}).auth).toBeUndefined();
+  });
+
+  it('has all its faults named, each with its path', () => {
+    const text = "identities: { one: { waiters: 0 }, 'a b': {} }";
+    expect(faults({ DIBS_AUTH_FILE: 'a.yaml' }, text)).toEqual([
+      'DIBS_AUTH_FILE: identities.one.waiters: is not a whole number within 1 to 10000000',
+      'DIBS_AUTH_FILE: identities.a b: is not a name of 1 to 64 of [A-Za-z0-9_-]',
+    ]);
+  });
+
+  it('has to be there', () => {
+    const unreadable = () => {
+      throw new Error('no such file');
+    };
+    expect(() => loadConfig({ DIBS_AUTH_FILE: 'a.yaml' }, unreadable)).toThrow(
+      "DIBS_AUTH_FILE: 'a.yaml' cannot be read: no such file",
+    );
+  });
+});

@@ -1,0 +1,122 @@
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { FileWatch } from '../../../src/config/file-watch.js';
+import { until } from '../../support/until.js';
+
+let dir: string;
+let watch: FileWatch<string> | undefined;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'dibs-watch-'));
+});
+afterEach(() => {
+  watch?.stop();
+  rmSync(dir, { recursive: true });
+});
+
+/** Files that together say one word; `bad` is a fault. */
+function watched(names: readonly string[], texts: readonly string[], everyMs = 3_600_000) {
+  const changed: string[] = [];
+  const refused: (readonly string[])[] = [];
+  let parsed = 0;
+  const paths = names.map((name) => join(dir, name));
+  const it = new FileWatch<string>(
+    {
+      paths,
+      texts,
+      parse: (read) => {
+        parsed += 1;
+        try {
+          const content = paths.map(read).join('+');
+          return content.includes('bad')
+            ? { content: undefined, faults: [content] }
+            : { content, faults: [] };
+        } catch (error) {
+          return { content: undefined, faults: [(error as Error).message] };
+        }
+      },
+      changed: (content) => changed.push(content),
+      refused: (faults) => refused.push(faults),
+    },
+    everyMs,
+  );
+  watch = it;
+  return { watch: it, changed, refused, parsed: () => parsed };
+}
+
+const write = (name: string, text: string) => writeFileSync(join(dir, name), text);
+
+it('takes over what has changed, once, and nothing that has not', async () => {
+  write('a', 'one');
+  write('b', 'two');
+  const { watch, changed, refused, parsed } = watched(['a', 'b'], ['one', 'two']);
+  await watch.look();
+  expect(parsed()).toBe(0);
+  write('b', 'three');
+  await watch.look();
+  await watch.look();
+  expect(changed).toEqual(['one+three']);
+  expect(refused).toEqual([]);
+});
+
+it('keeps what it has while the new is bad, says so once, and takes it as soon as it is good', async () => {
+  write('a', 'one');
+  const { watch, changed, refused, parsed } = watched(['a'], ['one']);
+  write('a', 'bad');
+  for (let at = 0; at < 3; at += 1) await watch.look();
+  expect(refused).toEqual([['bad']]);
+  // What is wrong may be the hour: it is judged anew each time.
+  expect(parsed()).toBe(3);
+  write('a', 'worse and bad');
+  await watch.look();
+  expect(refused).toEqual([['bad'], ['worse and bad']]);
+  write('a', 'good');
+  await watch.look();
+  expect(changed).toEqual(['good']);
+  write('a', 'bad');
+  await watch.look();
+  expect(refused).toHaveLength(3);
+  write('a', 'good');
+  await watch.look();
+  write('a', 'bad');
+  await watch.look();
+  expect(refused).toHaveLength(4);
+  expect(changed).toEqual(['good']);
+});
+
+it('outlasts a file that is gone for a while', async () => {
+  write('a', 'one');
+  const { watch, changed, refused } = watched(['a'], ['one']);
+  rmSync(join(dir, 'a'));
+  await watch.look();
+  expect(refused).toEqual([[expect.stringMatching('ENOENT')]]);
+  write('a', 'two');
+  await watch.look();
+  expect(changed).toEqual(['two']);
+});
+
+it('sees links that are swapped, as Kubernetes does, by itself', async () => {
+  const place = (name: string, text: string) => {
+    mkdirSync(join(dir, name));
+    write(`${name}/tls.crt`, text);
+  };
+  place('..1', 'one');
+  symlinkSync('..1', join(dir, '..data'));
+  symlinkSync('..data/tls.crt', join(dir, 'tls.crt'));
+  const { changed } = watched(['tls.crt'], ['one'], 10);
+  place('..2', 'two');
+  symlinkSync('..2', join(dir, '..data_tmp'));
+  renameSync(join(dir, '..data_tmp'), join(dir, '..data'));
+  await until(() => changed.length > 0);
+  expect(changed).toEqual(['two']);
+});
+
+it('looks no more once it is stopped', async () => {
+  write('a', 'one');
+  const { watch, changed } = watched(['a'], ['one'], 5);
+  watch.stop();
+  write('a', 'two');
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(changed).toEqual([]);
+});

@@ -1,0 +1,88 @@
+import { describe, expect, it } from 'vitest';
+import { EnvironmentReader } from '../../../src/config/environment-reader.js';
+import { readOtelEnvironment } from '../../../src/config/otel-environment.js';
+
+function read(env: Record<string, string>) {
+  const reader = new EnvironmentReader(env);
+  return { config: readOtelEnvironment(reader), faults: reader.faults.all };
+}
+
+const ENDPOINT = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4317' };
+
+describe("OpenTelemetry's own variables", () => {
+  it('send nothing anywhere unless they name an exporter or an endpoint', () => {
+    expect(read({})).toEqual({ config: {}, faults: [] });
+    expect(read({ OTEL_SERVICE_NAME: 'cache' }).config).toEqual({});
+  });
+
+  it('send traces and metrics to an endpoint, a hundredth of the calls that begin a trace', () => {
+    expect(read(ENDPOINT).config).toEqual({
+      traces: { kind: 'traceidratio', parentBased: true, ratio: 0.01 },
+      metrics: { protocol: 'http/protobuf', everyMs: 60_000, timeoutMs: 30_000 },
+    });
+  });
+
+  it('send one of them where only one is wanted', () => {
+    expect(Object.keys(read({ ...ENDPOINT, OTEL_METRICS_EXPORTER: 'none' }).config)).toEqual(['traces']);
+    expect(Object.keys(read({ ...ENDPOINT, OTEL_METRICS_EXPORTER: 'prometheus' }).config)).toEqual([
+      'traces',
+    ]);
+    expect(Object.keys(read({ ...ENDPOINT, OTEL_TRACES_EXPORTER: 'none' }).config)).toEqual(['metrics']);
+    expect(Object.keys(read({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://a' }).config)).toEqual(['traces']);
+    expect(Object.keys(read({ OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: 'http://a' }).config)).toEqual([
+      'metrics',
+    ]);
+    expect(Object.keys(read({ OTEL_TRACES_EXPORTER: 'console' }).config)).toEqual(['traces']);
+  });
+
+  it('are off as a whole', () => {
+    expect(read({ ...ENDPOINT, OTEL_SDK_DISABLED: 'true', OTEL_TRACES_SAMPLER: 'x' })).toEqual({
+      config: {},
+      faults: [],
+    });
+  });
+
+  it.each([
+    ['always_on', 'always_on', false],
+    ['always_off', 'always_off', false],
+    ['traceidratio', 'traceidratio', false],
+    ['parentbased_always_on', 'always_on', true],
+    ['parentbased_always_off', 'always_off', true],
+    ['parentbased_traceidratio', 'traceidratio', true],
+  ] as const)('know the sampler %s', (name, kind, parentBased) => {
+    const { config } = read({ ...ENDPOINT, OTEL_TRACES_SAMPLER: name, OTEL_TRACES_SAMPLER_ARG: '0.5' });
+    expect(config.traces).toEqual({ kind, parentBased, ratio: 0.5 });
+  });
+
+  it('bound the ratio from both sides', () => {
+    for (const ratio of ['0', '1']) expect(read({ OTEL_TRACES_SAMPLER_ARG: ratio }).faults).toEqual([]);
+    for (const ratio of ['-0.1', '1.1', 'half']) {
+      expect(read({ OTEL_TRACES_SAMPLER_ARG: ratio }).faults).toEqual([
+        `OTEL_TRACES_SAMPLER_ARG: '${ratio}' is not a number within 0 to 1`,
+      ]);
+    }
+  });
+
+  it('cut the time-out of an export to the interval', () => {
+    const { config } = read({ ...ENDPOINT, OTEL_METRIC_EXPORT_INTERVAL: '500' });
+    expect(config.metrics).toMatchObject({ everyMs: 500, timeoutMs: 500 });
+  });
+
+  it('name each fault', () => {
+    const { faults } = read({
+      OTEL_TRACES_EXPORTER: 'zipkin',
+      OTEL_METRICS_EXPORTER: 'statsd',
+      OTEL_TRACES_SAMPLER: 'jaeger_remote',
+      OTEL_EXPORTER_OTLP_PROTOCOL: 'carrier pigeon',
+      OTEL_METRIC_EXPORT_INTERVAL: '0',
+    });
+    expect(faults.map((fault) => fault.split(':')[0])).toEqual([
+      'OTEL_TRACES_EXPORTER',
+      'OTEL_METRICS_EXPORTER',
+      'OTEL_TRACES_SAMPLER',
+      'OTEL_EXPORTER_OTLP_PROTOCOL',
+      'OTEL_EXPORTER_OTLP_PROTOCOL',
+      'OTEL_METRIC_EXPORT_INTERVAL',
+    ]);
+  });
+});

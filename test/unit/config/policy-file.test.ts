@@ -1,0 +1,148 @@
+import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../../../src/config/config.js';
+import { ConfigError, Faults } from '../../../src/config/faults.js';
+import { readPolicyFile } from '../../../src/config/policy-file.js';
+import { defaultPolicy } from '../../../src/coordination/policy.js';
+
+const { limits } = loadConfig({});
+const base = defaultPolicy(limits);
+function read(text: string) {
+  const faults = Faults.none();
+  return { policies: readPolicyFile(text, base, faults), faults: faults.all };
+}
+const shop = (said: string) => read(`namespaces: { shop: { ${said} } }`);
+
+describe('a policy', () => {
+  it('says what it says, and the default the rest', () => {
+    const text = `
+      namespaces:
+        shop:
+          stale: { serve: forbid, ms: 60000 }
+          ttl_jitter: 0.1
+          early_refresh_beta: 1
+          on_loss: fail
+          max_rebuilds: 10
+          failure_backoff_ms: 500
+          lease_min_ms: 200
+          lease_max_ms: 300
+          lease_hold_max_ms: 400
+          keys_in_traces: clear
+        other_shop: {}
+    `;
+    const { policies, faults } = read(text);
+    expect(faults).toEqual([]);
+    expect(policies.get('shop')).toEqual({
+      stale: 'forbid',
+      staleMs: 60_000,
+      ttlJitter: 0.1,
+      earlyRefreshBeta: 1,
+      onLoss: 'fail',
+      maxRebuilds: 10,
+      failureBackoffMs: 500,
+      leaseMsMin: 200,
+      leaseMsMax: 300,
+      leaseHoldMsMax: 400,
+      keysInTraces: 'clear',
+    });
+    expect(policies.get('other_shop')).toEqual(base);
+    expect(policies.get('unknown')).toBeUndefined();
+  });
+
+  it('may say of staleness only whether, or only how long', () => {
+    const of = (said: string) => shop(said).policies.get('shop');
+    expect(of('stale: forbid')).toEqual({ ...base, stale: 'forbid' });
+    expect(of('stale: { ms: 5 }')).toEqual({ ...base, staleMs: 5 });
+    expect(of('stale: { serve: forbid }')).toEqual({ ...base, stale: 'forbid' });
+  });
+
+  it.each([
+    ['ttl_jitter', 0, 1, [-0.1, 1.1, '"0.1"']],
+    ['early_refresh_beta', 0, 10, [-1, 10.1]],
+    ['max_rebuilds', 0, 1_000_000, [-1, 1_000_001, 0.5]],
+    ['failure_backoff_ms', 0, 300_000, [-1, 300_001, 0.5]],
+    ['lease_min_ms', 100, 60_000, [99, 60_001, 100.5]],
+    ['lease_max_ms', 100, 60_000, [99, 60_001, 100.5]],
+    // Not below lease_max_ms, which is 60000 here.
+    ['lease_hold_max_ms', 60_000, 86_400_000, [86_400_001, 60_000.5]],
+  ] as const)('bounds %s', (name, min, max, outside) => {
+    for (const good of [min, max]) expect(shop(`${name}: ${good}`).faults).toEqual([]);
+    for (const bad of outside) {
+      expect(shop(`${name}: ${bad}`).faults).toEqual([
+        expect.stringMatching(
+          `^namespaces.shop.${name}: .* within ${name === 'lease_hold_max_ms' ? 100 : min} to ${max}$`,
+        ),
+      ]);
+    }
+  });
+
+  it('bounds how long values are served stale', () => {
+    for (const good of [0, 31_536_000_000]) expect(shop(`stale: { ms: ${good} }`).faults).toEqual([]);
+    for (const bad of [-1, 31_536_000_001, 0.5]) {
+      expect(shop(`stale: { ms: ${bad} }`).faults).toEqual([
+        expect.stringMatching('^namespaces.shop.stale: '),
+      ]);
+    }
+  });
+
+  it.each(['stale: maybe', 'on_loss: panic', 'keys_in_traces: yes', 'stale: { serve: maybe }'])(
+    'knows no %s',
+    (said) => {
+      expect(shop(said).faults).toEqual([expect.stringMatching(`^namespaces.shop.${said.split(':')[0]}: `)]);
+    },
+  );
+
+  it('does not contradict itself', () => {
+    expect(shop('lease_min_ms: 300, lease_max_ms: 300').faults).toEqual([]);
+    expect(shop('lease_min_ms: 301, lease_max_ms: 300').faults).toEqual([
+      'namespaces.shop.lease_min_ms: 301 is above lease_max_ms, which is 300',
+    ]);
+    expect(shop('lease_hold_max_ms: 59999').faults).toEqual([
+      'namespaces.shop.lease_hold_max_ms: 59999 is below lease_max_ms, which is 60000',
+    ]);
+  });
+});
+
+describe('the file', () => {
+  it('may be empty', () => {
+    for (const text of ['', '# nothing yet', 'namespaces:', '{}']) {
+      expect(read(text)).toEqual({ policies: new Map(), faults: [] });
+    }
+  });
+
+  it('has no names that are unknown, nor a namespace that no call could name', () => {
+    expect(shop('ttl_jiter: 0').faults.join()).toMatch('ttl_jiter');
+    expect(read('namespace: {}').faults.join()).toMatch('namespace');
+    expect(read('namespaces: { "a b": {} }').faults.join()).toMatch('a b');
+    expect(read(`namespaces: { ${'n'.repeat(65)}: {} }`).faults).toHaveLength(1);
+    expect(read(`namespaces: { ${'n'.repeat(64)}: {} }`).faults).toEqual([]);
+  });
+
+  it('is YAML, of the right shape, and names nothing twice', () => {
+    for (const bad of [
+      'namespaces: [',
+      'just text',
+      '- a',
+      'namespaces: { a: {}, a: {} }',
+      'namespaces: 5',
+    ]) {
+      expect(read(bad).faults).toHaveLength(1);
+    }
+  });
+
+  it('is named by DIBS_CONFIG, and its faults come with the rest', () => {
+    const env = { DIBS_CONFIG: '/etc/dibs.yaml', DIBS_LOG_LEVEL: 'loud' };
+    const read = (path: string) => `namespaces: { shop: { on_loss: ${path} } }`;
+    try {
+      loadConfig(env, read);
+      expect.unreachable();
+    } catch (error) {
+      expect((error as ConfigError).faults).toEqual([
+        expect.stringMatching('^DIBS_LOG_LEVEL'),
+        'DIBS_CONFIG: namespaces.shop.on_loss: "/etc/dibs.yaml" is not one of degrade, fail',
+      ]);
+    }
+    const missing = () => loadConfig({ DIBS_CONFIG: '/nowhere/dibs.yaml' });
+    expect(missing).toThrow("DIBS_CONFIG: '/nowhere/dibs.yaml' cannot be read: ENOENT");
+    expect(missing).toThrow(ConfigError);
+  });
+});

@@ -1,0 +1,192 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import type { Call } from '../../../../src/coordination/call.js';
+import { keyOf } from '../../../../src/coordination/key.js';
+import type { GetOrLockAnswer, Lease, LeaseEnd } from '../../../../src/coordination/outcome.js';
+import { defaultPolicy } from '../../../../src/coordination/policy.js';
+import type { Edge } from '../../../../src/grpc/answer.js';
+import {
+  GetOrLockRequest,
+  ReleaseRequest,
+  type SessionResponse,
+} from '../../../../src/grpc/generated/dibs/v1/coordinator.js';
+import { Outbox } from '../../../../src/grpc/session/outbox.js';
+import { Session } from '../../../../src/grpc/session/session.js';
+import { LIMITS } from '../../../support/coordination-trial.js';
+
+const lease: Lease = { kind: 'lease', token: 't', fence: 1, expiresInMs: 9, reason: 'miss', owner: 1 };
+const get = { $case: 'getOrLock', value: GetOrLockRequest.fromPartial({ key: 'k' }) } as const;
+
+function trial(before: () => Promise<void> = async () => {}) {
+  const messages: SessionResponse[] = [];
+  const givenBack: [string, string][] = [];
+  const calls: Call[] = [];
+  let ended = (_end: LeaseEnd) => {};
+  const notAsked = () => Promise.reject(new Error('not to be asked'));
+  const coordinator = {
+    getOrLock: async (_request: unknown, call: Call) => {
+      calls.push(call);
+      await before();
+      return { outcome: lease, degraded: 'none' } as const;
+    },
+    getOrLockAtOnce: (request: unknown, call: Call, settled: (answer: GetOrLockAnswer | Error) => void) => {
+      coordinator.getOrLock(request, call).then(settled, settled);
+      return undefined;
+    },
+    giveBack: async (key: { key: string }, _lease: Lease, end: LeaseEnd = 'cancelled') => {
+      givenBack.push([key.key, end]);
+    },
+    watchLease: (_key: unknown, _lease: Lease, listener: (end: LeaseEnd) => void) => {
+      ended = listener;
+    },
+    release: async () => 'released' as const,
+    ...{ publish: notAsked, extend: notAsked, takeOver: notAsked, invalidate: notAsked, explain: notAsked },
+  };
+  const edge: Edge = {
+    ...{ coordinator, limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '', holds: undefined },
+    ...{ guard: undefined, tracing: undefined, unexpected: () => {} },
+  };
+  const session = new Session(edge, 'me', 'holder');
+  const stream = {
+    full: false,
+    drained: () => {},
+    write(message: SessionResponse) {
+      messages.push(message);
+      return !stream.full;
+    },
+    once: (_event: 'drain', listener: () => void) => {
+      stream.drained = listener;
+    },
+  };
+  const holding: boolean[] = [];
+  const outbox = new Outbox(stream, (held) => holding.push(held));
+  session.attach(outbox);
+  const ask = (id: number, request: Parameters<Session['take']>[1]['request'] = get) =>
+    session.take('calls[0]', { id, deadlineMs: 500, traceparent: TRACEPARENT, request });
+  const replies = () => messages.flatMap((message) => message.replies);
+  return { session, ask, messages, replies, givenBack, calls, stream, outbox, holding, end: () => ended };
+}
+
+const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+
+describe('a session', () => {
+  it('gives the lease that it held to the next in line when it ends, and only that', async () => {
+    const { session, ask, givenBack, calls } = trial();
+    ask(1);
+    await sleep(5);
+    expect(session.leases).toBe(1);
+    expect(calls[0]).toMatchObject({ identity: 'me', deadlineMs: 500, traceparent: TRACEPARENT });
+    await session.end();
+    await session.end();
+    expect(givenBack).toEqual([['k', 'session_lost']]);
+  });
+
+  it('has nothing to give back of what its client ended', async () => {
+    const { session, ask, givenBack } = trial();
+    ask(1);
+    await sleep(5);
+    ask(2, { $case: 'release', value: ReleaseRequest.fromPartial({ key: 'k', token: 't' }) });
+    await sleep(5);
+    await session.end();
+    expect(givenBack).toEqual([]);
+  });
+
+  it('gives back at once what came after its call was cancelled, and says nothing of it', async () => {
+    let grant = () => {};
+    const granted = new Promise<void>((resolve) => {
+      grant = resolve;
+    });
+    const { session, ask, givenBack, replies } = trial(() => granted);
+    ask(1);
+    session.cancel(1);
+    grant();
+    await sleep(5);
+    expect(givenBack).toEqual([['k', 'cancelled']]);
+    expect([session.leases, replies()]).toEqual([0, []]);
+  });
+
+  it('gives back a lease whose call was cancelled while its answer was on its way', async () => {
+    const { session, ask, givenBack, replies } = trial();
+    ask(1);
+    await sleep(5);
+    expect(replies()).toHaveLength(1);
+    session.cancel(1);
+    session.cancel(1);
+    expect(givenBack).toEqual([['k', 'cancelled']]);
+    expect(session.leases).toBe(0);
+    ask(2);
+    await sleep(5);
+    ask(3, { $case: 'release', value: ReleaseRequest.fromPartial({ key: 'k', token: 't' }) });
+    session.cancel(2);
+    await session.end();
+    expect(givenBack).toHaveLength(1);
+  });
+
+  it('tells of a lease that is lost, and forgets it', async () => {
+    const { session, ask, end, messages, givenBack } = trial();
+    ask(1);
+    await sleep(5);
+    end()('invalidated');
+    await sleep(5);
+    expect(messages.flatMap(({ events }) => events)).toMatchObject([
+      { event: { $case: 'leaseLost', value: { key: keyOf('default', 'k').key, token: 't' } } },
+    ]);
+    await session.end();
+    expect(givenBack).toEqual([]);
+  });
+
+  it('is idle when every call has been answered', async () => {
+    const { session, ask, replies } = trial(() => sleep(10).then(() => {}));
+    await session.idle();
+    ask(1);
+    ask(2);
+    await session.idle();
+    await sleep(5);
+    expect(replies().map(({ id }) => id)).toEqual([1, 2]);
+  });
+});
+
+describe('what is sent on a session', () => {
+  const reply = (id: number, bytes = 0) => ({
+    ...{ id, more: false },
+    response: {
+      $case: 'getOrLock',
+      value: {
+        outcome: {
+          $case: 'hit',
+          value: {
+            payload: { $case: 'value', value: new Uint8Array(bytes) },
+            ...{ freshness: 1, freshForMs: 1, fence: 1, rebuilding: false },
+          },
+        },
+        degraded: 1,
+      },
+    } as const,
+  });
+
+  it('leaves together, as far as one message may carry it', async () => {
+    const { outbox, messages } = trial();
+    for (let id = 1; id <= 10; id += 1) outbox.reply(reply(id), 0);
+    await sleep(5);
+    expect(messages).toHaveLength(1);
+    for (let id = 1; id <= 3; id += 1) outbox.reply(reply(id, 600_000), 600_000);
+    outbox.reply(reply(4, 5_000_000), 5_000_000);
+    await sleep(5);
+    expect(messages.slice(1).map(({ replies }) => replies.length)).toEqual([1, 1, 1, 1]);
+  });
+
+  it('waits for a reader that is slow, and holds it up in turn', async () => {
+    const { outbox, messages, stream, holding } = trial();
+    stream.full = true;
+    outbox.reply(reply(1), 0);
+    await sleep(5);
+    outbox.reply(reply(2), 0);
+    const flushed = outbox.flushed();
+    await sleep(5);
+    expect([messages.length, holding]).toEqual([1, [true]]);
+    stream.full = false;
+    stream.drained();
+    await flushed;
+    expect([messages.length, holding]).toEqual([2, [true, false]]);
+  });
+});

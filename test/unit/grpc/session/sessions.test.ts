@@ -1,0 +1,116 @@
+import { EventEmitter } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
+import { describe, expect, it } from 'vitest';
+import { keyOf } from '../../../../src/coordination/key.js';
+import { defaultPolicy } from '../../../../src/coordination/policy.js';
+import type { Domain, Edge } from '../../../../src/grpc/answer.js';
+import {
+  SessionHello,
+  type SessionRequest,
+  type SessionResponse,
+} from '../../../../src/grpc/generated/dibs/v1/coordinator.js';
+import { type SessionStream, Sessions } from '../../../../src/grpc/session/sessions.js';
+import { MemoryWakeChannel } from '../../../../src/memory/wake-channel.js';
+import { LIMITS } from '../../../support/coordination-trial.js';
+
+/** A client's end of one stream. */
+class Stream extends EventEmitter {
+  readonly metadata = new Metadata();
+  readonly messages: SessionResponse[] = [];
+  ended = false;
+  failure: StatusObject | undefined;
+
+  constructor() {
+    super();
+    this.on('error', (failure: StatusObject) => {
+      this.failure = failure;
+    });
+  }
+
+  write(message: SessionResponse): boolean {
+    this.messages.push(message);
+    return true;
+  }
+
+  end(): void {
+    this.ended = true;
+  }
+
+  say(message: Partial<SessionRequest>): void {
+    this.emit('data', { ok: true, message: { hello: undefined, calls: [], cancelledIds: [], ...message } });
+  }
+
+  get events() {
+    return this.messages.flatMap(({ events }) => events.map(({ event }) => event));
+  }
+}
+
+function trial() {
+  const wakes = new MemoryWakeChannel();
+  const edge: Edge = {
+    ...{
+      coordinator: {} as Domain,
+      limits: LIMITS,
+      policyOf: () => defaultPolicy(LIMITS),
+      holder: '',
+      holds: undefined,
+    },
+    ...{ guard: undefined, tracing: undefined, unexpected: () => {} },
+  };
+  const sessions = new Sessions({ edge, wakes, graceMs: 0, ageMs: 60_000 });
+  const open = () => {
+    const stream = new Stream();
+    sessions.serve(stream as unknown as SessionStream);
+    return stream;
+  };
+  return { wakes, sessions, open };
+}
+
+describe('a stream', () => {
+  it('begins with a hello, and has only one', () => {
+    const { open } = trial();
+    const silent = open();
+    silent.say({});
+    expect(silent.failure).toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      details: expect.stringMatching(/^hello: /),
+    });
+    const twice = open();
+    twice.say({ hello: SessionHello.fromPartial({}) });
+    expect(twice.messages[0]?.welcome).toMatchObject({ resumed: false });
+    twice.say({ hello: SessionHello.fromPartial({}) });
+    expect(twice.failure).toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      details: expect.stringMatching(/^hello: /),
+    });
+  });
+
+  it('hears of changes in the namespaces that it watches, and of no others', async () => {
+    const { open, wakes } = trial();
+    const stream = open();
+    stream.say({ hello: SessionHello.fromPartial({ watchedNamespaces: ['watched'] }) });
+    for (const namespace of ['watched', 'other']) {
+      wakes.publish({ id: keyOf(namespace, 'k').id, kind: 'published', fence: 1 });
+    }
+    await sleep(1);
+    expect(stream.events).toMatchObject([
+      { $case: 'invalidated', value: { namespace: 'watched', keys: ['k'], all: false } },
+    ]);
+  });
+
+  it('is asked to leave by a drain, ended by a stop, and refused after it', async () => {
+    const { open, sessions } = trial();
+    const stream = open();
+    stream.say({ hello: SessionHello.fromPartial({}) });
+    sessions.drain();
+    await sleep(1);
+    expect(stream.events.map((event) => event?.$case)).toEqual(['draining']);
+    const stopping = sessions.stop();
+    // Its client has left.
+    stream.emit('end');
+    await stopping;
+    expect(stream.ended).toBe(true);
+    expect(open().failure).toMatchObject({ code: status.UNAVAILABLE });
+  });
+});
