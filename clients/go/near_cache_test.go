@@ -185,7 +185,16 @@ func TestANearEntryIsServedForItsTimeAndWithABeat(t *testing.T) {
 }
 
 func TestNearEntriesAreDroppedWhenTheSessionBreaks(t *testing.T) {
-	n := newNearStage(t)
+	for _, serves := range []bool{false, true} {
+		t.Run(fmt.Sprintf("serving without the service: %v", serves), func(t *testing.T) {
+			nearEntriesAreDropped(t, dibs.NearCache{MaxBytes: 1 << 20, ServeWhenUnavailable: serves})
+		})
+	}
+}
+
+func nearEntriesAreDropped(t *testing.T, near dibs.NearCache) {
+	t.Helper()
+	n := newNearStage(t, dibs.WithNearCache(near))
 	n.wants("k", "v1")
 	n.session.over <- status.Error(codes.Unavailable, "gone")
 	eventually(t, "it has noticed", func() bool {
