@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.protobuf.Message;
 import dev.dibs.v1.GetOrLockRequest;
 import dev.dibs.v1.InvalidateRequest;
 import dev.dibs.v1.InvalidateResponse;
@@ -19,11 +20,13 @@ import dev.dibs.v1.ReleaseOutcome;
 import dev.dibs.v1.ReleaseRequest;
 import dev.dibs.v1.ReleaseResponse;
 import io.grpc.Status;
+import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -190,11 +193,16 @@ final class JoinedRebuildTest {
   @Test
   void doNotJoinOnceTheResultIsOnItsWay() throws Exception {
     fake.will(GetOrLockRequest.class, lease("t", 10_000), hit("new"));
-    fake.will(PublishRequest.class, NEVER);
-    holder();
+    CompletableFuture<StreamObserver<Message>> publishing = new CompletableFuture<>();
+    fake.will(PublishRequest.class, (request, reply) -> publishing.complete(reply));
+    var first = holder();
     gate.countDown();
-    Until.isTrue(() -> !fake.requests(PublishRequest.class).isEmpty());
-    assertEquals("new", late(TEXT).get());
+    StreamObserver<Message> reply = publishing.get(10, TimeUnit.SECONDS);
+    // Stored, then invalidated, and only then answered.
+    var late = late(TEXT);
+    published(1, true).to(PublishRequest.getDefaultInstance(), reply);
+    assertEquals("new", late.get());
+    assertEquals("old", first.get());
   }
 
   @Test
