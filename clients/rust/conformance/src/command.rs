@@ -38,6 +38,10 @@ pub struct Open {
     pub connect_ms: Option<u64>,
     pub lease_hold_max_ms: Option<Millis>,
     #[serde(default)]
+    pub near_cache: bool,
+    #[serde(default)]
+    pub serve_near_when_unavailable: bool,
+    #[serde(default)]
     pub allow_insecure_token: bool,
     pub token_file: Option<String>,
     pub token_function: Option<String>,

@@ -9,13 +9,19 @@ use crate::{
     told::hook,
 };
 
+const NEAR_BYTES: u64 = 1 << 20;
+
 pub fn opening(open: Open, output: Output) -> ClientBuilder {
     let mut builder = Client::builder()
         .target(open.target)
         .session(open.session.unwrap_or(true))
         .namespace(open.namespace.unwrap_or_default())
         .allow_insecure_token(open.allow_insecure_token)
+        .serve_near_when_unavailable(open.serve_near_when_unavailable)
         .hook(move |event| output.line(&hook(event)));
+    if open.near_cache {
+        builder = builder.near_cache(NEAR_BYTES);
+    }
     if let Some(holder) = open.holder {
         builder = builder.holder(holder);
     }

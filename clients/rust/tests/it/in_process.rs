@@ -140,7 +140,9 @@ async fn a_rebuild_takes_no_more_callers_when_its_result_is_under_way() {
     held.gate.notify_one();
     until(|| held.fake.published().len() == 1).await;
     // It may have been stored and invalidated by now.
-    assert_eq!(text(soon(held.late().await).await.unwrap().unwrap()), "theirs");
+    // Without a wait it would be busy at once if it joined.
+    let late = held.asking().wait(Duration::ZERO).with(|| async { value("own") });
+    assert_eq!(text(soon(late).await.unwrap()), "theirs");
     publish.notify_one();
     assert_eq!(text(held.holder.await.unwrap().unwrap()), "v");
 }
