@@ -149,13 +149,18 @@ async function vitest() {
     : { passed: numPassedTests, failed, skipped };
 }
 
-/** A minute of seeds that nobody has seen before; a night's worth with `--long`. */
+/** Every order of each small world, up to a bound, and a minute of seeds that nobody has seen before; with `--long`, more of both. */
 async function simulation() {
   const many = args.includes('--long')
     ? ['--seconds', '3600', '--min', '200000', '--meet', '100']
     : ['--seconds', '60', '--min', '2000'];
   const main = join('test', 'simulation', 'dist', 'test', 'simulation', 'main.js');
-  return commands([bin('tsc'), '-p', join('test', 'simulation')], [process.execPath, main, ...many]);
+  const orders = ['explore', '--deviations', args.includes('--long') ? '3' : '2'];
+  return commands(
+    [bin('tsc'), '-p', join('test', 'simulation')],
+    [process.execPath, main, ...orders],
+    [process.execPath, main, ...many],
+  );
 }
 
 async function mutants() {

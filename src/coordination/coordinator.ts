@@ -206,13 +206,13 @@ export class Coordinator {
       lease !== undefined &&
       this.#held.feeds(lease.nonce) &&
       this.#changes.untouchedSince(key.namespace, [], lease.givenAt);
-    const { count: sentAt } = this.#changes;
+    const sent = { readAtMs: this.parts.clock.nowMs(), sentAt: this.#changes.count };
     const outcome = await this.#lifecycle.release(request, identity);
     if (failure !== undefined && outcome === 'released' && token?.kind !== 'armed' && feeds) {
       // No store carries this failure to those who wait for it here.
       const { message, retryAfterMs = this.parts.policyOf(key.namespace).failureBackoffMs } = failure;
       const record = { ...NO_RECORD, failure: { message, fence: 0, retryAfterMs, count: 1 } };
-      void this.#keyLoops.feed(key, record, sentAt);
+      void this.#keyLoops.feed(key, record, sent);
     }
     this.#keyLoops.wake(key.id);
     return outcome;

@@ -11,6 +11,7 @@ import type { WakeChannel } from './ports/wake-channel.js';
 import type { Changes } from './reading/changes.js';
 import { outlasts } from './reading/counted.js';
 import type { NearCache } from './reading/near-cache.js';
+import type { Sent } from './waiting/key-loop.js';
 import type { KeyLoops } from './waiting/key-loops.js';
 import type { Call } from './words/call.js';
 import type { Key } from './words/key.js';
@@ -71,8 +72,9 @@ export class PublishValue {
     const { token, lease } = given;
     const result = this.#resultOf(request);
     const step = call.trace?.begin('publish');
-    // What arrives from here on may have come after the value was stored, and before the reply: it counts against it.
-    const { count: sentAt } = this.changes;
+    // A change that arrives from here on may have come after the value was stored, and before the reply. And the store
+    // counts the value's time from when it took it, which was no earlier: a late reply makes nothing last longer.
+    const sent = this.#now();
     let stored: StoredAnswer | undefined;
     try {
       stored = await this.#store(key, { ...result, nonce: token.nonce, fence: token.fence });
@@ -82,8 +84,8 @@ export class PublishValue {
     const answer = await this.#answerOf(stored, key, result);
     const feeding =
       stored === undefined
-        ? this.#feedUnstored(key, result, given, sentAt, 'store_lost')
-        : this.#feedStored(key, recordOf(result, stored.fence, stored.clock), sentAt, answer);
+        ? this.#feedUnstored(key, result, given, sent, 'store_lost')
+        : this.#feedStored(key, recordOf(result, stored.fence, stored.clock), sent, answer);
     tell(answer, [lease?.span, step], feeding);
     // The answer does not wait for the lock nodes.
     void quorum.release(key.id, token.nonce).then(() => this.keyLoops.wake(key.id));
@@ -110,12 +112,13 @@ export class PublishValue {
   }
 
   /** Those who wait here get what was stored, unless its tags were invalidated while it was rebuilt. */
-  async #feedStored(key: Key, record: KeyRecord, sentAt: number, answer: PublishAnswer): Promise<number> {
+  async #feedStored(key: Key, record: KeyRecord, sent: Sent, answer: PublishAnswer): Promise<number> {
     if (answer.outcome === 'duplicate' || !STORED.has(answer.outcome)) return 0;
     this.held.keyChanged(key.id);
     this.near.changed(key.id, answer.fence);
     this.keyLoops.changed(key.id, answer.fence);
-    return answer.counts === true ? this.keyLoops.feed(key, record, sentAt) : 0;
+    // Without a fence it was stored, and was over by the time that the store was asked again.
+    return answer.counts === true && answer.fence > 0 ? this.keyLoops.feed(key, record, sent) : 0;
   }
 
   /**
@@ -126,13 +129,13 @@ export class PublishValue {
     { id, key, namespace }: Key,
     result: Result,
     { lease, feeds }: Given,
-    sentAt: number,
+    sent: Sent,
     degraded: Degraded,
   ): Promise<number> {
     const isUntouched =
       lease !== undefined && feeds && this.changes.untouchedSince(namespace, result.tags, lease.givenAt);
     if (!isUntouched) return Promise.resolve(0);
-    return this.keyLoops.feed({ id, key, namespace }, recordOf(result, 0, ''), sentAt, degraded);
+    return this.keyLoops.feed({ id, key, namespace }, recordOf(result, 0, ''), sent, degraded);
   }
 
   /** Sent again once where no reply came: a publish whose first reply was lost is answered DUPLICATE then. */
@@ -152,10 +155,14 @@ export class PublishValue {
     const { token, lease } = given;
     const answer: PublishAnswer = { outcome: 'not_stored', fence: 0, maybeStored: false };
     const degraded = token.kind === 'local' ? 'local' : 'store_lost';
-    const feeding = this.#feedUnstored(key, this.#resultOf(request), given, this.changes.count, degraded);
+    const feeding = this.#feedUnstored(key, this.#resultOf(request), given, this.#now(), degraded);
     tell(answer, [lease?.span], feeding);
     void this.lifecycle.endUnstored(key, token, 'published').then(() => this.keyLoops.wake(key.id));
     return answer;
+  }
+
+  #now(): Sent {
+    return { readAtMs: this.parts.clock.nowMs(), sentAt: this.changes.count };
   }
 
   /** What a publish stores, with what the namespace's policy adds. Drawn once: what waiters get is what is stored. */

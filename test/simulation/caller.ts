@@ -2,9 +2,10 @@ import { decodeToken } from '../../src/coordination/leasing/token.js';
 import { Call } from '../../src/coordination/words/call.js';
 import { CoordinationError } from '../../src/coordination/words/errors.js';
 import type { Key } from '../../src/coordination/words/key.js';
-import type { GetOrLockAnswer, Hit, Lease } from '../../src/coordination/words/outcome.js';
+import type { Degraded, GetOrLockAnswer, Hit, Lease } from '../../src/coordination/words/outcome.js';
 import type { GetOrLock } from '../../src/coordination/words/requests.js';
-import { LIMITS, type SimReplica } from './sim-replica.js';
+import { type Change, isWithoutStore } from './old-values.js';
+import type { SimReplica } from './sim-replica.js';
 import { NoAnswer, type World } from './world.js';
 
 /** What an answer may take without any wait. */
@@ -29,6 +30,16 @@ export interface Asking {
   readonly deadlineMs?: number;
   /** Goes away after so long; undefined to stay. */
   readonly cancelAfterMs?: number;
+}
+
+/** A call as it came to a replica. */
+interface Asked {
+  readonly request: GetOrLock;
+  readonly call: Call;
+  readonly replica: SimReplica;
+  /** When the client asked, and when the replica had it, in the order of all that happens. */
+  readonly startedAt: number;
+  readonly cameAt: number;
 }
 
 /** A client's calls, with everything told to the judge that can be seen from outside. */
@@ -66,9 +77,10 @@ export class Caller {
       const arrivedMs = replica.clock.nowMs();
       const arrivedAtStoreMs = world.store.nowMs;
       const pausedMs = replica.pausedMs;
+      const cameAt = judge.now();
       try {
         const answer = await replica.coordinator.getOrLock(request, call);
-        this.#judgeAnswer(request, call, answer, replica, startedAt);
+        this.#judgeAnswer({ request, call, replica, startedAt, cameAt }, answer);
         this.#judgeBusy(request, answer, arrivedAtStoreMs);
         return answer;
       } catch (error) {
@@ -91,15 +103,23 @@ export class Caller {
     return { key, token, expiresInMs, nonce: decodeToken(key, token)?.nonce ?? '' };
   }
 
-  async publish(hand: InHand, ttlMs: number, staleMs: number, replica = this.replica): Promise<string> {
+  async publish(
+    hand: InHand,
+    ttlMs: number,
+    staleMs: number,
+    replica = this.replica,
+    tags = tagsOf(hand.nonce),
+  ): Promise<string> {
     const { world } = this;
     world.judge.givenUp(hand.nonce);
     const bytes = Buffer.from(`${hand.key.id} ${hand.nonce}`);
     const { key, token } = hand;
-    const tags = this.#tagsOf(hand.nonce);
     const publish = { key, token, payload: { kind: 'value', bytes } as const, ttlMs, staleMs, tags };
     const call = new Call(this.name);
-    const result = await world.call(replica, call, () => replica.coordinator.publish(publish, call));
+    world.judge.oldValues.tagged(hand.nonce, tags);
+    const result = await world.call(replica, call, () =>
+      this.#onErrand(replica, () => replica.coordinator.publish(publish, call)),
+    );
     // A publish never is an error: what cannot be stored is an outcome.
     if (!result.ok && !(result.error instanceof NoAnswer)) {
       world.judge.violated('INV-9', `a publish ended with ${result.error.message}`);
@@ -110,17 +130,20 @@ export class Caller {
   async release(
     hand: InHand,
     failure: { message: string; retryAfterMs?: number } | undefined,
+    replica = this.replica,
   ): Promise<void> {
-    const { world, replica } = this;
+    const { world } = this;
     world.judge.givenUp(hand.nonce);
     const call = new Call(this.name);
     const { key, token } = hand;
-    const release = { key, token, ...(failure === undefined ? {} : { failure }) };
+    // Whoever hears of a failure can tell whose it is.
+    const told = failure && { failure: { ...failure, message: `${failure.message} ${hand.nonce}` } };
+    const release = { key, token, ...told };
     await world.call(replica, call, () => replica.coordinator.release(release, call));
   }
 
-  async extend(hand: InHand): Promise<'extended' | 'lost' | 'unknown'> {
-    const { world, replica } = this;
+  async extend(hand: InHand, replica = this.replica): Promise<'extended' | 'lost' | 'unknown'> {
+    const { world } = this;
     const { key, token, nonce } = hand;
     const call = new Call(this.name);
     const sentAt = world.judge.now();
@@ -134,13 +157,19 @@ export class Caller {
     return result.ok ? result.value.outcome : 'unknown';
   }
 
-  async invalidate(keys: readonly Key[], mode: 'delete' | 'mark_stale'): Promise<void> {
-    const { world, replica } = this;
+  async invalidate(
+    keys: readonly Key[],
+    mode: 'delete' | 'mark_stale',
+    replica = this.replica,
+  ): Promise<void> {
+    const { world } = this;
     const [{ namespace } = { namespace: '' }] = keys;
     const call = new Call(this.name);
     const sentAt = world.judge.now();
     const request = { namespace, keys, tags: [], all: false, mode };
-    const result = await world.call(replica, call, () => replica.coordinator.invalidate(request, call));
+    const result = await world.call(replica, call, () =>
+      this.#onErrand(replica, () => replica.coordinator.invalidate(request, call)),
+    );
     if (result.ok) for (const key of keys) world.judge.invalidationReturned(key.id, sentAt);
   }
 
@@ -149,30 +178,39 @@ export class Caller {
     namespace: string,
     tags: readonly string[],
     mode: 'delete' | 'mark_stale',
+    replica = this.replica,
   ): Promise<void> {
-    const { world, replica } = this;
+    const { world } = this;
     const call = new Call(this.name);
     const request = { namespace, keys: [], tags, all: tags.length === 0, mode };
-    const result = await world.call(replica, call, () => replica.coordinator.invalidate(request, call));
+    const result = await world.call(replica, call, () =>
+      this.#onErrand(replica, () => replica.coordinator.invalidate(request, call)),
+    );
     if (result.ok) world.judge.stampingReturned(namespace, request);
   }
 
-  /** The same for each try: a publish that is sent again is the same publish. */
-  #tagsOf(nonce: string): string[] {
-    const kind = nonce.charCodeAt(nonce.length - 1) % 4;
-    return [[], ['x'], ['y'], ['x', 'y']][kind] ?? [];
+  /** What the call's own steps change has arrived at the replica when it has the answers. */
+  #onErrand<T>(replica: SimReplica, call: () => Promise<T>): Promise<T> {
+    const { store, judge } = this.world;
+    const errand: Change[] = [];
+    store.errand = errand;
+    const answering = call();
+    store.errand = undefined;
+    const answered = () => {
+      for (const change of errand) judge.oldValues.arrived(replica, change);
+    };
+    // Who waits for the answer hears it in the same order of things as without this.
+    answering.then(answered, () => {});
+    return answering;
   }
 
-  #judgeAnswer(
-    request: GetOrLock,
-    call: Call,
-    { outcome, degraded }: GetOrLockAnswer,
-    replica: SimReplica,
-    startedAt: number,
-  ): void {
+  #judgeAnswer(asked: Asked, { outcome, degraded }: GetOrLockAnswer): void {
     const { judge } = this.world;
+    const { request, call, replica, cameAt } = asked;
     const { key } = request;
     if (outcome.kind === 'lease') {
+      // A hit may say the same of a value that was made while the store was lost.
+      if (isWithoutStore(degraded)) judge.oldValues.storeLost(replica);
       const { nonce } = this.inHand(key, outcome);
       judge.leaseAnswered(key.id, nonce, outcome, degraded);
       // The transport gives back what it could not send.
@@ -181,12 +219,16 @@ export class Caller {
         void replica.coordinator.giveBack(key, outcome);
       }
       if (request.intent === 'read') judge.violated('INV-9', 'a reader got a lease');
-      if (outcome.previous !== undefined) this.#judgeHit(request, outcome.previous, startedAt);
+      if (outcome.previous !== undefined) this.#judgeHit(asked, outcome.previous, degraded);
     }
     if (outcome.kind === 'hit') {
-      this.#judgeHit(request, outcome, startedAt);
-      if (outcome.freshForMs === 0 && request.stale === 'forbid')
+      this.#judgeHit(asked, outcome, degraded);
+      if (!outcome.fresh && request.stale === 'forbid')
         judge.violated('INV-7', 'a stale value where it is forbidden');
+    }
+    if (outcome.kind === 'failed') {
+      const nonce = outcome.message.split(' ').at(-1) ?? '';
+      judge.failureShown(replica, { id: key.id, nonce, fresh: true, cameAt });
     }
   }
 
@@ -205,10 +247,13 @@ export class Caller {
       judge.violated('INV-7', `busy (${outcome.reason}) beside a value fresh for ${freshMs} ms`);
   }
 
-  #judgeHit(request: GetOrLock, hit: Hit, startedAt: number): void {
+  #judgeHit({ request, startedAt, replica, cameAt }: Asked, hit: Hit, degraded: Degraded): void {
     if (hit.payload.kind !== 'value') return;
-    const [id = '', nonce = ''] = Buffer.from(hit.payload.bytes).toString().split(' ');
-    this.world.judge.hitAnswered(request.key.id, hit, id, nonce, request.read === 'store', startedAt);
+    const [valueId = '', nonce = ''] = Buffer.from(hit.payload.bytes).toString().split(' ');
+    const { judge } = this.world;
+    const { id } = request.key;
+    judge.hitAnswered(id, hit, valueId, nonce, request.read === 'store', startedAt);
+    judge.shown(replica, { id, nonce, fresh: hit.fresh, cameAt }, hit, degraded);
   }
 
   #judgeError(error: Error, call: Call, { key }: GetOrLock, { coordinator }: SimReplica): void {
@@ -217,7 +262,7 @@ export class Caller {
     const kind = error instanceof CoordinationError ? error.kind : undefined;
     if (kind === 'unavailable' && world.policyOf(key.namespace).onLoss === 'fail') return;
     if (kind === 'exhausted') {
-      if (coordinator.waiters < LIMITS.waitersPerKeyMax) {
+      if (coordinator.waiters < world.fleet.limits.waitersPerKeyMax) {
         world.judge.violated('INV-13', `refused with ${coordinator.waiters} waiters`);
       }
       return;
@@ -226,12 +271,18 @@ export class Caller {
   }
 
   #judgeTime(tookMs: number, { waitMs }: GetOrLock, { deadlineMs }: Asking, replica: SimReplica): void {
-    const { judge } = this.world;
-    const waitMsMax = Math.min(waitMs ?? LIMITS.waitMsMax, deadlineMs ?? Number.POSITIVE_INFINITY);
+    const { judge, fleet } = this.world;
+    const waitMsMax = Math.min(waitMs ?? fleet.limits.waitMsMax, deadlineMs ?? Number.POSITIVE_INFINITY);
     if (tookMs > waitMsMax + (waitMs === 0 ? ANSWER_MS_MAX : 1) + DRIFT_MS) {
       judge.violated('INV-9', `an answer of ${replica.name} after ${tookMs} ms of a wait of ${waitMsMax}`);
     }
     const { waiters } = replica.coordinator;
-    if (waiters > LIMITS.waitersMax) judge.violated('INV-13', `${waiters} waiters on ${replica.name}`);
+    if (waiters > fleet.limits.waitersMax) judge.violated('INV-13', `${waiters} waiters on ${replica.name}`);
   }
+}
+
+/** The same for each try: a publish that is sent again is the same publish. */
+function tagsOf(nonce: string): string[] {
+  const kind = nonce.charCodeAt(nonce.length - 1) % 4;
+  return [[], ['x'], ['y'], ['x', 'y']][kind] ?? [];
 }

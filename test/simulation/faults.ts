@@ -1,3 +1,4 @@
+import type { SimChance } from './sim-chance.js';
 import type { LockSnapshot } from './sim-lock-node.js';
 import { STORE_CALL_MS_MAX } from './sim-store.js';
 import type { World } from './world.js';
@@ -198,6 +199,36 @@ export async function misfortunes(world: World, count: number, losses: boolean):
     await world.sleep(chance.pick([0, 50, 300, 1_000]) * chance.fraction());
   }
   await Promise.all(running);
+}
+
+const AMNESIAS_MAX = 4;
+
+/**
+ * Lock nodes forget, up to all of them, and at the same time the store loses the record of a key whose lease
+ * runs. As long as it has the record, a second lease is kept away by that, and nobody would notice a node that
+ * votes although it may have forgotten. Draws of its own, so that seeds stay what they were without it.
+ */
+export async function amnesias(world: World, chance: SimChance): Promise<void> {
+  const sleep = (ms: number) => world.sleep(ms * (0.5 + chance.fraction()));
+  for (let left = 1 + chance.below(AMNESIAS_MAX); left > 0; left -= 1) {
+    await sleep(chance.pick([200, 1_000, 3_000]));
+    const held = world.keys.filter(
+      ({ id }) => (world.store.record(id)?.lease?.untilMs ?? 0) > world.store.nowMs,
+    );
+    if (held.length === 0 || !world.store.up) continue;
+    const { id } = chance.pick(held);
+    world.say(() => `FAULT nodes forget, and the store loses ${id}`, 'amnesia');
+    world.store.lose(id);
+    world.judge.recordLost(id);
+    for (const node of world.nodes) {
+      if (!node.up || chance.hits(0.3)) continue;
+      if (chance.hits(0.5)) node.forget();
+      else {
+        node.crash();
+        node.restart();
+      }
+    }
+  }
 }
 
 /** Everything works again. */

@@ -1,8 +1,10 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { ArmReply, ArmRequest, StorePublish } from '../../src/coordination/ports/value-store.js';
+import { keyOf } from '../../src/coordination/words/key.js';
 import type { Hit, Lease } from '../../src/coordination/words/outcome.js';
 import type { MemoryRecord } from '../../src/memory/record-steps.js';
 import { Judge } from './judge.js';
+import type { Change } from './old-values.js';
 
 // A judge that never finds anything finds nothing: each rule is shown a history that breaks it.
 
@@ -33,7 +35,7 @@ const publish = (id: string, nonce: string, outcome = 'stored') =>
 const answer = (id: string, nonce: string, expiresInMs = 500, degraded: 'none' | 'store_lost' = 'none') =>
   judge.leaseAnswered(id, nonce, { expiresInMs } as Lease, degraded);
 const read = (id: string, nonce: string, startedAt: number, freshForMs = 9, valueId = id) =>
-  judge.hitAnswered(id, { freshForMs } as Hit, valueId, nonce, true, startedAt);
+  judge.hitAnswered(id, { fresh: freshForMs > 0, freshForMs } as Hit, valueId, nonce, true, startedAt);
 
 describe('the judge', () => {
   it('finds nothing in a history where nothing is wrong', () => {
@@ -164,5 +166,142 @@ describe('the judge', () => {
     arm('k', 'b', 2);
     answer('k', 'b');
     expect(broken()).toEqual([]);
+  });
+});
+
+describe('INV-15, never an old value', () => {
+  const [here, there] = [{}, {}];
+  const hit = { fence: 1, freshForMs: 9 } as Hit;
+  const show = (
+    place: object,
+    nonce: string,
+    cameAt: number,
+    { fence, freshForMs }: { fence: number; freshForMs: number } = hit,
+    degraded: 'none' | 'store_lost' = 'none',
+  ) =>
+    judge.shown(
+      place,
+      { id: ID, nonce, fresh: freshForMs > 0, cameAt },
+      { fence, freshForMs } as Hit,
+      degraded,
+    );
+  const ID = keyOf('red', 'k').id;
+  const stored = (nonce: string, tags: string[] = []) => {
+    arm(ID, nonce, ++fence);
+    return judge.published(ID, { nonce, tags } as unknown as StorePublish, 'stored') as Change;
+  };
+  const voided = (mode: 'delete' | 'mark_stale' = 'delete') =>
+    judge.stepped('invalidate', ID, undefined, undefined, { mode } as never, {} as never) as Change;
+  let fence = 0;
+
+  it('is kept by an old value where the change has not arrived, or for a call that came before it', () => {
+    stored('a');
+    const change = voided();
+    const before = judge.now();
+    show(here, 'a', before);
+    judge.oldValues.arrived(here, change);
+    show(here, 'a', before);
+    show(there, 'a', judge.now());
+    stored('b');
+    show(here, 'b', judge.now());
+    expect(broken()).toEqual([]);
+  });
+
+  it('is broken by a value from before an invalidation that had arrived', () => {
+    stored('a');
+    judge.oldValues.arrived(here, voided());
+    show(here, 'a', judge.now());
+    expect(broken()).toEqual(['INV-15']);
+  });
+
+  it('is broken by a marked value only while that is called fresh', () => {
+    stored('a');
+    judge.oldValues.arrived(here, voided('mark_stale'));
+    show(here, 'a', judge.now(), { fence: 1, freshForMs: 0 });
+    expect(broken()).toEqual([]);
+    show(here, 'a', judge.now());
+    expect(broken()).toEqual(['INV-15']);
+  });
+
+  it('is broken by the value before a newer one, also as a stale one', () => {
+    stored('a');
+    judge.oldValues.arrived(here, stored('b'));
+    show(here, 'a', judge.now(), { fence: 1, freshForMs: 0 });
+    expect(broken()).toEqual(['INV-15']);
+  });
+
+  it.each([
+    ['its tag', ['x'], 1],
+    ['another tag', ['y'], 0],
+    ['everything', [], 1],
+  ])('goes by the tags: %s', (_what, tags, count) => {
+    stored('a', ['x']);
+    const request = { tags, all: tags.length === 0, mode: 'delete' } as const;
+    judge.oldValues.arrived(here, judge.stamped('red', request));
+    show(here, 'a', judge.now());
+    expect(broken()).toHaveLength(count);
+  });
+
+  it('takes a lost channel for a change of everything, for what is called fresh', () => {
+    stored('a');
+    voided();
+    judge.oldValues.channelLost(here);
+    show(here, 'a', judge.now(), { fence: 1, freshForMs: 0 });
+    expect(broken()).toEqual([]);
+    show(here, 'a', judge.now());
+    expect(broken()).toEqual(['INV-15']);
+  });
+
+  it('takes a new channel for a change of everything', () => {
+    stored('a');
+    voided();
+    judge.oldValues.channelConfirmed(here);
+    show(here, 'a', judge.now(), { fence: 1, freshForMs: 0 });
+    expect(broken()).toEqual(['INV-15']);
+  });
+
+  it('is broken by a value without a store that says nothing of it, and by one that is called fresh', () => {
+    answer(ID, 'u', 500, 'store_lost');
+    show(here, 'u', judge.now(), { fence: 0, freshForMs: 0 }, 'store_lost');
+    expect(broken()).toEqual([]);
+    show(here, 'u', judge.now(), { fence: 0, freshForMs: 9 });
+    expect(broken()).toEqual(['INV-15', 'INV-15']);
+  });
+
+  it('is broken by a failure that a newer value ended', () => {
+    answer(ID, 'u', 500, 'store_lost');
+    const failure = () => ({ id: ID, nonce: 'u', fresh: true, cameAt: judge.now() });
+    judge.failureShown(here, failure());
+    expect(broken()).toEqual([]);
+    judge.oldValues.arrived(here, stored('b'));
+    judge.failureShown(here, failure());
+    expect(broken()).toEqual(['INV-15']);
+  });
+
+  it('is broken by a fresh value from memory where the replica said that the store is lost', () => {
+    stored('a');
+    judge.oldValues.storeHeard(here);
+    judge.oldValues.storeLost(here);
+    show(here, 'a', judge.now());
+    expect(broken()).toEqual([]);
+    nowMs += 300;
+    judge.oldValues.storeLost(here);
+    show(here, 'a', judge.now(), { fence: 1, freshForMs: 0 });
+    expect(broken()).toEqual([]);
+    show(here, 'a', judge.now());
+    expect(broken()).toEqual(['INV-15']);
+    judge.oldValues.storeHeard(here);
+    show(here, 'a', judge.now());
+    expect(broken()).toEqual(['INV-15']);
+  });
+
+  it('is broken by a value that is fresh for longer than it was published for', () => {
+    arm(ID, 'a', ++fence);
+    judge.published(ID, { nonce: 'a', tags: [], ttlMs: 100 } as unknown as StorePublish, 'stored');
+    show(here, 'a', judge.now(), { fence: 1, freshForMs: 100 });
+    expect(broken()).toEqual([]);
+    nowMs += 50;
+    show(here, 'a', judge.now(), { fence: 1, freshForMs: 100 });
+    expect(broken()).toEqual(['INV-15']);
   });
 });

@@ -9,6 +9,8 @@ import type {
 import { keyFromId } from '../../src/coordination/words/key.js';
 import type { Degraded, Hit, Lease } from '../../src/coordination/words/outcome.js';
 import type { MemoryRecord } from '../../src/memory/record-steps.js';
+import { type Change, isWithoutStore, OldValues, type Place, type Shown } from './old-values.js';
+import type { StoreStep } from './sim-store.js';
 
 /** A broken invariant of the design's section 7. */
 export interface Violation {
@@ -57,7 +59,7 @@ const FRESH_MARGIN_MS = 2;
 
 /**
  * Watches a world from outside of it, where true time and true order are known, and judges by the invariants
- * INV-1 to INV-9 of the design. It takes nothing from what the service says of itself but its answers.
+ * INV-1 to INV-9 and INV-15 of the design. It takes nothing from what the service says of itself but its answers.
  */
 export class Judge {
   readonly violations: Violation[] = [];
@@ -65,11 +67,15 @@ export class Judge {
   storeKept = true;
   /** When the store's clock last jumped, in the order of all that happens; what it alone keeps apart is not. */
   storeJumpedAt = 0;
+  /** When the store last lost the record of a key, and nothing else: from then on the quorum alone keeps its lease. */
+  readonly #recordLostAt = new Map<string, number>();
   /** A lock node's clock has jumped. The quorum outlasts that, but not together with the store's. */
   nodeJumped = false;
   /** How much older than its arm a look may be, on top of the usual. */
   storeSlowMs = 0;
   readonly counts = { leases: 0, stored: 0, late: 0, refused: 0, hits: 0, degraded: 0 };
+  /** INV-15. */
+  readonly oldValues: OldValues;
   #order = 0;
   readonly #leases = new Map<string, KnownLease>();
   readonly #armed = new Map<string, string>();
@@ -80,7 +86,9 @@ export class Judge {
   constructor(
     private readonly nowMs: () => number,
     private readonly storeNowMs: () => number,
-  ) {}
+  ) {
+    this.oldValues = new OldValues(() => this.now(), nowMs);
+  }
 
   /** The place of this moment in the order of all that happens. */
   now(): number {
@@ -97,7 +105,40 @@ export class Judge {
     this.#armed.clear();
   }
 
+  /** The store forgot one key: what it had acknowledged of it, it no longer vouches for. */
+  recordLost(id: string): void {
+    this.#recordLostAt.set(id, this.now());
+    this.#armed.delete(id);
+  }
+
+  /** The store cannot be what keeps others away from a lease that was armed then. */
+  #isForgotten({ id, armedAt }: KnownLease): boolean {
+    return this.storeJumpedAt > armedAt || (this.#recordLostAt.get(id) ?? 0) > armedAt;
+  }
+
   // ——— at the store ———
+
+  /** Returns the change that the step is, if it is one. */
+  stepped(
+    step: StoreStep,
+    id: string,
+    before: Maybe,
+    after: Maybe,
+    request: never,
+    reply: never,
+  ): Change | undefined {
+    const { nonce, mode } = (request ?? {}) as { nonce: string; mode: 'delete' | 'mark_stale' };
+    if (step === 'arm') this.armed(id, before, request as ArmRequest, reply as ArmReply);
+    else if (step === 'release') this.released(id, nonce, reply);
+    else if (step === 'extend') this.extended(id, request as StoreExtend, reply);
+    else if (step === 'publish') {
+      return this.published(id, request as StorePublish, (reply as { outcome: string }).outcome);
+    } else if (step === 'invalidate') {
+      this.invalidated(id, mode);
+      return this.oldValues.invalidated(id, mode, after?.failure === undefined);
+    }
+    return undefined;
+  }
 
   armed(id: string, before: Maybe, request: ArmRequest, reply: ArmReply): void {
     if (!reply.armed || before?.lease?.nonce === request.nonce) return;
@@ -106,6 +147,7 @@ export class Judge {
     const highest = this.#fences.get(id) ?? 0;
     if (fence <= highest) this.violated('INV-1', `${id}: fence ${fence} after ${highest}`);
     this.#fences.set(id, Math.max(fence, highest));
+    this.oldValues.given(id, nonce);
     const freshMs = (before?.value?.freshUntilMs ?? 0) - this.storeNowMs();
     const asked = request.reason === 'refresh' || request.reason === 'early_refresh';
     const due = this.storeKept && !asked && !this.mayNotCount(id, before?.done);
@@ -127,16 +169,17 @@ export class Judge {
     });
   }
 
-  published(id: string, { nonce, tags }: StorePublish, outcome: string): void {
+  published(id: string, publish: StorePublish, outcome: string): Change | undefined {
+    const { nonce } = publish;
     if (outcome !== 'stored' && outcome !== 'stored_late') {
       this.counts.refused += 1;
-      return;
+      return undefined;
     }
     this.counts[outcome === 'stored' ? 'stored' : 'late'] += 1;
     const lease = this.#leases.get(nonce);
     if (this.#armed.get(id) !== nonce || lease === undefined) {
       this.violated('INV-2', `${id}: stored for ${nonce} while ${this.#armed.get(id)} was armed`);
-      return;
+      return undefined;
     }
     if (lease.stored) this.violated('INV-2', `${id}: stored twice for ${nonce}`);
     for (const { appliedAt } of this.#invalidations.get(id) ?? []) {
@@ -145,8 +188,9 @@ export class Judge {
       }
     }
     lease.stored = true;
-    lease.tags = tags;
+    lease.tags = publish.tags;
     this.#end(id, nonce);
+    return this.oldValues.published(id, publish);
   }
 
   /** Tags, or the whole namespace, were invalidated after the tag clock of the value's lease may have been read. */
@@ -159,11 +203,12 @@ export class Judge {
     );
   }
 
-  stamped(namespace: string, request: NamespaceInvalidate): void {
+  stamped(namespace: string, request: NamespaceInvalidate): Change {
     const all = this.#stampings.get(namespace) ?? [];
     const { mode } = request;
     all.push({ request, mode, appliedAt: this.now(), atMs: this.nowMs(), returnedAt: undefined });
     this.#stampings.set(namespace, all);
+    return this.oldValues.stamped(namespace, request);
   }
 
   /** `request`: the very one that was stamped. */
@@ -185,7 +230,7 @@ export class Judge {
     const known = this.#leases.get(nonce);
     if (known !== undefined) {
       // A clock that jumped may have taken the whole record along: then the service itself says that it is lost.
-      if (!extended && this.storeJumpedAt > known.armedAt) known.over = true;
+      if (!extended && this.#isForgotten(known)) known.over = true;
       if (extended) known.quorumLost = quorumLost;
     }
     if (extended && this.#armed.get(id) !== nonce) {
@@ -213,6 +258,7 @@ export class Judge {
   leaseAnswered(id: string, nonce: string, lease: Lease, degraded: Degraded): void {
     this.counts.leases += 1;
     if (degraded !== 'none') this.counts.degraded += 1;
+    if (isWithoutStore(degraded)) this.oldValues.given(id, nonce);
     if (!(lease.expiresInMs > 0)) this.violated('INV-4', `${id}: a lease with ${lease.expiresInMs} ms left`);
     const known = this.#leases.get(nonce);
     if (known === undefined) return;
@@ -225,8 +271,8 @@ export class Judge {
       for (const other of this.#leases.values()) {
         if (other.id !== id || other === known || other.over || !other.exclusive) continue;
         if (other.untilMs === undefined || other.untilMs <= nowMs) continue;
-        const jumped = this.storeJumpedAt > other.armedAt;
-        if (jumped && (this.nodeJumped || other.quorumLost || known.quorumLost)) continue;
+        const storeLost = this.#isForgotten(other);
+        if (storeLost && (this.nodeJumped || other.quorumLost || known.quorumLost)) continue;
         this.violated(
           'INV-4',
           `${id}: ${nonce} beside ${other.nonce}, which has ${other.untilMs - nowMs} ms left`,
@@ -273,10 +319,23 @@ export class Judge {
     );
     for (const { mode, appliedAt, returnedAt } of [...(this.#invalidations.get(id) ?? []), ...stampings]) {
       const before = returnedAt !== undefined && returnedAt < startedAt && lease.armedAt < appliedAt;
-      if (before && (mode === 'delete' || hit.freshForMs > 0)) {
+      if (before && (mode === 'delete' || hit.fresh)) {
         this.violated('INV-3', `${id}: READ_STORE served a value from before an invalidation (${mode})`);
       }
     }
+  }
+
+  /** A value of a call that came to `place`. */
+  shown(place: Place, shown: Shown, hit: Hit, degraded: Degraded): void {
+    if (!this.storeKept) return;
+    const broken = this.oldValues.ofHit(place, shown, hit, degraded);
+    for (const what of broken) this.violated('INV-15', `${shown.id}: ${what}`);
+  }
+
+  failureShown(place: Place, shown: Shown): void {
+    const old = this.storeKept && this.oldValues.ofFailure(place, shown);
+    if (typeof old === 'string')
+      this.violated('INV-15', `${shown.id}: an answer tells the failure of ${old}`);
   }
 
   #end(id: string, nonce: string): void {

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Coverage, STEPS } from './coverage.js';
+import { exploreAll, replay } from './explore.js';
 import { FAULTS, STORE_LOSS } from './faults.js';
 import { type SeedResult, simulate } from './simulate.js';
 
@@ -10,14 +11,24 @@ import { type SeedResult, simulate } from './simulate.js';
 // npm run simulate -- --seeds N [--from M]      N seeds, from M on or from anywhere
 // npm run simulate -- --seconds N [--min M]     new seeds for N seconds, and at least M
 //                     [--meet N]                fail unless each fault has met each step N times
+// npm run simulate -- explore [--deviations N]  every order of each small world, up to so many deviations
+//                     [--only NAME] [--seconds N]
+// npm run simulate -- explore --only NAME --order ORDER    one of them, with everything that happens in it
 
 const KNOWN = 'test/simulation/known-seeds.json';
 /** Seeds that a process takes at a time: some seconds' worth. */
 const CHUNK = 50;
+/** Of the orders of a small world, unless another bound is given. */
+const DEVIATIONS = 2;
+
+function text(name: string): string | undefined {
+  const at = process.argv.indexOf(`--${name}`);
+  return at < 0 ? undefined : process.argv[at + 1];
+}
 
 function option(name: string): number | undefined {
-  const at = process.argv.indexOf(`--${name}`);
-  return at < 0 ? undefined : Number(process.argv[at + 1]);
+  const value = text(name);
+  return value === undefined ? undefined : Number(value);
 }
 
 /** A child takes `[from, to)` and answers with what is to be known of it. */
@@ -128,7 +139,24 @@ function remember(seeds: number[]): void {
   console.log(`  added to ${KNOWN}`);
 }
 
+async function orders(): Promise<number> {
+  const print = (line: string) => console.log(line);
+  const order = text('order');
+  const only = text('only') ?? '';
+  if (order !== undefined) {
+    const verdict = await replay(only, order, print);
+    for (const line of verdict) print(line);
+    return verdict.length > 0 ? 1 : 0;
+  }
+  Error.stackTraceLimit = 0;
+  const seconds = option('seconds');
+  const bounds = { deviations: option('deviations') ?? DEVIATIONS, faults: option('faults') ?? 1 };
+  const bad = await exploreAll(seconds === undefined ? bounds : { ...bounds, seconds }, only, print);
+  return bad > 0 ? 1 : 0;
+}
+
 if (process.argv.includes('--child')) await child();
+else if (process.argv[2] === 'explore') process.exitCode = await orders();
 else {
   const seed = option('seed');
   process.exitCode = await (seed === undefined ? many() : one(seed));

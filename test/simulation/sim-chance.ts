@@ -9,8 +9,9 @@ export class SimChance extends SeededRandom implements Chance {
 
   nonce(): string {
     this.#nonces += 1;
-    const count = this.#nonces.toString(36).padStart(6, '0');
-    return count + Array.from({ length: 16 }, () => LETTERS[this.below(64)]).join('');
+    let nonce = this.#nonces.toString(36).padStart(6, '0');
+    while (nonce.length < 22) nonce += LETTERS[this.below(64)];
+    return nonce;
   }
 
   /** True in `share` of all cases. */
@@ -20,5 +21,41 @@ export class SimChance extends SeededRandom implements Chance {
 
   between(from: number, to: number): number {
     return from + this.fraction() * (to - from);
+  }
+
+  /** What a message takes, and at most `slowMs` more: in halves of a millisecond, so that messages meet. */
+  latencyMs(slowMs: number): number {
+    const halves = 1 + this.below(3) + (slowMs > 0 ? this.below(slowMs * 2) : 0);
+    return halves / 2;
+  }
+}
+
+/** No chance at all: the middle of everything, the first of any choice, and messages that take no time. */
+export class NoChance extends SimChance {
+  #count = 0;
+
+  constructor(private readonly owner: string) {
+    super(0);
+  }
+
+  override fraction(): number {
+    return 0.5;
+  }
+
+  override below(): number {
+    return 0;
+  }
+
+  override nonce(): string {
+    this.#count += 1;
+    return `${this.owner}x${this.#count}`.padEnd(22, '_');
+  }
+
+  override hits(share: number): boolean {
+    return share > 0.5;
+  }
+
+  override latencyMs(): number {
+    return 0;
   }
 }

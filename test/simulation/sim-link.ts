@@ -16,6 +16,8 @@ export class SimLink {
   constructor(
     private readonly time: VirtualTime,
     private readonly chance: SimChance,
+    /** From whom to whom: `r0-n1`. */
+    readonly name = '',
   ) {}
 
   /** Whether anything is wrong with it now. */
@@ -33,20 +35,14 @@ export class SimLink {
   /** Carries a request to the other side. */
   send(arrive: () => void): void {
     if (this.cut || this.chance.hits(this.requestLoss)) return;
-    this.#there = Math.max(this.#there, this.time.nowMs + this.#latencyMs());
-    this.time.at(this.#there, arrive);
+    this.#there = Math.max(this.#there, this.time.nowMs + this.chance.latencyMs(this.slowMs));
+    this.time.at(this.#there, arrive, `${this.name}>`);
   }
 
   /** Carries a reply back. */
   reply(arrive: () => void): void {
     if (this.cut || this.chance.hits(this.replyLoss)) return;
-    this.#back = Math.max(this.#back, this.time.nowMs + this.#latencyMs());
-    this.time.at(this.#back, arrive);
-  }
-
-  /** In halves of a millisecond, so that messages meet. */
-  #latencyMs(): number {
-    const halves = 1 + this.chance.below(3) + (this.slowMs > 0 ? this.chance.below(this.slowMs * 2) : 0);
-    return halves / 2;
+    this.#back = Math.max(this.#back, this.time.nowMs + this.chance.latencyMs(this.slowMs));
+    this.time.at(this.#back, arrive, `${this.name}<`);
   }
 }

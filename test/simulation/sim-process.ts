@@ -12,10 +12,15 @@ export class SimProcess {
   #pausedMs = 0;
   #pausedAtMs = 0;
 
+  /** The queue of its timers. */
+  readonly timers: string;
+
   constructor(
     readonly name: string,
     protected readonly time: VirtualTime,
-  ) {}
+  ) {
+    this.timers = `${name} timers`;
+  }
 
   get dead(): boolean {
     return this.#dead;
@@ -78,12 +83,15 @@ export class ProcessClock implements Clock {
       if (open) this.pending -= 1;
       open = false;
     };
-    const cancel = this.time.at(this.time.nowMs + Math.max(0, delayMs) / this.rate, () =>
-      this.process.run(() => {
-        if (!open) return;
-        close();
-        fire();
-      }),
+    const cancel = this.time.at(
+      this.time.nowMs + Math.max(0, delayMs) / this.rate,
+      () =>
+        this.process.run(() => {
+          if (!open) return;
+          close();
+          fire();
+        }),
+      this.process.timers,
     );
     return () => {
       close();
@@ -93,7 +101,7 @@ export class ProcessClock implements Clock {
 
   turn(): Promise<void> {
     return new Promise((resolve) => {
-      this.time.at(this.time.nowMs, () => this.process.run(resolve));
+      this.time.at(this.time.nowMs, () => this.process.run(resolve), this.process.timers);
     });
   }
 }

@@ -4,9 +4,11 @@ import { defaultPolicy, type Limits, type Policy } from '../../src/coordination/
 import { RedlockQuorum } from '../../src/quorum/redlock-quorum.js';
 import type { SimChance } from './sim-chance.js';
 import { SimLink } from './sim-link.js';
-import { SimLockConnection, type SimLockServer } from './sim-lock-node.js';
+import { SimLockConnection } from './sim-lock-connection.js';
+import type { SimLockServer } from './sim-lock-node.js';
 import { ProcessClock, SimProcess } from './sim-process.js';
-import { SimStoreLink, type SimStoreServer, SimWakeChannel } from './sim-store.js';
+import { SimStoreLink, type SimStoreServer } from './sim-store.js';
+import { SimWakeChannel } from './sim-wake-channel.js';
 import type { VirtualTime } from './virtual-time.js';
 
 export const NODE_TIMEOUT_MS = 100;
@@ -30,6 +32,7 @@ export interface ReplicaParts {
   readonly store: SimStoreServer;
   /** Small, so that values are also dropped for others. */
   readonly nearCacheBytes: number;
+  readonly limits?: Limits;
   policyOf(namespace: string): Policy;
 }
 
@@ -50,16 +53,16 @@ export class SimReplica extends SimProcess {
   readonly clock: ProcessClock;
 
   constructor(name: string, parts: ReplicaParts) {
-    const { time, chance, nodes, store } = parts;
+    const { time, chance, nodes, store, limits = LIMITS } = parts;
     super(name, time);
     // Within half of the drift bound, so that any two are within it.
     const rate = chance.between(0.996, 1.004);
     const offsetMs = chance.below(1_000_000);
     this.clock = new ProcessClock(time, this, rate, offsetMs);
-    const link = () => new SimLink(time, chance);
-    const connections = nodes.map((node) => new SimLockConnection(node, this, link(), time));
-    this.storeLink = link();
-    this.wakeLink = link();
+    const link = (to: string) => new SimLink(time, chance, `${name}-${to}`);
+    const connections = nodes.map((node) => new SimLockConnection(node, this, link(node.name), time));
+    this.storeLink = link('store');
+    this.wakeLink = link('wakes');
     const storeLink = new SimStoreLink(store, this, this.storeLink, time);
     this.wakes = new SimWakeChannel(store, this, this.wakeLink, time);
     this.nodeLinks = connections.map((connection) => connection.link);
@@ -70,7 +73,7 @@ export class SimReplica extends SimProcess {
       clock: new ProcessClock(time, this, rate, offsetMs),
       chance,
       timeoutMs: NODE_TIMEOUT_MS,
-      leaseMsMax: LIMITS.leaseMsMax,
+      leaseMsMax: limits.leaseMsMax,
     });
     this.coordinator = new Coordinator({
       store: storeLink,
@@ -80,7 +83,7 @@ export class SimReplica extends SimProcess {
       wakes: this.wakes,
       clock: this.clock,
       chance,
-      limits: LIMITS,
+      limits,
       policyOf: parts.policyOf,
       observer: NO_OBSERVER,
     });

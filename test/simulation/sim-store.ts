@@ -17,20 +17,18 @@ import {
   StoreUnavailable,
   type ValueStore,
 } from '../../src/coordination/ports/value-store.js';
-import type {
-  NamespaceWake,
-  Wake,
-  WakeChannel,
-  WakeListener,
-} from '../../src/coordination/ports/wake-channel.js';
+import type { NamespaceWake } from '../../src/coordination/ports/wake-channel.js';
 import type { ReleaseOutcome } from '../../src/coordination/words/outcome.js';
 import type { KeyRecord, PastLease } from '../../src/coordination/words/record.js';
 import type { TagClock } from '../../src/coordination/words/tag-clock.js';
 import * as spaces from '../../src/memory/namespace-steps.js';
 import * as steps from '../../src/memory/record-steps.js';
 import type { FirstStartClaim } from '../../src/quorum/first-start-claim.js';
+import { Expiries } from './expiries.js';
+import type { Change } from './old-values.js';
 import type { SimLink } from './sim-link.js';
 import type { SimProcess } from './sim-process.js';
+import type { SimWakeChannel } from './sim-wake-channel.js';
 import type { VirtualTime } from './virtual-time.js';
 
 type Maybe = steps.MemoryRecord | undefined;
@@ -44,9 +42,15 @@ export interface StoreWitness {
     after: unknown,
     request: unknown,
     reply: unknown,
-  ): void;
+  ): Change | undefined;
   /** Tags of a namespace, or all of it, were invalidated. */
-  stamped(namespace: string, request: NamespaceInvalidate): void;
+  stamped(namespace: string, request: NamespaceInvalidate): Change;
+  /** A process has processed the wake of a change. */
+  arrived(process: SimProcess, change: Change): void;
+  /** The store's answer to anything has come to a process. */
+  heard(process: SimProcess): void;
+  /** A process has noticed what became of its channel of wakes. */
+  channel(process: SimProcess, what: 'lost' | 'confirmed'): void;
 }
 
 export type StoreStep = keyof ValueStore;
@@ -68,10 +72,12 @@ export class SimStoreServer {
   #clockMs = 0;
   #stopped: (() => void)[] | undefined;
   readonly channels: SimWakeChannel[] = [];
+  /** While somebody begins an errand: what its steps change is noted in it, to be told when it has its answer. */
+  errand: Change[] | undefined;
 
   constructor(
     private readonly time: VirtualTime,
-    private readonly witness: StoreWitness,
+    readonly witness: StoreWitness,
   ) {}
 
   get nowMs(): number {
@@ -106,6 +112,11 @@ export class SimStoreServer {
     for (const channel of this.channels) channel.comeBack();
   }
 
+  /** One record, as by an eviction or a hand that slipped. */
+  lose(id: string): void {
+    this.records.delete(id);
+  }
+
   stop(): void {
     this.#stopped ??= [];
   }
@@ -137,13 +148,15 @@ export class SimStoreServer {
     id: string,
     request: unknown,
     how: (record: Maybe, nowMs: number) => steps.Step<T>,
+    errand?: Change[],
   ): T {
     const before = this.record(id);
     const { record, reply, wake } = how(before, this.nowMs);
     if (record === undefined) this.records.delete(id);
     else this.records.set(id, record);
-    this.witness.stepped(step, id, before, record, request, reply);
-    if (wake !== undefined) for (const channel of this.channels) channel.deliver({ id, ...wake });
+    const change = this.witness.stepped(step, id, before, record, request, reply);
+    if (change !== undefined) errand?.push(change);
+    if (wake !== undefined) for (const channel of this.channels) channel.deliver({ id, ...wake }, change);
     return reply;
   }
 
@@ -162,18 +175,19 @@ export class SimStoreServer {
     return next !== undefined;
   }
 
-  stamp(namespace: string, request: NamespaceInvalidate): TagClock {
+  stamp(namespace: string, request: NamespaceInvalidate, errand?: Change[]): TagClock {
     const space = spaces.invalidate(this.space(namespace), request, this.nowMs);
     this.keepSpace(namespace, space);
-    this.witness.stamped(namespace, request);
+    const change = this.witness.stamped(namespace, request);
+    errand?.push(change);
     const { id, clock: at } = space;
     const { tags, all } = request;
-    this.tell({ namespace, kind: 'tags', wake: { clockId: id, time: at, tags, all } });
+    this.tell({ namespace, kind: 'tags', wake: { clockId: id, time: at, tags, all } }, change);
     return { id, at };
   }
 
-  tell(wake: NamespaceWake): void {
-    for (const channel of this.channels) channel.deliverNamespace(wake);
+  tell(wake: NamespaceWake, change?: Change): void {
+    for (const channel of this.channels) channel.deliverNamespace(wake, change);
   }
 }
 
@@ -185,7 +199,10 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
   /** What the store keeps of namespaces, over the same connection. */
   readonly namespaces: NamespaceStore = {
     read: (name, tags) => this.#ask<NamespaceRecord>(() => spaces.read(this.#space(name), tags, this.#nowMs)),
-    invalidate: (name, request) => this.#ask(() => this.server.stamp(name, request)),
+    invalidate: (name, request) => {
+      const { errand } = this.server;
+      return this.#ask(() => this.server.stamp(name, request, errand));
+    },
     learn: async (name, rebuildMs) => {
       await this.#ask(() => this.server.keepSpace(name, spaces.learn(this.#space(name), rebuildMs)));
     },
@@ -203,12 +220,16 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
     },
   };
 
+  readonly #expiries: Expiries;
+
   constructor(
     private readonly server: SimStoreServer,
     private readonly process: SimProcess,
     readonly link: SimLink,
     private readonly time: VirtualTime,
-  ) {}
+  ) {
+    this.#expiries = new Expiries(time, STORE_CALL_MS_MAX, process.timers);
+  }
 
   read(id: string): Promise<KeyRecord> {
     return this.#take('read', id, undefined, (record, nowMs) => ({
@@ -270,78 +291,33 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
     request: unknown,
     how: (record: Maybe, nowMs: number) => steps.Step<T>,
   ): Promise<T> {
-    return this.#ask(() => this.server.take(step, id, request, how));
+    const { errand } = this.server;
+    return this.#ask(() => this.server.take(step, id, request, how, errand));
   }
 
   #ask<T>(apply: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      const fail = (why: string) => this.process.run(() => reject(new StoreUnavailable(why)));
-      if (!this.server.up) {
-        this.time.at(this.time.nowMs + 1, () => fail('connection refused'));
+      const { time, process, server } = this;
+      const fail = (why: string) => process.run(() => reject(new StoreUnavailable(why)));
+      if (!server.up) {
+        time.at(time.nowMs + 1, () => fail('connection refused'), process.timers);
         return;
       }
-      this.time.at(this.time.nowMs + STORE_CALL_MS_MAX, () => fail('no reply in time'));
-      const { life } = this.server;
+      const cancel = this.#expiries.begin(() => fail('no reply in time'));
+      const { life } = server;
       this.link.send(() => {
-        if (life !== this.server.life) return;
-        this.server.arrive(() => {
+        if (life !== server.life) return;
+        server.arrive(() => {
           const reply = apply();
-          this.link.reply(() => this.process.run(() => resolve(reply)));
+          this.link.reply(() =>
+            process.run(() => {
+              cancel();
+              server.witness.heard(process);
+              resolve(reply);
+            }),
+          );
         });
       });
-    });
-  }
-}
-
-/** How long a broken subscription takes to come back. */
-const RESUBSCRIBE_MS = 100;
-
-/** One replica's subscription to the wakes. */
-export class SimWakeChannel implements WakeChannel {
-  live = true;
-  #listeners: WakeListener[] = [];
-
-  constructor(
-    private readonly server: SimStoreServer,
-    private readonly process: SimProcess,
-    readonly link: SimLink,
-    private readonly time: VirtualTime,
-  ) {
-    server.channels.push(this);
-  }
-
-  listen(listener: WakeListener): () => void {
-    this.#listeners.push(listener);
-    return () => {
-      this.#listeners = this.#listeners.filter((other) => other !== listener);
-    };
-  }
-
-  deliver(wake: Wake): void {
-    if (!this.live) return;
-    this.link.reply(() =>
-      this.process.run(() => this.#listeners.forEach((listener) => void listener.wake(wake))),
-    );
-  }
-
-  deliverNamespace(wake: NamespaceWake): void {
-    if (!this.live) return;
-    this.link.reply(() =>
-      this.process.run(() => this.#listeners.forEach((listener) => void listener.namespaceWake(wake))),
-    );
-  }
-
-  goDown(): void {
-    if (!this.live) return;
-    this.live = false;
-    this.process.run(() => this.#listeners.forEach((listener) => void listener.lost()));
-  }
-
-  comeBack(): void {
-    this.time.at(this.time.nowMs + RESUBSCRIBE_MS, () => {
-      if (this.live || !this.server.up) return;
-      this.live = true;
-      this.process.run(() => this.#listeners.forEach((listener) => void listener.resubscribed()));
     });
   }
 }

@@ -1,10 +1,11 @@
-import { healAll, misfortunes } from './faults.js';
+import { amnesias, healAll, misfortunes } from './faults.js';
 import type { Violation } from './judge.js';
 import { liveOn } from './life.js';
 import { judgeBudget, judgeOneRebuild, judgeRest, judgeTakeover, RECOVERY_MS } from './rest.js';
+import { SimChance } from './sim-chance.js';
 import { LIMITS } from './sim-replica.js';
 import { Trace } from './trace.js';
-import { World } from './world.js';
+import { drawnFrom, World } from './world.js';
 
 /** The first start of the quorum: nothing goes wrong before there is a fleet. */
 const WARM_UP_MS = 1_500;
@@ -12,6 +13,8 @@ const CALLERS = 12;
 const OPERATIONS_MIN = 200;
 const FAULTS_MIN = 3;
 const FAULTS_MAX = 10;
+/** Of all seeds: there lock nodes forget together with the store. */
+const AMNESIA_SHARE = 0.2;
 /** No seed takes longer, in virtual time, unless it hangs. */
 const LIFE_MS_MAX = 120_000;
 
@@ -29,7 +32,7 @@ export interface SeedResult {
 /** Plays one seed from its first start to its rest. `print` hears every line of the trace. */
 export async function simulate(seed: number, print?: (line: string) => void): Promise<SeedResult> {
   const trace = new Trace(print);
-  const world = new World(seed, trace);
+  const world = new World(drawnFrom(seed), trace);
   const { time, chance, judge } = world;
   await time.runUntil(WARM_UP_MS);
 
@@ -37,7 +40,10 @@ export async function simulate(seed: number, print?: (line: string) => void): Pr
   const faults = FAULTS_MIN + chance.below(FAULTS_MAX - FAULTS_MIN + 1);
   const work = { left: operations };
   const lives = Array.from({ length: CALLERS }, (_, at) => liveOn(world, `c${at}`, work));
-  await played(world, Promise.all([...lives, misfortunes(world, faults, chance.hits(0.1))]), 'the clients');
+  const wrong = [misfortunes(world, faults, chance.hits(0.1))];
+  const rare = new SimChance(~seed);
+  if (rare.hits(AMNESIA_SHARE)) wrong.push(amnesias(world, rare));
+  await played(world, Promise.all([...lives, ...wrong]), 'the clients');
 
   healAll(world);
   world.faults.clear();

@@ -1,18 +1,34 @@
-interface Due {
+import { inCallback, settle } from './settle.js';
+
+/** Something that is planned. */
+export interface Due {
   readonly atMs: number;
+  /** The order of planning. */
   readonly order: number;
+  /** Things of one queue never overtake each other. */
+  readonly queue: string;
   fire: (() => void) | undefined;
 }
 
 /**
+ * Says what happens next: one of `due`, which holds the first of each queue, in the order of planning.
+ * Undefined ends the run.
+ */
+export type Choose = (due: readonly Due[]) => Due | undefined;
+
+/**
  * Time that passes only from one due thing to the next. Things due at one instant happen in the order in
  * which they were planned, and all promises that follow from them settle before time goes on.
+ *
+ * With `choose`, things happen one by one, and it says in which order. So a search can try them all.
  */
 export class VirtualTime {
   #nowMs = 0;
   #order = 0;
   /** A binary heap, the next due thing at its root. */
   readonly #heap: Due[] = [];
+  /** With `choose`: what is due and has not happened. */
+  readonly #ready: Due[] = [];
 
   get nowMs(): number {
     return this.#nowMs;
@@ -21,31 +37,105 @@ export class VirtualTime {
   /** Things that have happened so far. */
   steps = 0;
 
+  choose: Choose | undefined;
+  /** `choose` ended the run. */
+  ended = false;
+
   /** Plans a thing; the returned function takes it off the plan. */
-  at(atMs: number, fire: () => void): () => void {
-    const due: Due = { atMs: Math.max(atMs, this.#nowMs), order: this.#order++, fire };
+  at(atMs: number, fire: () => void, queue = ''): () => void {
+    const due: Due = { atMs: Math.max(atMs, this.#nowMs), order: this.#order++, queue, fire };
     this.#push(due);
     return () => {
       due.fire = undefined;
     };
   }
 
+  /** When the next thing is due, of those that are not due yet; Infinity if there is none. */
+  get nextMs(): number {
+    while (this.#heap[0] !== undefined && this.#heap[0].fire === undefined) this.#pop();
+    return this.#heap[0]?.atMs ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Time goes on to the next thing, although there may be something due that has not happened. */
+  skip(): void {
+    this.#nowMs = Math.max(this.#nowMs, this.nextMs);
+    this.#takeDue();
+  }
+
   /** Lets time pass until `untilMs`. */
   async runUntil(untilMs: number): Promise<void> {
-    for (;;) {
-      const next = this.#heap[0];
-      if (next === undefined || next.atMs > untilMs) break;
-      this.#nowMs = next.atMs;
-      // All that is due at this instant, as one turn of an event loop takes all that has arrived.
-      for (let due = this.#heap[0]; due !== undefined && due.atMs <= this.#nowMs; due = this.#heap[0]) {
-        this.#pop();
-        if (due.fire === undefined) continue;
-        this.steps += 1;
-        due.fire();
-      }
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+    if (this.choose !== undefined) await inCallback(() => this.#runChosen(untilMs));
+    else if (settle === undefined) await this.#runInTurns(untilMs);
+    else await inCallback(() => this.#run(untilMs, settle as () => void));
     this.#nowMs = Math.max(this.#nowMs, untilMs);
+  }
+
+  #run(untilMs: number, settle: () => void): void {
+    while (this.#fireNext(untilMs)) settle();
+  }
+
+  /** The same, a turn of the event loop for each instant, which costs several times as much. */
+  async #runInTurns(untilMs: number): Promise<void> {
+    while (this.#fireNext(untilMs)) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** All that is due at the next instant, as one turn of an event loop takes all that has arrived. */
+  #fireNext(untilMs: number): boolean {
+    const { nextMs } = this;
+    if (nextMs > untilMs || nextMs === Number.POSITIVE_INFINITY) return false;
+    this.#nowMs = nextMs;
+    for (let due = this.#heap[0]; due !== undefined && due.atMs <= this.#nowMs; due = this.#heap[0]) {
+      this.#pop();
+      if (due.fire === undefined) continue;
+      this.steps += 1;
+      due.fire();
+    }
+    return true;
+  }
+
+  #runChosen(untilMs: number): void {
+    if (settle === undefined) throw new Error('this Node cannot settle promises one step at a time');
+    for (;;) {
+      this.#takeDue();
+      const heads = this.#heads();
+      if (heads.length === 0) {
+        if (this.nextMs > untilMs) return;
+        this.#nowMs = this.nextMs;
+        continue;
+      }
+      const due = this.choose?.(heads);
+      if (due === undefined) {
+        this.ended = true;
+        return;
+      }
+      const place = this.#ready.indexOf(due);
+      if (place >= 0) this.#ready.splice(place, 1);
+      this.steps += 1;
+      due.fire?.();
+      settle();
+    }
+  }
+
+  #takeDue(): void {
+    while (this.nextMs <= this.#nowMs) {
+      this.#ready.push(this.#heap[0] as Due);
+      this.#pop();
+    }
+  }
+
+  /** The first of each queue, in the order of planning. */
+  #heads(): Due[] {
+    const heads = new Map<string, Due>();
+    let open = 0;
+    for (const due of this.#ready) {
+      if (due.fire === undefined) continue;
+      this.#ready[open] = due;
+      open += 1;
+      const head = heads.get(due.queue);
+      if (head === undefined || due.order < head.order) heads.set(due.queue, due);
+    }
+    this.#ready.length = open;
+    return [...heads.values()].sort((one, other) => one.order - other.order);
   }
 
   #push(due: Due): void {

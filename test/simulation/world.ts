@@ -1,18 +1,14 @@
 import type { NamespaceInvalidate } from '../../src/coordination/ports/namespace-store.js';
-import type {
-  ArmReply,
-  ArmRequest,
-  StoreExtend,
-  StoreExtended,
-  StorePublish,
-} from '../../src/coordination/ports/value-store.js';
+import type { StoreExtend, StoreExtended } from '../../src/coordination/ports/value-store.js';
 import type { Call } from '../../src/coordination/words/call.js';
 import { type Key, keyOf } from '../../src/coordination/words/key.js';
-import type { Policy } from '../../src/coordination/words/policy.js';
+import type { Limits, Policy } from '../../src/coordination/words/policy.js';
 import { Coverage } from './coverage.js';
 import { Judge } from './judge.js';
+import type { Change } from './old-values.js';
 import { SimChance } from './sim-chance.js';
 import { type LockNodeWitness, SimLockServer } from './sim-lock-node.js';
+import type { SimProcess } from './sim-process.js';
 import { LIMITS, POLICY, SimReplica } from './sim-replica.js';
 import { SimStoreServer, type StoreStep, type StoreWitness } from './sim-store.js';
 import { Trace } from './trace.js';
@@ -36,7 +32,42 @@ const WAKE_MS = 500;
 
 const LOCK_STEPS: Record<string, string> = { acquire: 'vote', extend: 'vote again', release: 'unlock' };
 
-/** Everything of one simulated fleet, made from one seed. */
+/** What a fleet is made of. */
+export interface Fleet {
+  /** Draws what happens in the world. */
+  readonly chance: SimChance;
+  /** Draws what one run of a replica draws, and its connections. */
+  chanceOf(replica: string): SimChance;
+  readonly nodes: number;
+  readonly replicas: number;
+  readonly keys: readonly Key[];
+  readonly nearCacheBytes: number;
+  readonly limits: Limits;
+  policyOf(namespace: string): Policy;
+}
+
+/** A fleet drawn from a seed. */
+export function drawnFrom(seed: number): Fleet {
+  const chance = new SimChance(seed);
+  const nodes = chance.pick([3, 5, 5]);
+  const nearCacheBytes = chance.pick([0, 4_000, 1_000_000]);
+  const blue: Policy = {
+    ...POLICY,
+    maxRebuilds: chance.pick([0, 1, 2]),
+    onLoss: chance.pick(['degrade', 'degrade', 'fail']),
+    earlyRefreshBeta: chance.pick([0, 1]),
+  };
+  return {
+    ...{ chance, nodes, nearCacheBytes, limits: LIMITS },
+    chanceOf: () => chance,
+    replicas: chance.pick([2, 3]),
+    // The same names in two namespaces: they must never meet.
+    keys: ['red', 'blue'].flatMap((space) => ['a', 'b', 'c'].map((name) => keyOf(space, name))),
+    policyOf: (namespace) => (namespace === 'blue' ? blue : POLICY),
+  };
+}
+
+/** Everything of one simulated fleet. */
 export class World implements LockNodeWitness, StoreWitness {
   readonly time = new VirtualTime();
   readonly chance: SimChance;
@@ -57,37 +88,26 @@ export class World implements LockNodeWitness, StoreWitness {
   /** Calls that have no answer yet. */
   openCalls = 0;
   readonly #onDeath = new Map<SimReplica, Set<() => void>>();
-  readonly #policies = new Map<string, Policy>();
-  readonly #nearCacheBytes: number;
   #runs = 0;
   #storeTroubleMs = Number.NEGATIVE_INFINITY;
 
   constructor(
-    seed: number,
+    readonly fleet: Fleet,
     readonly trace: Trace = new Trace(),
   ) {
-    this.chance = new SimChance(seed);
+    this.chance = fleet.chance;
     this.store = new SimStoreServer(this.time, this);
     this.judge = new Judge(
       () => this.time.nowMs,
       () => this.store.nowMs,
     );
-    const count = this.chance.pick([3, 5, 5]);
-    this.nodes = Array.from({ length: count }, (_, at) => new SimLockServer(`n${at}`, this.time, this));
-    // The same names in two namespaces: they must never meet.
-    this.keys = ['red', 'blue'].flatMap((space) => ['a', 'b', 'c'].map((name) => keyOf(space, name)));
-    this.#nearCacheBytes = this.chance.pick([0, 4_000, 1_000_000]);
-    this.#policies.set('blue', {
-      ...POLICY,
-      maxRebuilds: this.chance.pick([0, 1, 2]),
-      onLoss: this.chance.pick(['degrade', 'degrade', 'fail']),
-      earlyRefreshBeta: this.chance.pick([0, 1]),
-    });
-    this.replicas = Array.from({ length: this.chance.pick([2, 3]) }, (_, at) => this.#run(`r${at}`));
+    this.nodes = Array.from({ length: fleet.nodes }, (_, at) => new SimLockServer(`n${at}`, this.time, this));
+    this.keys = fleet.keys;
+    this.replicas = Array.from({ length: fleet.replicas }, (_, at) => this.#run(`r${at}`));
   }
 
   policyOf(namespace: string): Policy {
-    return this.#policies.get(namespace) ?? POLICY;
+    return this.fleet.policyOf(namespace);
   }
 
   /** `short` stands for the line where only the digest is wanted. */
@@ -134,10 +154,12 @@ export class World implements LockNodeWitness, StoreWitness {
 
   #run(name: string): SimReplica {
     this.#runs += 1;
-    const { time, chance, nodes, store } = this;
+    const { time, nodes, store, fleet } = this;
+    const { nearCacheBytes, limits } = fleet;
     return new SimReplica(name, {
-      ...{ time, chance, nodes, store, nearCacheBytes: this.#nearCacheBytes },
-      policyOf: (space) => this.policyOf(space),
+      ...{ time, nodes, store, nearCacheBytes, limits },
+      chance: fleet.chanceOf(name),
+      policyOf: fleet.policyOf,
     });
   }
 
@@ -161,11 +183,14 @@ export class World implements LockNodeWitness, StoreWitness {
             resolve({ ok: false, error: new NoAnswer('the answer was lost') }),
           );
         } else {
-          time.at(time.nowMs + chance.pick([0.5, 1, 1.5]), () => resolve(result));
+          const tookMs = chance.latencyMs(0);
+          // Where messages take no time, an answer is no step of its own.
+          if (tookMs === 0) resolve(result);
+          else time.at(time.nowMs + tookMs, () => resolve(result));
         }
         deaths.delete(die);
       };
-      time.at(time.nowMs + chance.pick([0.5, 1, 1.5]), () => {
+      const arrive = () => {
         if (replica.dead || !replica.serving) return die();
         replica.run(() => {
           arrived(replica, call).then(
@@ -173,7 +198,8 @@ export class World implements LockNodeWitness, StoreWitness {
             (error: Error) => answer({ ok: false, error }),
           );
         });
-      });
+      };
+      time.at(time.nowMs + chance.latencyMs(0), arrive, `${call.identity}@${replica.name}`);
     });
     this.openCalls -= 1;
     return result;
@@ -181,17 +207,42 @@ export class World implements LockNodeWitness, StoreWitness {
 
   // ——— what the servers tell ———
 
-  stepped(step: StoreStep, id: string, before: never, _after: unknown, request: never, reply: never): void {
+  stepped(
+    step: StoreStep,
+    id: string,
+    before: never,
+    after: never,
+    request: never,
+    reply: never,
+  ): Change | undefined {
     this.#met(step);
     this.say(() => `store ${step} ${id} ${JSON.stringify(request ?? '')} -> ${summary(reply)}`, step + id);
-    this.#judge(step, id, before, request, reply);
+    const { judge } = this;
+    if (step === 'extend' && (reply as StoreExtended).extended) {
+      this.extendedAt.set((request as StoreExtend).nonce, judge.now());
+    }
+    return judge.stepped(step, id, before, after, request, reply);
   }
 
-  stamped(namespace: string, request: NamespaceInvalidate): void {
+  stamped(namespace: string, request: NamespaceInvalidate): Change {
     this.#met('invalidate tags');
     const { tags, all, mode } = request;
     this.say(() => `store ${mode} ${namespace} ${all ? 'all' : tags}`, `${mode}${tags}`);
-    this.judge.stamped(namespace, request);
+    return this.judge.stamped(namespace, request);
+  }
+
+  arrived(process: SimProcess, change: Change): void {
+    this.judge.oldValues.arrived(process, change);
+  }
+
+  heard(process: SimProcess): void {
+    this.judge.oldValues.storeHeard(process);
+  }
+
+  channel(process: SimProcess, what: 'lost' | 'confirmed'): void {
+    const { oldValues } = this.judge;
+    if (what === 'lost') oldValues.channelLost(process);
+    else oldValues.channelConfirmed(process);
   }
 
   lockStepped(name: string): void {
@@ -209,30 +260,18 @@ export class World implements LockNodeWitness, StoreWitness {
       this.judge.violated('INV-5', `${node.name} votes ${sinceMs} ms after it forgot`);
   }
 
-  #judge(step: StoreStep, id: string, before: never, request: never, reply: never): void {
-    const { judge } = this;
-    const { nonce, mode } = (request ?? {}) as { nonce: string; mode: 'delete' | 'mark_stale' };
-    if (step === 'arm') judge.armed(id, before, request as ArmRequest, reply as ArmReply);
-    else if (step === 'publish')
-      judge.published(id, request as StorePublish, (reply as { outcome: string }).outcome);
-    else if (step === 'release') judge.released(id, nonce, reply);
-    else if (step === 'invalidate') judge.invalidated(id, mode);
-    else if (step === 'extend') {
-      if ((reply as StoreExtended).extended) this.extendedAt.set(nonce, judge.now());
-      judge.extended(id, request as StoreExtend, reply);
+  /** A fault meets also what comes in its wake: a server that is down answers nothing until it is back. */
+  #met(step: string): void {
+    for (const fault of this.faults.keys()) this.#metBy(fault, step);
+    for (const [fault, healedMs] of this.#healedMs) {
+      if (this.time.nowMs - healedMs < WAKE_MS && !this.faults.has(fault)) this.#metBy(fault, step);
     }
   }
 
-  /** A fault meets also what comes in its wake: a server that is down answers nothing until it is back. */
-  #met(step: string): void {
-    const lately = [...this.#healedMs]
-      .filter(([, healedMs]) => this.time.nowMs - healedMs < WAKE_MS)
-      .map(([kind]) => kind);
-    for (const fault of new Set([...this.faults.keys(), ...lately])) {
-      this.coverage.met(fault, step);
-      // Each change of a key sends a wake with it.
-      if (step === 'publish' || step === 'invalidate') this.coverage.met(fault, 'wake');
-    }
+  #metBy(fault: string, step: string): void {
+    this.coverage.met(fault, step);
+    // Each change of a key sends a wake with it.
+    if (step === 'publish' || step === 'invalidate') this.coverage.met(fault, 'wake');
   }
 }
 

@@ -61,7 +61,7 @@ export class Answers {
 
   /** The waiter's time is up: it gets what an attempt on its behalf had found for it, or hears why there is nothing. */
   timeOut(room: WaitingRoom, waiter: Waiter): void {
-    this.give(room, waiter, waiter.meanwhile ?? this.#outOfTime(room), 'timeout');
+    this.give(room, waiter, waiter.meanwhile?.() ?? this.#outOfTime(room), 'timeout');
   }
 
   busy(room: WaitingRoom, reason: BusyReason): Busy {

@@ -98,6 +98,20 @@ function freshHit(snapshot: Snapshot, ask: Ask, nowMs: number, hit: Hit): Decisi
 }
 
 /**
+ * What a snapshot has for a caller that tried for the lease meanwhile, as it is at `nowMs`: it has grown older since it
+ * was read, and may be stale by now, or over.
+ */
+export function stillServing(
+  snapshot: Snapshot,
+  hit: Hit,
+  { staleAllowed }: Pick<Ask, 'staleAllowed'>,
+  nowMs: number,
+): Hit | undefined {
+  const now = hitOf(snapshot, nowMs, hit.rebuilding);
+  return now !== undefined && (now.fresh || staleAllowed) ? now : undefined;
+}
+
+/**
  * The failure that this caller is to hear: the one whose back-off runs, or the one of the very lease that
  * it waited for, also when the holder asked for no back-off.
  */

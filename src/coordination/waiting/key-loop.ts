@@ -8,9 +8,12 @@ import type { KeyRecord } from '../words/record.js';
 import { endOf } from './answer-labels.js';
 import type { Answers } from './answers.js';
 import { POLL_MS_MAX, restMs, retryMs } from './backoff.js';
-import { type Decision, decide } from './decide.js';
+import { type Decision, decide, stillServing } from './decide.js';
 import { worded } from './retry-after.js';
 import type { Waiter, WaitingRoom } from './waiting-room.js';
+
+/** When something was sent to the store, or happened here: as a snapshot has it. */
+export type Sent = Pick<Snapshot, 'readAtMs' | 'sentAt'>;
 
 export interface KeyLoopParts {
   readonly clock: Clock;
@@ -35,8 +38,8 @@ interface Contender {
   readonly waiter: Waiter;
   readonly act: 'attempt' | 'adopt';
   readonly reason: LeaseReason;
-  /** What serves it where no lease is to be had. */
-  readonly meanwhile: Hit | undefined;
+  /** What serves it now where no lease is to be had. */
+  meanwhile(): Hit | undefined;
 }
 
 /**
@@ -73,9 +76,7 @@ export class KeyLoop {
         if (attempt.kind === 'granted') next = attempt.snapshot;
         // A value that is fresh is worth one attempt and no wait: the same snapshot serves its caller now.
         else if (contender.reason === 'early_refresh') next = snapshot;
-        else if (room.heldBack && contender.meanwhile !== undefined) {
-          answers.give(room, contender.waiter, contender.meanwhile, 'publish');
-        }
+        else if (room.heldBack) this.#serveMeanwhile(contender);
         if (next !== undefined || WITHOUT_PAUSE.has(attempt.kind)) continue;
         undecided = attempt.kind === 'undecided' ? undecided + 1 : 0;
         this.#dismissImpatient(snapshot);
@@ -88,14 +89,13 @@ export class KeyLoop {
 
   /**
    * Passes on what happened on this replica, without waiting for any wake or read, to the callers that came before
-   * every change that it does not know. READ_STORE callers read again. `sentAt` is the count of changes when it was
-   * sent to the store; `degraded`, what was missing where no store has it. Resolves to how many were served.
+   * every change that it does not know. READ_STORE callers read again. `degraded` is what was missing where no store
+   * has it. Resolves to how many were served.
    */
-  async feed(record: KeyRecord, sentAt: number, degraded: Degraded | undefined): Promise<number> {
+  async feed(record: KeyRecord, sent: Sent, degraded: Degraded | undefined): Promise<number> {
     const { room } = this;
     const before = room.served;
-    const readAtMs = this.parts.clock.nowMs();
-    await this.#serve({ record, readAtMs, arrivals: 0, sentAt, from: 'publish', degraded });
+    await this.#serve({ record, ...sent, arrivals: 0, from: 'publish', degraded });
     room.wake();
     return room.served - before;
   }
@@ -132,7 +132,9 @@ export class KeyLoop {
       const mayTry = !attempting && contender === undefined && !this.parts.draining();
       if ((decision.act === 'attempt' || decision.act === 'adopt') && mayTry) {
         const reason = decision.act === 'adopt' ? 'miss' : decision.reason;
-        contender = { waiter, act: decision.act, reason, meanwhile: decision.meanwhile };
+        const { act, meanwhile: hit } = decision;
+        const meanwhile = () => hit && stillServing(snapshot, hit, waiter, clock.nowMs());
+        contender = { waiter, act, reason, meanwhile };
       } else if (this.#answerBy(decision, snapshot, waiter)) given += 1;
       if (given === ANSWERS_PER_TURN) {
         given = 0;
@@ -185,17 +187,22 @@ export class KeyLoop {
 
   async #ask(snapshot: Snapshot, contender: Contender): Promise<Attempt> {
     const { room } = this;
-    const { answers, arrivals, granter } = this.parts;
-    const { waiter, act, reason, meanwhile } = contender;
+    const { arrivals, granter } = this.parts;
+    const { waiter, act, reason } = contender;
     try {
       if (act === 'adopt') return await granter.adopt(room.key, snapshot, waiter);
       return await granter.attempt(room.key, snapshot, waiter, reason, arrivals);
     } catch (error) {
       // A namespace with `on_loss: fail` still serves what it has.
-      if (!(error instanceof CoordinationError) || meanwhile === undefined) throw error;
-      answers.give(room, waiter, meanwhile, 'publish');
+      if (!(error instanceof CoordinationError) || !this.#serveMeanwhile(contender)) throw error;
       return { kind: 'abandoned' };
     }
+  }
+
+  /** False if there is nothing that may serve it now. */
+  #serveMeanwhile({ waiter, meanwhile }: Contender): boolean {
+    const hit = meanwhile();
+    return hit !== undefined && this.parts.answers.give(this.room, waiter, hit, 'publish');
   }
 
   #restMs(): number {

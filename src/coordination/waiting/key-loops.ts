@@ -9,7 +9,7 @@ import type { Key } from '../words/key.js';
 import type { Degraded } from '../words/outcome.js';
 import type { KeyRecord } from '../words/record.js';
 import { Answers, type AnswersParts } from './answers.js';
-import { KeyLoop, type KeyLoopParts } from './key-loop.js';
+import { KeyLoop, type KeyLoopParts, type Sent } from './key-loop.js';
 import { WaiterLimits, type WaiterLimitsParts } from './waiter-limits.js';
 import { type Waiter, WaitingRoom } from './waiting-room.js';
 
@@ -100,8 +100,8 @@ export class KeyLoops {
   }
 
   /** {@link KeyLoop.feed}; 0 where no caller waits for the key. */
-  async feed({ id }: Key, record: KeyRecord, sentAt: number, degraded?: Degraded): Promise<number> {
-    return (await this.#loops.get(id)?.feed(record, sentAt, degraded)) ?? 0;
+  async feed({ id }: Key, record: KeyRecord, sent: Sent, degraded?: Degraded): Promise<number> {
+    return (await this.#loops.get(id)?.feed(record, sent, degraded)) ?? 0;
   }
 
   /** From now on no caller waits and none gets a lease here; hits go on. */

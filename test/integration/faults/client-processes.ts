@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { endWithThisProcess } from '../../support/end-with-this-process.js';
-import type { Entry } from './lease-history.js';
+import type { Entry } from './history.js';
 
 const SCRIPT = 'test/integration/faults/dist/test/integration/faults/soak-client.js';
 const CLIENTS_EACH = 8;

@@ -4,7 +4,7 @@ import type { RedisServer } from '../../support/redis-server.js';
 import type { SeededRandom } from '../../support/seeded-random.js';
 import type { ClientProcesses } from './client-processes.js';
 import type { FaultyFleet } from './faulty-fleet.js';
-import type { Window } from './lease-history.js';
+import type { Window } from './history.js';
 
 export interface Victims {
   readonly fleet: FaultyFleet;

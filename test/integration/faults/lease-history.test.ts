@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { type Entry, type GetEntry, judge, type Window } from './lease-history.js';
+import type { Entry, GetEntry, Window } from './history.js';
+import { judge } from './lease-history.js';
 
 // Each rule is shown a history that breaks it, and one beside it that does not.
 
 const lease = (fence: number, start: number, over: Partial<GetEntry> = {}): GetEntry => ({
   ...{
     e: 'get',
+    replica: 0,
     key: 'k',
     start,
     end: start + 2,
@@ -18,8 +20,18 @@ const lease = (fence: number, start: number, over: Partial<GetEntry> = {}): GetE
   ...over,
 });
 const hit = (fence: number, start: number, over: Partial<GetEntry> = {}): GetEntry => ({
-  ...{ e: 'get', key: 'k', start, end: start + 2, waitMs: 100, store: true, refresh: false, outcome: 'hit' },
-  ...{ value: { key: 'k', fence }, fresh: true },
+  ...{
+    e: 'get',
+    replica: 0,
+    key: 'k',
+    start,
+    end: start + 2,
+    waitMs: 100,
+    store: true,
+    refresh: false,
+    outcome: 'hit',
+  },
+  ...{ value: { key: 'k', fence, token: `t${fence}` }, fresh: true },
   ...over,
 });
 const publish = (token: string, start: number, ttlMs = 1_000): Entry[] => [
@@ -27,7 +39,7 @@ const publish = (token: string, start: number, ttlMs = 1_000): Entry[] => [
   { e: 'publish', key: 'k', token, start, end: start + 2, outcome: 'STORED', ttlMs },
 ];
 const invalidate = (start: number, mode: 'delete' | 'mark_stale' = 'delete'): Entry => ({
-  ...{ e: 'invalidate', key: 'k', mode, start, end: start + 2, acknowledged: true },
+  ...{ e: 'invalidate', replica: 0, key: 'k', mode, start, end: start + 2, acknowledged: true },
 });
 const rules = (entries: Entry[], windows: Window[] = []) =>
   judge(entries, windows).violations.map((violation) => violation.split(' ')[0]);
@@ -66,10 +78,32 @@ describe('the history', () => {
     const before = [lease(1, 0), ...publish('t1', 10), invalidate(20)];
     expect(rules([...before, hit(1, 30)])).toEqual(['INV-3']);
     expect(rules([...before, hit(1, 21)])).toEqual([]);
-    expect(rules([...before, hit(1, 30, { store: false })])).toEqual([]);
+    expect(rules([...before, hit(1, 30, { store: false, replica: 1 })])).toEqual([]);
     const marked = [lease(1, 0), ...publish('t1', 10), invalidate(20, 'mark_stale')];
     expect(rules([...marked, hit(1, 30, { fresh: false })])).toEqual([]);
     expect(rules([...marked, hit(1, 30)])).toEqual(['INV-3']);
+  });
+
+  it('INV-15: an old value from memory, where it was invalidated at once, elsewhere after a while', () => {
+    const before = [lease(1, 0), ...publish('t1', 10, 60_000), invalidate(20)];
+    const near = (start: number, over: Partial<GetEntry> = {}) => hit(1, start, { store: false, ...over });
+    expect(rules([...before, near(30)])).toEqual(['INV-15']);
+    expect(rules([...before, near(21)])).toEqual([]);
+    expect(rules([...before, near(30, { fresh: false })])).toEqual(['INV-15']);
+    expect(rules([...before, near(2_000, { replica: 1 })])).toEqual([]);
+    expect(rules([...before, near(2_600, { replica: 1 })])).toEqual(['INV-15']);
+    expect(rules([...before, near(2_600, { replica: 1, fresh: false })])).toEqual([]);
+    expect(rules([...before, near(2_600, { replica: 1 })], [{ kind: 'store', from: 15, to: 25 }])).toEqual(
+      [],
+    );
+    const marked = [lease(1, 0), ...publish('t1', 10, 60_000), invalidate(20, 'mark_stale')];
+    expect(rules([...marked, near(30)])).toEqual(['INV-15']);
+    expect(rules([...marked, near(30, { fresh: false })])).toEqual([]);
+    // Of a lease that came after it, and of one whose fence says nothing, since no store gave it.
+    expect(rules([...marked, lease(2, 40), ...publish('t2', 50), hit(2, 60, { store: false })])).toEqual([]);
+    const unstored = lease(0, 0, { token: 'u', degraded: 'STORE_LOST' });
+    const value = { key: 'k', fence: 0, token: 'u' };
+    expect(rules([unstored, invalidate(20), near(30, { value })])).toEqual(['INV-15']);
   });
 
   it('INV-4: a lease while another certainly runs', () => {
@@ -114,7 +148,7 @@ describe('the history', () => {
   });
 
   it('INV-8: the value of another key', () => {
-    expect(rules([hit(1, 0, { value: { key: 'other', fence: 1 } })])).toEqual(['INV-8']);
+    expect(rules([hit(1, 0, { value: { key: 'other', fence: 1, token: 't1' } })])).toEqual(['INV-8']);
   });
 
   it('INV-9: an error that says more than that nobody decided', () => {

@@ -1,69 +1,14 @@
-/**
- * What clients wrote down while everything around them failed. Times are milliseconds of the machine's
- * monotonic clock, which all processes share: `start` before a call was sent, `end` after its answer came.
- */
-export type Entry = GetEntry | GiveUpEntry | PublishEntry | ExtendEntry | InvalidateEntry;
-
-interface Timed {
-  readonly key: string;
-  readonly start: number;
-  readonly end: number;
-}
-
-export interface GetEntry extends Timed {
-  readonly e: 'get';
-  readonly waitMs: number;
-  readonly store: boolean;
-  readonly refresh: boolean;
-  readonly outcome: 'hit' | 'lease' | 'busy' | 'failed' | 'error';
-  readonly code?: string;
-  readonly degraded?: string;
-  readonly token?: string;
-  readonly fence?: number;
-  readonly expiresInMs?: number;
-  readonly reason?: string;
-  /** What the value says of itself: the key and the fence of the lease under which it was made. */
-  readonly value?: { readonly key: string; readonly fence: number };
-  readonly fresh?: boolean;
-}
-
-/** Written before a publish or a release is sent: from here on its holder claims nothing. */
-export interface GiveUpEntry {
-  readonly e: 'give_up';
-  readonly key: string;
-  readonly token: string;
-  readonly at: number;
-}
-
-export interface PublishEntry extends Timed {
-  readonly e: 'publish';
-  readonly token: string;
-  readonly outcome: string;
-  readonly ttlMs: number;
-}
-
-export interface ExtendEntry extends Timed {
-  readonly e: 'extend';
-  readonly token: string;
-  readonly outcome: string;
-  readonly expiresInMs: number;
-}
-
-/** Written before it is sent, not acknowledged and with the latest end that it may have, and again when it is. */
-export interface InvalidateEntry extends Timed {
-  readonly e: 'invalidate';
-  readonly mode: 'delete' | 'mark_stale';
-  /** By a tag: it reaches also what is published later under a lease from before it. */
-  readonly byTag?: boolean;
-  readonly acknowledged: boolean;
-}
-
-/** While it lasts, callers may well be answered late, or leases extended by the quorum alone. */
-export interface Window {
-  readonly kind: 'stopped' | 'store';
-  readonly from: number;
-  readonly to: number;
-}
+import {
+  byKey,
+  type Entry,
+  type GetEntry,
+  type InvalidateEntry,
+  meets,
+  type PublishEntry,
+  type Timed,
+  type Window,
+} from './history.js';
+import { nearReadsAfter } from './near-reads.js';
 
 export interface Verdict {
   readonly violations: string[];
@@ -98,6 +43,7 @@ export function judge(entries: readonly Entry[], windows: readonly Window[]): Ve
 
   violations.push(...fences(leases), ...storedOnce(publishes), ...namespaces(gets));
   violations.push(...readsAfter(invalidations, gets, leases));
+  violations.push(...nearReadsAfter(invalidations, gets, leases, windows));
   violations.push(...overlaps(leases, entries, invalidations, windows));
   const changes = [...publishes, ...invalidations, ...unanswered(entries, publishes)];
   violations.push(...rebuiltWhileFresh(leases, publishes, changes, windows));
@@ -113,18 +59,6 @@ export function judge(entries: readonly Entry[], windows: readonly Window[]): Ve
     violations.push(`INV-9 ${key}: answered after ${(end - start).toFixed(0)} ms of a wait of ${waitMs}`);
   }
   return { violations, late: late.length, counts };
-}
-
-const meets = ({ from, to }: Window, start: number, end: number) => from < end && to > start;
-
-function byKey<E extends { readonly key: string }>(entries: readonly E[]): Map<string, E[]> {
-  const keyed = new Map<string, E[]>();
-  for (const entry of entries) {
-    const same = keyed.get(entry.key);
-    if (same === undefined) keyed.set(entry.key, [entry]);
-    else same.push(entry);
-  }
-  return keyed;
 }
 
 /** Those that were acknowledged once, and not also as what they were before. */

@@ -14,7 +14,8 @@ import {
 } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { Caller } from '../../support/caller.js';
 import { SeededRandom } from '../../support/seeded-random.js';
-import { type Entry, type GetEntry, UNDER_WAY_MS } from './lease-history.js';
+import type { Entry, GetEntry } from './history.js';
+import { UNDER_WAY_MS } from './lease-history.js';
 
 // A process of clients: asks, rebuilds, extends, publishes and invalidates until it is told to stop or killed,
 // and writes down what it was answered. Arguments: replicas' targets, the log, the seed, how many clients.
@@ -67,8 +68,9 @@ async function ask(namespace: string, key: string, requestId: string): Promise<v
   const options = { namespace, key, waitMs, requestId, stale, leaseMs: random.pick([300, 700, 1_500]) };
   for (let attempt = 0; attempt < 3; attempt += 1) {
     const start = now();
-    const asked = { e: 'get' as const, key: `${namespace}/${key}`, start, waitMs, store, refresh };
-    const entry = await get(random.pick(callers), asked, {
+    const replica = random.below(callers.length);
+    const asked = { e: 'get' as const, replica, key: `${namespace}/${key}`, start, waitMs, store, refresh };
+    const entry = await get(callers[replica] as Caller, asked, {
       ...options,
       read: store ? Read.READ_STORE : Read.READ_NEAR,
       intent: refresh ? Intent.INTENT_REFRESH : Intent.INTENT_REBUILD,
@@ -81,7 +83,7 @@ async function ask(namespace: string, key: string, requestId: string): Promise<v
   }
 }
 
-type Asked = Pick<GetEntry, 'e' | 'key' | 'start' | 'waitMs' | 'store' | 'refresh'>;
+type Asked = Pick<GetEntry, 'e' | 'replica' | 'key' | 'start' | 'waitMs' | 'store' | 'refresh'>;
 
 async function get(
   caller: Caller,
@@ -105,9 +107,9 @@ async function get(
     if (outcome?.$case !== 'hit') return { ...said, outcome: outcome?.$case ?? 'error' };
     const { payload, freshness } = outcome.value;
     const text = payload?.$case === 'value' ? Buffer.from(payload.value).toString() : '';
-    const [key = '', fence = ''] = text.split(' ');
+    const [key = '', fence = '', token = ''] = text.split(' ');
     const fresh = freshness === Freshness.FRESHNESS_FRESH;
-    return { ...said, outcome: 'hit', value: { key, fence: Number(fence) }, fresh };
+    return { ...said, outcome: 'hit', value: { key, fence: Number(fence), token }, fresh };
   } catch (error) {
     const code = status[(error as ServiceError).code] ?? String(error);
     return { ...asked, end: now(), outcome: 'error', code };
@@ -128,9 +130,10 @@ async function hold(hand: Hand): Promise<void> {
     await settled(random.pick(callers).release({ namespace, key, token }, { deadlineMs: 2_000 }));
     return;
   }
-  const ttlMs = random.pick([50, 200, 1_000]);
+  // The longest outlasts what a replica may be behind.
+  const ttlMs = random.pick([50, 200, 1_000, 8_000]);
   const start = now();
-  const value = Buffer.from(`${name} ${fence}`);
+  const value = Buffer.from(`${name} ${fence} ${token}`);
   for (let attempt = 0; attempt < 2; attempt += 1) {
     const tags = TAGGED.includes(key) ? [TAG] : [];
     const request = { namespace, key, token, ttlMs, staleMs: random.pick([0, 500]), tags };
@@ -159,14 +162,15 @@ async function invalidate(namespace: string, key: string): Promise<void> {
   const wire =
     mode === 'delete' ? InvalidateMode.INVALIDATE_MODE_DELETE : InvalidateMode.INVALIDATE_MODE_MARK_STALE;
   const start = now();
+  const replica = random.below(callers.length);
   const say = (end: number, acknowledged: boolean) => {
     for (const one of keys)
-      write({ e: 'invalidate', key: `${namespace}/${one}`, mode, byTag, start, end, acknowledged });
+      write({ e: 'invalidate', replica, key: `${namespace}/${one}`, mode, byTag, start, end, acknowledged });
   };
   say(start + UNDER_WAY_MS, false);
   const what = byTag ? { tags: [TAG] } : { keys };
   const reply = await settled(
-    random.pick(callers).invalidate({ namespace, ...what, mode: wire }, { deadlineMs: 2_000 }),
+    (callers[replica] as Caller).invalidate({ namespace, ...what, mode: wire }, { deadlineMs: 2_000 }),
   );
   if (reply !== undefined) say(now(), true);
 }

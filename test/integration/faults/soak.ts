@@ -4,7 +4,8 @@ import { waitersOf } from '../../support/waiters.js';
 import { ClientProcesses } from './client-processes.js';
 import { FAULT_KINDS } from './fault-kinds.js';
 import { FaultyFleet, LEASE_MS_MAX } from './faulty-fleet.js';
-import { judge, type Verdict, type Window } from './lease-history.js';
+import type { Window } from './history.js';
+import { judge, type Verdict } from './lease-history.js';
 
 export interface SoakOptions {
   readonly seconds: number;

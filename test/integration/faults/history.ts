@@ -1,0 +1,81 @@
+/**
+ * What clients wrote down while everything around them failed. Times are milliseconds of the machine's
+ * monotonic clock, which all processes share: `start` before a call was sent, `end` after its answer came.
+ */
+export type Entry = GetEntry | GiveUpEntry | PublishEntry | ExtendEntry | InvalidateEntry;
+
+export interface Timed {
+  readonly key: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface GetEntry extends Timed {
+  readonly e: 'get';
+  /** Which replica was asked. */
+  readonly replica: number;
+  readonly waitMs: number;
+  readonly store: boolean;
+  readonly refresh: boolean;
+  readonly outcome: 'hit' | 'lease' | 'busy' | 'failed' | 'error';
+  readonly code?: string;
+  readonly degraded?: string;
+  readonly token?: string;
+  readonly fence?: number;
+  readonly expiresInMs?: number;
+  readonly reason?: string;
+  /** What the value says of itself: the key, and the fence and the token of the lease under which it was made. */
+  readonly value?: { readonly key: string; readonly fence: number; readonly token: string };
+  readonly fresh?: boolean;
+}
+
+/** Written before a publish or a release is sent: from here on its holder claims nothing. */
+export interface GiveUpEntry {
+  readonly e: 'give_up';
+  readonly key: string;
+  readonly token: string;
+  readonly at: number;
+}
+
+export interface PublishEntry extends Timed {
+  readonly e: 'publish';
+  readonly token: string;
+  readonly outcome: string;
+  readonly ttlMs: number;
+}
+
+export interface ExtendEntry extends Timed {
+  readonly e: 'extend';
+  readonly token: string;
+  readonly outcome: string;
+  readonly expiresInMs: number;
+}
+
+/** Written before it is sent, not acknowledged and with the latest end that it may have, and again when it is. */
+export interface InvalidateEntry extends Timed {
+  readonly e: 'invalidate';
+  readonly replica: number;
+  readonly mode: 'delete' | 'mark_stale';
+  /** By a tag: it reaches also what is published later under a lease from before it. */
+  readonly byTag?: boolean;
+  readonly acknowledged: boolean;
+}
+
+/** While it lasts, callers may well be answered late, or leases extended by the quorum alone. */
+export interface Window {
+  readonly kind: 'stopped' | 'store';
+  readonly from: number;
+  readonly to: number;
+}
+
+export const meets = ({ from, to }: Window, start: number, end: number) => from < end && to > start;
+
+export function byKey<E extends { readonly key: string }>(entries: readonly E[]): Map<string, E[]> {
+  const keyed = new Map<string, E[]>();
+  for (const entry of entries) {
+    const same = keyed.get(entry.key);
+    if (same === undefined) keyed.set(entry.key, [entry]);
+    else same.push(entry);
+  }
+  return keyed;
+}

@@ -1,0 +1,44 @@
+import type { VirtualTime } from './virtual-time.js';
+
+interface Open {
+  readonly atMs: number;
+  expire: (() => void) | undefined;
+}
+
+/** Many deadlines of one length on one timer: most are met, and plan nothing. */
+export class Expiries {
+  #open: Open[] = [];
+  #planned = false;
+
+  constructor(
+    private readonly time: VirtualTime,
+    private readonly lengthMs: number,
+    private readonly queue: string,
+  ) {}
+
+  /** Calls `expire` when the time is up, unless the returned function is called before. */
+  begin(expire: () => void): () => void {
+    const open: Open = { atMs: this.time.nowMs + this.lengthMs, expire };
+    this.#open.push(open);
+    if (!this.#planned) this.#plan(open.atMs);
+    return () => {
+      open.expire = undefined;
+    };
+  }
+
+  #plan(atMs: number): void {
+    this.#planned = true;
+    this.time.at(atMs, () => this.#tell(), this.queue);
+  }
+
+  #tell(): void {
+    this.#planned = false;
+    const { nowMs } = this.time;
+    const from = this.#open.findIndex(({ atMs, expire }) => atMs > nowMs && expire !== undefined);
+    const over = this.#open.splice(0, from < 0 ? this.#open.length : from);
+    for (const { expire } of over) expire?.();
+    // Those that began while these were told have planned for themselves.
+    const [first] = this.#open;
+    if (first !== undefined && !this.#planned) this.#plan(first.atMs);
+  }
+}

@@ -1,0 +1,253 @@
+import type { NamespaceInvalidate } from '../../src/coordination/ports/namespace-store.js';
+import type { StorePublish } from '../../src/coordination/ports/value-store.js';
+import { keyFromId } from '../../src/coordination/words/key.js';
+import type { Degraded, Hit } from '../../src/coordination/words/outcome.js';
+
+/** A change as the store makes it: a stored publish, or an invalidation of a key, of tags or of a namespace. */
+export interface Change {
+  readonly what: 'publish' | 'delete' | 'mark_stale';
+  /** Its place in the order of all that happens. */
+  readonly appliedAt: number;
+  readonly appliedMs: number;
+  /** Of the published value. */
+  readonly nonce?: string;
+  /** Of what was stamped. */
+  readonly stamped?: NamespaceInvalidate;
+  /** No failure from before it is to be heard after it. */
+  readonly endsFailure: boolean;
+}
+
+/** A replica's run, or a client: whoever holds copies. */
+export type Place = object;
+
+/** What was made under one lease: a value, or a failure. */
+interface Made {
+  readonly id: string;
+  /** When the lease was given: its holder has read the source since. */
+  givenAt: number;
+  storedAt: number | undefined;
+  tags: readonly string[];
+  /** When the store began to count its time, and for how long it is fresh. */
+  freshMs: { readonly from: number; readonly ttl: number } | undefined;
+}
+
+/** Of the steps of an answer, and of the clocks of replicas, which are within 1 % of each other. */
+const FRESH_MARGIN_MS = 2;
+const DRIFT_SHARE = 0.01;
+
+/** No store knows of a lease that is given so. */
+export const isWithoutStore = (degraded: Degraded) => degraded === 'store_lost' || degraded === 'local';
+
+/** What a replica may still do for a lease after it has found the store lost. */
+const BALLOT_MS_MAX = 250;
+
+/** What has arrived at one place. */
+interface Arrivals {
+  readonly of: Map<Change, number>;
+  /** When its channel was confirmed, and when it was lost: each is a change of everything. */
+  readonly confirmedAt: number[];
+  readonly lostAt: number[];
+  /** When it said that the store is lost, if it has heard nothing of the store since. */
+  storeLostAt: number | undefined;
+  storeHeardMs: number;
+}
+
+/** An answer that shows something that was made. */
+export interface Shown {
+  readonly id: string;
+  readonly nonce: string;
+  readonly fresh: boolean;
+  /** When its call came to the place. */
+  readonly cameAt: number;
+}
+
+/**
+ * INV-15, never an old value: an answer to a call shows nothing that was changed by a change that had arrived
+ * at the place before the call came. A change has arrived where its wake, its event or its answer was processed.
+ */
+export class OldValues {
+  readonly #made = new Map<string, Made>();
+  readonly #ofKey = new Map<string, Change[]>();
+  readonly #ofNamespace = new Map<string, Change[]>();
+  readonly #arrivals = new WeakMap<Place, Arrivals>();
+
+  constructor(
+    /** The place of this moment in the order of all that happens. */
+    private readonly now: () => number,
+    private readonly nowMs: () => number,
+  ) {}
+
+  /** A lease, as the store arms it; or as a replica answers it, where no store knows of it. */
+  given(id: string, nonce: string): void {
+    const made = this.#made.get(nonce);
+    if (made === undefined) {
+      this.#made.set(nonce, { id, givenAt: this.now(), storedAt: undefined, tags: [], freshMs: undefined });
+    } else made.givenAt = this.now();
+  }
+
+  /** What the lease's holder publishes, whether or not it will be stored. */
+  tagged(nonce: string, tags: readonly string[]): void {
+    const made = this.#made.get(nonce);
+    if (made !== undefined) made.tags = tags;
+  }
+
+  published(id: string, { nonce, tags, ttlMs }: StorePublish): Change {
+    const made = this.#made.get(nonce);
+    const change = this.#change('publish', { nonce, endsFailure: true });
+    if (made !== undefined) {
+      made.storedAt ??= change.appliedAt;
+      made.freshMs ??= { from: change.appliedMs, ttl: ttlMs };
+      made.tags = tags;
+    }
+    return this.#keep(this.#ofKey, id, change);
+  }
+
+  /** `endsFailure`: the store shows none any more. */
+  invalidated(id: string, mode: 'delete' | 'mark_stale', endsFailure: boolean): Change {
+    return this.#keep(this.#ofKey, id, this.#change(mode, { endsFailure }));
+  }
+
+  stamped(namespace: string, stamped: NamespaceInvalidate): Change {
+    const change = this.#change(stamped.mode, { stamped, endsFailure: false });
+    return this.#keep(this.#ofNamespace, namespace, change);
+  }
+
+  arrived(place: Place, change: Change): void {
+    const { of } = this.#at(place);
+    if (!of.has(change)) of.set(change, this.now());
+  }
+
+  channelLost(place: Place): void {
+    this.#at(place).lostAt.push(this.now());
+  }
+
+  channelConfirmed(place: Place): void {
+    this.#at(place).confirmedAt.push(this.now());
+  }
+
+  /** It answered somebody that the store is lost. */
+  storeLost(place: Place): void {
+    const at = this.#at(place);
+    // What was heard of the store between the step that found it lost and the answer counts against the answer.
+    if (this.nowMs() - at.storeHeardMs > BALLOT_MS_MAX) at.storeLostAt ??= this.now();
+  }
+
+  /** The store has answered it. */
+  storeHeard(place: Place): void {
+    const at = this.#at(place);
+    at.storeLostAt = undefined;
+    at.storeHeardMs = this.nowMs();
+  }
+
+  /** Says what a value shown at a place breaks; undefined if nothing. */
+  ofValue(place: Place, shown: Shown): string | undefined {
+    return this.#brokenBy(place, shown, (change, made) => {
+      if (change.what === 'mark_stale' && !shown.fresh) return false;
+      if (change.what !== 'publish') return change.appliedAt > made.givenAt && concerns(change, made);
+      return change.nonce !== shown.nonce && change.appliedAt > (made.storedAt ?? made.givenAt);
+    });
+  }
+
+  /** The same for a hit, with what it says of itself. */
+  ofHit(
+    place: Place,
+    shown: Shown,
+    { fence, freshForMs }: Pick<Hit, 'fence' | 'freshForMs'>,
+    degraded: Degraded,
+  ): string[] {
+    const old = this.ofValue(place, shown);
+    const broken = old === undefined ? [] : [`an answer shows ${old}`];
+    const { storeLostAt } = this.#at(place);
+    if (fence !== 0) {
+      const isBlind = storeLostAt !== undefined && storeLostAt < shown.cameAt;
+      if (isBlind && shown.fresh) broken.push('what was kept is fresh, where the store is said to be lost');
+      const late = this.#freshTooLong(shown, freshForMs);
+      if (late !== undefined) broken.push(late);
+      return broken;
+    }
+    // No wake would tell its client that it is over.
+    if (freshForMs > 0) broken.push('a value that no store has is to be kept');
+    if (degraded === 'none') broken.push('no store has the value, and nothing is said');
+    return broken;
+  }
+
+  /** The same for the failure of a lease. */
+  ofFailure(place: Place, shown: Shown): string | undefined {
+    return this.#brokenBy(
+      place,
+      { ...shown, fresh: true },
+      (change, made) => change.endsFailure && change.appliedAt > made.givenAt,
+    );
+  }
+
+  /** Nothing is fresh for longer than its publisher said, as the store counts it. */
+  #freshTooLong({ nonce, fresh }: Shown, freshForMs: number): string | undefined {
+    const { freshMs } = this.#made.get(nonce) ?? {};
+    if (freshMs === undefined || !fresh) return undefined;
+    const { from, ttl } = freshMs;
+    const overMs = this.nowMs() + freshForMs - (from + ttl);
+    return overMs > FRESH_MARGIN_MS + ttl * DRIFT_SHARE
+      ? `${nonce} is called fresh for ${overMs.toFixed(1)} ms more than it was published for`
+      : undefined;
+  }
+
+  #brokenBy(
+    place: Place,
+    { id, nonce, fresh, cameAt }: Shown,
+    isChanged: (change: Change, made: Made) => boolean,
+  ): string | undefined {
+    const made = this.#made.get(nonce);
+    const { of, lostAt, confirmedAt } = this.#at(place);
+    if (made === undefined) return undefined;
+    const [lost, confirmed] = [lastBefore(lostAt, cameAt), lastBefore(confirmedAt, cameAt)];
+    for (const changes of [this.#ofKey.get(id), this.#ofNamespace.get(keyFromId(id).namespace)]) {
+      for (const change of changes ?? []) {
+        if (!isChanged(change, made)) continue;
+        if ((of.get(change) ?? cameAt) < cameAt) return told(nonce, change, 'arrived');
+        if (change.appliedAt < confirmed) return told(nonce, change, 'was covered by a new channel');
+        // Without a channel, what is kept may be served, but not as fresh.
+        if (fresh && change.appliedAt < lost) return told(nonce, change, 'was covered by the lost channel');
+      }
+    }
+    return undefined;
+  }
+
+  #change(what: Change['what'], more: Pick<Change, 'nonce' | 'stamped' | 'endsFailure'>): Change {
+    return { what, appliedAt: this.now(), appliedMs: this.nowMs(), ...more };
+  }
+
+  #keep(where: Map<string, Change[]>, name: string, change: Change): Change {
+    const all = where.get(name);
+    if (all === undefined) where.set(name, [change]);
+    else all.push(change);
+    return change;
+  }
+
+  #at(place: Place): Arrivals {
+    const known = this.#arrivals.get(place);
+    if (known !== undefined) return known;
+    const none = {
+      of: new Map(),
+      lostAt: [],
+      confirmedAt: [],
+      storeLostAt: undefined,
+      storeHeardMs: Number.NEGATIVE_INFINITY,
+    };
+    this.#arrivals.set(place, none);
+    return none;
+  }
+}
+
+function concerns({ stamped }: Change, { tags }: Made): boolean {
+  return stamped === undefined || stamped.all || stamped.tags.some((tag) => tags.includes(tag));
+}
+
+function told(nonce: string, { what, stamped, appliedMs }: Change, how: string): string {
+  const of = stamped === undefined ? '' : ` of ${stamped.all ? 'the namespace' : `tags ${stamped.tags}`}`;
+  return `${nonce} after a ${what}${of} of ${appliedMs.toFixed(1)} ms, which ${how} before the call came`;
+}
+
+/** 0 if there is none. */
+function lastBefore(moments: readonly number[], at: number): number {
+  return moments.findLast((moment) => moment < at) ?? 0;
+}

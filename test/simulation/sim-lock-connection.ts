@@ -1,0 +1,151 @@
+import type { LockNode, LockNodeListener, LockReply, Memory, NodeFacts } from '../../src/quorum/lock-node.js';
+import { Expiries } from './expiries.js';
+import type { SimLink } from './sim-link.js';
+import type { SimLockServer } from './sim-lock-node.js';
+import type { SimProcess } from './sim-process.js';
+import type { VirtualTime } from './virtual-time.js';
+
+/** A connection on which something is owed and nothing comes is broken off, as ioredis does (`socketTimeout`). */
+const SILENT_MS_MAX = 1_000;
+/** How long a broken connection takes to come back. */
+const RECONNECT_MS = 50;
+
+/** One replica's connection to one lock node. */
+export class SimLockConnection implements LockNode {
+  readonly name: string;
+  #listener: LockNodeListener | undefined;
+  #connected = false;
+  readonly #open = new Set<(error: Error) => void>();
+  /** Counts connections, and what was heard on them. */
+  #connections = 0;
+  #heard = 0;
+  readonly #watches: Expiries;
+
+  constructor(
+    readonly server: SimLockServer,
+    private readonly process: SimProcess,
+    readonly link: SimLink,
+    private readonly time: VirtualTime,
+  ) {
+    this.name = server.name;
+    this.#watches = new Expiries(time, SILENT_MS_MAX, process.timers);
+    server.connections.push(this);
+  }
+
+  start(listener: LockNodeListener): void {
+    this.#listener = listener;
+    this.comeBack();
+  }
+
+  async close(): Promise<void> {
+    this.#listener = undefined;
+    this.breakOff('closed');
+  }
+
+  breakOff(why: string): void {
+    if (!this.#connected) return;
+    this.#connected = false;
+    const open = [...this.#open];
+    this.#open.clear();
+    this.process.run(() => {
+      for (const fail of open) fail(new Error(why));
+      this.#listener?.lost(why);
+    });
+    if (this.server.up) this.comeBack();
+  }
+
+  comeBack(): void {
+    this.time.at(
+      this.time.nowMs + RECONNECT_MS,
+      () => {
+        if (this.#connected || !this.server.up || this.process.dead) return;
+        this.#connected = true;
+        this.#connections += 1;
+        this.process.run(() => this.#listener?.connected());
+      },
+      this.process.timers,
+    );
+  }
+
+  prepare(): Promise<void> {
+    return this.#step('prepare', () => this.server.prepare(this));
+  }
+
+  inspect(): Promise<NodeFacts> {
+    return this.#step('inspect', () => ({
+      run: this.server.run,
+      ...(this.server.evicts ? { evictionPolicy: 'allkeys-lru' } : {}),
+    }));
+  }
+
+  recall(run: string, leaseMsMax: number): Promise<Memory> {
+    return this.#step('recall', () => this.server.recall(run, leaseMsMax));
+  }
+
+  mark(run: string, since: string, firstStart: boolean): Promise<boolean> {
+    return this.#step('mark', () => this.server.mark(run, since, firstStart));
+  }
+
+  unmark(): Promise<void> {
+    return this.#step('unmark', () => {
+      this.server.marker = undefined;
+    });
+  }
+
+  ping(): Promise<void> {
+    return this.#step('ping', () => {});
+  }
+
+  acquire(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply> {
+    return this.#step('acquire', () => this.server.vote(this, run, 'acquire', id, nonce, ttlMs));
+  }
+
+  extend(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply> {
+    return this.#step('extend', () => this.server.vote(this, run, 'extend', id, nonce, ttlMs));
+  }
+
+  release(id: string, nonce: string): Promise<void> {
+    return this.#step('release', () => this.server.release(id, nonce));
+  }
+
+  /** To be called when the answer has come, for then the connection is not silent. */
+  #watch(connection: number): () => void {
+    const heard = this.#heard;
+    const look = () => {
+      const silent = this.#heard === heard && this.#open.size > 0;
+      if (silent && connection === this.#connections) this.breakOff('silent');
+    };
+    return this.#watches.begin(look);
+  }
+
+  #step<T>(name: string, apply: () => T): Promise<T> {
+    if (!this.#connected) return Promise.reject(new Error('there is no connection'));
+    return new Promise((resolve, reject) => {
+      this.#open.add(reject);
+      const connection = this.#connections;
+      const cancelWatch = this.#watch(connection);
+      const settle = (how: () => void) =>
+        this.link.reply(() => {
+          // What comes for a connection that is gone comes for nobody.
+          if (connection !== this.#connections || !this.#connected) return;
+          cancelWatch();
+          this.#heard += 1;
+          this.#open.delete(reject);
+          this.process.run(how);
+        });
+      const { life } = this.server;
+      this.link.send(() => {
+        if (life !== this.server.life) return;
+        this.server.arrive(() => {
+          this.server.stepped(name);
+          try {
+            const reply = apply();
+            settle(() => resolve(reply));
+          } catch (error) {
+            settle(() => reject(error));
+          }
+        });
+      });
+    });
+  }
+}

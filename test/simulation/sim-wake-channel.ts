@@ -1,0 +1,78 @@
+import type {
+  NamespaceWake,
+  Wake,
+  WakeChannel,
+  WakeListener,
+} from '../../src/coordination/ports/wake-channel.js';
+import type { Change } from './old-values.js';
+import type { SimLink } from './sim-link.js';
+import type { SimProcess } from './sim-process.js';
+import type { SimStoreServer } from './sim-store.js';
+import type { VirtualTime } from './virtual-time.js';
+
+/** How long a broken subscription takes to come back. */
+const RESUBSCRIBE_MS = 100;
+
+/** One replica's subscription to the wakes. */
+export class SimWakeChannel implements WakeChannel {
+  live = true;
+  #listeners: WakeListener[] = [];
+
+  constructor(
+    private readonly server: SimStoreServer,
+    private readonly process: SimProcess,
+    readonly link: SimLink,
+    private readonly time: VirtualTime,
+  ) {
+    server.channels.push(this);
+  }
+
+  listen(listener: WakeListener): () => void {
+    this.#listeners.push(listener);
+    return () => {
+      this.#listeners = this.#listeners.filter((other) => other !== listener);
+    };
+  }
+
+  deliver(wake: Wake, change: Change | undefined): void {
+    this.#hear(change, (listener) => listener.wake(wake));
+  }
+
+  deliverNamespace(wake: NamespaceWake, change: Change | undefined): void {
+    this.#hear(change, (listener) => listener.namespaceWake(wake));
+  }
+
+  #hear(change: Change | undefined, tell: (listener: WakeListener) => void): void {
+    if (!this.live) return;
+    this.link.reply(() =>
+      this.process.run(() => {
+        for (const listener of this.#listeners) tell(listener);
+        if (change !== undefined) this.server.witness.arrived(this.process, change);
+      }),
+    );
+  }
+
+  goDown(): void {
+    if (!this.live) return;
+    this.live = false;
+    this.process.run(() => {
+      for (const listener of this.#listeners) listener.lost();
+      this.server.witness.channel(this.process, 'lost');
+    });
+  }
+
+  comeBack(): void {
+    this.time.at(
+      this.time.nowMs + RESUBSCRIBE_MS,
+      () => {
+        if (this.live || !this.server.up) return;
+        this.live = true;
+        this.process.run(() => {
+          for (const listener of this.#listeners) listener.resubscribed();
+          this.server.witness.channel(this.process, 'confirmed');
+        });
+      },
+      this.process.timers,
+    );
+  }
+}
