@@ -1,15 +1,15 @@
 # syntax=docker/dockerfile:1
 
-# The long-term line of Node, so that building again takes its security fixes. To pin it, or to take it from a
-# mirror: --build-arg NODE_IMAGE=NAME@sha256:DIGEST
+# The long-term line of Node, so that a rebuild gets its security fixes. To pin it, or to use a mirror:
+# --build-arg NODE_IMAGE=NAME@sha256:DIGEST
 ARG NODE_IMAGE=node:26-trixie-slim
 
-# Nothing that is built here is bound to a platform, so it is built on the builder's own, without emulation.
+# The result is platform-independent, so it is built on the builder's own platform, without emulation.
 FROM --platform=$BUILDPLATFORM ${NODE_IMAGE} AS manifest
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 
-# The workspace is a client and no part of the service; no package's install script is needed, so that none runs.
+# The workspace is a client, not part of the service. No package needs an install script, so none runs.
 FROM manifest AS packages
 RUN --mount=type=cache,target=/npm-cache \
     npm ci --cache=/npm-cache --omit=dev --workspaces=false --ignore-scripts
@@ -31,8 +31,8 @@ LABEL org.opencontainers.image.title="dibs" \
       org.opencontainers.image.source="https://github.com/dibs-cache/dibs" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# A container's loopback is of no use to others. DIBS_INSECURE is not set: whoever runs the image says that the network is
-# protected, or Dibs refuses to start and names what to do.
+# A container's loopback is unreachable for others. DIBS_INSECURE is not set. Set it only if the network is protected.
+# Otherwise Dibs refuses to start and says what to do.
 ENV NODE_ENV=production \
     DIBS_LISTEN=0.0.0.0:50051 \
     DIBS_HTTP_LISTEN=0.0.0.0:9464
@@ -41,10 +41,10 @@ COPY --from=manifest /app/package.json ./
 COPY --from=packages /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY deploy/healthcheck.mjs ./
-# By number, so that Kubernetes can tell that it is not root. Nothing is written: the root file system may be read-only.
+# A number, so that Kubernetes knows that it is not root. Dibs writes no file, so the root file system may be read-only.
 USER 1000:1000
 EXPOSE 50051 9464
-# Kubernetes has probes of its own. A start may take 10 s, until the first contact with Redis.
+# Kubernetes uses its own probes. A start may take 10 s, until the first contact with Redis.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s CMD ["node", "healthcheck.mjs"]
-# Node is process 1 itself, so that SIGTERM reaches it, and it drains.
+# Node is process 1, so that it gets SIGTERM and drains.
 ENTRYPOINT ["node", "dist/main.js"]

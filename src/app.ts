@@ -5,8 +5,8 @@ import type { Config } from './config/config.js';
 import { ConfigError } from './config/faults.js';
 import { watchIdentities, watchTls } from './config/reloads.js';
 import type { TlsMaterial } from './config/tls-files.js';
-import type { Clock } from './coordination/clock.js';
 import { Coordinator } from './coordination/coordinator.js';
+import type { Clock } from './coordination/ports/clock.js';
 import type { Edge } from './grpc/answer.js';
 import { Health } from './grpc/health.js';
 import { OpenStreams } from './grpc/open-streams.js';
@@ -22,6 +22,7 @@ import { NODE_STATES } from './quorum/quorum-observer.js';
 import { SystemChance } from './system-chance.js';
 import { SystemClock } from './system-clock.js';
 import { auditLog } from './telemetry/audit-log.js';
+import { LOG } from './telemetry/log-texts.js';
 import type { Logger } from './telemetry/logger.js';
 import type { Metrics } from './telemetry/metrics.js';
 import type { Recent } from './telemetry/recent.js';
@@ -29,27 +30,27 @@ import { VERSION } from './version.js';
 
 /** One running replica. */
 export interface App {
-  /** Where gRPC and HTTP listen, with the ports that they were given. */
+  /** The addresses of gRPC and HTTP, with their actual ports. */
   readonly grpcAddresses: readonly string[];
   readonly httpAddress: string;
   readonly mode: 'embedded' | 'quorum';
-  /** Waiters are answered, nobody waits or gets a lease here any more, and health says so. Idempotent. */
+  /** Answers all waiters, accepts no new waits or leases, and reports "not serving". Idempotent. */
   drain(): void;
   /**
-   * Takes over the policies of a configuration that is read anew, the certificate and who may do what, each by
-   * itself: one with faults is logged, and stays as it was. Resolves when that is done.
+   * Reloads the policies, the certificate and the permissions, each independently. One with faults is logged and keeps
+   * its old content. Resolves when done.
    */
   reload(read: () => Config): Promise<void>;
-  /** Drains, lets the open calls end within a bound, and gives everything back. Idempotent. */
+  /** Drains, lets open calls end within a bound, and closes everything. Idempotent. */
   stop(): Promise<void>;
 }
 
-/** After a drain only calls that are being answered are open. Orchestrators kill after 30 s. */
+/** After a drain, only calls that are being answered are open. Orchestrators kill after 30 s. */
 const STOP_MS_MAX = 10_000;
-/** As many as a person reads; the console says how many others there are. */
+/** As many as a person reads. The console counts the others. */
 const LEASES_SHOWN_MAX = 100;
 
-/** Builds one replica and starts it. Resolves when it serves; rejects, with nothing left open, if it cannot. */
+/** Builds and starts one replica. Resolves when it serves. If it cannot, closes everything and rejects. */
 export async function startApp(config: Config): Promise<App> {
   const opened: (() => unknown)[] = [];
   const closeAll = async () => {
@@ -158,7 +159,7 @@ function watchGauges(metrics: Metrics, coordinator: Coordinator, authorities: Au
   });
 }
 
-/** What changes while the process runs, besides the policies. */
+/** The files, besides the policies, that are reloaded while the process runs. */
 function watchesOf(
   { tls, auth }: Config,
   servers: readonly Pick<GrpcServer | HttpServer, 'renewTls'>[],
@@ -178,21 +179,21 @@ function watchesOf(
 function policiesAgain(read: () => Config, log: Logger): Config['policies'] | undefined {
   try {
     const { policies } = read();
-    log.info({ namespaces: policies.size }, 'DIBS_CONFIG was read again');
+    log.info({ namespaces: policies.size }, LOG.policiesReloaded);
     return policies;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    log.error({ faults: error.faults }, 'the configuration has faults; the policies stay as they were');
+    log.error({ faults: error.faults }, LOG.policiesKept);
     return undefined;
   }
 }
 
-/** Undefined where everybody may do everything: then no call pays for it. */
+/** Undefined without DIBS_AUTH_FILE, so that calls pay nothing for it. */
 function accessOf({ auth }: Config, clock: Clock, log: Logger): Access | undefined {
   return auth && new Access(auth.identities, { clock, audit: auditLog(log) });
 }
 
-/** What the console shows just now. */
+/** The current state for the console. */
 function stateOf(of: {
   readonly app: App;
   readonly ready: boolean;
@@ -221,7 +222,7 @@ function stateOf(of: {
   };
 }
 
-/** Every state, also those that no node is in; nothing at all where there is no node. */
+/** Counts for every state, zeros included; empty without nodes. */
 function countsOf(nodes: ReadonlyMap<string, string>): ReadonlyMap<string, number> {
   const states = [...nodes.values()];
   const known = states.length === 0 ? [] : NODE_STATES;

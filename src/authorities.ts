@@ -1,9 +1,9 @@
 import type { Config } from './config/config.js';
-import type { Chance, Clock } from './coordination/clock.js';
-import type { LeaseQuorum } from './coordination/lease-quorum.js';
-import type { NamespaceStore } from './coordination/namespace-store.js';
-import type { ValueStore } from './coordination/value-store.js';
-import type { WakeChannel } from './coordination/wake-channel.js';
+import type { Chance, Clock } from './coordination/ports/clock.js';
+import type { LeaseQuorum } from './coordination/ports/lease-quorum.js';
+import type { NamespaceStore } from './coordination/ports/namespace-store.js';
+import type { ValueStore } from './coordination/ports/value-store.js';
+import type { WakeChannel } from './coordination/ports/wake-channel.js';
 import { MemoryLeaseQuorum } from './memory/lease-quorum.js';
 import { MemoryNamespaceStore } from './memory/namespace-store.js';
 import { MemoryValueStore } from './memory/value-store.js';
@@ -17,21 +17,22 @@ import { RedisNamespaceStore } from './redis/namespace-store.js';
 import { claimStoreFormat, NewerStore } from './redis/store-format.js';
 import { RedisValueStore } from './redis/value-store.js';
 import { RedisWakeChannel } from './redis/wake-channel.js';
+import { LOG } from './telemetry/log-texts.js';
 import type { Logger } from './telemetry/logger.js';
 
-/** A fleet that does not answer by then may be down for long, and the ladder of degradation must serve. */
+/** If the fleet does not answer by then, it may be down for long. Start degraded. */
 const FIRST_CONTACT_MS_MAX = 10_000;
 const FIRST_CONTACT_TRY_MS = 50;
 
-/** What decides: the ports that the coordinator works on, and how to let go of them. */
+/** The coordinator's ports, and how to close them. */
 export interface Authorities {
   readonly store: ValueStore;
   readonly quorum: LeaseQuorum;
   readonly namespaces: NamespaceStore;
   readonly wakes: WakeChannel;
-  /** Resolves at the first contact with everything, or when that takes too long. */
+  /** Resolves after the first contact with everything, or after a timeout. */
   contact(): Promise<void>;
-  /** How each lock node stands, by its name. */
+  /** The state of each lock node, by name. */
   nodeStates(): ReadonlyMap<string, string>;
   close(): Promise<void>;
 }
@@ -40,11 +41,11 @@ export interface AuthorityTools {
   readonly clock: Clock;
   readonly chance: Chance;
   readonly log: Logger;
-  /** Hears what the lock nodes do. */
+  /** Observes the lock nodes. */
   readonly quorumObserver: QuorumObserver;
 }
 
-/** Those that the configuration names, with their connections begun. */
+/** The authorities of the configuration. Starts to connect. */
 export function authoritiesOf(config: Config, tools: AuthorityTools): Authorities {
   return config.fleet === undefined ? embedded(tools) : fleet(config, config.fleet, tools);
 }
@@ -66,7 +67,7 @@ function embedded({ clock, chance }: AuthorityTools): Authorities {
 /** Lock nodes and a value store on Redis, shared with the other replicas. */
 function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: AuthorityTools): Authorities {
   const { clock, chance, log, quorumObserver } = tools;
-  const onError = (error: Error) => log.debug({ err: error }, 'the value store cannot be reached');
+  const onError = (error: Error) => log.debug({ err: error }, 'value store unreachable');
   const { lockNodes, store, redisCa: ca } = addresses;
   const connection = new StoreConnection(store, { onError, ca });
   const wakes = new RedisWakeChannel(store, { onError, ca });
@@ -97,18 +98,18 @@ function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: A
   };
 }
 
-/** Resolves when the store has answered and is of a format that we know, or when that takes too long. */
+/** Resolves when the store has answered with a known format, or after a timeout. */
 async function storeIsOurs(connection: StoreConnection, { clock, log }: AuthorityTools): Promise<void> {
   const err = await claimFormat(connection, clock, FIRST_CONTACT_MS_MAX);
   if (err === undefined) return;
-  log.warn({ err }, 'the value store does not answer; serving without it until it does');
+  log.warn({ err }, LOG.storeSilent);
   claimFormat(connection, clock, Number.POSITIVE_INFINITY).catch((error) => {
-    log.error({ err: error }, 'serving without the value store for good');
+    log.error({ err: error }, LOG.storeTooNew);
     connection.close();
   });
 }
 
-/** Why the store could not be asked by then; undefined where it was, and is ours. Rejects with {@link NewerStore}. */
+/** Undefined if the store's format is known; else the last error. Rejects with {@link NewerStore}. */
 async function claimFormat(connection: StoreConnection, clock: Clock, msMax: number): Promise<unknown> {
   const untilMs = clock.nowMs() + msMax;
   for (;;) {

@@ -2,7 +2,7 @@
 import { runCommandLine } from './cli/command-line.js';
 import { VERSION } from './version.js';
 
-// Whoever reads may have enough before we do, as `head` has.
+// The reader may close the pipe early, as `head` does.
 process.stdout.on('error', () => process.exit(0));
 
 process.exitCode = await runCommandLine(process.argv.slice(2), {

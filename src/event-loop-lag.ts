@@ -1,20 +1,19 @@
-/** How often the event loop is looked at. */
+/** How often the event loop is checked. */
 const TICK_MS = 100;
-/** A tick that comes later than this is late: garbage collections and wakes of ten thousand stay below it. */
+/** A tick with more delay than this is late. Garbage collections and wakes of ten thousand stay below it. */
 const LATE_MS = 500;
-/** So many late ticks in a row are no burst, such as a stampede is, but more than this process can do. */
+/** This many late ticks in a row mean overload, not a burst such as a stampede. */
 const LATE_TICKS = 4;
 
 /**
- * Whether this process falls behind for so long that more work would drown it: what waits in its sockets then is
- * older than the patience of who sent it.
+ * Detects sustained overload. Requests in the sockets are then older than their callers' timeouts.
  */
 export class EventLoopLag {
   #lateTicks = 0;
   #dueMs = performance.now() + TICK_MS;
   #timer: NodeJS.Timeout | undefined;
 
-  /** `changed` hears when it begins to fall behind, and when it has caught up. */
+  /** `changed` is called when overload begins and when it ends. */
   constructor(private readonly changed: (behind: boolean, lagMs: number) => void) {}
 
   start(): void {
@@ -29,7 +28,7 @@ export class EventLoopLag {
     return this.#lateTicks >= LATE_TICKS;
   }
 
-  /** One look, at `nowMs` of the monotonic clock. */
+  /** One check, at `nowMs` of the monotonic clock. */
   tick(nowMs: number): void {
     const lagMs = nowMs - this.#dueMs;
     this.#dueMs = nowMs + TICK_MS;

@@ -6,7 +6,7 @@ let app: App | undefined;
 let stopping = false;
 
 async function stop(signal: NodeJS.Signals): Promise<void> {
-  // Whoever asks twice means it; and before the start is over there is nobody to let down.
+  // A second signal ends the process at once. Before the start is complete, there are no callers to drain.
   if (stopping || app === undefined) process.exit(stopping ? 128 + constants.signals[signal] : 0);
   stopping = true;
   await app.stop();
@@ -19,7 +19,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   });
 }
 
-// Policies, the certificate and who may do what are all that may change in a process that runs.
+// Only policies, the certificate and permissions can change in a running process.
 process.on('SIGHUP', () => void app?.reload(() => loadConfig(process.env)));
 
 function fail(error: unknown): never {

@@ -1,11 +1,12 @@
 import type { Config } from './config/config.js';
-import type { Clock } from './coordination/clock.js';
-import type { Observer } from './coordination/observer.js';
-import type { Policy } from './coordination/policy.js';
-import type { Tracing } from './coordination/trace.js';
+import type { Clock } from './coordination/ports/clock.js';
+import type { Observer } from './coordination/ports/observer.js';
+import type { Policy } from './coordination/words/policy.js';
+import type { Tracing } from './coordination/words/trace.js';
 import { EventLoopLag } from './event-loop-lag.js';
 import type { QuorumObserver } from './quorum/quorum-observer.js';
 import { rateLimited } from './telemetry/log-rate.js';
+import { LOG } from './telemetry/log-texts.js';
 import { createLogger, decisionLog, type Logger, observeWith } from './telemetry/logger.js';
 import { Metrics } from './telemetry/metrics.js';
 import { otlpMetricReader, startOpenTelemetry } from './telemetry/open-telemetry.js';
@@ -14,12 +15,12 @@ import { samplerOf } from './telemetry/sampler.js';
 import { OpenTelemetryTracing } from './telemetry/tracing.js';
 import { VERSION } from './version.js';
 
-/** All that sees what a replica does. */
+/** Everything that observes a replica. */
 export interface Observation {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly recent: Recent;
-  /** Absent where nobody wants traces: then no call pays for them. */
+  /** Absent without traces, so that calls pay nothing for them. */
   readonly tracing: Tracing | undefined;
   readonly lag: EventLoopLag;
   readonly observer: Observer;
@@ -27,7 +28,7 @@ export interface Observation {
   stop(): Promise<void>;
 }
 
-/** Begins to watch, as the configuration asks. */
+/** Starts the observers that the configuration asks for. */
 export async function startObservation(
   config: Config,
   clock: Clock,
@@ -64,8 +65,8 @@ export async function startObservation(
 
 function watchedLag(log: Logger): EventLoopLag {
   const lag = new EventLoopLag((behind, lagMs) => {
-    if (behind) log.warn({ lagMs }, 'this replica cannot keep up, and takes nobody in who would wait');
-    else log.info({}, 'this replica keeps up again');
+    if (behind) log.warn({ lagMs }, LOG.overloaded);
+    else log.info({}, LOG.keepingUp);
   });
   lag.start();
   return lag;
@@ -80,8 +81,8 @@ function watchedQuorum(log: Logger, metrics: Metrics, recent: Recent): QuorumObs
     stateChanged: (node, from, to, why) => {
       recent.stateChanged(node, why);
       const fields = { node, from, to, why };
-      if (to === 'voting') log.info(fields, 'a lock node votes');
-      else log.warn(fields, 'a lock node does not vote');
+      if (to === 'voting') log.info(fields, LOG.lockNodeVoting);
+      else log.warn(fields, LOG.lockNodeNotVoting);
     },
   };
 }

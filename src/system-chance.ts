@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import type { Chance } from './coordination/clock.js';
+import type { Chance } from './coordination/ports/clock.js';
 
-/** The machine's chance: unguessable where it has to be, and cheap where not. */
+/** The machine's randomness: unguessable where necessary, cheap elsewhere. */
 export class SystemChance implements Chance {
   fraction(): number {
     return Math.random();

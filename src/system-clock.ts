@@ -1,18 +1,18 @@
-import type { Clock } from './coordination/clock.js';
+import type { Clock } from './coordination/ports/clock.js';
 
-/** setTimeout takes a longer delay for none at all. */
+/** setTimeout treats a longer delay as zero. */
 const DELAY_MS_MAX = 2 ** 31 - 1;
 
 /**
- * The machine's monotonic clock. It counts from the wall clock at the start of this process, so that
- * fences made of it grow from one run of the process to the next; it never follows the wall clock after.
+ * The machine's monotonic clock. It counts from the wall clock at the start of this process, so that fences grow
+ * from one run to the next. After that it never follows the wall clock.
  */
 export class SystemClock implements Clock {
   nowMs(): number {
     return performance.timeOrigin + performance.now();
   }
 
-  /** Never early, where Node's timers are by up to a millisecond: they count in whole ones. */
+  /** Never early. Node's own timers count whole milliseconds and may be early by up to one. */
   after(delayMs: number, fire: () => void): () => void {
     const dueMs = performance.now() + delayMs;
     let timer: NodeJS.Timeout;

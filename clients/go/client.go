@@ -1,15 +1,14 @@
 package dibs
 
 import (
+	"cmp"
 	"context"
 	"time"
-
-	"google.golang.org/grpc"
 
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-// callTimeout is long enough for a service that fails over, short enough that nobody hangs on it.
+// callTimeout is long enough for a service that fails over, short enough that no caller hangs on it.
 const callTimeout = 5 * time.Second
 
 // Client is a client of Dibs. One for each process is enough: it holds one channel, over which any number of calls go
@@ -20,115 +19,115 @@ type Client struct {
 	held   *heldLeases
 	// close ends the connections.
 	close func()
+	link  *link
+	// sessions is nil where all calls go one by one.
+	sessions sessions
 	// calls makes calls as the client does, one attempt each; unary makes each as a gRPC call of its own.
 	calls dibsv1.CoordinatorServiceClient
 	unary dibsv1.CoordinatorServiceClient
 
-	fetches *flights[fetchID]
-	local   *flights[localID]
+	flights  *flights
+	local    *localRebuilds
+	presence *presence
+	// near is nil where nothing is kept in this process.
+	near *nearCache
 }
 
-// New makes a client of the service at target: HOST:PORT, unix:///path, or dns:///HOST:PORT, whose addresses are used in
-// turn. An empty target is DIBS_TARGET, else 127.0.0.1:50051. It fails where the target makes no sense or the TLS
-// authorities cannot be read, and not because the service is out of reach.
-func New(target string, options ...Option) (*Client, error) {
-	config := configOf(target, options)
-	if err := firstOf(text("holder", config.holder), header("token", config.token)); err != nil {
+// New makes a client of the service at where: HOST:PORT, a list of those with commas between, unix:///path, or
+// dns:///HOST:PORT, whose addresses are used in turn. An empty text is DIBS_TARGET, else 127.0.0.1:50051. It fails
+// where the target makes no sense, a file of TLS cannot be read, or the token would be sent in clear to another machine;
+// and not because the service is out of reach.
+func New(where string, options ...Option) (*Client, error) {
+	config := configOf(where, options)
+	if err := config.refused(); err != nil {
 		return nil, err
 	}
 	life := newLifetime()
 	c := &Client{
-		config:  config,
-		life:    life,
-		held:    &heldLeases{},
-		close:   func() {},
-		fetches: newFlights[fetchID](life),
-		local:   newFlights[localID](life),
+		config:   config,
+		life:     life,
+		held:     &heldLeases{},
+		close:    func() {},
+		local:    newLocalRebuilds(life),
+		presence: &presence{log: config.log, target: config.target},
 	}
-	link := &link{conn: config.conn, token: config.token, connect: config.connect}
+	c.flights = newFlights(life, c.watches)
+	if config.near != nil && config.session {
+		c.near = newNearCache(*config.near, config.calls.namespace)
+		c.flights.near = c.near
+	}
+	c.link = &link{conn: config.conn, token: config.token, connect: config.connect}
+	// The addresses of a connection of the caller's own are not known.
+	to := target{}
 	if config.conn == nil {
-		conn, err := dial(config)
+		var err error
+		if to, err = targetOf(config.target); err != nil {
+			return nil, err
+		}
+		conn, err := dial(config, to)
 		if err != nil {
 			return nil, err
 		}
-		link.conn = conn
+		c.link.conn = conn
 		c.close = func() { _ = conn.Close() }
 	}
-	c.unary = dibsv1.NewCoordinatorServiceClient(link)
+	c.unary = dibsv1.NewCoordinatorServiceClient(c.link)
 	c.calls = c.unary
 	if config.session {
-		c.calls = dibsv1.NewCoordinatorServiceClient(c.withSession(link))
+		c.useSessions(to)
 	}
 	return c, nil
 }
 
-func (c *Client) withSession(link *link) grpc.ClientConnInterface {
-	session := &session{
-		stub:      c.unary,
-		connect:   c.config.connect,
-		holder:    c.config.holder,
-		leaseLost: c.held.lost,
+func (c *Client) useSessions(to target) {
+	create := func() *session {
+		its := &session{stub: c.unary, connect: c.config.connect, holder: c.config.holder, listener: c}
+		if c.near != nil {
+			its.watched = c.near.namespaces()
+		}
+		return its
 	}
+	c.sessions = newSessionPool(c.life, create, addressesOf(to))
 	closeLink := c.close
 	c.close = func() {
-		session.close()
+		c.sessions.close()
 		closeLink()
 	}
-	return &sessionOrUnary{link: link, session: session}
+	c.calls = dibsv1.NewCoordinatorServiceClient(&sessionOrUnary{link: c.link, sessions: c.sessions, life: c.life})
 }
 
-// Invalidation names what is out of date: keys, tags, or everything in the namespace. At least one of the three.
-type Invalidation struct {
-	// Namespace is the client's where it is empty.
-	Namespace string
-	// Keys: at most 1000.
-	Keys []string
-	// Tags: at most 16.
-	Tags []string
-	// All is the whole namespace, without keys and tags.
-	All bool
-	// MarkStale leaves the values to be served stale for the rest of their time; else they are gone.
-	MarkStale bool
+// changed is told when something in a namespace has changed.
+func (c *Client) changed(what change) {
+	c.flights.changed(what)
+	c.local.changed(what)
 }
 
-// Invalidated says what an invalidation has found. What it reached by tag or by All is not counted.
-type Invalidated struct {
-	// Keys is how many of them had a value.
-	Keys int64
-	// Leases is how many rebuilds of the keys ran, and will not be stored.
-	Leases int64
+func (c *Client) leaseLost(token string) { c.held.lost(token) }
+
+func (c *Client) invalidated(what *dibsv1.Invalidated) {
+	c.flights.changed(change{cmp.Or(what.GetNamespace(), "default"), what.GetKeys(), what.GetTags(), what.GetAll()})
 }
 
-// Invalidate drops values, or marks them stale, and voids the rebuilds of them that run. Commit to the source first,
-// then invalidate. It makes one attempt of at most 5 s, and is safe to repeat. It fails with an [Error], or as ctx ends.
-func (c *Client) Invalidate(ctx context.Context, what Invalidation) (Invalidated, error) {
-	leave, err := c.life.enter()
-	if err != nil {
-		return Invalidated{}, err
+func (c *Client) sessionOpened(line *heartbeat) {
+	if c.near != nil {
+		c.near.opened(line)
 	}
-	defer leave()
-	request := &dibsv1.InvalidateRequest{
-		Namespace: what.Namespace,
-		Keys:      what.Keys,
-		Tags:      what.Tags,
-		All:       what.All,
-		Mode:      dibsv1.InvalidateMode_INVALIDATE_MODE_DELETE,
-	}
-	if what.Namespace == "" {
-		request.Namespace = c.config.calls.namespace
-	}
-	if what.MarkStale {
-		request.Mode = dibsv1.InvalidateMode_INVALIDATE_MODE_MARK_STALE
-	}
-	if err := firstOf(text("namespace", request.Namespace), text("keys", what.Keys...), text("tags", what.Tags...)); err != nil {
-		return Invalidated{}, err
-	}
-	response, err := c.calls.Invalidate(ctx, request, within{timeout: callTimeout})
-	if ctx.Err() != nil && err != nil {
-		return Invalidated{}, gone(ctx)
-	}
-	return Invalidated{Keys: response.GetKeysInvalidated(), Leases: response.GetLeasesVoided()}, err
 }
+
+func (c *Client) sessionOver(line *heartbeat) {
+	if c.near != nil {
+		c.near.over(line)
+	}
+}
+
+func (c *Client) sessionChanged() { c.flights.changedAll() }
+
+// watches says whether a live session tells of every change in the namespace.
+func (c *Client) watches(namespace string) bool { return c.near != nil && c.near.watches(namespace) }
+
+// Flush waits until what goes on behind has ended: rebuilds behind a stale value, and publishes that are repeated. Call
+// it before [Client.Close], which ends them. It fails as ctx ends.
+func (c *Client) Flush(ctx context.Context) error { return c.life.flush(ctx) }
 
 // Stub is the contract itself, with the client's token: unary calls, one attempt each, that end with an [Error]. What
 // it needs of namespace, holder and deadline its caller says.

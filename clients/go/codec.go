@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 )
 
-// Codec is how values become bytes and come back. Marshal's error is the rebuild's; Unmarshal's is [Fetch]'s.
+// Codec is how values become bytes and come back. Marshal's error is the rebuild's; where Unmarshal fails, the key is
+// rebuilt once. Unmarshal must not change or keep data: other callers read it too.
 type Codec interface {
 	Marshal(value any) ([]byte, error)
 	Unmarshal(data []byte, into any) error

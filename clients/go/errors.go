@@ -49,12 +49,12 @@ func (e *Error) RetryAfter() time.Duration { return e.retryAfter }
 // GRPCStatus is the error as gRPC has it.
 func (e *Error) GRPCStatus() *status.Status { return status.New(e.Code, e.Message) }
 
-// isUnreachable: nobody answered. The service may be down, and whether it did anything is not known.
+// isUnreachable: no answer came. The service may be down, and whether it did anything is not known.
 func (e *Error) isUnreachable() bool {
 	return e.retryAfter < 0 && (e.Code == codes.Unavailable || e.Code == codes.DeadlineExceeded)
 }
 
-// BusyError is a wait that ended without an answer: somebody else still rebuilds, or nobody could decide.
+// BusyError is a wait that ended without an answer: another caller still rebuilds, or no decision came.
 type BusyError struct {
 	Reason BusyReason
 	// HolderAge is how long the holder has had its lease; 0 if there is none.

@@ -8,10 +8,12 @@ import (
 // failureBytesMax is the contract's bound.
 const failureBytesMax = 4096
 
-// failureMessage is what the waiters are told of an error: its message, cut to the contract's bound between two
-// characters. Bytes that are no UTF-8 become U+FFFD.
-func failureMessage(err error) string {
-	message := strings.ToValidUTF8(err.Error(), string(utf8.RuneError))
+// failureMessage is what the waiters are told of an error.
+func failureMessage(err error) string { return cutMessage(textOf(err)) }
+
+// cutMessage cuts a message to the contract's bound, between two characters. Bytes that are no UTF-8 become U+FFFD.
+func cutMessage(message string) string {
+	message = strings.ToValidUTF8(message, string(utf8.RuneError))
 	if len(message) <= failureBytesMax {
 		return message
 	}

@@ -1,29 +1,39 @@
 package dibs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"reflect"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
 )
 
 // fetchID: calls with the same of these get the same answer, so that one of them asks for all.
 type fetchID struct {
-	namespace     string
-	key           string
+	valueID
 	stale         Stale
 	revalidate    Revalidate
 	wait          duration
 	onUnavailable OnUnavailable
+	// isAgain: its callers have asked before, and have less than their wait left.
+	isAgain bool
+	// isAlone: reading the store and refreshing want what is newer than the call, so that no call shares it.
+	isAlone bool
 }
 
 // Fetch is the value of a key: from the cache, from another caller's rebuild, or from rebuild, which at most one caller
-// in the fleet runs at a time. A rebuild returns [ErrAbsent] where the source has nothing; its context ends, with the
-// cause [ErrLeaseLost], when its result would not be stored any more, or when nobody waits for it; [LeaseFrom] its
-// context says what is known of the lease. It must not share what it returns.
+// in the fleet runs at a time. A rebuild returns [ErrAbsent], or a nil pointer, where the source has nothing. Its
+// context ends, with the cause [ErrLeaseLost], when its result would not be stored any more, or when no caller waits for
+// it; [LeaseFrom] its context says what is known of the lease, and [ForValue] sets how the value is stored. It must not
+// share what it returns.
 //
 // Fetch fails with what rebuild returned, which is [ErrAbsent] for all where the source has nothing; with a
 // [RebuildFailedError] where another caller's rebuild failed and its back-off runs; with a [BusyError] where the wait
-// ended first; with an [Error] for bad input, and with [OnUnavailableFail] where the service cannot be reached; with the
-// codec's error where the value cannot be read; and as ctx ends.
+// ended first; with a [ReentrantRebuildError] within the rebuild of the same key; with an [Error] for bad input, and
+// with [OnUnavailableFail] where the service cannot be reached; with the codec's error where the value cannot be read,
+// not even after a rebuild; and as ctx ends.
 func Fetch[T any](
 	ctx context.Context,
 	client *Client,
@@ -36,45 +46,169 @@ func Fetch[T any](
 	for _, option := range options {
 		option.applyToFetch(&its)
 	}
+	var hasRebuilt atomic.Bool
 	rebuildBytes := func(ctx context.Context) ([]byte, error) {
+		hasRebuilt.Store(true)
 		value, err := rebuild(ctx)
 		if err != nil {
 			return nil, err
 		}
+		if isNil(value) {
+			return nil, ErrAbsent
+		}
 		return its.codec.Marshal(value)
 	}
-	data, err := client.fetch(ctx, &dance{Client: client, fetchOptions: its, key: key, rebuild: rebuildBytes})
-	if err != nil {
-		return value, err
+	isReadable := func(data []byte) bool {
+		var unused T
+		return unmarshal(its.codec, data, &unused) == nil
 	}
-	if err := its.codec.Unmarshal(data, &value); err != nil {
-		return value, fmt.Errorf("dibs: the value of %q cannot be read: %w", key, err)
+	decode := func(data []byte) error {
+		var fresh T
+		err := unmarshal(its.codec, data, &fresh)
+		if err == nil {
+			value = fresh
+		}
+		return err
+	}
+	steps := &fetchLoop{
+		Client:       client,
+		fetchOptions: its,
+		id:           valueIDOf(its.namespace, key),
+		rebuild:      rebuildBytes,
+		decode:       decode,
+		isReadable:   isReadable,
+	}
+	got := client.fetch(ctx, steps)
+	err := steps.valueOf(got)
+	// What this very codec wrote a moment ago will not be read better after another rebuild.
+	if unreadable, ok := err.(*UndecodableError); ok && !hasRebuilt.Load() {
+		err = steps.valueOf(client.fetchReadable(ctx, steps, unreadable, got.fence))
+	}
+	if err != nil {
+		var none T
+		return none, err
 	}
 	return value, nil
 }
 
-// fetch joins the dance to an equal one, if there is one under way.
-func (c *Client) fetch(ctx context.Context, steps *dance) ([]byte, error) {
-	if err := steps.refused(steps.key); err != nil {
-		return nil, err
+// isNil: a nil pointer is how a source says that it has nothing. A nil slice or map is a value.
+func isNil(value any) bool {
+	if value == nil {
+		return true
+	}
+	its := reflect.ValueOf(value)
+	return its.Kind() == reflect.Pointer && its.IsNil()
+}
+
+func valueIDOf(namespace, key string) valueID { return valueID{cmp.Or(namespace, "default"), key} }
+
+// UndecodableError is a value that the codec cannot read: of another type, or of a version that is no more.
+type UndecodableError struct {
+	Key string
+	// Err is the codec's.
+	Err error
+}
+
+func (e *UndecodableError) Unwrap() error { return e.Err }
+func (e *UndecodableError) Error() string {
+	return fmt.Sprintf("dibs: the value of %q cannot be read: %v", e.Key, e.Err)
+}
+
+// valueOf reads the value for its caller, or is why there is none.
+func (l *fetchLoop) valueOf(got result) error {
+	switch {
+	case got.isAbsent:
+		return &absentError{got.err, l.id}
+	case got.err != nil:
+		return got.err
+	}
+	if err := l.decode(got.value); err != nil {
+		return &UndecodableError{l.id.key, err}
+	}
+	return nil
+}
+
+func unmarshal(codec Codec, data []byte, into any) (err error) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			err = &PanicError{panicked, debug.Stack()}
+		}
+	}()
+	return codec.Unmarshal(data, into)
+}
+
+// fetch is the value as it is stored, whether by a rebuild that runs here or by a call that others may share.
+func (c *Client) fetch(ctx context.Context, steps *fetchLoop) result {
+	if err := steps.refused(steps.id.key); err != nil {
+		return result{err: err}
+	}
+	if err := reentry(ctx, c, steps.id); err != nil {
+		return result{err: err}
 	}
 	leave, err := c.life.enter()
 	if err != nil {
-		return nil, err
+		return result{err: err}
 	}
 	defer leave()
-	id := fetchID{
-		namespace:     steps.namespace,
-		key:           steps.key,
-		stale:         steps.stale,
-		revalidate:    steps.revalidate,
-		wait:          steps.wait,
-		onUnavailable: steps.onUnavailable,
+	if c.near != nil && !steps.refresh && steps.read != ReadStore {
+		if got, ok := c.near.get(steps.id); ok {
+			tell(c.config.hooks.Hit, HitEvent{steps.event(), "fresh", true})
+			return got
+		}
 	}
-	fetches := c.fetches
-	// Whoever reads the store or refreshes wants what is newer than the call, and not what an earlier one has read.
-	if steps.read == ReadStore || steps.refresh {
-		fetches = newFlights[fetchID](c.life)
+	steps.until = time.Now().Add(min(steps.wait.or(defaultWait), timeMax))
+	id := steps.fetchID()
+	for {
+		got, asksAgain := c.fetchOnce(ctx, steps, id)
+		if !asksAgain {
+			return got
+		}
+		if !time.Now().Before(steps.until) {
+			return result{err: waitEnded()}
+		}
+		id.isAgain = true
 	}
-	return fetches.join(ctx, id, steps.run)
 }
+
+// fetchOnce: a caller that joined keeps its own wait. It asks again where that is longer than the wait of the call that
+// it joined, or where what came of that is older than its own call.
+func (c *Client) fetchOnce(ctx context.Context, steps *fetchLoop, id fetchID) (got result, asksAgain bool) {
+	if !id.isAlone || steps.unreadable != nil {
+		if running := c.flights.boardRebuild(steps.id, steps.acceptsStale()); running != nil {
+			return c.flights.joinRebuild(ctx, steps.until, running)
+		}
+	}
+	got, hasJoined := c.flights.join(ctx, id, steps.until, steps.run)
+	if !hasJoined {
+		return got, false
+	}
+	busy, isBusy := got.err.(*BusyError)
+	return got, isBusy && !busy.endsHere() && comeBack(ctx, busy.retryAfter, steps.until)
+}
+
+func (l *fetchLoop) fetchID() fetchID {
+	return fetchID{
+		valueID:       l.id,
+		stale:         l.stale,
+		revalidate:    l.revalidate,
+		wait:          l.wait,
+		onUnavailable: l.onUnavailable,
+		isAlone:       l.read == ReadStore || l.refresh,
+	}
+}
+
+func (l *fetchLoop) acceptsStale() bool {
+	return l.stale != StaleForbid && l.revalidate == RevalidateBackground
+}
+
+// fetchReadable takes a value that cannot be read for a miss: it refreshes the key, once.
+func (c *Client) fetchReadable(ctx context.Context, steps *fetchLoop, because *UndecodableError, fence int64) result {
+	tell(c.config.hooks.Undecodable, UndecodableEvent{steps.event(), because.Err})
+	again := *steps
+	again.refresh = true
+	again.unreadable = &unreadable{fence}
+	return c.fetch(ctx, &again)
+}
+
+// unreadable is a value that a refresh is to replace.
+type unreadable struct{ fence int64 }

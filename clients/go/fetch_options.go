@@ -2,9 +2,6 @@ package dibs
 
 import (
 	"time"
-	"unicode/utf8"
-
-	"google.golang.org/grpc/codes"
 
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
@@ -49,6 +46,8 @@ const (
 	RevalidateBackground Revalidate = iota
 	// RevalidateAwait waits for the rebuild.
 	RevalidateAwait
+	// RevalidateAwaitElseStale waits for the rebuild, and serves the value where that fails.
+	RevalidateAwaitElseStale
 )
 
 // OnUnavailable is what [Fetch] does when the service cannot be reached.
@@ -62,13 +61,10 @@ const (
 )
 
 type fetchOptions struct {
+	storing
 	namespace     string
-	ttl           duration
-	staleFor      duration
-	absentTTL     duration
 	wait          duration
 	lease         duration
-	tags          []string
 	stale         Stale
 	read          Read
 	refresh       bool
@@ -86,20 +82,34 @@ type sharedOption struct{ fetchOption }
 
 func (o sharedOption) applyTo(c *config) { o.applyToFetch(&c.calls) }
 
+// StoringOption is one of a call, of all calls of a client, and of a single value, see [ForValue].
+type StoringOption interface {
+	SharedOption
+	ValueOption
+}
+
+type storingOption struct{ sharedOption }
+
+func (storingOption) isOfValue() {}
+
+type tagsOption struct{ fetchOption }
+
+func (tagsOption) isOfValue() {}
+
 // WithTTL is how long the value is fresh: 1 ms to 365 days. Every [Fetch] needs it, or has it from its [Client].
-func WithTTL(ttl time.Duration) SharedOption {
-	return sharedOption{func(f *fetchOptions) { f.ttl = named(ttl) }}
+func WithTTL(ttl time.Duration) StoringOption {
+	return storingOption{sharedOption{func(f *fetchOptions) { f.ttl = named(ttl) }}}
 }
 
 // WithStaleFor is how long after its TTL the value may be served stale: 0 to 365 days. Default: as the namespace's
 // policy says.
-func WithStaleFor(staleFor time.Duration) SharedOption {
-	return sharedOption{func(f *fetchOptions) { f.staleFor = named(staleFor) }}
+func WithStaleFor(staleFor time.Duration) StoringOption {
+	return storingOption{sharedOption{func(f *fetchOptions) { f.staleFor = named(staleFor) }}}
 }
 
 // WithAbsentTTL is in place of [WithTTL] for the knowledge that there is nothing. Default: the same.
-func WithAbsentTTL(ttl time.Duration) SharedOption {
-	return sharedOption{func(f *fetchOptions) { f.absentTTL = named(ttl) }}
+func WithAbsentTTL(ttl time.Duration) StoringOption {
+	return storingOption{sharedOption{func(f *fetchOptions) { f.absentTTL = named(ttl) }}}
 }
 
 // WithNamespace is where the keys are. Default: the service's "default".
@@ -145,52 +155,11 @@ func WithRevalidate(revalidate Revalidate) FetchOption {
 }
 
 // WithTags are names to invalidate the value by: at most 16, each of 1 to 256 bytes.
-func WithTags(tags ...string) FetchOption {
-	return fetchOption(func(f *fetchOptions) { f.tags = tags })
+func WithTags(tags ...string) ValueOption {
+	return tagsOption{func(f *fetchOptions) { f.tags = tags }}
 }
 
 // WithTraceparent is the W3C traceparent to pass on. Default: that of the OpenTelemetry span of the context.
 func WithTraceparent(traceparent string) FetchOption {
 	return fetchOption(func(f *fetchOptions) { f.traceparent = traceparent })
-}
-
-// refused is what makes no call at all: it would break others on its stream, or cannot have been meant.
-func (f *fetchOptions) refused(key string) error {
-	if !f.ttl.isNamed {
-		return invalid("ttl_ms: say how long the value is fresh, with dibs.WithTTL")
-	}
-	return firstOf(text("key", key), text("namespace", f.namespace), text("tags", f.tags...), header("traceparent", f.traceparent))
-}
-
-// text refuses what is no UTF-8, and could not be sent.
-func text(field string, texts ...string) error {
-	for _, text := range texts {
-		if !utf8.ValidString(text) {
-			return invalid(field + ": is no UTF-8")
-		}
-	}
-	return nil
-}
-
-// header refuses what is no printable ASCII, and could not be sent.
-func header(field, text string) error {
-	for _, char := range []byte(text) {
-		if char < ' ' || char > '~' {
-			return invalid(field + ": is not printable ASCII")
-		}
-	}
-	return nil
-}
-
-func invalid(message string) error {
-	return &Error{Code: codes.InvalidArgument, Message: message, retryAfter: noRetry}
-}
-
-func firstOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

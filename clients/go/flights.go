@@ -3,88 +3,279 @@ package dibs
 import (
 	"context"
 	"sync"
+	"time"
+
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-// flights joins equal calls inside one process: those who come while one is under way share its result. Each caller
-// leaves by its own context; the call is cancelled when all have left.
-type flights[K comparable] struct {
-	life *lifetime
+// valueID is which value a call is about. Its namespace is never empty.
+type valueID struct{ namespace, key string }
 
-	mu       sync.Mutex
-	underWay map[K]*flight
+// flights are the calls of this process that several callers share. A flight has three stages:
+//
+//  1. Its request is not sent yet: callers with equal options join.
+//  2. Its request is under way: callers with equal options join only while a live session watches the namespace and no
+//     change of the value has arrived since. Without a watch a value may have been invalidated since the request was
+//     sent, and an answer from before must not be given to a caller that came after.
+//  3. A lease came and the rebuild runs here: callers join with any options, see [runningRebuild].
+type flights struct {
+	life *lifetime
+	// watches says whether a live session tells of every change in the namespace.
+	watches func(namespace string) bool
+	// near is nil where nothing is kept in this process.
+	near *nearCache
+
+	mu sync.Mutex
+	// open are the flights of stages 1 and 2 that callers may join.
+	open map[fetchID]*flight
+	// underWay are all flights that have not landed.
+	underWay map[valueID]map[*flight]struct{}
+	// rebuilds are the rebuilds that callers may join.
+	rebuilds map[valueID]*runningRebuild
 }
 
 type flight struct {
-	cancel  context.CancelCauseFunc
-	callers int
+	id     fetchID
+	cancel context.CancelCauseFunc
+	// rebuilding is closed when a rebuild begins in this process. It may take any time, so that from then on callers
+	// that joined wait no longer than their own wait.
+	rebuilding chan struct{}
+
+	// Guarded by the lock of the flights.
+	callers      int
+	isSent       bool
+	isWatched    bool
+	isOvertaken  bool
+	isRebuilding bool
 
 	// Written once, before landed is closed.
 	landed chan struct{}
-	value  []byte
-	err    error
+	result result
 }
 
-func newFlights[K comparable](life *lifetime) *flights[K] {
-	return &flights[K]{life: life, underWay: make(map[K]*flight)}
+func newFlights(life *lifetime, watches func(namespace string) bool) *flights {
+	return &flights{
+		life:     life,
+		watches:  watches,
+		open:     make(map[fetchID]*flight),
+		underWay: make(map[valueID]map[*flight]struct{}),
+		rebuilds: make(map[valueID]*runningRebuild),
+	}
 }
 
-// join is the result of the flight id, which begins with start where none is under way. Its caller must have entered
-// the lifetime.
-func (f *flights[K]) join(ctx context.Context, id K, start func(context.Context) ([]byte, error)) ([]byte, error) {
+// join is the result of the flight id, which begins with start where none can be joined, and whether somebody else
+// began it. The caller must have entered the lifetime.
+func (f *flights) join(ctx context.Context, id fetchID, until time.Time, start func(context.Context, *flight) result) (got result, hasJoined bool) {
 	if ctx.Err() != nil {
-		return nil, gone(ctx)
+		return result{err: gone(ctx)}, false
 	}
-	mine := f.board(ctx, id, start)
+	mine, hasJoined := f.board(ctx, id, start)
+	if !hasJoined {
+		select {
+		case <-mine.landed:
+			return mine.result, false
+		case <-ctx.Done():
+			f.leave(mine)
+			return result{err: gone(ctx)}, false
+		}
+	}
+	if err := f.awaitJoined(ctx, mine, until); err != nil {
+		f.leave(mine)
+		return result{err: err}, true
+	}
+	return mine.result, true
+}
+
+// awaitJoined: the request has the wait of its options, so that its answer comes in time by itself. A rebuild does not.
+func (f *flights) awaitJoined(ctx context.Context, joined *flight, until time.Time) error {
+	timer := time.NewTimer(time.Until(until) + answerWay)
+	defer timer.Stop()
 	select {
-	case <-mine.landed:
-		return mine.value, mine.err
+	case <-joined.landed:
+		return nil
 	case <-ctx.Done():
-		f.leave(id, mine)
-		return nil, gone(ctx)
+		return gone(ctx)
+	case <-timer.C:
+		return waitEnded()
+	case <-joined.rebuilding:
+		return await(ctx, until, joined.landed)
 	}
 }
 
-func (f *flights[K]) board(ctx context.Context, id K, start func(context.Context) ([]byte, error)) *flight {
+func (f *flights) board(ctx context.Context, id fetchID, start func(context.Context, *flight) result) (its *flight, hasJoined bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	known, ok := f.underWay[id]
-	if ok {
+	known, ok := f.open[id]
+	// No event tells of a session that broke without a word: the watch is asked at each joining.
+	if ok && !id.isAlone && (!known.isSent || (known.isWatched && f.watches(id.namespace))) {
 		known.callers++
-		return known
+		return known, true
 	}
 	ctx, cancel := f.life.detached(ctx)
-	begun := &flight{cancel: cancel, callers: 1, landed: make(chan struct{})}
-	f.underWay[id] = begun
-	f.life.spawn(func() {
-		defer f.land(id, begun)
-		begun.value, begun.err = start(ctx)
-	})
-	return begun
+	begun := &flight{id: id, cancel: cancel, callers: 1, rebuilding: make(chan struct{}), landed: make(chan struct{})}
+	if !id.isAlone {
+		f.open[id] = begun
+	}
+	if f.underWay[id.valueID] == nil {
+		f.underWay[id.valueID] = make(map[*flight]struct{})
+	}
+	f.underWay[id.valueID][begun] = struct{}{}
+	f.life.spawn(func() { f.land(begun, start(ctx, begun)) })
+	return begun, false
 }
 
-func (f *flights[K]) land(id K, landed *flight) {
+// asks begins a request of the flight: what changed before it is sent is older than its answer.
+func (f *flights) asks(its *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.forget(id, landed)
+	its.isSent, its.isOvertaken = false, false
+}
+
+// sent is told when the flight's request is handed to the transport, and whether that tells of changes.
+func (f *flights) sent(its *flight, isWatched bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	its.isSent, its.isWatched = true, isWatched
+}
+
+// rebuildsHere is told when the flight waits for a rebuild in this process.
+func (f *flights) rebuildsHere(its *flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.beginRebuilding(its)
+}
+
+// fill keeps a hit in this process, unless something has changed since the flight's request was sent.
+func (f *flights) fill(its *flight, hit *dibsv1.Hit, got result) {
+	if f.near == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if its.isWatched && !its.isOvertaken {
+		f.near.fill(its.id.valueID, hit, got)
+	}
+}
+
+func (f *flights) beginRebuilding(its *flight) {
+	f.close(its)
+	if !its.isRebuilding {
+		its.isRebuilding = true
+		close(its.rebuilding)
+	}
+}
+
+func (f *flights) land(landed *flight, with result) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.close(landed)
+	its := f.underWay[landed.id.valueID]
+	delete(its, landed)
+	if len(its) == 0 {
+		delete(f.underWay, landed.id.valueID)
+	}
 	landed.cancel(nil)
+	landed.result = with
 	close(landed.landed)
 }
 
-func (f *flights[K]) leave(id K, left *flight) {
+func (f *flights) leave(left *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	left.callers--
 	if left.callers > 0 {
 		return
 	}
-	// Whoever comes from now on must not join what is being cancelled.
-	f.forget(id, left)
+	// Newcomers must not join what is being cancelled.
+	f.close(left)
+	if running := f.rebuilds[left.id.valueID]; running != nil && running.flight == left {
+		delete(f.rebuilds, left.id.valueID)
+	}
 	left.cancel(errGone)
 }
 
-// forget drops only the flight that is still its own: another may have begun since this one was abandoned.
-func (f *flights[K]) forget(id K, flight *flight) {
-	if f.underWay[id] == flight {
-		delete(f.underWay, id)
+// close lets no other caller join in stages 1 and 2. Another flight may be open since this one was closed.
+func (f *flights) close(its *flight) {
+	if f.open[its.id] == its {
+		delete(f.open, its.id)
+	}
+}
+
+// change is what has changed in a namespace, or may have.
+type change struct {
+	namespace string
+	keys      []string
+	tags      []string
+	isAll     bool
+}
+
+// reachesAll: what has a tag is not known of a call that is not answered.
+func (c change) reachesAll() bool { return c.isAll || len(c.tags) > 0 }
+
+// changed closes what is older than the change to newcomers. Callers that were there before keep their result.
+func (f *flights) changed(what change) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.near != nil {
+		f.near.changed(what)
+	}
+	if !what.reachesAll() {
+		for _, key := range what.keys {
+			f.overtake(valueID{what.namespace, key})
+		}
+		return
+	}
+	f.overtakeWhere(func(id valueID) bool { return id.namespace == what.namespace })
+}
+
+// changedAll: what changed was not heard, because a session broke or has only begun.
+func (f *flights) changedAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.near != nil {
+		f.near.missed()
+	}
+	f.overtakeWhere(func(valueID) bool { return true })
+}
+
+func (f *flights) overtakeWhere(concerns func(valueID) bool) {
+	for id := range f.underWay {
+		if concerns(id) {
+			f.overtake(id)
+		}
+	}
+	for id := range f.rebuilds {
+		if concerns(id) {
+			f.overtake(id)
+		}
+	}
+}
+
+func (f *flights) overtake(id valueID) {
+	for its := range f.underWay[id] {
+		if its.isSent {
+			its.isOvertaken = true
+			f.close(its)
+		}
+	}
+	delete(f.rebuilds, id)
+}
+
+// await waits for done, for no longer than its caller may: until its own wait is over, or its context ends.
+func await(ctx context.Context, until time.Time, done <-chan struct{}) error {
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return gone(ctx)
+	case <-timer.C:
+	}
+	select {
+	case <-done:
+		return nil
+	default:
+		return waitEnded()
 	}
 }

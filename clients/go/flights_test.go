@@ -5,74 +5,151 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
-type landing struct {
-	value []byte
-	err   error
+// fleetless are flights without a service: a test says what their calls do.
+type fleetless struct {
+	*flights
+	isWatched bool
+	// isUnary: calls go over what tells of no changes.
+	isUnary bool
 }
 
+func newFleetless() *fleetless {
+	its := &fleetless{}
+	its.flights = newFlights(newLifetime(), func(string) bool { return its.isWatched })
+	return its
+}
+
+var someID = fetchID{valueID: valueID{"default", "k"}}
+
 // aboard joins in a goroutine of its own.
-func aboard(ctx context.Context, f *flights[string], start func(context.Context) ([]byte, error)) <-chan landing {
-	landed := make(chan landing, 1)
+func (f *fleetless) aboard(ctx context.Context, until time.Duration, start func(context.Context, *flight) result) <-chan result {
+	landed := make(chan result, 1)
 	leave, err := f.life.enter()
 	if err != nil {
-		landed <- landing{nil, err}
+		landed <- result{err: err}
 		return landed
 	}
 	go func() {
 		defer leave()
-		value, err := f.join(ctx, "id", start)
-		landed <- landing{value, err}
+		got, _ := f.join(ctx, someID, time.Now().Add(until), start)
+		landed <- got
 	}()
+	synctest.Wait()
 	return landed
 }
 
-func TestCallersOfAFlightShareItsResult(t *testing.T) {
+// asking is a call that is sent, when told to, and answered with the text, when told to.
+type asking struct {
+	send, answer chan struct{}
+	starts       int
+}
+
+func newAsking() *asking { return &asking{send: make(chan struct{}), answer: make(chan struct{})} }
+
+func (a *asking) of(f *fleetless, text string) func(context.Context, *flight) result {
+	return func(ctx context.Context, its *flight) result {
+		a.starts++
+		f.asks(its)
+		<-a.send
+		f.sent(its, !f.isUnary)
+		<-a.answer
+		return result{value: []byte(text), err: ctx.Err()}
+	}
+}
+
+func wantText(t *testing.T, call <-chan result, text string) {
+	t.Helper()
+	if got := <-call; string(got.value) != text || got.err != nil {
+		t.Errorf("got %q and %v, want %q", got.value, got.err, text)
+	}
+}
+
+func TestCallersThatComeBeforeTheRequestIsSentShareIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFlights[string](newLifetime())
-		gate, starts := make(chan struct{}), 0
-		start := func(context.Context) ([]byte, error) {
-			starts++
-			<-gate
-			return []byte("v"), nil
-		}
-		one := aboard(t.Context(), f, start)
-		synctest.Wait()
-		other := aboard(t.Context(), f, start)
-		synctest.Wait()
-		close(gate)
-		if a, b := <-one, <-other; string(a.value) != "v" || string(b.value) != "v" || starts != 1 {
-			t.Errorf("got %q and %q after %d starts", a.value, b.value, starts)
-		}
-		if len(f.underWay) != 0 {
-			t.Error("it has not landed")
+		f, asking := newFleetless(), newAsking()
+		one := f.aboard(t.Context(), time.Minute, asking.of(f, "v"))
+		other := f.aboard(t.Context(), time.Minute, asking.of(f, "v"))
+		close(asking.send)
+		close(asking.answer)
+		wantText(t, one, "v")
+		wantText(t, other, "v")
+		if asking.starts != 1 || len(f.open)+len(f.underWay) != 0 {
+			t.Errorf("%d starts, and %d have not landed", asking.starts, len(f.underWay))
 		}
 	})
 }
 
+func TestCallersThatComeWhileTheRequestIsUnderWay(t *testing.T) {
+	tests := map[string]struct {
+		isWatched bool
+		change    func(*fleetless)
+		joins     bool
+	}{
+		"make their own without a watch": {false, func(*fleetless) {}, false},
+		"join under a watch":             {true, func(*fleetless) {}, true},
+		"do not join after a change of the key": {true, func(f *fleetless) {
+			f.changed(change{namespace: "default", keys: []string{"k"}})
+		}, false},
+		"do not join after a change of everything": {true, func(f *fleetless) {
+			f.changed(change{namespace: "default", tags: []string{"x"}})
+		}, false},
+		"do not join after a session broke":    {true, func(f *fleetless) { f.changedAll() }, false},
+		"do not join what tells of no changes": {true, func(*fleetless) {}, false},
+		"do not join when the watch is over":   {true, func(f *fleetless) { f.isWatched = false }, false},
+		"join after a change of another key": {true, func(f *fleetless) {
+			f.changed(change{namespace: "default", keys: []string{"other"}})
+		}, true},
+		"join after a change of another namespace": {true, func(f *fleetless) {
+			f.changed(change{namespace: "other", keys: []string{"k"}, isAll: true})
+		}, true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, first, second := newFleetless(), newAsking(), newAsking()
+				f.isWatched, f.isUnary = test.isWatched, name == "do not join what tells of no changes"
+				one := f.aboard(t.Context(), time.Minute, first.of(f, "first"))
+				close(first.send)
+				synctest.Wait()
+				test.change(f)
+				other := f.aboard(t.Context(), time.Minute, second.of(f, "second"))
+				close(second.send)
+				close(second.answer)
+				close(first.answer)
+				wantText(t, one, "first")
+				if test.joins {
+					wantText(t, other, "first")
+				} else {
+					wantText(t, other, "second")
+				}
+			})
+		})
+	}
+}
+
 func TestAFlightIsCancelledWhenAllHaveLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFlights[string](newLifetime())
+		f := newFleetless()
 		ended := make(chan error, 1)
-		start := func(ctx context.Context) ([]byte, error) {
+		start := func(ctx context.Context, _ *flight) result {
 			<-ctx.Done()
 			ended <- context.Cause(ctx)
-			return nil, ctx.Err()
+			return result{err: ctx.Err()}
 		}
 		first, leaveFirst := context.WithCancel(t.Context())
 		second, leaveSecond := context.WithCancel(t.Context())
-		one := aboard(first, f, start)
-		synctest.Wait()
-		other := aboard(second, f, start)
-		synctest.Wait()
+		one := f.aboard(first, time.Minute, start)
+		other := f.aboard(second, time.Minute, start)
 		leaveFirst()
 		if got := <-one; !errors.Is(got.err, context.Canceled) {
 			t.Errorf("got %v", got.err)
 		}
 		synctest.Wait()
 		if len(ended) > 0 {
-			t.Error("it was cancelled although somebody waits")
+			t.Error("it was cancelled although a caller waits")
 		}
 		leaveSecond()
 		<-other
@@ -82,64 +159,55 @@ func TestAFlightIsCancelledWhenAllHaveLeft(t *testing.T) {
 	})
 }
 
-func TestWhoeverComesAfterAllHaveLeftBeginsAnew(t *testing.T) {
+func TestACallerThatComesAfterAllHaveLeftBeginsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFlights[string](newLifetime())
+		f := newFleetless()
 		gate := make(chan struct{})
+		returning := func(text string) func(context.Context, *flight) result {
+			return func(context.Context, *flight) result {
+				<-gate
+				return result{value: []byte(text)}
+			}
+		}
 		ctx, leave := context.WithCancel(t.Context())
-		abandoned := aboard(ctx, f, func(context.Context) ([]byte, error) {
-			<-gate
-			return []byte("old"), nil
-		})
-		synctest.Wait()
+		abandoned := f.aboard(ctx, time.Minute, returning("old"))
 		leave()
 		<-abandoned
-		next := aboard(t.Context(), f, func(context.Context) ([]byte, error) {
-			<-gate
-			return []byte("new"), nil
-		})
-		synctest.Wait()
+		next := f.aboard(t.Context(), time.Minute, returning("new"))
 		// The abandoned flight lands while the next one is under way.
 		close(gate)
-		if got := <-next; string(got.value) != "new" {
-			t.Errorf("got %q", got.value)
-		}
+		wantText(t, next, "new")
 	})
 }
 
 func TestAFlightHasTheValuesOfWhoBeganItAndNotItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type name struct{}
-		f := newFlights[string](newLifetime())
+		f := newFleetless()
 		ctx, leave := context.WithCancel(context.WithValue(t.Context(), name{}, "first"))
 		gate := make(chan struct{})
-		start := func(ctx context.Context) ([]byte, error) {
+		start := func(ctx context.Context, _ *flight) result {
 			<-gate
-			return []byte(ctx.Value(name{}).(string)), ctx.Err()
+			return result{value: []byte(ctx.Value(name{}).(string)), err: ctx.Err()}
 		}
-		_ = aboard(ctx, f, start)
-		synctest.Wait()
-		other := aboard(t.Context(), f, start)
-		synctest.Wait()
+		_ = f.aboard(ctx, time.Minute, start)
+		other := f.aboard(t.Context(), time.Minute, start)
 		leave()
 		synctest.Wait()
 		close(gate)
-		if got := <-other; string(got.value) != "first" || got.err != nil {
-			t.Errorf("got %q and %v", got.value, got.err)
-		}
+		wantText(t, other, "first")
 	})
 }
 
 func TestALifetimeEndsWhatRunsAndWaitsForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFlights[string](newLifetime())
+		f := newFleetless()
 		gate, over := make(chan struct{}), false
-		call := aboard(t.Context(), f, func(ctx context.Context) ([]byte, error) {
+		call := f.aboard(t.Context(), time.Minute, func(ctx context.Context, _ *flight) result {
 			<-ctx.Done()
 			<-gate
-			return nil, context.Cause(ctx)
+			return result{err: context.Cause(ctx)}
 		})
-		synctest.Wait()
 		f.life.close(func() { over = true })
 		synctest.Wait()
 		if over {
@@ -153,7 +221,7 @@ func TestALifetimeEndsWhatRunsAndWaitsForIt(t *testing.T) {
 		if !over {
 			t.Error("it never ends")
 		}
-		if got := <-aboard(t.Context(), f, nil); got.err != errClosed {
+		if got := <-f.aboard(t.Context(), time.Minute, nil); got.err != errClosed {
 			t.Errorf("afterwards: %v", got.err)
 		}
 	})

@@ -3,6 +3,7 @@ module github.com/dibs-cache/dibs/clients/go
 go 1.25.0
 
 require (
+	github.com/maypok86/otter/v2 v2.4.0
 	go.opentelemetry.io/otel v1.44.0
 	go.opentelemetry.io/otel/sdk v1.44.0
 	go.opentelemetry.io/otel/trace v1.44.0

@@ -2,7 +2,7 @@ package dibs
 
 import "sync"
 
-// heldLeases are the leases that this process holds, so that whoever rebuilds under one hears at once that it is lost.
+// heldLeases are the leases that this process holds, so that a rebuild under one hears at once that it is lost.
 type heldLeases struct {
 	lose sync.Map // token → func()
 }

@@ -3,7 +3,7 @@ package dibs
 import "time"
 
 // Hooks hear what happens, for a user's own metrics. They are called where it happens: a slow one is waited for.
-// One that panics harms nobody.
+// One that panics does no harm.
 type Hooks struct {
 	// Hit: a value was there.
 	Hit func(HitEvent)
@@ -15,8 +15,12 @@ type Hooks struct {
 	LeaseLost func(LeaseLostEvent)
 	// LocalRebuild: the service could not be reached, so that this process rebuilds for itself.
 	LocalRebuild func(LocalRebuildEvent)
+	// Undecodable: a value that is cached could not be read, and is rebuilt.
+	Undecodable func(UndecodableEvent)
+	// NotStorable: a result is beyond a bound of the service. Its own callers have it, and no other will.
+	NotStorable func(NotStorableEvent)
 	// BackgroundError: a result could not be handed over, a lease not be given back, or a rebuild behind a stale
-	// value failed: nobody was told by an error.
+	// value failed: no caller was told by an error.
 	BackgroundError func(BackgroundErrorEvent)
 }
 
@@ -32,6 +36,8 @@ type HitEvent struct {
 	Event
 	// Freshness is "fresh" or "stale".
 	Freshness string
+	// IsNear: it was in this process's near cache.
+	IsNear bool
 }
 
 // WaitEvent is a wait for somebody else's rebuild.
@@ -49,6 +55,10 @@ type PublishEvent struct {
 	Outcome string
 	// Fence is that under which the key's value is now stored; 0 if there is none.
 	Fence int64
+	// Counts is whether the value was still valid when it was stored; nil where the service does not say.
+	Counts *bool
+	// MaybeStored: the outcome is "not_stored", and the value may be stored all the same, and be read later.
+	MaybeStored bool
 }
 
 // LeaseLostEvent is a lease that was lost while its rebuild ran.
@@ -61,13 +71,27 @@ type LocalRebuildEvent struct {
 	Cause error
 }
 
-// BackgroundErrorEvent is an error that nobody was told of.
+// UndecodableEvent is a value that could not be read.
+type UndecodableEvent struct {
+	Event
+	// Err is the codec's.
+	Err error
+}
+
+// NotStorableEvent is a result that is beyond a bound.
+type NotStorableEvent struct {
+	Event
+	// Err names the bound.
+	Err error
+}
+
+// BackgroundErrorEvent is an error that no caller was told of.
 type BackgroundErrorEvent struct {
 	Event
 	Err error
 }
 
-// tell calls a hook so that its fault is nobody else's.
+// tell calls a hook so that its fault stays its own.
 func tell[E any](hook func(E), event E) {
 	if hook == nil {
 		return

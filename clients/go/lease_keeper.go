@@ -21,17 +21,18 @@ const (
 type extend func(ctx context.Context, timeout time.Duration) (*dibsv1.ExtendResponse, error)
 
 // keepLease extends a lease every third of what is left until ctx ends, so that two extensions in a row may be lost.
-// It returns true when the lease is over: the service says so, or no extension came in time.
-func keepLease(ctx context.Context, expiresIn time.Duration, ask extend) (lost bool) {
-	ends := time.Now().Add(expiresIn)
+// It returns true when the lease is over: the service says so, no extension came in time, or it was held for holdMax. A
+// rebuild that hangs must not keep its key from all others for ever.
+func keepLease(ctx context.Context, expiresIn, holdMax time.Duration, ask extend) (lost bool) {
+	ends, heldMax := time.Now().Add(expiresIn), time.Now().Add(holdMax)
 	for {
 		left := time.Until(ends)
-		pause(ctx, max(0, min(left, max(extendThirdMin, left/3))))
+		pause(ctx, max(0, min(left, time.Until(heldMax), max(extendThirdMin, left/3))))
 		if ctx.Err() != nil {
 			return false
 		}
 		asked := time.Now()
-		if !asked.Before(ends) {
+		if !asked.Before(ends) || !asked.Before(heldMax) {
 			return true
 		}
 		// A try that hangs ends with the lease, so that the loss is told then and not later.

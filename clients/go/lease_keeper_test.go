@@ -31,6 +31,9 @@ func hanging(ctx context.Context, timeout time.Duration) (*dibsv1.ExtendResponse
 	return nil, &Error{Code: codes.DeadlineExceeded, retryAfter: noRetry}
 }
 
+// heldMax is how long the leases of these tests may be extended in all.
+const heldMax = 2 * time.Hour
+
 // kept runs the keeper of a lease of 3 s with these answers, of which the last one stays; it says when each was asked
 // for, and when the lease was lost, if it was within a minute.
 func kept(t *testing.T, answers ...extend) (asked []time.Duration, lostAt time.Duration) {
@@ -38,7 +41,7 @@ func kept(t *testing.T, answers ...extend) (asked []time.Duration, lostAt time.D
 		start := time.Now()
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 		defer stop()
-		lost := keepLease(ctx, 3*time.Second, func(ctx context.Context, timeout time.Duration) (*dibsv1.ExtendResponse, error) {
+		lost := keepLease(ctx, 3*time.Second, heldMax, func(ctx context.Context, timeout time.Duration) (*dibsv1.ExtendResponse, error) {
 			asked = append(asked, time.Since(start))
 			next := answers[min(len(asked), len(answers))-1]
 			return next(ctx, timeout)
@@ -92,4 +95,17 @@ func TestAnOutcomeOfALaterServiceChangesNothing(t *testing.T) {
 	if _, lostAt := kept(t, later); lostAt != 3*time.Second {
 		t.Errorf("lost after %v", lostAt)
 	}
+}
+
+func TestALeaseIsNotExtendedForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start, asked := time.Now(), 0
+		lost := keepLease(t.Context(), 3*time.Second, 10*time.Second, func(context.Context, time.Duration) (*dibsv1.ExtendResponse, error) {
+			asked++
+			return extended(3*time.Second)(t.Context(), 0)
+		})
+		if took := time.Since(start); !lost || took != 10*time.Second || asked != 9 {
+			t.Errorf("lost %v after %v and %d extensions", lost, took, asked)
+		}
+	})
 }

@@ -12,11 +12,16 @@ type lifetime struct {
 
 	mu      sync.Mutex
 	running sync.WaitGroup
+	// behind is how much runs that no caller waits for; idle is closed when that is nothing.
+	behind int
+	idle   chan struct{}
 }
 
 func newLifetime() *lifetime {
 	over, end := context.WithCancelCause(context.Background())
-	return &lifetime{over: over, end: end}
+	idle := make(chan struct{})
+	close(idle)
+	return &lifetime{over: over, end: end, idle: idle}
 }
 
 // enter begins something that leave ends, or says that it is too late for that.
@@ -30,8 +35,54 @@ func (l *lifetime) enter() (leave func(), err error) {
 	return l.running.Done, nil
 }
 
-// spawn runs something that may outlast whoever spawned it, who must have entered.
+// spawn runs something that may outlast its caller, who must have entered.
 func (l *lifetime) spawn(run func()) { l.running.Go(run) }
+
+// spawnLate is spawn for callers that have not entered: nothing runs where it is too late.
+func (l *lifetime) spawnLate(run func()) {
+	leave, err := l.enter()
+	if err != nil {
+		return
+	}
+	l.spawn(func() {
+		defer leave()
+		run()
+	})
+}
+
+// spawnBehind runs what no caller waits for, and flush does.
+func (l *lifetime) spawnBehind(run func()) {
+	l.mu.Lock()
+	if l.behind == 0 {
+		l.idle = make(chan struct{})
+	}
+	l.behind++
+	l.mu.Unlock()
+	l.spawn(func() {
+		defer func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.behind--
+			if l.behind == 0 {
+				close(l.idle)
+			}
+		}()
+		run()
+	})
+}
+
+// flush waits until nothing runs behind, or ctx ends.
+func (l *lifetime) flush(ctx context.Context) error {
+	l.mu.Lock()
+	idle := l.idle
+	l.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return gone(ctx)
+	}
+}
 
 // detached has the values of ctx, but ends by cancel or with the client.
 func (l *lifetime) detached(ctx context.Context) (context.Context, context.CancelCauseFunc) {

@@ -2,9 +2,8 @@ package dibs
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -28,7 +27,9 @@ type stream = dibsv1.CoordinatorService_SessionClient
 type openCall struct {
 	call     *dibsv1.SessionCall
 	answered chan answer
-	isSent   bool
+	// onSent is told when the call is handed to the stream. It runs under the session's lock.
+	onSent func()
+	isSent bool
 }
 
 // line is one stream, with the calls that are open on it. What gathers while a message is being sent leaves together.
@@ -39,7 +40,15 @@ type line struct {
 	// wake has a token where there may be something to send.
 	wake chan struct{}
 	// late breaks the line unless the session is confirmed in time.
-	late *time.Timer
+	late *patience
+	// settled is closed when the session is confirmed, or has failed; fault is why, written before.
+	settled chan struct{}
+	fault   error
+	// isAccepted: it is the only session with its replica. over is closed when it takes no more calls; peer is the
+	// replica's address.
+	isAccepted atomic.Bool
+	over       chan struct{}
+	peer       string
 
 	// Guarded by the session's lock.
 	calls     map[int64]*openCall
@@ -47,8 +56,12 @@ type line struct {
 	cancelled []int64
 	// left are the questions that were cancelled lately.
 	left map[int64]*dibsv1.GetOrLockRequest
-	// confirmed: whatever is on the way carries sessions.
+	// confirmed: all that is on the way carries sessions.
 	confirmed bool
+	// heart is when it was last sure to have told of every change.
+	heart heartbeat
+	// isFirst: no session was there before it, of which something may be missed.
+	isFirst bool
 	// leaving: new calls go elsewhere; it ends with its last one.
 	leaving bool
 }
@@ -56,27 +69,31 @@ type line struct {
 // openLine must have the session's lock.
 func openLine(s *session) *line {
 	ctx, hangUp := context.WithCancel(context.Background())
+	s.lines++
 	l := &line{
+		isFirst: s.lines == 1,
 		session: s,
 		ctx:     ctx,
 		hangUp:  hangUp,
 		wake:    make(chan struct{}, 1),
+		settled: make(chan struct{}),
+		over:    make(chan struct{}),
 		calls:   make(map[int64]*openCall),
 		left:    make(map[int64]*dibsv1.GetOrLockRequest),
 	}
-	l.late = time.AfterFunc(s.connect, func() {
+	l.late = newPatience(s.connect, func() {
 		message := fmt.Sprintf("no session within %v", s.connect)
 		l.broken(&Error{Code: codes.Unavailable, Message: message, retryAfter: noRetry})
 	})
-	go l.run(&dibsv1.SessionHello{ResumeToken: s.resumeToken, Holder: s.holder})
+	go l.run(&dibsv1.SessionHello{ResumeToken: s.resumeToken, Holder: s.holder, WatchedNamespaces: s.watched})
 	return l
 }
 
 // call puts a call on the line; it must have the session's lock.
-func (l *line) call(call *dibsv1.SessionCall) *openCall {
+func (l *line) call(call *dibsv1.SessionCall, onSent func()) *openCall {
 	l.session.nextID++
 	call.Id = l.session.nextID
-	opened := &openCall{call: call, answered: make(chan answer, 1)}
+	opened := &openCall{call: call, answered: make(chan answer, 1), onSent: onSent}
 	l.calls[call.Id] = opened
 	l.calling = append(l.calling, opened)
 	l.wakeUp()
@@ -118,19 +135,19 @@ func (l *line) expectStray(id int64, request *dibsv1.GetOrLockRequest) {
 	})
 }
 
-// stray gives back a lease that was on its way when its caller left: nobody else would have it until its time is over.
+// stray gives back a lease that was on its way when its caller left: no other caller would have it until its time is over.
 // It must have the session's lock.
 func (l *line) stray(reply *dibsv1.SessionReply) {
 	request, lease := l.left[reply.GetId()], reply.GetGetOrLock().GetLease()
 	if request == nil || lease == nil {
 		return
 	}
-	// Nobody waits for the answer.
+	// No caller waits for the answer.
 	l.call(&dibsv1.SessionCall{Request: &dibsv1.SessionCall_Release{Release: &dibsv1.ReleaseRequest{
 		Namespace: request.GetNamespace(),
 		Key:       request.GetKey(),
 		Token:     lease.GetToken(),
-	}}})
+	}}}, func() {})
 }
 
 func (l *line) wakeUp() {
@@ -184,6 +201,7 @@ func (l *line) take() (messages []*dibsv1.SessionRequest, isLast bool) {
 			continue
 		}
 		its.isSent = true
+		its.onSent()
 		size := proto.Size(its.call) + callOverheadBytes
 		if len(message.Calls) > 0 && bytes+size > messageBytesMax {
 			messages = append(messages, message)
@@ -198,46 +216,6 @@ func (l *line) take() (messages []*dibsv1.SessionRequest, isLast bool) {
 	return messages, isLast
 }
 
-// hear reads until the stream ends.
-func (l *line) hear(stream stream) {
-	for {
-		message, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			l.broken(&Error{Code: codes.Unavailable, Message: "the session was closed", retryAfter: noRetry})
-			return
-		}
-		if err != nil {
-			l.broken(errorOf(err, stream.Trailer()))
-			return
-		}
-		l.heard(message)
-	}
-}
-
-func (l *line) heard(message *dibsv1.SessionResponse) {
-	l.session.mu.Lock()
-	if welcome := message.GetWelcome(); welcome != nil {
-		l.late.Stop()
-		l.confirmed = true
-		l.session.resumeToken = welcome.GetResumeToken()
-	}
-	for _, reply := range message.GetReplies() {
-		l.stray(reply)
-		l.end(reply.GetId(), answer{reply: reply})
-	}
-	for _, event := range message.GetEvents() {
-		if event.GetDraining() != nil {
-			l.leavesOff()
-		}
-	}
-	l.session.mu.Unlock()
-	for _, event := range message.GetEvents() {
-		if lost := event.GetLeaseLost(); lost != nil {
-			l.session.leaseLost(lost.GetToken())
-		}
-	}
-}
-
 // end answers a call that is still open; it must have the session's lock.
 func (l *line) end(id int64, its answer) {
 	opened, isOpen := l.calls[id]
@@ -248,43 +226,5 @@ func (l *line) end(id int64, its answer) {
 	opened.answered <- its
 	if l.leaving && len(l.calls) == 0 {
 		l.wakeUp()
-	}
-}
-
-// leavesOff sends new calls to another replica; it must have the session's lock.
-func (l *line) leavesOff() {
-	if l.session.line == l {
-		l.session.line = nil
-	}
-	l.session.resumeToken = ""
-	l.leaving = true
-	l.wakeUp()
-}
-
-// broken ends the line, and its calls with the error.
-func (l *line) broken(err *Error) {
-	l.session.mu.Lock()
-	defer l.session.mu.Unlock()
-	l.late.Stop()
-	l.hangUp()
-	if l.session.line == l {
-		l.session.line = nil
-	}
-	its := answer{err: noSessionError{err}}
-	if l.confirmed {
-		its = answer{err: breakOf(err)}
-	}
-	for id := range l.calls {
-		l.end(id, its)
-	}
-}
-
-// breakOf: that the stream broke says nothing of the call, which may be made again; what refuses it does.
-func breakOf(err *Error) *Error {
-	switch err.Code {
-	case codes.Unauthenticated, codes.PermissionDenied, codes.InvalidArgument, codes.ResourceExhausted:
-		return err
-	default:
-		return &Error{Code: codes.Unavailable, Message: err.Message, retryAfter: err.retryAfter}
 	}
 }

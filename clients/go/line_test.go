@@ -33,7 +33,7 @@ func publishOf(size int) *dibsv1.SessionCall {
 func TestMessagesAreAsLargeAsTheContractAllows(t *testing.T) {
 	l := idleLine()
 	for _, size := range []int{100, 600_000, 400_000, 400_000, 2_000_000, 1_048_576, 100, 100} {
-		l.call(publishOf(size))
+		l.call(publishOf(size), func() {})
 	}
 	messages, _ := l.take()
 	var counts []int
@@ -57,12 +57,12 @@ func TestACallIsNeverCancelledBeforeItIsSent(t *testing.T) {
 	l := idleLine()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	unsent := l.call(publishOf(1))
+	unsent := l.call(publishOf(1), func() {})
 	l.leave(ctx, unsent)
 	if messages, _ := l.take(); len(messages) != 0 {
 		t.Errorf("sent %v", messages)
 	}
-	sent := l.call(publishOf(1))
+	sent := l.call(publishOf(1), func() {})
 	l.take()
 	l.leave(ctx, sent)
 	messages, _ := l.take()
@@ -76,7 +76,7 @@ func TestAnAnswerThatCameWhileItsCallerLeftCounts(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 	defer cancel()
 	<-ctx.Done()
-	call := l.call(publishOf(1))
+	call := l.call(publishOf(1), func() {})
 	reply := &dibsv1.SessionReply{Id: call.call.GetId()}
 	l.end(reply.GetId(), answer{reply: reply})
 	if got := l.leave(ctx, call); got.reply != reply {
@@ -94,6 +94,8 @@ func filled[M proto.Message](message M) M {
 			its.Set(field, protoreflect.ValueOfMessage(its.Mutable(field).Message()))
 		case protoreflect.EnumKind:
 			its.Set(field, protoreflect.ValueOfEnum(1))
+		case protoreflect.BoolKind:
+			its.Set(field, protoreflect.ValueOfBool(true))
 		default:
 			its.Set(field, protoreflect.ValueOfInt64(1))
 		}

@@ -11,25 +11,22 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 )
 
 // dial makes the one channel of a client. Nothing is sent before the first call.
-func dial(c config) (*grpc.ClientConn, error) {
-	security := insecure.NewCredentials()
-	if c.tlsCA != "" {
-		var err error
-		if security, err = credentials.NewClientTLSFromFile(c.tlsCA, ""); err != nil {
-			return nil, fmt.Errorf("dibs: the authorities to trust, of WithTLSCA or DIBS_TLS_CA: %w", err)
-		}
+func dial(c config, to target) (*grpc.ClientConn, error) {
+	if err := c.exposed(to); err != nil {
+		return nil, err
 	}
-	return grpc.NewClient(
-		c.target,
+	security, err := c.security()
+	if err != nil {
+		return nil, err
+	}
+	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(security),
-		grpc.WithUserAgent("dibs-go/"+Version),
+		grpc.WithUserAgent("dibs-go/" + Version),
 		// A link that died without a word is found within 15 s, and the calls on it end.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		// Back at a service that restarts within a second; the default would wait up to two minutes.
@@ -43,13 +40,17 @@ func dial(c config) (*grpc.ClientConn, error) {
 		grpc.WithDisableRetry(),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`),
-	)
+	}
+	if resolver := to.resolver(); resolver != nil {
+		options = append(options, grpc.WithResolvers(resolver))
+	}
+	return grpc.NewClient(to.text, options...)
 }
 
 // link is a connection with what every call on it carries. Unary calls end with an [Error] and with nothing else.
 type link struct {
 	conn    grpc.ClientConnInterface
-	token   string
+	token   tokenSource
 	connect time.Duration
 
 	mu sync.Mutex
@@ -57,11 +58,26 @@ type link struct {
 	connecting time.Time
 }
 
-// within bounds one attempt of a call, on whatever transport it goes; each transport begins anew. Gone with it, the
+// within bounds one attempt of a call, on each transport that it goes by; each transport begins anew. Gone with it, the
 // call ends as DeadlineExceeded.
 type within struct {
 	grpc.EmptyCallOption
 	timeout time.Duration
+}
+
+// sending is an option of a call: tell is called when the request is handed to the transport, which may be a
+// session that tells of changes.
+type sending struct {
+	grpc.EmptyCallOption
+	tell func(isWatched bool)
+}
+
+func sends(options []grpc.CallOption, isWatched bool) {
+	for _, option := range options {
+		if sending, ok := option.(sending); ok {
+			sending.tell(isWatched)
+		}
+	}
 }
 
 func bounded(ctx context.Context, options []grpc.CallOption) (context.Context, context.CancelFunc) {
@@ -80,8 +96,13 @@ func (l *link) Invoke(ctx context.Context, method string, request, reply any, op
 	if err := l.reach(ctx); err != nil {
 		return err
 	}
+	calling, err := l.as(ctx)
+	if err != nil {
+		return err
+	}
+	sends(options, false)
 	var trailer metadata.MD
-	err := l.conn.Invoke(l.as(ctx), method, request, reply, append(options, grpc.Trailer(&trailer))...)
+	err = l.conn.Invoke(calling, method, request, reply, append(options, grpc.Trailer(&trailer))...)
 	if err != nil {
 		return errorOf(err, trailer)
 	}
@@ -98,26 +119,34 @@ func (l *link) NewStream(
 	if err := l.reach(ctx); err != nil {
 		return nil, err
 	}
-	return l.conn.NewStream(l.as(ctx), desc, method, options...)
+	calling, err := l.as(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return l.conn.NewStream(calling, desc, method, options...)
 }
 
 // as says who calls, in place of what the context may say to other services, and in which span, unless it says that.
-func (l *link) as(ctx context.Context) context.Context {
+func (l *link) as(ctx context.Context) (context.Context, error) {
 	traceparent := traceparentOf(ctx)
-	if l.token == "" && traceparent == "" {
-		return ctx
+	token, err := l.token.checked(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if token == "" && traceparent == "" {
+		return ctx, nil
 	}
 	sent, _ := metadata.FromOutgoingContext(ctx)
 	if sent == nil {
 		sent = metadata.MD{}
 	}
-	if l.token != "" {
-		sent.Set("authorization", "Bearer "+l.token)
+	if token != "" {
+		sent.Set("authorization", "Bearer "+token)
 	}
 	if traceparent != "" && len(sent.Get(traceparentHeader)) == 0 {
 		sent.Set(traceparentHeader, traceparent)
 	}
-	return metadata.NewOutgoingContext(ctx, sent)
+	return metadata.NewOutgoingContext(ctx, sent), nil
 }
 
 // watchable is what a connection of gRPC has, and perhaps not every other one.

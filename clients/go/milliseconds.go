@@ -19,7 +19,13 @@ type duration struct {
 	isNamed bool
 }
 
-func named(d time.Duration) duration { return duration{d, true} }
+// named is a time that a caller names. What is less than a millisecond is one, for it was meant to be more than none.
+func named(d time.Duration) duration {
+	if d > 0 {
+		d = max(d, time.Millisecond)
+	}
+	return duration{d, true}
+}
 
 // ms is the time as the contract has it, whole milliseconds, cut; nil where none was named.
 func (d duration) ms() *int64 {

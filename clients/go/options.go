@@ -3,6 +3,7 @@ package dibs
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
@@ -15,6 +16,8 @@ const (
 	defaultTarget = "127.0.0.1:50051"
 	// defaultConnect: TCP repeats the first packet that is lost after one second.
 	defaultConnect = 2 * time.Second
+	// defaultLeaseHoldMax is beyond any rebuild that somebody waits for, and that of the service.
+	defaultLeaseHoldMax = 10 * time.Minute
 	// holderBytesMax leaves the process id its place within the contract's 256.
 	holderBytesMax = 200
 )
@@ -23,15 +26,24 @@ const (
 type Option interface{ applyTo(*config) }
 
 type config struct {
-	target  string
-	token   string
-	tlsCA   string
-	connect time.Duration
-	session bool
-	holder  string
-	hooks   Hooks
-	tracer  trace.Tracer
-	conn    grpc.ClientConnInterface
+	target          string
+	token           tokenSource
+	tokenFault      error
+	isInsecureToken bool
+	tlsCA           string
+	tlsCert         string
+	tlsKey          string
+	connect         time.Duration
+	session         bool
+	holder          string
+	hooks           Hooks
+	tracer          trace.Tracer
+	conn            grpc.ClientConnInterface
+	log             *slog.Logger
+	// near is nil where nothing is kept in this process.
+	near *NearCache
+	// leaseHoldMax bounds how long one lease is extended in all.
+	leaseHoldMax time.Duration
 	// calls has the defaults of all calls.
 	calls fetchOptions
 }
@@ -39,12 +51,6 @@ type config struct {
 type option func(*config)
 
 func (o option) applyTo(c *config) { o(c) }
-
-// WithToken says who calls. Default: DIBS_TOKEN, else none.
-func WithToken(token string) Option { return option(func(c *config) { c.token = token }) }
-
-// WithTLSCA turns TLS on; the PEM file at path has the authorities to trust. Default: DIBS_TLS_CA, else no TLS.
-func WithTLSCA(path string) Option { return option(func(c *config) { c.tlsCA = path }) }
 
 // WithConnectTimeout is how long a connection may take before the service counts as out of reach, once for all calls
 // and not for each. Default: 2 s.
@@ -58,6 +64,16 @@ func WithSession(session bool) Option { return option(func(c *config) { c.sessio
 
 // WithHolder is what this process is called in Explain and logs: at most 256 bytes. Default: host name and process id.
 func WithHolder(holder string) Option { return option(func(c *config) { c.holder = holder }) }
+
+// WithLogger says where the client tells that the service cannot be reached, and that it is back. Default: that of
+// [slog.Default].
+func WithLogger(log *slog.Logger) Option { return option(func(c *config) { c.log = log }) }
+
+// WithLeaseHoldMax is how long one lease may be held in all, by however many extensions, before the client takes it for
+// lost: a rebuild that hangs must not keep its key from all others. Default: 10 minutes.
+func WithLeaseHoldMax(most time.Duration) Option {
+	return option(func(c *config) { c.leaseHoldMax = most })
+}
 
 // WithHooks says who hears what happens.
 func WithHooks(hooks Hooks) Option { return option(func(c *config) { c.hooks = hooks }) }
@@ -77,14 +93,17 @@ func WithConn(conn grpc.ClientConnInterface) Option { return option(func(c *conf
 // configOf is what the caller says, else what the environment says.
 func configOf(target string, options []Option) config {
 	c := config{
-		target:  cmp.Or(target, os.Getenv("DIBS_TARGET"), defaultTarget),
-		token:   os.Getenv("DIBS_TOKEN"),
-		tlsCA:   os.Getenv("DIBS_TLS_CA"),
-		connect: defaultConnect,
-		session: true,
-		holder:  defaultHolder(),
-		calls:   fetchOptions{codec: jsonCodec{}},
+		target:       cmp.Or(target, os.Getenv("DIBS_TARGET"), defaultTarget),
+		tlsCA:        os.Getenv("DIBS_TLS_CA"),
+		tlsCert:      os.Getenv("DIBS_TLS_CERT"),
+		tlsKey:       os.Getenv("DIBS_TLS_KEY"),
+		connect:      defaultConnect,
+		session:      true,
+		leaseHoldMax: defaultLeaseHoldMax,
+		holder:       defaultHolder(),
+		calls:        fetchOptions{codec: jsonCodec{}},
 	}
+	c.setToken(os.Getenv("DIBS_TOKEN"))
 	// One that the application sets later is used as well.
 	WithTracerProvider(otel.GetTracerProvider()).applyTo(&c)
 	for _, option := range options {
@@ -99,4 +118,10 @@ func defaultHolder() string {
 		host = "unknown"
 	}
 	return fmt.Sprintf("%s/%d", host[:min(len(host), holderBytesMax)], os.Getpid())
+}
+
+// refused is why no client is made.
+func (c config) refused() error {
+	// A function is first asked for a call: what it needs may come later.
+	return firstOf(text("holder", c.holder), c.tokenFault, c.nearRefused())
 }

@@ -92,13 +92,18 @@ func TestOnlyWhatNobodyAnsweredIsUnreachable(t *testing.T) {
 	}
 }
 
+func tokenIn(c config) string {
+	token, _ := c.token.checked(context.Background())
+	return token
+}
+
 func TestOptions(t *testing.T) {
 	host := func(options ...Option) config { return configOf("", options) }
 	t.Run("are what the environment says", func(t *testing.T) {
 		t.Setenv("DIBS_TARGET", "dns:///dibs:50051")
 		t.Setenv("DIBS_TOKEN", "secret")
 		t.Setenv("DIBS_TLS_CA", "/ca.pem")
-		if got := host(); got.target != "dns:///dibs:50051" || got.token != "secret" || got.tlsCA != "/ca.pem" {
+		if got := host(); got.target != "dns:///dibs:50051" || tokenIn(got) != "secret" || got.tlsCA != "/ca.pem" {
 			t.Errorf("got %v", got)
 		}
 	})
@@ -106,7 +111,7 @@ func TestOptions(t *testing.T) {
 		t.Setenv("DIBS_TARGET", "elsewhere:1")
 		t.Setenv("DIBS_TOKEN", "theirs")
 		t.Setenv("DIBS_TLS_CA", "/theirs.pem")
-		if got := configOf("here:1", []Option{WithToken("mine"), WithTLSCA("/mine.pem")}); got.target != "here:1" || got.token != "mine" || got.tlsCA != "/mine.pem" {
+		if got := configOf("here:1", []Option{WithToken("mine"), WithTLSCA("/mine.pem")}); got.target != "here:1" || tokenIn(got) != "mine" || got.tlsCA != "/mine.pem" {
 			t.Errorf("got %v", got)
 		}
 	})
@@ -115,7 +120,7 @@ func TestOptions(t *testing.T) {
 		t.Setenv("DIBS_TOKEN", "")
 		t.Setenv("DIBS_TLS_CA", "")
 		got := host()
-		if got.target != "127.0.0.1:50051" || got.token != "" || got.tlsCA != "" || got.connect != 2*time.Second || !got.session || !strings.Contains(got.holder, "/") {
+		if got.target != "127.0.0.1:50051" || got.token != nil || got.tlsCA != "" || got.connect != 2*time.Second || !got.session || !strings.Contains(got.holder, "/") {
 			t.Errorf("got %v", got)
 		}
 	})

@@ -3,25 +3,15 @@ package dibs
 import (
 	"context"
 	"errors"
-	mathrand "math/rand/v2"
 	"runtime/debug"
 	"sync"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
-	"google.golang.org/protobuf/proto"
-
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-const (
-	// publishTimeout is shorter than a rebuild that is worth a lease: nobody waits longer for what they have already.
-	publishTimeout = 2 * time.Second
-	publishAgain   = 3
-	publishPause   = 100 * time.Millisecond
-	// backOffMax is the contract's bound.
-	backOffMax = 5 * time.Minute
-)
+// backOffMax is the contract's bound.
+const backOffMax = 5 * time.Minute
 
 // errEnded is the outcome of a rebuild that ended its goroutine, as the FailNow of a test does.
 var errEnded = errors.New("dibs: the rebuild ended its goroutine")
@@ -29,184 +19,160 @@ var errEnded = errors.New("dibs: the rebuild ended its goroutine")
 // errRebuilt ends what only runs beside a rebuild.
 var errRebuilt = errors.New("dibs: the rebuild has ended")
 
-// lostError is what a rebuild returned that gave up because its lease was lost: somebody else may have the value by now.
-type lostError struct{ error }
-
-func (e lostError) Unwrap() error { return e.error }
-
-// rebuildUnder rebuilds and hands the result over. It fails with what the rebuild returned, after the waiters were told.
-// The result counts for its own caller whatever became of the publish. ctx ends when nobody waits any more.
-func (d *dance) rebuildUnder(ctx context.Context, lease *dibsv1.Lease) ([]byte, error) {
+// rebuildUnder rebuilds and hands the result over. ctx ends when no caller waits any more.
+func (l *fetchLoop) rebuildUnder(ctx context.Context, lease *dibsv1.Lease, running *runningRebuild) result {
 	if ctx.Err() != nil {
 		// The lease was on its way when the last caller left.
-		d.giveUp(ctx, lease, context.Cause(ctx))
-		return nil, context.Cause(ctx)
+		l.flights.seal(running)
+		l.giveBack(ctx, lease)
+		got := result{err: context.Cause(ctx)}
+		l.flights.end(running, got)
+		return got
 	}
-	ctx, span := d.beginSpan(ctx, lease)
-	value, err := d.rebuildAndHandOver(ctx, lease)
-	endSpan(span, err)
-	return value, err
+	ctx, span := l.beginSpan(ctx, lease)
+	got := l.rebuildAndHandOver(ctx, lease, running)
+	endSpan(span, got)
+	l.flights.end(running, got)
+	return got
 }
 
-func (d *dance) rebuildAndHandOver(ctx context.Context, lease *dibsv1.Lease) ([]byte, error) {
-	value, lost, err := d.rebuildWhileHeld(ctx, lease)
+func (l *fetchLoop) rebuildAndHandOver(ctx context.Context, lease *dibsv1.Lease, running *runningRebuild) result {
+	made, isLost := l.rebuildWhileHeld(ctx, lease, running)
+	if isLost {
+		return result{err: ErrLeaseLost, isLost: true}
+	}
+	// A publish that is stored, then invalidated, and only then answered must not feed who came after the invalidation.
+	l.flights.seal(running)
 	switch {
-	case err == nil || errors.Is(err, ErrAbsent):
-		if failed := d.handOver(ctx, lease, value, err != nil); failed != nil {
-			return nil, failed
-		}
-		return value, err
-	case lost:
-		return nil, lostError{err}
+	case made.err != nil && !made.isAbsent:
+		isReleased := l.giveUp(ctx, lease, made.message, made.backOff)
+		return result{err: made.err, isShared: isReleased && ctx.Err() == nil}
+	case made.storing.refusal == errNotStored:
+		l.giveBack(ctx, lease)
+		return result{value: made.value, isAbsent: made.isAbsent, err: made.err}
+	case made.storing.refusal != nil:
+		l.notStorable(ctx, lease, asError(made.storing.refusal))
+		return result{value: made.value, isAbsent: made.isAbsent, err: made.err}
 	default:
-		d.giveUp(ctx, lease, err)
-		return nil, err
+		return l.handOver(ctx, lease, made)
 	}
 }
 
-// rebuildWhileHeld runs the rebuild, and keeps its lease meanwhile.
-func (d *dance) rebuildWhileHeld(ctx context.Context, lease *dibsv1.Lease) (value []byte, lost bool, err error) {
+// rebuildWhileHeld runs the rebuild, and keeps its lease meanwhile. Where the lease is lost, or the client closed, the
+// rebuild is not waited for: its result would not count.
+func (l *fetchLoop) rebuildWhileHeld(ctx context.Context, lease *dibsv1.Lease, running *runningRebuild) (its made, isLost bool) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(errRebuilt)
+	lost := make(chan struct{})
 	lose := sync.OnceFunc(func() {
-		// Where the rebuild has ended just now, or nobody waits for it any more, it is no loss.
+		// Newcomers first: they must not join what is over.
+		l.flights.seal(running)
+		// Where the rebuild has ended just now, or no caller waits for it any more, it is no loss.
 		if ctx.Err() == nil {
-			tell(d.config.hooks.LeaseLost, LeaseLostEvent{d.event()})
+			tell(l.config.hooks.LeaseLost, LeaseLostEvent{l.event()})
 			end(ErrLeaseLost)
+			close(lost)
 		}
 	})
-	defer d.held.watch(lease.GetToken(), lose)()
-	d.life.spawn(func() {
-		if keepLease(ctx, milliseconds(lease.GetExpiresInMs()), d.extend(lease)) {
+	defer l.held.watch(lease.GetToken(), lose)()
+	l.life.spawn(func() {
+		if keepLease(ctx, milliseconds(lease.GetExpiresInMs()), l.config.leaseHoldMax, l.extend(lease)) {
 			lose()
 		}
 	})
-	value, err = d.guarded(withLease(ctx, Lease{
+	ended := l.guarded(withLease(ctx, Lease{
 		Fence:    lease.GetFence(),
 		Reason:   word(lease.GetReason()),
 		previous: lease.GetPrevious(),
-		codec:    d.codec,
+		codec:    l.codec,
 	}))
+	select {
+	case its = <-ended:
+	case <-lost:
+	case <-l.life.over.Done():
+		its = made{err: errClosed}
+	}
 	end(errRebuilt)
-	return value, context.Cause(ctx) == ErrLeaseLost, err
+	return its, context.Cause(ctx) == ErrLeaseLost
 }
 
-// guarded runs the rebuild. Its panic is an error like any other, for the process is not this rebuild's alone; so is the
-// end of its goroutine, which for that is its own.
-func (d *dance) guarded(ctx context.Context) ([]byte, error) {
-	var value []byte
-	err := errEnded
-	ended := make(chan struct{})
+// guarded runs the rebuild, in a goroutine of its own, and sends what it has made. Its panic is an error like any
+// other, for the process is not this rebuild's alone; so is the end of its goroutine.
+func (l *fetchLoop) guarded(ctx context.Context) <-chan made {
+	slot := &storingSlot{its: l.storing}
+	ctx = withStoring(withRebuilding(ctx, l.Client, l.id), slot)
+	ended := make(chan made, 1)
 	go func() {
-		defer close(ended)
+		var value []byte
+		err := errEnded
+		// The last of all: what it reads of the error is user's code too, and may end the goroutine.
+		its := made{err: errEnded, message: errEnded.Error()}
+		defer func() { ended <- its }()
 		defer func() {
 			if panicked := recover(); panicked != nil {
 				err = &PanicError{panicked, debug.Stack()}
 			}
+			its = madeBy(value, err, slot.get())
 		}()
-		value, err = d.rebuild(ctx)
+		value, err = l.rebuild(ctx)
 	}()
-	<-ended
-	return value, err
+	return ended
 }
 
-func (d *dance) extend(lease *dibsv1.Lease) extend {
+func (l *fetchLoop) extend(lease *dibsv1.Lease) extend {
 	return func(ctx context.Context, timeout time.Duration) (*dibsv1.ExtendResponse, error) {
-		return d.calls.Extend(d.traced(ctx), &dibsv1.ExtendRequest{
-			Namespace: d.namespace,
-			Key:       d.key,
+		return l.calls.Extend(l.traced(ctx), &dibsv1.ExtendRequest{
+			Namespace: l.namespace,
+			Key:       l.id.key,
 			Token:     lease.GetToken(),
-			LeaseMs:   d.lease.ms(),
+			LeaseMs:   l.lease.ms(),
 		}, within{timeout: timeout})
 	}
 }
 
-// giveUp: a failure is everybody's; that the callers have gone is not one, and somebody else may try at once.
-func (d *dance) giveUp(ctx context.Context, lease *dibsv1.Lease, because error) {
-	request := &dibsv1.ReleaseRequest{Namespace: d.namespace, Key: d.key, Token: lease.GetToken()}
-	if ctx.Err() == nil {
-		request.Failure = &dibsv1.Failure{Message: failureMessage(because), RetryAfterMs: askedBackOff(because)}
+// giveUp tells the waiters of a failure, and says whether they hear of it. That the callers have gone is none, and
+// another caller may try at once.
+func (l *fetchLoop) giveUp(ctx context.Context, lease *dibsv1.Lease, message string, backOffMs *int64) (isReleased bool) {
+	if ctx.Err() != nil {
+		l.giveBack(ctx, lease)
+		return false
 	}
-	if _, err := d.calls.Release(d.traced(context.WithoutCancel(ctx)), request, within{timeout: callTimeout}); err != nil {
+	return l.release(ctx, lease, &dibsv1.Failure{Message: message, RetryAfterMs: backOffMs})
+}
+
+// giveBack lets another caller try at once.
+func (l *fetchLoop) giveBack(ctx context.Context, lease *dibsv1.Lease) { l.release(ctx, lease, nil) }
+
+func (l *fetchLoop) release(ctx context.Context, lease *dibsv1.Lease, failure *dibsv1.Failure) (isReleased bool) {
+	request := &dibsv1.ReleaseRequest{Namespace: l.namespace, Key: l.id.key, Token: lease.GetToken(), Failure: failure}
+	response, err := l.calls.Release(l.traced(context.WithoutCancel(ctx)), request, within{timeout: callTimeout})
+	if err != nil {
 		// The lease ends with its time; the error that counts is the rebuild's.
-		d.tellBehind(err)
+		l.tellBehind(err)
 	}
+	return response.GetOutcome() == dibsv1.ReleaseOutcome_RELEASE_OUTCOME_RELEASED
 }
 
 // askedBackOff: an error may say how long the source should be left alone, in whole milliseconds.
-func askedBackOff(err error) *int64 {
+func askedBackOff(err error) (ms *int64) {
+	// It is a user's own method, which may panic.
+	defer func() {
+		if recover() != nil {
+			ms = nil
+		}
+	}()
 	var asked interface{ RetryAfter() time.Duration }
-	if !errors.As(err, &asked) || asked.RetryAfter() < 0 || asked.RetryAfter() > backOffMax {
+	if !errors.As(err, &asked) {
 		return nil
 	}
-	return proto.Int64(asked.RetryAfter().Milliseconds())
-}
-
-// handOver publishes. A fault of the caller's, such as a value beyond the bound, is its error; anything else is tried
-// again behind.
-func (d *dance) handOver(ctx context.Context, lease *dibsv1.Lease, value []byte, absent bool) error {
-	request := &dibsv1.PublishRequest{
-		Namespace: d.namespace,
-		Key:       d.key,
-		Token:     lease.GetToken(),
-		Payload:   &dibsv1.PublishRequest_Value{Value: value},
-		TtlMs:     d.ttl.Milliseconds(),
-		StaleMs:   d.staleFor.ms(),
-		Tags:      d.tags,
-	}
-	if absent {
-		request.Payload = &dibsv1.PublishRequest_Absent{Absent: true}
-		request.TtlMs = d.absentTTL.or(d.ttl.Duration).Milliseconds()
-	}
-	publishing := d.traced(context.WithoutCancel(ctx))
-	err := d.publish(publishing, request)
-	if err == nil {
+	after := asked.RetryAfter()
+	if after < 0 || after > backOffMax {
 		return nil
 	}
-	if !mayPublishAgain(err) {
-		d.giveUp(ctx, lease, err)
-		return err
-	}
-	d.life.spawn(func() { d.publishBehind(publishing, request, err) })
-	return nil
+	whole := after.Milliseconds()
+	return &whole
 }
 
-func (d *dance) publish(ctx context.Context, request *dibsv1.PublishRequest) *Error {
-	response, err := d.calls.Publish(ctx, request, within{timeout: publishTimeout})
-	if err != nil {
-		return asError(err)
-	}
-	outcome := word(response.GetOutcome())
-	trace.SpanFromContext(ctx).SetAttributes(publishedAttribute(outcome))
-	tell(d.config.hooks.Publish, PublishEvent{d.event(), outcome, response.GetFence()})
-	return nil
-}
-
-// publishBehind is safe to repeat: what was stored already is answered with "duplicate".
-func (d *dance) publishBehind(ctx context.Context, request *dibsv1.PublishRequest, err *Error) {
-	for attempt := range publishAgain {
-		pause(d.life.over, pauseBefore(attempt, err))
-		if err = d.publish(ctx, request); err == nil {
-			return
-		}
-		if !mayPublishAgain(err) {
-			break
-		}
-	}
-	d.tellBehind(err)
-}
-
-// pauseBefore is as long as the service asked, else doubled from attempt to attempt, and jittered.
-func pauseBefore(attempt int, err *Error) time.Duration {
-	if err.retryAfter >= 0 {
-		return err.retryAfter
-	}
-	usual := publishPause << attempt
-	return usual/2 + mathrand.N(usual)
-}
-
-func mayPublishAgain(err *Error) bool { return err.isUnreachable() || err.retryAfter >= 0 }
-
-func (d *dance) tellBehind(err error) {
-	tell(d.config.hooks.BackgroundError, BackgroundErrorEvent{d.event(), err})
+func (l *fetchLoop) tellBehind(err error) {
+	tell(l.config.hooks.BackgroundError, BackgroundErrorEvent{l.event(), err})
 }

@@ -222,19 +222,30 @@ func TestALostLease(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
-	t.Run("takes no result from its caller, and lets the store decide", func(t *testing.T) {
+	t.Run("is not waited for, and its result is thrown away", func(t *testing.T) {
 		fake := startFake(t)
-		fake.getOrLock.will(lease("token", 30))
+		fake.getOrLock.will(lease("token", 30), hit("theirs"))
 		fake.extend.will(lost)
-		fake.publish.will(published(dibsv1.PublishOutcome_PUBLISH_OUTCOME_SUPERSEDED))
-		value, err := fetch(t, fake, func(ctx context.Context) (string, error) {
-			<-ctx.Done()
+		gate, returned := make(chan struct{}), make(chan struct{})
+		value, err := fetch(t, fake, func(context.Context) (string, error) {
+			defer close(returned)
+			<-gate
 			return "mine", nil
 		})
-		want(t, value, err, "mine")
-		if len(fake.publish.heard()) != 1 {
-			t.Error("it was not published")
+		want(t, value, err, "theirs")
+		close(gate)
+		receive(t, "the end of the rebuild", returned)
+		if len(fake.publish.heard()) != 0 || len(fake.release.heard()) != 0 {
+			t.Error("it was handed over")
 		}
+	})
+	t.Run("by being held for too long is one too", func(t *testing.T) {
+		fake := startFake(t)
+		fake.getOrLock.will(lease("token", 300), hit("theirs"))
+		fake.extend.will(ok[*dibsv1.ExtendRequest](&dibsv1.ExtendResponse{Outcome: dibsv1.ExtendOutcome_EXTEND_OUTCOME_EXTENDED, ExpiresInMs: 60_000}))
+		its := client(t, fake.target, dibs.WithSession(false), dibs.WithCodec(raw{}), dibs.WithLeaseHoldMax(50*time.Millisecond))
+		value, err := dibs.Fetch(t.Context(), its, "k", untilLost, ttl)
+		want(t, value, err, "theirs")
 	})
 }
 
@@ -294,7 +305,7 @@ func TestClose(t *testing.T) {
 		})
 		receive(t, "a rebuild", begun)
 		_ = its.Close()
-		if got := receive(t, "the end", call); !errors.Is(got.err, context.Canceled) {
+		if got := receive(t, "the end", call); status.Code(got.err) != codes.Canceled {
 			t.Errorf("got %v", got.err)
 		}
 		eventually(t, "a release", func() bool { return len(fake.release.heard()) == 1 })

@@ -2,8 +2,10 @@ package dibs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -26,13 +28,34 @@ type session struct {
 	stub    dibsv1.CoordinatorServiceClient
 	connect time.Duration
 	holder  string
-	// leaseLost is told the token of a lease of this session that is over.
-	leaseLost func(token string)
+	// watched are the namespaces of which it tells every change.
+	watched []string
+	// listener hears what the service says without having been asked.
+	listener listener
 
-	mu          sync.Mutex
-	line        *line
-	nextID      int64
+	// pool is the one that it belongs to; isReady is whether calls may go over it.
+	pool    *sessionPool
+	isReady atomic.Bool
+
+	mu     sync.Mutex
+	line   *line
+	nextID int64
+	// lines is how many have been opened.
+	lines       int
 	resumeToken string
+}
+
+// listener hears what the service says without having been asked. It is told outside of the session's lock.
+type listener interface {
+	// leaseLost: the lease of the token is over.
+	leaseLost(token string)
+	// invalidated: something has changed in a watched namespace.
+	invalidated(*dibsv1.Invalidated)
+	// sessionOpened: a session stands that tells of changes; sessionOver: it does no more.
+	sessionOpened(*heartbeat)
+	sessionOver(*heartbeat)
+	// sessionChanged: a session has begun or broken, and what was told meanwhile is not known.
+	sessionChanged()
 }
 
 // answer is how one call ended.
@@ -60,7 +83,7 @@ func (s *session) Invoke(ctx context.Context, method string, request, reply any,
 	if deadline, ok := ctx.Deadline(); ok {
 		call.DeadlineMs = proto.Int64(max(1, int64((time.Until(deadline)+time.Millisecond-1)/time.Millisecond)))
 	}
-	line, opened := s.ask(call)
+	line, opened := s.ask(call, func() { sends(options, len(s.watched) > 0) })
 	select {
 	case its := <-opened.answered:
 		return its.read(reply)
@@ -70,13 +93,40 @@ func (s *session) Invoke(ctx context.Context, method string, request, reply any,
 }
 
 // ask puts the call on the line, which is opened if there is none.
-func (s *session) ask(call *dibsv1.SessionCall) (*line, *openCall) {
+func (s *session) ask(call *dibsv1.SessionCall, onSent func()) (*line, *openCall) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.line == nil {
 		s.line = openLine(s)
 	}
-	return s.line, s.line.call(call)
+	return s.line, s.line.call(call, onSent)
+}
+
+// settle waits until the session stands, and fails where it cannot be had.
+func (s *session) settle(ctx context.Context) error { return s.open().await(ctx) }
+
+// open is the line of the session, which is opened if there is none.
+func (s *session) open() *line {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.line == nil {
+		s.line = openLine(s)
+	}
+	return s.line
+}
+
+// leave sends new calls elsewhere.
+func (s *session) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.line != nil {
+		s.line.leavesOff()
+	}
+}
+
+// NewStream is no call of a session.
+func (s *session) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	return nil, noSessionError{errors.New("a session of this client does not carry streams")}
 }
 
 func (s *session) close() {
@@ -103,6 +153,7 @@ func (a answer) read(into any) error {
 	case *dibsv1.SessionReply_Publish:
 		if into, ok := into.(*dibsv1.PublishResponse); ok {
 			into.Outcome, into.Fence = response.Publish.GetOutcome(), response.Publish.GetFence()
+			into.Counts, into.MaybeStored = response.Publish.Counts, response.Publish.GetMaybeStored()
 			return nil
 		}
 	case *dibsv1.SessionReply_Release:

@@ -2,31 +2,43 @@ package dibs
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 )
 
-// unaryFor is how long calls go one by one after a session could not be had and they could.
-const unaryFor = time.Minute
+const (
+	// sessionAgain is until a session that could not be had is tried again, for the first time; it doubles up to
+	// sessionAgainMax.
+	sessionAgain    = 2 * time.Second
+	sessionAgainMax = 30 * time.Second
+)
+
+// sessions make calls on one stream, or on one for each replica.
+type sessions interface {
+	grpc.ClientConnInterface
+	// settle waits until there is a session, and fails where none can be had.
+	settle(ctx context.Context) error
+	close()
+}
 
 // sessionOrUnary makes calls on a session where that can be had, and one by one where something on the way breaks
-// streams.
+// streams. No call waits for another try: that goes on behind.
 type sessionOrUnary struct {
 	*link
-	session *session
+	sessions
+	life *lifetime
 
-	mu         sync.Mutex
-	unaryUntil time.Time
+	isUnary atomic.Bool
 }
 
 // Invoke makes one call.
 func (s *sessionOrUnary) Invoke(ctx context.Context, method string, request, reply any, options ...grpc.CallOption) error {
-	if s.isUnary() {
+	if s.isUnary.Load() {
 		return s.link.Invoke(ctx, method, request, reply, options...)
 	}
-	err := s.session.Invoke(ctx, method, request, reply, options...)
+	err := s.sessions.Invoke(ctx, method, request, reply, options...)
 	if _, none := as[noSessionError](err); !none {
 		return err
 	}
@@ -37,14 +49,28 @@ func (s *sessionOrUnary) Invoke(ctx context.Context, method string, request, rep
 	return nil
 }
 
-func (s *sessionOrUnary) isUnary() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return time.Now().Before(s.unaryUntil)
+// NewStream opens a stream, which is none of the session's.
+func (s *sessionOrUnary) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, options ...grpc.CallOption) (grpc.ClientStream, error) {
+	return s.link.NewStream(ctx, desc, method, options...)
 }
 
+// unaryWorks where a session does not: calls go one by one until another try has one. The caller must have entered the
+// lifetime.
 func (s *sessionOrUnary) unaryWorks() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.unaryUntil = time.Now().Add(unaryFor)
+	if s.isUnary.CompareAndSwap(false, true) {
+		s.life.spawn(s.tryAgain)
+	}
+}
+
+func (s *sessionOrUnary) tryAgain() {
+	for after := sessionAgain; ; after = min(2*after, sessionAgainMax) {
+		pause(s.life.over, after)
+		if s.life.over.Err() != nil {
+			return
+		}
+		if s.settle(s.life.over) == nil {
+			s.isUnary.Store(false)
+			return
+		}
+	}
 }

@@ -2,24 +2,13 @@ package dibs_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
-	"math/big"
 	"net"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -261,72 +250,6 @@ func TestWhereNoSessionCanBeHad(t *testing.T) {
 	}
 }
 
-func TestOverASessionALossIsToldAtOnce(t *testing.T) {
-	service := startService(t)
-	var told atomic.Int64
-	its := client(t, service.target, dibs.WithHooks(dibs.Hooks{LeaseLost: func(dibs.LeaseLostEvent) { told.Add(1) }}))
-	begun, lost := make(chan string, 2), make(chan error, 1)
-	call := behind(func() (string, error) {
-		return dibs.Fetch(t.Context(), its, "k", func(ctx context.Context) (string, error) {
-			reason := dibs.LeaseFrom(ctx).Reason
-			begun <- reason
-			if reason == "invalidated" {
-				return "new", nil
-			}
-			<-ctx.Done()
-			lost <- context.Cause(ctx)
-			return "", ctx.Err()
-		}, ttl, dibs.WithLease(30*time.Second))
-	})
-	receive(t, "a rebuild", begun)
-	found, err := client(t, service.target).Invalidate(t.Context(), dibs.Invalidation{Keys: []string{"k"}})
-	if err != nil || found.Leases != 1 || found.Keys != 0 {
-		t.Errorf("%v, %v", found, err)
-	}
-	if cause := receive(t, "the loss", lost); cause != dibs.ErrLeaseLost {
-		t.Errorf("told %v", cause)
-	}
-	got := receive(t, "the value", call)
-	want(t, got.value, got.err, "new")
-	if told.Load() != 1 {
-		t.Errorf("the hook was told %d times", told.Load())
-	}
-}
-
-func TestAServiceThatIsKilledIsFoundAgain(t *testing.T) {
-	for _, session := range []bool{true, false} {
-		service := startService(t)
-		var local atomic.Int64
-		its := client(t, service.target, dibs.WithSession(session), dibs.WithHooks(dibs.Hooks{
-			LocalRebuild: func(dibs.LocalRebuildEvent) { local.Add(1) },
-		}))
-		gate, begun := make(chan struct{}), make(chan struct{})
-		holder := behind(func() (string, error) {
-			return dibs.Fetch(t.Context(), its, "held", func(context.Context) (string, error) {
-				close(begun)
-				<-gate
-				return "v", nil
-			}, ttl)
-		})
-		receive(t, "a rebuild", begun)
-		service.kill()
-		value, err := dibs.Fetch(t.Context(), its, "meanwhile", returning("mine"), ttl)
-		want(t, value, err, "mine")
-		if local.Load() != 1 {
-			t.Errorf("%d rebuilds were local", local.Load())
-		}
-		close(gate)
-		got := receive(t, "the holder's value", holder)
-		want(t, got.value, got.err, "v")
-		startService(t, "DIBS_LISTEN="+service.target)
-		eventually(t, "the service is found", func() bool {
-			rebuilds := local.Load()
-			_, err := dibs.Fetch(t.Context(), its, freshKey(), returning("v"), ttl)
-			return err == nil && local.Load() == rebuilds
-		})
-	}
-}
-
 func TestAServiceThatDoesNotAnswerIsOutOfReachOnceForAll(t *testing.T) {
 	// It takes connections, and says nothing.
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -342,73 +265,5 @@ func TestAServiceThatDoesNotAnswerIsOutOfReachOnceForAll(t *testing.T) {
 		if took := time.Since(start); took > most {
 			t.Errorf("it took %v", took)
 		}
-	}
-}
-
-func TestTLSWithAuthoritiesOfTheCallers(t *testing.T) {
-	certificate, key := selfSigned(t)
-	security, err := credentials.NewServerTLSFromFile(certificate, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fake := startFake(t, grpc.Creds(security))
-	fake.getOrLock.will(hit("v"))
-	over := func(options ...dibs.Option) (string, error) {
-		options = append(options, dibs.WithCodec(raw{}), dibs.WithOnUnavailable(dibs.OnUnavailableFail))
-		return dibs.Fetch(t.Context(), client(t, fake.target, options...), "k", returning(""), ttl)
-	}
-	value, err := over(dibs.WithTLSCA(certificate))
-	want(t, value, err, "v")
-	if _, err := over(); status.Code(err) != codes.Unavailable {
-		t.Errorf("without TLS: %v", err)
-	}
-	t.Setenv("DIBS_TLS_CA", certificate)
-	value, err = over()
-	want(t, value, err, "v")
-}
-
-// selfSigned writes a certificate of 127.0.0.1, which is its own authority, and its key.
-func selfSigned(t *testing.T) (certificate, key string) {
-	t.Helper()
-	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber:          big.NewInt(1),
-		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotAfter:              time.Now().Add(time.Hour),
-		IsCA:                  true,
-		BasicConstraintsValid: true,
-	}
-	signed, err := x509.CreateCertificate(rand.Reader, template, template, &secret.PublicKey, secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(name, kind string, bytes []byte) string {
-		path := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: bytes}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	return write("cert.pem", "CERTIFICATE", signed), write("key.pem", "PRIVATE KEY", private)
-}
-
-func TestOverOneStreamManyCallsAndLargeValues(t *testing.T) {
-	its := client(t, startService(t).target)
-	large := strings.Repeat("x", 1_000_000)
-	var calls []<-chan fetched[string]
-	for range 20 {
-		key := freshKey()
-		calls = append(calls, behind(func() (string, error) { return dibs.Fetch(t.Context(), its, key, returning(large), ttl) }))
-	}
-	for _, call := range calls {
-		got := receive(t, "a value", call)
-		want(t, got.value, got.err, large)
 	}
 }

@@ -3,7 +3,6 @@ package dibs
 import (
 	"cmp"
 	"context"
-	"errors"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -32,11 +31,11 @@ func traceparentOf(ctx context.Context) string {
 
 // withinTrace is ctx in the span that the caller names, in place of the one that it is in. A text that is no
 // traceparent changes nothing.
-func (d *dance) withinTrace(ctx context.Context) context.Context {
-	if d.traceparent == "" {
+func (l *fetchLoop) withinTrace(ctx context.Context) context.Context {
+	if l.traceparent == "" {
 		return ctx
 	}
-	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{traceparentHeader: d.traceparent})
+	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{traceparentHeader: l.traceparent})
 }
 
 // tracedAs passes the traceparent on, or, where it is empty, that of the span of ctx; and nothing else that the context
@@ -50,29 +49,31 @@ func tracedAs(ctx context.Context, traceparent string) context.Context {
 }
 
 // traced is for the calls of a rebuild, whose span comes before what the caller has named: it is a child of that.
-func (d *dance) traced(ctx context.Context) context.Context {
+func (l *fetchLoop) traced(ctx context.Context) context.Context {
 	if trace.SpanContextFromContext(ctx).IsValid() {
 		return tracedAs(ctx, "")
 	}
-	return tracedAs(ctx, d.traceparent)
+	return tracedAs(ctx, l.traceparent)
 }
 
 // beginSpan begins the span of a rebuild. It does not name the key: keys may be personal data.
-func (d *dance) beginSpan(ctx context.Context, lease *dibsv1.Lease) (context.Context, trace.Span) {
-	return d.config.tracer.Start(ctx, "dibs.rebuild", trace.WithAttributes(
-		attribute.String("dibs.namespace", cmp.Or(d.namespace, "default")),
+func (l *fetchLoop) beginSpan(ctx context.Context, lease *dibsv1.Lease) (context.Context, trace.Span) {
+	return l.config.tracer.Start(ctx, "dibs.rebuild", trace.WithAttributes(
+		attribute.String("dibs.namespace", cmp.Or(l.namespace, "default")),
 		attribute.String("dibs.lease.reason", word(lease.GetReason())),
 		attribute.Int64("dibs.fence", lease.GetFence()),
 	))
 }
 
 // endSpan: that the source has nothing is a result like any other.
-func endSpan(span trace.Span, err error) {
-	if err != nil && !errors.Is(err, ErrAbsent) {
-		span.RecordError(err)
-		span.SetStatus(codes.Error, err.Error())
+func endSpan(span trace.Span, its result) {
+	defer span.End()
+	// What is recorded calls methods of a user's error.
+	defer func() { _ = recover() }()
+	if its.isFailure() {
+		span.SetStatus(codes.Error, textOf(its.err))
+		span.RecordError(its.err)
 	}
-	span.End()
 }
 
 func publishedAttribute(outcome string) attribute.KeyValue {

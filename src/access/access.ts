@@ -1,15 +1,15 @@
 import { hash, timingSafeEqual } from 'node:crypto';
-import type { Clock } from '../coordination/clock.js';
-import { CoordinationError } from '../coordination/errors.js';
-import type { Invalidate } from '../coordination/requests.js';
+import type { Clock } from '../coordination/ports/clock.js';
+import { CoordinationError } from '../coordination/words/errors.js';
+import type { Invalidate } from '../coordination/words/requests.js';
 import { alternativeNames } from './alternative-names.js';
 import type { Credentials, Guard, PageGuard, Visitor } from './guard.js';
 import { EVERY, type Identities, type Permission } from './identity.js';
 import { Rates } from './rates.js';
 
-/** What is to be kept of who did what: never a key, a token or a value. */
+/** Receives audit events. They never contain a key, a token or a value. */
 export interface Audit {
-  /** `identity` is empty for whoever is none, and so are `namespace` and `permission` then. */
+  /** `identity`, `namespace` and `permission` are empty for a caller without an identity. */
   denied(identity: string, method: string, namespace: string, permission: string): void;
   invalidated(identity: string, what: Pick<Invalidate, 'namespace' | 'keys' | 'tags' | 'all' | 'mode'>): void;
 }
@@ -19,10 +19,10 @@ export interface AccessParts {
   readonly audit: Audit;
 }
 
-/** A token's digest, or the names of a certificate; a token that nobody could read has none. */
+/** A token's digest, or the names of a certificate. An unreadable token has neither. */
 type Shown = { readonly token: Buffer | undefined } | { readonly names: readonly string[] };
 
-/** Who may do what. Nobody, but for what the file says. */
+/** Decides who may do what. Denies anything that the file does not allow. */
 export class Access implements Guard, PageGuard {
   #identities: Identities;
   #tokens: readonly { readonly digest: Buffer; readonly name: string }[] = [];
@@ -39,7 +39,7 @@ export class Access implements Guard, PageGuard {
     this.replace(identities);
   }
 
-  /** Counts from now on, for sessions that are open too. */
+  /** Applies the new identities at once, also to open sessions. */
   replace(identities: Identities): void {
     const all = [...identities.values()];
     this.#identities = identities;
@@ -51,24 +51,24 @@ export class Access implements Guard, PageGuard {
     this.#generation += 1;
   }
 
-  /** Grows with each {@link replace}: what was found before may count no more. */
+  /** Grows with each {@link replace}. An earlier lookup may then be outdated. */
   get generation(): number {
     return this.#generation;
   }
 
-  /** Who calls. Throws `unauthenticated`. A token that is shown counts, whatever the certificate says. */
+  /** Returns the caller's identity. Throws `unauthenticated`. A token takes precedence over a certificate. */
   admit({ authorization, subjectAltName }: Credentials, method: string): Visitor {
     const token = /^bearer +(\S+)$/i.exec(authorization)?.[1];
     return this.#admit(shownOf(authorization, token, subjectAltName), method);
   }
 
-  /** Throws `unauthenticated` for whoever was admitted and counts no more. */
+  /** Throws `unauthenticated` if the caller was admitted but its credentials were removed. */
   readmit(visitor: Pick<Visitor, 'isKnown'>, method: string): void {
     if (!visitor.isKnown)
-      throw this.#unauthenticated(method, 'authorization: counts no more; it was taken away');
+      throw this.#unauthenticated(method, 'authorization: the credentials were removed from DIBS_AUTH_FILE');
   }
 
-  /** For pages that show what any namespace does. Throws `unauthenticated` or `permission_denied`. */
+  /** For pages about all namespaces. Throws `unauthenticated` or `permission_denied`. */
   admitToPage({ authorization, subjectAltName }: Credentials, page: string): void {
     const { identity } = this.#admit(
       shownOf(authorization, pageTokenOf(authorization), subjectAltName),
@@ -79,16 +79,17 @@ export class Access implements Guard, PageGuard {
   }
 
   /**
-   * Throws `permission_denied` unless the identity may do this in the namespace, and `exhausted` where it calls
-   * too often. `calls` is how many calls this one counts for.
+   * Throws `permission_denied` unless the identity has the permission in the namespace, and `exhausted` if it calls
+   * too often. This call counts as `calls` calls.
    */
   allow(identity: string, method: string, permission: Permission, namespace: string, calls: number): void {
     const known = this.#identities.get(identity);
-    if (known === undefined) throw this.#unauthenticated(method, 'authorization: its identity was removed');
+    if (known === undefined)
+      throw this.#unauthenticated(method, 'authorization: the identity was removed from DIBS_AUTH_FILE');
     if (!this.may(identity, permission, namespace)) {
       throw this.#denied(identity, method, namespace, permission);
     }
-    // A watched namespace is no call.
+    // Watching a namespace is not a call.
     if (calls > 0) this.#rates.spend(identity, known.callsPerSecond, calls);
   }
 
@@ -107,30 +108,30 @@ export class Access implements Guard, PageGuard {
     this.parts.audit.invalidated(identity, what);
   }
 
-  /** The name of the identity that shows this now. */
+  /** The identity that has these credentials now. */
   identityOf(shown: Shown): string | undefined {
     if ('names' in shown) {
       const names = new Set(shown.names.flatMap((name) => this.#certificates.get(name) ?? []));
-      // A certificate that is two identities is neither.
+      // A certificate that matches two identities matches neither.
       return names.size === 1 ? [...names][0] : undefined;
     }
     const { token } = shown;
     let found: string | undefined;
     if (token === undefined) return found;
-    // All of them, whichever it is: how long that takes says nothing.
+    // Compares all of them, so the time reveals nothing.
     for (const { digest, name } of this.#tokens) if (timingSafeEqual(digest, token)) found = name;
     return found;
   }
 
   #admit(shown: Shown | undefined, method: string): Visitor {
     if (shown === undefined) {
-      const text = 'authorization: is not set; a bearer token or a client certificate is needed';
+      const text = 'authorization: not set; send a bearer token or a client certificate';
       throw this.#unauthenticated(method, text);
     }
     const identity = this.identityOf(shown);
     if (identity !== undefined) return new Admitted(this, identity, shown);
-    const what = 'token' in shown ? 'the token' : 'no name of the client certificate';
-    throw this.#unauthenticated(method, `authorization: ${what} is ${'token' in shown ? 'not ' : ''}known`);
+    const what = 'token' in shown ? 'the token' : 'every name of the client certificate';
+    throw this.#unauthenticated(method, `authorization: ${what} is unknown`);
   }
 
   #unauthenticated(method: string, message: string): CoordinationError {
@@ -141,12 +142,12 @@ export class Access implements Guard, PageGuard {
   #denied(identity: string, method: string, namespace: string, permission: string): CoordinationError {
     this.parts.audit.denied(identity, method, namespace, permission);
     const where = namespace === EVERY ? 'every namespace' : `namespace ${namespace}`;
-    const message = `identity ${identity} does not have the permission ${permission} in ${where}`;
+    const message = `identity ${identity} lacks the permission ${permission} in ${where}`;
     return new CoordinationError('permission_denied', message);
   }
 }
 
-/** Who was admitted, for as long as what it has shown counts. */
+/** An admitted caller, valid as long as its credentials are. */
 class Admitted implements Visitor {
   #generation: number;
   #isKnown = true;
@@ -159,7 +160,7 @@ class Admitted implements Visitor {
     this.#generation = access.generation;
   }
 
-  /** False once its token or certificate has been taken from its identity. */
+  /** False after its token or certificate was removed from its identity. */
   get isKnown(): boolean {
     if (this.#generation !== this.access.generation) {
       this.#generation = this.access.generation;
@@ -174,13 +175,13 @@ function shownOf(
   token: string | undefined,
   subjectAltName: () => string,
 ): Shown | undefined {
-  // A header that nobody can read was meant to say something: it is no reason to look elsewhere.
+  // An unreadable header is an error. Do not fall back to the certificate.
   if (authorization !== '') return { token: token ? hash('sha256', token, 'buffer') : undefined };
   const names = alternativeNames(subjectAltName());
   return names.length === 0 ? undefined : { names };
 }
 
-/** Browsers ask for a name and a password: any name will do, and the token is the password. */
+/** Browsers ask for a name and a password. Any name works; the token is the password. */
 function pageTokenOf(authorization: string): string | undefined {
   const [, scheme = '', said = ''] = /^(bearer|basic) +(\S+)$/i.exec(authorization) ?? [];
   if (scheme.toLowerCase() !== 'basic') return said;

@@ -1,12 +1,12 @@
 /**
- * One name of a certificate as node writes it, up to the comma. What is special in a name, a comma too, stands
- * within quotes: a name in quotes is never taken for one of ours, nor a part of it.
+ * One name of a certificate as Node writes it, up to the comma. Node quotes names with special characters, commas
+ * included. A quoted name never matches, and neither does a part of it.
  */
 const NAME = /([A-Za-z][A-Za-z ]*):("(?:[^"\\]|\\.)*"|[^",]*)(?:, |$)/y;
 
 /**
- * The DNS names and URIs among a certificate's subject alternative names, with their kind before them:
- * `DNS:checkout.shop.svc`. None where the text cannot be read to its end.
+ * The DNS names and URIs among a certificate's subject alternative names, with their kind: `DNS:checkout.shop.svc`.
+ * Empty if the text cannot be parsed to its end.
  */
 export function alternativeNames(subjectAltName: string): readonly string[] {
   const names: string[] = [];

@@ -1,36 +1,36 @@
-import type { Invalidate } from '../coordination/requests.js';
+import type { Invalidate } from '../coordination/words/requests.js';
 import type { Permission } from './identity.js';
 
-/** What a caller shows of itself. */
+/** The credentials of a caller. */
 export interface Credentials {
   /** The header or metadata `authorization`; empty if there is none. */
   readonly authorization: string;
-  /** The subject alternative names of its certificate, as node writes them; empty unless one was verified. */
+  /** The subject alternative names of its certificate, as Node writes them; empty without a verified certificate. */
   subjectAltName(): string;
 }
 
-/** Who was admitted. */
+/** An admitted caller. */
 export interface Visitor {
   readonly identity: string;
-  /** False once what it has shown counts no more. */
+  /** False after its credentials were removed. */
   readonly isKnown: boolean;
 }
 
-/** Who may call what. Absent wherever everybody may do everything. */
+/** The port for permissions. Absent without identities: every caller may do everything. */
 export interface Guard {
   /** Throws `unauthenticated`. */
   admit(credentials: Credentials, method: string): Visitor;
-  /** Throws `unauthenticated` for whoever was admitted and counts no more. */
+  /** Throws `unauthenticated` if the caller was admitted but its credentials were removed. */
   readmit(visitor: Visitor, method: string): void;
-  /** Throws `permission_denied`, or `exhausted` where the identity calls too often; `calls` is what this one counts for. */
+  /** Throws `permission_denied`, or `exhausted` if the identity calls too often. This call counts as `calls` calls. */
   allow(identity: string, method: string, permission: Permission, namespace: string, calls: number): void;
-  /** The same without consequences. */
+  /** The same check, without counting or logging. */
   may(identity: string, permission: Permission, namespace: string): boolean;
-  /** An invalidation was done. */
+  /** Reports a completed invalidation. */
   invalidated(identity: string, what: Invalidate): void;
 }
 
-/** Who may see the pages of HTTP. */
+/** The port for access to the pages over HTTP. */
 export interface PageGuard {
   /** Throws `unauthenticated` or `permission_denied`. */
   admitToPage(credentials: Credentials, page: string): void;

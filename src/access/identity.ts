@@ -1,19 +1,19 @@
 export const PERMISSIONS = ['read', 'lease', 'publish', 'invalidate', 'explain'] as const;
 export type Permission = (typeof PERMISSIONS)[number];
 
-/** What stands for every namespace. */
+/** The entry for every namespace. */
 export const EVERY = '*';
 
-/** Somebody who may call, and what it may do. */
+/** A caller's identity and permissions. */
 export interface Identity {
   readonly name: string;
   /** SHA-256 digests. */
   readonly tokens: readonly Buffer[];
-  /** Each with its kind before it, as {@link alternativeNames} has them. */
+  /** Each with its kind, as in {@link alternativeNames}. */
   readonly certificates: readonly string[];
-  /** By namespace; what stands under {@link EVERY} comes on top everywhere. */
+  /** By namespace. Those under {@link EVERY} are added everywhere. */
   readonly permissions: ReadonlyMap<string, ReadonlySet<Permission>>;
-  /** Infinity for no bound. */
+  /** Infinity: no bound. */
   readonly callsPerSecond: number;
   readonly waitersMax: number;
 }

@@ -1,20 +1,20 @@
-import type { Clock } from '../coordination/clock.js';
-import { CoordinationError } from '../coordination/errors.js';
+import type { Clock } from '../coordination/ports/clock.js';
+import { CoordinationError } from '../coordination/words/errors.js';
 
 interface Bucket {
   left: number;
   atMs: number;
 }
 
-/** How many calls each identity has left: a bucket that a second fills, so that a burst is a second's worth. */
+/** The remaining calls of each identity: a bucket that refills in a second, so a burst is one second's calls. */
 export class Rates {
   readonly #buckets = new Map<string, Bucket>();
 
   constructor(private readonly clock: Pick<Clock, 'nowMs'>) {}
 
   /**
-   * Throws `exhausted`, with when to come back, unless there is one left. A call that counts for many takes
-   * them all, and those who come next wait until that is made up for: else it could never be made.
+   * Throws `exhausted`, with the time to retry, unless a call is left. A call that counts as many takes them all at
+   * once, and later callers wait until the bucket has recovered. Otherwise such a call could never be made.
    */
   spend(name: string, perSecond: number, calls: number): void {
     if (perSecond === Number.POSITIVE_INFINITY) return;
@@ -26,12 +26,12 @@ export class Rates {
     if (bucket.left < 1) {
       const retryAfterMs = Math.ceil(((1 - bucket.left) / perSecond) * 1000);
       const bound = `${perSecond} calls a second (calls_per_second in DIBS_AUTH_FILE)`;
-      throw new CoordinationError('exhausted', `identity ${name} makes more than ${bound}`, retryAfterMs);
+      throw new CoordinationError('exhausted', `identity ${name} exceeds ${bound}`, retryAfterMs);
     }
     bucket.left -= calls;
   }
 
-  /** Those that are no identity any more. */
+  /** Identities that no longer exist. */
   keepOnly(names: { has(name: string): boolean }): void {
     for (const name of this.#buckets.keys()) if (!names.has(name)) this.#buckets.delete(name);
   }

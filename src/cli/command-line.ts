@@ -6,21 +6,21 @@ import { top } from './top.js';
 
 const COMMANDS: readonly Command[] = [explain, invalidate, top];
 
-const HELP = `dibs COMMAND: looks into a running Dibs, and invalidates what it has.
+const HELP = `dibs COMMAND: inspects a running Dibs service and invalidates its values.
 
 ${COMMANDS.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`).join('\n')}
 
-\`dibs COMMAND --help\` tells more; \`dibs --version\` says which version this is.
+\`dibs COMMAND --help\` shows its options; \`dibs --version\` shows the version.
 
 environment
-  DIBS_TARGET   where gRPC listens: HOST:PORT, unix:///path or dns:///HOST:PORT; default 127.0.0.1:50051
-  DIBS_TOKEN    who you are, where the service wants to know
+  DIBS_TARGET   address of gRPC: HOST:PORT, unix:///path or dns:///HOST:PORT; default 127.0.0.1:50051
+  DIBS_TOKEN    your token, if the service requires one
   DIBS_TLS_CA   path of a PEM file with the authorities to trust; turns TLS on
 
-exit codes: 0 done, 1 the service said no or cannot be reached, 2 the command line makes no sense
+exit codes: 0 success, 1 the service refused or cannot be reached, 2 wrong command line
 `;
 
-/** Runs one command; the exit code. What went wrong is one line on the error output. */
+/** Runs one command and returns its exit code. An error is one line on the error output. */
 export async function runCommandLine(args: readonly string[], surroundings: Surroundings): Promise<number> {
   const { out, err } = surroundings;
   const [name, ...rest] = args;
@@ -42,7 +42,7 @@ export async function runCommandLine(args: readonly string[], surroundings: Surr
   }
 }
 
-/** Also beside options that are wrong; behind `--` it is a key. */
+/** True even beside wrong options; after `--` it is a key. */
 function asksForHelp(args: readonly string[]): boolean {
   const end = args.indexOf('--');
   return args.slice(0, end < 0 ? args.length : end).some((arg) => arg === '--help' || arg === '-h');

@@ -2,9 +2,9 @@ import { type ParseArgsConfig, parseArgs } from 'node:util';
 
 /** Exit codes, which scripts rely on. */
 export const OK = 0;
-/** The service said no, or cannot be reached. */
+/** The service refused, or cannot be reached. */
 export const REFUSED = 1;
-/** What was asked for makes no sense; nothing was sent. */
+/** Wrong command line; nothing was sent. */
 export const MISUSED = 2;
 
 /** What a command sees of the process that it runs in. */
@@ -17,7 +17,7 @@ export interface Surroundings {
   interrupted(): AbortSignal;
 }
 
-/** As much of a stream as is needed; `columns` only where it is a terminal. */
+/** The part of a stream that commands need; `columns` only for a terminal. */
 export interface Output {
   write(text: string): unknown;
   readonly isTTY?: boolean;
@@ -29,17 +29,17 @@ export interface Command {
   /** One line in the list of all commands. */
   readonly summary: string;
   readonly help: string;
-  /** The exit code. Throws {@link Misuse} or {@link Refusal}, whose message is then the one line that is printed. */
+  /** Returns the exit code. Throws {@link Misuse} or {@link Refusal}; their message is printed as one line. */
   run(args: readonly string[], surroundings: Surroundings): Promise<number>;
 }
 
 /** The command line itself is wrong. */
 export class Misuse extends Error {}
 
-/** The service said no, or cannot be reached. */
+/** The service refused, or cannot be reached. */
 export class Refusal extends Error {}
 
-/** As `parseArgs`, with {@link Misuse} for what it does not take. */
+/** Like `parseArgs`, but throws {@link Misuse}. */
 export function parsed<const Config extends ParseArgsConfig>(config: Config) {
   try {
     return parseArgs(config);

@@ -6,13 +6,13 @@ import { SERVICE_HELP, SERVICE_OPTIONS, Service } from './service.js';
 
 export const explain: Command = {
   name: 'explain',
-  summary: 'who holds a key, who waits, what its value is, how the last leases ended',
-  help: `dibs explain [-n NAMESPACE] KEY: says what the service knows of a key.
+  summary: 'shows the holder, waiters, value and last leases of a key',
+  help: `dibs explain [-n NAMESPACE] KEY: shows what the service knows about a key.
 
-  --json               the same as JSON, as the contract has it: what is 0 or empty is left out
+  --json               the same as JSON, as in the contract; leaves out fields that are 0 or empty
 ${SERVICE_HELP}
 
-Waiters are those of the replica that answers. A key that begins with a dash stands behind \`--\`.
+The waiters are those of the replica that answers. Put a key that begins with a dash after \`--\`.
 `,
 
   async run(args, { env, out }) {
@@ -23,7 +23,7 @@ Waiters are those of the replica that answers. A key that begins with a dash sta
     });
     const [key, ...more] = positionals;
     if (key === undefined || more.length > 0)
-      throw new Misuse(`explain wants one KEY, not ${positionals.length}; \`dibs explain --help\``);
+      throw new Misuse(`explain needs one KEY, not ${positionals.length}; see \`dibs explain --help\``);
     const namespace = values.namespace ?? '';
     const service = Service.from(values, env);
     try {

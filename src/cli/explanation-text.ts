@@ -14,11 +14,11 @@ import { table } from './table.js';
 
 const INDENT = 11;
 
-/** What is missing of the fleet, for whoever wonders why the rest looks as it does. */
+/** Explains why the rest may look incomplete. */
 const DEGRADED: Partial<Record<Degraded, string>> = {
   [Degraded.DEGRADED_QUORUM_LOST]: 'fewer than a majority of the lock nodes answer: the store alone decides',
-  [Degraded.DEGRADED_STORE_LOST]: 'the value store does not answer: what it has is not shown',
-  [Degraded.DEGRADED_LOCAL]: 'neither lock nodes nor the value store answer: only this replica is shown',
+  [Degraded.DEGRADED_STORE_LOST]: 'the value store does not answer, so its data is not shown',
+  [Degraded.DEGRADED_LOCAL]: 'neither lock nodes nor value store answer, so only this replica is shown',
 };
 
 /** An explanation for a person, line by line. */
@@ -31,7 +31,7 @@ export function explanationText(
     ...part('key', [`${printable(key)} in the namespace ${printable(namespace)}`]),
     ...part('degraded', missing === undefined ? [] : [missing]),
     ...part('value', value === undefined ? ['none'] : valueLines(value)),
-    ...part('lease', lease === undefined ? ['nobody holds it'] : leaseLines(lease)),
+    ...part('lease', lease === undefined ? ['none'] : leaseLines(lease)),
     ...part('waiters', [`${count(waiters, 'caller')} on the replica that answered`]),
     ...part(
       'back-off',
@@ -41,7 +41,7 @@ export function explanationText(
             `for ${duration(failed.retryAfterMs)}, because the last rebuild failed: ${printable(failed.message)}`,
           ],
     ),
-    ...part('fence', [fence === 0 ? 'none is known' : `${fence} is the highest given`]),
+    ...part('fence', [fence === 0 ? 'unknown' : `${fence} is the highest so far`]),
     ...part('before', pastLeases.length === 0 ? ['no lease has ended'] : pastLines(pastLeases)),
   ];
   return `${lines.join('\n')}\n`;
@@ -55,20 +55,20 @@ function part(title: string, [first, ...more]: readonly string[]): string[] {
 function valueLines({ absent, freshness, sizeBytes, ageMs, ...rest }: ValueInfo): string[] {
   const { freshForMs, staleForMs, fence, tags } = rest;
   const what = absent ? 'the source has nothing under this key' : size(sizeBytes);
-  const stale = `stale, and served so for ${duration(staleForMs)}`;
+  const stale = `stale, may be served for ${duration(staleForMs)}`;
   const fresh = `fresh for ${duration(freshForMs)}${staleForMs > 0 ? `, then served stale for ${duration(staleForMs)}` : ''}`;
   return [
     `${what}; ${freshness === Freshness.FRESHNESS_FRESH ? fresh : stale}`,
-    `published ${duration(ageMs)} ago under the fence ${fence}`,
+    `published ${duration(ageMs)} ago with fence ${fence}`,
     ...(tags.length === 0 ? [] : [`tags: ${tags.map(printable).join(', ')}`]),
   ];
 }
 
 function leaseLines({ holder, ageMs, expiresInMs, fence, reason, traceparent }: LeaseInfo): string[] {
-  const left = expiresInMs > 0 ? `ends in ${duration(expiresInMs)} unless extended` : 'its time is over';
+  const left = expiresInMs > 0 ? `ends in ${duration(expiresInMs)} unless extended` : 'expired';
   return [
     `${named(holder)} has held it for ${duration(ageMs)}; ${left}`,
-    `given because: ${wordOf(leaseReasonToJSON(reason), 'LEASE_REASON_')}; fence ${fence}`,
+    `reason: ${wordOf(leaseReasonToJSON(reason), 'LEASE_REASON_')}; fence ${fence}`,
     ...(traceparent === '' ? [] : [`trace: ${printable(traceparent)}`]),
   ];
 }
@@ -86,10 +86,10 @@ function pastLines(leases: readonly PastLease[]): string[] {
 }
 
 function named(holder: string): string {
-  return holder === '' ? 'a caller without a name' : printable(holder);
+  return holder === '' ? 'unnamed caller' : printable(holder);
 }
 
-/** `LEASE_END_SESSION_LOST` is `session lost`; what a later version says is `unspecified` here. */
+/** `LEASE_END_SESSION_LOST` becomes `session lost`; a value of a later version becomes `unspecified`. */
 function wordOf(name: string, prefix: string): string {
   return name.startsWith(prefix)
     ? name.slice(prefix.length).toLowerCase().replaceAll('_', ' ')

@@ -67,14 +67,14 @@ export function callsOf({ calls }: Figures): number {
   return sum(calls.values());
 }
 
-/** The share of calls that got a value, fresh or stale; undefined where nobody called. */
+/** The share of calls that got a value, fresh or stale; undefined without any call. */
 export function hitRatioOf(figures: Figures): number | undefined {
   const { calls } = figures;
   const all = callsOf(figures);
   return all === 0 ? undefined : ((calls.get('hit') ?? 0) + (calls.get('stale') ?? 0)) / all;
 }
 
-/** The reasons of those that were told to come back, a second. */
+/** Busy answers per second, by reason. */
 export function busyOf({ calls }: Figures): Map<string, number> {
   return new Map([...calls].filter(([outcome, perSecond]) => perSecond > 0 && !NOT_BUSY.has(outcome)));
 }

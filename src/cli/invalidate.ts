@@ -4,7 +4,7 @@ import { printable } from './printable.js';
 import { count } from './quantities.js';
 import { SERVICE_HELP, SERVICE_OPTIONS, Service } from './service.js';
 
-/** What is to be invalidated. */
+/** What to invalidate. */
 interface Aim {
   readonly namespace: string;
   readonly keys: readonly string[];
@@ -15,17 +15,17 @@ interface Aim {
 
 export const invalidate: Command = {
   name: 'invalidate',
-  summary: 'drops values by key, by tag or of a whole namespace, or marks them stale',
+  summary: 'drops values by key, by tag or by namespace, or marks them stale',
   help: `dibs invalidate [-n NAMESPACE] KEY... | --tag TAG... | --all: drops values.
 
-  --tag TAG            all that carries the tag; may be repeated, and stand beside keys
-  --all                the whole namespace; wants --yes
-  --yes                you mean it
-  --mark-stale         they are stale from now on, and are served so for the rest of their stale time
+  --tag TAG            all values with the tag; repeatable; may be combined with keys
+  --all                the whole namespace; needs --yes
+  --yes                confirms --all
+  --mark-stale         marks the values stale instead, so they may be served for the rest of their stale time
 ${SERVICE_HELP}
 
-Rebuilds of them that are running are voided: what they publish is refused. Commit to the source first, then
-invalidate. A key that begins with a dash stands behind \`--\`.
+Running rebuilds of these values are voided: their publishes are refused. Commit to the source first, then
+invalidate. Put a key that begins with a dash after \`--\`.
 `,
 
   async run(args, { env, out }) {
@@ -65,16 +65,16 @@ invalidate. A key that begins with a dash stands behind \`--\`.
 
 function refuseWhatIsUnclear({ namespace, keys, tags, all, markStale }: Aim, yes: boolean): void {
   if (all && keys.length + tags.length > 0)
-    throw new Misuse('--all is the whole namespace: name no KEY and no --tag beside it');
+    throw new Misuse('--all covers the whole namespace: remove KEY and --tag');
   if (all && !yes) {
     const what = markStale ? 'marks every value stale' : 'drops every value';
-    throw new Misuse(`--all ${what} in the namespace ${namespace || 'default'}: if you mean it, add --yes`);
+    throw new Misuse(`--all ${what} in the namespace ${namespace || 'default'}: add --yes to confirm`);
   }
   if (!all && keys.length + tags.length === 0)
-    throw new Misuse('invalidate wants KEY..., --tag TAG or --all; `dibs invalidate --help`');
+    throw new Misuse('invalidate needs KEY..., --tag TAG or --all; see `dibs invalidate --help`');
 }
 
-/** What was done. The service counts what it reached by key; what a tag reaches shows when somebody asks for it. */
+/** The result in words. The service counts only values that it reached by key. */
 function reportOf({ namespace, keys, tags, all, markStale }: Aim, answer: InvalidateResponse): string {
   const done = markStale ? 'stale' : 'dropped';
   const parts = [];
@@ -88,7 +88,7 @@ function reportOf({ namespace, keys, tags, all, markStale }: Aim, answer: Invali
   }
   if (tags.length > 0) {
     const which = tags.length === 1 ? 'the tag' : 'one of the tags';
-    parts.push(`all that carries ${which} ${tags.map(printable).join(', ')} is ${done}`);
+    parts.push(`all values with ${which} ${tags.map(printable).join(', ')} are ${done}`);
   }
   return `namespace ${printable(namespace || 'default')}: ${parts.join('; ')}`;
 }

@@ -1,6 +1,6 @@
 /**
- * Text for a terminal. Keys, tags, holders and failures are what some caller wrote: a control character among
- * them could move the cursor or rewrite what is on the screen.
+ * Text for a terminal. Callers write keys, tags, holders and failures: a control character in them could move the
+ * cursor or rewrite the screen.
  */
 export function printable(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (char) => {
@@ -9,7 +9,7 @@ export function printable(text: string): string {
   });
 }
 
-/** JSON that a terminal can show as well: still the same to whoever parses it. */
+/** JSON that is safe for a terminal, and parses to the same value. */
 export function printableJson(value: unknown): string {
   return JSON.stringify(value, undefined, 2)
     .split('\n')

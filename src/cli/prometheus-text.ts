@@ -5,12 +5,12 @@ export interface Sample {
   readonly value: number;
 }
 
-// Of the text format (version 0.0.4) all that its samples can be. A time stamp is read over.
+// Every form of a sample in the text format (version 0.0.4). Ignores the timestamp.
 const SAMPLE = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\s*\{(.*)\}\s*|\s+)(\S+)(?:\s+-?\d+)?$/;
 const LABEL = /\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)/y;
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', '\\': '\\', '"': '"' };
 
-/** Every sample in Prometheus' text format. Throws an Error that quotes the first line that is none. */
+/** Every sample in Prometheus' text format. Throws an Error that quotes the first invalid line. */
 export function readPrometheusText(text: string): Sample[] {
   const samples = [];
   for (const line of text.split('\n').map((each) => each.trim())) {
@@ -41,5 +41,5 @@ function numberOf(text: string, line: string): number {
 }
 
 function notOne(line: string): Error {
-  return new Error(`this is no sample of Prometheus' text format: ${line.slice(0, 100)}`);
+  return new Error(`invalid line in Prometheus' text format: ${line.slice(0, 100)}`);
 }

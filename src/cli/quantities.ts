@@ -1,4 +1,4 @@
-/** A length of time, as a person would say it. */
+/** A duration for people. */
 export function duration(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   if (ms < 59_950) return `${(ms / 1_000).toFixed(1)} s`;
@@ -20,7 +20,7 @@ export function size(bytes: number): string {
   return `${(bytes / 1_024 ** 2).toFixed(1)} MiB`;
 }
 
-/** How often in a second: two digits are enough for what is rare. */
+/** A rate per second. Two digits are enough for small ones. */
 export function rate(perSecond: number): string {
   if (perSecond === 0) return '0';
   return perSecond < 10 ? perSecond.toFixed(1) : Math.round(perSecond).toLocaleString('en');

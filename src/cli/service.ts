@@ -15,17 +15,17 @@ export const SERVICE_OPTIONS = {
   namespace: { type: 'string', short: 'n' },
 } as const;
 
-export const SERVICE_HELP = `  --target WHERE       where gRPC listens: HOST:PORT, unix:///path or dns:///HOST:PORT;
+export const SERVICE_HELP = `  --target ADDRESS     address of gRPC: HOST:PORT, unix:///path or dns:///HOST:PORT;
                        default DIBS_TARGET, else 127.0.0.1:50051
   -n, --namespace NAME default: default`;
 
 const DEFAULT_TARGET = '127.0.0.1:50051';
-/** A person waits: beyond that, the answer is that there is none. An invalidation of 1,000 keys takes a fraction of it. */
+/** A person waits for the answer. An invalidation of 1,000 keys takes a fraction of this. */
 const CALL_MS_MAX = 10_000;
 
 type Done<Reply> = (error: ServiceError | null, reply: Reply) => void;
 
-/** The service that the options and the environment name. */
+/** A connection to the service that the options and the environment name. */
 export class Service {
   readonly #stub: CoordinatorServiceClient;
   readonly #metadata = new Metadata();
@@ -45,7 +45,7 @@ export class Service {
       return new Service(where, securityOf(env.DIBS_TLS_CA ?? ''), env.DIBS_TOKEN ?? '');
     } catch (error) {
       if (error instanceof Misuse) throw error;
-      throw new Misuse(`--target: '${where}' is no place to call: ${(error as Error).message}`);
+      throw new Misuse(`--target: '${where}' is not a valid address: ${(error as Error).message}`);
     }
   }
 
@@ -80,7 +80,7 @@ function securityOf(tlsCa: string): ChannelCredentials {
   try {
     return credentials.createSsl(readFileSync(tlsCa));
   } catch (error) {
-    throw new Misuse(`DIBS_TLS_CA: '${tlsCa}' cannot be used: ${(error as Error).message}`);
+    throw new Misuse(`DIBS_TLS_CA: '${tlsCa}' cannot be read: ${(error as Error).message}`);
   }
 }
 
@@ -89,28 +89,30 @@ export function refusalOf(error: ServiceError, target: string): Refusal {
   const { code, details, metadata } = error;
   switch (code) {
     case status.UNAVAILABLE:
-      // The service itself says when to come back; a connection that cannot be made does not.
+      // With a pushback the service itself answered; otherwise there was no connection.
       return metadata.get('grpc-retry-pushback-ms').length > 0
-        ? new Refusal(`${target} cannot do it now: ${details}`)
+        ? new Refusal(`${target} is unavailable: ${details}`)
         : new Refusal(
-            `${target} does not answer (${connectionFault(details)}): is it the place (--target, DIBS_TARGET), and is TLS as there (DIBS_TLS_CA)?`,
+            `${target} does not answer (${connectionFault(details)}): check the address (--target, DIBS_TARGET) and TLS (DIBS_TLS_CA)`,
           );
     case status.DEADLINE_EXCEEDED:
       return new Refusal(
-        `${target} did not answer within ${CALL_MS_MAX / 1_000} s: is it the place (--target)?`,
+        `${target} did not answer within ${CALL_MS_MAX / 1_000} s: check the address (--target, DIBS_TARGET)`,
       );
     case status.UNAUTHENTICATED:
-      return new Refusal(`${target} does not know who you are: set DIBS_TOKEN (${details})`);
+      return new Refusal(`${target} requires authentication: set DIBS_TOKEN (${details})`);
     case status.PERMISSION_DENIED:
-      return new Refusal(`${target} does not let you: DIBS_TOKEN says who you are (${details})`);
+      return new Refusal(
+        `${target} denied the call: the identity of DIBS_TOKEN lacks a permission (${details})`,
+      );
     case status.UNIMPLEMENTED:
-      return new Refusal(`${target} is no Dibs, or an older one: ${details}`);
+      return new Refusal(`${target} is not Dibs, or an older version: ${details}`);
     default:
       return new Refusal(`${target} refused: ${details}`);
   }
 }
 
-/** grpc-js wraps what the socket said. */
+/** Removes what grpc-js wraps around the socket's message. */
 function connectionFault(details: string): string {
   return details
     .replace(/^No connection established\. Last error: (Error: )?/, '')

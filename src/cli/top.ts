@@ -6,21 +6,21 @@ import { type Seen, topText } from './top-text.js';
 
 const DEFAULT_HTTP = 'http://127.0.0.1:9464';
 const REFRESH_MS = 1_000;
-/** A replica that takes longer to show its metrics is in trouble, which is what the table then says. */
+/** A replica that takes longer to answer is in trouble, and the table says so. */
 const SCRAPE_MS_MAX = 2_000;
-/** To the upper left corner, and clear what is below: without the flicker of clearing first. */
+/** Moves to the upper left corner and clears below it, which avoids the flicker of clearing first. */
 const REDRAW = '\u001B[H\u001B[J';
 
 export const top: Command = {
   name: 'top',
-  summary: 'calls, hits, waiters, leases and lock nodes of replicas, each second',
-  help: `dibs top [--http URL]...: what replicas do, from their /metrics, a row for each, until Ctrl-C.
+  summary: 'shows calls, hits, waiters, leases and lock nodes of replicas, each second',
+  help: `dibs top [--http URL]...: shows one row per replica, from its /metrics, until Ctrl-C.
 
-  --http URL           where a replica shows its metrics; may be repeated; default ${DEFAULT_HTTP}
+  --http URL           where a replica serves its metrics; repeatable; default ${DEFAULT_HTTP}
 
-Shows DIBS_TOKEN where the replicas want to know who asks; authorities of your own are those of
-NODE_EXTRA_CA_CERTS. Where the output is no terminal, it is printed once, after two looks a second apart. HITS is the share of
-GetOrLock calls that got a value, fresh or stale; LEASES are those that the replica gave and that run now.
+Sends DIBS_TOKEN if it is set. To trust your own authorities, set NODE_EXTRA_CA_CERTS. If the output is not a
+terminal, prints once, after two reads a second apart. HITS is the share of GetOrLock calls that got a value, fresh
+or stale. LEASES counts running leases that the replica has granted.
 `,
 
   async run(args, { out, env, interrupted }) {
@@ -45,11 +45,11 @@ GetOrLock calls that got a value, fresh or stale; LEASES are those that the repl
   },
 };
 
-/** For a script: what could be seen, and a bad end if not everything could. */
+/** For scripts: prints what could be read, and fails if any replica could not be read. */
 function once(seen: readonly Seen[], out: { write(text: string): unknown }): number {
   const [first] = seen.filter(({ problem }) => problem !== undefined);
   if (first !== undefined && seen.length === 1)
-    throw new Refusal(`${first.replica}: ${first.problem}; is it the place (--http)?`);
+    throw new Refusal(`${first.replica}: ${first.problem}; check --http`);
   out.write(`${topText(seen, new Date()).join('\n')}\n`);
   return first === undefined ? OK : REFUSED;
 }
@@ -57,19 +57,19 @@ function once(seen: readonly Seen[], out: { write(text: string): unknown }): num
 function seenOf(url: string, before: Scrape | string | undefined, after: Scrape | string | undefined): Seen {
   const replica = new URL(url).host;
   if (typeof after === 'string') return { replica, problem: after };
-  if (typeof before !== 'object' || after === undefined) return { replica, problem: 'has just come' };
+  if (typeof before !== 'object' || after === undefined) return { replica, problem: 'has just started' };
   return { replica, figures: figuresOf(before, after) };
 }
 
-/** Without a slash at the end, and without the page itself. */
+/** Without a trailing slash or `/metrics`. */
 function baseUrlOf(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol))
-    throw new Misuse(`--http: '${text}' is no URL such as ${DEFAULT_HTTP}`);
+    throw new Misuse(`--http: '${text}' is not a URL like ${DEFAULT_HTTP}`);
   return url.href.replace(/\/(metrics)?$/, '');
 }
 
-/** The metrics, or why there are none. */
+/** The metrics, or the reason why they are missing. */
 async function scrapeOrWhy(url: string, token: string): Promise<Scrape | string> {
   try {
     const headers: Record<string, string> = token === '' ? {} : { authorization: `Bearer ${token}` };
@@ -77,16 +77,16 @@ async function scrapeOrWhy(url: string, token: string): Promise<Scrape | string>
     if (!response.ok) return `/metrics answers ${response.status}`;
     const text = await response.text();
     const samples = readPrometheusText(text);
-    if (!samples.some(({ name }) => name.startsWith('dibs_'))) return '/metrics has none of Dibs';
+    if (!samples.some(({ name }) => name.startsWith('dibs_'))) return '/metrics has no Dibs metrics';
     return { atMs: performance.now(), samples };
   } catch (error) {
     return reasonOf(error as Error);
   }
 }
 
-/** fetch says only that it failed; the reason hangs on it. */
+/** fetch reports only the failure; the reason is in its `cause`. */
 function reasonOf({ name, message, cause }: Error): string {
   if (name === 'TimeoutError') return `no answer within ${SCRAPE_MS_MAX / 1_000} s`;
   const { code, message: reason } = (cause ?? {}) as { code?: string; message?: string };
-  return code === 'ECONNREFUSED' ? 'nobody listens there' : reason || code || message;
+  return code === 'ECONNREFUSED' ? 'connection refused' : reason || code || message;
 }

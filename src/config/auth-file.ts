@@ -3,18 +3,18 @@ import { z } from 'zod';
 import { type Identities, type Identity, PERMISSIONS } from '../access/identity.js';
 import type { Faults } from './faults.js';
 
-/** One for daily use and one for the change to the next; a third would be one that nobody has taken away. */
+/** One for use and one for rotation. A third would be a forgotten one. */
 const TOKENS_MAX = 2;
 
-/** Reads the file that DIBS_AUTH_FILE names. Every fault begins with its path in the file, and repeats no token. */
+/** Parses the text of DIBS_AUTH_FILE. Every fault begins with its path in the file and contains no token. */
 export function readAuthFile(text: string, faults: Faults): Identities {
   const identities = new Map<string, Identity>();
   let content: unknown;
   try {
     content = parse(text) ?? {};
   } catch {
-    // What the parser says quotes the file, which may have a token in it that nobody has hashed.
-    faults.add('', 'is not YAML, or names something twice');
+    // The parser's message quotes the file, which may contain an unhashed token.
+    faults.add('', 'is not YAML, or has a duplicate entry');
     return identities;
   }
   for (const [name, said] of Object.entries(faults.fitting(file, content)?.identities ?? {})) {
@@ -30,7 +30,7 @@ function identityOf(name: string, said: Said): Identity {
   return Object.freeze({
     name,
     tokens: said.tokens.map((token) => Buffer.from(token.slice('sha256:'.length), 'hex')),
-    // A name with a colon is a URI: no DNS name has one. DNS names know no case.
+    // A name with a colon is a URI, because no DNS name has one. DNS names ignore case.
     certificates: said.certificates.map((it) => (it.includes(':') ? `URI:${it}` : `DNS:${it.toLowerCase()}`)),
     permissions: new Map(Object.entries(said.permissions).map(([where, may]) => [where, new Set(may)])),
     callsPerSecond: said.calls_per_second ?? Number.POSITIVE_INFINITY,
@@ -38,7 +38,7 @@ function identityOf(name: string, said: Said): Identity {
   });
 }
 
-/** What two identities claim would make either of them the other. */
+/** Faults for credentials that two identities share: each could act as the other. */
 function refuseShared(identities: Identities, faults: Faults): void {
   const claimed = new Map<string, string>();
   for (const { name, tokens, certificates } of identities.values()) {
@@ -46,7 +46,7 @@ function refuseShared(identities: Identities, faults: Faults): void {
       const before = claimed.get(what);
       if (before === undefined) claimed.set(what, `${name}.${path}`);
       else {
-        const whose = `is identities.${before} too; nobody could tell whose it is`;
+        const whose = `is the same as identities.${before}; credentials must belong to one identity`;
         faults.add(`identities.${name}.${path}`, whose);
       }
     };
@@ -64,12 +64,12 @@ function named(pattern: RegExp, what: string) {
   return z.string({ error: `is not ${what}` }).regex(pattern, { error: `is not ${what}` });
 }
 
-// Without tokens and certificates nobody is that identity any more: how the last one is taken away in a hurry.
+// An identity without tokens and certificates is allowed: this removes the last one in a hurry.
 const identity = z.strictObject({
   tokens: z
     .array(named(/^sha256:[0-9A-Fa-f]{64}$/, 'sha256: and the 64 hexadecimal digits of a SHA-256'))
     .refine((all) => all.length <= TOKENS_MAX, {
-      error: `has more than ${TOKENS_MAX}: one, and the next one while it is changed`,
+      error: `has more than ${TOKENS_MAX} tokens; keep the current one and its successor`,
       when: () => true,
     })
     .default([]),
@@ -88,6 +88,6 @@ const identity = z.strictObject({
 
 const file = z.strictObject({
   identities: z.record(named(/^[A-Za-z0-9_-]{1,64}$/, 'a name of 1 to 64 of [A-Za-z0-9_-]'), identity, {
-    error: 'is not there, or is not a map of names to identities',
+    error: 'is missing, or is not a map of names to identities',
   }),
 });

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { defaultPolicy, type Limits, type Policy } from '../coordination/policy.js';
+import { defaultPolicy, type Limits, type Policy } from '../coordination/words/policy.js';
 import { type EdgeConfig, readEdge } from './edge-environment.js';
 import { type Environment, EnvironmentReader } from './environment-reader.js';
 import { ConfigError } from './faults.js';
@@ -10,18 +10,18 @@ import { readPolicyFile } from './policy-file.js';
 export type LogLevel = (typeof LOG_LEVELS)[number];
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
-/** What one process runs with. Nothing in it changes after the start. */
+/** The configuration of one process. It never changes after the start. */
 export interface Config extends EdgeConfig {
-  /** Absent: everything in this process's memory. */
+  /** Absent: embedded mode, everything in this process's memory. */
   readonly fleet?: FleetConfig;
   readonly nodeTimeoutMs: number;
   readonly limits: Limits;
   readonly nearCacheBytes: number;
   readonly sessionGraceMs: number;
   readonly connectionAgeMs: number;
-  /** Only the namespaces that the file names. */
+  /** Only the namespaces that the file lists. */
   readonly policies: ReadonlyMap<string, Policy>;
-  /** Of a namespace that the file does not name. */
+  /** The policy of all other namespaces. */
   readonly policy: Policy;
   readonly logLevel: LogLevel;
   readonly otel: OtelConfig;
@@ -31,9 +31,8 @@ const HOUR_MS = 3_600_000;
 const MIB = 1_048_576;
 
 /**
- * Reads the whole configuration from `env`, and from the files that it names. Pure but for them and the
- * hour, by which certificates expire. Throws {@link ConfigError}. A variable that is set to nothing counts as
- * not set.
+ * Reads the whole configuration from `env` and from the files that it names. Depends on nothing else but the time, for
+ * the expiry of certificates. Throws {@link ConfigError}. An empty variable counts as not set.
  */
 export function loadConfig(
   env: Environment,
@@ -47,7 +46,7 @@ export function loadConfig(
   const fleet = readFleet(reader, readFile);
   const nearCacheBytes = reader.whole('DIBS_NEAR_CACHE_BYTES', 64 * MIB, 0, 2 ** 40);
   const sessionGraceMs = reader.whole('DIBS_SESSION_GRACE_MS', 0, 0, HOUR_MS);
-  // Long beside a handshake, and short enough that replicas which are new get their share within minutes.
+  // Long compared with a handshake, and short enough that new replicas get their share within minutes.
   const connectionAgeMs = reader.whole('DIBS_CONNECTION_AGE_MS', 600_000, 1_000, 24 * HOUR_MS);
   const logLevel = reader.choice('DIBS_LOG_LEVEL', 'info', LOG_LEVELS);
   const otel = readOtelEnvironment(reader);
@@ -70,21 +69,21 @@ export function loadConfig(
 }
 
 function limitsOf(reader: EnvironmentReader): Limits {
-  // 10 s outlasts nearly every rebuild, and a holder that died is replaced within it.
+  // 10 s outlasts nearly every rebuild, and a dead holder is replaced within it.
   const leaseMsMax = reader.whole('DIBS_LEASE_MAX_MS', 60_000, 10, HOUR_MS);
-  // Below a tenth of a second the drift and the way to the lock nodes eat up too much of a lease.
+  // Below 100 ms, drift and round trips to the lock nodes use too much of a lease.
   const leaseMsMin = reader.whole('DIBS_LEASE_MIN_MS', 100, 10, leaseMsMax);
   const leaseMs = reader.whole('DIBS_LEASE_MS', 10_000, leaseMsMin, leaseMsMax);
-  // A waiter costs some 2 KiB: 200,000 of them are 400 MiB, and one key may have a tenth.
+  // A waiter costs about 2 KiB, so 200,000 take 400 MiB. One key may have a tenth.
   const waitersMax = reader.whole('DIBS_WAITERS', 200_000, 1, 10_000_000);
   const waitersPerKeyMax = reader.whole('DIBS_WAITERS_PER_KEY', 20_000, 1, waitersMax);
   return Object.freeze({
     leaseMs,
     leaseMsMin,
     leaseMsMax,
-    // Half a minute is as long as load balancers leave a silent call alone.
+    // Load balancers tolerate a silent call for about half a minute.
     waitMsMax: reader.whole('DIBS_WAIT_MAX_MS', 30_000, 0, HOUR_MS),
-    // Redis is at its best below a mebibyte, and holds at most 512 of them in one value.
+    // Redis works best below 1 MiB, and holds at most 512 MiB in one value.
     valueBytesMax: reader.whole('DIBS_VALUE_MAX_BYTES', MIB, 1, 256 * MIB),
     waitersPerKeyMax,
     waitersMax,
@@ -92,12 +91,12 @@ function limitsOf(reader: EnvironmentReader): Limits {
 }
 
 /**
- * A node that hangs costs an attempt one time-out. At most the shortest lease, or no lease of that length
- * could ever be had while one hangs; and at most a fifth of the usual one, so that four fifths are left.
+ * A hanging node costs an attempt one timeout. At most the shortest lease: otherwise, while a node hangs, no lease of
+ * that length could be granted. At most a fifth of the default lease, so that four fifths remain.
  */
 function nodeTimeoutOf(reader: EnvironmentReader, { leaseMs, leaseMsMin }: Limits): number {
   const max = Math.min(10_000, leaseMsMin, Math.floor(leaseMs / 5));
-  // A lock node on the same network answers in a millisecond; 100 ms is a node in trouble.
+  // A lock node on the same network answers within a millisecond. At 100 ms it is in trouble.
   return reader.whole('DIBS_NODE_TIMEOUT_MS', 100, 1, Math.max(1, max));
 }
 

@@ -3,20 +3,20 @@ import { readAuthFile } from './auth-file.js';
 import type { EnvironmentReader } from './environment-reader.js';
 import { type ReadFile, readTlsFiles, type TlsMaterial, type TlsPaths } from './tls-files.js';
 
-/** Where the process listens, and to whom. */
+/** Where the process listens, and whom it serves. */
 export interface EdgeConfig {
   /** `HOST:PORT` or `unix:///path` each. */
   readonly grpcListen: readonly string[];
   readonly httpListen: { readonly host: string; readonly port: number };
-  /** Whether what HTTP sends can be read by nobody on the way; else it shows no keys. */
+  /** Whether HTTP connections are private. If not, HTTP shows no keys. */
   readonly httpIsPrivate: boolean;
   /** Absent: plaintext. */
   readonly tls?: { readonly paths: TlsPaths; readonly material: TlsMaterial };
-  /** Absent: everybody may do everything. */
+  /** Absent: every caller may do everything. */
   readonly auth?: { readonly path: string; readonly text: string; readonly identities: Identities };
 }
 
-/** Reads what the process listens at and the files of who may come in; every fault goes to the reader. */
+/** Reads the addresses, the TLS files and DIBS_AUTH_FILE. Adds faults to the reader. */
 export function readEdge(reader: EnvironmentReader, read: ReadFile, nowMs: number): EdgeConfig {
   const insecure = reader.choice('DIBS_INSECURE', 'false', ['true', 'false']) === 'true';
   const encrypted = reader.get('DIBS_TLS_CERT') !== undefined;
@@ -51,11 +51,11 @@ function grpcListenOf(reader: EnvironmentReader, mayLeaveLoopback: boolean): rea
     }
   }
   const twice = entries.filter((entry, at) => entries.indexOf(entry) !== at && !entry.endsWith(':0'));
-  for (const entry of twice) reader.faults.add('DIBS_LISTEN', `'${entry}' is named twice`);
+  for (const entry of twice) reader.faults.add('DIBS_LISTEN', `'${entry}' is listed twice`);
   return Object.freeze(entries);
 }
 
-/** Metrics carry no values, no keys and no tokens, so that it may listen anywhere. */
+/** Metrics contain no values, keys or tokens, so any address is allowed. */
 function httpListenOf(reader: EnvironmentReader): EdgeConfig['httpListen'] {
   const entry = reader.get('DIBS_HTTP_LISTEN') ?? '127.0.0.1:9464';
   const address = addressOf(entry);
@@ -85,10 +85,7 @@ function tlsOf(reader: EnvironmentReader, read: ReadFile, nowMs: number): EdgeCo
     if (there !== undefined) {
       reader.faults.add(there, `is set while ${missing} is not; set both or neither`);
     } else if (ca !== undefined) {
-      reader.faults.add(
-        'DIBS_TLS_CA',
-        'is set while DIBS_TLS_CERT is not; without TLS nobody shows a certificate',
-      );
+      reader.faults.add('DIBS_TLS_CA', 'is set while DIBS_TLS_CERT is not; client certificates need TLS');
     }
     return undefined;
   }

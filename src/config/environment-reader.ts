@@ -2,7 +2,7 @@ import { Faults } from './faults.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Reads variables one by one and gathers what is wrong with them; what it returns then is never used. */
+/** Reads variables one by one and collects their faults. With a fault, the returned value is never used. */
 export class EnvironmentReader {
   readonly faults = Faults.none();
 
@@ -13,12 +13,12 @@ export class EnvironmentReader {
     return value === '' ? undefined : value;
   }
 
-  /** The file's text; undefined, with a fault of the variable that names it, if it cannot be read. */
+  /** The file's text. If it cannot be read, adds a fault and returns undefined. */
   fileAt(name: string, path: string, read: (path: string) => string): string | undefined {
     return this.faults.attempt(name, `'${path}' cannot be read`, () => read(path));
   }
 
-  /** A default yields to the bounds that others set; what was set itself does not. */
+  /** A default is clamped to the bounds; an explicit value outside them is a fault. */
   whole(name: string, fallback: number, min: number, max: number): number {
     const text = this.get(name);
     if (text === undefined) return Math.min(max, Math.max(min, fallback));

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 
-/** Everything that is wrong, at once: nobody should have to start a process ten times to see ten faults. */
+/** All faults at once, so that ten faults do not need ten starts. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 
@@ -11,7 +11,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** Gathers what is wrong. Each fault begins with where it is: a variable, and in its file a path. */
+/** Collects faults. Each begins with its place: a variable, and a path in the variable's file. */
 export class Faults {
   readonly #all: string[];
 
@@ -39,12 +39,12 @@ export class Faults {
     this.#all.push(path === '' ? `${this.prefix}${what}` : `${this.prefix}${path}: ${what}`);
   }
 
-  /** Gathers into this one what is wrong within a file. */
+  /** Collects the faults within a file into this one. */
   in(variable: string): Faults {
     return new Faults(this.#all, `${this.prefix}${variable}: `);
   }
 
-  /** What `work` returns; undefined, with a fault, if it throws. */
+  /** The result of `work`. If it throws, adds a fault and returns undefined. */
   attempt<Result>(path: string, what: string, work: () => Result): Result | undefined {
     try {
       return work();
@@ -54,7 +54,7 @@ export class Faults {
     }
   }
 
-  /** What a schema makes of it; undefined, with its faults, if it does not fit. */
+  /** The content parsed by the schema. If it does not fit, adds the faults and returns undefined. */
   fitting<Schema extends z.ZodType>(schema: Schema, content: unknown): z.output<Schema> | undefined {
     const result = schema.safeParse(content);
     if (result.success) return result.data;

@@ -2,24 +2,23 @@ import { promises } from 'node:fs';
 import type { ReadFile } from './tls-files.js';
 
 /**
- * Certificates and permissions change some times a year, and who changes them watches: some seconds are soon.
- * Reading a few small files costs less than to be told of changes, and sees them whichever way they come: files
- * written in place, renamed over, or behind links that are swapped, as Kubernetes does.
+ * Certificates and permissions change a few times a year, so a delay of seconds is fine. Polling a few small files is
+ * cheap and sees every kind of change: files that are rewritten, renamed over, or behind swapped links (Kubernetes).
  */
 const LOOK_EVERY_MS = 2_000;
 
 export interface Watched<Content> {
   readonly paths: readonly string[];
-  /** What the files held when they were taken over last, in the order of `paths`. */
+  /** The texts of the files that are in force, in the order of `paths`. */
   readonly texts: readonly string[];
-  /** `content` is undefined if there are faults. `read` throws for a file that could not be read. */
+  /** `content` is undefined if there are faults. `read` throws for an unreadable file. */
   parse(read: ReadFile): { readonly content: Content | undefined; readonly faults: readonly string[] };
   changed(content: Content): void;
-  /** Called once for the same faults; what is in force stays so. */
+  /** Called once per set of faults. The old content stays in force. */
   refused(faults: readonly string[]): void;
 }
 
-/** Takes over what some files say whenever that changes, unless it has faults. */
+/** Applies the content of some files whenever it changes and has no faults. */
 export class FileWatch<Content> {
   #taken: string;
   #told = '';
@@ -33,12 +32,12 @@ export class FileWatch<Content> {
   ) {
     this.#taken = JSON.stringify(watched.texts);
     this.#timer = setInterval(() => {
-      // A disk that hangs is not asked again and again.
+      // One read at a time, in case a disk hangs.
       if (this.#looks === 0) void this.look();
     }, everyMs).unref();
   }
 
-  /** Looks now, or as soon as the look under way is over. Never rejects. */
+  /** Reads now, or right after the running read. Never rejects. */
   look(): Promise<void> {
     this.#looks += 1;
     this.#looking = this.#looking.then(async () => {
@@ -59,7 +58,7 @@ export class FileWatch<Content> {
       this.#told = '';
       return;
     }
-    // Refused files are parsed at every look: a certificate may be valid later.
+    // Parses refused files again at every read, because a certificate may become valid later.
     const { content, faults } = this.watched.parse((path) => {
       const text = read[this.watched.paths.indexOf(path)];
       if (typeof text !== 'string') throw text ?? new Error('is not watched');

@@ -6,11 +6,11 @@ import { parseStoreUrl, type SingleAddress, type StoreAddress } from './store-ur
 export interface FleetConfig {
   readonly lockNodes: readonly SingleAddress[];
   readonly store: StoreAddress;
-  /** PEM: who has signed the certificates of those that are `rediss://`. Absent: the authorities that node trusts. */
+  /** PEM: the authorities for `rediss://` servers. Absent: those that Node trusts. */
   readonly redisCa?: string;
 }
 
-/** Undefined for the embedded mode, and where there are faults, which go to the reader. */
+/** Undefined in embedded mode, and if there are faults, which it adds to the reader. */
 export function readFleet(
   reader: EnvironmentReader,
   read: (path: string) => string,
@@ -37,11 +37,11 @@ export function readFleet(
   return Object.freeze({ lockNodes, store, redisCa });
 }
 
-/** The URLs themselves are never repeated: they may carry passwords. */
+/** Faults never repeat a URL, because it may contain a password. */
 function lockNodesOf(reader: EnvironmentReader, list: string): readonly SingleAddress[] {
   const urls = list.split(',').map((url) => url.trim());
   if (![3, 5, 7].includes(urls.length)) {
-    reader.faults.add('DIBS_QUORUM_NODES', `names ${urls.length} node(s); 3, 5 or 7 are needed`);
+    reader.faults.add('DIBS_QUORUM_NODES', `lists ${urls.length} node(s); set 3, 5 or 7`);
   }
   const addresses: SingleAddress[] = [];
   const seen = new Map<string, number>();
@@ -50,19 +50,19 @@ function lockNodesOf(reader: EnvironmentReader, list: string): readonly SingleAd
     if (address?.kind !== 'single') {
       reader.faults.add(
         'DIBS_QUORUM_NODES',
-        `node ${at + 1} is not redis://HOST:PORT or rediss://HOST:PORT, with USER:PASSWORD@ where needed`,
+        `node ${at + 1} is not redis://HOST:PORT or rediss://HOST:PORT, with USER:PASSWORD@ if needed`,
       );
       continue;
     }
     addresses.push(address);
-    // Two databases of one Redis fail together, so that the number does not make them different.
+    // Two databases of one Redis fail together, so they count as the same node.
     const { host, port } = address;
     const place = `${host.includes(':') ? `[${host}]` : host}:${port}`.toLowerCase();
     const first = seen.get(place);
     if (first !== undefined) {
       reader.faults.add(
         'DIBS_QUORUM_NODES',
-        `nodes ${first} and ${at + 1} are both ${place}; each must be a Redis of its own`,
+        `nodes ${first} and ${at + 1} are both ${place}; each must be a separate Redis`,
       );
     }
     seen.set(place, first ?? at + 1);
@@ -75,7 +75,7 @@ function storeOf(reader: EnvironmentReader, url: string): StoreAddress | undefin
   if (address === undefined) {
     reader.faults.add(
       'DIBS_STORE_URL',
-      'is not redis://HOST:PORT, rediss://HOST:PORT, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME, with USER:PASSWORD@ where needed',
+      'is not redis://HOST:PORT, rediss://HOST:PORT, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME, with USER:PASSWORD@ if needed',
     );
   }
   return address;
@@ -89,11 +89,11 @@ function addressOf(url: string): StoreAddress | undefined {
   }
 }
 
-/** Whoever sets it expects TLS: not to start is better than to connect without. */
+/** The variable implies TLS. Refusing to start is better than connecting without it. */
 function redisCaOf(reader: EnvironmentReader, read: (path: string) => string, isTls: boolean) {
   const path = reader.get('DIBS_REDIS_CA');
   if (path === undefined) return undefined;
-  if (!isTls) reader.faults.add('DIBS_REDIS_CA', 'is set while no URL of a Redis is rediss://');
+  if (!isTls) reader.faults.add('DIBS_REDIS_CA', 'is set while no Redis URL is rediss://');
   const text = reader.fileAt('DIBS_REDIS_CA', path, read);
   if (text !== undefined) {
     const broken = `'${path}' is not a PEM certificate`;

@@ -2,11 +2,11 @@ import type { EnvironmentReader } from './environment-reader.js';
 
 export type OtlpProtocol = (typeof PROTOCOLS)[number];
 
-/** What OpenTelemetry's standard variables ask for, as far as Dibs itself has to know it; the SDK reads the rest. */
+/** The part of OpenTelemetry's standard variables that Dibs itself uses. The SDK reads the rest. */
 export interface OtelConfig {
   /** Absent: no call is traced. */
   readonly traces?: OtelSampling;
-  /** Absent: metrics are there for whoever scrapes `/metrics`, and sent to nobody. */
+  /** Absent: metrics are served at `/metrics` only. */
   readonly metrics?: {
     readonly protocol: OtlpProtocol;
     readonly everyMs: number;
@@ -14,10 +14,10 @@ export interface OtelConfig {
   };
 }
 
-/** OTEL_TRACES_SAMPLER, and OTEL_TRACES_SAMPLER_ARG where the kind has one. */
+/** OTEL_TRACES_SAMPLER, and OTEL_TRACES_SAMPLER_ARG if the kind has one. */
 export interface OtelSampling {
   readonly kind: (typeof SAMPLERS)[number];
-  /** What the caller decided counts, and the rest is for calls that are the first of their trace. */
+  /** The caller's decision counts. The rest applies to calls that begin a trace. */
   readonly parentBased: boolean;
   /** 0 to 1. */
   readonly ratio: number;
@@ -25,16 +25,16 @@ export interface OtelSampling {
 
 const SAMPLERS = ['always_on', 'always_off', 'traceidratio'] as const;
 const SAMPLER_NAMES = SAMPLERS.flatMap((kind) => [kind, `parentbased_${kind}` as const]);
-/** Eleven days; beyond 24 a timer would overflow. */
+/** Eleven days. Beyond 24 days a timer would overflow. */
 const MS_MAX = 999_999_999;
 const PROTOCOLS = ['grpc', 'http/protobuf', 'http/json'] as const;
 /**
- * Of the calls whose callers sent no trace context, where OTEL_TRACES_SAMPLER_ARG says nothing. The
- * specification's own default, all of them, would make a span of each of many thousand hits a second.
+ * The ratio of calls without a trace context, unless OTEL_TRACES_SAMPLER_ARG sets it. The specification's default, all
+ * calls, would create a span for each of many thousand hits a second.
  */
 const ROOT_RATIO = 0.01;
 
-/** Whatever is wrong stands among the reader's faults. */
+/** Adds faults to the reader. */
 export function readOtelEnvironment(reader: EnvironmentReader): OtelConfig {
   if (reader.get('OTEL_SDK_DISABLED')?.toLowerCase() === 'true') return {};
   const traces = wants(reader, 'TRACES', ['otlp', 'console', 'none']);
@@ -54,7 +54,7 @@ function wants(reader: EnvironmentReader, signal: 'TRACES' | 'METRICS', choices:
   const name = `OTEL_${signal}_EXPORTER`;
   const endpoint =
     reader.get('OTEL_EXPORTER_OTLP_ENDPOINT') ?? reader.get(`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`);
-  // Without an endpoint the SDK would try this machine's port for collectors, where mostly nobody listens.
+  // Without an endpoint the SDK would try this machine's collector port, where usually nothing listens.
   const named = reader.get(name)?.split(',') ?? [endpoint === undefined ? 'none' : 'otlp'];
   const unknown = named.filter((exporter) => !choices.includes(exporter.trim()));
   for (const exporter of unknown)

@@ -1,14 +1,14 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { BACKOFF_MS_MAX, type Policy } from '../coordination/policy.js';
+import { BACKOFF_MS_MAX, type Policy } from '../coordination/words/policy.js';
 import type { Faults } from './faults.js';
 
 const YEAR_MS = 31_536_000_000;
 const DAY_MS = 86_400_000;
 
 /**
- * Reads the file that DIBS_CONFIG names: a policy for each namespace that it names, with what it does not
- * say from `base`. Every fault begins with its path in the file.
+ * Parses the text of DIBS_CONFIG: a policy for each listed namespace. Anything omitted comes from `base`. Every fault
+ * begins with its path in the file.
  */
 export function readPolicyFile(text: string, base: Policy, faults: Faults): ReadonlyMap<string, Policy> {
   const policies = new Map<string, Policy>();
@@ -51,14 +51,14 @@ function policyOf(base: Policy, said: SaidPolicy): Policy {
 function fileSchema({ leaseMsMin, leaseMsMax }: Policy) {
   const serve = oneOf('allow', 'forbid');
   const policy = z.strictObject({
-    // The short form says whether; the long one also for how long, where a publish does not say.
+    // The long form also sets the stale time, unless a publish sets it.
     stale: z
       .union([serve, z.strictObject({ serve: serve.optional(), ms: within(0, YEAR_MS).optional() })], {
-        error: `is neither allow nor forbid nor { serve: allow or forbid, ms: 0 to ${YEAR_MS} }`,
+        error: `is not allow, forbid, or { serve: allow or forbid, ms: 0 to ${YEAR_MS} }`,
       })
       .optional(),
     ttl_jitter: within(0, 1, false).optional(),
-    // 1 is XFetch's own default; far above it, values are rebuilt as soon as they are stored.
+    // 1 is XFetch's own default. Far above it, values are rebuilt as soon as they are stored.
     early_refresh_beta: within(0, 10, false).optional(),
     on_loss: oneOf('degrade', 'fail').optional(),
     max_rebuilds: within(0, 1_000_000).optional(),

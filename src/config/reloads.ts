@@ -5,13 +5,20 @@ import { Faults } from './faults.js';
 import { FileWatch } from './file-watch.js';
 import { readTlsFiles, type TlsMaterial, type TlsPaths } from './tls-files.js';
 
-/** Where it is said what became of a change. */
+export const RELOADED = {
+  certificate: 'reloaded: TLS certificate',
+  identities: 'reloaded: DIBS_AUTH_FILE',
+  certificateKept: 'not reloaded: the TLS files have faults; keeping the old certificate',
+  identitiesKept: 'not reloaded: DIBS_AUTH_FILE has faults; keeping the old permissions',
+} as const;
+
+/** Receives the result of each change of a file. */
 export interface ReloadLog {
   info(fields: object, message: string): void;
   error(fields: object, message: string): void;
 }
 
-/** Serves with a new certificate as soon as its files have one. */
+/** Watches the TLS files and passes on each new valid certificate. */
 export function watchTls(
   { paths, material }: { readonly paths: TlsPaths; readonly material: TlsMaterial },
   log: ReloadLog,
@@ -30,15 +37,15 @@ export function watchTls(
       changed: (changed) => {
         renew(changed);
         const { subjectAltName, validTo } = new X509Certificate(changed.cert);
-        log.info({ subjectAltName, validTo }, 'serving with a new TLS certificate');
+        log.info({ subjectAltName, validTo }, RELOADED.certificate);
       },
-      refused: (faults) => log.error({ faults }, 'a new TLS certificate is refused; the old one stays'),
+      refused: (faults) => log.error({ faults }, RELOADED.certificateKept),
     },
     everyMs,
   );
 }
 
-/** Lets in whom the file names, as soon as it does. */
+/** Watches DIBS_AUTH_FILE and applies each new valid version. */
 export function watchIdentities(
   { path, text }: { readonly path: string; readonly text: string },
   log: ReloadLog,
@@ -57,10 +64,9 @@ export function watchIdentities(
       },
       changed: (identities) => {
         access.replace(identities);
-        log.info({ identities: identities.size }, 'DIBS_AUTH_FILE was read again');
+        log.info({ identities: identities.size }, RELOADED.identities);
       },
-      refused: (faults) =>
-        log.error({ faults }, 'DIBS_AUTH_FILE has faults; who may do what stays as it was'),
+      refused: (faults) => log.error({ faults }, RELOADED.identitiesKept),
     },
     everyMs,
   );

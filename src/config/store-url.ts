@@ -1,4 +1,4 @@
-/** Where one Redis listens. */
+/** The address of one Redis. */
 export interface RedisHost {
   readonly host: string;
   readonly port: number;
@@ -9,11 +9,11 @@ interface Credentials {
   readonly password?: string;
 }
 
-/** One Redis by itself. */
+/** A single Redis. */
 export type SingleAddress = Credentials &
   RedisHost & { readonly kind: 'single'; readonly tls: boolean; readonly db: number };
 
-/** What a store URL says. The credentials are the data nodes' own. */
+/** A parsed store URL. The credentials are those of the data nodes. */
 export type StoreAddress =
   | SingleAddress
   | (Credentials & { readonly kind: 'cluster'; readonly nodes: readonly RedisHost[] })
@@ -32,8 +32,8 @@ const REDIS_PORT = 6379;
 const SENTINEL_PORT = 26379;
 
 /**
- * Reads the URL of a store, or of a lock node. Throws an Error that names what is wrong and never repeats the URL, which may
- * carry a password.
+ * Parses the URL of a store or of a lock node. Throws an Error that describes the fault and never repeats the URL, which
+ * may contain a password.
  */
 export function parseStoreUrl(url: string): StoreAddress {
   const match = /^(rediss?|redis\+cluster|redis\+sentinel):\/\/(?:([^@/]*)@)?([^@/]+)(?:\/([^/]*))?$/.exec(

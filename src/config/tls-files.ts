@@ -6,11 +6,11 @@ import type { Faults } from './faults.js';
 export interface TlsPaths {
   readonly cert: string;
   readonly key: string;
-  /** Who has signed the certificates of clients. Absent: they need none. */
+  /** The authority for client certificates. Absent: clients need none. */
   readonly ca?: string;
 }
 
-/** What is in them. With a `ca`, clients must show a certificate that it signed, but for probes. */
+/** Their contents. With a `ca`, clients except probes must show a certificate that it signed. */
 export interface TlsMaterial {
   readonly cert: string;
   readonly key: string;
@@ -22,8 +22,8 @@ export type ReadFile = (path: string) => string;
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 
 /**
- * Reads and checks them all: they can be parsed, belong together, and the certificate counts at `nowMs`. Every
- * fault begins with its variable. Undefined if there is one.
+ * Reads all files and checks that they can be parsed, that they match, and that the certificate is valid at `nowMs`.
+ * Every fault begins with its variable. Undefined if there is a fault.
  */
 export function readTlsFiles(
   paths: TlsPaths,
@@ -42,8 +42,8 @@ export function readTlsFiles(
   if (ca !== undefined) checkAuthorities(ca, paths, faults);
   if (cert === undefined || key === undefined || faults.all.length > before) return undefined;
   const material = { cert, key, ca };
-  // What is left: a chain that is broken behind its first certificate, a key that is too short.
-  const served = `'${paths.cert}' cannot be served with`;
+  // The remaining faults: a chain that is broken after its first certificate, or a key that is too short.
+  const served = `'${paths.cert}' cannot be used for TLS`;
   return faults.attempt('DIBS_TLS_CERT', served, () => createSecureContext(material)) && material;
 }
 
@@ -60,9 +60,9 @@ function checkCertificate(
   if (certificate === undefined) return;
   const { validFrom, validTo } = certificate;
   if (nowMs > Date.parse(validTo)) faults.add('DIBS_TLS_CERT', `expired on ${isoOf(validTo)}`);
-  if (nowMs < Date.parse(validFrom)) faults.add('DIBS_TLS_CERT', `is valid only from ${isoOf(validFrom)} on`);
+  if (nowMs < Date.parse(validFrom)) faults.add('DIBS_TLS_CERT', `is not valid before ${isoOf(validFrom)}`);
   if (privateKey !== undefined && !certificate.checkPrivateKey(privateKey)) {
-    faults.add('DIBS_TLS_KEY', 'is not the key of the certificate in DIBS_TLS_CERT');
+    faults.add('DIBS_TLS_KEY', 'does not match the certificate in DIBS_TLS_CERT');
   }
 }
 

@@ -1,23 +1,27 @@
-import { labelOf } from './answer-labels.js';
-import { Attendant, type AttendantParts } from './attendant.js';
-import { Budget } from './budget.js';
-import type { Call } from './call.js';
-import { Changes } from './changes.js';
-import { overloaded } from './crowd.js';
-import { hitOf } from './decide.js';
-import { type Explanation, explanationOf } from './explanation.js';
-import { isDrawnToRefresh, refreshDraw } from './forecast.js';
-import { HeldLeases, type ShownLeases } from './held-leases.js';
-import type { Key } from './key.js';
-import { Ladder } from './ladder.js';
-import { LeaseDesk } from './lease-desk.js';
-import { LeaseEnds } from './lease-ends.js';
-import { LeaseTerms } from './lease-terms.js';
-import { Looker } from './looker.js';
-import { ignoreLoss, lost } from './loss.js';
-import type { NamespaceStore } from './namespace-store.js';
-import { NearCache } from './near-cache.js';
-import { NearLooker } from './near-looker.js';
+import { Degradation } from './degradation/degradation.js';
+import { rethrowUnlessUnavailable, unavailable } from './degradation/unavailable.js';
+import { isDrawnToRefresh, refreshDraw } from './leasing/forecast.js';
+import { HeldLeases, type ShownLeases } from './leasing/held-leases.js';
+import { LeaseEnds } from './leasing/lease-ends.js';
+import { type GranterParts, LeaseGranter } from './leasing/lease-granter.js';
+import { LeaseLifecycle } from './leasing/lease-lifecycle.js';
+import { RebuildSlots } from './leasing/rebuild-slots.js';
+import { decodeToken, decodeTokenOf } from './leasing/token.js';
+import type { NamespaceStore } from './ports/namespace-store.js';
+import type { TagWake, WakeChannel } from './ports/wake-channel.js';
+import { PublishValue } from './publish-value.js';
+import { Changes } from './reading/changes.js';
+import { type Explanation, explanationOf } from './reading/explanation.js';
+import { hitOf } from './reading/hit-of.js';
+import { NearCache } from './reading/near-cache.js';
+import { NearReader } from './reading/near-reader.js';
+import { RecordReader } from './reading/record-reader.js';
+import { labelOf } from './waiting/answer-labels.js';
+import { KeyLoops, type KeyLoopsParts } from './waiting/key-loops.js';
+import { overloaded } from './waiting/waiter-limits.js';
+import { type Settled, Waiter } from './waiting/waiting-room.js';
+import type { Call } from './words/call.js';
+import type { Key } from './words/key.js';
 import type {
   ExtendAnswer,
   GetOrLockAnswer,
@@ -26,16 +30,12 @@ import type {
   LeaseEnd,
   PublishAnswer,
   ReleaseOutcome,
-} from './outcome.js';
-import { Publisher } from './publisher.js';
-import { NO_RECORD, type PastLease } from './record.js';
-import type { Extend, GetOrLock, Invalidate, Publish, Release } from './requests.js';
-import type { TagClock } from './tag-clock.js';
-import { decodeToken, decodeTokenOf } from './token.js';
-import { type Settled, Waiter } from './waiting-room.js';
-import type { TagWake, WakeChannel } from './wake-channel.js';
+} from './words/outcome.js';
+import { NO_RECORD, type PastLease } from './words/record.js';
+import type { Extend, GetOrLock, Invalidate, Publish, Release } from './words/requests.js';
+import type { TagClock } from './words/tag-clock.js';
 
-export interface CoordinatorParts extends AttendantParts {
+export interface CoordinatorParts extends KeyLoopsParts, GranterParts {
   readonly wakes: WakeChannel;
   readonly namespaces: NamespaceStore;
   /** Of values that this replica may keep in memory; 0 for none. */
@@ -48,38 +48,38 @@ export interface CoordinatorParts extends AttendantParts {
 export class Coordinator {
   readonly #held: HeldLeases;
   readonly #near: NearCache;
-  readonly #budget: Budget;
-  readonly #looker: Looker;
-  readonly #ladder: Ladder;
-  readonly #terms: LeaseTerms;
-  readonly #attendant: Attendant;
-  readonly #publisher: Publisher;
+  readonly #slots: RebuildSlots;
+  readonly #reader: RecordReader;
+  readonly #degradation: Degradation;
+  readonly #lifecycle: LeaseLifecycle;
+  readonly #keyLoops: KeyLoops;
+  readonly #publishValue: PublishValue;
   readonly #changes = new Changes();
   readonly #stopListening: () => void;
 
   private readonly parts: CoordinatorParts;
 
   constructor(parts: CoordinatorParts) {
-    this.#ladder = new Ladder(parts.observer);
-    const store = this.#ladder.watchedStore(parts.store);
-    const quorum = this.#ladder.watchedQuorum(parts.quorum);
-    const namespaces = this.#ladder.watchedNamespaces(parts.namespaces);
+    this.#degradation = new Degradation(parts.observer);
+    const store = this.#degradation.watchedStore(parts.store);
+    const quorum = this.#degradation.watchedQuorum(parts.quorum);
+    const namespaces = this.#degradation.watchedNamespaces(parts.namespaces);
     this.parts = { ...parts, store, namespaces, quorum };
     this.#held = new HeldLeases(parts, (lease) => void ends.ask(lease));
     const ends = new LeaseEnds(this.parts, this.#held);
     this.#near = new NearCache(parts.nearCacheBytes);
-    this.#budget = new Budget(this.parts, this.#held, (id) => this.#attendant.wake(id));
-    this.#looker = new Looker(this.parts, this.#held, this.#changes);
-    this.#terms = new LeaseTerms(this.parts, this.#held, this.#budget);
-    const desk = new LeaseDesk(this.parts, this.#held, this.#terms, this.#budget, this.#changes);
-    const looker = new NearLooker(this.#looker, this.#near, this.#changes);
-    this.#attendant = new Attendant(this.parts, desk, looker, this.#budget, this.#ladder, this.#changes);
-    this.#publisher = new Publisher(
+    this.#slots = new RebuildSlots(this.parts, this.#held, (id) => this.#keyLoops.wake(id));
+    this.#reader = new RecordReader(this.parts, this.#held, this.#changes);
+    this.#lifecycle = new LeaseLifecycle(this.parts, this.#held, this.#slots);
+    const granter = new LeaseGranter(this.parts, this.#held, this.#lifecycle, this.#slots, this.#changes);
+    const reader = new NearReader(this.#reader, this.#near, this.#changes);
+    this.#keyLoops = new KeyLoops(this.parts, granter, reader, this.#slots, this.#degradation, this.#changes);
+    this.#publishValue = new PublishValue(
       this.parts,
       this.#held,
-      this.#terms,
-      this.#budget,
-      this.#attendant,
+      this.#lifecycle,
+      this.#slots,
+      this.#keyLoops,
       this.#near,
       this.#changes,
     );
@@ -88,16 +88,16 @@ export class Coordinator {
         this.#held.endedAt(id, fence, kind);
         this.#near.changed(id, fence);
         if (kind === 'published' || kind === 'invalidated') this.#keyChanged(id, fence);
-        else this.#attendant.wake(id);
+        else this.#keyLoops.wake(id);
       },
       namespaceWake: (it) => {
-        if (it.kind === 'room') this.#budget.roomIn(it.namespace);
+        if (it.kind === 'room') this.#slots.roomIn(it.namespace);
         else this.#namespaceChanged(it.namespace, it.wake);
       },
       resubscribed: () => {
         this.#changes.channelConfirmed();
         this.#near.clear();
-        this.#attendant.wakeAll();
+        this.#keyLoops.wakeAll();
       },
       lost: () => this.#changes.channelLost(),
     });
@@ -105,7 +105,7 @@ export class Coordinator {
 
   /** Callers of {@link getOrLock} that have no answer yet. */
   get waiters(): number {
-    return this.#attendant.waiters;
+    return this.#keyLoops.waiters;
   }
 
   /** Leases that this replica gave and that run now. */
@@ -115,7 +115,7 @@ export class Coordinator {
 
   /** The `max` of them that most callers wait for. */
   leasesShown(max: number): ShownLeases {
-    return this.#held.shown(max, (id) => this.#attendant.waitersOf(id));
+    return this.#held.shown(max, (id) => this.#keyLoops.waitersOf(id));
   }
 
   get nearCacheBytes(): number {
@@ -143,47 +143,47 @@ export class Coordinator {
     if (this.parts.overloaded?.() === true) throw overloaded();
     const patienceMs = Math.min(request.waitMs ?? limits.waitMsMax, limits.waitMsMax);
     const staleAllowed = (request.stale ?? policy.stale) === 'allow';
-    const arrival = this.#attendant.arrivals;
+    const arrival = this.#keyLoops.arrivals;
     const nowMs = clock.nowMs();
-    this.#attendant.admit(new Waiter(request, call, arrival, nowMs, staleAllowed, patienceMs, draw, settled));
+    this.#keyLoops.admit(new Waiter(request, call, arrival, nowMs, staleAllowed, patienceMs, draw, settled));
     return undefined;
   }
 
   /** A fresh value from memory. None for READ_STORE, while changes go unheard, or if drawn to rebuild early. */
   #nearHit({ key, intent, read }: GetOrLock, draw: number): GetOrLockAnswer | undefined {
-    const isTrusted = this.parts.wakes.live && this.#ladder.modeOfHit === 'none';
+    const isTrusted = this.parts.wakes.live && this.#degradation.modeOfHit === 'none';
     if (intent === 'refresh' || read === 'store' || !isTrusted) return undefined;
-    const view = this.#near.get(key.id);
-    if (view === undefined) return undefined;
-    const hit = hitOf(view, this.parts.clock.nowMs(), false);
+    const snapshot = this.#near.get(key.id);
+    if (snapshot === undefined) return undefined;
+    const hit = hitOf(snapshot, this.parts.clock.nowMs(), false);
     if (hit?.fresh !== true) return undefined;
-    const { rebuild } = view.record;
+    const { rebuild } = snapshot.record;
     const mayBeDrawn = intent === 'rebuild' && draw > 0 && rebuild !== undefined;
     if (mayBeDrawn && isDrawnToRefresh(hit.freshForMs, rebuild, draw)) return undefined;
-    const degraded = this.#ladder.modeOfHit;
+    const degraded = this.#degradation.modeOfHit;
     this.parts.observer.answered(key.namespace, labelOf(hit), degraded);
     return { outcome: hit, degraded };
   }
 
   /** Rejects as `unavailable` where the namespace rather fails than degrades. */
   async explain(key: Key): Promise<Explanation> {
-    const view = await this.#looker.look(key, () => 0);
+    const snapshot = await this.#reader.read(key, () => 0);
     let past: readonly PastLease[] = [];
-    if (view.from === 'store') {
+    if (snapshot.from === 'store') {
       try {
         past = (await this.parts.store.explain(key.id)).past;
       } catch (error) {
-        ignoreLoss(error);
+        rethrowUnlessUnavailable(error);
       }
     }
-    const waiters = this.#attendant.waitersOf(key.id);
-    return explanationOf(view, past, { waiters, degraded: this.#ladder.mode });
+    const waiters = this.#keyLoops.waitersOf(key.id);
+    return explanationOf(snapshot, past, { waiters, degraded: this.#degradation.mode });
   }
 
   /** The lease was granted, but its caller had gone before the answer could be sent, or has gone with its session. */
   async giveBack(key: Key, lease: Lease, end: 'cancelled' | 'session_lost' = 'cancelled'): Promise<void> {
-    await this.#terms.giveBack(key, lease, end);
-    this.#attendant.wake(key.id);
+    await this.#lifecycle.giveBack(key, lease, end);
+    this.#keyLoops.wake(key.id);
   }
 
   /** `ended` is called once when a lease of this replica ends; with undefined when that is its holder's own word. */
@@ -194,7 +194,7 @@ export class Coordinator {
 
   /** Never rejects for want of a store: that is `not_stored`. */
   publish(request: Publish, call: Call): Promise<PublishAnswer> {
-    return this.#publisher.publish(request, call);
+    return this.#publishValue.publish(request, call);
   }
 
   /** Rejects as `unavailable` if the store does not answer; releasing again is safe. */
@@ -207,20 +207,20 @@ export class Coordinator {
       this.#held.feeds(lease.nonce) &&
       this.#changes.untouchedSince(key.namespace, [], lease.givenAt);
     const { count: sentAt } = this.#changes;
-    const outcome = await this.#terms.release(request, identity);
+    const outcome = await this.#lifecycle.release(request, identity);
     if (failure !== undefined && outcome === 'released' && token?.kind !== 'armed' && feeds) {
       // No store carries this failure to those who wait for it here.
       const { message, retryAfterMs = this.parts.policyOf(key.namespace).failureBackoffMs } = failure;
       const record = { ...NO_RECORD, failure: { message, fence: 0, retryAfterMs, count: 1 } };
-      void this.#attendant.feed(key, record, sentAt);
+      void this.#keyLoops.feed(key, record, sentAt);
     }
-    this.#attendant.wake(key.id);
+    this.#keyLoops.wake(key.id);
     return outcome;
   }
 
   /** Rejects as `unavailable` where nobody can say whether the lease lasts; extending again is safe. */
   async extend(request: Extend, { identity }: Call): Promise<ExtendAnswer> {
-    return this.#terms.extend(request, identity);
+    return this.#lifecycle.extend(request, identity);
   }
 
   /** The lease was extended on another session than it was given to: undefined, or the lease as that one has it now. */
@@ -230,7 +230,7 @@ export class Coordinator {
     expiresInMs: number,
   ): Promise<Lease | undefined> {
     const decoded = decodeTokenOf(identity, key, token);
-    return decoded && this.#terms.takeOver(key, decoded, expiresInMs);
+    return decoded && this.#lifecycle.takeOver(key, decoded, expiresInMs);
   }
 
   /** Rejects as `unavailable` unless the store acknowledged every key; repeating it is safe. */
@@ -248,7 +248,7 @@ export class Coordinator {
     let keysInvalidated = 0;
     let leasesVoided = 0;
     let acknowledged = stamping.status === 'fulfilled';
-    if (stamping.status === 'rejected') ignoreLoss(stamping.reason);
+    if (stamping.status === 'rejected') rethrowUnlessUnavailable(stamping.reason);
     // Its wakes may come later than this answer, or never: whoever asks here from now on must not get what was before.
     // That holds too where no reply came, for it may have been done.
     if (isWide) this.#stamped(request, stamping.status === 'fulfilled' ? stamping.value : undefined);
@@ -260,7 +260,7 @@ export class Coordinator {
         result?.status === 'fulfilled' ? result.value.fence : Number.POSITIVE_INFINITY,
       );
       if (result?.status !== 'fulfilled') {
-        ignoreLoss(result?.reason);
+        rethrowUnlessUnavailable(result?.reason);
         acknowledged = false;
         continue;
       }
@@ -271,13 +271,15 @@ export class Coordinator {
       }
     }
     if (!acknowledged)
-      throw lost('the value store does not answer, so not everything is invalidated; invalidate again');
+      throw unavailable(
+        'the value store does not answer, so not everything is invalidated; invalidate again',
+      );
     return { keysInvalidated, leasesVoided };
   }
 
   /** From now on nobody waits and nobody gets a lease here; hits go on, and running leases can be ended. */
   drain(): void {
-    this.#attendant.drain();
+    this.#keyLoops.drain();
   }
 
   /** Stops hearing wakes; to be called after the last answer. */
@@ -287,7 +289,7 @@ export class Coordinator {
 
   #keyChanged(id: string, fence: number): void {
     this.#held.keyChanged(id);
-    this.#attendant.changed(id, fence);
+    this.#keyLoops.changed(id, fence);
   }
 
   /** A wake says that tags of a namespace, or all of it, were invalidated. */
@@ -308,7 +310,7 @@ export class Coordinator {
   /** Broken at once, so that nobody waits behind a rebuild whose publish is refused already. */
   #breakVoided(key: Key, nonce: string): void {
     this.#held.end(nonce, 'invalidated');
-    void this.parts.quorum.release(key.id, nonce).then(() => this.#attendant.wake(key.id));
-    void this.#budget.leave(key.namespace, nonce);
+    void this.parts.quorum.release(key.id, nonce).then(() => this.#keyLoops.wake(key.id));
+    void this.#slots.leave(key.namespace, nonce);
   }
 }

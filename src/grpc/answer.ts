@@ -1,10 +1,10 @@
 import type { Guard } from '../access/guard.js';
 import type { Permission } from '../access/identity.js';
-import type { Call } from '../coordination/call.js';
+import type { Call } from '../coordination/words/call.js';
 import type { Coordinator } from '../coordination/coordinator.js';
-import type { Key } from '../coordination/key.js';
-import type { Lease } from '../coordination/outcome.js';
-import type { Facts, Tracing } from '../coordination/trace.js';
+import type { Key } from '../coordination/words/key.js';
+import type { Lease } from '../coordination/words/outcome.js';
+import type { Facts, Tracing } from '../coordination/words/trace.js';
 import type { Bounds } from './decode.js';
 import type { MessageType } from './strict-codec.js';
 
@@ -22,37 +22,37 @@ export type Domain = Pick<
   | 'watchLease'
 >;
 
-/** What every call is answered with, whichever carrier brings it. */
+/** What every call needs for its answer, on any carrier. */
 export interface Edge extends Bounds {
   readonly coordinator: Domain;
-  /** Absent where everybody may do everything. */
+  /** Absent without identities: every caller may do everything. */
   readonly guard: Guard | undefined;
-  /** Absent where nothing is traced. */
+  /** Absent without tracing. */
   readonly tracing: Tracing | undefined;
-  /** The label of a holder that sends none. */
+  /** The default label of a holder. */
   readonly holder: string;
-  /** Whether the call's session holds the lease already. Absent outside of sessions, where nothing holds any. */
+  /** Whether the call's session already holds the lease. Absent outside sessions, which hold leases. */
   readonly holds: ((token: string) => boolean) | undefined;
-  /** Hears the cause of every INTERNAL, with the path of the method that it came to. */
+  /** Receives the cause of every INTERNAL, with the path of its method. */
   unexpected(cause: unknown, path: string): void;
 }
 
-/** What a call is about. Without a key, its trace names none. */
+/** The subject of a call. Without a key, its trace names none. */
 export interface Subject {
   readonly namespace: string;
   readonly key?: string;
 }
 
-/** Called with each answer; all but the last one say that there are `more`. An error is always the last. */
+/** Called with each answer. All except the last have `more`. An error is always the last. */
 export type Settled<Answer> = (answer: Answer | Error, more?: boolean) => void;
 
-/** One RPC: everything that a carrier must know of it. `calls.ts` has a row for each. */
+/** Everything that a carrier must know about one RPC. `calls.ts` has a row for each. */
 export interface Row<Wire, Request, Answer, Response> {
   /** `/dibs.v1.CoordinatorService/Publish` */
   readonly path: string;
-  /** `Publish`, as permissions and rates name it. */
+  /** `Publish`: the name for permissions and rates. */
   readonly name: string;
-  /** `dibs.v1.CoordinatorService/Publish`, as traces name it. */
+  /** `dibs.v1.CoordinatorService/Publish`: the name in traces. */
   readonly span: string;
   /** Whether it may have more than one answer. */
   readonly streams: boolean;
@@ -61,36 +61,36 @@ export interface Row<Wire, Request, Answer, Response> {
   decode(wire: Wire, edge: Edge): Request;
   permission(request: Request): Permission;
   subject(request: Request): Subject;
-  /** How many calls it counts for. */
+  /** How many calls it counts as. */
   calls(request: Request): number;
-  /** Returns what is known at once; else undefined, and `settled` is called. No promise where none is needed. */
+  /** Returns an immediate answer, or undefined and later calls `settled`. Creates no promise unless necessary. */
   run(edge: Edge, request: Request, call: Call, settled: Settled<Answer>): Answer | undefined;
   encode(answer: Answer, edge: Edge): Response;
-  /** What the call's trace learns of the answer. */
+  /** What the call's trace records of the answer. */
   told(answer: Answer): Facts | undefined;
-  /** Of the values in the answer; everything else of a message is small. */
+  /** The size of the values in the answer. The rest of a message is small. */
   valueBytes(answer: Answer): number;
   /** The lease that the answer carries. */
   lease(request: Request, answer: Answer): GivenLease | undefined;
-  /** The token of the lease that its holder ends by this call. */
+  /** The token of the lease that this call ends. */
   ends(wire: Wire): string | undefined;
 }
 
-/** Any row, for carriers: they only pass its messages on. */
+/** Any row. Carriers only pass on its messages. */
 export type AnyRow = Row<unknown, unknown, unknown, unknown>;
 
-/** A lease that is on its way to its caller. */
+/** A lease on its way to its caller. */
 export interface GivenLease {
   readonly key: Key;
   readonly lease: Lease;
-  /** It was given before, and belongs to this call's session from now on. */
+  /** It was granted earlier, and belongs to this call's session from now on. */
   readonly isTakenOver: boolean;
 }
 
 /** One message for the caller. */
 export interface Answered<Response> {
   readonly response: Response;
-  /** The lease in it. The carrier gives it back if the message cannot be sent. */
+  /** The lease in it. The carrier releases it if the message cannot be sent. */
   readonly given: GivenLease | undefined;
   readonly valueBytes: number;
   readonly more: boolean;
@@ -99,9 +99,8 @@ export interface Answered<Response> {
 export type Done<Response> = (answered: Answered<Response> | Error) => void;
 
 /**
- * Answers one call: decode, admit, ask the coordinator, encode. Never throws: what goes wrong is the last that
- * `done` hears. Calls `done` before it returns if the answer is known at once, so that a hit in this replica's
- * memory costs no promise.
+ * Answers one call: decode, check permission, ask the coordinator, encode. Never throws: an error is the last answer
+ * that `done` gets. If the answer is immediate, calls `done` before it returns, so a hit in memory costs no promise.
  */
 export function answer<Wire, Request, Answer, Response>(
   row: Row<Wire, Request, Answer, Response>,
@@ -122,11 +121,11 @@ export function answer<Wire, Request, Answer, Response>(
     done(errorOf(error));
     return;
   }
-  // Outside: what `done` itself throws is no fault of the call.
+  // Outside the try, because an error thrown by `done` is not a fault of the call.
   if (known !== undefined) settled(known);
 }
 
-/** Whether the call may be made, and what its trace is about. */
+/** Checks the permission, and names the subject for the trace. */
 function admit<Request>(
   row: Pick<Row<never, Request, never, never>, 'name' | 'permission' | 'subject' | 'calls'>,
   request: Request,

@@ -1,27 +1,27 @@
 import type { Guard } from '../access/guard.js';
-import { Call } from '../coordination/call.js';
-import type { Tracing } from '../coordination/trace.js';
+import { Call } from '../coordination/words/call.js';
+import type { Tracing } from '../coordination/words/trace.js';
 import { credentialsOf, type Shown } from './credentials.js';
 
-/** What a grpc-js call is asked here. */
+/** The part of a grpc-js call that is used here. */
 export interface TransportCall extends Shown {
   readonly cancelled: boolean;
   getDeadline(): Date | number;
   on(event: 'cancelled', listener: () => void): unknown;
 }
 
-/** W3C trace context, version 00 and later ones that look like it. */
+/** W3C trace context, version 00 and later versions with the same form. */
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
-/** Empty for what is no W3C traceparent: it goes into records and traces, and a caller may send anything. */
+/** Empty for an invalid traceparent: a caller may send anything, and records and traces keep it. */
 export function traceparentOf(text: string): string {
   return text !== '' && TRACEPARENT.test(text) ? text : '';
 }
 
 /**
- * The domain's view of a transport call, to be taken when it arrives. grpc-js also says `cancelled` when
- * the deadline has passed, and once more after every answer, when nothing depends on it any longer. Throws
- * `unauthenticated` where the guard does not know who calls; nothing is traced of that.
+ * The domain's view of a transport call. Take it when the call arrives. grpc-js also reports `cancelled` when the
+ * deadline has passed, and again after every answer, when it no longer matters. Throws `unauthenticated` for an unknown
+ * caller, which is not traced.
  */
 export function callOf(
   transport: TransportCall,
@@ -32,7 +32,7 @@ export function callOf(
   const traceparent = traceparentOf(String(transport.metadata.get('traceparent')[0] ?? ''));
   const call = new Call(
     identity,
-    // grpc-js gives the deadline on the wall clock, and here is the only place that compares with that.
+    // grpc-js gives the deadline on the wall clock. Only this place compares with it.
     Number(transport.getDeadline()) - Date.now(),
     traceparent,
     tracing?.call(path.slice(1), traceparent),
@@ -42,7 +42,7 @@ export function callOf(
   return call;
 }
 
-/** `/dibs.v1.CoordinatorService/Publish` is `Publish`. */
+/** `/dibs.v1.CoordinatorService/Publish` becomes `Publish`. */
 function methodOf(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
 }

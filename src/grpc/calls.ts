@@ -1,10 +1,10 @@
 import type { MethodDefinition } from '@grpc/grpc-js';
 import type { Permission } from '../access/identity.js';
-import { labelOf } from '../coordination/answer-labels.js';
-import type { Call } from '../coordination/call.js';
-import type { ExtendAnswer, GetOrLockAnswer, Lease } from '../coordination/outcome.js';
-import type { Extend, GetOrLock } from '../coordination/requests.js';
-import type { Facts } from '../coordination/trace.js';
+import { labelOf } from '../coordination/waiting/answer-labels.js';
+import type { Call } from '../coordination/words/call.js';
+import type { ExtendAnswer, GetOrLockAnswer, Lease } from '../coordination/words/outcome.js';
+import type { Extend, GetOrLock } from '../coordination/words/requests.js';
+import type { Facts } from '../coordination/words/trace.js';
 import type { Edge, GivenLease, Row, Settled } from './answer.js';
 import {
   decodeExplain,
@@ -29,12 +29,12 @@ import { callErrorOf } from './status.js';
 
 const contract = wire.CoordinatorServiceService;
 
-/** A session carries calls, and is none itself. */
+/** A session carries calls and is not a call itself. */
 type RpcName = Exclude<keyof typeof contract, 'session'>;
 type WireOf<Name extends RpcName> = ReturnType<(typeof contract)[Name]['requestDeserialize']>;
 type ResponseOf<Name extends RpcName> = ReturnType<(typeof contract)[Name]['responseDeserialize']>;
 
-/** Every RPC, one row each. Types fail while one of the contract is missing. */
+/** One row per RPC. A missing RPC does not compile. */
 export const CALLS = {
   getOrLock: row({
     method: contract.getOrLock,
@@ -130,7 +130,7 @@ export const CALLS = {
 type OfMethod = 'path' | 'name' | 'span' | 'streams';
 type Optional = 'calls' | 'told' | 'valueBytes' | 'lease' | 'ends';
 
-/** All rows have one shape, for every call goes by them. */
+/** All rows have one shape, because every call uses them. */
 function row<Wire, Request, Answer, Response>(
   it: { readonly method: Pick<MethodDefinition<Wire, Response>, 'path' | 'responseStream'> } & Omit<
     Row<Wire, Request, Answer, Response>,
@@ -163,7 +163,7 @@ function spanOf(path: string): string {
   return path.slice(1);
 }
 
-/** A read leaves everything as it is; whoever may get a lease may make work for others. */
+/** A read changes nothing. A lease makes other callers wait. */
 function permissionOf({ intent }: GetOrLock): Permission {
   return intent === 'read' ? 'read' : 'lease';
 }
@@ -181,7 +181,7 @@ function leaseIn(key: GivenLease['key'], { outcome }: GetOrLockAnswer): GivenLea
   return outcome.kind === 'lease' ? { key, lease: outcome, isTakenOver: false } : undefined;
 }
 
-/** A lease of another session, which perhaps has broken off, belongs to the one on which it is extended. */
+/** A lease of another, perhaps broken session moves to the session that extends it. */
 async function extend(
   { coordinator, holds }: Edge,
   request: Extend,

@@ -1,7 +1,7 @@
 import type { Metadata } from '@grpc/grpc-js';
 import type { Credentials } from '../access/guard.js';
 
-/** As much of a grpc-js call as shows who calls. */
+/** The part of a grpc-js call with its credentials. */
 export interface Shown {
   readonly metadata: Metadata;
   getAuthContext(): { sslPeerCertificate?: { subjectaltname?: string | undefined } } | null;
@@ -10,7 +10,7 @@ export interface Shown {
 export function credentialsOf(call: Shown): Credentials {
   return {
     authorization: String(call.metadata.get('authorization')[0] ?? ''),
-    // Asked for only where it counts: node parses the whole certificate for each call.
+    // Read only if it counts, because Node parses the whole certificate for each call.
     subjectAltName: () => call.getAuthContext()?.sslPeerCertificate?.subjectaltname ?? '',
   };
 }

@@ -1,8 +1,8 @@
-import { CoordinationError } from '../coordination/errors.js';
-import { type Key, keyOf } from '../coordination/key.js';
-import type { Payload } from '../coordination/outcome.js';
-import { BACKOFF_MS_MAX, type Limits, type Policy } from '../coordination/policy.js';
-import type { Extend, GetOrLock, Invalidate, Publish, Release } from '../coordination/requests.js';
+import { CoordinationError } from '../coordination/words/errors.js';
+import { type Key, keyOf } from '../coordination/words/key.js';
+import type { Payload } from '../coordination/words/outcome.js';
+import { BACKOFF_MS_MAX, type Limits, type Policy } from '../coordination/words/policy.js';
+import type { Extend, GetOrLock, Invalidate, Publish, Release } from '../coordination/words/requests.js';
 import type {
   ExplainRequest,
   ExtendRequest,
@@ -15,10 +15,10 @@ import type {
 } from './generated/dibs/v1/coordinator.js';
 import { type Decoded, NOT_UTF8 } from './strict-codec.js';
 
-/** What decoding needs besides the message: the bounds that are not fixed in the contract, and a default. */
+/** What decoding needs besides the message: the configurable bounds, and a default. */
 export interface Bounds {
   readonly limits: Limits;
-  /** The label of a holder that sends none. */
+  /** The default label of a holder. */
   readonly holder: string;
   policyOf(namespace: string): Policy;
 }
@@ -36,7 +36,7 @@ const YEAR_MS = 31_536_000_000;
 
 // Every function throws CoordinationError `invalid_argument`, with a text that begins with the field's path.
 
-/** The message, unless its bytes were none. */
+/** The message, unless it could not be decoded. */
 export function messageOf<Message>(request: Decoded<Message>): Message {
   if (request.ok) return request.message;
   throw invalid(`request: its bytes cannot be decoded: ${request.fault}`);
@@ -47,7 +47,7 @@ export function decodeGetOrLock(wire: GetOrLockRequest, bounds: Bounds): GetOrLo
   return requestFor(key, optionsOf(wire, key.namespace, bounds));
 }
 
-/** The requests that one GetOrLock each would be; a key named twice is asked for once. */
+/** The requests as if each were a GetOrLock. A repeated key is asked for once. */
 export function decodeGetOrLockMany(wire: GetOrLockManyRequest, bounds: Bounds): [GetOrLock, ...GetOrLock[]] {
   const namespace = namespaceOf(wire.namespace);
   within('keys', wire.keys.length, 1, KEYS_MAX);
@@ -93,9 +93,8 @@ export function decodeInvalidate(wire: InvalidateRequest): Invalidate {
   const tags = tagsOf(wire.tags);
   const mode = oneOf('mode', wire.mode, ['delete', 'delete', 'mark_stale'] as const);
   const named = keys.length + tags.length > 0;
-  if (wire.all && named) throw invalid('all: true leaves no room for keys or tags, which must be empty then');
-  if (!wire.all && !named)
-    throw invalid('keys: empty, like tags and all; at least one of the three is needed');
+  if (wire.all && named) throw invalid('all: with true, keys and tags must be empty');
+  if (!wire.all && !named) throw invalid('keys: empty; set keys, tags or all');
   return { namespace, keys, tags, all: wire.all, mode };
 }
 
@@ -103,7 +102,7 @@ export function decodeExplain(wire: ExplainRequest): Key {
   return keyIn(namespaceOf(wire.namespace), wire.key, 'key');
 }
 
-/** What opens a session, with the bounds of its fields. */
+/** The first message of a session, with the bounds of its fields. */
 export function decodeHello(wire: SessionHello): {
   readonly resumeToken: string;
   readonly holder: string;
@@ -150,9 +149,9 @@ function leaseMsOf(leaseMs: number | undefined, namespace: string, bounds: Bound
 }
 
 function payloadOf(payload: PublishRequest['payload'], valueBytesMax: number): Payload {
-  if (payload === undefined) throw invalid('payload: nothing is set; one of value and absent must be');
+  if (payload === undefined) throw invalid('payload: not set; set value or absent');
   if (payload.$case === 'absent') {
-    if (!payload.value) throw invalid('absent: false is not a payload; it must be true where it is set');
+    if (!payload.value) throw invalid('absent: must be true if set');
     return { kind: 'absent' };
   }
   const { byteLength } = payload.value;
@@ -177,7 +176,7 @@ function tagsOf(wire: readonly string[]): string[] {
 
 function namespaceOf(wire: string): string {
   if (wire === '') return 'default';
-  // Its bytes are its characters, for only ASCII is allowed. Not repeated: it may be of any length.
+  // Only ASCII is allowed, so bytes are characters. The text is not repeated, because it may have any length.
   if (wire.length > NAMESPACE_CHARACTERS_MAX || !/^[A-Za-z0-9_.-]+$/.test(wire)) {
     throw invalid(`namespace: is outside 0 to ${NAMESPACE_CHARACTERS_MAX} of [A-Za-z0-9_.-]`);
   }
@@ -214,10 +213,10 @@ function withinIfSet(path: string, value: number | undefined, min: number, max: 
   return value === undefined ? undefined : within(path, value, min, max);
 }
 
-/** Written so that NaN, which stands for a number beyond 2^53, is outside of every bound. */
+/** NaN stands for a number beyond 2^53 and is outside every bound. */
 function within(path: string, value: number, min: number, max: number): number {
   if (value >= min && value <= max) return value;
-  throw invalid(`${path}: ${Number.isNaN(value) ? 'beyond 2^53, it' : value} is outside ${min} to ${max}`);
+  throw invalid(`${path}: ${Number.isNaN(value) ? 'beyond 2^53, which' : value} is outside ${min} to ${max}`);
 }
 
 /** `names[n]` is what the enum's number `n` means. */

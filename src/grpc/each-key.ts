@@ -1,13 +1,13 @@
 import { status } from '@grpc/grpc-js';
-import { Call } from '../coordination/call.js';
-import type { Key } from '../coordination/key.js';
-import type { GetOrLockAnswer } from '../coordination/outcome.js';
-import type { GetOrLock } from '../coordination/requests.js';
-import type { Facts } from '../coordination/trace.js';
+import { Call } from '../coordination/words/call.js';
+import type { Key } from '../coordination/words/key.js';
+import type { GetOrLockAnswer } from '../coordination/words/outcome.js';
+import type { GetOrLock } from '../coordination/words/requests.js';
+import type { Facts } from '../coordination/words/trace.js';
 import { type Edge, errorOf, type Settled } from './answer.js';
 import { statusOf } from './status.js';
 
-/** How one of many keys was answered. */
+/** The answer for one of many keys. */
 export interface KeyAnswer {
   readonly key: Key;
   readonly answer: GetOrLockAnswer | Error;
@@ -20,7 +20,7 @@ interface Asker {
   told(answer: GetOrLockAnswer): Facts;
 }
 
-/** Asks for each key as a call of its own: what is known at once is settled first, then each wait as it ends. */
+/** Asks for each key as its own call. Immediate answers come first, then each wait as it ends. */
 export function askEach(
   { coordinator, tracing }: Edge,
   requests: readonly GetOrLock[],

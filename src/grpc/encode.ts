@@ -1,5 +1,5 @@
-import type { Explanation } from '../coordination/explanation.js';
-import type * as domain from '../coordination/outcome.js';
+import type { Explanation } from '../coordination/reading/explanation.js';
+import type * as domain from '../coordination/words/outcome.js';
 import {
   BusyReason,
   Degraded,
@@ -73,12 +73,12 @@ const EXTEND_OUTCOMES = {
   lost: ExtendOutcome.EXTEND_OUTCOME_LOST,
 } satisfies Record<domain.ExtendAnswer['outcome'], ExtendOutcome>;
 
-/** How a lease ended. A record that a later version wrote may say what we have no word for. */
+/** How a lease ended. A record of a later version may have an unknown value. */
 export function encodeLeaseEnd(end: domain.LeaseEnd): LeaseEnd {
   return LEASE_ENDS[end] ?? LeaseEnd.LEASE_END_UNSPECIFIED;
 }
 
-/** As {@link encodeLeaseEnd}, for why it was given. */
+/** Like {@link encodeLeaseEnd}, for the reason of a lease. */
 function encodeLeaseReason(reason: domain.LeaseReason): LeaseReason {
   return LEASE_REASONS[reason] ?? LeaseReason.LEASE_REASON_UNSPECIFIED;
 }
@@ -154,8 +154,8 @@ export function encodeExplain({
   };
 }
 
-// Times are whole on the wire: what lasts is rounded down and what is to be waited for up, so that
-// neither side counts on a moment that the other does not have.
+// Times on the wire are whole. Remaining times are rounded down and waiting times up, so that neither side counts on
+// time that the other does not have.
 
 function outcomeOf(outcome: domain.GetOrLockAnswer['outcome']): GetOrLockResponse['outcome'] {
   switch (outcome.kind) {

@@ -4,10 +4,10 @@ import { CoordinatorServiceClient } from './generated/dibs/v1/coordinator.js';
 import type { OpenStreams } from './open-streams.js';
 import type { GrpcService } from './server.js';
 
-/** The whole process, and the one service that does its work. */
+/** The whole process, and its one service. */
 const NAMES = ['', CoordinatorServiceClient.serviceName];
 
-/** `grpc.health.v1.Health`: not serving until told so, and not again once draining. */
+/** `grpc.health.v1.Health`: serving only between the start and a drain. */
 export class Health {
   readonly service: GrpcService;
   readonly #implementation = new HealthImplementation(

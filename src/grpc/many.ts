@@ -1,5 +1,5 @@
 import { type handleServerStreamingCall, type MethodDefinition, status } from '@grpc/grpc-js';
-import type { Call } from '../coordination/call.js';
+import type { Call } from '../coordination/words/call.js';
 import { type Answered, type AnyRow, answer, type Edge } from './answer.js';
 import { callOf } from './call-of.js';
 import { messageOf } from './decode.js';
@@ -7,7 +7,7 @@ import { statusOf } from './status.js';
 import { type Decoded, strict } from './strict-codec.js';
 import type { Carrier } from './unary.js';
 
-/** The carrier of a call that has one request and a stream of answers. */
+/** The carrier of calls with one request and a stream of answers. */
 export function many(
   row: AnyRow,
   method: MethodDefinition<unknown, unknown>,
@@ -18,7 +18,7 @@ export function many(
     let call: Call | undefined;
     const fail = (error: unknown) => {
       const failure = statusOf(error, unexpected);
-      // grpc-js makes it the stream's status.
+      // grpc-js turns it into the stream's status.
       stream.emit('error', failure);
       call?.trace?.end(failure.code);
     };
@@ -29,7 +29,7 @@ export function many(
         giveBack: ({ key, lease }) => edge.coordinator.giveBack(key, lease).catch(unexpected),
         ended: () => own.trace?.end(own.cancelled ? status.CANCELLED : status.OK),
       });
-      // After `callOf`, so that the call knows it by then.
+      // After `callOf`, so that the call knows of it first.
       stream.on('cancelled', () => writer.flush());
       answer(row, messageOf(stream.request), own, edge, (answered) => {
         if (answered instanceof Error) fail(answered);
@@ -42,9 +42,9 @@ export function many(
   return { definition: strict(method, row.type), handler };
 }
 
-/** What a server stream is asked here. */
+/** The part of a server stream that is used here. */
 interface ResponseStream {
-  /** False: it holds as much as it should, and says `drain` when it has got rid of that. */
+  /** False: its buffer is full, and it emits `drain` when it is not. */
   write(response: unknown): boolean;
   once(event: 'drain', listener: () => void): unknown;
   end(): unknown;
@@ -56,8 +56,8 @@ interface Ends {
 }
 
 /**
- * Sends answers in their order. A slow reader holds up its own stream and nothing else; what it has not been sent
- * when it goes away is given back.
+ * Sends answers in order. A slow reader delays only its own stream. If it leaves, the leases in unsent answers are
+ * released.
  */
 class Writer {
   readonly #queue: Answered<unknown>[] = [];

@@ -1,12 +1,12 @@
 import { status } from '@grpc/grpc-js';
 
-/** As much of a grpc-js server stream as ending it from outside takes. */
+/** The part of a grpc-js server stream that is needed to end it from outside. */
 interface OpenStream {
   once(event: 'close', listener: () => void): unknown;
   emit(event: 'error', error: { code: number; details: string }): unknown;
 }
 
-/** The streams that last until their client leaves: they would hold up a stop for ever. */
+/** Streams that last until their client leaves, and would block a stop forever. */
 export class OpenStreams {
   readonly #streams = new Set<OpenStream>();
 
@@ -15,7 +15,7 @@ export class OpenStreams {
     stream.once('close', () => this.#streams.delete(stream));
   }
 
-  /** Ends them all as UNAVAILABLE, which tells clients to ask another replica. */
+  /** Ends them all as UNAVAILABLE, which tells clients to use another replica. */
   end(): void {
     for (const stream of this.#streams) {
       stream.emit('error', { code: status.UNAVAILABLE, details: 'this replica is stopping' });

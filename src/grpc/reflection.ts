@@ -9,13 +9,13 @@ import type { OpenStreams } from './open-streams.js';
 import type { GrpcService } from './server.js';
 import { statusOf } from './status.js';
 
-/** What `npm run generate` has buf write, comments included: the contract, health and reflection itself. */
+/** The descriptors that buf writes in `npm run generate`, with comments: the contract, health and reflection. */
 const DESCRIPTOR_SETS = ['descriptor', 'health', 'reflection'];
 
-/** @grpc/reflection keeps its index in plain objects, and would find these in them. */
+/** @grpc/reflection keeps its index in plain objects, which have these names. */
 const INHERITED = new Set(Object.getOwnPropertyNames(Object.prototype));
 
-/** As @grpc/reflection reads the messages of reflection.proto: `messageRequest` names the one field that is set. */
+/** A message of reflection.proto as @grpc/reflection reads it: `messageRequest` names the field that is set. */
 interface ReflectionRequest {
   readonly host?: string;
   readonly messageRequest?: 'fileByFilename' | 'fileContainingSymbol' | 'allExtensionNumbersOfType';
@@ -27,9 +27,9 @@ interface ReflectionRequest {
 export type ReflectionStream = ServerDuplexStream<ReflectionRequest, object>;
 
 /**
- * The reflection services, v1 and v1alpha, for everybody whom the guard knows. The package gets the descriptors
- * as buf wrote them: what it takes from a service definition has been through proto-loader, which loses
- * `optional` and camel-cases the names, so that a strict registry refuses it.
+ * The reflection services, v1 and v1alpha, for every identity that the guard knows. The package gets buf's own
+ * descriptors. Those of a service definition went through proto-loader, which loses `optional` and camel-cases the
+ * names, so a strict registry refuses them.
  */
 export function reflectionServices(streams: OpenStreams, guard: Guard | undefined): GrpcService[] {
   const services: GrpcService[] = [];
@@ -58,7 +58,7 @@ export function reflectionServices(streams: OpenStreams, guard: Guard | undefine
   return services;
 }
 
-/** The stream as the package uses it; what it must not be asked for is answered here. */
+/** The stream as the package uses it. Answers the requests that the package must not see. */
 function withoutInherited(stream: ReflectionStream): object {
   return {
     on: (event: 'data' | 'end', listener: (request?: ReflectionRequest) => void) =>

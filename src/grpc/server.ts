@@ -10,40 +10,40 @@ import type { TlsMaterial } from '../config/tls-files.js';
 import { KEY_BYTES_MAX, KEYS_MAX } from './decode.js';
 import { TlsCredentials } from './tls-credentials.js';
 
-/** A service and what answers its calls. */
+/** A service and its handlers. */
 export interface GrpcService {
   readonly definition: ServiceDefinition;
   readonly implementation: UntypedServiceImplementation;
 }
 
 export interface GrpcServerOptions {
-  /** `HOST:PORT`, `[IPV6]:PORT` or `unix:///path` each; port 0 takes a free one. */
+  /** Each is `HOST:PORT`, `[IPV6]:PORT` or `unix:///path`. Port 0 takes a free one. */
   readonly listen: readonly string[];
   readonly services: readonly GrpcService[];
   readonly valueBytesMax: number;
   readonly waitersMax: number;
-  /** Absent: plaintext. Unix sockets are plaintext anyway: they do not leave the machine. */
+  /** Absent: plaintext. Unix sockets are always plaintext, because they do not leave the machine. */
   readonly tls?: TlsMaterial | undefined;
-  /** How long a connection takes new calls; its client goes to another one then, to replicas that are new as well. */
+  /** How long a connection accepts new calls. Its client then reconnects, and so finds new replicas. */
   readonly connectionAgeMs: number;
 }
 
 /**
- * What a message may have besides its value or its keys: everything else of the contract is below 16 KiB.
- * The rest makes sure that a value just over its bound is refused by name and not by the transport.
+ * The size of a message without its value or keys. Everything else in the contract is below 16 KiB. The rest lets
+ * `decode.ts` refuse a slightly too large value by name, before the transport refuses it.
  */
 const MESSAGE_SLACK_BYTES = 65_536;
-/** Calls that do not wait, beyond those that do: a connection with more of them queues in its client. */
+/** Calls that do not wait, in addition to those that wait. Further calls queue in the client. */
 const STREAMS_BESIDES_WAITERS = 1_000;
-/** A peer that vanished without a word is noticed after these two, and its waiters leave. */
+/** A vanished peer is noticed after these two, and its waiters leave. */
 const KEEPALIVE_TIME_MS = 60_000;
 const KEEPALIVE_TIMEOUT_MS = 20_000;
-/** A connection without a call, or without a word at all, is closed after that. */
+/** A connection without a call is closed after this time. */
 const CONNECTION_IDLE_MS = 300_000;
 
 /** The gRPC server on all of its addresses. */
 export class GrpcServer {
-  /** Where it listens, with the ports that it was given. */
+  /** Its addresses, with the actual ports. */
   readonly addresses: readonly string[];
 
   private constructor(
@@ -54,7 +54,7 @@ export class GrpcServer {
     this.addresses = addresses;
   }
 
-  /** Serves once this resolves. Rejects, and listens nowhere, if one of the addresses cannot be had. */
+  /** Serves once this resolves. If an address is not available, closes the others and rejects. */
   static async bind(options: GrpcServerOptions): Promise<GrpcServer> {
     const keysBytesMax = KEYS_MAX * (KEY_BYTES_MAX + 3);
     const server = new Server({
@@ -62,11 +62,11 @@ export class GrpcServer {
       'grpc.max_concurrent_streams': options.waitersMax + STREAMS_BESIDES_WAITERS,
       'grpc.keepalive_time_ms': KEEPALIVE_TIME_MS,
       'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
-      // With a tenth more or less by chance, so that those who came together do not leave together. Open calls
-      // still end; sessions are asked to leave after that, so that they come back on another connection.
+      // Randomized by a tenth, so that connections from one moment do not end together. Open calls still finish.
+      // Sessions are asked to leave after that, so that they return on another connection.
       'grpc.max_connection_age_ms': options.connectionAgeMs,
       'grpc.max_connection_idle_ms': CONNECTION_IDLE_MS,
-      // Counts every call of every connection for a page that nobody here looks at.
+      // Disabled: channelz counts every call of every connection for a page that Dibs does not serve.
       'grpc.enable_channelz': 0,
     });
     for (const { definition, implementation } of options.services) {
@@ -87,12 +87,12 @@ export class GrpcServer {
     }
   }
 
-  /** From now on new connections see this certificate. Only where there was one from the start. */
+  /** Serves new connections with this certificate. Only if TLS was on from the start. */
   renewTls(material: TlsMaterial): void {
     this.tls?.renew(material);
   }
 
-  /** No new calls; resolves when the open ones have ended, or have been cut off after `graceMs`. */
+  /** Refuses new calls. Resolves when open calls have ended, or were cancelled after `graceMs`. */
   stop(graceMs: number): Promise<void> {
     return new Promise((resolve) => {
       const cutOff = setTimeout(() => this.server.forceShutdown(), graceMs);
@@ -114,7 +114,7 @@ async function listenAt(server: Server, address: string, credentials: ServerCred
   });
 }
 
-/** A process that was killed leaves its socket's file behind, and the next one could not bind. */
+/** A killed process leaves its socket's file behind, and the next one could not bind. */
 async function removeDeadSocket(url: string): Promise<void> {
   const path = url.replace(/^\/\/+/, '/');
   const dead = await new Promise<boolean>((resolve) => {
@@ -123,7 +123,7 @@ async function removeDeadSocket(url: string): Promise<void> {
       socket.destroy();
       resolve(false);
     });
-    // Refused: the file is a socket, and nobody listens on it. Anything else is left alone.
+    // Refused: the file is a socket without a listener. Anything else is left alone.
     socket.once('error', (error) => resolve('code' in error && error.code === 'ECONNREFUSED'));
   });
   if (dead) rmSync(path, { force: true });

@@ -8,7 +8,7 @@ import type { SessionStream, Sessions } from './session/sessions.js';
 import { strict } from './strict-codec.js';
 import { unary } from './unary.js';
 
-/** The contract's service: each call by the carrier that its definition asks for. */
+/** The contract's service. Each call uses the carrier that its definition needs. */
 export function coordinatorService(edge: Edge, sessions: Pick<Sessions, 'serve'>): GrpcService {
   const definition: Record<string, GrpcService['definition'][string]> = {
     session: strict(contract.session, SessionRequest),

@@ -1,5 +1,5 @@
 import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
-import { CoordinationError } from '../coordination/errors.js';
+import { CoordinationError } from '../coordination/words/errors.js';
 import type { CallError } from './generated/dibs/v1/coordinator.js';
 
 const CODES = {
@@ -11,20 +11,20 @@ const CODES = {
   unimplemented: status.UNIMPLEMENTED,
 } satisfies Record<CoordinationError['kind'], status>;
 
-/** The trailer of gRPC's retry design (A6): milliseconds; a negative number forbids the retry. */
+/** The trailer of gRPC's retry design (A6), in milliseconds. A negative number forbids a retry. */
 const PUSHBACK = 'grpc-retry-pushback-ms';
 const DO_NOT_RETRY = -1;
-/** Fixed: what went wrong inside is nothing that a caller could act on, and may name what it must not see. */
-const INTERNAL_TEXT = 'internal error; its cause is in the log of this replica';
+/** Fixed, because a caller cannot act on an internal cause, and the cause may contain confidential data. */
+const INTERNAL_TEXT = 'internal error; the cause is in the log of this replica';
 
-/** How a call within another one ended, as {@link statusOf} would say it. */
+/** The error of a call within another one, the same as from {@link statusOf}. */
 export function callErrorOf(error: unknown, unexpected: (cause: unknown) => void): CallError {
   const { code = status.UNKNOWN, details = '' } = statusOf(error, unexpected);
   const retryAfterMs = error instanceof CoordinationError ? error.retryAfterMs : undefined;
   return { code, message: details, retryAfterMs: retryAfterMs && Math.ceil(retryAfterMs) };
 }
 
-/** The one map from errors to statuses. `unexpected` hears the cause of whatever becomes INTERNAL. */
+/** The one map from errors to statuses. `unexpected` receives the cause of every INTERNAL. */
 export function statusOf(
   error: unknown,
   unexpected: (cause: unknown) => void,

@@ -1,10 +1,10 @@
 import { ServerCredentials } from '@grpc/grpc-js';
 import type { TlsMaterial } from '../config/tls-files.js';
 
-/** A client that opens a connection and says nothing is let go after this; a handshake takes some milliseconds. */
+/** A silent connection is closed after this. A handshake takes some milliseconds. */
 const HANDSHAKE_MS_MAX = 10_000;
 
-/** TLS whose certificate can be changed: new connections see the new one, and those that stand go on. */
+/** TLS with a changeable certificate. New connections get the new one; open ones continue. */
 export class TlsCredentials extends ServerCredentials {
   constructor(material: TlsMaterial) {
     const demanded = material.ca !== undefined;
@@ -14,7 +14,7 @@ export class TlsCredentials extends ServerCredentials {
     );
   }
 
-  /** Whether clients must show a certificate stays as it was. */
+  /** Does not change whether clients must show a certificate. */
   renew(material: TlsMaterial): void {
     this.updateSecureContextOptions(contextOf(material));
   }

@@ -1,26 +1,26 @@
 import type { handleUnaryCall, MethodDefinition } from '@grpc/grpc-js';
 import { status } from '@grpc/grpc-js';
-import type { Call } from '../coordination/call.js';
+import type { Call } from '../coordination/words/call.js';
 import { type Answered, type AnyRow, answer, type Edge } from './answer.js';
 import { callOf } from './call-of.js';
 import { messageOf } from './decode.js';
 import { statusOf } from './status.js';
 import { type Decoded, strict } from './strict-codec.js';
 
-/** A method of the service: how it is read and written, and what answers its calls. */
+/** A method of the service: its codec and its handler. */
 export interface Carrier<Handler> {
   readonly definition: MethodDefinition<Decoded<unknown>, unknown>;
   readonly handler: Handler;
 }
 
-/** The carrier of a call that has one request and one answer. */
+/** The carrier of calls with one request and one answer. */
 export function unary(
   row: AnyRow,
   method: MethodDefinition<unknown, unknown>,
   edge: Edge,
 ): Carrier<handleUnaryCall<Decoded<unknown>, unknown>> {
   const unexpected = (cause: unknown) => edge.unexpected(cause, row.path);
-  /** Answers with a lease that have been handed to grpc-js, until it serializes them. */
+  /** Answers with a lease that grpc-js has received but not yet serialized. */
   const unsent = new Set<unknown>();
   const definition = {
     ...strict(method, row.type),
@@ -43,8 +43,8 @@ export function unary(
     const sendLease = (response: unknown, { key, lease }: NonNullable<Answered<unknown>['given']>) => {
       unsent.add(response);
       send(response);
-      // The stream may have closed while its `cancelled` was still to be emitted. grpc-js drops the answer
-      // then without a word; that it was not even serialized is the only sign of it.
+      // The stream may have closed before its `cancelled` is emitted. grpc-js then drops the answer silently. The
+      // only sign is that the answer was never serialized.
       if (unsent.delete(response)) edge.coordinator.giveBack(key, lease).catch(unexpected);
     };
     try {
@@ -54,7 +54,7 @@ export function unary(
         else if (answered.given === undefined) send(answered.response);
         else {
           const { response, given } = answered;
-          // What had come by then is heard first: a caller's end may have been read together with its call.
+          // Process received events first, because a cancellation may have been read together with its call.
           setImmediate(() => sendLease(response, given));
         }
       });

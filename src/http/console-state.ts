@@ -1,6 +1,6 @@
-import type { ShownLeases } from '../coordination/held-leases.js';
-import type { WaitEnd } from '../coordination/observer.js';
-import type { Degraded } from '../coordination/outcome.js';
+import type { ShownLeases } from '../coordination/leasing/held-leases.js';
+import type { WaitEnd } from '../coordination/ports/observer.js';
+import type { Degraded } from '../coordination/words/outcome.js';
 
 /** What the console shows of this replica: no token, no value. All of it is made anew once a second. */
 export interface ConsoleState {

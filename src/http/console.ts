@@ -1,27 +1,27 @@
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ConsoleState } from './console-state.js';
-import { CHALLENGE } from './page-guard.js';
+import { CHALLENGE, UNAUTHENTICATED } from './page-guard.js';
 
 export interface ConsoleOptions {
-  /** Called once a second, and only while somebody watches; undefined before there is anything to show. */
+  /** Called once a second, only while a page is open; undefined before there is anything to show. */
   consoleState(): ConsoleState | undefined;
-  /** Whether whoever asks may see the console; without it, everybody may. */
+  /** The status for this request: 200 may see the console. Without it, every caller may. */
   authorize?(request: IncomingMessage): 200 | 401 | 403;
 }
 
 const EVENTS = '/console/events';
-/** Each costs a connection and a copy of what is shown, every second. */
+/** Each listener costs a connection and a copy of the state every second. */
 const LISTENERS_MAX = 32;
 const EVERY_MS = 1_000;
-/** Who has not read for so long has gone. */
+/** A listener that has not read for this many seconds is disconnected. */
 const MISSED_MAX = 30;
 
 const HTML = 'text/html; charset=utf-8';
 const CSS = 'text/css; charset=utf-8';
 const SCRIPT = 'text/javascript; charset=utf-8';
 
-/** What stands in `console/`, by the path under which it is served. */
+/** The files in `console/`, by their path. */
 const FILES: Readonly<Record<string, { readonly name: string; readonly type: string }>> = {
   '/': { name: 'index.html', type: HTML },
   '/console/console.css': { name: 'console.css', type: CSS },
@@ -34,7 +34,7 @@ const FILES: Readonly<Record<string, { readonly name: string; readonly type: str
   '/console/icon.svg': { name: 'icon.svg', type: 'image/svg+xml' },
 };
 
-/** Nothing but our own files; and no string may become markup or code in them, for keys are other people's. */
+/** Only our own files, and no string may become markup or code, because keys are foreign text. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -59,7 +59,7 @@ const HEADERS = {
 interface Listener {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  /** Events in a row that it was not sent, for want of reading those before. */
+  /** Events in a row that were skipped, because it had not read the earlier ones. */
   missed: number;
 }
 
@@ -67,9 +67,9 @@ interface Listener {
 export class Console {
   readonly #files = new Map<string, { readonly body: Buffer; readonly type: string }>();
   readonly #listeners = new Set<Listener>();
-  /** Runs only while somebody listens. */
+  /** Runs only while there are listeners. */
   #timer: NodeJS.Timeout | undefined;
-  /** What all of them were sent last. */
+  /** The last event, the same for all listeners. */
   #event: string | undefined;
 
   constructor(private readonly options: ConsoleOptions) {
@@ -86,13 +86,13 @@ export class Console {
   answer(path: string, request: IncomingMessage, response: ServerResponse): void {
     const status = this.#authorize(request);
     if (status === 401) {
-      send(request, response, status, 'say who you are\n', CHALLENGE);
+      send(request, response, status, UNAUTHENTICATED, CHALLENGE);
     } else if (status === 403) {
       send(
         request,
         response,
         status,
-        'you may not see the console, or not over this connection: deploy/operations/access.md\n',
+        'permission denied, or this connection is not private; see deploy/operations/access.md\n',
       );
     } else if (path === EVENTS) {
       this.#listen({ request, response, missed: 0 });
@@ -114,12 +114,14 @@ export class Console {
   #listen(listener: Listener): void {
     const { request, response } = listener;
     if (this.#listeners.size >= LISTENERS_MAX) {
-      send(request, response, 503, `${LISTENERS_MAX} pages watch already\n`, { 'retry-after': '5' });
+      send(request, response, 503, `too many open consoles (at most ${LISTENERS_MAX}); retry later\n`, {
+        'retry-after': '5',
+      });
       return;
     }
     this.#event ??= this.#look();
     if (this.#event === undefined) {
-      send(request, response, 503, 'there is nothing to show yet\n', { 'retry-after': '1' });
+      send(request, response, 503, 'still starting; retry in a second\n', { 'retry-after': '1' });
       return;
     }
     // The second header keeps a proxy from collecting the events before it passes them on.
@@ -148,13 +150,13 @@ export class Console {
     this.#event = this.#look();
     for (const listener of this.#listeners) {
       const { request, response } = listener;
-      // Whoever is no longer allowed hears no more.
+      // A caller whose permission was revoked gets nothing more.
       if (this.#event === undefined || this.#authorize(request) !== 200) response.end();
       else if (!response.writableNeedDrain) {
         listener.missed = 0;
         response.write(this.#event);
       } else {
-        // Nothing is kept for who reads slower than a second.
+        // A reader slower than one event per second misses events; nothing is queued.
         listener.missed += 1;
         if (listener.missed > MISSED_MAX) response.destroy();
       }

@@ -2,23 +2,26 @@ import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import type { PageGuard } from '../access/guard.js';
 import type { TlsMaterial } from '../config/tls-files.js';
-import { CoordinationError } from '../coordination/errors.js';
+import { CoordinationError } from '../coordination/words/errors.js';
 
 export type GuardedPage = 'metrics' | 'console';
 
-/** Whether a page may be seen by whoever asks for it; else by which status it is refused. */
+/** The status for a request of a page: 200 allows it. */
 export type Authorize = (request: IncomingMessage, page: GuardedPage) => 200 | 401 | 403;
 
 export interface PageGuardParts {
-  /** With a `ca`, pages that are not for probes want a certificate, where nobody is told apart. */
+  /** With a `ca` and without identities, all pages except probes need a certificate. */
   readonly tls?: TlsMaterial | undefined;
-  /** Absent where nobody is told apart. */
+  /** Absent without identities. */
   readonly access?: PageGuard | undefined;
-  /** Whether nobody on the way can read what is sent. The console shows keys, and is not sent otherwise. */
+  /** Whether the connection is private. The console shows keys, so it is served only then. */
   readonly isPrivate: boolean;
 }
 
-/** A browser asks its user, and sends what it is told with everything of the page. */
+/** The text of a 401. */
+export const UNAUTHENTICATED = 'authentication required: send a token as the password\n';
+
+/** A browser asks its user for a password, and sends it with every request of the page. */
 export const CHALLENGE = { 'www-authenticate': 'Basic realm="dibs", charset="UTF-8"' };
 
 export function authorizeBy({ tls, access, isPrivate }: PageGuardParts): Authorize {

@@ -3,18 +3,18 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import type { AddressInfo } from 'node:net';
 import type { TlsMaterial } from '../config/tls-files.js';
 import { Console, type ConsoleOptions } from './console.js';
-import { type Authorize, CHALLENGE } from './page-guard.js';
+import { type Authorize, CHALLENGE, UNAUTHENTICATED } from './page-guard.js';
 import { contextOf, serverOptionsOf } from './tls.js';
 
 export interface HttpServerOptions extends Pick<ConsoleOptions, 'consoleState'> {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
-  /** Whether calls are welcome: false while starting and while draining. */
+  /** Whether this replica accepts calls: false while starting and draining. */
   ready(): boolean;
   /** The metrics in Prometheus' text format. */
   scrape(): Promise<string>;
-  /** Absent: everybody may see every page. */
+  /** Absent: every caller may see every page. */
   readonly authorize?: Authorize;
   /** Absent: plaintext. */
   readonly tls?: TlsMaterial | undefined;
@@ -27,10 +27,12 @@ interface Page {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+export const NOT_FOUND = 'not found: try / (the console), /metrics, /healthz or /readyz\n';
+
 const PLAIN = 'text/plain; charset=utf-8';
 const PROMETHEUS = 'text/plain; version=0.0.4; charset=utf-8';
 
-// Who asks here is a probe or a scraper nearby: it sends little, at once, over few connections.
+// Callers are probes and scrapers nearby. They send small requests at once, over few connections.
 const HEADER_BYTES_MAX = 8_192;
 const REQUEST_MS_MAX = 5_000;
 const IDLE_MS_MAX = 10_000;
@@ -39,7 +41,7 @@ const STOP_MS_MAX = 1_000;
 
 /** `/metrics`, `/healthz`, `/readyz`, and the console at `/`. */
 export class HttpServer {
-  /** `HOST:PORT`, with the port that it was given. */
+  /** `HOST:PORT`, with the actual port. */
   readonly address: string;
 
   private constructor(
@@ -84,12 +86,12 @@ export class HttpServer {
     return new HttpServer(server, page, options.host);
   }
 
-  /** From now on new connections see this certificate. Only where there was one from the start. */
+  /** Serves new connections with this certificate. Only if TLS was on from the start. */
   renewTls(material: TlsMaterial): void {
     if ('setSecureContext' in this.server) this.server.setSecureContext(contextOf(material));
   }
 
-  /** Resolves when the last connection has ended: idle ones at once, others with their answer or soon after. */
+  /** Resolves when all connections have ended: idle ones at once, others after their answer or a timeout. */
   stop(): Promise<void> {
     return new Promise((resolve) => {
       const cutOff = setTimeout(() => this.server.closeAllConnections(), STOP_MS_MAX);
@@ -123,7 +125,7 @@ async function answer(
 
 async function pageFor(options: HttpServerOptions, path: string, request: IncomingMessage): Promise<Page> {
   if (request.method !== 'GET' && request.method !== 'HEAD') {
-    return { status: 405, text: 'only GET and HEAD\n' };
+    return { status: 405, text: 'method not allowed: use GET or HEAD\n' };
   }
   switch (path) {
     case '/healthz':
@@ -133,17 +135,17 @@ async function pageFor(options: HttpServerOptions, path: string, request: Incomi
     case '/metrics':
       return metricsPage(options, request);
     default:
-      return { status: 404, text: 'there are / (the console), /metrics, /healthz and /readyz\n' };
+      return { status: 404, text: NOT_FOUND };
   }
 }
 
 async function metricsPage(options: HttpServerOptions, request: IncomingMessage): Promise<Page> {
   const status = options.authorize?.(request, 'metrics') ?? 200;
-  if (status === 401) return { status, text: 'say who you are\n', headers: CHALLENGE };
-  if (status === 403) return { status, text: 'you may not see the metrics\n' };
+  if (status === 401) return { status, text: UNAUTHENTICATED, headers: CHALLENGE };
+  if (status === 403) return { status, text: "permission denied: the metrics need explain on '*'\n" };
   try {
     return { status: 200, type: PROMETHEUS, text: await options.scrape() };
   } catch (error) {
-    return { status: 500, text: `the metrics cannot be read: ${(error as Error).message}\n` };
+    return { status: 500, text: `metrics unavailable: ${(error as Error).message}\n` };
   }
 }

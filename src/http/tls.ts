@@ -1,12 +1,12 @@
 import type { TlsMaterial } from '../config/tls-files.js';
 
-/** A client that opens a connection and says nothing is let go after this. */
+/** A silent connection is closed after this. */
 const HANDSHAKE_MS_MAX = 5_000;
 
-/** What stays as it is for as long as the server runs, and what {@link contextOf} changes. */
+/** The fixed options of the server, and the material that {@link contextOf} changes. */
 export function serverOptionsOf(material: TlsMaterial) {
   return {
-    // Probes have none: it is asked for, and looked at by the pages that want one.
+    // Requested but not required, because probes have none. Pages that need one check it.
     requestCert: material.ca !== undefined,
     rejectUnauthorized: false,
     handshakeTimeout: HANDSHAKE_MS_MAX,

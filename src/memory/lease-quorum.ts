@@ -1,6 +1,6 @@
-import type { Clock } from '../coordination/clock.js';
-import { driftMs } from '../coordination/lease.js';
-import type { Ballot, LeaseQuorum } from '../coordination/lease-quorum.js';
+import type { Clock } from '../coordination/ports/clock.js';
+import { driftMs } from '../coordination/leasing/drift.js';
+import type { Ballot, LeaseQuorum } from '../coordination/ports/lease-quorum.js';
 import { Sweep } from './sweep.js';
 
 interface Lock {

@@ -1,11 +1,11 @@
 import {
-  type EnterRequest,
   type NamespaceInvalidate,
   type NamespaceRecord,
+  type SlotRequest,
   STAMPS_MAX,
-} from '../coordination/namespace-store.js';
-import type { RebuildTimes } from '../coordination/record.js';
-import { encodeTagClock } from '../coordination/tag-clock.js';
+} from '../coordination/ports/namespace-store.js';
+import type { RebuildTimes } from '../coordination/words/record.js';
+import { encodeTagClock } from '../coordination/words/tag-clock.js';
 import { learned } from './record-steps.js';
 
 /** What is kept of one namespace, with times on the store's clock. Never changed: each step makes a new one. */
@@ -31,7 +31,7 @@ export function begin(freshId: string): MemoryNamespace {
   return { id: freshId, clock: 1, stamps: new Map(), places: new Map() };
 }
 
-export function look(space: MemoryNamespace, tags: readonly string[], nowMs: number): NamespaceRecord {
+export function read(space: MemoryNamespace, tags: readonly string[], nowMs: number): NamespaceRecord {
   const { id, clock, rebuild, stamps } = space;
   return {
     clock: encodeTagClock({ id, at: clock }),
@@ -69,32 +69,32 @@ export function learn(space: MemoryNamespace, rebuildMs: number): MemoryNamespac
 
 export function enter(
   space: MemoryNamespace,
-  { place, max, ttlMs, ttlMsMax }: EnterRequest,
+  { slot, max, ttlMs, ttlMsMax }: SlotRequest,
   nowMs: number,
 ): MemoryNamespace | undefined {
   // What ends later than any that is taken now was taken before the clock was set back.
   const isTaken = (untilMs: number) => untilMs > nowMs && untilMs <= nowMs + ttlMsMax;
   const places = new Map([...space.places].filter(([, untilMs]) => isTaken(untilMs)));
-  if (!places.has(place) && places.size >= max) return undefined;
-  return { ...space, places: places.set(place, nowMs + ttlMs) };
+  if (!places.has(slot) && places.size >= max) return undefined;
+  return { ...space, places: places.set(slot, nowMs + ttlMs) };
 }
 
 export function keep(
   space: MemoryNamespace,
-  place: string,
+  slot: string,
   as: string,
   ttlMs: number,
   nowMs: number,
 ): MemoryNamespace | undefined {
-  if ((space.places.get(place) ?? 0) <= nowMs) return undefined;
+  if ((space.places.get(slot) ?? 0) <= nowMs) return undefined;
   const places = new Map(space.places);
-  places.delete(place);
+  places.delete(slot);
   return { ...space, places: places.set(as, nowMs + ttlMs) };
 }
 
-export function leave(space: MemoryNamespace, place: string): MemoryNamespace | undefined {
-  if (!space.places.has(place)) return undefined;
+export function leave(space: MemoryNamespace, slot: string): MemoryNamespace | undefined {
+  if (!space.places.has(slot)) return undefined;
   const places = new Map(space.places);
-  places.delete(place);
+  places.delete(slot);
   return { ...space, places };
 }

@@ -1,12 +1,12 @@
-import type { Chance, Clock } from '../coordination/clock.js';
+import type { Chance, Clock } from '../coordination/ports/clock.js';
 import type {
-  EnterRequest,
   NamespaceInvalidate,
   NamespaceRecord,
   NamespaceStore,
-} from '../coordination/namespace-store.js';
-import type { TagClock } from '../coordination/tag-clock.js';
-import type { NamespaceWake } from '../coordination/wake-channel.js';
+  SlotRequest,
+} from '../coordination/ports/namespace-store.js';
+import type { NamespaceWake } from '../coordination/ports/wake-channel.js';
+import type { TagClock } from '../coordination/words/tag-clock.js';
 import * as steps from './namespace-steps.js';
 
 export interface MemoryNamespaceStoreParts {
@@ -22,8 +22,8 @@ export class MemoryNamespaceStore implements NamespaceStore {
 
   constructor(private readonly parts: MemoryNamespaceStoreParts) {}
 
-  async look(namespace: string, tags: readonly string[]): Promise<NamespaceRecord> {
-    return steps.look(this.#space(namespace), tags, this.#nowMs);
+  async read(namespace: string, tags: readonly string[]): Promise<NamespaceRecord> {
+    return steps.read(this.#space(namespace), tags, this.#nowMs);
   }
 
   async invalidate(namespace: string, request: NamespaceInvalidate): Promise<TagClock> {
@@ -43,16 +43,16 @@ export class MemoryNamespaceStore implements NamespaceStore {
     this.#spaces.set(namespace, steps.learn(this.#space(namespace), rebuildMs));
   }
 
-  async enter(namespace: string, request: EnterRequest): Promise<boolean> {
+  async enter(namespace: string, request: SlotRequest): Promise<boolean> {
     return this.#take(namespace, steps.enter(this.#space(namespace), request, this.#nowMs));
   }
 
-  async keep(namespace: string, place: string, as: string, ttlMs: number): Promise<boolean> {
-    return this.#take(namespace, steps.keep(this.#space(namespace), place, as, ttlMs, this.#nowMs));
+  async keep(namespace: string, slot: string, as: string, ttlMs: number): Promise<boolean> {
+    return this.#take(namespace, steps.keep(this.#space(namespace), slot, as, ttlMs, this.#nowMs));
   }
 
-  async leave(namespace: string, place: string): Promise<void> {
-    if (!this.#take(namespace, steps.leave(this.#space(namespace), place))) return;
+  async leave(namespace: string, slot: string): Promise<void> {
+    if (!this.#take(namespace, steps.leave(this.#space(namespace), slot))) return;
     this.parts.wakes.publishNamespace({ namespace, kind: 'room' });
   }
 

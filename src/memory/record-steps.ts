@@ -1,4 +1,4 @@
-import type { LeaseEnd, Payload, ReleaseOutcome } from '../coordination/outcome.js';
+import type { LeaseEnd, Payload, ReleaseOutcome } from '../coordination/words/outcome.js';
 import {
   type ArmedLease,
   type KeyRecord,
@@ -8,7 +8,7 @@ import {
   type PastLease,
   type RebuildTimes,
   type StoredFailure,
-} from '../coordination/record.js';
+} from '../coordination/words/record.js';
 import type {
   ArmReply,
   ArmRequest,
@@ -20,8 +20,8 @@ import type {
   StoreInvalidated,
   StorePublish,
   StoreRelease,
-} from '../coordination/value-store.js';
-import type { Wake } from '../coordination/wake-channel.js';
+} from '../coordination/ports/value-store.js';
+import type { Wake } from '../coordination/ports/wake-channel.js';
 
 /** The record of one key, with times on the store's clock. Never changed: each step makes a new one. */
 export interface MemoryRecord {
@@ -102,7 +102,7 @@ function withoutFuture({ value, lease, failure, ...rest }: MemoryRecord, nowMs: 
   };
 }
 
-export function look(record: Maybe, nowMs: number): KeyRecord {
+export function read(record: Maybe, nowMs: number): KeyRecord {
   if (record === undefined) return NO_RECORD;
   const { fence, valueFence, value, lease, failure, rebuild, lastEnd, voided } = record;
   return {
@@ -133,7 +133,7 @@ export function explain(record: Maybe, nowMs: number): { record: KeyRecord; past
     ...lease,
     endedAgoMs: nowMs - endedAtMs,
   }));
-  return { record: look(record, nowMs), past };
+  return { record: read(record, nowMs), past };
 }
 
 /** The record's past with the lease that has just ended. */
@@ -162,17 +162,17 @@ function seenFailure(
 }
 
 export function arm(record: Maybe, request: ArmRequest, nowMs: number): Step<ArmReply> {
-  const { nonce, byStoreAlone } = request;
+  const { nonce, quorumLost } = request;
   const fence = record?.fence ?? 0;
   const before = record?.lease;
   const again = before?.nonce === nonce;
   const asRead = fence === request.fenceRead && (record?.valueFence ?? 0) === request.valueFenceRead;
   const running = before !== undefined && before.untilMs > nowMs;
-  const inTheWay = running && (before.byStoreAlone || byStoreAlone);
-  if (again || !asRead || inTheWay) return { record, reply: { armed: again, record: look(record, nowMs) } };
+  const inTheWay = running && (before.quorumLost || quorumLost);
+  if (again || !asRead || inTheWay) return { record, reply: { armed: again, record: read(record, nowMs) } };
   const { leaseMs, holder, traceparent, reason, requestKey, expiresInMs, clock } = request;
   const lease: MemoryLease = {
-    ...{ nonce, leaseMs, holder, traceparent, reason, requestKey, owner: 1, byStoreAlone, clock },
+    ...{ nonce, leaseMs, holder, traceparent, reason, requestKey, owner: 1, quorumLost, clock },
     armedAtMs: nowMs,
     untilMs: nowMs + expiresInMs,
   };
@@ -189,13 +189,13 @@ export function arm(record: Maybe, request: ArmRequest, nowMs: number): Step<Arm
     nowMs,
     request.keepMs,
   );
-  return { record: next, reply: { armed: true, record: look(next, nowMs) } };
+  return { record: next, reply: { armed: true, record: read(next, nowMs) } };
 }
 
 export function adopt(record: Maybe, nonce: string, nowMs: number): Step<KeyRecord | undefined> {
   if (record?.lease?.nonce !== nonce) return { record, reply: undefined };
   const next = { ...record, lease: { ...record.lease, owner: record.lease.owner + 1 } };
-  return { record: next, reply: look(next, nowMs) };
+  return { record: next, reply: read(next, nowMs) };
 }
 
 export function publish(record: Maybe, request: StorePublish, nowMs: number): Step<StoredAnswer> {
@@ -283,7 +283,7 @@ export function extend(record: Maybe, request: StoreExtend, nowMs: number): Step
   const holdUntilMs = record.lease.armedAtMs + request.holdMs;
   if (holdUntilMs <= nowMs) return { record, reply: { extended: false } };
   const untilMs = Math.max(record.lease.untilMs, Math.min(holdUntilMs, nowMs + request.expiresInMs));
-  const lease = { ...record.lease, untilMs, byStoreAlone: request.byStoreAlone };
+  const lease = { ...record.lease, untilMs, quorumLost: request.quorumLost };
   return {
     record: kept({ ...record, lease }, nowMs, request.keepMs),
     reply: { extended: true, expiresInMs: untilMs - nowMs },

@@ -1,6 +1,6 @@
-import type { Clock } from '../coordination/clock.js';
-import type { ReleaseOutcome } from '../coordination/outcome.js';
-import type { KeyRecord, PastLease } from '../coordination/record.js';
+import type { Clock } from '../coordination/ports/clock.js';
+import type { ReleaseOutcome } from '../coordination/words/outcome.js';
+import type { KeyRecord, PastLease } from '../coordination/words/record.js';
 import type {
   ArmReply,
   ArmRequest,
@@ -12,8 +12,8 @@ import type {
   StorePublish,
   StoreRelease,
   ValueStore,
-} from '../coordination/value-store.js';
-import type { Wake } from '../coordination/wake-channel.js';
+} from '../coordination/ports/value-store.js';
+import type { Wake } from '../coordination/ports/wake-channel.js';
 import * as steps from './record-steps.js';
 import { Sweep } from './sweep.js';
 
@@ -36,8 +36,8 @@ export class MemoryValueStore implements ValueStore {
     return this.#records.size;
   }
 
-  async look(id: string): Promise<KeyRecord> {
-    return this.#take(id, (record, nowMs) => ({ record, reply: steps.look(record, nowMs) }));
+  async read(id: string): Promise<KeyRecord> {
+    return this.#take(id, (record, nowMs) => ({ record, reply: steps.read(record, nowMs) }));
   }
 
   async arm(id: string, request: ArmRequest): Promise<ArmReply> {

@@ -1,4 +1,4 @@
-import type { NamespaceWake, Wake, WakeChannel, WakeListener } from '../coordination/wake-channel.js';
+import type { NamespaceWake, Wake, WakeChannel, WakeListener } from '../coordination/ports/wake-channel.js';
 
 /** Wakes within one process. It is always live and loses nothing. */
 export class MemoryWakeChannel implements WakeChannel {

@@ -1,32 +1,32 @@
-import type { Clock } from '../coordination/clock.js';
+import type { Clock } from '../coordination/ports/clock.js';
 import type { FirstStartClaim } from './first-start-claim.js';
 import type { Memory } from './lock-node.js';
 import { within } from './within.js';
 
-/** One lock node as the first start sees it. */
+/** The part of a lock node that a first start needs. */
 export interface Witness {
-  /** What it last said; undefined while nothing is known of it. */
+  /** Its last report; undefined before the first one. */
   readonly memory: Memory | undefined;
-  /** Asks it anew, without any change but that a wait begins. Undefined if it does not answer. */
+  /** Asks it again. Changes nothing except that its wait may begin. Undefined if it does not answer. */
   recall(): Promise<Memory | undefined>;
-  /** Marks it if its wait is still the one begun at `since`. */
+  /** Marks it if its wait is still the one that began at `since`. */
   markFirst(since: string): Promise<void>;
 }
 
-/** As long as a step on the value store may take, and some more: nobody waits for it but the start. */
+/** Longer than a call to the value store may take. Only the start waits for it. */
 const CLAIM_MS_MAX = 1_000;
-/** How often the claim is made sure of: a store that is flushed forgets it, and few seconds bound that. */
+/** How often the claim is repeated. A flushed store forgets it, and this bounds for how long. */
 const CLAIM_EVERY_MS = 10_000;
-/** Whoever won the claim marks the nodes within a few round trips; so long the start is not settled. */
+/** The winner of the claim marks the nodes within a few round trips. Until then the start is not settled. */
 const MARKING_MS_MAX = 1_000;
 
 /**
- * Spares a new quorum the wait. README.md of this room has the reasoning; in short: if all nodes say that
- * they never had a marker, at one instant, and the store never heard of a quorum, nothing was forgotten.
+ * Lets a new quorum skip the wait. This room's README.md has the reasoning. In short: if all nodes never had a marker,
+ * at one instant, and the store has never seen a quorum, then nothing was forgotten.
  */
 export class Amnesia {
   #witnesses: readonly Witness[] = [];
-  /** A first start is no longer possible, as far as this replica knows. */
+  /** As far as this replica knows, a first start is no longer possible. */
   #over = false;
   #busy = false;
   #closed = false;
@@ -35,7 +35,7 @@ export class Amnesia {
 
   constructor(private readonly parts: { readonly clock: Clock; readonly claim: FirstStartClaim }) {}
 
-  /** A first start may be under way, here or at another replica. */
+  /** A first start may be running, here or on another replica. */
   get busy(): boolean {
     return this.#busy;
   }
@@ -52,7 +52,7 @@ export class Amnesia {
     this.#cancelPause();
   }
 
-  /** To be called whenever a node has said what it remembers. */
+  /** Call it whenever a node has reported. */
   noticed(): void {
     if (this.#over || this.#busy || this.#closed) return;
     const memories = this.#witnesses.map((witness) => witness.memory);
@@ -70,9 +70,9 @@ export class Amnesia {
   }
 
   /**
-   * The store is told that this quorum votes, so that losing all lock nodes later is never taken for a
-   * first start. True if it did not know; undefined if it cannot be reached, which stops nobody: a
-   * quorum has to work without the store.
+   * Records in the store that this quorum votes, so that a later loss of all lock nodes is never mistaken for a
+   * first start. True if the store did not know. Undefined if the store cannot be reached, which blocks nothing: a
+   * quorum must work without the store.
    */
   async claim(): Promise<boolean | undefined> {
     const { clock, claim } = this.parts;
@@ -83,17 +83,17 @@ export class Amnesia {
   #settled = () => {};
 
   async #attempt(waits: readonly string[]): Promise<void> {
-    // The nodes were asked one after the other. A node that was seen blank first may have been marked
-    // by its age, voted and forgotten before the last was seen. Asking again puts one instant between
-    // two equal answers of every node, at which all of them were blank together.
+    // The nodes were asked one after the other. A node that was blank at first may have been marked by its age,
+    // voted and forgotten before the last node was asked. After asking again, there is one instant between two
+    // equal answers of every node, and at that instant all of them were blank.
     const again = blankWaits(await Promise.all(this.#witnesses.map((witness) => witness.recall())));
     if (again === undefined || waits.some((since, at) => since !== again[at])) return;
     const claimed = await this.claim();
     if (claimed === undefined || this.#closed) return;
     this.#over = true;
     if (claimed) {
-      // However long this replica pauses here: a node that forgets anything meanwhile loses its wait too,
-      // and refuses the mark. If it dies here, the unmarked nodes come back by the age of their waits.
+      // This replica may pause here for any time. A node that forgets something meanwhile loses its wait too, and
+      // refuses the mark. If the replica dies here, the unmarked nodes vote when their waits are old enough.
       await Promise.all(this.#witnesses.map((witness, at) => witness.markFirst(waits[at] ?? '')));
     }
     await this.#pause(MARKING_MS_MAX);
@@ -119,7 +119,7 @@ export class Amnesia {
   }
 }
 
-/** Which wait each node is in, if each of them is in one and never had a marker. */
+/** The wait of each node, if all of them wait and never had a marker. */
 function blankWaits(memories: readonly (Memory | undefined)[]): string[] | undefined {
   const waits: string[] = [];
   for (const memory of memories) {

@@ -1,41 +1,41 @@
 /**
- * One lock node as the quorum needs it: steps, each a single request, and no policy. The Redis room
- * implements it over a connection, a simulation in its own memory.
+ * The quorum's port to one lock node. Each step is a single request; there is no policy here. The Redis room implements
+ * it over a connection, the simulation in memory.
  *
- * Steps are applied in the order in which they were sent on one connection, and none is ever sent a
- * second time. Each rejects with an Error when there is no connection, when the connection breaks, or
- * when the node answers with an error (READONLY, OOM, LOADING, …); it may also never settle.
+ * Steps are applied in the order in which they were sent on one connection. No step is ever sent twice. A step rejects
+ * with an Error without a connection, when the connection breaks, or when the node answers with an error (READONLY,
+ * OOM, LOADING, …). It may also never settle.
  */
 export interface LockNode {
-  /** For people and metrics: which node this is, without its password. */
+  /** The node's name for people and metrics, without its password. */
   readonly name: string;
-  /** Connects, and connects again whenever the connection is lost, until {@link close}. */
+  /** Connects, and reconnects after a loss, until {@link close}. */
   start(listener: LockNodeListener): void;
-  /** Ends the connection after what was sent has been written to it. */
+  /** Ends the connection after all sent steps were written. */
   close(): Promise<void>;
 
-  /** Loads the scripts that the node votes by. */
+  /** Loads the scripts for votes. */
   prepare(): Promise<void>;
-  /** Reads which run of the node's process answers, and whether it may evict keys. */
+  /** Reads the run of the node's process, and whether it may evict keys. */
   inspect(): Promise<NodeFacts>;
-  /** What the node remembers; begins its wait if it has no marker of this run and none has begun. */
+  /** What the node remembers. Begins its wait if it has neither a marker of this run nor a wait. */
   recall(run: string, leaseMsMax: number): Promise<Memory>;
   /**
-   * Marks the node as one that has forgotten nothing. Only while its wait is still the one begun at
-   * `since` in this run, and only if it is older than the longest lease, unless it is the first start
-   * and there never was a marker. False if it may not be marked so.
+   * Marks the node as one that has forgotten nothing. This needs the wait that began at `since` in this run. The wait
+   * must be older than the longest lease, unless this is the first start and there never was a marker. False if the
+   * node may not be marked.
    */
   mark(run: string, since: string, firstStart: boolean): Promise<boolean>;
-  /** Takes the marker away, so that the node waits before it votes again. */
+  /** Removes the marker, so the node waits before it votes again. */
   unmark(): Promise<void>;
-  /** Answered after everything that was sent before it. */
+  /** Answered after all earlier steps. */
   ping(): Promise<void>;
 
-  /** Locks `id` for `ttlMs` unless anybody holds it. `run` must be what the marker says. */
+  /** Locks `id` for `ttlMs` unless it is locked. `run` must match the marker. */
   acquire(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply>;
-  /** Makes the lock last at least `ttlMs`; locks it again where nobody holds it. */
+  /** Makes the lock last at least `ttlMs`. Locks it again if it is free. */
   extend(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply>;
-  /** Takes away the lock that `nonce` holds, if it does. Needs no marker. */
+  /** Removes the lock if `nonce` holds it. Needs no marker. */
   release(id: string, nonce: string): Promise<void>;
 }
 
@@ -45,29 +45,29 @@ export interface LockNodeListener {
 }
 
 export interface NodeFacts {
-  /** The id that the process drew when it started. */
+  /** The id of this start of the process. */
   readonly run: string;
-  /** What makes it evict keys when its memory is full; absent if it never does. */
+  /** Its eviction policy; absent if it never evicts. */
   readonly evictionPolicy?: string;
 }
 
 export type Memory =
-  /** The marker names this run: nothing was forgotten since it was set. */
+  /** The marker names this run, so nothing was forgotten since it was set. */
   | { readonly kind: 'marked' }
   | {
       readonly kind: 'waiting';
-      /** There is no marker at all, also not one of another run. */
+      /** There is no marker at all, not even of another run. */
       readonly blank: boolean;
-      /** Which wait it is: another one begins whenever the node forgets again. */
+      /** Identifies the wait. A new one begins whenever the node forgets again. */
       readonly since: string;
-      /** Until the wait is older than the longest lease; 0 when it is. */
+      /** The time until the wait is older than the longest lease; 0 if it already is. */
       readonly leftMs: number;
     };
 
 export type LockReply =
   | 'done'
   | 'held'
-  /** The marker does not name the run that was passed. */
+  /** The marker does not name the given run. */
   | 'unmarked'
   /** The scripts are not on the node. */
   | 'unprepared';

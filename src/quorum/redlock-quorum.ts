@@ -1,7 +1,7 @@
 import Redlock, { ExecutionError, type ExecutionStats, Lock, ResourceLockedError } from 'redlock';
-import type { Chance, Clock } from '../coordination/clock.js';
-import { driftMs } from '../coordination/lease.js';
-import type { Ballot, LeaseQuorum, VoteListener } from '../coordination/lease-quorum.js';
+import type { Chance, Clock } from '../coordination/ports/clock.js';
+import { driftMs } from '../coordination/leasing/drift.js';
+import type { Ballot, LeaseQuorum, VoteListener } from '../coordination/ports/lease-quorum.js';
 import { Amnesia } from './amnesia.js';
 import type { FirstStartClaim } from './first-start-claim.js';
 import type { LockNode } from './lock-node.js';
@@ -9,19 +9,19 @@ import { NO_QUORUM_OBSERVER, type NodeState, type QuorumObserver } from './quoru
 import { Voter } from './voter.js';
 
 export interface RedlockQuorumParts {
-  /** An odd number of nodes that fail independently; the same ones at every replica. */
+  /** An odd number of independent nodes, the same on every replica. */
   readonly nodes: readonly LockNode[];
   readonly claim: FirstStartClaim;
   readonly clock: Clock;
   readonly chance: Chance;
   readonly observer?: QuorumObserver;
-  /** How long one node may take for one answer. */
+  /** Timeout of one request to one node. */
   readonly timeoutMs: number;
-  /** The longest lease. Longer ones are cut to it: amnesia waits for no longer. */
+  /** The longest lease. Longer ones are shortened to it, because amnesia waits no longer. */
   readonly leaseMsMax: number;
 }
 
-/** What `redlock` takes for a script, and hands to the nodes' clients by its hash. */
+/** What `redlock` treats as a script. It passes the hash to the nodes' clients. */
 const SCRIPTS = {
   acquireScript: () => 'acquire',
   extendScript: () => 'extend',
@@ -29,20 +29,20 @@ const SCRIPTS = {
 };
 
 /**
- * The quorum over the npm package `redlock`, which casts and counts the votes. What it gets wrong stays
- * behind this class: README.md has the list, and the test of each.
+ * The quorum over the npm package `redlock`, which casts and counts the votes. This class contains the package's
+ * faults. README.md lists them, each with its test.
  */
 export class RedlockQuorum implements LeaseQuorum {
   readonly #voters: readonly Voter[];
   readonly #majority: number;
   readonly #redlock: Redlock;
   readonly #amnesia: Amnesia;
-  /** Who wants to hear of the votes under a nonce, and how many are still to come. */
+  /** The listeners for the votes of a nonce, and how many votes are outstanding. */
   readonly #listeners = new Map<string, { readonly heard: VoteListener; left: number }>();
   #nonce = '';
   #awaitingReady: (() => void)[] = [];
 
-  /** Throws a RangeError for an even number of nodes: two halves could never decide. */
+  /** Throws a RangeError for an even number of nodes, because two halves could never decide. */
   constructor(private readonly parts: RedlockQuorumParts) {
     const { nodes, clock, chance, claim, timeoutMs, leaseMsMax, observer = NO_QUORUM_OBSERVER } = parts;
     if (nodes.length % 2 === 0) throw new RangeError('a quorum needs an odd number of lock nodes');
@@ -54,13 +54,13 @@ export class RedlockQuorum implements LeaseQuorum {
     this.#redlock = this.#redlockOver(this.#voters);
   }
 
-  /** Begins to connect. Until {@link ready} the ballots may be `lost`. */
+  /** Starts to connect. Before {@link ready}, ballots may be `lost`. */
   start(): void {
     this.#amnesia.start(this.#voters, () => this.#tellIfReady());
     for (const voter of this.#voters) voter.start();
   }
 
-  /** Resolves when a majority votes, when every node has been heard and no first start is under way, or after `timeoutMs`. */
+  /** Resolves when a majority votes, when all nodes have reported and no first start is running, or after a timeout. */
   ready(timeoutMs: number): Promise<void> {
     if (this.#isReady()) return Promise.resolve();
     return new Promise((resolve) => {
@@ -72,14 +72,14 @@ export class RedlockQuorum implements LeaseQuorum {
     });
   }
 
-  /** What was sent is still written; questions asked from now on are `lost`. */
+  /** Writes all sent steps first. Later ballots are `lost`. */
   async close(): Promise<void> {
     this.#amnesia.close();
     await Promise.all(this.#voters.map((voter) => voter.close()));
     this.#tellReady();
   }
 
-  /** How each node stands now, by name. */
+  /** The state of each node, by name. */
   states(): ReadonlyMap<string, NodeState> {
     return new Map(this.#voters.map((voter) => [voter.name, voter.state]));
   }
@@ -87,13 +87,13 @@ export class RedlockQuorum implements LeaseQuorum {
   async acquire(id: string, nonce: string, leaseMs: number, heard?: VoteListener): Promise<Ballot> {
     const ttlMs = this.#ttlOf(leaseMs);
     const askedMs = this.parts.clock.nowMs();
-    // The package asks for it before it first awaits.
+    // The package reads it before its first await.
     this.#nonce = nonce;
     if (heard !== undefined) this.#listeners.set(nonce, { heard, left: this.#voters.length });
     try {
       await this.#redlock.acquire([id], ttlMs);
     } catch (error) {
-      // The package has sent the release to every node before it threw this.
+      // The package sent the release to every node before it threw this.
       return this.#refusalOf(error);
     }
     const ballot = this.#grantOf(nonce, askedMs, ttlMs);
@@ -113,23 +113,23 @@ export class RedlockQuorum implements LeaseQuorum {
   }
 
   async release(id: string, nonce: string): Promise<void> {
-    // Every node says that the lock has gone, or nothing: the rest goes with its time.
+    // Every node says that the lock is gone, or does not answer. The rest expires.
     await this.#redlock.release(this.#lockOf(id, nonce)).catch(() => {});
   }
 
-  /** The package's clients, one a node: it calls what it thinks is Redis. */
+  /** The package's clients, one per node. It takes them for Redis clients. */
   #redlockOver(voters: readonly Voter[]): Redlock {
     const redlock: Redlock = new Redlock(
       voters.map((voter) => clientOf(this.#askOf(voter), voter, () => redlock.scripts)),
       { retryCount: 0 },
       SCRIPTS,
     );
-    // It would draw from the machine's chance; a simulation has to repeat every draw.
+    // The package would use the machine's randomness. A simulation must repeat every draw.
     Object.defineProperty(redlock, '_random', { value: () => this.#nonce });
     return redlock;
   }
 
-  /** The voter's `ask`, with each vote told to whoever listens for its nonce. */
+  /** The voter's `ask`, which also reports each vote to the listener of its nonce. */
   #askOf(voter: Voter): Voter['ask'] {
     const { clock } = this.parts;
     return async (question, id, nonce, ttlMs) => {
@@ -144,19 +144,19 @@ export class RedlockQuorum implements LeaseQuorum {
     };
   }
 
-  /** A lock that any replica may have taken. Infinity keeps the package from judging by its wall clock. */
+  /** A lock that any replica may have taken. Infinity stops the package from using its wall clock. */
   #lockOf(id: string, nonce: string): Lock {
     return new Lock(this.#redlock, [id], nonce, [], Number.POSITIVE_INFINITY);
   }
 
-  /** Redis takes whole milliseconds, and so does the package. */
+  /** Redis and the package need whole milliseconds. */
   #ttlOf(leaseMs: number): number {
     return Math.min(Math.ceil(leaseMs), this.parts.leaseMsMax);
   }
 
   #grantOf(nonce: string, askedMs: number, ttlMs: number): Ballot {
-    // Counted from before the first node was asked, on the monotonic clock: every node's own count began
-    // later, so that none of them lets go before this ends.
+    // Counted on the monotonic clock from before the first request. Every node started its own count later, so no
+    // node drops the lock before this ends.
     const validUntilMs = askedMs + ttlMs - driftMs(ttlMs);
     if (validUntilMs <= this.parts.clock.nowMs()) return { kind: 'undecided' };
     return { kind: 'granted', nonce, validUntilMs };
@@ -164,7 +164,7 @@ export class RedlockQuorum implements LeaseQuorum {
 
   async #refusalOf(error: unknown): Promise<Ballot> {
     const votes = error instanceof ExecutionError ? await error.attempts[0] : undefined;
-    // No votes at all: the package refused what it was given, and no node was asked.
+    // No votes at all: the package rejected its input, and no node was asked.
     if (votes === undefined) return { kind: 'lost' };
     const held = heldVotes(votes);
     if (held >= this.#majority) return { kind: 'held' };
@@ -206,7 +206,7 @@ function clientOf(ask: Voter['ask'], voter: Voter, scripts: () => Redlock['scrip
       if (hash !== acquireScript.hash && hash !== extendScript.hash) throw new Error(`no script ${hash}`);
       const vote = await ask(hash === acquireScript.hash ? 'acquire' : 'extend', id, nonce, ttlMs);
       if (vote === 'missing') throw new MissingVote();
-      // The package takes 1 for agreement, and 0 for "somebody else holds it".
+      // To the package, 1 means agreement and 0 means "held by another nonce".
       return vote === 'for' ? 1 : 0;
     },
   };

@@ -1,4 +1,4 @@
-import type { Chance, Clock } from '../coordination/clock.js';
+import type { Chance, Clock } from '../coordination/ports/clock.js';
 import type { Amnesia, Witness } from './amnesia.js';
 import type { LockNode, LockReply, Memory, NodeFacts } from './lock-node.js';
 import type { NodeState, QuorumObserver, Vote } from './quorum-observer.js';
@@ -16,15 +16,14 @@ export interface VoterParts {
   changed(): void;
 }
 
-/** How often a voting node is looked at: that long at most it votes while it may evict. */
+/** How often a voting node is checked. It votes for at most this long after its policy changed. */
 const LOOK_MS = 1_000;
-/** How often a node is looked at that does not vote yet: another replica may have marked it. */
+/** How often a node that does not vote is checked, because another replica may have marked it. */
 const IMPATIENT_LOOK_MS = 100;
 
 /**
- * One lock node with everything that keeps it from voting: no connection, no marker, a policy that
- * evicts, silence. A question to it always ends in a vote within the time-out, and at once if the node
- * may not vote or has fallen silent.
+ * One lock node, with everything that can stop it from voting: no connection, no marker, an evicting policy, silence. A
+ * request always ends in a vote within the timeout, and at once if the node may not vote or is silent.
  */
 export class Voter implements Witness {
   readonly name: string;
@@ -34,7 +33,7 @@ export class Voter implements Witness {
   /** The run whose marker was seen on this connection. */
   #run: string | undefined;
   #prepared = false;
-  /** Counts connections, 0 while there is none, so that what belongs to an earlier one is dropped. */
+  /** Numbers the connections, 0 without one, so that replies of an earlier one are dropped. */
   #connection = 0;
   #connections = 0;
   /** Counts replies of any kind. */
@@ -70,7 +69,7 @@ export class Voter implements Witness {
     await this.parts.node.close();
   }
 
-  /** Never rejects. A node that may not vote is not asked. */
+  /** Never rejects. Does not ask a node that may not vote. */
   async ask(question: 'acquire' | 'extend', id: string, nonce: string, ttlMs: number): Promise<Vote> {
     const { node, clock, observer } = this.parts;
     const run = this.#run;
@@ -85,12 +84,12 @@ export class Voter implements Witness {
     return vote;
   }
 
-  /** Never rejects. Sent to every node that is connected, whether or not it may vote. */
+  /** Never rejects. Sent to every connected node, even if it may not vote. */
   async release(id: string, nonce: string): Promise<void> {
     const { node } = this.parts;
     if (this.#connection === 0) return;
     const released = this.#call(() => node.release(id, nonce));
-    // A silent node gets it too, behind the acquire that it may yet apply; nobody waits for that.
+    // A silent node gets it too, after the acquire that it may still apply. The caller does not wait for it.
     if (this.#state !== 'suspect') await released;
   }
 
@@ -118,15 +117,15 @@ export class Voter implements Witness {
       case 'held':
         return ['held'];
       case 'unmarked':
-        return this.#stopVoting('waiting', 'its marker has gone');
+        return this.#stopVoting('waiting', 'its marker is missing');
       case 'unprepared':
-        return this.#stopVoting('connecting', 'its scripts have gone');
+        return this.#stopVoting('connecting', 'its scripts are missing');
     }
   }
 
-  /** The node itself said why it may not vote: it is looked at at once, and prepared anew. */
+  /** The node said why it may not vote. Checks and prepares it again at once. */
   #stopVoting(state: NodeState, why: string): [Vote, string] {
-    // Many questions may come back with the same answer, some after the connection that they were asked on.
+    // Many requests may return the same answer, some of them after their connection has ended.
     if (this.#state === 'voting') {
       this.#run = undefined;
       this.#prepared = false;
@@ -136,7 +135,7 @@ export class Voter implements Witness {
     return ['missing', why];
   }
 
-  /** Looks at the node again and again while this connection lasts. Never rejects. */
+  /** Checks the node repeatedly during this connection. Never rejects. */
   async #attend(connection: number): Promise<void> {
     while (this.#connection === connection) {
       const pauseMs = await this.#look(connection);
@@ -144,10 +143,10 @@ export class Voter implements Witness {
     }
   }
 
-  /** Decides from what the node says whether it may vote. Returns when to look again. */
+  /** Decides from the node's report whether it may vote. Returns the time until the next check. */
   async #look(connection: number): Promise<number> {
     const { node, amnesia, leaseMsMax } = this.parts;
-    // It is not asked anything until it answers a ping, and one of them may be lost.
+    // It gets no request until it answers a ping, and one ping may be lost.
     if (this.#state === 'suspect') {
       this.#ping(connection);
       return LOOK_MS;
@@ -173,30 +172,30 @@ export class Voter implements Witness {
     amnesia.noticed();
     if (memory.value.kind === 'marked') {
       this.#run = run;
-      this.#become('voting', 'it has forgotten nothing since it was marked');
+      this.#become('voting', 'its marker is valid');
       return LOOK_MS * (0.75 + this.parts.chance.fraction() / 2);
     }
     const { since, leftMs } = memory.value;
     this.#run = undefined;
     this.#become('waiting', `it may have forgotten leases; votes again in ${Math.ceil(leftMs)} ms`);
     if (leftMs > 0) return Math.min(IMPATIENT_LOOK_MS, leftMs + 1);
-    // Told to the store first: were all nodes lost after this, a first start would forget its leases.
+    // The store must know first. If all nodes were lost later, a first start would forget their leases.
     await amnesia.claim();
     const marked = await this.#call(() => node.mark(run, since, false));
     return marked.kind === 'done' && marked.value ? 0 : IMPATIENT_LOOK_MS;
   }
 
-  /** It did not say what was asked of it. A node that votes goes on: each vote checks its marker anyway. */
+  /** It did not report. A voting node continues, because each vote checks its marker anyway. */
   #unseen(why: string): number {
     if (this.#state === 'connecting') this.#become('connecting', why);
     return IMPATIENT_LOOK_MS;
   }
 
-  /** What it evicts meanwhile is forgotten, so that it has to wait once its policy is right again. */
+  /** It may evict locks meanwhile, so it must wait after its policy is fixed. */
   async #keepFromVoting(facts: NodeFacts): Promise<number> {
     this.#run = undefined;
     this.#memory = undefined;
-    this.#become('evicting', `its maxmemory-policy is ${facts.evictionPolicy}, and must be noeviction`);
+    this.#become('evicting', `its maxmemory-policy is ${facts.evictionPolicy}; it must be noeviction`);
     await this.#call(() => this.parts.node.unmark());
     return LOOK_MS;
   }
@@ -211,7 +210,7 @@ export class Voter implements Witness {
         this.#hear(connection);
       }
     });
-    // Other replies since it was asked mean that it is slow, not silent.
+    // Other replies since the request mean that it is slow, not silent.
     const silent = outcome.kind === 'timed_out' && this.#heard === heard;
     if (silent && this.#connection === connection) this.#suspect(connection, outcome.why);
     return outcome;
@@ -225,11 +224,11 @@ export class Voter implements Witness {
 
   #ping(connection: number): void {
     const answered = () => this.#hear(connection);
-    // An error is an answer too; a connection that breaks is told by `lost`.
+    // An error is an answer too. `lost` reports a broken connection.
     this.parts.node.ping().then(answered, answered);
   }
 
-  /** Whatever a silent node answers, be it to a release, ends its silence. */
+  /** Any answer of a silent node ends its silence, even to a release. */
   #hear(connection: number): void {
     this.#heard += 1;
     if (this.#state !== 'suspect' || this.#connection !== connection) return;
@@ -247,7 +246,7 @@ export class Voter implements Witness {
 
   #become(to: NodeState, why: string): void {
     const from = this.#state;
-    // Why it cannot be reached may change, and whoever reads the log wants the last word.
+    // The reason may change, and the log must show the latest one.
     if (from === to && (to !== 'connecting' || why === this.#why)) return;
     this.#state = to;
     this.#why = why;

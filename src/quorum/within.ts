@@ -1,11 +1,11 @@
-import type { Clock } from '../coordination/clock.js';
+import type { Clock } from '../coordination/ports/clock.js';
 
-/** What became of a step: its result, its error, or neither in time. */
+/** The outcome of a step: its result, its error, or a timeout. */
 export type Outcome<T> =
   | { readonly kind: 'done'; readonly value: T }
   | { readonly kind: 'failed' | 'timed_out'; readonly why: string };
 
-/** Takes a step and waits for it at most `timeoutMs`. Never rejects; what settles later is dropped. */
+/** Runs a step with a timeout. Never rejects. Drops a later result. */
 export function within<T>(clock: Clock, timeoutMs: number, step: () => Promise<T>): Promise<Outcome<T>> {
   return new Promise((resolve) => {
     let settled = false;
@@ -15,12 +15,12 @@ export function within<T>(clock: Clock, timeoutMs: number, step: () => Promise<T
       resolve(outcome);
     };
     const cancel = clock.after(timeoutMs, () => {
-      // Timers run before sockets are read: after a stall of this process the reply may be there already.
+      // Timers run before sockets are read. After a pause of this process, the reply may already be there.
       void clock.turn().then(() => {
         if (!settled) settle({ kind: 'timed_out', why: `no reply within ${timeoutMs} ms` });
       });
     });
-    // An async function, so that a step that throws at once fails like one that rejects.
+    // Async, so that a step that throws fails like one that rejects.
     const taken = (async () => step())();
     taken.then(
       (value) => settle({ kind: 'done', value }),

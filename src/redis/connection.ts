@@ -1,6 +1,6 @@
 import type { Cluster, Redis } from 'ioredis';
 import type { StoreAddress } from '../config/store-url.js';
-import { StoreUnavailable } from '../coordination/value-store.js';
+import { StoreUnavailable } from '../coordination/ports/value-store.js';
 import { scriptClient } from './client.js';
 import { OneWrite } from './one-write.js';
 

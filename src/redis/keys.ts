@@ -9,7 +9,7 @@ export function namespaceKey(namespace: string): string {
 }
 
 /** The places of a namespace's origin budget, in the cluster slot of its hash. */
-export function placesKey(namespace: string): string {
+export function slotsKey(namespace: string): string {
   return `${namespaceKey(namespace)}:places`;
 }
 

@@ -1,9 +1,9 @@
 import { Script } from './script.js';
 
 const hash = ['namespace'] as const;
-const places = ['places'] as const;
+const slots = ['slots'] as const;
 
-export const lookNamespaceScript = new Script('namespace-look', { keys: hash, args: ['fresh_id', 'tags'] });
+export const readNamespaceScript = new Script('namespace-read', { keys: hash, args: ['fresh_id', 'tags'] });
 
 export const invalidateNamespaceScript = new Script('namespace-invalidate', {
   keys: hash,
@@ -12,11 +12,11 @@ export const invalidateNamespaceScript = new Script('namespace-invalidate', {
 
 export const learnScript = new Script('namespace-learn', { keys: hash, args: ['took_us'] });
 
-export const enterScript = new Script('places-enter', {
-  keys: places,
-  args: ['place', 'max', 'ttl_ms', 'ttl_ms_max'],
+export const enterScript = new Script('slots-enter', {
+  keys: slots,
+  args: ['slot', 'max', 'ttl_ms', 'ttl_ms_max'],
 });
 
-export const keepScript = new Script('places-keep', { keys: places, args: ['place', 'as', 'ttl_ms'] });
+export const keepScript = new Script('slots-keep', { keys: slots, args: ['slot', 'as', 'ttl_ms'] });
 
-export const leaveScript = new Script('places-leave', { keys: places, args: ['place', 'channel', 'name'] });
+export const leaveScript = new Script('slots-leave', { keys: slots, args: ['slot', 'channel', 'name'] });

@@ -1,26 +1,26 @@
-import type { Chance } from '../coordination/clock.js';
+import type { Chance } from '../coordination/ports/clock.js';
 import {
-  type EnterRequest,
+  type SlotRequest,
   type NamespaceInvalidate,
   type NamespaceRecord,
   type NamespaceStore,
   STAMPS_MAX,
   type Stamp,
-} from '../coordination/namespace-store.js';
-import { encodeTagClock, type TagClock } from '../coordination/tag-clock.js';
+} from '../coordination/ports/namespace-store.js';
+import { encodeTagClock, type TagClock } from '../coordination/words/tag-clock.js';
 import type { StoreConnection } from './connection.js';
-import { namespaceId, namespaceKey, placesKey, WAKE_CHANNEL } from './keys.js';
+import { namespaceId, namespaceKey, slotsKey, WAKE_CHANNEL } from './keys.js';
 import {
   enterScript,
   invalidateNamespaceScript,
   keepScript,
   learnScript,
   leaveScript,
-  lookNamespaceScript,
+  readNamespaceScript,
 } from './namespace-scripts.js';
 import type { Script, ScriptArgument } from './script.js';
 
-/** Where the stamps begin in the reply of namespace-look. */
+/** Where the stamps begin in the reply of namespace-read. */
 const STAMPS_AT = 5;
 
 /** Namespaces on Redis: one hash and one sorted set for each, in one cluster slot. */
@@ -30,10 +30,10 @@ export class RedisNamespaceStore implements NamespaceStore {
     private readonly chance: Chance,
   ) {}
 
-  async look(namespace: string, tags: readonly string[]): Promise<NamespaceRecord> {
+  async read(namespace: string, tags: readonly string[]): Promise<NamespaceRecord> {
     const args = { fresh_id: this.chance.nonce(), tags: JSON.stringify(tags) };
     const keys = { namespace: namespaceKey(namespace) };
-    const reply = (await this.#run(lookNamespaceScript, keys, args)) as (Buffer | number | null)[];
+    const reply = (await this.#run(readNamespaceScript, keys, args)) as (Buffer | number | null)[];
     const [id, at, mean, deviation, nowUs] = reply.map((field) =>
       field === null ? undefined : String(field),
     );
@@ -67,23 +67,23 @@ export class RedisNamespaceStore implements NamespaceStore {
     await this.#run(learnScript, keys, { took_us: Math.round(rebuildMs * 1000) });
   }
 
-  async enter(namespace: string, { place, max, ttlMs, ttlMsMax }: EnterRequest): Promise<boolean> {
-    const keys = { places: placesKey(namespace) };
+  async enter(namespace: string, { slot, max, ttlMs, ttlMsMax }: SlotRequest): Promise<boolean> {
+    const keys = { slots: slotsKey(namespace) };
     return (
       (await this.#run(enterScript, keys, {
-        ...{ place, max, ttl_ms: Math.ceil(ttlMs), ttl_ms_max: ttlMsMax },
+        ...{ slot, max, ttl_ms: Math.ceil(ttlMs), ttl_ms_max: ttlMsMax },
       })) === 1
     );
   }
 
-  async keep(namespace: string, place: string, as: string, ttlMs: number): Promise<boolean> {
-    const keys = { places: placesKey(namespace) };
-    return (await this.#run(keepScript, keys, { place, as, ttl_ms: Math.ceil(ttlMs) })) === 1;
+  async keep(namespace: string, slot: string, as: string, ttlMs: number): Promise<boolean> {
+    const keys = { slots: slotsKey(namespace) };
+    return (await this.#run(keepScript, keys, { slot, as, ttl_ms: Math.ceil(ttlMs) })) === 1;
   }
 
-  async leave(namespace: string, place: string): Promise<void> {
-    const keys = { places: placesKey(namespace) };
-    await this.#run(leaveScript, keys, { place, channel: WAKE_CHANNEL, name: namespaceId(namespace) });
+  async leave(namespace: string, slot: string): Promise<void> {
+    const keys = { slots: slotsKey(namespace) };
+    await this.#run(leaveScript, keys, { slot, channel: WAKE_CHANNEL, name: namespaceId(namespace) });
   }
 
   #run<K extends string, A extends string>(

@@ -1,4 +1,4 @@
-import type { LeaseEnd, LeaseReason } from '../coordination/outcome.js';
+import type { LeaseEnd, LeaseReason } from '../coordination/words/outcome.js';
 import type {
   ArmedLease,
   KeyRecord,
@@ -6,7 +6,7 @@ import type {
   RebuildTimes,
   StoredFailure,
   StoredValue,
-} from '../coordination/record.js';
+} from '../coordination/words/record.js';
 
 /**
  * The fields of a record's hash, in the order in which the scripts read them with HMGET. The script's
@@ -104,7 +104,7 @@ function decodeLease(reply: RecordReply, nowUs: number, fence: number): ArmedLea
     reason: reason as LeaseReason,
     requestKey,
     owner: numberAt(reply, 11),
-    byStoreAlone: textAt(reply, 12) === '1',
+    quorumLost: textAt(reply, 12) === '1',
   };
 }
 

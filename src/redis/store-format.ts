@@ -1,4 +1,4 @@
-import { StoreUnavailable } from '../coordination/value-store.js';
+import { StoreUnavailable } from '../coordination/ports/value-store.js';
 import type { StoreConnection } from './connection.js';
 import { FORMAT_KEY } from './keys.js';
 

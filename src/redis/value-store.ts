@@ -1,5 +1,5 @@
-import type { ReleaseOutcome } from '../coordination/outcome.js';
-import type { KeyRecord, PastLease } from '../coordination/record.js';
+import type { ReleaseOutcome } from '../coordination/words/outcome.js';
+import type { KeyRecord, PastLease } from '../coordination/words/record.js';
 import type {
   ArmReply,
   ArmRequest,
@@ -12,7 +12,7 @@ import type {
   StorePublish,
   StoreRelease,
   ValueStore,
-} from '../coordination/value-store.js';
+} from '../coordination/ports/value-store.js';
 import type { StoreConnection } from './connection.js';
 import { recordKey, WAKE_CHANNEL } from './keys.js';
 import { decodePast, decodeRecord, encodeLabels, type RecordReply } from './record-fields.js';
@@ -23,7 +23,7 @@ import {
   explainScript,
   extendScript,
   invalidateScript,
-  lookScript,
+  readScript,
   publishScript,
   releaseScript,
 } from './value-scripts.js';
@@ -32,8 +32,8 @@ import {
 export class RedisValueStore implements ValueStore {
   constructor(private readonly connection: StoreConnection) {}
 
-  async look(id: string): Promise<KeyRecord> {
-    return decodeRecord((await this.#run(lookScript, id, {})) as RecordReply);
+  async read(id: string): Promise<KeyRecord> {
+    return decodeRecord((await this.#run(readScript, id, {})) as RecordReply);
   }
 
   async arm(id: string, request: ArmRequest): Promise<ArmReply> {
@@ -42,7 +42,7 @@ export class RedisValueStore implements ValueStore {
       expires_in_ms: request.expiresInMs,
       fence_read: request.fenceRead,
       value_fence_read: request.valueFenceRead,
-      alone: request.byStoreAlone ? 1 : 0,
+      alone: request.quorumLost ? 1 : 0,
       lease: encodeLabels(request),
       clock: request.clock,
       keep_ms: request.keepMs,
@@ -98,7 +98,7 @@ export class RedisValueStore implements ValueStore {
     const leftUs = (await this.#run(extendScript, id, {
       nonce: request.nonce,
       expires_in_ms: request.expiresInMs,
-      alone: request.byStoreAlone ? 1 : 0,
+      alone: request.quorumLost ? 1 : 0,
       keep_ms: request.keepMs,
       hold_ms: request.holdMs,
     })) as number | null;

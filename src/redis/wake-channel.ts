@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { StoreAddress } from '../config/store-url.js';
-import type { NamespaceWake, Wake, WakeChannel, WakeListener } from '../coordination/wake-channel.js';
+import type { NamespaceWake, Wake, WakeChannel, WakeListener } from '../coordination/ports/wake-channel.js';
 import { retryMs, subscriberClient } from './client.js';
 import { ClusterBeats } from './cluster-beats.js';
 import { WAKE_CHANNEL } from './keys.js';

@@ -1,16 +1,17 @@
-import type { Invalidate } from '../coordination/requests.js';
+import type { Invalidate } from '../coordination/words/requests.js';
+import { LOG } from './log-texts.js';
 import type { Logger } from './logger.js';
 
 /**
- * Who was denied what, and who invalidated what: a line each, within the log's bound on repetition. Counts, and
- * never a key: what is invalidated may be somebody's name.
+ * One line for each denial and each invalidation, within the log's bound on repetition. It has counts and never a
+ * key, because a key may contain personal data.
  */
 export function auditLog(log: Pick<Logger, 'info' | 'warn'>) {
   return {
     denied: (identity: string, method: string, namespace: string, permission: string) =>
       log.warn(
         { identity, method, ...(permission === '' ? {} : { namespace, permission }) },
-        permission === '' ? 'audit: a caller is not known' : 'audit: a permission is missing',
+        permission === '' ? LOG.auditUnauthenticated : LOG.auditDenied,
       ),
     invalidated: (
       identity: string,
@@ -18,7 +19,7 @@ export function auditLog(log: Pick<Logger, 'info' | 'warn'>) {
     ) =>
       log.info(
         { identity, namespace, keys: keys.length, tags: tags.length, all, mode },
-        'audit: an invalidation',
+        LOG.auditInvalidated,
       ),
   };
 }

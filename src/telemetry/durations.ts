@@ -1,18 +1,18 @@
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 
-/** The histogram takes whole numbers, and these are microseconds. */
+/** The histogram needs whole numbers, so it counts microseconds. */
 const US_PER_MS = 1_000;
-/** The longest wait that can be set. */
+/** The longest possible wait. */
 const MS_MAX = 3_600_000;
 const OPTIONS = {
   lowest: 1,
-  // Beyond the longest wait, so that what took longer still than that is told from it.
+  // Above the longest wait, so that longer durations are distinguishable.
   highest: 2 * MS_MAX * US_PER_MS,
-  // What is read is at most 1 % off; with one figure it would be 6 %, where a page shows two.
+  // At most 1 % off. With one figure it would be 6 %, and the pages show two digits.
   figures: 2,
 };
 
-/** How long something took, again and again: only counts are kept. */
+/** Durations of one kind, kept as counts. */
 export class Durations {
   readonly #histogram: RecordableHistogram = createHistogram(OPTIONS);
 
@@ -28,7 +28,7 @@ export class Durations {
     this.#histogram.add(other.#histogram);
   }
 
-  /** The smallest that at least `share` (0 to 1) of them do not exceed; undefined of none. */
+  /** The smallest duration that at least `share` (0 to 1) of them do not exceed; undefined if there are none. */
   percentileMs(share: number): number | undefined {
     const histogram = this.#histogram;
     if (histogram.count === 0) return undefined;
@@ -40,7 +40,7 @@ export class Durations {
   }
 }
 
-/** The durations of the last `parts` stretches of time; whoever keeps it says when one ends. */
+/** The durations of the last `parts` periods. The owner says when a period ends. */
 export class RecentDurations {
   readonly #parts: (Durations | undefined)[];
   #at = 0;
@@ -55,13 +55,13 @@ export class RecentDurations {
     part.add(ms);
   }
 
-  /** The oldest part is forgotten, and a new one begins. */
+  /** Drops the oldest period and begins a new one. */
   endPart(): void {
     this.#at = (this.#at + 1) % this.#parts.length;
     this.#parts[this.#at]?.clear();
   }
 
-  /** All of them together. */
+  /** All periods together. */
   sum(): Durations {
     const sum = new Durations();
     for (const part of this.#parts) if (part !== undefined && part.count > 0) sum.addAll(part);

@@ -1,8 +1,8 @@
-import type { Clock } from '../coordination/clock.js';
+import type { Clock } from '../coordination/ports/clock.js';
 import type { Logger, LogLevel } from './logger.js';
 
 const WINDOW_MS = 10_000;
-/** Of one message within a window: enough to see what it is about, and too few to fill a disk. */
+/** Lines of one message per window: enough to diagnose a fault, too few to fill a disk. */
 const LINES_PER_WINDOW = 10;
 
 interface Window {
@@ -12,8 +12,8 @@ interface Window {
 }
 
 /**
- * The same log with a bound on how often it says the same: what fails once may fail ten thousand times a
- * second. The first line of the next window tells how many were left out (`suppressed`).
+ * The same log with a bound on repetition, because a fault may repeat ten thousand times a second. The first line of
+ * the next window counts the omitted ones (`suppressed`).
  */
 export function rateLimited(log: Logger, clock: Pick<Clock, 'nowMs'>): Logger {
   const windows = new Map<string, Window>();
@@ -33,7 +33,7 @@ export function rateLimited(log: Logger, clock: Pick<Clock, 'nowMs'>): Logger {
   };
   return {
     isLevelEnabled: (level: LogLevel) => log.isLevelEnabled(level),
-    // Whoever sets `debug` wants all of it.
+    // At `debug`, every line is wanted.
     debug: (fields, message) => log.debug(fields, message),
     info: limited('info'),
     warn: limited('warn'),

@@ -1,11 +1,12 @@
 import { type DestinationStream, destination, pino } from 'pino';
-import type { Observer } from '../coordination/observer.js';
-import type { Degraded, LeaseEnd, PublishOutcome } from '../coordination/outcome.js';
+import type { Observer } from '../coordination/ports/observer.js';
+import type { Degraded, LeaseEnd, PublishOutcome } from '../coordination/words/outcome.js';
+import { LOG } from './log-texts.js';
 import { readTraceparent } from './traceparent.js';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
-/** As much of pino as the composition root needs; fields first, for a machine, then words, for a person. */
+/** The part of pino that the composition root needs: fields for machines first, then a message for people. */
 export interface Logger {
   isLevelEnabled(level: LogLevel): boolean;
   debug(fields: object, message: string): void;
@@ -14,7 +15,7 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
-/** Writes JSON lines to standard error, at once, so that the last ones before an end are not lost. */
+/** Writes JSON lines to standard error synchronously, so the last lines before an exit are not lost. */
 export function createLogger(level: LogLevel, stream: DestinationStream = destination({ dest: 2 })): Logger {
   const timestamp = () => `,"time":"${new Date().toISOString()}"`;
   const formatters = { level: (label: string) => ({ level: label }) };
@@ -22,32 +23,32 @@ export function createLogger(level: LogLevel, stream: DestinationStream = destin
 }
 
 /**
- * What an operator would ask about, where all see it: each step on the ladder, leases that their holders
- * lost, publishes that were refused. Every other decision is a line at `debug`. Never a key, a token or a value.
+ * Logs what operators ask about: each change of degradation, each lost lease, each refused publish. All other
+ * decisions are logged at `debug`. Never a key, a token or a value.
  */
 export function decisionLog(log: Logger): Partial<Observer> {
   let mode: Degraded = 'none';
   return {
-    // Decided once: whoever does not log at debug should not pay for a line with every hit.
+    // Decided once, so that hits cost nothing extra without debug logging.
     ...(log.isLevelEnabled('debug') ? debugLog(log) : {}),
     published: (namespace, outcome, rebuildMs, traceparent) => {
       const fields = { namespace, outcome, rebuildMs, ...traceOf(traceparent) };
       const why = REFUSED[outcome];
-      if (why === undefined) log.debug(fields, 'Publish answered');
+      if (why === undefined) log.debug(fields, 'publish answered');
       else log.warn(fields, why);
     },
     leaseEnded: (namespace, end, heldMs, traceparent) => {
       const fields = { namespace, end, heldMs, ...traceOf(traceparent) };
       const why = LOST[end];
-      if (why === undefined) log.debug(fields, 'a lease ended');
+      if (why === undefined) log.debug(fields, 'lease ended');
       else log.warn(fields, why);
     },
     degraded(now) {
       if (now === mode) return;
       const fields = { from: mode, to: now };
       mode = now;
-      if (now === 'none') log.info(fields, 'quorum and store work again');
-      else log.warn(fields, 'decisions are made without a part of the fleet');
+      if (now === 'none') log.info(fields, LOG.recovered);
+      else log.warn(fields, LOG.degraded);
     },
   };
 }
@@ -55,29 +56,29 @@ export function decisionLog(log: Logger): Partial<Observer> {
 function debugLog(log: Logger): Partial<Observer> {
   return {
     answered: (namespace, outcome, degraded) =>
-      log.debug({ namespace, outcome, degraded }, 'GetOrLock answered'),
-    waited: (namespace, endedBy, waitedMs) => log.debug({ namespace, endedBy, waitedMs }, 'a wait ended'),
+      log.debug({ namespace, outcome, degraded }, 'get-or-lock answered'),
+    waited: (namespace, endedBy, waitedMs) => log.debug({ namespace, endedBy, waitedMs }, 'wait ended'),
   };
 }
 
-/** An invalidation that refuses the publish of a rebuild from before it does what it is there for: no warning. */
+/** `invalidated` is missing on purpose: refusing an older rebuild is what an invalidation is for. */
 const REFUSED: Partial<Record<PublishOutcome, string>> = {
-  superseded: 'a publish was refused: another lease was given since, so that the rebuild took too long',
-  unknown_lease: 'a publish was refused: the store knows nothing of its lease, and may have lost records',
-  not_stored: 'a publish was not stored: its lease was given without the store, or the store did not answer',
+  superseded: LOG.publishSuperseded,
+  unknown_lease: LOG.publishUnknownLease,
+  not_stored: LOG.publishNotStored,
 };
 const LOST: Partial<Record<LeaseEnd, string>> = {
-  expired: 'a lease ran out before its holder published',
-  session_lost: 'a lease ended with the session of its holder',
+  expired: LOG.leaseExpired,
+  session_lost: LOG.leaseLostWithSession,
 };
 
-/** As OpenTelemetry names them in logs. */
+/** The names that OpenTelemetry uses in logs. */
 function traceOf(traceparent: string): object {
   const context = readTraceparent(traceparent);
   return context === undefined ? {} : { trace_id: context.traceId, span_id: context.spanId };
 }
 
-/** Tells every listener everything that it listens to. */
+/** Passes each event to all observers that handle it. */
 export function observeWith(...observers: readonly Partial<Observer>[]): Observer {
   return {
     answered: toAll(observers, 'answered'),
@@ -91,7 +92,7 @@ export function observeWith(...observers: readonly Partial<Observer>[]): Observe
 
 type Told = (a: unknown, b: unknown, c: unknown, d: unknown) => void;
 
-/** Named arguments instead of a rest: this is on the way of every hit. */
+/** Named arguments instead of a rest parameter, because every hit calls this. */
 function toAll<Name extends keyof Observer>(
   observers: readonly Partial<Observer>[],
   name: Name,

@@ -1,38 +1,38 @@
 import type { Counter, Histogram, Meter } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import { MeterProvider, type MetricReader } from '@opentelemetry/sdk-metrics';
-import type { Observer, WaitEnd } from '../coordination/observer.js';
-import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../coordination/outcome.js';
+import type { Observer, WaitEnd } from '../coordination/ports/observer.js';
+import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../coordination/words/outcome.js';
 import { LABELS, METRICS, OTHER_NAMESPACES } from './names.js';
 
-/** From a tenth of a millisecond, an answer out of memory, to a minute, the longest lease by default. */
+/** From a tenth of a millisecond (an answer from memory) to a minute (the longest lease by default). */
 const SECONDS_BUCKETS = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 ];
-/** Namespaces told apart in labels; a caller chooses them freely, and every one costs memory for ever. */
+/** How many namespaces labels name. Callers choose namespaces freely, and each one costs memory forever. */
 const NAMESPACES_MAX = 100;
 const MODES: readonly Degraded[] = ['none', 'quorum_lost', 'store_lost', 'local'];
 
-/** What is read when somebody looks, and not told as it happens. */
+/** Figures that are read at each scrape. */
 export interface Gauges {
   waiters(): number;
   leasesHeld(): number;
   nearCacheBytes(): number;
-  /** Lock nodes by state, every state each time: one that is left out keeps its last count. None in the embedded mode. */
+  /** Lock nodes by state. Lists every state, because an omitted one keeps its last count. Empty when embedded. */
   quorumNodes(): Iterable<readonly [state: string, count: number]>;
 }
 
-/** The metrics of one process, fed by what the coordinator and the quorum tell. */
+/** The metrics of one process. The coordinator and the quorum feed them. */
 export class Metrics implements Observer {
   readonly #reader = new PrometheusExporter({ preventServerStart: true });
   readonly #provider: MeterProvider;
   readonly #meter: Meter;
-  /** No prefix, no time stamps, no resource labels, no target_info, no labels of the scope. */
+  /** No prefix, timestamps, resource labels, target_info or scope labels. */
   readonly #serializer = new PrometheusSerializer('', false, undefined, true, true);
   readonly #namespaces = new Set<string>();
   #mode: Degraded = 'none';
 
-  /** Counted here and read when somebody looks: a hit is too short for a counter that hashes its labels. */
+  /** Counted here and read at each scrape: a counter that hashes its labels costs more than a hit. */
   readonly #answers = new Map<string, Map<string, number>>();
   readonly #wait: Histogram;
   readonly #rebuild: Histogram;
@@ -40,20 +40,20 @@ export class Metrics implements Observer {
   readonly #vote: Histogram;
   readonly #saved: Counter;
 
-  /** `others` read the metrics too, such as those who send them to a collector. */
+  /** `others` read the metrics too, for example to send them to a collector. */
   constructor(others: readonly MetricReader[] = []) {
     this.#provider = new MeterProvider({ readers: [this.#reader, ...others] });
     this.#meter = this.#provider.getMeter('dibs');
     this.#wait = this.#histogram(METRICS.wait, 'How long callers waited, by what ended the wait');
     this.#rebuild = this.#histogram(METRICS.rebuild, 'How long leases were held, by how they ended');
     this.#publish = this.#meter.createCounter(METRICS.publish, {
-      description: 'Publish calls by what became of them',
+      description: 'Publish calls, by outcome',
     });
     this.#vote = this.#histogram(METRICS.quorumVote, 'How long lock nodes took to vote, by node and vote');
     this.#saved = this.#meter.createCounter(METRICS.rebuildsSaved, {
       description: "Callers that got another caller's rebuild instead of making their own",
     });
-    const answers = { description: 'GetOrLock calls by what they were answered' };
+    const answers = { description: 'GetOrLock calls, by outcome' };
     this.#meter.createObservableCounter(METRICS.getOrLock, answers).addCallback((result) => {
       for (const [namespace, counts] of this.#answers) {
         for (const [outcome, count] of counts) {
@@ -95,28 +95,28 @@ export class Metrics implements Observer {
     this.#mode = mode;
   }
 
-  /** One lock node voted, or did not in time. */
+  /** One lock node voted, or its vote is missing. */
   voted(node: string, vote: string, tookMs: number): void {
     this.#vote.record(tookMs / 1000, { [LABELS.node]: node, [LABELS.vote]: vote });
   }
 
-  /** To be called once, when there is something to read. */
+  /** Call it once, when the figures exist. */
   watch(gauges: Gauges): void {
     const gauge = (name: string, description: string) =>
       this.#meter.createObservableGauge(name, { description });
     gauge(METRICS.waiters, 'Callers that wait on this replica now').addCallback((result) =>
       result.observe(gauges.waiters()),
     );
-    gauge(METRICS.leasesHeld, 'Leases that this replica gave and that run now').addCallback((result) =>
+    gauge(METRICS.leasesHeld, 'Leases that this replica has granted and that run now').addCallback((result) =>
       result.observe(gauges.leasesHeld()),
     );
-    gauge(METRICS.nearCacheBytes, 'Bytes of values in the near cache').addCallback((result) =>
+    gauge(METRICS.nearCacheBytes, 'Size of the near cache: values and their index').addCallback((result) =>
       result.observe(gauges.nearCacheBytes()),
     );
-    gauge(METRICS.quorumNodes, 'Lock nodes by state').addCallback((result) => {
+    gauge(METRICS.quorumNodes, 'Lock nodes, by state').addCallback((result) => {
       for (const [state, count] of gauges.quorumNodes()) result.observe(count, { [LABELS.state]: state });
     });
-    gauge(METRICS.degraded, '1 for the rung of the ladder that the last decision stood on').addCallback(
+    gauge(METRICS.degraded, '1 for the degradation of the last decision; none is healthy').addCallback(
       (result) => {
         for (const mode of MODES) result.observe(mode === this.#mode ? 1 : 0, { [LABELS.mode]: mode });
       },

@@ -1,4 +1,4 @@
-import type { Facts, StepName } from '../coordination/trace.js';
+import type { Facts, StepName } from '../coordination/words/trace.js';
 
 /** Every metric, as Prometheus prints it. Dashboards and alerts rely on these names. */
 export const METRICS = {
@@ -26,10 +26,10 @@ export const LABELS = {
   mode: 'mode',
 } as const;
 
-/** What stands in a `namespace` label where there are more namespaces than are told apart. */
+/** The `namespace` label of all namespaces beyond the bound. */
 export const OTHER_NAMESPACES = 'other';
 
-/** Every span, besides those of the calls, which are named by their method. */
+/** Every span except those of the calls, which are named by their method. */
 export const SPANS = {
   look: 'dibs.look',
   acquire: 'dibs.acquire',
@@ -40,10 +40,10 @@ export const SPANS = {
   publish: 'dibs.publish',
 } as const satisfies Record<StepName, string>;
 
-/** Every attribute of a span; those of RPCs are named by OpenTelemetry's semantic conventions. */
+/** Every attribute of a span. OpenTelemetry's semantic conventions name those of RPCs. */
 export const ATTRIBUTES = {
   namespace: 'dibs.namespace',
-  /** Only where the namespace's `keys_in_traces` is `clear`. */
+  /** Only if the namespace's `keys_in_traces` is `clear`. */
   key: 'dibs.key',
   /** The first 16 hexadecimal digits of the SHA-256 of namespace, a zero byte and key. */
   keyHash: 'dibs.key.hash',

@@ -15,24 +15,24 @@ import type { Logger } from './logger.js';
 const SERVICE_NAME = 'dibs';
 const STOP_MS_MAX = 3_000;
 
-/** The SDK as it runs in this process, with its exporters and bounds from OpenTelemetry's own variables. */
+/** The running SDK. OpenTelemetry's own variables set its exporters and bounds. */
 export interface OpenTelemetry {
   readonly tracer: Tracer;
-  /** Sends what has gathered. */
+  /** Sends the remaining spans. */
   stop(): Promise<void>;
 }
 
-/** Starts to export spans. Loaded only now: a replica that traces nothing has nothing of the SDK in its memory. */
+/** Starts to export spans. Loads the SDK only now, so a replica without tracing spends no memory on it. */
 export async function startOpenTelemetry(version: string, log: Logger): Promise<OpenTelemetry> {
   const { NodeSDK } = await import('@opentelemetry/sdk-node');
   const { AlwaysOnSampler } = await import('@opentelemetry/sdk-trace-base');
   if (process.env.OTEL_LOG_LEVEL === undefined) tellProblems(log);
   const sdk = new NodeSDK({
-    // What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say is laid over this.
+    // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override this.
     resource: defaultResource().merge(
       resourceFromAttributes({ 'service.name': SERVICE_NAME, 'service.version': version }),
     ),
-    // Decided before a span is made, in sampler.ts.
+    // sampler.ts decides before a span is created.
     sampler: new AlwaysOnSampler(),
     contextManager: new NoAmbientContext(),
     textMapPropagator: null,
@@ -45,15 +45,15 @@ export async function startOpenTelemetry(version: string, log: Logger): Promise<
     stop: async () => {
       const sent = sdk
         .shutdown()
-        .catch((error: unknown) => log.warn({ err: error }, 'the last spans were not sent'));
-      // A collector that has gone must not hold up whoever stops.
+        .catch((error: unknown) => log.warn({ err: error }, 'spans lost: the last ones were not sent'));
+      // A missing collector must not delay the stop.
       await Promise.race([sent, new Promise<void>((resolve) => setTimeout(resolve, STOP_MS_MAX).unref())]);
       trace.disable();
     },
   };
 }
 
-/** Sends metrics to a collector, besides what whoever scrapes reads. */
+/** Sends metrics to a collector, in addition to /metrics. */
 export async function otlpMetricReader(options: NonNullable<OtelConfig['metrics']>): Promise<MetricReader> {
   const { everyMs, timeoutMs } = options;
   const { OTLPMetricExporter } = await {
@@ -68,10 +68,10 @@ export async function otlpMetricReader(options: NonNullable<OtelConfig['metrics'
   });
 }
 
-/** What the SDK cannot do, such as reach its collector, stands in our log and not nowhere. */
+/** Logs what the SDK cannot do, for example reach its collector. */
 function tellProblems(log: Logger): void {
   const tell = (message: string, ...details: unknown[]) =>
-    log.warn({ message, details: details.map(String) }, 'OpenTelemetry reports a problem');
+    log.warn({ message, details: details.map(String) }, 'tracing: OpenTelemetry reports a problem');
   const silent = () => {};
   diag.setLogger(
     { error: tell, warn: tell, info: silent, debug: silent, verbose: silent },
@@ -79,7 +79,7 @@ function tellProblems(log: Logger): void {
   );
 }
 
-/** The default follows every promise of the process; here traces are passed from hand to hand. */
+/** The default follows every promise of the process. Dibs passes traces explicitly. */
 class NoAmbientContext implements ContextManager {
   active(): Context {
     return ROOT_CONTEXT;

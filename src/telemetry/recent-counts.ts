@@ -1,11 +1,11 @@
 /**
- * Counts of the last `seconds` seconds. Counting is one addition; once a second the totals are copied into a
- * ring, and what happened in a while is the difference of two copies.
+ * Counts of the last `seconds` seconds. Counting is one addition. Once a second the totals are copied into a ring. The
+ * count of a period is the difference of two copies.
  */
 export class RecentCounts<Name extends string> {
   readonly #columns: ReadonlyMap<Name, number>;
   readonly #totals: Float64Array;
-  /** The totals as they stood at the end of each second. */
+  /** The totals at the end of each second. */
   readonly #ring: Float64Array;
   #ended = 0;
 
@@ -32,17 +32,17 @@ export class RecentCounts<Name extends string> {
     return this.#totals[this.#columns.get(name) ?? 0] ?? 0;
   }
 
-  /** In the last `seconds` seconds that are over. */
+  /** The count in the last `seconds` complete seconds. */
   over(name: Name, seconds: number): number {
     return this.#stood(name, 0) - this.#stood(name, Math.min(seconds, this.seconds));
   }
 
-  /** The mean of the last `seconds` seconds that are over, or of as many as there have been. */
+  /** The mean per second over the last `seconds` complete seconds, or fewer after a start. */
   perSecond(name: Name, seconds: number): number {
     return this.over(name, seconds) / Math.max(1, Math.min(seconds, this.seconds, this.#ended));
   }
 
-  /** In the one second that is `ago` seconds older than the last one that is over. */
+  /** The count in the second that is `ago` seconds older than the last complete one. */
   within(name: Name, ago: number): number {
     return this.#stood(name, ago) - this.#stood(name, ago + 1);
   }

@@ -1,9 +1,9 @@
-import type { Clock } from '../coordination/clock.js';
+import type { Clock } from '../coordination/ports/clock.js';
 import type { Vote } from '../quorum/quorum-observer.js';
 import { RecentDurations } from './durations.js';
 import { RecentCounts } from './recent-counts.js';
 
-/** What one lock node did lately. */
+/** The recent votes of one lock node. */
 class NodeVotes {
   readonly counts: RecentCounts<Vote>;
   readonly took: RecentDurations;
@@ -16,7 +16,7 @@ class NodeVotes {
   }
 }
 
-/** How the lock nodes voted lately; as many as are configured. */
+/** The recent votes of all configured lock nodes. */
 export class RecentVotes {
   readonly #nodes = new Map<string, NodeVotes>();
 
@@ -32,7 +32,7 @@ export class RecentVotes {
     const votes = this.#of(node);
     votes.counts.add(vote);
     votes.last = { vote, why, atMs: this.parts.clock.nowMs() };
-    // A missing vote took as long as its time-out, or nothing: neither says how fast the node is.
+    // A missing vote took its whole timeout, or no time. Neither shows the node's speed.
     if (vote !== 'missing') votes.took.add(tookMs);
   }
 
@@ -48,7 +48,7 @@ export class RecentVotes {
     for (const { took } of this.#nodes.values()) took.endPart();
   }
 
-  /** Each node with what is known of it, in the order of `states`. */
+  /** Each node with its figures, in the order of `states`. */
   shown(states: Iterable<readonly [node: string, state: string]>) {
     const { clock, seconds } = this.parts;
     const nowMs = clock.nowMs();

@@ -1,21 +1,21 @@
-import type { Clock } from '../coordination/clock.js';
-import type { Observer, WaitEnd } from '../coordination/observer.js';
-import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../coordination/outcome.js';
+import type { Clock } from '../coordination/ports/clock.js';
+import type { Observer, WaitEnd } from '../coordination/ports/observer.js';
+import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../coordination/words/outcome.js';
 import { Durations, RecentDurations } from './durations.js';
 import { RecentCounts } from './recent-counts.js';
 import { RecentVotes } from './recent-votes.js';
 
-/** What is kept, and shown as "the last minutes". */
+/** The period that is kept, shown as "the last minutes". */
 const WINDOW_S = 300;
-/** Over which a rate is told: long enough to be read, short enough to be now. */
+/** The period of a rate: long enough to read, short enough to be current. */
 const RATE_S = 10;
-/** Durations are kept by stretches of this length, which is as exactly as the window ends for them. */
+/** Durations are kept in periods of this length, so their window is exact to this length. */
 const PART_S = 10;
 const STEPS_MAX = 20;
 
 type Answered = 'hit' | 'stale' | 'lease' | 'failed' | BusyReason;
 
-/** All names of a type, in this order: it does not compile with one left out. */
+/** All names of a type, in this order. A missing one does not compile. */
 const all = <Name extends string>(names: Record<Name, true>) => Object.keys(names) as Name[];
 
 const ANSWERS = all<Answered>({
@@ -59,8 +59,8 @@ const WAIT_ENDS = all<WaitEnd>({
 });
 
 /**
- * What happened in the last minutes, in a fixed amount of memory, for a person who looks at this replica.
- * A hit costs one addition; the rest is done once a second.
+ * What happened in the last minutes, for the console, in a fixed amount of memory. A hit costs one addition. The
+ * rest is done once a second.
  */
 export class Recent implements Observer {
   readonly #answers = new RecentCounts(ANSWERS, WINDOW_S);
@@ -69,7 +69,7 @@ export class Recent implements Observer {
   readonly #saved = new RecentCounts(['saved'], WINDOW_S);
   readonly #waits = new RecentCounts(WAIT_ENDS, WINDOW_S);
   readonly #waitedBy = new Map(WAIT_ENDS.map((end) => [end, new RecentDurations(WINDOW_S / PART_S)]));
-  /** Of the second that runs; what is kept of one that is over are its percentiles. */
+  /** Of the current second. A complete second keeps only its percentiles. */
   readonly #waited = new Durations();
   readonly #percentiles: ({ readonly p50Ms: number; readonly p99Ms: number } | undefined)[] = [];
   readonly #votes: RecentVotes;
@@ -124,7 +124,7 @@ export class Recent implements Observer {
     this.#votes.stateChanged(node, why);
   }
 
-  /** Everything, as of the last second that is over. */
+  /** Everything, as of the last complete second. */
   shown(nodes: Iterable<readonly [node: string, state: string]>) {
     const counted = <Name extends string>(counts: RecentCounts<Name>, names: readonly Name[]) =>
       names.map((name) => ({
@@ -175,7 +175,7 @@ export class Recent implements Observer {
 
   #awaitSecond(): void {
     this.#stop = this.clock.after(this.#secondEndsMs - this.clock.nowMs(), () => {
-      // More than one where this process stood still; what was told meanwhile belongs to the first of them.
+      // More than one after this process was paused. Events of the pause belong to the first of them.
       this.#secondEndsMs = Math.max(this.#secondEndsMs, this.clock.nowMs() - WINDOW_S * 1_000);
       while (this.#secondEndsMs <= this.clock.nowMs()) this.#endSecond();
       this.#awaitSecond();

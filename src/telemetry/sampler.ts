@@ -1,18 +1,17 @@
 import type { OtelSampling } from '../config/otel-environment.js';
 
-/** Flags of a W3C traceparent, at its end: the last bit says that the caller's trace is recorded. */
+/** The flags at the end of a W3C traceparent. The last bit says that the caller's trace is recorded. */
 const SAMPLED = /[13579bdf]$/;
 const TRACEPARENT_LENGTH = 55;
 /**
- * The trace id's last 56 bits are random, and compared as OpenTelemetry's consistent sampling does, so that
- * every service that asks for the same ratio keeps the same traces.
+ * The last 56 bits of a trace id are random. They are compared as in OpenTelemetry's consistent sampling, so all
+ * services with the same ratio keep the same traces.
  */
 const RANDOM_DIGITS = 14;
 
 /**
- * Decides before anything is made for a call that is not to be recorded: at one call in a hundred, what the
- * other ninety-nine cost is what tracing costs. Returns whether the call with this traceparent (empty for
- * none) is to be recorded.
+ * Decides before creating anything for a call. At one recorded call in a hundred, tracing costs what the other
+ * ninety-nine pay. Returns whether to record the call with this traceparent (empty for none).
  */
 export function samplerOf({ kind, parentBased, ratio }: OtelSampling): (traceparent: string) => boolean {
   const ofRoot = kind === 'always_on' ? 1 : kind === 'always_off' ? 0 : ratio;

@@ -9,19 +9,19 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api';
-import type { Facts, Step, StepName, Trace, Tracing } from '../coordination/trace.js';
+import type { Facts, Step, StepName, Trace, Tracing } from '../coordination/words/trace.js';
 import { ATTRIBUTES, SPANS } from './names.js';
 import { readTraceparent, writeTraceparent } from './traceparent.js';
 
 export interface TracingParts {
   readonly tracer: Tracer;
-  /** Whether a call with this traceparent, or none, is recorded. */
+  /** Whether to record a call with this traceparent, or without one. */
   sampled(traceparent: string): boolean;
-  /** Whether the namespace's keys may stand in traces as they are. */
+  /** Whether traces may contain the namespace's keys in clear. */
   keysInClear(namespace: string): boolean;
 }
 
-/** Statuses that are the server's fault, by gRPC's code; the others are answers that a caller asked for. */
+/** Statuses that are the server's fault, by gRPC code. The others are regular answers. */
 const SERVER_ERRORS = new Set([2, 4, 12, 13, 14, 15]);
 const STATUS_NAMES = [
   ...['OK', 'CANCELLED', 'UNKNOWN', 'INVALID_ARGUMENT', 'DEADLINE_EXCEEDED', 'NOT_FOUND', 'ALREADY_EXISTS'],
@@ -124,7 +124,7 @@ function attributesOf(facts: Facts): Attributes {
   return attributes;
 }
 
-/** Tells calls for one key from those for others, and does not tell the key. */
+/** Distinguishes keys without revealing them. */
 function hashOf(namespace: string, key: string): string {
   return createHash('sha256').update(`${namespace}\0${key}`).digest('hex').slice(0, KEY_HASH_DIGITS);
 }

@@ -27,7 +27,7 @@ export async function fillStore(storeUrl: string, count: number, value: Uint8Arr
           leaseMs: 10_000,
           fenceRead: 0,
           valueFenceRead: 0,
-          byStoreAlone: false,
+          quorumLost: false,
         },
         ...{ holder: '', traceparent: '', reason: 'miss', requestKey: '', clock, keepMs: 60_000 },
       });
@@ -52,7 +52,7 @@ export async function fillStore(storeUrl: string, count: number, value: Uint8Arr
     }
   }
   // A value counts by the clock of its namespace.
-  clock = (await new RedisNamespaceStore(connection, new SystemChance()).look('default', [])).clock;
+  clock = (await new RedisNamespaceStore(connection, new SystemChance()).read('default', [])).clock;
   await Promise.all(Array.from({ length: 500 }, one));
   connection.close();
 }

@@ -85,7 +85,7 @@ export class Adapter {
 
   #heard({ id, event, ...rest }: Json): void {
     if (event === 'ready') this.#ready = true;
-    else if (event !== undefined) this.events.push({ name: event, ...rename(rest) });
+    else if (event !== undefined) this.events.push({ name: event, atMs: performance.now(), ...rename(rest) });
     else {
       const answer = this.#open.get(id as number);
       this.#open.delete(id as number);

@@ -30,7 +30,7 @@ export const LANGUAGES: readonly Language[] = [
     name: 'python',
     command: tasks('python', 'adapter'),
     needs: [['python3', '-c', 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))']],
-    sessions: false,
+    sessions: true,
   },
   {
     name: 'java',

@@ -4,6 +4,7 @@ import { Adapter } from './adapter.js';
 import { type Column, columnsOf, LANGUAGES, type Language, missingFor } from './adapters.js';
 import { uncovered } from './coverage.js';
 import { runExamples } from './examples.js';
+import { killedHolders } from './killed-holders.js';
 import { play } from './play.js';
 import { polyglotStampede } from './polyglot.js';
 import { namespaceOf, readScenarios, type Scenario } from './scenario.js';
@@ -11,6 +12,7 @@ import { Stage } from './stage.js';
 
 // npm run conformance                                   all scenarios in all languages
 // npm run conformance -- --only TEXT --language go      some of them
+// npm run conformance -- --kills 100                    no scenario: how soon a killed holder is replaced
 
 const FOLDER = 'test/conformance';
 const underCi = process.env.CI === 'true';
@@ -50,8 +52,9 @@ class Troupe {
 }
 
 const only = option('only');
+const kills = Number(option('kills') ?? 0);
 const scenarios = readScenarios(`${FOLDER}/scenarios`).filter(
-  ({ name, file }) => only === undefined || name.includes(only) || file.includes(only),
+  ({ name, file }) => kills === 0 && (only === undefined || name.includes(only) || file.includes(only)),
 );
 const knownFailures = new Set<string>(parse(readFileSync(`${FOLDER}/known-failures.yaml`, 'utf8')) ?? []);
 const wanted = option('language')?.split(',');
@@ -73,7 +76,9 @@ const facts: string[] = [];
 let more = 0;
 const cell = (scenario: Scenario, column: Column) => `${scenario.name} | ${column.name}`;
 
-function appliesTo({ only: mode }: Scenario, { session }: Column): boolean {
+function appliesTo({ only: mode, languages, except }: Scenario, { session, language }: Column): boolean {
+  if (languages !== undefined && !languages.includes(language)) return false;
+  if (except?.[language] !== undefined) return false;
   return mode === undefined || (mode === 'session') === session;
 }
 
@@ -97,7 +102,7 @@ async function inColumn(
 }
 
 function printMatrix(): void {
-  const widest = Math.max(...scenarios.map(({ name }) => name.length));
+  const widest = Math.max(0, ...scenarios.map(({ name }) => name.length));
   const head = columns.map(({ name }) => name.padEnd(17)).join('');
   console.log(`\n${''.padEnd(widest)}  ${head}`);
   for (const scenario of scenarios) {
@@ -134,7 +139,9 @@ const policies = Object.fromEntries(
     ),
   ),
 );
-const stage = await Stage.open(policies);
+const text = JSON.stringify(scenarios);
+const targets = ['guarded', 'short'].filter((target) => text.includes(`"target":"${target}`));
+const stage = await Stage.open(policies, new Set(targets));
 const troupes = new Map(
   columns.map((column) => [
     column.name,
@@ -163,6 +170,9 @@ async function warmUp(): Promise<void> {
 
 try {
   await warmUp();
+  for (const language of kills > 0 ? languages.filter(({ sessions }) => sessions) : []) {
+    facts.push(await killedHolders(stage, language, kills));
+  }
   for (const scenario of scenarios) {
     const cast = columns.filter((column) => appliesTo(scenario, column));
     if (scenario.alone !== true) {
@@ -174,7 +184,7 @@ try {
       await stage.heal();
     }
   }
-  if (only === undefined) await together();
+  if (only === undefined && kills === 0) await together();
 } finally {
   for (const troupe of troupes.values()) await troupe.end();
   await stage.close();
@@ -183,7 +193,7 @@ try {
 printMatrix();
 for (const fact of facts) console.log(`\n${fact}`);
 for (const failure of failures) console.log(`\n${failure}`);
-const left = only === undefined ? uncovered(scenarios) : [];
+const left = only === undefined && kills === 0 ? uncovered(scenarios) : [];
 if (left.length > 0) console.log(`\nno scenario has ${left.join(', ')}`);
 const passed =
   more + [...verdicts.values()].filter((verdict) => verdict === 'ok' || verdict === 'known').length;

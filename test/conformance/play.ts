@@ -15,7 +15,7 @@ export interface Surroundings {
 
 const EVENT_MS_MAX = 5_000;
 /** What belongs to the step and not to what the actor is asked. */
-const OF_THE_STEP = new Set(['as', 'times', 'expect', 'save', 'target', 'namespace']);
+const OF_THE_STEP = new Set(['as', 'times', 'expect', 'save', 'target', 'namespace', 'with']);
 const METHODS = new Set([
   'GetOrLock',
   'Publish',
@@ -37,6 +37,12 @@ export async function play(scenario: Scenario, surroundings: Surroundings): Prom
   }
 }
 
+interface Client {
+  readonly adapter: Adapter;
+  readonly client: string;
+  readonly opened: Promise<Answer>;
+}
+
 class Run {
   readonly #namespace: string;
   readonly #saved = new Map<string, unknown>();
@@ -44,12 +50,11 @@ class Run {
   readonly #come = new Map<string, Answer>();
   readonly #actors = new Map<string, Adapter>();
   /** The clients that are open, by actor and target. */
-  readonly #clients = new Map<
-    string,
-    { readonly adapter: Adapter; readonly client: string; readonly opened: Promise<unknown> }
-  >();
+  readonly #clients = new Map<string, Client>();
   /** Where each adapter's events stood when this began. */
   readonly #seen = new Map<Adapter, Json[]>();
+  /** How many events each adapter had told when this began. */
+  readonly #before = new Map<Adapter, number>();
   readonly #id = Math.random().toString(36).slice(2, 8);
   #calls = 0;
 
@@ -79,7 +84,7 @@ class Run {
     return known.join('');
   }
 
-  /** What is still open belongs to nobody. */
+  /** Closes what the scenario has left open. */
   async leave(): Promise<void> {
     await Promise.all(
       [...this.#clients.values()].map(({ adapter, client }) => adapter.act('close', { client })),
@@ -96,6 +101,7 @@ class Run {
     }
     if (step.event !== undefined) return this.#event(this.#filled(step.event) as Json);
     if (step.rebuilds !== undefined) return this.#rebuilds(step.rebuilds);
+    if (step.told !== undefined) return this.#told(this.#filled(step.told) as Json & { times: number });
     if (step.within !== undefined) return this.#within(step.within, step.steps as Step[]);
     if (step.await !== undefined) return this.#check(step, await this.#awaited(step.await));
     const actor = ACTORS.find((name) => step[name] !== undefined);
@@ -118,7 +124,7 @@ class Run {
       const name =
         step.as === undefined ? undefined : step.times === undefined ? step.as : `${step.as} ${at + 1}`;
       const answer = this.#ask(actor, what, step, { ...fields, call: this.#callOf(name) });
-      // Whoever awaits it is told; nobody may.
+      // The step that awaits it is told of its failure; perhaps no step does.
       answer.catch(() => {});
       return { name, answer };
     });
@@ -138,22 +144,29 @@ class Run {
     const adapter = await this.#adapterOf(actor);
     if (what === 'let') return adapter.act('let', { gate: `${this.#id} ${fields.gate}` });
     if (what === 'cancel') return adapter.act('cancel', { call: this.#callOf(String(step.call)) });
-    const client = await this.#clientOf(actor, adapter, target, fields);
+    const { client, opened } = this.#clientOf(actor, adapter, target, step);
+    const open = await opened;
+    if ('error' in open || what === 'open') return open;
     const filled = this.#filled({ ...fields, client }) as Json & { rebuild?: Json; request?: Json };
     if (METHODS.has(what)) {
       const request = wire({ namespace: namespace ?? this.#namespace, ...(filled.request as Json) });
       return adapter.act('call', { ...filled, method: what, request });
     }
-    if (what === 'get_or_rebuild') {
-      const { gate, value, ...rebuild } = { ...filled.rebuild };
-      const script = {
-        ...rebuild,
-        ...(value === undefined ? {} : { value: base64(value) }),
-        ...(gate === undefined ? {} : { gate: `${this.#id} ${gate}` }),
-      };
-      return adapter.act(what, { ...filled, rebuild: script });
-    }
+    if (what === 'get_or_rebuild')
+      return adapter.act(what, { ...filled, rebuild: this.#script(filled.rebuild) });
     return adapter.act(what, filled);
+  }
+
+  /** What a rebuild does, or does each time that it runs, with the run's own gates and with bytes as base64. */
+  #script(of: unknown): unknown {
+    if (Array.isArray(of)) return of.map((one) => this.#script(one));
+    const { gate, value, asks, ...rebuild } = (of ?? {}) as Json & { asks?: Json };
+    return {
+      ...rebuild,
+      ...(value === undefined ? {} : { value: base64(value) }),
+      ...(gate === undefined ? {} : { gate: `${this.#id} ${gate}` }),
+      ...(asks === undefined ? {} : { asks: { ...asks, rebuild: this.#script(asks.rebuild) } }),
+    };
   }
 
   #callOf(name: string | undefined): string {
@@ -167,28 +180,31 @@ class Run {
     if (known !== undefined) return known;
     const adapter = await this.around.adapter(actor);
     this.#actors.set(actor, adapter);
-    if (!this.#seen.has(adapter)) this.#seen.set(adapter, [...adapter.events]);
+    if (!this.#seen.has(adapter)) {
+      this.#seen.set(adapter, [...adapter.events]);
+      this.#before.set(adapter, adapter.events.length);
+    }
     return adapter;
   }
 
-  async #clientOf(actor: string, adapter: Adapter, target: string, step: Json): Promise<string> {
-    const { on_unavailable, holder } = step;
-    const name = `${actor} ${target} ${holder ?? ''}`;
-    const known = this.#clients.get(name);
-    if (known !== undefined) {
-      await known.opened;
-      return known.client;
-    }
-    const client = `${this.#id} ${name}`;
-    const { stage, column } = this.around;
-    const opened = adapter.act('open', {
-      ...{ client, target: stage.targetOf(target), namespace: this.#namespace, session: column.session },
+  /** One client for each actor, target and set of options, opened by its first call. */
+  #clientOf(actor: string, adapter: Adapter, target: string, step: Step): Client {
+    const { on_unavailable, holder, with: named = {} } = step as Json & { with?: Json };
+    const options = {
       ...(holder === undefined ? {} : { holder }),
       ...(on_unavailable === undefined ? {} : { on_unavailable }),
-    });
-    this.#clients.set(name, { adapter, client, opened });
-    await opened;
-    return client;
+      ...(this.#filled(named) as Json),
+    };
+    const name = `${actor} ${target} ${JSON.stringify({ ...options, on_unavailable: undefined })}`;
+    const known = this.#clients.get(name);
+    if (known !== undefined) return known;
+    const client = `${this.#id} ${name}`;
+    const { stage, column } = this.around;
+    const where = { target: stage.targetOf(target), namespace: this.#namespace, session: column.session };
+    const opened = adapter.act('open', { client, ...where, ...stage.optionsFor(options, this.#namespace) });
+    const open = { adapter, client, opened };
+    this.#clients.set(name, open);
+    return open;
   }
 
   async #awaited(name: string): Promise<Answer> {
@@ -202,7 +218,7 @@ class Run {
     if (!('error' in expected) && 'error' in answer)
       throw new Error(`it failed: ${JSON.stringify(answer.error)}`);
     const actual: Json = 'error' in answer ? { error: answer.error } : answer.result;
-    const wrong = mismatch(encoded(expected), actual);
+    const wrong = mismatch(encoded(expected), refusal(expected, actual));
     if (wrong !== undefined) throw new Error(wrong);
     for (const [name, path] of Object.entries(save)) {
       this.#saved.set(
@@ -241,6 +257,15 @@ class Run {
     if (begun.length !== count) throw new Error(`${begun.length} rebuilds have begun`);
   }
 
+  /** Nothing is waited for: what is looked for must have been told before this step, or never. */
+  async #told({ actor, times, ...expected }: Json & { times: number }): Promise<void> {
+    const adapter = await this.#adapterOf(String(actor));
+    const before = this.#before.get(adapter) ?? 0;
+    const wanted = encoded(expected);
+    const alike = adapter.events.slice(before).filter((event) => mismatch(wanted, event) === undefined);
+    if (alike.length !== times) throw new Error(`it was told ${alike.length} times`);
+  }
+
   async #within(ms: number, steps: readonly Step[]): Promise<void> {
     const startMs = performance.now();
     await this.all(steps);
@@ -255,8 +280,17 @@ class Run {
     if (Array.isArray(of)) return of.map((one) => this.#filled(one));
     if (typeof of !== 'object' || of === null) return of;
     if ('chars' in of) return 'k'.repeat(Number(of.chars));
+    if ('names' in of) return Array.from({ length: Number(of.names) }, (_, at) => `k${at + 1}`);
     return Object.fromEntries(Object.entries(of).map(([name, one]) => [name, this.#filled(one)]));
   }
+}
+
+/** A client may leave it to the service to refuse an option: for its caller that is the same. */
+function refusal({ error }: Json, actual: Json): Json {
+  const { kind } = (error ?? {}) as Json;
+  const told = actual.error as Json | undefined;
+  if (kind !== 'invalid_option' || told?.kind !== 'dibs' || told.code !== 'INVALID_ARGUMENT') return actual;
+  return { error: { ...told, kind: 'invalid_option' } };
 }
 
 /** A value is written as text in a scenario, or as so many `x`. */

@@ -23,6 +23,8 @@ const step = z
     event: values.optional(),
     /** How often a rebuild has begun in this scenario until now. */
     rebuilds: z.int().optional(),
+    /** How many events like this one have come until now, taken or not. */
+    told: z.looseObject({ actor: z.string(), times: z.int() }).optional(),
     /** Until so many callers wait for the key, on all replicas together. */
     waiters: z.strictObject({ key: z.string(), count: z.int() }).optional(),
     /** Steps of `within` together take no longer, in milliseconds. */
@@ -38,7 +40,11 @@ const scenario = z
     policy: values.optional(),
     /** Where it makes sense only over sessions, or only without. */
     only: z.enum(['session', 'unary']).optional(),
-    /** It breaks what others need, so that nobody else runs meanwhile. */
+    /** The languages that have what it is about; all others are left out. */
+    languages: z.array(z.string()).optional(),
+    /** Languages that cannot play it, each with the reason. */
+    except: z.record(z.string(), z.string()).optional(),
+    /** It breaks what other scenarios need, so it runs by itself. */
     alone: z.boolean().optional(),
     steps: z.array(step),
   })

@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { stringify } from 'yaml';
-import { keyOf } from '../../src/coordination/key.js';
+import { keyOf } from '../../src/coordination/words/key.js';
 import { Degraded } from '../../src/grpc/generated/dibs/v1/coordinator.js';
 import { Caller } from '../support/caller.js';
 import { RedisServer } from '../support/redis-server.js';
 import { Replica } from '../support/replica.js';
 import { until } from '../support/until.js';
+import type { Json } from './adapter.js';
+import { GuardedReplica } from './guarded-replica.js';
 import { NewerService } from './newer-service.js';
 
 const LOCK_NODES = 5;
@@ -26,19 +28,28 @@ export class Stage {
   readonly #folder = mkdtempSync(join(tmpdir(), 'dibs-conformance-'));
   readonly #draining = new Set<string>();
   #newer: NewerService | undefined;
+  #guarded: GuardedReplica | undefined;
+  #short: Replica | undefined;
 
   private constructor(
     private readonly nodes: readonly RedisServer[],
     private readonly store: RedisServer,
   ) {}
 
-  /** `policies` by namespace, as in DIBS_CONFIG. */
-  static async open(policies: Readonly<Record<string, unknown>>): Promise<Stage> {
+  /** `policies` by namespace, as in DIBS_CONFIG; `targets` are those that scenarios name. */
+  static async open(
+    policies: Readonly<Record<string, unknown>>,
+    targets: ReadonlySet<string>,
+  ): Promise<Stage> {
     const servers = await Promise.all(Array.from({ length: LOCK_NODES + 1 }, () => RedisServer.start()));
     const [store, ...nodes] = servers as [RedisServer, ...RedisServer[]];
     const stage = new Stage(nodes, store);
     writeFileSync(stage.#config, stringify({ namespaces: policies }));
-    await Promise.all(REPLICAS.map((name) => stage.#start(name, '127.0.0.1:0')));
+    await Promise.all(REPLICAS.map((name) => stage.#start(name, stage.#firstListen(name))));
+    if (targets.has('guarded')) stage.#guarded = await GuardedReplica.start(stage.#environment());
+    if (targets.has('short')) {
+      stage.#short = await Replica.start({ ...stage.#environment(), DIBS_WAIT_MAX_MS: '500' });
+    }
     stage.#newer = await NewerService.before(stage.targetOf('r1'));
     return stage;
   }
@@ -47,13 +58,22 @@ export class Stage {
     return join(this.#folder, 'dibs.yaml');
   }
 
-  /** `newer` is r1 seen through a service of the next minor version. */
+  /** The names of targets stand in this folder's README. */
   targetOf(name: string): string {
     if (name === 'newer') return this.#newer?.target ?? '';
     if (name === 'nowhere') return '127.0.0.1:1';
-    const target = this.#replicas.get(name as ReplicaName)?.target;
+    if (name === 'socket') return this.#socket;
+    if (name === 'guarded') return this.#guarded?.target ?? '';
+    if (name === 'guarded-socket') return this.#guarded?.socket ?? '';
+    if (name === 'short') return this.#short?.target ?? '';
+    const target = this.#replicas.get(name as ReplicaName)?.target.split(',')[0];
     if (target === undefined) throw new Error(`there is no replica ${name}`);
     return target;
+  }
+
+  /** The options of a client, with the paths of the files that they name. */
+  optionsFor(options: Json, namespace: string): Json {
+    return this.#guarded?.pathsFor(options, namespace) ?? options;
   }
 
   /** Until so many callers wait for the key, on all replicas together. */
@@ -79,6 +99,7 @@ export class Stage {
     } else if (verb === 'start') await this.#restart(what as ReplicaName);
     else if (verb === 'split')
       await this.#split(namespace, [what, about].filter((word) => word !== '').join(' '));
+    else if (verb === 'token') this.#guarded?.writeToken(what, about, namespace);
     else if (verb === 'flush' && what === 'store') await this.#atStore((redis) => redis.flushall());
     else throw new Error(`the fleet cannot ${words}`);
   }
@@ -105,6 +126,8 @@ export class Stage {
 
   async close(): Promise<void> {
     await this.#newer?.stop();
+    await this.#guarded?.stop();
+    await this.#short?.kill();
     for (const caller of this.#callers.values()) caller.close();
     for (const one of [...this.nodes, this.store, ...this.#replicas.values()]) signal(one, 'SIGCONT');
     await Promise.all([...this.#replicas.values()].map((replica) => replica.kill()));
@@ -132,18 +155,30 @@ export class Stage {
   }
 
   async #start(name: ReplicaName, listen: string): Promise<void> {
-    const replica = await Replica.start({
-      DIBS_LISTEN: listen,
+    const replica = await Replica.start({ ...this.#environment(), DIBS_LISTEN: listen });
+    this.#replicas.set(name, replica);
+    this.#callers.get(name)?.close();
+    this.#callers.set(name, new Caller(this.targetOf(name)));
+  }
+
+  get #socket(): string {
+    return `unix://${join(this.#folder, 'dibs.sock')}`;
+  }
+
+  /** r1 listens on a socket too. */
+  #firstListen(name: ReplicaName): string {
+    return name === 'r1' ? `127.0.0.1:0,${this.#socket}` : '127.0.0.1:0';
+  }
+
+  #environment(): Record<string, string> {
+    return {
       DIBS_QUORUM_NODES: this.nodes.map(({ url }) => url).join(','),
       DIBS_STORE_URL: this.store.url,
       DIBS_CONFIG: this.#config,
       DIBS_LEASE_MAX_MS: '5000',
       DIBS_LEASE_MS: '3000',
       DIBS_WAITERS_PER_KEY: '20',
-    });
-    this.#replicas.set(name, replica);
-    this.#callers.get(name)?.close();
-    this.#callers.set(name, new Caller(replica.target));
+    };
   }
 
   /** Starts a replica that has gone, where it was. */
@@ -155,12 +190,12 @@ export class Stage {
     await this.#start(name, replica.target);
   }
 
-  /** The lock nodes' votes for a key go to nobody: two have it for one, two for another, and the store knows of none. */
+  /** The lock nodes' votes for a key make no winner: two have it for one, two for another, and the store knows of none. */
   async #split(namespace: string, key: string): Promise<void> {
     await Promise.all(
       this.nodes.slice(0, 4).map(async ({ url }, at) => {
         const redis = new Redis(url);
-        await redis.set(`dibs:lock:${keyOf(namespace, key).id}`, `somebody-${at % 2}`, 'PX', 3_000);
+        await redis.set(`dibs:lock:${keyOf(namespace, key).id}`, `another-${at % 2}`, 'PX', 3_000);
         redis.disconnect();
       }),
     );

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseStoreUrl } from '../../src/config/store-url.js';
-import { keyOf } from '../../src/coordination/key.js';
+import { keyOf } from '../../src/coordination/words/key.js';
 import { RedisWakeChannel } from '../../src/redis/wake-channel.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import type { RedisServer } from '../support/redis-server.js';

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { Ballot } from '../../src/coordination/lease-quorum.js';
+import type { Ballot } from '../../src/coordination/ports/lease-quorum.js';
 import type { RedlockQuorum } from '../../src/quorum/redlock-quorum.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { freshNonce } from '../support/fresh-nonce.js';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Clock } from '../../src/coordination/clock.js';
-import { driftMs } from '../../src/coordination/lease.js';
-import type { Ballot, LeaseQuorum } from '../../src/coordination/lease-quorum.js';
+import type { Clock } from '../../src/coordination/ports/clock.js';
+import { driftMs } from '../../src/coordination/leasing/drift.js';
+import type { Ballot, LeaseQuorum } from '../../src/coordination/ports/lease-quorum.js';
 import { freshNonce } from '../support/fresh-nonce.js';
 
 export interface QuorumUnderTest {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { NamespaceStore } from '../../src/coordination/namespace-store.js';
-import { decodeTagClock } from '../../src/coordination/tag-clock.js';
-import type { NamespaceWake, WakeChannel } from '../../src/coordination/wake-channel.js';
+import type { NamespaceStore } from '../../src/coordination/ports/namespace-store.js';
+import type { NamespaceWake, WakeChannel } from '../../src/coordination/ports/wake-channel.js';
+import { decodeTagClock } from '../../src/coordination/words/tag-clock.js';
 import { until } from '../support/until.js';
 
 export interface NamespacesUnderTest {
@@ -37,24 +37,24 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
     name = `space-${spaces}`;
   });
 
-  const clock = async () => decodeTagClock((await store.look(name, [])).clock);
+  const clock = async () => decodeTagClock((await store.read(name, [])).clock);
   const heard = (kind: NamespaceWake['kind']) =>
     until(() => wakes.some((wake) => wake.namespace === name && wake.kind === kind));
 
   describe('the tag clock', () => {
     it('begins once, and not at the same id elsewhere', async () => {
-      const begun = await store.look(name, ['t']);
+      const begun = await store.read(name, ['t']);
       const never = { deletedAt: 0, staleAt: 0 };
       expect(begun.stamps).toMatchObject([never, never]);
-      expect((await store.look(name, [])).clock).toBe(begun.clock);
-      expect((await store.look(`${name}-other`, [])).clock).not.toBe(begun.clock);
+      expect((await store.read(name, [])).clock).toBe(begun.clock);
+      expect((await store.read(`${name}-other`, [])).clock).not.toBe(begun.clock);
     });
 
     it('is raised by an invalidation, which stamps the tags that it names, and no others', async () => {
       const { id, at } = await clock();
       await store.invalidate(name, { tags: ['a', 'ü "b"\n'], all: false, mode: 'delete' });
       expect(await clock()).toEqual({ id, at: at + 1 });
-      const { stamps } = await store.look(name, ['a', 'ü "b"\n', 'c']);
+      const { stamps } = await store.read(name, ['a', 'ü "b"\n', 'c']);
       expect(stamps.map(({ deletedAt }) => deletedAt)).toEqual([0, at + 1, at + 1, 0]);
       await heard('tags');
     });
@@ -82,7 +82,7 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
       await store.invalidate(name, { tags: ['a'], all: false, mode: 'delete' });
       await store.invalidate(name, { tags: ['a'], all: false, mode: 'mark_stale' });
       await under.pass(30);
-      const [, stamp] = (await store.look(name, ['a'])).stamps;
+      const [, stamp] = (await store.read(name, ['a'])).stamps;
       expect(stamp).toMatchObject({ deletedAt: at + 1, staleAt: at + 2 });
       expect(stamp?.staleAgoMs).toBeGreaterThanOrEqual(30);
       expect(stamp?.staleAgoMs).toBeLessThan(LONG_MS);
@@ -92,7 +92,7 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
       const { at } = await clock();
       await store.invalidate(name, { tags: [], all: true, mode: 'delete' });
       await store.invalidate(name, { tags: [], all: true, mode: 'mark_stale' });
-      const { stamps } = await store.look(name, ['a']);
+      const { stamps } = await store.read(name, ['a']);
       expect(stamps).toMatchObject([
         { deletedAt: at + 1, staleAt: at + 2 },
         { deletedAt: 0, staleAt: 0 },
@@ -102,11 +102,11 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
 
   describe('rebuild times', () => {
     it('are unknown at first, and follow what is learned', async () => {
-      expect((await store.look(name, [])).rebuild).toBeUndefined();
+      expect((await store.read(name, [])).rebuild).toBeUndefined();
       await store.learn(name, 100);
-      expect((await store.look(name, [])).rebuild).toEqual({ meanMs: 100, deviationMs: 50 });
+      expect((await store.read(name, [])).rebuild).toEqual({ meanMs: 100, deviationMs: 50 });
       await store.learn(name, 180);
-      const { rebuild } = await store.look(name, []);
+      const { rebuild } = await store.read(name, []);
       expect(rebuild?.meanMs).toBeCloseTo(110, 1);
       expect(rebuild?.deviationMs).toBeCloseTo(57.5, 1);
     });
@@ -114,13 +114,13 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
     it('outlast an invalidation', async () => {
       await store.learn(name, 100);
       await store.invalidate(name, { tags: [], all: true, mode: 'delete' });
-      expect((await store.look(name, [])).rebuild?.meanMs).toBe(100);
+      expect((await store.read(name, [])).rebuild?.meanMs).toBe(100);
     });
   });
 
   describe('places', () => {
-    const enter = (place: string, ttlMs = LONG_MS) =>
-      store.enter(name, { place, max: 2, ttlMsMax: 60_000, ttlMs });
+    const enter = (slot: string, ttlMs = LONG_MS) =>
+      store.enter(name, { slot, max: 2, ttlMsMax: 60_000, ttlMs });
 
     it('are as many as there may be, and one that is given back is taken again', async () => {
       expect([await enter('a'), await enter('b'), await enter('c')]).toEqual([true, true, false]);

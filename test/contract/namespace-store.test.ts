@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type NamespaceStore, STAMPS_MAX } from '../../src/coordination/namespace-store.js';
+import { type NamespaceStore, STAMPS_MAX } from '../../src/coordination/ports/namespace-store.js';
 import { MemoryNamespaceStore } from '../../src/memory/namespace-store.js';
 import { MemoryWakeChannel } from '../../src/memory/wake-channel.js';
 import { SystemChance } from '../../src/system-chance.js';
@@ -21,14 +21,14 @@ function inMemory() {
 
 /** Stamps more tags than are remembered. */
 async function expectForgetting({ namespaces }: { readonly namespaces: NamespaceStore }) {
-  const look = () => namespaces.look('many', ['tag 0']);
-  const before = await look();
+  const read = () => namespaces.read('many', ['tag 0']);
+  const before = await read();
   const chunk = 1_000;
   for (let at = 0; at <= STAMPS_MAX; at += chunk) {
     const tags = Array.from({ length: chunk }, (_, index) => `tag ${at + index}`);
     await namespaces.invalidate('many', { tags, all: false, mode: 'delete' });
   }
-  const { stamps, clock } = await look();
+  const { stamps, clock } = await read();
   expect(clock.split('.')[0]).toBe(before.clock.split('.')[0]);
   const [all, tag] = stamps;
   // Nothing that was invalidated comes back: the whole namespace counts as deleted since the stamps were forgotten.

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { NamespaceStore } from '../../src/coordination/namespace-store.js';
+import type { NamespaceStore } from '../../src/coordination/ports/namespace-store.js';
 import { LONG_MS, type StoreTrial, textOf } from '../support/store-trial.js';
 
 export interface StoreWithClock {
@@ -25,8 +25,8 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
     under.jumpTo(HOUR_S);
     await trial.arm('dead', { expiresInMs: 500 });
     under.jumpTo(0);
-    expect((await trial.look()).lease?.expiresInMs).toBeLessThanOrEqual(0);
-    expect((await trial.arm('next', { byStoreAlone: true })).armed).toBe(true);
+    expect((await trial.read()).lease?.expiresInMs).toBeLessThanOrEqual(0);
+    expect((await trial.arm('next', { quorumLost: true })).armed).toBe(true);
     expect((await trial.publish('dead')).outcome).not.toBe('stored');
 
     const other = trial.another();
@@ -41,7 +41,7 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
     under.jumpTo(HOUR_S);
     await trial.arm('n', { expiresInMs: 500 });
     under.jumpTo(0);
-    const extend = { nonce: 'n', expiresInMs: 1_000, holdMs: LONG_MS, byStoreAlone: false, keepMs: LONG_MS };
+    const extend = { nonce: 'n', expiresInMs: 1_000, holdMs: LONG_MS, quorumLost: false, keepMs: LONG_MS };
     const reply = await trial.store.extend(trial.id, extend);
     expect(reply).toMatchObject({ extended: true });
     expect(reply.extended ? reply.expiresInMs : 0).toBeLessThanOrEqual(1_000);
@@ -52,9 +52,9 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
     under.jumpTo(HOUR_S);
     await trial.stored('n', { ttlMs: LONG_MS });
     under.jumpTo(0);
-    expect(textOf(await trial.look())).toBeUndefined();
+    expect(textOf(await trial.read())).toBeUndefined();
     under.jumpTo(HOUR_S + 1);
-    expect(textOf(await trial.look())).toBeUndefined();
+    expect(textOf(await trial.read())).toBeUndefined();
   });
 
   test('an invalidation counts no value that is over', async () => {
@@ -72,7 +72,7 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
     const failure = { message: 'no database', retryAfterMs: 1_000, backoffMs: 1, backoffMsMax: 1 };
     await trial.store.release(trial.id, { nonce: 'n', end: 'failed', failure, keepMs: LONG_MS });
     under.jumpTo(0);
-    expect((await trial.look()).failure?.retryAfterMs).toBe(0);
+    expect((await trial.read()).failure?.retryAfterMs).toBe(0);
   });
 
   test('a fence never goes backwards, also when its record would have expired', async () => {
@@ -89,8 +89,8 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
   });
 
   describe('of a namespace', () => {
-    const enter = (place: string) =>
-      under.namespaces.enter('space', { place, max: 1, ttlMs: 1_000, ttlMsMax: 60_000 });
+    const enter = (slot: string) =>
+      under.namespaces.enter('space', { slot, max: 1, ttlMs: 1_000, ttlMsMax: 60_000 });
 
     test('a place is free', async () => {
       under.jumpTo(HOUR_S);
@@ -101,12 +101,12 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
 
     test('what was marked stale is over', async () => {
       const { namespaces } = under;
-      const { clock } = await namespaces.look('space', ['t']);
+      const { clock } = await namespaces.read('space', ['t']);
       const at = Number(clock.slice(clock.lastIndexOf('.') + 1));
       under.jumpTo(HOUR_S);
       await namespaces.invalidate('space', { tags: ['t'], all: false, mode: 'mark_stale' });
       under.jumpTo(0);
-      const { stamps } = await namespaces.look('space', ['t']);
+      const { stamps } = await namespaces.read('space', ['t']);
       expect(stamps[1]?.deletedAt).toBeGreaterThan(at);
     });
   });

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { describe } from 'vitest';
-import type { Clock } from '../../src/coordination/clock.js';
+import type { Clock } from '../../src/coordination/ports/clock.js';
 import { MemoryNamespaceStore } from '../../src/memory/namespace-store.js';
 import { MemoryValueStore } from '../../src/memory/value-store.js';
 import { MemoryWakeChannel } from '../../src/memory/wake-channel.js';

@@ -7,7 +7,7 @@ export function invalidationContract(current: () => StoreTrial): void {
     test('a key without a record gets one with a fence, and wakes with it', async () => {
       const trial = current();
       expect(await trial.invalidate(mode)).toEqual({ fence: expect.any(Number), hadValue: false });
-      const record = await trial.look();
+      const record = await trial.read();
       expect(record).toEqual({ fence: record.fence, valueFence: 0, lastEnd: 'invalidated' });
       expect(record.fence).toBeGreaterThan(0);
       expect(await trial.wakes()).toEqual([{ kind: 'invalidated', fence: record.fence }]);
@@ -17,12 +17,12 @@ export function invalidationContract(current: () => StoreTrial): void {
       const trial = current();
       const stored = await trial.stored('n1');
       await trial.invalidate(mode);
-      const first = (await trial.look()).fence;
+      const first = (await trial.read()).fence;
       await trial.invalidate(mode);
-      const second = (await trial.look()).fence;
+      const second = (await trial.read()).fence;
       expect(first).toBeGreaterThan(stored);
       expect(second).toBeGreaterThan(first);
-      expect((await trial.look()).valueFence).toBe(stored);
+      expect((await trial.read()).valueFence).toBe(stored);
       expect(await trial.wakes()).toEqual([
         { kind: 'published', fence: stored },
         { kind: 'invalidated', fence: first },
@@ -38,7 +38,7 @@ export function invalidationContract(current: () => StoreTrial): void {
         hadValue: false,
         voidedNonce: 'n1',
       });
-      const record = await trial.look();
+      const record = await trial.read();
       expect(record).toMatchObject({ voidedNonce: 'n1', lastEnd: 'invalidated' });
       expect(record.lease).toBeUndefined();
       await trial.arm('n2', { expiresInMs: SHORT_MS });
@@ -55,18 +55,18 @@ export function invalidationContract(current: () => StoreTrial): void {
       await trial.arm('n1');
       await trial.invalidate(mode);
       expect(await trial.invalidate(mode)).toEqual({ fence: expect.any(Number), hadValue: false });
-      expect((await trial.look()).voidedNonce).toBe('n1');
+      expect((await trial.read()).voidedNonce).toBe('n1');
       await trial.arm('n2');
-      expect((await trial.look()).voidedNonce).toBe('n1');
+      expect((await trial.read()).voidedNonce).toBe('n1');
       await trial.publish('n2');
       await trial.arm('n3');
       await trial.invalidate(mode);
-      expect((await trial.look()).voidedNonce).toBe('n3');
+      expect((await trial.read()).voidedNonce).toBe('n3');
     });
 
     test('makes a lease that was looked for before it refuse to arm', async () => {
       const trial = current();
-      const { fence, valueFence } = await trial.look();
+      const { fence, valueFence } = await trial.read();
       await trial.invalidate(mode);
       expect((await trial.arm('n1', { fenceRead: fence, valueFenceRead: valueFence })).armed).toBe(false);
       expect((await trial.arm('n1')).armed).toBe(true);
@@ -87,7 +87,7 @@ export function invalidationContract(current: () => StoreTrial): void {
       await trial.arm('n1');
       await trial.fail('n1');
       await trial.invalidate(mode);
-      expect((await trial.look()).failure).toMatchObject({ message: 'n1 failed', count: 1 });
+      expect((await trial.read()).failure).toMatchObject({ message: 'n1 failed', count: 1 });
     });
 
     test('forgets the record after keepMs', async () => {
@@ -95,7 +95,7 @@ export function invalidationContract(current: () => StoreTrial): void {
       await trial.stored('n1');
       await trial.store.invalidate(trial.id, { mode, keepMs: SHORT_MS });
       await trial.under.pass(3 * SHORT_MS);
-      expect(await trial.look()).toEqual({ fence: 0, valueFence: 0 });
+      expect(await trial.read()).toEqual({ fence: 0, valueFence: 0 });
     });
   });
 
@@ -104,7 +104,7 @@ export function invalidationContract(current: () => StoreTrial): void {
       const trial = current();
       await trial.stored('n1', { staleMs: LONG_MS });
       expect(await trial.invalidate('delete')).toEqual({ fence: expect.any(Number), hadValue: true });
-      expect((await trial.look()).value).toBeUndefined();
+      expect((await trial.read()).value).toBeUndefined();
       expect(await trial.invalidate('delete')).toEqual({ fence: expect.any(Number), hadValue: false });
     });
   });
@@ -114,21 +114,21 @@ export function invalidationContract(current: () => StoreTrial): void {
       const trial = current();
       await trial.stored('n1', { ttlMs: 3 * LONG_MS, staleMs: LONG_MS });
       expect(await trial.invalidate('mark_stale')).toEqual({ fence: expect.any(Number), hadValue: true });
-      const { value } = await trial.look();
+      const { value } = await trial.read();
       expect(value?.freshForMs).toBe(0);
       expect(value?.servableForMs).toBeLessThanOrEqual(LONG_MS);
       expect(value?.servableForMs).toBeGreaterThan(LONG_MS - 20_000);
-      expect(textOf(await trial.look())).toBe('a value');
+      expect(textOf(await trial.read())).toBe('a value');
     });
 
     test('lets a value that is stale already end when it would have', async () => {
       const trial = current();
       await trial.stored('n1', { ttlMs: 1, staleMs: LONG_MS });
       await trial.under.pass(SHORT_MS);
-      const before = (await trial.look()).value?.servableForMs ?? 0;
+      const before = (await trial.read()).value?.servableForMs ?? 0;
       await trial.invalidate('mark_stale');
       await trial.invalidate('mark_stale');
-      const { value } = await trial.look();
+      const { value } = await trial.read();
       expect(value?.freshForMs).toBe(0);
       expect(value?.servableForMs).toBeLessThanOrEqual(before);
       expect(value?.servableForMs).toBeGreaterThan(before - 20_000);
@@ -141,21 +141,21 @@ export function invalidationContract(current: () => StoreTrial): void {
       await trial.under.pass(3 * SHORT_MS);
       await trial.invalidate('mark_stale');
       await trial.under.pass(3 * SHORT_MS);
-      expect((await trial.look()).value).toBeUndefined();
+      expect((await trial.read()).value).toBeUndefined();
     });
 
     test('drops a value that was to have no stale time', async () => {
       const trial = current();
       await trial.stored('n1', { ttlMs: LONG_MS, staleMs: 0 });
       expect(await trial.invalidate('mark_stale')).toEqual({ fence: expect.any(Number), hadValue: true });
-      expect((await trial.look()).value).toBeUndefined();
+      expect((await trial.read()).value).toBeUndefined();
     });
 
     test('keeps an absent value absent', async () => {
       const trial = current();
       await trial.stored('n1', { payload: { kind: 'absent' }, staleMs: LONG_MS });
       await trial.invalidate('mark_stale');
-      expect((await trial.look()).value?.payload).toEqual({ kind: 'absent' });
+      expect((await trial.read()).value?.payload).toEqual({ kind: 'absent' });
     });
   });
 }

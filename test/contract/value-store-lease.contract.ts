@@ -3,9 +3,9 @@ import { LONG_MS, SHORT_MS, type StoreTrial, textOf } from '../support/store-tri
 
 /** Looking, arming, handing out again and extending. */
 export function leaseContract(current: () => StoreTrial): void {
-  describe('look', () => {
+  describe('read', () => {
     test('knows nothing of a key that was never touched', async () => {
-      expect(await current().look()).toEqual({ fence: 0, valueFence: 0 });
+      expect(await current().read()).toEqual({ fence: 0, valueFence: 0 });
     });
 
     test('shows the armed lease, with all that was said of it', async () => {
@@ -17,7 +17,7 @@ export function leaseContract(current: () => StoreTrial): void {
         requestKey: 'me\0id',
         reason: 'early_refresh',
       });
-      const { lease, fence } = await trial.look();
+      const { lease, fence } = await trial.read();
       expect(lease).toEqual({
         nonce: 'n1',
         fence: record.fence,
@@ -29,7 +29,7 @@ export function leaseContract(current: () => StoreTrial): void {
         reason: 'early_refresh',
         requestKey: 'me\0id',
         owner: 1,
-        byStoreAlone: false,
+        quorumLost: false,
       });
       expect(fence).toBe(record.fence);
       expect(lease?.expiresInMs).toBeLessThanOrEqual(LONG_MS);
@@ -42,15 +42,15 @@ export function leaseContract(current: () => StoreTrial): void {
       const trial = current();
       await trial.arm('n1', { expiresInMs: SHORT_MS });
       await trial.under.pass(2 * SHORT_MS);
-      expect((await trial.look()).lease?.expiresInMs).toBeLessThanOrEqual(0);
+      expect((await trial.read()).lease?.expiresInMs).toBeLessThanOrEqual(0);
       await trial.release('n1');
-      expect((await trial.look()).lease).toBeUndefined();
+      expect((await trial.read()).lease).toBeUndefined();
     });
 
     test('counts the life of a value down to stale and to nothing, and keeps its fence', async () => {
       const trial = current();
       const fence = await trial.stored('n1', { ttlMs: LONG_MS, staleMs: LONG_MS });
-      const { value } = await trial.look();
+      const { value } = await trial.read();
       expect(value?.freshForMs).toBeLessThanOrEqual(LONG_MS);
       expect(value?.freshForMs).toBeGreaterThan(LONG_MS - 20_000);
       expect(value?.servableForMs).toBeCloseTo((value?.freshForMs ?? 0) + LONG_MS, 1);
@@ -58,29 +58,29 @@ export function leaseContract(current: () => StoreTrial): void {
 
       await trial.stored('n2', { ttlMs: SHORT_MS, staleMs: LONG_MS });
       await trial.under.pass(2 * SHORT_MS);
-      const stale = await trial.look();
+      const stale = await trial.read();
       expect(stale.value).toMatchObject({ freshForMs: 0 });
       expect(stale.value?.servableForMs).toBeGreaterThan(0);
       expect(stale.value?.ageMs).toBeGreaterThanOrEqual(2 * SHORT_MS - 1);
 
       const last = await trial.stored('n3', { ttlMs: SHORT_MS, staleMs: 0 });
       await trial.under.pass(2 * SHORT_MS);
-      expect(await trial.look()).toMatchObject({ fence: last, valueFence: last, lastEnd: 'published' });
-      expect((await trial.look()).value).toBeUndefined();
+      expect(await trial.read()).toMatchObject({ fence: last, valueFence: last, lastEnd: 'published' });
+      expect((await trial.read()).value).toBeUndefined();
     });
 
     test('forgets the whole record when keepMs has passed since the last end in it, and not before', async () => {
       const trial = current();
       await trial.arm('n1', { expiresInMs: SHORT_MS, keepMs: LONG_MS });
       await trial.under.pass(2 * SHORT_MS);
-      expect((await trial.look()).lease?.nonce).toBe('n1');
+      expect((await trial.read()).lease?.nonce).toBe('n1');
       await trial.publish('n1', { ttlMs: SHORT_MS, staleMs: SHORT_MS, keepMs: SHORT_MS });
       await trial.under.pass(4 * SHORT_MS);
-      expect(await trial.look()).toEqual({ fence: 0, valueFence: 0 });
+      expect(await trial.read()).toEqual({ fence: 0, valueFence: 0 });
     });
 
     test('keeps a value for all its life, whatever short lease comes and goes on it', async () => {
-      const short = { nonce: 'n2', expiresInMs: 1, holdMs: 86_400_000, byStoreAlone: false, keepMs: 1 };
+      const short = { nonce: 'n2', expiresInMs: 1, holdMs: 86_400_000, quorumLost: false, keepMs: 1 };
       const steps: ((trial: StoreTrial) => Promise<unknown>)[] = [
         () => Promise.resolve(),
         ({ store, id }) => store.extend(id, short),
@@ -92,7 +92,7 @@ export function leaseContract(current: () => StoreTrial): void {
         await trial.arm('n2', { expiresInMs: 1, keepMs: 1 });
         await step(trial);
         await trial.under.pass(SHORT_MS);
-        expect(textOf(await trial.look())).toBe('a value');
+        expect(textOf(await trial.read())).toBe('a value');
         trial.close();
       }
     });
@@ -102,21 +102,21 @@ export function leaseContract(current: () => StoreTrial): void {
       await trial.stored('n1', { ttlMs: 1 });
       await trial.arm('n2', { keepMs: 1 });
       await trial.under.pass(SHORT_MS);
-      expect((await trial.look()).lease?.nonce).toBe('n2');
+      expect((await trial.read()).lease?.nonce).toBe('n2');
       await trial.store.extend(trial.id, {
         nonce: 'n2',
         expiresInMs: 1,
         holdMs: 86_400_000,
-        byStoreAlone: false,
+        quorumLost: false,
         keepMs: 1,
       });
       await trial.under.pass(SHORT_MS);
-      expect((await trial.look()).lease?.nonce).toBe('n2');
+      expect((await trial.read()).lease?.nonce).toBe('n2');
     });
 
     test('keeps a back-off for all its time, whatever comes after it', async () => {
       const failure = { message: 'no', retryAfterMs: LONG_MS, backoffMs: 1, backoffMsMax: 1 };
-      const extend = { nonce: 'n2', expiresInMs: 1, holdMs: 86_400_000, byStoreAlone: false, keepMs: 1 };
+      const extend = { nonce: 'n2', expiresInMs: 1, holdMs: 86_400_000, quorumLost: false, keepMs: 1 };
       const steps: ((trial: StoreTrial) => Promise<unknown>)[] = [
         () => Promise.resolve(),
         (trial) => trial.arm('n2', { expiresInMs: 1, keepMs: 1 }),
@@ -130,7 +130,7 @@ export function leaseContract(current: () => StoreTrial): void {
         await trial.store.release(trial.id, { nonce: 'n1', end: 'failed', failure, keepMs: 1 });
         for (const step of steps.slice(0, last + 1)) await step(trial);
         await trial.under.pass(SHORT_MS);
-        expect((await trial.look()).failure?.message).toBe('no');
+        expect((await trial.read()).failure?.message).toBe('no');
         trial.close();
       }
     });
@@ -170,7 +170,7 @@ export function leaseContract(current: () => StoreTrial): void {
       await trial.arm('n1', { fenceRead: 0 });
       await trial.release('n1');
       expect(await trial.arm('n1', { fenceRead: 0 })).toMatchObject({ armed: false });
-      expect((await trial.look()).lease).toBeUndefined();
+      expect((await trial.read()).lease).toBeUndefined();
     });
 
     test('refuses when another lease was armed since the look, and shows it', async () => {
@@ -217,10 +217,10 @@ export function leaseContract(current: () => StoreTrial): void {
 
     test('never supersedes a running lease given by the store alone, until its time is over', async () => {
       const trial = current();
-      await trial.arm('n1', { byStoreAlone: true, expiresInMs: 10 * SHORT_MS });
+      await trial.arm('n1', { quorumLost: true, expiresInMs: 10 * SHORT_MS });
       expect(await trial.arm('n2')).toMatchObject({
         armed: false,
-        record: { lease: { nonce: 'n1', byStoreAlone: true } },
+        record: { lease: { nonce: 'n1', quorumLost: true } },
       });
       await trial.under.pass(11 * SHORT_MS);
       expect((await trial.arm('n2')).armed).toBe(true);
@@ -229,11 +229,11 @@ export function leaseContract(current: () => StoreTrial): void {
     test('gives no lease by the store alone while any lease runs', async () => {
       const trial = current();
       await trial.arm('n1', { expiresInMs: 10 * SHORT_MS });
-      expect((await trial.arm('n2', { byStoreAlone: true })).armed).toBe(false);
+      expect((await trial.arm('n2', { quorumLost: true })).armed).toBe(false);
       await trial.under.pass(11 * SHORT_MS);
-      expect(await trial.arm('n2', { byStoreAlone: true })).toMatchObject({
+      expect(await trial.arm('n2', { quorumLost: true })).toMatchObject({
         armed: true,
-        record: { lease: { byStoreAlone: true } },
+        record: { lease: { quorumLost: true } },
       });
     });
 
@@ -259,14 +259,14 @@ export function leaseContract(current: () => StoreTrial): void {
       const { record } = await trial.arm('n1');
       expect((await trial.store.adopt(trial.id, 'n1'))?.lease?.owner).toBe(2);
       expect((await trial.store.adopt(trial.id, 'n1'))?.lease).toMatchObject({ owner: 3, nonce: 'n1' });
-      expect((await trial.look()).fence).toBe(record.fence);
-      expect((await trial.look()).lease?.owner).toBe(3);
+      expect((await trial.read()).fence).toBe(record.fence);
+      expect((await trial.read()).lease?.owner).toBe(3);
     });
 
     test('finds nothing where another nonce is armed, or none, or no record is', async () => {
       const trial = current();
       expect(await trial.store.adopt(trial.id, 'n1')).toBeUndefined();
-      expect(await trial.look()).toEqual({ fence: 0, valueFence: 0 });
+      expect(await trial.read()).toEqual({ fence: 0, valueFence: 0 });
       await trial.arm('n1');
       expect(await trial.store.adopt(trial.id, 'n2')).toBeUndefined();
       await trial.release('n1');
@@ -289,7 +289,7 @@ export function leaseContract(current: () => StoreTrial): void {
       expect(longer).toEqual({ extended: true, expiresInMs: 2 * LONG_MS });
       const kept = await trial.extend('n1', SHORT_MS);
       expect(kept.extended && kept.expiresInMs).toBeGreaterThan(2 * LONG_MS - 20_000);
-      expect((await trial.look()).lease?.expiresInMs).toBeGreaterThan(2 * LONG_MS - 20_000);
+      expect((await trial.read()).lease?.expiresInMs).toBeGreaterThan(2 * LONG_MS - 20_000);
     });
 
     test('revives a lease whose time is over and that nobody has superseded', async () => {
@@ -304,10 +304,10 @@ export function leaseContract(current: () => StoreTrial): void {
       const trial = current();
       await trial.arm('n1');
       await trial.extend('n1', LONG_MS, true);
-      expect((await trial.look()).lease?.byStoreAlone).toBe(true);
+      expect((await trial.read()).lease?.quorumLost).toBe(true);
       expect((await trial.arm('n2')).armed).toBe(false);
       await trial.extend('n1', LONG_MS, false);
-      expect((await trial.look()).lease?.byStoreAlone).toBe(false);
+      expect((await trial.read()).lease?.quorumLost).toBe(false);
       expect((await trial.arm('n2')).armed).toBe(true);
     });
 
@@ -315,7 +315,7 @@ export function leaseContract(current: () => StoreTrial): void {
       const trial = current();
       const lost = { extended: false };
       expect(await trial.extend('n1', LONG_MS)).toEqual(lost);
-      expect(await trial.look()).toEqual({ fence: 0, valueFence: 0 });
+      expect(await trial.read()).toEqual({ fence: 0, valueFence: 0 });
       await trial.arm('n1');
       await trial.arm('n2');
       expect(await trial.extend('n1', LONG_MS)).toEqual(lost);
@@ -331,7 +331,7 @@ export function leaseContract(current: () => StoreTrial): void {
       const { record } = await trial.arm('n1');
       await trial.store.adopt(trial.id, 'n1');
       await trial.extend('n1', LONG_MS);
-      expect(await trial.look()).toMatchObject({ fence: record.fence, lease: { owner: 2 } });
+      expect(await trial.read()).toMatchObject({ fence: record.fence, lease: { owner: 2 } });
       expect(await trial.wakes()).toEqual([]);
     });
   });

@@ -9,7 +9,7 @@ export function resultContract(current: () => StoreTrial): void {
       const trial = current();
       const { fence } = (await trial.arm('n1')).record;
       expect(await trial.publish('n1', { fence })).toEqual({ outcome: 'stored', fence });
-      const record = await trial.look();
+      const record = await trial.read();
       expect(record).toMatchObject({ fence, valueFence: fence, lastEnd: 'published', value: { fence } });
       expect(textOf(record)).toBe('a value');
       expect(record.lease).toBeUndefined();
@@ -20,7 +20,7 @@ export function resultContract(current: () => StoreTrial): void {
       const trial = current();
       const nonce = freshNonce();
       const { fence } = (await trial.arm(nonce)).record;
-      expect((await trial.look()).lease?.nonce).toBe(nonce);
+      expect((await trial.read()).lease?.nonce).toBe(nonce);
       for (const other of [
         nonce.replace(/\..*/, '.another'),
         nonce.replace(/\..*/, ''),
@@ -40,13 +40,13 @@ export function resultContract(current: () => StoreTrial): void {
 
     test('learns how long the key is rebuilt, as the mean and the deviation of all rebuilds so far', async () => {
       const trial = current();
-      expect((await trial.look()).rebuild).toBeUndefined();
+      expect((await trial.read()).rebuild).toBeUndefined();
       let expected: { meanMs: number; deviationMs: number } | undefined;
       for (const [at, ms] of [40, 90, 10].entries()) {
         await trial.arm(`n${at}`);
         await trial.under.pass(ms);
         await trial.publish(`n${at}`);
-        const { rebuild } = await trial.look();
+        const { rebuild } = await trial.read();
         // What the last rebuild took is known through the mean; the deviation must follow from the same.
         const meanMs = rebuild?.meanMs ?? 0;
         const tookMs = expected === undefined ? meanMs : expected.meanMs + (meanMs - expected.meanMs) * 8;
@@ -60,7 +60,7 @@ export function resultContract(current: () => StoreTrial): void {
         expected = { meanMs, deviationMs };
       }
       await trial.invalidate();
-      expect((await trial.look()).rebuild?.meanMs).toBeCloseTo(expected?.meanMs ?? 0, 1);
+      expect((await trial.read()).rebuild?.meanMs).toBeCloseTo(expected?.meanMs ?? 0, 1);
     });
 
     test('can be read at the latest when its wake is heard', async () => {
@@ -68,7 +68,7 @@ export function resultContract(current: () => StoreTrial): void {
       await trial.arm('n1');
       const seen = new Promise((resolve) => {
         trial.under.channel.listen({
-          wake: ({ id }) => id === trial.id && resolve(trial.look().then(textOf)),
+          wake: ({ id }) => id === trial.id && resolve(trial.read().then(textOf)),
           namespaceWake() {},
           resubscribed() {},
           lost() {},
@@ -82,28 +82,28 @@ export function resultContract(current: () => StoreTrial): void {
       const trial = current();
       const bytes = Uint8Array.from({ length: 512 }, (_, at) => at % 256);
       await trial.stored('n1', { payload: { kind: 'value', bytes } });
-      const { value } = await trial.look();
+      const { value } = await trial.read();
       expect(value?.payload.kind === 'value' && [...value.payload.bytes]).toEqual([...bytes]);
       await trial.stored('n2', { payload: textValue('') });
-      expect(textOf(await trial.look())).toBe('');
+      expect(textOf(await trial.read())).toBe('');
       await trial.stored('n3', { payload: ABSENT });
-      expect((await trial.look()).value?.payload).toEqual({ kind: 'absent' });
+      expect((await trial.read()).value?.payload).toEqual({ kind: 'absent' });
       await trial.stored('n4', { payload: textValue('') });
-      expect((await trial.look()).value?.payload.kind).toBe('value');
+      expect((await trial.read()).value?.payload.kind).toBe('value');
     });
 
     test('stores a window on larger memory as just the window', async () => {
       const trial = current();
       const bytes = new TextEncoder().encode('xxcutxx').subarray(2, 5);
       await trial.stored('n1', { payload: { kind: 'value', bytes } });
-      expect(textOf(await trial.look())).toBe('cut');
+      expect(textOf(await trial.read())).toBe('cut');
     });
 
     test('stores a value of a mebibyte', async () => {
       const trial = current();
       const bytes = new Uint8Array(1_048_576).fill(0xff);
       await trial.stored('n1', { payload: { kind: 'value', bytes } });
-      const { value } = await trial.look();
+      const { value } = await trial.read();
       expect(value?.payload.kind === 'value' && Buffer.compare(value.payload.bytes, bytes)).toBe(0);
     });
 
@@ -112,7 +112,7 @@ export function resultContract(current: () => StoreTrial): void {
       const fence = await trial.stored('n1');
       const again = await trial.publish('n1', { fence, payload: textValue('another') });
       expect(again).toEqual({ outcome: 'duplicate', fence });
-      expect(textOf(await trial.look())).toBe('a value');
+      expect(textOf(await trial.read())).toBe('a value');
       expect(await trial.wakes()).toHaveLength(1);
     });
 
@@ -130,7 +130,7 @@ export function resultContract(current: () => StoreTrial): void {
       const { fence } = (await trial.arm('n1', { expiresInMs: SHORT_MS })).record;
       await trial.under.pass(2 * SHORT_MS);
       expect(await trial.publish('n1', { fence })).toEqual({ outcome: 'stored_late', fence });
-      expect(textOf(await trial.look())).toBe('a value');
+      expect(textOf(await trial.read())).toBe('a value');
       expect(await trial.wakes()).toHaveLength(1);
     });
 
@@ -143,7 +143,7 @@ export function resultContract(current: () => StoreTrial): void {
       // A paused holder with a forged fence, equal to the record's or above it: only the nonce counts.
       expect((await trial.publish('n1', { fence: later })).outcome).toBe('unknown_lease');
       expect((await trial.publish('n1', { fence: later + 1 })).outcome).toBe('unknown_lease');
-      expect(await trial.look()).toMatchObject({ valueFence: kept, lease: { nonce: 'n2' } });
+      expect(await trial.read()).toMatchObject({ valueFence: kept, lease: { nonce: 'n2' } });
       expect(await trial.wakes()).toHaveLength(1);
     });
 
@@ -158,16 +158,16 @@ export function resultContract(current: () => StoreTrial): void {
       const { fence } = (await trial.arm('n1')).record;
       await trial.invalidate();
       expect(await trial.publish('n1', { fence })).toEqual({ outcome: 'invalidated', fence: 0 });
-      expect((await trial.look()).value).toBeUndefined();
+      expect((await trial.read()).value).toBeUndefined();
       const later = await trial.stored('n2', { payload: textValue('newer') });
       expect(await trial.publish('n1', { fence })).toEqual({ outcome: 'invalidated', fence: later });
-      expect(textOf(await trial.look())).toBe('newer');
+      expect(textOf(await trial.read())).toBe('newer');
     });
 
     test('where there is no record brings nothing back', async () => {
       const trial = current();
       expect(await trial.publish('n1', { fence: 7 })).toEqual({ outcome: 'unknown_lease', fence: 0 });
-      expect(await trial.look()).toEqual({ fence: 0, valueFence: 0 });
+      expect(await trial.read()).toEqual({ fence: 0, valueFence: 0 });
     });
 
     test('after a release is of an unknown lease', async () => {
@@ -175,7 +175,7 @@ export function resultContract(current: () => StoreTrial): void {
       const { fence } = (await trial.arm('n1')).record;
       await trial.release('n1');
       expect(await trial.publish('n1', { fence })).toEqual({ outcome: 'unknown_lease', fence: 0 });
-      expect((await trial.look()).value).toBeUndefined();
+      expect((await trial.read()).value).toBeUndefined();
     });
 
     test('refused names the fence of the value that can be served, and 0 once none can', async () => {
@@ -191,10 +191,10 @@ export function resultContract(current: () => StoreTrial): void {
       await trial.arm('n1');
       await trial.fail('n1');
       await trial.stored('n2');
-      expect((await trial.look()).failure).toBeUndefined();
+      expect((await trial.read()).failure).toBeUndefined();
       await trial.arm('n3');
       await trial.fail('n3');
-      expect((await trial.look()).failure?.count).toBe(1);
+      expect((await trial.read()).failure?.count).toBe(1);
     });
   });
 
@@ -204,7 +204,7 @@ export function resultContract(current: () => StoreTrial): void {
       const { fence } = (await trial.arm('n1')).record;
       const end = { nonce: 'n1', end: 'session_lost' as const, keepMs: LONG_MS };
       expect(await trial.store.release(trial.id, end)).toBe('released');
-      const record = await trial.look();
+      const record = await trial.read();
       expect(record).toEqual({ fence, valueFence: 0, lastEnd: 'session_lost' });
       expect(await trial.store.release(trial.id, end)).toBe('not_held');
       expect(await trial.wakes()).toEqual([{ kind: 'released', fence }]);
@@ -220,12 +220,12 @@ export function resultContract(current: () => StoreTrial): void {
     test('touches no other lease, no value, and makes no record', async () => {
       const trial = current();
       expect(await trial.release('n1')).toBe('not_held');
-      expect(await trial.look()).toEqual({ fence: 0, valueFence: 0 });
+      expect(await trial.read()).toEqual({ fence: 0, valueFence: 0 });
       await trial.stored('n1');
       await trial.arm('n2');
       expect(await trial.release('n1')).toBe('not_held');
       expect(await trial.fail('n1')).toBe('not_held');
-      const record = await trial.look();
+      const record = await trial.read();
       expect(record.lease?.nonce).toBe('n2');
       expect(record.failure).toBeUndefined();
       expect(textOf(record)).toBe('a value');
@@ -238,7 +238,7 @@ export function resultContract(current: () => StoreTrial): void {
       await trial.store.adopt(trial.id, 'n1');
       expect(await trial.release('n1', 1)).toBe('not_held');
       expect(await trial.release('n1', 3)).toBe('not_held');
-      expect((await trial.look()).lease?.owner).toBe(2);
+      expect((await trial.read()).lease?.owner).toBe(2);
       expect(await trial.release('n1', 2)).toBe('released');
     });
 
@@ -253,7 +253,7 @@ export function resultContract(current: () => StoreTrial): void {
       const trial = current();
       const { fence } = (await trial.arm('n1')).record;
       expect(await trial.fail('n1', { retryAfterMs: LONG_MS })).toBe('released');
-      const { failure, lastEnd } = await trial.look();
+      const { failure, lastEnd } = await trial.read();
       expect(failure).toMatchObject({ message: 'n1 failed', fence, count: 1 });
       expect(failure?.retryAfterMs).toBeLessThanOrEqual(LONG_MS);
       expect(failure?.retryAfterMs).toBeGreaterThan(LONG_MS - 20_000);
@@ -265,7 +265,7 @@ export function resultContract(current: () => StoreTrial): void {
       const trial = current();
       await trial.arm('n1');
       await trial.fail('n1', { retryAfterMs: 0 });
-      expect((await trial.look()).failure).toMatchObject({ retryAfterMs: 0, count: 1 });
+      expect((await trial.read()).failure).toMatchObject({ retryAfterMs: 0, count: 1 });
     });
 
     test('doubles the back-off for each failure in a row, up to its bound', async () => {
@@ -274,11 +274,11 @@ export function resultContract(current: () => StoreTrial): void {
       for (const nonce of ['n1', 'n2', 'n3', 'n4']) {
         await trial.arm(nonce);
         await trial.fail(nonce, { backoffMs: 100_000, backoffMsMax: 350_000 });
-        const { failure } = await trial.look();
+        const { failure } = await trial.read();
         backoffs.push(Math.ceil((failure?.retryAfterMs ?? 0) / 50_000));
       }
       expect(backoffs).toEqual([2, 4, 7, 7]);
-      expect((await trial.look()).failure?.count).toBe(4);
+      expect((await trial.read()).failure?.count).toBe(4);
     });
 
     test('without a failure leaves the failure before as it is', async () => {
@@ -287,7 +287,7 @@ export function resultContract(current: () => StoreTrial): void {
       await trial.fail('n1');
       await trial.arm('n2');
       await trial.release('n2');
-      expect((await trial.look()).failure).toMatchObject({ message: 'n1 failed', count: 1 });
+      expect((await trial.read()).failure).toMatchObject({ message: 'n1 failed', count: 1 });
     });
 
     test('lets the back-off count down to 0 and not below, and keeps the failure', async () => {
@@ -295,7 +295,7 @@ export function resultContract(current: () => StoreTrial): void {
       await trial.arm('n1');
       await trial.fail('n1', { retryAfterMs: SHORT_MS });
       await trial.under.pass(2 * SHORT_MS);
-      expect((await trial.look()).failure).toMatchObject({ retryAfterMs: 0, message: 'n1 failed' });
+      expect((await trial.read()).failure).toMatchObject({ retryAfterMs: 0, message: 'n1 failed' });
     });
   });
 }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { KeyRecord } from '../../src/coordination/record.js';
-import type { ValueStore } from '../../src/coordination/value-store.js';
+import type { KeyRecord } from '../../src/coordination/words/record.js';
+import type { ValueStore } from '../../src/coordination/ports/value-store.js';
 import { MemoryValueStore } from '../../src/memory/value-store.js';
 import { MemoryWakeChannel } from '../../src/memory/wake-channel.js';
 import { SystemClock } from '../../src/system-clock.js';
@@ -50,7 +50,7 @@ const draws: Record<string, (random: SeededRandom, nonce: string, lifeMs: number
   arm: (random, nonce, lifeMs, keepMs) => {
     // Mostly with the last look, sometimes with the one before.
     const back = random.pick([-1, -1, -1, -2]);
-    const byStoreAlone = random.pick([false, false, true]);
+    const quorumLost = random.pick([false, false, true]);
     const labels = {
       holder: `h${random.below(9)}`,
       traceparent: 't',
@@ -62,7 +62,7 @@ const draws: Record<string, (random: SeededRandom, nonce: string, lifeMs: number
       nonce,
       expiresInMs: lifeMs,
       leaseMs: lifeMs,
-      byStoreAlone,
+      quorumLost,
       keepMs,
       ...labels,
     };
@@ -95,8 +95,8 @@ const draws: Record<string, (random: SeededRandom, nonce: string, lifeMs: number
     return (store, id) => store.release(id, { nonce, end: 'failed', failure, keepMs });
   },
   extend: (random, nonce, expiresInMs, keepMs) => {
-    const byStoreAlone = random.pick([false, true]);
-    return (store, id) => store.extend(id, { nonce, expiresInMs, holdMs: 86_400_000, byStoreAlone, keepMs });
+    const quorumLost = random.pick([false, true]);
+    return (store, id) => store.extend(id, { nonce, expiresInMs, holdMs: 86_400_000, quorumLost, keepMs });
   },
   invalidate: (random, _nonce, _lifeMs, keepMs) => {
     const mode = random.pick(['delete', 'mark_stale'] as const);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Wake, WakeChannel } from '../../src/coordination/wake-channel.js';
+import type { Wake, WakeChannel } from '../../src/coordination/ports/wake-channel.js';
 import { until } from '../support/until.js';
 
 export interface WakeChannelUnderTest {

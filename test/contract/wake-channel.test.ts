@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { parseStoreUrl } from '../../src/config/store-url.js';
-import type { NamespaceWake } from '../../src/coordination/wake-channel.js';
+import type { NamespaceWake } from '../../src/coordination/ports/wake-channel.js';
 import { MemoryWakeChannel } from '../../src/memory/wake-channel.js';
 import { WAKE_CHANNEL } from '../../src/redis/keys.js';
 import { RedisWakeChannel } from '../../src/redis/wake-channel.js';

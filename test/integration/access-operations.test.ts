@@ -2,6 +2,8 @@ import { writeFileSync } from 'node:fs';
 import { status } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { DibsClient, json } from '../../clients/typescript/src/dibs.js';
+import { RELOADED } from '../../src/config/reloads.js';
+import { LOG } from '../../src/telemetry/log-texts.js';
 import { AccessTrial, AUTH_FILE, namespace, sha256 } from '../support/access-trial.js';
 import { httpsGet } from '../support/https.js';
 import { Replica } from '../support/replica.js';
@@ -47,17 +49,17 @@ it('denials and invalidations are in the log, each in a line, and no key is', as
   await trial.by('checkout').invalidate({ namespace, keys, tags: ['t1', 't2'], mode: 2 });
   await expect(trial.by('only-read').invalidate({ namespace, keys })).rejects.toMatchObject(denied);
   await expect(trial.by('wrong').invalidate({ namespace, keys })).rejects.toMatchObject(unauthenticated);
-  await until(() => /"method":"Invalidate","msg":"audit: a caller/.test(trial.replica.log));
+  await until(() => trial.replica.log.includes(`"method":"Invalidate","msg":"${LOG.auditUnauthenticated}"`));
   const { log } = trial.replica;
   const told = log.split('\n').flatMap((line) => (line.includes('"audit: ') ? [JSON.parse(line)] : []));
   const counts = { namespace, keys: 1, tags: 2, all: false, mode: 'mark_stale' };
   for (const line of [
-    { level: 'info', identity: 'checkout', ...counts, msg: 'audit: an invalidation' },
+    { level: 'info', identity: 'checkout', ...counts, msg: LOG.auditInvalidated },
     {
       ...{ level: 'warn', identity: 'only-read', method: 'Invalidate', namespace, permission: 'invalidate' },
-      msg: 'audit: a permission is missing',
+      msg: LOG.auditDenied,
     },
-    { level: 'warn', identity: '', method: 'Invalidate', msg: 'audit: a caller is not known' },
+    { level: 'warn', identity: '', method: 'Invalidate', msg: LOG.auditUnauthenticated },
   ]) {
     expect(told).toContainEqual({ ...line, time: expect.any(String) });
   }
@@ -105,7 +107,7 @@ describe('a change of the file', () => {
     writeFileSync(trial.authFile, AUTH_FILE.replace(`${sha256('checkout-old')}, `, ''));
     await until(async () => (await codeOf(old)) === status.UNAUTHENTICATED);
     // The line comes on another way than the reply.
-    await until(() => trial.replica.log.slice(replicaReads).includes('DIBS_AUTH_FILE was read again'));
+    await until(() => trial.replica.log.slice(replicaReads).includes(RELOADED.identities));
     expect(await codeOf(fresh)).toBe(status.OK);
     await expect(trial.by('checkout-old').getOrLock(read('any'))).rejects.toMatchObject(unauthenticated);
     // Nor does it hear any more of what changes.
@@ -119,7 +121,7 @@ describe('a change of the file', () => {
   it('with a fault is refused with a line in the log, and everything stays', async () => {
     writeFileSync(trial.authFile, 'identities: { checkout: { tokens: [secret] } }');
     trial.replica.signal('SIGHUP');
-    await until(() => /DIBS_AUTH_FILE has faults; who may do what stays as it was/.test(trial.replica.log));
+    await until(() => trial.replica.log.includes(RELOADED.identitiesKept));
     expect(trial.replica.log).toMatch('identities.checkout.tokens.0: is not sha256:');
     await trial.by('checkout').getOrLock(read('any'));
     writeFileSync(trial.authFile, AUTH_FILE);

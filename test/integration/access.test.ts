@@ -122,7 +122,7 @@ describe('what it may do', () => {
   it.each(calls)('%s needs %s, and nothing else', async (_call, permission, call) => {
     await call(trial.by(`only-${permission}`));
     const refused = call(trial.by(`not-${permission}`));
-    const text = `identity not-${permission} does not have the permission ${permission} in namespace shop`;
+    const text = `identity not-${permission} lacks the permission ${permission} in namespace shop`;
     await expect(refused).rejects.toMatchObject({ ...denied, details: text });
   });
 

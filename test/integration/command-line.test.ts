@@ -89,7 +89,7 @@ it('invalidates by tag', async () => {
   await publish('tagged', ['blue', 'red']);
   await publish('also tagged', ['green']);
   const { stdout } = await dibs('invalidate', '-n', 'prices', '--tag', 'red', '--tag', 'yellow');
-  expect(stdout).toBe('namespace prices: all that carries one of the tags red, yellow is dropped\n');
+  expect(stdout).toBe('namespace prices: all values with one of the tags red, yellow are dropped\n');
   expect(await hasValue('tagged')).toBe(false);
   expect(await hasValue('also tagged')).toBe(true);
 });
@@ -131,7 +131,7 @@ it('shows once what replicas do, where its output is no terminal', async () => {
 it('ends with 1 where nobody listens', async () => {
   const { code, stderr } = await dibs('top', '--http', 'http://127.0.0.1:2');
   expect(code).toBe(1);
-  expect(stderr).toBe('dibs: 127.0.0.1:2: nobody listens there; is it the place (--http)?\n');
+  expect(stderr).toBe('dibs: 127.0.0.1:2: connection refused; check --http\n');
 });
 
 it('is what `npx dibs` runs here, without a registry', async () => {

@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, vi } from 'vitest';
+import { LOG } from '../../src/telemetry/log-texts.js';
 import { Caller } from '../support/caller.js';
 import { endWithThisProcess } from '../support/end-with-this-process.js';
 import { Replica } from '../support/replica.js';
@@ -47,7 +48,7 @@ it('ends with 1 and every fault at once when it is configured wrongly, and serve
     "DIBS_LEASE_MS: '0' is not a whole number within 100 to 60000",
     "DIBS_LISTEN: '0.0.0.0:0' is reachable from other machines",
     'DIBS_QUORUM_NODES: is set while DIBS_STORE_URL is not',
-    'DIBS_QUORUM_NODES: names 1 node(s)',
+    'DIBS_QUORUM_NODES: lists 1 node(s)',
     "DIBS_AUTH_FILE: '/etc/dibs/auth.yaml' cannot be read",
   ]) {
     expect(output.stderr).toMatch(fault);
@@ -144,14 +145,14 @@ it('reads its policies again on SIGHUP, and keeps the old ones where the new hav
   expect((await ask()).outcome?.$case).toBe('hit');
   stale('forbid');
   expect((await ask()).outcome?.$case).toBe('hit');
-  await reload('was read again');
+  await reload(LOG.policiesReloaded);
   expect((await ask()).outcome?.$case).toBe('busy');
   stale('sometimes');
   await reload('has faults');
   expect(replica.log).toContain('namespaces.default.stale');
   expect((await ask()).outcome?.$case).toBe('busy');
   stale('allow');
-  await reload('was read again');
+  await reload(LOG.policiesReloaded);
   expect((await ask()).outcome?.$case).toBe('hit');
   caller.close();
   await replica.kill();

@@ -1,5 +1,6 @@
 import { afterEach, expect, it } from 'vitest';
 import { Degraded } from '../../src/grpc/generated/dibs/v1/coordinator.js';
+import { LOG } from '../../src/telemetry/log-texts.js';
 import { Caller } from '../support/caller.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { freePort, RedisServer } from '../support/redis-server.js';
@@ -82,7 +83,7 @@ describeWithRedis('a start in the quorum mode', () => {
     expect(serves).toBe(false);
     await expect.poll(() => page('/readyz'), { timeout: START_MS_MAX }).toBe(200);
     const replica = await seen;
-    expect(replica.log).toMatch('the value store does not answer');
+    expect(replica.log).toMatch(LOG.storeSilent);
     const caller = new Caller(replica.target);
     const { outcome, degraded } = await caller.getOrLock({ key: 'k' });
     expect(outcome?.$case).toBe('lease');

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { keyOf } from '../../src/coordination/key.js';
+import { keyOf } from '../../src/coordination/words/key.js';
 import {
   Degraded,
   ExtendOutcome,
@@ -8,6 +8,7 @@ import {
   LeaseReason,
   PublishOutcome,
 } from '../../src/grpc/generated/dibs/v1/coordinator.js';
+import { LOG } from '../../src/telemetry/log-texts.js';
 import { Caller, textOf } from '../support/caller.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { Fleet } from '../support/fleet.js';
@@ -37,11 +38,9 @@ describeWithRedis('a store that a later version has written to', () => {
   it('is left alone by a replica that had to start without it', async () => {
     await store.kill();
     const replica = await fleet.addReplica({ DIBS_STORE_URL: store.url, DIBS_LOG_LEVEL: 'error' });
-    expect(replica.log).not.toContain('for good');
+    expect(replica.log).not.toContain(LOG.storeTooNew);
     await store.restart();
-    await expect
-      .poll(() => replica.log, { timeout: 10_000 })
-      .toContain('serving without the value store for good');
+    await expect.poll(() => replica.log, { timeout: 10_000 }).toContain(LOG.storeTooNew);
     const caller = new Caller(replica.target);
     const { outcome, degraded } = await caller.getOrLock({ key: 'k' });
     expect(outcome?.$case).toBe('lease');

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CLIENT_VARIABLES, variablesIn, variablesRead } from '../support/variables-read.js';
 
@@ -92,8 +93,10 @@ describe('the house', () => {
     // A set visits what is added to it while it is walked.
     for (const path of reached) {
       if (!existsSync(path)) continue;
-      for (const [, name] of text(path).matchAll(/from '\.\/([\w-]+)\.js'/g)) {
-        reached.add(path.replace(/[^/]*$/, `${name}.ts`));
+      const [, room] = path.split('/');
+      for (const [, specifier = ''] of text(path).matchAll(/from '(\.[\w./-]+)\.js'/g)) {
+        const target = `${posix.join(posix.dirname(path), specifier)}.ts`;
+        if (target.startsWith(`src/${room}/`)) reached.add(target);
       }
     }
     const without = sources.filter(
@@ -113,7 +116,7 @@ describe('the house', () => {
 
   it('documents every variable that it reads, and none that it does not', () => {
     const read = new Set([...variablesRead(), ...CLIENT_VARIABLES]);
-    const documented = new Set(variablesIn('README.md'));
+    const documented = new Set(variablesIn('deploy/operations/configuration.md'));
     expect([...read].filter((name) => !documented.has(name))).toEqual([]);
     expect([...documented].filter((name) => !read.has(name))).toEqual([]);
   });
@@ -121,7 +124,7 @@ describe('the house', () => {
   it('documents every metric', () => {
     const metrics = new Set(text('src/telemetry/names.ts').match(/\bdibs_[a-z_]+[a-z]\b/g) ?? []);
     expect(metrics.size).toBeGreaterThan(0);
-    const readme = text('README.md');
-    expect([...metrics].filter((name) => !readme.includes(name))).toEqual([]);
+    const page = text('deploy/operations/metrics.md');
+    expect([...metrics].filter((name) => !page.includes(name))).toEqual([]);
   });
 });

@@ -1,8 +1,11 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/config.js';
+import { RELOADED } from '../../src/config/reloads.js';
+import { LOG } from '../../src/telemetry/log-texts.js';
 import { METRICS } from '../../src/telemetry/names.js';
 import { ALERTS_PAGE, readAlertRules } from '../support/alert-rules.js';
 import { dashboard, type Panel, panels } from '../support/dashboard.js';
@@ -15,6 +18,11 @@ const FOLDER = 'deploy/operations';
 const pages = readdirSync(FOLDER).map((name) => join(FOLDER, name));
 const text = (path: string) => readFileSync(path, 'utf8');
 const { alerts } = readAlertRules();
+const MESSAGES: readonly string[] = [...Object.values(LOG), ...Object.values(RELOADED)];
+/** How a quotation of the log begins: the first words of a message. */
+const OPENINGS = MESSAGES.map((message) => /^[a-z ]+(?=:)|^[a-z]+ [a-z]+/.exec(message)?.[0] ?? message);
+/** All pages of the repository. */
+const everyPage = execFileSync('git', ['ls-files', '*.md'], { encoding: 'utf8' }).trim().split('\n');
 
 /** Each section of the second level: its heading, and what stands below it. */
 function sectionsOf(path: string): Map<string, string> {
@@ -63,16 +71,18 @@ describe('the page of the alerts', () => {
   });
 });
 
-describe.each(pages)('%s', (page) => {
-  it('links to what there is', () => {
-    const broken = [...text(page).matchAll(/\]\(([^)]+)\)/g)].filter(([, link = '']) => {
-      const [file = '', anchor] = link.split('#');
-      const path = file === '' ? page : join(dirname(page), file);
-      return !existsSync(path) || (anchor !== undefined && !anchorsOf(path).includes(anchor));
-    });
-    expect(broken.map(([link]) => link)).toEqual([]);
+it.each(everyPage)('%s links to what there is', (page) => {
+  const links = [...text(page).matchAll(/\]\(([^)]+)\)/g)].map(([, link = '']) => link);
+  const broken = links.filter((link) => {
+    if (/^https?:/.test(link)) return false;
+    const [file = '', anchor] = link.split('#');
+    const path = file === '' ? page : join(dirname(page), file);
+    return !existsSync(path) || (anchor !== undefined && !anchorsOf(path).includes(anchor));
   });
+  expect(broken).toEqual([]);
+});
 
+describe.each(pages)('%s', (page) => {
   it('names only variables and metrics that there are', () => {
     const variables = new Set([...variablesRead(), ...CLIENT_VARIABLES]);
     const named = text(page).match(/\bDIBS_[A-Z_]*[A-Z]\b/g) ?? [];
@@ -82,11 +92,11 @@ describe.each(pages)('%s', (page) => {
   });
 
   it('quotes the log as it is written', () => {
-    const source = codeOf('src');
-    const quoted = [
-      ...text(page).matchAll(/`((?:a|audit:|decisions|quorum|serving) [a-z][A-Za-z :;']+)`/g),
-    ].map(([, line = '']) => line);
-    expect(quoted.filter((line) => !source.includes(line))).toEqual([]);
+    const quoted = [...text(page).matchAll(/`([a-z ]+(?: [a-z]+|: [A-Za-z_; ,]+))`/g)].map(
+      ([, line = '']) => line,
+    );
+    const log = quoted.filter((line) => OPENINGS.some((opening) => line.startsWith(opening)));
+    expect(log.filter((line) => !MESSAGES.some((message) => message.startsWith(line)))).toEqual([]);
   });
 });
 

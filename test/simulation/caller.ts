@@ -1,9 +1,9 @@
-import { Call } from '../../src/coordination/call.js';
-import { CoordinationError } from '../../src/coordination/errors.js';
-import type { Key } from '../../src/coordination/key.js';
-import type { GetOrLockAnswer, Hit, Lease } from '../../src/coordination/outcome.js';
-import type { GetOrLock } from '../../src/coordination/requests.js';
-import { decodeToken } from '../../src/coordination/token.js';
+import { Call } from '../../src/coordination/words/call.js';
+import { CoordinationError } from '../../src/coordination/words/errors.js';
+import type { Key } from '../../src/coordination/words/key.js';
+import type { GetOrLockAnswer, Hit, Lease } from '../../src/coordination/words/outcome.js';
+import type { GetOrLock } from '../../src/coordination/words/requests.js';
+import { decodeToken } from '../../src/coordination/leasing/token.js';
 import { LIMITS, type SimReplica } from './sim-replica.js';
 import { NoAnswer, type World } from './world.js';
 

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Hit, Lease } from '../../src/coordination/outcome.js';
-import type { ArmReply, ArmRequest, StorePublish } from '../../src/coordination/value-store.js';
+import type { Hit, Lease } from '../../src/coordination/words/outcome.js';
+import type { ArmReply, ArmRequest, StorePublish } from '../../src/coordination/ports/value-store.js';
 import type { MemoryRecord } from '../../src/memory/record-steps.js';
 import { Judge } from './judge.js';
 
@@ -25,7 +25,7 @@ function arm(
   request: Partial<ArmRequest> = {},
   before?: MemoryRecord,
 ) {
-  const asked = { nonce, reason: 'miss', byStoreAlone: false, ...request } as ArmRequest;
+  const asked = { nonce, reason: 'miss', quorumLost: false, ...request } as ArmRequest;
   judge.armed(id, before, asked, { armed: true, record: { fence, valueFence: 0 } } satisfies ArmReply);
 }
 const publish = (id: string, nonce: string, outcome = 'stored') =>
@@ -134,7 +134,7 @@ describe('the judge', () => {
   it('INV-6: a release or an extension of another lease', () => {
     arm('k', 'a', 1);
     judge.released('k', 'b', 'not_held');
-    const extension = { nonce: 'b', expiresInMs: 1, holdMs: 86_400_000, byStoreAlone: false, keepMs: 1 };
+    const extension = { nonce: 'b', expiresInMs: 1, holdMs: 86_400_000, quorumLost: false, keepMs: 1 };
     judge.extended('k', extension, { extended: false });
     expect(broken()).toEqual([]);
     judge.extended('k', extension, { extended: true, expiresInMs: 1 });

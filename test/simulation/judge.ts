@@ -1,13 +1,13 @@
-import { keyFromId } from '../../src/coordination/key.js';
-import type { NamespaceInvalidate } from '../../src/coordination/namespace-store.js';
-import type { Degraded, Hit, Lease } from '../../src/coordination/outcome.js';
+import { keyFromId } from '../../src/coordination/words/key.js';
+import type { NamespaceInvalidate } from '../../src/coordination/ports/namespace-store.js';
+import type { Degraded, Hit, Lease } from '../../src/coordination/words/outcome.js';
 import type {
   ArmReply,
   ArmRequest,
   StoreExtend,
   StoreExtended,
   StorePublish,
-} from '../../src/coordination/value-store.js';
+} from '../../src/coordination/ports/value-store.js';
 import type { MemoryRecord } from '../../src/memory/record-steps.js';
 
 /** A broken invariant of the design's section 7. */
@@ -32,7 +32,7 @@ interface KnownLease {
   /** Given and last extended with the store, so that no other may stand beside it. */
   exclusive: boolean;
   /** Nothing but the store's clock keeps others away from it. */
-  byStoreAlone: boolean;
+  quorumLost: boolean;
 }
 
 interface Invalidation {
@@ -123,7 +123,7 @@ export class Judge {
       over: false,
       untilMs: undefined,
       exclusive: true,
-      byStoreAlone: request.byStoreAlone,
+      quorumLost: request.quorumLost,
     });
   }
 
@@ -181,12 +181,12 @@ export class Judge {
     this.#end(id, nonce);
   }
 
-  extended(id: string, { nonce, byStoreAlone }: StoreExtend, { extended }: StoreExtended): void {
+  extended(id: string, { nonce, quorumLost }: StoreExtend, { extended }: StoreExtended): void {
     const known = this.#leases.get(nonce);
     if (known !== undefined) {
       // A clock that jumped may have taken the whole record along: then the service itself says that it is lost.
       if (!extended && this.storeJumpedAt > known.armedAt) known.over = true;
-      if (extended) known.byStoreAlone = byStoreAlone;
+      if (extended) known.quorumLost = quorumLost;
     }
     if (extended && this.#armed.get(id) !== nonce) {
       this.violated('INV-6', `${id}: extended ${this.#armed.get(id)} for ${nonce}`);
@@ -226,7 +226,7 @@ export class Judge {
         if (other.id !== id || other === known || other.over || !other.exclusive) continue;
         if (other.untilMs === undefined || other.untilMs <= nowMs) continue;
         const jumped = this.storeJumpedAt > other.armedAt;
-        if (jumped && (this.nodeJumped || other.byStoreAlone || known.byStoreAlone)) continue;
+        if (jumped && (this.nodeJumped || other.quorumLost || known.quorumLost)) continue;
         this.violated(
           'INV-4',
           `${id}: ${nonce} beside ${other.nonce}, which has ${other.untilMs - nowMs} ms left`,

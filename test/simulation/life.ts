@@ -1,4 +1,4 @@
-import type { Key } from '../../src/coordination/key.js';
+import type { Key } from '../../src/coordination/words/key.js';
 import { type Asking, Caller, type InHand } from './caller.js';
 import { LIMITS } from './sim-replica.js';
 import { NoAnswer, type World } from './world.js';

@@ -1,5 +1,5 @@
-import { keyOf } from '../../src/coordination/key.js';
-import type { GetOrLockAnswer } from '../../src/coordination/outcome.js';
+import { keyOf } from '../../src/coordination/words/key.js';
+import type { GetOrLockAnswer } from '../../src/coordination/words/outcome.js';
 import { Caller } from './caller.js';
 import { LIMITS } from './sim-replica.js';
 import type { World } from './world.js';

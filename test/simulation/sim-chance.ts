@@ -1,4 +1,4 @@
-import type { Chance } from '../../src/coordination/clock.js';
+import type { Chance } from '../../src/coordination/ports/clock.js';
 import { SeededRandom } from '../support/seeded-random.js';
 
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';

@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/coordination/clock.js';
+import type { Clock } from '../../src/coordination/ports/clock.js';
 import type { VirtualTime } from './virtual-time.js';
 
 /**

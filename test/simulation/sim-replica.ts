@@ -1,6 +1,6 @@
 import { Coordinator } from '../../src/coordination/coordinator.js';
-import { NO_OBSERVER } from '../../src/coordination/observer.js';
-import { defaultPolicy, type Limits, type Policy } from '../../src/coordination/policy.js';
+import { NO_OBSERVER } from '../../src/coordination/ports/observer.js';
+import { defaultPolicy, type Limits, type Policy } from '../../src/coordination/words/policy.js';
 import { RedlockQuorum } from '../../src/quorum/redlock-quorum.js';
 import type { SimChance } from './sim-chance.js';
 import { SimLink } from './sim-link.js';

@@ -1,12 +1,9 @@
 import type {
-  EnterRequest,
   NamespaceInvalidate,
   NamespaceRecord,
   NamespaceStore,
-} from '../../src/coordination/namespace-store.js';
-import type { ReleaseOutcome } from '../../src/coordination/outcome.js';
-import type { KeyRecord, PastLease } from '../../src/coordination/record.js';
-import type { TagClock } from '../../src/coordination/tag-clock.js';
+  SlotRequest,
+} from '../../src/coordination/ports/namespace-store.js';
 import {
   type ArmReply,
   type ArmRequest,
@@ -19,8 +16,16 @@ import {
   type StoreRelease,
   StoreUnavailable,
   type ValueStore,
-} from '../../src/coordination/value-store.js';
-import type { NamespaceWake, Wake, WakeChannel, WakeListener } from '../../src/coordination/wake-channel.js';
+} from '../../src/coordination/ports/value-store.js';
+import type {
+  NamespaceWake,
+  Wake,
+  WakeChannel,
+  WakeListener,
+} from '../../src/coordination/ports/wake-channel.js';
+import type { ReleaseOutcome } from '../../src/coordination/words/outcome.js';
+import type { KeyRecord, PastLease } from '../../src/coordination/words/record.js';
+import type { TagClock } from '../../src/coordination/words/tag-clock.js';
 import * as spaces from '../../src/memory/namespace-steps.js';
 import * as steps from '../../src/memory/record-steps.js';
 import type { FirstStartClaim } from '../../src/quorum/first-start-claim.js';
@@ -179,20 +184,20 @@ export const STORE_CALL_MS_MAX = 300;
 export class SimStoreLink implements ValueStore, FirstStartClaim {
   /** What the store keeps of namespaces, over the same connection. */
   readonly namespaces: NamespaceStore = {
-    look: (name, tags) => this.#ask<NamespaceRecord>(() => spaces.look(this.#space(name), tags, this.#nowMs)),
+    read: (name, tags) => this.#ask<NamespaceRecord>(() => spaces.read(this.#space(name), tags, this.#nowMs)),
     invalidate: (name, request) => this.#ask(() => this.server.stamp(name, request)),
     learn: async (name, rebuildMs) => {
       await this.#ask(() => this.server.keepSpace(name, spaces.learn(this.#space(name), rebuildMs)));
     },
-    enter: (name, request: EnterRequest) =>
+    enter: (name, request: SlotRequest) =>
       this.#ask(() => this.server.keepSpace(name, spaces.enter(this.#space(name), request, this.#nowMs))),
-    keep: (name, place, as, ttlMs) =>
+    keep: (name, slot, as, ttlMs) =>
       this.#ask(() =>
-        this.server.keepSpace(name, spaces.keep(this.#space(name), place, as, ttlMs, this.#nowMs)),
+        this.server.keepSpace(name, spaces.keep(this.#space(name), slot, as, ttlMs, this.#nowMs)),
       ),
-    leave: async (name, place) => {
+    leave: async (name, slot) => {
       await this.#ask(() => {
-        const left = this.server.keepSpace(name, spaces.leave(this.#space(name), place));
+        const left = this.server.keepSpace(name, spaces.leave(this.#space(name), slot));
         if (left) this.server.tell({ namespace: name, kind: 'room' });
       });
     },
@@ -205,10 +210,10 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
     private readonly time: VirtualTime,
   ) {}
 
-  look(id: string): Promise<KeyRecord> {
-    return this.#take('look', id, undefined, (record, nowMs) => ({
+  read(id: string): Promise<KeyRecord> {
+    return this.#take('read', id, undefined, (record, nowMs) => ({
       record,
-      reply: steps.look(record, nowMs),
+      reply: steps.read(record, nowMs),
     }));
   }
 

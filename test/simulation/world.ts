@@ -1,14 +1,14 @@
-import type { Call } from '../../src/coordination/call.js';
-import { type Key, keyOf } from '../../src/coordination/key.js';
-import type { NamespaceInvalidate } from '../../src/coordination/namespace-store.js';
-import type { Policy } from '../../src/coordination/policy.js';
+import type { Call } from '../../src/coordination/words/call.js';
+import { type Key, keyOf } from '../../src/coordination/words/key.js';
+import type { NamespaceInvalidate } from '../../src/coordination/ports/namespace-store.js';
+import type { Policy } from '../../src/coordination/words/policy.js';
 import type {
   ArmReply,
   ArmRequest,
   StoreExtend,
   StoreExtended,
   StorePublish,
-} from '../../src/coordination/value-store.js';
+} from '../../src/coordination/ports/value-store.js';
 import { Coverage } from './coverage.js';
 import { Judge } from './judge.js';
 import { SimChance } from './sim-chance.js';

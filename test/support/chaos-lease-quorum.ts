@@ -1,4 +1,4 @@
-import type { Ballot, LeaseQuorum } from '../../src/coordination/lease-quorum.js';
+import type { Ballot, LeaseQuorum } from '../../src/coordination/ports/lease-quorum.js';
 import { type Gate, Gates } from './gates.js';
 
 export type QuorumStep = keyof LeaseQuorum;

@@ -1,5 +1,5 @@
-import type { NamespaceStore } from '../../src/coordination/namespace-store.js';
-import { StoreUnavailable } from '../../src/coordination/value-store.js';
+import type { NamespaceStore } from '../../src/coordination/ports/namespace-store.js';
+import { StoreUnavailable } from '../../src/coordination/ports/value-store.js';
 
 /** The chaos twin of a namespace store: it is down when its server is. */
 export class ChaosNamespaceStore implements NamespaceStore {
@@ -11,7 +11,7 @@ export class ChaosNamespaceStore implements NamespaceStore {
     private readonly server: { readonly down: boolean },
   ) {}
 
-  readonly look: NamespaceStore['look'] = (...to) => this.#take('look', () => this.real.look(...to));
+  readonly read: NamespaceStore['read'] = (...to) => this.#take('read', () => this.real.read(...to));
   readonly invalidate: NamespaceStore['invalidate'] = (...to) =>
     this.#take('invalidate', () => this.real.invalidate(...to));
   readonly learn: NamespaceStore['learn'] = (...to) => this.#take('learn', () => this.real.learn(...to));

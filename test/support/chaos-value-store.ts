@@ -1,4 +1,4 @@
-import { StoreUnavailable, type ValueStore } from '../../src/coordination/value-store.js';
+import { StoreUnavailable, type ValueStore } from '../../src/coordination/ports/value-store.js';
 import { type Gate, Gates } from './gates.js';
 
 export type StoreStep = keyof ValueStore;
@@ -30,7 +30,7 @@ export class ChaosValueStore implements ValueStore {
     return this.asked.filter((asked) => asked === step).length;
   }
 
-  readonly look: ValueStore['look'] = (...to) => this.#take('look', () => this.real.look(...to));
+  readonly read: ValueStore['read'] = (...to) => this.#take('read', () => this.real.read(...to));
   readonly arm: ValueStore['arm'] = (...to) => this.#take('arm', () => this.real.arm(...to));
   readonly adopt: ValueStore['adopt'] = (...to) => this.#take('adopt', () => this.real.adopt(...to));
   readonly publish: ValueStore['publish'] = (...to) => this.#take('publish', () => this.real.publish(...to));

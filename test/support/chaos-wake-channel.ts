@@ -1,4 +1,4 @@
-import type { NamespaceWake, Wake } from '../../src/coordination/wake-channel.js';
+import type { NamespaceWake, Wake } from '../../src/coordination/ports/wake-channel.js';
 import { MemoryWakeChannel } from '../../src/memory/wake-channel.js';
 
 /** The chaos twin of a wake channel: it loses every wake, and says nothing of it. */

@@ -1,11 +1,11 @@
 import { expect } from 'vitest';
-import { Call } from '../../src/coordination/call.js';
+import { Call } from '../../src/coordination/words/call.js';
 import { Coordinator } from '../../src/coordination/coordinator.js';
-import { type Key, keyOf } from '../../src/coordination/key.js';
-import { NO_OBSERVER, type Observer } from '../../src/coordination/observer.js';
-import type { Busy, Failed, GetOrLockAnswer, Hit, Lease } from '../../src/coordination/outcome.js';
-import { defaultPolicy, type Limits, type Policy } from '../../src/coordination/policy.js';
-import type { GetOrLock, Publish } from '../../src/coordination/requests.js';
+import { type Key, keyOf } from '../../src/coordination/words/key.js';
+import { NO_OBSERVER, type Observer } from '../../src/coordination/ports/observer.js';
+import type { Busy, Failed, GetOrLockAnswer, Hit, Lease } from '../../src/coordination/words/outcome.js';
+import { defaultPolicy, type Limits, type Policy } from '../../src/coordination/words/policy.js';
+import type { GetOrLock, Publish } from '../../src/coordination/words/requests.js';
 import { MemoryLeaseQuorum } from '../../src/memory/lease-quorum.js';
 import { MemoryNamespaceStore } from '../../src/memory/namespace-store.js';
 import { MemoryValueStore } from '../../src/memory/value-store.js';

@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/coordination/clock.js';
+import type { Clock } from '../../src/coordination/ports/clock.js';
 import { type Gate, Gates } from './gates.js';
 
 /** A clock that stands still until it is told to move. What is due then fires in the order of its time. */

@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/coordination/clock.js';
+import type { Clock } from '../../src/coordination/ports/clock.js';
 import type { LockNode, LockNodeListener, LockReply, Memory, NodeFacts } from '../../src/quorum/lock-node.js';
 
 interface Lock {

@@ -1,8 +1,13 @@
-import { keyOf } from '../../src/coordination/key.js';
-import type { Payload } from '../../src/coordination/outcome.js';
-import type { KeyRecord } from '../../src/coordination/record.js';
-import type { ArmReply, ArmRequest, StorePublish, ValueStore } from '../../src/coordination/value-store.js';
-import type { Wake, WakeChannel } from '../../src/coordination/wake-channel.js';
+import { keyOf } from '../../src/coordination/words/key.js';
+import type { Payload } from '../../src/coordination/words/outcome.js';
+import type { KeyRecord } from '../../src/coordination/words/record.js';
+import type {
+  ArmReply,
+  ArmRequest,
+  StorePublish,
+  ValueStore,
+} from '../../src/coordination/ports/value-store.js';
+import type { Wake, WakeChannel } from '../../src/coordination/ports/wake-channel.js';
 import { until } from './until.js';
 
 /** A value store to be tried, with the channel that its wakes come by. */
@@ -60,20 +65,20 @@ export class StoreTrial {
     return this.under.store;
   }
 
-  look(): Promise<KeyRecord> {
-    return this.store.look(this.id);
+  read(): Promise<KeyRecord> {
+    return this.store.read(this.id);
   }
 
   /** Arms as a replica does that has just looked, unless `request` says what it has read. */
   async arm(nonce: string, request: Partial<ArmRequest> = {}): Promise<ArmReply> {
-    const { fence, valueFence } = await this.look();
+    const { fence, valueFence } = await this.read();
     return this.store.arm(this.id, {
       nonce,
       expiresInMs: LONG_MS,
       leaseMs: LONG_MS,
       fenceRead: fence,
       valueFenceRead: valueFence,
-      byStoreAlone: false,
+      quorumLost: false,
       holder: 'a holder',
       traceparent: '',
       requestKey: '',
@@ -119,12 +124,12 @@ export class StoreTrial {
     return this.store.release(this.id, { nonce, end: 'failed', failure, keepMs: LONG_MS });
   }
 
-  extend(nonce: string, expiresInMs: number, byStoreAlone = false) {
+  extend(nonce: string, expiresInMs: number, quorumLost = false) {
     return this.store.extend(this.id, {
       nonce,
       expiresInMs,
       holdMs: 86_400_000,
-      byStoreAlone,
+      quorumLost,
       keepMs: LONG_MS,
     });
   }

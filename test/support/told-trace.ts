@@ -1,4 +1,4 @@
-import type { Facts, Step, StepName, Trace } from '../../src/coordination/trace.js';
+import type { Facts, Step, StepName, Trace } from '../../src/coordination/words/trace.js';
 
 /** A step as it was told. */
 export interface ToldStep {

@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	dibs "github.com/dibs-cache/dibs/clients/go"
 )
@@ -52,6 +54,17 @@ func (a *actor) prepare(asked command) func() (any, error) {
 	case "get_or_rebuild":
 		ctx := a.boarding(fields)
 		return a.with(fields, func(client *dibs.Client) (any, error) { return a.getOrRebuild(ctx, client, fields) })
+	case "invalidate":
+		ctx := a.boarding(fields)
+		return a.with(fields, func(client *dibs.Client) (any, error) { return a.invalidate(ctx, client, fields) })
+	case "ready":
+		return a.with(fields, func(client *dibs.Client) (any, error) {
+			return result{"ready": within(fields, client.Ready)}, nil
+		})
+	case "flush":
+		return a.with(fields, func(client *dibs.Client) (any, error) {
+			return result{"flushed": within(fields, client.Flush)}, nil
+		})
 	case "call":
 		ctx := a.boarding(fields)
 		return a.with(fields, func(client *dibs.Client) (any, error) {
@@ -79,21 +92,29 @@ func (a *actor) with(f fields, act func(*dibs.Client) (any, error)) func() (any,
 }
 
 func (a *actor) open(f fields) error {
-	hook := func(name string, event dibs.Event, more ...string) {
+	hook := func(name string, event dibs.Event, more ...any) {
 		line := map[string]any{"event": "hook", "name": name, "key": event.Key}
-		for _, outcome := range more {
-			line["outcome"] = outcome
+		for at := 0; at < len(more); at += 2 {
+			line[more[at].(string)] = more[at+1]
 		}
 		a.emit(line)
 	}
 	client, err := dibs.New(f.Target, f.clientOptions(dibs.Hooks{
-		Hit:             func(e dibs.HitEvent) { hook("hit", e.Event) },
-		Wait:            func(e dibs.WaitEvent) { hook("wait", e.Event) },
-		Publish:         func(e dibs.PublishEvent) { hook("publish", e.Event, e.Outcome) },
+		Hit:  func(e dibs.HitEvent) { hook("hit", e.Event, "freshness", e.Freshness) },
+		Wait: func(e dibs.WaitEvent) { hook("wait", e.Event) },
+		Publish: func(e dibs.PublishEvent) {
+			more := []any{"outcome", e.Outcome, "maybe_stored", e.MaybeStored}
+			if e.Counts != nil {
+				more = append(more, "counts", *e.Counts)
+			}
+			hook("publish", e.Event, more...)
+		},
 		LeaseLost:       func(e dibs.LeaseLostEvent) { hook("lease_lost", e.Event) },
 		LocalRebuild:    func(e dibs.LocalRebuildEvent) { hook("local_rebuild", e.Event) },
 		BackgroundError: func(e dibs.BackgroundErrorEvent) { hook("background_error", e.Event) },
-	})...)
+		Undecodable:     func(e dibs.UndecodableEvent) { hook("undecodable", e.Event) },
+		NotStorable:     func(e dibs.NotStorableEvent) { hook("not_storable", e.Event) },
+	}, slog.New(warnings{emit: a.emit}))...)
 	if err != nil {
 		return err
 	}
@@ -125,18 +146,10 @@ func (a *actor) cancel(call string) {
 }
 
 func (a *actor) getOrRebuild(ctx context.Context, client *dibs.Client, f fields) (any, error) {
-	value, err := dibs.Fetch(ctx, client, f.Key, func(ctx context.Context) ([]byte, error) {
-		a.emit(beginning(ctx, f.Call))
-		context.AfterFunc(ctx, func() {
-			if context.Cause(ctx) == dibs.ErrLeaseLost {
-				a.emit(map[string]any{"event": "lost", "call": f.Call})
-			}
-		})
-		return f.Rebuild.follow(ctx, &a.gates)
-	}, f.fetchOptions()...)
+	value, err := a.fetch(ctx, client, f)
 	switch {
 	case ctx.Err() != nil:
-		// Whatever it ended with, its caller had left.
+		// However it ended, its caller had left.
 		return nil, context.Canceled
 	case errors.Is(err, dibs.ErrAbsent):
 		return result{"value": nil}, nil
@@ -147,12 +160,50 @@ func (a *actor) getOrRebuild(ctx context.Context, client *dibs.Client, f fields)
 	}
 }
 
+// fetch calls the client; within a rebuild too.
+func (a *actor) fetch(ctx context.Context, client *dibs.Client, f fields) ([]byte, error) {
+	var times atomic.Int64
+	rebuild := func(ctx context.Context) ([]byte, error) {
+		a.emit(beginning(ctx, f))
+		context.AfterFunc(ctx, func() {
+			if context.Cause(ctx) == dibs.ErrLeaseLost {
+				a.emit(map[string]any{"event": "lost", "call": f.Call})
+			}
+		})
+		script := f.Rebuild.at(int(times.Add(1)) - 1)
+		return script.follow(ctx, &a.gates, func(ctx context.Context, asked fields) ([]byte, error) {
+			asked.Call = f.Call
+			return a.fetch(ctx, client, asked)
+		})
+	}
+	if f.Codec != "json" {
+		return dibs.Fetch(ctx, client, f.Key, rebuild, f.fetchOptions()...)
+	}
+	text, err := dibs.Fetch(ctx, client, f.Key, func(ctx context.Context) (string, error) {
+		value, err := rebuild(ctx)
+		return string(value), err
+	}, f.fetchOptions()...)
+	return []byte(text), err
+}
+
+func (a *actor) invalidate(ctx context.Context, client *dibs.Client, f fields) (any, error) {
+	done, err := client.Invalidate(ctx, dibs.Invalidation{Keys: f.Keys, Tags: f.Tags, All: f.All, MarkStale: f.Mode == "mark_stale"})
+	return result{"keys_invalidated": done.Keys, "leases_voided": done.Leases}, err
+}
+
+// within says whether the client came to something in time.
+func within(f fields, wait func(context.Context) error) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), milliseconds(f.TimeoutMs))
+	defer cancel()
+	return wait(ctx) == nil
+}
+
 // bench is on a client like the one that is named, but without hooks: each would print a line.
 func (a *actor) bench(f fields) (any, error) {
 	a.mu.Lock()
 	opened := a.opened[f.Client]
 	a.mu.Unlock()
-	client, err := dibs.New(opened.Target, opened.clientOptions(dibs.Hooks{})...)
+	client, err := dibs.New(opened.Target, opened.clientOptions(dibs.Hooks{}, nil)...)
 	if err != nil {
 		return nil, err
 	}
@@ -162,9 +213,9 @@ func (a *actor) bench(f fields) (any, error) {
 }
 
 // beginning is the event of a rebuild that starts.
-func beginning(ctx context.Context, call string) map[string]any {
+func beginning(ctx context.Context, f fields) map[string]any {
 	lease := dibs.LeaseFrom(ctx)
-	event := map[string]any{"event": "rebuild", "call": call, "reason": lease.Reason, "fence": lease.Fence}
+	event := map[string]any{"event": "rebuild", "call": f.Call, "key": f.Key, "reason": lease.Reason, "fence": lease.Fence}
 	var previous []byte
 	switch err := lease.Previous(&previous); {
 	case err == nil:

@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -95,11 +93,3 @@ func jsonOf(message proto.Message) json.RawMessage {
 }
 
 var capital = regexp.MustCompile("([a-z])([A-Z])")
-
-// canonical is the name of a status as gRPC's own documents have it.
-func canonical(code codes.Code) string {
-	if code == codes.Canceled {
-		return "CANCELLED"
-	}
-	return strings.ToUpper(capital.ReplaceAllString(code.String(), "${1}_$2"))
-}

@@ -3,7 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
+	"encoding/json"
 	"sync"
 	"time"
 
@@ -12,14 +12,46 @@ import (
 
 // script is what a scenario says of a rebuild.
 type script struct {
-	AfterMs      int64   `json:"after_ms"`
-	Value        []byte  `json:"value"`
-	Absent       bool    `json:"absent"`
-	Size         *int    `json:"size"`
-	Fail         *string `json:"fail"`
-	RetryAfterMs *int64  `json:"retry_after_ms"`
-	Gate         *string `json:"gate"`
-	IgnoreLoss   bool    `json:"ignore_loss"`
+	AfterMs      int64    `json:"after_ms"`
+	Value        []byte   `json:"value"`
+	Absent       bool     `json:"absent"`
+	Size         *int     `json:"size"`
+	Fail         *string  `json:"fail"`
+	RetryAfterMs *int64   `json:"retry_after_ms"`
+	Gate         *string  `json:"gate"`
+	IgnoreLoss   bool     `json:"ignore_loss"`
+	ThrowsBadly  bool     `json:"throws_badly"`
+	Panics       *string  `json:"panics"`
+	Asks         *asks    `json:"asks"`
+	TTLMs        number   `json:"ttl_ms"`
+	StaleMs      number   `json:"stale_ms"`
+	Tags         []string `json:"tags"`
+	DoNotStore   bool     `json:"do_not_store"`
+}
+
+// asks is a call within a rebuild.
+type asks struct {
+	fields
+	Detached bool `json:"detached"`
+}
+
+// scripts are one script, or one for each time that the rebuild runs; the last one stays.
+type scripts []script
+
+func (s *scripts) UnmarshalJSON(text []byte) error {
+	if bytes.HasPrefix(text, []byte("[")) {
+		return json.Unmarshal(text, (*[]script)(s))
+	}
+	*s = make(scripts, 1)
+	return json.Unmarshal(text, &(*s)[0])
+}
+
+// at is the script of the so manieth time, from 0.
+func (s scripts) at(time int) script {
+	if len(s) == 0 {
+		return script{}
+	}
+	return s[min(time, len(s)-1)]
 }
 
 // rebuildError is what the source of a scenario returns.
@@ -27,24 +59,36 @@ type rebuildError struct{ message string }
 
 func (e *rebuildError) Error() string { return e.message }
 
-// follow does what the script says.
-func (s script) follow(ctx context.Context, gates *gates) ([]byte, error) {
-	if s.IgnoreLoss {
-		ctx = context.WithoutCancel(ctx)
+// unreadableError is one whose message cannot be read.
+type unreadableError struct{ parts []string }
+
+func (e *unreadableError) Error() string { return e.parts[0] }
+
+// follow does what the script says; ask makes a call within the rebuild.
+func (s script) follow(ctx context.Context, gates *gates, ask func(context.Context, fields) ([]byte, error)) ([]byte, error) {
+	if err := s.takeItsTime(ctx, gates); err != nil {
+		return nil, err
 	}
-	if s.Gate != nil {
-		select {
-		case <-gates.of(*s.Gate):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+	value := s.Value
+	if s.Asks != nil {
+		asking := ctx
+		if s.Asks.Detached {
+			asking = context.Background()
+		}
+		asked, err := ask(asking, s.Asks.fields)
+		if err != nil {
+			return nil, err
+		}
+		if value == nil {
+			value = asked
 		}
 	}
-	select {
-	case <-time.After(milliseconds(s.AfterMs)):
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+	s.sayHowToStore(ctx)
 	switch {
+	case s.ThrowsBadly:
+		return nil, (*unreadableError)(nil)
+	case s.Panics != nil:
+		panic(*s.Panics)
 	case s.Fail != nil && s.RetryAfterMs != nil:
 		return nil, dibs.BackOff(&rebuildError{*s.Fail}, milliseconds(*s.RetryAfterMs))
 	case s.Fail != nil:
@@ -54,7 +98,46 @@ func (s script) follow(ctx context.Context, gates *gates) ([]byte, error) {
 	case s.Size != nil:
 		return bytes.Repeat([]byte("x"), *s.Size), nil
 	default:
-		return s.Value, nil
+		return value, nil
+	}
+}
+
+func (s script) takeItsTime(ctx context.Context, gates *gates) error {
+	if s.IgnoreLoss {
+		ctx = context.WithoutCancel(ctx)
+	}
+	if s.Gate != nil {
+		select {
+		case <-gates.of(*s.Gate):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	select {
+	case <-time.After(milliseconds(s.AfterMs)):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// sayHowToStore: what is wrong with it the client tells by a hook.
+func (s script) sayHowToStore(ctx context.Context) {
+	var options []dibs.ValueOption
+	if s.TTLMs.isSet {
+		options = append(options, dibs.WithTTL(s.TTLMs.its))
+	}
+	if s.StaleMs.isSet {
+		options = append(options, dibs.WithStaleFor(s.StaleMs.its))
+	}
+	if s.Tags != nil {
+		options = append(options, dibs.WithTags(s.Tags...))
+	}
+	if len(options) > 0 {
+		_ = dibs.ForValue(ctx, options...)
+	}
+	if s.DoNotStore {
+		_ = dibs.DoNotStore(ctx)
 	}
 }
 
@@ -83,31 +166,5 @@ func (g *gates) open(name string) {
 	case <-gate:
 	default:
 		close(gate)
-	}
-}
-
-// faultOf is an error as the scenarios know it.
-func faultOf(err error) map[string]any {
-	var rebuild *rebuildError
-	var failed *dibs.RebuildFailedError
-	var busy *dibs.BusyError
-	var known *dibs.Error
-	switch {
-	case errors.As(err, &rebuild):
-		return map[string]any{"kind": "rebuild", "message": rebuild.message}
-	case errors.As(err, &failed):
-		return map[string]any{"kind": "rebuild_failed", "message": failed.Message, "retry_after_ms": failed.RetryAfter().Milliseconds()}
-	case errors.As(err, &busy):
-		return map[string]any{"kind": "busy", "reason": busy.Reason, "retry_after_ms": busy.RetryAfter().Milliseconds()}
-	case errors.As(err, &known):
-		fault := map[string]any{"kind": "dibs", "code": canonical(known.Code), "message": known.Message}
-		if known.RetryAfter() >= 0 {
-			fault["retry_after_ms"] = known.RetryAfter().Milliseconds()
-		}
-		return fault
-	case errors.Is(err, context.Canceled):
-		return map[string]any{"kind": "cancelled"}
-	default:
-		return map[string]any{"kind": "unexpected", "message": err.Error()}
 	}
 }

@@ -23,6 +23,9 @@ func (s *service) invalidate(request *dibsv1.InvalidateRequest) (*dibsv1.Invalid
 	if len(request.GetKeys())+len(request.GetTags()) == 0 && !request.GetAll() {
 		return nil, invalid("keys: name keys, tags, or all")
 	}
+	if len(request.GetKeys())+len(request.GetTags()) > 0 && request.GetAll() {
+		return nil, invalid("all: keys and tags must be empty where it is true")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	response := &dibsv1.InvalidateResponse{}

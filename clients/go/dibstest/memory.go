@@ -47,7 +47,7 @@ func clientOf(service *service, options []dibs.Option) *Memory {
 	return &Memory{Client: client, service: service}
 }
 
-// Advance lets time pass for values, leases and back-offs, but for nobody's wait.
+// Advance lets time pass for values, leases and back-offs, but not for callers that wait.
 func (m *Memory) Advance(by time.Duration) { m.service.advance(by) }
 
 // conn makes calls of the contract to a service in the same process.

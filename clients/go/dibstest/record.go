@@ -17,7 +17,7 @@ type record struct {
 	because dibsv1.LeaseReason
 	// voided are the tokens of leases that an invalidation has ended.
 	voided map[string]bool
-	// changed is closed at every change, so that whoever waits looks again.
+	// changed is closed at every change, so that waiters look again.
 	changed chan struct{}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
@@ -161,7 +162,7 @@ func (s *service) publish(request *dibsv1.PublishRequest) (*dibsv1.PublishRespon
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, record := s.now(), s.of(request.GetNamespace(), request.GetKey())
-	outcome := dibsv1.PublishOutcome_PUBLISH_OUTCOME_UNKNOWN_LEASE
+	outcome, counts := dibsv1.PublishOutcome_PUBLISH_OUTCOME_UNKNOWN_LEASE, (*bool)(nil)
 	switch armed := record.lease; {
 	case record.voided[request.GetToken()]:
 		outcome = dibsv1.PublishOutcome_PUBLISH_OUTCOME_INVALIDATED
@@ -172,11 +173,13 @@ func (s *service) publish(request *dibsv1.PublishRequest) (*dibsv1.PublishRespon
 		}
 		record.store(armed, request, now)
 		// What was invalidated by its tags while it was rebuilt is out of date already.
-		if since, ok := s.stampSince(armed.asOf, request); ok {
+		since, ok := s.stampSince(armed.asOf, request)
+		if ok {
 			record.drop(since.mode, now)
 		}
+		counts = proto.Bool(!ok)
 	}
-	response := &dibsv1.PublishResponse{Outcome: outcome}
+	response := &dibsv1.PublishResponse{Outcome: outcome, Counts: counts}
 	if record.value != nil {
 		response.Fence = record.value.fence
 	}

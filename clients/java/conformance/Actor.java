@@ -1,25 +1,28 @@
 package dev.dibs.conformance;
 
-import com.google.gson.JsonArray;
+import static dev.dibs.conformance.Fields.has;
+import static dev.dibs.conformance.Fields.text;
+import static dev.dibs.conformance.Fields.time;
+
 import com.google.gson.JsonElement;
 import com.google.gson.JsonNull;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonPrimitive;
-import dev.dibs.Codec;
 import dev.dibs.DibsClient;
-import dev.dibs.DibsClientBuilder;
-import dev.dibs.OnUnavailable;
-import dev.dibs.Options;
+import dev.dibs.InvalidateResult;
+import dev.dibs.Invalidation;
 import dev.dibs.Rebuild;
+import dev.dibs.RebuildFunction;
 import java.time.Duration;
 import java.util.Base64;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
-import java.util.function.Function;
 
 /** What one scenario's actor has: its clients, the calls that are open, and the gates of its rebuilds. */
 final class Actor {
@@ -41,6 +44,15 @@ final class Actor {
       case "close" -> client(fields).close();
       case "let" -> gates.of(text(fields, "gate")).countDown();
       case "cancel" -> leave(text(fields, "call"));
+      case "ready" -> {
+        return told("ready", client(fields).ready(time(fields, "timeout_ms")));
+      }
+      case "flush" -> {
+        return told("flushed", client(fields).flush(time(fields, "timeout_ms")));
+      }
+      case "invalidate" -> {
+        return invalidate(fields);
+      }
       case "get_or_rebuild" -> {
         return getOrRebuild(fields);
       }
@@ -56,7 +68,7 @@ final class Actor {
   }
 
   private void open(JsonObject fields) {
-    DibsClient client = builder(fields).hooks(new EmittedHooks(emit)).build();
+    DibsClient client = ClientOptions.builder(fields).hooks(new EmittedHooks(emit)).build();
     clients.put(text(fields, "client"), new Opened(client, fields));
   }
 
@@ -64,20 +76,26 @@ final class Actor {
   private JsonObject bench(JsonObject fields) throws Exception {
     JsonObject opened = opened(fields).fields();
     boolean overSession = !has(opened, "session") || opened.get("session").getAsBoolean();
-    try (DibsClient client = builder(opened).build()) {
+    try (DibsClient client = ClientOptions.builder(opened).build()) {
       return new Bench(client, overSession, has(opened, "namespace") ? text(opened, "namespace") : "", fields).run();
     }
   }
 
-  private static DibsClientBuilder builder(JsonObject fields) {
-    DibsClientBuilder builder = DibsClient.builder().target(text(fields, "target"));
-    if (has(fields, "namespace")) builder.namespace(text(fields, "namespace"));
-    if (has(fields, "holder")) builder.holder(text(fields, "holder"));
-    if (has(fields, "token")) builder.token(text(fields, "token"));
-    if (has(fields, "session")) builder.session(fields.get("session").getAsBoolean());
-    if (has(fields, "on_unavailable")) builder.onUnavailable(word(fields, "on_unavailable", OnUnavailable::valueOf));
-    if (has(fields, "connect_ms")) builder.connectTimeout(time(fields, "connect_ms"));
-    return builder;
+  private static CompletableFuture<JsonObject> told(String name, boolean isSo) {
+    JsonObject result = new JsonObject();
+    result.addProperty(name, isSo);
+    return CompletableFuture.completedFuture(result);
+  }
+
+  private CompletableFuture<JsonObject> invalidate(JsonObject fields) {
+    boolean isStale = has(fields, "mode") && text(fields, "mode").equals("mark_stale");
+    boolean all = has(fields, "all") && fields.get("all").getAsBoolean();
+    InvalidateResult done =
+        client(fields).invalidate(new Invalidation("", names(fields, "keys"), names(fields, "tags"), all, isStale));
+    JsonObject result = new JsonObject();
+    result.addProperty("keys_invalidated", done.keysInvalidated());
+    result.addProperty("leases_voided", done.leasesVoided());
+    return CompletableFuture.completedFuture(result);
   }
 
   private void leave(String call) {
@@ -96,18 +114,10 @@ final class Actor {
   }
 
   private CompletableFuture<JsonObject> getOrRebuild(JsonObject fields) {
+    DibsClient client = client(fields);
     String call = text(fields, "call");
-    RebuildScript script =
-        new RebuildScript(fields.getAsJsonObject("rebuild"), gates, () -> emit.accept(event("lost", call)));
     CompletableFuture<byte[]> value =
-        client(fields)
-            .getOrRebuildAsync(
-                text(fields, "key"),
-                options(fields),
-                rebuild -> {
-                  tellRebuild(call, rebuild);
-                  return script.follow(rebuild);
-                });
+        client.getOrRebuildAsync(text(fields, "key"), CallOptions.of(fields), rebuild(client, call, fields));
     if (has(fields, "deadline_ms")) value.orTimeout(time(fields, "deadline_ms").toMillis(), TimeUnit.MILLISECONDS);
     return named(fields, value)
         .thenApply(
@@ -116,6 +126,26 @@ final class Actor {
               result.add("value", base64(bytes));
               return result;
             });
+  }
+
+  /** Each run follows the next of its scripts, and the last one ever after. */
+  private RebuildFunction<byte[]> rebuild(DibsClient client, String call, JsonObject fields) {
+    List<JsonElement> scripts =
+        fields.get("rebuild").isJsonArray()
+            ? fields.getAsJsonArray("rebuild").asList()
+            : List.of(fields.get("rebuild"));
+    AtomicInteger runs = new AtomicInteger();
+    return rebuild -> {
+      tellRebuild(call, rebuild);
+      int run = Math.min(runs.getAndIncrement(), scripts.size() - 1);
+      RebuildScript script =
+          new RebuildScript(
+              scripts.get(run).getAsJsonObject(),
+              gates,
+              () -> emit.accept(event("lost", call)),
+              asked -> client.getOrRebuild(text(asked, "key"), CallOptions.of(asked), rebuild(client, call, asked)));
+      return script.follow(rebuild);
+    };
   }
 
   /** The call can be left by its name. */
@@ -133,27 +163,6 @@ final class Actor {
     event.addProperty("fence", rebuild.fence());
     if (rebuild.hasPrevious()) event.add("previous", base64(rebuild.previous()));
     emit.accept(event);
-  }
-
-  private static Options<byte[]> options(JsonObject fields) {
-    Options<byte[]> options = Options.of(Codec.BYTES, time(fields, "ttl_ms"));
-    if (has(fields, "stale_ms")) options = options.staleTtl(time(fields, "stale_ms"));
-    if (has(fields, "absent_ttl_ms")) options = options.absentTtl(time(fields, "absent_ttl_ms"));
-    if (has(fields, "tags")) options = options.tags(texts(fields.getAsJsonArray("tags")));
-    if (has(fields, "namespace")) options = options.namespace(text(fields, "namespace"));
-    if (has(fields, "wait_ms")) options = options.maxWait(time(fields, "wait_ms"));
-    if (has(fields, "lease_ms")) options = options.lease(time(fields, "lease_ms"));
-    if (has(fields, "stale")) options = options.stale(word(fields, "stale", Options.Stale::valueOf));
-    if (has(fields, "read")) options = options.read(word(fields, "read", Options.Read::valueOf));
-    if (has(fields, "refresh") && fields.get("refresh").getAsBoolean()) options = options.refresh();
-    if (has(fields, "revalidate")) {
-      options = options.revalidate(word(fields, "revalidate", Options.Revalidate::valueOf));
-    }
-    if (has(fields, "on_unavailable")) {
-      options = options.onUnavailable(word(fields, "on_unavailable", OnUnavailable::valueOf));
-    }
-    if (has(fields, "traceparent")) options = options.traceparent(text(fields, "traceparent"));
-    return options;
   }
 
   private DibsClient client(JsonObject fields) {
@@ -178,23 +187,7 @@ final class Actor {
     return new JsonPrimitive(Base64.getEncoder().encodeToString(bytes));
   }
 
-  private static boolean has(JsonObject fields, String name) {
-    return fields.has(name) && !fields.get(name).isJsonNull();
-  }
-
-  private static String text(JsonObject fields, String name) {
-    return fields.get(name).getAsString();
-  }
-
-  private static Duration time(JsonObject fields, String name) {
-    return Duration.ofMillis(fields.get(name).getAsLong());
-  }
-
-  private static <E> E word(JsonObject fields, String name, Function<String, E> of) {
-    return of.apply(text(fields, name).toUpperCase(Locale.ROOT));
-  }
-
-  private static String[] texts(JsonArray array) {
-    return array.asList().stream().map(JsonElement::getAsString).toArray(String[]::new);
+  private static List<String> names(JsonObject fields, String name) {
+    return has(fields, name) ? List.of(Fields.texts(fields, name)) : List.of();
   }
 }

@@ -12,12 +12,20 @@ import java.nio.charset.StandardCharsets;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.logging.Handler;
+import java.util.logging.Level;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
+import java.util.logging.SimpleFormatter;
 
 /**
  * Plays this client's part in the conformance scenarios: commands come as lines of JSON, answers and events go back as
  * lines of JSON. {@code test/conformance/README.md} says which.
  */
 final class Adapter {
+  /** Kept here, for a logger that is held by no one is forgotten. */
+  private static final Logger WARNINGS = Logger.getLogger("dev.dibs");
+
   private final PrintStream out =
       new PrintStream(new FileOutputStream(FileDescriptor.out), true, StandardCharsets.UTF_8);
   private final ExecutorService commands = Executors.newCachedThreadPool();
@@ -31,6 +39,8 @@ final class Adapter {
   private void play() throws IOException {
     JsonObject ready = new JsonObject();
     ready.addProperty("event", "ready");
+    // What the client logs, wherever an application would send it.
+    WARNINGS.addHandler(new Told());
     print(ready);
     BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     for (String line = lines.readLine(); line != null; line = lines.readLine()) {
@@ -54,6 +64,23 @@ final class Adapter {
           else answer.add("error", Faults.of(error));
           print(answer);
         });
+  }
+
+  private final class Told extends Handler {
+    @Override
+    public void publish(LogRecord record) {
+      if (record.getLevel().intValue() < Level.WARNING.intValue()) return;
+      JsonObject event = new JsonObject();
+      event.addProperty("event", "warning");
+      event.addProperty("text", new SimpleFormatter().formatMessage(record));
+      print(event);
+    }
+
+    @Override
+    public void flush() {}
+
+    @Override
+    public void close() {}
   }
 
   private synchronized void print(JsonObject line) {

@@ -3,7 +3,7 @@ package dev.dibs.conformance;
 import com.google.gson.JsonObject;
 import dev.dibs.Freshness;
 import dev.dibs.Hooks;
-import dev.dibs.PublishOutcome;
+import dev.dibs.Published;
 import java.time.Duration;
 import java.util.Locale;
 import java.util.function.Consumer;
@@ -12,7 +12,9 @@ import java.util.function.Consumer;
 record EmittedHooks(Consumer<JsonObject> emit) implements Hooks {
   @Override
   public void onHit(String namespace, String key, Freshness freshness) {
-    tell("hit", key);
+    JsonObject event = event("hit", key);
+    event.addProperty("freshness", freshness.name().toLowerCase(Locale.ROOT));
+    emit.accept(event);
   }
 
   @Override
@@ -21,9 +23,11 @@ record EmittedHooks(Consumer<JsonObject> emit) implements Hooks {
   }
 
   @Override
-  public void onPublish(String namespace, String key, PublishOutcome outcome, long fence) {
+  public void onPublish(String namespace, String key, Published published) {
     JsonObject event = event("publish", key);
-    event.addProperty("outcome", outcome.name().toLowerCase(Locale.ROOT));
+    event.addProperty("outcome", published.outcome().name().toLowerCase(Locale.ROOT));
+    published.counts().ifPresent(counts -> event.addProperty("counts", counts));
+    if (published.maybeStored()) event.addProperty("maybe_stored", true);
     emit.accept(event);
   }
 
@@ -40,6 +44,16 @@ record EmittedHooks(Consumer<JsonObject> emit) implements Hooks {
   @Override
   public void onBackgroundError(String namespace, String key, Throwable error) {
     tell("background_error", key);
+  }
+
+  @Override
+  public void onNotStorable(String namespace, String key, Throwable error) {
+    tell("not_storable", key);
+  }
+
+  @Override
+  public void onUndecodable(String namespace, String key, Throwable error) {
+    tell("undecodable", key);
   }
 
   private void tell(String name, String key) {

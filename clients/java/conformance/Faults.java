@@ -5,6 +5,7 @@ import dev.dibs.DibsBusyException;
 import dev.dibs.DibsException;
 import dev.dibs.DibsStatusException;
 import dev.dibs.RebuildFailedException;
+import dev.dibs.ReentrantRebuildException;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
@@ -22,7 +23,14 @@ final class Faults {
 
   static JsonObject of(Throwable error) {
     if (error instanceof CompletionException && error.getCause() != null) return of(error.getCause());
-    if (error instanceof RebuildScript.SourceException) return fault("rebuild", error);
+    // A future carries what has no text as the cause of something that has one.
+    if (error.getCause() instanceof RebuildScript.BadException) return fault("rebuild", (String) null);
+    if (error instanceof RebuildScript.SourceException || error instanceof RebuildScript.SourceError) {
+      return fault("rebuild", error.getMessage());
+    }
+    if (error instanceof ReentrantRebuildException) return fault("reentrant", error);
+    if (error instanceof JsonCodec.UndecodableException) return fault("undecodable", error);
+    if (error instanceof IllegalArgumentException) return fault("invalid_option", error);
     if (error instanceof RebuildFailedException failed) return withRetry(fault("rebuild_failed", failed), failed);
     if (error instanceof DibsBusyException busy) {
       JsonObject fault = withRetry(fault("busy", busy), busy);
@@ -58,9 +66,13 @@ final class Faults {
   }
 
   private static JsonObject fault(String kind, Throwable error) {
+    return fault(kind, error.getMessage());
+  }
+
+  private static JsonObject fault(String kind, String message) {
     JsonObject fault = new JsonObject();
     fault.addProperty("kind", kind);
-    fault.addProperty("message", error.getMessage());
+    if (message != null) fault.addProperty("message", message);
     return fault;
   }
 }

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, cast
 
 from overhead import overhead
 from raw_call import raw_call
-from rebuild_script import Gates, follow
+from rebuild_script import Gates, follow, seconds
 
-from dibs import BYTES, AsyncClient, AsyncRebuild, Hooks, RebuildOptions
+from dibs import BYTES, JSON, AsyncClient, AsyncRebuild, Hooks, RebuildOptions, ServiceError, Value
 
 Fields = dict[str, Any]
 Emit = Callable[[Fields], None]
@@ -24,8 +27,29 @@ _TIMES = {
     "wait_ms": "wait",
     "lease_ms": "lease",
 }
-_OF_CLIENT = ("target", "namespace", "holder", "token", "on_unavailable")
-_WORDS = ("tags", "namespace", "stale", "read", "refresh", "revalidate", "on_unavailable", "traceparent")
+_OF_CLIENT = (
+    "target",
+    "namespace",
+    "holder",
+    "on_unavailable",
+    "token",
+    "allow_insecure_token",
+    "token_file",
+    "tls_ca",
+    "tls_cert",
+    "tls_key",
+)
+_WORDS = (
+    "tags",
+    "namespace",
+    "stale",
+    "read",
+    "refresh",
+    "revalidate",
+    "stale_if_error",
+    "on_unavailable",
+    "traceparent",
+)
 
 
 class Told(Hooks):
@@ -35,13 +59,16 @@ class Told(Hooks):
         self._emit = emit
 
     def hit(self, namespace: str, key: str, freshness: str) -> None:
-        self._tell("hit", key)
+        self._tell("hit", key, freshness=freshness)
 
     def wait(self, namespace: str, key: str, waited: float, answered: bool) -> None:
         self._tell("wait", key)
 
-    def publish(self, namespace: str, key: str, outcome: str, fence: int) -> None:
-        self._tell("publish", key, outcome=outcome)
+    def publish(
+        self, namespace: str, key: str, outcome: str, fence: int, *, counts: bool | None, maybe_stored: bool
+    ) -> None:
+        known = {} if counts is None else {"counts": counts}
+        self._tell("publish", key, outcome=outcome, maybe_stored=maybe_stored, **known)
 
     def lease_lost(self, namespace: str, key: str) -> None:
         self._tell("lease_lost", key)
@@ -49,10 +76,16 @@ class Told(Hooks):
     def local_rebuild(self, namespace: str, key: str, cause: Exception) -> None:
         self._tell("local_rebuild", key)
 
+    def undecodable(self, namespace: str, key: str, error: Exception) -> None:
+        self._tell("undecodable", key)
+
+    def not_storable(self, namespace: str, key: str, error: Exception) -> None:
+        self._tell("not_storable", key)
+
     def background_error(self, namespace: str, key: str, error: Exception) -> None:
         self._tell("background_error", key)
 
-    def _tell(self, name: str, key: str, **more: str) -> None:
+    def _tell(self, name: str, key: str, **more: Any) -> None:
         self._emit({"event": "hook", "name": name, "key": key, **more})
 
 
@@ -75,7 +108,7 @@ class Actor:
         elif what == "let":
             self._gates[fields["gate"]].set()
         elif what == "cancel":
-            # One that is not known has ended, or was never made: there is nobody to leave.
+            # One that is not known has ended, or was never made: there is nothing to leave.
             if (task := self._calls.get(fields["call"])) is not None:
                 task.cancel()
         elif what == "get_or_rebuild":
@@ -88,6 +121,14 @@ class Actor:
             return await self._leavable(
                 fields, raw_call(stub, fields["method"], fields.get("request", {}), deadline_ms)
             )
+        elif what == "invalidate":
+            options = {name: fields[name] for name in ("tags", "all", "mode") if name in fields}
+            done = await self._clients[fields["client"]].invalidate(fields.get("keys", ()), **options)
+            return {"keys_invalidated": done.keys_invalidated, "leases_voided": done.leases_voided}
+        elif what == "ready":
+            return {"ready": await self._ready(fields)}
+        elif what == "flush":
+            return {"flushed": await self._clients[fields["client"]].flush(fields["timeout_ms"] / 1_000)}
         elif what == "bench":
             # Not the client of that name, whose hooks tell of every hit.
             async with AsyncClient(**self._opened[fields["client"]]) as client:
@@ -97,11 +138,23 @@ class Actor:
         return {}
 
     def _open(self, fields: Fields) -> None:
-        given = {name: fields[name] for name in _OF_CLIENT if name in fields}
-        if "connect_ms" in fields:
-            given["connect"] = fields["connect_ms"] / 1_000
+        given: Fields = {name: fields[name] for name in _OF_CLIENT if name in fields}
+        for ms, name in (("connect_ms", "connect"), ("lease_hold_max_ms", "lease_hold_max")):
+            if ms in fields:
+                given[name] = fields[ms] / 1_000
+        given["session"] = fields.get("session", False)
+        if "token_function" in fields:
+            file = Path(fields["token_function"])
+            given["token"] = lambda: file.read_text().strip()
         self._opened[fields["client"]] = given
         self._clients[fields["client"]] = AsyncClient(hooks=Told(self._emit), **given)
+
+    async def _ready(self, fields: Fields) -> bool:
+        try:
+            await self._clients[fields["client"]].ready(fields["timeout_ms"] / 1_000)
+        except ServiceError:
+            return False
+        return True
 
     async def _leavable(self, fields: Fields, calling: Coroutine[Any, Any, Fields]) -> Fields:
         task = asyncio.ensure_future(calling)
@@ -110,22 +163,35 @@ class Actor:
         return await task
 
     async def _get_or_rebuild(self, fields: Fields) -> Fields:
-        call, script = fields["call"], fields["rebuild"]
+        value = await self._ask(self._clients[fields["client"]], fields["call"], fields)
+        return {"value": base64_of(value)}
 
-        async def rebuild(context: AsyncRebuild[bytes]) -> bytes | None:
-            before = {"previous": base64_of(context.previous)} if context.has_previous else {}
+    async def _ask(self, client: AsyncClient, call: str, fields: Fields) -> bytes | None:
+        """The value in bytes; events of its rebuilds are told under the call's name."""
+        json = fields.get("codec") == "json"
+        scripts: Any = fields["rebuild"] if isinstance(fields["rebuild"], list) else [fields["rebuild"]]
+        times = itertools.count()
+
+        async def rebuild(context: AsyncRebuild[Any]) -> Value[Any]:
+            script = copy.deepcopy(scripts[min(next(times), len(scripts) - 1)])
+            previous = context.previous.encode() if json and context.previous is not None else context.previous
+            before = {"previous": base64_of(previous)} if context.has_previous else {}
             self._emit({"event": "rebuild", "call": call, "reason": context.reason, "fence": context.fence, **before})
             watch = asyncio.create_task(self._watch(call, context.lost))
             try:
-                return await follow(script, self._gates, context.lost)
+                made = await follow(script, self._gates, lambda asked: self._ask(client, call, asked))
             finally:
                 # A loss that was told just now is still passed on.
                 if not context.lost.is_set():
                     watch.cancel()
+            if json and made.value is not None:
+                made.value = made.value.decode()  # type: ignore[assignment]
+            return made
 
-        client = self._clients[fields["client"]]
-        value = await client.get_or_rebuild(fields["key"], rebuild, codec=BYTES, **options_of(fields))
-        return {"value": base64_of(value)}
+        codec: Any = JSON if json else BYTES
+        value: Any = await client.get_or_rebuild(fields["key"], rebuild, codec=codec, **options_of(fields))
+        data: bytes | None = value.encode() if json and value is not None else value
+        return data
 
     async def _watch(self, call: str, lost: asyncio.Event) -> None:
         await lost.wait()
@@ -134,7 +200,7 @@ class Actor:
 
 def options_of(fields: Fields) -> RebuildOptions:
     """The options of a call, in this package's words."""
-    times = {name: fields[ms] / 1_000 for ms, name in _TIMES.items() if ms in fields}
+    times = {name: seconds(fields[ms]) for ms, name in _TIMES.items() if ms in fields}
     words = {name: fields[name] for name in _WORDS if name in fields}
     options: Any = {**times, **words}
     return cast(RebuildOptions, options)

@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from typing import Any
 
 from actor import Actor
-from rebuild_script import ScriptError
+from rebuild_script import PanicError, ScriptError, UnreadableError
 
-from dibs import BusyError, RebuildFailedError, ServiceError
+from dibs import (
+    BusyError,
+    InvalidOptionError,
+    RebuildFailedError,
+    ReentrantRebuildError,
+    ServiceError,
+    UndecodableError,
+)
 
 
 def emit(line: dict[str, Any]) -> None:
@@ -25,8 +33,16 @@ def emit(line: dict[str, Any]) -> None:
 
 def fault_of(error: BaseException) -> dict[str, Any]:
     """What a command ended with, in the protocol's words."""
-    if isinstance(error, ScriptError):
+    if isinstance(error, (ScriptError, PanicError)):
         return {"kind": "rebuild", "message": str(error)}
+    if isinstance(error, UnreadableError):
+        return {"kind": "rebuild"}
+    if isinstance(error, ReentrantRebuildError):
+        return {"kind": "reentrant", "message": str(error)}
+    if isinstance(error, UndecodableError):
+        return {"kind": "undecodable"}
+    if isinstance(error, InvalidOptionError):
+        return {"kind": "invalid_option", "message": error.message}
     if isinstance(error, RebuildFailedError):
         after_ms = round(error.retry_after * 1_000)
         return {"kind": "rebuild_failed", "message": error.message, "retry_after_ms": after_ms}
@@ -38,6 +54,13 @@ def fault_of(error: BaseException) -> dict[str, Any]:
     if isinstance(error, (asyncio.CancelledError, TimeoutError, asyncio.TimeoutError)):
         return {"kind": "cancelled"}
     return {"kind": "unexpected", "message": repr(error)}
+
+
+class Warnings(logging.Handler):
+    """Tells the scenario what the client logs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        emit({"event": "warning", "text": record.getMessage()})
 
 
 async def play(actor: Actor, command: dict[str, Any]) -> None:
@@ -54,6 +77,7 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=64 * 1024 * 1024)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    logging.getLogger("dibs").addHandler(Warnings(logging.WARNING))
     actor = Actor(emit)
     open_commands: set[asyncio.Task[None]] = set()
     emit({"event": "ready"})
@@ -61,7 +85,7 @@ async def main() -> None:
         task = asyncio.create_task(play(actor, json.loads(line)))
         open_commands.add(task)
         task.add_done_callback(open_commands.discard)
-    # Whoever told the commands has gone: nobody wants the answers of those that are open.
+    # The scenario has gone, and wants no answers of the commands that are open.
     sys.stdout.flush()
     os._exit(0)
 

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 from google.protobuf.json_format import MessageToDict, ParseDict
 
-from dibs.link import service_error
+from dibs.sending import service_error
 from dibs.v1 import coordinator_pb2 as pb
 
 

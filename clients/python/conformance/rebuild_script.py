@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections import defaultdict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Any
 
-from dibs import LeaseLostError
+from dibs import Value
+
+Fields = dict[str, Any]
+#: Calls the same client for another key, and returns the bytes of its value.
+Ask = Callable[[Fields], Awaitable[bytes | None]]
 
 
 class ScriptError(Exception):
@@ -19,36 +24,75 @@ class ScriptError(Exception):
         self.retry_after = None if retry_after_ms is None else retry_after_ms / 1_000
 
 
+class UnreadableError(Exception):
+    """One whose message cannot be read."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("the message of an error")
+
+
+class PanicError(MemoryError):
+    """What no application raises by itself."""
+
+
 #: What rebuilds wait at until the scenario opens it.
 Gates = defaultdict[str, asyncio.Event]
 
 
-async def follow(script: dict[str, Any], gates: Gates, lost: asyncio.Event) -> bytes | None:
-    """Does what the script says. Raises ScriptError, or LeaseLostError when it stops because of that."""
-    heed = None if script.get("ignore_loss") else lost
+async def follow(script: Fields, gates: Gates, ask: Ask) -> Value[bytes]:
+    """Does what the script says. Raises ScriptError and the like, and what `ask` raises."""
+    stubborn = script.get("ignore_loss", False)
     if "gate" in script:
-        await unless(heed, gates[script["gate"]].wait())
+        await until(gates[script["gate"]].wait(), stubborn)
     if "after_ms" in script:
-        await unless(heed, asyncio.sleep(script["after_ms"] / 1_000))
+        await until(asyncio.sleep(script["after_ms"] / 1_000), stubborn)
+    asked = await asked_by(script["asks"], ask) if "asks" in script else None
     if "fail" in script:
         raise ScriptError(script["fail"], script.get("retry_after_ms"))
+    if script.get("throws_badly"):
+        raise UnreadableError
+    if "panics" in script:
+        raise PanicError(script["panics"])
+    return Value(
+        value_of(script, asked),
+        ttl=seconds(script.get("ttl_ms")),
+        stale_ttl=seconds(script.get("stale_ms")),
+        tags=script.get("tags"),
+        store=not script.get("do_not_store", False),
+    )
+
+
+async def asked_by(fields: Fields, ask: Ask) -> bytes | None:
+    """The value of the key that the rebuild itself asks for."""
+    if not fields.pop("detached", False):
+        return await ask(fields)
+    # In no context of this rebuild, as a task of another framework may be.
+    return await Context().run(asyncio.ensure_future, ask(fields))
+
+
+def value_of(script: Fields, asked: bytes | None) -> bytes | None:
+    """The value that the script names."""
     if script.get("absent"):
         return None
     if "size" in script:
         return b"x" * int(script["size"])
-    return base64.b64decode(script.get("value", ""))
+    if "value" in script:
+        return base64.b64decode(script["value"])
+    return asked if "asks" in script else b""
 
 
-async def unless(lost: asyncio.Event | None, pause: Awaitable[object]) -> None:
-    """Waits for `pause`; raises LeaseLostError as soon as `lost` is set."""
-    if lost is None:
-        await pause
-        return
-    over, told = asyncio.ensure_future(pause), asyncio.ensure_future(lost.wait())
-    try:
-        await asyncio.wait((over, told), return_when=asyncio.FIRST_COMPLETED)
-        if told.done():
-            raise LeaseLostError
-    finally:
-        over.cancel()
-        told.cancel()
+async def until(pause: Awaitable[object], stubborn: bool) -> None:
+    """Waits for `pause`; where it is stubborn, whatever the client says."""
+    waiting = asyncio.ensure_future(pause)
+    while not waiting.done():
+        try:
+            await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            if not stubborn:
+                waiting.cancel()
+                raise
+
+
+def seconds(ms: float | str | None) -> float | None:
+    """Scenarios write down numbers that JSON does not have as texts."""
+    return None if ms is None else float(ms) / 1_000

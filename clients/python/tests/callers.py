@@ -10,7 +10,9 @@ from contextvars import copy_context
 from time import monotonic
 from typing import Any
 
-from dibs import BYTES, AsyncClient, AsyncRebuild, Client, Hooks, Invalidated, Rebuild
+import pytest
+
+from dibs import BYTES, AsyncClient, AsyncRebuild, Client, Hooks, Invalidated, LeaseLostError, Rebuild
 from dibs.testing import AsyncMemoryClient, MemoryClient
 
 Context = Rebuild[Any] | AsyncRebuild[Any]
@@ -46,6 +48,17 @@ def fails(error: Exception) -> Fn:
     return rebuild
 
 
+async def never_called(_: Context) -> Any:
+    """A rebuild where there must be none."""
+    pytest.fail("rebuilt without need")
+
+
+async def until_lost(context: Context) -> Any:
+    """A rebuild that stops when its lease is lost."""
+    await until(context.lost.is_set)
+    raise LeaseLostError
+
+
 class Recorder(Hooks):
     """Keeps what the hooks tell, as `(hook, what, ...)`."""
 
@@ -58,14 +71,22 @@ class Recorder(Hooks):
     def wait(self, namespace: str, key: str, waited: float, answered: bool) -> None:
         self.told.append(("wait", answered))
 
-    def publish(self, namespace: str, key: str, outcome: str, fence: int) -> None:
-        self.told.append(("publish", outcome))
+    def publish(
+        self, namespace: str, key: str, outcome: str, fence: int, *, counts: bool | None, maybe_stored: bool
+    ) -> None:
+        self.told.append(("publish", outcome, counts, maybe_stored))
 
     def lease_lost(self, namespace: str, key: str) -> None:
         self.told.append(("lease_lost", key))
 
     def local_rebuild(self, namespace: str, key: str, cause: Exception) -> None:
         self.told.append(("local_rebuild", key))
+
+    def undecodable(self, namespace: str, key: str, error: Exception) -> None:
+        self.told.append(("undecodable", key))
+
+    def not_storable(self, namespace: str, key: str, error: Exception) -> None:
+        self.told.append(("not_storable", error))
 
     def background_error(self, namespace: str, key: str, error: Exception) -> None:
         self.told.append(("background_error", error))
@@ -91,6 +112,13 @@ class ThreadCaller:
 
     async def invalidate(self, *args: Any, **options: Any) -> Invalidated:
         done: Invalidated = await self._do(lambda: self.client.invalidate(*args, **options))
+        return done
+
+    async def ready(self, *args: Any) -> None:
+        await self._do(lambda: self.client.ready(*args))
+
+    async def flush(self, *args: Any) -> bool:
+        done: bool = await self._do(lambda: self.client.flush(*args))
         return done
 
     async def get_cached(self, fn: Callable[[int, str], Any], *args: Any, **options: Any) -> Any:
@@ -125,6 +153,12 @@ class LoopCaller:
 
     async def invalidate(self, *args: Any, **options: Any) -> Invalidated:
         return await self.client.invalidate(*args, **options)
+
+    async def ready(self, *args: Any) -> None:
+        await self.client.ready(*args)
+
+    async def flush(self, *args: Any) -> bool:
+        return await self.client.flush(*args)
 
     async def get_cached(self, fn: Callable[[int, str], Any], *args: Any, **options: Any) -> Any:
         async def cached(id: int, lang: str = "en") -> Any:

@@ -19,17 +19,19 @@ def fake() -> Iterator[FakeService]:
     service.stop()
 
 
-@pytest.fixture(params=["threads", "loop"])
+@pytest.fixture(params=["threads", "loop", "threads without sessions", "loop without sessions"])
 async def make(request: pytest.FixtureRequest, fake: FakeService) -> AsyncIterator[MakeCaller]:
     """Makes callers of the fake service, with the client of either kind."""
     made: list[Caller] = []
+    kind, _, without = request.param.partition(" without ")
+    fake.takes_sessions = without == ""
 
     def make_one(**options: Any) -> Caller:
-        made.append(caller_of(request.param, **{"target": fake.target, **options}))
+        made.append(caller_of(kind, **{"target": fake.target, **options}))
         return made[-1]
 
     yield make_one
-    # Whoever is held back goes on, so that closing waits for nobody.
+    # What is held back goes on, so that closing waits for nothing.
     fake.gate.set()
     for caller in made:
         await caller.close()
@@ -40,6 +42,6 @@ async def caller(make: MakeCaller, fake: FakeService) -> Caller:
     """Connected, so that no time that a test counts goes by with that."""
     caller = make()
     fake.will("GetOrLock", hit(b"v"))
-    await caller.get("a key of nobody's", gives(b"v"))
+    await caller.get("a key of no test", gives(b"v"))
     fake.heard.clear()
     return caller

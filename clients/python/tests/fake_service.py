@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any
 
 import grpc
@@ -45,23 +46,32 @@ class FakeService:
     heard: list[Heard] = field(default_factory=list)
     #: Opened by a test that has calls held back by HELD.
     gate: threading.Event = field(default_factory=threading.Event)
+    takes_sessions: bool = True
+    #: Cleared by a test whose sessions are confirmed late.
+    welcome: threading.Event = field(default_factory=threading.Event)
+    #: Sessions that are open, for events.
+    sessions: list[_Session] = field(default_factory=list)
+    #: The hello of each session.
+    hellos: list[pb.SessionHello] = field(default_factory=list)
     _answers: dict[str, list[Any]] = field(default_factory=dict)
     _server: Any = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def start(self, credentials: grpc.ServerCredentials | None = None) -> FakeService:
+    def start(self, credentials: grpc.ServerCredentials | None = None, listen: str = "127.0.0.1:0") -> FakeService:
+        self.welcome.set()
         self._server = grpc.server(ThreadPoolExecutor(32))
         add_CoordinatorServiceServicer_to_server(_Servicer(self), self._server)  # type: ignore[abstract]
         if credentials is None:
-            port = self._server.add_insecure_port("127.0.0.1:0")
+            port = self._server.add_insecure_port(listen)
         else:
-            port = self._server.add_secure_port("127.0.0.1:0", credentials)
+            port = self._server.add_secure_port(listen, credentials)
         self._server.start()
-        self.target = f"127.0.0.1:{port}"
+        self.target = f"127.0.0.1:{port}" if listen == "127.0.0.1:0" else listen
         return self
 
     def stop(self) -> None:
         self.gate.set()
+        self.welcome.set()
         self._server.stop(None).wait()
 
     def will(self, method: str, *answers: Any) -> None:
@@ -93,6 +103,12 @@ class FakeService:
             context.abort(grpc.StatusCode.INTERNAL, f"no answer was told for {method}")
         return answer
 
+    def session(self, requests: Iterator[pb.SessionRequest], context: grpc.ServicerContext) -> Iterator[Any]:
+        """Every call of a session is answered as if it had come by itself."""
+        if not self.takes_sessions:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "no sessions here")
+        return _Session(self, context).responses(requests)
+
     def held(self, answer: Any) -> Callable[[Any], Any]:
         """That answer, once the gate is open."""
 
@@ -104,6 +120,100 @@ class FakeService:
 
 
 NEVER = object()
+_METHODS = ("GetOrLock", "Publish", "Release", "Extend", "Invalidate")
+_FIELDS = dict(zip(("get_or_lock", "publish", "release", "extend", "invalidate"), _METHODS, strict=True))
+
+
+class _AbortedError(Exception):
+    pass
+
+
+class _CallContext:
+    """What a call of a session sees of it, as if it were one by itself."""
+
+    def __init__(self, session: grpc.ServicerContext, call: pb.SessionCall) -> None:
+        self._metadata = [
+            *session.invocation_metadata(),
+            *([("traceparent", call.traceparent)] * bool(call.traceparent)),
+        ]
+        self.over: list[Callable[[], None]] = []
+        self.error: pb.CallError | None = None
+        self._pushback_ms: int | None = None
+
+    def invocation_metadata(self) -> list[tuple[Any, Any]]:
+        return self._metadata
+
+    def add_callback(self, over: Callable[[], None]) -> None:
+        self.over.append(over)
+
+    def set_trailing_metadata(self, trailers: tuple[tuple[str, str], ...]) -> None:
+        self._pushback_ms = int(trailers[0][1])
+
+    def abort(self, code: grpc.StatusCode, details: str) -> None:
+        self.error = pb.CallError(code=code.value[0], message=details, retry_after_ms=self._pushback_ms)
+        raise _AbortedError
+
+
+class _Session:
+    def __init__(self, fake: FakeService, context: grpc.ServicerContext) -> None:
+        self._fake = fake
+        self._context = context
+        self._open: dict[int, _CallContext] = {}
+        self._out: SimpleQueue[pb.SessionResponse | None] = SimpleQueue()
+        context.add_callback(self._ended)
+
+    def responses(self, requests: Iterator[pb.SessionRequest]) -> Iterator[pb.SessionResponse]:
+        self._fake.hellos.append(next(requests).hello)
+        self._fake.welcome.wait(30)
+        self._fake.sessions.append(self)
+        yield pb.SessionResponse(welcome=pb.SessionWelcome(resume_token=f"session {len(self._fake.hellos)}"))
+        threading.Thread(target=self._listen, args=(requests,), daemon=True).start()
+        while (response := self._out.get()) is not None:
+            yield response
+
+    def tell(self, event: pb.SessionEvent) -> None:
+        self._out.put(pb.SessionResponse(events=[event]))
+
+    def end(self) -> None:
+        """As a replica does that stops."""
+        self._out.put(None)
+
+    def _listen(self, requests: Iterator[pb.SessionRequest]) -> None:
+        try:
+            for message in requests:
+                for call in message.calls:
+                    context = self._open[call.id] = _CallContext(self._context, call)
+                    threading.Thread(target=self._answer, args=(call, context), daemon=True).start()
+                for id_ in message.cancelled_ids:
+                    self._cancel(id_)
+        except Exception:
+            # The stream has been cancelled.
+            return
+        self._out.put(None)
+
+    def _answer(self, call: pb.SessionCall, context: _CallContext) -> None:
+        kind = call.WhichOneof("request")
+        assert kind is not None
+        reply = pb.SessionReply(id=call.id)
+        try:
+            response = self._fake.answer(_FIELDS[kind], getattr(call, kind), context)  # type: ignore[arg-type]
+            if response is None:
+                return
+            getattr(reply, kind).CopyFrom(response)
+        except _AbortedError:
+            reply.error.CopyFrom(context.error)  # type: ignore[arg-type]
+        self._open.pop(call.id, None)
+        self._out.put(pb.SessionResponse(replies=[reply]))
+
+    def _cancel(self, id_: int) -> None:
+        context = self._open.pop(id_, None)
+        for over in [] if context is None else context.over:
+            over()
+
+    def _ended(self) -> None:
+        self._out.put(None)
+        for id_ in list(self._open):
+            self._cancel(id_)
 
 
 class _Servicer(CoordinatorServiceServicer):
@@ -111,8 +221,10 @@ class _Servicer(CoordinatorServiceServicer):
         self._fake = fake
 
     def __getattribute__(self, name: str) -> Any:
-        """All methods are one; those that nobody calls are the base's."""
-        if name in ("GetOrLock", "Publish", "Release", "Extend", "Invalidate"):
+        """All methods are one; those that are not called are the base's."""
+        if name == "Session":
+            return self._fake.session
+        if name in _METHODS:
             return lambda request, context: self._fake.answer(name, request, context)
         return super().__getattribute__(name)
 
@@ -134,11 +246,11 @@ def busy(retry_after_ms: int, reason: int = pb.BUSY_REASON_WAIT_ENDED) -> pb.Get
     )
 
 
-def published(outcome: int) -> pb.PublishResponse:
-    return pb.PublishResponse(outcome=outcome, fence=4)  # type: ignore[arg-type]
+def published(outcome: int, counts: bool | None = None) -> pb.PublishResponse:
+    return pb.PublishResponse(outcome=outcome, fence=4, counts=counts)  # type: ignore[arg-type]
 
 
-STORED = published(pb.PUBLISH_OUTCOME_STORED)
+STORED = published(pb.PUBLISH_OUTCOME_STORED, counts=True)
 DUPLICATE = published(pb.PUBLISH_OUTCOME_DUPLICATE)
 RELEASED = pb.ReleaseResponse(outcome=pb.RELEASE_OUTCOME_RELEASED)
 EXTENDED = pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_EXTENDED, expires_in_ms=10_000)

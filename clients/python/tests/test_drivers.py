@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from callers import PATIENCE_S, Recorder, until
-from fake_service import NEVER, FakeService, hit, lease, unavailable
+from fake_service import LOST, NEVER, FakeService, hit, lease, unavailable
 
-from dibs import BYTES, AsyncClient, Client, ServiceError, loop, threads
+from dibs import BYTES, AsyncClient, Client, ReentrantRebuildError, ServiceError, threads
+from dibs.fetch_loop import fetch_loop
 from dibs.steps import Call
 from dibs.v1 import coordinator_pb2 as pb
 
@@ -29,6 +30,28 @@ def client(fake: FakeService) -> Iterator[Client]:
 def in_threads() -> Iterator[Callable[..., Future[Any]]]:
     with ThreadPoolExecutor(8) as pool:
         yield pool.submit
+
+
+class OneAnswer:
+    """A link whose calls for a lease have an answer that the test gives."""
+
+    def __init__(self, answer: Future[Any], sent: list[Call]) -> None:
+        self.closed = False
+        self._answer = answer
+        self._sent = sent
+
+    def call(self, call: Call) -> Future[Any]:
+        self._sent.append(call)
+        if call.method == "GetOrLock":
+            return self._answer
+        released: Future[Any] = Future()
+        released.set_result(pb.ReleaseResponse())
+        return released
+
+    def refuse(self) -> None: ...
+    def close(self) -> None: ...
+    def before_fork(self) -> None: ...
+    def after_fork_in_parent(self) -> None: ...
 
 
 class TestThreads:
@@ -48,7 +71,7 @@ class TestThreads:
         (release,) = fake.requests("Release")
         assert not release.HasField("failure")
 
-    def test_after_an_interrupt_another_caller_rebuilds_under_the_same_lease(
+    def test_after_an_interrupt_a_caller_that_had_joined_rebuilds_under_a_lease_of_its_own(
         self, fake: FakeService, client: Client, in_threads: Callable[..., Future[Any]]
     ) -> None:
         fake.will("GetOrLock", lease())
@@ -73,12 +96,46 @@ class TestThreads:
             first.result(PATIENCE_S)
         assert second.result(PATIENCE_S) == "v"
         assert len(set(rebuilds)) == 2
-        assert [heard.method for heard in fake.heard] == ["GetOrLock", "Publish"]
+        assert [heard.method for heard in fake.heard] == ["GetOrLock", "Release", "GetOrLock", "Publish"]
 
     def test_a_rebuild_that_asks_for_its_own_key_is_told_so(self, fake: FakeService, client: Client) -> None:
         fake.will("GetOrLock", lease())
-        with pytest.raises(RuntimeError, match="asks for that key itself"):
+        with pytest.raises(ReentrantRebuildError, match='the rebuild of "k" asks for "k" itself'):
             client.get_or_rebuild("k", lambda: client.get_or_rebuild("k", lambda: 1, ttl=1), ttl=1)
+
+    def test_a_void_lease_frees_the_thread_that_waits_for_another_ones_rebuild(
+        self,
+        fake: FakeService,
+        client: Client,
+        in_threads: Callable[..., Future[Any]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        fake.will("GetOrLock", lease(expires_in_ms=200), hit(b"theirs"))
+        fake.will("Extend", LOST)
+        first_is_here, second_is_here, gate = threading.Event(), threading.Event(), threading.Event()
+        joinable = client._rebuilds.joinable
+
+        def held_back(terms: Any) -> Any:
+            # The first one's request is not sent before the second has come.
+            first_is_here.set()
+            second_is_here.wait(PATIENCE_S)
+            return joinable(terms)
+
+        def hangs() -> bytes:
+            gate.wait(PATIENCE_S)
+            return b"old"
+
+        monkeypatch.setattr(client._rebuilds, "joinable", held_back)
+        first = in_threads(client.get_or_rebuild, "k", hangs, ttl=1, codec=BYTES)
+        first_is_here.wait(PATIENCE_S)
+        second = in_threads(client.get_or_rebuild, "k", hangs, ttl=1, codec=BYTES)
+        (flight,) = client._crew.flights._flights.values()
+        while flight.callers < 2:
+            threading.Event().wait(0.002)
+        second_is_here.set()
+        assert second.result(PATIENCE_S / 2) == b"theirs"
+        gate.set()
+        assert first.result(PATIENCE_S) == b"theirs"
 
     def test_leaving_goes_through_a_rebuild_that_is_shared_without_the_service(
         self, fake: FakeService, client: Client, in_threads: Callable[..., Future[Any]]
@@ -102,26 +159,13 @@ class TestThreads:
         sent: list[Call] = []
         answer: Future[Any] = Future()
 
-        class Link:
-            stub = None
-
-            def call(self, call: Call) -> Future[Any]:
-                sent.append(call)
-                if call.method == "GetOrLock":
-                    return answer
-                released: Future[Any] = Future()
-                released.set_result(pb.ReleaseResponse())
-                return released
-
-            def close(self) -> None: ...
-
         class Over(Client):
-            def _make_crew(self) -> threads.Crew:
-                return threads.Crew(Link)
+            def _make_link(self) -> Any:
+                return OneAnswer(answer, sent)
 
         client = Over()
-        steps = client._steps(client._terms("k", {"ttl": 1}), lambda *_: pytest.fail("rebuilt for nobody"))
-        course = threads.Course(steps, client._crew)
+        task = client._task(client._terms("k", {"ttl": 1}), lambda *_: pytest.fail("rebuilt without need"), BYTES)
+        course = threads.Course(fetch_loop(task), client._crew)
         with pytest.raises(threads.LeftError):
             course.drive(0)
         answer.set_result(lease())
@@ -142,7 +186,41 @@ class TestALoop:
                 await client.get_or_rebuild("k", rebuild, ttl=1)
         assert not fake.requests("Release")[0].HasField("failure")
 
-    async def test_a_rebuild_that_nobody_waits_for_is_cancelled_and_its_lease_given_back(
+    @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+    def test_an_interrupt_gives_the_lease_back_without_a_failure(self, fake: FakeService, error: BaseException) -> None:
+        fake.will("GetOrLock", lease())
+
+        async def rebuild() -> None:
+            raise error
+
+        async def main() -> None:
+            async with AsyncClient(fake.target) as client:
+                await client.get_or_rebuild("k", rebuild, ttl=1)
+
+        with pytest.raises(type(error)):
+            asyncio.run(main())
+        (release,) = fake.requests("Release")
+        assert not release.HasField("failure")
+
+    async def test_a_rebuild_that_hears_no_cancel_does_not_keep_its_callers(self, fake: FakeService) -> None:
+        fake.will("GetOrLock", lease(expires_in_ms=100), hit(b"theirs"))
+        fake.will("Extend", LOST)
+        gate, went_on = asyncio.Event(), asyncio.Event()
+
+        async def deaf() -> bytes:
+            while not gate.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await gate.wait()
+            went_on.set()
+            return b"old"
+
+        async with AsyncClient(fake.target) as client:
+            assert await client.get_or_rebuild("k", deaf, ttl=1, codec=BYTES) == b"theirs"
+            gate.set()
+            await went_on.wait()
+        assert fake.requests("Publish") == []
+
+    async def test_a_rebuild_that_no_caller_waits_for_is_cancelled_and_its_lease_given_back(
         self, fake: FakeService
     ) -> None:
         fake.will("GetOrLock", lease())
@@ -185,36 +263,20 @@ class TestALoop:
 
     async def test_an_answer_that_came_just_before_all_left_is_put_in_order(self) -> None:
         sent: list[Call] = []
-        asked, answer = asyncio.Event(), asyncio.get_running_loop().create_future()
-
-        class Link:
-            stub = None
-
-            async def call(self, call: Call) -> Any:
-                sent.append(call)
-                if call.method != "GetOrLock":
-                    return pb.ReleaseResponse()
-                asked.set()
-                try:
-                    return await answer
-                except asyncio.CancelledError:
-                    # As LoopLink does with an answer that is there.
-                    return answer.result()
-
-            async def close(self) -> None: ...
+        answer: Future[Any] = Future()
 
         class Over(AsyncClient):
-            def _make_crew(self) -> loop.Crew:
-                return loop.Crew(Link)
+            def _make_link(self) -> Any:
+                return OneAnswer(answer, sent)
 
         async def rebuild() -> None:
-            pytest.fail("rebuilt for nobody")
+            pytest.fail("rebuilt without need")
 
         async with Over() as client:
             call = asyncio.create_task(client.get_or_rebuild("k", rebuild, ttl=1))
-            await asked.wait()
-            call.cancel()
+            await until(lambda: sent)
             answer.set_result(lease())
+            call.cancel()
             await asyncio.wait([call])
         assert call.cancelled()
         assert [call.method for call in sent] == ["GetOrLock", "Release"]

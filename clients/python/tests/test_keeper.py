@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from dibs.v1 import coordinator_pb2 as pb
 
 LEASE_S = 9.0
 EXTENDED = pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_EXTENDED, expires_in_ms=9_000)
+LOST = pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_LOST)
 DOWN = ServiceError("UNAVAILABLE", "gone")
 
 
@@ -24,11 +26,14 @@ class Clock:
         self.now = 0.0
         self.asked: list[float] = []
         self.timeouts: list[float] = []
+        #: When the lease was void.
         self.over: float | None = None
+        #: When the lease's time was over, without a word from the service.
+        self.ran_out: list[float] = []
         monkeypatch.setattr("dibs.keeper.monotonic", lambda: self.now)
 
-    def keep(self, extend: Callable[[int], Any], time: float) -> None:
-        steps = keep_lease(pb.ExtendRequest(), LEASE_S, "")
+    def keep(self, extend: Callable[[int], Any], time: float, hold_until: float = math.inf) -> None:
+        steps = keep_lease(pb.ExtendRequest(), LEASE_S, hold_until, "", lambda: self.ran_out.append(self.now))
         answer: Any = None
         try:
             while True:
@@ -57,10 +62,24 @@ def test_extends_every_third_of_the_lease(clock: Clock) -> None:
     assert clock.over is None
 
 
-def test_tries_ever_sooner_while_extensions_fail_and_ends_with_the_lease(clock: Clock) -> None:
+def test_tries_ever_sooner_while_extensions_fail_and_tells_the_end_of_the_lease(clock: Clock) -> None:
     clock.keep(lambda _: DOWN, 60.0)
     assert clock.asked[:3] == [3, 5, 6.333]
-    assert clock.over == LEASE_S
+    assert clock.ran_out[0] == LEASE_S
+
+
+def test_goes_on_asking_after_the_end_until_it_knows_that_the_lease_is_void(clock: Clock) -> None:
+    clock.keep(lambda _: DOWN if clock.now < 20 else LOST, 60.0)
+    assert clock.ran_out[0] == LEASE_S
+    assert clock.over == 20
+    # One try a second, for the service is away.
+    assert len([asked for asked in clock.asked if asked >= LEASE_S]) == 12
+
+
+def test_extends_no_lease_beyond_the_bound(clock: Clock) -> None:
+    clock.keep(lambda _: EXTENDED, 60.0, hold_until=20.0)
+    assert clock.asked == [3, 6, 9, 12, 15, 18]
+    assert clock.over == 20
 
 
 def test_goes_on_from_the_new_end_after_one_came_through(clock: Clock) -> None:
@@ -77,19 +96,17 @@ def test_counts_the_lease_from_when_the_extension_was_asked_for(clock: Clock) ->
         return EXTENDED
 
     clock.keep(slow, 60.0)
-    assert clock.over == 3 + LEASE_S
+    assert clock.ran_out[0] == 3 + LEASE_S
 
 
 def test_gives_no_extension_more_time_than_the_lease_has(clock: Clock) -> None:
     clock.keep(lambda _: DOWN, 60.0)
     assert clock.timeouts[0] == 2.0
-    left = [LEASE_S - asked for asked in clock.asked]
-    assert all(timeout <= max(0.002, left + 0.001) for timeout, left in zip(clock.timeouts, left, strict=True))
+    within = [(LEASE_S - asked, timeout) for asked, timeout in zip(clock.asked, clock.timeouts, strict=True)]
+    assert all(timeout <= max(0.002, left + 0.001) for left, timeout in within if left > 0)
 
 
-@pytest.mark.parametrize(
-    "answer", [pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_LOST), ServiceError("INVALID_ARGUMENT", "lease_ms: no")]
-)
+@pytest.mark.parametrize("answer", [LOST, ServiceError("INVALID_ARGUMENT", "lease_ms: no")])
 def test_ends_when_the_service_says_so(clock: Clock, answer: Any) -> None:
     clock.keep(lambda _: answer, 60.0)
     assert clock.over == 3.0
@@ -97,4 +114,4 @@ def test_ends_when_the_service_says_so(clock: Clock, answer: Any) -> None:
 
 def test_an_outcome_that_is_not_known_is_no_answer(clock: Clock) -> None:
     clock.keep(lambda _: pb.ExtendResponse(outcome=99), 60.0)  # type: ignore[arg-type]
-    assert clock.over == LEASE_S
+    assert clock.ran_out[0] == LEASE_S

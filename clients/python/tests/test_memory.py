@@ -34,7 +34,7 @@ async def test_keeps_a_value_for_its_ttl(caller: Caller, hooks: Recorder) -> Non
     assert await caller.get("k", gives({"a": 2}), codec=JSON, ttl=10) == {"a": 1}
     advance(caller, 11)
     assert await caller.get("k", gives({"a": 3}), codec=JSON, ttl=10) == {"a": 3}
-    assert hooks.told == [("publish", "stored"), ("hit", "fresh"), ("publish", "stored")]
+    assert hooks.told == [("publish", "stored", True, False), ("hit", "fresh"), ("publish", "stored", True, False)]
 
 
 async def test_keeps_that_there_is_nothing(caller: Caller) -> None:

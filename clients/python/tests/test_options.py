@@ -4,62 +4,54 @@ from __future__ import annotations
 
 import pickle
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dibs import BYTES, JSON, BusyError, Client, RebuildFailedError, ServiceError
-from dibs.base import wants_context
+from dibs import (
+    BYTES,
+    JSON,
+    BusyError,
+    Client,
+    Invalidated,
+    InvalidOptionError,
+    LeaseLostError,
+    RebuildFailedError,
+    ReentrantRebuildError,
+    ServiceError,
+    UndecodableError,
+)
+from dibs.base import invalidations, wants_context
 from dibs.failure import failure_of
-from dibs.options import connection_of, default_holder, milliseconds
+from dibs.options import default_holder, milliseconds
 from dibs.outcomes import word
 from dibs.v1 import coordinator_pb2 as pb
 
 
 @pytest.mark.parametrize(
-    ("said", "env", "expected"),
-    [
-        ((None, None, None), {}, ("127.0.0.1:50051", "", None)),
-        ((None, None, None), {"DIBS_TARGET": "a:1", "DIBS_TOKEN": "t", "DIBS_TLS_CA": "a.pem"}, ("a:1", "t", b"a")),
-        ((None, None, None), {"DIBS_TARGET": "", "DIBS_TOKEN": "", "DIBS_TLS_CA": ""}, ("127.0.0.1:50051", "", None)),
-        (("b:2", "u", "b.pem"), {"DIBS_TARGET": "a:1", "DIBS_TOKEN": "t", "DIBS_TLS_CA": "a.pem"}, ("b:2", "u", b"b")),
-        (("b:2", "", ""), {"DIBS_TOKEN": "t", "DIBS_TLS_CA": "a.pem"}, ("b:2", "", None)),
-    ],
+    ("time", "ms"), [(1, 1_000), (0.25, 250), (0, 0), (timedelta(minutes=1), 60_000), (60 * 1.00001, 60_001), (1e-9, 1)]
 )
-def test_where_to_call_is_said_or_in_the_environment(
-    said: tuple[str | None, str | None, str | None],
-    env: dict[str, str],
-    expected: object,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("a", "b"):
-        Path(f"{name}.pem").write_text(name)
-    connection = connection_of(*said, 0.5, env)
-    assert (connection.target, connection.token, connection.authorities) == expected
-    assert connection.connect_ms == 500
+def test_times_are_sent_in_whole_milliseconds(time: Any, ms: int) -> None:
+    assert milliseconds("wait", time, 0, 100_000) == ms
 
 
-def test_authorities_that_cannot_be_read_are_told_at_once() -> None:
-    with pytest.raises(OSError, match="no such file"):
-        Client(tls_ca="no such file")
-
-
-@pytest.mark.parametrize(
-    ("time", "ms"), [(1, 1_000), (0.25, 250), (0, 0), (-1, -1_000), (timedelta(minutes=1), 60_000), (None, None)]
-)
-def test_times_are_sent_in_milliseconds(time: Any, ms: int | None) -> None:
-    assert milliseconds(time) == ms
+TIMES = ["ttl", "stale_ttl", "absent_ttl", "wait", "lease"]
+WRONG = [float("nan"), float("inf"), float("-inf"), 1e300, 10**400, -1, timedelta(days=-1)]
 
 
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"ttl": float("nan")}, ValueError),
-        ({"ttl": float("inf")}, ValueError),
-        ({"ttl": 1e300}, ValueError),
+        *(({"ttl": 1, name: wrong}, ValueError) for name in TIMES for wrong in WRONG),
+        ({"ttl": 0}, ValueError),
+        ({"ttl": 31_536_001}, ValueError),
+        ({"ttl": "1"}, TypeError),
+        ({"ttl": 1, "lease": 0}, ValueError),
+        ({"ttl": 1, "tags": [""]}, ValueError),
+        ({"ttl": 1, "tags": ["x" * 257]}, ValueError),
+        ({"ttl": 1, "tags": ["\ud83d"]}, ValueError),
+        ({"ttl": 1, "tags": ["x"] * 17}, ValueError),
+        ({"ttl": 1, "tags": [1]}, TypeError),
         ({"ttl": 1, "stale": "yes"}, ValueError),
         ({"ttl": 1, "read": "far"}, ValueError),
         ({"ttl": 1, "revalidate": "later"}, ValueError),
@@ -72,6 +64,59 @@ def test_times_are_sent_in_milliseconds(time: Any, ms: int | None) -> None:
 def test_what_cannot_be_sent_is_refused_before_anything_is_done(options: Any, error: type[Exception]) -> None:
     with Client() as client, pytest.raises(error):
         client.get_or_rebuild("k", lambda: pytest.fail("rebuilt"), **options)
+
+
+async def coroutine_function() -> str:
+    return "v"
+
+
+def test_a_client_for_threads_refuses_async_functions_at_once() -> None:
+    with Client() as client:
+        get: Any = client.get_or_rebuild
+        with pytest.raises(TypeError, match="coroutine_function is async: give it to an AsyncClient"):
+            get("k", coroutine_function, ttl=1)
+        with pytest.raises(TypeError, match="coroutine_function is async"):
+            client.cached(key="k", ttl=1)(coroutine_function)
+
+
+def test_invalidations_are_split_to_what_one_request_may_carry() -> None:
+    keys, tags = [f"{at}" for at in range(501)], [f"{at}" for at in range(17)]
+    requests = invalidations("n", keys, tags, False, pb.INVALIDATE_MODE_DELETE)
+    assert [(len(request.keys), len(request.tags)) for request in requests] == [(250, 16), (250, 1), (1, 0)]
+    assert [key for request in requests for key in request.keys] == keys
+    assert invalidations("n", [], [], False, pb.INVALIDATE_MODE_DELETE) == []
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_times_to_wait_are_checked_too(wrong: Any) -> None:
+    client = Client("127.0.0.1:9")
+    for call in (
+        lambda: client.get_or_rebuild("k", lambda: pytest.fail("rebuilt"), ttl=1, timeout=wrong),
+        lambda: client.ready(wrong),
+        lambda: client.flush(wrong),
+        lambda: client.close(wrong),
+        lambda: Client(connect=wrong),
+        lambda: Client(lease_hold_max=wrong),
+    ):
+        with pytest.raises(InvalidOptionError, match=" is outside "):
+            call()
+    client.close()
+
+
+def test_half_a_surrogate_pair_is_no_text() -> None:
+    with Client("127.0.0.1:9") as client:
+        for call in (
+            lambda: client.get_or_rebuild("k\ud800", lambda: 1, ttl=1),
+            lambda: client.invalidate(["k\ud800"]),
+            lambda: client.invalidate(tags=["\udc00"]),
+        ):
+            with pytest.raises(InvalidOptionError, match="half a surrogate pair"):
+                call()
+
+
+def test_an_invalidation_of_nothing_sends_nothing() -> None:
+    with Client("127.0.0.1:9") as client:
+        assert client.invalidate([]) == Invalidated(0, 0)
 
 
 def test_the_holder_is_within_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +168,16 @@ def test_an_error_may_say_how_long_the_source_is_left_alone(retry_after: Any, ms
 
 
 @pytest.mark.parametrize(
-    "error", [ServiceError("UNAVAILABLE", "gone", 1.5), BusyError("budget", 1.0, 2.0), RebuildFailedError("no", 1.0)]
+    "error",
+    [
+        ServiceError("UNAVAILABLE", "gone", 1.5),
+        BusyError("budget", 1.0, 2.0),
+        RebuildFailedError("no", 1.0),
+        LeaseLostError(),
+        InvalidOptionError("ttl_ms: 0 is outside 1 to 2"),
+        ReentrantRebuildError("k"),
+        UndecodableError("k"),
+    ],
 )
 def test_errors_go_through_pickle(error: Exception) -> None:
     again = pickle.loads(pickle.dumps(error))

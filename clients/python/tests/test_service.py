@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,10 +13,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import grpc
 import pytest
 from callers import Context, Recorder, caller_of, gives, until
-from fake_service import FakeService, hit
 
 from dibs import BusyError, LeaseLostError, ServiceError
 
@@ -204,36 +201,3 @@ async def test_a_service_that_takes_connections_and_says_nothing_is_done_without
             await caller.get("k", gives(b"mine"), on_unavailable="fail")
         assert raised.value.code == "UNAVAILABLE"
         await caller.close()
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, grpc.ServerCredentials]:
-    """A certificate for 127.0.0.1, and what a server needs to show it."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate with")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    make = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=dibs -addext subjectAltName=IP:127.0.0.1"
-    subprocess.run(
-        ["openssl", *make.split(), "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True
-    )
-    return certificate, grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
-
-
-@pytest.mark.parametrize("kind", KINDS)
-async def test_tls_is_on_where_authorities_are_named(
-    kind: str, certificate: tuple[Path, grpc.ServerCredentials], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, credentials = certificate
-    fake = FakeService().start(credentials)
-    fake.will("GetOrLock", hit(b"v"))
-    options = {"target": fake.target, "on_unavailable": "fail"}
-    named = caller_of(kind, tls_ca=str(path), **options)
-    assert await named.get("k", gives(b"mine")) == b"v"
-    monkeypatch.setenv("DIBS_TLS_CA", str(path))
-    by_environment, without = caller_of(kind, **options), caller_of(kind, tls_ca="", **options)
-    assert await by_environment.get("k", gives(b"mine")) == b"v"
-    with pytest.raises(ServiceError):
-        await without.get("k", gives(b"mine"))
-    for caller in (named, by_environment, without):
-        await caller.close()
-    fake.stop()

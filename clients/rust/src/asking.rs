@@ -10,10 +10,12 @@ use crate::{
     calls::within,
     core::Core,
     error::{CallError, Error},
+    flights::Flight,
     held_lease::HeldLease,
     hooks::Event,
-    options::{Options, WAIT, WAY, duration},
+    options::{Options, WAY, duration},
     v1::{self, BusyReason, get_or_lock_response::Outcome},
+    wait_pieces::WaitPieces,
 };
 
 /// A wait that took less was none: the answer's way over the network.
@@ -39,31 +41,33 @@ pub(crate) struct Asking {
     /// A lease whose answer was lost on its way comes again to the same.
     request_id: String,
     until: Instant,
+    pieces: WaitPieces,
 }
 
 impl Asking {
-    pub fn new(core: Arc<Core>, options: Arc<Options>) -> Self {
-        let until = Instant::now() + options.wait.unwrap_or(WAIT);
-        Self { core, options, request_id: Uuid::new_v4().to_string(), until }
+    pub fn new(core: Arc<Core>, options: Arc<Options>, until: Instant) -> Self {
+        let pieces = WaitPieces::default();
+        Self { core, options, request_id: Uuid::new_v4().to_string(), until, pieces }
     }
 
-    /// The caller's time is over.
-    pub fn is_over(&self) -> bool {
-        Instant::now() >= self.until
-    }
-
-    /// GetOrLock until there is a value, a lease, a failure, or no time left.
-    pub async fn answer(&self) -> Result<Answer, Error> {
+    /// GetOrLock until there is a value, a lease, a failure, or no time left. The flight, if there is one, hears when
+    /// its request is sent.
+    pub async fn answer(&mut self, flight: Option<&Flight>) -> Result<Answer, Error> {
         let mut broken_off = 0;
         loop {
             let asked_at = Instant::now();
+            if let Some(flight) = flight {
+                flight.sent(self.core.calls.watches(&self.options.namespace));
+            }
             let outcome = match self.ask(asked_at).await {
                 Ok(response) => response.outcome,
+                Err(error) if self.pieces.learn(&error) => continue,
                 Err(error) if error.is_unreachable() => {
                     broken_off += 1;
                     if error.code == Code::Unavailable && broken_off < BROKEN_OFF_MAX {
                         continue;
                     }
+                    self.core.reachability.lost(&error);
                     return Ok(Answer::OutOfReach(error));
                 }
                 Err(error) => {
@@ -88,6 +92,8 @@ impl Asking {
                     self.tell_wait(waited, true);
                     return Err(Error::RebuildFailed { message, retry_after: duration(retry_after_ms) });
                 }
+                // Not the caller's wait has ended, but the piece of it that the service was asked for.
+                Some(Outcome::Busy(busy)) if self.pieces.goes_on(&busy, waited, self.until) => {}
                 Some(Outcome::Busy(busy)) => {
                     self.tell_wait(waited, false);
                     self.come_back_to(&busy).await?;
@@ -101,11 +107,12 @@ impl Asking {
         }
     }
 
-    async fn ask(&self, now: Instant) -> Result<v1::GetOrLockResponse, CallError> {
-        let Self { core, options, request_id, until } = self;
+    async fn ask(&mut self, now: Instant) -> Result<v1::GetOrLockResponse, CallError> {
+        let Self { core, options, request_id, until, pieces } = self;
         let left = until.saturating_duration_since(now);
-        let request = options.get_or_lock(request_id.clone(), core.holder.clone(), left);
-        core.calls.get_or_lock(request, within(left + WAY, options.trace.traceparent())).await
+        let piece = pieces.next(left, options.wait.is_some());
+        let request = options.get_or_lock(request_id.clone(), core.holder.clone(), piece.wait);
+        core.calls.get_or_lock(request, within(piece.deadline + WAY, options.trace.traceparent())).await
     }
 
     async fn come_back_to(&self, busy: &v1::Busy) -> Result<(), Error> {
@@ -129,15 +136,23 @@ impl Asking {
     }
 
     fn tell_wait(&self, waited: Duration, answered: bool) {
-        let Options { namespace, key, .. } = &*self.options;
-        self.core.hooks.tell(&Event::Wait { namespace, key, waited, answered });
+        tell_wait(&self.core, &self.options, waited, answered);
     }
+}
+
+pub(crate) fn tell_wait(core: &Core, options: &Options, waited: Duration, answered: bool) {
+    let Options { namespace, key, .. } = options;
+    core.hooks.tell(&Event::Wait { namespace, key, waited, answered });
+}
+
+pub(crate) fn tell_hit(core: &Core, options: &Options, stale: bool) {
+    let Options { namespace, key, .. } = options;
+    core.hooks.tell(&Event::Hit { namespace, key, stale });
 }
 
 /// The value of a hit, after the hook was told.
 pub(crate) fn served(core: &Core, options: &Options, hit: &v1::Hit) -> Option<Bytes> {
-    let Options { namespace, key, .. } = options;
-    core.hooks.tell(&Event::Hit { namespace, key, stale: hit.freshness() == v1::Freshness::Stale });
+    tell_hit(core, options, hit.freshness() == v1::Freshness::Stale);
     match &hit.payload {
         Some(v1::hit::Payload::Value(bytes)) => Some(bytes.clone()),
         _ => None,

@@ -1,24 +1,46 @@
 //! The plain calls, each in one attempt.
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tonic::Code;
 
 use crate::{
     error::CallError,
+    reachability::Reachability,
     transport::{Request, Response, Terms, Transport},
     v1,
 };
 
-/// Long enough for a service that fails over, short enough that nobody hangs on it.
+/// Long enough for a service that fails over, short enough that no caller hangs on it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The plain calls, each in one attempt.
-pub(crate) struct Calls(Box<dyn Transport>);
+pub(crate) struct Calls {
+    transport: Box<dyn Transport>,
+    reachability: Arc<Reachability>,
+}
 
 impl Calls {
-    pub fn new(transport: Box<dyn Transport>) -> Self {
-        Self(transport)
+    pub fn new(transport: Box<dyn Transport>, reachability: Arc<Reachability>) -> Self {
+        Self { transport, reachability }
+    }
+
+    /// Ends when the first connection stands.
+    pub async fn ready(&self) {
+        self.transport.ready().await;
+    }
+
+    /// A live session hears of changes of this namespace.
+    pub fn watches(&self, namespace: &str) -> bool {
+        self.transport.watches(namespace)
+    }
+
+    async fn ask(&self, request: Request, terms: Terms) -> Result<Response, CallError> {
+        let response = self.transport.ask(request, terms).await;
+        if response.as_ref().err().is_none_or(|error| !error.is_unreachable()) {
+            self.reachability.answered();
+        }
+        response
     }
 
     pub async fn get_or_lock(
@@ -26,28 +48,28 @@ impl Calls {
         request: v1::GetOrLockRequest,
         terms: Terms,
     ) -> Result<v1::GetOrLockResponse, CallError> {
-        match self.0.ask(Request::GetOrLock(request), terms).await? {
+        match self.ask(Request::GetOrLock(request), terms).await? {
             Response::GetOrLock(response) => Ok(response),
             _ => Err(of_another_kind()),
         }
     }
 
     pub async fn publish(&self, request: v1::PublishRequest, terms: Terms) -> Result<v1::PublishResponse, CallError> {
-        match self.0.ask(Request::Publish(request), terms).await? {
+        match self.ask(Request::Publish(request), terms).await? {
             Response::Publish(response) => Ok(response),
             _ => Err(of_another_kind()),
         }
     }
 
     pub async fn release(&self, request: v1::ReleaseRequest, terms: Terms) -> Result<v1::ReleaseResponse, CallError> {
-        match self.0.ask(Request::Release(request), terms).await? {
+        match self.ask(Request::Release(request), terms).await? {
             Response::Release(response) => Ok(response),
             _ => Err(of_another_kind()),
         }
     }
 
     pub async fn extend(&self, request: v1::ExtendRequest, terms: Terms) -> Result<v1::ExtendResponse, CallError> {
-        match self.0.ask(Request::Extend(request), terms).await? {
+        match self.ask(Request::Extend(request), terms).await? {
             Response::Extend(response) => Ok(response),
             _ => Err(of_another_kind()),
         }
@@ -58,7 +80,7 @@ impl Calls {
         request: v1::InvalidateRequest,
         terms: Terms,
     ) -> Result<v1::InvalidateResponse, CallError> {
-        match self.0.ask(Request::Invalidate(request), terms).await? {
+        match self.ask(Request::Invalidate(request), terms).await? {
             Response::Invalidate(response) => Ok(response),
             _ => Err(of_another_kind()),
         }

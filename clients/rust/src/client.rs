@@ -1,5 +1,7 @@
 //! The client, and how it is made.
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio_util::task::TaskTracker;
 
 use crate::{
     calls::Calls,
@@ -12,11 +14,13 @@ use crate::{
     lease_guard::Leased,
     lease_registry::LeaseRegistry,
     link::{Link, Stub},
-    options::{CONNECT_TIMEOUT, Connection, OnUnavailable, default_holder},
-    session::Session,
-    session_or_unary::SessionOrUnary,
+    links::Links,
+    local_results::LocalResults,
+    near_cache::{NearCache, NearOptions},
+    options::{LEASE_HOLD_MAX, Named, OnUnavailable, default_holder},
+    reachability::Reachability,
+    token::Token,
     transport::Transport,
-    unary::Unary,
 };
 
 /// A client of Dibs. One for each process is enough: any number of calls go over it at once. Clones are the same
@@ -59,9 +63,23 @@ impl Client {
         Invalidate::new(self.core.clone())
     }
 
+    /// Waits until the first connection stands, so that the first calls need not. False: it does not within `timeout`.
+    pub async fn ready(&self, timeout: Duration) -> bool {
+        tokio::time::timeout(timeout, self.core.calls.ready()).await.is_ok()
+    }
+
+    /// Waits for what goes on behind, before the process ends: rebuilds behind a stale value, publishes that are
+    /// repeated, leases on their way back. False: it has not ended within `timeout`.
+    pub async fn flush(&self, timeout: Duration) -> bool {
+        tokio::time::timeout(timeout, self.core.background.wait()).await.is_ok()
+    }
+
     /// The generated stub, for everything else; none for the double in memory. It goes by single calls.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub fn stub(&self) -> Option<Stub> {
-        self.core.stub.clone()
+        self.core.links.as_ref().map(Links::stub)
     }
 }
 
@@ -75,39 +93,68 @@ impl fmt::Debug for Client {
 #[derive(Clone, Default)]
 #[must_use = "it does nothing before `build`"]
 pub struct ClientBuilder {
-    target: Option<String>,
-    token: Option<String>,
-    tls_ca: Option<String>,
-    connect_timeout: Option<Duration>,
+    connection: Named,
     without_session: bool,
     namespace: String,
     holder: Option<String>,
     on_unavailable: OnUnavailable,
+    lease_hold_max: Option<Duration>,
+    near: NearOptions,
     hooks: Hooks,
 }
 
 impl ClientBuilder {
     /// `HOST:PORT`, `unix:///path`, or `dns:///HOST:PORT`. Default: `DIBS_TARGET`, else `127.0.0.1:50051`.
     pub fn target(mut self, target: impl Into<String>) -> Self {
-        self.target = Some(target.into());
+        self.connection.target = Some(target.into());
         self
     }
 
-    /// Sent as `authorization: Bearer`. Default: `DIBS_TOKEN`, else none.
+    /// Sent as `authorization: Bearer`, in clear only on loopback and Unix sockets. Default: `DIBS_TOKEN`, else none.
     pub fn token(mut self, token: impl Into<String>) -> Self {
-        self.token = Some(token.into());
+        self.connection.token = Some(Token::Text(token.into()));
+        self
+    }
+
+    /// A file with the token, which is read again when that changes.
+    pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.connection.token = Some(Token::File(path.into()));
+        self
+    }
+
+    /// Gives the token for each call, and for each session as that is opened. It must not block.
+    pub fn token_fn(mut self, token: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.connection.token = Some(Token::Function(Arc::new(token)));
+        self
+    }
+
+    /// The token may travel in clear also to another machine, where something else protects the way. Default: false.
+    pub fn allow_insecure_token(mut self, allow: bool) -> Self {
+        self.connection.allow_insecure_token = allow;
         self
     }
 
     /// Path of a PEM file with the authorities to trust; turns TLS on. Default: `DIBS_TLS_CA`, else no TLS.
     pub fn tls_ca(mut self, path: impl Into<String>) -> Self {
-        self.tls_ca = Some(path.into());
+        self.connection.tls_ca = Some(path.into());
+        self
+    }
+
+    /// Path of a PEM file with the certificate that the client shows. Default: `DIBS_TLS_CERT`, else none.
+    pub fn tls_cert(mut self, path: impl Into<String>) -> Self {
+        self.connection.tls_cert = Some(path.into());
+        self
+    }
+
+    /// Path of a PEM file with the key of [`tls_cert`](Self::tls_cert). Default: `DIBS_TLS_KEY`, else none.
+    pub fn tls_key(mut self, path: impl Into<String>) -> Self {
+        self.connection.tls_key = Some(path.into());
         self
     }
 
     /// How long a connection may take before the service counts as out of reach. Default: 2 s.
     pub fn connect_timeout(mut self, connect_timeout: Duration) -> Self {
-        self.connect_timeout = Some(connect_timeout);
+        self.connection.connect_timeout = Some(connect_timeout);
         self
     }
 
@@ -130,6 +177,34 @@ impl ClientBuilder {
         self
     }
 
+    /// Keeps fresh values in this process's memory, of at most so many bytes: a hit costs no call. It pays for values
+    /// that are read often and change seldom. It needs a [`session`](Self::session), over which the service tells what
+    /// changes. Default: none.
+    pub fn near_cache(mut self, bytes_max: u64) -> Self {
+        self.near.bytes_max = Some(bytes_max);
+        self
+    }
+
+    /// The namespaces whose values are kept near, at most 64. Default: the client's own.
+    pub fn near_namespaces<N: Into<String>>(mut self, namespaces: impl IntoIterator<Item = N>) -> Self {
+        self.near.namespaces = namespaces.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// While the service cannot be reached, values of the near cache are served, and the hook hears that they are stale.
+    /// Default: false.
+    pub fn serve_near_when_unavailable(mut self, serve: bool) -> Self {
+        self.near.serve_when_unavailable = serve;
+        self
+    }
+
+    /// How long a lease is extended in all: after that it is given back, and the rebuild counts as hung. The service
+    /// has a bound of its own. Default: 10 minutes.
+    pub fn lease_hold_max(mut self, lease_hold_max: Duration) -> Self {
+        self.lease_hold_max = Some(lease_hold_max);
+        self
+    }
+
     /// What becomes of calls when the service cannot be reached. Default: [`OnUnavailable::Rebuild`].
     pub fn on_unavailable(mut self, on_unavailable: OnUnavailable) -> Self {
         self.on_unavailable = on_unavailable;
@@ -147,32 +222,49 @@ impl ClientBuilder {
     /// # Errors
     /// [`Error::Options`].
     pub fn build(self) -> Result<Client, Error> {
-        let connection = Connection::of(self.target.clone(), self.token.clone(), self.tls_ca.clone());
-        let link = Link::new(&connection, self.connect_timeout.unwrap_or(CONNECT_TIMEOUT))?;
-        let link = Arc::new(link);
-        let (holder, leases) = (self.holder_or_default(), Arc::default());
-        let (its, stub) = link.connect_for_two();
-        let unary = Unary::new(its);
-        let transport: Box<dyn Transport> = if self.without_session {
-            Box::new(unary)
-        } else {
-            let session = Session::new(link, holder, Arc::clone(&leases));
-            Box::new(SessionOrUnary::new(session, unary))
-        };
-        Ok(self.over(transport, leases, Some(stub)))
+        let link = Link::new(&self.connection.clone().or_environment())?;
+        let near = NearCache::of(&self.near, &self.namespace)?.filter(|_| !self.without_session);
+        let (leases, flights) = (Arc::default(), Arc::default());
+        let with_session = !self.without_session;
+        let links = Links::new(
+            link,
+            self.holder_or_default(),
+            with_session,
+            Arc::clone(&leases),
+            Arc::clone(&flights),
+            near.clone(),
+        );
+        Ok(self.over(Box::new(links.clone()), flights, leases, near, Some(links)))
     }
 
-    pub(crate) fn over(self, transport: Box<dyn Transport>, leases: Arc<LeaseRegistry>, stub: Option<Stub>) -> Client {
+    pub(crate) fn over(
+        self,
+        transport: Box<dyn Transport>,
+        flights: Arc<Flights>,
+        leases: Arc<LeaseRegistry>,
+        near: Option<Arc<NearCache>>,
+        links: Option<Arc<Links>>,
+    ) -> Client {
+        let local_results: Arc<LocalResults> = Arc::default();
+        let reachability = Arc::new(Reachability::new(local_results.clone(), near.clone()));
+        let background = TaskTracker::new();
+        // Closed, it can be waited for; what is spawned on it is counted all the same.
+        background.close();
         let core = Core {
-            calls: Calls::new(transport),
+            calls: Calls::new(transport, reachability.clone()),
             leases,
-            flights: Flights::new(),
-            local: Flights::new(),
+            flights,
+            local: Arc::default(),
+            local_results,
+            reachability,
+            background,
+            near,
+            lease_hold_max: self.lease_hold_max.unwrap_or(LEASE_HOLD_MAX),
             holder: self.holder_or_default(),
             hooks: self.hooks,
             namespace: self.namespace,
             on_unavailable: self.on_unavailable,
-            stub,
+            links,
         };
         Client { core: Arc::new(core) }
     }

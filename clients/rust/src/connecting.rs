@@ -1,6 +1,7 @@
 //! Bounds how long calls wait for a connection.
 use std::{
     io,
+    net::{IpAddr, Ipv6Addr},
     path::PathBuf,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -35,13 +36,24 @@ impl Address {
     /// `HOST:PORT`, `dns:///HOST:PORT` or `unix:///path`.
     pub fn parse(target: &str) -> Result<Self, Error> {
         if let Some(path) = target.strip_prefix("unix:") {
-            return Ok(Self::Unix(path.strip_prefix("//").unwrap_or(path).into()));
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return if path.is_empty() { Err(not_a_target(target)) } else { Ok(Self::Unix(path.into())) };
         }
         let address = target.strip_prefix("dns:").map_or(target, |rest| rest.trim_start_matches('/'));
         match address.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(Self::Tcp(address.to_owned())),
-            _ => Err(Error::Options(format!("target {target}: is none of HOST:PORT, dns:///HOST:PORT, unix:///path"))),
+            Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0) => {
+                Ok(Self::Tcp(address.to_owned()))
+            }
+            _ => Err(not_a_target(target)),
         }
+    }
+
+    /// What is sent there does not leave this machine.
+    pub fn is_this_machine(&self) -> bool {
+        let Self::Tcp(address) = self else { return true };
+        let host = address.rsplit_once(':').map_or("", |(host, _)| host);
+        let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        ip.map_or(host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback())
     }
 
     pub fn authority(&self) -> &str {
@@ -52,8 +64,20 @@ impl Address {
     }
 }
 
+fn not_a_target(target: &str) -> Error {
+    Error::Options(format!("target {target}: is none of HOST:PORT, dns:///HOST:PORT, unix:///path"))
+}
+
+/// A name, an IPv4 address, or an IPv6 address in brackets.
+fn is_host(host: &str) -> bool {
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
+    }
+}
+
 /// Connects within a bound, which covers also the peer's first byte: a process that hangs still takes connections.
-/// After an attempt that failed, others fail at once for a while, so that the bound is waited for by nobody twice.
+/// After an attempt that failed, others fail at once for a while, so that no call waits for the bound a second time.
 #[derive(Clone)]
 pub(crate) struct Connector {
     address: Address,

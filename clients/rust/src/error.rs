@@ -5,6 +5,9 @@ use tonic::Code;
 
 use crate::v1;
 
+/// What a codec says of bytes that it cannot read.
+pub(crate) type CodecError = Arc<dyn StdError + Send + Sync>;
+
 /// How a call ended that has no value.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -18,7 +21,7 @@ pub enum Error {
         /// How long the back-off still runs.
         retry_after: Duration,
     },
-    /// The wait ended without an answer: somebody else still rebuilds, or nobody could decide.
+    /// The wait ended without an answer: another caller still rebuilds, or the lock nodes could not decide.
     Busy {
         /// Why there is no answer; `Unspecified` for a reason, or an outcome, of a later service.
         reason: v1::BusyReason,
@@ -27,10 +30,15 @@ pub enum Error {
         /// How long the holder has had its lease; zero if there is none.
         holder_age: Duration,
     },
+    /// The rebuild of this key asks for the key itself, directly or by way of another: it would wait for ever.
+    ReentrantRebuild {
+        /// Which key.
+        key: String,
+    },
     /// Bad input, no permission, no service.
     Call(CallError),
-    /// A value that was published cannot be read with this codec.
-    Codec(Arc<dyn StdError + Send + Sync>),
+    /// A value that was published cannot be read with this codec, and neither can the one that was rebuilt for it.
+    Codec(CodecError),
     /// The client cannot be made of what it was told: the message names the option.
     Options(String),
 }
@@ -44,6 +52,7 @@ impl fmt::Display for Error {
                 let (reason, ms) = (word(reason.as_str_name(), "BUSY_REASON_"), retry_after.as_millis());
                 write!(f, "no answer within the wait ({reason}); come back in {ms} ms")
             }
+            Self::ReentrantRebuild { key } => write!(f, "dibs: the rebuild of \"{key}\" asks for \"{key}\" itself"),
             Self::Call(error) => write!(f, "{error}"),
             Self::Codec(error) => write!(f, "the value cannot be read: {error}"),
             Self::Options(message) => f.write_str(message),
@@ -110,7 +119,7 @@ impl CallError {
         }
     }
 
-    /// Nobody answered: the service may be down, and whether it did anything is not known.
+    /// No answer came: the service may be down, and whether it did anything is not known.
     pub(crate) fn is_unreachable(&self) -> bool {
         self.retry_after.is_none() && matches!(self.code, Code::Unavailable | Code::DeadlineExceeded)
     }

@@ -1,11 +1,25 @@
 //! What the waiters are told of a rebuild that failed.
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
 use crate::{error::RebuildError, options::ms, v1};
 
 /// The contract's bound, in bytes of UTF-8.
 const BYTES_MAX: usize = 4_096;
 
+/// Also where the user's error panics as it is written: the lease must not stay held because of that.
 pub(crate) fn failure_of(error: &RebuildError) -> v1::Failure {
-    failure(error.to_string(), error.backoff().map(ms))
+    let message = catch_unwind(AssertUnwindSafe(|| error.to_string()));
+    let message = message.unwrap_or_else(|_| "the rebuild failed, and so did the text of its error".to_owned());
+    failure(message, error.backoff().map(ms))
+}
+
+/// What a panic says, if it says it in words.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> Option<&str> {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned.or_else(|| panic.downcast_ref::<&str>().copied())
 }
 
 /// The message is cut to the contract's bound between two characters.

@@ -1,18 +1,26 @@
 //! One call of `get_or_rebuild`, as its caller puts it together.
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 
 use crate::{
-    asking::{Answer, Asking},
+    asking::{Answer, Asking, tell_hit},
     codec::{Codec, Raw},
     core::Core,
-    dance::dance,
-    error::{Error, RebuildError},
+    error::{CodecError, Error, RebuildError},
+    failure::panic_text,
+    fetch_loop::fetch,
+    hooks::Event,
     lease::Lease,
     lease_guard::{LeaseGuard, Leased},
     options::{OnUnavailable, Options, Read, Revalidate, Stale},
     rebuild::on_bytes,
+    reentry,
     trace::Trace,
 };
 
@@ -40,9 +48,12 @@ impl Key {
             read: Read::Near,
             refresh: false,
             revalidate: Revalidate::Background,
+            stale_if_error: false,
             on_unavailable: core.on_unavailable,
             traceparent: String::new(),
             trace: Trace::default(),
+            around: None,
+            undecodable: false,
         };
         GetOrRebuild { core, options, codec: Raw }
     }
@@ -81,7 +92,7 @@ impl<C: Codec> GetOrRebuild<C> {
         self
     }
 
-    /// How long to wait for somebody else's rebuild; zero does not wait. Default: 30 s.
+    /// How long to wait for another caller's rebuild; zero does not wait. Default: 30 s.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.options.wait = Some(wait);
         self
@@ -117,6 +128,13 @@ impl<C: Codec> GetOrRebuild<C> {
         self
     }
 
+    /// With [`Revalidate::Await`]: when the rebuild fails, the stale value is returned in place of its error, of which
+    /// the hook hears as [`Event::BackgroundError`]. Default: false.
+    pub fn stale_if_error(mut self, stale_if_error: bool) -> Self {
+        self.options.stale_if_error = stale_if_error;
+        self
+    }
+
     /// Default: the client's.
     pub fn on_unavailable(mut self, on_unavailable: OnUnavailable) -> Self {
         self.options.on_unavailable = on_unavailable;
@@ -145,7 +163,7 @@ impl<C: Codec> GetOrRebuild<C> {
 
     /// The value: from the cache, from another caller's rebuild, or from `rebuild`, which at most one caller in the
     /// fleet runs at a time. None means that the source has nothing. Dropping the future leaves the call; its lease
-    /// is given back when nobody waits any more.
+    /// is given back when no caller waits any more.
     ///
     /// # Errors
     /// [`Error::Rebuild`] with what `rebuild` failed with; [`Error::RebuildFailed`] where another caller's rebuild
@@ -162,22 +180,43 @@ impl<C: Codec> GetOrRebuild<C> {
         self.with_lease(move |_| rebuild()).await
     }
 
-    /// As [`with`](Self::with), for a rebuild that wants to know of its lease. It is not stopped when its lease is
-    /// lost, but told: what it still returns is handed over, and the store decides; when it fails then, the service
-    /// is asked again, while there is time.
+    /// As [`with`](Self::with), for a rebuild that wants to know of its lease, or to say how long its own value is
+    /// fresh. When the lease is lost, because the key was invalidated or the service could not be reached for too
+    /// long, [`Lease::lost`] ends and the rebuild is dropped; the service is asked again, while there is time.
+    ///
+    /// # Errors
+    /// As [`with`](Self::with).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub async fn with_lease<F, R>(self, rebuild: F) -> Result<Option<C::Value>, Error>
     where
         F: Fn(Lease<C::Value>) -> R + Send + Sync + 'static,
         R: Future<Output = Result<Option<C::Value>, RebuildError>> + Send + 'static,
     {
         let Self { core, options, codec } = self;
+        // What cannot be read is asked for again, and told of then.
+        if let Some(near) = &core.near
+            && let Some(bytes) = near.get(&options)
+            && let Ok(value) = decoded(&codec, bytes)
+        {
+            tell_hit(&core, &options, false);
+            return Ok(value);
+        }
         let codec = Arc::new(codec);
         let rebuild = on_bytes(codec.clone(), rebuild);
         let options = options.called();
-        let flight = || dance(core.clone(), options.clone(), rebuild);
-        let bytes =
-            if options.may_join() { core.flights.join(options.flight_id(), flight).await } else { flight().await };
-        decoded(&*codec, bytes?)
+        begin(&core, &options)?;
+        let until = options.until();
+        let bytes = fetch(&core, &options, &rebuild, until).await?;
+        let error = match decoded(&*codec, bytes) {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        tell_undecodable(&core, &options, &error);
+        // What another version has written is as good as none: once, for the next may be of that version, too.
+        let bytes = fetch(&core, &options.anew(), &rebuild, until).await?;
+        decoded(&*codec, bytes).map_err(Error::Codec)
     }
 
     /// The value, or the lease to rebuild it, for those who do the steps themselves. A stale value is the lease's
@@ -187,14 +226,40 @@ impl<C: Codec> GetOrRebuild<C> {
     /// As [`with`](Self::with); [`Error::Call`] always where the service cannot be reached.
     pub async fn lease(self) -> Result<Leased<C>, Error> {
         let Self { core, options, codec } = self;
-        match Asking::new(core, options.called()).answer().await? {
-            Answer::Value(bytes) => Ok(Leased::Value(decoded(&codec, bytes)?)),
-            Answer::Lease(lease) => Ok(Leased::Lease(LeaseGuard::new(lease, codec))),
-            Answer::OutOfReach(error) => Err(error.into()),
+        let mut options = options.called();
+        begin(&core, &options)?;
+        let until = options.until();
+        loop {
+            match Asking::new(core.clone(), options.clone(), until).answer(None).await? {
+                Answer::Lease(lease) => return Ok(Leased::Lease(LeaseGuard::new(lease, codec))),
+                Answer::OutOfReach(error) => return Err(error.into()),
+                Answer::Value(bytes) => match decoded(&codec, bytes) {
+                    Ok(value) => return Ok(Leased::Value(value)),
+                    Err(error) if options.undecodable => return Err(Error::Codec(error)),
+                    Err(error) => tell_undecodable(&core, &options, &error),
+                },
+            }
+            options = options.anew();
         }
     }
 }
 
-fn decoded<C: Codec>(codec: &C, bytes: Option<Bytes>) -> Result<Option<C::Value>, Error> {
-    bytes.map(|bytes| codec.decode(bytes)).transpose().map_err(|error| Error::Codec(error.into()))
+/// What is wrong with the call is said before anything is sent.
+fn begin(core: &Arc<Core>, options: &Options) -> Result<(), Error> {
+    options.check()?;
+    reentry::refuse_own_key(core, options)
+}
+
+/// A codec that panics has not read it, either.
+fn decoded<C: Codec>(codec: &C, bytes: Option<Bytes>) -> Result<Option<C::Value>, CodecError> {
+    let Some(bytes) = bytes else { return Ok(None) };
+    match catch_unwind(AssertUnwindSafe(|| codec.decode(bytes))) {
+        Ok(read) => read.map(Some).map_err(CodecError::from),
+        Err(panic) => Err(Arc::from(Box::from(panic_text(&*panic).unwrap_or("the codec panicked")))),
+    }
+}
+
+fn tell_undecodable(core: &Core, options: &Options, error: &CodecError) {
+    let Options { namespace, key, .. } = options;
+    core.hooks.tell(&Event::Undecodable { namespace, key, error: &**error });
 }

@@ -1,6 +1,7 @@
 //! A lease that this process holds.
 use std::{
     error::Error as StdError,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -17,12 +18,12 @@ use crate::{
     hooks::Event,
     lease::{Lease, Previous},
     lease_keeper::keep,
-    options::{Options, duration, ms},
+    options::{Options, duration, ms, ttl_ms},
     trace::{RebuildSpan, Trace},
     v1::{self, publish_request::Payload},
 };
 
-/// Shorter than a rebuild that is worth a lease: nobody waits longer for what they have already.
+/// Shorter than a rebuild that is worth a lease: no caller waits longer for what it has already.
 const PUBLISH: Duration = Duration::from_secs(2);
 const PUBLISH_AGAIN: u32 = 3;
 const PUBLISH_PAUSE: Duration = Duration::from_millis(100);
@@ -47,12 +48,8 @@ pub(crate) struct HeldLease {
 
 impl HeldLease {
     pub fn new(core: Arc<Core>, options: Arc<Options>, lease: v1::Lease) -> Self {
-        let told = Lease {
-            fence: lease.fence,
-            reason: lease.reason().into(),
-            previous: Previous::of(lease.previous.as_ref()),
-            lost: CancellationToken::new(),
-        };
+        let previous = Previous::of(lease.previous.as_ref());
+        let told = Lease::new(lease.fence, lease.reason().into(), previous, CancellationToken::new());
         let ended = CancellationToken::new();
         core.leases.watch(&lease.token, &ended);
         let traceparent = Arc::default();
@@ -74,7 +71,8 @@ impl HeldLease {
     /// What the rebuild came to, where that is an error.
     pub fn tell_span(&self, error: &(dyn StdError + 'static)) {
         if let Some(span) = &self.span {
-            span.failed(error);
+            // The user's error may panic as it is written.
+            let _ = catch_unwind(AssertUnwindSafe(|| span.failed(error)));
         }
     }
 
@@ -96,27 +94,34 @@ impl HeldLease {
         &self.told
     }
 
+    /// Whose call it was.
+    pub fn of(&self) -> (&Arc<Core>, &Arc<Options>) {
+        (&self.core, &self.options)
+    }
+
     /// What may be served meanwhile.
     pub fn previous(&self) -> Option<&v1::Hit> {
         self.previous.as_ref()
     }
 
-    /// Hands the result over, also when the caller leaves meanwhile. A fault of the caller's, such as a value beyond
-    /// the bound, is an error; what cannot be delivered is tried again behind.
-    pub async fn hand_over(self, value: Option<Bytes>) -> Result<(), CallError> {
+    /// Hands the result over, also when the caller leaves meanwhile; the answer is whether it is stored and counts.
+    /// What cannot be delivered is tried again behind. What the service refuses, such as a value beyond the bound, is
+    /// told to the waiters; the caller has its value all the same.
+    pub async fn hand_over(self, value: Option<Bytes>) -> bool {
         let (tell, told) = oneshot::channel();
-        tokio::spawn(async move {
+        let background = self.core.background.clone();
+        background.spawn(async move {
             let request = self.publish_request(value);
             match self.publish(&request).await {
-                Ok(_) => {
+                Ok(published) => {
                     self.done();
-                    let _ = tell.send(Ok(()));
+                    let _ = tell.send(counts(&published));
                 }
                 Err(error) if may_publish_again(&error) => {
                     if let Some(span) = &self.span {
                         span.end();
                     }
-                    let _ = tell.send(Ok(()));
+                    let _ = tell.send(false);
                     if let Err(error) = self.publish_again(&request, error).await {
                         self.tell_background(&error.into());
                     }
@@ -124,13 +129,15 @@ impl HeldLease {
                 }
                 Err(error) => {
                     self.tell_span(&error);
-                    self.give_up(failure(error.message.clone(), None)).await;
-                    let _ = tell.send(Err(error));
+                    let Options { namespace, key, .. } = &*self.options;
+                    self.core.hooks.tell(&Event::NotStorable { namespace, key, error: &error });
+                    let _ = tell.send(false);
+                    self.give_up(failure(error.message, None)).await;
                 }
             }
         });
         // The task always tells, unless the runtime is being shut down.
-        told.await.unwrap_or(Ok(()))
+        told.await.unwrap_or(false)
     }
 
     /// As [`Self::hand_over`], but waits for what becomes of it.
@@ -140,16 +147,17 @@ impl HeldLease {
             Err(error) if may_publish_again(&error) => self.publish_again(&request, error).await,
             published => published,
         };
-        if published.is_ok() {
-            self.done();
-        }
-        published
+        let published = published?;
+        let outcome = published.outcome();
+        self.done();
+        Ok(outcome)
     }
 
-    /// Tells the waiters of the failure.
-    pub async fn give_up(mut self, failure: v1::Failure) {
-        if let Some(released) = self.release(Some(failure)) {
-            let _ = released.await;
+    /// Tells the waiters of the failure; the answer is whether the service has taken it.
+    pub async fn give_up(mut self, failure: v1::Failure) -> bool {
+        match self.release(Some(failure)) {
+            Some(released) => matches!(released.await, Ok(Some(v1::ReleaseOutcome::Released))),
+            None => false,
         }
     }
 
@@ -157,18 +165,23 @@ impl HeldLease {
         self.over = true;
     }
 
-    async fn publish(&self, request: &v1::PublishRequest) -> Result<v1::PublishOutcome, CallError> {
+    async fn publish(&self, request: &v1::PublishRequest) -> Result<v1::PublishResponse, CallError> {
         self.keeper.abort();
         let Options { namespace, key, .. } = &*self.options;
         let terms = within(PUBLISH, carried(&self.traceparent, &self.options));
-        let response = self.core.calls.publish(request.clone(), terms).await?;
-        let v1::PublishResponse { fence, .. } = response;
+        let published = self.core.calls.publish(request.clone(), terms).await;
+        // Also where it failed: it may be stored, and this process reads what it has written.
+        if let Some(near) = &self.core.near {
+            near.drop_key(namespace, key);
+        }
+        let response = published?;
+        let v1::PublishResponse { fence, counts, maybe_stored, .. } = response;
         let outcome = response.outcome();
         if let Some(span) = &self.span {
             span.published(outcome);
         }
-        self.core.hooks.tell(&Event::Publish { namespace, key, outcome, fence });
-        Ok(outcome)
+        self.core.hooks.tell(&Event::Publish { namespace, key, outcome, fence, counts, maybe_stored });
+        Ok(response)
     }
 
     /// Safe to repeat: one that was stored already is answered with `DUPLICATE`.
@@ -176,7 +189,7 @@ impl HeldLease {
         &self,
         request: &v1::PublishRequest,
         mut error: CallError,
-    ) -> Result<v1::PublishOutcome, CallError> {
+    ) -> Result<v1::PublishResponse, CallError> {
         for time in 0..PUBLISH_AGAIN {
             let pause = PUBLISH_PAUSE * 2_u32.pow(time);
             sleep(error.retry_after.unwrap_or_else(|| pause.mul_f64(0.5 + fastrand::f64()))).await;
@@ -189,21 +202,22 @@ impl HeldLease {
     }
 
     fn publish_request(&self, value: Option<Bytes>) -> v1::PublishRequest {
-        let Options { namespace, key, ttl, absent_ttl, stale_ttl, tags, .. } = &*self.options;
-        let ttl = if value.is_some() { *ttl } else { absent_ttl.unwrap_or(*ttl) };
+        let Options { namespace, key, stale_ttl, tags, .. } = &*self.options;
+        let of_value = self.told.terms.of_value();
+        let ttl = of_value.ttl_of(&self.options, value.is_some());
         v1::PublishRequest {
             namespace: namespace.clone(),
             key: key.clone(),
             token: self.token.clone(),
-            ttl_ms: ms(ttl),
-            stale_ms: stale_ttl.map(ms),
-            tags: tags.clone(),
+            ttl_ms: ttl_ms(ttl),
+            stale_ms: of_value.stale_ttl.or(*stale_ttl).map(ms),
+            tags: of_value.tags.unwrap_or_else(|| tags.clone()),
             payload: Some(value.map_or(Payload::Absent(true), Payload::Value)),
         }
     }
 
     /// In a task of its own, so that it arrives also when the caller leaves meanwhile. Not where the lease is over.
-    fn release(&mut self, failure: Option<v1::Failure>) -> Option<JoinHandle<()>> {
+    fn release(&mut self, failure: Option<v1::Failure>) -> Option<JoinHandle<Option<v1::ReleaseOutcome>>> {
         self.keeper.abort();
         self.core.leases.forget(&self.token);
         if self.over || self.told.is_lost() {
@@ -212,16 +226,8 @@ impl HeldLease {
         self.over = true;
         let (core, options) = (self.core.clone(), self.options.clone());
         let (token, traceparent) = (self.token.clone(), self.traceparent.clone());
-        Some(self.runtime.spawn(async move {
-            let Options { namespace, key, .. } = &*options;
-            let (namespace, key) = (namespace.clone(), key.clone());
-            let request = v1::ReleaseRequest { namespace, key, token, failure };
-            let terms = within(DEADLINE, carried(&traceparent, &options));
-            if let Err(error) = core.calls.release(request, terms).await {
-                // The lease ends with its time; the error that counts is the rebuild's.
-                tell_background(&core, &options, &error.into());
-            }
-        }))
+        let background = self.core.background.clone();
+        Some(background.spawn_on(release_now(core, options, token, traceparent, failure), &self.runtime))
     }
 
     fn tell_background(&self, error: &Error) {
@@ -230,9 +236,29 @@ impl HeldLease {
 }
 
 impl Drop for HeldLease {
-    /// Nobody wants it any more: the next in line may try at once.
+    /// No caller wants it any more: the next in line may try at once.
     fn drop(&mut self) {
         self.release(None);
+    }
+}
+
+/// What the service says of it; none where it does not answer.
+async fn release_now(
+    core: Arc<Core>,
+    options: Arc<Options>,
+    token: String,
+    traceparent: Arc<OnceLock<String>>,
+    failure: Option<v1::Failure>,
+) -> Option<v1::ReleaseOutcome> {
+    let Options { namespace, key, .. } = &*options;
+    let request = v1::ReleaseRequest { namespace: namespace.clone(), key: key.clone(), token, failure };
+    match core.calls.release(request, within(DEADLINE, carried(&traceparent, &options))).await {
+        Ok(response) => Some(response.outcome()),
+        Err(error) => {
+            // The lease ends with its time; the error that counts is the rebuild's.
+            tell_background(&core, &options, &error.into());
+            None
+        }
     }
 }
 
@@ -253,12 +279,29 @@ async fn watch(
         lease_ms: options.lease.map(ms),
     };
     let extend = |time| core.calls.extend(request.clone(), within(time, carried(&traceparent, &options)));
-    tokio::select! {
-        () = keep(duration(lease.expires_in_ms), extend) => {}
-        () = ended.cancelled() => {}
-    }
+    let expires_in = duration(lease.expires_in_ms);
+    let held_too_long = tokio::select! {
+        () = keep(expires_in, extend) => false,
+        () = ended.cancelled() => false,
+        () = sleep(core.lease_hold_max) => true,
+    };
     core.hooks.tell(&Event::LeaseLost { namespace, key });
     lost.cancel();
+    if held_too_long {
+        // It still runs at the service, where the next one waits for it.
+        let (core, options) = (core.clone(), options.clone());
+        let tracker = core.background.clone();
+        tracker.spawn(release_now(core, options, request.token, traceparent.clone(), None));
+    }
+}
+
+/// The value is stored, and nothing has been invalidated since the lease.
+fn counts(published: &v1::PublishResponse) -> bool {
+    let stored = matches!(
+        published.outcome(),
+        v1::PublishOutcome::Stored | v1::PublishOutcome::StoredLate | v1::PublishOutcome::Duplicate
+    );
+    stored && published.counts == Some(true)
 }
 
 /// What a call of the lease passes on.

@@ -9,29 +9,36 @@ use crate::{
     v1,
 };
 
+/// The contract's bound of one call.
+const KEYS_MAX: usize = 1_000;
+
 /// Drops values, or marks them stale, and voids the rebuilds of them that run; [`now`](Self::now) does it. At least
 /// one of keys, tags or all must be said. Commit to the source first, then invalidate.
 #[must_use = "it does nothing before `now`"]
 pub struct Invalidate {
     core: Arc<Core>,
     request: v1::InvalidateRequest,
+    /// Something was named, if only an empty list.
+    named: bool,
 }
 
 impl Invalidate {
     pub(crate) fn new(core: Arc<Core>) -> Self {
         let request = v1::InvalidateRequest { namespace: core.namespace.clone(), ..Default::default() };
-        Self { core, request }
+        Self { core, request, named: false }
     }
 
-    /// At most 1000.
+    /// Any number; more than 1000 travel in several calls. An empty list is nothing to do.
     pub fn keys<T: Into<String>>(mut self, keys: impl IntoIterator<Item = T>) -> Self {
         self.request.keys = keys.into_iter().map(Into::into).collect();
+        self.named = true;
         self
     }
 
     /// At most 16.
     pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
         self.request.tags = tags.into_iter().map(Into::into).collect();
+        self.named = true;
         self
     }
 
@@ -53,12 +60,66 @@ impl Invalidate {
         self
     }
 
-    /// Ends after no older value can be stored, nor read with [`Read::Store`](crate::Read::Store). Safe to repeat.
+    /// Ends after no older value can be stored, nor read with [`Read::Store`](crate::Read::Store). Calls of this client
+    /// that begin after it join no rebuild from before it. Safe to repeat.
     ///
     /// # Errors
     /// [`Error::Call`].
     pub async fn now(self) -> Result<v1::InvalidateResponse, Error> {
+        let Self { core, mut request, named } = self;
+        let nothing = request.keys.is_empty() && request.tags.is_empty() && !request.all;
+        if named && nothing {
+            return Ok(v1::InvalidateResponse::default());
+        }
+        let _closing = Closing { core: core.clone(), request: request.clone() };
         let trace = Trace::of_caller("");
-        Ok(self.core.calls.invalidate(self.request, within(DEADLINE, trace.traceparent())).await?)
+        let mut later = request.keys.split_off(KEYS_MAX.min(request.keys.len()));
+        let mut sum = v1::InvalidateResponse::default();
+        loop {
+            let next = v1::InvalidateRequest {
+                namespace: request.namespace.clone(),
+                mode: request.mode,
+                ..Default::default()
+            };
+            let invalidated = core.calls.invalidate(request, within(DEADLINE, trace.traceparent())).await?;
+            sum.keys_invalidated += invalidated.keys_invalidated;
+            sum.leases_voided += invalidated.leases_voided;
+            if later.is_empty() {
+                return Ok(sum);
+            }
+            let keys = later.drain(..KEYS_MAX.min(later.len())).collect();
+            request = v1::InvalidateRequest { keys, ..next };
+        }
+    }
+}
+
+/// When the call ends, also by a failure or because its caller leaves: it may have been done all the same. What this
+/// process has from before it is for no caller that comes after it.
+struct Closing {
+    core: Arc<Core>,
+    request: v1::InvalidateRequest,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let Self { core, request: v1::InvalidateRequest { namespace, keys, tags, all, .. } } = self;
+        if *all || !tags.is_empty() {
+            // Which tags a value will have is not known before its rebuild ends.
+            core.flights.close_namespace(namespace);
+            core.local.close_namespace(namespace);
+            core.local_results.drop_namespace(namespace);
+            if let Some(near) = &core.near {
+                near.drop_namespace(namespace);
+            }
+            return;
+        }
+        for key in keys {
+            core.flights.close_key(namespace, key);
+            core.local.close_key(namespace, key);
+            core.local_results.drop_key(namespace, key);
+            if let Some(near) = &core.near {
+                near.drop_key(namespace, key);
+            }
+        }
     }
 }

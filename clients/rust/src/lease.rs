@@ -1,10 +1,10 @@
 //! What a rebuild is told.
-use std::fmt;
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::{codec::Codec, v1};
+use crate::{codec::Codec, v1, value_terms::SharedTerms};
 
 /// What a rebuild is told of the lease under which it runs.
 #[derive(Clone, Debug)]
@@ -13,6 +13,7 @@ pub struct Lease<T = Bytes> {
     pub(crate) reason: LeaseReason,
     pub(crate) previous: Previous<T>,
     pub(crate) lost: CancellationToken,
+    pub(crate) terms: Arc<SharedTerms>,
 }
 
 impl<T> Lease<T> {
@@ -36,22 +37,49 @@ impl<T> Lease<T> {
         self.lost.is_cancelled()
     }
 
-    /// Ends when the lease is lost; for `select!` beside what a lost lease makes useless.
+    /// Ends when the lease is lost. The rebuild's future is then polled once more, so that it can tell others, and
+    /// dropped: nothing that it returns would be stored.
     pub async fn lost(&self) {
         self.lost.cancelled().await;
+    }
+
+    /// How long this value is fresh, in place of the call's ttl: 1 ms to a year. It counts for the
+    /// knowledge that there is nothing, too. A value whose ttl is out of bounds is its caller's, and not stored.
+    pub fn set_ttl(&self, ttl: Duration) {
+        self.terms.set_ttl(ttl);
+    }
+
+    /// How long after its ttl this value may be served stale, in place of what the call says.
+    pub fn set_stale_ttl(&self, stale_ttl: Duration) {
+        self.terms.set_stale_ttl(stale_ttl);
+    }
+
+    /// Names to invalidate this value by, in place of the call's: at most 16, each of 1 to 256 bytes.
+    pub fn set_tags<N: Into<String>>(&self, tags: impl IntoIterator<Item = N>) {
+        self.terms.set_tags(tags.into_iter().map(Into::into).collect());
+    }
+
+    /// The caller, and those who joined it before the lease came, get this value; it is not stored, and the next
+    /// caller rebuilds.
+    pub fn do_not_store(&self) {
+        self.terms.do_not_store();
     }
 }
 
 impl Lease {
+    pub(crate) fn new(fence: i64, reason: LeaseReason, previous: Previous, lost: CancellationToken) -> Self {
+        Self { fence, reason, previous, lost, terms: Arc::default() }
+    }
+
     /// What the user's codec makes of it. A value before in another format is as good as none.
     pub(crate) fn read<C: Codec>(self, codec: &C) -> Lease<C::Value> {
-        let Self { fence, reason, previous, lost } = self;
+        let Self { fence, reason, previous, lost, terms } = self;
         let previous = match previous {
             Previous::Unknown => Previous::Unknown,
             Previous::Absent => Previous::Absent,
             Previous::Value(bytes) => codec.decode(bytes).map_or(Previous::Unknown, Previous::Value),
         };
-        Lease { fence, reason, previous, lost }
+        Lease { fence, reason, previous, lost, terms }
     }
 }
 

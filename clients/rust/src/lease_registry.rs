@@ -6,10 +6,10 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-/// How many lost leases are remembered of which nobody knew yet.
+/// How many lost leases are remembered that came before their leases.
 const UNKNOWN_MAX: usize = 256;
 
-/// The leases that this process holds, by token, so that whoever rebuilds under one hears at once that it is lost.
+/// The leases that this process holds, by token, so that a rebuild hears at once that its lease is lost.
 #[derive(Default)]
 pub(crate) struct LeaseRegistry(Mutex<Leases>);
 

@@ -7,9 +7,9 @@ mod client;
 mod codec;
 mod connecting;
 mod core;
-mod dance;
 mod error;
 mod failure;
+mod fetch_loop;
 mod flights;
 mod get_or_rebuild;
 mod held_lease;
@@ -20,21 +20,33 @@ mod lease_guard;
 mod lease_keeper;
 mod lease_registry;
 mod link;
+mod links;
+mod local_results;
 mod memory;
+mod near_cache;
 mod options;
+mod reachability;
 mod rebuild;
 mod record;
+mod reentry;
+mod running_time;
+mod seat;
 mod session;
 mod session_line;
 mod session_or_unary;
 pub mod testing;
+mod token;
 #[cfg(feature = "opentelemetry")]
 mod trace;
 #[cfg(not(feature = "opentelemetry"))]
 #[path = "no_trace.rs"]
 mod trace;
 mod transport;
+mod turn;
 mod unary;
+mod value_terms;
+mod wait_pieces;
+mod watch;
 
 /// The messages and the stub of `dibs/v1/coordinator.proto`, whose comments are the manual.
 pub mod v1 {

@@ -2,15 +2,17 @@
 use std::{fs, time::Duration};
 
 use tonic::{
-    metadata::{Ascii, MetadataValue},
+    codegen::http::uri::PathAndQuery,
+    metadata::MetadataValue,
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
 use crate::{
     connecting::{Address, Connector},
     error::Error,
-    options::Connection,
+    options::ConnectionOptions,
+    token::Bearing,
     trace::Trace,
     v1::coordinator_service_client::CoordinatorServiceClient,
 };
@@ -20,6 +22,8 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What may be under way on the connection: a session has hundreds of answers in one message.
 const WINDOW_BYTES: u32 = 4_194_304;
+/// As good as for ever, and no overflow of the clock.
+const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The generated stub, with the client's token on each call.
 pub type Stub = CoordinatorServiceClient<InterceptedService<Channel, Bearer>>;
@@ -28,15 +32,15 @@ pub type Stub = CoordinatorServiceClient<InterceptedService<Channel, Bearer>>;
 /// unless the call has one.
 #[derive(Clone)]
 pub struct Bearer {
-    token: Option<MetadataValue<Ascii>>,
+    token: Bearing,
     /// The client's own calls say themselves what they are part of.
     traced: bool,
 }
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
-        if let Some(token) = &self.token {
-            request.metadata_mut().insert("authorization", token.clone());
+        if let Some(token) = self.token.header()? {
+            request.metadata_mut().insert("authorization", token);
         }
         if self.traced && !request.metadata().contains_key("traceparent") {
             carry(&mut request, Trace::of_caller("").traceparent());
@@ -54,74 +58,107 @@ pub(crate) fn carry<T>(request: &mut tonic::Request<T>, traceparent: &str) {
     }
 }
 
+/// One connection, made by its first call and remade by the first after it broke.
+#[derive(Clone)]
+pub(crate) struct Connection(InterceptedService<Channel, Bearer>);
+
+impl Connection {
+    pub fn stub(&self) -> Stub {
+        // The service bounds the values.
+        CoordinatorServiceClient::new(self.0.clone())
+            .max_decoding_message_size(usize::MAX)
+            .max_encoding_message_size(usize::MAX)
+    }
+
+    /// Asks the standard health service; the answer, where that is an error.
+    pub async fn health(&self) -> Option<tonic::Status> {
+        let mut grpc = tonic::client::Grpc::new(self.0.clone());
+        if let Err(error) = grpc.ready().await {
+            return Some(tonic::Status::from_error(error.into()));
+        }
+        let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
+        let codec = tonic_prost::ProstCodec::<(), ()>::default();
+        grpc.unary(tonic::Request::new(()), path, codec).await.err()
+    }
+}
+
 /// Makes connections to one target.
 pub(crate) struct Link {
     endpoint: Endpoint,
     connector: Connector,
-    token: Option<MetadataValue<Ascii>>,
+    token: Bearing,
     connect_timeout: Duration,
 }
 
 impl Link {
     /// Connects when the first call is made.
-    pub fn new(connection: &Connection, connect_timeout: Duration) -> Result<Self, Error> {
-        let Connection { target, token, tls_ca } = connection;
+    pub fn new(options: &ConnectionOptions) -> Result<Self, Error> {
+        let ConnectionOptions { target, token, tls_ca, .. } = options;
         let address = Address::parse(target)?;
+        if !token.is_none() && tls_ca.is_empty() && !options.allow_insecure_token && !address.is_this_machine() {
+            return Err(Error::Options(format!(
+                "token: would travel in clear to {target}: set tls_ca (DIBS_TLS_CA), or allow_insecure_token"
+            )));
+        }
         let scheme = if tls_ca.is_empty() { "http" } else { "https" };
         let uri = format!("{scheme}://{}", address.authority());
-        let options = |error: &dyn std::fmt::Display| Error::Options(format!("target {target}: {error}"));
         let mut endpoint = Endpoint::from_shared(uri)
-            .map_err(|error| options(&error))?
+            .map_err(|error| Error::Options(format!("target {target}: {error}")))?
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES);
-        if !tls_ca.is_empty() {
-            let pem = fs::read(tls_ca).map_err(|error| Error::Options(format!("tls_ca {tls_ca}: {error}")))?;
-            let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
-            endpoint = endpoint.tls_config(tls).map_err(|error| options(&error))?;
+        if let Some(tls) = tls_of(options)? {
+            endpoint = endpoint.tls_config(tls).map_err(|error| Error::Options(format!("tls_ca {tls_ca}: {error}")))?;
         }
-        Ok(Self {
-            endpoint,
-            connector: Connector::new(address, connect_timeout),
-            token: bearer(token)?,
-            connect_timeout,
-        })
+        let connect_timeout = options.connect_timeout.min(CONNECT_TIMEOUT_MAX);
+        let connector = Connector::new(address, connect_timeout);
+        Ok(Self { endpoint, connector, token: Bearing::of(token)?, connect_timeout })
     }
 
     pub fn connect_timeout(&self) -> Duration {
         self.connect_timeout
     }
 
-    /// A connection of its own, made by its first call and remade by the first after it broke.
-    pub fn connect(&self) -> Stub {
-        self.stub(self.channel(), false)
+    pub fn connect(&self) -> Connection {
+        self.carrying(self.channel(), false)
     }
 
     /// As [`Self::connect`], and the same connection for the user.
-    pub fn connect_for_two(&self) -> (Stub, Stub) {
+    pub fn connect_for_two(&self) -> (Connection, Stub) {
         let channel = self.channel();
-        (self.stub(channel.clone(), false), self.stub(channel, true))
+        (self.carrying(channel.clone(), false), self.carrying(channel, true).stub())
     }
 
     fn channel(&self) -> Channel {
         self.endpoint.connect_with_connector_lazy(self.connector.clone())
     }
 
-    fn stub(&self, channel: Channel, traced: bool) -> Stub {
-        // The service bounds the values.
-        CoordinatorServiceClient::with_interceptor(channel, Bearer { token: self.token.clone(), traced })
-            .max_decoding_message_size(usize::MAX)
-            .max_encoding_message_size(usize::MAX)
+    fn carrying(&self, channel: Channel, traced: bool) -> Connection {
+        Connection(InterceptedService::new(channel, Bearer { token: self.token.clone(), traced }))
     }
 }
 
-fn bearer(token: &str) -> Result<Option<MetadataValue<Ascii>>, Error> {
-    if token.is_empty() {
+fn tls_of(options: &ConnectionOptions) -> Result<Option<ClientTlsConfig>, Error> {
+    let ConnectionOptions { tls_ca, tls_cert, tls_key, .. } = options;
+    let fault = |what: &str| Err(Error::Options(what.to_owned()));
+    let identity = match (tls_cert.as_str(), tls_key.as_str()) {
+        ("", "") => None,
+        ("", _) => return fault("tls_key: wants tls_cert (DIBS_TLS_CERT), too"),
+        (_, "") => return fault("tls_cert: wants tls_key (DIBS_TLS_KEY), too"),
+        _ if tls_ca.is_empty() => return fault("tls_cert: wants tls_ca (DIBS_TLS_CA), too"),
+        (cert, key) => Some(Identity::from_pem(read("tls_cert", cert)?, read("tls_key", key)?)),
+    };
+    if tls_ca.is_empty() {
         return Ok(None);
     }
-    let mut value = MetadataValue::try_from(format!("Bearer {token}"))
-        .map_err(|_| Error::Options("token: is no header value: use printable ASCII".to_owned()))?;
-    value.set_sensitive(true);
-    Ok(Some(value))
+    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("tls_ca", tls_ca)?));
+    Ok(Some(match identity {
+        Some(identity) => tls.identity(identity),
+        None => tls,
+    }))
+}
+
+fn read(option: &str, path: &str) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|error| Error::Options(format!("{option} {path}: {error}")))
 }

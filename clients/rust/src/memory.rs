@@ -96,8 +96,11 @@ impl Memory {
         let mut records = self.records();
         let stamp = records.stamp(&request.namespace, &request.tags);
         let record = records.of(&request.namespace, &request.key);
-        let outcome = record.publish(request, stamp).into();
-        Ok(v1::PublishResponse { outcome, fence: record.value_fence() })
+        let outcome = record.publish(request, stamp);
+        // What is stored here counts: an invalidation since the lease is answered with another outcome.
+        let stored = matches!(outcome, v1::PublishOutcome::Stored | v1::PublishOutcome::StoredLate);
+        let counts = stored.then_some(true);
+        Ok(v1::PublishResponse { outcome: outcome.into(), fence: record.value_fence(), counts, maybe_stored: false })
     }
 
     fn release(&self, request: v1::ReleaseRequest) -> v1::ReleaseResponse {

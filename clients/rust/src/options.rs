@@ -1,7 +1,17 @@
 //! What callers say, and what holds where they say nothing.
 use std::{env, sync::Arc, time::Duration};
 
-use crate::{trace::Trace, v1};
+use tokio::time::Instant;
+use tonic::Code;
+
+use crate::{
+    error::{CallError, Error},
+    flights::KeyId,
+    reentry::{Around, around},
+    token::Token,
+    trace::Trace,
+    v1,
+};
 
 /// Of a call that names no wait.
 pub(crate) const WAIT: Duration = Duration::from_secs(30);
@@ -9,6 +19,13 @@ pub(crate) const WAIT: Duration = Duration::from_secs(30);
 pub(crate) const WAY: Duration = Duration::from_secs(2);
 /// TCP repeats the first packet that is lost after one second.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// As the contract says.
+pub(crate) const TTL_MIN: Duration = Duration::from_millis(1);
+pub(crate) const TTL_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// A rebuild that takes longer has hung: the next one may try.
+pub(crate) const LEASE_HOLD_MAX: Duration = Duration::from_secs(600);
+const TAGS_MAX: usize = 16;
+const TAG_BYTES_MAX: usize = 256;
 const TARGET: &str = "127.0.0.1:50051";
 
 /// What becomes of a call when the service cannot be reached.
@@ -65,38 +82,96 @@ pub(crate) struct Options {
     pub read: Read,
     pub refresh: bool,
     pub revalidate: Revalidate,
+    pub stale_if_error: bool,
     pub on_unavailable: OnUnavailable,
     pub traceparent: String,
     /// As it was when the call was made.
     pub trace: Trace,
+    /// The rebuilds in which the call was made.
+    pub around: Around,
+    /// It asks anew because what is cached cannot be read.
+    pub undecodable: bool,
 }
 
-/// Calls with the same of these get the same answer, so that one of them asks for all.
-pub(crate) type FlightId = (String, String, Option<Stale>, Revalidate, Option<Duration>, OnUnavailable);
+/// Calls of one key with the same of these get the same answer, so that one of them asks for all.
+#[derive(Eq, PartialEq)]
+pub(crate) struct FlightId {
+    stale: Option<Stale>,
+    read: Read,
+    refresh: bool,
+    revalidate: Revalidate,
+    stale_if_error: bool,
+    wait: Option<Duration>,
+    on_unavailable: OnUnavailable,
+}
+
+pub(crate) fn key_id(options: &Options) -> KeyId {
+    key_id_of(&options.namespace, &options.key)
+}
+
+/// The empty namespace is the service's `default`.
+pub(crate) fn key_id_of(namespace: &str, key: &str) -> KeyId {
+    let namespace = if namespace.is_empty() { "default" } else { namespace };
+    (namespace.to_owned(), key.to_owned())
+}
 
 impl Options {
-    /// The call is made now, by whoever runs.
+    /// The call is made now, in the current task.
     pub fn called(mut self) -> Arc<Self> {
         self.trace = Trace::of_caller(&self.traceparent);
+        self.around = around();
         Arc::new(self)
     }
 
-    /// Whoever reads the store or refreshes wants what is newer than the call, and not what an earlier one read.
-    pub fn may_join(&self) -> bool {
-        self.read == Read::Near && !self.refresh
+    /// The same call, which wants another value in place of the one that cannot be read.
+    pub fn anew(&self) -> Arc<Self> {
+        Arc::new(Self { refresh: true, undecodable: true, ..self.clone() })
+    }
+
+    /// When the caller's wait ends, if it is called now.
+    pub fn until(&self) -> Instant {
+        Instant::now() + self.wait.unwrap_or(WAIT).min(TTL_MAX)
     }
 
     pub fn flight_id(&self) -> FlightId {
-        let Self { namespace, key, stale, revalidate, wait, on_unavailable, .. } = self;
-        (namespace.clone(), key.clone(), *stale, *revalidate, *wait, *on_unavailable)
+        let Self { stale, read, refresh, revalidate, stale_if_error, wait, on_unavailable, .. } = *self;
+        FlightId { stale, read, refresh, revalidate, stale_if_error, wait, on_unavailable }
     }
 
-    /// Asks for the value for `left` more; where the caller named no wait, the deadline and the service bound it.
-    pub fn get_or_lock(&self, request_id: String, holder: String, left: Duration) -> v1::GetOrLockRequest {
+    /// What the service would refuse with the publish is refused before the rebuild has run.
+    ///
+    /// # Errors
+    /// As the service's: the field and its bounds.
+    pub fn check(&self) -> Result<(), Error> {
+        let ttls = [
+            ("ttl_ms", Some(self.ttl), TTL_MIN),
+            ("absent_ttl_ms", self.absent_ttl, TTL_MIN),
+            ("stale_ms", self.stale_ttl, Duration::ZERO),
+        ];
+        for (field, ttl, min) in ttls {
+            if let Some(ttl) = ttl
+                && !(ms(min)..=ms(TTL_MAX)).contains(&ttl_ms(ttl))
+            {
+                return Err(outside(field, ttl_ms(ttl), ms(min), ms(TTL_MAX)));
+            }
+        }
+        if self.tags.len() > TAGS_MAX {
+            return Err(bad(format!("tags: {} are more than {TAGS_MAX}", self.tags.len())));
+        }
+        for (at, tag) in self.tags.iter().enumerate() {
+            if tag.is_empty() || tag.len() > TAG_BYTES_MAX {
+                return Err(bad(format!("tags[{at}]: {} bytes is outside 1 to {TAG_BYTES_MAX}", tag.len())));
+            }
+        }
+        Ok(())
+    }
+
+    /// Without `wait` the deadline and the service bound it.
+    pub fn get_or_lock(&self, request_id: String, holder: String, wait: Option<Duration>) -> v1::GetOrLockRequest {
         v1::GetOrLockRequest {
             namespace: self.namespace.clone(),
             key: self.key.clone(),
-            wait_ms: self.wait.map(|_| ms(left)),
+            wait_ms: wait.map(ms),
             lease_ms: self.lease.map(ms),
             stale: match self.stale {
                 None => v1::Stale::Unspecified,
@@ -116,9 +191,22 @@ impl Options {
     }
 }
 
+fn outside(field: &str, is: i64, min: i64, max: i64) -> Error {
+    bad(format!("{field}: {is} is outside {min} to {max}"))
+}
+
+fn bad(message: String) -> Error {
+    CallError::new(Code::InvalidArgument, message).into()
+}
+
 /// Whole milliseconds, as the contract has them.
 pub(crate) fn ms(duration: Duration) -> i64 {
     duration.as_millis().try_into().unwrap_or(i64::MAX)
+}
+
+/// Less than a millisecond is one, and not none.
+pub(crate) fn ttl_ms(ttl: Duration) -> i64 {
+    if ttl.is_zero() { 0 } else { ms(ttl).max(1) }
 }
 
 /// What the service says in milliseconds.
@@ -127,29 +215,44 @@ pub(crate) fn duration(ms: i64) -> Duration {
 }
 
 /// Where and as whom to call: what the caller says, else what the environment says. Empty is not set.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Connection {
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectionOptions {
     pub target: String,
-    pub token: String,
+    pub token: Token,
+    pub allow_insecure_token: bool,
     pub tls_ca: String,
+    pub tls_cert: String,
+    pub tls_key: String,
+    pub connect_timeout: Duration,
 }
 
-impl Connection {
-    pub fn of(target: Option<String>, token: Option<String>, tls_ca: Option<String>) -> Self {
-        Self::from(target, token, tls_ca, |name| env::var(name).unwrap_or_default())
+/// What the caller says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Named {
+    pub target: Option<String>,
+    pub token: Option<Token>,
+    pub allow_insecure_token: bool,
+    pub tls_ca: Option<String>,
+    pub tls_cert: Option<String>,
+    pub tls_key: Option<String>,
+    pub connect_timeout: Option<Duration>,
+}
+
+impl Named {
+    pub fn or_environment(self) -> ConnectionOptions {
+        self.or(|name| env::var(name).unwrap_or_default())
     }
 
-    fn from(
-        target: Option<String>,
-        token: Option<String>,
-        tls_ca: Option<String>,
-        env: impl Fn(&str) -> String,
-    ) -> Self {
-        let target = target.unwrap_or_else(|| env("DIBS_TARGET"));
-        Self {
+    fn or(self, env: impl Fn(&str) -> String) -> ConnectionOptions {
+        let target = self.target.unwrap_or_else(|| env("DIBS_TARGET"));
+        ConnectionOptions {
             target: if target.is_empty() { TARGET.to_owned() } else { target },
-            token: token.unwrap_or_else(|| env("DIBS_TOKEN")),
-            tls_ca: tls_ca.unwrap_or_else(|| env("DIBS_TLS_CA")),
+            token: self.token.unwrap_or_else(|| Token::Text(env("DIBS_TOKEN"))),
+            allow_insecure_token: self.allow_insecure_token,
+            tls_ca: self.tls_ca.unwrap_or_else(|| env("DIBS_TLS_CA")),
+            tls_cert: self.tls_cert.unwrap_or_else(|| env("DIBS_TLS_CERT")),
+            tls_key: self.tls_key.unwrap_or_else(|| env("DIBS_TLS_KEY")),
+            connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
         }
     }
 }
@@ -167,12 +270,21 @@ mod tests {
     #[test]
     fn the_caller_comes_before_the_environment_and_empty_is_not_set() {
         let env = |name: &str| format!("env {name}");
-        let of = |target: Option<&str>| Connection::from(target.map(String::from), Some("t".into()), None, env);
+        let of = |target: Option<&str>| Named { target: target.map(String::from), ..Named::default() }.or(env);
         assert_eq!(of(Some("a:1")).target, "a:1");
         assert_eq!(of(None).target, "env DIBS_TARGET");
-        assert_eq!((of(None).token, of(None).tls_ca), ("t".into(), "env DIBS_TLS_CA".into()));
-        let bare = Connection::from(None, None, None, |_| String::new());
-        assert_eq!(bare, Connection { target: "127.0.0.1:50051".into(), ..Default::default() });
+        assert!(matches!(of(None).token, Token::Text(text) if text == "env DIBS_TOKEN"));
+        let tls = (of(None).tls_ca, of(None).tls_cert, of(None).tls_key);
+        assert_eq!(tls, ("env DIBS_TLS_CA".into(), "env DIBS_TLS_CERT".into(), "env DIBS_TLS_KEY".into()));
+        let bare = Named::default().or(|_| String::new());
+        assert!(bare.target == "127.0.0.1:50051" && bare.token.is_none());
+    }
+
+    #[test]
+    fn a_token_is_shown_by_nothing() {
+        let named = Named { token: Some(Token::Text("secret".into())), ..Named::default() };
+        let shown = format!("{named:?} {:?}", named.clone().or(|_| String::new()));
+        assert!(!shown.contains("secret"), "{shown}");
     }
 
     #[test]

@@ -1,19 +1,24 @@
 //! A user's rebuild, on bytes.
-use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
+use std::{future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Either, select},
+    poll,
+};
 
 use crate::{
     asking::served,
     codec::Codec,
     core::Core,
     error::{Error, RebuildError},
-    failure::failure_of,
-    held_lease::HeldLease,
+    failure::{failure_of, panic_text},
+    flights::{Flight, Landed},
+    held_lease::{HeldLease, tell_background},
     lease::Lease,
     options::{Options, Revalidate},
-    v1,
+    reentry, v1,
 };
 
 /// Makes the bytes anew; none where the source has nothing.
@@ -34,39 +39,62 @@ where
             let value = rebuild(lease.read(&*codec)).await?;
             Ok(value.map(|value| codec.encode(value)).transpose()?)
         };
-        AssertUnwindSafe(made)
-            .catch_unwind()
-            .map(|ended| ended.unwrap_or_else(|_| Err("the rebuild panicked".into())))
-            .boxed()
+        let ended = AssertUnwindSafe(made).catch_unwind();
+        ended.map(|ended| ended.unwrap_or_else(|panic| Err(of_panic(panic_text(&*panic))))).boxed()
     })
 }
 
-/// How a rebuild under a lease ended, if not with a failure.
-pub(crate) enum Rebuilt {
-    Value(Option<Bytes>),
-    /// It gave up because its lease was lost: somebody else may have the value by now.
-    LeaseLost(RebuildError),
+fn of_panic(text: Option<&str>) -> RebuildError {
+    match text {
+        Some(text) => format!("the rebuild panicked: {text}").into(),
+        None => "the rebuild panicked".into(),
+    }
 }
 
-/// Rebuilds and hands the result over. An error is the rebuild's, after the waiters were told. The result counts for
-/// its own caller whatever became of the publish.
-pub(crate) async fn rebuild_under(mut lease: HeldLease, rebuild: &RebuildBytes) -> Result<Rebuilt, Error> {
-    let rebuilding = rebuild(lease.told().clone());
+/// Rebuilds and hands the result over, which counts for the callers that were there before the lease whatever became
+/// of the publish. The flight takes no more callers from then on: a result that is stored, then invalidated, then
+/// answered must not reach a caller that came after the invalidation.
+pub(crate) async fn rebuild_under(mut lease: HeldLease, rebuild: &RebuildBytes, flight: &Flight) -> Landed {
+    let told = lease.told().clone();
+    let (core, options) = lease.of();
+    let rebuilding = reentry::inside(core, options, rebuild(told.clone()));
     let rebuilding = lease.begin_span().within(rebuilding);
-    match rebuilding.await {
-        Ok(value) => {
-            lease.hand_over(value.clone()).await?;
-            Ok(Rebuilt::Value(value))
+    let made = unless_lost(rebuilding, &told).await;
+    flight.close();
+    match made {
+        made if told.is_lost() => {
+            let error = made.and_then(Result::err);
+            if let Some(error) = &error {
+                lease.tell_span(error.source());
+            }
+            Landed::LeaseLost(error)
         }
-        Err(error) if lease.told().is_lost() => {
+        // The lease is given back where it ends.
+        Some(Ok(value)) if told.terms.of_value().do_not_store => Landed::for_members(Ok(value)),
+        Some(Ok(value)) => {
+            let for_latecomers = lease.hand_over(value.clone()).await;
+            Landed::Ended { outcome: Ok(value), for_latecomers }
+        }
+        Some(Err(error)) => {
             lease.tell_span(error.source());
-            Ok(Rebuilt::LeaseLost(error))
+            let for_latecomers = lease.give_up(failure_of(&error)).await;
+            Landed::Ended { outcome: Err(Error::Rebuild(error)), for_latecomers }
         }
-        Err(error) => {
-            lease.tell_span(error.source());
-            lease.give_up(failure_of(&error)).await;
-            Err(Error::Rebuild(error))
-        }
+        None => Landed::LeaseLost(None),
+    }
+}
+
+/// What is made; nothing where the lease is lost first. A rebuild that hangs would otherwise hold its callers when
+/// others have long had the value.
+async fn unless_lost<T>(rebuilding: impl Future<Output = T>, told: &Lease) -> Option<T> {
+    let (rebuilding, lost) = (pin!(rebuilding), pin!(told.lost()));
+    match select(rebuilding, lost).await {
+        Either::Left((made, _)) => Some(made),
+        // It is told, and can tell others, before it is dropped.
+        Either::Right(((), mut rebuilding)) => match poll!(&mut rebuilding) {
+            std::task::Poll::Ready(made) => Some(made),
+            std::task::Poll::Pending => None,
+        },
     }
 }
 
@@ -77,18 +105,20 @@ pub(crate) fn meanwhile<'a>(options: &Options, lease: &'a HeldLease) -> Option<&
     lease.previous().filter(|_| may)
 }
 
-/// The hit's value, while the rebuild goes on behind: it is nobody's wait, and ends by itself.
+/// The hit's value, while the rebuild goes on behind: no caller waits for it, and it ends by itself.
 pub(crate) fn serve_and_rebuild(
     core: &Arc<Core>,
     options: &Arc<Options>,
     lease: HeldLease,
     hit: &v1::Hit,
     rebuild: RebuildBytes,
+    flight: &Flight,
 ) -> Option<Bytes> {
-    let (behind, about) = (core.clone(), options.clone());
-    tokio::spawn(async move {
-        if let Err(error) = rebuild_under(lease, &rebuild).await {
-            crate::held_lease::tell_background(&behind, &about, &error);
+    let behind = flight.succeed(options, |flight| async move { rebuild_under(lease, &rebuild, &flight).await });
+    let (about, its) = (core.clone(), options.clone());
+    core.background.spawn(async move {
+        if let Landed::Ended { outcome: Err(error), .. } = behind.await {
+            tell_background(&about, &its, &error);
         }
     });
     served(core, options, hit)

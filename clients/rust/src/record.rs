@@ -18,7 +18,7 @@ const BACKOFF: Duration = Duration::from_secs(1);
 /// What a look at a key came to.
 pub(crate) enum Looked {
     Answer(Outcome),
-    /// Somebody else rebuilds, at the longest until then.
+    /// Another caller rebuilds, at the longest until then.
     Held {
         ends_at: Instant,
     },
@@ -76,7 +76,7 @@ impl Record {
         }
     }
 
-    /// Nobody rebuilds, and there is nothing fresh.
+    /// No caller rebuilds, and there is nothing fresh.
     fn without_lease(&mut self, request: &v1::GetOrLockRequest, good: Option<v1::Hit>, clock: i64) -> Outcome {
         let now = Instant::now();
         match (&self.failure, good, request.intent()) {
@@ -209,6 +209,7 @@ impl Value {
             fresh_for_ms: ms(fresh_for),
             fence: self.fence,
             rebuilding,
+            tags: Some(v1::Tags { names: self.tags.clone() }),
         }
     }
 }

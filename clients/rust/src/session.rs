@@ -4,13 +4,16 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::time::Instant;
 use tonic::Code;
 
 use crate::{
     error::CallError,
+    flights::Flights,
     lease_registry::LeaseRegistry,
     link::Link,
+    near_cache::NearCache,
+    running_time::ran_for,
     session_line::{Ended, Line, OpenCalls, Outgoing},
     transport::{Request, Response, Terms},
     v1,
@@ -19,12 +22,42 @@ use crate::{
 /// What a connection that was made just in time leaves for the welcome.
 const MARGIN: Duration = Duration::from_millis(200);
 
+/// What hears of what the service says without having been asked.
+pub(crate) struct Hears {
+    pub leases: Arc<LeaseRegistry>,
+    pub flights: Arc<Flights>,
+    pub near: Option<Arc<NearCache>>,
+}
+
+impl Hears {
+    fn changed(&self, changed: &v1::Invalidated) {
+        let v1::Invalidated { namespace, keys, tags, all } = changed;
+        if let Some(near) = &self.near {
+            near.heard(changed);
+        }
+        if *all || !tags.is_empty() {
+            return self.flights.close_namespace(namespace);
+        }
+        for key in keys {
+            self.flights.close_key(namespace, key);
+        }
+    }
+
+    /// What happens from now on is not heard, or may not have been.
+    fn broke(&self) {
+        self.flights.close_all();
+        if let Some(near) = &self.near {
+            near.broke();
+        }
+    }
+}
+
 /// All calls on one stream: what gathers while a message is being sent leaves together, and answers come in any order.
 /// A replica that drains is left for new calls, and still answers the open ones.
 pub(crate) struct Session {
     link: Arc<Link>,
     holder: String,
-    leases: Arc<LeaseRegistry>,
+    hears: Hears,
     state: Mutex<State>,
 }
 
@@ -36,12 +69,33 @@ struct State {
 }
 
 impl Session {
-    pub fn new(link: Arc<Link>, holder: String, leases: Arc<LeaseRegistry>) -> Arc<Self> {
-        Arc::new(Self { link, holder, leases, state: Mutex::default() })
+    pub fn new(link: Arc<Link>, holder: String, hears: Hears) -> Arc<Self> {
+        Arc::new(Self { link, holder, hears, state: Mutex::default() })
+    }
+
+    /// Whether the service takes sessions here, as far as can be told now.
+    pub async fn is_welcomed(self: &Arc<Self>) -> bool {
+        self.live().is_welcomed().await
     }
 
     pub async fn ask(self: &Arc<Self>, request: Request, terms: &Terms) -> Result<Response, Ended> {
-        Line::ask(self.live(), request, terms).await
+        let line = self.live();
+        // Before it is sent: a change that comes from now on overtakes the answer.
+        let ticket = match (&self.hears.near, &request) {
+            (Some(near), Request::GetOrLock(request)) => near.ask(request).map(|ticket| (ticket, line.watch())),
+            _ => None,
+        };
+        let response = Line::ask(line, request, terms).await?;
+        if let (Some((ticket, watch)), Response::GetOrLock(response)) = (ticket, &response) {
+            ticket.answered(response, &watch);
+        }
+        Ok(response)
+    }
+
+    /// It hears of all changes now.
+    pub fn watches(&self) -> bool {
+        let state = self.state();
+        state.line.as_ref().is_some_and(|line| line.watch().is_live(Instant::now()))
     }
 
     /// The stream for new calls, opened if there is none.
@@ -53,12 +107,12 @@ impl Session {
         let hello = v1::SessionHello {
             resume_token: state.resume_token.clone(),
             holder: self.holder.clone(),
-            watched_namespaces: Vec::new(),
+            watched_namespaces: self.hears.near.as_ref().map_or_else(Vec::new, |near| near.namespaces.clone()),
         };
         let (line, outgoing) = Line::new(hello);
         state.line = Some(line.clone());
         let open = line.open_calls();
-        // Whoever drops the client ends its stream, too.
+        // Dropping the client ends its stream, too.
         tokio::spawn(Self::hear(Arc::downgrade(self), self.link.clone(), open, outgoing));
         line
     }
@@ -67,22 +121,30 @@ impl Session {
     async fn hear(session: Weak<Self>, link: Arc<Link>, open: Arc<OpenCalls>, outgoing: Outgoing) {
         let within = link.connect_timeout() + MARGIN;
         // A connection of its own, so that a new session meets another replica where there are more.
-        let mut stub = link.connect();
-        let opening = timeout(within, async {
+        let mut stub = link.connect().stub();
+        let opening = async {
             let mut incoming = stub.session(outgoing).await?.into_inner();
             let first = incoming.message().await?;
             Ok::<_, tonic::Status>((incoming, first))
-        });
+        };
+        let opening = async {
+            tokio::select! {
+                biased;
+                opened = opening => Some(opened),
+                () = ran_for(within) => None,
+            }
+        };
         let closed = || CallError::new(Code::Unavailable, "the session was closed");
         let error = match opening.await {
-            Err(_) => {
+            None => {
                 let ms = within.as_millis();
                 CallError::new(Code::Unavailable, format!("no session within {ms} ms"))
             }
-            Ok(Err(status)) => CallError::of_status(&status),
-            Ok(Ok((_, None))) => closed(),
-            Ok(Ok((mut incoming, Some(first)))) => {
+            Some(Err(status)) => CallError::of_status(&status),
+            Some(Ok((_, None))) => closed(),
+            Some(Ok((mut incoming, Some(first)))) => {
                 open.confirm();
+                open.watch.heard();
                 let mut message = first;
                 loop {
                     Self::heard(&session, &open, message);
@@ -94,9 +156,13 @@ impl Session {
                 }
             }
         };
+        open.watch.broke();
         // First no more calls on it, then the end of those that are open.
         if let Some(session) = session.upgrade() {
             session.state().line.take_if(|line| line.has(&open));
+            if open.is_confirmed() {
+                session.hears.broke();
+            }
         }
         open.end(&error);
     }
@@ -111,8 +177,14 @@ impl Session {
         }
         for event in message.events {
             match (event.event, &session) {
-                (Some(v1::session_event::Event::LeaseLost(lost)), Some(session)) => session.leases.lost(lost.token),
+                (Some(v1::session_event::Event::LeaseLost(lost)), Some(session)) => {
+                    session.hears.leases.lost(lost.token)
+                }
                 (Some(v1::session_event::Event::Draining(_)), Some(session)) => session.leave(open),
+                (Some(v1::session_event::Event::Invalidated(changed)), Some(session)) => {
+                    session.hears.changed(&changed)
+                }
+                (Some(v1::session_event::Event::Beat(_)), _) => open.watch.beat(),
                 _ => {}
             }
         }
@@ -123,6 +195,9 @@ impl Session {
         let mut state = self.state();
         if state.line.take_if(|line| line.has(open)).is_some() {
             state.resume_token.clear();
+            drop(state);
+            open.watch.broke();
+            self.hears.broke();
         }
     }
 

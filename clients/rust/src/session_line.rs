@@ -16,6 +16,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use crate::{
@@ -23,6 +24,7 @@ use crate::{
     options::ms,
     transport::{Request, Response, Terms},
     v1::{self, get_or_lock_response::Outcome},
+    watch::Watch,
 };
 
 /// A message of the contract is no larger, unless it carries a single call.
@@ -43,7 +45,7 @@ pub(crate) enum Ended {
     NoSession,
 }
 
-/// One stream, with the calls that are open on it. It ends when nobody holds this any more.
+/// One stream, with the calls that are open on it. It ends when nothing holds this any more.
 pub(crate) struct Line {
     open: Arc<OpenCalls>,
     outbox: mpsc::UnboundedSender<Letter>,
@@ -65,7 +67,13 @@ impl Line {
             calls: VecDeque::new(),
             cancelled_ids: Vec::new(),
         };
-        let open = OpenCalls { calls: Mutex::default(), last_id: AtomicI64::new(0), outbox: outbox.downgrade() };
+        let open = OpenCalls {
+            calls: Mutex::default(),
+            last_id: AtomicI64::new(0),
+            outbox: outbox.downgrade(),
+            told: CancellationToken::new(),
+            watch: Watch::new(),
+        };
         (Arc::new(Self { open: Arc::new(open), outbox }), outgoing)
     }
 
@@ -73,8 +81,18 @@ impl Line {
         self.open.clone()
     }
 
+    pub fn watch(&self) -> Arc<Watch> {
+        self.open.watch.clone()
+    }
+
     pub fn has(&self, open: &Arc<OpenCalls>) -> bool {
         Arc::ptr_eq(&self.open, open)
+    }
+
+    /// Waits until the stream is welcomed, or has ended.
+    pub async fn is_welcomed(&self) -> bool {
+        self.open.told.cancelled().await;
+        self.open.is_confirmed()
     }
 
     /// Dropping the future cancels the call.
@@ -86,7 +104,7 @@ impl Line {
         let traceparent = terms.traceparent.clone();
         let call = v1::SessionCall { id, deadline_ms: Some(ms(left).max(1)), traceparent, request: Some(request) };
         let mut waiting = Waiting { id, line, asked, answered };
-        // Nobody takes it where the stream has just broken; then the call is told of that.
+        // Where the stream has just broken nothing takes it, and the call is told of that.
         let _ = waiting.line.outbox.send(Letter::Call(call));
         match timeout_at(terms.deadline, &mut waiting.answered).await {
             Ok(Ok(answer)) => answer,
@@ -116,7 +134,7 @@ impl Asked {
     }
 }
 
-/// A call that somebody waits for. Dropped, it is cancelled if it is still open, and a lease that has come already is
+/// A call that a caller waits for. Dropped, it is cancelled if it is still open, and a lease that has come already is
 /// given back.
 struct Waiting {
     id: i64,
@@ -144,6 +162,9 @@ pub(crate) struct OpenCalls {
     calls: Mutex<Calls>,
     last_id: AtomicI64,
     outbox: mpsc::WeakUnboundedSender<Letter>,
+    /// It was welcomed, or has ended.
+    told: CancellationToken,
+    pub watch: Arc<Watch>,
 }
 
 #[derive(Default)]
@@ -178,7 +199,7 @@ impl OpenCalls {
         }
     }
 
-    /// A lease for whom nobody waits goes to the next in line.
+    /// A lease that no caller waits for goes to the next in line.
     fn give_back(&self, Asked { namespace, key }: Asked, response: Response) {
         let Response::GetOrLock(v1::GetOrLockResponse { outcome: Some(Outcome::Lease(lease)), .. }) = response else {
             return;
@@ -192,9 +213,14 @@ impl OpenCalls {
         }
     }
 
-    /// The service has welcomed the session: whatever is on the way carries sessions.
+    /// The service has welcomed the session: what is on the way carries sessions.
     pub fn confirm(&self) {
         self.calls().confirmed = true;
+        self.told.cancel();
+    }
+
+    pub fn is_confirmed(&self) -> bool {
+        self.calls().confirmed
     }
 
     pub fn answer(&self, reply: v1::SessionReply) {
@@ -219,6 +245,7 @@ impl OpenCalls {
         let mut calls = self.calls();
         let ended = if calls.confirmed { Ended::Error(error.clone()) } else { Ended::NoSession };
         calls.ended = Some(ended.clone());
+        self.told.cancel();
         for (_, call) in calls.by_id.drain() {
             let _ = call.send(Err(ended.clone()));
         }
@@ -229,7 +256,7 @@ impl OpenCalls {
     }
 }
 
-/// What is sent on the stream: the hello, then whatever has gathered each time that there is room.
+/// What is sent on the stream: the hello, then what has gathered each time that there is room.
 pub(crate) struct Outgoing {
     hello: Option<v1::SessionHello>,
     letters: mpsc::UnboundedReceiver<Letter>,

@@ -1,37 +1,43 @@
 //! A session where that can be had, and one call after the other where something on the way breaks streams.
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use futures_util::{FutureExt, future::BoxFuture};
-use tokio::time::Instant;
+use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     error::CallError,
     session::Session,
     session_line::Ended,
-    transport::{Request, Response, Terms, Transport},
+    transport::{Request, Response, Terms},
     unary::Unary,
 };
 
-/// How long calls go one by one after a session could not be had and they could.
-const UNARY_FOR: Duration = Duration::from_secs(60);
+/// A session is tried again behind the calls that go one by one: soon, for it may have been a slow start that broke the
+/// first one, and then less often, for something on the way may break all of them.
+const AGAIN_MIN: Duration = Duration::from_secs(2);
+const AGAIN_MAX: Duration = Duration::from_secs(60);
 
 /// A session where that can be had, and one call after the other where something on the way breaks streams.
 pub(crate) struct SessionOrUnary {
     session: Arc<Session>,
     unary: Unary,
-    unary_until: Mutex<Option<Instant>>,
+    is_unary: Arc<AtomicBool>,
+    trying: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 impl SessionOrUnary {
     pub fn new(session: Arc<Session>, unary: Unary) -> Self {
-        Self { session, unary, unary_until: Mutex::new(None) }
+        Self { session, unary, is_unary: Arc::default(), trying: Mutex::default() }
     }
 
-    async fn either(&self, request: Request, terms: Terms) -> Result<Response, CallError> {
-        if self.is_unary() {
+    pub async fn ask(&self, request: Request, terms: Terms) -> Result<Response, CallError> {
+        if self.is_unary.load(Ordering::Relaxed) {
             return self.unary.ask(request, terms).await;
         }
         match self.session.ask(request.clone(), &terms).await {
@@ -40,18 +46,35 @@ impl SessionOrUnary {
             Err(Ended::NoSession) => {}
         }
         let response = self.unary.ask(request, terms).await?;
-        *self.unary_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + UNARY_FOR);
+        self.go_one_by_one();
         Ok(response)
     }
 
-    fn is_unary(&self) -> bool {
-        let until = self.unary_until.lock().unwrap_or_else(PoisonError::into_inner);
-        until.is_some_and(|until| Instant::now() < until)
+    /// The session hears of all changes now.
+    pub fn watches(&self) -> bool {
+        !self.is_unary.load(Ordering::Relaxed) && self.session.watches()
     }
-}
 
-impl Transport for SessionOrUnary {
-    fn ask(&self, request: Request, terms: Terms) -> BoxFuture<'_, Result<Response, CallError>> {
-        self.either(request, terms).boxed()
+    pub async fn is_ready(&self) -> bool {
+        self.session.is_welcomed().await || self.unary.is_ready().await
+    }
+
+    fn go_one_by_one(&self) {
+        if self.is_unary.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (session, is_unary) = (self.session.clone(), self.is_unary.clone());
+        let trying = tokio::spawn(async move {
+            let mut pause = AGAIN_MIN;
+            loop {
+                sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+                if session.is_welcomed().await {
+                    is_unary.store(false, Ordering::Relaxed);
+                    return;
+                }
+                pause = (pause * 2).min(AGAIN_MAX);
+            }
+        });
+        *self.trying.lock().unwrap_or_else(PoisonError::into_inner) = Some(AbortOnDropHandle::new(trying));
     }
 }

@@ -39,7 +39,7 @@ pub struct Service(Arc<Memory>);
 impl Service {
     /// A client with options; those of the connection do not count.
     pub fn client(&self, options: ClientBuilder) -> Client {
-        options.over(Box::new(self.clone()), Arc::default(), None)
+        options.over(Box::new(self.clone()), Arc::default(), Arc::default(), None, None)
     }
 }
 

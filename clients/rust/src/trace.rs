@@ -34,7 +34,7 @@ impl Trace {
         &self.traceparent
     }
 
-    /// The future as a part of it, whoever polls it.
+    /// The future as a part of it, in any task that polls it.
     pub fn within<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         future.with_context(self.context.clone())
     }

@@ -1,5 +1,5 @@
 //! How calls reach the service.
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::Instant;
 
 use crate::error::CallError;
@@ -19,4 +19,14 @@ pub(crate) struct Terms {
 /// so. Dropping the future ends the call at the service, too.
 pub(crate) trait Transport: Send + Sync {
     fn ask(&self, request: Request, terms: Terms) -> BoxFuture<'_, Result<Response, CallError>>;
+
+    /// Ends when the first connection stands.
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        std::future::ready(()).boxed()
+    }
+
+    /// A live session hears of changes of this namespace.
+    fn watches(&self, _namespace: &str) -> bool {
+        false
+    }
 }

@@ -1,28 +1,41 @@
 //! One gRPC call for each call.
 use std::time::Duration;
 
-use futures_util::{FutureExt, future::BoxFuture};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tonic::Code;
 
 use crate::{
     error::CallError,
-    link::{Stub, carry},
-    transport::{Request, Response, Terms, Transport},
+    link::{Connection, carry},
+    transport::{Request, Response, Terms},
 };
 
 /// One gRPC call for each call.
+#[derive(Clone)]
 pub(crate) struct Unary {
-    stub: Stub,
+    connection: Connection,
 }
 
 impl Unary {
-    pub fn new(stub: Stub) -> Self {
-        Self { stub }
+    pub fn new(connection: Connection) -> Self {
+        Self { connection }
+    }
+
+    /// The connection stands: the service answers, if only with a refusal.
+    pub async fn is_ready(&self) -> bool {
+        let asked = timeout(HEALTH, self.connection.health()).await;
+        asked.is_ok_and(|health| health.is_none_or(|status| !CallError::of_status(&status).is_unreachable()))
+    }
+
+    pub async fn ask(&self, request: Request, terms: Terms) -> Result<Response, CallError> {
+        match timeout_at(terms.deadline, self.call(request, &terms)).await {
+            Ok(ended) => ended.map_err(|status| CallError::of_status(&status)),
+            Err(_) => Err(CallError::new(Code::DeadlineExceeded, "no answer within the deadline")),
+        }
     }
 
     async fn call(&self, request: Request, terms: &Terms) -> Result<Response, tonic::Status> {
-        let mut stub = self.stub.clone();
+        let mut stub = self.connection.stub();
         Ok(match request {
             Request::GetOrLock(it) => Response::GetOrLock(stub.get_or_lock(with(it, terms)).await?.into_inner()),
             Request::Publish(it) => Response::Publish(stub.publish(with(it, terms)).await?.into_inner()),
@@ -35,17 +48,8 @@ impl Unary {
     }
 }
 
-impl Transport for Unary {
-    fn ask(&self, request: Request, terms: Terms) -> BoxFuture<'_, Result<Response, CallError>> {
-        async move {
-            match timeout_at(terms.deadline, self.call(request, &terms)).await {
-                Ok(ended) => ended.map_err(|status| CallError::of_status(&status)),
-                Err(_) => Err(CallError::new(Code::DeadlineExceeded, "no answer within the deadline")),
-            }
-        }
-        .boxed()
-    }
-}
+/// What a connection that is just made may take to answer.
+const HEALTH: Duration = Duration::from_secs(5);
 
 /// tonic ends a call at the deadline that it tells the service; a little later than that, so that the end comes from
 /// here, and is no broken connection.

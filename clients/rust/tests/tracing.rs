@@ -20,7 +20,8 @@ use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use support::{
     TTL,
-    fake::{Answer, Fake, extended, hit, lease, lease_reply, published, published_reply, released, unavailable},
+    answers::{extended, hit, lease, lease_reply, published, published_reply, released, unavailable},
+    fake::{Answer, Fake},
     soon, text, until, value,
 };
 

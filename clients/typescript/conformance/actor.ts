@@ -1,10 +1,18 @@
+import { AsyncResource } from 'node:async_hooks';
+import { readFileSync } from 'node:fs';
 import { DibsClient } from '../src/client.js';
+import { json } from '../src/codec.js';
 import { Link } from '../src/link.js';
-import type { RebuildOptions } from '../src/options.js';
+import {
+  connectionOptions,
+  type DibsClientOptions,
+  type RebuildContext,
+  type RebuildOptions,
+} from '../src/options.js';
 import { UnaryTransport } from '../src/unary-transport.js';
 import { overhead } from './overhead.js';
 import { rawCall } from './raw-call.js';
-import { follow, Gates, type RebuildScript } from './rebuild-script.js';
+import { follow, Gates, numberOf, type RebuildScript } from './rebuild-script.js';
 
 type Fields = Record<string, unknown>;
 
@@ -18,6 +26,8 @@ export class Actor {
   readonly #clients = new Map<string, Open>();
   readonly #leaving = new Map<string, AbortController>();
   readonly #gates = new Gates();
+  /** The context of no rebuild. */
+  readonly #nowhere = new AsyncResource('a detached call');
 
   constructor(private readonly emit: (event: object) => void) {}
 
@@ -35,10 +45,25 @@ export class Actor {
       case 'cancel':
         this.#leaving.get(String(fields.call))?.abort();
         return {};
-      case 'get_or_rebuild':
-        return this.#getOrRebuild(fields);
+      case 'get_or_rebuild': {
+        const value = await this.#getOrRebuild(fields);
+        return { value: value === null ? null : value.toString('base64') };
+      }
+      case 'invalidate': {
+        const { keysInvalidated, leasesVoided } = await this.#of(fields).client.invalidate(fields);
+        return { keys_invalidated: keysInvalidated, leases_voided: leasesVoided };
+      }
+      case 'ready':
+        return this.#of(fields)
+          .client.ready({ timeoutMs: Number(fields.timeout_ms) })
+          .then(
+            () => ({ ready: true }),
+            () => ({ ready: false }),
+          );
+      case 'flush':
+        return { flushed: await this.#of(fields).client.flush({ timeoutMs: Number(fields.timeout_ms) }) };
       case 'call':
-        return this.#bounded(fields, (signal, deadlineMs) =>
+        return this.#bounded(fields, ({ signal }, deadlineMs) =>
           rawCall(this.#of(fields).unary, String(fields.method), fields.request as object, {
             signal,
             deadlineMs,
@@ -52,11 +77,16 @@ export class Actor {
   }
 
   #open(fields: Fields): object {
-    const { client: name, target, namespace, holder, token, session, on_unavailable, connect_ms } = fields;
-    const hook = (name: string) => (event: { key: string; outcome?: string }) =>
-      this.emit({ event: 'hook', name, key: event.key, outcome: event.outcome });
-    const options = {
-      ...{ target, namespace, holder, token, session, onUnavailable: on_unavailable, connectMs: connect_ms },
+    const { client: name, target, near_cache, token_file, token_function } = fields;
+    const hook = (name: string) => (event: object) => this.emit({ event: 'hook', name, ...told(event) });
+    const named = {
+      ...{ target, token: fields.token, namespace: fields.namespace, holder: fields.holder },
+      ...{ session: fields.session, onUnavailable: fields.on_unavailable, connectMs: fields.connect_ms },
+      ...{ tlsCa: fields.tls_ca, tlsCert: fields.tls_cert, tlsKey: fields.tls_key, tokenFile: token_file },
+      allowInsecureToken: fields.allow_insecure_token,
+      leaseHoldMaxMs: fields.lease_hold_max_ms,
+      nearCache: near_cache === true ? { maxBytes: 1_000_000 } : undefined,
+      serveNearWhenUnavailable: fields.serve_near_when_unavailable,
       hooks: {
         onHit: hook('hit'),
         onWait: hook('wait'),
@@ -64,16 +94,19 @@ export class Actor {
         onLeaseLost: hook('lease_lost'),
         onLocalRebuild: hook('local_rebuild'),
         onBackgroundError: hook('background_error'),
+        onUndecodable: hook('undecodable'),
+        onNotStorable: hook('not_storable'),
       },
     };
-    const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-    const link = new Link({
-      target: String(target),
-      token: typeof token === 'string' ? token : '',
-      tlsCa: '',
-      connectMs: typeof connect_ms === 'number' ? connect_ms : 2_000,
-    });
-    this.#clients.set(String(name), { client: new DibsClient(given), unary: new UnaryTransport(link) });
+    if (token_function !== undefined) {
+      named.token = () => readFileSync(String(token_function), 'utf8').trim();
+    }
+    const options: DibsClientOptions = Object.fromEntries(
+      Object.entries(named).filter(([, value]) => value !== undefined),
+    );
+    const client = new DibsClient(options);
+    const link = new Link(connectionOptions(options, {}));
+    this.#clients.set(String(name), { client, unary: new UnaryTransport(link) });
     return {};
   }
 
@@ -83,58 +116,90 @@ export class Actor {
     return open;
   }
 
-  /** Ends when the scenario cancels the call, or its own deadline has come. */
+  /** Ends when the scenario cancels the call. */
   async #bounded<T>(
     { call, deadline_ms }: Fields,
-    run: (signal: AbortSignal, deadlineMs: number | undefined) => Promise<T>,
+    run: (leave: AbortController, deadlineMs: number | undefined) => Promise<T>,
   ): Promise<T> {
     const leave = new AbortController();
-    if (call !== undefined) this.#leaving.set(String(call), leave);
-    return run(leave.signal, deadline_ms as number | undefined);
+    // A call from within a rebuild goes by the same name, and leaves by itself.
+    if (call !== undefined && !this.#leaving.has(String(call))) this.#leaving.set(String(call), leave);
+    return run(leave, deadline_ms as number | undefined);
   }
 
-  #getOrRebuild(fields: Fields): Promise<object> {
-    const { key, call, rebuild: script } = fields as { key: string; call: string; rebuild: RebuildScript };
-    return this.#bounded(fields, async (left, deadlineMs) => {
-      const signal =
-        deadlineMs === undefined ? left : AbortSignal.any([left, AbortSignal.timeout(deadlineMs)]);
+  #getOrRebuild(fields: Fields): Promise<Buffer | null> {
+    const { key, call, codec } = fields as { key: string; call: string; codec?: string };
+    const { client } = this.#of(fields);
+    const scripts = [fields.rebuild].flat() as RebuildScript[];
+    let runs = 0;
+    return this.#bounded(fields, async (leave, deadlineMs) => {
+      const { signal } = leave;
+      // Not AbortSignal.any: on Node 20 a timeout's signal that only that knows may be collected before its time.
+      const timer = deadlineMs === undefined ? undefined : setTimeout(() => leave.abort(), deadlineMs);
+      const rebuild = (context: RebuildContext) => {
+        const { reason, fence, previous } = context;
+        const before = previous === undefined ? {} : { previous: previous?.toString('base64') ?? null };
+        this.emit({ event: 'rebuild', call, reason, fence, ...before });
+        context.signal.addEventListener('abort', () => {
+          if (context.signal.reason?.name === 'LeaseLostError') this.emit({ event: 'lost', call });
+        });
+        const script = scripts[Math.min(runs, scripts.length - 1)] ?? {};
+        runs += 1;
+        return follow(script, this.#gates, context, (asked) =>
+          this.#ask({ ...asked, call, client: fields.client }),
+        );
+      };
+      const options = { ...optionsOf(fields), signal };
       try {
-        const value = await this.#of(fields).client.getOrRebuild(
+        if (codec !== 'json') return await client.getOrRebuild(key, rebuild, options);
+        const text = await client.getOrRebuild(
           key,
           async (context) => {
-            const { reason, fence, previous } = context;
-            const before = previous === undefined ? {} : { previous: previous?.toString('base64') ?? null };
-            this.emit({ event: 'rebuild', call, reason, fence, ...before });
-            context.signal.addEventListener('abort', () => {
-              if (context.signal.reason?.name === 'LeaseLostError') this.emit({ event: 'lost', call });
-            });
-            return follow(script, this.#gates, context.signal);
+            const { previous } = context;
+            const before = typeof previous === 'string' ? Buffer.from(previous) : previous;
+            return (await rebuild({ ...context, previous: before }))?.toString() ?? null;
           },
-          { ...optionsOf(fields), signal },
+          { ...options, codec: json<string>() },
         );
-        return { value: value === null ? null : value.toString('base64') };
+        return text === null ? null : Buffer.from(text);
       } catch (error) {
-        // Whatever it ended with, its caller had left.
+        // Its end does not matter: its caller had left.
         if (signal.aborted) throw new DOMException('the caller has left', 'AbortError');
         throw error;
+      } finally {
+        clearTimeout(timer);
       }
     });
   }
+
+  /** A call from within a rebuild, or from where it cannot be seen. */
+  #ask({ detached, ...fields }: Fields): Promise<Buffer | null> {
+    return detached === true
+      ? this.#nowhere.runInAsyncScope(() => this.#getOrRebuild(fields))
+      : this.#getOrRebuild(fields);
+  }
+}
+
+/** What a hook was told, by the names of scenarios. */
+function told(event: object): object {
+  const { key, outcome, freshness, counts, maybeStored } = event as Fields;
+  return { key, outcome, freshness, counts, maybe_stored: maybeStored };
 }
 
 function optionsOf(fields: Fields): RebuildOptions {
   const named: Record<string, unknown> = {
-    ttlMs: fields.ttl_ms,
-    staleMs: fields.stale_ms,
-    absentTtlMs: fields.absent_ttl_ms,
-    waitMs: fields.wait_ms,
-    leaseMs: fields.lease_ms,
+    ttlMs: numberOf(fields.ttl_ms as string),
+    staleMs: numberOf(fields.stale_ms as string),
+    absentTtlMs: numberOf(fields.absent_ttl_ms as string),
+    waitMs: numberOf(fields.wait_ms as string),
+    leaseMs: numberOf(fields.lease_ms as string),
     onUnavailable: fields.on_unavailable,
     tags: fields.tags,
     stale: fields.stale,
     read: fields.read,
     refresh: fields.refresh,
     revalidate: fields.revalidate,
+    staleIfError: fields.stale_if_error,
     traceparent: fields.traceparent,
     namespace: fields.namespace,
   };

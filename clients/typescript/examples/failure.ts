@@ -1,4 +1,4 @@
-// A rebuild that fails is everybody's: nobody else hammers a source that is down.
+// A failure is shared: no other caller hammers a source that is down.
 import { DibsClient, RebuildFailedError } from '@dibs/client';
 
 const dibs = new DibsClient();

@@ -1,4 +1,4 @@
-import { callErrorOf, DibsError } from './errors.js';
+import { callErrorOf, type DibsError } from './errors.js';
 import {
   ExplainRequest,
   ExtendRequest,
@@ -12,6 +12,7 @@ import {
   ReleaseRequest,
   Stale,
 } from './generated/dibs/v1/coordinator.js';
+import { checkText, sendable, TIMER_MS_MAX } from './numbers.js';
 import {
   type Explanation,
   type ExtendOutcome,
@@ -19,7 +20,7 @@ import {
   extendOutcome,
   type GetOrLockOutcome,
   getOrLockOutcome,
-  type PublishOutcome,
+  type Published,
   publishOutcome,
   type ReleaseOutcome,
   releaseOutcome,
@@ -89,13 +90,16 @@ export interface Invalidate {
   readonly mode?: 'delete' | 'mark_stale' | undefined;
 }
 
-/** Long enough for a service that fails over, short enough that nobody hangs on it. */
+/** Long enough for a service that fails over, short enough that no caller hangs on it. */
 const DEADLINE_MS = 5_000;
 /** Of a service that says nothing of a key. */
 const NO_RESULT = { code: 2, message: 'neither outcome nor error' };
 /** What a wait's answer may take on its way, above the wait itself. */
 const WAY_MS = 2_000;
 const WAIT_MS = 30_000;
+/** What one Invalidate may name, as the contract says. */
+const KEYS_MAX = 1_000;
+const TAGS_MAX = 16;
 
 const INTENTS = {
   rebuild: Intent.INTENT_REBUILD,
@@ -119,14 +123,18 @@ export class Calls {
   ) {}
 
   getOrLock(request: GetOrLock, options: CallOptions = {}): Promise<GetOrLockOutcome> {
-    if (!request.key.isWellFormed()) return Promise.reject(illFormed('key'));
-    const message: GetOrLockRequest = { key: request.key, ...this.#asked(request) };
-    return this.transport.getOrLock(message, withWait(request, options)).then(getOrLockOutcome);
+    try {
+      checkText('key', request.key);
+      const message: GetOrLockRequest = { key: request.key, ...this.#asked(request) };
+      return this.transport.getOrLock(message, withWait(request, options)).then(getOrLockOutcome);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** Each key's outcome as it is known: what is known at once first, then each wait as it ends. */
   async *getOrLockMany(request: GetOrLockMany, options: CallOptions = {}): AsyncGenerator<KeyedOutcome> {
-    if (!request.keys.every((key) => key.isWellFormed())) throw illFormed('keys');
+    for (const key of request.keys) checkText('keys', key);
     const message: GetOrLockManyRequest = { keys: [...request.keys], ...this.#asked(request) };
     for await (const { key, result } of this.transport.getOrLockMany(message, withWait(request, options))) {
       if (result?.$case === 'response') yield { key, outcome: getOrLockOutcome(result.value) };
@@ -135,6 +143,7 @@ export class Calls {
   }
 
   async explain(request: Keyed, options: CallOptions = {}): Promise<Explanation> {
+    checkText('key', request.key);
     const message = ExplainRequest.fromPartial({
       namespace: request.namespace ?? this.defaults.namespace,
       key: request.key,
@@ -142,31 +151,29 @@ export class Calls {
     return explanation(await this.transport.explain(message, bounded(options)));
   }
 
-  async publish(
-    request: Publish,
-    options: CallOptions = {},
-  ): Promise<{ outcome: PublishOutcome; fence: number }> {
+  async publish(request: Publish, options: CallOptions = {}): Promise<Published> {
     const { value, tags = [] } = request;
-    if (!tags.every((tag) => tag.isWellFormed())) throw illFormed('tags');
+    checkText('key', request.key);
+    for (const tag of tags) checkText('tags', tag);
     const message = PublishRequest.fromPartial({
       namespace: request.namespace ?? this.defaults.namespace,
       key: request.key,
       token: request.token,
-      ttlMs: request.ttlMs,
-      staleMs: request.staleMs,
+      ttlMs: sendable('ttlMs', request.ttlMs),
+      staleMs: sendable('staleMs', request.staleMs),
       tags: [...tags],
     });
     // Not through fromPartial, which would take the bytes apart.
     message.payload = value === null ? { $case: 'absent', value: true } : { $case: 'value', value };
-    const { outcome, fence } = await this.transport.publish(message, bounded(options));
-    return { outcome: publishOutcome(outcome), fence };
+    const { outcome, ...published } = await this.transport.publish(message, bounded(options));
+    return { ...published, outcome: publishOutcome(outcome) };
   }
 
   #asked({ intent = 'rebuild', stale, read, ...request }: Omit<GetOrLock, 'key'>) {
     return {
       namespace: request.namespace ?? this.defaults.namespace,
-      waitMs: request.waitMs,
-      leaseMs: request.leaseMs,
+      waitMs: sendable('waitMs', request.waitMs),
+      leaseMs: sendable('leaseMs', request.leaseMs),
       intent: INTENTS[intent],
       stale: stale === undefined ? Stale.STALE_UNSPECIFIED : STALES[stale],
       read: read === undefined ? Read.READ_UNSPECIFIED : READS[read],
@@ -176,8 +183,14 @@ export class Calls {
   }
 
   async release(request: Release, options: CallOptions = {}): Promise<ReleaseOutcome> {
+    checkText('key', request.key);
+    const { failure } = request;
     const message = ReleaseRequest.fromPartial({
       ...request,
+      failure: failure && {
+        ...failure,
+        retryAfterMs: sendable('failure.retryAfterMs', failure.retryAfterMs),
+      },
       namespace: request.namespace ?? this.defaults.namespace,
     });
     return releaseOutcome((await this.transport.release(message, bounded(options))).outcome);
@@ -187,36 +200,40 @@ export class Calls {
     request: Extend,
     options: CallOptions = {},
   ): Promise<{ outcome: ExtendOutcome; expiresInMs: number }> {
+    checkText('key', request.key);
     const message = ExtendRequest.fromPartial({
       ...request,
+      leaseMs: sendable('leaseMs', request.leaseMs),
       namespace: request.namespace ?? this.defaults.namespace,
     });
     const { outcome, expiresInMs } = await this.transport.extend(message, bounded(options));
     return { outcome: extendOutcome(outcome), expiresInMs };
   }
 
-  /** Commit to the source first, then invalidate. */
+  /** Commit to the source first, then invalidate. Any number of keys: they travel 1000 at a time. */
   async invalidate(
     request: Invalidate,
     options: CallOptions = {},
   ): Promise<{ keysInvalidated: number; leasesVoided: number }> {
-    const { keys = [], tags = [] } = request;
-    if (!keys.every((key) => key.isWellFormed())) throw illFormed('keys');
-    if (!tags.every((tag) => tag.isWellFormed())) throw illFormed('tags');
-    const message = InvalidateRequest.fromPartial({
-      namespace: request.namespace ?? this.defaults.namespace,
-      keys: [...keys],
-      tags: [...tags],
-      all: request.all ?? false,
-      mode: MODES[request.mode ?? 'delete'],
-    });
-    return this.transport.invalidate(message, bounded(options));
+    const { keys = [], tags = [], all = false } = request;
+    for (const key of keys) checkText('keys', key);
+    for (const tag of tags) checkText('tags', tag);
+    const sum = { keysInvalidated: 0, leasesVoided: 0 };
+    const calls = Math.max(Math.ceil(keys.length / KEYS_MAX), Math.ceil(tags.length / TAGS_MAX), all ? 1 : 0);
+    for (let at = 0; at < calls; at += 1) {
+      const message = InvalidateRequest.fromPartial({
+        namespace: request.namespace ?? this.defaults.namespace,
+        keys: keys.slice(at * KEYS_MAX, (at + 1) * KEYS_MAX),
+        tags: tags.slice(at * TAGS_MAX, (at + 1) * TAGS_MAX),
+        all: all && at === 0,
+        mode: MODES[request.mode ?? 'delete'],
+      });
+      const { keysInvalidated, leasesVoided } = await this.transport.invalidate(message, bounded(options));
+      sum.keysInvalidated += keysInvalidated;
+      sum.leasesVoided += leasesVoided;
+    }
+    return sum;
   }
-}
-
-/** Half a surrogate pair has no UTF-8: two different broken keys would become one. */
-function illFormed(field: string): DibsError {
-  return new DibsError('INVALID_ARGUMENT', `${field}: is no well-formed text`);
 }
 
 function withWait({ waitMs = WAIT_MS }: Pick<GetOrLock, 'waitMs'>, options: CallOptions): CallTerms {
@@ -230,13 +247,13 @@ function bounded(options: CallOptions): CallTerms {
 /** The trace of the calling code is that of the call, unless it names another one. */
 function termsOf({ deadlineMs, signal, traceparent }: CallOptions, unlessSaidMs: number): CallTerms {
   return {
-    deadlineMs: deadlineMs ?? unlessSaidMs,
+    deadlineMs: Math.min(deadlineMs ?? unlessSaidMs, TIMER_MS_MAX),
     signal,
     traceparent: traceparent ?? currentTraceparent(),
   };
 }
 
-/** Nobody answered: the service may be down, and whether it did anything is not known. */
+/** No answer came: the service may be down, and whether it did anything is not known. */
 export function isUnreachable({ code, retryAfterMs }: DibsError): boolean {
   return retryAfterMs === undefined && (code === 'UNAVAILABLE' || code === 'DEADLINE_EXCEEDED');
 }

@@ -1,4 +1,6 @@
 import { countAddresses } from './addresses.js';
+import { Availability } from './availability.js';
+import { Background } from './background.js';
 import {
   type CallOptions,
   Calls,
@@ -11,50 +13,84 @@ import {
   type Publish,
   type Release,
 } from './calls.js';
+import { Changes } from './changes.js';
 import { BYTES, type Codec } from './codec.js';
-import { dance } from './dance.js';
-import { Flights } from './flights.js';
+import { DibsError, UndecodableError } from './errors.js';
+import { WAIT_MS_ASKED_MAX } from './fetch-loop.js';
+import { type FetchCall, Fetcher, mayJoin } from './fetcher.js';
 import { HeldLeases } from './held-leases.js';
 import { tell } from './hooks.js';
 import { Link } from './link.js';
+import { LocalRebuilds } from './local-rebuilds.js';
 import { NearCache } from './near-cache.js';
+import { checked, checkText, TIMER_MS_MAX, wholeMs } from './numbers.js';
 import {
   type CodecOption,
   connectionOptions,
   type DibsClientOptions,
   defaultHolder,
+  leaseHoldMaxMsOf,
   type RebuildContext,
   type RebuildOptions,
 } from './options.js';
 import { asBuffer } from './outcomes.js';
-import type { RebuildBytes } from './rebuild.js';
+import { pause } from './pause.js';
+import type { HowStored } from './rebuild.js';
+import { asRebuildOf, reentrant } from './reentry.js';
+import { RunningRebuilds } from './running-rebuilds.js';
 import { SessionOrUnary } from './session-or-unary.js';
 import { SessionPool } from './session-pool.js';
 import { SessionTransport } from './session-transport.js';
 import type { Transport } from './transport.js';
 import { UnaryTransport } from './unary-transport.js';
 
+/** A first connection to a service that starts now, and a process that is asked to end. */
+const READY_MS = 10_000;
+const READY_PAUSE_MS = 50;
+const FLUSH_MS = 5_000;
+
 /** What code that caches needs of Dibs; `@dibs/client/testing` has a double of it for unit tests. */
 export type Dibs = Pick<DibsClient, 'getOrRebuild' | 'invalidate' | 'close'>;
+
+type Rebuild<T> = (context: RebuildContext<T>) => Promise<T | null | undefined> | T | null | undefined;
 
 /**
  * A client of Dibs. One for each process is enough: it holds one channel, over which any number of calls
  * go at once.
  */
 export class DibsClient {
+  // Private by `#`, not by type only: what prints a client must not print its token.
+  readonly #options: Pick<DibsClientOptions, 'namespace' | 'hooks' | 'onUnavailable'>;
   readonly #transport: Transport;
   readonly #calls: Calls;
-  readonly #flights = new Flights<Uint8Array | null>();
-  readonly #local = new Flights<Uint8Array | null>();
-  readonly #held = new HeldLeases();
+  readonly #changes: Changes;
   readonly #near: NearCache | undefined;
+  readonly #background = new Background();
+  readonly #fetcher: Fetcher;
 
-  constructor(private readonly options: DibsClientOptions = {}) {
-    const { namespace = '', holder = defaultHolder(), nearCache } = options;
-    this.#near = nearCache && new NearCache(nearCache, namespace);
-    this.#transport =
-      options.transport ?? transportOf(options, { holder, held: this.#held, near: this.#near });
+  /** Throws a {@link DibsError} for options that cannot work. */
+  constructor(options: DibsClientOptions = {}) {
+    const { namespace = '', holder = defaultHolder(), nearCache, hooks, onUnavailable } = options;
+    this.#options = { namespace, ...(hooks && { hooks }), ...(onUnavailable && { onUnavailable }) };
+    this.#near = nearCache && new NearCache(nearCache, namespace, options.serveNearWhenUnavailable);
+    this.#changes = new Changes(this.#near?.namespaces);
+    if (this.#near !== undefined) this.#changes.tell(this.#near);
+    const held = new HeldLeases();
+    const connection = connectionOptions(options, process.env);
+    const parts = { holder, held, near: this.#near, changes: this.#changes };
+    this.#transport = options.transport ?? transportOf(connection, options.session, parts);
     this.#calls = new Calls(this.#transport, { namespace, holder });
+    const local = new LocalRebuilds();
+    this.#fetcher = new Fetcher(
+      {
+        ...{ calls: this.#calls, hooks: hooks ?? {}, held, local, near: this.#near },
+        ...{ running: new RunningRebuilds(), background: this.#background },
+        availability: new Availability(connection.target, () => local.forget()),
+        leaseHoldMaxMs: leaseHoldMaxMsOf(options),
+        waitMsMax: WAIT_MS_ASKED_MAX,
+      },
+      this.#changes,
+    );
   }
 
   /**
@@ -63,77 +99,106 @@ export class DibsClient {
    *
    * Rejects with what `rebuild` threw; with {@link RebuildFailedError} where another caller's rebuild failed
    * and its back-off runs; with {@link DibsBusyError} where the wait ended first; with {@link DibsError} for
-   * bad input, and with `onUnavailable: 'fail'` where the service cannot be reached; and with the reason of
-   * `signal` where that is aborted.
+   * bad input, and with `onUnavailable: 'fail'` where the service cannot be reached; with
+   * {@link ReentrantRebuildError} where the calling code itself rebuilds the key; with {@link UndecodableError}
+   * where the codec can read no value of it; and with the reason of `signal` where that is aborted.
    */
+  getOrRebuild<T>(
+    key: string,
+    rebuild: Rebuild<T>,
+    options: RebuildOptions & CodecOption<T>,
+  ): Promise<T | null>;
   getOrRebuild(
     key: string,
-    rebuild: (context: RebuildContext) => Promise<Uint8Array | null> | Uint8Array | null,
+    rebuild: (
+      context: RebuildContext,
+    ) => Promise<Uint8Array | null | undefined> | Uint8Array | null | undefined,
     options: RebuildOptions,
   ): Promise<Buffer | null>;
   getOrRebuild<T>(
     key: string,
-    rebuild: (context: RebuildContext<T>) => Promise<T | null> | T | null,
-    options: RebuildOptions & CodecOption<T>,
-  ): Promise<T | null>;
-  getOrRebuild<T>(
-    key: string,
-    rebuild: (context: RebuildContext<T>) => Promise<T | null> | T | null,
+    rebuild: Rebuild<T>,
     options: RebuildOptions & Partial<CodecOption<T>>,
   ): Promise<T | null> {
     const codec = options.codec ?? (BYTES as unknown as Codec<T>);
-    const namespace = options.namespace ?? this.options.namespace ?? '';
+    const namespace = options.namespace ?? this.#options.namespace ?? '';
     // Not in an async function: a hit in this process's memory is shorter than what that costs.
     const near = mayJoin(options) ? this.#near?.get(namespace, key) : undefined;
-    return near === undefined
-      ? this.#askOrRebuild(namespace, key, rebuild, codec, options)
-      : this.#nearHit(namespace, key, near, codec, options.signal);
-  }
-
-  #nearHit<T>(
-    namespace: string,
-    key: string,
-    near: Buffer | null,
-    codec: Codec<T>,
-    signal: AbortSignal | undefined,
-  ): Promise<T | null> {
-    if (signal?.aborted) return Promise.reject(signal.reason);
-    const { onHit } = this.options.hooks ?? {};
+    if (near === undefined) return this.#fetch(namespace, key, rebuild, codec, options);
+    if (options.signal?.aborted) return Promise.reject(options.signal.reason);
+    const { onHit } = this.#options.hooks ?? {};
     if (onHit !== undefined) tell(onHit, { namespace, key, freshness: 'fresh' });
     try {
-      return Promise.resolve(near === null ? null : codec.decode(near));
+      return Promise.resolve(decoded(codec, near, true));
     } catch (error) {
-      return Promise.reject(error);
+      return this.#refetch(namespace, key, rebuild, codec, options, error);
     }
   }
 
-  async #askOrRebuild<T>(
+  async #fetch<T>(
     namespace: string,
     key: string,
-    rebuild: (context: RebuildContext<T>) => Promise<T | null> | T | null,
+    rebuild: Rebuild<T>,
     codec: Codec<T>,
-    { signal, ...options }: RebuildOptions & Partial<CodecOption<T>>,
+    options: RebuildOptions,
   ): Promise<T | null> {
-    const rebuildBytes: RebuildBytes = async ({ previous, ...context }) => {
-      const value = await rebuild({ ...context, previous: readable(codec, previous) });
-      return value === null ? null : codec.encode(value);
+    const taken = await this.#fetcher.fetch(this.#callOf(namespace, key, rebuild, codec, options));
+    try {
+      return decoded(codec, taken.bytes, taken.isShared);
+    } catch (error) {
+      if (taken.isOwn || options.refresh === true) throw new UndecodableError(key, error);
+      return this.#refetch(namespace, key, rebuild, codec, options, error);
+    }
+  }
+
+  /** A value that the codec cannot read is a miss: after a deploy that changes a type, callers go on. One try. */
+  async #refetch<T>(
+    namespace: string,
+    key: string,
+    rebuild: Rebuild<T>,
+    codec: Codec<T>,
+    options: RebuildOptions,
+    error: unknown,
+  ): Promise<T | null> {
+    tell(this.#options.hooks?.onUndecodable, { namespace, key, error });
+    const call = this.#callOf(namespace, key, rebuild, codec, options);
+    const taken = await this.#fetcher.refetch(call);
+    try {
+      return decoded(codec, taken.bytes, taken.isShared);
+    } catch (still) {
+      throw new UndecodableError(key, still);
+    }
+  }
+
+  /** Throws what the caller is to blame for, before anything is sent. */
+  #callOf<T>(
+    namespace: string,
+    key: string,
+    rebuild: Rebuild<T>,
+    codec: Codec<T>,
+    options: RebuildOptions,
+  ): FetchCall {
+    checkText('key', key);
+    const asked = checked(options);
+    const again = reentrant(this, namespace, key);
+    if (again !== undefined) throw again;
+    return {
+      ...{ namespace, key, options: asked },
+      onUnavailable: asked.onUnavailable ?? this.#options.onUnavailable ?? 'rebuild',
+      rebuild: async ({ previous, ...context }) => {
+        const how: HowStored = { store: true };
+        const said: RebuildContext<T> = {
+          ...{ ...context, previous: readable(codec, previous) },
+          storeWith: (given) => void Object.assign(how, given),
+          doNotStore: () => {
+            how.store = false;
+          },
+        };
+        const value = await asRebuildOf(this, namespace, key, () => rebuild(said));
+        // A lookup that finds nothing often gives undefined.
+        return { bytes: value === null || value === undefined ? null : codec.encode(value), how };
+      },
     };
-    const fly = (all: AbortSignal) =>
-      dance({
-        calls: this.#calls,
-        hooks: this.options.hooks ?? {},
-        namespace,
-        key,
-        rebuild: rebuildBytes,
-        options,
-        onUnavailable: options.onUnavailable ?? this.options.onUnavailable ?? 'rebuild',
-        local: this.#local,
-        held: this.#held,
-        signal: all,
-      });
-    const flights = mayJoin(options) ? this.#flights : new Flights<Uint8Array | null>();
-    const bytes = await flights.join(flightOf(namespace, key, options), fly, signal);
-    return bytes === null ? null : codec.decode(asBuffer(bytes));
   }
 
   /** One GetOrLock, for those who do the steps themselves. Rejects with a {@link DibsError}. */
@@ -171,16 +236,38 @@ export class DibsClient {
 
   /**
    * Drops values, or marks them stale, and voids the rebuilds of them that run. Commit to the source first,
-   * then invalidate. Safe to repeat. Rejects with a {@link DibsError}.
+   * then invalidate. Any number of keys; none is no call. Safe to repeat. Rejects with a {@link DibsError}.
    */
   async invalidate(request: Invalidate, options?: CallOptions) {
-    const { namespace = this.options.namespace ?? '', keys = [], tags = [], all = false } = request;
+    const { namespace = this.#options.namespace ?? '', keys = [], tags = [], all = false } = request;
     try {
       return await this.#calls.invalidate(request, options);
     } finally {
-      // Not only when the service says so: whoever has invalidated reads anew. Also where that may have failed.
-      this.#near?.heard({ namespace: namespace || 'default', keys: [...keys], tags: [...tags], all });
+      // Not only when the service says so: a caller that has invalidated reads anew. Also where it may have failed.
+      this.#changes.changed({ namespace, keys: [...keys], tags: [...tags], all });
     }
+  }
+
+  /** Resolves when a first connection stands; rejects with `UNAVAILABLE` if none does within `timeoutMs`. */
+  async ready({ timeoutMs = READY_MS }: { readonly timeoutMs?: number } = {}): Promise<void> {
+    const untilMs = performance.now() + wholeMs('timeoutMs', timeoutMs, 0, TIMER_MS_MAX);
+    for (;;) {
+      const leftMs = Math.max(1, Math.ceil(untilMs - performance.now()));
+      try {
+        return await within(leftMs, this.#transport.ready?.(leftMs) ?? Promise.resolve());
+      } catch (error) {
+        if (performance.now() + READY_PAUSE_MS >= untilMs) throw error;
+        await pause(READY_PAUSE_MS);
+      }
+    }
+  }
+
+  /**
+   * Waits for what goes on in the background, rebuilds behind stale values and publishes that are repeated, for
+   * `timeoutMs` at most. Returns whether all of it has ended. For the end of a process, before {@link close}.
+   */
+  flush({ timeoutMs = FLUSH_MS }: { readonly timeoutMs?: number } = {}): Promise<boolean> {
+    return this.#background.ended(wholeMs('timeoutMs', timeoutMs, 0, TIMER_MS_MAX));
   }
 
   /** Makes no more calls and lets go of the connection. Calls that were made already still end. */
@@ -190,20 +277,31 @@ export class DibsClient {
 }
 
 function transportOf(
-  options: DibsClientOptions,
-  { holder, held, near }: { holder: string; held: HeldLeases; near: NearCache | undefined },
+  connection: ReturnType<typeof connectionOptions>,
+  session: boolean | undefined,
+  {
+    holder,
+    held,
+    near,
+    changes,
+  }: { holder: string; held: HeldLeases; near: NearCache | undefined; changes: Changes },
 ): Transport {
-  const connection = connectionOptions(options, process.env);
   const link = new Link(connection);
   const unary = new UnaryTransport(link);
-  if (options.session === false) return unary;
+  if (session === false) return unary;
   const { connectMs, target } = connection;
   const leaseLost = ({ token }: { token: string }) => held.lost(token);
   const pool = new SessionPool({
-    create: (events) => new SessionTransport(link, { connectMs, holder, leaseLost, near, events }),
+    create: (events) => new SessionTransport(link, { connectMs, holder, leaseLost, near, changes, events }),
     countAddresses: () => countAddresses(target),
   });
   return new SessionOrUnary(pool, unary);
+}
+
+function decoded<T>(codec: Codec<T>, bytes: Uint8Array | null, isShared: boolean): T | null {
+  if (bytes === null) return null;
+  // What one caller does with its bytes is not seen by another.
+  return codec.decode(isShared && codec.isDetached !== true ? Buffer.from(bytes) : asBuffer(bytes));
 }
 
 /** A value that was published in another format is as good as none: the rebuild replaces it. */
@@ -216,13 +314,10 @@ function readable<T>(codec: Codec<T>, previous: Buffer | null | undefined): T | 
   }
 }
 
-/** Whoever reads the store or refreshes wants what is newer than the call, and not what an earlier one has read. */
-function mayJoin({ read, refresh }: RebuildOptions): boolean {
-  return read !== 'store' && refresh !== true;
-}
-
-/** Calls with the same of these get the same answer, so that one of them asks for all. */
-function flightOf(namespace: string, key: string, options: RebuildOptions): string {
-  const { stale = '', revalidate = '', waitMs = '', onUnavailable = '' } = options;
-  return [namespace, key, stale, revalidate, waitMs, onUnavailable].join('\0');
+function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new DibsError('UNAVAILABLE', `no connection within ${ms} ms`)), ms);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }

@@ -4,6 +4,8 @@ import { types } from 'node:util';
 export interface Codec<T> {
   encode(value: T): Uint8Array;
   decode(bytes: Buffer): T;
+  /** What `decode` returns has no part in the bytes. Else each caller of a shared call gets a copy of them. */
+  readonly isDetached?: boolean;
 }
 
 /** JSON in UTF-8. What `JSON.stringify` drops, such as `undefined` and functions, is dropped. */
@@ -11,6 +13,7 @@ export function json<T>(): Codec<T> {
   return {
     encode: (value) => Buffer.from(JSON.stringify(value)),
     decode: (bytes) => JSON.parse(bytes.toString('utf8')) as T,
+    isDetached: true,
   };
 }
 

@@ -1,5 +1,9 @@
 import { type Channel, connectivityState as State } from '@grpc/grpc-js';
 import { DibsError } from './errors.js';
+import { afterRunning } from './running-time.js';
+
+/** Until the channel is looked at again, where it does not tell of a change. */
+const LOOK_MS = 1_000;
 
 /** Bounds how long calls wait for a connection: gRPC alone waits 20 s for an address that does not answer. */
 export class Connecting {
@@ -30,20 +34,27 @@ export class Connecting {
   }
 
   #connected(): Promise<void> {
-    const until = Date.now() + this.connectMs;
     return new Promise((resolve, reject) => {
+      let isOver = false;
+      const end = () => {
+        isOver = true;
+        cancel();
+      };
+      const cancel = afterRunning(this.connectMs, () => {
+        end();
+        if (!isConnecting(this.channel.getConnectivityState(false))) return resolve();
+        this.#late = true;
+        reject(this.#unavailable());
+      });
       const look = () => {
+        if (isOver) return;
         const state = this.channel.getConnectivityState(true);
-        if (!isConnecting(state)) return resolve();
-        this.channel.watchConnectivityState(state, until, (late) => {
-          if (late === undefined) return look();
-          // A busy event loop runs its timers before it reads its sockets, on which the answer may stand already.
-          setImmediate(() => {
-            if (!isConnecting(this.channel.getConnectivityState(false))) return resolve();
-            this.#late = true;
-            reject(this.#unavailable());
-          });
-        });
+        if (isConnecting(state)) {
+          this.channel.watchConnectivityState(state, Date.now() + LOOK_MS, look);
+          return;
+        }
+        end();
+        resolve();
       };
       look();
     });

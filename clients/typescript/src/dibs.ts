@@ -19,10 +19,18 @@ export {
   type DibsErrorCode,
   LeaseLostError,
   RebuildFailedError,
+  ReentrantRebuildError,
+  UndecodableError,
 } from './errors.js';
 export type { CallEvent, Hooks } from './hooks.js';
 export type { NearCacheOptions } from './near-cache.js';
-export type { CodecOption, DibsClientOptions, RebuildContext, RebuildOptions } from './options.js';
+export type {
+  CodecOption,
+  DibsClientOptions,
+  RebuildContext,
+  RebuildOptions,
+  StoreOptions,
+} from './options.js';
 export type {
   Busy,
   Degraded,
@@ -34,6 +42,7 @@ export type {
   Lease,
   LeaseEnd,
   LeaseReason,
+  Published,
   PublishOutcome,
   ReleaseOutcome,
 } from './outcomes.js';

@@ -29,7 +29,7 @@ export class DibsError extends Error {
   }
 }
 
-/** The wait ended without an answer: somebody else still rebuilds, or nobody could decide. */
+/** The wait ended without an answer: another caller still rebuilds, or no replica could decide. */
 export class DibsBusyError extends Error {
   override readonly name = 'DibsBusyError';
 
@@ -57,12 +57,33 @@ export class RebuildFailedError extends Error {
   }
 }
 
+/** A rebuild asked for the key that it rebuilds, itself or by way of another key: it would wait for itself. */
+export class ReentrantRebuildError extends Error {
+  override readonly name = 'ReentrantRebuildError';
+
+  constructor(readonly key: string) {
+    super(`dibs: the rebuild of "${key}" asks for "${key}" itself`);
+  }
+}
+
+/** The codec cannot read the value, and the value that a refresh brought neither. `cause` is the codec's error. */
+export class UndecodableError extends Error {
+  override readonly name = 'UndecodableError';
+
+  constructor(
+    readonly key: string,
+    cause: unknown,
+  ) {
+    super(`dibs: the codec cannot read the value of "${key}"`, { cause });
+  }
+}
+
 /** The reason with which a rebuild's signal is aborted: its result would not be stored any more. */
 export class LeaseLostError extends Error {
   override readonly name = 'LeaseLostError';
 
   constructor() {
-    super('the lease was lost: it ran out, or the key was invalidated');
+    super('the lease was lost: it ran out, was held for too long, or the key was invalidated');
   }
 }
 
@@ -92,8 +113,16 @@ function errorCode(code: number): DibsErrorCode {
   return CODES[code] ?? 'UNKNOWN';
 }
 
+/** What gRPC says when it is the connection that ended, and not the service that answered. */
+const CONNECTION_ENDED = /^Received RST_STREAM|^Bandwidth exhausted or memory limit exceeded$/;
+
 /** The error of a call of its own. */
 export function dibsErrorOf(error: ServiceError): DibsError {
+  // A server that closes a connection for one caller's sake ends the calls of others too: they may ask again.
+  if (CONNECTION_ENDED.test(error.details)) {
+    const text = `the connection was closed: ${error.details}`;
+    return new DibsError('UNAVAILABLE', text, undefined, { cause: error });
+  }
   const [pushback] = error.metadata?.get('grpc-retry-pushback-ms') ?? [];
   const ms = Number(pushback ?? Number.NaN);
   return new DibsError(

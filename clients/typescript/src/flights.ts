@@ -1,58 +1,149 @@
-import { DibsError } from './errors.js';
+import { Callers } from './callers.js';
+import { type Change, type CopyHolder, concerns } from './changes.js';
 
-interface Flight<T> {
-  readonly result: Promise<T>;
-  readonly abort: AbortController;
-  callers: number;
+/** What a flight is about, and how long each of its callers would wait for another caller's rebuild. */
+export interface FlightTerms {
+  readonly id: string;
+  readonly namespace: string;
+  readonly key: string;
+  readonly signal: AbortSignal | undefined;
+  readonly untilMs: number;
+  /** It may be joined only before its request is sent. */
+  readonly isShort?: boolean;
+}
+
+/** One call to the service that several callers of this process may share. */
+export class Flight<T> {
+  readonly callers: Callers;
+  /** Set by the one that begins it. */
+  result!: Promise<T>;
+  /** The request may be with the service by now. */
+  isSent = false;
+  #leasedMs: number | undefined;
+  readonly #joined: (() => void)[] = [];
+
+  constructor(
+    readonly terms: FlightTerms,
+    private readonly close: (flight: Flight<T>) => void,
+  ) {
+    this.callers = new Callers(() => close(this));
+  }
+
+  /** Its answer is a lease: those who come later join the rebuild, by the rules of that. */
+  leased(): void {
+    this.close(this);
+    this.#leasedMs ??= performance.now();
+    for (const begin of this.#joined.splice(0)) begin();
+  }
+
+  /** The caller that began it does not wait for another one's rebuild. */
+  waitAsFirst(): Promise<T> {
+    return this.callers.wait(this.result, { signal: this.terms.signal });
+  }
+
+  /**
+   * The service answers within the wait, which is the same for all who share a flight. If the answer is a lease,
+   * this process rebuilds, and the caller's own wait bounds how long it waits for that.
+   */
+  waitAsJoined({ signal, untilMs }: FlightTerms): Promise<T> {
+    const bound = (begin: () => void) => {
+      if (this.#leasedMs === undefined) this.#joined.push(begin);
+      else begin();
+    };
+    const workedMs = () => performance.now() - (this.#leasedMs ?? performance.now());
+    return this.callers.wait(this.result, { signal, untilMs, bound, workedMs });
+  }
 }
 
 /**
- * Joins equal calls inside one process: those who come while one is under way share its result. Each
- * caller can leave by its own signal; the call is aborted when all have.
+ * The calls to the service that callers may join. Anyone may join before the request is sent, which is at the end of
+ * the turn of the event loop. After that callers may join only while every change is heard of and none has come: what
+ * the service answers may have been read before a change that the caller knows of.
  */
-export class Flights<T> {
-  readonly #flights = new Map<string, Flight<T>>();
+export class Flights<T> implements CopyHolder {
+  readonly #joinable = new Map<string, Flight<T>>();
+  /** Those of this turn. */
+  #unsent: Flight<T>[] = [];
+  readonly #close = (flight: Flight<T>) => {
+    // Only if it is still this one: another may have begun since it was closed.
+    if (this.#joinable.get(flight.terms.id) === flight) this.#joinable.delete(flight.terms.id);
+  };
 
-  /** Calls that are under way. */
+  constructor(private readonly isWatched: (namespace: string) => boolean) {}
+
+  /** How many may be joined. */
   get size(): number {
-    return this.#flights.size;
+    return this.#joinable.size;
   }
 
-  join(id: string, start: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    if (signal?.aborted) return Promise.reject(gone(signal));
-    const flight = this.#flights.get(id) ?? this.#take(id, start);
-    flight.callers += 1;
-    if (signal === undefined) return flight.result;
-    return new Promise((resolve, reject) => {
-      const leave = () => {
-        reject(gone(signal));
-        flight.callers -= 1;
-        if (flight.callers > 0) return;
-        // Whoever comes from now on must not join what is being aborted.
-        this.#land(id, flight);
-        flight.abort.abort(gone(signal));
-      };
-      signal.addEventListener('abort', leave, { once: true });
-      flight.result.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
-    });
+  /** `found` is told which flight the caller waits for. `isShort`: no one joins it after its request was sent. */
+  join(
+    terms: FlightTerms,
+    start: (flight: Flight<T>) => Promise<T>,
+    found: (flight: Flight<T>) => void,
+    isShort = false,
+  ): Promise<T> {
+    if (terms.signal?.aborted) return Promise.reject(terms.signal.reason);
+    const known = this.#joinable.get(terms.id);
+    if (known !== undefined && this.#mayJoin(known)) {
+      found(known);
+      return known.waitAsJoined(terms);
+    }
+    const flight = new Flight<T>({ ...terms, isShort }, this.#close);
+    this.#joinable.set(terms.id, flight);
+    if (this.#unsent.push(flight) === 1) setImmediate(() => this.#sent());
+    return this.#begin(flight, start, found);
   }
 
-  #take(id: string, start: (signal: AbortSignal) => Promise<T>): Flight<T> {
-    const abort = new AbortController();
-    const flight: Flight<T> = { result: start(abort.signal), abort, callers: 0 };
-    this.#flights.set(id, flight);
-    const land = () => this.#land(id, flight);
-    // The failure belongs to those who joined; here it only ends the flight.
-    flight.result.then(land, land);
-    return flight;
+  /** For a caller whose call no one joins. */
+  alone(
+    terms: FlightTerms,
+    start: (flight: Flight<T>) => Promise<T>,
+    found: (flight: Flight<T>) => void,
+  ): Promise<T> {
+    if (terms.signal?.aborted) return Promise.reject(terms.signal.reason);
+    return this.#begin(new Flight<T>(terms, this.#close), start, found);
   }
 
-  /** Only the flight that is still its own: another may have begun since this one was abandoned. */
-  #land(id: string, flight: Flight<T>): void {
-    if (this.#flights.get(id) === flight) this.#flights.delete(id);
+  #begin(
+    flight: Flight<T>,
+    start: (flight: Flight<T>) => Promise<T>,
+    found: (flight: Flight<T>) => void,
+  ): Promise<T> {
+    found(flight);
+    flight.result = start(flight);
+    const close = () => this.#close(flight);
+    // The failure belongs to the callers; here it only ends the flight.
+    flight.result.then(close, close);
+    return flight.waitAsFirst();
   }
-}
 
-function gone(signal: AbortSignal): unknown {
-  return signal.reason ?? new DibsError('CANCELLED', 'the caller has gone');
+  changed(change: Change): void {
+    for (const flight of this.#joinable.values()) {
+      if (concerns(change, flight.terms.namespace, flight.terms.key)) this.#close(flight);
+    }
+  }
+
+  missed(): void {
+    this.#joinable.clear();
+  }
+
+  /** What was sent before, one by one or over another session, may be older than a change that was not told of. */
+  began(): void {
+    this.#joinable.clear();
+  }
+
+  #mayJoin(flight: Flight<T>): boolean {
+    if (!flight.isSent) return true;
+    return flight.terms.isShort !== true && this.isWatched(flight.terms.namespace);
+  }
+
+  #sent(): void {
+    const sent = this.#unsent;
+    this.#unsent = [];
+    for (const flight of sent) {
+      flight.isSent = true;
+      if (!this.#mayJoin(flight)) this.#close(flight);
+    }
+  }
 }

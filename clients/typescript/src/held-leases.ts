@@ -1,7 +1,7 @@
-/** Losses that nobody watched for when they were heard. */
+/** Losses that were not watched for when they were heard of. */
 const UNWATCHED_MAX = 1_000;
 
-/** The leases that this process holds, so that whoever rebuilds under one hears at once that it is lost. */
+/** The leases that this process holds, so that a rebuild hears at once that its lease is lost. */
 export class HeldLeases {
   readonly #onLost = new Map<string, () => void>();
   /** A lease and its loss may come in one message, before anybody can watch it. */

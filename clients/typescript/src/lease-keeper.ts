@@ -17,14 +17,23 @@ export class LeaseKeeper {
   #endsAtMs: number;
   #stopped = false;
   #lost = false;
+  readonly #heldUntilMs: number;
 
+  /** `holdMsMax` is how long it is kept in all: a rebuild that hangs must not keep its key for ever. */
   constructor(
     private readonly extend: Extend,
     expiresInMs: number,
     private readonly onLost: () => void,
+    holdMsMax = Number.POSITIVE_INFINITY,
   ) {
     this.#endsAtMs = performance.now() + expiresInMs;
+    this.#heldUntilMs = performance.now() + holdMsMax;
     this.#plan();
+  }
+
+  /** It was lost because it was held for too long, and the service does not know. */
+  get heldTooLong(): boolean {
+    return this.#lost && performance.now() >= this.#heldUntilMs;
   }
 
   get lost(): boolean {
@@ -42,15 +51,17 @@ export class LeaseKeeper {
   }
 
   #plan(): void {
-    const leftMs = this.#endsAtMs - performance.now();
+    const nowMs = performance.now();
+    const leftMs = this.#endsAtMs - nowMs;
     // Below a few milliseconds a third is no time: the end is near, and is told when it comes.
-    const pauseMs = Math.max(0, Math.min(leftMs, Math.max(THIRD_MS_MIN, leftMs / 3)));
+    const thirdMs = Math.min(leftMs, Math.max(THIRD_MS_MIN, leftMs / 3));
+    const pauseMs = Math.max(0, Math.min(thirdMs, this.#heldUntilMs - nowMs));
     this.#timer = setTimeout(() => void this.#extend(), pauseMs);
   }
 
   async #extend(): Promise<void> {
     const askedAtMs = performance.now();
-    let over = askedAtMs >= this.#endsAtMs;
+    let over = askedAtMs >= Math.min(this.#endsAtMs, this.#heldUntilMs);
     if (!over) {
       try {
         // A try that hangs ends with the lease, so that the loss is told then and not later.

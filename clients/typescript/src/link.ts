@@ -1,15 +1,25 @@
 import { readFileSync } from 'node:fs';
-import { type ClientOptions, credentials, Metadata } from '@grpc/grpc-js';
+import { type ChannelCredentials, type ClientOptions, credentials, Metadata } from '@grpc/grpc-js';
 import { Connecting } from './connecting.js';
+import { DibsError } from './errors.js';
 import { CoordinatorServiceClient } from './generated/dibs/v1/coordinator.js';
+import { checkTarget, staysHere } from './target.js';
+import { tokenSource } from './token.js';
 
 export interface LinkOptions {
   /** `HOST:PORT`, `unix:///path` or `dns:///HOST:PORT`; all addresses of the name are used in turn. */
   readonly target: string;
-  /** Sent as `authorization: Bearer`; empty for none. */
-  readonly token: string;
-  /** Path of a PEM file with the authorities that the service's certificate is checked by; empty for no TLS. */
-  readonly tlsCa: string;
+  /** Sent as `authorization: Bearer`; empty for none. A function is asked for each connection and unary call. */
+  readonly token?: string | (() => string);
+  /** Path of a file with the token, which is read again when it changes. */
+  readonly tokenFile?: string;
+  /** The token may travel in clear to another machine. */
+  readonly allowInsecureToken?: boolean;
+  /** Path of a PEM file with the authorities that the service's certificate is checked by. */
+  readonly tlsCa?: string;
+  /** Paths of PEM files with the client's own certificate and its key. Any of the three turns TLS on. */
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
   /** How long a call waits for a connection before it ends as `UNAVAILABLE`, in milliseconds. */
   readonly connectMs: number;
 }
@@ -33,23 +43,54 @@ const CHANNEL: ClientOptions = {
 export class Link {
   readonly stub: CoordinatorServiceClient;
   readonly connecting: Connecting;
-  readonly #authorization: string;
+  readonly #token: () => string;
 
-  constructor({ target, token, tlsCa, connectMs }: LinkOptions) {
-    const security = tlsCa === '' ? credentials.createInsecure() : credentials.createSsl(readFileSync(tlsCa));
+  /** Throws a {@link DibsError} for options that cannot work. */
+  constructor(options: LinkOptions) {
+    const { target, connectMs } = options;
+    checkTarget(target);
+    const security = securityOf(options);
+    this.#token = tokenSource(options);
+    const hasToken = typeof options.token === 'function' || this.#token() !== '';
+    if (hasToken && !security._isSecure() && !staysHere(target) && options.allowInsecureToken !== true) {
+      throw new DibsError(
+        'INVALID_ARGUMENT',
+        `token: would travel in clear to ${target}; set tlsCa (DIBS_TLS_CA) or, if the network is yours, allowInsecureToken`,
+      );
+    }
     this.stub = new CoordinatorServiceClient(target, security, CHANNEL);
     this.connecting = new Connecting(this.stub.getChannel(), connectMs);
-    this.#authorization = token === '' ? '' : `Bearer ${token}`;
   }
 
   metadata(traceparent = ''): Metadata {
     const metadata = new Metadata();
-    if (this.#authorization !== '') metadata.set('authorization', this.#authorization);
+    const token = this.#token();
+    if (token !== '') metadata.set('authorization', `Bearer ${token}`);
     if (traceparent !== '') metadata.set('traceparent', traceparent);
     return metadata;
   }
 
   close(): void {
     this.stub.close();
+  }
+}
+
+function securityOf({ tlsCa = '', tlsCert = '', tlsKey = '' }: LinkOptions): ChannelCredentials {
+  if ((tlsCert === '') !== (tlsKey === '')) {
+    throw new DibsError(
+      'INVALID_ARGUMENT',
+      'tlsCert, tlsKey: one needs the other (DIBS_TLS_CERT, DIBS_TLS_KEY)',
+    );
+  }
+  if (tlsCa === '' && tlsCert === '') return credentials.createInsecure();
+  return credentials.createSsl(read('tlsCa', tlsCa), read('tlsKey', tlsKey), read('tlsCert', tlsCert));
+}
+
+function read(option: string, path: string): Buffer | null {
+  if (path === '') return null;
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new DibsError('INVALID_ARGUMENT', `${option}: ${path} cannot be read`, undefined, { cause });
   }
 }

@@ -1,4 +1,6 @@
 import { LRUCache } from 'lru-cache';
+import { type Change, type CopyHolder, named, type Watch } from './changes.js';
+import { DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 
 export interface NearCacheOptions {
@@ -12,65 +14,111 @@ export interface NearCacheOptions {
 export interface Asking {
   readonly id: string;
   readonly namespace: string;
+  readonly watch: Watch;
+  /** How many changes by tag had come when it was sent. */
+  readonly since: number;
   overtaken: boolean;
 }
 
 interface Entry {
   /** Bytes as they were published; null where the source has nothing. */
   readonly value: Buffer | null;
-  readonly generation: number;
+  readonly namespace: string;
+  /** The session that tells of its changes. */
+  readonly watch: Watch;
+  readonly since: number;
+  /** undefined where the replica does not say: any tag may be one of its own. */
+  readonly tags: readonly string[] | undefined;
 }
 
 const NAMESPACES_MAX = 64;
 /** Besides its key and its value an entry has its place in the maps. */
 const ENTRY_BYTES = 200;
+/** Beyond that, a change by tag drops all values of its namespace. */
+const TAGS_KEPT_MAX = 10_000;
+
+/** The changes by tag of one namespace, each by its place in the order of all of them. */
+class TagChanges {
+  /** All values of before are void, with any tags. */
+  floor = 0;
+  latest = 0;
+  readonly #byTag = new Map<string, number>();
+
+  note(tags: readonly string[], at: number): void {
+    this.latest = at;
+    for (const tag of tags) this.#byTag.set(tag, at);
+    if (this.#byTag.size > TAGS_KEPT_MAX) this.drop(at);
+  }
+
+  drop(at: number): void {
+    this.#byTag.clear();
+    this.floor = at;
+    this.latest = at;
+  }
+
+  /** Whether a value with these tags, asked for when `since` changes had come, still counts. */
+  spare(tags: readonly string[] | undefined, since: number): boolean {
+    if (since >= this.latest) return true;
+    if (since < this.floor || tags === undefined) return false;
+    return tags.every((tag) => (this.#byTag.get(tag) ?? 0) <= since);
+  }
+}
 
 /**
  * Fresh values in this process's memory, for as long as the service says what changes: every session watches the
- * namespaces, an answer fills the cache only where nothing was heard since its question was sent, and all is
- * forgotten when a session breaks.
+ * namespaces, an answer fills the cache only where nothing was heard since its question was sent, an entry is served
+ * only while its session is live, and all is dropped when a session breaks.
  */
-export class NearCache {
+export class NearCache implements CopyHolder {
   readonly namespaces: readonly string[];
   readonly #entries: LRUCache<string, Entry>;
+  /** What was dropped because changes may have been missed, until the service is back; where that is asked for. */
+  readonly #left: LRUCache<string, Entry> | undefined;
   /** Its keys are their own ids: writing an id costs more than looking it up. */
   readonly #bare: string;
-  /** What was kept of a namespace before its number is void. */
-  readonly #generations: Map<string, number>;
+  readonly #tags: ReadonlyMap<string, TagChanges>;
   readonly #asking = new Set<Asking>();
+  #changes = 0;
 
-  constructor({ maxBytes, namespaces }: NearCacheOptions, ownNamespace: string) {
+  constructor({ maxBytes, namespaces }: NearCacheOptions, ownNamespace: string, keepsWhatIsLeft = false) {
     if (!(Number.isInteger(maxBytes) && maxBytes > 0)) {
-      throw new RangeError(`nearCache.maxBytes: ${maxBytes} is no whole number above 0`);
+      throw new DibsError(
+        'INVALID_ARGUMENT',
+        `nearCache.maxBytes: ${maxBytes} is not a whole number above 0`,
+      );
     }
     this.namespaces = [...new Set((namespaces ?? [ownNamespace]).map(named))];
     if (this.namespaces.length > NAMESPACES_MAX) {
       const count = this.namespaces.length;
-      throw new RangeError(`nearCache.namespaces: ${count} are more than ${NAMESPACES_MAX}`);
+      throw new DibsError(
+        'INVALID_ARGUMENT',
+        `nearCache.namespaces: ${count} are more than ${NAMESPACES_MAX}`,
+      );
     }
     this.#bare = this.namespaces[0] ?? '';
-    this.#generations = new Map(this.namespaces.map((namespace) => [namespace, 0]));
-    this.#entries = new LRUCache({
-      maxSize: maxBytes,
-      sizeCalculation: ({ value }, id) => ENTRY_BYTES + 2 * id.length + (value?.byteLength ?? 0),
-      // Bounds are exact: nothing is served a moment past its time.
-      ttlResolution: 0,
-      ttl: 1,
-    });
+    this.#tags = new Map(this.namespaces.map((namespace) => [namespace, new TagChanges()]));
+    this.#entries = entriesOf(maxBytes);
+    this.#left = keepsWhatIsLeft ? entriesOf(maxBytes) : undefined;
   }
 
   /** The fresh value of a key, null for the knowledge that there is none; undefined where nothing is known. */
   get(namespace: string, key: string): Buffer | null | undefined {
     const entry = this.#entries.get(this.#idOf(namespace, key));
-    if (entry === undefined) return undefined;
-    return entry.generation === this.#generations.get(named(namespace)) ? entry.value : undefined;
+    return entry !== undefined && this.#counts(entry) && entry.watch.isLive ? entry.value : undefined;
   }
 
-  /** To be told before a question is sent; undefined where its answer is not kept. */
-  ask(namespace: string, key: string): Asking | undefined {
+  /** What was fresh when the service was last heard of, and is served only as stale. */
+  left(namespace: string, key: string): Buffer | null | undefined {
+    const entry = this.#left?.get(this.#idOf(namespace, key));
+    return entry !== undefined && this.#counts(entry) ? entry.value : undefined;
+  }
+
+  /** To be told before a question is sent over a session; undefined where its answer is not kept. */
+  ask(namespace: string, key: string, watch: Watch): Asking | undefined {
     const name = named(namespace);
-    if (!this.#generations.has(name)) return undefined;
-    const asking = { id: this.#idOf(namespace, key), namespace: name, overtaken: false };
+    if (!this.#tags.has(name)) return undefined;
+    const since = this.#changes;
+    const asking = { id: this.#idOf(namespace, key), namespace: name, watch, since, overtaken: false };
     this.#asking.add(asking);
     return asking;
   }
@@ -80,25 +128,48 @@ export class NearCache {
     this.#asking.delete(asking);
     const { outcome } = response ?? {};
     if (asking.overtaken || outcome?.$case !== 'hit') return;
-    const { payload, freshForMs } = outcome.value;
+    const { payload, freshForMs, tags } = outcome.value;
     if (payload === undefined || !(freshForMs > 0)) return;
+    const { namespace, watch, since } = asking;
     // A copy: what was received with it, up to a megabyte, must not live as long as it does.
     const value = payload.$case === 'value' ? Buffer.from(payload.value) : null;
-    const generation = this.#generations.get(asking.namespace) ?? 0;
-    this.#entries.set(asking.id, { value, generation }, { ttl: freshForMs });
+    const entry = { value, namespace, watch, since, tags: tags?.names };
+    if (this.#counts(entry)) this.#entries.set(asking.id, entry, { ttl: freshForMs });
   }
 
-  /** The service says what has changed. */
-  heard({ namespace, keys, tags, all }: wire.Invalidated): void {
-    // What tags a value has is not known here.
+  /** The service says what has changed, or this client has changed it. */
+  changed({ namespace, keys, tags, all }: Change): void {
+    const name = named(namespace);
     if (all || tags.length > 0) {
-      this.#generations.set(namespace, (this.#generations.get(namespace) ?? 0) + 1);
-      for (const asking of this.#asking) if (asking.namespace === namespace) asking.overtaken = true;
-      return;
+      this.#changes += 1;
+      if (all) this.#tags.get(name)?.drop(this.#changes);
+      else this.#tags.get(name)?.note(tags, this.#changes);
     }
+    if (keys.length === 0) return;
     const ids = new Set(keys.map((key) => this.#idOf(namespace, key)));
-    for (const id of ids) this.#entries.delete(id);
+    for (const id of ids) {
+      this.#entries.delete(id);
+      this.#left?.delete(id);
+    }
     for (const asking of this.#asking) if (ids.has(asking.id)) asking.overtaken = true;
+  }
+
+  missed(): void {
+    for (const asking of this.#asking) asking.overtaken = true;
+    for (const [id, entry] of this.#left === undefined ? [] : this.#entries.entries()) {
+      const ttl = this.#entries.getRemainingTTL(id);
+      if (ttl > 0) this.#left?.set(id, entry, { ttl });
+    }
+    this.#entries.clear();
+  }
+
+  /** The service is reached, and says what is fresh. */
+  began(): void {
+    this.#left?.clear();
+  }
+
+  #counts({ namespace, tags, since }: Pick<Entry, 'namespace' | 'tags' | 'since'>): boolean {
+    return this.#tags.get(namespace)?.spare(tags, since) === true;
   }
 
   #idOf(namespace: string, key: string): string {
@@ -106,14 +177,18 @@ export class NearCache {
     // No bare key begins with a zero character, so that none is another one's id.
     return name === this.#bare && key.charCodeAt(0) !== 0 ? key : `\0${name}\0${key}`;
   }
-
-  /** What has changed can be heard no more. */
-  forget(): void {
-    this.#entries.clear();
-    for (const asking of this.#asking) asking.overtaken = true;
-  }
 }
 
-function named(namespace: string): string {
-  return namespace === '' ? 'default' : namespace;
+function entriesOf(maxBytes: number): LRUCache<string, Entry> {
+  return new LRUCache({
+    maxSize: maxBytes,
+    sizeCalculation: ({ value, tags = [] }, id) =>
+      tags.reduce(
+        (sum, tag) => sum + 2 * tag.length + 16,
+        ENTRY_BYTES + 2 * id.length + (value?.byteLength ?? 0),
+      ),
+    // Bounds are exact: nothing is served a moment past its time.
+    ttlResolution: 0,
+    ttl: 1,
+  });
 }

@@ -2,15 +2,27 @@ import { hostname } from 'node:os';
 import type { Codec } from './codec.js';
 import type { Hooks } from './hooks.js';
 import type { NearCacheOptions } from './near-cache.js';
+import { TIMER_MS_MAX, wholeMs } from './numbers.js';
 import type { Transport } from './transport.js';
 
 export interface DibsClientOptions {
   /** `HOST:PORT`, `unix:///path` or `dns:///HOST:PORT`. Default: `DIBS_TARGET`, else `127.0.0.1:50051`. */
   readonly target?: string;
-  /** Who calls, where the service wants to know. Default: `DIBS_TOKEN`, else none. */
-  readonly token?: string;
+  /**
+   * Who calls, where the service wants to know. A function is asked for each connection and each unary call, and must
+   * be quick. Default: `DIBS_TOKEN`, else none.
+   */
+  readonly token?: string | (() => string);
+  /** Path of a file with the token in place of `token`; it is read again when it changes. */
+  readonly tokenFile?: string;
+  /** Lets the token travel in clear to another machine. Default: false, which is an error there without TLS. */
+  readonly allowInsecureToken?: boolean;
   /** Path of a PEM file with the authorities to trust; turns TLS on. Default: `DIBS_TLS_CA`, else no TLS. */
   readonly tlsCa?: string;
+  /** Path of a PEM file with this client's own certificate; turns TLS on. Default: `DIBS_TLS_CERT`, else none. */
+  readonly tlsCert?: string;
+  /** Path of a PEM file with the key of `tlsCert`. Default: `DIBS_TLS_KEY`. */
+  readonly tlsKey?: string;
   /**
    * How long a connection may take before the service counts as out of reach, in milliseconds; once for all
    * calls, not for each. Default: 2000, because TCP repeats the first packet that is lost after one second.
@@ -23,9 +35,19 @@ export interface DibsClientOptions {
   readonly session?: boolean;
   /**
    * Fresh values in this process's memory, dropped as soon as the service hears that they have changed; default:
-   * none. What `getOrRebuild` returns is shared then: do not change it. Needs sessions.
+   * none. Needs sessions.
    */
   readonly nearCache?: NearCacheOptions;
+  /**
+   * While the service cannot be reached, `getOrRebuild` returns what the near cache had before, as stale, for as
+   * long as it would have been fresh. Default: false.
+   */
+  readonly serveNearWhenUnavailable?: boolean;
+  /**
+   * How long a rebuild may keep its lease in all, in milliseconds. After that it counts as hung: its signal is
+   * aborted, and other callers may rebuild. Default: 600000, ten minutes; the service has a bound of its own.
+   */
+  readonly leaseHoldMaxMs?: number;
   /** Of calls that name none. Default: the service's `default`. */
   readonly namespace?: string;
   /** What this process is called in Explain and logs. Default: host name and process id. */
@@ -48,7 +70,10 @@ export interface RebuildOptions {
   readonly tags?: readonly string[];
   /** Default: the client's. */
   readonly namespace?: string;
-  /** How long to wait for somebody else's rebuild, in milliseconds; 0 does not wait. Default: 30000. */
+  /**
+   * How long to wait for another caller's rebuild, also for one of this process, in milliseconds; 0 does not wait.
+   * Default: 30000.
+   */
   readonly waitMs?: number;
   /** How long the lease lasts; it is extended while the rebuild runs. Default: learned by the service. */
   readonly leaseMs?: number;
@@ -63,7 +88,9 @@ export interface RebuildOptions {
    * waits for the rebuild. Default: `background`; with `refresh` always `await`.
    */
   readonly revalidate?: 'background' | 'await';
-  /** Ends this call; the rebuild is aborted when nobody waits for it any more. */
+  /** With `revalidate: 'await'`: a stale value is returned if the rebuild fails. Default: false, which throws. */
+  readonly staleIfError?: boolean;
+  /** Ends this call; the rebuild is aborted when no caller waits for it any more. */
   readonly signal?: AbortSignal;
   /** The W3C traceparent to pass on. */
   readonly traceparent?: string;
@@ -76,9 +103,17 @@ export interface CodecOption<T> {
   readonly codec: Codec<T>;
 }
 
-/** What a rebuild is told. */
+/** How one value is stored, in place of what the call says. */
+export interface StoreOptions {
+  /** How long it is fresh, also where it is `null`. */
+  readonly ttlMs?: number;
+  readonly staleMs?: number;
+  readonly tags?: readonly string[];
+}
+
+/** What a rebuild is told, and what it may say. */
 export interface RebuildContext<T = Buffer> {
-  /** Aborted when the lease is lost, with a {@link LeaseLostError}, or when nobody waits any more. */
+  /** Aborted when the lease is lost, with a {@link LeaseLostError}, or when no caller waits any more. */
   readonly signal: AbortSignal;
   /** Grows with each lease of the key; give it to the source, if that checks fences. 0 where there is none. */
   readonly fence: number;
@@ -89,22 +124,37 @@ export interface RebuildContext<T = Buffer> {
   readonly previous: T | null | undefined;
   /** Why the lease was given; `local` where the service could not be reached. */
   readonly reason: string;
+  /** Stores the value that is about to be returned by options of its own. */
+  storeWith(options: StoreOptions): void;
+  /** The value that is about to be returned goes to this caller, and to those who asked with it, and is not stored. */
+  doNotStore(): void;
 }
 
 export const DEFAULT_WAIT_MS = 30_000;
 const DEFAULT_CONNECT_MS = 2_000;
+/** Ten minutes: longer than any rebuild that a caller waits for, short enough that a hung one is noticed. */
+const DEFAULT_LEASE_HOLD_MAX_MS = 600_000;
 const DEFAULT_TARGET = '127.0.0.1:50051';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Where and as whom to call: what the caller says, else what the environment says. */
 export function connectionOptions(options: DibsClientOptions, env: Environment) {
+  const { tokenFile, allowInsecureToken = false, connectMs = DEFAULT_CONNECT_MS } = options;
   return {
     target: options.target ?? (env.DIBS_TARGET || DEFAULT_TARGET),
-    token: options.token ?? env.DIBS_TOKEN ?? '',
+    token: options.token ?? (tokenFile === undefined ? env.DIBS_TOKEN : undefined) ?? '',
+    ...(tokenFile === undefined ? {} : { tokenFile }),
+    allowInsecureToken,
     tlsCa: options.tlsCa ?? env.DIBS_TLS_CA ?? '',
-    connectMs: options.connectMs ?? DEFAULT_CONNECT_MS,
+    tlsCert: options.tlsCert ?? env.DIBS_TLS_CERT ?? '',
+    tlsKey: options.tlsKey ?? env.DIBS_TLS_KEY ?? '',
+    connectMs: wholeMs('connectMs', connectMs, 1, TIMER_MS_MAX),
   };
+}
+
+export function leaseHoldMaxMsOf({ leaseHoldMaxMs = DEFAULT_LEASE_HOLD_MAX_MS }: DibsClientOptions): number {
+  return wholeMs('leaseHoldMaxMs', leaseHoldMaxMs, 1, TIMER_MS_MAX);
 }
 
 /** At most 256 bytes, as the contract says. */

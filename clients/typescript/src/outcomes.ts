@@ -25,6 +25,8 @@ export interface Hit {
   readonly fence: number;
   /** A newer value is on its way. */
   readonly rebuilding: boolean;
+  /** What it can be invalidated by; undefined where the replica does not say. */
+  readonly tags?: readonly string[] | undefined;
 }
 
 export interface Lease {
@@ -63,6 +65,20 @@ export type PublishOutcome =
   | 'unknown_lease'
   | 'not_stored'
   | 'unspecified';
+
+/** What became of a publish. */
+export interface Published {
+  readonly outcome: PublishOutcome;
+  /** Of the value that is stored now; 0 if there is none. */
+  readonly fence: number;
+  /**
+   * Of a value that is stored: true if no invalidation has come since the lease, false if one has, so that the value
+   * is never served as fresh. undefined where the replica does not know.
+   */
+  readonly counts?: boolean | undefined;
+  /** With `not_stored`: the store did not answer, so that the value may be there all the same. */
+  readonly maybeStored: boolean;
+}
 
 export type ReleaseOutcome = 'released' | 'not_held' | 'unspecified';
 
@@ -175,9 +191,17 @@ export function getOrLockOutcome({ outcome, degraded: fleet }: wire.GetOrLockRes
   }
 }
 
-function hit({ payload, freshness, freshForMs, fence, rebuilding }: wire.Hit): Hit {
+function hit({ payload, freshness, freshForMs, fence, rebuilding, tags }: wire.Hit): Hit {
   const value = payload?.$case === 'value' ? asBuffer(payload.value) : null;
-  return { kind: 'hit', value, freshness: freshnessOf(freshness), freshForMs, fence, rebuilding };
+  const known = {
+    kind: 'hit' as const,
+    value,
+    freshness: freshnessOf(freshness),
+    freshForMs,
+    fence,
+    rebuilding,
+  };
+  return tags === undefined ? known : { ...known, tags: tags.names };
 }
 
 /** The words for an enum: each value's name in the contract, without its prefix and in small letters. */

@@ -8,6 +8,7 @@ import {
   SpanStatusCode,
   trace,
 } from '@opentelemetry/api';
+import { failureMessage } from './failure-message.js';
 import type { PublishOutcome } from './outcomes.js';
 
 /** The W3C traceparent of the span that is current in the calling code; undefined without OpenTelemetry's SDK. */
@@ -16,7 +17,7 @@ export function currentTraceparent(): string | undefined {
   return span === undefined ? undefined : written(span.spanContext());
 }
 
-/** One rebuild in its caller's trace: whoever waits for it elsewhere finds it there. Costs nothing without an SDK. */
+/** One rebuild in its caller's trace, where those who wait for it elsewhere find it. Costs nothing without an SDK. */
 export class RebuildSpan {
   /** For the calls that end the lease. */
   readonly traceparent: string | undefined;
@@ -49,7 +50,11 @@ export class RebuildSpan {
   }
 
   failed(error: unknown): void {
-    this.#span.recordException(error instanceof Error ? error : String(error));
+    try {
+      this.#span.recordException(error instanceof Error ? error : failureMessage(error));
+    } catch {
+      // An error whose fields cannot be read is one without a text.
+    }
     this.#span.setStatus({ code: SpanStatusCode.ERROR });
   }
 

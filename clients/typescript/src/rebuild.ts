@@ -1,21 +1,38 @@
+import type { Background } from './background.js';
 import { type Calls, isUnreachable } from './calls.js';
 import { DibsError, LeaseLostError } from './errors.js';
-import { failureMessage } from './failure-message.js';
+import { askedBackoffMs, failureMessage } from './failure-message.js';
 import type { HeldLeases } from './held-leases.js';
 import { type Hooks, tell } from './hooks.js';
 import { LeaseKeeper } from './lease-keeper.js';
-import type { Lease } from './outcomes.js';
+import { checked } from './numbers.js';
+import type { Lease, Published, ReleaseOutcome } from './outcomes.js';
 import { pause } from './pause.js';
 import { RebuildSpan } from './rebuild-span.js';
+import type { RunningRebuild } from './running-rebuilds.js';
 
-/** Makes the bytes anew; null where the source has nothing. */
+/** What a rebuild says of this one value, in place of what its call says. */
+export interface HowStored {
+  store: boolean;
+  ttlMs?: number | undefined;
+  staleMs?: number | undefined;
+  tags?: readonly string[] | undefined;
+}
+
+/** What a rebuild made: null where the source has nothing. */
+export interface Made {
+  readonly bytes: Uint8Array | null;
+  readonly how: HowStored;
+}
+
+/** Makes the bytes anew. */
 export type RebuildBytes = (context: {
   readonly signal: AbortSignal;
   readonly fence: number;
   readonly reason: string;
   /** The value before; null where the source had nothing, undefined where none is known. */
   readonly previous: Buffer | null | undefined;
-}) => Promise<Uint8Array | null>;
+}) => Promise<Made>;
 
 /** One rebuild under one lease. */
 export interface RebuildTerms {
@@ -24,33 +41,39 @@ export interface RebuildTerms {
   readonly lease: Lease;
   readonly rebuild: RebuildBytes;
   readonly leaseMs: number | undefined;
+  /** After so long the lease is extended no more. */
+  readonly leaseHoldMaxMs: number;
   readonly ttlMs: number;
   readonly absentTtlMs: number;
   readonly staleMs: number | undefined;
   readonly tags: readonly string[];
   readonly traceparent: string | undefined;
-  /** Aborted when nobody waits any more; undefined where nobody waits from the beginning. */
+  /** Aborted when no caller waits any more; undefined where none waits from the beginning. */
   readonly signal: AbortSignal | undefined;
   readonly hooks: Hooks;
   readonly held: HeldLeases;
+  readonly background: Background;
+  /** For the callers that join it. */
+  readonly running: RunningRebuild;
 }
 
 export type Rebuilt =
   | { readonly kind: 'value'; readonly value: Uint8Array | null }
-  /** The rebuild gave up, with `error`, because its lease was lost: somebody else may have the value by now. */
-  | { readonly kind: 'lease_lost'; readonly error: unknown };
+  /** The lease was lost before the rebuild ended: another caller may have the value by now. */
+  | { readonly kind: 'lease_lost'; readonly error: LeaseLostError };
 
-/** Shorter than a rebuild that is worth a lease: nobody waits longer for what they have already. */
+/** No longer than a rebuild that is worth a lease: the caller has its value already. */
 const PUBLISH_MS = 2_000;
 const PUBLISH_AGAIN = 3;
 const PUBLISH_PAUSE_MS = 100;
 
 /**
- * Rebuilds and hands the result over. Rejects with what the rebuild threw, after the waiters were told. The
- * result counts for its own caller whatever became of the publish.
+ * Rebuilds and hands the result over. Rejects with what the rebuild threw, after the waiters were told. Its own
+ * caller gets the result also if the publish fails. When the lease is lost, the rebuild is told, and
+ * what it still returns is thrown away.
  */
 export async function rebuildUnderLease(calls: Calls, asked: RebuildTerms): Promise<Rebuilt> {
-  const { namespace, lease } = asked;
+  const { namespace, lease, running } = asked;
   const span = new RebuildSpan({ namespace, reason: lease.reason, fence: lease.fence }, asked.traceparent);
   try {
     return await rebuildInSpan(calls, { ...asked, traceparent: span.traceparent }, span);
@@ -58,99 +81,144 @@ export async function rebuildUnderLease(calls: Calls, asked: RebuildTerms): Prom
     span.failed(error);
     throw error;
   } finally {
+    // Callers that joined it must not wait for ever, however it ended.
+    running.settle({ kind: 'ask_again' });
     span.end();
   }
 }
 
 async function rebuildInSpan(calls: Calls, terms: RebuildTerms, span: RebuildSpan): Promise<Rebuilt> {
-  const { lease, namespace, key, leaseMs, hooks, traceparent } = terms;
+  const { lease, namespace, key, leaseMs, hooks, traceparent, running } = terms;
   if (terms.signal?.aborted) {
     // The lease was on its way when the last caller left.
     await giveUp(calls, terms, terms.signal.reason);
     throw terms.signal.reason;
   }
   const lost = new AbortController();
+  const leaseLost = new Promise<'lost'>((resolve) => {
+    lost.signal.addEventListener('abort', () => resolve('lost'));
+  });
   const keeper = new LeaseKeeper(
     (deadlineMs) =>
       calls.extend({ namespace, key, token: lease.token, leaseMs }, { deadlineMs, traceparent }),
     lease.expiresInMs,
     () => {
+      running.close();
       tell(hooks.onLeaseLost, { namespace, key });
       lost.abort(new LeaseLostError());
     },
+    terms.leaseHoldMaxMs,
   );
   const signal = terms.signal === undefined ? lost.signal : AbortSignal.any([lost.signal, terms.signal]);
   const unwatch = terms.held.watch(lease.token, () => keeper.lose());
-  let value: Uint8Array | null;
+  let made: Made | 'lost';
   try {
     const { fence, reason, previous } = lease;
-    value = await span.run(() => terms.rebuild({ signal, fence, reason, previous: previous?.value }));
+    const rebuilding = span.run(() => terms.rebuild({ signal, fence, reason, previous: previous?.value }));
+    made = await Promise.race([leaseLost, rebuilding]);
   } catch (error) {
+    if (!keeper.lost) {
+      running.close();
+      const released = await giveUp(calls, terms, error);
+      if (released === 'released') running.settle({ kind: 'failure', error });
+      throw error;
+    }
+    made = 'lost';
+  } finally {
     unwatch();
     keeper.stop();
-    if (keeper.lost) {
-      span.failed(error);
-      return { kind: 'lease_lost', error };
-    }
-    await giveUp(calls, terms, error);
-    throw error;
   }
-  unwatch();
-  keeper.stop();
-  await handOver(calls, terms, value, span);
-  return { kind: 'value', value };
+  if (made !== 'lost') {
+    await handOver(calls, terms, made, span);
+    return { kind: 'value', value: made.bytes };
+  }
+  span.failed(lost.signal.reason);
+  // The service believes that it is held: others need not wait until it runs out.
+  if (keeper.heldTooLong) terms.background.add(release(calls, terms, undefined));
+  return { kind: 'lease_lost', error: lost.signal.reason };
 }
 
-/** A failure is everybody's; that the callers have gone is not one, and somebody else may try at once. */
-async function giveUp(calls: Calls, terms: RebuildTerms, error: unknown): Promise<void> {
-  const { namespace, key, lease, signal, traceparent } = terms;
-  const failure = signal?.aborted
+/** A failure is everyone's. That the callers have left is not one, and others may try at once. */
+function giveUp(calls: Calls, terms: RebuildTerms, error: unknown): Promise<ReleaseOutcome | undefined> {
+  const failure = terms.signal?.aborted
     ? undefined
     : { message: failureMessage(error), retryAfterMs: askedBackoffMs(error) };
+  return release(calls, terms, failure);
+}
+
+async function release(
+  calls: Calls,
+  { namespace, key, lease, traceparent, hooks }: RebuildTerms,
+  failure: { readonly message: string; readonly retryAfterMs: number | undefined } | undefined,
+): Promise<ReleaseOutcome | undefined> {
   try {
-    await calls.release({ namespace, key, token: lease.token, failure }, { traceparent });
-  } catch (failed) {
+    return await calls.release({ namespace, key, token: lease.token, failure }, { traceparent });
+  } catch (error) {
     // The lease ends with its time; the error that counts is the rebuild's.
-    tell(terms.hooks.onBackgroundError, { namespace, key, error: failed });
+    tell(hooks.onBackgroundError, { namespace, key, error });
+    return undefined;
   }
 }
 
-/** An error may say how long the source should be left alone, in milliseconds up to 300000. */
-function askedBackoffMs(error: unknown): number | undefined {
-  const ms: unknown = error instanceof Error && 'retryAfterMs' in error ? error.retryAfterMs : undefined;
-  return typeof ms === 'number' && Number.isInteger(ms) && ms >= 0 && ms <= 300_000 ? ms : undefined;
-}
-
-/** A fault of the caller's, such as a value beyond the bound, is thrown; anything else is tried again behind. */
+/** The caller has its value in any case. A fault of the service's is tried again behind. */
 async function handOver(
   calls: Calls,
   terms: RebuildTerms,
-  value: Uint8Array | null,
+  { bytes, how }: Made,
   span: RebuildSpan,
 ): Promise<void> {
-  const { namespace, key, lease, staleMs, tags, traceparent, hooks } = terms;
-  const ttlMs = value === null ? terms.absentTtlMs : terms.ttlMs;
+  const { namespace, key, hooks, running, background } = terms;
+  running.close();
+  if (!how.store) {
+    await release(calls, terms, undefined);
+    return;
+  }
+  let value = bytes;
   const publish = async () => {
     const published = await calls.publish(
-      { namespace, key, token: lease.token, value, ttlMs, staleMs, tags },
-      { deadlineMs: PUBLISH_MS, traceparent },
+      { namespace, key, token: terms.lease.token, value, ...storingOf(terms, bytes, how) },
+      { deadlineMs: PUBLISH_MS, traceparent: terms.traceparent },
     );
     span.published(published.outcome);
     tell(hooks.onPublish, { namespace, key, ...published });
+    return published;
   };
   try {
-    await publish();
+    if (countsForAll(await publish())) running.settle({ kind: 'value', value: bytes });
   } catch (error) {
-    if (!(error instanceof DibsError)) throw error;
-    if (!mayPublishAgain(error)) {
-      await giveUp(calls, terms, error);
-      throw error;
+    if (error instanceof DibsError && mayPublishAgain(error)) {
+      // The caller may change what it was given.
+      value = bytes && Buffer.from(bytes);
+      // Safe to repeat: one that was stored already is answered with `duplicate`.
+      background.add(
+        publishAgain(publish, error).catch((failed) =>
+          tell(hooks.onBackgroundError, { namespace, key, error: failed }),
+        ),
+      );
+      return;
     }
-    // Safe to repeat: one that was stored already is answered with `duplicate`.
-    void publishAgain(publish, error).catch((failed) =>
-      tell(hooks.onBackgroundError, { namespace, key, error: failed }),
-    );
+    tell(hooks.onNotStorable, { namespace, key, error });
+    await release(calls, terms, { message: failureMessage(error), retryAfterMs: undefined });
   }
+}
+
+/** What the rebuild says of its value, else what the call says. Throws for what cannot be stored so. */
+function storingOf(
+  { ttlMs, absentTtlMs, staleMs, tags }: RebuildTerms,
+  bytes: Uint8Array | null,
+  how: HowStored,
+) {
+  const asked = { ttlMs: bytes === null ? absentTtlMs : ttlMs, staleMs, tags };
+  return checked({
+    ttlMs: how.ttlMs ?? asked.ttlMs,
+    staleMs: how.staleMs ?? asked.staleMs,
+    tags: how.tags ?? asked.tags,
+  });
+}
+
+/** Only then may callers have it that came while it was rebuilt: nothing was invalidated since the lease. */
+function countsForAll({ outcome, counts }: Published): boolean {
+  return counts === true && (outcome === 'stored' || outcome === 'stored_late' || outcome === 'duplicate');
 }
 
 async function publishAgain(publish: () => Promise<unknown>, first: DibsError): Promise<void> {

@@ -3,18 +3,23 @@ import type * as wire from './generated/dibs/v1/coordinator.js';
 import { NoSession } from './session-transport.js';
 import type { CallTerms, Transport } from './transport.js';
 
-/** How long calls go one by one after a session could not be had and they could. */
-const UNARY_FOR_MS = 60_000;
+/** Until a session is tried again after it could not be had and calls one by one could: each time twice as long. */
+const AGAIN_MS = { min: 2_000, max: 60_000 };
 /** Values up to here travel on the session: no service takes less. */
 const ON_SESSION_BYTES_MAX = 1_000_000;
 
-/** A session where that can be had, and one call after the other where something on the way breaks streams. */
+/**
+ * A session where that can be had, and one call after the other where something on the way breaks streams. No call
+ * waits for a session that was not to be had before: it is tried again behind.
+ */
 export class SessionOrUnary implements Transport {
-  #unaryUntilMs = 0;
+  #isUnary = false;
+  #again: NodeJS.Timeout | undefined;
+  #closed = false;
 
   constructor(
-    private readonly session: Transport,
-    private readonly unary: Transport,
+    private readonly session: Transport & Required<Pick<Transport, 'ready'>>,
+    private readonly unary: Transport & Required<Pick<Transport, 'ready'>>,
   ) {}
 
   readonly getOrLock: Transport['getOrLock'] = (...to) => this.#either((by) => by.getOrLock(...to));
@@ -30,7 +35,7 @@ export class SessionOrUnary implements Transport {
     request: wire.GetOrLockManyRequest,
     terms: CallTerms,
   ): AsyncGenerator<wire.GetOrLockManyResponse> {
-    if (performance.now() >= this.#unaryUntilMs) {
+    if (!this.#isUnary) {
       try {
         yield* this.session.getOrLockMany(request, terms);
         return;
@@ -44,13 +49,24 @@ export class SessionOrUnary implements Transport {
     }
   }
 
+  async ready(deadlineMs: number): Promise<void> {
+    try {
+      await this.session.ready(deadlineMs);
+    } catch (error) {
+      if (!isNoSession(error)) throw error;
+      await this.unary.ready(deadlineMs);
+    }
+  }
+
   close(): void {
+    this.#closed = true;
+    clearTimeout(this.#again);
     this.session.close();
     this.unary.close();
   }
 
   #either<R>(ask: (by: Transport) => Promise<R>): Promise<R> {
-    if (this.#unaryUntilMs > 0 && performance.now() < this.#unaryUntilMs) return ask(this.unary);
+    if (this.#isUnary) return ask(this.unary);
     return ask(this.session).catch(async (error) => {
       if (!isNoSession(error)) throw error;
       const reply = await ask(this.unary);
@@ -60,7 +76,22 @@ export class SessionOrUnary implements Transport {
   }
 
   #unaryWorks(): void {
-    this.#unaryUntilMs = performance.now() + UNARY_FOR_MS;
+    if (this.#isUnary || this.#closed) return;
+    this.#isUnary = true;
+    this.#tryAgain(AGAIN_MS.min);
+  }
+
+  #tryAgain(afterMs: number): void {
+    this.#again = setTimeout(() => {
+      this.session.ready(afterMs).then(
+        () => {
+          this.#isUnary = false;
+        },
+        () => {
+          if (!this.#closed) this.#tryAgain(Math.min(AGAIN_MS.max, 2 * afterMs));
+        },
+      );
+    }, afterMs).unref();
   }
 }
 

@@ -5,6 +5,8 @@ import type { CallTerms, Transport } from './transport.js';
 export interface PooledSession extends Transport {
   /** The replica's address; undefined while the session is not open. */
   readonly peer: string | undefined;
+  /** Resolves when it is open, and rejects when it cannot be had. */
+  ready(): Promise<void>;
   open(): void;
   /** Ends the stream once its calls have ended. The next one goes to the next address, as gRPC takes turns. */
   leave(): void;
@@ -65,6 +67,10 @@ export class SessionPool implements Transport {
     terms: CallTerms,
   ): AsyncIterable<wire.GetOrLockManyResponse> {
     return this.#first.getOrLockMany(request, terms);
+  }
+
+  ready(): Promise<void> {
+    return this.#first.ready();
   }
 
   close(): void {

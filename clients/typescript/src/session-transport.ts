@@ -1,10 +1,13 @@
 import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
+import type { Changes, Watch } from './changes.js';
 import { Deadlines } from './deadlines.js';
-import { callErrorOf, DibsError, dibsErrorOf } from './errors.js';
+import { callErrorOf, DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import type { Link } from './link.js';
 import type { NearCache } from './near-cache.js';
 import { type Of, OpenCall, type Response } from './open-call.js';
+import { afterRunning } from './running-time.js';
+import { endOf, oneMessage } from './session-messages.js';
 import type { PooledSession, SessionEvents } from './session-pool.js';
 import type { CallTerms } from './transport.js';
 
@@ -12,13 +15,15 @@ type Stream = ClientDuplexStream<wire.SessionRequest, wire.SessionResponse>;
 type Request = NonNullable<wire.SessionCall['request']>;
 
 export interface SessionTransportOptions {
-  /** How long a session may take to be confirmed, in milliseconds. */
+  /** How long a session may take to be confirmed, in milliseconds of this process's own running. */
   readonly connectMs: number;
   readonly holder: string;
   /** A lease of this session is over: its publish would not be stored. */
   leaseLost(lost: wire.LeaseLost): void;
-  /** Filled by answers, and told of what changes. */
+  /** Filled by answers. */
   readonly near?: NearCache | undefined;
+  /** Told of what changes. */
+  readonly changes?: Changes | undefined;
   readonly events?: SessionEvents | undefined;
 }
 
@@ -26,19 +31,17 @@ export interface SessionTransportOptions {
 interface Line {
   readonly stream: Stream;
   readonly calls: Map<number, OpenCall<Line>>;
-  /** Runs out unless the session is confirmed in time; undefined once it was: whatever is on the way carries sessions. */
-  late: NodeJS.Timeout | undefined;
+  readonly watch: Watch | undefined;
+  /** Ends the wait for its confirmation; undefined once that came: proxies on the way carry sessions. */
+  confirm: (() => void) | undefined;
+  /** Told when it is confirmed, or broken. */
+  readonly expected: ((error?: DibsError) => void)[];
   calling: wire.SessionCall[];
   cancelled: number[];
   planned: boolean;
   /** New calls go elsewhere; it ends with its last one. */
   leaving: boolean;
 }
-
-/** A message of the contract is no larger, unless it carries a single call. */
-const MESSAGE_BYTES_MAX = 1_048_576;
-/** A key, a token, a holder and a request id; a failure's message or sixteen tags have four times that. */
-const CALL_BYTES = 4_096;
 
 /** The service does not take sessions here, or something on the way breaks streams: not an error of the call. */
 export class NoSession extends Error {
@@ -63,7 +66,8 @@ export class SessionTransport implements PooledSession {
 
   getOrLock(request: wire.GetOrLockRequest, terms: CallTerms): Promise<wire.GetOrLockResponse> {
     const { near } = this.options;
-    const asking = near?.ask(request.namespace, request.key);
+    const watch = near === undefined || this.#closed ? undefined : this.#live().watch;
+    const asking = watch && near?.ask(request.namespace, request.key, watch);
     const answer = this.#ask('getOrLock', { $case: 'getOrLock', value: request }, terms);
     if (near === undefined || asking === undefined) return answer;
     return answer.then(
@@ -135,17 +139,32 @@ export class SessionTransport implements PooledSession {
       }
       yield await last;
     } finally {
-      // Whoever stops listening before the end wants no more answers, and no lease.
+      // A caller that stops listening before the end wants no more answers, and no lease.
       left.abort();
     }
   }
 
   get peer(): string | undefined {
-    return this.#line?.late === undefined ? this.#line?.stream.getPeer() : undefined;
+    return this.#line?.confirm === undefined ? this.#line?.stream.getPeer() : undefined;
+  }
+
+  /** Resolves when it is confirmed, and rejects when it cannot be had. */
+  ready(): Promise<void> {
+    if (this.#closed) return Promise.reject(closed());
+    return new Promise((resolve, reject) => {
+      const line = this.#live();
+      if (line.confirm === undefined) resolve();
+      else line.expected.push((error) => (error === undefined ? resolve() : reject(error)));
+    });
   }
 
   open(): void {
-    this.#live();
+    try {
+      this.#live();
+    } catch {
+      // A token that cannot be had now: the calls say so, this is tried again.
+      this.options.events?.broken();
+    }
   }
 
   leave(): void {
@@ -164,7 +183,7 @@ export class SessionTransport implements PooledSession {
     { deadlineMs, signal, traceparent = '' }: CallTerms,
     more: ((value: Of<Case>) => void) | undefined = undefined,
   ): Promise<Of<Case>> {
-    if (this.#closed) return Promise.reject(new DibsError('CANCELLED', 'this client is closed'));
+    if (this.#closed) return Promise.reject(closed());
     if (signal?.aborted) return Promise.reject(gone());
     if (!(deadlineMs > 0)) return Promise.reject(late(deadlineMs));
     return new Promise<Of<Case>>((resolve, reject) => {
@@ -184,7 +203,7 @@ export class SessionTransport implements PooledSession {
     });
   }
 
-  /** Nobody waits for it any more, and the service is told so. */
+  /** Its caller waits no more, and the service is told so. */
   #leftBy(call: OpenCall<Line>, error: DibsError): void {
     const { line } = call;
     const unsent = line.calling.findIndex(({ id }) => id === call.id);
@@ -229,26 +248,26 @@ export class SessionTransport implements PooledSession {
   /** The stream for new calls, opened if there is none. */
   #live(): Line {
     if (this.#line !== undefined) return this.#line;
-    const { holder, connectMs, near } = this.options;
+    const { holder, connectMs, changes } = this.options;
     const connecting = this.link.connecting.underWay();
     const stream = this.link.stub.session(this.link.metadata());
     const give = (error: DibsError) => {
       this.#broken(line, error);
       stream.cancel();
     };
-    const late = setTimeout(
-      () => give(new DibsError('UNAVAILABLE', `no session within ${connectMs} ms`)),
-      connectMs,
+    const confirm = afterRunning(connectMs, () =>
+      give(new DibsError('UNAVAILABLE', `no session within ${connectMs} ms`)),
     );
     const line: Line = {
-      ...{ stream, calls: new Map(), late, calling: [], cancelled: [], planned: false, leaving: false },
+      ...{ stream, confirm, watch: changes?.watch(), calls: new Map(), expected: [] },
+      ...{ calling: [], cancelled: [], planned: false, leaving: false },
     };
     this.#line = line;
     connecting?.catch(give);
     stream.on('data', (message: wire.SessionResponse) => this.#heard(line, message));
     stream.on('error', (error: ServiceError) => this.#broken(line, endOf(error)));
     stream.on('end', () => this.#broken(line, new DibsError('UNAVAILABLE', 'the session was closed')));
-    const watchedNamespaces = [...(near?.namespaces ?? [])];
+    const watchedNamespaces = [...(changes?.namespaces ?? [])];
     stream.write({
       hello: { resumeToken: this.#resumeToken, holder, watchedNamespaces },
       calls: [],
@@ -259,10 +278,13 @@ export class SessionTransport implements PooledSession {
 
   #heard(line: Line, { welcome, replies, events }: wire.SessionResponse): void {
     if (welcome !== undefined) {
-      clearTimeout(line.late);
-      line.late = undefined;
+      line.confirm?.();
+      line.confirm = undefined;
+      line.watch?.beat();
+      this.options.changes?.began();
       this.#resumeToken = welcome.resumeToken;
       this.options.events?.opened();
+      for (const tell of line.expected.splice(0)) tell();
     }
     for (const { id, more, response } of replies) {
       const call = line.calls.get(id);
@@ -273,7 +295,8 @@ export class SessionTransport implements PooledSession {
     }
     for (const { event } of events) {
       if (event?.$case === 'leaseLost') this.options.leaseLost(event.value);
-      else if (event?.$case === 'invalidated') this.options.near?.heard(event.value);
+      else if (event?.$case === 'invalidated') this.options.changes?.changed(event.value);
+      else if (event?.$case === 'beat' && line.watch?.beat()) this.options.changes?.missed();
       else if (event?.$case === 'draining') this.#leave(line);
     }
   }
@@ -281,6 +304,7 @@ export class SessionTransport implements PooledSession {
   /** New calls go to another replica; the open ones are still answered on this stream. */
   #leave(line: Line): void {
     if (this.#line === line) this.#line = undefined;
+    this.#unwatched(line);
     this.#resumeToken = '';
     line.leaving = true;
     this.#endIfLeft(line);
@@ -292,54 +316,31 @@ export class SessionTransport implements PooledSession {
     line.stream.end();
   }
 
+  /** It tells of no more changes. */
+  #unwatched(line: Line): void {
+    line.watch?.end();
+    this.options.changes?.missed();
+  }
+
   #broken(line: Line, error: DibsError): void {
     if (this.#line === line) this.#line = undefined;
-    this.options.near?.forget();
-    const confirmed = line.late === undefined;
-    clearTimeout(line.late);
+    this.#unwatched(line);
+    const confirmed = line.confirm === undefined;
+    line.confirm?.();
     const cause = new NoSession(error.message, { cause: error });
     const outcome = confirmed ? error : new DibsError(error.code, error.message, undefined, { cause });
+    for (const tell of line.expected.splice(0)) tell(outcome);
     for (const call of [...line.calls.values()]) this.#end(call, outcome);
     if (!line.leaving) this.options.events?.broken();
   }
 }
 
-/** From `from` on as many calls as one message may carry, and at least one. */
-function oneMessage(calls: readonly wire.SessionCall[], from: number): wire.SessionCall[] {
-  let bytes = 0;
-  let to = from;
-  for (; to < calls.length; to += 1) {
-    bytes += sizeOf((calls[to] as wire.SessionCall).request);
-    if (to > from && bytes > MESSAGE_BYTES_MAX) break;
-  }
-  return calls.slice(from, to);
-}
-
-/** No less than the request's bytes: three for each character, and what all fields beside keys and values may take. */
-function sizeOf(request: wire.SessionCall['request']): number {
-  const value = request?.value;
-  if (value === undefined) return CALL_BYTES;
-  const keys = 'keys' in value ? value.keys.reduce((sum, key) => sum + 3 * key.length + 4, 0) : 0;
-  const payload = 'payload' in value && value.payload?.$case === 'value' ? value.payload.value.byteLength : 0;
-  return CALL_BYTES + keys + payload;
-}
-
-/** What a stream was refused for, it is refused for again; whatever else ends it is a connection that broke. */
-const FOR_GOOD: ReadonlySet<string> = new Set([
-  'INVALID_ARGUMENT',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'UNAUTHENTICATED',
-  'UNIMPLEMENTED',
-]);
-
-function endOf(error: ServiceError): DibsError {
-  const ended = dibsErrorOf(error);
-  return FOR_GOOD.has(ended.code) ? ended : new DibsError('UNAVAILABLE', ended.message, ended.retryAfterMs);
+function closed(): DibsError {
+  return new DibsError('CANCELLED', 'this client is closed');
 }
 
 function gone(): DibsError {
-  return new DibsError('CANCELLED', 'the caller has gone');
+  return new DibsError('CANCELLED', 'the caller has left');
 }
 
 function late(deadlineMs: number): DibsError {

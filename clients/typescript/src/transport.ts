@@ -26,6 +26,8 @@ export interface Transport {
     request: wire.GetOrLockManyRequest,
     terms: CallTerms,
   ): AsyncIterable<wire.GetOrLockManyResponse>;
+  /** Resolves when a first connection stands, and rejects when it cannot be had now. */
+  ready?(deadlineMs: number): Promise<void>;
   /** No more calls; those that were made still end. */
   close(): void;
 }

@@ -56,9 +56,18 @@ export class UnaryTransport implements Transport {
       throw late ?? dibsErrorOf(error as ServiceError);
     } finally {
       signal?.removeEventListener('abort', cancel);
-      // Whoever stops listening before the end wants no more answers, and no lease.
+      // A caller that stops listening before the end wants no more answers, and no lease.
       call.cancel();
     }
+  }
+
+  ready(deadlineMs: number): Promise<void> {
+    return new Promise((resolve, reject) =>
+      this.link.stub.waitForReady(Date.now() + deadlineMs, (error) => {
+        if (error === undefined) resolve();
+        else reject(new DibsError('UNAVAILABLE', `no connection within ${deadlineMs} ms`));
+      }),
+    );
   }
 
   close(): void {
@@ -68,7 +77,7 @@ export class UnaryTransport implements Transport {
 
   #refuse({ signal }: CallTerms): void {
     if (this.#closed) throw new DibsError('CANCELLED', 'this client is closed');
-    if (signal?.aborted) throw new DibsError('CANCELLED', 'the caller has gone');
+    if (signal?.aborted) throw new DibsError('CANCELLED', 'the caller has left');
   }
 
   async #call<R>(

@@ -231,8 +231,8 @@ describe('without the service', () => {
 describe('a fault of the caller', () => {
   it.each([
     ['a key', { key: '', options: { ttlMs } }, /^key: /],
-    ['a TTL', { key: 'a TTL', options: { ttlMs: 0 } }, /^ttl_ms: /],
-    ['a wait', { key: 'a wait', options: { ttlMs, waitMs: 31_000 } }, /^wait_ms: /],
+    ['a TTL', { key: 'a TTL', options: { ttlMs: 0 } }, /^ttlMs: 0 is outside 1 to /],
+    ['a wait', { key: 'a wait', options: { ttlMs, waitMs: -1 } }, /^waitMs: -1 is outside 0 to /],
     ['a namespace', { key: 'a space', options: { ttlMs, namespace: 'a b' } }, /^namespace: /],
   ])('in %s is an error that names it and its bounds', async (_what, { key, options }, message) => {
     const error = await service
@@ -242,16 +242,20 @@ describe('a fault of the caller', () => {
     expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', message });
   });
 
-  it('in a value is an error too, which the others hear instead of making the same value again', async () => {
+  it('in a value takes it from no caller, and the others hear of it instead of making it again', async () => {
     const key = freshKey();
-    const large = service.client().getOrRebuild(key, () => Buffer.alloc(1_001), { ttlMs });
-    await expect(large).rejects.toBeInstanceOf(DibsError);
+    const onNotStorable = vi.fn();
+    const client = service.client({ hooks: { onNotStorable } });
+    expect(await client.getOrRebuild(key, () => Buffer.alloc(1_001), { ttlMs })).toHaveLength(1_001);
+    expect(onNotStorable).toHaveBeenCalledWith(
+      expect.objectContaining({ key, error: expect.objectContaining({ code: 'RESOURCE_EXHAUSTED' }) }),
+    );
     await expect(service.client().getOrRebuild(key, () => bytes('v'), { ttlMs })).rejects.toBeInstanceOf(
       RebuildFailedError,
     );
   });
 
-  it("in a hook is nobody else's", async () => {
+  it('in a hook does not fail the call', async () => {
     const onHit = () => {
       throw new Error('a counter that fails');
     };
@@ -262,7 +266,7 @@ describe('a fault of the caller', () => {
   });
 });
 
-describe('the calls beside the dance', () => {
+describe('the plain calls', () => {
   it('ask for many keys, and give each its outcome', async () => {
     const client = service.client();
     const keys = [freshKey(), freshKey()];
@@ -285,7 +289,7 @@ describe('the calls beside the dance', () => {
     await expect(all({ keys: ['k'] }, AbortSignal.abort())).rejects.toMatchObject({ code: 'CANCELLED' });
   });
 
-  it('give back the leases of many keys that nobody listens for any more', async () => {
+  it('give back the leases of many keys that are not listened for any more', async () => {
     const client = service.client();
     const [taken = '', left = ''] = [freshKey(), freshKey()];
     for await (const { key } of client.getOrLockMany({ keys: [taken], waitMs: 0 })) {

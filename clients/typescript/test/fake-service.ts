@@ -15,7 +15,7 @@ import {
 import type { DibsClientOptions } from '../src/options.js';
 import type { Transport } from '../src/transport.js';
 
-type Method = Exclude<keyof Transport, 'close'>;
+type Method = Exclude<keyof Transport, 'close' | 'ready'>;
 const METHODS: readonly Method[] = ['getOrLock', 'publish', 'release', 'extend', 'invalidate'];
 
 /** What the fake answers to one call; a function is called with the request first. */
@@ -141,6 +141,6 @@ export const lease = (token: string, expiresInMs = 10_000, previous?: string) =>
 export const busy = (retryAfterMs: number, reason = 1) =>
   answered({ $case: 'busy', value: { retryAfterMs, holderAgeMs: 7, reason } });
 
-export const published = (outcome: PublishOutcome) => ({ outcome, fence: 4 });
+export const published = (outcome: PublishOutcome, counts?: boolean) => ({ outcome, fence: 4, counts });
 export const RELEASED = { outcome: 1 };
 export const LOST = { outcome: 2, expiresInMs: 0 };

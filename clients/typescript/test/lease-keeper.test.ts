@@ -16,7 +16,7 @@ afterEach(() => {
 });
 
 /** A keeper, and when its lease was extended and lost, in milliseconds since it was given. */
-function keep(extend: Extend) {
+function keep(extend: Extend, holdMsMax?: number) {
   const startMs = performance.now();
   const [asked, lost]: [number[], number[]] = [[], []];
   const deadlines: number[] = [];
@@ -26,7 +26,7 @@ function keep(extend: Extend) {
     deadlines.push(deadlineMs);
     return extend(deadlineMs);
   };
-  const keeper = new LeaseKeeper(counted, LEASE_MS, () => lost.push(at()));
+  const keeper = new LeaseKeeper(counted, LEASE_MS, () => lost.push(at()), holdMsMax);
   return { keeper, asked, lost, deadlines };
 }
 
@@ -52,6 +52,17 @@ it('tries again, ever sooner, while extensions fail, and loses the lease with it
   await vi.advanceTimersByTimeAsync(60_000);
   expect(asked).toHaveLength(triedUntilThen);
   expect(lost).toHaveLength(1);
+});
+
+it('loses a lease that is held for longer than it may be, and extends it no more', async () => {
+  const { keeper, asked, lost } = keep(async () => extended, 10_000);
+  await vi.advanceTimersByTimeAsync(9_999);
+  expect(asked).toEqual([3_000, 6_000, 9_000]);
+  expect(lost).toEqual([]);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(lost).toEqual([10_000]);
+  expect(asked).toHaveLength(3);
+  expect(keeper.heldTooLong).toBe(true);
 });
 
 it('goes on from the new end after an extension came through in the end', async () => {
@@ -90,7 +101,7 @@ it('is told once that the lease is lost, and asks no more', async () => {
   expect([asked, lost]).toEqual([[3_000], [3_000]]);
 });
 
-it('tells nobody of a loss that it hears of after the rebuild has ended', async () => {
+it('does not tell of a loss that it hears of after the rebuild has ended', async () => {
   let answer: (lost: { outcome: 'lost'; expiresInMs: number }) => void = () => {};
   const { keeper, lost } = keep(
     () =>

@@ -9,14 +9,16 @@ import {
   type MockInstance,
   vi,
 } from 'vitest';
+import { Watch } from '../src/changes.js';
 import { DibsClient } from '../src/client.js';
+import { Flights } from '../src/flights.js';
 import { Freshness, type GetOrLockResponse } from '../src/generated/dibs/v1/coordinator.js';
 import { NearCache } from '../src/near-cache.js';
 import { SessionTransport } from '../src/session-transport.js';
 import { bytes, freshKey, Service } from './service.js';
 
 const ttlMs = 60_000;
-const hit = (text: string | null, freshForMs = ttlMs): GetOrLockResponse => ({
+const hit = (text: string | null, freshForMs = ttlMs, tags?: string[]): GetOrLockResponse => ({
   degraded: 1,
   outcome: {
     $case: 'hit',
@@ -26,6 +28,7 @@ const hit = (text: string | null, freshForMs = ttlMs): GetOrLockResponse => ({
       freshForMs,
       fence: 1,
       rebuilding: false,
+      tags: tags && { names: tags },
     },
   },
 });
@@ -34,16 +37,24 @@ const changed = (keys: string[], over: { tags?: string[]; all?: boolean } = {}) 
   ...over,
 });
 
+/** The watch of a session that was just welcomed. */
+function liveWatch() {
+  const watch = new Watch(() => {});
+  watch.beat();
+  return watch;
+}
+
 describe('a near cache', () => {
+  const watch = liveWatch();
   const near = (maxBytes = 100_000) => new NearCache({ maxBytes }, '');
   const fill = (cache: NearCache, key: string, response = hit('v'), meanwhile = () => {}) => {
-    const asking = cache.ask('', key);
+    const asking = cache.ask('', key, watch);
     meanwhile();
     if (asking !== undefined) cache.answered(asking, response);
     return cache.get('', key)?.toString();
   };
 
-  it('takes no key for another one, whatever characters are in it', () => {
+  it('takes no key for another one, with any characters in it', () => {
     const cache = new NearCache({ maxBytes: 100_000, namespaces: ['', 'other'] }, '');
     const named: [string, string][] = [
       ['', 'a'],
@@ -55,7 +66,7 @@ describe('a near cache', () => {
       ['', ''],
     ];
     for (const [namespace, key] of named) {
-      const asking = cache.ask(namespace, key);
+      const asking = cache.ask(namespace, key, watch);
       if (asking !== undefined) cache.answered(asking, hit(JSON.stringify([namespace, key])));
     }
     for (const [namespace, key] of named) {
@@ -90,31 +101,90 @@ describe('a near cache', () => {
 
   it('keeps no answer to a question that a change has overtaken', () => {
     const cache = near();
-    expect(fill(cache, 'a', hit('v'), () => cache.heard(changed(['b', 'a'])))).toBeUndefined();
-    expect(fill(cache, 'a', hit('v'), () => cache.heard(changed([], { all: true })))).toBeUndefined();
-    expect(fill(cache, 'a', hit('v'), () => cache.heard(changed([], { tags: ['t'] })))).toBeUndefined();
-    expect(fill(cache, 'a', hit('v'), () => cache.forget())).toBeUndefined();
-    expect(fill(cache, 'a', hit('v'), () => cache.heard(changed(['b'])))).toBe('v');
+    expect(fill(cache, 'a', hit('v'), () => cache.changed(changed(['b', 'a'])))).toBeUndefined();
+    expect(fill(cache, 'a', hit('v'), () => cache.changed(changed([], { all: true })))).toBeUndefined();
+    expect(fill(cache, 'a', hit('v'), () => cache.changed(changed([], { tags: ['t'] })))).toBeUndefined();
+    expect(fill(cache, 'a', hit('v'), () => cache.missed())).toBeUndefined();
+    expect(fill(cache, 'a', hit('v'), () => cache.changed(changed(['b'])))).toBe('v');
     const other = { ...changed([], { all: true }), namespace: 'other' };
-    expect(fill(cache, 'c', hit('v'), () => cache.heard(other))).toBe('v');
+    expect(fill(cache, 'c', hit('v'), () => cache.changed(other))).toBe('v');
   });
 
   it('drops what has changed', () => {
     const cache = near();
     for (const key of ['a', 'b', 'c']) fill(cache, key);
-    cache.heard(changed(['a']));
+    cache.changed(changed(['a']));
     expect(['a', 'b'].map((key) => cache.get('', key) !== undefined)).toEqual([false, true]);
-    cache.heard(changed([], { tags: ['any'] }));
+    cache.changed(changed([], { tags: ['any'] }));
     expect(cache.get('', 'b')).toBeUndefined();
     expect(fill(cache, 'b')).toBe('v');
-    cache.forget();
+    cache.missed();
     expect(cache.get('', 'b')).toBeUndefined();
+  });
+
+  it('drops by tag only what has the tag, or may have it', () => {
+    const cache = near();
+    fill(cache, 'tagged', hit('v', ttlMs, ['a', 'b']));
+    fill(cache, 'other', hit('v', ttlMs, ['c']));
+    fill(cache, 'bare', hit('v', ttlMs, []));
+    fill(cache, 'unknown', hit('v'));
+    const known = () => ['tagged', 'other', 'bare', 'unknown'].filter((key) => cache.get('', key));
+    cache.changed(changed([], { tags: ['b', 'x'] }));
+    expect(known()).toEqual(['other', 'bare']);
+    cache.changed(changed([], { all: true }));
+    expect(known()).toEqual([]);
+  });
+
+  it('keeps no answer that a change by one of its tags has overtaken', () => {
+    const cache = near();
+    const overtaken = (key: string, tags: string[]) => () => cache.changed(changed([key], { tags }));
+    expect(fill(cache, 'a', hit('v', ttlMs, ['t']), overtaken('x', ['t']))).toBeUndefined();
+    expect(fill(cache, 'a', hit('v', ttlMs, ['t']), overtaken('x', ['u']))).toBe('v');
+    expect(fill(cache, 'b', hit('v', ttlMs, ['t']), overtaken('b', []))).toBeUndefined();
+    // What it does not remember any more it takes for changed.
+    const many = Array.from({ length: 10_001 }, (_, at) => `tag ${at}`);
+    expect(fill(cache, 'c', hit('v', ttlMs, ['u']), overtaken('x', many))).toBeUndefined();
+    expect(fill(cache, 'c', hit('v', ttlMs, ['tag 7']))).toBe('v');
+  });
+
+  it('serves nothing where changes were not told of for a while', () => {
+    vi.useFakeTimers();
+    const cache = near();
+    const told = liveWatch();
+    const ask = () => cache.ask('', 'a', told) as never;
+    cache.answered(ask(), hit('v'));
+    vi.advanceTimersByTime(2_999);
+    expect(cache.get('', 'a')?.toString()).toBe('v');
+    expect(told.beat()).toBe(false);
+    vi.advanceTimersByTime(2_999);
+    expect(cache.get('', 'a')?.toString()).toBe('v');
+    vi.advanceTimersByTime(1);
+    expect(cache.get('', 'a')).toBeUndefined();
+    // A beat that was due long ago may have been overtaken by changes that are still to be read.
+    expect(told.beat()).toBe(true);
+    vi.useRealTimers();
+  });
+
+  it('keeps what it had for as long as the service is away, where that is asked for', () => {
+    const cache = new NearCache({ maxBytes: 100_000 }, '', true);
+    for (const key of ['a', 'b', 'c']) fill(cache, key, hit('v', ttlMs, [key]));
+    cache.missed();
+    expect(cache.get('', 'a')).toBeUndefined();
+    expect(cache.left('', 'a')?.toString()).toBe('v');
+    cache.changed(changed(['a'], { tags: ['b'] }));
+    expect(['a', 'b', 'c'].filter((key) => cache.left('', key))).toEqual(['c']);
+    cache.began();
+    expect(cache.left('', 'c')).toBeUndefined();
+    const other = near();
+    fill(other, 'a');
+    other.missed();
+    expect(other.left('', 'a')).toBeUndefined();
   });
 
   it('keeps other namespaces out, and stays within its bytes', () => {
     const cache = new NearCache({ maxBytes: 10_000, namespaces: ['', 'default', 'mine'] }, 'ignored');
     expect(cache.namespaces).toEqual(['default', 'mine']);
-    expect(cache.ask('ignored', 'a')).toBeUndefined();
+    expect(cache.ask('ignored', 'a', watch)).toBeUndefined();
     for (let at = 0; at < 100; at += 1) fill(cache, `${at}`, hit('v'.repeat(1_000)));
     const kept = Array.from({ length: 100 }, (_, at) => cache.get('', `${at}`)).filter(
       (it) => it !== undefined,
@@ -196,10 +266,70 @@ describe('a client with a near cache', () => {
     await vi.waitFor(async () => expect(await read()).toBe('other'));
   });
 
-  it('reads anew at once what it has invalidated itself', async () => {
-    const { client, key, read } = await having('old');
-    await client.invalidate({ keys: [key] });
+  it.each([
+    ['a key', (key: string) => ({ keys: [key] })],
+    ['a tag', () => ({ tags: ['t'] })],
+    ['everything', () => ({ all: true })],
+  ])('reads anew at once what it has invalidated itself by %s', async (_what, by) => {
+    const { client, key, read } = await having('old', ['t']);
+    await client.invalidate(by(key));
     expect(await read()).toBe('new');
+  });
+
+  it('takes nothing from an answer whose question was sent before its own invalidation', async () => {
+    const { client, key } = await having('old');
+    await service.client().invalidate({ keys: [key] });
+    await vi.waitFor(async () =>
+      expect((await client.getOrLock({ key, intent: 'read', waitMs: 0 })).kind).toBe('busy'),
+    );
+    await service.client().getOrRebuild(key, () => bytes('then'), { ttlMs });
+    const asking = client.getOrLock({ key });
+    await client.invalidate({ keys: [key] }).catch(() => {});
+    await asking;
+    expect(String(await client.getOrRebuild(key, () => bytes('new'), { ttlMs }))).toBe('new');
+  });
+
+  it('serves on for as long as the service tells that it hears of changes', async () => {
+    const { key, client } = await having('old');
+    await new Promise((resolve) => setTimeout(resolve, 3_300));
+    expect(String(await client.getOrRebuild(key, () => bytes('never'), { ttlMs }))).toBe('old');
+    expect(asked).not.toHaveBeenCalled();
+  });
+
+  it('gives each caller bytes of its own', async () => {
+    const { key, client } = await having('old');
+    (await client.getOrRebuild(key, () => bytes('never'), { ttlMs }))?.fill('x');
+    expect(String(await client.getOrRebuild(key, () => bytes('never'), { ttlMs }))).toBe('old');
+  });
+
+  it('joins no call that was sent before its session began', async () => {
+    const client = service.client({ nearCache });
+    const closed = vi.spyOn(Flights.prototype, 'began');
+    await client.ready();
+    expect(closed).toHaveBeenCalledTimes(1);
+    closed.mockRestore();
+  });
+
+  it('joins calls under way while changes are told of, and none has come', async () => {
+    const client = service.client({ nearCache });
+    const other = service.client();
+    const [key, lock] = [freshKey(), await other.getOrLock({ key: 'unused' })];
+    expect(lock.kind).toBe('lease');
+    const held = await other.getOrLock({ key });
+    const token = held.kind === 'lease' ? held.token : '';
+    await client.ready();
+    asked.mockClear();
+    const read = () => client.getOrRebuild(key, () => bytes('own'), { ttlMs });
+    const first = read();
+    await vi.waitFor(async () => expect((await other.explain({ key })).waiters).toBe(1));
+    const second = read();
+    expect(asked).toHaveBeenCalledTimes(1);
+    await client.invalidate({ tags: ['any'] });
+    const third = read();
+    expect(asked).toHaveBeenCalledTimes(2);
+    await other.publish({ key, token, value: bytes('v'), ttlMs });
+    expect(String(await first)).toBe(String(await second));
+    await third;
   });
 
   it('forgets everything when its session breaks', async () => {

@@ -6,7 +6,7 @@ import type { DibsClientOptions } from '../src/options.js';
 import type { CallTerms, Transport } from '../src/transport.js';
 import { UnaryTransport } from '../src/unary-transport.js';
 
-type Method = Exclude<keyof Transport, 'close' | 'getOrLockMany'>;
+type Method = Exclude<keyof Transport, 'close' | 'ready' | 'getOrLockMany'>;
 
 /** A real transport with a bad link: calls fail before they are sent, or after they were answered. */
 export class BadLink implements Transport {

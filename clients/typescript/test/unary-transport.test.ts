@@ -94,7 +94,7 @@ describe('a unary call', () => {
     });
   });
 
-  it('ends at its deadline when nobody answers', async () => {
+  it('ends at its deadline when no answer comes', async () => {
     answer = () => {};
     await expect(transport().extend(REQUEST, { deadlineMs: 50 })).rejects.toMatchObject({
       code: 'DEADLINE_EXCEEDED',
@@ -112,7 +112,7 @@ describe('a unary call', () => {
     await vi.waitFor(() => expect(cancelled).toBe(1));
   });
 
-  it('fails at once where nobody listens, and works again when somebody does', async () => {
+  it('fails at once where no server listens, and works again when one does', async () => {
     answer = (_metadata, done) => done(null, REPLY);
     const port = Number(target.split(':')[1]);
     const link = transport();

@@ -1,31 +1,31 @@
 import type { SessionEvent, SessionReply, SessionResponse } from '../generated/dibs/v1/coordinator.js';
 
-/** What a session's stream is asked here. */
+/** The part of a session's stream that is used here. */
 export interface MessageStream {
-  /** False: it holds as much as it should, and says `drain` when it has got rid of that. */
+  /** False: its buffer is full, and it emits `drain` when it is not. */
   write(message: SessionResponse): boolean;
   once(event: 'drain', listener: () => void): unknown;
 }
 
-/** A message of the contract is no larger, unless it carries a single reply. */
+/** The largest message of the contract, unless it has a single reply. */
 const MESSAGE_BYTES_MAX = 1_048_576;
-/** Besides its value a reply has keys, texts and numbers, which are bounded. */
+/** The bounded rest of a reply besides its value: keys, texts and numbers. */
 const REPLY_BYTES = 64;
 
 /**
- * What is to be sent on one session: everything that gathers in one turn of the event loop leaves in one
- * message. A reader that is slow is waited for.
+ * The outgoing messages of one session. Everything from one turn of the event loop leaves in one message. A slow reader
+ * is waited for.
  */
 export class Outbox {
   #replies: SessionReply[] = [];
-  /** Of the values in the replies, one by one. */
+  /** The size of the values in each reply. */
   #valueBytes: number[] = [];
   #events: SessionEvent[] = [];
   #planned = false;
   #held = false;
   #onFree: (() => void)[] = [];
 
-  /** `holding` hears when the reader falls behind, and when it has caught up. */
+  /** `holding` is called when the reader falls behind, and when it has caught up. */
   constructor(
     private readonly stream: MessageStream,
     private readonly holding: (held: boolean) => void,
@@ -42,12 +42,12 @@ export class Outbox {
     this.#plan();
   }
 
-  /** Sends what is there now, first of all `welcome`. */
+  /** Sends everything now, beginning with `welcome`. */
   welcome(welcome: SessionResponse['welcome']): void {
     this.#write({ welcome, replies: [], events: [] });
   }
 
-  /** Resolves once everything so far has been handed to the transport. */
+  /** Resolves when the transport has everything so far. */
   async flushed(): Promise<void> {
     this.#flush();
     if (this.#held) await new Promise<void>((resolve) => this.#onFree.push(resolve));

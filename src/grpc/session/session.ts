@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import type { Visitor } from '../../access/guard.js';
-import { Call } from '../../coordination/call.js';
-import { CoordinationError } from '../../coordination/errors.js';
+import { Call } from '../../coordination/words/call.js';
+import { CoordinationError } from '../../coordination/words/errors.js';
 import { type Answered, type AnyRow, answer, type Edge, type GivenLease } from '../answer.js';
 import { traceparentOf } from '../call-of.js';
 import { CALLS } from '../calls.js';
@@ -15,24 +15,24 @@ import {
 import { callErrorOf } from '../status.js';
 import type { Outbox } from './outbox.js';
 
-/** Open calls of one session; what is beyond is refused, and costs nobody else anything. */
+/** Open calls of one session. Further calls are refused, at no cost to others. */
 const CALLS_MAX = 100_000;
-/** Of a call that asks for nothing. */
+/** For a call without a request. */
 const SESSION_SPAN = contract.session.path.slice(1);
 
 type Response = NonNullable<SessionReply['response']>;
 type Case = NonNullable<SessionCall['request']>['$case'];
 
-/** A lease that was given on a session, by which of its calls if that gets no more than one. */
+/** A lease of a session, with its call if that call gets at most one. */
 type HeldLease = GivenLease & { readonly callId: number };
 const ANY_CALL = 0;
 
-/** The calls and the leases of one session, over one stream after the other. */
+/** The calls and leases of one session, over successive streams. */
 export class Session {
   readonly #calls = new Map<number, Call>();
-  /** Leases that were given on it and have not ended, by their token. */
+  /** Its running leases, by token. */
   readonly #leases = new Map<string, HeldLease>();
-  /** Their tokens by the call that each was given to, where a call gets no more than one. */
+  /** Their tokens by call, for calls with at most one lease. */
   readonly #tokens = new Map<number, string>();
   #outbox: Outbox | undefined;
   #onIdle: (() => void) | undefined;
@@ -52,29 +52,33 @@ export class Session {
     return this.#leases.size;
   }
 
-  /** From now on replies go there, to its identity; undefined for nowhere, until the session is resumed. */
+  /** Sends replies to this stream and identity; undefined: nowhere, until the session is resumed. */
   attach(outbox: Outbox | undefined, visitor?: Visitor): void {
     this.#outbox = outbox;
     this.#visitor = visitor;
   }
 
-  /** Throws `invalid_argument` for what breaks the session's own rules; a call's own fault is its reply. */
+  /** Throws `invalid_argument` for a violation of the session's rules. A fault in a call is that call's reply. */
   take(path: string, { id, deadlineMs, traceparent, request }: SessionCall): void {
     if (!(id > 0)) throw invalid(`${path}.id: ${id} is not above 0`);
-    if (this.#calls.has(id)) throw invalid(`${path}.id: ${id} is that of a call that is still open`);
+    if (this.#calls.has(id)) throw invalid(`${path}.id: ${id} is already used by an open call`);
     const row: AnyRow | undefined = request && CALLS[request.$case];
     const call = this.#callOf(deadlineMs, traceparentOf(traceparent), row);
     const full = this.#calls.size >= CALLS_MAX;
     this.#calls.set(id, call);
     try {
       if (this.#visitor !== undefined) this.edge.guard?.readmit(this.#visitor, 'Session');
-      if (full) throw new CoordinationError('exhausted', `${CALLS_MAX} calls are open on this session`, 250);
+      if (full)
+        throw new CoordinationError(
+          'exhausted',
+          `too many open calls on this session (at most ${CALLS_MAX})`,
+          250,
+        );
       if (deadlineMs !== undefined && !(deadlineMs >= 0)) throw invalid('deadline_ms: is below 0');
-      if (request === undefined || row === undefined)
-        throw invalid('request: nothing is set; exactly one must be');
+      if (request === undefined || row === undefined) throw invalid('request: not set; set exactly one');
       const ended = row.ends(request.value);
       if (ended !== undefined) this.#forget(ended);
-      // The hot path: neither a hit in this replica's memory nor a wait costs a promise.
+      // The hot path: a hit in memory and a wait cost no promise.
       answer(row, request.value, call, this.edge, (it) => this.#answered(id, call, request.$case, it));
     } catch (error) {
       this.#fail(id, call, error);
@@ -82,12 +86,12 @@ export class Session {
   }
 
   #callOf(deadlineMs: number | undefined, traceparent: string, row: AnyRow | undefined): Call {
-    // Named as the unary one is, so that traces need not tell by which way it came.
+    // The same name as for a unary call, so traces are independent of the carrier.
     const trace = this.edge.tracing?.call(row?.span ?? SESSION_SPAN, traceparent);
     return new Call(this.identity, deadlineMs ?? Number.POSITIVE_INFINITY, traceparent, trace);
   }
 
-  /** A call that was answered with a lease has crossed its own end on the way: nobody will use that lease. */
+  /** Cancels a call. If its lease is already on the way, the caller will not use it, so release it. */
   cancel(id: number): void {
     this.#calls.get(id)?.cancel();
     const given = this.#leases.get(this.#tokens.get(id) ?? '');
@@ -96,7 +100,7 @@ export class Session {
     void this.#giveBack(given);
   }
 
-  /** Nobody waits for any of its calls any more. */
+  /** Cancels all of its calls. */
   cancelAll(): void {
     for (const call of this.#calls.values()) call.cancel();
   }
@@ -109,7 +113,7 @@ export class Session {
     });
   }
 
-  /** Its client is gone for good: what it held goes to the next in line at once. */
+  /** Its client is gone for good. Its leases go to the next waiters at once. */
   async end(): Promise<void> {
     this.cancelAll();
     const leases = [...this.#leases.values()];
@@ -138,7 +142,7 @@ export class Session {
     const { given, valueBytes, more } = it;
     if (given !== undefined) {
       if (call.cancelled || this.#outbox === undefined) {
-        // Its caller has gone meanwhile. The call is open until the lease has been given back.
+        // Its caller has left meanwhile. The call stays open until the lease is released.
         void this.#giveBack(given).then(() => more || this.#close(id, call, undefined));
         return;
       }
@@ -150,7 +154,7 @@ export class Session {
     else if (!call.cancelled) this.#outbox?.reply({ id, more, response }, valueBytes);
   }
 
-  /** False if it was not held. */
+  /** False if the session did not hold it. */
   #forget(token: string): boolean {
     this.#tokens.delete(this.#leases.get(token)?.callId ?? ANY_CALL);
     return this.#leases.delete(token);
@@ -161,7 +165,7 @@ export class Session {
     this.#leases.set(lease.token, held);
     if (callId !== ANY_CALL) this.#tokens.set(callId, lease.token);
     this.edge.coordinator.watchLease(key, lease, (end) => {
-      // By its holder's own word, perhaps in a call of its own beside this session.
+      // Ended by its holder, perhaps in a call outside this session.
       if (!this.#forget(lease.token) || end === undefined) return;
       const { namespace } = key;
       const lost = { namespace, key: key.key, token: lease.token, end: encodeLeaseEnd(end) };

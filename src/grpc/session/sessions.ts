@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import type { Visitor } from '../../access/guard.js';
-import { FULL_MS } from '../../coordination/come-back.js';
-import { CoordinationError } from '../../coordination/errors.js';
-import { keyFromId } from '../../coordination/key.js';
-import type { WakeChannel } from '../../coordination/wake-channel.js';
+import { FULL_MS } from '../../coordination/waiting/retry-after.js';
+import { CoordinationError } from '../../coordination/words/errors.js';
+import { keyFromId } from '../../coordination/words/key.js';
+import type { WakeChannel } from '../../coordination/ports/wake-channel.js';
 import type { Edge } from '../answer.js';
 import { credentialsOf, type Shown } from '../credentials.js';
 import { decodeHello, invalid, messageOf } from '../decode.js';
@@ -25,21 +25,21 @@ export interface SessionsParts {
   readonly wakes: WakeChannel;
   /** How long leases outlive a broken stream. */
   readonly graceMs: number;
-  /** How long a session stays on one connection; its client is asked to open another one then. */
+  /** How long a session stays on one connection before its client is asked to reconnect. */
   readonly ageMs: number;
 }
 
-/** How long clients of a replica that stops have to go elsewhere; open calls are answered until then. */
+/** How long clients of a stopping replica have to move. Open calls are answered until then. */
 const CLOSES_IN_MS = 5_000;
-/** A client's own cache serves nothing without a beat for 3 s, so that two may be late. */
+/** A client's own cache serves nothing after 3 s without a beat, so two beats may be late. */
 const BEAT_EVERY_MS = 1_000;
-/** What a client is told where anything in a namespace may have changed. */
+/** The event for "anything in the namespace may have changed". */
 const ALL = { keys: [], tags: [], all: true } as const;
-/** Sessions of one replica, those whose stream broke among them; beyond, newcomers are refused. */
+/** Sessions of one replica, broken ones included. Further sessions are refused. */
 const SESSIONS_MAX = 10_000;
-/** After the connection takes no new streams: who is asked to leave before would come back on the same one. */
+/** After the connection has stopped accepting streams. Otherwise clients would return on the same connection. */
 const AGE_OVER_CONNECTION = 1.15;
-/** Beyond the longest wait: a client that stays for longer, though it was asked to leave, is cut off. */
+/** Longer than the longest wait. A client that stays longer after being asked to leave is disconnected. */
 const LEAVES_IN_MS = 10_000;
 
 interface Open {
@@ -47,21 +47,21 @@ interface Open {
   readonly outbox: Outbox;
   readonly watched: ReadonlySet<string>;
   readonly resumeToken: string;
-  /** Absent where nobody is told apart. */
+  /** Absent without identities. */
   readonly visitor: Visitor | undefined;
-  /** Resolves when its client has ended the stream and has all its answers, or has gone. */
+  /** Resolves when its client has ended the stream and has all answers, or is gone. */
   readonly left: Promise<void>;
   leave(): void;
   tooOld: NodeJS.Timeout;
-  /** Its client has been asked to go elsewhere: its leases stay with it, and not with the stream. */
+  /** Its client was asked to move. Its leases stay with the client, not with the stream. */
   leaving: boolean;
   close(): void;
 }
 
-/** All sessions of this replica: opened, resumed, told of changes, drained. */
+/** All sessions of this replica: opens, resumes, notifies and drains them. */
 export class Sessions {
   readonly #open = new Set<Open>();
-  /** Sessions whose stream broke, until their grace is over. */
+  /** Sessions with a broken stream, until their grace ends. */
   readonly #parked = new Map<string, { readonly session: Session; readonly timer: NodeJS.Timeout }>();
   readonly #stopListening: () => void;
   readonly #beat: NodeJS.Timeout;
@@ -77,7 +77,7 @@ export class Sessions {
       },
       namespaceWake: (it) => {
         if (it.kind !== 'tags') return;
-        // What an older replica made names no tags, so that it may be any.
+        // A wake of an older replica names no tags, so it may concern any.
         const { tags, all } = it.wake ?? ALL;
         this.#tell(it.namespace, { keys: [], tags, all });
       },
@@ -87,7 +87,7 @@ export class Sessions {
     this.#beat = setInterval(() => this.#tellOfTheChannel(), BEAT_EVERY_MS).unref();
   }
 
-  /** How many streams are open. */
+  /** The number of open streams. */
   get open(): number {
     return this.#open.size;
   }
@@ -118,9 +118,9 @@ export class Sessions {
         const message = messageOf(decoded);
         if (open === undefined) open = this.#begin(stream, message, visitor);
         else if (message.hello !== undefined)
-          throw invalid('hello: is set once more; only the first message has it');
+          throw invalid('hello: set again; only the first message may have it');
         for (const [at, call] of message.calls.entries()) open.session.take(`calls[${at}]`, call);
-        // After the calls: one of them may have been left in the same turn.
+        // After the calls, because one of them may be cancelled in the same message.
         for (const id of message.cancelledIds) open.session.cancel(id);
       } catch (error) {
         over = true;
@@ -129,7 +129,7 @@ export class Sessions {
       }
     });
     stream.on('end', () => {
-      // The client has said all that it wanted: it still gets its answers, and then its leases go.
+      // The client has ended its side. It still gets its answers, and then its leases end.
       void open?.session
         .idle()
         .then(() => open?.outbox.flushed())
@@ -147,15 +147,15 @@ export class Sessions {
     stream.on('error', gone);
   }
 
-  /** Clients are asked to go elsewhere; their leases stay theirs. */
+  /** Asks clients to move. They keep their leases. */
   drain(): void {
     this.#draining = true;
     for (const open of this.#open) this.#askToLeave(open);
   }
 
   /**
-   * Resolves when all clients have ended their streams, or their time is over. A stream without an open call is not
-   * ended for that: its client may just have sent one, before it could hear of the drain.
+   * Resolves when all clients have ended their streams, or after a timeout. Does not end a stream without an open call,
+   * because its client may have sent one before it knew of the drain.
    */
   async stop(): Promise<void> {
     if (this.#stopped) return;
@@ -173,9 +173,13 @@ export class Sessions {
   }
 
   #begin(stream: SessionStream, { hello }: SessionRequest, visitor: Visitor | undefined): Open {
-    if (hello === undefined) throw invalid('hello: is not set; the first message must have it');
+    if (hello === undefined) throw invalid('hello: not set; the first message must have it');
     if (this.#open.size + this.#parked.size >= SESSIONS_MAX)
-      throw new CoordinationError('exhausted', `${SESSIONS_MAX} sessions are open on this replica`, FULL_MS);
+      throw new CoordinationError(
+        'exhausted',
+        `too many sessions on this replica (at most ${SESSIONS_MAX})`,
+        FULL_MS,
+      );
     const { resumeToken, holder, watchedNamespaces } = decodeHello(hello);
     const { identity = '' } = visitor ?? {};
     for (const namespace of watchedNamespaces) {
@@ -188,7 +192,7 @@ export class Sessions {
     }
     const session = parked?.session ?? new Session(this.parts.edge, identity, holder);
     const outbox = new Outbox(stream, (held) => {
-      // A reader that does not read is not read from either.
+      // Stop reading from a client that does not read.
       if (held) stream.pause();
       else stream.resume();
     });
@@ -219,7 +223,7 @@ export class Sessions {
     return open;
   }
 
-  /** Its own only: a token that was overheard resumes nobody else's session. */
+  /** Only for the same identity, so a stolen token cannot resume another identity's session. */
   #parkedOf(identity: string, resumeToken: string) {
     const parked = this.#parked.get(resumeToken);
     return parked?.session.identity === identity ? parked : undefined;
@@ -246,7 +250,7 @@ export class Sessions {
     clearTimeout(open.tooOld);
     session.attach(undefined);
     session.cancelAll();
-    // A stream that a drain ends does not end its leases.
+    // A drain ends streams but not their leases.
     if (open.leaving) return;
     if (this.parts.graceMs === 0 || session.leases === 0) {
       void session.end();

@@ -1,5 +1,5 @@
 // @ts-check
-// Hears of the replica's state once a second, while somebody looks, and shows it.
+// Receives the replica's state once a second while the page is visible, and shows it.
 
 import { setText, showCounts, showLeases, showNodes, showSeconds, showWaits } from './tables.js';
 import { WaitChart } from './wait-chart.js';
@@ -9,7 +9,7 @@ import * as words from './words.js';
 
 const EVENTS = 'console/events';
 const AGAIN_MS = 2_000;
-/** A stream that says nothing for so long is taken for lost. */
+/** A stream that is silent for this long counts as lost. */
 const SILENT_MS = 5_000;
 
 /** @param {string} id */
@@ -21,7 +21,7 @@ function byId(id) {
 
 const chart = new WaitChart(byId('chart'), byId('readout'));
 const seconds = /** @type {HTMLDetailsElement} */ (byId('seconds-details'));
-/** The last that was heard. @type {ConsoleState | undefined} */
+/** The last state received. @type {ConsoleState | undefined} */
 let shown;
 
 // ——— the stream ———
@@ -32,7 +32,7 @@ let stream;
 let timer;
 let paused = false;
 
-/** Listens, unless nobody looks: then the service has nothing to do for this page. */
+/** Listens only while the page is visible, so a hidden page costs the service nothing. */
 function listen() {
   clearTimeout(timer);
   stream?.close();
@@ -44,7 +44,7 @@ function listen() {
     say('');
     show(JSON.parse(data));
   };
-  // A browser gives up by itself only where the answer is no stream; in both cases this begins anew.
+  // A browser stops retrying if the answer is not a stream, so this restarts the connection in both cases.
   stream.onerror = () => void lost();
   expectMore();
 }
@@ -62,20 +62,19 @@ async function lost() {
   say(`${await whyLost()}${since}`);
 }
 
-/** An event source does not tell what it was answered. */
+/** An event source does not expose the status of its answer. */
 async function whyLost() {
   try {
     const { status } = await fetch(EVENTS, { method: 'HEAD' });
-    if (status === 401 || status === 403) return 'You may not see this any more; load the page again.';
-    if (status === 503)
-      return 'The replica has nothing to show yet, or too many pages watch it; trying again.';
+    if (status === 401 || status === 403) return 'Your access has ended. Reload the page.';
+    if (status === 503) return 'The replica is still starting, or too many pages are open. Retrying.';
   } catch {
-    // Nobody answers: that is the news.
+    // No answer: report that.
   }
-  return 'The replica does not answer; trying again.';
+  return 'The replica does not answer. Retrying.';
 }
 
-/** @param {string} why there is no news; nothing where there is */
+/** @param {string} why the connection is lost; empty if it is not */
 function say(why) {
   const notice = byId('connection');
   notice.hidden = why === '';
@@ -84,14 +83,14 @@ function say(why) {
   announce(why === '' ? 'Connected again.' : why);
 }
 
-/** Tells those who do not see the page. Only what matters: not every second. @param {string} text */
+/** Announces important changes to screen readers, not every second. @param {string} text */
 const announce = (text) => setText(byId('announcements'), text);
 
 document.addEventListener('visibilitychange', listen);
 byId('pause').addEventListener('click', () => {
   paused = !paused;
   byId('pause').setAttribute('aria-pressed', String(paused));
-  setText(byId('pause'), paused ? 'Go on' : 'Pause');
+  setText(byId('pause'), paused ? 'Resume' : 'Pause');
   listen();
 });
 seconds.addEventListener('toggle', () => shown && showSecondsOf(shown));
@@ -113,12 +112,12 @@ function show(state) {
   byId('leases-rest').hidden = others === 0;
   setText(byId('leases-rest'), `${words.counted(others, 'more lease is', 'more leases are')} held.`);
   const minutes = minutesOf(recent.windowS);
-  setText(byId('waits-about'), `Callers of this replica that had to wait, in the last ${minutes}.`);
+  setText(byId('waits-about'), `Callers that waited on this replica in the last ${minutes}.`);
   chart.show(recent.waits.seconds, recent.windowS, lastSecondMs(state));
   showWaits(recent.waits.byEnd);
   showSecondsOf(state);
   showDecides(state);
-  setText(byId('calls-about'), `Rates of the last ${recent.rateS} s, counts of the last ${minutes}.`);
+  setText(byId('calls-about'), `Rates over the last ${recent.rateS} s, counts over the last ${minutes}.`);
   showCounts('answers', recent.answers);
   showCounts('publishes', recent.publishes);
   showCounts('lease-ends', recent.leaseEnds);
@@ -180,10 +179,10 @@ function leasesAbout({ now, held }) {
   const elsewhere = Math.max(0, now.waiters - held.waiters);
   const here =
     held.count === 0
-      ? 'No lease is held by this replica.'
-      : 'Given by this replica, the most waited for first.';
+      ? 'This replica has granted no running lease.'
+      : 'Granted by this replica, the most waiters first.';
   if (elsewhere === 0) return here;
-  return `${here} ${words.counted(elsewhere, 'caller waits', 'callers wait')} here for what another replica leased, or for a decision.`;
+  return `${here} ${words.counted(elsewhere, 'caller waits', 'callers wait')} here for a lease of another replica, or for a decision.`;
 }
 
 /** @param {ConsoleState} state */
@@ -191,7 +190,7 @@ function showSecondsOf(state) {
   if (seconds.open) showSeconds(state.recent.waits.seconds, lastSecondMs(state));
 }
 
-/** When the last second that is over began. @param {ConsoleState} state */
+/** The start of the last complete second. @param {ConsoleState} state */
 const lastSecondMs = ({ atMs, recent }) => atMs - recent.lastSecondAgoMs - 1_000;
 
 /** @param {ConsoleState} state */
@@ -199,7 +198,10 @@ function showDecides({ replica, recent, atMs }) {
   const { mode, steps } = recent.degraded;
   const embedded = replica.mode === 'embedded';
   const rung = embedded
-    ? { name: 'This process', about: 'Locks and values live in its memory and end with it.' }
+    ? {
+        name: 'This process',
+        about: 'Embedded mode: locks and values are in memory and end with this process.',
+      }
     : (words.RUNGS[mode] ?? { name: mode, about: '' });
   setText(byId('mode'), rung.name);
   byId('mode').className = mode === 'none' ? 'good' : 'bad';
@@ -214,7 +216,7 @@ function showDecides({ replica, recent, atMs }) {
     ({ from, to, agoMs }) =>
       `${words.timeOfDay(atMs - agoMs)}  ${words.RUNGS[from]?.name ?? from} → ${words.RUNGS[to]?.name ?? to}, ${words.longDuration(agoMs)} ago`,
   );
-  if (lines.length === 0) lines.push('None since the start.');
+  if (lines.length === 0) lines.push('No change since the start.');
   const list = byId('steps');
   while (list.childElementCount > lines.length) list.lastElementChild?.remove();
   for (const [at, line] of lines.entries()) {
@@ -229,7 +231,7 @@ function announceChanges({ replica, recent }) {
   const before = shown;
   if (replica.host !== before.replica.host || replica.pid !== before.replica.pid) {
     news.push(`Another replica answers: ${replica.host}, process ${replica.pid}.`);
-  } else if (replica.draining && !before.replica.draining) news.push('The replica drains.');
+  } else if (replica.draining && !before.replica.draining) news.push('The replica is draining.');
   if (recent.degraded.mode !== before.recent.degraded.mode) {
     news.push(`${words.RUNGS[recent.degraded.mode]?.name}.`);
   }

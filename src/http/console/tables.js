@@ -1,6 +1,6 @@
 // @ts-check
-// The page's tables. A row stays the same element as long as what it shows is there, so that a selection, a
-// focus and a bar that drains outlast an update. Text goes in as text, never as markup.
+// The page's tables. A row keeps its element while its item exists, so that a selection, the focus and an animated
+// bar survive an update. Text is inserted as text, never as markup.
 
 import * as words from './words.js';
 
@@ -8,7 +8,7 @@ import * as words from './words.js';
 /** @typedef {ConsoleState['held']['leases'][number]} ShownLease */
 
 /**
- * One row an item.
+ * One row per item.
  * @template Item
  * @param {string} id of the table
  * @param {readonly Item[]} items
@@ -21,7 +21,7 @@ function fillRows(id, items, nameOf, fill) {
   /** @type {Map<string, HTMLTableRowElement>} */
   const known = new Map();
   for (const row of [...body.rows]) {
-    // A key has two leases for a moment where one outlives its end at the store: the second row is made anew.
+    // A key can briefly have two leases, when one outlives its end at the store. The second row is then recreated.
     if (known.has(row.dataset.name ?? '')) row.remove();
     else known.set(row.dataset.name ?? '', row);
   }
@@ -43,7 +43,7 @@ function newRow(name) {
   return row;
 }
 
-/** Writes the cells of a row, from left to right. */
+/** Writes the cells of a row from left to right. */
 class Row {
   #at = 0;
 
@@ -75,7 +75,7 @@ class Row {
     this.#at += 1;
     if (cell === undefined) {
       cell = document.createElement(tag);
-      // Said again, for a row that is laid out in another way is none to some readers.
+      // Set explicitly, because some screen readers ignore the role of a row with another layout.
       cell.setAttribute('role', tag === 'th' ? 'rowheader' : 'cell');
       if (tag === 'th') cell.setAttribute('scope', 'row');
       make?.(cell);

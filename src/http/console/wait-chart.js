@@ -1,7 +1,6 @@
 // @ts-check
-// Two panels over the same minutes: how many waits ended in each second, by what ended them, and how long they
-// were, from the median to the 99th percentile. Drawn anew once a second; a few hundred rectangles in one path
-// for each colour.
+// Two panels over the same minutes: how many waits ended in each second, by what ended them, and their length from the
+// median to the 99th percentile. Redrawn once a second, with one path per colour for a few hundred rectangles.
 
 import { endsOf, setText, totalOf } from './tables.js';
 import * as words from './words.js';
@@ -17,13 +16,13 @@ const HEIGHT = 256;
 const BAR_MIN = 2;
 const ENDS = Object.keys(words.WAIT_ENDS);
 
-/** The chart, with a second that the pointer or the arrow keys choose and whose figures stand below it. */
+/** The chart. The pointer or the arrow keys select a second, and its figures are shown below. */
 export class WaitChart {
   /** @type {readonly SecondOfWaits[]} */
   #seconds = [];
   #windowS = 300;
   #lastMs = 0;
-  /** When the second began that is read, so that it stays the same one; none until somebody chose. @type {number | undefined} */
+  /** The start of the selected second, so that the selection does not move; undefined before a selection. @type {number | undefined} */
   #chosenMs;
 
   /** @param {HTMLElement} slider @param {HTMLElement} readout */
@@ -47,7 +46,7 @@ export class WaitChart {
     this.#draw();
   }
 
-  /** How long ago the chosen second is; undefined if there is none, or it has left the window. */
+  /** The age of the selected second; undefined without one, or if it has left the window. */
   get #agoS() {
     if (this.#chosenMs === undefined) return undefined;
     const agoS = Math.round((this.#lastMs - this.#chosenMs) / 1_000);
@@ -164,7 +163,7 @@ export class WaitChart {
     this.#read(this.#nearest(this.#windowS - 1 - fromLeft));
   }
 
-  /** The second with waits next to the one that is pointed at, for a bar is too thin to be hit. @param {number} agoS */
+  /** The nearest second with waits, because a bar is too thin to hit. @param {number} agoS */
   #nearest(agoS) {
     const bounded = Math.min(this.#windowS - 1, Math.max(0, agoS));
     const near = this.#seconds.filter((second) => Math.abs(second.agoS - bounded) <= 3);
@@ -215,8 +214,8 @@ export class WaitChart {
 
   #hint() {
     return this.#seconds.length === 0
-      ? 'Nobody has waited in these minutes.'
-      : 'Point at a second, or choose one with the arrow keys, to read it.';
+      ? 'No caller waited in these minutes.'
+      : 'Point at a second, or select one with the arrow keys.';
   }
 }
 

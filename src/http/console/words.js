@@ -1,10 +1,10 @@
 // @ts-check
-// How things are said on the page: numbers, times, and the service's names in a reader's words.
+// The page's words: numbers, times, and labels for the service's names.
 
 const WHOLE = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const TENTHS = new Intl.NumberFormat('en', { maximumFractionDigits: 1, minimumFractionDigits: 1 });
 
-/** What stands where there is nothing to tell. */
+/** Shown for a missing value. */
 export const NOTHING = '–';
 
 /** @param {number} count */
@@ -28,7 +28,7 @@ export function duration(ms) {
   return longDuration(ms);
 }
 
-/** A duration to the second, for what lasts. @param {number} ms */
+/** A long duration, to the second. @param {number} ms */
 export function longDuration(ms) {
   const seconds = Math.floor(ms / 1000);
   if (seconds < 60) return `${seconds} s`;
@@ -51,11 +51,11 @@ export function size(bytes) {
   return `${unit === 0 ? WHOLE.format(left) : TENTHS.format(left)} ${units[unit]}`;
 }
 
-/** The time of day where the reader is. @param {number} atMs */
+/** The reader's local time. @param {number} atMs */
 export const timeOfDay = (atMs) => new Date(atMs).toLocaleTimeString('en-GB');
 
 /**
- * A text of somebody else's, with what cannot be seen, or turns the direction of what follows, spelled out.
+ * Foreign text, with invisible and direction-changing characters spelled out.
  * @param {string} text
  */
 export const visible = (text) =>
@@ -72,40 +72,40 @@ const NAMES = {
   wait_ended: 'busy: wait ended',
   deadline_too_short: 'busy: deadline too short',
   undecided: 'busy: undecided',
-  budget: 'busy: no budget',
+  budget: 'busy: budget used up',
   draining: 'busy: draining',
   no_value: 'busy: no value',
-  published: 'published elsewhere',
+  published: 'published on another replica',
 };
 
-/** A name of the service's. @param {string} name */
+/** The label of a service's name. @param {string} name */
 export const nameOf = (name) => NAMES[name] ?? name.replaceAll('_', ' ');
 
 /** What ended a wait. @type {Readonly<Record<string, string>>} */
 export const WAIT_ENDS = {
   publish: 'publish',
-  lease: 'lease of its own',
+  lease: 'own lease',
   failure: 'failure',
-  timeout: 'out of time',
+  timeout: 'timeout',
   cancelled: 'caller left',
   drain: 'drain',
   error: 'error',
 };
 
-/** The rungs of the ladder of degradation. @type {Readonly<Record<string, { name: string, about: string }>>} */
+/** The levels of degradation. @type {Readonly<Record<string, { name: string, about: string }>>} */
 export const RUNGS = {
-  none: { name: 'Quorum and store', about: 'Both answer, and leases are as they should be.' },
+  none: { name: 'Quorum and store', about: 'Both are available.' },
   quorum_lost: {
     name: 'Quorum lost',
-    about: 'Leases come from the value store alone.',
+    about: 'The value store alone grants leases.',
   },
   store_lost: {
     name: 'Store lost',
     about:
-      'Leases hold across the fleet; what is published reaches the waiters of its replica and is not stored.',
+      'Leases hold across the fleet. A published value reaches the waiters of its replica and is not stored.',
   },
   local: {
     name: 'Quorum and store lost',
-    about: 'One rebuild at a time on each replica; what is published reaches its waiters and is not stored.',
+    about: 'Each replica runs one rebuild per key. A published value reaches its waiters and is not stored.',
   },
 };

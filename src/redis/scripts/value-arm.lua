@@ -12,7 +12,7 @@
 --   7 clock             the namespace's tag clock, which the value that is published will carry
 --   8 keep_ms           how long the record outlives whatever is in it
 -- Reply
---   as value-look, and then 1 if the lease is armed, 0 if not. Armed: nothing was armed or stored since
+--   as value-read, and then 1 if the lease is armed, 0 if not. Armed: nothing was armed or stored since
 --   the caller looked, and no running lease stands in the way; or this very nonce was armed before.
 
 local time = redis.call('TIME')

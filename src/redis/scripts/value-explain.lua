@@ -5,7 +5,7 @@
 -- ARGV
 --   none
 -- Reply
---   as value-look, and then a line of JSON for each lease, newest first; null if none has ended.
+--   as value-read, and then a line of JSON for each lease, newest first; null if none has ended.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]

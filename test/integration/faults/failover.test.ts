@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseStoreUrl } from '../../../src/config/store-url.js';
-import { keyOf } from '../../../src/coordination/key.js';
+import { keyOf } from '../../../src/coordination/words/key.js';
 import { Degraded, PublishOutcome, Read } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { StoreConnection } from '../../../src/redis/connection.js';
 import { recordKey } from '../../../src/redis/keys.js';

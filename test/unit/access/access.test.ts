@@ -83,8 +83,8 @@ describe('who calls', () => {
 
   it('is nobody without either, and by a certificate that is two', () => {
     const { admit } = trial();
-    expect(() => admit()).toThrow('a bearer token or a client certificate is needed');
-    expect(() => admit('', 'DNS:other')).toThrow('no name of the client certificate is known');
+    expect(() => admit()).toThrow('send a bearer token or a client certificate');
+    expect(() => admit('', 'DNS:other')).toThrow('every name of the client certificate is unknown');
     expect(() => admit('', 'URI:checkout.svc')).toThrow(unauthenticated);
     expect(() => admit('', 'DNS:checkout.svc, DNS:op.svc')).toThrow(unauthenticated);
   });
@@ -126,7 +126,7 @@ describe('what it may do', () => {
     const { access, audited } = trial();
     const lease = () => access.allow('checkout', 'GetOrLock', 'lease', 'other', 1);
     expect(lease).toThrow(denied);
-    expect(lease).toThrow('identity checkout does not have the permission lease in namespace other');
+    expect(lease).toThrow('identity checkout lacks the permission lease in namespace other');
     expect(audited).toContainEqual(['checkout', 'GetOrLock', 'other', 'lease']);
     expect(() => access.allow('gone', 'GetOrLock', 'read', 'catalog', 1)).toThrow(unauthenticated);
   });

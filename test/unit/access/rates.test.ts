@@ -15,7 +15,7 @@ it('lets a burst of a second through, and refuses one more with when to come bac
   expect(() => spend(5)).toThrow(
     expect.objectContaining({
       kind: 'exhausted',
-      message: 'identity checkout makes more than 5 calls a second (calls_per_second in DIBS_AUTH_FILE)',
+      message: 'identity checkout exceeds 5 calls a second (calls_per_second in DIBS_AUTH_FILE)',
       retryAfterMs: 200,
     }),
   );

@@ -38,20 +38,20 @@ describe('the command line', () => {
 
   it.each([
     [['look'], "there is no command 'look'"],
-    [['explain'], 'explain wants one KEY, not 0'],
-    [['explain', 'a', 'b'], 'explain wants one KEY, not 2'],
+    [['explain'], 'explain needs one KEY, not 0'],
+    [['explain', 'a', 'b'], 'explain needs one KEY, not 2'],
     [['explain', '--jason', 'a'], "Unknown option '--jason'"],
     [['explain', '--target', '-n', 'a'], 'argument is ambiguous. Did'],
-    [['invalidate'], 'invalidate wants KEY..., --tag TAG or --all'],
-    [['invalidate', '--all', 'a', '--yes'], 'name no KEY and no --tag beside it'],
-    [['invalidate', '--all', '--tag', 'a', '--yes'], 'name no KEY and no --tag beside it'],
+    [['invalidate'], 'invalidate needs KEY..., --tag TAG or --all'],
+    [['invalidate', '--all', 'a', '--yes'], 'remove KEY and --tag'],
+    [['invalidate', '--all', '--tag', 'a', '--yes'], 'remove KEY and --tag'],
     [
       ['invalidate', '-n', 'prices', '--all'],
-      'drops every value in the namespace prices: if you mean it, add --yes',
+      'drops every value in the namespace prices: add --yes to confirm',
     ],
     [['invalidate', '--all', '--mark-stale'], 'marks every value stale in the namespace default'],
     [['top', 'a'], "Unexpected argument 'a'"],
-    [['top', '--http', 'localhost:9464'], "--http: 'localhost:9464' is no URL such as http://127.0.0.1:9464"],
+    [['top', '--http', 'localhost:9464'], "--http: 'localhost:9464' is not a URL like http://127.0.0.1:9464"],
   ])('refuses %j in one line, and sends nothing', async (args, line) => {
     const { code, out, err } = await run(args);
     expect({ code, out }).toEqual({ code: 2, out: '' });

@@ -15,9 +15,9 @@ it('says that there is nothing', () => {
   expect(told({ degraded: Degraded.DEGRADED_NONE })).toEqual([
     'key        user:42 in the namespace prices',
     'value      none',
-    'lease      nobody holds it',
+    'lease      none',
     'waiters    0 callers on the replica that answered',
-    'fence      none is known',
+    'fence      unknown',
     'before     no lease has ended',
     '',
   ]);
@@ -48,18 +48,18 @@ it('says who holds, who waits, what the value is and how it went before', () => 
   expect(lines).toEqual([
     'key        user:42 in the namespace prices',
     'degraded   fewer than a majority of the lock nodes answer: the store alone decides',
-    'value      2.0 KiB; stale, and served so for 9 min',
-    '           published 1 min 1 s ago under the fence 7',
+    'value      2.0 KiB; stale, may be served for 9 min',
+    '           published 1 min 1 s ago with fence 7',
     '           tags: users, tenant\\u000a7',
     'lease      web-3/\\u001b[1m has held it for 250 ms; ends in 9.8 s unless extended',
-    '           given because: early refresh; fence 9',
+    '           reason: early refresh; fence 9',
     '           trace: 00-1-2-01',
     'waiters    17 callers on the replica that answered',
     'back-off   for 1.5 s, because the last rebuild failed: no such\\u0009table',
-    'fence      9 is the highest given',
-    'before     ENDED          HOW           HELD   HOLDER                   FENCE  FAILURE',
-    '           3.0 s ago      session lost  12 ms  a caller without a name  8',
-    '           1 min 1 s ago  failed        1.2 s  job                      7      no\\u000asuch table',
+    'fence      9 is the highest so far',
+    'before     ENDED          HOW           HELD   HOLDER          FENCE  FAILURE',
+    '           3.0 s ago      session lost  12 ms  unnamed caller  8',
+    '           1 min 1 s ago  failed        1.2 s  job             7      no\\u000asuch table',
     '',
   ]);
 });
@@ -71,11 +71,11 @@ it('tells a fresh value, an absent one and a lease that is over apart', () => {
     'value      the source has nothing under this key; fresh for 5.0 s, then served stale for 1 min',
   );
   expect(told({ lease: { holder: 'a', ageMs: 20_000 } })[2]).toBe(
-    'lease      a has held it for 20.0 s; its time is over',
+    'lease      a has held it for 20.0 s; expired',
   );
 });
 
 it('knows no word for what a later version says, and says so', () => {
   const later = { reason: 99 as LeaseReason };
-  expect(told({ lease: later })[3]).toBe('           given because: unspecified; fence 0');
+  expect(told({ lease: later })[3]).toBe('           reason: unspecified; fence 0');
 });

@@ -73,7 +73,7 @@ describe('the service, as the command line calls it', () => {
 
   it('names the variable where the authorities cannot be read', () => {
     expect(() => Service.from({}, { DIBS_TLS_CA: '/nowhere' })).toThrow(
-      /^DIBS_TLS_CA: '\/nowhere' cannot be used/,
+      /^DIBS_TLS_CA: '\/nowhere' cannot be read/,
     );
   });
 });
@@ -92,11 +92,14 @@ describe('an error of a call', () => {
       error(status.UNAVAILABLE, socket),
       /^at:1 does not answer \(connect ECONNREFUSED 127.0.0.1:1\): .*--target/,
     ],
-    [error(status.UNAVAILABLE, 'the store is away', '100'), /^at:1 cannot do it now: the store is away$/],
+    [error(status.UNAVAILABLE, 'the store is away', '100'), /^at:1 is unavailable: the store is away$/],
     [error(status.DEADLINE_EXCEEDED, 'late'), /^at:1 did not answer within 10 s/],
     [error(status.UNAUTHENTICATED, 'no token'), /set DIBS_TOKEN \(no token\)$/],
-    [error(status.PERMISSION_DENIED, 'not explain'), /DIBS_TOKEN says who you are \(not explain\)$/],
-    [error(status.UNIMPLEMENTED, 'unknown method'), /^at:1 is no Dibs, or an older one/],
+    [
+      error(status.PERMISSION_DENIED, 'not explain'),
+      /the identity of DIBS_TOKEN lacks a permission \(not explain\)$/,
+    ],
+    [error(status.UNIMPLEMENTED, 'unknown method'), /^at:1 is not Dibs, or an older version/],
     [error(status.INVALID_ARGUMENT, 'key: 0 bytes'), /^at:1 refused: key: 0 bytes$/],
   ])('says what to do: %s', (from, text) => {
     expect(refusalOf(from, 'at:1').message).toMatch(text);

@@ -78,9 +78,9 @@ it('draws anew each second on a terminal, within its columns, until it is interr
 it('shows a replica that comes back a second later', async () => {
   const url = await showing([hits(5), { status: 503, text: '' }, hits(1), hits(2)]);
   const { written } = await run(['--http', url], { screens: 3, columns: 200 });
-  expect(written.map((screen) => /metrics answers 503|has just come|CALLS/.exec(screen)?.[0])).toEqual([
+  expect(written.map((screen) => /metrics answers 503|has just started|CALLS/.exec(screen)?.[0])).toEqual([
     'metrics answers 503',
-    'has just come',
+    'has just started',
     'CALLS',
   ]);
 });
@@ -97,13 +97,13 @@ it('is printed once into a pipe, with a bad end where a replica cannot be seen',
   ]);
   expect(code).toBe(1);
   expect(written).toHaveLength(1);
-  expect(written[0]).toMatch(/2 replicas[\s\S]*127.0.0.1:2: nobody listens there\n$/);
+  expect(written[0]).toMatch(/2 replicas[\s\S]*127.0.0.1:2: connection refused\n$/);
   expect((await run(['--http', url])).code).toBe(0);
 });
 
 it.each([
-  [{ text: 'up 1\n' }, 'has none of Dibs'],
-  [{ text: '<html>' }, "no sample of Prometheus' text format: <html>"],
+  [{ text: 'up 1\n' }, 'has no Dibs metrics'],
+  [{ text: '<html>' }, "invalid line in Prometheus' text format: <html>"],
   [{ status: 404, text: '' }, 'answers 404'],
 ])('says why it sees nothing: %j', async (page, why) => {
   const url = await showing([page]);

@@ -74,7 +74,7 @@ roles: {}
 `),
     ).toEqual([
       'identities.one.tokens.0: is not sha256: and the 64 hexadecimal digits of a SHA-256',
-      'identities.one.tokens: has more than 2: one, and the next one while it is changed',
+      'identities.one.tokens: has more than 2 tokens; keep the current one and its successor',
       'identities.one.certificates.0: is not a DNS name or a URI of a certificate',
       'identities.one.certificates.1: is not a DNS name or a URI of a certificate',
       'identities.one.certificates.2: is not a DNS name or a URI of a certificate',
@@ -95,9 +95,9 @@ roles: {}
 
   it('is YAML, and a fault in it repeats no token', () => {
     const faults = faultsOf('identities: { one: { tokens: [my-secret }');
-    expect(faults).toEqual(['is not YAML, or names something twice']);
+    expect(faults).toEqual(['is not YAML, or has a duplicate entry']);
     expect(faultsIn("{ tokens: ['my-secret'] }").join()).not.toMatch('my-secret');
-    expect(faultsOf('identities: { one: {}, one: {} }')).toEqual(['is not YAML, or names something twice']);
+    expect(faultsOf('identities: { one: {}, one: {} }')).toEqual(['is not YAML, or has a duplicate entry']);
   });
 
   it('knows names of 1 to 64 characters, bounds of both sides', () => {
@@ -120,9 +120,9 @@ identities:
   three: { certificates: ['spiffe://A', 'spiffe://a'] }
 `;
     expect(faultsOf(text)).toEqual([
-      'identities.two.tokens.1: is identities.one.tokens.0 too; nobody could tell whose it is',
-      'identities.two.certificates.0: is identities.one.certificates.0 too; nobody could tell whose it is',
-      'identities.three.certificates.1: is identities.one.certificates.1 too; nobody could tell whose it is',
+      'identities.two.tokens.1: is the same as identities.one.tokens.0; credentials must belong to one identity',
+      'identities.two.certificates.0: is the same as identities.one.certificates.0; credentials must belong to one identity',
+      'identities.three.certificates.1: is the same as identities.one.certificates.1; credentials must belong to one identity',
     ]);
   });
 });

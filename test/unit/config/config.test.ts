@@ -139,7 +139,7 @@ describe('DIBS_LISTEN', () => {
 
   it('names an address once', () => {
     expect(fault({ DIBS_LISTEN: 'localhost:1,localhost:1' })).toBe(
-      "DIBS_LISTEN: 'localhost:1' is named twice",
+      "DIBS_LISTEN: 'localhost:1' is listed twice",
     );
   });
 
@@ -178,7 +178,7 @@ describe('the fleet', () => {
 
   it.each([1, 2, 4, 6, 8])('may not have %d lock nodes', (count) => {
     expect(fault({ ...inFleet, DIBS_QUORUM_NODES: nodes(count) })).toBe(
-      `DIBS_QUORUM_NODES: names ${count} node(s); 3, 5 or 7 are needed`,
+      `DIBS_QUORUM_NODES: lists ${count} node(s); set 3, 5 or 7`,
     );
   });
 
@@ -190,7 +190,7 @@ describe('the fleet', () => {
   it('has nodes that are different machines, whatever the database, the user or the spelling', () => {
     for (const same of ['redis://n0:7000/3', 'redis://me:pw@n0:7000', 'rediss://N0:7000']) {
       expect(fault({ ...inFleet, DIBS_QUORUM_NODES: `${nodes(2)},${same}` })).toBe(
-        'DIBS_QUORUM_NODES: nodes 1 and 3 are both n0:7000; each must be a Redis of its own',
+        'DIBS_QUORUM_NODES: nodes 1 and 3 are both n0:7000; each must be a separate Redis',
       );
     }
     const defaultPort = 'redis://a,redis://a:6379,redis://b';

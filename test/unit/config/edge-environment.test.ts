@@ -36,7 +36,7 @@ describe('TLS', () => {
 
   it('is good at the start, or there is none', () => {
     expect(fault({ ...env, DIBS_TLS_KEY: authority.issue().key })).toBe(
-      'DIBS_TLS_KEY: is not the key of the certificate in DIBS_TLS_CERT',
+      'DIBS_TLS_KEY: does not match the certificate in DIBS_TLS_CERT',
     );
     const later = () => loadConfig(env, (path) => readFileSync(path, 'utf8'), Date.now() + 3 * 86_400_000);
     expect(later).toThrow('DIBS_TLS_CERT: expired on');

@@ -16,7 +16,7 @@ it('TLS of Redis is checked by an authority only where there is TLS', () => {
   const { fleet } = loadConfig({ ...inFleet, DIBS_REDIS_CA: authority.ca, DIBS_QUORUM_NODES: nodesOnly });
   expect(fleet?.redisCa).toBeDefined();
   expect(fault({ ...inFleet, DIBS_REDIS_CA: authority.ca })).toBe(
-    'DIBS_REDIS_CA: is set while no URL of a Redis is rediss://',
+    'DIBS_REDIS_CA: is set while no Redis URL is rediss://',
   );
   expect(fault({ ...tls, DIBS_REDIS_CA: key })).toMatch(/^DIBS_REDIS_CA: '.*' is not a PEM certificate/);
 });

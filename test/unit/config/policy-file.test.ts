@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config/config.js';
 import { ConfigError, Faults } from '../../../src/config/faults.js';
 import { readPolicyFile } from '../../../src/config/policy-file.js';
-import { defaultPolicy } from '../../../src/coordination/policy.js';
+import { defaultPolicy } from '../../../src/coordination/words/policy.js';
 
 const { limits } = loadConfig({});
 const base = defaultPolicy(limits);
@@ -25,6 +25,7 @@ describe('a policy', () => {
           failure_backoff_ms: 500
           lease_min_ms: 200
           lease_max_ms: 300
+          lease_hold_max_ms: 400
           keys_in_traces: clear
         other_shop: {}
     `;
@@ -40,6 +41,7 @@ describe('a policy', () => {
       failureBackoffMs: 500,
       leaseMsMin: 200,
       leaseMsMax: 300,
+      leaseHoldMsMax: 400,
       keysInTraces: 'clear',
     });
     expect(policies.get('other_shop')).toEqual(base);
@@ -60,11 +62,15 @@ describe('a policy', () => {
     ['failure_backoff_ms', 0, 300_000, [-1, 300_001, 0.5]],
     ['lease_min_ms', 100, 60_000, [99, 60_001, 100.5]],
     ['lease_max_ms', 100, 60_000, [99, 60_001, 100.5]],
+    // Not below lease_max_ms, which is 60000 here.
+    ['lease_hold_max_ms', 60_000, 86_400_000, [86_400_001, 60_000.5]],
   ] as const)('bounds %s', (name, min, max, outside) => {
     for (const good of [min, max]) expect(shop(`${name}: ${good}`).faults).toEqual([]);
     for (const bad of outside) {
       expect(shop(`${name}: ${bad}`).faults).toEqual([
-        expect.stringMatching(`^namespaces.shop.${name}: .* within ${min} to ${max}$`),
+        expect.stringMatching(
+          `^namespaces.shop.${name}: .* within ${name === 'lease_hold_max_ms' ? 100 : min} to ${max}$`,
+        ),
       ]);
     }
   });
@@ -89,6 +95,9 @@ describe('a policy', () => {
     expect(shop('lease_min_ms: 300, lease_max_ms: 300').faults).toEqual([]);
     expect(shop('lease_min_ms: 301, lease_max_ms: 300').faults).toEqual([
       'namespaces.shop.lease_min_ms: 301 is above lease_max_ms, which is 300',
+    ]);
+    expect(shop('lease_hold_max_ms: 59999').faults).toEqual([
+      'namespaces.shop.lease_hold_max_ms: 59999 is below lease_max_ms, which is 60000',
     ]);
   });
 });

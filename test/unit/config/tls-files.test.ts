@@ -38,7 +38,9 @@ describe('the files of TLS', () => {
     contents.cut = `${read(authority.ca)}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`;
     expect(faultsOf({ ...good, ca: 'cut' })[0]).toMatch(/^DIBS_TLS_CA: 'cut' has a broken PEM certificate: /);
     contents.chain = `${read(good.cert)}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`;
-    expect(faultsOf({ cert: 'chain', key: good.key })[0]).toMatch(/^DIBS_TLS_CERT: 'chain' cannot be served/);
+    expect(faultsOf({ cert: 'chain', key: good.key })[0]).toMatch(
+      /^DIBS_TLS_CERT: 'chain' cannot be used for TLS/,
+    );
     another.close();
   });
 
@@ -51,7 +53,7 @@ describe('the files of TLS', () => {
     ['no certificate', { cert: 'words', key: good.key }, /^DIBS_TLS_CERT: 'words' is not a PEM certificate/],
     ['an empty certificate', { cert: 'empty', key: good.key }, /^DIBS_TLS_CERT: 'empty' is not a PEM/],
     ['no key', { cert: good.cert, key: 'words' }, /^DIBS_TLS_KEY: 'words' is not a PEM private key without/],
-    ["another one's key", { cert: good.cert, key: other.key }, /^DIBS_TLS_KEY: is not the key of the cert/],
+    ["another one's key", { cert: good.cert, key: other.key }, /^DIBS_TLS_KEY: does not match the cert/],
     ['an authority that is none', { ...good, ca: 'words' }, /^DIBS_TLS_CA: 'words' has no PEM certificate/],
     ['an authority that is not there', { ...good, ca: 'nowhere' }, /^DIBS_TLS_CA: 'nowhere' cannot be read/],
     ['an expired certificate', expired, /^DIBS_TLS_CERT: expired on 20\d\d-.*Z$/],
@@ -65,7 +67,7 @@ describe('the files of TLS', () => {
     const nowMs = Date.now();
     expect(faultsOf(good, nowMs + 1.9 * DAY_MS)).toEqual([]);
     expect(faultsOf(good, nowMs + 2.1 * DAY_MS)[0]).toMatch('DIBS_TLS_CERT: expired on');
-    expect(faultsOf(good, nowMs - DAY_MS)[0]).toMatch('DIBS_TLS_CERT: is valid only from');
+    expect(faultsOf(good, nowMs - DAY_MS)[0]).toMatch('DIBS_TLS_CERT: is not valid before');
   });
 
   it('have all their faults named at once, and nothing of the key in them', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { Call } from '../../../src/coordination/call.js';
-import { CoordinationError } from '../../../src/coordination/errors.js';
-import { keyOf } from '../../../src/coordination/key.js';
+import { Call } from '../../../src/coordination/words/call.js';
+import { CoordinationError } from '../../../src/coordination/words/errors.js';
+import { keyOf } from '../../../src/coordination/words/key.js';
 import { type Asked, CoordinationTrial, hitOf, leaseOf, textIn } from '../../support/coordination-trial.js';
 
 describe('what is shown of the leases', () => {

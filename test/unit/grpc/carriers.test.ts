@@ -2,8 +2,8 @@ import { createHook } from 'node:async_hooks';
 import { readdirSync, readFileSync } from 'node:fs';
 import { Metadata, type MethodDefinition, type ServerWritableStream } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
-import type { GetOrLockAnswer } from '../../../src/coordination/outcome.js';
-import { defaultPolicy } from '../../../src/coordination/policy.js';
+import type { GetOrLockAnswer } from '../../../src/coordination/words/outcome.js';
+import { defaultPolicy } from '../../../src/coordination/words/policy.js';
 import type { Domain, Edge } from '../../../src/grpc/answer.js';
 import { CALLS } from '../../../src/grpc/calls.js';
 import {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { CoordinationError } from '../../../src/coordination/errors.js';
-import { defaultPolicy, type Limits } from '../../../src/coordination/policy.js';
+import { CoordinationError } from '../../../src/coordination/words/errors.js';
+import { defaultPolicy, type Limits } from '../../../src/coordination/words/policy.js';
 import {
   type Bounds,
   decodeExplain,

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import type { BusyReason, Hit, LeaseReason, PublishOutcome } from '../../../src/coordination/outcome.js';
+import type {
+  BusyReason,
+  Hit,
+  LeaseReason,
+  PublishOutcome,
+} from '../../../src/coordination/words/outcome.js';
 import {
   encodeExtend,
   encodeGetOrLock,

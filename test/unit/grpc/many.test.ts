@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Metadata, type MethodDefinition, type ServerWritableStream, status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import type { Guard } from '../../../src/access/guard.js';
-import type { Call } from '../../../src/coordination/call.js';
-import { CoordinationError } from '../../../src/coordination/errors.js';
-import type { GetOrLockAnswer, Lease } from '../../../src/coordination/outcome.js';
-import { defaultPolicy } from '../../../src/coordination/policy.js';
-import type { GetOrLock } from '../../../src/coordination/requests.js';
+import type { Call } from '../../../src/coordination/words/call.js';
+import { CoordinationError } from '../../../src/coordination/words/errors.js';
+import type { GetOrLockAnswer, Lease } from '../../../src/coordination/words/outcome.js';
+import { defaultPolicy } from '../../../src/coordination/words/policy.js';
+import type { GetOrLock } from '../../../src/coordination/words/requests.js';
 import type { Domain } from '../../../src/grpc/answer.js';
 import { CALLS } from '../../../src/grpc/calls.js';
 import {

@@ -64,7 +64,7 @@ describe('symbols', () => {
     const set = readFileSync('src/grpc/generated/descriptor.binpb');
     expect(set.includes(Buffer.from(bytes!))).toBe(true);
     const comments = contract.sourceCodeInfo?.location.map(({ leadingComments }) => leadingComments) ?? [];
-    expect(comments.some((comment) => comment.includes('GetOrLock answers with the value'))).toBe(true);
+    expect(comments.some((comment) => comment.includes('GetOrLock returns the value'))).toBe(true);
   });
 
   it('are found inside of others', () => {

@@ -1,9 +1,9 @@
 import { type Metadata, Metadata as NewMetadata, status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
-import type { Call } from '../../../src/coordination/call.js';
-import { CoordinationError } from '../../../src/coordination/errors.js';
-import type { GetOrLockAnswer, Lease } from '../../../src/coordination/outcome.js';
-import { defaultPolicy } from '../../../src/coordination/policy.js';
+import type { Call } from '../../../src/coordination/words/call.js';
+import { CoordinationError } from '../../../src/coordination/words/errors.js';
+import type { GetOrLockAnswer, Lease } from '../../../src/coordination/words/outcome.js';
+import { defaultPolicy } from '../../../src/coordination/words/policy.js';
 import type { Domain } from '../../../src/grpc/answer.js';
 import { GetOrLockRequest } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { coordinatorService } from '../../../src/grpc/service.js';

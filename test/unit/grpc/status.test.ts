@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
-import { CoordinationError } from '../../../src/coordination/errors.js';
+import { CoordinationError } from '../../../src/coordination/words/errors.js';
 import { statusOf } from '../../../src/grpc/status.js';
 
 const never = (cause: unknown) => {

@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ConsoleState } from '../../../src/http/console-state.js';
+import { UNAUTHENTICATED } from '../../../src/http/page-guard.js';
 import { HttpServer } from '../../../src/http/server.js';
 import { until } from '../../support/until.js';
 
@@ -131,7 +132,7 @@ describe('the events', () => {
     const watchers = await Promise.all(Array.from({ length: 32 }, watch));
     const refused = await get('/console/events');
     expect(refused.status).toBe(503);
-    expect(await refused.text()).toBe('32 pages watch already\n');
+    expect(await refused.text()).toBe('too many open consoles (at most 32); retry later\n');
     expect((await get('/')).status).toBe(200);
     watchers[0]?.leave();
     await until(async () => (await get('/console/events', { method: 'HEAD' })).status === 200);
@@ -186,7 +187,7 @@ describe('whoever may not see it', () => {
       const response = await get(path);
       expect(response.status).toBe(401);
       expect(response.headers.get('www-authenticate')).toBe('Basic realm="dibs", charset="UTF-8"');
-      expect(await response.text()).toBe('say who you are\n');
+      expect(await response.text()).toBe(UNAUTHENTICATED);
     }
     expect(looks).toBe(0);
   });

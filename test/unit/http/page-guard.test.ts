@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { expect, it } from 'vitest';
 import type { Credentials } from '../../../src/access/guard.js';
-import { CoordinationError } from '../../../src/coordination/errors.js';
+import { CoordinationError } from '../../../src/coordination/words/errors.js';
 import { authorizeBy } from '../../../src/http/page-guard.js';
 
 function requestOf(authorization?: string, certified = false): IncomingMessage {

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { driftMs } from '../../../src/coordination/lease.js';
+import { driftMs } from '../../../src/coordination/leasing/drift.js';
 import { MemoryLeaseQuorum } from '../../../src/memory/lease-quorum.js';
 import { freshNonce } from '../../support/fresh-nonce.js';
 import { ManualClock } from '../../support/manual-clock.js';

@@ -35,6 +35,6 @@ test('the memory of store and quorum stays bounded by what lives', async () => {
 
 test('looking at keys that nobody rebuilds takes no memory', async () => {
   const store = new MemoryValueStore({ clock: new ManualClock(), wakes: new MemoryWakeChannel() });
-  for (let at = 0; at < 100; at++) await store.look(`id ${at}`);
+  for (let at = 0; at < 100; at++) await store.read(`id ${at}`);
   expect(store.size).toBe(0);
 });

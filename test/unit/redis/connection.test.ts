@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { StoreUnavailable } from '../../../src/coordination/value-store.js';
+import { StoreUnavailable } from '../../../src/coordination/ports/value-store.js';
 import { MemoryWakeChannel } from '../../../src/memory/wake-channel.js';
 import { retryMs } from '../../../src/redis/client.js';
 import { StoreConnection } from '../../../src/redis/connection.js';
@@ -66,23 +66,23 @@ describeWithRedis('the connection to the store', () => {
   });
 
   test('runs a step', async () => {
-    expect(await store.look('a')).toEqual({ fence: 0, valueFence: 0 });
+    expect(await store.read('a')).toEqual({ fence: 0, valueFence: 0 });
   });
 
   test('runs a step also after the server has forgotten its scripts', async () => {
-    await store.look('a');
+    await store.read('a');
     await admin.script('FLUSH');
-    expect(await store.look('a')).toEqual({ fence: 0, valueFence: 0 });
+    expect(await store.read('a')).toEqual({ fence: 0, valueFence: 0 });
   });
 
   test('rejects steps at once while there is no server, and goes on when it is back', async () => {
     await server.kill();
     await until(() => errors.length > 0);
-    const error = await rejection(store.look('a'));
+    const error = await rejection(store.read('a'));
     expect(error).toBeInstanceOf(StoreUnavailable);
     await server.restart();
     await connected();
-    expect(await store.look('a')).toEqual({ fence: 0, valueFence: 0 });
+    expect(await store.read('a')).toEqual({ fence: 0, valueFence: 0 });
   });
 
   test('rejects a step whose connection breaks under it, and never sends it again', async () => {
@@ -105,35 +105,35 @@ describeWithRedis('the connection to the store', () => {
     expect(settled).toBeInstanceOf(StoreUnavailable);
     await server.restart();
     await until(() => answers(patient));
-    expect(await patientStore.look('resent')).toEqual({ fence: 0, valueFence: 0 });
+    expect(await patientStore.read('resent')).toEqual({ fence: 0, valueFence: 0 });
     patient.close();
   });
 
   test('of a server that hangs costs all callers one time-out together', async () => {
     server.hang();
     const startedMs = performance.now();
-    const first = await Promise.all(Array.from({ length: 20 }, () => rejection(store.look('a'))));
+    const first = await Promise.all(Array.from({ length: 20 }, () => rejection(store.read('a'))));
     const waitedMs = performance.now() - startedMs;
     expect(first.every((error) => error instanceof StoreUnavailable)).toBe(true);
     expect(waitedMs).toBeGreaterThan(250);
     expect(connection.silent).toBe(true);
     // Whoever comes now is not made to wait: no timer is in the way, only what is due already.
     let settled = 0;
-    const later = Array.from({ length: 20 }, () => rejection(store.look('a')).then(() => settled++));
+    const later = Array.from({ length: 20 }, () => rejection(store.read('a')).then(() => settled++));
     await new Promise((resolve) => setImmediate(resolve));
     expect(settled).toBe(20);
     await Promise.all(later);
 
     server.resume();
     await until(() => !connection.silent);
-    expect(await store.look('a')).toEqual({ fence: 0, valueFence: 0 });
+    expect(await store.read('a')).toEqual({ fence: 0, valueFence: 0 });
   });
 
   test('makes a connection that stays silent anew', async () => {
     const before = await admin.client('LIST');
     const idBefore = /id=(\d+) .*name=dibs-store/.exec(String(before))?.[1];
     server.hang();
-    await rejection(store.look('a'));
+    await rejection(store.read('a'));
     await until(() => errors.some(({ message }) => message.includes('Socket timeout')));
     server.resume();
     await connected();
@@ -227,7 +227,7 @@ describeWithRedis('the connection to the store', () => {
         nonce: 's3cret',
         expiresInMs: 1,
         holdMs: 86_400_000,
-        byStoreAlone: false,
+        quorumLost: false,
         keepMs: 1,
       }),
     );
@@ -239,10 +239,10 @@ describeWithRedis('the connection to the store', () => {
 
   test('closed, rejects what waits and what comes, and leaves no connection', async () => {
     server.hang();
-    const waiting = rejection(store.look('a'));
+    const waiting = rejection(store.read('a'));
     connection.close();
     expect(await waiting).toBeInstanceOf(StoreUnavailable);
-    expect(await rejection(store.look('a'))).toBeInstanceOf(StoreUnavailable);
+    expect(await rejection(store.read('a'))).toBeInstanceOf(StoreUnavailable);
     server.resume();
     await until(async () => !String(await admin.client('LIST')).includes('name=dibs-store'));
   });

@@ -20,7 +20,7 @@ const text = (value: string) => Buffer.from(value);
 describe('a namespace on Redis', () => {
   it('is one hash, whose name nothing that a user writes can break out of', async () => {
     const { store, sent } = over([text('id'), text('3'), null, null, 1_000, null, null]);
-    await store.look('a.b', []);
+    await store.read('a.b', []);
     expect(sent[0]?.slice(1)).toEqual([1, 'dibs:{YS5i}', 'fresh', '[]']);
   });
 
@@ -34,7 +34,7 @@ describe('a namespace on Redis', () => {
       text('2'),
       text('3:9000'),
     ]);
-    expect(await store.look('n', [])).toEqual({
+    expect(await store.read('n', [])).toEqual({
       clock: 'id.3',
       rebuild: { meanMs: 4, deviationMs: 0.5 },
       stamps: [{ deletedAt: 2, staleAt: 3, staleAgoMs: 0 }],

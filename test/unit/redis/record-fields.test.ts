@@ -9,7 +9,7 @@ describe('the fields of a record', () => {
     const part = readFileSync(new URL('parts/record.lua', scripts), 'utf8');
     const read = /^ {2}local fields = \{([^}]*)\}/m.exec(part)?.[1] ?? '';
     expect([...read.matchAll(/'(\w+)'/g)].map((match) => match[1])).toEqual([...RECORD_FIELDS]);
-    for (const name of ['value-look', 'value-arm', 'value-adopt', 'value-explain']) {
+    for (const name of ['value-read', 'value-arm', 'value-adopt', 'value-explain']) {
       const source = readFileSync(new URL(`${name}.lua`, scripts), 'utf8');
       expect(source).toContain('read_record(KEYS[1], now)');
     }

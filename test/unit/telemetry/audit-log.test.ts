@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
-import { keyOf } from '../../../src/coordination/key.js';
+import { keyOf } from '../../../src/coordination/words/key.js';
 import { auditLog } from '../../../src/telemetry/audit-log.js';
+import { LOG } from '../../../src/telemetry/log-texts.js';
 
 function trial() {
   const lines: [string, object, string][] = [];
@@ -19,9 +20,9 @@ it('writes a line for each denial: who, what, where and for want of what', () =>
     [
       'warn',
       { identity: 'search', method: 'Publish', namespace: 'catalog', permission: 'publish' },
-      'audit: a permission is missing',
+      LOG.auditDenied,
     ],
-    ['warn', { identity: '', method: 'GetOrLock' }, 'audit: a caller is not known'],
+    ['warn', { identity: '', method: 'GetOrLock' }, LOG.auditUnauthenticated],
   ]);
 });
 
@@ -37,5 +38,5 @@ it('writes how much was invalidated, and no key', () => {
     all: false,
     mode: 'mark_stale',
   };
-  expect(lines).toEqual([['info', counts, 'audit: an invalidation']]);
+  expect(lines).toEqual([['info', counts, LOG.auditInvalidated]]);
 });

@@ -4,9 +4,19 @@ from dibs.async_client import AsyncClient
 from dibs.base import AsyncRebuild, Invalidated, Rebuild
 from dibs.client import Client
 from dibs.codec import BYTES, JSON, Codec
-from dibs.errors import BusyError, DibsError, LeaseLostError, RebuildFailedError, ServiceError
+from dibs.errors import (
+    BusyError,
+    DibsError,
+    InvalidOptionError,
+    LeaseLostError,
+    RebuildFailedError,
+    ReentrantRebuildError,
+    ServiceError,
+    UndecodableError,
+)
 from dibs.hooks import Hooks
 from dibs.options import RebuildOptions
+from dibs.values import Value
 
 __all__ = [
     "BYTES",
@@ -18,10 +28,14 @@ __all__ = [
     "Codec",
     "DibsError",
     "Hooks",
+    "InvalidOptionError",
     "Invalidated",
     "LeaseLostError",
     "Rebuild",
     "RebuildFailedError",
     "RebuildOptions",
+    "ReentrantRebuildError",
     "ServiceError",
+    "UndecodableError",
+    "Value",
 ]

@@ -6,13 +6,27 @@ import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
-from dibs.base import AsyncRebuild, BaseClient, Invalidated, Mode, key_maker, told, wants_context
+from dibs.base import (
+    DEFAULT_FLUSH_S,
+    DEFAULT_READY_S,
+    AsyncRebuild,
+    BaseClient,
+    Invalidated,
+    Mode,
+    key_maker,
+    told,
+    wants_context,
+)
+from dibs.channel import LoopStubs
 from dibs.codec import JSON, Codec
-from dibs.link import LoopLink
+from dibs.fetch_loop import fetch_loop
 from dibs.loop import Course, Crew
-from dibs.options import RebuildOptions, Seconds, seconds_of
+from dibs.options import RebuildOptions, Seconds, Terms, bounded_s
+from dibs.reentry import inside
 from dibs.steps import Grant
+from dibs.values import Result, Value, result_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -22,27 +36,39 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 
-class AsyncClient(BaseClient[Crew]):
-    """A client of Dibs. One for each event loop is enough: it holds one channel, over which any task calls.
+class AsyncClient(BaseClient):
+    """A client of Dibs. One for each process is enough: it holds one connection, over which any task of any loop calls.
 
-    It connects with its first call, so that it may be made before the loop runs.
+    It connects with its first call, so that it may be made before a loop runs. Loops may come and go, and a process
+    may fork at any time: parent and child each connect again.
     """
 
-    def _make_crew(self) -> Crew:
-        return Crew(lambda: LoopLink(self._connection, self._tracing))
+    def _renew(self) -> None:
+        super()._renew()
+        self._crews: WeakKeyDictionary[asyncio.AbstractEventLoop, Crew] = WeakKeyDictionary()
+        self._stubs = LoopStubs(self._connection, self._tracing)
+
+    @property
+    def _crew(self) -> Crew:
+        """That of the loop that runs: its tasks and futures are the loop's own."""
+        loop = asyncio.get_running_loop()
+        crew = self._crews.get(loop)
+        if crew is None:
+            crew = self._crews[loop] = Crew(self._link)
+        return crew
 
     @property
     def stub(self) -> Any:
         """The generated stub (`dibs.v1.coordinator_pb2_grpc`), with the token attached, for everything else.
 
-        Ask for it where the loop runs.
+        Ask for it where the loop runs. It has a connection of its own, which does not outlive a fork.
         """
-        return self._crew.link.stub
+        return self._stubs.stub
 
     async def get_or_rebuild(
         self,
         key: str,
-        fn: Callable[[], Awaitable[T | None]] | Callable[[AsyncRebuild[T]], Awaitable[T | None]],
+        fn: Callable[[], Awaitable[T | Value[T] | None]] | Callable[[AsyncRebuild[T]], Awaitable[T | Value[T] | None]],
         *,
         codec: Codec[T] = JSON,
         **options: Unpack[RebuildOptions],
@@ -50,23 +76,35 @@ class AsyncClient(BaseClient[Crew]):
         """The value of a key: from the cache, from another caller's rebuild, or from `fn`.
 
         At most one caller in the fleet runs `fn` at a time; it takes no argument or one AsyncRebuild. None means
-        that the source has nothing. The options are those of RebuildOptions.
+        that the source has nothing; a Value has options of its own. The options are those of RebuildOptions.
 
-        A caller that is cancelled leaves; the call goes on for those who have joined it, and `fn` is cancelled when
-        nobody is left. Raises what `fn` raised; RebuildFailedError where another caller's rebuild failed and its
-        back-off runs; BusyError where the wait ended first; ServiceError for bad input, and with
-        `on_unavailable="fail"` where the service cannot be reached.
+        A caller that is cancelled leaves; the call goes on for those that have joined it, and `fn` is cancelled when
+        none is left, or when its lease is lost. Raises what `fn` raised; RebuildFailedError where another caller's
+        rebuild failed and its back-off runs; BusyError where the wait ended first; InvalidOptionError for an option
+        out of bounds; ReentrantRebuildError where `fn` asks for its own key; ServiceError for other bad input, and
+        with `on_unavailable="fail"` where the service cannot be reached.
         """
-        terms = self._terms(key, options)
+        terms, crew = self._terms(key, options), self._crew
+        with crew.at_work():
+            while True:
+                task = self._task(terms, self._rebuild_by(fn, terms, codec), codec)
+                answer = await crew.flights.join(terms.flight, functools.partial(fetch_loop, task))
+                if answer.data is None:
+                    return None
+                try:
+                    return codec.decode(answer.data)
+                except Exception as error:
+                    terms = self._unreadable(terms, answer.fence, error)
 
-        async def rebuild(grant: Grant, lost: asyncio.Event) -> bytes | None:
-            call: Callable[..., Awaitable[T | None]] = fn
-            value = await (call(AsyncRebuild(*told(grant, codec), lost)) if wants_context(fn) else call())
-            return None if value is None else codec.encode(value)
+    def _rebuild_by(
+        self, fn: Callable[..., Awaitable[Any]], terms: Terms, codec: Codec[Any]
+    ) -> Callable[[Grant, asyncio.Event], Awaitable[Result]]:
+        async def rebuild(grant: Grant, lost: asyncio.Event) -> Result:
+            with inside(self, terms.namespace, terms.key):
+                returned = await (fn(AsyncRebuild(*told(grant, codec), lost)) if wants_context(fn) else fn())
+            return result_of(returned, codec)
 
-        with self._crew.at_work():
-            data = await self._crew.flights.join(terms.flight, lambda: self._steps(terms, rebuild))
-        return None if data is None else codec.decode(data)
+        return rebuild
 
     def cached(
         self, *, key: str | Callable[..., str], codec: Codec[Any] = JSON, **options: Unpack[RebuildOptions]
@@ -106,14 +144,26 @@ class AsyncClient(BaseClient[Crew]):
         Commit to the source first, then invalidate. Safe to repeat. Raises ServiceError.
         """
         with self._crew.at_work():
-            return await Course(self._invalidation(keys, tags, all, mode, namespace), self._crew).drive()
+            steps = self._invalidation(keys, tags, all, mode, namespace)
+            return await Course(steps, self._crew).drive()
+
+    async def ready(self, timeout: Seconds = DEFAULT_READY_S) -> None:
+        """Waits until the connection stands. Raises ServiceError where that takes longer than `timeout`."""
+        with self._crew.at_work():
+            await asyncio.to_thread(self._link.ready, bounded_s("timeout", timeout))
+
+    async def flush(self, timeout: Seconds = DEFAULT_FLUSH_S) -> bool:
+        """Waits for rebuilds and publishes that go on behind; whether all have ended within `timeout`."""
+        return await self._crew.flush(bounded_s("timeout", timeout))
 
     async def close(self, grace: Seconds = 2.0) -> None:
-        """Takes no more calls, and lets go of the connection when those under way have ended.
+        """Takes no more calls, and lets go of the connection when those under way in this loop have ended.
 
         Waits for that at most `grace`, also for rebuilds that go on behind a stale value, and cancels what is left.
         """
-        await self._crew.close(seconds_of(grace))
+        await self._crew.close(bounded_s("grace", grace))
+        await self._stubs.close()
+        self._link.close()
 
     async def __aenter__(self) -> Self:
         return self

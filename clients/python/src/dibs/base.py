@@ -8,30 +8,38 @@ import inspect
 import os
 import string
 import threading
-from abc import ABC, abstractmethod
+import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from dibs.away import Away
 from dibs.codec import Codec
-from dibs.dance import dance
-from dibs.hooks import Hooks
+from dibs.connection import DEFAULT_CONNECT_S, Said, Token, connection_of
+from dibs.errors import ServiceError, UndecodableError
+from dibs.forks import survive_forks
+from dibs.hooks import Hooks, tell
+from dibs.link import Link, Sessions
 from dibs.options import (
-    DEFAULT_CONNECT_S,
-    Connection,
+    DEFAULT_LEASE_HOLD_MAX_S,
+    DEFAULT_WAIT_S,
     Defaults,
     OnUnavailable,
     RebuildOptions,
     Seconds,
     Terms,
-    connection_of,
     default_holder,
+    milliseconds,
     names,
     one_of,
     terms_of,
 )
 from dibs.rebuild import Task
-from dibs.steps import Call, Grant, Steps
+from dibs.rebuilding import Invalidation, Rebuilds
+from dibs.reentry import refuse_reentry
+from dibs.steps import Call, Grant, Sleep, Steps
 from dibs.tracing import tracing_by
 from dibs.v1 import coordinator_pb2 as pb
 
@@ -39,15 +47,24 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
 T = TypeVar("T")
-C = TypeVar("C")
 Mode = Literal["delete", "mark_stale"]
 
-#: Long enough for a service that fails over, short enough that nobody hangs on it.
+#: How long a process may wait for its first connection.
+DEFAULT_READY_S = 10.0
+#: A background rebuild that takes longer than this is not worth the wait.
+DEFAULT_FLUSH_S = 5.0
+#: Long enough for a service that fails over, short enough that no caller hangs on it.
 _INVALIDATE_S = 5.0
 _MODES: Mapping[str | None, pb.InvalidateMode.ValueType] = {
     "delete": pb.INVALIDATE_MODE_DELETE,
     "mark_stale": pb.INVALIDATE_MODE_MARK_STALE,
 }
+#: Of one request. The contract allows 1000 keys, which a busy value store may take too long for.
+_KEYS_MAX = 250
+#: The contract's bound of one request.
+_TAGS_MAX = 16
+#: A year: longer than any rebuild.
+_HOLD_MS_MAX = 31_536_000_000
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -74,7 +91,7 @@ class Rebuild(_Lease[T]):
 
 @dataclass(frozen=True)
 class AsyncRebuild(_Lease[T]):
-    """What a rebuild of an AsyncClient is told. It is cancelled when nobody waits for it any more."""
+    """What a rebuild of an AsyncClient is told. It is cancelled when no caller waits for it any more."""
 
     #: Set when the lease is lost. Stop then, by raising LeaseLostError or anything else.
     lost: asyncio.Event
@@ -90,66 +107,195 @@ class Invalidated:
     leases_voided: int
 
 
-class BaseClient(ABC, Generic[C]):
+class BaseClient:
     """The options of a client, and the steps of its calls."""
 
     def __init__(
         self,
         target: str | None = None,
         *,
-        token: str | None = None,
+        token: Token | None = None,
+        token_file: str | None = None,
         tls_ca: str | None = None,
+        tls_cert: str | None = None,
+        tls_key: str | None = None,
+        allow_insecure_token: bool = False,
         connect: Seconds = DEFAULT_CONNECT_S,
         namespace: str = "",
         holder: str | None = None,
         on_unavailable: OnUnavailable = "rebuild",
+        lease_hold_max: Seconds = DEFAULT_LEASE_HOLD_MAX_S,
+        session: bool = True,
         hooks: Hooks | None = None,
         tracer_provider: TracerProvider | None = None,
     ) -> None:
         """Makes a client.
 
         target: `HOST:PORT`, `unix:///path` or `dns:///HOST:PORT`, whose addresses are used in turn. Default:
-            `DIBS_TARGET`, else `127.0.0.1:50051`.
-        token: sent as `authorization: Bearer`. Default: `DIBS_TOKEN`, else none.
+            `DIBS_TARGET`, else `127.0.0.1:50051`. A typo is an InvalidOptionError.
+        token: sent as `authorization: Bearer`; a function is asked for each call. Default: `DIBS_TOKEN`, else none.
+        token_file: path of a file with the token, which is read again when it changes. Default: `DIBS_TOKEN_FILE`.
         tls_ca: path of a PEM file with the authorities to trust; turns TLS on. Default: `DIBS_TLS_CA`, else no TLS.
             Raises OSError where it cannot be read.
+        tls_cert, tls_key: paths of PEM files with the client's own certificate and key; they turn TLS on. Default:
+            `DIBS_TLS_CERT` and `DIBS_TLS_KEY`, else none.
+        allow_insecure_token: send the token without TLS to another machine too. Default: an InvalidOptionError.
         connect: how long a connection may take before the service counts as out of reach. Default: 2 s.
         namespace: of calls that name none. Default: the service's `default`.
         holder: what this process is called in Explain and logs. Default: host name and process id.
         on_unavailable: what `get_or_rebuild` does when the service cannot be reached. Default: `rebuild`, one at a
             time for each key; `fail` raises the ServiceError.
+        lease_hold_max: how long the lease of one rebuild is extended in all; a rebuild that takes longer counts as
+            hung, and other callers may rebuild. Default: 10 minutes.
+        session: carry the calls on one stream, so that leases end with this process. Where that cannot be had, calls
+            go one by one. Default: true.
         hooks: hears what happens.
         tracer_provider: makes the spans of rebuilds. Default: OpenTelemetry's global one, if that is installed.
         """
-        self._connection: Connection = connection_of(target, token, tls_ca, connect, os.environ)
-        self._defaults = Defaults(namespace, default_holder() if holder is None else holder, on_unavailable)
+        said = Said(target, token, token_file, tls_ca, tls_cert, tls_key, connect, allow_insecure_token)
+        self._connection = connection_of(said, os.environ)
+        hold_max_ms = milliseconds("lease_hold_max", lease_hold_max, 1, _HOLD_MS_MAX)
+        one_of("on_unavailable", on_unavailable, {"rebuild": True, "fail": False})
+        self._defaults = Defaults(namespace, holder, on_unavailable, hold_max_ms / 1_000)
         self._hooks = Hooks() if hooks is None else hooks
         self._tracing = tracing_by(tracer_provider)
-        self._crew = self._make_crew()
+        self._session = session
+        self._link = self._make_link()
+        # The end of the process closes it too.
+        weakref.finalize(self, _dropped, self._link).atexit = False
+        self._renew()
+        survive_forks(self)
 
-    @abstractmethod
-    def _make_crew(self) -> C:
-        """What drives the steps; it connects with the first call."""
+    def _make_link(self) -> Any:
+        """How calls travel; it connects with the first one."""
+        if not self._session:
+            return Link(self._connection, self._tracing, None)
+        # A client that its user has dropped without closing it must not be kept alive by its own connection.
+        client, holder = weakref.ref(self), self._defaults.holder
+
+        def lease_lost(lost: pb.LeaseLost) -> None:
+            if (here := client()) is not None:
+                here._rebuilds.lost(lost)
+
+        sessions = Sessions(lambda: default_holder() if holder is None else holder, lease_lost)
+        return Link(self._connection, self._tracing, sessions)
+
+    def _renew(self) -> None:
+        """Everything that belongs to one process."""
+        self._rebuilds = Rebuilds()
+        self._away = Away(self._connection.target)
+
+    def _before_fork(self) -> None:
+        self._link.before_fork()
+
+    def _after_fork_in_parent(self) -> None:
+        self._link.after_fork_in_parent()
+
+    def _after_fork_in_child(self) -> None:
+        # Threads of the parent that held a lock are not here to give it back.
+        self._link.after_fork_in_child()
+        self._renew()
 
     def _terms(self, key: str, options: RebuildOptions) -> Terms:
-        return terms_of(key, options, self._defaults)
+        terms = terms_of(key, options, self._defaults)
+        refuse_reentry(self, terms.namespace, terms.key)
+        return terms
 
-    def _steps(self, terms: Terms, rebuild: Callable[[Grant, Any], Any]) -> Steps[bytes | None]:
-        return dance(Task(terms, self._hooks, rebuild, self._tracing.of_caller(terms.traceparent)))
+    def _task(self, terms: Terms, rebuild: Callable[[Grant, Any], Any], codec: Codec[Any]) -> Task:
+        wait_s = DEFAULT_WAIT_S if terms.wait_ms is None else terms.wait_ms / 1_000
+        return Task(
+            terms,
+            self._hooks,
+            rebuild,
+            self._tracing.of_caller(terms.traceparent),
+            self._rebuilds,
+            self._away,
+            monotonic() + wait_s,
+            lambda data: _reads(codec, data),
+        )
+
+    def _unreadable(self, terms: Terms, fence: int, error: Exception) -> Terms:
+        """The codec could not read the value: the call once more, as for a miss. The second time it is an error."""
+        if terms.unreadable_fence is not None:
+            raise UndecodableError(terms.key) from error
+        tell(self._hooks.undecodable, terms.namespace, terms.key, error)
+        return terms.rereading(fence)
 
     def _invalidation(
         self, keys: Sequence[str], tags: Sequence[str], everything: bool, mode: Mode, namespace: str | None
     ) -> Steps[Invalidated]:
-        request = pb.InvalidateRequest(
-            namespace=self._defaults.namespace if namespace is None else namespace,
-            keys=names("keys", keys),
-            tags=names("tags", tags),
-            all=everything,
-            mode=one_of("mode", mode, _MODES),
+        requests = invalidations(
+            self._defaults.namespace if namespace is None else namespace,
+            names("keys", keys),
+            names("tags", tags),
+            everything,
+            one_of("mode", mode, _MODES),
         )
         traceparent = self._tracing.of_caller().traceparent
-        response: pb.InvalidateResponse = yield Call("Invalidate", request, _INVALIDATE_S, traceparent)
-        return Invalidated(response.keys_invalidated, response.leases_voided)
+        done = Invalidated(0, 0)
+        for request in requests:
+            try:
+                response: pb.InvalidateResponse = yield from _until_invalidated(request, traceparent)
+            finally:
+                # Also when it fails: it may have been done, and what runs here may be older than it.
+                any_key = request.all or len(request.tags) > 0
+                reached = Invalidation(request.namespace, frozenset(request.keys), any_key)
+                self._rebuilds.invalidated(reached)
+                self._away.invalidated(reached)
+            done = Invalidated(
+                done.keys_invalidated + response.keys_invalidated, done.leases_voided + response.leases_voided
+            )
+        return done
+
+
+def _dropped(link: Any) -> None:
+    """The client is gone. Its connection is closed in a thread of its own, for this one may hold anything."""
+    # A process that ends starts no more threads, and needs none.
+    if not link.closed:
+        with suppress(RuntimeError):
+            threading.Thread(target=link.close, daemon=True).start()
+
+
+def _until_invalidated(request: pb.InvalidateRequest, traceparent: str) -> Steps[pb.InvalidateResponse]:
+    """It is safe to repeat: another replica may answer where one broke off, and a store that is late may be back."""
+    until, broken_off = monotonic() + _INVALIDATE_S, False
+    while True:
+        left = max(0.001, until - monotonic())
+        try:
+            return (yield Call("Invalidate", request, left, traceparent))  # type: ignore[no-any-return]
+        except ServiceError as error:
+            at = monotonic() + (error.retry_after or 0.0)
+            again = error.code == "UNAVAILABLE" and at < until and not (error.unreachable and broken_off)
+            if not again:
+                raise
+            broken_off = error.unreachable
+        yield Sleep(at)
+
+
+def invalidations(
+    namespace: str, keys: Sequence[str], tags: Sequence[str], everything: bool, mode: pb.InvalidateMode.ValueType
+) -> list[pb.InvalidateRequest]:
+    """The requests for it, each within the contract's bounds: none where it names nothing."""
+    if everything:
+        return [pb.InvalidateRequest(namespace=namespace, keys=keys, tags=tags, all=True, mode=mode)]
+    count = max(-(-len(keys) // _KEYS_MAX), -(-len(tags) // _TAGS_MAX))
+    return [
+        pb.InvalidateRequest(
+            namespace=namespace,
+            keys=keys[at * _KEYS_MAX : (at + 1) * _KEYS_MAX],
+            tags=tags[at * _TAGS_MAX : (at + 1) * _TAGS_MAX],
+            mode=mode,
+        )
+        for at in range(count)
+    ]
+
+
+def _reads(codec: Codec[Any], data: bytes) -> bool:
+    try:
+        codec.decode(data)
+    except Exception:
+        return False
+    return True
 
 
 def told(grant: Grant, codec: Codec[T]) -> tuple[int, str, bool, T | None]:

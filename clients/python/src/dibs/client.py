@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from dibs.base import BaseClient, Invalidated, Mode, Rebuild, key_maker, told, wants_context
+from dibs.base import (
+    DEFAULT_FLUSH_S,
+    DEFAULT_READY_S,
+    BaseClient,
+    Invalidated,
+    Mode,
+    Rebuild,
+    key_maker,
+    told,
+    wants_context,
+)
 from dibs.codec import JSON, Codec
-from dibs.link import ThreadLink
-from dibs.options import RebuildOptions, Seconds, seconds_of
+from dibs.fetch_loop import fetch_loop
+from dibs.options import RebuildOptions, Seconds, Terms, bounded_s
+from dibs.rebuilding import Answer
+from dibs.reentry import inside
 from dibs.steps import Grant
 from dibs.threads import Course, Crew, LeftError
+from dibs.values import Result, Value, result_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -24,24 +38,25 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 
-class Client(BaseClient[Crew]):
-    """A client of Dibs. One for each process is enough: it holds one channel, over which any thread calls.
+class Client(BaseClient):
+    """A client of Dibs. One for each process is enough: it holds one connection, over which any thread calls.
 
-    It connects with its first call. Let that come after a fork, not before: gRPC's channels do not outlive one.
+    It connects with its first call. A process may fork at any time: parent and child each connect again.
     """
 
-    def _make_crew(self) -> Crew:
-        return Crew(lambda: ThreadLink(self._connection, self._tracing))
+    def _renew(self) -> None:
+        super()._renew()
+        self._crew = Crew(self._link)
 
     @property
     def stub(self) -> Any:
         """The generated stub (`dibs.v1.coordinator_pb2_grpc`), with the token attached, for everything else."""
-        return self._crew.link.stub
+        return self._link.stub
 
     def get_or_rebuild(
         self,
         key: str,
-        fn: Callable[[], T | None] | Callable[[Rebuild[T]], T | None],
+        fn: Callable[[], T | Value[T] | None] | Callable[[Rebuild[T]], T | Value[T] | None],
         *,
         codec: Codec[T] = JSON,
         timeout: Seconds | None = None,
@@ -50,27 +65,43 @@ class Client(BaseClient[Crew]):
         """The value of a key: from the cache, from another caller's rebuild, or from `fn`.
 
         At most one caller in the fleet runs `fn` at a time, in its own thread; it takes no argument or one Rebuild.
-        None means that the source has nothing. The options are those of RebuildOptions.
+        None means that the source has nothing; a Value has options of its own. The options are those of
+        RebuildOptions.
 
-        This caller leaves with TimeoutError after `timeout`, except while it runs `fn` itself; the call goes on for
-        those who have joined it. Raises what `fn` raised; RebuildFailedError where another caller's rebuild failed
-        and its back-off runs; BusyError where the wait ended first; ServiceError for bad input, and with
-        `on_unavailable="fail"` where the service cannot be reached.
+        This caller leaves with TimeoutError after `timeout`, except while it runs `fn` itself. Raises what `fn`
+        raised; RebuildFailedError where another caller's rebuild failed and its back-off runs; BusyError where the
+        wait ended first; InvalidOptionError for an option out of bounds; ReentrantRebuildError where `fn` asks for
+        its own key; ServiceError for other bad input, and with `on_unavailable="fail"` where the service cannot be
+        reached.
         """
+        if inspect.iscoroutinefunction(fn):
+            raise TypeError(f"{fn.__qualname__} is async: give it to an AsyncClient")
         terms = self._terms(key, options)
-        until = math.inf if timeout is None else monotonic() + seconds_of(timeout)
-
-        def rebuild(grant: Grant, lost: threading.Event) -> bytes | None:
-            call: Callable[..., T | None] = fn
-            value = call(Rebuild(*told(grant, codec), lost)) if wants_context(fn) else call()
-            return None if value is None else codec.encode(value)
-
+        until = math.inf if timeout is None else monotonic() + bounded_s("timeout", timeout)
         with self._crew.at_work():
-            try:
-                data = self._crew.flights.join(terms.flight, lambda: self._steps(terms, rebuild), until)
-            except LeftError:
-                raise TimeoutError(f"no value of {key!r} within {timeout} s") from None
-        return None if data is None else codec.decode(data)
+            while True:
+                try:
+                    answer = self._fly(terms, fn, codec, until)
+                except LeftError:
+                    raise TimeoutError(f"no value of {key!r} within {timeout} s") from None
+                if answer.data is None:
+                    return None
+                try:
+                    return codec.decode(answer.data)
+                except Exception as error:
+                    terms = self._unreadable(terms, answer.fence, error)
+
+    def _fly(self, terms: Terms, fn: Callable[..., Any], codec: Codec[Any], until: float) -> Answer:
+        def rebuild(grant: Grant, lost: threading.Event) -> Result:
+            with inside(self, terms.namespace, terms.key):
+                returned = fn(Rebuild(*told(grant, codec), lost)) if wants_context(fn) else fn()
+            if inspect.iscoroutine(returned):
+                returned.close()
+                raise TypeError("the rebuild returned a coroutine: give it to an AsyncClient")
+            return result_of(returned, codec)
+
+        task = self._task(terms, rebuild, codec)
+        return self._crew.flights.join(terms.flight, lambda: fetch_loop(task), until)
 
     def cached(
         self, *, key: str | Callable[..., str], codec: Codec[Any] = JSON, **options: Unpack[RebuildOptions]
@@ -82,6 +113,8 @@ class Client(BaseClient[Crew]):
         """
 
         def decorate(fn: Callable[P, R]) -> Callable[P, R]:
+            if inspect.iscoroutinefunction(fn):
+                raise TypeError(f"{fn.__qualname__} is async: give it to an AsyncClient")
             key_of = key_maker(key, fn)
 
             @functools.wraps(fn)
@@ -110,16 +143,26 @@ class Client(BaseClient[Crew]):
         Commit to the source first, then invalidate. Safe to repeat. Raises ServiceError.
         """
         with self._crew.at_work():
-            course = Course(self._invalidation(keys, tags, all, mode, namespace), self._crew)
+            steps = self._invalidation(keys, tags, all, mode, namespace)
+            course = Course(steps, self._crew)
             course.drive()
             return course.result.result()
+
+    def ready(self, timeout: Seconds = DEFAULT_READY_S) -> None:
+        """Waits until the connection stands. Raises ServiceError where that takes longer than `timeout`."""
+        with self._crew.at_work():
+            self._link.ready(bounded_s("timeout", timeout))
+
+    def flush(self, timeout: Seconds = DEFAULT_FLUSH_S) -> bool:
+        """Waits for rebuilds and publishes that go on behind; whether all have ended within `timeout`."""
+        return self._crew.flush(bounded_s("timeout", timeout))
 
     def close(self, grace: Seconds = 2.0) -> None:
         """Takes no more calls, and lets go of the connection when those under way have ended.
 
         Waits for that at most `grace`, also for rebuilds that go on behind a stale value.
         """
-        self._crew.close(seconds_of(grace))
+        self._crew.close(bounded_s("grace", grace))
 
     def __enter__(self) -> Self:
         return self

@@ -11,7 +11,8 @@ T_co = TypeVar("T_co", covariant=True)
 class Codec(Protocol[T_co]):
     """Makes bytes of a value, and the value of its bytes. None never comes here: it travels as "absent".
 
-    What `encode` raises counts as the rebuild's own error; what `decode` raises goes to the caller.
+    What `encode` raises counts as the rebuild's own error. A value that `decode` cannot read is rebuilt once; if it
+    still cannot read it, the caller gets an UndecodableError.
     """
 
     def encode(self, value: Any, /) -> bytes: ...

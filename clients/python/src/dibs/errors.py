@@ -24,12 +24,21 @@ class ServiceError(DibsError):
 
     @property
     def unreachable(self) -> bool:
-        """Nobody answered: the service may be down, and whether it did anything is not known."""
+        """No answer came: the service may be down, and the call may or may not have been done."""
         return self.retry_after is None and self.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 
+class InvalidOptionError(ServiceError, ValueError):
+    """An option is out of its bounds. It was found before anything was sent."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("INVALID_ARGUMENT", message)
+        # What `pickle` gives to the constructor.
+        self.args = (message,)
+
+
 class BusyError(DibsError):
-    """The wait ended without an answer: somebody else still rebuilds, or nobody could decide."""
+    """The wait ended without an answer: another caller still rebuilds, or the service could not decide."""
 
     def __init__(self, reason: str, retry_after: float, holder_age: float) -> None:
         super().__init__(reason, retry_after, holder_age)
@@ -60,5 +69,27 @@ class RebuildFailedError(DibsError):
 class LeaseLostError(DibsError):
     """For a rebuild to raise when it stops because `lost` is set: its result would not be stored any more."""
 
-    def __init__(self) -> None:
-        super().__init__("the lease was lost: it ran out, or the key was invalidated")
+    def __str__(self) -> str:
+        return "the lease was lost: it ran out, or the key was invalidated"
+
+
+class UndecodableError(DibsError):
+    """The codec cannot read the value of a key, also after it was rebuilt. The codec's error is the cause."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __str__(self) -> str:
+        return f'the codec cannot read the value of "{self.key}", although it was rebuilt'
+
+
+class ReentrantRebuildError(DibsError):
+    """A rebuild asks for the key that it rebuilds, itself or through another key, and would wait for itself."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __str__(self) -> str:
+        return f'dibs: the rebuild of "{self.key}" asks for "{self.key}" itself'

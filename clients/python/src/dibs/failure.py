@@ -11,19 +11,31 @@ _MESSAGE_BYTES_MAX = 4_096
 _RETRY_AFTER_S_MAX = 300.0
 
 
-def failure_of(error: Exception) -> pb.Failure:
+def failure_of(error: BaseException) -> pb.Failure:
     """Its message, cut to 4096 bytes between two characters, and its `retry_after`, if it has one."""
-    message = str(error) or type(error).__name__
-    data = message.encode("utf-8", "replace")[:_MESSAGE_BYTES_MAX]
-    # What is cut through at the end is no character, and is left out.
+    data = message_of(error).encode("utf-8", "replace")[:_MESSAGE_BYTES_MAX]
+    # A character that is cut through at the end is left out.
     return pb.Failure(message=data.decode("utf-8", "ignore"), retry_after_ms=_retry_after_ms(error))
 
 
-def _retry_after_ms(error: Exception) -> int | None:
+def message_of(error: BaseException) -> str:
+    """What the error says, or its type's name where it says nothing or its own code fails."""
+    # The text of an error is its author's code, which must not come in the way of the error itself.
+    try:
+        return str(error) or type(error).__name__
+    except Exception:
+        return type(error).__name__
+
+
+def _retry_after_ms(error: BaseException) -> int | None:
     """An error may say how long the source should be left alone: `retry_after`, 0 to 300 seconds."""
-    after = getattr(error, "retry_after", None)
-    if isinstance(after, timedelta):
-        after = after.total_seconds()
-    if isinstance(after, bool) or not isinstance(after, (int, float)) or not 0 <= after <= _RETRY_AFTER_S_MAX:
+    try:
+        after = getattr(error, "retry_after", None)
+        if isinstance(after, timedelta):
+            after = after.total_seconds()
+        if isinstance(after, bool) or not isinstance(after, (int, float)) or not 0 <= after <= _RETRY_AFTER_S_MAX:
+            return None
+        return round(after * 1_000)
+    except Exception:
+        # A property of the error's author that fails says nothing.
         return None
-    return round(after * 1_000)

@@ -14,10 +14,16 @@ class Hooks:
         """A value was there, `fresh` or `stale`."""
 
     def wait(self, namespace: str, key: str, waited: float, answered: bool) -> None:
-        """Somebody else's rebuild was waited for, for so many seconds, with or without an answer in the end."""
+        """The call waited so many seconds for another caller's rebuild, and got an answer from it or not."""
 
-    def publish(self, namespace: str, key: str, outcome: str, fence: int) -> None:
-        """What became of a result that was handed over; `stored` is the rule."""
+    def publish(
+        self, namespace: str, key: str, outcome: str, fence: int, *, counts: bool | None, maybe_stored: bool
+    ) -> None:
+        """What became of a result that was published, such as `stored`.
+
+        counts: False where it was stored, but an invalidation has come meanwhile. None: the service does not say.
+        maybe_stored: with `not_stored`, the store was asked and its reply did not come.
+        """
 
     def lease_lost(self, namespace: str, key: str) -> None:
         """The lease of a rebuild was lost while it ran."""
@@ -25,12 +31,18 @@ class Hooks:
     def local_rebuild(self, namespace: str, key: str, cause: Exception) -> None:
         """The service could not be reached, so that this process rebuilds for itself."""
 
+    def undecodable(self, namespace: str, key: str, error: Exception) -> None:
+        """The codec could not read a value: it counts as a miss, and is rebuilt once."""
+
+    def not_storable(self, namespace: str, key: str, error: Exception) -> None:
+        """The service refused a result, as when it is too large. The caller gets it all the same."""
+
     def background_error(self, namespace: str, key: str, error: Exception) -> None:
-        """A result could not be handed over, or a rebuild behind a stale value failed: no caller was told."""
+        """A result could not be published, or a rebuild behind a stale value failed: no caller was told."""
 
 
-def tell(hook: Callable[..., None], *event: Any) -> None:
-    """Calls a hook so that its fault is nobody else's."""
+def tell(hook: Callable[..., None], *event: Any, **more: Any) -> None:
+    """Calls a hook, whose fault stays its own."""
     # A user's counter that fails must not fail the user's request.
     with contextlib.suppress(Exception):
-        hook(*event)
+        hook(*event, **more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
 
 from dibs.errors import ServiceError
@@ -13,24 +14,31 @@ _THIRD_S_MIN = 0.005
 _EXTEND_S = 2.0
 
 
-def keep_lease(request: pb.ExtendRequest, ends_at: float, traceparent: str) -> Steps[None]:
+#: Between two tries after the lease's time is over.
+_AFTER_S = 1.0
+
+
+def keep_lease(
+    request: pb.ExtendRequest, ends_at: float, hold_until: float, traceparent: str, on_over: Callable[[], None]
+) -> Steps[None]:
     """Extends a lease every third of what is left, so that two extensions in a row may be lost.
 
-    Ends when the lease is over: the service says so, or no extension came in time. `ends_at` is a time of
+    Ends when the lease is void: the service says so, or it was held until `hold_until`. Calls `on_over` where no
+    extension came in time: the service may still store the result, so this goes on asking. The times are those of
     `time.monotonic()`.
     """
     while True:
-        left = ends_at - monotonic()
-        # Below a few milliseconds a third is no time: the end is near, and is told when it comes.
-        yield Sleep(monotonic() + max(0.0, min(left, max(_THIRD_S_MIN, left / 3))))
+        yield Sleep(min(hold_until, monotonic() + _pause(ends_at - monotonic())))
         asked_at = monotonic()
-        if asked_at >= ends_at:
+        if asked_at >= hold_until:
             return
+        if asked_at >= ends_at:
+            on_over()
+        # A try that hangs ends with the lease, so that the loss is told then and not later.
+        left = ends_at - asked_at
+        timeout = _EXTEND_S if left <= 0 else min(_EXTEND_S, max(0.001, left))
         try:
-            # A try that hangs ends with the lease, so that the loss is told then and not later.
-            response: pb.ExtendResponse = yield Call(
-                "Extend", request, min(_EXTEND_S, max(0.001, ends_at - asked_at)), traceparent
-            )
+            response: pb.ExtendResponse = yield Call("Extend", request, timeout, traceparent)
         except ServiceError as error:
             # Not answered is not lost: the lease still has its end, and the next third brings another try.
             if error.code == "INVALID_ARGUMENT":
@@ -40,3 +48,8 @@ def keep_lease(request: pb.ExtendRequest, ends_at: float, traceparent: str) -> S
             return
         if response.outcome == pb.EXTEND_OUTCOME_EXTENDED:
             ends_at = asked_at + response.expires_in_ms / 1_000
+
+
+def _pause(left: float) -> float:
+    """A third of what is left. Below a few milliseconds that is no time: the end is near, and is told when it comes."""
+    return _AFTER_S if left <= 0 else min(left, max(_THIRD_S_MIN, left / 3))

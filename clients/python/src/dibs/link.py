@@ -1,157 +1,259 @@
-"""The one channel of a client, and what every call on it carries."""
+"""How the calls of a client travel: on a session, or one by one, over one channel."""
 
 from __future__ import annotations
 
-import asyncio
-import json
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
+from time import monotonic, sleep
 from typing import Any
 
 import grpc
 
+from dibs.channel import open_channel, stub_on
+from dibs.connection import Connection
 from dibs.errors import ServiceError
-from dibs.options import Connection
+from dibs.sending import Sending, service_error
+from dibs.session import Session, SessionEvents
 from dibs.steps import Call
 from dibs.tracing import Tracing
-from dibs.v1.coordinator_pb2_grpc import CoordinatorServiceStub
+from dibs.v1 import coordinator_pb2 as pb
 
-_CHANNEL: dict[str, int | str] = {
-    # A link that died without a word is found within 15 s, and the calls on it end.
-    "grpc.keepalive_time_ms": 10_000,
-    "grpc.keepalive_timeout_ms": 5_000,
-    # A long wait has no data, and is still looked after.
-    "grpc.http2.max_pings_without_data": 0,
-    # Back at a service that restarts within a second; the default would wait up to two minutes.
-    "grpc.initial_reconnect_backoff_ms": 100,
-    "grpc.max_reconnect_backoff_ms": 1_000,
-    # A client of its own: another one's failed tries to connect do not hold up this one's.
-    "grpc.use_local_subchannel_pool": 1,
-    # The service bounds the values.
-    "grpc.max_receive_message_length": -1,
-    "grpc.max_send_message_length": -1,
-    # What may be sent again is known one storey up.
-    "grpc.enable_retries": 0,
-    "grpc.service_config": json.dumps({"loadBalancingConfig": [{"round_robin": {}}]}),
-}
+#: What calls may take to end before a fork; they end at once, unless the process is starved.
+_ABORT_S = 1.0
+#: How long calls go one by one after a session was refused, or was late.
+_REFUSED_S = 60.0
+_LATE_S = 5.0
+#: Values up to here travel on the session: no service takes less.
+_ON_SESSION_BYTES_MAX = 1_000_000
 
 
-class ThreadLink:
-    """A channel for threads."""
+@dataclass(frozen=True)
+class Sessions:
+    """What a client's sessions tell the service, and tell the client."""
 
-    def __init__(self, connection: Connection, tracing: Tracing) -> None:
-        self._channel: Any = _open(grpc, connection)
-        self._stub = _stub(self._channel, connection)
-        #: For the user, whose calls are part of the trace that is current.
-        self.stub = _stub(self._channel, connection, tracing)
+    holder: Callable[[], str]
+    #: A lease is over. Called in a thread of the session.
+    lease_lost: Callable[[pb.LeaseLost], None]
+
+
+class Link:
+    """How the calls of one client travel, from any thread and any loop. Connects with the first call.
+
+    They travel on a session, and one by one where that cannot be had. A fork closes it before, so that neither process
+    has threads or sockets of the other; both connect again.
+    """
+
+    def __init__(self, connection: Connection, tracing: Tracing, sessions: Sessions | None) -> None:
+        self._connection = connection
+        self._tracing = tracing
+        self._sessions = sessions
+        self._open: _Channel | None = None
+        #: The client takes no more calls from its user; those under way may still need some.
+        self.closed = False
+        self._over = False
+        #: Of the session before, whose leases the next one takes up.
+        self.resume_token = ""
+        #: Calls that a fork has interrupted, which go on in the parent.
+        self._interrupted: list[Sending] = []
+        # Held around everything that may start a call, and from before a fork until after it.
+        self._gate = threading.RLock()
+
+    @property
+    def stub(self) -> Any:
+        """For the user, whose calls are part of the trace that is current."""
+        return self._channel().stub
 
     def call(self, call: Call) -> Future[Any]:
         """Sends a call. Its future fails with a ServiceError; cancelling it cancels the call."""
-        future: Future[Any] = Future()
+        sending = Sending(call, monotonic() + call.timeout)
+        self._send(sending)
+        return sending.future
+
+    def ready(self, within: float) -> None:
+        """Waits until the connection stands. Raises ServiceError where that takes longer."""
         try:
-            sent = getattr(self._stub, call.method).future(call.request, **_terms(call))
-        except ValueError as error:
-            # gRPC's word for a channel that is closed.
-            future.set_exception(ServiceError("CANCELLED", str(error)))
-            return future
+            grpc.channel_ready_future(self._channel().channel).result(timeout=within)
+        except grpc.FutureTimeoutError:
+            message = f"no connection to {self._connection.target} within {within:g} s"
+            raise ServiceError("UNAVAILABLE", message) from None
 
-        def answered(reply: Any) -> None:
-            # Whoever has cancelled the future wants no answer.
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                future.set_result(reply.result())
-            except grpc.FutureCancelledError:
-                future.set_exception(ServiceError("CANCELLED", "the call was cancelled"))
-            except grpc.RpcError as error:
-                future.set_exception(service_error(error))
-
-        sent.add_done_callback(answered)
-        future.add_done_callback(lambda done: done.cancelled() and sent.cancel())
-        return future
+    def refuse(self) -> None:
+        """From now on the user's calls are refused, in every loop and thread."""
+        self.closed = True
 
     def close(self) -> None:
-        self._channel.close()
+        self.closed = True
+        with self._gate:
+            self._over = True
+            channel, self._open = self._open, None
+        if channel is not None:
+            for sending in channel.abort():
+                sending.fail(ServiceError("CANCELLED", "this client is closed"))
 
+    def before_fork(self) -> None:
+        self._gate.acquire()
+        if self._open is not None:
+            self._interrupted = self._open.abort()
+            self._open = None
 
-class LoopLink:
-    """A channel for the event loop that runs."""
+    def after_fork_in_parent(self) -> None:
+        interrupted, self._interrupted = self._interrupted, []
+        self._gate.release()
+        # Each is safe to repeat, and none of their callers need know.
+        for sending in interrupted:
+            if not sending.future.cancelled():
+                self._send(sending)
 
-    def __init__(self, connection: Connection, tracing: Tracing) -> None:
-        self._channel: Any = _open(grpc.aio, connection)
-        self._stub = _stub(self._channel, connection)
-        #: For the user, whose calls are part of the trace that is current.
-        self.stub = _stub(self._channel, connection, tracing)
+    def after_fork_in_child(self) -> None:
+        # The callers are threads of the parent, and its leases are the parent's.
+        self._interrupted, self.resume_token = [], ""
+        self._gate = threading.RLock()
 
-    async def call(self, call: Call) -> Any:
-        """Sends a call. Raises ServiceError; cancelling the task cancels the call."""
+    def _send(self, sending: Sending, by_itself: bool = False) -> None:
         try:
-            sent = getattr(self._stub, call.method)(call.request, **_terms(call))
-        except grpc.aio.UsageError as error:
-            raise ServiceError("CANCELLED", str(error)) from error
-        try:
-            return await sent
-        except grpc.RpcError as error:
-            raise service_error(error) from error
-        except asyncio.CancelledError:
-            # An answer that has come just now may be a lease, which somebody has to give back.
-            if sent.done() and not sent.cancelled() and await sent.code() == grpc.StatusCode.OK:
-                return await sent
-            raise
+            with self._gate:
+                self._channel().send(sending, by_itself)
+        except ServiceError as error:
+            sending.fail(error)
+        except ValueError as error:
+            # gRPC's word for a channel that is closed, and for metadata that cannot be sent.
+            sending.fail(ServiceError("CANCELLED", str(error)))
 
-    async def close(self) -> None:
-        await self._channel.close()
+    def _channel(self) -> _Channel:
+        with self._gate:
+            if self._open is None:
+                if self._over:
+                    raise ServiceError("CANCELLED", "this client is closed")
+                self._open = _Channel(self._connection, self._tracing, self._sessions, self)
+            return self._open
 
+    def give_back(self, sending: Sending, token: str) -> None:
+        """A lease that came for a caller that had just left."""
+        request = sending.call.request
+        release = Call("Release", pb.ReleaseRequest(namespace=request.namespace, key=request.key, token=token), 5.0)
+        # Not in a thread that a fork waits for.
+        threading.Thread(target=self.call, args=(release,), daemon=True).start()
 
-def service_error(error: Any) -> ServiceError:
-    """What gRPC says, in the words of this package."""
-    # Not dict(), which takes an asyncio call's metadata for something else than pairs.
-    trailers = {key: value for key, value in error.trailing_metadata() or ()}  # noqa: C416
-    pushback = str(trailers.get("grpc-retry-pushback-ms", ""))
-    # Anything but a number of milliseconds, such as -1, says not to come back.
-    retry_after = int(pushback) / 1_000 if pushback.isdecimal() else None
-    return ServiceError(error.code().name, error.details() or "", retry_after)
-
-
-def _open(by: Any, connection: Connection) -> Any:
-    # How long an attempt to connect may take; gRPC's own 20 s would hold every call so long.
-    options = [*_CHANNEL.items(), ("grpc.min_reconnect_backoff_ms", connection.connect_ms)]
-    if connection.authorities is None:
-        return by.insecure_channel(connection.target, options)
-    credentials = grpc.ssl_channel_credentials(connection.authorities)
-    return by.secure_channel(connection.target, credentials, options)
+    def send_by_itself(self, sendings: list[Sending]) -> None:
+        """Calls of a session that could not be had."""
+        for sending in sendings:
+            if not sending.future.cancelled():
+                self._send(sending, by_itself=True)
 
 
-def _stub(channel: Any, connection: Connection, tracing: Tracing | None = None) -> Any:
-    if connection.token != "":
-        channel = _Bearing(channel, lambda: ("authorization", f"Bearer {connection.token}"))
-    if tracing is not None:
-        channel = _Bearing(channel, lambda: ("traceparent", tracing.of_caller().traceparent))
-    return CoordinatorServiceStub(channel)
+class _Channel:
+    """One channel, its session, and the calls that are open on it."""
+
+    def __init__(self, connection: Connection, tracing: Tracing, sessions: Sessions | None, link: Link) -> None:
+        self.channel: Any = open_channel(grpc, connection)
+        self.stub = stub_on(self.channel, connection, tracing)
+        self._stub = stub_on(self.channel, connection)
+        self._link = link
+        self._connect_s = connection.connect_ms / 1_000
+        self._sessions = sessions
+        self._session: Session | None = None
+        #: Sessions that take no more calls, and still answer theirs.
+        self._left: set[Session] = set()
+        self._by_itself_until = 0.0
+        self._sent: set[Any] = set()
+        self._aborted = False
+        self._interrupted: list[Sending] = []
+
+    def send(self, sending: Sending, by_itself: bool) -> None:
+        if self._sessions is None or by_itself or _is_large(sending.call) or monotonic() < self._by_itself_until:
+            self._send_by_itself(sending)
+            return
+        while not (self._session or self._open_session(self._sessions)).send(sending):
+            self._keep_token()
+            self._session = None
+
+    def abort(self) -> list[Sending]:
+        """Ends all calls; they may go on elsewhere."""
+        self._aborted = True
+        interrupted = []
+        for session in [*self._left, *([] if self._session is None else [self._session])]:
+            interrupted += session.take(_ABORT_S)
+        self._keep_token()
+        for sent in list(self._sent):
+            sent.cancel()
+        self.channel.close()
+        # The thread that reads this channel ends with its last call.
+        give_up_at = monotonic() + _ABORT_S
+        while self._sent and monotonic() < give_up_at:
+            sleep(0.001)
+        return interrupted + self._interrupted
+
+    def _open_session(self, sessions: Sessions) -> Session:
+        hello = pb.SessionHello(resume_token=self._link.resume_token, holder=sessions.holder())
+        events = SessionEvents(
+            lease_lost=sessions.lease_lost,
+            ended=self._session_ended,
+            leaving=self._session_left,
+            refused=self._session_refused,
+            give_back=self._link.give_back,
+        )
+        self._session = Session(self._stub, hello, self._connect_s, events)
+        return self._session
+
+    def _session_left(self, session: Session) -> None:
+        self._left.add(session)
+        if self._session is session:
+            self._session = None
+        # Its leases stay with it until it ends.
+        self._link.resume_token = ""
+
+    def _session_refused(self, session: Session, sending: Sending) -> None:
+        self._session_left(session)
+        self._link.send_by_itself([sending])
+
+    def _session_ended(
+        self, session: Session, pending: list[Sending], error: ServiceError, confirmed: bool, for_good: bool
+    ) -> None:
+        self._left.discard(session)
+        if self._session is session:
+            self._keep_token()
+            self._session = None
+        if confirmed:
+            for sending in pending:
+                sending.fail(error)
+        else:
+            # Something on the way breaks streams, or the service does not take sessions here.
+            self._by_itself_until = monotonic() + (_REFUSED_S if for_good else _LATE_S)
+            self._link.send_by_itself(pending)
+
+    def _keep_token(self) -> None:
+        if self._session is not None and self._session.resume_token != "":
+            self._link.resume_token = self._session.resume_token
+
+    def _send_by_itself(self, sending: Sending) -> None:
+        call, future = sending.call, sending.future
+        metadata = () if call.traceparent == "" else (("traceparent", call.traceparent),)
+        timeout = max(0.001, sending.until - monotonic())
+        sent = getattr(self._stub, call.method).future(call.request, timeout=timeout, metadata=metadata)
+        self._sent.add(sent)
+
+        def answered(reply: Any) -> None:
+            try:
+                response = reply.result()
+            except grpc.FutureCancelledError:
+                if self._aborted and not future.cancelled():
+                    self._interrupted.append(sending)
+                else:
+                    sending.fail(ServiceError("CANCELLED", "the call was cancelled"))
+            except grpc.RpcError as error:
+                sending.fail(service_error(error))
+            else:
+                if not sending.succeed(response) and call.method == "GetOrLock" and response.HasField("lease"):
+                    self._link.give_back(sending, response.lease.token)
+            finally:
+                self._sent.discard(reply)
+
+        sent.add_done_callback(answered)
+        sending.on_cancel(sent.cancel)
 
 
-def _terms(call: Call) -> dict[str, Any]:
-    metadata = () if call.traceparent == "" else (("traceparent", call.traceparent),)
-    return {"timeout": call.timeout, "metadata": metadata}
-
-
-class _Bearing:
-    """A channel whose calls all carry one more piece of metadata; gRPC's interceptors cost a task a call."""
-
-    def __init__(self, bearer: Any, metadata: Callable[[], tuple[str, str]]) -> None:
-        self._bearer = bearer
-        self._metadata = metadata
-
-    def __getattr__(self, name: str) -> Any:
-        """`unary_unary` and the like make a method, and `future` and the like are ways to call one."""
-        made = getattr(self._bearer, name)
-        if name in ("future", "with_call"):
-            return _Bearing(made, self._metadata)
-        return lambda *args, **kwargs: _Bearing(made(*args, **kwargs), self._metadata)
-
-    def __call__(self, request: Any, *args: Any, metadata: Any = None, **kwargs: Any) -> Any:
-        name, value = self._metadata()
-        given = tuple(metadata or ())
-        # What the caller says of it, and nothing at all, are not to be outdone.
-        known = value == "" or any(name == theirs for theirs, _ in given)
-        return self._bearer(request, *args, metadata=given if known else ((name, value), *given), **kwargs)
+def _is_large(call: Call) -> bool:
+    """One that is too large for the service would end the session, and all that is open on it."""
+    return call.method == "Publish" and call.request.ByteSize() > _ON_SESSION_BYTES_MAX

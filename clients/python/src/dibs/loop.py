@@ -1,19 +1,25 @@
-"""Steps driven by an event loop: each call that is under way is a task, shared by those who wait for it."""
+"""Steps driven by an event loop: each call that is under way is a task, shared by the callers that wait for it."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine, Generator, Hashable
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from functools import partial
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
 from dibs.errors import ServiceError
-from dibs.steps import Abandoned, Act, Call, Ran, Run, Sleep, Steps, Together
+from dibs.rebuilding import Answer, Ended
+from dibs.reentry import outside
+from dibs.steps import Abandoned, Act, Call, Join, Loss, Ran, Run, Sleep, Steps
 
 T = TypeVar("T")
 
+#: Between an answer that takes its place and one that is there.
+_AT_ONCE_S = 1.0
 #: What a call that was cancelled may take to put everything in order.
 _ORDER_S = 5.0
 
@@ -21,37 +27,53 @@ _ORDER_S = 5.0
 class Link(Protocol):
     """How calls travel."""
 
-    @property
-    def stub(self) -> Any: ...
-    async def call(self, call: Call) -> Any: ...
-    async def close(self) -> None: ...
+    closed: bool
+
+    def refuse(self) -> None: ...
+    def call(self, call: Call) -> Future[Any]: ...
 
 
 class Crew:
-    """What the steps of one client share."""
+    """What the steps of one client share in one loop."""
 
-    def __init__(self, open_link: Callable[[], Link]) -> None:
-        self.flights: Flights[bytes | None] = Flights(self)
-        #: Rebuilds of this process that go without the service: one at a time for each key.
-        self.local: Flights[bytes | None] = Flights(self)
-        self._open_link = open_link
-        self._link: Link | None = None
+    def __init__(self, link: Link) -> None:
+        self.flights = Flights(self)
+        self.link = link
+        self._arrivals: list[asyncio.Future[None]] = []
+        self._arriving = threading.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._closed = False
-
-    @property
-    def link(self) -> Link:
-        """Opened by the first call, for gRPC binds a channel to the loop that runs."""
-        if self._link is None:
-            self._link = self._open_link()
-        return self._link
+        #: Of those, the steps that go on without a caller.
+        self._behind: set[asyncio.Task[Any]] = set()
 
     @contextmanager
     def at_work(self) -> Generator[None]:
         """Around every call of a user's. Raises ServiceError when the client is closed."""
-        if self._closed:
+        if self.link.closed:
             raise ServiceError("CANCELLED", "this client is closed")
         yield
+
+    def arrival(self, sent: Future[Any]) -> asyncio.Future[None]:
+        """Done when the answer of a call is there, which comes in a thread of the link."""
+        arrival: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        sent.add_done_callback(lambda _: self._arrived(arrival))
+        return arrival
+
+    def _arrived(self, arrival: asyncio.Future[None]) -> None:
+        """Many answers come in one message: the loop is woken once for all that are there."""
+        with self._arriving:
+            self._arrivals.append(arrival)
+            if len(self._arrivals) > 1:
+                return
+        # A loop that has been closed meanwhile waits for nothing any more.
+        with suppress(RuntimeError):
+            arrival.get_loop().call_soon_threadsafe(self._hand_out)
+
+    def _hand_out(self) -> None:
+        with self._arriving:
+            arrivals, self._arrivals = self._arrivals, []
+        for arrival in arrivals:
+            if not arrival.done():
+                arrival.set_result(None)
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Does it in a task of its own, that `close` waits for."""
@@ -60,15 +82,23 @@ class Crew:
         task.add_done_callback(self._ended)
         return task
 
+    def behind(self, steps: Steps[None]) -> None:
+        """Steps that go on without a caller, and that `flush` and `close` wait for."""
+        # No rebuild waits for it, so that it is inside none.
+        self._behind.add(outside().run(self.start, Course(steps, self).drive()))
+
+    async def flush(self, within: float) -> bool:
+        if self._behind:
+            await asyncio.wait(self._behind, timeout=within)
+        return not self._behind
+
     async def close(self, grace: float) -> None:
-        self._closed = True
+        self.link.refuse()
         await self._ends(grace)
         for task in self._tasks:
             task.cancel()
         # They give their leases back.
         await self._ends(_ORDER_S)
-        if self._link is not None:
-            await self._link.close()
 
     async def _ends(self, within: float) -> None:
         if self._tasks:
@@ -76,7 +106,8 @@ class Crew:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        # Where all callers have left, nobody else looks at how it ended.
+        self._behind.discard(task)
+        # Where all callers have left, nothing else looks at how it ended.
         if not task.cancelled():
             task.exception()
 
@@ -85,13 +116,22 @@ class Course(Generic[T]):
     """Steps on their way, driven by one task."""
 
     def __init__(self, steps: Steps[T], crew: Crew) -> None:
+        #: Its first request has been sent, or it has joined a rebuild: callers that come now are later than that.
+        self.under_way = False
         self._steps = steps
         self._crew = crew
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[T] | None = None
+        self._act: Act | None = None
         self._abandoned = False
-        self._leavable = True
+        #: Whether no caller is left that came before the lease. Set by the flight.
+        self.callers_gone: Callable[[], bool] = lambda: False
+        #: What ended the rebuild, where that is for the whole process, such as SystemExit.
+        self._interrupt: BaseException | None = None
 
     async def drive(self) -> T:
         """Raises what the steps raise; CancelledError when they were abandoned or the task was cancelled."""
+        self._task = asyncio.current_task()
         resume: Callable[[], Act] = partial(next, self._steps)
         while True:
             try:
@@ -99,6 +139,8 @@ class Course(Generic[T]):
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             except Abandoned:
+                if self._interrupt is not None:
+                    raise self._interrupt from None
                 raise asyncio.CancelledError from None
             try:
                 resume = partial(self._steps.send, await self._perform(act))
@@ -107,69 +149,147 @@ class Course(Generic[T]):
             except Exception as error:
                 resume = partial(self._steps.throw, error)
 
-    def abandon(self, task: asyncio.Task[T]) -> None:
-        """Nobody waits any more: `task`, which drives, goes on to where everything is in order."""
+    def abandon(self) -> None:
+        """All callers have left: goes on to where everything is in order, unless others have joined the rebuild."""
+        if isinstance(self._act, Run) and self._act.running.joined > 0:
+            return
         self._abandoned = True
-        if self._leavable:
-            task.cancel()
+        if self._task is not None and self._act is not None and self._act.leavable:
+            self._task.cancel()
 
     async def _perform(self, act: Act) -> Any:
-        self._leavable = act.leavable
+        self.under_way = True
+        self._act = act
         if self._abandoned and act.leavable:
             raise Abandoned
         if isinstance(act, Call):
-            return await self._crew.link.call(act)
+            return await self._call(act)
         if isinstance(act, Sleep):
             return await asyncio.sleep(max(0.0, act.until - monotonic()))
         if isinstance(act, Run):
             return await self._run(act)
-        if isinstance(act, Together):
-            return await self._crew.local.join(act.id, act.start)
-        return self._crew.start(Course(act.steps, self._crew).drive())
+        if isinstance(act, Join):
+            return await _join(act)
+        return self._crew.behind(act.steps)
+
+    async def _call(self, call: Call) -> Any:
+        sent = self._crew.link.call(call)
+        try:
+            await self._crew.arrival(sent)
+        except asyncio.CancelledError:
+            # An answer that has come just now may be a lease, which has to be given back.
+            if not sent.cancel() and sent.exception(_AT_ONCE_S) is None:
+                return sent.result()
+            raise
+        return sent.result()
 
     async def _run(self, run: Run) -> Ran:
-        lost = asyncio.Event()
-        value, failed = None, None
-        keeper = asyncio.create_task(self._keep(run, lost))
+        """In a task of its own, so that callers need not wait for it to stop when its lease is void."""
+        lost, void = asyncio.Event(), asyncio.Event()
+        loss = Loss(run, lost.set)
+        # May be called by any thread.
+        run.running.void = partial(self._soon, void.set)
+        run.running.deserted = partial(self._soon, self._deserted)
+        with run.around():
+            rebuilding = self._crew.start(self._rebuilt(run, lost))
+        keeping = asyncio.ensure_future(self._keep(run, loss, void))
         try:
-            with run.around():
-                value = await run.rebuild(run.grant, lost)
-        except Exception as error:
-            failed = error
+            await asyncio.wait((rebuilding, keeping), return_when=asyncio.FIRST_COMPLETED)
+            if not rebuilding.done():
+                loss.voided()
+        except asyncio.CancelledError:
+            # By the last caller that left, or because the client is closed: what the rebuild still says counts.
+            rebuilding.cancel()
+            await _settled(rebuilding)
         finally:
-            keeper.cancel()
-        return Ran(value, failed, lost.is_set())
+            run.running.void = lambda: None
+            keeping.cancel()
+        if loss.void:
+            rebuilding.cancel()
+            return Ran(None, None, lost=True, void=True)
+        return self._ran(rebuilding, loss)
 
-    async def _keep(self, run: Run, lost: asyncio.Event) -> None:
-        if run.keep is not None:
-            await Course(run.keep(), self._crew).drive()
-            lost.set()
-            run.on_lost()
+    async def _rebuilt(self, run: Run, lost: asyncio.Event) -> tuple[Any, BaseException | None]:
+        try:
+            return await run.rebuild(run.grant, lost), None
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            # SystemExit and the like would end the loop from here, before the lease is given back.
+            return None, error
+
+    def _ran(self, rebuilding: asyncio.Task[tuple[Any, BaseException | None]], loss: Loss) -> Ran:
+        if rebuilding.cancelled():
+            raise Abandoned
+        result, error = rebuilding.result()
+        if error is not None and not isinstance(error, Exception):
+            self._interrupt = error
+            raise Abandoned
+        return Ran(result, error, loss.lost)
+
+    async def _keep(self, run: Run, loss: Loss, void: asyncio.Event) -> None:
+        """Ends when the lease is void."""
+        told = asyncio.ensure_future(void.wait())
+        steps = [] if run.keep is None else [asyncio.ensure_future(Course(run.keep(loss.over), self._crew).drive())]
+        try:
+            await asyncio.wait((told, *steps), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in (told, *steps):
+                waiting.cancel()
+
+    def _deserted(self) -> None:
+        if self.callers_gone():
+            self.abandon()
+
+    def _soon(self, do: Callable[[], Any]) -> None:
+        # A loop that has been closed meanwhile drives nothing any more.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(do)
 
 
-class _Flight(Generic[T]):
+async def _join(join: Join) -> Ended | None:
+    ended = asyncio.wrap_future(join.running.ended)
+    join.running.join()
+    try:
+        # Not awaited itself: cancelling it would end it for the others.
+        await asyncio.wait((ended,), timeout=max(0.0, join.until - monotonic()))
+        return ended.result() if ended.done() else None
+    finally:
+        join.running.leave()
+
+
+async def _settled(task: asyncio.Task[Any]) -> None:
+    """Waits until it has ended, however often the task that waits is cancelled meanwhile."""
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait((task,))
+
+
+class _Flight:
     """One call that several callers share."""
 
-    def __init__(self, course: Course[T], task: asyncio.Task[T]) -> None:
+    def __init__(self, course: Course[Answer], task: asyncio.Task[Answer]) -> None:
         self.course = course
         self.task = task
         self.callers = 0
+        course.callers_gone = lambda: self.callers == 0
 
 
-class Flights(Generic[T]):
-    """Joins equal calls inside one process: those who come while one is under way share its result.
+class Flights:
+    """Joins equal calls of one loop that come before their request is sent: they share its result.
 
     Each caller leaves when its own task is cancelled; the call is abandoned when all have left.
     """
 
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
-        self._flights: dict[Hashable, _Flight[T]] = {}
+        self._flights: dict[Hashable, _Flight] = {}
 
-    async def join(self, id: Hashable, start: Callable[[], Steps[T]]) -> T:  # noqa: A002
+    async def join(self, id: Hashable, start: Callable[[], Steps[Answer]]) -> Answer:  # noqa: A002
         """Raises what the steps raise."""
         flight = self._flights.get(id)
-        if flight is None or flight.task.done():
+        # The request of one that is under way is older than this caller: an invalidation may lie between.
+        if flight is None or flight.course.under_way or flight.task.done():
             course = Course(start(), self._crew)
             flight = self._flights[id] = _Flight(course, self._crew.start(course.drive()))
         flight.callers += 1
@@ -182,11 +302,11 @@ class Flights(Generic[T]):
         finally:
             self._leave(id, flight)
 
-    def _leave(self, id: Hashable, flight: _Flight[T]) -> None:  # noqa: A002
+    def _leave(self, id: Hashable, flight: _Flight) -> None:  # noqa: A002
         flight.callers -= 1
         over = flight.task.done()
         # Only the flight that is still its own: another may have begun since this one was over.
         if (over or flight.callers == 0) and self._flights.get(id) is flight:
             del self._flights[id]
         if flight.callers == 0 and not over:
-            flight.course.abandon(flight.task)
+            flight.course.abandon()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode, Tracer, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from dibs.failure import message_of
 from dibs.tracing import RebuildSpan, Trace, Tracing
 
 _PROPAGATOR = TraceContextTextMapPropagator()
@@ -64,8 +65,10 @@ class _RebuildSpan(RebuildSpan):
 
     def end(self, error: Exception | None) -> None:
         if error is not None:
-            self._span.record_exception(error)
-            self._span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {error}")
+            # The text of an error is its author's code, which may fail, and must not end the call.
+            with suppress(Exception):
+                self._span.record_exception(error)
+            self._span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {message_of(error)}")
         self._span.end()
 
 

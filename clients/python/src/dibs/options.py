@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import uuid
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
-from typing import Literal, TypeAlias, TypedDict, TypeVar, overload
+from typing import Literal, TypeAlias, TypedDict, TypeVar
 
+from dibs.errors import InvalidOptionError
 from dibs.v1 import coordinator_pb2 as pb
 
 T = TypeVar("T")
@@ -19,13 +20,25 @@ Seconds: TypeAlias = float | timedelta
 OnUnavailable: TypeAlias = Literal["rebuild", "fail"]
 
 DEFAULT_WAIT_S = 30.0
-#: TCP repeats the first packet that is lost after one second.
-DEFAULT_CONNECT_S = 2.0
-_DEFAULT_TARGET = "127.0.0.1:50051"
-_INT64_MAX = 2**63 - 1
+#: A rebuild that runs longer hangs: its lease is not extended any more, and other callers may rebuild.
+DEFAULT_LEASE_HOLD_MAX_S = 600.0
+#: The contract's bounds.
+_YEAR_MS = 31_536_000_000
+_TAGS_MAX = 16
+_TAG_BYTES_MAX = 256
+#: The largest number that every language of the contract can count with.
+_MS_MAX = 2**53 - 1
 _STALE = {None: pb.STALE_UNSPECIFIED, "allow": pb.STALE_ALLOW, "forbid": pb.STALE_FORBID}
 _WAIT_FOR_REBUILD: Mapping[str | None, bool] = {None: False, "background": False, "await": True}
 _REBUILD_LOCALLY: Mapping[str | None, bool] = {"rebuild": True, "fail": False}
+#: The contract's names of times, by which a fault is known in every language.
+_FIELDS = {
+    "ttl": "ttl_ms",
+    "stale_ttl": "stale_ms",
+    "absent_ttl": "absent_ttl_ms",
+    "wait": "wait_ms",
+    "lease": "lease_ms",
+}
 _READ = {None: pb.READ_UNSPECIFIED, "near": pb.READ_NEAR, "store": pb.READ_STORE}
 
 
@@ -35,7 +48,7 @@ class _Required(TypedDict):
 
 
 class RebuildOptions(_Required, total=False):
-    """The options of one `get_or_rebuild`. None is as good as not said."""
+    """The options of one `get_or_rebuild`. None is as good as left out."""
 
     #: How long after `ttl` it may be served stale. Default: as the namespace's policy says.
     stale_ttl: Seconds | None
@@ -45,7 +58,7 @@ class RebuildOptions(_Required, total=False):
     tags: Sequence[str]
     #: Default: the client's.
     namespace: str | None
-    #: How long to wait for somebody else's rebuild; 0 does not wait. Default: 30 s.
+    #: How long to wait for another caller's rebuild; 0 does not wait. Default: 30 s.
     wait: Seconds | None
     #: How long the lease lasts; it is extended while the rebuild runs. Default: learned by the service.
     lease: Seconds | None
@@ -58,6 +71,8 @@ class RebuildOptions(_Required, total=False):
     #: Where there is a value to serve meanwhile: `background` serves it and lets the rebuild go on, `await`
     #: waits for the rebuild. Default: `background`; with `refresh` always `await`.
     revalidate: Literal["background", "await"] | None
+    #: With `revalidate="await"`: serve the stale value where the rebuild fails. Default: false.
+    stale_if_error: bool
     #: What to do when the service cannot be reached. Default: the client's.
     on_unavailable: OnUnavailable | None
     #: The W3C traceparent to pass on. Default: that of OpenTelemetry's current span.
@@ -73,8 +88,10 @@ class Defaults:
     """What the client says for its calls."""
 
     namespace: str
-    holder: str
+    #: None: host name and process id, which a fork changes.
+    holder: str | None
     on_unavailable: OnUnavailable
+    lease_hold_max_s: float = DEFAULT_LEASE_HOLD_MAX_S
 
 
 @dataclass(frozen=True)
@@ -94,60 +111,117 @@ class Terms:
     read: pb.Read.ValueType
     refresh: bool
     wait_for_rebuild: bool
+    stale_if_error: bool
     rebuild_locally: bool
     traceparent: str
+    lease_hold_max_s: float
+    #: The fence of a value that the codec could not read: it is rebuilt once, unless there is a newer one.
+    unreadable_fence: int | None = None
+
+    @property
+    def id(self) -> tuple[str, str]:
+        """What is rebuilt."""
+        return (self.namespace or "default", self.key)
+
+    @property
+    def shares(self) -> bool:
+        """Whether the result of a rebuild that began before this call is good enough.
+
+        A caller that reads the store or refreshes wants what is newer than its call.
+        """
+        return self.read != pb.READ_STORE and (not self.refresh or self.unreadable_fence is not None)
 
     @property
     def flight(self) -> Hashable:
-        """Calls with the same of these get the same answer, so that one of them asks for all.
-
-        Whoever reads the store or refreshes wants what is newer than the call, and not what an earlier one reads.
-        """
-        if self.refresh or self.read == pb.READ_STORE:
+        """Calls with the same of these get the same answer: one request asks for those that come together."""
+        if not self.shares:
             return uuid.uuid4()
-        return (self.namespace, self.key, self.stale, self.wait_for_rebuild, self.wait_ms, self.rebuild_locally)
+        how = (self.stale, self.wait_for_rebuild, self.stale_if_error, self.rebuild_locally, self.unreadable_fence)
+        return (self.id, self.wait_ms, *how)
+
+    def rereading(self, fence: int) -> Terms:
+        """The same call, for a value that the codec could not read."""
+        return replace(self, refresh=True, unreadable_fence=fence)
 
 
 def terms_of(key: str, options: RebuildOptions, defaults: Defaults) -> Terms:
-    """Raises ValueError or TypeError for an option that cannot even be sent; the service checks the bounds."""
+    """Raises InvalidOptionError, ValueError or TypeError for an option that is wrong, before anything is sent."""
     for name in options.keys() - _KNOWN | _REQUIRED - options.keys():
         raise TypeError(f"{name}: {'no such option' if name in options else 'this option is required'}")
-    ttl_ms = milliseconds(options["ttl"])
-    absent_ttl_ms = milliseconds(options.get("absent_ttl"))
+    ttl_ms = ttl_ms_of("ttl", options["ttl"])
+    absent_ttl = options.get("absent_ttl")
     namespace = options.get("namespace")
     return Terms(
         namespace=defaults.namespace if namespace is None else namespace,
-        key=key,
-        holder=defaults.holder,
+        key=text("key", key),
+        holder=default_holder() if defaults.holder is None else defaults.holder,
         ttl_ms=ttl_ms,
-        stale_ms=milliseconds(options.get("stale_ttl")),
-        absent_ttl_ms=ttl_ms if absent_ttl_ms is None else absent_ttl_ms,
-        tags=names("tags", options.get("tags", ())),
-        wait_ms=milliseconds(options.get("wait")),
-        lease_ms=milliseconds(options.get("lease")),
+        stale_ms=stale_ms_of(options.get("stale_ttl")),
+        absent_ttl_ms=ttl_ms if absent_ttl is None else ttl_ms_of("absent_ttl", absent_ttl),
+        tags=tags_of(options.get("tags", ())),
+        wait_ms=_optional_ms("wait", options.get("wait"), 0, _YEAR_MS),
+        lease_ms=_optional_ms("lease", options.get("lease"), 1, _YEAR_MS),
         stale=one_of("stale", options.get("stale"), _STALE),
         read=one_of("read", options.get("read"), _READ),
         refresh=options.get("refresh", False),
         wait_for_rebuild=one_of("revalidate", options.get("revalidate"), _WAIT_FOR_REBUILD),
+        stale_if_error=options.get("stale_if_error", False),
         rebuild_locally=one_of(
             "on_unavailable", options.get("on_unavailable") or defaults.on_unavailable, _REBUILD_LOCALLY
         ),
         traceparent=options.get("traceparent") or "",
+        lease_hold_max_s=defaults.lease_hold_max_s,
     )
 
 
-@overload
-def milliseconds(time: Seconds) -> int: ...
-@overload
-def milliseconds(time: None) -> None: ...
-def milliseconds(time: Seconds | None) -> int | None:
-    """Raises ValueError for what is no number of milliseconds in 64 bits."""
-    if time is None:
-        return None
+def ttl_ms_of(name: str, time: Seconds) -> int:
+    """Raises InvalidOptionError for a time that the service would refuse."""
+    return milliseconds(name, time, 1, _YEAR_MS)
+
+
+def stale_ms_of(time: Seconds | None) -> int | None:
+    """Raises InvalidOptionError for a time that the service would refuse."""
+    return _optional_ms("stale_ttl", time, 0, _YEAR_MS)
+
+
+def tags_of(given: Sequence[str]) -> tuple[str, ...]:
+    """Raises InvalidOptionError for tags that the service would refuse."""
+    tags = names("tags", given)
+    if len(tags) > _TAGS_MAX:
+        raise InvalidOptionError(f"tags: {len(tags)} are more than {_TAGS_MAX}")
+    for at, tag in enumerate(tags):
+        size = len(tag.encode())
+        if not 1 <= size <= _TAG_BYTES_MAX:
+            raise InvalidOptionError(f"tags[{at}]: {size} bytes is outside 1 to {_TAG_BYTES_MAX}")
+    return tags
+
+
+def milliseconds(name: str, time: Seconds, ms_min: int, ms_max: int) -> int:
+    """Whole milliseconds. Raises InvalidOptionError outside the bounds; the message says them as the contract does."""
     seconds = seconds_of(time)
-    if not abs(seconds) * 1_000 < _INT64_MAX:
-        raise ValueError(f"{seconds} is not a number of seconds that can be sent")
-    return round(seconds * 1_000)
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"{name}: {time!r} is neither a number of seconds nor a timedelta")
+    ms = _whole(seconds * 1_000)
+    if not ms_min <= ms <= ms_max:
+        raise InvalidOptionError(f"{_FIELDS.get(name, name)}: {ms} is outside {ms_min} to {ms_max}")
+    return int(ms)
+
+
+def bounded_s(name: str, time: Seconds) -> float:
+    """Seconds to wait for something. Raises InvalidOptionError outside of 0 to a year."""
+    return milliseconds(name, time, 0, _YEAR_MS) / 1_000
+
+
+def _whole(ms: float) -> float:
+    """Rounded where that is a number; up to a first millisecond, for a time that is short is not none."""
+    # An integer may be too large to be a float at all.
+    if (isinstance(ms, float) and not math.isfinite(ms)) or abs(ms) > _MS_MAX:
+        return ms
+    return 1 if 0 < ms < 1 else round(ms)
+
+
+def _optional_ms(name: str, time: Seconds | None, ms_min: int, ms_max: int) -> int | None:
+    return None if time is None else milliseconds(name, time, ms_min, ms_max)
 
 
 def seconds_of(time: Seconds) -> float:
@@ -156,10 +230,21 @@ def seconds_of(time: Seconds) -> float:
 
 
 def names(what: str, given: Sequence[str]) -> tuple[str, ...]:
-    """Raises TypeError for a single text, which would be taken for its letters."""
+    """Raises TypeError for a single text, which would be taken for its letters; else as `text` does."""
     if isinstance(given, str):
         raise TypeError(f"{what}: give a list of names, not the text {given!r}")
-    return tuple(given)
+    return tuple(text(f"{what}[{at}]", name) for at, name in enumerate(given))
+
+
+def text(what: str, given: str) -> str:
+    """Raises TypeError for what is no text, and InvalidOptionError for a text that UTF-8 cannot say."""
+    if not isinstance(given, str):
+        raise TypeError(f"{what}: {given!r} is no text")
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise InvalidOptionError(f"{what}: half a surrogate pair is no text") from None
+    return given
 
 
 def one_of(what: str, word: str | None, known: Mapping[str | None, T]) -> T:
@@ -167,37 +252,6 @@ def one_of(what: str, word: str | None, known: Mapping[str | None, T]) -> T:
     if word not in known:
         raise ValueError(f"{what}: {word!r} is none of {', '.join(w for w in known if w is not None)}")
     return known[word]
-
-
-@dataclass(frozen=True)
-class Connection:
-    """Where and as whom to call."""
-
-    target: str
-    token: str
-    #: The certificates of those to trust, as PEM; None for no TLS.
-    authorities: bytes | None
-    connect_ms: int
-
-
-def connection_of(
-    target: str | None, token: str | None, tls_ca: str | None, connect: Seconds, env: Mapping[str, str]
-) -> Connection:
-    """What the caller says, else what the environment says; a variable that is empty says nothing.
-
-    Raises OSError where the file of authorities cannot be read.
-    """
-
-    def said(option: str | None, variable: str, default: str) -> str:
-        return option if option is not None else env.get(variable) or default
-
-    authorities = said(tls_ca, "DIBS_TLS_CA", "")
-    return Connection(
-        target=said(target, "DIBS_TARGET", _DEFAULT_TARGET),
-        token=said(token, "DIBS_TOKEN", ""),
-        authorities=Path(authorities).read_bytes() if authorities else None,
-        connect_ms=milliseconds(connect),
-    )
 
 
 def default_holder() -> str:

@@ -8,53 +8,73 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from dibs.errors import ServiceError
+from dibs.away import Away
+from dibs.errors import LeaseLostError, ServiceError
 from dibs.failure import failure_of
 from dibs.hooks import Hooks, tell
 from dibs.keeper import keep_lease
 from dibs.options import Terms
 from dibs.outcomes import payload, word
+from dibs.rebuilding import Answer, Ended, Rebuilding, Rebuilds
 from dibs.steps import Abandoned, Behind, Call, Grant, Ran, Run, Sleep, Steps
 from dibs.tracing import RebuildSpan, Trace
 from dibs.v1 import coordinator_pb2 as pb
+from dibs.values import Result
 
-#: Shorter than a rebuild that is worth a lease: nobody waits longer for what they have already.
+#: Shorter than a rebuild that is worth a lease: the caller has its value already.
 _PUBLISH_S = 2.0
 _PUBLISH_AGAIN = 3
 _PUBLISH_PAUSE_S = 0.100
-#: Long enough for a service that fails over, short enough that nobody hangs on it.
+#: Long enough for a service that fails over, short enough that no caller hangs on it.
 _RELEASE_S = 5.0
+_STORED = (pb.PUBLISH_OUTCOME_STORED, pb.PUBLISH_OUTCOME_STORED_LATE, pb.PUBLISH_OUTCOME_DUPLICATE)
 
 
 @dataclass(frozen=True)
 class Task:
-    """Who asks for what, and how it is made."""
+    """One call: what is asked for, and how it is made."""
 
     terms: Terms
     hooks: Hooks
     #: As in `steps.Run`.
     rebuild: Callable[[Grant, Any], Any]
     trace: Trace
+    rebuilds: Rebuilds
+    away: Away
+    #: When the caller's wait is over, a time of `time.monotonic()`.
+    until: float
+    #: Whether the codec can read it.
+    readable: Callable[[bytes], bool]
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A lease and the rebuild under it."""
+
+    task: Task
+    lease: pb.Lease
+    running: Rebuilding
+    span: RebuildSpan
 
 
 class LeaseGoneError(Exception):
-    """The rebuild gave up, with `error`, because its lease was lost: somebody else may have the value by now."""
+    """The lease was lost, and the rebuild's result counts for no caller: another one may have the value by now."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
         self.error = error
 
 
-def rebuild_under_lease(task: Task, lease: pb.Lease) -> Steps[bytes | None]:
-    """Rebuilds and hands the result over, which counts for its own caller whatever became of the publish.
+def rebuild_under_lease(task: Task, lease: pb.Lease) -> Steps[Answer]:
+    """Rebuilds and publishes the result, which its own callers get even where the publish fails.
 
-    Raises what the rebuild raised, after the waiters were told; LeaseGoneError; or ServiceError where the
-    service refuses the value.
+    Raises what the rebuild raised, after the waiters were told, or LeaseGoneError.
     """
     span = task.trace.rebuild(task.terms.namespace, word(pb.LeaseReason, lease.reason), lease.fence)
+    held = _Held(task, lease, task.rebuilds.begin(task.terms, lease), span)
     failed: Exception | None = None
     try:
-        return (yield from _rebuild_and_hand_over(task, lease, span))
+        return (yield from _rebuild_and_hand_over(held))
     except LeaseGoneError as gone:
         failed = gone.error
         raise
@@ -62,90 +82,134 @@ def rebuild_under_lease(task: Task, lease: pb.Lease) -> Steps[bytes | None]:
         failed = error
         raise
     finally:
+        task.rebuilds.over(task.terms, held.running)
         span.end(failed)
 
 
-def _rebuild_and_hand_over(task: Task, lease: pb.Lease, span: RebuildSpan) -> Steps[bytes | None]:
-    terms = task.terms
-    ends_at = monotonic() + lease.expires_in_ms / 1_000
-    extend = pb.ExtendRequest(namespace=terms.namespace, key=terms.key, token=lease.token, lease_ms=terms.lease_ms)
-    grant = Grant(
-        fence=lease.fence,
-        reason=word(pb.LeaseReason, lease.reason),
-        has_previous=lease.HasField("previous"),
-        previous=payload(lease.previous),
-    )
-    try:
-        ran: Ran = yield Run(
-            task.rebuild,
-            grant,
-            keep=lambda: keep_lease(extend, ends_at, span.traceparent),
-            on_lost=lambda: tell(task.hooks.lease_lost, terms.namespace, terms.key),
-            around=span.current,
-        )
-    except Abandoned:
-        # That the callers have gone is no failure, and somebody else may try at once.
-        yield from _give_up(task, lease, span, None)
-        raise
-    if ran.error is not None:
-        if ran.lost:
-            raise LeaseGoneError(ran.error)
-        yield from _give_up(task, lease, span, failure_of(ran.error))
-        raise ran.error
-    yield from _hand_over(task, lease, span, ran.value)
-    return ran.value
-
-
-def _give_up(task: Task, lease: pb.Lease, span: RebuildSpan, failure: pb.Failure | None) -> Steps[None]:
+def give_back(task: Task, lease: pb.Lease, span: RebuildSpan | None, failure: pb.Failure | None) -> Steps[bool]:
+    """Releases a lease; whether the service says that it was held until then."""
     terms = task.terms
     request = pb.ReleaseRequest(namespace=terms.namespace, key=terms.key, token=lease.token, failure=failure)
+    traceparent = task.trace.traceparent if span is None else span.traceparent
     try:
-        yield Call("Release", request, _RELEASE_S, span.traceparent)
+        response: pb.ReleaseResponse = yield Call("Release", request, _RELEASE_S, traceparent)
     except ServiceError as error:
         # The lease ends with its time; the error that counts is the rebuild's.
         tell(task.hooks.background_error, terms.namespace, terms.key, error)
+        return False
+    return response.outcome == pb.RELEASE_OUTCOME_RELEASED
 
 
-def _hand_over(task: Task, lease: pb.Lease, span: RebuildSpan, value: bytes | None) -> Steps[None]:
-    """A fault of the caller's, such as a value beyond the bound, is raised; anything else is tried again behind."""
+def _rebuild_and_hand_over(held: _Held) -> Steps[Answer]:
+    task, lease, running, span = held.task, held.lease, held.running, held.span
     try:
-        request = _publication(task.terms, lease, value)
-    except Exception as error:
-        # What cannot even be sent, such as a tag that is no text.
-        yield from _give_up(task, lease, span, failure_of(error))
+        ran: Ran = yield _run(held)
+    except Abandoned:
+        # That the callers have gone is no failure, and another one may try at once.
+        running.close()
+        yield from give_back(task, lease, span, None)
         raise
+    if ran.void or (ran.lost and ran.error is not None):
+        raise LeaseGoneError(ran.error or LeaseLostError())
+    # From here on a caller could miss an invalidation that comes between the publish and its answer.
+    running.close()
+    if ran.error is not None:
+        released = yield from give_back(task, lease, span, failure_of(ran.error))
+        running.end(Ended(error=ran.error) if released else Ended())
+        raise ran.error
+    result = ran.result
+    assert result is not None
+    answer = Answer(result.data, lease.fence)
+    if not result.store:
+        yield from give_back(task, lease, span, None)
+    elif (yield from _hand_over(held, result)):
+        running.end(Ended(answer))
+    return answer
+
+
+def _run(held: _Held) -> Run:
+    task, lease, terms = held.task, held.lease, held.task.terms
+    now = monotonic()
+    ends_at, hold_until = now + lease.expires_in_ms / 1_000, now + terms.lease_hold_max_s
+    extend = pb.ExtendRequest(namespace=terms.namespace, key=terms.key, token=lease.token, lease_ms=terms.lease_ms)
+    return Run(
+        task.rebuild,
+        Grant(
+            fence=lease.fence,
+            reason=word(pb.LeaseReason, lease.reason),
+            has_previous=lease.HasField("previous"),
+            previous=payload(lease.previous),
+        ),
+        held.running,
+        keep=lambda on_over: keep_lease(extend, ends_at, hold_until, held.span.traceparent, on_over),
+        on_lost=lambda: tell(task.hooks.lease_lost, terms.namespace, terms.key),
+        around=held.span.current,
+    )
+
+
+def _hand_over(held: _Held, result: Result) -> Steps[bool]:
+    """Whether callers that came after the lease may have the result too.
+
+    A publish that was not answered is repeated behind. One that was refused, as for its size, is told to the fleet;
+    the source has answered all the same, and so the caller has its value.
+    """
+    task = held.task
+    if result.refused is not None:
+        yield from _not_storable(held, result.refused, failure_of(result.refused))
+        return False
     try:
-        yield from _publish(task, request, span)
+        request = _publication(task.terms, held.lease, result)
+        return (yield from _publish(task, request, held.span))
     except ServiceError as error:
-        if not _may_publish_again(error):
-            yield from _give_up(task, lease, span, failure_of(error))
-            raise
-        # Safe to repeat: one that was stored already is answered with `duplicate`.
-        yield Behind(_publish_again(task, request, span, error))
+        if _may_publish_again(error):
+            # Safe to repeat: one that was stored already is answered with `duplicate`.
+            yield Behind(_publish_again(task, request, held.span, error))
+            return False
+        refused = error
+    yield from _not_storable(held, refused, pb.Failure(message=refused.message))
+    return False
 
 
-def _publication(terms: Terms, lease: pb.Lease, value: bytes | None) -> pb.PublishRequest:
+def _not_storable(held: _Held, refused: Exception, failure: pb.Failure) -> Steps[None]:
+    tell(held.task.hooks.not_storable, held.task.terms.namespace, held.task.terms.key, refused)
+    yield from give_back(held.task, held.lease, held.span, failure)
+
+
+def _publication(terms: Terms, lease: pb.Lease, result: Result) -> pb.PublishRequest:
+    ttl_ms = terms.absent_ttl_ms if result.data is None else terms.ttl_ms
     request = pb.PublishRequest(
         namespace=terms.namespace,
         key=terms.key,
         token=lease.token,
-        ttl_ms=terms.absent_ttl_ms if value is None else terms.ttl_ms,
-        stale_ms=terms.stale_ms,
-        tags=terms.tags,
+        ttl_ms=ttl_ms if result.ttl_ms is None else result.ttl_ms,
+        stale_ms=terms.stale_ms if result.stale_ms is None else result.stale_ms,
+        tags=terms.tags if result.tags is None else result.tags,
     )
-    if value is None:
+    if result.data is None:
         request.absent = True
     else:
-        request.value = value
+        request.value = result.data
     return request
 
 
-def _publish(task: Task, request: pb.PublishRequest, span: RebuildSpan) -> Steps[None]:
+def _publish(task: Task, request: pb.PublishRequest, span: RebuildSpan) -> Steps[bool]:
+    """Whether it was stored and counts."""
     terms = task.terms
     response: pb.PublishResponse = yield Call("Publish", request, _PUBLISH_S, span.traceparent)
     outcome = word(pb.PublishOutcome, response.outcome)
     span.published(outcome)
-    tell(task.hooks.publish, terms.namespace, terms.key, outcome, response.fence)
+    stored = response.outcome in _STORED
+    tell(
+        task.hooks.publish,
+        terms.namespace,
+        terms.key,
+        outcome,
+        response.fence,
+        counts=response.counts if response.HasField("counts") else None,
+        maybe_stored=response.maybe_stored,
+    )
+    # A replica that does not know whether it counts leaves the field out.
+    return stored and response.counts
 
 
 def _publish_again(task: Task, request: pb.PublishRequest, span: RebuildSpan, error: ServiceError) -> Steps[None]:
@@ -153,13 +217,13 @@ def _publish_again(task: Task, request: pb.PublishRequest, span: RebuildSpan, er
         pause = _PUBLISH_PAUSE_S * 2**time * (0.5 + random.random())
         yield Sleep(monotonic() + (pause if error.retry_after is None else error.retry_after))
         try:
-            return (yield from _publish(task, request, span))
+            yield from _publish(task, request, span)
+            return
         except ServiceError as again:
             error = again
             if not _may_publish_again(error):
                 break
     tell(task.hooks.background_error, task.terms.namespace, task.terms.key, error)
-    return None
 
 
 def _may_publish_again(error: ServiceError) -> bool:

@@ -1,4 +1,4 @@
-"""What a call may want done. Steps are generators: they decide, and whoever drives them acts.
+"""What a call may want done. Steps are generators: they decide, and a driver acts.
 
 Steps yield one of the acts below and are resumed with its result, or with its error thrown in. They touch no
 thread, no event loop and no network, so that `threads.py` and `loop.py` drive the same decisions.
@@ -6,16 +6,21 @@ thread, no event loop and no network, so that `threads.py` and `loop.py` drive t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
+
+from dibs.rebuilding import Ended, Rebuilding
+
+if TYPE_CHECKING:
+    from dibs.values import Result
 
 T = TypeVar("T")
 
 
 class Abandoned(BaseException):
-    """Thrown into steps that nobody waits for any more. They may still yield what has to be put in order."""
+    """Thrown into steps that no caller waits for any more. They may still yield what has to be put in order."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Call:
     #: How long the response is waited for, in seconds.
     timeout: float
     traceparent: str = ""
-    #: Whether whoever has left takes the call with them.
+    #: Whether the call is cancelled when all callers have left.
     leavable: bool = False
 
 
@@ -57,8 +62,12 @@ class Run:
     #: Called with the grant and an event that is set when the lease is lost; for a loop, awaitable.
     rebuild: Callable[[Grant, Any], Any]
     grant: Grant
-    #: Steps that run beside the rebuild and end when the lease is lost; None where there is none to keep.
-    keep: Callable[[], Steps[None]] | None = None
+    #: Callers that joined late, and the way to void the lease.
+    running: Rebuilding
+    #: Steps that run beside the rebuild and end when the lease is void; None where there is none to keep. They call
+    #: what they are given when the lease's time is over without a word from the service.
+    keep: Callable[[Callable[[], None]], Steps[None]] | None = None
+    #: Called once, when the lease is lost.
     on_lost: Callable[[], None] = lambda: None
     #: What the rebuild runs within.
     around: Callable[[], AbstractContextManager[object]] = nullcontext
@@ -67,11 +76,37 @@ class Run:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a rebuild came to: a value or an error, and whether its lease was lost meanwhile."""
+    """What a rebuild came to."""
 
-    value: bytes | None
+    result: Result | None
     error: Exception | None
+    #: The rebuild was told that its lease is lost.
     lost: bool
+    #: The lease is void: the result would not be stored, and counts for no caller.
+    void: bool = False
+
+
+class Loss:
+    """How the lease of one rebuild was lost, if it was. `tell` sets the rebuild's event."""
+
+    def __init__(self, run: Run, tell: Callable[[], None]) -> None:
+        self.lost = False
+        self.void = False
+        self._run = run
+        self._tell = tell
+
+    def over(self) -> None:
+        """The lease's time is over: its result may be stored all the same."""
+        if not self.lost:
+            self.lost = True
+            self._tell()
+            self._run.on_lost()
+
+    def voided(self) -> None:
+        """The service says that it is over: callers ask again, without waiting for the rebuild to stop."""
+        self.void = True
+        self._run.running.end(Ended())
+        self.over()
 
 
 @dataclass(frozen=True)
@@ -83,13 +118,13 @@ class Behind:
 
 
 @dataclass(frozen=True)
-class Together:
-    """Steps that equal ones of this process share; resumed with their result or error."""
+class Join:
+    """A wait for a rebuild that runs here, as a caller that came late; resumed with Ended, or None at `until`."""
 
-    id: Hashable
-    start: Callable[[], Steps[Any]]
+    running: Rebuilding
+    until: float
     leavable: ClassVar[bool] = True
 
 
-Act: TypeAlias = Call | Sleep | Run | Behind | Together
+Act: TypeAlias = Call | Sleep | Run | Behind | Join
 Steps: TypeAlias = Generator[Act, Any, T]

@@ -22,7 +22,6 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
-from dibs import loop, threads
 from dibs.async_client import AsyncClient
 from dibs.client import Client
 from dibs.errors import ServiceError
@@ -32,7 +31,7 @@ from dibs.v1 import coordinator_pb2 as pb
 
 #: A failure that names no other is remembered so long.
 _BACKOFF_MS = 1_000
-#: When to come back where somebody else rebuilds: the memory wakes nobody.
+#: When to come back while another caller rebuilds: the memory wakes no waiter.
 _COME_BACK_MS = 10
 _LEASE_MS = 10_000
 
@@ -47,6 +46,8 @@ class _Record:
     tags: frozenset[str] = frozenset()
     #: Of the lease that runs; empty if none does.
     token: str = ""
+    #: Tags that were invalidated while the lease runs.
+    dropped_tags: set[str] = field(default_factory=set)
     #: Leases that an invalidation has voided.
     voided: set[str] = field(default_factory=set)
     failed: str = ""
@@ -113,6 +114,7 @@ class _Memory:
     def _lease(self, record: _Record, previous: pb.Hit | None, refresh: bool) -> pb.Lease:
         fence = next(self._fences)
         record.token = str(fence)
+        record.dropped_tags.clear()
         return pb.Lease(
             token=record.token,
             fence=fence,
@@ -136,7 +138,10 @@ class _Memory:
         record.stale_until = record.fresh_until + request.stale_ms / 1_000
         record.tags = frozenset(request.tags)
         record.token, record.failed_until, record.reason = "", 0.0, pb.LEASE_REASON_EXPIRED
-        return pb.PublishResponse(outcome=pb.PUBLISH_OUTCOME_STORED, fence=fence)
+        counts = record.dropped_tags.isdisjoint(request.tags)
+        if not counts:
+            self._void(record, mark_stale=False)
+        return pb.PublishResponse(outcome=pb.PUBLISH_OUTCOME_STORED, fence=fence, counts=counts)
 
     def _release(self, request: pb.ReleaseRequest) -> pb.ReleaseResponse:
         record = self._record(request)
@@ -157,6 +162,8 @@ class _Memory:
     def _invalidate(self, request: pb.InvalidateRequest) -> pb.InvalidateResponse:
         response = pb.InvalidateResponse()
         for (namespace, key), record in self._records.items():
+            if namespace == request.namespace:
+                record.dropped_tags.update(request.tags)
             named = key in request.keys
             if namespace != request.namespace or not (request.all or named or not record.tags.isdisjoint(request.tags)):
                 continue
@@ -181,15 +188,20 @@ def _as(hit: pb.Hit, freshness: pb.Freshness.ValueType) -> pb.Hit:
     return told
 
 
-class _NoStub:
+class _MemoryLink:
+    """How calls travel to a memory."""
+
+    def __init__(self, memory: _Memory) -> None:
+        self.closed = False
+        self._memory = memory
+
+    def refuse(self) -> None:
+        """As `Link` does."""
+        self.closed = True
+
     @property
     def stub(self) -> Any:
         raise NotImplementedError("a client in memory has no stub")
-
-
-class _ThreadMemory(_NoStub):
-    def __init__(self, memory: _Memory) -> None:
-        self._memory = memory
 
     def call(self, call: Call) -> Future[Any]:
         answered: Future[Any] = Future()
@@ -199,27 +211,21 @@ class _ThreadMemory(_NoStub):
             answered.set_exception(error)
         return answered
 
+    def ready(self, within: float) -> None:
+        """There is nothing to connect to."""
+
     def close(self) -> None:
         """There is nothing to let go of."""
 
-
-class _LoopMemory(_NoStub):
-    def __init__(self, memory: _Memory) -> None:
-        self._memory = memory
-
-    async def call(self, call: Call) -> Any:
-        return self._memory.answer(call)
-
-    async def close(self) -> None:
-        """There is nothing to let go of."""
+    before_fork = after_fork_in_parent = after_fork_in_child = close
 
 
 class MemoryClient(Client):
     """A Client whose values are in this process's memory. Takes the options of a Client."""
 
-    def _make_crew(self) -> threads.Crew:
+    def _make_link(self) -> Any:
         self._memory = _Memory()
-        return threads.Crew(lambda: _ThreadMemory(self._memory))
+        return _MemoryLink(self._memory)
 
     def advance(self, time: Seconds) -> None:
         """Lets so much time go by for values and back-offs, at once."""
@@ -229,9 +235,14 @@ class MemoryClient(Client):
 class AsyncMemoryClient(AsyncClient):
     """An AsyncClient whose values are in this process's memory. Takes the options of an AsyncClient."""
 
-    def _make_crew(self) -> loop.Crew:
+    def _make_link(self) -> Any:
         self._memory = _Memory()
-        return loop.Crew(lambda: _LoopMemory(self._memory))
+        return _MemoryLink(self._memory)
+
+    @property
+    def stub(self) -> Any:
+        """There is none."""
+        return self._link.stub
 
     def advance(self, time: Seconds) -> None:
         """Lets so much time go by for values and back-offs, at once."""

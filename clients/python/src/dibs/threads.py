@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 import math
 import threading
 from collections.abc import Callable, Generator, Hashable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
 from dibs.errors import ServiceError
-from dibs.steps import Abandoned, Act, Call, Ran, Run, Sleep, Steps, Together
+from dibs.rebuilding import Answer, Ended
+from dibs.reentry import outside
+from dibs.steps import Abandoned, Act, Call, Join, Loss, Ran, Run, Sleep, Steps
 
 T = TypeVar("T")
 
 
 class LeftError(Exception):
-    """The time of whoever drives is over. The steps are where they were, for the next one to go on."""
+    """The time of the caller that drives is over. The steps are where they were, for the next one to go on."""
+
+
+class _VoidError(Exception):
+    """The lease of the flight is void, and its driver is still in the rebuild: the other callers go on without it."""
 
 
 class Link(Protocol):
     """How calls travel."""
 
-    @property
-    def stub(self) -> Any: ...
+    closed: bool
+
+    def refuse(self) -> None: ...
     def call(self, call: Call) -> Future[Any]: ...
     def close(self) -> None: ...
 
@@ -35,28 +43,18 @@ class Link(Protocol):
 class Crew:
     """What the steps of one client share."""
 
-    def __init__(self, open_link: Callable[[], Link]) -> None:
-        self.flights: Flights[bytes | None] = Flights(self)
-        #: Rebuilds of this process that go without the service: one at a time for each key.
-        self.local: Flights[bytes | None] = Flights(self)
-        self._open_link = open_link
-        self._link: Link | None = None
+    def __init__(self, link: Link) -> None:
+        self.flights = Flights(self)
+        self.link = link
         self._idle = threading.Condition()
         self._busy = 0
-        self._closed = False
+        #: Of those, the steps that go on without a caller.
+        self._behind = 0
 
-    @property
-    def link(self) -> Link:
-        """Opened by the first call."""
-        with self._idle:
-            if self._link is None:
-                self._link = self._open_link()
-            return self._link
-
-    @contextmanager
+    @contextlib.contextmanager
     def at_work(self) -> Generator[None]:
         """Around every call of a user's. Raises ServiceError when the client is closed."""
-        if self._closed:
+        if self.link.closed:
             raise ServiceError("CANCELLED", "this client is closed")
         self._begin()
         try:
@@ -64,28 +62,37 @@ class Crew:
         finally:
             self._end()
 
-    def start(self, work: Callable[[], None]) -> None:
+    def start(self, work: Callable[[], None], context: Context | None = None) -> None:
         """Does it in a thread of its own, which a process that ends does not wait for."""
-        threading.Thread(target=copy_context().run, args=(work,), daemon=True).start()
+        run = (copy_context() if context is None else context).run
+        threading.Thread(target=run, args=(work,), daemon=True).start()
 
     def behind(self, drive: Callable[[], None]) -> None:
-        """Steps that go on without a caller, and that `close` waits for."""
+        """Steps that go on without a caller, and that `flush` and `close` wait for."""
         self._begin()
+        with self._idle:
+            self._behind += 1
 
         def work() -> None:
             try:
                 drive()
             finally:
+                with self._idle:
+                    self._behind -= 1
                 self._end()
 
-        self.start(work)
+        # No rebuild waits for it, so that it is inside none.
+        self.start(work, outside())
+
+    def flush(self, within: float) -> bool:
+        with self._idle:
+            return self._idle.wait_for(lambda: self._behind == 0, within)
 
     def close(self, grace: float) -> None:
+        self.link.refuse()
         with self._idle:
-            self._closed = True
             self._idle.wait_for(lambda: self._busy == 0, grace)
-            if self._link is not None:
-                self._link.close()
+        self.link.close()
 
     def _begin(self) -> None:
         with self._idle:
@@ -102,8 +109,14 @@ class Course(Generic[T]):
 
     def __init__(self, steps: Steps[T], crew: Crew) -> None:
         self.result: Future[T] = Future()
-        #: Set when nobody needs these steps any more; whoever drives them leaves at the next pause.
+        #: Set when these steps are not needed any more; their driver leaves at the next pause.
         self.stop = threading.Event()
+        #: Its first request has been sent, or it has joined a rebuild: callers that come now are later than that.
+        self.under_way = False
+        #: The lease is void while the driver is still in the rebuild.
+        self.void = False
+        #: Called then.
+        self.on_void: Callable[[], None] = lambda: None
         self._crew = crew
         self._steps = steps
         self._act: Act | None = None
@@ -130,7 +143,7 @@ class Course(Generic[T]):
             raise
 
     def abandon(self) -> None:
-        """Nobody waits any more: drives on to where everything is in order."""
+        """All callers have left: drives on to where everything is in order."""
         self._abandoned = True
         self.drive()
 
@@ -146,21 +159,33 @@ class Course(Generic[T]):
         return self._steps.send(result)
 
     def _answered(self) -> bool:
-        """An answer that has come just now may be a lease, which somebody has to give back."""
+        """An answer that has come just now may be a lease, which has to be given back."""
         if self._sent is not None and self._sent.cancel():
             self._sent = None
         return self._sent is not None
 
     def _perform(self, act: Act, until: float) -> Any:
+        self.under_way = True
         if isinstance(act, Call):
             return self._call(act, until)
         if isinstance(act, Sleep):
             return self._sleep(act.until, until)
         if isinstance(act, Run):
             return self._run(act)
-        if isinstance(act, Together):
-            return self._crew.local.join(act.id, act.start, until)
+        if isinstance(act, Join):
+            return self._join(act, until)
         return self._crew.behind(Course(act.steps, self._crew).drive)
+
+    def _join(self, join: Join, until: float) -> Ended | None:
+        join.running.join()
+        try:
+            return join.running.ended.result(_left(min(join.until, until)))
+        except FutureTimeoutError:
+            if monotonic() >= until:
+                raise LeftError from None
+            return None
+        finally:
+            join.running.leave()
 
     def _call(self, call: Call, until: float) -> Any:
         if self._sent is None:
@@ -183,64 +208,73 @@ class Course(Generic[T]):
     def _run(self, run: Run) -> Ran:
         """In the thread that drives, which cannot leave meanwhile: connections are often a thread's own."""
         lost = threading.Event()
-        keeper = None if run.keep is None else Course(run.keep(), self._crew)
+        loss = Loss(run, lost.set)
 
-        def keep() -> None:
-            assert keeper is not None
-            try:
-                keeper.drive()
-            except LeftError:
-                return
-            if not keeper.stop.is_set():
-                lost.set()
-                run.on_lost()
+        def void() -> None:
+            loss.voided()
+            self.void = True
+            self.on_void()
 
-        value, failed = None, None
+        self.void = False
+        run.running.void = void
+        keeper = None if run.keep is None else Course(run.keep(loss.over), self._crew)
+        result, failed = None, None
         try:
             if keeper is not None:
-                self._crew.start(keep)
+                self._crew.start(functools.partial(_keep, keeper, void))
             with run.around():
-                value = run.rebuild(run.grant, lost)
+                result = run.rebuild(run.grant, lost)
         except Exception as error:
             failed = error
         finally:
+            run.running.void = lambda: None
             if keeper is not None:
                 keeper.stop.set()
-        return Ran(value, failed, lost.is_set())
+        return Ran(result, failed, loss.lost, loss.void)
 
 
-class _Flight(Generic[T]):
+def _keep(keeper: Course[None], void: Callable[[], None]) -> None:
+    with contextlib.suppress(LeftError):
+        keeper.drive()
+        if not keeper.stop.is_set():
+            void()
+
+
+class _Flight:
     """One call that several callers share. Written under the lock of its Flights."""
 
-    def __init__(self, course: Course[T], lock: threading.Lock) -> None:
+    def __init__(self, course: Course[Answer], lock: threading.Lock) -> None:
         self.course = course
         self.callers = 0
         self._turn = threading.Condition(lock)
-        self._driver: int | None = None
+        self._driven = False
+        course.on_void = self._wake
 
-    def fly(self, until: float) -> T:
-        """Drives it, or waits until the result is there or the one who drives has left. Raises LeftError."""
-        result, me = self.course.result, threading.get_ident()
+    def fly(self, until: float) -> Answer:
+        """Drives it, or waits until the result is there or the driver has left. Raises LeftError and _VoidError."""
+        result = self.course.result
         with self._turn:
-            if self._driver == me:
-                raise RuntimeError("the rebuild of a key asks for that key itself, and would wait for ever")
-            free = self._turn.wait_for(lambda: self._driver is None or result.done(), _left(until))
-            if not free:
-                raise LeftError
+            self._turn.wait_for(lambda: not self._driven or result.done() or self.course.void, _left(until))
             if result.done():
                 return result.result()
-            self._driver = me
+            if self._driven:
+                raise _VoidError if self.course.void else LeftError
+            self._driven = True
         try:
             self.course.drive(until)
         finally:
             with self._turn:
-                self._driver = None
+                self._driven = False
                 self._turn.notify_all()
         return result.result()
 
+    def _wake(self) -> None:
+        with self._turn:
+            self._turn.notify_all()
 
-class Flights(Generic[T]):
-    """Joins equal calls inside one process: those who come while one is under way share its result.
+
+class Flights:
+    """Joins equal calls of one process that come before their request is sent: they share its result.
 
     Each caller can leave at its own time; another one drives on then, and the call is abandoned when all have left.
     """
@@ -248,21 +282,30 @@ class Flights(Generic[T]):
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
         self._lock = threading.Lock()
-        self._flights: dict[Hashable, _Flight[T]] = {}
+        self._flights: dict[Hashable, _Flight] = {}
 
-    def join(self, id: Hashable, start: Callable[[], Steps[T]], until: float) -> T:  # noqa: A002
+    def join(self, id: Hashable, start: Callable[[], Steps[Answer]], until: float) -> Answer:  # noqa: A002
         """Raises what the steps raise, and LeftError at `until`, a time of `time.monotonic()`."""
+        while True:
+            flight = self._board(id, start)
+            try:
+                return flight.fly(until)
+            except _VoidError:
+                # Asks again, within its own wait, which the steps know.
+                continue
+            finally:
+                self._leave(id, flight)
+
+    def _board(self, id: Hashable, start: Callable[[], Steps[Answer]]) -> _Flight:  # noqa: A002
         with self._lock:
             flight = self._flights.get(id)
-            if flight is None or flight.course.result.done():
+            # The request of one that is under way is older than this caller: an invalidation may lie between.
+            if flight is None or flight.course.under_way:
                 flight = self._flights[id] = _Flight(Course(start(), self._crew), self._lock)
             flight.callers += 1
-        try:
-            return flight.fly(until)
-        finally:
-            self._leave(id, flight)
+            return flight
 
-    def _leave(self, id: Hashable, flight: _Flight[T]) -> None:  # noqa: A002
+    def _leave(self, id: Hashable, flight: _Flight) -> None:  # noqa: A002
         with self._lock:
             flight.callers -= 1
             over = flight.course.result.done()

@@ -28,7 +28,7 @@ class RebuildSpan:
 
 
 class Trace:
-    """The trace of one call, which goes on where nobody's thread or task is the caller's any more."""
+    """The trace of one call, which goes on when the caller's thread or task has left."""
 
     def __init__(self, traceparent: str) -> None:
         #: What is passed on for the caller; empty if there is nothing.

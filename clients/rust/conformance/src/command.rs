@@ -17,6 +17,9 @@ pub enum What {
     Open(Open),
     Close { client: String },
     GetOrRebuild(Box<GetOrRebuild>),
+    Invalidate(Invalidate),
+    Ready(Within),
+    Flush(Within),
     Cancel { call: String },
     Let { gate: String },
     Call(Call),
@@ -33,29 +36,114 @@ pub struct Open {
     pub session: Option<bool>,
     pub on_unavailable: Option<OnUnavailable>,
     pub connect_ms: Option<u64>,
+    pub lease_hold_max_ms: Option<Millis>,
+    #[serde(default)]
+    pub allow_insecure_token: bool,
+    pub token_file: Option<String>,
+    pub token_function: Option<String>,
+    pub tls_ca: Option<String>,
+    pub tls_cert: Option<String>,
+    pub tls_key: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub struct Invalidate {
+    pub client: String,
+    pub keys: Option<Vec<String>>,
+    pub tags: Option<Vec<String>>,
+    #[serde(default)]
+    pub all: bool,
+    pub mode: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub struct Within {
+    pub client: String,
+    pub timeout_ms: u64,
+}
+
+/// Milliseconds, as a number or as a text; what is beyond a Duration is its largest.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "Value")]
+pub struct Millis(pub Duration);
+
+impl TryFrom<Value> for Millis {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        let ms =
+            value.as_f64().or_else(|| value.as_str()?.parse().ok()).ok_or_else(|| format!("{value} is no time"))?;
+        // Whole milliseconds are exact.
+        let whole = Duration::try_from_secs_f64(ms.trunc().max(0.0)).map(|seconds| seconds / 1_000);
+        let part = Duration::from_secs_f64(ms.fract().max(0.0) / 1e3);
+        Ok(Self(whole.map_or(Duration::MAX, |whole| whole.saturating_add(part))))
+    }
 }
 
 #[derive(Deserialize)]
 pub struct GetOrRebuild {
     pub client: String,
     pub call: String,
+    #[serde(flatten)]
+    pub asked: Asked,
+}
+
+/// What is asked for, also by a rebuild.
+#[derive(Clone, Deserialize)]
+pub struct Asked {
     pub key: String,
-    pub ttl_ms: i64,
-    pub stale_ms: Option<u64>,
-    pub absent_ttl_ms: Option<u64>,
+    pub namespace: Option<String>,
+    pub ttl_ms: Millis,
+    pub stale_ms: Option<Millis>,
+    pub absent_ttl_ms: Option<Millis>,
     #[serde(default)]
     pub tags: Vec<String>,
-    pub wait_ms: Option<u64>,
-    pub lease_ms: Option<u64>,
+    pub wait_ms: Option<Millis>,
+    pub lease_ms: Option<Millis>,
     pub stale: Option<Stale>,
     pub read: Option<Read>,
     pub refresh: Option<bool>,
     pub revalidate: Option<Revalidate>,
+    #[serde(default)]
+    pub stale_if_error: bool,
+    pub codec: Option<Codec>,
+    #[serde(default)]
+    pub detached: bool,
     pub on_unavailable: Option<OnUnavailable>,
     pub traceparent: Option<String>,
     pub deadline_ms: Option<u64>,
     #[serde(default)]
-    pub rebuild: Rebuild,
+    pub rebuild: Script,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Codec {
+    Json,
+}
+
+/// What a rebuild does: each time the same, or the first time by the first, and so on.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Script {
+    Each(Vec<Rebuild>),
+    Same(Box<Rebuild>),
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self::Same(Box::default())
+    }
+}
+
+impl Script {
+    /// The `n`th time, from 0 on.
+    pub fn of_run(&self, n: usize) -> Rebuild {
+        match self {
+            Self::Same(rebuild) => (**rebuild).clone(),
+            Self::Each(rebuilds) => rebuilds.get(n).or(rebuilds.last()).cloned().unwrap_or_default(),
+        }
+    }
 }
 
 /// What a rebuild does.
@@ -71,6 +159,15 @@ pub struct Rebuild {
     pub gate: Option<String>,
     #[serde(default)]
     pub ignore_loss: bool,
+    pub asks: Option<Box<Asked>>,
+    #[serde(default)]
+    pub throws_badly: bool,
+    pub panics: Option<String>,
+    pub ttl_ms: Option<Millis>,
+    pub stale_ms: Option<Millis>,
+    pub tags: Option<Vec<String>>,
+    #[serde(default)]
+    pub do_not_store: bool,
 }
 
 #[derive(Deserialize)]

@@ -1,19 +1,24 @@
 //! The conformance adapter: JSON lines on standard input and output, one object a line. Commands run concurrently.
 mod adapter;
+mod asking;
 mod bench;
 mod command;
+mod opening;
 mod output;
 mod raw;
 mod rebuild;
+mod told;
+mod warnings;
 
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 
-use crate::{adapter::Adapter, command::Command, output::Output};
+use crate::{adapter::Adapter, command::Command, output::Output, warnings::Warnings};
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let (output, written) = Output::new();
+    tracing::subscriber::set_global_default(Warnings(output.clone())).expect("it is the first");
     output.line(&json!({ "event": "ready" }));
     let adapter = Adapter::new(output.clone());
     let mut lines = BufReader::new(stdin()).lines();

@@ -17,7 +17,7 @@ impl Output {
         let written = tokio::spawn(async move {
             let mut stdout = stdout();
             while let Some(Some(line)) = lines.recv().await {
-                // Nobody reads any more: nothing is left to be done.
+                // The reader has gone: nothing is left to be done.
                 if stdout.write_all(line.as_bytes()).await.is_err() || stdout.flush().await.is_err() {
                     return;
                 }

@@ -1,25 +1,25 @@
 //! A rebuild that does what it was told.
-use std::future::pending;
+use std::{fmt, future::pending, panic::panic_any};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use dibs::{Lease, Previous, RebuildError};
+use dibs::{Client, Lease, Previous, RebuildError};
 use serde_json::{Value, json};
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
+    adapter::Adapter,
+    asking::ask,
     command::{Rebuild, ms},
-    output::Output,
 };
 
 /// Tells that it begins, does what it was told, and stops when its lease is lost unless it ignores that.
-pub async fn run(
-    output: Output,
+pub async fn run<T: AsRef<[u8]>>(
+    adapter: Adapter,
+    client: Client,
     call: String,
     rebuild: Rebuild,
-    gate: Option<CancellationToken>,
-    lease: Lease,
+    lease: Lease<T>,
 ) -> Result<Option<Bytes>, RebuildError> {
     let reason = lease.reason().to_string();
     let mut event = json!({ "event": "rebuild", "call": call, "reason": reason, "fence": lease.fence() });
@@ -28,10 +28,12 @@ pub async fn run(
         Previous::Absent => event["previous"] = Value::Null,
         Previous::Value(bytes) => event["previous"] = BASE64_STANDARD.encode(bytes).into(),
     }
-    output.line(&event);
+    adapter.output().line(&event);
+    let gate = rebuild.gate.as_ref().map(|gate| adapter.gate(gate));
+    say_of_value(&rebuild, &lease);
     let stopped = async {
         lease.lost().await;
-        output.line(&json!({ "event": "lost", "call": call }));
+        adapter.output().line(&json!({ "event": "lost", "call": call }));
         if rebuild.ignore_loss {
             pending::<()>().await;
         }
@@ -41,7 +43,14 @@ pub async fn run(
             gate.cancelled().await;
         }
         sleep(ms(rebuild.after_ms.unwrap_or(0))).await;
-        result(&rebuild)
+        let asked = match &rebuild.asks {
+            Some(asked) => {
+                let asking = ask(adapter.clone(), client.clone(), call.clone(), (**asked).clone());
+                if asked.detached { tokio::spawn(asking).await?? } else { asking.await? }
+            }
+            None => None,
+        };
+        result(&rebuild, asked)
     };
     tokio::select! {
         biased;
@@ -50,8 +59,35 @@ pub async fn run(
     }
 }
 
-fn result(rebuild: &Rebuild) -> Result<Option<Bytes>, RebuildError> {
-    let Rebuild { fail, retry_after_ms, absent, size, value, .. } = rebuild;
+fn say_of_value<T>(rebuild: &Rebuild, lease: &Lease<T>) {
+    if let Some(ttl_ms) = rebuild.ttl_ms {
+        lease.set_ttl(ttl_ms.0);
+    }
+    if let Some(stale_ms) = rebuild.stale_ms {
+        lease.set_stale_ttl(stale_ms.0);
+    }
+    if let Some(tags) = &rebuild.tags {
+        lease.set_tags(tags);
+    }
+    if rebuild.do_not_store {
+        lease.do_not_store();
+    }
+}
+
+/// An error whose text cannot be read.
+#[derive(Debug)]
+struct Unreadable;
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("this error has no text")
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+fn result(rebuild: &Rebuild, asked: Option<Bytes>) -> Result<Option<Bytes>, RebuildError> {
+    let Rebuild { fail, retry_after_ms, throws_badly, panics, absent, size, value, .. } = rebuild;
     if let Some(message) = fail {
         let error = RebuildError::from(message.as_str());
         return Err(match retry_after_ms {
@@ -59,12 +95,20 @@ fn result(rebuild: &Rebuild) -> Result<Option<Bytes>, RebuildError> {
             None => error,
         });
     }
+    if *throws_badly {
+        return Err(Unreadable.into());
+    }
+    if let Some(text) = panics {
+        panic_any(text.clone());
+    }
     if *absent {
         return Ok(None);
     }
     if let Some(size) = size {
         return Ok(Some(vec![b'x'; *size].into()));
     }
-    let value = value.as_deref().unwrap_or_default();
-    Ok(Some(BASE64_STANDARD.decode(value)?.into()))
+    match value {
+        Some(value) => Ok(Some(BASE64_STANDARD.decode(value)?.into())),
+        None => Ok(Some(asked.unwrap_or_default())),
+    }
 }

@@ -5,38 +5,38 @@ pub struct GetOrLockRequest {
     /// At most 64 of `\[A-Za-z0-9_.-\]`. Empty means `default`.
     #[prost(string, tag = "1")]
     pub namespace: ::prost::alloc::string::String,
-    /// 1 to 1024 bytes of any UTF-8.
+    /// 1 to 1024 bytes of UTF-8.
     #[prost(string, tag = "2")]
     pub key: ::prost::alloc::string::String,
-    /// How long the answer may be waited for: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the
-    /// call's deadline allows, at most DIBS_WAIT_MAX_MS.
+    /// The longest wait for an answer: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the call's deadline
+    /// allows, at most DIBS_WAIT_MAX_MS.
     #[prost(int64, optional, tag = "3")]
     pub wait_ms: ::core::option::Option<i64>,
-    /// How long a lease granted here lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from
-    /// this key's rebuilds, and DIBS_LEASE_MS until there are some.
+    /// How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
+    /// rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
     #[prost(int64, optional, tag = "4")]
     pub lease_ms: ::core::option::Option<i64>,
-    /// Whether a stale value is a good answer.
+    /// Whether a stale value is acceptable.
     #[prost(enumeration = "Stale", tag = "5")]
     pub stale: i32,
-    /// How far copies may be trusted.
+    /// Which copies may answer.
     #[prost(enumeration = "Read", tag = "6")]
     pub read: i32,
-    /// At most 128 bytes, a UUID by custom, the same for every attempt of one call: a retry gets the lease
-    /// that a lost answer carried. Counts only for the identity that sent it first. Empty: no such promise.
+    /// At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
+    /// lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
     #[prost(string, tag = "7")]
     pub request_id: ::prost::alloc::string::String,
-    /// At most 256 bytes, for people: a host, a pod, a job. Seen in Explain, logs and the console.
+    /// At most 256 bytes, for people: a host, a pod, a job. Shown in Explain, logs and the console.
     #[prost(string, tag = "8")]
     pub holder: ::prost::alloc::string::String,
-    /// What the caller is ready to do.
+    /// What the caller intends to do.
     #[prost(enumeration = "Intent", tag = "9")]
     pub intent: i32,
 }
-/// GetOrLockResponse is the one of four outcomes that came about.
+/// GetOrLockResponse is exactly one of four outcomes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetOrLockResponse {
-    /// Which part of the fleet was missing.
+    /// Which part of the fleet was unavailable.
     #[prost(enumeration = "Degraded", tag = "5")]
     pub degraded: i32,
     /// Exactly one is set.
@@ -48,37 +48,38 @@ pub mod get_or_lock_response {
     /// Exactly one is set.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Outcome {
-        /// There is a value, or the knowledge that there is none.
+        /// There is a value, or the source is known to have none.
         #[prost(message, tag = "1")]
         Hit(super::Hit),
-        /// You rebuild.
+        /// You have the lease: rebuild the value.
         #[prost(message, tag = "2")]
         Lease(super::Lease),
-        /// The wait ended without an answer.
+        /// The wait ended first. Retry later.
         #[prost(message, tag = "3")]
         Busy(super::Busy),
-        /// The last rebuild failed and its back-off runs.
+        /// The last rebuild failed, and its back-off is running.
         #[prost(message, tag = "4")]
         Failed(super::Failed),
     }
 }
-/// Hit is a known value. An empty value and an absent one are different things, and both are hits.
+/// Hit is a known value. An empty value and an absent one are different, and both are hits.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Hit {
-    /// Where in its life the value is.
+    /// Whether the value is fresh or stale.
     #[prost(enumeration = "Freshness", tag = "3")]
     pub freshness: i32,
-    /// How long it stays fresh; 0 for a stale one. A client's own cache must not keep it longer.
+    /// How long the value stays fresh; 0 for a stale one. A client's own cache must not keep it longer.
     #[prost(int64, tag = "4")]
     pub fresh_for_ms: i64,
-    /// The fence of the lease that published it. Grows with each lease of the key; 0 where no store gave one.
+    /// The fence of the lease that published it. Grows with each lease of the key. 0 if the lease was granted
+    /// without the store.
     #[prost(int64, tag = "5")]
     pub fence: i64,
-    /// A rebuild of this key runs, so that a newer value is on its way.
+    /// A rebuild of this key is running, so expect a newer value.
     #[prost(bool, tag = "6")]
     pub rebuilding: bool,
-    /// The tags that the value was published with. Not set: the replica does not say (an older version), so
-    /// a client's own cache must drop the value on any tag invalidation of the namespace.
+    /// The tags that the value was published with. Not set: the replica does not say (an older version). A client's
+    /// own cache must then drop the value on any tag invalidation of the namespace.
     #[prost(message, optional, tag = "7")]
     pub tags: ::core::option::Option<Tags>,
     /// Exactly one is set.
@@ -93,81 +94,80 @@ pub mod hit {
         /// The bytes that were published, unchanged. May be empty.
         #[prost(bytes, tag = "1")]
         Value(::prost::bytes::Bytes),
-        /// Always true where set: the source was asked and has nothing under this key.
+        /// Always true if set: the source has nothing under this key.
         #[prost(bool, tag = "2")]
         Absent(bool),
     }
 }
-/// Tags are the names that a value can be invalidated by.
+/// Tags are names by which a value can be invalidated.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Tags {
     /// As in PublishRequest. Empty: the value has no tags.
     #[prost(string, repeated, tag = "1")]
     pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// Lease is the right to rebuild one key, for a time. Read the source only after it has come.
+/// Lease is the right to rebuild one key, for a limited time. Read the source only after it has arrived.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Lease {
-    /// The secret that Publish, Release and Extend want: opaque ASCII, at most 128 bytes. Never log it.
+    /// The secret for Publish, Release and Extend: opaque ASCII, at most 128 bytes. Never log it.
     #[prost(string, tag = "1")]
     pub token: ::prost::alloc::string::String,
-    /// Grows strictly with every lease of the key; give it to the source, if that checks fences. 0 where no
-    /// store gave one (DEGRADED_STORE_LOST, DEGRADED_LOCAL).
+    /// Grows strictly with every lease of the key. Pass it to your source if it checks fences. 0 if the lease was
+    /// granted without the store (DEGRADED_STORE_LOST, DEGRADED_LOCAL).
     #[prost(int64, tag = "2")]
     pub fence: i64,
-    /// How long the lease lasts from now on, already less the clocks' drift; always above 0.
+    /// The remaining time of the lease, with clock drift already subtracted. Always above 0.
     #[prost(int64, tag = "3")]
     pub expires_in_ms: i64,
-    /// What may be served meanwhile. Not set where there is nothing or STALE_FORBID was asked.
+    /// The value to serve meanwhile. Not set if there is none, or with STALE_FORBID.
     #[prost(message, optional, tag = "4")]
     pub previous: ::core::option::Option<Hit>,
-    /// Why it was given.
+    /// Why the lease was granted.
     #[prost(enumeration = "LeaseReason", tag = "5")]
     pub reason: i32,
 }
-/// Busy is a wait that ended without an answer.
+/// Busy is a wait that ended without a value or a lease.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Busy {
-    /// When to come back, jittered for each caller.
+    /// When to retry, jittered for each caller.
     #[prost(int64, tag = "1")]
     pub retry_after_ms: i64,
-    /// How long the holder has had its lease; 0 if there is none.
+    /// How long the holder has had its lease; 0 if there is no holder.
     #[prost(int64, tag = "2")]
     pub holder_age_ms: i64,
-    /// Why there is no answer.
+    /// Why there is no value and no lease.
     #[prost(enumeration = "BusyReason", tag = "3")]
     pub reason: i32,
 }
-/// Failed is the failure of the last rebuild, while its back-off runs.
+/// Failed is the failure of the last rebuild, while its back-off is running.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Failed {
-    /// What the holder said.
+    /// The holder's message.
     #[prost(string, tag = "1")]
     pub message: ::prost::alloc::string::String,
-    /// How long the back-off still runs, jittered for each caller.
+    /// The remaining time of the back-off, jittered for each caller.
     #[prost(int64, tag = "2")]
     pub retry_after_ms: i64,
 }
 /// PublishRequest stores the result of a rebuild.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PublishRequest {
-    /// As in the GetOrLockRequest that gave the lease.
+    /// The same as in the GetOrLockRequest that got the lease.
     #[prost(string, tag = "1")]
     pub namespace: ::prost::alloc::string::String,
-    /// As in the GetOrLockRequest that gave the lease.
+    /// The same as in the GetOrLockRequest that got the lease.
     #[prost(string, tag = "2")]
     pub key: ::prost::alloc::string::String,
     /// The lease's token.
     #[prost(string, tag = "3")]
     pub token: ::prost::alloc::string::String,
-    /// How long it is fresh: 1 to 31536000000 (a year), before the namespace's jitter.
+    /// How long the value is fresh: 1 to 31536000000 (a year), before the namespace's jitter.
     #[prost(int64, tag = "6")]
     pub ttl_ms: i64,
-    /// How long after that it may be served stale: 0 to 31536000000. Absent: as the namespace's policy says,
-    /// else 0.
+    /// How long after that it may be served stale: 0 to 31536000000. Absent: the namespace's policy, or else 0.
     #[prost(int64, optional, tag = "7")]
     pub stale_ms: ::core::option::Option<i64>,
-    /// At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others.
+    /// At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others.
     #[prost(string, repeated, tag = "8")]
     pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Exactly one must be set.
@@ -179,130 +179,130 @@ pub mod publish_request {
     /// Exactly one must be set.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Payload {
-        /// The value, which may be empty: at most DIBS_VALUE_MAX_BYTES.
+        /// The value: at most DIBS_VALUE_MAX_BYTES, and may be empty.
         #[prost(bytes, tag = "4")]
         Value(::prost::bytes::Bytes),
-        /// The source has nothing under this key. Must be true where set.
+        /// The source has nothing under this key. Must be true if set.
         #[prost(bool, tag = "5")]
         Absent(bool),
     }
 }
-/// PublishResponse says what became of it.
+/// PublishResponse is the result of a publish.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PublishResponse {
-    /// What became of it.
+    /// The outcome.
     #[prost(enumeration = "PublishOutcome", tag = "1")]
     pub outcome: i32,
-    /// The fence under which the key's value is now stored; 0 if there is none.
+    /// The fence of the value that is now stored; 0 if there is none.
     #[prost(int64, tag = "2")]
     pub fence: i64,
-    /// Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
-    /// the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
-    /// stored but is never served as fresh. Not set: the replica does not know (an older version). A client
-    /// shares the value with callers that came after the lease only where this is true.
+    /// Only with STORED, STORED_LATE and DUPLICATE. True: since the lease was granted, no invalidation of the key,
+    /// of its tags or of the namespace has arrived at this replica. False: one has, so the value is stored but never
+    /// served as fresh. Not set: the replica does not know (an older version). A client shares the value with callers
+    /// that came after the lease only if this is true.
     #[prost(bool, optional, tag = "3")]
     pub counts: ::core::option::Option<bool>,
-    /// Only with NOT_STORED. True: the publish was sent to the store and its reply did not come, so that the
-    /// value may be stored, and may be read later. False: the value is not stored and never will be.
+    /// Only with NOT_STORED. True: the publish was sent to the store but the reply is missing, so the value may be
+    /// stored and may be read later. False: the value is not stored and never will be.
     #[prost(bool, tag = "4")]
     pub maybe_stored: bool,
 }
-/// Failure is why a rebuild did not succeed.
+/// Failure is why a rebuild failed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Failure {
-    /// At most 4096 bytes, passed on to every waiter: nothing secret.
+    /// At most 4096 bytes. Every waiter gets it, so it must contain no secret.
     #[prost(string, tag = "1")]
     pub message: ::prost::alloc::string::String,
-    /// How long the whole fleet leaves the source alone: 0 to 300000. Absent: exponential by the number of
-    /// failures in a row, as the namespace's policy says.
+    /// The back-off of the whole fleet for this key: 0 to 300000. Absent: exponential by the number of failures in
+    /// a row, beginning with the namespace's policy.
     #[prost(int64, optional, tag = "2")]
     pub retry_after_ms: ::core::option::Option<i64>,
 }
-/// ReleaseRequest gives a lease back.
+/// ReleaseRequest ends a lease without a value.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReleaseRequest {
-    /// As in the GetOrLockRequest that gave the lease.
+    /// The same as in the GetOrLockRequest that got the lease.
     #[prost(string, tag = "1")]
     pub namespace: ::prost::alloc::string::String,
-    /// As in the GetOrLockRequest that gave the lease.
+    /// The same as in the GetOrLockRequest that got the lease.
     #[prost(string, tag = "2")]
     pub key: ::prost::alloc::string::String,
     /// The lease's token.
     #[prost(string, tag = "3")]
     pub token: ::prost::alloc::string::String,
-    /// Why the rebuild failed. Absent: it was not tried, and the next caller may try at once.
+    /// Why the rebuild failed. Absent: there was no attempt, and the next caller may try at once.
     #[prost(message, optional, tag = "4")]
     pub failure: ::core::option::Option<Failure>,
 }
-/// ReleaseResponse says what became of it.
+/// ReleaseResponse is the result of a release.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReleaseResponse {
-    /// What became of it.
+    /// The outcome.
     #[prost(enumeration = "ReleaseOutcome", tag = "1")]
     pub outcome: i32,
 }
-/// ExtendRequest lets a lease last longer.
+/// ExtendRequest prolongs a lease.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExtendRequest {
-    /// As in the GetOrLockRequest that gave the lease.
+    /// The same as in the GetOrLockRequest that got the lease.
     #[prost(string, tag = "1")]
     pub namespace: ::prost::alloc::string::String,
-    /// As in the GetOrLockRequest that gave the lease.
+    /// The same as in the GetOrLockRequest that got the lease.
     #[prost(string, tag = "2")]
     pub key: ::prost::alloc::string::String,
     /// The lease's token.
     #[prost(string, tag = "3")]
     pub token: ::prost::alloc::string::String,
-    /// How long from now on: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: as long as it was given for.
+    /// The new length from now: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: the length that was granted.
     #[prost(int64, optional, tag = "4")]
     pub lease_ms: ::core::option::Option<i64>,
 }
-/// ExtendResponse says what became of it.
+/// ExtendResponse is the result of an extension.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExtendResponse {
-    /// What became of it.
+    /// The outcome.
     #[prost(enumeration = "ExtendOutcome", tag = "1")]
     pub outcome: i32,
-    /// How long the lease lasts from now on; 0 if it is lost.
+    /// The remaining time of the lease; 0 if it is lost.
     #[prost(int64, tag = "2")]
     pub expires_in_ms: i64,
 }
-/// InvalidateRequest names what is out of date: keys, tags, or everything. At least one of the three.
+/// InvalidateRequest names outdated values by keys, tags, or the whole namespace. It must have at least one of them.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InvalidateRequest {
     /// At most 64 of `\[A-Za-z0-9_.-\]`. Empty means `default`.
     #[prost(string, tag = "1")]
     pub namespace: ::prost::alloc::string::String,
-    /// At most 1000, each as in GetOrLockRequest.
+    /// At most 1000, each with the bounds of GetOrLockRequest.
     #[prost(string, repeated, tag = "2")]
     pub keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// At most 16, each as in PublishRequest.
+    /// At most 16, each with the bounds of PublishRequest.
     #[prost(string, repeated, tag = "3")]
     pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// What becomes of the values.
+    /// What happens to the values.
     #[prost(enumeration = "InvalidateMode", tag = "4")]
     pub mode: i32,
-    /// The whole namespace. `keys` and `tags` must be empty then.
+    /// The whole namespace. `keys` and `tags` must then be empty.
     #[prost(bool, tag = "5")]
     pub all: bool,
 }
-/// InvalidateResponse comes after no older value can be stored, nor read with READ_STORE.
+/// InvalidateResponse confirms that no older value can be read with READ_STORE, or stored under one of `keys`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InvalidateResponse {
-    /// How many of `keys` had a value. Values reached by tag or by `all` are not counted.
+    /// How many of `keys` had a value. Does not count values that were reached by tag or by `all`.
     #[prost(int64, tag = "1")]
     pub keys_invalidated: i64,
-    /// How many running leases of `keys` were voided; their publishes say so.
+    /// How many running leases of `keys` were voided. Their publishes answer INVALIDATED.
     #[prost(int64, tag = "2")]
     pub leases_voided: i64,
 }
-/// GetOrLockManyRequest asks for many keys, with the same options for each.
+/// GetOrLockManyRequest asks for many keys with the same options.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetOrLockManyRequest {
     /// At most 64 of `\[A-Za-z0-9_.-\]`. Empty means `default`.
     #[prost(string, tag = "1")]
     pub namespace: ::prost::alloc::string::String,
-    /// 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once.
+    /// 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response.
     #[prost(string, repeated, tag = "2")]
     pub keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// As in GetOrLockRequest, for each key.
@@ -327,10 +327,10 @@ pub struct GetOrLockManyRequest {
     #[prost(enumeration = "Intent", tag = "9")]
     pub intent: i32,
 }
-/// GetOrLockManyResponse answers for one key.
+/// GetOrLockManyResponse is the response for one key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetOrLockManyResponse {
-    /// The key that it answers for.
+    /// The key.
     #[prost(string, tag = "1")]
     pub key: ::prost::alloc::string::String,
     /// Exactly one is set.
@@ -342,10 +342,10 @@ pub mod get_or_lock_many_response {
     /// Exactly one is set.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Result {
-        /// What GetOrLock would have answered.
+        /// The response that GetOrLock would give.
         #[prost(message, tag = "2")]
         Response(super::GetOrLockResponse),
-        /// The error that GetOrLock would have ended with, such as too many waiters on this key.
+        /// The error that GetOrLock would give, for example too many waiters on this key.
         #[prost(message, tag = "3")]
         Error(super::CallError),
     }
@@ -356,65 +356,64 @@ pub struct ExplainRequest {
     /// At most 64 of `\[A-Za-z0-9_.-\]`. Empty means `default`.
     #[prost(string, tag = "1")]
     pub namespace: ::prost::alloc::string::String,
-    /// 1 to 1024 bytes of any UTF-8.
+    /// 1 to 1024 bytes of UTF-8.
     #[prost(string, tag = "2")]
     pub key: ::prost::alloc::string::String,
 }
-/// ExplainResponse is what this replica and the store know about the key. It never carries the value or
-/// a token.
+/// ExplainResponse is what this replica and the store know about the key. It never contains the value or a token.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExplainResponse {
-    /// The running lease, if there is one.
+    /// The running lease, if any.
     #[prost(message, optional, tag = "1")]
     pub lease: ::core::option::Option<LeaseInfo>,
-    /// How many callers wait, on the replica that answers.
+    /// How many callers wait on the replica that answers.
     #[prost(int32, tag = "2")]
     pub waiters: i32,
-    /// The value, if there is one.
+    /// The value, if any.
     #[prost(message, optional, tag = "3")]
     pub value: ::core::option::Option<ValueInfo>,
-    /// The highest fence given for the key; 0 if none is known.
+    /// The highest fence of the key so far; 0 if unknown.
     #[prost(int64, tag = "4")]
     pub fence: i64,
     /// The last leases, newest first, at most 16.
     #[prost(message, repeated, tag = "5")]
     pub past_leases: ::prost::alloc::vec::Vec<PastLease>,
-    /// The failure whose back-off runs, if one does.
+    /// The failure whose back-off is running, if any.
     #[prost(message, optional, tag = "6")]
     pub failed: ::core::option::Option<Failed>,
-    /// Which part of the fleet was missing.
+    /// Which part of the fleet was unavailable.
     #[prost(enumeration = "Degraded", tag = "7")]
     pub degraded: i32,
 }
 /// LeaseInfo is a running lease, without its secret.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LeaseInfo {
-    /// What the holder called itself.
+    /// The holder's label.
     #[prost(string, tag = "1")]
     pub holder: ::prost::alloc::string::String,
     /// Its fence.
     #[prost(int64, tag = "2")]
     pub fence: i64,
-    /// How long ago it was given.
+    /// How long ago the lease was granted.
     #[prost(int64, tag = "3")]
     pub age_ms: i64,
-    /// How long it lasts from now on.
+    /// The remaining time of the lease.
     #[prost(int64, tag = "4")]
     pub expires_in_ms: i64,
-    /// Why it was given.
+    /// Why the lease was granted.
     #[prost(enumeration = "LeaseReason", tag = "5")]
     pub reason: i32,
-    /// The W3C traceparent of the rebuild; empty if there is none.
+    /// The W3C traceparent of the rebuild; empty if it is not traced.
     #[prost(string, tag = "6")]
     pub traceparent: ::prost::alloc::string::String,
 }
-/// ValueInfo is what is known of a value, without its bytes.
+/// ValueInfo describes a value without its bytes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ValueInfo {
-    /// It is the knowledge that there is none.
+    /// True: the source has nothing under this key.
     #[prost(bool, tag = "1")]
     pub absent: bool,
-    /// Where in its life it is.
+    /// Whether it is fresh or stale.
     #[prost(enumeration = "Freshness", tag = "2")]
     pub freshness: i32,
     /// Its size in bytes.
@@ -439,7 +438,7 @@ pub struct ValueInfo {
 /// PastLease is a lease that has ended.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PastLease {
-    /// What the holder called itself.
+    /// The holder's label.
     #[prost(string, tag = "1")]
     pub holder: ::prost::alloc::string::String,
     /// Its fence.
@@ -454,60 +453,60 @@ pub struct PastLease {
     /// How it ended.
     #[prost(enumeration = "LeaseEnd", tag = "5")]
     pub end: i32,
-    /// What the holder said, where it failed.
+    /// The holder's message, if it failed.
     #[prost(string, tag = "6")]
     pub failure_message: ::prost::alloc::string::String,
 }
-/// CallError is how a call inside a session or a batch ended that has no response.
+/// CallError is the error of a call inside a session or a batch.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CallError {
     /// The gRPC status code, 1 to 16.
     #[prost(int32, tag = "1")]
     pub code: i32,
-    /// For people: the same text that the unary call would give.
+    /// The text of the error, the same as for the unary call.
     #[prost(string, tag = "2")]
     pub message: ::prost::alloc::string::String,
-    /// When to come back, as `grpc-retry-pushback-ms` says for a unary call. Absent: do not retry.
+    /// When to retry, like `grpc-retry-pushback-ms` of a unary call. Absent: do not retry.
     #[prost(int64, optional, tag = "3")]
     pub retry_after_ms: ::core::option::Option<i64>,
 }
-/// SessionRequest is one message from the client: whatever gathered in one turn of its event loop.
+/// SessionRequest is one message from the client. It carries everything from one turn of its event loop.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SessionRequest {
     /// Must be set in the first message of the stream, and only there.
     #[prost(message, optional, tag = "1")]
     pub hello: ::core::option::Option<SessionHello>,
-    /// New calls. A message of at most 1 MiB, or of a single call.
+    /// New calls. A message has at most 1 MiB, or a single call.
     #[prost(message, repeated, tag = "2")]
     pub calls: ::prost::alloc::vec::Vec<SessionCall>,
-    /// Calls that nobody waits for any more, by `id`. Unknown ones are ignored.
+    /// The `id`s of cancelled calls. Unknown ones are ignored.
     #[prost(int64, repeated, tag = "3")]
     pub cancelled_ids: ::prost::alloc::vec::Vec<i64>,
 }
 /// SessionHello opens a session.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SessionHello {
-    /// The `resume_token` of the session that broke, to keep its leases within DIBS_SESSION_GRACE_MS.
-    /// Empty for a new one. One that is unknown or too old opens a new session.
+    /// The `resume_token` of a broken session, to keep its leases within DIBS_SESSION_GRACE_MS. Empty for a new
+    /// session. An unknown or expired token opens a new session.
     #[prost(string, tag = "1")]
     pub resume_token: ::prost::alloc::string::String,
-    /// As in GetOrLockRequest, for the calls of this session that name none.
+    /// As in GetOrLockRequest, for the calls of this session that set none.
     #[prost(string, tag = "2")]
     pub holder: ::prost::alloc::string::String,
-    /// Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64.
+    /// Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events.
     #[prost(string, repeated, tag = "3")]
     pub watched_namespaces: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// SessionCall is one call.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SessionCall {
-    /// Chosen by the client, above 0, not used by another call of this session that is still open.
+    /// Chosen by the client: above 0, and different from those of all open calls of this session.
     #[prost(int64, tag = "1")]
     pub id: i64,
-    /// How long the client waits for the reply, in place of a gRPC deadline. Absent: no deadline.
+    /// How long the client waits for the reply, instead of a gRPC deadline. Absent: no deadline.
     #[prost(int64, optional, tag = "2")]
     pub deadline_ms: ::core::option::Option<i64>,
-    /// The W3C traceparent of the caller, in place of the metadata of that name.
+    /// The W3C traceparent of the caller, instead of the metadata of that name.
     #[prost(string, tag = "3")]
     pub traceparent: ::prost::alloc::string::String,
     /// Exactly one must be set.
@@ -542,16 +541,16 @@ pub mod session_call {
         Explain(super::ExplainRequest),
     }
 }
-/// SessionResponse is one message from the service: whatever gathered in one turn of its event loop.
+/// SessionResponse is one message from the service. It carries everything from one turn of its event loop.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SessionResponse {
     /// Set in the first message of the stream, and only there.
     #[prost(message, optional, tag = "1")]
     pub welcome: ::core::option::Option<SessionWelcome>,
-    /// Replies, in any order of their calls.
+    /// Replies, in any order.
     #[prost(message, repeated, tag = "2")]
     pub replies: ::prost::alloc::vec::Vec<SessionReply>,
-    /// What the client has to know without having asked.
+    /// Events that the client did not ask for.
     #[prost(message, repeated, tag = "3")]
     pub events: ::prost::alloc::vec::Vec<SessionEvent>,
 }
@@ -561,7 +560,7 @@ pub struct SessionWelcome {
     /// The secret to resume this session with. Never log it.
     #[prost(string, tag = "1")]
     pub resume_token: ::prost::alloc::string::String,
-    /// The session before was taken up again, with its leases.
+    /// The earlier session was resumed, with its leases.
     #[prost(bool, tag = "2")]
     pub resumed: bool,
     /// How long leases outlive a broken stream.
@@ -612,37 +611,37 @@ pub mod session_reply {
         Explain(super::ExplainResponse),
     }
 }
-/// SessionEvent is something that the client has to know without having asked.
+/// SessionEvent is something that the client did not ask for.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SessionEvent {
-    /// Exactly one is set; ignore an event that is not known.
+    /// Exactly one is set. Ignore an unknown event.
     #[prost(oneof = "session_event::Event", tags = "1, 2, 3, 4")]
     pub event: ::core::option::Option<session_event::Event>,
 }
 /// Nested message and enum types in `SessionEvent`.
 pub mod session_event {
-    /// Exactly one is set; ignore an event that is not known.
+    /// Exactly one is set. Ignore an unknown event.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Event {
         /// A lease of this session is over.
         #[prost(message, tag = "1")]
         LeaseLost(super::LeaseLost),
-        /// This replica stops.
+        /// This replica is stopping.
         #[prost(message, tag = "2")]
         Draining(super::Draining),
         /// Values of a watched namespace have changed.
         #[prost(message, tag = "3")]
         Invalidated(super::Invalidated),
-        /// This replica hears of changes.
+        /// This replica receives all changes.
         #[prost(message, tag = "4")]
         Beat(super::Beat),
     }
 }
-/// Beat is sent every second on a session that watches namespaces, while the replica hears of every change.
-/// A client's own cache serves nothing when neither a beat nor the welcome came in the last 3 seconds.
+/// Beat is sent every second on a session that watches namespaces, while the replica receives all changes. If
+/// neither a beat nor the welcome has arrived for 3 seconds, the client's own cache must serve nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Beat {}
-/// LeaseLost tells a holder to stop: its publish would not be stored.
+/// LeaseLost tells a holder to stop, because its publish would not be stored.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LeaseLost {
     /// The lease's namespace.
@@ -654,46 +653,47 @@ pub struct LeaseLost {
     /// The lease's token.
     #[prost(string, tag = "3")]
     pub token: ::prost::alloc::string::String,
-    /// Why it is over.
+    /// How the lease ended.
     #[prost(enumeration = "LeaseEnd", tag = "4")]
     pub end: i32,
 }
-/// Draining asks the client to open a session with another replica and send new calls there. Calls that
-/// are open are still answered on this one.
+/// Draining asks the client to open a session with another replica and to send new calls there. This replica still
+/// answers its open calls.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Draining {
-    /// When this stream is closed.
+    /// When this replica closes the stream.
     #[prost(int64, tag = "1")]
     pub closes_in_ms: i64,
 }
-/// Invalidated tells what a client's near cache must drop. After a new session, and one not resumed, drop all.
+/// Invalidated names what a client's near cache must drop. After a new session, and after one that was not resumed,
+/// drop everything.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Invalidated {
     /// The namespace.
     #[prost(string, tag = "1")]
     pub namespace: ::prost::alloc::string::String,
-    /// Keys that were invalidated or published anew.
+    /// Keys that were invalidated or published.
     #[prost(string, repeated, tag = "2")]
     pub keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Tags that were invalidated.
     #[prost(string, repeated, tag = "3")]
     pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Everything in the namespace: also when the replica may have missed an event.
+    /// Drop everything in the namespace. Also sent when the replica may have missed an event.
     #[prost(bool, tag = "4")]
     pub all: bool,
 }
-/// Intent is what a caller is ready to do.
+/// Intent is what the caller intends to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Intent {
-    /// As INTENT_REBUILD.
+    /// Same as INTENT_REBUILD.
     Unspecified = 0,
-    /// Rebuild if there is no fresh value: a miss is answered with a lease or a wait.
+    /// Rebuild if there is no fresh value. A miss gets a lease or waits.
     Rebuild = 1,
-    /// Read only: never a lease. A miss waits for a running rebuild, or is `busy` at once if there is none.
+    /// Read only, never a lease. A miss waits for a running rebuild. Without one it is `busy` at once.
     Read = 2,
-    /// Rebuild now, although the value may be fresh (a write-through, or a refresh by hand). Other callers
-    /// are served the old value meanwhile; while a rebuild runs, this waits for it and then asks again.
+    /// Rebuild now, even if the value is fresh (a write-through, or a manual refresh). Other callers get the old
+    /// value meanwhile. If a rebuild is running, this call waits for it and then tries again.
     Refresh = 3,
 }
 impl Intent {
@@ -720,15 +720,15 @@ impl Intent {
         }
     }
 }
-/// Stale is whether a stale value is a good answer.
+/// Stale is whether a stale value is acceptable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Stale {
-    /// As the namespace's policy says; without one as STALE_ALLOW.
+    /// The namespace's policy applies. Without one, same as STALE_ALLOW.
     Unspecified = 0,
-    /// A stale value is answered at once while one caller rebuilds.
+    /// A stale value is acceptable. It is returned at once while one caller rebuilds.
     Allow = 1,
-    /// Only a fresh value counts: wait for the rebuild.
+    /// Only a fresh value is acceptable. Wait for the rebuild.
     Forbid = 2,
 }
 impl Stale {
@@ -753,15 +753,17 @@ impl Stale {
         }
     }
 }
-/// Read is how far a read may trust copies.
+/// Read is which copies may answer a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Read {
-    /// As the namespace's policy says; without one as READ_NEAR.
+    /// The namespace's policy applies. Without one, same as READ_NEAR.
     Unspecified = 0,
-    /// The replica's near cache may answer. It follows the store within one wake.
+    /// The replica's near cache may answer. It sees each change that has arrived at this replica before the call
+    /// began, its own invalidations included. A change made through another replica arrives with the next wake.
     Near = 1,
-    /// The value store answers: nothing invalidated before this call began is returned.
+    /// The value store answers. On any replica, it returns nothing that was invalidated before this call began. A
+    /// value that was marked stale may be returned, but never as fresh.
     Store = 2,
 }
 impl Read {
@@ -786,19 +788,19 @@ impl Read {
         }
     }
 }
-/// Degraded is which part of the fleet was missing when the answer was made.
+/// Degraded is which part of the fleet was unavailable when the answer was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Degraded {
     /// Never sent.
     Unspecified = 0,
-    /// Quorum and store work.
+    /// Quorum and store are available.
     None = 1,
-    /// Fewer than a majority of the lock nodes answer: the store alone decides who works.
+    /// Fewer than a majority of the lock nodes answer. The store alone decides who rebuilds.
     QuorumLost = 2,
-    /// The store does not answer: leases hold fleet-wide, values stay in one replica.
+    /// The store does not answer. Leases hold fleet-wide, values stay in one replica.
     StoreLost = 3,
-    /// Neither answers: one rebuild at a time for each replica.
+    /// Neither answers. Each replica runs one rebuild per key at a time.
     Local = 4,
 }
 impl Degraded {
@@ -827,7 +829,7 @@ impl Degraded {
         }
     }
 }
-/// Freshness is where in its life a value is.
+/// Freshness is the age class of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Freshness {
@@ -860,23 +862,23 @@ impl Freshness {
         }
     }
 }
-/// LeaseReason is why a lease was given.
+/// LeaseReason is why a lease was granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum LeaseReason {
     /// Never sent.
     Unspecified = 0,
-    /// No value is known.
+    /// There is no value.
     Miss = 1,
     /// The value is past its `ttl_ms`.
     Expired = 2,
-    /// The value is fresh and will soon expire; this caller was drawn to rebuild it early.
+    /// The value is fresh but expires soon. This caller was chosen at random to rebuild it early.
     EarlyRefresh = 3,
     /// The value was invalidated.
     Invalidated = 4,
-    /// The holder before ended without a publish: lost, or released.
+    /// The previous holder was lost, or released the lease without a value.
     HolderLost = 5,
-    /// The caller asked for it with INTENT_REFRESH.
+    /// The caller sent INTENT_REFRESH.
     Refresh = 6,
 }
 impl LeaseReason {
@@ -909,7 +911,7 @@ impl LeaseReason {
         }
     }
 }
-/// BusyReason is why there is no answer.
+/// BusyReason is why there is no value and no lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum BusyReason {
@@ -917,13 +919,13 @@ pub enum BusyReason {
     Unspecified = 0,
     /// `wait_ms` or the deadline ended while another caller rebuilds.
     WaitEnded = 1,
-    /// The rebuild takes longer, as a rule, than the caller can wait; answered at once.
+    /// The rebuild usually takes longer than this caller can wait. Answered immediately, with an estimate.
     DeadlineTooShort = 2,
-    /// The lock nodes came to no decision within the wait.
+    /// The lock nodes reached no decision within the wait.
     Undecided = 3,
-    /// The namespace's budget of rebuilds at a time is used up.
+    /// The namespace's budget of concurrent rebuilds is used up.
     Budget = 4,
-    /// This replica is stopping: ask another one now.
+    /// This replica is stopping. Call another one now.
     Draining = 5,
     /// INTENT_READ found no value and no rebuild to wait for.
     NoValue = 6,
@@ -958,7 +960,7 @@ impl BusyReason {
         }
     }
 }
-/// PublishOutcome is what became of a publish.
+/// PublishOutcome is the outcome of a publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum PublishOutcome {
@@ -966,18 +968,18 @@ pub enum PublishOutcome {
     Unspecified = 0,
     /// Stored, within the lease.
     Stored = 1,
-    /// Stored, although the lease's time was over: nobody else had been given one meanwhile.
+    /// Stored, although the lease had expired, because no other lease was granted meanwhile.
     StoredLate = 2,
-    /// This token's value had been stored already; nothing changed. A retry sees this.
+    /// The value of this token was already stored. Nothing changed. A retry gets this.
     Duplicate = 3,
-    /// Not stored: a newer lease was given meanwhile.
+    /// Not stored: a newer lease was granted meanwhile.
     Superseded = 4,
     /// Not stored: the key was invalidated during the rebuild.
     Invalidated = 5,
-    /// Not stored: the store knows nothing of this token, or has lost its record. Also the answer to garbage.
+    /// Not stored: the store does not know this token, or has lost its record. Also the answer to a garbage token.
     UnknownLease = 6,
-    /// The store did not confirm it: there was no store when the lease was given, or none answered when the
-    /// value came. `maybe_stored` tells the two apart. This replica's waiters may have got the value.
+    /// The store did not confirm it. Either the lease was granted without the store, or the store did not reply to
+    /// the publish. `maybe_stored` tells them apart. Waiters on this replica may have got the value.
     NotStored = 7,
 }
 impl PublishOutcome {
@@ -1012,7 +1014,7 @@ impl PublishOutcome {
         }
     }
 }
-/// ReleaseOutcome is what became of a release.
+/// ReleaseOutcome is the outcome of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ReleaseOutcome {
@@ -1020,7 +1022,7 @@ pub enum ReleaseOutcome {
     Unspecified = 0,
     /// The lease has ended.
     Released = 1,
-    /// The token held nothing: ended, superseded, invalidated, or never given.
+    /// The token held no lease: it ended, was superseded or invalidated, or never existed.
     NotHeld = 2,
 }
 impl ReleaseOutcome {
@@ -1045,7 +1047,7 @@ impl ReleaseOutcome {
         }
     }
 }
-/// ExtendOutcome is what became of an extension.
+/// ExtendOutcome is the outcome of an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ExtendOutcome {
@@ -1053,7 +1055,8 @@ pub enum ExtendOutcome {
     Unspecified = 0,
     /// The lease lasts `expires_in_ms` from now.
     Extended = 1,
-    /// The lease is over: stop the rebuild, its publish would not be stored.
+    /// The lease is over. Stop the rebuild: its publish would not be stored. Also the answer for a lease that has lasted
+    /// for the namespace's `lease_hold_max_ms` (10 minutes by default).
     Lost = 2,
 }
 impl ExtendOutcome {
@@ -1078,15 +1081,15 @@ impl ExtendOutcome {
         }
     }
 }
-/// InvalidateMode is what becomes of the values.
+/// InvalidateMode is what happens to the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum InvalidateMode {
-    /// As INVALIDATE_MODE_DELETE.
+    /// Same as INVALIDATE_MODE_DELETE.
     Unspecified = 0,
-    /// The values are gone.
+    /// The values are deleted.
     Delete = 1,
-    /// The values are stale from now on, for the rest of their `stale_ms`.
+    /// The values become stale now, and may be served so for the rest of their `stale_ms`.
     MarkStale = 2,
 }
 impl InvalidateMode {
@@ -1119,9 +1122,9 @@ pub enum LeaseEnd {
     Unspecified = 0,
     /// Its value was stored.
     Published = 1,
-    /// It was given back without a failure.
+    /// The holder released it without a failure.
     Released = 2,
-    /// It was given back with a failure.
+    /// The holder released it with a failure.
     Failed = 3,
     /// Its time ran out.
     Expired = 4,
@@ -1129,7 +1132,7 @@ pub enum LeaseEnd {
     SessionLost = 5,
     /// The key was invalidated.
     Invalidated = 6,
-    /// The caller was gone when it was given.
+    /// The caller had left before it was granted.
     Cancelled = 7,
 }
 impl LeaseEnd {
@@ -1175,7 +1178,7 @@ pub mod coordinator_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// CoordinatorService decides who rebuilds a cached value, and passes the result to those who wait.
+    /// CoordinatorService decides who rebuilds a cached value, and passes the result to all waiters.
     #[derive(Debug, Clone)]
     pub struct CoordinatorServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1245,8 +1248,8 @@ pub mod coordinator_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// GetOrLock answers with the value, or with the lease to rebuild it, or says when to come back.
-        /// Busy and failed are answers and not errors, so that no client retries them blindly.
+        /// GetOrLock returns the value, the lease to rebuild it, or the time to retry.
+        /// Busy and failed are answers, not errors, so that clients do not retry them blindly.
         pub async fn get_or_lock(
             &mut self,
             request: impl tonic::IntoRequest<super::GetOrLockRequest>,
@@ -1271,7 +1274,7 @@ pub mod coordinator_service_client {
                 .insert(GrpcMethod::new("dibs.v1.CoordinatorService", "GetOrLock"));
             self.inner.unary(req, path, codec).await
         }
-        /// Publish stores the rebuilt value, if its token is the one that is armed, and wakes the waiters.
+        /// Publish stores the rebuilt value if its token is the armed one, and wakes the waiters.
         pub async fn publish(
             &mut self,
             request: impl tonic::IntoRequest<super::PublishRequest>,
@@ -1296,8 +1299,8 @@ pub mod coordinator_service_client {
                 .insert(GrpcMethod::new("dibs.v1.CoordinatorService", "Publish"));
             self.inner.unary(req, path, codec).await
         }
-        /// Release gives a lease back without a value: one waiter gets the next lease, or, with a failure, all
-        /// get that failure.
+        /// Release ends a lease without a value. One waiter gets the next lease. With a failure, all waiters get
+        /// that failure.
         pub async fn release(
             &mut self,
             request: impl tonic::IntoRequest<super::ReleaseRequest>,
@@ -1322,7 +1325,8 @@ pub mod coordinator_service_client {
                 .insert(GrpcMethod::new("dibs.v1.CoordinatorService", "Release"));
             self.inner.unary(req, path, codec).await
         }
-        /// Extend lets a running lease last longer. Thin clients call it every third of the lease.
+        /// Extend prolongs a running lease. Clients call it every third of the lease. An extended
+        /// lease belongs to the session of this call, and ends with it.
         pub async fn extend(
             &mut self,
             request: impl tonic::IntoRequest<super::ExtendRequest>,
@@ -1344,7 +1348,7 @@ pub mod coordinator_service_client {
                 .insert(GrpcMethod::new("dibs.v1.CoordinatorService", "Extend"));
             self.inner.unary(req, path, codec).await
         }
-        /// Invalidate drops values or marks them stale, and voids the rebuilds of them that are running.
+        /// Invalidate drops values or marks them stale, and voids their running rebuilds.
         /// Commit to the source first, then invalidate.
         pub async fn invalidate(
             &mut self,
@@ -1371,7 +1375,7 @@ pub mod coordinator_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// GetOrLockMany is GetOrLock for many keys: hits and leases first, then each wait as it ends.
-        /// One response a key; the stream ends after the last.
+        /// It sends one response per key. The stream ends after the last one.
         pub async fn get_or_lock_many(
             &mut self,
             request: impl tonic::IntoRequest<super::GetOrLockManyRequest>,
@@ -1396,7 +1400,7 @@ pub mod coordinator_service_client {
                 .insert(GrpcMethod::new("dibs.v1.CoordinatorService", "GetOrLockMany"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Explain tells a person why a key waits: who holds it, since when, and how the last leases ended.
+        /// Explain shows why a key waits: who holds it, since when, and how its last leases ended.
         pub async fn explain(
             &mut self,
             request: impl tonic::IntoRequest<super::ExplainRequest>,
@@ -1421,8 +1425,8 @@ pub mod coordinator_service_client {
                 .insert(GrpcMethod::new("dibs.v1.CoordinatorService", "Explain"));
             self.inner.unary(req, path, codec).await
         }
-        /// Session carries all the calls above on one stream, many in a message and answered in any order.
-        /// A lease taken on a session ends with it.
+        /// Session carries all calls above on one stream, many in a message, answered in any order.
+        /// A lease that was granted on a session ends with the session.
         pub async fn session(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::SessionRequest>,

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 use dibs::{BusyReason, Code, Error, v1};
 
 use crate::support::{
-    TTL, call_error,
-    fake::{Answer, Fake, busy, hit, refuse, unavailable, unknown_outcome},
+    TTL,
+    answers::{busy, hit, refuse, unavailable, unknown_outcome},
+    call_error,
+    fake::{Answer, Fake},
     ms, text, value,
 };
 

@@ -1,11 +1,15 @@
 //! What hooks hear.
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU32, Ordering},
+};
 
 use dibs::{Client, ClientBuilder, Event, Lease, v1::ExtendOutcome, v1::PublishOutcome};
 
 use crate::support::{
     TTL,
-    fake::{Answer, Fake, busy, extended, hit, lease, lease_reply, published, refuse, released, unavailable},
+    answers::{busy, extended, hit, lease, lease_reply, published, refuse, released, unavailable},
+    fake::{Answer, Fake},
     text, until, value,
 };
 
@@ -68,9 +72,15 @@ async fn a_lease_that_is_lost_and_a_result_that_is_not_delivered() {
     fake.will("extend", [extended(ExtendOutcome::Lost, 0)]);
     fake.will("publish", [refuse(dibs::Code::Unavailable, "later", Some(1))]);
     let (builder, heard) = listening();
-    let rebuild = |lease: Lease| async move {
-        lease.lost().await;
-        value("v")
+    let runs = Arc::new(AtomicU32::new(0));
+    let rebuild = move |lease: Lease| {
+        let is_first = runs.fetch_add(1, Ordering::SeqCst) == 0;
+        async move {
+            if is_first {
+                lease.lost().await;
+            }
+            value("v")
+        }
     };
     fake.client_with(builder).get_or_rebuild("k").ttl(TTL).with_lease(rebuild).await.unwrap();
     until(|| heard.lock().unwrap().len() == 2).await;

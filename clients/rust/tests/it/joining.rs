@@ -6,7 +6,8 @@ use futures_util::future::join_all;
 
 use crate::support::{
     TTL,
-    fake::{Answer, Fake, hit, lease, published, released},
+    answers::{hit, lease, published, released},
+    fake::{Answer, Fake},
     soon, text, until, value,
 };
 

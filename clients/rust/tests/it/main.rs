@@ -3,11 +3,16 @@
 mod coming_back;
 mod double;
 mod examples;
+mod gone_wrong;
 mod hooks;
+mod in_process;
+mod invalidating;
 mod joining;
 mod leases;
+mod near;
 mod options;
 mod rebuilding;
+mod runtimes;
 mod session;
 mod support;
 mod unreachable;

@@ -3,12 +3,7 @@ use std::{fs, path::PathBuf};
 
 use dibs::{Client, Code, Error, OnUnavailable};
 
-use crate::support::{
-    TTL, call_error,
-    fake::{Fake, hit},
-    service::Service,
-    text, value,
-};
+use crate::support::{TTL, answers::hit, call_error, fake::Fake, service::Service, text, value};
 
 #[tokio::test]
 async fn the_token_goes_along_also_with_the_raw_stub() {
@@ -28,9 +23,77 @@ fn what_cannot_be_is_named() {
         Err(Error::Options(message)) => message,
         other => panic!("{other:?}"),
     };
-    assert!(of(Client::builder().target("nowhere")).starts_with("target nowhere: "));
-    assert!(of(Client::builder().target("a:1").token("\n")).starts_with("token: "));
+    for target in ["nowhere", "http://a:1", "a:port", "a:70000", "a:0", "a b:1", ":1", "::1:1", "unix:", "[a]:1"] {
+        assert!(of(Client::builder().target(target)).starts_with(&format!("target {target}: ")), "{target}");
+    }
+    assert!(of(Client::builder().target("localhost:1").token_file("/nowhere")).starts_with("token_file /nowhere: "));
+    assert!(of(Client::builder().target("a:1").tls_cert("c")).starts_with("tls_cert: wants tls_key"));
+    assert!(of(Client::builder().target("a:1").tls_key("k")).starts_with("tls_key: wants tls_cert"));
+    assert!(of(Client::builder().target("a:1").tls_cert("c").tls_key("k")).starts_with("tls_cert: wants tls_ca"));
+    assert!(of(Client::builder().target("[::1]:1").token("\n")).starts_with("token: "));
     assert!(of(Client::builder().target("a:1").tls_ca("/nowhere.pem")).starts_with("tls_ca /nowhere.pem: "));
+}
+
+#[test]
+fn a_token_travels_in_clear_only_within_this_machine() {
+    let with_token = |target: &str| Client::builder().target(target).token("secret");
+    for target in ["example.org:1", "192.0.2.1:1", "[2001:db8::1]:1", "dns:///example.org:1"] {
+        match with_token(target).build() {
+            Err(Error::Options(message)) => {
+                assert!(
+                    message.starts_with("token: would travel in clear") && !message.contains("secret"),
+                    "{message}"
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+        with_token(target).allow_insecure_token(true).build().unwrap();
+        Client::builder().target(target).token("").build().unwrap();
+    }
+    for target in ["localhost:1", "127.0.0.2:1", "[::1]:1", "unix:///tmp/dibs.sock"] {
+        let client = with_token(target).build().unwrap();
+        assert!(!format!("{client:?}").contains("secret"));
+    }
+}
+
+#[tokio::test]
+async fn a_token_comes_from_a_file_that_is_read_again_or_from_a_function() {
+    let fake = Fake::start().await;
+    fake.will("get_or_lock", [hit("v")]);
+    let file = Temporary::new("token", "first\n");
+    let by_file = fake.client_with(Client::builder().token_file(file.path()));
+    let counter = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let counting = counter.clone();
+    let next = move || format!("n{}", counting.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
+    let by_function = fake.client_with(Client::builder().token_fn(next));
+    let shown = async |client: &Client| {
+        client.get_or_rebuild("k").ttl(TTL).with(|| async { value("") }).await.unwrap();
+        fake.heard().last().unwrap().metadata.get("authorization").unwrap().to_str().unwrap().to_owned()
+    };
+    assert_eq!(shown(&by_file).await, "Bearer first");
+    assert_eq!((shown(&by_function).await, shown(&by_function).await), ("Bearer n0".into(), "Bearer n1".into()));
+    fs::write(file.path(), "second\n").unwrap();
+    let late = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while shown(&by_file).await != "Bearer second" {
+        assert!(std::time::Instant::now() < late, "it is not read again");
+        tokio::time::sleep(crate::support::ms(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_shows_its_certificate() {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".into()]).unwrap();
+    let own = rcgen::generate_simple_self_signed(["client".into()]).unwrap();
+    let trusted = Temporary::new("server.pem", &made.cert.pem());
+    let (cert, key) =
+        (Temporary::new("own.pem", &own.cert.pem()), Temporary::new("own.key", &own.signing_key.serialize_pem()));
+    let fake = Fake::start_mutual_tls(&made.cert.pem(), &made.signing_key.serialize_pem(), &own.cert.pem()).await;
+    fake.will("get_or_lock", [hit("v")]);
+    let options = || Client::builder().tls_ca(trusted.path()).on_unavailable(OnUnavailable::Fail);
+    let ask = |client: Client| client.get_or_rebuild("k").ttl(TTL).with(|| async { value("") });
+    let shown = ask(fake.client_with(options().tls_cert(cert.path()).tls_key(key.path()))).await;
+    assert_eq!(text(shown.unwrap()), "v");
+    assert!(ask(fake.client_with(options())).await.is_err());
 }
 
 #[tokio::test]

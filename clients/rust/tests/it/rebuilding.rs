@@ -9,8 +9,9 @@ use dibs::{
 use tokio::sync::Notify;
 
 use crate::support::{
-    TTL, call_error,
-    fake::{Answer, Fake, extended, hit, lease, lease_reply, published, refuse, released, unavailable},
+    TTL,
+    answers::{extended, hit, lease, lease_reply, published, refuse, released, unavailable},
+    fake::{Answer, Fake},
     fresh_key, ms,
     service::SERVICE,
     soon, text, until, value,
@@ -37,7 +38,7 @@ async fn gives_up_when_lost(lease: Lease) -> Result<Option<bytes::Bytes>, dibs::
 async fn a_result_is_its_callers_whatever_became_of_the_publish() {
     for outcome in [PublishOutcome::Superseded as i32, PublishOutcome::NotStored as i32, 99] {
         let fake = with_a_lease().await;
-        let response = dibs::v1::PublishResponse { outcome, fence: 0 };
+        let response = dibs::v1::PublishResponse { outcome, ..Default::default() };
         fake.will("publish", [Answer::Reply(dibs::v1::session_reply::Response::Publish(response))]);
         let got = fake.client().get_or_rebuild("k").ttl(TTL).with(|| async { value("v") }).await;
         assert_eq!(text(got.unwrap()), "v");
@@ -69,11 +70,12 @@ async fn a_publish_that_cannot_be_delivered_is_repeated_behind() {
 }
 
 #[tokio::test]
-async fn a_publish_that_is_refused_is_an_error_and_the_waiters_are_told() {
+async fn a_result_that_the_service_refuses_is_its_callers_and_the_waiters_are_told() {
     let fake = with_a_lease().await;
     fake.will("publish", [refuse(dibs::Code::InvalidArgument, "tags[0]: 0 bytes", None)]);
-    let error = fake.client().get_or_rebuild("k").ttl(TTL).with(|| async { value("v") }).await.unwrap_err();
-    assert_eq!(call_error(error).message, "tags[0]: 0 bytes");
+    let client = fake.client();
+    assert_eq!(text(client.get_or_rebuild("k").ttl(TTL).with(|| async { value("v") }).await.unwrap()), "v");
+    assert!(client.flush(TTL).await);
     let released = fake.released();
     assert_eq!(released[0].failure.as_ref().unwrap().message, "tags[0]: 0 bytes");
     assert_eq!(released.len(), 1);
@@ -129,17 +131,17 @@ async fn a_lease_that_is_lost_is_the_rebuilds_error_where_there_is_no_time() {
 }
 
 #[tokio::test]
-async fn what_a_rebuild_returns_after_its_lease_was_lost_is_published_all_the_same() {
+async fn what_a_rebuild_returns_after_its_lease_was_lost_is_thrown_away() {
     let fake = with_a_lease().await;
-    fake.will("get_or_lock", [short_lease(None)]);
+    fake.will("get_or_lock", [short_lease(None), hit("theirs")]);
     fake.will("extend", [Answer::Never]);
     let rebuild = |lease: Lease| async move {
         lease.lost().await;
         assert!(lease.is_lost());
         value("late")
     };
-    assert_eq!(text(soon(fake.client().get_or_rebuild("k").ttl(TTL).with_lease(rebuild)).await.unwrap()), "late");
-    assert_eq!(fake.published().len(), 1);
+    assert_eq!(text(soon(fake.client().get_or_rebuild("k").ttl(TTL).with_lease(rebuild)).await.unwrap()), "theirs");
+    assert_eq!(fake.published().len(), 0);
 }
 
 #[tokio::test]

@@ -9,8 +9,10 @@ use dibs::{
 use tokio::sync::mpsc;
 
 use crate::support::{
-    TTL, call_error,
-    fake::{Fake, Session, hit, hit_reply, lease_reply, published_reply},
+    TTL,
+    answers::{hit, hit_reply, lease_reply, published_reply},
+    call_error,
+    fake::{Fake, Session},
     ms, soon, text, value,
 };
 
@@ -121,10 +123,9 @@ async fn a_lease_that_is_lost_is_told_at_once() {
     session.answer(lease_reply("t", 60_000, None)).await;
     let lost = v1::LeaseLost { token: "t".into(), ..Default::default() };
     session.event(Event::LeaseLost(lost));
-    let publish = soon(session.call()).await;
-    assert!(matches!(publish.request, Some(Request::Publish(_))));
-    session.reply(publish.id, published_reply(v1::PublishOutcome::Invalidated));
-    assert_eq!(text(call.await.unwrap().unwrap()), "late");
+    // What it still returns is thrown away, and the service is asked again.
+    session.answer(hit_reply("theirs")).await;
+    assert_eq!(text(call.await.unwrap().unwrap()), "theirs");
 }
 
 #[tokio::test]
@@ -201,7 +202,7 @@ async fn where_there_is_none_calls_go_one_by_one() {
         assert_eq!(text(ask(&client, "k").await.unwrap().unwrap()), "v");
     }
     assert_eq!(fake.asked().len(), 2);
-    // For a minute nobody tries a session.
+    // For the next seconds no session is tried.
     let mut sessions = fake.sessions();
     assert_eq!(text(ask(&client, "k").await.unwrap().unwrap()), "v");
     assert!(sessions.try_recv().is_err());
@@ -217,4 +218,87 @@ async fn where_it_is_not_welcomed_in_time_calls_go_one_by_one() {
     assert_eq!(text(ask(&client, "k").await.unwrap().unwrap()), "v");
     assert!(began.elapsed() < Duration::from_secs(2));
     assert!(sessions.try_recv().is_ok());
+}
+
+/// A rebuild of `k` that runs until its gate opens, under the lease `t` of this session.
+async fn held(client: &Client, session: &mut Session) -> (Call, std::sync::Arc<tokio::sync::Notify>) {
+    let (gate, began) = <(std::sync::Arc<tokio::sync::Notify>, std::sync::Arc<tokio::sync::Notify>)>::default();
+    let (opens, begins) = (gate.clone(), began.clone());
+    let rebuild = move || {
+        let (opens, begins) = (opens.clone(), begins.clone());
+        async move {
+            begins.notify_one();
+            opens.notified().await;
+            value("v")
+        }
+    };
+    let call = tokio::spawn(client.get_or_rebuild("k").ttl(TTL).with(rebuild));
+    session.answer(lease_reply("t", 60_000, None)).await;
+    soon(began.notified()).await;
+    (call, gate)
+}
+
+async fn welcomed(sessions: &mut mpsc::UnboundedReceiver<Session>, client: &Client) -> Session {
+    let warm = ask(client, "warm");
+    let (mut session, _) = next(sessions, "r").await;
+    session.answer(hit_reply("v")).await;
+    warm.await.unwrap().unwrap();
+    session
+}
+
+#[tokio::test]
+async fn a_lease_that_is_lost_ends_the_wait_of_all_who_joined_its_rebuild() {
+    let (_fake, mut sessions, client) = with_sessions().await;
+    let mut session = welcomed(&mut sessions, &client).await;
+    let (holder, _hangs) = held(&client, &mut session).await;
+    let late = ask(&client, "k");
+    tokio::task::yield_now().await;
+    session.event(Event::LeaseLost(v1::LeaseLost { token: "t".into(), ..Default::default() }));
+    // Both ask again, as one call.
+    session.answer(hit_reply("theirs")).await;
+    for call in [holder, late] {
+        assert_eq!(text(soon(call).await.unwrap().unwrap()), "theirs");
+    }
+}
+
+#[tokio::test]
+async fn one_that_breaks_closes_what_runs_to_newcomers() {
+    let (_fake, mut sessions, client) = with_sessions().await;
+    let mut session = welcomed(&mut sessions, &client).await;
+    let (holder, gate) = held(&client, &mut session).await;
+    let other = ask(&client, "other");
+    session.call().await;
+    drop(session);
+    let (mut session, _) = next(&mut sessions, "r").await;
+    session.answer(hit_reply("v")).await;
+    other.await.unwrap().unwrap();
+    let late = ask(&client, "k");
+    session.answer(hit_reply("theirs")).await;
+    assert_eq!(text(soon(late).await.unwrap().unwrap()), "theirs");
+    gate.notify_one();
+    session.answer(published_reply(v1::PublishOutcome::Stored)).await;
+    assert_eq!(text(soon(holder).await.unwrap().unwrap()), "v");
+}
+
+#[tokio::test]
+async fn one_that_could_not_be_had_is_tried_again_behind() {
+    let fake = Fake::start().await;
+    fake.will("get_or_lock", [hit("v")]);
+    let client = Client::builder().target(fake.target()).build().unwrap();
+    ask(&client, "k").await.unwrap().unwrap();
+    let mut sessions = fake.sessions();
+    let (mut session, _) = next(&mut sessions, "r").await;
+    let late = Instant::now() + Duration::from_secs(10);
+    let answer = async {
+        loop {
+            let id = session.call().await.id;
+            session.reply(id, hit_reply("by session"));
+        }
+    };
+    let asked = async {
+        while text(ask(&client, "k").await.unwrap().unwrap()) != "by session" {
+            assert!(Instant::now() < late, "calls go one by one for ever");
+        }
+    };
+    tokio::select! { () = answer => {}, () = asked => {} }
 }

@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dibs::{Client, ClientBuilder, Code, Lease, LeaseReason, OnUnavailable};
+use dibs::{BusyReason, Client, ClientBuilder, Code, Error, GetOrRebuild, Lease, LeaseReason, OnUnavailable, Read};
 use futures_util::future::join_all;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify};
 
 use crate::support::{TTL, call_error, fresh_key, ms, service::Service, text, value};
 
@@ -118,4 +118,110 @@ async fn is_killed_under_a_call_that_waits() {
         assert_eq!(text(waiting.await.unwrap().unwrap()), "mine");
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     }
+}
+
+fn alone(target: &str) -> Client {
+    Client::builder().target(target).build().unwrap()
+}
+
+#[tokio::test]
+async fn what_was_rebuilt_without_it_serves_the_next_callers_for_a_short_while() {
+    let client = alone(&nobody().await);
+    let read = async |asking: GetOrRebuild, rebuilt: &'static str| {
+        text(asking.with(move || async move { value(rebuilt) }).await.unwrap())
+    };
+    let asking = || client.get_or_rebuild("k").ttl(TTL);
+    assert_eq!(read(asking(), "1").await, "1");
+    assert_eq!(read(asking(), "2").await, "1");
+    assert_eq!(read(asking().refresh(true), "3").await, "3");
+    assert_eq!(read(asking().read(Read::Store), "4").await, "4");
+    assert_eq!(read(asking(), "5").await, "4");
+    client.invalidate().keys(["k"]).now().await.unwrap_err();
+    assert_eq!(read(asking(), "6").await, "6");
+    client.invalidate().tags(["any"]).now().await.unwrap_err();
+    assert_eq!(read(asking(), "7").await, "7");
+    let short = || client.get_or_rebuild("short").ttl(ms(1));
+    assert_eq!(read(short(), "1").await, "1");
+    tokio::time::sleep(ms(5)).await;
+    assert_eq!(read(short(), "2").await, "2");
+}
+
+#[tokio::test]
+async fn what_was_rebuilt_without_it_is_dropped_when_it_answers_again() {
+    for builder in both() {
+        let service = Service::start(&[]);
+        let target = service.target.clone();
+        let client = service.client_with(builder);
+        let key = fresh_key();
+        let read = async |rebuilt: &'static str| {
+            text(client.get_or_rebuild(&key).ttl(TTL).with(move || async move { value(rebuilt) }).await.unwrap())
+        };
+        drop(service);
+        assert_eq!((read("local").await, read("-").await), ("local".into(), "local".into()));
+        let _service = Service::start_at(&target, &[]);
+        assert!(client.ready(Duration::from_secs(10)).await);
+        let late = Instant::now() + Duration::from_secs(10);
+        while read("stored").await != "stored" {
+            assert!(Instant::now() < late, "it is not dropped");
+            tokio::time::sleep(ms(10)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_after_the_own_invalidation_joins_no_rebuild_from_before_it_and_each_keeps_its_wait() {
+    let client = alone(&nobody().await);
+    let (gate, began) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (opens, begins) = (gate.clone(), began.clone());
+    let old = move || {
+        let (opens, begins) = (opens.clone(), begins.clone());
+        async move {
+            begins.notify_one();
+            opens.notified().await;
+            value("old")
+        }
+    };
+    let asking = || client.get_or_rebuild("k").ttl(TTL);
+    let holder = tokio::spawn(asking().with(old));
+    began.notified().await;
+    let busy = asking().wait(ms(20)).with(|| async { value("-") }).await;
+    assert!(matches!(busy, Err(Error::Busy { reason: BusyReason::WaitEnded, .. })), "{busy:?}");
+    client.invalidate().keys(["k"]).now().await.unwrap_err();
+    assert_eq!(text(asking().with(|| async { value("new") }).await.unwrap()), "new");
+    gate.notify_one();
+    assert_eq!(text(holder.await.unwrap().unwrap()), "old");
+    assert_eq!(text(asking().with(|| async { value("-") }).await.unwrap()), "new", "the old one is not kept");
+}
+
+#[tokio::test]
+async fn is_not_ready_and_then_it_is() {
+    let target = nobody().await;
+    for builder in both() {
+        let client = builder.target(&target).build().unwrap();
+        assert!(!client.ready(ms(50)).await);
+        let _service = Service::start_at(&target, &[]);
+        assert!(client.ready(Duration::from_secs(10)).await);
+    }
+}
+
+#[tokio::test]
+async fn what_goes_on_behind_is_waited_for() {
+    let client = dibs::testing::client();
+    assert!(client.flush(Duration::ZERO).await);
+    let asking = || client.get_or_rebuild("k").ttl(ms(1)).stale_ttl(TTL);
+    asking().with(|| async { value("old") }).await.unwrap();
+    tokio::time::sleep(ms(5)).await;
+    let gate = Arc::new(Notify::new());
+    let opens = gate.clone();
+    let rebuild = move || {
+        let opens = opens.clone();
+        async move {
+            opens.notified().await;
+            value("new")
+        }
+    };
+    assert_eq!(text(asking().with(rebuild).await.unwrap()), "old");
+    assert!(!client.flush(ms(20)).await);
+    gate.notify_one();
+    assert!(client.flush(Duration::from_secs(10)).await);
 }

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import type { Call } from '../../../../src/coordination/call.js';
-import { keyOf } from '../../../../src/coordination/key.js';
-import type { GetOrLockAnswer, Lease, LeaseEnd } from '../../../../src/coordination/outcome.js';
-import { defaultPolicy } from '../../../../src/coordination/policy.js';
+import type { Call } from '../../../../src/coordination/words/call.js';
+import { keyOf } from '../../../../src/coordination/words/key.js';
+import type { GetOrLockAnswer, Lease, LeaseEnd } from '../../../../src/coordination/words/outcome.js';
+import { defaultPolicy } from '../../../../src/coordination/words/policy.js';
 import type { Edge } from '../../../../src/grpc/answer.js';
 import {
   GetOrLockRequest,

@@ -2,8 +2,8 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
-import { keyOf } from '../../../../src/coordination/key.js';
-import { defaultPolicy } from '../../../../src/coordination/policy.js';
+import { keyOf } from '../../../../src/coordination/words/key.js';
+import { defaultPolicy } from '../../../../src/coordination/words/policy.js';
 import type { Domain, Edge } from '../../../../src/grpc/answer.js';
 import {
   SessionHello,

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class CoordinatorServiceStub(object):
-    """CoordinatorService decides who rebuilds a cached value, and passes the result to those who wait.
+    """CoordinatorService decides who rebuilds a cached value, and passes the result to all waiters.
     """
 
     def __init__(self, channel):
@@ -78,41 +78,42 @@ class CoordinatorServiceStub(object):
 
 
 class CoordinatorServiceServicer(object):
-    """CoordinatorService decides who rebuilds a cached value, and passes the result to those who wait.
+    """CoordinatorService decides who rebuilds a cached value, and passes the result to all waiters.
     """
 
     def GetOrLock(self, request, context):
-        """GetOrLock answers with the value, or with the lease to rebuild it, or says when to come back.
-        Busy and failed are answers and not errors, so that no client retries them blindly.
+        """GetOrLock returns the value, the lease to rebuild it, or the time to retry.
+        Busy and failed are answers, not errors, so that clients do not retry them blindly.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Publish(self, request, context):
-        """Publish stores the rebuilt value, if its token is the one that is armed, and wakes the waiters.
+        """Publish stores the rebuilt value if its token is the armed one, and wakes the waiters.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Release(self, request, context):
-        """Release gives a lease back without a value: one waiter gets the next lease, or, with a failure, all
-        get that failure.
+        """Release ends a lease without a value. One waiter gets the next lease. With a failure, all waiters get
+        that failure.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Extend(self, request, context):
-        """Extend lets a running lease last longer. Thin clients call it every third of the lease.
+        """Extend prolongs a running lease. Clients call it every third of the lease. An extended
+        lease belongs to the session of this call, and ends with it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Invalidate(self, request, context):
-        """Invalidate drops values or marks them stale, and voids the rebuilds of them that are running.
+        """Invalidate drops values or marks them stale, and voids their running rebuilds.
         Commit to the source first, then invalidate.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -121,22 +122,22 @@ class CoordinatorServiceServicer(object):
 
     def GetOrLockMany(self, request, context):
         """GetOrLockMany is GetOrLock for many keys: hits and leases first, then each wait as it ends.
-        One response a key; the stream ends after the last.
+        It sends one response per key. The stream ends after the last one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Explain(self, request, context):
-        """Explain tells a person why a key waits: who holds it, since when, and how the last leases ended.
+        """Explain shows why a key waits: who holds it, since when, and how its last leases ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Session(self, request_iterator, context):
-        """Session carries all the calls above on one stream, many in a message and answered in any order.
-        A lease taken on a session ends with it.
+        """Session carries all calls above on one stream, many in a message, answered in any order.
+        A lease that was granted on a session ends with the session.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,7 +195,7 @@ def add_CoordinatorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CoordinatorService(object):
-    """CoordinatorService decides who rebuilds a cached value, and passes the result to those who wait.
+    """CoordinatorService decides who rebuilds a cached value, and passes the result to all waiters.
     """
 
     @staticmethod

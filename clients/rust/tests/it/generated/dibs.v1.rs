@@ -12,8 +12,8 @@ pub mod coordinator_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with CoordinatorServiceServer.
     #[async_trait]
     pub trait CoordinatorService: std::marker::Send + std::marker::Sync + 'static {
-        /// GetOrLock answers with the value, or with the lease to rebuild it, or says when to come back.
-        /// Busy and failed are answers and not errors, so that no client retries them blindly.
+        /// GetOrLock returns the value, the lease to rebuild it, or the time to retry.
+        /// Busy and failed are answers, not errors, so that clients do not retry them blindly.
         async fn get_or_lock(
             &self,
             request: tonic::Request<::dibs::v1::GetOrLockRequest>,
@@ -21,7 +21,7 @@ pub mod coordinator_service_server {
             tonic::Response<::dibs::v1::GetOrLockResponse>,
             tonic::Status,
         >;
-        /// Publish stores the rebuilt value, if its token is the one that is armed, and wakes the waiters.
+        /// Publish stores the rebuilt value if its token is the armed one, and wakes the waiters.
         async fn publish(
             &self,
             request: tonic::Request<::dibs::v1::PublishRequest>,
@@ -29,8 +29,8 @@ pub mod coordinator_service_server {
             tonic::Response<::dibs::v1::PublishResponse>,
             tonic::Status,
         >;
-        /// Release gives a lease back without a value: one waiter gets the next lease, or, with a failure, all
-        /// get that failure.
+        /// Release ends a lease without a value. One waiter gets the next lease. With a failure, all waiters get
+        /// that failure.
         async fn release(
             &self,
             request: tonic::Request<::dibs::v1::ReleaseRequest>,
@@ -38,7 +38,8 @@ pub mod coordinator_service_server {
             tonic::Response<::dibs::v1::ReleaseResponse>,
             tonic::Status,
         >;
-        /// Extend lets a running lease last longer. Thin clients call it every third of the lease.
+        /// Extend prolongs a running lease. Clients call it every third of the lease. An extended
+        /// lease belongs to the session of this call, and ends with it.
         async fn extend(
             &self,
             request: tonic::Request<::dibs::v1::ExtendRequest>,
@@ -46,7 +47,7 @@ pub mod coordinator_service_server {
             tonic::Response<::dibs::v1::ExtendResponse>,
             tonic::Status,
         >;
-        /// Invalidate drops values or marks them stale, and voids the rebuilds of them that are running.
+        /// Invalidate drops values or marks them stale, and voids their running rebuilds.
         /// Commit to the source first, then invalidate.
         async fn invalidate(
             &self,
@@ -65,7 +66,7 @@ pub mod coordinator_service_server {
             + std::marker::Send
             + 'static;
         /// GetOrLockMany is GetOrLock for many keys: hits and leases first, then each wait as it ends.
-        /// One response a key; the stream ends after the last.
+        /// It sends one response per key. The stream ends after the last one.
         async fn get_or_lock_many(
             &self,
             request: tonic::Request<::dibs::v1::GetOrLockManyRequest>,
@@ -73,7 +74,7 @@ pub mod coordinator_service_server {
             tonic::Response<Self::GetOrLockManyStream>,
             tonic::Status,
         >;
-        /// Explain tells a person why a key waits: who holds it, since when, and how the last leases ended.
+        /// Explain shows why a key waits: who holds it, since when, and how its last leases ended.
         async fn explain(
             &self,
             request: tonic::Request<::dibs::v1::ExplainRequest>,
@@ -87,14 +88,14 @@ pub mod coordinator_service_server {
             >
             + std::marker::Send
             + 'static;
-        /// Session carries all the calls above on one stream, many in a message and answered in any order.
-        /// A lease taken on a session ends with it.
+        /// Session carries all calls above on one stream, many in a message, answered in any order.
+        /// A lease that was granted on a session ends with the session.
         async fn session(
             &self,
             request: tonic::Request<tonic::Streaming<::dibs::v1::SessionRequest>>,
         ) -> std::result::Result<tonic::Response<Self::SessionStream>, tonic::Status>;
     }
-    /// CoordinatorService decides who rebuilds a cached value, and passes the result to those who wait.
+    /// CoordinatorService decides who rebuilds a cached value, and passes the result to all waiters.
     #[derive(Debug)]
     pub struct CoordinatorServiceServer<T> {
         inner: Arc<T>,

@@ -14,11 +14,14 @@ use dibs::{
     Client, ClientBuilder,
     v1::{self, session_call, session_reply::Response as Reply},
 };
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, mpsc},
+};
 use tokio_stream::{Stream, StreamExt, wrappers::TcpListenerStream, wrappers::UnboundedReceiverStream};
 use tonic::{
     Request, Response, Status, Streaming,
-    transport::{Identity, Server, ServerTlsConfig},
+    transport::{Certificate, Identity, Server, ServerTlsConfig},
 };
 
 use self::generated::coordinator_service_server::{CoordinatorService, CoordinatorServiceServer};
@@ -35,6 +38,8 @@ pub enum Answer {
     Reply(Reply),
     Refuse(Status),
     Never,
+    /// This, when the gate is opened.
+    Gated(Arc<Notify>, Box<Answer>),
 }
 
 /// What one call was, as the service saw it.
@@ -61,6 +66,11 @@ pub struct Session {
 impl Session {
     pub fn send(&self, response: v1::SessionResponse) {
         self.responses.send(Ok(response)).expect("the session is open");
+    }
+
+    /// The stream breaks.
+    pub fn fail(&self) {
+        let _ = self.responses.send(Err(Status::unavailable("the stream broke")));
     }
 
     pub fn welcome(&self, resume_token: &str) {
@@ -117,6 +127,13 @@ impl Fake {
 
     pub async fn start_tls(certificate: &str, key: &str) -> Self {
         let tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
+        Self::serve(Server::builder().tls_config(tls).expect("a certificate")).await
+    }
+
+    /// Takes only callers with that certificate.
+    pub async fn start_mutual_tls(certificate: &str, key: &str, of_clients: &str) -> Self {
+        let identity = Identity::from_pem(certificate, key);
+        let tls = ServerTlsConfig::new().identity(identity).client_ca_root(Certificate::from_pem(of_clients));
         Self::serve(Server::builder().tls_config(tls).expect("a certificate")).await
     }
 
@@ -199,9 +216,17 @@ impl Fake {
             let answers = state.answers.entry(method).or_default();
             if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() }
         };
+        let answer = match answer {
+            Some(Answer::Gated(gate, answer)) => {
+                gate.notified().await;
+                Some(*answer)
+            }
+            answer => answer,
+        };
         match answer {
             Some(Answer::Reply(reply)) => Ok(reply),
             Some(Answer::Refuse(status)) => Err(status),
+            Some(Answer::Gated(..)) => panic!("a gate behind a gate"),
             Some(Answer::Never) => {
                 let _left = Left(left);
                 pending().await
@@ -291,78 +316,4 @@ impl CoordinatorService for Fake {
         sessions.send(session).map_err(|_| Status::unavailable("nobody takes it"))?;
         Ok(Response::new(Box::pin(UnboundedReceiverStream::new(receiver).map(|response| response))))
     }
-}
-
-fn answered(outcome: v1::get_or_lock_response::Outcome) -> Reply {
-    Reply::GetOrLock(v1::GetOrLockResponse { outcome: Some(outcome), degraded: v1::Degraded::None.into() })
-}
-
-fn hit_of(value: &'static str, freshness: v1::Freshness) -> v1::Hit {
-    v1::Hit {
-        payload: Some(v1::hit::Payload::Value(value.into())),
-        freshness: freshness.into(),
-        fence: 3,
-        ..Default::default()
-    }
-}
-
-pub fn hit_reply(value: &'static str) -> Reply {
-    answered(v1::get_or_lock_response::Outcome::Hit(hit_of(value, v1::Freshness::Fresh)))
-}
-
-pub fn lease_reply(token: &str, expires_in_ms: i64, previous: Option<&'static str>) -> Reply {
-    answered(v1::get_or_lock_response::Outcome::Lease(v1::Lease {
-        token: token.into(),
-        fence: 4,
-        expires_in_ms,
-        previous: previous.map(|value| hit_of(value, v1::Freshness::Stale)),
-        reason: v1::LeaseReason::Miss.into(),
-    }))
-}
-
-pub fn published_reply(outcome: v1::PublishOutcome) -> Reply {
-    Reply::Publish(v1::PublishResponse { outcome: outcome.into(), fence: 4 })
-}
-
-pub fn hit(value: &'static str) -> Answer {
-    Answer::Reply(hit_reply(value))
-}
-
-/// A lease on a miss, of 10 s, with the token `t`.
-pub fn lease() -> Answer {
-    Answer::Reply(lease_reply("t", 10_000, None))
-}
-
-pub fn busy(retry_after_ms: i64, reason: v1::BusyReason) -> Answer {
-    let busy = v1::Busy { retry_after_ms, holder_age_ms: 7, reason: reason.into() };
-    Answer::Reply(answered(v1::get_or_lock_response::Outcome::Busy(busy)))
-}
-
-/// An outcome of a later service.
-pub fn unknown_outcome() -> Answer {
-    Answer::Reply(Reply::GetOrLock(v1::GetOrLockResponse { outcome: None, degraded: 99 }))
-}
-
-pub fn published(outcome: v1::PublishOutcome) -> Answer {
-    Answer::Reply(published_reply(outcome))
-}
-
-pub fn released() -> Answer {
-    Answer::Reply(Reply::Release(v1::ReleaseResponse { outcome: v1::ReleaseOutcome::Released.into() }))
-}
-
-pub fn extended(outcome: v1::ExtendOutcome, expires_in_ms: i64) -> Answer {
-    Answer::Reply(Reply::Extend(v1::ExtendResponse { outcome: outcome.into(), expires_in_ms }))
-}
-
-pub fn refuse(code: tonic::Code, message: &str, pushback_ms: Option<u64>) -> Answer {
-    let mut status = Status::new(code, message);
-    if let Some(ms) = pushback_ms {
-        status.metadata_mut().insert("grpc-retry-pushback-ms", ms.into());
-    }
-    Answer::Refuse(status)
-}
-
-pub fn unavailable() -> Answer {
-    refuse(tonic::Code::Unavailable, "gone", None)
 }

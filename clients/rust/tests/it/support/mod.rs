@@ -1,4 +1,5 @@
 //! What the tests have in common.
+pub mod answers;
 pub mod fake;
 pub mod service;
 

@@ -28,33 +28,32 @@ export const protobufPackage = "dibs.v1";
 export const protobufFileName = "dibs/v1/coordinator.proto";
 
 /**
- * Dibs coordinates the rebuilding of cached values: of all the callers that miss a key, one gets the
- * lease to rebuild it, and the others get its result, a stale value, or a time to come back.
+ * Dibs coordinates the rebuilding of cached values. When many callers miss a key, one of them gets the lease
+ * to rebuild it. The others get its result, a stale value, or a time to retry.
  *
  * Conventions of this file:
- *  - Times are whole milliseconds, relative, and end in `_ms`. They are signed 64-bit, so that a negative
- *    one can be refused by name. JSON writes 64-bit numbers as strings and reads both strings and numbers.
- *  - An `optional` field that is absent means "as the namespace's policy says", and its comment names the
- *    default where there is no policy. A field that is not optional has no hidden default.
- *  - Sizes are bytes of UTF-8, unless another unit is said. Every bound is inclusive.
- *  - Bad input is INVALID_ARGUMENT. The message begins with the field's path and gives its bounds,
- *    as in `ttl_ms: 0 is outside 1 to 31536000000`.
+ *  - Times are relative, in whole milliseconds, and their names end in `_ms`. They are signed 64-bit, so that a
+ *    negative one can be refused by name. JSON writes 64-bit numbers as strings and reads strings and numbers.
+ *  - If an `optional` field is absent, the namespace's policy applies. The comment names the default without a
+ *    policy. Other fields have no hidden default.
+ *  - Sizes are bytes of UTF-8, unless a comment names another unit. All bounds are inclusive.
+ *  - Bad input is INVALID_ARGUMENT. The message begins with the field's path and gives the bounds, for example
+ *    `ttl_ms: 0 is outside 1 to 31536000000`.
  *  - RESOURCE_EXHAUSTED and UNAVAILABLE carry the trailing metadata `grpc-retry-pushback-ms`.
- *  - Receivers treat an enum value that they do not know as the UNSPECIFIED one in a response, and refuse
- *    it in a request.
+ *  - An unknown enum value is refused in a request. In a response, treat it as the UNSPECIFIED value.
  */
 
-/** Intent is what a caller is ready to do. */
+/** Intent is what the caller intends to do. */
 export enum Intent {
-  /** INTENT_UNSPECIFIED - As INTENT_REBUILD. */
+  /** INTENT_UNSPECIFIED - Same as INTENT_REBUILD. */
   INTENT_UNSPECIFIED = 0,
-  /** INTENT_REBUILD - Rebuild if there is no fresh value: a miss is answered with a lease or a wait. */
+  /** INTENT_REBUILD - Rebuild if there is no fresh value. A miss gets a lease or waits. */
   INTENT_REBUILD = 1,
-  /** INTENT_READ - Read only: never a lease. A miss waits for a running rebuild, or is `busy` at once if there is none. */
+  /** INTENT_READ - Read only, never a lease. A miss waits for a running rebuild. Without one it is `busy` at once. */
   INTENT_READ = 2,
   /**
-   * INTENT_REFRESH - Rebuild now, although the value may be fresh (a write-through, or a refresh by hand). Other callers
-   * are served the old value meanwhile; while a rebuild runs, this waits for it and then asks again.
+   * INTENT_REFRESH - Rebuild now, even if the value is fresh (a write-through, or a manual refresh). Other callers get the old
+   * value meanwhile. If a rebuild is running, this call waits for it and then tries again.
    */
   INTENT_REFRESH = 3,
   UNRECOGNIZED = -1,
@@ -97,13 +96,13 @@ export function intentToJSON(object: Intent): string {
   }
 }
 
-/** Stale is whether a stale value is a good answer. */
+/** Stale is whether a stale value is acceptable. */
 export enum Stale {
-  /** STALE_UNSPECIFIED - As the namespace's policy says; without one as STALE_ALLOW. */
+  /** STALE_UNSPECIFIED - The namespace's policy applies. Without one, same as STALE_ALLOW. */
   STALE_UNSPECIFIED = 0,
-  /** STALE_ALLOW - A stale value is answered at once while one caller rebuilds. */
+  /** STALE_ALLOW - A stale value is acceptable. It is returned at once while one caller rebuilds. */
   STALE_ALLOW = 1,
-  /** STALE_FORBID - Only a fresh value counts: wait for the rebuild. */
+  /** STALE_FORBID - Only a fresh value is acceptable. Wait for the rebuild. */
   STALE_FORBID = 2,
   UNRECOGNIZED = -1,
 }
@@ -140,13 +139,19 @@ export function staleToJSON(object: Stale): string {
   }
 }
 
-/** Read is how far a read may trust copies. */
+/** Read is which copies may answer a read. */
 export enum Read {
-  /** READ_UNSPECIFIED - As the namespace's policy says; without one as READ_NEAR. */
+  /** READ_UNSPECIFIED - The namespace's policy applies. Without one, same as READ_NEAR. */
   READ_UNSPECIFIED = 0,
-  /** READ_NEAR - The replica's near cache may answer. It follows the store within one wake. */
+  /**
+   * READ_NEAR - The replica's near cache may answer. It sees each change that has arrived at this replica before the call
+   * began, its own invalidations included. A change made through another replica arrives with the next wake.
+   */
   READ_NEAR = 1,
-  /** READ_STORE - The value store answers: nothing invalidated before this call began is returned. */
+  /**
+   * READ_STORE - The value store answers. On any replica, it returns nothing that was invalidated before this call began. A
+   * value that was marked stale may be returned, but never as fresh.
+   */
   READ_STORE = 2,
   UNRECOGNIZED = -1,
 }
@@ -183,17 +188,17 @@ export function readToJSON(object: Read): string {
   }
 }
 
-/** Degraded is which part of the fleet was missing when the answer was made. */
+/** Degraded is which part of the fleet was unavailable when the answer was made. */
 export enum Degraded {
   /** DEGRADED_UNSPECIFIED - Never sent. */
   DEGRADED_UNSPECIFIED = 0,
-  /** DEGRADED_NONE - Quorum and store work. */
+  /** DEGRADED_NONE - Quorum and store are available. */
   DEGRADED_NONE = 1,
-  /** DEGRADED_QUORUM_LOST - Fewer than a majority of the lock nodes answer: the store alone decides who works. */
+  /** DEGRADED_QUORUM_LOST - Fewer than a majority of the lock nodes answer. The store alone decides who rebuilds. */
   DEGRADED_QUORUM_LOST = 2,
-  /** DEGRADED_STORE_LOST - The store does not answer: leases hold fleet-wide, values stay in one replica. */
+  /** DEGRADED_STORE_LOST - The store does not answer. Leases hold fleet-wide, values stay in one replica. */
   DEGRADED_STORE_LOST = 3,
-  /** DEGRADED_LOCAL - Neither answers: one rebuild at a time for each replica. */
+  /** DEGRADED_LOCAL - Neither answers. Each replica runs one rebuild per key at a time. */
   DEGRADED_LOCAL = 4,
   UNRECOGNIZED = -1,
 }
@@ -240,7 +245,7 @@ export function degradedToJSON(object: Degraded): string {
   }
 }
 
-/** Freshness is where in its life a value is. */
+/** Freshness is the age class of a value. */
 export enum Freshness {
   /** FRESHNESS_UNSPECIFIED - Never sent. */
   FRESHNESS_UNSPECIFIED = 0,
@@ -283,21 +288,21 @@ export function freshnessToJSON(object: Freshness): string {
   }
 }
 
-/** LeaseReason is why a lease was given. */
+/** LeaseReason is why a lease was granted. */
 export enum LeaseReason {
   /** LEASE_REASON_UNSPECIFIED - Never sent. */
   LEASE_REASON_UNSPECIFIED = 0,
-  /** LEASE_REASON_MISS - No value is known. */
+  /** LEASE_REASON_MISS - There is no value. */
   LEASE_REASON_MISS = 1,
   /** LEASE_REASON_EXPIRED - The value is past its `ttl_ms`. */
   LEASE_REASON_EXPIRED = 2,
-  /** LEASE_REASON_EARLY_REFRESH - The value is fresh and will soon expire; this caller was drawn to rebuild it early. */
+  /** LEASE_REASON_EARLY_REFRESH - The value is fresh but expires soon. This caller was chosen at random to rebuild it early. */
   LEASE_REASON_EARLY_REFRESH = 3,
   /** LEASE_REASON_INVALIDATED - The value was invalidated. */
   LEASE_REASON_INVALIDATED = 4,
-  /** LEASE_REASON_HOLDER_LOST - The holder before ended without a publish: lost, or released. */
+  /** LEASE_REASON_HOLDER_LOST - The previous holder was lost, or released the lease without a value. */
   LEASE_REASON_HOLDER_LOST = 5,
-  /** LEASE_REASON_REFRESH - The caller asked for it with INTENT_REFRESH. */
+  /** LEASE_REASON_REFRESH - The caller sent INTENT_REFRESH. */
   LEASE_REASON_REFRESH = 6,
   UNRECOGNIZED = -1,
 }
@@ -354,19 +359,19 @@ export function leaseReasonToJSON(object: LeaseReason): string {
   }
 }
 
-/** BusyReason is why there is no answer. */
+/** BusyReason is why there is no value and no lease. */
 export enum BusyReason {
   /** BUSY_REASON_UNSPECIFIED - Never sent. */
   BUSY_REASON_UNSPECIFIED = 0,
   /** BUSY_REASON_WAIT_ENDED - `wait_ms` or the deadline ended while another caller rebuilds. */
   BUSY_REASON_WAIT_ENDED = 1,
-  /** BUSY_REASON_DEADLINE_TOO_SHORT - The rebuild takes longer, as a rule, than the caller can wait; answered at once. */
+  /** BUSY_REASON_DEADLINE_TOO_SHORT - The rebuild usually takes longer than this caller can wait. Answered immediately, with an estimate. */
   BUSY_REASON_DEADLINE_TOO_SHORT = 2,
-  /** BUSY_REASON_UNDECIDED - The lock nodes came to no decision within the wait. */
+  /** BUSY_REASON_UNDECIDED - The lock nodes reached no decision within the wait. */
   BUSY_REASON_UNDECIDED = 3,
-  /** BUSY_REASON_BUDGET - The namespace's budget of rebuilds at a time is used up. */
+  /** BUSY_REASON_BUDGET - The namespace's budget of concurrent rebuilds is used up. */
   BUSY_REASON_BUDGET = 4,
-  /** BUSY_REASON_DRAINING - This replica is stopping: ask another one now. */
+  /** BUSY_REASON_DRAINING - This replica is stopping. Call another one now. */
   BUSY_REASON_DRAINING = 5,
   /** BUSY_REASON_NO_VALUE - INTENT_READ found no value and no rebuild to wait for. */
   BUSY_REASON_NO_VALUE = 6,
@@ -425,25 +430,25 @@ export function busyReasonToJSON(object: BusyReason): string {
   }
 }
 
-/** PublishOutcome is what became of a publish. */
+/** PublishOutcome is the outcome of a publish. */
 export enum PublishOutcome {
   /** PUBLISH_OUTCOME_UNSPECIFIED - Never sent. */
   PUBLISH_OUTCOME_UNSPECIFIED = 0,
   /** PUBLISH_OUTCOME_STORED - Stored, within the lease. */
   PUBLISH_OUTCOME_STORED = 1,
-  /** PUBLISH_OUTCOME_STORED_LATE - Stored, although the lease's time was over: nobody else had been given one meanwhile. */
+  /** PUBLISH_OUTCOME_STORED_LATE - Stored, although the lease had expired, because no other lease was granted meanwhile. */
   PUBLISH_OUTCOME_STORED_LATE = 2,
-  /** PUBLISH_OUTCOME_DUPLICATE - This token's value had been stored already; nothing changed. A retry sees this. */
+  /** PUBLISH_OUTCOME_DUPLICATE - The value of this token was already stored. Nothing changed. A retry gets this. */
   PUBLISH_OUTCOME_DUPLICATE = 3,
-  /** PUBLISH_OUTCOME_SUPERSEDED - Not stored: a newer lease was given meanwhile. */
+  /** PUBLISH_OUTCOME_SUPERSEDED - Not stored: a newer lease was granted meanwhile. */
   PUBLISH_OUTCOME_SUPERSEDED = 4,
   /** PUBLISH_OUTCOME_INVALIDATED - Not stored: the key was invalidated during the rebuild. */
   PUBLISH_OUTCOME_INVALIDATED = 5,
-  /** PUBLISH_OUTCOME_UNKNOWN_LEASE - Not stored: the store knows nothing of this token, or has lost its record. Also the answer to garbage. */
+  /** PUBLISH_OUTCOME_UNKNOWN_LEASE - Not stored: the store does not know this token, or has lost its record. Also the answer to a garbage token. */
   PUBLISH_OUTCOME_UNKNOWN_LEASE = 6,
   /**
-   * PUBLISH_OUTCOME_NOT_STORED - The store did not confirm it: there was no store when the lease was given, or none answered when the
-   * value came. `maybe_stored` tells the two apart. This replica's waiters may have got the value.
+   * PUBLISH_OUTCOME_NOT_STORED - The store did not confirm it. Either the lease was granted without the store, or the store did not reply to
+   * the publish. `maybe_stored` tells them apart. Waiters on this replica may have got the value.
    */
   PUBLISH_OUTCOME_NOT_STORED = 7,
   UNRECOGNIZED = -1,
@@ -506,13 +511,13 @@ export function publishOutcomeToJSON(object: PublishOutcome): string {
   }
 }
 
-/** ReleaseOutcome is what became of a release. */
+/** ReleaseOutcome is the outcome of a release. */
 export enum ReleaseOutcome {
   /** RELEASE_OUTCOME_UNSPECIFIED - Never sent. */
   RELEASE_OUTCOME_UNSPECIFIED = 0,
   /** RELEASE_OUTCOME_RELEASED - The lease has ended. */
   RELEASE_OUTCOME_RELEASED = 1,
-  /** RELEASE_OUTCOME_NOT_HELD - The token held nothing: ended, superseded, invalidated, or never given. */
+  /** RELEASE_OUTCOME_NOT_HELD - The token held no lease: it ended, was superseded or invalidated, or never existed. */
   RELEASE_OUTCOME_NOT_HELD = 2,
   UNRECOGNIZED = -1,
 }
@@ -549,13 +554,16 @@ export function releaseOutcomeToJSON(object: ReleaseOutcome): string {
   }
 }
 
-/** ExtendOutcome is what became of an extension. */
+/** ExtendOutcome is the outcome of an extension. */
 export enum ExtendOutcome {
   /** EXTEND_OUTCOME_UNSPECIFIED - Never sent. */
   EXTEND_OUTCOME_UNSPECIFIED = 0,
   /** EXTEND_OUTCOME_EXTENDED - The lease lasts `expires_in_ms` from now. */
   EXTEND_OUTCOME_EXTENDED = 1,
-  /** EXTEND_OUTCOME_LOST - The lease is over: stop the rebuild, its publish would not be stored. */
+  /**
+   * EXTEND_OUTCOME_LOST - The lease is over. Stop the rebuild: its publish would not be stored. Also the answer for a lease that has lasted
+   * for the namespace's `lease_hold_max_ms` (10 minutes by default).
+   */
   EXTEND_OUTCOME_LOST = 2,
   UNRECOGNIZED = -1,
 }
@@ -592,13 +600,13 @@ export function extendOutcomeToJSON(object: ExtendOutcome): string {
   }
 }
 
-/** InvalidateMode is what becomes of the values. */
+/** InvalidateMode is what happens to the values. */
 export enum InvalidateMode {
-  /** INVALIDATE_MODE_UNSPECIFIED - As INVALIDATE_MODE_DELETE. */
+  /** INVALIDATE_MODE_UNSPECIFIED - Same as INVALIDATE_MODE_DELETE. */
   INVALIDATE_MODE_UNSPECIFIED = 0,
-  /** INVALIDATE_MODE_DELETE - The values are gone. */
+  /** INVALIDATE_MODE_DELETE - The values are deleted. */
   INVALIDATE_MODE_DELETE = 1,
-  /** INVALIDATE_MODE_MARK_STALE - The values are stale from now on, for the rest of their `stale_ms`. */
+  /** INVALIDATE_MODE_MARK_STALE - The values become stale now, and may be served so for the rest of their `stale_ms`. */
   INVALIDATE_MODE_MARK_STALE = 2,
   UNRECOGNIZED = -1,
 }
@@ -641,9 +649,9 @@ export enum LeaseEnd {
   LEASE_END_UNSPECIFIED = 0,
   /** LEASE_END_PUBLISHED - Its value was stored. */
   LEASE_END_PUBLISHED = 1,
-  /** LEASE_END_RELEASED - It was given back without a failure. */
+  /** LEASE_END_RELEASED - The holder released it without a failure. */
   LEASE_END_RELEASED = 2,
-  /** LEASE_END_FAILED - It was given back with a failure. */
+  /** LEASE_END_FAILED - The holder released it with a failure. */
   LEASE_END_FAILED = 3,
   /** LEASE_END_EXPIRED - Its time ran out. */
   LEASE_END_EXPIRED = 4,
@@ -651,7 +659,7 @@ export enum LeaseEnd {
   LEASE_END_SESSION_LOST = 5,
   /** LEASE_END_INVALIDATED - The key was invalidated. */
   LEASE_END_INVALIDATED = 6,
-  /** LEASE_END_CANCELLED - The caller was gone when it was given. */
+  /** LEASE_END_CANCELLED - The caller had left before it was granted. */
   LEASE_END_CANCELLED = 7,
   UNRECOGNIZED = -1,
 }
@@ -717,59 +725,59 @@ export function leaseEndToJSON(object: LeaseEnd): string {
 export interface GetOrLockRequest {
   /** At most 64 of `[A-Za-z0-9_.-]`. Empty means `default`. */
   namespace: string;
-  /** 1 to 1024 bytes of any UTF-8. */
+  /** 1 to 1024 bytes of UTF-8. */
   key: string;
   /**
-   * How long the answer may be waited for: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the
-   * call's deadline allows, at most DIBS_WAIT_MAX_MS.
+   * The longest wait for an answer: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the call's deadline
+   * allows, at most DIBS_WAIT_MAX_MS.
    */
   waitMs?:
     | number
     | undefined;
   /**
-   * How long a lease granted here lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from
-   * this key's rebuilds, and DIBS_LEASE_MS until there are some.
+   * How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
+   * rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
    */
   leaseMs?:
     | number
     | undefined;
-  /** Whether a stale value is a good answer. */
+  /** Whether a stale value is acceptable. */
   stale: Stale;
-  /** How far copies may be trusted. */
+  /** Which copies may answer. */
   read: Read;
   /**
-   * At most 128 bytes, a UUID by custom, the same for every attempt of one call: a retry gets the lease
-   * that a lost answer carried. Counts only for the identity that sent it first. Empty: no such promise.
+   * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
+   * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
    */
   requestId: string;
-  /** At most 256 bytes, for people: a host, a pod, a job. Seen in Explain, logs and the console. */
+  /** At most 256 bytes, for people: a host, a pod, a job. Shown in Explain, logs and the console. */
   holder: string;
-  /** What the caller is ready to do. */
+  /** What the caller intends to do. */
   intent: Intent;
 }
 
-/** GetOrLockResponse is the one of four outcomes that came about. */
+/** GetOrLockResponse is exactly one of four outcomes. */
 export interface GetOrLockResponse {
   /** Exactly one is set. */
   outcome:
     | //
-    /** There is a value, or the knowledge that there is none. */
+    /** There is a value, or the source is known to have none. */
     { $case: "hit"; value: Hit }
     | //
-    /** You rebuild. */
+    /** You have the lease: rebuild the value. */
     { $case: "lease"; value: Lease }
     | //
-    /** The wait ended without an answer. */
+    /** The wait ended first. Retry later. */
     { $case: "busy"; value: Busy }
     | //
-    /** The last rebuild failed and its back-off runs. */
+    /** The last rebuild failed, and its back-off is running. */
     { $case: "failed"; value: Failed }
     | undefined;
-  /** Which part of the fleet was missing. */
+  /** Which part of the fleet was unavailable. */
   degraded: Degraded;
 }
 
-/** Hit is a known value. An empty value and an absent one are different things, and both are hits. */
+/** Hit is a known value. An empty value and an absent one are different, and both are hits. */
 export interface Hit {
   /** Exactly one is set. */
   payload:
@@ -777,195 +785,195 @@ export interface Hit {
     /** The bytes that were published, unchanged. May be empty. */
     { $case: "value"; value: Uint8Array }
     | //
-    /** Always true where set: the source was asked and has nothing under this key. */
+    /** Always true if set: the source has nothing under this key. */
     { $case: "absent"; value: boolean }
     | undefined;
-  /** Where in its life the value is. */
+  /** Whether the value is fresh or stale. */
   freshness: Freshness;
-  /** How long it stays fresh; 0 for a stale one. A client's own cache must not keep it longer. */
+  /** How long the value stays fresh; 0 for a stale one. A client's own cache must not keep it longer. */
   freshForMs: number;
-  /** The fence of the lease that published it. Grows with each lease of the key; 0 where no store gave one. */
+  /**
+   * The fence of the lease that published it. Grows with each lease of the key. 0 if the lease was granted
+   * without the store.
+   */
   fence: number;
-  /** A rebuild of this key runs, so that a newer value is on its way. */
+  /** A rebuild of this key is running, so expect a newer value. */
   rebuilding: boolean;
   /**
-   * The tags that the value was published with. Not set: the replica does not say (an older version), so
-   * a client's own cache must drop the value on any tag invalidation of the namespace.
+   * The tags that the value was published with. Not set: the replica does not say (an older version). A client's
+   * own cache must then drop the value on any tag invalidation of the namespace.
    */
   tags?: Tags | undefined;
 }
 
-/** Tags are the names that a value can be invalidated by. */
+/** Tags are names by which a value can be invalidated. */
 export interface Tags {
   /** As in PublishRequest. Empty: the value has no tags. */
   names: string[];
 }
 
-/** Lease is the right to rebuild one key, for a time. Read the source only after it has come. */
+/** Lease is the right to rebuild one key, for a limited time. Read the source only after it has arrived. */
 export interface Lease {
-  /** The secret that Publish, Release and Extend want: opaque ASCII, at most 128 bytes. Never log it. */
+  /** The secret for Publish, Release and Extend: opaque ASCII, at most 128 bytes. Never log it. */
   token: string;
   /**
-   * Grows strictly with every lease of the key; give it to the source, if that checks fences. 0 where no
-   * store gave one (DEGRADED_STORE_LOST, DEGRADED_LOCAL).
+   * Grows strictly with every lease of the key. Pass it to your source if it checks fences. 0 if the lease was
+   * granted without the store (DEGRADED_STORE_LOST, DEGRADED_LOCAL).
    */
   fence: number;
-  /** How long the lease lasts from now on, already less the clocks' drift; always above 0. */
+  /** The remaining time of the lease, with clock drift already subtracted. Always above 0. */
   expiresInMs: number;
-  /** What may be served meanwhile. Not set where there is nothing or STALE_FORBID was asked. */
+  /** The value to serve meanwhile. Not set if there is none, or with STALE_FORBID. */
   previous?:
     | Hit
     | undefined;
-  /** Why it was given. */
+  /** Why the lease was granted. */
   reason: LeaseReason;
 }
 
-/** Busy is a wait that ended without an answer. */
+/** Busy is a wait that ended without a value or a lease. */
 export interface Busy {
-  /** When to come back, jittered for each caller. */
+  /** When to retry, jittered for each caller. */
   retryAfterMs: number;
-  /** How long the holder has had its lease; 0 if there is none. */
+  /** How long the holder has had its lease; 0 if there is no holder. */
   holderAgeMs: number;
-  /** Why there is no answer. */
+  /** Why there is no value and no lease. */
   reason: BusyReason;
 }
 
-/** Failed is the failure of the last rebuild, while its back-off runs. */
+/** Failed is the failure of the last rebuild, while its back-off is running. */
 export interface Failed {
-  /** What the holder said. */
+  /** The holder's message. */
   message: string;
-  /** How long the back-off still runs, jittered for each caller. */
+  /** The remaining time of the back-off, jittered for each caller. */
   retryAfterMs: number;
 }
 
 /** PublishRequest stores the result of a rebuild. */
 export interface PublishRequest {
-  /** As in the GetOrLockRequest that gave the lease. */
+  /** The same as in the GetOrLockRequest that got the lease. */
   namespace: string;
-  /** As in the GetOrLockRequest that gave the lease. */
+  /** The same as in the GetOrLockRequest that got the lease. */
   key: string;
   /** The lease's token. */
   token: string;
   /** Exactly one must be set. */
   payload:
     | //
-    /** The value, which may be empty: at most DIBS_VALUE_MAX_BYTES. */
+    /** The value: at most DIBS_VALUE_MAX_BYTES, and may be empty. */
     { $case: "value"; value: Uint8Array }
     | //
-    /** The source has nothing under this key. Must be true where set. */
+    /** The source has nothing under this key. Must be true if set. */
     { $case: "absent"; value: boolean }
     | undefined;
-  /** How long it is fresh: 1 to 31536000000 (a year), before the namespace's jitter. */
+  /** How long the value is fresh: 1 to 31536000000 (a year), before the namespace's jitter. */
   ttlMs: number;
-  /**
-   * How long after that it may be served stale: 0 to 31536000000. Absent: as the namespace's policy says,
-   * else 0.
-   */
+  /** How long after that it may be served stale: 0 to 31536000000. Absent: the namespace's policy, or else 0. */
   staleMs?:
     | number
     | undefined;
-  /** At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others. */
+  /** At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others. */
   tags: string[];
 }
 
-/** PublishResponse says what became of it. */
+/** PublishResponse is the result of a publish. */
 export interface PublishResponse {
-  /** What became of it. */
+  /** The outcome. */
   outcome: PublishOutcome;
-  /** The fence under which the key's value is now stored; 0 if there is none. */
+  /** The fence of the value that is now stored; 0 if there is none. */
   fence: number;
   /**
-   * Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
-   * the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
-   * stored but is never served as fresh. Not set: the replica does not know (an older version). A client
-   * shares the value with callers that came after the lease only where this is true.
+   * Only with STORED, STORED_LATE and DUPLICATE. True: since the lease was granted, no invalidation of the key,
+   * of its tags or of the namespace has arrived at this replica. False: one has, so the value is stored but never
+   * served as fresh. Not set: the replica does not know (an older version). A client shares the value with callers
+   * that came after the lease only if this is true.
    */
   counts?:
     | boolean
     | undefined;
   /**
-   * Only with NOT_STORED. True: the publish was sent to the store and its reply did not come, so that the
-   * value may be stored, and may be read later. False: the value is not stored and never will be.
+   * Only with NOT_STORED. True: the publish was sent to the store but the reply is missing, so the value may be
+   * stored and may be read later. False: the value is not stored and never will be.
    */
   maybeStored: boolean;
 }
 
-/** Failure is why a rebuild did not succeed. */
+/** Failure is why a rebuild failed. */
 export interface Failure {
-  /** At most 4096 bytes, passed on to every waiter: nothing secret. */
+  /** At most 4096 bytes. Every waiter gets it, so it must contain no secret. */
   message: string;
   /**
-   * How long the whole fleet leaves the source alone: 0 to 300000. Absent: exponential by the number of
-   * failures in a row, as the namespace's policy says.
+   * The back-off of the whole fleet for this key: 0 to 300000. Absent: exponential by the number of failures in
+   * a row, beginning with the namespace's policy.
    */
   retryAfterMs?: number | undefined;
 }
 
-/** ReleaseRequest gives a lease back. */
+/** ReleaseRequest ends a lease without a value. */
 export interface ReleaseRequest {
-  /** As in the GetOrLockRequest that gave the lease. */
+  /** The same as in the GetOrLockRequest that got the lease. */
   namespace: string;
-  /** As in the GetOrLockRequest that gave the lease. */
+  /** The same as in the GetOrLockRequest that got the lease. */
   key: string;
   /** The lease's token. */
   token: string;
-  /** Why the rebuild failed. Absent: it was not tried, and the next caller may try at once. */
+  /** Why the rebuild failed. Absent: there was no attempt, and the next caller may try at once. */
   failure?: Failure | undefined;
 }
 
-/** ReleaseResponse says what became of it. */
+/** ReleaseResponse is the result of a release. */
 export interface ReleaseResponse {
-  /** What became of it. */
+  /** The outcome. */
   outcome: ReleaseOutcome;
 }
 
-/** ExtendRequest lets a lease last longer. */
+/** ExtendRequest prolongs a lease. */
 export interface ExtendRequest {
-  /** As in the GetOrLockRequest that gave the lease. */
+  /** The same as in the GetOrLockRequest that got the lease. */
   namespace: string;
-  /** As in the GetOrLockRequest that gave the lease. */
+  /** The same as in the GetOrLockRequest that got the lease. */
   key: string;
   /** The lease's token. */
   token: string;
-  /** How long from now on: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: as long as it was given for. */
+  /** The new length from now: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: the length that was granted. */
   leaseMs?: number | undefined;
 }
 
-/** ExtendResponse says what became of it. */
+/** ExtendResponse is the result of an extension. */
 export interface ExtendResponse {
-  /** What became of it. */
+  /** The outcome. */
   outcome: ExtendOutcome;
-  /** How long the lease lasts from now on; 0 if it is lost. */
+  /** The remaining time of the lease; 0 if it is lost. */
   expiresInMs: number;
 }
 
-/** InvalidateRequest names what is out of date: keys, tags, or everything. At least one of the three. */
+/** InvalidateRequest names outdated values by keys, tags, or the whole namespace. It must have at least one of them. */
 export interface InvalidateRequest {
   /** At most 64 of `[A-Za-z0-9_.-]`. Empty means `default`. */
   namespace: string;
-  /** At most 1000, each as in GetOrLockRequest. */
+  /** At most 1000, each with the bounds of GetOrLockRequest. */
   keys: string[];
-  /** At most 16, each as in PublishRequest. */
+  /** At most 16, each with the bounds of PublishRequest. */
   tags: string[];
-  /** What becomes of the values. */
+  /** What happens to the values. */
   mode: InvalidateMode;
-  /** The whole namespace. `keys` and `tags` must be empty then. */
+  /** The whole namespace. `keys` and `tags` must then be empty. */
   all: boolean;
 }
 
-/** InvalidateResponse comes after no older value can be stored, nor read with READ_STORE. */
+/** InvalidateResponse confirms that no older value can be read with READ_STORE, or stored under one of `keys`. */
 export interface InvalidateResponse {
-  /** How many of `keys` had a value. Values reached by tag or by `all` are not counted. */
+  /** How many of `keys` had a value. Does not count values that were reached by tag or by `all`. */
   keysInvalidated: number;
-  /** How many running leases of `keys` were voided; their publishes say so. */
+  /** How many running leases of `keys` were voided. Their publishes answer INVALIDATED. */
   leasesVoided: number;
 }
 
-/** GetOrLockManyRequest asks for many keys, with the same options for each. */
+/** GetOrLockManyRequest asks for many keys with the same options. */
 export interface GetOrLockManyRequest {
   /** At most 64 of `[A-Za-z0-9_.-]`. Empty means `default`. */
   namespace: string;
-  /** 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once. */
+  /** 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response. */
   keys: string[];
   /** As in GetOrLockRequest, for each key. */
   waitMs?:
@@ -987,17 +995,17 @@ export interface GetOrLockManyRequest {
   intent: Intent;
 }
 
-/** GetOrLockManyResponse answers for one key. */
+/** GetOrLockManyResponse is the response for one key. */
 export interface GetOrLockManyResponse {
-  /** The key that it answers for. */
+  /** The key. */
   key: string;
   /** Exactly one is set. */
   result:
     | //
-    /** What GetOrLock would have answered. */
+    /** The response that GetOrLock would give. */
     { $case: "response"; value: GetOrLockResponse }
     | //
-    /** The error that GetOrLock would have ended with, such as too many waiters on this key. */
+    /** The error that GetOrLock would give, for example too many waiters on this key. */
     { $case: "error"; value: CallError }
     | undefined;
 }
@@ -1006,58 +1014,55 @@ export interface GetOrLockManyResponse {
 export interface ExplainRequest {
   /** At most 64 of `[A-Za-z0-9_.-]`. Empty means `default`. */
   namespace: string;
-  /** 1 to 1024 bytes of any UTF-8. */
+  /** 1 to 1024 bytes of UTF-8. */
   key: string;
 }
 
-/**
- * ExplainResponse is what this replica and the store know about the key. It never carries the value or
- * a token.
- */
+/** ExplainResponse is what this replica and the store know about the key. It never contains the value or a token. */
 export interface ExplainResponse {
-  /** The running lease, if there is one. */
+  /** The running lease, if any. */
   lease?:
     | LeaseInfo
     | undefined;
-  /** How many callers wait, on the replica that answers. */
+  /** How many callers wait on the replica that answers. */
   waiters: number;
-  /** The value, if there is one. */
+  /** The value, if any. */
   value?:
     | ValueInfo
     | undefined;
-  /** The highest fence given for the key; 0 if none is known. */
+  /** The highest fence of the key so far; 0 if unknown. */
   fence: number;
   /** The last leases, newest first, at most 16. */
   pastLeases: PastLease[];
-  /** The failure whose back-off runs, if one does. */
+  /** The failure whose back-off is running, if any. */
   failed?:
     | Failed
     | undefined;
-  /** Which part of the fleet was missing. */
+  /** Which part of the fleet was unavailable. */
   degraded: Degraded;
 }
 
 /** LeaseInfo is a running lease, without its secret. */
 export interface LeaseInfo {
-  /** What the holder called itself. */
+  /** The holder's label. */
   holder: string;
   /** Its fence. */
   fence: number;
-  /** How long ago it was given. */
+  /** How long ago the lease was granted. */
   ageMs: number;
-  /** How long it lasts from now on. */
+  /** The remaining time of the lease. */
   expiresInMs: number;
-  /** Why it was given. */
+  /** Why the lease was granted. */
   reason: LeaseReason;
-  /** The W3C traceparent of the rebuild; empty if there is none. */
+  /** The W3C traceparent of the rebuild; empty if it is not traced. */
   traceparent: string;
 }
 
-/** ValueInfo is what is known of a value, without its bytes. */
+/** ValueInfo describes a value without its bytes. */
 export interface ValueInfo {
-  /** It is the knowledge that there is none. */
+  /** True: the source has nothing under this key. */
   absent: boolean;
-  /** Where in its life it is. */
+  /** Whether it is fresh or stale. */
   freshness: Freshness;
   /** Its size in bytes. */
   sizeBytes: number;
@@ -1075,7 +1080,7 @@ export interface ValueInfo {
 
 /** PastLease is a lease that has ended. */
 export interface PastLease {
-  /** What the holder called itself. */
+  /** The holder's label. */
   holder: string;
   /** Its fence. */
   fence: number;
@@ -1085,54 +1090,54 @@ export interface PastLease {
   endedAgoMs: number;
   /** How it ended. */
   end: LeaseEnd;
-  /** What the holder said, where it failed. */
+  /** The holder's message, if it failed. */
   failureMessage: string;
 }
 
-/** CallError is how a call inside a session or a batch ended that has no response. */
+/** CallError is the error of a call inside a session or a batch. */
 export interface CallError {
   /** The gRPC status code, 1 to 16. */
   code: number;
-  /** For people: the same text that the unary call would give. */
+  /** The text of the error, the same as for the unary call. */
   message: string;
-  /** When to come back, as `grpc-retry-pushback-ms` says for a unary call. Absent: do not retry. */
+  /** When to retry, like `grpc-retry-pushback-ms` of a unary call. Absent: do not retry. */
   retryAfterMs?: number | undefined;
 }
 
-/** SessionRequest is one message from the client: whatever gathered in one turn of its event loop. */
+/** SessionRequest is one message from the client. It carries everything from one turn of its event loop. */
 export interface SessionRequest {
   /** Must be set in the first message of the stream, and only there. */
   hello?:
     | SessionHello
     | undefined;
-  /** New calls. A message of at most 1 MiB, or of a single call. */
+  /** New calls. A message has at most 1 MiB, or a single call. */
   calls: SessionCall[];
-  /** Calls that nobody waits for any more, by `id`. Unknown ones are ignored. */
+  /** The `id`s of cancelled calls. Unknown ones are ignored. */
   cancelledIds: number[];
 }
 
 /** SessionHello opens a session. */
 export interface SessionHello {
   /**
-   * The `resume_token` of the session that broke, to keep its leases within DIBS_SESSION_GRACE_MS.
-   * Empty for a new one. One that is unknown or too old opens a new session.
+   * The `resume_token` of a broken session, to keep its leases within DIBS_SESSION_GRACE_MS. Empty for a new
+   * session. An unknown or expired token opens a new session.
    */
   resumeToken: string;
-  /** As in GetOrLockRequest, for the calls of this session that name none. */
+  /** As in GetOrLockRequest, for the calls of this session that set none. */
   holder: string;
-  /** Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64. */
+  /** Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events. */
   watchedNamespaces: string[];
 }
 
 /** SessionCall is one call. */
 export interface SessionCall {
-  /** Chosen by the client, above 0, not used by another call of this session that is still open. */
+  /** Chosen by the client: above 0, and different from those of all open calls of this session. */
   id: number;
-  /** How long the client waits for the reply, in place of a gRPC deadline. Absent: no deadline. */
+  /** How long the client waits for the reply, instead of a gRPC deadline. Absent: no deadline. */
   deadlineMs?:
     | number
     | undefined;
-  /** The W3C traceparent of the caller, in place of the metadata of that name. */
+  /** The W3C traceparent of the caller, instead of the metadata of that name. */
   traceparent: string;
   /** Exactly one must be set. */
   request:
@@ -1160,15 +1165,15 @@ export interface SessionCall {
     | undefined;
 }
 
-/** SessionResponse is one message from the service: whatever gathered in one turn of its event loop. */
+/** SessionResponse is one message from the service. It carries everything from one turn of its event loop. */
 export interface SessionResponse {
   /** Set in the first message of the stream, and only there. */
   welcome?:
     | SessionWelcome
     | undefined;
-  /** Replies, in any order of their calls. */
+  /** Replies, in any order. */
   replies: SessionReply[];
-  /** What the client has to know without having asked. */
+  /** Events that the client did not ask for. */
   events: SessionEvent[];
 }
 
@@ -1176,7 +1181,7 @@ export interface SessionResponse {
 export interface SessionWelcome {
   /** The secret to resume this session with. Never log it. */
   resumeToken: string;
-  /** The session before was taken up again, with its leases. */
+  /** The earlier session was resumed, with its leases. */
   resumed: boolean;
   /** How long leases outlive a broken stream. */
   graceMs: number;
@@ -1217,33 +1222,33 @@ export interface SessionReply {
     | undefined;
 }
 
-/** SessionEvent is something that the client has to know without having asked. */
+/** SessionEvent is something that the client did not ask for. */
 export interface SessionEvent {
-  /** Exactly one is set; ignore an event that is not known. */
+  /** Exactly one is set. Ignore an unknown event. */
   event:
     | //
     /** A lease of this session is over. */
     { $case: "leaseLost"; value: LeaseLost }
     | //
-    /** This replica stops. */
+    /** This replica is stopping. */
     { $case: "draining"; value: Draining }
     | //
     /** Values of a watched namespace have changed. */
     { $case: "invalidated"; value: Invalidated }
     | //
-    /** This replica hears of changes. */
+    /** This replica receives all changes. */
     { $case: "beat"; value: Beat }
     | undefined;
 }
 
 /**
- * Beat is sent every second on a session that watches namespaces, while the replica hears of every change.
- * A client's own cache serves nothing when neither a beat nor the welcome came in the last 3 seconds.
+ * Beat is sent every second on a session that watches namespaces, while the replica receives all changes. If
+ * neither a beat nor the welcome has arrived for 3 seconds, the client's own cache must serve nothing.
  */
 export interface Beat {
 }
 
-/** LeaseLost tells a holder to stop: its publish would not be stored. */
+/** LeaseLost tells a holder to stop, because its publish would not be stored. */
 export interface LeaseLost {
   /** The lease's namespace. */
   namespace: string;
@@ -1251,28 +1256,31 @@ export interface LeaseLost {
   key: string;
   /** The lease's token. */
   token: string;
-  /** Why it is over. */
+  /** How the lease ended. */
   end: LeaseEnd;
 }
 
 /**
- * Draining asks the client to open a session with another replica and send new calls there. Calls that
- * are open are still answered on this one.
+ * Draining asks the client to open a session with another replica and to send new calls there. This replica still
+ * answers its open calls.
  */
 export interface Draining {
-  /** When this stream is closed. */
+  /** When this replica closes the stream. */
   closesInMs: number;
 }
 
-/** Invalidated tells what a client's near cache must drop. After a new session, and one not resumed, drop all. */
+/**
+ * Invalidated names what a client's near cache must drop. After a new session, and after one that was not resumed,
+ * drop everything.
+ */
 export interface Invalidated {
   /** The namespace. */
   namespace: string;
-  /** Keys that were invalidated or published anew. */
+  /** Keys that were invalidated or published. */
   keys: string[];
   /** Tags that were invalidated. */
   tags: string[];
-  /** Everything in the namespace: also when the replica may have missed an event. */
+  /** Drop everything in the namespace. Also sent when the replica may have missed an event. */
   all: boolean;
 }
 
@@ -5976,12 +5984,12 @@ export const Invalidated: MessageFns<Invalidated> = {
   },
 };
 
-/** CoordinatorService decides who rebuilds a cached value, and passes the result to those who wait. */
+/** CoordinatorService decides who rebuilds a cached value, and passes the result to all waiters. */
 export type CoordinatorServiceService = typeof CoordinatorServiceService;
 export const CoordinatorServiceService = {
   /**
-   * GetOrLock answers with the value, or with the lease to rebuild it, or says when to come back.
-   * Busy and failed are answers and not errors, so that no client retries them blindly.
+   * GetOrLock returns the value, the lease to rebuild it, or the time to retry.
+   * Busy and failed are answers, not errors, so that clients do not retry them blindly.
    */
   getOrLock: {
     path: "/dibs.v1.CoordinatorService/GetOrLock" as const,
@@ -5992,7 +6000,7 @@ export const CoordinatorServiceService = {
     responseSerialize: (value: GetOrLockResponse): Buffer => Buffer.from(GetOrLockResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetOrLockResponse => GetOrLockResponse.decode(value),
   },
-  /** Publish stores the rebuilt value, if its token is the one that is armed, and wakes the waiters. */
+  /** Publish stores the rebuilt value if its token is the armed one, and wakes the waiters. */
   publish: {
     path: "/dibs.v1.CoordinatorService/Publish" as const,
     requestStream: false as const,
@@ -6003,8 +6011,8 @@ export const CoordinatorServiceService = {
     responseDeserialize: (value: Buffer): PublishResponse => PublishResponse.decode(value),
   },
   /**
-   * Release gives a lease back without a value: one waiter gets the next lease, or, with a failure, all
-   * get that failure.
+   * Release ends a lease without a value. One waiter gets the next lease. With a failure, all waiters get
+   * that failure.
    */
   release: {
     path: "/dibs.v1.CoordinatorService/Release" as const,
@@ -6015,7 +6023,10 @@ export const CoordinatorServiceService = {
     responseSerialize: (value: ReleaseResponse): Buffer => Buffer.from(ReleaseResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ReleaseResponse => ReleaseResponse.decode(value),
   },
-  /** Extend lets a running lease last longer. Thin clients call it every third of the lease. */
+  /**
+   * Extend prolongs a running lease. Clients call it every third of the lease. An extended
+   * lease belongs to the session of this call, and ends with it.
+   */
   extend: {
     path: "/dibs.v1.CoordinatorService/Extend" as const,
     requestStream: false as const,
@@ -6026,7 +6037,7 @@ export const CoordinatorServiceService = {
     responseDeserialize: (value: Buffer): ExtendResponse => ExtendResponse.decode(value),
   },
   /**
-   * Invalidate drops values or marks them stale, and voids the rebuilds of them that are running.
+   * Invalidate drops values or marks them stale, and voids their running rebuilds.
    * Commit to the source first, then invalidate.
    */
   invalidate: {
@@ -6040,7 +6051,7 @@ export const CoordinatorServiceService = {
   },
   /**
    * GetOrLockMany is GetOrLock for many keys: hits and leases first, then each wait as it ends.
-   * One response a key; the stream ends after the last.
+   * It sends one response per key. The stream ends after the last one.
    */
   getOrLockMany: {
     path: "/dibs.v1.CoordinatorService/GetOrLockMany" as const,
@@ -6052,7 +6063,7 @@ export const CoordinatorServiceService = {
       Buffer.from(GetOrLockManyResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetOrLockManyResponse => GetOrLockManyResponse.decode(value),
   },
-  /** Explain tells a person why a key waits: who holds it, since when, and how the last leases ended. */
+  /** Explain shows why a key waits: who holds it, since when, and how its last leases ended. */
   explain: {
     path: "/dibs.v1.CoordinatorService/Explain" as const,
     requestStream: false as const,
@@ -6063,8 +6074,8 @@ export const CoordinatorServiceService = {
     responseDeserialize: (value: Buffer): ExplainResponse => ExplainResponse.decode(value),
   },
   /**
-   * Session carries all the calls above on one stream, many in a message and answered in any order.
-   * A lease taken on a session ends with it.
+   * Session carries all calls above on one stream, many in a message, answered in any order.
+   * A lease that was granted on a session ends with the session.
    */
   session: {
     path: "/dibs.v1.CoordinatorService/Session" as const,
@@ -6079,42 +6090,45 @@ export const CoordinatorServiceService = {
 
 export interface CoordinatorServiceServer extends UntypedServiceImplementation {
   /**
-   * GetOrLock answers with the value, or with the lease to rebuild it, or says when to come back.
-   * Busy and failed are answers and not errors, so that no client retries them blindly.
+   * GetOrLock returns the value, the lease to rebuild it, or the time to retry.
+   * Busy and failed are answers, not errors, so that clients do not retry them blindly.
    */
   getOrLock: handleUnaryCall<GetOrLockRequest, GetOrLockResponse>;
-  /** Publish stores the rebuilt value, if its token is the one that is armed, and wakes the waiters. */
+  /** Publish stores the rebuilt value if its token is the armed one, and wakes the waiters. */
   publish: handleUnaryCall<PublishRequest, PublishResponse>;
   /**
-   * Release gives a lease back without a value: one waiter gets the next lease, or, with a failure, all
-   * get that failure.
+   * Release ends a lease without a value. One waiter gets the next lease. With a failure, all waiters get
+   * that failure.
    */
   release: handleUnaryCall<ReleaseRequest, ReleaseResponse>;
-  /** Extend lets a running lease last longer. Thin clients call it every third of the lease. */
+  /**
+   * Extend prolongs a running lease. Clients call it every third of the lease. An extended
+   * lease belongs to the session of this call, and ends with it.
+   */
   extend: handleUnaryCall<ExtendRequest, ExtendResponse>;
   /**
-   * Invalidate drops values or marks them stale, and voids the rebuilds of them that are running.
+   * Invalidate drops values or marks them stale, and voids their running rebuilds.
    * Commit to the source first, then invalidate.
    */
   invalidate: handleUnaryCall<InvalidateRequest, InvalidateResponse>;
   /**
    * GetOrLockMany is GetOrLock for many keys: hits and leases first, then each wait as it ends.
-   * One response a key; the stream ends after the last.
+   * It sends one response per key. The stream ends after the last one.
    */
   getOrLockMany: handleServerStreamingCall<GetOrLockManyRequest, GetOrLockManyResponse>;
-  /** Explain tells a person why a key waits: who holds it, since when, and how the last leases ended. */
+  /** Explain shows why a key waits: who holds it, since when, and how its last leases ended. */
   explain: handleUnaryCall<ExplainRequest, ExplainResponse>;
   /**
-   * Session carries all the calls above on one stream, many in a message and answered in any order.
-   * A lease taken on a session ends with it.
+   * Session carries all calls above on one stream, many in a message, answered in any order.
+   * A lease that was granted on a session ends with the session.
    */
   session: handleBidiStreamingCall<SessionRequest, SessionResponse>;
 }
 
 export interface CoordinatorServiceClient extends Client {
   /**
-   * GetOrLock answers with the value, or with the lease to rebuild it, or says when to come back.
-   * Busy and failed are answers and not errors, so that no client retries them blindly.
+   * GetOrLock returns the value, the lease to rebuild it, or the time to retry.
+   * Busy and failed are answers, not errors, so that clients do not retry them blindly.
    */
   getOrLock(
     request: GetOrLockRequest,
@@ -6131,7 +6145,7 @@ export interface CoordinatorServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetOrLockResponse) => void,
   ): ClientUnaryCall;
-  /** Publish stores the rebuilt value, if its token is the one that is armed, and wakes the waiters. */
+  /** Publish stores the rebuilt value if its token is the armed one, and wakes the waiters. */
   publish(
     request: PublishRequest,
     callback: (error: ServiceError | null, response: PublishResponse) => void,
@@ -6148,8 +6162,8 @@ export interface CoordinatorServiceClient extends Client {
     callback: (error: ServiceError | null, response: PublishResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Release gives a lease back without a value: one waiter gets the next lease, or, with a failure, all
-   * get that failure.
+   * Release ends a lease without a value. One waiter gets the next lease. With a failure, all waiters get
+   * that failure.
    */
   release(
     request: ReleaseRequest,
@@ -6166,7 +6180,10 @@ export interface CoordinatorServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ReleaseResponse) => void,
   ): ClientUnaryCall;
-  /** Extend lets a running lease last longer. Thin clients call it every third of the lease. */
+  /**
+   * Extend prolongs a running lease. Clients call it every third of the lease. An extended
+   * lease belongs to the session of this call, and ends with it.
+   */
   extend(
     request: ExtendRequest,
     callback: (error: ServiceError | null, response: ExtendResponse) => void,
@@ -6183,7 +6200,7 @@ export interface CoordinatorServiceClient extends Client {
     callback: (error: ServiceError | null, response: ExtendResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Invalidate drops values or marks them stale, and voids the rebuilds of them that are running.
+   * Invalidate drops values or marks them stale, and voids their running rebuilds.
    * Commit to the source first, then invalidate.
    */
   invalidate(
@@ -6203,7 +6220,7 @@ export interface CoordinatorServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * GetOrLockMany is GetOrLock for many keys: hits and leases first, then each wait as it ends.
-   * One response a key; the stream ends after the last.
+   * It sends one response per key. The stream ends after the last one.
    */
   getOrLockMany(
     request: GetOrLockManyRequest,
@@ -6214,7 +6231,7 @@ export interface CoordinatorServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<GetOrLockManyResponse>;
-  /** Explain tells a person why a key waits: who holds it, since when, and how the last leases ended. */
+  /** Explain shows why a key waits: who holds it, since when, and how its last leases ended. */
   explain(
     request: ExplainRequest,
     callback: (error: ServiceError | null, response: ExplainResponse) => void,
@@ -6231,8 +6248,8 @@ export interface CoordinatorServiceClient extends Client {
     callback: (error: ServiceError | null, response: ExplainResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Session carries all the calls above on one stream, many in a message and answered in any order.
-   * A lease taken on a session ends with it.
+   * Session carries all calls above on one stream, many in a message, answered in any order.
+   * A lease that was granted on a session ends with the session.
    */
   session(): ClientDuplexStream<SessionRequest, SessionResponse>;
   session(options: Partial<CallOptions>): ClientDuplexStream<SessionRequest, SessionResponse>;

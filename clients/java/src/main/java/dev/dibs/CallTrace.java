@@ -16,6 +16,11 @@ record CallTrace(Tracing by, Context context, String traceparent) {
   private static final AttributeKey<String> REASON = AttributeKey.stringKey("dibs.lease.reason");
   private static final AttributeKey<Long> FENCE = AttributeKey.longKey("dibs.fence");
 
+  /** The same, for a rebuild that the caller does not wait for. */
+  CallTrace alone() {
+    return new CallTrace(by, RebuildChain.alone(context), traceparent);
+  }
+
   /** Begins the span of a rebuild. It does not name the key: keys may be personal data. */
   RebuildSpan rebuild(String namespace, RebuildReason reason, long fence) {
     Span span =

@@ -1,9 +1,13 @@
 package dev.dibs;
 
+import java.nio.ByteBuffer;
+import java.nio.CharBuffer;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 
 /**
- * How values become bytes and come back. What it throws ends the call that it was used for.
+ * How values become bytes and come back. What {@code encode} throws is a failure of the rebuild.
  *
  * @param <V> what the values are
  */
@@ -22,17 +26,26 @@ public interface Codec<V> {
         }
       };
 
-  /** Texts, as UTF-8. */
+  /** Texts, as UTF-8. A text with half of a surrogate pair has none, and bytes that are none are not read as a text. */
   Codec<String> UTF_8 =
       new Codec<>() {
         @Override
         public byte[] encode(String value) {
-          return value.getBytes(StandardCharsets.UTF_8);
+          try {
+            ByteBuffer bytes = StandardCharsets.UTF_8.newEncoder().encode(CharBuffer.wrap(value));
+            return Arrays.copyOf(bytes.array(), bytes.limit());
+          } catch (CharacterCodingException error) {
+            throw new IllegalArgumentException("the value has half of a surrogate pair, for which there is no UTF-8", error);
+          }
         }
 
         @Override
         public String decode(byte[] bytes) {
-          return new String(bytes, StandardCharsets.UTF_8);
+          try {
+            return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString();
+          } catch (CharacterCodingException error) {
+            throw new IllegalArgumentException("the value is no UTF-8", error);
+          }
         }
       };
 
@@ -45,9 +58,9 @@ public interface Codec<V> {
   byte[] encode(V value);
 
   /**
-   * The value of bytes.
+   * The value of bytes. Where it throws, the value counts as missing, and is rebuilt once.
    *
-   * @param bytes nobody else's; may be empty
+   * @param bytes a copy of your own; may be empty
    * @return never null
    */
   V decode(byte[] bytes);

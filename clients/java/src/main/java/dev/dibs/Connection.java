@@ -4,7 +4,10 @@ import io.grpc.ConnectivityState;
 import io.grpc.ManagedChannel;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
 
 /**
@@ -15,6 +18,9 @@ final class Connection {
   private static final long RETRY_MS_MIN = 100;
   private static final long RETRY_MS_MAX = 1_000;
 
+  /** Longer than a replica takes to start. */
+  private static final long RESTART_NANOS = TimeUnit.SECONDS.toNanos(60);
+
   private final ManagedChannel channel;
   private final String target;
   private final Duration bound;
@@ -22,10 +28,16 @@ final class Connection {
   /** The connection is late, and is not waited for again until the channel has got somewhere. */
   private boolean late;
 
-  /** Ends when the channel has got somewhere; null where nobody waits for that. */
+  /** Ends when the channel has got somewhere; null while no call waits for that. */
   private CompletableFuture<Void> underWay;
 
   private boolean retrying;
+
+  /** Ends when there is a connection; null while no caller waits for that. */
+  private CompletableFuture<Void> ready;
+
+  private boolean restarting;
+  private long restartingUntilNanos;
 
   Connection(ManagedChannel channel, String target, Duration bound) {
     this.channel = channel;
@@ -39,7 +51,54 @@ final class Connection {
     // Asked for first: a change that comes meanwhile is told at once.
     channel.notifyWhenStateChanged(state, this::watch);
     if (!isConnecting(state)) arrived();
+    if (state == ConnectivityState.READY) isReady();
     if (state == ConnectivityState.TRANSIENT_FAILURE) retry();
+  }
+
+  /** Whether there is a connection within the time. */
+  boolean awaitReady(Duration timeout) throws InterruptedException {
+    CompletableFuture<Void> there;
+    synchronized (this) {
+      if (ready == null) ready = new CompletableFuture<>();
+      there = ready;
+    }
+    // It may have come before there was anybody to tell.
+    if (channel.getState(true) == ConnectivityState.READY) return true;
+    try {
+      there.get(timeout.toNanos(), TimeUnit.NANOSECONDS);
+      return true;
+    } catch (TimeoutException error) {
+      return false;
+    } catch (ExecutionException error) {
+      throw new AssertionError(error);
+    }
+  }
+
+  /**
+   * A call broke off, perhaps because its replica restarts. gRPC leaves such an address alone for longer each time,
+   * while the other addresses work; when those restart in their turn, this one has to be there.
+   */
+  synchronized void brokeOff() {
+    restartingUntilNanos = System.nanoTime() + RESTART_NANOS;
+    if (restarting) return;
+    restarting = true;
+    Threads.after(Duration.ofMillis(RETRY_MS_MAX), this::tryRestarted);
+  }
+
+  private synchronized void tryRestarted() {
+    restarting = restartingUntilNanos - System.nanoTime() > 0 && !channel.isShutdown();
+    if (!restarting) return;
+    channel.resetConnectBackoff();
+    Threads.after(Duration.ofMillis(RETRY_MS_MAX), this::tryRestarted);
+  }
+
+  private void isReady() {
+    CompletableFuture<Void> there;
+    synchronized (this) {
+      there = ready;
+      ready = null;
+    }
+    if (there != null) there.complete(null);
   }
 
   /** Tells {@code onLate} where there is no connection within the bound, which runs once for all calls. */
@@ -55,7 +114,7 @@ final class Connection {
         arrival = underWay;
       }
     }
-    // It may have arrived since the state was read, and nobody would tell.
+    // It may have arrived since the state was read, and no change would follow.
     if (!isConnecting(channel.getState(false))) arrived();
     arrival.whenComplete((there, error) -> {
       if (error != null) onLate.accept(DibsStatusException.of(error));
@@ -64,8 +123,8 @@ final class Connection {
 
   private CompletableFuture<Void> bounded() {
     CompletableFuture<Void> arrival = new CompletableFuture<>();
-    var timer = Threads.after(bound, () -> isLate(arrival));
-    arrival.whenComplete((there, error) -> timer.cancel(false));
+    Runnable stop = RunningTime.after(bound, () -> isLate(arrival));
+    arrival.whenComplete((there, error) -> stop.run());
     return arrival;
   }
 

@@ -41,7 +41,7 @@ public interface Dibs extends AutoCloseable {
 
   /**
    * The same without waiting for it. Completing the future before its time, by {@code cancel} or {@code orTimeout},
-   * takes this caller out of the call; the rebuild is interrupted when nobody waits for it any more.
+   * takes this caller out of the call; the rebuild is interrupted when its last caller has left.
    *
    * @param <V> what the codec of {@code options} makes of the bytes
    * @param key 1 to 1024 bytes of UTF-8

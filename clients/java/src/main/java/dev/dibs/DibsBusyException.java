@@ -2,7 +2,7 @@ package dev.dibs;
 
 import java.time.Duration;
 
-/** The wait ended without an answer: somebody else still rebuilds, or nobody could decide. */
+/** The wait ended without an answer: another caller still rebuilds, or the service could not decide. */
 public final class DibsBusyException extends DibsException {
   private static final long serialVersionUID = 1L;
 

@@ -1,15 +1,11 @@
 package dev.dibs;
 
 import com.google.protobuf.ByteString;
-import dev.dibs.Transport.Terms;
-import dev.dibs.v1.InvalidateMode;
-import dev.dibs.v1.InvalidateRequest;
 import io.grpc.Channel;
 import io.grpc.ClientInterceptors;
 import io.grpc.Status;
-import java.nio.charset.StandardCharsets;
 import java.time.Duration;
-import java.util.Arrays;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 
@@ -18,12 +14,18 @@ import java.util.concurrent.ExecutionException;
  * from any threads.
  */
 public final class DibsClient implements Dibs {
+  /** What a call that names no wait waits for the rebuilds of others. */
+  private static final Duration WAIT = Duration.ofSeconds(30);
+
+  /** What {@link #close()} waits for rebuilds and publishes behind. */
+  private static final Duration FLUSH = Duration.ofSeconds(2);
+
   private final Channel channel;
   private final Parts parts;
-  private final Flights<ByteString> flights = new Flights<>();
+  private volatile boolean closed;
 
-  DibsClient(Link link, Parts parts) {
-    this.channel = ClientInterceptors.intercept(link.channel(), new CurrentTrace());
+  DibsClient(Channel channel, Parts parts) {
+    this.channel = ClientInterceptors.intercept(channel, new CurrentTrace());
     this.parts = parts;
   }
 
@@ -38,54 +40,69 @@ public final class DibsClient implements Dibs {
 
   @Override
   public <V> V getOrRebuild(String key, Options<V> options, RebuildFunction<V> rebuild) throws Exception {
-    CompletableFuture<ByteString> seat = join(key, options, rebuild);
+    Found near = near(key, options);
+    // The clock is read for calls that go out only: a near hit costs little more than that.
+    long sinceNanos = near == null ? System.nanoTime() : 0;
+    Found found = near == null ? await(new Caller(parts, question(key, options, rebuild)).start()) : near;
     try {
-      return decoded(options, seat.get());
-    } catch (InterruptedException error) {
-      seat.cancel(false);
-      Thread.currentThread().interrupt();
-      throw DibsStatusException.cancelled("the caller was interrupted");
-    } catch (ExecutionException error) {
-      if (error.getCause() instanceof Exception cause) throw cause;
-      if (error.getCause() instanceof Error cause) throw cause;
-      throw error;
+      return decoded(options, found);
+    } catch (RuntimeException error) {
+      if (found.isOwn()) throw error;
+      Question about = question(key, options, rebuild);
+      return decoded(options, await(again(about, near == null ? sinceNanos : System.nanoTime(), error)));
     }
   }
 
   @Override
   public <V> CompletableFuture<V> getOrRebuildAsync(String key, Options<V> options, RebuildFunction<V> rebuild) {
-    CompletableFuture<ByteString> seat = join(key, options, rebuild);
     CompletableFuture<V> result = new CompletableFuture<>();
-    // Elsewhere than on the network's thread, for what follows is the user's and may take its time.
-    seat.thenApplyAsync(bytes -> decoded(options, bytes), parts.executor())
-        .whenComplete((value, error) -> Futures.settle(result, value, error));
-    result.whenComplete((value, error) -> seat.cancel(false));
+    Question about;
+    try {
+      about = question(key, options, rebuild);
+    } catch (DibsException error) {
+      return CompletableFuture.failedFuture(error);
+    }
+    long sinceNanos = System.nanoTime();
+    Found near = near(key, options);
+    var seat = near != null ? CompletableFuture.completedFuture(near) : new Caller(parts, about).start();
+    whenFound(seat, result, found -> {
+      try {
+        result.complete(decoded(options, found));
+      } catch (RuntimeException error) {
+        if (found.isOwn()) throw error;
+        whenFound(again(about, sinceNanos, error), result, anew -> result.complete(decoded(options, anew)));
+      }
+    });
     return result;
   }
 
   @Override
   public InvalidateResult invalidate(Invalidation what) {
-    InvalidateRequest request =
-        InvalidateRequest.newBuilder()
-            .setNamespace(what.namespace().isEmpty() ? parts.namespace() : what.namespace())
-            .addAllKeys(what.keys())
-            .addAllTags(what.tags())
-            .setAll(what.all())
-            .setMode(
-                what.markStale()
-                    ? InvalidateMode.INVALIDATE_MODE_MARK_STALE
-                    : InvalidateMode.INVALIDATE_MODE_DELETE)
-            .build();
-    var call = parts.transport().call(Method.INVALIDATE, request, Terms.within(Transport.DEADLINE, parts.tracing().ofCaller("").traceparent()));
-    try {
-      var response = call.get();
-      return new InvalidateResult(response.getKeysInvalidated(), response.getLeasesVoided());
-    } catch (InterruptedException error) {
-      Thread.currentThread().interrupt();
-      throw DibsStatusException.cancelled("the caller was interrupted");
-    } catch (ExecutionException error) {
-      throw DibsStatusException.of(error.getCause());
-    }
+    if (closed) throw isClosed();
+    return new Invalidator(parts).invalidate(what);
+  }
+
+  /**
+   * Waits until there is a connection. A process that starts under load calls it before it takes any: calls that find
+   * no connection in time rebuild without the service.
+   *
+   * @param timeout how long to wait at most
+   * @return false where there is none by then
+   * @throws InterruptedException where this thread is interrupted meanwhile
+   */
+  public boolean ready(Duration timeout) throws InterruptedException {
+    return parts.connection().awaitReady(timeout);
+  }
+
+  /**
+   * Waits until the rebuilds behind stale values, and the publishes that are repeated, have ended.
+   *
+   * @param timeout how long to wait at most
+   * @return false where some have not ended by then
+   * @throws InterruptedException where this thread is interrupted meanwhile
+   */
+  public boolean flush(Duration timeout) throws InterruptedException {
+    return parts.background().await(timeout);
   }
 
   /**
@@ -98,42 +115,98 @@ public final class DibsClient implements Dibs {
     return channel;
   }
 
+  /** Makes no more calls. Those that were made already still end; what goes on behind them has 2 s to do so. */
   @Override
   public void close() {
+    closed = true;
+    try {
+      flush(FLUSH);
+    } catch (InterruptedException error) {
+      Thread.currentThread().interrupt();
+    }
     parts.transport().close();
   }
 
-  private <V> CompletableFuture<ByteString> join(String key, Options<V> options, RebuildFunction<V> rebuild) {
-    refuseBroken(key);
+  /** Null where this process has no fresh copy. */
+  private Found near(String key, Options<?> options) {
+    if (parts.near() == null || closed || !options.mayJoin()) return null;
     String namespace = options.namespace() == null ? parts.namespace() : options.namespace();
-    OnUnavailable onUnavailable =
-        options.onUnavailable() == null ? parts.onUnavailable() : options.onUnavailable();
-    Run.Body body = run -> encoded(options, rebuild.rebuild(new RunOf<>(run, options.codec())));
-    Flights<ByteString> among = options.mayJoin() ? flights : new Flights<>();
-    Duration wait = options.maxWait();
-    // Calls with the same of these get the same answer, so that one of them asks for all.
-    var id = Arrays.asList(namespace, key, options.stale(), options.revalidate(), wait, onUnavailable);
-    return among.join(
-        id,
-        left -> {
-          CallTrace trace = parts.tracing().ofCaller(options.traceparent());
-          return new Dance(parts, new Question(namespace, key, options, onUnavailable, body, left, trace)).start();
-        });
+    Found found = parts.near().get(FullKey.of(namespace, key));
+    if (found != null) parts.hooks().tell(hooks -> hooks.onHit(namespace, key, Freshness.FRESH));
+    return found;
   }
 
-  /** On its way half of a surrogate pair becomes a question mark: two broken keys must never become one. */
-  private static void refuseBroken(String key) {
-    if (key.chars().anyMatch(unit -> Character.isSurrogate((char) unit))
-        && !StandardCharsets.UTF_8.newEncoder().canEncode(key)) {
-      throw new DibsStatusException(Status.Code.INVALID_ARGUMENT, "key: has half of a surrogate pair");
+  private <V> Question question(String key, Options<V> options, RebuildFunction<V> rebuild) {
+    if (closed) throw isClosed();
+    Bounds.text("key", key);
+    options.refuseBroken();
+    String namespace = options.namespace() == null ? parts.namespace() : options.namespace();
+    FullKey fullKey = FullKey.of(namespace, key);
+    RebuildChain.refuse(this, fullKey);
+    OnUnavailable onUnavailable =
+        options.onUnavailable() == null ? parts.onUnavailable() : options.onUnavailable();
+    Run.Body body =
+        run ->
+            RebuildChain.run(
+                this, fullKey, () -> encoded(options, rebuild.rebuild(new RunOf<>(run, options.codec()))));
+    Duration wait = options.maxWait() == null ? WAIT : options.maxWait();
+    CallTrace trace = parts.tracing().ofCaller(options.traceparent());
+    return new Question(namespace, key, options, onUnavailable, body, trace, System.nanoTime() + wait.toNanos());
+  }
+
+  /** A value that the codec cannot read is a miss, once: for all callers of this process that found it so. */
+  private CompletableFuture<Found> again(Question about, long sinceNanos, RuntimeException error) {
+    parts.hooks().tell(hooks -> hooks.onUndecodable(about.namespace(), about.key(), error));
+    Question refresh = about.with(about.options().refresh());
+    FullKey key = about.fullKey();
+    return parts
+        .unreadable()
+        .join(
+            List.of(key, about.options().codec()),
+            key,
+            about.untilNanos(),
+            // One that began before this call may have read what is older than it.
+            underWay -> underWay.sinceNanos() - sinceNanos >= 0,
+            flight -> new FetchLoop(parts, refresh, flight).start());
+  }
+
+  private interface Step {
+    void with(Found found);
+  }
+
+  /** Elsewhere than on the network's thread, for what follows is the user's and may take its time. */
+  private void whenFound(CompletableFuture<Found> seat, CompletableFuture<?> result, Step next) {
+    seat.thenAcceptAsync(next::with, parts.executor())
+        .whenComplete((done, error) -> {
+          if (error != null) result.completeExceptionally(Thrown.inFuture(Futures.cause(error)));
+        });
+    result.whenComplete((value, error) -> seat.cancel(false));
+  }
+
+  private static Found await(CompletableFuture<Found> seat) throws Exception {
+    try {
+      return seat.get();
+    } catch (InterruptedException error) {
+      seat.cancel(false);
+      Thread.currentThread().interrupt();
+      throw DibsStatusException.cancelled("the caller was interrupted");
+    } catch (ExecutionException error) {
+      Throwable cause = Thrown.by(error.getCause());
+      if (cause instanceof Exception exception) throw exception;
+      if (cause instanceof Error fault) throw fault;
+      throw error;
     }
+  }
+
+  private static DibsStatusException isClosed() {
+    return new DibsStatusException(Status.Code.CANCELLED, "this client is closed");
   }
 
   private static <V> ByteString encoded(Options<V> options, V value) {
     return value == null ? null : ByteString.copyFrom(options.codec().encode(value));
   }
 
-  private static <V> V decoded(Options<V> options, ByteString bytes) {
-    return bytes == null ? null : options.codec().decode(bytes.toByteArray());
+  private static <V> V decoded(Options<V> options, Found found) {
+    return found.bytes() == null ? null : options.codec().decode(found.bytes().toByteArray());
   }
 }

@@ -1,14 +1,15 @@
 package dev.dibs;
 
-import com.google.protobuf.ByteString;
 import io.opentelemetry.api.OpenTelemetry;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Executor;
+import java.util.function.Supplier;
 
 /** What a client may be told. Where it is told nothing, the environment is asked; an empty variable counts as none. */
 public final class DibsClientBuilder {
@@ -17,7 +18,15 @@ public final class DibsClientBuilder {
   private final Map<String, String> environment;
   private String target;
   private String token;
+  private Supplier<String> tokenSource;
+  private Path tokenFile;
+  private boolean insecureToken;
   private String tlsCa;
+  private String tlsCert;
+  private String tlsKey;
+
+  /** The longest rebuild that is still one; one that hangs holds its lease no longer. */
+  private Duration leaseHoldMax = Duration.ofMinutes(10);
 
   /** TCP repeats the first packet that is lost after one second. */
   private Duration connectTimeout = Duration.ofSeconds(2);
@@ -29,6 +38,8 @@ public final class DibsClientBuilder {
   private Hooks hooks = Hooks.NONE;
   private Executor executor = Threads.REBUILDS;
   private OpenTelemetry openTelemetry;
+  private long nearBytesMax;
+  private List<String> nearNamespaces = List.of();
 
   DibsClientBuilder() {
     this(System.getenv());
@@ -57,6 +68,53 @@ public final class DibsClientBuilder {
    */
   public DibsClientBuilder token(String secret) {
     token = secret;
+    return this;
+  }
+
+  /**
+   * Who calls, where that changes: asked for with each call, and with each session.
+   *
+   * @param secret must not block for long; gives ASCII
+   * @return this
+   */
+  public DibsClientBuilder token(Supplier<String> secret) {
+    tokenSource = Objects.requireNonNull(secret, "token");
+    return this;
+  }
+
+  /**
+   * Who calls, as a file says, which is read again when it changes.
+   *
+   * @param file with the token and nothing else
+   * @return this
+   */
+  public DibsClientBuilder tokenFile(Path file) {
+    tokenFile = Objects.requireNonNull(file, "tokenFile");
+    return this;
+  }
+
+  /**
+   * Lets the token travel in clear to other machines. Default: false; without TLS it goes only to this machine itself.
+   *
+   * @param allowed true where the network is trusted
+   * @return this
+   */
+  public DibsClientBuilder allowInsecureToken(boolean allowed) {
+    insecureToken = allowed;
+    return this;
+  }
+
+  /**
+   * The certificate of this process, for a service that asks for one; turns TLS on. Default: {@code DIBS_TLS_CERT} and
+   * {@code DIBS_TLS_KEY}, else none.
+   *
+   * @param pem a file with the certificate
+   * @param key a file with its private key, as PKCS#8
+   * @return this
+   */
+  public DibsClientBuilder tlsCertificate(Path pem, Path key) {
+    tlsCert = pem.toString();
+    tlsKey = key.toString();
     return this;
   }
 
@@ -96,6 +154,19 @@ public final class DibsClientBuilder {
   }
 
   /**
+   * How long one lease is extended in all. Then it counts as lost, whether the rebuild has ended or not. Default: 10
+   * minutes.
+   *
+   * @param duration above 0
+   * @return this
+   */
+  public DibsClientBuilder leaseHoldMax(Duration duration) {
+    Bounds.leaseHoldMax(duration);
+    leaseHoldMax = duration;
+    return this;
+  }
+
+  /**
    * Of calls that name none. Default: the service's {@code default}.
    *
    * @param name at most 64 of {@code [A-Za-z0-9_.-]}
@@ -129,7 +200,7 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * Who hears what happens. Default: nobody.
+   * Hears what happens. Default: none.
    *
    * @param listener must not block
    * @return this
@@ -152,6 +223,21 @@ public final class DibsClientBuilder {
   }
 
   /**
+   * Keeps fresh values in this process's memory, while the session tells what changes. It pays where the same keys are
+   * read many times a second: a hit costs no call then. Default: none.
+   *
+   * @param bytesMax of values and keys; those that were used least are dropped
+   * @param namespaces whose values are kept, at most 64; the client's own if none is named
+   * @return this
+   */
+  public DibsClientBuilder nearCache(long bytesMax, String... namespaces) {
+    if (bytesMax < 1) throw new IllegalArgumentException("nearCache: %d bytes are below 1".formatted(bytesMax));
+    nearBytesMax = bytesMax;
+    nearNamespaces = List.of(namespaces);
+    return this;
+  }
+
+  /**
    * Who makes the spans of rebuilds. Default: the {@link io.opentelemetry.api.GlobalOpenTelemetry}, which does nothing
    * unless the application has set it.
    *
@@ -164,28 +250,78 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * The client. It connects with its first call.
+   * The client. It begins to connect; {@link DibsClient#ready} waits for that.
    *
    * @return to be closed
-   * @throws java.io.UncheckedIOException where the authorities to trust cannot be read
+   * @throws IllegalArgumentException where the target cannot be read, or the token would travel in clear
+   * @throws java.io.UncheckedIOException where a file that is named cannot be read
    */
   public DibsClient build() {
-    Link link =
-        new Link(
-            target == null ? variable("DIBS_TARGET", TARGET) : target,
-            token == null ? variable("DIBS_TOKEN", "") : token,
-            tlsCa == null ? variable("DIBS_TLS_CA", "") : tlsCa,
-            connectTimeout);
+    Bounds.text("namespace", namespace);
     String name = holder == null ? defaultHolder() : holder;
+    Bounds.text("holder", name);
+    Target where = Target.of(target == null ? variable("DIBS_TARGET", TARGET) : target);
+    Link link = link(where);
+    SafeHooks safe = new SafeHooks(hooks);
+    NearCache near = near();
+    Flights<Found> flights = Flights.ofRequests(() -> near != null && near.isLive());
+    Flights<Found> unreadable = Flights.ofWork();
+    RunningRebuilds running = new RunningRebuilds();
+    LocalRebuilds local = new LocalRebuilds(safe, executor);
+    Changes changes = new Changes(flights, unreadable, running, local, near);
     HeldLeases held = new HeldLeases();
     Transport unary = new UnaryTransport(link);
-    Transport transport =
-        session ? new SessionOrUnary(new SessionTransport(link, connectTimeout, name, held), unary) : unary;
-    Flights<ByteString> local = new Flights<>();
-    Tracing tracing = new Tracing(openTelemetry);
+    SessionTransport overSession = new SessionTransport(link, connectTimeout, name, held, changes);
     return new DibsClient(
-        link,
-        new Parts(transport, new SafeHooks(hooks), held, local, executor, tracing, namespace, name, onUnavailable));
+        link.channel(),
+        new Parts(
+            session ? new SessionOrUnary(overSession, unary) : unary,
+            link.connection(),
+            safe,
+            held,
+            flights,
+            unreadable,
+            running,
+            local,
+            changes,
+            new Availability(where.text(), local::serviceIsBack),
+            near,
+            new Background(),
+            executor,
+            new Tracing(openTelemetry),
+            namespace,
+            name,
+            onUnavailable,
+            leaseHoldMax));
+  }
+
+  private NearCache near() {
+    if (nearBytesMax == 0) return null;
+    if (!session) throw new IllegalArgumentException("nearCache: it needs session(true), which tells what changes");
+    List<String> kept = nearNamespaces.isEmpty() ? List.of(namespace) : nearNamespaces;
+    return new NearCache(nearBytesMax, kept, System::nanoTime);
+  }
+
+  private Link link(Target where) {
+    Tls tls =
+        new Tls(
+            tlsCa == null ? variable("DIBS_TLS_CA", "") : tlsCa,
+            tlsCert == null ? variable("DIBS_TLS_CERT", "") : tlsCert,
+            tlsKey == null ? variable("DIBS_TLS_KEY", "") : tlsKey);
+    Token who = who();
+    if (who != null && !tls.isOn() && !where.isLocal() && !insecureToken) {
+      throw new IllegalArgumentException(
+          "token or DIBS_TOKEN would travel in clear to %s: set tlsCa (DIBS_TLS_CA), or allowInsecureToken(true) where"
+                  .formatted(where.text())
+              + " the network is trusted");
+    }
+    return new Link(where, who, tls, connectTimeout);
+  }
+
+  private Token who() {
+    if (tokenSource != null) return Token.of(tokenSource);
+    if (tokenFile != null) return Token.in(tokenFile);
+    return Token.of(token == null ? variable("DIBS_TOKEN", "") : token);
   }
 
   private String variable(String name, String otherwise) {

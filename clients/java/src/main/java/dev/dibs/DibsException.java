@@ -7,7 +7,7 @@ import java.util.Optional;
 public abstract class DibsException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 
-  /** When to come back; null where a retry makes no sense or nobody answered. */
+  /** When to come back; null where a retry makes no sense or no answer came. */
   private final Duration retryAfter;
 
   DibsException(String message, Duration retryAfter, Throwable cause) {
@@ -18,7 +18,7 @@ public abstract class DibsException extends RuntimeException {
   /**
    * When to come back.
    *
-   * @return empty where a retry makes no sense, or nobody answered
+   * @return empty where a retry makes no sense, or no answer came
    */
   public Optional<Duration> retryAfter() {
     return Optional.ofNullable(retryAfter);

@@ -8,7 +8,7 @@ import java.time.Duration;
 import java.util.concurrent.CompletionException;
 
 /**
- * The service refused the call, or nobody answered it. For bad input the message begins with the field and names its
+ * The service refused the call, or no answer came. For bad input the message begins with the field and names its
  * bounds.
  */
 public class DibsStatusException extends DibsException {
@@ -43,10 +43,18 @@ public class DibsStatusException extends DibsException {
     // What the network says of itself is in the cause, such as "connection refused".
     Throwable cause = status.getCause();
     String why = cause == null ? "" : ": " + (cause.getMessage() == null ? cause : cause.getMessage());
-    // A call that is written while its connection closes; what the service answers has no cause.
-    boolean isBroken = status.getCode() == Status.Code.UNKNOWN && cause instanceof IOException;
+    boolean isBroken = isBrokenOff(status, cause);
     Status.Code code = isBroken ? Status.Code.UNAVAILABLE : status.getCode();
     return new DibsStatusException(code, message + why, retryAfter, cause);
+  }
+
+  /**
+   * The connection ended under the call, which may be made again on another one. What the service answers has no cause,
+   * and does not speak of HTTP/2.
+   */
+  private static boolean isBrokenOff(Status status, Throwable cause) {
+    boolean isWriting = status.getCode() == Status.Code.UNKNOWN && cause instanceof IOException;
+    return isWriting || (status.getDescription() != null && status.getDescription().contains("HTTP/2 error code:"));
   }
 
   /** The error of a call within another one. */
@@ -80,7 +88,7 @@ public class DibsStatusException extends DibsException {
     return code;
   }
 
-  /** Nobody answered: the service may be down, and whether it did anything is not known. */
+  /** No answer came: the service may be down, and what it did is not known. */
   boolean isUnreachable() {
     return retryAfter().isEmpty() && (code == Status.Code.UNAVAILABLE || code == Status.Code.DEADLINE_EXCEEDED);
   }

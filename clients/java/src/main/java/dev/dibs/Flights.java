@@ -3,67 +3,95 @@ package dev.dibs;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
-import java.util.function.Function;
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
+import java.util.function.Predicate;
 
 /**
- * Joins equal calls inside one process: those who come while one is under way share its result. Each caller leaves by
- * completing its own future; the call's signal is raised when all have.
+ * Joins equal calls of one process. An answer that was asked for before a change may be older than a caller that comes
+ * after it: that is why a call is joined only until its request leaves, or, while a session watches its namespace,
+ * until a change has arrived.
  */
 final class Flights<T> {
-  private static final class Flight<T> {
-    final CompletableFuture<T> result = new CompletableFuture<>();
-    final Signal left = new Signal();
-    int callers;
+  /** Whether a session tells of changes just now. */
+  private final BooleanSupplier isLive;
+
+  private final boolean untilLanded;
+  private final Map<Object, Flight<T>> open = new HashMap<>();
+
+  private Flights(BooleanSupplier isLive, boolean untilLanded) {
+    this.isLive = isLive;
+    this.untilLanded = untilLanded;
   }
 
-  private final Map<Object, Flight<T>> flights = new HashMap<>();
+  /** Of requests; {@code isLive} says whether a session tells of changes just now. */
+  static <T> Flights<T> ofRequests(BooleanSupplier isLive) {
+    return new Flights<>(isLive, false);
+  }
 
-  CompletableFuture<T> join(Object id, Function<Signal, CompletableFuture<T>> start) {
+  /** Of work that is joined until it ends, or until this process itself has changed what it is about. */
+  static <T> Flights<T> ofWork() {
+    return new Flights<>(() -> true, true);
+  }
+
+  /**
+   * The seat of one caller.
+   *
+   * @param mayJoin whether one that is under way will do
+   * @param start begins the work, which always ends in {@link Flight#land}
+   */
+  CompletableFuture<T> join(
+      Object id, FullKey key, long untilNanos, Predicate<Flight<T>> mayJoin, Consumer<Flight<T>> start) {
     Flight<T> flight;
     boolean isNew;
     synchronized (this) {
-      Flight<T> underWay = flights.get(id);
-      isNew = underWay == null;
-      flight = isNew ? new Flight<>() : underWay;
-      if (isNew) flights.put(id, flight);
-      flight.callers += 1;
+      Flight<T> underWay = open.get(id);
+      boolean isTooLate = underWay != null && underWay.sent && !isLive.getAsBoolean();
+      isNew = underWay == null || isTooLate || !mayJoin.test(underWay) || !underWay.audience().enter();
+      flight = isNew ? new Flight<>(id, key, this) : underWay;
+      if (isNew) open.put(id, flight);
     }
-    CompletableFuture<T> seat = new CompletableFuture<>();
-    flight.result.whenComplete((value, error) -> Futures.settle(seat, value, error));
-    seat.whenComplete((value, error) -> leave(id, flight));
-    if (isNew) {
-      started(start, flight.left)
-          .whenComplete(
-              (value, error) -> {
-                land(id, flight);
-                Futures.settle(flight.result, value, error);
-              });
+    return isNew ? begin(flight, start) : flight.joined(untilNanos);
+  }
+
+  /** The seat of a caller that other ones may join, whenever the flight began. */
+  CompletableFuture<T> join(Object id, FullKey key, long untilNanos, Consumer<Flight<T>> start) {
+    return join(id, key, untilNanos, underWay -> true, start);
+  }
+
+  /** A call that no other one may join. */
+  CompletableFuture<T> alone(FullKey key, Consumer<Flight<T>> start) {
+    return begin(new Flight<>(null, key, this), start);
+  }
+
+  private static <T> CompletableFuture<T> begin(Flight<T> flight, Consumer<Flight<T>> start) {
+    CompletableFuture<T> seat = flight.first();
+    try {
+      start.accept(flight);
+    } catch (Throwable error) {
+      // What cannot even start has failed: the next caller must not join it.
+      flight.land(null, error);
     }
     return seat;
   }
 
-  /** What cannot even start has failed: the next caller must not join it. */
-  private CompletableFuture<T> started(Function<Signal, CompletableFuture<T>> start, Signal left) {
-    try {
-      return start.apply(left);
-    } catch (RuntimeException error) {
-      return CompletableFuture.failedFuture(error);
-    }
+  /** {@code isWatched}: a session tells of the changes of its namespace. */
+  synchronized void sent(Flight<T> flight, boolean isWatched) {
+    flight.sent = true;
+    if (!isWatched) remove(flight);
   }
 
-  private void leave(Object id, Flight<T> flight) {
-    if (flight.result.isDone()) return;
-    synchronized (this) {
-      flight.callers -= 1;
-      if (flight.callers > 0) return;
-      // Whoever comes from now on must not join what is being left.
-      flights.remove(id, flight);
-    }
-    flight.left.raise();
+  synchronized void rebuilding(Flight<T> flight) {
+    if (!untilLanded) remove(flight);
   }
 
-  /** Only the flight that is still its own: another may have begun since this one was abandoned. */
-  private synchronized void land(Object id, Flight<T> flight) {
-    flights.remove(id, flight);
+  /** Only the flight itself: another one may have begun under the same options since. */
+  synchronized void remove(Flight<T> flight) {
+    open.remove(flight.id(), flight);
+  }
+
+  /** A change of these keys has arrived: what was asked for before it must not be joined by callers that come after. */
+  synchronized void changed(Predicate<FullKey> isChanged) {
+    open.values().removeIf(flight -> (flight.sent || untilLanded) && isChanged.test(flight.key()));
   }
 }

@@ -3,7 +3,7 @@ package dev.dibs;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
-/** The leases that this process holds, so that whoever rebuilds under one hears at once that it is lost. */
+/** The leases that this process holds, so that a rebuild under one hears at once that it is lost. */
 final class HeldLeases {
   private final Map<String, Runnable> onLost = new ConcurrentHashMap<>();
 

@@ -3,8 +3,8 @@ package dev.dibs;
 import java.time.Duration;
 
 /**
- * Hears what happens, for a user's own metrics. What a hook throws is ignored. A hook is called on whatever thread
- * something happened on, also on the network's: it must not block, nor wait for the client. An empty namespace is the
+ * Hears what happens, for a user's own metrics. What a hook throws is ignored. A hook is called on the
+ * thread where the thing happened, which may be the network's: it must not block, nor wait for the client. An empty namespace is the
  * service's {@code default}.
  */
 public interface Hooks {
@@ -41,6 +41,37 @@ public interface Hooks {
   default void onPublish(String namespace, String key, PublishOutcome outcome, long fence) {}
 
   /**
+   * A result was handed over, with all that the service says of it. By itself it calls the shorter form.
+   *
+   * @param namespace of the key
+   * @param key of the result
+   * @param published what became of it
+   */
+  default void onPublish(String namespace, String key, Published published) {
+    onPublish(namespace, key, published.outcome(), published.fence());
+  }
+
+  /**
+   * The service refuses to store a result, such as one beyond its bound. Its caller has it all the same, and the other
+   * callers are told the message as a failure.
+   *
+   * @param namespace of the key
+   * @param key of the result
+   * @param error what the service said
+   */
+  default void onNotStorable(String namespace, String key, Throwable error) {}
+
+  /**
+   * The codec cannot read a value that is stored, such as one of an older version of its type. It is rebuilt once, as
+   * if it were missing.
+   *
+   * @param namespace of the key
+   * @param key of the value
+   * @param error what the codec threw
+   */
+  default void onUndecodable(String namespace, String key, Throwable error) {}
+
+  /**
    * The lease of a rebuild was lost while it ran.
    *
    * @param namespace of the key
@@ -58,7 +89,7 @@ public interface Hooks {
   default void onLocalRebuild(String namespace, String key, Throwable cause) {}
 
   /**
-   * A result could not be handed over, or a rebuild behind a stale value failed: nobody was told by an exception.
+   * A result could not be handed over, or a rebuild behind a stale value failed: no caller was told by an exception.
    *
    * @param namespace of the key
    * @param key that it was about

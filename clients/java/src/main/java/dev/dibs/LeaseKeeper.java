@@ -7,37 +7,63 @@ import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import java.util.function.Function;
 
 /**
  * Keeps a lease while its rebuild runs: extends it every third of what is left, so that two extensions in a row may be
- * lost. Tells once when the lease is over: the service says so, or no extension came in time.
+ * lost. Tells once when the lease is over.
  */
 final class LeaseKeeper {
+  /** How a lease came to its end while its rebuild ran. */
+  enum Loss {
+    /** The service says so: what the rebuild makes would not be stored. */
+    TOLD,
+    /** No extension came in time. The service may still take the result, where no other lease was given since. */
+    UNANSWERED,
+    /** It was held as long as one lease may be held. */
+    HELD_TOO_LONG
+  }
+
   private static final long THIRD_NANOS_MIN = TimeUnit.MILLISECONDS.toNanos(5);
 
   /** What an extension may take where the lease leaves it the time: a try that hangs must not cost the next ones. */
   private static final long EXTEND_NANOS = TimeUnit.SECONDS.toNanos(2);
 
   private final Function<Duration, CompletableFuture<ExtendResponse>> extend;
-  private final Runnable onLost;
+  private final Consumer<Loss> onLost;
+  private final long heldUntilNanos;
   private long endsAtNanos;
   private Future<?> timer;
   private boolean stopped;
-  private boolean lost;
 
-  /** {@code extend} makes one attempt, which fails where it is not answered within the time that it is given. */
-  LeaseKeeper(Duration expiresIn, Function<Duration, CompletableFuture<ExtendResponse>> extend, Runnable onLost) {
+  /** Null while it is held. */
+  private Loss loss;
+
+  /**
+   * Keeps a lease.
+   *
+   * @param holdMax after that it is not extended any more
+   * @param extend makes one attempt, which fails where it is not answered within the time that it is given
+   */
+  LeaseKeeper(
+      Duration expiresIn,
+      Duration holdMax,
+      Function<Duration, CompletableFuture<ExtendResponse>> extend,
+      Consumer<Loss> onLost) {
     this.extend = extend;
     this.onLost = onLost;
+    this.heldUntilNanos = System.nanoTime() + holdMax.toNanos();
     this.endsAtNanos = System.nanoTime() + expiresIn.toNanos();
   }
 
   synchronized void start() {
     if (stopped) return;
-    long leftNanos = endsAtNanos - System.nanoTime();
+    long nowNanos = System.nanoTime();
+    long leftNanos = endsAtNanos - nowNanos;
     // Below a few milliseconds a third is no time: the end is near, and is told when it comes.
-    long pauseNanos = Math.max(0, Math.min(leftNanos, Math.max(THIRD_NANOS_MIN, leftNanos / 3)));
+    long thirdNanos = Math.min(leftNanos, Math.max(THIRD_NANOS_MIN, leftNanos / 3));
+    long pauseNanos = Math.max(0, Math.min(thirdNanos, heldUntilNanos - nowNanos));
     timer = Threads.after(Duration.ofNanos(pauseNanos), this::extend);
   }
 
@@ -46,18 +72,23 @@ final class LeaseKeeper {
     if (timer != null) timer.cancel(false);
   }
 
-  synchronized boolean isLost() {
-    return lost;
+  /** Null where the lease was not lost. */
+  synchronized Loss loss() {
+    return loss;
   }
 
-  /** The lease is over. */
+  /** The service says that the lease is over. */
   void lose() {
+    lose(Loss.TOLD);
+  }
+
+  private void lose(Loss how) {
     synchronized (this) {
       if (stopped) return;
       stop();
-      lost = true;
+      loss = how;
     }
-    onLost.run();
+    onLost.accept(how);
   }
 
   private void extend() {
@@ -66,19 +97,19 @@ final class LeaseKeeper {
     synchronized (this) {
       leftNanos = endsAtNanos - askedAtNanos;
     }
-    if (leftNanos <= 0) {
-      lose();
-      return;
+    if (askedAtNanos - heldUntilNanos >= 0) lose(Loss.HELD_TOO_LONG);
+    else if (leftNanos <= 0) lose(Loss.UNANSWERED);
+    else {
+      // A try that hangs ends with the lease, so that the loss is told then and not later.
+      extend
+          .apply(Duration.ofNanos(Math.min(EXTEND_NANOS, leftNanos)))
+          .whenComplete((response, error) -> extended(response, error, askedAtNanos));
     }
-    // A try that hangs ends with the lease, so that the loss is told then and not later.
-    extend
-        .apply(Duration.ofNanos(Math.min(EXTEND_NANOS, leftNanos)))
-        .whenComplete((response, error) -> extended(response, error, askedAtNanos));
   }
 
   private void extended(ExtendResponse response, Throwable error, long askedAtNanos) {
     if (isOver(response, error)) {
-      lose();
+      lose(Loss.TOLD);
       return;
     }
     if (error == null && response.getOutcome() == ExtendOutcome.EXTEND_OUTCOME_EXTENDED) {

@@ -1,198 +1,212 @@
 package dev.dibs;
 
 import com.google.protobuf.ByteString;
+import dev.dibs.LeaseKeeper.Loss;
+import dev.dibs.RunningRebuild.Ending;
 import dev.dibs.Transport.Terms;
 import dev.dibs.v1.ExtendRequest;
 import dev.dibs.v1.ExtendResponse;
-import dev.dibs.v1.Failure;
 import dev.dibs.v1.Lease;
-import dev.dibs.v1.PublishRequest;
+import dev.dibs.v1.ReleaseOutcome;
 import dev.dibs.v1.ReleaseRequest;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ThreadLocalRandom;
 
 /** One rebuild under one lease: run, extended meanwhile, and handed over. */
 final class LeasedRebuild {
-  /** The rebuild gave up because its lease was lost: somebody else may have the value by now. */
+  /** The lease was lost before there was a result: somebody else may have the value by now. */
   static final class LeaseLostException extends Exception {
     private static final long serialVersionUID = 1L;
 
+    /** {@code cause} is what the rebuild threw; null where it was not waited for. */
     LeaseLostException(Throwable cause) {
-      super(cause);
+      super("the lease was lost", cause);
     }
   }
-
-  /** Shorter than a rebuild that is worth a lease: nobody waits longer for what they have already. */
-  private static final Duration PUBLISH_DEADLINE = Duration.ofSeconds(2);
-
-  private static final int PUBLISH_AGAIN = 3;
-  private static final int PUBLISH_PAUSE_MS = 100;
-  private static final Duration BACKOFF_MAX = Duration.ofSeconds(300);
 
   private final Parts parts;
   private final Question about;
   private final Lease lease;
+  private final CallTrace trace;
 
-  /** Raised when nobody waits any more; never where nobody waits from the beginning. */
-  private final Signal left;
+  /** Those who wait for it. A rebuild behind a stale value has one that never leaves. */
+  private final Audience audience;
 
-  private final CompletableFuture<ByteString> result = new CompletableFuture<>();
+  private final RunningRebuild running;
+  private final CompletableFuture<Found> result = new CompletableFuture<>();
   private RebuildSpan span;
 
-  LeasedRebuild(Parts parts, Question about, Lease lease, Signal left) {
+  LeasedRebuild(Parts parts, Question about, Lease lease, CallTrace trace, Audience audience) {
     this.parts = parts;
     this.about = about;
     this.lease = lease;
-    this.left = left;
-    this.span = about.trace().noRebuild();
+    this.trace = trace;
+    this.audience = audience;
+    this.running = new RunningRebuild(about, lease, audience);
+    this.span = trace.noRebuild();
   }
 
   /**
-   * Ends with the value, whatever became of the publish. Fails with what the rebuild threw, after the waiters were
-   * told; with {@link LeaseLostException} where it gave up because its lease was lost.
+   * Ends with the value, also where the publish failed. Fails with what the rebuild threw, after the waiters were
+   * told; with {@link LeaseLostException} where its lease was lost.
    */
-  CompletableFuture<ByteString> start() {
-    if (left.isRaised()) {
+  CompletableFuture<Found> start() {
+    if (audience.left().isRaised()) {
       // The lease was on its way when the last caller left.
-      giveUp(DibsStatusException.cancelled("the caller has gone"));
+      giveBack(DibsStatusException.cancelled("the caller has gone"));
       return result;
     }
     RebuildReason reason = Words.of(lease.getReason(), "LEASE_REASON_", RebuildReason.UNSPECIFIED);
-    span = about.trace().rebuild(about.namespace(), reason, lease.getFence());
+    span = trace.rebuild(about.namespace(), reason, lease.getFence());
     Run run = new Run(about.body(), reason, lease.getFence(), lease.hasPrevious() ? lease.getPrevious() : null);
-    LeaseKeeper keeper = new LeaseKeeper(Duration.ofMillis(lease.getExpiresInMs()), this::extend, () -> lost(run));
+    LeaseKeeper keeper =
+        new LeaseKeeper(
+            Duration.ofMillis(lease.getExpiresInMs()), holdMax(), this::extend, how -> lost(run, how));
+    parts.running().add(running);
     Runnable unwatch = parts.held().watch(lease.getToken(), keeper::lose);
-    Runnable stay = left.onRaise(run::stop);
+    Runnable stay = audience.left().onRaise(run::stop);
     keeper.start();
-    run.start(span.within().wrap(parts.executor()))
+    run.start(span.within().wrap(parts.executor()), about.leftNanos())
         .whenComplete(
             (value, error) -> {
               stay.run();
               unwatch.run();
               keeper.stop();
-              if (error == null) handOver(value);
-              else if (keeper.isLost()) end(null, new LeaseLostException(error));
-              else giveUp(error);
+              guarded(() -> ran(run, keeper.loss(), value, error));
             });
     return result;
   }
 
-  /** The span before the caller, who may look at it. */
-  private void end(ByteString value, Throwable error) {
-    span.end(error instanceof LeaseLostException ? error.getCause() : error);
-    if (error == null) result.complete(value);
-    else result.completeExceptionally(error);
+  private Duration holdMax() {
+    return about.options().leaseHoldMax() == null ? parts.leaseHoldMax() : about.options().leaseHoldMax();
   }
 
-  private void lost(Run run) {
+  private void ran(Run run, Loss loss, ByteString value, Throwable error) {
+    if (loss != null && loss != Loss.UNANSWERED) {
+      // No caller has waited for this since.
+      span.end(Thrown.by(error));
+    } else if (error == null && run.terms().isUnstored()) {
+      unstored(value);
+    } else if (error == null) {
+      handOver(value, run.terms());
+    } else if (loss != null) {
+      end(null, new LeaseLostException(error), Ending.ASK_AGAIN);
+    } else if (error instanceof Run.NotBegunException || audience.left().isRaised()) {
+      giveBack(error);
+    } else {
+      fail(error);
+    }
+  }
+
+  /** What goes wrong between a rebuild and its hand-over ends the call: its caller must not wait for ever. */
+  private void guarded(Runnable step) {
+    try {
+      step.run();
+    } catch (Throwable fault) {
+      release(null);
+      end(null, fault, Ending.ASK_AGAIN);
+    }
+  }
+
+  /** The span before the caller, who may look at it. */
+  private void end(Found found, Throwable error, Ending ending) {
+    parts.running().remove(running);
+    boolean isLost = error instanceof LeaseLostException && error.getCause() != null;
+    span.end(Thrown.by(isLost ? error.getCause() : error));
+    if (error == null) result.complete(found);
+    else result.completeExceptionally(error);
+    running.end(ending);
+  }
+
+  /**
+   * No caller waits for a rebuild whose result would not be stored: it may have been begun before what made it void, and
+   * it may never end. Where only the extensions were not answered, the result may still be stored.
+   */
+  private void lost(Run run, Loss how) {
     parts.hooks().tell(hooks -> hooks.onLeaseLost(about.namespace(), about.key()));
+    running.close();
     run.lose();
+    if (how == Loss.UNANSWERED) return;
+    if (how == Loss.HELD_TOO_LONG) release(null);
+    parts.running().remove(running);
+    result.completeExceptionally(new LeaseLostException(null));
+    running.end(Ending.ASK_AGAIN);
   }
 
   private CompletableFuture<ExtendResponse> extend(Duration deadline) {
     ExtendRequest.Builder request =
         ExtendRequest.newBuilder().setNamespace(about.namespace()).setKey(about.key()).setToken(lease.getToken());
-    if (about.options().lease() != null) request.setLeaseMs(about.options().lease().toMillis());
+    if (about.options().lease() != null) request.setLeaseMs(Bounds.ms(about.options().lease()));
     return parts.transport().call(Method.EXTEND, request.build(), within(deadline));
   }
 
-  /** A failure is everybody's; that the callers have gone is not one, and somebody else may try at once. */
-  private void giveUp(Throwable error) {
+  /** Without callers or without a thread there is no failure: another process may try at once. */
+  private void giveBack(Throwable error) {
+    running.close();
+    release(null).whenComplete((isReleased, failed) -> end(null, error, Ending.ASK_AGAIN));
+  }
+
+  /** The value is of those who were there before the lease. Everybody else asks again. */
+  private void unstored(ByteString value) {
+    running.close();
+    release(null).whenComplete((isReleased, failed) -> end(new Found(value, true), null, Ending.ASK_AGAIN));
+  }
+
+  /** A failure is everybody's, where the service took it. */
+  private void fail(Throwable error) {
+    running.close();
+    release(error)
+        .whenComplete(
+            (isReleased, failed) ->
+                end(null, error, failed == null && isReleased ? new Ending(true, null, error) : Ending.ASK_AGAIN));
+  }
+
+  /** Ends with whether the lease was held until now; {@code failure} is null where the rebuild did not fail. */
+  private CompletableFuture<Boolean> release(Throwable failure) {
     ReleaseRequest.Builder request =
         ReleaseRequest.newBuilder().setNamespace(about.namespace()).setKey(about.key()).setToken(lease.getToken());
-    if (!left.isRaised()) request.setFailure(failureOf(error));
-    parts
-        .transport()
-        .call(Method.RELEASE, request.build(), within(Transport.DEADLINE))
-        .whenComplete(
-            (released, failed) -> {
-              // The lease ends with its time; the error that counts is the rebuild's.
-              if (failed != null) toldNobody(failed);
-              end(null, error);
-            });
+    if (failure != null) request.setFailure(FailureMessage.failureOf(Thrown.by(failure)));
+    CompletableFuture<Boolean> released =
+        parts
+            .transport()
+            .call(Method.RELEASE, request.build(), within(Transport.DEADLINE))
+            .thenApply(response -> response.getOutcome() == ReleaseOutcome.RELEASE_OUTCOME_RELEASED);
+    // The lease ends with its time; the error that counts is the rebuild's.
+    released.whenComplete((response, failed) -> {
+      if (failed != null) tellBackground(failed);
+    });
+    return released;
   }
 
-  private static Failure failureOf(Throwable error) {
-    Failure.Builder failure = Failure.newBuilder().setMessage(FailureMessage.of(error));
-    Duration asked = error instanceof RetryAfter carrier ? carrier.retryAfter() : null;
-    if (asked != null && !asked.isNegative() && asked.compareTo(BACKOFF_MAX) <= 0) {
-      failure.setRetryAfterMs(asked.toMillis());
+  private void handOver(ByteString value, ValueTerms terms) {
+    running.close();
+    Found found = new Found(value, true);
+    try {
+      terms.refuseBroken();
+    } catch (DibsStatusException error) {
+      notStorable(found, error);
+      return;
     }
-    return failure.build();
-  }
-
-  /** A fault of the caller's, such as a value beyond the bound, is thrown; anything else is tried again behind. */
-  private void handOver(ByteString value) {
-    PublishRequest request = publishRequest(value);
-    publish(request)
+    new Publication(parts, about, lease.getToken(), span)
+        .start(value, terms)
         .whenComplete(
             (published, failed) -> {
-              DibsStatusException error = failed == null ? null : DibsStatusException.of(failed);
-              if (error == null) {
-                end(value, null);
-              } else if (mayPublishAgain(error)) {
-                publishAgain(request, error, 0);
-                end(value, null);
+              if (failed == null) {
+                boolean counts = published != null && published.isStoredAndCounts();
+                end(found, null, new Ending(counts, found, null));
               } else {
-                giveUp(error);
+                notStorable(found, DibsStatusException.of(failed));
               }
             });
   }
 
-  private PublishRequest publishRequest(ByteString value) {
-    Options<?> options = about.options();
-    Duration ttl = value == null ? options.absentTtl() : options.ttl();
-    PublishRequest.Builder request =
-        PublishRequest.newBuilder()
-            .setNamespace(about.namespace())
-            .setKey(about.key())
-            .setToken(lease.getToken())
-            .setTtlMs(ttl.toMillis())
-            .addAllTags(options.tags());
-    if (options.staleTtl() != null) request.setStaleMs(options.staleTtl().toMillis());
-    if (value == null) request.setAbsent(true);
-    else request.setValue(value);
-    return request.build();
+  /** Such as a value beyond the bound. The source has answered: its caller has the value, and the fleet hears why not. */
+  private void notStorable(Found found, DibsStatusException error) {
+    parts.hooks().tell(hooks -> hooks.onNotStorable(about.namespace(), about.key(), error));
+    release(error).whenComplete((isReleased, failed) -> end(found, null, Ending.ASK_AGAIN));
   }
 
-  private CompletableFuture<?> publish(PublishRequest request) {
-    return parts
-        .transport()
-        .call(Method.PUBLISH, request, within(PUBLISH_DEADLINE))
-        .thenAccept(
-            published -> {
-              var outcome = Words.of(published.getOutcome(), "PUBLISH_OUTCOME_", PublishOutcome.UNSPECIFIED);
-              span.published(outcome);
-              parts
-                  .hooks()
-                  .tell(hooks -> hooks.onPublish(about.namespace(), about.key(), outcome, published.getFence()));
-            });
-  }
-
-  /** Safe to repeat: one that was stored already is answered with {@link PublishOutcome#DUPLICATE}. */
-  private void publishAgain(PublishRequest request, DibsStatusException error, int time) {
-    if (time == PUBLISH_AGAIN || !mayPublishAgain(error)) {
-      toldNobody(error);
-      return;
-    }
-    double jitter = ThreadLocalRandom.current().nextDouble(0.5, 1.5);
-    Duration pause = Duration.ofMillis(Math.round((PUBLISH_PAUSE_MS << time) * jitter));
-    Threads.after(
-        error.retryAfter().orElse(pause),
-        () ->
-            publish(request)
-                .whenComplete(
-                    (published, again) -> {
-                      if (again != null) publishAgain(request, DibsStatusException.of(again), time + 1);
-                    }));
-  }
-
-  private static boolean mayPublishAgain(DibsStatusException error) {
-    return error.isUnreachable() || error.retryAfter().isPresent();
-  }
-
-  private void toldNobody(Throwable error) {
+  private void tellBackground(Throwable error) {
     parts.hooks().tell(hooks -> hooks.onBackgroundError(about.namespace(), about.key(), Futures.cause(error)));
   }
 

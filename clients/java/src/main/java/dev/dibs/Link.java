@@ -1,40 +1,29 @@
 package dev.dibs;
 
+import io.grpc.CallOptions;
 import io.grpc.Channel;
-import io.grpc.ChannelCredentials;
+import io.grpc.ClientCall;
 import io.grpc.ClientInterceptor;
 import io.grpc.ClientInterceptors;
 import io.grpc.Grpc;
-import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
+import io.grpc.ManagedChannelBuilder;
 import io.grpc.Metadata;
-import io.grpc.TlsChannelCredentials;
+import io.grpc.MethodDescriptor;
 import io.grpc.stub.MetadataUtils;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 
 /** The one channel of a client, and what every call on it carries. */
 final class Link {
-  private static final Metadata.Key<String> AUTHORIZATION =
-      Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
-
   private final ManagedChannel managed;
   private final Channel channel;
   private final Connection connection;
 
-  /**
-   * Opens the channel.
-   *
-   * @param target {@code HOST:PORT}, {@code unix:///path} or {@code dns:///HOST:PORT}
-   * @param token sent as {@code authorization: Bearer}; empty for none
-   * @param tlsCa path of a PEM file; empty for no TLS
-   */
-  Link(String target, String token, String tlsCa, Duration connectTimeout) {
-    managed =
-        Grpc.newChannelBuilder(target, credentials(tlsCa))
+  /** Opens the channel, and begins to connect: the first call finds it under way. {@code token} is null for none. */
+  Link(Target target, Token token, Tls tls, Duration connectTimeout) {
+    ManagedChannelBuilder<?> builder =
+        Grpc.newChannelBuilder(target.uri(), tls.credentials())
             // A link that died without a word is found within 15 s, and the calls on it end.
             .keepAliveTime(10, TimeUnit.SECONDS)
             .keepAliveTimeout(5, TimeUnit.SECONDS)
@@ -42,12 +31,22 @@ final class Link {
             .maxInboundMessageSize(Integer.MAX_VALUE)
             // What may be sent again is known one storey up.
             .disableRetry()
-            .defaultLoadBalancingPolicy("round_robin")
-            .build();
-    ClientInterceptor bearer = attach(AUTHORIZATION, "Bearer " + token);
-    channel = token.isEmpty() ? managed : ClientInterceptors.intercept(managed, bearer);
-    connection = new Connection(managed, target, connectTimeout);
+            .defaultLoadBalancingPolicy("round_robin");
+    // A path is no name of a host, and servers refuse it as one.
+    if (target.isSocket()) builder.overrideAuthority("localhost");
+    managed = builder.build();
+    channel = token == null ? managed : ClientInterceptors.intercept(managed, new WithToken(token));
+    connection = new Connection(managed, target.text(), connectTimeout);
     connection.watch();
+    managed.getState(true);
+  }
+
+  private record WithToken(Token token) implements ClientInterceptor {
+    @Override
+    public <Q, R> ClientCall<Q, R> interceptCall(
+        MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
+      return next.newCall(method, options.withCallCredentials(token));
+    }
   }
 
   Channel channel() {
@@ -66,14 +65,5 @@ final class Link {
     Metadata headers = new Metadata();
     headers.put(key, value);
     return MetadataUtils.newAttachHeadersInterceptor(headers);
-  }
-
-  private static ChannelCredentials credentials(String tlsCa) {
-    if (tlsCa.isEmpty()) return InsecureChannelCredentials.create();
-    try {
-      return TlsChannelCredentials.newBuilder().trustManager(Path.of(tlsCa).toFile()).build();
-    } catch (IOException error) {
-      throw new UncheckedIOException("the authorities of tlsCa or DIBS_TLS_CA cannot be read: " + tlsCa, error);
-    }
   }
 }

@@ -3,6 +3,7 @@ package dev.dibs;
 import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
+import java.util.function.Consumer;
 
 /**
  * How long a value lives, and what a call wants. Never changes: each setter returns a copy, so that one constant can
@@ -44,19 +45,24 @@ public final class Options<V> {
   private String namespace;
   private Duration maxWait;
   private Duration lease;
+  private Duration leaseHoldMax;
   private Stale stale;
   private Read read;
   private boolean refreshing;
   private Revalidate revalidate = Revalidate.BACKGROUND;
+  private boolean staleIfError;
   private OnUnavailable onUnavailable;
   private String traceparent = "";
+
+  /** Found to be within their bounds: a constant is checked once. */
+  private boolean sound;
 
   private Options(Codec<V> codec, Duration ttl) {
     this.codec = Objects.requireNonNull(codec, "codec");
     this.ttl = Objects.requireNonNull(ttl, "ttl");
   }
 
-  private Options<V> copy() {
+  private Options<V> with(Consumer<Options<V>> change) {
     Options<V> copy = new Options<>(codec, ttl);
     copy.staleTtl = staleTtl;
     copy.absentTtl = absentTtl;
@@ -64,12 +70,15 @@ public final class Options<V> {
     copy.namespace = namespace;
     copy.maxWait = maxWait;
     copy.lease = lease;
+    copy.leaseHoldMax = leaseHoldMax;
     copy.stale = stale;
     copy.read = read;
     copy.refreshing = refreshing;
     copy.revalidate = revalidate;
+    copy.staleIfError = staleIfError;
     copy.onUnavailable = onUnavailable;
     copy.traceparent = traceparent;
+    change.accept(copy);
     return copy;
   }
 
@@ -92,9 +101,7 @@ public final class Options<V> {
    * @return a copy
    */
   public Options<V> staleTtl(Duration duration) {
-    Options<V> copy = copy();
-    copy.staleTtl = duration;
-    return copy;
+    return with(copy -> copy.staleTtl = duration);
   }
 
   /**
@@ -104,9 +111,7 @@ public final class Options<V> {
    * @return a copy
    */
   public Options<V> absentTtl(Duration duration) {
-    Options<V> copy = copy();
-    copy.absentTtl = duration;
-    return copy;
+    return with(copy -> copy.absentTtl = duration);
   }
 
   /**
@@ -116,9 +121,7 @@ public final class Options<V> {
    * @return a copy
    */
   public Options<V> tags(String... names) {
-    Options<V> copy = copy();
-    copy.tags = List.of(names);
-    return copy;
+    return with(copy -> copy.tags = List.of(names));
   }
 
   /**
@@ -128,9 +131,7 @@ public final class Options<V> {
    * @return a copy
    */
   public Options<V> namespace(String name) {
-    Options<V> copy = copy();
-    copy.namespace = name;
-    return copy;
+    return with(copy -> copy.namespace = name);
   }
 
   /**
@@ -140,9 +141,7 @@ public final class Options<V> {
    * @return a copy
    */
   public Options<V> maxWait(Duration duration) {
-    Options<V> copy = copy();
-    copy.maxWait = duration;
-    return copy;
+    return with(copy -> copy.maxWait = duration);
   }
 
   /**
@@ -152,9 +151,18 @@ public final class Options<V> {
    * @return a copy
    */
   public Options<V> lease(Duration duration) {
-    Options<V> copy = copy();
-    copy.lease = duration;
-    return copy;
+    return with(copy -> copy.lease = duration);
+  }
+
+  /**
+   * How long one lease is extended in all. Then it counts as lost, whether the rebuild has ended or not. Default: the
+   * client's, 10 minutes.
+   *
+   * @param duration above 0
+   * @return a copy
+   */
+  public Options<V> leaseHoldMax(Duration duration) {
+    return with(copy -> copy.leaseHoldMax = duration);
   }
 
   /**
@@ -164,9 +172,7 @@ public final class Options<V> {
    * @return a copy
    */
   public Options<V> stale(Stale choice) {
-    Options<V> copy = copy();
-    copy.stale = choice;
-    return copy;
+    return with(copy -> copy.stale = choice);
   }
 
   /**
@@ -176,9 +182,7 @@ public final class Options<V> {
    * @return a copy
    */
   public Options<V> read(Read choice) {
-    Options<V> copy = copy();
-    copy.read = choice;
-    return copy;
+    return with(copy -> copy.read = choice);
   }
 
   /**
@@ -187,9 +191,7 @@ public final class Options<V> {
    * @return a copy
    */
   public Options<V> refresh() {
-    Options<V> copy = copy();
-    copy.refreshing = true;
-    return copy;
+    return with(copy -> copy.refreshing = true);
   }
 
   /**
@@ -200,9 +202,16 @@ public final class Options<V> {
    * @return a copy
    */
   public Options<V> revalidate(Revalidate choice) {
-    Options<V> copy = copy();
-    copy.revalidate = Objects.requireNonNull(choice, "revalidate");
-    return copy;
+    return with(copy -> copy.revalidate = Objects.requireNonNull(choice, "revalidate"));
+  }
+
+  /**
+   * With {@link Revalidate#AWAIT}: where the rebuild fails and there is a stale value, that value. Default: the error.
+   *
+   * @return a copy
+   */
+  public Options<V> staleIfError() {
+    return with(copy -> copy.staleIfError = true);
   }
 
   /**
@@ -212,9 +221,7 @@ public final class Options<V> {
    * @return a copy
    */
   public Options<V> onUnavailable(OnUnavailable choice) {
-    Options<V> copy = copy();
-    copy.onUnavailable = choice;
-    return copy;
+    return with(copy -> copy.onUnavailable = choice);
   }
 
   /**
@@ -224,9 +231,7 @@ public final class Options<V> {
    * @return a copy
    */
   public Options<V> traceparent(String header) {
-    Options<V> copy = copy();
-    copy.traceparent = Objects.requireNonNull(header, "traceparent");
-    return copy;
+    return with(copy -> copy.traceparent = Objects.requireNonNull(header, "traceparent"));
   }
 
   /** {@return how values become bytes and come back} */
@@ -269,6 +274,11 @@ public final class Options<V> {
     return lease;
   }
 
+  /** {@return how long one lease is extended in all; null for the client's choice} */
+  public Duration leaseHoldMax() {
+    return leaseHoldMax;
+  }
+
   /** {@return whether a stale value is a good answer; null for the policy's} */
   public Stale stale() {
     return stale;
@@ -289,6 +299,11 @@ public final class Options<V> {
     return revalidate;
   }
 
+  /** {@return whether a stale value is served where its rebuild fails} */
+  public boolean isStaleIfError() {
+    return staleIfError;
+  }
+
   /** {@return what to do when the service cannot be reached; null for the client's choice} */
   public OnUnavailable onUnavailable() {
     return onUnavailable;
@@ -299,7 +314,14 @@ public final class Options<V> {
     return traceparent;
   }
 
-  /** Whoever reads the store or refreshes wants what is newer than the call, and not what an earlier one has read. */
+  /** Refuses what is out of bounds, by its name. */
+  void refuseBroken() {
+    if (sound) return;
+    Bounds.options(this);
+    sound = true;
+  }
+
+  /** A read of the store and a refresh want what is newer than the call, and not what an earlier one has read. */
   boolean mayJoin() {
     return read != Read.STORE && !refreshing;
   }

@@ -1,21 +1,36 @@
 package dev.dibs;
 
-import com.google.protobuf.ByteString;
+import java.time.Duration;
 import java.util.concurrent.Executor;
 
 /**
  * What a client is made of, and all its calls share.
  *
- * @param local rebuilds of this process that go without the service: one at a time for each key
+ * @param flights requests that are under way
+ * @param unreadable rebuilds of values that a codec could not read
+ * @param running rebuilds of this process under a lease
+ * @param local rebuilds of this process that go without the service
+ * @param near null where there is none
+ * @param background work that no caller waits for
  * @param executor where rebuilds run
+ * @param leaseHoldMax of calls that name none
  */
 record Parts(
     Transport transport,
+    Connection connection,
     SafeHooks hooks,
     HeldLeases held,
-    Flights<ByteString> local,
+    Flights<Found> flights,
+    Flights<Found> unreadable,
+    RunningRebuilds running,
+    LocalRebuilds local,
+    Changes changes,
+    Availability availability,
+    NearCache near,
+    Background background,
     Executor executor,
     Tracing tracing,
     String namespace,
     String holder,
-    OnUnavailable onUnavailable) {}
+    OnUnavailable onUnavailable,
+    Duration leaseHoldMax) {}

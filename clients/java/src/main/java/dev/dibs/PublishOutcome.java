@@ -1,10 +1,10 @@
 package dev.dibs;
 
-/** What became of a result that was handed over. Whatever it is, the result is its own caller's. */
+/** What became of a result that was handed over. The result is its own caller's in any case. */
 public enum PublishOutcome {
   /** Stored, within the lease. */
   STORED,
-  /** Stored, although the lease's time was over: nobody else had been given one meanwhile. */
+  /** Stored, although the lease's time was over: no other lease had been given meanwhile. */
   STORED_LATE,
   /** It had been stored already. */
   DUPLICATE,
@@ -14,7 +14,7 @@ public enum PublishOutcome {
   INVALIDATED,
   /** Not stored: the store knows nothing of the lease. */
   UNKNOWN_LEASE,
-  /** Not stored, for want of a store. */
+  /** Not stored, because the service has no store just now. {@link Published#maybeStored()} says whether that is sure. */
   NOT_STORED,
   /** An outcome that this version does not know. */
   UNSPECIFIED

@@ -6,8 +6,8 @@ package dev.dibs;
  * @param namespace empty for the service's default
  * @param onUnavailable not null
  * @param body makes the bytes anew
- * @param left raised when nobody waits any more
  * @param trace of the caller who asked first
+ * @param untilNanos when the caller's wait for the rebuilds of others is over, by {@link System#nanoTime()}
  */
 record Question(
     String namespace,
@@ -15,5 +15,17 @@ record Question(
     Options<?> options,
     OnUnavailable onUnavailable,
     Run.Body body,
-    Signal left,
-    CallTrace trace) {}
+    CallTrace trace,
+    long untilNanos) {
+  FullKey fullKey() {
+    return FullKey.of(namespace, key);
+  }
+
+  Question with(Options<?> others) {
+    return new Question(namespace, key, others, onUnavailable, body, trace, untilNanos);
+  }
+
+  long leftNanos() {
+    return untilNanos - System.nanoTime();
+  }
+}

@@ -1,5 +1,7 @@
 package dev.dibs;
 
+import java.time.Duration;
+
 /**
  * What a rebuild is told.
  *
@@ -35,10 +37,37 @@ public interface Rebuild<V> {
   V previous();
 
   /**
-   * Whether the lease is lost: it ran out, or the key was invalidated. The rebuild's thread is interrupted then. What
-   * it returns all the same counts for its own caller.
+   * Whether the lease is lost: it ran out, or the key was invalidated. The rebuild's thread is interrupted then, and
+   * what it returns is thrown away.
    *
    * @return true from the loss on
    */
   boolean isLost();
+
+  /**
+   * How long this value is fresh, in place of what the call says: for a source that knows.
+   *
+   * @param duration 1 ms to 365 days
+   */
+  void ttl(Duration duration);
+
+  /**
+   * How long after its ttl this value may be served stale, in place of what the call says.
+   *
+   * @param duration 0 to 365 days
+   */
+  void staleTtl(Duration duration);
+
+  /**
+   * Names to invalidate this value by, in place of what the call says.
+   *
+   * @param names at most 16, each of 1 to 256 bytes
+   */
+  void tags(String... names);
+
+  /**
+   * Leaves this value out of the cache. It is returned to the callers that were there before the lease was given;
+   * others ask again.
+   */
+  void doNotStore();
 }

@@ -8,7 +8,7 @@ package dev.dibs;
 @FunctionalInterface
 public interface RebuildFunction<V> {
   /**
-   * Makes the value anew. Its thread is interrupted when the lease is lost, or when nobody waits for it any more.
+   * Makes the value anew. Its thread is interrupted when the lease is lost, or when its last caller has left.
    *
    * @param rebuild what is known of this run
    * @return the value; null where the source has nothing

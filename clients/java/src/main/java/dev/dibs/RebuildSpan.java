@@ -21,9 +21,14 @@ record RebuildSpan(Span span, Context within, String traceparent) {
 
   /** {@code error} is null where there is a value. */
   void end(Throwable error) {
-    if (error != null) {
-      span.recordException(error);
-      span.setStatus(StatusCode.ERROR, error.toString());
+    try {
+      if (error != null) {
+        span.setStatus(StatusCode.ERROR);
+        span.recordException(error);
+        span.setStatus(StatusCode.ERROR, error.toString());
+      }
+    } catch (Throwable fault) {
+      // The error is the user's own class, whose message may throw: the span ends without it.
     }
     span.end();
   }

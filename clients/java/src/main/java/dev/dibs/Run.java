@@ -2,8 +2,11 @@ package dev.dibs;
 
 import com.google.protobuf.ByteString;
 import dev.dibs.v1.Hit;
+import io.grpc.Status;
+import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
+import java.util.concurrent.Future;
 
 /** One run of a rebuild, on a thread that can be interrupted. */
 final class Run {
@@ -12,15 +15,30 @@ final class Run {
     ByteString make(Run run) throws Exception;
   }
 
+  /** It has not begun: no thread was free in time, or the executor takes no more. The source has not failed. */
+  static final class NotBegunException extends DibsStatusException {
+    private static final long serialVersionUID = 1L;
+
+    NotBegunException(String message, Throwable cause) {
+      super(Status.Code.RESOURCE_EXHAUSTED, message, null, cause);
+    }
+  }
+
+  /** How long a run may stand before its beginning, also where its caller has no wait. */
+  private static final long BEGIN_NANOS_MIN = Duration.ofSeconds(2).toNanos();
+
   private final Body body;
   private final RebuildReason reason;
   private final long fence;
   private final Hit previous;
+  private final ValueTerms terms = new ValueTerms();
   private final CompletableFuture<ByteString> result = new CompletableFuture<>();
 
   /** Null before and after the run. */
   private Thread thread;
 
+  private boolean begun;
+  private boolean withdrawn;
   private boolean stopped;
   private volatile boolean lost;
 
@@ -32,12 +50,18 @@ final class Run {
     this.previous = previous;
   }
 
-  CompletableFuture<ByteString> start(Executor executor) {
+  /**
+   * Runs on a thread of {@code executor}, which must come within {@code waitNanos}: an executor that is filled by
+   * callers that wait for their rebuilds has no thread for the rebuilds, and would wait for itself for ever.
+   */
+  CompletableFuture<ByteString> start(Executor executor, long waitNanos) {
+    Duration patience = Duration.ofNanos(Math.max(BEGIN_NANOS_MIN, waitNanos));
+    Future<?> timer = Threads.after(patience, () -> withdraw(patience));
+    result.whenComplete((value, error) -> timer.cancel(false));
     try {
       executor.execute(this::run);
     } catch (Throwable error) {
-      // It takes no more, or there is no memory for a thread.
-      result.completeExceptionally(error);
+      result.completeExceptionally(new NotBegunException("executor: it does not take the rebuild: " + error, error));
     }
     return result;
   }
@@ -52,6 +76,10 @@ final class Run {
 
   Hit previous() {
     return previous;
+  }
+
+  ValueTerms terms() {
+    return terms;
   }
 
   boolean isLost() {
@@ -69,23 +97,39 @@ final class Run {
     if (thread != null) thread.interrupt();
   }
 
+  private void withdraw(Duration patience) {
+    synchronized (this) {
+      if (begun) return;
+      withdrawn = true;
+    }
+    result.completeExceptionally(
+        new NotBegunException(
+            "executor: none of its threads began the rebuild within %d ms; give the client an executor whose threads do"
+                    .formatted(patience.toMillis())
+                + " not wait for rebuilds",
+            null));
+  }
+
   private void run() {
-    enter();
+    if (!enter()) return;
     ByteString value;
     try {
       value = body.make(this);
     } catch (Throwable error) {
       leave();
-      result.completeExceptionally(error);
+      result.completeExceptionally(new Thrown(error));
       return;
     }
     leave();
     result.complete(value);
   }
 
-  private synchronized void enter() {
+  private synchronized boolean enter() {
+    if (withdrawn) return false;
+    begun = true;
     thread = Thread.currentThread();
     if (stopped) thread.interrupt();
+    return true;
   }
 
   /** The thread goes on to other work, which the interruption is not meant for. */

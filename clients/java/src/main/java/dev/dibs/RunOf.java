@@ -1,6 +1,8 @@
 package dev.dibs;
 
 import dev.dibs.v1.Hit;
+import java.time.Duration;
+import java.util.List;
 
 /** A run as the user's rebuild sees it. */
 final class RunOf<V> implements Rebuild<V> {
@@ -48,5 +50,25 @@ final class RunOf<V> implements Rebuild<V> {
   @Override
   public boolean isLost() {
     return run.isLost();
+  }
+
+  @Override
+  public void ttl(Duration duration) {
+    run.terms().ttl(duration);
+  }
+
+  @Override
+  public void staleTtl(Duration duration) {
+    run.terms().staleTtl(duration);
+  }
+
+  @Override
+  public void tags(String... names) {
+    run.terms().tags(List.of(names));
+  }
+
+  @Override
+  public void doNotStore() {
+    run.terms().doNotStore();
   }
 }

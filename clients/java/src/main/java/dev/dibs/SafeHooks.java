@@ -2,7 +2,7 @@ package dev.dibs;
 
 import java.util.function.Consumer;
 
-/** Hooks whose faults are nobody else's. */
+/** Hooks whose faults stay their own. */
 record SafeHooks(Hooks hooks) {
   void tell(Consumer<Hooks> event) {
     try {

@@ -2,19 +2,23 @@ package dev.dibs;
 
 import com.google.protobuf.MessageLite;
 import dev.dibs.SessionStream.NoSessionException;
+import io.grpc.Status;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 
 /** A session where that can be had, and one call after the other where something on the way breaks streams. */
 final class SessionOrUnary implements Transport {
-  /** How long calls go one by one after a session could not be had and they could. */
-  private static final Duration UNARY_FOR = Duration.ofSeconds(60);
+  /** How soon a session is tried for again after it could not be had and single calls could; later ones twice that. */
+  private static final Duration PAUSE_MIN = Duration.ofSeconds(1);
 
-  private final Transport session;
+  private static final Duration PAUSE_MAX = Duration.ofSeconds(60);
+
+  private final SessionTransport session;
   private final Transport unary;
-  private volatile long unaryUntilNanos = System.nanoTime();
+  private volatile boolean oneByOne;
+  private volatile boolean closed;
 
-  SessionOrUnary(Transport session, Transport unary) {
+  SessionOrUnary(SessionTransport session, Transport unary) {
     this.session = session;
     this.unary = unary;
   }
@@ -23,14 +27,14 @@ final class SessionOrUnary implements Transport {
   public <Q extends MessageLite, R> CompletableFuture<R> call(Method<Q, R> method, Q request, Terms terms) {
     // Beyond the bound of a session's message only the call itself is refused, and not the stream with all others.
     boolean isTooLarge = request.getSerializedSize() > SessionStream.REQUEST_BYTES_MAX;
-    if (isTooLarge || System.nanoTime() - unaryUntilNanos < 0) return unary.call(method, request, terms);
+    if (isTooLarge || oneByOne) return unary.call(method, request, terms);
     CompletableFuture<R> reply = new CompletableFuture<>();
     session
         .call(method, request, terms)
         .whenComplete(
             (value, error) -> {
-              if (error != null && DibsStatusException.of(error) instanceof NoSessionException) {
-                oneByOne(method, request, terms, reply);
+              if (error != null && DibsStatusException.of(error) instanceof NoSessionException none) {
+                callByItself(method, request, terms, reply, none);
               } else {
                 Futures.settle(reply, value, error);
               }
@@ -40,18 +44,47 @@ final class SessionOrUnary implements Transport {
 
   @Override
   public void close() {
+    closed = true;
     session.close();
     unary.close();
   }
 
-  private <Q extends MessageLite, R> void oneByOne(
-      Method<Q, R> method, Q request, Terms terms, CompletableFuture<R> reply) {
+  private <Q extends MessageLite, R> void callByItself(
+      Method<Q, R> method, Q request, Terms terms, CompletableFuture<R> reply, NoSessionException none) {
     unary
         .call(method, request, terms)
         .whenComplete(
             (value, error) -> {
-              if (error == null) unaryUntilNanos = System.nanoTime() + UNARY_FOR.toNanos();
+              if (error == null) withoutSession(none);
               Futures.settle(reply, value, error);
             });
+  }
+
+  private synchronized void withoutSession(NoSessionException none) {
+    if (oneByOne) return;
+    oneByOne = true;
+    tryAgain(pauseAfter(none, PAUSE_MIN));
+  }
+
+  /** Behind the calls, which do not wait for it. */
+  private void tryAgain(Duration pause) {
+    Threads.after(
+        pause,
+        () -> {
+          if (closed) return;
+          session
+              .open()
+              .whenComplete(
+                  (opened, error) -> {
+                    if (error == null) oneByOne = false;
+                    else tryAgain(pauseAfter(DibsStatusException.of(error), pause.multipliedBy(2)));
+                  });
+        });
+  }
+
+  /** A service that has no sessions has none in a second either. */
+  private static Duration pauseAfter(DibsStatusException error, Duration pause) {
+    boolean isLong = error.code() == Status.Code.UNIMPLEMENTED || pause.compareTo(PAUSE_MAX) > 0;
+    return isLong ? PAUSE_MAX : pause;
   }
 }

@@ -1,6 +1,7 @@
 package dev.dibs;
 
 import dev.dibs.v1.CoordinatorServiceGrpc;
+import dev.dibs.v1.Invalidated;
 import dev.dibs.v1.SessionCall;
 import dev.dibs.v1.SessionEvent;
 import dev.dibs.v1.SessionHello;
@@ -23,11 +24,11 @@ import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
- * One stream, with the calls that are open on it. Whoever finds nobody sending sends; what gathers meanwhile leaves
+ * One stream, with the calls that are open on it. One thread sends at a time. Calls that gather meanwhile leave
  * together, in the next message.
  */
 final class SessionStream extends ClientCall.Listener<SessionResponse> {
-  /** What a stream tells whoever has opened it. */
+  /** What a stream tells its owner. */
   interface Owner {
     void welcomed(SessionStream stream, String resumeToken);
 
@@ -36,6 +37,12 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
 
     /** The replica stops: new calls go elsewhere. */
     void draining(SessionStream stream);
+
+    /** Values of a watched namespace have changed. */
+    void changed(Invalidated what);
+
+    /** The replica hears of changes. */
+    void beat(SessionStream stream);
 
     void broken(SessionStream stream);
   }
@@ -73,10 +80,10 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   private List<Long> cancelled = new ArrayList<>();
   private long lastId;
 
-  /** Until the hello has been sent, nobody else sends. */
+  /** Until the hello has been sent, no other message is. */
   private boolean sending = true;
 
-  /** Whatever is on the way carries sessions. */
+  /** The service and all that is on the way to it carry sessions. */
   private boolean confirmed;
 
   /** It ends with its last call. */
@@ -85,8 +92,14 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   /** Nothing is sent any more. */
   private boolean over;
 
-  /** Runs out unless the session is confirmed in time. */
-  private Future<?> late;
+  /** Stops the timer that runs out unless the session is confirmed in time; null before there is one. */
+  private Runnable late;
+
+  /** What is told of the calls that have not been sent, when they are. */
+  private final Map<Long, Transport.Sending> sendings = new HashMap<>();
+
+  /** Fails where the session cannot be had. */
+  private final CompletableFuture<Void> confirmation = new CompletableFuture<>();
 
   SessionStream(Link link, Duration connectTimeout, SessionHello hello, Owner owner) {
     this.stream = link.channel().newCall(CoordinatorServiceGrpc.getSessionMethod(), OPTIONS);
@@ -104,7 +117,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
     stream.request(1);
     synchronized (this) {
       sending = false;
-      if (!confirmed && !over) late = Threads.after(connectTimeout, this::isLate);
+      if (!confirmed && !over) late = RunningTime.after(connectTimeout, this::isLate);
     }
     link.connection().ifLate(this::giveUp);
   }
@@ -119,6 +132,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
       id = lastId;
       open.put(id, reply);
       calling.put(id, call.setId(id).build());
+      sendings.put(id, terms.sending());
     }
     Future<?> timer = Threads.after(terms.deadline(), () -> leave(id, noAnswer(terms.deadline())));
     Runnable forget = terms.left().onRaise(() -> leave(id, DibsStatusException.cancelled("the caller has gone")));
@@ -134,6 +148,8 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   void flush() {
     for (; ; ) {
       SessionRequest message;
+      List<Transport.Sending> told = new ArrayList<>();
+      boolean isWatched;
       synchronized (this) {
         if (sending || over) return;
         if (calling.isEmpty() && cancelled.isEmpty()) {
@@ -141,9 +157,12 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
           return;
         }
         if (!stream.isReady()) return;
-        message = gathered();
+        message = gathered(told);
+        // One that is being left is not the one whose beats are counted.
+        isWatched = hello.getWatchedNamespacesCount() > 0 && !leaving;
         sending = true;
       }
+      told.forEach(sent -> sent.leaves(isWatched));
       try {
         stream.sendMessage(message);
       } catch (IllegalStateException error) {
@@ -193,7 +212,13 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
 
   private synchronized void confirm() {
     confirmed = true;
-    if (late != null) late.cancel(false);
+    if (late != null) late.run();
+    confirmation.complete(null);
+  }
+
+  /** Fails where the session cannot be had. */
+  CompletableFuture<Void> confirmation() {
+    return confirmation;
   }
 
   private void replied(SessionReply reply) {
@@ -209,6 +234,8 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   private void happened(SessionEvent event) {
     if (event.hasLeaseLost()) owner.leaseLost(event.getLeaseLost().getToken());
     else if (event.hasDraining()) owner.draining(this);
+    else if (event.hasInvalidated()) owner.changed(event.getInvalidated());
+    else if (event.hasBeat()) owner.beat(this);
   }
 
   /** The caller of one call has gone. */
@@ -218,6 +245,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
       call = open.remove(id);
       if (call == null) return;
       // What has not been sent need not be cancelled.
+      sendings.remove(id);
       if (calling.remove(id) == null) cancelled.add(id);
     }
     call.completeExceptionally(error);
@@ -225,7 +253,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   }
 
   /** As many calls as one message may carry, and at least one. */
-  private SessionRequest gathered() {
+  private SessionRequest gathered(List<Transport.Sending> told) {
     SessionRequest.Builder message = SessionRequest.newBuilder().addAllCancelledIds(cancelled);
     cancelled = new ArrayList<>();
     int bytes = message.build().getSerializedSize();
@@ -234,6 +262,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
       bytes += call.getSerializedSize() + CALL_BYTES;
       if (message.getCallsCount() > 0 && bytes > MESSAGE_BYTES_MAX) break;
       message.addCalls(call);
+      told.add(sendings.remove(call.getId()));
     }
     return message.build();
   }
@@ -262,13 +291,16 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
     synchronized (this) {
       over = true;
       hadNoSession = !confirmed;
-      if (late != null) late.cancel(false);
+      if (late != null) late.run();
       calls = new ArrayList<>(open.values());
       open.clear();
       calling.clear();
+      sendings.clear();
     }
+    link.connection().brokeOff();
     owner.broken(this);
     DibsStatusException outcome = hadNoSession ? new NoSessionException(error) : error;
+    confirmation.completeExceptionally(outcome);
     calls.forEach(call -> call.completeExceptionally(outcome));
   }
 

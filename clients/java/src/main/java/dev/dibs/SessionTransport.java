@@ -1,6 +1,7 @@
 package dev.dibs;
 
 import com.google.protobuf.MessageLite;
+import dev.dibs.v1.Invalidated;
 import dev.dibs.v1.SessionCall;
 import dev.dibs.v1.SessionHello;
 import dev.dibs.v1.SessionReply;
@@ -15,15 +16,18 @@ final class SessionTransport implements Transport, SessionStream.Owner {
   private final String holder;
   private final HeldLeases held;
 
+  private final Changes changes;
+
   private SessionStream live;
   private String resumeToken = "";
   private boolean closed;
 
-  SessionTransport(Link link, Duration connectTimeout, String holder, HeldLeases held) {
+  SessionTransport(Link link, Duration connectTimeout, String holder, HeldLeases held, Changes changes) {
     this.link = link;
     this.connectTimeout = connectTimeout;
     this.holder = holder;
     this.held = held;
+    this.changes = changes;
   }
 
   @Override
@@ -38,13 +42,21 @@ final class SessionTransport implements Transport, SessionStream.Owner {
       CompletableFuture<SessionReply> reply = stream.ask(call, terms);
       // It may have ended since; the next one takes the call before it can end.
       if (reply == null) {
-        forget(stream);
+        if (forget(stream)) changes.everything();
         continue;
       }
       stream.start();
       stream.flush();
       return reply.thenApply(answer -> only(method, answer));
     }
+  }
+
+  /** Opens a session without a call; fails where there is none to be had. */
+  CompletableFuture<Void> open() {
+    SessionStream stream = live();
+    if (stream == null) return CompletableFuture.failedFuture(DibsStatusException.cancelled("this client is closed"));
+    stream.start();
+    return stream.confirmation();
   }
 
   @Override
@@ -61,7 +73,9 @@ final class SessionTransport implements Transport, SessionStream.Owner {
 
   @Override
   public synchronized void welcomed(SessionStream stream, String token) {
-    if (live == stream) resumeToken = token;
+    if (live != stream) return;
+    resumeToken = token;
+    changes.welcome();
   }
 
   @Override
@@ -75,22 +89,42 @@ final class SessionTransport implements Transport, SessionStream.Owner {
       forget(stream);
       resumeToken = "";
     }
+    changes.everything();
     stream.leave();
   }
 
   @Override
-  public void broken(SessionStream stream) {
-    forget(stream);
+  public void changed(Invalidated what) {
+    changes.heard(what);
   }
 
-  private synchronized void forget(SessionStream stream) {
-    if (live == stream) live = null;
+  @Override
+  public synchronized void beat(SessionStream stream) {
+    if (live == stream) changes.beat();
+  }
+
+  @Override
+  public void broken(SessionStream stream) {
+    // One that was left before is no loss: what changes is heard on the next one.
+    if (forget(stream)) changes.everything();
+  }
+
+  /** Whether new calls went there until now. */
+  private synchronized boolean forget(SessionStream stream) {
+    if (live != stream) return false;
+    live = null;
+    return true;
   }
 
   /** The stream for new calls, made if there is none; null after the end. */
   private synchronized SessionStream live() {
     if (live == null && !closed) {
-      SessionHello hello = SessionHello.newBuilder().setResumeToken(resumeToken).setHolder(holder).build();
+      SessionHello hello =
+          SessionHello.newBuilder()
+              .setResumeToken(resumeToken)
+              .setHolder(holder)
+              .addAllWatchedNamespaces(changes.watched())
+              .build();
       live = new SessionStream(link, connectTimeout, hello, this);
     }
     return live;

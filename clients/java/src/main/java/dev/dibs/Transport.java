@@ -6,8 +6,14 @@ import java.util.concurrent.CompletableFuture;
 
 /** How calls reach the service. */
 interface Transport {
-  /** Long enough for a service that fails over, short enough that nobody hangs on it. */
+  /** Long enough for a service that fails over, short enough that no caller hangs on it. */
   Duration DEADLINE = Duration.ofSeconds(5);
+
+  /** Hears that a request leaves. */
+  interface Sending {
+    /** {@code isWatched}: over a session that tells of changes. */
+    void leaves(boolean isWatched);
+  }
 
   /**
    * How one call is made.
@@ -15,10 +21,11 @@ interface Transport {
    * @param deadline how long the caller waits for the reply
    * @param traceparent the W3C traceparent to pass on; empty for none
    * @param left ends the call, which then fails as {@code CANCELLED}
+   * @param sending is told just before the request leaves; not at all where it never does
    */
-  record Terms(Duration deadline, String traceparent, Signal left) {
+  record Terms(Duration deadline, String traceparent, Signal left, Sending sending) {
     static Terms within(Duration deadline, String traceparent) {
-      return new Terms(deadline, traceparent, new Signal());
+      return new Terms(deadline, traceparent, new Signal(), isWatched -> {});
     }
   }
 

@@ -32,9 +32,14 @@ final class UnaryTransport implements Transport {
             .newCall(
                 method.descriptor(),
                 OPTIONS.withDeadlineAfter(terms.deadline().toNanos(), TimeUnit.NANOSECONDS));
+    terms.sending().leaves(false);
     ClientCalls.asyncUnaryCall(call, request, into(reply));
     Runnable forget = terms.left().onRaise(() -> call.cancel("the caller has gone", null));
-    reply.whenComplete((value, error) -> forget.run());
+    reply.whenComplete(
+        (value, error) -> {
+          forget.run();
+          if (error != null && DibsStatusException.of(error).isUnreachable()) link.connection().brokeOff();
+        });
     link.connection()
         .ifLate(
             late -> {

@@ -44,7 +44,7 @@ final class FakeSessions extends CoordinatorServiceImplBase implements AutoClose
       return request;
     }
 
-    /** The next call, in whatever message it comes. */
+    /** The next call, in any message. */
     SessionCall call() throws InterruptedException {
       while (calls.isEmpty()) calls.addAll(next().getCallsList());
       return calls.remove();

@@ -37,4 +37,19 @@ final class Recorded implements Hooks {
   public void onBackgroundError(String namespace, String key, Throwable error) {
     events.add("background error: " + error.getMessage());
   }
+
+  @Override
+  public void onNotStorable(String namespace, String key, Throwable error) {
+    events.add("not storable " + ((DibsStatusException) error).code());
+  }
+
+  @Override
+  public void onUndecodable(String namespace, String key, Throwable error) {
+    events.add("undecodable");
+  }
+
+  /** Those of one kind. */
+  List<String> of(String kind) {
+    return events.stream().filter(event -> event.startsWith(kind)).toList();
+  }
 }

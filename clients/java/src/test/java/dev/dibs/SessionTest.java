@@ -11,6 +11,7 @@ import dev.dibs.v1.ExtendResponse;
 import dev.dibs.v1.GetOrLockRequest;
 import dev.dibs.v1.GetOrLockResponse;
 import dev.dibs.v1.LeaseLost;
+import dev.dibs.v1.PublishResponse;
 import dev.dibs.v1.SessionCall;
 import dev.dibs.v1.SessionEvent;
 import dev.dibs.v1.SessionReply;
@@ -189,6 +190,7 @@ final class SessionTest {
 
   @Test
   void thatIsNotConfirmedInTimeIsDoneWithout() throws Exception {
+    assertTrue(client.ready(Duration.ofSeconds(10)));
     assertEquals(FakeSessions.UNARY, get("k").get());
     assertEquals(FakeSessions.UNARY, get("l").get());
     fake.stream();
@@ -204,5 +206,92 @@ final class SessionTest {
     client.close();
     stream.hit(open, "v");
     assertEquals("v", call.get());
+  }
+
+  /** A call that rebuilds under a lease of this stream until the gate opens. */
+  private CompletableFuture<String> rebuilding(FakeSessions.Stream stream, CountDownLatch gate) throws Exception {
+    CountDownLatch running = new CountDownLatch(1);
+    CompletableFuture<String> call =
+        client.getOrRebuildAsync(
+            "k",
+            TEXT,
+            () -> {
+              running.countDown();
+              gate.await();
+              return "old";
+            });
+    GetOrLockResponse.Builder lease = GetOrLockResponse.newBuilder().setLease(FakeService.leaseOf("t", 60_000));
+    stream.reply(SessionReply.newBuilder().setId(stream.call().getId()).setGetOrLock(lease));
+    assertTrue(running.await(10, TimeUnit.SECONDS));
+    return call;
+  }
+
+  @Test
+  void thatEndsClosesTheRebuildsOfItsLeasesToNewcomers() throws Exception {
+    client.getOrRebuildAsync("first", TEXT, () -> "mine");
+    FakeSessions.Stream stream = fake.stream();
+    stream.welcome("resume");
+    stream.call();
+    CountDownLatch gate = new CountDownLatch(1);
+    CompletableFuture<String> call = rebuilding(stream, gate);
+    CompletableFuture<String> joined = get("k");
+    stream.breakOff();
+    FakeSessions.Stream next = fake.stream();
+    next.welcome("later");
+    // The call that was open there, asked again; the one that has joined has not asked.
+    assertEquals("first", next.call().getGetOrLock().getKey());
+    CompletableFuture<String> late = get("k");
+    SessionCall own = next.call();
+    assertEquals("k", own.getGetOrLock().getKey());
+    next.hit(own, "new");
+    assertEquals("new", late.get());
+    assertFalse(joined.isDone());
+    gate.countDown();
+    SessionCall publish = next.call();
+    assertTrue(publish.hasPublish());
+    PublishResponse stored = PublishResponse.newBuilder().setOutcomeValue(1).setCounts(true).build();
+    next.reply(SessionReply.newBuilder().setId(publish.getId()).setPublish(stored));
+    assertEquals("old", call.get());
+    assertEquals("old", joined.get());
+  }
+
+  @Test
+  void isNotWaitedOnByCallersThatComeAfterARequestHasLeft() throws Exception {
+    client.getOrRebuildAsync("first", TEXT, () -> "mine");
+    FakeSessions.Stream stream = fake.stream();
+    stream.welcome("resume");
+    stream.hit(stream.call(), "v");
+    CompletableFuture<String> one = get("k");
+    SessionCall asked = stream.call();
+    // Its request has left, and nothing tells of changes: the next caller asks for itself.
+    CompletableFuture<String> two = get("k");
+    SessionCall another = stream.call();
+    assertEquals("k", another.getGetOrLock().getKey());
+    stream.hit(another, "newer");
+    assertEquals("newer", two.get());
+    stream.hit(asked, "older");
+    assertEquals("older", one.get());
+  }
+
+  @Test
+  void isTriedForAgainBehindTheCallsThatGoWithout() throws Exception {
+    assertTrue(client.ready(Duration.ofSeconds(10)));
+    assertEquals(FakeSessions.UNARY, get("k").get());
+    fake.stream();
+    FakeSessions.Stream again = fake.stream();
+    again.welcome("resume");
+    Thread answering =
+        new Thread(
+            () -> {
+              try {
+                for (; ; ) again.hit(again.call(), "over the session");
+              } catch (InterruptedException error) {
+                // The test is over.
+              }
+            });
+    answering.setDaemon(true);
+    answering.start();
+    Until.isTrue(() -> get("l").get().equals("over the session"));
+    answering.interrupt();
   }
 }

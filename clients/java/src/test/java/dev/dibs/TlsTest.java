@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.dibs.v1.GetOrLockRequest;
+import io.grpc.ServerCredentials;
 import io.grpc.TlsServerCredentials;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -13,6 +14,7 @@ import java.nio.file.Path;
 import java.security.KeyStore;
 import java.time.Duration;
 import java.util.Base64;
+import java.util.HashMap;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -36,6 +38,31 @@ final class TlsTest {
       }
       try (DibsClient plain = service.client().onUnavailable(OnUnavailable.FAIL).build()) {
         assertThrows(DibsStatusException.class, () -> plain.getOrRebuild("k", TEXT, () -> "never"));
+      }
+    }
+  }
+
+  @Test
+  void showsItsOwnCertificateWhereOneIsAskedFor() throws Exception {
+    KeyStore store = selfSigned();
+    Path certificate = pem("CERTIFICATE", store.getCertificate("dibs").getEncoded());
+    Path key = pem("PRIVATE KEY", store.getKey("dibs", PASSWORD).getEncoded());
+    ServerCredentials asking =
+        TlsServerCredentials.newBuilder()
+            .keyManager(certificate.toFile(), key.toFile())
+            .trustManager(certificate.toFile())
+            .clientAuth(TlsServerCredentials.ClientAuth.REQUIRE)
+            .build();
+    try (FakeService service = new FakeService(asking)) {
+      service.will(GetOrLockRequest.class, FakeService.hit("v"));
+      Map<String, String> trusting = Map.of("DIBS_TARGET", service.target(), "DIBS_TLS_CA", certificate.toString());
+      Map<String, String> known = new HashMap<>(trusting);
+      known.putAll(Map.of("DIBS_TLS_CERT", certificate.toString(), "DIBS_TLS_KEY", key.toString()));
+      try (DibsClient client = new DibsClientBuilder(known).onUnavailable(OnUnavailable.FAIL).build()) {
+        assertEquals("v", client.getOrRebuild("k", TEXT, () -> "never"));
+      }
+      try (DibsClient unknown = new DibsClientBuilder(trusting).onUnavailable(OnUnavailable.FAIL).build()) {
+        assertThrows(DibsStatusException.class, () -> unknown.getOrRebuild("k", TEXT, () -> "never"));
       }
     }
   }

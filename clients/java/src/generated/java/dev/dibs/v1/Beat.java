@@ -6,8 +6,8 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Beat is sent every second on a session that watches namespaces, while the replica hears of every change.
- * A client's own cache serves nothing when neither a beat nor the welcome came in the last 3 seconds.
+ * Beat is sent every second on a session that watches namespaces, while the replica receives all changes. If
+ * neither a beat nor the welcome has arrived for 3 seconds, the client's own cache must serve nothing.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.Beat}
@@ -192,8 +192,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Beat is sent every second on a session that watches namespaces, while the replica hears of every change.
-   * A client's own cache serves nothing when neither a beat nor the welcome came in the last 3 seconds.
+   * Beat is sent every second on a session that watches namespaces, while the replica receives all changes. If
+   * neither a beat nor the welcome has arrived for 3 seconds, the client's own cache must serve nothing.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.Beat}

@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Busy is a wait that ended without an answer.
+ * Busy is a wait that ended without a value or a lease.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.Busy}
@@ -48,7 +48,7 @@ private static final long serialVersionUID = 0L;
   private long retryAfterMs_ = 0L;
   /**
    * <pre>
-   * When to come back, jittered for each caller.
+   * When to retry, jittered for each caller.
    * </pre>
    *
    * <code>int64 retry_after_ms = 1;</code>
@@ -63,7 +63,7 @@ private static final long serialVersionUID = 0L;
   private long holderAgeMs_ = 0L;
   /**
    * <pre>
-   * How long the holder has had its lease; 0 if there is none.
+   * How long the holder has had its lease; 0 if there is no holder.
    * </pre>
    *
    * <code>int64 holder_age_ms = 2;</code>
@@ -78,7 +78,7 @@ private static final long serialVersionUID = 0L;
   private int reason_ = 0;
   /**
    * <pre>
-   * Why there is no answer.
+   * Why there is no value and no lease.
    * </pre>
    *
    * <code>.dibs.v1.BusyReason reason = 3;</code>
@@ -89,7 +89,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Why there is no answer.
+   * Why there is no value and no lease.
    * </pre>
    *
    * <code>.dibs.v1.BusyReason reason = 3;</code>
@@ -282,7 +282,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Busy is a wait that ended without an answer.
+   * Busy is a wait that ended without a value or a lease.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.Busy}
@@ -479,7 +479,7 @@ private static final long serialVersionUID = 0L;
     private long retryAfterMs_ ;
     /**
      * <pre>
-     * When to come back, jittered for each caller.
+     * When to retry, jittered for each caller.
      * </pre>
      *
      * <code>int64 retry_after_ms = 1;</code>
@@ -491,7 +491,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * When to come back, jittered for each caller.
+     * When to retry, jittered for each caller.
      * </pre>
      *
      * <code>int64 retry_after_ms = 1;</code>
@@ -507,7 +507,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * When to come back, jittered for each caller.
+     * When to retry, jittered for each caller.
      * </pre>
      *
      * <code>int64 retry_after_ms = 1;</code>
@@ -523,7 +523,7 @@ private static final long serialVersionUID = 0L;
     private long holderAgeMs_ ;
     /**
      * <pre>
-     * How long the holder has had its lease; 0 if there is none.
+     * How long the holder has had its lease; 0 if there is no holder.
      * </pre>
      *
      * <code>int64 holder_age_ms = 2;</code>
@@ -535,7 +535,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the holder has had its lease; 0 if there is none.
+     * How long the holder has had its lease; 0 if there is no holder.
      * </pre>
      *
      * <code>int64 holder_age_ms = 2;</code>
@@ -551,7 +551,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the holder has had its lease; 0 if there is none.
+     * How long the holder has had its lease; 0 if there is no holder.
      * </pre>
      *
      * <code>int64 holder_age_ms = 2;</code>
@@ -567,7 +567,7 @@ private static final long serialVersionUID = 0L;
     private int reason_ = 0;
     /**
      * <pre>
-     * Why there is no answer.
+     * Why there is no value and no lease.
      * </pre>
      *
      * <code>.dibs.v1.BusyReason reason = 3;</code>
@@ -578,7 +578,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why there is no answer.
+     * Why there is no value and no lease.
      * </pre>
      *
      * <code>.dibs.v1.BusyReason reason = 3;</code>
@@ -593,7 +593,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why there is no answer.
+     * Why there is no value and no lease.
      * </pre>
      *
      * <code>.dibs.v1.BusyReason reason = 3;</code>
@@ -606,7 +606,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why there is no answer.
+     * Why there is no value and no lease.
      * </pre>
      *
      * <code>.dibs.v1.BusyReason reason = 3;</code>
@@ -624,7 +624,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why there is no answer.
+     * Why there is no value and no lease.
      * </pre>
      *
      * <code>.dibs.v1.BusyReason reason = 3;</code>

@@ -10,7 +10,7 @@ public interface BusyOrBuilder extends
 
   /**
    * <pre>
-   * When to come back, jittered for each caller.
+   * When to retry, jittered for each caller.
    * </pre>
    *
    * <code>int64 retry_after_ms = 1;</code>
@@ -20,7 +20,7 @@ public interface BusyOrBuilder extends
 
   /**
    * <pre>
-   * How long the holder has had its lease; 0 if there is none.
+   * How long the holder has had its lease; 0 if there is no holder.
    * </pre>
    *
    * <code>int64 holder_age_ms = 2;</code>
@@ -30,7 +30,7 @@ public interface BusyOrBuilder extends
 
   /**
    * <pre>
-   * Why there is no answer.
+   * Why there is no value and no lease.
    * </pre>
    *
    * <code>.dibs.v1.BusyReason reason = 3;</code>
@@ -39,7 +39,7 @@ public interface BusyOrBuilder extends
   int getReasonValue();
   /**
    * <pre>
-   * Why there is no answer.
+   * Why there is no value and no lease.
    * </pre>
    *
    * <code>.dibs.v1.BusyReason reason = 3;</code>

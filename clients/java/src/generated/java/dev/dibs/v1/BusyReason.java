@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * BusyReason is why there is no answer.
+ * BusyReason is why there is no value and no lease.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.BusyReason}
@@ -31,7 +31,7 @@ public enum BusyReason
   BUSY_REASON_WAIT_ENDED(1),
   /**
    * <pre>
-   * The rebuild takes longer, as a rule, than the caller can wait; answered at once.
+   * The rebuild usually takes longer than this caller can wait. Answered immediately, with an estimate.
    * </pre>
    *
    * <code>BUSY_REASON_DEADLINE_TOO_SHORT = 2;</code>
@@ -39,7 +39,7 @@ public enum BusyReason
   BUSY_REASON_DEADLINE_TOO_SHORT(2),
   /**
    * <pre>
-   * The lock nodes came to no decision within the wait.
+   * The lock nodes reached no decision within the wait.
    * </pre>
    *
    * <code>BUSY_REASON_UNDECIDED = 3;</code>
@@ -47,7 +47,7 @@ public enum BusyReason
   BUSY_REASON_UNDECIDED(3),
   /**
    * <pre>
-   * The namespace's budget of rebuilds at a time is used up.
+   * The namespace's budget of concurrent rebuilds is used up.
    * </pre>
    *
    * <code>BUSY_REASON_BUDGET = 4;</code>
@@ -55,7 +55,7 @@ public enum BusyReason
   BUSY_REASON_BUDGET(4),
   /**
    * <pre>
-   * This replica is stopping: ask another one now.
+   * This replica is stopping. Call another one now.
    * </pre>
    *
    * <code>BUSY_REASON_DRAINING = 5;</code>
@@ -90,7 +90,7 @@ public enum BusyReason
   public static final int BUSY_REASON_WAIT_ENDED_VALUE = 1;
   /**
    * <pre>
-   * The rebuild takes longer, as a rule, than the caller can wait; answered at once.
+   * The rebuild usually takes longer than this caller can wait. Answered immediately, with an estimate.
    * </pre>
    *
    * <code>BUSY_REASON_DEADLINE_TOO_SHORT = 2;</code>
@@ -98,7 +98,7 @@ public enum BusyReason
   public static final int BUSY_REASON_DEADLINE_TOO_SHORT_VALUE = 2;
   /**
    * <pre>
-   * The lock nodes came to no decision within the wait.
+   * The lock nodes reached no decision within the wait.
    * </pre>
    *
    * <code>BUSY_REASON_UNDECIDED = 3;</code>
@@ -106,7 +106,7 @@ public enum BusyReason
   public static final int BUSY_REASON_UNDECIDED_VALUE = 3;
   /**
    * <pre>
-   * The namespace's budget of rebuilds at a time is used up.
+   * The namespace's budget of concurrent rebuilds is used up.
    * </pre>
    *
    * <code>BUSY_REASON_BUDGET = 4;</code>
@@ -114,7 +114,7 @@ public enum BusyReason
   public static final int BUSY_REASON_BUDGET_VALUE = 4;
   /**
    * <pre>
-   * This replica is stopping: ask another one now.
+   * This replica is stopping. Call another one now.
    * </pre>
    *
    * <code>BUSY_REASON_DRAINING = 5;</code>

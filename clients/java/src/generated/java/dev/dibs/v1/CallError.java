@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * CallError is how a call inside a session or a batch ended that has no response.
+ * CallError is the error of a call inside a session or a batch.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.CallError}
@@ -65,7 +65,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object message_ = "";
   /**
    * <pre>
-   * For people: the same text that the unary call would give.
+   * The text of the error, the same as for the unary call.
    * </pre>
    *
    * <code>string message = 2;</code>
@@ -86,7 +86,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * For people: the same text that the unary call would give.
+   * The text of the error, the same as for the unary call.
    * </pre>
    *
    * <code>string message = 2;</code>
@@ -111,7 +111,7 @@ private static final long serialVersionUID = 0L;
   private long retryAfterMs_ = 0L;
   /**
    * <pre>
-   * When to come back, as `grpc-retry-pushback-ms` says for a unary call. Absent: do not retry.
+   * When to retry, like `grpc-retry-pushback-ms` of a unary call. Absent: do not retry.
    * </pre>
    *
    * <code>optional int64 retry_after_ms = 3;</code>
@@ -123,7 +123,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * When to come back, as `grpc-retry-pushback-ms` says for a unary call. Absent: do not retry.
+   * When to retry, like `grpc-retry-pushback-ms` of a unary call. Absent: do not retry.
    * </pre>
    *
    * <code>optional int64 retry_after_ms = 3;</code>
@@ -320,7 +320,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * CallError is how a call inside a session or a batch ended that has no response.
+   * CallError is the error of a call inside a session or a batch.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.CallError}
@@ -566,7 +566,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object message_ = "";
     /**
      * <pre>
-     * For people: the same text that the unary call would give.
+     * The text of the error, the same as for the unary call.
      * </pre>
      *
      * <code>string message = 2;</code>
@@ -586,7 +586,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * For people: the same text that the unary call would give.
+     * The text of the error, the same as for the unary call.
      * </pre>
      *
      * <code>string message = 2;</code>
@@ -607,7 +607,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * For people: the same text that the unary call would give.
+     * The text of the error, the same as for the unary call.
      * </pre>
      *
      * <code>string message = 2;</code>
@@ -624,7 +624,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * For people: the same text that the unary call would give.
+     * The text of the error, the same as for the unary call.
      * </pre>
      *
      * <code>string message = 2;</code>
@@ -638,7 +638,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * For people: the same text that the unary call would give.
+     * The text of the error, the same as for the unary call.
      * </pre>
      *
      * <code>string message = 2;</code>
@@ -658,7 +658,7 @@ private static final long serialVersionUID = 0L;
     private long retryAfterMs_ ;
     /**
      * <pre>
-     * When to come back, as `grpc-retry-pushback-ms` says for a unary call. Absent: do not retry.
+     * When to retry, like `grpc-retry-pushback-ms` of a unary call. Absent: do not retry.
      * </pre>
      *
      * <code>optional int64 retry_after_ms = 3;</code>
@@ -670,7 +670,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * When to come back, as `grpc-retry-pushback-ms` says for a unary call. Absent: do not retry.
+     * When to retry, like `grpc-retry-pushback-ms` of a unary call. Absent: do not retry.
      * </pre>
      *
      * <code>optional int64 retry_after_ms = 3;</code>
@@ -682,7 +682,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * When to come back, as `grpc-retry-pushback-ms` says for a unary call. Absent: do not retry.
+     * When to retry, like `grpc-retry-pushback-ms` of a unary call. Absent: do not retry.
      * </pre>
      *
      * <code>optional int64 retry_after_ms = 3;</code>
@@ -698,7 +698,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * When to come back, as `grpc-retry-pushback-ms` says for a unary call. Absent: do not retry.
+     * When to retry, like `grpc-retry-pushback-ms` of a unary call. Absent: do not retry.
      * </pre>
      *
      * <code>optional int64 retry_after_ms = 3;</code>

@@ -20,7 +20,7 @@ public interface CallErrorOrBuilder extends
 
   /**
    * <pre>
-   * For people: the same text that the unary call would give.
+   * The text of the error, the same as for the unary call.
    * </pre>
    *
    * <code>string message = 2;</code>
@@ -29,7 +29,7 @@ public interface CallErrorOrBuilder extends
   java.lang.String getMessage();
   /**
    * <pre>
-   * For people: the same text that the unary call would give.
+   * The text of the error, the same as for the unary call.
    * </pre>
    *
    * <code>string message = 2;</code>
@@ -40,7 +40,7 @@ public interface CallErrorOrBuilder extends
 
   /**
    * <pre>
-   * When to come back, as `grpc-retry-pushback-ms` says for a unary call. Absent: do not retry.
+   * When to retry, like `grpc-retry-pushback-ms` of a unary call. Absent: do not retry.
    * </pre>
    *
    * <code>optional int64 retry_after_ms = 3;</code>
@@ -49,7 +49,7 @@ public interface CallErrorOrBuilder extends
   boolean hasRetryAfterMs();
   /**
    * <pre>
-   * When to come back, as `grpc-retry-pushback-ms` says for a unary call. Absent: do not retry.
+   * When to retry, like `grpc-retry-pushback-ms` of a unary call. Absent: do not retry.
    * </pre>
    *
    * <code>optional int64 retry_after_ms = 3;</code>

@@ -4,7 +4,7 @@ import static io.grpc.MethodDescriptor.generateFullMethodName;
 
 /**
  * <pre>
- * CoordinatorService decides who rebuilds a cached value, and passes the result to those who wait.
+ * CoordinatorService decides who rebuilds a cached value, and passes the result to all waiters.
  * </pre>
  */
 @io.grpc.stub.annotations.GrpcGenerated
@@ -324,15 +324,15 @@ public final class CoordinatorServiceGrpc {
 
   /**
    * <pre>
-   * CoordinatorService decides who rebuilds a cached value, and passes the result to those who wait.
+   * CoordinatorService decides who rebuilds a cached value, and passes the result to all waiters.
    * </pre>
    */
   public interface AsyncService {
 
     /**
      * <pre>
-     * GetOrLock answers with the value, or with the lease to rebuild it, or says when to come back.
-     * Busy and failed are answers and not errors, so that no client retries them blindly.
+     * GetOrLock returns the value, the lease to rebuild it, or the time to retry.
+     * Busy and failed are answers, not errors, so that clients do not retry them blindly.
      * </pre>
      */
     default void getOrLock(dev.dibs.v1.GetOrLockRequest request,
@@ -342,7 +342,7 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Publish stores the rebuilt value, if its token is the one that is armed, and wakes the waiters.
+     * Publish stores the rebuilt value if its token is the armed one, and wakes the waiters.
      * </pre>
      */
     default void publish(dev.dibs.v1.PublishRequest request,
@@ -352,8 +352,8 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Release gives a lease back without a value: one waiter gets the next lease, or, with a failure, all
-     * get that failure.
+     * Release ends a lease without a value. One waiter gets the next lease. With a failure, all waiters get
+     * that failure.
      * </pre>
      */
     default void release(dev.dibs.v1.ReleaseRequest request,
@@ -363,7 +363,8 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Extend lets a running lease last longer. Thin clients call it every third of the lease.
+     * Extend prolongs a running lease. Clients call it every third of the lease. An extended
+     * lease belongs to the session of this call, and ends with it.
      * </pre>
      */
     default void extend(dev.dibs.v1.ExtendRequest request,
@@ -373,7 +374,7 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Invalidate drops values or marks them stale, and voids the rebuilds of them that are running.
+     * Invalidate drops values or marks them stale, and voids their running rebuilds.
      * Commit to the source first, then invalidate.
      * </pre>
      */
@@ -385,7 +386,7 @@ public final class CoordinatorServiceGrpc {
     /**
      * <pre>
      * GetOrLockMany is GetOrLock for many keys: hits and leases first, then each wait as it ends.
-     * One response a key; the stream ends after the last.
+     * It sends one response per key. The stream ends after the last one.
      * </pre>
      */
     default void getOrLockMany(dev.dibs.v1.GetOrLockManyRequest request,
@@ -395,7 +396,7 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Explain tells a person why a key waits: who holds it, since when, and how the last leases ended.
+     * Explain shows why a key waits: who holds it, since when, and how its last leases ended.
      * </pre>
      */
     default void explain(dev.dibs.v1.ExplainRequest request,
@@ -405,8 +406,8 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Session carries all the calls above on one stream, many in a message and answered in any order.
-     * A lease taken on a session ends with it.
+     * Session carries all calls above on one stream, many in a message, answered in any order.
+     * A lease that was granted on a session ends with the session.
      * </pre>
      */
     default io.grpc.stub.StreamObserver<dev.dibs.v1.SessionRequest> session(
@@ -418,7 +419,7 @@ public final class CoordinatorServiceGrpc {
   /**
    * Base class for the server implementation of the service CoordinatorService.
    * <pre>
-   * CoordinatorService decides who rebuilds a cached value, and passes the result to those who wait.
+   * CoordinatorService decides who rebuilds a cached value, and passes the result to all waiters.
    * </pre>
    */
   public static abstract class CoordinatorServiceImplBase
@@ -432,7 +433,7 @@ public final class CoordinatorServiceGrpc {
   /**
    * A stub to allow clients to do asynchronous rpc calls to service CoordinatorService.
    * <pre>
-   * CoordinatorService decides who rebuilds a cached value, and passes the result to those who wait.
+   * CoordinatorService decides who rebuilds a cached value, and passes the result to all waiters.
    * </pre>
    */
   public static final class CoordinatorServiceStub
@@ -450,8 +451,8 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * GetOrLock answers with the value, or with the lease to rebuild it, or says when to come back.
-     * Busy and failed are answers and not errors, so that no client retries them blindly.
+     * GetOrLock returns the value, the lease to rebuild it, or the time to retry.
+     * Busy and failed are answers, not errors, so that clients do not retry them blindly.
      * </pre>
      */
     public void getOrLock(dev.dibs.v1.GetOrLockRequest request,
@@ -462,7 +463,7 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Publish stores the rebuilt value, if its token is the one that is armed, and wakes the waiters.
+     * Publish stores the rebuilt value if its token is the armed one, and wakes the waiters.
      * </pre>
      */
     public void publish(dev.dibs.v1.PublishRequest request,
@@ -473,8 +474,8 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Release gives a lease back without a value: one waiter gets the next lease, or, with a failure, all
-     * get that failure.
+     * Release ends a lease without a value. One waiter gets the next lease. With a failure, all waiters get
+     * that failure.
      * </pre>
      */
     public void release(dev.dibs.v1.ReleaseRequest request,
@@ -485,7 +486,8 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Extend lets a running lease last longer. Thin clients call it every third of the lease.
+     * Extend prolongs a running lease. Clients call it every third of the lease. An extended
+     * lease belongs to the session of this call, and ends with it.
      * </pre>
      */
     public void extend(dev.dibs.v1.ExtendRequest request,
@@ -496,7 +498,7 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Invalidate drops values or marks them stale, and voids the rebuilds of them that are running.
+     * Invalidate drops values or marks them stale, and voids their running rebuilds.
      * Commit to the source first, then invalidate.
      * </pre>
      */
@@ -509,7 +511,7 @@ public final class CoordinatorServiceGrpc {
     /**
      * <pre>
      * GetOrLockMany is GetOrLock for many keys: hits and leases first, then each wait as it ends.
-     * One response a key; the stream ends after the last.
+     * It sends one response per key. The stream ends after the last one.
      * </pre>
      */
     public void getOrLockMany(dev.dibs.v1.GetOrLockManyRequest request,
@@ -520,7 +522,7 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Explain tells a person why a key waits: who holds it, since when, and how the last leases ended.
+     * Explain shows why a key waits: who holds it, since when, and how its last leases ended.
      * </pre>
      */
     public void explain(dev.dibs.v1.ExplainRequest request,
@@ -531,8 +533,8 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Session carries all the calls above on one stream, many in a message and answered in any order.
-     * A lease taken on a session ends with it.
+     * Session carries all calls above on one stream, many in a message, answered in any order.
+     * A lease that was granted on a session ends with the session.
      * </pre>
      */
     public io.grpc.stub.StreamObserver<dev.dibs.v1.SessionRequest> session(
@@ -545,7 +547,7 @@ public final class CoordinatorServiceGrpc {
   /**
    * A stub to allow clients to do synchronous rpc calls to service CoordinatorService.
    * <pre>
-   * CoordinatorService decides who rebuilds a cached value, and passes the result to those who wait.
+   * CoordinatorService decides who rebuilds a cached value, and passes the result to all waiters.
    * </pre>
    */
   public static final class CoordinatorServiceBlockingV2Stub
@@ -563,8 +565,8 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * GetOrLock answers with the value, or with the lease to rebuild it, or says when to come back.
-     * Busy and failed are answers and not errors, so that no client retries them blindly.
+     * GetOrLock returns the value, the lease to rebuild it, or the time to retry.
+     * Busy and failed are answers, not errors, so that clients do not retry them blindly.
      * </pre>
      */
     public dev.dibs.v1.GetOrLockResponse getOrLock(dev.dibs.v1.GetOrLockRequest request) throws io.grpc.StatusException {
@@ -574,7 +576,7 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Publish stores the rebuilt value, if its token is the one that is armed, and wakes the waiters.
+     * Publish stores the rebuilt value if its token is the armed one, and wakes the waiters.
      * </pre>
      */
     public dev.dibs.v1.PublishResponse publish(dev.dibs.v1.PublishRequest request) throws io.grpc.StatusException {
@@ -584,8 +586,8 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Release gives a lease back without a value: one waiter gets the next lease, or, with a failure, all
-     * get that failure.
+     * Release ends a lease without a value. One waiter gets the next lease. With a failure, all waiters get
+     * that failure.
      * </pre>
      */
     public dev.dibs.v1.ReleaseResponse release(dev.dibs.v1.ReleaseRequest request) throws io.grpc.StatusException {
@@ -595,7 +597,8 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Extend lets a running lease last longer. Thin clients call it every third of the lease.
+     * Extend prolongs a running lease. Clients call it every third of the lease. An extended
+     * lease belongs to the session of this call, and ends with it.
      * </pre>
      */
     public dev.dibs.v1.ExtendResponse extend(dev.dibs.v1.ExtendRequest request) throws io.grpc.StatusException {
@@ -605,7 +608,7 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Invalidate drops values or marks them stale, and voids the rebuilds of them that are running.
+     * Invalidate drops values or marks them stale, and voids their running rebuilds.
      * Commit to the source first, then invalidate.
      * </pre>
      */
@@ -617,7 +620,7 @@ public final class CoordinatorServiceGrpc {
     /**
      * <pre>
      * GetOrLockMany is GetOrLock for many keys: hits and leases first, then each wait as it ends.
-     * One response a key; the stream ends after the last.
+     * It sends one response per key. The stream ends after the last one.
      * </pre>
      */
     @io.grpc.ExperimentalApi("https://github.com/grpc/grpc-java/issues/10918")
@@ -629,7 +632,7 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Explain tells a person why a key waits: who holds it, since when, and how the last leases ended.
+     * Explain shows why a key waits: who holds it, since when, and how its last leases ended.
      * </pre>
      */
     public dev.dibs.v1.ExplainResponse explain(dev.dibs.v1.ExplainRequest request) throws io.grpc.StatusException {
@@ -639,8 +642,8 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Session carries all the calls above on one stream, many in a message and answered in any order.
-     * A lease taken on a session ends with it.
+     * Session carries all calls above on one stream, many in a message, answered in any order.
+     * A lease that was granted on a session ends with the session.
      * </pre>
      */
     @io.grpc.ExperimentalApi("https://github.com/grpc/grpc-java/issues/10918")
@@ -654,7 +657,7 @@ public final class CoordinatorServiceGrpc {
   /**
    * A stub to allow clients to do limited synchronous rpc calls to service CoordinatorService.
    * <pre>
-   * CoordinatorService decides who rebuilds a cached value, and passes the result to those who wait.
+   * CoordinatorService decides who rebuilds a cached value, and passes the result to all waiters.
    * </pre>
    */
   public static final class CoordinatorServiceBlockingStub
@@ -672,8 +675,8 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * GetOrLock answers with the value, or with the lease to rebuild it, or says when to come back.
-     * Busy and failed are answers and not errors, so that no client retries them blindly.
+     * GetOrLock returns the value, the lease to rebuild it, or the time to retry.
+     * Busy and failed are answers, not errors, so that clients do not retry them blindly.
      * </pre>
      */
     public dev.dibs.v1.GetOrLockResponse getOrLock(dev.dibs.v1.GetOrLockRequest request) {
@@ -683,7 +686,7 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Publish stores the rebuilt value, if its token is the one that is armed, and wakes the waiters.
+     * Publish stores the rebuilt value if its token is the armed one, and wakes the waiters.
      * </pre>
      */
     public dev.dibs.v1.PublishResponse publish(dev.dibs.v1.PublishRequest request) {
@@ -693,8 +696,8 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Release gives a lease back without a value: one waiter gets the next lease, or, with a failure, all
-     * get that failure.
+     * Release ends a lease without a value. One waiter gets the next lease. With a failure, all waiters get
+     * that failure.
      * </pre>
      */
     public dev.dibs.v1.ReleaseResponse release(dev.dibs.v1.ReleaseRequest request) {
@@ -704,7 +707,8 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Extend lets a running lease last longer. Thin clients call it every third of the lease.
+     * Extend prolongs a running lease. Clients call it every third of the lease. An extended
+     * lease belongs to the session of this call, and ends with it.
      * </pre>
      */
     public dev.dibs.v1.ExtendResponse extend(dev.dibs.v1.ExtendRequest request) {
@@ -714,7 +718,7 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Invalidate drops values or marks them stale, and voids the rebuilds of them that are running.
+     * Invalidate drops values or marks them stale, and voids their running rebuilds.
      * Commit to the source first, then invalidate.
      * </pre>
      */
@@ -726,7 +730,7 @@ public final class CoordinatorServiceGrpc {
     /**
      * <pre>
      * GetOrLockMany is GetOrLock for many keys: hits and leases first, then each wait as it ends.
-     * One response a key; the stream ends after the last.
+     * It sends one response per key. The stream ends after the last one.
      * </pre>
      */
     public java.util.Iterator<dev.dibs.v1.GetOrLockManyResponse> getOrLockMany(
@@ -737,7 +741,7 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Explain tells a person why a key waits: who holds it, since when, and how the last leases ended.
+     * Explain shows why a key waits: who holds it, since when, and how its last leases ended.
      * </pre>
      */
     public dev.dibs.v1.ExplainResponse explain(dev.dibs.v1.ExplainRequest request) {
@@ -749,7 +753,7 @@ public final class CoordinatorServiceGrpc {
   /**
    * A stub to allow clients to do ListenableFuture-style rpc calls to service CoordinatorService.
    * <pre>
-   * CoordinatorService decides who rebuilds a cached value, and passes the result to those who wait.
+   * CoordinatorService decides who rebuilds a cached value, and passes the result to all waiters.
    * </pre>
    */
   public static final class CoordinatorServiceFutureStub
@@ -767,8 +771,8 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * GetOrLock answers with the value, or with the lease to rebuild it, or says when to come back.
-     * Busy and failed are answers and not errors, so that no client retries them blindly.
+     * GetOrLock returns the value, the lease to rebuild it, or the time to retry.
+     * Busy and failed are answers, not errors, so that clients do not retry them blindly.
      * </pre>
      */
     public com.google.common.util.concurrent.ListenableFuture<dev.dibs.v1.GetOrLockResponse> getOrLock(
@@ -779,7 +783,7 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Publish stores the rebuilt value, if its token is the one that is armed, and wakes the waiters.
+     * Publish stores the rebuilt value if its token is the armed one, and wakes the waiters.
      * </pre>
      */
     public com.google.common.util.concurrent.ListenableFuture<dev.dibs.v1.PublishResponse> publish(
@@ -790,8 +794,8 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Release gives a lease back without a value: one waiter gets the next lease, or, with a failure, all
-     * get that failure.
+     * Release ends a lease without a value. One waiter gets the next lease. With a failure, all waiters get
+     * that failure.
      * </pre>
      */
     public com.google.common.util.concurrent.ListenableFuture<dev.dibs.v1.ReleaseResponse> release(
@@ -802,7 +806,8 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Extend lets a running lease last longer. Thin clients call it every third of the lease.
+     * Extend prolongs a running lease. Clients call it every third of the lease. An extended
+     * lease belongs to the session of this call, and ends with it.
      * </pre>
      */
     public com.google.common.util.concurrent.ListenableFuture<dev.dibs.v1.ExtendResponse> extend(
@@ -813,7 +818,7 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Invalidate drops values or marks them stale, and voids the rebuilds of them that are running.
+     * Invalidate drops values or marks them stale, and voids their running rebuilds.
      * Commit to the source first, then invalidate.
      * </pre>
      */
@@ -825,7 +830,7 @@ public final class CoordinatorServiceGrpc {
 
     /**
      * <pre>
-     * Explain tells a person why a key waits: who holds it, since when, and how the last leases ended.
+     * Explain shows why a key waits: who holds it, since when, and how its last leases ended.
      * </pre>
      */
     public com.google.common.util.concurrent.ListenableFuture<dev.dibs.v1.ExplainResponse> explain(

@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Degraded is which part of the fleet was missing when the answer was made.
+ * Degraded is which part of the fleet was unavailable when the answer was made.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.Degraded}
@@ -23,7 +23,7 @@ public enum Degraded
   DEGRADED_UNSPECIFIED(0),
   /**
    * <pre>
-   * Quorum and store work.
+   * Quorum and store are available.
    * </pre>
    *
    * <code>DEGRADED_NONE = 1;</code>
@@ -31,7 +31,7 @@ public enum Degraded
   DEGRADED_NONE(1),
   /**
    * <pre>
-   * Fewer than a majority of the lock nodes answer: the store alone decides who works.
+   * Fewer than a majority of the lock nodes answer. The store alone decides who rebuilds.
    * </pre>
    *
    * <code>DEGRADED_QUORUM_LOST = 2;</code>
@@ -39,7 +39,7 @@ public enum Degraded
   DEGRADED_QUORUM_LOST(2),
   /**
    * <pre>
-   * The store does not answer: leases hold fleet-wide, values stay in one replica.
+   * The store does not answer. Leases hold fleet-wide, values stay in one replica.
    * </pre>
    *
    * <code>DEGRADED_STORE_LOST = 3;</code>
@@ -47,7 +47,7 @@ public enum Degraded
   DEGRADED_STORE_LOST(3),
   /**
    * <pre>
-   * Neither answers: one rebuild at a time for each replica.
+   * Neither answers. Each replica runs one rebuild per key at a time.
    * </pre>
    *
    * <code>DEGRADED_LOCAL = 4;</code>
@@ -66,7 +66,7 @@ public enum Degraded
   public static final int DEGRADED_UNSPECIFIED_VALUE = 0;
   /**
    * <pre>
-   * Quorum and store work.
+   * Quorum and store are available.
    * </pre>
    *
    * <code>DEGRADED_NONE = 1;</code>
@@ -74,7 +74,7 @@ public enum Degraded
   public static final int DEGRADED_NONE_VALUE = 1;
   /**
    * <pre>
-   * Fewer than a majority of the lock nodes answer: the store alone decides who works.
+   * Fewer than a majority of the lock nodes answer. The store alone decides who rebuilds.
    * </pre>
    *
    * <code>DEGRADED_QUORUM_LOST = 2;</code>
@@ -82,7 +82,7 @@ public enum Degraded
   public static final int DEGRADED_QUORUM_LOST_VALUE = 2;
   /**
    * <pre>
-   * The store does not answer: leases hold fleet-wide, values stay in one replica.
+   * The store does not answer. Leases hold fleet-wide, values stay in one replica.
    * </pre>
    *
    * <code>DEGRADED_STORE_LOST = 3;</code>
@@ -90,7 +90,7 @@ public enum Degraded
   public static final int DEGRADED_STORE_LOST_VALUE = 3;
   /**
    * <pre>
-   * Neither answers: one rebuild at a time for each replica.
+   * Neither answers. Each replica runs one rebuild per key at a time.
    * </pre>
    *
    * <code>DEGRADED_LOCAL = 4;</code>

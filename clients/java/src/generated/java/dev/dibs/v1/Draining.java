@@ -6,8 +6,8 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Draining asks the client to open a session with another replica and send new calls there. Calls that
- * are open are still answered on this one.
+ * Draining asks the client to open a session with another replica and to send new calls there. This replica still
+ * answers its open calls.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.Draining}
@@ -48,7 +48,7 @@ private static final long serialVersionUID = 0L;
   private long closesInMs_ = 0L;
   /**
    * <pre>
-   * When this stream is closed.
+   * When this replica closes the stream.
    * </pre>
    *
    * <code>int64 closes_in_ms = 1;</code>
@@ -219,8 +219,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Draining asks the client to open a session with another replica and send new calls there. Calls that
-   * are open are still answered on this one.
+   * Draining asks the client to open a session with another replica and to send new calls there. This replica still
+   * answers its open calls.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.Draining}
@@ -393,7 +393,7 @@ private static final long serialVersionUID = 0L;
     private long closesInMs_ ;
     /**
      * <pre>
-     * When this stream is closed.
+     * When this replica closes the stream.
      * </pre>
      *
      * <code>int64 closes_in_ms = 1;</code>
@@ -405,7 +405,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * When this stream is closed.
+     * When this replica closes the stream.
      * </pre>
      *
      * <code>int64 closes_in_ms = 1;</code>
@@ -421,7 +421,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * When this stream is closed.
+     * When this replica closes the stream.
      * </pre>
      *
      * <code>int64 closes_in_ms = 1;</code>

@@ -10,7 +10,7 @@ public interface DrainingOrBuilder extends
 
   /**
    * <pre>
-   * When this stream is closed.
+   * When this replica closes the stream.
    * </pre>
    *
    * <code>int64 closes_in_ms = 1;</code>

@@ -97,7 +97,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object key_ = "";
   /**
    * <pre>
-   * 1 to 1024 bytes of any UTF-8.
+   * 1 to 1024 bytes of UTF-8.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -118,7 +118,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * 1 to 1024 bytes of any UTF-8.
+   * 1 to 1024 bytes of UTF-8.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -588,7 +588,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object key_ = "";
     /**
      * <pre>
-     * 1 to 1024 bytes of any UTF-8.
+     * 1 to 1024 bytes of UTF-8.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -608,7 +608,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * 1 to 1024 bytes of any UTF-8.
+     * 1 to 1024 bytes of UTF-8.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -629,7 +629,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * 1 to 1024 bytes of any UTF-8.
+     * 1 to 1024 bytes of UTF-8.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -646,7 +646,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * 1 to 1024 bytes of any UTF-8.
+     * 1 to 1024 bytes of UTF-8.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -660,7 +660,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * 1 to 1024 bytes of any UTF-8.
+     * 1 to 1024 bytes of UTF-8.
      * </pre>
      *
      * <code>string key = 2;</code>

@@ -30,7 +30,7 @@ public interface ExplainRequestOrBuilder extends
 
   /**
    * <pre>
-   * 1 to 1024 bytes of any UTF-8.
+   * 1 to 1024 bytes of UTF-8.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -39,7 +39,7 @@ public interface ExplainRequestOrBuilder extends
   java.lang.String getKey();
   /**
    * <pre>
-   * 1 to 1024 bytes of any UTF-8.
+   * 1 to 1024 bytes of UTF-8.
    * </pre>
    *
    * <code>string key = 2;</code>

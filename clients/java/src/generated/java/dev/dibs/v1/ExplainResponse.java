@@ -6,8 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * ExplainResponse is what this replica and the store know about the key. It never carries the value or
- * a token.
+ * ExplainResponse is what this replica and the store know about the key. It never contains the value or a token.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.ExplainResponse}
@@ -51,7 +50,7 @@ private static final long serialVersionUID = 0L;
   private dev.dibs.v1.LeaseInfo lease_;
   /**
    * <pre>
-   * The running lease, if there is one.
+   * The running lease, if any.
    * </pre>
    *
    * <code>optional .dibs.v1.LeaseInfo lease = 1;</code>
@@ -63,7 +62,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The running lease, if there is one.
+   * The running lease, if any.
    * </pre>
    *
    * <code>optional .dibs.v1.LeaseInfo lease = 1;</code>
@@ -75,7 +74,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The running lease, if there is one.
+   * The running lease, if any.
    * </pre>
    *
    * <code>optional .dibs.v1.LeaseInfo lease = 1;</code>
@@ -89,7 +88,7 @@ private static final long serialVersionUID = 0L;
   private int waiters_ = 0;
   /**
    * <pre>
-   * How many callers wait, on the replica that answers.
+   * How many callers wait on the replica that answers.
    * </pre>
    *
    * <code>int32 waiters = 2;</code>
@@ -104,7 +103,7 @@ private static final long serialVersionUID = 0L;
   private dev.dibs.v1.ValueInfo value_;
   /**
    * <pre>
-   * The value, if there is one.
+   * The value, if any.
    * </pre>
    *
    * <code>optional .dibs.v1.ValueInfo value = 3;</code>
@@ -116,7 +115,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The value, if there is one.
+   * The value, if any.
    * </pre>
    *
    * <code>optional .dibs.v1.ValueInfo value = 3;</code>
@@ -128,7 +127,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The value, if there is one.
+   * The value, if any.
    * </pre>
    *
    * <code>optional .dibs.v1.ValueInfo value = 3;</code>
@@ -142,7 +141,7 @@ private static final long serialVersionUID = 0L;
   private long fence_ = 0L;
   /**
    * <pre>
-   * The highest fence given for the key; 0 if none is known.
+   * The highest fence of the key so far; 0 if unknown.
    * </pre>
    *
    * <code>int64 fence = 4;</code>
@@ -218,7 +217,7 @@ private static final long serialVersionUID = 0L;
   private dev.dibs.v1.Failed failed_;
   /**
    * <pre>
-   * The failure whose back-off runs, if one does.
+   * The failure whose back-off is running, if any.
    * </pre>
    *
    * <code>optional .dibs.v1.Failed failed = 6;</code>
@@ -230,7 +229,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The failure whose back-off runs, if one does.
+   * The failure whose back-off is running, if any.
    * </pre>
    *
    * <code>optional .dibs.v1.Failed failed = 6;</code>
@@ -242,7 +241,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The failure whose back-off runs, if one does.
+   * The failure whose back-off is running, if any.
    * </pre>
    *
    * <code>optional .dibs.v1.Failed failed = 6;</code>
@@ -256,7 +255,7 @@ private static final long serialVersionUID = 0L;
   private int degraded_ = 0;
   /**
    * <pre>
-   * Which part of the fleet was missing.
+   * Which part of the fleet was unavailable.
    * </pre>
    *
    * <code>.dibs.v1.Degraded degraded = 7;</code>
@@ -267,7 +266,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Which part of the fleet was missing.
+   * Which part of the fleet was unavailable.
    * </pre>
    *
    * <code>.dibs.v1.Degraded degraded = 7;</code>
@@ -520,8 +519,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * ExplainResponse is what this replica and the store know about the key. It never carries the value or
-   * a token.
+   * ExplainResponse is what this replica and the store know about the key. It never contains the value or a token.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.ExplainResponse}
@@ -853,7 +851,7 @@ private static final long serialVersionUID = 0L;
         dev.dibs.v1.LeaseInfo, dev.dibs.v1.LeaseInfo.Builder, dev.dibs.v1.LeaseInfoOrBuilder> leaseBuilder_;
     /**
      * <pre>
-     * The running lease, if there is one.
+     * The running lease, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.LeaseInfo lease = 1;</code>
@@ -864,7 +862,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The running lease, if there is one.
+     * The running lease, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.LeaseInfo lease = 1;</code>
@@ -879,7 +877,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The running lease, if there is one.
+     * The running lease, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.LeaseInfo lease = 1;</code>
@@ -899,7 +897,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The running lease, if there is one.
+     * The running lease, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.LeaseInfo lease = 1;</code>
@@ -917,7 +915,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The running lease, if there is one.
+     * The running lease, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.LeaseInfo lease = 1;</code>
@@ -942,7 +940,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The running lease, if there is one.
+     * The running lease, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.LeaseInfo lease = 1;</code>
@@ -959,7 +957,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The running lease, if there is one.
+     * The running lease, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.LeaseInfo lease = 1;</code>
@@ -971,7 +969,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The running lease, if there is one.
+     * The running lease, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.LeaseInfo lease = 1;</code>
@@ -986,7 +984,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The running lease, if there is one.
+     * The running lease, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.LeaseInfo lease = 1;</code>
@@ -1008,7 +1006,7 @@ private static final long serialVersionUID = 0L;
     private int waiters_ ;
     /**
      * <pre>
-     * How many callers wait, on the replica that answers.
+     * How many callers wait on the replica that answers.
      * </pre>
      *
      * <code>int32 waiters = 2;</code>
@@ -1020,7 +1018,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How many callers wait, on the replica that answers.
+     * How many callers wait on the replica that answers.
      * </pre>
      *
      * <code>int32 waiters = 2;</code>
@@ -1036,7 +1034,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How many callers wait, on the replica that answers.
+     * How many callers wait on the replica that answers.
      * </pre>
      *
      * <code>int32 waiters = 2;</code>
@@ -1054,7 +1052,7 @@ private static final long serialVersionUID = 0L;
         dev.dibs.v1.ValueInfo, dev.dibs.v1.ValueInfo.Builder, dev.dibs.v1.ValueInfoOrBuilder> valueBuilder_;
     /**
      * <pre>
-     * The value, if there is one.
+     * The value, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.ValueInfo value = 3;</code>
@@ -1065,7 +1063,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The value, if there is one.
+     * The value, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.ValueInfo value = 3;</code>
@@ -1080,7 +1078,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The value, if there is one.
+     * The value, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.ValueInfo value = 3;</code>
@@ -1100,7 +1098,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The value, if there is one.
+     * The value, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.ValueInfo value = 3;</code>
@@ -1118,7 +1116,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The value, if there is one.
+     * The value, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.ValueInfo value = 3;</code>
@@ -1143,7 +1141,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The value, if there is one.
+     * The value, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.ValueInfo value = 3;</code>
@@ -1160,7 +1158,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The value, if there is one.
+     * The value, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.ValueInfo value = 3;</code>
@@ -1172,7 +1170,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The value, if there is one.
+     * The value, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.ValueInfo value = 3;</code>
@@ -1187,7 +1185,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The value, if there is one.
+     * The value, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.ValueInfo value = 3;</code>
@@ -1209,7 +1207,7 @@ private static final long serialVersionUID = 0L;
     private long fence_ ;
     /**
      * <pre>
-     * The highest fence given for the key; 0 if none is known.
+     * The highest fence of the key so far; 0 if unknown.
      * </pre>
      *
      * <code>int64 fence = 4;</code>
@@ -1221,7 +1219,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The highest fence given for the key; 0 if none is known.
+     * The highest fence of the key so far; 0 if unknown.
      * </pre>
      *
      * <code>int64 fence = 4;</code>
@@ -1237,7 +1235,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The highest fence given for the key; 0 if none is known.
+     * The highest fence of the key so far; 0 if unknown.
      * </pre>
      *
      * <code>int64 fence = 4;</code>
@@ -1567,7 +1565,7 @@ private static final long serialVersionUID = 0L;
         dev.dibs.v1.Failed, dev.dibs.v1.Failed.Builder, dev.dibs.v1.FailedOrBuilder> failedBuilder_;
     /**
      * <pre>
-     * The failure whose back-off runs, if one does.
+     * The failure whose back-off is running, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.Failed failed = 6;</code>
@@ -1578,7 +1576,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The failure whose back-off runs, if one does.
+     * The failure whose back-off is running, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.Failed failed = 6;</code>
@@ -1593,7 +1591,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The failure whose back-off runs, if one does.
+     * The failure whose back-off is running, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.Failed failed = 6;</code>
@@ -1613,7 +1611,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The failure whose back-off runs, if one does.
+     * The failure whose back-off is running, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.Failed failed = 6;</code>
@@ -1631,7 +1629,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The failure whose back-off runs, if one does.
+     * The failure whose back-off is running, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.Failed failed = 6;</code>
@@ -1656,7 +1654,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The failure whose back-off runs, if one does.
+     * The failure whose back-off is running, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.Failed failed = 6;</code>
@@ -1673,7 +1671,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The failure whose back-off runs, if one does.
+     * The failure whose back-off is running, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.Failed failed = 6;</code>
@@ -1685,7 +1683,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The failure whose back-off runs, if one does.
+     * The failure whose back-off is running, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.Failed failed = 6;</code>
@@ -1700,7 +1698,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The failure whose back-off runs, if one does.
+     * The failure whose back-off is running, if any.
      * </pre>
      *
      * <code>optional .dibs.v1.Failed failed = 6;</code>
@@ -1722,7 +1720,7 @@ private static final long serialVersionUID = 0L;
     private int degraded_ = 0;
     /**
      * <pre>
-     * Which part of the fleet was missing.
+     * Which part of the fleet was unavailable.
      * </pre>
      *
      * <code>.dibs.v1.Degraded degraded = 7;</code>
@@ -1733,7 +1731,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Which part of the fleet was missing.
+     * Which part of the fleet was unavailable.
      * </pre>
      *
      * <code>.dibs.v1.Degraded degraded = 7;</code>
@@ -1748,7 +1746,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Which part of the fleet was missing.
+     * Which part of the fleet was unavailable.
      * </pre>
      *
      * <code>.dibs.v1.Degraded degraded = 7;</code>
@@ -1761,7 +1759,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Which part of the fleet was missing.
+     * Which part of the fleet was unavailable.
      * </pre>
      *
      * <code>.dibs.v1.Degraded degraded = 7;</code>
@@ -1779,7 +1777,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Which part of the fleet was missing.
+     * Which part of the fleet was unavailable.
      * </pre>
      *
      * <code>.dibs.v1.Degraded degraded = 7;</code>

@@ -10,7 +10,7 @@ public interface ExplainResponseOrBuilder extends
 
   /**
    * <pre>
-   * The running lease, if there is one.
+   * The running lease, if any.
    * </pre>
    *
    * <code>optional .dibs.v1.LeaseInfo lease = 1;</code>
@@ -19,7 +19,7 @@ public interface ExplainResponseOrBuilder extends
   boolean hasLease();
   /**
    * <pre>
-   * The running lease, if there is one.
+   * The running lease, if any.
    * </pre>
    *
    * <code>optional .dibs.v1.LeaseInfo lease = 1;</code>
@@ -28,7 +28,7 @@ public interface ExplainResponseOrBuilder extends
   dev.dibs.v1.LeaseInfo getLease();
   /**
    * <pre>
-   * The running lease, if there is one.
+   * The running lease, if any.
    * </pre>
    *
    * <code>optional .dibs.v1.LeaseInfo lease = 1;</code>
@@ -37,7 +37,7 @@ public interface ExplainResponseOrBuilder extends
 
   /**
    * <pre>
-   * How many callers wait, on the replica that answers.
+   * How many callers wait on the replica that answers.
    * </pre>
    *
    * <code>int32 waiters = 2;</code>
@@ -47,7 +47,7 @@ public interface ExplainResponseOrBuilder extends
 
   /**
    * <pre>
-   * The value, if there is one.
+   * The value, if any.
    * </pre>
    *
    * <code>optional .dibs.v1.ValueInfo value = 3;</code>
@@ -56,7 +56,7 @@ public interface ExplainResponseOrBuilder extends
   boolean hasValue();
   /**
    * <pre>
-   * The value, if there is one.
+   * The value, if any.
    * </pre>
    *
    * <code>optional .dibs.v1.ValueInfo value = 3;</code>
@@ -65,7 +65,7 @@ public interface ExplainResponseOrBuilder extends
   dev.dibs.v1.ValueInfo getValue();
   /**
    * <pre>
-   * The value, if there is one.
+   * The value, if any.
    * </pre>
    *
    * <code>optional .dibs.v1.ValueInfo value = 3;</code>
@@ -74,7 +74,7 @@ public interface ExplainResponseOrBuilder extends
 
   /**
    * <pre>
-   * The highest fence given for the key; 0 if none is known.
+   * The highest fence of the key so far; 0 if unknown.
    * </pre>
    *
    * <code>int64 fence = 4;</code>
@@ -128,7 +128,7 @@ public interface ExplainResponseOrBuilder extends
 
   /**
    * <pre>
-   * The failure whose back-off runs, if one does.
+   * The failure whose back-off is running, if any.
    * </pre>
    *
    * <code>optional .dibs.v1.Failed failed = 6;</code>
@@ -137,7 +137,7 @@ public interface ExplainResponseOrBuilder extends
   boolean hasFailed();
   /**
    * <pre>
-   * The failure whose back-off runs, if one does.
+   * The failure whose back-off is running, if any.
    * </pre>
    *
    * <code>optional .dibs.v1.Failed failed = 6;</code>
@@ -146,7 +146,7 @@ public interface ExplainResponseOrBuilder extends
   dev.dibs.v1.Failed getFailed();
   /**
    * <pre>
-   * The failure whose back-off runs, if one does.
+   * The failure whose back-off is running, if any.
    * </pre>
    *
    * <code>optional .dibs.v1.Failed failed = 6;</code>
@@ -155,7 +155,7 @@ public interface ExplainResponseOrBuilder extends
 
   /**
    * <pre>
-   * Which part of the fleet was missing.
+   * Which part of the fleet was unavailable.
    * </pre>
    *
    * <code>.dibs.v1.Degraded degraded = 7;</code>
@@ -164,7 +164,7 @@ public interface ExplainResponseOrBuilder extends
   int getDegradedValue();
   /**
    * <pre>
-   * Which part of the fleet was missing.
+   * Which part of the fleet was unavailable.
    * </pre>
    *
    * <code>.dibs.v1.Degraded degraded = 7;</code>

@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * ExtendOutcome is what became of an extension.
+ * ExtendOutcome is the outcome of an extension.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.ExtendOutcome}
@@ -31,7 +31,8 @@ public enum ExtendOutcome
   EXTEND_OUTCOME_EXTENDED(1),
   /**
    * <pre>
-   * The lease is over: stop the rebuild, its publish would not be stored.
+   * The lease is over. Stop the rebuild: its publish would not be stored. Also the answer for a lease that has lasted
+   * for the namespace's `lease_hold_max_ms` (10 minutes by default).
    * </pre>
    *
    * <code>EXTEND_OUTCOME_LOST = 2;</code>
@@ -58,7 +59,8 @@ public enum ExtendOutcome
   public static final int EXTEND_OUTCOME_EXTENDED_VALUE = 1;
   /**
    * <pre>
-   * The lease is over: stop the rebuild, its publish would not be stored.
+   * The lease is over. Stop the rebuild: its publish would not be stored. Also the answer for a lease that has lasted
+   * for the namespace's `lease_hold_max_ms` (10 minutes by default).
    * </pre>
    *
    * <code>EXTEND_OUTCOME_LOST = 2;</code>

@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * ExtendRequest lets a lease last longer.
+ * ExtendRequest prolongs a lease.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.ExtendRequest}
@@ -52,7 +52,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object namespace_ = "";
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string namespace = 1;</code>
@@ -73,7 +73,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string namespace = 1;</code>
@@ -99,7 +99,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object key_ = "";
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -120,7 +120,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -192,7 +192,7 @@ private static final long serialVersionUID = 0L;
   private long leaseMs_ = 0L;
   /**
    * <pre>
-   * How long from now on: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: as long as it was given for.
+   * The new length from now: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: the length that was granted.
    * </pre>
    *
    * <code>optional int64 lease_ms = 4;</code>
@@ -204,7 +204,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * How long from now on: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: as long as it was given for.
+   * The new length from now: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: the length that was granted.
    * </pre>
    *
    * <code>optional int64 lease_ms = 4;</code>
@@ -410,7 +410,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * ExtendRequest lets a lease last longer.
+   * ExtendRequest prolongs a lease.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.ExtendRequest}
@@ -628,7 +628,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object namespace_ = "";
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string namespace = 1;</code>
@@ -648,7 +648,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string namespace = 1;</code>
@@ -669,7 +669,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string namespace = 1;</code>
@@ -686,7 +686,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string namespace = 1;</code>
@@ -700,7 +700,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string namespace = 1;</code>
@@ -720,7 +720,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object key_ = "";
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -740,7 +740,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -761,7 +761,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -778,7 +778,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -792,7 +792,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -904,7 +904,7 @@ private static final long serialVersionUID = 0L;
     private long leaseMs_ ;
     /**
      * <pre>
-     * How long from now on: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: as long as it was given for.
+     * The new length from now: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: the length that was granted.
      * </pre>
      *
      * <code>optional int64 lease_ms = 4;</code>
@@ -916,7 +916,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long from now on: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: as long as it was given for.
+     * The new length from now: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: the length that was granted.
      * </pre>
      *
      * <code>optional int64 lease_ms = 4;</code>
@@ -928,7 +928,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long from now on: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: as long as it was given for.
+     * The new length from now: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: the length that was granted.
      * </pre>
      *
      * <code>optional int64 lease_ms = 4;</code>
@@ -944,7 +944,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long from now on: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: as long as it was given for.
+     * The new length from now: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: the length that was granted.
      * </pre>
      *
      * <code>optional int64 lease_ms = 4;</code>

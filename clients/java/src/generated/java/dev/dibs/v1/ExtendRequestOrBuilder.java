@@ -10,7 +10,7 @@ public interface ExtendRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string namespace = 1;</code>
@@ -19,7 +19,7 @@ public interface ExtendRequestOrBuilder extends
   java.lang.String getNamespace();
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string namespace = 1;</code>
@@ -30,7 +30,7 @@ public interface ExtendRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -39,7 +39,7 @@ public interface ExtendRequestOrBuilder extends
   java.lang.String getKey();
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -70,7 +70,7 @@ public interface ExtendRequestOrBuilder extends
 
   /**
    * <pre>
-   * How long from now on: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: as long as it was given for.
+   * The new length from now: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: the length that was granted.
    * </pre>
    *
    * <code>optional int64 lease_ms = 4;</code>
@@ -79,7 +79,7 @@ public interface ExtendRequestOrBuilder extends
   boolean hasLeaseMs();
   /**
    * <pre>
-   * How long from now on: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: as long as it was given for.
+   * The new length from now: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: the length that was granted.
    * </pre>
    *
    * <code>optional int64 lease_ms = 4;</code>

@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * ExtendResponse says what became of it.
+ * ExtendResponse is the result of an extension.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.ExtendResponse}
@@ -48,7 +48,7 @@ private static final long serialVersionUID = 0L;
   private int outcome_ = 0;
   /**
    * <pre>
-   * What became of it.
+   * The outcome.
    * </pre>
    *
    * <code>.dibs.v1.ExtendOutcome outcome = 1;</code>
@@ -59,7 +59,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What became of it.
+   * The outcome.
    * </pre>
    *
    * <code>.dibs.v1.ExtendOutcome outcome = 1;</code>
@@ -74,7 +74,7 @@ private static final long serialVersionUID = 0L;
   private long expiresInMs_ = 0L;
   /**
    * <pre>
-   * How long the lease lasts from now on; 0 if it is lost.
+   * The remaining time of the lease; 0 if it is lost.
    * </pre>
    *
    * <code>int64 expires_in_ms = 2;</code>
@@ -255,7 +255,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * ExtendResponse says what became of it.
+   * ExtendResponse is the result of an extension.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.ExtendResponse}
@@ -440,7 +440,7 @@ private static final long serialVersionUID = 0L;
     private int outcome_ = 0;
     /**
      * <pre>
-     * What became of it.
+     * The outcome.
      * </pre>
      *
      * <code>.dibs.v1.ExtendOutcome outcome = 1;</code>
@@ -451,7 +451,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What became of it.
+     * The outcome.
      * </pre>
      *
      * <code>.dibs.v1.ExtendOutcome outcome = 1;</code>
@@ -466,7 +466,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What became of it.
+     * The outcome.
      * </pre>
      *
      * <code>.dibs.v1.ExtendOutcome outcome = 1;</code>
@@ -479,7 +479,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What became of it.
+     * The outcome.
      * </pre>
      *
      * <code>.dibs.v1.ExtendOutcome outcome = 1;</code>
@@ -497,7 +497,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What became of it.
+     * The outcome.
      * </pre>
      *
      * <code>.dibs.v1.ExtendOutcome outcome = 1;</code>
@@ -513,7 +513,7 @@ private static final long serialVersionUID = 0L;
     private long expiresInMs_ ;
     /**
      * <pre>
-     * How long the lease lasts from now on; 0 if it is lost.
+     * The remaining time of the lease; 0 if it is lost.
      * </pre>
      *
      * <code>int64 expires_in_ms = 2;</code>
@@ -525,7 +525,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the lease lasts from now on; 0 if it is lost.
+     * The remaining time of the lease; 0 if it is lost.
      * </pre>
      *
      * <code>int64 expires_in_ms = 2;</code>
@@ -541,7 +541,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the lease lasts from now on; 0 if it is lost.
+     * The remaining time of the lease; 0 if it is lost.
      * </pre>
      *
      * <code>int64 expires_in_ms = 2;</code>

@@ -10,7 +10,7 @@ public interface ExtendResponseOrBuilder extends
 
   /**
    * <pre>
-   * What became of it.
+   * The outcome.
    * </pre>
    *
    * <code>.dibs.v1.ExtendOutcome outcome = 1;</code>
@@ -19,7 +19,7 @@ public interface ExtendResponseOrBuilder extends
   int getOutcomeValue();
   /**
    * <pre>
-   * What became of it.
+   * The outcome.
    * </pre>
    *
    * <code>.dibs.v1.ExtendOutcome outcome = 1;</code>
@@ -29,7 +29,7 @@ public interface ExtendResponseOrBuilder extends
 
   /**
    * <pre>
-   * How long the lease lasts from now on; 0 if it is lost.
+   * The remaining time of the lease; 0 if it is lost.
    * </pre>
    *
    * <code>int64 expires_in_ms = 2;</code>

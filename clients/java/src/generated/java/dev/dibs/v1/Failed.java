@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Failed is the failure of the last rebuild, while its back-off runs.
+ * Failed is the failure of the last rebuild, while its back-off is running.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.Failed}
@@ -49,7 +49,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object message_ = "";
   /**
    * <pre>
-   * What the holder said.
+   * The holder's message.
    * </pre>
    *
    * <code>string message = 1;</code>
@@ -70,7 +70,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What the holder said.
+   * The holder's message.
    * </pre>
    *
    * <code>string message = 1;</code>
@@ -95,7 +95,7 @@ private static final long serialVersionUID = 0L;
   private long retryAfterMs_ = 0L;
   /**
    * <pre>
-   * How long the back-off still runs, jittered for each caller.
+   * The remaining time of the back-off, jittered for each caller.
    * </pre>
    *
    * <code>int64 retry_after_ms = 2;</code>
@@ -276,7 +276,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Failed is the failure of the last rebuild, while its back-off runs.
+   * Failed is the failure of the last rebuild, while its back-off is running.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.Failed}
@@ -463,7 +463,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object message_ = "";
     /**
      * <pre>
-     * What the holder said.
+     * The holder's message.
      * </pre>
      *
      * <code>string message = 1;</code>
@@ -483,7 +483,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the holder said.
+     * The holder's message.
      * </pre>
      *
      * <code>string message = 1;</code>
@@ -504,7 +504,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the holder said.
+     * The holder's message.
      * </pre>
      *
      * <code>string message = 1;</code>
@@ -521,7 +521,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the holder said.
+     * The holder's message.
      * </pre>
      *
      * <code>string message = 1;</code>
@@ -535,7 +535,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the holder said.
+     * The holder's message.
      * </pre>
      *
      * <code>string message = 1;</code>
@@ -555,7 +555,7 @@ private static final long serialVersionUID = 0L;
     private long retryAfterMs_ ;
     /**
      * <pre>
-     * How long the back-off still runs, jittered for each caller.
+     * The remaining time of the back-off, jittered for each caller.
      * </pre>
      *
      * <code>int64 retry_after_ms = 2;</code>
@@ -567,7 +567,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the back-off still runs, jittered for each caller.
+     * The remaining time of the back-off, jittered for each caller.
      * </pre>
      *
      * <code>int64 retry_after_ms = 2;</code>
@@ -583,7 +583,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the back-off still runs, jittered for each caller.
+     * The remaining time of the back-off, jittered for each caller.
      * </pre>
      *
      * <code>int64 retry_after_ms = 2;</code>

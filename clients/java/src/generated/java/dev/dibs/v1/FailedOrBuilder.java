@@ -10,7 +10,7 @@ public interface FailedOrBuilder extends
 
   /**
    * <pre>
-   * What the holder said.
+   * The holder's message.
    * </pre>
    *
    * <code>string message = 1;</code>
@@ -19,7 +19,7 @@ public interface FailedOrBuilder extends
   java.lang.String getMessage();
   /**
    * <pre>
-   * What the holder said.
+   * The holder's message.
    * </pre>
    *
    * <code>string message = 1;</code>
@@ -30,7 +30,7 @@ public interface FailedOrBuilder extends
 
   /**
    * <pre>
-   * How long the back-off still runs, jittered for each caller.
+   * The remaining time of the back-off, jittered for each caller.
    * </pre>
    *
    * <code>int64 retry_after_ms = 2;</code>

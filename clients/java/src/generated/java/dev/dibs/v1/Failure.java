@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Failure is why a rebuild did not succeed.
+ * Failure is why a rebuild failed.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.Failure}
@@ -50,7 +50,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object message_ = "";
   /**
    * <pre>
-   * At most 4096 bytes, passed on to every waiter: nothing secret.
+   * At most 4096 bytes. Every waiter gets it, so it must contain no secret.
    * </pre>
    *
    * <code>string message = 1;</code>
@@ -71,7 +71,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * At most 4096 bytes, passed on to every waiter: nothing secret.
+   * At most 4096 bytes. Every waiter gets it, so it must contain no secret.
    * </pre>
    *
    * <code>string message = 1;</code>
@@ -96,8 +96,8 @@ private static final long serialVersionUID = 0L;
   private long retryAfterMs_ = 0L;
   /**
    * <pre>
-   * How long the whole fleet leaves the source alone: 0 to 300000. Absent: exponential by the number of
-   * failures in a row, as the namespace's policy says.
+   * The back-off of the whole fleet for this key: 0 to 300000. Absent: exponential by the number of failures in
+   * a row, beginning with the namespace's policy.
    * </pre>
    *
    * <code>optional int64 retry_after_ms = 2;</code>
@@ -109,8 +109,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * How long the whole fleet leaves the source alone: 0 to 300000. Absent: exponential by the number of
-   * failures in a row, as the namespace's policy says.
+   * The back-off of the whole fleet for this key: 0 to 300000. Absent: exponential by the number of failures in
+   * a row, beginning with the namespace's policy.
    * </pre>
    *
    * <code>optional int64 retry_after_ms = 2;</code>
@@ -296,7 +296,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Failure is why a rebuild did not succeed.
+   * Failure is why a rebuild failed.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.Failure}
@@ -486,7 +486,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object message_ = "";
     /**
      * <pre>
-     * At most 4096 bytes, passed on to every waiter: nothing secret.
+     * At most 4096 bytes. Every waiter gets it, so it must contain no secret.
      * </pre>
      *
      * <code>string message = 1;</code>
@@ -506,7 +506,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 4096 bytes, passed on to every waiter: nothing secret.
+     * At most 4096 bytes. Every waiter gets it, so it must contain no secret.
      * </pre>
      *
      * <code>string message = 1;</code>
@@ -527,7 +527,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 4096 bytes, passed on to every waiter: nothing secret.
+     * At most 4096 bytes. Every waiter gets it, so it must contain no secret.
      * </pre>
      *
      * <code>string message = 1;</code>
@@ -544,7 +544,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 4096 bytes, passed on to every waiter: nothing secret.
+     * At most 4096 bytes. Every waiter gets it, so it must contain no secret.
      * </pre>
      *
      * <code>string message = 1;</code>
@@ -558,7 +558,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 4096 bytes, passed on to every waiter: nothing secret.
+     * At most 4096 bytes. Every waiter gets it, so it must contain no secret.
      * </pre>
      *
      * <code>string message = 1;</code>
@@ -578,8 +578,8 @@ private static final long serialVersionUID = 0L;
     private long retryAfterMs_ ;
     /**
      * <pre>
-     * How long the whole fleet leaves the source alone: 0 to 300000. Absent: exponential by the number of
-     * failures in a row, as the namespace's policy says.
+     * The back-off of the whole fleet for this key: 0 to 300000. Absent: exponential by the number of failures in
+     * a row, beginning with the namespace's policy.
      * </pre>
      *
      * <code>optional int64 retry_after_ms = 2;</code>
@@ -591,8 +591,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the whole fleet leaves the source alone: 0 to 300000. Absent: exponential by the number of
-     * failures in a row, as the namespace's policy says.
+     * The back-off of the whole fleet for this key: 0 to 300000. Absent: exponential by the number of failures in
+     * a row, beginning with the namespace's policy.
      * </pre>
      *
      * <code>optional int64 retry_after_ms = 2;</code>
@@ -604,8 +604,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the whole fleet leaves the source alone: 0 to 300000. Absent: exponential by the number of
-     * failures in a row, as the namespace's policy says.
+     * The back-off of the whole fleet for this key: 0 to 300000. Absent: exponential by the number of failures in
+     * a row, beginning with the namespace's policy.
      * </pre>
      *
      * <code>optional int64 retry_after_ms = 2;</code>
@@ -621,8 +621,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the whole fleet leaves the source alone: 0 to 300000. Absent: exponential by the number of
-     * failures in a row, as the namespace's policy says.
+     * The back-off of the whole fleet for this key: 0 to 300000. Absent: exponential by the number of failures in
+     * a row, beginning with the namespace's policy.
      * </pre>
      *
      * <code>optional int64 retry_after_ms = 2;</code>

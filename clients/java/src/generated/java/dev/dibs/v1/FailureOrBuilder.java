@@ -10,7 +10,7 @@ public interface FailureOrBuilder extends
 
   /**
    * <pre>
-   * At most 4096 bytes, passed on to every waiter: nothing secret.
+   * At most 4096 bytes. Every waiter gets it, so it must contain no secret.
    * </pre>
    *
    * <code>string message = 1;</code>
@@ -19,7 +19,7 @@ public interface FailureOrBuilder extends
   java.lang.String getMessage();
   /**
    * <pre>
-   * At most 4096 bytes, passed on to every waiter: nothing secret.
+   * At most 4096 bytes. Every waiter gets it, so it must contain no secret.
    * </pre>
    *
    * <code>string message = 1;</code>
@@ -30,8 +30,8 @@ public interface FailureOrBuilder extends
 
   /**
    * <pre>
-   * How long the whole fleet leaves the source alone: 0 to 300000. Absent: exponential by the number of
-   * failures in a row, as the namespace's policy says.
+   * The back-off of the whole fleet for this key: 0 to 300000. Absent: exponential by the number of failures in
+   * a row, beginning with the namespace's policy.
    * </pre>
    *
    * <code>optional int64 retry_after_ms = 2;</code>
@@ -40,8 +40,8 @@ public interface FailureOrBuilder extends
   boolean hasRetryAfterMs();
   /**
    * <pre>
-   * How long the whole fleet leaves the source alone: 0 to 300000. Absent: exponential by the number of
-   * failures in a row, as the namespace's policy says.
+   * The back-off of the whole fleet for this key: 0 to 300000. Absent: exponential by the number of failures in
+   * a row, beginning with the namespace's policy.
    * </pre>
    *
    * <code>optional int64 retry_after_ms = 2;</code>

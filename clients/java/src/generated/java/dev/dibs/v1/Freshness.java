@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Freshness is where in its life a value is.
+ * Freshness is the age class of a value.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.Freshness}

@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * GetOrLockManyRequest asks for many keys, with the same options for each.
+ * GetOrLockManyRequest asks for many keys with the same options.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.GetOrLockManyRequest}
@@ -105,7 +105,7 @@ private static final long serialVersionUID = 0L;
       com.google.protobuf.LazyStringArrayList.emptyList();
   /**
    * <pre>
-   * 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once.
+   * 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -117,7 +117,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once.
+   * 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -128,7 +128,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once.
+   * 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -140,7 +140,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once.
+   * 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -637,7 +637,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * GetOrLockManyRequest asks for many keys, with the same options for each.
+   * GetOrLockManyRequest asks for many keys with the same options.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.GetOrLockManyRequest}
@@ -1025,7 +1025,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once.
+     * 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -1038,7 +1038,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once.
+     * 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -1049,7 +1049,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once.
+     * 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -1061,7 +1061,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once.
+     * 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -1074,7 +1074,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once.
+     * 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -1093,7 +1093,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once.
+     * 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -1111,7 +1111,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once.
+     * 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -1129,7 +1129,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once.
+     * 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -1144,7 +1144,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once.
+     * 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>

@@ -30,7 +30,7 @@ public interface GetOrLockManyRequestOrBuilder extends
 
   /**
    * <pre>
-   * 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once.
+   * 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -40,7 +40,7 @@ public interface GetOrLockManyRequestOrBuilder extends
       getKeysList();
   /**
    * <pre>
-   * 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once.
+   * 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -49,7 +49,7 @@ public interface GetOrLockManyRequestOrBuilder extends
   int getKeysCount();
   /**
    * <pre>
-   * 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once.
+   * 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -59,7 +59,7 @@ public interface GetOrLockManyRequestOrBuilder extends
   java.lang.String getKeys(int index);
   /**
    * <pre>
-   * 1 to 1000, each as in GetOrLockRequest. A key named twice is answered once.
+   * 1 to 1000, each with the bounds of GetOrLockRequest. A repeated key gets one response.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>

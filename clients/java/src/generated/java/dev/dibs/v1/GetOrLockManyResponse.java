@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * GetOrLockManyResponse answers for one key.
+ * GetOrLockManyResponse is the response for one key.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.GetOrLockManyResponse}
@@ -91,7 +91,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object key_ = "";
   /**
    * <pre>
-   * The key that it answers for.
+   * The key.
    * </pre>
    *
    * <code>string key = 1;</code>
@@ -112,7 +112,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The key that it answers for.
+   * The key.
    * </pre>
    *
    * <code>string key = 1;</code>
@@ -136,7 +136,7 @@ private static final long serialVersionUID = 0L;
   public static final int RESPONSE_FIELD_NUMBER = 2;
   /**
    * <pre>
-   * What GetOrLock would have answered.
+   * The response that GetOrLock would give.
    * </pre>
    *
    * <code>.dibs.v1.GetOrLockResponse response = 2;</code>
@@ -148,7 +148,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What GetOrLock would have answered.
+   * The response that GetOrLock would give.
    * </pre>
    *
    * <code>.dibs.v1.GetOrLockResponse response = 2;</code>
@@ -163,7 +163,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What GetOrLock would have answered.
+   * The response that GetOrLock would give.
    * </pre>
    *
    * <code>.dibs.v1.GetOrLockResponse response = 2;</code>
@@ -179,7 +179,7 @@ private static final long serialVersionUID = 0L;
   public static final int ERROR_FIELD_NUMBER = 3;
   /**
    * <pre>
-   * The error that GetOrLock would have ended with, such as too many waiters on this key.
+   * The error that GetOrLock would give, for example too many waiters on this key.
    * </pre>
    *
    * <code>.dibs.v1.CallError error = 3;</code>
@@ -191,7 +191,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The error that GetOrLock would have ended with, such as too many waiters on this key.
+   * The error that GetOrLock would give, for example too many waiters on this key.
    * </pre>
    *
    * <code>.dibs.v1.CallError error = 3;</code>
@@ -206,7 +206,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The error that GetOrLock would have ended with, such as too many waiters on this key.
+   * The error that GetOrLock would give, for example too many waiters on this key.
    * </pre>
    *
    * <code>.dibs.v1.CallError error = 3;</code>
@@ -416,7 +416,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * GetOrLockManyResponse answers for one key.
+   * GetOrLockManyResponse is the response for one key.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.GetOrLockManyResponse}
@@ -655,7 +655,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object key_ = "";
     /**
      * <pre>
-     * The key that it answers for.
+     * The key.
      * </pre>
      *
      * <code>string key = 1;</code>
@@ -675,7 +675,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The key that it answers for.
+     * The key.
      * </pre>
      *
      * <code>string key = 1;</code>
@@ -696,7 +696,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The key that it answers for.
+     * The key.
      * </pre>
      *
      * <code>string key = 1;</code>
@@ -713,7 +713,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The key that it answers for.
+     * The key.
      * </pre>
      *
      * <code>string key = 1;</code>
@@ -727,7 +727,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The key that it answers for.
+     * The key.
      * </pre>
      *
      * <code>string key = 1;</code>
@@ -748,7 +748,7 @@ private static final long serialVersionUID = 0L;
         dev.dibs.v1.GetOrLockResponse, dev.dibs.v1.GetOrLockResponse.Builder, dev.dibs.v1.GetOrLockResponseOrBuilder> responseBuilder_;
     /**
      * <pre>
-     * What GetOrLock would have answered.
+     * The response that GetOrLock would give.
      * </pre>
      *
      * <code>.dibs.v1.GetOrLockResponse response = 2;</code>
@@ -760,7 +760,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What GetOrLock would have answered.
+     * The response that GetOrLock would give.
      * </pre>
      *
      * <code>.dibs.v1.GetOrLockResponse response = 2;</code>
@@ -782,7 +782,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What GetOrLock would have answered.
+     * The response that GetOrLock would give.
      * </pre>
      *
      * <code>.dibs.v1.GetOrLockResponse response = 2;</code>
@@ -802,7 +802,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What GetOrLock would have answered.
+     * The response that GetOrLock would give.
      * </pre>
      *
      * <code>.dibs.v1.GetOrLockResponse response = 2;</code>
@@ -820,7 +820,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What GetOrLock would have answered.
+     * The response that GetOrLock would give.
      * </pre>
      *
      * <code>.dibs.v1.GetOrLockResponse response = 2;</code>
@@ -847,7 +847,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What GetOrLock would have answered.
+     * The response that GetOrLock would give.
      * </pre>
      *
      * <code>.dibs.v1.GetOrLockResponse response = 2;</code>
@@ -870,7 +870,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What GetOrLock would have answered.
+     * The response that GetOrLock would give.
      * </pre>
      *
      * <code>.dibs.v1.GetOrLockResponse response = 2;</code>
@@ -880,7 +880,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What GetOrLock would have answered.
+     * The response that GetOrLock would give.
      * </pre>
      *
      * <code>.dibs.v1.GetOrLockResponse response = 2;</code>
@@ -898,7 +898,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What GetOrLock would have answered.
+     * The response that GetOrLock would give.
      * </pre>
      *
      * <code>.dibs.v1.GetOrLockResponse response = 2;</code>
@@ -926,7 +926,7 @@ private static final long serialVersionUID = 0L;
         dev.dibs.v1.CallError, dev.dibs.v1.CallError.Builder, dev.dibs.v1.CallErrorOrBuilder> errorBuilder_;
     /**
      * <pre>
-     * The error that GetOrLock would have ended with, such as too many waiters on this key.
+     * The error that GetOrLock would give, for example too many waiters on this key.
      * </pre>
      *
      * <code>.dibs.v1.CallError error = 3;</code>
@@ -938,7 +938,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The error that GetOrLock would have ended with, such as too many waiters on this key.
+     * The error that GetOrLock would give, for example too many waiters on this key.
      * </pre>
      *
      * <code>.dibs.v1.CallError error = 3;</code>
@@ -960,7 +960,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The error that GetOrLock would have ended with, such as too many waiters on this key.
+     * The error that GetOrLock would give, for example too many waiters on this key.
      * </pre>
      *
      * <code>.dibs.v1.CallError error = 3;</code>
@@ -980,7 +980,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The error that GetOrLock would have ended with, such as too many waiters on this key.
+     * The error that GetOrLock would give, for example too many waiters on this key.
      * </pre>
      *
      * <code>.dibs.v1.CallError error = 3;</code>
@@ -998,7 +998,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The error that GetOrLock would have ended with, such as too many waiters on this key.
+     * The error that GetOrLock would give, for example too many waiters on this key.
      * </pre>
      *
      * <code>.dibs.v1.CallError error = 3;</code>
@@ -1025,7 +1025,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The error that GetOrLock would have ended with, such as too many waiters on this key.
+     * The error that GetOrLock would give, for example too many waiters on this key.
      * </pre>
      *
      * <code>.dibs.v1.CallError error = 3;</code>
@@ -1048,7 +1048,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The error that GetOrLock would have ended with, such as too many waiters on this key.
+     * The error that GetOrLock would give, for example too many waiters on this key.
      * </pre>
      *
      * <code>.dibs.v1.CallError error = 3;</code>
@@ -1058,7 +1058,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The error that GetOrLock would have ended with, such as too many waiters on this key.
+     * The error that GetOrLock would give, for example too many waiters on this key.
      * </pre>
      *
      * <code>.dibs.v1.CallError error = 3;</code>
@@ -1076,7 +1076,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The error that GetOrLock would have ended with, such as too many waiters on this key.
+     * The error that GetOrLock would give, for example too many waiters on this key.
      * </pre>
      *
      * <code>.dibs.v1.CallError error = 3;</code>

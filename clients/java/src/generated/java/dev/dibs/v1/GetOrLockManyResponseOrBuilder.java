@@ -10,7 +10,7 @@ public interface GetOrLockManyResponseOrBuilder extends
 
   /**
    * <pre>
-   * The key that it answers for.
+   * The key.
    * </pre>
    *
    * <code>string key = 1;</code>
@@ -19,7 +19,7 @@ public interface GetOrLockManyResponseOrBuilder extends
   java.lang.String getKey();
   /**
    * <pre>
-   * The key that it answers for.
+   * The key.
    * </pre>
    *
    * <code>string key = 1;</code>
@@ -30,7 +30,7 @@ public interface GetOrLockManyResponseOrBuilder extends
 
   /**
    * <pre>
-   * What GetOrLock would have answered.
+   * The response that GetOrLock would give.
    * </pre>
    *
    * <code>.dibs.v1.GetOrLockResponse response = 2;</code>
@@ -39,7 +39,7 @@ public interface GetOrLockManyResponseOrBuilder extends
   boolean hasResponse();
   /**
    * <pre>
-   * What GetOrLock would have answered.
+   * The response that GetOrLock would give.
    * </pre>
    *
    * <code>.dibs.v1.GetOrLockResponse response = 2;</code>
@@ -48,7 +48,7 @@ public interface GetOrLockManyResponseOrBuilder extends
   dev.dibs.v1.GetOrLockResponse getResponse();
   /**
    * <pre>
-   * What GetOrLock would have answered.
+   * The response that GetOrLock would give.
    * </pre>
    *
    * <code>.dibs.v1.GetOrLockResponse response = 2;</code>
@@ -57,7 +57,7 @@ public interface GetOrLockManyResponseOrBuilder extends
 
   /**
    * <pre>
-   * The error that GetOrLock would have ended with, such as too many waiters on this key.
+   * The error that GetOrLock would give, for example too many waiters on this key.
    * </pre>
    *
    * <code>.dibs.v1.CallError error = 3;</code>
@@ -66,7 +66,7 @@ public interface GetOrLockManyResponseOrBuilder extends
   boolean hasError();
   /**
    * <pre>
-   * The error that GetOrLock would have ended with, such as too many waiters on this key.
+   * The error that GetOrLock would give, for example too many waiters on this key.
    * </pre>
    *
    * <code>.dibs.v1.CallError error = 3;</code>
@@ -75,7 +75,7 @@ public interface GetOrLockManyResponseOrBuilder extends
   dev.dibs.v1.CallError getError();
   /**
    * <pre>
-   * The error that GetOrLock would have ended with, such as too many waiters on this key.
+   * The error that GetOrLock would give, for example too many waiters on this key.
    * </pre>
    *
    * <code>.dibs.v1.CallError error = 3;</code>

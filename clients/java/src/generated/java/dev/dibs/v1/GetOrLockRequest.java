@@ -103,7 +103,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object key_ = "";
   /**
    * <pre>
-   * 1 to 1024 bytes of any UTF-8.
+   * 1 to 1024 bytes of UTF-8.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -124,7 +124,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * 1 to 1024 bytes of any UTF-8.
+   * 1 to 1024 bytes of UTF-8.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -149,8 +149,8 @@ private static final long serialVersionUID = 0L;
   private long waitMs_ = 0L;
   /**
    * <pre>
-   * How long the answer may be waited for: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the
-   * call's deadline allows, at most DIBS_WAIT_MAX_MS.
+   * The longest wait for an answer: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the call's deadline
+   * allows, at most DIBS_WAIT_MAX_MS.
    * </pre>
    *
    * <code>optional int64 wait_ms = 3;</code>
@@ -162,8 +162,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * How long the answer may be waited for: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the
-   * call's deadline allows, at most DIBS_WAIT_MAX_MS.
+   * The longest wait for an answer: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the call's deadline
+   * allows, at most DIBS_WAIT_MAX_MS.
    * </pre>
    *
    * <code>optional int64 wait_ms = 3;</code>
@@ -178,8 +178,8 @@ private static final long serialVersionUID = 0L;
   private long leaseMs_ = 0L;
   /**
    * <pre>
-   * How long a lease granted here lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from
-   * this key's rebuilds, and DIBS_LEASE_MS until there are some.
+   * How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
+   * rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
    * </pre>
    *
    * <code>optional int64 lease_ms = 4;</code>
@@ -191,8 +191,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * How long a lease granted here lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from
-   * this key's rebuilds, and DIBS_LEASE_MS until there are some.
+   * How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
+   * rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
    * </pre>
    *
    * <code>optional int64 lease_ms = 4;</code>
@@ -207,7 +207,7 @@ private static final long serialVersionUID = 0L;
   private int stale_ = 0;
   /**
    * <pre>
-   * Whether a stale value is a good answer.
+   * Whether a stale value is acceptable.
    * </pre>
    *
    * <code>.dibs.v1.Stale stale = 5;</code>
@@ -218,7 +218,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Whether a stale value is a good answer.
+   * Whether a stale value is acceptable.
    * </pre>
    *
    * <code>.dibs.v1.Stale stale = 5;</code>
@@ -233,7 +233,7 @@ private static final long serialVersionUID = 0L;
   private int read_ = 0;
   /**
    * <pre>
-   * How far copies may be trusted.
+   * Which copies may answer.
    * </pre>
    *
    * <code>.dibs.v1.Read read = 6;</code>
@@ -244,7 +244,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * How far copies may be trusted.
+   * Which copies may answer.
    * </pre>
    *
    * <code>.dibs.v1.Read read = 6;</code>
@@ -260,8 +260,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object requestId_ = "";
   /**
    * <pre>
-   * At most 128 bytes, a UUID by custom, the same for every attempt of one call: a retry gets the lease
-   * that a lost answer carried. Counts only for the identity that sent it first. Empty: no such promise.
+   * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
+   * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
    * </pre>
    *
    * <code>string request_id = 7;</code>
@@ -282,8 +282,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * At most 128 bytes, a UUID by custom, the same for every attempt of one call: a retry gets the lease
-   * that a lost answer carried. Counts only for the identity that sent it first. Empty: no such promise.
+   * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
+   * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
    * </pre>
    *
    * <code>string request_id = 7;</code>
@@ -309,7 +309,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object holder_ = "";
   /**
    * <pre>
-   * At most 256 bytes, for people: a host, a pod, a job. Seen in Explain, logs and the console.
+   * At most 256 bytes, for people: a host, a pod, a job. Shown in Explain, logs and the console.
    * </pre>
    *
    * <code>string holder = 8;</code>
@@ -330,7 +330,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * At most 256 bytes, for people: a host, a pod, a job. Seen in Explain, logs and the console.
+   * At most 256 bytes, for people: a host, a pod, a job. Shown in Explain, logs and the console.
    * </pre>
    *
    * <code>string holder = 8;</code>
@@ -355,7 +355,7 @@ private static final long serialVersionUID = 0L;
   private int intent_ = 0;
   /**
    * <pre>
-   * What the caller is ready to do.
+   * What the caller intends to do.
    * </pre>
    *
    * <code>.dibs.v1.Intent intent = 9;</code>
@@ -366,7 +366,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What the caller is ready to do.
+   * What the caller intends to do.
    * </pre>
    *
    * <code>.dibs.v1.Intent intent = 9;</code>
@@ -1002,7 +1002,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object key_ = "";
     /**
      * <pre>
-     * 1 to 1024 bytes of any UTF-8.
+     * 1 to 1024 bytes of UTF-8.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -1022,7 +1022,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * 1 to 1024 bytes of any UTF-8.
+     * 1 to 1024 bytes of UTF-8.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -1043,7 +1043,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * 1 to 1024 bytes of any UTF-8.
+     * 1 to 1024 bytes of UTF-8.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -1060,7 +1060,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * 1 to 1024 bytes of any UTF-8.
+     * 1 to 1024 bytes of UTF-8.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -1074,7 +1074,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * 1 to 1024 bytes of any UTF-8.
+     * 1 to 1024 bytes of UTF-8.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -1094,8 +1094,8 @@ private static final long serialVersionUID = 0L;
     private long waitMs_ ;
     /**
      * <pre>
-     * How long the answer may be waited for: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the
-     * call's deadline allows, at most DIBS_WAIT_MAX_MS.
+     * The longest wait for an answer: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the call's deadline
+     * allows, at most DIBS_WAIT_MAX_MS.
      * </pre>
      *
      * <code>optional int64 wait_ms = 3;</code>
@@ -1107,8 +1107,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the answer may be waited for: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the
-     * call's deadline allows, at most DIBS_WAIT_MAX_MS.
+     * The longest wait for an answer: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the call's deadline
+     * allows, at most DIBS_WAIT_MAX_MS.
      * </pre>
      *
      * <code>optional int64 wait_ms = 3;</code>
@@ -1120,8 +1120,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the answer may be waited for: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the
-     * call's deadline allows, at most DIBS_WAIT_MAX_MS.
+     * The longest wait for an answer: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the call's deadline
+     * allows, at most DIBS_WAIT_MAX_MS.
      * </pre>
      *
      * <code>optional int64 wait_ms = 3;</code>
@@ -1137,8 +1137,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the answer may be waited for: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the
-     * call's deadline allows, at most DIBS_WAIT_MAX_MS.
+     * The longest wait for an answer: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the call's deadline
+     * allows, at most DIBS_WAIT_MAX_MS.
      * </pre>
      *
      * <code>optional int64 wait_ms = 3;</code>
@@ -1154,8 +1154,8 @@ private static final long serialVersionUID = 0L;
     private long leaseMs_ ;
     /**
      * <pre>
-     * How long a lease granted here lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from
-     * this key's rebuilds, and DIBS_LEASE_MS until there are some.
+     * How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
+     * rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
      * </pre>
      *
      * <code>optional int64 lease_ms = 4;</code>
@@ -1167,8 +1167,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long a lease granted here lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from
-     * this key's rebuilds, and DIBS_LEASE_MS until there are some.
+     * How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
+     * rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
      * </pre>
      *
      * <code>optional int64 lease_ms = 4;</code>
@@ -1180,8 +1180,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long a lease granted here lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from
-     * this key's rebuilds, and DIBS_LEASE_MS until there are some.
+     * How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
+     * rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
      * </pre>
      *
      * <code>optional int64 lease_ms = 4;</code>
@@ -1197,8 +1197,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long a lease granted here lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from
-     * this key's rebuilds, and DIBS_LEASE_MS until there are some.
+     * How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
+     * rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
      * </pre>
      *
      * <code>optional int64 lease_ms = 4;</code>
@@ -1214,7 +1214,7 @@ private static final long serialVersionUID = 0L;
     private int stale_ = 0;
     /**
      * <pre>
-     * Whether a stale value is a good answer.
+     * Whether a stale value is acceptable.
      * </pre>
      *
      * <code>.dibs.v1.Stale stale = 5;</code>
@@ -1225,7 +1225,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Whether a stale value is a good answer.
+     * Whether a stale value is acceptable.
      * </pre>
      *
      * <code>.dibs.v1.Stale stale = 5;</code>
@@ -1240,7 +1240,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Whether a stale value is a good answer.
+     * Whether a stale value is acceptable.
      * </pre>
      *
      * <code>.dibs.v1.Stale stale = 5;</code>
@@ -1253,7 +1253,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Whether a stale value is a good answer.
+     * Whether a stale value is acceptable.
      * </pre>
      *
      * <code>.dibs.v1.Stale stale = 5;</code>
@@ -1271,7 +1271,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Whether a stale value is a good answer.
+     * Whether a stale value is acceptable.
      * </pre>
      *
      * <code>.dibs.v1.Stale stale = 5;</code>
@@ -1287,7 +1287,7 @@ private static final long serialVersionUID = 0L;
     private int read_ = 0;
     /**
      * <pre>
-     * How far copies may be trusted.
+     * Which copies may answer.
      * </pre>
      *
      * <code>.dibs.v1.Read read = 6;</code>
@@ -1298,7 +1298,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How far copies may be trusted.
+     * Which copies may answer.
      * </pre>
      *
      * <code>.dibs.v1.Read read = 6;</code>
@@ -1313,7 +1313,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How far copies may be trusted.
+     * Which copies may answer.
      * </pre>
      *
      * <code>.dibs.v1.Read read = 6;</code>
@@ -1326,7 +1326,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How far copies may be trusted.
+     * Which copies may answer.
      * </pre>
      *
      * <code>.dibs.v1.Read read = 6;</code>
@@ -1344,7 +1344,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How far copies may be trusted.
+     * Which copies may answer.
      * </pre>
      *
      * <code>.dibs.v1.Read read = 6;</code>
@@ -1360,8 +1360,8 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object requestId_ = "";
     /**
      * <pre>
-     * At most 128 bytes, a UUID by custom, the same for every attempt of one call: a retry gets the lease
-     * that a lost answer carried. Counts only for the identity that sent it first. Empty: no such promise.
+     * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
+     * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
      * </pre>
      *
      * <code>string request_id = 7;</code>
@@ -1381,8 +1381,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 128 bytes, a UUID by custom, the same for every attempt of one call: a retry gets the lease
-     * that a lost answer carried. Counts only for the identity that sent it first. Empty: no such promise.
+     * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
+     * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
      * </pre>
      *
      * <code>string request_id = 7;</code>
@@ -1403,8 +1403,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 128 bytes, a UUID by custom, the same for every attempt of one call: a retry gets the lease
-     * that a lost answer carried. Counts only for the identity that sent it first. Empty: no such promise.
+     * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
+     * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
      * </pre>
      *
      * <code>string request_id = 7;</code>
@@ -1421,8 +1421,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 128 bytes, a UUID by custom, the same for every attempt of one call: a retry gets the lease
-     * that a lost answer carried. Counts only for the identity that sent it first. Empty: no such promise.
+     * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
+     * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
      * </pre>
      *
      * <code>string request_id = 7;</code>
@@ -1436,8 +1436,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 128 bytes, a UUID by custom, the same for every attempt of one call: a retry gets the lease
-     * that a lost answer carried. Counts only for the identity that sent it first. Empty: no such promise.
+     * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
+     * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
      * </pre>
      *
      * <code>string request_id = 7;</code>
@@ -1457,7 +1457,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object holder_ = "";
     /**
      * <pre>
-     * At most 256 bytes, for people: a host, a pod, a job. Seen in Explain, logs and the console.
+     * At most 256 bytes, for people: a host, a pod, a job. Shown in Explain, logs and the console.
      * </pre>
      *
      * <code>string holder = 8;</code>
@@ -1477,7 +1477,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 256 bytes, for people: a host, a pod, a job. Seen in Explain, logs and the console.
+     * At most 256 bytes, for people: a host, a pod, a job. Shown in Explain, logs and the console.
      * </pre>
      *
      * <code>string holder = 8;</code>
@@ -1498,7 +1498,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 256 bytes, for people: a host, a pod, a job. Seen in Explain, logs and the console.
+     * At most 256 bytes, for people: a host, a pod, a job. Shown in Explain, logs and the console.
      * </pre>
      *
      * <code>string holder = 8;</code>
@@ -1515,7 +1515,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 256 bytes, for people: a host, a pod, a job. Seen in Explain, logs and the console.
+     * At most 256 bytes, for people: a host, a pod, a job. Shown in Explain, logs and the console.
      * </pre>
      *
      * <code>string holder = 8;</code>
@@ -1529,7 +1529,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 256 bytes, for people: a host, a pod, a job. Seen in Explain, logs and the console.
+     * At most 256 bytes, for people: a host, a pod, a job. Shown in Explain, logs and the console.
      * </pre>
      *
      * <code>string holder = 8;</code>
@@ -1549,7 +1549,7 @@ private static final long serialVersionUID = 0L;
     private int intent_ = 0;
     /**
      * <pre>
-     * What the caller is ready to do.
+     * What the caller intends to do.
      * </pre>
      *
      * <code>.dibs.v1.Intent intent = 9;</code>
@@ -1560,7 +1560,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the caller is ready to do.
+     * What the caller intends to do.
      * </pre>
      *
      * <code>.dibs.v1.Intent intent = 9;</code>
@@ -1575,7 +1575,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the caller is ready to do.
+     * What the caller intends to do.
      * </pre>
      *
      * <code>.dibs.v1.Intent intent = 9;</code>
@@ -1588,7 +1588,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the caller is ready to do.
+     * What the caller intends to do.
      * </pre>
      *
      * <code>.dibs.v1.Intent intent = 9;</code>
@@ -1606,7 +1606,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the caller is ready to do.
+     * What the caller intends to do.
      * </pre>
      *
      * <code>.dibs.v1.Intent intent = 9;</code>

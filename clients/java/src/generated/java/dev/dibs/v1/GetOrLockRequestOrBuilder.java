@@ -30,7 +30,7 @@ public interface GetOrLockRequestOrBuilder extends
 
   /**
    * <pre>
-   * 1 to 1024 bytes of any UTF-8.
+   * 1 to 1024 bytes of UTF-8.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -39,7 +39,7 @@ public interface GetOrLockRequestOrBuilder extends
   java.lang.String getKey();
   /**
    * <pre>
-   * 1 to 1024 bytes of any UTF-8.
+   * 1 to 1024 bytes of UTF-8.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -50,8 +50,8 @@ public interface GetOrLockRequestOrBuilder extends
 
   /**
    * <pre>
-   * How long the answer may be waited for: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the
-   * call's deadline allows, at most DIBS_WAIT_MAX_MS.
+   * The longest wait for an answer: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the call's deadline
+   * allows, at most DIBS_WAIT_MAX_MS.
    * </pre>
    *
    * <code>optional int64 wait_ms = 3;</code>
@@ -60,8 +60,8 @@ public interface GetOrLockRequestOrBuilder extends
   boolean hasWaitMs();
   /**
    * <pre>
-   * How long the answer may be waited for: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the
-   * call's deadline allows, at most DIBS_WAIT_MAX_MS.
+   * The longest wait for an answer: 0 (do not wait) to DIBS_WAIT_MAX_MS. Absent: as long as the call's deadline
+   * allows, at most DIBS_WAIT_MAX_MS.
    * </pre>
    *
    * <code>optional int64 wait_ms = 3;</code>
@@ -71,8 +71,8 @@ public interface GetOrLockRequestOrBuilder extends
 
   /**
    * <pre>
-   * How long a lease granted here lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from
-   * this key's rebuilds, and DIBS_LEASE_MS until there are some.
+   * How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
+   * rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
    * </pre>
    *
    * <code>optional int64 lease_ms = 4;</code>
@@ -81,8 +81,8 @@ public interface GetOrLockRequestOrBuilder extends
   boolean hasLeaseMs();
   /**
    * <pre>
-   * How long a lease granted here lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from
-   * this key's rebuilds, and DIBS_LEASE_MS until there are some.
+   * How long a lease from this call lasts: DIBS_LEASE_MIN_MS to DIBS_LEASE_MAX_MS. Absent: learned from the
+   * rebuilds of this key or else its namespace, and DIBS_LEASE_MS before the first one.
    * </pre>
    *
    * <code>optional int64 lease_ms = 4;</code>
@@ -92,7 +92,7 @@ public interface GetOrLockRequestOrBuilder extends
 
   /**
    * <pre>
-   * Whether a stale value is a good answer.
+   * Whether a stale value is acceptable.
    * </pre>
    *
    * <code>.dibs.v1.Stale stale = 5;</code>
@@ -101,7 +101,7 @@ public interface GetOrLockRequestOrBuilder extends
   int getStaleValue();
   /**
    * <pre>
-   * Whether a stale value is a good answer.
+   * Whether a stale value is acceptable.
    * </pre>
    *
    * <code>.dibs.v1.Stale stale = 5;</code>
@@ -111,7 +111,7 @@ public interface GetOrLockRequestOrBuilder extends
 
   /**
    * <pre>
-   * How far copies may be trusted.
+   * Which copies may answer.
    * </pre>
    *
    * <code>.dibs.v1.Read read = 6;</code>
@@ -120,7 +120,7 @@ public interface GetOrLockRequestOrBuilder extends
   int getReadValue();
   /**
    * <pre>
-   * How far copies may be trusted.
+   * Which copies may answer.
    * </pre>
    *
    * <code>.dibs.v1.Read read = 6;</code>
@@ -130,8 +130,8 @@ public interface GetOrLockRequestOrBuilder extends
 
   /**
    * <pre>
-   * At most 128 bytes, a UUID by custom, the same for every attempt of one call: a retry gets the lease
-   * that a lost answer carried. Counts only for the identity that sent it first. Empty: no such promise.
+   * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
+   * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
    * </pre>
    *
    * <code>string request_id = 7;</code>
@@ -140,8 +140,8 @@ public interface GetOrLockRequestOrBuilder extends
   java.lang.String getRequestId();
   /**
    * <pre>
-   * At most 128 bytes, a UUID by custom, the same for every attempt of one call: a retry gets the lease
-   * that a lost answer carried. Counts only for the identity that sent it first. Empty: no such promise.
+   * At most 128 bytes, usually a UUID. Use the same one for every attempt of one call, so that a retry gets the
+   * lease of a lost answer. It works only for the identity that sent it first. Empty: retries get no such lease.
    * </pre>
    *
    * <code>string request_id = 7;</code>
@@ -152,7 +152,7 @@ public interface GetOrLockRequestOrBuilder extends
 
   /**
    * <pre>
-   * At most 256 bytes, for people: a host, a pod, a job. Seen in Explain, logs and the console.
+   * At most 256 bytes, for people: a host, a pod, a job. Shown in Explain, logs and the console.
    * </pre>
    *
    * <code>string holder = 8;</code>
@@ -161,7 +161,7 @@ public interface GetOrLockRequestOrBuilder extends
   java.lang.String getHolder();
   /**
    * <pre>
-   * At most 256 bytes, for people: a host, a pod, a job. Seen in Explain, logs and the console.
+   * At most 256 bytes, for people: a host, a pod, a job. Shown in Explain, logs and the console.
    * </pre>
    *
    * <code>string holder = 8;</code>
@@ -172,7 +172,7 @@ public interface GetOrLockRequestOrBuilder extends
 
   /**
    * <pre>
-   * What the caller is ready to do.
+   * What the caller intends to do.
    * </pre>
    *
    * <code>.dibs.v1.Intent intent = 9;</code>
@@ -181,7 +181,7 @@ public interface GetOrLockRequestOrBuilder extends
   int getIntentValue();
   /**
    * <pre>
-   * What the caller is ready to do.
+   * What the caller intends to do.
    * </pre>
    *
    * <code>.dibs.v1.Intent intent = 9;</code>

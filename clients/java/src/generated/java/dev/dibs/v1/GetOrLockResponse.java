@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * GetOrLockResponse is the one of four outcomes that came about.
+ * GetOrLockResponse is exactly one of four outcomes.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.GetOrLockResponse}
@@ -93,7 +93,7 @@ private static final long serialVersionUID = 0L;
   public static final int HIT_FIELD_NUMBER = 1;
   /**
    * <pre>
-   * There is a value, or the knowledge that there is none.
+   * There is a value, or the source is known to have none.
    * </pre>
    *
    * <code>.dibs.v1.Hit hit = 1;</code>
@@ -105,7 +105,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * There is a value, or the knowledge that there is none.
+   * There is a value, or the source is known to have none.
    * </pre>
    *
    * <code>.dibs.v1.Hit hit = 1;</code>
@@ -120,7 +120,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * There is a value, or the knowledge that there is none.
+   * There is a value, or the source is known to have none.
    * </pre>
    *
    * <code>.dibs.v1.Hit hit = 1;</code>
@@ -136,7 +136,7 @@ private static final long serialVersionUID = 0L;
   public static final int LEASE_FIELD_NUMBER = 2;
   /**
    * <pre>
-   * You rebuild.
+   * You have the lease: rebuild the value.
    * </pre>
    *
    * <code>.dibs.v1.Lease lease = 2;</code>
@@ -148,7 +148,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * You rebuild.
+   * You have the lease: rebuild the value.
    * </pre>
    *
    * <code>.dibs.v1.Lease lease = 2;</code>
@@ -163,7 +163,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * You rebuild.
+   * You have the lease: rebuild the value.
    * </pre>
    *
    * <code>.dibs.v1.Lease lease = 2;</code>
@@ -179,7 +179,7 @@ private static final long serialVersionUID = 0L;
   public static final int BUSY_FIELD_NUMBER = 3;
   /**
    * <pre>
-   * The wait ended without an answer.
+   * The wait ended first. Retry later.
    * </pre>
    *
    * <code>.dibs.v1.Busy busy = 3;</code>
@@ -191,7 +191,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The wait ended without an answer.
+   * The wait ended first. Retry later.
    * </pre>
    *
    * <code>.dibs.v1.Busy busy = 3;</code>
@@ -206,7 +206,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The wait ended without an answer.
+   * The wait ended first. Retry later.
    * </pre>
    *
    * <code>.dibs.v1.Busy busy = 3;</code>
@@ -222,7 +222,7 @@ private static final long serialVersionUID = 0L;
   public static final int FAILED_FIELD_NUMBER = 4;
   /**
    * <pre>
-   * The last rebuild failed and its back-off runs.
+   * The last rebuild failed, and its back-off is running.
    * </pre>
    *
    * <code>.dibs.v1.Failed failed = 4;</code>
@@ -234,7 +234,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The last rebuild failed and its back-off runs.
+   * The last rebuild failed, and its back-off is running.
    * </pre>
    *
    * <code>.dibs.v1.Failed failed = 4;</code>
@@ -249,7 +249,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The last rebuild failed and its back-off runs.
+   * The last rebuild failed, and its back-off is running.
    * </pre>
    *
    * <code>.dibs.v1.Failed failed = 4;</code>
@@ -266,7 +266,7 @@ private static final long serialVersionUID = 0L;
   private int degraded_ = 0;
   /**
    * <pre>
-   * Which part of the fleet was missing.
+   * Which part of the fleet was unavailable.
    * </pre>
    *
    * <code>.dibs.v1.Degraded degraded = 5;</code>
@@ -277,7 +277,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Which part of the fleet was missing.
+   * Which part of the fleet was unavailable.
    * </pre>
    *
    * <code>.dibs.v1.Degraded degraded = 5;</code>
@@ -515,7 +515,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * GetOrLockResponse is the one of four outcomes that came about.
+   * GetOrLockResponse is exactly one of four outcomes.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.GetOrLockResponse}
@@ -789,7 +789,7 @@ private static final long serialVersionUID = 0L;
         dev.dibs.v1.Hit, dev.dibs.v1.Hit.Builder, dev.dibs.v1.HitOrBuilder> hitBuilder_;
     /**
      * <pre>
-     * There is a value, or the knowledge that there is none.
+     * There is a value, or the source is known to have none.
      * </pre>
      *
      * <code>.dibs.v1.Hit hit = 1;</code>
@@ -801,7 +801,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * There is a value, or the knowledge that there is none.
+     * There is a value, or the source is known to have none.
      * </pre>
      *
      * <code>.dibs.v1.Hit hit = 1;</code>
@@ -823,7 +823,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * There is a value, or the knowledge that there is none.
+     * There is a value, or the source is known to have none.
      * </pre>
      *
      * <code>.dibs.v1.Hit hit = 1;</code>
@@ -843,7 +843,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * There is a value, or the knowledge that there is none.
+     * There is a value, or the source is known to have none.
      * </pre>
      *
      * <code>.dibs.v1.Hit hit = 1;</code>
@@ -861,7 +861,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * There is a value, or the knowledge that there is none.
+     * There is a value, or the source is known to have none.
      * </pre>
      *
      * <code>.dibs.v1.Hit hit = 1;</code>
@@ -888,7 +888,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * There is a value, or the knowledge that there is none.
+     * There is a value, or the source is known to have none.
      * </pre>
      *
      * <code>.dibs.v1.Hit hit = 1;</code>
@@ -911,7 +911,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * There is a value, or the knowledge that there is none.
+     * There is a value, or the source is known to have none.
      * </pre>
      *
      * <code>.dibs.v1.Hit hit = 1;</code>
@@ -921,7 +921,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * There is a value, or the knowledge that there is none.
+     * There is a value, or the source is known to have none.
      * </pre>
      *
      * <code>.dibs.v1.Hit hit = 1;</code>
@@ -939,7 +939,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * There is a value, or the knowledge that there is none.
+     * There is a value, or the source is known to have none.
      * </pre>
      *
      * <code>.dibs.v1.Hit hit = 1;</code>
@@ -967,7 +967,7 @@ private static final long serialVersionUID = 0L;
         dev.dibs.v1.Lease, dev.dibs.v1.Lease.Builder, dev.dibs.v1.LeaseOrBuilder> leaseBuilder_;
     /**
      * <pre>
-     * You rebuild.
+     * You have the lease: rebuild the value.
      * </pre>
      *
      * <code>.dibs.v1.Lease lease = 2;</code>
@@ -979,7 +979,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * You rebuild.
+     * You have the lease: rebuild the value.
      * </pre>
      *
      * <code>.dibs.v1.Lease lease = 2;</code>
@@ -1001,7 +1001,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * You rebuild.
+     * You have the lease: rebuild the value.
      * </pre>
      *
      * <code>.dibs.v1.Lease lease = 2;</code>
@@ -1021,7 +1021,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * You rebuild.
+     * You have the lease: rebuild the value.
      * </pre>
      *
      * <code>.dibs.v1.Lease lease = 2;</code>
@@ -1039,7 +1039,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * You rebuild.
+     * You have the lease: rebuild the value.
      * </pre>
      *
      * <code>.dibs.v1.Lease lease = 2;</code>
@@ -1066,7 +1066,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * You rebuild.
+     * You have the lease: rebuild the value.
      * </pre>
      *
      * <code>.dibs.v1.Lease lease = 2;</code>
@@ -1089,7 +1089,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * You rebuild.
+     * You have the lease: rebuild the value.
      * </pre>
      *
      * <code>.dibs.v1.Lease lease = 2;</code>
@@ -1099,7 +1099,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * You rebuild.
+     * You have the lease: rebuild the value.
      * </pre>
      *
      * <code>.dibs.v1.Lease lease = 2;</code>
@@ -1117,7 +1117,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * You rebuild.
+     * You have the lease: rebuild the value.
      * </pre>
      *
      * <code>.dibs.v1.Lease lease = 2;</code>
@@ -1145,7 +1145,7 @@ private static final long serialVersionUID = 0L;
         dev.dibs.v1.Busy, dev.dibs.v1.Busy.Builder, dev.dibs.v1.BusyOrBuilder> busyBuilder_;
     /**
      * <pre>
-     * The wait ended without an answer.
+     * The wait ended first. Retry later.
      * </pre>
      *
      * <code>.dibs.v1.Busy busy = 3;</code>
@@ -1157,7 +1157,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The wait ended without an answer.
+     * The wait ended first. Retry later.
      * </pre>
      *
      * <code>.dibs.v1.Busy busy = 3;</code>
@@ -1179,7 +1179,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The wait ended without an answer.
+     * The wait ended first. Retry later.
      * </pre>
      *
      * <code>.dibs.v1.Busy busy = 3;</code>
@@ -1199,7 +1199,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The wait ended without an answer.
+     * The wait ended first. Retry later.
      * </pre>
      *
      * <code>.dibs.v1.Busy busy = 3;</code>
@@ -1217,7 +1217,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The wait ended without an answer.
+     * The wait ended first. Retry later.
      * </pre>
      *
      * <code>.dibs.v1.Busy busy = 3;</code>
@@ -1244,7 +1244,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The wait ended without an answer.
+     * The wait ended first. Retry later.
      * </pre>
      *
      * <code>.dibs.v1.Busy busy = 3;</code>
@@ -1267,7 +1267,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The wait ended without an answer.
+     * The wait ended first. Retry later.
      * </pre>
      *
      * <code>.dibs.v1.Busy busy = 3;</code>
@@ -1277,7 +1277,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The wait ended without an answer.
+     * The wait ended first. Retry later.
      * </pre>
      *
      * <code>.dibs.v1.Busy busy = 3;</code>
@@ -1295,7 +1295,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The wait ended without an answer.
+     * The wait ended first. Retry later.
      * </pre>
      *
      * <code>.dibs.v1.Busy busy = 3;</code>
@@ -1323,7 +1323,7 @@ private static final long serialVersionUID = 0L;
         dev.dibs.v1.Failed, dev.dibs.v1.Failed.Builder, dev.dibs.v1.FailedOrBuilder> failedBuilder_;
     /**
      * <pre>
-     * The last rebuild failed and its back-off runs.
+     * The last rebuild failed, and its back-off is running.
      * </pre>
      *
      * <code>.dibs.v1.Failed failed = 4;</code>
@@ -1335,7 +1335,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The last rebuild failed and its back-off runs.
+     * The last rebuild failed, and its back-off is running.
      * </pre>
      *
      * <code>.dibs.v1.Failed failed = 4;</code>
@@ -1357,7 +1357,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The last rebuild failed and its back-off runs.
+     * The last rebuild failed, and its back-off is running.
      * </pre>
      *
      * <code>.dibs.v1.Failed failed = 4;</code>
@@ -1377,7 +1377,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The last rebuild failed and its back-off runs.
+     * The last rebuild failed, and its back-off is running.
      * </pre>
      *
      * <code>.dibs.v1.Failed failed = 4;</code>
@@ -1395,7 +1395,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The last rebuild failed and its back-off runs.
+     * The last rebuild failed, and its back-off is running.
      * </pre>
      *
      * <code>.dibs.v1.Failed failed = 4;</code>
@@ -1422,7 +1422,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The last rebuild failed and its back-off runs.
+     * The last rebuild failed, and its back-off is running.
      * </pre>
      *
      * <code>.dibs.v1.Failed failed = 4;</code>
@@ -1445,7 +1445,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The last rebuild failed and its back-off runs.
+     * The last rebuild failed, and its back-off is running.
      * </pre>
      *
      * <code>.dibs.v1.Failed failed = 4;</code>
@@ -1455,7 +1455,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The last rebuild failed and its back-off runs.
+     * The last rebuild failed, and its back-off is running.
      * </pre>
      *
      * <code>.dibs.v1.Failed failed = 4;</code>
@@ -1473,7 +1473,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The last rebuild failed and its back-off runs.
+     * The last rebuild failed, and its back-off is running.
      * </pre>
      *
      * <code>.dibs.v1.Failed failed = 4;</code>
@@ -1500,7 +1500,7 @@ private static final long serialVersionUID = 0L;
     private int degraded_ = 0;
     /**
      * <pre>
-     * Which part of the fleet was missing.
+     * Which part of the fleet was unavailable.
      * </pre>
      *
      * <code>.dibs.v1.Degraded degraded = 5;</code>
@@ -1511,7 +1511,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Which part of the fleet was missing.
+     * Which part of the fleet was unavailable.
      * </pre>
      *
      * <code>.dibs.v1.Degraded degraded = 5;</code>
@@ -1526,7 +1526,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Which part of the fleet was missing.
+     * Which part of the fleet was unavailable.
      * </pre>
      *
      * <code>.dibs.v1.Degraded degraded = 5;</code>
@@ -1539,7 +1539,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Which part of the fleet was missing.
+     * Which part of the fleet was unavailable.
      * </pre>
      *
      * <code>.dibs.v1.Degraded degraded = 5;</code>
@@ -1557,7 +1557,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Which part of the fleet was missing.
+     * Which part of the fleet was unavailable.
      * </pre>
      *
      * <code>.dibs.v1.Degraded degraded = 5;</code>

@@ -10,7 +10,7 @@ public interface GetOrLockResponseOrBuilder extends
 
   /**
    * <pre>
-   * There is a value, or the knowledge that there is none.
+   * There is a value, or the source is known to have none.
    * </pre>
    *
    * <code>.dibs.v1.Hit hit = 1;</code>
@@ -19,7 +19,7 @@ public interface GetOrLockResponseOrBuilder extends
   boolean hasHit();
   /**
    * <pre>
-   * There is a value, or the knowledge that there is none.
+   * There is a value, or the source is known to have none.
    * </pre>
    *
    * <code>.dibs.v1.Hit hit = 1;</code>
@@ -28,7 +28,7 @@ public interface GetOrLockResponseOrBuilder extends
   dev.dibs.v1.Hit getHit();
   /**
    * <pre>
-   * There is a value, or the knowledge that there is none.
+   * There is a value, or the source is known to have none.
    * </pre>
    *
    * <code>.dibs.v1.Hit hit = 1;</code>
@@ -37,7 +37,7 @@ public interface GetOrLockResponseOrBuilder extends
 
   /**
    * <pre>
-   * You rebuild.
+   * You have the lease: rebuild the value.
    * </pre>
    *
    * <code>.dibs.v1.Lease lease = 2;</code>
@@ -46,7 +46,7 @@ public interface GetOrLockResponseOrBuilder extends
   boolean hasLease();
   /**
    * <pre>
-   * You rebuild.
+   * You have the lease: rebuild the value.
    * </pre>
    *
    * <code>.dibs.v1.Lease lease = 2;</code>
@@ -55,7 +55,7 @@ public interface GetOrLockResponseOrBuilder extends
   dev.dibs.v1.Lease getLease();
   /**
    * <pre>
-   * You rebuild.
+   * You have the lease: rebuild the value.
    * </pre>
    *
    * <code>.dibs.v1.Lease lease = 2;</code>
@@ -64,7 +64,7 @@ public interface GetOrLockResponseOrBuilder extends
 
   /**
    * <pre>
-   * The wait ended without an answer.
+   * The wait ended first. Retry later.
    * </pre>
    *
    * <code>.dibs.v1.Busy busy = 3;</code>
@@ -73,7 +73,7 @@ public interface GetOrLockResponseOrBuilder extends
   boolean hasBusy();
   /**
    * <pre>
-   * The wait ended without an answer.
+   * The wait ended first. Retry later.
    * </pre>
    *
    * <code>.dibs.v1.Busy busy = 3;</code>
@@ -82,7 +82,7 @@ public interface GetOrLockResponseOrBuilder extends
   dev.dibs.v1.Busy getBusy();
   /**
    * <pre>
-   * The wait ended without an answer.
+   * The wait ended first. Retry later.
    * </pre>
    *
    * <code>.dibs.v1.Busy busy = 3;</code>
@@ -91,7 +91,7 @@ public interface GetOrLockResponseOrBuilder extends
 
   /**
    * <pre>
-   * The last rebuild failed and its back-off runs.
+   * The last rebuild failed, and its back-off is running.
    * </pre>
    *
    * <code>.dibs.v1.Failed failed = 4;</code>
@@ -100,7 +100,7 @@ public interface GetOrLockResponseOrBuilder extends
   boolean hasFailed();
   /**
    * <pre>
-   * The last rebuild failed and its back-off runs.
+   * The last rebuild failed, and its back-off is running.
    * </pre>
    *
    * <code>.dibs.v1.Failed failed = 4;</code>
@@ -109,7 +109,7 @@ public interface GetOrLockResponseOrBuilder extends
   dev.dibs.v1.Failed getFailed();
   /**
    * <pre>
-   * The last rebuild failed and its back-off runs.
+   * The last rebuild failed, and its back-off is running.
    * </pre>
    *
    * <code>.dibs.v1.Failed failed = 4;</code>
@@ -118,7 +118,7 @@ public interface GetOrLockResponseOrBuilder extends
 
   /**
    * <pre>
-   * Which part of the fleet was missing.
+   * Which part of the fleet was unavailable.
    * </pre>
    *
    * <code>.dibs.v1.Degraded degraded = 5;</code>
@@ -127,7 +127,7 @@ public interface GetOrLockResponseOrBuilder extends
   int getDegradedValue();
   /**
    * <pre>
-   * Which part of the fleet was missing.
+   * Which part of the fleet was unavailable.
    * </pre>
    *
    * <code>.dibs.v1.Degraded degraded = 5;</code>

@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Hit is a known value. An empty value and an absent one are different things, and both are hits.
+ * Hit is a known value. An empty value and an absent one are different, and both are hits.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.Hit}
@@ -119,7 +119,7 @@ private static final long serialVersionUID = 0L;
   public static final int ABSENT_FIELD_NUMBER = 2;
   /**
    * <pre>
-   * Always true where set: the source was asked and has nothing under this key.
+   * Always true if set: the source has nothing under this key.
    * </pre>
    *
    * <code>bool absent = 2;</code>
@@ -131,7 +131,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Always true where set: the source was asked and has nothing under this key.
+   * Always true if set: the source has nothing under this key.
    * </pre>
    *
    * <code>bool absent = 2;</code>
@@ -149,7 +149,7 @@ private static final long serialVersionUID = 0L;
   private int freshness_ = 0;
   /**
    * <pre>
-   * Where in its life the value is.
+   * Whether the value is fresh or stale.
    * </pre>
    *
    * <code>.dibs.v1.Freshness freshness = 3;</code>
@@ -160,7 +160,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Where in its life the value is.
+   * Whether the value is fresh or stale.
    * </pre>
    *
    * <code>.dibs.v1.Freshness freshness = 3;</code>
@@ -175,7 +175,7 @@ private static final long serialVersionUID = 0L;
   private long freshForMs_ = 0L;
   /**
    * <pre>
-   * How long it stays fresh; 0 for a stale one. A client's own cache must not keep it longer.
+   * How long the value stays fresh; 0 for a stale one. A client's own cache must not keep it longer.
    * </pre>
    *
    * <code>int64 fresh_for_ms = 4;</code>
@@ -190,7 +190,8 @@ private static final long serialVersionUID = 0L;
   private long fence_ = 0L;
   /**
    * <pre>
-   * The fence of the lease that published it. Grows with each lease of the key; 0 where no store gave one.
+   * The fence of the lease that published it. Grows with each lease of the key. 0 if the lease was granted
+   * without the store.
    * </pre>
    *
    * <code>int64 fence = 5;</code>
@@ -205,7 +206,7 @@ private static final long serialVersionUID = 0L;
   private boolean rebuilding_ = false;
   /**
    * <pre>
-   * A rebuild of this key runs, so that a newer value is on its way.
+   * A rebuild of this key is running, so expect a newer value.
    * </pre>
    *
    * <code>bool rebuilding = 6;</code>
@@ -220,8 +221,8 @@ private static final long serialVersionUID = 0L;
   private dev.dibs.v1.Tags tags_;
   /**
    * <pre>
-   * The tags that the value was published with. Not set: the replica does not say (an older version), so
-   * a client's own cache must drop the value on any tag invalidation of the namespace.
+   * The tags that the value was published with. Not set: the replica does not say (an older version). A client's
+   * own cache must then drop the value on any tag invalidation of the namespace.
    * </pre>
    *
    * <code>optional .dibs.v1.Tags tags = 7;</code>
@@ -233,8 +234,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The tags that the value was published with. Not set: the replica does not say (an older version), so
-   * a client's own cache must drop the value on any tag invalidation of the namespace.
+   * The tags that the value was published with. Not set: the replica does not say (an older version). A client's
+   * own cache must then drop the value on any tag invalidation of the namespace.
    * </pre>
    *
    * <code>optional .dibs.v1.Tags tags = 7;</code>
@@ -246,8 +247,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The tags that the value was published with. Not set: the replica does not say (an older version), so
-   * a client's own cache must drop the value on any tag invalidation of the namespace.
+   * The tags that the value was published with. Not set: the replica does not say (an older version). A client's
+   * own cache must then drop the value on any tag invalidation of the namespace.
    * </pre>
    *
    * <code>optional .dibs.v1.Tags tags = 7;</code>
@@ -511,7 +512,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Hit is a known value. An empty value and an absent one are different things, and both are hits.
+   * Hit is a known value. An empty value and an absent one are different, and both are hits.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.Hit}
@@ -852,7 +853,7 @@ private static final long serialVersionUID = 0L;
 
     /**
      * <pre>
-     * Always true where set: the source was asked and has nothing under this key.
+     * Always true if set: the source has nothing under this key.
      * </pre>
      *
      * <code>bool absent = 2;</code>
@@ -863,7 +864,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Always true where set: the source was asked and has nothing under this key.
+     * Always true if set: the source has nothing under this key.
      * </pre>
      *
      * <code>bool absent = 2;</code>
@@ -877,7 +878,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Always true where set: the source was asked and has nothing under this key.
+     * Always true if set: the source has nothing under this key.
      * </pre>
      *
      * <code>bool absent = 2;</code>
@@ -893,7 +894,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Always true where set: the source was asked and has nothing under this key.
+     * Always true if set: the source has nothing under this key.
      * </pre>
      *
      * <code>bool absent = 2;</code>
@@ -911,7 +912,7 @@ private static final long serialVersionUID = 0L;
     private int freshness_ = 0;
     /**
      * <pre>
-     * Where in its life the value is.
+     * Whether the value is fresh or stale.
      * </pre>
      *
      * <code>.dibs.v1.Freshness freshness = 3;</code>
@@ -922,7 +923,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where in its life the value is.
+     * Whether the value is fresh or stale.
      * </pre>
      *
      * <code>.dibs.v1.Freshness freshness = 3;</code>
@@ -937,7 +938,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where in its life the value is.
+     * Whether the value is fresh or stale.
      * </pre>
      *
      * <code>.dibs.v1.Freshness freshness = 3;</code>
@@ -950,7 +951,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where in its life the value is.
+     * Whether the value is fresh or stale.
      * </pre>
      *
      * <code>.dibs.v1.Freshness freshness = 3;</code>
@@ -968,7 +969,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where in its life the value is.
+     * Whether the value is fresh or stale.
      * </pre>
      *
      * <code>.dibs.v1.Freshness freshness = 3;</code>
@@ -984,7 +985,7 @@ private static final long serialVersionUID = 0L;
     private long freshForMs_ ;
     /**
      * <pre>
-     * How long it stays fresh; 0 for a stale one. A client's own cache must not keep it longer.
+     * How long the value stays fresh; 0 for a stale one. A client's own cache must not keep it longer.
      * </pre>
      *
      * <code>int64 fresh_for_ms = 4;</code>
@@ -996,7 +997,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long it stays fresh; 0 for a stale one. A client's own cache must not keep it longer.
+     * How long the value stays fresh; 0 for a stale one. A client's own cache must not keep it longer.
      * </pre>
      *
      * <code>int64 fresh_for_ms = 4;</code>
@@ -1012,7 +1013,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long it stays fresh; 0 for a stale one. A client's own cache must not keep it longer.
+     * How long the value stays fresh; 0 for a stale one. A client's own cache must not keep it longer.
      * </pre>
      *
      * <code>int64 fresh_for_ms = 4;</code>
@@ -1028,7 +1029,8 @@ private static final long serialVersionUID = 0L;
     private long fence_ ;
     /**
      * <pre>
-     * The fence of the lease that published it. Grows with each lease of the key; 0 where no store gave one.
+     * The fence of the lease that published it. Grows with each lease of the key. 0 if the lease was granted
+     * without the store.
      * </pre>
      *
      * <code>int64 fence = 5;</code>
@@ -1040,7 +1042,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The fence of the lease that published it. Grows with each lease of the key; 0 where no store gave one.
+     * The fence of the lease that published it. Grows with each lease of the key. 0 if the lease was granted
+     * without the store.
      * </pre>
      *
      * <code>int64 fence = 5;</code>
@@ -1056,7 +1059,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The fence of the lease that published it. Grows with each lease of the key; 0 where no store gave one.
+     * The fence of the lease that published it. Grows with each lease of the key. 0 if the lease was granted
+     * without the store.
      * </pre>
      *
      * <code>int64 fence = 5;</code>
@@ -1072,7 +1076,7 @@ private static final long serialVersionUID = 0L;
     private boolean rebuilding_ ;
     /**
      * <pre>
-     * A rebuild of this key runs, so that a newer value is on its way.
+     * A rebuild of this key is running, so expect a newer value.
      * </pre>
      *
      * <code>bool rebuilding = 6;</code>
@@ -1084,7 +1088,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * A rebuild of this key runs, so that a newer value is on its way.
+     * A rebuild of this key is running, so expect a newer value.
      * </pre>
      *
      * <code>bool rebuilding = 6;</code>
@@ -1100,7 +1104,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * A rebuild of this key runs, so that a newer value is on its way.
+     * A rebuild of this key is running, so expect a newer value.
      * </pre>
      *
      * <code>bool rebuilding = 6;</code>
@@ -1118,8 +1122,8 @@ private static final long serialVersionUID = 0L;
         dev.dibs.v1.Tags, dev.dibs.v1.Tags.Builder, dev.dibs.v1.TagsOrBuilder> tagsBuilder_;
     /**
      * <pre>
-     * The tags that the value was published with. Not set: the replica does not say (an older version), so
-     * a client's own cache must drop the value on any tag invalidation of the namespace.
+     * The tags that the value was published with. Not set: the replica does not say (an older version). A client's
+     * own cache must then drop the value on any tag invalidation of the namespace.
      * </pre>
      *
      * <code>optional .dibs.v1.Tags tags = 7;</code>
@@ -1130,8 +1134,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tags that the value was published with. Not set: the replica does not say (an older version), so
-     * a client's own cache must drop the value on any tag invalidation of the namespace.
+     * The tags that the value was published with. Not set: the replica does not say (an older version). A client's
+     * own cache must then drop the value on any tag invalidation of the namespace.
      * </pre>
      *
      * <code>optional .dibs.v1.Tags tags = 7;</code>
@@ -1146,8 +1150,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tags that the value was published with. Not set: the replica does not say (an older version), so
-     * a client's own cache must drop the value on any tag invalidation of the namespace.
+     * The tags that the value was published with. Not set: the replica does not say (an older version). A client's
+     * own cache must then drop the value on any tag invalidation of the namespace.
      * </pre>
      *
      * <code>optional .dibs.v1.Tags tags = 7;</code>
@@ -1167,8 +1171,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tags that the value was published with. Not set: the replica does not say (an older version), so
-     * a client's own cache must drop the value on any tag invalidation of the namespace.
+     * The tags that the value was published with. Not set: the replica does not say (an older version). A client's
+     * own cache must then drop the value on any tag invalidation of the namespace.
      * </pre>
      *
      * <code>optional .dibs.v1.Tags tags = 7;</code>
@@ -1186,8 +1190,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tags that the value was published with. Not set: the replica does not say (an older version), so
-     * a client's own cache must drop the value on any tag invalidation of the namespace.
+     * The tags that the value was published with. Not set: the replica does not say (an older version). A client's
+     * own cache must then drop the value on any tag invalidation of the namespace.
      * </pre>
      *
      * <code>optional .dibs.v1.Tags tags = 7;</code>
@@ -1212,8 +1216,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tags that the value was published with. Not set: the replica does not say (an older version), so
-     * a client's own cache must drop the value on any tag invalidation of the namespace.
+     * The tags that the value was published with. Not set: the replica does not say (an older version). A client's
+     * own cache must then drop the value on any tag invalidation of the namespace.
      * </pre>
      *
      * <code>optional .dibs.v1.Tags tags = 7;</code>
@@ -1230,8 +1234,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tags that the value was published with. Not set: the replica does not say (an older version), so
-     * a client's own cache must drop the value on any tag invalidation of the namespace.
+     * The tags that the value was published with. Not set: the replica does not say (an older version). A client's
+     * own cache must then drop the value on any tag invalidation of the namespace.
      * </pre>
      *
      * <code>optional .dibs.v1.Tags tags = 7;</code>
@@ -1243,8 +1247,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tags that the value was published with. Not set: the replica does not say (an older version), so
-     * a client's own cache must drop the value on any tag invalidation of the namespace.
+     * The tags that the value was published with. Not set: the replica does not say (an older version). A client's
+     * own cache must then drop the value on any tag invalidation of the namespace.
      * </pre>
      *
      * <code>optional .dibs.v1.Tags tags = 7;</code>
@@ -1259,8 +1263,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tags that the value was published with. Not set: the replica does not say (an older version), so
-     * a client's own cache must drop the value on any tag invalidation of the namespace.
+     * The tags that the value was published with. Not set: the replica does not say (an older version). A client's
+     * own cache must then drop the value on any tag invalidation of the namespace.
      * </pre>
      *
      * <code>optional .dibs.v1.Tags tags = 7;</code>

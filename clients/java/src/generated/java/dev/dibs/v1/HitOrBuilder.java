@@ -29,7 +29,7 @@ public interface HitOrBuilder extends
 
   /**
    * <pre>
-   * Always true where set: the source was asked and has nothing under this key.
+   * Always true if set: the source has nothing under this key.
    * </pre>
    *
    * <code>bool absent = 2;</code>
@@ -38,7 +38,7 @@ public interface HitOrBuilder extends
   boolean hasAbsent();
   /**
    * <pre>
-   * Always true where set: the source was asked and has nothing under this key.
+   * Always true if set: the source has nothing under this key.
    * </pre>
    *
    * <code>bool absent = 2;</code>
@@ -48,7 +48,7 @@ public interface HitOrBuilder extends
 
   /**
    * <pre>
-   * Where in its life the value is.
+   * Whether the value is fresh or stale.
    * </pre>
    *
    * <code>.dibs.v1.Freshness freshness = 3;</code>
@@ -57,7 +57,7 @@ public interface HitOrBuilder extends
   int getFreshnessValue();
   /**
    * <pre>
-   * Where in its life the value is.
+   * Whether the value is fresh or stale.
    * </pre>
    *
    * <code>.dibs.v1.Freshness freshness = 3;</code>
@@ -67,7 +67,7 @@ public interface HitOrBuilder extends
 
   /**
    * <pre>
-   * How long it stays fresh; 0 for a stale one. A client's own cache must not keep it longer.
+   * How long the value stays fresh; 0 for a stale one. A client's own cache must not keep it longer.
    * </pre>
    *
    * <code>int64 fresh_for_ms = 4;</code>
@@ -77,7 +77,8 @@ public interface HitOrBuilder extends
 
   /**
    * <pre>
-   * The fence of the lease that published it. Grows with each lease of the key; 0 where no store gave one.
+   * The fence of the lease that published it. Grows with each lease of the key. 0 if the lease was granted
+   * without the store.
    * </pre>
    *
    * <code>int64 fence = 5;</code>
@@ -87,7 +88,7 @@ public interface HitOrBuilder extends
 
   /**
    * <pre>
-   * A rebuild of this key runs, so that a newer value is on its way.
+   * A rebuild of this key is running, so expect a newer value.
    * </pre>
    *
    * <code>bool rebuilding = 6;</code>
@@ -97,8 +98,8 @@ public interface HitOrBuilder extends
 
   /**
    * <pre>
-   * The tags that the value was published with. Not set: the replica does not say (an older version), so
-   * a client's own cache must drop the value on any tag invalidation of the namespace.
+   * The tags that the value was published with. Not set: the replica does not say (an older version). A client's
+   * own cache must then drop the value on any tag invalidation of the namespace.
    * </pre>
    *
    * <code>optional .dibs.v1.Tags tags = 7;</code>
@@ -107,8 +108,8 @@ public interface HitOrBuilder extends
   boolean hasTags();
   /**
    * <pre>
-   * The tags that the value was published with. Not set: the replica does not say (an older version), so
-   * a client's own cache must drop the value on any tag invalidation of the namespace.
+   * The tags that the value was published with. Not set: the replica does not say (an older version). A client's
+   * own cache must then drop the value on any tag invalidation of the namespace.
    * </pre>
    *
    * <code>optional .dibs.v1.Tags tags = 7;</code>
@@ -117,8 +118,8 @@ public interface HitOrBuilder extends
   dev.dibs.v1.Tags getTags();
   /**
    * <pre>
-   * The tags that the value was published with. Not set: the replica does not say (an older version), so
-   * a client's own cache must drop the value on any tag invalidation of the namespace.
+   * The tags that the value was published with. Not set: the replica does not say (an older version). A client's
+   * own cache must then drop the value on any tag invalidation of the namespace.
    * </pre>
    *
    * <code>optional .dibs.v1.Tags tags = 7;</code>

@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Intent is what a caller is ready to do.
+ * Intent is what the caller intends to do.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.Intent}
@@ -15,7 +15,7 @@ public enum Intent
     implements com.google.protobuf.ProtocolMessageEnum {
   /**
    * <pre>
-   * As INTENT_REBUILD.
+   * Same as INTENT_REBUILD.
    * </pre>
    *
    * <code>INTENT_UNSPECIFIED = 0;</code>
@@ -23,7 +23,7 @@ public enum Intent
   INTENT_UNSPECIFIED(0),
   /**
    * <pre>
-   * Rebuild if there is no fresh value: a miss is answered with a lease or a wait.
+   * Rebuild if there is no fresh value. A miss gets a lease or waits.
    * </pre>
    *
    * <code>INTENT_REBUILD = 1;</code>
@@ -31,7 +31,7 @@ public enum Intent
   INTENT_REBUILD(1),
   /**
    * <pre>
-   * Read only: never a lease. A miss waits for a running rebuild, or is `busy` at once if there is none.
+   * Read only, never a lease. A miss waits for a running rebuild. Without one it is `busy` at once.
    * </pre>
    *
    * <code>INTENT_READ = 2;</code>
@@ -39,8 +39,8 @@ public enum Intent
   INTENT_READ(2),
   /**
    * <pre>
-   * Rebuild now, although the value may be fresh (a write-through, or a refresh by hand). Other callers
-   * are served the old value meanwhile; while a rebuild runs, this waits for it and then asks again.
+   * Rebuild now, even if the value is fresh (a write-through, or a manual refresh). Other callers get the old
+   * value meanwhile. If a rebuild is running, this call waits for it and then tries again.
    * </pre>
    *
    * <code>INTENT_REFRESH = 3;</code>
@@ -51,7 +51,7 @@ public enum Intent
 
   /**
    * <pre>
-   * As INTENT_REBUILD.
+   * Same as INTENT_REBUILD.
    * </pre>
    *
    * <code>INTENT_UNSPECIFIED = 0;</code>
@@ -59,7 +59,7 @@ public enum Intent
   public static final int INTENT_UNSPECIFIED_VALUE = 0;
   /**
    * <pre>
-   * Rebuild if there is no fresh value: a miss is answered with a lease or a wait.
+   * Rebuild if there is no fresh value. A miss gets a lease or waits.
    * </pre>
    *
    * <code>INTENT_REBUILD = 1;</code>
@@ -67,7 +67,7 @@ public enum Intent
   public static final int INTENT_REBUILD_VALUE = 1;
   /**
    * <pre>
-   * Read only: never a lease. A miss waits for a running rebuild, or is `busy` at once if there is none.
+   * Read only, never a lease. A miss waits for a running rebuild. Without one it is `busy` at once.
    * </pre>
    *
    * <code>INTENT_READ = 2;</code>
@@ -75,8 +75,8 @@ public enum Intent
   public static final int INTENT_READ_VALUE = 2;
   /**
    * <pre>
-   * Rebuild now, although the value may be fresh (a write-through, or a refresh by hand). Other callers
-   * are served the old value meanwhile; while a rebuild runs, this waits for it and then asks again.
+   * Rebuild now, even if the value is fresh (a write-through, or a manual refresh). Other callers get the old
+   * value meanwhile. If a rebuild is running, this call waits for it and then tries again.
    * </pre>
    *
    * <code>INTENT_REFRESH = 3;</code>

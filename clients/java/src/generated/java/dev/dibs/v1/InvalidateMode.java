@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * InvalidateMode is what becomes of the values.
+ * InvalidateMode is what happens to the values.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.InvalidateMode}
@@ -15,7 +15,7 @@ public enum InvalidateMode
     implements com.google.protobuf.ProtocolMessageEnum {
   /**
    * <pre>
-   * As INVALIDATE_MODE_DELETE.
+   * Same as INVALIDATE_MODE_DELETE.
    * </pre>
    *
    * <code>INVALIDATE_MODE_UNSPECIFIED = 0;</code>
@@ -23,7 +23,7 @@ public enum InvalidateMode
   INVALIDATE_MODE_UNSPECIFIED(0),
   /**
    * <pre>
-   * The values are gone.
+   * The values are deleted.
    * </pre>
    *
    * <code>INVALIDATE_MODE_DELETE = 1;</code>
@@ -31,7 +31,7 @@ public enum InvalidateMode
   INVALIDATE_MODE_DELETE(1),
   /**
    * <pre>
-   * The values are stale from now on, for the rest of their `stale_ms`.
+   * The values become stale now, and may be served so for the rest of their `stale_ms`.
    * </pre>
    *
    * <code>INVALIDATE_MODE_MARK_STALE = 2;</code>
@@ -42,7 +42,7 @@ public enum InvalidateMode
 
   /**
    * <pre>
-   * As INVALIDATE_MODE_DELETE.
+   * Same as INVALIDATE_MODE_DELETE.
    * </pre>
    *
    * <code>INVALIDATE_MODE_UNSPECIFIED = 0;</code>
@@ -50,7 +50,7 @@ public enum InvalidateMode
   public static final int INVALIDATE_MODE_UNSPECIFIED_VALUE = 0;
   /**
    * <pre>
-   * The values are gone.
+   * The values are deleted.
    * </pre>
    *
    * <code>INVALIDATE_MODE_DELETE = 1;</code>
@@ -58,7 +58,7 @@ public enum InvalidateMode
   public static final int INVALIDATE_MODE_DELETE_VALUE = 1;
   /**
    * <pre>
-   * The values are stale from now on, for the rest of their `stale_ms`.
+   * The values become stale now, and may be served so for the rest of their `stale_ms`.
    * </pre>
    *
    * <code>INVALIDATE_MODE_MARK_STALE = 2;</code>

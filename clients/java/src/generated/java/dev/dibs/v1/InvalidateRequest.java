@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * InvalidateRequest names what is out of date: keys, tags, or everything. At least one of the three.
+ * InvalidateRequest names outdated values by keys, tags, or the whole namespace. It must have at least one of them.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.InvalidateRequest}
@@ -102,7 +102,7 @@ private static final long serialVersionUID = 0L;
       com.google.protobuf.LazyStringArrayList.emptyList();
   /**
    * <pre>
-   * At most 1000, each as in GetOrLockRequest.
+   * At most 1000, each with the bounds of GetOrLockRequest.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -114,7 +114,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * At most 1000, each as in GetOrLockRequest.
+   * At most 1000, each with the bounds of GetOrLockRequest.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -125,7 +125,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * At most 1000, each as in GetOrLockRequest.
+   * At most 1000, each with the bounds of GetOrLockRequest.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -137,7 +137,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * At most 1000, each as in GetOrLockRequest.
+   * At most 1000, each with the bounds of GetOrLockRequest.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -155,7 +155,7 @@ private static final long serialVersionUID = 0L;
       com.google.protobuf.LazyStringArrayList.emptyList();
   /**
    * <pre>
-   * At most 16, each as in PublishRequest.
+   * At most 16, each with the bounds of PublishRequest.
    * </pre>
    *
    * <code>repeated string tags = 3;</code>
@@ -167,7 +167,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * At most 16, each as in PublishRequest.
+   * At most 16, each with the bounds of PublishRequest.
    * </pre>
    *
    * <code>repeated string tags = 3;</code>
@@ -178,7 +178,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * At most 16, each as in PublishRequest.
+   * At most 16, each with the bounds of PublishRequest.
    * </pre>
    *
    * <code>repeated string tags = 3;</code>
@@ -190,7 +190,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * At most 16, each as in PublishRequest.
+   * At most 16, each with the bounds of PublishRequest.
    * </pre>
    *
    * <code>repeated string tags = 3;</code>
@@ -206,7 +206,7 @@ private static final long serialVersionUID = 0L;
   private int mode_ = 0;
   /**
    * <pre>
-   * What becomes of the values.
+   * What happens to the values.
    * </pre>
    *
    * <code>.dibs.v1.InvalidateMode mode = 4;</code>
@@ -217,7 +217,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What becomes of the values.
+   * What happens to the values.
    * </pre>
    *
    * <code>.dibs.v1.InvalidateMode mode = 4;</code>
@@ -232,7 +232,7 @@ private static final long serialVersionUID = 0L;
   private boolean all_ = false;
   /**
    * <pre>
-   * The whole namespace. `keys` and `tags` must be empty then.
+   * The whole namespace. `keys` and `tags` must then be empty.
    * </pre>
    *
    * <code>bool all = 5;</code>
@@ -457,7 +457,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * InvalidateRequest names what is out of date: keys, tags, or everything. At least one of the three.
+   * InvalidateRequest names outdated values by keys, tags, or the whole namespace. It must have at least one of them.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.InvalidateRequest}
@@ -799,7 +799,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 1000, each as in GetOrLockRequest.
+     * At most 1000, each with the bounds of GetOrLockRequest.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -812,7 +812,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 1000, each as in GetOrLockRequest.
+     * At most 1000, each with the bounds of GetOrLockRequest.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -823,7 +823,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 1000, each as in GetOrLockRequest.
+     * At most 1000, each with the bounds of GetOrLockRequest.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -835,7 +835,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 1000, each as in GetOrLockRequest.
+     * At most 1000, each with the bounds of GetOrLockRequest.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -848,7 +848,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 1000, each as in GetOrLockRequest.
+     * At most 1000, each with the bounds of GetOrLockRequest.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -867,7 +867,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 1000, each as in GetOrLockRequest.
+     * At most 1000, each with the bounds of GetOrLockRequest.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -885,7 +885,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 1000, each as in GetOrLockRequest.
+     * At most 1000, each with the bounds of GetOrLockRequest.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -903,7 +903,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 1000, each as in GetOrLockRequest.
+     * At most 1000, each with the bounds of GetOrLockRequest.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -918,7 +918,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 1000, each as in GetOrLockRequest.
+     * At most 1000, each with the bounds of GetOrLockRequest.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -946,7 +946,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 16, each as in PublishRequest.
+     * At most 16, each with the bounds of PublishRequest.
      * </pre>
      *
      * <code>repeated string tags = 3;</code>
@@ -959,7 +959,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 16, each as in PublishRequest.
+     * At most 16, each with the bounds of PublishRequest.
      * </pre>
      *
      * <code>repeated string tags = 3;</code>
@@ -970,7 +970,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 16, each as in PublishRequest.
+     * At most 16, each with the bounds of PublishRequest.
      * </pre>
      *
      * <code>repeated string tags = 3;</code>
@@ -982,7 +982,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 16, each as in PublishRequest.
+     * At most 16, each with the bounds of PublishRequest.
      * </pre>
      *
      * <code>repeated string tags = 3;</code>
@@ -995,7 +995,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 16, each as in PublishRequest.
+     * At most 16, each with the bounds of PublishRequest.
      * </pre>
      *
      * <code>repeated string tags = 3;</code>
@@ -1014,7 +1014,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 16, each as in PublishRequest.
+     * At most 16, each with the bounds of PublishRequest.
      * </pre>
      *
      * <code>repeated string tags = 3;</code>
@@ -1032,7 +1032,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 16, each as in PublishRequest.
+     * At most 16, each with the bounds of PublishRequest.
      * </pre>
      *
      * <code>repeated string tags = 3;</code>
@@ -1050,7 +1050,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 16, each as in PublishRequest.
+     * At most 16, each with the bounds of PublishRequest.
      * </pre>
      *
      * <code>repeated string tags = 3;</code>
@@ -1065,7 +1065,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 16, each as in PublishRequest.
+     * At most 16, each with the bounds of PublishRequest.
      * </pre>
      *
      * <code>repeated string tags = 3;</code>
@@ -1086,7 +1086,7 @@ private static final long serialVersionUID = 0L;
     private int mode_ = 0;
     /**
      * <pre>
-     * What becomes of the values.
+     * What happens to the values.
      * </pre>
      *
      * <code>.dibs.v1.InvalidateMode mode = 4;</code>
@@ -1097,7 +1097,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What becomes of the values.
+     * What happens to the values.
      * </pre>
      *
      * <code>.dibs.v1.InvalidateMode mode = 4;</code>
@@ -1112,7 +1112,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What becomes of the values.
+     * What happens to the values.
      * </pre>
      *
      * <code>.dibs.v1.InvalidateMode mode = 4;</code>
@@ -1125,7 +1125,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What becomes of the values.
+     * What happens to the values.
      * </pre>
      *
      * <code>.dibs.v1.InvalidateMode mode = 4;</code>
@@ -1143,7 +1143,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What becomes of the values.
+     * What happens to the values.
      * </pre>
      *
      * <code>.dibs.v1.InvalidateMode mode = 4;</code>
@@ -1159,7 +1159,7 @@ private static final long serialVersionUID = 0L;
     private boolean all_ ;
     /**
      * <pre>
-     * The whole namespace. `keys` and `tags` must be empty then.
+     * The whole namespace. `keys` and `tags` must then be empty.
      * </pre>
      *
      * <code>bool all = 5;</code>
@@ -1171,7 +1171,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The whole namespace. `keys` and `tags` must be empty then.
+     * The whole namespace. `keys` and `tags` must then be empty.
      * </pre>
      *
      * <code>bool all = 5;</code>
@@ -1187,7 +1187,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The whole namespace. `keys` and `tags` must be empty then.
+     * The whole namespace. `keys` and `tags` must then be empty.
      * </pre>
      *
      * <code>bool all = 5;</code>

@@ -30,7 +30,7 @@ public interface InvalidateRequestOrBuilder extends
 
   /**
    * <pre>
-   * At most 1000, each as in GetOrLockRequest.
+   * At most 1000, each with the bounds of GetOrLockRequest.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -40,7 +40,7 @@ public interface InvalidateRequestOrBuilder extends
       getKeysList();
   /**
    * <pre>
-   * At most 1000, each as in GetOrLockRequest.
+   * At most 1000, each with the bounds of GetOrLockRequest.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -49,7 +49,7 @@ public interface InvalidateRequestOrBuilder extends
   int getKeysCount();
   /**
    * <pre>
-   * At most 1000, each as in GetOrLockRequest.
+   * At most 1000, each with the bounds of GetOrLockRequest.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -59,7 +59,7 @@ public interface InvalidateRequestOrBuilder extends
   java.lang.String getKeys(int index);
   /**
    * <pre>
-   * At most 1000, each as in GetOrLockRequest.
+   * At most 1000, each with the bounds of GetOrLockRequest.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -71,7 +71,7 @@ public interface InvalidateRequestOrBuilder extends
 
   /**
    * <pre>
-   * At most 16, each as in PublishRequest.
+   * At most 16, each with the bounds of PublishRequest.
    * </pre>
    *
    * <code>repeated string tags = 3;</code>
@@ -81,7 +81,7 @@ public interface InvalidateRequestOrBuilder extends
       getTagsList();
   /**
    * <pre>
-   * At most 16, each as in PublishRequest.
+   * At most 16, each with the bounds of PublishRequest.
    * </pre>
    *
    * <code>repeated string tags = 3;</code>
@@ -90,7 +90,7 @@ public interface InvalidateRequestOrBuilder extends
   int getTagsCount();
   /**
    * <pre>
-   * At most 16, each as in PublishRequest.
+   * At most 16, each with the bounds of PublishRequest.
    * </pre>
    *
    * <code>repeated string tags = 3;</code>
@@ -100,7 +100,7 @@ public interface InvalidateRequestOrBuilder extends
   java.lang.String getTags(int index);
   /**
    * <pre>
-   * At most 16, each as in PublishRequest.
+   * At most 16, each with the bounds of PublishRequest.
    * </pre>
    *
    * <code>repeated string tags = 3;</code>
@@ -112,7 +112,7 @@ public interface InvalidateRequestOrBuilder extends
 
   /**
    * <pre>
-   * What becomes of the values.
+   * What happens to the values.
    * </pre>
    *
    * <code>.dibs.v1.InvalidateMode mode = 4;</code>
@@ -121,7 +121,7 @@ public interface InvalidateRequestOrBuilder extends
   int getModeValue();
   /**
    * <pre>
-   * What becomes of the values.
+   * What happens to the values.
    * </pre>
    *
    * <code>.dibs.v1.InvalidateMode mode = 4;</code>
@@ -131,7 +131,7 @@ public interface InvalidateRequestOrBuilder extends
 
   /**
    * <pre>
-   * The whole namespace. `keys` and `tags` must be empty then.
+   * The whole namespace. `keys` and `tags` must then be empty.
    * </pre>
    *
    * <code>bool all = 5;</code>

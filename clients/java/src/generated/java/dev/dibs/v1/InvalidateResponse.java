@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * InvalidateResponse comes after no older value can be stored, nor read with READ_STORE.
+ * InvalidateResponse confirms that no older value can be read with READ_STORE, or stored under one of `keys`.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.InvalidateResponse}
@@ -47,7 +47,7 @@ private static final long serialVersionUID = 0L;
   private long keysInvalidated_ = 0L;
   /**
    * <pre>
-   * How many of `keys` had a value. Values reached by tag or by `all` are not counted.
+   * How many of `keys` had a value. Does not count values that were reached by tag or by `all`.
    * </pre>
    *
    * <code>int64 keys_invalidated = 1;</code>
@@ -62,7 +62,7 @@ private static final long serialVersionUID = 0L;
   private long leasesVoided_ = 0L;
   /**
    * <pre>
-   * How many running leases of `keys` were voided; their publishes say so.
+   * How many running leases of `keys` were voided. Their publishes answer INVALIDATED.
    * </pre>
    *
    * <code>int64 leases_voided = 2;</code>
@@ -245,7 +245,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * InvalidateResponse comes after no older value can be stored, nor read with READ_STORE.
+   * InvalidateResponse confirms that no older value can be read with READ_STORE, or stored under one of `keys`.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.InvalidateResponse}
@@ -430,7 +430,7 @@ private static final long serialVersionUID = 0L;
     private long keysInvalidated_ ;
     /**
      * <pre>
-     * How many of `keys` had a value. Values reached by tag or by `all` are not counted.
+     * How many of `keys` had a value. Does not count values that were reached by tag or by `all`.
      * </pre>
      *
      * <code>int64 keys_invalidated = 1;</code>
@@ -442,7 +442,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How many of `keys` had a value. Values reached by tag or by `all` are not counted.
+     * How many of `keys` had a value. Does not count values that were reached by tag or by `all`.
      * </pre>
      *
      * <code>int64 keys_invalidated = 1;</code>
@@ -458,7 +458,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How many of `keys` had a value. Values reached by tag or by `all` are not counted.
+     * How many of `keys` had a value. Does not count values that were reached by tag or by `all`.
      * </pre>
      *
      * <code>int64 keys_invalidated = 1;</code>
@@ -474,7 +474,7 @@ private static final long serialVersionUID = 0L;
     private long leasesVoided_ ;
     /**
      * <pre>
-     * How many running leases of `keys` were voided; their publishes say so.
+     * How many running leases of `keys` were voided. Their publishes answer INVALIDATED.
      * </pre>
      *
      * <code>int64 leases_voided = 2;</code>
@@ -486,7 +486,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How many running leases of `keys` were voided; their publishes say so.
+     * How many running leases of `keys` were voided. Their publishes answer INVALIDATED.
      * </pre>
      *
      * <code>int64 leases_voided = 2;</code>
@@ -502,7 +502,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How many running leases of `keys` were voided; their publishes say so.
+     * How many running leases of `keys` were voided. Their publishes answer INVALIDATED.
      * </pre>
      *
      * <code>int64 leases_voided = 2;</code>

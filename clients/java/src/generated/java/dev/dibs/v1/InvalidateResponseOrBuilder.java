@@ -10,7 +10,7 @@ public interface InvalidateResponseOrBuilder extends
 
   /**
    * <pre>
-   * How many of `keys` had a value. Values reached by tag or by `all` are not counted.
+   * How many of `keys` had a value. Does not count values that were reached by tag or by `all`.
    * </pre>
    *
    * <code>int64 keys_invalidated = 1;</code>
@@ -20,7 +20,7 @@ public interface InvalidateResponseOrBuilder extends
 
   /**
    * <pre>
-   * How many running leases of `keys` were voided; their publishes say so.
+   * How many running leases of `keys` were voided. Their publishes answer INVALIDATED.
    * </pre>
    *
    * <code>int64 leases_voided = 2;</code>

@@ -6,7 +6,8 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Invalidated tells what a client's near cache must drop. After a new session, and one not resumed, drop all.
+ * Invalidated names what a client's near cache must drop. After a new session, and after one that was not resumed,
+ * drop everything.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.Invalidated}
@@ -101,7 +102,7 @@ private static final long serialVersionUID = 0L;
       com.google.protobuf.LazyStringArrayList.emptyList();
   /**
    * <pre>
-   * Keys that were invalidated or published anew.
+   * Keys that were invalidated or published.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -113,7 +114,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Keys that were invalidated or published anew.
+   * Keys that were invalidated or published.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -124,7 +125,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Keys that were invalidated or published anew.
+   * Keys that were invalidated or published.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -136,7 +137,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Keys that were invalidated or published anew.
+   * Keys that were invalidated or published.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -205,7 +206,7 @@ private static final long serialVersionUID = 0L;
   private boolean all_ = false;
   /**
    * <pre>
-   * Everything in the namespace: also when the replica may have missed an event.
+   * Drop everything in the namespace. Also sent when the replica may have missed an event.
    * </pre>
    *
    * <code>bool all = 4;</code>
@@ -420,7 +421,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Invalidated tells what a client's near cache must drop. After a new session, and one not resumed, drop all.
+   * Invalidated names what a client's near cache must drop. After a new session, and after one that was not resumed,
+   * drop everything.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.Invalidated}
@@ -750,7 +752,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Keys that were invalidated or published anew.
+     * Keys that were invalidated or published.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -763,7 +765,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Keys that were invalidated or published anew.
+     * Keys that were invalidated or published.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -774,7 +776,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Keys that were invalidated or published anew.
+     * Keys that were invalidated or published.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -786,7 +788,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Keys that were invalidated or published anew.
+     * Keys that were invalidated or published.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -799,7 +801,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Keys that were invalidated or published anew.
+     * Keys that were invalidated or published.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -818,7 +820,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Keys that were invalidated or published anew.
+     * Keys that were invalidated or published.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -836,7 +838,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Keys that were invalidated or published anew.
+     * Keys that were invalidated or published.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -854,7 +856,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Keys that were invalidated or published anew.
+     * Keys that were invalidated or published.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -869,7 +871,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Keys that were invalidated or published anew.
+     * Keys that were invalidated or published.
      * </pre>
      *
      * <code>repeated string keys = 2;</code>
@@ -1037,7 +1039,7 @@ private static final long serialVersionUID = 0L;
     private boolean all_ ;
     /**
      * <pre>
-     * Everything in the namespace: also when the replica may have missed an event.
+     * Drop everything in the namespace. Also sent when the replica may have missed an event.
      * </pre>
      *
      * <code>bool all = 4;</code>
@@ -1049,7 +1051,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Everything in the namespace: also when the replica may have missed an event.
+     * Drop everything in the namespace. Also sent when the replica may have missed an event.
      * </pre>
      *
      * <code>bool all = 4;</code>
@@ -1065,7 +1067,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Everything in the namespace: also when the replica may have missed an event.
+     * Drop everything in the namespace. Also sent when the replica may have missed an event.
      * </pre>
      *
      * <code>bool all = 4;</code>

@@ -30,7 +30,7 @@ public interface InvalidatedOrBuilder extends
 
   /**
    * <pre>
-   * Keys that were invalidated or published anew.
+   * Keys that were invalidated or published.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -40,7 +40,7 @@ public interface InvalidatedOrBuilder extends
       getKeysList();
   /**
    * <pre>
-   * Keys that were invalidated or published anew.
+   * Keys that were invalidated or published.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -49,7 +49,7 @@ public interface InvalidatedOrBuilder extends
   int getKeysCount();
   /**
    * <pre>
-   * Keys that were invalidated or published anew.
+   * Keys that were invalidated or published.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -59,7 +59,7 @@ public interface InvalidatedOrBuilder extends
   java.lang.String getKeys(int index);
   /**
    * <pre>
-   * Keys that were invalidated or published anew.
+   * Keys that were invalidated or published.
    * </pre>
    *
    * <code>repeated string keys = 2;</code>
@@ -112,7 +112,7 @@ public interface InvalidatedOrBuilder extends
 
   /**
    * <pre>
-   * Everything in the namespace: also when the replica may have missed an event.
+   * Drop everything in the namespace. Also sent when the replica may have missed an event.
    * </pre>
    *
    * <code>bool all = 4;</code>

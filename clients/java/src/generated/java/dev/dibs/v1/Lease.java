@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Lease is the right to rebuild one key, for a time. Read the source only after it has come.
+ * Lease is the right to rebuild one key, for a limited time. Read the source only after it has arrived.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.Lease}
@@ -51,7 +51,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object token_ = "";
   /**
    * <pre>
-   * The secret that Publish, Release and Extend want: opaque ASCII, at most 128 bytes. Never log it.
+   * The secret for Publish, Release and Extend: opaque ASCII, at most 128 bytes. Never log it.
    * </pre>
    *
    * <code>string token = 1;</code>
@@ -72,7 +72,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The secret that Publish, Release and Extend want: opaque ASCII, at most 128 bytes. Never log it.
+   * The secret for Publish, Release and Extend: opaque ASCII, at most 128 bytes. Never log it.
    * </pre>
    *
    * <code>string token = 1;</code>
@@ -97,8 +97,8 @@ private static final long serialVersionUID = 0L;
   private long fence_ = 0L;
   /**
    * <pre>
-   * Grows strictly with every lease of the key; give it to the source, if that checks fences. 0 where no
-   * store gave one (DEGRADED_STORE_LOST, DEGRADED_LOCAL).
+   * Grows strictly with every lease of the key. Pass it to your source if it checks fences. 0 if the lease was
+   * granted without the store (DEGRADED_STORE_LOST, DEGRADED_LOCAL).
    * </pre>
    *
    * <code>int64 fence = 2;</code>
@@ -113,7 +113,7 @@ private static final long serialVersionUID = 0L;
   private long expiresInMs_ = 0L;
   /**
    * <pre>
-   * How long the lease lasts from now on, already less the clocks' drift; always above 0.
+   * The remaining time of the lease, with clock drift already subtracted. Always above 0.
    * </pre>
    *
    * <code>int64 expires_in_ms = 3;</code>
@@ -128,7 +128,7 @@ private static final long serialVersionUID = 0L;
   private dev.dibs.v1.Hit previous_;
   /**
    * <pre>
-   * What may be served meanwhile. Not set where there is nothing or STALE_FORBID was asked.
+   * The value to serve meanwhile. Not set if there is none, or with STALE_FORBID.
    * </pre>
    *
    * <code>optional .dibs.v1.Hit previous = 4;</code>
@@ -140,7 +140,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What may be served meanwhile. Not set where there is nothing or STALE_FORBID was asked.
+   * The value to serve meanwhile. Not set if there is none, or with STALE_FORBID.
    * </pre>
    *
    * <code>optional .dibs.v1.Hit previous = 4;</code>
@@ -152,7 +152,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What may be served meanwhile. Not set where there is nothing or STALE_FORBID was asked.
+   * The value to serve meanwhile. Not set if there is none, or with STALE_FORBID.
    * </pre>
    *
    * <code>optional .dibs.v1.Hit previous = 4;</code>
@@ -166,7 +166,7 @@ private static final long serialVersionUID = 0L;
   private int reason_ = 0;
   /**
    * <pre>
-   * Why it was given.
+   * Why the lease was granted.
    * </pre>
    *
    * <code>.dibs.v1.LeaseReason reason = 5;</code>
@@ -177,7 +177,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Why it was given.
+   * Why the lease was granted.
    * </pre>
    *
    * <code>.dibs.v1.LeaseReason reason = 5;</code>
@@ -396,7 +396,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Lease is the right to rebuild one key, for a time. Read the source only after it has come.
+   * Lease is the right to rebuild one key, for a limited time. Read the source only after it has arrived.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.Lease}
@@ -636,7 +636,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object token_ = "";
     /**
      * <pre>
-     * The secret that Publish, Release and Extend want: opaque ASCII, at most 128 bytes. Never log it.
+     * The secret for Publish, Release and Extend: opaque ASCII, at most 128 bytes. Never log it.
      * </pre>
      *
      * <code>string token = 1;</code>
@@ -656,7 +656,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The secret that Publish, Release and Extend want: opaque ASCII, at most 128 bytes. Never log it.
+     * The secret for Publish, Release and Extend: opaque ASCII, at most 128 bytes. Never log it.
      * </pre>
      *
      * <code>string token = 1;</code>
@@ -677,7 +677,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The secret that Publish, Release and Extend want: opaque ASCII, at most 128 bytes. Never log it.
+     * The secret for Publish, Release and Extend: opaque ASCII, at most 128 bytes. Never log it.
      * </pre>
      *
      * <code>string token = 1;</code>
@@ -694,7 +694,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The secret that Publish, Release and Extend want: opaque ASCII, at most 128 bytes. Never log it.
+     * The secret for Publish, Release and Extend: opaque ASCII, at most 128 bytes. Never log it.
      * </pre>
      *
      * <code>string token = 1;</code>
@@ -708,7 +708,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The secret that Publish, Release and Extend want: opaque ASCII, at most 128 bytes. Never log it.
+     * The secret for Publish, Release and Extend: opaque ASCII, at most 128 bytes. Never log it.
      * </pre>
      *
      * <code>string token = 1;</code>
@@ -728,8 +728,8 @@ private static final long serialVersionUID = 0L;
     private long fence_ ;
     /**
      * <pre>
-     * Grows strictly with every lease of the key; give it to the source, if that checks fences. 0 where no
-     * store gave one (DEGRADED_STORE_LOST, DEGRADED_LOCAL).
+     * Grows strictly with every lease of the key. Pass it to your source if it checks fences. 0 if the lease was
+     * granted without the store (DEGRADED_STORE_LOST, DEGRADED_LOCAL).
      * </pre>
      *
      * <code>int64 fence = 2;</code>
@@ -741,8 +741,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Grows strictly with every lease of the key; give it to the source, if that checks fences. 0 where no
-     * store gave one (DEGRADED_STORE_LOST, DEGRADED_LOCAL).
+     * Grows strictly with every lease of the key. Pass it to your source if it checks fences. 0 if the lease was
+     * granted without the store (DEGRADED_STORE_LOST, DEGRADED_LOCAL).
      * </pre>
      *
      * <code>int64 fence = 2;</code>
@@ -758,8 +758,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Grows strictly with every lease of the key; give it to the source, if that checks fences. 0 where no
-     * store gave one (DEGRADED_STORE_LOST, DEGRADED_LOCAL).
+     * Grows strictly with every lease of the key. Pass it to your source if it checks fences. 0 if the lease was
+     * granted without the store (DEGRADED_STORE_LOST, DEGRADED_LOCAL).
      * </pre>
      *
      * <code>int64 fence = 2;</code>
@@ -775,7 +775,7 @@ private static final long serialVersionUID = 0L;
     private long expiresInMs_ ;
     /**
      * <pre>
-     * How long the lease lasts from now on, already less the clocks' drift; always above 0.
+     * The remaining time of the lease, with clock drift already subtracted. Always above 0.
      * </pre>
      *
      * <code>int64 expires_in_ms = 3;</code>
@@ -787,7 +787,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the lease lasts from now on, already less the clocks' drift; always above 0.
+     * The remaining time of the lease, with clock drift already subtracted. Always above 0.
      * </pre>
      *
      * <code>int64 expires_in_ms = 3;</code>
@@ -803,7 +803,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the lease lasts from now on, already less the clocks' drift; always above 0.
+     * The remaining time of the lease, with clock drift already subtracted. Always above 0.
      * </pre>
      *
      * <code>int64 expires_in_ms = 3;</code>
@@ -821,7 +821,7 @@ private static final long serialVersionUID = 0L;
         dev.dibs.v1.Hit, dev.dibs.v1.Hit.Builder, dev.dibs.v1.HitOrBuilder> previousBuilder_;
     /**
      * <pre>
-     * What may be served meanwhile. Not set where there is nothing or STALE_FORBID was asked.
+     * The value to serve meanwhile. Not set if there is none, or with STALE_FORBID.
      * </pre>
      *
      * <code>optional .dibs.v1.Hit previous = 4;</code>
@@ -832,7 +832,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What may be served meanwhile. Not set where there is nothing or STALE_FORBID was asked.
+     * The value to serve meanwhile. Not set if there is none, or with STALE_FORBID.
      * </pre>
      *
      * <code>optional .dibs.v1.Hit previous = 4;</code>
@@ -847,7 +847,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What may be served meanwhile. Not set where there is nothing or STALE_FORBID was asked.
+     * The value to serve meanwhile. Not set if there is none, or with STALE_FORBID.
      * </pre>
      *
      * <code>optional .dibs.v1.Hit previous = 4;</code>
@@ -867,7 +867,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What may be served meanwhile. Not set where there is nothing or STALE_FORBID was asked.
+     * The value to serve meanwhile. Not set if there is none, or with STALE_FORBID.
      * </pre>
      *
      * <code>optional .dibs.v1.Hit previous = 4;</code>
@@ -885,7 +885,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What may be served meanwhile. Not set where there is nothing or STALE_FORBID was asked.
+     * The value to serve meanwhile. Not set if there is none, or with STALE_FORBID.
      * </pre>
      *
      * <code>optional .dibs.v1.Hit previous = 4;</code>
@@ -910,7 +910,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What may be served meanwhile. Not set where there is nothing or STALE_FORBID was asked.
+     * The value to serve meanwhile. Not set if there is none, or with STALE_FORBID.
      * </pre>
      *
      * <code>optional .dibs.v1.Hit previous = 4;</code>
@@ -927,7 +927,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What may be served meanwhile. Not set where there is nothing or STALE_FORBID was asked.
+     * The value to serve meanwhile. Not set if there is none, or with STALE_FORBID.
      * </pre>
      *
      * <code>optional .dibs.v1.Hit previous = 4;</code>
@@ -939,7 +939,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What may be served meanwhile. Not set where there is nothing or STALE_FORBID was asked.
+     * The value to serve meanwhile. Not set if there is none, or with STALE_FORBID.
      * </pre>
      *
      * <code>optional .dibs.v1.Hit previous = 4;</code>
@@ -954,7 +954,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What may be served meanwhile. Not set where there is nothing or STALE_FORBID was asked.
+     * The value to serve meanwhile. Not set if there is none, or with STALE_FORBID.
      * </pre>
      *
      * <code>optional .dibs.v1.Hit previous = 4;</code>
@@ -976,7 +976,7 @@ private static final long serialVersionUID = 0L;
     private int reason_ = 0;
     /**
      * <pre>
-     * Why it was given.
+     * Why the lease was granted.
      * </pre>
      *
      * <code>.dibs.v1.LeaseReason reason = 5;</code>
@@ -987,7 +987,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why it was given.
+     * Why the lease was granted.
      * </pre>
      *
      * <code>.dibs.v1.LeaseReason reason = 5;</code>
@@ -1002,7 +1002,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why it was given.
+     * Why the lease was granted.
      * </pre>
      *
      * <code>.dibs.v1.LeaseReason reason = 5;</code>
@@ -1015,7 +1015,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why it was given.
+     * Why the lease was granted.
      * </pre>
      *
      * <code>.dibs.v1.LeaseReason reason = 5;</code>
@@ -1033,7 +1033,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why it was given.
+     * Why the lease was granted.
      * </pre>
      *
      * <code>.dibs.v1.LeaseReason reason = 5;</code>

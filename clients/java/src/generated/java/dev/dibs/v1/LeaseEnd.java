@@ -31,7 +31,7 @@ public enum LeaseEnd
   LEASE_END_PUBLISHED(1),
   /**
    * <pre>
-   * It was given back without a failure.
+   * The holder released it without a failure.
    * </pre>
    *
    * <code>LEASE_END_RELEASED = 2;</code>
@@ -39,7 +39,7 @@ public enum LeaseEnd
   LEASE_END_RELEASED(2),
   /**
    * <pre>
-   * It was given back with a failure.
+   * The holder released it with a failure.
    * </pre>
    *
    * <code>LEASE_END_FAILED = 3;</code>
@@ -71,7 +71,7 @@ public enum LeaseEnd
   LEASE_END_INVALIDATED(6),
   /**
    * <pre>
-   * The caller was gone when it was given.
+   * The caller had left before it was granted.
    * </pre>
    *
    * <code>LEASE_END_CANCELLED = 7;</code>
@@ -98,7 +98,7 @@ public enum LeaseEnd
   public static final int LEASE_END_PUBLISHED_VALUE = 1;
   /**
    * <pre>
-   * It was given back without a failure.
+   * The holder released it without a failure.
    * </pre>
    *
    * <code>LEASE_END_RELEASED = 2;</code>
@@ -106,7 +106,7 @@ public enum LeaseEnd
   public static final int LEASE_END_RELEASED_VALUE = 2;
   /**
    * <pre>
-   * It was given back with a failure.
+   * The holder released it with a failure.
    * </pre>
    *
    * <code>LEASE_END_FAILED = 3;</code>
@@ -138,7 +138,7 @@ public enum LeaseEnd
   public static final int LEASE_END_INVALIDATED_VALUE = 6;
   /**
    * <pre>
-   * The caller was gone when it was given.
+   * The caller had left before it was granted.
    * </pre>
    *
    * <code>LEASE_END_CANCELLED = 7;</code>

@@ -51,7 +51,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object holder_ = "";
   /**
    * <pre>
-   * What the holder called itself.
+   * The holder's label.
    * </pre>
    *
    * <code>string holder = 1;</code>
@@ -72,7 +72,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What the holder called itself.
+   * The holder's label.
    * </pre>
    *
    * <code>string holder = 1;</code>
@@ -112,7 +112,7 @@ private static final long serialVersionUID = 0L;
   private long ageMs_ = 0L;
   /**
    * <pre>
-   * How long ago it was given.
+   * How long ago the lease was granted.
    * </pre>
    *
    * <code>int64 age_ms = 3;</code>
@@ -127,7 +127,7 @@ private static final long serialVersionUID = 0L;
   private long expiresInMs_ = 0L;
   /**
    * <pre>
-   * How long it lasts from now on.
+   * The remaining time of the lease.
    * </pre>
    *
    * <code>int64 expires_in_ms = 4;</code>
@@ -142,7 +142,7 @@ private static final long serialVersionUID = 0L;
   private int reason_ = 0;
   /**
    * <pre>
-   * Why it was given.
+   * Why the lease was granted.
    * </pre>
    *
    * <code>.dibs.v1.LeaseReason reason = 5;</code>
@@ -153,7 +153,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Why it was given.
+   * Why the lease was granted.
    * </pre>
    *
    * <code>.dibs.v1.LeaseReason reason = 5;</code>
@@ -169,7 +169,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object traceparent_ = "";
   /**
    * <pre>
-   * The W3C traceparent of the rebuild; empty if there is none.
+   * The W3C traceparent of the rebuild; empty if it is not traced.
    * </pre>
    *
    * <code>string traceparent = 6;</code>
@@ -190,7 +190,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The W3C traceparent of the rebuild; empty if there is none.
+   * The W3C traceparent of the rebuild; empty if it is not traced.
    * </pre>
    *
    * <code>string traceparent = 6;</code>
@@ -662,7 +662,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object holder_ = "";
     /**
      * <pre>
-     * What the holder called itself.
+     * The holder's label.
      * </pre>
      *
      * <code>string holder = 1;</code>
@@ -682,7 +682,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the holder called itself.
+     * The holder's label.
      * </pre>
      *
      * <code>string holder = 1;</code>
@@ -703,7 +703,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the holder called itself.
+     * The holder's label.
      * </pre>
      *
      * <code>string holder = 1;</code>
@@ -720,7 +720,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the holder called itself.
+     * The holder's label.
      * </pre>
      *
      * <code>string holder = 1;</code>
@@ -734,7 +734,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the holder called itself.
+     * The holder's label.
      * </pre>
      *
      * <code>string holder = 1;</code>
@@ -798,7 +798,7 @@ private static final long serialVersionUID = 0L;
     private long ageMs_ ;
     /**
      * <pre>
-     * How long ago it was given.
+     * How long ago the lease was granted.
      * </pre>
      *
      * <code>int64 age_ms = 3;</code>
@@ -810,7 +810,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long ago it was given.
+     * How long ago the lease was granted.
      * </pre>
      *
      * <code>int64 age_ms = 3;</code>
@@ -826,7 +826,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long ago it was given.
+     * How long ago the lease was granted.
      * </pre>
      *
      * <code>int64 age_ms = 3;</code>
@@ -842,7 +842,7 @@ private static final long serialVersionUID = 0L;
     private long expiresInMs_ ;
     /**
      * <pre>
-     * How long it lasts from now on.
+     * The remaining time of the lease.
      * </pre>
      *
      * <code>int64 expires_in_ms = 4;</code>
@@ -854,7 +854,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long it lasts from now on.
+     * The remaining time of the lease.
      * </pre>
      *
      * <code>int64 expires_in_ms = 4;</code>
@@ -870,7 +870,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long it lasts from now on.
+     * The remaining time of the lease.
      * </pre>
      *
      * <code>int64 expires_in_ms = 4;</code>
@@ -886,7 +886,7 @@ private static final long serialVersionUID = 0L;
     private int reason_ = 0;
     /**
      * <pre>
-     * Why it was given.
+     * Why the lease was granted.
      * </pre>
      *
      * <code>.dibs.v1.LeaseReason reason = 5;</code>
@@ -897,7 +897,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why it was given.
+     * Why the lease was granted.
      * </pre>
      *
      * <code>.dibs.v1.LeaseReason reason = 5;</code>
@@ -912,7 +912,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why it was given.
+     * Why the lease was granted.
      * </pre>
      *
      * <code>.dibs.v1.LeaseReason reason = 5;</code>
@@ -925,7 +925,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why it was given.
+     * Why the lease was granted.
      * </pre>
      *
      * <code>.dibs.v1.LeaseReason reason = 5;</code>
@@ -943,7 +943,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why it was given.
+     * Why the lease was granted.
      * </pre>
      *
      * <code>.dibs.v1.LeaseReason reason = 5;</code>
@@ -959,7 +959,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object traceparent_ = "";
     /**
      * <pre>
-     * The W3C traceparent of the rebuild; empty if there is none.
+     * The W3C traceparent of the rebuild; empty if it is not traced.
      * </pre>
      *
      * <code>string traceparent = 6;</code>
@@ -979,7 +979,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The W3C traceparent of the rebuild; empty if there is none.
+     * The W3C traceparent of the rebuild; empty if it is not traced.
      * </pre>
      *
      * <code>string traceparent = 6;</code>
@@ -1000,7 +1000,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The W3C traceparent of the rebuild; empty if there is none.
+     * The W3C traceparent of the rebuild; empty if it is not traced.
      * </pre>
      *
      * <code>string traceparent = 6;</code>
@@ -1017,7 +1017,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The W3C traceparent of the rebuild; empty if there is none.
+     * The W3C traceparent of the rebuild; empty if it is not traced.
      * </pre>
      *
      * <code>string traceparent = 6;</code>
@@ -1031,7 +1031,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The W3C traceparent of the rebuild; empty if there is none.
+     * The W3C traceparent of the rebuild; empty if it is not traced.
      * </pre>
      *
      * <code>string traceparent = 6;</code>

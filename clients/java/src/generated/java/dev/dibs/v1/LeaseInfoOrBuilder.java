@@ -10,7 +10,7 @@ public interface LeaseInfoOrBuilder extends
 
   /**
    * <pre>
-   * What the holder called itself.
+   * The holder's label.
    * </pre>
    *
    * <code>string holder = 1;</code>
@@ -19,7 +19,7 @@ public interface LeaseInfoOrBuilder extends
   java.lang.String getHolder();
   /**
    * <pre>
-   * What the holder called itself.
+   * The holder's label.
    * </pre>
    *
    * <code>string holder = 1;</code>
@@ -40,7 +40,7 @@ public interface LeaseInfoOrBuilder extends
 
   /**
    * <pre>
-   * How long ago it was given.
+   * How long ago the lease was granted.
    * </pre>
    *
    * <code>int64 age_ms = 3;</code>
@@ -50,7 +50,7 @@ public interface LeaseInfoOrBuilder extends
 
   /**
    * <pre>
-   * How long it lasts from now on.
+   * The remaining time of the lease.
    * </pre>
    *
    * <code>int64 expires_in_ms = 4;</code>
@@ -60,7 +60,7 @@ public interface LeaseInfoOrBuilder extends
 
   /**
    * <pre>
-   * Why it was given.
+   * Why the lease was granted.
    * </pre>
    *
    * <code>.dibs.v1.LeaseReason reason = 5;</code>
@@ -69,7 +69,7 @@ public interface LeaseInfoOrBuilder extends
   int getReasonValue();
   /**
    * <pre>
-   * Why it was given.
+   * Why the lease was granted.
    * </pre>
    *
    * <code>.dibs.v1.LeaseReason reason = 5;</code>
@@ -79,7 +79,7 @@ public interface LeaseInfoOrBuilder extends
 
   /**
    * <pre>
-   * The W3C traceparent of the rebuild; empty if there is none.
+   * The W3C traceparent of the rebuild; empty if it is not traced.
    * </pre>
    *
    * <code>string traceparent = 6;</code>
@@ -88,7 +88,7 @@ public interface LeaseInfoOrBuilder extends
   java.lang.String getTraceparent();
   /**
    * <pre>
-   * The W3C traceparent of the rebuild; empty if there is none.
+   * The W3C traceparent of the rebuild; empty if it is not traced.
    * </pre>
    *
    * <code>string traceparent = 6;</code>

@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * LeaseLost tells a holder to stop: its publish would not be stored.
+ * LeaseLost tells a holder to stop, because its publish would not be stored.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.LeaseLost}
@@ -192,7 +192,7 @@ private static final long serialVersionUID = 0L;
   private int end_ = 0;
   /**
    * <pre>
-   * Why it is over.
+   * How the lease ended.
    * </pre>
    *
    * <code>.dibs.v1.LeaseEnd end = 4;</code>
@@ -203,7 +203,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Why it is over.
+   * How the lease ended.
    * </pre>
    *
    * <code>.dibs.v1.LeaseEnd end = 4;</code>
@@ -402,7 +402,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * LeaseLost tells a holder to stop: its publish would not be stored.
+   * LeaseLost tells a holder to stop, because its publish would not be stored.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.LeaseLost}
@@ -893,7 +893,7 @@ private static final long serialVersionUID = 0L;
     private int end_ = 0;
     /**
      * <pre>
-     * Why it is over.
+     * How the lease ended.
      * </pre>
      *
      * <code>.dibs.v1.LeaseEnd end = 4;</code>
@@ -904,7 +904,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why it is over.
+     * How the lease ended.
      * </pre>
      *
      * <code>.dibs.v1.LeaseEnd end = 4;</code>
@@ -919,7 +919,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why it is over.
+     * How the lease ended.
      * </pre>
      *
      * <code>.dibs.v1.LeaseEnd end = 4;</code>
@@ -932,7 +932,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why it is over.
+     * How the lease ended.
      * </pre>
      *
      * <code>.dibs.v1.LeaseEnd end = 4;</code>
@@ -950,7 +950,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why it is over.
+     * How the lease ended.
      * </pre>
      *
      * <code>.dibs.v1.LeaseEnd end = 4;</code>

@@ -70,7 +70,7 @@ public interface LeaseLostOrBuilder extends
 
   /**
    * <pre>
-   * Why it is over.
+   * How the lease ended.
    * </pre>
    *
    * <code>.dibs.v1.LeaseEnd end = 4;</code>
@@ -79,7 +79,7 @@ public interface LeaseLostOrBuilder extends
   int getEndValue();
   /**
    * <pre>
-   * Why it is over.
+   * How the lease ended.
    * </pre>
    *
    * <code>.dibs.v1.LeaseEnd end = 4;</code>

@@ -10,7 +10,7 @@ public interface LeaseOrBuilder extends
 
   /**
    * <pre>
-   * The secret that Publish, Release and Extend want: opaque ASCII, at most 128 bytes. Never log it.
+   * The secret for Publish, Release and Extend: opaque ASCII, at most 128 bytes. Never log it.
    * </pre>
    *
    * <code>string token = 1;</code>
@@ -19,7 +19,7 @@ public interface LeaseOrBuilder extends
   java.lang.String getToken();
   /**
    * <pre>
-   * The secret that Publish, Release and Extend want: opaque ASCII, at most 128 bytes. Never log it.
+   * The secret for Publish, Release and Extend: opaque ASCII, at most 128 bytes. Never log it.
    * </pre>
    *
    * <code>string token = 1;</code>
@@ -30,8 +30,8 @@ public interface LeaseOrBuilder extends
 
   /**
    * <pre>
-   * Grows strictly with every lease of the key; give it to the source, if that checks fences. 0 where no
-   * store gave one (DEGRADED_STORE_LOST, DEGRADED_LOCAL).
+   * Grows strictly with every lease of the key. Pass it to your source if it checks fences. 0 if the lease was
+   * granted without the store (DEGRADED_STORE_LOST, DEGRADED_LOCAL).
    * </pre>
    *
    * <code>int64 fence = 2;</code>
@@ -41,7 +41,7 @@ public interface LeaseOrBuilder extends
 
   /**
    * <pre>
-   * How long the lease lasts from now on, already less the clocks' drift; always above 0.
+   * The remaining time of the lease, with clock drift already subtracted. Always above 0.
    * </pre>
    *
    * <code>int64 expires_in_ms = 3;</code>
@@ -51,7 +51,7 @@ public interface LeaseOrBuilder extends
 
   /**
    * <pre>
-   * What may be served meanwhile. Not set where there is nothing or STALE_FORBID was asked.
+   * The value to serve meanwhile. Not set if there is none, or with STALE_FORBID.
    * </pre>
    *
    * <code>optional .dibs.v1.Hit previous = 4;</code>
@@ -60,7 +60,7 @@ public interface LeaseOrBuilder extends
   boolean hasPrevious();
   /**
    * <pre>
-   * What may be served meanwhile. Not set where there is nothing or STALE_FORBID was asked.
+   * The value to serve meanwhile. Not set if there is none, or with STALE_FORBID.
    * </pre>
    *
    * <code>optional .dibs.v1.Hit previous = 4;</code>
@@ -69,7 +69,7 @@ public interface LeaseOrBuilder extends
   dev.dibs.v1.Hit getPrevious();
   /**
    * <pre>
-   * What may be served meanwhile. Not set where there is nothing or STALE_FORBID was asked.
+   * The value to serve meanwhile. Not set if there is none, or with STALE_FORBID.
    * </pre>
    *
    * <code>optional .dibs.v1.Hit previous = 4;</code>
@@ -78,7 +78,7 @@ public interface LeaseOrBuilder extends
 
   /**
    * <pre>
-   * Why it was given.
+   * Why the lease was granted.
    * </pre>
    *
    * <code>.dibs.v1.LeaseReason reason = 5;</code>
@@ -87,7 +87,7 @@ public interface LeaseOrBuilder extends
   int getReasonValue();
   /**
    * <pre>
-   * Why it was given.
+   * Why the lease was granted.
    * </pre>
    *
    * <code>.dibs.v1.LeaseReason reason = 5;</code>

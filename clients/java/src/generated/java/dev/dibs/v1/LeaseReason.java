@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * LeaseReason is why a lease was given.
+ * LeaseReason is why a lease was granted.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.LeaseReason}
@@ -23,7 +23,7 @@ public enum LeaseReason
   LEASE_REASON_UNSPECIFIED(0),
   /**
    * <pre>
-   * No value is known.
+   * There is no value.
    * </pre>
    *
    * <code>LEASE_REASON_MISS = 1;</code>
@@ -39,7 +39,7 @@ public enum LeaseReason
   LEASE_REASON_EXPIRED(2),
   /**
    * <pre>
-   * The value is fresh and will soon expire; this caller was drawn to rebuild it early.
+   * The value is fresh but expires soon. This caller was chosen at random to rebuild it early.
    * </pre>
    *
    * <code>LEASE_REASON_EARLY_REFRESH = 3;</code>
@@ -55,7 +55,7 @@ public enum LeaseReason
   LEASE_REASON_INVALIDATED(4),
   /**
    * <pre>
-   * The holder before ended without a publish: lost, or released.
+   * The previous holder was lost, or released the lease without a value.
    * </pre>
    *
    * <code>LEASE_REASON_HOLDER_LOST = 5;</code>
@@ -63,7 +63,7 @@ public enum LeaseReason
   LEASE_REASON_HOLDER_LOST(5),
   /**
    * <pre>
-   * The caller asked for it with INTENT_REFRESH.
+   * The caller sent INTENT_REFRESH.
    * </pre>
    *
    * <code>LEASE_REASON_REFRESH = 6;</code>
@@ -82,7 +82,7 @@ public enum LeaseReason
   public static final int LEASE_REASON_UNSPECIFIED_VALUE = 0;
   /**
    * <pre>
-   * No value is known.
+   * There is no value.
    * </pre>
    *
    * <code>LEASE_REASON_MISS = 1;</code>
@@ -98,7 +98,7 @@ public enum LeaseReason
   public static final int LEASE_REASON_EXPIRED_VALUE = 2;
   /**
    * <pre>
-   * The value is fresh and will soon expire; this caller was drawn to rebuild it early.
+   * The value is fresh but expires soon. This caller was chosen at random to rebuild it early.
    * </pre>
    *
    * <code>LEASE_REASON_EARLY_REFRESH = 3;</code>
@@ -114,7 +114,7 @@ public enum LeaseReason
   public static final int LEASE_REASON_INVALIDATED_VALUE = 4;
   /**
    * <pre>
-   * The holder before ended without a publish: lost, or released.
+   * The previous holder was lost, or released the lease without a value.
    * </pre>
    *
    * <code>LEASE_REASON_HOLDER_LOST = 5;</code>
@@ -122,7 +122,7 @@ public enum LeaseReason
   public static final int LEASE_REASON_HOLDER_LOST_VALUE = 5;
   /**
    * <pre>
-   * The caller asked for it with INTENT_REFRESH.
+   * The caller sent INTENT_REFRESH.
    * </pre>
    *
    * <code>LEASE_REASON_REFRESH = 6;</code>

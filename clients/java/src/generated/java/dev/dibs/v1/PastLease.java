@@ -51,7 +51,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object holder_ = "";
   /**
    * <pre>
-   * What the holder called itself.
+   * The holder's label.
    * </pre>
    *
    * <code>string holder = 1;</code>
@@ -72,7 +72,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What the holder called itself.
+   * The holder's label.
    * </pre>
    *
    * <code>string holder = 1;</code>
@@ -169,7 +169,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object failureMessage_ = "";
   /**
    * <pre>
-   * What the holder said, where it failed.
+   * The holder's message, if it failed.
    * </pre>
    *
    * <code>string failure_message = 6;</code>
@@ -190,7 +190,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What the holder said, where it failed.
+   * The holder's message, if it failed.
    * </pre>
    *
    * <code>string failure_message = 6;</code>
@@ -662,7 +662,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object holder_ = "";
     /**
      * <pre>
-     * What the holder called itself.
+     * The holder's label.
      * </pre>
      *
      * <code>string holder = 1;</code>
@@ -682,7 +682,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the holder called itself.
+     * The holder's label.
      * </pre>
      *
      * <code>string holder = 1;</code>
@@ -703,7 +703,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the holder called itself.
+     * The holder's label.
      * </pre>
      *
      * <code>string holder = 1;</code>
@@ -720,7 +720,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the holder called itself.
+     * The holder's label.
      * </pre>
      *
      * <code>string holder = 1;</code>
@@ -734,7 +734,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the holder called itself.
+     * The holder's label.
      * </pre>
      *
      * <code>string holder = 1;</code>
@@ -959,7 +959,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object failureMessage_ = "";
     /**
      * <pre>
-     * What the holder said, where it failed.
+     * The holder's message, if it failed.
      * </pre>
      *
      * <code>string failure_message = 6;</code>
@@ -979,7 +979,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the holder said, where it failed.
+     * The holder's message, if it failed.
      * </pre>
      *
      * <code>string failure_message = 6;</code>
@@ -1000,7 +1000,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the holder said, where it failed.
+     * The holder's message, if it failed.
      * </pre>
      *
      * <code>string failure_message = 6;</code>
@@ -1017,7 +1017,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the holder said, where it failed.
+     * The holder's message, if it failed.
      * </pre>
      *
      * <code>string failure_message = 6;</code>
@@ -1031,7 +1031,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the holder said, where it failed.
+     * The holder's message, if it failed.
      * </pre>
      *
      * <code>string failure_message = 6;</code>

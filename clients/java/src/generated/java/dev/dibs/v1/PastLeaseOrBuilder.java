@@ -10,7 +10,7 @@ public interface PastLeaseOrBuilder extends
 
   /**
    * <pre>
-   * What the holder called itself.
+   * The holder's label.
    * </pre>
    *
    * <code>string holder = 1;</code>
@@ -19,7 +19,7 @@ public interface PastLeaseOrBuilder extends
   java.lang.String getHolder();
   /**
    * <pre>
-   * What the holder called itself.
+   * The holder's label.
    * </pre>
    *
    * <code>string holder = 1;</code>
@@ -79,7 +79,7 @@ public interface PastLeaseOrBuilder extends
 
   /**
    * <pre>
-   * What the holder said, where it failed.
+   * The holder's message, if it failed.
    * </pre>
    *
    * <code>string failure_message = 6;</code>
@@ -88,7 +88,7 @@ public interface PastLeaseOrBuilder extends
   java.lang.String getFailureMessage();
   /**
    * <pre>
-   * What the holder said, where it failed.
+   * The holder's message, if it failed.
    * </pre>
    *
    * <code>string failure_message = 6;</code>

@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * PublishOutcome is what became of a publish.
+ * PublishOutcome is the outcome of a publish.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.PublishOutcome}
@@ -31,7 +31,7 @@ public enum PublishOutcome
   PUBLISH_OUTCOME_STORED(1),
   /**
    * <pre>
-   * Stored, although the lease's time was over: nobody else had been given one meanwhile.
+   * Stored, although the lease had expired, because no other lease was granted meanwhile.
    * </pre>
    *
    * <code>PUBLISH_OUTCOME_STORED_LATE = 2;</code>
@@ -39,7 +39,7 @@ public enum PublishOutcome
   PUBLISH_OUTCOME_STORED_LATE(2),
   /**
    * <pre>
-   * This token's value had been stored already; nothing changed. A retry sees this.
+   * The value of this token was already stored. Nothing changed. A retry gets this.
    * </pre>
    *
    * <code>PUBLISH_OUTCOME_DUPLICATE = 3;</code>
@@ -47,7 +47,7 @@ public enum PublishOutcome
   PUBLISH_OUTCOME_DUPLICATE(3),
   /**
    * <pre>
-   * Not stored: a newer lease was given meanwhile.
+   * Not stored: a newer lease was granted meanwhile.
    * </pre>
    *
    * <code>PUBLISH_OUTCOME_SUPERSEDED = 4;</code>
@@ -63,7 +63,7 @@ public enum PublishOutcome
   PUBLISH_OUTCOME_INVALIDATED(5),
   /**
    * <pre>
-   * Not stored: the store knows nothing of this token, or has lost its record. Also the answer to garbage.
+   * Not stored: the store does not know this token, or has lost its record. Also the answer to a garbage token.
    * </pre>
    *
    * <code>PUBLISH_OUTCOME_UNKNOWN_LEASE = 6;</code>
@@ -71,8 +71,8 @@ public enum PublishOutcome
   PUBLISH_OUTCOME_UNKNOWN_LEASE(6),
   /**
    * <pre>
-   * The store did not confirm it: there was no store when the lease was given, or none answered when the
-   * value came. `maybe_stored` tells the two apart. This replica's waiters may have got the value.
+   * The store did not confirm it. Either the lease was granted without the store, or the store did not reply to
+   * the publish. `maybe_stored` tells them apart. Waiters on this replica may have got the value.
    * </pre>
    *
    * <code>PUBLISH_OUTCOME_NOT_STORED = 7;</code>
@@ -99,7 +99,7 @@ public enum PublishOutcome
   public static final int PUBLISH_OUTCOME_STORED_VALUE = 1;
   /**
    * <pre>
-   * Stored, although the lease's time was over: nobody else had been given one meanwhile.
+   * Stored, although the lease had expired, because no other lease was granted meanwhile.
    * </pre>
    *
    * <code>PUBLISH_OUTCOME_STORED_LATE = 2;</code>
@@ -107,7 +107,7 @@ public enum PublishOutcome
   public static final int PUBLISH_OUTCOME_STORED_LATE_VALUE = 2;
   /**
    * <pre>
-   * This token's value had been stored already; nothing changed. A retry sees this.
+   * The value of this token was already stored. Nothing changed. A retry gets this.
    * </pre>
    *
    * <code>PUBLISH_OUTCOME_DUPLICATE = 3;</code>
@@ -115,7 +115,7 @@ public enum PublishOutcome
   public static final int PUBLISH_OUTCOME_DUPLICATE_VALUE = 3;
   /**
    * <pre>
-   * Not stored: a newer lease was given meanwhile.
+   * Not stored: a newer lease was granted meanwhile.
    * </pre>
    *
    * <code>PUBLISH_OUTCOME_SUPERSEDED = 4;</code>
@@ -131,7 +131,7 @@ public enum PublishOutcome
   public static final int PUBLISH_OUTCOME_INVALIDATED_VALUE = 5;
   /**
    * <pre>
-   * Not stored: the store knows nothing of this token, or has lost its record. Also the answer to garbage.
+   * Not stored: the store does not know this token, or has lost its record. Also the answer to a garbage token.
    * </pre>
    *
    * <code>PUBLISH_OUTCOME_UNKNOWN_LEASE = 6;</code>
@@ -139,8 +139,8 @@ public enum PublishOutcome
   public static final int PUBLISH_OUTCOME_UNKNOWN_LEASE_VALUE = 6;
   /**
    * <pre>
-   * The store did not confirm it: there was no store when the lease was given, or none answered when the
-   * value came. `maybe_stored` tells the two apart. This replica's waiters may have got the value.
+   * The store did not confirm it. Either the lease was granted without the store, or the store did not reply to
+   * the publish. `maybe_stored` tells them apart. Waiters on this replica may have got the value.
    * </pre>
    *
    * <code>PUBLISH_OUTCOME_NOT_STORED = 7;</code>

@@ -96,7 +96,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object namespace_ = "";
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string namespace = 1;</code>
@@ -117,7 +117,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string namespace = 1;</code>
@@ -143,7 +143,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object key_ = "";
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -164,7 +164,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -235,7 +235,7 @@ private static final long serialVersionUID = 0L;
   public static final int VALUE_FIELD_NUMBER = 4;
   /**
    * <pre>
-   * The value, which may be empty: at most DIBS_VALUE_MAX_BYTES.
+   * The value: at most DIBS_VALUE_MAX_BYTES, and may be empty.
    * </pre>
    *
    * <code>bytes value = 4;</code>
@@ -247,7 +247,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The value, which may be empty: at most DIBS_VALUE_MAX_BYTES.
+   * The value: at most DIBS_VALUE_MAX_BYTES, and may be empty.
    * </pre>
    *
    * <code>bytes value = 4;</code>
@@ -264,7 +264,7 @@ private static final long serialVersionUID = 0L;
   public static final int ABSENT_FIELD_NUMBER = 5;
   /**
    * <pre>
-   * The source has nothing under this key. Must be true where set.
+   * The source has nothing under this key. Must be true if set.
    * </pre>
    *
    * <code>bool absent = 5;</code>
@@ -276,7 +276,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The source has nothing under this key. Must be true where set.
+   * The source has nothing under this key. Must be true if set.
    * </pre>
    *
    * <code>bool absent = 5;</code>
@@ -294,7 +294,7 @@ private static final long serialVersionUID = 0L;
   private long ttlMs_ = 0L;
   /**
    * <pre>
-   * How long it is fresh: 1 to 31536000000 (a year), before the namespace's jitter.
+   * How long the value is fresh: 1 to 31536000000 (a year), before the namespace's jitter.
    * </pre>
    *
    * <code>int64 ttl_ms = 6;</code>
@@ -309,8 +309,7 @@ private static final long serialVersionUID = 0L;
   private long staleMs_ = 0L;
   /**
    * <pre>
-   * How long after that it may be served stale: 0 to 31536000000. Absent: as the namespace's policy says,
-   * else 0.
+   * How long after that it may be served stale: 0 to 31536000000. Absent: the namespace's policy, or else 0.
    * </pre>
    *
    * <code>optional int64 stale_ms = 7;</code>
@@ -322,8 +321,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * How long after that it may be served stale: 0 to 31536000000. Absent: as the namespace's policy says,
-   * else 0.
+   * How long after that it may be served stale: 0 to 31536000000. Absent: the namespace's policy, or else 0.
    * </pre>
    *
    * <code>optional int64 stale_ms = 7;</code>
@@ -340,7 +338,7 @@ private static final long serialVersionUID = 0L;
       com.google.protobuf.LazyStringArrayList.emptyList();
   /**
    * <pre>
-   * At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others.
+   * At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others.
    * </pre>
    *
    * <code>repeated string tags = 8;</code>
@@ -352,7 +350,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others.
+   * At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others.
    * </pre>
    *
    * <code>repeated string tags = 8;</code>
@@ -363,7 +361,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others.
+   * At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others.
    * </pre>
    *
    * <code>repeated string tags = 8;</code>
@@ -375,7 +373,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others.
+   * At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others.
    * </pre>
    *
    * <code>repeated string tags = 8;</code>
@@ -953,7 +951,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object namespace_ = "";
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string namespace = 1;</code>
@@ -973,7 +971,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string namespace = 1;</code>
@@ -994,7 +992,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string namespace = 1;</code>
@@ -1011,7 +1009,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string namespace = 1;</code>
@@ -1025,7 +1023,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string namespace = 1;</code>
@@ -1045,7 +1043,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object key_ = "";
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -1065,7 +1063,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -1086,7 +1084,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -1103,7 +1101,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -1117,7 +1115,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -1228,7 +1226,7 @@ private static final long serialVersionUID = 0L;
 
     /**
      * <pre>
-     * The value, which may be empty: at most DIBS_VALUE_MAX_BYTES.
+     * The value: at most DIBS_VALUE_MAX_BYTES, and may be empty.
      * </pre>
      *
      * <code>bytes value = 4;</code>
@@ -1239,7 +1237,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The value, which may be empty: at most DIBS_VALUE_MAX_BYTES.
+     * The value: at most DIBS_VALUE_MAX_BYTES, and may be empty.
      * </pre>
      *
      * <code>bytes value = 4;</code>
@@ -1253,7 +1251,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The value, which may be empty: at most DIBS_VALUE_MAX_BYTES.
+     * The value: at most DIBS_VALUE_MAX_BYTES, and may be empty.
      * </pre>
      *
      * <code>bytes value = 4;</code>
@@ -1269,7 +1267,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The value, which may be empty: at most DIBS_VALUE_MAX_BYTES.
+     * The value: at most DIBS_VALUE_MAX_BYTES, and may be empty.
      * </pre>
      *
      * <code>bytes value = 4;</code>
@@ -1286,7 +1284,7 @@ private static final long serialVersionUID = 0L;
 
     /**
      * <pre>
-     * The source has nothing under this key. Must be true where set.
+     * The source has nothing under this key. Must be true if set.
      * </pre>
      *
      * <code>bool absent = 5;</code>
@@ -1297,7 +1295,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The source has nothing under this key. Must be true where set.
+     * The source has nothing under this key. Must be true if set.
      * </pre>
      *
      * <code>bool absent = 5;</code>
@@ -1311,7 +1309,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The source has nothing under this key. Must be true where set.
+     * The source has nothing under this key. Must be true if set.
      * </pre>
      *
      * <code>bool absent = 5;</code>
@@ -1327,7 +1325,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The source has nothing under this key. Must be true where set.
+     * The source has nothing under this key. Must be true if set.
      * </pre>
      *
      * <code>bool absent = 5;</code>
@@ -1345,7 +1343,7 @@ private static final long serialVersionUID = 0L;
     private long ttlMs_ ;
     /**
      * <pre>
-     * How long it is fresh: 1 to 31536000000 (a year), before the namespace's jitter.
+     * How long the value is fresh: 1 to 31536000000 (a year), before the namespace's jitter.
      * </pre>
      *
      * <code>int64 ttl_ms = 6;</code>
@@ -1357,7 +1355,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long it is fresh: 1 to 31536000000 (a year), before the namespace's jitter.
+     * How long the value is fresh: 1 to 31536000000 (a year), before the namespace's jitter.
      * </pre>
      *
      * <code>int64 ttl_ms = 6;</code>
@@ -1373,7 +1371,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long it is fresh: 1 to 31536000000 (a year), before the namespace's jitter.
+     * How long the value is fresh: 1 to 31536000000 (a year), before the namespace's jitter.
      * </pre>
      *
      * <code>int64 ttl_ms = 6;</code>
@@ -1389,8 +1387,7 @@ private static final long serialVersionUID = 0L;
     private long staleMs_ ;
     /**
      * <pre>
-     * How long after that it may be served stale: 0 to 31536000000. Absent: as the namespace's policy says,
-     * else 0.
+     * How long after that it may be served stale: 0 to 31536000000. Absent: the namespace's policy, or else 0.
      * </pre>
      *
      * <code>optional int64 stale_ms = 7;</code>
@@ -1402,8 +1399,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long after that it may be served stale: 0 to 31536000000. Absent: as the namespace's policy says,
-     * else 0.
+     * How long after that it may be served stale: 0 to 31536000000. Absent: the namespace's policy, or else 0.
      * </pre>
      *
      * <code>optional int64 stale_ms = 7;</code>
@@ -1415,8 +1411,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long after that it may be served stale: 0 to 31536000000. Absent: as the namespace's policy says,
-     * else 0.
+     * How long after that it may be served stale: 0 to 31536000000. Absent: the namespace's policy, or else 0.
      * </pre>
      *
      * <code>optional int64 stale_ms = 7;</code>
@@ -1432,8 +1427,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long after that it may be served stale: 0 to 31536000000. Absent: as the namespace's policy says,
-     * else 0.
+     * How long after that it may be served stale: 0 to 31536000000. Absent: the namespace's policy, or else 0.
      * </pre>
      *
      * <code>optional int64 stale_ms = 7;</code>
@@ -1456,7 +1450,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others.
+     * At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others.
      * </pre>
      *
      * <code>repeated string tags = 8;</code>
@@ -1469,7 +1463,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others.
+     * At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others.
      * </pre>
      *
      * <code>repeated string tags = 8;</code>
@@ -1480,7 +1474,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others.
+     * At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others.
      * </pre>
      *
      * <code>repeated string tags = 8;</code>
@@ -1492,7 +1486,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others.
+     * At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others.
      * </pre>
      *
      * <code>repeated string tags = 8;</code>
@@ -1505,7 +1499,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others.
+     * At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others.
      * </pre>
      *
      * <code>repeated string tags = 8;</code>
@@ -1524,7 +1518,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others.
+     * At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others.
      * </pre>
      *
      * <code>repeated string tags = 8;</code>
@@ -1542,7 +1536,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others.
+     * At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others.
      * </pre>
      *
      * <code>repeated string tags = 8;</code>
@@ -1560,7 +1554,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others.
+     * At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others.
      * </pre>
      *
      * <code>repeated string tags = 8;</code>
@@ -1575,7 +1569,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others.
+     * At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others.
      * </pre>
      *
      * <code>repeated string tags = 8;</code>

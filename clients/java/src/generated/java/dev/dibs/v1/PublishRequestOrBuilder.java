@@ -10,7 +10,7 @@ public interface PublishRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string namespace = 1;</code>
@@ -19,7 +19,7 @@ public interface PublishRequestOrBuilder extends
   java.lang.String getNamespace();
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string namespace = 1;</code>
@@ -30,7 +30,7 @@ public interface PublishRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -39,7 +39,7 @@ public interface PublishRequestOrBuilder extends
   java.lang.String getKey();
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -70,7 +70,7 @@ public interface PublishRequestOrBuilder extends
 
   /**
    * <pre>
-   * The value, which may be empty: at most DIBS_VALUE_MAX_BYTES.
+   * The value: at most DIBS_VALUE_MAX_BYTES, and may be empty.
    * </pre>
    *
    * <code>bytes value = 4;</code>
@@ -79,7 +79,7 @@ public interface PublishRequestOrBuilder extends
   boolean hasValue();
   /**
    * <pre>
-   * The value, which may be empty: at most DIBS_VALUE_MAX_BYTES.
+   * The value: at most DIBS_VALUE_MAX_BYTES, and may be empty.
    * </pre>
    *
    * <code>bytes value = 4;</code>
@@ -89,7 +89,7 @@ public interface PublishRequestOrBuilder extends
 
   /**
    * <pre>
-   * The source has nothing under this key. Must be true where set.
+   * The source has nothing under this key. Must be true if set.
    * </pre>
    *
    * <code>bool absent = 5;</code>
@@ -98,7 +98,7 @@ public interface PublishRequestOrBuilder extends
   boolean hasAbsent();
   /**
    * <pre>
-   * The source has nothing under this key. Must be true where set.
+   * The source has nothing under this key. Must be true if set.
    * </pre>
    *
    * <code>bool absent = 5;</code>
@@ -108,7 +108,7 @@ public interface PublishRequestOrBuilder extends
 
   /**
    * <pre>
-   * How long it is fresh: 1 to 31536000000 (a year), before the namespace's jitter.
+   * How long the value is fresh: 1 to 31536000000 (a year), before the namespace's jitter.
    * </pre>
    *
    * <code>int64 ttl_ms = 6;</code>
@@ -118,8 +118,7 @@ public interface PublishRequestOrBuilder extends
 
   /**
    * <pre>
-   * How long after that it may be served stale: 0 to 31536000000. Absent: as the namespace's policy says,
-   * else 0.
+   * How long after that it may be served stale: 0 to 31536000000. Absent: the namespace's policy, or else 0.
    * </pre>
    *
    * <code>optional int64 stale_ms = 7;</code>
@@ -128,8 +127,7 @@ public interface PublishRequestOrBuilder extends
   boolean hasStaleMs();
   /**
    * <pre>
-   * How long after that it may be served stale: 0 to 31536000000. Absent: as the namespace's policy says,
-   * else 0.
+   * How long after that it may be served stale: 0 to 31536000000. Absent: the namespace's policy, or else 0.
    * </pre>
    *
    * <code>optional int64 stale_ms = 7;</code>
@@ -139,7 +137,7 @@ public interface PublishRequestOrBuilder extends
 
   /**
    * <pre>
-   * At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others.
+   * At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others.
    * </pre>
    *
    * <code>repeated string tags = 8;</code>
@@ -149,7 +147,7 @@ public interface PublishRequestOrBuilder extends
       getTagsList();
   /**
    * <pre>
-   * At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others.
+   * At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others.
    * </pre>
    *
    * <code>repeated string tags = 8;</code>
@@ -158,7 +156,7 @@ public interface PublishRequestOrBuilder extends
   int getTagsCount();
   /**
    * <pre>
-   * At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others.
+   * At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others.
    * </pre>
    *
    * <code>repeated string tags = 8;</code>
@@ -168,7 +166,7 @@ public interface PublishRequestOrBuilder extends
   java.lang.String getTags(int index);
   /**
    * <pre>
-   * At most 16, each of 1 to 256 bytes: names to invalidate it by, together with others.
+   * At most 16, each of 1 to 256 bytes: names by which the value can be invalidated together with others.
    * </pre>
    *
    * <code>repeated string tags = 8;</code>

@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * PublishResponse says what became of it.
+ * PublishResponse is the result of a publish.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.PublishResponse}
@@ -49,7 +49,7 @@ private static final long serialVersionUID = 0L;
   private int outcome_ = 0;
   /**
    * <pre>
-   * What became of it.
+   * The outcome.
    * </pre>
    *
    * <code>.dibs.v1.PublishOutcome outcome = 1;</code>
@@ -60,7 +60,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What became of it.
+   * The outcome.
    * </pre>
    *
    * <code>.dibs.v1.PublishOutcome outcome = 1;</code>
@@ -75,7 +75,7 @@ private static final long serialVersionUID = 0L;
   private long fence_ = 0L;
   /**
    * <pre>
-   * The fence under which the key's value is now stored; 0 if there is none.
+   * The fence of the value that is now stored; 0 if there is none.
    * </pre>
    *
    * <code>int64 fence = 2;</code>
@@ -90,10 +90,10 @@ private static final long serialVersionUID = 0L;
   private boolean counts_ = false;
   /**
    * <pre>
-   * Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
-   * the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
-   * stored but is never served as fresh. Not set: the replica does not know (an older version). A client
-   * shares the value with callers that came after the lease only where this is true.
+   * Only with STORED, STORED_LATE and DUPLICATE. True: since the lease was granted, no invalidation of the key,
+   * of its tags or of the namespace has arrived at this replica. False: one has, so the value is stored but never
+   * served as fresh. Not set: the replica does not know (an older version). A client shares the value with callers
+   * that came after the lease only if this is true.
    * </pre>
    *
    * <code>optional bool counts = 3;</code>
@@ -105,10 +105,10 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
-   * the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
-   * stored but is never served as fresh. Not set: the replica does not know (an older version). A client
-   * shares the value with callers that came after the lease only where this is true.
+   * Only with STORED, STORED_LATE and DUPLICATE. True: since the lease was granted, no invalidation of the key,
+   * of its tags or of the namespace has arrived at this replica. False: one has, so the value is stored but never
+   * served as fresh. Not set: the replica does not know (an older version). A client shares the value with callers
+   * that came after the lease only if this is true.
    * </pre>
    *
    * <code>optional bool counts = 3;</code>
@@ -123,8 +123,8 @@ private static final long serialVersionUID = 0L;
   private boolean maybeStored_ = false;
   /**
    * <pre>
-   * Only with NOT_STORED. True: the publish was sent to the store and its reply did not come, so that the
-   * value may be stored, and may be read later. False: the value is not stored and never will be.
+   * Only with NOT_STORED. True: the publish was sent to the store but the reply is missing, so the value may be
+   * stored and may be read later. False: the value is not stored and never will be.
    * </pre>
    *
    * <code>bool maybe_stored = 4;</code>
@@ -334,7 +334,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * PublishResponse says what became of it.
+   * PublishResponse is the result of a publish.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.PublishResponse}
@@ -546,7 +546,7 @@ private static final long serialVersionUID = 0L;
     private int outcome_ = 0;
     /**
      * <pre>
-     * What became of it.
+     * The outcome.
      * </pre>
      *
      * <code>.dibs.v1.PublishOutcome outcome = 1;</code>
@@ -557,7 +557,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What became of it.
+     * The outcome.
      * </pre>
      *
      * <code>.dibs.v1.PublishOutcome outcome = 1;</code>
@@ -572,7 +572,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What became of it.
+     * The outcome.
      * </pre>
      *
      * <code>.dibs.v1.PublishOutcome outcome = 1;</code>
@@ -585,7 +585,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What became of it.
+     * The outcome.
      * </pre>
      *
      * <code>.dibs.v1.PublishOutcome outcome = 1;</code>
@@ -603,7 +603,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What became of it.
+     * The outcome.
      * </pre>
      *
      * <code>.dibs.v1.PublishOutcome outcome = 1;</code>
@@ -619,7 +619,7 @@ private static final long serialVersionUID = 0L;
     private long fence_ ;
     /**
      * <pre>
-     * The fence under which the key's value is now stored; 0 if there is none.
+     * The fence of the value that is now stored; 0 if there is none.
      * </pre>
      *
      * <code>int64 fence = 2;</code>
@@ -631,7 +631,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The fence under which the key's value is now stored; 0 if there is none.
+     * The fence of the value that is now stored; 0 if there is none.
      * </pre>
      *
      * <code>int64 fence = 2;</code>
@@ -647,7 +647,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The fence under which the key's value is now stored; 0 if there is none.
+     * The fence of the value that is now stored; 0 if there is none.
      * </pre>
      *
      * <code>int64 fence = 2;</code>
@@ -663,10 +663,10 @@ private static final long serialVersionUID = 0L;
     private boolean counts_ ;
     /**
      * <pre>
-     * Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
-     * the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
-     * stored but is never served as fresh. Not set: the replica does not know (an older version). A client
-     * shares the value with callers that came after the lease only where this is true.
+     * Only with STORED, STORED_LATE and DUPLICATE. True: since the lease was granted, no invalidation of the key,
+     * of its tags or of the namespace has arrived at this replica. False: one has, so the value is stored but never
+     * served as fresh. Not set: the replica does not know (an older version). A client shares the value with callers
+     * that came after the lease only if this is true.
      * </pre>
      *
      * <code>optional bool counts = 3;</code>
@@ -678,10 +678,10 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
-     * the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
-     * stored but is never served as fresh. Not set: the replica does not know (an older version). A client
-     * shares the value with callers that came after the lease only where this is true.
+     * Only with STORED, STORED_LATE and DUPLICATE. True: since the lease was granted, no invalidation of the key,
+     * of its tags or of the namespace has arrived at this replica. False: one has, so the value is stored but never
+     * served as fresh. Not set: the replica does not know (an older version). A client shares the value with callers
+     * that came after the lease only if this is true.
      * </pre>
      *
      * <code>optional bool counts = 3;</code>
@@ -693,10 +693,10 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
-     * the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
-     * stored but is never served as fresh. Not set: the replica does not know (an older version). A client
-     * shares the value with callers that came after the lease only where this is true.
+     * Only with STORED, STORED_LATE and DUPLICATE. True: since the lease was granted, no invalidation of the key,
+     * of its tags or of the namespace has arrived at this replica. False: one has, so the value is stored but never
+     * served as fresh. Not set: the replica does not know (an older version). A client shares the value with callers
+     * that came after the lease only if this is true.
      * </pre>
      *
      * <code>optional bool counts = 3;</code>
@@ -712,10 +712,10 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
-     * the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
-     * stored but is never served as fresh. Not set: the replica does not know (an older version). A client
-     * shares the value with callers that came after the lease only where this is true.
+     * Only with STORED, STORED_LATE and DUPLICATE. True: since the lease was granted, no invalidation of the key,
+     * of its tags or of the namespace has arrived at this replica. False: one has, so the value is stored but never
+     * served as fresh. Not set: the replica does not know (an older version). A client shares the value with callers
+     * that came after the lease only if this is true.
      * </pre>
      *
      * <code>optional bool counts = 3;</code>
@@ -731,8 +731,8 @@ private static final long serialVersionUID = 0L;
     private boolean maybeStored_ ;
     /**
      * <pre>
-     * Only with NOT_STORED. True: the publish was sent to the store and its reply did not come, so that the
-     * value may be stored, and may be read later. False: the value is not stored and never will be.
+     * Only with NOT_STORED. True: the publish was sent to the store but the reply is missing, so the value may be
+     * stored and may be read later. False: the value is not stored and never will be.
      * </pre>
      *
      * <code>bool maybe_stored = 4;</code>
@@ -744,8 +744,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Only with NOT_STORED. True: the publish was sent to the store and its reply did not come, so that the
-     * value may be stored, and may be read later. False: the value is not stored and never will be.
+     * Only with NOT_STORED. True: the publish was sent to the store but the reply is missing, so the value may be
+     * stored and may be read later. False: the value is not stored and never will be.
      * </pre>
      *
      * <code>bool maybe_stored = 4;</code>
@@ -761,8 +761,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Only with NOT_STORED. True: the publish was sent to the store and its reply did not come, so that the
-     * value may be stored, and may be read later. False: the value is not stored and never will be.
+     * Only with NOT_STORED. True: the publish was sent to the store but the reply is missing, so the value may be
+     * stored and may be read later. False: the value is not stored and never will be.
      * </pre>
      *
      * <code>bool maybe_stored = 4;</code>

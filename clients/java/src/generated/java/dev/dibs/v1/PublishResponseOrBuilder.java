@@ -10,7 +10,7 @@ public interface PublishResponseOrBuilder extends
 
   /**
    * <pre>
-   * What became of it.
+   * The outcome.
    * </pre>
    *
    * <code>.dibs.v1.PublishOutcome outcome = 1;</code>
@@ -19,7 +19,7 @@ public interface PublishResponseOrBuilder extends
   int getOutcomeValue();
   /**
    * <pre>
-   * What became of it.
+   * The outcome.
    * </pre>
    *
    * <code>.dibs.v1.PublishOutcome outcome = 1;</code>
@@ -29,7 +29,7 @@ public interface PublishResponseOrBuilder extends
 
   /**
    * <pre>
-   * The fence under which the key's value is now stored; 0 if there is none.
+   * The fence of the value that is now stored; 0 if there is none.
    * </pre>
    *
    * <code>int64 fence = 2;</code>
@@ -39,10 +39,10 @@ public interface PublishResponseOrBuilder extends
 
   /**
    * <pre>
-   * Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
-   * the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
-   * stored but is never served as fresh. Not set: the replica does not know (an older version). A client
-   * shares the value with callers that came after the lease only where this is true.
+   * Only with STORED, STORED_LATE and DUPLICATE. True: since the lease was granted, no invalidation of the key,
+   * of its tags or of the namespace has arrived at this replica. False: one has, so the value is stored but never
+   * served as fresh. Not set: the replica does not know (an older version). A client shares the value with callers
+   * that came after the lease only if this is true.
    * </pre>
    *
    * <code>optional bool counts = 3;</code>
@@ -51,10 +51,10 @@ public interface PublishResponseOrBuilder extends
   boolean hasCounts();
   /**
    * <pre>
-   * Only with STORED, STORED_LATE and DUPLICATE. True: no invalidation of the key, of one of its tags or of
-   * the namespace has arrived at this replica since the lease was granted. False: one has, so the value is
-   * stored but is never served as fresh. Not set: the replica does not know (an older version). A client
-   * shares the value with callers that came after the lease only where this is true.
+   * Only with STORED, STORED_LATE and DUPLICATE. True: since the lease was granted, no invalidation of the key,
+   * of its tags or of the namespace has arrived at this replica. False: one has, so the value is stored but never
+   * served as fresh. Not set: the replica does not know (an older version). A client shares the value with callers
+   * that came after the lease only if this is true.
    * </pre>
    *
    * <code>optional bool counts = 3;</code>
@@ -64,8 +64,8 @@ public interface PublishResponseOrBuilder extends
 
   /**
    * <pre>
-   * Only with NOT_STORED. True: the publish was sent to the store and its reply did not come, so that the
-   * value may be stored, and may be read later. False: the value is not stored and never will be.
+   * Only with NOT_STORED. True: the publish was sent to the store but the reply is missing, so the value may be
+   * stored and may be read later. False: the value is not stored and never will be.
    * </pre>
    *
    * <code>bool maybe_stored = 4;</code>

@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Read is how far a read may trust copies.
+ * Read is which copies may answer a read.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.Read}
@@ -15,7 +15,7 @@ public enum Read
     implements com.google.protobuf.ProtocolMessageEnum {
   /**
    * <pre>
-   * As the namespace's policy says; without one as READ_NEAR.
+   * The namespace's policy applies. Without one, same as READ_NEAR.
    * </pre>
    *
    * <code>READ_UNSPECIFIED = 0;</code>
@@ -23,7 +23,8 @@ public enum Read
   READ_UNSPECIFIED(0),
   /**
    * <pre>
-   * The replica's near cache may answer. It follows the store within one wake.
+   * The replica's near cache may answer. It sees each change that has arrived at this replica before the call
+   * began, its own invalidations included. A change made through another replica arrives with the next wake.
    * </pre>
    *
    * <code>READ_NEAR = 1;</code>
@@ -31,7 +32,8 @@ public enum Read
   READ_NEAR(1),
   /**
    * <pre>
-   * The value store answers: nothing invalidated before this call began is returned.
+   * The value store answers. On any replica, it returns nothing that was invalidated before this call began. A
+   * value that was marked stale may be returned, but never as fresh.
    * </pre>
    *
    * <code>READ_STORE = 2;</code>
@@ -42,7 +44,7 @@ public enum Read
 
   /**
    * <pre>
-   * As the namespace's policy says; without one as READ_NEAR.
+   * The namespace's policy applies. Without one, same as READ_NEAR.
    * </pre>
    *
    * <code>READ_UNSPECIFIED = 0;</code>
@@ -50,7 +52,8 @@ public enum Read
   public static final int READ_UNSPECIFIED_VALUE = 0;
   /**
    * <pre>
-   * The replica's near cache may answer. It follows the store within one wake.
+   * The replica's near cache may answer. It sees each change that has arrived at this replica before the call
+   * began, its own invalidations included. A change made through another replica arrives with the next wake.
    * </pre>
    *
    * <code>READ_NEAR = 1;</code>
@@ -58,7 +61,8 @@ public enum Read
   public static final int READ_NEAR_VALUE = 1;
   /**
    * <pre>
-   * The value store answers: nothing invalidated before this call began is returned.
+   * The value store answers. On any replica, it returns nothing that was invalidated before this call began. A
+   * value that was marked stale may be returned, but never as fresh.
    * </pre>
    *
    * <code>READ_STORE = 2;</code>

@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * ReleaseOutcome is what became of a release.
+ * ReleaseOutcome is the outcome of a release.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.ReleaseOutcome}
@@ -31,7 +31,7 @@ public enum ReleaseOutcome
   RELEASE_OUTCOME_RELEASED(1),
   /**
    * <pre>
-   * The token held nothing: ended, superseded, invalidated, or never given.
+   * The token held no lease: it ended, was superseded or invalidated, or never existed.
    * </pre>
    *
    * <code>RELEASE_OUTCOME_NOT_HELD = 2;</code>
@@ -58,7 +58,7 @@ public enum ReleaseOutcome
   public static final int RELEASE_OUTCOME_RELEASED_VALUE = 1;
   /**
    * <pre>
-   * The token held nothing: ended, superseded, invalidated, or never given.
+   * The token held no lease: it ended, was superseded or invalidated, or never existed.
    * </pre>
    *
    * <code>RELEASE_OUTCOME_NOT_HELD = 2;</code>

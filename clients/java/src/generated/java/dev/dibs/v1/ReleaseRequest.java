@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * ReleaseRequest gives a lease back.
+ * ReleaseRequest ends a lease without a value.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.ReleaseRequest}
@@ -52,7 +52,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object namespace_ = "";
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string namespace = 1;</code>
@@ -73,7 +73,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string namespace = 1;</code>
@@ -99,7 +99,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object key_ = "";
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -120,7 +120,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -192,7 +192,7 @@ private static final long serialVersionUID = 0L;
   private dev.dibs.v1.Failure failure_;
   /**
    * <pre>
-   * Why the rebuild failed. Absent: it was not tried, and the next caller may try at once.
+   * Why the rebuild failed. Absent: there was no attempt, and the next caller may try at once.
    * </pre>
    *
    * <code>optional .dibs.v1.Failure failure = 4;</code>
@@ -204,7 +204,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Why the rebuild failed. Absent: it was not tried, and the next caller may try at once.
+   * Why the rebuild failed. Absent: there was no attempt, and the next caller may try at once.
    * </pre>
    *
    * <code>optional .dibs.v1.Failure failure = 4;</code>
@@ -216,7 +216,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Why the rebuild failed. Absent: it was not tried, and the next caller may try at once.
+   * Why the rebuild failed. Absent: there was no attempt, and the next caller may try at once.
    * </pre>
    *
    * <code>optional .dibs.v1.Failure failure = 4;</code>
@@ -420,7 +420,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * ReleaseRequest gives a lease back.
+   * ReleaseRequest ends a lease without a value.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.ReleaseRequest}
@@ -652,7 +652,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object namespace_ = "";
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string namespace = 1;</code>
@@ -672,7 +672,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string namespace = 1;</code>
@@ -693,7 +693,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string namespace = 1;</code>
@@ -710,7 +710,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string namespace = 1;</code>
@@ -724,7 +724,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string namespace = 1;</code>
@@ -744,7 +744,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object key_ = "";
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -764,7 +764,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -785,7 +785,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -802,7 +802,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -816,7 +816,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in the GetOrLockRequest that gave the lease.
+     * The same as in the GetOrLockRequest that got the lease.
      * </pre>
      *
      * <code>string key = 2;</code>
@@ -930,7 +930,7 @@ private static final long serialVersionUID = 0L;
         dev.dibs.v1.Failure, dev.dibs.v1.Failure.Builder, dev.dibs.v1.FailureOrBuilder> failureBuilder_;
     /**
      * <pre>
-     * Why the rebuild failed. Absent: it was not tried, and the next caller may try at once.
+     * Why the rebuild failed. Absent: there was no attempt, and the next caller may try at once.
      * </pre>
      *
      * <code>optional .dibs.v1.Failure failure = 4;</code>
@@ -941,7 +941,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why the rebuild failed. Absent: it was not tried, and the next caller may try at once.
+     * Why the rebuild failed. Absent: there was no attempt, and the next caller may try at once.
      * </pre>
      *
      * <code>optional .dibs.v1.Failure failure = 4;</code>
@@ -956,7 +956,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why the rebuild failed. Absent: it was not tried, and the next caller may try at once.
+     * Why the rebuild failed. Absent: there was no attempt, and the next caller may try at once.
      * </pre>
      *
      * <code>optional .dibs.v1.Failure failure = 4;</code>
@@ -976,7 +976,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why the rebuild failed. Absent: it was not tried, and the next caller may try at once.
+     * Why the rebuild failed. Absent: there was no attempt, and the next caller may try at once.
      * </pre>
      *
      * <code>optional .dibs.v1.Failure failure = 4;</code>
@@ -994,7 +994,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why the rebuild failed. Absent: it was not tried, and the next caller may try at once.
+     * Why the rebuild failed. Absent: there was no attempt, and the next caller may try at once.
      * </pre>
      *
      * <code>optional .dibs.v1.Failure failure = 4;</code>
@@ -1019,7 +1019,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why the rebuild failed. Absent: it was not tried, and the next caller may try at once.
+     * Why the rebuild failed. Absent: there was no attempt, and the next caller may try at once.
      * </pre>
      *
      * <code>optional .dibs.v1.Failure failure = 4;</code>
@@ -1036,7 +1036,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why the rebuild failed. Absent: it was not tried, and the next caller may try at once.
+     * Why the rebuild failed. Absent: there was no attempt, and the next caller may try at once.
      * </pre>
      *
      * <code>optional .dibs.v1.Failure failure = 4;</code>
@@ -1048,7 +1048,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why the rebuild failed. Absent: it was not tried, and the next caller may try at once.
+     * Why the rebuild failed. Absent: there was no attempt, and the next caller may try at once.
      * </pre>
      *
      * <code>optional .dibs.v1.Failure failure = 4;</code>
@@ -1063,7 +1063,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Why the rebuild failed. Absent: it was not tried, and the next caller may try at once.
+     * Why the rebuild failed. Absent: there was no attempt, and the next caller may try at once.
      * </pre>
      *
      * <code>optional .dibs.v1.Failure failure = 4;</code>

@@ -10,7 +10,7 @@ public interface ReleaseRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string namespace = 1;</code>
@@ -19,7 +19,7 @@ public interface ReleaseRequestOrBuilder extends
   java.lang.String getNamespace();
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string namespace = 1;</code>
@@ -30,7 +30,7 @@ public interface ReleaseRequestOrBuilder extends
 
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -39,7 +39,7 @@ public interface ReleaseRequestOrBuilder extends
   java.lang.String getKey();
   /**
    * <pre>
-   * As in the GetOrLockRequest that gave the lease.
+   * The same as in the GetOrLockRequest that got the lease.
    * </pre>
    *
    * <code>string key = 2;</code>
@@ -70,7 +70,7 @@ public interface ReleaseRequestOrBuilder extends
 
   /**
    * <pre>
-   * Why the rebuild failed. Absent: it was not tried, and the next caller may try at once.
+   * Why the rebuild failed. Absent: there was no attempt, and the next caller may try at once.
    * </pre>
    *
    * <code>optional .dibs.v1.Failure failure = 4;</code>
@@ -79,7 +79,7 @@ public interface ReleaseRequestOrBuilder extends
   boolean hasFailure();
   /**
    * <pre>
-   * Why the rebuild failed. Absent: it was not tried, and the next caller may try at once.
+   * Why the rebuild failed. Absent: there was no attempt, and the next caller may try at once.
    * </pre>
    *
    * <code>optional .dibs.v1.Failure failure = 4;</code>
@@ -88,7 +88,7 @@ public interface ReleaseRequestOrBuilder extends
   dev.dibs.v1.Failure getFailure();
   /**
    * <pre>
-   * Why the rebuild failed. Absent: it was not tried, and the next caller may try at once.
+   * Why the rebuild failed. Absent: there was no attempt, and the next caller may try at once.
    * </pre>
    *
    * <code>optional .dibs.v1.Failure failure = 4;</code>

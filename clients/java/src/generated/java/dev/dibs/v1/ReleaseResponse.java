@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * ReleaseResponse says what became of it.
+ * ReleaseResponse is the result of a release.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.ReleaseResponse}
@@ -48,7 +48,7 @@ private static final long serialVersionUID = 0L;
   private int outcome_ = 0;
   /**
    * <pre>
-   * What became of it.
+   * The outcome.
    * </pre>
    *
    * <code>.dibs.v1.ReleaseOutcome outcome = 1;</code>
@@ -59,7 +59,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What became of it.
+   * The outcome.
    * </pre>
    *
    * <code>.dibs.v1.ReleaseOutcome outcome = 1;</code>
@@ -228,7 +228,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * ReleaseResponse says what became of it.
+   * ReleaseResponse is the result of a release.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.ReleaseResponse}
@@ -401,7 +401,7 @@ private static final long serialVersionUID = 0L;
     private int outcome_ = 0;
     /**
      * <pre>
-     * What became of it.
+     * The outcome.
      * </pre>
      *
      * <code>.dibs.v1.ReleaseOutcome outcome = 1;</code>
@@ -412,7 +412,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What became of it.
+     * The outcome.
      * </pre>
      *
      * <code>.dibs.v1.ReleaseOutcome outcome = 1;</code>
@@ -427,7 +427,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What became of it.
+     * The outcome.
      * </pre>
      *
      * <code>.dibs.v1.ReleaseOutcome outcome = 1;</code>
@@ -440,7 +440,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What became of it.
+     * The outcome.
      * </pre>
      *
      * <code>.dibs.v1.ReleaseOutcome outcome = 1;</code>
@@ -458,7 +458,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What became of it.
+     * The outcome.
      * </pre>
      *
      * <code>.dibs.v1.ReleaseOutcome outcome = 1;</code>

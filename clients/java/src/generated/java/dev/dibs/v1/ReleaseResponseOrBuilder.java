@@ -10,7 +10,7 @@ public interface ReleaseResponseOrBuilder extends
 
   /**
    * <pre>
-   * What became of it.
+   * The outcome.
    * </pre>
    *
    * <code>.dibs.v1.ReleaseOutcome outcome = 1;</code>
@@ -19,7 +19,7 @@ public interface ReleaseResponseOrBuilder extends
   int getOutcomeValue();
   /**
    * <pre>
-   * What became of it.
+   * The outcome.
    * </pre>
    *
    * <code>.dibs.v1.ReleaseOutcome outcome = 1;</code>

@@ -101,7 +101,7 @@ private static final long serialVersionUID = 0L;
   private long id_ = 0L;
   /**
    * <pre>
-   * Chosen by the client, above 0, not used by another call of this session that is still open.
+   * Chosen by the client: above 0, and different from those of all open calls of this session.
    * </pre>
    *
    * <code>int64 id = 1;</code>
@@ -116,7 +116,7 @@ private static final long serialVersionUID = 0L;
   private long deadlineMs_ = 0L;
   /**
    * <pre>
-   * How long the client waits for the reply, in place of a gRPC deadline. Absent: no deadline.
+   * How long the client waits for the reply, instead of a gRPC deadline. Absent: no deadline.
    * </pre>
    *
    * <code>optional int64 deadline_ms = 2;</code>
@@ -128,7 +128,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * How long the client waits for the reply, in place of a gRPC deadline. Absent: no deadline.
+   * How long the client waits for the reply, instead of a gRPC deadline. Absent: no deadline.
    * </pre>
    *
    * <code>optional int64 deadline_ms = 2;</code>
@@ -144,7 +144,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object traceparent_ = "";
   /**
    * <pre>
-   * The W3C traceparent of the caller, in place of the metadata of that name.
+   * The W3C traceparent of the caller, instead of the metadata of that name.
    * </pre>
    *
    * <code>string traceparent = 3;</code>
@@ -165,7 +165,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The W3C traceparent of the caller, in place of the metadata of that name.
+   * The W3C traceparent of the caller, instead of the metadata of that name.
    * </pre>
    *
    * <code>string traceparent = 3;</code>
@@ -1144,7 +1144,7 @@ private static final long serialVersionUID = 0L;
     private long id_ ;
     /**
      * <pre>
-     * Chosen by the client, above 0, not used by another call of this session that is still open.
+     * Chosen by the client: above 0, and different from those of all open calls of this session.
      * </pre>
      *
      * <code>int64 id = 1;</code>
@@ -1156,7 +1156,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Chosen by the client, above 0, not used by another call of this session that is still open.
+     * Chosen by the client: above 0, and different from those of all open calls of this session.
      * </pre>
      *
      * <code>int64 id = 1;</code>
@@ -1172,7 +1172,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Chosen by the client, above 0, not used by another call of this session that is still open.
+     * Chosen by the client: above 0, and different from those of all open calls of this session.
      * </pre>
      *
      * <code>int64 id = 1;</code>
@@ -1188,7 +1188,7 @@ private static final long serialVersionUID = 0L;
     private long deadlineMs_ ;
     /**
      * <pre>
-     * How long the client waits for the reply, in place of a gRPC deadline. Absent: no deadline.
+     * How long the client waits for the reply, instead of a gRPC deadline. Absent: no deadline.
      * </pre>
      *
      * <code>optional int64 deadline_ms = 2;</code>
@@ -1200,7 +1200,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the client waits for the reply, in place of a gRPC deadline. Absent: no deadline.
+     * How long the client waits for the reply, instead of a gRPC deadline. Absent: no deadline.
      * </pre>
      *
      * <code>optional int64 deadline_ms = 2;</code>
@@ -1212,7 +1212,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the client waits for the reply, in place of a gRPC deadline. Absent: no deadline.
+     * How long the client waits for the reply, instead of a gRPC deadline. Absent: no deadline.
      * </pre>
      *
      * <code>optional int64 deadline_ms = 2;</code>
@@ -1228,7 +1228,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the client waits for the reply, in place of a gRPC deadline. Absent: no deadline.
+     * How long the client waits for the reply, instead of a gRPC deadline. Absent: no deadline.
      * </pre>
      *
      * <code>optional int64 deadline_ms = 2;</code>
@@ -1244,7 +1244,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object traceparent_ = "";
     /**
      * <pre>
-     * The W3C traceparent of the caller, in place of the metadata of that name.
+     * The W3C traceparent of the caller, instead of the metadata of that name.
      * </pre>
      *
      * <code>string traceparent = 3;</code>
@@ -1264,7 +1264,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The W3C traceparent of the caller, in place of the metadata of that name.
+     * The W3C traceparent of the caller, instead of the metadata of that name.
      * </pre>
      *
      * <code>string traceparent = 3;</code>
@@ -1285,7 +1285,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The W3C traceparent of the caller, in place of the metadata of that name.
+     * The W3C traceparent of the caller, instead of the metadata of that name.
      * </pre>
      *
      * <code>string traceparent = 3;</code>
@@ -1302,7 +1302,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The W3C traceparent of the caller, in place of the metadata of that name.
+     * The W3C traceparent of the caller, instead of the metadata of that name.
      * </pre>
      *
      * <code>string traceparent = 3;</code>
@@ -1316,7 +1316,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The W3C traceparent of the caller, in place of the metadata of that name.
+     * The W3C traceparent of the caller, instead of the metadata of that name.
      * </pre>
      *
      * <code>string traceparent = 3;</code>

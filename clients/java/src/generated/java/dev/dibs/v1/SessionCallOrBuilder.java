@@ -10,7 +10,7 @@ public interface SessionCallOrBuilder extends
 
   /**
    * <pre>
-   * Chosen by the client, above 0, not used by another call of this session that is still open.
+   * Chosen by the client: above 0, and different from those of all open calls of this session.
    * </pre>
    *
    * <code>int64 id = 1;</code>
@@ -20,7 +20,7 @@ public interface SessionCallOrBuilder extends
 
   /**
    * <pre>
-   * How long the client waits for the reply, in place of a gRPC deadline. Absent: no deadline.
+   * How long the client waits for the reply, instead of a gRPC deadline. Absent: no deadline.
    * </pre>
    *
    * <code>optional int64 deadline_ms = 2;</code>
@@ -29,7 +29,7 @@ public interface SessionCallOrBuilder extends
   boolean hasDeadlineMs();
   /**
    * <pre>
-   * How long the client waits for the reply, in place of a gRPC deadline. Absent: no deadline.
+   * How long the client waits for the reply, instead of a gRPC deadline. Absent: no deadline.
    * </pre>
    *
    * <code>optional int64 deadline_ms = 2;</code>
@@ -39,7 +39,7 @@ public interface SessionCallOrBuilder extends
 
   /**
    * <pre>
-   * The W3C traceparent of the caller, in place of the metadata of that name.
+   * The W3C traceparent of the caller, instead of the metadata of that name.
    * </pre>
    *
    * <code>string traceparent = 3;</code>
@@ -48,7 +48,7 @@ public interface SessionCallOrBuilder extends
   java.lang.String getTraceparent();
   /**
    * <pre>
-   * The W3C traceparent of the caller, in place of the metadata of that name.
+   * The W3C traceparent of the caller, instead of the metadata of that name.
    * </pre>
    *
    * <code>string traceparent = 3;</code>

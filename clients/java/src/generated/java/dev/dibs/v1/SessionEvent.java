@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * SessionEvent is something that the client has to know without having asked.
+ * SessionEvent is something that the client did not ask for.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.SessionEvent}
@@ -135,7 +135,7 @@ private static final long serialVersionUID = 0L;
   public static final int DRAINING_FIELD_NUMBER = 2;
   /**
    * <pre>
-   * This replica stops.
+   * This replica is stopping.
    * </pre>
    *
    * <code>.dibs.v1.Draining draining = 2;</code>
@@ -147,7 +147,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * This replica stops.
+   * This replica is stopping.
    * </pre>
    *
    * <code>.dibs.v1.Draining draining = 2;</code>
@@ -162,7 +162,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * This replica stops.
+   * This replica is stopping.
    * </pre>
    *
    * <code>.dibs.v1.Draining draining = 2;</code>
@@ -221,7 +221,7 @@ private static final long serialVersionUID = 0L;
   public static final int BEAT_FIELD_NUMBER = 4;
   /**
    * <pre>
-   * This replica hears of changes.
+   * This replica receives all changes.
    * </pre>
    *
    * <code>.dibs.v1.Beat beat = 4;</code>
@@ -233,7 +233,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * This replica hears of changes.
+   * This replica receives all changes.
    * </pre>
    *
    * <code>.dibs.v1.Beat beat = 4;</code>
@@ -248,7 +248,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * This replica hears of changes.
+   * This replica receives all changes.
    * </pre>
    *
    * <code>.dibs.v1.Beat beat = 4;</code>
@@ -478,7 +478,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * SessionEvent is something that the client has to know without having asked.
+   * SessionEvent is something that the client did not ask for.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.SessionEvent}
@@ -918,7 +918,7 @@ private static final long serialVersionUID = 0L;
         dev.dibs.v1.Draining, dev.dibs.v1.Draining.Builder, dev.dibs.v1.DrainingOrBuilder> drainingBuilder_;
     /**
      * <pre>
-     * This replica stops.
+     * This replica is stopping.
      * </pre>
      *
      * <code>.dibs.v1.Draining draining = 2;</code>
@@ -930,7 +930,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * This replica stops.
+     * This replica is stopping.
      * </pre>
      *
      * <code>.dibs.v1.Draining draining = 2;</code>
@@ -952,7 +952,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * This replica stops.
+     * This replica is stopping.
      * </pre>
      *
      * <code>.dibs.v1.Draining draining = 2;</code>
@@ -972,7 +972,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * This replica stops.
+     * This replica is stopping.
      * </pre>
      *
      * <code>.dibs.v1.Draining draining = 2;</code>
@@ -990,7 +990,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * This replica stops.
+     * This replica is stopping.
      * </pre>
      *
      * <code>.dibs.v1.Draining draining = 2;</code>
@@ -1017,7 +1017,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * This replica stops.
+     * This replica is stopping.
      * </pre>
      *
      * <code>.dibs.v1.Draining draining = 2;</code>
@@ -1040,7 +1040,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * This replica stops.
+     * This replica is stopping.
      * </pre>
      *
      * <code>.dibs.v1.Draining draining = 2;</code>
@@ -1050,7 +1050,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * This replica stops.
+     * This replica is stopping.
      * </pre>
      *
      * <code>.dibs.v1.Draining draining = 2;</code>
@@ -1068,7 +1068,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * This replica stops.
+     * This replica is stopping.
      * </pre>
      *
      * <code>.dibs.v1.Draining draining = 2;</code>
@@ -1274,7 +1274,7 @@ private static final long serialVersionUID = 0L;
         dev.dibs.v1.Beat, dev.dibs.v1.Beat.Builder, dev.dibs.v1.BeatOrBuilder> beatBuilder_;
     /**
      * <pre>
-     * This replica hears of changes.
+     * This replica receives all changes.
      * </pre>
      *
      * <code>.dibs.v1.Beat beat = 4;</code>
@@ -1286,7 +1286,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * This replica hears of changes.
+     * This replica receives all changes.
      * </pre>
      *
      * <code>.dibs.v1.Beat beat = 4;</code>
@@ -1308,7 +1308,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * This replica hears of changes.
+     * This replica receives all changes.
      * </pre>
      *
      * <code>.dibs.v1.Beat beat = 4;</code>
@@ -1328,7 +1328,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * This replica hears of changes.
+     * This replica receives all changes.
      * </pre>
      *
      * <code>.dibs.v1.Beat beat = 4;</code>
@@ -1346,7 +1346,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * This replica hears of changes.
+     * This replica receives all changes.
      * </pre>
      *
      * <code>.dibs.v1.Beat beat = 4;</code>
@@ -1373,7 +1373,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * This replica hears of changes.
+     * This replica receives all changes.
      * </pre>
      *
      * <code>.dibs.v1.Beat beat = 4;</code>
@@ -1396,7 +1396,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * This replica hears of changes.
+     * This replica receives all changes.
      * </pre>
      *
      * <code>.dibs.v1.Beat beat = 4;</code>
@@ -1406,7 +1406,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * This replica hears of changes.
+     * This replica receives all changes.
      * </pre>
      *
      * <code>.dibs.v1.Beat beat = 4;</code>
@@ -1424,7 +1424,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * This replica hears of changes.
+     * This replica receives all changes.
      * </pre>
      *
      * <code>.dibs.v1.Beat beat = 4;</code>

@@ -37,7 +37,7 @@ public interface SessionEventOrBuilder extends
 
   /**
    * <pre>
-   * This replica stops.
+   * This replica is stopping.
    * </pre>
    *
    * <code>.dibs.v1.Draining draining = 2;</code>
@@ -46,7 +46,7 @@ public interface SessionEventOrBuilder extends
   boolean hasDraining();
   /**
    * <pre>
-   * This replica stops.
+   * This replica is stopping.
    * </pre>
    *
    * <code>.dibs.v1.Draining draining = 2;</code>
@@ -55,7 +55,7 @@ public interface SessionEventOrBuilder extends
   dev.dibs.v1.Draining getDraining();
   /**
    * <pre>
-   * This replica stops.
+   * This replica is stopping.
    * </pre>
    *
    * <code>.dibs.v1.Draining draining = 2;</code>
@@ -91,7 +91,7 @@ public interface SessionEventOrBuilder extends
 
   /**
    * <pre>
-   * This replica hears of changes.
+   * This replica receives all changes.
    * </pre>
    *
    * <code>.dibs.v1.Beat beat = 4;</code>
@@ -100,7 +100,7 @@ public interface SessionEventOrBuilder extends
   boolean hasBeat();
   /**
    * <pre>
-   * This replica hears of changes.
+   * This replica receives all changes.
    * </pre>
    *
    * <code>.dibs.v1.Beat beat = 4;</code>
@@ -109,7 +109,7 @@ public interface SessionEventOrBuilder extends
   dev.dibs.v1.Beat getBeat();
   /**
    * <pre>
-   * This replica hears of changes.
+   * This replica receives all changes.
    * </pre>
    *
    * <code>.dibs.v1.Beat beat = 4;</code>

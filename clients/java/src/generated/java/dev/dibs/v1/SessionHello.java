@@ -52,8 +52,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object resumeToken_ = "";
   /**
    * <pre>
-   * The `resume_token` of the session that broke, to keep its leases within DIBS_SESSION_GRACE_MS.
-   * Empty for a new one. One that is unknown or too old opens a new session.
+   * The `resume_token` of a broken session, to keep its leases within DIBS_SESSION_GRACE_MS. Empty for a new
+   * session. An unknown or expired token opens a new session.
    * </pre>
    *
    * <code>string resume_token = 1;</code>
@@ -74,8 +74,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The `resume_token` of the session that broke, to keep its leases within DIBS_SESSION_GRACE_MS.
-   * Empty for a new one. One that is unknown or too old opens a new session.
+   * The `resume_token` of a broken session, to keep its leases within DIBS_SESSION_GRACE_MS. Empty for a new
+   * session. An unknown or expired token opens a new session.
    * </pre>
    *
    * <code>string resume_token = 1;</code>
@@ -101,7 +101,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object holder_ = "";
   /**
    * <pre>
-   * As in GetOrLockRequest, for the calls of this session that name none.
+   * As in GetOrLockRequest, for the calls of this session that set none.
    * </pre>
    *
    * <code>string holder = 2;</code>
@@ -122,7 +122,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * As in GetOrLockRequest, for the calls of this session that name none.
+   * As in GetOrLockRequest, for the calls of this session that set none.
    * </pre>
    *
    * <code>string holder = 2;</code>
@@ -149,7 +149,7 @@ private static final long serialVersionUID = 0L;
       com.google.protobuf.LazyStringArrayList.emptyList();
   /**
    * <pre>
-   * Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64.
+   * Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events.
    * </pre>
    *
    * <code>repeated string watched_namespaces = 3;</code>
@@ -161,7 +161,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64.
+   * Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events.
    * </pre>
    *
    * <code>repeated string watched_namespaces = 3;</code>
@@ -172,7 +172,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64.
+   * Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events.
    * </pre>
    *
    * <code>repeated string watched_namespaces = 3;</code>
@@ -184,7 +184,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64.
+   * Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events.
    * </pre>
    *
    * <code>repeated string watched_namespaces = 3;</code>
@@ -592,8 +592,8 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object resumeToken_ = "";
     /**
      * <pre>
-     * The `resume_token` of the session that broke, to keep its leases within DIBS_SESSION_GRACE_MS.
-     * Empty for a new one. One that is unknown or too old opens a new session.
+     * The `resume_token` of a broken session, to keep its leases within DIBS_SESSION_GRACE_MS. Empty for a new
+     * session. An unknown or expired token opens a new session.
      * </pre>
      *
      * <code>string resume_token = 1;</code>
@@ -613,8 +613,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The `resume_token` of the session that broke, to keep its leases within DIBS_SESSION_GRACE_MS.
-     * Empty for a new one. One that is unknown or too old opens a new session.
+     * The `resume_token` of a broken session, to keep its leases within DIBS_SESSION_GRACE_MS. Empty for a new
+     * session. An unknown or expired token opens a new session.
      * </pre>
      *
      * <code>string resume_token = 1;</code>
@@ -635,8 +635,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The `resume_token` of the session that broke, to keep its leases within DIBS_SESSION_GRACE_MS.
-     * Empty for a new one. One that is unknown or too old opens a new session.
+     * The `resume_token` of a broken session, to keep its leases within DIBS_SESSION_GRACE_MS. Empty for a new
+     * session. An unknown or expired token opens a new session.
      * </pre>
      *
      * <code>string resume_token = 1;</code>
@@ -653,8 +653,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The `resume_token` of the session that broke, to keep its leases within DIBS_SESSION_GRACE_MS.
-     * Empty for a new one. One that is unknown or too old opens a new session.
+     * The `resume_token` of a broken session, to keep its leases within DIBS_SESSION_GRACE_MS. Empty for a new
+     * session. An unknown or expired token opens a new session.
      * </pre>
      *
      * <code>string resume_token = 1;</code>
@@ -668,8 +668,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The `resume_token` of the session that broke, to keep its leases within DIBS_SESSION_GRACE_MS.
-     * Empty for a new one. One that is unknown or too old opens a new session.
+     * The `resume_token` of a broken session, to keep its leases within DIBS_SESSION_GRACE_MS. Empty for a new
+     * session. An unknown or expired token opens a new session.
      * </pre>
      *
      * <code>string resume_token = 1;</code>
@@ -689,7 +689,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object holder_ = "";
     /**
      * <pre>
-     * As in GetOrLockRequest, for the calls of this session that name none.
+     * As in GetOrLockRequest, for the calls of this session that set none.
      * </pre>
      *
      * <code>string holder = 2;</code>
@@ -709,7 +709,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GetOrLockRequest, for the calls of this session that name none.
+     * As in GetOrLockRequest, for the calls of this session that set none.
      * </pre>
      *
      * <code>string holder = 2;</code>
@@ -730,7 +730,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GetOrLockRequest, for the calls of this session that name none.
+     * As in GetOrLockRequest, for the calls of this session that set none.
      * </pre>
      *
      * <code>string holder = 2;</code>
@@ -747,7 +747,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GetOrLockRequest, for the calls of this session that name none.
+     * As in GetOrLockRequest, for the calls of this session that set none.
      * </pre>
      *
      * <code>string holder = 2;</code>
@@ -761,7 +761,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * As in GetOrLockRequest, for the calls of this session that name none.
+     * As in GetOrLockRequest, for the calls of this session that set none.
      * </pre>
      *
      * <code>string holder = 2;</code>
@@ -788,7 +788,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64.
+     * Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events.
      * </pre>
      *
      * <code>repeated string watched_namespaces = 3;</code>
@@ -801,7 +801,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64.
+     * Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events.
      * </pre>
      *
      * <code>repeated string watched_namespaces = 3;</code>
@@ -812,7 +812,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64.
+     * Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events.
      * </pre>
      *
      * <code>repeated string watched_namespaces = 3;</code>
@@ -824,7 +824,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64.
+     * Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events.
      * </pre>
      *
      * <code>repeated string watched_namespaces = 3;</code>
@@ -837,7 +837,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64.
+     * Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events.
      * </pre>
      *
      * <code>repeated string watched_namespaces = 3;</code>
@@ -856,7 +856,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64.
+     * Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events.
      * </pre>
      *
      * <code>repeated string watched_namespaces = 3;</code>
@@ -874,7 +874,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64.
+     * Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events.
      * </pre>
      *
      * <code>repeated string watched_namespaces = 3;</code>
@@ -892,7 +892,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64.
+     * Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events.
      * </pre>
      *
      * <code>repeated string watched_namespaces = 3;</code>
@@ -907,7 +907,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64.
+     * Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events.
      * </pre>
      *
      * <code>repeated string watched_namespaces = 3;</code>

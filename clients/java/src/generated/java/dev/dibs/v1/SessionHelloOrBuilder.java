@@ -10,8 +10,8 @@ public interface SessionHelloOrBuilder extends
 
   /**
    * <pre>
-   * The `resume_token` of the session that broke, to keep its leases within DIBS_SESSION_GRACE_MS.
-   * Empty for a new one. One that is unknown or too old opens a new session.
+   * The `resume_token` of a broken session, to keep its leases within DIBS_SESSION_GRACE_MS. Empty for a new
+   * session. An unknown or expired token opens a new session.
    * </pre>
    *
    * <code>string resume_token = 1;</code>
@@ -20,8 +20,8 @@ public interface SessionHelloOrBuilder extends
   java.lang.String getResumeToken();
   /**
    * <pre>
-   * The `resume_token` of the session that broke, to keep its leases within DIBS_SESSION_GRACE_MS.
-   * Empty for a new one. One that is unknown or too old opens a new session.
+   * The `resume_token` of a broken session, to keep its leases within DIBS_SESSION_GRACE_MS. Empty for a new
+   * session. An unknown or expired token opens a new session.
    * </pre>
    *
    * <code>string resume_token = 1;</code>
@@ -32,7 +32,7 @@ public interface SessionHelloOrBuilder extends
 
   /**
    * <pre>
-   * As in GetOrLockRequest, for the calls of this session that name none.
+   * As in GetOrLockRequest, for the calls of this session that set none.
    * </pre>
    *
    * <code>string holder = 2;</code>
@@ -41,7 +41,7 @@ public interface SessionHelloOrBuilder extends
   java.lang.String getHolder();
   /**
    * <pre>
-   * As in GetOrLockRequest, for the calls of this session that name none.
+   * As in GetOrLockRequest, for the calls of this session that set none.
    * </pre>
    *
    * <code>string holder = 2;</code>
@@ -52,7 +52,7 @@ public interface SessionHelloOrBuilder extends
 
   /**
    * <pre>
-   * Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64.
+   * Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events.
    * </pre>
    *
    * <code>repeated string watched_namespaces = 3;</code>
@@ -62,7 +62,7 @@ public interface SessionHelloOrBuilder extends
       getWatchedNamespacesList();
   /**
    * <pre>
-   * Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64.
+   * Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events.
    * </pre>
    *
    * <code>repeated string watched_namespaces = 3;</code>
@@ -71,7 +71,7 @@ public interface SessionHelloOrBuilder extends
   int getWatchedNamespacesCount();
   /**
    * <pre>
-   * Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64.
+   * Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events.
    * </pre>
    *
    * <code>repeated string watched_namespaces = 3;</code>
@@ -81,7 +81,7 @@ public interface SessionHelloOrBuilder extends
   java.lang.String getWatchedNamespaces(int index);
   /**
    * <pre>
-   * Namespaces whose `Invalidated` events the client wants, for its own near cache: at most 64.
+   * Namespaces to watch for the client's own near cache, at most 64. The client gets their `Invalidated` events.
    * </pre>
    *
    * <code>repeated string watched_namespaces = 3;</code>

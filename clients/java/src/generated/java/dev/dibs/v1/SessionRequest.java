@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * SessionRequest is one message from the client: whatever gathered in one turn of its event loop.
+ * SessionRequest is one message from the client. It carries everything from one turn of its event loop.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.SessionRequest}
@@ -89,7 +89,7 @@ private static final long serialVersionUID = 0L;
   private java.util.List<dev.dibs.v1.SessionCall> calls_;
   /**
    * <pre>
-   * New calls. A message of at most 1 MiB, or of a single call.
+   * New calls. A message has at most 1 MiB, or a single call.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -100,7 +100,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * New calls. A message of at most 1 MiB, or of a single call.
+   * New calls. A message has at most 1 MiB, or a single call.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -112,7 +112,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * New calls. A message of at most 1 MiB, or of a single call.
+   * New calls. A message has at most 1 MiB, or a single call.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -123,7 +123,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * New calls. A message of at most 1 MiB, or of a single call.
+   * New calls. A message has at most 1 MiB, or a single call.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -134,7 +134,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * New calls. A message of at most 1 MiB, or of a single call.
+   * New calls. A message has at most 1 MiB, or a single call.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -151,7 +151,7 @@ private static final long serialVersionUID = 0L;
       emptyLongList();
   /**
    * <pre>
-   * Calls that nobody waits for any more, by `id`. Unknown ones are ignored.
+   * The `id`s of cancelled calls. Unknown ones are ignored.
    * </pre>
    *
    * <code>repeated int64 cancelled_ids = 3;</code>
@@ -164,7 +164,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Calls that nobody waits for any more, by `id`. Unknown ones are ignored.
+   * The `id`s of cancelled calls. Unknown ones are ignored.
    * </pre>
    *
    * <code>repeated int64 cancelled_ids = 3;</code>
@@ -175,7 +175,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Calls that nobody waits for any more, by `id`. Unknown ones are ignored.
+   * The `id`s of cancelled calls. Unknown ones are ignored.
    * </pre>
    *
    * <code>repeated int64 cancelled_ids = 3;</code>
@@ -392,7 +392,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * SessionRequest is one message from the client: whatever gathered in one turn of its event loop.
+   * SessionRequest is one message from the client. It carries everything from one turn of its event loop.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.SessionRequest}
@@ -842,7 +842,7 @@ private static final long serialVersionUID = 0L;
 
     /**
      * <pre>
-     * New calls. A message of at most 1 MiB, or of a single call.
+     * New calls. A message has at most 1 MiB, or a single call.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -856,7 +856,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * New calls. A message of at most 1 MiB, or of a single call.
+     * New calls. A message has at most 1 MiB, or a single call.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -870,7 +870,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * New calls. A message of at most 1 MiB, or of a single call.
+     * New calls. A message has at most 1 MiB, or a single call.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -884,7 +884,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * New calls. A message of at most 1 MiB, or of a single call.
+     * New calls. A message has at most 1 MiB, or a single call.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -905,7 +905,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * New calls. A message of at most 1 MiB, or of a single call.
+     * New calls. A message has at most 1 MiB, or a single call.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -923,7 +923,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * New calls. A message of at most 1 MiB, or of a single call.
+     * New calls. A message has at most 1 MiB, or a single call.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -943,7 +943,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * New calls. A message of at most 1 MiB, or of a single call.
+     * New calls. A message has at most 1 MiB, or a single call.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -964,7 +964,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * New calls. A message of at most 1 MiB, or of a single call.
+     * New calls. A message has at most 1 MiB, or a single call.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -982,7 +982,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * New calls. A message of at most 1 MiB, or of a single call.
+     * New calls. A message has at most 1 MiB, or a single call.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -1000,7 +1000,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * New calls. A message of at most 1 MiB, or of a single call.
+     * New calls. A message has at most 1 MiB, or a single call.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -1019,7 +1019,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * New calls. A message of at most 1 MiB, or of a single call.
+     * New calls. A message has at most 1 MiB, or a single call.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -1036,7 +1036,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * New calls. A message of at most 1 MiB, or of a single call.
+     * New calls. A message has at most 1 MiB, or a single call.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -1053,7 +1053,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * New calls. A message of at most 1 MiB, or of a single call.
+     * New calls. A message has at most 1 MiB, or a single call.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -1064,7 +1064,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * New calls. A message of at most 1 MiB, or of a single call.
+     * New calls. A message has at most 1 MiB, or a single call.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -1078,7 +1078,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * New calls. A message of at most 1 MiB, or of a single call.
+     * New calls. A message has at most 1 MiB, or a single call.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -1093,7 +1093,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * New calls. A message of at most 1 MiB, or of a single call.
+     * New calls. A message has at most 1 MiB, or a single call.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -1104,7 +1104,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * New calls. A message of at most 1 MiB, or of a single call.
+     * New calls. A message has at most 1 MiB, or a single call.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -1116,7 +1116,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * New calls. A message of at most 1 MiB, or of a single call.
+     * New calls. A message has at most 1 MiB, or a single call.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -1149,7 +1149,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Calls that nobody waits for any more, by `id`. Unknown ones are ignored.
+     * The `id`s of cancelled calls. Unknown ones are ignored.
      * </pre>
      *
      * <code>repeated int64 cancelled_ids = 3;</code>
@@ -1162,7 +1162,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Calls that nobody waits for any more, by `id`. Unknown ones are ignored.
+     * The `id`s of cancelled calls. Unknown ones are ignored.
      * </pre>
      *
      * <code>repeated int64 cancelled_ids = 3;</code>
@@ -1173,7 +1173,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Calls that nobody waits for any more, by `id`. Unknown ones are ignored.
+     * The `id`s of cancelled calls. Unknown ones are ignored.
      * </pre>
      *
      * <code>repeated int64 cancelled_ids = 3;</code>
@@ -1185,7 +1185,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Calls that nobody waits for any more, by `id`. Unknown ones are ignored.
+     * The `id`s of cancelled calls. Unknown ones are ignored.
      * </pre>
      *
      * <code>repeated int64 cancelled_ids = 3;</code>
@@ -1204,7 +1204,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Calls that nobody waits for any more, by `id`. Unknown ones are ignored.
+     * The `id`s of cancelled calls. Unknown ones are ignored.
      * </pre>
      *
      * <code>repeated int64 cancelled_ids = 3;</code>
@@ -1221,7 +1221,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Calls that nobody waits for any more, by `id`. Unknown ones are ignored.
+     * The `id`s of cancelled calls. Unknown ones are ignored.
      * </pre>
      *
      * <code>repeated int64 cancelled_ids = 3;</code>
@@ -1239,7 +1239,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Calls that nobody waits for any more, by `id`. Unknown ones are ignored.
+     * The `id`s of cancelled calls. Unknown ones are ignored.
      * </pre>
      *
      * <code>repeated int64 cancelled_ids = 3;</code>

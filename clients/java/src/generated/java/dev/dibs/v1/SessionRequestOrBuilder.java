@@ -37,7 +37,7 @@ public interface SessionRequestOrBuilder extends
 
   /**
    * <pre>
-   * New calls. A message of at most 1 MiB, or of a single call.
+   * New calls. A message has at most 1 MiB, or a single call.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -46,7 +46,7 @@ public interface SessionRequestOrBuilder extends
       getCallsList();
   /**
    * <pre>
-   * New calls. A message of at most 1 MiB, or of a single call.
+   * New calls. A message has at most 1 MiB, or a single call.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -54,7 +54,7 @@ public interface SessionRequestOrBuilder extends
   dev.dibs.v1.SessionCall getCalls(int index);
   /**
    * <pre>
-   * New calls. A message of at most 1 MiB, or of a single call.
+   * New calls. A message has at most 1 MiB, or a single call.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -62,7 +62,7 @@ public interface SessionRequestOrBuilder extends
   int getCallsCount();
   /**
    * <pre>
-   * New calls. A message of at most 1 MiB, or of a single call.
+   * New calls. A message has at most 1 MiB, or a single call.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -71,7 +71,7 @@ public interface SessionRequestOrBuilder extends
       getCallsOrBuilderList();
   /**
    * <pre>
-   * New calls. A message of at most 1 MiB, or of a single call.
+   * New calls. A message has at most 1 MiB, or a single call.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionCall calls = 2;</code>
@@ -81,7 +81,7 @@ public interface SessionRequestOrBuilder extends
 
   /**
    * <pre>
-   * Calls that nobody waits for any more, by `id`. Unknown ones are ignored.
+   * The `id`s of cancelled calls. Unknown ones are ignored.
    * </pre>
    *
    * <code>repeated int64 cancelled_ids = 3;</code>
@@ -90,7 +90,7 @@ public interface SessionRequestOrBuilder extends
   java.util.List<java.lang.Long> getCancelledIdsList();
   /**
    * <pre>
-   * Calls that nobody waits for any more, by `id`. Unknown ones are ignored.
+   * The `id`s of cancelled calls. Unknown ones are ignored.
    * </pre>
    *
    * <code>repeated int64 cancelled_ids = 3;</code>
@@ -99,7 +99,7 @@ public interface SessionRequestOrBuilder extends
   int getCancelledIdsCount();
   /**
    * <pre>
-   * Calls that nobody waits for any more, by `id`. Unknown ones are ignored.
+   * The `id`s of cancelled calls. Unknown ones are ignored.
    * </pre>
    *
    * <code>repeated int64 cancelled_ids = 3;</code>

@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * SessionResponse is one message from the service: whatever gathered in one turn of its event loop.
+ * SessionResponse is one message from the service. It carries everything from one turn of its event loop.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.SessionResponse}
@@ -89,7 +89,7 @@ private static final long serialVersionUID = 0L;
   private java.util.List<dev.dibs.v1.SessionReply> replies_;
   /**
    * <pre>
-   * Replies, in any order of their calls.
+   * Replies, in any order.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -100,7 +100,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Replies, in any order of their calls.
+   * Replies, in any order.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -112,7 +112,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Replies, in any order of their calls.
+   * Replies, in any order.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -123,7 +123,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Replies, in any order of their calls.
+   * Replies, in any order.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -134,7 +134,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Replies, in any order of their calls.
+   * Replies, in any order.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -150,7 +150,7 @@ private static final long serialVersionUID = 0L;
   private java.util.List<dev.dibs.v1.SessionEvent> events_;
   /**
    * <pre>
-   * What the client has to know without having asked.
+   * Events that the client did not ask for.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -161,7 +161,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What the client has to know without having asked.
+   * Events that the client did not ask for.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -173,7 +173,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What the client has to know without having asked.
+   * Events that the client did not ask for.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -184,7 +184,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What the client has to know without having asked.
+   * Events that the client did not ask for.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -195,7 +195,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What the client has to know without having asked.
+   * Events that the client did not ask for.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -396,7 +396,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * SessionResponse is one message from the service: whatever gathered in one turn of its event loop.
+   * SessionResponse is one message from the service. It carries everything from one turn of its event loop.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.SessionResponse}
@@ -870,7 +870,7 @@ private static final long serialVersionUID = 0L;
 
     /**
      * <pre>
-     * Replies, in any order of their calls.
+     * Replies, in any order.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -884,7 +884,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Replies, in any order of their calls.
+     * Replies, in any order.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -898,7 +898,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Replies, in any order of their calls.
+     * Replies, in any order.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -912,7 +912,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Replies, in any order of their calls.
+     * Replies, in any order.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -933,7 +933,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Replies, in any order of their calls.
+     * Replies, in any order.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -951,7 +951,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Replies, in any order of their calls.
+     * Replies, in any order.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -971,7 +971,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Replies, in any order of their calls.
+     * Replies, in any order.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -992,7 +992,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Replies, in any order of their calls.
+     * Replies, in any order.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -1010,7 +1010,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Replies, in any order of their calls.
+     * Replies, in any order.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -1028,7 +1028,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Replies, in any order of their calls.
+     * Replies, in any order.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -1047,7 +1047,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Replies, in any order of their calls.
+     * Replies, in any order.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -1064,7 +1064,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Replies, in any order of their calls.
+     * Replies, in any order.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -1081,7 +1081,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Replies, in any order of their calls.
+     * Replies, in any order.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -1092,7 +1092,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Replies, in any order of their calls.
+     * Replies, in any order.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -1106,7 +1106,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Replies, in any order of their calls.
+     * Replies, in any order.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -1121,7 +1121,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Replies, in any order of their calls.
+     * Replies, in any order.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -1132,7 +1132,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Replies, in any order of their calls.
+     * Replies, in any order.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -1144,7 +1144,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Replies, in any order of their calls.
+     * Replies, in any order.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -1182,7 +1182,7 @@ private static final long serialVersionUID = 0L;
 
     /**
      * <pre>
-     * What the client has to know without having asked.
+     * Events that the client did not ask for.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -1196,7 +1196,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the client has to know without having asked.
+     * Events that the client did not ask for.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -1210,7 +1210,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the client has to know without having asked.
+     * Events that the client did not ask for.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -1224,7 +1224,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the client has to know without having asked.
+     * Events that the client did not ask for.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -1245,7 +1245,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the client has to know without having asked.
+     * Events that the client did not ask for.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -1263,7 +1263,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the client has to know without having asked.
+     * Events that the client did not ask for.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -1283,7 +1283,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the client has to know without having asked.
+     * Events that the client did not ask for.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -1304,7 +1304,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the client has to know without having asked.
+     * Events that the client did not ask for.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -1322,7 +1322,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the client has to know without having asked.
+     * Events that the client did not ask for.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -1340,7 +1340,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the client has to know without having asked.
+     * Events that the client did not ask for.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -1359,7 +1359,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the client has to know without having asked.
+     * Events that the client did not ask for.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -1376,7 +1376,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the client has to know without having asked.
+     * Events that the client did not ask for.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -1393,7 +1393,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the client has to know without having asked.
+     * Events that the client did not ask for.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -1404,7 +1404,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the client has to know without having asked.
+     * Events that the client did not ask for.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -1418,7 +1418,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the client has to know without having asked.
+     * Events that the client did not ask for.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -1433,7 +1433,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the client has to know without having asked.
+     * Events that the client did not ask for.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -1444,7 +1444,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the client has to know without having asked.
+     * Events that the client did not ask for.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -1456,7 +1456,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What the client has to know without having asked.
+     * Events that the client did not ask for.
      * </pre>
      *
      * <code>repeated .dibs.v1.SessionEvent events = 3;</code>

@@ -37,7 +37,7 @@ public interface SessionResponseOrBuilder extends
 
   /**
    * <pre>
-   * Replies, in any order of their calls.
+   * Replies, in any order.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -46,7 +46,7 @@ public interface SessionResponseOrBuilder extends
       getRepliesList();
   /**
    * <pre>
-   * Replies, in any order of their calls.
+   * Replies, in any order.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -54,7 +54,7 @@ public interface SessionResponseOrBuilder extends
   dev.dibs.v1.SessionReply getReplies(int index);
   /**
    * <pre>
-   * Replies, in any order of their calls.
+   * Replies, in any order.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -62,7 +62,7 @@ public interface SessionResponseOrBuilder extends
   int getRepliesCount();
   /**
    * <pre>
-   * Replies, in any order of their calls.
+   * Replies, in any order.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -71,7 +71,7 @@ public interface SessionResponseOrBuilder extends
       getRepliesOrBuilderList();
   /**
    * <pre>
-   * Replies, in any order of their calls.
+   * Replies, in any order.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionReply replies = 2;</code>
@@ -81,7 +81,7 @@ public interface SessionResponseOrBuilder extends
 
   /**
    * <pre>
-   * What the client has to know without having asked.
+   * Events that the client did not ask for.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -90,7 +90,7 @@ public interface SessionResponseOrBuilder extends
       getEventsList();
   /**
    * <pre>
-   * What the client has to know without having asked.
+   * Events that the client did not ask for.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -98,7 +98,7 @@ public interface SessionResponseOrBuilder extends
   dev.dibs.v1.SessionEvent getEvents(int index);
   /**
    * <pre>
-   * What the client has to know without having asked.
+   * Events that the client did not ask for.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -106,7 +106,7 @@ public interface SessionResponseOrBuilder extends
   int getEventsCount();
   /**
    * <pre>
-   * What the client has to know without having asked.
+   * Events that the client did not ask for.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionEvent events = 3;</code>
@@ -115,7 +115,7 @@ public interface SessionResponseOrBuilder extends
       getEventsOrBuilderList();
   /**
    * <pre>
-   * What the client has to know without having asked.
+   * Events that the client did not ask for.
    * </pre>
    *
    * <code>repeated .dibs.v1.SessionEvent events = 3;</code>

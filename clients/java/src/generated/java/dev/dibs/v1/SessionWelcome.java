@@ -95,7 +95,7 @@ private static final long serialVersionUID = 0L;
   private boolean resumed_ = false;
   /**
    * <pre>
-   * The session before was taken up again, with its leases.
+   * The earlier session was resumed, with its leases.
    * </pre>
    *
    * <code>bool resumed = 2;</code>
@@ -594,7 +594,7 @@ private static final long serialVersionUID = 0L;
     private boolean resumed_ ;
     /**
      * <pre>
-     * The session before was taken up again, with its leases.
+     * The earlier session was resumed, with its leases.
      * </pre>
      *
      * <code>bool resumed = 2;</code>
@@ -606,7 +606,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The session before was taken up again, with its leases.
+     * The earlier session was resumed, with its leases.
      * </pre>
      *
      * <code>bool resumed = 2;</code>
@@ -622,7 +622,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The session before was taken up again, with its leases.
+     * The earlier session was resumed, with its leases.
      * </pre>
      *
      * <code>bool resumed = 2;</code>

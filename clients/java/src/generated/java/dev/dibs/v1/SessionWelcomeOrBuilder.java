@@ -30,7 +30,7 @@ public interface SessionWelcomeOrBuilder extends
 
   /**
    * <pre>
-   * The session before was taken up again, with its leases.
+   * The earlier session was resumed, with its leases.
    * </pre>
    *
    * <code>bool resumed = 2;</code>

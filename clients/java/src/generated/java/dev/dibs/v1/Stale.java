@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Stale is whether a stale value is a good answer.
+ * Stale is whether a stale value is acceptable.
  * </pre>
  *
  * Protobuf enum {@code dibs.v1.Stale}
@@ -15,7 +15,7 @@ public enum Stale
     implements com.google.protobuf.ProtocolMessageEnum {
   /**
    * <pre>
-   * As the namespace's policy says; without one as STALE_ALLOW.
+   * The namespace's policy applies. Without one, same as STALE_ALLOW.
    * </pre>
    *
    * <code>STALE_UNSPECIFIED = 0;</code>
@@ -23,7 +23,7 @@ public enum Stale
   STALE_UNSPECIFIED(0),
   /**
    * <pre>
-   * A stale value is answered at once while one caller rebuilds.
+   * A stale value is acceptable. It is returned at once while one caller rebuilds.
    * </pre>
    *
    * <code>STALE_ALLOW = 1;</code>
@@ -31,7 +31,7 @@ public enum Stale
   STALE_ALLOW(1),
   /**
    * <pre>
-   * Only a fresh value counts: wait for the rebuild.
+   * Only a fresh value is acceptable. Wait for the rebuild.
    * </pre>
    *
    * <code>STALE_FORBID = 2;</code>
@@ -42,7 +42,7 @@ public enum Stale
 
   /**
    * <pre>
-   * As the namespace's policy says; without one as STALE_ALLOW.
+   * The namespace's policy applies. Without one, same as STALE_ALLOW.
    * </pre>
    *
    * <code>STALE_UNSPECIFIED = 0;</code>
@@ -50,7 +50,7 @@ public enum Stale
   public static final int STALE_UNSPECIFIED_VALUE = 0;
   /**
    * <pre>
-   * A stale value is answered at once while one caller rebuilds.
+   * A stale value is acceptable. It is returned at once while one caller rebuilds.
    * </pre>
    *
    * <code>STALE_ALLOW = 1;</code>
@@ -58,7 +58,7 @@ public enum Stale
   public static final int STALE_ALLOW_VALUE = 1;
   /**
    * <pre>
-   * Only a fresh value counts: wait for the rebuild.
+   * Only a fresh value is acceptable. Wait for the rebuild.
    * </pre>
    *
    * <code>STALE_FORBID = 2;</code>

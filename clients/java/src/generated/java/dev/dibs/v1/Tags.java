@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * Tags are the names that a value can be invalidated by.
+ * Tags are names by which a value can be invalidated.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.Tags}
@@ -263,7 +263,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Tags are the names that a value can be invalidated by.
+   * Tags are names by which a value can be invalidated.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.Tags}

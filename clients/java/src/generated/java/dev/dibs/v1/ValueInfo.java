@@ -6,7 +6,7 @@ package dev.dibs.v1;
 
 /**
  * <pre>
- * ValueInfo is what is known of a value, without its bytes.
+ * ValueInfo describes a value without its bytes.
  * </pre>
  *
  * Protobuf type {@code dibs.v1.ValueInfo}
@@ -50,7 +50,7 @@ private static final long serialVersionUID = 0L;
   private boolean absent_ = false;
   /**
    * <pre>
-   * It is the knowledge that there is none.
+   * True: the source has nothing under this key.
    * </pre>
    *
    * <code>bool absent = 1;</code>
@@ -65,7 +65,7 @@ private static final long serialVersionUID = 0L;
   private int freshness_ = 0;
   /**
    * <pre>
-   * Where in its life it is.
+   * Whether it is fresh or stale.
    * </pre>
    *
    * <code>.dibs.v1.Freshness freshness = 2;</code>
@@ -76,7 +76,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Where in its life it is.
+   * Whether it is fresh or stale.
    * </pre>
    *
    * <code>.dibs.v1.Freshness freshness = 2;</code>
@@ -462,7 +462,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * ValueInfo is what is known of a value, without its bytes.
+   * ValueInfo describes a value without its bytes.
    * </pre>
    *
    * Protobuf type {@code dibs.v1.ValueInfo}
@@ -729,7 +729,7 @@ private static final long serialVersionUID = 0L;
     private boolean absent_ ;
     /**
      * <pre>
-     * It is the knowledge that there is none.
+     * True: the source has nothing under this key.
      * </pre>
      *
      * <code>bool absent = 1;</code>
@@ -741,7 +741,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * It is the knowledge that there is none.
+     * True: the source has nothing under this key.
      * </pre>
      *
      * <code>bool absent = 1;</code>
@@ -757,7 +757,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * It is the knowledge that there is none.
+     * True: the source has nothing under this key.
      * </pre>
      *
      * <code>bool absent = 1;</code>
@@ -773,7 +773,7 @@ private static final long serialVersionUID = 0L;
     private int freshness_ = 0;
     /**
      * <pre>
-     * Where in its life it is.
+     * Whether it is fresh or stale.
      * </pre>
      *
      * <code>.dibs.v1.Freshness freshness = 2;</code>
@@ -784,7 +784,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where in its life it is.
+     * Whether it is fresh or stale.
      * </pre>
      *
      * <code>.dibs.v1.Freshness freshness = 2;</code>
@@ -799,7 +799,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where in its life it is.
+     * Whether it is fresh or stale.
      * </pre>
      *
      * <code>.dibs.v1.Freshness freshness = 2;</code>
@@ -812,7 +812,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where in its life it is.
+     * Whether it is fresh or stale.
      * </pre>
      *
      * <code>.dibs.v1.Freshness freshness = 2;</code>
@@ -830,7 +830,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Where in its life it is.
+     * Whether it is fresh or stale.
      * </pre>
      *
      * <code>.dibs.v1.Freshness freshness = 2;</code>

@@ -10,7 +10,7 @@ public interface ValueInfoOrBuilder extends
 
   /**
    * <pre>
-   * It is the knowledge that there is none.
+   * True: the source has nothing under this key.
    * </pre>
    *
    * <code>bool absent = 1;</code>
@@ -20,7 +20,7 @@ public interface ValueInfoOrBuilder extends
 
   /**
    * <pre>
-   * Where in its life it is.
+   * Whether it is fresh or stale.
    * </pre>
    *
    * <code>.dibs.v1.Freshness freshness = 2;</code>
@@ -29,7 +29,7 @@ public interface ValueInfoOrBuilder extends
   int getFreshnessValue();
   /**
    * <pre>
-   * Where in its life it is.
+   * Whether it is fresh or stale.
    * </pre>
    *
    * <code>.dibs.v1.Freshness freshness = 2;</code>

@@ -3,6 +3,7 @@ package dev.dibs.testing;
 import dev.dibs.Codec;
 import dev.dibs.Rebuild;
 import dev.dibs.RebuildReason;
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 
@@ -10,7 +11,11 @@ import java.util.concurrent.CompletableFuture;
 final class Flight {
   private final long fence;
   private final RebuildReason reason;
-  private final List<String> tags;
+  private final Thread thread = Thread.currentThread();
+  private List<String> tags;
+  private Duration ttl;
+  private Duration staleTtl;
+  private boolean unstored;
   private final CompletableFuture<byte[]> result = new CompletableFuture<>();
   private volatile boolean lost;
 
@@ -20,8 +25,25 @@ final class Flight {
     this.tags = tags;
   }
 
+  /** The rebuild runs on the thread that has begun it. */
+  boolean isOf(Thread other) {
+    return thread == other;
+  }
+
   List<String> tags() {
     return tags;
+  }
+
+  Duration ttl(Duration otherwise) {
+    return ttl == null ? otherwise : ttl;
+  }
+
+  Duration staleTtl(Duration otherwise) {
+    return staleTtl == null ? otherwise : staleTtl;
+  }
+
+  boolean isUnstored() {
+    return unstored;
   }
 
   CompletableFuture<byte[]> result() {
@@ -62,6 +84,26 @@ final class Flight {
       @Override
       public boolean isLost() {
         return lost;
+      }
+
+      @Override
+      public void ttl(Duration duration) {
+        ttl = duration;
+      }
+
+      @Override
+      public void staleTtl(Duration duration) {
+        staleTtl = duration;
+      }
+
+      @Override
+      public void tags(String... names) {
+        tags = List.of(names);
+      }
+
+      @Override
+      public void doNotStore() {
+        unstored = true;
       }
     };
   }

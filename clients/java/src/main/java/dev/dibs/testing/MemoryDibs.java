@@ -8,6 +8,7 @@ import dev.dibs.Options;
 import dev.dibs.RebuildFailedException;
 import dev.dibs.RebuildFunction;
 import dev.dibs.RebuildReason;
+import dev.dibs.ReentrantRebuildException;
 import dev.dibs.RetryAfter;
 import io.grpc.Status;
 import java.time.Duration;
@@ -21,7 +22,7 @@ import java.util.function.Predicate;
 
 /**
  * Dibs in this process's memory, for unit tests. Its time stands still until {@link #advance}: nothing expires by
- * itself. Rebuilds run one at a time for each key, on the thread of the first who asks; whoever comes meanwhile shares
+ * itself. Rebuilds run one at a time for each key, on the thread of the first who asks; callers that come meanwhile share
  * their result. A stale value is returned after the rebuild behind it has ended, so that no test waits for a thread.
  * Values go through their codec. Waits, leases and reads of the store have no meaning here.
  */
@@ -72,6 +73,7 @@ public final class MemoryDibs implements Dibs {
         if (isFresh(known) && !options.isRefresh()) return decoded(options, known.bytes());
         flight = flights.get(id);
         isMine = flight == null;
+        if (!isMine && flight.isOf(Thread.currentThread())) throw new ReentrantRebuildException(key);
         if (isMine) {
           lastFence += 1;
           flight = new Flight(lastFence, reason(options, known), options.tags());
@@ -140,11 +142,12 @@ public final class MemoryDibs implements Dibs {
   }
 
   private void succeeded(Id id, Options<?> options, Flight flight, byte[] bytes) {
-    Duration ttl = bytes == null ? options.absentTtl() : options.ttl();
-    Duration stale = options.staleTtl() == null ? Duration.ZERO : options.staleTtl();
+    Duration ttl = flight.ttl(bytes == null ? options.absentTtl() : options.ttl());
+    Duration stale = flight.staleTtl(options.staleTtl() == null ? Duration.ZERO : options.staleTtl());
     synchronized (this) {
       Duration freshUntil = now.plus(ttl);
-      if (!flight.isLost()) entries.put(id, new Entry(bytes, freshUntil, freshUntil.plus(stale), options.tags()));
+      boolean isKept = !flight.isLost() && !flight.isUnstored();
+      if (isKept) entries.put(id, new Entry(bytes, freshUntil, freshUntil.plus(stale), flight.tags()));
       flights.remove(id);
     }
     flight.result().complete(bytes);

@@ -11,6 +11,7 @@ import dev.dibs.InvalidateResult;
 import dev.dibs.Invalidation;
 import dev.dibs.Options;
 import dev.dibs.RebuildFailedException;
+import dev.dibs.ReentrantRebuildException;
 import java.time.Duration;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
@@ -110,5 +111,34 @@ final class MemoryDibsTest {
   void isOverWhenItIsClosed() {
     dibs.close();
     assertThrows(DibsStatusException.class, () -> dibs.getOrRebuild("k", TEXT, next));
+  }
+
+  @Test
+  void keepsToWhatARebuildSaysOfItsValue() throws Exception {
+    assertEquals("v1", dibs.getOrRebuild("k", TEXT.tags("call"), rebuild -> {
+      rebuild.ttl(Duration.ofSeconds(5));
+      rebuild.staleTtl(Duration.ofSeconds(5));
+      rebuild.tags("value");
+      return next.call();
+    }));
+    dibs.invalidate(Invalidation.ofTags("call"));
+    assertEquals("v1", dibs.getOrRebuild("k", TEXT, next));
+    dibs.advance(Duration.ofSeconds(6));
+    assertEquals("v1", dibs.getOrRebuild("k", TEXT, next));
+    dibs.invalidate(Invalidation.ofTags("value"));
+    dibs.invalidate(Invalidation.ofAll());
+    assertEquals("v3", dibs.getOrRebuild("k", TEXT, rebuild -> {
+      rebuild.doNotStore();
+      return next.call();
+    }));
+    assertEquals("v4", dibs.getOrRebuild("k", TEXT, next));
+  }
+
+  @Test
+  void refusesARebuildThatAsksForItself() throws Exception {
+    assertThrows(
+        ReentrantRebuildException.class,
+        () -> dibs.getOrRebuild("k", TEXT, () -> dibs.getOrRebuild("k", TEXT, next)));
+    assertEquals("v1", dibs.getOrRebuild("l", TEXT, () -> dibs.getOrRebuild("m", TEXT, next)));
   }
 }

@@ -1,0 +1,111 @@
+package dibs
+
+import (
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/grpc/codes"
+)
+
+const (
+	// timeMax is the contract's bound of a TTL and a stale time.
+	timeMax     = 365 * 24 * time.Hour
+	keyBytesMax = 1024
+	tagBytesMax = 256
+	tagsMax     = 16
+)
+
+// refused is why no call is made at all: the call would break others on its stream, or its result could not be stored.
+// The source is not asked for what could not be stored.
+func (f *fetchOptions) refused(key string) error {
+	if !f.ttl.isNamed {
+		return invalid("ttl_ms: say how long the value is fresh, with dibs.WithTTL")
+	}
+	return firstOf(
+		text("key", key),
+		sized("key", key, keyBytesMax),
+		text("namespace", f.namespace),
+		header("traceparent", f.traceparent),
+		f.storing.refused(),
+		atLeast("wait_ms", f.wait, 0),
+		bounds("lease_ms", f.lease, time.Millisecond),
+	)
+}
+
+func (s storing) refused() error {
+	if len(s.tags) > tagsMax {
+		return invalid(fmt.Sprintf("tags: %d is outside 0 to %d", len(s.tags), tagsMax))
+	}
+	for at, tag := range s.tags {
+		if err := firstOf(text("tags", tag), sized(fmt.Sprintf("tags[%d]", at), tag, tagBytesMax)); err != nil {
+			return err
+		}
+	}
+	return firstOf(
+		bounds("ttl_ms", s.ttl, time.Millisecond),
+		bounds("stale_ms", s.staleFor, 0),
+		bounds("absent_ttl_ms", s.absentTTL, time.Millisecond),
+	)
+}
+
+// bounds refuses a time that is named and outside of its bounds. It is what is sent that counts: whole milliseconds.
+func bounds(field string, its duration, least time.Duration) error {
+	ms := its.Milliseconds()
+	if its.Duration < 0 {
+		// Part of a millisecond below 0 must not become 0.
+		ms = min(ms, -1)
+	}
+	if its.isNamed && (ms < least.Milliseconds() || ms > timeMax.Milliseconds()) {
+		return invalid(fmt.Sprintf("%s: %d is outside %d to %d", field, ms, least.Milliseconds(), timeMax.Milliseconds()))
+	}
+	return nil
+}
+
+// atLeast is for a time that may be as long as it likes: it is asked for in pieces.
+func atLeast(field string, its duration, least time.Duration) error {
+	if its.isNamed && its.Duration < least {
+		return bounds(field, its, least)
+	}
+	return nil
+}
+
+func sized(field, text string, bytesMax int) error {
+	if len(text) < 1 || len(text) > bytesMax {
+		return invalid(fmt.Sprintf("%s: %d bytes is outside 1 to %d", field, len(text), bytesMax))
+	}
+	return nil
+}
+
+// text refuses what is no UTF-8, and could not be sent.
+func text(field string, texts ...string) error {
+	for _, text := range texts {
+		if !utf8.ValidString(text) {
+			return invalid(field + ": is no UTF-8")
+		}
+	}
+	return nil
+}
+
+// header refuses what is no printable ASCII, and could not be sent.
+func header(field, text string) error {
+	for _, char := range []byte(text) {
+		if char < ' ' || char > '~' {
+			return invalid(field + ": is not printable ASCII")
+		}
+	}
+	return nil
+}
+
+func invalid(message string) error {
+	return &Error{Code: codes.InvalidArgument, Message: message, retryAfter: noRetry}
+}
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

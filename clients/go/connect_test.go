@@ -1,0 +1,176 @@
+package dibs
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+func TestTargets(t *testing.T) {
+	for text, isLocal := range map[string]bool{
+		"127.0.0.1:50051":         true,
+		"[::1]:50051":             true,
+		"localhost:1":             true,
+		"dibs.example:50051":      false,
+		"192.0.2.1:65535":         false,
+		"dns:///localhost:1":      true,
+		"dns:///dibs:50051":       false,
+		"dns://192.0.2.1/dibs:1":  false,
+		"dns:dibs:1":              false,
+		"unix:///run/dibs.sock":   true,
+		"unix:dibs.sock":          true,
+		"127.0.0.1:1,localhost:2": true,
+		"127.0.0.1:1,192.0.2.1:2": false,
+		"passthrough:///anything": false,
+		"a.example:1,b.example:2": false,
+	} {
+		got, err := targetOf(text)
+		if err != nil || got.isLocal != isLocal {
+			t.Errorf("%s: local %v, %v", text, got.isLocal, err)
+		}
+	}
+	for _, text := range []string{
+		"127.0.0.1", "127.0.0.1:port", "127.0.0.1:70000", "127.0.0.1:0", "http://127.0.0.1:50051", "a b:1", ":50051", "dns:///dibs",
+		"unix://", "unix:///", "a:1,b", "a:1,,b:2", "user@host:1",
+	} {
+		client, err := New(text)
+		if status.Code(err) != codes.InvalidArgument || !strings.Contains(fmt.Sprint(err), "target: ") {
+			t.Errorf("%s: %v, %v", text, client, err)
+		}
+	}
+}
+
+func TestATokenIsSentInClearOnlyToThisMachine(t *testing.T) {
+	certificate := filepath.Join(t.TempDir(), "none.pem")
+	for _, test := range []struct {
+		target  string
+		options []Option
+		refused string
+	}{
+		{"192.0.2.1:1", []Option{WithToken("secret")}, "token: would be sent in clear"},
+		{"127.0.0.1:1,192.0.2.1:1", []Option{WithTokenFile("/nowhere")}, "token: would be sent in clear"},
+		{"192.0.2.1:1", []Option{WithTokenFunc(fixedToken("secret"))}, "token: would be sent in clear"},
+		{"192.0.2.1:1", []Option{WithToken("secret"), WithInsecureToken()}, ""},
+		{"127.0.0.1:1", []Option{WithToken("secret")}, ""},
+		{"unix:///dibs.sock", []Option{WithToken("secret")}, ""},
+		{"192.0.2.1:1", nil, ""},
+		{"192.0.2.1:1", []Option{WithTLSCertificate(certificate, certificate)}, "the certificate and its key"},
+	} {
+		client, err := New(test.target, test.options...)
+		if (test.refused == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), test.refused)) {
+			t.Errorf("%s: %v", test.target, err)
+		}
+		if err == nil {
+			_ = client.Close()
+		} else if strings.Contains(err.Error(), "secret") {
+			t.Errorf("it shows the token: %v", err)
+		}
+	}
+}
+
+func TestNoPrintOfAClientShowsItsToken(t *testing.T) {
+	client, err := New("127.0.0.1:1", WithToken("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		if text := fmt.Sprintf(format, client) + fmt.Sprintf(format, *client) + fmt.Sprintf(format, client.config); strings.Contains(text, "secret") {
+			t.Errorf("%s shows it", format)
+		}
+	}
+}
+
+func TestATokenFileIsReadAgainWhenItChanges(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	source := (&tokenFile{path: path}).read
+	if _, err := source(t.Context()); err == nil {
+		t.Error("there was none")
+	}
+	write := func(token string) {
+		if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("one")
+	if got, err := source(t.Context()); got != "one" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	write("another")
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if got, _ := source(t.Context()); got == "another" {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("it was never read again")
+		}
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(fileCheckedEvery)
+	if got, err := source(t.Context()); got != "another" || err != nil {
+		t.Errorf("without the file: %q, %v", got, err)
+	}
+}
+
+func TestPatienceCountsOnlyTimeInWhichTheProcessRan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start, ended := time.Now(), make(chan time.Duration, 2)
+		newPatience(2*time.Second, func() { ended <- time.Since(start) })
+		if took := <-ended; took != 2*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		stopped := newPatience(time.Second, func() { ended <- 0 })
+		time.Sleep(500 * time.Millisecond)
+		stopped.stop()
+		time.Sleep(time.Minute)
+		if len(ended) > 0 {
+			t.Error("it was stopped")
+		}
+	})
+	// A timer that fires late, however late, is one step.
+	its := &patience{step: time.Hour, left: 3, timer: time.NewTimer(time.Hour), end: func() { t.Error("it ended") }}
+	its.tick()
+	its.tick()
+	its.stop()
+}
+
+func TestWhereASessionCannotBeHadItIsTriedAgainBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		life := newLifetime()
+		s := &sessionOrUnary{sessions: &fakeSessions{settles: 3}, life: life}
+		start := time.Now()
+		s.unaryWorks()
+		s.unaryWorks()
+		for s.isUnary.Load() {
+			time.Sleep(time.Second)
+		}
+		if took := time.Since(start); took < 14*time.Second || took > 15*time.Second {
+			t.Errorf("after %v", took)
+		}
+		life.close(func() {})
+	})
+}
+
+// fakeSessions can be had at the so manieth try.
+type fakeSessions struct {
+	sessions
+	settles int
+}
+
+func (f *fakeSessions) settle(context.Context) error {
+	f.settles--
+	if f.settles > 0 {
+		return errClosed
+	}
+	return nil
+}

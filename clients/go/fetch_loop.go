@@ -1,0 +1,306 @@
+package dibs
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	mathrand "math/rand/v2"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
+)
+
+const (
+	// waitedMin: a wait that took less was none, but the answer's way over the network.
+	waitedMin = 10 * time.Millisecond
+	// pauseMin is between two questions, at the least, however soon the service says to come back.
+	pauseMin = 10 * time.Millisecond
+	// answerWay is what the answer's way may take, above the wait.
+	answerWay = 2 * time.Second
+	// brokenOffMax is how often in a row the service may break off before it counts as out of reach: a replica that was
+	// killed ends its calls so, and the next attempt reaches another. Where there is none, it fails within milliseconds.
+	brokenOffMax = 2
+	// waitMaxUsual is how long the service waits unless it is told otherwise. A longer wait is asked for in pieces.
+	waitMaxUsual = 30 * time.Second
+	// pieceMin: an answer that came sooner was no piece of a long wait, and the next question is not asked at once.
+	pieceMin = 500 * time.Millisecond
+)
+
+// fetchLoop is GetOrLock until there is a value, a failure, or no time left; rebuilding where a lease comes.
+type fetchLoop struct {
+	*Client
+	fetchOptions
+	id valueID
+	// until is when its caller's wait is over.
+	until time.Time
+	// rebuild makes the bytes anew; [ErrAbsent] where the source has nothing.
+	rebuild func(context.Context) ([]byte, error)
+	// decode reads the value for the caller.
+	decode func([]byte) error
+	// isReadable says whether decode would succeed.
+	isReadable func([]byte) bool
+	// unreadable is what a refresh is to replace; nil for all other calls.
+	unreadable *unreadable
+
+	// requestID is the same for every attempt: a lease whose answer was lost on its way comes again.
+	requestID string
+	// brokenOff is how often in a row the service has broken off.
+	brokenOff int
+	// isWaitRefused: the last question was refused for its wait, which is longer than this service allows.
+	isWaitRefused bool
+	// isInPieces: the last question left the length of the wait to the service.
+	isInPieces bool
+}
+
+// run has all steps of one call. Its ctx ends when no caller waits any more.
+func (l *fetchLoop) run(ctx context.Context, its *flight) result {
+	ctx = l.withinTrace(ctx)
+	l.requestID = newUUID()
+	for ctx.Err() == nil {
+		asked := time.Now()
+		response, err := l.ask(ctx, its)
+		if err != nil {
+			if ctx.Err() != nil {
+				break
+			}
+			if got, asksAgain := l.unanswered(ctx, its, asError(err)); !asksAgain {
+				return got
+			}
+			continue
+		}
+		l.answers()
+		if got, asksAgain := l.answered(ctx, its, response, time.Since(asked)); !asksAgain {
+			return got
+		}
+	}
+	return result{err: context.Cause(ctx)}
+}
+
+func (l *fetchLoop) ask(ctx context.Context, its *flight) (*dibsv1.GetOrLockResponse, error) {
+	left := max(0, time.Until(l.until))
+	request := &dibsv1.GetOrLockRequest{
+		Namespace: l.namespace,
+		Key:       l.id.key,
+		LeaseMs:   l.lease.ms(),
+		Stale:     l.stale,
+		Read:      l.read,
+		RequestId: l.requestID,
+		Holder:    l.config.holder,
+		Intent:    dibsv1.Intent_INTENT_REBUILD,
+	}
+	if l.refresh {
+		request.Intent = dibsv1.Intent_INTENT_REFRESH
+	}
+	// Where no wait is sent, the deadline bounds it, and the service's own maximum.
+	l.isInPieces = !l.wait.isNamed || left > waitMaxUsual || l.isWaitRefused
+	l.isWaitRefused = false
+	if !l.isInPieces {
+		request.WaitMs = proto.Int64(left.Milliseconds())
+	}
+	l.flights.asks(its)
+	// Callers that have left must not stand in the service's queue, nor be given the lease.
+	return l.calls.GetOrLock(tracedAs(ctx, l.traceparent), request,
+		within{timeout: left + answerWay}, sending{tell: func(isWatched bool) { l.flights.sent(its, isWatched) }})
+}
+
+// answers is told of every answer, also of an error: the service is there.
+func (l *fetchLoop) answers() {
+	l.brokenOff = 0
+	if l.presence.answers() {
+		l.local.forget()
+		if l.near != nil {
+			l.near.forget()
+		}
+	}
+}
+
+// unanswered is for a question that ended with an error.
+func (l *fetchLoop) unanswered(ctx context.Context, its *flight, err *Error) (got result, asksAgain bool) {
+	if err.isUnreachable() {
+		l.brokenOff++
+		if err.Code == codes.Unavailable && l.brokenOff < brokenOffMax {
+			return result{}, true
+		}
+		return l.withoutService(ctx, its, err), false
+	}
+	l.answers()
+	if err.Code == codes.InvalidArgument && strings.HasPrefix(err.Message, "wait_ms:") && !l.isInPieces {
+		l.isWaitRefused = true
+		return result{}, true
+	}
+	return result{err: err}, err.retryAfter >= 0 && comeBack(ctx, err.retryAfter, l.until)
+}
+
+func (l *fetchLoop) answered(ctx context.Context, its *flight, response *dibsv1.GetOrLockResponse, waited time.Duration) (got result, asksAgain bool) {
+	switch outcome := response.GetOutcome().(type) {
+	case *dibsv1.GetOrLockResponse_Hit:
+		if waited >= waitedMin {
+			tell(l.config.hooks.Wait, WaitEvent{l.event(), waited, true})
+		}
+		got := l.served(outcome.Hit)
+		l.flights.fill(its, outcome.Hit, got)
+		return got, false
+	case *dibsv1.GetOrLockResponse_Lease:
+		got := l.underLease(ctx, its, outcome.Lease)
+		// A key that is invalidated faster than it is rebuilt must not hold its caller for ever.
+		return got, got.isLost && time.Now().Before(l.until)
+	case *dibsv1.GetOrLockResponse_Failed:
+		tell(l.config.hooks.Wait, WaitEvent{l.event(), waited, true})
+		return result{err: &RebuildFailedError{outcome.Failed.GetMessage(), milliseconds(outcome.Failed.GetRetryAfterMs())}}, false
+	default:
+		// An outcome that a later service has is busy too: all that this one can say of it is that there is no answer.
+		tell(l.config.hooks.Wait, WaitEvent{l.event(), waited, false})
+		busy := busyError(response.GetBusy())
+		return result{err: busy}, l.waitsOn(ctx, busy, waited)
+	}
+}
+
+// waitsOn pauses as the service asked, unless only a piece of the wait is over.
+func (l *fetchLoop) waitsOn(ctx context.Context, busy *BusyError, waited time.Duration) bool {
+	if busy.endsHere() {
+		return false
+	}
+	if l.isInPieces && busy.Reason == BusyWaitEnded && waited >= pieceMin && time.Now().Before(l.until) {
+		return true
+	}
+	return comeBack(ctx, busy.retryAfter, l.until)
+}
+
+func (l *fetchLoop) event() Event { return Event{l.namespace, l.id.key} }
+
+func (l *fetchLoop) served(hit *dibsv1.Hit) result {
+	freshness := "fresh"
+	if hit.GetFreshness() == dibsv1.Freshness_FRESHNESS_STALE {
+		freshness = "stale"
+	}
+	tell(l.config.hooks.Hit, HitEvent{l.event(), freshness, false})
+	if value, ok := hit.GetPayload().(*dibsv1.Hit_Value); ok {
+		return result{value: value.Value, fence: hit.GetFence()}
+	}
+	return result{isAbsent: true, err: ErrAbsent, fence: hit.GetFence()}
+}
+
+// underLease rebuilds, or serves what there is and rebuilds behind.
+func (l *fetchLoop) underLease(ctx context.Context, its *flight, lease *dibsv1.Lease) result {
+	previous := lease.GetPrevious()
+	if l.isReplaced(previous) {
+		l.giveBack(ctx, lease)
+		return l.served(previous)
+	}
+	running := &runningRebuild{id: l.id, hasPrevious: previous != nil, ended: make(chan struct{})}
+	// There is something to serve meanwhile, and the caller does not insist on the newest.
+	if previous != nil && !l.refresh && l.revalidate == RevalidateBackground {
+		l.flights.leased(its, running)
+		l.rebuildBehind(ctx, lease, running)
+		return l.served(previous)
+	}
+	running.flight = its
+	l.flights.leased(its, running)
+	got := l.rebuildUnder(ctx, lease, running)
+	if got.isFailure() && !got.isLost && previous != nil && l.revalidate == RevalidateAwaitElseStale && ctx.Err() == nil {
+		l.tellBehind(got.err)
+		return l.served(previous)
+	}
+	return got
+}
+
+// rebuildBehind: what goes on in the background is no caller's wait, and ends by itself.
+func (l *fetchLoop) rebuildBehind(ctx context.Context, lease *dibsv1.Lease, running *runningRebuild) {
+	behind, cancel := l.life.detached(ctx)
+	l.life.spawnBehind(func() {
+		defer cancel(nil)
+		if got := l.rebuildUnder(behind, lease, running); got.isFailure() && !got.isLost {
+			l.tellBehind(got.err)
+		}
+	})
+}
+
+// isReplaced: another caller has rebuilt by now what could not be read.
+func (l *fetchLoop) isReplaced(previous *dibsv1.Hit) bool {
+	if l.unreadable == nil || previous.GetFence() <= l.unreadable.fence || previous.GetFreshness() != dibsv1.Freshness_FRESHNESS_FRESH {
+		return false
+	}
+	value, ok := previous.GetPayload().(*dibsv1.Hit_Value)
+	return !ok || l.isReadable(value.Value)
+}
+
+// withoutService: the service cannot be reached. One rebuild at a time in this process, or the error.
+func (l *fetchLoop) withoutService(ctx context.Context, its *flight, cause *Error) result {
+	l.presence.lost(cause)
+	if l.onUnavailable == OnUnavailableFail {
+		return result{err: cause}
+	}
+	if !l.refresh && l.read != ReadStore {
+		if recent, ok := l.local.recent(l.id); ok {
+			return recent
+		}
+		if last, ok := l.nearLast(); ok {
+			return last
+		}
+	}
+	l.flights.rebuildsHere(its)
+	return l.local.join(ctx, l.id, l.until, func(ctx context.Context) (result, time.Duration) {
+		tell(l.config.hooks.LocalRebuild, LocalRebuildEvent{l.event(), cause})
+		var made made
+		select {
+		case made = <-l.guarded(withLease(ctx, Lease{Reason: "local", codec: l.codec})):
+		case <-l.life.over.Done():
+			return result{err: errClosed}, 0
+		}
+		keep := made.storing.ttlOf(made.isAbsent)
+		if made.storing.refusal != nil || (made.err != nil && !made.isAbsent) {
+			keep = 0
+		}
+		return result{value: made.value, isAbsent: made.isAbsent, err: made.err}, keep
+	})
+}
+
+// nearLast is what was fresh when the service was last heard of, told as stale.
+func (l *fetchLoop) nearLast() (result, bool) {
+	if l.near == nil || !l.acceptsStale() {
+		return result{}, false
+	}
+	last, ok := l.near.last(l.id)
+	if ok {
+		tell(l.config.hooks.Hit, HitEvent{l.event(), "stale", true})
+	}
+	return last, ok
+}
+
+func busyError(busy *dibsv1.Busy) *BusyError {
+	return &BusyError{
+		Reason:     BusyReason(word(busy.GetReason())),
+		HolderAge:  milliseconds(busy.GetHolderAgeMs()),
+		retryAfter: milliseconds(busy.GetRetryAfterMs()),
+	}
+}
+
+// endsHere: waiting on is no use where the service said that the rebuild takes longer than the wait.
+func (e *BusyError) endsHere() bool {
+	return e.Reason == BusyDeadlineTooShort || e.Reason == BusyNoValue
+}
+
+// comeBack pauses as the service asked; false, at once, where the caller's time is over by then.
+func comeBack(ctx context.Context, after time.Duration, until time.Time) bool {
+	after = max(after, pauseMin+mathrand.N(pauseMin))
+	if !time.Now().Add(after).Before(until) {
+		return false
+	}
+	pause(ctx, after)
+	return true
+}
+
+// newUUID is a random one, of version 4.
+func newUUID() string {
+	var id [16]byte
+	// It never fails: where there is no chance, the process ends.
+	_, _ = rand.Read(id[:])
+	id[6] = id[6]&0x0f | 0x40
+	id[8] = id[8]&0x3f | 0x80
+	text := hex.EncodeToString(id[:])
+	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
+}

@@ -1,0 +1,90 @@
+package dibs
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// ValueOption is one that a rebuild may set for the value that it returns, see [ForValue].
+type ValueOption interface {
+	FetchOption
+	isOfValue()
+}
+
+// storing is how a value is stored.
+type storing struct {
+	ttl       duration
+	staleFor  duration
+	absentTTL duration
+	tags      []string
+	// refusal is why the value is not stored; errNotStored where its rebuild wants that.
+	refusal error
+}
+
+// storingSlot is where a rebuild says how its value is stored.
+type storingSlot struct {
+	mu  sync.Mutex
+	its storing
+}
+
+func (s *storingSlot) get() storing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.its
+}
+
+type storingKey struct{}
+
+func withStoring(ctx context.Context, slot *storingSlot) context.Context {
+	return context.WithValue(ctx, storingKey{}, slot)
+}
+
+// errNotStored: the rebuild says that its value is not to be stored.
+var errNotStored = errors.New("dibs: the rebuild says that its value is not to be stored")
+
+// ForValue sets, within a rebuild, how the value is stored that it will return: its TTL, its stale time, its tags, in
+// place of what the call of [Fetch] says. ctx is the rebuild's. It fails outside of a rebuild, and for an option that is
+// out of its bounds. Then the value is not stored: those who wait for it have it, and the hook NotStorable hears why.
+func ForValue(ctx context.Context, options ...ValueOption) error {
+	return storingOf(ctx, func(its *storing) error {
+		f := fetchOptions{storing: *its}
+		for _, option := range options {
+			option.applyToFetch(&f)
+		}
+		if err := f.storing.refused(); err != nil {
+			its.refusal = err
+			return err
+		}
+		*its = f.storing
+		return nil
+	})
+}
+
+// DoNotStore says, within a rebuild, that the value which it will return is only for those who wait for
+// it: it is not stored, and the next caller rebuilds. It fails outside of a rebuild.
+func DoNotStore(ctx context.Context) error {
+	return storingOf(ctx, func(its *storing) error {
+		its.refusal = errNotStored
+		return nil
+	})
+}
+
+func storingOf(ctx context.Context, change func(*storing) error) error {
+	slot, ok := ctx.Value(storingKey{}).(*storingSlot)
+	if !ok {
+		return invalid("context: is not that of a rebuild of dibs.Fetch")
+	}
+	slot.mu.Lock()
+	defer slot.mu.Unlock()
+	return change(&slot.its)
+}
+
+// ttlOf is how long a result is fresh.
+func (s storing) ttlOf(isAbsent bool) time.Duration {
+	if isAbsent {
+		return s.absentTTL.or(s.ttl.Duration)
+	}
+	return s.ttl.Duration
+}

@@ -1,0 +1,155 @@
+package dibs
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
+)
+
+// hear reads until the stream ends.
+func (l *line) hear(stream stream) {
+	for {
+		message, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			l.broken(&Error{Code: codes.Unavailable, Message: "the session was closed", retryAfter: noRetry})
+			return
+		}
+		if err != nil {
+			l.broken(errorOf(err, stream.Trailer()))
+			return
+		}
+		l.heard(message, stream.Context())
+	}
+}
+
+// heard: events come before the replies of the same message. What they say may be newer than those.
+func (l *line) heard(message *dibsv1.SessionResponse, of context.Context) {
+	if message.GetWelcome() != nil {
+		l.late.stop()
+		l.welcomed(of)
+	}
+	for _, event := range message.GetEvents() {
+		switch event := event.GetEvent().(type) {
+		case *dibsv1.SessionEvent_LeaseLost:
+			l.session.listener.leaseLost(event.LeaseLost.GetToken())
+		case *dibsv1.SessionEvent_Invalidated:
+			l.session.listener.invalidated(event.Invalidated)
+		case *dibsv1.SessionEvent_Beat:
+			l.heart.beat()
+		}
+	}
+	l.session.mu.Lock()
+	defer l.session.mu.Unlock()
+	if welcome := message.GetWelcome(); welcome != nil && !l.confirmed && l.fault == nil {
+		l.confirmed = true
+		close(l.settled)
+		if !l.leaving {
+			l.session.resumeToken = welcome.GetResumeToken()
+		}
+	}
+	for _, reply := range message.GetReplies() {
+		l.stray(reply)
+		l.end(reply.GetId(), answer{reply: reply})
+	}
+	for _, event := range message.GetEvents() {
+		if event.GetDraining() != nil {
+			l.leavesOff()
+		}
+	}
+}
+
+func (l *line) welcomed(of context.Context) {
+	if its, ok := peer.FromContext(of); ok {
+		l.peer = its.Addr.String()
+	}
+	l.isAccepted.Store(true)
+	if !l.session.pool.accepts(l.session, l.peer) {
+		l.isAccepted.Store(false)
+		l.session.mu.Lock()
+		defer l.session.mu.Unlock()
+		l.leavesOff()
+		return
+	}
+	if !l.isFirst {
+		l.session.listener.sessionChanged()
+	}
+	l.heart.beat()
+	if len(l.session.watched) > 0 {
+		l.session.listener.sessionOpened(&l.heart)
+	}
+}
+
+// leavesOff sends new calls to another replica; it must have the session's lock.
+func (l *line) leavesOff() {
+	if l.session.line == l {
+		l.session.line = nil
+	}
+	l.session.resumeToken = ""
+	l.endsCalls()
+	l.leaving = true
+	l.wakeUp()
+}
+
+// endsCalls is told when new calls go elsewhere; it must have the session's lock.
+func (l *line) endsCalls() {
+	select {
+	case <-l.over:
+	default:
+		close(l.over)
+		if l.isAccepted.Load() {
+			l.session.pool.over(l.session, l.peer)
+		}
+	}
+}
+
+// await waits until the session stands, and fails where it cannot be had.
+func (l *line) await(ctx context.Context) error {
+	select {
+	case <-l.settled:
+		return l.fault
+	case <-ctx.Done():
+		return gone(ctx)
+	}
+}
+
+// broken ends the line, and its calls with the error.
+func (l *line) broken(err *Error) {
+	if l.isAccepted.Load() {
+		l.session.listener.sessionOver(&l.heart)
+		l.session.listener.sessionChanged()
+	}
+	l.session.mu.Lock()
+	defer l.session.mu.Unlock()
+	l.endsCalls()
+	l.late.stop()
+	l.hangUp()
+	if l.session.line == l {
+		l.session.line = nil
+	}
+	its := answer{err: noSessionError{err}}
+	if l.confirmed {
+		its = answer{err: breakOf(err)}
+	} else if l.fault == nil {
+		l.fault = err
+		close(l.settled)
+	}
+	for id := range l.calls {
+		l.end(id, its)
+	}
+}
+
+// breakOf: that the stream broke says nothing of the call, which may be made again; what refuses it does. A token that
+// is over by now may have a successor, with which the next session begins.
+func breakOf(err *Error) *Error {
+	switch err.Code {
+	case codes.PermissionDenied, codes.InvalidArgument, codes.ResourceExhausted:
+		return err
+	default:
+		return &Error{Code: codes.Unavailable, Message: err.Message, retryAfter: err.retryAfter}
+	}
+}

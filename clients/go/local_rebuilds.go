@@ -1,0 +1,167 @@
+package dibs
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	// keptFor is how long the result of a local rebuild is used at the most: a hot key costs its source one rebuild in
+	// that time, and no change is heard of meanwhile.
+	keptFor = 5 * time.Second
+	// keptMax bounds the memory that they take.
+	keptMax = 1000
+)
+
+// localRebuilds are those of this process while the service is out of reach: one at a time for each value.
+type localRebuilds struct {
+	life *lifetime
+
+	mu      sync.Mutex
+	running map[valueID]*localRebuild
+	kept    map[valueID]*keptResult
+}
+
+type localRebuild struct {
+	cancel  context.CancelCauseFunc
+	callers int
+
+	// Written once, before ended is closed.
+	ended  chan struct{}
+	result result
+}
+
+type keptResult struct {
+	result result
+	until  time.Time
+}
+
+func newLocalRebuilds(life *lifetime) *localRebuilds {
+	return &localRebuilds{life: life, running: make(map[valueID]*localRebuild), kept: make(map[valueID]*keptResult)}
+}
+
+// recent is a result that was rebuilt a moment ago.
+func (l *localRebuilds) recent(id valueID) (result, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	kept, ok := l.kept[id]
+	if !ok || !time.Now().Before(kept.until) {
+		return result{}, false
+	}
+	return kept.result, true
+}
+
+// join is the result of the local rebuild of the value, which begins with start where none runs. A caller that joins
+// one waits until its own wait is over.
+func (l *localRebuilds) join(ctx context.Context, id valueID, until time.Time, start func(context.Context) (result, time.Duration)) result {
+	its, hasJoined := l.board(ctx, id, start)
+	var err error
+	if hasJoined {
+		err = await(ctx, until, its.ended)
+	} else {
+		select {
+		case <-its.ended:
+		case <-ctx.Done():
+			err = gone(ctx)
+		}
+	}
+	if err != nil {
+		l.leave(id, its)
+		return result{err: err}
+	}
+	return its.result
+}
+
+func (l *localRebuilds) board(ctx context.Context, id valueID, start func(context.Context) (result, time.Duration)) (its *localRebuild, hasJoined bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if known, ok := l.running[id]; ok {
+		known.callers++
+		return known, true
+	}
+	ctx, cancel := l.life.detached(ctx)
+	begun := &localRebuild{cancel: cancel, callers: 1, ended: make(chan struct{})}
+	l.running[id] = begun
+	l.life.spawn(func() {
+		result, keep := start(ctx)
+		l.end(id, begun, result, keep)
+	})
+	return begun, false
+}
+
+// end keeps the result, unless something has changed since the rebuild began.
+func (l *localRebuilds) end(id valueID, ended *localRebuild, with result, keep time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ended.result = with
+	ended.cancel(nil)
+	close(ended.ended)
+	if l.running[id] != ended {
+		return
+	}
+	delete(l.running, id)
+	if keep = min(keep, keptFor); keep > 0 && len(l.kept) < keptMax {
+		l.keep(id, with, keep)
+	}
+}
+
+func (l *localRebuilds) keep(id valueID, what result, keep time.Duration) {
+	kept := &keptResult{what, time.Now().Add(keep)}
+	l.kept[id] = kept
+	time.AfterFunc(keep, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.kept[id] == kept {
+			delete(l.kept, id)
+		}
+	})
+}
+
+func (l *localRebuilds) leave(id valueID, left *localRebuild) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	left.callers--
+	if left.callers > 0 {
+		return
+	}
+	// Newcomers must not join what is being cancelled.
+	l.forgetRunning(id, left)
+	left.cancel(errGone)
+}
+
+func (l *localRebuilds) forgetRunning(id valueID, its *localRebuild) {
+	if l.running[id] == its {
+		delete(l.running, id)
+	}
+}
+
+// changed drops what is older than a change. No other caller joins a rebuild that runs, and its result is not kept.
+func (l *localRebuilds) changed(what change) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !what.reachesAll() {
+		for _, key := range what.keys {
+			delete(l.kept, valueID{what.namespace, key})
+			delete(l.running, valueID{what.namespace, key})
+		}
+		return
+	}
+	for id := range l.kept {
+		if id.namespace == what.namespace {
+			delete(l.kept, id)
+		}
+	}
+	for id := range l.running {
+		if id.namespace == what.namespace {
+			delete(l.running, id)
+		}
+	}
+}
+
+// forget drops all results: the service answers again.
+func (l *localRebuilds) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.kept)
+}

@@ -1,0 +1,38 @@
+package dibs
+
+import (
+	"log/slog"
+	"sync/atomic"
+)
+
+// presence knows whether the service could be reached the last time, and tells the log of each change, once.
+type presence struct {
+	// log is [slog.Default] where it is nil.
+	log    *slog.Logger
+	target string
+	isLost atomic.Bool
+}
+
+// lost is told when the service cannot be reached.
+func (p *presence) lost(cause error) {
+	if p.isLost.CompareAndSwap(false, true) {
+		p.logger().Warn("dibs: the service cannot be reached; until it answers, this process works without it",
+			"target", p.target, "error", cause.Error())
+	}
+}
+
+// answers is told when the service has answered, and says whether it was lost before.
+func (p *presence) answers() (isBack bool) {
+	if !p.isLost.Load() || !p.isLost.CompareAndSwap(true, false) {
+		return false
+	}
+	p.logger().Warn("dibs: the service answers again", "target", p.target)
+	return true
+}
+
+func (p *presence) logger() *slog.Logger {
+	if p.log != nil {
+		return p.log
+	}
+	return slog.Default()
+}

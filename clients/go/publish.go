@@ -1,0 +1,113 @@
+package dibs
+
+import (
+	"context"
+	mathrand "math/rand/v2"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/codes"
+
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
+)
+
+const (
+	// publishTimeout is shorter than a rebuild that is worth a lease: no caller waits longer for what it has already.
+	publishTimeout = 2 * time.Second
+	publishAgain   = 3
+	publishPause   = 100 * time.Millisecond
+)
+
+// handOver publishes. The result counts for its own callers however that ends, unless the call is refused for a
+// fault of theirs. What was not answered is tried again behind.
+func (l *fetchLoop) handOver(ctx context.Context, lease *dibsv1.Lease, its made) result {
+	got := result{value: its.value, isAbsent: its.isAbsent, err: its.err}
+	request := &dibsv1.PublishRequest{
+		Namespace: l.namespace,
+		Key:       l.id.key,
+		Token:     lease.GetToken(),
+		Payload:   &dibsv1.PublishRequest_Value{Value: its.value},
+		TtlMs:     its.storing.ttlOf(its.isAbsent).Milliseconds(),
+		StaleMs:   its.storing.staleFor.ms(),
+		Tags:      its.storing.tags,
+	}
+	if its.isAbsent {
+		request.Payload = &dibsv1.PublishRequest_Absent{Absent: true}
+	}
+	publishing := l.traced(context.WithoutCancel(ctx))
+	response, err := l.publish(publishing, request)
+	switch {
+	case err == nil:
+		got.isShared = countsForAll(response)
+		return got
+	case mayPublishAgain(err):
+		l.life.spawnBehind(func() { l.publishBehind(publishing, request, err) })
+		return got
+	case err.Code == codes.ResourceExhausted:
+		l.notStorable(ctx, lease, err)
+		return got
+	default:
+		l.giveUp(ctx, lease, cutMessage(err.Message), nil)
+		return result{err: err}
+	}
+}
+
+// notStorable: the source has answered, and an answer is not thrown away because it cannot be stored. The waiters are
+// told of a failure, so that not each of them asks the source for the same.
+func (l *fetchLoop) notStorable(ctx context.Context, lease *dibsv1.Lease, because *Error) {
+	tell(l.config.hooks.NotStorable, NotStorableEvent{l.event(), because})
+	l.giveUp(ctx, lease, cutMessage(because.Message), nil)
+}
+
+// countsForAll says whether callers that came after the lease may have the value: it is stored, and nothing was
+// invalidated meanwhile. An older service does not say.
+func countsForAll(response *dibsv1.PublishResponse) bool {
+	switch response.GetOutcome() {
+	case dibsv1.PublishOutcome_PUBLISH_OUTCOME_STORED,
+		dibsv1.PublishOutcome_PUBLISH_OUTCOME_STORED_LATE,
+		dibsv1.PublishOutcome_PUBLISH_OUTCOME_DUPLICATE:
+		return response.GetCounts()
+	default:
+		return false
+	}
+}
+
+func (l *fetchLoop) publish(ctx context.Context, request *dibsv1.PublishRequest) (*dibsv1.PublishResponse, *Error) {
+	response, err := l.calls.Publish(ctx, request, within{timeout: publishTimeout})
+	if l.near != nil {
+		// Its event may come after this answer, and may not come for one that was lost: callers read their own writes.
+		l.flights.changed(change{namespace: l.id.namespace, keys: []string{l.id.key}})
+	}
+	if err != nil {
+		return nil, asError(err)
+	}
+	outcome := word(response.GetOutcome())
+	trace.SpanFromContext(ctx).SetAttributes(publishedAttribute(outcome))
+	tell(l.config.hooks.Publish, PublishEvent{l.event(), outcome, response.GetFence(), response.Counts, response.GetMaybeStored()})
+	return response, nil
+}
+
+// publishBehind is safe to repeat: what was stored already is answered with "duplicate".
+func (l *fetchLoop) publishBehind(ctx context.Context, request *dibsv1.PublishRequest, err *Error) {
+	for attempt := range publishAgain {
+		pause(l.life.over, pauseBefore(attempt, err))
+		if _, err = l.publish(ctx, request); err == nil {
+			return
+		}
+		if !mayPublishAgain(err) {
+			break
+		}
+	}
+	l.tellBehind(err)
+}
+
+// pauseBefore is as long as the service asked, else doubled from attempt to attempt, and jittered.
+func pauseBefore(attempt int, err *Error) time.Duration {
+	if err.retryAfter >= 0 {
+		return err.retryAfter
+	}
+	usual := publishPause << attempt
+	return usual/2 + mathrand.N(usual)
+}
+
+func mayPublishAgain(err *Error) bool { return err.isUnreachable() || err.retryAfter >= 0 }

@@ -1,0 +1,82 @@
+package dibs
+
+import (
+	"context"
+	"time"
+)
+
+// runningRebuild is a rebuild under a lease, in this process. Callers may join it with any options, until its
+// result is handed over: a publish that is stored, then invalidated, and only then answered must not feed a caller
+// that came after the invalidation.
+type runningRebuild struct {
+	id valueID
+	// flight is the one whose callers it runs for; nil behind a stale value, where it ends by itself.
+	flight *flight
+	// hasPrevious: the service has a stale value for callers that accept one.
+	hasPrevious bool
+
+	// Written once, before ended is closed.
+	ended  chan struct{}
+	result result
+}
+
+// leased is told when a lease came for the flight. What changed since its request was sent may be newer than the lease.
+func (f *flights) leased(its *flight, running *runningRebuild) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if running.flight == nil {
+		f.close(its)
+	} else {
+		f.beginRebuilding(its)
+	}
+	if !its.isOvertaken && (running.flight == nil || its.callers > 0) {
+		f.rebuilds[running.id] = running
+	}
+}
+
+// seal lets no other caller join the rebuild.
+func (f *flights) seal(running *runningRebuild) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.rebuilds[running.id] == running {
+		delete(f.rebuilds, running.id)
+	}
+}
+
+func (f *flights) end(running *runningRebuild, with result) {
+	f.seal(running)
+	running.result = with
+	close(running.ended)
+}
+
+// boardRebuild is the rebuild that a caller may join; nil where there is none. A caller that accepts a stale value gets
+// it from the service at once.
+func (f *flights) boardRebuild(id valueID, acceptsStale bool) *runningRebuild {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	running := f.rebuilds[id]
+	if running == nil || (acceptsStale && running.hasPrevious) {
+		return nil
+	}
+	if running.flight != nil {
+		running.flight.callers++
+	}
+	return running
+}
+
+// joinRebuild is what the rebuild has for a caller that came after its lease. It asks again where the result does not
+// count, or may not.
+func (f *flights) joinRebuild(ctx context.Context, until time.Time, running *runningRebuild) (got result, asksAgain bool) {
+	err := await(ctx, until, running.ended)
+	if running.flight != nil {
+		f.leave(running.flight)
+	}
+	switch {
+	case err != nil:
+		return result{err: err}, false
+	case running.result.isShared:
+		return running.result, false
+	default:
+		return result{}, true
+	}
+}

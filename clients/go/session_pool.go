@@ -1,0 +1,190 @@
+package dibs
+
+import (
+	"context"
+	"hash/fnv"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+)
+
+const (
+	// sessionsMax: beyond that, one process has no need of more replicas.
+	sessionsMax = 8
+	// metMax is how often in a row a session looks for a replica of its own.
+	metMax = 8
+	// reopenAfter a session broke, lookAgainAfter none found a replica of its own.
+	reopenAfter    = time.Second
+	lookAgainAfter = 30 * time.Second
+)
+
+// sessionPool has a session with each address of the target, so that the calls of one process are shared by the
+// replicas. All calls of a key go over the same one: callers of a key meet on one replica. The first session serves
+// where another is not open; it is opened by the first call.
+type sessionPool struct {
+	create func() *session
+	// countAddresses says how many the target has now.
+	countAddresses func(context.Context) int
+	life           *lifetime
+	first          *session
+
+	mu    sync.Mutex
+	peers map[string]*session
+	// members are all but the first, replaced as a whole.
+	members   atomic.Pointer[[]*session]
+	isGrowing bool
+}
+
+func newSessionPool(life *lifetime, create func() *session, countAddresses func(context.Context) int) *sessionPool {
+	p := &sessionPool{create: create, countAddresses: countAddresses, life: life, peers: make(map[string]*session)}
+	p.members.Store(new([]*session))
+	p.first = p.add()
+	return p
+}
+
+func (p *sessionPool) add() *session {
+	its := p.create()
+	its.pool = p
+	return its
+}
+
+// keyed is a request about one key.
+type keyed interface{ GetKey() string }
+
+// Invoke makes one call.
+func (p *sessionPool) Invoke(ctx context.Context, method string, request, reply any, options ...grpc.CallOption) error {
+	return p.of(request).Invoke(ctx, method, request, reply, options...)
+}
+
+// NewStream is no call of a session.
+func (p *sessionPool) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, options ...grpc.CallOption) (grpc.ClientStream, error) {
+	return p.first.NewStream(ctx, desc, method, options...)
+}
+
+func (p *sessionPool) of(request any) *session {
+	members := *p.members.Load()
+	its, ok := request.(keyed)
+	if len(members) == 0 || !ok {
+		return p.first
+	}
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(its.GetKey()))
+	at := int(hash.Sum32() % uint32(len(members)+1))
+	if at > 0 && members[at-1].isReady.Load() {
+		return members[at-1]
+	}
+	return p.first
+}
+
+func (p *sessionPool) settle(ctx context.Context) error { return p.first.settle(ctx) }
+
+func (p *sessionPool) close() {
+	p.first.close()
+	for _, its := range *p.members.Load() {
+		its.close()
+	}
+}
+
+// accepts says whether a session that stands may be used: one for each replica is enough. The first always may.
+func (p *sessionPool) accepts(its *session, peer string) bool {
+	p.mu.Lock()
+	owner := p.peers[peer]
+	isTaken := owner != nil && owner != its
+	if isTaken && its != p.first {
+		p.mu.Unlock()
+		return false
+	}
+	p.peers[peer] = its
+	its.isReady.Store(true)
+	if its == p.first && !p.isGrowing {
+		p.isGrowing = true
+		p.life.spawnLate(p.grow)
+	}
+	p.mu.Unlock()
+	if isTaken {
+		owner.leave()
+	}
+	return true
+}
+
+// over is told when a session takes no more calls.
+func (p *sessionPool) over(its *session, peer string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	its.isReady.Store(false)
+	if p.peers[peer] == its {
+		delete(p.peers, peer)
+	}
+}
+
+// grow has a session for each address, also for those that come later.
+func (p *sessionPool) grow() {
+	for p.life.over.Err() == nil {
+		ctx, cancel := context.WithTimeout(p.life.over, reopenAfter)
+		count := min(p.countAddresses(ctx), sessionsMax)
+		cancel()
+		for members := *p.members.Load(); len(members)+1 < count; {
+			its := p.add()
+			members = append(append([]*session(nil), members...), its)
+			p.members.Store(&members)
+			p.life.spawn(func() { p.keep(its) })
+		}
+		pause(p.life.over, lookAgainAfter)
+	}
+}
+
+// keep opens a session to a replica that no other session has, and opens it again when that is gone.
+func (p *sessionPool) keep(its *session) {
+	met := 0
+	for p.life.over.Err() == nil {
+		line := its.open()
+		err := line.await(p.life.over)
+		switch {
+		case err == nil && line.isAccepted.Load():
+			met = 0
+			select {
+			case <-line.over:
+			case <-p.life.over.Done():
+			}
+			pause(p.life.over, reopenAfter)
+		case err == nil && met < metMax:
+			// Nothing went over it yet, so that nothing is lost with it; the next one goes to the next address.
+			met++
+		case err == nil:
+			met = 0
+			pause(p.life.over, lookAgainAfter)
+		default:
+			pause(p.life.over, reopenAfter)
+		}
+	}
+}
+
+// addressesOf counts the addresses that a target stands for; 1 where that cannot be told.
+func addressesOf(its target) func(context.Context) int {
+	return func(ctx context.Context) int {
+		if its.addresses != nil {
+			return len(its.addresses)
+		}
+		scheme, rest, _ := strings.Cut(its.text, ":")
+		if scheme == "dns" {
+			if authority, isNamed := strings.CutPrefix(rest, "//"); isNamed {
+				_, rest, _ = strings.Cut(authority, "/")
+			}
+		} else {
+			rest = its.text
+		}
+		host, _, err := net.SplitHostPort(rest)
+		if err != nil || strings.Contains(rest, "/") {
+			return 1
+		}
+		found, err := net.DefaultResolver.LookupHost(ctx, host)
+		if err != nil {
+			return 1
+		}
+		return max(1, len(found))
+	}
+}

@@ -1,0 +1,112 @@
+package dibs
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
+)
+
+// target is where the service is.
+type target struct {
+	// text is what gRPC is told.
+	text string
+	// addresses are those of a list, HOST:PORT each; nil for all other targets, whose addresses gRPC finds out.
+	addresses []string
+	// isLocal: nothing that is sent leaves this machine.
+	isLocal bool
+}
+
+// listScheme is that of the resolver of a list.
+const listScheme = "dibs-list"
+
+// targetOf reads a target. One that cannot be meant is an error now, and not "out of reach" for ever.
+func targetOf(text string) (target, error) {
+	scheme, rest, hasScheme := strings.Cut(text, ":")
+	switch {
+	case strings.Contains(text, ",") && !strings.Contains(text, "/"):
+		return listOf(text)
+	case hasScheme && (scheme == "unix" || scheme == "unix-abstract"):
+		if strings.Trim(rest, "/") == "" {
+			return target{}, noTarget(text, "names no path")
+		}
+		return target{text: text, isLocal: true}, nil
+	case hasScheme && scheme == "dns":
+		if authority, isNamed := strings.CutPrefix(rest, "//"); isNamed {
+			_, rest, _ = strings.Cut(authority, "/")
+		}
+		return oneAddress(text, rest)
+	case strings.Contains(text, "://") || (hasScheme && resolver.Get(scheme) != nil):
+		// One that the application has registered.
+		if resolver.Get(scheme) == nil {
+			return target{}, noTarget(text, "gRPC knows no scheme "+scheme)
+		}
+		return target{text: text}, nil
+	default:
+		return oneAddress(text, text)
+	}
+}
+
+func oneAddress(text, address string) (target, error) {
+	isLocal, err := checkAddress(text, address)
+	return target{text: text, isLocal: isLocal}, err
+}
+
+func listOf(text string) (target, error) {
+	its := target{text: listScheme + ":///" + text, isLocal: true}
+	for address := range strings.SplitSeq(text, ",") {
+		isLocal, err := checkAddress(text, address)
+		if err != nil {
+			return target{}, err
+		}
+		its.addresses = append(its.addresses, address)
+		its.isLocal = its.isLocal && isLocal
+	}
+	return its, nil
+}
+
+// checkAddress says whether an address is of this machine.
+func checkAddress(text, address string) (isLocal bool, err error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return false, noTarget(text, err.Error())
+	}
+	if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
+		return false, noTarget(text, fmt.Sprintf("the port %q is no number of 1 to 65535", port))
+	}
+	if host == "" || strings.ContainsAny(host, " \t\r\n/@?#%[]") {
+		return false, noTarget(text, fmt.Sprintf("%q is no host", host))
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.IsLoopback(), nil
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".localhost"), nil
+}
+
+func noTarget(text, because string) error {
+	return invalid(fmt.Sprintf("target: %q cannot be read: %s; "+
+		"write HOST:PORT, a list of them, dns:///HOST:PORT or unix:///PATH", text, because))
+}
+
+// resolver is that of a list; nil for all other targets.
+func (t target) resolver() resolver.Builder {
+	if t.addresses == nil {
+		return nil
+	}
+	var state resolver.State
+	for _, address := range t.addresses {
+		host, _, _ := net.SplitHostPort(address)
+		// A certificate is that of the address, and not of the list.
+		state.Endpoints = append(state.Endpoints, resolver.Endpoint{
+			Addresses: []resolver.Address{{Addr: address, ServerName: host}},
+		})
+		state.Addresses = append(state.Addresses, resolver.Address{Addr: address, ServerName: host})
+	}
+	builder := manual.NewBuilderWithScheme(listScheme)
+	builder.InitialState(state)
+	return builder
+}

@@ -1,0 +1,86 @@
+package dev.dibs;
+
+import io.grpc.Status;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.List;
+
+/**
+ * The contract's bounds, checked before anything is sent: what the service would refuse after the rebuild has run costs
+ * the rebuild. The texts are the service's.
+ */
+final class Bounds {
+  private static final long YEAR_MS = 31_536_000_000L;
+  private static final int TAGS_MAX = 16;
+  private static final int TAG_BYTES_MAX = 256;
+
+  private Bounds() {}
+
+  static void options(Options<?> options) {
+    ttl(options.ttl());
+    within("absent_ttl_ms", options.absentTtl(), 1);
+    if (options.staleTtl() != null) staleTtl(options.staleTtl());
+    if (options.maxWait() != null) within("wait_ms", options.maxWait(), 0);
+    // The service's own bounds are narrower, and configured.
+    if (options.lease() != null) within("lease_ms", options.lease(), 1);
+    if (options.leaseHoldMax() != null) leaseHoldMax(options.leaseHoldMax());
+    if (options.namespace() != null) text("namespace", options.namespace());
+    tags(options.tags());
+  }
+
+  static void ttl(Duration duration) {
+    within("ttl_ms", duration, 1);
+  }
+
+  static void staleTtl(Duration duration) {
+    within("stale_ms", duration, 0);
+  }
+
+  static void leaseHoldMax(Duration duration) {
+    within("lease_hold_max_ms", duration, 1);
+  }
+
+  static void tags(List<String> names) {
+    if (names.size() > TAGS_MAX) throw invalid("tags: %d are more than %d".formatted(names.size(), TAGS_MAX));
+    names.forEach(name -> {
+      text("tags", name);
+      int bytes = name.getBytes(StandardCharsets.UTF_8).length;
+      if (bytes < 1 || bytes > TAG_BYTES_MAX) {
+        throw invalid("tags: one of %d bytes is outside 1 to %d".formatted(bytes, TAG_BYTES_MAX));
+      }
+    });
+  }
+
+  /** On its way half of a surrogate pair becomes a question mark: two broken texts must never become one. */
+  static void text(String field, String text) {
+    if (text.chars().anyMatch(unit -> Character.isSurrogate((char) unit))
+        && !StandardCharsets.UTF_8.newEncoder().canEncode(text)) {
+      throw invalid(field + ": has half of a surrogate pair");
+    }
+  }
+
+  /** Whole milliseconds, as they travel. Less than one is one: none at all would be something else. */
+  static long ms(Duration duration) {
+    long ms = duration.toMillis();
+    return ms == 0 && !duration.isZero() ? 1 : ms;
+  }
+
+  private static void within(String field, Duration duration, long msMin) {
+    long ms;
+    try {
+      ms = ms(duration);
+    } catch (ArithmeticException error) {
+      // More milliseconds than a long has.
+      throw outside(field, duration.toString(), msMin);
+    }
+    if (ms < msMin || ms > YEAR_MS || duration.isNegative()) throw outside(field, String.valueOf(ms), msMin);
+  }
+
+  private static DibsStatusException outside(String field, String what, long msMin) {
+    return invalid("%s: %s is outside %d to %d".formatted(field, what, msMin, YEAR_MS));
+  }
+
+  private static DibsStatusException invalid(String message) {
+    return new DibsStatusException(Status.Code.INVALID_ARGUMENT, message);
+  }
+}

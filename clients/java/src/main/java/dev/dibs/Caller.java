@@ -1,0 +1,96 @@
+package dev.dibs;
+
+import dev.dibs.RunningRebuild.Ending;
+import java.util.Arrays;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+
+/** The way of one caller: it joins what this process does already, or asks the service. */
+final class Caller {
+  /** A wait that is shorter is as good as over. */
+  private static final long OWN_TIME_NANOS_MIN = TimeUnit.MILLISECONDS.toNanos(20);
+
+  private final Parts parts;
+  private final Question about;
+  private final CompletableFuture<Found> result = new CompletableFuture<>();
+
+  /** The flight is one that this caller has begun. */
+  private boolean isOwn;
+
+  Caller(Parts parts, Question about) {
+    this.parts = parts;
+    this.about = about;
+  }
+
+  /** Completing the result before its time takes this caller out. */
+  CompletableFuture<Found> start() {
+    attempt();
+    return result;
+  }
+
+  private void attempt() {
+    if (joinRunning()) return;
+    Options<?> options = about.options();
+    CompletableFuture<Found> seat =
+        options.mayJoin()
+            ? parts.flights().join(id(), about.fullKey(), about.untilNanos(), this::fetch)
+            : parts.flights().alone(about.fullKey(), this::fetch);
+    seat.whenComplete(
+        (found, error) -> {
+          if (hasOwnTime(Futures.cause(error))) attempt();
+          else Futures.settle(result, found, error);
+        });
+    result.whenComplete((found, error) -> seat.cancel(false));
+  }
+
+  /** The wait that has ended is that of a caller that had come earlier. */
+  private boolean hasOwnTime(Throwable error) {
+    boolean isWaitEnded = error instanceof DibsBusyException busy && busy.reason() == BusyReason.WAIT_ENDED;
+    return isWaitEnded && !isOwn && !result.isDone() && about.leftNanos() > OWN_TIME_NANOS_MIN;
+  }
+
+  private void fetch(Flight<Found> flight) {
+    isOwn = true;
+    new FetchLoop(parts, about, flight).start();
+  }
+
+  /** Calls with the same of these get the same answer, so that one of them asks for all. */
+  private Object id() {
+    Options<?> options = about.options();
+    return Arrays.asList(
+        about.fullKey(),
+        options.codec(),
+        options.stale(),
+        options.revalidate(),
+        options.isStaleIfError(),
+        options.maxWait(),
+        about.onUnavailable());
+  }
+
+  private boolean joinRunning() {
+    RunningRebuild running = parts.running().of(about.fullKey());
+    CompletableFuture<Ending> place = new CompletableFuture<>();
+    if (running == null || !running.join(about.options(), place::complete)) return false;
+    place.whenComplete(
+        (ending, error) -> {
+          running.leave();
+          if (error != null) Futures.settle(result, null, error);
+          else ended(ending);
+        });
+    Flight.bound(place, about.untilNanos(), running.sinceNanos());
+    result.whenComplete((found, error) -> place.cancel(false));
+    return true;
+  }
+
+  private void ended(Ending ending) {
+    if (result.isDone()) return;
+    if (ending.counts()) {
+      Found theirs = ending.found() == null ? null : new Found(ending.found().bytes(), false);
+      Futures.settle(result, theirs, ending.error());
+    } else if (about.leftNanos() > 0) {
+      attempt();
+    } else {
+      result.completeExceptionally(Flight.waitEnded(System.nanoTime()));
+    }
+  }
+}

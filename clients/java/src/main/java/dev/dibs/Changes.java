@@ -1,0 +1,84 @@
+package dev.dibs;
+
+import dev.dibs.v1.Invalidated;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.function.Predicate;
+
+/**
+ * What this process hears of changes, and what it does then: a request that left before a change, or a rebuild that
+ * began before it, may be older than a caller that comes after it.
+ */
+final class Changes {
+  private final Flights<Found> flights;
+  private final Flights<Found> unreadable;
+  private final RunningRebuilds running;
+  private final LocalRebuilds local;
+
+  /** Null where there is none. */
+  private final NearCache near;
+
+  Changes(Flights<Found> flights, Flights<Found> unreadable, RunningRebuilds running, LocalRebuilds local,
+      NearCache near) {
+    this.flights = flights;
+    this.unreadable = unreadable;
+    this.running = running;
+    this.local = local;
+    this.near = near;
+  }
+
+  /** An invalidation of this process's own has returned, or has failed and may have been done all the same. */
+  void invalidated(Invalidation what, String namespace) {
+    Predicate<FullKey> isChanged = meant(namespace, what.keys(), what.tags(), what.all());
+    if (near != null) near.changed(namespace, what.keys(), what.tags(), what.all());
+    arrived(isChanged);
+    local.changed(isChanged);
+  }
+
+  /** A value of this process's own is stored: what was kept before it is older. */
+  void published(String namespace, String key) {
+    if (near != null) near.changed(namespace, List.of(key), List.of(), false);
+  }
+
+  /** The session tells of a change. */
+  void heard(Invalidated what) {
+    if (near != null) near.heard(what);
+    arrived(meant(what.getNamespace(), what.getKeysList(), what.getTagsList(), what.getAll()));
+  }
+
+  void welcome() {
+    if (near != null) near.welcome();
+  }
+
+  void beat() {
+    if (near != null) near.beat();
+  }
+
+  List<String> watched() {
+    return near == null ? List.of() : near.namespaces();
+  }
+
+  private static Predicate<FullKey> meant(String namespace, List<String> keys, List<String> tags, boolean all) {
+    // Which values have a tag is not known before they are published.
+    boolean isWhole = all || !tags.isEmpty();
+    String named = FullKey.named(namespace);
+    Set<String> names = new HashSet<>(keys);
+    return key -> key.namespace().equals(named) && (isWhole || names.contains(key.key()));
+  }
+
+  /**
+   * The session is broken, or another one begins: nothing was heard meanwhile. What this process has made without the
+   * service stays: no session would have told of that.
+   */
+  void everything() {
+    if (near != null) near.forget();
+    arrived(key -> true);
+  }
+
+  private void arrived(Predicate<FullKey> isChanged) {
+    flights.changed(isChanged);
+    unreadable.changed(isChanged);
+    running.changed(isChanged);
+  }
+}

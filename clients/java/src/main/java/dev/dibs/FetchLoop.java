@@ -1,0 +1,279 @@
+package dev.dibs;
+
+import dev.dibs.LeasedRebuild.LeaseLostException;
+import dev.dibs.Options.Revalidate;
+import dev.dibs.Transport.Terms;
+import dev.dibs.v1.Busy;
+import dev.dibs.v1.GetOrLockRequest;
+import dev.dibs.v1.GetOrLockResponse;
+import dev.dibs.v1.Hit;
+import dev.dibs.v1.Intent;
+import dev.dibs.v1.Lease;
+import dev.dibs.v1.Read;
+import dev.dibs.v1.Stale;
+import io.grpc.Status;
+import java.time.Duration;
+import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Future;
+import java.util.concurrent.ThreadLocalRandom;
+
+/** GetOrLock until there is a value, a failure, or no time left; rebuilding where a lease comes. */
+final class FetchLoop {
+  /** A wait that took less was none: the answer's way over the network. */
+  private static final Duration WAITED_MIN = Duration.ofMillis(10);
+
+  /** Between two requests, at the least, however soon the service says to come back. */
+  private static final Duration PAUSE_MIN = Duration.ofMillis(10);
+
+  /** What the answer's way may take, above the wait. */
+  private static final Duration WAY = Duration.ofSeconds(2);
+
+  /** What a service allows by default. A longer wait is asked for in pieces. */
+  private static final Duration WAIT_MAX = Duration.ofSeconds(30);
+
+  private final Parts parts;
+  private final Question about;
+  private final Flight<Found> flight;
+
+  /** The same for every attempt: a lease whose answer was lost on its way comes again. */
+  private final String requestId = UUID.randomUUID().toString();
+
+  private int brokenOff;
+
+  /** Null where the answer is not kept. */
+  private volatile NearCache.Asking asking;
+
+  /** The service lets callers wait for less than this one wants to: it decides how long each piece is. */
+  private boolean inPieces;
+
+  FetchLoop(Parts parts, Question about, Flight<Found> flight) {
+    this.parts = parts;
+    this.about = about;
+    this.flight = flight;
+  }
+
+  void start() {
+    ask();
+  }
+
+  private void ask() {
+    if (flight.audience().left().isRaised()) {
+      fail(DibsStatusException.cancelled("the caller has gone"));
+      return;
+    }
+    long askedNanos = System.nanoTime();
+    Duration left = left();
+    if (left.compareTo(WAIT_MAX) > 0) {
+      inPieces = true;
+      left = WAIT_MAX;
+    }
+    // A caller that has left must not stand in the service's queue, nor be given the lease.
+    Terms terms =
+        new Terms(left.plus(WAY), about.trace().traceparent(), flight.audience().left(), this::leaves);
+    parts
+        .transport()
+        .call(Method.GET_OR_LOCK, request(left), terms)
+        .whenComplete(
+            (response, error) -> {
+              try {
+                keep(error == null && response.hasHit() ? response.getHit() : null);
+                if (error != null) refused(DibsStatusException.of(error));
+                else answered(response, Duration.ofNanos(System.nanoTime() - askedNanos));
+              } catch (Throwable fault) {
+                // Of this package's own: no caller must wait for ever because of it.
+                fail(fault);
+              }
+            });
+  }
+
+  private void leaves(boolean isWatchedSession) {
+    NearCache near = parts.near();
+    boolean isWatched = isWatchedSession && near != null && near.isWatched(about.fullKey());
+    flight.sending(isWatched);
+    asking = isWatched ? near.sending(about.fullKey()) : null;
+  }
+
+  private void keep(Hit hit) {
+    NearCache.Asking asked = asking;
+    asking = null;
+    if (asked != null) parts.near().answered(asked, hit);
+  }
+
+  private GetOrLockRequest request(Duration left) {
+    Options<?> options = about.options();
+    GetOrLockRequest.Builder request =
+        GetOrLockRequest.newBuilder()
+            .setNamespace(about.namespace())
+            .setKey(about.key())
+            .setRequestId(requestId)
+            .setHolder(parts.holder())
+            .setIntent(options.isRefresh() ? Intent.INTENT_REFRESH : Intent.INTENT_REBUILD);
+    // Where the caller names no wait, the deadline bounds it, and the service's own maximum.
+    if (options.maxWait() != null && !inPieces) request.setWaitMs(Bounds.ms(left));
+    if (options.lease() != null) request.setLeaseMs(Bounds.ms(options.lease()));
+    if (options.stale() != null) request.setStale(Stale.valueOf("STALE_" + options.stale()));
+    if (options.read() != null) request.setRead(Read.valueOf("READ_" + options.read()));
+    return request.build();
+  }
+
+  private void answered(GetOrLockResponse response, Duration waited) {
+    brokenOff = 0;
+    parts.availability().answered();
+    switch (response.getOutcomeCase()) {
+      case HIT -> {
+        if (waited.compareTo(WAITED_MIN) >= 0) tellWaited(waited, true);
+        served(response.getHit());
+      }
+      case LEASE -> underLease(response.getLease());
+      case FAILED -> {
+        tellWaited(waited, true);
+        Duration retryAfter = Duration.ofMillis(response.getFailed().getRetryAfterMs());
+        fail(new RebuildFailedException(response.getFailed().getMessage(), retryAfter));
+      }
+      // An outcome that a later service has: all that this one can say of it is that there is no answer.
+      default -> {
+        tellWaited(waited, false);
+        busy(response.getBusy(), waited);
+      }
+    }
+  }
+
+  private void refused(DibsStatusException error) {
+    if (!error.isUnreachable()) {
+      parts.availability().answered();
+      boolean isTooLong =
+          error.code() == Status.Code.INVALID_ARGUMENT && error.getMessage().startsWith("wait_ms:") && !inPieces;
+      if (isTooLong) {
+        inPieces = true;
+        ask();
+      } else {
+        comeBack(error);
+      }
+      return;
+    }
+    brokenOff += 1;
+    Duration pause = parts.availability().pauseAfter(brokenOff);
+    if (error.code() != Status.Code.UNAVAILABLE || pause == null) withoutService(error);
+    else if (pause.isZero()) ask();
+    else after(pause);
+  }
+
+  private void busy(Busy busy, Duration waited) {
+    BusyReason reason = Words.of(busy.getReason(), "BUSY_REASON_", BusyReason.UNSPECIFIED);
+    Duration retryAfter = Duration.ofMillis(busy.getRetryAfterMs());
+    DibsBusyException error = new DibsBusyException(reason, retryAfter, Duration.ofMillis(busy.getHolderAgeMs()));
+    // Waiting on is no use where the service said that the rebuild takes longer than the wait.
+    boolean endsHere = reason == BusyReason.DEADLINE_TOO_SHORT || reason == BusyReason.NO_VALUE;
+    boolean isPiece = inPieces && reason == BusyReason.WAIT_ENDED && left().compareTo(PAUSE_MIN) > 0;
+    if (endsHere) fail(error);
+    else if (!isPiece) comeBack(error);
+    else if (waited.compareTo(PAUSE_MIN) < 0) after(PAUSE_MIN);
+    else ask();
+  }
+
+  /** Asks again when the service said; fails where it did not, or where the caller's time is over by then. */
+  private void comeBack(DibsException error) {
+    double jitter = ThreadLocalRandom.current().nextDouble(1, 2);
+    Duration least = Duration.ofNanos(Math.round(PAUSE_MIN.toNanos() * jitter));
+    Duration asked = error.retryAfter().orElse(null);
+    Duration pause = asked == null || asked.compareTo(least) < 0 ? least : asked;
+    if (asked == null || pause.compareTo(left()) >= 0) fail(error);
+    else after(pause);
+  }
+
+  private void after(Duration pause) {
+    Future<?> timer = Threads.after(pause, this::ask);
+    // When all have left, the pause ends; only one of the two asks.
+    flight.audience().left().onRaise(() -> {
+      if (timer.cancel(false)) ask();
+    });
+  }
+
+  private void underLease(Lease lease) {
+    if (mayGoOnBehind(lease)) {
+      behind(lease);
+      return;
+    }
+    flight.rebuilding();
+    new LeasedRebuild(parts, about, lease, about.trace(), flight.audience())
+        .start()
+        .whenComplete(
+            (found, error) -> {
+              if (!(error instanceof LeaseLostException)) rebuilt(lease, found, error);
+              // A key that is invalidated faster than it is rebuilt must not hold its caller for ever.
+              else if (about.leftNanos() > 0) ask();
+              else if (error.getCause() != null) fail(error.getCause());
+              else fail(new DibsBusyException(BusyReason.WAIT_ENDED, PAUSE_MIN, Duration.ZERO));
+            });
+  }
+
+  private void rebuilt(Lease lease, Found found, Throwable error) {
+    boolean isStaleEnough = Thrown.by(error) instanceof Exception && about.options().isStaleIfError() && lease.hasPrevious();
+    if (isStaleEnough && !flight.audience().left().isRaised()) {
+      tellBackground(error);
+      served(lease.getPrevious());
+    } else {
+      flight.land(found, error);
+    }
+  }
+
+  /** What goes on in the background is no caller's wait, and ends by itself. */
+  private void behind(Lease lease) {
+    var work = parts.background().begin();
+    new LeasedRebuild(parts, about, lease, about.trace().alone(), new Audience())
+        .start()
+        .whenComplete(
+            (found, error) -> {
+              if (error != null && !(error instanceof LeaseLostException)) tellBackground(error);
+              work.complete(null);
+            });
+    served(lease.getPrevious());
+  }
+
+  /** There is something to serve meanwhile, and the caller does not insist on the newest. */
+  private boolean mayGoOnBehind(Lease lease) {
+    Options<?> options = about.options();
+    return lease.hasPrevious() && !options.isRefresh() && options.revalidate() == Revalidate.BACKGROUND;
+  }
+
+  private void served(Hit hit) {
+    boolean isStale = hit.getFreshness() == dev.dibs.v1.Freshness.FRESHNESS_STALE;
+    Freshness freshness = isStale ? Freshness.STALE : Freshness.FRESH;
+    parts.hooks().tell(hooks -> hooks.onHit(about.namespace(), about.key(), freshness));
+    flight.land(new Found(hit.hasValue() ? hit.getValue() : null, false), null);
+  }
+
+  private void fail(Throwable error) {
+    flight.land(null, error);
+  }
+
+  private void tellWaited(Duration waited, boolean answered) {
+    parts.hooks().tell(hooks -> hooks.onWait(about.namespace(), about.key(), waited, answered));
+  }
+
+  private void tellBackground(Throwable error) {
+    Throwable thrown = Thrown.by(error);
+    parts.hooks().tell(hooks -> hooks.onBackgroundError(about.namespace(), about.key(), thrown));
+  }
+
+  /** The service cannot be reached: one rebuild at a time in this process, or the error. */
+  private void withoutService(DibsStatusException cause) {
+    parts.availability().lost(cause);
+    if (about.onUnavailable() == OnUnavailable.FAIL) {
+      fail(cause);
+      return;
+    }
+    CompletableFuture<Found> seat = parts.local().get(about, cause);
+    Runnable stay = flight.audience().left().onRaise(() -> seat.cancel(false));
+    seat.whenComplete(
+        (found, error) -> {
+          stay.run();
+          flight.land(found, error);
+        });
+  }
+
+  private Duration left() {
+    return Duration.ofNanos(Math.max(0, about.leftNanos()));
+  }
+}

@@ -1,0 +1,17 @@
+package dev.dibs;
+
+/**
+ * A key with the namespace that it stands in.
+ *
+ * @param namespace never empty: the service's own name stands for one that was not given
+ */
+record FullKey(String namespace, String key) {
+  static FullKey of(String namespace, String key) {
+    return new FullKey(named(namespace), key);
+  }
+
+  /** A call that names no namespace and one that names the default are about the same values. */
+  static String named(String namespace) {
+    return namespace.isEmpty() ? "default" : namespace;
+  }
+}

@@ -1,0 +1,68 @@
+package dev.dibs;
+
+import com.google.protobuf.ByteString;
+import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
+import java.util.function.Predicate;
+
+/**
+ * Rebuilds of this process while the service cannot be reached: one at a time for each key. Their results are kept for
+ * a short while, for a source that all processes ask by themselves has more to do than usual.
+ */
+final class LocalRebuilds {
+  private static final Duration KEPT_MAX = Duration.ofSeconds(5);
+
+  private final Flights<Found> flights = Flights.ofWork();
+  private final LocalResults results = new LocalResults();
+  private final SafeHooks hooks;
+  private final Executor executor;
+
+  LocalRebuilds(SafeHooks hooks, Executor executor) {
+    this.hooks = hooks;
+    this.executor = executor;
+  }
+
+  CompletableFuture<Found> get(Question about, DibsStatusException cause) {
+    FullKey key = about.fullKey();
+    Found kept = about.options().mayJoin() ? results.of(key) : null;
+    if (kept != null) return CompletableFuture.completedFuture(kept);
+    return flights.join(key, key, about.untilNanos(), flight -> rebuild(about, cause, flight));
+  }
+
+  /** The service answers again: its values count, and not what this process has made by itself. */
+  void serviceIsBack() {
+    results.clear();
+  }
+
+  void changed(Predicate<FullKey> isChanged) {
+    flights.changed(isChanged);
+    results.clear();
+  }
+
+  private void rebuild(Question about, DibsStatusException cause, Flight<Found> flight) {
+    hooks.tell(told -> told.onLocalRebuild(about.namespace(), about.key(), cause));
+    long generation = results.generation();
+    Run run = new Run(about.body(), RebuildReason.LOCAL, 0, null);
+    flight.audience().left().onRaise(run::stop);
+    run.start(about.trace().context().wrap(executor), about.leftNanos())
+        .whenComplete(
+            (value, error) -> {
+              if (error == null) keep(about, run.terms(), value, generation);
+              flight.land(error == null ? new Found(value, true) : null, error);
+            });
+    flight.rebuilding();
+  }
+
+  private void keep(Question about, ValueTerms terms, ByteString value, long generation) {
+    if (terms.isUnstored()) return;
+    try {
+      terms.refuseBroken();
+    } catch (DibsStatusException error) {
+      hooks.tell(told -> told.onNotStorable(about.namespace(), about.key(), error));
+      return;
+    }
+    Duration ttl = terms.ttl(about.options(), value == null);
+    results.keep(about.fullKey(), value, ttl.compareTo(KEPT_MAX) < 0 ? ttl : KEPT_MAX, generation);
+  }
+}

@@ -1,0 +1,178 @@
+package dev.dibs;
+
+import com.github.benmanes.caffeine.cache.Cache;
+import com.github.benmanes.caffeine.cache.Caffeine;
+import com.google.protobuf.ByteString;
+import dev.dibs.v1.Hit;
+import dev.dibs.v1.Invalidated;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import java.util.function.LongSupplier;
+
+/**
+ * Fresh values in this process's memory, while a session tells what changes. An answer is kept only where it came over
+ * that session and no change has arrived since its request left. Everything is dropped when the session ends. The map
+ * only bounds the bytes: freshness is judged here, at each read and by the monotonic clock.
+ */
+final class NearCache {
+  /** A request whose answer may be kept. */
+  static final class Asking {
+    private final FullKey key;
+    private final long sentNanos;
+    private final long session;
+    private final long change;
+    private boolean overtaken;
+
+    private Asking(FullKey key, long sentNanos, long session, long change) {
+      this.key = key;
+      this.sentNanos = sentNanos;
+      this.session = session;
+      this.change = change;
+    }
+  }
+
+  /**
+   * What is kept.
+   *
+   * @param bytes null where the source has nothing
+   * @param tags null where the replica does not say
+   * @param change the last one that had arrived when the request left
+   */
+  private record Entry(ByteString bytes, List<String> tags, long untilNanos, long session, long change) {}
+
+  /** After so long without a beat the replica may not hear of changes any more. A beat comes every second. */
+  private static final long LIVE_NANOS = TimeUnit.SECONDS.toNanos(3);
+
+  private static final int NAMESPACES_MAX = 64;
+
+  /** What an entry takes beside its key and its value. */
+  private static final int ENTRY_BYTES = 200;
+
+  private final List<String> namespaces;
+  private final Map<String, WatchedNamespace> watched = new HashMap<>();
+  private final Cache<FullKey, Entry> entries;
+  private final LongSupplier nanoTime;
+  private final Set<Asking> asking = new HashSet<>();
+
+  /** Counts the sessions. What was kept under an earlier one is void. */
+  private volatile long session;
+
+  /** Counts the changes. */
+  private long changes;
+
+  private volatile boolean welcomed;
+  private volatile long heardNanos;
+
+  NearCache(long bytesMax, List<String> namespaces, LongSupplier nanoTime) {
+    if (bytesMax < 1) throw new IllegalArgumentException("nearCache: %d bytes are below 1".formatted(bytesMax));
+    this.namespaces = List.copyOf(new LinkedHashSet<>(namespaces.stream().map(FullKey::named).toList()));
+    if (this.namespaces.size() > NAMESPACES_MAX) {
+      throw new IllegalArgumentException(
+          "nearCache: %d namespaces are more than %d".formatted(this.namespaces.size(), NAMESPACES_MAX));
+    }
+    this.namespaces.forEach(namespace -> watched.put(namespace, new WatchedNamespace()));
+    this.nanoTime = nanoTime;
+    this.entries =
+        Caffeine.newBuilder()
+            .maximumWeight(bytesMax)
+            .weigher(NearCache::weight)
+            // Without threads of its own: a value that was put is read by the next call.
+            .executor(Runnable::run)
+            .build();
+  }
+
+  List<String> namespaces() {
+    return namespaces;
+  }
+
+  /** The fresh value of a key; null where none is known. */
+  Found get(FullKey key) {
+    Entry entry = entries.getIfPresent(key);
+    if (entry == null || entry.session() != session) return null;
+    // Once for both: to read the clock is half of what a hit costs.
+    long now = nanoTime.getAsLong();
+    if (entry.untilNanos() - now <= 0 || !isLive(now)) return null;
+    WatchedNamespace namespace = watched.get(key.namespace());
+    return namespace.hasChanged(entry.tags(), entry.change()) ? null : new Found(entry.bytes(), false);
+  }
+
+  /** Whether changes are heard of just now. */
+  boolean isLive() {
+    return isLive(nanoTime.getAsLong());
+  }
+
+  private boolean isLive(long now) {
+    return welcomed && now - heardNanos < LIVE_NANOS;
+  }
+
+  boolean isWatched(FullKey key) {
+    return watched.containsKey(key.namespace());
+  }
+
+  /** A request leaves over the session; null where its answer is not kept. */
+  synchronized Asking sending(FullKey key) {
+    if (!isWatched(key)) return null;
+    Asking one = new Asking(key, nanoTime.getAsLong(), session, changes);
+    asking.add(one);
+    return one;
+  }
+
+  /** The request is over; {@code hit} is null where its answer was another one. */
+  synchronized void answered(Asking one, Hit hit) {
+    if (!asking.remove(one) || hit == null || one.overtaken || one.session != session) return;
+    if (hit.getFreshForMs() <= 0) return;
+    // The service counts from its answer, which was made after the request had left.
+    long untilNanos = one.sentNanos + TimeUnit.MILLISECONDS.toNanos(hit.getFreshForMs());
+    ByteString bytes = hit.hasValue() ? hit.getValue() : null;
+    List<String> tags = hit.hasTags() ? List.copyOf(hit.getTags().getNamesList()) : null;
+    entries.put(one.key, new Entry(bytes, tags, untilNanos, session, one.change));
+  }
+
+  /** The service tells of a change. */
+  void heard(Invalidated what) {
+    changed(what.getNamespace(), what.getKeysList(), what.getTagsList(), what.getAll());
+  }
+
+  /** A change has arrived, by an event or by an answer. */
+  synchronized void changed(String namespace, List<String> keys, List<String> tags, boolean all) {
+    WatchedNamespace changed = watched.get(FullKey.named(namespace));
+    if (changed == null) return;
+    changes += 1;
+    if (all) changed.whole(changes);
+    tags.forEach(tag -> changed.tag(tag, changes));
+    for (String key : keys) {
+      FullKey one = FullKey.of(namespace, key);
+      entries.invalidate(one);
+      for (Asking open : asking) if (open.key.equals(one)) open.overtaken = true;
+    }
+  }
+
+  /** A session begins, which watches the namespaces. */
+  synchronized void welcome() {
+    heardNanos = nanoTime.getAsLong();
+    welcomed = true;
+  }
+
+  /** On the session that new calls take. */
+  synchronized void beat() {
+    welcome();
+  }
+
+  /** The session has ended, or is being left: nothing is heard any more. */
+  synchronized void forget() {
+    welcomed = false;
+    session += 1;
+    asking.clear();
+    entries.invalidateAll();
+  }
+
+  private static int weight(FullKey key, Entry entry) {
+    long bytes = ENTRY_BYTES + 2L * key.key().length() + (entry.bytes() == null ? 0 : entry.bytes().size());
+    return (int) Math.min(Integer.MAX_VALUE, bytes);
+  }
+}

@@ -1,0 +1,114 @@
+package dev.dibs;
+
+import com.google.protobuf.ByteString;
+import dev.dibs.Transport.Terms;
+import dev.dibs.v1.PublishRequest;
+import dev.dibs.v1.PublishResponse;
+import java.time.Duration;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ThreadLocalRandom;
+
+/** One value on its way to the service. */
+final class Publication {
+  /** Shorter than a rebuild that is worth a lease: the callers have their value already. */
+  private static final Duration DEADLINE = Duration.ofSeconds(2);
+
+  private static final int AGAIN = 3;
+  private static final int PAUSE_MS = 100;
+
+  private final Parts parts;
+  private final Question about;
+  private final String token;
+  private final RebuildSpan span;
+
+  Publication(Parts parts, Question about, String token, RebuildSpan span) {
+    this.parts = parts;
+    this.about = about;
+    this.token = token;
+    this.span = span;
+  }
+
+  /**
+   * Ends with what became of it; with null where the service did not answer, and it is repeated behind. Fails where
+   * the service refuses the value.
+   */
+  CompletableFuture<Published> start(ByteString value, ValueTerms terms) {
+    PublishRequest request = request(value, terms);
+    CompletableFuture<Published> result = new CompletableFuture<>();
+    publish(request)
+        .whenComplete(
+            (published, failed) -> {
+              DibsStatusException error = failed == null ? null : DibsStatusException.of(failed);
+              if (error != null && mayPublishAgain(error)) {
+                CompletableFuture<Void> behind = parts.background().begin();
+                again(request, error, 0, behind);
+                result.complete(null);
+              } else {
+                Futures.settle(result, published, error);
+              }
+            });
+    return result;
+  }
+
+  private PublishRequest request(ByteString value, ValueTerms terms) {
+    Duration staleTtl = terms.staleTtl(about.options());
+    PublishRequest.Builder request =
+        PublishRequest.newBuilder()
+            .setNamespace(about.namespace())
+            .setKey(about.key())
+            .setToken(token)
+            .setTtlMs(Bounds.ms(terms.ttl(about.options(), value == null)))
+            .addAllTags(terms.tags(about.options()));
+    if (staleTtl != null) request.setStaleMs(Bounds.ms(staleTtl));
+    if (value == null) request.setAbsent(true);
+    else request.setValue(value);
+    return request.build();
+  }
+
+  private CompletableFuture<Published> publish(PublishRequest request) {
+    return parts
+        .transport()
+        .call(Method.PUBLISH, request, Terms.within(DEADLINE, span.traceparent()))
+        .thenApply(
+            response -> {
+              Published published = of(response);
+              parts.changes().published(about.namespace(), about.key());
+              span.published(published.outcome());
+              parts.hooks().tell(hooks -> hooks.onPublish(about.namespace(), about.key(), published));
+              return published;
+            });
+  }
+
+  private static Published of(PublishResponse response) {
+    return new Published(
+        Words.of(response.getOutcome(), "PUBLISH_OUTCOME_", PublishOutcome.UNSPECIFIED),
+        response.getFence(),
+        response.hasCounts() ? Optional.of(response.getCounts()) : Optional.empty(),
+        response.getMaybeStored());
+  }
+
+  /** Safe to repeat: one that was stored already is answered with {@link PublishOutcome#DUPLICATE}. */
+  private void again(PublishRequest request, DibsStatusException error, int time, CompletableFuture<Void> behind) {
+    if (time == AGAIN || !mayPublishAgain(error)) {
+      parts.hooks().tell(hooks -> hooks.onBackgroundError(about.namespace(), about.key(), error));
+      behind.complete(null);
+      return;
+    }
+    double jitter = ThreadLocalRandom.current().nextDouble(0.5, 1.5);
+    Duration pause = Duration.ofMillis(Math.round((PAUSE_MS << time) * jitter));
+    Threads.after(
+        error.retryAfter().orElse(pause),
+        () ->
+            publish(request)
+                .whenComplete(
+                    (published, failed) -> {
+                      if (failed != null) again(request, DibsStatusException.of(failed), time + 1, behind);
+                      else behind.complete(null);
+                    }));
+  }
+
+  private static boolean mayPublishAgain(DibsStatusException error) {
+    return error.isUnreachable() || error.retryAfter().isPresent();
+  }
+}

@@ -1,0 +1,53 @@
+package dev.dibs;
+
+import io.opentelemetry.context.Context;
+import io.opentelemetry.context.ContextKey;
+import io.opentelemetry.context.Scope;
+import java.util.concurrent.Callable;
+
+/**
+ * The rebuilds that a flow of control stands in, the innermost first. It travels with OpenTelemetry's context, which
+ * follows a flow over threads wherever an application takes care that its traces do.
+ */
+final class RebuildChain {
+  private static final ContextKey<RebuildChain> KEY = ContextKey.named("dibs-rebuilds");
+  private static final RebuildChain NONE = new RebuildChain(null, null, null);
+
+  private final Object client;
+  private final FullKey key;
+  private final RebuildChain outer;
+
+  /** A flow that was begun by a rebuild and outlives it waits for nothing of it. */
+  private volatile boolean ended;
+
+  private RebuildChain(Object client, FullKey key, RebuildChain outer) {
+    this.client = client;
+    this.key = key;
+    this.outer = outer;
+  }
+
+  /** Refuses a call that its own flow would wait for. */
+  static void refuse(Object client, FullKey key) {
+    for (RebuildChain at = Context.current().get(KEY); at != null; at = at.outer) {
+      if (!at.ended && at.client == client && key.equals(at.key)) throw new ReentrantRebuildException(key.key());
+    }
+  }
+
+  /** Runs the rebuild of a key. */
+  static <T> T run(Object client, FullKey key, Callable<T> rebuild) throws Exception {
+    Context current = Context.current();
+    RebuildChain link = new RebuildChain(client, key, current.get(KEY));
+    Scope scope = current.with(KEY, link).makeCurrent();
+    try {
+      return rebuild.call();
+    } finally {
+      scope.close();
+      link.ended = true;
+    }
+  }
+
+  /** The context of a rebuild that goes on behind: the flow that has begun it does not wait for it. */
+  static Context alone(Context context) {
+    return context.with(KEY, NONE);
+  }
+}

@@ -1,0 +1,57 @@
+package dev.dibs;
+
+import io.grpc.NameResolverRegistry;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * Where the service is. A target that cannot be read is an error when the client is made, and not a service that is
+ * never reached.
+ *
+ * @param text as it was given
+ * @param uri as gRPC wants it
+ * @param isLocal no other machine hears what is sent
+ * @param isSocket a Unix socket, which has no host name
+ */
+record Target(String text, String uri, boolean isLocal, boolean isSocket) {
+  private static final Pattern SCHEME = Pattern.compile("([A-Za-z][A-Za-z0-9+.-]*):///?(.*)");
+  private static final Pattern HOST_PORT =
+      Pattern.compile("(\\[[0-9A-Fa-f:.%]+\\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9.])?):(\\d{1,5})");
+  private static final Pattern LOOPBACK = Pattern.compile("localhost|127\\.\\d+\\.\\d+\\.\\d+|\\[::1\\]");
+  private static final int PORT_MAX = 65_535;
+
+  static Target of(String text) {
+    if (text.startsWith("unix:")) return socket(text);
+    Matcher named = SCHEME.matcher(text);
+    if (!named.matches()) return new Target(text, text, isLoopback(text, text), false);
+    String scheme = named.group(1);
+    if (scheme.equals("dns")) {
+      return new Target(text, text, isLoopback(text, text.substring(text.lastIndexOf('/') + 1)), false);
+    }
+    // An application may have resolvers of its own, such as xds.
+    if (NameResolverRegistry.getDefaultRegistry().getProviderForScheme(scheme) == null) {
+      throw broken(text, "this process has no resolver for \"%s\"".formatted(scheme));
+    }
+    return new Target(text, text, false, false);
+  }
+
+  private static Target socket(String text) {
+    String path = text.substring("unix:".length()).replaceFirst("^//(?=/)", "");
+    if (!path.matches("/[^/].*")) throw broken(text, "a Unix socket needs an absolute path");
+    return new Target(text, "unix://" + path, true, true);
+  }
+
+  private static boolean isLoopback(String text, String hostAndPort) {
+    Matcher parts = HOST_PORT.matcher(hostAndPort);
+    if (!parts.matches()) throw broken(text, "it is no HOST:PORT");
+    int port = Integer.parseInt(parts.group(2));
+    if (port < 1 || port > PORT_MAX) throw broken(text, "port %d is outside 1 to %d".formatted(port, PORT_MAX));
+    return LOOPBACK.matcher(parts.group(1)).matches();
+  }
+
+  private static IllegalArgumentException broken(String text, String why) {
+    return new IllegalArgumentException(
+        "target or DIBS_TARGET: \"%s\" cannot be read: %s; write HOST:PORT, unix:///path or dns:///HOST:PORT"
+            .formatted(text, why));
+  }
+}

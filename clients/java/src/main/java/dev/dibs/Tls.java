@@ -1,0 +1,39 @@
+package dev.dibs;
+
+import io.grpc.ChannelCredentials;
+import io.grpc.InsecureChannelCredentials;
+import io.grpc.TlsChannelCredentials;
+import java.io.File;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+
+/**
+ * How the line is protected.
+ *
+ * @param ca path of a PEM file with the authorities to trust; empty for those of the system
+ * @param cert path of a PEM file with this process's own certificate; empty for none
+ * @param key path of a PEM file with the private key of that
+ */
+record Tls(String ca, String cert, String key) {
+  boolean isOn() {
+    return !ca.isEmpty() || !cert.isEmpty();
+  }
+
+  ChannelCredentials credentials() {
+    if (cert.isEmpty() != key.isEmpty()) {
+      throw new IllegalArgumentException(
+          "tlsCertificate (DIBS_TLS_CERT, DIBS_TLS_KEY): a certificate and its key are only of use together");
+    }
+    if (!isOn()) return InsecureChannelCredentials.create();
+    TlsChannelCredentials.Builder credentials = TlsChannelCredentials.newBuilder();
+    String reading = "the authorities of tlsCa or DIBS_TLS_CA cannot be read: " + ca;
+    try {
+      if (!ca.isEmpty()) credentials.trustManager(new File(ca));
+      reading = "tlsCertificate (DIBS_TLS_CERT, DIBS_TLS_KEY) cannot be read: %s, %s".formatted(cert, key);
+      if (!cert.isEmpty()) credentials.keyManager(new File(cert), new File(key));
+      return credentials.build();
+    } catch (IOException error) {
+      throw new UncheckedIOException(reading, error);
+    }
+  }
+}

@@ -1,0 +1,97 @@
+package dev.dibs;
+
+import io.grpc.CallCredentials;
+import io.grpc.Metadata;
+import io.grpc.Status;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.util.concurrent.Executor;
+import java.util.function.Supplier;
+import java.util.regex.Pattern;
+
+/** Who calls. Asked for with each call, so that it may change. Nothing here prints it. */
+final class Token extends CallCredentials {
+  private static final Metadata.Key<String> AUTHORIZATION =
+      Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
+  private static final Pattern VISIBLE = Pattern.compile("[\\x21-\\x7e]+");
+
+  private final Supplier<String> source;
+
+  private Token(Supplier<String> source) {
+    this.source = source;
+  }
+
+  /** Null where the text is empty. */
+  static Token of(String text) {
+    if (text.isEmpty()) return null;
+    if (!VISIBLE.matcher(text).matches()) {
+      throw new IllegalArgumentException("token or DIBS_TOKEN: it has other characters than visible ASCII");
+    }
+    return new Token(() -> text);
+  }
+
+  static Token of(Supplier<String> source) {
+    return new Token(source);
+  }
+
+  /** The file is read again when it changes. */
+  static Token in(Path file) {
+    FileToken token = new FileToken(file);
+    token.get();
+    return new Token(token);
+  }
+
+  @Override
+  public void applyRequestMetadata(RequestInfo request, Executor executor, MetadataApplier applier) {
+    String text;
+    try {
+      text = source.get();
+    } catch (Throwable error) {
+      // Its message may have the token in it.
+      applier.fail(Status.UNAUTHENTICATED.withDescription("token: cannot be had: " + error.getClass().getName()));
+      return;
+    }
+    if (text == null || !VISIBLE.matcher(text).matches()) {
+      applier.fail(Status.UNAUTHENTICATED.withDescription("token: is empty or has other characters than visible ASCII"));
+      return;
+    }
+    Metadata headers = new Metadata();
+    headers.put(AUTHORIZATION, "Bearer " + text);
+    applier.apply(headers);
+  }
+
+  @Override
+  public String toString() {
+    return "Token";
+  }
+
+  private static final class FileToken implements Supplier<String> {
+    private final Path file;
+    private FileTime readOf;
+    private long readSize;
+    private String text;
+
+    FileToken(Path file) {
+      this.file = file;
+    }
+
+    @Override
+    public synchronized String get() {
+      try {
+        FileTime changed = Files.getLastModifiedTime(file);
+        long size = Files.size(file);
+        if (text == null || !changed.equals(readOf) || size != readSize) {
+          text = Files.readString(file).strip();
+          readOf = changed;
+          readSize = size;
+        }
+        return text;
+      } catch (IOException error) {
+        throw new UncheckedIOException("tokenFile: cannot be read: " + file, error);
+      }
+    }
+  }
+}

@@ -1,0 +1,79 @@
+package dev.dibs;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** How a client comes to its service. */
+final class ConnectionTest {
+  private static final Options<String> TEXT = Options.of(Codec.UTF_8, Duration.ofMinutes(1));
+
+  @TempDir Path folder;
+
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void goesOverAUnixSocket(boolean session) throws Exception {
+    String target = "unix://" + folder.resolve("dibs.sock");
+    try (Service service = Service.start(target, Map.of());
+        DibsClient client =
+            DibsClient.builder().target(target).session(session).onUnavailable(OnUnavailable.FAIL).build()) {
+      assertTrue(client.ready(Duration.ofSeconds(10)));
+      for (int time = 0; time < 2; time += 1) assertEquals("v0", client.getOrRebuild("k", TEXT, value(time)));
+      assertEquals(new InvalidateResult(1, 0), client.invalidate(Invalidation.ofKeys("k")));
+      assertTrue(service.target().contains("dibs.sock"), service.target());
+    }
+  }
+
+  private static RebuildFunction<String> value(int time) {
+    return rebuild -> "v" + time;
+  }
+
+  @Test
+  void isReadyWhenItStands() throws Exception {
+    try (FakeService fake = new FakeService();
+        DibsClient client = fake.client().build()) {
+      assertTrue(client.ready(Duration.ofSeconds(10)));
+      assertTrue(client.ready(Duration.ZERO));
+    }
+    try (ServerSocket mute = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
+        DibsClient client = DibsClient.builder().target("127.0.0.1:" + mute.getLocalPort()).build()) {
+      assertFalse(client.ready(Duration.ofMillis(20)));
+    }
+  }
+
+  @Test
+  void isNotLateWhileThisProcessItselfStands() throws Exception {
+    CompletableFuture<Long> ranOut = new CompletableFuture<>();
+    CountDownLatch standing = new CountDownLatch(1);
+    RunningTime.after(Duration.ofMillis(400), () -> ranOut.complete(System.nanoTime()));
+    // No timer of this process comes to its turn, as where all of it is stopped.
+    CompletableFuture<Long> goesOn = new CompletableFuture<>();
+    Threads.after(
+        Duration.ZERO,
+        () -> {
+          standing.countDown();
+          try {
+            Thread.sleep(600);
+          } catch (InterruptedException error) {
+            Thread.currentThread().interrupt();
+          }
+          goesOn.complete(System.nanoTime());
+        });
+    standing.await();
+    long afterwardsNanos = ranOut.get(30, TimeUnit.SECONDS) - goesOn.get();
+    assertTrue(afterwardsNanos > TimeUnit.MILLISECONDS.toNanos(200), afterwardsNanos + " ns");
+  }
+}

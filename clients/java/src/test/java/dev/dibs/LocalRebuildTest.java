@@ -1,0 +1,138 @@
+package dev.dibs;
+
+import static dev.dibs.FakeService.hit;
+import static dev.dibs.FakeService.lease;
+import static dev.dibs.FakeService.unavailable;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import dev.dibs.v1.GetOrLockRequest;
+import dev.dibs.v1.InvalidateRequest;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.logging.Handler;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/** What this process does by itself while the service cannot be reached. */
+final class LocalRebuildTest {
+  private static final Logger LOG = Logger.getLogger("dev.dibs");
+  private static final Options<String> TEXT = Options.of(Codec.UTF_8, Duration.ofMinutes(1));
+
+  private final FakeService fake = new FakeService();
+  private final DibsClient client = fake.client().session(false).build();
+  private final AtomicInteger rebuilds = new AtomicInteger();
+  private final List<String> warnings = new CopyOnWriteArrayList<>();
+  private final Handler handler = new Handler() {
+    @Override
+    public void publish(LogRecord record) {
+      warnings.add(record.getMessage());
+    }
+
+    @Override
+    public void flush() {}
+
+    @Override
+    public void close() {}
+  };
+
+  @BeforeEach
+  void goAway() {
+    LOG.addHandler(handler);
+    fake.will(GetOrLockRequest.class, unavailable());
+    fake.will(InvalidateRequest.class, unavailable());
+  }
+
+  @AfterEach
+  void close() {
+    LOG.removeHandler(handler);
+    client.close();
+    fake.close();
+  }
+
+  private String get(Options<String> options) throws Exception {
+    return client.getOrRebuild("k", options, () -> "v" + rebuilds.incrementAndGet());
+  }
+
+  @Test
+  void isKeptForTheNextCallers() throws Exception {
+    for (int time = 0; time < 3; time += 1) assertEquals("v1", get(TEXT));
+    // These want what is newer than their call.
+    assertEquals("v2", get(TEXT.refresh()));
+    assertEquals("v3", get(TEXT.read(Options.Read.STORE)));
+    for (int time = 0; time < 2; time += 1) assertNull(client.getOrRebuild("none", TEXT, () -> null));
+    assertNull(client.getOrRebuild("none", TEXT, () -> "never"));
+  }
+
+  @Test
+  void isNotKeptLongerThanItsTimeNorAgainstItsRebuildsWill() throws Exception {
+    Options<String> brief = Options.of(Codec.UTF_8, Duration.ofMillis(1));
+    assertEquals("v1", get(brief));
+    Until.isTrue(() -> get(brief).equals("v2"));
+    RebuildFunction<String> unstored = rebuild -> {
+      rebuild.doNotStore();
+      return "w" + rebuilds.incrementAndGet();
+    };
+    assertEquals("w3", client.getOrRebuild("l", TEXT, unstored));
+    assertEquals("w4", client.getOrRebuild("l", TEXT, unstored));
+  }
+
+  @Test
+  void isForgottenWhenTheServiceIsBack() throws Exception {
+    assertEquals("v1", get(TEXT));
+    fake.will(GetOrLockRequest.class, lease("t", 10_000), unavailable());
+    assertEquals("other", client.getOrRebuild("other", TEXT, () -> "other"));
+    assertEquals("v2", get(TEXT));
+  }
+
+  @Test
+  void isForgottenWhenTheProcessInvalidatesIt() throws Exception {
+    assertEquals("v1", get(TEXT));
+    assertThrows(DibsStatusException.class, () -> client.invalidate(Invalidation.ofKeys("k")));
+    assertEquals("v2", get(TEXT));
+    assertThrows(DibsStatusException.class, () -> client.invalidate(Invalidation.ofTags("t")));
+    assertEquals("v3", get(TEXT));
+  }
+
+  @Test
+  void isNotJoinedAfterTheProcessHasInvalidatedItsKey() throws Exception {
+    CountDownLatch running = new CountDownLatch(1);
+    CountDownLatch gate = new CountDownLatch(1);
+    CompletableFuture<String> old = client.getOrRebuildAsync("k", TEXT, () -> {
+      running.countDown();
+      gate.await();
+      return "old";
+    });
+    running.await();
+    var joined = client.getOrRebuildAsync("k", TEXT.maxWait(Duration.ofMinutes(1)), () -> "never");
+    var without = client.getOrRebuildAsync("k", TEXT.maxWait(Duration.ZERO), () -> "never");
+    assertEquals(
+        BusyReason.WAIT_ENDED,
+        ((DibsBusyException) assertThrows(ExecutionException.class, without::get).getCause()).reason());
+    assertThrows(DibsStatusException.class, () -> client.invalidate(Invalidation.ofKeys("k")));
+    assertEquals("v1", get(TEXT));
+    gate.countDown();
+    assertEquals("old", old.get());
+    assertEquals("old", joined.get());
+    // The older one is not what is kept.
+    assertEquals("v1", get(TEXT));
+  }
+
+  @Test
+  void isLoggedAtEachChangeOnly() throws Exception {
+    for (int time = 0; time < 3; time += 1) get(TEXT.refresh());
+    assertEquals(1, warnings.size(), warnings.toString());
+    fake.will(GetOrLockRequest.class, hit("v"));
+    for (int time = 0; time < 3; time += 1) assertEquals("v", get(TEXT));
+    assertEquals(2, warnings.size(), warnings.toString());
+  }
+}

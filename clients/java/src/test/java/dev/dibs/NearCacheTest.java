@@ -1,0 +1,179 @@
+package dev.dibs;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.google.protobuf.ByteString;
+import dev.dibs.v1.Hit;
+import dev.dibs.v1.Tags;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/** What a near cache may serve, by a clock that a test moves. */
+final class NearCacheTest {
+  private static final FullKey KEY = FullKey.of("", "k");
+
+  /** Near its greatest number, beyond which it goes on with the smallest. */
+  private final AtomicLong nowNanos = new AtomicLong(Long.MAX_VALUE - 1_000);
+
+  private final NearCache near = new NearCache(1 << 20, List.of(""), nowNanos::get);
+
+  @BeforeEach
+  void begin() {
+    near.welcome();
+  }
+
+  private void pass(long ms) {
+    nowNanos.addAndGet(Duration.ofMillis(ms).toNanos());
+  }
+
+  private static Hit hit(String text, long freshForMs, String... tags) {
+    return Hit.newBuilder()
+        .setValue(ByteString.copyFromUtf8(text))
+        .setFreshForMs(freshForMs)
+        .setTags(Tags.newBuilder().addAllNames(List.of(tags)))
+        .build();
+  }
+
+  private void keep(Hit hit) {
+    near.answered(near.sending(KEY), hit);
+  }
+
+  private String got() {
+    Found found = near.get(KEY);
+    return found == null ? null : found.bytes() == null ? "absent" : found.bytes().toStringUtf8();
+  }
+
+  private void changed(List<String> keys, List<String> tags, boolean all) {
+    near.changed("default", keys, tags, all);
+  }
+
+  @Test
+  void servesWhatIsFresh() {
+    assertNull(got());
+    keep(hit("v", 60_000));
+    assertEquals("v", got());
+    keep(Hit.newBuilder().setAbsent(true).setFreshForMs(60_000).build());
+    assertEquals("absent", got());
+  }
+
+  @Test
+  void servesNothingPastItsTimeWhichBeginsWithTheRequest() {
+    NearCache.Asking asking = near.sending(KEY);
+    pass(400);
+    near.answered(asking, hit("v", 1_000));
+    pass(599);
+    assertEquals("v", got());
+    pass(1);
+    assertNull(got());
+    keep(hit("v", 0));
+    assertNull(got());
+  }
+
+  @Test
+  void servesNothingWithoutABeatInTheLastThreeSeconds() {
+    keep(hit("v", 60_000));
+    pass(2_999);
+    assertEquals("v", got());
+    pass(1);
+    assertNull(got());
+    near.beat();
+    assertEquals("v", got());
+  }
+
+  @Test
+  void dropsByKeyByTagAndAsAWhole() {
+    keep(hit("v", 60_000));
+    changed(List.of("other"), List.of(), false);
+    assertEquals("v", got());
+    changed(List.of("k"), List.of(), false);
+    assertNull(got());
+    keep(hit("v", 60_000, "a", "b"));
+    changed(List.of(), List.of("c"), false);
+    assertEquals("v", got());
+    changed(List.of(), List.of("b"), false);
+    assertNull(got());
+    keep(hit("v", 60_000));
+    near.changed("another", List.of("k"), List.of("a"), true);
+    assertEquals("v", got());
+    changed(List.of(), List.of(), true);
+    assertNull(got());
+  }
+
+  @Test
+  void dropsWhatMayHaveATagThatTheReplicaDoesNotTell() {
+    keep(Hit.newBuilder().setAbsent(true).setFreshForMs(60_000).build());
+    changed(List.of(), List.of("any"), false);
+    assertNull(got());
+  }
+
+  @Test
+  void dropsRatherTooMuchThanTooLittleOfTagsThatAreForgotten() {
+    keep(hit("v", 60_000, "a"));
+    changed(List.of(), List.of("a"), false);
+    changed(List.of(), IntStream.range(0, 10_001).mapToObj(tag -> "t" + tag).toList(), false);
+    assertNull(got());
+    keep(hit("v", 60_000, "a"));
+    assertEquals("v", got());
+  }
+
+  @Test
+  void isNotFilledByWhatWasAskedForBeforeAChange() {
+    record Change(List<String> keys, List<String> tags, boolean all) {}
+    for (Change change :
+        List.of(
+            new Change(List.of("k"), List.of(), false),
+            new Change(List.of(), List.of("a"), false),
+            new Change(List.of(), List.of(), true))) {
+      NearCache.Asking asking = near.sending(KEY);
+      changed(change.keys(), change.tags(), change.all());
+      near.answered(asking, hit("old", 60_000, "a"));
+      assertNull(got(), change.toString());
+    }
+  }
+
+  @Test
+  void dropsAllWithItsSessionAndKeepsNothingThatWasAskedForOnIt() {
+    keep(hit("v", 60_000));
+    NearCache.Asking asking = near.sending(KEY);
+    near.forget();
+    near.answered(asking, hit("old", 60_000));
+    near.welcome();
+    assertNull(got());
+    keep(hit("new", 60_000));
+    assertEquals("new", got());
+  }
+
+  @Test
+  void keepsNothingOfANamespaceThatIsNotWatched() {
+    assertNull(near.sending(FullKey.of("other", "k")));
+    assertNull(near.get(FullKey.of("other", "k")));
+  }
+
+  @Test
+  void keepsToItsBoundOfBytes() {
+    NearCache small = new NearCache(10_000, List.of(""), nowNanos::get);
+    small.welcome();
+    for (int at = 0; at < 100; at += 1) {
+      small.answered(small.sending(FullKey.of("", "k" + at)), hit("x".repeat(1_000), 60_000));
+    }
+    long kept = IntStream.range(0, 100).filter(at -> small.get(FullKey.of("", "k" + at)) != null).count();
+    assertTrue(kept > 0 && kept < 9, kept + " are kept");
+  }
+
+  @Test
+  void refusesBoundsThatAreNone() {
+    assertThrows(IllegalArgumentException.class, () -> DibsClient.builder().nearCache(0));
+    DibsClientBuilder unary = DibsClient.builder().nearCache(1).session(false);
+    assertThrows(IllegalArgumentException.class, unary::build);
+    String[] many = IntStream.range(0, 65).mapToObj(String::valueOf).toArray(String[]::new);
+    DibsClientBuilder all = DibsClient.builder().nearCache(1, many);
+    assertThrows(IllegalArgumentException.class, all::build);
+  }
+}

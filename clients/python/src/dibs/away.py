@@ -1,0 +1,64 @@
+"""What a client knows and does while the service is away."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from time import monotonic
+
+from dibs.options import Terms
+from dibs.rebuilding import Answer, Invalidation, Rebuilding
+
+_LOG = logging.getLogger("dibs")
+#: How long a result that was rebuilt without the service is used for the next callers.
+_KEPT_S_MAX = 5.0
+_KEPT_MAX = 1_000
+
+
+class Away:
+    """Whether the service is away, told once at each change, and the results that were rebuilt without it."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._lock = threading.Lock()
+        self._lost = False
+        self._kept: dict[tuple[str, str], tuple[float, Answer]] = {}
+
+    def lost(self, cause: Exception) -> None:
+        """A call could not reach the service."""
+        with self._lock:
+            told, self._lost = self._lost, True
+        if not told:
+            _LOG.warning(
+                "the service at %s cannot be reached (%s): this process rebuilds for itself", self._target, cause
+            )
+
+    def answered(self) -> None:
+        """The service is there: what was made without it is not used any more."""
+        if not self._lost:
+            return
+        with self._lock:
+            told, self._lost = not self._lost, False
+            self._kept.clear()
+        if not told:
+            _LOG.warning("the service at %s answers again", self._target)
+
+    def keep(self, terms: Terms, running: Rebuilding, answer: Answer, ttl_s: float) -> None:
+        """Uses the result for the next callers too, unless the client has invalidated the key meanwhile."""
+        now = monotonic()
+        with self._lock:
+            if len(self._kept) >= _KEPT_MAX:
+                self._kept = {id_: kept for id_, kept in self._kept.items() if kept[0] > now}
+            if self._lost and running.open and len(self._kept) < _KEPT_MAX:
+                self._kept[terms.id] = (now + min(ttl_s, _KEPT_S_MAX), answer)
+
+    def kept(self, terms: Terms) -> Answer | None:
+        """A result of a local rebuild that is still young."""
+        with self._lock:
+            until, answer = self._kept.get(terms.id, (0.0, None))
+        return answer if terms.shares and monotonic() < until else None
+
+    def invalidated(self, invalidation: Invalidation) -> None:
+        """The client's own invalidation, which may have failed because the service is away."""
+        with self._lock:
+            self._kept = {id_: kept for id_, kept in self._kept.items() if not invalidation.reaches(id_)}

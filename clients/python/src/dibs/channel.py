@@ -1,0 +1,109 @@
+"""How a gRPC channel is made, and what every call on it carries."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import grpc
+
+from dibs.connection import Connection
+from dibs.errors import ServiceError
+from dibs.tracing import Tracing
+from dibs.v1.coordinator_pb2_grpc import CoordinatorServiceStub
+
+_CHANNEL: dict[str, int | str] = {
+    # A link that died without a word is found within 15 s, and the calls on it end.
+    "grpc.keepalive_time_ms": 10_000,
+    "grpc.keepalive_timeout_ms": 5_000,
+    # A long wait has no data, and is still looked after.
+    "grpc.http2.max_pings_without_data": 0,
+    # Back at a service that restarts within a second; the default would wait up to two minutes.
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 1_000,
+    # A client of its own: another one's failed tries to connect do not hold up this one's.
+    "grpc.use_local_subchannel_pool": 1,
+    # The service bounds the values.
+    "grpc.max_receive_message_length": -1,
+    "grpc.max_send_message_length": -1,
+    # What may be sent again is known one storey up.
+    "grpc.enable_retries": 0,
+    "grpc.service_config": json.dumps({"loadBalancingConfig": [{"round_robin": {}}]}),
+}
+
+
+def open_channel(by: Any, connection: Connection) -> Any:
+    # How long an attempt to connect may take; gRPC's own 20 s would hold every call so long.
+    options = [*_CHANNEL.items(), ("grpc.min_reconnect_backoff_ms", connection.connect_ms)]
+    if connection.tls is None:
+        return by.insecure_channel(connection.target, options)
+    tls = connection.tls
+    credentials = grpc.ssl_channel_credentials(tls.authorities, tls.key, tls.certificate)
+    return by.secure_channel(connection.target, credentials, options)
+
+
+def stub_on(channel: Any, connection: Connection, tracing: Tracing | None = None) -> Any:
+    token = connection.token
+    if token is not None:
+        channel = _Bearing(channel, lambda: ("authorization", _bearer(token)))
+    if tracing is not None:
+        channel = _Bearing(channel, lambda: ("traceparent", tracing.of_caller().traceparent))
+    return CoordinatorServiceStub(channel)
+
+
+def _bearer(token: Callable[[], str]) -> str:
+    try:
+        return f"Bearer {token()}"
+    except Exception as error:
+        # Its message may carry a secret; the cause is there for a debugger.
+        raise ServiceError("UNAUTHENTICATED", f"token: its function raised {type(error).__name__}") from error
+
+
+class _Bearing:
+    """A channel whose calls all carry one more piece of metadata; gRPC's interceptors cost a task a call."""
+
+    def __init__(self, bearer: Any, metadata: Callable[[], tuple[str, str]]) -> None:
+        self._bearer = bearer
+        self._metadata = metadata
+
+    def __getattr__(self, name: str) -> Any:
+        """`unary_unary` and the like make a method, and `future` and the like are ways to call one."""
+        made = getattr(self._bearer, name)
+        if name in ("future", "with_call"):
+            return _Bearing(made, self._metadata)
+        return lambda *args, **kwargs: _Bearing(made(*args, **kwargs), self._metadata)
+
+    def __call__(self, request: Any, *args: Any, metadata: Any = None, **kwargs: Any) -> Any:
+        name, value = self._metadata()
+        given = tuple(metadata or ())
+        # What the caller says of it, and nothing at all, are not to be outdone.
+        known = value == "" or any(name == theirs for theirs, _ in given)
+        return self._bearer(request, *args, metadata=given if known else ((name, value), *given), **kwargs)
+
+
+class LoopStubs:
+    """The generated stub for an event loop: gRPC binds such a channel to the loop that runs."""
+
+    def __init__(self, connection: Connection, tracing: Tracing) -> None:
+        self._connection = connection
+        self._tracing = tracing
+        self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Any, Any]] = WeakKeyDictionary()
+
+    @property
+    def stub(self) -> Any:
+        loop = asyncio.get_running_loop()
+        if loop not in self._channels:
+            # gRPC's channel knows its loop, and would keep it here for ever.
+            for ended in [other for other in self._channels if other.is_closed()]:
+                del self._channels[ended]
+            channel: Any = open_channel(grpc.aio, self._connection)
+            self._channels[loop] = (channel, stub_on(channel, self._connection, self._tracing))
+        return self._channels[loop][1]
+
+    async def close(self) -> None:
+        channel, _ = self._channels.pop(asyncio.get_running_loop(), (None, None))
+        if channel is not None:
+            await channel.close()

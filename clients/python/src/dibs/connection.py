@@ -1,0 +1,162 @@
+"""Where and as whom to call: the target, the token and the certificates of a client."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from dibs.errors import InvalidOptionError
+from dibs.options import Seconds, milliseconds
+
+#: A text, or a function that gives the current one and is asked with each connection and call.
+Token: TypeAlias = str | Callable[[], str]
+
+#: TCP repeats the first packet that is lost after one second.
+DEFAULT_CONNECT_S = 2.0
+_CONNECT_MS_MAX = 600_000
+_DEFAULT_TARGET = "127.0.0.1:50051"
+_HOST_PORT = re.compile(r"(?P<host>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.%]+\]):(?P<port>[0-9]{1,5})")
+_WANTED = "give HOST:PORT, dns:///HOST:PORT or unix:///path"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the caller says of its connection. None: the environment's word, else the default."""
+
+    target: str | None = None
+    token: Token | None = field(default=None, repr=False)
+    token_file: str | None = None
+    tls_ca: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    connect: Seconds = DEFAULT_CONNECT_S
+    allow_insecure_token: bool = False
+
+
+@dataclass(frozen=True)
+class Tls:
+    """PEM files, read at construction."""
+
+    #: The certificates of the authorities to trust; None for those of the system.
+    authorities: bytes | None
+    #: The client's own certificate and key, for a service that asks for one.
+    certificate: bytes | None = None
+    key: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where and as whom to call."""
+
+    target: str
+    connect_ms: int
+    tls: Tls | None = None
+    #: Gives the current token; None where there is none.
+    token: Callable[[], str] | None = field(default=None, repr=False)
+
+
+def connection_of(said: Said, env: Mapping[str, str]) -> Connection:
+    """What the caller says, else what the environment says; an empty variable is as good as none.
+
+    Raises InvalidOptionError for a target that cannot be read, or a token that would travel in clear; OSError for a
+    file that cannot be read.
+    """
+
+    def word(option: str | None, variable: str) -> str:
+        return option if option is not None else env.get(variable, "")
+
+    target = word(said.target, "DIBS_TARGET") or _DEFAULT_TARGET
+    hosts = hosts_of(target)
+    tls = _tls_of(
+        word(said.tls_ca, "DIBS_TLS_CA"), word(said.tls_cert, "DIBS_TLS_CERT"), word(said.tls_key, "DIBS_TLS_KEY")
+    )
+    token = _token_of(said, env)
+    if token is not None and tls is None and not said.allow_insecure_token and not all(map(_is_loopback, hosts)):
+        raise InvalidOptionError(
+            f"token: it would travel to {target} in clear; set tls_ca (DIBS_TLS_CA), or allow_insecure_token=True"
+        )
+    return Connection(target, milliseconds("connect", said.connect, 1, _CONNECT_MS_MAX), tls, token)
+
+
+def hosts_of(target: str) -> list[str]:
+    """The hosts that a target names; none for a Unix socket. Raises InvalidOptionError for a typo."""
+    wrong = InvalidOptionError(f"target: {target!r} cannot be read; {_WANTED}")
+    scheme, colon, rest = target.partition(":")
+    if colon and scheme in ("unix", "unix-abstract"):
+        # With an authority, `unix://path`, the path would lose its first part.
+        if rest.strip("/") == "" or (rest.startswith("//") and not rest.startswith("///")):
+            raise wrong
+        return []
+    if colon and scheme == "dns":
+        # `dns://server/HOST:PORT` names the DNS server.
+        addresses = [rest.rsplit("/", 1)[-1]]
+    elif colon and scheme in ("ipv4", "ipv6"):
+        addresses = rest.split(",")
+    else:
+        addresses = [target]
+    read = [_HOST_PORT.fullmatch(address) for address in addresses]
+    hosts = [match["host"] for match in read if match is not None and 1 <= int(match["port"]) <= 65_535]
+    if len(hosts) != len(addresses):
+        raise wrong
+    return hosts
+
+
+class TokenFile:
+    """A token in a file, read again when the file has changed."""
+
+    def __init__(self, path: str) -> None:
+        """Raises OSError where it cannot be read."""
+        self._path = path
+        self._seen: object = None
+        self._token = self._read()
+
+    def __call__(self) -> str:
+        # While the file is replaced it may not be there: the token before is still the best there is.
+        try:
+            return self._read()
+        except OSError:
+            return self._token
+
+    def _read(self) -> str:
+        now = os.stat(self._path)
+        seen = (now.st_mtime_ns, now.st_size, now.st_ino)
+        if seen != self._seen:
+            self._token, self._seen = Path(self._path).read_text().strip(), seen
+        return self._token
+
+
+def _token_of(said: Said, env: Mapping[str, str]) -> Callable[[], str] | None:
+    if callable(said.token):
+        return said.token
+    token = said.token
+    path = said.token_file
+    if token is None and path is None:
+        token, path = env.get("DIBS_TOKEN"), env.get("DIBS_TOKEN_FILE")
+    if token:
+        text = token
+        return lambda: text
+    return TokenFile(path) if path else None
+
+
+def _tls_of(authorities: str, certificate: str, key: str) -> Tls | None:
+    if (certificate == "") != (key == ""):
+        raise InvalidOptionError("tls_cert: a certificate and its key (tls_key) belong together")
+    if authorities == "" and certificate == "":
+        return None
+
+    def pem(path: str) -> bytes | None:
+        return Path(path).read_bytes() if path else None
+
+    return Tls(pem(authorities), pem(certificate), pem(key))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -1,0 +1,241 @@
+"""One `get_or_rebuild`, as steps: ask until there is a value, a failure, or no time left."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from time import monotonic
+
+from dibs.errors import BusyError, DibsError, RebuildFailedError, ServiceError
+from dibs.hooks import tell
+from dibs.outcomes import freshness, payload, word
+from dibs.rebuild import LeaseGoneError, Task, give_back, rebuild_under_lease
+from dibs.rebuilding import Answer, Ended, Rebuilding
+from dibs.steps import Behind, Call, Grant, Join, Ran, Run, Sleep, Steps
+from dibs.v1 import coordinator_pb2 as pb
+
+#: A wait that took less was none: the answer's way over the network.
+_WAITED_S_MIN = 0.010
+#: Between two questions, at the least, however soon the service says to come back.
+_PAUSE_S_MIN = 0.010
+#: What the answer's way may take, above the wait.
+_WAY_S = 2.0
+#: The service's own bound of a wait, unless it is configured otherwise. A longer one is asked for in pieces.
+_PIECE_S = 30.0
+#: A piece that ended sooner was not a piece of a long wait, and asking again at once would be a busy loop.
+_PIECE_S_MIN = 1.0
+#: How often in a row the service may break off before it counts as out of reach: a replica that was killed ends
+#: its calls so, and the next attempt reaches another. Where there is none, it fails within milliseconds.
+_BROKEN_OFF_MAX = 2
+#: When to come back to a rebuild of this process that outlasted the wait.
+_COME_BACK_S = 1.0
+
+
+def fetch_loop(task: Task) -> Steps[Answer]:
+    """The value of a key. Raises what the rebuild raised, RebuildFailedError, BusyError, or ServiceError."""
+    # The same for every attempt: a lease whose answer was lost on its way comes again.
+    asking = _Asking(str(uuid.uuid4()), in_pieces=task.terms.wait_ms is None)
+    while True:
+        running = task.rebuilds.joinable(task.terms)
+        if running is not None:
+            answer = yield from _join(task, running)
+        else:
+            answer = yield from _ask(task, asking)
+        if answer is not None:
+            return answer
+
+
+class _Asking:
+    """What one call remembers from question to question."""
+
+    def __init__(self, request_id: str, in_pieces: bool) -> None:
+        self.request_id = request_id
+        #: The service bounds each wait by its own maximum; the caller's is longer.
+        self.in_pieces = in_pieces
+        #: How often in a row the service broke off.
+        self.broken_off = 0
+
+
+def _join(task: Task, running: Rebuilding) -> Steps[Answer | None]:
+    """The result of a rebuild of this process, for a caller that came late; None where the service has to be asked."""
+    terms, joined_at = task.terms, monotonic()
+    ended: Ended | None = yield Join(running, task.until)
+    waited = monotonic() - joined_at
+    got = ended is not None and (ended.answer is not None or ended.error is not None)
+    tell(task.hooks.wait, terms.namespace, terms.key, waited, got)
+    if ended is None:
+        raise BusyError("wait_ended", _COME_BACK_S, monotonic() - running.began_at)
+    if ended.error is not None:
+        raise ended.error
+    return ended.answer
+
+
+def _ask(task: Task, asking: _Asking) -> Steps[Answer | None]:
+    """One question to the service, and what follows from it; None where it has to be asked again."""
+    terms = task.terms
+    asked_at = monotonic()
+    left = max(0.0, task.until - asked_at)
+    question = _question(task, asking, left)
+    try:
+        response: pb.GetOrLockResponse = yield question
+    except ServiceError as error:
+        return (yield from _no_outcome(task, asking, error))
+    task.away.answered()
+    asking.broken_off = 0
+    waited = monotonic() - asked_at
+    outcome = response.WhichOneof("outcome")
+    if outcome == "hit":
+        if waited >= _WAITED_S_MIN:
+            tell(task.hooks.wait, terms.namespace, terms.key, waited, True)
+        return _served(task, response.hit)
+    if outcome == "lease":
+        try:
+            return (yield from _under_lease(task, response.lease))
+        except LeaseGoneError as gone:
+            # A key that is invalidated faster than it is rebuilt must not hold its caller for ever.
+            if monotonic() >= task.until:
+                raise gone.error from None
+            # This call has used its lease up: with the same id it would be given it again.
+            asking.request_id = str(uuid.uuid4())
+            return None
+    tell(task.hooks.wait, terms.namespace, terms.key, waited, outcome == "failed")
+    if outcome == "failed":
+        raise RebuildFailedError(response.failed.message, response.failed.retry_after_ms / 1_000)
+    # An outcome that a later service has: all that this client can say of it is that there is no answer.
+    busy = response.busy if outcome == "busy" else pb.Busy()
+    reason = word(pb.BusyReason, busy.reason)
+    after = busy.retry_after_ms / 1_000
+    busy_error = BusyError(reason, after, busy.holder_age_ms / 1_000)
+    a_piece = not question.request.HasField("wait_ms")
+    if reason == "wait_ended" and a_piece and waited >= _PIECE_S_MIN and monotonic() < task.until:
+        return None
+    # Waiting on is no use where the service said that the rebuild takes longer than the wait.
+    ends_here = reason in ("deadline_too_short", "no_value")
+    yield from _come_back(busy_error, None if ends_here else after, task.until)
+    return None
+
+
+def _question(task: Task, asking: _Asking, left: float) -> Call:
+    terms = task.terms
+    request = pb.GetOrLockRequest(
+        namespace=terms.namespace,
+        key=terms.key,
+        # Where the wait is not sent, the deadline bounds it, and the service's own maximum.
+        wait_ms=None if asking.in_pieces or left > _PIECE_S else int(left * 1_000),
+        lease_ms=terms.lease_ms,
+        stale=terms.stale,
+        read=terms.read,
+        request_id=asking.request_id,
+        holder=terms.holder,
+        intent=pb.INTENT_REFRESH if terms.refresh else pb.INTENT_REBUILD,
+    )
+    # A caller that has left must not stand in the service's queue, nor be given the lease.
+    return Call("GetOrLock", request, left + _WAY_S, task.trace.traceparent, leavable=True)
+
+
+def _no_outcome(task: Task, asking: _Asking, error: ServiceError) -> Steps[Answer | None]:
+    if error.code == "INVALID_ARGUMENT" and error.message.startswith("wait_ms:") and not asking.in_pieces:
+        # The service's maximum is lower than usual.
+        asking.in_pieces = True
+        return None
+    if not error.unreachable:
+        if error.code != "CANCELLED":
+            task.away.answered()
+        yield from _come_back(error, error.retry_after, task.until)
+        return None
+    asking.broken_off += 1
+    if error.code == "UNAVAILABLE" and asking.broken_off < _BROKEN_OFF_MAX:
+        return None
+    return (yield from _without_service(task, error))
+
+
+def _served(task: Task, hit: pb.Hit) -> Answer:
+    tell(task.hooks.hit, task.terms.namespace, task.terms.key, freshness(hit))
+    return Answer(payload(hit), hit.fence)
+
+
+def _come_back(error: DibsError, after: float | None, until: float) -> Steps[None]:
+    """Pauses as the service asked; raises `error` where it did not, or where the time is over by then."""
+    if after is None:
+        raise error
+    at = monotonic() + max(after, _PAUSE_S_MIN * (1 + random.random()))
+    if at >= until:
+        raise error
+    yield Sleep(at)
+
+
+def _under_lease(task: Task, lease: pb.Lease) -> Steps[Answer]:
+    terms, previous = task.terms, None
+    if lease.HasField("previous") and (not lease.previous.HasField("value") or task.readable(lease.previous.value)):
+        previous = lease.previous
+    if previous is not None and _is_newer(previous, terms.unreadable_fence):
+        # Another caller has replaced what could not be read, while this one waited for its turn.
+        yield from give_back(task, lease, None, None)
+        return _served(task, previous)
+    rebuilding = rebuild_under_lease(task, lease)
+    if previous is None or terms.refresh:
+        return (yield from rebuilding)
+    if not terms.wait_for_rebuild:
+        # There is something to serve meanwhile, and the caller does not insist on the newest.
+        yield Behind(_behind(task, rebuilding))
+        return _served(task, previous)
+    try:
+        return (yield from rebuilding)
+    except LeaseGoneError:
+        raise
+    except Exception as error:
+        if not terms.stale_if_error:
+            raise
+        tell(task.hooks.background_error, terms.namespace, terms.key, error)
+        return _served(task, previous)
+
+
+def _is_newer(previous: pb.Hit, unreadable_fence: int | None) -> bool:
+    fresh = previous.freshness == pb.FRESHNESS_FRESH
+    return unreadable_fence is not None and fresh and previous.fence > unreadable_fence
+
+
+def _behind(task: Task, rebuilding: Steps[Answer]) -> Steps[None]:
+    try:
+        yield from rebuilding
+    except LeaseGoneError:
+        # Another caller may have the value by now, and none waits for this one.
+        return
+    except Exception as error:
+        tell(task.hooks.background_error, task.terms.namespace, task.terms.key, error)
+
+
+def _without_service(task: Task, cause: ServiceError) -> Steps[Answer | None]:
+    """The service cannot be reached: one rebuild at a time in this process, or the error."""
+    terms = task.terms
+    if not terms.rebuild_locally:
+        raise cause
+    task.away.lost(cause)
+    kept = task.away.kept(terms)
+    if kept is not None:
+        tell(task.hooks.hit, terms.namespace, terms.key, "fresh")
+        return kept
+    running, new = task.rebuilds.begin_local(terms)
+    if not new:
+        return (yield from _join(task, running))
+    try:
+        return (yield from _rebuild_locally(task, running, cause))
+    finally:
+        task.rebuilds.over(terms, running)
+
+
+def _rebuild_locally(task: Task, running: Rebuilding, cause: ServiceError) -> Steps[Answer]:
+    terms = task.terms
+    tell(task.hooks.local_rebuild, terms.namespace, terms.key, cause)
+    ran: Ran = yield Run(task.rebuild, Grant(fence=0, reason="local"), running)
+    if ran.error is not None:
+        running.end(Ended(error=ran.error))
+        raise ran.error
+    result = ran.result
+    assert result is not None
+    answer = Answer(result.data)
+    if result.store and result.refused is None:
+        ttl_ms = terms.absent_ttl_ms if result.data is None else terms.ttl_ms
+        task.away.keep(terms, running, answer, (ttl_ms if result.ttl_ms is None else result.ttl_ms) / 1_000)
+        running.end(Ended(answer))
+    return answer

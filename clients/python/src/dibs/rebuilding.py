@@ -1,0 +1,160 @@
+"""The rebuilds that run in this process, for callers that come while they do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+
+from dibs.options import Terms
+from dibs.v1 import coordinator_pb2 as pb
+
+#: A refresh and an early refresh run beside a value that the service still serves.
+_BESIDE_A_VALUE = (pb.LEASE_REASON_REFRESH, pb.LEASE_REASON_EARLY_REFRESH)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call came to: bytes, or None where the source has nothing, and the fence of the value; 0 if unknown."""
+
+    data: bytes | None
+    fence: int = 0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a rebuild has for the callers that came after its lease. Neither: they ask the service again."""
+
+    answer: Answer | None = None
+    error: Exception | None = None
+
+
+class Rebuilding:
+    """One rebuild that runs here. Callers that came after its lease may join it while it is open."""
+
+    def __init__(self, terms: Terms, lease: pb.Lease | None) -> None:
+        self.began_at = monotonic()
+        #: Set once, with what the callers that joined late get.
+        self.ended: Future[Ended] = Future()
+        self.local = lease is None
+        self.token = "" if lease is None else lease.token
+        #: Tells the rebuild that the lease is gone. Set by its driver.
+        self.void: Callable[[], None] = lambda: None
+        #: Called when the last caller that had joined late has left before the end.
+        self.deserted: Callable[[], None] = lambda: None
+        self.joined = 0
+        self._lock = threading.Lock()
+        self._open = True
+        self._stale = terms.stale
+        self._has_previous = lease is not None and lease.HasField("previous")
+        self._beside_a_value = lease is not None and lease.reason in _BESIDE_A_VALUE
+
+    @property
+    def open(self) -> bool:
+        """Whether nothing has happened that a caller that comes now must not miss."""
+        return self._open
+
+    def joinable_by(self, terms: Terms) -> bool:
+        """Whether a caller that comes now may share the result, instead of asking the service."""
+        if not self._open or self._beside_a_value:
+            return False
+        if self.local or terms.stale == pb.STALE_FORBID:
+            return True
+        # The service would serve a stale value at once. Where the holder did not want one, there may be one too.
+        return not self._has_previous and self._stale in (pb.STALE_ALLOW, terms.stale)
+
+    def close(self) -> None:
+        """Callers that come from now on ask the service; those that have joined go on waiting."""
+        self._open = False
+
+    def end(self, ended: Ended) -> None:
+        """The first word counts."""
+        self.close()
+        with suppress(InvalidStateError):
+            self.ended.set_result(ended)
+
+    def join(self) -> None:
+        with self._lock:
+            self.joined += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self.joined -= 1
+            last = self.joined == 0
+        if last and not self.ended.done():
+            self.deserted()
+
+
+@dataclass(frozen=True)
+class Invalidation:
+    """What an invalidation of this client may have reached."""
+
+    namespace: str
+    keys: frozenset[str]
+    #: By tags or as a whole: any key.
+    any_key: bool
+
+    def reaches(self, id_: tuple[str, str]) -> bool:
+        return id_[0] == (self.namespace or "default") and (self.any_key or id_[1] in self.keys)
+
+
+class Rebuilds:
+    """All of them of one client, by namespace and key."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[tuple[str, str], Rebuilding] = {}
+
+    def joinable(self, terms: Terms) -> Rebuilding | None:
+        """The rebuild under a lease that a caller may join before it asks the service."""
+        with self._lock:
+            running = self._running.get(terms.id)
+        if running is None or running.local or not terms.shares or not running.joinable_by(terms):
+            return None
+        return running
+
+    def begin(self, terms: Terms, lease: pb.Lease) -> Rebuilding:
+        """A lease has come: a rebuild that ran here for the key before takes no more callers."""
+        with self._lock:
+            return self._begin(terms, lease)
+
+    def begin_local(self, terms: Terms) -> tuple[Rebuilding, bool]:
+        """Without the service: the rebuild that runs, or a new one, and whether it is new."""
+        with self._lock:
+            running = self._running.get(terms.id)
+            # Under a lease it may be older than a call that wants the newest.
+            if running is not None and (running.local or terms.shares) and running.joinable_by(terms):
+                return running, False
+            return self._begin(terms, None), True
+
+    def over(self, terms: Terms, running: Rebuilding) -> None:
+        """However it ended, no caller waits for it any more."""
+        running.end(Ended())
+        with self._lock:
+            # Only what is still its own: another one may have begun since.
+            if self._running.get(terms.id) is running:
+                del self._running[terms.id]
+
+    def lost(self, lost: pb.LeaseLost) -> None:
+        """The service says that a lease is over."""
+        with self._lock:
+            running = self._running.get((lost.namespace or "default", lost.key))
+        if running is not None and running.token == lost.token:
+            running.void()
+
+    def invalidated(self, invalidation: Invalidation) -> None:
+        """The client's own invalidation has returned, or failed: what it may have reached takes no more callers."""
+        with self._lock:
+            for id_, running in self._running.items():
+                if invalidation.reaches(id_):
+                    running.close()
+
+    def _begin(self, terms: Terms, lease: pb.Lease | None) -> Rebuilding:
+        before = self._running.get(terms.id)
+        if before is not None:
+            before.close()
+        running = self._running[terms.id] = Rebuilding(terms, lease)
+        return running

@@ -1,0 +1,50 @@
+"""Sees a rebuild that asks for its own key, by the context that its tasks and threads inherit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import Context, ContextVar, copy_context
+
+from dibs.errors import ReentrantRebuildError
+
+
+class _Frame:
+    """A rebuild that the current context is inside of."""
+
+    def __init__(self, of: tuple[int, str, str]) -> None:
+        self.of = of
+        # A child process that is forked within has the context, but is not what the rebuild waits for.
+        self.process = os.getpid()
+        # A task that the rebuild started may outlive it, and may ask for the key then.
+        self.running = True
+
+
+_FRAMES: ContextVar[tuple[_Frame, ...]] = ContextVar("dibs_rebuilds", default=())
+
+
+def refuse_reentry(client: object, namespace: str, key: str) -> None:
+    """Raises ReentrantRebuildError where the current context is inside a rebuild of this key."""
+    of = (id(client), namespace or "default", key)
+    if any(frame.of == of and frame.running and frame.process == os.getpid() for frame in _FRAMES.get()):
+        raise ReentrantRebuildError(key)
+
+
+@contextmanager
+def inside(client: object, namespace: str, key: str) -> Generator[None]:
+    """What runs within is the rebuild of this key."""
+    frame = _Frame((id(client), namespace or "default", key))
+    token = _FRAMES.set((*_FRAMES.get(), frame))
+    try:
+        yield
+    finally:
+        frame.running = False
+        _FRAMES.reset(token)
+
+
+def outside() -> Context:
+    """The current context, but inside no rebuild: for work that no rebuild waits for."""
+    context = copy_context()
+    context.run(_FRAMES.set, ())
+    return context

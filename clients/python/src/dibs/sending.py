@@ -1,0 +1,46 @@
+"""One call on its way, on a session or by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from dibs.errors import ServiceError
+from dibs.steps import Call
+
+
+@dataclass(frozen=True, eq=False)
+class Sending:
+    """A call, its answer, and until when that is waited for, as a time of `time.monotonic()`."""
+
+    call: Call
+    until: float
+    future: Future[Any] = field(default_factory=Future)
+
+    def succeed(self, response: Any) -> bool:
+        """False where its caller has left, and wants no answer."""
+        if not self.future.set_running_or_notify_cancel():
+            return False
+        self.future.set_result(response)
+        return True
+
+    def fail(self, error: ServiceError) -> None:
+        """Unless its caller has left."""
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
+
+    def on_cancel(self, left: Callable[[], object]) -> None:
+        """Called when its caller leaves before the answer."""
+        self.future.add_done_callback(lambda done: done.cancelled() and left())
+
+
+def service_error(error: Any) -> ServiceError:
+    """What gRPC says, in the words of this package."""
+    # Not dict(), which takes an asyncio call's metadata for something else than pairs.
+    trailers = {key: value for key, value in error.trailing_metadata() or ()}  # noqa: C416
+    pushback = str(trailers.get("grpc-retry-pushback-ms", ""))
+    # Anything but a number of milliseconds, such as -1, says not to come back.
+    retry_after = int(pushback) / 1_000 if pushback.isdecimal() else None
+    return ServiceError(error.code().name, error.details() or "", retry_after)

@@ -1,0 +1,256 @@
+"""All calls of a client on one stream: what gathers while a message is sent leaves with the next one."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from queue import SimpleQueue
+from time import monotonic
+from typing import Any
+
+import grpc
+
+from dibs.errors import ServiceError
+from dibs.sending import Sending, service_error
+from dibs.v1 import coordinator_pb2 as pb
+
+#: A message of the contract is no larger, unless it carries a single call.
+_MESSAGE_BYTES_MAX = 1_000_000
+#: Leases may still come for so many calls that were cancelled; more of them end with their time.
+_CANCELLED_MAX = 1_000
+#: How often it is looked at whether the session is confirmed: a process that did not run so long is not a late service.
+_STEP_S = 0.1
+_UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED.value[0]
+_FIELDS = {
+    "GetOrLock": "get_or_lock",
+    "Publish": "publish",
+    "Release": "release",
+    "Extend": "extend",
+    "Invalidate": "invalidate",
+}
+#: A stream that was refused for these would be refused again; any other end is a connection that broke.
+_FOR_GOOD = ("INVALID_ARGUMENT", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "UNIMPLEMENTED")
+
+
+@dataclass(frozen=True)
+class SessionEvents:
+    """What a session tells its link. Called in the session's own threads."""
+
+    lease_lost: Callable[[pb.LeaseLost], None]
+    #: It has ended, with these calls open; whether it was confirmed before, and whether it would be refused again.
+    ended: Callable[[Session, list[Sending], ServiceError, bool, bool], None]
+    #: New calls go elsewhere.
+    leaving: Callable[[Session], None]
+    #: The token that the stream was opened with is not taken any more: the call may go with the one of now.
+    refused: Callable[[Session, Sending], None]
+    #: A lease came for a call whose caller had left.
+    give_back: Callable[[Sending, str], None]
+
+
+class Session:
+    """One stream. May be used by any thread; it has two of its own, one that reads and one that keeps deadlines."""
+
+    def __init__(self, stub: Any, hello: pb.SessionHello, connect_s: float, events: SessionEvents) -> None:
+        #: With which the leases of this session can be taken up by the next one.
+        self.resume_token = ""
+        self._events = events
+        self._ids = itertools.count(1)
+        # Reentrant, because giving up a call may cancel its future, whose callback comes back here.
+        self._changed = threading.Condition(threading.RLock())
+        self._pending: dict[int, Sending] = {}
+        self._cancelled: OrderedDict[int, Sending] = OrderedDict()
+        self._queue: SimpleQueue[pb.SessionCall | int | None] = SimpleQueue()
+        self._confirmed = False
+        self._leaving = False
+        self._over = False
+        #: Whether the calls that are open at the end are for the one that ended it.
+        self._taken = False
+        self._look_at = 0.0
+        self._stream: Any = stub.Session(self._requests(hello))
+        self._threads = [
+            threading.Thread(target=self._read, name="dibs-session", daemon=True),
+            threading.Thread(target=self._keep_deadlines, args=(connect_s,), name="dibs-deadlines", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def send(self, sending: Sending) -> bool:
+        """False where this session takes no more calls."""
+        call = sending.call
+        message = pb.SessionCall(
+            deadline_ms=max(1, int((sending.until - monotonic()) * 1_000)), traceparent=call.traceparent
+        )
+        getattr(message, _FIELDS[call.method]).CopyFrom(call.request)
+        with self._changed:
+            if self._over or self._leaving:
+                return False
+            message.id = next(self._ids)
+            self._pending[message.id] = sending
+            self._queue.put(message)
+            if sending.until < self._look_at:
+                self._changed.notify_all()
+        sending.on_cancel(lambda: self._left(message.id))
+        return True
+
+    def leave(self) -> None:
+        """Ends the stream once its calls have ended."""
+        with self._changed:
+            self._leaving = True
+            self._end_if_left()
+
+    def take(self, within: float) -> list[Sending]:
+        """Ends the stream and its threads at once; the calls that are open."""
+        with self._changed:
+            self._taken = True
+            pending = self._stop()
+        self._stream.cancel()
+        give_up_at = monotonic() + within
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, give_up_at - monotonic()))
+        return pending
+
+    def _requests(self, hello: pb.SessionHello) -> Iterator[pb.SessionRequest]:
+        yield pb.SessionRequest(hello=hello)
+        carried: pb.SessionCall | int | None = None
+        ended = False
+        while not ended:
+            item = carried or self._queue.get()
+            carried, message, size = None, pb.SessionRequest(), 0
+            while item is not None:
+                size += 0 if isinstance(item, int) else item.ByteSize()
+                if message.calls and size > _MESSAGE_BYTES_MAX:
+                    carried = item
+                    break
+                if isinstance(item, int):
+                    message.cancelled_ids.append(item)
+                else:
+                    message.calls.append(item)
+                if self._queue.empty():
+                    break
+                item = self._queue.get()
+            ended = item is None
+            if message.calls or message.cancelled_ids:
+                yield message
+
+    def _read(self) -> None:
+        try:
+            for message in self._stream:
+                self._heard(message)
+        except grpc.RpcError as error:
+            self._ended(_end_of(service_error(error)))
+        else:
+            self._ended(ServiceError("UNAVAILABLE", "the session was closed"))
+
+    def _heard(self, message: pb.SessionResponse) -> None:
+        if message.HasField("welcome"):
+            with self._changed:
+                self._confirmed = True
+                self.resume_token = message.welcome.resume_token
+                self._changed.notify_all()
+        for reply in message.replies:
+            self._replied(reply)
+        for event in message.events:
+            kind = event.WhichOneof("event")
+            if kind == "lease_lost":
+                self._events.lease_lost(event.lease_lost)
+            elif kind == "draining":
+                self.leave()
+                self._events.leaving(self)
+
+    def _replied(self, reply: pb.SessionReply) -> None:
+        with self._changed:
+            sending = self._pending.pop(reply.id, None)
+            left = self._cancelled.pop(reply.id, None)
+            self._end_if_left()
+        kind = reply.WhichOneof("response")
+        if sending is not None and kind == "error":
+            if reply.error.code == _UNAUTHENTICATED:
+                self.leave()
+                self._events.refused(self, sending)
+                return
+            error = reply.error
+            after = error.retry_after_ms / 1_000 if error.HasField("retry_after_ms") else None
+            sending.fail(ServiceError(_name_of(error.code), error.message, after))
+            return
+        response = None if kind is None else getattr(reply, kind)
+        if sending is not None:
+            if kind != _FIELDS[sending.call.method]:
+                sending.fail(ServiceError("INTERNAL", "the reply is none to the call"))
+                return
+            # False: its caller has left just now.
+            if sending.succeed(response):
+                return
+            left = sending
+        if left is not None and response is not None and kind == "get_or_lock" and response.HasField("lease"):
+            self._events.give_back(left, response.lease.token)
+
+    def _left(self, id_: int) -> None:
+        """No caller waits for it any more, and the service is told so."""
+        with self._changed:
+            sending = self._pending.pop(id_, None)
+            if sending is None:
+                return
+            self._cancelled[id_] = sending
+            if len(self._cancelled) > _CANCELLED_MAX:
+                self._cancelled.popitem(last=False)
+            self._queue.put(id_)
+            self._end_if_left()
+
+    def _end_if_left(self) -> None:
+        if self._leaving and not self._pending:
+            self._queue.put(None)
+
+    def _keep_deadlines(self, connect_s: float) -> None:
+        """Until the session is over: ends calls whose time is over, and a session that is not confirmed in time."""
+        unconfirmed_s = 0.0
+        while True:
+            with self._changed:
+                if self._over:
+                    return
+                now = monotonic()
+                self._look_at = min((sending.until for sending in self._pending.values()), default=now + 3_600)
+                if not self._confirmed:
+                    self._look_at = min(self._look_at, now + _STEP_S)
+                self._changed.wait(max(0.0, self._look_at - now))
+                late = [id_ for id_, sending in self._pending.items() if sending.until <= monotonic()]
+                late_sendings = [self._pending.pop(id_) for id_ in late]
+                for id_ in late:
+                    self._queue.put(id_)
+                self._end_if_left()
+                unconfirmed_s += 0.0 if self._confirmed else min(monotonic() - now, 2 * _STEP_S)
+                give_up = not self._confirmed and unconfirmed_s >= connect_s
+            for sending in late_sendings:
+                sending.fail(ServiceError("DEADLINE_EXCEEDED", "no answer came in time"))
+            if give_up:
+                self._ended(ServiceError("UNAVAILABLE", f"no session within {connect_s:g} s"))
+                self._stream.cancel()
+                return
+
+    def _ended(self, error: ServiceError) -> None:
+        with self._changed:
+            if self._taken or self._over:
+                return
+            pending = self._stop()
+        self._events.ended(self, pending, error, self._confirmed, error.code in _FOR_GOOD)
+
+    def _stop(self) -> list[Sending]:
+        self._over = True
+        pending, self._pending = list(self._pending.values()), {}
+        self._queue.put(None)
+        self._changed.notify_all()
+        return pending
+
+
+def _end_of(error: ServiceError) -> ServiceError:
+    return error if error.code in _FOR_GOOD else ServiceError("UNAVAILABLE", error.message, error.retry_after)
+
+
+_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
+
+
+def _name_of(code: int) -> str:
+    return _NAMES.get(code, "UNKNOWN")

@@ -1,0 +1,116 @@
+//! The whole of `get_or_rebuild`, on bytes.
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    asking::{Answer, Asking, served, tell_hit, tell_wait},
+    core::Core,
+    error::{CallError, Error},
+    flights::{Flight, Landed, Outcome},
+    held_lease::tell_background,
+    hooks::Event,
+    lease::{Lease, LeaseReason, Previous},
+    local_results::may_read,
+    options::{OnUnavailable, Options},
+    rebuild::{RebuildBytes, meanwhile, rebuild_under, serve_and_rebuild},
+    reentry,
+    seat::{Next, Seat, has_time},
+    turn::end_of_turn,
+};
+
+/// Asks until there is a value, a failure, or no time left; rebuilding where a lease comes.
+pub(crate) async fn fetch(core: &Arc<Core>, options: &Arc<Options>, rebuild: &RebuildBytes, until: Instant) -> Outcome {
+    loop {
+        let fly = |flight| fly(core.clone(), options.clone(), rebuild.clone(), flight, until);
+        let seat = core.flights.board(options, until, fly);
+        match landed(core, options, seat, until).await {
+            Next::Return(outcome) => return outcome,
+            // A key that is invalidated faster than it is rebuilt must not hold its caller for ever.
+            Next::AskAgain(error) if !has_time(until) => return Err(error),
+            Next::AskAgain(_) => {}
+        }
+    }
+}
+
+/// Waits for the flight; where that is a wait for another caller's rebuild, the hook hears of it.
+async fn landed(core: &Core, options: &Options, seat: Seat, until: Instant) -> Next {
+    let (late, began) = (seat.is_late(), Instant::now());
+    let next = seat.landed(until).await;
+    if late {
+        let answered = matches!(next, Next::Return(Ok(_) | Err(Error::Rebuild(_))));
+        tell_wait(core, options, began.elapsed(), answered);
+    }
+    next
+}
+
+async fn fly(core: Arc<Core>, options: Arc<Options>, rebuild: RebuildBytes, flight: Flight, until: Instant) -> Landed {
+    // Those who come in the same turn of the runtime join before the request is sent.
+    end_of_turn().await;
+    let mut asking = Asking::new(core.clone(), options.clone(), until);
+    let lease = match asking.answer(Some(&flight)).await {
+        Err(error) => return Landed::for_members(Err(error)),
+        Ok(Answer::Value(value)) => return Landed::for_members(Ok(value)),
+        Ok(Answer::OutOfReach(cause)) => {
+            return Landed::for_members(without_service(&core, &options, rebuild, cause, until).await);
+        }
+        Ok(Answer::Lease(lease)) => *lease,
+    };
+    flight.leased(lease.previous().is_some());
+    if let Some(hit) = meanwhile(&options, &lease).cloned() {
+        return Landed::for_members(Ok(serve_and_rebuild(&core, &options, lease, &hit, rebuild, &flight)));
+    }
+    let stale = lease.previous().filter(|_| options.stale_if_error).cloned();
+    match (rebuild_under(lease, &rebuild, &flight).await, stale) {
+        (Landed::Ended { outcome: Err(error), .. }, Some(hit)) => {
+            tell_background(&core, &options, &error);
+            Landed::for_members(Ok(served(&core, &options, &hit)))
+        }
+        (landed, _) => landed,
+    }
+}
+
+/// The service cannot be reached: one rebuild at a time in this process, or the error.
+async fn without_service(
+    core: &Arc<Core>,
+    options: &Arc<Options>,
+    rebuild: RebuildBytes,
+    cause: CallError,
+    until: Instant,
+) -> Outcome {
+    if let Some(value) = core.near.as_ref().and_then(|near| near.get_unavailable(options)) {
+        tell_hit(core, options, true);
+        return Ok(value);
+    }
+    if options.on_unavailable == OnUnavailable::Fail {
+        return Err(cause.into());
+    }
+    loop {
+        if let Some(value) = core.local_results.get(options).filter(|_| may_read(options)) {
+            tell_hit(core, options, false);
+            return Ok(value);
+        }
+        let fly = |_| rebuild_locally(core.clone(), options.clone(), rebuild.clone(), cause.clone());
+        let seat = core.local.board_local(options, fly);
+        match landed(core, options, seat, until).await {
+            Next::Return(outcome) => return outcome,
+            Next::AskAgain(error) if !has_time(until) => return Err(error),
+            Next::AskAgain(_) => {}
+        }
+    }
+}
+
+async fn rebuild_locally(core: Arc<Core>, options: Arc<Options>, rebuild: RebuildBytes, cause: CallError) -> Landed {
+    let Options { namespace, key, .. } = &*options;
+    core.hooks.tell(&Event::LocalRebuild { namespace, key, cause: &cause });
+    let asked_at = core.local_results.mark();
+    let told = Lease::new(0, LeaseReason::Local, Previous::Unknown, CancellationToken::new());
+    let terms = told.terms.clone();
+    let rebuilding = options.trace.within(rebuild(told));
+    let outcome = reentry::inside(&core, &options, rebuilding).await.map_err(Error::Rebuild);
+    if let Ok(value) = &outcome {
+        core.local_results.keep(&options, &terms.of_value(), value.clone(), asked_at);
+    }
+    Landed::Ended { outcome, for_latecomers: true }
+}

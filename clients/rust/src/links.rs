@@ -1,0 +1,143 @@
+//! The connections of a client, for each runtime that uses it.
+use std::{
+    collections::HashMap,
+    future::pending,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::{
+    runtime::{self, Handle},
+    time::sleep,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    error::CallError,
+    flights::Flights,
+    lease_registry::LeaseRegistry,
+    link::{Link, Stub},
+    near_cache::NearCache,
+    session::{Hears, Session},
+    session_or_unary::SessionOrUnary,
+    transport::{Request, Response, Terms, Transport},
+    unary::Unary,
+};
+
+/// Between two attempts of [`Transport::ready`]: a service that is just starting is found soon.
+const READY_AGAIN: Duration = Duration::from_millis(20);
+
+/// The connections of a client, for each runtime that uses it: their tasks and timers end with the runtime, and a
+/// runtime that does not run at the moment must hold up no call of another.
+pub(crate) struct Links {
+    link: Arc<Link>,
+    holder: String,
+    with_session: bool,
+    leases: Arc<LeaseRegistry>,
+    flights: Arc<Flights>,
+    near: Option<Arc<NearCache>>,
+    by_runtime: Mutex<HashMap<runtime::Id, Arc<Connected>>>,
+}
+
+struct Connected {
+    /// None where calls go one by one.
+    session: Option<SessionOrUnary>,
+    unary: Unary,
+    stub: Stub,
+    _ends_with_runtime: AbortOnDropHandle<()>,
+}
+
+impl Links {
+    pub fn new(
+        link: Link,
+        holder: String,
+        with_session: bool,
+        leases: Arc<LeaseRegistry>,
+        flights: Arc<Flights>,
+        near: Option<Arc<NearCache>>,
+    ) -> Arc<Self> {
+        let by_runtime = Mutex::default();
+        Arc::new(Self { link: Arc::new(link), holder, with_session, leases, flights, near, by_runtime })
+    }
+
+    /// For the user; of the runtime in which this is called.
+    pub fn stub(self: &Arc<Self>) -> Stub {
+        self.connected().stub.clone()
+    }
+
+    fn connected(self: &Arc<Self>) -> Arc<Connected> {
+        let id = Handle::current().id();
+        self.by_runtime().entry(id).or_insert_with(|| Arc::new(self.connect(id))).clone()
+    }
+
+    fn connect(self: &Arc<Self>, id: runtime::Id) -> Connected {
+        let (own, stub) = self.link.connect_for_two();
+        let unary = Unary::new(own);
+        let session = self.with_session.then(|| {
+            let hears = Hears { leases: self.leases.clone(), flights: self.flights.clone(), near: self.near.clone() };
+            SessionOrUnary::new(Session::new(self.link.clone(), self.holder.clone(), hears), unary.clone())
+        });
+        let forget = Forget { links: Arc::downgrade(self), id };
+        let until_the_end = async move {
+            let _forget = forget;
+            pending().await
+        };
+        Connected { session, unary, stub, _ends_with_runtime: AbortOnDropHandle::new(tokio::spawn(until_the_end)) }
+    }
+
+    fn by_runtime(&self) -> MutexGuard<'_, HashMap<runtime::Id, Arc<Connected>>> {
+        self.by_runtime.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Dropped when the runtime shuts down.
+struct Forget {
+    links: Weak<Links>,
+    id: runtime::Id,
+}
+
+impl Drop for Forget {
+    fn drop(&mut self) {
+        if let Some(links) = self.links.upgrade() {
+            let connected = links.by_runtime().remove(&self.id);
+            // Outside of the lock: what ends with it may end much.
+            drop(connected);
+        }
+    }
+}
+
+impl Transport for Arc<Links> {
+    fn ask(&self, request: Request, terms: Terms) -> BoxFuture<'_, Result<Response, CallError>> {
+        async move {
+            let connected = self.connected();
+            match &connected.session {
+                Some(session) => session.ask(request, terms).await,
+                None => connected.unary.ask(request, terms).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn watches(&self, namespace: &str) -> bool {
+        let near = self.near.as_ref().filter(|near| near.has(namespace));
+        near.is_some() && self.connected().session.as_ref().is_some_and(SessionOrUnary::watches)
+    }
+
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        async move {
+            let connected = self.connected();
+            loop {
+                let ready = match &connected.session {
+                    Some(session) => session.is_ready().await,
+                    None => connected.unary.is_ready().await,
+                };
+                if ready {
+                    return;
+                }
+                sleep(READY_AGAIN).await;
+            }
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,94 @@
+//! Results of rebuilds that went without the service.
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::{
+    flights::KeyId,
+    options::{Options, Read, key_id, key_id_of},
+    value_terms::ValueTerms,
+};
+
+/// Long enough that a hot key is not rebuilt for each call, short enough that what other processes invalidate, of which
+/// this one cannot hear, is soon gone.
+const KEPT_MAX: Duration = Duration::from_secs(5);
+/// A process with more keys than this rebuilds the others for each call, as it would without these.
+const ENTRIES_MAX: usize = 1_000;
+
+/// Values that this process rebuilt while the service could not be reached, for a short while and until the service
+/// answers again.
+#[derive(Default)]
+pub(crate) struct LocalResults(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    by_key: HashMap<KeyId, Entry>,
+    /// How often something was dropped: a rebuild that began before is not kept.
+    drops: u64,
+}
+
+struct Entry {
+    value: Option<Bytes>,
+    until: Instant,
+}
+
+/// Callers that want what is newer than their call take no copy.
+pub(crate) fn may_read(options: &Options) -> bool {
+    options.read == Read::Near && !options.refresh
+}
+
+impl LocalResults {
+    pub fn get(&self, options: &Options) -> Option<Option<Bytes>> {
+        let kept = self.kept();
+        let entry = kept.by_key.get(&key_id(options))?;
+        (Instant::now() < entry.until).then(|| entry.value.clone())
+    }
+
+    /// To be given to [`Self::keep`] after the rebuild that begins now.
+    pub fn mark(&self) -> u64 {
+        self.kept().drops
+    }
+
+    pub fn keep(&self, options: &Options, terms: &ValueTerms, value: Option<Bytes>, mark: u64) {
+        let mut kept = self.kept();
+        if kept.drops != mark || terms.do_not_store {
+            return;
+        }
+        let now = Instant::now();
+        if kept.by_key.len() >= ENTRIES_MAX {
+            kept.by_key.retain(|_, entry| now < entry.until);
+        }
+        if kept.by_key.len() < ENTRIES_MAX {
+            let until = now + terms.ttl_of(options, value.is_some()).min(KEPT_MAX);
+            kept.by_key.insert(key_id(options), Entry { value, until });
+        }
+    }
+
+    pub fn drop_key(&self, namespace: &str, key: &str) {
+        let mut kept = self.kept();
+        kept.drops += 1;
+        kept.by_key.remove(&key_id_of(namespace, key));
+    }
+
+    pub fn drop_namespace(&self, namespace: &str) {
+        let (namespace, _) = key_id_of(namespace, "");
+        let mut kept = self.kept();
+        kept.drops += 1;
+        kept.by_key.retain(|(of, _), _| *of != namespace);
+    }
+
+    pub fn drop_all(&self) {
+        let mut kept = self.kept();
+        kept.drops += 1;
+        kept.by_key.clear();
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,109 @@
+//! One caller's place in a flight, with its own wait.
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    error::Error,
+    flights::{Flight, Landed, Landing, Outcome},
+    v1::BusyReason,
+};
+
+/// When a caller whose wait has ended here may come back: as the service says it, not all at once.
+const COME_BACK: Duration = Duration::from_millis(100);
+/// With less time left there is no use in asking again.
+const LEFT_MIN: Duration = Duration::from_millis(10);
+
+/// One caller's place in a flight, with its own wait.
+pub(crate) struct Seat {
+    landing: Landing,
+    came: Came,
+}
+
+enum Came {
+    /// The flight is this caller's own, and so are its bounds.
+    First,
+    /// Before the lease, if there is one.
+    Joined { flight: Flight, its_until: Instant },
+    /// While the rebuild runs.
+    Late { since: Instant },
+}
+
+/// What a caller does when its flight has landed.
+pub(crate) enum Next {
+    Return(Outcome),
+    /// As long as there is time; else this.
+    AskAgain(Error),
+}
+
+impl Seat {
+    pub fn own(landing: Landing) -> Self {
+        Self { landing, came: Came::First }
+    }
+
+    pub fn joined(landing: Landing, flight: Flight, its_until: Instant) -> Self {
+        Self { landing, came: Came::Joined { flight, its_until } }
+    }
+
+    pub fn late(landing: Landing, since: Instant) -> Self {
+        Self { landing, came: Came::Late { since } }
+    }
+
+    /// It waits for another caller's rebuild.
+    pub fn is_late(&self) -> bool {
+        matches!(self.came, Came::Late { .. })
+    }
+
+    pub async fn landed(self, until: Instant) -> Next {
+        let Self { landing, came } = self;
+        match came {
+            Came::First => of_member(landing.await),
+            Came::Joined { flight, its_until } => {
+                // The service ends the wait of the request that was sent, and only a later end than the own one is
+                // a matter of this caller.
+                if its_until > until {
+                    match timeout_at(until, landing.clone()).await {
+                        Ok(landed) => return of_joined(landed),
+                        Err(_) if !flight.is_rebuilding() => return Next::Return(Err(busy(Duration::ZERO))),
+                        Err(_) => {}
+                    }
+                }
+                of_joined(landing.await)
+            }
+            Came::Late { since } => match timeout_at(until, landing).await {
+                Ok(Landed::Ended { outcome, for_latecomers: true }) => Next::Return(outcome),
+                Ok(_) => Next::AskAgain(busy(since.elapsed())),
+                Err(_) => Next::Return(Err(busy(since.elapsed()))),
+            },
+        }
+    }
+}
+
+fn of_member(landed: Landed) -> Next {
+    match landed {
+        Landed::Ended { outcome, .. } => Next::Return(outcome),
+        Landed::LeaseLost(Some(error)) => Next::AskAgain(Error::Rebuild(error)),
+        Landed::LeaseLost(None) => Next::AskAgain(busy(Duration::ZERO)),
+    }
+}
+
+/// The wait that has ended is that of the request: a caller that came later may have some left.
+fn of_joined(landed: Landed) -> Next {
+    match landed {
+        Landed::Ended { outcome: Err(error @ Error::Busy { reason: BusyReason::WaitEnded, .. }), .. } => {
+            Next::AskAgain(error)
+        }
+        landed => of_member(landed),
+    }
+}
+
+/// There is time to ask again.
+pub(crate) fn has_time(until: Instant) -> bool {
+    until.saturating_duration_since(Instant::now()) >= LEFT_MIN
+}
+
+/// The wait ended here, in this process.
+pub(crate) fn busy(holder_age: Duration) -> Error {
+    let retry_after = COME_BACK.mul_f64(0.5 + fastrand::f64());
+    Error::Busy { reason: BusyReason::WaitEnded, retry_after, holder_age }
+}

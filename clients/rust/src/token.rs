@@ -1,0 +1,132 @@
+//! What the client shows of itself.
+use std::{
+    fmt, fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use tonic::{
+    Status,
+    metadata::{Ascii, MetadataValue},
+};
+
+use crate::error::Error;
+
+/// How often a file is looked at: a token that is replaced counts within a second.
+const FILE_EVERY: Duration = Duration::from_millis(500);
+
+pub(crate) type TokenFn = Arc<dyn Fn() -> String + Send + Sync>;
+type Header = MetadataValue<Ascii>;
+
+/// Where the client's token comes from. It is not shown by `{:?}`, and in no log.
+#[derive(Clone, Default)]
+pub(crate) enum Token {
+    #[default]
+    None,
+    Text(String),
+    File(PathBuf),
+    /// Asked for each call, and for each session as it is opened.
+    Function(TokenFn),
+}
+
+impl Token {
+    pub fn is_none(&self) -> bool {
+        matches!(self, Self::None) || matches!(self, Self::Text(text) if text.is_empty())
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_none() { "none" } else { "hidden" })
+    }
+}
+
+/// The header that each call carries.
+#[derive(Clone)]
+pub(crate) enum Bearing {
+    None,
+    Fixed(Header),
+    File(Arc<TokenFile>),
+    Function(TokenFn),
+}
+
+impl Bearing {
+    /// # Errors
+    /// [`Error::Options`] where the token is no header value, or its file cannot be read.
+    pub fn of(token: &Token) -> Result<Self, Error> {
+        Ok(match token {
+            token if token.is_none() => Self::None,
+            Token::None => Self::None,
+            Token::Text(text) => Self::Fixed(header(text).ok_or_else(unfit)?),
+            Token::File(path) => Self::File(Arc::new(TokenFile::read(path.clone())?)),
+            Token::Function(function) => Self::Function(function.clone()),
+        })
+    }
+
+    pub fn header(&self) -> Result<Option<Header>, Status> {
+        match self {
+            Self::None => Ok(None),
+            Self::Fixed(header) => Ok(Some(header.clone())),
+            Self::File(file) => Ok(Some(file.header())),
+            Self::Function(function) => {
+                let text = catch_unwind(AssertUnwindSafe(|| function()));
+                let text = text.map_err(|_| Status::unauthenticated("the function that gives the token panicked"))?;
+                header(text.trim()).map(Some).ok_or_else(|| Status::unauthenticated(unfit().to_string()))
+            }
+        }
+    }
+}
+
+/// A token in a file, which is read again when that changes.
+pub(crate) struct TokenFile {
+    path: PathBuf,
+    read: Mutex<Read>,
+}
+
+struct Read {
+    header: Header,
+    changed_at: Option<SystemTime>,
+    looked_at: Instant,
+}
+
+impl TokenFile {
+    fn read(path: PathBuf) -> Result<Self, Error> {
+        let changed_at = changed_at(&path);
+        let text = fs::read_to_string(&path)
+            .map_err(|error| Error::Options(format!("token_file {}: {error}", path.display())))?;
+        let header = header(text.trim()).ok_or_else(unfit)?;
+        Ok(Self { path, read: Mutex::new(Read { header, changed_at, looked_at: Instant::now() }) })
+    }
+
+    /// What cannot be read, or is half written, leaves the token as it was.
+    fn header(&self) -> Header {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.looked_at.elapsed() >= FILE_EVERY {
+            read.looked_at = Instant::now();
+            let changed_at = changed_at(&self.path);
+            if changed_at != read.changed_at
+                && let Some(header) = fs::read_to_string(&self.path).ok().and_then(|text| header(text.trim()))
+            {
+                read.header = header;
+                read.changed_at = changed_at;
+            }
+        }
+        read.header.clone()
+    }
+}
+
+fn changed_at(path: &PathBuf) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|its| its.modified()).ok()
+}
+
+fn header(token: &str) -> Option<Header> {
+    let mut header = MetadataValue::try_from(format!("Bearer {token}")).ok().filter(|_| !token.is_empty())?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+fn unfit() -> Error {
+    Error::Options("token: is no header value: use printable ASCII".to_owned())
+}

@@ -1,0 +1,41 @@
+//! One client, several runtimes.
+use std::time::{Duration, Instant};
+
+use dibs::{Client, OnUnavailable};
+use tokio::runtime::Runtime;
+
+use crate::support::{TTL, fresh_key, service::SERVICE, text, value};
+
+fn ask(client: &Client) -> impl Future<Output = String> + use<> {
+    let asking = client.get_or_rebuild(fresh_key()).ttl(TTL).on_unavailable(OnUnavailable::Fail);
+    async move { text(asking.with(|| async { value("v") }).await.unwrap()) }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[test]
+fn a_client_is_made_outside_of_them_and_outlives_them() {
+    for session in [true, false] {
+        let client = SERVICE.client_with(Client::builder().session(session));
+        for _ in 0..3 {
+            let began = Instant::now();
+            assert_eq!(runtime().block_on(ask(&client)), "v");
+            assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        }
+    }
+}
+
+#[test]
+fn one_that_does_not_run_holds_up_no_other() {
+    for session in [true, false] {
+        let client = SERVICE.client_with(Client::builder().session(session));
+        let stopped = runtime();
+        assert_eq!(stopped.block_on(ask(&client)), "v");
+        let began = Instant::now();
+        assert_eq!(runtime().block_on(ask(&client)), "v");
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        assert_eq!(stopped.block_on(ask(&client)), "v");
+    }
+}

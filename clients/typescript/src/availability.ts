@@ -1,0 +1,30 @@
+/** Whether the service can be reached, as the last call found it. Each change is one warning of Node's. */
+export class Availability {
+  #isLost = false;
+
+  constructor(
+    private readonly target: string,
+    private readonly back: () => void,
+  ) {}
+
+  lost(cause: Error): void {
+    if (this.#isLost) return;
+    this.#isLost = true;
+    warn(
+      'DIBS_UNREACHABLE',
+      `Dibs cannot be reached at ${this.target}: ${cause.message}. ` +
+        'Until it is back each process rebuilds for itself, or fails where it was told to.',
+    );
+  }
+
+  answered(): void {
+    if (!this.#isLost) return;
+    this.#isLost = false;
+    this.back();
+    warn('DIBS_REACHABLE', `Dibs is reached again at ${this.target}.`);
+  }
+}
+
+function warn(code: string, text: string): void {
+  process.emitWarning(text, { type: 'DibsWarning', code });
+}

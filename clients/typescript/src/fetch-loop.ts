@@ -1,0 +1,234 @@
+import { randomUUID } from 'node:crypto';
+import type { Availability } from './availability.js';
+import type { Background } from './background.js';
+import { Callers } from './callers.js';
+import { type Calls, isUnreachable } from './calls.js';
+import { DibsBusyError, DibsError, RebuildFailedError } from './errors.js';
+import type { Flight } from './flights.js';
+import type { HeldLeases } from './held-leases.js';
+import { type Hooks, tell } from './hooks.js';
+import type { LocalRebuilds } from './local-rebuilds.js';
+import type { NearCache } from './near-cache.js';
+import type { RebuildOptions } from './options.js';
+import type { Busy, GetOrLockOutcome, Hit, Lease } from './outcomes.js';
+import { pause } from './pause.js';
+import { type Made, type RebuildBytes, rebuildUnderLease } from './rebuild.js';
+import type { RunningRebuilds } from './running-rebuilds.js';
+
+/** What a fetch came to. */
+export interface Fetched {
+  /** null where the source has nothing. */
+  readonly bytes: Uint8Array | null;
+  /** This process has just made it. */
+  readonly isOwn: boolean;
+}
+
+/** What all calls of a client share. */
+export interface FetchParts {
+  readonly calls: Calls;
+  readonly hooks: Hooks;
+  readonly held: HeldLeases;
+  readonly running: RunningRebuilds;
+  readonly local: LocalRebuilds;
+  readonly background: Background;
+  readonly availability: Availability;
+  readonly near: NearCache | undefined;
+  readonly leaseHoldMaxMs: number;
+  /** The longest wait that the service is asked for: beyond it, a wait is asked in pieces. */
+  waitMsMax: number;
+}
+
+/** What one fetch loop needs: who asks for what, and what it is made of. */
+export interface FetchLoop {
+  readonly parts: FetchParts;
+  readonly namespace: string;
+  readonly key: string;
+  readonly rebuild: RebuildBytes;
+  readonly options: Omit<RebuildOptions, 'signal'>;
+  readonly onUnavailable: 'rebuild' | 'fail';
+  readonly flight: Flight<Fetched>;
+  /** When its callers stop waiting for other callers' rebuilds. */
+  readonly untilMs: number;
+}
+
+/** A wait that took less was none: the answer's way over the network. */
+const WAITED_MS_MIN = 10;
+/** A wait of this length is taken by every service that has not said otherwise. */
+export const WAIT_MS_ASKED_MAX = 30_000;
+/** Between two questions, at the least, however soon the service says to come back. */
+const PAUSE_MS_MIN = 10;
+/** What the answer's way may take, above the wait. */
+const WAY_MS = 2_000;
+
+/**
+ * How often in a row the service may break off before it counts as out of reach: a replica that was killed ends
+ * its calls so, and the next attempt reaches another. Where there is none, it fails within milliseconds.
+ */
+const BROKEN_OFF_MAX = 2;
+
+/** GetOrLock until there is a value, a failure, or no time left; rebuilding where a lease comes. */
+export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
+  const { parts, namespace, key, untilMs, flight } = steps;
+  const { hooks, availability } = parts;
+  const { signal } = flight.callers;
+  // The same for every attempt: a lease whose answer was lost on its way comes again.
+  let requestId = randomUUID();
+  let brokenOff = 0;
+  for (;;) {
+    signal.throwIfAborted();
+    const askedMs = performance.now();
+    const inPieces = untilMs - askedMs > parts.waitMsMax;
+    let outcome: GetOrLockOutcome;
+    try {
+      outcome = await ask(steps, requestId, untilMs - askedMs, inPieces);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof DibsError)) throw error;
+      if (isUnreachable(error)) {
+        brokenOff += 1;
+        if (error.code === 'UNAVAILABLE' && brokenOff < BROKEN_OFF_MAX) continue;
+        return withoutService(steps, error);
+      }
+      availability.answered();
+      const waitMsMax = longestWaitMs(error);
+      if (waitMsMax !== undefined && !inPieces && untilMs - askedMs > waitMsMax) {
+        parts.waitMsMax = waitMsMax;
+        continue;
+      }
+      await comeBack(error, error.retryAfterMs, untilMs, signal);
+      continue;
+    }
+    availability.answered();
+    brokenOff = 0;
+    const waitedMs = performance.now() - askedMs;
+    if (outcome.kind === 'hit') {
+      if (waitedMs >= WAITED_MS_MIN) tell(hooks.onWait, { namespace, key, waitedMs, answered: true });
+      return served(steps, outcome);
+    }
+    if (outcome.kind === 'lease') {
+      flight.leased();
+      const rebuilt = await underLease(steps, outcome);
+      if (rebuilt.kind === 'value') return { bytes: rebuilt.value, isOwn: true };
+      if (rebuilt.kind === 'served') return rebuilt.fetched;
+      // A key that is invalidated faster than it is rebuilt must not hold its caller for ever.
+      if (performance.now() >= untilMs) throw rebuilt.error;
+      // Not the lease again that was given up.
+      requestId = randomUUID();
+      continue;
+    }
+    tell(hooks.onWait, { namespace, key, waitedMs, answered: outcome.kind === 'failed' });
+    if (outcome.kind === 'failed') throw new RebuildFailedError(outcome.message, outcome.retryAfterMs);
+    if (inPieces && outcome.reason === 'wait_ended') await comeBack(busyError(outcome), 0, untilMs, signal);
+    else
+      await comeBack(
+        busyError(outcome),
+        endsHere(outcome) ? undefined : outcome.retryAfterMs,
+        untilMs,
+        signal,
+      );
+  }
+}
+
+function ask(
+  { parts, namespace, key, options, flight }: FetchLoop,
+  requestId: string,
+  leftMs: number,
+  inPieces: boolean,
+) {
+  const { leaseMs, stale, read, refresh, traceparent, waitMs } = options;
+  const wholeMs = Math.max(0, Math.floor(leftMs));
+  return parts.calls.getOrLock(
+    {
+      ...{ namespace, key, leaseMs, stale, read, requestId },
+      intent: refresh === true ? 'refresh' : 'rebuild',
+      // Where the caller names no wait, the deadline bounds it, and the service's own maximum. So too for a piece.
+      waitMs: waitMs === undefined || inPieces ? undefined : wholeMs,
+    },
+    // A caller that has left must not stand in the service's queue, nor be given the lease.
+    { deadlineMs: wholeMs + WAY_MS, traceparent, signal: flight.callers.signal },
+  );
+}
+
+/** What a service says whose longest wait is shorter than usual: `wait_ms: 20000 is outside 0 to 500`. */
+function longestWaitMs({ code, message }: DibsError): number | undefined {
+  const [, max] = /^wait_ms: .* to (\d+)/.exec(code === 'INVALID_ARGUMENT' ? message : '') ?? [];
+  return max === undefined ? undefined : Number(max);
+}
+
+function served({ parts, namespace, key }: FetchLoop, { value, freshness }: Hit): Fetched {
+  tell(parts.hooks.onHit, { namespace, key, freshness });
+  return { bytes: value, isOwn: false };
+}
+
+/** Waiting on is no use where the service said that the rebuild takes longer than the wait. */
+function endsHere({ reason }: Busy): boolean {
+  return reason === 'deadline_too_short' || reason === 'no_value';
+}
+
+function busyError({ reason, retryAfterMs, holderAgeMs }: Busy): DibsBusyError {
+  return new DibsBusyError(reason, retryAfterMs, holderAgeMs);
+}
+
+/** Pauses as the service asked; throws `error` where it did not, or where the caller's time is over by then. */
+async function comeBack(
+  error: DibsError | DibsBusyError,
+  afterMs: number | undefined,
+  untilMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  if (afterMs === undefined) throw error;
+  const pauseMs = Math.max(afterMs, PAUSE_MS_MIN * (1 + Math.random()));
+  if (performance.now() + pauseMs >= untilMs) throw error;
+  await pause(pauseMs, signal);
+}
+
+async function underLease(steps: FetchLoop, lease: Lease) {
+  const { parts, namespace, key, rebuild, options, flight } = steps;
+  const { hooks, held, background, leaseHoldMaxMs } = parts;
+  const { ttlMs, staleMs, leaseMs, traceparent, absentTtlMs = ttlMs, tags = [] } = options;
+  const { previous } = lease;
+  const goesOn = previous !== undefined && options.refresh !== true && options.revalidate !== 'await';
+  // What goes on in the background is no caller's wait, and ends by itself.
+  const callers = goesOn ? new Callers() : flight.callers;
+  const running = parts.running.begin(namespace, key, previous !== undefined, callers);
+  const rebuilding = rebuildUnderLease(parts.calls, {
+    ...{ namespace, key, lease, rebuild, leaseMs, ttlMs, absentTtlMs, staleMs, tags, traceparent },
+    ...{ hooks, held, background, running, leaseHoldMaxMs },
+    signal: goesOn ? undefined : callers.signal,
+  });
+  const failedBehind = (error: unknown) => tell(hooks.onBackgroundError, { namespace, key, error });
+  if (goesOn) {
+    background.add(rebuilding.catch(failedBehind));
+    return { kind: 'served' as const, fetched: served(steps, previous) };
+  }
+  if (previous === undefined || options.staleIfError !== true) return rebuilding;
+  return rebuilding.catch((error) => {
+    flight.callers.signal.throwIfAborted();
+    failedBehind(error);
+    return { kind: 'served' as const, fetched: served(steps, previous) };
+  });
+}
+
+/** The service cannot be reached: what is known here, or one rebuild at a time in this process, or the error. */
+async function withoutService(steps: FetchLoop, cause: DibsError): Promise<Fetched> {
+  const { parts, namespace, key, rebuild, options, onUnavailable, flight, untilMs } = steps;
+  const { hooks, local, near } = parts;
+  parts.availability.lost(cause);
+  const mayShare = options.refresh !== true && options.read !== 'store';
+  const old = mayShare && options.stale !== 'forbid' ? near?.left(namespace, key) : undefined;
+  if (old !== undefined) {
+    tell(hooks.onHit, { namespace, key, freshness: 'stale' });
+    return { bytes: old && Buffer.from(old), isOwn: false };
+  }
+  if (onUnavailable === 'fail') throw cause;
+  const { ttlMs, absentTtlMs = ttlMs } = options;
+  const ttlMsOf = ({ bytes, how }: Made) => how.ttlMs ?? (bytes === null ? absentTtlMs : ttlMs);
+  const { signal } = flight.callers;
+  const { bytes } = await local.get({ namespace, key, signal, untilMs, mayShare, ttlMsOf }, (all) => {
+    flight.leased();
+    tell(hooks.onLocalRebuild, { namespace, key, cause });
+    return rebuild({ signal: all, fence: 0, reason: 'local', previous: undefined });
+  });
+  // A copy: what is kept is given to others too.
+  return { bytes: bytes && Buffer.from(bytes), isOwn: true };
+}

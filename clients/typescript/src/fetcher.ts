@@ -1,0 +1,95 @@
+import { waitEnded } from './callers.js';
+import type { Changes } from './changes.js';
+import { type Fetched, type FetchLoop, type FetchParts, fetchLoop } from './fetch-loop.js';
+import { type Flight, Flights, type FlightTerms } from './flights.js';
+import { DEFAULT_WAIT_MS, type RebuildOptions } from './options.js';
+import type { RebuildBytes } from './rebuild.js';
+
+/** One call of getOrRebuild. */
+export interface FetchCall {
+  readonly namespace: string;
+  readonly key: string;
+  readonly rebuild: RebuildBytes;
+  readonly options: RebuildOptions;
+  readonly onUnavailable: 'rebuild' | 'fail';
+}
+
+/** What one caller has of a fetch. */
+export interface Taken extends Fetched {
+  /** Other callers have the same bytes. */
+  readonly isShared: boolean;
+}
+
+/** Asks the service, or joins those of this process who do already. */
+export class Fetcher {
+  readonly #flights: Flights<Fetched>;
+
+  constructor(
+    private readonly parts: FetchParts,
+    changes: Changes,
+  ) {
+    this.#flights = new Flights((namespace) => changes.isWatched(namespace));
+    for (const holder of [this.#flights, parts.running, parts.local]) changes.tell(holder);
+  }
+
+  async fetch(call: FetchCall): Promise<Taken> {
+    const { namespace, key, options } = call;
+    const { signal, waitMs } = options;
+    const untilMs = performance.now() + (waitMs ?? DEFAULT_WAIT_MS);
+    if (!mayJoin(options)) return this.#ask(call, untilMs, undefined);
+    for (let again = ''; ; again = 'again') {
+      signal?.throwIfAborted();
+      const running = this.parts.running.of(namespace, key);
+      if (running === undefined || (running.hasPrevious && takesPrevious(options))) {
+        return this.#ask(call, untilMs, again);
+      }
+      const shared = await running.join(signal, untilMs);
+      if (shared.kind === 'value') return { bytes: shared.value, isOwn: false, isShared: true };
+      if (shared.kind === 'failure') throw shared.error;
+      if (performance.now() >= untilMs) throw waitEnded(0);
+    }
+  }
+
+  /** With a rebuild, although there is a value. Callers of one turn of the event loop share it. */
+  refetch(call: FetchCall): Promise<Taken> {
+    const options = { ...call.options, refresh: true };
+    const untilMs = performance.now() + (options.waitMs ?? DEFAULT_WAIT_MS);
+    return this.#ask({ ...call, options }, untilMs, 'anew', true);
+  }
+
+  /** As a call that others may join under `name`, or as one of its own where there is none. */
+  async #ask(call: FetchCall, untilMs: number, name: string | undefined, isShort = false): Promise<Taken> {
+    const { namespace, key, options } = call;
+    const { signal, ...rest } = options;
+    let joined: Flight<Fetched> | undefined;
+    const start = (flight: Flight<Fetched>) => {
+      const steps: FetchLoop = { ...call, parts: this.parts, options: rest, flight, untilMs };
+      return fetchLoop(steps);
+    };
+    const seen = (flight: Flight<Fetched>) => {
+      joined = flight;
+    };
+    const id = name === undefined ? '' : idOf(call, name);
+    const terms: FlightTerms = { id, namespace, key, signal, untilMs };
+    const fetched = await (name === undefined
+      ? this.#flights.alone(terms, start, seen)
+      : this.#flights.join(terms, start, seen, isShort));
+    return { ...fetched, isShared: joined?.callers.shared === true };
+  }
+}
+
+/** A caller that reads the store or refreshes wants what is newer than its call, and not what an earlier one has read. */
+export function mayJoin({ read, refresh }: RebuildOptions): boolean {
+  return read !== 'store' && refresh !== true;
+}
+
+/** It would be served the stale value, and need not wait for the rebuild. */
+function takesPrevious({ stale, revalidate }: RebuildOptions): boolean {
+  return stale !== 'forbid' && revalidate !== 'await';
+}
+
+/** Calls with the same of these get the same answer, so that one of them asks for all. */
+function idOf({ namespace, key, options, onUnavailable }: FetchCall, name: string): string {
+  const { stale = '', revalidate = '', waitMs = '', staleIfError = '' } = options;
+  return [name, namespace, key, stale, revalidate, waitMs, staleIfError, onUnavailable].join('\0');
+}

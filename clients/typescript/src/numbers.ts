@@ -1,0 +1,81 @@
+import { DibsError } from './errors.js';
+
+/** A year, as the contract says. */
+const TTL_MS_MAX = 31_536_000_000;
+/** What a timer can count. */
+export const TIMER_MS_MAX = 2_147_483_647;
+const TAGS_MAX = 16;
+const TAG_BYTES_MAX = 256;
+
+/** How a value is stored. */
+export interface Storing {
+  readonly ttlMs?: number | undefined;
+  readonly absentTtlMs?: number | undefined;
+  readonly staleMs?: number | undefined;
+  readonly tags?: readonly string[] | undefined;
+}
+
+/** What a call says in numbers. */
+interface Numbers extends Storing {
+  readonly waitMs?: number | undefined;
+  readonly leaseMs?: number | undefined;
+}
+
+const BOUNDS: Readonly<Record<Exclude<keyof Numbers, 'tags'>, readonly [min: number, max: number]>> = {
+  ttlMs: [1, TTL_MS_MAX],
+  absentTtlMs: [1, TTL_MS_MAX],
+  staleMs: [0, TTL_MS_MAX],
+  waitMs: [0, TIMER_MS_MAX],
+  leaseMs: [1, TIMER_MS_MAX],
+};
+
+const NAMES = Object.keys(BOUNDS) as (keyof typeof BOUNDS)[];
+
+/** The same options in whole milliseconds. Throws for one that is out of its bounds, before anything is sent. */
+export function checked<Options extends Numbers>(options: Options): Options {
+  let whole: Options | undefined;
+  for (const name of NAMES) {
+    const ms = options[name];
+    if (ms === undefined) continue;
+    const rounded = wholeMs(name, ms, ...BOUNDS[name]);
+    if (rounded !== ms) whole = { ...(whole ?? options), [name]: rounded };
+  }
+  if (options.tags !== undefined) checkTags(options.tags);
+  return whole ?? options;
+}
+
+/** A fraction counts as a whole millisecond: it must not end as 0. */
+export function wholeMs(name: string, ms: number, min: number, max: number): number {
+  const rounded = typeof ms === 'number' ? Math.ceil(ms) : Number.NaN;
+  if (ms >= 0 && rounded >= min && rounded <= max) return rounded;
+  throw new DibsError('INVALID_ARGUMENT', `${name}: ${String(ms)} is outside ${min} to ${max}`);
+}
+
+/** For a call that the service checks: any number that the wire can carry. */
+export function sendable(name: string, ms: number): number;
+export function sendable(name: string, ms: number | undefined): number | undefined;
+export function sendable(name: string, ms: number | undefined): number | undefined {
+  if (ms === undefined || Number.isSafeInteger(ms)) return ms;
+  const rounded = Math.ceil(ms);
+  if (Number.isSafeInteger(rounded)) return rounded;
+  throw new DibsError('INVALID_ARGUMENT', `${name}: ${ms} is not a number of milliseconds`);
+}
+
+function checkTags(tags: readonly string[]): void {
+  if (tags.length > TAGS_MAX) {
+    throw new DibsError('INVALID_ARGUMENT', `tags: ${tags.length} are more than ${TAGS_MAX}`);
+  }
+  for (const tag of tags) {
+    checkText('tags', tag);
+    const bytes = Buffer.byteLength(tag);
+    if (bytes < 1 || bytes > TAG_BYTES_MAX) {
+      throw new DibsError('INVALID_ARGUMENT', `tags: ${bytes} bytes is outside 1 to ${TAG_BYTES_MAX}`);
+    }
+  }
+}
+
+/** Half a surrogate pair has no UTF-8: two different broken texts would become one. */
+export function checkText(name: string, text: string): void {
+  if (typeof text === 'string' && text.isWellFormed()) return;
+  throw new DibsError('INVALID_ARGUMENT', `${name}: is not well-formed text`);
+}

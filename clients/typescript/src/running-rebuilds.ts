@@ -1,0 +1,84 @@
+import type { Callers } from './callers.js';
+import { type Change, type CopyHolder, concerns, named } from './changes.js';
+
+/** What a rebuild came to, for callers that joined it after its lease was given. */
+export type Shared =
+  | { readonly kind: 'value'; readonly value: Uint8Array | null }
+  | { readonly kind: 'failure'; readonly error: unknown }
+  /** Nothing that they may have: they ask the service. */
+  | { readonly kind: 'ask_again' };
+
+/** A rebuild under a lease in this process. Callers may join it until it is closed. */
+export class RunningRebuild {
+  readonly #beganMs = performance.now();
+  readonly #shared: Promise<Shared>;
+  #settle!: (shared: Shared) => void;
+
+  constructor(
+    readonly namespace: string,
+    readonly key: string,
+    /** The lease came with a value to serve meanwhile. */
+    readonly hasPrevious: boolean,
+    private readonly callers: Callers,
+    private readonly closed: (rebuild: RunningRebuild) => void,
+  ) {
+    this.#shared = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+  }
+
+  join(signal: AbortSignal | undefined, untilMs: number): Promise<Shared> {
+    const workedMs = () => performance.now() - this.#beganMs;
+    return this.callers.wait(this.#shared, { signal, untilMs, workedMs });
+  }
+
+  /**
+   * No one joins any more. To be called before its result is sent: a value that is stored, then invalidated, then
+   * answered must not reach a caller that came after the invalidation.
+   */
+  close(): void {
+    this.closed(this);
+  }
+
+  settle(shared: Shared): void {
+    this.close();
+    this.#settle(shared);
+  }
+}
+
+/** The rebuilds of this process that callers may join, by their keys. */
+export class RunningRebuilds implements CopyHolder {
+  readonly #open = new Map<string, RunningRebuild>();
+  readonly #close = (rebuild: RunningRebuild) => {
+    const id = idOf(rebuild.namespace, rebuild.key);
+    if (this.#open.get(id) === rebuild) this.#open.delete(id);
+  };
+
+  begin(namespace: string, key: string, hasPrevious: boolean, callers: Callers): RunningRebuild {
+    const rebuild = new RunningRebuild(namespace, key, hasPrevious, callers, this.#close);
+    this.#open.set(idOf(namespace, key), rebuild);
+    return rebuild;
+  }
+
+  of(namespace: string, key: string): RunningRebuild | undefined {
+    return this.#open.size === 0 ? undefined : this.#open.get(idOf(namespace, key));
+  }
+
+  changed(change: Change): void {
+    for (const rebuild of this.#open.values()) {
+      if (concerns(change, rebuild.namespace, rebuild.key)) rebuild.close();
+    }
+  }
+
+  missed(): void {
+    this.#open.clear();
+  }
+
+  began(): void {
+    this.#open.clear();
+  }
+}
+
+function idOf(namespace: string, key: string): string {
+  return `${named(namespace)}\0${key}`;
+}

@@ -1,0 +1,43 @@
+import type { ServiceError } from '@grpc/grpc-js';
+import { DibsError, dibsErrorOf } from './errors.js';
+import type * as wire from './generated/dibs/v1/coordinator.js';
+
+/** A message of the contract is no larger, unless it carries a single call. */
+const MESSAGE_BYTES_MAX = 1_048_576;
+/** A key, a token, a holder and a request id; a failure's message or sixteen tags have four times that. */
+const CALL_BYTES = 4_096;
+
+/** From `from` on as many calls as one message may carry, and at least one. */
+export function oneMessage(calls: readonly wire.SessionCall[], from: number): wire.SessionCall[] {
+  let bytes = 0;
+  let to = from;
+  for (; to < calls.length; to += 1) {
+    bytes += sizeOf((calls[to] as wire.SessionCall).request);
+    if (to > from && bytes > MESSAGE_BYTES_MAX) break;
+  }
+  return calls.slice(from, to);
+}
+
+/** No less than the request's bytes: three for each character, and what all fields beside keys and values may take. */
+function sizeOf(request: wire.SessionCall['request']): number {
+  const value = request?.value;
+  if (value === undefined) return CALL_BYTES;
+  const keys = 'keys' in value ? value.keys.reduce((sum, key) => sum + 3 * key.length + 4, 0) : 0;
+  const payload = 'payload' in value && value.payload?.$case === 'value' ? value.payload.value.byteLength : 0;
+  return CALL_BYTES + keys + payload;
+}
+
+/** For these a stream is refused again. Any other end is a connection that broke. */
+const FOR_GOOD: ReadonlySet<string> = new Set([
+  'INVALID_ARGUMENT',
+  'PERMISSION_DENIED',
+  'RESOURCE_EXHAUSTED',
+  'UNAUTHENTICATED',
+  'UNIMPLEMENTED',
+]);
+
+/** What the end of a stream is to the calls on it. */
+export function endOf(error: ServiceError): DibsError {
+  const ended = dibsErrorOf(error);
+  return FOR_GOOD.has(ended.code) ? ended : new DibsError('UNAVAILABLE', ended.message, ended.retryAfterMs);
+}

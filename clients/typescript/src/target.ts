@@ -1,0 +1,63 @@
+import { isIPv4, isIPv6 } from 'node:net';
+import { DibsError } from './errors.js';
+
+interface Endpoint {
+  readonly host: string;
+  readonly port: string | undefined;
+}
+
+const FORMS = 'HOST:PORT, dns:///HOST:PORT, ipv4:A:PORT,B:PORT, ipv6:[A]:PORT or unix:///path';
+
+/**
+ * Throws for a target that cannot be one, before a client rebuilds everything by itself for the sake of a typo.
+ * Names are not looked up.
+ */
+export function checkTarget(target: string): void {
+  const endpoints = endpointsOf(target);
+  const isRight = endpoints !== undefined && endpoints.length > 0 && endpoints.every(isEndpoint);
+  if (!isRight) throw new DibsError('INVALID_ARGUMENT', `target: "${target}" is none of ${FORMS}`);
+}
+
+/** Whether what is sent there stays on this machine. */
+export function staysHere(target: string): boolean {
+  if (target.startsWith('unix')) return true;
+  return (endpointsOf(target) ?? []).every(
+    ({ host }) =>
+      host === 'localhost' ||
+      host.endsWith('.localhost') ||
+      host === '::1' ||
+      (isIPv4(host) && host.startsWith('127.')),
+  );
+}
+
+/** An empty list for a path; undefined where nothing can be made of it. */
+function endpointsOf(target: string): Endpoint[] | undefined {
+  const [, scheme = 'dns', rest = target] = /^(dns|unix|unix-abstract|ipv4|ipv6):(.*)$/s.exec(target) ?? [];
+  if (scheme.startsWith('unix')) {
+    const path = rest.replace(/^\/\/(?=\/)/, '');
+    return path === '' || path.startsWith('//') ? undefined : [{ host: 'localhost', port: '1' }];
+  }
+  if (scheme === 'dns') {
+    // dns:///host:port, dns://authority/host:port, dns:host:port, and host:port without a scheme.
+    const endpoint = rest === target || !rest.startsWith('//') ? rest : rest.slice(rest.indexOf('/', 2) + 1);
+    const parsed = endpointOf(endpoint);
+    // With a scheme gRPC has a port of its own; without one it was forgotten.
+    if (parsed?.port === undefined && rest === target) return undefined;
+    return parsed && [parsed];
+  }
+  const isAddress = scheme === 'ipv4' ? isIPv4 : isIPv6;
+  const all = rest.split(',').map(endpointOf);
+  return all.every((one) => one !== undefined && isAddress(one.host)) ? (all as Endpoint[]) : undefined;
+}
+
+function endpointOf(text: string): Endpoint | undefined {
+  const [, bracketed, bare, port] = /^(?:\[([^\]]*)\]|([^:[\]/\s]*))(?::(.*))?$/s.exec(text) ?? [];
+  const host = bracketed ?? bare;
+  if (host === undefined || host === '' || (bracketed !== undefined && !isIPv6(bracketed))) return undefined;
+  return { host, port };
+}
+
+function isEndpoint({ port }: Endpoint): boolean {
+  if (port === undefined) return true;
+  return /^\d{1,5}$/.test(port) && Number(port) >= 1 && Number(port) <= 65_535;
+}

@@ -1,0 +1,58 @@
+import { readFileSync, statSync } from 'node:fs';
+import { DibsError } from './errors.js';
+
+/** Where a client's token comes from. */
+export interface TokenOptions {
+  readonly token?: string | (() => string) | undefined;
+  readonly tokenFile?: string | undefined;
+}
+
+/** How often it is looked whether the file has changed, at the most. */
+const LOOK_MS = 500;
+
+/**
+ * Gives the token of the moment, empty for none. It is kept where nothing prints it: no error has it in its text.
+ */
+export function tokenSource({ token = '', tokenFile }: TokenOptions): () => string {
+  if (tokenFile !== undefined && tokenFile !== '') return fromFile(tokenFile);
+  if (typeof token === 'string') {
+    const known = sendable(token, 'token');
+    return () => known;
+  }
+  return () => {
+    let given: string;
+    try {
+      given = token();
+    } catch (cause) {
+      throw new DibsError('UNAUTHENTICATED', 'token: the function failed', undefined, { cause });
+    }
+    return sendable(given, 'token');
+  };
+}
+
+function fromFile(path: string): () => string {
+  let [known, seen, lookedMs] = ['', '', Number.NEGATIVE_INFINITY];
+  return () => {
+    if (performance.now() - lookedMs < LOOK_MS) return known;
+    lookedMs = performance.now();
+    try {
+      const { mtimeMs, size, ino } = statSync(path);
+      const looks = `${mtimeMs} ${size} ${ino}`;
+      if (looks !== seen) {
+        known = sendable(readFileSync(path, 'utf8').trim(), 'tokenFile');
+        seen = looks;
+      }
+    } catch (error) {
+      if (error instanceof DibsError) throw error;
+      // While the file is replaced it may be away: what is known goes on.
+      if (seen === '') throw new DibsError('INVALID_ARGUMENT', `tokenFile: ${path} cannot be read`);
+    }
+    return known;
+  };
+}
+
+/** gRPC's own error would show what it refuses. */
+function sendable(token: string, option: string): string {
+  if (typeof token === 'string' && /^[\x21-\x7e]*$/.test(token)) return token;
+  throw new DibsError('INVALID_ARGUMENT', `${option}: has characters that a header cannot carry`);
+}

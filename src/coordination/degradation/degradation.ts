@@ -1,0 +1,85 @@
+import type { Ballot, LeaseQuorum } from '../ports/lease-quorum.js';
+import type { NamespaceStore } from '../ports/namespace-store.js';
+import type { Observer } from '../ports/observer.js';
+import type { Degraded } from '../words/outcome.js';
+import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
+
+/**
+ * The degradation of degradation: which of the two authorities answered last, as seen on the way of the calls
+ * that need them. Each step, down and back up, is told once.
+ */
+export class Degradation {
+  #quorumAnswers = true;
+  #storeAnswers = true;
+
+  constructor(private readonly observer: Pick<Observer, 'degraded'>) {}
+
+  /** The rung on which a miss stands now. */
+  get mode(): Degraded {
+    if (this.#storeAnswers) return this.#quorumAnswers ? 'none' : 'quorum_lost';
+    return this.#quorumAnswers ? 'store_lost' : 'local';
+  }
+
+  /** The same for a hit, which no lock node is asked for: that they were missing once says nothing of it. */
+  get modeOfHit(): Degraded {
+    return this.#storeAnswers ? 'none' : 'store_lost';
+  }
+
+  /** The same store, with every reply and every loss noted. */
+  watchedStore(store: ValueStore): ValueStore {
+    const noted = <T>(reply: Promise<T>) => this.#noted(reply);
+    return {
+      read: (id) => noted(store.read(id)),
+      arm: (id, request) => noted(store.arm(id, request)),
+      adopt: (id, nonce) => noted(store.adopt(id, nonce)),
+      publish: (id, request) => noted(store.publish(id, request)),
+      release: (id, request) => noted(store.release(id, request)),
+      extend: (id, request) => noted(store.extend(id, request)),
+      invalidate: (id, request) => noted(store.invalidate(id, request)),
+      explain: (id) => noted(store.explain(id)),
+    };
+  }
+
+  /** The same namespaces, with every reply and every loss of a look noted. */
+  watchedNamespaces(namespaces: NamespaceStore): NamespaceStore {
+    return {
+      read: (namespace, tags) => this.#noted(namespaces.read(namespace, tags)),
+      invalidate: (namespace, request) => this.#noted(namespaces.invalidate(namespace, request)),
+      learn: (namespace, rebuildMs) => namespaces.learn(namespace, rebuildMs),
+      enter: (namespace, request) => namespaces.enter(namespace, request),
+      keep: (namespace, slot, as, ttlMs) => namespaces.keep(namespace, slot, as, ttlMs),
+      leave: (namespace, slot) => namespaces.leave(namespace, slot),
+    };
+  }
+
+  /** The same quorum, with every ballot noted. */
+  watchedQuorum(quorum: LeaseQuorum): LeaseQuorum {
+    const noted = (ballot: Ballot): Ballot => {
+      this.#note(ballot.kind !== 'lost', this.#storeAnswers);
+      return ballot;
+    };
+    return {
+      acquire: async (id, nonce, leaseMs, heard) => noted(await quorum.acquire(id, nonce, leaseMs, heard)),
+      extend: async (id, nonce, leaseMs) => noted(await quorum.extend(id, nonce, leaseMs)),
+      release: (id, nonce) => quorum.release(id, nonce),
+    };
+  }
+
+  async #noted<T>(reply: Promise<T>): Promise<T> {
+    try {
+      const got = await reply;
+      this.#note(this.#quorumAnswers, true);
+      return got;
+    } catch (error) {
+      if (error instanceof StoreUnavailable) this.#note(this.#quorumAnswers, false);
+      throw error;
+    }
+  }
+
+  #note(quorumAnswers: boolean, storeAnswers: boolean): void {
+    if (quorumAnswers === this.#quorumAnswers && storeAnswers === this.#storeAnswers) return;
+    this.#quorumAnswers = quorumAnswers;
+    this.#storeAnswers = storeAnswers;
+    this.observer.degraded(this.mode);
+  }
+}

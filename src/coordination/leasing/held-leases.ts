@@ -1,0 +1,275 @@
+import type { Clock } from '../ports/clock.js';
+import { Deadlines, type DeadlineHandle } from './deadlines.js';
+import type { Key } from '../words/key.js';
+import type { Observer } from '../ports/observer.js';
+import type { LeaseEnd, LeaseReason } from '../words/outcome.js';
+import type { ArmedLease } from '../words/record.js';
+import type { Token } from './token.js';
+import type { Step } from '../words/trace.js';
+
+/** A lease that this replica gave and that has not ended, as far as it knows. */
+export interface HeldLease {
+  readonly key: Key;
+  readonly nonce: string;
+  /** Unless `armed`, no store knows it, and its publish feeds this replica's waiters only. */
+  readonly kind: Token['kind'];
+  /** 0 unless armed. */
+  readonly fence: number;
+  readonly sinceMs: number;
+  readonly leaseMs: number;
+  readonly holder: string;
+  readonly traceparent: string;
+  readonly requestKey: string;
+  readonly reason: LeaseReason;
+  /** The count of changes when it was given: what has changed since may not be in what its holder read. */
+  readonly givenAt: number;
+  /** Stands for the lease in the trace of its holder; whoever takes the lease ends it. */
+  readonly span?: Step;
+  untilMs: number;
+  owner: number;
+}
+
+/** What is kept with a lease. */
+interface Kept {
+  readonly lease: HeldLease;
+  /** Its value may be passed on without a store: the key has not changed, and no other lease of it was given here. */
+  feeds: boolean;
+  /** The observer has been told how it ended. */
+  told: boolean;
+  /** Fires at the end that is known here. */
+  alarm: DeadlineHandle<Kept> | undefined;
+}
+
+/** A lease that runs, as a person may see it: nothing in it lets anybody act on the lease. */
+export interface ShownLease {
+  readonly namespace: string;
+  readonly key: string;
+  readonly holder: string;
+  readonly reason: LeaseReason;
+  readonly kind: Token['kind'];
+  readonly ageMs: number;
+  readonly leftMs: number;
+  /** As it was given; an extension may have added to it. */
+  readonly leaseMs: number;
+  /** Who waits for it on this replica. */
+  readonly waiters: number;
+}
+
+export interface ShownLeases {
+  readonly leases: readonly ShownLease[];
+  /** Of all that run, shown or not. */
+  readonly count: number;
+  readonly waiters: number;
+}
+
+/**
+ * What this replica remembers of the leases it gave: how long a rebuild took, whose publish may feed its
+ * waiters when the store cannot say, and who holds a key when nothing else can tell.
+ * Each is kept until its end is known: at the end of its time, `atEnd` finds out.
+ */
+export class HeldLeases {
+  readonly #byNonce = new Map<string, Kept>();
+  /** The last one of each key. */
+  readonly #byKey = new Map<string, Kept>();
+  readonly #alarms: Deadlines<Kept>;
+  /** Who wants to hear of the end of a lease, by its nonce. */
+  readonly #watchers = new Map<string, (end: LeaseEnd | undefined) => void>();
+
+  /** `atEnd` is called when the time of a lease is over as far as this replica knows; by default it ends there. */
+  constructor(
+    private readonly parts: { readonly clock: Clock; readonly observer: Observer },
+    private readonly atEnd: (lease: HeldLease) => void = ({ nonce }) => this.end(nonce, 'expired'),
+  ) {
+    this.#alarms = new Deadlines(parts.clock, (kept) => this.#timeIsUp(kept));
+  }
+
+  /** How many run now. */
+  get count(): number {
+    return this.#running().length;
+  }
+
+  /** How many of one namespace run now. */
+  countOf(namespace: string): number {
+    return this.#running().filter(({ key }) => key.namespace === namespace).length;
+  }
+
+  add(lease: HeldLease): void {
+    this.#drop(lease.nonce);
+    const before = this.#byKey.get(lease.key.id);
+    if (before !== undefined) before.feeds = false;
+    const kept: Kept = { lease, feeds: true, told: false, alarm: undefined };
+    this.#byNonce.set(lease.nonce, kept);
+    this.#byKey.set(lease.key.id, kept);
+    this.#wakeAt(kept, lease.untilMs - this.parts.clock.nowMs());
+  }
+
+  get(nonce: string): HeldLease | undefined {
+    return this.#byNonce.get(nonce)?.lease;
+  }
+
+  /** `atEnd` is called again after `ms`. */
+  askAgainIn(nonce: string, ms: number): void {
+    const kept = this.#byNonce.get(nonce);
+    if (kept !== undefined) this.#wakeAt(kept, ms);
+  }
+
+  /** It was extended, at another replica perhaps, and lasts for so long from now on. */
+  lastsFor(nonce: string, ms: number): void {
+    const kept = this.#byNonce.get(nonce);
+    if (kept === undefined) return;
+    kept.lease.untilMs = this.parts.clock.nowMs() + ms;
+    this.#wakeAt(kept, ms);
+  }
+
+  /** Whether somebody wants to hear of its end. */
+  isWatched(nonce: string): boolean {
+    return this.#watchers.has(nonce);
+  }
+
+  /** The key changed: what its last lease was given for is not what there is now. */
+  keyChanged(id: string): void {
+    const kept = this.#byKey.get(id);
+    if (kept !== undefined) kept.feeds = false;
+  }
+
+  /** Whether a value that no store has may be passed on from this lease: its time runs, and the key has not changed. */
+  feeds(nonce: string): boolean {
+    const kept = this.#byNonce.get(nonce);
+    return kept?.feeds === true && kept.lease.untilMs > this.parts.clock.nowMs();
+  }
+
+  /** `ended` is called once when the lease ends; with undefined when that is its holder's own word. */
+  watch(nonce: string, ended: (end: LeaseEnd | undefined) => void): void {
+    if (this.#byNonce.has(nonce)) this.#watchers.set(nonce, ended);
+  }
+
+  /** Forgets the lease by its holder's own word: whoever asks for it tells what became of it. */
+  take(nonce: string): HeldLease | undefined {
+    const watcher = this.#watchers.get(nonce);
+    const lease = this.#drop(nonce);
+    watcher?.(undefined);
+    return lease;
+  }
+
+  /** Forgets the lease and tells how it ended. */
+  end(nonce: string, end: LeaseEnd): void {
+    const watcher = this.#watchers.get(nonce);
+    const kept = this.#byNonce.get(nonce);
+    if (kept === undefined) return;
+    this.#drop(nonce);
+    watcher?.(end);
+    this.#tell(kept, end);
+  }
+
+  /** Its time is over, although it is still armed: its holder may yet publish, and hears nothing. */
+  expired(nonce: string): void {
+    const kept = this.#byNonce.get(nonce);
+    if (kept !== undefined) this.#tell(kept, 'expired');
+  }
+
+  /** The store says that the key's lease with this fence ended so, on whatever replica. */
+  endedAt(id: string, fence: number, end: LeaseEnd): void {
+    const lease = this.#byKey.get(id)?.lease;
+    if (lease === undefined || lease.kind !== 'armed' || lease.fence > fence) return;
+    // An invalidation raises the fence of the lease that it voids. Any other higher fence is that of a later lease,
+    // which was given because the time of this one was over.
+    const isItsOwn = lease.fence === fence || end === 'invalidated';
+    const isOver = lease.fence !== fence && lease.untilMs <= this.parts.clock.nowMs();
+    this.end(lease.nonce, isItsOwn && !isOver ? end : 'expired');
+  }
+
+  /** The key's lease that runs, in the form in which a record would show it. */
+  running(id: string): ArmedLease | undefined {
+    const lease = this.#byKey.get(id)?.lease;
+    const nowMs = this.parts.clock.nowMs();
+    if (lease === undefined || lease.untilMs <= nowMs) return undefined;
+    return {
+      nonce: lease.nonce,
+      fence: lease.fence,
+      expiresInMs: lease.untilMs - nowMs,
+      leaseMs: lease.leaseMs,
+      ageMs: nowMs - lease.sinceMs,
+      holder: lease.holder,
+      traceparent: lease.traceparent,
+      reason: lease.reason,
+      requestKey: lease.requestKey,
+      owner: lease.owner,
+      quorumLost: false,
+    };
+  }
+
+  /** The `max` that most callers wait for, those held longest first among equals. */
+  shown(max: number, waitersOf: (id: string) => number): ShownLeases {
+    const running = this.#running();
+    const first: Ranked[] = [];
+    let waiters = 0;
+    for (const lease of running) {
+      const here = waitersOf(lease.key.id);
+      waiters += here;
+      const last = first[max - 1];
+      // They come in the order in which they were given: of many, most end at this line.
+      if (max === 0 || (last !== undefined && !isBefore(lease, here, last))) continue;
+      const at = first.findIndex((other) => isBefore(lease, here, other));
+      first.splice(at < 0 ? first.length : at, 0, { lease, waiters: here });
+      first.length = Math.min(first.length, max);
+    }
+    const nowMs = this.parts.clock.nowMs();
+    const leases = first.map(({ lease, waiters }) => shownOf(lease, waiters, nowMs));
+    return { leases, count: running.length, waiters };
+  }
+
+  #running(): HeldLease[] {
+    const nowMs = this.parts.clock.nowMs();
+    return [...this.#byNonce.values()].map(({ lease }) => lease).filter(({ untilMs }) => untilMs > nowMs);
+  }
+
+  #tell(kept: Kept, end: LeaseEnd): void {
+    if (kept.told) return;
+    kept.told = true;
+    const { lease } = kept;
+    const { clock, observer } = this.parts;
+    const heldMs = Math.min(clock.nowMs(), lease.untilMs) - lease.sinceMs;
+    lease.span?.end({ leaseEnd: end, fence: lease.fence });
+    observer.leaseEnded(lease.key.namespace, end, heldMs, lease.traceparent);
+  }
+
+  #wakeAt(kept: Kept, ms: number): void {
+    kept.alarm?.cancel(kept);
+    kept.alarm = this.#alarms.set(kept, Math.max(1, ms));
+  }
+
+  /** It may have been extended since the alarm was set. */
+  #timeIsUp(kept: Kept): void {
+    const { lease } = kept;
+    if (this.#byNonce.get(lease.nonce) !== kept) return;
+    const leftMs = lease.untilMs - this.parts.clock.nowMs();
+    if (leftMs > 0) this.#wakeAt(kept, leftMs);
+    else this.atEnd(lease);
+  }
+
+  #drop(nonce: string): HeldLease | undefined {
+    const kept = this.#byNonce.get(nonce);
+    if (kept === undefined) return undefined;
+    const { lease } = kept;
+    kept.alarm?.cancel(kept);
+    this.#byNonce.delete(nonce);
+    this.#watchers.delete(nonce);
+    if (this.#byKey.get(lease.key.id) === kept) this.#byKey.delete(lease.key.id);
+    return lease;
+  }
+}
+
+/** A lease, and how many wait for it here. */
+type Ranked = { readonly lease: HeldLease; readonly waiters: number };
+
+function isBefore(lease: HeldLease, waiters: number, other: Ranked): boolean {
+  if (waiters !== other.waiters) return waiters > other.waiters;
+  return lease.sinceMs < other.lease.sinceMs;
+}
+
+function shownOf(lease: HeldLease, waiters: number, nowMs: number): ShownLease {
+  const { key, holder, reason, kind, sinceMs, untilMs, leaseMs } = lease;
+  const { namespace } = key;
+  const times = { ageMs: nowMs - sinceMs, leftMs: untilMs - nowMs, leaseMs };
+  return { namespace, key: key.key, holder, reason, kind, ...times, waiters };
+}

@@ -1,0 +1,342 @@
+import { rethrowUnlessUnavailable, throwIfOnLossFails } from '../degradation/unavailable.js';
+import type { Chance } from '../ports/clock.js';
+import type { Ballot } from '../ports/lease-quorum.js';
+import type { ArmReply } from '../ports/value-store.js';
+import type { Changes } from '../reading/changes.js';
+import { hitOf } from '../reading/hit-of.js';
+import type { Snapshot } from '../reading/snapshot.js';
+import type { Call } from '../words/call.js';
+import { CoordinationError } from '../words/errors.js';
+import type { Key } from '../words/key.js';
+import type { Degraded, Lease, LeaseReason } from '../words/outcome.js';
+import type { KeyRecord } from '../words/record.js';
+import type { GetOrLock } from '../words/requests.js';
+import type { Step, Trace } from '../words/trace.js';
+import { armedSnapshot as snapshotOf } from './armed-snapshot.js';
+import { clamp, driftMs } from './drift.js';
+import { learnedLeaseMs } from './forecast.js';
+import type { HeldLeases } from './held-leases.js';
+import type { LeaseLifecycle, LeasePorts } from './lease-lifecycle.js';
+import type { RebuildSlots } from './rebuild-slots.js';
+import { decodeToken, encodeToken, mintNonce, type Token } from './token.js';
+
+/** A caller that may be given a lease. */
+export interface Candidate {
+  readonly request: GetOrLock;
+  readonly call: Call;
+  /** Identity and request id; empty if the caller gave none. */
+  readonly requestKey: string;
+  readonly staleAllowed: boolean;
+  /** Answered, failed, or its caller has left: nothing may be given to it any more. */
+  readonly gone: boolean;
+}
+
+/** What became of one attempt to get a lease. */
+export type Attempt =
+  | {
+      readonly kind: 'granted';
+      readonly lease: Lease;
+      readonly degraded: Degraded;
+      readonly snapshot: Snapshot | undefined;
+    }
+  /** The store had something newer than the snapshot: look again. */
+  | { readonly kind: 'read_again' }
+  /** The namespace's origin slots has no slot for it now. */
+  | { readonly kind: 'held_back' }
+  /** Somebody holds it, and the lock nodes agree with the record. */
+  | { readonly kind: 'held' }
+  /** No winner: try again after a pause. */
+  | { readonly kind: 'undecided' }
+  /** The caller left while it was being asked for; nothing of the attempt is left. */
+  | { readonly kind: 'abandoned' };
+
+export interface GranterParts extends LeasePorts {
+  readonly chance: Chance;
+}
+
+/** Gives leases and hands them out again: the two authorities, in their order. */
+export class LeaseGranter {
+  constructor(
+    private readonly parts: GranterParts,
+    private readonly held: HeldLeases,
+    private readonly lifecycle: LeaseLifecycle,
+    private readonly slots: RebuildSlots,
+    private readonly changes: Changes,
+  ) {}
+
+  /** One attempt for one caller, if the namespace's slots has a slot for it. */
+  async attempt(
+    key: Key,
+    snapshot: Snapshot,
+    waiter: Candidate,
+    reason: LeaseReason,
+    arrivals: () => number,
+  ): Promise<Attempt> {
+    const leaseMs = this.#leaseMsOf(key, snapshot, waiter);
+    const slot = await this.slots.enter(key, leaseMs);
+    if (slot === undefined) return { kind: 'held_back' };
+    const attempt = await this.#vote({ key, waiter, reason, leaseMs, snapshot, arrivals });
+    if (attempt.kind !== 'granted') void this.slots.leave(key.namespace, slot);
+    else {
+      const { nonce = '' } = decodeToken(key, attempt.lease.token) ?? {};
+      void this.slots.keep(key.namespace, slot, nonce, leaseMs);
+    }
+    return attempt;
+  }
+
+  /** The quorum first, then the store, stepping down the degradation as parts are missing. */
+  async #vote(grant: Grant): Promise<Attempt> {
+    const { quorum, clock, chance } = this.parts;
+    const { key, waiter, leaseMs, snapshot } = grant;
+    const { identity, trace } = waiter.call;
+    const askedMs = clock.nowMs();
+    const ballot = await this.#ask(key, mintNonce(chance, identity), leaseMs, trace);
+    if (waiter.gone) {
+      if (ballot.kind === 'granted') await quorum.release(key.id, ballot.nonce);
+      return { kind: 'abandoned' };
+    }
+    switch (ballot.kind) {
+      case 'granted':
+        return snapshot.from === 'nowhere'
+          ? this.#grantUnstored(grant, ballot.nonce, ballot.validUntilMs, 'store_lost')
+          : this.#arm(grant, ballot.nonce, ballot.validUntilMs, false);
+      case 'held':
+        return this.#refused(key, snapshot);
+      case 'undecided':
+        return { kind: 'undecided' };
+      case 'lost': {
+        throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the lock nodes');
+        // Another one: the releases of the first may still be on their way.
+        const nonce = mintNonce(chance, identity);
+        const validUntilMs = askedMs + leaseMs - driftMs(leaseMs);
+        return snapshot.from === 'nowhere'
+          ? this.#grantUnstored(grant, nonce, validUntilMs, 'local')
+          : this.#arm(grant, nonce, validUntilMs, true);
+      }
+    }
+  }
+
+  async #ask(key: Key, nonce: string, leaseMs: number, trace: Trace | undefined): Promise<Ballot> {
+    const { quorum } = this.parts;
+    if (trace === undefined) return quorum.acquire(key.id, nonce, leaseMs);
+    const step = trace.begin('acquire');
+    const ballot = await quorum.acquire(key.id, nonce, leaseMs, (node, vote, tookMs) =>
+      step.part('vote', tookMs, { node, vote }),
+    );
+    step.end({ ballot: ballot.kind });
+    return ballot;
+  }
+
+  /** Hands a running lease out once more, to a retry of the call that it was given to. */
+  async adopt(key: Key, snapshot: Snapshot, waiter: Candidate): Promise<Attempt> {
+    const lease = snapshot.record.lease;
+    if (lease === undefined) return { kind: 'undecided' };
+    if (snapshot.from === 'nowhere') {
+      const held = this.held.get(lease.nonce);
+      if (held === undefined) return { kind: 'undecided' };
+      held.owner += 1;
+      const { kind, nonce, fence, leaseMs } = held;
+      const token: Token = { kind, nonce, fence, leaseMs };
+      return {
+        kind: 'granted',
+        lease: this.#leaseOf(key, token, held.owner, held.untilMs, held.reason),
+        degraded: held.kind === 'local' ? 'local' : 'store_lost',
+        snapshot: undefined,
+      };
+    }
+    const token: Token = { kind: 'armed', nonce: lease.nonce, fence: lease.fence, leaseMs: lease.leaseMs };
+    const owner = await this.#raiseOwner(key, lease.nonce);
+    if (owner === undefined) return { kind: 'undecided' };
+    // How long it really lasts is known only to whoever took it: an extension proves it anew.
+    const extended = await this.lifecycle
+      .extendArmed(key, token, lease.leaseMs)
+      .catch(undecidedIfUnavailable);
+    if (extended === undefined || extended.outcome === 'lost') return { kind: 'undecided' };
+    const untilMs = this.parts.clock.nowMs() + extended.expiresInMs;
+    if (waiter.gone) {
+      await this.lifecycle.endArmed(key, token, 'cancelled', owner);
+      return { kind: 'abandoned' };
+    }
+    this.#remember(key, waiter, token, untilMs, lease.reason, owner);
+    return {
+      kind: 'granted',
+      lease: this.#leaseOf(key, token, owner, untilMs, lease.reason, snapshot, waiter),
+      degraded: extended.storeLost ? 'store_lost' : lease.quorumLost ? 'quorum_lost' : 'none',
+      snapshot: undefined,
+    };
+  }
+
+  /** Nobody is there to take the lease any more. */
+  async giveBack(key: Key, lease: Lease): Promise<void> {
+    await this.lifecycle.giveBack(key, lease, 'cancelled');
+  }
+
+  /** The owner number after the raise; undefined if the lease is over or the store does not answer. */
+  async #raiseOwner(key: Key, nonce: string): Promise<number | undefined> {
+    try {
+      return (await this.parts.store.adopt(key.id, nonce))?.lease?.owner;
+    } catch (error) {
+      rethrowUnlessUnavailable(error);
+      return undefined;
+    }
+  }
+
+  async #arm(grant: Grant, nonce: string, validUntilMs: number, quorumLost: boolean): Promise<Attempt> {
+    const { store, quorum, clock, limits } = this.parts;
+    const { key, waiter, snapshot, leaseMs, reason } = grant;
+    const sentMs = clock.nowMs();
+    const sent = { readAtMs: sentMs, arrivals: grant.arrivals(), sentAt: this.changes.count };
+    const { trace } = waiter.call;
+    // Begun before it is known whether there will be a lease, for the record says how to find it.
+    const span = trace?.begin('lease', { reason });
+    const arming = trace?.begin('arm');
+    let reply: ArmReply;
+    try {
+      reply = await store.arm(key.id, {
+        nonce,
+        expiresInMs: Math.max(1, Math.ceil(validUntilMs - sentMs)),
+        leaseMs,
+        fenceRead: snapshot.record.fence,
+        valueFenceRead: snapshot.record.valueFence,
+        quorumLost,
+        holder: waiter.request.holder,
+        traceparent: span?.traceparent ?? waiter.call.traceparent,
+        requestKey: waiter.requestKey,
+        reason,
+        clock: snapshot.namespace?.clock ?? '',
+        keepMs: limits.leaseMsMax,
+      });
+      arming?.end({ armed: reply.armed });
+    } catch (error) {
+      arming?.end();
+      rethrowUnlessUnavailable(error);
+      if (this.parts.policyOf(key.namespace).onLoss === 'fail') {
+        await this.lifecycle.endUnstored(key, { kind: 'quorum', nonce, fence: 0, leaseMs }, 'cancelled');
+      }
+      throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the value store');
+      return this.#grantUnstored(grant, nonce, validUntilMs, quorumLost ? 'local' : 'store_lost');
+    }
+    if (!reply.armed) {
+      await quorum.release(key.id, nonce);
+      return { kind: 'read_again' };
+    }
+    const token: Token = { kind: 'armed', nonce, fence: reply.record.fence, leaseMs };
+    if (waiter.gone || validUntilMs - clock.nowMs() < 1) {
+      await this.lifecycle.endArmed(key, token, 'cancelled', 1);
+      return { kind: waiter.gone ? 'abandoned' : 'undecided' };
+    }
+    this.#remember(key, waiter, token, validUntilMs, reason, 1, span);
+    const armedSnapshot = snapshotOf(snapshot, reply.record, sent);
+    return {
+      kind: 'granted',
+      lease: this.#leaseOf(key, token, 1, validUntilMs, reason, armedSnapshot, waiter),
+      degraded: quorumLost ? 'quorum_lost' : 'none',
+      snapshot: armedSnapshot,
+    };
+  }
+
+  #grantUnstored(
+    grant: Grant,
+    nonce: string,
+    validUntilMs: number,
+    degraded: 'store_lost' | 'local',
+  ): Attempt {
+    const { key, waiter, reason, leaseMs } = grant;
+    const token: Token = { kind: degraded === 'local' ? 'local' : 'quorum', nonce, fence: 0, leaseMs };
+    if (waiter.gone || validUntilMs - this.parts.clock.nowMs() < 1) {
+      void this.lifecycle.endUnstored(key, token, 'cancelled');
+      return { kind: waiter.gone ? 'abandoned' : 'undecided' };
+    }
+    const span = waiter.call.trace?.begin('lease', { reason });
+    this.#remember(key, waiter, token, validUntilMs, reason, 1, span);
+    return {
+      kind: 'granted',
+      lease: this.#leaseOf(key, token, 1, validUntilMs, reason),
+      degraded,
+      snapshot: undefined,
+    };
+  }
+
+  /** A majority says held. That is an answer only where the record shows for whom. */
+  async #refused(key: Key, snapshot: Snapshot): Promise<Attempt> {
+    if (snapshot.from === 'nowhere') return { kind: 'held' };
+    // The holder was voided by an invalidation, and whoever should have broken its lock may have died.
+    if (snapshot.record.voidedNonce !== undefined)
+      await this.parts.quorum.release(key.id, snapshot.record.voidedNonce);
+    return { kind: 'undecided' };
+  }
+
+  #remember(
+    key: Key,
+    waiter: Candidate,
+    token: Token,
+    untilMs: number,
+    reason: LeaseReason,
+    owner: number,
+    span?: Step,
+  ): void {
+    this.held.add({
+      key,
+      nonce: token.nonce,
+      kind: token.kind,
+      fence: token.fence,
+      sinceMs: this.parts.clock.nowMs(),
+      givenAt: this.changes.count,
+      leaseMs: token.leaseMs,
+      holder: waiter.request.holder,
+      traceparent: span?.traceparent ?? waiter.call.traceparent,
+      requestKey: waiter.requestKey,
+      reason,
+      untilMs,
+      owner,
+      ...(span === undefined ? {} : { span }),
+    });
+  }
+
+  #leaseOf(
+    key: Key,
+    token: Token,
+    owner: number,
+    untilMs: number,
+    reason: LeaseReason,
+    snapshot?: Snapshot,
+    waiter?: Candidate,
+  ): Lease {
+    const nowMs = this.parts.clock.nowMs();
+    const previous =
+      snapshot === undefined || waiter?.staleAllowed !== true ? undefined : hitOf(snapshot, nowMs, true);
+    return {
+      kind: 'lease',
+      token: encodeToken(key, token),
+      fence: token.fence,
+      expiresInMs: Math.max(1, Math.floor(untilMs - nowMs)),
+      reason,
+      owner,
+      ...(previous === undefined ? {} : { previous }),
+    };
+  }
+
+  #leaseMsOf(key: Key, snapshot: Snapshot, waiter: Candidate): number {
+    const { leaseMs } = waiter.request;
+    if (leaseMs !== undefined) return leaseMs;
+    const policy = this.parts.policyOf(key.namespace);
+    const rebuild = snapshot.record.rebuild ?? snapshot.namespace?.rebuild;
+    return rebuild === undefined
+      ? clamp(this.parts.limits.leaseMs, policy.leaseMsMin, policy.leaseMsMax)
+      : learnedLeaseMs(rebuild, policy);
+  }
+}
+
+interface Grant {
+  readonly key: Key;
+  readonly waiter: Candidate;
+  readonly reason: LeaseReason;
+  readonly leaseMs: number;
+  readonly snapshot: Snapshot;
+  readonly arrivals: () => number;
+}
+
+/** For an adoption it is no error that nobody can decide now: the retry goes on waiting. */
+function undecidedIfUnavailable(error: unknown): undefined {
+  if (!(error instanceof CoordinationError)) throw error;
+}

@@ -1,0 +1,217 @@
+import type { RebuildSlots } from './rebuild-slots.js';
+import type { Clock } from '../ports/clock.js';
+import type { HeldLeases } from './held-leases.js';
+import type { Key } from '../words/key.js';
+import { clamp, driftMs } from './drift.js';
+import type { LeaseQuorum } from '../ports/lease-quorum.js';
+import {
+  throwIfOnLossFails,
+  rethrowUnlessUnavailable,
+  unavailable,
+  undefinedIfUnavailable,
+} from '../degradation/unavailable.js';
+import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome } from '../words/outcome.js';
+import { BACKOFF_MS_MAX, type Limits, type Policy } from '../words/policy.js';
+import type { Extend, Release } from '../words/requests.js';
+import { decodeToken, decodeTokenOf, encodeToken, type Token } from './token.js';
+import type { ValueStore } from '../ports/value-store.js';
+
+export interface LeasePorts {
+  readonly store: ValueStore;
+  readonly quorum: LeaseQuorum;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  policyOf(namespace: string): Policy;
+}
+
+/** Extends leases and ends them, other than by a publish. */
+export class LeaseLifecycle {
+  constructor(
+    private readonly parts: LeasePorts,
+    private readonly held: HeldLeases,
+    private readonly slots: RebuildSlots,
+  ) {}
+
+  /** The caller has gone, before its lease could be sent or with its session: ends it, unless it was handed out again meanwhile. */
+  async giveBack(key: Key, lease: Lease, end: 'cancelled' | 'session_lost'): Promise<void> {
+    const token = decodeToken(key, lease.token);
+    if (token === undefined) return;
+    if (token.kind === 'armed') await this.endArmed(key, token, end, lease.owner);
+    else if (this.held.get(token.nonce)?.owner === lease.owner) await this.endUnstored(key, token, end);
+  }
+
+  /** Rejects as `unavailable` if the store does not answer; releasing again is safe. */
+  async release(request: Release, identity: string): Promise<ReleaseOutcome> {
+    const token = decodeTokenOf(identity, request.key, request.token);
+    if (token === undefined) return 'not_held';
+    const end = request.failure === undefined ? 'released' : 'failed';
+    if (token.kind !== 'armed') {
+      const known = this.held.get(token.nonce) !== undefined;
+      await this.endUnstored(request.key, token, end);
+      return known ? 'released' : 'not_held';
+    }
+    return this.endArmed(request.key, token, end, undefined, request.failure);
+  }
+
+  /** Rejects as `unavailable` where nobody can say whether the lease lasts; extending again is safe. */
+  async extend(request: Extend, identity: string): Promise<ExtendAnswer> {
+    const token = decodeTokenOf(identity, request.key, request.token);
+    if (token === undefined) return LOST;
+    // Whoever holds a token can write any length into it.
+    const { leaseMsMin, leaseMsMax } = this.parts.policyOf(request.key.namespace);
+    const leaseMs = request.leaseMs ?? clamp(token.leaseMs, leaseMsMin, leaseMsMax);
+    return token.kind === 'armed'
+      ? this.extendArmed(request.key, token, leaseMs)
+      : this.#extendUnstored(request.key, token, leaseMs);
+  }
+
+  /**
+   * An extension came on another session than the lease: from now on the lease belongs to that one, and this replica
+   * watches its end. Undefined where the lease is over, or the store does not answer: then it stays where it was.
+   */
+  async takeOver(key: Key, token: Token, expiresInMs: number): Promise<Lease | undefined> {
+    const { nonce, fence, leaseMs } = token;
+    if (token.kind !== 'armed') return undefined;
+    const record = await this.parts.store.adopt(key.id, nonce).catch(undefinedIfUnavailable);
+    const armed = record?.lease;
+    if (armed === undefined) return undefined;
+    const { owner, holder, traceparent, requestKey, reason } = armed;
+    const held = this.held.get(nonce);
+    const nowMs = this.parts.clock.nowMs();
+    if (held !== undefined) held.owner = owner;
+    else {
+      this.held.add({
+        ...{ key, nonce, fence, leaseMs, holder, traceparent, requestKey, reason, owner },
+        kind: 'armed',
+        sinceMs: nowMs - armed.ageMs,
+        // What changed before it came here was not counted here: without a store, it passes nothing on.
+        givenAt: Number.NEGATIVE_INFINITY,
+        untilMs: nowMs + expiresInMs,
+      });
+    }
+    return { kind: 'lease', token: encodeToken(key, token), fence, expiresInMs, reason, owner };
+  }
+
+  /** Takes back a lease that no store decides about. A record that it may have left armed goes too. */
+  async endUnstored(key: Key, token: Token, end: LeaseEnd): Promise<void> {
+    this.held.end(token.nonce, end);
+    await Promise.all([
+      this.parts.quorum.release(key.id, token.nonce),
+      // The reply of its arming may have been lost while the step was taken: nobody is to wait for it then.
+      this.parts.store
+        .release(key.id, { nonce: token.nonce, end, keepMs: this.parts.limits.leaseMsMax })
+        .catch(rethrowUnlessUnavailable),
+    ]);
+  }
+
+  /** With an `owner`, only if the lease was not handed out again since. */
+  async endArmed(
+    key: Key,
+    token: Token,
+    end: LeaseEnd,
+    owner?: number,
+    failure?: { readonly message: string; readonly retryAfterMs?: number },
+  ): Promise<ReleaseOutcome> {
+    const { store, quorum, limits } = this.parts;
+    const backoffMs = this.parts.policyOf(key.namespace).failureBackoffMs;
+    let outcome: ReleaseOutcome;
+    try {
+      outcome = await store.release(key.id, {
+        nonce: token.nonce,
+        end,
+        keepMs: limits.leaseMsMax,
+        ...(owner === undefined ? {} : { owner }),
+        ...(failure === undefined
+          ? {}
+          : { failure: { ...failure, backoffMs, backoffMsMax: BACKOFF_MS_MAX } }),
+      });
+    } catch (error) {
+      rethrowUnlessUnavailable(error);
+      // Handed out again or not, only the store knows: with an owner to compare, the lock has to run out.
+      if (owner !== undefined) return 'not_held';
+      void quorum.release(key.id, token.nonce);
+      throw unavailable(
+        'the value store does not answer, so the lease ends with its time; releasing again is safe',
+      );
+    }
+    if (outcome === 'released' || owner === undefined) {
+      this.held.end(token.nonce, end);
+      void quorum.release(key.id, token.nonce);
+      void this.slots.leave(key.namespace, token.nonce);
+    }
+    return outcome;
+  }
+
+  /** The lock nodes first, then the store; without a majority of nodes, the store alone. */
+  async extendArmed(key: Key, token: Token, leaseMs: number): Promise<ExtendAnswer> {
+    const { store, quorum, clock, limits } = this.parts;
+    const askedMs = clock.nowMs();
+    const ballot = await quorum.extend(key.id, token.nonce, leaseMs);
+    if (ballot.kind === 'held') return this.#extended(key, token, 0);
+    if (ballot.kind === 'undecided') return this.#unextended(key, token);
+    const quorumLost = ballot.kind === 'lost';
+    if (quorumLost) throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the lock nodes');
+    const validUntilMs = quorumLost ? askedMs + leaseMs - driftMs(leaseMs) : ballot.validUntilMs;
+    try {
+      const expiresInMs = Math.max(1, Math.ceil(validUntilMs - clock.nowMs()));
+      const reply = await store.extend(key.id, {
+        nonce: token.nonce,
+        expiresInMs,
+        quorumLost,
+        keepMs: limits.leaseMsMax,
+        holdMs: this.parts.policyOf(key.namespace).leaseHoldMsMax,
+      });
+      if (reply.extended) void this.slots.keep(key.namespace, token.nonce, token.nonce, leaseMs);
+      return this.#extended(
+        key,
+        token,
+        reply.extended ? Math.min(validUntilMs, clock.nowMs() + reply.expiresInMs) : 0,
+      );
+    } catch (error) {
+      rethrowUnlessUnavailable(error);
+      if (quorumLost)
+        throw unavailable('neither lock nodes nor value store can extend the lease; extending again is safe');
+      return { ...this.#extended(key, token, validUntilMs), storeLost: true };
+    }
+  }
+
+  /** No decision: the lease keeps its old end, which only the replica that gave it knows exactly. */
+  #unextended(key: Key, token: Token): ExtendAnswer {
+    const held = this.held.get(token.nonce);
+    if (held === undefined)
+      throw unavailable('the lock nodes came to no decision; the lease keeps its end, extend again');
+    return this.#extended(key, token, held.untilMs);
+  }
+
+  async #extendUnstored(key: Key, token: Token, leaseMs: number): Promise<ExtendAnswer> {
+    const { quorum, clock } = this.parts;
+    // No store says what this lease is, and anybody can write a token: only the replica that gave it knows.
+    const held = this.held.get(token.nonce);
+    if (held === undefined || held.key.id !== key.id || held.kind === 'armed') return LOST;
+    const nowMs = clock.nowMs();
+    const holdUntilMs = held.sinceMs + this.parts.policyOf(key.namespace).leaseHoldMsMax;
+    if (holdUntilMs <= nowMs) return this.#extended(key, token, 0);
+    if (held.kind === 'local') {
+      return this.#extended(key, token, Math.min(holdUntilMs, nowMs + leaseMs - driftMs(leaseMs)));
+    }
+    const ballot = await quorum.extend(key.id, token.nonce, leaseMs);
+    if (ballot.kind === 'granted')
+      return this.#extended(key, token, Math.min(holdUntilMs, ballot.validUntilMs));
+    if (ballot.kind === 'held') return this.#extended(key, token, 0);
+    return this.#unextended(key, token);
+  }
+
+  #extended(key: Key, token: Token, untilMs: number): ExtendAnswer {
+    const expiresInMs = Math.floor(untilMs - this.parts.clock.nowMs());
+    if (expiresInMs < 1) {
+      this.held.end(token.nonce, 'expired');
+      void this.parts.quorum.release(key.id, token.nonce);
+      return LOST;
+    }
+    const held = this.held.get(token.nonce);
+    if (held !== undefined) held.untilMs = Math.max(held.untilMs, untilMs);
+    return { outcome: 'extended', expiresInMs };
+  }
+}
+
+const LOST: ExtendAnswer = { outcome: 'lost', expiresInMs: 0 };

@@ -1,0 +1,103 @@
+import type { Chance } from '../ports/clock.js';
+import type { HeldLeases } from './held-leases.js';
+import type { Key } from '../words/key.js';
+import { rethrowUnlessUnavailable } from '../degradation/unavailable.js';
+import type { NamespaceStore } from '../ports/namespace-store.js';
+import type { Limits, Policy } from '../words/policy.js';
+
+export interface RebuildSlotsParts {
+  readonly namespaces: NamespaceStore;
+  readonly chance: Chance;
+  readonly limits: Pick<Limits, 'leaseMsMax'>;
+  policyOf(namespace: string): Policy;
+}
+
+/** A slot under which one rebuild may run; empty where the namespace has no slots. */
+export type Slot = string;
+
+/**
+ * The origin slots: at most `max_rebuilds` rebuilds of a namespace at a time across the fleet. Keys that find
+ * no slot stand in line on this replica, and only the first of them asks again, when a slot was given back
+ * or its room polls.
+ */
+export class RebuildSlots {
+  readonly #lines = new Map<string, Set<string>>();
+
+  /** `wake` rouses whoever attends to a key. */
+  constructor(
+    private readonly parts: RebuildSlotsParts,
+    private readonly held: HeldLeases,
+    private readonly wake: (id: string) => void,
+  ) {}
+
+  /** Undefined if all slots are taken, or others came first: the key stands in line then. */
+  async enter({ namespace, id }: Key, ttlMs: number): Promise<Slot | undefined> {
+    const { maxRebuilds: max } = this.parts.policyOf(namespace);
+    if (max === 0) return '';
+    const line = this.#lines.get(namespace);
+    if (line !== undefined && first(line) !== id) {
+      line.add(id);
+      return undefined;
+    }
+    const slot = this.parts.chance.nonce();
+    if (!(await this.#isFree(namespace, slot, max, ttlMs))) {
+      this.#lineOf(namespace).add(id);
+      return undefined;
+    }
+    // There may be room for the next one too.
+    this.forget({ namespace, id });
+    return slot;
+  }
+
+  /** The slot goes with the lease that was given: whoever ends that gives it back. */
+  async keep(namespace: string, slot: Slot, nonce: string, ttlMs: number): Promise<void> {
+    if (slot === '' || this.parts.policyOf(namespace).maxRebuilds === 0) return;
+    // Without the store it ends with its time.
+    await this.parts.namespaces.keep(namespace, slot, nonce, ttlMs).catch(rethrowUnlessUnavailable);
+  }
+
+  /** Of a lease by its nonce, or of an attempt that came to nothing. */
+  async leave(namespace: string, slot: Slot): Promise<void> {
+    if (slot === '' || this.parts.policyOf(namespace).maxRebuilds === 0) return;
+    await this.parts.namespaces.leave(namespace, slot).catch(rethrowUnlessUnavailable);
+  }
+
+  /** Nobody waits for the key here any more, or it has its slot. */
+  forget({ namespace, id }: Pick<Key, 'namespace' | 'id'>): void {
+    const line = this.#lines.get(namespace);
+    if (line === undefined) return;
+    line.delete(id);
+    if (line.size === 0) this.#lines.delete(namespace);
+    else this.roomIn(namespace);
+  }
+
+  /** A slot may be free. */
+  roomIn(namespace: string): void {
+    const line = this.#lines.get(namespace);
+    if (line !== undefined) this.wake(first(line) ?? '');
+  }
+
+  /** Without the store nobody counts for the fleet: then for this replica. */
+  async #isFree(namespace: string, slot: Slot, max: number, ttlMs: number): Promise<boolean> {
+    try {
+      return await this.parts.namespaces.enter(namespace, {
+        ...{ slot, max, ttlMs },
+        ttlMsMax: this.parts.limits.leaseMsMax,
+      });
+    } catch (error) {
+      rethrowUnlessUnavailable(error);
+      return this.held.countOf(namespace) < max;
+    }
+  }
+
+  #lineOf(namespace: string): Set<string> {
+    const line = this.#lines.get(namespace) ?? new Set();
+    this.#lines.set(namespace, line);
+    return line;
+  }
+}
+
+function first(line: Set<string>): string | undefined {
+  const [id] = line;
+  return id;
+}

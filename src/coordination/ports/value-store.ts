@@ -1,0 +1,127 @@
+import type { LeaseEnd, LeaseReason, Payload, PublishOutcome, ReleaseOutcome } from '../words/outcome.js';
+import type { KeyRecord, PastLease } from '../words/record.js';
+
+/**
+ * The value store: it decides whose result counts. Each method is one atomic step at the store, on the
+ * store's own clock. Every method rejects with {@link StoreUnavailable} when no reply came in time, and
+ * then the step may or may not have been taken: all of them are safe to send again.
+ */
+export interface ValueStore {
+  /** Reads the record of a key. */
+  read(id: string): Promise<KeyRecord>;
+  /** Makes a granted lease the one whose publish counts, if the record is still as the caller read it. */
+  arm(id: string, request: ArmRequest): Promise<ArmReply>;
+  /** Hands the armed lease `nonce` out once more: raises its owner number. Undefined if it is not armed. */
+  adopt(id: string, nonce: string): Promise<KeyRecord | undefined>;
+  /** Stores a value if its nonce is exactly the armed one, ends the lease and sends the wake. */
+  publish(id: string, request: StorePublish): Promise<StoredAnswer>;
+  /** Ends the armed lease `nonce` without a value and sends the wake. */
+  release(id: string, request: StoreRelease): Promise<ReleaseOutcome>;
+  /** Lets the armed lease last longer; it never shortens it. Lost if `nonce` is not armed, or has lasted for `holdMs`. */
+  extend(id: string, request: StoreExtend): Promise<StoreExtended>;
+  /** Drops the value or marks it stale, voids the armed lease, raises the fence and sends the wake. */
+  invalidate(id: string, request: StoreInvalidate): Promise<StoreInvalidated>;
+  /** Reads the record and the last leases that have ended, newest first. */
+  explain(id: string): Promise<{ record: KeyRecord; past: readonly PastLease[] }>;
+}
+
+export interface ArmRequest {
+  readonly nonce: string;
+  /** How long the lease lasts from the store's now on: what is left of its validity. */
+  readonly expiresInMs: number;
+  /** The whole length that it was given for; an extension without a length uses it. */
+  readonly leaseMs: number;
+  /** {@link KeyRecord.fence} and {@link KeyRecord.valueFence} as read before the quorum was asked. */
+  readonly fenceRead: number;
+  readonly valueFenceRead: number;
+  /** The quorum was not there to grant it: arm only if no lease runs at all. */
+  readonly quorumLost: boolean;
+  readonly holder: string;
+  readonly traceparent: string;
+  readonly requestKey: string;
+  readonly reason: LeaseReason;
+  /** The namespace's tag clock, read before the quorum was asked; the value that is published will carry it. */
+  readonly clock: string;
+  /** The longest lease: how long the record outlives its value and its lease. */
+  readonly keepMs: number;
+}
+
+/**
+ * Armed with the record as it is now, whose `lease` is the one just armed; or not armed, with the record
+ * as it is now. Not armed means one of: another value or another fence than the ones read; a lease that
+ * was given without the quorum still runs; any lease still runs and this one is by the store alone.
+ * A nonce that is already armed is armed again with the same fence: the reply was lost, not the step.
+ */
+export interface ArmReply {
+  readonly armed: boolean;
+  readonly record: KeyRecord;
+}
+
+export interface StorePublish {
+  readonly nonce: string;
+  /** The lease's own fence, to tell a superseded lease from one that the store knows nothing of. */
+  readonly fence: number;
+  readonly payload: Payload;
+  readonly ttlMs: number;
+  readonly staleMs: number;
+  readonly tags: readonly string[];
+  readonly keepMs: number;
+}
+
+export interface StoredAnswer {
+  readonly outcome: StoredOutcome;
+  /** The fence under which a value is now stored; 0 if there is none. */
+  readonly fence: number;
+  /** The tag clock of the lease, if the value was stored, now or before; else empty. */
+  readonly clock: string;
+}
+
+export type StoredOutcome = Exclude<PublishOutcome, 'not_stored'>;
+
+export interface StoreRelease {
+  readonly nonce: string;
+  /** How it ended, for whoever asks later. */
+  readonly end: LeaseEnd;
+  /** Only if the lease was not handed out again since. Absent: whoever knows the nonce may end it. */
+  readonly owner?: number;
+  readonly failure?: {
+    readonly message: string;
+    /** Absent: `backoffMs` doubled for each failure in a row before this one, at most `backoffMsMax`. */
+    readonly retryAfterMs?: number;
+    readonly backoffMs: number;
+    readonly backoffMsMax: number;
+  };
+  readonly keepMs: number;
+}
+
+export interface StoreExtend {
+  readonly nonce: string;
+  readonly expiresInMs: number;
+  /** The quorum was not there to agree. Extending with it clears the mark. */
+  readonly quorumLost: boolean;
+  /** How long a lease may last in all, from when it was armed; after that it is not extended. */
+  readonly holdMs: number;
+  readonly keepMs: number;
+}
+
+export type StoreExtended =
+  | { readonly extended: true; readonly expiresInMs: number }
+  | { readonly extended: false };
+
+export interface StoreInvalidate {
+  readonly mode: 'delete' | 'mark_stale';
+  readonly keepMs: number;
+}
+
+export interface StoreInvalidated {
+  readonly hadValue: boolean;
+  /** The record's fence after it. */
+  readonly fence: number;
+  /** The nonce of the running lease that was voided, whose lock on the quorum is to be broken. */
+  readonly voidedNonce?: string;
+}
+
+/** No reply of the store in time, or one that says that it cannot serve. */
+export class StoreUnavailable extends Error {
+  override readonly name = 'StoreUnavailable';
+}

@@ -1,0 +1,45 @@
+/** One change of a key, as every replica hears it. */
+export interface Wake {
+  readonly id: string;
+  readonly kind: 'published' | 'released' | 'failed' | 'invalidated';
+  /** The record's fence after the change. */
+  readonly fence: number;
+}
+
+/** An invalidation of tags, or of a whole namespace, on the namespace's tag clock. */
+export interface TagWake {
+  /** The clock's random id: another one is another clock, which began when the first was lost. */
+  readonly clockId: string;
+  /** The clock's time after the invalidation: one more than after the one before. */
+  readonly time: number;
+  /** Empty where `all` is true. */
+  readonly tags: readonly string[];
+  readonly all: boolean;
+}
+
+/** One change of a namespace: tags of it, or the whole, were invalidated, or a slot in its slots is free. */
+export type NamespaceWake =
+  | {
+      readonly namespace: string;
+      readonly kind: 'tags';
+      /** Undefined where an older replica made it, which does not say more: anything in the namespace may have changed. */
+      readonly wake: TagWake | undefined;
+    }
+  | { readonly namespace: string; readonly kind: 'room' };
+
+export interface WakeListener {
+  wake(wake: Wake): void;
+  namespaceWake(wake: NamespaceWake): void;
+  /** The channel is live again: anything may have been missed meanwhile. */
+  resubscribed(): void;
+  /** The channel is down. */
+  lost(): void;
+}
+
+/** Tells replicas that something changed. It may lose messages; the waiters' poll covers for that. */
+export interface WakeChannel {
+  /** The subscription is confirmed, and its last pong is young enough *now*: a replica that stood still asks before it trusts. */
+  readonly live: boolean;
+  /** Hears every wake from now on. The returned function ends it. */
+  listen(listener: WakeListener): () => void;
+}

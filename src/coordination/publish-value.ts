@@ -1,0 +1,207 @@
+import { rethrowUnlessUnavailable, undefinedIfUnavailable } from './degradation/unavailable.js';
+import type { HeldLease, HeldLeases } from './leasing/held-leases.js';
+import type { LeaseLifecycle, LeasePorts } from './leasing/lease-lifecycle.js';
+import type { RebuildSlots } from './leasing/rebuild-slots.js';
+import { decodeTokenOf, type Token } from './leasing/token.js';
+import type { Chance } from './ports/clock.js';
+import type { NamespaceStore } from './ports/namespace-store.js';
+import type { Observer } from './ports/observer.js';
+import type { StoredAnswer, StorePublish } from './ports/value-store.js';
+import type { WakeChannel } from './ports/wake-channel.js';
+import type { Changes } from './reading/changes.js';
+import { outlasts } from './reading/counted.js';
+import type { NearCache } from './reading/near-cache.js';
+import type { KeyLoops } from './waiting/key-loops.js';
+import type { Call } from './words/call.js';
+import type { Key } from './words/key.js';
+import type { Degraded, PublishAnswer, PublishOutcome } from './words/outcome.js';
+import type { KeyRecord } from './words/record.js';
+import type { Publish } from './words/requests.js';
+import type { Step } from './words/trace.js';
+
+export interface PublishValueParts extends LeasePorts {
+  readonly chance: Chance;
+  readonly observer: Observer;
+  readonly namespaces: NamespaceStore;
+  readonly wakes: Pick<WakeChannel, 'live'>;
+}
+
+/** Takes rebuilt values: to the store, whose word counts, and to those who wait on this replica. */
+export class PublishValue {
+  constructor(
+    private readonly parts: PublishValueParts,
+    private readonly held: HeldLeases,
+    private readonly lifecycle: Pick<LeaseLifecycle, 'endUnstored'>,
+    private readonly slots: Pick<RebuildSlots, 'leave'>,
+    private readonly keyLoops: Pick<KeyLoops, 'waitersOf' | 'feed' | 'wake' | 'changed'>,
+    private readonly near: Pick<NearCache, 'changed'>,
+    private readonly changes: Changes,
+  ) {}
+
+  /** Never rejects for want of a store: that is `not_stored`. */
+  async publish(request: Publish, call: Call): Promise<PublishAnswer> {
+    const { clock, observer, namespaces } = this.parts;
+    const { key } = request;
+    const token = decodeTokenOf(call.identity, key, request.token);
+    if (token === undefined) {
+      observer.published(key.namespace, 'unknown_lease', undefined, call.traceparent);
+      return { outcome: 'unknown_lease', fence: 0 };
+    }
+    // Whatever the outcome, the lease is over; its own wake must not be the one to tell so.
+    const feeds = this.held.feeds(token.nonce);
+    const held = this.held.take(token.nonce);
+    const lease = held?.key.id === key.id ? held : undefined;
+    const rebuildMs = lease === undefined ? undefined : clock.nowMs() - lease.sinceMs;
+    const given = { token, lease, feeds };
+    const answer =
+      token.kind === 'armed'
+        ? await this.#publishArmed(request, given, call)
+        : this.#publishUnstored(request, given);
+    const { outcome } = answer;
+    observer.published(key.namespace, outcome, rebuildMs, call.traceparent);
+    if (rebuildMs !== undefined && (outcome === 'stored' || outcome === 'stored_late')) {
+      void namespaces.learn(key.namespace, rebuildMs).catch(rethrowUnlessUnavailable);
+    }
+    return answer;
+  }
+
+  async #publishArmed(request: Publish, given: Given, call: Call): Promise<PublishAnswer> {
+    const { quorum } = this.parts;
+    const { key } = request;
+    const { token, lease } = given;
+    const result = this.#resultOf(request);
+    const step = call.trace?.begin('publish');
+    // What arrives from here on may have come after the value was stored, and before the reply: it counts against it.
+    const { count: sentAt } = this.changes;
+    let stored: StoredAnswer | undefined;
+    try {
+      stored = await this.#store(key, { ...result, nonce: token.nonce, fence: token.fence });
+    } catch (error) {
+      rethrowUnlessUnavailable(error);
+    }
+    const answer = await this.#answerOf(stored, key, result);
+    const feeding =
+      stored === undefined
+        ? this.#feedUnstored(key, result, given, sentAt, 'store_lost')
+        : this.#feedStored(key, recordOf(result, stored.fence, stored.clock), sentAt, answer);
+    tell(answer, [lease?.span, step], feeding);
+    // The answer does not wait for the lock nodes.
+    void quorum.release(key.id, token.nonce).then(() => this.keyLoops.wake(key.id));
+    void this.slots.leave(key.namespace, token.nonce);
+    return answer;
+  }
+
+  /** Undefined: no reply came, so that nobody knows. */
+  async #answerOf(stored: StoredAnswer | undefined, key: Key, { tags }: Result): Promise<PublishAnswer> {
+    if (stored === undefined) return { outcome: 'not_stored', fence: 0, maybeStored: true };
+    const { outcome, fence, clock } = stored;
+    if (!STORED.has(outcome)) return { outcome, fence };
+    return { outcome, fence, counts: await this.#counts(key.namespace, clock, tags) };
+  }
+
+  /** Whether none of the tags, nor the namespace, was invalidated since this tag clock: as heard here, else as the store knows. */
+  async #counts(namespace: string, clock: string, tags: readonly string[]): Promise<boolean | undefined> {
+    const { wakes, namespaces } = this.parts;
+    const copy = { sentAt: this.changes.count, fence: 0, clock, tags };
+    const heard = wakes.live ? this.changes.stands(namespace, copy) : undefined;
+    if (heard !== undefined) return heard;
+    const now = await namespaces.read(namespace, tags).catch(undefinedIfUnavailable);
+    return now && outlasts(clock, now.clock, now.stamps);
+  }
+
+  /** Those who wait here get what was stored, unless its tags were invalidated while it was rebuilt. */
+  async #feedStored(key: Key, record: KeyRecord, sentAt: number, answer: PublishAnswer): Promise<number> {
+    if (answer.outcome === 'duplicate' || !STORED.has(answer.outcome)) return 0;
+    this.held.keyChanged(key.id);
+    this.near.changed(key.id, answer.fence);
+    this.keyLoops.changed(key.id, answer.fence);
+    return answer.counts === true ? this.keyLoops.feed(key, record, sentAt) : 0;
+  }
+
+  /**
+   * Those who wait here get what no store has confirmed, if this replica gave the lease, its time runs, and nothing
+   * that it read may have changed since. A client must not keep it: no wake would tell it to drop it.
+   */
+  #feedUnstored(
+    { id, key, namespace }: Key,
+    result: Result,
+    { lease, feeds }: Given,
+    sentAt: number,
+    degraded: Degraded,
+  ): Promise<number> {
+    const isUntouched =
+      lease !== undefined && feeds && this.changes.untouchedSince(namespace, result.tags, lease.givenAt);
+    if (!isUntouched) return Promise.resolve(0);
+    return this.keyLoops.feed({ id, key, namespace }, recordOf(result, 0, ''), sentAt, degraded);
+  }
+
+  /** Sent again once where no reply came: a publish whose first reply was lost is answered DUPLICATE then. */
+  async #store(key: Key, step: StorePublish): Promise<StoredAnswer> {
+    const { store } = this.parts;
+    try {
+      return await store.publish(key.id, step);
+    } catch (error) {
+      rethrowUnlessUnavailable(error);
+      const again = await store.publish(key.id, step);
+      return again.outcome === 'duplicate' ? { ...again, outcome: 'stored' } : again;
+    }
+  }
+
+  #publishUnstored(request: Publish, given: Given): PublishAnswer {
+    const { key } = request;
+    const { token, lease } = given;
+    const answer: PublishAnswer = { outcome: 'not_stored', fence: 0, maybeStored: false };
+    const degraded = token.kind === 'local' ? 'local' : 'store_lost';
+    const feeding = this.#feedUnstored(key, this.#resultOf(request), given, this.changes.count, degraded);
+    tell(answer, [lease?.span], feeding);
+    void this.lifecycle.endUnstored(key, token, 'published').then(() => this.keyLoops.wake(key.id));
+    return answer;
+  }
+
+  /** What a publish stores, with what the namespace's policy adds. Drawn once: what waiters get is what is stored. */
+  #resultOf({ key, payload, ttlMs, staleMs, tags }: Publish): Result {
+    const { limits, chance } = this.parts;
+    const policy = this.parts.policyOf(key.namespace);
+    return {
+      payload,
+      // Only ever shortened: nothing is fresh for longer than its publishValue said.
+      ttlMs: Math.max(1, Math.round(ttlMs * (1 - policy.ttlJitter * chance.fraction()))),
+      staleMs: staleMs ?? policy.staleMs,
+      tags,
+      keepMs: limits.leaseMsMax,
+    };
+  }
+}
+
+const STORED: ReadonlySet<PublishOutcome> = new Set(['stored', 'stored_late', 'duplicate']);
+
+/** What is known of a lease when its value comes. */
+interface Given {
+  readonly token: Token;
+  /** Absent unless this replica gave it. */
+  readonly lease: HeldLease | undefined;
+  /** {@link HeldLeases.feeds} when the publish came. */
+  readonly feeds: boolean;
+}
+
+type Result = Omit<StorePublish, 'nonce' | 'fence'>;
+
+/** What the store would show of a result just now. */
+function recordOf({ payload, ttlMs, staleMs, tags }: Result, fence: number, clock: string): KeyRecord {
+  const servableForMs = ttlMs + staleMs;
+  const value = { payload, freshForMs: ttlMs, servableForMs, staleMs, ageMs: 0, fence, clock, tags };
+  return { fence, valueFence: fence, value };
+}
+
+/** Closes the circle of a stampede: the lease's span, and the publish's, say how many callers were served. */
+function tell(
+  { outcome, fence }: PublishAnswer,
+  spans: readonly (Step | undefined)[],
+  feeding: Promise<number> = Promise.resolve(0),
+): void {
+  // Most calls are in no trace, and need no further turn.
+  if (spans.every((span) => span === undefined)) return;
+  void feeding.then((served) => {
+    for (const span of spans) span?.end({ outcome, fence, served });
+  });
+}

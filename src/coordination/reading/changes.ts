@@ -1,0 +1,253 @@
+import type { TagWake } from '../ports/wake-channel.js';
+import { decodeTagClock, type TagClock } from '../words/tag-clock.js';
+
+/** Changes of one namespace that are remembered: at 20 tag invalidations a second, six seconds, longer than most reads and rebuilds. */
+const REMEMBERED_MAX = 128;
+/** Namespaces that are remembered. One that is forgotten costs reads of the store, never an old value. */
+const NAMESPACES_MAX = 256;
+/** Tag names that are remembered of one namespace. */
+const TAGS_MAX = 1_024;
+
+/** When a caller came, as a slot in the order of the changes that have arrived at this replica. */
+export interface Arrival {
+  /** The count of all changes. */
+  readonly at: number;
+  /** The count after the last change of the key. */
+  readonly keyAt: number;
+  /** The highest fence that a change of the key has told; Infinity where not all of its changes were heard. */
+  readonly keyFence: number;
+  /** The count after the last change of the namespace as a whole, or of any of its tags. */
+  readonly wideAt: number;
+}
+
+/** What a copy of a value says of its own age. */
+export interface Copy {
+  /** The count of changes when its read, or its publish, was sent. */
+  readonly sentAt: number;
+  /** 0 where no store gave one. */
+  readonly fence: number;
+  /** The tag clock that the copy is known to be good for; empty for none. */
+  readonly clock: string;
+  readonly tags: readonly string[];
+}
+
+interface Remembered {
+  /** On the namespace's tag clock. */
+  readonly time: number;
+  readonly count: number;
+  /** Absent: the whole namespace. */
+  readonly tags: ReadonlySet<string> | undefined;
+}
+
+/**
+ * The changes that have arrived at this replica, counted in their order. A change is a stored publish, or an
+ * invalidation of a key, of a tag or of a namespace. It has arrived once its wake, or the store's answer to the
+ * call that made it, was processed here. By these counts each copy is judged for each caller: a caller must not
+ * get a copy from before a change that had arrived before the caller came.
+ */
+export class Changes {
+  #count = 0;
+  /** The count after the last change of everything: the wake channel was lost or confirmed anew. */
+  #everythingAt = 0;
+  /** The count when the wake channel was last confirmed: what changed before that, and was not heard, is not known. */
+  #confirmedAt = 0;
+  readonly #namespaces = new Map<string, NamespaceChanges>();
+
+  /** How many have arrived. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** A change of one key. Returns the count after it. */
+  keyChanged(): number {
+    this.#count += 1;
+    return this.#count;
+  }
+
+  /** The wake channel is down: from now on anything may change unheard. */
+  channelLost(): void {
+    this.#count += 1;
+    this.#everythingAt = this.#count;
+  }
+
+  /** The wake channel is confirmed anew: anything may have changed while it was down. */
+  channelConfirmed(): void {
+    this.channelLost();
+    this.#confirmedAt = this.#count;
+    this.#namespaces.clear();
+  }
+
+  /**
+   * Tags of a namespace, or all of it, were invalidated. False if the wakes before this one were not all heard, so
+   * that anything in the namespace may have changed.
+   */
+  namespaceChanged(namespace: string, wake: TagWake | undefined): boolean {
+    this.#count += 1;
+    return this.#of(namespace).changed(wake, this.#count);
+  }
+
+  /**
+   * This replica itself has invalidated tags, or all of a namespace: it knows that before any wake says so.
+   * Undefined where the store did not answer, so that it may have been done.
+   */
+  invalidatedHere(namespace: string, done: TagWake | undefined): void {
+    this.#count += 1;
+    this.#of(namespace).invalidatedHere(done, this.#count);
+  }
+
+  /** To be called before a read of the namespace is sent: from here on its changes are remembered. */
+  listenTo(namespace: string): void {
+    this.#of(namespace);
+  }
+
+  /** A read of the namespace that was sent at this count said that this is its tag clock. */
+  clockRead(namespace: string, clock: string, sentAt: number): void {
+    const known = this.#namespaces.get(namespace);
+    if (known !== undefined && !known.read(decodeTagClock(clock), sentAt)) {
+      this.#count += 1;
+      known.forget(this.#count);
+    }
+  }
+
+  /** The count after the last change that concerns the namespace as a whole, or any tag of it. */
+  wideAt(namespace: string): number {
+    return Math.max(this.#everythingAt, this.#of(namespace).changedAt);
+  }
+
+  /** The copy may be given to a caller that came then: no change of it had arrived between its read and the caller. */
+  allow(namespace: string, copy: Copy, caller: Arrival): boolean {
+    const keyStands = copy.sentAt >= caller.keyAt || copy.fence >= caller.keyFence;
+    if (!keyStands) return false;
+    if (copy.sentAt >= caller.wideAt) return true;
+    return this.stands(namespace, copy, caller.at) === true;
+  }
+
+  /**
+   * Whether, by its tags and its namespace, the copy outlasted the changes that had arrived when their count was
+   * `at`. Undefined where that is not known.
+   */
+  stands(namespace: string, { sentAt, clock, tags }: Copy, at = this.#count): boolean | undefined {
+    if (sentAt < this.#everythingAt) return undefined;
+    return this.#namespaces.get(namespace)?.stands(decodeTagClock(clock), tags, at);
+  }
+
+  /**
+   * Whether none of the tags, nor the whole namespace, was invalidated since the count was `since`; false also where
+   * that is not known.
+   */
+  untouchedSince(namespace: string, tags: readonly string[], since: number): boolean {
+    return since >= this.#confirmedAt && this.#of(namespace).untouchedSince(tags, since);
+  }
+
+  #of(namespace: string): NamespaceChanges {
+    const known = this.#namespaces.get(namespace);
+    if (known !== undefined) return known;
+    for (const oldest of this.#namespaces.keys()) {
+      if (this.#namespaces.size < NAMESPACES_MAX) break;
+      this.#namespaces.delete(oldest);
+    }
+    // What changed before it was listened to is not known: for every copy there is, it may have changed just now.
+    const begun = new NamespaceChanges(this.#count);
+    this.#namespaces.set(namespace, begun);
+    return begun;
+  }
+}
+
+/** What was heard of one namespace's tag clock, without a gap. */
+class NamespaceChanges {
+  #id: string | undefined;
+  /** All changes later than this, on the tag clock, were heard. */
+  #from = Number.POSITIVE_INFINITY;
+  /** The time of the last wake; undefined before the first. */
+  #last: number | undefined;
+  #recent: Remembered[] = [];
+  /** How many tag names stand in `#recent`. */
+  #tags = 0;
+  /** The count from which on `#recent` has all changes. */
+  #since: number;
+
+  constructor(
+    /** The count after its last change. */
+    public changedAt: number,
+  ) {
+    this.#since = changedAt;
+  }
+
+  /** False if there was a gap. */
+  changed(wake: TagWake | undefined, count: number): boolean {
+    this.changedAt = count;
+    if (wake === undefined) {
+      this.forget(count);
+      return false;
+    }
+    const isNext =
+      (this.#id === undefined || this.#id === wake.clockId) &&
+      (this.#last === undefined ? wake.time <= this.#from + 1 : wake.time === this.#last + 1);
+    if (!isNext) this.forget(count);
+    this.#id = wake.clockId;
+    this.#last = wake.time;
+    if (!isNext) {
+      this.#from = wake.time;
+      return false;
+    }
+    this.#remember(wake, count);
+    return true;
+  }
+
+  /** Its wake comes too, sooner or later, in the order of the others. */
+  invalidatedHere(done: TagWake | undefined, count: number): void {
+    this.changedAt = count;
+    if (done === undefined || (this.#id !== undefined && this.#id !== done.clockId)) this.forget(count);
+    else this.#remember(done, count);
+  }
+
+  /** False if it is another clock than the one that was known: the namespace's hash was lost. */
+  read({ id, at }: TagClock, sentAt: number): boolean {
+    // Whatever the store changed after this read ran, it told later; what was told before `#since` is not known.
+    if (sentAt < this.#since) return true;
+    if (this.#id !== undefined && this.#id !== id) return false;
+    this.#id = id;
+    this.#from = Math.min(this.#from, at);
+    return true;
+  }
+
+  /** Everything in it may have changed. */
+  forget(count: number): void {
+    this.changedAt = count;
+    this.#since = count;
+    this.#id = undefined;
+    this.#from = Number.POSITIVE_INFINITY;
+    this.#last = undefined;
+    this.#recent = [];
+    this.#tags = 0;
+  }
+
+  #remember({ time, tags, all }: TagWake, count: number): void {
+    const named = all ? undefined : new Set(tags);
+    this.#recent.push({ time, count, tags: named });
+    this.#tags += named?.size ?? 0;
+    while (this.#recent.length > REMEMBERED_MAX || this.#tags > TAGS_MAX) this.#forgetOldest();
+  }
+
+  #forgetOldest(): void {
+    const [oldest] = this.#recent.splice(0, 1);
+    if (oldest === undefined) return;
+    this.#tags -= oldest.tags?.size ?? 0;
+    if (Number.isFinite(this.#from)) this.#from = Math.max(this.#from, oldest.time);
+    this.#since = oldest.count;
+  }
+
+  stands(clock: TagClock, tags: readonly string[], at: number): boolean | undefined {
+    if (clock.id !== this.#id || clock.at < this.#from) return undefined;
+    return !this.#recent.some((it) => it.time > clock.at && it.count <= at && names(it, tags));
+  }
+
+  untouchedSince(tags: readonly string[], since: number): boolean {
+    if (since < this.#since) return false;
+    return !this.#recent.some((it) => it.count > since && names(it, tags));
+  }
+}
+
+function names(change: Remembered, tags: readonly string[]): boolean {
+  return change.tags === undefined || tags.some((tag) => change.tags?.has(tag));
+}

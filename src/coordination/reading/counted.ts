@@ -1,0 +1,32 @@
+import type { Stamp } from '../ports/namespace-store.js';
+import type { StoredValue } from '../words/record.js';
+import { decodeTagClock } from '../words/tag-clock.js';
+
+/**
+ * The value as far as it counts by the stamps of its namespace and its tags: undefined if one of them was
+ * deleted since its lease was given, or the clock is another one; stale if one was marked so.
+ */
+export function counted(
+  value: StoredValue,
+  clock: string,
+  stamps: readonly Stamp[],
+): StoredValue | undefined {
+  if (value.clock === clock) return value;
+  const own = decodeTagClock(value.clock);
+  if (own.id !== decodeTagClock(clock).id) return undefined;
+  let { freshForMs, servableForMs } = value;
+  for (const { deletedAt, staleAt, staleAgoMs } of stamps) {
+    if (deletedAt > own.at) return undefined;
+    if (staleAt <= own.at) continue;
+    freshForMs = 0;
+    servableForMs = Math.min(servableForMs, value.staleMs - staleAgoMs);
+  }
+  return servableForMs > 0 ? { ...value, freshForMs, servableForMs } : undefined;
+}
+
+/** Whether a value of this clock counts as it was published: no stamp of its namespace or its tags is later. */
+export function outlasts(own: string, clock: string, stamps: readonly Stamp[]): boolean {
+  const { id, at } = decodeTagClock(own);
+  if (id !== decodeTagClock(clock).id) return false;
+  return stamps.every(({ deletedAt, staleAt }) => deletedAt <= at && staleAt <= at);
+}

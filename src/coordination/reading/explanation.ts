@@ -1,0 +1,76 @@
+import type { Degraded, Failed } from '../words/outcome.js';
+import { type ArmedLease, type KeyRecord, PAST_LEASES_MAX, type PastLease } from '../words/record.js';
+import type { Snapshot } from './snapshot.js';
+
+/** What is known of one key, without its value and without any secret. */
+export interface Explanation {
+  readonly lease?: Pick<ArmedLease, 'holder' | 'fence' | 'ageMs' | 'expiresInMs' | 'reason' | 'traceparent'>;
+  /** On this replica. */
+  readonly waiters: number;
+  readonly value?: ExplainedValue;
+  readonly fence: number;
+  /** Newest first. */
+  readonly past: readonly PastLease[];
+  readonly failed?: Failed;
+  readonly degraded: Degraded;
+}
+
+export interface ExplainedValue {
+  readonly absent: boolean;
+  readonly sizeBytes: number;
+  readonly ageMs: number;
+  /** 0 for a stale one. */
+  readonly freshForMs: number;
+  /** From now on. */
+  readonly staleForMs: number;
+  readonly fence: number;
+  readonly tags: readonly string[];
+}
+
+/** What a snapshot says of the key, in the words of {@link Explanation}. */
+export function explanationOf(
+  snapshot: Snapshot,
+  past: readonly PastLease[],
+  known: Pick<Explanation, 'waiters' | 'degraded'>,
+): Explanation {
+  const { record } = snapshot;
+  const { lease, failure, fence } = record;
+  const runs = lease !== undefined && lease.expiresInMs > 0;
+  return {
+    ...known,
+    ...(runs ? { lease: withoutSecret(lease) } : {}),
+    ...explainedValue(record),
+    fence,
+    past: lease === undefined || runs ? past : [expired(lease), ...past].slice(0, PAST_LEASES_MAX),
+    ...(failure === undefined || failure.retryAfterMs <= 0
+      ? {}
+      : { failed: { kind: 'failed', message: failure.message, retryAfterMs: failure.retryAfterMs } }),
+  };
+}
+
+function withoutSecret({ holder, fence, ageMs, expiresInMs, reason, traceparent }: ArmedLease) {
+  return { holder, fence, ageMs, expiresInMs, reason, traceparent };
+}
+
+/** Its time is over, and nobody was given another since, which would have told of its end. */
+function expired({ holder, fence, ageMs, expiresInMs }: ArmedLease): PastLease {
+  return {
+    holder,
+    fence,
+    heldMs: ageMs + expiresInMs,
+    endedAgoMs: -expiresInMs,
+    end: 'expired',
+    failure: '',
+  };
+}
+
+function explainedValue(record: KeyRecord): { value?: ExplainedValue } {
+  const { value } = record;
+  if (value === undefined) return {};
+  const { payload, ageMs, freshForMs, servableForMs, fence, tags } = value;
+  const sizeBytes = payload.kind === 'value' ? payload.bytes.byteLength : 0;
+  const staleForMs = servableForMs - freshForMs;
+  return {
+    value: { absent: payload.kind === 'absent', sizeBytes, ageMs, freshForMs, staleForMs, fence, tags },
+  };
+}

@@ -1,0 +1,16 @@
+import type { Hit } from '../words/outcome.js';
+import type { Snapshot } from './snapshot.js';
+
+/** The value as a hit, if it may still be served at `nowMs`, fresh or stale. */
+export function hitOf(snapshot: Snapshot, nowMs: number, rebuilding: boolean): Hit | undefined {
+  const value = snapshot.record.value;
+  if (value === undefined) return undefined;
+  const ageMs = nowMs - snapshot.readAtMs;
+  if (value.servableForMs - ageMs <= 0) return undefined;
+  // Rounded down: a client's own cache must never keep it a moment longer than the store would.
+  const freshForMs = Math.max(0, Math.floor(value.freshForMs - ageMs));
+  const { payload, tags, fence } = value;
+  // Clients keep whatever is fresh for more than 0 ms, and nothing would tell them that a value no store has is over.
+  const keepForMs = snapshot.degraded === undefined ? freshForMs : 0;
+  return { kind: 'hit', payload, fresh: freshForMs > 0, freshForMs: keepForMs, fence, tags, rebuilding };
+}

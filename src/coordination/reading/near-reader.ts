@@ -1,0 +1,54 @@
+import type { Key } from '../words/key.js';
+import type { Facts, Trace } from '../words/trace.js';
+import type { Arrival, Changes } from './changes.js';
+import type { NearCache } from './near-cache.js';
+import type { RecordReader } from './record-reader.js';
+import { copyOf, type Snapshot } from './snapshot.js';
+
+/** The callers of a key for whom its record is read. */
+export interface Readers {
+  readonly key: Key;
+  /** Of the oldest of them that is traced. */
+  readonly trace: Trace | undefined;
+  /** The place of a caller that comes now in the order of the changes. */
+  readonly now: Arrival;
+  /** Called before a read is sent: what changes from here on is not in it. */
+  beginRead(): void;
+}
+
+/** Looks on behalf of a waiting room: what it sees is kept, and where the store is lost, what was kept is seen. */
+export class NearReader {
+  constructor(
+    private readonly reader: RecordReader,
+    private readonly near: NearCache,
+    private readonly changes: Changes,
+  ) {}
+
+  /** `arrivals` is called when the read is sent. */
+  async read(room: Readers, arrivals: () => number): Promise<Snapshot> {
+    room.beginRead();
+    // It is one read for all who wait; the first of them that is traced shows it.
+    const step = room.trace?.begin('look');
+    const looking = this.reader.read(room.key, arrivals);
+    if (step !== undefined) {
+      looking.then(
+        (seen) => step.end({ found: foundIn(seen) }),
+        () => step.end(),
+      );
+    }
+    const snapshot = await looking;
+    if (snapshot.from === 'store') {
+      // A change arrived while the read was under way: it may have read the value of before, and must not bring it back.
+      if (this.changes.allow(room.key.namespace, copyOf(snapshot), room.now))
+        this.near.fill(room.key, snapshot);
+      return snapshot;
+    }
+    const value = this.near.stale(room.key.id, snapshot.readAtMs);
+    return value === undefined ? snapshot : { ...snapshot, record: { ...snapshot.record, value } };
+  }
+}
+
+function foundIn({ record: { value } }: Snapshot): NonNullable<Facts['found']> {
+  if (value === undefined || value.servableForMs <= 0) return 'nothing';
+  return value.freshForMs > 0 ? 'fresh' : 'stale';
+}

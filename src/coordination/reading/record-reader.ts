@@ -1,0 +1,90 @@
+import { rethrowUnlessUnavailable, throwIfOnLossFails } from '../degradation/unavailable.js';
+import type { Clock } from '../ports/clock.js';
+import type { NamespaceRecord, NamespaceStore } from '../ports/namespace-store.js';
+import type { ValueStore } from '../ports/value-store.js';
+import type { Key } from '../words/key.js';
+import type { Policy } from '../words/policy.js';
+import { type ArmedLease, type KeyRecord, NO_RECORD } from '../words/record.js';
+import type { Changes } from './changes.js';
+import { counted } from './counted.js';
+import type { Snapshot } from './snapshot.js';
+
+export interface RecordReaderParts {
+  readonly store: ValueStore;
+  readonly namespaces: NamespaceStore;
+  readonly clock: Clock;
+  policyOf(namespace: string): Policy;
+}
+
+/** What this replica itself knows of the leases that it gave. */
+export interface RunningLeases {
+  /** The key's lease that runs, in the form in which a record would show it. */
+  running(id: string): ArmedLease | undefined;
+}
+
+/** Reads what is known of a key, with its value as far as that counts. */
+export class RecordReader {
+  /** Looks at namespaces that were sent in this turn: whoever asks in the same turn came before they were sent. */
+  readonly #thisTurn = new Map<string, Promise<NamespaceRecord>>();
+
+  constructor(
+    private readonly parts: RecordReaderParts,
+    private readonly held: RunningLeases,
+    private readonly changes: Changes,
+  ) {}
+
+  /**
+   * The store's word; without a store, what this replica knows itself. `arrivals` is called when the read is
+   * sent. Rejects as `unavailable` where the namespace rather fails.
+   */
+  async read(key: Key, arrivals: () => number): Promise<Snapshot> {
+    const { clock } = this.parts;
+    const sent = { readAtMs: clock.nowMs(), arrivals: arrivals(), sentAt: this.changes.count };
+    try {
+      const read = await this.#read(key);
+      return { ...sent, ...read, heardAtMs: clock.nowMs(), from: 'store' };
+    } catch (error) {
+      rethrowUnlessUnavailable(error);
+      throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the value store');
+      const lease = this.held.running(key.id);
+      const record = lease === undefined ? NO_RECORD : { ...NO_RECORD, lease };
+      const { count: sentAt } = this.changes;
+      return { record, readAtMs: clock.nowMs(), arrivals: arrivals(), sentAt, from: 'nowhere' };
+    }
+  }
+
+  /** Record and namespace are asked together; the stamps of tags only where the clock has moved on. */
+  async #read({ id, namespace }: Key): Promise<Pick<Snapshot, 'record' | 'namespace'>> {
+    const { store, namespaces } = this.parts;
+    const [record, known] = await Promise.all([store.read(id), this.#namespace(namespace)]);
+    const { value } = record;
+    const tags = value === undefined || value.clock === known.clock ? [] : value.tags;
+    const now = tags.length === 0 ? known : await namespaces.read(namespace, tags);
+    return {
+      record: withValue(record, value && counted(value, now.clock, now.stamps)),
+      // Read before anybody is asked for a lease: one that carries it covers everything that came since.
+      namespace: { clock: known.clock, ...(known.rebuild === undefined ? {} : { rebuild: known.rebuild }) },
+    };
+  }
+
+  #namespace(namespace: string): Promise<NamespaceRecord> {
+    const sent = this.#thisTurn.get(namespace);
+    if (sent !== undefined) return sent;
+    const { changes } = this;
+    changes.listenTo(namespace);
+    const { count: sentAt } = changes;
+    const looking = this.parts.namespaces.read(namespace, []).then((seen) => {
+      changes.clockRead(namespace, seen.clock, sentAt);
+      return seen;
+    });
+    if (this.#thisTurn.size === 0) queueMicrotask(() => this.#thisTurn.clear());
+    this.#thisTurn.set(namespace, looking);
+    return looking;
+  }
+}
+
+function withValue(record: KeyRecord, value: KeyRecord['value']): KeyRecord {
+  if (value === record.value) return record;
+  const { value: _uncounted, ...rest } = record;
+  return value === undefined ? rest : { ...rest, value };
+}

@@ -1,0 +1,40 @@
+import type { Copy } from './changes.js';
+import type { Degraded } from '../words/outcome.js';
+import type { KeyRecord, RebuildTimes } from '../words/record.js';
+
+/** A record as one replica saw it, and how far that may be trusted. */
+export interface Snapshot {
+  readonly record: KeyRecord;
+  /** When the read was *sent*, on the replica's clock: counting from there never makes anything last longer. */
+  readonly readAtMs: number;
+  /** When its reply came, if that is later: a lease is counted from there, so that it never seems over too early. */
+  readonly heardAtMs?: number;
+  /** Callers that arrived before this one had come when the read was sent: to them it is as good as their own. */
+  readonly arrivals: number;
+  /** `publish`: passed on inside the replica, not read from the store, so no good for READ_STORE. */
+  readonly from: 'store' | 'publish' | 'nowhere';
+  /** Passed on from a lease that no store knows: what was missing when it was given. */
+  readonly degraded?: Degraded | undefined;
+  /** How many changes had arrived at this replica when the read, or the publish, was sent ({@link Changes}). */
+  readonly sentAt: number;
+  /** What was read of the namespace together with the record; absent unless `from` is `store`. */
+  readonly namespace?:
+    | {
+        /** Its tag clock, as a lease carries it. */
+        readonly clock: string;
+        readonly rebuild?: RebuildTimes;
+      }
+    | undefined;
+}
+
+/** How long the record's lease still runs at `nowMs`; 0 or less if it is over, or if there is none. */
+export function leaseLeftMs(snapshot: Snapshot, nowMs: number): number {
+  const lease = snapshot.record.lease;
+  return lease === undefined ? 0 : lease.expiresInMs - (nowMs - (snapshot.heardAtMs ?? snapshot.readAtMs));
+}
+
+/** The snapshot's value as a copy to be judged. One without a value counts from when its read was sent, and no longer. */
+export function copyOf({ record: { value }, sentAt, namespace }: Snapshot): Copy {
+  if (value === undefined) return { sentAt, fence: 0, clock: '', tags: [] };
+  return { sentAt, fence: value.fence, clock: namespace?.clock ?? value.clock, tags: value.tags };
+}

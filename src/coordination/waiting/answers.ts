@@ -1,0 +1,76 @@
+import type { Degradation } from '../degradation/degradation.js';
+import type { Chance, Clock } from '../ports/clock.js';
+import type { Observer, WaitEnd } from '../ports/observer.js';
+import type { Busy, BusyReason, Degraded, Failed, Hit, Lease } from '../words/outcome.js';
+import { labelOf } from './answer-labels.js';
+import { busy } from './retry-after.js';
+import type { WaiterLimits } from './waiter-limits.js';
+import type { Waiter, WaitingRoom } from './waiting-room.js';
+
+export interface AnswersParts {
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly observer: Observer;
+}
+
+/** Gives each caller its one answer, and tells the observer of it. */
+export class Answers {
+  constructor(
+    private readonly parts: AnswersParts,
+    private readonly limits: Pick<WaiterLimits, 'leave'>,
+    private readonly degradation: Pick<Degradation, 'mode' | 'modeOfHit'>,
+  ) {}
+
+  /** False if the waiter had its answer already. `degraded` is for an answer that does not follow the ladder. */
+  give(
+    room: WaitingRoom,
+    waiter: Waiter,
+    outcome: Hit | Lease | Busy | Failed,
+    endedBy: WaitEnd,
+    degraded?: Degraded,
+  ): boolean {
+    if (!this.#left(room, waiter, endedBy)) return false;
+    const { observer } = this.parts;
+    const { namespace } = room.key;
+    const missing = degraded ?? (outcome.kind === 'hit' ? this.degradation.modeOfHit : this.degradation.mode);
+    observer.answered(namespace, labelOf(outcome), missing);
+    if (outcome.kind === 'hit' && (waiter.slept || outcome.rebuilding)) {
+      room.served += 1;
+      observer.saved(namespace, 1);
+    }
+    waiter.settle({ outcome, degraded: missing });
+    return true;
+  }
+
+  fail(room: WaitingRoom, waiter: Waiter, error: unknown): void {
+    if (!this.#left(room, waiter, waiter.call.cancelled ? 'cancelled' : 'error')) return;
+    waiter.settle(error instanceof Error ? error : new Error(String(error)));
+  }
+
+  #left(room: WaitingRoom, waiter: Waiter, endedBy: WaitEnd): boolean {
+    if (!room.leave(waiter)) return false;
+    waiter.call.onCancel(undefined);
+    this.limits.leave(waiter.call.identity);
+    if (waiter.slept) {
+      const { observer, clock } = this.parts;
+      waiter.wake(endedBy);
+      observer.waited(room.key.namespace, endedBy, clock.nowMs() - waiter.arrivedMs);
+    }
+    return true;
+  }
+
+  /** The waiter's time is up: it gets what an attempt on its behalf had found for it, or hears why there is nothing. */
+  timeOut(room: WaitingRoom, waiter: Waiter): void {
+    this.give(room, waiter, waiter.meanwhile ?? this.#outOfTime(room), 'timeout');
+  }
+
+  busy(room: WaitingRoom, reason: BusyReason): Busy {
+    const { clock, chance } = this.parts;
+    return busy(reason, room, clock.nowMs(), chance.fraction());
+  }
+
+  #outOfTime(room: WaitingRoom): Busy {
+    if (room.holder !== undefined) return this.busy(room, 'wait_ended');
+    return this.busy(room, room.heldBack ? 'budget' : 'undecided');
+  }
+}

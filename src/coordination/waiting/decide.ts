@@ -1,0 +1,125 @@
+import { forecast, isDrawnToRefresh } from '../leasing/forecast.js';
+import { hitOf } from '../reading/hit-of.js';
+import { leaseLeftMs, type Snapshot } from '../reading/snapshot.js';
+import type { Busy, Failed, Hit, LeaseReason } from '../words/outcome.js';
+import type { KeyRecord } from '../words/record.js';
+
+/** What one caller wants, with every default resolved. */
+export interface Ask {
+  /** No change of the snapshot's value had arrived between its read and this caller ({@link Changes.allow}). */
+  allows(snapshot: Snapshot): boolean;
+  readonly intent: 'rebuild' | 'read' | 'refresh';
+  readonly staleAllowed: boolean;
+  readonly storeOnly: boolean;
+  /** Position in the order of arrival on this replica. */
+  readonly arrival: number;
+  /** Identity and request id; empty if the caller gave none. */
+  readonly requestKey: string;
+  /** The fence of the lease that this caller has been seen waiting for; 0 for none. */
+  readonly waitsForFence: number;
+  /** When its wait ends, on the replica's clock; Infinity for a caller that does not wait at all. */
+  readonly waitsUntilMs: number;
+  /** {@link refreshDraw} of this caller; 0 if it is not to rebuild early. */
+  readonly refreshDraw: number;
+}
+
+/** What a snapshot means for one caller. Who is first among those that may attempt is not decided here. */
+export type Decision =
+  | { readonly act: 'answer'; readonly outcome: Hit | Busy | Failed }
+  /** The running lease is this caller's own: an earlier attempt of the same call got it. */
+  | { readonly act: 'adopt'; readonly meanwhile?: Hit }
+  /** May try for the lease; `meanwhile` is what serves whoever is not chosen. */
+  | { readonly act: 'attempt'; readonly reason: LeaseReason; readonly meanwhile?: Hit }
+  | { readonly act: 'wait' }
+  /** The snapshot is older than the call, and the caller wants better. */
+  | { readonly act: 'read_again' };
+
+/** Pure: the one slot that says what a caller gets for what the store holds. */
+export function decide(snapshot: Snapshot, ask: Ask, nowMs: number): Decision {
+  const isNews = snapshot.from === 'publish';
+  // The read was sent after the call came.
+  if (!isNews && ask.arrival < snapshot.arrivals) return decideBy(snapshot, ask, nowMs);
+  // A read was sent, the key was invalidated, its wake came here, and then this caller came: what the read brings,
+  // be it a value, an absent one or a failure, is what the caller came too late for.
+  if (ask.storeOnly || !ask.allows(snapshot)) return { act: 'read_again' };
+  const decision = decideBy(snapshot, ask, nowMs);
+  if (isNews) return decision;
+  // A value was published, the call came, and a read from before both says that there is none: what an older
+  // snapshot has may serve a caller, but what it lacks must not send one away, nor let it wait.
+  const served = decision.act === 'answer' && decision.outcome.kind === 'hit';
+  const mayTry = decision.act === 'attempt' || decision.act === 'adopt';
+  return served || mayTry ? decision : { act: 'read_again' };
+}
+
+function decideBy(snapshot: Snapshot, ask: Ask, nowMs: number): Decision {
+  const rebuilding = leaseLeftMs(snapshot, nowMs) > 0;
+  // What this replica remembers of a store that is lost is not the store's own word.
+  const hit = snapshot.from === 'nowhere' && ask.storeOnly ? undefined : hitOf(snapshot, nowMs, rebuilding);
+  if (rebuilding && ask.requestKey !== '' && snapshot.record.lease?.requestKey === ask.requestKey) {
+    const serves = hit !== undefined && ask.intent !== 'refresh' && (hit.fresh || ask.staleAllowed);
+    return serves ? { act: 'adopt', meanwhile: hit } : { act: 'adopt' };
+  }
+  if (ask.intent === 'refresh') {
+    if (rebuilding) return wait(snapshot, ask, nowMs);
+    const failed = failedOf(snapshot, ask, nowMs);
+    return failed === undefined ? { act: 'attempt', reason: 'refresh' } : { act: 'answer', outcome: failed };
+  }
+  if (hit?.fresh === true) return freshHit(snapshot, ask, nowMs, hit);
+  const stale = ask.staleAllowed ? hit : undefined;
+  const failed = failedOf(snapshot, ask, nowMs);
+  if (failed !== undefined) return { act: 'answer', outcome: stale ?? failed };
+  if (rebuilding) return stale === undefined ? wait(snapshot, ask, nowMs) : { act: 'answer', outcome: stale };
+  if (ask.intent === 'read') return { act: 'answer', outcome: stale ?? NO_VALUE };
+  const reason = reasonOf(snapshot.record);
+  return stale === undefined
+    ? { act: 'attempt', reason }
+    : { act: 'attempt', reason, meanwhile: { ...stale, rebuilding: true } };
+}
+
+const NO_VALUE: Busy = { kind: 'busy', retryAfterMs: 0, holderAgeMs: 0, reason: 'no_value' };
+const TOO_LATE: Busy = { kind: 'busy', retryAfterMs: 0, holderAgeMs: 0, reason: 'deadline_too_short' };
+
+/** A wait that must fail is refused at once. */
+function wait(snapshot: Snapshot, ask: Ask, nowMs: number): Decision {
+  const earliestMs = forecast(snapshot, nowMs)?.earliestMs ?? 0;
+  return nowMs + earliestMs > ask.waitsUntilMs ? { act: 'answer', outcome: TOO_LATE } : { act: 'wait' };
+}
+
+/** One caller in many is drawn to rebuild a value before it expires, the more the nearer its end is. */
+function freshHit(snapshot: Snapshot, ask: Ask, nowMs: number, hit: Hit): Decision {
+  const { rebuild, failure } = snapshot.record;
+  const mayRebuild = ask.intent === 'rebuild' && ask.refreshDraw > 0 && !hit.rebuilding;
+  if (!mayRebuild || rebuild === undefined || (failure !== undefined && failedOf(snapshot, ask, nowMs))) {
+    return { act: 'answer', outcome: hit };
+  }
+  return isDrawnToRefresh(hit.freshForMs, rebuild, ask.refreshDraw)
+    ? { act: 'attempt', reason: 'early_refresh', meanwhile: hit }
+    : { act: 'answer', outcome: hit };
+}
+
+/**
+ * The failure that this caller is to hear: the one whose back-off runs, or the one of the very lease that
+ * it waited for, also when the holder asked for no back-off.
+ */
+function failedOf(snapshot: Snapshot, ask: Ask, nowMs: number): Failed | undefined {
+  const failure = snapshot.record.failure;
+  if (failure === undefined) return undefined;
+  const backoffMs = failure.retryAfterMs - (nowMs - snapshot.readAtMs);
+  if (backoffMs <= 0 && failure.fence !== ask.waitsForFence) return undefined;
+  return { kind: 'failed', message: failure.message, retryAfterMs: Math.max(0, Math.ceil(backoffMs)) };
+}
+
+/** Why a lease is given now, from how the key's last chapter ended. */
+function reasonOf(record: KeyRecord): LeaseReason {
+  if (record.lease !== undefined) return 'holder_lost';
+  switch (record.lastEnd) {
+    case undefined:
+      return 'miss';
+    case 'published':
+      return 'expired';
+    case 'invalidated':
+      return 'invalidated';
+    default:
+      return 'holder_lost';
+  }
+}

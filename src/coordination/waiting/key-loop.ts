@@ -1,0 +1,222 @@
+import type { Attempt, LeaseGranter } from '../leasing/lease-granter.js';
+import type { Chance, Clock } from '../ports/clock.js';
+import type { NearReader } from '../reading/near-reader.js';
+import type { Snapshot } from '../reading/snapshot.js';
+import { CoordinationError } from '../words/errors.js';
+import type { Degraded, Hit, LeaseReason } from '../words/outcome.js';
+import type { KeyRecord } from '../words/record.js';
+import { endOf } from './answer-labels.js';
+import type { Answers } from './answers.js';
+import { POLL_MS_MAX, restMs, retryMs } from './backoff.js';
+import { type Decision, decide } from './decide.js';
+import { worded } from './retry-after.js';
+import type { Waiter, WaitingRoom } from './waiting-room.js';
+
+export interface KeyLoopParts {
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly granter: LeaseGranter;
+  readonly reader: NearReader;
+  readonly answers: Answers;
+  /** How many callers have arrived at this replica before now. */
+  readonly arrivals: () => number;
+  /** From now on no caller waits, and none gets a lease. */
+  readonly draining: () => boolean;
+}
+
+/** Answers in one go before the event loop gets its turn: over unary gRPC, some ten milliseconds. */
+const ANSWERS_PER_TURN = 256;
+
+/** Attempts after which there is something new to read. */
+const WITHOUT_PAUSE: ReadonlySet<Attempt['kind']> = new Set(['granted', 'read_again', 'abandoned']);
+
+/** A caller that may try for the lease, and what for. */
+interface Contender {
+  readonly waiter: Waiter;
+  readonly act: 'attempt' | 'adopt';
+  readonly reason: LeaseReason;
+  /** What serves it where no lease is to be had. */
+  readonly meanwhile: Hit | undefined;
+}
+
+/**
+ * One key, from its first caller to its last: a miss from top to bottom. The loop reads the record, answers every
+ * caller whom the snapshot answers, makes one attempt at the lease for the oldest of the others, and sleeps until
+ * something changes.
+ */
+export class KeyLoop {
+  constructor(
+    readonly room: WaitingRoom,
+    private readonly parts: KeyLoopParts,
+  ) {}
+
+  /** Ends when no caller is left. Never rejects: what goes wrong is every waiter's answer. */
+  async run(): Promise<void> {
+    const { room } = this;
+    const { answers, arrivals, chance, reader } = this.parts;
+    let next: Snapshot | undefined;
+    let undecided = 0;
+    try {
+      while (room.size > 0) {
+        const snapshot = next ?? (await reader.read(room, arrivals));
+        next = undefined;
+        const contender = await this.#serve(snapshot);
+        if (contender === undefined) {
+          undecided = 0;
+          if (room.size > 0) await room.sleep(this.#restMs());
+          continue;
+        }
+        const attempt = await this.#meanwhile(this.#attempt(snapshot, contender));
+        // What came meanwhile has not served it, and may be all that comes.
+        room.owe(contender.waiter);
+        room.heldBack = attempt.kind === 'held_back';
+        if (attempt.kind === 'granted') next = attempt.snapshot;
+        // A value that is fresh is worth one attempt and no wait: the same snapshot serves its caller now.
+        else if (contender.reason === 'early_refresh') next = snapshot;
+        else if (room.heldBack && contender.meanwhile !== undefined) {
+          answers.give(room, contender.waiter, contender.meanwhile, 'publish');
+        }
+        if (next !== undefined || WITHOUT_PAUSE.has(attempt.kind)) continue;
+        undecided = attempt.kind === 'undecided' ? undecided + 1 : 0;
+        this.#dismissImpatient(snapshot);
+        if (room.size > 0) await room.sleep(undecided > 0 ? retryMs(undecided, chance) : this.#restMs());
+      }
+    } catch (error) {
+      for (const waiter of room.waiters()) answers.fail(room, waiter, error);
+    }
+  }
+
+  /**
+   * Passes on what happened on this replica, without waiting for any wake or read, to the callers that came before
+   * every change that it does not know. READ_STORE callers read again. `sentAt` is the count of changes when it was
+   * sent to the store; `degraded`, what was missing where no store has it. Resolves to how many were served.
+   */
+  async feed(record: KeyRecord, sentAt: number, degraded: Degraded | undefined): Promise<number> {
+    const { room } = this;
+    const before = room.served;
+    const readAtMs = this.parts.clock.nowMs();
+    await this.#serve({ record, readAtMs, arrivals: 0, sentAt, from: 'publish', degraded });
+    room.wake();
+    return room.served - before;
+  }
+
+  /** Callers that come while an attempt is under way, and whatever wakes the room, are looked after. */
+  async #meanwhile(attempting: Promise<Attempt>): Promise<Attempt> {
+    const { room } = this;
+    const { reader, arrivals } = this.parts;
+    let over = false;
+    const ended = () => {
+      over = true;
+      room.rouse();
+    };
+    attempting.then(ended, ended);
+    while (!over) {
+      await room.sleep(POLL_MS_MAX);
+      if (over) break;
+      // The attempt may outlast the callers that were here when it began.
+      if (room.size > 0) await this.#serve(await reader.read(room, arrivals), true);
+      else room.beginRead();
+    }
+    return attempting;
+  }
+
+  /** Answers every caller whom the snapshot answers. Returns the oldest that may try for the lease, unless one is trying. */
+  async #serve(snapshot: Snapshot, attempting = false): Promise<Contender | undefined> {
+    const { clock } = this.parts;
+    let contender: Contender | undefined;
+    let given = 0;
+    for (const waiter of this.room.note(snapshot)) {
+      // Its attempt reads for itself, when it arms; only news from this replica is quicker.
+      if (waiter.trying && snapshot.from !== 'publish') continue;
+      const decision = decide(snapshot, waiter, clock.nowMs());
+      const mayTry = !attempting && contender === undefined && !this.parts.draining();
+      if ((decision.act === 'attempt' || decision.act === 'adopt') && mayTry) {
+        const reason = decision.act === 'adopt' ? 'miss' : decision.reason;
+        contender = { waiter, act: decision.act, reason, meanwhile: decision.meanwhile };
+      } else if (this.#answerBy(decision, snapshot, waiter)) given += 1;
+      if (given === ANSWERS_PER_TURN) {
+        given = 0;
+        await clock.turn();
+      }
+    }
+    return contender;
+  }
+
+  /** True if the caller was answered by the decision. */
+  #answerBy(decision: Decision, snapshot: Snapshot, waiter: Waiter): boolean {
+    const { room } = this;
+    const { answers, chance, clock, draining } = this.parts;
+    if (decision.act === 'answer') {
+      const outcome = worded(decision.outcome, room, clock.nowMs(), chance.fraction());
+      answers.give(room, waiter, outcome, endOf(outcome), snapshot.degraded);
+      return true;
+    }
+    if (decision.act === 'attempt' && decision.meanwhile !== undefined) {
+      answers.give(room, waiter, decision.meanwhile, 'publish');
+      return true;
+    }
+    if (decision.act === 'read_again') {
+      room.owe(waiter);
+      // Without the wake, the room would sleep until the poll: the wake of this caller's coming was spent.
+      room.wake();
+    } else if (draining()) answers.give(room, waiter, answers.busy(room, 'draining'), 'drain');
+    else if (decision.act === 'wait') this.#letWait(snapshot, waiter);
+    return false;
+  }
+
+  async #attempt(snapshot: Snapshot, contender: Contender): Promise<Attempt> {
+    const { room } = this;
+    const { answers, granter } = this.parts;
+    const { waiter, reason } = contender;
+    // The serving may have taken turns, and the caller may have left in one of them.
+    if (waiter.gone) return { kind: 'abandoned' };
+    if (reason === 'early_refresh') waiter.refreshDraw = 0;
+    waiter.trying = true;
+    waiter.meanwhile = contender.meanwhile;
+    const attempt = await this.#ask(snapshot, contender);
+    waiter.trying = false;
+    waiter.meanwhile = undefined;
+    if (attempt.kind !== 'granted') return attempt;
+    // Between the granter's last check of the waiter and this line, a publish may have served it.
+    if (answers.give(room, waiter, attempt.lease, 'lease', attempt.degraded)) return attempt;
+    await granter.giveBack(room.key, attempt.lease);
+    return { kind: 'abandoned' };
+  }
+
+  async #ask(snapshot: Snapshot, contender: Contender): Promise<Attempt> {
+    const { room } = this;
+    const { answers, arrivals, granter } = this.parts;
+    const { waiter, act, reason, meanwhile } = contender;
+    try {
+      if (act === 'adopt') return await granter.adopt(room.key, snapshot, waiter);
+      return await granter.attempt(room.key, snapshot, waiter, reason, arrivals);
+    } catch (error) {
+      // A namespace with `on_loss: fail` still serves what it has.
+      if (!(error instanceof CoordinationError) || meanwhile === undefined) throw error;
+      answers.give(room, waiter, meanwhile, 'publish');
+      return { kind: 'abandoned' };
+    }
+  }
+
+  #restMs(): number {
+    const { chance, clock } = this.parts;
+    const { holder } = this.room;
+    return restMs(holder === undefined ? undefined : holder.untilMs - clock.nowMs(), chance);
+  }
+
+  /** A lease runs: the caller sleeps until something changes, or is told so if it does not wait. */
+  #letWait(snapshot: Snapshot, waiter: Waiter): void {
+    const { lease } = snapshot.record;
+    waiter.waitsForFence = lease?.fence ?? 0;
+    if (waiter.patienceMs > 0) waiter.sleep(lease?.traceparent);
+    else this.parts.answers.timeOut(this.room, waiter);
+  }
+
+  /** There was no winner, and a pause comes before the next attempt: a caller that does not wait is told so. */
+  #dismissImpatient(snapshot: Snapshot): void {
+    for (const waiter of this.room.waiters()) {
+      if (waiter.patienceMs > 0) waiter.sleep();
+      else if (waiter.arrival < snapshot.arrivals) this.parts.answers.timeOut(this.room, waiter);
+    }
+  }
+}

@@ -1,0 +1,143 @@
+import type { Degradation } from '../degradation/degradation.js';
+import { Deadlines } from '../leasing/deadlines.js';
+import type { LeaseGranter } from '../leasing/lease-granter.js';
+import type { RebuildSlots } from '../leasing/rebuild-slots.js';
+import type { Changes } from '../reading/changes.js';
+import type { NearReader } from '../reading/near-reader.js';
+import { CoordinationError } from '../words/errors.js';
+import type { Key } from '../words/key.js';
+import type { Degraded } from '../words/outcome.js';
+import type { KeyRecord } from '../words/record.js';
+import { Answers, type AnswersParts } from './answers.js';
+import { KeyLoop, type KeyLoopParts } from './key-loop.js';
+import { WaiterLimits, type WaiterLimitsParts } from './waiter-limits.js';
+import { type Waiter, WaitingRoom } from './waiting-room.js';
+
+export interface KeyLoopsParts extends AnswersParts, WaiterLimitsParts {}
+
+/** For a caller that does not wait: a read and an attempt take some milliseconds, and this if they run into timeouts. */
+const PROMPT_MS_MAX = 1_000;
+/** What is kept of a call's deadline for the answer's way back, but never more than a tenth of it. */
+const DEADLINE_MARGIN_MS = 50;
+
+/** The loops of all keys that some caller asks for: callers are admitted, woken, timed out and dismissed here. */
+export class KeyLoops {
+  readonly #loops = new Map<string, KeyLoop>();
+  readonly #loopParts: KeyLoopParts;
+  readonly #deadlines: Deadlines<Waiter>;
+  readonly #limits: WaiterLimits;
+  readonly #answers: Answers;
+  #arrivals = 0;
+  #draining = false;
+
+  constructor(
+    private readonly parts: KeyLoopsParts,
+    granter: LeaseGranter,
+    reader: NearReader,
+    private readonly slots: Pick<RebuildSlots, 'forget'>,
+    degradation: Pick<Degradation, 'mode' | 'modeOfHit'>,
+    private readonly changes: Changes,
+  ) {
+    const { clock, chance } = parts;
+    this.#limits = new WaiterLimits(parts);
+    this.#answers = new Answers(parts, this.#limits, degradation);
+    this.#deadlines = new Deadlines(clock, (waiter) => this.#expire(waiter));
+    this.#loopParts = {
+      ...{ clock, chance, granter, reader },
+      answers: this.#answers,
+      arrivals: () => this.#arrivals,
+      draining: () => this.#draining,
+    };
+  }
+
+  /** Callers of one key that have no answer yet. */
+  waitersOf(id: string): number {
+    return this.#loops.get(id)?.room.size ?? 0;
+  }
+
+  /** Callers that have no answer yet. */
+  get waiters(): number {
+    return this.#limits.size;
+  }
+
+  /** How many have arrived before now: the position of the next one in the order of arrival. */
+  get arrivals(): number {
+    return this.#arrivals;
+  }
+
+  /** Takes a caller in. Throws `exhausted` if the key, the replica or its identity has as many as it may. */
+  admit(waiter: Waiter): void {
+    const { key } = waiter.request;
+    const known = this.#loops.get(key.id);
+    this.#limits.refuseIfFull(waiter.call.identity, known?.room.size ?? 0);
+    if (known !== undefined) {
+      this.#enter(known.room, waiter);
+      // The read under way may have been sent before it came; the next one is its own.
+      known.room.wake();
+      return;
+    }
+    const room = new WaitingRoom(key, this.parts.clock, this.#deadlines, this.changes);
+    this.#enter(room, waiter);
+    const loop = new KeyLoop(room, this.#loopParts);
+    this.#loops.set(key.id, loop);
+    void this.#run(loop);
+  }
+
+  /** There may be something to do for the callers that wait for the key. */
+  wake(id: string): void {
+    this.#loops.get(id)?.room.wake();
+  }
+
+  /** A change of the key has arrived; its record has this fence since then. */
+  changed(id: string, fence: number): void {
+    const count = this.changes.keyChanged();
+    this.#loops.get(id)?.room.change(count, fence);
+  }
+
+  /** Anything may have changed. */
+  wakeAll(): void {
+    for (const { room } of this.#loops.values()) room.wake();
+  }
+
+  /** {@link KeyLoop.feed}; 0 where no caller waits for the key. */
+  async feed({ id }: Key, record: KeyRecord, sentAt: number, degraded?: Degraded): Promise<number> {
+    return (await this.#loops.get(id)?.feed(record, sentAt, degraded)) ?? 0;
+  }
+
+  /** From now on no caller waits and none gets a lease here; hits go on. */
+  drain(): void {
+    this.#draining = true;
+    for (const { room } of this.#loops.values()) {
+      for (const waiter of room.waiters())
+        this.#answers.give(room, waiter, this.#answers.busy(room, 'draining'), 'drain');
+    }
+  }
+
+  async #run(loop: KeyLoop): Promise<void> {
+    await loop.run();
+    // A caller may have come since the loop saw its room empty, between its end and this line.
+    if (loop.room.size > 0) return this.#run(loop);
+    this.#loops.delete(loop.room.key.id);
+    this.slots.forget(loop.room.key);
+  }
+
+  #enter(room: WaitingRoom, waiter: Waiter): void {
+    const { deadlineMs } = waiter.call;
+    this.#limits.enter(waiter.call.identity);
+    this.#arrivals += 1;
+    // A caller that does not wait has its read and its attempt, and is dismissed before the room sleeps.
+    const waitMs = waiter.patienceMs === 0 ? PROMPT_MS_MAX : waiter.patienceMs;
+    const deadlineLeftMs = deadlineMs - Math.min(DEADLINE_MARGIN_MS, deadlineMs / 10);
+    const leftMs = Math.max(0, Math.min(waitMs, deadlineLeftMs));
+    waiter.waitsUntilMs = waiter.arrivedMs + leftMs;
+    room.enter(waiter, leftMs);
+    waiter.call.onCancel(() =>
+      this.#answers.fail(room, waiter, new CoordinationError('unavailable', 'the call was cancelled')),
+    );
+  }
+
+  #expire(waiter: Waiter): void {
+    const loop = this.#loops.get(waiter.request.key.id);
+    if (loop !== undefined) this.#answers.timeOut(loop.room, waiter);
+  }
+}

@@ -1,0 +1,57 @@
+import { forecast } from '../leasing/forecast.js';
+import { clamp } from '../leasing/drift.js';
+import type { Busy, BusyReason, Failed, Hit } from '../words/outcome.js';
+import type { Snapshot } from '../reading/snapshot.js';
+import type { KnownHolder } from './waiting-room.js';
+
+/** Without a holder there was a vote without a winner, or no room: a few round trips later there is both. */
+const WITHOUT_HOLDER_MS = 250;
+/** Where nobody knows how long the rebuild takes: at the lease's end, within a round trip and a second. */
+const GUESS_MS_MIN = 4;
+const GUESS_MS_MAX = 1_000;
+
+/** What is known of a key when a caller is sent away. */
+export interface Known {
+  readonly holder: KnownHolder | undefined;
+  readonly snapshot: Snapshot | undefined;
+}
+
+/**
+ * A busy answer for one caller. `fraction`, of [0, 1), spreads those who are sent away together, so that
+ * they don't come back together.
+ */
+export function busy(reason: BusyReason, known: Known, nowMs: number, fraction: number): Busy {
+  const { holder } = known;
+  return {
+    kind: 'busy',
+    // Another replica can be asked at once.
+    retryAfterMs: reason === 'draining' ? 0 : Math.ceil(comeBackMs(known, nowMs, fraction)),
+    holderAgeMs: holder === undefined ? 0 : Math.max(1, Math.floor(nowMs - holder.sinceMs)),
+    reason,
+  };
+}
+
+/** When the rebuild usually has ended; where that is not known, a guess. */
+function comeBackMs({ holder, snapshot }: Known, nowMs: number, fraction: number): number {
+  const expected = snapshot === undefined ? undefined : forecast(snapshot, nowMs);
+  if (expected !== undefined) return expected.usuallyMs * (1 + fraction / 4);
+  const guessMs =
+    holder === undefined ? WITHOUT_HOLDER_MS : clamp(holder.untilMs - nowMs, GUESS_MS_MIN, GUESS_MS_MAX);
+  return guessMs * (0.5 + fraction / 2);
+}
+
+/** What was decided for many, in the times of one of them. */
+export function worded(
+  outcome: Hit | Busy | Failed,
+  known: Known,
+  nowMs: number,
+  fraction: number,
+): Hit | Busy | Failed {
+  if (outcome.kind === 'hit') return outcome;
+  if (outcome.kind === 'busy') return busy(outcome.reason, known, nowMs, fraction);
+  // Spread upwards only: nobody is sent to the source before the back-off ends.
+  return { ...outcome, retryAfterMs: Math.ceil(outcome.retryAfterMs * (1 + fraction / 4)) };
+}
+
+/** For those whom no room could take. */
+export const FULL_MS = WITHOUT_HOLDER_MS;

@@ -1,0 +1,59 @@
+import { FULL_MS } from './retry-after.js';
+import { CoordinationError } from '../words/errors.js';
+import type { Limits } from '../words/policy.js';
+
+export interface WaiterLimitsParts {
+  readonly limits: Limits;
+  /** How many callers of one identity may wait here, Infinity for any number. Absent where nobody is told apart. */
+  readonly waitersMaxOf?: ((identity: string) => number) | undefined;
+}
+
+/** The callers that have no answer yet, of all keys: the bounds of how many they may be. */
+export class WaiterLimits {
+  #size = 0;
+  readonly #sizeOf = new Map<string, number>();
+
+  constructor(private readonly parts: WaiterLimitsParts) {}
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Throws `exhausted` for one caller more than may wait for a key, on this replica, or of its identity. */
+  refuseIfFull(identity: string, atKey: number): void {
+    const { waitersPerKeyMax, waitersMax } = this.parts.limits;
+    if (atKey >= waitersPerKeyMax) {
+      throw exhausted(`key: ${waitersPerKeyMax} callers wait for it on this replica (DIBS_WAITERS_PER_KEY)`);
+    }
+    if (this.#size >= waitersMax) {
+      throw exhausted(`${waitersMax} callers wait on this replica (DIBS_WAITERS)`);
+    }
+    if (identity === '') return;
+    const max = this.parts.waitersMaxOf?.(identity) ?? Number.POSITIVE_INFINITY;
+    if ((this.#sizeOf.get(identity) ?? 0) >= max) {
+      throw exhausted(`${max} callers of ${identity} wait on this replica (waiters in DIBS_AUTH_FILE)`);
+    }
+  }
+
+  enter(identity: string): void {
+    this.#size += 1;
+    if (identity !== '') this.#sizeOf.set(identity, (this.#sizeOf.get(identity) ?? 0) + 1);
+  }
+
+  leave(identity: string): void {
+    this.#size -= 1;
+    if (identity === '') return;
+    const left = (this.#sizeOf.get(identity) ?? 0) - 1;
+    if (left > 0) this.#sizeOf.set(identity, left);
+    else this.#sizeOf.delete(identity);
+  }
+}
+
+/** For whoever would have to wait while this process cannot keep up with those who do. */
+export function overloaded(): CoordinationError {
+  return exhausted('this replica cannot keep up; ask another one, or later');
+}
+
+function exhausted(message: string): CoordinationError {
+  return new CoordinationError('exhausted', message, FULL_MS);
+}

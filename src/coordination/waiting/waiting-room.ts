@@ -1,0 +1,268 @@
+import type { Call } from '../words/call.js';
+import type { Arrival, Changes } from '../reading/changes.js';
+import type { Clock } from '../ports/clock.js';
+import type { Deadlines, DeadlineHandle } from '../leasing/deadlines.js';
+import type { Ask } from './decide.js';
+import type { Key } from '../words/key.js';
+import type { GetOrLockAnswer, Hit } from '../words/outcome.js';
+import type { GetOrLock } from '../words/requests.js';
+import type { Step, Trace } from '../words/trace.js';
+import { copyOf, leaseLeftMs, type Snapshot } from '../reading/snapshot.js';
+
+/** Called once, with the answer or with why there is none: a callback, for a promise costs as much as a waiter. */
+export type Settled = (answer: GetOrLockAnswer | Error) => void;
+
+/** One caller of GetOrLock from its arrival to its answer. */
+export class Waiter implements Ask {
+  readonly intent: Ask['intent'];
+  readonly requestKey: string;
+  waitsForFence = 0;
+  waitsUntilMs = Number.POSITIVE_INFINITY;
+  /** An attempt on its behalf is under way; `meanwhile` is what it gets if its time is up before that ends. */
+  trying = false;
+  meanwhile: Hit | undefined;
+  /** Slot in the line when it came, from 1. */
+  position = 1;
+  #slept = false;
+  #gone = false;
+  #wait: Step | undefined;
+  #pointedTo = '';
+  #changes: Changes | undefined;
+  #came: Arrival | undefined;
+
+  constructor(
+    readonly request: GetOrLock,
+    readonly call: Call,
+    readonly arrival: number,
+    readonly arrivedMs: number,
+    readonly staleAllowed: boolean,
+    /** How long it may sleep; 0 means that it is answered before the room sleeps. */
+    readonly patienceMs: number,
+    /** Spent after one attempt: nobody tries twice for a value that is fresh. */
+    public refreshDraw: number,
+    private readonly settled: Settled,
+  ) {
+    this.intent = request.intent;
+    this.requestKey = request.requestId === '' ? '' : `${call.identity}\n${request.requestId}`;
+  }
+
+  get storeOnly(): boolean {
+    return this.request.read === 'store';
+  }
+
+  /** It has come, at this slot in the order of the changes. */
+  comes(came: Arrival, changes: Changes): void {
+    this.#came = came;
+    this.#changes = changes;
+  }
+
+  allows(snapshot: Snapshot): boolean {
+    const { namespace } = this.request.key;
+    return this.#came !== undefined && this.#changes?.allow(namespace, copyOf(snapshot), this.#came) === true;
+  }
+
+  /** Answered, failed, or its caller has left: nothing may be given to it any more. */
+  get gone(): boolean {
+    return this.#gone;
+  }
+
+  /** It could not be answered at once, so that its answer ends a wait. */
+  get slept(): boolean {
+    return this.#slept;
+  }
+
+  /** From now on it waits, for the lease whose rebuild has this traceparent if there is one. */
+  sleep(traceparent = ''): void {
+    this.#slept = true;
+    const { trace } = this.call;
+    if (trace === undefined) return;
+    this.#wait ??= trace.begin('wait', { position: this.position });
+    if (traceparent === this.#pointedTo) return;
+    this.#pointedTo = traceparent;
+    this.#wait.pointTo(traceparent);
+  }
+
+  /** It waits no longer. */
+  wake(endedBy: string): void {
+    this.#wait?.end({ endedBy });
+  }
+
+  /** The first answer counts; the room's `leave` is the caller of this. */
+  settle(answer: GetOrLockAnswer | Error): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.settled(answer);
+  }
+}
+
+/** Who holds the key, as far as the room knows; for the words of a busy answer. */
+export interface KnownHolder {
+  readonly sinceMs: number;
+  readonly untilMs: number;
+}
+
+/**
+ * The callers of one key on this replica, first come first served, and the alarm clock of the loop that
+ * attends to them. It holds a timer only while somebody sleeps in it.
+ */
+export class WaitingRoom {
+  /** What the last look saw; undefined before the first. */
+  snapshot: Snapshot | undefined;
+  holder: KnownHolder | undefined;
+  readonly #waiters = new Map<Waiter, DeadlineHandle<Waiter> | undefined>();
+  /** Those whom no look has served yet: all others wait for the end of the lease that the last one saw. */
+  #owed: Waiter[] = [];
+  /** Callers that are traced, in the order of their coming; most have left. */
+  #traced: Waiter[] = [];
+  #woken = false;
+  /** The count after the last change of the key: before the room was there, nobody kept it, so any may have been. */
+  #keyAt: number;
+  /** The highest fence that a change of the key told since then. */
+  #keyFence = Number.POSITIVE_INFINITY;
+  #rouse: (() => void) | undefined;
+
+  constructor(
+    readonly key: Key,
+    private readonly clock: Clock,
+    private readonly deadlines: Deadlines<Waiter>,
+    private readonly changes: Changes,
+  ) {
+    this.#keyAt = changes.count;
+  }
+
+  get size(): number {
+    return this.#waiters.size;
+  }
+
+  /** Of the oldest caller here that is traced. */
+  get trace(): Trace | undefined {
+    while (this.#traced[0]?.gone === true) this.#traced.shift();
+    return this.#traced[0]?.call.trace;
+  }
+
+  /** In the order of their coming. Safe against leaving and entering while it runs. */
+  waiters(): IterableIterator<Waiter> {
+    return this.#waiters.keys();
+  }
+
+  /** The slot of whoever comes now in the order of the changes. */
+  get now(): Arrival {
+    const { changes, key } = this;
+    return {
+      at: changes.count,
+      keyAt: this.#keyAt,
+      keyFence: this.#keyFence,
+      wideAt: changes.wideAt(key.namespace),
+    };
+  }
+
+  /** Takes the waiter in, with a deadline unless that is Infinity. */
+  enter(waiter: Waiter, expiresInMs: number): void {
+    waiter.comes(this.now, this.changes);
+    const isBounded = Number.isFinite(expiresInMs);
+    this.#waiters.set(waiter, isBounded ? this.deadlines.set(waiter, expiresInMs) : undefined);
+    this.#owed.push(waiter);
+    waiter.position = this.#waiters.size;
+    if (waiter.call.trace !== undefined) this.#traced.push(waiter);
+  }
+
+  /** False if it had left already. */
+  leave(waiter: Waiter): boolean {
+    const handle = this.#waiters.get(waiter);
+    if (!this.#waiters.delete(waiter)) return false;
+    handle?.cancel(waiter);
+    // An empty room has nothing to sleep for: its loop ends and takes its timer along.
+    if (this.#waiters.size === 0) this.#rouse?.();
+    return true;
+  }
+
+  /** No slots was left for the last attempt. */
+  heldBack = false;
+  /** Callers that got a value which another one rebuilt. */
+  served = 0;
+
+  /** A change of the key has arrived, the one at this `count`; its record has this fence since then. */
+  change(count: number, fence: number): void {
+    this.#keyAt = count;
+    this.#keyFence = this.#keyFence === Number.POSITIVE_INFINITY ? fence : Math.max(this.#keyFence, fence);
+    this.wake();
+  }
+
+  /** Whoever attends looks again, at once or as soon as the look under way is over. */
+  wake(): void {
+    this.#woken = true;
+    this.#rouse?.();
+  }
+
+  /** Called before a look is sent: what changes from here on is not in it. */
+  beginRead(): void {
+    this.#woken = false;
+  }
+
+  /** The snapshot does not answer this waiter: the next one, sent from now on, has to. */
+  owe(waiter: Waiter): void {
+    if (!waiter.gone) this.#owed.push(waiter);
+  }
+
+  /**
+   * Takes down what a snapshot says, and returns whom it may concern, in the order of their coming: all, or
+   * those whom no look has served yet, where nothing has changed for the others.
+   */
+  note(snapshot: Snapshot): Iterable<Waiter> {
+    const unchanged = this.snapshot !== undefined && isWaitedFor(this.snapshot, snapshot, this.clock.nowMs());
+    const owed = this.#owed;
+    this.#owed = [];
+    this.#takeDown(snapshot);
+    return unchanged ? owed : this.waiters();
+  }
+
+  #takeDown(snapshot: Snapshot): void {
+    if (snapshot.from === 'publish') {
+      this.holder = undefined;
+      return;
+    }
+    this.snapshot = snapshot;
+    const { lease } = snapshot.record;
+    const nowMs = this.clock.nowMs();
+    const leftMs = leaseLeftMs(snapshot, nowMs);
+    this.holder =
+      lease === undefined || leftMs <= 0
+        ? undefined
+        : { sinceMs: snapshot.readAtMs - lease.ageMs, untilMs: nowMs + leftMs };
+  }
+
+  /** Ends the sleep, if there is one, without anything having changed. */
+  rouse(): void {
+    this.#rouse?.();
+  }
+
+  /** Sleeps until woken, left by the last, or `ms` have passed; not at all if a wake came since {@link beginRead}. */
+  async sleep(ms: number): Promise<void> {
+    if (this.#woken) return;
+    await new Promise<void>((resolve) => {
+      const cancel = this.clock.after(ms, () => this.#rouse?.());
+      this.#rouse = () => {
+        this.#rouse = undefined;
+        cancel();
+        resolve();
+      };
+    });
+  }
+}
+
+/**
+ * Both snapshots show the same lease, which runs, over the same value: whoever waited by the first goes on
+ * waiting by the second. Spares a look the walk through ten thousand waiters while others come.
+ */
+function isWaitedFor(before: Snapshot, now: Snapshot, nowMs: number): boolean {
+  const [was, is] = [before.record, now.record];
+  return (
+    now.from === 'store' &&
+    before.from === 'store' &&
+    was.lease !== undefined &&
+    was.lease.nonce === is.lease?.nonce &&
+    was.fence === is.fence &&
+    was.valueFence === is.valueFence &&
+    leaseLeftMs(now, nowMs) > 0
+  );
+}

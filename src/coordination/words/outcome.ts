@@ -1,0 +1,108 @@
+/** What the domain answers. The wire's enums and messages mirror these, and `grpc/encode.ts` maps them. */
+
+export type Payload = { readonly kind: 'value'; readonly bytes: Uint8Array } | { readonly kind: 'absent' };
+
+export type Degraded = 'none' | 'quorum_lost' | 'store_lost' | 'local';
+
+export type LeaseReason = 'miss' | 'expired' | 'early_refresh' | 'invalidated' | 'holder_lost' | 'refresh';
+
+export type LeaseEnd =
+  | 'published'
+  | 'released'
+  | 'failed'
+  | 'expired'
+  | 'session_lost'
+  | 'invalidated'
+  | 'cancelled';
+
+export type BusyReason =
+  | 'wait_ended'
+  | 'deadline_too_short'
+  | 'undecided'
+  | 'budget'
+  | 'draining'
+  | 'no_value';
+
+export interface Hit {
+  readonly kind: 'hit';
+  readonly payload: Payload;
+  /** Within its TTL. */
+  readonly fresh: boolean;
+  /** How long a client may keep it as fresh: 0 for a stale value, and for one that no store has. */
+  readonly freshForMs: number;
+  /** 0 where no store gave one. */
+  readonly fence: number;
+  readonly tags: readonly string[];
+  /** A rebuild of the key runs. */
+  readonly rebuilding: boolean;
+}
+
+export interface Lease {
+  readonly kind: 'lease';
+  readonly token: string;
+  /** 0 where no store gave one. */
+  readonly fence: number;
+  /** Always above 0. */
+  readonly expiresInMs: number;
+  readonly previous?: Hit;
+  readonly reason: LeaseReason;
+  /** Which handing-out of the lease this is; {@link Coordinator.giveBack} wants it. */
+  readonly owner: number;
+}
+
+export interface Busy {
+  readonly kind: 'busy';
+  readonly retryAfterMs: number;
+  /** 0 if there is no holder. */
+  readonly holderAgeMs: number;
+  readonly reason: BusyReason;
+}
+
+export interface Failed {
+  readonly kind: 'failed';
+  readonly message: string;
+  readonly retryAfterMs: number;
+}
+
+/** The answer to one GetOrLock. */
+export interface GetOrLockAnswer {
+  readonly outcome: Hit | Lease | Busy | Failed;
+  readonly degraded: Degraded;
+}
+
+export type PublishOutcome =
+  | 'stored'
+  | 'stored_late'
+  | 'duplicate'
+  | 'superseded'
+  | 'invalidated'
+  | 'unknown_lease'
+  | 'not_stored';
+
+export interface PublishAnswer {
+  readonly outcome: PublishOutcome;
+  /** The fence under which the key's value is now stored; 0 if there is none. */
+  readonly fence: number;
+  /**
+   * Of a stored value: no invalidation of its tags or its namespace has arrived here since the lease was granted.
+   * Undefined where nothing was stored, or where that is not known.
+   */
+  readonly counts?: boolean | undefined;
+  /** Of one that is not stored: the publish was sent to the store, which may have stored it all the same. */
+  readonly maybeStored?: boolean | undefined;
+}
+
+export type ReleaseOutcome = 'released' | 'not_held';
+
+export interface ExtendAnswer {
+  readonly outcome: 'extended' | 'lost';
+  /** 0 if it is lost. */
+  readonly expiresInMs: number;
+  /** The store did not answer: nobody who asks it later sees the new end. */
+  readonly storeLost?: boolean;
+}
+
+export interface InvalidateAnswer {
+  readonly keysInvalidated: number;
+  readonly leasesVoided: number;
+}

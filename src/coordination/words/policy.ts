@@ -1,0 +1,57 @@
+/** How one namespace behaves where a call does not say. */
+export interface Policy {
+  /** Whether a stale value answers a call that does not say. */
+  readonly stale: 'allow' | 'forbid';
+  /** `stale_ms` of a publish that does not say. */
+  readonly staleMs: number;
+  /** Each TTL is shortened by up to this share of it, 0 to 1. */
+  readonly ttlJitter: number;
+  /** XFetch's beta; 0 turns early refresh off. */
+  readonly earlyRefreshBeta: number;
+  /** What a miss gets when the quorum or the store is lost: the degradation, or UNAVAILABLE. */
+  readonly onLoss: 'degrade' | 'fail';
+  /** Rebuilds at a time across the fleet; 0 for no bound. */
+  readonly maxRebuilds: number;
+  /** Back-off after the first failure in a row; doubles with each. */
+  readonly failureBackoffMs: number;
+  readonly leaseMsMin: number;
+  readonly leaseMsMax: number;
+  /** How long one lease may be extended in all. */
+  readonly leaseHoldMsMax: number;
+  readonly keysInTraces: 'hashed' | 'clear';
+}
+
+/** The process-wide bounds and defaults, as `config.ts` reads them. */
+export interface Limits {
+  /** Length of a lease that names none. */
+  readonly leaseMs: number;
+  readonly leaseMsMin: number;
+  readonly leaseMsMax: number;
+  readonly waitMsMax: number;
+  readonly valueBytesMax: number;
+  readonly waitersPerKeyMax: number;
+  readonly waitersMax: number;
+}
+
+/** No back-off is longer: five minutes is as long as a fleet may leave a source alone unasked. */
+export const BACKOFF_MS_MAX = 300_000;
+
+/** A rebuild that takes longer hangs, as a rule, and a lease that is extended for ever keeps the whole fleet waiting. */
+const LEASE_HOLD_MS_MAX = 600_000;
+
+export function defaultPolicy(limits: Limits): Policy {
+  return {
+    stale: 'allow',
+    staleMs: 0,
+    ttlJitter: 0,
+    earlyRefreshBeta: 0,
+    onLoss: 'degrade',
+    maxRebuilds: 0,
+    // A second is long enough for a source to shed a stampede and short enough that a blip is forgotten.
+    failureBackoffMs: 1_000,
+    leaseMsMin: limits.leaseMsMin,
+    leaseMsMax: limits.leaseMsMax,
+    leaseHoldMsMax: Math.max(LEASE_HOLD_MS_MAX, limits.leaseMsMax),
+    keysInTraces: 'hashed',
+  };
+}

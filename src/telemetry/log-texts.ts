@@ -1,0 +1,24 @@
+/**
+ * The lines that operators search for. Each begins with what happened, then says why, then what to do. The pages in
+ * deploy/operations quote them, and a test compares.
+ */
+export const LOG = {
+  degraded: 'degraded: quorum or store unavailable',
+  recovered: 'recovered: quorum and store available',
+  publishSuperseded: 'publish refused: a newer lease was granted, so the rebuild took too long',
+  publishUnknownLease: 'publish refused: the store has no record of the lease and may have lost data',
+  publishNotStored: 'publish not stored: the lease was granted without the store, or the store did not reply',
+  leaseExpired: 'lease expired: its holder did not publish in time',
+  leaseLostWithSession: 'lease ended: the session of its holder ended',
+  overloaded: 'overloaded: refusing new waiters',
+  keepingUp: 'recovered: accepting new waiters',
+  lockNodeVoting: 'lock node is voting',
+  lockNodeNotVoting: 'lock node is not voting',
+  policiesReloaded: 'reloaded: DIBS_CONFIG',
+  policiesKept: 'not reloaded: the configuration has faults; keeping the old policies',
+  storeSilent: 'starting without the value store: it does not answer yet',
+  storeTooNew: 'value store refused: a later version has written to it; upgrade this replica',
+  auditInvalidated: 'audit: invalidated',
+  auditDenied: 'audit: permission denied',
+  auditUnauthenticated: 'audit: authentication failed',
+} as const;

@@ -1,0 +1,103 @@
+import { describe, expect, it } from 'vitest';
+import { keyOf } from '../../../../src/coordination/words/key.js';
+import { Degradation } from '../../../../src/coordination/degradation/degradation.js';
+import type { Ballot } from '../../../../src/coordination/ports/lease-quorum.js';
+import type { Degraded } from '../../../../src/coordination/words/outcome.js';
+import { MemoryLeaseQuorum } from '../../../../src/memory/lease-quorum.js';
+import { MemoryValueStore } from '../../../../src/memory/value-store.js';
+import { MemoryWakeChannel } from '../../../../src/memory/wake-channel.js';
+import { ChaosValueStore, type StoreStep } from '../../../support/chaos-value-store.js';
+import { freshNonce } from '../../../support/fresh-nonce.js';
+import { ManualClock } from '../../../support/manual-clock.js';
+
+const { id } = keyOf('space', 'a key');
+
+function trial() {
+  const clock = new ManualClock();
+  const told: Degraded[] = [];
+  const degradation = new Degradation({ degraded: (mode) => told.push(mode) });
+  const chaos = new ChaosValueStore(new MemoryValueStore({ clock, wakes: new MemoryWakeChannel() }));
+  const real = new MemoryLeaseQuorum({ clock });
+  let ballot: Ballot | undefined;
+  const quorum = degradation.watchedQuorum({
+    acquire: async (to, nonce, leaseMs) => ballot ?? real.acquire(to, nonce, leaseMs),
+    extend: async (...to) => ballot ?? real.extend(...to),
+    release: (...to) => real.release(...to),
+  });
+  const vote = (next: Ballot | undefined) => {
+    ballot = next;
+    return quorum.acquire(id, freshNonce(), 1_000);
+  };
+  return { degradation, told, chaos, store: degradation.watchedStore(chaos), quorum, vote };
+}
+
+describe('the degradation', () => {
+  it('goes down with each authority that does not answer, and back up, and tells each step once', async () => {
+    const { degradation, told, chaos, store, vote } = trial();
+    const read = () => store.read(id).catch(() => {});
+    await read();
+    await vote({ kind: 'lost' });
+    await vote({ kind: 'lost' });
+    chaos.down = true;
+    await read();
+    await read();
+    expect(degradation.mode).toBe('local');
+    await vote({ kind: 'held' });
+    chaos.down = false;
+    await read();
+    expect(told).toEqual(['quorum_lost', 'local', 'store_lost', 'none']);
+  });
+
+  it.each<Ballot>([{ kind: 'held' }, { kind: 'undecided' }])('takes $kind for an answer', async (ballot) => {
+    const { degradation, vote } = trial();
+    await vote({ kind: 'lost' });
+    await vote(ballot);
+    expect(degradation.mode).toBe('none');
+  });
+
+  it('has a hit degraded by the store alone: no lock node is asked for it', async () => {
+    const { degradation, chaos, store, vote } = trial();
+    await vote({ kind: 'lost' });
+    expect([degradation.mode, degradation.modeOfHit]).toEqual(['quorum_lost', 'none']);
+    chaos.down = true;
+    await store.read(id).catch(() => {});
+    expect([degradation.mode, degradation.modeOfHit]).toEqual(['local', 'store_lost']);
+  });
+
+  it('notes an extension as it notes an acquisition', async () => {
+    const { degradation, quorum, vote } = trial();
+    await vote({ kind: 'lost' });
+    await quorum.extend(id, 'n', 1_000);
+    expect(degradation.mode).toBe('quorum_lost');
+  });
+
+  const steps: [StoreStep, unknown[]][] = [
+    ['read', [id]],
+    ['arm', [id, { nonce: 'n', expiresInMs: 1, leaseMs: 1, fenceRead: 0, valueFenceRead: 0, keepMs: 1 }]],
+    ['adopt', [id, 'n']],
+    ['publish', [id, { nonce: 'n', keepMs: 1 }]],
+    ['release', [id, { nonce: 'n', keepMs: 1 }]],
+    ['extend', [id, { nonce: 'n', keepMs: 1 }]],
+    ['invalidate', [id, { mode: 'delete', keepMs: 1 }]],
+  ];
+  it.each(steps)('hears of the store from %s, and changes neither reply nor error', async (step, args) => {
+    const { degradation, chaos, store } = trial();
+    const call = () => (store[step] as (...args: unknown[]) => Promise<unknown>)(...args);
+    chaos.down = true;
+    await expect(call()).rejects.toThrow('the store is down');
+    expect(degradation.mode).toBe('store_lost');
+    chaos.down = false;
+    await call();
+    expect(degradation.mode).toBe('none');
+    expect(chaos.asked).toEqual([step, step]);
+  });
+
+  it('does not take a fault of ours for a loss', async () => {
+    const { degradation } = trial();
+    const store = degradation.watchedStore({
+      read: () => Promise.reject(new TypeError('ours')),
+    } as never);
+    await expect(store.read(id)).rejects.toThrow('ours');
+    expect(degradation.mode).toBe('none');
+  });
+});

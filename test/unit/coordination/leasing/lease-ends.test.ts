@@ -1,0 +1,110 @@
+import { describe, expect, it } from 'vitest';
+import { Call } from '../../../../src/coordination/words/call.js';
+import type { LeaseEnd } from '../../../../src/coordination/words/outcome.js';
+import { CoordinationTrial, isWaiting, leaseOf } from '../../../support/coordination-trial.js';
+
+/** A lease of one second that a session at the first of two replicas watches. */
+async function watched() {
+  const trial = new CoordinationTrial();
+  const other = trial.replica();
+  const lease = await trial.lease({ leaseMs: 1_000 });
+  const heard: (LeaseEnd | undefined)[] = [];
+  trial.coordinator.watchLease(trial.key, lease, (end) => heard.push(end));
+  const extendAt = async (replica = other) => {
+    const request = { key: trial.key, token: lease.token, leaseMs: 5_000 };
+    const answer = await replica.extend(request, new Call());
+    return { request, answer };
+  };
+  return { trial, other, lease, heard, extendAt };
+}
+
+describe('the end of a lease, as the replica that gave it knows it', () => {
+  it('is not told of one that was extended at another replica', async () => {
+    const { trial, heard, extendAt } = await watched();
+    await extendAt();
+    await trial.pass(2_000, 100);
+    expect(heard).toEqual([]);
+    expect(trial.coordinator.leasesHeld).toBe(1);
+    await trial.pass(4_000, 100);
+    expect(trial.told('leaseEnded')).toEqual([['trial', 'expired', expect.closeTo(4_950, -2), '']]);
+  });
+
+  it('is not told of one that another session has taken over, which it does not give back either', async () => {
+    const { trial, other, lease, heard, extendAt } = await watched();
+    const { request, answer } = await extendAt();
+    const taken = await other.takeOver(request, new Call(), answer.expiresInMs);
+    expect(taken).toMatchObject({ token: lease.token, owner: 2 });
+    expect([trial.coordinator.leasesHeld, other.leasesHeld]).toEqual([1, 1]);
+    await trial.pass(1_100, 100);
+    expect(trial.coordinator.leasesHeld).toBe(0);
+    // The first session's stream ends.
+    await trial.coordinator.giveBack(trial.key, lease, 'session_lost');
+    const next = await trial.ask({ waitMs: 9_000 }, new Call(), other);
+    expect(isWaiting(next)).toBe(true);
+    if (taken !== undefined) await other.giveBack(trial.key, taken, 'session_lost');
+    await trial.settle();
+    expect(leaseOf(next).reason).toBe('holder_lost');
+    // By its holder's own doing, so that there is nothing to tell it.
+    expect(heard).toEqual([undefined]);
+  });
+
+  it('is not told by the time alone, for the publish may still be stored', async () => {
+    const { trial, lease, heard } = await watched();
+    await trial.pass(1_500, 100);
+    expect(heard).toEqual([]);
+    expect(trial.told('leaseEnded')).toEqual([['trial', 'expired', expect.closeTo(1_000, -2), '']]);
+    expect((await trial.publish(lease.token)).outcome).toBe('stored_late');
+  });
+
+  it('is told as it was, where no wake told it', async () => {
+    const { trial, other, heard } = await watched();
+    trial.wakes.silent = true;
+    const request = { namespace: 'trial', keys: [trial.key], tags: [], all: false, mode: 'delete' as const };
+    await other.invalidate(request, new Call());
+    trial.wakes.silent = false;
+    await trial.pass(1_100, 100);
+    expect(heard).toEqual(['invalidated']);
+  });
+
+  it('is told of one that others were given, as expired', async () => {
+    const { trial, other, heard } = await watched();
+    await trial.pass(1_050, 50);
+    await trial.lease({ leaseMs: 9_000 }, other);
+    await trial.pass(61_000, 1_000);
+    expect(heard).toEqual(['expired']);
+  });
+
+  it('is asked again while the store does not answer', async () => {
+    const { trial, other, heard } = await watched();
+    trial.wakes.silent = true;
+    const request = { namespace: 'trial', keys: [trial.key], tags: [], all: false, mode: 'delete' as const };
+    await other.invalidate(request, new Call());
+    trial.wakes.silent = false;
+    trial.store.down = true;
+    await trial.pass(3_000, 100);
+    expect(heard).toEqual([]);
+    trial.store.down = false;
+    await trial.pass(1_100, 100);
+    expect(heard).toEqual(['invalidated']);
+  });
+});
+
+describe('how long a lease may be extended in all', () => {
+  it('is bounded by the namespace, also for one that no store knows', async () => {
+    for (const down of [false, true]) {
+      const trial = new CoordinationTrial();
+      trial.policy = { ...trial.policy, leaseHoldMsMax: 3_000 };
+      trial.store.down = down;
+      const { token } = await trial.lease({ leaseMs: 1_000 });
+      trial.clock.advance(800);
+      expect((await trial.extend(token, 1_000)).outcome).toBe('extended');
+      trial.clock.advance(800);
+      expect((await trial.extend(token, 1_000)).outcome).toBe('extended');
+      trial.clock.advance(800);
+      const last = await trial.extend(token, 1_000);
+      expect(last.expiresInMs).toBeLessThanOrEqual(600);
+      trial.clock.advance(600);
+      expect(await trial.extend(token, 1_000)).toEqual({ outcome: 'lost', expiresInMs: 0 });
+    }
+  });
+});

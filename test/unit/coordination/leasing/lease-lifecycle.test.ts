@@ -1,0 +1,261 @@
+import { describe, expect, it } from 'vitest';
+import { Call } from '../../../../src/coordination/words/call.js';
+import { keyOf } from '../../../../src/coordination/words/key.js';
+import { encodeToken } from '../../../../src/coordination/leasing/token.js';
+import {
+  CoordinationTrial,
+  failedOf,
+  hitOf,
+  isWaiting,
+  leaseOf,
+} from '../../../support/coordination-trial.js';
+
+const GARBAGE = 'no token at all';
+const stranger = (trial: CoordinationTrial) =>
+  encodeToken(trial.key, { kind: 'armed', nonce: 'x'.repeat(22), fence: 1, leaseMs: 1_000 });
+
+describe('a release', () => {
+  it('ends the lease everywhere, once', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease();
+    expect(await trial.release(token)).toBe('released');
+    expect(await trial.release(token)).toBe('not_held');
+    expect((await trial.publish(token)).outcome).not.toBe('stored');
+    leaseOf(await trial.ask({ waitMs: 0 }));
+    expect(trial.told('leaseEnded')).toEqual([['trial', 'released', 0, '']]);
+  });
+
+  it('touches no other lease', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease();
+    expect(await trial.release(stranger(trial))).toBe('not_held');
+    expect(await trial.release(GARBAGE)).toBe('not_held');
+    expect((await trial.publish(token)).outcome).toBe('stored');
+  });
+
+  it("by another identity touches nobody's lease", async () => {
+    const trial = new CoordinationTrial();
+    const { token } = leaseOf(await trial.ask({}, new Call('checkout')));
+    const { key } = trial;
+    for (const identity of ['search', '']) {
+      expect(await trial.coordinator.release({ key, token }, new Call(identity))).toBe('not_held');
+      const failure = { message: 'no database' };
+      expect(await trial.coordinator.release({ key, token, failure }, new Call(identity))).toBe('not_held');
+    }
+    expect(trial.coordinator.leasesHeld).toBe(1);
+    expect(await trial.coordinator.release({ key, token }, new Call('checkout'))).toBe('released');
+  });
+
+  it('with a failure doubles the back-off with each in a row, and a publish clears it', async () => {
+    const trial = new CoordinationTrial();
+    const message = 'no database';
+    const failing = async () => {
+      await trial.release((await trial.lease()).token, { message });
+      return failedOf(await trial.ask()).retryAfterMs;
+    };
+    const backoffsMs: number[] = [];
+    for (let at = 0; at < 3; at += 1) {
+      const backoffMs = await failing();
+      backoffsMs.push(backoffMs);
+      trial.clock.advance(1_000 * 2 ** at);
+    }
+    backoffsMs.forEach((ms, at) => {
+      expect(ms).toBeGreaterThanOrEqual(1_000 * 2 ** at);
+      expect(ms).toBeLessThanOrEqual(1_250 * 2 ** at);
+    });
+    await trial.publish((await trial.lease()).token, 'ok', { ttlMs: 10 });
+    trial.clock.advance(10);
+    expect(await failing()).toBeLessThanOrEqual(1_250);
+  });
+
+  it('with a failure of a lease that no store knows is heard by those who wait here', async () => {
+    const trial = new CoordinationTrial();
+    trial.store.down = true;
+    const { token } = await trial.lease();
+    const waiter = await trial.ask();
+    expect(await trial.release(token, { message: 'no database' })).toBe('released');
+    expect(failedOf(waiter).message).toBe('no database');
+    await trial.expectRest();
+  });
+
+  it('without the store is an error that says that it may be repeated, and breaks the lock', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease();
+    trial.store.down = true;
+    await expect(trial.release(token)).rejects.toMatchObject({
+      kind: 'unavailable',
+      message: /again is safe/,
+    });
+    trial.store.down = false;
+    expect(await trial.release(token)).toBe('released');
+    leaseOf(await trial.ask({ waitMs: 0 }));
+  });
+});
+
+describe('an extension', () => {
+  it("of another identity's lease is that of a lost one, and leaves it as it is", async () => {
+    const trial = new CoordinationTrial();
+    const { token } = leaseOf(await trial.ask({ leaseMs: 1_000 }, new Call('checkout')));
+    const { key } = trial;
+    const lost = { outcome: 'lost', expiresInMs: 0 };
+    for (const identity of ['search', '']) {
+      expect(await trial.coordinator.extend({ key, token }, new Call(identity))).toEqual(lost);
+    }
+    const extended = await trial.coordinator.extend({ key, token }, new Call('checkout'));
+    expect(extended.outcome).toBe('extended');
+  });
+
+  it('lets the lease last its length from now on', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease({ leaseMs: 1_000 });
+    trial.clock.advance(600);
+    expect(await trial.extend(token)).toEqual({ outcome: 'extended', expiresInMs: 988 });
+    const waiter = await trial.ask();
+    await trial.pass(950);
+    expect(isWaiting(waiter)).toBe(true);
+    expect((await trial.publish(token)).outcome).toBe('stored');
+    hitOf(waiter);
+    await trial.expectRest();
+  });
+
+  it('never shortens it', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease({ leaseMs: 10_000 });
+    const waiter = await trial.ask();
+    await trial.extend(token, 100);
+    await trial.pass(1_500);
+    expect(isWaiting(waiter)).toBe(true);
+    await trial.publish(token);
+    await trial.expectRest();
+  });
+
+  it('works on another replica than the one that gave it', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease({ leaseMs: 1_000 });
+    expect(await trial.extend(token, 5_000, trial.replica())).toMatchObject({ outcome: 'extended' });
+  });
+
+  it.each([
+    [
+      'of a lease that was released',
+      async (trial: CoordinationTrial, token: string) => {
+        await trial.release(token);
+        return token;
+      },
+    ],
+    [
+      'of a lease that an invalidation voided',
+      async (trial: CoordinationTrial, token: string) => {
+        await trial.invalidate();
+        return token;
+      },
+    ],
+    [
+      'of a lease that is done',
+      async (trial: CoordinationTrial, token: string) => {
+        await trial.publish(token);
+        return token;
+      },
+    ],
+    [
+      'of a lease that was never given',
+      async (trial: CoordinationTrial) => {
+        await trial.invalidate();
+        return stranger(trial);
+      },
+    ],
+    ['with garbage', async () => GARBAGE],
+  ])('%s is lost, and leaves no lock behind', async (_what, end) => {
+    const trial = new CoordinationTrial();
+    const token = await end(trial, (await trial.lease()).token);
+    expect(await trial.extend(token)).toEqual({ outcome: 'lost', expiresInMs: 0 });
+    if (token === GARBAGE) return;
+    await trial.invalidate();
+    leaseOf(await trial.ask({ waitMs: 0 }));
+  });
+
+  it('that comes after another got the lease is lost, and does not take it away', async () => {
+    const trial = new CoordinationTrial();
+    const late = await trial.lease({ leaseMs: 200 });
+    await trial.pass(200);
+    const now = await trial.lease();
+    expect((await trial.extend(late.token)).outcome).toBe('lost');
+    expect((await trial.publish(now.token)).outcome).toBe('stored');
+  });
+
+  it('without a decision keeps the old end, which only the replica that gave it knows', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease({ leaseMs: 1_000 });
+    trial.clock.advance(400);
+    trial.quorum.undecided = 1;
+    expect(await trial.extend(token)).toEqual({ outcome: 'extended', expiresInMs: 588 });
+    trial.quorum.undecided = 1;
+    await expect(trial.extend(token, undefined, trial.replica())).rejects.toMatchObject({
+      kind: 'unavailable',
+    });
+  });
+
+  it('without the quorum goes on by the store alone, which then bars all others', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease({ leaseMs: 1_000 });
+    trial.quorum.lost = true;
+    expect((await trial.extend(token, 5_000)).outcome).toBe('extended');
+    trial.quorum.lost = false;
+    const waiter = await trial.ask();
+    await trial.pass(3_000);
+    expect(isWaiting(waiter)).toBe(true);
+    expect((await trial.publish(token)).outcome).toBe('stored');
+    hitOf(waiter);
+    await trial.expectRest();
+  });
+
+  it('without the quorum bars also whoever had looked before, and has the vote of the lock nodes since', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease({ leaseMs: 1_000 });
+    trial.clock.advance(1_001);
+    const gate = trial.quorum.holdBefore('acquire');
+    const other = trial.send();
+    await gate.reached;
+    trial.quorum.lost = true;
+    expect((await trial.extend(token, 5_000)).outcome).toBe('extended');
+    trial.quorum.lost = false;
+    gate.open();
+    await trial.settle();
+    expect(isWaiting(other)).toBe(true);
+    expect((await trial.publish(token)).outcome).toBe('stored');
+    hitOf(other);
+    await trial.expectRest();
+  });
+
+  it('without the store goes on by the quorum', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease({ leaseMs: 1_000 });
+    trial.store.down = true;
+    expect((await trial.extend(token)).outcome).toBe('extended');
+  });
+
+  it('without either is an error that says that it may be repeated', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease();
+    trial.store.down = true;
+    trial.quorum.lost = true;
+    await expect(trial.extend(token)).rejects.toMatchObject({
+      kind: 'unavailable',
+      message: /again is safe/,
+    });
+  });
+
+  it('of a lease that no store knows goes by the quorum, or by the replica that gave it', async () => {
+    const trial = new CoordinationTrial();
+    trial.store.down = true;
+    const byQuorum = await trial.lease({ leaseMs: 1_000 });
+    expect(await trial.extend(byQuorum.token)).toEqual({ outcome: 'extended', expiresInMs: 988 });
+    trial.quorum.lost = true;
+    const other = keyOf('trial', 'another');
+    const local = leaseOf(await trial.ask({ key: other, leaseMs: 1_000 }));
+    const extend = (replica = trial.coordinator) =>
+      replica.extend({ key: other, token: local.token }, new Call());
+    expect(await extend()).toEqual({ outcome: 'extended', expiresInMs: 988 });
+    expect(await extend(trial.replica())).toEqual({ outcome: 'lost', expiresInMs: 0 });
+  });
+});

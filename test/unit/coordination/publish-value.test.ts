@@ -1,0 +1,149 @@
+import { describe, expect, it } from 'vitest';
+import { Call } from '../../../src/coordination/words/call.js';
+import { CoordinationTrial, hitOf, leaseOf, textIn } from '../../support/coordination-trial.js';
+
+describe('a publish', () => {
+  it('is stored under the fence of its lease, and again it is a duplicate', async () => {
+    const trial = new CoordinationTrial();
+    const { token, fence } = await trial.lease();
+    expect(await trial.publish(token)).toEqual({ outcome: 'stored', fence, counts: true });
+    expect(await trial.publish(token, 'other')).toEqual({ outcome: 'duplicate', fence, counts: true });
+    expect(textIn(hitOf(await trial.ask()))).toBe('a value');
+  });
+
+  it('stores an empty value and an absent one, which are different', async () => {
+    const trial = new CoordinationTrial();
+    await trial.publish((await trial.lease()).token, '');
+    expect(hitOf(await trial.ask()).payload).toEqual({ kind: 'value', bytes: new Uint8Array() });
+    await trial.publish((await trial.lease({ intent: 'refresh' })).token, '', {
+      payload: { kind: 'absent' },
+    });
+    expect(hitOf(await trial.ask()).payload).toEqual({ kind: 'absent' });
+  });
+
+  it('after the end of its lease is stored if nobody got another since, and superseded if somebody did', async () => {
+    const trial = new CoordinationTrial();
+    const late = await trial.lease({ leaseMs: 200 });
+    await trial.pass(300);
+    expect((await trial.publish(late.token, 'late')).outcome).toBe('stored_late');
+    const tooLate = await trial.lease({ leaseMs: 200, intent: 'refresh' });
+    await trial.pass(300);
+    const other = await trial.lease({ intent: 'refresh' });
+    expect(await trial.publish(tooLate.token, 'too late')).toEqual({
+      outcome: 'superseded',
+      fence: late.fence,
+    });
+    await trial.publish(other.token, 'in time');
+    expect(textIn(hitOf(await trial.ask()))).toBe('in time');
+  });
+
+  it('of a lease that the store has forgotten stores nothing', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease();
+    const { token: foreign } = await new CoordinationTrial().lease();
+    expect((await trial.publish(foreign)).outcome).not.toBe('stored');
+    expect((await trial.publish('no token')).outcome).toBe('unknown_lease');
+    expect((await trial.publish(token)).outcome).toBe('stored');
+  });
+
+  it('is sent again when its reply is lost, and then says that it was stored', async () => {
+    const trial = new CoordinationTrial();
+    const { token, fence } = await trial.lease();
+    const gate = trial.store.holdAfter('publish');
+    trial.store.losesRepliesTo.add('publish');
+    const published = trial.publish(token);
+    await gate.reached;
+    gate.open();
+    await Promise.resolve();
+    // The second one's reply arrives.
+    queueMicrotask(() => trial.store.losesRepliesTo.clear());
+    expect(await published).toEqual({ outcome: 'stored', fence, counts: true });
+    expect(trial.store.countOf('publish')).toBe(2);
+  });
+
+  it("of another identity's lease is that of an unknown one, and that lease goes on", async () => {
+    const trial = new CoordinationTrial();
+    const { token } = leaseOf(await trial.ask({}, new Call('checkout')));
+    const publish = (identity: string, said = token) =>
+      trial.coordinator.publish(
+        { key: trial.key, token: said, payload: { kind: 'absent' }, ttlMs: 1_000, tags: [] },
+        new Call(identity),
+      );
+    const unknown = { outcome: 'unknown_lease', fence: 0 };
+    expect(await publish('search')).toEqual(unknown);
+    expect(await publish('')).toEqual(unknown);
+    // Who writes its own name into it has another nonce, and the store compares all of it.
+    expect((await publish('search', token.replace('.checkout', '.search'))).outcome).not.toMatch(/stored/);
+    expect(trial.coordinator.leasesHeld).toBe(1);
+    expect((await publish('checkout')).outcome).toBe('stored');
+  });
+
+  it('without the store is not stored, feeds those who wait here, and is no error', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease();
+    const waiter = await trial.ask();
+    trial.store.down = true;
+    expect(await trial.publish(token)).toEqual({ outcome: 'not_stored', fence: 0, maybeStored: true });
+    expect(textIn(hitOf(waiter))).toBe('a value');
+    await trial.expectRest();
+  });
+
+  it('without the store of a lease that this replica did not give feeds nobody: it may have been voided', async () => {
+    const trial = new CoordinationTrial();
+    const there = trial.replica();
+    const { token } = await trial.lease({ leaseMs: 500 }, there);
+    const waiter = await trial.ask();
+    trial.store.down = true;
+    expect((await trial.publish(token)).outcome).toBe('not_stored');
+    expect(leaseOf(waiter).fence).toBe(0);
+    await trial.expectRest();
+  });
+
+  it('does not wait for the lock nodes', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease();
+    const gate = trial.quorum.holdBefore('release');
+    expect((await trial.publish(token)).outcome).toBe('stored');
+    expect(trial.quorum.countOf('release')).toBe(1);
+    gate.open();
+    await trial.expectRest();
+  });
+
+  it('takes stale_ms from the namespace where it says none', async () => {
+    const trial = new CoordinationTrial();
+    trial.policy = { ...trial.policy, staleMs: 5_000 };
+    await trial.publish((await trial.lease()).token, 'old', { ttlMs: 100 });
+    trial.clock.advance(4_000);
+    expect(hitOf(await trial.ask({ intent: 'read' })).freshForMs).toBe(0);
+    await trial.publish((await trial.lease()).token, 'new', { ttlMs: 100, staleMs: 0 });
+    trial.clock.advance(100);
+    leaseOf(await trial.ask());
+  });
+
+  it('tells how long the rebuild took, once, and every outcome', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease();
+    trial.clock.advance(70);
+    await trial.publish(token);
+    await trial.publish(token);
+    await trial.publish('no token');
+    expect(trial.told('published')).toEqual([
+      ['trial', 'stored', 70, ''],
+      ['trial', 'duplicate', undefined, ''],
+      ['trial', 'unknown_lease', undefined, ''],
+    ]);
+    expect(trial.told('leaseEnded')).toEqual([]);
+    expect(trial.coordinator.leasesHeld).toBe(0);
+  });
+
+  it('on another replica ends the lease on the one that gave it', async () => {
+    const trial = new CoordinationTrial();
+    const there = trial.replica();
+    const { token } = await trial.lease({}, there);
+    expect(there.leasesHeld).toBe(1);
+    trial.clock.advance(70);
+    await trial.publish(token);
+    expect(there.leasesHeld).toBe(0);
+    expect(trial.told('leaseEnded')).toEqual([['trial', 'published', 70, '']]);
+  });
+});

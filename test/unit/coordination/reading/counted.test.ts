@@ -1,0 +1,55 @@
+import { describe, expect, it } from 'vitest';
+import type { Stamp } from '../../../../src/coordination/ports/namespace-store.js';
+import { counted } from '../../../../src/coordination/reading/counted.js';
+import type { StoredValue } from '../../../../src/coordination/words/record.js';
+import { decodeTagClock, encodeTagClock } from '../../../../src/coordination/words/tag-clock.js';
+
+const value: StoredValue = {
+  payload: { kind: 'absent' },
+  ...{ freshForMs: 1_000, servableForMs: 3_000, staleMs: 2_000, ageMs: 0, fence: 5 },
+  ...{ clock: 'id.7', tags: ['t'] },
+};
+const stamp = (over: Partial<Stamp> = {}): Stamp => ({ deletedAt: 0, staleAt: 0, staleAgoMs: 0, ...over });
+
+describe('a tag clock', () => {
+  it('is what it says, whatever its id', () => {
+    expect(decodeTagClock(encodeTagClock({ id: 'a.b', at: 12 }))).toEqual({ id: 'a.b', at: 12 });
+  });
+});
+
+describe('a value', () => {
+  it('counts as it is while nothing was invalidated', () => {
+    expect(counted(value, 'id.7', [])).toBe(value);
+  });
+
+  it('counts if what was invalidated later was something else', () => {
+    expect(counted(value, 'id.9', [stamp(), stamp({ deletedAt: 7, staleAt: 7 })])).toEqual(value);
+  });
+
+  it('counts for nothing once one of its tags was deleted after its lease was given', () => {
+    expect(counted(value, 'id.9', [stamp(), stamp({ deletedAt: 8 })])).toBeUndefined();
+    expect(counted(value, 'id.9', [stamp({ deletedAt: 8 }), stamp()])).toBeUndefined();
+  });
+
+  it('counts for nothing by another clock: the one that it knew was lost with all its stamps', () => {
+    expect(counted(value, 'other.1', [stamp()])).toBeUndefined();
+    expect(counted({ ...value, clock: '' }, 'id.1', [stamp()])).toBeUndefined();
+  });
+
+  it('is stale from its mark on, for what its stale_ms leaves', () => {
+    const marked = counted(value, 'id.9', [stamp(), stamp({ staleAt: 8, staleAgoMs: 500 })]);
+    expect(marked).toMatchObject({ freshForMs: 0, servableForMs: 1_500 });
+    expect(counted(value, 'id.9', [stamp({ staleAt: 8, staleAgoMs: 2_000 })])).toBeUndefined();
+  });
+
+  it('that was stale already is served no longer by a mark', () => {
+    const stale = { ...value, freshForMs: 0, servableForMs: 300 };
+    expect(counted(stale, 'id.9', [stamp({ staleAt: 8, staleAgoMs: 500 })])).toMatchObject({
+      servableForMs: 300,
+    });
+  });
+
+  it('is not served by a mark what a deletion has taken', () => {
+    expect(counted(value, 'id.9', [stamp({ deletedAt: 8, staleAt: 9 })])).toBeUndefined();
+  });
+});

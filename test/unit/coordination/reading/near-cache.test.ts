@@ -1,0 +1,201 @@
+import { describe, expect, it } from 'vitest';
+import { Call } from '../../../../src/coordination/words/call.js';
+import { keyOf } from '../../../../src/coordination/words/key.js';
+import { NearCache } from '../../../../src/coordination/reading/near-cache.js';
+import type { Snapshot } from '../../../../src/coordination/reading/snapshot.js';
+import { CoordinationTrial, hitOf, isWaiting, leaseOf, textIn } from '../../../support/coordination-trial.js';
+
+const snapshotOf = (bytes: number, fence = 5): Snapshot => ({
+  record: {
+    fence,
+    valueFence: fence,
+    value: {
+      payload: { kind: 'value', bytes: new Uint8Array(bytes) },
+      ...{ freshForMs: 1_000, servableForMs: 3_000, staleMs: 2_000, ageMs: 0, fence, clock: 'c.1', tags: [] },
+    },
+  },
+  ...{ readAtMs: 0, arrivals: 0, sentAt: 0, from: 'store' },
+});
+const [a, b, c, other] = [keyOf('s', 'a'), keyOf('s', 'b'), keyOf('s', 'c'), keyOf('t', 'a')];
+
+describe('the near cache', () => {
+  it('keeps as many bytes as it may, and drops what was not used for longest', () => {
+    const near = new NearCache(6_500);
+    for (const key of [a, b]) near.fill(key, snapshotOf(1_000));
+    near.get(a.id);
+    near.fill(c, snapshotOf(1_000));
+    expect(
+      [near.get(a.id), near.get(b.id), near.get(c.id)].map((snapshot) => snapshot !== undefined),
+    ).toEqual([true, false, true]);
+    expect(near.bytes).toBeLessThanOrEqual(6_500);
+    near.fill(b, snapshotOf(10_000));
+    expect(near.get(b.id)).toBeUndefined();
+    expect(near.get(a.id)).toBeDefined();
+  });
+
+  it('of no bytes keeps nothing', () => {
+    const near = new NearCache(0);
+    near.fill(a, snapshotOf(0));
+    expect([near.get(a.id), near.bytes]).toEqual([undefined, 0]);
+  });
+
+  it('gives back the bytes of what it drops', () => {
+    const near = new NearCache(100_000);
+    near.fill(a, snapshotOf(100));
+    near.fill(a, snapshotOf(200));
+    near.fill(other, snapshotOf(100));
+    near.dropNamespace('s');
+    expect(near.get(a.id)).toBeUndefined();
+    expect(near.get(other.id)).toBeDefined();
+    near.changed(other.id, 6);
+    expect(near.bytes).toBe(0);
+    near.fill(a, snapshotOf(100));
+    near.clear();
+    expect(near.bytes).toBe(0);
+  });
+
+  it('keeps the value that a wake tells of, and drops an older one', () => {
+    const near = new NearCache(100_000);
+    near.fill(a, snapshotOf(1, 5));
+    near.changed(a.id, 5);
+    expect(near.get(a.id)).toBeDefined();
+    near.changed(a.id, 6);
+    expect(near.get(a.id)).toBeUndefined();
+  });
+
+  it('drops what has one of the tags that were invalidated, in that namespace, and keeps the rest', () => {
+    const near = new NearCache(100_000);
+    const tagged = (...tags: string[]): Snapshot => {
+      const snapshot = snapshotOf(1);
+      const value = snapshot.record.value && { ...snapshot.record.value, tags };
+      return { ...snapshot, record: { ...snapshot.record, value } as Snapshot['record'] };
+    };
+    near.fill(a, tagged('red', 'blue'));
+    near.fill(b, tagged('blue'));
+    near.fill(c, tagged());
+    near.fill(other, tagged('red'));
+    near.dropTags('s', ['red', 'green']);
+    expect([a, b, c, other].map(({ id }) => near.get(id) !== undefined)).toEqual([false, true, true, true]);
+    near.dropTags('s', ['blue']);
+    near.drop(c.id);
+    near.dropNamespace('t');
+    expect(near.bytes).toBe(0);
+  });
+
+  it('has the rest of a value to serve stale', () => {
+    const near = new NearCache(100_000);
+    near.fill(a, snapshotOf(1));
+    expect(near.stale(a.id, 2_000)).toMatchObject({ freshForMs: 0, servableForMs: 1_000 });
+    expect(near.stale(a.id, 3_000)).toBeUndefined();
+    expect(near.stale(b.id, 0)).toBeUndefined();
+  });
+});
+
+describe('a replica with a near cache', () => {
+  /** With a value that is in its near cache. */
+  async function filled(staleMs = 0) {
+    const trial = new CoordinationTrial();
+    trial.nearCacheBytes = 100_000;
+    const replica = trial.replica();
+    const { token } = await trial.lease();
+    trial.clock.advance(100);
+    await trial.publish(token, 'old', { ttlMs: 60_000, staleMs });
+    await trial.settle();
+    const ask = (request = {}) => trial.ask(request, new Call(), replica);
+    hitOf(await ask());
+    const looks = () => trial.store.countOf('read');
+    return { trial, replica, ask, looks };
+  }
+
+  it('answers hits without asking anybody', async () => {
+    const { trial, ask, looks } = await filled();
+    const before = [looks(), trial.namespaces.asked.length];
+    trial.clock.advance(10_000);
+    expect(hitOf(await ask())).toMatchObject({ freshForMs: 50_000, rebuilding: false });
+    expect([looks(), trial.namespaces.asked.length]).toEqual(before);
+    expect(trial.told('answered').at(-1)).toEqual(['trial', 'hit', 'none']);
+  });
+
+  it('asks the store for whoever wants its word, and refreshes for whoever wants that', async () => {
+    const { ask, looks } = await filled();
+    const before = looks();
+    expect(textIn(hitOf(await ask({ read: 'store' })))).toBe('old');
+    expect(looks()).toBe(before + 1);
+    leaseOf(await ask({ intent: 'refresh' }));
+  });
+
+  it('has no value that is over', async () => {
+    const { trial, ask } = await filled();
+    trial.clock.advance(60_000);
+    leaseOf(await ask());
+  });
+
+  it('drops what is published or invalidated elsewhere, with its wake', async () => {
+    const { trial, ask } = await filled();
+    const { token } = await trial.lease({ intent: 'refresh' });
+    await trial.publish(token, 'new');
+    expect(textIn(hitOf(await ask()))).toBe('new');
+    await trial.invalidate();
+    leaseOf(await ask());
+  });
+
+  it('does not keep what it read before the key changed', async () => {
+    const { trial, ask, replica } = await filled();
+    await trial.invalidate();
+    await trial.publish((await trial.lease()).token, 'second');
+    const gate = trial.store.holdAfter('read');
+    const early = trial.send({}, new Call(), replica);
+    await gate.reached;
+    await trial.invalidate();
+    gate.open();
+    await trial.settle();
+    // It asked before the invalidation, and may have what was there; nobody who comes later may.
+    hitOf(early);
+    leaseOf(await ask());
+  });
+
+  it('serves what it has as stale when the store is lost, but to nobody who forbids that', async () => {
+    const { trial, ask } = await filled();
+    trial.wakes.live = false;
+    trial.store.down = true;
+    const first = await ask();
+    expect(leaseOf(first).fence).toBe(0);
+    expect(hitOf(await ask())).toMatchObject({ freshForMs: 0, rebuilding: true });
+    const forbids = await ask({ stale: 'forbid' });
+    const reads = await ask({ read: 'store' });
+    expect([isWaiting(forbids), isWaiting(reads)]).toEqual([true, true]);
+  });
+
+  it('asks the store while changes could not be heard of', async () => {
+    const { trial, ask, looks } = await filled();
+    trial.wakes.live = false;
+    const before = looks();
+    hitOf(await ask());
+    expect(looks()).toBe(before + 1);
+  });
+
+  it('gives a caller that is drawn to refresh early the lease', async () => {
+    const { trial, ask } = await filled();
+    trial.policy = { ...trial.policy, earlyRefreshBeta: 1e12 };
+    trial.clock.advance(59_000);
+    expect(leaseOf(await ask()).reason).toBe('early_refresh');
+  });
+
+  it('draws once for each caller, so that it is asked to refresh as often as the formula says', async () => {
+    const { trial, ask } = await filled();
+    trial.policy = { ...trial.policy, earlyRefreshBeta: 1 };
+    // Rebuilds take 100 ms: with ln 2 of that left, every other caller is drawn.
+    trial.clock.advance(60_000 - 100 * Math.LN2);
+    let drawn = 0;
+    for (let at = 0; at < 400; at += 1) {
+      hitOf(await ask({ intent: 'read' }));
+      const asked = await ask();
+      if (asked.answer?.outcome.kind !== 'lease') continue;
+      drawn += 1;
+      await trial.release(leaseOf(asked).token);
+    }
+    // Five standard deviations to each side; drawn twice it would be a quarter.
+    expect(drawn / 400).toBeGreaterThan(0.375);
+    expect(drawn / 400).toBeLessThan(0.625);
+  });
+});

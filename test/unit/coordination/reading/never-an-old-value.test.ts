@@ -1,0 +1,242 @@
+import { describe, expect, it } from 'vitest';
+import { Call } from '../../../../src/coordination/words/call.js';
+import type { GetOrLock } from '../../../../src/coordination/words/requests.js';
+import {
+  CoordinationTrial,
+  failedOf,
+  hitOf,
+  isWaiting,
+  leaseOf,
+  textIn,
+} from '../../../support/coordination-trial.js';
+
+/** A fleet of two; callers are at `here`, the invalidations mostly at `there`. */
+function fleet(nearCacheBytes = 0) {
+  const trial = new CoordinationTrial();
+  trial.nearCacheBytes = nearCacheBytes;
+  trial.limits = { ...trial.limits, waitersPerKeyMax: 1_000, waitersMax: 1_000 };
+  const here = trial.replica();
+  const there = trial.replica();
+  const ask = (request: Partial<GetOrLock> = {}) => trial.ask(request, new Call(), here);
+  const lease = async (request: Partial<GetOrLock> = {}) => leaseOf(await ask(request));
+  const publish = (token: string, text: string, tags: string[] = []) =>
+    trial.publish(token, text, { tags }, here);
+  const invalidate = async (what: 'key' | 'tag' | 'all' | 'stale', at = there) => {
+    const keys = what === 'key' || what === 'stale' ? [trial.key] : [];
+    const answer = await at.invalidate(
+      {
+        namespace: 'trial',
+        keys,
+        tags: what === 'tag' ? ['red'] : [],
+        all: what === 'all',
+        mode: what === 'stale' ? 'mark_stale' : 'delete',
+      },
+      new Call(),
+    );
+    await trial.settle();
+    return answer;
+  };
+  return { trial, here, there, ask, lease, publish, invalidate };
+}
+
+const WAYS = ['key', 'tag', 'all', 'stale'] as const;
+
+describe('a lease that no store knows', () => {
+  /** Given while the store was lost; it is back. */
+  async function given(over: Partial<GetOrLock> = {}) {
+    const it = fleet();
+    it.trial.store.down = true;
+    const lease = await it.lease(over);
+    expect(lease.fence).toBe(0);
+    it.trial.store.down = false;
+    return { ...it, token: lease.token };
+  }
+
+  it('feeds who waits while the fleet is as it was, with a value that no client may keep', async () => {
+    const { trial, ask, publish, token } = await given();
+    trial.store.down = true;
+    const waiter = await ask({ waitMs: 5_000 });
+    expect((await publish(token, 'new')).outcome).toBe('not_stored');
+    expect(hitOf(waiter)).toMatchObject({ fresh: true, freshForMs: 0, fence: 0 });
+    expect(waiter.answer?.degraded).toBe('store_lost');
+  });
+
+  it.each(['key', 'tag', 'all'] as const)('feeds nobody once its %s was invalidated', async (what) => {
+    const { ask, publish, invalidate, token } = await given();
+    await invalidate(what);
+    const late = await ask({ waitMs: 5_000 });
+    const answer = await publish(token, 'old', ['red']);
+    expect(answer).toMatchObject({ outcome: 'not_stored', maybeStored: false });
+    // The store is back, and nobody holds the key there.
+    leaseOf(late);
+  });
+
+  it('feeds nobody after its time, nor after another lease of the key', async () => {
+    const { trial, ask, publish, token } = await given({ leaseMs: 500 });
+    await trial.pass(600);
+    const next = leaseOf(await ask());
+    const waiter = await ask({ waitMs: 5_000 });
+    await publish(token, 'old');
+    expect(isWaiting(waiter)).toBe(true);
+    await publish(next.token, 'new');
+    expect(textIn(hitOf(waiter))).toBe('new');
+  });
+
+  it('tells its failure to nobody once its key was invalidated', async () => {
+    const { trial, here, ask, token } = await given();
+    trial.store.down = true;
+    const before = await ask({ waitMs: 5_000 });
+    const failure = { message: 'no database' };
+    await here.release({ key: trial.key, token, failure }, new Call());
+    await trial.settle();
+    expect(failedOf(before).message).toBe('no database');
+
+    const again = await given();
+    await again.invalidate('key');
+    const gate = again.trial.store.holdBefore('read');
+    const after = again.trial.send({ waitMs: 5_000 }, new Call(), again.here);
+    await gate.reached;
+    await again.here.release({ key: again.trial.key, token: again.token, failure }, new Call());
+    gate.open();
+    await again.trial.settle();
+    leaseOf(after);
+  });
+});
+
+describe('a stored publish whose reply is late', () => {
+  it.each(WAYS)('feeds who came before the invalidation by %s, and not who came after', async (what) => {
+    const { trial, ask, lease, publish, invalidate } = fleet();
+    const { token } = await lease();
+    const before = await ask({ waitMs: 5_000, stale: 'forbid' });
+    const gate = trial.store.holdAfter('publish');
+    const publishing = publish(token, 'old', ['red']);
+    await gate.reached;
+    await invalidate(what);
+    const looking = trial.store.holdBefore('read');
+    const after = await ask({ waitMs: 5_000, stale: 'forbid' });
+    gate.open();
+    const answer = await publishing;
+    expect(answer.outcome).toBe('stored');
+    looking.open();
+    await trial.settle();
+    expect(after.answer?.outcome.kind === 'hit' && textIn(hitOf(after))).toBe(false);
+    expect(
+      isWaiting(before) || before.answer?.outcome.kind === 'lease' || textIn(hitOf(before)) === 'old',
+    ).toBe(true);
+  });
+
+  it('says that it does not count where its tag was invalidated since its lease', async () => {
+    const { trial, lease, publish, invalidate } = fleet();
+    const { token } = await lease();
+    await invalidate('tag');
+    expect(await publish(token, 'old', ['red'])).toMatchObject({ outcome: 'stored', counts: false });
+    const other = await lease();
+    expect(await publish(other.token, 'new', ['red'])).toMatchObject({ outcome: 'stored', counts: true });
+    // It can tell without asking the store again.
+    expect(trial.namespaces.asked.at(-1)).toBe('learn');
+  });
+
+  it('asks the store whether it counts where the replica may have missed a change', async () => {
+    const { trial, lease, publish, invalidate } = fleet();
+    const { token } = await lease();
+    trial.wakes.live = false;
+    expect(await publish(token, 'a', ['red'])).toMatchObject({ counts: true });
+    const second = await lease({ intent: 'refresh' });
+    await invalidate('all');
+    expect(await publish(second.token, 'b')).toMatchObject({ counts: false });
+  });
+});
+
+describe("a replica's own invalidation", () => {
+  it.each(WAYS)(
+    'by %s is heard by its near cache before it is answered, whatever the wakes do',
+    async (what) => {
+      const { trial, here, ask, lease, publish, invalidate } = fleet(100_000);
+      await publish((await lease()).token, 'old', ['red']);
+      hitOf(await ask());
+      trial.wakes.silent = true;
+      await invalidate(what, here);
+      trial.wakes.silent = false;
+      const next = await ask({ stale: 'forbid' });
+      expect(next.answer?.outcome.kind).not.toBe('hit');
+    },
+  );
+
+  it('drops what was near also where the store did not answer, for it may have been done', async () => {
+    const { trial, here, ask, lease, publish } = fleet(100_000);
+    await publish((await lease()).token, 'old', ['red']);
+    hitOf(await ask());
+    trial.store.losesRepliesTo.add('invalidate');
+    const request = { namespace: 'trial', keys: [trial.key], tags: [], all: false, mode: 'delete' as const };
+    trial.wakes.silent = true;
+    await expect(here.invalidate(request, new Call())).rejects.toMatchObject({ kind: 'unavailable' });
+    leaseOf(await ask());
+  });
+});
+
+describe('a near cache', () => {
+  it('has nothing fresh once the replica knows that the store is lost', async () => {
+    const { trial, ask, lease, publish } = fleet(100_000);
+    await publish((await lease()).token, 'old');
+    hitOf(await ask());
+    trial.store.down = true;
+    // Another key's call finds that out.
+    await ask({ read: 'store', waitMs: 0 });
+    const forbids = await ask({ stale: 'forbid', waitMs: 0 });
+    expect(forbids.answer?.outcome.kind).not.toBe('hit');
+    expect(hitOf(await ask({ waitMs: 0 }))).toMatchObject({ fresh: false });
+  });
+
+  it('keeps what has none of the tags that were invalidated', async () => {
+    const { trial, ask, lease, publish, there } = fleet(100_000);
+    await publish((await lease()).token, 'kept', ['blue']);
+    hitOf(await ask());
+    const looks = trial.store.countOf('read');
+    const request = { namespace: 'trial', keys: [], tags: ['red'], all: false, mode: 'delete' as const };
+    await there.invalidate(request, new Call());
+    await trial.settle();
+    expect(textIn(hitOf(await ask()))).toBe('kept');
+    expect(trial.store.countOf('read')).toBe(looks);
+  });
+});
+
+describe('a long serving, which takes turns', () => {
+  it('serves nobody who came in one of them after a wake by what was read before', async () => {
+    const { trial, here, lease, publish, invalidate } = fleet();
+    await publish((await lease()).token, 'old');
+    const gate = trial.store.holdAfter('read');
+    const waiterLimits = Array.from({ length: 300 }, () => trial.send({ waitMs: 500 }, new Call(), here));
+    await gate.reached;
+    const turn = trial.clock.holdTurn();
+    gate.open();
+    await turn.reached;
+    await invalidate('key');
+    const late = trial.send({ waitMs: 500 }, new Call(), here);
+    turn.open();
+    await trial.settle();
+    expect(textIn(hitOf(waiterLimits[0] ?? late))).toBe('old');
+    expect(textIn(hitOf(waiterLimits[299] ?? late))).toBe('old');
+    leaseOf(late);
+  });
+});
+
+describe('an early refresh that ends undecided', () => {
+  it('serves its own caller by what it had read, and nobody who came after a wake', async () => {
+    const { trial, here, lease, publish, invalidate } = fleet();
+    trial.policy = { ...trial.policy, earlyRefreshBeta: 1e12 };
+    const first = await lease();
+    trial.clock.advance(100);
+    await publish(first.token, 'old');
+    const voting = trial.quorum.holdBefore('acquire');
+    const drawn = trial.send({ waitMs: 500 }, new Call(), here);
+    await voting.reached;
+    await invalidate('key');
+    const late = trial.send({ waitMs: 500 }, new Call(), here);
+    trial.quorum.undecided = 1;
+    voting.open();
+    await trial.settle();
+    expect(textIn(hitOf(drawn))).toBe('old');
+    await trial.pass(100);
+    expect(late.answer?.outcome.kind).not.toBe('hit');
+  });
+});

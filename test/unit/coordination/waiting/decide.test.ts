@@ -1,0 +1,313 @@
+import { describe, expect, it } from 'vitest';
+import { type Ask, decide } from '../../../../src/coordination/waiting/decide.js';
+import type { ArmedLease, KeyRecord, StoredValue } from '../../../../src/coordination/words/record.js';
+import type { Snapshot } from '../../../../src/coordination/reading/snapshot.js';
+
+const NOW_MS = 5_000;
+
+const caller: Ask = {
+  intent: 'rebuild',
+  staleAllowed: true,
+  storeOnly: false,
+  arrival: 3,
+  requestKey: '',
+  waitsForFence: 0,
+  waitsUntilMs: Number.POSITIVE_INFINITY,
+  refreshDraw: 0,
+  allows: () => true,
+};
+
+const snapshot = (record: Partial<KeyRecord>, over: Partial<Snapshot> = {}): Snapshot => ({
+  record: { fence: 9, valueFence: 0, ...record },
+  readAtMs: NOW_MS,
+  arrivals: 4,
+  sentAt: 0,
+  from: 'store',
+  ...over,
+});
+
+const value = (freshForMs: number, servableForMs: number): StoredValue => ({
+  payload: { kind: 'value', bytes: Uint8Array.of(1) },
+  freshForMs,
+  servableForMs,
+  staleMs: servableForMs - freshForMs,
+  ageMs: 10,
+  fence: 5,
+  clock: 'clock.1',
+  tags: [],
+});
+
+const lease = (expiresInMs: number, over: Partial<ArmedLease> = {}): ArmedLease => ({
+  nonce: 'n',
+  fence: 9,
+  expiresInMs,
+  leaseMs: 1_000,
+  ageMs: 0,
+  holder: '',
+  traceparent: '',
+  reason: 'miss',
+  requestKey: '',
+  owner: 1,
+  quorumLost: false,
+  ...over,
+});
+
+const failure = (retryAfterMs: number, fence = 9) => ({
+  message: 'the source is down',
+  fence,
+  retryAfterMs,
+  count: 1,
+});
+
+const fresh = value(1_000, 2_000);
+const absent: StoredValue = { ...fresh, payload: { kind: 'absent' } };
+const stale = value(0, 2_000);
+const forbids: Ask = { ...caller, staleAllowed: false };
+
+const rebuild = { meanMs: 400, deviationMs: 50 };
+
+describe('what a caller gets for what the store holds', () => {
+  it.each<[string, Partial<KeyRecord>, Ask, object]>([
+    ['nothing: an attempt', {}, caller, { act: 'attempt', reason: 'miss' }],
+    [
+      'a fresh value: it',
+      { value: fresh },
+      caller,
+      { act: 'answer', outcome: { kind: 'hit', freshForMs: 1_000, rebuilding: false } },
+    ],
+    [
+      'a fresh value under a running lease: it, and that a rebuild runs',
+      { value: fresh, lease: lease(1) },
+      caller,
+      { act: 'answer', outcome: { kind: 'hit', rebuilding: true } },
+    ],
+    [
+      'a stale value: an attempt, and the value for all but one',
+      { value: stale, lastEnd: 'published' },
+      caller,
+      { act: 'attempt', reason: 'expired', meanwhile: { kind: 'hit', freshForMs: 0, rebuilding: true } },
+    ],
+    [
+      'a stale value that it forbids: an attempt and nothing else',
+      { value: stale, lastEnd: 'published' },
+      forbids,
+      { act: 'attempt', reason: 'expired' },
+    ],
+    [
+      'a stale value under a running lease: the value',
+      { value: stale, lease: lease(1) },
+      caller,
+      { act: 'answer', outcome: { kind: 'hit', freshForMs: 0, rebuilding: true } },
+    ],
+    [
+      'a stale value that it forbids, under a running lease: a wait',
+      { value: stale, lease: lease(1) },
+      forbids,
+      { act: 'wait' },
+    ],
+    ['a running lease: a wait', { lease: lease(1) }, caller, { act: 'wait' }],
+    [
+      'a lease that ran out: an attempt',
+      { lease: lease(0) },
+      caller,
+      { act: 'attempt', reason: 'holder_lost' },
+    ],
+    [
+      'a lease that was given up: an attempt',
+      { lastEnd: 'released' },
+      caller,
+      { act: 'attempt', reason: 'holder_lost' },
+    ],
+    [
+      'an invalidation: an attempt',
+      { lastEnd: 'invalidated' },
+      caller,
+      { act: 'attempt', reason: 'invalidated' },
+    ],
+    [
+      'a failure in its back-off: it',
+      { failure: failure(500), lastEnd: 'failed' },
+      caller,
+      { act: 'answer', outcome: { kind: 'failed', message: 'the source is down', retryAfterMs: 500 } },
+    ],
+    [
+      'a failure, and a stale value: the value',
+      { failure: failure(500), value: stale },
+      caller,
+      { act: 'answer', outcome: { kind: 'hit', freshForMs: 0, rebuilding: false } },
+    ],
+    [
+      'a failure, and a stale value that it forbids: the failure',
+      { failure: failure(500), value: stale },
+      forbids,
+      { act: 'answer', outcome: { kind: 'failed' } },
+    ],
+    [
+      'a failure whose back-off is over: an attempt',
+      { failure: failure(0), lastEnd: 'failed' },
+      caller,
+      { act: 'attempt', reason: 'holder_lost' },
+    ],
+    [
+      'the failure of the lease that it waited for, without any back-off: it',
+      { failure: failure(0), lastEnd: 'failed' },
+      { ...caller, waitsForFence: 9 },
+      { act: 'answer', outcome: { kind: 'failed', retryAfterMs: 0 } },
+    ],
+    [
+      'nothing, and only reads: that there is no value',
+      {},
+      { ...caller, intent: 'read' },
+      { act: 'answer', outcome: { kind: 'busy', reason: 'no_value' } },
+    ],
+    [
+      'a stale value, and only reads: it',
+      { value: stale },
+      { ...caller, intent: 'read' },
+      { act: 'answer', outcome: { kind: 'hit', freshForMs: 0 } },
+    ],
+    [
+      'a running lease, and only reads: a wait',
+      { lease: lease(1) },
+      { ...caller, intent: 'read' },
+      { act: 'wait' },
+    ],
+    [
+      'a fresh value, and wants a newer: an attempt',
+      { value: fresh },
+      { ...caller, intent: 'refresh' },
+      { act: 'attempt', reason: 'refresh' },
+    ],
+    [
+      'a running lease, and wants a newer value: a wait',
+      { value: fresh, lease: lease(1) },
+      { ...caller, intent: 'refresh' },
+      { act: 'wait' },
+    ],
+    [
+      'a failure in its back-off, and wants a newer value: the failure',
+      { value: fresh, failure: failure(500) },
+      { ...caller, intent: 'refresh' },
+      { act: 'answer', outcome: { kind: 'failed' } },
+    ],
+    [
+      'a rebuild that ends too late for it: that, at once',
+      { lease: lease(5_000), rebuild },
+      { ...caller, waitsUntilMs: NOW_MS + 299 },
+      { act: 'answer', outcome: { kind: 'busy', reason: 'deadline_too_short' } },
+    ],
+    [
+      'a rebuild that may end in time for it: a wait',
+      { lease: lease(5_000), rebuild },
+      { ...caller, waitsUntilMs: NOW_MS + 300 },
+      { act: 'wait' },
+    ],
+    [
+      'a rebuild that ends too late for it, and a stale value: the value',
+      { lease: lease(5_000), rebuild, value: stale },
+      { ...caller, waitsUntilMs: NOW_MS + 1 },
+      { act: 'answer', outcome: { kind: 'hit' } },
+    ],
+    [
+      'a fresh value near its end, and is drawn: one early attempt, with the value for all others',
+      { value: value(799, 2_000), rebuild },
+      { ...caller, refreshDraw: 2 },
+      { act: 'attempt', reason: 'early_refresh', meanwhile: { kind: 'hit', rebuilding: false } },
+    ],
+    [
+      'a fresh value far from its end: it, although drawn',
+      { value: value(801, 2_000), rebuild },
+      { ...caller, refreshDraw: 2 },
+      { act: 'answer', outcome: { kind: 'hit' } },
+    ],
+    [
+      'a fresh value near its end that is being rebuilt: it, although drawn',
+      { value: value(1, 2_000), rebuild, lease: lease(1) },
+      { ...caller, refreshDraw: 2 },
+      { act: 'answer', outcome: { kind: 'hit', rebuilding: true } },
+    ],
+    [
+      'a fresh value near its end, in the back-off of a failure: it, although drawn',
+      { value: value(1, 2_000), rebuild, failure: failure(500) },
+      { ...caller, refreshDraw: 2 },
+      { act: 'answer', outcome: { kind: 'hit' } },
+    ],
+    [
+      'a fresh value near its end, and only reads: it, although drawn',
+      { value: value(1, 2_000), rebuild },
+      { ...caller, refreshDraw: 2, intent: 'read' },
+      { act: 'answer', outcome: { kind: 'hit' } },
+    ],
+    [
+      'the running lease of its own earlier attempt: that lease',
+      { lease: lease(1, { requestKey: 'me\n1' }) },
+      { ...caller, requestKey: 'me\n1' },
+      { act: 'adopt' },
+    ],
+    [
+      'the running lease of its own earlier attempt, and a value: that lease, and the value if it takes too long',
+      { lease: lease(1, { requestKey: 'me\n1' }), value: value(1_000, 2_000) },
+      { ...caller, requestKey: 'me\n1' },
+      { act: 'adopt', meanwhile: { kind: 'hit', freshForMs: 1_000 } },
+    ],
+    [
+      "the running lease of another identity's call of the same id: a wait",
+      { lease: lease(1, { requestKey: 'you\n1' }) },
+      { ...caller, requestKey: 'me\n1' },
+      { act: 'wait' },
+    ],
+    [
+      'the lease of its own earlier attempt, run out: an attempt',
+      { lease: lease(0, { requestKey: 'me\n1' }) },
+      { ...caller, requestKey: 'me\n1' },
+      { act: 'attempt' },
+    ],
+  ])('who finds %s', (_what, record, ask, expected) => {
+    expect(decide(snapshot(record), ask, NOW_MS)).toMatchObject(expected);
+  });
+
+  it('offers a stale value meanwhile to nobody who forbids it', () => {
+    expect(decide(snapshot({ value: stale }), forbids, NOW_MS)).not.toHaveProperty('meanwhile');
+    const own = { value: stale, lease: lease(1, { requestKey: 'me\n1' }) };
+    const retry = { ...forbids, requestKey: 'me\n1' };
+    expect(decide(snapshot(own), retry, NOW_MS)).toEqual({ act: 'adopt' });
+  });
+
+  it('counts the time since the snapshot was read', () => {
+    const old = snapshot({ value: value(1_000, 2_000), lease: lease(1_500) }, { readAtMs: NOW_MS - 999.5 });
+    // Half a millisecond of freshness is none: an answer says whole ones, rounded down.
+    expect(decide(old, forbids, NOW_MS)).toEqual({ act: 'wait' });
+    expect(decide(old, caller, NOW_MS)).toMatchObject({ outcome: { freshForMs: 0 } });
+    expect(decide(old, forbids, NOW_MS - 0.5)).toMatchObject({ outcome: { freshForMs: 1 } });
+    expect(decide(old, forbids, NOW_MS + 1)).toEqual({ act: 'wait' });
+    expect(decide(old, forbids, NOW_MS + 501)).toMatchObject({ act: 'attempt' });
+    expect(decide(old, caller, NOW_MS + 1_001)).toMatchObject({ act: 'attempt', reason: 'holder_lost' });
+  });
+
+  it('serves nobody who came after the change by what was read before it', () => {
+    const late = { ...caller, allows: () => false };
+    const before = snapshot({ value: fresh }, { arrivals: 3 });
+    expect(decide(before, late, NOW_MS)).toEqual({ act: 'read_again' });
+    expect(decide(before, { ...late, arrival: 2 }, NOW_MS)).toMatchObject({ act: 'answer' });
+    for (const record of [{ value: stale }, { value: absent }, { failure: failure(500) }]) {
+      expect(decide(snapshot(record, { arrivals: 3 }), late, NOW_MS)).toEqual({ act: 'read_again' });
+      expect(decide(snapshot(record, { from: 'publish', arrivals: 0 }), late, NOW_MS)).toEqual({
+        act: 'read_again',
+      });
+    }
+  });
+
+  it('lets no client keep what no store has, though it is fresh', () => {
+    const news = snapshot({ value: fresh }, { from: 'publish', arrivals: 0, degraded: 'store_lost' });
+    expect(decide(news, forbids, NOW_MS)).toMatchObject({ outcome: { fresh: true, freshForMs: 0 } });
+  });
+
+  it('answers READ_STORE from no snapshot that was read before it came, nor from what another passed on', () => {
+    const storeOnly = { ...caller, storeOnly: true };
+    expect(decide(snapshot({ value: fresh }), { ...storeOnly, arrival: 3 }, NOW_MS).act).toBe('answer');
+    expect(decide(snapshot({ value: fresh }), { ...storeOnly, arrival: 4 }, NOW_MS).act).toBe('read_again');
+    const passedOn = snapshot({ value: fresh }, { from: 'publish', arrivals: 99 });
+    expect(decide(passedOn, storeOnly, NOW_MS).act).toBe('read_again');
+    expect(decide(passedOn, caller, NOW_MS).act).toBe('answer');
+  });
+});

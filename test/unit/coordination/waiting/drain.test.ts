@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest';
+import { Call } from '../../../../src/coordination/words/call.js';
+import { busyOf, CoordinationTrial, hitOf, leaseOf, textIn } from '../../../support/coordination-trial.js';
+
+describe('a drain', () => {
+  it('tells all who wait to ask elsewhere at once, and whoever comes after', async () => {
+    const trial = new CoordinationTrial();
+    await trial.lease();
+    const waiter = await trial.ask();
+    trial.coordinator.drain();
+    expect(busyOf(await trial.ask())).toMatchObject({ reason: 'draining', retryAfterMs: 0 });
+    expect(busyOf(waiter).reason).toBe('draining');
+    expect(trial.told('waited')).toEqual([['trial', 'drain', 0]]);
+    await trial.expectRest();
+  });
+
+  it('gives no lease for a key that nobody holds either', async () => {
+    const trial = new CoordinationTrial();
+    trial.coordinator.drain();
+    expect(busyOf(await trial.ask()).reason).toBe('draining');
+    expect(trial.quorum.countOf('acquire')).toBe(0);
+    await trial.expectRest();
+  });
+
+  it('gives back the lease that was granted in its midst', async () => {
+    const trial = new CoordinationTrial();
+    const gate = trial.store.holdAfter('arm');
+    const asked = trial.send();
+    await gate.reached;
+    trial.coordinator.drain();
+    gate.open();
+    await trial.settle();
+    expect(busyOf(asked).reason).toBe('draining');
+    leaseOf(await trial.ask({}, new Call(), trial.replica()));
+    await trial.expectRest();
+  });
+
+  it('goes on answering hits, and lets running leases be published', async () => {
+    const trial = new CoordinationTrial();
+    const holder = await trial.lease();
+    trial.coordinator.drain();
+    expect((await trial.publish(holder.token)).outcome).toBe('stored');
+    expect(textIn(hitOf(await trial.ask()))).toBe('a value');
+    expect(textIn(hitOf(await trial.ask({ read: 'store' })))).toBe('a value');
+    await trial.expectRest();
+  });
+});

@@ -1,0 +1,255 @@
+import { describe, expect, it } from 'vitest';
+import { Call } from '../../../../src/coordination/words/call.js';
+import {
+  CoordinationTrial,
+  failedOf,
+  hitOf,
+  isWaiting,
+  leaseOf,
+  textIn,
+} from '../../../support/coordination-trial.js';
+
+describe('the callers of one key', () => {
+  it('share one attempt, however many come while it is under way', async () => {
+    const trial = new CoordinationTrial();
+    const gate = trial.quorum.holdBefore('acquire');
+    const all = [trial.send(), trial.send(), trial.send()];
+    await gate.reached;
+    all.push(trial.send(), trial.send());
+    gate.open();
+    await trial.settle();
+    const [first, ...others] = all;
+    expect(first?.answer?.outcome.kind).toBe('lease');
+    expect(others.every(isWaiting)).toBe(true);
+    expect(trial.quorum.countOf('acquire')).toBe(1);
+    await trial.publish(first?.answer?.outcome.kind === 'lease' ? first.answer.outcome.token : '');
+    for (const other of others) expect(textIn(hitOf(other))).toBe('a value');
+    await trial.expectRest();
+  });
+
+  it('get the lease in the order of their coming, one after the other', async () => {
+    const trial = new CoordinationTrial();
+    const [a, b, c] = [trial.send(), trial.send(), trial.send()];
+    await trial.settle();
+    await trial.release(leaseOf(a).token);
+    const second = leaseOf(b);
+    expect(second.reason).toBe('holder_lost');
+    expect(isWaiting(c)).toBe(true);
+    await trial.release(second.token);
+    await trial.publish(leaseOf(c).token);
+    await trial.expectRest();
+  });
+
+  it('wait on each replica, and one of each tries when the holder gives up', async () => {
+    const trial = new CoordinationTrial();
+    const there = trial.replica();
+    const holder = await trial.lease();
+    const here = [trial.send(), trial.send()];
+    const yonder = [trial.send({}, new Call(), there), trial.send({}, new Call(), there)];
+    await trial.settle();
+    const before = trial.quorum.countOf('acquire');
+    await trial.release(holder.token);
+    // The replica that lost the vote tries again until the winner's lease shows in the record.
+    expect(trial.quorum.countOf('acquire') - before).toBeLessThanOrEqual(3);
+    const winners = [...here, ...yonder].filter((asked) => !isWaiting(asked));
+    expect(winners.length).toBe(1);
+    await trial.publish(leaseOf(winners[0] as never).token);
+    await trial.pass(20);
+    for (const asked of [...here, ...yonder]) {
+      if (asked !== winners[0]) expect(textIn(hitOf(asked))).toBe('a value');
+    }
+    await trial.expectRest();
+  });
+
+  it('are answered by a publish on their own replica before anything is looked up', async () => {
+    const trial = new CoordinationTrial();
+    const holder = await trial.lease();
+    const waiter = await trial.ask();
+    const gate = trial.store.holdBefore('read');
+    await trial.publish(holder.token);
+    expect(textIn(hitOf(waiter))).toBe('a value');
+    gate.open();
+    await trial.expectRest();
+  });
+
+  it('who read the store look again themselves, after the publish that woke them', async () => {
+    const trial = new CoordinationTrial();
+    const holder = await trial.lease();
+    const waiter = await trial.ask({ read: 'store' });
+    const looks = trial.store.countOf('read');
+    await trial.publish(holder.token);
+    expect(textIn(hitOf(waiter))).toBe('a value');
+    expect(trial.store.countOf('read')).toBeGreaterThan(looks);
+    await trial.expectRest();
+  });
+
+  it('who read the store share no read that was sent before they came', async () => {
+    const trial = new CoordinationTrial();
+    const gate = trial.store.holdAfter('read');
+    const first = trial.send();
+    await gate.reached;
+    const late = trial.send({ read: 'store' });
+    gate.open();
+    await trial.settle();
+    await trial.publish(leaseOf(first).token);
+    expect(textIn(hitOf(late))).toBe('a value');
+    expect(trial.store.countOf('read')).toBeGreaterThanOrEqual(2);
+    await trial.expectRest();
+  });
+
+  it('take the look that is under way when they come, unless they read the store', async () => {
+    const trial = new CoordinationTrial();
+    await trial.publish((await trial.lease()).token);
+    const looks = trial.store.countOf('read');
+    const gate = trial.store.holdAfter('read');
+    const first = trial.send();
+    await gate.reached;
+    const second = trial.send();
+    gate.open();
+    await trial.settle();
+    expect([textIn(hitOf(first)), textIn(hitOf(second))]).toEqual(['a value', 'a value']);
+    expect(trial.store.countOf('read') - looks).toBe(1);
+    await trial.expectRest();
+  });
+
+  it('take the stale value at once while one of them rebuilds, which has it as the previous one', async () => {
+    const trial = new CoordinationTrial();
+    await trial.publish((await trial.lease()).token, 'old', { ttlMs: 1_000, staleMs: 60_000 });
+    trial.clock.advance(1_001);
+    const [one, other] = [trial.send(), trial.send()];
+    await trial.settle();
+    const lease = leaseOf(one);
+    expect(lease.reason).toBe('expired');
+    expect(lease.previous && textIn(lease.previous)).toBe('old');
+    expect(hitOf(other)).toMatchObject({ freshForMs: 0, rebuilding: true });
+    const forbids = await trial.ask({ stale: 'forbid' });
+    expect(isWaiting(forbids)).toBe(true);
+    await trial.publish(lease.token, 'new');
+    expect(textIn(hitOf(forbids))).toBe('new');
+    await trial.expectRest();
+  });
+
+  it('hear the failure that they waited for, and whoever comes in its back-off does too', async () => {
+    const trial = new CoordinationTrial();
+    const holder = await trial.lease();
+    const waiter = await trial.ask();
+    await trial.release(holder.token, { message: 'no database' });
+    expect(failedOf(waiter)).toMatchObject({ message: 'no database' });
+    // Spread upwards by at most a quarter, so that they do not come back together or too early.
+    expect(failedOf(waiter).retryAfterMs).toBeGreaterThanOrEqual(trial.policy.failureBackoffMs);
+    expect(failedOf(waiter).retryAfterMs).toBeLessThanOrEqual(trial.policy.failureBackoffMs * 1.25);
+    failedOf(await trial.ask());
+    trial.clock.advance(trial.policy.failureBackoffMs);
+    leaseOf(await trial.ask());
+    await trial.expectRest();
+  });
+
+  it('hear the failure that they waited for also when the holder asks for no back-off', async () => {
+    const trial = new CoordinationTrial();
+    const holder = await trial.lease();
+    const waiter = await trial.ask();
+    await trial.release(holder.token, { message: 'my fault', retryAfterMs: 0 });
+    expect(failedOf(waiter)).toMatchObject({ message: 'my fault', retryAfterMs: 0 });
+    leaseOf(await trial.ask());
+    await trial.expectRest();
+  });
+});
+
+describe('early refresh', () => {
+  /** A value that is fresh for another 60 ms, and took 100 ms to rebuild. */
+  async function nearItsEnd(): Promise<CoordinationTrial> {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease();
+    trial.clock.advance(100);
+    await trial.publish(token, 'old', { ttlMs: 1_000, staleMs: 1_000 });
+    trial.clock.advance(940);
+    // So large that whoever comes is drawn.
+    trial.policy = { ...trial.policy, earlyRefreshBeta: 1e9 };
+    return trial;
+  }
+
+  it('gives one caller the lease, with the value, and the value to all others', async () => {
+    const trial = await nearItsEnd();
+    const [one, ...others] = [trial.send(), trial.send(), trial.send()];
+    await trial.settle();
+    const lease = leaseOf(one);
+    expect(lease.reason).toBe('early_refresh');
+    expect(lease.previous && textIn(lease.previous)).toBe('old');
+    for (const other of [...others, await trial.ask()]) expect(textIn(hitOf(other))).toBe('old');
+    await trial.publish(lease.token, 'new');
+    trial.policy = { ...trial.policy, earlyRefreshBeta: 0 };
+    expect(textIn(hitOf(await trial.ask()))).toBe('new');
+    await trial.expectRest();
+  });
+
+  it('costs nobody the value when the attempt takes longer than the caller waits', async () => {
+    const trial = await nearItsEnd();
+    const gate = trial.quorum.holdBefore('acquire');
+    const drawn = trial.send({ waitMs: 20 });
+    await gate.reached;
+    await trial.pass(20, 5);
+    expect(textIn(hitOf(drawn))).toBe('old');
+    gate.open();
+    await trial.expectRest();
+  });
+
+  it('is tried by one at a time: who is drawn meanwhile has the value at once', async () => {
+    const trial = await nearItsEnd();
+    const gate = trial.quorum.holdBefore('acquire');
+    const first = trial.send();
+    await gate.reached;
+    expect(textIn(hitOf(await trial.ask()))).toBe('old');
+    gate.open();
+    await trial.settle();
+    expect(leaseOf(first).reason).toBe('early_refresh');
+    await trial.expectRest();
+  });
+
+  it('costs nobody a wait when the vote has no winner', async () => {
+    const trial = await nearItsEnd();
+    trial.quorum.undecided = 1;
+    expect(textIn(hitOf(await trial.ask()))).toBe('old');
+    expect(trial.quorum.countOf('acquire')).toBe(2);
+    await trial.expectRest();
+  });
+
+  it('costs nobody the value where a namespace rather fails than degrades', async () => {
+    const trial = await nearItsEnd();
+    trial.policy = { ...trial.policy, onLoss: 'fail' };
+    trial.quorum.lost = true;
+    expect(textIn(hitOf(await trial.ask()))).toBe('old');
+    await trial.expectRest();
+  });
+
+  it('is left to others by a replica that drains', async () => {
+    const trial = await nearItsEnd();
+    trial.coordinator.drain();
+    expect(textIn(hitOf(await trial.ask()))).toBe('old');
+    await trial.expectRest();
+  });
+});
+
+describe('what is told of the callers', () => {
+  it('counts those who got the rebuild of another as saved, and nobody else', async () => {
+    const trial = new CoordinationTrial();
+    const holder = await trial.lease();
+    const waiters = [await trial.ask(), await trial.ask()];
+    await trial.publish(holder.token);
+    for (const waiter of waiters) hitOf(waiter);
+    hitOf(await trial.ask());
+    expect(trial.told('saved')).toEqual([
+      ['trial', 1],
+      ['trial', 1],
+    ]);
+    expect(trial.told('answered').map(([, outcome]) => outcome)).toEqual(['lease', 'hit', 'hit', 'hit']);
+  });
+
+  it('says that nothing is wrong with them when something is wrong with us', async () => {
+    const trial = new CoordinationTrial();
+    const broken = trial.replica();
+    Object.assign(trial.store, { read: () => Promise.reject(new TypeError('a fault of ours')) });
+    const asked = await trial.ask({}, new Call(), broken);
+    expect(asked.error).toBeInstanceOf(TypeError);
+    await trial.expectRest();
+  });
+});

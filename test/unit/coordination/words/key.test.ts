@@ -1,0 +1,18 @@
+import { describe, expect, it } from 'vitest';
+import { keyFromId, keyOf } from '../../../../src/coordination/words/key.js';
+
+describe('a key', () => {
+  it.each(['a', 'mit Leerzeichen', '{braces}', 'zwei\nZeilen', '💚', '*', 'a:b', '\u0000'])(
+    'of %j has an id that nothing breaks out of, and comes back from it',
+    (key) => {
+      const { id } = keyOf('a.name-space_1', key);
+      expect(id).toMatch(/^[A-Za-z0-9_-]+$/);
+      expect(keyFromId(id)).toEqual({ namespace: 'a.name-space_1', key, id });
+    },
+  );
+
+  it('has an id of its own in each namespace', () => {
+    expect(keyOf('a', 'b').id).not.toBe(keyOf('ab', '').id);
+    expect(keyOf('a', 'b').id).not.toBe(keyOf('default', 'b').id);
+  });
+});
