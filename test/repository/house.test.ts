@@ -93,10 +93,12 @@ describe('the house', () => {
     // A set visits what is added to it while it is walked.
     for (const path of reached) {
       if (!existsSync(path)) continue;
-      const [, room] = path.split('/');
+      const room = /^src\/([\w-]+)\//.exec(path)?.[1];
       for (const [, specifier = ''] of text(path).matchAll(/from '(\.[\w./-]+)\.js'/g)) {
         const target = `${posix.join(posix.dirname(path), specifier)}.ts`;
-        if (target.startsWith(`src/${room}/`)) reached.add(target);
+        const isInRoom =
+          room === undefined ? posix.dirname(target) === 'src' : target.startsWith(`src/${room}/`);
+        if (isInRoom) reached.add(target);
       }
     }
     const without = sources.filter(
