@@ -83,8 +83,9 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const chance = new SystemChance();
   const authorities = authoritiesOf(config, { clock, chance, ...observation });
   opened.push(() => authorities.close());
+  const parts = { clock, chance, limits, policyOf, observer, nearCacheBytes };
   const coordinator = new Coordinator({
-    ...{ clock, chance, limits, policyOf, observer, nearCacheBytes },
+    ...parts,
     ...authorities,
     overloaded: () => lag.behind,
     waitersMaxOf: access && ((identity) => access.waitersMaxOf(identity)),
@@ -96,16 +97,8 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const streams = new OpenStreams();
   const health = new Health(streams);
   const unexpected = (err: unknown, method: string) => log.error({ err, method }, 'unexpected');
-  const edge: Edge = {
-    coordinator,
-    limits,
-    policyOf,
-    guard: access,
-    tracing,
-    holder: '',
-    holds: undefined,
-    unexpected,
-  };
+  const own = { guard: access, tracing, holder: '', holds: undefined, unexpected };
+  const edge: Edge = { coordinator, limits, policyOf, ...own };
   const { sessionGraceMs: graceMs, connectionAgeMs: ageMs } = config;
   const sessions = new Sessions({ edge, wakes: authorities.wakes, graceMs, ageMs });
   opened.push(() => sessions.stop());
@@ -113,7 +106,8 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const grpc = await GrpcServer.bind({
     listen: config.grpcListen,
     services: [service, health.service, ...reflectionServices(streams, access)],
-    ...{ ...limits, tls },
+    ...limits,
+    tls,
     connectionAgeMs: config.connectionAgeMs,
   });
   opened.push(() => grpc.stop(STOP_MS_MAX));
@@ -214,7 +208,12 @@ function stateOf(of: {
   return {
     atMs: Date.now(),
     replica: {
-      ...{ host: hostname(), pid: process.pid, grpc, version: VERSION, mode, draining: !ready },
+      host: hostname(),
+      pid: process.pid,
+      grpc,
+      version: VERSION,
+      mode,
+      draining: !ready,
       uptimeMs: process.uptime() * 1_000,
     },
     now: { waiters, sessions: sessions.open, nearCacheBytes },

@@ -21,7 +21,7 @@ export interface Observation {
   readonly metrics: Metrics;
   readonly recent: Recent;
   /** Absent without traces, so that calls pay nothing for them. */
-  readonly tracing?: Tracing;
+  readonly tracing: Tracing | undefined;
   readonly lag: EventLoopLag;
   readonly observer: Observer;
   readonly quorumObserver: QuorumObserver;
@@ -41,16 +41,18 @@ export async function startObservation(
   const openTelemetry = traces && (await startOpenTelemetry(VERSION, log));
   const lag = watchedLag(log);
   return {
-    ...{ log, metrics, recent, lag },
-    ...(traces === undefined || openTelemetry === undefined
-      ? {}
-      : {
-          tracing: new OpenTelemetryTracing({
+    log,
+    metrics,
+    recent,
+    lag,
+    tracing:
+      traces === undefined || openTelemetry === undefined
+        ? undefined
+        : new OpenTelemetryTracing({
             tracer: openTelemetry.tracer,
             sampled: samplerOf(traces),
             keysInClear: (namespace) => policyOf(namespace).keysInTraces === 'clear',
           }),
-        }),
     observer: observeWith(metrics, decisionLog(log), recent),
     quorumObserver: watchedQuorum(log, metrics, recent),
     stop: async () => {

@@ -72,7 +72,7 @@ function baseUrlOf(text: string): string {
 /** The metrics, or the reason why they are missing. */
 async function scrapeOrWhy(url: string, token: string): Promise<Scrape | string> {
   try {
-    const headers = token === '' ? {} : { authorization: `Bearer ${token}` };
+    const headers: Record<string, string> = token === '' ? {} : { authorization: `Bearer ${token}` };
     const response = await fetch(`${url}/metrics`, { headers, signal: AbortSignal.timeout(SCRAPE_MS_MAX) });
     if (!response.ok) return `/metrics answers ${response.status}`;
     const text = await response.text();

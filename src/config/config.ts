@@ -55,7 +55,7 @@ export function loadConfig(
   if (reader.faults.any) throw new ConfigError(reader.faults.all);
   return Object.freeze({
     ...edge,
-    ...(fleet === undefined ? {} : { fleet }),
+    fleet,
     nodeTimeoutMs,
     limits,
     nearCacheBytes,

@@ -28,8 +28,8 @@ export function readEdge(reader: EnvironmentReader, read: ReadFile, nowMs: numbe
     grpcListen,
     httpListen,
     httpIsPrivate: insecure || encrypted || isLoopback(httpListen.host),
-    ...(tls === undefined ? {} : { tls }),
-    ...(auth === undefined ? {} : { auth }),
+    tls,
+    auth,
   };
 }
 
@@ -89,7 +89,7 @@ function tlsOf(reader: EnvironmentReader, read: ReadFile, nowMs: number): EdgeCo
     }
     return undefined;
   }
-  const paths = { cert, key, ...(ca === undefined ? {} : { ca }) };
+  const paths = { cert, key, ca };
   const material = readTlsFiles(paths, read, nowMs, reader.faults);
   return material && { paths, material };
 }

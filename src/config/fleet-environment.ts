@@ -34,7 +34,7 @@ export function readFleet(
   const isTls = [...lockNodes, store].some((it) => it?.kind === 'single' && it.tls);
   const redisCa = redisCaOf(reader, read, isTls);
   if (store === undefined || lockNodes.length === 0) return undefined;
-  return Object.freeze({ lockNodes, store, ...(redisCa === undefined ? {} : { redisCa }) });
+  return Object.freeze({ lockNodes, store, redisCa });
 }
 
 /** Faults never repeat a URL, because it may contain a password. */

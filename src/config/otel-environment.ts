@@ -45,8 +45,8 @@ export function readOtelEnvironment(reader: EnvironmentReader): OtelConfig {
   const everyMs = reader.whole('OTEL_METRIC_EXPORT_INTERVAL', 60_000, 1, MS_MAX);
   const timeoutMs = reader.whole('OTEL_METRIC_EXPORT_TIMEOUT', 30_000, 1, MS_MAX);
   return {
-    ...(traces ? { traces: sampling } : {}),
-    ...(metrics ? { metrics: { protocol, everyMs, timeoutMs: Math.min(timeoutMs, everyMs) } } : {}),
+    traces: traces ? sampling : undefined,
+    metrics: metrics ? { protocol, everyMs, timeoutMs: Math.min(timeoutMs, everyMs) } : undefined,
   };
 }
 

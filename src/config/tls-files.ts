@@ -41,7 +41,7 @@ export function readTlsFiles(
   else if (key !== undefined) privateKeyOf(key, paths, faults);
   if (ca !== undefined) checkAuthorities(ca, paths, faults);
   if (cert === undefined || key === undefined || faults.all.length > before) return undefined;
-  const material = { cert, key, ...(ca === undefined ? {} : { ca }) };
+  const material = { cert, key, ca };
   // The remaining faults: a chain that is broken after its first certificate, or a key that is too short.
   const served = `'${paths.cert}' cannot be used for TLS`;
   return faults.attempt('DIBS_TLS_CERT', served, () => createSecureContext(material)) && material;

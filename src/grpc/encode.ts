@@ -122,14 +122,19 @@ export function encodeExplain({
 }: Explanation): ExplainResponse {
   return {
     lease: lease && {
-      ...{ holder: lease.holder, fence: lease.fence, traceparent: lease.traceparent },
+      holder: lease.holder,
+      fence: lease.fence,
+      traceparent: lease.traceparent,
       ageMs: Math.floor(lease.ageMs),
       expiresInMs: Math.floor(lease.expiresInMs),
       reason: encodeLeaseReason(lease.reason),
     },
     waiters,
     value: value && {
-      ...{ absent: value.absent, sizeBytes: value.sizeBytes, fence: value.fence, tags: [...value.tags] },
+      absent: value.absent,
+      sizeBytes: value.sizeBytes,
+      fence: value.fence,
+      tags: [...value.tags],
       freshness: value.freshForMs > 0 ? Freshness.FRESHNESS_FRESH : Freshness.FRESHNESS_STALE,
       ageMs: Math.floor(value.ageMs),
       freshForMs: Math.floor(value.freshForMs),
@@ -137,7 +142,10 @@ export function encodeExplain({
     },
     fence,
     pastLeases: past.map(({ holder, fence, heldMs, endedAgoMs, end, failure }) => ({
-      ...{ holder, fence, heldMs: Math.floor(heldMs), endedAgoMs: Math.floor(endedAgoMs) },
+      holder,
+      fence,
+      heldMs: Math.floor(heldMs),
+      endedAgoMs: Math.floor(endedAgoMs),
       end: encodeLeaseEnd(end),
       failureMessage: failure,
     })),

@@ -25,5 +25,5 @@ export class TlsCredentials extends ServerCredentials {
 }
 
 function contextOf({ cert, key, ca }: TlsMaterial) {
-  return { cert, key, ...(ca === undefined ? {} : { ca }), minVersion: 'TLSv1.2' } as const;
+  return { cert, key, ca, minVersion: 'TLSv1.2' } as const;
 }

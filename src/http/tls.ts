@@ -15,5 +15,5 @@ export function serverOptionsOf(material: TlsMaterial) {
 }
 
 export function contextOf({ cert, key, ca }: TlsMaterial) {
-  return { cert, key, ...(ca === undefined ? {} : { ca }), minVersion: 'TLSv1.2' } as const;
+  return { cert, key, ca, minVersion: 'TLSv1.2' } as const;
 }

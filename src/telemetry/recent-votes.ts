@@ -56,7 +56,9 @@ export class RecentVotes {
       const { counts, took, last, state: since } = this.#of(node);
       const sum = took.sum();
       return {
-        ...{ node, state, why: since?.why ?? '' },
+        node,
+        state,
+        why: since?.why ?? '',
         stateForMs: since && nowMs - since.atMs,
         lastVote: last && { vote: last.vote, why: last.why, agoMs: nowMs - last.atMs },
         votes: {
@@ -64,7 +66,8 @@ export class RecentVotes {
           held: counts.over('held', seconds),
           missing: counts.over('missing', seconds),
         },
-        ...{ p50Ms: sum.percentileMs(0.5), p99Ms: sum.percentileMs(0.99) },
+        p50Ms: sum.percentileMs(0.5),
+        p99Ms: sum.percentileMs(0.99),
       };
     });
   }

@@ -19,19 +19,43 @@ type Answered = 'hit' | 'stale' | 'lease' | 'failed' | BusyReason;
 const all = <Name extends string>(names: Record<Name, true>) => Object.keys(names) as Name[];
 
 const ANSWERS = all<Answered>({
-  ...{ hit: true, stale: true, lease: true, failed: true, wait_ended: true, deadline_too_short: true },
-  ...{ undecided: true, budget: true, draining: true, no_value: true },
+  hit: true,
+  stale: true,
+  lease: true,
+  failed: true,
+  wait_ended: true,
+  deadline_too_short: true,
+  undecided: true,
+  budget: true,
+  draining: true,
+  no_value: true,
 });
 const PUBLISHES = all<PublishOutcome>({
-  ...{ stored: true, stored_late: true, duplicate: true, superseded: true, invalidated: true },
-  ...{ unknown_lease: true, not_stored: true },
+  stored: true,
+  stored_late: true,
+  duplicate: true,
+  superseded: true,
+  invalidated: true,
+  unknown_lease: true,
+  not_stored: true,
 });
 const LEASE_ENDS = all<LeaseEnd>({
-  ...{ published: true, released: true, failed: true, expired: true, session_lost: true },
-  ...{ invalidated: true, cancelled: true },
+  published: true,
+  released: true,
+  failed: true,
+  expired: true,
+  session_lost: true,
+  invalidated: true,
+  cancelled: true,
 });
 const WAIT_ENDS = all<WaitEnd>({
-  ...{ publish: true, lease: true, failure: true, timeout: true, cancelled: true, drain: true, error: true },
+  publish: true,
+  lease: true,
+  failure: true,
+  timeout: true,
+  cancelled: true,
+  drain: true,
+  error: true,
 });
 
 /**
@@ -110,7 +134,9 @@ export class Recent implements Observer {
       }));
     const nowMs = this.clock.nowMs();
     return {
-      ...{ windowS: WINDOW_S, rateS: RATE_S, lastSecondAgoMs: nowMs - (this.#secondEndsMs - 1_000) },
+      windowS: WINDOW_S,
+      rateS: RATE_S,
+      lastSecondAgoMs: nowMs - (this.#secondEndsMs - 1_000),
       answers: counted(this.#answers, ANSWERS),
       publishes: counted(this.#publishes, PUBLISHES),
       leaseEnds: counted(this.#leaseEnds, LEASE_ENDS),

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CLIENT_VARIABLES, variablesIn, variablesRead } from '../support/variables-read.js';
 
@@ -92,8 +93,12 @@ describe('the house', () => {
     // A set visits what is added to it while it is walked.
     for (const path of reached) {
       if (!existsSync(path)) continue;
-      for (const [, name] of text(path).matchAll(/from '\.\/([\w-]+)\.js'/g)) {
-        reached.add(path.replace(/[^/]*$/, `${name}.ts`));
+      const room = /^src\/([\w-]+)\//.exec(path)?.[1];
+      for (const [, specifier = ''] of text(path).matchAll(/from '(\.[\w./-]+)\.js'/g)) {
+        const target = `${posix.join(posix.dirname(path), specifier)}.ts`;
+        const isInRoom =
+          room === undefined ? posix.dirname(target) === 'src' : target.startsWith(`src/${room}/`);
+        if (isInRoom) reached.add(target);
       }
     }
     const without = sources.filter(

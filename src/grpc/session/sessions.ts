@@ -201,7 +201,12 @@ export class Sessions {
       leave = resolve;
     });
     const open: Open = {
-      ...{ session, outbox, visitor, watched: new Set(watchedNamespaces), left, leave },
+      session,
+      outbox,
+      visitor,
+      watched: new Set(watchedNamespaces),
+      left,
+      leave,
       resumeToken: parked === undefined ? randomBytes(16).toString('base64url') : resumeToken,
       leaving: false,
       tooOld: this.#afterAge(() => open),

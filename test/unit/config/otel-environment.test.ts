@@ -22,17 +22,17 @@ describe("OpenTelemetry's own variables", () => {
     });
   });
 
+  /** The signals that are sent. */
+  const sentBy = (env: Record<string, string>) =>
+    Object.entries(read(env).config).flatMap(([signal, how]) => (how === undefined ? [] : [signal]));
+
   it('send one of them where only one is wanted', () => {
-    expect(Object.keys(read({ ...ENDPOINT, OTEL_METRICS_EXPORTER: 'none' }).config)).toEqual(['traces']);
-    expect(Object.keys(read({ ...ENDPOINT, OTEL_METRICS_EXPORTER: 'prometheus' }).config)).toEqual([
-      'traces',
-    ]);
-    expect(Object.keys(read({ ...ENDPOINT, OTEL_TRACES_EXPORTER: 'none' }).config)).toEqual(['metrics']);
-    expect(Object.keys(read({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://a' }).config)).toEqual(['traces']);
-    expect(Object.keys(read({ OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: 'http://a' }).config)).toEqual([
-      'metrics',
-    ]);
-    expect(Object.keys(read({ OTEL_TRACES_EXPORTER: 'console' }).config)).toEqual(['traces']);
+    expect(sentBy({ ...ENDPOINT, OTEL_METRICS_EXPORTER: 'none' })).toEqual(['traces']);
+    expect(sentBy({ ...ENDPOINT, OTEL_METRICS_EXPORTER: 'prometheus' })).toEqual(['traces']);
+    expect(sentBy({ ...ENDPOINT, OTEL_TRACES_EXPORTER: 'none' })).toEqual(['metrics']);
+    expect(sentBy({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://a' })).toEqual(['traces']);
+    expect(sentBy({ OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: 'http://a' })).toEqual(['metrics']);
+    expect(sentBy({ OTEL_TRACES_EXPORTER: 'console' })).toEqual(['traces']);
   });
 
   it('are off as a whole', () => {

@@ -223,9 +223,9 @@ describe('what was not said', () => {
       requestId: '',
       holder: '',
     });
-    expect(calls.publish({})).not.toHaveProperty('staleMs');
-    expect(calls.release({})).not.toHaveProperty('failure');
-    expect(calls.extend({})).not.toHaveProperty('leaseMs');
+    expect(calls.publish({}).staleMs).toBeUndefined();
+    expect(calls.release({}).failure).toBeUndefined();
+    expect(calls.extend({}).leaseMs).toBeUndefined();
     expect(calls.invalidate({}).mode).toBe('delete');
   });
 
