@@ -9,7 +9,6 @@ import type { Call } from '../words/call.js';
 import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
 import type { Degraded, Lease, LeaseReason } from '../words/outcome.js';
-import type { KeyRecord } from '../words/record.js';
 import type { GetOrLock } from '../words/requests.js';
 import type { Step, Trace } from '../words/trace.js';
 import { armedSnapshot as snapshotOf } from './armed-snapshot.js';
