@@ -35,7 +35,7 @@ export function read(space: MemoryNamespace, tags: readonly string[], nowMs: num
   const { id, clock, rebuild, stamps } = space;
   return {
     clock: encodeTagClock({ id, at: clock }),
-    ...(rebuild === undefined ? {} : { rebuild }),
+    rebuild,
     stamps: ['', ...tags].map((tag) => {
       const { deletedAt, staleAt, markedAtMs } = stamps.get(tag) ?? NEVER;
       // Marked before the clock was set back, so that nobody knows how long ago: what it marked is over.

@@ -41,10 +41,12 @@ export class RedisNamespaceStore implements NamespaceStore {
     for (let index = STAMPS_AT; index < reply.length; index += 2) {
       stamps.push(stampOf(reply[index], reply[index + 1], Number(nowUs)));
     }
-    const rebuild = { meanMs: Number(mean) / 1000, deviationMs: Number(deviation) / 1000 };
     return {
       clock: encodeTagClock({ id: id ?? '', at: Number(at) }),
-      ...(mean === undefined ? {} : { rebuild }),
+      rebuild:
+        mean === undefined
+          ? undefined
+          : { meanMs: Number(mean) / 1000, deviationMs: Number(deviation) / 1000 },
       stamps,
     };
   }
@@ -71,7 +73,10 @@ export class RedisNamespaceStore implements NamespaceStore {
     const keys = { slots: slotsKey(namespace) };
     return (
       (await this.#run(enterScript, keys, {
-        ...{ slot, max, ttl_ms: Math.ceil(ttlMs), ttl_ms_max: ttlMsMax },
+        slot,
+        max,
+        ttl_ms: Math.ceil(ttlMs),
+        ttl_ms_max: ttlMsMax,
       })) === 1
     );
   }

@@ -62,12 +62,12 @@ export function decodeRecord(reply: RecordReply): KeyRecord {
   return {
     fence,
     valueFence: numberAt(reply, 1),
-    ...(value === undefined ? {} : { value }),
-    ...(lease === undefined ? {} : { lease }),
-    ...(failure === undefined ? {} : { failure }),
-    ...(rebuild === undefined ? {} : { rebuild }),
-    ...(lastEnd === undefined ? {} : { lastEnd }),
-    ...(voidedNonce === undefined ? {} : { voidedNonce }),
+    value,
+    lease,
+    failure,
+    rebuild,
+    lastEnd,
+    voidedNonce,
   };
 }
 

@@ -288,7 +288,7 @@ export class LeaseGranter {
       reason,
       untilMs,
       owner,
-      ...(span === undefined ? {} : { span }),
+      span,
     });
   }
 
@@ -311,7 +311,7 @@ export class LeaseGranter {
       expiresInMs: Math.max(1, Math.floor(untilMs - nowMs)),
       reason,
       owner,
-      ...(previous === undefined ? {} : { previous }),
+      previous,
     };
   }
 

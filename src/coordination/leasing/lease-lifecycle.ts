@@ -81,8 +81,16 @@ export class LeaseLifecycle {
     if (held !== undefined) held.owner = owner;
     else {
       this.held.add({
-        ...{ key, nonce, fence, leaseMs, holder, traceparent, requestKey, reason, owner },
+        key,
+        nonce,
         kind: 'armed',
+        fence,
+        leaseMs,
+        holder,
+        traceparent,
+        requestKey,
+        reason,
+        owner,
         sinceMs: nowMs - armed.ageMs,
         // What changed before it came here was not counted here: without a store, it passes nothing on.
         givenAt: Number.NEGATIVE_INFINITY,
@@ -119,11 +127,14 @@ export class LeaseLifecycle {
       outcome = await store.release(key.id, {
         nonce: token.nonce,
         end,
+        owner,
+        failure: failure && {
+          message: failure.message,
+          retryAfterMs: failure.retryAfterMs,
+          backoffMs,
+          backoffMsMax: BACKOFF_MS_MAX,
+        },
         keepMs: limits.leaseMsMax,
-        ...(owner === undefined ? {} : { owner }),
-        ...(failure === undefined
-          ? {}
-          : { failure: { ...failure, backoffMs, backoffMsMax: BACKOFF_MS_MAX } }),
       });
     } catch (error) {
       rethrowUnlessUnavailable(error);

@@ -81,7 +81,9 @@ export class RebuildSlots {
   async #isFree(namespace: string, slot: Slot, max: number, ttlMs: number): Promise<boolean> {
     try {
       return await this.parts.namespaces.enter(namespace, {
-        ...{ slot, max, ttlMs },
+        slot,
+        max,
+        ttlMs,
         ttlMsMax: this.parts.limits.leaseMsMax,
       });
     } catch (error) {

@@ -63,7 +63,7 @@ export class RecordReader {
     return {
       record: withValue(record, value && counted(value, now.clock, now.stamps)),
       // Read before anybody is asked for a lease: one that carries it covers everything that came since.
-      namespace: { clock: known.clock, ...(known.rebuild === undefined ? {} : { rebuild: known.rebuild }) },
+      namespace: { clock: known.clock, rebuild: known.rebuild },
     };
   }
 
@@ -84,7 +84,5 @@ export class RecordReader {
 }
 
 function withValue(record: KeyRecord, value: KeyRecord['value']): KeyRecord {
-  if (value === record.value) return record;
-  const { value: _uncounted, ...rest } = record;
-  return value === undefined ? rest : { ...rest, value };
+  return value === record.value ? record : { ...record, value };
 }
