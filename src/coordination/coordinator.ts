@@ -15,6 +15,7 @@ import { type Explanation, explanationOf } from './reading/explanation.js';
 import { hitOf } from './reading/hit-of.js';
 import { NearCache } from './reading/near-cache.js';
 import { NearReader } from './reading/near-reader.js';
+import { RebuildSamples } from './reading/rebuild-samples.js';
 import { RecordReader } from './reading/record-reader.js';
 import { labelOf } from './waiting/answer-labels.js';
 import { KeyLoops, type KeyLoopsParts } from './waiting/key-loops.js';
@@ -67,22 +68,23 @@ export class Coordinator {
     this.parts = { ...parts, store, namespaces, quorum };
     this.#held = new HeldLeases(parts, (lease) => void ends.ask(lease));
     const ends = new LeaseEnds(this.parts, this.#held);
+    const samples = new RebuildSamples();
     this.#near = new NearCache(parts.nearCacheBytes);
     this.#slots = new RebuildSlots(this.parts, this.#held, (id) => this.#keyLoops.wake(id));
-    this.#reader = new RecordReader(this.parts, this.#held, this.#changes);
+    this.#reader = new RecordReader(this.parts, this.#held, this.#changes, samples);
     this.#lifecycle = new LeaseLifecycle(this.parts, this.#held, this.#slots);
     const granter = new LeaseGranter(this.parts, this.#held, this.#lifecycle, this.#slots, this.#changes);
     const reader = new NearReader(this.#reader, this.#near, this.#changes);
     this.#keyLoops = new KeyLoops(this.parts, granter, reader, this.#slots, this.#degradation, this.#changes);
-    this.#publishValue = new PublishValue(
-      this.parts,
-      this.#held,
-      this.#lifecycle,
-      this.#slots,
-      this.#keyLoops,
-      this.#near,
-      this.#changes,
-    );
+    this.#publishValue = new PublishValue(this.parts, {
+      held: this.#held,
+      lifecycle: this.#lifecycle,
+      slots: this.#slots,
+      keyLoops: this.#keyLoops,
+      near: this.#near,
+      changes: this.#changes,
+      samples,
+    });
     this.#stopListening = parts.wakes.listen({
       wake: ({ id, kind, fence }) => {
         this.#held.endedAt(id, fence, kind);

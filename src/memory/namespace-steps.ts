@@ -63,8 +63,8 @@ export function invalidate(
   return { ...space, clock, stamps: forgets ? new Map([['', { ...NEVER, deletedAt: clock }]]) : stamps };
 }
 
-export function learn(space: MemoryNamespace, rebuildMs: number): MemoryNamespace {
-  return { ...space, rebuild: learned(space.rebuild, rebuildMs) };
+export function learn(space: MemoryNamespace, rebuildMs: number | undefined): MemoryNamespace {
+  return rebuildMs === undefined ? space : { ...space, rebuild: learned(space.rebuild, rebuildMs) };
 }
 
 export function enter(

@@ -21,8 +21,8 @@ import type { NamespaceWake } from '../../src/coordination/ports/wake-channel.js
 import type { ReleaseOutcome } from '../../src/coordination/words/outcome.js';
 import type { KeyRecord, PastLease } from '../../src/coordination/words/record.js';
 import type { TagClock } from '../../src/coordination/words/tag-clock.js';
-import * as spaces from '../../src/memory/namespace-steps.js';
 import * as seen from '../../src/memory/memory-record.js';
+import * as spaces from '../../src/memory/namespace-steps.js';
 import * as steps from '../../src/memory/record-steps.js';
 import type { FirstStartClaim } from '../../src/quorum/first-start-claim.js';
 import { Expiries } from './expiries.js';
@@ -199,13 +199,15 @@ export const STORE_CALL_MS_MAX = 300;
 export class SimStoreLink implements ValueStore, FirstStartClaim {
   /** What the store keeps of namespaces, over the same connection. */
   readonly namespaces: NamespaceStore = {
-    read: (name, tags) => this.#ask<NamespaceRecord>(() => spaces.read(this.#space(name), tags, this.#nowMs)),
+    read: (name, tags, rebuildMs) =>
+      this.#ask<NamespaceRecord>(() => {
+        const space = spaces.learn(this.#space(name), rebuildMs);
+        this.server.keepSpace(name, space);
+        return spaces.read(space, tags, this.#nowMs);
+      }),
     invalidate: (name, request) => {
       const { errand } = this.server;
       return this.#ask(() => this.server.stamp(name, request, errand));
-    },
-    learn: async (name, rebuildMs) => {
-      await this.#ask(() => this.server.keepSpace(name, spaces.learn(this.#space(name), rebuildMs)));
     },
     enter: (name, request: SlotRequest) =>
       this.#ask(() => this.server.keepSpace(name, spaces.enter(this.#space(name), request, this.#nowMs))),

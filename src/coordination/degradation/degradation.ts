@@ -43,9 +43,8 @@ export class Degradation {
   /** The same namespaces, with every reply and every loss of a look noted. */
   watchedNamespaces(namespaces: NamespaceStore): NamespaceStore {
     return {
-      read: (namespace, tags) => this.#noted(namespaces.read(namespace, tags)),
+      read: (namespace, tags, rebuildMs) => this.#noted(namespaces.read(namespace, tags, rebuildMs)),
       invalidate: (namespace, request) => this.#noted(namespaces.invalidate(namespace, request)),
-      learn: (namespace, rebuildMs) => namespaces.learn(namespace, rebuildMs),
       enter: (namespace, request) => namespaces.enter(namespace, request),
       keep: (namespace, slot, as, ttlMs) => namespaces.keep(namespace, slot, as, ttlMs),
       leave: (namespace, slot) => namespaces.leave(namespace, slot),

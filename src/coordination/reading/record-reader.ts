@@ -7,6 +7,7 @@ import type { Policy } from '../words/policy.js';
 import { type ArmedLease, type KeyRecord, NO_RECORD } from '../words/record.js';
 import type { Changes } from './changes.js';
 import { counted } from './counted.js';
+import type { RebuildSamples } from './rebuild-samples.js';
 import type { Snapshot } from './snapshot.js';
 
 export interface RecordReaderParts {
@@ -31,6 +32,7 @@ export class RecordReader {
     private readonly parts: RecordReaderParts,
     private readonly held: RunningLeases,
     private readonly changes: Changes,
+    private readonly samples: RebuildSamples,
   ) {}
 
   /**
@@ -73,7 +75,7 @@ export class RecordReader {
     const { changes } = this;
     changes.listenTo(namespace);
     const { count: sentAt } = changes;
-    const looking = this.parts.namespaces.read(namespace, []).then((seen) => {
+    const looking = this.parts.namespaces.read(namespace, [], this.samples.take(namespace)).then((seen) => {
       changes.clockRead(namespace, seen.clock, sentAt);
       return seen;
     });

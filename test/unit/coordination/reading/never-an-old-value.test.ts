@@ -131,9 +131,10 @@ describe('a stored publish whose reply is late', () => {
     await invalidate('tag');
     expect(await publish(token, 'old', ['red'])).toMatchObject({ outcome: 'stored', counts: false });
     const other = await lease();
+    const asked = trial.namespaces.asked.length;
     expect(await publish(other.token, 'new', ['red'])).toMatchObject({ outcome: 'stored', counts: true });
     // It can tell without asking the store again.
-    expect(trial.namespaces.asked.at(-1)).toBe('learn');
+    expect(trial.namespaces.asked).toHaveLength(asked);
   });
 
   it('asks the store whether it counts where the replica may have missed a change', async () => {
