@@ -6,7 +6,7 @@ import { LeaseEnds } from './leasing/lease-ends.js';
 import { type GranterParts, LeaseGranter } from './leasing/lease-granter.js';
 import { LeaseLifecycle } from './leasing/lease-lifecycle.js';
 import { RebuildSlots } from './leasing/rebuild-slots.js';
-import { decodeToken, decodeTokenOf } from './leasing/token.js';
+import { decodeToken } from './leasing/token.js';
 import type { NamespaceStore } from './ports/namespace-store.js';
 import type { TagWake, WakeChannel } from './ports/wake-channel.js';
 import { PublishValue } from './publish-value.js';
@@ -200,16 +200,15 @@ export class Coordinator {
   }
 
   /** Rejects as `unavailable` if the store does not answer; releasing again is safe. */
-  async release(request: Release, { identity }: Call): Promise<ReleaseOutcome> {
-    const { key, failure } = request;
-    const token = decodeToken(key, request.token);
+  async release(request: Release, _call: Call): Promise<ReleaseOutcome> {
+    const { key, token, failure } = request;
     const lease = token && this.#held.get(token.nonce);
     const feeds =
       lease !== undefined &&
       this.#held.feeds(lease.nonce) &&
       this.#changes.untouchedSince(key.namespace, [], lease.givenAt);
     const sent = { readAtMs: this.parts.clock.nowMs(), sentAt: this.#changes.count };
-    const outcome = await this.#lifecycle.release(request, identity);
+    const outcome = await this.#lifecycle.release(request);
     if (failure !== undefined && outcome === 'released' && token?.kind !== 'armed' && feeds) {
       // No store carries this failure to those who wait for it here.
       const { message, retryAfterMs = this.parts.policyOf(key.namespace).failureBackoffMs } = failure;
@@ -221,18 +220,13 @@ export class Coordinator {
   }
 
   /** Rejects as `unavailable` where nobody can say whether the lease lasts; extending again is safe. */
-  async extend(request: Extend, { identity }: Call): Promise<ExtendAnswer> {
-    return this.#lifecycle.extend(request, identity);
+  async extend(request: Extend, _call: Call): Promise<ExtendAnswer> {
+    return this.#lifecycle.extend(request);
   }
 
   /** The lease was extended on another session than it was given to: undefined, or the lease as that one has it now. */
-  async takeOver(
-    { key, token }: Extend,
-    { identity }: Call,
-    expiresInMs: number,
-  ): Promise<Lease | undefined> {
-    const decoded = decodeTokenOf(identity, key, token);
-    return decoded && this.#lifecycle.takeOver(key, decoded, expiresInMs);
+  async takeOver({ key, token }: Extend, expiresInMs: number): Promise<Lease | undefined> {
+    return token && this.#lifecycle.takeOver(key, token, expiresInMs);
   }
 
   /** Rejects as `unavailable` unless the store acknowledged every key; repeating it is safe. */

@@ -2,7 +2,6 @@ import { rethrowUnlessUnavailable, undefinedIfUnavailable } from './degradation/
 import type { HeldLease, HeldLeases } from './leasing/held-leases.js';
 import type { LeaseLifecycle, LeasePorts } from './leasing/lease-lifecycle.js';
 import type { RebuildSlots } from './leasing/rebuild-slots.js';
-import { decodeTokenOf, type Token } from './leasing/token.js';
 import type { Chance } from './ports/clock.js';
 import type { NamespaceStore } from './ports/namespace-store.js';
 import type { Observer } from './ports/observer.js';
@@ -19,6 +18,7 @@ import type { Key } from './words/key.js';
 import type { Degraded, PublishAnswer, PublishOutcome } from './words/outcome.js';
 import type { KeyRecord } from './words/record.js';
 import type { Publish } from './words/requests.js';
+import type { Token } from './words/token.js';
 import type { Step } from './words/trace.js';
 
 export interface PublishValueParts extends LeasePorts {
@@ -65,8 +65,7 @@ export class PublishValue {
   /** Never rejects for want of a store: that is `not_stored`. */
   async publish(request: Publish, call: Call): Promise<PublishAnswer> {
     const { clock, observer } = this.parts;
-    const { key } = request;
-    const token = decodeTokenOf(call.identity, key, request.token);
+    const { key, token } = request;
     if (token === undefined) {
       observer.published(key.namespace, 'unknown_lease', undefined, call.traceparent);
       return { outcome: 'unknown_lease', fence: 0 };

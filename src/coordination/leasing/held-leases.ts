@@ -3,9 +3,9 @@ import type { Observer } from '../ports/observer.js';
 import type { Key } from '../words/key.js';
 import type { LeaseEnd, LeaseReason } from '../words/outcome.js';
 import type { ArmedLease } from '../words/record.js';
+import type { Token } from '../words/token.js';
 import type { Step } from '../words/trace.js';
 import { type DeadlineHandle, Deadlines } from './deadlines.js';
-import type { Token } from './token.js';
 
 /** A lease that this replica gave and that has not ended, as far as it knows. */
 export interface HeldLease {

@@ -10,6 +10,7 @@ import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
 import type { Degraded, Lease, LeaseReason } from '../words/outcome.js';
 import type { GetOrLock } from '../words/requests.js';
+import type { Token } from '../words/token.js';
 import type { Step, Trace } from '../words/trace.js';
 import { armedSnapshot as snapshotOf } from './armed-snapshot.js';
 import { clamp, driftMs } from './drift.js';
@@ -17,7 +18,7 @@ import { learnedLeaseMs } from './forecast.js';
 import type { HeldLeases } from './held-leases.js';
 import type { LeaseLifecycle, LeasePorts } from './lease-lifecycle.js';
 import type { RebuildSlots } from './rebuild-slots.js';
-import { decodeToken, encodeToken, mintNonce, type Token } from './token.js';
+import { decodeToken, encodeToken, mintNonce } from './token.js';
 
 /** A caller that may be given a lease. */
 export interface Candidate {

@@ -11,10 +11,11 @@ import type { Key } from '../words/key.js';
 import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome } from '../words/outcome.js';
 import { BACKOFF_MS_MAX, type Limits, type Policy } from '../words/policy.js';
 import type { Extend, Release } from '../words/requests.js';
+import type { Token } from '../words/token.js';
 import { clamp, driftMs } from './drift.js';
 import type { HeldLeases } from './held-leases.js';
 import type { RebuildSlots } from './rebuild-slots.js';
-import { decodeToken, decodeTokenOf, encodeToken, type Token } from './token.js';
+import { decodeToken, encodeToken } from './token.js';
 
 export interface LeasePorts {
   readonly store: ValueStore;
@@ -41,8 +42,8 @@ export class LeaseLifecycle {
   }
 
   /** Rejects as `unavailable` if the store does not answer; releasing again is safe. */
-  async release(request: Release, identity: string): Promise<ReleaseOutcome> {
-    const token = decodeTokenOf(identity, request.key, request.token);
+  async release(request: Release): Promise<ReleaseOutcome> {
+    const { token } = request;
     if (token === undefined) return 'not_held';
     const end = request.failure === undefined ? 'released' : 'failed';
     if (token.kind !== 'armed') {
@@ -54,8 +55,8 @@ export class LeaseLifecycle {
   }
 
   /** Rejects as `unavailable` where nobody can say whether the lease lasts; extending again is safe. */
-  async extend(request: Extend, identity: string): Promise<ExtendAnswer> {
-    const token = decodeTokenOf(identity, request.key, request.token);
+  async extend(request: Extend): Promise<ExtendAnswer> {
+    const { token } = request;
     if (token === undefined) return LOST;
     // Whoever holds a token can write any length into it.
     const { leaseMsMin, leaseMsMax } = this.parts.policyOf(request.key.namespace);
