@@ -143,11 +143,17 @@ export class Coordinator {
     const near = this.#nearHit(request, draw);
     if (near !== undefined) return near;
     if (this.parts.overloaded?.() === true) throw overloaded();
-    const patienceMs = Math.min(request.waitMs ?? limits.waitMsMax, limits.waitMsMax);
-    const staleAllowed = (request.stale ?? policy.stale) === 'allow';
-    const arrival = this.#keyLoops.arrivals;
-    const nowMs = clock.nowMs();
-    this.#keyLoops.admit(new Waiter(request, call, arrival, nowMs, staleAllowed, patienceMs, draw, settled));
+    const waiter = new Waiter({
+      request,
+      call,
+      arrival: this.#keyLoops.arrivals,
+      arrivedMs: clock.nowMs(),
+      staleAllowed: (request.stale ?? policy.stale) === 'allow',
+      patienceMs: Math.min(request.waitMs ?? limits.waitMsMax, limits.waitMsMax),
+      refreshDraw: draw,
+      settled,
+    });
+    this.#keyLoops.admit(waiter);
     return undefined;
   }
 

@@ -8,7 +8,7 @@ import type { Snapshot } from '../reading/snapshot.js';
 import type { Call } from '../words/call.js';
 import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
-import type { Degraded, Lease, LeaseReason } from '../words/outcome.js';
+import type { Degraded, Hit, Lease, LeaseReason } from '../words/outcome.js';
 import type { GetOrLock } from '../words/requests.js';
 import type { Token } from '../words/token.js';
 import type { Step, Trace } from '../words/trace.js';
@@ -139,7 +139,7 @@ export class LeaseGranter {
       const token: Token = { kind, nonce, fence, leaseMs };
       return {
         kind: 'granted',
-        lease: this.#leaseOf(key, token, held.owner, held.untilMs, held.reason),
+        lease: this.#leaseOf(key, { token, owner: held.owner, untilMs: held.untilMs, reason: held.reason }),
         degraded: held.kind === 'local' ? 'local' : 'store_lost',
         snapshot: undefined,
       };
@@ -157,10 +157,11 @@ export class LeaseGranter {
       await this.lifecycle.endArmed(key, token, 'cancelled', owner);
       return { kind: 'abandoned' };
     }
-    this.#remember(key, waiter, token, untilMs, lease.reason, owner);
+    const given: Given = { token, owner, untilMs, reason: lease.reason };
+    this.#remember(key, waiter, given);
     return {
       kind: 'granted',
-      lease: this.#leaseOf(key, token, owner, untilMs, lease.reason, snapshot, waiter),
+      lease: this.#leaseOf(key, given, this.#previousOf(snapshot, waiter)),
       degraded: extended.storeLost ? 'store_lost' : lease.quorumLost ? 'quorum_lost' : 'none',
       snapshot: undefined,
     };
@@ -225,11 +226,12 @@ export class LeaseGranter {
       await this.lifecycle.endArmed(key, token, 'cancelled', 1);
       return { kind: waiter.gone ? 'abandoned' : 'undecided' };
     }
-    this.#remember(key, waiter, token, validUntilMs, reason, 1, span);
+    const given: Given = { token, owner: 1, untilMs: validUntilMs, reason };
+    this.#remember(key, waiter, given, span);
     const armedSnapshot = snapshotOf(snapshot, reply.record, sent);
     return {
       kind: 'granted',
-      lease: this.#leaseOf(key, token, 1, validUntilMs, reason, armedSnapshot, waiter),
+      lease: this.#leaseOf(key, given, this.#previousOf(armedSnapshot, waiter)),
       degraded: quorumLost ? 'quorum_lost' : 'none',
       snapshot: armedSnapshot,
     };
@@ -248,10 +250,11 @@ export class LeaseGranter {
       return { kind: waiter.gone ? 'abandoned' : 'undecided' };
     }
     const span = waiter.call.trace?.begin('lease', { reason });
-    this.#remember(key, waiter, token, validUntilMs, reason, 1, span);
+    const given: Given = { token, owner: 1, untilMs: validUntilMs, reason };
+    this.#remember(key, waiter, given, span);
     return {
       kind: 'granted',
-      lease: this.#leaseOf(key, token, 1, validUntilMs, reason),
+      lease: this.#leaseOf(key, given),
       degraded,
       snapshot: undefined,
     };
@@ -266,15 +269,7 @@ export class LeaseGranter {
     return { kind: 'undecided' };
   }
 
-  #remember(
-    key: Key,
-    waiter: Candidate,
-    token: Token,
-    untilMs: number,
-    reason: LeaseReason,
-    owner: number,
-    span?: Step,
-  ): void {
+  #remember(key: Key, waiter: Candidate, { token, owner, untilMs, reason }: Given, span?: Step): void {
     this.held.add({
       key,
       nonce: token.nonce,
@@ -293,18 +288,12 @@ export class LeaseGranter {
     });
   }
 
-  #leaseOf(
-    key: Key,
-    token: Token,
-    owner: number,
-    untilMs: number,
-    reason: LeaseReason,
-    snapshot?: Snapshot,
-    waiter?: Candidate,
-  ): Lease {
+  #previousOf(snapshot: Snapshot, { staleAllowed }: Candidate): Hit | undefined {
+    return staleAllowed ? hitOf(snapshot, this.parts.clock.nowMs(), true) : undefined;
+  }
+
+  #leaseOf(key: Key, { token, owner, untilMs, reason }: Given, previous?: Hit): Lease {
     const nowMs = this.parts.clock.nowMs();
-    const previous =
-      snapshot === undefined || waiter?.staleAllowed !== true ? undefined : hitOf(snapshot, nowMs, true);
     return {
       kind: 'lease',
       token: encodeToken(key, token),
@@ -325,6 +314,14 @@ export class LeaseGranter {
       ? clamp(this.parts.limits.leaseMs, policy.leaseMsMin, policy.leaseMsMax)
       : learnedLeaseMs(rebuild, policy);
   }
+}
+
+/** A lease as it was given, and which handing-out of it this is. */
+interface Given {
+  readonly token: Token;
+  readonly owner: number;
+  readonly untilMs: number;
+  readonly reason: LeaseReason;
 }
 
 interface Grant {

@@ -12,6 +12,19 @@ import type { Ask } from './decide.js';
 /** Called once, with the answer or with why there is none: a callback, for a promise costs as much as a waiter. */
 export type Settled = (answer: GetOrLockAnswer | Error) => void;
 
+export interface WaiterParts {
+  readonly request: GetOrLock;
+  readonly call: Call;
+  readonly arrival: number;
+  readonly arrivedMs: number;
+  readonly staleAllowed: boolean;
+  /** How long it may sleep; 0 means that it is answered before the room sleeps. */
+  readonly patienceMs: number;
+  /** `refreshDraw` of `forecast.ts`. */
+  readonly refreshDraw: number;
+  readonly settled: Settled;
+}
+
 /** One caller of GetOrLock from its arrival to its answer. */
 export class Waiter implements Ask {
   readonly intent: Ask['intent'];
@@ -30,18 +43,26 @@ export class Waiter implements Ask {
   #changes: Changes | undefined;
   #came: Arrival | undefined;
 
-  constructor(
-    readonly request: GetOrLock,
-    readonly call: Call,
-    readonly arrival: number,
-    readonly arrivedMs: number,
-    readonly staleAllowed: boolean,
-    /** How long it may sleep; 0 means that it is answered before the room sleeps. */
-    readonly patienceMs: number,
-    /** Spent after one attempt: nobody tries twice for a value that is fresh. */
-    public refreshDraw: number,
-    private readonly settled: Settled,
-  ) {
+  readonly request: GetOrLock;
+  readonly call: Call;
+  readonly arrival: number;
+  readonly arrivedMs: number;
+  readonly staleAllowed: boolean;
+  readonly patienceMs: number;
+  /** Spent after one attempt: no caller tries twice for a value that is fresh. */
+  refreshDraw: number;
+  private readonly settled: Settled;
+
+  constructor(parts: WaiterParts) {
+    const { request, call } = parts;
+    this.request = request;
+    this.call = call;
+    this.arrival = parts.arrival;
+    this.arrivedMs = parts.arrivedMs;
+    this.staleAllowed = parts.staleAllowed;
+    this.patienceMs = parts.patienceMs;
+    this.refreshDraw = parts.refreshDraw;
+    this.settled = parts.settled;
     this.intent = request.intent;
     this.requestKey = request.requestId === '' ? '' : `${call.identity}\n${request.requestId}`;
   }
