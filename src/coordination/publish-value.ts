@@ -103,6 +103,8 @@ export class PublishValue {
     } catch (error) {
       rethrowUnlessUnavailable(error);
     }
+    // Before anything else is asked: callers that come from here on must not get what the near cache had.
+    if (stored !== undefined && STORED.has(stored.outcome)) this.#changed(key, stored.fence);
     const answer = await this.#answerOf(stored, key, result);
     const feeding =
       stored === undefined
@@ -115,7 +117,15 @@ export class PublishValue {
     return answer;
   }
 
-  /** Undefined: no reply came, so that nobody knows. */
+  /** This replica's own publish was stored: it knows that before any wake says so. A fence of 0: it is over by now. */
+  #changed({ id }: Key, fence: number): void {
+    const known = fence > 0 ? fence : Number.POSITIVE_INFINITY;
+    this.held.keyChanged(id);
+    this.near.changed(id, known);
+    this.keyLoops.changed(id, known);
+  }
+
+  /** Undefined: no reply came, so that the outcome is not known. */
   async #answerOf(stored: StoredAnswer | undefined, key: Key, { tags }: Result): Promise<PublishAnswer> {
     if (stored === undefined) return { outcome: 'not_stored', fence: 0, maybeStored: true };
     const { outcome, fence, clock } = stored;
@@ -136,9 +146,6 @@ export class PublishValue {
   /** Those who wait here get what was stored, unless its tags were invalidated while it was rebuilt. */
   async #feedStored(key: Key, record: KeyRecord, sent: Sent, answer: PublishAnswer): Promise<number> {
     if (answer.outcome === 'duplicate' || !STORED.has(answer.outcome)) return 0;
-    this.held.keyChanged(key.id);
-    this.near.changed(key.id, answer.fence);
-    this.keyLoops.changed(key.id, answer.fence);
     // Without a fence it was stored, and was over by the time that the store was asked again.
     return answer.counts === true && answer.fence > 0 ? this.keyLoops.feed(key, record, sent) : 0;
   }

@@ -28,8 +28,10 @@ function ruleOf(user: string) {
 function calledBy(isOurs: (file: string) => boolean): string[] {
   const folder = 'src/redis/scripts';
   const scripts = readdirSync(folder).filter((file) => file.endsWith('.lua') && isOurs(file));
-  const parts = readdirSync(`${folder}/parts`).map((file) => `parts/${file}`);
-  const text = [...scripts, ...parts].map((file) => readFileSync(join(folder, file), 'utf8')).join('\n');
+  const read = (file: string) => readFileSync(join(folder, file), 'utf8');
+  const included = (text: string) =>
+    [...text.matchAll(/^-- include: ([\w-]+)$/gm)].map(([, part]) => read(`parts/${part}.lua`));
+  const text = scripts.flatMap((file) => [read(file), ...included(read(file))]).join('\n');
   return [...text.matchAll(/redis\.p?call\('(\w+)'/g)].map(([, it = '']) => it.toLowerCase());
 }
 

@@ -89,10 +89,10 @@ describeWithRedis('the traces of a stampede across two replicas', () => {
       'dibs.acquire',
       'dibs.arm',
       'dibs.lease',
-      'dibs.read',
+      'dibs.look',
     ]);
     const step = (name: string) => steps.find((span) => span.name === name)!;
-    expect(step('dibs.read').attributes).toMatchObject({ 'dibs.found': 'nothing' });
+    expect(step('dibs.look').attributes).toMatchObject({ 'dibs.found': 'nothing' });
     expect(step('dibs.acquire').attributes).toMatchObject({ 'dibs.ballot': 'granted' });
     expect(step('dibs.arm').attributes).toMatchObject({ 'dibs.armed': true });
     const votes = receiver.childrenOf(step('dibs.acquire'));

@@ -1,10 +1,13 @@
 import type { NamespaceStore } from '../../src/coordination/ports/namespace-store.js';
 import { StoreUnavailable } from '../../src/coordination/ports/value-store.js';
+import { type Gate, Gates } from './gates.js';
 
 /** The chaos twin of a namespace store: it is down when its server is. */
 export class ChaosNamespaceStore implements NamespaceStore {
   /** The steps that were asked for, in their order. */
   readonly asked: (keyof NamespaceStore)[] = [];
+
+  readonly #before = new Gates<keyof NamespaceStore>();
 
   constructor(
     private readonly real: NamespaceStore,
@@ -18,12 +21,18 @@ export class ChaosNamespaceStore implements NamespaceStore {
   readonly keep: NamespaceStore['keep'] = (...to) => this.#take('keep', () => this.real.keep(...to));
   readonly leave: NamespaceStore['leave'] = (...to) => this.#take('leave', () => this.real.leave(...to));
 
+  /** Holds up the next such step on its way to the store. */
+  holdBefore(step: keyof NamespaceStore): Gate {
+    return this.#before.close(step);
+  }
+
   countOf(step: keyof NamespaceStore): number {
     return this.asked.filter((asked) => asked === step).length;
   }
 
   async #take<T>(step: keyof NamespaceStore, real: () => Promise<T>): Promise<T> {
     this.asked.push(step);
+    await this.#before.pass(step);
     if (this.server.down) throw new StoreUnavailable('the store is down');
     return real();
   }

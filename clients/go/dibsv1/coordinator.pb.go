@@ -1541,10 +1541,11 @@ type PublishResponse struct {
 	Outcome PublishOutcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=dibs.v1.PublishOutcome" json:"outcome,omitempty"`
 	// The fence of the value that is now stored; 0 if there is none.
 	Fence int64 `protobuf:"varint,2,opt,name=fence,proto3" json:"fence,omitempty"`
-	// Only with STORED, STORED_LATE and DUPLICATE. True: since the lease was granted, no invalidation of the key,
-	// of its tags or of the namespace has arrived at this replica. False: one has, so the value is stored but never
-	// served as fresh. Not set: the replica does not know (an older version). A client shares the value with callers
-	// that came after the lease only if this is true.
+	// Only with STORED, STORED_LATE and DUPLICATE. True: since the lease was granted, no invalidation of the value's
+	// tags or of the namespace has arrived at this replica. False: one has, so the value is stored but never served as
+	// fresh. Not set: the replica does not know (an older version, or no store). An invalidation of the key itself
+	// before the publish is the outcome INVALIDATED. A client shares the value with callers that came after the lease
+	// only if this is true and they came before it sent the publish.
 	Counts *bool `protobuf:"varint,3,opt,name=counts,proto3,oneof" json:"counts,omitempty"`
 	// Only with NOT_STORED. True: the publish was sent to the store but the reply is missing, so the value may be
 	// stored and may be read later. False: the value is not stored and never will be.

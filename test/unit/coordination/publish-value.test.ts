@@ -62,6 +62,41 @@ describe('a publish', () => {
     expect(trial.store.countOf('publish')).toBe(2);
   });
 
+  it('counts the time of its value from when it was sent: a late reply makes nothing last longer', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease();
+    const [waiter, strict] = [await trial.ask(), await trial.ask({ stale: 'forbid' })];
+    const gate = trial.store.holdAfter('publish');
+    const published = trial.publish(token, 'v', { ttlMs: 500, staleMs: 500 });
+    await gate.reached;
+    trial.clock.advance(200);
+    gate.open();
+    await published;
+    for (const caller of [waiter, strict]) expect(hitOf(caller)).toMatchObject({ freshForMs: 300 });
+  });
+
+  it('drops what it replaced before it asks whether it counts', async () => {
+    const trial = new CoordinationTrial();
+    trial.nearCacheBytes = 100_000;
+    const here = trial.replica();
+    const ask = () => trial.ask({ waitMs: 0 }, new Call(), here);
+    await trial.publish((await trial.lease({}, here)).token, 'old', {}, here);
+    expect(textIn(hitOf(await ask()))).toBe('old');
+    const { token } = await trial.lease({ intent: 'refresh' }, here);
+    trial.wakes.silent = true;
+    trial.wakes.live = false;
+    const gate = trial.namespaces.holdBefore('read');
+    const published = trial.publish(token, 'new', {}, here);
+    await gate.reached;
+    trial.wakes.live = true;
+    const asked = trial.send({ waitMs: 0 }, new Call(), here);
+    await trial.settle();
+    gate.open();
+    await published;
+    expect(asked.answer?.outcome.kind === 'hit' && textIn(hitOf(asked))).not.toBe('old');
+    expect(textIn(hitOf(await ask()))).toBe('new');
+  });
+
   it("of another identity's lease is that of an unknown one, and that lease goes on", async () => {
     const trial = new CoordinationTrial();
     const { token } = leaseOf(await trial.ask({}, new Call('checkout')));

@@ -796,10 +796,11 @@ class PublishResponse(_message.Message):
     fence: _builtins.int
     """The fence of the value that is now stored; 0 if there is none."""
     counts: _builtins.bool
-    """Only with STORED, STORED_LATE and DUPLICATE. True: since the lease was granted, no invalidation of the key,
-    of its tags or of the namespace has arrived at this replica. False: one has, so the value is stored but never
-    served as fresh. Not set: the replica does not know (an older version). A client shares the value with callers
-    that came after the lease only if this is true.
+    """Only with STORED, STORED_LATE and DUPLICATE. True: since the lease was granted, no invalidation of the value's
+    tags or of the namespace has arrived at this replica. False: one has, so the value is stored but never served as
+    fresh. Not set: the replica does not know (an older version, or no store). An invalidation of the key itself
+    before the publish is the outcome INVALIDATED. A client shares the value with callers that came after the lease
+    only if this is true and they came before it sent the publish.
     """
     maybe_stored: _builtins.bool
     """Only with NOT_STORED. True: the publish was sent to the store but the reply is missing, so the value may be

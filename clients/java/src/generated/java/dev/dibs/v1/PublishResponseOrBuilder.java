@@ -39,10 +39,11 @@ public interface PublishResponseOrBuilder extends
 
   /**
    * <pre>
-   * Only with STORED, STORED_LATE and DUPLICATE. True: since the lease was granted, no invalidation of the key,
-   * of its tags or of the namespace has arrived at this replica. False: one has, so the value is stored but never
-   * served as fresh. Not set: the replica does not know (an older version). A client shares the value with callers
-   * that came after the lease only if this is true.
+   * Only with STORED, STORED_LATE and DUPLICATE. True: since the lease was granted, no invalidation of the value's
+   * tags or of the namespace has arrived at this replica. False: one has, so the value is stored but never served as
+   * fresh. Not set: the replica does not know (an older version, or no store). An invalidation of the key itself
+   * before the publish is the outcome INVALIDATED. A client shares the value with callers that came after the lease
+   * only if this is true and they came before it sent the publish.
    * </pre>
    *
    * <code>optional bool counts = 3;</code>
@@ -51,10 +52,11 @@ public interface PublishResponseOrBuilder extends
   boolean hasCounts();
   /**
    * <pre>
-   * Only with STORED, STORED_LATE and DUPLICATE. True: since the lease was granted, no invalidation of the key,
-   * of its tags or of the namespace has arrived at this replica. False: one has, so the value is stored but never
-   * served as fresh. Not set: the replica does not know (an older version). A client shares the value with callers
-   * that came after the lease only if this is true.
+   * Only with STORED, STORED_LATE and DUPLICATE. True: since the lease was granted, no invalidation of the value's
+   * tags or of the namespace has arrived at this replica. False: one has, so the value is stored but never served as
+   * fresh. Not set: the replica does not know (an older version, or no store). An invalidation of the key itself
+   * before the publish is the outcome INVALIDATED. A client shares the value with callers that came after the lease
+   * only if this is true and they came before it sent the publish.
    * </pre>
    *
    * <code>optional bool counts = 3;</code>

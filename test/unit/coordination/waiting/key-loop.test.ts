@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest';
+import { Call } from '../../../../src/coordination/words/call.js';
+import { CoordinationTrial, hitOf, leaseOf, textIn } from '../../../support/coordination-trial.js';
+
+/** A value that is fresh for another 60 ms and may be served stale for a second more, whose callers refresh it early. */
+async function nearItsEnd() {
+  const trial = new CoordinationTrial();
+  const { token } = await trial.lease();
+  trial.clock.advance(100);
+  await trial.publish(token, 'old', { ttlMs: 1_000, staleMs: 1_000 });
+  trial.clock.advance(940);
+  trial.policy = { ...trial.policy, earlyRefreshBeta: 1e9 };
+  return trial;
+}
+
+describe('what is held ready for a caller while an attempt runs', () => {
+  it('grows older meanwhile: it is given with what is left of its time', async () => {
+    const trial = await nearItsEnd();
+    const voting = trial.quorum.holdBefore('acquire');
+    const drawn = trial.send({ waitMs: 40 });
+    await voting.reached;
+    await trial.pass(40, 5);
+    expect(hitOf(drawn)).toMatchObject({ fresh: true, freshForMs: 20 });
+    voting.open();
+  });
+
+  it('is stale by then, for a caller that takes stale values, and nothing for one that does not', async () => {
+    for (const [stale, kind] of [
+      ['allow', 'hit'],
+      ['forbid', 'busy'],
+    ] as const) {
+      const trial = await nearItsEnd();
+      const voting = trial.quorum.holdBefore('acquire');
+      const drawn = trial.send({ waitMs: 80, stale });
+      await voting.reached;
+      await trial.pass(80, 5);
+      expect(drawn.answer?.outcome).toMatchObject(kind === 'hit' ? { kind, fresh: false } : { kind });
+      voting.open();
+      await trial.settle();
+    }
+  });
+
+  it('serves a caller whose rebuild found no slot, if it is still there', async () => {
+    const trial = await nearItsEnd();
+    trial.policy = { ...trial.policy, maxRebuilds: 1 };
+    const holder = leaseOf(await trial.ask({ intent: 'refresh' }));
+    trial.clock.advance(100);
+    expect(hitOf(await trial.ask())).toMatchObject({ fresh: false });
+    await trial.publish(holder.token, 'new');
+  });
+});
+
+describe('what a loop is fed', () => {
+  it('serves every caller that was there, in the order of their coming, and leaves none behind', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease();
+    const waiting = [
+      await trial.ask(),
+      await trial.ask({}, new Call()),
+      await trial.ask({ stale: 'forbid' }),
+    ];
+    await trial.publish(token, 'new');
+    for (const caller of waiting) expect(textIn(hitOf(caller))).toBe('new');
+    await trial.expectRest();
+  });
+});
