@@ -41,11 +41,11 @@ export interface CoordinatorParts extends KeyLoopsParts, GranterParts {
   readonly namespaces: NamespaceStore;
   /** Of values that this replica may keep in memory; 0 for none. */
   readonly nearCacheBytes: number;
-  /** This process cannot keep up: nobody else may wait, while hits are served and leases can be ended. */
+  /** This process cannot keep up: no further caller may wait, while hits are served and leases can be ended. */
   overloaded?(): boolean;
 }
 
-/** The domain's front: one method a call. Outcomes are answers; only what nobody can decide is an error. */
+/** The domain's front: one method a call. Outcomes are answers; only what no authority can decide is an error. */
 export class Coordinator {
   readonly #held: HeldLeases;
   readonly #near: NearCache;
@@ -138,7 +138,7 @@ export class Coordinator {
   getOrLockAtOnce(request: GetOrLock, call: Call, settled: Settled): GetOrLockAnswer | undefined {
     const { clock, limits } = this.parts;
     const policy = this.parts.policyOf(request.key.namespace);
-    // One for each call, whoever asks by it: drawn anew, it would be a product of chances.
+    // One for each call: drawn anew for each use, it would be a product of chances.
     const draw = refreshDraw(policy.earlyRefreshBeta, this.parts.chance.fraction());
     const near = this.#nearHit(request, draw);
     if (near !== undefined) return near;
@@ -200,7 +200,7 @@ export class Coordinator {
     if (nonce !== undefined) this.#held.watch(nonce, ended);
   }
 
-  /** Never rejects for want of a store: that is `not_stored`. */
+  /** Never rejects because the store is unavailable: that is `not_stored`. */
   publish(request: Publish, call: Call): Promise<PublishAnswer> {
     return this.#publishValue.publish(request, call);
   }
@@ -225,7 +225,7 @@ export class Coordinator {
     return outcome;
   }
 
-  /** Rejects as `unavailable` where nobody can say whether the lease lasts; extending again is safe. */
+  /** Rejects as `unavailable` where it is not known whether the lease lasts; extending again is safe. */
   async extend(request: Extend, _call: Call): Promise<ExtendAnswer> {
     return this.#lifecycle.extend(request);
   }
@@ -251,7 +251,7 @@ export class Coordinator {
     let leasesVoided = 0;
     let acknowledged = stamping.status === 'fulfilled';
     if (stamping.status === 'rejected') rethrowUnlessUnavailable(stamping.reason);
-    // Its wakes may come later than this answer, or never: whoever asks here from now on must not get what was before.
+    // Its wakes may come later than this answer, or never: a later caller must not get the old value here.
     // That holds too where no reply came, for it may have been done.
     if (isWide) this.#stamped(request, stamping.status === 'fulfilled' ? stamping.value : undefined);
     for (const [at, key] of request.keys.entries()) {
@@ -279,7 +279,7 @@ export class Coordinator {
     return { keysInvalidated, leasesVoided };
   }
 
-  /** From now on nobody waits and nobody gets a lease here; hits go on, and running leases can be ended. */
+  /** From now on no caller waits and none gets a lease here; hits go on, and running leases can be ended. */
   drain(): void {
     this.#keyLoops.drain();
   }
@@ -309,7 +309,7 @@ export class Coordinator {
     else this.#near.dropTags(namespace, tags);
   }
 
-  /** Broken at once, so that nobody waits behind a rebuild whose publish is refused already. */
+  /** Broken at once, so that no caller waits behind a rebuild whose publish is refused already. */
   #breakVoided(key: Key, nonce: string): void {
     this.#held.end(nonce, 'invalidated');
     void this.parts.quorum.release(key.id, nonce).then(() => this.#keyLoops.wake(key.id));

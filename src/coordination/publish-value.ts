@@ -62,7 +62,7 @@ export class PublishValue {
     this.samples = rooms.samples;
   }
 
-  /** Never rejects for want of a store: that is `not_stored`. */
+  /** Never rejects because the store is unavailable: that is `not_stored`. */
   async publish(request: Publish, call: Call): Promise<PublishAnswer> {
     const { clock, observer } = this.parts;
     const { key, token } = request;
@@ -70,7 +70,7 @@ export class PublishValue {
       observer.published(key.namespace, 'unknown_lease', undefined, call.traceparent);
       return { outcome: 'unknown_lease', fence: 0 };
     }
-    // Whatever the outcome, the lease is over; its own wake must not be the one to tell so.
+    // With any outcome the lease is over; its own wake must not be the one to tell so.
     const feeds = this.held.feeds(token.nonce);
     const held = this.held.take(token.nonce);
     const lease = held?.key.id === key.id ? held : undefined;

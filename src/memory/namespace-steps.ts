@@ -38,7 +38,7 @@ export function read(space: MemoryNamespace, tags: readonly string[], nowMs: num
     rebuild,
     stamps: ['', ...tags].map((tag) => {
       const { deletedAt, staleAt, markedAtMs } = stamps.get(tag) ?? NEVER;
-      // Marked before the clock was set back, so that nobody knows how long ago: what it marked is over.
+      // Marked before the clock was set back, so that it is not known how long ago: what it marked is over.
       if (markedAtMs > nowMs) return { deletedAt: Math.max(deletedAt, staleAt), staleAt: 0, staleAgoMs: 0 };
       return { deletedAt, staleAt, staleAgoMs: nowMs - markedAtMs };
     }),

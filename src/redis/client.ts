@@ -38,7 +38,7 @@ export const promptOptions = {
   connectTimeout: CONNECT_MS_MAX,
   maxLoadingRetryTime: LOADING_RETRY_MS,
   disconnectTimeout: DISCONNECT_MS_MAX,
-  // Nobody reads the client's version there, and a user's rules would have to allow that it is told.
+  // The client's version is of no use there, and an ACL would have to allow the command that sets it.
   disableClientInfo: true,
 } as const;
 

@@ -21,7 +21,7 @@ export function armedSnapshot(
   const { namespace } = looked;
   if (aged === undefined || aged.servableForMs <= 0)
     return { ...sent, record: { ...record, value: undefined }, from: 'store', namespace };
-  // A tag may have been invalidated between the look and the arm: to whoever came since, it is no look of theirs.
+  // A tag may have been invalidated between the read and the arm: a later caller must not count it as its own read.
   const { arrivals, sentAt } = looked;
   return { ...sent, arrivals, sentAt, record: { ...record, value: aged }, from: 'store', namespace };
 }

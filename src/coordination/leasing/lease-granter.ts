@@ -39,9 +39,9 @@ export type Attempt =
       readonly degraded: Degraded;
       readonly snapshot: Snapshot | undefined;
     }
-  /** The store had something newer than the snapshot: look again. */
+  /** The store had something newer than the snapshot: read again. */
   | { readonly kind: 'read_again' }
-  /** The namespace's origin slots has no slot for it now. */
+  /** The namespace has no free rebuild slot now. */
   | { readonly kind: 'held_back' }
   /** Somebody holds it, and the lock nodes agree with the record. */
   | { readonly kind: 'held' }
@@ -64,7 +64,7 @@ export class LeaseGranter {
     private readonly changes: Changes,
   ) {}
 
-  /** One attempt for one caller, if the namespace's slots has a slot for it. */
+  /** One attempt for one caller, if the namespace has a free rebuild slot. */
   async attempt(
     key: Key,
     snapshot: Snapshot,
@@ -147,7 +147,7 @@ export class LeaseGranter {
     const token: Token = { kind: 'armed', nonce: lease.nonce, fence: lease.fence, leaseMs: lease.leaseMs };
     const owner = await this.#raiseOwner(key, lease.nonce);
     if (owner === undefined) return { kind: 'undecided' };
-    // How long it really lasts is known only to whoever took it: an extension proves it anew.
+    // How long it really lasts is known only to the replica that gave it: an extension proves it again.
     const extended = await this.lifecycle
       .extendArmed(key, token, lease.leaseMs)
       .catch(undecidedIfUnavailable);
@@ -167,7 +167,7 @@ export class LeaseGranter {
     };
   }
 
-  /** Nobody is there to take the lease any more. */
+  /** The caller that the lease was for has gone. */
   async giveBack(key: Key, lease: Lease): Promise<void> {
     await this.lifecycle.giveBack(key, lease, 'cancelled');
   }
@@ -263,7 +263,7 @@ export class LeaseGranter {
   /** A majority says held. That is an answer only where the record shows for whom. */
   async #refused(key: Key, snapshot: Snapshot): Promise<Attempt> {
     if (snapshot.from === 'nowhere') return { kind: 'held' };
-    // The holder was voided by an invalidation, and whoever should have broken its lock may have died.
+    // The holder was voided by an invalidation, and the replica that should have released its lock may have died.
     if (snapshot.record.voidedNonce !== undefined)
       await this.parts.quorum.release(key.id, snapshot.record.voidedNonce);
     return { kind: 'undecided' };
@@ -333,7 +333,7 @@ interface Grant {
   readonly arrivals: () => number;
 }
 
-/** For an adoption it is no error that nobody can decide now: the retry goes on waiting. */
+/** For an adoption it is no error that no authority can decide now: the retry goes on waiting. */
 function undecidedIfUnavailable(error: unknown): undefined {
   if (!(error instanceof CoordinationError)) throw error;
 }

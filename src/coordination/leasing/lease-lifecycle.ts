@@ -54,11 +54,11 @@ export class LeaseLifecycle {
     return this.endArmed(request.key, token, end, undefined, request.failure);
   }
 
-  /** Rejects as `unavailable` where nobody can say whether the lease lasts; extending again is safe. */
+  /** Rejects as `unavailable` where it is not known whether the lease lasts; extending again is safe. */
   async extend(request: Extend): Promise<ExtendAnswer> {
     const { token } = request;
     if (token === undefined) return LOST;
-    // Whoever holds a token can write any length into it.
+    // A caller can write any length into its token.
     const { leaseMsMin, leaseMsMax } = this.parts.policyOf(request.key.namespace);
     const leaseMs = request.leaseMs ?? clamp(token.leaseMs, leaseMsMin, leaseMsMax);
     return token.kind === 'armed'
@@ -106,7 +106,7 @@ export class LeaseLifecycle {
     this.held.end(token.nonce, end);
     await Promise.all([
       this.parts.quorum.release(key.id, token.nonce),
-      // The reply of its arming may have been lost while the step was taken: nobody is to wait for it then.
+      // The reply of its arming may have been lost while the step was taken: no caller is to wait for it then.
       this.parts.store
         .release(key.id, { nonce: token.nonce, end, keepMs: this.parts.limits.leaseMsMax })
         .catch(rethrowUnlessUnavailable),

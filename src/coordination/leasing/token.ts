@@ -8,7 +8,7 @@ const FORM =
   /^d1\.([aql])\.([0-9a-z]{1,11})\.([0-9a-z]{1,8})\.([0-9a-z]{1,7})\.([A-Za-z0-9_-]{22}(?:\.[A-Za-z0-9_-]{1,64})?)$/;
 
 /**
- * A lease's secret, with the identity that it is given to behind a dot; without, where nobody is told apart.
+ * A lease's secret, with the identity that it is given to behind a dot; without one while authentication is off.
  * Store and lock nodes compare all of it, so that another name behind the dot makes it another lease's.
  */
 export function mintNonce(chance: Pick<Chance, 'nonce'>, identity: string): string {

@@ -53,7 +53,7 @@ function withoutSecret({ holder, fence, ageMs, expiresInMs, reason, traceparent 
   return { holder, fence, ageMs, expiresInMs, reason, traceparent };
 }
 
-/** Its time is over, and nobody was given another since, which would have told of its end. */
+/** Its time is over, and no other was given since, which would have told of its end. */
 function expired({ holder, fence, ageMs, expiresInMs }: ArmedLease): PastLease {
   return {
     holder,

@@ -25,7 +25,7 @@ export interface RunningLeases {
 
 /** Reads what is known of a key, with its value as far as that counts. */
 export class RecordReader {
-  /** Looks at namespaces that were sent in this turn: whoever asks in the same turn came before they were sent. */
+  /** Reads of namespaces that were sent in this turn: a caller of the same turn came before they were sent. */
   readonly #thisTurn = new Map<string, Promise<NamespaceRecord>>();
 
   constructor(

@@ -38,8 +38,8 @@ end
 local stamps = redis.call('HMGET', KEYS[1], unpack(fields))
 for at = 2, #fields, 2 do
   local clock, marked_at = string.match(stamps[at] or '', '^(%d+):(%d+)$')
-  -- Marked before this server's clock was set back, so that nobody knows how long ago: what it marked is over for good,
-  -- and does not come back when the clock gets there.
+  -- Marked before this server's clock was set back, so that it is not known how long ago: what it marked is over for
+  -- good, and does not come back when the clock gets there.
   if marked_at and tonumber(marked_at) > now then
     if tonumber(clock) > tonumber(stamps[at - 1] or 0) then
       redis.call('HSET', KEYS[1], fields[at - 1], clock)

@@ -10,7 +10,7 @@
 --   5 ttl_ms    how long it is fresh
 --   6 stale_ms  how long after that it may be served stale
 --   7 tags      the value's tags, as JSON
---   8 keep_ms   how long the record outlives whatever is in it
+--   8 keep_ms   how long the record outlives its contents
 --   9 channel   where the wake is sent
 --   10 id       the key's id, for the wake
 -- Reply
