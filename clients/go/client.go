@@ -29,7 +29,7 @@ type Client struct {
 	flights  *flights
 	local    *localRebuilds
 	presence *presence
-	// near is nil where nothing is kept in this process.
+	// near is nil if this process keeps nothing near.
 	near *nearCache
 }
 

@@ -24,7 +24,7 @@ func (jsonCodec) Marshal(value any) ([]byte, error) {
 
 func (jsonCodec) Unmarshal(data []byte, into any) error {
 	if raw, ok := into.(*[]byte); ok {
-		// Those who joined one call must not share what each may change.
+		// Callers that joined one call must not share what each may change.
 		*raw = bytes.Clone(data)
 		return nil
 	}

@@ -189,7 +189,7 @@ func TestWithoutAService(t *testing.T) {
 			}))
 			enough := make(chan struct{})
 			var calls []<-chan fetched[string]
-			// Those with different options are not joined before they know that nobody answers.
+			// Calls with different options do not join before they know that the service is away.
 			for at := range 4 {
 				calls = append(calls, behind(func() (string, error) {
 					return dibs.Fetch(t.Context(), its, "k", func(ctx context.Context) (string, error) {

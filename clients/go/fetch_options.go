@@ -127,7 +127,7 @@ func WithCodec(codec Codec) SharedOption {
 	return sharedOption{func(f *fetchOptions) { f.codec = codec }}
 }
 
-// WithWait is how long to wait for somebody else's rebuild; 0 does not wait. Default: 30 s.
+// WithWait is how long to wait for another caller's rebuild; 0 does not wait. Default: 30 s.
 func WithWait(wait time.Duration) SharedOption {
 	return sharedOption{func(f *fetchOptions) { f.wait = named(wait) }}
 }

@@ -22,7 +22,7 @@ type flights struct {
 	life *lifetime
 	// watches says whether a live session tells of every change in the namespace.
 	watches func(namespace string) bool
-	// near is nil where nothing is kept in this process.
+	// near is nil if this process keeps nothing near.
 	near *nearCache
 
 	mu sync.Mutex
@@ -63,7 +63,7 @@ func newFlights(life *lifetime, watches func(namespace string) bool) *flights {
 	}
 }
 
-// join is the result of the flight id, which begins with start where none can be joined, and whether somebody else
+// join is the result of the flight id, which begins with start where none can be joined, and whether another caller
 // began it. The caller must have entered the lifetime.
 func (f *flights) join(ctx context.Context, id fetchID, until time.Time, start func(context.Context, *flight) result) (got result, hasJoined bool) {
 	if ctx.Err() != nil {

@@ -46,7 +46,7 @@ var errNotStored = errors.New("dibs: the rebuild says that its value is not to b
 
 // ForValue sets, within a rebuild, how the value is stored that it will return: its TTL, its stale time, its tags, in
 // place of what the call of [Fetch] says. ctx is the rebuild's. It fails outside of a rebuild, and for an option that is
-// out of its bounds. Then the value is not stored: those who wait for it have it, and the hook NotStorable hears why.
+// out of its bounds. Then the value is not stored: the callers that wait get it, and the hook NotStorable hears why.
 func ForValue(ctx context.Context, options ...ValueOption) error {
 	return storingOf(ctx, func(its *storing) error {
 		f := fetchOptions{storing: *its}

@@ -7,7 +7,7 @@ import "time"
 type Hooks struct {
 	// Hit: a value was there.
 	Hit func(HitEvent)
-	// Wait: somebody else's rebuild was waited for, with or without an answer in the end.
+	// Wait: the caller waited for another caller's rebuild, with or without an answer in the end.
 	Wait func(WaitEvent)
 	// Publish: what became of a result that was handed over; "stored" is the rule.
 	Publish func(PublishEvent)
@@ -40,7 +40,7 @@ type HitEvent struct {
 	IsNear bool
 }
 
-// WaitEvent is a wait for somebody else's rebuild.
+// WaitEvent is a wait for another caller's rebuild.
 type WaitEvent struct {
 	Event
 	Waited   time.Duration

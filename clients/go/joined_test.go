@@ -80,12 +80,12 @@ func TestACallerThatJoinedARebuildHasWhatCounts(t *testing.T) {
 		counts  *bool
 		want    string
 	}{
-		"stored":               {stored, proto.Bool(true), "mine"},
-		"stored already":       {dibsv1.PublishOutcome_PUBLISH_OUTCOME_DUPLICATE, proto.Bool(true), "mine"},
-		"stored, and is void":  {stored, proto.Bool(false), "theirs"},
-		"of an older service":  {stored, nil, "theirs"},
-		"invalidated":          {dibsv1.PublishOutcome_PUBLISH_OUTCOME_INVALIDATED, nil, "theirs"},
-		"by nobody else known": {dibsv1.PublishOutcome_PUBLISH_OUTCOME_NOT_STORED, nil, "theirs"},
+		"stored":              {stored, proto.Bool(true), "mine"},
+		"stored already":      {dibsv1.PublishOutcome_PUBLISH_OUTCOME_DUPLICATE, proto.Bool(true), "mine"},
+		"stored, and is void": {stored, proto.Bool(false), "theirs"},
+		"of an older service": {stored, nil, "theirs"},
+		"invalidated":         {dibsv1.PublishOutcome_PUBLISH_OUTCOME_INVALIDATED, nil, "theirs"},
+		"not stored":          {dibsv1.PublishOutcome_PUBLISH_OUTCOME_NOT_STORED, nil, "theirs"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake, its, rebuild, holder := holding(t, hit("theirs"))

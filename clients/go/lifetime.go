@@ -35,7 +35,7 @@ func (l *lifetime) enter() (leave func(), err error) {
 	return l.running.Done, nil
 }
 
-// spawn runs something that may outlast its caller, who must have entered.
+// spawn runs something that may outlast its caller, which must have entered.
 func (l *lifetime) spawn(run func()) { l.running.Go(run) }
 
 // spawnLate is spawn for callers that have not entered: nothing runs where it is too late.

@@ -16,7 +16,7 @@ const (
 	defaultTarget = "127.0.0.1:50051"
 	// defaultConnect: TCP repeats the first packet that is lost after one second.
 	defaultConnect = 2 * time.Second
-	// defaultLeaseHoldMax is beyond any rebuild that somebody waits for, and that of the service.
+	// defaultLeaseHoldMax is longer than any rebuild that a caller waits for, and that of the service.
 	defaultLeaseHoldMax = 10 * time.Minute
 	// holderBytesMax leaves the process id its place within the contract's 256.
 	holderBytesMax = 200
@@ -40,7 +40,7 @@ type config struct {
 	tracer          trace.Tracer
 	conn            grpc.ClientConnInterface
 	log             *slog.Logger
-	// near is nil where nothing is kept in this process.
+	// near is nil if this process keeps nothing near.
 	near *NearCache
 	// leaseHoldMax bounds how long one lease is extended in all.
 	leaseHoldMax time.Duration
@@ -75,10 +75,10 @@ func WithLeaseHoldMax(most time.Duration) Option {
 	return option(func(c *config) { c.leaseHoldMax = most })
 }
 
-// WithHooks says who hears what happens.
+// WithHooks sets the hooks.
 func WithHooks(hooks Hooks) Option { return option(func(c *config) { c.hooks = hooks }) }
 
-// WithTracerProvider says who makes the spans of rebuilds. Default: OpenTelemetry's global one, which does nothing unless
+// WithTracerProvider sets what makes rebuilds' spans. Default: OpenTelemetry's global one, which does nothing unless
 // the application has set one.
 func WithTracerProvider(provider trace.TracerProvider) Option {
 	return option(func(c *config) {

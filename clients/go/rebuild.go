@@ -41,7 +41,8 @@ func (l *fetchLoop) rebuildAndHandOver(ctx context.Context, lease *dibsv1.Lease,
 	if isLost {
 		return result{err: ErrLeaseLost, isLost: true}
 	}
-	// A publish that is stored, then invalidated, and only then answered must not feed who came after the invalidation.
+	// A publish that is stored, then invalidated, and only then answered must not feed callers that came after the
+	// invalidation.
 	l.flights.seal(running)
 	switch {
 	case made.err != nil && !made.isAbsent:

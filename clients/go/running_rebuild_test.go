@@ -75,7 +75,7 @@ func TestCallersThatCameAfterTheLeaseHaveOnlyWhatCounts(t *testing.T) {
 					t.Errorf("got %v, again: %v", got, asksAgain)
 				}
 				if got := <-began; got.err != test.ended.err {
-					t.Errorf("who began it got %v", got)
+					t.Errorf("the caller that began it got %v", got)
 				}
 			})
 		})

@@ -71,7 +71,7 @@ func client(t *testing.T, target string, options ...dibs.Option) *dibs.Client {
 	return made
 }
 
-// nowhere is an address on which nobody listens.
+// nowhere is an address without a listener.
 func nowhere(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -110,7 +110,7 @@ func TestACallOfASession(t *testing.T) {
 	if asked.GetId() <= 0 || asked.GetTraceparent() != "00-trace" || asked.GetDeadlineMs() < 2500 || asked.GetDeadlineMs() > 3000 || asked.GetGetOrLock().GetKey() != "k" {
 		t.Errorf("asked %v", asked)
 	}
-	// What is not known, or was not asked for, harms nobody.
+	// Unknown and unexpected events do no harm.
 	session.going <- &dibsv1.SessionResponse{Events: []*dibsv1.SessionEvent{{}}, Replies: []*dibsv1.SessionReply{{Id: 77}}}
 	session.reply(hitReply(asked.GetId(), "v"))
 	got := receive(t, "the value", call)

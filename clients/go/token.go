@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// tokenSource is who calls, asked for each call. It is a function, so that no print of a client shows a secret.
+// tokenSource gives the caller's token, for each call. It is a function, so that no print of a client shows a secret.
 type tokenSource func(context.Context) (string, error)
 
 func fixedToken(token string) tokenSource {
@@ -80,7 +80,7 @@ func (f *tokenFile) read(context.Context) (string, error) {
 	return token, nil
 }
 
-// WithToken says who calls. Default: DIBS_TOKEN, else none. It is sent in clear only to this machine, unless
+// WithToken sets the caller's token. Default: DIBS_TOKEN, else none. It is sent in clear only to this machine, unless
 // [WithInsecureToken] allows more.
 func WithToken(token string) Option {
 	return option(func(c *config) { c.setToken(token) })

@@ -24,7 +24,7 @@ machine() {
   echo "$system-$processor"
 }
 
-# Says nothing unless it fails; Maven itself sends the codes of colours whatever it is told.
+# Prints nothing unless it fails. Maven itself sends colour codes with any option.
 maven() {
   local log status=0
   log=$(mvn --quiet --batch-mode "$@" 2>&1) || status=$?

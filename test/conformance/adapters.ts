@@ -12,6 +12,8 @@ export interface Language {
   readonly name: string;
   readonly command: readonly [string, ...string[]];
   readonly needs: readonly (readonly [string, ...string[]])[];
+  /** Builds its adapter and examples, if they are not built yet. That of TypeScript is built with this program. */
+  readonly build?: readonly [string, ...string[]];
   /** Whether its client talks over sessions. */
   readonly sessions: boolean;
 }
@@ -25,23 +27,37 @@ export const LANGUAGES: readonly Language[] = [
     needs: [],
     sessions: true,
   },
-  { name: 'go', command: tasks('go', 'adapter'), needs: [['go', 'version']], sessions: true },
+  {
+    name: 'go',
+    command: tasks('go', 'adapter'),
+    build: tasks('go', 'build'),
+    needs: [['go', 'version']],
+    sessions: true,
+  },
   {
     name: 'python',
     command: tasks('python', 'adapter'),
+    build: tasks('python', 'build'),
     needs: [['python3', '-c', 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))']],
     sessions: true,
   },
   {
     name: 'java',
     command: tasks('java', 'adapter'),
+    build: tasks('java', 'build'),
     needs: [
       ['javac', '--version'],
       ['mvn', '--version'],
     ],
     sessions: true,
   },
-  { name: 'rust', command: tasks('rust', 'adapter'), needs: [['cargo', '--version']], sessions: true },
+  {
+    name: 'rust',
+    command: tasks('rust', 'adapter'),
+    build: tasks('rust', 'build'),
+    needs: [['cargo', '--version']],
+    sessions: true,
+  },
 ];
 
 /** Each language by sessions where it has them, and by unary calls. */
@@ -56,4 +72,12 @@ export function columnsOf(languages: readonly Language[]): Column[] {
 export function missingFor({ needs }: Language): string | undefined {
   const missing = needs.find(([command, ...args]) => spawnSync(command, args).status !== 0);
   return missing === undefined ? undefined : missing.slice(0, 2).join(' ');
+}
+
+/** A run by itself must not depend on what ran before it; without changes it takes a moment. Throws if a build fails. */
+export function buildAdapter({ name, build }: Language): void {
+  if (build === undefined) return;
+  const [command, ...args] = build;
+  const { status } = spawnSync(command, args, { stdio: ['ignore', 2, 2] });
+  if (status !== 0) throw new Error(`the adapter of ${name} could not be built; the output is above`);
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { Adapter } from './adapter.js';
-import { type Column, columnsOf, LANGUAGES, type Language, missingFor } from './adapters.js';
+import { buildAdapter, type Column, columnsOf, LANGUAGES, type Language, missingFor } from './adapters.js';
 import { uncovered } from './coverage.js';
 import { runExamples } from './examples.js';
 import { killedHolders } from './killed-holders.js';
@@ -68,6 +68,7 @@ const languages = LANGUAGES.filter((language) => {
   skipped += 1;
   return false;
 });
+for (const language of languages) buildAdapter(language);
 const columns = columnsOf(languages);
 const verdicts = new Map<string, Verdict>();
 const failures: string[] = [];

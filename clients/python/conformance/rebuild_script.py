@@ -82,7 +82,7 @@ def value_of(script: Fields, asked: bytes | None) -> bytes | None:
 
 
 async def until(pause: Awaitable[object], stubborn: bool) -> None:
-    """Waits for `pause`; where it is stubborn, whatever the client says."""
+    """Waits for `pause`. A stubborn one goes on although the client cancels it."""
     waiting = asyncio.ensure_future(pause)
     while not waiting.done():
         try:

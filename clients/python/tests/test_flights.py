@@ -79,7 +79,7 @@ class TestARebuildThatRunsHere:
     async def test_serves_callers_that_come_late(self, fake: FakeService, caller: Caller) -> None:
         fake.will("GetOrLock", lease())
         rebuild, call = await held(caller, fake, gives(b"v"))
-        # Whatever their options: the service would have them wait for the same rebuild.
+        # With any options: the service would let them wait for the same rebuild.
         late = [start(caller.get("k", never_called, wait=wait, stale="forbid")) for wait in (5, 7, 60)]
         await joined(caller, 3)
         rebuild.gate.set()

@@ -103,7 +103,7 @@ def run_child(work: Callable[[], object]) -> Callable[[], None]:
     """Forks; the child does the work and ends. What is returned waits for it, and fails if it failed or hangs."""
     child = os.fork()
     if child == 0:
-        # Nothing of the test's own machinery may run in the child, whatever happens.
+        # Nothing of the test's own machinery may run in the child, not even after an error.
         status = 1
         try:
             signal.alarm(int(PATIENCE_S))

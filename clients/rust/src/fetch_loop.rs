@@ -46,7 +46,7 @@ async fn landed(core: &Core, options: &Options, seat: Seat, until: Instant) -> N
 }
 
 async fn fly(core: Arc<Core>, options: Arc<Options>, rebuild: RebuildBytes, flight: Flight, until: Instant) -> Landed {
-    // Those who come in the same turn of the runtime join before the request is sent.
+    // Calls that come in the same turn of the runtime join before the request is sent.
     end_of_turn().await;
     let mut asking = Asking::new(core.clone(), options.clone(), until);
     let lease = match asking.answer(Some(&flight)).await {

@@ -2,8 +2,8 @@
 //!
 //! A flight has three stages. Before its request is sent, any equal call joins. While the request is under way, calls
 //! join only where a live session watches the namespace, and until a change of it arrives: an answer from before an
-//! invalidation must not reach a caller that came after it. Once the lease is here, calls join the rebuild whatever
-//! their options, until its result is sent; what such a latecomer is given is for [`Landed`] to say.
+//! invalidation must not reach a caller that came after it. Once the lease is here, calls join the rebuild with any
+//! options, until its result is sent; what such a latecomer is given is for [`Landed`] to say.
 use std::{
     collections::HashMap,
     future::Future,

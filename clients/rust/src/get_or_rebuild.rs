@@ -219,7 +219,7 @@ impl<C: Codec> GetOrRebuild<C> {
         decoded(&*codec, bytes).map_err(Error::Codec)
     }
 
-    /// The value, or the lease to rebuild it, for those who do the steps themselves. A stale value is the lease's
+    /// The value, or the lease to rebuild it, for code that does the steps itself. A stale value is the lease's
     /// [`previous`](Lease::previous). Equal calls are not joined.
     ///
     /// # Errors

@@ -76,7 +76,7 @@ impl HeldLease {
         }
     }
 
-    /// For the user who rebuilds by themselves: what comes now is part of the trace that is current, if there is one.
+    /// For a rebuild in the user's own hands: what comes now is part of the trace that is current, if there is one.
     pub fn enter_current_trace(&self) {
         if self.options.traceparent.is_empty() {
             self.carry(Trace::of_caller("").traceparent());

@@ -59,7 +59,7 @@ impl<T> Lease<T> {
         self.terms.set_tags(tags.into_iter().map(Into::into).collect());
     }
 
-    /// The caller, and those who joined it before the lease came, get this value; it is not stored, and the next
+    /// The caller, and the callers that joined it before the lease came, get this value; it is not stored, and the next
     /// caller rebuilds.
     pub fn do_not_store(&self) {
         self.terms.do_not_store();

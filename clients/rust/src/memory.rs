@@ -22,7 +22,7 @@ use crate::{
 /// As the contract says.
 const TTL_MS_MAX: i64 = 31_536_000_000;
 
-/// The records of all keys, and those who wait for them.
+/// The records of all keys, and the callers that wait for them.
 #[derive(Default)]
 pub(crate) struct Memory {
     records: Mutex<Records>,

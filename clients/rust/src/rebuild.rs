@@ -51,8 +51,8 @@ fn of_panic(text: Option<&str>) -> RebuildError {
     }
 }
 
-/// Rebuilds and hands the result over, which counts for the callers that were there before the lease whatever became
-/// of the publish. The flight takes no more callers from then on: a result that is stored, then invalidated, then
+/// Rebuilds and hands the result over, which counts for the callers that were there before the lease, also if
+/// the publish fails. The flight takes no more callers from then on: a result that is stored, then invalidated, then
 /// answered must not reach a caller that came after the invalidation.
 pub(crate) async fn rebuild_under(mut lease: HeldLease, rebuild: &RebuildBytes, flight: &Flight) -> Landed {
     let told = lease.told().clone();

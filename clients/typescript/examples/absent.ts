@@ -17,5 +17,5 @@ const find = () =>
 await find();
 const user = await find();
 
-console.log(`${user === null ? 'nobody' : 'somebody'}, after ${queries} query`);
+console.log(`${user === null ? 'no such user' : 'a user'}, after ${queries} query`);
 dibs.close();

@@ -201,7 +201,7 @@ export class DibsClient {
     };
   }
 
-  /** One GetOrLock, for those who do the steps themselves. Rejects with a {@link DibsError}. */
+  /** One GetOrLock, for code that does the steps itself. Rejects with a {@link DibsError}. */
   getOrLock(request: GetOrLock, options?: CallOptions) {
     return this.#calls.getOrLock(request, options);
   }

@@ -20,7 +20,7 @@ export interface Taken extends Fetched {
   readonly isShared: boolean;
 }
 
-/** Asks the service, or joins those of this process who do already. */
+/** Asks the service, or joins callers of this process that already do. */
 export class Fetcher {
   readonly #flights: Flights<Fetched>;
 

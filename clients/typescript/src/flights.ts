@@ -29,7 +29,7 @@ export class Flight<T> {
     this.callers = new Callers(() => close(this));
   }
 
-  /** Its answer is a lease: those who come later join the rebuild, by the rules of that. */
+  /** Its answer is a lease: later callers join the rebuild, by the rules of that. */
   leased(): void {
     this.close(this);
     this.#leasedMs ??= performance.now();
@@ -42,7 +42,7 @@ export class Flight<T> {
   }
 
   /**
-   * The service answers within the wait, which is the same for all who share a flight. If the answer is a lease,
+   * The service answers within the wait, which is the same for all callers of a flight. If the answer is a lease,
    * this process rebuilds, and the caller's own wait bounds how long it waits for that.
    */
   waitAsJoined({ signal, untilMs }: FlightTerms): Promise<T> {

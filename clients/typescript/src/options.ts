@@ -9,7 +9,7 @@ export interface DibsClientOptions {
   /** `HOST:PORT`, `unix:///path` or `dns:///HOST:PORT`. Default: `DIBS_TARGET`, else `127.0.0.1:50051`. */
   readonly target?: string;
   /**
-   * Who calls, where the service wants to know. A function is asked for each connection and each unary call, and must
+   * The caller's token. A function is asked for each connection and each unary call, and must
    * be quick. Default: `DIBS_TOKEN`, else none.
    */
   readonly token?: string | (() => string);
@@ -126,7 +126,10 @@ export interface RebuildContext<T = Buffer> {
   readonly reason: string;
   /** Stores the value that is about to be returned by options of its own. */
   storeWith(options: StoreOptions): void;
-  /** The value that is about to be returned goes to this caller, and to those who asked with it, and is not stored. */
+  /**
+   * The value that is about to be returned is not stored. It goes to this caller, and to the callers that joined it
+   * before the lease came.
+   */
   doNotStore(): void;
 }
 

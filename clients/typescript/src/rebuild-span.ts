@@ -17,7 +17,7 @@ export function currentTraceparent(): string | undefined {
   return span === undefined ? undefined : written(span.spanContext());
 }
 
-/** One rebuild in its caller's trace, where those who wait for it elsewhere find it. Costs nothing without an SDK. */
+/** One rebuild in its caller's trace, where waiters elsewhere find it. Costs nothing without an SDK. */
 export class RebuildSpan {
   /** For the calls that end the lease. */
   readonly traceparent: string | undefined;

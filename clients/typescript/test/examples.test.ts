@@ -35,7 +35,7 @@ it.each([
   ['read-your-writes', 'Ada, then Grace\n'],
   ['near-cache', '10 after a thousand hits, then 12\n'],
   ['tags', '2 pages rebuilt, then 4\n'],
-  ['absent', 'nobody, after 1 query\n'],
+  ['absent', 'no such user, after 1 query\n'],
   ['failure', 'the database is away, and for others: the database is away\n'],
   ['many-keys', 'hit: a; rebuilt: b, c\n'],
   ['explain', 'report-job has had it, and 1 waits; before: warmer, failed\n'],

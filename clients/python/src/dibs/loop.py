@@ -296,7 +296,7 @@ class Flights:
         try:
             await asyncio.wait((flight.task,))
             if flight.task.cancelled():
-                # Not by this caller, who must not look as if it had been.
+                # Not by this caller, which must not look as if it had been.
                 raise ServiceError("CANCELLED", "the client was closed, or the rebuild was cancelled by itself")
             return flight.task.result()
         finally:

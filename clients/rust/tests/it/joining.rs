@@ -58,7 +58,7 @@ async fn each_leaves_by_itself_and_the_last_takes_the_call_along() {
     two.abort();
     until(|| fake.heard()[0].is_left()).await;
     fake.will("get_or_lock", [hit("v")]);
-    assert_eq!(text(soon(call()).await.unwrap().unwrap()), "v", "whoever comes then begins anew");
+    assert_eq!(text(soon(call()).await.unwrap().unwrap()), "v", "a later caller begins anew");
 }
 
 #[tokio::test]

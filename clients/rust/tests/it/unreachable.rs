@@ -17,8 +17,8 @@ fn both() -> [ClientBuilder; 2] {
     [true, false].map(|session| Client::builder().session(session))
 }
 
-/// A port on which nobody listens.
-async fn nobody() -> String {
+/// A port without a listener.
+async fn nowhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().to_string()
 }
@@ -32,7 +32,7 @@ async fn mute() -> (TcpListener, String) {
 
 #[tokio::test]
 async fn is_done_without_one_rebuild_at_a_time_for_each_key() {
-    let target = nobody().await;
+    let target = nowhere().await;
     for builder in both() {
         let client = builder.target(&target).build().unwrap();
         let rebuilds = Arc::new(AtomicU32::new(0));
@@ -58,7 +58,7 @@ async fn is_done_without_one_rebuild_at_a_time_for_each_key() {
 
 #[tokio::test]
 async fn is_an_error_with_its_address_where_that_is_asked_for() {
-    let target = nobody().await;
+    let target = nowhere().await;
     for builder in both() {
         let client = builder.target(&target).on_unavailable(OnUnavailable::Fail).build().unwrap();
         let error = client.get_or_rebuild("k").ttl(TTL).with(|| async { value("") }).await.unwrap_err();
@@ -126,7 +126,7 @@ fn alone(target: &str) -> Client {
 
 #[tokio::test]
 async fn what_was_rebuilt_without_it_serves_the_next_callers_for_a_short_while() {
-    let client = alone(&nobody().await);
+    let client = alone(&nowhere().await);
     let read = async |asking: GetOrRebuild, rebuilt: &'static str| {
         text(asking.with(move || async move { value(rebuilt) }).await.unwrap())
     };
@@ -170,7 +170,7 @@ async fn what_was_rebuilt_without_it_is_dropped_when_it_answers_again() {
 
 #[tokio::test]
 async fn a_call_after_the_own_invalidation_joins_no_rebuild_from_before_it_and_each_keeps_its_wait() {
-    let client = alone(&nobody().await);
+    let client = alone(&nowhere().await);
     let (gate, began) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (opens, begins) = (gate.clone(), began.clone());
     let old = move || {
@@ -195,7 +195,7 @@ async fn a_call_after_the_own_invalidation_joins_no_rebuild_from_before_it_and_e
 
 #[tokio::test]
 async fn is_not_ready_and_then_it_is() {
-    let target = nobody().await;
+    let target = nowhere().await;
     for builder in both() {
         let client = builder.target(&target).build().unwrap();
         assert!(!client.ready(ms(50)).await);

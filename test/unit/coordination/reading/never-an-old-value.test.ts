@@ -129,6 +129,21 @@ describe('a stored publish whose reply is late', () => {
     ).toBe(true);
   });
 
+  it('feeds the value for the time that it has left, not for its whole ttl', async () => {
+    const { trial, ask, lease, publish } = fleet();
+    const { token } = await lease();
+    const waiter = await ask({ waitMs: 5_000 });
+    trial.wakes.silent = true;
+    const gate = trial.store.holdAfter('publish');
+    const publishing = publish(token, 'new');
+    await gate.reached;
+    trial.clock.advance(50);
+    gate.open();
+    await publishing;
+    await trial.settle();
+    expect(hitOf(waiter)).toMatchObject({ fresh: true, freshForMs: 60_000 - 50 });
+  });
+
   it('says that it does not count where its tag was invalidated since its lease', async () => {
     const { trial, lease, publish, invalidate } = fleet();
     const { token } = await lease();
@@ -222,6 +237,25 @@ describe('a long serving, which takes turns', () => {
     expect(textIn(hitOf(waiterLimits[0] ?? late))).toBe('old');
     expect(textIn(hitOf(waiterLimits[299] ?? late))).toBe('old');
     leaseOf(late);
+  });
+});
+
+describe('a hit that is held ready during an attempt', () => {
+  it('is given as old as it is when the wait ends', async () => {
+    const { trial, here, lease, publish } = fleet();
+    trial.policy = { ...trial.policy, earlyRefreshBeta: 1e12 };
+    const first = await lease();
+    trial.clock.advance(100);
+    await publish(first.token, 'old');
+    const voting = trial.quorum.holdBefore('acquire');
+    const drawn = trial.send({ waitMs: 50 }, new Call(), here);
+    await voting.reached;
+    await trial.pass(60);
+    const { fresh, freshForMs } = hitOf(drawn);
+    expect(fresh).toBe(true);
+    expect(freshForMs).toBeLessThanOrEqual(60_000 - 50);
+    voting.open();
+    await trial.settle();
   });
 });
 

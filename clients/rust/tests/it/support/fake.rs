@@ -313,7 +313,7 @@ impl CoordinatorService for Fake {
         let sessions = self.state().sessions.clone().ok_or_else(|| Status::unimplemented("no sessions"))?;
         let (responses, receiver) = mpsc::unbounded_channel();
         let session = Session { requests: request.into_inner(), responses };
-        sessions.send(session).map_err(|_| Status::unavailable("nobody takes it"))?;
+        sessions.send(session).map_err(|_| Status::unavailable("the receiver is gone"))?;
         Ok(Response::new(Box::pin(UnboundedReceiverStream::new(receiver).map(|response| response))))
     }
 }

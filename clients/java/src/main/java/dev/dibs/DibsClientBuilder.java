@@ -61,7 +61,7 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * Who calls, sent as {@code authorization: Bearer}. Default: {@code DIBS_TOKEN}, else none.
+   * The caller's token, sent as {@code authorization: Bearer}. Default: {@code DIBS_TOKEN}, else none.
    *
    * @param secret ASCII
    * @return this
@@ -72,7 +72,7 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * Who calls, where that changes: asked for with each call, and with each session.
+   * The caller's token, if it changes: the function is called for each call and for each session.
    *
    * @param secret must not block for long; gives ASCII
    * @return this
@@ -83,7 +83,7 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * Who calls, as a file says, which is read again when it changes.
+   * The caller's token, in a file that is read again when it changes.
    *
    * @param file with the token and nothing else
    * @return this
@@ -238,7 +238,7 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * Who makes the spans of rebuilds. Default: the {@link io.opentelemetry.api.GlobalOpenTelemetry}, which does nothing
+   * What makes the spans of rebuilds. Default: the {@link io.opentelemetry.api.GlobalOpenTelemetry}, which does nothing
    * unless the application has set it.
    *
    * @param instance not null

@@ -61,7 +61,7 @@ final class Flight<T> {
   }
 
   /**
-   * A rebuild runs for this flight. The caller that began it stays until it ends. The others wait for somebody else's
+   * A rebuild runs for this flight. The caller that began it stays until it ends. The others wait for another caller's
    * rebuild from here on, each for as long as it wants to.
    */
   void rebuilding() {

@@ -21,7 +21,7 @@ public interface Hooks {
   default void onHit(String namespace, String key, Freshness freshness) {}
 
   /**
-   * Somebody else's rebuild was waited for.
+   * The caller waited for another caller's rebuild.
    *
    * @param namespace of the key
    * @param key that was waited for

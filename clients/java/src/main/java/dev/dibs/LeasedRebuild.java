@@ -14,7 +14,7 @@ import java.util.concurrent.CompletableFuture;
 
 /** One rebuild under one lease: run, extended meanwhile, and handed over. */
 final class LeasedRebuild {
-  /** The lease was lost before there was a result: somebody else may have the value by now. */
+  /** The lease was lost before there was a result: another caller may have the value by now. */
   static final class LeaseLostException extends Exception {
     private static final long serialVersionUID = 1L;
 
@@ -29,7 +29,7 @@ final class LeasedRebuild {
   private final Lease lease;
   private final CallTrace trace;
 
-  /** Those who wait for it. A rebuild behind a stale value has one that never leaves. */
+  /** The callers that wait for it. A rebuild behind a stale value has one that never leaves. */
   private final Audience audience;
 
   private final RunningRebuild running;
@@ -146,7 +146,7 @@ final class LeasedRebuild {
     release(null).whenComplete((isReleased, failed) -> end(null, error, Ending.ASK_AGAIN));
   }
 
-  /** The value is of those who were there before the lease. Everybody else asks again. */
+  /** The value is for the callers that were there before the lease. All others ask again. */
   private void unstored(ByteString value) {
     running.close();
     release(null).whenComplete((isReleased, failed) -> end(new Found(value, true), null, Ending.ASK_AGAIN));

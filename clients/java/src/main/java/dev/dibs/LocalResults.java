@@ -25,7 +25,7 @@ final class LocalResults {
   private long sizeBytes;
   private long generation;
 
-  /** Null where nothing is kept. */
+  /** Null if nothing is kept. */
   synchronized Found of(FullKey key) {
     Kept one = kept.get(key);
     if (one == null) return null;

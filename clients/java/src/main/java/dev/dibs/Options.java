@@ -135,7 +135,7 @@ public final class Options<V> {
   }
 
   /**
-   * How long to wait for somebody else's rebuild. Default: 30 s, and no longer than the service lets anybody wait.
+   * How long to wait for another caller's rebuild. Default: 30 s, and no longer than the service's maximum.
    *
    * @param duration 0 does not wait
    * @return a copy
@@ -264,7 +264,7 @@ public final class Options<V> {
     return namespace;
   }
 
-  /** {@return how long to wait for somebody else's rebuild; null for the default} */
+  /** {@return how long to wait for another caller's rebuild; null for the default} */
   public Duration maxWait() {
     return maxWait;
   }

@@ -11,7 +11,7 @@ import java.util.Optional;
  * @param maybeStored with {@link PublishOutcome#NOT_STORED}: the value may be stored all the same, and read later
  */
 public record Published(PublishOutcome outcome, long fence, Optional<Boolean> counts, boolean maybeStored) {
-  /** Whether it is also theirs who asked after the lease was given. */
+  /** Whether callers that asked after the lease was given may have it too. */
   boolean isStoredAndCounts() {
     boolean isStored =
         switch (outcome) {

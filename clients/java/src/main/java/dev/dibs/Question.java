@@ -6,7 +6,7 @@ package dev.dibs;
  * @param namespace empty for the service's default
  * @param onUnavailable not null
  * @param body makes the bytes anew
- * @param trace of the caller who asked first
+ * @param trace of the first caller
  * @param untilNanos when the caller's wait for the rebuilds of others is over, by {@link System#nanoTime()}
  */
 record Question(

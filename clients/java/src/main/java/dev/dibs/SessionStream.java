@@ -144,7 +144,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
     return reply;
   }
 
-  /** Sends what has gathered, unless somebody does already, or the stream is full: then it leaves afterwards. */
+  /** Sends what has gathered, unless another thread already does, or the stream is full: then it leaves afterwards. */
   void flush() {
     for (; ; ) {
       SessionRequest message;

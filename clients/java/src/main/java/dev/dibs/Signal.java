@@ -3,7 +3,7 @@ package dev.dibs;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Says once, to all who listen, that something is over. */
+/** Says once, to all listeners, that something is over. */
 final class Signal {
   private boolean raised;
   private List<Runnable> listeners = new ArrayList<>(2);

@@ -12,7 +12,7 @@ import java.util.concurrent.Executor;
 import java.util.function.Supplier;
 import java.util.regex.Pattern;
 
-/** Who calls. Asked for with each call, so that it may change. Nothing here prints it. */
+/** The caller's token. It is read for each call, because it may change. It is never printed. */
 final class Token extends CallCredentials {
   private static final Metadata.Key<String> AUTHORIZATION =
       Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);

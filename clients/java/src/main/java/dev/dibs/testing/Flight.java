@@ -7,7 +7,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 
-/** One rebuild that runs in memory, and those who wait for it. */
+/** One rebuild that runs in memory, and the callers that wait for it. */
 final class Flight {
   private final long fence;
   private final RebuildReason reason;

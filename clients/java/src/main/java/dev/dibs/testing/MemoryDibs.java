@@ -22,7 +22,7 @@ import java.util.function.Predicate;
 
 /**
  * Dibs in this process's memory, for unit tests. Its time stands still until {@link #advance}: nothing expires by
- * itself. Rebuilds run one at a time for each key, on the thread of the first who asks; callers that come meanwhile share
+ * itself. Rebuilds run one at a time for each key, on the thread of the first caller; callers that come meanwhile share
  * their result. A stale value is returned after the rebuild behind it has ended, so that no test waits for a thread.
  * Values go through their codec. Waits, leases and reads of the store have no meaning here.
  */
