@@ -6,7 +6,7 @@ import { LeaseEnds } from './leasing/lease-ends.js';
 import { type GranterParts, LeaseGranter } from './leasing/lease-granter.js';
 import { LeaseLifecycle } from './leasing/lease-lifecycle.js';
 import { RebuildSlots } from './leasing/rebuild-slots.js';
-import { decodeToken, decodeTokenOf } from './leasing/token.js';
+import { decodeToken } from './leasing/token.js';
 import type { NamespaceStore } from './ports/namespace-store.js';
 import type { TagWake, WakeChannel } from './ports/wake-channel.js';
 import { PublishValue } from './publish-value.js';
@@ -15,6 +15,7 @@ import { type Explanation, explanationOf } from './reading/explanation.js';
 import { hitOf } from './reading/hit-of.js';
 import { NearCache } from './reading/near-cache.js';
 import { NearReader } from './reading/near-reader.js';
+import { RebuildSamples } from './reading/rebuild-samples.js';
 import { RecordReader } from './reading/record-reader.js';
 import { labelOf } from './waiting/answer-labels.js';
 import { KeyLoops, type KeyLoopsParts } from './waiting/key-loops.js';
@@ -40,11 +41,11 @@ export interface CoordinatorParts extends KeyLoopsParts, GranterParts {
   readonly namespaces: NamespaceStore;
   /** Of values that this replica may keep in memory; 0 for none. */
   readonly nearCacheBytes: number;
-  /** This process cannot keep up: nobody else may wait, while hits are served and leases can be ended. */
+  /** This process cannot keep up: no further caller may wait, while hits are served and leases can be ended. */
   overloaded?(): boolean;
 }
 
-/** The domain's front: one method a call. Outcomes are answers; only what nobody can decide is an error. */
+/** The domain's front: one method a call. Outcomes are answers; only what no authority can decide is an error. */
 export class Coordinator {
   readonly #held: HeldLeases;
   readonly #near: NearCache;
@@ -67,22 +68,23 @@ export class Coordinator {
     this.parts = { ...parts, store, namespaces, quorum };
     this.#held = new HeldLeases(parts, (lease) => void ends.ask(lease));
     const ends = new LeaseEnds(this.parts, this.#held);
+    const samples = new RebuildSamples();
     this.#near = new NearCache(parts.nearCacheBytes);
     this.#slots = new RebuildSlots(this.parts, this.#held, (id) => this.#keyLoops.wake(id));
-    this.#reader = new RecordReader(this.parts, this.#held, this.#changes);
+    this.#reader = new RecordReader(this.parts, this.#held, this.#changes, samples);
     this.#lifecycle = new LeaseLifecycle(this.parts, this.#held, this.#slots);
     const granter = new LeaseGranter(this.parts, this.#held, this.#lifecycle, this.#slots, this.#changes);
     const reader = new NearReader(this.#reader, this.#near, this.#changes);
     this.#keyLoops = new KeyLoops(this.parts, granter, reader, this.#slots, this.#degradation, this.#changes);
-    this.#publishValue = new PublishValue(
-      this.parts,
-      this.#held,
-      this.#lifecycle,
-      this.#slots,
-      this.#keyLoops,
-      this.#near,
-      this.#changes,
-    );
+    this.#publishValue = new PublishValue(this.parts, {
+      held: this.#held,
+      lifecycle: this.#lifecycle,
+      slots: this.#slots,
+      keyLoops: this.#keyLoops,
+      near: this.#near,
+      changes: this.#changes,
+      samples,
+    });
     this.#stopListening = parts.wakes.listen({
       wake: ({ id, kind, fence }) => {
         this.#held.endedAt(id, fence, kind);
@@ -136,16 +138,22 @@ export class Coordinator {
   getOrLockAtOnce(request: GetOrLock, call: Call, settled: Settled): GetOrLockAnswer | undefined {
     const { clock, limits } = this.parts;
     const policy = this.parts.policyOf(request.key.namespace);
-    // One for each call, whoever asks by it: drawn anew, it would be a product of chances.
+    // One for each call: drawn anew for each use, it would be a product of chances.
     const draw = refreshDraw(policy.earlyRefreshBeta, this.parts.chance.fraction());
     const near = this.#nearHit(request, draw);
     if (near !== undefined) return near;
     if (this.parts.overloaded?.() === true) throw overloaded();
-    const patienceMs = Math.min(request.waitMs ?? limits.waitMsMax, limits.waitMsMax);
-    const staleAllowed = (request.stale ?? policy.stale) === 'allow';
-    const arrival = this.#keyLoops.arrivals;
-    const nowMs = clock.nowMs();
-    this.#keyLoops.admit(new Waiter(request, call, arrival, nowMs, staleAllowed, patienceMs, draw, settled));
+    const waiter = new Waiter({
+      request,
+      call,
+      arrival: this.#keyLoops.arrivals,
+      arrivedMs: clock.nowMs(),
+      staleAllowed: (request.stale ?? policy.stale) === 'allow',
+      patienceMs: Math.min(request.waitMs ?? limits.waitMsMax, limits.waitMsMax),
+      refreshDraw: draw,
+      settled,
+    });
+    this.#keyLoops.admit(waiter);
     return undefined;
   }
 
@@ -192,22 +200,21 @@ export class Coordinator {
     if (nonce !== undefined) this.#held.watch(nonce, ended);
   }
 
-  /** Never rejects for want of a store: that is `not_stored`. */
+  /** Never rejects because the store is unavailable: that is `not_stored`. */
   publish(request: Publish, call: Call): Promise<PublishAnswer> {
     return this.#publishValue.publish(request, call);
   }
 
   /** Rejects as `unavailable` if the store does not answer; releasing again is safe. */
-  async release(request: Release, { identity }: Call): Promise<ReleaseOutcome> {
-    const { key, failure } = request;
-    const token = decodeToken(key, request.token);
+  async release(request: Release, _call: Call): Promise<ReleaseOutcome> {
+    const { key, token, failure } = request;
     const lease = token && this.#held.get(token.nonce);
     const feeds =
       lease !== undefined &&
       this.#held.feeds(lease.nonce) &&
       this.#changes.untouchedSince(key.namespace, [], lease.givenAt);
     const sent = { readAtMs: this.parts.clock.nowMs(), sentAt: this.#changes.count };
-    const outcome = await this.#lifecycle.release(request, identity);
+    const outcome = await this.#lifecycle.release(request);
     if (failure !== undefined && outcome === 'released' && token?.kind !== 'armed' && feeds) {
       // No store carries this failure to those who wait for it here.
       const { message, retryAfterMs = this.parts.policyOf(key.namespace).failureBackoffMs } = failure;
@@ -218,19 +225,14 @@ export class Coordinator {
     return outcome;
   }
 
-  /** Rejects as `unavailable` where nobody can say whether the lease lasts; extending again is safe. */
-  async extend(request: Extend, { identity }: Call): Promise<ExtendAnswer> {
-    return this.#lifecycle.extend(request, identity);
+  /** Rejects as `unavailable` where it is not known whether the lease lasts; extending again is safe. */
+  async extend(request: Extend, _call: Call): Promise<ExtendAnswer> {
+    return this.#lifecycle.extend(request);
   }
 
   /** The lease was extended on another session than it was given to: undefined, or the lease as that one has it now. */
-  async takeOver(
-    { key, token }: Extend,
-    { identity }: Call,
-    expiresInMs: number,
-  ): Promise<Lease | undefined> {
-    const decoded = decodeTokenOf(identity, key, token);
-    return decoded && this.#lifecycle.takeOver(key, decoded, expiresInMs);
+  async takeOver({ key, token }: Extend, expiresInMs: number): Promise<Lease | undefined> {
+    return token && this.#lifecycle.takeOver(key, token, expiresInMs);
   }
 
   /** Rejects as `unavailable` unless the store acknowledged every key; repeating it is safe. */
@@ -249,7 +251,7 @@ export class Coordinator {
     let leasesVoided = 0;
     let acknowledged = stamping.status === 'fulfilled';
     if (stamping.status === 'rejected') rethrowUnlessUnavailable(stamping.reason);
-    // Its wakes may come later than this answer, or never: whoever asks here from now on must not get what was before.
+    // Its wakes may come later than this answer, or never: a later caller must not get the old value here.
     // That holds too where no reply came, for it may have been done.
     if (isWide) this.#stamped(request, stamping.status === 'fulfilled' ? stamping.value : undefined);
     for (const [at, key] of request.keys.entries()) {
@@ -277,7 +279,7 @@ export class Coordinator {
     return { keysInvalidated, leasesVoided };
   }
 
-  /** From now on nobody waits and nobody gets a lease here; hits go on, and running leases can be ended. */
+  /** From now on no caller waits and none gets a lease here; hits go on, and running leases can be ended. */
   drain(): void {
     this.#keyLoops.drain();
   }
@@ -307,7 +309,7 @@ export class Coordinator {
     else this.#near.dropTags(namespace, tags);
   }
 
-  /** Broken at once, so that nobody waits behind a rebuild whose publish is refused already. */
+  /** Broken at once, so that no caller waits behind a rebuild whose publish is refused already. */
   #breakVoided(key: Key, nonce: string): void {
     this.#held.end(nonce, 'invalidated');
     void this.parts.quorum.release(key.id, nonce).then(() => this.#keyLoops.wake(key.id));

@@ -2,7 +2,6 @@ import { rethrowUnlessUnavailable, undefinedIfUnavailable } from './degradation/
 import type { HeldLease, HeldLeases } from './leasing/held-leases.js';
 import type { LeaseLifecycle, LeasePorts } from './leasing/lease-lifecycle.js';
 import type { RebuildSlots } from './leasing/rebuild-slots.js';
-import { decodeTokenOf, type Token } from './leasing/token.js';
 import type { Chance } from './ports/clock.js';
 import type { NamespaceStore } from './ports/namespace-store.js';
 import type { Observer } from './ports/observer.js';
@@ -11,6 +10,7 @@ import type { WakeChannel } from './ports/wake-channel.js';
 import type { Changes } from './reading/changes.js';
 import { outlasts } from './reading/counted.js';
 import type { NearCache } from './reading/near-cache.js';
+import type { RebuildSamples } from './reading/rebuild-samples.js';
 import type { Sent } from './waiting/key-loop.js';
 import type { KeyLoops } from './waiting/key-loops.js';
 import type { Call } from './words/call.js';
@@ -18,6 +18,7 @@ import type { Key } from './words/key.js';
 import type { Degraded, PublishAnswer, PublishOutcome } from './words/outcome.js';
 import type { KeyRecord } from './words/record.js';
 import type { Publish } from './words/requests.js';
+import type { Token } from './words/token.js';
 import type { Step } from './words/trace.js';
 
 export interface PublishValueParts extends LeasePorts {
@@ -27,28 +28,49 @@ export interface PublishValueParts extends LeasePorts {
   readonly wakes: Pick<WakeChannel, 'live'>;
 }
 
+/** What a publish tells of, or asks, inside this replica. */
+export interface PublishValueRooms {
+  readonly held: HeldLeases;
+  readonly lifecycle: Pick<LeaseLifecycle, 'endUnstored'>;
+  readonly slots: Pick<RebuildSlots, 'leave'>;
+  readonly keyLoops: Pick<KeyLoops, 'waitersOf' | 'feed' | 'wake' | 'changed'>;
+  readonly near: Pick<NearCache, 'changed'>;
+  readonly changes: Changes;
+  readonly samples: RebuildSamples;
+}
+
 /** Takes rebuilt values: to the store, whose word counts, and to those who wait on this replica. */
 export class PublishValue {
+  private readonly held: HeldLeases;
+  private readonly lifecycle: PublishValueRooms['lifecycle'];
+  private readonly slots: PublishValueRooms['slots'];
+  private readonly keyLoops: PublishValueRooms['keyLoops'];
+  private readonly near: PublishValueRooms['near'];
+  private readonly changes: Changes;
+  private readonly samples: RebuildSamples;
+
   constructor(
     private readonly parts: PublishValueParts,
-    private readonly held: HeldLeases,
-    private readonly lifecycle: Pick<LeaseLifecycle, 'endUnstored'>,
-    private readonly slots: Pick<RebuildSlots, 'leave'>,
-    private readonly keyLoops: Pick<KeyLoops, 'waitersOf' | 'feed' | 'wake' | 'changed'>,
-    private readonly near: Pick<NearCache, 'changed'>,
-    private readonly changes: Changes,
-  ) {}
+    rooms: PublishValueRooms,
+  ) {
+    this.held = rooms.held;
+    this.lifecycle = rooms.lifecycle;
+    this.slots = rooms.slots;
+    this.keyLoops = rooms.keyLoops;
+    this.near = rooms.near;
+    this.changes = rooms.changes;
+    this.samples = rooms.samples;
+  }
 
-  /** Never rejects for want of a store: that is `not_stored`. */
+  /** Never rejects because the store is unavailable: that is `not_stored`. */
   async publish(request: Publish, call: Call): Promise<PublishAnswer> {
-    const { clock, observer, namespaces } = this.parts;
-    const { key } = request;
-    const token = decodeTokenOf(call.identity, key, request.token);
+    const { clock, observer } = this.parts;
+    const { key, token } = request;
     if (token === undefined) {
       observer.published(key.namespace, 'unknown_lease', undefined, call.traceparent);
       return { outcome: 'unknown_lease', fence: 0 };
     }
-    // Whatever the outcome, the lease is over; its own wake must not be the one to tell so.
+    // With any outcome the lease is over; its own wake must not be the one to tell so.
     const feeds = this.held.feeds(token.nonce);
     const held = this.held.take(token.nonce);
     const lease = held?.key.id === key.id ? held : undefined;
@@ -61,7 +83,7 @@ export class PublishValue {
     const { outcome } = answer;
     observer.published(key.namespace, outcome, rebuildMs, call.traceparent);
     if (rebuildMs !== undefined && (outcome === 'stored' || outcome === 'stored_late')) {
-      void namespaces.learn(key.namespace, rebuildMs).catch(rethrowUnlessUnavailable);
+      this.samples.add(key.namespace, rebuildMs);
     }
     return answer;
   }

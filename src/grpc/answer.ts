@@ -58,7 +58,7 @@ export interface Row<Wire, Request, Answer, Response> {
   readonly streams: boolean;
   readonly type: MessageType<Wire>;
   /** Throws `invalid_argument`, with a text that begins with the field's path. */
-  decode(wire: Wire, edge: Edge): Request;
+  decode(wire: Wire, edge: Edge, identity: string): Request;
   permission(request: Request): Permission;
   subject(request: Request): Subject;
   /** How many calls it counts as. */
@@ -114,7 +114,7 @@ export function answer<Wire, Request, Answer, Response>(
   const settled = (it: Answer | Error, more = false) =>
     done(it instanceof Error ? it : answeredBy(row, request, it, more, call, edge));
   try {
-    request = row.decode(wire, edge);
+    request = row.decode(wire, edge, call.identity);
     admit(row, request, call, edge);
     known = row.run(edge, request, call, settled);
   } catch (error) {

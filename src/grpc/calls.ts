@@ -1,5 +1,6 @@
 import type { MethodDefinition } from '@grpc/grpc-js';
 import type { Permission } from '../access/identity.js';
+import { encodeToken } from '../coordination/leasing/token.js';
 import { labelOf } from '../coordination/waiting/answer-labels.js';
 import type { Call } from '../coordination/words/call.js';
 import type { ExtendAnswer, GetOrLockAnswer, Lease } from '../coordination/words/outcome.js';
@@ -188,10 +189,11 @@ async function extend(
   call: Call,
 ): Promise<{ readonly answer: ExtendAnswer; readonly taken: Lease | undefined }> {
   const answer = await coordinator.extend(request, call);
-  if (answer.outcome !== 'extended' || holds === undefined || holds(request.token)) {
+  const { key, token } = request;
+  if (answer.outcome !== 'extended' || token === undefined || holds?.(encodeToken(key, token)) !== false) {
     return { answer, taken: undefined };
   }
-  return { answer, taken: await coordinator.takeOver(request, call, answer.expiresInMs) };
+  return { answer, taken: await coordinator.takeOver(request, answer.expiresInMs) };
 }
 
 function later<Answer>(promised: Promise<Answer>, settled: Settled<Answer>): undefined {

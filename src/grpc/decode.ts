@@ -1,3 +1,4 @@
+import { decodeTokenOf } from '../coordination/leasing/token.js';
 import { CoordinationError } from '../coordination/words/errors.js';
 import { type Key, keyOf } from '../coordination/words/key.js';
 import type { Payload } from '../coordination/words/outcome.js';
@@ -56,11 +57,11 @@ export function decodeGetOrLockMany(wire: GetOrLockManyRequest, bounds: Bounds):
   return [first as GetOrLock, ...others];
 }
 
-export function decodePublish(wire: PublishRequest, { limits }: Bounds): Publish {
+export function decodePublish(wire: PublishRequest, { limits }: Bounds, identity: string): Publish {
   const key = keyIn(namespaceOf(wire.namespace), wire.key, 'key');
   return {
     key,
-    token: wellFormed('token', wire.token),
+    token: decodeTokenOf(identity, key, wellFormed('token', wire.token)),
     payload: payloadOf(wire.payload, limits.valueBytesMax),
     ttlMs: within('ttl_ms', wire.ttlMs, 1, YEAR_MS),
     staleMs: withinIfSet('stale_ms', wire.staleMs, 0, YEAR_MS),
@@ -68,20 +69,20 @@ export function decodePublish(wire: PublishRequest, { limits }: Bounds): Publish
   };
 }
 
-export function decodeRelease(wire: ReleaseRequest): Release {
+export function decodeRelease(wire: ReleaseRequest, _bounds: Bounds, identity: string): Release {
   const key = keyIn(namespaceOf(wire.namespace), wire.key, 'key');
   return {
     key,
-    token: wellFormed('token', wire.token),
+    token: decodeTokenOf(identity, key, wellFormed('token', wire.token)),
     failure: wire.failure === undefined ? undefined : failureOf(wire.failure),
   };
 }
 
-export function decodeExtend(wire: ExtendRequest, bounds: Bounds): Extend {
+export function decodeExtend(wire: ExtendRequest, bounds: Bounds, identity: string): Extend {
   const key = keyIn(namespaceOf(wire.namespace), wire.key, 'key');
   return {
     key,
-    token: wellFormed('token', wire.token),
+    token: decodeTokenOf(identity, key, wellFormed('token', wire.token)),
     leaseMs: leaseMsOf(wire.leaseMs, key.namespace, bounds),
   };
 }

@@ -35,10 +35,10 @@ export function read(space: MemoryNamespace, tags: readonly string[], nowMs: num
   const { id, clock, rebuild, stamps } = space;
   return {
     clock: encodeTagClock({ id, at: clock }),
-    ...(rebuild === undefined ? {} : { rebuild }),
+    rebuild,
     stamps: ['', ...tags].map((tag) => {
       const { deletedAt, staleAt, markedAtMs } = stamps.get(tag) ?? NEVER;
-      // Marked before the clock was set back, so that nobody knows how long ago: what it marked is over.
+      // Marked before the clock was set back, so that it is not known how long ago: what it marked is over.
       if (markedAtMs > nowMs) return { deletedAt: Math.max(deletedAt, staleAt), staleAt: 0, staleAgoMs: 0 };
       return { deletedAt, staleAt, staleAgoMs: nowMs - markedAtMs };
     }),
@@ -63,8 +63,8 @@ export function invalidate(
   return { ...space, clock, stamps: forgets ? new Map([['', { ...NEVER, deletedAt: clock }]]) : stamps };
 }
 
-export function learn(space: MemoryNamespace, rebuildMs: number): MemoryNamespace {
-  return { ...space, rebuild: learned(space.rebuild, rebuildMs) };
+export function learn(space: MemoryNamespace, rebuildMs: number | undefined): MemoryNamespace {
+  return rebuildMs === undefined ? space : { ...space, rebuild: learned(space.rebuild, rebuildMs) };
 }
 
 export function enter(

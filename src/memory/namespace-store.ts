@@ -22,8 +22,10 @@ export class MemoryNamespaceStore implements NamespaceStore {
 
   constructor(private readonly parts: MemoryNamespaceStoreParts) {}
 
-  async read(namespace: string, tags: readonly string[]): Promise<NamespaceRecord> {
-    return steps.read(this.#space(namespace), tags, this.#nowMs);
+  async read(namespace: string, tags: readonly string[], rebuildMs?: number): Promise<NamespaceRecord> {
+    const space = steps.learn(this.#space(namespace), rebuildMs);
+    this.#spaces.set(namespace, space);
+    return steps.read(space, tags, this.#nowMs);
   }
 
   async invalidate(namespace: string, request: NamespaceInvalidate): Promise<TagClock> {
@@ -37,10 +39,6 @@ export class MemoryNamespaceStore implements NamespaceStore {
       wake: { clockId: id, time: at, tags, all },
     });
     return { id, at };
-  }
-
-  async learn(namespace: string, rebuildMs: number): Promise<void> {
-    this.#spaces.set(namespace, steps.learn(this.#space(namespace), rebuildMs));
   }
 
   async enter(namespace: string, request: SlotRequest): Promise<boolean> {

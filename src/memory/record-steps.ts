@@ -11,60 +11,23 @@ import type {
   StoreRelease,
 } from '../coordination/ports/value-store.js';
 import type { Wake } from '../coordination/ports/wake-channel.js';
-import type { LeaseEnd, Payload, ReleaseOutcome } from '../coordination/words/outcome.js';
+import type { LeaseEnd, ReleaseOutcome } from '../coordination/words/outcome.js';
 import {
-  type ArmedLease,
   type KeyRecord,
-  NO_RECORD,
   PAST_FAILURE_BYTES_MAX,
   PAST_LEASES_MAX,
-  type PastLease,
   type RebuildTimes,
-  type StoredFailure,
 } from '../coordination/words/record.js';
-
-/** The record of one key, with times on the store's clock. Never changed: each step makes a new one. */
-export interface MemoryRecord {
-  readonly fence: number;
-  readonly valueFence: number;
-  readonly value?: MemoryValue;
-  readonly lease?: MemoryLease;
-  readonly failure?: MemoryFailure;
-  readonly rebuild?: RebuildTimes;
-  readonly lastEnd?: LeaseEnd;
-  /** The nonce that the last invalidation voided. */
-  readonly voided?: string;
-  /** The nonce whose value was stored last. */
-  readonly done?: string;
-  /** The leases that have ended, newest first. */
-  readonly past?: readonly MemoryPast[];
-  /** When the record is dropped: `keepMs` after the last end of what is in it. */
-  readonly expiresAtMs: number;
-}
-
-interface MemoryValue {
-  readonly payload: Payload;
-  readonly publishedAtMs: number;
-  readonly freshUntilMs: number;
-  readonly servableUntilMs: number;
-  readonly clock: string;
-  readonly tags: readonly string[];
-}
-
-interface MemoryLease extends Omit<ArmedLease, 'fence' | 'expiresInMs' | 'ageMs'> {
-  readonly armedAtMs: number;
-  readonly untilMs: number;
-  readonly clock: string;
-}
-
-interface MemoryPast extends Omit<PastLease, 'endedAgoMs'> {
-  readonly endedAtMs: number;
-}
-
-interface MemoryFailure extends Omit<StoredFailure, 'retryAfterMs'> {
-  readonly failedAtMs: number;
-  readonly untilMs: number;
-}
+import {
+  BLANK,
+  type MemoryFailure,
+  type MemoryLease,
+  type MemoryPast,
+  type MemoryRecord,
+  type MemoryValue,
+  read,
+  servable,
+} from './memory-record.js';
 
 /** What one step makes of a record: the next record, the reply, and the wake if it sends one. */
 export interface Step<T> {
@@ -75,116 +38,50 @@ export interface Step<T> {
 
 type Maybe = MemoryRecord | undefined;
 
-/**
- * Undefined once its time is over, as Redis expires a key; and without what claims to begin after now, which was
- * written before the clock was set back: a lease stays armed, as any whose time has run out. Each step below wants a
- * record seen through this.
- */
-export function alive(record: Maybe, nowMs: number): Maybe {
-  if (record === undefined || record.expiresAtMs <= nowMs) return undefined;
-  const { value, lease, failure } = record;
-  const latestMs = Math.max(value?.publishedAtMs ?? 0, lease?.armedAtMs ?? 0, failure?.failedAtMs ?? 0);
-  return latestMs <= nowMs ? record : withoutFuture(record, nowMs);
-}
-
-function withoutFuture({ value, lease, failure, ...rest }: MemoryRecord, nowMs: number): MemoryRecord {
-  return {
-    ...rest,
-    ...(value === undefined || value.publishedAtMs > nowMs ? {} : { value }),
-    ...(lease === undefined
-      ? {}
-      : { lease: lease.armedAtMs > nowMs ? { ...lease, armedAtMs: nowMs, untilMs: nowMs } : lease }),
-    ...(failure === undefined
-      ? {}
-      : {
-          failure: failure.failedAtMs > nowMs ? { ...failure, failedAtMs: nowMs, untilMs: nowMs } : failure,
-        }),
-  };
-}
-
-export function read(record: Maybe, nowMs: number): KeyRecord {
-  if (record === undefined) return NO_RECORD;
-  const { fence, valueFence, value, lease, failure, rebuild, lastEnd, voided } = record;
-  return {
-    fence,
-    valueFence,
-    ...(servable(record, nowMs) && value !== undefined ? { value: seenValue(value, valueFence, nowMs) } : {}),
-    ...(lease === undefined ? {} : { lease: seenLease(lease, fence, nowMs) }),
-    ...(failure === undefined ? {} : { failure: seenFailure(failure, nowMs) }),
-    ...(rebuild === undefined ? {} : { rebuild }),
-    ...(lastEnd === undefined ? {} : { lastEnd }),
-    ...(voided === undefined ? {} : { voidedNonce: voided }),
-  };
-}
-
-function seenValue(value: MemoryValue, fence: number, nowMs: number) {
-  const { payload, clock, tags, freshUntilMs, servableUntilMs, publishedAtMs } = value;
-  return {
-    ...{ payload, clock, tags, fence },
-    freshForMs: Math.max(0, freshUntilMs - nowMs),
-    servableForMs: servableUntilMs - nowMs,
-    staleMs: servableUntilMs - freshUntilMs,
-    ageMs: nowMs - publishedAtMs,
-  };
-}
-
-export function explain(record: Maybe, nowMs: number): { record: KeyRecord; past: readonly PastLease[] } {
-  const past = (record?.past ?? []).map(({ endedAtMs, ...lease }) => ({
-    ...lease,
-    endedAgoMs: nowMs - endedAtMs,
-  }));
-  return { record: read(record, nowMs), past };
-}
-
 /** The record's past with the lease that has just ended. */
-function remembered(record: MemoryRecord, end: LeaseEnd, endedAtMs: number, failure = ''): MemoryPast[] {
-  const { lease, fence, past = [] } = record;
-  if (lease === undefined) return [...past];
+function remembered(
+  { lease, fence, past = [] }: Omit<MemoryRecord, 'expiresAtMs'>,
+  end: LeaseEnd,
+  endedAtMs: number,
+  failure = '',
+): readonly MemoryPast[] {
+  if (lease === undefined) return past;
   const { holder, armedAtMs } = lease;
   const said = Buffer.from(failure).subarray(0, PAST_FAILURE_BYTES_MAX).toString();
   const ended = { holder, fence, heldMs: endedAtMs - armedAtMs, endedAtMs, end, failure: said };
   return [ended, ...past].slice(0, PAST_LEASES_MAX);
 }
 
-function seenLease(
-  { armedAtMs, untilMs, clock: _clock, ...lease }: MemoryLease,
-  fence: number,
-  nowMs: number,
-): ArmedLease {
-  return { ...lease, fence, expiresInMs: untilMs - nowMs, ageMs: nowMs - armedAtMs };
-}
-
-function seenFailure(
-  { untilMs, failedAtMs: _begun, ...failure }: MemoryFailure,
-  nowMs: number,
-): StoredFailure {
-  return { ...failure, retryAfterMs: Math.max(0, untilMs - nowMs) };
-}
-
 export function arm(record: Maybe, request: ArmRequest, nowMs: number): Step<ArmReply> {
   const { nonce, quorumLost } = request;
-  const fence = record?.fence ?? 0;
-  const before = record?.lease;
+  const seen = record ?? BLANK;
+  const { fence, lease: before } = seen;
   const again = before?.nonce === nonce;
-  const asRead = fence === request.fenceRead && (record?.valueFence ?? 0) === request.valueFenceRead;
+  const asRead = fence === request.fenceRead && seen.valueFence === request.valueFenceRead;
   const running = before !== undefined && before.untilMs > nowMs;
   const inTheWay = running && (before.quorumLost || quorumLost);
   if (again || !asRead || inTheWay) return { record, reply: { armed: again, record: read(record, nowMs) } };
   const { leaseMs, holder, traceparent, reason, requestKey, expiresInMs, clock } = request;
   const lease: MemoryLease = {
-    ...{ nonce, leaseMs, holder, traceparent, reason, requestKey, owner: 1, quorumLost, clock },
+    nonce,
+    leaseMs,
+    holder,
+    traceparent,
+    reason,
+    requestKey,
+    owner: 1,
+    quorumLost,
+    clock,
     armedAtMs: nowMs,
     untilMs: nowMs + expiresInMs,
   };
   const next = kept(
     {
-      valueFence: 0,
-      ...record,
+      ...seen,
       fence: nextFence(record, nowMs),
       lease,
-      ...(before === undefined || record === undefined
-        ? {}
-        : { lastEnd: 'expired', past: remembered(record, 'expired', Math.min(nowMs, before.untilMs)) }),
+      lastEnd: before === undefined ? seen.lastEnd : 'expired',
+      past: remembered(seen, 'expired', Math.min(nowMs, before?.untilMs ?? nowMs)),
     },
     nowMs,
     request.keepMs,
@@ -206,16 +103,18 @@ export function publish(record: Maybe, request: StorePublish, nowMs: number): St
     const clock = outcome === 'duplicate' ? (record?.value?.clock ?? '') : '';
     return { record, reply: { outcome, fence, clock } };
   }
-  const { lease, failure: _cleared, ...rest } = record;
+  const { lease } = record;
   const freshUntilMs = nowMs + ttlMs;
   const { clock } = lease;
   const servableUntilMs = freshUntilMs + staleMs;
   const value = { payload, publishedAtMs: nowMs, freshUntilMs, servableUntilMs, clock, tags };
   const next = kept(
     {
-      ...rest,
+      ...record,
       valueFence: record.fence,
       value,
+      lease: undefined,
+      failure: undefined,
       rebuild: learned(record.rebuild, nowMs - lease.armedAtMs),
       lastEnd: 'published',
       done: nonce,
@@ -251,30 +150,34 @@ export function release(record: Maybe, request: StoreRelease, nowMs: number): St
   if (record?.lease?.nonce !== nonce || (owner !== undefined && record.lease.owner !== owner)) {
     return { record, reply: 'not_held' };
   }
-  const { lease: _ended, ...rest } = record;
-  const inARow = record.failure?.count ?? 0;
-  const failed =
-    failure === undefined
-      ? {}
-      : {
-          failure: {
-            message: failure.message,
-            fence: record.fence,
-            count: inARow + 1,
-            failedAtMs: nowMs,
-            untilMs:
-              nowMs +
-              (failure.retryAfterMs ?? Math.min(failure.backoffMs * 2 ** inARow, failure.backoffMsMax)),
-          },
-        };
+  const next = {
+    ...record,
+    lease: undefined,
+    failure: failure === undefined ? record.failure : failed(record, failure, nowMs),
+    lastEnd: end,
+    past: remembered(record, end, nowMs, failure?.message),
+  };
   return {
-    record: kept(
-      { ...rest, ...failed, lastEnd: end, past: remembered(record, end, nowMs, failure?.message) },
-      nowMs,
-      keepMs,
-    ),
+    record: kept(next, nowMs, keepMs),
     reply: 'released',
     wake: { kind: failure === undefined ? 'released' : 'failed', fence: record.fence },
+  };
+}
+
+function failed(
+  record: MemoryRecord,
+  failure: NonNullable<StoreRelease['failure']>,
+  nowMs: number,
+): MemoryFailure {
+  const { message, retryAfterMs, backoffMs, backoffMsMax } = failure;
+  const inARow = record.failure?.count ?? 0;
+  const pauseMs = retryAfterMs ?? Math.min(backoffMs * 2 ** inARow, backoffMsMax);
+  return {
+    message,
+    fence: record.fence,
+    count: inARow + 1,
+    failedAtMs: nowMs,
+    untilMs: nowMs + pauseMs,
   };
 }
 
@@ -291,27 +194,28 @@ export function extend(record: Maybe, request: StoreExtend, nowMs: number): Step
 }
 
 export function invalidate(record: Maybe, request: StoreInvalidate, nowMs: number): Step<StoreInvalidated> {
-  const { lease, value, ...rest } = record ?? { valueFence: 0 };
+  const before = record ?? BLANK;
+  const { lease, value } = before;
   const hadValue = record !== undefined && servable(record, nowMs);
   const left =
     hadValue && value !== undefined && request.mode === 'mark_stale' ? markedStale(value, nowMs) : undefined;
   const fence = nextFence(record, nowMs);
   const next = kept(
     {
-      ...rest,
+      ...before,
       fence,
+      value: left,
+      lease: undefined,
       lastEnd: 'invalidated',
-      ...(left === undefined ? {} : { value: left }),
-      ...(lease === undefined || record === undefined
-        ? {}
-        : { voided: lease.nonce, past: remembered(record, 'invalidated', nowMs) }),
+      voided: lease === undefined ? before.voided : lease.nonce,
+      past: remembered(before, 'invalidated', nowMs),
     },
     nowMs,
     request.keepMs,
   );
   return {
     record: next,
-    reply: { hadValue, fence, ...(lease === undefined ? {} : { voidedNonce: lease.nonce }) },
+    reply: { hadValue, fence, voidedNonce: lease?.nonce },
     wake: { kind: 'invalidated', fence },
   };
 }
@@ -322,10 +226,6 @@ function markedStale(value: MemoryValue, nowMs: number): MemoryValue | undefined
   const servableUntilMs = Math.min(value.servableUntilMs, nowMs + staleMs);
   if (servableUntilMs <= nowMs) return undefined;
   return { ...value, freshUntilMs: Math.min(value.freshUntilMs, nowMs), servableUntilMs };
-}
-
-function servable(record: MemoryRecord, nowMs: number): boolean {
-  return record.value !== undefined && record.value.servableUntilMs > nowMs;
 }
 
 /** Microseconds of the store's clock, so that fences grow also when the record is lost in between. */

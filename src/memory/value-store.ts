@@ -14,6 +14,7 @@ import type {
 import type { Wake } from '../coordination/ports/wake-channel.js';
 import type { ReleaseOutcome } from '../coordination/words/outcome.js';
 import type { KeyRecord, PastLease } from '../coordination/words/record.js';
+import { alive, explain, type MemoryRecord, read } from './memory-record.js';
 import * as steps from './record-steps.js';
 import { Sweep } from './sweep.js';
 
@@ -26,8 +27,8 @@ export interface MemoryValueStoreParts {
 
 /** The value store in this process's memory: each step runs in one go, so that it is atomic. */
 export class MemoryValueStore implements ValueStore {
-  readonly #records = new Map<string, steps.MemoryRecord>();
-  readonly #sweep = new Sweep(this.#records, (record, nowMs) => steps.alive(record, nowMs) === undefined);
+  readonly #records = new Map<string, MemoryRecord>();
+  readonly #sweep = new Sweep(this.#records, (record, nowMs) => alive(record, nowMs) === undefined);
 
   constructor(private readonly parts: MemoryValueStoreParts) {}
 
@@ -37,7 +38,7 @@ export class MemoryValueStore implements ValueStore {
   }
 
   async read(id: string): Promise<KeyRecord> {
-    return this.#take(id, (record, nowMs) => ({ record, reply: steps.read(record, nowMs) }));
+    return this.#take(id, (record, nowMs) => ({ record, reply: read(record, nowMs) }));
   }
 
   async arm(id: string, request: ArmRequest): Promise<ArmReply> {
@@ -65,12 +66,12 @@ export class MemoryValueStore implements ValueStore {
   }
 
   async explain(id: string): Promise<{ record: KeyRecord; past: readonly PastLease[] }> {
-    return this.#take(id, (record, nowMs) => ({ record, reply: steps.explain(record, nowMs) }));
+    return this.#take(id, (record, nowMs) => ({ record, reply: explain(record, nowMs) }));
   }
 
-  #take<T>(id: string, step: (record: steps.MemoryRecord | undefined, nowMs: number) => steps.Step<T>): T {
+  #take<T>(id: string, step: (record: MemoryRecord | undefined, nowMs: number) => steps.Step<T>): T {
     const nowMs = this.parts.clock.nowMs();
-    const { record, reply, wake } = step(steps.alive(this.#records.get(id), nowMs), nowMs);
+    const { record, reply, wake } = step(alive(this.#records.get(id), nowMs), nowMs);
     if (record === undefined) this.#records.delete(id);
     else this.#records.set(id, record);
     this.#sweep.some(nowMs);

@@ -38,7 +38,7 @@ export const promptOptions = {
   connectTimeout: CONNECT_MS_MAX,
   maxLoadingRetryTime: LOADING_RETRY_MS,
   disconnectTimeout: DISCONNECT_MS_MAX,
-  // Nobody reads the client's version there, and a user's rules would have to allow that it is told.
+  // The client's version is of no use there, and an ACL would have to allow the command that sets it.
   disableClientInfo: true,
 } as const;
 
@@ -107,15 +107,15 @@ export function hostOptions(address: Exclude<StoreAddress, { kind: 'cluster' }>,
     };
   }
   const { host, port, db } = address;
-  return { ...credentials, host, port, db, ...(address.tls ? { tls: tlsOptions(host, ca) } : {}) };
+  return { ...credentials, host, port, db, tls: address.tls ? tlsOptions(host, ca) : undefined };
 }
 
 /** An address is no server name (RFC 6066); the certificate is checked against it all the same. */
 function tlsOptions(host: string, ca: string | undefined) {
   return {
     minVersion: 'TLSv1.2' as const,
-    ...(isIP(host) === 0 ? { servername: host } : {}),
-    ...(ca === undefined ? {} : { ca }),
+    servername: isIP(host) === 0 ? host : undefined,
+    ca,
   };
 }
 
@@ -126,5 +126,5 @@ function nodeOf(nodes: readonly RedisHost[], attempt: number): RedisHost {
 }
 
 function credentialsOf({ username, password }: StoreAddress): { username?: string; password?: string } {
-  return { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) };
+  return { username, password };
 }

@@ -1,4 +1,4 @@
-/** The hash that holds the record of a key. The braces make the id its cluster slot, whatever it contains. */
+/** The hash that holds the record of a key. The braces make the id its cluster slot, with any contents. */
 export function recordKey(id: string): string {
   return `dibs:{${id}}`;
 }

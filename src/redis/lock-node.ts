@@ -33,7 +33,7 @@ export class RedisLockNode {
       ...hostOptions(address, ca),
       lazyConnect: true,
       enableOfflineQueue: false,
-      // A node that is still loading says so to whoever looks at it.
+      // A node that is still loading reports that when it is read.
       enableReadyCheck: false,
       retryStrategy: retryMs,
       connectionName: 'dibs-lock',

@@ -3,14 +3,15 @@ import { Script } from './script.js';
 const hash = ['namespace'] as const;
 const slots = ['slots'] as const;
 
-export const readNamespaceScript = new Script('namespace-read', { keys: hash, args: ['fresh_id', 'tags'] });
+export const readNamespaceScript = new Script('namespace-read', {
+  keys: hash,
+  args: ['fresh_id', 'tags', 'took_us'],
+});
 
 export const invalidateNamespaceScript = new Script('namespace-invalidate', {
   keys: hash,
   args: ['fresh_id', 'tags', 'mode', 'stamps_max', 'channel', 'name'],
 });
-
-export const learnScript = new Script('namespace-learn', { keys: hash, args: ['took_us'] });
 
 export const enterScript = new Script('slots-enter', {
   keys: slots,

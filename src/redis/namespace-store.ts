@@ -14,7 +14,6 @@ import {
   enterScript,
   invalidateNamespaceScript,
   keepScript,
-  learnScript,
   leaveScript,
   readNamespaceScript,
 } from './namespace-scripts.js';
@@ -30,8 +29,12 @@ export class RedisNamespaceStore implements NamespaceStore {
     private readonly chance: Chance,
   ) {}
 
-  async read(namespace: string, tags: readonly string[]): Promise<NamespaceRecord> {
-    const args = { fresh_id: this.chance.nonce(), tags: JSON.stringify(tags) };
+  async read(namespace: string, tags: readonly string[], rebuildMs?: number): Promise<NamespaceRecord> {
+    const args = {
+      fresh_id: this.chance.nonce(),
+      tags: JSON.stringify(tags),
+      took_us: rebuildMs === undefined ? '' : Math.round(rebuildMs * 1000),
+    };
     const keys = { namespace: namespaceKey(namespace) };
     const reply = (await this.#run(readNamespaceScript, keys, args)) as (Buffer | number | null)[];
     const [id, at, mean, deviation, nowUs] = reply.map((field) =>
@@ -41,10 +44,12 @@ export class RedisNamespaceStore implements NamespaceStore {
     for (let index = STAMPS_AT; index < reply.length; index += 2) {
       stamps.push(stampOf(reply[index], reply[index + 1], Number(nowUs)));
     }
-    const rebuild = { meanMs: Number(mean) / 1000, deviationMs: Number(deviation) / 1000 };
     return {
       clock: encodeTagClock({ id: id ?? '', at: Number(at) }),
-      ...(mean === undefined ? {} : { rebuild }),
+      rebuild:
+        mean === undefined
+          ? undefined
+          : { meanMs: Number(mean) / 1000, deviationMs: Number(deviation) / 1000 },
       stamps,
     };
   }
@@ -62,16 +67,14 @@ export class RedisNamespaceStore implements NamespaceStore {
     return { id: id.toString(), at };
   }
 
-  async learn(namespace: string, rebuildMs: number): Promise<void> {
-    const keys = { namespace: namespaceKey(namespace) };
-    await this.#run(learnScript, keys, { took_us: Math.round(rebuildMs * 1000) });
-  }
-
   async enter(namespace: string, { slot, max, ttlMs, ttlMsMax }: SlotRequest): Promise<boolean> {
     const keys = { slots: slotsKey(namespace) };
     return (
       (await this.#run(enterScript, keys, {
-        ...{ slot, max, ttl_ms: Math.ceil(ttlMs), ttl_ms_max: ttlMsMax },
+        slot,
+        max,
+        ttl_ms: Math.ceil(ttlMs),
+        ttl_ms_max: ttlMsMax,
       })) === 1
     );
   }

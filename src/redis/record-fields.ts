@@ -38,6 +38,13 @@ export const RECORD_FIELDS = [
   'failed_at',
 ] as const;
 
+/** Where each field stands in a reply, and after them the clock. */
+const AT = Object.fromEntries(RECORD_FIELDS.map((name, at) => [name, at])) as Record<
+  (typeof RECORD_FIELDS)[number],
+  number
+>;
+const CLOCK_AT = RECORD_FIELDS.length;
+
 /** What {@link RECORD_FIELDS} and the clock look like when they come back. */
 export type RecordReply = readonly (Buffer | number | null)[];
 
@@ -49,79 +56,82 @@ export function encodeLabels(labels: LeaseLabels): string {
   return JSON.stringify({ leaseMs, holder, traceparent, reason, requestKey });
 }
 
-/** Reads the reply by position. Times become relative to the script's clock, in milliseconds with fractions. */
+/** Times become relative to the script's clock, in milliseconds with fractions. */
 export function decodeRecord(reply: RecordReply): KeyRecord {
-  const nowUs = Number(reply[RECORD_FIELDS.length]);
-  const fence = numberAt(reply, 0);
+  const nowUs = Number(reply[CLOCK_AT]);
+  const fence = numberAt(reply, AT.fence);
   const value = decodeValue(reply, nowUs);
   const lease = decodeLease(reply, nowUs, fence);
   const failure = decodeFailure(reply, nowUs);
   const rebuild = decodeRebuild(reply);
-  const lastEnd = textAt(reply, 6) as LeaseEnd | undefined;
-  const voidedNonce = textAt(reply, 7);
+  const lastEnd = textAt(reply, AT.last_end) as LeaseEnd | undefined;
+  const voidedNonce = textAt(reply, AT.voided);
   return {
     fence,
-    valueFence: numberAt(reply, 1),
-    ...(value === undefined ? {} : { value }),
-    ...(lease === undefined ? {} : { lease }),
-    ...(failure === undefined ? {} : { failure }),
-    ...(rebuild === undefined ? {} : { rebuild }),
-    ...(lastEnd === undefined ? {} : { lastEnd }),
-    ...(voidedNonce === undefined ? {} : { voidedNonce }),
+    valueFence: numberAt(reply, AT.value_fence),
+    value,
+    lease,
+    failure,
+    rebuild,
+    lastEnd,
+    voidedNonce,
   };
 }
 
 function decodeValue(reply: RecordReply, nowUs: number): StoredValue | undefined {
-  const servableForMs = (numberAt(reply, 5) - nowUs) / 1000;
+  const servableForMs = (numberAt(reply, AT.servable_until) - nowUs) / 1000;
   if (servableForMs <= 0) return undefined;
-  const bytes = reply[2];
-  const staleMs = (numberAt(reply, 5) - numberAt(reply, 4)) / 1000;
+  const bytes = reply[AT.value];
+  const staleMs = (numberAt(reply, AT.servable_until) - numberAt(reply, AT.fresh_until)) / 1000;
   return {
     payload: bytes instanceof Buffer ? { kind: 'value', bytes: ownBytes(bytes) } : { kind: 'absent' },
-    freshForMs: Math.max(0, (numberAt(reply, 4) - nowUs) / 1000),
+    freshForMs: Math.max(0, (numberAt(reply, AT.fresh_until) - nowUs) / 1000),
     servableForMs,
     staleMs,
-    ageMs: (nowUs - numberAt(reply, 3)) / 1000,
-    fence: numberAt(reply, 1),
-    clock: textAt(reply, 20) ?? '',
-    tags: JSON.parse(textAt(reply, 21) ?? '[]') as string[],
+    ageMs: (nowUs - numberAt(reply, AT.published_at)) / 1000,
+    fence: numberAt(reply, AT.value_fence),
+    clock: textAt(reply, AT.value_clock) ?? '',
+    tags: JSON.parse(textAt(reply, AT.tags) ?? '[]') as string[],
   };
 }
 
 function decodeLease(reply: RecordReply, nowUs: number, fence: number): ArmedLease | undefined {
-  const nonce = textAt(reply, 8);
-  const labels = textAt(reply, 13);
+  const nonce = textAt(reply, AT.nonce);
+  const labels = textAt(reply, AT.lease);
   if (nonce === undefined || labels === undefined) return undefined;
   const { leaseMs, holder, traceparent, reason, requestKey } = JSON.parse(labels) as LeaseLabels;
   return {
     nonce,
     fence,
-    expiresInMs: (numberAt(reply, 9) - nowUs) / 1000,
+    expiresInMs: (numberAt(reply, AT.lease_until) - nowUs) / 1000,
     leaseMs,
-    ageMs: (nowUs - numberAt(reply, 10)) / 1000,
+    ageMs: (nowUs - numberAt(reply, AT.armed_at)) / 1000,
     holder,
     traceparent,
     reason: reason as LeaseReason,
     requestKey,
-    owner: numberAt(reply, 11),
-    quorumLost: textAt(reply, 12) === '1',
+    owner: numberAt(reply, AT.owner),
+    quorumLost: textAt(reply, AT.alone) === '1',
   };
 }
 
 function decodeFailure(reply: RecordReply, nowUs: number): StoredFailure | undefined {
-  const message = textAt(reply, 14);
+  const message = textAt(reply, AT.failure);
   if (message === undefined) return undefined;
   return {
     message,
-    fence: numberAt(reply, 15),
-    retryAfterMs: Math.max(0, (numberAt(reply, 16) - nowUs) / 1000),
-    count: numberAt(reply, 17),
+    fence: numberAt(reply, AT.failure_fence),
+    retryAfterMs: Math.max(0, (numberAt(reply, AT.failure_until) - nowUs) / 1000),
+    count: numberAt(reply, AT.failure_count),
   };
 }
 
 function decodeRebuild(reply: RecordReply): RebuildTimes | undefined {
-  if (textAt(reply, 18) === undefined) return undefined;
-  return { meanMs: numberAt(reply, 18) / 1000, deviationMs: numberAt(reply, 19) / 1000 };
+  if (textAt(reply, AT.rebuild_mean) === undefined) return undefined;
+  return {
+    meanMs: numberAt(reply, AT.rebuild_mean) / 1000,
+    deviationMs: numberAt(reply, AT.rebuild_deviation) / 1000,
+  };
 }
 
 interface PastLine {
@@ -135,8 +145,8 @@ interface PastLine {
 
 /** The lines that follow the clock in the reply of value-explain. */
 export function decodePast(reply: RecordReply): PastLease[] {
-  const nowUs = Number(reply[RECORD_FIELDS.length]);
-  const lines = textAt(reply, RECORD_FIELDS.length + 1)?.split('\n') ?? [];
+  const nowUs = Number(reply[CLOCK_AT]);
+  const lines = textAt(reply, CLOCK_AT + 1)?.split('\n') ?? [];
   return lines.map((line) => {
     const { holder, fence, held_us, ended_at, end, failure } = JSON.parse(line) as PastLine;
     const heldMs = Number(held_us) / 1000;

@@ -112,8 +112,7 @@ export class RedisValueStore implements ValueStore {
       channel: WAKE_CHANNEL,
       id,
     })) as [number, Buffer, Buffer | null];
-    const done = { hadValue: hadValue === 1, fence: Number(fence.toString()) };
-    return { ...done, ...(voided === null ? {} : { voidedNonce: voided.toString() }) };
+    return { hadValue: hadValue === 1, fence: Number(fence.toString()), voidedNonce: voided?.toString() };
   }
 
   async explain(id: string): Promise<{ record: KeyRecord; past: readonly PastLease[] }> {

@@ -1,4 +1,4 @@
-import { decodeToken } from '../../src/coordination/leasing/token.js';
+import { decodeToken, decodeTokenOf } from '../../src/coordination/leasing/token.js';
 import { Call } from '../../src/coordination/words/call.js';
 import { CoordinationError } from '../../src/coordination/words/errors.js';
 import type { Key } from '../../src/coordination/words/key.js';
@@ -113,7 +113,8 @@ export class Caller {
     const { world } = this;
     world.judge.givenUp(hand.nonce);
     const bytes = Buffer.from(`${hand.key.id} ${hand.nonce}`);
-    const { key, token } = hand;
+    const { key } = hand;
+    const token = decodeTokenOf(this.name, key, hand.token);
     const publish = { key, token, payload: { kind: 'value', bytes } as const, ttlMs, staleMs, tags };
     const call = new Call(this.name);
     world.judge.oldValues.tagged(hand.nonce, tags);
@@ -135,7 +136,8 @@ export class Caller {
     const { world } = this;
     world.judge.givenUp(hand.nonce);
     const call = new Call(this.name);
-    const { key, token } = hand;
+    const { key } = hand;
+    const token = decodeTokenOf(this.name, key, hand.token);
     // Whoever hears of a failure can tell whose it is.
     const told = failure && { failure: { ...failure, message: `${failure.message} ${hand.nonce}` } };
     const release = { key, token, ...told };
@@ -144,7 +146,8 @@ export class Caller {
 
   async extend(hand: InHand, replica = this.replica): Promise<'extended' | 'lost' | 'unknown'> {
     const { world } = this;
-    const { key, token, nonce } = hand;
+    const { key, nonce } = hand;
+    const token = decodeTokenOf(this.name, key, hand.token);
     const call = new Call(this.name);
     const sentAt = world.judge.now();
     const result = await world.call(replica, call, async () => {

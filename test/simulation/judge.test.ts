@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { ArmReply, ArmRequest, StorePublish } from '../../src/coordination/ports/value-store.js';
 import { keyOf } from '../../src/coordination/words/key.js';
 import type { Hit, Lease } from '../../src/coordination/words/outcome.js';
-import type { MemoryRecord } from '../../src/memory/record-steps.js';
+import type { MemoryRecord } from '../../src/memory/memory-record.js';
 import { Judge } from './judge.js';
 import type { Change } from './old-values.js';
 

@@ -8,7 +8,7 @@ import type {
 } from '../../src/coordination/ports/value-store.js';
 import { keyFromId } from '../../src/coordination/words/key.js';
 import type { Degraded, Hit, Lease } from '../../src/coordination/words/outcome.js';
-import type { MemoryRecord } from '../../src/memory/record-steps.js';
+import type { MemoryRecord } from '../../src/memory/memory-record.js';
 import { type Change, isWithoutStore, OldValues, type Place, type Shown } from './old-values.js';
 import type { StoreStep } from './sim-store.js';
 

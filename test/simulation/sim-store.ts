@@ -21,6 +21,7 @@ import type { NamespaceWake } from '../../src/coordination/ports/wake-channel.js
 import type { ReleaseOutcome } from '../../src/coordination/words/outcome.js';
 import type { KeyRecord, PastLease } from '../../src/coordination/words/record.js';
 import type { TagClock } from '../../src/coordination/words/tag-clock.js';
+import * as seen from '../../src/memory/memory-record.js';
 import * as spaces from '../../src/memory/namespace-steps.js';
 import * as steps from '../../src/memory/record-steps.js';
 import type { FirstStartClaim } from '../../src/quorum/first-start-claim.js';
@@ -31,7 +32,7 @@ import type { SimProcess } from './sim-process.js';
 import type { SimWakeChannel } from './sim-wake-channel.js';
 import type { VirtualTime } from './virtual-time.js';
 
-type Maybe = steps.MemoryRecord | undefined;
+type Maybe = seen.MemoryRecord | undefined;
 
 /** What a world hears of the store: each step as it is taken, with the record before and after it. */
 export interface StoreWitness {
@@ -60,7 +61,7 @@ const EPOCH_MS = 1_800_000_000_000;
 
 /** The value store as the process that it is: the production steps over one map. */
 export class SimStoreServer {
-  readonly records = new Map<string, steps.MemoryRecord>();
+  readonly records = new Map<string, seen.MemoryRecord>();
   readonly #spaces = new Map<string, spaces.MemoryNamespace>();
   #clocksBegun = 0;
   up = true;
@@ -89,7 +90,7 @@ export class SimStoreServer {
   }
 
   record(id: string): Maybe {
-    return steps.alive(this.records.get(id), this.nowMs);
+    return seen.alive(this.records.get(id), this.nowMs);
   }
 
   crash(): void {
@@ -198,13 +199,15 @@ export const STORE_CALL_MS_MAX = 300;
 export class SimStoreLink implements ValueStore, FirstStartClaim {
   /** What the store keeps of namespaces, over the same connection. */
   readonly namespaces: NamespaceStore = {
-    read: (name, tags) => this.#ask<NamespaceRecord>(() => spaces.read(this.#space(name), tags, this.#nowMs)),
+    read: (name, tags, rebuildMs) =>
+      this.#ask<NamespaceRecord>(() => {
+        const space = spaces.learn(this.#space(name), rebuildMs);
+        this.server.keepSpace(name, space);
+        return spaces.read(space, tags, this.#nowMs);
+      }),
     invalidate: (name, request) => {
       const { errand } = this.server;
       return this.#ask(() => this.server.stamp(name, request, errand));
-    },
-    learn: async (name, rebuildMs) => {
-      await this.#ask(() => this.server.keepSpace(name, spaces.learn(this.#space(name), rebuildMs)));
     },
     enter: (name, request: SlotRequest) =>
       this.#ask(() => this.server.keepSpace(name, spaces.enter(this.#space(name), request, this.#nowMs))),
@@ -234,7 +237,7 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
   read(id: string): Promise<KeyRecord> {
     return this.#take('read', id, undefined, (record, nowMs) => ({
       record,
-      reply: steps.read(record, nowMs),
+      reply: seen.read(record, nowMs),
     }));
   }
 
@@ -265,7 +268,7 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
   explain(id: string): Promise<{ record: KeyRecord; past: readonly PastLease[] }> {
     return this.#take('explain', id, undefined, (record, nowMs) => ({
       record,
-      reply: steps.explain(record, nowMs),
+      reply: seen.explain(record, nowMs),
     }));
   }
 

@@ -17,7 +17,6 @@ export class ChaosNamespaceStore implements NamespaceStore {
   readonly read: NamespaceStore['read'] = (...to) => this.#take('read', () => this.real.read(...to));
   readonly invalidate: NamespaceStore['invalidate'] = (...to) =>
     this.#take('invalidate', () => this.real.invalidate(...to));
-  readonly learn: NamespaceStore['learn'] = (...to) => this.#take('learn', () => this.real.learn(...to));
   readonly enter: NamespaceStore['enter'] = (...to) => this.#take('enter', () => this.real.enter(...to));
   readonly keep: NamespaceStore['keep'] = (...to) => this.#take('keep', () => this.real.keep(...to));
   readonly leave: NamespaceStore['leave'] = (...to) => this.#take('leave', () => this.real.leave(...to));

@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import { Coordinator } from '../../src/coordination/coordinator.js';
+import { decodeTokenOf } from '../../src/coordination/leasing/token.js';
 import { NO_OBSERVER, type Observer } from '../../src/coordination/ports/observer.js';
 import { Call } from '../../src/coordination/words/call.js';
 import { type Key, keyOf } from '../../src/coordination/words/key.js';
@@ -133,10 +134,21 @@ export class CoordinationTrial {
     return leaseOf(await this.ask(request, new Call(), replica));
   }
 
-  async publish(token: string, text = 'a value', request: Partial<Publish> = {}, replica = this.coordinator) {
-    const { key } = this;
+  async publish(
+    token: string,
+    text = 'a value',
+    { key = this.key, ...request }: Partial<Omit<Publish, 'token'>> = {},
+    replica = this.coordinator,
+  ) {
     const answer = await replica.publish(
-      { key, token, payload: textValue(text), ttlMs: 60_000, tags: [], ...request },
+      {
+        key,
+        token: decodeTokenOf('', key, token),
+        payload: textValue(text),
+        ttlMs: 60_000,
+        tags: [],
+        ...request,
+      },
       new Call(),
     );
     await this.settle();
@@ -144,15 +156,20 @@ export class CoordinationTrial {
   }
 
   async release(token: string, failure?: { message: string; retryAfterMs?: number }) {
+    const { key } = this;
     const said = failure === undefined ? {} : { failure };
-    const outcome = await this.coordinator.release({ key: this.key, token, ...said }, new Call());
+    const outcome = await this.coordinator.release(
+      { key, token: decodeTokenOf('', key, token), ...said },
+      new Call(),
+    );
     await this.settle();
     return outcome;
   }
 
   extend(token: string, leaseMs?: number, replica = this.coordinator) {
     const length = leaseMs === undefined ? {} : { leaseMs };
-    return replica.extend({ key: this.key, token, ...length }, new Call());
+    const { key } = this;
+    return replica.extend({ key, token: decodeTokenOf('', key, token), ...length }, new Call());
   }
 
   async invalidate(mode: 'delete' | 'mark_stale' = 'delete', keys: readonly Key[] = [this.key]) {

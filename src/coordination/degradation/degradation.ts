@@ -5,7 +5,7 @@ import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
 import type { Degraded } from '../words/outcome.js';
 
 /**
- * The degradation of degradation: which of the two authorities answered last, as seen on the way of the calls
+ * Which of the two authorities answered last, as seen on the way of the calls
  * that need them. Each step, down and back up, is told once.
  */
 export class Degradation {
@@ -40,12 +40,11 @@ export class Degradation {
     };
   }
 
-  /** The same namespaces, with every reply and every loss of a look noted. */
+  /** The same namespaces, with every reply and every failed read noted. */
   watchedNamespaces(namespaces: NamespaceStore): NamespaceStore {
     return {
-      read: (namespace, tags) => this.#noted(namespaces.read(namespace, tags)),
+      read: (namespace, tags, rebuildMs) => this.#noted(namespaces.read(namespace, tags, rebuildMs)),
       invalidate: (namespace, request) => this.#noted(namespaces.invalidate(namespace, request)),
-      learn: (namespace, rebuildMs) => namespaces.learn(namespace, rebuildMs),
       enter: (namespace, request) => namespaces.enter(namespace, request),
       keep: (namespace, slot, as, ttlMs) => namespaces.keep(namespace, slot, as, ttlMs),
       leave: (namespace, slot) => namespaces.leave(namespace, slot),

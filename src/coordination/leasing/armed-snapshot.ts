@@ -10,7 +10,6 @@ export function armedSnapshot(
   record: KeyRecord,
   sent: Pick<Snapshot, 'readAtMs' | 'arrivals' | 'sentAt'>,
 ): Snapshot {
-  const { value: _uncounted, ...rest } = record;
   const { value } = looked.record;
   const ageMs = sent.readAtMs - looked.readAtMs;
   const aged = value && {
@@ -21,8 +20,8 @@ export function armedSnapshot(
   };
   const { namespace } = looked;
   if (aged === undefined || aged.servableForMs <= 0)
-    return { ...sent, record: rest, from: 'store', namespace };
-  // A tag may have been invalidated between the look and the arm: to whoever came since, it is no look of theirs.
+    return { ...sent, record: { ...record, value: undefined }, from: 'store', namespace };
+  // A tag may have been invalidated between the read and the arm: a later caller must not count it as its own read.
   const { arrivals, sentAt } = looked;
-  return { ...sent, arrivals, sentAt, record: { ...rest, value: aged }, from: 'store', namespace };
+  return { ...sent, arrivals, sentAt, record: { ...record, value: aged }, from: 'store', namespace };
 }

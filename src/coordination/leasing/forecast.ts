@@ -4,7 +4,7 @@ import type { RebuildTimes } from '../words/record.js';
 import { clamp } from './drift.js';
 
 /**
- * A learned lease is never shorter, whatever rebuilds take: a pause of a garbage collection or a packet that
+ * A learned lease is never shorter, however short rebuilds are: a pause of a garbage collection or a packet that
  * is sent again must not cost a holder that is alive its lease, which it extends every third of it.
  */
 const LEARNED_LEASE_MS_MIN = 1_000;

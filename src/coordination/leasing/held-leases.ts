@@ -3,9 +3,9 @@ import type { Observer } from '../ports/observer.js';
 import type { Key } from '../words/key.js';
 import type { LeaseEnd, LeaseReason } from '../words/outcome.js';
 import type { ArmedLease } from '../words/record.js';
+import type { Token } from '../words/token.js';
 import type { Step } from '../words/trace.js';
 import { type DeadlineHandle, Deadlines } from './deadlines.js';
-import type { Token } from './token.js';
 
 /** A lease that this replica gave and that has not ended, as far as it knows. */
 export interface HeldLease {
@@ -23,7 +23,7 @@ export interface HeldLease {
   readonly reason: LeaseReason;
   /** The count of changes when it was given: what has changed since may not be in what its holder read. */
   readonly givenAt: number;
-  /** Stands for the lease in the trace of its holder; whoever takes the lease ends it. */
+  /** Stands for the lease in the trace of its holder; the code that takes the lease ends it. */
   readonly span?: Step;
   untilMs: number;
   owner: number;
@@ -143,7 +143,7 @@ export class HeldLeases {
     if (this.#byNonce.has(nonce)) this.#watchers.set(nonce, ended);
   }
 
-  /** Forgets the lease by its holder's own word: whoever asks for it tells what became of it. */
+  /** Forgets the lease by its holder's own word: the caller of this method tells how it ended. */
   take(nonce: string): HeldLease | undefined {
     const watcher = this.#watchers.get(nonce);
     const lease = this.#drop(nonce);
@@ -167,7 +167,7 @@ export class HeldLeases {
     if (kept !== undefined) this.#tell(kept, 'expired');
   }
 
-  /** The store says that the key's lease with this fence ended so, on whatever replica. */
+  /** The store says that the key's lease with this fence ended so, on any replica. */
   endedAt(id: string, fence: number, end: LeaseEnd): void {
     const lease = this.#byKey.get(id)?.lease;
     if (lease === undefined || lease.kind !== 'armed' || lease.fence > fence) return;

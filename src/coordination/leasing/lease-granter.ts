@@ -8,8 +8,9 @@ import type { Snapshot } from '../reading/snapshot.js';
 import type { Call } from '../words/call.js';
 import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
-import type { Degraded, Lease, LeaseReason } from '../words/outcome.js';
+import type { Degraded, Hit, Lease, LeaseReason } from '../words/outcome.js';
 import type { GetOrLock } from '../words/requests.js';
+import type { Token } from '../words/token.js';
 import type { Step, Trace } from '../words/trace.js';
 import { armedSnapshot as snapshotOf } from './armed-snapshot.js';
 import { clamp, driftMs } from './drift.js';
@@ -17,7 +18,7 @@ import { learnedLeaseMs } from './forecast.js';
 import type { HeldLeases } from './held-leases.js';
 import type { LeaseLifecycle, LeasePorts } from './lease-lifecycle.js';
 import type { RebuildSlots } from './rebuild-slots.js';
-import { decodeToken, encodeToken, mintNonce, type Token } from './token.js';
+import { decodeToken, encodeToken, mintNonce } from './token.js';
 
 /** A caller that may be given a lease. */
 export interface Candidate {
@@ -38,9 +39,9 @@ export type Attempt =
       readonly degraded: Degraded;
       readonly snapshot: Snapshot | undefined;
     }
-  /** The store had something newer than the snapshot: look again. */
+  /** The store had something newer than the snapshot: read again. */
   | { readonly kind: 'read_again' }
-  /** The namespace's origin slots has no slot for it now. */
+  /** The namespace has no free rebuild slot now. */
   | { readonly kind: 'held_back' }
   /** Somebody holds it, and the lock nodes agree with the record. */
   | { readonly kind: 'held' }
@@ -63,7 +64,7 @@ export class LeaseGranter {
     private readonly changes: Changes,
   ) {}
 
-  /** One attempt for one caller, if the namespace's slots has a slot for it. */
+  /** One attempt for one caller, if the namespace has a free rebuild slot. */
   async attempt(
     key: Key,
     snapshot: Snapshot,
@@ -138,7 +139,7 @@ export class LeaseGranter {
       const token: Token = { kind, nonce, fence, leaseMs };
       return {
         kind: 'granted',
-        lease: this.#leaseOf(key, token, held.owner, held.untilMs, held.reason),
+        lease: this.#leaseOf(key, { token, owner: held.owner, untilMs: held.untilMs, reason: held.reason }),
         degraded: held.kind === 'local' ? 'local' : 'store_lost',
         snapshot: undefined,
       };
@@ -146,7 +147,7 @@ export class LeaseGranter {
     const token: Token = { kind: 'armed', nonce: lease.nonce, fence: lease.fence, leaseMs: lease.leaseMs };
     const owner = await this.#raiseOwner(key, lease.nonce);
     if (owner === undefined) return { kind: 'undecided' };
-    // How long it really lasts is known only to whoever took it: an extension proves it anew.
+    // How long it really lasts is known only to the replica that gave it: an extension proves it again.
     const extended = await this.lifecycle
       .extendArmed(key, token, lease.leaseMs)
       .catch(undecidedIfUnavailable);
@@ -156,16 +157,17 @@ export class LeaseGranter {
       await this.lifecycle.endArmed(key, token, 'cancelled', owner);
       return { kind: 'abandoned' };
     }
-    this.#remember(key, waiter, token, untilMs, lease.reason, owner);
+    const given: Given = { token, owner, untilMs, reason: lease.reason };
+    this.#remember(key, waiter, given);
     return {
       kind: 'granted',
-      lease: this.#leaseOf(key, token, owner, untilMs, lease.reason, snapshot, waiter),
+      lease: this.#leaseOf(key, given, this.#previousOf(snapshot, waiter)),
       degraded: extended.storeLost ? 'store_lost' : lease.quorumLost ? 'quorum_lost' : 'none',
       snapshot: undefined,
     };
   }
 
-  /** Nobody is there to take the lease any more. */
+  /** The caller that the lease was for has gone. */
   async giveBack(key: Key, lease: Lease): Promise<void> {
     await this.lifecycle.giveBack(key, lease, 'cancelled');
   }
@@ -224,11 +226,12 @@ export class LeaseGranter {
       await this.lifecycle.endArmed(key, token, 'cancelled', 1);
       return { kind: waiter.gone ? 'abandoned' : 'undecided' };
     }
-    this.#remember(key, waiter, token, validUntilMs, reason, 1, span);
+    const given: Given = { token, owner: 1, untilMs: validUntilMs, reason };
+    this.#remember(key, waiter, given, span);
     const armedSnapshot = snapshotOf(snapshot, reply.record, sent);
     return {
       kind: 'granted',
-      lease: this.#leaseOf(key, token, 1, validUntilMs, reason, armedSnapshot, waiter),
+      lease: this.#leaseOf(key, given, this.#previousOf(armedSnapshot, waiter)),
       degraded: quorumLost ? 'quorum_lost' : 'none',
       snapshot: armedSnapshot,
     };
@@ -247,10 +250,11 @@ export class LeaseGranter {
       return { kind: waiter.gone ? 'abandoned' : 'undecided' };
     }
     const span = waiter.call.trace?.begin('lease', { reason });
-    this.#remember(key, waiter, token, validUntilMs, reason, 1, span);
+    const given: Given = { token, owner: 1, untilMs: validUntilMs, reason };
+    this.#remember(key, waiter, given, span);
     return {
       kind: 'granted',
-      lease: this.#leaseOf(key, token, 1, validUntilMs, reason),
+      lease: this.#leaseOf(key, given),
       degraded,
       snapshot: undefined,
     };
@@ -259,21 +263,13 @@ export class LeaseGranter {
   /** A majority says held. That is an answer only where the record shows for whom. */
   async #refused(key: Key, snapshot: Snapshot): Promise<Attempt> {
     if (snapshot.from === 'nowhere') return { kind: 'held' };
-    // The holder was voided by an invalidation, and whoever should have broken its lock may have died.
+    // The holder was voided by an invalidation, and the replica that should have released its lock may have died.
     if (snapshot.record.voidedNonce !== undefined)
       await this.parts.quorum.release(key.id, snapshot.record.voidedNonce);
     return { kind: 'undecided' };
   }
 
-  #remember(
-    key: Key,
-    waiter: Candidate,
-    token: Token,
-    untilMs: number,
-    reason: LeaseReason,
-    owner: number,
-    span?: Step,
-  ): void {
+  #remember(key: Key, waiter: Candidate, { token, owner, untilMs, reason }: Given, span?: Step): void {
     this.held.add({
       key,
       nonce: token.nonce,
@@ -288,22 +284,16 @@ export class LeaseGranter {
       reason,
       untilMs,
       owner,
-      ...(span === undefined ? {} : { span }),
+      span,
     });
   }
 
-  #leaseOf(
-    key: Key,
-    token: Token,
-    owner: number,
-    untilMs: number,
-    reason: LeaseReason,
-    snapshot?: Snapshot,
-    waiter?: Candidate,
-  ): Lease {
+  #previousOf(snapshot: Snapshot, { staleAllowed }: Candidate): Hit | undefined {
+    return staleAllowed ? hitOf(snapshot, this.parts.clock.nowMs(), true) : undefined;
+  }
+
+  #leaseOf(key: Key, { token, owner, untilMs, reason }: Given, previous?: Hit): Lease {
     const nowMs = this.parts.clock.nowMs();
-    const previous =
-      snapshot === undefined || waiter?.staleAllowed !== true ? undefined : hitOf(snapshot, nowMs, true);
     return {
       kind: 'lease',
       token: encodeToken(key, token),
@@ -311,7 +301,7 @@ export class LeaseGranter {
       expiresInMs: Math.max(1, Math.floor(untilMs - nowMs)),
       reason,
       owner,
-      ...(previous === undefined ? {} : { previous }),
+      previous,
     };
   }
 
@@ -326,6 +316,14 @@ export class LeaseGranter {
   }
 }
 
+/** A lease as it was given, and which handing-out of it this is. */
+interface Given {
+  readonly token: Token;
+  readonly owner: number;
+  readonly untilMs: number;
+  readonly reason: LeaseReason;
+}
+
 interface Grant {
   readonly key: Key;
   readonly waiter: Candidate;
@@ -335,7 +333,7 @@ interface Grant {
   readonly arrivals: () => number;
 }
 
-/** For an adoption it is no error that nobody can decide now: the retry goes on waiting. */
+/** For an adoption it is no error that no authority can decide now: the retry goes on waiting. */
 function undecidedIfUnavailable(error: unknown): undefined {
   if (!(error instanceof CoordinationError)) throw error;
 }

@@ -11,10 +11,11 @@ import type { Key } from '../words/key.js';
 import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome } from '../words/outcome.js';
 import { BACKOFF_MS_MAX, type Limits, type Policy } from '../words/policy.js';
 import type { Extend, Release } from '../words/requests.js';
+import type { Token } from '../words/token.js';
 import { clamp, driftMs } from './drift.js';
 import type { HeldLeases } from './held-leases.js';
 import type { RebuildSlots } from './rebuild-slots.js';
-import { decodeToken, decodeTokenOf, encodeToken, type Token } from './token.js';
+import { decodeToken, encodeToken } from './token.js';
 
 export interface LeasePorts {
   readonly store: ValueStore;
@@ -41,8 +42,8 @@ export class LeaseLifecycle {
   }
 
   /** Rejects as `unavailable` if the store does not answer; releasing again is safe. */
-  async release(request: Release, identity: string): Promise<ReleaseOutcome> {
-    const token = decodeTokenOf(identity, request.key, request.token);
+  async release(request: Release): Promise<ReleaseOutcome> {
+    const { token } = request;
     if (token === undefined) return 'not_held';
     const end = request.failure === undefined ? 'released' : 'failed';
     if (token.kind !== 'armed') {
@@ -53,11 +54,11 @@ export class LeaseLifecycle {
     return this.endArmed(request.key, token, end, undefined, request.failure);
   }
 
-  /** Rejects as `unavailable` where nobody can say whether the lease lasts; extending again is safe. */
-  async extend(request: Extend, identity: string): Promise<ExtendAnswer> {
-    const token = decodeTokenOf(identity, request.key, request.token);
+  /** Rejects as `unavailable` where it is not known whether the lease lasts; extending again is safe. */
+  async extend(request: Extend): Promise<ExtendAnswer> {
+    const { token } = request;
     if (token === undefined) return LOST;
-    // Whoever holds a token can write any length into it.
+    // A caller can write any length into its token.
     const { leaseMsMin, leaseMsMax } = this.parts.policyOf(request.key.namespace);
     const leaseMs = request.leaseMs ?? clamp(token.leaseMs, leaseMsMin, leaseMsMax);
     return token.kind === 'armed'
@@ -81,8 +82,16 @@ export class LeaseLifecycle {
     if (held !== undefined) held.owner = owner;
     else {
       this.held.add({
-        ...{ key, nonce, fence, leaseMs, holder, traceparent, requestKey, reason, owner },
+        key,
+        nonce,
         kind: 'armed',
+        fence,
+        leaseMs,
+        holder,
+        traceparent,
+        requestKey,
+        reason,
+        owner,
         sinceMs: nowMs - armed.ageMs,
         // What changed before it came here was not counted here: without a store, it passes nothing on.
         givenAt: Number.NEGATIVE_INFINITY,
@@ -97,7 +106,7 @@ export class LeaseLifecycle {
     this.held.end(token.nonce, end);
     await Promise.all([
       this.parts.quorum.release(key.id, token.nonce),
-      // The reply of its arming may have been lost while the step was taken: nobody is to wait for it then.
+      // The reply of its arming may have been lost while the step was taken: no caller is to wait for it then.
       this.parts.store
         .release(key.id, { nonce: token.nonce, end, keepMs: this.parts.limits.leaseMsMax })
         .catch(rethrowUnlessUnavailable),
@@ -119,11 +128,14 @@ export class LeaseLifecycle {
       outcome = await store.release(key.id, {
         nonce: token.nonce,
         end,
+        owner,
+        failure: failure && {
+          message: failure.message,
+          retryAfterMs: failure.retryAfterMs,
+          backoffMs,
+          backoffMsMax: BACKOFF_MS_MAX,
+        },
         keepMs: limits.leaseMsMax,
-        ...(owner === undefined ? {} : { owner }),
-        ...(failure === undefined
-          ? {}
-          : { failure: { ...failure, backoffMs, backoffMsMax: BACKOFF_MS_MAX } }),
       });
     } catch (error) {
       rethrowUnlessUnavailable(error);

@@ -23,7 +23,7 @@ export type Slot = string;
 export class RebuildSlots {
   readonly #lines = new Map<string, Set<string>>();
 
-  /** `wake` rouses whoever attends to a key. */
+  /** `wake` wakes the loop of a key. */
   constructor(
     private readonly parts: RebuildSlotsParts,
     private readonly held: HeldLeases,
@@ -49,7 +49,7 @@ export class RebuildSlots {
     return slot;
   }
 
-  /** The slot goes with the lease that was given: whoever ends that gives it back. */
+  /** The slot goes with the lease that was given: the end of the lease gives it back. */
   async keep(namespace: string, slot: Slot, nonce: string, ttlMs: number): Promise<void> {
     if (slot === '' || this.parts.policyOf(namespace).maxRebuilds === 0) return;
     // Without the store it ends with its time.
@@ -62,7 +62,7 @@ export class RebuildSlots {
     await this.parts.namespaces.leave(namespace, slot).catch(rethrowUnlessUnavailable);
   }
 
-  /** Nobody waits for the key here any more, or it has its slot. */
+  /** No caller waits for the key here any more, or it has its slot. */
   forget({ namespace, id }: Pick<Key, 'namespace' | 'id'>): void {
     const line = this.#lines.get(namespace);
     if (line === undefined) return;
@@ -77,11 +77,13 @@ export class RebuildSlots {
     if (line !== undefined) this.wake(first(line) ?? '');
   }
 
-  /** Without the store nobody counts for the fleet: then for this replica. */
+  /** Without the store, rebuilds are counted on this replica alone. */
   async #isFree(namespace: string, slot: Slot, max: number, ttlMs: number): Promise<boolean> {
     try {
       return await this.parts.namespaces.enter(namespace, {
-        ...{ slot, max, ttlMs },
+        slot,
+        max,
+        ttlMs,
         ttlMsMax: this.parts.limits.leaseMsMax,
       });
     } catch (error) {

@@ -1,20 +1,6 @@
 import type { Chance } from '../ports/clock.js';
 import type { Key } from '../words/key.js';
-
-/**
- * What a lease's token says. The nonce is the secret, and the exact compare of it at the store is the
- * safety; the rest spares look-ups and is never trusted for more than the wording of an outcome.
- */
-export interface Token {
-  /** `armed` at the store; by the `quorum` alone; or `local` to the replica that gave it. */
-  readonly kind: 'armed' | 'quorum' | 'local';
-  /** From {@link mintNonce}: it says whose the lease is. */
-  readonly nonce: string;
-  /** 0 unless armed. */
-  readonly fence: number;
-  /** How long it was given for: an extension that names no length uses it. */
-  readonly leaseMs: number;
-}
+import type { Token } from '../words/token.js';
 
 const KINDS = { armed: 'a', quorum: 'q', local: 'l' } as const;
 const KIND_OF = { a: 'armed', q: 'quorum', l: 'local' } as const;
@@ -22,7 +8,7 @@ const FORM =
   /^d1\.([aql])\.([0-9a-z]{1,11})\.([0-9a-z]{1,8})\.([0-9a-z]{1,7})\.([A-Za-z0-9_-]{22}(?:\.[A-Za-z0-9_-]{1,64})?)$/;
 
 /**
- * A lease's secret, with the identity that it is given to behind a dot; without, where nobody is told apart.
+ * A lease's secret, with the identity that it is given to behind a dot; without one while authentication is off.
  * Store and lock nodes compare all of it, so that another name behind the dot makes it another lease's.
  */
 export function mintNonce(chance: Pick<Chance, 'nonce'>, identity: string): string {

@@ -7,12 +7,13 @@ import type { TagClock } from '../words/tag-clock.js';
  * step, and rejects with `StoreUnavailable` as those of the value store do.
  */
 export interface NamespaceStore {
-  /** Reads the namespace, and begins its clock if there is none: a lost one begins anew, under another id. */
-  read(namespace: string, tags: readonly string[]): Promise<NamespaceRecord>;
+  /**
+   * Reads the namespace, and begins its clock if there is none: a lost one begins anew, under another id. With
+   * `rebuildMs`, one rebuild is first added to the namespace's times.
+   */
+  read(namespace: string, tags: readonly string[], rebuildMs?: number): Promise<NamespaceRecord>;
   /** Raises the clock and stamps each tag, or the whole namespace, with it; sends the wake. Resolves to the raised clock. */
   invalidate(namespace: string, request: NamespaceInvalidate): Promise<TagClock>;
-  /** Adds one rebuild to the namespace's times. */
-  learn(namespace: string, rebuildMs: number): Promise<void>;
   /** Takes one of `max` slots for `ttlMs`, or says that all are taken. The same slot is taken again at once. */
   enter(namespace: string, request: SlotRequest): Promise<boolean>;
   /** Lets a slot last `ttlMs` from now on, under the name `as`. False if its time was over. */

@@ -31,7 +31,7 @@ export interface Observer {
   degraded(mode: Degraded): void;
 }
 
-/** For whoever does not listen. */
+/** An observer that ignores everything. */
 export const NO_OBSERVER: Observer = {
   answered() {},
   waited() {},

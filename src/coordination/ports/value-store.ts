@@ -80,9 +80,9 @@ export type StoredOutcome = Exclude<PublishOutcome, 'not_stored'>;
 
 export interface StoreRelease {
   readonly nonce: string;
-  /** How it ended, for whoever asks later. */
+  /** How it ended, for later reads. */
   readonly end: LeaseEnd;
-  /** Only if the lease was not handed out again since. Absent: whoever knows the nonce may end it. */
+  /** Only if the lease was not handed out again since. Absent: the nonce alone is enough to end it. */
   readonly owner?: number;
   readonly failure?: {
     readonly message: string;

@@ -203,7 +203,7 @@ class NamespaceChanges {
 
   /** False if it is another clock than the one that was known: the namespace's hash was lost. */
   read({ id, at }: TagClock, sentAt: number): boolean {
-    // Whatever the store changed after this read ran, it told later; what was told before `#since` is not known.
+    // The store told of each change after this read later; what was told before `#since` is not known.
     if (sentAt < this.#since) return true;
     if (this.#id !== undefined && this.#id !== id) return false;
     this.#id = id;

@@ -38,13 +38,14 @@ export function explanationOf(
   const runs = lease !== undefined && lease.expiresInMs > 0;
   return {
     ...known,
-    ...(runs ? { lease: withoutSecret(lease) } : {}),
-    ...explainedValue(record),
+    lease: runs ? withoutSecret(lease) : undefined,
+    value: explainedValue(record),
     fence,
     past: lease === undefined || runs ? past : [expired(lease), ...past].slice(0, PAST_LEASES_MAX),
-    ...(failure === undefined || failure.retryAfterMs <= 0
-      ? {}
-      : { failed: { kind: 'failed', message: failure.message, retryAfterMs: failure.retryAfterMs } }),
+    failed:
+      failure === undefined || failure.retryAfterMs <= 0
+        ? undefined
+        : { kind: 'failed', message: failure.message, retryAfterMs: failure.retryAfterMs },
   };
 }
 
@@ -52,7 +53,7 @@ function withoutSecret({ holder, fence, ageMs, expiresInMs, reason, traceparent 
   return { holder, fence, ageMs, expiresInMs, reason, traceparent };
 }
 
-/** Its time is over, and nobody was given another since, which would have told of its end. */
+/** Its time is over, and no other was given since, which would have told of its end. */
 function expired({ holder, fence, ageMs, expiresInMs }: ArmedLease): PastLease {
   return {
     holder,
@@ -64,13 +65,10 @@ function expired({ holder, fence, ageMs, expiresInMs }: ArmedLease): PastLease {
   };
 }
 
-function explainedValue(record: KeyRecord): { value?: ExplainedValue } {
-  const { value } = record;
-  if (value === undefined) return {};
+function explainedValue({ value }: KeyRecord): ExplainedValue | undefined {
+  if (value === undefined) return undefined;
   const { payload, ageMs, freshForMs, servableForMs, fence, tags } = value;
   const sizeBytes = payload.kind === 'value' ? payload.bytes.byteLength : 0;
   const staleForMs = servableForMs - freshForMs;
-  return {
-    value: { absent: payload.kind === 'absent', sizeBytes, ageMs, freshForMs, staleForMs, fence, tags },
-  };
+  return { absent: payload.kind === 'absent', sizeBytes, ageMs, freshForMs, staleForMs, fence, tags };
 }

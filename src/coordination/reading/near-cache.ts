@@ -31,7 +31,7 @@ export class NearCache {
     return this.#bytes;
   }
 
-  /** Keeps what a look saw, unless it is too large. The caller knows that no change of it has arrived since it was sent. */
+  /** Keeps what a read returned, unless it is too large. The caller knows that no change of it has arrived since it was sent. */
   fill({ id, namespace }: Key, snapshot: Snapshot): void {
     const { value } = snapshot.record;
     if (value === undefined) return;
@@ -78,7 +78,7 @@ export class NearCache {
     for (const tag of tags) for (const id of this.#byTag.get(tagOf(namespace, tag)) ?? []) this.drop(id);
   }
 
-  /** All of the namespace was invalidated, or nobody knows what of it. */
+  /** All of the namespace was invalidated, or it is not known what of it. */
   dropNamespace(namespace: string): void {
     for (const id of this.#byNamespace.get(namespace) ?? []) this.drop(id);
   }
@@ -90,7 +90,7 @@ export class NearCache {
     this.#bytes = 0;
   }
 
-  /** The key changed, at whatever fence. */
+  /** The key changed, at any fence. */
   drop(id: string): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;

@@ -7,6 +7,7 @@ import type { Policy } from '../words/policy.js';
 import { type ArmedLease, type KeyRecord, NO_RECORD } from '../words/record.js';
 import type { Changes } from './changes.js';
 import { counted } from './counted.js';
+import type { RebuildSamples } from './rebuild-samples.js';
 import type { Snapshot } from './snapshot.js';
 
 export interface RecordReaderParts {
@@ -24,13 +25,14 @@ export interface RunningLeases {
 
 /** Reads what is known of a key, with its value as far as that counts. */
 export class RecordReader {
-  /** Looks at namespaces that were sent in this turn: whoever asks in the same turn came before they were sent. */
+  /** Reads of namespaces that were sent in this turn: a caller of the same turn came before they were sent. */
   readonly #thisTurn = new Map<string, Promise<NamespaceRecord>>();
 
   constructor(
     private readonly parts: RecordReaderParts,
     private readonly held: RunningLeases,
     private readonly changes: Changes,
+    private readonly samples: RebuildSamples,
   ) {}
 
   /**
@@ -63,7 +65,7 @@ export class RecordReader {
     return {
       record: withValue(record, value && counted(value, now.clock, now.stamps)),
       // Read before anybody is asked for a lease: one that carries it covers everything that came since.
-      namespace: { clock: known.clock, ...(known.rebuild === undefined ? {} : { rebuild: known.rebuild }) },
+      namespace: { clock: known.clock, rebuild: known.rebuild },
     };
   }
 
@@ -73,7 +75,7 @@ export class RecordReader {
     const { changes } = this;
     changes.listenTo(namespace);
     const { count: sentAt } = changes;
-    const looking = this.parts.namespaces.read(namespace, []).then((seen) => {
+    const looking = this.parts.namespaces.read(namespace, [], this.samples.take(namespace)).then((seen) => {
       changes.clockRead(namespace, seen.clock, sentAt);
       return seen;
     });
@@ -84,7 +86,5 @@ export class RecordReader {
 }
 
 function withValue(record: KeyRecord, value: KeyRecord['value']): KeyRecord {
-  if (value === record.value) return record;
-  const { value: _uncounted, ...rest } = record;
-  return value === undefined ? rest : { ...rest, value };
+  return value === record.value ? record : { ...record, value };
 }

@@ -6,7 +6,7 @@ export const POLL_MS_MAX = 1_000;
 /** Range of the first pause after an undecided vote: a few times what a vote on a local network takes. */
 const RETRY_MS_MIN = 4;
 const RETRY_MS_MAX = 250;
-/** Spreads the replicas' looks at a lease's end. */
+/** Spreads the replicas' reads at a lease's end. */
 const LEASE_END_JITTER_MS = 50;
 
 /** How long to sleep when nothing is to be tried: to the end of the lease, if one runs, or the next poll. */

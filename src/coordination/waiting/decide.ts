@@ -28,7 +28,7 @@ export type Decision =
   | { readonly act: 'answer'; readonly outcome: Hit | Busy | Failed }
   /** The running lease is this caller's own: an earlier attempt of the same call got it. */
   | { readonly act: 'adopt'; readonly meanwhile?: Hit }
-  /** May try for the lease; `meanwhile` is what serves whoever is not chosen. */
+  /** May try for the lease; `meanwhile` serves the callers that are not chosen. */
   | { readonly act: 'attempt'; readonly reason: LeaseReason; readonly meanwhile?: Hit }
   | { readonly act: 'wait' }
   /** The snapshot is older than the call, and the caller wants better. */

@@ -100,7 +100,7 @@ export class KeyLoop {
     return room.served - before;
   }
 
-  /** Callers that come while an attempt is under way, and whatever wakes the room, are looked after. */
+  /** Goes on reading while an attempt is under way, for callers that come and for wakes. */
   async #meanwhile(attempting: Promise<Attempt>): Promise<Attempt> {
     const { room } = this;
     const { reader, arrivals } = this.parts;

@@ -43,7 +43,10 @@ export class KeyLoops {
     this.#answers = new Answers(parts, this.#limits, degradation);
     this.#deadlines = new Deadlines(clock, (waiter) => this.#expire(waiter));
     this.#loopParts = {
-      ...{ clock, chance, granter, reader },
+      clock,
+      chance,
+      granter,
+      reader,
       answers: this.#answers,
       arrivals: () => this.#arrivals,
       draining: () => this.#draining,

@@ -6,7 +6,7 @@ import type { KnownHolder } from './waiting-room.js';
 
 /** Without a holder there was a vote without a winner, or no room: a few round trips later there is both. */
 const WITHOUT_HOLDER_MS = 250;
-/** Where nobody knows how long the rebuild takes: at the lease's end, within a round trip and a second. */
+/** Where it is not known how long the rebuild takes: at the lease's end, within a round trip and a second. */
 const GUESS_MS_MIN = 4;
 const GUESS_MS_MAX = 1_000;
 
@@ -49,7 +49,7 @@ export function worded(
 ): Hit | Busy | Failed {
   if (outcome.kind === 'hit') return outcome;
   if (outcome.kind === 'busy') return busy(outcome.reason, known, nowMs, fraction);
-  // Spread upwards only: nobody is sent to the source before the back-off ends.
+  // Spread upwards only: no caller is sent to the source before the back-off ends.
   return { ...outcome, retryAfterMs: Math.ceil(outcome.retryAfterMs * (1 + fraction / 4)) };
 }
 

@@ -4,7 +4,7 @@ import { FULL_MS } from './retry-after.js';
 
 export interface WaiterLimitsParts {
   readonly limits: Limits;
-  /** How many callers of one identity may wait here, Infinity for any number. Absent where nobody is told apart. */
+  /** How many callers of one identity may wait here, Infinity for any number. Absent while authentication is off. */
   readonly waitersMaxOf?: ((identity: string) => number) | undefined;
 }
 
@@ -49,7 +49,7 @@ export class WaiterLimits {
   }
 }
 
-/** For whoever would have to wait while this process cannot keep up with those who do. */
+/** For a caller that would have to wait while this process is overloaded. */
 export function overloaded(): CoordinationError {
   return exhausted('this replica cannot keep up; ask another one, or later');
 }

@@ -12,6 +12,19 @@ import type { Ask } from './decide.js';
 /** Called once, with the answer or with why there is none: a callback, for a promise costs as much as a waiter. */
 export type Settled = (answer: GetOrLockAnswer | Error) => void;
 
+export interface WaiterParts {
+  readonly request: GetOrLock;
+  readonly call: Call;
+  readonly arrival: number;
+  readonly arrivedMs: number;
+  readonly staleAllowed: boolean;
+  /** How long it may sleep; 0 means that it is answered before the room sleeps. */
+  readonly patienceMs: number;
+  /** `refreshDraw` of `forecast.ts`. */
+  readonly refreshDraw: number;
+  readonly settled: Settled;
+}
+
 /** One caller of GetOrLock from its arrival to its answer. */
 export class Waiter implements Ask {
   readonly intent: Ask['intent'];
@@ -30,18 +43,26 @@ export class Waiter implements Ask {
   #changes: Changes | undefined;
   #came: Arrival | undefined;
 
-  constructor(
-    readonly request: GetOrLock,
-    readonly call: Call,
-    readonly arrival: number,
-    readonly arrivedMs: number,
-    readonly staleAllowed: boolean,
-    /** How long it may sleep; 0 means that it is answered before the room sleeps. */
-    readonly patienceMs: number,
-    /** Spent after one attempt: nobody tries twice for a value that is fresh. */
-    public refreshDraw: number,
-    private readonly settled: Settled,
-  ) {
+  readonly request: GetOrLock;
+  readonly call: Call;
+  readonly arrival: number;
+  readonly arrivedMs: number;
+  readonly staleAllowed: boolean;
+  readonly patienceMs: number;
+  /** Spent after one attempt: no caller tries twice for a value that is fresh. */
+  refreshDraw: number;
+  private readonly settled: Settled;
+
+  constructor(parts: WaiterParts) {
+    const { request, call } = parts;
+    this.request = request;
+    this.call = call;
+    this.arrival = parts.arrival;
+    this.arrivedMs = parts.arrivedMs;
+    this.staleAllowed = parts.staleAllowed;
+    this.patienceMs = parts.patienceMs;
+    this.refreshDraw = parts.refreshDraw;
+    this.settled = parts.settled;
     this.intent = request.intent;
     this.requestKey = request.requestId === '' ? '' : `${call.identity}\n${request.requestId}`;
   }
@@ -106,16 +127,16 @@ export interface KnownHolder {
  * attends to them. It holds a timer only while somebody sleeps in it.
  */
 export class WaitingRoom {
-  /** What the last look saw; undefined before the first. */
+  /** What the last read returned; undefined before the first. */
   snapshot: Snapshot | undefined;
   holder: KnownHolder | undefined;
   readonly #waiters = new Map<Waiter, DeadlineHandle<Waiter> | undefined>();
-  /** Those whom no look has served yet: all others wait for the end of the lease that the last one saw. */
+  /** Those that no read has been shown to yet: all others wait for the end of the lease in the last one. */
   #owed: Waiter[] = [];
   /** Callers that are traced, in the order of their coming; most have left. */
   #traced: Waiter[] = [];
   #woken = false;
-  /** The count after the last change of the key: before the room was there, nobody kept it, so any may have been. */
+  /** The count after the last change of the key: it was not kept before the room was there, so any may have been. */
   #keyAt: number;
   /** The highest fence that a change of the key told since then. */
   #keyFence = Number.POSITIVE_INFINITY;
@@ -145,7 +166,7 @@ export class WaitingRoom {
     return this.#waiters.keys();
   }
 
-  /** The slot of whoever comes now in the order of the changes. */
+  /** The place of a caller that comes now in the order of the changes. */
   get now(): Arrival {
     const { changes, key } = this;
     return {
@@ -188,13 +209,13 @@ export class WaitingRoom {
     this.wake();
   }
 
-  /** Whoever attends looks again, at once or as soon as the look under way is over. */
+  /** The key's loop reads again, at once or as soon as the read under way is over. */
   wake(): void {
     this.#woken = true;
     this.#rouse?.();
   }
 
-  /** Called before a look is sent: what changes from here on is not in it. */
+  /** Called before a read is sent: later changes are not in it. */
   beginRead(): void {
     this.#woken = false;
   }
@@ -206,7 +227,7 @@ export class WaitingRoom {
 
   /**
    * Takes down what a snapshot says, and returns whom it may concern, in the order of their coming: all, or
-   * those whom no look has served yet, where nothing has changed for the others.
+   * those that no read has been shown to yet, where nothing has changed for the others.
    */
   note(snapshot: Snapshot): Iterable<Waiter> {
     const unchanged = this.snapshot !== undefined && isWaitedFor(this.snapshot, snapshot, this.clock.nowMs());
@@ -251,8 +272,8 @@ export class WaitingRoom {
 }
 
 /**
- * Both snapshots show the same lease, which runs, over the same value: whoever waited by the first goes on
- * waiting by the second. Spares a look the walk through ten thousand waiters while others come.
+ * Both snapshots show the same lease, which runs, over the same value: a caller that waited by the first goes on
+ * waiting by the second. Avoids evaluating ten thousand waiters again on each read.
  */
 function isWaitedFor(before: Snapshot, now: Snapshot, nowMs: number): boolean {
   const [was, is] = [before.record, now.record];

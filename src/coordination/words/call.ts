@@ -16,7 +16,7 @@ export class Call {
     readonly trace?: Trace,
   ) {}
 
-  /** Nobody waits for the answer any more. */
+  /** The caller no longer waits for the answer. */
   get cancelled(): boolean {
     return this.#cancelled;
   }

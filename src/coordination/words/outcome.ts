@@ -98,7 +98,7 @@ export interface ExtendAnswer {
   readonly outcome: 'extended' | 'lost';
   /** 0 if it is lost. */
   readonly expiresInMs: number;
-  /** The store did not answer: nobody who asks it later sees the new end. */
+  /** The store did not answer: a later read does not see the new end. */
   readonly storeLost?: boolean;
 }
 

@@ -42,7 +42,7 @@ export interface StoredValue {
 export interface ArmedLease {
   readonly nonce: string;
   readonly fence: number;
-  /** 0 or less when its time has run out and nobody was armed since. */
+  /** 0 or less when its time has run out and no other was armed since. */
   readonly expiresInMs: number;
   /** How long it was given for, when it was given. */
   readonly leaseMs: number;

@@ -1,5 +1,6 @@
 import type { Key } from './key.js';
 import type { Payload } from './outcome.js';
+import type { Token } from './token.js';
 
 /** Requests as the domain takes them: validated by the edge, every default of the wire resolved or absent. */
 
@@ -21,7 +22,8 @@ export interface GetOrLock {
 
 export interface Publish {
   readonly key: Key;
-  readonly token: string;
+  /** Undefined for what is no token of this key and this caller: it holds nothing. */
+  readonly token: Token | undefined;
   readonly payload: Payload;
   readonly ttlMs: number;
   /** Absent: as the policy says. */
@@ -31,13 +33,15 @@ export interface Publish {
 
 export interface Release {
   readonly key: Key;
-  readonly token: string;
+  /** As {@link Publish.token}. */
+  readonly token: Token | undefined;
   readonly failure?: { readonly message: string; readonly retryAfterMs?: number };
 }
 
 export interface Extend {
   readonly key: Key;
-  readonly token: string;
+  /** As {@link Publish.token}. */
+  readonly token: Token | undefined;
   /** Absent: as long as it was given for. */
   readonly leaseMs?: number;
 }

@@ -1,7 +1,7 @@
 /** A step on the way of a call that somebody may want to see. */
 export type StepName = 'look' | 'acquire' | 'vote' | 'arm' | 'wait' | 'lease' | 'publish';
 
-/** What is known of a call or of a step; everything that is worth a look, and nothing secret. */
+/** What is known of a call or of a step; everything that is worth knowing, and nothing secret. */
 export interface Facts {
   /** What a call was answered, in the words of {@link Observer}. */
   readonly outcome?: string;

@@ -6,7 +6,7 @@
 -- ARGV
 --   1 nonce   the lock's secret
 --   2 ttl_ms  how long the lock lasts
---   3 run     the run that the caller has looked at
+--   3 run     the run that the caller has read
 -- Reply
 --   1 if the nonce holds the lock, 0 if somebody else does. The error UNMARKED unless the marker names
 --   the run: never a 0, which would read as "held".

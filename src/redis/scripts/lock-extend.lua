@@ -1,4 +1,4 @@
--- lock-extend: lets a lock last longer, and locks it again where nobody holds it. Never shortens it.
+-- lock-extend: lets a lock last longer, and locks it again where it is free. Never shortens it.
 --
 -- KEYS
 --   1 lock    the id's lock
@@ -6,7 +6,7 @@
 -- ARGV
 --   1 nonce   the lock's secret
 --   2 ttl_ms  how long the lock lasts at least, from now on
---   3 run     the run that the caller has looked at
+--   3 run     the run that the caller has read
 -- Reply
 --   1 if the nonce holds the lock, 0 if somebody else does. The error UNMARKED unless the marker names
 --   the run: never a 0, which would read as "held".

@@ -5,15 +5,15 @@
 -- ARGV
 --   1 nonce             the lease's secret
 --   2 expires_in_ms     how long the lease lasts from now on
---   3 fence_read        the record's fence when the caller looked; 0 for no record
---   4 value_fence_read  the fence of the last stored value when the caller looked; 0 for none
+--   3 fence_read        the record's fence when the caller read it; 0 for no record
+--   4 value_fence_read  the fence of the last stored value when the caller read it; 0 for none
 --   5 alone             1 if the quorum was not there to grant it, else 0
---   6 lease             labels of the lease, as JSON, for whoever looks
+--   6 lease             labels of the lease, as JSON, for later reads
 --   7 clock             the namespace's tag clock, which the value that is published will carry
---   8 keep_ms           how long the record outlives whatever is in it
+--   8 keep_ms           how long the record outlives its contents
 -- Reply
 --   as value-read, and then 1 if the lease is armed, 0 if not. Armed: nothing was armed or stored since
---   the caller looked, and no running lease stands in the way; or this very nonce was armed before.
+--   the caller read the record, and no running lease stands in the way; or this very nonce was armed before.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]

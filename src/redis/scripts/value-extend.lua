@@ -7,7 +7,7 @@
 --   1 nonce          the lease's secret
 --   2 expires_in_ms  how long it is to last from now on
 --   3 alone          1 if the quorum was not there to agree, else 0
---   4 keep_ms        how long the record outlives whatever is in it
+--   4 keep_ms        how long the record outlives its contents
 --   5 hold_ms        how long a lease may last in all, from when it was armed
 -- Reply
 --   how many microseconds the lease lasts from now on; null if it is not armed, or has lasted for hold_ms.

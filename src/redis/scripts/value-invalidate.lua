@@ -5,7 +5,7 @@
 --   1 record  the key's hash
 -- ARGV
 --   1 mode     `delete` or `mark_stale`
---   2 keep_ms  how long the record outlives whatever is in it
+--   2 keep_ms  how long the record outlives its contents
 --   3 channel  where the wake is sent
 --   4 id       the key's id, for the wake
 -- Reply

@@ -10,7 +10,7 @@
 --   5 ttl_ms    how long it is fresh
 --   6 stale_ms  how long after that it may be served stale
 --   7 tags      the value's tags, as JSON
---   8 keep_ms   how long the record outlives whatever is in it
+--   8 keep_ms   how long the record outlives its contents
 --   9 channel   where the wake is sent
 --   10 id       the key's id, for the wake
 -- Reply
@@ -21,6 +21,7 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
+-- include: estimate
 -- include: remember
 -- include: keep
 local before = redis.call('HMGET', KEYS[1],
@@ -39,14 +40,7 @@ end
 -- Of a lease from before the clock was set back.
 local armed_at = math.min(now, tonumber(before[8]))
 local in_time = tonumber(before[3]) > now and tonumber(before[8]) <= now
--- Jacobson's estimator, as record.ts says; the first rebuild is the mean, and half of it the deviation.
-local took = now - armed_at
-local mean, deviation = took, took / 2
-if before[9] then
-  local off = took - tonumber(before[9])
-  mean = tonumber(before[9]) + off / 8
-  deviation = tonumber(before[10]) + (math.abs(off) - tonumber(before[10])) / 4
-end
+local mean, deviation = estimate(before[9], before[10], now - armed_at)
 
 local fresh_until = now + tonumber(ARGV[5]) * 1000
 local servable_until = fresh_until + tonumber(ARGV[6]) * 1000
@@ -55,8 +49,8 @@ redis.call('HSET', KEYS[1],
   'published_at', string.format('%.0f', now),
   'fresh_until', string.format('%.0f', fresh_until),
   'servable_until', string.format('%.0f', servable_until),
-  'rebuild_mean', string.format('%.0f', mean),
-  'rebuild_deviation', string.format('%.0f', deviation),
+  'rebuild_mean', mean,
+  'rebuild_deviation', deviation,
   'value_clock', before[11],
   'tags', ARGV[7],
   'last_end', 'published',

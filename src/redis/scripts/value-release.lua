@@ -5,13 +5,13 @@
 -- ARGV
 --   1 nonce           the lease's secret
 --   2 owner           the owner number that must still be the lease's; empty for any
---   3 last_end        how the lease ended, for whoever looks later
+--   3 last_end        how the lease ended, for later reads
 --   4 failed          1 if a failure is to be recorded, else 0
 --   5 failure         what the holder said
 --   6 retry_after_ms  how long the back-off runs; empty: by the number of failures in a row
 --   7 backoff_ms      the back-off after the first failure, doubled for each one in a row before this one
 --   8 backoff_ms_max  the longest such back-off
---   9 keep_ms         how long the record outlives whatever is in it
+--   9 keep_ms         how long the record outlives its contents
 --   10 channel        where the wake is sent
 --   11 id             the key's id, for the wake
 -- Reply

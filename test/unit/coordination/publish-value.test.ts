@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { decodeTokenOf } from '../../../src/coordination/leasing/token.js';
 import { Call } from '../../../src/coordination/words/call.js';
 import { CoordinationTrial, hitOf, leaseOf, textIn } from '../../support/coordination-trial.js';
 
@@ -101,7 +102,13 @@ describe('a publish', () => {
     const { token } = leaseOf(await trial.ask({}, new Call('checkout')));
     const publish = (identity: string, said = token) =>
       trial.coordinator.publish(
-        { key: trial.key, token: said, payload: { kind: 'absent' }, ttlMs: 1_000, tags: [] },
+        {
+          key: trial.key,
+          token: decodeTokenOf(identity, trial.key, said),
+          payload: { kind: 'absent' },
+          ttlMs: 1_000,
+          tags: [],
+        },
         new Call(identity),
       );
     const unknown = { outcome: 'unknown_lease', fence: 0 };

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { encodeToken, mintNonce } from '../../../src/coordination/leasing/token.js';
 import { CoordinationError } from '../../../src/coordination/words/errors.js';
+import { keyOf } from '../../../src/coordination/words/key.js';
 import { defaultPolicy, type Limits } from '../../../src/coordination/words/policy.js';
 import {
   type Bounds,
@@ -21,6 +23,7 @@ import {
   ReleaseRequest,
 } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { NOT_UTF8 } from '../../../src/grpc/strict-codec.js';
+import { SystemChance } from '../../../src/system-chance.js';
 
 const limits: Limits = {
   leaseMs: 10_000,
@@ -42,6 +45,14 @@ const value = { $case: 'value', value: Buffer.from('v') } as const;
 const ofBytes = (bytes: number) => 'k'.repeat(bytes);
 const many = (count: number) => Array.from({ length: count }, (_, at) => `key-${at}`);
 
+const tokenOf = (key: string, identity: string) =>
+  encodeToken(keyOf('default', key), {
+    kind: 'armed',
+    nonce: mintNonce(new SystemChance(), identity),
+    fence: 7,
+    leaseMs: 1_000,
+  });
+
 /** Each with a good request, over which the rows lay what they are about. */
 const calls = {
   getOrLock: (said: object) => decodeGetOrLock(GetOrLockRequest.fromPartial({ key: 'k', ...said }), bounds),
@@ -51,10 +62,12 @@ const calls = {
     decodePublish(
       { ...PublishRequest.fromPartial({ key: 'k', token: 't', ttlMs: 1, payload: value }), ...said },
       bounds,
+      'checkout',
     ),
-  release: (said: object) => decodeRelease(ReleaseRequest.fromPartial({ key: 'k', token: 't', ...said })),
+  release: (said: object) =>
+    decodeRelease(ReleaseRequest.fromPartial({ key: 'k', token: 't', ...said }), bounds, 'checkout'),
   extend: (said: object) =>
-    decodeExtend(ExtendRequest.fromPartial({ key: 'k', token: 't', ...said }), bounds),
+    decodeExtend(ExtendRequest.fromPartial({ key: 'k', token: 't', ...said }), bounds, 'checkout'),
   invalidate: (said: object) => decodeInvalidate(InvalidateRequest.fromPartial({ keys: ['k'], ...said })),
   explain: (said: object) => decodeExplain(ExplainRequest.fromPartial({ key: 'k', ...said })),
 };
@@ -269,11 +282,14 @@ it('takes a key that is named twice once', () => {
   expect(calls.getOrLockMany({ keys: ['a', 'b', 'a'] }).map(({ key }) => key.key)).toEqual(['a', 'b']);
 });
 
-it('passes any token on that is a text, for garbage holds nothing', () => {
-  for (const token of ['', 'garbage', '\0\n{}', 'x'.repeat(5000)]) {
-    expect(calls.publish({ token }).token).toBe(token);
-    expect(calls.release({ token }).token).toBe(token);
-    expect(calls.extend({ token }).token).toBe(token);
+it('decodes a token with its key and its identity, and takes any other text for no token at all', () => {
+  const own = tokenOf('k', 'checkout');
+  const others = [tokenOf('k', 'search'), tokenOf('k', ''), tokenOf('another key', 'checkout')];
+  for (const name of ['publish', 'release', 'extend'] as const) {
+    expect(calls[name]({ token: own }).token).toMatchObject({ kind: 'armed', fence: 7, leaseMs: 1_000 });
+    for (const token of ['', 'garbage', '\0\n{}', 'x'.repeat(5000), ...others]) {
+      expect(calls[name]({ token }).token).toBeUndefined();
+    }
   }
   expect(refusal('extend', { token: NOT_UTF8 })).toBe(
     'invalid_argument token: its bytes are not valid UTF-8',

@@ -21,7 +21,7 @@ describe('a namespace on Redis', () => {
   it('is one hash, whose name nothing that a user writes can break out of', async () => {
     const { store, sent } = over([text('id'), text('3'), null, null, 1_000, null, null]);
     await store.read('a.b', []);
-    expect(sent[0]?.slice(1)).toEqual([1, 'dibs:{YS5i}', 'fresh', '[]']);
+    expect(sent[0]?.slice(1)).toEqual([1, 'dibs:{YS5i}', 'fresh', '[]', '']);
   });
 
   it('makes nothing last longer by a clock that was set back', async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { decodeTokenOf } from '../../../../src/coordination/leasing/token.js';
 import { Call } from '../../../../src/coordination/words/call.js';
 import type { LeaseEnd } from '../../../../src/coordination/words/outcome.js';
 import { CoordinationTrial, isWaiting, leaseOf } from '../../../support/coordination-trial.js';
@@ -11,7 +12,8 @@ async function watched() {
   const heard: (LeaseEnd | undefined)[] = [];
   trial.coordinator.watchLease(trial.key, lease, (end) => heard.push(end));
   const extendAt = async (replica = other) => {
-    const request = { key: trial.key, token: lease.token, leaseMs: 5_000 };
+    const token = decodeTokenOf('', trial.key, lease.token);
+    const request = { key: trial.key, token, leaseMs: 5_000 };
     const answer = await replica.extend(request, new Call());
     return { request, answer };
   };
@@ -32,7 +34,7 @@ describe('the end of a lease, as the replica that gave it knows it', () => {
   it('is not told of one that another session has taken over, which it does not give back either', async () => {
     const { trial, other, lease, heard, extendAt } = await watched();
     const { request, answer } = await extendAt();
-    const taken = await other.takeOver(request, new Call(), answer.expiresInMs);
+    const taken = await other.takeOver(request, answer.expiresInMs);
     expect(taken).toMatchObject({ token: lease.token, owner: 2 });
     expect([trial.coordinator.leasesHeld, other.leasesHeld]).toEqual([1, 1]);
     await trial.pass(1_100, 100);

@@ -18,7 +18,7 @@ describe('an attempt', () => {
     const lease = leaseOf(asked);
     expect(lease.expiresInMs).toBe(1_000 - 12);
     expect(lease.fence).toBeGreaterThan(0);
-    expect(lease).not.toHaveProperty('previous');
+    expect(lease.previous).toBeUndefined();
   });
 
   it.each([

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { encodeToken } from '../../../../src/coordination/leasing/token.js';
+import { decodeTokenOf, encodeToken } from '../../../../src/coordination/leasing/token.js';
 import { Call } from '../../../../src/coordination/words/call.js';
 import { keyOf } from '../../../../src/coordination/words/key.js';
 import {
@@ -38,12 +38,27 @@ describe('a release', () => {
     const { token } = leaseOf(await trial.ask({}, new Call('checkout')));
     const { key } = trial;
     for (const identity of ['search', '']) {
-      expect(await trial.coordinator.release({ key, token }, new Call(identity))).toBe('not_held');
+      expect(
+        await trial.coordinator.release(
+          { key, token: decodeTokenOf(identity, key, token) },
+          new Call(identity),
+        ),
+      ).toBe('not_held');
       const failure = { message: 'no database' };
-      expect(await trial.coordinator.release({ key, token, failure }, new Call(identity))).toBe('not_held');
+      expect(
+        await trial.coordinator.release(
+          { key, token: decodeTokenOf(identity, key, token), failure },
+          new Call(identity),
+        ),
+      ).toBe('not_held');
     }
     expect(trial.coordinator.leasesHeld).toBe(1);
-    expect(await trial.coordinator.release({ key, token }, new Call('checkout'))).toBe('released');
+    expect(
+      await trial.coordinator.release(
+        { key, token: decodeTokenOf('checkout', key, token) },
+        new Call('checkout'),
+      ),
+    ).toBe('released');
   });
 
   it('with a failure doubles the back-off with each in a row, and a publish clears it', async () => {
@@ -99,9 +114,17 @@ describe('an extension', () => {
     const { key } = trial;
     const lost = { outcome: 'lost', expiresInMs: 0 };
     for (const identity of ['search', '']) {
-      expect(await trial.coordinator.extend({ key, token }, new Call(identity))).toEqual(lost);
+      expect(
+        await trial.coordinator.extend(
+          { key, token: decodeTokenOf(identity, key, token) },
+          new Call(identity),
+        ),
+      ).toEqual(lost);
     }
-    const extended = await trial.coordinator.extend({ key, token }, new Call('checkout'));
+    const extended = await trial.coordinator.extend(
+      { key, token: decodeTokenOf('checkout', key, token) },
+      new Call('checkout'),
+    );
     expect(extended.outcome).toBe('extended');
   });
 
@@ -254,7 +277,7 @@ describe('an extension', () => {
     const other = keyOf('trial', 'another');
     const local = leaseOf(await trial.ask({ key: other, leaseMs: 1_000 }));
     const extend = (replica = trial.coordinator) =>
-      replica.extend({ key: other, token: local.token }, new Call());
+      replica.extend({ key: other, token: decodeTokenOf('', other, local.token) }, new Call());
     expect(await extend()).toEqual({ outcome: 'extended', expiresInMs: 988 });
     expect(await extend(trial.replica())).toEqual({ outcome: 'lost', expiresInMs: 0 });
   });

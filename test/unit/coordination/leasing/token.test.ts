@@ -4,9 +4,9 @@ import {
   decodeTokenOf,
   encodeToken,
   mintNonce,
-  type Token,
 } from '../../../../src/coordination/leasing/token.js';
 import { keyOf } from '../../../../src/coordination/words/key.js';
+import type { Token } from '../../../../src/coordination/words/token.js';
 
 const key = keyOf('a namespace', 'a key');
 const token: Token = {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { decodeTokenOf } from '../../../../src/coordination/leasing/token.js';
 import { Call } from '../../../../src/coordination/words/call.js';
 import type { GetOrLock } from '../../../../src/coordination/words/requests.js';
 import {
@@ -87,7 +88,7 @@ describe('a lease that no store knows', () => {
     trial.store.down = true;
     const before = await ask({ waitMs: 5_000 });
     const failure = { message: 'no database' };
-    await here.release({ key: trial.key, token, failure }, new Call());
+    await here.release({ key: trial.key, token: decodeTokenOf('', trial.key, token), failure }, new Call());
     await trial.settle();
     expect(failedOf(before).message).toBe('no database');
 
@@ -96,7 +97,10 @@ describe('a lease that no store knows', () => {
     const gate = again.trial.store.holdBefore('read');
     const after = again.trial.send({ waitMs: 5_000 }, new Call(), again.here);
     await gate.reached;
-    await again.here.release({ key: again.trial.key, token: again.token, failure }, new Call());
+    await again.here.release(
+      { key: again.trial.key, token: decodeTokenOf('', again.trial.key, again.token), failure },
+      new Call(),
+    );
     gate.open();
     await again.trial.settle();
     leaseOf(after);
@@ -146,9 +150,10 @@ describe('a stored publish whose reply is late', () => {
     await invalidate('tag');
     expect(await publish(token, 'old', ['red'])).toMatchObject({ outcome: 'stored', counts: false });
     const other = await lease();
+    const asked = trial.namespaces.asked.length;
     expect(await publish(other.token, 'new', ['red'])).toMatchObject({ outcome: 'stored', counts: true });
     // It can tell without asking the store again.
-    expect(trial.namespaces.asked.at(-1)).toBe('learn');
+    expect(trial.namespaces.asked).toHaveLength(asked);
   });
 
   it('asks the store whether it counts where the replica may have missed a change', async () => {

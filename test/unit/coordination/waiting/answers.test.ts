@@ -35,9 +35,16 @@ function trial() {
   const room = new WaitingRoom(keyOf('space', 'k'), clock, new Deadlines(clock, () => {}), new Changes());
   const settled: unknown[] = [];
   const request = { key: room.key, intent: 'rebuild', requestId: '', holder: '' } as const;
-  const waiter = new Waiter(request, new Call('checkout'), 0, clock.nowMs(), true, 1_000, 0, (answer) =>
-    settled.push(answer),
-  );
+  const waiter = new Waiter({
+    request,
+    call: new Call('checkout'),
+    arrival: 0,
+    arrivedMs: clock.nowMs(),
+    staleAllowed: true,
+    patienceMs: 1_000,
+    refreshDraw: 0,
+    settled: (answer) => settled.push(answer),
+  });
   room.enter(waiter, 1_000);
   return { answers, room, waiter, settled, told, left };
 }

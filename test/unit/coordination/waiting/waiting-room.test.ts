@@ -9,16 +9,16 @@ import { ManualClock } from '../../../support/manual-clock.js';
 
 const key = keyOf('space', 'a key');
 const waiter = (at: number, settled: (answer: unknown) => void = () => {}) =>
-  new Waiter(
-    { key, intent: 'rebuild', requestId: '', holder: '' },
-    new Call(),
-    at,
-    0,
-    true,
-    1_000,
-    0,
+  new Waiter({
+    request: { key, intent: 'rebuild', requestId: '', holder: '' },
+    call: new Call(),
+    arrival: at,
+    arrivedMs: 0,
+    staleAllowed: true,
+    patienceMs: 1_000,
+    refreshDraw: 0,
     settled,
-  );
+  });
 
 function trial() {
   const clock = new ManualClock();

@@ -1,0 +1,22 @@
+/** So many namespaces have a sample that waits; those of further ones are dropped. */
+const NAMESPACES_MAX = 1_024;
+
+/**
+ * How long the last rebuild of each namespace took, until the next read of the namespace takes it along to the store.
+ * It only sizes the first lease of a new key, so that it needs no request of its own, and one sample is enough.
+ */
+export class RebuildSamples {
+  readonly #tookMs = new Map<string, number>();
+
+  add(namespace: string, tookMs: number): void {
+    if (this.#tookMs.size < NAMESPACES_MAX || this.#tookMs.has(namespace))
+      this.#tookMs.set(namespace, tookMs);
+  }
+
+  /** The sample, once; undefined if there is none. */
+  take(namespace: string): number | undefined {
+    const tookMs = this.#tookMs.get(namespace);
+    this.#tookMs.delete(namespace);
+    return tookMs;
+  }
+}

@@ -1,0 +1,148 @@
+import type { LeaseEnd, Payload } from '../coordination/words/outcome.js';
+import {
+  type ArmedLease,
+  type KeyRecord,
+  NO_RECORD,
+  type PastLease,
+  type RebuildTimes,
+  type StoredFailure,
+} from '../coordination/words/record.js';
+
+/** The record of one key, with times on the store's clock. Never changed: each step makes a new one. */
+export interface MemoryRecord {
+  readonly fence: number;
+  readonly valueFence: number;
+  readonly value?: MemoryValue;
+  readonly lease?: MemoryLease;
+  readonly failure?: MemoryFailure;
+  readonly rebuild?: RebuildTimes;
+  readonly lastEnd?: LeaseEnd;
+  /** The nonce that the last invalidation voided. */
+  readonly voided?: string;
+  /** The nonce whose value was stored last. */
+  readonly done?: string;
+  /** The leases that have ended, newest first. */
+  readonly past?: readonly MemoryPast[];
+  /** When the record is dropped: `keepMs` after the last end of what is in it. */
+  readonly expiresAtMs: number;
+}
+
+export interface MemoryValue {
+  readonly payload: Payload;
+  readonly publishedAtMs: number;
+  readonly freshUntilMs: number;
+  readonly servableUntilMs: number;
+  readonly clock: string;
+  readonly tags: readonly string[];
+}
+
+export interface MemoryLease extends Omit<ArmedLease, 'fence' | 'expiresInMs' | 'ageMs'> {
+  readonly armedAtMs: number;
+  readonly untilMs: number;
+  readonly clock: string;
+}
+
+export interface MemoryPast extends Omit<PastLease, 'endedAgoMs'> {
+  readonly endedAtMs: number;
+}
+
+export interface MemoryFailure extends Omit<StoredFailure, 'retryAfterMs'> {
+  readonly failedAtMs: number;
+  readonly untilMs: number;
+}
+
+/** What a step makes a key's first record from. */
+export const BLANK: Omit<MemoryRecord, 'expiresAtMs'> = {
+  fence: 0,
+  valueFence: 0,
+  value: undefined,
+  lease: undefined,
+  failure: undefined,
+  rebuild: undefined,
+  lastEnd: undefined,
+  voided: undefined,
+  done: undefined,
+  past: undefined,
+};
+
+type Maybe = MemoryRecord | undefined;
+
+/**
+ * Undefined once its time is over, as Redis expires a key; and without what claims to begin after now, which was
+ * written before the clock was set back: a lease stays armed, as any whose time has run out. Each step below wants a
+ * record seen through this.
+ */
+export function alive(record: Maybe, nowMs: number): Maybe {
+  if (record === undefined || record.expiresAtMs <= nowMs) return undefined;
+  const { value, lease, failure } = record;
+  const latestMs = Math.max(value?.publishedAtMs ?? 0, lease?.armedAtMs ?? 0, failure?.failedAtMs ?? 0);
+  return latestMs <= nowMs ? record : withoutFuture(record, nowMs);
+}
+
+function withoutFuture(record: MemoryRecord, nowMs: number): MemoryRecord {
+  const { value, lease, failure } = record;
+  const isFuture = (sinceMs: number | undefined) => sinceMs !== undefined && sinceMs > nowMs;
+  return {
+    ...record,
+    value: isFuture(value?.publishedAtMs) ? undefined : value,
+    lease: lease && isFuture(lease.armedAtMs) ? { ...lease, armedAtMs: nowMs, untilMs: nowMs } : lease,
+    failure:
+      failure && isFuture(failure.failedAtMs) ? { ...failure, failedAtMs: nowMs, untilMs: nowMs } : failure,
+  };
+}
+
+export function read(record: Maybe, nowMs: number): KeyRecord {
+  if (record === undefined) return NO_RECORD;
+  const { fence, valueFence, value, lease, failure, rebuild, lastEnd, voided } = record;
+  return {
+    fence,
+    valueFence,
+    value: value && servable(record, nowMs) ? seenValue(value, valueFence, nowMs) : undefined,
+    lease: lease && seenLease(lease, fence, nowMs),
+    failure: failure && seenFailure(failure, nowMs),
+    rebuild,
+    lastEnd,
+    voidedNonce: voided,
+  };
+}
+
+function seenValue(value: MemoryValue, fence: number, nowMs: number) {
+  const { payload, clock, tags, freshUntilMs, servableUntilMs, publishedAtMs } = value;
+  return {
+    payload,
+    clock,
+    tags,
+    fence,
+    freshForMs: Math.max(0, freshUntilMs - nowMs),
+    servableForMs: servableUntilMs - nowMs,
+    staleMs: servableUntilMs - freshUntilMs,
+    ageMs: nowMs - publishedAtMs,
+  };
+}
+
+export function explain(record: Maybe, nowMs: number): { record: KeyRecord; past: readonly PastLease[] } {
+  const past = (record?.past ?? []).map(({ endedAtMs, ...lease }) => ({
+    ...lease,
+    endedAgoMs: nowMs - endedAtMs,
+  }));
+  return { record: read(record, nowMs), past };
+}
+
+function seenLease(
+  { armedAtMs, untilMs, clock: _clock, ...lease }: MemoryLease,
+  fence: number,
+  nowMs: number,
+): ArmedLease {
+  return { ...lease, fence, expiresInMs: untilMs - nowMs, ageMs: nowMs - armedAtMs };
+}
+
+function seenFailure(
+  { untilMs, failedAtMs: _begun, ...failure }: MemoryFailure,
+  nowMs: number,
+): StoredFailure {
+  return { ...failure, retryAfterMs: Math.max(0, untilMs - nowMs) };
+}
+
+export function servable(record: MemoryRecord, nowMs: number): boolean {
+  return record.value !== undefined && record.value.servableUntilMs > nowMs;
+}
