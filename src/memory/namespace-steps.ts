@@ -33,9 +33,8 @@ export function begin(freshId: string): MemoryNamespace {
 
 export function read(space: MemoryNamespace, tags: readonly string[], nowMs: number): NamespaceRecord {
   const { id, clock, rebuild, stamps } = space;
-  return {
+  const seen = {
     clock: encodeTagClock({ id, at: clock }),
-    ...(rebuild === undefined ? {} : { rebuild }),
     stamps: ['', ...tags].map((tag) => {
       const { deletedAt, staleAt, markedAtMs } = stamps.get(tag) ?? NEVER;
       // Marked before the clock was set back, so that nobody knows how long ago: what it marked is over.
@@ -43,6 +42,7 @@ export function read(space: MemoryNamespace, tags: readonly string[], nowMs: num
       return { deletedAt, staleAt, staleAgoMs: nowMs - markedAtMs };
     }),
   };
+  return rebuild === undefined ? seen : { ...seen, rebuild };
 }
 
 export function invalidate(

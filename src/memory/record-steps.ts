@@ -21,6 +21,7 @@ import {
   type PastLease,
   type RebuildTimes,
   type StoredFailure,
+  type StoredValue,
 } from '../coordination/words/record.js';
 
 /** The record of one key, with times on the store's clock. Never changed: each step makes a new one. */
@@ -75,6 +76,9 @@ export interface Step<T> {
 
 type Maybe = MemoryRecord | undefined;
 
+/** While it is made: absent fields are added one by one, for each spread but the first takes several times as long. */
+type InTheMaking<T> = { -readonly [K in keyof T]: T[K] };
+
 /**
  * Undefined once its time is over, as Redis expires a key; and without what claims to begin after now, which was
  * written before the clock was set back: a lease stays armed, as any whose time has run out. Each step below wants a
@@ -105,19 +109,17 @@ function withoutFuture({ value, lease, failure, ...rest }: MemoryRecord, nowMs: 
 export function read(record: Maybe, nowMs: number): KeyRecord {
   if (record === undefined) return NO_RECORD;
   const { fence, valueFence, value, lease, failure, rebuild, lastEnd, voided } = record;
-  return {
-    fence,
-    valueFence,
-    ...(servable(record, nowMs) && value !== undefined ? { value: seenValue(value, valueFence, nowMs) } : {}),
-    ...(lease === undefined ? {} : { lease: seenLease(lease, fence, nowMs) }),
-    ...(failure === undefined ? {} : { failure: seenFailure(failure, nowMs) }),
-    ...(rebuild === undefined ? {} : { rebuild }),
-    ...(lastEnd === undefined ? {} : { lastEnd }),
-    ...(voided === undefined ? {} : { voidedNonce: voided }),
-  };
+  const seen: InTheMaking<KeyRecord> = { fence, valueFence };
+  if (servable(record, nowMs) && value !== undefined) seen.value = seenValue(value, valueFence, nowMs);
+  if (lease !== undefined) seen.lease = seenLease(lease, fence, nowMs);
+  if (failure !== undefined) seen.failure = seenFailure(failure, nowMs);
+  if (rebuild !== undefined) seen.rebuild = rebuild;
+  if (lastEnd !== undefined) seen.lastEnd = lastEnd;
+  if (voided !== undefined) seen.voidedNonce = voided;
+  return seen;
 }
 
-function seenValue(value: MemoryValue, fence: number, nowMs: number) {
+function seenValue(value: MemoryValue, fence: number, nowMs: number): StoredValue {
   const { payload, clock, tags, freshUntilMs, servableUntilMs, publishedAtMs } = value;
   return {
     ...{ payload, clock, tags, fence },
@@ -146,19 +148,17 @@ function remembered(record: MemoryRecord, end: LeaseEnd, endedAtMs: number, fail
   return [ended, ...past].slice(0, PAST_LEASES_MAX);
 }
 
-function seenLease(
-  { armedAtMs, untilMs, clock: _clock, ...lease }: MemoryLease,
-  fence: number,
-  nowMs: number,
-): ArmedLease {
-  return { ...lease, fence, expiresInMs: untilMs - nowMs, ageMs: nowMs - armedAtMs };
+function seenLease(lease: MemoryLease, fence: number, nowMs: number): ArmedLease {
+  const { nonce, leaseMs, holder, traceparent, reason, requestKey, owner, quorumLost } = lease;
+  return {
+    ...{ nonce, fence, leaseMs, holder, traceparent, reason, requestKey, owner, quorumLost },
+    expiresInMs: lease.untilMs - nowMs,
+    ageMs: nowMs - lease.armedAtMs,
+  };
 }
 
-function seenFailure(
-  { untilMs, failedAtMs: _begun, ...failure }: MemoryFailure,
-  nowMs: number,
-): StoredFailure {
-  return { ...failure, retryAfterMs: Math.max(0, untilMs - nowMs) };
+function seenFailure({ message, fence, count, untilMs }: MemoryFailure, nowMs: number): StoredFailure {
+  return { message, fence, count, retryAfterMs: Math.max(0, untilMs - nowMs) };
 }
 
 export function arm(record: Maybe, request: ArmRequest, nowMs: number): Step<ArmReply> {
@@ -176,19 +176,15 @@ export function arm(record: Maybe, request: ArmRequest, nowMs: number): Step<Arm
     armedAtMs: nowMs,
     untilMs: nowMs + expiresInMs,
   };
-  const next = kept(
-    {
-      valueFence: 0,
-      ...record,
-      fence: nextFence(record, nowMs),
-      lease,
-      ...(before === undefined || record === undefined
-        ? {}
-        : { lastEnd: 'expired', past: remembered(record, 'expired', Math.min(nowMs, before.untilMs)) }),
-    },
-    nowMs,
-    request.keepMs,
-  );
+  const armed: InTheMaking<Omit<MemoryRecord, 'expiresAtMs'>> =
+    record === undefined
+      ? { fence: nextFence(record, nowMs), valueFence: 0, lease }
+      : { ...record, fence: nextFence(record, nowMs), lease };
+  if (before !== undefined && record !== undefined) {
+    armed.lastEnd = 'expired';
+    armed.past = remembered(record, 'expired', Math.min(nowMs, before.untilMs));
+  }
+  const next = kept(armed, nowMs, request.keepMs);
   return { record: next, reply: { armed: true, record: read(next, nowMs) } };
 }
 

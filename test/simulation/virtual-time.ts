@@ -70,6 +70,24 @@ export class VirtualTime {
     this.#nowMs = Math.max(this.#nowMs, untilMs);
   }
 
+  /** Lets time pass, `stepMs` and again `stepMs`, once at least, until something `isOver` or until `untilMs`. */
+  async runThrough(isOver: () => boolean, untilMs: number, stepMs: number): Promise<void> {
+    if (this.choose !== undefined || settle === undefined) {
+      do await this.runUntil(this.#nowMs + stepMs);
+      while (!isOver() && this.#nowMs < untilMs);
+      return;
+    }
+    const settling = settle;
+    // One turn of the event loop for all of them, for each is a good part of what happens in `stepMs`.
+    await inCallback(() => {
+      do {
+        const stepEndMs = this.#nowMs + stepMs;
+        this.#run(stepEndMs, settling);
+        this.#nowMs = Math.max(this.#nowMs, stepEndMs);
+      } while (!isOver() && this.#nowMs < untilMs);
+    });
+  }
+
   #run(untilMs: number, settle: () => void): void {
     while (this.#fireNext(untilMs)) settle();
   }
