@@ -161,8 +161,10 @@ export class VirtualTime {
     let at = heap.push(due) - 1;
     while (at > 0) {
       const parent = (at - 1) >> 1;
-      if (isBefore(heap[parent] as Due, due)) break;
-      heap[at] = heap[parent] as Due;
+      const above = heap[parent] as Due;
+      // It is planned last, so that it comes after what is due at the same instant.
+      if (above.atMs <= due.atMs) break;
+      heap[at] = above;
       at = parent;
     }
     heap[at] = due;
