@@ -59,9 +59,13 @@ export class Caller {
   async getOrLock(key: Key, asking: Asking, replica = this.replica): Promise<GetOrLockAnswer | Error> {
     const { world } = this;
     const { time, judge } = world;
+    // Key and holder come last, for nobody asks with another one, and one spread is cheap where two are not.
     const request: GetOrLock = {
-      ...{ key, intent: 'rebuild', requestId: '', holder: this.name },
+      intent: 'rebuild',
+      requestId: '',
       ...asking.request,
+      key,
+      holder: this.name,
     };
     const call = new Call(this.name, asking.deadlineMs);
     const startedAt = judge.now();

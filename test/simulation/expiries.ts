@@ -1,6 +1,7 @@
 import type { VirtualTime } from './virtual-time.js';
 
-interface Open {
+/** A deadline that runs; without `expire` it has been met. */
+export interface Open {
   readonly atMs: number;
   expire: (() => void) | undefined;
 }
@@ -16,14 +17,12 @@ export class Expiries {
     private readonly queue: string,
   ) {}
 
-  /** Calls `expire` when the time is up, unless the returned function is called before. */
-  begin(expire: () => void): () => void {
+  /** Calls `expire` when the time is up, unless it is taken off what is returned. */
+  begin(expire: () => void): Open {
     const open: Open = { atMs: this.time.nowMs + this.lengthMs, expire };
     this.#open.push(open);
     if (!this.#planned) this.#plan(open.atMs);
-    return () => {
-      open.expire = undefined;
-    };
+    return open;
   }
 
   #plan(atMs: number): void {

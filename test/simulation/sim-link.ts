@@ -12,13 +12,18 @@ export class SimLink {
   slowMs = 0;
   #there = 0;
   #back = 0;
+  readonly #queueThere: string;
+  readonly #queueBack: string;
 
   constructor(
     private readonly time: VirtualTime,
     private readonly chance: SimChance,
     /** From whom to whom: `r0-n1`. */
     readonly name = '',
-  ) {}
+  ) {
+    this.#queueThere = `${name}>`;
+    this.#queueBack = `${name}<`;
+  }
 
   /** Whether anything is wrong with it now. */
   get faulty(): boolean {
@@ -36,13 +41,13 @@ export class SimLink {
   send(arrive: () => void): void {
     if (this.cut || this.chance.hits(this.requestLoss)) return;
     this.#there = Math.max(this.#there, this.time.nowMs + this.chance.latencyMs(this.slowMs));
-    this.time.at(this.#there, arrive, `${this.name}>`);
+    this.time.at(this.#there, arrive, this.#queueThere);
   }
 
   /** Carries a reply back. */
   reply(arrive: () => void): void {
     if (this.cut || this.chance.hits(this.replyLoss)) return;
     this.#back = Math.max(this.#back, this.time.nowMs + this.chance.latencyMs(this.slowMs));
-    this.time.at(this.#back, arrive, `${this.name}<`);
+    this.time.at(this.#back, arrive, this.#queueBack);
   }
 }

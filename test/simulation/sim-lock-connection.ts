@@ -1,5 +1,5 @@
 import type { LockNode, LockNodeListener, LockReply, Memory, NodeFacts } from '../../src/quorum/lock-node.js';
-import { Expiries } from './expiries.js';
+import { Expiries, type Open } from './expiries.js';
 import type { SimLink } from './sim-link.js';
 import type { SimLockServer } from './sim-lock-node.js';
 import type { SimProcess } from './sim-process.js';
@@ -108,8 +108,8 @@ export class SimLockConnection implements LockNode {
     return this.#step('release', () => this.server.release(id, nonce));
   }
 
-  /** To be called when the answer has come, for then the connection is not silent. */
-  #watch(connection: number): () => void {
+  /** To be ended when the answer has come, for then the connection is not silent. */
+  #watch(connection: number): Open {
     const heard = this.#heard;
     const look = () => {
       const silent = this.#heard === heard && this.#open.size > 0;
@@ -123,28 +123,36 @@ export class SimLockConnection implements LockNode {
     return new Promise((resolve, reject) => {
       this.#open.add(reject);
       const connection = this.#connections;
-      const cancelWatch = this.#watch(connection);
-      const settle = (how: () => void) =>
-        this.link.reply(() => {
-          // What comes for a connection that is gone comes for nobody.
-          if (connection !== this.#connections || !this.#connected) return;
-          cancelWatch();
-          this.#heard += 1;
-          this.#open.delete(reject);
-          this.process.run(how);
-        });
+      const watch = this.#watch(connection);
+      let reply: T;
+      let error: unknown;
+      let failed = false;
+      // Few closures, for there are thousands of messages in a seed.
+      const answer = () => {
+        if (failed) reject(error);
+        else resolve(reply);
+      };
+      const replied = () => {
+        // What comes for a connection that is gone comes for nobody.
+        if (connection !== this.#connections || !this.#connected) return;
+        watch.expire = undefined;
+        this.#heard += 1;
+        this.#open.delete(reject);
+        this.process.run(answer);
+      };
+      const taken = () => {
+        this.server.stepped(name);
+        try {
+          reply = apply();
+        } catch (thrown) {
+          failed = true;
+          error = thrown;
+        }
+        this.link.reply(replied);
+      };
       const { life } = this.server;
       this.link.send(() => {
-        if (life !== this.server.life) return;
-        this.server.arrive(() => {
-          this.server.stepped(name);
-          try {
-            const reply = apply();
-            settle(() => resolve(reply));
-          } catch (error) {
-            settle(() => reject(error));
-          }
-        });
+        if (life === this.server.life) this.server.arrive(taken);
       });
     });
   }

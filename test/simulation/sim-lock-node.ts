@@ -43,7 +43,9 @@ export class SimLockServer {
   /** Its clock was moved: it breaks promises from then on. */
   clockJumped = false;
   #clockMs = 0;
-  #run = 1;
+  #runs = 1;
+  /** The id of this start of the process. */
+  run: string;
   #waits = 0;
   #stopped: (() => void)[] | undefined;
   #error: string | undefined;
@@ -54,10 +56,8 @@ export class SimLockServer {
     readonly name: string,
     private readonly time: VirtualTime,
     private readonly witness: LockNodeWitness,
-  ) {}
-
-  get run(): string {
-    return `${this.name}:${this.#run}`;
+  ) {
+    this.run = `${name}:1`;
   }
 
   get nowMs(): number {
@@ -86,7 +86,8 @@ export class SimLockServer {
 
   /** Empty, or as a snapshot has it. */
   restart(from?: LockSnapshot): void {
-    this.#run += 1;
+    this.#runs += 1;
+    this.run = `${this.name}:${this.#runs}`;
     this.forget();
     this.marker = from?.marker;
     this.wait = from?.wait;

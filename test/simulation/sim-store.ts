@@ -306,19 +306,18 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
         time.at(time.nowMs + 1, () => fail('connection refused'), process.timers);
         return;
       }
-      const cancel = this.#expiries.begin(() => fail('no reply in time'));
+      const expiry = this.#expiries.begin(() => fail('no reply in time'));
       const { life } = server;
       this.link.send(() => {
         if (life !== server.life) return;
         server.arrive(() => {
           const reply = apply();
-          this.link.reply(() =>
-            process.run(() => {
-              cancel();
-              server.witness.heard(process);
-              resolve(reply);
-            }),
-          );
+          const answer = () => {
+            expiry.expire = undefined;
+            server.witness.heard(process);
+            resolve(reply);
+          };
+          this.link.reply(() => process.run(answer));
         });
       });
     });

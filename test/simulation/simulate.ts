@@ -82,9 +82,7 @@ async function played(world: World, what: Promise<unknown>, name: string): Promi
     },
   );
   const { time } = world;
-  for (const untilMs = time.nowMs + LIFE_MS_MAX; !over && time.nowMs < untilMs; ) {
-    await time.runUntil(time.nowMs + 250);
-  }
+  await time.runThrough(() => over, time.nowMs + LIFE_MS_MAX, 250);
   if (failed !== undefined) world.judge.violated('INV-9', `${name} failed: ${(failed as Error).stack}`);
   if (!over) world.judge.violated('INV-9', `${name} never came to an end`);
 }

@@ -70,6 +70,24 @@ export class VirtualTime {
     this.#nowMs = Math.max(this.#nowMs, untilMs);
   }
 
+  /** Lets time pass, `stepMs` and again `stepMs`, once at least, until something `isOver` or until `untilMs`. */
+  async runThrough(isOver: () => boolean, untilMs: number, stepMs: number): Promise<void> {
+    if (this.choose !== undefined || settle === undefined) {
+      do await this.runUntil(this.#nowMs + stepMs);
+      while (!isOver() && this.#nowMs < untilMs);
+      return;
+    }
+    const settling = settle;
+    // One turn of the event loop for all of them, for each is a good part of what happens in `stepMs`.
+    await inCallback(() => {
+      do {
+        const stepEndMs = this.#nowMs + stepMs;
+        this.#run(stepEndMs, settling);
+        this.#nowMs = Math.max(this.#nowMs, stepEndMs);
+      } while (!isOver() && this.#nowMs < untilMs);
+    });
+  }
+
   #run(untilMs: number, settle: () => void): void {
     while (this.#fireNext(untilMs)) settle();
   }
@@ -143,8 +161,10 @@ export class VirtualTime {
     let at = heap.push(due) - 1;
     while (at > 0) {
       const parent = (at - 1) >> 1;
-      if (isBefore(heap[parent] as Due, due)) break;
-      heap[at] = heap[parent] as Due;
+      const above = heap[parent] as Due;
+      // It is planned last, so that it comes after what is due at the same instant.
+      if (above.atMs <= due.atMs) break;
+      heap[at] = above;
       at = parent;
     }
     heap[at] = due;

@@ -264,7 +264,9 @@ export class World implements LockNodeWitness, StoreWitness {
   #met(step: string): void {
     for (const fault of this.faults.keys()) this.#metBy(fault, step);
     for (const [fault, healedMs] of this.#healedMs) {
-      if (this.time.nowMs - healedMs < WAKE_MS && !this.faults.has(fault)) this.#metBy(fault, step);
+      // Time only goes on: what was healed so long ago is felt no more.
+      if (this.time.nowMs - healedMs >= WAKE_MS) this.#healedMs.delete(fault);
+      else if (!this.faults.has(fault)) this.#metBy(fault, step);
     }
   }
 
