@@ -213,7 +213,8 @@ export class Coordinator {
       lease !== undefined &&
       this.#held.feeds(lease.nonce) &&
       this.#changes.untouchedSince(key.namespace, [], lease.givenAt);
-    const sent = { readAtMs: this.parts.clock.nowMs(), sentAt: this.#changes.count };
+    const sentAt = this.#changes.heardUntil(lease?.givenAt ?? 0);
+    const sent = { readAtMs: this.parts.clock.nowMs(), sentAt };
     const outcome = await this.#lifecycle.release(request);
     if (failure !== undefined && outcome === 'released' && token?.kind !== 'armed' && feeds) {
       // No store carries this failure to those who wait for it here.

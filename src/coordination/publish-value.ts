@@ -97,7 +97,7 @@ export class PublishValue {
     // A change that arrives from here on may have come after the value was stored, and before the reply. And the store
     // counts the value's time from when it took it, which was no earlier: a late reply makes nothing last longer.
     const sent = this.#now();
-    let stored: StoredAnswer | undefined;
+    let stored: Stored | undefined;
     try {
       stored = await this.#store(key, { ...result, nonce: token.nonce, fence: token.fence });
     } catch (error) {
@@ -109,7 +109,7 @@ export class PublishValue {
     const feeding =
       stored === undefined
         ? this.#feedUnstored(key, result, given, sent, 'store_lost')
-        : this.#feedStored(key, recordOf(result, stored.fence, stored.clock), sent, answer);
+        : this.#feedStored(key, recordOf(result, stored.fence, stored.clock), sent, answer, stored);
     tell(answer, [lease?.span, step], feeding);
     // The answer does not wait for the lock nodes.
     void quorum.release(key.id, token.nonce).then(() => this.keyLoops.wake(key.id));
@@ -144,9 +144,16 @@ export class PublishValue {
   }
 
   /** Those who wait here get what was stored, unless its tags were invalidated while it was rebuilt. */
-  async #feedStored(key: Key, record: KeyRecord, sent: Sent, answer: PublishAnswer): Promise<number> {
+  async #feedStored(
+    key: Key,
+    record: KeyRecord,
+    sent: Sent,
+    answer: PublishAnswer,
+    { sinceUnknown = false }: Stored,
+  ): Promise<number> {
     if (answer.outcome === 'duplicate' || !STORED.has(answer.outcome)) return 0;
-    // Without a fence it was stored, and was over by the time that the store was asked again.
+    // An earlier call of the same holder may have stored it, at a time that is not known here: the callers read it.
+    if (sinceUnknown) return 0;
     return answer.counts === true && answer.fence > 0 ? this.keyLoops.feed(key, record, sent) : 0;
   }
 
@@ -164,18 +171,20 @@ export class PublishValue {
     const isUntouched =
       lease !== undefined && feeds && this.changes.untouchedSince(namespace, result.tags, lease.givenAt);
     if (!isUntouched) return Promise.resolve(0);
-    return this.keyLoops.feed({ id, key, namespace }, recordOf(result, 0, ''), sent, degraded);
+    // Since the wake channel was lost anything may have changed: only callers from before that get what was read before it.
+    const sentAt = Math.min(sent.sentAt, this.changes.heardUntil(lease.givenAt));
+    return this.keyLoops.feed({ id, key, namespace }, recordOf(result, 0, ''), { ...sent, sentAt }, degraded);
   }
 
   /** Sent again once where no reply came: a publish whose first reply was lost is answered DUPLICATE then. */
-  async #store(key: Key, step: StorePublish): Promise<StoredAnswer> {
+  async #store(key: Key, step: StorePublish): Promise<Stored> {
     const { store } = this.parts;
     try {
       return await store.publish(key.id, step);
     } catch (error) {
       rethrowUnlessUnavailable(error);
       const again = await store.publish(key.id, step);
-      return again.outcome === 'duplicate' ? { ...again, outcome: 'stored' } : again;
+      return again.outcome === 'duplicate' ? { ...again, outcome: 'stored', sinceUnknown: true } : again;
     }
   }
 
@@ -210,6 +219,9 @@ export class PublishValue {
 }
 
 const STORED: ReadonlySet<PublishOutcome> = new Set(['stored', 'stored_late', 'duplicate']);
+
+/** The store's answer. Where only a repetition was answered, it is not known since when the value is stored. */
+type Stored = StoredAnswer & { readonly sinceUnknown?: boolean };
 
 /** What is known of a lease when its value comes. */
 interface Given {

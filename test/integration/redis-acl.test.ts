@@ -209,6 +209,11 @@ describeWithRedis('a Redis Cluster under the rule of the page', () => {
       DIBS_STORE_URL: cluster.url.replace('//', `//${user}:PASSWORD@`),
     });
     const caller = new Caller(replica.target);
+    // A replica that has just started on a busy machine may not have reached all of the cluster yet.
+    await until(async () => {
+      const { degraded, outcome } = await caller.getOrLock({ key: `first ${Math.random()}`, waitMs: 0 });
+      return degraded === Degraded.DEGRADED_NONE && outcome?.$case === 'lease';
+    });
     for (let at = 0; at < 30; at += 1) {
       const { token } = await caller.lease({ key: `k${at}` });
       await caller.publishText(`k${at}`, token, 'v');

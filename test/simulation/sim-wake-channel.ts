@@ -16,6 +16,8 @@ const RESUBSCRIBE_MS = 100;
 /** One replica's subscription to the wakes. */
 export class SimWakeChannel implements WakeChannel {
   live = true;
+  /** The server has the subscription; the replica may not know it yet, or no more. */
+  #stands = true;
   #listeners: WakeListener[] = [];
 
   constructor(
@@ -43,7 +45,7 @@ export class SimWakeChannel implements WakeChannel {
   }
 
   #hear(change: Change | undefined, tell: (listener: WakeListener) => void): void {
-    if (!this.live) return;
+    if (!this.#stands) return;
     this.link.reply(() =>
       this.process.run(() => {
         for (const listener of this.#listeners) tell(listener);
@@ -53,7 +55,8 @@ export class SimWakeChannel implements WakeChannel {
   }
 
   goDown(): void {
-    if (!this.live) return;
+    if (!this.#stands) return;
+    this.#stands = false;
     this.live = false;
     this.process.run(() => {
       for (const listener of this.#listeners) listener.lost();
@@ -65,9 +68,12 @@ export class SimWakeChannel implements WakeChannel {
     this.time.at(
       this.time.nowMs + RESUBSCRIBE_MS,
       () => {
-        if (this.live || !this.server.up) return;
-        this.live = true;
+        if (this.#stands || !this.server.up) return;
+        this.#stands = true;
         this.process.run(() => {
+          // A paused replica learns it when it goes on, in one step with what it then drops.
+          if (!this.#stands) return;
+          this.live = true;
           for (const listener of this.#listeners) listener.resubscribed();
           this.server.witness.channel(this.process, 'confirmed');
         });

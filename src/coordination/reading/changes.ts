@@ -95,6 +95,11 @@ export class Changes {
     this.#of(namespace).invalidatedHere(done, this.#count);
   }
 
+  /** Up to which count the changes after `since` were heard: all of them, unless the channel was lost in between. */
+  heardUntil(since: number): number {
+    return since >= this.#everythingAt ? this.#count : this.#everythingAt - 1;
+  }
+
   /** To be called before a read of the namespace is sent: from here on its changes are remembered. */
   listenTo(namespace: string): void {
     this.#of(namespace);

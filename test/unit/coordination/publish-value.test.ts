@@ -75,6 +75,30 @@ describe('a publish', () => {
     for (const caller of [waiter, strict]) expect(hitOf(caller)).toMatchObject({ freshForMs: 300 });
   });
 
+  it('of which only the repetition was answered lets the callers read: it may be stored since long ago', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease();
+    const waiter = await trial.ask({ stale: 'forbid' });
+    trial.wakes.silent = true;
+    // An earlier call of the holder stored it, and its answers were lost.
+    trial.store.losesRepliesTo.add('publish');
+    expect((await trial.publish(token, 'v', { ttlMs: 500 })).outcome).toBe('not_stored');
+    const gate = trial.store.holdAfter('publish');
+    trial.clock.advance(300);
+    const again = trial.publish(token, 'v', { ttlMs: 500 });
+    await gate.reached;
+    const second = trial.store.holdBefore('publish');
+    gate.open();
+    await second.reached;
+    trial.store.losesRepliesTo.clear();
+    second.open();
+    expect((await again).outcome).toBe('stored');
+    const hit = waiter.answer?.outcome;
+    if (hit?.kind === 'hit') expect(hit.freshForMs).toBeLessThanOrEqual(200);
+    await trial.pass(1_000, 100);
+    expect(waiter.answer?.outcome.kind === 'hit' && hitOf(waiter).freshForMs > 200).toBe(false);
+  });
+
   it('drops what it replaced before it asks whether it counts', async () => {
     const trial = new CoordinationTrial();
     trial.nearCacheBytes = 100_000;

@@ -72,6 +72,17 @@ describe('a lease that no store knows', () => {
     leaseOf(late);
   });
 
+  it('feeds who came before the wake channel was lost, and not who came after', async () => {
+    const { trial, ask, publish, token } = await given();
+    trial.store.down = true;
+    const before = await ask({ waitMs: 5_000 });
+    trial.wakes.lose();
+    const after = await ask({ waitMs: 5_000 });
+    await publish(token, 'old');
+    expect(textIn(hitOf(before))).toBe('old');
+    expect(after.answer?.outcome.kind).not.toBe('hit');
+  });
+
   it('feeds nobody after its time, nor after another lease of the key', async () => {
     const { trial, ask, publish, token } = await given({ leaseMs: 500 });
     await trial.pass(600);
