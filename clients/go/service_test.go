@@ -100,7 +100,7 @@ func failing(err error) func(context.Context) (string, error) {
 // eventually fails the test if it does not come about within 10 s.
 func eventually(t *testing.T, what string, isSo func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !isSo(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); !isSo(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("it never came about: %s", what)
 		}
