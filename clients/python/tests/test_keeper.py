@@ -76,6 +76,22 @@ def test_goes_on_asking_after_the_end_until_it_knows_that_the_lease_is_void(cloc
     assert len([asked for asked in clock.asked if asked >= LEASE_S]) == 12
 
 
+def test_asks_again_at_once_where_the_service_s_end_is_a_moment_after_ours(clock: Clock) -> None:
+    nothing_left = pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_EXTENDED, expires_in_ms=0)
+    clock.keep(lambda time: LOST if time > 3 else nothing_left, 60.0)
+    assert clock.ran_out[0] == pytest.approx(3.005)
+    assert clock.over == pytest.approx(3.015)
+
+
+def test_tells_the_end_when_it_comes_while_a_try_hangs(clock: Clock) -> None:
+    def hangs(time: int) -> Any:
+        clock.now += clock.timeouts[-1]
+        return DOWN
+
+    clock.keep(hangs, 60.0)
+    assert clock.ran_out[0] == pytest.approx(LEASE_S, abs=0.1)
+
+
 def test_extends_no_lease_beyond_the_bound(clock: Clock) -> None:
     clock.keep(lambda _: EXTENDED, 60.0, hold_until=20.0)
     assert clock.asked == [3, 6, 9, 12, 15, 18]

@@ -338,3 +338,20 @@ class TestALeaseThatIsLost:
 
         assert await caller.get("k", rebuild) == b"late"
         assert fake.requests("Publish")[0].value == b"late"
+
+    @pytest.mark.parametrize(
+        "outcome", [pb.PUBLISH_OUTCOME_SUPERSEDED, pb.PUBLISH_OUTCOME_INVALIDATED, pb.PUBLISH_OUTCOME_UNKNOWN_LEASE]
+    )
+    async def test_by_its_time_alone_is_asked_for_again_where_the_publish_says_so(
+        self, fake: FakeService, caller: Caller, outcome: int
+    ) -> None:
+        fake.will("GetOrLock", lease(expires_in_ms=60), hit(b"theirs"))
+        fake.will("Extend", NEVER)
+        fake.will("Publish", published(outcome))
+
+        async def rebuild(context: Context) -> bytes:
+            await until(context.lost.is_set)
+            return b"mine"
+
+        assert await caller.get("k", rebuild) == b"theirs"
+        assert len(fake.requests("Publish")) == 1

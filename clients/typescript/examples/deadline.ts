@@ -3,17 +3,22 @@ import { DibsBusyError, DibsClient } from '@dibs/client';
 
 const [holder, hurried] = [new DibsClient(), new DibsClient()];
 const key = 'example:deadline';
+let begun = () => {};
 const rebuild = async () => {
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  begun();
+  await new Promise((resolve) => setTimeout(resolve, 500));
   return Buffer.from('v');
 };
 const refresh = () => holder.getOrRebuild(key, rebuild, { ttlMs: 1, refresh: true });
 for (let at = 0; at < 10; at += 1) await refresh();
 
+const isRunning = new Promise<void>((resolve) => {
+  begun = resolve;
+});
 const running = refresh();
-await new Promise((resolve) => setTimeout(resolve, 20));
+await isRunning;
 const error = await hurried
-  .getOrRebuild(key, rebuild, { ttlMs: 1, waitMs: 15 })
+  .getOrRebuild(key, rebuild, { ttlMs: 1, waitMs: 150 })
   .catch((reason: unknown) => reason);
 const said = error instanceof DibsBusyError ? error : new DibsBusyError('unspecified', 0, 0);
 

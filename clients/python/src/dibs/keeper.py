@@ -27,15 +27,22 @@ def keep_lease(
     extension came in time: the service may still store the result, so this goes on asking. The times are those of
     `time.monotonic()`.
     """
+    over, answered = False, True
     while True:
-        yield Sleep(min(hold_until, monotonic() + _pause(ends_at - monotonic())))
+        left = ends_at - monotonic()
+        # An end is told when it comes. The end here is earlier than the service's, so that a first try after it may
+        # still be answered with nothing left.
+        pause = _pause(left) if left > 0 else _AFTER_S if over and not answered else _THIRD_S_MIN
+        yield Sleep(min(hold_until, monotonic() + pause))
         asked_at = monotonic()
         if asked_at >= hold_until:
             return
         if asked_at >= ends_at:
+            over = True
             on_over()
         # A try that hangs ends with the lease, so that the loss is told then and not later.
         left = ends_at - asked_at
+        answered = False
         timeout = _EXTEND_S if left <= 0 else min(_EXTEND_S, max(0.001, left))
         try:
             response: pb.ExtendResponse = yield Call("Extend", request, timeout, traceparent)
@@ -47,9 +54,10 @@ def keep_lease(
         if response.outcome == pb.EXTEND_OUTCOME_LOST:
             return
         if response.outcome == pb.EXTEND_OUTCOME_EXTENDED:
+            answered = True
             ends_at = asked_at + response.expires_in_ms / 1_000
 
 
 def _pause(left: float) -> float:
     """A third of what is left. Below a few milliseconds that is no time: the end is near, and is told when it comes."""
-    return _AFTER_S if left <= 0 else min(left, max(_THIRD_S_MIN, left / 3))
+    return min(left, max(_THIRD_S_MIN, left / 3))

@@ -27,6 +27,8 @@ _PUBLISH_AGAIN = 3
 _PUBLISH_PAUSE_S = 0.100
 #: Long enough for a service that fails over, short enough that no caller hangs on it.
 _RELEASE_S = 5.0
+#: The lease was over before the publish: another caller may have the value by now.
+_VOID = (pb.PUBLISH_OUTCOME_SUPERSEDED, pb.PUBLISH_OUTCOME_INVALIDATED, pb.PUBLISH_OUTCOME_UNKNOWN_LEASE)
 _STORED = (pb.PUBLISH_OUTCOME_STORED, pb.PUBLISH_OUTCOME_STORED_LATE, pb.PUBLISH_OUTCOME_DUPLICATE)
 
 
@@ -122,7 +124,13 @@ def _rebuild_and_hand_over(held: _Held) -> Steps[Answer]:
     answer = Answer(result.data, lease.fence)
     if not result.store:
         yield from give_back(task, lease, span, None)
-    elif (yield from _hand_over(held, result)):
+        return answer
+    published = yield from _hand_over(held, result)
+    if ran.lost and published is not None and published.outcome in _VOID:
+        # The lease ran out without a word from the service; this is the word.
+        raise LeaseGoneError(LeaseLostError())
+    # A replica that does not know whether it counts leaves the field out.
+    if published is not None and published.outcome in _STORED and published.counts:
         running.end(Ended(answer))
     return answer
 
@@ -147,8 +155,8 @@ def _run(held: _Held) -> Run:
     )
 
 
-def _hand_over(held: _Held, result: Result) -> Steps[bool]:
-    """Whether callers that came after the lease may have the result too.
+def _hand_over(held: _Held, result: Result) -> Steps[pb.PublishResponse | None]:
+    """What the service says of the result; None where it has not taken a word of it.
 
     A publish that was not answered is repeated behind. One that was refused, as for its size, is told to the fleet;
     the source has answered all the same, and so the caller has its value.
@@ -156,7 +164,7 @@ def _hand_over(held: _Held, result: Result) -> Steps[bool]:
     task = held.task
     if result.refused is not None:
         yield from _not_storable(held, result.refused, failure_of(result.refused))
-        return False
+        return None
     try:
         request = _publication(task.terms, held.lease, result)
         return (yield from _publish(task, request, held.span))
@@ -164,10 +172,10 @@ def _hand_over(held: _Held, result: Result) -> Steps[bool]:
         if _may_publish_again(error):
             # Safe to repeat: one that was stored already is answered with `duplicate`.
             yield Behind(_publish_again(task, request, held.span, error))
-            return False
+            return None
         refused = error
     yield from _not_storable(held, refused, pb.Failure(message=refused.message))
-    return False
+    return None
 
 
 def _not_storable(held: _Held, refused: Exception, failure: pb.Failure) -> Steps[None]:
@@ -192,13 +200,11 @@ def _publication(terms: Terms, lease: pb.Lease, result: Result) -> pb.PublishReq
     return request
 
 
-def _publish(task: Task, request: pb.PublishRequest, span: RebuildSpan) -> Steps[bool]:
-    """Whether it was stored and counts."""
+def _publish(task: Task, request: pb.PublishRequest, span: RebuildSpan) -> Steps[pb.PublishResponse]:
     terms = task.terms
     response: pb.PublishResponse = yield Call("Publish", request, _PUBLISH_S, span.traceparent)
     outcome = word(pb.PublishOutcome, response.outcome)
     span.published(outcome)
-    stored = response.outcome in _STORED
     tell(
         task.hooks.publish,
         terms.namespace,
@@ -208,8 +214,7 @@ def _publish(task: Task, request: pb.PublishRequest, span: RebuildSpan) -> Steps
         counts=response.counts if response.HasField("counts") else None,
         maybe_stored=response.maybe_stored,
     )
-    # A replica that does not know whether it counts leaves the field out.
-    return stored and response.counts
+    return response
 
 
 def _publish_again(task: Task, request: pb.PublishRequest, span: RebuildSpan, error: ServiceError) -> Steps[None]:

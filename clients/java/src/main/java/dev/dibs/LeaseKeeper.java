@@ -12,7 +12,7 @@ import java.util.function.Function;
 
 /**
  * Keeps a lease while its rebuild runs: extends it every third of what is left, so that two extensions in a row may be
- * lost. Tells once when the lease is over.
+ * lost. Tells when the lease is over. After an end that the service has not told it goes on asking, for its word counts.
  */
 final class LeaseKeeper {
   /** How a lease came to its end while its rebuild ran. */
@@ -26,6 +26,9 @@ final class LeaseKeeper {
   }
 
   private static final long THIRD_NANOS_MIN = TimeUnit.MILLISECONDS.toNanos(5);
+
+  /** Between two tries after the lease's end. */
+  private static final long AFTER_NANOS = TimeUnit.SECONDS.toNanos(1);
 
   /** What an extension may take where the lease leaves it the time: a try that hangs must not cost the next ones. */
   private static final long EXTEND_NANOS = TimeUnit.SECONDS.toNanos(2);
@@ -44,6 +47,7 @@ final class LeaseKeeper {
    * Keeps a lease.
    *
    * @param holdMax after that it is not extended any more
+   * @param onLost is told of {@link Loss#UNANSWERED} at most once, and of at most one other loss, which is the last word
    * @param extend makes one attempt, which fails where it is not answered within the time that it is given
    */
   LeaseKeeper(
@@ -57,14 +61,25 @@ final class LeaseKeeper {
     this.endsAtNanos = System.nanoTime() + expiresIn.toNanos();
   }
 
-  synchronized void start() {
+  void start() {
+    plan(true);
+  }
+
+  private synchronized void plan(boolean isAnswered) {
     if (stopped) return;
     long nowNanos = System.nanoTime();
-    long leftNanos = endsAtNanos - nowNanos;
-    // Below a few milliseconds a third is no time: the end is near, and is told when it comes.
-    long thirdNanos = Math.min(leftNanos, Math.max(THIRD_NANOS_MIN, leftNanos / 3));
-    long pauseNanos = Math.max(0, Math.min(thirdNanos, heldUntilNanos - nowNanos));
-    timer = Threads.after(Duration.ofNanos(pauseNanos), this::extend);
+    long pauseNanos = Math.min(pauseNanos(endsAtNanos - nowNanos, isAnswered), heldUntilNanos - nowNanos);
+    timer = Threads.after(Duration.ofNanos(Math.max(0, pauseNanos)), this::extend);
+  }
+
+  /**
+   * Below a few milliseconds a third is no time: the end is near, and is told when it comes. Our end is earlier than the
+   * service's, so that a first try after it may still be answered with nothing left.
+   */
+  private long pauseNanos(long leftNanos, boolean isAnswered) {
+    if (leftNanos > 0) return Math.min(leftNanos, Math.max(THIRD_NANOS_MIN, leftNanos / 3));
+    if (loss == null) return 0;
+    return isAnswered ? THIRD_NANOS_MIN : AFTER_NANOS;
   }
 
   synchronized void stop() {
@@ -84,8 +99,8 @@ final class LeaseKeeper {
 
   private void lose(Loss how) {
     synchronized (this) {
-      if (stopped) return;
-      stop();
+      if (stopped || loss == how) return;
+      if (how != Loss.UNANSWERED) stop();
       loss = how;
     }
     onLost.accept(how);
@@ -97,14 +112,15 @@ final class LeaseKeeper {
     synchronized (this) {
       leftNanos = endsAtNanos - askedAtNanos;
     }
-    if (askedAtNanos - heldUntilNanos >= 0) lose(Loss.HELD_TOO_LONG);
-    else if (leftNanos <= 0) lose(Loss.UNANSWERED);
-    else {
-      // A try that hangs ends with the lease, so that the loss is told then and not later.
-      extend
-          .apply(Duration.ofNanos(Math.min(EXTEND_NANOS, leftNanos)))
-          .whenComplete((response, error) -> extended(response, error, askedAtNanos));
+    if (askedAtNanos - heldUntilNanos >= 0) {
+      lose(Loss.HELD_TOO_LONG);
+      return;
     }
+    if (leftNanos <= 0) lose(Loss.UNANSWERED);
+    // A try that hangs ends with the lease, so that the loss is told then and not later.
+    extend
+        .apply(Duration.ofNanos(leftNanos <= 0 ? EXTEND_NANOS : Math.min(EXTEND_NANOS, leftNanos)))
+        .whenComplete((response, error) -> extended(response, error, askedAtNanos));
   }
 
   private void extended(ExtendResponse response, Throwable error, long askedAtNanos) {
@@ -112,12 +128,13 @@ final class LeaseKeeper {
       lose(Loss.TOLD);
       return;
     }
-    if (error == null && response.getOutcome() == ExtendOutcome.EXTEND_OUTCOME_EXTENDED) {
+    boolean isExtended = error == null && response.getOutcome() == ExtendOutcome.EXTEND_OUTCOME_EXTENDED;
+    if (isExtended) {
       synchronized (this) {
         endsAtNanos = askedAtNanos + TimeUnit.MILLISECONDS.toNanos(response.getExpiresInMs());
       }
     }
-    start();
+    plan(isExtended);
   }
 
   /** Not answered is not lost: the lease still has its end, and the next third brings another try. */

@@ -88,7 +88,7 @@ final class LeasedRebuild {
     } else if (error == null && run.terms().isUnstored()) {
       unstored(value);
     } else if (error == null) {
-      handOver(value, run.terms());
+      handOver(value, run.terms(), loss != null);
     } else if (loss != null) {
       end(null, new LeaseLostException(error), Ending.ASK_AGAIN);
     } else if (error instanceof Run.NotBegunException || audience.left().isRaised()) {
@@ -123,9 +123,11 @@ final class LeasedRebuild {
    * it may never end. Where only the extensions were not answered, the result may still be stored.
    */
   private void lost(Run run, Loss how) {
-    parts.hooks().tell(hooks -> hooks.onLeaseLost(about.namespace(), about.key()));
-    running.close();
-    run.lose();
+    if (!run.isLost()) {
+      parts.hooks().tell(hooks -> hooks.onLeaseLost(about.namespace(), about.key()));
+      running.close();
+      run.lose();
+    }
     if (how == Loss.UNANSWERED) return;
     if (how == Loss.HELD_TOO_LONG) release(null);
     parts.running().remove(running);
@@ -178,7 +180,8 @@ final class LeasedRebuild {
     return released;
   }
 
-  private void handOver(ByteString value, ValueTerms terms) {
+  /** {@code isLost} is whether the lease ran out without a word from the service: then the word on the publish counts. */
+  private void handOver(ByteString value, ValueTerms terms, boolean isLost) {
     running.close();
     Found found = new Found(value, true);
     try {
@@ -191,7 +194,9 @@ final class LeasedRebuild {
         .start(value, terms)
         .whenComplete(
             (published, failed) -> {
-              if (failed == null) {
+              if (failed == null && isLost && published != null && published.isVoid()) {
+                end(null, new LeaseLostException(null), Ending.ASK_AGAIN);
+              } else if (failed == null) {
                 boolean counts = published != null && published.isStoredAndCounts();
                 end(found, null, new Ending(counts, found, null));
               } else {

@@ -1,6 +1,6 @@
 package dev.dibs;
 
-/** What became of a result that was handed over. The result is its own caller's in any case. */
+/** What became of a result that was handed over. The result is its own caller's also where it was not stored, unless the lease was lost. */
 public enum PublishOutcome {
   /** Stored, within the lease. */
   STORED,

@@ -20,4 +20,12 @@ public record Published(PublishOutcome outcome, long fence, Optional<Boolean> co
         };
     return isStored && counts.orElse(false);
   }
+
+  /** Whether the lease was over before the publish: another caller may have the value by now. */
+  boolean isVoid() {
+    return switch (outcome) {
+      case SUPERSEDED, INVALIDATED, UNKNOWN_LEASE -> true;
+      default -> false;
+    };
+  }
 }

@@ -233,6 +233,23 @@ final class HardPathsTest {
     assertEquals(List.of("lease lost", "publish STORED"), hooks.events);
   }
 
+  /** The service does not answer the extensions, and has given the lease to another caller meanwhile. */
+  @ParameterizedTest
+  @CsvSource({"PUBLISH_OUTCOME_SUPERSEDED", "PUBLISH_OUTCOME_INVALIDATED", "PUBLISH_OUTCOME_UNKNOWN_LEASE"})
+  void aResultWhoseLeaseRanOutIsNobodysWhereThePublishSaysSo(dev.dibs.v1.PublishOutcome outcome) throws Exception {
+    fake.will(GetOrLockRequest.class, lease("one", 60), hit("theirs"));
+    fake.will(ExtendRequest.class, NEVER);
+    fake.will(PublishRequest.class, published(outcome));
+    assertEquals("theirs", client.getOrRebuild("k", TEXT, HardPathsTest::mineOnceLost));
+    assertEquals(1, fake.requests(PublishRequest.class).size());
+    assertTrue(hooks.events.contains("lease lost"), hooks.events.toString());
+  }
+
+  private static String mineOnceLost(Rebuild<String> lease) {
+    while (!lease.isLost()) Thread.onSpinWait();
+    return "mine";
+  }
+
   @Test
   void aRebuildBehindThatFailsIsToldToTheHook() throws Exception {
     fake.will(GetOrLockRequest.class, leaseWithPrevious("old"));

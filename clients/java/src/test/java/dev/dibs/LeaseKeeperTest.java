@@ -13,6 +13,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Function;
 import org.junit.jupiter.api.Test;
 
@@ -21,7 +22,8 @@ final class LeaseKeeperTest {
   private final CountDownLatch lost = new CountDownLatch(1);
   private final List<Duration> tries = new CopyOnWriteArrayList<>();
 
-  private volatile LeaseKeeper.Loss loss;
+  private final List<LeaseKeeper.Loss> losses = new CopyOnWriteArrayList<>();
+  private final AtomicInteger afterTheEnd = new AtomicInteger();
 
   private LeaseKeeper keeper(long expiresInMs, Function<Duration, CompletableFuture<ExtendResponse>> extend) {
     return keeper(expiresInMs, 600_000, extend);
@@ -38,7 +40,7 @@ final class LeaseKeeperTest {
               return extend.apply(deadline);
             },
             how -> {
-              loss = how;
+              losses.add(how);
               lost.countDown();
             });
     keeper.start();
@@ -132,14 +134,27 @@ final class LeaseKeeperTest {
   void isNotExtendedBeyondItsBound() throws Exception {
     keeper(60_000, 40, deadline -> answer(ExtendOutcome.EXTEND_OUTCOME_EXTENDED, 60_000));
     isLost();
-    assertEquals(LeaseKeeper.Loss.HELD_TOO_LONG, loss);
+    assertEquals(List.of(LeaseKeeper.Loss.HELD_TOO_LONG), losses);
     assertEquals(List.of(), tries);
   }
 
   @Test
   void tellsALossFromAnEndThatNobodyHasTold() throws Exception {
-    keeper(30, deadline -> error(Status.Code.UNAVAILABLE));
+    LeaseKeeper keeper = keeper(30, deadline -> error(Status.Code.UNAVAILABLE));
     isLost();
-    assertEquals(LeaseKeeper.Loss.UNANSWERED, loss);
+    keeper.stop();
+    assertEquals(LeaseKeeper.Loss.UNANSWERED, keeper.loss());
+  }
+
+  /** The service's bound on a lease: extensions are answered with ever less, and the end is a moment after ours. */
+  @Test
+  void asksOnAfterTheEndUntilItIsTold() throws Exception {
+    LeaseKeeper keeper = keeper(30, deadline -> {
+      boolean isOver = losses.contains(LeaseKeeper.Loss.UNANSWERED) && afterTheEnd.incrementAndGet() > 2;
+      return answer(isOver ? ExtendOutcome.EXTEND_OUTCOME_LOST : ExtendOutcome.EXTEND_OUTCOME_EXTENDED, 0);
+    });
+    Until.isTrue(() -> keeper.loss() == LeaseKeeper.Loss.TOLD);
+    Until.isTrue(() -> losses.size() == 2);
+    assertEquals(List.of(LeaseKeeper.Loss.UNANSWERED, LeaseKeeper.Loss.TOLD), losses);
   }
 }
