@@ -1,7 +1,7 @@
 import { type handleServerStreamingCall, type MethodDefinition, status } from '@grpc/grpc-js';
 import type { Call } from '../coordination/words/call.js';
 import { type Answered, type AnyRow, answer, type Edge } from './answer.js';
-import { callOf } from './call-of.js';
+import { callOf, visitorOf } from './call-of.js';
 import { messageOf } from './decode.js';
 import { statusOf } from './status.js';
 import { type Decoded, strict } from './strict-codec.js';
@@ -31,10 +31,11 @@ export function many(
       });
       // After `callOf`, so that the call knows of it first.
       stream.on('cancelled', () => writer.flush());
-      answer(row, messageOf(stream.request), own, edge, (answered) => {
-        if (answered instanceof Error) fail(answered);
-        else writer.add(answered);
-      });
+      const answered = (it: Answered<unknown> | Error) => {
+        if (it instanceof Error) fail(it);
+        else writer.add(it);
+      };
+      answer(row, messageOf(stream.request), own, edge, answered, visitorOf(stream, row.path, edge));
     } catch (error) {
       fail(error);
     }

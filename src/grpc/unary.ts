@@ -2,7 +2,7 @@ import type { handleUnaryCall, MethodDefinition } from '@grpc/grpc-js';
 import { status } from '@grpc/grpc-js';
 import type { Call } from '../coordination/words/call.js';
 import { type Answered, type AnyRow, answer, type Edge } from './answer.js';
-import { callOf } from './call-of.js';
+import { callOf, visitorOf } from './call-of.js';
 import { messageOf } from './decode.js';
 import { statusOf } from './status.js';
 import { type Decoded, strict } from './strict-codec.js';
@@ -49,7 +49,7 @@ export function unary(
     };
     try {
       call = callOf(transport, row.path, edge);
-      answer(row, messageOf(transport.request), call, edge, (answered) => {
+      const answeredWith = (answered: Answered<unknown> | Error) => {
         if (answered instanceof Error) fail(answered);
         else if (answered.given === undefined) send(answered.response);
         else {
@@ -57,7 +57,15 @@ export function unary(
           // Process received events first, because a cancellation may have been read together with its call.
           setImmediate(() => sendLease(response, given));
         }
-      });
+      };
+      answer(
+        row,
+        messageOf(transport.request),
+        call,
+        edge,
+        answeredWith,
+        visitorOf(transport, row.path, edge),
+      );
     } catch (error) {
       fail(error);
     }

@@ -15,6 +15,8 @@ import {
 } from '../generated/dibs/v1/coordinator.js';
 import { statusOf } from '../status.js';
 import type { Decoded } from '../strict-codec.js';
+import type { Turns } from '../turns.js';
+import { Intake } from './intake.js';
 import { Outbox } from './outbox.js';
 import { Session } from './session.js';
 
@@ -23,6 +25,7 @@ export type SessionStream = ServerDuplexStream<Decoded<SessionRequest>, SessionR
 export interface SessionsParts {
   readonly edge: Edge;
   readonly wakes: WakeChannel;
+  readonly turns: Turns;
   /** How long leases outlive a broken stream. */
   readonly graceMs: number;
   /** How long a session stays on one connection before its client is asked to reconnect. */
@@ -96,6 +99,13 @@ export class Sessions {
   serve(stream: SessionStream): void {
     let open: Open | undefined;
     let over = false;
+    // Both a reader that does not read and work that waits for its turn stop the reading of requests.
+    let held = 0;
+    const holding = (isHeld: boolean) => {
+      held += isHeld ? 1 : -1;
+      if (held > 0) stream.pause();
+      else stream.resume();
+    };
     const fail = (error: unknown) =>
       stream.emit(
         'error',
@@ -113,26 +123,35 @@ export class Sessions {
       fail(error);
       return;
     }
+    const failed = (error: unknown) => {
+      over = true;
+      intake.end();
+      fail(error);
+      if (open !== undefined) this.#broken(open);
+    };
+    const intake = new Intake(this.parts.turns, {
+      take: (path, call) => open?.session.take(path, call) ?? 0,
+      cancel: (id) => open?.session.cancel(id),
+      fail: failed,
+      holding: (isHeld) => over || holding(isHeld),
+    });
     stream.on('data', (decoded: Decoded<SessionRequest>) => {
       if (over) return;
       try {
         const message = messageOf(decoded);
-        if (open === undefined) open = this.#begin(stream, message, visitor);
+        if (open === undefined) open = this.#begin(stream, message, visitor, { holding, pace: intake.pace });
         else if (message.hello !== undefined)
           throw invalid('hello: set again; only the first message may have it');
-        for (const [at, call] of message.calls.entries()) open.session.take(`calls[${at}]`, call);
-        // After the calls, because one of them may be cancelled in the same message.
-        for (const id of message.cancelledIds) open.session.cancel(id);
+        intake.add(message);
       } catch (error) {
-        over = true;
-        fail(error);
-        if (open !== undefined) this.#broken(open);
+        failed(error);
       }
     });
     stream.on('end', () => {
       // The client has ended its side. It still gets its answers, and then its leases end.
-      void open?.session
-        .idle()
+      void intake
+        .empty()
+        .then(() => open?.session.idle())
         .then(() => open?.outbox.flushed())
         .then(() => {
           stream.end();
@@ -141,6 +160,7 @@ export class Sessions {
     });
     const gone = () => {
       over = true;
+      intake.end();
       if (open !== undefined) this.#broken(open);
     };
     stream.on('cancelled', gone);
@@ -173,7 +193,12 @@ export class Sessions {
     for (const { timer } of this.#parked.values()) clearTimeout(timer);
   }
 
-  #begin(stream: SessionStream, { hello }: SessionRequest, visitor: Visitor | undefined): Open {
+  #begin(
+    stream: SessionStream,
+    { hello }: SessionRequest,
+    visitor: Visitor | undefined,
+    { holding, pace }: Flow,
+  ): Open {
     if (hello === undefined) throw invalid('hello: not set; the first message must have it');
     if (this.#open.size + this.#parked.size >= SESSIONS_MAX)
       throw new CoordinationError(
@@ -192,11 +217,7 @@ export class Sessions {
       this.#parked.delete(resumeToken);
     }
     const session = parked?.session ?? new Session(this.parts.edge, identity, holder);
-    const outbox = new Outbox(stream, (held) => {
-      // Stop reading from a client that does not read.
-      if (held) stream.pause();
-      else stream.resume();
-    });
+    const outbox = new Outbox(stream, holding);
     let leave = () => {};
     const left = new Promise<void>((resolve) => {
       leave = resolve;
@@ -213,7 +234,7 @@ export class Sessions {
       tooOld: this.#afterAge(() => open),
       close: () => stream.end(),
     };
-    session.attach(outbox, visitor);
+    session.attach(outbox, visitor, pace);
     this.#open.add(open);
     outbox.welcome({
       resumeToken: open.resumeToken,
@@ -296,6 +317,12 @@ export class Sessions {
       for (const namespace of open.watched) this.#tellOne(open, namespace, ALL);
     }
   }
+}
+
+/** How a stream's work and its answers are held back. */
+interface Flow {
+  holding(held: boolean): void;
+  pace: Edge['pace'];
 }
 
 interface Told {

@@ -43,7 +43,13 @@ function serviceOver(getOrLock: (call: Call) => Promise<GetOrLockAnswer>) {
   };
   const edge = { coordinator, limits, policyOf: () => defaultPolicy(limits), holder: '', holds: undefined };
   const service = coordinatorService(
-    { ...edge, guard: undefined, tracing: undefined, unexpected: (cause) => unexpected.push(cause) },
+    {
+      ...edge,
+      guard: undefined,
+      tracing: undefined,
+      pace: () => {},
+      unexpected: (cause) => unexpected.push(cause),
+    },
     { serve: () => {} },
   );
   return { service, givenBack, unexpected };

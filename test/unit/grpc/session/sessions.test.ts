@@ -11,6 +11,7 @@ import {
   type SessionResponse,
 } from '../../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { type SessionStream, Sessions } from '../../../../src/grpc/session/sessions.js';
+import { Turns } from '../../../../src/grpc/turns.js';
 import { MemoryWakeChannel } from '../../../../src/memory/wake-channel.js';
 import { LIMITS } from '../../../support/coordination-trial.js';
 
@@ -56,9 +57,9 @@ function trial() {
       holder: '',
       holds: undefined,
     },
-    ...{ guard: undefined, tracing: undefined, unexpected: () => {} },
+    ...{ guard: undefined, tracing: undefined, pace: () => {}, unexpected: () => {} },
   };
-  const sessions = new Sessions({ edge, wakes, graceMs: 0, ageMs: 60_000 });
+  const sessions = new Sessions({ edge, turns: new Turns(), wakes, graceMs: 0, ageMs: 60_000 });
   const open = () => {
     const stream = new Stream();
     sessions.serve(stream as unknown as SessionStream);
