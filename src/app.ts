@@ -107,13 +107,11 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   opened.push(() => sessions.stop());
   const service = coordinatorService(edge, sessions);
   const grpc = await GrpcServer.bind({
+    ...config,
     listen: config.grpcListen,
     services: [service, health.service, ...reflectionServices(streams, access)],
     ...limits,
     tls,
-    connectionAgeMs: config.connectionAgeMs,
-    connectionsMax: config.connectionsMax,
-    compressedRequests: config.compressedRequests,
     clock,
     guard: access,
   });

@@ -5,6 +5,7 @@ import { callOf, visitorOf } from './call-of.js';
 import { messageOf } from './decode.js';
 import { statusOf } from './status.js';
 import { type Decoded, strict } from './strict-codec.js';
+import type { Pieces } from './turns.js';
 import type { Carrier } from './unary.js';
 
 /** The carrier of calls with one request and a stream of answers. */
@@ -35,7 +36,8 @@ export function many(
         if (it instanceof Error) fail(it);
         else writer.add(it);
       };
-      answer(row, messageOf(stream.request), own, edge, answered, visitorOf(stream, row.path, edge));
+      const paced = { ...edge, pace: (rest: Pieces) => writer.pace(rest, edge.pace) };
+      answer(row, messageOf(stream.request), own, paced, answered, visitorOf(stream, row.path, edge));
     } catch (error) {
       fail(error);
     }
@@ -63,6 +65,7 @@ interface Ends {
 class Writer {
   readonly #queue: Answered<unknown>[] = [];
   #held = false;
+  #onFree: (() => void) | undefined;
 
   constructor(
     private readonly stream: ResponseStream,
@@ -75,6 +78,18 @@ class Writer {
     this.flush();
   }
 
+  /** Does the rest of the work only while the answers are read. */
+  pace(rest: Pieces, begin: (pieces: Pieces) => void): void {
+    const pieces = {
+      next: () => {
+        if (!this.#held || this.call.cancelled) return rest.next();
+        this.#onFree = () => begin(pieces);
+        return undefined;
+      },
+    };
+    begin(pieces);
+  }
+
   flush(): void {
     while (this.#queue.length > 0 && (!this.#held || this.call.cancelled)) {
       const { response, given, more } = this.#queue.shift() as Answered<unknown>;
@@ -85,11 +100,19 @@ class Writer {
         this.stream.once('drain', () => {
           this.#held = false;
           this.flush();
+          this.#free();
         });
       }
       if (more) continue;
       this.stream.end();
       this.ends.ended();
     }
+    if (this.call.cancelled) this.#free();
+  }
+
+  #free(): void {
+    const free = this.#onFree;
+    this.#onFree = undefined;
+    free?.();
   }
 }

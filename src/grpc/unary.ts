@@ -20,7 +20,7 @@ export function unary(
   edge: Edge,
 ): Carrier<handleUnaryCall<Decoded<unknown>, unknown>> {
   const unexpected = (cause: unknown) => edge.unexpected(cause, row.path);
-  /** Answers with a lease that grpc-js has received but not yet serialized. */
+  /** Answers with a lease that are not serialized yet: they wait for room, or were dropped. */
   const unsent = new Set<unknown>();
   const definition = {
     ...strict(method, row.type),
@@ -43,9 +43,12 @@ export function unary(
     const sendLease = (response: unknown, { key, lease }: NonNullable<Answered<unknown>['given']>) => {
       unsent.add(response);
       send(response);
-      // The stream may have closed before its `cancelled` is emitted. grpc-js then drops the answer silently. The
-      // only sign is that the answer was never serialized.
-      if (unsent.delete(response)) edge.coordinator.giveBack(key, lease).catch(unexpected);
+      if (!unsent.has(response)) return;
+      // It waits for its reader, or the stream has closed and its `cancelled` comes. grpc-js then drops the answer
+      // silently. The only sign is that the answer was never serialized.
+      call?.onCancel(() => {
+        if (unsent.delete(response)) edge.coordinator.giveBack(key, lease).catch(unexpected);
+      });
     };
     try {
       call = callOf(transport, row.path, edge);

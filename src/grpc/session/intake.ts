@@ -26,6 +26,8 @@ export class Intake implements Pieces {
   #rest: Pieces | undefined;
   #isOver = false;
   #isHeld = false;
+  #isUnread = false;
+  #isPlanned = false;
   #onEmpty: (() => void) | undefined;
 
   constructor(
@@ -39,7 +41,7 @@ export class Intake implements Pieces {
     if (length > CANCELLED_MAX) throw invalid(`cancelled_ids: ${length} is outside 0 to ${CANCELLED_MAX}`);
     this.#messages.push(message);
     if (this.#messages.length > 1) return;
-    this.turns.begin(this);
+    this.#begin();
     this.#isHeld = this.#messages.length > 0;
     if (this.#isHeld) this.parts.holding(true);
   }
@@ -67,9 +69,26 @@ export class Intake implements Pieces {
     });
   }
 
+  /** While the client does not read its answers, nothing more is done for it. */
+  hold(isUnread: boolean): void {
+    this.#isUnread = isUnread;
+    if (!isUnread && this.#messages.length > 0 && !this.#isPlanned) this.#begin();
+  }
+
   next(): number | undefined {
+    const work = this.#next();
+    if (work === undefined) this.#isPlanned = false;
+    return work;
+  }
+
+  #begin(): void {
+    this.#isPlanned = true;
+    this.turns.begin(this);
+  }
+
+  #next(): number | undefined {
     const [message] = this.#messages;
-    if (message === undefined || this.#isOver) return undefined;
+    if (message === undefined || this.#isOver || this.#isUnread) return undefined;
     try {
       const work = this.#piece(message);
       if (work !== undefined) return work;

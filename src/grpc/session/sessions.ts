@@ -139,7 +139,14 @@ export class Sessions {
       if (over) return;
       try {
         const message = messageOf(decoded);
-        if (open === undefined) open = this.#begin(stream, message, visitor, { holding, pace: intake.pace });
+        if (open === undefined)
+          open = this.#begin(stream, message, visitor, {
+            holding: (isHeld) => {
+              holding(isHeld);
+              intake.hold(isHeld);
+            },
+            pace: intake.pace,
+          });
         else if (message.hello !== undefined)
           throw invalid('hello: set again; only the first message may have it');
         intake.add(message);

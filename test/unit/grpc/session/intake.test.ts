@@ -50,6 +50,19 @@ it('takes nothing more after a fault, or when it was ended', async () => {
   expect(other.noted).toEqual([['calls[0]', 1], 'held']);
 });
 
+it('does nothing while its client does not read, and goes on afterwards', async () => {
+  const { intake, noted, message } = trial();
+  intake.hold(true);
+  intake.add(message([1, 2]));
+  await nextTurn();
+  expect(noted).toEqual(['held']);
+  intake.hold(false);
+  expect(noted).toEqual(['held', ['calls[0]', 1], ['calls[1]', 2], 'free']);
+  intake.hold(false);
+  intake.add(message([3]));
+  expect(noted).toHaveLength(5);
+});
+
 it('refuses more cancellations than there can be open calls', () => {
   const { intake, message } = trial();
   const ids = Array.from({ length: 100_000 }, (_, at) => at);
