@@ -6,7 +6,6 @@ import { LeaseEnds } from './leasing/lease-ends.js';
 import { type GranterParts, LeaseGranter } from './leasing/lease-granter.js';
 import { LeaseLifecycle } from './leasing/lease-lifecycle.js';
 import { RebuildSlots } from './leasing/rebuild-slots.js';
-import { decodeToken } from './leasing/token.js';
 import type { NamespaceStore } from './ports/namespace-store.js';
 import type { TagWake, WakeChannel } from './ports/wake-channel.js';
 import { PublishValue } from './publish-value.js';
@@ -195,9 +194,8 @@ export class Coordinator {
   }
 
   /** `ended` is called once when a lease of this replica ends; with undefined when that is its holder's own word. */
-  watchLease(key: Key, { token }: Lease, ended: (end: LeaseEnd | undefined) => void): void {
-    const nonce = decodeToken(key, token)?.nonce;
-    if (nonce !== undefined) this.#held.watch(nonce, ended);
+  watchLease({ token }: Lease, ended: (end: LeaseEnd | undefined) => void): void {
+    this.#held.watch(token.nonce, ended);
   }
 
   /** Never rejects because the store is unavailable: that is `not_stored`. */

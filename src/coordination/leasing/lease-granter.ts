@@ -17,8 +17,8 @@ import { clamp, driftMs } from './drift.js';
 import { learnedLeaseMs } from './forecast.js';
 import type { HeldLeases } from './held-leases.js';
 import type { LeaseLifecycle, LeasePorts } from './lease-lifecycle.js';
+import { mintNonce } from './nonce.js';
 import type { RebuildSlots } from './rebuild-slots.js';
-import { decodeToken, encodeToken, mintNonce } from './token.js';
 
 /** A caller that may be given a lease. */
 export interface Candidate {
@@ -77,10 +77,7 @@ export class LeaseGranter {
     if (slot === undefined) return { kind: 'held_back' };
     const attempt = await this.#vote({ key, waiter, reason, leaseMs, snapshot, arrivals });
     if (attempt.kind !== 'granted') void this.slots.leave(key.namespace, slot);
-    else {
-      const { nonce = '' } = decodeToken(key, attempt.lease.token) ?? {};
-      void this.slots.keep(key.namespace, slot, nonce, leaseMs);
-    }
+    else void this.slots.keep(key.namespace, slot, attempt.lease.token.nonce, leaseMs);
     return attempt;
   }
 
@@ -139,7 +136,7 @@ export class LeaseGranter {
       const token: Token = { kind, nonce, fence, leaseMs };
       return {
         kind: 'granted',
-        lease: this.#leaseOf(key, { token, owner: held.owner, untilMs: held.untilMs, reason: held.reason }),
+        lease: this.#leaseOf({ token, owner: held.owner, untilMs: held.untilMs, reason: held.reason }),
         degraded: held.kind === 'local' ? 'local' : 'store_lost',
         snapshot: undefined,
       };
@@ -161,7 +158,7 @@ export class LeaseGranter {
     this.#remember(key, waiter, given);
     return {
       kind: 'granted',
-      lease: this.#leaseOf(key, given, this.#previousOf(snapshot, waiter)),
+      lease: this.#leaseOf(given, this.#previousOf(snapshot, waiter)),
       degraded: extended.storeLost ? 'store_lost' : lease.quorumLost ? 'quorum_lost' : 'none',
       snapshot: undefined,
     };
@@ -231,7 +228,7 @@ export class LeaseGranter {
     const armedSnapshot = snapshotOf(snapshot, reply.record, sent);
     return {
       kind: 'granted',
-      lease: this.#leaseOf(key, given, this.#previousOf(armedSnapshot, waiter)),
+      lease: this.#leaseOf(given, this.#previousOf(armedSnapshot, waiter)),
       degraded: quorumLost ? 'quorum_lost' : 'none',
       snapshot: armedSnapshot,
     };
@@ -254,7 +251,7 @@ export class LeaseGranter {
     this.#remember(key, waiter, given, span);
     return {
       kind: 'granted',
-      lease: this.#leaseOf(key, given),
+      lease: this.#leaseOf(given),
       degraded,
       snapshot: undefined,
     };
@@ -292,11 +289,11 @@ export class LeaseGranter {
     return staleAllowed ? hitOf(snapshot, this.parts.clock.nowMs(), true) : undefined;
   }
 
-  #leaseOf(key: Key, { token, owner, untilMs, reason }: Given, previous?: Hit): Lease {
+  #leaseOf({ token, owner, untilMs, reason }: Given, previous?: Hit): Lease {
     const nowMs = this.parts.clock.nowMs();
     return {
       kind: 'lease',
-      token: encodeToken(key, token),
+      token,
       fence: token.fence,
       expiresInMs: Math.max(1, Math.floor(untilMs - nowMs)),
       reason,

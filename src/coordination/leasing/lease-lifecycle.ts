@@ -15,7 +15,6 @@ import type { Token } from '../words/token.js';
 import { clamp, driftMs } from './drift.js';
 import type { HeldLeases } from './held-leases.js';
 import type { RebuildSlots } from './rebuild-slots.js';
-import { decodeToken, encodeToken } from './token.js';
 
 export interface LeasePorts {
   readonly store: ValueStore;
@@ -35,8 +34,7 @@ export class LeaseLifecycle {
 
   /** The caller has gone, before its lease could be sent or with its session: ends it, unless it was handed out again meanwhile. */
   async giveBack(key: Key, lease: Lease, end: 'cancelled' | 'session_lost'): Promise<void> {
-    const token = decodeToken(key, lease.token);
-    if (token === undefined) return;
+    const { token } = lease;
     if (token.kind === 'armed') await this.endArmed(key, token, end, lease.owner);
     else if (this.held.get(token.nonce)?.owner === lease.owner) await this.endUnstored(key, token, end);
   }
@@ -98,7 +96,7 @@ export class LeaseLifecycle {
         untilMs: nowMs + expiresInMs,
       });
     }
-    return { kind: 'lease', token: encodeToken(key, token), fence, expiresInMs, reason, owner };
+    return { kind: 'lease', token, fence, expiresInMs, reason, owner };
   }
 
   /** Takes back a lease that no store decides about. A record that it may have left armed goes too. */
