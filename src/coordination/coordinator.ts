@@ -72,9 +72,20 @@ export class Coordinator {
     this.#slots = new RebuildSlots(this.parts, this.#held, (id) => this.#keyLoops.wake(id));
     this.#reader = new RecordReader(this.parts, this.#held, this.#changes, samples);
     this.#lifecycle = new LeaseLifecycle(this.parts, this.#held, this.#slots);
-    const granter = new LeaseGranter(this.parts, this.#held, this.#lifecycle, this.#slots, this.#changes);
+    const granter = new LeaseGranter(this.parts, {
+      held: this.#held,
+      lifecycle: this.#lifecycle,
+      slots: this.#slots,
+      changes: this.#changes,
+    });
     const reader = new NearReader(this.#reader, this.#near, this.#changes);
-    this.#keyLoops = new KeyLoops(this.parts, granter, reader, this.#slots, this.#degradation, this.#changes);
+    this.#keyLoops = new KeyLoops(this.parts, {
+      granter,
+      reader,
+      slots: this.#slots,
+      degradation: this.#degradation,
+      changes: this.#changes,
+    });
     this.#publishValue = new PublishValue(this.parts, {
       held: this.#held,
       lifecycle: this.#lifecycle,
