@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { decodeTokenOf } from '../../../src/coordination/leasing/token.js';
 import { Call } from '../../../src/coordination/words/call.js';
-import { CoordinationTrial, hitOf, isWaiting, leaseOf, textIn } from '../../support/coordination-trial.js';
+import {
+  CoordinationTrial,
+  hitOf,
+  isWaiting,
+  leaseOf,
+  receivedToken,
+  textIn,
+} from '../../support/coordination-trial.js';
 
 describe('a publish', () => {
   it('is stored under the fence of its lease, and again it is a duplicate', async () => {
@@ -57,7 +63,7 @@ describe('a publish', () => {
     const { token } = await trial.lease();
     const { token: foreign } = await new CoordinationTrial().lease();
     expect((await trial.publish(foreign)).outcome).not.toBe('stored');
-    expect((await trial.publish('no token')).outcome).toBe('unknown_lease');
+    expect((await trial.publish(undefined)).outcome).toBe('unknown_lease');
     expect((await trial.publish(token)).outcome).toBe('stored');
   });
 
@@ -145,7 +151,7 @@ describe('a publish', () => {
       trial.coordinator.publish(
         {
           key: trial.key,
-          token: decodeTokenOf(identity, trial.key, said),
+          token: receivedToken(identity, trial.key, said),
           payload: { kind: 'absent' },
           ttlMs: 1_000,
           tags: [],
@@ -156,7 +162,9 @@ describe('a publish', () => {
     expect(await publish('search')).toEqual(unknown);
     expect(await publish('')).toEqual(unknown);
     // Who writes its own name into it has another nonce, and the store compares all of it.
-    expect((await publish('search', token.replace('.checkout', '.search'))).outcome).not.toMatch(/stored/);
+    expect(
+      (await publish('search', { ...token, nonce: token.nonce.replace('.checkout', '.search') })).outcome,
+    ).not.toMatch(/stored/);
     expect(trial.coordinator.leasesHeld).toBe(1);
     expect((await publish('checkout')).outcome).toBe('stored');
   });
@@ -209,7 +217,7 @@ describe('a publish', () => {
     trial.clock.advance(70);
     await trial.publish(token);
     await trial.publish(token);
-    await trial.publish('no token');
+    await trial.publish(undefined);
     expect(trial.told('published')).toEqual([
       ['trial', 'stored', 70, ''],
       ['trial', 'duplicate', undefined, ''],
