@@ -1,5 +1,6 @@
 import { Degradation } from './degradation/degradation.js';
 import { rethrowUnlessUnavailable, unavailable } from './degradation/unavailable.js';
+import { ClockKeeper } from './leasing/clock-keeper.js';
 import { isDrawnToRefresh, refreshDraw } from './leasing/forecast.js';
 import { HeldLeases, type ShownLeases } from './leasing/held-leases.js';
 import { LeaseEnds } from './leasing/lease-ends.js';
@@ -69,11 +70,13 @@ export class Coordinator {
     this.#held = new HeldLeases(parts, (lease) => void ends.ask(lease));
     const ends = new LeaseEnds(this.parts, this.#held);
     const samples = new RebuildSamples();
+    const keeper = new ClockKeeper(this.parts, this.#changes);
     this.#near = new NearCache(parts.nearCacheBytes);
     this.#slots = new RebuildSlots(this.parts, this.#held, (id) => this.#keyLoops.wake(id));
-    this.#reader = new RecordReader(this.parts, this.#held, this.#changes, samples);
+    this.#reader = new RecordReader(this.parts, this.#held, this.#changes, samples, keeper);
     this.#lifecycle = new LeaseLifecycle(this.parts, this.#held, this.#slots);
-    const granter = new LeaseGranter(this.parts, this.#held, this.#lifecycle, this.#slots, this.#changes);
+    const [lifecycle, slots, changes] = [this.#lifecycle, this.#slots, this.#changes];
+    const granter = new LeaseGranter(this.parts, this.#held, lifecycle, slots, changes, keeper);
     const reader = new NearReader(this.#reader, this.#near, this.#changes);
     this.#keyLoops = new KeyLoops(this.parts, granter, reader, this.#slots, this.#degradation, this.#changes);
     this.#publishValue = new PublishValue(this.parts, {
@@ -84,6 +87,7 @@ export class Coordinator {
       near: this.#near,
       changes: this.#changes,
       samples,
+      keeper,
     });
     this.#stopListening = parts.wakes.listen({
       wake: ({ id, kind, fence }) => {
