@@ -1,6 +1,6 @@
 import { Degradation } from './degradation/degradation.js';
 import { rethrowUnlessUnavailable, unavailable } from './degradation/unavailable.js';
-import { ClockKeeper } from './leasing/clock-keeper.js';
+import { ClockKeeper } from './reading/clock-keeper.js';
 import { isDrawnToRefresh, refreshDraw } from './leasing/forecast.js';
 import { HeldLeases, type ShownLeases } from './leasing/held-leases.js';
 import { LeaseEnds } from './leasing/lease-ends.js';
