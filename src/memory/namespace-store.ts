@@ -42,15 +42,15 @@ export class MemoryNamespaceStore implements NamespaceStore {
   }
 
   async enter(namespace: string, request: SlotRequest): Promise<boolean> {
-    return this.#take(namespace, steps.enter(this.#space(namespace), request, this.#nowMs));
+    return this.#apply(namespace, steps.enter(this.#space(namespace), request, this.#nowMs));
   }
 
   async keep(namespace: string, slot: string, as: string, ttlMs: number): Promise<boolean> {
-    return this.#take(namespace, steps.keep(this.#space(namespace), slot, as, ttlMs, this.#nowMs));
+    return this.#apply(namespace, steps.keep(this.#space(namespace), slot, as, ttlMs, this.#nowMs));
   }
 
   async leave(namespace: string, slot: string): Promise<void> {
-    if (!this.#take(namespace, steps.leave(this.#space(namespace), slot))) return;
+    if (!this.#apply(namespace, steps.leave(this.#space(namespace), slot))) return;
     this.parts.wakes.publishNamespace({ namespace, kind: 'room' });
   }
 
@@ -66,7 +66,7 @@ export class MemoryNamespaceStore implements NamespaceStore {
     return begun;
   }
 
-  #take(namespace: string, next: steps.MemoryNamespace | undefined): boolean {
+  #apply(namespace: string, next: steps.MemoryNamespace | undefined): boolean {
     if (next === undefined) return false;
     this.#spaces.set(namespace, next);
     return true;

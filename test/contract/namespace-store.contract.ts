@@ -28,7 +28,7 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
       wake() {},
       namespaceWake: (wake) => wakes.push(wake),
       resubscribed() {},
-      lost() {},
+      disconnected() {},
     });
   });
   afterAll(() => under.close());

@@ -77,7 +77,7 @@ export class RecordReader {
     const { changes } = this;
     changes.listenTo(namespace);
     const { count: sentAt } = changes;
-    const looking = this.parts.namespaces.read(namespace, [], this.samples.take(namespace)).then((seen) => {
+    const looking = this.parts.namespaces.read(namespace, [], this.samples.remove(namespace)).then((seen) => {
       changes.clockRead(namespace, seen.clock, sentAt);
       return seen;
     });
