@@ -115,7 +115,7 @@ export class Coordinator {
         this.#near.clear();
         this.#keyLoops.wakeAll();
       },
-      lost: () => this.#changes.channelLost(),
+      disconnected: () => this.#changes.channelDisconnected(),
     });
   }
 

@@ -54,7 +54,7 @@ export class RedlockQuorum implements LeaseQuorum {
     this.#redlock = this.#redlockOver(this.#voters);
   }
 
-  /** Starts to connect. Before {@link ready}, ballots may be `lost`. */
+  /** Starts to connect. Before {@link ready}, ballots may be `unavailable`. */
   start(): void {
     this.#amnesia.start(this.#voters, () => this.#tellIfReady());
     for (const voter of this.#voters) voter.start();
@@ -72,7 +72,7 @@ export class RedlockQuorum implements LeaseQuorum {
     });
   }
 
-  /** Writes all sent steps first. Later ballots are `lost`. */
+  /** Writes all sent steps first. Later ballots are `unavailable`. */
   async close(): Promise<void> {
     this.#amnesia.close();
     await Promise.all(this.#voters.map((voter) => voter.close()));
@@ -165,10 +165,10 @@ export class RedlockQuorum implements LeaseQuorum {
   async #refusalOf(error: unknown): Promise<Ballot> {
     const votes = error instanceof ExecutionError ? await error.attempts[0] : undefined;
     // No votes at all: the package rejected its input, and no node was asked.
-    if (votes === undefined) return { kind: 'lost' };
+    if (votes === undefined) return { kind: 'unavailable' };
     const held = heldVotes(votes);
     if (held >= this.#majority) return { kind: 'held' };
-    return { kind: votes.votesFor.size + held < this.#majority ? 'lost' : 'undecided' };
+    return { kind: votes.votesFor.size + held < this.#majority ? 'unavailable' : 'undecided' };
   }
 
   #isReady(): boolean {

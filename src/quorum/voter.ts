@@ -60,7 +60,7 @@ export class Voter implements Witness {
         this.#prepared = false;
         void this.#attend(this.#connection);
       },
-      lost: (why) => this.#disconnect(why),
+      disconnected: (why) => this.#disconnect(why),
     });
   }
 
@@ -224,7 +224,7 @@ export class Voter implements Witness {
 
   #ping(connection: number): void {
     const answered = () => this.#hear(connection);
-    // An error is an answer too. `lost` reports a broken connection.
+    // An error is an answer too. `disconnected` reports a broken connection.
     this.parts.node.ping().then(answered, answered);
   }
 

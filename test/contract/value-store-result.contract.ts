@@ -71,7 +71,7 @@ export function resultContract(current: () => StoreTrial): void {
           wake: ({ id }) => id === trial.id && resolve(trial.read().then(textOf)),
           namespaceWake() {},
           resubscribed() {},
-          lost() {},
+          disconnected() {},
         });
       });
       await trial.publish('n1');

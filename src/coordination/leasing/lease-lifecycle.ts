@@ -160,7 +160,7 @@ export class LeaseLifecycle {
     const ballot = await quorum.extend(key.id, token.nonce, leaseMs);
     if (ballot.kind === 'held') return this.#extended(key, token, 0);
     if (ballot.kind === 'undecided') return this.#unextended(key, token);
-    const quorumLost = ballot.kind === 'lost';
+    const quorumLost = ballot.kind === 'unavailable';
     if (quorumLost) throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the lock nodes');
     const validUntilMs = quorumLost ? askedMs + leaseMs - driftMs(leaseMs) : ballot.validUntilMs;
     try {

@@ -80,7 +80,7 @@ export class RecordReader {
     changes.listenTo(namespace);
     const { count: sentAt } = changes;
     const sentAtMs = this.parts.clock.nowMs();
-    const looking = this.parts.namespaces.read(namespace, [], this.samples.take(namespace)).then((seen) => {
+    const looking = this.parts.namespaces.read(namespace, [], this.samples.remove(namespace)).then((seen) => {
       changes.clockRead(namespace, seen.clock, sentAt);
       this.keeper.read(namespace, seen.keptForMs, sentAtMs);
       return seen;

@@ -82,7 +82,7 @@ export class Sessions {
         this.#tell(it.namespace, { keys: [], tags, all });
       },
       resubscribed: () => this.#tellAll(),
-      lost: () => this.#tellAll(),
+      disconnected: () => this.#tellAll(),
     });
     this.#beat = setInterval(() => this.#tellOfTheChannel(), BEAT_EVERY_MS).unref();
   }
@@ -120,7 +120,7 @@ export class Sessions {
         else if (message.hello !== undefined)
           throw invalid('hello: set again; only the first message may have it');
         this.#askToLeaveIfRevoked(open);
-        for (const [at, call] of message.calls.entries()) open.session.take(`calls[${at}]`, call);
+        for (const [at, call] of message.calls.entries()) open.session.receive(`calls[${at}]`, call);
         // After the calls, because one of them may be cancelled in the same message.
         for (const id of message.cancelledIds) open.session.cancel(id);
       } catch (error) {
