@@ -186,7 +186,8 @@ export class SessionTransport implements PooledSession {
       const line = this.#live();
       const id = this.#nextId;
       this.#nextId += 1;
-      const call = new OpenCall(line, id, deadlineMs, expected, resolve as never, reject, more as never);
+      const caller = { expected, resolve: resolve as never, reject, more: more as never };
+      const call = new OpenCall(line, id, deadlineMs, caller);
       call.slot = this.#deadlines.set(call, deadlineMs);
       if (signal !== undefined) {
         const leave = () => this.#leftBy(call, gone());
