@@ -39,8 +39,27 @@ const CHANNEL: ClientOptions = {
   'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
 };
 
+/** The part of a channel that calls need. */
+export interface ChannelLink {
+  readonly stub: Pick<
+    CoordinatorServiceClient,
+    | 'getOrLock'
+    | 'getOrLockMany'
+    | 'publish'
+    | 'release'
+    | 'extend'
+    | 'invalidate'
+    | 'explain'
+    | 'session'
+    | 'waitForReady'
+  >;
+  readonly connecting: Pick<Connecting, 'underWay'>;
+  metadata(traceparent?: string): Metadata;
+  close(): void;
+}
+
 /** The one channel of a client, and what every call on it carries. */
-export class Link {
+export class Link implements ChannelLink {
   readonly stub: CoordinatorServiceClient;
   readonly connecting: Connecting;
   readonly #token: () => string;

@@ -1,14 +1,14 @@
 import type { CallOptions, ClientUnaryCall, Metadata, ServiceError } from '@grpc/grpc-js';
 import { DibsError, dibsErrorOf } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
-import type { Link } from './link.js';
+import type { ChannelLink } from './link.js';
 import type { CallTerms, Transport } from './transport.js';
 
 /** One unary gRPC call for each call. */
 export class UnaryTransport implements Transport {
   #closed = false;
 
-  constructor(private readonly link: Link) {}
+  constructor(private readonly link: ChannelLink) {}
 
   getOrLock(request: wire.GetOrLockRequest, terms: CallTerms): Promise<wire.GetOrLockResponse> {
     return this.#call(terms, (...how) => this.link.stub.getOrLock(request, ...how));
