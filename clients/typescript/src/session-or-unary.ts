@@ -1,7 +1,7 @@
 import { type Clock, SYSTEM_CLOCK } from './clock.js';
 import { DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
-import { NoSession } from './session-transport.js';
+import { NoSession, SessionRefused } from './no-session.js';
 import type { CallTerms, Transport } from './transport.js';
 
 /** Until a session is tried again after it could not be had and calls one by one could: each time twice as long. */
@@ -72,7 +72,8 @@ export class SessionOrUnary implements Transport {
     return ask(this.session).catch(async (error) => {
       if (!isNoSession(error)) throw error;
       const reply = await ask(this.unary);
-      this.#unaryWorks();
+      // Another session can be had.
+      if (!(error.cause instanceof SessionRefused)) this.#unaryWorks();
       return reply;
     });
   }
@@ -101,6 +102,6 @@ function isLarge({ payload }: wire.PublishRequest): boolean {
   return payload?.$case === 'value' && payload.value.byteLength > ON_SESSION_BYTES_MAX;
 }
 
-function isNoSession(error: unknown): boolean {
+function isNoSession(error: unknown): error is DibsError {
   return error instanceof DibsError && error.cause instanceof NoSession;
 }

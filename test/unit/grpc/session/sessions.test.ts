@@ -55,7 +55,7 @@ function trial() {
       limits: LIMITS,
       policyOf: () => defaultPolicy(LIMITS),
       holder: '',
-      holds: undefined,
+      session: undefined,
     },
     ...{ guard: undefined, tracing: undefined, unexpected: () => {} },
   };
