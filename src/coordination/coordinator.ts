@@ -232,7 +232,10 @@ export class Coordinator {
     if (failure !== undefined && outcome === 'released' && token?.kind !== 'armed' && feeds) {
       // No store carries this failure to those who wait for it here.
       const { message, retryAfterMs = this.parts.policyOf(key.namespace).failureBackoffMs } = failure;
-      const record = { ...NO_RECORD, failure: { message, fence: 0, retryAfterMs, count: 1 } };
+      const record = {
+        ...NO_RECORD,
+        failure: { message, fence: 0, retryAfterMs, count: 1, triedAgoMs: 0, clock: '' },
+      };
       void this.#keyLoops.feed(key, record, sent);
     }
     this.#keyLoops.wake(key.id);
