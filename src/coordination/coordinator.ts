@@ -1,6 +1,5 @@
 import { Degradation } from './degradation/degradation.js';
 import { rethrowUnlessUnavailable, unavailable } from './degradation/unavailable.js';
-import { ClockKeeper } from './reading/clock-keeper.js';
 import { isDrawnToRefresh, refreshDraw } from './leasing/forecast.js';
 import { HeldLeases, type ShownLeases } from './leasing/held-leases.js';
 import { LeaseEnds } from './leasing/lease-ends.js';
@@ -11,6 +10,7 @@ import type { NamespaceStore } from './ports/namespace-store.js';
 import type { TagWake, WakeChannel } from './ports/wake-channel.js';
 import { PublishValue } from './publish-value.js';
 import { Changes } from './reading/changes.js';
+import { ClockKeeper } from './reading/clock-keeper.js';
 import { type Explanation, explanationOf } from './reading/explanation.js';
 import { hitOf } from './reading/hit-of.js';
 import { NearCache } from './reading/near-cache.js';

@@ -1,5 +1,4 @@
 import { rethrowUnlessUnavailable, undefinedIfUnavailable } from './degradation/unavailable.js';
-import type { ClockKeeper } from './reading/clock-keeper.js';
 import type { HeldLease, HeldLeases } from './leasing/held-leases.js';
 import type { LeaseLifecycle, LeasePorts } from './leasing/lease-lifecycle.js';
 import type { RebuildSlots } from './leasing/rebuild-slots.js';
@@ -9,6 +8,7 @@ import type { Observer } from './ports/observer.js';
 import type { StoredAnswer, StorePublish } from './ports/value-store.js';
 import type { WakeChannel } from './ports/wake-channel.js';
 import type { Changes } from './reading/changes.js';
+import type { ClockKeeper } from './reading/clock-keeper.js';
 import { outlasts } from './reading/counted.js';
 import type { NearCache } from './reading/near-cache.js';
 import type { RebuildSamples } from './reading/rebuild-samples.js';

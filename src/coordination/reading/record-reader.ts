@@ -1,5 +1,4 @@
 import { rethrowUnlessUnavailable, throwIfOnLossFails } from '../degradation/unavailable.js';
-import type { ClockKeeper } from './clock-keeper.js';
 import type { Clock } from '../ports/clock.js';
 import type { NamespaceRecord, NamespaceStore } from '../ports/namespace-store.js';
 import type { ValueStore } from '../ports/value-store.js';
@@ -7,6 +6,7 @@ import type { Key } from '../words/key.js';
 import type { Policy } from '../words/policy.js';
 import { type ArmedLease, type KeyRecord, NO_RECORD } from '../words/record.js';
 import type { Changes } from './changes.js';
+import type { ClockKeeper } from './clock-keeper.js';
 import { counted, withBackOff } from './counted.js';
 import type { RebuildSamples } from './rebuild-samples.js';
 import type { Snapshot } from './snapshot.js';
