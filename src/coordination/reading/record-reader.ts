@@ -1,4 +1,5 @@
 import { rethrowUnlessUnavailable, throwIfOnLossFails } from '../degradation/unavailable.js';
+import type { ClockKeeper } from '../leasing/clock-keeper.js';
 import type { Clock } from '../ports/clock.js';
 import type { NamespaceRecord, NamespaceStore } from '../ports/namespace-store.js';
 import type { ValueStore } from '../ports/value-store.js';
@@ -33,6 +34,7 @@ export class RecordReader {
     private readonly held: RunningLeases,
     private readonly changes: Changes,
     private readonly samples: RebuildSamples,
+    private readonly keeper: Pick<ClockKeeper, 'read'>,
   ) {}
 
   /**
@@ -77,8 +79,10 @@ export class RecordReader {
     const { changes } = this;
     changes.listenTo(namespace);
     const { count: sentAt } = changes;
+    const sentAtMs = this.parts.clock.nowMs();
     const looking = this.parts.namespaces.read(namespace, [], this.samples.remove(namespace)).then((seen) => {
       changes.clockRead(namespace, seen.clock, sentAt);
+      this.keeper.read(namespace, seen.keptForMs, sentAtMs);
       return seen;
     });
     if (this.#thisTurn.size === 0) queueMicrotask(() => this.#thisTurn.clear());
@@ -87,6 +91,9 @@ export class RecordReader {
   }
 }
 
+/** A value that counts no longer was invalidated, by a tag of it or with its namespace: that is how its story ended. */
 function withValue(record: KeyRecord, value: KeyRecord['value']): KeyRecord {
-  return value === record.value ? record : { ...record, value };
+  if (value === record.value) return record;
+  const isOver = value === undefined && record.lastEnd === 'published';
+  return { ...record, value, lastEnd: isOver ? 'invalidated' : record.lastEnd };
 }

@@ -94,6 +94,15 @@ describe('a lease that no store knows', () => {
     expect(textIn(hitOf(waiter))).toBe('new');
   });
 
+  it('feeds nobody after its time, though the process was stopped and no timer has fired yet', async () => {
+    const { trial, ask, publish, token } = await given({ leaseMs: 500 });
+    trial.store.down = true;
+    const waiter = await ask({ waitMs: 5_000 });
+    trial.clock.stopFor(600);
+    await publish(token, 'old');
+    expect(waiter.answer?.outcome.kind).not.toBe('hit');
+  });
+
   it('tells its failure to nobody once its key was invalidated', async () => {
     const { trial, here, ask, token } = await given();
     trial.store.down = true;
