@@ -1,5 +1,5 @@
 import { rethrowUnlessUnavailable, undefinedIfUnavailable } from './degradation/unavailable.js';
-import type { ClockKeeper } from './leasing/clock-keeper.js';
+import type { ClockKeeper } from './reading/clock-keeper.js';
 import type { HeldLease, HeldLeases } from './leasing/held-leases.js';
 import type { LeaseLifecycle, LeasePorts } from './leasing/lease-lifecycle.js';
 import type { RebuildSlots } from './leasing/rebuild-slots.js';

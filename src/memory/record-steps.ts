@@ -176,6 +176,7 @@ function failed(
     message,
     fence: record.fence,
     count: inARow + 1,
+    clock: record.lease?.clock ?? '',
     failedAtMs: nowMs,
     untilMs: nowMs + pauseMs,
   };
@@ -210,6 +211,7 @@ export function invalidate(
       fence,
       value: left,
       lease: undefined,
+      failure: before.failure && { ...before.failure, untilMs: Math.min(before.failure.untilMs, nowMs) },
       lastEnd: 'invalidated',
       voided: lease === undefined ? before.voided : lease.nonce,
       past: remembered(before, 'invalidated', nowMs),

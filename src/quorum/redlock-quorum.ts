@@ -21,6 +21,12 @@ export interface RedlockQuorumParts {
   readonly leaseMsMax: number;
 }
 
+/** Who listens to the votes of a nonce, and how many are outstanding. */
+interface Listener {
+  readonly heard: VoteListener;
+  left: number;
+}
+
 /** What `redlock` treats as a script. It passes the hash to the nodes' clients. */
 const SCRIPTS = {
   acquireScript: () => 'acquire',
@@ -37,8 +43,8 @@ export class RedlockQuorum implements LeaseQuorum {
   readonly #majority: number;
   readonly #redlock: Redlock;
   readonly #amnesia: Amnesia;
-  /** The listeners for the votes of a nonce, and how many votes are outstanding. */
-  readonly #listeners = new Map<string, { readonly heard: VoteListener; left: number }>();
+  /** By nonce. */
+  readonly #listeners = new Map<string, Listener>();
   #nonce = '';
   #awaitingReady: (() => void)[] = [];
 
@@ -132,15 +138,17 @@ export class RedlockQuorum implements LeaseQuorum {
   /** The voter's `ask`, which also reports each vote to the listener of its nonce. */
   #askOf(voter: Voter): Voter['ask'] {
     const { clock } = this.parts;
-    return async (question, id, nonce, ttlMs) => {
-      const listener = this.#listeners.get(nonce);
-      if (listener === undefined) return voter.ask(question, id, nonce, ttlMs);
+    const told = async (listener: Listener, ...asked: Parameters<Voter['ask']>) => {
       const askedMs = clock.nowMs();
-      const vote = await voter.ask(question, id, nonce, ttlMs);
+      const vote = await voter.ask(...asked);
       listener.left -= 1;
-      if (listener.left === 0) this.#listeners.delete(nonce);
+      if (listener.left === 0) this.#listeners.delete(asked[2]);
       listener.heard(voter.name, vote, clock.nowMs() - askedMs);
       return vote;
+    };
+    return (...asked) => {
+      const listener = this.#listeners.get(asked[2]);
+      return listener === undefined ? voter.ask(...asked) : told(listener, ...asked);
     };
   }
 

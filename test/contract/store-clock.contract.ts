@@ -86,7 +86,7 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
   test('a fence never goes backwards, also when its record would have expired', async () => {
     const { trial } = under;
     under.jumpTo(HOUR_S);
-    // Kept for long, because it must still be there when the clock is set back, however late this process runs.
+    // Kept for longer than these two steps take on a busy machine.
     const high = (await trial.arm('n', { keepMs: LONG_MS, expiresInMs: 1 })).record.fence;
     await trial.store.release(trial.id, { nonce: 'n', end: 'released', keepMs: LONG_MS });
     under.jumpTo(0);

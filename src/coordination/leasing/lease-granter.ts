@@ -13,7 +13,7 @@ import type { GetOrLock } from '../words/requests.js';
 import type { Token } from '../words/token.js';
 import type { Span, Trace } from '../words/trace.js';
 import { armedSnapshot as snapshotOf } from './armed-snapshot.js';
-import type { ClockKeeper } from './clock-keeper.js';
+import type { ClockKeeper } from '../reading/clock-keeper.js';
 import { clamp, driftMs } from './drift.js';
 import { learnedLeaseMs } from './forecast.js';
 import type { HeldLeases } from './held-leases.js';

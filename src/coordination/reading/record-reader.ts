@@ -1,5 +1,5 @@
 import { rethrowUnlessUnavailable, throwIfOnLossFails } from '../degradation/unavailable.js';
-import type { ClockKeeper } from '../leasing/clock-keeper.js';
+import type { ClockKeeper } from './clock-keeper.js';
 import type { Clock } from '../ports/clock.js';
 import type { NamespaceRecord, NamespaceStore } from '../ports/namespace-store.js';
 import type { ValueStore } from '../ports/value-store.js';
@@ -7,7 +7,7 @@ import type { Key } from '../words/key.js';
 import type { Policy } from '../words/policy.js';
 import { type ArmedLease, type KeyRecord, NO_RECORD } from '../words/record.js';
 import type { Changes } from './changes.js';
-import { counted } from './counted.js';
+import { counted, withBackOff } from './counted.js';
 import type { RebuildSamples } from './rebuild-samples.js';
 import type { Snapshot } from './snapshot.js';
 
@@ -63,11 +63,14 @@ export class RecordReader {
   async #read({ id, namespace }: Key): Promise<Pick<Snapshot, 'record' | 'namespace'>> {
     const { store, namespaces } = this.parts;
     const [record, known] = await Promise.all([store.read(id), this.#namespace(namespace)]);
-    const { value } = record;
+    const { failure, value } = record;
     const tags = value === undefined || value.clock === known.clock ? [] : value.tags;
     const now = tags.length === 0 ? known : await namespaces.read(namespace, tags);
     return {
-      record: withValue(record, value && counted(value, now.clock, now.stamps)),
+      record: withValue(
+        { ...record, failure: failure && withBackOff(failure, known.clock, known.stamps) },
+        value && counted(value, now.clock, now.stamps),
+      ),
       // Read before anybody is asked for a lease: one that carries it covers everything that came since.
       namespace: { clock: known.clock, rebuild: known.rebuild },
     };

@@ -29,6 +29,8 @@ export class Outbox {
   constructor(
     private readonly stream: MessageStream,
     private readonly holding: (held: boolean) => void,
+    /** Not the clock's `turn`: a hit in memory costs no promise. */
+    private readonly atEndOfTurn: (flush: () => void) => void = setImmediate,
   ) {}
 
   reply(reply: SessionReply, valueBytes: number): void {
@@ -56,7 +58,7 @@ export class Outbox {
   #plan(): void {
     if (this.#planned || this.#held) return;
     this.#planned = true;
-    setImmediate(() => {
+    this.atEndOfTurn(() => {
       this.#planned = false;
       this.#flush();
     });

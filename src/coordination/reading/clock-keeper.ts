@@ -1,7 +1,7 @@
 import { undefinedIfUnavailable } from '../degradation/unavailable.js';
 import type { Clock } from '../ports/clock.js';
 import type { NamespaceStore } from '../ports/namespace-store.js';
-import type { Changes } from '../reading/changes.js';
+import type { Changes } from './changes.js';
 import type { Policy } from '../words/policy.js';
 import { encodeTagClock } from '../words/tag-clock.js';
 
