@@ -1,4 +1,5 @@
 import { rethrowUnlessUnavailable, throwIfOnLossFails } from '../degradation/unavailable.js';
+import type { ClockKeeper } from './clock-keeper.js';
 import type { Clock } from '../ports/clock.js';
 import type { NamespaceRecord, NamespaceStore } from '../ports/namespace-store.js';
 import type { ValueStore } from '../ports/value-store.js';
@@ -6,7 +7,7 @@ import type { Key } from '../words/key.js';
 import type { Policy } from '../words/policy.js';
 import { type ArmedLease, type KeyRecord, NO_RECORD } from '../words/record.js';
 import type { Changes } from './changes.js';
-import { counted } from './counted.js';
+import { counted, withBackOff } from './counted.js';
 import type { RebuildSamples } from './rebuild-samples.js';
 import type { Snapshot } from './snapshot.js';
 
@@ -33,6 +34,7 @@ export class RecordReader {
     private readonly held: RunningLeases,
     private readonly changes: Changes,
     private readonly samples: RebuildSamples,
+    private readonly keeper: Pick<ClockKeeper, 'read'>,
   ) {}
 
   /**
@@ -61,11 +63,14 @@ export class RecordReader {
   async #read({ id, namespace }: Key): Promise<Pick<Snapshot, 'record' | 'namespace'>> {
     const { store, namespaces } = this.parts;
     const [record, known] = await Promise.all([store.read(id), this.#namespace(namespace)]);
-    const { value } = record;
+    const { failure, value } = record;
     const tags = value === undefined || value.clock === known.clock ? [] : value.tags;
     const now = tags.length === 0 ? known : await namespaces.read(namespace, tags);
     return {
-      record: withValue(record, value && counted(value, now.clock, now.stamps)),
+      record: withValue(
+        { ...record, failure: failure && withBackOff(failure, known.clock, known.stamps) },
+        value && counted(value, now.clock, now.stamps),
+      ),
       // Read before anybody is asked for a lease: one that carries it covers everything that came since.
       namespace: { clock: known.clock, rebuild: known.rebuild },
     };
@@ -77,8 +82,10 @@ export class RecordReader {
     const { changes } = this;
     changes.listenTo(namespace);
     const { count: sentAt } = changes;
-    const looking = this.parts.namespaces.read(namespace, [], this.samples.take(namespace)).then((seen) => {
+    const sentAtMs = this.parts.clock.nowMs();
+    const looking = this.parts.namespaces.read(namespace, [], this.samples.remove(namespace)).then((seen) => {
       changes.clockRead(namespace, seen.clock, sentAt);
+      this.keeper.read(namespace, seen.keptForMs, sentAtMs);
       return seen;
     });
     if (this.#thisTurn.size === 0) queueMicrotask(() => this.#thisTurn.clear());
@@ -87,6 +94,9 @@ export class RecordReader {
   }
 }
 
+/** A value that counts no longer was invalidated, by a tag of it or with its namespace: that is how its story ended. */
 function withValue(record: KeyRecord, value: KeyRecord['value']): KeyRecord {
-  return value === record.value ? record : { ...record, value };
+  if (value === record.value) return record;
+  const isOver = value === undefined && record.lastEnd === 'published';
+  return { ...record, value, lastEnd: isOver ? 'invalidated' : record.lastEnd };
 }
