@@ -14,7 +14,7 @@ import {
   type Release,
 } from './calls.js';
 import { Changes } from './changes.js';
-import { BYTES, type Codec } from './codec.js';
+import { BYTES, type Codec, encodedBy } from './codec.js';
 import { DibsError, UndecodableError } from './errors.js';
 import { WAIT_MS_ASKED_MAX } from './fetch-loop.js';
 import { type FetchCall, Fetcher, mayJoin } from './fetcher.js';
@@ -188,7 +188,7 @@ export class DibsClient {
         };
         const value = await asRebuildOf(this, namespace, key, () => rebuild(said));
         // A lookup that finds nothing often gives undefined.
-        return { bytes: value === null || value === undefined ? null : codec.encode(value), how };
+        return { bytes: value === null || value === undefined ? null : encodedBy(codec, value), how };
       },
     };
   }

@@ -1,8 +1,18 @@
-import { type ChannelCredentials, type ClientOptions, credentials, Metadata } from '@grpc/grpc-js';
+import {
+  type ChannelCredentials,
+  type ClientDuplexStream,
+  type ClientOptions,
+  credentials,
+  Metadata,
+} from '@grpc/grpc-js';
 import { CertificatesOfFiles } from './certificates.js';
 import { Connecting } from './connecting.js';
 import { DibsError } from './errors.js';
-import { CoordinatorServiceClient } from './generated/dibs/v1/coordinator.js';
+import {
+  CoordinatorServiceClient,
+  CoordinatorServiceService,
+  type SessionResponse,
+} from './generated/dibs/v1/coordinator.js';
 import { checkTarget, staysHere } from './target.js';
 import { tokenSource } from './token.js';
 
@@ -72,6 +82,13 @@ export class Link {
     if (token !== '') metadata.set('authorization', `Bearer ${token}`);
     if (traceparent !== '') metadata.set('traceparent', traceparent);
     return metadata;
+  }
+
+  /** Takes the bytes of messages: what gRPC itself cannot write would end the stream. */
+  session(): ClientDuplexStream<Buffer, SessionResponse> {
+    const { path, responseDeserialize } = CoordinatorServiceService.session;
+    const asTheyAre = (bytes: Buffer) => bytes;
+    return this.stub.makeBidiStreamRequest(path, asTheyAre, responseDeserialize, this.metadata());
   }
 
   close(): void {

@@ -8,11 +8,11 @@ import type { NearCache } from './near-cache.js';
 import { NoSession, SessionRefused } from './no-session.js';
 import { type Of, OpenCall, type Response } from './open-call.js';
 import { afterRunning } from './running-time.js';
-import { endOf, oneMessage } from './session-messages.js';
+import { bytesOf, encoded, endOf, oneMessage } from './session-messages.js';
 import type { PooledSession, SessionEvents } from './session-pool.js';
 import type { CallTerms } from './transport.js';
 
-type Stream = ClientDuplexStream<wire.SessionRequest, wire.SessionResponse>;
+type Stream = ClientDuplexStream<Buffer, wire.SessionResponse>;
 type Request = NonNullable<wire.SessionCall['request']>;
 
 export interface SessionTransportOptions {
@@ -237,7 +237,12 @@ export class SessionTransport implements PooledSession {
     for (let from = 0; from < calling.length || cancelledIds.length > 0; ) {
       const calls = oneMessage(calling, from);
       from += calls.length;
-      stream.write({ hello: undefined, calls, cancelledIds });
+      const { bytes, broken } = encoded(calls, cancelledIds);
+      stream.write(bytes);
+      for (const { id, error } of broken) {
+        const call = line.calls.get(id);
+        if (call !== undefined) this.#end(call, error);
+      }
       cancelledIds = [];
     }
   }
@@ -247,7 +252,7 @@ export class SessionTransport implements PooledSession {
     if (this.#line !== undefined) return this.#line;
     const { holder, connectMs, changes } = this.options;
     const connecting = this.link.connecting.underWay();
-    const stream = this.link.stub.session(this.link.metadata());
+    const stream = this.link.session();
     const give = (error: DibsError) => {
       this.#broken(line, error);
       stream.cancel();
@@ -265,11 +270,8 @@ export class SessionTransport implements PooledSession {
     stream.on('error', (error: ServiceError) => this.#broken(line, endOf(error)));
     stream.on('end', () => this.#broken(line, new DibsError('UNAVAILABLE', 'the session was closed')));
     const watchedNamespaces = [...(changes?.namespaces ?? [])];
-    stream.write({
-      hello: { resumeToken: this.#resumeToken, holder, watchedNamespaces },
-      calls: [],
-      cancelledIds: [],
-    });
+    const hello = { resumeToken: this.#resumeToken, holder, watchedNamespaces };
+    stream.write(bytesOf({ hello, calls: [], cancelledIds: [] }));
     return line;
   }
 
