@@ -1,54 +1,27 @@
+import type { Lateness } from '../degradation/lateness.js';
+import { inPatience, isLost } from '../degradation/patience.js';
 import { rethrowUnlessUnavailable, throwIfOnLossFails } from '../degradation/unavailable.js';
 import type { Chance } from '../ports/clock.js';
 import type { Ballot } from '../ports/lease-quorum.js';
-import type { ArmReply } from '../ports/value-store.js';
+import { type ArmReply, type ArmRequest, StoreUnavailable } from '../ports/value-store.js';
 import type { Changes } from '../reading/changes.js';
 import { hitOf } from '../reading/hit-of.js';
 import type { Snapshot } from '../reading/snapshot.js';
-import type { Call } from '../words/call.js';
 import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
-import type { Degraded, Hit, Lease, LeaseReason } from '../words/outcome.js';
-import type { GetOrLock } from '../words/requests.js';
+import type { Hit, Lease, LeaseReason } from '../words/outcome.js';
 import type { Token } from '../words/token.js';
 import type { Step, Trace } from '../words/trace.js';
 import { armedSnapshot as snapshotOf } from './armed-snapshot.js';
+import type { Attempt, Candidate } from './attempt.js';
 import { clamp, driftMs } from './drift.js';
 import { learnedLeaseMs } from './forecast.js';
 import type { HeldLeases } from './held-leases.js';
+import { keepingLock } from './kept-lock.js';
 import type { LeaseLifecycle, LeasePorts } from './lease-lifecycle.js';
 import type { RebuildSlots } from './rebuild-slots.js';
 import { decodeToken, encodeToken, mintNonce } from './token.js';
-
-/** A caller that may be given a lease. */
-export interface Candidate {
-  readonly request: GetOrLock;
-  readonly call: Call;
-  /** Identity and request id; empty if the caller gave none. */
-  readonly requestKey: string;
-  readonly staleAllowed: boolean;
-  /** Answered, failed, or its caller has left: nothing may be given to it any more. */
-  readonly gone: boolean;
-}
-
-/** What became of one attempt to get a lease. */
-export type Attempt =
-  | {
-      readonly kind: 'granted';
-      readonly lease: Lease;
-      readonly degraded: Degraded;
-      readonly snapshot: Snapshot | undefined;
-    }
-  /** The store had something newer than the snapshot: read again. */
-  | { readonly kind: 'read_again' }
-  /** The namespace has no free rebuild slot now. */
-  | { readonly kind: 'held_back' }
-  /** Somebody holds it, and the lock nodes agree with the record. */
-  | { readonly kind: 'held' }
-  /** No winner: try again after a pause. */
-  | { readonly kind: 'undecided' }
-  /** The caller left while it was being asked for; nothing of the attempt is left. */
-  | { readonly kind: 'abandoned' };
+import { mayDoWithoutQuorum } from './without-quorum.js';
 
 export interface GranterParts extends LeasePorts {
   readonly chance: Chance;
@@ -62,6 +35,7 @@ export class LeaseGranter {
     private readonly lifecycle: LeaseLifecycle,
     private readonly slots: RebuildSlots,
     private readonly changes: Changes,
+    private readonly lateness: Pick<Lateness, 'longestMs'>,
   ) {}
 
   /** One attempt for one caller, if the namespace has a free rebuild slot. */
@@ -106,6 +80,9 @@ export class LeaseGranter {
         return { kind: 'undecided' };
       case 'lost': {
         throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the lock nodes');
+        const { silenceMs } = this.parts.limits;
+        if (!mayDoWithoutQuorum(snapshot, ballot.late === true, clock.nowMs(), silenceMs))
+          return { kind: 'undecided' };
         // Another one: the releases of the first may still be on their way.
         const nonce = mintNonce(chance, identity);
         const validUntilMs = askedMs + leaseMs - driftMs(leaseMs);
@@ -175,7 +152,8 @@ export class LeaseGranter {
   /** The owner number after the raise; undefined if the lease is over or the store does not answer. */
   async #raiseOwner(key: Key, nonce: string): Promise<number | undefined> {
     try {
-      return (await this.parts.store.adopt(key.id, nonce))?.lease?.owner;
+      const adopted = inPatience(this.parts, key.namespace, this.parts.store.adopt(key.id, nonce));
+      return (await adopted)?.lease?.owner;
     } catch (error) {
       rethrowUnlessUnavailable(error);
       return undefined;
@@ -193,40 +171,40 @@ export class LeaseGranter {
     const arming = trace?.begin('arm');
     let reply: ArmReply;
     try {
-      reply = await store.arm(key.id, {
+      const request: ArmRequest = {
         nonce,
         expiresInMs: Math.max(1, Math.ceil(validUntilMs - sentMs)),
         leaseMs,
         fenceRead: snapshot.record.fence,
         valueFenceRead: snapshot.record.valueFence,
         quorumLost,
+        silenceMs: limits.silenceMs,
         holder: waiter.request.holder,
         traceparent: span?.traceparent ?? waiter.call.traceparent,
         requestKey: waiter.requestKey,
         reason,
         clock: snapshot.namespace?.clock ?? '',
         keepMs: limits.leaseMsMax,
-      });
-      arming?.end({ armed: reply.armed });
+      };
+      const armed = inPatience(this.parts, key.namespace, store.arm(key.id, request));
+      reply = await (quorumLost ? armed : keepingLock(this.parts, { id: key.id, nonce, leaseMs }, armed));
+      arming?.end({ armed: reply.armed, late: clock.nowMs() - sentMs >= limits.storeTimeoutMs });
     } catch (error) {
       arming?.end();
-      rethrowUnlessUnavailable(error);
-      if (this.parts.policyOf(key.namespace).onLoss === 'fail') {
-        await this.lifecycle.endUnstored(key, { kind: 'quorum', nonce, fence: 0, leaseMs }, 'cancelled');
-      }
-      throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the value store');
-      return this.#grantUnstored(grant, nonce, validUntilMs, quorumLost ? 'local' : 'store_lost');
+      if (!(error instanceof StoreUnavailable)) throw error;
+      return this.#grantUnarmed(grant, nonce, validUntilMs, quorumLost, error);
     }
     if (!reply.armed) {
       await quorum.release(key.id, nonce);
       return { kind: 'read_again' };
     }
     const token: Token = { kind: 'armed', nonce, fence: reply.record.fence, leaseMs };
-    if (waiter.gone || validUntilMs - clock.nowMs() < 1) {
+    const untilMs = await this.#afterArming(grant, token, sentMs, validUntilMs);
+    if (waiter.gone || untilMs - clock.nowMs() < 1) {
       await this.lifecycle.endArmed(key, token, 'cancelled', 1);
       return { kind: waiter.gone ? 'abandoned' : 'undecided' };
     }
-    const given: Given = { token, owner: 1, untilMs: validUntilMs, reason };
+    const given: Given = { token, owner: 1, untilMs, reason };
     this.#remember(key, waiter, given, span);
     const armedSnapshot = snapshotOf(snapshot, reply.record, sent);
     return {
@@ -235,6 +213,34 @@ export class LeaseGranter {
       degraded: quorumLost ? 'quorum_lost' : 'none',
       snapshot: armedSnapshot,
     };
+  }
+
+  /** Until when the lease runs. One whose arm was late is extended: a late store is no reason to throw it away. */
+  async #afterArming(grant: Grant, token: Token, sentMs: number, validUntilMs: number): Promise<number> {
+    const { clock } = this.parts;
+    const { key, waiter, leaseMs } = grant;
+    if (waiter.gone || clock.nowMs() - sentMs < leaseMs / 3) return validUntilMs;
+    const extended = await this.lifecycle.extendArmed(key, token, leaseMs).catch(undecidedIfUnavailable);
+    return extended?.outcome === 'extended' ? clock.nowMs() + extended.expiresInMs : validUntilMs;
+  }
+
+  /** The arm has no reply, and may have been taken all the same. */
+  #grantUnarmed(
+    grant: Grant,
+    nonce: string,
+    validUntilMs: number,
+    quorumLost: boolean,
+    error: StoreUnavailable,
+  ): Attempt {
+    const { key, leaseMs } = grant;
+    const policy = this.parts.policyOf(key.namespace);
+    const mayGrant = isLost(error, policy) && (!quorumLost || error.how === 'gone');
+    if (policy.onLoss !== 'fail' && mayGrant)
+      return this.#grantUnstored(grant, nonce, validUntilMs, quorumLost ? 'local' : 'store_lost');
+    // The caller does not wait for a store that is late.
+    void this.lifecycle.endUnstored(key, { kind: 'quorum', nonce, fence: 0, leaseMs }, 'cancelled');
+    throwIfOnLossFails(policy, 'the value store');
+    return { kind: 'undecided' };
   }
 
   #grantUnstored(
@@ -283,6 +289,7 @@ export class LeaseGranter {
       requestKey: waiter.requestKey,
       reason,
       untilMs,
+      storedUntilMs: token.kind === 'armed' ? untilMs : undefined,
       owner,
       span,
     });
@@ -312,7 +319,7 @@ export class LeaseGranter {
     const rebuild = snapshot.record.rebuild ?? snapshot.namespace?.rebuild;
     return rebuild === undefined
       ? clamp(this.parts.limits.leaseMs, policy.leaseMsMin, policy.leaseMsMax)
-      : learnedLeaseMs(rebuild, policy);
+      : learnedLeaseMs(rebuild, policy, this.lateness.longestMs);
   }
 }
 

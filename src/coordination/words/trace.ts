@@ -13,6 +13,8 @@ export interface Facts {
   readonly node?: string;
   readonly vote?: string;
   readonly armed?: boolean;
+  /** Of a step at the store: its reply was late. */
+  readonly late?: boolean;
   /** Of a wait: what ended it, and the slot in the line at its begin, from 1. */
   readonly endedBy?: string;
   readonly position?: number;

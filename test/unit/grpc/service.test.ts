@@ -16,6 +16,8 @@ const limits = {
   valueBytesMax: 1_000,
   waitersPerKeyMax: 10,
   waitersMax: 100,
+  storeTimeoutMs: 300,
+  silenceMs: 2_000,
 };
 const lease: Lease = { kind: 'lease', token: 't', fence: 1, expiresInMs: 9, reason: 'miss', owner: 4 };
 const leased: GetOrLockAnswer = { outcome: lease, degraded: 'none' };

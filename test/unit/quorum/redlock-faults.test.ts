@@ -78,7 +78,7 @@ describe('never settles when nodes hang', () => {
       simulated.quorum.release('c', 'nonce'),
     ]);
     await simulated.pass(TIMEOUT_MS);
-    expect(await calls).toEqual([{ kind: 'lost' }, { kind: 'lost' }, undefined]);
+    expect(await calls).toEqual([{ kind: 'lost', late: true }, { kind: 'lost', late: true }, undefined]);
     await simulated.quorum.close();
   });
 });

@@ -1,0 +1,34 @@
+import type { Snapshot } from '../reading/snapshot.js';
+import type { Call } from '../words/call.js';
+import type { Degraded, Lease } from '../words/outcome.js';
+import type { GetOrLock } from '../words/requests.js';
+
+/** A caller that may be given a lease. */
+export interface Candidate {
+  readonly request: GetOrLock;
+  readonly call: Call;
+  /** Identity and request id; empty if the caller gave none. */
+  readonly requestKey: string;
+  readonly staleAllowed: boolean;
+  /** Answered, failed, or its caller has left: nothing may be given to it any more. */
+  readonly gone: boolean;
+}
+
+/** What became of one attempt to get a lease. */
+export type Attempt =
+  | {
+      readonly kind: 'granted';
+      readonly lease: Lease;
+      readonly degraded: Degraded;
+      readonly snapshot: Snapshot | undefined;
+    }
+  /** The store had something newer than the snapshot: read again. */
+  | { readonly kind: 'read_again' }
+  /** The namespace has no free rebuild slot now. */
+  | { readonly kind: 'held_back' }
+  /** Somebody holds it, and the lock nodes agree with the record. */
+  | { readonly kind: 'held' }
+  /** No winner: try again after a pause. */
+  | { readonly kind: 'undecided' }
+  /** The caller left while it was being asked for; nothing of the attempt is left. */
+  | { readonly kind: 'abandoned' };
