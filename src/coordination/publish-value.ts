@@ -10,6 +10,7 @@ import type { Observer } from './ports/observer.js';
 import { type StoredAnswer, type StorePublish, StoreUnavailable } from './ports/value-store.js';
 import type { WakeChannel } from './ports/wake-channel.js';
 import type { Changes } from './reading/changes.js';
+import type { ClockKeeper } from './reading/clock-keeper.js';
 import { outlasts } from './reading/counted.js';
 import type { NearCache } from './reading/near-cache.js';
 import type { RebuildSamples } from './reading/rebuild-samples.js';
@@ -21,7 +22,7 @@ import type { Degraded, PublishAnswer, PublishOutcome } from './words/outcome.js
 import type { KeyRecord } from './words/record.js';
 import type { Publish } from './words/requests.js';
 import type { Token } from './words/token.js';
-import type { Step } from './words/trace.js';
+import type { Span } from './words/trace.js';
 
 export interface PublishValueParts extends LeasePorts {
   readonly chance: Chance;
@@ -39,6 +40,7 @@ export interface PublishValueRooms {
   readonly near: Pick<NearCache, 'changed'>;
   readonly changes: Changes;
   readonly samples: RebuildSamples;
+  readonly keeper: Pick<ClockKeeper, 'forValue'>;
 }
 
 /** Takes rebuilt values: to the store, whose word counts, and to those who wait on this replica. */
@@ -50,6 +52,7 @@ export class PublishValue {
   private readonly near: PublishValueRooms['near'];
   private readonly changes: Changes;
   private readonly samples: RebuildSamples;
+  private readonly keeper: PublishValueRooms['keeper'];
 
   constructor(
     private readonly parts: PublishValueParts,
@@ -62,6 +65,7 @@ export class PublishValue {
     this.near = rooms.near;
     this.changes = rooms.changes;
     this.samples = rooms.samples;
+    this.keeper = rooms.keeper;
   }
 
   /**
@@ -89,7 +93,7 @@ export class PublishValue {
     }
     // With any outcome the lease is over; its own wake must not be the one to tell so.
     const feeds = this.held.feeds(token.nonce);
-    const held = this.held.take(token.nonce);
+    const held = this.held.remove(token.nonce);
     const lease = held?.key.id === key.id ? held : undefined;
     const rebuildMs = lease === undefined ? undefined : clock.nowMs() - lease.sinceMs;
     const given = { token, lease, feeds };
@@ -116,10 +120,13 @@ export class PublishValue {
     const sent = this.#now();
     let stored: Stored | undefined;
     try {
+      const request = { ...result, nonce: token.nonce, fence: token.fence };
+      // Asked together: what the store keeps of the namespace must not end before the value.
+      const outlives = this.keeper.forValue(key.namespace, result.ttlMs + result.staleMs);
       const { leaseMsMax } = this.parts.policyOf(key.namespace);
       const lock = { id: key.id, nonce: token.nonce, leaseMs: Math.min(token.leaseMs, leaseMsMax) };
-      const storing = this.#store(key, { ...result, nonce: token.nonce, fence: token.fence });
-      stored = await keepingLock(this.parts, lock, storing);
+      const storing = Promise.all([this.#store(key, request), outlives]);
+      [stored] = await keepingLock(this.parts, lock, storing);
     } catch (error) {
       rethrowUnlessUnavailable(error);
     }
@@ -270,7 +277,7 @@ function recordOf({ payload, ttlMs, staleMs, tags }: Result, fence: number, cloc
 /** Closes the circle of a stampede: the lease's span, and the publish's, say how many callers were served. */
 function tell(
   { outcome, fence }: PublishAnswer,
-  spans: readonly (Step | undefined)[],
+  spans: readonly (Span | undefined)[],
   feeding: Promise<number> = Promise.resolve(0),
 ): void {
   // Most calls are in no trace, and need no further turn.

@@ -42,7 +42,7 @@ export interface LockNode {
 export interface LockNodeListener {
   connected(): void;
   /** `silent`: not the node said so, but no reply came for so long that the connection was given up. */
-  lost(why: string, silent?: boolean): void;
+  disconnected(why: string, silent?: boolean): void;
 }
 
 export interface NodeFacts {

@@ -23,6 +23,12 @@ export interface RedlockQuorumParts {
   readonly leaseMsMax: number;
 }
 
+/** Who listens to the votes of a nonce, and how many are outstanding. */
+interface Listener {
+  readonly heard: VoteListener;
+  left: number;
+}
+
 /** What `redlock` treats as a script. It passes the hash to the nodes' clients. */
 const SCRIPTS = {
   acquireScript: () => 'acquire',
@@ -39,8 +45,8 @@ export class RedlockQuorum implements LeaseQuorum {
   readonly #majority: number;
   readonly #redlock: Redlock;
   readonly #amnesia: Amnesia;
-  /** The listeners for the votes of a nonce, and how many votes are outstanding. */
-  readonly #listeners = new Map<string, { readonly heard: VoteListener; left: number }>();
+  /** By nonce. */
+  readonly #listeners = new Map<string, Listener>();
   #nonce = '';
   #awaitingReady: (() => void)[] = [];
 
@@ -57,7 +63,7 @@ export class RedlockQuorum implements LeaseQuorum {
     this.#redlock = this.#redlockOver(this.#voters);
   }
 
-  /** Starts to connect. Before {@link ready}, ballots may be `lost`. */
+  /** Starts to connect. Before {@link ready}, ballots may be `unavailable`. */
   start(): void {
     this.#amnesia.start(this.#voters, () => this.#tellIfReady());
     for (const voter of this.#voters) voter.start();
@@ -75,7 +81,7 @@ export class RedlockQuorum implements LeaseQuorum {
     });
   }
 
-  /** Writes all sent steps first. Later ballots are `lost`. */
+  /** Writes all sent steps first. Later ballots are `unavailable`. */
   async close(): Promise<void> {
     this.#amnesia.close();
     await Promise.all(this.#voters.map((voter) => voter.close()));
@@ -135,15 +141,17 @@ export class RedlockQuorum implements LeaseQuorum {
   /** The voter's `ask`, which also reports each vote to the listener of its nonce. */
   #askOf(voter: Voter): Voter['ask'] {
     const { clock } = this.parts;
-    return async (question, id, nonce, ttlMs) => {
-      const listener = this.#listeners.get(nonce);
-      if (listener === undefined) return voter.ask(question, id, nonce, ttlMs);
+    const told = async (listener: Listener, ...asked: Parameters<Voter['ask']>) => {
       const askedMs = clock.nowMs();
-      const vote = await voter.ask(question, id, nonce, ttlMs);
+      const vote = await voter.ask(...asked);
       listener.left -= 1;
-      if (listener.left === 0) this.#listeners.delete(nonce);
+      if (listener.left === 0) this.#listeners.delete(asked[2]);
       listener.heard(voter.name, vote === 'late' ? 'missing' : vote, clock.nowMs() - askedMs);
       return vote;
+    };
+    return (...asked) => {
+      const listener = this.#listeners.get(asked[2]);
+      return listener === undefined ? voter.ask(...asked) : told(listener, ...asked);
     };
   }
 
@@ -168,12 +176,12 @@ export class RedlockQuorum implements LeaseQuorum {
   async #refusalOf(error: unknown): Promise<Ballot> {
     const votes = error instanceof ExecutionError ? await error.attempts[0] : undefined;
     // No votes at all: the package rejected its input, and no node was asked.
-    if (votes === undefined) return LOST;
+    if (votes === undefined) return UNAVAILABLE;
     const held = heldVotes(votes);
     if (held >= this.#majority) return { kind: 'held' };
     const voted = votes.votesFor.size + held;
     if (voted >= this.#majority) return { kind: 'undecided' };
-    return voted + lateVotes(votes) >= this.#majority ? LATE : LOST;
+    return voted + lateVotes(votes) >= this.#majority ? LATE : UNAVAILABLE;
   }
 
   #isReady(): boolean {
@@ -193,8 +201,8 @@ export class RedlockQuorum implements LeaseQuorum {
   }
 }
 
-const LOST: Ballot = { kind: 'lost' };
-const LATE: Ballot = { kind: 'lost', late: true };
+const UNAVAILABLE: Ballot = { kind: 'unavailable' };
+const LATE: Ballot = { kind: 'unavailable', late: true };
 
 /** Not a vote: the node may not vote, did not answer, or answered with an error. */
 class MissingVote extends Error {

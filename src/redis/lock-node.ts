@@ -71,7 +71,7 @@ export class RedisLockNode {
       listener.connected();
     });
     this.#client.on('close', () => {
-      listener.lost(trouble, this.#isCut);
+      listener.disconnected(trouble, this.#isCut);
       this.#isCut = false;
     });
     // It goes on trying by itself; `error` and `close` have told why.

@@ -11,7 +11,7 @@ export async function fillStore(storeUrl: string, count: number, value: Uint8Arr
   const { RedisNamespaceStore } = await built('redis/namespace-store.js');
   const { SystemChance } = await built('system-chance.js');
   const { SystemClock } = await built('system-clock.js');
-  const { keyOf: idOf } = await built('coordination/key.js');
+  const { keyOf: idOf } = await built('coordination/words/key.js');
   const connection = new StoreConnection(parseStoreUrl(storeUrl), {
     clock: new SystemClock(),
     silenceMs: 60_000,

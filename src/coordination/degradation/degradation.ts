@@ -50,6 +50,7 @@ export class Degradation {
   watchedNamespaces(namespaces: NamespaceStore): NamespaceStore {
     return {
       read: (namespace, tags, rebuildMs) => this.#noted(namespaces.read(namespace, tags, rebuildMs)),
+      begin: (namespace, keepMs) => this.#noted(namespaces.begin(namespace, keepMs)),
       invalidate: (namespace, request) => this.#noted(namespaces.invalidate(namespace, request)),
       enter: (namespace, request) => this.#noted(namespaces.enter(namespace, request)),
       keep: (namespace, slot, as, ttlMs) => namespaces.keep(namespace, slot, as, ttlMs),
@@ -60,7 +61,8 @@ export class Degradation {
   /** The same quorum, with every ballot noted. */
   watchedQuorum(quorum: LeaseQuorum): LeaseQuorum {
     const noted = (ballot: Ballot): Ballot => {
-      this.#note(ballot.kind !== 'lost', this.#storeAnswers, ballot.kind === 'lost' && ballot.late === true);
+      const isLate = ballot.kind === 'unavailable' && ballot.late === true;
+      this.#note(ballot.kind !== 'unavailable', this.#storeAnswers, isLate);
       return ballot;
     };
     return {

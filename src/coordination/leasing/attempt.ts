@@ -1,6 +1,7 @@
 import type { Snapshot } from '../reading/snapshot.js';
 import type { Call } from '../words/call.js';
-import type { Degraded, Lease } from '../words/outcome.js';
+import type { Key } from '../words/key.js';
+import type { Degraded, Lease, LeaseReason } from '../words/outcome.js';
 import type { GetOrLock } from '../words/requests.js';
 
 /** A caller that may be given a lease. */
@@ -32,3 +33,18 @@ export type Attempt =
   | { readonly kind: 'undecided' }
   /** The caller left while it was being asked for; nothing of the attempt is left. */
   | { readonly kind: 'abandoned' };
+
+/** For whom an attempt is made, why, and on which snapshot. */
+export interface Tried {
+  readonly waiter: Candidate;
+  readonly reason: LeaseReason;
+  readonly snapshot: Snapshot;
+  /** How many callers have arrived at this replica before now. */
+  arrivals(): number;
+}
+
+/** The same, with what is asked for. */
+export interface Grant extends Tried {
+  readonly key: Key;
+  readonly leaseMs: number;
+}

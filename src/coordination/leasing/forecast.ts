@@ -44,6 +44,17 @@ export function learnedLeaseMs(rebuild: RebuildTimes, policy: Policy, lateMs = 0
   return clamp(Math.max(leastMs, longMs), policy.leaseMsMin, policy.leaseMsMax);
 }
 
+/** The length of a lease whose caller names none: the default, until there is something learned. */
+export function unnamedLeaseMs(
+  rebuild: RebuildTimes | undefined,
+  defaultMs: number,
+  policy: Policy,
+  lateMs: number,
+): number {
+  if (rebuild !== undefined) return learnedLeaseMs(rebuild, policy, lateMs);
+  return clamp(defaultMs, policy.leaseMsMin, policy.leaseMsMax);
+}
+
 /**
  * XFetch (Vattani, Chierichetti, Lowenstein, "Optimal probabilistic cache stampede prevention", VLDB 2015):
  * a caller rebuilds early if what the value is still fresh for is no more than

@@ -3,58 +3,57 @@ import { inPatience, isLost } from '../degradation/patience.js';
 import { rethrowUnlessUnavailable, throwIfOnLossFails } from '../degradation/unavailable.js';
 import type { Chance } from '../ports/clock.js';
 import type { Ballot } from '../ports/lease-quorum.js';
-import { type ArmReply, type ArmRequest, StoreUnavailable } from '../ports/value-store.js';
+import { type ArmReply, StoreUnavailable } from '../ports/value-store.js';
 import type { Changes } from '../reading/changes.js';
+import type { ClockKeeper } from '../reading/clock-keeper.js';
 import { hitOf } from '../reading/hit-of.js';
 import type { Snapshot } from '../reading/snapshot.js';
 import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
 import type { Hit, Lease, LeaseReason } from '../words/outcome.js';
 import type { Token } from '../words/token.js';
-import type { Step, Trace } from '../words/trace.js';
+import type { Span, Trace } from '../words/trace.js';
 import { armedSnapshot as snapshotOf } from './armed-snapshot.js';
-import type { Attempt, Candidate } from './attempt.js';
-import { clamp, driftMs } from './drift.js';
-import { learnedLeaseMs } from './forecast.js';
+import type { Attempt, Candidate, Grant, Tried } from './attempt.js';
+import { driftMs } from './drift.js';
+import { unnamedLeaseMs } from './forecast.js';
 import type { HeldLeases } from './held-leases.js';
 import { keepingLock } from './kept-lock.js';
 import type { LeaseLifecycle, LeasePorts } from './lease-lifecycle.js';
+import { mintNonce } from './nonce.js';
 import type { RebuildSlots } from './rebuild-slots.js';
-import { decodeToken, encodeToken, mintNonce } from './token.js';
 import { mayDoWithoutQuorum } from './without-quorum.js';
 
 export interface GranterParts extends LeasePorts {
   readonly chance: Chance;
 }
 
+/** What the granter shares with the coordinator's other parts. */
+export interface GranterShared {
+  readonly held: HeldLeases;
+  readonly lifecycle: LeaseLifecycle;
+  readonly slots: RebuildSlots;
+  readonly changes: Changes;
+  readonly keeper: Pick<ClockKeeper, 'forLease'>;
+  readonly lateness: Pick<Lateness, 'longestMs'>;
+}
+
 /** Gives leases and hands them out again: the two authorities, in their order. */
 export class LeaseGranter {
   constructor(
     private readonly parts: GranterParts,
-    private readonly held: HeldLeases,
-    private readonly lifecycle: LeaseLifecycle,
-    private readonly slots: RebuildSlots,
-    private readonly changes: Changes,
-    private readonly lateness: Pick<Lateness, 'longestMs'>,
+    private readonly shared: GranterShared,
   ) {}
 
   /** One attempt for one caller, if the namespace has a free rebuild slot. */
-  async attempt(
-    key: Key,
-    snapshot: Snapshot,
-    waiter: Candidate,
-    reason: LeaseReason,
-    arrivals: () => number,
-  ): Promise<Attempt> {
+  async attempt(key: Key, tried: Tried): Promise<Attempt> {
+    const { snapshot, waiter } = tried;
     const leaseMs = this.#leaseMsOf(key, snapshot, waiter);
-    const slot = await this.slots.enter(key, leaseMs);
+    const slot = await this.shared.slots.enter(key, leaseMs);
     if (slot === undefined) return { kind: 'held_back' };
-    const attempt = await this.#vote({ key, waiter, reason, leaseMs, snapshot, arrivals });
-    if (attempt.kind !== 'granted') void this.slots.leave(key.namespace, slot);
-    else {
-      const { nonce = '' } = decodeToken(key, attempt.lease.token) ?? {};
-      void this.slots.keep(key.namespace, slot, nonce, leaseMs);
-    }
+    const attempt = await this.#vote({ ...tried, key, leaseMs });
+    if (attempt.kind !== 'granted') void this.shared.slots.leave(key.namespace, slot);
+    else void this.shared.slots.keep(key.namespace, slot, attempt.lease.token.nonce, leaseMs);
     return attempt;
   }
 
@@ -78,7 +77,7 @@ export class LeaseGranter {
         return this.#refused(key, snapshot);
       case 'undecided':
         return { kind: 'undecided' };
-      case 'lost': {
+      case 'unavailable': {
         throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the lock nodes');
         const { silenceMs } = this.parts.limits;
         if (!mayDoWithoutQuorum(snapshot, ballot.late === true, clock.nowMs(), silenceMs))
@@ -109,14 +108,14 @@ export class LeaseGranter {
     const lease = snapshot.record.lease;
     if (lease === undefined) return { kind: 'undecided' };
     if (snapshot.from === 'nowhere') {
-      const held = this.held.get(lease.nonce);
+      const held = this.shared.held.get(lease.nonce);
       if (held === undefined) return { kind: 'undecided' };
       held.owner += 1;
       const { kind, nonce, fence, leaseMs } = held;
       const token: Token = { kind, nonce, fence, leaseMs };
       return {
         kind: 'granted',
-        lease: this.#leaseOf(key, { token, owner: held.owner, untilMs: held.untilMs, reason: held.reason }),
+        lease: this.#leaseOf({ token, owner: held.owner, untilMs: held.untilMs, reason: held.reason }),
         degraded: held.kind === 'local' ? 'local' : 'store_lost',
         snapshot: undefined,
       };
@@ -125,20 +124,20 @@ export class LeaseGranter {
     const owner = await this.#raiseOwner(key, lease.nonce);
     if (owner === undefined) return { kind: 'undecided' };
     // How long it really lasts is known only to the replica that gave it: an extension proves it again.
-    const extended = await this.lifecycle
+    const extended = await this.shared.lifecycle
       .extendArmed(key, token, lease.leaseMs)
       .catch(undecidedIfUnavailable);
     if (extended === undefined || extended.outcome === 'lost') return { kind: 'undecided' };
     const untilMs = this.parts.clock.nowMs() + extended.expiresInMs;
     if (waiter.gone) {
-      await this.lifecycle.endArmed(key, token, 'cancelled', owner);
+      await this.shared.lifecycle.endArmed(key, token, { end: 'cancelled', owner });
       return { kind: 'abandoned' };
     }
     const given: Given = { token, owner, untilMs, reason: lease.reason };
     this.#remember(key, waiter, given);
     return {
       kind: 'granted',
-      lease: this.#leaseOf(key, given, this.#previousOf(snapshot, waiter)),
+      lease: this.#leaseOf(given, this.#previousOf(snapshot, waiter)),
       degraded: extended.storeLost ? 'store_lost' : lease.quorumLost ? 'quorum_lost' : 'none',
       snapshot: undefined,
     };
@@ -146,7 +145,7 @@ export class LeaseGranter {
 
   /** The caller that the lease was for has gone. */
   async giveBack(key: Key, lease: Lease): Promise<void> {
-    await this.lifecycle.giveBack(key, lease, 'cancelled');
+    await this.shared.lifecycle.giveBack(key, lease, 'cancelled');
   }
 
   /** The owner number after the raise; undefined if the lease is over or the store does not answer. */
@@ -163,17 +162,22 @@ export class LeaseGranter {
   async #arm(grant: Grant, nonce: string, validUntilMs: number, quorumLost: boolean): Promise<Attempt> {
     const { store, quorum, clock, limits } = this.parts;
     const { key, waiter, snapshot, leaseMs, reason } = grant;
-    const sentMs = clock.nowMs();
-    const sent = { readAtMs: sentMs, arrivals: grant.arrivals(), sentAt: this.changes.count };
+    const beganMs = clock.nowMs();
     const { trace } = waiter.call;
     // Begun before it is known whether there will be a lease, for the record says how to find it.
     const span = trace?.begin('lease', { reason });
     const arming = trace?.begin('arm');
     let reply: ArmReply;
-    try {
-      const request: ArmRequest = {
+    let sent = this.#now(grant);
+    let isOver = false;
+    const send = async () => {
+      const tagClock = await this.shared.keeper.forLease(key.namespace, snapshot.namespace?.clock ?? '');
+      // Nobody waits for it any more: an arm that is sent now would stay armed.
+      if (isOver) throw new StoreUnavailable('the tag clock came too late', { how: 'late' });
+      sent = this.#now(grant);
+      return store.arm(key.id, {
         nonce,
-        expiresInMs: Math.max(1, Math.ceil(validUntilMs - sentMs)),
+        expiresInMs: Math.max(1, Math.ceil(validUntilMs - sent.readAtMs)),
         leaseMs,
         fenceRead: snapshot.record.fence,
         valueFenceRead: snapshot.record.valueFence,
@@ -183,13 +187,16 @@ export class LeaseGranter {
         traceparent: span?.traceparent ?? waiter.call.traceparent,
         requestKey: waiter.requestKey,
         reason,
-        clock: snapshot.namespace?.clock ?? '',
+        clock: tagClock,
         keepMs: limits.leaseMsMax,
-      };
-      const armed = inPatience(this.parts, key.namespace, store.arm(key.id, request));
+      });
+    };
+    try {
+      const armed = inPatience(this.parts, key.namespace, send());
       reply = await (quorumLost ? armed : keepingLock(this.parts, { id: key.id, nonce, leaseMs }, armed));
-      arming?.end({ armed: reply.armed, late: clock.nowMs() - sentMs >= limits.storeTimeoutMs });
+      arming?.end({ armed: reply.armed, late: clock.nowMs() - beganMs >= limits.storeTimeoutMs });
     } catch (error) {
+      isOver = true;
       arming?.end();
       if (!(error instanceof StoreUnavailable)) throw error;
       return this.#grantUnarmed(grant, nonce, validUntilMs, quorumLost, error);
@@ -199,9 +206,9 @@ export class LeaseGranter {
       return { kind: 'read_again' };
     }
     const token: Token = { kind: 'armed', nonce, fence: reply.record.fence, leaseMs };
-    const untilMs = await this.#afterArming(grant, token, sentMs, validUntilMs);
+    const untilMs = await this.#afterArming(grant, token, beganMs, validUntilMs);
     if (waiter.gone || untilMs - clock.nowMs() < 1) {
-      await this.lifecycle.endArmed(key, token, 'cancelled', 1);
+      await this.shared.lifecycle.endArmed(key, token, { end: 'cancelled', owner: 1 });
       return { kind: waiter.gone ? 'abandoned' : 'undecided' };
     }
     const given: Given = { token, owner: 1, untilMs, reason };
@@ -209,19 +216,26 @@ export class LeaseGranter {
     const armedSnapshot = snapshotOf(snapshot, reply.record, sent);
     return {
       kind: 'granted',
-      lease: this.#leaseOf(key, given, this.#previousOf(armedSnapshot, waiter)),
+      lease: this.#leaseOf(given, this.#previousOf(armedSnapshot, waiter)),
       degraded: quorumLost ? 'quorum_lost' : 'none',
       snapshot: armedSnapshot,
     };
   }
 
   /** Until when the lease runs. One whose arm was late is extended: a late store is no reason to throw it away. */
-  async #afterArming(grant: Grant, token: Token, sentMs: number, validUntilMs: number): Promise<number> {
+  async #afterArming(grant: Grant, token: Token, beganMs: number, validUntilMs: number): Promise<number> {
     const { clock } = this.parts;
     const { key, waiter, leaseMs } = grant;
-    if (waiter.gone || clock.nowMs() - sentMs < leaseMs / 3) return validUntilMs;
-    const extended = await this.lifecycle.extendArmed(key, token, leaseMs).catch(undecidedIfUnavailable);
+    if (waiter.gone || clock.nowMs() - beganMs < leaseMs / 3) return validUntilMs;
+    const extended = await this.shared.lifecycle
+      .extendArmed(key, token, leaseMs)
+      .catch(undecidedIfUnavailable);
     return extended?.outcome === 'extended' ? clock.nowMs() + extended.expiresInMs : validUntilMs;
+  }
+
+  #now(grant: Grant): Pick<Snapshot, 'readAtMs' | 'arrivals' | 'sentAt'> {
+    const { count: sentAt } = this.shared.changes;
+    return { readAtMs: this.parts.clock.nowMs(), arrivals: grant.arrivals(), sentAt };
   }
 
   /** The arm has no reply, and may have been taken all the same. */
@@ -238,7 +252,7 @@ export class LeaseGranter {
     if (policy.onLoss !== 'fail' && mayGrant)
       return this.#grantUnstored(grant, nonce, validUntilMs, quorumLost ? 'local' : 'store_lost');
     // The caller does not wait for a store that is late.
-    void this.lifecycle.endUnstored(key, { kind: 'quorum', nonce, fence: 0, leaseMs }, 'cancelled');
+    void this.shared.lifecycle.endUnstored(key, { kind: 'quorum', nonce, fence: 0, leaseMs }, 'cancelled');
     throwIfOnLossFails(policy, 'the value store');
     return { kind: 'undecided' };
   }
@@ -252,7 +266,7 @@ export class LeaseGranter {
     const { key, waiter, reason, leaseMs } = grant;
     const token: Token = { kind: degraded === 'local' ? 'local' : 'quorum', nonce, fence: 0, leaseMs };
     if (waiter.gone || validUntilMs - this.parts.clock.nowMs() < 1) {
-      void this.lifecycle.endUnstored(key, token, 'cancelled');
+      void this.shared.lifecycle.endUnstored(key, token, 'cancelled');
       return { kind: waiter.gone ? 'abandoned' : 'undecided' };
     }
     const span = waiter.call.trace?.begin('lease', { reason });
@@ -260,7 +274,7 @@ export class LeaseGranter {
     this.#remember(key, waiter, given, span);
     return {
       kind: 'granted',
-      lease: this.#leaseOf(key, given),
+      lease: this.#leaseOf(given),
       degraded,
       snapshot: undefined,
     };
@@ -275,14 +289,14 @@ export class LeaseGranter {
     return { kind: 'undecided' };
   }
 
-  #remember(key: Key, waiter: Candidate, { token, owner, untilMs, reason }: Given, span?: Step): void {
-    this.held.add({
+  #remember(key: Key, waiter: Candidate, { token, owner, untilMs, reason }: Given, span?: Span): void {
+    this.shared.held.add({
       key,
       nonce: token.nonce,
       kind: token.kind,
       fence: token.fence,
       sinceMs: this.parts.clock.nowMs(),
-      givenAt: this.changes.count,
+      givenAt: this.shared.changes.count,
       leaseMs: token.leaseMs,
       holder: waiter.request.holder,
       traceparent: span?.traceparent ?? waiter.call.traceparent,
@@ -299,11 +313,11 @@ export class LeaseGranter {
     return staleAllowed ? hitOf(snapshot, this.parts.clock.nowMs(), true) : undefined;
   }
 
-  #leaseOf(key: Key, { token, owner, untilMs, reason }: Given, previous?: Hit): Lease {
+  #leaseOf({ token, owner, untilMs, reason }: Given, previous?: Hit): Lease {
     const nowMs = this.parts.clock.nowMs();
     return {
       kind: 'lease',
-      token: encodeToken(key, token),
+      token,
       fence: token.fence,
       expiresInMs: Math.max(1, Math.floor(untilMs - nowMs)),
       reason,
@@ -317,9 +331,7 @@ export class LeaseGranter {
     if (leaseMs !== undefined) return leaseMs;
     const policy = this.parts.policyOf(key.namespace);
     const rebuild = snapshot.record.rebuild ?? snapshot.namespace?.rebuild;
-    return rebuild === undefined
-      ? clamp(this.parts.limits.leaseMs, policy.leaseMsMin, policy.leaseMsMax)
-      : learnedLeaseMs(rebuild, policy, this.lateness.longestMs);
+    return unnamedLeaseMs(rebuild, this.parts.limits.leaseMs, policy, this.shared.lateness.longestMs);
   }
 }
 
@@ -329,15 +341,6 @@ interface Given {
   readonly owner: number;
   readonly untilMs: number;
   readonly reason: LeaseReason;
-}
-
-interface Grant {
-  readonly key: Key;
-  readonly waiter: Candidate;
-  readonly reason: LeaseReason;
-  readonly leaseMs: number;
-  readonly snapshot: Snapshot;
-  readonly arrivals: () => number;
 }
 
 /** For an adoption it is no error that no authority can decide now: the retry goes on waiting. */

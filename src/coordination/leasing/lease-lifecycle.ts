@@ -10,13 +10,12 @@ import type { LeaseQuorum } from '../ports/lease-quorum.js';
 import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
 import type { Key } from '../words/key.js';
 import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome } from '../words/outcome.js';
-import { BACKOFF_MS_MAX, type Limits, type Policy } from '../words/policy.js';
+import type { Limits, Policy } from '../words/policy.js';
 import type { Extend, Release } from '../words/requests.js';
 import type { Token } from '../words/token.js';
 import { clamp, driftMs } from './drift.js';
 import type { HeldLeases } from './held-leases.js';
 import type { RebuildSlots } from './rebuild-slots.js';
-import { decodeToken, encodeToken } from './token.js';
 
 export interface LeasePorts {
   readonly store: ValueStore;
@@ -24,6 +23,13 @@ export interface LeasePorts {
   readonly clock: Clock;
   readonly limits: Limits;
   policyOf(namespace: string): Policy;
+}
+
+interface Ending {
+  readonly end: LeaseEnd;
+  /** Which handing-out of the lease is meant. */
+  readonly owner?: number;
+  readonly failure?: Release['failure'];
 }
 
 /** Extends leases and ends them, other than by a publish. */
@@ -36,9 +42,8 @@ export class LeaseLifecycle {
 
   /** The caller has gone, before its lease could be sent or with its session: ends it, unless it was handed out again meanwhile. */
   async giveBack(key: Key, lease: Lease, end: 'cancelled' | 'session_lost'): Promise<void> {
-    const token = decodeToken(key, lease.token);
-    if (token === undefined) return;
-    if (token.kind === 'armed') await this.endArmed(key, token, end, lease.owner);
+    const { token } = lease;
+    if (token.kind === 'armed') await this.endArmed(key, token, { end, owner: lease.owner });
     else if (this.held.get(token.nonce)?.owner === lease.owner) await this.endUnstored(key, token, end);
   }
 
@@ -52,7 +57,7 @@ export class LeaseLifecycle {
       await this.endUnstored(request.key, token, end);
       return known ? 'released' : 'not_held';
     }
-    return this.endArmed(request.key, token, end, undefined, request.failure);
+    return this.endArmed(request.key, token, { end, failure: request.failure });
   }
 
   /** Rejects as `unavailable` where it is not known whether the lease lasts; extending again is safe. */
@@ -99,7 +104,7 @@ export class LeaseLifecycle {
         untilMs: nowMs + expiresInMs,
       });
     }
-    return { kind: 'lease', token: encodeToken(key, token), fence, expiresInMs, reason, owner };
+    return { kind: 'lease', token, fence, expiresInMs, reason, owner };
   }
 
   /** Takes back a lease that no store decides about. A record that it may have left armed goes too. */
@@ -115,15 +120,9 @@ export class LeaseLifecycle {
   }
 
   /** With an `owner`, only if the lease was not handed out again since. */
-  async endArmed(
-    key: Key,
-    token: Token,
-    end: LeaseEnd,
-    owner?: number,
-    failure?: { readonly message: string; readonly retryAfterMs?: number },
-  ): Promise<ReleaseOutcome> {
+  async endArmed(key: Key, token: Token, { end, owner, failure }: Ending): Promise<ReleaseOutcome> {
     const { store, quorum, limits } = this.parts;
-    const backoffMs = this.parts.policyOf(key.namespace).failureBackoffMs;
+    const { failureBackoffMs: backoffMs, failureBackoffMsMax } = this.parts.policyOf(key.namespace);
     let outcome: ReleaseOutcome;
     try {
       outcome = await store.release(key.id, {
@@ -134,7 +133,7 @@ export class LeaseLifecycle {
           message: failure.message,
           retryAfterMs: failure.retryAfterMs,
           backoffMs,
-          backoffMsMax: BACKOFF_MS_MAX,
+          backoffMsMax: failureBackoffMsMax,
         },
         keepMs: limits.leaseMsMax,
       });
@@ -162,7 +161,7 @@ export class LeaseLifecycle {
     const ballot = await quorum.extend(key.id, token.nonce, leaseMs);
     if (ballot.kind === 'held') return this.#extended(key, token, 0);
     if (ballot.kind === 'undecided') return this.#unextended(key, token);
-    const quorumLost = ballot.kind === 'lost';
+    const quorumLost = ballot.kind === 'unavailable';
     if (quorumLost) throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the lock nodes');
     const validUntilMs = quorumLost ? askedMs + leaseMs - driftMs(leaseMs) : ballot.validUntilMs;
     const storing = this.#extendStored({ key, token, leaseMs, validUntilMs, quorumLost });

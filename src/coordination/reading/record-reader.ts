@@ -5,7 +5,8 @@ import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
 import type { Key } from '../words/key.js';
 import { type ArmedLease, type KeyRecord, NO_RECORD } from '../words/record.js';
 import type { Changes } from './changes.js';
-import { counted } from './counted.js';
+import type { ClockKeeper } from './clock-keeper.js';
+import { counted, withBackOff } from './counted.js';
 import type { RebuildSamples } from './rebuild-samples.js';
 import type { Snapshot } from './snapshot.js';
 
@@ -30,6 +31,7 @@ export class RecordReader {
     private readonly held: RunningLeases,
     private readonly changes: Changes,
     private readonly samples: RebuildSamples,
+    private readonly keeper: Pick<ClockKeeper, 'read'>,
   ) {}
 
   /**
@@ -62,11 +64,14 @@ export class RecordReader {
   async #read({ id, namespace }: Key): Promise<Pick<Snapshot, 'record' | 'namespace'>> {
     const { store, namespaces } = this.parts;
     const [record, known] = await Promise.all([store.read(id), this.#namespace(namespace)]);
-    const { value } = record;
+    const { failure, value } = record;
     const tags = value === undefined || value.clock === known.clock ? [] : value.tags;
     const now = tags.length === 0 ? known : await namespaces.read(namespace, tags);
     return {
-      record: withValue(record, value && counted(value, now.clock, now.stamps)),
+      record: withValue(
+        { ...record, failure: failure && withBackOff(failure, known.clock, known.stamps) },
+        value && counted(value, now.clock, now.stamps),
+      ),
       // Read before anybody is asked for a lease: one that carries it covers everything that came since.
       namespace: { clock: known.clock, rebuild: known.rebuild },
     };
@@ -78,8 +83,10 @@ export class RecordReader {
     const { changes } = this;
     changes.listenTo(namespace);
     const { count: sentAt } = changes;
-    const looking = this.parts.namespaces.read(namespace, [], this.samples.take(namespace)).then((seen) => {
+    const sentAtMs = this.parts.clock.nowMs();
+    const looking = this.parts.namespaces.read(namespace, [], this.samples.remove(namespace)).then((seen) => {
       changes.clockRead(namespace, seen.clock, sentAt);
+      this.keeper.read(namespace, seen.keptForMs, sentAtMs);
       return seen;
     });
     if (this.#thisTurn.size === 0) queueMicrotask(() => this.#thisTurn.clear());
@@ -88,6 +95,9 @@ export class RecordReader {
   }
 }
 
+/** A value that counts no longer was invalidated, by a tag of it or with its namespace: that is how its story ended. */
 function withValue(record: KeyRecord, value: KeyRecord['value']): KeyRecord {
-  return value === record.value ? record : { ...record, value };
+  if (value === record.value) return record;
+  const isOver = value === undefined && record.lastEnd === 'published';
+  return { ...record, value, lastEnd: isOver ? 'invalidated' : record.lastEnd };
 }

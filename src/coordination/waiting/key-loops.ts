@@ -16,6 +16,16 @@ import { type Waiter, WaitingRoom } from './waiting-room.js';
 
 export interface KeyLoopsParts extends AnswersParts, WaiterLimitsParts {}
 
+/** What the loops share with the coordinator's other parts. */
+export interface KeyLoopsShared {
+  readonly granter: LeaseGranter;
+  readonly reader: NearReader;
+  readonly slots: Pick<RebuildSlots, 'forget'>;
+  readonly degradation: Pick<Degradation, 'mode' | 'modeOfHit'>;
+  readonly changes: Changes;
+  readonly lateness: Pick<Lateness, 'late' | 'onLate'>;
+}
+
 /** For a caller that does not wait: a read and an attempt take some milliseconds, and this if they run into timeouts. */
 const PROMPT_MS_MAX = 1_000;
 
@@ -31,16 +41,12 @@ export class KeyLoops {
 
   constructor(
     private readonly parts: KeyLoopsParts,
-    granter: LeaseGranter,
-    reader: NearReader,
-    private readonly slots: Pick<RebuildSlots, 'forget'>,
-    degradation: Pick<Degradation, 'mode' | 'modeOfHit'>,
-    private readonly changes: Changes,
-    private readonly lateness: Pick<Lateness, 'late' | 'onLate'>,
+    private readonly shared: KeyLoopsShared,
   ) {
     const { clock, chance } = parts;
+    const { granter, reader } = shared;
     this.#limits = new WaiterLimits(parts);
-    this.#answers = new Answers(parts, this.#limits, degradation);
+    this.#answers = new Answers(parts, this.#limits, shared.degradation);
     this.#deadlines = new Deadlines(clock, (waiter) => this.#expire(waiter));
     this.#loopParts = {
       clock,
@@ -51,7 +57,7 @@ export class KeyLoops {
       arrivals: () => this.#arrivals,
       draining: () => this.#draining,
     };
-    lateness.onLate(() => {
+    shared.lateness.onLate(() => {
       for (const loop of this.#loops.values()) void loop.serveWhileLate();
     });
   }
@@ -83,7 +89,7 @@ export class KeyLoops {
       known.room.wake();
       return;
     }
-    const room = new WaitingRoom(key, this.parts.clock, this.#deadlines, this.changes);
+    const room = new WaitingRoom(key, this.parts.clock, this.#deadlines, this.shared.changes);
     this.#enter(room, waiter);
     const loop = new KeyLoop(room, this.#loopParts);
     this.#loops.set(key.id, loop);
@@ -98,7 +104,7 @@ export class KeyLoops {
 
   /** A change of the key has arrived; its record has this fence since then. */
   changed(id: string, fence: number): void {
-    const count = this.changes.keyChanged();
+    const count = this.shared.changes.keyChanged();
     this.#loops.get(id)?.room.change(count, fence);
   }
 
@@ -123,7 +129,7 @@ export class KeyLoops {
 
   /** Not before `admit` has returned: its caller does not expect the answer earlier. */
   #serveIfLate(loop: KeyLoop, waiter: Waiter): void {
-    if (this.lateness.late) queueMicrotask(() => void loop.serveWhileLate([waiter]));
+    if (this.shared.lateness.late) queueMicrotask(() => void loop.serveWhileLate([waiter]));
   }
 
   async #run(loop: KeyLoop): Promise<void> {
@@ -131,7 +137,7 @@ export class KeyLoops {
     // A caller may have come since the loop saw its room empty, between its end and this line.
     if (loop.room.size > 0) return this.#run(loop);
     this.#loops.delete(loop.room.key.id);
-    this.slots.forget(loop.room.key);
+    this.shared.slots.forget(loop.room.key);
   }
 
   #enter(room: WaitingRoom, waiter: Waiter): void {

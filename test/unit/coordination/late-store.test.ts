@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { decodeTokenOf } from '../../../src/coordination/leasing/token.js';
 import { Call } from '../../../src/coordination/words/call.js';
+import type { Token } from '../../../src/coordination/words/token.js';
 import {
   busyOf,
   CoordinationTrial,
@@ -109,7 +109,7 @@ describe('while the store is late', () => {
     const trial = new CoordinationTrial();
     await trial.publish((await trial.lease()).token, 'v', { ttlMs: 1 });
     await trial.pass(10);
-    const lengthOf = (token: string) => decodeTokenOf('', trial.key, token)?.leaseMs;
+    const lengthOf = (token: Token) => token.leaseMs;
     const before = await trial.lease();
     expect(lengthOf(before.token)).toBe(1_000);
     await trial.release(before.token);
@@ -161,7 +161,7 @@ describe('a publish to a store that is late', () => {
     const waiter = await trial.ask();
     trial.store.hang();
     let answer: unknown;
-    const request = { key: trial.key, token: decodeTokenOf('', trial.key, token), ttlMs: 60_000, tags: [] };
+    const request = { key: trial.key, token, ttlMs: 60_000, tags: [] };
     void trial.coordinator
       .publish({ ...request, payload: { kind: 'absent' } }, new Call('', 1_000))
       .then((said) => {

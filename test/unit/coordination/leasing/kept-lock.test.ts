@@ -30,7 +30,7 @@ it('asks no lock node where the reply comes soon, and passes its failure on', as
   const quorum = {
     extend: async () => {
       extended += 1;
-      return { kind: 'lost' } as const;
+      return { kind: 'unavailable' } as const;
     },
   };
   const lock = { id: 'a', nonce: 'n1', leaseMs: 300 };
