@@ -98,12 +98,12 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const streams = new OpenStreams();
   const health = new Health(streams);
   const unexpected = (err: unknown, method: string) => log.error({ err, method }, 'unexpected');
-  const own = { guard: access, tracing, holder: '', holds: undefined, unexpected };
+  const own = { guard: access, tracing, holder: '', session: undefined, unexpected };
   const turns = new Turns();
   const pace = (rest: Pieces) => turns.begin(rest);
   const edge: Edge = { coordinator, limits, policyOf, pace, ...own };
   const { sessionGraceMs: graceMs, connectionAgeMs: ageMs } = config;
-  const sessions = new Sessions({ edge, turns, wakes: authorities.wakes, graceMs, ageMs });
+  const sessions = new Sessions({ edge, turns, wakes: authorities.wakes, clock, graceMs, ageMs });
   opened.push(() => sessions.stop());
   const service = coordinatorService(edge, sessions);
   const grpc = await GrpcServer.bind({

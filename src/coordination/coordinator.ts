@@ -1,4 +1,5 @@
 import { Degradation } from './degradation/degradation.js';
+import { Lateness } from './degradation/lateness.js';
 import { rethrowUnlessUnavailable, unavailable } from './degradation/unavailable.js';
 import { isDrawnToRefresh, refreshDraw } from './leasing/forecast.js';
 import { HeldLeases, type ShownLeases } from './leasing/held-leases.js';
@@ -6,11 +7,11 @@ import { LeaseEnds } from './leasing/lease-ends.js';
 import { type GranterParts, LeaseGranter } from './leasing/lease-granter.js';
 import { LeaseLifecycle } from './leasing/lease-lifecycle.js';
 import { RebuildSlots } from './leasing/rebuild-slots.js';
-import { decodeToken } from './leasing/token.js';
 import type { NamespaceStore } from './ports/namespace-store.js';
 import type { TagWake, WakeChannel } from './ports/wake-channel.js';
 import { PublishValue } from './publish-value.js';
 import { Changes } from './reading/changes.js';
+import { ClockKeeper } from './reading/clock-keeper.js';
 import { type Explanation, explanationOf } from './reading/explanation.js';
 import { hitOf } from './reading/hit-of.js';
 import { NearCache } from './reading/near-cache.js';
@@ -61,7 +62,8 @@ export class Coordinator {
   private readonly parts: CoordinatorParts;
 
   constructor(parts: CoordinatorParts) {
-    this.#degradation = new Degradation(parts.observer);
+    const lateness = new Lateness(parts);
+    this.#degradation = new Degradation(parts.observer, lateness);
     const store = this.#degradation.watchedStore(parts.store);
     const quorum = this.#degradation.watchedQuorum(parts.quorum);
     const namespaces = this.#degradation.watchedNamespaces(parts.namespaces);
@@ -69,13 +71,28 @@ export class Coordinator {
     this.#held = new HeldLeases(parts, (lease) => void ends.ask(lease));
     const ends = new LeaseEnds(this.parts, this.#held);
     const samples = new RebuildSamples();
+    const keeper = new ClockKeeper(this.parts, this.#changes);
     this.#near = new NearCache(parts.nearCacheBytes);
     this.#slots = new RebuildSlots(this.parts, this.#held, (id) => this.#keyLoops.wake(id));
-    this.#reader = new RecordReader(this.parts, this.#held, this.#changes, samples);
+    this.#reader = new RecordReader(this.parts, this.#held, this.#changes, samples, keeper);
     this.#lifecycle = new LeaseLifecycle(this.parts, this.#held, this.#slots);
-    const granter = new LeaseGranter(this.parts, this.#held, this.#lifecycle, this.#slots, this.#changes);
-    const reader = new NearReader(this.#reader, this.#near, this.#changes);
-    this.#keyLoops = new KeyLoops(this.parts, granter, reader, this.#slots, this.#degradation, this.#changes);
+    const granter = new LeaseGranter(this.parts, {
+      held: this.#held,
+      lifecycle: this.#lifecycle,
+      slots: this.#slots,
+      changes: this.#changes,
+      keeper,
+      lateness,
+    });
+    const reader = new NearReader(this.#reader, this.#near, this.#changes, parts.limits);
+    this.#keyLoops = new KeyLoops(this.parts, {
+      granter,
+      reader,
+      slots: this.#slots,
+      degradation: this.#degradation,
+      changes: this.#changes,
+      lateness,
+    });
     this.#publishValue = new PublishValue(this.parts, {
       held: this.#held,
       lifecycle: this.#lifecycle,
@@ -84,6 +101,7 @@ export class Coordinator {
       near: this.#near,
       changes: this.#changes,
       samples,
+      keeper,
     });
     this.#stopListening = parts.wakes.listen({
       wake: ({ id, kind, fence }) => {
@@ -101,7 +119,7 @@ export class Coordinator {
         this.#near.clear();
         this.#keyLoops.wakeAll();
       },
-      lost: () => this.#changes.channelLost(),
+      disconnected: () => this.#changes.channelDisconnected(),
     });
   }
 
@@ -176,6 +194,7 @@ export class Coordinator {
   /** Rejects as `unavailable` where the namespace rather fails than degrades. */
   async explain(key: Key): Promise<Explanation> {
     const snapshot = await this.#reader.read(key, () => 0);
+    if (snapshot === undefined) throw unavailable('the value store gave no word; ask again');
     let past: readonly PastLease[] = [];
     if (snapshot.from === 'store') {
       try {
@@ -195,9 +214,8 @@ export class Coordinator {
   }
 
   /** `ended` is called once when a lease of this replica ends; with undefined when that is its holder's own word. */
-  watchLease(key: Key, { token }: Lease, ended: (end: LeaseEnd | undefined) => void): void {
-    const nonce = decodeToken(key, token)?.nonce;
-    if (nonce !== undefined) this.#held.watch(nonce, ended);
+  watchLease({ token }: Lease, ended: (end: LeaseEnd | undefined) => void): void {
+    this.#held.watch(token.nonce, ended);
   }
 
   /** Never rejects because the store is unavailable: that is `not_stored`. */
@@ -219,7 +237,10 @@ export class Coordinator {
     if (failure !== undefined && outcome === 'released' && token?.kind !== 'armed' && feeds) {
       // No store carries this failure to those who wait for it here.
       const { message, retryAfterMs = this.parts.policyOf(key.namespace).failureBackoffMs } = failure;
-      const record = { ...NO_RECORD, failure: { message, fence: 0, retryAfterMs, count: 1 } };
+      const record = {
+        ...NO_RECORD,
+        failure: { message, fence: 0, retryAfterMs, count: 1, triedAgoMs: 0, clock: '' },
+      };
       void this.#keyLoops.feed(key, record, sent);
     }
     this.#keyLoops.wake(key.id);

@@ -17,6 +17,9 @@ export class Turns {
   /** Those with work left. Each is in it once. */
   #waiting: Pieces[] = [];
 
+  /** `atEndOfTurn` runs a turn's work once all that has arrived was read. */
+  constructor(private readonly atEndOfTurn: (turn: () => void) => void = setImmediate) {}
+
   /** Does as much as this turn still has room for, and the rest later. Call it only if it has no work left from before. */
   begin(pieces: Pieces): void {
     this.#plan();
@@ -36,7 +39,7 @@ export class Turns {
   #plan(): void {
     if (this.#isPlanned) return;
     this.#isPlanned = true;
-    setImmediate(() => this.#turn());
+    this.atEndOfTurn(() => this.#turn());
   }
 
   #turn(): void {

@@ -13,13 +13,14 @@ import { stale } from './stale.js';
 import { stampede } from './stampede.js';
 import { takeover } from './takeover.js';
 import { tracing } from './tracing.js';
+import { values } from './values.js';
 import { waiters } from './waiters.js';
 import { wake } from './wake.js';
 
 const RESULTS = 'test/bench/results';
 const BENCHES: readonly Bench[] = [
   ...[stampede, hits, openLoop, cold, wake, takeover, waiters],
-  ...[tracing, stale, budget, clients, growth, footprint],
+  ...[tracing, stale, budget, clients, growth, footprint, values],
 ];
 
 function ms(value: number): string {

@@ -1,8 +1,18 @@
-import { readFileSync } from 'node:fs';
-import { type ChannelCredentials, type ClientOptions, credentials, Metadata } from '@grpc/grpc-js';
+import {
+  type ChannelCredentials,
+  type ClientDuplexStream,
+  type ClientOptions,
+  credentials,
+  Metadata,
+} from '@grpc/grpc-js';
+import { CertificatesOfFiles } from './certificates.js';
 import { Connecting } from './connecting.js';
 import { DibsError } from './errors.js';
-import { CoordinatorServiceClient } from './generated/dibs/v1/coordinator.js';
+import {
+  CoordinatorServiceClient,
+  CoordinatorServiceService,
+  type SessionResponse,
+} from './generated/dibs/v1/coordinator.js';
 import { checkTarget, staysHere } from './target.js';
 import { tokenSource } from './token.js';
 
@@ -17,7 +27,10 @@ export interface LinkOptions {
   readonly allowInsecureToken?: boolean;
   /** Path of a PEM file with the authorities that the service's certificate is checked by. */
   readonly tlsCa?: string;
-  /** Paths of PEM files with the client's own certificate and its key. Any of the three turns TLS on. */
+  /**
+   * Paths of PEM files with the client's own certificate and its key. Any of the three turns TLS on; they are read
+   * again for each connection.
+   */
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   /** How long a call waits for a connection before it ends as `UNAVAILABLE`, in milliseconds. */
@@ -39,8 +52,30 @@ const CHANNEL: ClientOptions = {
   'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
 };
 
+/** The part of a channel that calls need. */
+export interface ChannelLink {
+  readonly stub: Pick<
+    CoordinatorServiceClient,
+    | 'getOrLock'
+    | 'getOrLockMany'
+    | 'publish'
+    | 'release'
+    | 'extend'
+    | 'invalidate'
+    | 'explain'
+    | 'waitForReady'
+  >;
+  readonly connecting: Pick<Connecting, 'underWay'>;
+  metadata(traceparent?: string): Metadata;
+  /** A stream that takes the bytes of messages: what gRPC itself cannot write would end it. */
+  session(): ClientDuplexStream<Buffer, SessionResponse>;
+  /** When a call ends that may take so long. */
+  deadlineAfter(ms: number): number;
+  close(): void;
+}
+
 /** The one channel of a client, and what every call on it carries. */
-export class Link {
+export class Link implements ChannelLink {
   readonly stub: CoordinatorServiceClient;
   readonly connecting: Connecting;
   readonly #token: () => string;
@@ -51,7 +86,8 @@ export class Link {
     checkTarget(target);
     const security = securityOf(options);
     this.#token = tokenSource(options);
-    const hasToken = typeof options.token === 'function' || this.#token() !== '';
+    // Also one whose file is still empty: it is sent as soon as there is one.
+    const hasToken = [typeof options.token === 'function', options.tokenFile, this.#token()].some(Boolean);
     if (hasToken && !security._isSecure() && !staysHere(target) && options.allowInsecureToken !== true) {
       throw new DibsError(
         'INVALID_ARGUMENT',
@@ -70,6 +106,17 @@ export class Link {
     return metadata;
   }
 
+  /** gRPC takes deadlines on the wall clock. */
+  deadlineAfter(ms: number): number {
+    return Date.now() + ms;
+  }
+
+  session(): ClientDuplexStream<Buffer, SessionResponse> {
+    const { path, responseDeserialize } = CoordinatorServiceService.session;
+    const asTheyAre = (bytes: Buffer) => bytes;
+    return this.stub.makeBidiStreamRequest(path, asTheyAre, responseDeserialize, this.metadata());
+  }
+
   close(): void {
     this.stub.close();
   }
@@ -83,14 +130,5 @@ function securityOf({ tlsCa = '', tlsCert = '', tlsKey = '' }: LinkOptions): Cha
     );
   }
   if (tlsCa === '' && tlsCert === '') return credentials.createInsecure();
-  return credentials.createSsl(read('tlsCa', tlsCa), read('tlsKey', tlsKey), read('tlsCert', tlsCert));
-}
-
-function read(option: string, path: string): Buffer | null {
-  if (path === '') return null;
-  try {
-    return readFileSync(path);
-  } catch (cause) {
-    throw new DibsError('INVALID_ARGUMENT', `${option}: ${path} cannot be read`, undefined, { cause });
-  }
+  return new CertificatesOfFiles({ tlsCa, tlsCert, tlsKey });
 }

@@ -1,6 +1,7 @@
+import { type Clock, SYSTEM_CLOCK } from './clock.js';
 import { DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
-import { NoSession } from './session-transport.js';
+import { NoSession, SessionRefused } from './no-session.js';
 import type { CallTerms, Transport } from './transport.js';
 
 /** Until a session is tried again after it could not be had and calls one by one could: each time twice as long. */
@@ -14,12 +15,13 @@ const ON_SESSION_BYTES_MAX = 1_000_000;
  */
 export class SessionOrUnary implements Transport {
   #isUnary = false;
-  #again: NodeJS.Timeout | undefined;
+  #cancelAgain = () => {};
   #closed = false;
 
   constructor(
     private readonly session: Transport & Required<Pick<Transport, 'ready'>>,
     private readonly unary: Transport & Required<Pick<Transport, 'ready'>>,
+    private readonly clock: Clock = SYSTEM_CLOCK,
   ) {}
 
   readonly getOrLock: Transport['getOrLock'] = (...to) => this.#either((by) => by.getOrLock(...to));
@@ -60,7 +62,7 @@ export class SessionOrUnary implements Transport {
 
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#again);
+    this.#cancelAgain();
     this.session.close();
     this.unary.close();
   }
@@ -70,7 +72,8 @@ export class SessionOrUnary implements Transport {
     return ask(this.session).catch(async (error) => {
       if (!isNoSession(error)) throw error;
       const reply = await ask(this.unary);
-      this.#unaryWorks();
+      // Another session can be had.
+      if (!(error.cause instanceof SessionRefused)) this.#unaryWorks();
       return reply;
     });
   }
@@ -82,7 +85,7 @@ export class SessionOrUnary implements Transport {
   }
 
   #tryAgain(afterMs: number): void {
-    this.#again = setTimeout(() => {
+    this.#cancelAgain = this.clock.behind(afterMs, () => {
       this.session.ready(afterMs).then(
         () => {
           this.#isUnary = false;
@@ -91,7 +94,7 @@ export class SessionOrUnary implements Transport {
           if (!this.#closed) this.#tryAgain(Math.min(AGAIN_MS.max, 2 * afterMs));
         },
       );
-    }, afterMs).unref();
+    });
   }
 }
 
@@ -99,6 +102,6 @@ function isLarge({ payload }: wire.PublishRequest): boolean {
   return payload?.$case === 'value' && payload.value.byteLength > ON_SESSION_BYTES_MAX;
 }
 
-function isNoSession(error: unknown): boolean {
+function isNoSession(error: unknown): error is DibsError {
   return error instanceof DibsError && error.cause instanceof NoSession;
 }

@@ -1,20 +1,23 @@
 import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
 import type { Changes, Watch } from './changes.js';
+import type { Clock } from './clock.js';
 import { Deadlines } from './deadlines.js';
 import { callErrorOf, DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
-import type { Link } from './link.js';
+import type { ChannelLink } from './link.js';
 import type { NearCache } from './near-cache.js';
+import { NoSession, SessionRefused } from './no-session.js';
 import { type Of, OpenCall, type Response } from './open-call.js';
 import { afterRunning } from './running-time.js';
-import { endOf, oneMessage } from './session-messages.js';
+import { bytesOf, encoded, endOf, oneMessage } from './session-messages.js';
 import type { PooledSession, SessionEvents } from './session-pool.js';
 import type { CallTerms } from './transport.js';
 
-type Stream = ClientDuplexStream<wire.SessionRequest, wire.SessionResponse>;
+type Stream = ClientDuplexStream<Buffer, wire.SessionResponse>;
 type Request = NonNullable<wire.SessionCall['request']>;
 
 export interface SessionTransportOptions {
+  readonly clock: Clock;
   /** How long a session may take to be confirmed, in milliseconds of this process's own running. */
   readonly connectMs: number;
   readonly holder: string;
@@ -43,11 +46,6 @@ interface Line {
   leaving: boolean;
 }
 
-/** The service does not take sessions here, or something on the way breaks streams: not an error of the call. */
-export class NoSession extends Error {
-  override readonly name = 'NoSession';
-}
-
 /**
  * All calls on one stream: what gathers in one turn of the event loop leaves in one message, and answers
  * come in any order. A replica that drains is left for new calls, and still answers the open ones.
@@ -57,12 +55,14 @@ export class SessionTransport implements PooledSession {
   #nextId = 1;
   #resumeToken = '';
   #closed = false;
-  readonly #deadlines = new Deadlines<OpenCall<Line>>((call) => this.#leftBy(call, late(call.deadlineMs)));
+  readonly #deadlines: Deadlines<OpenCall<Line>>;
 
   constructor(
-    private readonly link: Link,
+    private readonly link: ChannelLink,
     private readonly options: SessionTransportOptions,
-  ) {}
+  ) {
+    this.#deadlines = new Deadlines((call) => this.#leftBy(call, late(call.deadlineMs)), options.clock);
+  }
 
   getOrLock(request: wire.GetOrLockRequest, terms: CallTerms): Promise<wire.GetOrLockResponse> {
     const { near } = this.options;
@@ -190,7 +190,8 @@ export class SessionTransport implements PooledSession {
       const line = this.#live();
       const id = this.#nextId;
       this.#nextId += 1;
-      const call = new OpenCall(line, id, deadlineMs, expected, resolve as never, reject, more as never);
+      const caller = { expected, resolve: resolve as never, reject, more: more as never };
+      const call = new OpenCall(line, id, deadlineMs, caller);
       call.slot = this.#deadlines.set(call, deadlineMs);
       if (signal !== undefined) {
         const leave = () => this.#leftBy(call, gone());
@@ -225,7 +226,7 @@ export class SessionTransport implements PooledSession {
   #plan(line: Line): void {
     if (line.planned) return;
     line.planned = true;
-    setImmediate(() => {
+    this.options.clock.soon(() => {
       line.planned = false;
       this.#flush(line);
     });
@@ -240,7 +241,12 @@ export class SessionTransport implements PooledSession {
     for (let from = 0; from < calling.length || cancelledIds.length > 0; ) {
       const calls = oneMessage(calling, from);
       from += calls.length;
-      stream.write({ hello: undefined, calls, cancelledIds });
+      const { bytes, broken } = encoded(calls, cancelledIds);
+      stream.write(bytes);
+      for (const { id, error } of broken) {
+        const call = line.calls.get(id);
+        if (call !== undefined) this.#end(call, error);
+      }
       cancelledIds = [];
     }
   }
@@ -248,16 +254,15 @@ export class SessionTransport implements PooledSession {
   /** The stream for new calls, opened if there is none. */
   #live(): Line {
     if (this.#line !== undefined) return this.#line;
-    const { holder, connectMs, changes } = this.options;
+    const { holder, connectMs, changes, clock } = this.options;
     const connecting = this.link.connecting.underWay();
-    const stream = this.link.stub.session(this.link.metadata());
+    const stream = this.link.session();
     const give = (error: DibsError) => {
       this.#broken(line, error);
       stream.cancel();
     };
-    const confirm = afterRunning(connectMs, () =>
-      give(new DibsError('UNAVAILABLE', `no session within ${connectMs} ms`)),
-    );
+    const tooLate = new DibsError('UNAVAILABLE', `no session within ${connectMs} ms`);
+    const confirm = afterRunning(connectMs, () => give(tooLate), clock);
     const line: Line = {
       ...{ stream, confirm, watch: changes?.watch(), calls: new Map(), expected: [] },
       ...{ calling: [], cancelled: [], planned: false, leaving: false },
@@ -268,11 +273,8 @@ export class SessionTransport implements PooledSession {
     stream.on('error', (error: ServiceError) => this.#broken(line, endOf(error)));
     stream.on('end', () => this.#broken(line, new DibsError('UNAVAILABLE', 'the session was closed')));
     const watchedNamespaces = [...(changes?.namespaces ?? [])];
-    stream.write({
-      hello: { resumeToken: this.#resumeToken, holder, watchedNamespaces },
-      calls: [],
-      cancelledIds: [],
-    });
+    const hello = { resumeToken: this.#resumeToken, holder, watchedNamespaces };
+    stream.write(bytesOf({ hello, calls: [], cancelledIds: [] }));
     return line;
   }
 
@@ -289,7 +291,7 @@ export class SessionTransport implements PooledSession {
     for (const { id, more, response } of replies) {
       const call = line.calls.get(id);
       if (call === undefined || response === undefined) continue;
-      if (response.$case === 'error') this.#end(call, callErrorOf(response.value));
+      if (response.$case === 'error') this.#failed(call, callErrorOf(response.value));
       else if (more) call.tell(response);
       else this.#end(call, response);
     }
@@ -299,6 +301,15 @@ export class SessionTransport implements PooledSession {
       else if (event?.$case === 'beat' && line.watch?.beat()) this.options.changes?.missed();
       else if (event?.$case === 'draining') this.#leave(line);
     }
+  }
+
+  #failed(call: OpenCall<Line>, { code, message, retryAfterMs }: DibsError): void {
+    let cause: NoSession | undefined;
+    if (code === 'UNAUTHENTICATED') {
+      cause = new SessionRefused(message);
+      this.#leave(call.line);
+    }
+    this.#end(call, new DibsError(code, message, retryAfterMs, { cause }));
   }
 
   /** New calls go to another replica; the open ones are still answered on this stream. */
@@ -335,14 +346,6 @@ export class SessionTransport implements PooledSession {
   }
 }
 
-function closed(): DibsError {
-  return new DibsError('CANCELLED', 'this client is closed');
-}
-
-function gone(): DibsError {
-  return new DibsError('CANCELLED', 'the caller has left');
-}
-
-function late(deadlineMs: number): DibsError {
-  return new DibsError('DEADLINE_EXCEEDED', `no answer within ${deadlineMs} ms`);
-}
+const closed = () => new DibsError('CANCELLED', 'this client is closed');
+const gone = () => new DibsError('CANCELLED', 'the caller has left');
+const late = (deadlineMs: number) => new DibsError('DEADLINE_EXCEEDED', `no answer within ${deadlineMs} ms`);

@@ -65,14 +65,14 @@ export class Changes {
   }
 
   /** The wake channel is down: from now on anything may change unheard. */
-  channelLost(): void {
+  channelDisconnected(): void {
     this.#count += 1;
     this.#everythingAt = this.#count;
   }
 
   /** The wake channel is confirmed anew: anything may have changed while it was down. */
   channelConfirmed(): void {
-    this.channelLost();
+    this.channelDisconnected();
     this.#confirmedAt = this.#count;
     this.#namespaces.clear();
   }
@@ -211,6 +211,8 @@ class NamespaceChanges {
     // The store told of each change after this read later; what was told before `#since` is not known.
     if (sentAt < this.#since) return true;
     if (this.#id !== undefined && this.#id !== id) return false;
+    // There is no clock yet, so that there is nothing to be known of it.
+    if (id === '') return true;
     this.#id = id;
     this.#from = Math.min(this.#from, at);
     return true;

@@ -1,5 +1,5 @@
 import type { Stamp } from '../ports/namespace-store.js';
-import type { StoredValue } from '../words/record.js';
+import type { StoredFailure, StoredValue } from '../words/record.js';
 import { decodeTagClock } from '../words/tag-clock.js';
 
 /**
@@ -11,22 +11,36 @@ export function counted(
   clock: string,
   stamps: readonly Stamp[],
 ): StoredValue | undefined {
+  // Where there is no clock, it was lost with all of its stamps.
+  if (clock === '') return undefined;
   if (value.clock === clock) return value;
   const own = decodeTagClock(value.clock);
   if (own.id !== decodeTagClock(clock).id) return undefined;
   let { freshForMs, servableForMs } = value;
-  for (const { deletedAt, staleAt, staleAgoMs } of stamps) {
+  for (const { deletedAt, marks } of stamps) {
     if (deletedAt > own.at) return undefined;
-    if (staleAt <= own.at) continue;
+    // The first one after its lease: a mark that is repeated must not let it be served for longer.
+    const mark = marks.find(({ at }) => at > own.at);
+    if (mark === undefined) continue;
     freshForMs = 0;
-    servableForMs = Math.min(servableForMs, value.staleMs - staleAgoMs);
+    servableForMs = Math.min(servableForMs, value.staleMs - mark.agoMs);
   }
   return servableForMs > 0 ? { ...value, freshForMs, servableForMs } : undefined;
+}
+
+/** A back-off ends when the whole namespace is invalidated, or its clock is lost; how often it failed is still known. */
+export function withBackOff(failure: StoredFailure, clock: string, [whole]: readonly Stamp[]): StoredFailure {
+  // A replica of the release before writes no clock.
+  if (failure.retryAfterMs === 0 || failure.clock === '') return failure;
+  const own = decodeTagClock(failure.clock);
+  const invalidatedAt = Math.max(whole?.deletedAt ?? 0, whole?.marks.at(-1)?.at ?? 0);
+  const runs = own.id === decodeTagClock(clock).id && invalidatedAt <= own.at;
+  return runs ? failure : { ...failure, retryAfterMs: 0 };
 }
 
 /** Whether a value of this clock counts as it was published: no stamp of its namespace or its tags is later. */
 export function outlasts(own: string, clock: string, stamps: readonly Stamp[]): boolean {
   const { id, at } = decodeTagClock(own);
   if (id !== decodeTagClock(clock).id) return false;
-  return stamps.every(({ deletedAt, staleAt }) => deletedAt <= at && staleAt <= at);
+  return stamps.every(({ deletedAt, marks }) => deletedAt <= at && !marks.some((mark) => mark.at > at));
 }

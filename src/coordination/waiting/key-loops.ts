@@ -1,4 +1,5 @@
 import type { Degradation } from '../degradation/degradation.js';
+import type { Lateness } from '../degradation/lateness.js';
 import { Deadlines } from '../leasing/deadlines.js';
 import type { LeaseGranter } from '../leasing/lease-granter.js';
 import type { RebuildSlots } from '../leasing/rebuild-slots.js';
@@ -15,10 +16,18 @@ import { type Waiter, WaitingRoom } from './waiting-room.js';
 
 export interface KeyLoopsParts extends AnswersParts, WaiterLimitsParts {}
 
+/** What the loops share with the coordinator's other parts. */
+export interface KeyLoopsShared {
+  readonly granter: LeaseGranter;
+  readonly reader: NearReader;
+  readonly slots: Pick<RebuildSlots, 'forget'>;
+  readonly degradation: Pick<Degradation, 'mode' | 'modeOfHit'>;
+  readonly changes: Changes;
+  readonly lateness: Pick<Lateness, 'late' | 'onLate'>;
+}
+
 /** For a caller that does not wait: a read and an attempt take some milliseconds, and this if they run into timeouts. */
 const PROMPT_MS_MAX = 1_000;
-/** What is kept of a call's deadline for the answer's way back, but never more than a tenth of it. */
-const DEADLINE_MARGIN_MS = 50;
 
 /** The loops of all keys that some caller asks for: callers are admitted, woken, timed out and dismissed here. */
 export class KeyLoops {
@@ -32,15 +41,12 @@ export class KeyLoops {
 
   constructor(
     private readonly parts: KeyLoopsParts,
-    granter: LeaseGranter,
-    reader: NearReader,
-    private readonly slots: Pick<RebuildSlots, 'forget'>,
-    degradation: Pick<Degradation, 'mode' | 'modeOfHit'>,
-    private readonly changes: Changes,
+    private readonly shared: KeyLoopsShared,
   ) {
     const { clock, chance } = parts;
+    const { granter, reader } = shared;
     this.#limits = new WaiterLimits(parts);
-    this.#answers = new Answers(parts, this.#limits, degradation);
+    this.#answers = new Answers(parts, this.#limits, shared.degradation);
     this.#deadlines = new Deadlines(clock, (waiter) => this.#expire(waiter));
     this.#loopParts = {
       clock,
@@ -51,6 +57,9 @@ export class KeyLoops {
       arrivals: () => this.#arrivals,
       draining: () => this.#draining,
     };
+    shared.lateness.onLate(() => {
+      for (const loop of this.#loops.values()) void loop.serveWhileLate();
+    });
   }
 
   /** Callers of one key that have no answer yet. */
@@ -75,14 +84,16 @@ export class KeyLoops {
     this.#limits.refuseIfFull(waiter.call.identity, known?.room.size ?? 0);
     if (known !== undefined) {
       this.#enter(known.room, waiter);
+      this.#serveIfLate(known, waiter);
       // The read under way may have been sent before it came; the next one is its own.
       known.room.wake();
       return;
     }
-    const room = new WaitingRoom(key, this.parts.clock, this.#deadlines, this.changes);
+    const room = new WaitingRoom(key, this.parts.clock, this.#deadlines, this.shared.changes);
     this.#enter(room, waiter);
     const loop = new KeyLoop(room, this.#loopParts);
     this.#loops.set(key.id, loop);
+    this.#serveIfLate(loop, waiter);
     void this.#run(loop);
   }
 
@@ -93,7 +104,7 @@ export class KeyLoops {
 
   /** A change of the key has arrived; its record has this fence since then. */
   changed(id: string, fence: number): void {
-    const count = this.changes.keyChanged();
+    const count = this.shared.changes.keyChanged();
     this.#loops.get(id)?.room.change(count, fence);
   }
 
@@ -116,22 +127,25 @@ export class KeyLoops {
     }
   }
 
+  /** Not before `admit` has returned: its caller does not expect the answer earlier. */
+  #serveIfLate(loop: KeyLoop, waiter: Waiter): void {
+    if (this.shared.lateness.late) queueMicrotask(() => void loop.serveWhileLate([waiter]));
+  }
+
   async #run(loop: KeyLoop): Promise<void> {
     await loop.run();
     // A caller may have come since the loop saw its room empty, between its end and this line.
     if (loop.room.size > 0) return this.#run(loop);
     this.#loops.delete(loop.room.key.id);
-    this.slots.forget(loop.room.key);
+    this.shared.slots.forget(loop.room.key);
   }
 
   #enter(room: WaitingRoom, waiter: Waiter): void {
-    const { deadlineMs } = waiter.call;
     this.#limits.enter(waiter.call.identity);
     this.#arrivals += 1;
     // A caller that does not wait has its read and its attempt, and is dismissed before the room sleeps.
     const waitMs = waiter.patienceMs === 0 ? PROMPT_MS_MAX : waiter.patienceMs;
-    const deadlineLeftMs = deadlineMs - Math.min(DEADLINE_MARGIN_MS, deadlineMs / 10);
-    const leftMs = Math.max(0, Math.min(waitMs, deadlineLeftMs));
+    const leftMs = Math.min(waitMs, waiter.call.answerInMs);
     waiter.waitsUntilMs = waiter.arrivedMs + leftMs;
     room.enter(waiter, leftMs);
     waiter.call.onCancel(() =>

@@ -13,8 +13,8 @@ export interface IntakeParts {
   cancel(id: number): void;
   /** The stream is over with this error. */
   fail(error: unknown): void;
-  /** Called with true when messages wait here, and with false when none does. */
-  holding(held: boolean): void;
+  /** Whether more messages are wanted. They are not while some wait here, or while the client does not read. */
+  reading(isWanted: boolean): void;
 }
 
 /** The messages of one session, in order, call by call. After its calls, a message's cancellations. */
@@ -25,7 +25,7 @@ export class Intake implements Pieces {
   /** What is left of the call that was taken last. */
   #rest: Pieces | undefined;
   #isOver = false;
-  #isHeld = false;
+  #isWanted = true;
   #isUnread = false;
   #isPlanned = false;
   #onEmpty: (() => void) | undefined;
@@ -42,8 +42,7 @@ export class Intake implements Pieces {
     this.#messages.push(message);
     if (this.#messages.length > 1) return;
     this.#begin();
-    this.#isHeld = this.#messages.length > 0;
-    if (this.#isHeld) this.parts.holding(true);
+    this.#tellReading();
   }
 
   /** Takes nothing more. */
@@ -70,9 +69,17 @@ export class Intake implements Pieces {
   }
 
   /** While the client does not read its answers, nothing more is done for it. */
-  hold(isUnread: boolean): void {
+  readonly hold = (isUnread: boolean): void => {
     this.#isUnread = isUnread;
     if (!isUnread && this.#messages.length > 0 && !this.#isPlanned) this.#begin();
+    this.#tellReading();
+  };
+
+  #tellReading(): void {
+    const isWanted = this.#messages.length === 0 && !this.#isUnread;
+    if (isWanted === this.#isWanted) return;
+    this.#isWanted = isWanted;
+    this.parts.reading(isWanted);
   }
 
   next(): number | undefined {
@@ -102,8 +109,7 @@ export class Intake implements Pieces {
     this.#cancelledAt = 0;
     if (this.#messages.length > 0) return 0;
     this.#onEmpty?.();
-    if (this.#isHeld) this.parts.holding(false);
-    this.#isHeld = false;
+    this.#tellReading();
     return undefined;
   }
 

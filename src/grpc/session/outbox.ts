@@ -30,6 +30,8 @@ export class Outbox {
   constructor(
     private readonly stream: MessageStream,
     private readonly holding: (held: boolean) => void,
+    /** Not the clock's `turn`: a hit in memory costs no promise. */
+    private readonly atEndOfTurn: (flush: () => void) => void = setImmediate,
   ) {}
 
   reply(reply: SessionReply, valueBytes: number): void {
@@ -57,7 +59,7 @@ export class Outbox {
   #plan(): void {
     if (this.#planned || this.#held) return;
     this.#planned = true;
-    setImmediate(() => {
+    this.atEndOfTurn(() => {
       this.#planned = false;
       this.#flush();
     });
@@ -67,13 +69,13 @@ export class Outbox {
     while (!this.#held && this.#replies.length + this.#events.size > 0) {
       const events = this.#events.take();
       // A reply must not overtake an event from before it.
-      const replies = this.#events.size > 0 ? [] : this.#take();
+      const replies = this.#events.size > 0 ? [] : this.#nextReplies();
       this.#write({ welcome: undefined, replies, events });
     }
   }
 
   /** As many replies as one message may carry, and at least one. */
-  #take(): SessionReply[] {
+  #nextReplies(): SessionReply[] {
     let bytes = 0;
     let count = 0;
     for (const valueBytes of this.#valueBytes) {

@@ -13,6 +13,7 @@ import {
   type SessionReply,
 } from '../generated/dibs/v1/coordinator.js';
 import { callErrorOf } from '../status.js';
+import { encodeToken } from '../token.js';
 import type { Outbox } from './outbox.js';
 
 /** Open calls of one session. Further calls are refused, at no cost to others. */
@@ -30,10 +31,10 @@ const ANY_CALL = 0;
 /** The calls and leases of one session, over successive streams. */
 export class Session {
   readonly #calls = new Map<number, Call>();
-  /** Its running leases, by token. */
+  /** Its running leases, by nonce. */
   readonly #leases = new Map<string, HeldLease>();
-  /** Their tokens by call, for calls with at most one lease. */
-  readonly #tokens = new Map<number, string>();
+  /** Their nonces by call, for calls with at most one lease. */
+  readonly #nonces = new Map<number, string>();
   #outbox: Outbox | undefined;
   #onIdle: (() => void) | undefined;
   #visitor: Visitor | undefined;
@@ -47,7 +48,14 @@ export class Session {
     holder: string,
   ) {
     this.#paceOfAll = edge.pace;
-    this.edge = { ...edge, holder, holds: (token) => this.#leases.has(token) };
+    this.edge = {
+      ...edge,
+      holder,
+      session: {
+        holds: ({ nonce }) => this.#leases.has(nonce),
+        forget: ({ nonce }) => this.#forget(nonce),
+      },
+    };
   }
 
   get leases(): number {
@@ -65,7 +73,7 @@ export class Session {
    * Returns how much work it was. Throws `invalid_argument` for a violation of the session's rules. A fault in a call is
    * that call's reply.
    */
-  take(path: string, { id, deadlineMs, traceparent, request }: SessionCall): number {
+  receive(path: string, { id, deadlineMs, traceparent, request }: SessionCall): number {
     if (!(id > 0)) throw invalid(`${path}.id: ${id} is not above 0`);
     if (this.#calls.has(id)) throw invalid(`${path}.id: ${id} is already used by an open call`);
     const row: AnyRow | undefined = request && CALLS[request.$case];
@@ -82,8 +90,6 @@ export class Session {
         );
       if (deadlineMs !== undefined && !(deadlineMs >= 0)) throw invalid('deadline_ms: is below 0');
       if (request === undefined || row === undefined) throw invalid('request: not set; set exactly one');
-      const ended = row.ends(request.value);
-      if (ended !== undefined) this.#forget(ended);
       // The hot path: a hit in memory and a wait cost no promise.
       const done = (it: Answered<unknown> | Error) => this.#answered(id, call, request.$case, it);
       answer(row, request.value, call, this.edge, done, this.#visitor);
@@ -103,9 +109,9 @@ export class Session {
   /** Cancels a call. If its lease is already on the way, the caller will not use it, so release it. */
   cancel(id: number): void {
     this.#calls.get(id)?.cancel();
-    const given = this.#leases.get(this.#tokens.get(id) ?? '');
+    const given = this.#leases.get(this.#nonces.get(id) ?? '');
     if (given === undefined) return;
-    this.#forget(given.lease.token);
+    this.#forget(given.lease.token.nonce);
     void this.#giveBack(given);
   }
 
@@ -127,7 +133,7 @@ export class Session {
     this.cancelAll();
     const leases = [...this.#leases.values()];
     this.#leases.clear();
-    this.#tokens.clear();
+    this.#nonces.clear();
     await Promise.all(leases.map((given) => this.#giveBack(given, 'session_lost')));
   }
 
@@ -164,20 +170,21 @@ export class Session {
   }
 
   /** False if the session did not hold it. */
-  #forget(token: string): boolean {
-    this.#tokens.delete(this.#leases.get(token)?.callId ?? ANY_CALL);
-    return this.#leases.delete(token);
+  #forget(nonce: string): boolean {
+    this.#nonces.delete(this.#leases.get(nonce)?.callId ?? ANY_CALL);
+    return this.#leases.delete(nonce);
   }
 
   #hold(held: HeldLease): void {
     const { key, lease, callId } = held;
-    this.#leases.set(lease.token, held);
-    if (callId !== ANY_CALL) this.#tokens.set(callId, lease.token);
-    this.edge.coordinator.watchLease(key, lease, (end) => {
+    const { token } = lease;
+    this.#leases.set(token.nonce, held);
+    if (callId !== ANY_CALL) this.#nonces.set(callId, token.nonce);
+    this.edge.coordinator.watchLease(lease, (end) => {
       // Ended by its holder, perhaps in a call outside this session.
-      if (!this.#forget(lease.token) || end === undefined) return;
+      if (!this.#forget(token.nonce) || end === undefined) return;
       const { namespace } = key;
-      const lost = { namespace, key: key.key, token: lease.token, end: encodeLeaseEnd(end) };
+      const lost = { namespace, key: key.key, token: encodeToken(key, token), end: encodeLeaseEnd(end) };
       this.#outbox?.event({ $case: 'leaseLost', value: lost });
     });
   }

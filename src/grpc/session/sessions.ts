@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import type { Visitor } from '../../access/guard.js';
+import type { Clock } from '../../coordination/ports/clock.js';
 import type { WakeChannel } from '../../coordination/ports/wake-channel.js';
 import { FULL_MS } from '../../coordination/waiting/retry-after.js';
 import { CoordinationError } from '../../coordination/words/errors.js';
@@ -26,6 +27,9 @@ export interface SessionsParts {
   readonly edge: Edge;
   readonly wakes: WakeChannel;
   readonly turns: Turns;
+  readonly clock: Clock;
+  /** Runs what gathers messages, once all that has arrived was read. Default: `setImmediate`. */
+  readonly atEndOfTurn?: (flush: () => void) => void;
   /** How long leases outlive a broken stream. */
   readonly graceMs: number;
   /** How long a session stays on one connection before its client is asked to reconnect. */
@@ -55,7 +59,8 @@ interface Open {
   /** Resolves when its client has ended the stream and has all answers, or is gone. */
   readonly left: Promise<void>;
   leave(): void;
-  tooOld: NodeJS.Timeout;
+  /** Ends the count of its age. */
+  cancelAge: () => void;
   /** Its client was asked to move. Its leases stay with the client, not with the stream. */
   leaving: boolean;
   close(): void;
@@ -65,9 +70,9 @@ interface Open {
 export class Sessions {
   readonly #open = new Set<Open>();
   /** Sessions with a broken stream, until their grace ends. */
-  readonly #parked = new Map<string, { readonly session: Session; readonly timer: NodeJS.Timeout }>();
+  readonly #parked = new Map<string, { readonly session: Session; readonly cancel: () => void }>();
   readonly #stopListening: () => void;
-  readonly #beat: NodeJS.Timeout;
+  #cancelBeat = () => {};
   #draining = false;
   #stopped = false;
 
@@ -85,9 +90,9 @@ export class Sessions {
         this.#tell(it.namespace, { keys: [], tags, all });
       },
       resubscribed: () => this.#tellAll(),
-      lost: () => this.#tellAll(),
+      disconnected: () => this.#tellAll(),
     });
-    this.#beat = setInterval(() => this.#tellOfTheChannel(), BEAT_EVERY_MS).unref();
+    this.#beat();
   }
 
   /** The number of open streams. */
@@ -99,13 +104,6 @@ export class Sessions {
   serve(stream: SessionStream): void {
     let open: Open | undefined;
     let over = false;
-    // Both a reader that does not read and work that waits for its turn stop the reading of requests.
-    let held = 0;
-    const holding = (isHeld: boolean) => {
-      held += isHeld ? 1 : -1;
-      if (held > 0) stream.pause();
-      else stream.resume();
-    };
     const fail = (error: unknown) =>
       stream.emit(
         'error',
@@ -130,25 +128,19 @@ export class Sessions {
       if (open !== undefined) this.#broken(open);
     };
     const intake = new Intake(this.parts.turns, {
-      take: (path, call) => open?.session.take(path, call) ?? 0,
+      take: (path, call) => open?.session.receive(path, call) ?? 0,
       cancel: (id) => open?.session.cancel(id),
       fail: failed,
-      holding: (isHeld) => over || holding(isHeld),
+      reading: (isWanted) => over || (isWanted ? stream.resume() : stream.pause()),
     });
     stream.on('data', (decoded: Decoded<SessionRequest>) => {
       if (over) return;
       try {
         const message = messageOf(decoded);
-        if (open === undefined)
-          open = this.#begin(stream, message, visitor, {
-            holding: (isHeld) => {
-              holding(isHeld);
-              intake.hold(isHeld);
-            },
-            pace: intake.pace,
-          });
+        if (open === undefined) open = this.#begin(stream, message, visitor, intake);
         else if (message.hello !== undefined)
           throw invalid('hello: set again; only the first message may have it');
+        this.#askToLeaveIfRevoked(open);
         intake.add(message);
       } catch (error) {
         failed(error);
@@ -189,22 +181,26 @@ export class Sessions {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#stopListening();
-    clearInterval(this.#beat);
-    const late = new Promise<void>((resolve) => setTimeout(resolve, CLOSES_IN_MS).unref());
+    this.#cancelBeat();
+    let cancel = () => {};
+    const late = new Promise<void>((resolve) => {
+      cancel = this.parts.clock.after(CLOSES_IN_MS, resolve);
+    });
     await Promise.all(
       [...this.#open].map(async ({ left, close }) => {
         await Promise.race([left, late]);
         close();
       }),
     );
-    for (const { timer } of this.#parked.values()) clearTimeout(timer);
+    cancel();
+    for (const { cancel } of this.#parked.values()) cancel();
   }
 
   #begin(
     stream: SessionStream,
     { hello }: SessionRequest,
     visitor: Visitor | undefined,
-    { holding, pace }: Flow,
+    intake: Intake,
   ): Open {
     if (hello === undefined) throw invalid('hello: not set; the first message must have it');
     if (this.#open.size + this.#parked.size >= SESSIONS_MAX)
@@ -220,11 +216,11 @@ export class Sessions {
     }
     const parked = this.#parkedOf(identity, resumeToken);
     if (parked !== undefined) {
-      clearTimeout(parked.timer);
+      parked.cancel();
       this.#parked.delete(resumeToken);
     }
     const session = parked?.session ?? new Session(this.parts.edge, identity, holder);
-    const outbox = new Outbox(stream, holding);
+    const outbox = new Outbox(stream, intake.hold, this.parts.atEndOfTurn);
     let leave = () => {};
     const left = new Promise<void>((resolve) => {
       leave = resolve;
@@ -238,10 +234,10 @@ export class Sessions {
       leave,
       resumeToken: parked === undefined ? randomBytes(16).toString('base64url') : resumeToken,
       leaving: false,
-      tooOld: this.#afterAge(() => open),
+      cancelAge: this.#afterAge(() => open),
       close: () => stream.end(),
     };
-    session.attach(outbox, visitor, pace);
+    session.attach(outbox, visitor, intake.pace);
     this.#open.add(open);
     outbox.welcome({
       resumeToken: open.resumeToken,
@@ -258,13 +254,18 @@ export class Sessions {
     return parked?.session.identity === identity ? parked : undefined;
   }
 
-  #afterAge(of: () => Open): NodeJS.Timeout {
-    const { ageMs, edge } = this.parts;
-    return setTimeout(() => {
+  #afterAge(of: () => Open): () => void {
+    const { ageMs, edge, clock } = this.parts;
+    return clock.after(ageMs * AGE_OVER_CONNECTION, () => {
       const open = of();
       this.#askToLeave(open);
-      open.tooOld = setTimeout(() => open.close(), edge.limits.waitMsMax + LEAVES_IN_MS).unref();
-    }, ageMs * AGE_OVER_CONNECTION).unref();
+      open.cancelAge = clock.after(edge.limits.waitMsMax + LEAVES_IN_MS, () => open.close());
+    });
+  }
+
+  /** Its client moves to a session with its new credentials, and keeps its leases. */
+  #askToLeaveIfRevoked(open: Open): void {
+    if (open.visitor?.isKnown === false && !open.leaving) this.#askToLeave(open);
   }
 
   #askToLeave(open: Open): void {
@@ -276,7 +277,7 @@ export class Sessions {
     if (!this.#open.delete(open)) return;
     open.leave();
     const { session, resumeToken } = open;
-    clearTimeout(open.tooOld);
+    open.cancelAge();
     session.attach(undefined);
     session.cancelAll();
     // A drain ends streams but not their leases.
@@ -285,11 +286,11 @@ export class Sessions {
       void session.end();
       return;
     }
-    const timer = setTimeout(() => {
+    const cancel = this.parts.clock.after(this.parts.graceMs, () => {
       this.#parked.delete(resumeToken);
       void session.end();
-    }, this.parts.graceMs);
-    this.#parked.set(resumeToken, { session, timer });
+    });
+    this.#parked.set(resumeToken, { session, cancel });
   }
 
   #tell(namespace: string, what: Told): void {
@@ -307,8 +308,16 @@ export class Sessions {
     return visitor.isKnown && this.parts.edge.guard?.may(visitor.identity, 'read', namespace) === true;
   }
 
+  #beat(): void {
+    this.#cancelBeat = this.parts.clock.after(BEAT_EVERY_MS, () => {
+      this.#beat();
+      this.#tellOfTheChannel();
+    });
+  }
+
   /** While changes are heard of, watching clients get a beat; else, for those of the release before, that anything may have changed. */
   #tellOfTheChannel(): void {
+    for (const open of this.#open) this.#askToLeaveIfRevoked(open);
     if (!this.parts.wakes.live) {
       this.#tellAll();
       return;
@@ -324,12 +333,6 @@ export class Sessions {
       for (const namespace of open.watched) this.#tellOne(open, namespace, ALL);
     }
   }
-}
-
-/** How a stream's work and its answers are held back. */
-interface Flow {
-  holding(held: boolean): void;
-  pace: Edge['pace'];
 }
 
 interface Told {

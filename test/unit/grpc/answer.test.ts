@@ -2,14 +2,15 @@ import { expect, it } from 'vitest';
 import type { Guard } from '../../../src/access/guard.js';
 import { Call } from '../../../src/coordination/words/call.js';
 import { CoordinationError } from '../../../src/coordination/words/errors.js';
-import type { GetOrLockAnswer, Lease } from '../../../src/coordination/words/outcome.js';
+import type { GetOrLockAnswer } from '../../../src/coordination/words/outcome.js';
 import { defaultPolicy } from '../../../src/coordination/words/policy.js';
 import { type Answered, answer, type Edge } from '../../../src/grpc/answer.js';
 import { CALLS } from '../../../src/grpc/calls.js';
 import { GetOrLockRequest, InvalidateRequest } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { LIMITS } from '../../support/coordination-trial.js';
+import { someLease } from '../../support/some-lease.js';
 
-const lease: Lease = { kind: 'lease', token: 't', fence: 1, expiresInMs: 9, reason: 'miss', owner: 1 };
+const lease = someLease('me');
 
 /** A caller that waits, and whose rights may end meanwhile. */
 function trial() {
@@ -45,7 +46,7 @@ function trial() {
     ...{ may: () => true, invalidated: () => {} },
   };
   const edge: Edge = {
-    ...{ coordinator, limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '', holds: undefined },
+    ...{ coordinator, limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '', session: undefined },
     ...{ guard, tracing: undefined, pace: () => {}, unexpected: () => {} },
   };
   const call = new Call('me');

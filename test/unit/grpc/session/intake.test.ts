@@ -14,7 +14,7 @@ function trial(work = 1) {
     },
     cancel: (id) => noted.push(`cancel ${id}`),
     fail: (error) => noted.push(`fail ${(error as Error).message}`),
-    holding: (held) => noted.push(held ? 'held' : 'free'),
+    reading: (isWanted) => noted.push(isWanted ? 'free' : 'held'),
   });
   const message = (ids: readonly number[], cancelledIds: readonly number[] = []) =>
     SessionRequest.fromPartial({ calls: ids.map((id) => ({ id })), cancelledIds: [...cancelledIds] });

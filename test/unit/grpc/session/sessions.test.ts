@@ -13,6 +13,7 @@ import {
 import { type SessionStream, Sessions } from '../../../../src/grpc/session/sessions.js';
 import { Turns } from '../../../../src/grpc/turns.js';
 import { MemoryWakeChannel } from '../../../../src/memory/wake-channel.js';
+import { SystemClock } from '../../../../src/system-clock.js';
 import { LIMITS } from '../../../support/coordination-trial.js';
 
 /** A client's end of one stream. */
@@ -55,11 +56,12 @@ function trial() {
       limits: LIMITS,
       policyOf: () => defaultPolicy(LIMITS),
       holder: '',
-      holds: undefined,
+      session: undefined,
     },
     ...{ guard: undefined, tracing: undefined, pace: () => {}, unexpected: () => {} },
   };
-  const sessions = new Sessions({ edge, turns: new Turns(), wakes, graceMs: 0, ageMs: 60_000 });
+  const parts = { turns: new Turns(), clock: new SystemClock(), graceMs: 0, ageMs: 60_000 };
+  const sessions = new Sessions({ edge, wakes, ...parts });
   const open = () => {
     const stream = new Stream();
     sessions.serve(stream as unknown as SessionStream);
