@@ -52,8 +52,30 @@ const CHANNEL: ClientOptions = {
   'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
 };
 
+/** The part of a channel that calls need. */
+export interface ChannelLink {
+  readonly stub: Pick<
+    CoordinatorServiceClient,
+    | 'getOrLock'
+    | 'getOrLockMany'
+    | 'publish'
+    | 'release'
+    | 'extend'
+    | 'invalidate'
+    | 'explain'
+    | 'waitForReady'
+  >;
+  readonly connecting: Pick<Connecting, 'underWay'>;
+  metadata(traceparent?: string): Metadata;
+  /** A stream that takes the bytes of messages: what gRPC itself cannot write would end it. */
+  session(): ClientDuplexStream<Buffer, SessionResponse>;
+  /** When a call ends that may take so long. */
+  deadlineAfter(ms: number): number;
+  close(): void;
+}
+
 /** The one channel of a client, and what every call on it carries. */
-export class Link {
+export class Link implements ChannelLink {
   readonly stub: CoordinatorServiceClient;
   readonly connecting: Connecting;
   readonly #token: () => string;
@@ -84,7 +106,11 @@ export class Link {
     return metadata;
   }
 
-  /** Takes the bytes of messages: what gRPC itself cannot write would end the stream. */
+  /** gRPC takes deadlines on the wall clock. */
+  deadlineAfter(ms: number): number {
+    return Date.now() + ms;
+  }
+
   session(): ClientDuplexStream<Buffer, SessionResponse> {
     const { path, responseDeserialize } = CoordinatorServiceService.session;
     const asTheyAre = (bytes: Buffer) => bytes;
