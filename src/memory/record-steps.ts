@@ -13,19 +13,19 @@ import type {
 import type { Wake } from '../coordination/ports/wake-channel.js';
 import type { LeaseEnd, ReleaseOutcome } from '../coordination/words/outcome.js';
 import {
-  type KeyRecord,
   PAST_FAILURE_BYTES_MAX,
   PAST_LEASES_MAX,
   type RebuildTimes,
+  type RecordFacts,
 } from '../coordination/words/record.js';
 import {
   BLANK,
+  facts,
   type MemoryFailure,
   type MemoryLease,
   type MemoryPast,
   type MemoryRecord,
   type MemoryValue,
-  read,
   servable,
 } from './memory-record.js';
 
@@ -60,7 +60,7 @@ export function arm(record: Maybe, request: ArmRequest, nowMs: number): Step<Arm
   const asRead = fence === request.fenceRead && seen.valueFence === request.valueFenceRead;
   const running = before !== undefined && before.untilMs > nowMs;
   const inTheWay = running && (before.quorumLost || quorumLost);
-  if (again || !asRead || inTheWay) return { record, reply: { armed: again, record: read(record, nowMs) } };
+  if (again || !asRead || inTheWay) return { record, reply: { armed: again, record: facts(record, nowMs) } };
   const { leaseMs, holder, traceparent, reason, requestKey, expiresInMs, clock } = request;
   const lease: MemoryLease = {
     nonce,
@@ -86,13 +86,13 @@ export function arm(record: Maybe, request: ArmRequest, nowMs: number): Step<Arm
     nowMs,
     request.keepMs,
   );
-  return { record: next, reply: { armed: true, record: read(next, nowMs) } };
+  return { record: next, reply: { armed: true, record: facts(next, nowMs) } };
 }
 
-export function adopt(record: Maybe, nonce: string, nowMs: number): Step<KeyRecord | undefined> {
+export function adopt(record: Maybe, nonce: string, nowMs: number): Step<RecordFacts | undefined> {
   if (record?.lease?.nonce !== nonce) return { record, reply: undefined };
   const next = { ...record, lease: { ...record.lease, owner: record.lease.owner + 1 } };
-  return { record: next, reply: read(next, nowMs) };
+  return { record: next, reply: facts(next, nowMs) };
 }
 
 export function publish(record: Maybe, request: StorePublish, nowMs: number): Step<StoredAnswer> {

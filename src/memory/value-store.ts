@@ -2,6 +2,7 @@ import type { Clock } from '../coordination/ports/clock.js';
 import type {
   ArmReply,
   ArmRequest,
+  ReadRequest,
   StoredAnswer,
   StoreExtend,
   StoreExtended,
@@ -13,7 +14,7 @@ import type {
 } from '../coordination/ports/value-store.js';
 import type { Wake } from '../coordination/ports/wake-channel.js';
 import type { ReleaseOutcome } from '../coordination/words/outcome.js';
-import type { KeyRecord, PastLease } from '../coordination/words/record.js';
+import type { KeyRecord, MeasuredRecord, PastLease, RecordFacts } from '../coordination/words/record.js';
 import { alive, explain, type MemoryRecord, read } from './memory-record.js';
 import * as steps from './record-steps.js';
 import { Sweep } from './sweep.js';
@@ -37,15 +38,16 @@ export class MemoryValueStore implements ValueStore {
     return this.#records.size;
   }
 
-  async read(id: string): Promise<KeyRecord> {
-    return this.#take(id, (record, nowMs) => ({ record, reply: read(record, nowMs) }));
+  async read(id: string, { known, sent }: ReadRequest = {}): Promise<KeyRecord> {
+    sent?.();
+    return this.#take(id, (record, nowMs) => ({ record, reply: read(record, nowMs, known) }));
   }
 
   async arm(id: string, request: ArmRequest): Promise<ArmReply> {
     return this.#take(id, (record, nowMs) => steps.arm(record, request, nowMs));
   }
 
-  async adopt(id: string, nonce: string): Promise<KeyRecord | undefined> {
+  async adopt(id: string, nonce: string): Promise<RecordFacts | undefined> {
     return this.#take(id, (record, nowMs) => steps.adopt(record, nonce, nowMs));
   }
 
@@ -65,7 +67,7 @@ export class MemoryValueStore implements ValueStore {
     return this.#take(id, (record, nowMs) => steps.invalidate(record, request, nowMs));
   }
 
-  async explain(id: string): Promise<{ record: KeyRecord; past: readonly PastLease[] }> {
+  async explain(id: string): Promise<{ record: MeasuredRecord; past: readonly PastLease[] }> {
     return this.#take(id, (record, nowMs) => ({ record, reply: explain(record, nowMs) }));
   }
 

@@ -2,7 +2,7 @@ import { Script } from './script.js';
 
 const keys = ['record'] as const;
 
-export const readScript = new Script('value-read', { keys, args: [] });
+export const readScript = new Script('value-read', { keys, args: ['known_fence'] });
 
 export const explainScript = new Script('value-explain', { keys, args: [] });
 

@@ -1,6 +1,7 @@
 import type {
   ArmReply,
   ArmRequest,
+  ReadRequest,
   StoredAnswer,
   StoredOutcome,
   StoreExtend,
@@ -12,10 +13,17 @@ import type {
   ValueStore,
 } from '../coordination/ports/value-store.js';
 import type { ReleaseOutcome } from '../coordination/words/outcome.js';
-import type { KeyRecord, PastLease } from '../coordination/words/record.js';
+import type { KeyRecord, MeasuredRecord, PastLease, RecordFacts } from '../coordination/words/record.js';
 import type { StoreConnection } from './connection.js';
 import { recordKey, WAKE_CHANNEL } from './keys.js';
-import { decodePast, decodeRecord, encodeLabels, type RecordReply } from './record-fields.js';
+import {
+  decodeFacts,
+  decodeMeasured,
+  decodePast,
+  decodeRecord,
+  encodeLabels,
+  type RecordReply,
+} from './record-fields.js';
 import type { Script, ScriptArgument } from './script.js';
 import {
   adoptScript,
@@ -32,8 +40,10 @@ import {
 export class RedisValueStore implements ValueStore {
   constructor(private readonly connection: StoreConnection) {}
 
-  async read(id: string): Promise<KeyRecord> {
-    return decodeRecord((await this.#run(readScript, id, {})) as RecordReply);
+  async read(id: string, { known, sent }: ReadRequest = {}): Promise<KeyRecord> {
+    const reply = this.#run(readScript, id, { known_fence: known?.fence ?? 0 });
+    sent?.();
+    return decodeRecord((await reply) as RecordReply, known);
   }
 
   async arm(id: string, request: ArmRequest): Promise<ArmReply> {
@@ -47,12 +57,12 @@ export class RedisValueStore implements ValueStore {
       clock: request.clock,
       keep_ms: request.keepMs,
     })) as RecordReply;
-    return { armed: reply.at(-1) === 1, record: decodeRecord(reply) };
+    return { armed: reply.at(-1) === 1, record: decodeFacts(reply) };
   }
 
-  async adopt(id: string, nonce: string): Promise<KeyRecord | undefined> {
+  async adopt(id: string, nonce: string): Promise<RecordFacts | undefined> {
     const reply = (await this.#run(adoptScript, id, { nonce })) as RecordReply | null;
-    return reply === null ? undefined : decodeRecord(reply);
+    return reply === null ? undefined : decodeFacts(reply);
   }
 
   async publish(id: string, request: StorePublish): Promise<StoredAnswer> {
@@ -115,9 +125,9 @@ export class RedisValueStore implements ValueStore {
     return { hadValue: hadValue === 1, fence: Number(fence.toString()), voidedNonce: voided?.toString() };
   }
 
-  async explain(id: string): Promise<{ record: KeyRecord; past: readonly PastLease[] }> {
+  async explain(id: string): Promise<{ record: MeasuredRecord; past: readonly PastLease[] }> {
     const reply = (await this.#run(explainScript, id, {})) as RecordReply;
-    return { record: decodeRecord(reply), past: decodePast(reply) };
+    return { record: decodeMeasured(reply), past: decodePast(reply) };
   }
 
   #run<A extends string>(

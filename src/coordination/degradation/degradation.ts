@@ -29,7 +29,7 @@ export class Degradation {
   watchedStore(store: ValueStore): ValueStore {
     const noted = <T>(reply: Promise<T>) => this.#noted(reply);
     return {
-      read: (id) => noted(store.read(id)),
+      read: (id, request) => noted(store.read(id, request)),
       arm: (id, request) => noted(store.arm(id, request)),
       adopt: (id, nonce) => noted(store.adopt(id, nonce)),
       publish: (id, request) => noted(store.publish(id, request)),

@@ -4,7 +4,15 @@ import type { NamespaceRecord, NamespaceStore } from '../ports/namespace-store.j
 import type { ValueStore } from '../ports/value-store.js';
 import type { Key } from '../words/key.js';
 import type { Policy } from '../words/policy.js';
-import { type ArmedLease, type KeyRecord, NO_RECORD } from '../words/record.js';
+import {
+  type ArmedLease,
+  type MeasuredRecord,
+  NO_RECORD,
+  type PastLease,
+  type RecordFacts,
+  type StoredValue,
+  type ValueFacts,
+} from '../words/record.js';
 import type { Changes } from './changes.js';
 import { counted } from './counted.js';
 import type { RebuildSamples } from './rebuild-samples.js';
@@ -37,38 +45,75 @@ export class RecordReader {
 
   /**
    * The store's word; without a store, what this replica knows itself. `arrivals` is called when the read is
-   * sent. Rejects as `unavailable` where the namespace rather fails.
+   * sent. `known` is a value that this replica has: the store does not move it again. Rejects as `unavailable` where
+   * the namespace rather fails.
    */
-  async read(key: Key, arrivals: () => number): Promise<Snapshot> {
-    const { clock } = this.parts;
-    const [readAtMs, arrived, sentAt] = [clock.nowMs(), arrivals(), this.changes.count];
+  async read(key: Key, arrivals: () => number, known?: StoredValue): Promise<Snapshot> {
+    const { clock, store } = this.parts;
+    const read: { asked?: Asked } = {};
+    // The read of a large value waits for its turn: what changes meanwhile is in it.
+    const sent = () => {
+      read.asked = this.#ask(key, arrivals());
+    };
     try {
-      const { record, namespace } = await this.#read(key);
-      // Field by field: spreads take several times as long, and every look comes by here.
-      const heardAtMs = clock.nowMs();
-      return { record, readAtMs, heardAtMs, arrivals: arrived, from: 'store', sentAt, namespace };
+      const record = await store.read(key.id, { known, sent });
+      const { readAtMs, arrived, sentAt, namespace } = read.asked ?? this.#ask(key, arrivals());
+      const { clock: tagClock, rebuild, stamps } = await namespace;
+      const value = await this.#counted(key, record.value, { clock: tagClock, stamps });
+      return {
+        record: value === record.value ? record : { ...record, value },
+        readAtMs,
+        heardAtMs: clock.nowMs(),
+        arrivals: arrived,
+        from: 'store',
+        sentAt,
+        // Read before anybody is asked for a lease: one that carries it covers everything that came since.
+        namespace: { clock: tagClock, rebuild },
+      };
     } catch (error) {
-      rethrowUnlessUnavailable(error);
-      throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the value store');
-      const lease = this.held.running(key.id);
-      const record = lease === undefined ? NO_RECORD : { ...NO_RECORD, lease };
+      const record = this.#withoutStore(key, error);
       const { count: sentAt } = this.changes;
       return { record, readAtMs: clock.nowMs(), arrivals: arrivals(), sentAt, from: 'nowhere' };
     }
   }
 
-  /** Record and namespace are asked together; the stamps of tags only where the clock has moved on. */
-  async #read({ id, namespace }: Key): Promise<Pick<Snapshot, 'record' | 'namespace'>> {
-    const { store, namespaces } = this.parts;
-    const [record, known] = await Promise.all([store.read(id), this.#namespace(namespace)]);
-    const { value } = record;
-    const tags = value === undefined || value.clock === known.clock ? [] : value.tags;
-    const now = tags.length === 0 ? known : await namespaces.read(namespace, tags);
-    return {
-      record: withValue(record, value && counted(value, now.clock, now.stamps)),
-      // Read before anybody is asked for a lease: one that carries it covers everything that came since.
-      namespace: { clock: known.clock, rebuild: known.rebuild },
-    };
+  /** The same to be told of, with the leases that have ended, newest first: no value is moved. */
+  async explain(key: Key): Promise<{ record: MeasuredRecord; past: readonly PastLease[] }> {
+    try {
+      const asked = Promise.all([this.parts.store.explain(key.id), this.#namespace(key.namespace)]);
+      const [{ record, past }, known] = await asked;
+      return { record: { ...record, value: await this.#counted(key, record.value, known) }, past };
+    } catch (error) {
+      return { record: this.#withoutStore(key, error), past: [] };
+    }
+  }
+
+  /** To be called when a read is sent: the namespace is asked beside it. */
+  #ask({ namespace: name }: Key, arrived: number): Asked {
+    const namespace = this.#namespace(name);
+    // Where the read itself fails, nothing asks what became of this.
+    namespace.catch(() => {});
+    return { readAtMs: this.parts.clock.nowMs(), arrived, sentAt: this.changes.count, namespace };
+  }
+
+  /** The value as far as it counts. The stamps of its tags are asked for only where the clock has moved on. */
+  async #counted<Value extends ValueFacts>(
+    { namespace }: Key,
+    value: Value | undefined,
+    known: Pick<NamespaceRecord, 'clock' | 'stamps'>,
+  ): Promise<Value | undefined> {
+    if (value === undefined || value.clock === known.clock) return value;
+    const { tags } = value;
+    const now = tags.length === 0 ? known : await this.parts.namespaces.read(namespace, tags);
+    return counted(value, now.clock, now.stamps);
+  }
+
+  /** What this replica itself knows of the key, where the store does not answer. */
+  #withoutStore(key: Key, error: unknown): RecordFacts {
+    rethrowUnlessUnavailable(error);
+    throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the value store');
+    const lease = this.held.running(key.id);
+    return lease === undefined ? NO_RECORD : { ...NO_RECORD, lease };
   }
 
   #namespace(namespace: string): Promise<NamespaceRecord> {
@@ -87,6 +132,9 @@ export class RecordReader {
   }
 }
 
-function withValue(record: KeyRecord, value: KeyRecord['value']): KeyRecord {
-  return value === record.value ? record : { ...record, value };
+/** A read as it was sent. */
+interface Asked extends Pick<Snapshot, 'readAtMs' | 'sentAt'> {
+  /** Callers that had come by then. */
+  readonly arrived: number;
+  readonly namespace: Promise<NamespaceRecord>;
 }

@@ -12,8 +12,9 @@
 --   7 clock             the namespace's tag clock, which the value that is published will carry
 --   8 keep_ms           how long the record outlives its contents
 -- Reply
---   as value-read, and then 1 if the lease is armed, 0 if not. Armed: nothing was armed or stored since
---   the caller read the record, and no running lease stands in the way; or this very nonce was armed before.
+--   the fields and the clock as value-read, and then 1 if the lease is armed, 0 if not. Armed: nothing was armed or
+--   stored since the caller read the record, and no running lease stands in the way; or this very nonce was armed
+--   before.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
