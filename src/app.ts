@@ -97,7 +97,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const streams = new OpenStreams();
   const health = new Health(streams);
   const unexpected = (err: unknown, method: string) => log.error({ err, method }, 'unexpected');
-  const own = { guard: access, tracing, holder: '', holds: undefined, unexpected };
+  const own = { guard: access, tracing, holder: '', session: undefined, unexpected };
   const edge: Edge = { coordinator, limits, policyOf, ...own };
   const { sessionGraceMs: graceMs, connectionAgeMs: ageMs } = config;
   const sessions = new Sessions({ edge, wakes: authorities.wakes, graceMs, ageMs });

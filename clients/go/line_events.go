@@ -68,7 +68,7 @@ func (l *line) welcomed(of context.Context) {
 		l.peer = its.Addr.String()
 	}
 	l.isAccepted.Store(true)
-	if !l.session.pool.accepts(l.session, l.peer) {
+	if !l.session.pool.accepts(l) {
 		l.isAccepted.Store(false)
 		l.session.mu.Lock()
 		defer l.session.mu.Unlock()
@@ -97,13 +97,21 @@ func (l *line) leavesOff() {
 
 // endsCalls is told when new calls go elsewhere; it must have the session's lock.
 func (l *line) endsCalls() {
+	if l.isOver() {
+		return
+	}
+	close(l.over)
+	if l.isAccepted.Load() {
+		l.session.pool.over(l.session, l.peer)
+	}
+}
+
+func (l *line) isOver() bool {
 	select {
 	case <-l.over:
+		return true
 	default:
-		close(l.over)
-		if l.isAccepted.Load() {
-			l.session.pool.over(l.session, l.peer)
-		}
+		return false
 	}
 }
 

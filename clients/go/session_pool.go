@@ -15,11 +15,14 @@ import (
 const (
 	// sessionsMax: beyond that, one process has no need of more replicas.
 	sessionsMax = 8
-	// metMax is how often in a row a session looks for a replica of its own.
-	metMax = 8
-	// reopenAfter a session broke, lookAgainAfter none found a replica of its own.
-	reopenAfter    = time.Second
-	lookAgainAfter = 30 * time.Second
+	// reopenAfter is until a session that broke is opened again.
+	reopenAfter = time.Second
+	// lookAgainMin is until a session that met the replica of another one looks again. It doubles with each try, up to
+	// lookAgainMax: an address may still be connecting, and on a loaded machine that takes a while.
+	lookAgainMin = 10 * time.Millisecond
+	lookAgainMax = 30 * time.Second
+	// countAgainAfter: an address that is new has its session by then.
+	countAgainAfter = 30 * time.Second
 )
 
 // sessionPool has a session with each address of the target, so that the calls of one process are shared by the
@@ -89,16 +92,18 @@ func (p *sessionPool) close() {
 	}
 }
 
-// accepts says whether a session that stands may be used: one for each replica is enough. The first always may.
-func (p *sessionPool) accepts(its *session, peer string) bool {
+// accepts says whether a line that stands may be used: one for each replica is enough. The first session's always may.
+func (p *sessionPool) accepts(l *line) bool {
+	its := l.session
 	p.mu.Lock()
-	owner := p.peers[peer]
+	owner := p.peers[l.peer]
 	isTaken := owner != nil && owner != its
-	if isTaken && its != p.first {
+	// A line may have been given up just before its welcome came. over has been called by then, or waits for the lock.
+	if l.isOver() || (isTaken && its != p.first) {
 		p.mu.Unlock()
 		return false
 	}
-	p.peers[peer] = its
+	p.peers[l.peer] = its
 	its.isReady.Store(true)
 	if its == p.first && !p.isGrowing {
 		p.isGrowing = true
@@ -133,30 +138,28 @@ func (p *sessionPool) grow() {
 			p.members.Store(&members)
 			p.life.spawn(func() { p.keep(its) })
 		}
-		pause(p.life.over, lookAgainAfter)
+		pause(p.life.over, countAgainAfter)
 	}
 }
 
 // keep opens a session to a replica that no other session has, and opens it again when that is gone.
 func (p *sessionPool) keep(its *session) {
-	met := 0
+	lookAgain := lookAgainMin
 	for p.life.over.Err() == nil {
 		line := its.open()
 		err := line.await(p.life.over)
 		switch {
 		case err == nil && line.isAccepted.Load():
-			met = 0
+			lookAgain = lookAgainMin
 			select {
 			case <-line.over:
 			case <-p.life.over.Done():
 			}
 			pause(p.life.over, reopenAfter)
-		case err == nil && met < metMax:
-			// Nothing went over it yet, so that nothing is lost with it; the next one goes to the next address.
-			met++
 		case err == nil:
-			met = 0
-			pause(p.life.over, lookAgainAfter)
+			// Nothing went over it yet, so that nothing is lost with it. The next one goes to the next address.
+			pause(p.life.over, lookAgain)
+			lookAgain = min(2*lookAgain, lookAgainMax)
 		default:
 			pause(p.life.over, reopenAfter)
 		}

@@ -41,7 +41,9 @@ func sessionsOf(fake *fakeService) <-chan *fakeSession {
 		}
 		session.going <- &dibsv1.SessionResponse{Welcome: &dibsv1.SessionWelcome{ResumeToken: "resume"}}
 		sessions <- session
+		left := make(chan struct{})
 		go func() {
+			defer close(left)
 			defer close(session.came)
 			for {
 				message, err := stream.Recv()
@@ -59,7 +61,7 @@ func sessionsOf(fake *fakeService) <-chan *fakeSession {
 				}
 			case err := <-session.over:
 				return err
-			case <-stream.Context().Done():
+			case <-left:
 				return nil
 			}
 		}

@@ -6,7 +6,6 @@ import { LeaseEnds } from './leasing/lease-ends.js';
 import { type GranterParts, LeaseGranter } from './leasing/lease-granter.js';
 import { LeaseLifecycle } from './leasing/lease-lifecycle.js';
 import { RebuildSlots } from './leasing/rebuild-slots.js';
-import { decodeToken } from './leasing/token.js';
 import type { NamespaceStore } from './ports/namespace-store.js';
 import type { TagWake, WakeChannel } from './ports/wake-channel.js';
 import { PublishValue } from './publish-value.js';
@@ -73,9 +72,20 @@ export class Coordinator {
     this.#slots = new RebuildSlots(this.parts, this.#held, (id) => this.#keyLoops.wake(id));
     this.#reader = new RecordReader(this.parts, this.#held, this.#changes, samples);
     this.#lifecycle = new LeaseLifecycle(this.parts, this.#held, this.#slots);
-    const granter = new LeaseGranter(this.parts, this.#held, this.#lifecycle, this.#slots, this.#changes);
+    const granter = new LeaseGranter(this.parts, {
+      held: this.#held,
+      lifecycle: this.#lifecycle,
+      slots: this.#slots,
+      changes: this.#changes,
+    });
     const reader = new NearReader(this.#reader, this.#near, this.#changes);
-    this.#keyLoops = new KeyLoops(this.parts, granter, reader, this.#slots, this.#degradation, this.#changes);
+    this.#keyLoops = new KeyLoops(this.parts, {
+      granter,
+      reader,
+      slots: this.#slots,
+      degradation: this.#degradation,
+      changes: this.#changes,
+    });
     this.#publishValue = new PublishValue(this.parts, {
       held: this.#held,
       lifecycle: this.#lifecycle,
@@ -187,9 +197,8 @@ export class Coordinator {
   }
 
   /** `ended` is called once when a lease of this replica ends; with undefined when that is its holder's own word. */
-  watchLease(key: Key, { token }: Lease, ended: (end: LeaseEnd | undefined) => void): void {
-    const nonce = decodeToken(key, token)?.nonce;
-    if (nonce !== undefined) this.#held.watch(nonce, ended);
+  watchLease({ token }: Lease, ended: (end: LeaseEnd | undefined) => void): void {
+    this.#held.watch(token.nonce, ended);
   }
 
   /** Never rejects because the store is unavailable: that is `not_stored`. */

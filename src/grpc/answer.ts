@@ -4,6 +4,7 @@ import type { Coordinator } from '../coordination/coordinator.js';
 import type { Call } from '../coordination/words/call.js';
 import type { Key } from '../coordination/words/key.js';
 import type { Lease } from '../coordination/words/outcome.js';
+import type { Token } from '../coordination/words/token.js';
 import type { Facts, Tracing } from '../coordination/words/trace.js';
 import type { Bounds } from './decode.js';
 import type { MessageType } from './strict-codec.js';
@@ -31,10 +32,16 @@ export interface Edge extends Bounds {
   readonly tracing: Tracing | undefined;
   /** The default label of a holder. */
   readonly holder: string;
-  /** Whether the call's session already holds the lease. Absent outside sessions, which hold leases. */
-  readonly holds: ((token: string) => boolean) | undefined;
+  /** The leases of the call's session. Absent outside sessions. */
+  readonly session: SessionLeases | undefined;
   /** Receives the cause of every INTERNAL, with the path of its method. */
   unexpected(cause: unknown, path: string): void;
+}
+
+export interface SessionLeases {
+  holds(token: Token): boolean;
+  /** A call of this session ends the lease, so its end is no news to the session's client. */
+  forget(token: Token): void;
 }
 
 /** The subject of a call. Without a key, its trace names none. */
@@ -65,7 +72,7 @@ export interface Row<Wire, Request, Answer, Response> {
   calls(request: Request): number;
   /** Returns an immediate answer, or undefined and later calls `settled`. Creates no promise unless necessary. */
   run(edge: Edge, request: Request, call: Call, settled: Settled<Answer>): Answer | undefined;
-  encode(answer: Answer, edge: Edge): Response;
+  encode(answer: Answer, request: Request, edge: Edge): Response;
   /** What the call's trace records of the answer. */
   told(answer: Answer): Facts | undefined;
   /** The size of the values in the answer. The rest of a message is small. */
@@ -73,7 +80,7 @@ export interface Row<Wire, Request, Answer, Response> {
   /** The lease that the answer carries. */
   lease(request: Request, answer: Answer): GivenLease | undefined;
   /** The token of the lease that this call ends. */
-  ends(wire: Wire): string | undefined;
+  ends(request: Request): Token | undefined;
 }
 
 /** Any row. Carriers only pass on its messages. */
@@ -116,6 +123,8 @@ export function answer<Wire, Request, Answer, Response>(
   try {
     request = row.decode(wire, edge, call.identity);
     admit(row, request, call, edge);
+    const ended = edge.session && row.ends(request);
+    if (ended !== undefined) edge.session?.forget(ended);
     known = row.run(edge, request, call, settled);
   } catch (error) {
     done(errorOf(error));
@@ -147,7 +156,7 @@ function answeredBy<Wire, Request, Answer, Response>(
   edge: Edge,
 ): Answered<Response> | Error {
   try {
-    const response = row.encode(it, edge);
+    const response = row.encode(it, request, edge);
     if (trace !== undefined) {
       const facts = row.told(it);
       if (facts !== undefined) trace.know(facts);

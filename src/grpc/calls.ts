@@ -1,6 +1,5 @@
 import type { MethodDefinition } from '@grpc/grpc-js';
 import type { Permission } from '../access/identity.js';
-import { encodeToken } from '../coordination/leasing/token.js';
 import { labelOf } from '../coordination/waiting/answer-labels.js';
 import type { Call } from '../coordination/words/call.js';
 import type { ExtendAnswer, GetOrLockAnswer, Lease } from '../coordination/words/outcome.js';
@@ -44,7 +43,7 @@ export const CALLS = {
     permission: permissionOf,
     subject: ({ key }) => key,
     run: ({ coordinator }, request, call, settled) => coordinator.getOrLockAtOnce(request, call, settled),
-    encode: encodeGetOrLock,
+    encode: (answer, { key }) => encodeGetOrLock(answer, key),
     told: toldOf,
     valueBytes: bytesOf,
     lease: ({ key }, answer) => leaseIn(key, answer),
@@ -104,7 +103,7 @@ export const CALLS = {
     calls: (requests) => requests.length,
     run: (edge, requests, call, settled) =>
       askEach(edge, requests, { call, span: spanOf(contract.getOrLock.path), told: toldOf }, settled),
-    encode: ({ key, answer }, { unexpected }): wire.GetOrLockManyResponse => ({
+    encode: ({ key, answer }, _requests, { unexpected }): wire.GetOrLockManyResponse => ({
       key: key.key,
       result:
         answer instanceof Error
@@ -112,7 +111,7 @@ export const CALLS = {
               $case: 'error',
               value: callErrorOf(answer, (cause) => unexpected(cause, contract.getOrLockMany.path)),
             }
-          : { $case: 'response', value: encodeGetOrLock(answer) },
+          : { $case: 'response', value: encodeGetOrLock(answer, key) },
     }),
     valueBytes: ({ answer }) => (answer instanceof Error ? 0 : bytesOf(answer)),
     lease: (_requests, { key, answer }) => (answer instanceof Error ? undefined : leaseIn(key, answer)),
@@ -184,13 +183,13 @@ function leaseIn(key: GivenLease['key'], { outcome }: GetOrLockAnswer): GivenLea
 
 /** A lease of another, perhaps broken session moves to the session that extends it. */
 async function extend(
-  { coordinator, holds }: Edge,
+  { coordinator, session }: Edge,
   request: Extend,
   call: Call,
 ): Promise<{ readonly answer: ExtendAnswer; readonly taken: Lease | undefined }> {
   const answer = await coordinator.extend(request, call);
-  const { key, token } = request;
-  if (answer.outcome !== 'extended' || token === undefined || holds?.(encodeToken(key, token)) !== false) {
+  const { token } = request;
+  if (answer.outcome !== 'extended' || token === undefined || session?.holds(token) !== false) {
     return { answer, taken: undefined };
   }
   return { answer, taken: await coordinator.takeOver(request, answer.expiresInMs) };

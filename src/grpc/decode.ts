@@ -1,4 +1,3 @@
-import { decodeTokenOf } from '../coordination/leasing/token.js';
 import { CoordinationError } from '../coordination/words/errors.js';
 import { type Key, keyOf } from '../coordination/words/key.js';
 import type { Payload } from '../coordination/words/outcome.js';
@@ -15,6 +14,7 @@ import type {
   SessionHello,
 } from './generated/dibs/v1/coordinator.js';
 import { type Decoded, NOT_UTF8 } from './strict-codec.js';
+import { decodeToken } from './token.js';
 
 /** What decoding needs besides the message: the configurable bounds, and a default. */
 export interface Bounds {
@@ -61,7 +61,7 @@ export function decodePublish(wire: PublishRequest, { limits }: Bounds, identity
   const key = keyIn(namespaceOf(wire.namespace), wire.key, 'key');
   return {
     key,
-    token: decodeTokenOf(identity, key, wellFormed('token', wire.token)),
+    token: decodeToken(identity, key, wellFormed('token', wire.token)),
     payload: payloadOf(wire.payload, limits.valueBytesMax),
     ttlMs: within('ttl_ms', wire.ttlMs, 1, YEAR_MS),
     staleMs: withinIfSet('stale_ms', wire.staleMs, 0, YEAR_MS),
@@ -73,7 +73,7 @@ export function decodeRelease(wire: ReleaseRequest, _bounds: Bounds, identity: s
   const key = keyIn(namespaceOf(wire.namespace), wire.key, 'key');
   return {
     key,
-    token: decodeTokenOf(identity, key, wellFormed('token', wire.token)),
+    token: decodeToken(identity, key, wellFormed('token', wire.token)),
     failure: wire.failure === undefined ? undefined : failureOf(wire.failure),
   };
 }
@@ -82,7 +82,7 @@ export function decodeExtend(wire: ExtendRequest, bounds: Bounds, identity: stri
   const key = keyIn(namespaceOf(wire.namespace), wire.key, 'key');
   return {
     key,
-    token: decodeTokenOf(identity, key, wellFormed('token', wire.token)),
+    token: decodeToken(identity, key, wellFormed('token', wire.token)),
     leaseMs: leaseMsOf(wire.leaseMs, key.namespace, bounds),
   };
 }

@@ -1,4 +1,5 @@
 import type { Explanation } from '../coordination/reading/explanation.js';
+import type { Key } from '../coordination/words/key.js';
 import type * as domain from '../coordination/words/outcome.js';
 import {
   BusyReason,
@@ -17,6 +18,7 @@ import {
   ReleaseOutcome,
   type ReleaseResponse,
 } from './generated/dibs/v1/coordinator.js';
+import { encodeToken } from './token.js';
 
 const DEGRADED = {
   none: Degraded.DEGRADED_NONE,
@@ -83,8 +85,8 @@ function encodeLeaseReason(reason: domain.LeaseReason): LeaseReason {
   return LEASE_REASONS[reason] ?? LeaseReason.LEASE_REASON_UNSPECIFIED;
 }
 
-export function encodeGetOrLock({ outcome, degraded }: domain.GetOrLockAnswer): GetOrLockResponse {
-  return { outcome: outcomeOf(outcome), degraded: DEGRADED[degraded] };
+export function encodeGetOrLock({ outcome, degraded }: domain.GetOrLockAnswer, key: Key): GetOrLockResponse {
+  return { outcome: outcomeOf(outcome, key), degraded: DEGRADED[degraded] };
 }
 
 export function encodePublish({
@@ -157,7 +159,7 @@ export function encodeExplain({
 // Times on the wire are whole. Remaining times are rounded down and waiting times up, so that neither side counts on
 // time that the other does not have.
 
-function outcomeOf(outcome: domain.GetOrLockAnswer['outcome']): GetOrLockResponse['outcome'] {
+function outcomeOf(outcome: domain.GetOrLockAnswer['outcome'], key: Key): GetOrLockResponse['outcome'] {
   switch (outcome.kind) {
     case 'hit':
       return { $case: 'hit', value: hitOf(outcome) };
@@ -165,7 +167,7 @@ function outcomeOf(outcome: domain.GetOrLockAnswer['outcome']): GetOrLockRespons
       return {
         $case: 'lease',
         value: {
-          token: outcome.token,
+          token: encodeToken(key, outcome.token),
           fence: outcome.fence,
           expiresInMs: Math.floor(outcome.expiresInMs),
           previous: outcome.previous === undefined ? undefined : hitOf(outcome.previous),

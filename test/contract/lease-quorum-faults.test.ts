@@ -149,7 +149,7 @@ describeWithRedis('the quorum while lock nodes fail', () => {
     [
       'LOADING',
       async (at: number) => {
-        const fill = Array.from({ length: 2_000 }, (_, nth) => [`fill-${nth}`, 'x'.repeat(100)]).flat();
+        const fill = Array.from({ length: 10_000 }, (_, nth) => [`fill-${nth}`, 'x'.repeat(100)]).flat();
         await trial.on(at).mset(...fill);
         await trial.on(at).config('SET', 'key-load-delay', '500');
         const reloaded = trial.on(at).call('DEBUG', 'RELOAD');

@@ -36,6 +36,14 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
     expect((await other.publish('slow')).outcome).toBe('stored_late');
   });
 
+  test('a dead holder is passed by the next one, also by one that read before the clock was set back', async () => {
+    const { trial } = under;
+    under.jumpTo(HOUR_S);
+    const { record } = await trial.arm('dead', { expiresInMs: 500, quorumLost: true });
+    under.jumpTo(0);
+    expect((await trial.armAsRead(record, 'next', { quorumLost: true })).armed).toBe(true);
+  });
+
   test('a lease is extended from now on, and no further', async () => {
     const { trial } = under;
     under.jumpTo(HOUR_S);

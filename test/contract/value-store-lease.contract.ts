@@ -79,6 +79,22 @@ export function leaseContract(current: () => StoreTrial): void {
       expect(await trial.read()).toEqual({ fence: 0, valueFence: 0 });
     });
 
+    test('extends a lease up to holdMs after it was armed, and not at all beyond', async () => {
+      const trial = current();
+      await trial.arm('n1', { expiresInMs: SHORT_MS });
+      const extend = {
+        nonce: 'n1',
+        expiresInMs: LONG_MS,
+        holdMs: 2 * SHORT_MS,
+        quorumLost: false,
+        keepMs: LONG_MS,
+      };
+      const reply = await trial.store.extend(trial.id, extend);
+      expect(reply.extended && reply.expiresInMs).toBeLessThanOrEqual(2 * SHORT_MS);
+      await trial.under.pass(3 * SHORT_MS);
+      expect((await trial.store.extend(trial.id, extend)).extended).toBe(false);
+    });
+
     test('keeps a value for all its life, whatever short lease comes and goes on it', async () => {
       const short = { nonce: 'n2', expiresInMs: 1, holdMs: 86_400_000, quorumLost: false, keepMs: 1 };
       const steps: ((trial: StoreTrial) => Promise<unknown>)[] = [

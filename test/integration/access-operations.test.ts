@@ -109,6 +109,7 @@ describe('a change of the file', () => {
     // The line comes on another way than the reply.
     await until(() => trial.replica.log.slice(replicaReads).includes(RELOADED.identities));
     expect(await codeOf(fresh)).toBe(status.OK);
+    await until(() => old.events.some(({ event }) => event?.$case === 'draining'));
     await expect(trial.by('checkout-old').getOrLock(read('any'))).rejects.toMatchObject(unauthenticated);
     // Nor does it hear any more of what changes.
     const heard = old.events.length;
@@ -116,6 +117,55 @@ describe('a change of the file', () => {
     await trial.by('checkout').invalidate({ namespace, keys: ['unheard'] });
     await until(() => listening.events.length > 0);
     expect(old.events).toHaveLength(heard);
+  });
+
+  it('moves a client to its new token, with no failed call and no lost lease', async () => {
+    writeFileSync(trial.authFile, AUTH_FILE);
+    trial.replica.signal('SIGHUP');
+    await until(() =>
+      trial
+        .by('checkout-old')
+        .getOrLock(read('any'))
+        .then(Boolean, () => false),
+    );
+    let token = 'checkout-old';
+    const [outcomes, lost]: [string[], unknown[]] = [[], []];
+    const client = new DibsClient({
+      ...{ target: trial.socket, namespace, token: () => token },
+      hooks: {
+        onPublish: ({ outcome }) => void outcomes.push(outcome),
+        onLeaseLost: (it) => void lost.push(it),
+      },
+    });
+    trial.closed(client);
+    const options = { ttlMs: 60_000, codec: json<string>(), onUnavailable: 'fail' } as const;
+    let open = (_: string) => {};
+    const gate = new Promise<string>((resolve) => {
+      open = resolve;
+    });
+    const rebuilt = client.getOrRebuild('slow', () => gate, { ...options, leaseMs: 1_000 });
+    await client.getOrRebuild('before', () => 'v', options);
+    token = 'checkout';
+    writeFileSync(trial.authFile, AUTH_FILE.replace(`${sha256('checkout-old')}, `, ''));
+    trial.replica.signal('SIGHUP');
+    await until(() =>
+      trial
+        .by('checkout-old')
+        .getOrLock(read('any'))
+        .then(
+          () => false,
+          () => true,
+        ),
+    );
+    for (let at = 0; at < 20; at += 1) {
+      expect(await client.getOrRebuild(`after ${at}`, () => 'v', options)).toBe('v');
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    open('slow');
+    expect(await rebuilt).toBe('slow');
+    expect([outcomes.at(-1), lost]).toEqual(['stored', []]);
+    writeFileSync(trial.authFile, AUTH_FILE);
+    trial.replica.signal('SIGHUP');
   });
 
   it('with a fault is refused with a line in the log, and everything stays', async () => {

@@ -1,9 +1,9 @@
-import { decodeToken, decodeTokenOf } from '../../src/coordination/leasing/token.js';
 import { Call } from '../../src/coordination/words/call.js';
 import { CoordinationError } from '../../src/coordination/words/errors.js';
 import type { Key } from '../../src/coordination/words/key.js';
 import type { Degraded, GetOrLockAnswer, Hit, Lease } from '../../src/coordination/words/outcome.js';
 import type { GetOrLock } from '../../src/coordination/words/requests.js';
+import type { Token } from '../../src/coordination/words/token.js';
 import { type Change, isWithoutStore } from './old-values.js';
 import type { SimReplica } from './sim-replica.js';
 import { NoAnswer, type World } from './world.js';
@@ -19,7 +19,7 @@ const DRIFT_MS = 100;
 /** A lease in a client's hands. */
 export interface InHand {
   readonly key: Key;
-  readonly token: string;
+  readonly token: Token;
   readonly nonce: string;
   readonly expiresInMs: number;
 }
@@ -104,7 +104,7 @@ export class Caller {
   }
 
   inHand(key: Key, { token, expiresInMs }: Lease): InHand {
-    return { key, token, expiresInMs, nonce: decodeToken(key, token)?.nonce ?? '' };
+    return { key, token, expiresInMs, nonce: token.nonce };
   }
 
   async publish(
@@ -117,8 +117,7 @@ export class Caller {
     const { world } = this;
     world.judge.givenUp(hand.nonce);
     const bytes = Buffer.from(`${hand.key.id} ${hand.nonce}`);
-    const { key } = hand;
-    const token = decodeTokenOf(this.name, key, hand.token);
+    const { key, token } = hand;
     const publish = { key, token, payload: { kind: 'value', bytes } as const, ttlMs, staleMs, tags };
     const call = new Call(this.name);
     world.judge.oldValues.tagged(hand.nonce, tags);
@@ -140,8 +139,7 @@ export class Caller {
     const { world } = this;
     world.judge.givenUp(hand.nonce);
     const call = new Call(this.name);
-    const { key } = hand;
-    const token = decodeTokenOf(this.name, key, hand.token);
+    const { key, token } = hand;
     // Whoever hears of a failure can tell whose it is.
     const told = failure && { failure: { ...failure, message: `${failure.message} ${hand.nonce}` } };
     const release = { key, token, ...told };
@@ -150,8 +148,7 @@ export class Caller {
 
   async extend(hand: InHand, replica = this.replica): Promise<'extended' | 'lost' | 'unknown'> {
     const { world } = this;
-    const { key, nonce } = hand;
-    const token = decodeTokenOf(this.name, key, hand.token);
+    const { key, nonce, token } = hand;
     const call = new Call(this.name);
     const sentAt = world.judge.now();
     const result = await world.call(replica, call, async () => {

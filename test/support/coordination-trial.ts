@@ -1,12 +1,13 @@
 import { expect } from 'vitest';
 import { Coordinator } from '../../src/coordination/coordinator.js';
-import { decodeTokenOf } from '../../src/coordination/leasing/token.js';
 import { NO_OBSERVER, type Observer } from '../../src/coordination/ports/observer.js';
 import { Call } from '../../src/coordination/words/call.js';
 import { type Key, keyOf } from '../../src/coordination/words/key.js';
 import type { Busy, Failed, GetOrLockAnswer, Hit, Lease } from '../../src/coordination/words/outcome.js';
 import { defaultPolicy, type Limits, type Policy } from '../../src/coordination/words/policy.js';
 import type { GetOrLock, Publish } from '../../src/coordination/words/requests.js';
+import type { Token } from '../../src/coordination/words/token.js';
+import { decodeToken, encodeToken } from '../../src/grpc/token.js';
 import { MemoryLeaseQuorum } from '../../src/memory/lease-quorum.js';
 import { MemoryNamespaceStore } from '../../src/memory/namespace-store.js';
 import { MemoryValueStore } from '../../src/memory/value-store.js';
@@ -17,6 +18,11 @@ import { ChaosValueStore } from './chaos-value-store.js';
 import { ChaosWakeChannel } from './chaos-wake-channel.js';
 import { ManualClock } from './manual-clock.js';
 import { textValue } from './store-trial.js';
+
+/** A lease's token as the domain gets it from this identity, which sends its text. */
+export function receivedToken(identity: string, key: Key, token: Token): Token | undefined {
+  return decodeToken(identity, key, encodeToken(key, token));
+}
 
 export const LIMITS: Limits = {
   leaseMs: 10_000,
@@ -135,7 +141,7 @@ export class CoordinationTrial {
   }
 
   async publish(
-    token: string,
+    token: Token | undefined,
     text = 'a value',
     { key = this.key, ...request }: Partial<Omit<Publish, 'token'>> = {},
     replica = this.coordinator,
@@ -143,7 +149,7 @@ export class CoordinationTrial {
     const answer = await replica.publish(
       {
         key,
-        token: decodeTokenOf('', key, token),
+        token,
         payload: textValue(text),
         ttlMs: 60_000,
         tags: [],
@@ -155,21 +161,18 @@ export class CoordinationTrial {
     return answer;
   }
 
-  async release(token: string, failure?: { message: string; retryAfterMs?: number }) {
+  async release(token: Token | undefined, failure?: { message: string; retryAfterMs?: number }) {
     const { key } = this;
     const said = failure === undefined ? {} : { failure };
-    const outcome = await this.coordinator.release(
-      { key, token: decodeTokenOf('', key, token), ...said },
-      new Call(),
-    );
+    const outcome = await this.coordinator.release({ key, token, ...said }, new Call());
     await this.settle();
     return outcome;
   }
 
-  extend(token: string, leaseMs?: number, replica = this.coordinator) {
+  extend(token: Token | undefined, leaseMs?: number, replica = this.coordinator) {
     const length = leaseMs === undefined ? {} : { leaseMs };
     const { key } = this;
-    return replica.extend({ key, token: decodeTokenOf('', key, token), ...length }, new Call());
+    return replica.extend({ key, token, ...length }, new Call());
   }
 
   async invalidate(mode: 'delete' | 'mark_stale' = 'delete', keys: readonly Key[] = [this.key]) {

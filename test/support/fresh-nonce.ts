@@ -1,4 +1,4 @@
-import { mintNonce } from '../../src/coordination/leasing/token.js';
+import { mintNonce } from '../../src/coordination/leasing/nonce.js';
 import { SystemChance } from '../../src/system-chance.js';
 
 const LONGEST_IDENTITY = 'Longest-identity_'.padEnd(64, '0');

@@ -37,6 +37,11 @@ export class ManualClock implements Clock {
     return this.#turns.pass('turn');
   }
 
+  /** As of a process that was stopped for so long: the timers that came due have yet to fire. */
+  stopFor(ms: number): void {
+    this.#nowMs += ms;
+  }
+
   advance(ms: number): void {
     const untilMs = this.#nowMs + ms;
     for (;;) {

@@ -71,7 +71,15 @@ export class StoreTrial {
 
   /** Arms as a replica does that has just looked, unless `request` says what it has read. */
   async arm(nonce: string, request: Partial<ArmRequest> = {}): Promise<ArmReply> {
-    const { fence, valueFence } = await this.read();
+    return this.armAsRead(await this.read(), nonce, request);
+  }
+
+  /** By a caller that read this. */
+  armAsRead(
+    { fence, valueFence }: Pick<KeyRecord, 'fence' | 'valueFence'>,
+    nonce: string,
+    request: Partial<ArmRequest> = {},
+  ): Promise<ArmReply> {
     return this.store.arm(this.id, {
       nonce,
       expiresInMs: LONG_MS,

@@ -30,6 +30,7 @@ final class ClientOptions {
     if (has(fields, "connect_ms")) builder.connectTimeout(time(fields, "connect_ms"));
     if (has(fields, "lease_hold_max_ms")) builder.leaseHoldMax(time(fields, "lease_hold_max_ms"));
     if (is(fields, "near_cache")) builder.nearCache(NEAR_BYTES);
+    if (is(fields, "serve_near_when_unavailable")) builder.serveNearWhenUnavailable(true);
     identify(builder, fields);
     return builder;
   }

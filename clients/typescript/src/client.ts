@@ -54,6 +54,15 @@ export type Dibs = Pick<DibsClient, 'getOrRebuild' | 'invalidate' | 'close'>;
 
 type Rebuild<T> = (context: RebuildContext<T>) => Promise<T | null | undefined> | T | null | undefined;
 
+/** One getOrRebuild, with the client's defaults. */
+interface Asked<T> {
+  readonly namespace: string;
+  readonly key: string;
+  readonly rebuild: Rebuild<T>;
+  readonly codec: Codec<T>;
+  readonly options: RebuildOptions;
+}
+
 /**
  * A client of Dibs. One for each process is enough: it holds one channel, over which any number of calls
  * go at once.
@@ -124,44 +133,33 @@ export class DibsClient {
     const namespace = options.namespace ?? this.#options.namespace ?? '';
     // Not in an async function: a hit in this process's memory is shorter than what that costs.
     const near = mayJoin(options) ? this.#near?.get(namespace, key) : undefined;
-    if (near === undefined) return this.#fetch(namespace, key, rebuild, codec, options);
+    if (near === undefined) return this.#fetch({ namespace, key, rebuild, codec, options });
     if (options.signal?.aborted) return Promise.reject(options.signal.reason);
     const { onHit } = this.#options.hooks ?? {};
     if (onHit !== undefined) tell(onHit, { namespace, key, freshness: 'fresh' });
     try {
       return Promise.resolve(decoded(codec, near, true));
     } catch (error) {
-      return this.#refetch(namespace, key, rebuild, codec, options, error);
+      return this.#refetch({ namespace, key, rebuild, codec, options }, error);
     }
   }
 
-  async #fetch<T>(
-    namespace: string,
-    key: string,
-    rebuild: Rebuild<T>,
-    codec: Codec<T>,
-    options: RebuildOptions,
-  ): Promise<T | null> {
-    const taken = await this.#fetcher.fetch(this.#callOf(namespace, key, rebuild, codec, options));
+  async #fetch<T>(asked: Asked<T>): Promise<T | null> {
+    const { key, codec, options } = asked;
+    const taken = await this.#fetcher.fetch(this.#callOf(asked));
     try {
       return decoded(codec, taken.bytes, taken.isShared);
     } catch (error) {
       if (taken.isOwn || options.refresh === true) throw new UndecodableError(key, error);
-      return this.#refetch(namespace, key, rebuild, codec, options, error);
+      return this.#refetch(asked, error);
     }
   }
 
   /** A value that the codec cannot read is a miss: after a deploy that changes a type, callers go on. One try. */
-  async #refetch<T>(
-    namespace: string,
-    key: string,
-    rebuild: Rebuild<T>,
-    codec: Codec<T>,
-    options: RebuildOptions,
-    error: unknown,
-  ): Promise<T | null> {
+  async #refetch<T>(asked: Asked<T>, error: unknown): Promise<T | null> {
+    const { namespace, key, codec } = asked;
     tell(this.#options.hooks?.onUndecodable, { namespace, key, error });
-    const call = this.#callOf(namespace, key, rebuild, codec, options);
+    const call = this.#callOf(asked);
     const taken = await this.#fetcher.refetch(call);
     try {
       return decoded(codec, taken.bytes, taken.isShared);
@@ -171,20 +169,14 @@ export class DibsClient {
   }
 
   /** Throws what the caller is to blame for, before anything is sent. */
-  #callOf<T>(
-    namespace: string,
-    key: string,
-    rebuild: Rebuild<T>,
-    codec: Codec<T>,
-    options: RebuildOptions,
-  ): FetchCall {
+  #callOf<T>({ namespace, key, rebuild, codec, options }: Asked<T>): FetchCall {
     checkText('key', key);
-    const asked = checked(options);
+    const given = checked(options);
     const again = reentrant(this, namespace, key);
     if (again !== undefined) throw again;
     return {
-      ...{ namespace, key, options: asked },
-      onUnavailable: asked.onUnavailable ?? this.#options.onUnavailable ?? 'rebuild',
+      ...{ namespace, key, options: given },
+      onUnavailable: given.onUnavailable ?? this.#options.onUnavailable ?? 'rebuild',
       rebuild: async ({ previous, ...context }) => {
         const how: HowStored = { store: true };
         const said: RebuildContext<T> = {

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { type ChannelCredentials, type ClientOptions, credentials, Metadata } from '@grpc/grpc-js';
+import { CertificatesOfFiles } from './certificates.js';
 import { Connecting } from './connecting.js';
 import { DibsError } from './errors.js';
 import { CoordinatorServiceClient } from './generated/dibs/v1/coordinator.js';
@@ -17,7 +17,10 @@ export interface LinkOptions {
   readonly allowInsecureToken?: boolean;
   /** Path of a PEM file with the authorities that the service's certificate is checked by. */
   readonly tlsCa?: string;
-  /** Paths of PEM files with the client's own certificate and its key. Any of the three turns TLS on. */
+  /**
+   * Paths of PEM files with the client's own certificate and its key. Any of the three turns TLS on; they are read
+   * again for each connection.
+   */
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   /** How long a call waits for a connection before it ends as `UNAVAILABLE`, in milliseconds. */
@@ -51,7 +54,8 @@ export class Link {
     checkTarget(target);
     const security = securityOf(options);
     this.#token = tokenSource(options);
-    const hasToken = typeof options.token === 'function' || this.#token() !== '';
+    // Also one whose file is still empty: it is sent as soon as there is one.
+    const hasToken = [typeof options.token === 'function', options.tokenFile, this.#token()].some(Boolean);
     if (hasToken && !security._isSecure() && !staysHere(target) && options.allowInsecureToken !== true) {
       throw new DibsError(
         'INVALID_ARGUMENT',
@@ -83,14 +87,5 @@ function securityOf({ tlsCa = '', tlsCert = '', tlsKey = '' }: LinkOptions): Cha
     );
   }
   if (tlsCa === '' && tlsCert === '') return credentials.createInsecure();
-  return credentials.createSsl(read('tlsCa', tlsCa), read('tlsKey', tlsKey), read('tlsCert', tlsCert));
-}
-
-function read(option: string, path: string): Buffer | null {
-  if (path === '') return null;
-  try {
-    return readFileSync(path);
-  } catch (cause) {
-    throw new DibsError('INVALID_ARGUMENT', `${option}: ${path} cannot be read`, undefined, { cause });
-  }
+  return new CertificatesOfFiles({ tlsCa, tlsCert, tlsKey });
 }

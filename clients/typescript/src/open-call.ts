@@ -7,6 +7,15 @@ export type Response = NonNullable<wire.SessionReply['response']>;
 /** What a response of this kind carries. */
 export type Of<Case extends Response['$case']> = Extract<Response, { $case: Case }>['value'];
 
+/** What the caller waits for, and how it gets it. */
+interface CallerOf {
+  readonly expected: Response['$case'];
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: DibsError) => void;
+  /** Gets each answer but the last, where there are several. */
+  readonly more: ((value: unknown) => void) | undefined;
+}
+
 /** A call whose answer has not come. */
 export class OpenCall<Line> {
   slot: Slot<OpenCall<Line>> | undefined;
@@ -18,20 +27,18 @@ export class OpenCall<Line> {
     readonly line: Line,
     readonly id: number,
     readonly deadlineMs: number,
-    private readonly expected: Response['$case'],
-    private readonly resolve: (value: unknown) => void,
-    private readonly reject: (error: DibsError) => void,
-    private readonly more: ((value: unknown) => void) | undefined,
+    private readonly caller: CallerOf,
   ) {}
 
   settle(outcome: Response | DibsError): void {
-    if (outcome instanceof DibsError) this.reject(outcome);
-    else if (outcome.$case === this.expected) this.resolve(outcome.value);
-    else this.reject(new DibsError('INTERNAL', `an answer to ${this.expected} of another kind`));
+    const { expected, resolve, reject } = this.caller;
+    if (outcome instanceof DibsError) reject(outcome);
+    else if (outcome.$case === expected) resolve(outcome.value);
+    else reject(new DibsError('INTERNAL', `the answer to ${expected} is of another kind`));
   }
 
   /** One of several answers. */
   tell(response: Response): void {
-    if (response.$case === this.expected) this.more?.(response.value);
+    if (response.$case === this.caller.expected) this.caller.more?.(response.value);
   }
 }

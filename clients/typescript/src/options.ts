@@ -10,16 +10,19 @@ export interface DibsClientOptions {
   readonly target?: string;
   /**
    * The caller's token. A function is asked for each connection and each unary call, and must
-   * be quick. Default: `DIBS_TOKEN`, else none.
+   * be quick. Default: `DIBS_TOKEN`, else the file that `DIBS_TOKEN_FILE` names, else none.
    */
   readonly token?: string | (() => string);
-  /** Path of a file with the token in place of `token`; it is read again when it changes. */
+  /** Path of a file with the token in place of `token`; it is read again when it changes. Default: `DIBS_TOKEN_FILE`. */
   readonly tokenFile?: string;
   /** Lets the token travel in clear to another machine. Default: false, which is an error there without TLS. */
   readonly allowInsecureToken?: boolean;
   /** Path of a PEM file with the authorities to trust; turns TLS on. Default: `DIBS_TLS_CA`, else no TLS. */
   readonly tlsCa?: string;
-  /** Path of a PEM file with this client's own certificate; turns TLS on. Default: `DIBS_TLS_CERT`, else none. */
+  /**
+   * Path of a PEM file with this client's own certificate; turns TLS on. Default: `DIBS_TLS_CERT`, else none. The
+   * files of TLS are read again for each connection, so that a renewed certificate needs no restart.
+   */
   readonly tlsCert?: string;
   /** Path of a PEM file with the key of `tlsCert`. Default: `DIBS_TLS_KEY`. */
   readonly tlsKey?: string;
@@ -143,16 +146,26 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Where and as whom to call: what the caller says, else what the environment says. */
 export function connectionOptions(options: DibsClientOptions, env: Environment) {
-  const { tokenFile, allowInsecureToken = false, connectMs = DEFAULT_CONNECT_MS } = options;
+  const { allowInsecureToken = false, connectMs = DEFAULT_CONNECT_MS } = options;
   return {
     target: options.target ?? (env.DIBS_TARGET || DEFAULT_TARGET),
-    token: options.token ?? (tokenFile === undefined ? env.DIBS_TOKEN : undefined) ?? '',
-    ...(tokenFile === undefined ? {} : { tokenFile }),
+    ...identityOf(options, env),
     allowInsecureToken,
     tlsCa: options.tlsCa ?? env.DIBS_TLS_CA ?? '',
     tlsCert: options.tlsCert ?? env.DIBS_TLS_CERT ?? '',
     tlsKey: options.tlsKey ?? env.DIBS_TLS_KEY ?? '',
     connectMs: wholeMs('connectMs', connectMs, 1, TIMER_MS_MAX),
+  };
+}
+
+/** What the caller says of its token is not mixed with what the environment says. */
+function identityOf({ token, tokenFile }: DibsClientOptions, env: Environment) {
+  const isSaid = token !== undefined || tokenFile !== undefined;
+  if (isSaid) return { token: token ?? '', ...(tokenFile === undefined ? {} : { tokenFile }) };
+  const { DIBS_TOKEN = '', DIBS_TOKEN_FILE = '' } = env;
+  return {
+    token: DIBS_TOKEN,
+    ...(DIBS_TOKEN === '' && DIBS_TOKEN_FILE !== '' ? { tokenFile: DIBS_TOKEN_FILE } : {}),
   };
 }
 

@@ -1,6 +1,6 @@
 import { DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
-import { NoSession } from './session-transport.js';
+import { NoSession, SessionRefused } from './no-session.js';
 import type { CallTerms, Transport } from './transport.js';
 
 /** Until a session is tried again after it could not be had and calls one by one could: each time twice as long. */
@@ -70,7 +70,8 @@ export class SessionOrUnary implements Transport {
     return ask(this.session).catch(async (error) => {
       if (!isNoSession(error)) throw error;
       const reply = await ask(this.unary);
-      this.#unaryWorks();
+      // Another session can be had.
+      if (!(error.cause instanceof SessionRefused)) this.#unaryWorks();
       return reply;
     });
   }
@@ -99,6 +100,6 @@ function isLarge({ payload }: wire.PublishRequest): boolean {
   return payload?.$case === 'value' && payload.value.byteLength > ON_SESSION_BYTES_MAX;
 }
 
-function isNoSession(error: unknown): boolean {
+function isNoSession(error: unknown): error is DibsError {
   return error instanceof DibsError && error.cause instanceof NoSession;
 }

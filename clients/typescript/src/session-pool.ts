@@ -28,17 +28,20 @@ interface Member {
   readonly session: PooledSession;
   /** It is open to a replica of its own, so that calls may go over it. */
   ready: boolean;
-  /** How often it has met a replica that another session has. */
-  met: number;
+  /** Until it looks again for a replica of its own. */
+  lookAgainMs: number;
 }
 
 /** Beyond that, one process has no need of more replicas. */
 const SESSIONS_MAX = 8;
-/** How often in a row a session looks for a replica of its own. */
-const MET_MAX = 8;
-/** Until a session that broke, or that found no replica of its own, is opened again. */
+/** Until a session that broke is opened again. */
 const REOPEN_MS = 1_000;
-const LOOK_AGAIN_MS = 30_000;
+/**
+ * Until a session that met the replica of another one looks again. It doubles with each try: an address may still be
+ * connecting, and on a loaded machine that takes a while.
+ */
+const LOOK_AGAIN_MIN_MS = 10;
+const LOOK_AGAIN_MAX_MS = 30_000;
 
 /**
  * A session with each address that the target has. All calls of a key go over the same one, so that callers of
@@ -101,7 +104,7 @@ export class SessionPool implements Transport {
           },
         }),
         ready: false,
-        met: 0,
+        lookAgainMs: LOOK_AGAIN_MIN_MS,
       };
       this.#members.push(member);
       member.session.open();
@@ -114,14 +117,13 @@ export class SessionPool implements Transport {
     const isTaken = [this.#first, ...others.map(({ session }) => session)].some((it) => it.peer === peer);
     if (!isTaken) {
       member.ready = true;
-      member.met = 0;
+      member.lookAgainMs = LOOK_AGAIN_MIN_MS;
       return;
     }
-    // Nothing went over it yet, so that nothing is lost with it.
+    // Nothing went over it yet, so that nothing is lost with it. The next one goes to the next address.
     member.session.leave();
-    member.met = (member.met + 1) % MET_MAX;
-    if (member.met === 0) this.#reopen(member, LOOK_AGAIN_MS);
-    else member.session.open();
+    this.#reopen(member, member.lookAgainMs);
+    member.lookAgainMs = Math.min(2 * member.lookAgainMs, LOOK_AGAIN_MAX_MS);
   }
 
   #reopen(member: Member, afterMs: number): void {

@@ -5,6 +5,7 @@ import { callErrorOf, DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import type { Link } from './link.js';
 import type { NearCache } from './near-cache.js';
+import { NoSession, SessionRefused } from './no-session.js';
 import { type Of, OpenCall, type Response } from './open-call.js';
 import { afterRunning } from './running-time.js';
 import { endOf, oneMessage } from './session-messages.js';
@@ -41,11 +42,6 @@ interface Line {
   planned: boolean;
   /** New calls go elsewhere; it ends with its last one. */
   leaving: boolean;
-}
-
-/** The service does not take sessions here, or something on the way breaks streams: not an error of the call. */
-export class NoSession extends Error {
-  override readonly name = 'NoSession';
 }
 
 /**
@@ -190,7 +186,8 @@ export class SessionTransport implements PooledSession {
       const line = this.#live();
       const id = this.#nextId;
       this.#nextId += 1;
-      const call = new OpenCall(line, id, deadlineMs, expected, resolve as never, reject, more as never);
+      const caller = { expected, resolve: resolve as never, reject, more: more as never };
+      const call = new OpenCall(line, id, deadlineMs, caller);
       call.slot = this.#deadlines.set(call, deadlineMs);
       if (signal !== undefined) {
         const leave = () => this.#leftBy(call, gone());
@@ -289,7 +286,7 @@ export class SessionTransport implements PooledSession {
     for (const { id, more, response } of replies) {
       const call = line.calls.get(id);
       if (call === undefined || response === undefined) continue;
-      if (response.$case === 'error') this.#end(call, callErrorOf(response.value));
+      if (response.$case === 'error') this.#failed(call, callErrorOf(response.value));
       else if (more) call.tell(response);
       else this.#end(call, response);
     }
@@ -299,6 +296,15 @@ export class SessionTransport implements PooledSession {
       else if (event?.$case === 'beat' && line.watch?.beat()) this.options.changes?.missed();
       else if (event?.$case === 'draining') this.#leave(line);
     }
+  }
+
+  #failed(call: OpenCall<Line>, { code, message, retryAfterMs }: DibsError): void {
+    let cause: NoSession | undefined;
+    if (code === 'UNAUTHENTICATED') {
+      cause = new SessionRefused(message);
+      this.#leave(call.line);
+    }
+    this.#end(call, new DibsError(code, message, retryAfterMs, { cause }));
   }
 
   /** New calls go to another replica; the open ones are still answered on this stream. */
@@ -335,14 +341,6 @@ export class SessionTransport implements PooledSession {
   }
 }
 
-function closed(): DibsError {
-  return new DibsError('CANCELLED', 'this client is closed');
-}
-
-function gone(): DibsError {
-  return new DibsError('CANCELLED', 'the caller has left');
-}
-
-function late(deadlineMs: number): DibsError {
-  return new DibsError('DEADLINE_EXCEEDED', `no answer within ${deadlineMs} ms`);
-}
+const closed = () => new DibsError('CANCELLED', 'this client is closed');
+const gone = () => new DibsError('CANCELLED', 'the caller has left');
+const late = (deadlineMs: number) => new DibsError('DEADLINE_EXCEEDED', `no answer within ${deadlineMs} ms`);

@@ -5,10 +5,10 @@ import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DibsClient } from '../src/client.js';
 import { DibsError } from '../src/errors.js';
-import type { RebuildContext } from '../src/options.js';
+import { NoSession } from '../src/no-session.js';
+import { connectionOptions, type RebuildContext } from '../src/options.js';
 import { afterRunning } from '../src/running-time.js';
 import { SessionOrUnary } from '../src/session-or-unary.js';
-import { NoSession } from '../src/session-transport.js';
 import { checkTarget, staysHere } from '../src/target.js';
 import { tokenSource } from '../src/token.js';
 import type { Transport } from '../src/transport.js';
@@ -104,6 +104,31 @@ describe('a token', () => {
     await new Promise((resolve) => setTimeout(resolve, 520));
     expect(token()).toBe('another');
     expect(() => tokenSource({ tokenFile: join(dir, 'none') })()).toThrow(/^tokenFile: .* cannot be read/);
+  });
+
+  it('comes from what the caller says, else from the environment', () => {
+    const env = { DIBS_TOKEN: '', DIBS_TOKEN_FILE: '/etc/token' };
+    const from = (options: object, more: object = {}) => {
+      const { token, tokenFile } = {
+        tokenFile: undefined,
+        ...connectionOptions(options, { ...env, ...more }),
+      };
+      return [token, tokenFile];
+    };
+    expect(from({})).toEqual(['', '/etc/token']);
+    expect(from({}, { DIBS_TOKEN: 'known' })).toEqual(['known', undefined]);
+    expect(from({ token: 'mine' })).toEqual(['mine', undefined]);
+    expect(from({ token: '' })).toEqual(['', undefined]);
+    expect(from({ tokenFile: 'mine' }, { DIBS_TOKEN: 'known' })).toEqual(['', 'mine']);
+    expect(from({}, { DIBS_TOKEN_FILE: '' })).toEqual(['', undefined]);
+  });
+
+  it('in a file that is still empty would travel in clear too', () => {
+    const tokenFile = join(dir, 'empty-token');
+    writeFileSync(tokenFile, '');
+    expect(() => new DibsClient({ target: '192.0.2.1:50051', tokenFile })).toThrow(
+      /^token: would travel in clear/,
+    );
   });
 
   it('comes from a function, and its failure is an error of the call', () => {

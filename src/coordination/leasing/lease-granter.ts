@@ -17,8 +17,8 @@ import { clamp, driftMs } from './drift.js';
 import { learnedLeaseMs } from './forecast.js';
 import type { HeldLeases } from './held-leases.js';
 import type { LeaseLifecycle, LeasePorts } from './lease-lifecycle.js';
+import { mintNonce } from './nonce.js';
 import type { RebuildSlots } from './rebuild-slots.js';
-import { decodeToken, encodeToken, mintNonce } from './token.js';
 
 /** A caller that may be given a lease. */
 export interface Candidate {
@@ -54,33 +54,30 @@ export interface GranterParts extends LeasePorts {
   readonly chance: Chance;
 }
 
+/** What the granter shares with the coordinator's other parts. */
+export interface GranterShared {
+  readonly held: HeldLeases;
+  readonly lifecycle: LeaseLifecycle;
+  readonly slots: RebuildSlots;
+  readonly changes: Changes;
+}
+
 /** Gives leases and hands them out again: the two authorities, in their order. */
 export class LeaseGranter {
   constructor(
     private readonly parts: GranterParts,
-    private readonly held: HeldLeases,
-    private readonly lifecycle: LeaseLifecycle,
-    private readonly slots: RebuildSlots,
-    private readonly changes: Changes,
+    private readonly shared: GranterShared,
   ) {}
 
   /** One attempt for one caller, if the namespace has a free rebuild slot. */
-  async attempt(
-    key: Key,
-    snapshot: Snapshot,
-    waiter: Candidate,
-    reason: LeaseReason,
-    arrivals: () => number,
-  ): Promise<Attempt> {
+  async attempt(key: Key, tried: Tried): Promise<Attempt> {
+    const { snapshot, waiter } = tried;
     const leaseMs = this.#leaseMsOf(key, snapshot, waiter);
-    const slot = await this.slots.enter(key, leaseMs);
+    const slot = await this.shared.slots.enter(key, leaseMs);
     if (slot === undefined) return { kind: 'held_back' };
-    const attempt = await this.#vote({ key, waiter, reason, leaseMs, snapshot, arrivals });
-    if (attempt.kind !== 'granted') void this.slots.leave(key.namespace, slot);
-    else {
-      const { nonce = '' } = decodeToken(key, attempt.lease.token) ?? {};
-      void this.slots.keep(key.namespace, slot, nonce, leaseMs);
-    }
+    const attempt = await this.#vote({ ...tried, key, leaseMs });
+    if (attempt.kind !== 'granted') void this.shared.slots.leave(key.namespace, slot);
+    else void this.shared.slots.keep(key.namespace, slot, attempt.lease.token.nonce, leaseMs);
     return attempt;
   }
 
@@ -132,14 +129,14 @@ export class LeaseGranter {
     const lease = snapshot.record.lease;
     if (lease === undefined) return { kind: 'undecided' };
     if (snapshot.from === 'nowhere') {
-      const held = this.held.get(lease.nonce);
+      const held = this.shared.held.get(lease.nonce);
       if (held === undefined) return { kind: 'undecided' };
       held.owner += 1;
       const { kind, nonce, fence, leaseMs } = held;
       const token: Token = { kind, nonce, fence, leaseMs };
       return {
         kind: 'granted',
-        lease: this.#leaseOf(key, { token, owner: held.owner, untilMs: held.untilMs, reason: held.reason }),
+        lease: this.#leaseOf({ token, owner: held.owner, untilMs: held.untilMs, reason: held.reason }),
         degraded: held.kind === 'local' ? 'local' : 'store_lost',
         snapshot: undefined,
       };
@@ -148,20 +145,20 @@ export class LeaseGranter {
     const owner = await this.#raiseOwner(key, lease.nonce);
     if (owner === undefined) return { kind: 'undecided' };
     // How long it really lasts is known only to the replica that gave it: an extension proves it again.
-    const extended = await this.lifecycle
+    const extended = await this.shared.lifecycle
       .extendArmed(key, token, lease.leaseMs)
       .catch(undecidedIfUnavailable);
     if (extended === undefined || extended.outcome === 'lost') return { kind: 'undecided' };
     const untilMs = this.parts.clock.nowMs() + extended.expiresInMs;
     if (waiter.gone) {
-      await this.lifecycle.endArmed(key, token, 'cancelled', owner);
+      await this.shared.lifecycle.endArmed(key, token, { end: 'cancelled', owner });
       return { kind: 'abandoned' };
     }
     const given: Given = { token, owner, untilMs, reason: lease.reason };
     this.#remember(key, waiter, given);
     return {
       kind: 'granted',
-      lease: this.#leaseOf(key, given, this.#previousOf(snapshot, waiter)),
+      lease: this.#leaseOf(given, this.#previousOf(snapshot, waiter)),
       degraded: extended.storeLost ? 'store_lost' : lease.quorumLost ? 'quorum_lost' : 'none',
       snapshot: undefined,
     };
@@ -169,7 +166,7 @@ export class LeaseGranter {
 
   /** The caller that the lease was for has gone. */
   async giveBack(key: Key, lease: Lease): Promise<void> {
-    await this.lifecycle.giveBack(key, lease, 'cancelled');
+    await this.shared.lifecycle.giveBack(key, lease, 'cancelled');
   }
 
   /** The owner number after the raise; undefined if the lease is over or the store does not answer. */
@@ -186,7 +183,7 @@ export class LeaseGranter {
     const { store, quorum, clock, limits } = this.parts;
     const { key, waiter, snapshot, leaseMs, reason } = grant;
     const sentMs = clock.nowMs();
-    const sent = { readAtMs: sentMs, arrivals: grant.arrivals(), sentAt: this.changes.count };
+    const sent = { readAtMs: sentMs, arrivals: grant.arrivals(), sentAt: this.shared.changes.count };
     const { trace } = waiter.call;
     // Begun before it is known whether there will be a lease, for the record says how to find it.
     const span = trace?.begin('lease', { reason });
@@ -212,7 +209,11 @@ export class LeaseGranter {
       arming?.end();
       rethrowUnlessUnavailable(error);
       if (this.parts.policyOf(key.namespace).onLoss === 'fail') {
-        await this.lifecycle.endUnstored(key, { kind: 'quorum', nonce, fence: 0, leaseMs }, 'cancelled');
+        await this.shared.lifecycle.endUnstored(
+          key,
+          { kind: 'quorum', nonce, fence: 0, leaseMs },
+          'cancelled',
+        );
       }
       throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the value store');
       return this.#grantUnstored(grant, nonce, validUntilMs, quorumLost ? 'local' : 'store_lost');
@@ -223,7 +224,7 @@ export class LeaseGranter {
     }
     const token: Token = { kind: 'armed', nonce, fence: reply.record.fence, leaseMs };
     if (waiter.gone || validUntilMs - clock.nowMs() < 1) {
-      await this.lifecycle.endArmed(key, token, 'cancelled', 1);
+      await this.shared.lifecycle.endArmed(key, token, { end: 'cancelled', owner: 1 });
       return { kind: waiter.gone ? 'abandoned' : 'undecided' };
     }
     const given: Given = { token, owner: 1, untilMs: validUntilMs, reason };
@@ -231,7 +232,7 @@ export class LeaseGranter {
     const armedSnapshot = snapshotOf(snapshot, reply.record, sent);
     return {
       kind: 'granted',
-      lease: this.#leaseOf(key, given, this.#previousOf(armedSnapshot, waiter)),
+      lease: this.#leaseOf(given, this.#previousOf(armedSnapshot, waiter)),
       degraded: quorumLost ? 'quorum_lost' : 'none',
       snapshot: armedSnapshot,
     };
@@ -246,7 +247,7 @@ export class LeaseGranter {
     const { key, waiter, reason, leaseMs } = grant;
     const token: Token = { kind: degraded === 'local' ? 'local' : 'quorum', nonce, fence: 0, leaseMs };
     if (waiter.gone || validUntilMs - this.parts.clock.nowMs() < 1) {
-      void this.lifecycle.endUnstored(key, token, 'cancelled');
+      void this.shared.lifecycle.endUnstored(key, token, 'cancelled');
       return { kind: waiter.gone ? 'abandoned' : 'undecided' };
     }
     const span = waiter.call.trace?.begin('lease', { reason });
@@ -254,7 +255,7 @@ export class LeaseGranter {
     this.#remember(key, waiter, given, span);
     return {
       kind: 'granted',
-      lease: this.#leaseOf(key, given),
+      lease: this.#leaseOf(given),
       degraded,
       snapshot: undefined,
     };
@@ -270,13 +271,13 @@ export class LeaseGranter {
   }
 
   #remember(key: Key, waiter: Candidate, { token, owner, untilMs, reason }: Given, span?: Step): void {
-    this.held.add({
+    this.shared.held.add({
       key,
       nonce: token.nonce,
       kind: token.kind,
       fence: token.fence,
       sinceMs: this.parts.clock.nowMs(),
-      givenAt: this.changes.count,
+      givenAt: this.shared.changes.count,
       leaseMs: token.leaseMs,
       holder: waiter.request.holder,
       traceparent: span?.traceparent ?? waiter.call.traceparent,
@@ -292,11 +293,11 @@ export class LeaseGranter {
     return staleAllowed ? hitOf(snapshot, this.parts.clock.nowMs(), true) : undefined;
   }
 
-  #leaseOf(key: Key, { token, owner, untilMs, reason }: Given, previous?: Hit): Lease {
+  #leaseOf({ token, owner, untilMs, reason }: Given, previous?: Hit): Lease {
     const nowMs = this.parts.clock.nowMs();
     return {
       kind: 'lease',
-      token: encodeToken(key, token),
+      token,
       fence: token.fence,
       expiresInMs: Math.max(1, Math.floor(untilMs - nowMs)),
       reason,
@@ -324,13 +325,18 @@ interface Given {
   readonly reason: LeaseReason;
 }
 
-interface Grant {
-  readonly key: Key;
+/** For whom an attempt is made, why, and on which snapshot. */
+export interface Tried {
   readonly waiter: Candidate;
   readonly reason: LeaseReason;
-  readonly leaseMs: number;
   readonly snapshot: Snapshot;
+  /** How many callers have arrived at this replica before now. */
   readonly arrivals: () => number;
+}
+
+interface Grant extends Tried {
+  readonly key: Key;
+  readonly leaseMs: number;
 }
 
 /** For an adoption it is no error that no authority can decide now: the retry goes on waiting. */

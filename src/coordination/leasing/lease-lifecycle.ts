@@ -15,7 +15,6 @@ import type { Token } from '../words/token.js';
 import { clamp, driftMs } from './drift.js';
 import type { HeldLeases } from './held-leases.js';
 import type { RebuildSlots } from './rebuild-slots.js';
-import { decodeToken, encodeToken } from './token.js';
 
 export interface LeasePorts {
   readonly store: ValueStore;
@@ -23,6 +22,13 @@ export interface LeasePorts {
   readonly clock: Clock;
   readonly limits: Limits;
   policyOf(namespace: string): Policy;
+}
+
+interface Ending {
+  readonly end: LeaseEnd;
+  /** Which handing-out of the lease is meant. */
+  readonly owner?: number;
+  readonly failure?: Release['failure'];
 }
 
 /** Extends leases and ends them, other than by a publish. */
@@ -35,9 +41,8 @@ export class LeaseLifecycle {
 
   /** The caller has gone, before its lease could be sent or with its session: ends it, unless it was handed out again meanwhile. */
   async giveBack(key: Key, lease: Lease, end: 'cancelled' | 'session_lost'): Promise<void> {
-    const token = decodeToken(key, lease.token);
-    if (token === undefined) return;
-    if (token.kind === 'armed') await this.endArmed(key, token, end, lease.owner);
+    const { token } = lease;
+    if (token.kind === 'armed') await this.endArmed(key, token, { end, owner: lease.owner });
     else if (this.held.get(token.nonce)?.owner === lease.owner) await this.endUnstored(key, token, end);
   }
 
@@ -51,7 +56,7 @@ export class LeaseLifecycle {
       await this.endUnstored(request.key, token, end);
       return known ? 'released' : 'not_held';
     }
-    return this.endArmed(request.key, token, end, undefined, request.failure);
+    return this.endArmed(request.key, token, { end, failure: request.failure });
   }
 
   /** Rejects as `unavailable` where it is not known whether the lease lasts; extending again is safe. */
@@ -98,7 +103,7 @@ export class LeaseLifecycle {
         untilMs: nowMs + expiresInMs,
       });
     }
-    return { kind: 'lease', token: encodeToken(key, token), fence, expiresInMs, reason, owner };
+    return { kind: 'lease', token, fence, expiresInMs, reason, owner };
   }
 
   /** Takes back a lease that no store decides about. A record that it may have left armed goes too. */
@@ -114,13 +119,7 @@ export class LeaseLifecycle {
   }
 
   /** With an `owner`, only if the lease was not handed out again since. */
-  async endArmed(
-    key: Key,
-    token: Token,
-    end: LeaseEnd,
-    owner?: number,
-    failure?: { readonly message: string; readonly retryAfterMs?: number },
-  ): Promise<ReleaseOutcome> {
+  async endArmed(key: Key, token: Token, { end, owner, failure }: Ending): Promise<ReleaseOutcome> {
     const { store, quorum, limits } = this.parts;
     const backoffMs = this.parts.policyOf(key.namespace).failureBackoffMs;
     let outcome: ReleaseOutcome;

@@ -191,7 +191,7 @@ export class KeyLoop {
     const { waiter, act, reason } = contender;
     try {
       if (act === 'adopt') return await granter.adopt(room.key, snapshot, waiter);
-      return await granter.attempt(room.key, snapshot, waiter, reason, arrivals);
+      return await granter.attempt(room.key, { snapshot, waiter, reason, arrivals });
     } catch (error) {
       // A namespace with `on_loss: fail` still serves what it has.
       if (!(error instanceof CoordinationError) || !this.#serveMeanwhile(contender)) throw error;

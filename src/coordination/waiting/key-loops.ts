@@ -15,6 +15,15 @@ import { type Waiter, WaitingRoom } from './waiting-room.js';
 
 export interface KeyLoopsParts extends AnswersParts, WaiterLimitsParts {}
 
+/** What the loops share with the coordinator's other parts. */
+export interface KeyLoopsShared {
+  readonly granter: LeaseGranter;
+  readonly reader: NearReader;
+  readonly slots: Pick<RebuildSlots, 'forget'>;
+  readonly degradation: Pick<Degradation, 'mode' | 'modeOfHit'>;
+  readonly changes: Changes;
+}
+
 /** For a caller that does not wait: a read and an attempt take some milliseconds, and this if they run into timeouts. */
 const PROMPT_MS_MAX = 1_000;
 /** What is kept of a call's deadline for the answer's way back, but never more than a tenth of it. */
@@ -32,15 +41,12 @@ export class KeyLoops {
 
   constructor(
     private readonly parts: KeyLoopsParts,
-    granter: LeaseGranter,
-    reader: NearReader,
-    private readonly slots: Pick<RebuildSlots, 'forget'>,
-    degradation: Pick<Degradation, 'mode' | 'modeOfHit'>,
-    private readonly changes: Changes,
+    private readonly shared: KeyLoopsShared,
   ) {
     const { clock, chance } = parts;
+    const { granter, reader } = shared;
     this.#limits = new WaiterLimits(parts);
-    this.#answers = new Answers(parts, this.#limits, degradation);
+    this.#answers = new Answers(parts, this.#limits, shared.degradation);
     this.#deadlines = new Deadlines(clock, (waiter) => this.#expire(waiter));
     this.#loopParts = {
       clock,
@@ -79,7 +85,7 @@ export class KeyLoops {
       known.room.wake();
       return;
     }
-    const room = new WaitingRoom(key, this.parts.clock, this.#deadlines, this.changes);
+    const room = new WaitingRoom(key, this.parts.clock, this.#deadlines, this.shared.changes);
     this.#enter(room, waiter);
     const loop = new KeyLoop(room, this.#loopParts);
     this.#loops.set(key.id, loop);
@@ -93,7 +99,7 @@ export class KeyLoops {
 
   /** A change of the key has arrived; its record has this fence since then. */
   changed(id: string, fence: number): void {
-    const count = this.changes.keyChanged();
+    const count = this.shared.changes.keyChanged();
     this.#loops.get(id)?.room.change(count, fence);
   }
 
@@ -121,7 +127,7 @@ export class KeyLoops {
     // A caller may have come since the loop saw its room empty, between its end and this line.
     if (loop.room.size > 0) return this.#run(loop);
     this.#loops.delete(loop.room.key.id);
-    this.slots.forget(loop.room.key);
+    this.shared.slots.forget(loop.room.key);
   }
 
   #enter(room: WaitingRoom, waiter: Waiter): void {

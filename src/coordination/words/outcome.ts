@@ -1,5 +1,7 @@
 /** What the domain answers. The wire's enums and messages mirror these, and `grpc/encode.ts` maps them. */
 
+import type { Token } from './token.js';
+
 export type Payload = { readonly kind: 'value'; readonly bytes: Uint8Array } | { readonly kind: 'absent' };
 
 export type Degraded = 'none' | 'quorum_lost' | 'store_lost' | 'local';
@@ -39,7 +41,7 @@ export interface Hit {
 
 export interface Lease {
   readonly kind: 'lease';
-  readonly token: string;
+  readonly token: Token;
   /** 0 where no store gave one. */
   readonly fence: number;
   /** Always above 0. */

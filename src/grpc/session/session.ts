@@ -13,6 +13,7 @@ import {
   type SessionReply,
 } from '../generated/dibs/v1/coordinator.js';
 import { callErrorOf } from '../status.js';
+import { encodeToken } from '../token.js';
 import type { Outbox } from './outbox.js';
 
 /** Open calls of one session. Further calls are refused, at no cost to others. */
@@ -30,10 +31,10 @@ const ANY_CALL = 0;
 /** The calls and leases of one session, over successive streams. */
 export class Session {
   readonly #calls = new Map<number, Call>();
-  /** Its running leases, by token. */
+  /** Its running leases, by nonce. */
   readonly #leases = new Map<string, HeldLease>();
-  /** Their tokens by call, for calls with at most one lease. */
-  readonly #tokens = new Map<number, string>();
+  /** Their nonces by call, for calls with at most one lease. */
+  readonly #nonces = new Map<number, string>();
   #outbox: Outbox | undefined;
   #onIdle: (() => void) | undefined;
   #visitor: Visitor | undefined;
@@ -45,7 +46,14 @@ export class Session {
     readonly identity: string,
     holder: string,
   ) {
-    this.edge = { ...edge, holder, holds: (token) => this.#leases.has(token) };
+    this.edge = {
+      ...edge,
+      holder,
+      session: {
+        holds: ({ nonce }) => this.#leases.has(nonce),
+        forget: ({ nonce }) => this.#forget(nonce),
+      },
+    };
   }
 
   get leases(): number {
@@ -76,8 +84,6 @@ export class Session {
         );
       if (deadlineMs !== undefined && !(deadlineMs >= 0)) throw invalid('deadline_ms: is below 0');
       if (request === undefined || row === undefined) throw invalid('request: not set; set exactly one');
-      const ended = row.ends(request.value);
-      if (ended !== undefined) this.#forget(ended);
       // The hot path: a hit in memory and a wait cost no promise.
       answer(row, request.value, call, this.edge, (it) => this.#answered(id, call, request.$case, it));
     } catch (error) {
@@ -94,9 +100,9 @@ export class Session {
   /** Cancels a call. If its lease is already on the way, the caller will not use it, so release it. */
   cancel(id: number): void {
     this.#calls.get(id)?.cancel();
-    const given = this.#leases.get(this.#tokens.get(id) ?? '');
+    const given = this.#leases.get(this.#nonces.get(id) ?? '');
     if (given === undefined) return;
-    this.#forget(given.lease.token);
+    this.#forget(given.lease.token.nonce);
     void this.#giveBack(given);
   }
 
@@ -118,7 +124,7 @@ export class Session {
     this.cancelAll();
     const leases = [...this.#leases.values()];
     this.#leases.clear();
-    this.#tokens.clear();
+    this.#nonces.clear();
     await Promise.all(leases.map((given) => this.#giveBack(given, 'session_lost')));
   }
 
@@ -155,20 +161,21 @@ export class Session {
   }
 
   /** False if the session did not hold it. */
-  #forget(token: string): boolean {
-    this.#tokens.delete(this.#leases.get(token)?.callId ?? ANY_CALL);
-    return this.#leases.delete(token);
+  #forget(nonce: string): boolean {
+    this.#nonces.delete(this.#leases.get(nonce)?.callId ?? ANY_CALL);
+    return this.#leases.delete(nonce);
   }
 
   #hold(held: HeldLease): void {
     const { key, lease, callId } = held;
-    this.#leases.set(lease.token, held);
-    if (callId !== ANY_CALL) this.#tokens.set(callId, lease.token);
-    this.edge.coordinator.watchLease(key, lease, (end) => {
+    const { token } = lease;
+    this.#leases.set(token.nonce, held);
+    if (callId !== ANY_CALL) this.#nonces.set(callId, token.nonce);
+    this.edge.coordinator.watchLease(lease, (end) => {
       // Ended by its holder, perhaps in a call outside this session.
-      if (!this.#forget(lease.token) || end === undefined) return;
+      if (!this.#forget(token.nonce) || end === undefined) return;
       const { namespace } = key;
-      const lost = { namespace, key: key.key, token: lease.token, end: encodeLeaseEnd(end) };
+      const lost = { namespace, key: key.key, token: encodeToken(key, token), end: encodeLeaseEnd(end) };
       this.#outbox?.event({ $case: 'leaseLost', value: lost });
     });
   }

@@ -119,6 +119,7 @@ export class Sessions {
         if (open === undefined) open = this.#begin(stream, message, visitor);
         else if (message.hello !== undefined)
           throw invalid('hello: set again; only the first message may have it');
+        this.#askToLeaveIfRevoked(open);
         for (const [at, call] of message.calls.entries()) open.session.take(`calls[${at}]`, call);
         // After the calls, because one of them may be cancelled in the same message.
         for (const id of message.cancelledIds) open.session.cancel(id);
@@ -238,6 +239,11 @@ export class Sessions {
     }, ageMs * AGE_OVER_CONNECTION).unref();
   }
 
+  /** Its client moves to a session with its new credentials, and keeps its leases. */
+  #askToLeaveIfRevoked(open: Open): void {
+    if (open.visitor?.isKnown === false && !open.leaving) this.#askToLeave(open);
+  }
+
   #askToLeave(open: Open): void {
     open.leaving = true;
     open.outbox.event({ $case: 'draining', value: { closesInMs: CLOSES_IN_MS } });
@@ -280,6 +286,7 @@ export class Sessions {
 
   /** While changes are heard of, watching clients get a beat; else, for those of the release before, that anything may have changed. */
   #tellOfTheChannel(): void {
+    for (const open of this.#open) this.#askToLeaveIfRevoked(open);
     if (!this.parts.wakes.live) {
       this.#tellAll();
       return;

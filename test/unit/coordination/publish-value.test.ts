@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { decodeTokenOf } from '../../../src/coordination/leasing/token.js';
 import { Call } from '../../../src/coordination/words/call.js';
-import { CoordinationTrial, hitOf, leaseOf, textIn } from '../../support/coordination-trial.js';
+import {
+  CoordinationTrial,
+  hitOf,
+  isWaiting,
+  leaseOf,
+  receivedToken,
+  textIn,
+} from '../../support/coordination-trial.js';
 
 describe('a publish', () => {
   it('is stored under the fence of its lease, and again it is a duplicate', async () => {
@@ -38,12 +44,26 @@ describe('a publish', () => {
     expect(textIn(hitOf(await trial.ask()))).toBe('in time');
   });
 
+  it('that is refused feeds nobody who waits', async () => {
+    const trial = new CoordinationTrial();
+    const tooLate = await trial.lease({ leaseMs: 200 });
+    await trial.pass(300);
+    const other = await trial.lease({ leaseMs: 9_000 });
+    const waiter = await trial.ask();
+    expect((await trial.publish(tooLate.token, 'refused')).outcome).toBe('superseded');
+    await trial.settle();
+    expect(isWaiting(waiter)).toBe(true);
+    await trial.publish(other.token, 'in time');
+    await trial.settle();
+    expect(textIn(hitOf(waiter))).toBe('in time');
+  });
+
   it('of a lease that the store has forgotten stores nothing', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
     const { token: foreign } = await new CoordinationTrial().lease();
     expect((await trial.publish(foreign)).outcome).not.toBe('stored');
-    expect((await trial.publish('no token')).outcome).toBe('unknown_lease');
+    expect((await trial.publish(undefined)).outcome).toBe('unknown_lease');
     expect((await trial.publish(token)).outcome).toBe('stored');
   });
 
@@ -78,13 +98,15 @@ describe('a publish', () => {
   it('of which only the repetition was answered lets the callers read: it may be stored since long ago', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
-    const waiter = await trial.ask({ stale: 'forbid' });
     trial.wakes.silent = true;
     // An earlier call of the holder stored it, and its answers were lost.
     trial.store.losesRepliesTo.add('publish');
     expect((await trial.publish(token, 'v', { ttlMs: 500 })).outcome).toBe('not_stored');
     const gate = trial.store.holdAfter('publish');
     trial.clock.advance(300);
+    const reading = trial.store.holdBefore('read');
+    const waiter = trial.send({ stale: 'forbid' }, new Call());
+    await reading.reached;
     const again = trial.publish(token, 'v', { ttlMs: 500 });
     await gate.reached;
     const second = trial.store.holdBefore('publish');
@@ -93,10 +115,11 @@ describe('a publish', () => {
     trial.store.losesRepliesTo.clear();
     second.open();
     expect((await again).outcome).toBe('stored');
-    const hit = waiter.answer?.outcome;
-    if (hit?.kind === 'hit') expect(hit.freshForMs).toBeLessThanOrEqual(200);
-    await trial.pass(1_000, 100);
-    expect(waiter.answer?.outcome.kind === 'hit' && hitOf(waiter).freshForMs > 200).toBe(false);
+    await trial.settle();
+    expect(isWaiting(waiter)).toBe(true);
+    reading.open();
+    await trial.settle();
+    expect(hitOf(waiter).freshForMs).toBeLessThanOrEqual(200);
   });
 
   it('drops what it replaced before it asks whether it counts', async () => {
@@ -128,7 +151,7 @@ describe('a publish', () => {
       trial.coordinator.publish(
         {
           key: trial.key,
-          token: decodeTokenOf(identity, trial.key, said),
+          token: receivedToken(identity, trial.key, said),
           payload: { kind: 'absent' },
           ttlMs: 1_000,
           tags: [],
@@ -139,7 +162,9 @@ describe('a publish', () => {
     expect(await publish('search')).toEqual(unknown);
     expect(await publish('')).toEqual(unknown);
     // Who writes its own name into it has another nonce, and the store compares all of it.
-    expect((await publish('search', token.replace('.checkout', '.search'))).outcome).not.toMatch(/stored/);
+    expect(
+      (await publish('search', { ...token, nonce: token.nonce.replace('.checkout', '.search') })).outcome,
+    ).not.toMatch(/stored/);
     expect(trial.coordinator.leasesHeld).toBe(1);
     expect((await publish('checkout')).outcome).toBe('stored');
   });
@@ -192,7 +217,7 @@ describe('a publish', () => {
     trial.clock.advance(70);
     await trial.publish(token);
     await trial.publish(token);
-    await trial.publish('no token');
+    await trial.publish(undefined);
     expect(trial.told('published')).toEqual([
       ['trial', 'stored', 70, ''],
       ['trial', 'duplicate', undefined, ''],

@@ -38,7 +38,7 @@ const coordinator: Domain = {
   },
 };
 const edge: Edge = {
-  ...{ coordinator, limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '', holds: undefined },
+  ...{ coordinator, limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '', session: undefined },
   ...{ guard: undefined, tracing: undefined, unexpected: () => {} },
 };
 const transport = (message: unknown) => ({

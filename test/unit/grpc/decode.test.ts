@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { encodeToken, mintNonce } from '../../../src/coordination/leasing/token.js';
+import { mintNonce } from '../../../src/coordination/leasing/nonce.js';
 import { CoordinationError } from '../../../src/coordination/words/errors.js';
 import { keyOf } from '../../../src/coordination/words/key.js';
 import { defaultPolicy, type Limits } from '../../../src/coordination/words/policy.js';
@@ -23,6 +23,7 @@ import {
   ReleaseRequest,
 } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { NOT_UTF8 } from '../../../src/grpc/strict-codec.js';
+import { encodeToken } from '../../../src/grpc/token.js';
 import { SystemChance } from '../../../src/system-chance.js';
 
 const limits: Limits = {

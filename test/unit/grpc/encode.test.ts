@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { keyOf } from '../../../src/coordination/words/key.js';
 import type {
   BusyReason,
   Hit,
@@ -18,7 +19,10 @@ import {
   PublishResponse,
   ReleaseResponse,
 } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
+import { encodeToken } from '../../../src/grpc/token.js';
+import { someLease } from '../../support/some-lease.js';
 
+const key = keyOf('default', 'k');
 const hit: Hit = {
   kind: 'hit',
   payload: { kind: 'value', bytes: Buffer.from('v') },
@@ -31,7 +35,7 @@ const hit: Hit = {
 /** As a client reads it off the wire, in the words of the contract. */
 const onWire = (answer: Parameters<typeof encodeGetOrLock>[0]) =>
   GetOrLockResponse.toJSON(
-    GetOrLockResponse.decode(GetOrLockResponse.encode(encodeGetOrLock(answer)).finish()),
+    GetOrLockResponse.decode(GetOrLockResponse.encode(encodeGetOrLock(answer, key)).finish()),
   );
 
 describe('a GetOrLock answer', () => {
@@ -67,16 +71,14 @@ describe('a GetOrLock answer', () => {
 
   it('is a lease, its time rounded down, with what may be served meanwhile', () => {
     const lease = {
-      kind: 'lease',
-      token: 't',
+      ...someLease(),
       fence: 9,
       expiresInMs: 99.9,
       reason: 'expired',
-      owner: 1,
     } as const;
     expect(onWire({ outcome: { ...lease, previous: hit }, degraded: 'quorum_lost' })).toEqual({
       lease: {
-        token: 't',
+        token: encodeToken(key, lease.token),
         fence: 9,
         expiresInMs: 99,
         reason: 'LEASE_REASON_EXPIRED',
@@ -109,7 +111,7 @@ describe('the words', () => {
     'holder_lost',
     'refresh',
   ] satisfies LeaseReason[])('of a lease: %s', (reason) => {
-    const lease = { kind: 'lease', token: 't', fence: 1, expiresInMs: 1, reason, owner: 1 } as const;
+    const lease = { ...someLease(), reason };
     expect(onWire({ outcome: lease, degraded: 'none' })).toMatchObject({
       lease: { reason: `LEASE_REASON_${reason.toUpperCase()}` },
     });

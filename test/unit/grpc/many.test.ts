@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Guard } from '../../../src/access/guard.js';
 import type { Call } from '../../../src/coordination/words/call.js';
 import { CoordinationError } from '../../../src/coordination/words/errors.js';
-import type { GetOrLockAnswer, Lease } from '../../../src/coordination/words/outcome.js';
+import type { GetOrLockAnswer } from '../../../src/coordination/words/outcome.js';
 import { defaultPolicy } from '../../../src/coordination/words/policy.js';
 import type { GetOrLock } from '../../../src/coordination/words/requests.js';
 import type { Domain } from '../../../src/grpc/answer.js';
@@ -17,6 +17,7 @@ import {
 import { many } from '../../../src/grpc/many.js';
 import type { Decoded } from '../../../src/grpc/strict-codec.js';
 import { LIMITS } from '../../support/coordination-trial.js';
+import { someLease } from '../../support/some-lease.js';
 import { ToldTrace } from '../../support/told-trace.js';
 
 const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
@@ -34,7 +35,7 @@ const hit: GetOrLockAnswer = {
   },
   degraded: 'none',
 };
-const lease: Lease = { kind: 'lease', token: 't', fence: 1, expiresInMs: 9, reason: 'miss', owner: 1 };
+const lease = someLease();
 
 /** Answers by key: an answer, an error, or a promise of one. */
 function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLockAnswer>>) {
@@ -99,7 +100,7 @@ function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLo
       ended = true;
     },
   };
-  const bounds = { limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '', holds: undefined };
+  const bounds = { limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '', session: undefined };
   const { handler } = many(
     CALLS.getOrLockMany,
     contract.getOrLockMany as MethodDefinition<unknown, unknown>,

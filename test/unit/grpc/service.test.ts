@@ -7,6 +7,7 @@ import { defaultPolicy } from '../../../src/coordination/words/policy.js';
 import type { Domain } from '../../../src/grpc/answer.js';
 import { GetOrLockRequest } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { coordinatorService } from '../../../src/grpc/service.js';
+import { someLease } from '../../support/some-lease.js';
 
 const limits = {
   leaseMs: 10_000,
@@ -17,7 +18,7 @@ const limits = {
   waitersPerKeyMax: 10,
   waitersMax: 100,
 };
-const lease: Lease = { kind: 'lease', token: 't', fence: 1, expiresInMs: 9, reason: 'miss', owner: 4 };
+const lease: Lease = { ...someLease(), owner: 4 };
 const leased: GetOrLockAnswer = { outcome: lease, degraded: 'none' };
 
 /** A coordinator that answers what the test says, and takes down what it was asked. */
@@ -41,7 +42,7 @@ function serviceOver(getOrLock: (call: Call) => Promise<GetOrLockAnswer>) {
     invalidate: notAsked,
     explain: notAsked,
   };
-  const edge = { coordinator, limits, policyOf: () => defaultPolicy(limits), holder: '', holds: undefined };
+  const edge = { coordinator, limits, policyOf: () => defaultPolicy(limits), holder: '', session: undefined };
   const service = coordinatorService(
     { ...edge, guard: undefined, tracing: undefined, unexpected: (cause) => unexpected.push(cause) },
     { serve: () => {} },

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { decodeTokenOf } from '../../../../src/coordination/leasing/token.js';
 import { Call } from '../../../../src/coordination/words/call.js';
 import type { LeaseEnd } from '../../../../src/coordination/words/outcome.js';
 import { CoordinationTrial, isWaiting, leaseOf } from '../../../support/coordination-trial.js';
@@ -10,10 +9,9 @@ async function watched() {
   const other = trial.replica();
   const lease = await trial.lease({ leaseMs: 1_000 });
   const heard: (LeaseEnd | undefined)[] = [];
-  trial.coordinator.watchLease(trial.key, lease, (end) => heard.push(end));
+  trial.coordinator.watchLease(lease, (end) => heard.push(end));
   const extendAt = async (replica = other) => {
-    const token = decodeTokenOf('', trial.key, lease.token);
-    const request = { key: trial.key, token, leaseMs: 5_000 };
+    const request = { key: trial.key, token: lease.token, leaseMs: 5_000 };
     const answer = await replica.extend(request, new Call());
     return { request, answer };
   };

@@ -1,18 +1,19 @@
 import { describe, expect, it } from 'vitest';
-import { decodeTokenOf, encodeToken } from '../../../../src/coordination/leasing/token.js';
 import { Call } from '../../../../src/coordination/words/call.js';
 import { keyOf } from '../../../../src/coordination/words/key.js';
+import type { Token } from '../../../../src/coordination/words/token.js';
 import {
   CoordinationTrial,
   failedOf,
   hitOf,
   isWaiting,
   leaseOf,
+  receivedToken,
 } from '../../../support/coordination-trial.js';
 
-const GARBAGE = 'no token at all';
-const stranger = (trial: CoordinationTrial) =>
-  encodeToken(trial.key, { kind: 'armed', nonce: 'x'.repeat(22), fence: 1, leaseMs: 1_000 });
+/** What the edge makes of garbage. */
+const GARBAGE = undefined;
+const STRANGER = { kind: 'armed', nonce: 'x'.repeat(22), fence: 1, leaseMs: 1_000 } as const;
 
 describe('a release', () => {
   it('ends the lease everywhere, once', async () => {
@@ -28,7 +29,7 @@ describe('a release', () => {
   it('touches no other lease', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
-    expect(await trial.release(stranger(trial))).toBe('not_held');
+    expect(await trial.release(STRANGER)).toBe('not_held');
     expect(await trial.release(GARBAGE)).toBe('not_held');
     expect((await trial.publish(token)).outcome).toBe('stored');
   });
@@ -40,14 +41,14 @@ describe('a release', () => {
     for (const identity of ['search', '']) {
       expect(
         await trial.coordinator.release(
-          { key, token: decodeTokenOf(identity, key, token) },
+          { key, token: receivedToken(identity, key, token) },
           new Call(identity),
         ),
       ).toBe('not_held');
       const failure = { message: 'no database' };
       expect(
         await trial.coordinator.release(
-          { key, token: decodeTokenOf(identity, key, token), failure },
+          { key, token: receivedToken(identity, key, token), failure },
           new Call(identity),
         ),
       ).toBe('not_held');
@@ -55,7 +56,7 @@ describe('a release', () => {
     expect(trial.coordinator.leasesHeld).toBe(1);
     expect(
       await trial.coordinator.release(
-        { key, token: decodeTokenOf('checkout', key, token) },
+        { key, token: receivedToken('checkout', key, token) },
         new Call('checkout'),
       ),
     ).toBe('released');
@@ -116,13 +117,13 @@ describe('an extension', () => {
     for (const identity of ['search', '']) {
       expect(
         await trial.coordinator.extend(
-          { key, token: decodeTokenOf(identity, key, token) },
+          { key, token: receivedToken(identity, key, token) },
           new Call(identity),
         ),
       ).toEqual(lost);
     }
     const extended = await trial.coordinator.extend(
-      { key, token: decodeTokenOf('checkout', key, token) },
+      { key, token: receivedToken('checkout', key, token) },
       new Call('checkout'),
     );
     expect(extended.outcome).toBe('extended');
@@ -161,21 +162,21 @@ describe('an extension', () => {
   it.each([
     [
       'of a lease that was released',
-      async (trial: CoordinationTrial, token: string) => {
+      async (trial: CoordinationTrial, token: Token) => {
         await trial.release(token);
         return token;
       },
     ],
     [
       'of a lease that an invalidation voided',
-      async (trial: CoordinationTrial, token: string) => {
+      async (trial: CoordinationTrial, token: Token) => {
         await trial.invalidate();
         return token;
       },
     ],
     [
       'of a lease that is done',
-      async (trial: CoordinationTrial, token: string) => {
+      async (trial: CoordinationTrial, token: Token) => {
         await trial.publish(token);
         return token;
       },
@@ -184,7 +185,7 @@ describe('an extension', () => {
       'of a lease that was never given',
       async (trial: CoordinationTrial) => {
         await trial.invalidate();
-        return stranger(trial);
+        return STRANGER;
       },
     ],
     ['with garbage', async () => GARBAGE],
@@ -277,7 +278,7 @@ describe('an extension', () => {
     const other = keyOf('trial', 'another');
     const local = leaseOf(await trial.ask({ key: other, leaseMs: 1_000 }));
     const extend = (replica = trial.coordinator) =>
-      replica.extend({ key: other, token: decodeTokenOf('', other, local.token) }, new Call());
+      replica.extend({ key: other, token: local.token }, new Call());
     expect(await extend()).toEqual({ outcome: 'extended', expiresInMs: 988 });
     expect(await extend(trial.replica())).toEqual({ outcome: 'lost', expiresInMs: 0 });
   });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Call } from '../../../../src/coordination/words/call.js';
 import { keyOf } from '../../../../src/coordination/words/key.js';
+import type { Token } from '../../../../src/coordination/words/token.js';
 import {
   type Asked,
   busyOf,
@@ -82,7 +83,7 @@ describe('an origin budget', () => {
   });
 
   it.each([
-    ['released', (trial: CoordinationTrial, token: string) => trial.release(token)],
+    ['released', (trial: CoordinationTrial, token: Token) => trial.release(token)],
     ['invalidated', (trial: CoordinationTrial) => trial.invalidate()],
   ])('gives back the slot of a lease that is %s', async (_how, end) => {
     const { trial, ask } = trialOf(1);

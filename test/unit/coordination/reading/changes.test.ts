@@ -80,7 +80,7 @@ describe('a copy', () => {
   });
 
   it('of another clock, or from before a gap in the times, is over for newcomers', () => {
-    for (const odd of [{ ...wake(2, 'blue'), clockId: 'other' }, wake(9, 'blue'), undefined]) {
+    for (const odd of [{ ...wake(3, 'blue'), clockId: 'other' }, wake(9, 'blue'), undefined]) {
       const { changes, comes, copy, listening, heard } = trial();
       listening();
       heard(wake(2, 'blue'));

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { decodeTokenOf } from '../../../../src/coordination/leasing/token.js';
 import { Call } from '../../../../src/coordination/words/call.js';
 import type { GetOrLock } from '../../../../src/coordination/words/requests.js';
+import type { Token } from '../../../../src/coordination/words/token.js';
 import {
   CoordinationTrial,
   failedOf,
@@ -20,7 +20,7 @@ function fleet(nearCacheBytes = 0) {
   const there = trial.replica();
   const ask = (request: Partial<GetOrLock> = {}) => trial.ask(request, new Call(), here);
   const lease = async (request: Partial<GetOrLock> = {}) => leaseOf(await ask(request));
-  const publish = (token: string, text: string, tags: string[] = []) =>
+  const publish = (token: Token, text: string, tags: string[] = []) =>
     trial.publish(token, text, { tags }, here);
   const invalidate = async (what: 'key' | 'tag' | 'all' | 'stale', at = there) => {
     const keys = what === 'key' || what === 'stale' ? [trial.key] : [];
@@ -94,12 +94,21 @@ describe('a lease that no store knows', () => {
     expect(textIn(hitOf(waiter))).toBe('new');
   });
 
+  it('feeds nobody after its time, though the process was stopped and no timer has fired yet', async () => {
+    const { trial, ask, publish, token } = await given({ leaseMs: 500 });
+    trial.store.down = true;
+    const waiter = await ask({ waitMs: 5_000 });
+    trial.clock.stopFor(600);
+    await publish(token, 'old');
+    expect(waiter.answer?.outcome.kind).not.toBe('hit');
+  });
+
   it('tells its failure to nobody once its key was invalidated', async () => {
     const { trial, here, ask, token } = await given();
     trial.store.down = true;
     const before = await ask({ waitMs: 5_000 });
     const failure = { message: 'no database' };
-    await here.release({ key: trial.key, token: decodeTokenOf('', trial.key, token), failure }, new Call());
+    await here.release({ key: trial.key, token: token, failure }, new Call());
     await trial.settle();
     expect(failedOf(before).message).toBe('no database');
 
@@ -108,10 +117,7 @@ describe('a lease that no store knows', () => {
     const gate = again.trial.store.holdBefore('read');
     const after = again.trial.send({ waitMs: 5_000 }, new Call(), again.here);
     await gate.reached;
-    await again.here.release(
-      { key: again.trial.key, token: decodeTokenOf('', again.trial.key, again.token), failure },
-      new Call(),
-    );
+    await again.here.release({ key: again.trial.key, token: again.token, failure }, new Call());
     gate.open();
     await again.trial.settle();
     leaseOf(after);

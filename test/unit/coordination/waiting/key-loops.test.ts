@@ -22,7 +22,7 @@ describe('the callers of one key', () => {
     expect(first?.answer?.outcome.kind).toBe('lease');
     expect(others.every(isWaiting)).toBe(true);
     expect(trial.quorum.countOf('acquire')).toBe(1);
-    await trial.publish(first?.answer?.outcome.kind === 'lease' ? first.answer.outcome.token : '');
+    await trial.publish(first?.answer?.outcome.kind === 'lease' ? first.answer.outcome.token : undefined);
     for (const other of others) expect(textIn(hitOf(other))).toBe('a value');
     await trial.expectRest();
   });

@@ -7,14 +7,18 @@ import { defaultPolicy } from '../../../../src/coordination/words/policy.js';
 import type { Edge } from '../../../../src/grpc/answer.js';
 import {
   GetOrLockRequest,
+  PublishRequest,
   ReleaseRequest,
   type SessionResponse,
 } from '../../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { Outbox } from '../../../../src/grpc/session/outbox.js';
 import { Session } from '../../../../src/grpc/session/session.js';
+import { encodeToken } from '../../../../src/grpc/token.js';
 import { LIMITS } from '../../../support/coordination-trial.js';
+import { someLease } from '../../../support/some-lease.js';
 
-const lease: Lease = { kind: 'lease', token: 't', fence: 1, expiresInMs: 9, reason: 'miss', owner: 1 };
+const lease = someLease('me');
+const token = encodeToken(keyOf('default', 'k'), lease.token);
 const get = { $case: 'getOrLock', value: GetOrLockRequest.fromPartial({ key: 'k' }) } as const;
 
 function trial(before: () => Promise<void> = async () => {}) {
@@ -36,14 +40,14 @@ function trial(before: () => Promise<void> = async () => {}) {
     giveBack: async (key: { key: string }, _lease: Lease, end: LeaseEnd = 'cancelled') => {
       givenBack.push([key.key, end]);
     },
-    watchLease: (_key: unknown, _lease: Lease, listener: (end: LeaseEnd) => void) => {
+    watchLease: (_lease: Lease, listener: (end: LeaseEnd) => void) => {
       ended = listener;
     },
     release: async () => 'released' as const,
     ...{ publish: notAsked, extend: notAsked, takeOver: notAsked, invalidate: notAsked, explain: notAsked },
   };
   const edge: Edge = {
-    ...{ coordinator, limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '', holds: undefined },
+    ...{ coordinator, limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '', session: undefined },
     ...{ guard: undefined, tracing: undefined, unexpected: () => {} },
   };
   const session = new Session(edge, 'me', 'holder');
@@ -85,10 +89,24 @@ describe('a session', () => {
     const { session, ask, givenBack } = trial();
     ask(1);
     await sleep(5);
-    ask(2, { $case: 'release', value: ReleaseRequest.fromPartial({ key: 'k', token: 't' }) });
+    ask(2, { $case: 'release', value: ReleaseRequest.fromPartial({ key: 'k', token }) });
     await sleep(5);
     await session.end();
     expect(givenBack).toEqual([]);
+  });
+
+  it.each([
+    ['publish', { $case: 'publish', value: PublishRequest.fromPartial({ key: 'k', token }) }],
+    ['release', { $case: 'release', value: ReleaseRequest.fromPartial({ key: '', token }) }],
+  ] as const)('gives back at its end a lease whose %s was refused', async (_what, request) => {
+    const { session, ask, givenBack, replies } = trial();
+    ask(1);
+    await sleep(5);
+    ask(2, request);
+    await sleep(5);
+    expect(replies().at(-1)?.response?.$case).toBe('error');
+    await session.end();
+    expect(givenBack).toEqual([['k', 'session_lost']]);
   });
 
   it('gives back at once what came after its call was cancelled, and says nothing of it', async () => {
@@ -116,7 +134,7 @@ describe('a session', () => {
     expect(session.leases).toBe(0);
     ask(2);
     await sleep(5);
-    ask(3, { $case: 'release', value: ReleaseRequest.fromPartial({ key: 'k', token: 't' }) });
+    ask(3, { $case: 'release', value: ReleaseRequest.fromPartial({ key: 'k', token }) });
     session.cancel(2);
     await session.end();
     expect(givenBack).toHaveLength(1);
@@ -129,7 +147,7 @@ describe('a session', () => {
     end()('invalidated');
     await sleep(5);
     expect(messages.flatMap(({ events }) => events)).toMatchObject([
-      { event: { $case: 'leaseLost', value: { key: keyOf('default', 'k').key, token: 't' } } },
+      { event: { $case: 'leaseLost', value: { key: keyOf('default', 'k').key, token } } },
     ]);
     await session.end();
     expect(givenBack).toEqual([]);

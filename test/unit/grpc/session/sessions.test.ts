@@ -54,7 +54,7 @@ function trial() {
       limits: LIMITS,
       policyOf: () => defaultPolicy(LIMITS),
       holder: '',
-      holds: undefined,
+      session: undefined,
     },
     ...{ guard: undefined, tracing: undefined, unexpected: () => {} },
   };

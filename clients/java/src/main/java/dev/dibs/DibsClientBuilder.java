@@ -13,23 +13,10 @@ import java.util.function.Supplier;
 
 /** What a client may be told. Where it is told nothing, the environment is asked; an empty variable counts as none. */
 public final class DibsClientBuilder {
-  private static final String TARGET = "127.0.0.1:50051";
-
-  private final Map<String, String> environment;
-  private String target;
-  private String token;
-  private Supplier<String> tokenSource;
-  private Path tokenFile;
-  private boolean insecureToken;
-  private String tlsCa;
-  private String tlsCert;
-  private String tlsKey;
+  private final Destination destination;
 
   /** The longest rebuild that is still one; one that hangs holds its lease no longer. */
   private Duration leaseHoldMax = Duration.ofMinutes(10);
-
-  /** TCP repeats the first packet that is lost after one second. */
-  private Duration connectTimeout = Duration.ofSeconds(2);
 
   private boolean session = true;
   private String namespace = "";
@@ -40,13 +27,14 @@ public final class DibsClientBuilder {
   private OpenTelemetry openTelemetry;
   private long nearBytesMax;
   private List<String> nearNamespaces = List.of();
+  private boolean nearWhenUnavailable;
 
   DibsClientBuilder() {
     this(System.getenv());
   }
 
   DibsClientBuilder(Map<String, String> environment) {
-    this.environment = environment;
+    destination = new Destination(environment);
   }
 
   /**
@@ -56,18 +44,19 @@ public final class DibsClientBuilder {
    * @return this
    */
   public DibsClientBuilder target(String address) {
-    target = address;
+    destination.target = address;
     return this;
   }
 
   /**
-   * The caller's token, sent as {@code authorization: Bearer}. Default: {@code DIBS_TOKEN}, else none.
+   * The caller's token, sent as {@code authorization: Bearer}. Default: {@code DIBS_TOKEN}, else what
+   * {@link #tokenFile} says.
    *
    * @param secret ASCII
    * @return this
    */
   public DibsClientBuilder token(String secret) {
-    token = secret;
+    destination.token = secret;
     return this;
   }
 
@@ -78,18 +67,18 @@ public final class DibsClientBuilder {
    * @return this
    */
   public DibsClientBuilder token(Supplier<String> secret) {
-    tokenSource = Objects.requireNonNull(secret, "token");
+    destination.tokenSource = Objects.requireNonNull(secret, "token");
     return this;
   }
 
   /**
-   * The caller's token, in a file that is read again when it changes.
+   * The caller's token, in a file that is read again when it changes. Default: {@code DIBS_TOKEN_FILE}, else none.
    *
    * @param file with the token and nothing else
    * @return this
    */
   public DibsClientBuilder tokenFile(Path file) {
-    tokenFile = Objects.requireNonNull(file, "tokenFile");
+    destination.tokenFile = Objects.requireNonNull(file, "tokenFile");
     return this;
   }
 
@@ -100,21 +89,21 @@ public final class DibsClientBuilder {
    * @return this
    */
   public DibsClientBuilder allowInsecureToken(boolean allowed) {
-    insecureToken = allowed;
+    destination.insecureToken = allowed;
     return this;
   }
 
   /**
    * The certificate of this process, for a service that asks for one; turns TLS on. Default: {@code DIBS_TLS_CERT} and
-   * {@code DIBS_TLS_KEY}, else none.
+   * {@code DIBS_TLS_KEY}, else none. Both are read again for each connection, so that a renewed one needs no restart.
    *
    * @param pem a file with the certificate
    * @param key a file with its private key, as PKCS#8
    * @return this
    */
   public DibsClientBuilder tlsCertificate(Path pem, Path key) {
-    tlsCert = pem.toString();
-    tlsKey = key.toString();
+    destination.tlsCert = pem.toString();
+    destination.tlsKey = key.toString();
     return this;
   }
 
@@ -125,7 +114,7 @@ public final class DibsClientBuilder {
    * @return this
    */
   public DibsClientBuilder tlsCa(Path pem) {
-    tlsCa = pem.toString();
+    destination.tlsCa = pem.toString();
     return this;
   }
 
@@ -137,7 +126,7 @@ public final class DibsClientBuilder {
    * @return this
    */
   public DibsClientBuilder connectTimeout(Duration duration) {
-    connectTimeout = Objects.requireNonNull(duration, "connectTimeout");
+    destination.connectTimeout = Objects.requireNonNull(duration, "connectTimeout");
     return this;
   }
 
@@ -238,6 +227,18 @@ public final class DibsClientBuilder {
   }
 
   /**
+   * While the service cannot be reached, calls get what the near cache had before, as {@link Freshness#STALE}, for as
+   * long as it would have been fresh. Default: false.
+   *
+   * @param wanted needs {@link #nearCache}
+   * @return this
+   */
+  public DibsClientBuilder serveNearWhenUnavailable(boolean wanted) {
+    nearWhenUnavailable = wanted;
+    return this;
+  }
+
+  /**
    * What makes the spans of rebuilds. Default: the {@link io.opentelemetry.api.GlobalOpenTelemetry}, which does nothing
    * unless the application has set it.
    *
@@ -260,8 +261,7 @@ public final class DibsClientBuilder {
     Bounds.text("namespace", namespace);
     String name = holder == null ? defaultHolder() : holder;
     Bounds.text("holder", name);
-    Target where = Target.of(target == null ? variable("DIBS_TARGET", TARGET) : target);
-    Link link = link(where);
+    Link link = destination.link();
     SafeHooks safe = new SafeHooks(hooks);
     NearCache near = near();
     Flights<Found> flights = Flights.ofRequests(() -> near != null && near.isLive());
@@ -271,7 +271,7 @@ public final class DibsClientBuilder {
     Changes changes = new Changes(flights, unreadable, running, local, near);
     HeldLeases held = new HeldLeases();
     Transport unary = new UnaryTransport(link);
-    SessionTransport overSession = new SessionTransport(link, connectTimeout, name, held, changes);
+    SessionTransport overSession = new SessionTransport(link, destination.connectTimeout, name, held, changes);
     return new DibsClient(
         link.channel(),
         new Parts(
@@ -284,7 +284,7 @@ public final class DibsClientBuilder {
             running,
             local,
             changes,
-            new Availability(where.text(), local::serviceIsBack),
+            new Availability(link.target(), local::serviceIsBack),
             near,
             new Background(),
             executor,
@@ -296,37 +296,13 @@ public final class DibsClientBuilder {
   }
 
   private NearCache near() {
-    if (nearBytesMax == 0) return null;
+    if (nearBytesMax == 0) {
+      if (!nearWhenUnavailable) return null;
+      throw new IllegalArgumentException("serveNearWhenUnavailable: it needs nearCache, whose values are served");
+    }
     if (!session) throw new IllegalArgumentException("nearCache: it needs session(true), which tells what changes");
     List<String> kept = nearNamespaces.isEmpty() ? List.of(namespace) : nearNamespaces;
-    return new NearCache(nearBytesMax, kept, System::nanoTime);
-  }
-
-  private Link link(Target where) {
-    Tls tls =
-        new Tls(
-            tlsCa == null ? variable("DIBS_TLS_CA", "") : tlsCa,
-            tlsCert == null ? variable("DIBS_TLS_CERT", "") : tlsCert,
-            tlsKey == null ? variable("DIBS_TLS_KEY", "") : tlsKey);
-    Token who = who();
-    if (who != null && !tls.isOn() && !where.isLocal() && !insecureToken) {
-      throw new IllegalArgumentException(
-          "token or DIBS_TOKEN would travel in clear to %s: set tlsCa (DIBS_TLS_CA), or allowInsecureToken(true) where"
-                  .formatted(where.text())
-              + " the network is trusted");
-    }
-    return new Link(where, who, tls, connectTimeout);
-  }
-
-  private Token who() {
-    if (tokenSource != null) return Token.of(tokenSource);
-    if (tokenFile != null) return Token.in(tokenFile);
-    return Token.of(token == null ? variable("DIBS_TOKEN", "") : token);
-  }
-
-  private String variable(String name, String otherwise) {
-    String value = environment.getOrDefault(name, "");
-    return value.isEmpty() ? otherwise : value;
+    return new NearCache(nearBytesMax, kept, nearWhenUnavailable, System::nanoTime);
   }
 
   /** At most 256 bytes, as the contract says. */

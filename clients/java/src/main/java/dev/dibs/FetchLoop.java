@@ -260,6 +260,12 @@ final class FetchLoop {
   /** The service cannot be reached: one rebuild at a time in this process, or the error. */
   private void withoutService(DibsStatusException cause) {
     parts.availability().lost(cause);
+    Found old = leftInNearCache();
+    if (old != null) {
+      parts.hooks().tell(hooks -> hooks.onHit(about.namespace(), about.key(), Freshness.STALE));
+      flight.land(old, null);
+      return;
+    }
     if (about.onUnavailable() == OnUnavailable.FAIL) {
       fail(cause);
       return;
@@ -271,6 +277,12 @@ final class FetchLoop {
           stay.run();
           flight.land(found, error);
         });
+  }
+
+  private Found leftInNearCache() {
+    Options<?> options = about.options();
+    boolean isOldEnough = options.mayJoin() && options.stale() != Options.Stale.FORBID;
+    return parts.near() != null && isOldEnough ? parts.near().left(about.fullKey()) : null;
   }
 
   private Duration left() {

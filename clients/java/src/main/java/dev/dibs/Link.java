@@ -16,6 +16,7 @@ import java.util.concurrent.TimeUnit;
 
 /** The one channel of a client, and what every call on it carries. */
 final class Link {
+  private final String target;
   private final ManagedChannel managed;
   private final Channel channel;
   private final Connection connection;
@@ -34,6 +35,7 @@ final class Link {
             .defaultLoadBalancingPolicy("round_robin");
     // A path is no name of a host, and servers refuse it as one.
     if (target.isSocket()) builder.overrideAuthority("localhost");
+    this.target = target.text();
     managed = builder.build();
     channel = token == null ? managed : ClientInterceptors.intercept(managed, new WithToken(token));
     connection = new Connection(managed, target.text(), connectTimeout);
@@ -47,6 +49,11 @@ final class Link {
         MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
       return next.newCall(method, options.withCallCredentials(token));
     }
+  }
+
+  /** As it was given. */
+  String target() {
+    return target;
   }
 
   Channel channel() {

@@ -56,6 +56,10 @@ final class NearCache {
   private final List<String> namespaces;
   private final Map<String, WatchedNamespace> watched = new HashMap<>();
   private final Cache<FullKey, Entry> entries;
+
+  /** What was dropped because changes may have been missed, until the service is back; null where that is not wanted. */
+  private final Cache<FullKey, Entry> left;
+
   private final LongSupplier nanoTime;
   private final Set<Asking> asking = new HashSet<>();
 
@@ -68,7 +72,7 @@ final class NearCache {
   private volatile boolean welcomed;
   private volatile long heardNanos;
 
-  NearCache(long bytesMax, List<String> namespaces, LongSupplier nanoTime) {
+  NearCache(long bytesMax, List<String> namespaces, boolean keepsWhatIsLeft, LongSupplier nanoTime) {
     if (bytesMax < 1) throw new IllegalArgumentException("nearCache: %d bytes are below 1".formatted(bytesMax));
     this.namespaces = List.copyOf(new LinkedHashSet<>(namespaces.stream().map(FullKey::named).toList()));
     if (this.namespaces.size() > NAMESPACES_MAX) {
@@ -77,13 +81,17 @@ final class NearCache {
     }
     this.namespaces.forEach(namespace -> watched.put(namespace, new WatchedNamespace()));
     this.nanoTime = nanoTime;
-    this.entries =
-        Caffeine.newBuilder()
-            .maximumWeight(bytesMax)
-            .weigher(NearCache::weight)
-            // Without threads of its own: a value that was put is read by the next call.
-            .executor(Runnable::run)
-            .build();
+    this.entries = bounded(bytesMax);
+    this.left = keepsWhatIsLeft ? bounded(bytesMax) : null;
+  }
+
+  private static Cache<FullKey, Entry> bounded(long bytesMax) {
+    return Caffeine.newBuilder()
+        .maximumWeight(bytesMax)
+        .weigher(NearCache::weight)
+        // Without threads of its own: a value that was put is read by the next call.
+        .executor(Runnable::run)
+        .build();
   }
 
   List<String> namespaces() {
@@ -96,9 +104,18 @@ final class NearCache {
     if (entry == null || entry.session() != session) return null;
     // Once for both: to read the clock is half of what a hit costs.
     long now = nanoTime.getAsLong();
-    if (entry.untilNanos() - now <= 0 || !isLive(now)) return null;
-    WatchedNamespace namespace = watched.get(key.namespace());
-    return namespace.hasChanged(entry.tags(), entry.change()) ? null : new Found(entry.bytes(), false);
+    return isLive(now) && counts(key, entry, now) ? new Found(entry.bytes(), false) : null;
+  }
+
+  /** What was fresh when the service was last heard of, for as long as it would have been; served only as stale. */
+  Found left(FullKey key) {
+    Entry entry = left == null ? null : left.getIfPresent(key);
+    return entry != null && counts(key, entry, nanoTime.getAsLong()) ? new Found(entry.bytes(), false) : null;
+  }
+
+  private boolean counts(FullKey key, Entry entry, long now) {
+    if (entry.untilNanos() - now <= 0) return false;
+    return !watched.get(key.namespace()).hasChanged(entry.tags(), entry.change());
   }
 
   /** Whether changes are heard of just now. */
@@ -148,12 +165,14 @@ final class NearCache {
     for (String key : keys) {
       FullKey one = FullKey.of(namespace, key);
       entries.invalidate(one);
+      if (left != null) left.invalidate(one);
       for (Asking open : asking) if (open.key.equals(one)) open.overtaken = true;
     }
   }
 
   /** A session begins, which watches the namespaces. */
   synchronized void welcome() {
+    if (left != null) left.invalidateAll();
     heardNanos = nanoTime.getAsLong();
     welcomed = true;
   }
@@ -166,9 +185,17 @@ final class NearCache {
   /** The session has ended, or is being left: nothing is heard any more. */
   synchronized void forget() {
     welcomed = false;
+    if (left != null) keepWhatIsLeft();
     session += 1;
     asking.clear();
     entries.invalidateAll();
+  }
+
+  private void keepWhatIsLeft() {
+    long now = nanoTime.getAsLong();
+    entries.asMap().forEach((key, entry) -> {
+      if (entry.session() == session && counts(key, entry, now)) left.put(key, entry);
+    });
   }
 
   private static int weight(FullKey key, Entry entry) {

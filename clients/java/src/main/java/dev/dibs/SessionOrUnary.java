@@ -55,7 +55,9 @@ final class SessionOrUnary implements Transport {
         .call(method, request, terms)
         .whenComplete(
             (value, error) -> {
-              if (error == null) withoutSession(none);
+              // One that was refused for its credentials is no sign that another could not be had.
+              boolean isRefused = none.code() == Status.Code.UNAUTHENTICATED;
+              if (error == null && !isRefused) withoutSession(none);
               Futures.settle(reply, value, error);
             });
   }

@@ -35,7 +35,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
     /** A lease of this session is over: its publish would not be stored. */
     void leaseLost(String token);
 
-    /** The replica stops: new calls go elsewhere. */
+    /** The replica stops, or knows this session's credentials no more: new calls go elsewhere. */
     void draining(SessionStream stream);
 
     /** Values of a watched namespace have changed. */
@@ -227,8 +227,15 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
       call = open.remove(reply.getId());
     }
     if (call == null) return;
-    if (reply.hasError()) call.completeExceptionally(DibsStatusException.of(reply.getError()));
-    else call.complete(reply);
+    if (!reply.hasError()) {
+      call.complete(reply);
+      return;
+    }
+    DibsStatusException error = DibsStatusException.of(reply.getError());
+    boolean isUnknown = error.code() == Status.Code.UNAUTHENTICATED;
+    // Its credentials are known no more: the next session shows those of the moment, and so does this call by itself.
+    if (isUnknown) owner.draining(this);
+    call.completeExceptionally(isUnknown ? new NoSessionException(error) : error);
   }
 
   private void happened(SessionEvent event) {

@@ -6,12 +6,14 @@ import io.grpc.TlsChannelCredentials;
 import java.io.File;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.file.Path;
+import java.security.GeneralSecurityException;
 
 /**
  * How the line is protected.
  *
  * @param ca path of a PEM file with the authorities to trust; empty for those of the system
- * @param cert path of a PEM file with this process's own certificate; empty for none
+ * @param cert path of a PEM file with this process's own certificate, read again for each connection; empty for none
  * @param key path of a PEM file with the private key of that
  */
 record Tls(String ca, String cert, String key) {
@@ -30,10 +32,13 @@ record Tls(String ca, String cert, String key) {
     try {
       if (!ca.isEmpty()) credentials.trustManager(new File(ca));
       reading = "tlsCertificate (DIBS_TLS_CERT, DIBS_TLS_KEY) cannot be read: %s, %s".formatted(cert, key);
-      if (!cert.isEmpty()) credentials.keyManager(new File(cert), new File(key));
+      if (!cert.isEmpty()) credentials.keyManager(new OwnCertificate(Path.of(cert), Path.of(key)));
       return credentials.build();
     } catch (IOException error) {
       throw new UncheckedIOException(reading, error);
+    } catch (GeneralSecurityException | IllegalArgumentException error) {
+      String message = "tlsCertificate (DIBS_TLS_CERT, DIBS_TLS_KEY) cannot be used: %s, %s: %s";
+      throw new IllegalArgumentException(message.formatted(cert, key, error.getMessage()), error);
     }
   }
 }

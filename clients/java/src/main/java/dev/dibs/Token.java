@@ -78,6 +78,7 @@ final class Token extends CallCredentials {
       this.file = file;
     }
 
+    /** While the file is replaced it may be away: the token before is still the best there is. */
     @Override
     public synchronized String get() {
       try {
@@ -88,10 +89,10 @@ final class Token extends CallCredentials {
           readOf = changed;
           readSize = size;
         }
-        return text;
       } catch (IOException error) {
-        throw new UncheckedIOException("tokenFile: cannot be read: " + file, error);
+        if (text == null) throw new UncheckedIOException("tokenFile or DIBS_TOKEN_FILE: cannot be read: " + file, error);
       }
+      return text;
     }
   }
 }

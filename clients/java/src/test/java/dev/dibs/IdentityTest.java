@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.AfterEach;
@@ -68,12 +69,31 @@ final class IdentityTest {
       Files.writeString(file, "other\n");
       Files.setLastModifiedTime(file, FileTime.from(Instant.now().plusSeconds(5)));
       assertEquals("Bearer other", shown(client));
+      // While it is replaced it may be away.
       Files.delete(file);
-      DibsStatusException error = assertThrows(DibsStatusException.class, () -> shown(client));
-      assertEquals(Status.Code.UNAUTHENTICATED, error.code());
+      assertEquals("Bearer other", shown(client));
     }
     DibsClientBuilder missing = unary().tokenFile(file);
     assertThrows(UncheckedIOException.class, missing::build);
+  }
+
+  @Test
+  void aTokenOfAFileMayBeNamedByTheEnvironment() throws Exception {
+    Path file = Files.writeString(folder.resolve("token"), "of-the-file\n");
+    Map<String, String> environment = Map.of("DIBS_TARGET", fake.target(), "DIBS_TOKEN_FILE", file.toString());
+    try (DibsClient client = new DibsClientBuilder(environment).session(false).build()) {
+      assertEquals("Bearer of-the-file", shown(client));
+    }
+    try (DibsClient client = new DibsClientBuilder(environment).session(false).token("said").build()) {
+      assertEquals("Bearer said", shown(client));
+    }
+    Map<String, String> both = new HashMap<>(environment);
+    both.put("DIBS_TOKEN", "known");
+    try (DibsClient client = new DibsClientBuilder(both).session(false).build()) {
+      assertEquals("Bearer known", shown(client));
+    }
+    both = Map.of("DIBS_TARGET", "192.0.2.1:50051", "DIBS_TOKEN_FILE", file.toString());
+    assertThrows(IllegalArgumentException.class, new DibsClientBuilder(both)::build);
   }
 
   @Test

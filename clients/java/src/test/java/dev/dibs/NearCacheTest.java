@@ -22,7 +22,7 @@ final class NearCacheTest {
   /** Near its greatest number, beyond which it goes on with the smallest. */
   private final AtomicLong nowNanos = new AtomicLong(Long.MAX_VALUE - 1_000);
 
-  private final NearCache near = new NearCache(1 << 20, List.of(""), nowNanos::get);
+  private final NearCache near = new NearCache(1 << 20, List.of(""), true, nowNanos::get);
 
   @BeforeEach
   void begin() {
@@ -158,7 +158,7 @@ final class NearCacheTest {
 
   @Test
   void keepsToItsBoundOfBytes() {
-    NearCache small = new NearCache(10_000, List.of(""), nowNanos::get);
+    NearCache small = new NearCache(10_000, List.of(""), false, nowNanos::get);
     small.welcome();
     for (int at = 0; at < 100; at += 1) {
       small.answered(small.sending(FullKey.of("", "k" + at)), hit("x".repeat(1_000), 60_000));
@@ -175,5 +175,47 @@ final class NearCacheTest {
     String[] many = IntStream.range(0, 65).mapToObj(String::valueOf).toArray(String[]::new);
     DibsClientBuilder all = DibsClient.builder().nearCache(1, many);
     assertThrows(IllegalArgumentException.class, all::build);
+  }
+
+  private String left() {
+    Found found = near.left(KEY);
+    return found == null ? null : found.bytes().toStringUtf8();
+  }
+
+  @Test
+  void keepsWhatIsLeftUntilTheServiceIsBackOrItsOwnTimeIsOver() {
+    keep(hit("v", 60_000, "t"));
+    assertNull(left());
+    near.forget();
+    assertNull(got());
+    assertEquals("v", left());
+    near.welcome();
+    assertNull(left());
+    keep(hit("v", 100));
+    near.forget();
+    pass(99);
+    assertEquals("v", left());
+    pass(1);
+    assertNull(left());
+  }
+
+  @Test
+  void keepsNothingOfWhatTheProcessItselfInvalidates() {
+    for (int how = 0; how < 3; how += 1) {
+      keep(hit("v", 60_000, "t"));
+      near.forget();
+      assertEquals("v", left());
+      changed(how == 0 ? List.of("k") : List.of(), how == 1 ? List.of("t") : List.of(), how == 2);
+      assertNull(left());
+      near.welcome();
+    }
+  }
+
+  @Test
+  void keepsNothingThatHadAlreadyChanged() {
+    keep(hit("v", 60_000, "t"));
+    changed(List.of(), List.of("t"), false);
+    near.forget();
+    assertNull(left());
   }
 }

@@ -11,6 +11,7 @@ import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.security.KeyStore;
 import java.time.Duration;
 import java.util.Base64;
@@ -68,6 +69,32 @@ final class TlsTest {
   }
 
   @Test
+  void readsItsOwnCertificateAgainForEachConnectionAndOnlyAsAPair() throws Exception {
+    KeyStore[] stores = {selfSigned(), selfSigned(), selfSigned()};
+    Path certificate = pem("CERTIFICATE", stores[0].getCertificate("dibs").getEncoded());
+    Path key = pem("PRIVATE KEY", stores[0].getKey("dibs", PASSWORD).getEncoded());
+    OwnCertificate own = new OwnCertificate(certificate, key);
+    String first = own.chooseEngineClientAlias(null, null, null);
+    assertEquals(stores[0].getCertificate("dibs"), own.getCertificateChain(first)[0]);
+    // The key comes first, and fits nothing yet.
+    pem("PRIVATE KEY", stores[1].getKey("dibs", PASSWORD).getEncoded());
+    assertEquals(first, own.chooseEngineClientAlias(null, null, null));
+    pem("CERTIFICATE", stores[1].getCertificate("dibs").getEncoded());
+    String second = own.chooseEngineClientAlias(null, null, null);
+    assertEquals(stores[1].getCertificate("dibs"), own.getCertificateChain(second)[0]);
+    assertEquals(stores[1].getKey("dibs", PASSWORD), own.getPrivateKey(second));
+    // A handshake that had begun before.
+    assertEquals(stores[0].getKey("dibs", PASSWORD), own.getPrivateKey(first));
+    Files.delete(certificate);
+    assertEquals(second, own.chooseEngineClientAlias(null, null, null));
+    pem("CERTIFICATE", stores[2].getCertificate("dibs").getEncoded());
+    assertEquals(second, own.chooseEngineClientAlias(null, null, null));
+    DibsClientBuilder mixed = DibsClient.builder().tlsCertificate(certificate, key);
+    String message = assertThrows(IllegalArgumentException.class, mixed::build).getMessage();
+    assertTrue(message.contains("another key"), message);
+  }
+
+  @Test
   void saysWhichFileIsNotThere() {
     DibsClientBuilder builder = DibsClient.builder().tlsCa(folder.resolve("missing.pem"));
     String message = assertThrows(UncheckedIOException.class, builder::build).getMessage();
@@ -87,7 +114,8 @@ final class TlsTest {
             .start();
     assertEquals(0, process.waitFor());
     KeyStore store = KeyStore.getInstance("PKCS12");
-    try (InputStream in = Files.newInputStream(file)) {
+    Path read = Files.move(file, folder.resolve("read.p12"), StandardCopyOption.REPLACE_EXISTING);
+    try (InputStream in = Files.newInputStream(read)) {
       store.load(in, PASSWORD);
     }
     return store;

@@ -1,0 +1,192 @@
+package dev.dibs;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.dibs.v1.LeaseEnd;
+import java.time.Duration;
+import java.util.concurrent.CancellationException;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Waits, callers, leases and services that end, over a session and by calls one by one. */
+final class ClientLeavingTest extends OnService {
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void doesNotWaitLongerThanItMay(boolean session) throws Exception {
+    CountDownLatch gate = new CountDownLatch(1);
+    DibsClient holder = client(session);
+    CompletableFuture<String> held = holder.getOrRebuildAsync(key, TEXT, () -> {
+      gate.await();
+      return "v";
+    });
+    Until.isTrue(() -> explain(holder).hasLease());
+    DibsBusyException busy =
+        assertThrows(
+            DibsBusyException.class,
+            () -> client(session).getOrRebuild(key, TEXT.maxWait(Duration.ZERO), () -> "never"));
+    assertEquals(BusyReason.WAIT_ENDED, busy.reason());
+    assertTrue(busy.retryAfter().isPresent());
+    gate.countDown();
+    assertEquals("v", held.get());
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void isToldOfALostLeaseAndAsksAgain(boolean session) throws Exception {
+    Recorded hooks = new Recorded();
+    DibsClient client = client(session, hooks);
+    AtomicInteger runs = new AtomicInteger();
+    AtomicBoolean wasLost = new AtomicBoolean();
+    // By a session it is told at once; otherwise with the next extension.
+    Options<String> options = TEXT.lease(session ? Duration.ofSeconds(30) : Duration.ofMillis(300));
+    long startNanos = System.nanoTime();
+    String value = client.getOrRebuild(key, options, lease -> {
+      if (runs.incrementAndGet() > 1) return "anew";
+      client.invalidate(Invalidation.ofKeys(key));
+      try {
+        new CountDownLatch(1).await();
+      } finally {
+        wasLost.set(lease.isLost());
+      }
+      return "never";
+    });
+    assertEquals("anew", value);
+    // The caller has not waited for the rebuild that lost its lease.
+    Until.isTrue(wasLost::get);
+    assertTrue(System.nanoTime() - startNanos < TimeUnit.SECONDS.toNanos(5));
+    assertTrue(hooks.events.contains("lease lost"));
+  }
+
+  @Test
+  void returnsWhatItRebuiltAlsoWhereItIsNotStored() throws Exception {
+    Recorded hooks = new Recorded();
+    // Without a session nothing tells of the loss before the publish.
+    DibsClient client = client(false, hooks);
+    String value = client.getOrRebuild(key, TEXT, () -> {
+      client.invalidate(Invalidation.ofKeys(key));
+      return "mine";
+    });
+    assertEquals("mine", value);
+    assertTrue(hooks.events.contains("publish INVALIDATED"), hooks.events.toString());
+    assertFalse(explain(client).hasValue());
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void givesTheLeaseBackWhenNobodyWaits(boolean session) throws Exception {
+    DibsClient client = client(session);
+    CountDownLatch interrupted = new CountDownLatch(1);
+    RebuildFunction<String> rebuild = lease -> {
+      try {
+        new CountDownLatch(1).await();
+      } catch (InterruptedException error) {
+        interrupted.countDown();
+        throw error;
+      }
+      return "never";
+    };
+    CompletableFuture<String> leaving = client.getOrRebuildAsync(key, TEXT, rebuild);
+    CompletableFuture<String> staying = client.getOrRebuildAsync(key, TEXT, rebuild);
+    Until.isTrue(() -> explain(client).hasLease());
+    leaving.cancel(true);
+    assertThrows(CancellationException.class, leaving::get);
+    assertTrue(explain(client).hasLease());
+    staying.orTimeout(1, TimeUnit.MILLISECONDS);
+    assertEquals(TimeoutException.class, assertThrows(ExecutionException.class, staying::get).getCause().getClass());
+    assertTrue(interrupted.await(10, TimeUnit.SECONDS));
+    Until.isTrue(() -> explain(client).getPastLeasesCount() > 0);
+    assertEquals(LeaseEnd.LEASE_END_RELEASED, explain(client).getPastLeases(0).getEnd());
+    assertEquals("me", explain(client).getPastLeases(0).getHolder());
+    // The thread that was interrupted works on.
+    assertEquals("v", client.getOrRebuild(key, TEXT, () -> {
+      Thread.sleep(1);
+      return "v";
+    }));
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void leavesTheServicesQueueWithItsCaller(boolean session) throws Exception {
+    CountDownLatch gate = new CountDownLatch(1);
+    DibsClient holder = client(session);
+    CompletableFuture<String> held = holder.getOrRebuildAsync(key, TEXT, () -> {
+      gate.await();
+      return "v";
+    });
+    Until.isTrue(() -> explain(holder).hasLease());
+    AtomicBoolean isFlagged = new AtomicBoolean();
+    Thread waiter = new Thread(() -> {
+      DibsStatusException error =
+          assertThrows(DibsStatusException.class, () -> client(session).getOrRebuild(key, TEXT, () -> "never"));
+      assertEquals(io.grpc.Status.Code.CANCELLED, error.code());
+      isFlagged.set(Thread.currentThread().isInterrupted());
+    });
+    waiter.start();
+    Until.isTrue(() -> explain(holder).getWaiters() == 1);
+    waiter.interrupt();
+    Until.isTrue(() -> explain(holder).getWaiters() == 0);
+    waiter.join();
+    assertTrue(isFlagged.get());
+    gate.countDown();
+    assertEquals("v", held.get());
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void makesNoCallsAfterItsEndAndEndsThoseItHasMade(boolean session) throws Exception {
+    CountDownLatch gate = new CountDownLatch(1);
+    DibsClient holder = client(session);
+    CompletableFuture<String> held = holder.getOrRebuildAsync(key, TEXT, () -> {
+      gate.await();
+      return "v";
+    });
+    Until.isTrue(() -> explain(holder).hasLease());
+    DibsClient closing = client(session);
+    CompletableFuture<String> waiting = closing.getOrRebuildAsync(key, TEXT, () -> "never");
+    Until.isTrue(() -> explain(holder).getWaiters() == 1);
+    closing.close();
+    gate.countDown();
+    assertEquals("v", waiting.get());
+    assertEquals("v", held.get());
+    DibsStatusException error =
+        assertThrows(DibsStatusException.class, () -> closing.getOrRebuild(key, TEXT, () -> "never"));
+    assertTrue(error.getMessage().contains("closed"));
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void goesWithoutAServiceThatIsKilledAndFindsItAgain(boolean session) throws Exception {
+    Recorded hooks = new Recorded();
+    Service mortal = Service.start();
+    try (DibsClient client = mortal.client().session(session).hooks(hooks).build()) {
+      assertEquals("v", client.getOrRebuild(key, TEXT, () -> "v"));
+      mortal.close();
+      RebuildFunction<String> local = lease -> lease.reason() == RebuildReason.LOCAL ? "mine" : "";
+      assertEquals("mine", client.getOrRebuild(key, TEXT, local));
+      assertEquals("local rebuild", hooks.events.get(hooks.events.size() - 1));
+      DibsStatusException error =
+          assertThrows(
+              DibsStatusException.class,
+              () -> client.getOrRebuild(key, TEXT.onUnavailable(OnUnavailable.FAIL), () -> "never"));
+      assertEquals(io.grpc.Status.Code.UNAVAILABLE, error.code());
+      try (Service again = Service.start(mortal.target(), java.util.Map.of())) {
+        long startNanos = System.nanoTime();
+        Until.isTrue(
+            () -> !client.getOrRebuild(Service.freshKey(), TEXT, lease -> lease.reason().name()).equals("LOCAL"));
+        assertTrue(System.nanoTime() - startNanos < TimeUnit.SECONDS.toNanos(3));
+        assertTrue(again.target().equals(mortal.target()));
+      }
+    }
+  }
+}
