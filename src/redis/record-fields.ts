@@ -49,6 +49,8 @@ const CLOCK_AT = RECORD_FIELDS.length;
 /** After the clock: the value's bytes or its size. */
 const VALUE_AT = CLOCK_AT + 1;
 const PAST_AT = VALUE_AT + 1;
+/** Of all fields but the value, with a lease and some tags. */
+const FIELDS_BYTES = 512;
 
 /** What {@link RECORD_FIELDS} and the clock look like when they come back. */
 export type RecordReply = readonly (Buffer | number | null)[];
@@ -71,6 +73,12 @@ export function decodeRecord(reply: RecordReply, known?: ReadRequest['known']): 
 function payloadOf(value: RecordReply[number] | undefined, known: ReadRequest['known']): Payload {
   if (typeof value === 'number' && known !== undefined) return known.payload;
   return value instanceof Buffer ? { kind: 'value', bytes: ownBytes(value) } : { kind: 'absent' };
+}
+
+/** How many bytes a reply of value-read brought, about. */
+export function bytesOf(reply: RecordReply): number {
+  const value = reply[VALUE_AT];
+  return value instanceof Buffer ? value.length + FIELDS_BYTES : FIELDS_BYTES;
 }
 
 /** The reply of value-explain. */

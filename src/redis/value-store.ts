@@ -12,11 +12,15 @@ import type {
   StoreRelease,
   ValueStore,
 } from '../coordination/ports/value-store.js';
+import { namespaceFromId } from '../coordination/words/key.js';
 import type { ReleaseOutcome } from '../coordination/words/outcome.js';
 import type { KeyRecord, MeasuredRecord, PastLease, RecordFacts } from '../coordination/words/record.js';
+import { ByteWindow } from './byte-window.js';
 import type { StoreConnection } from './connection.js';
 import { recordKey, WAKE_CHANNEL } from './keys.js';
+import { ReadSizes } from './read-sizes.js';
 import {
+  bytesOf,
   decodeFacts,
   decodeMeasured,
   decodePast,
@@ -36,14 +40,27 @@ import {
   releaseScript,
 } from './value-scripts.js';
 
+const NO_BYTES = Buffer.alloc(0);
+
 /** The value store on Redis: one hash for each key, one Lua script for each step. */
 export class RedisValueStore implements ValueStore {
+  /** Values on their way here, and on their way to the store. */
+  readonly #coming = new ByteWindow();
+  readonly #going = new ByteWindow();
+  readonly #sizes = new ReadSizes();
+
   constructor(private readonly connection: StoreConnection) {}
 
   async read(id: string, { known, sent }: ReadRequest = {}): Promise<KeyRecord> {
-    const reply = this.#run(readScript, id, { known_fence: known?.fence ?? 0 });
-    sent?.();
-    return decodeRecord((await reply) as RecordReply, known);
+    const namespace = namespaceFromId(id);
+    // A value that is known is rarely moved: by those that are not, its read would be taken for a large one.
+    const kind = known === undefined ? namespace : `${namespace} known`;
+    const reply = await this.#coming.run(
+      namespace,
+      () => this.#sizes.expected(kind),
+      () => this.#read(id, kind, { known, sent }),
+    );
+    return decodeRecord(reply, known);
   }
 
   async arm(id: string, request: ArmRequest): Promise<ArmReply> {
@@ -67,18 +84,25 @@ export class RedisValueStore implements ValueStore {
 
   async publish(id: string, request: StorePublish): Promise<StoredAnswer> {
     const { payload } = request;
-    const [outcome, fence, clock] = (await this.#run(publishScript, id, {
-      nonce: request.nonce,
-      fence: request.fence,
-      kind: payload.kind,
-      value: payload.kind === 'value' ? asBuffer(payload.bytes) : '',
-      ttl_ms: request.ttlMs,
-      stale_ms: request.staleMs,
-      tags: JSON.stringify(request.tags),
-      keep_ms: request.keepMs,
-      channel: WAKE_CHANNEL,
-      id,
-    })) as [Buffer, Buffer, Buffer];
+    const value = payload.kind === 'value' ? asBuffer(payload.bytes) : NO_BYTES;
+    const stored = this.#going.run(
+      namespaceFromId(id),
+      () => value.length,
+      () =>
+        this.#run(publishScript, id, {
+          nonce: request.nonce,
+          fence: request.fence,
+          kind: payload.kind,
+          value,
+          ttl_ms: request.ttlMs,
+          stale_ms: request.staleMs,
+          tags: JSON.stringify(request.tags),
+          keep_ms: request.keepMs,
+          channel: WAKE_CHANNEL,
+          id,
+        }),
+    );
+    const [outcome, fence, clock] = (await stored) as [Buffer, Buffer, Buffer];
     return {
       outcome: outcome.toString() as StoredOutcome,
       fence: Number(fence.toString()),
@@ -128,6 +152,15 @@ export class RedisValueStore implements ValueStore {
   async explain(id: string): Promise<{ record: MeasuredRecord; past: readonly PastLease[] }> {
     const reply = (await this.#run(explainScript, id, {})) as RecordReply;
     return { record: decodeMeasured(reply), past: decodePast(reply) };
+  }
+
+  /** Its turn has come. What it brings is known before the next ones have theirs. */
+  async #read(id: string, kind: string, { known, sent }: ReadRequest): Promise<RecordReply> {
+    const asked = this.#run(readScript, id, { known_fence: known?.fence ?? 0 });
+    sent?.();
+    const reply = (await asked) as RecordReply;
+    this.#sizes.came(kind, bytesOf(reply));
+    return reply;
   }
 
   #run<A extends string>(
