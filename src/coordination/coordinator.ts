@@ -1,5 +1,6 @@
 import { Degradation } from './degradation/degradation.js';
 import { rethrowUnlessUnavailable, unavailable } from './degradation/unavailable.js';
+import { ClockKeeper } from './leasing/clock-keeper.js';
 import { isDrawnToRefresh, refreshDraw } from './leasing/forecast.js';
 import { HeldLeases, type ShownLeases } from './leasing/held-leases.js';
 import { LeaseEnds } from './leasing/lease-ends.js';
@@ -68,15 +69,17 @@ export class Coordinator {
     this.#held = new HeldLeases(parts, (lease) => void ends.ask(lease));
     const ends = new LeaseEnds(this.parts, this.#held);
     const samples = new RebuildSamples();
+    const keeper = new ClockKeeper(this.parts, this.#changes);
     this.#near = new NearCache(parts.nearCacheBytes);
     this.#slots = new RebuildSlots(this.parts, this.#held, (id) => this.#keyLoops.wake(id));
-    this.#reader = new RecordReader(this.parts, this.#held, this.#changes, samples);
+    this.#reader = new RecordReader(this.parts, this.#held, this.#changes, samples, keeper);
     this.#lifecycle = new LeaseLifecycle(this.parts, this.#held, this.#slots);
     const granter = new LeaseGranter(this.parts, {
       held: this.#held,
       lifecycle: this.#lifecycle,
       slots: this.#slots,
       changes: this.#changes,
+      keeper,
     });
     const reader = new NearReader(this.#reader, this.#near, this.#changes);
     this.#keyLoops = new KeyLoops(this.parts, {
@@ -94,6 +97,7 @@ export class Coordinator {
       near: this.#near,
       changes: this.#changes,
       samples,
+      keeper,
     });
     this.#stopListening = parts.wakes.listen({
       wake: ({ id, kind, fence }) => {

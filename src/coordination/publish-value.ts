@@ -1,4 +1,5 @@
 import { rethrowUnlessUnavailable, undefinedIfUnavailable } from './degradation/unavailable.js';
+import type { ClockKeeper } from './leasing/clock-keeper.js';
 import type { HeldLease, HeldLeases } from './leasing/held-leases.js';
 import type { LeaseLifecycle, LeasePorts } from './leasing/lease-lifecycle.js';
 import type { RebuildSlots } from './leasing/rebuild-slots.js';
@@ -37,6 +38,7 @@ export interface PublishValueRooms {
   readonly near: Pick<NearCache, 'changed'>;
   readonly changes: Changes;
   readonly samples: RebuildSamples;
+  readonly keeper: Pick<ClockKeeper, 'forValue'>;
 }
 
 /** Takes rebuilt values: to the store, whose word counts, and to those who wait on this replica. */
@@ -48,6 +50,7 @@ export class PublishValue {
   private readonly near: PublishValueRooms['near'];
   private readonly changes: Changes;
   private readonly samples: RebuildSamples;
+  private readonly keeper: PublishValueRooms['keeper'];
 
   constructor(
     private readonly parts: PublishValueParts,
@@ -60,6 +63,7 @@ export class PublishValue {
     this.near = rooms.near;
     this.changes = rooms.changes;
     this.samples = rooms.samples;
+    this.keeper = rooms.keeper;
   }
 
   /** Never rejects because the store is unavailable: that is `not_stored`. */
@@ -99,7 +103,10 @@ export class PublishValue {
     const sent = this.#now();
     let stored: Stored | undefined;
     try {
-      stored = await this.#store(key, { ...result, nonce: token.nonce, fence: token.fence });
+      const request = { ...result, nonce: token.nonce, fence: token.fence };
+      // Asked together: what the store keeps of the namespace must not end before the value.
+      const outlives = this.keeper.forValue(key.namespace, result.ttlMs + result.staleMs);
+      [stored] = await Promise.all([this.#store(key, request), outlives]);
     } catch (error) {
       rethrowUnlessUnavailable(error);
     }

@@ -5,13 +5,13 @@ import { CoordinatorServiceService as contract, SessionRequest } from './generat
 import { many } from './many.js';
 import type { GrpcService } from './server.js';
 import type { SessionStream, Sessions } from './session/sessions.js';
-import { strict } from './strict-codec.js';
+import { SESSION_PARTS_MAX, strict } from './strict-codec.js';
 import { unary } from './unary.js';
 
 /** The contract's service. Each call uses the carrier that its definition needs. */
 export function coordinatorService(edge: Edge, sessions: Pick<Sessions, 'serve'>): GrpcService {
   const definition: Record<string, GrpcService['definition'][string]> = {
-    session: strict(contract.session, SessionRequest),
+    session: strict(contract.session, SessionRequest, SESSION_PARTS_MAX),
   };
   const implementation: Record<string, UntypedHandleCall> = {
     session: (stream: SessionStream) => sessions.serve(stream),

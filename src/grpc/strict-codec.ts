@@ -14,19 +14,85 @@ export type Decoded<Message> =
   | { readonly ok: false; readonly fault: string };
 
 /**
+ * The tags and lengths of one message. It holds at most 1,000 keys, 16 tags and its other fields, of two each. The rest
+ * is room for later versions.
+ */
+export const PARTS_MAX = 4_000;
+/** In a session's message, which carries many calls, each stands for two bytes or more. */
+export const SESSION_PARTS_MAX = 500_000;
+
+/** A number in the one form that the generated code accepts. It asks for the text, and makes a number of that. */
+class Whole {
+  value = 0;
+
+  /** The number itself, because its text would cost more than the rest of the field. */
+  toString(): string {
+    return this.value as unknown as string;
+  }
+}
+
+/**
  * Reads the wire without repairing it. Invalid UTF-8 becomes {@link NOT_UTF8}, and a number beyond 2^53 becomes NaN.
- * Both are outside every bound, so two different broken keys never become one.
+ * Both are outside every bound, so two different broken keys never become one. Throws at too many tags and lengths.
  */
 class StrictReader extends BinaryReader {
-  constructor(bytes: Uint8Array) {
-    super(bytes, utf8);
+  readonly #whole = new Whole();
+  /** The generated code reads every tag and every length with it. */
+  override uint32 = countedUint32 as () => number;
+  partsLeft: number;
+
+  constructor(
+    private readonly bytesOf: Uint8Array,
+    readonly partsMax: number,
+  ) {
+    super(bytesOf, utf8);
+    this.partsLeft = partsMax;
   }
 
-  override int64(): bigint | string {
-    const value = BigInt(super.int64());
-    // The generated code converts this to a number through its text.
-    return value > Number.MAX_SAFE_INTEGER || value < Number.MIN_SAFE_INTEGER ? 'NaN' : value;
+  /** Without a BigInt and without text: a message may consist of nothing else. */
+  override int64(): string {
+    this.#whole.value = this.#varint64();
+    return this.#whole as unknown as string;
   }
+
+  #varint64(): number {
+    // Bits 0 to 27, 28 to 55, and 56 to 63.
+    let low = 0;
+    let middle = 0;
+    let high = 0;
+    for (let at = 0; at < VARINT_BYTES_MAX; at += 1) {
+      const byte = this.bytesOf[this.pos];
+      if (byte === undefined) throw new RangeError('premature EOF');
+      this.pos += 1;
+      const bits = byte & 0x7f;
+      if (at < 4) low |= bits << (7 * at);
+      else if (at < 8) middle |= bits << (7 * (at - 4));
+      else high |= (bits << (7 * (at - 8))) & 0xff;
+      if (byte < 0x80) return numberOf(low, middle, high);
+    }
+    throw new Error('invalid varint');
+  }
+}
+
+const plainUint32 = new BinaryReader(new Uint8Array()).uint32 as (this: BinaryReader) => number;
+
+function countedUint32(this: StrictReader): number {
+  this.partsLeft -= 1;
+  if (this.partsLeft < 0) throw new Error(`more than ${this.partsMax} tags and lengths`);
+  return plainUint32.call(this);
+}
+
+const VARINT_BYTES_MAX = 10;
+const LOW = 2 ** 28;
+/** With 28 lower bits, this many make 2^53. */
+const MIDDLE_MAX = 2 ** 25;
+
+/** Two's complement: for a negative number, all bits are inverted. */
+function numberOf(low: number, middle: number, high: number): number {
+  if (high < 0x80) return high === 0 && middle < MIDDLE_MAX ? middle * LOW + low : Number.NaN;
+  const [least, rest] = [~low & (LOW - 1), ~middle & (LOW - 1)];
+  const value = -(rest * LOW + least) - 1;
+  return high === 0xff && rest < MIDDLE_MAX && value >= Number.MIN_SAFE_INTEGER ? value : Number.NaN;
 }
 
 function utf8(bytes: Uint8Array): string {
@@ -40,9 +106,13 @@ export interface MessageType<Message> {
   decode(reader: BinaryReader): Message;
 }
 
-export function decodeStrictly<Message>(type: MessageType<Message>, bytes: Uint8Array): Decoded<Message> {
+export function decodeStrictly<Message>(
+  type: MessageType<Message>,
+  bytes: Uint8Array,
+  partsMax = PARTS_MAX,
+): Decoded<Message> {
   try {
-    const reader = new StrictReader(bytes);
+    const reader = new StrictReader(bytes, partsMax);
     const message = type.decode(reader);
     // The generated code stops at an invalid tag and leaves the rest unread.
     if (reader.pos < reader.len) throw new Error(`unreadable at byte ${reader.pos}`);
@@ -59,12 +129,13 @@ export function decodeStrictly<Message>(type: MessageType<Message>, bytes: Uint8
 export function strict<Request, Response>(
   method: MethodDefinition<Request, Response>,
   type: MessageType<Request>,
+  partsMax = PARTS_MAX,
 ): MethodDefinition<Decoded<Request>, Response> {
   return {
     ...method,
     requestSerialize: () => {
       throw new Error('a server sends no requests');
     },
-    requestDeserialize: (bytes) => decodeStrictly(type, bytes),
+    requestDeserialize: (bytes) => decodeStrictly(type, bytes, partsMax),
   };
 }

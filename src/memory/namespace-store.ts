@@ -7,68 +7,64 @@ import type {
 } from '../coordination/ports/namespace-store.js';
 import type { NamespaceWake } from '../coordination/ports/wake-channel.js';
 import type { TagClock } from '../coordination/words/tag-clock.js';
-import * as steps from './namespace-steps.js';
+import { Namespaces } from './namespaces.js';
 
 export interface MemoryNamespaceStoreParts {
   readonly clock: Clock;
   readonly chance: Chance;
   /** Where wakes are sent. */
   readonly wakes: { publishNamespace(wake: NamespaceWake): void };
+  /** Of the stamps of one namespace; absent: as on Redis. */
+  readonly stampsMax?: number;
 }
 
-/** Namespaces in this process's memory. A namespace that was used once is kept: it is small. */
+/** Namespaces in this process's memory. */
 export class MemoryNamespaceStore implements NamespaceStore {
-  readonly #spaces = new Map<string, steps.MemoryNamespace>();
+  readonly #spaces: Namespaces;
 
-  constructor(private readonly parts: MemoryNamespaceStoreParts) {}
+  constructor(private readonly parts: MemoryNamespaceStoreParts) {
+    const { chance, stampsMax } = parts;
+    this.#spaces = new Namespaces({ freshId: () => chance.nonce(), stampsMax });
+  }
+
+  /** Namespaces held now, among them some whose time is over. */
+  get size(): number {
+    return this.#spaces.size;
+  }
 
   async read(namespace: string, tags: readonly string[], rebuildMs?: number): Promise<NamespaceRecord> {
-    const space = steps.learn(this.#space(namespace), rebuildMs);
-    this.#spaces.set(namespace, space);
-    return steps.read(space, tags, this.#nowMs);
+    return this.#spaces.read(namespace, tags, rebuildMs, this.#nowMs);
+  }
+
+  async begin(namespace: string, keepMs: number): Promise<TagClock> {
+    return this.#spaces.begin(namespace, keepMs, this.#nowMs);
   }
 
   async invalidate(namespace: string, request: NamespaceInvalidate): Promise<TagClock> {
-    const space = steps.invalidate(this.#space(namespace), request, this.#nowMs);
-    this.#spaces.set(namespace, space);
-    const { id, clock: at } = space;
+    const clock = this.#spaces.invalidate(namespace, request, this.#nowMs);
     const { tags, all } = request;
     this.parts.wakes.publishNamespace({
       namespace,
       kind: 'tags',
-      wake: { clockId: id, time: at, tags, all },
+      wake: { clockId: clock.id, time: clock.at, tags, all },
     });
-    return { id, at };
+    return clock;
   }
 
   async enter(namespace: string, request: SlotRequest): Promise<boolean> {
-    return this.#take(namespace, steps.enter(this.#space(namespace), request, this.#nowMs));
+    return this.#spaces.enter(namespace, request, this.#nowMs);
   }
 
   async keep(namespace: string, slot: string, as: string, ttlMs: number): Promise<boolean> {
-    return this.#take(namespace, steps.keep(this.#space(namespace), slot, as, ttlMs, this.#nowMs));
+    return this.#spaces.keep(namespace, slot, as, ttlMs, this.#nowMs);
   }
 
   async leave(namespace: string, slot: string): Promise<void> {
-    if (!this.#take(namespace, steps.leave(this.#space(namespace), slot))) return;
+    if (!this.#spaces.leave(namespace, slot)) return;
     this.parts.wakes.publishNamespace({ namespace, kind: 'room' });
   }
 
   get #nowMs(): number {
     return this.parts.clock.nowMs();
-  }
-
-  #space(namespace: string): steps.MemoryNamespace {
-    const known = this.#spaces.get(namespace);
-    if (known !== undefined) return known;
-    const begun = steps.begin(this.parts.chance.nonce());
-    this.#spaces.set(namespace, begun);
-    return begun;
-  }
-
-  #take(namespace: string, next: steps.MemoryNamespace | undefined): boolean {
-    if (next === undefined) return false;
-    this.#spaces.set(namespace, next);
-    return true;
   }
 }

@@ -13,6 +13,11 @@ export function slotsKey(namespace: string): string {
   return `${namespaceKey(namespace)}:places`;
 }
 
+/** The tags of a namespace by their last stamps, in the same slot. */
+export function stampOrderKey(namespace: string): string {
+  return `${namespaceKey(namespace)}:tags`;
+}
+
 /** A namespace's name, as wakes carry it. */
 export function namespaceId(namespace: string): string {
   return Buffer.from(namespace, 'utf8').toString('base64url');

@@ -1,16 +1,19 @@
 import { Script } from './script.js';
 
 const hash = ['namespace'] as const;
+const hashAndOrder = ['namespace', 'order'] as const;
 const slots = ['slots'] as const;
 
-export const readNamespaceScript = new Script('namespace-read', {
-  keys: hash,
-  args: ['fresh_id', 'tags', 'took_us'],
+export const beginNamespaceScript = new Script('namespace-begin', {
+  keys: hashAndOrder,
+  args: ['fresh_id', 'keep_ms'],
 });
 
+export const readNamespaceScript = new Script('namespace-read', { keys: hash, args: ['tags', 'took_us'] });
+
 export const invalidateNamespaceScript = new Script('namespace-invalidate', {
-  keys: hash,
-  args: ['fresh_id', 'tags', 'mode', 'stamps_max', 'channel', 'name'],
+  keys: hashAndOrder,
+  args: ['fresh_id', 'tags', 'mode', 'stamps_max', 'marks_max', 'keep_ms', 'channel', 'name'],
 });
 
 export const enterScript = new Script('slots-enter', {

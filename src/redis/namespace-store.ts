@@ -1,5 +1,8 @@
 import type { Chance } from '../coordination/ports/clock.js';
 import {
+  BEGUN_KEEP_MS,
+  MARKS_MAX,
+  type Mark,
   type NamespaceInvalidate,
   type NamespaceRecord,
   type NamespaceStore,
@@ -9,8 +12,9 @@ import {
 } from '../coordination/ports/namespace-store.js';
 import { encodeTagClock, type TagClock } from '../coordination/words/tag-clock.js';
 import type { StoreConnection } from './connection.js';
-import { namespaceId, namespaceKey, slotsKey, WAKE_CHANNEL } from './keys.js';
+import { namespaceId, namespaceKey, slotsKey, stampOrderKey, WAKE_CHANNEL } from './keys.js';
 import {
+  beginNamespaceScript,
   enterScript,
   invalidateNamespaceScript,
   keepScript,
@@ -20,24 +24,26 @@ import {
 import type { Script, ScriptArgument } from './script.js';
 
 /** Where the stamps begin in the reply of namespace-read. */
-const STAMPS_AT = 5;
+const STAMPS_AT = 6;
 
-/** Namespaces on Redis: one hash and one sorted set for each, in one cluster slot. */
+/** Namespaces on Redis: one hash and two sorted sets for each, in one cluster slot. */
 export class RedisNamespaceStore implements NamespaceStore {
   constructor(
     private readonly connection: StoreConnection,
     private readonly chance: Chance,
+    /** Of one namespace. */
+    private readonly stampsMax = STAMPS_MAX,
   ) {}
 
   async read(namespace: string, tags: readonly string[], rebuildMs?: number): Promise<NamespaceRecord> {
     const args = {
-      fresh_id: this.chance.nonce(),
       tags: JSON.stringify(tags),
       took_us: rebuildMs === undefined ? '' : Math.round(rebuildMs * 1000),
     };
     const keys = { namespace: namespaceKey(namespace) };
-    const reply = (await this.#run(readNamespaceScript, keys, args)) as (Buffer | number | null)[];
-    const [id, at, mean, deviation, nowUs] = reply.map((field) =>
+    const reply = (await this.#run(readNamespaceScript, keys, args)) as (Buffer | number | null)[] | null;
+    if (reply === null) return { clock: '', keptForMs: 0, stamps: [] };
+    const [id, at, mean, deviation, nowUs, keptForMs] = reply.map((field) =>
       field === null ? undefined : String(field),
     );
     const stamps: Stamp[] = [];
@@ -46,6 +52,7 @@ export class RedisNamespaceStore implements NamespaceStore {
     }
     return {
       clock: encodeTagClock({ id: id ?? '', at: Number(at) }),
+      keptForMs: Number(keptForMs),
       rebuild:
         mean === undefined
           ? undefined
@@ -54,13 +61,22 @@ export class RedisNamespaceStore implements NamespaceStore {
     };
   }
 
+  async begin(namespace: string, keepMs: number): Promise<TagClock> {
+    const [id, at] = (await this.#run(beginNamespaceScript, hashAndOrder(namespace), {
+      fresh_id: this.chance.nonce(),
+      keep_ms: Math.ceil(keepMs),
+    })) as [Buffer, Buffer];
+    return { id: id.toString(), at: Number(at.toString()) };
+  }
+
   async invalidate(namespace: string, { tags, all, mode }: NamespaceInvalidate): Promise<TagClock> {
-    const keys = { namespace: namespaceKey(namespace) };
-    const [id, at] = (await this.#run(invalidateNamespaceScript, keys, {
+    const [id, at] = (await this.#run(invalidateNamespaceScript, hashAndOrder(namespace), {
       fresh_id: this.chance.nonce(),
       tags: JSON.stringify(all ? [] : tags),
       mode,
-      stamps_max: STAMPS_MAX,
+      stamps_max: this.stampsMax,
+      marks_max: MARKS_MAX,
+      keep_ms: BEGUN_KEEP_MS,
       channel: WAKE_CHANNEL,
       name: namespaceId(namespace),
     })) as [Buffer, number];
@@ -100,12 +116,22 @@ export class RedisNamespaceStore implements NamespaceStore {
 
 type Field = Buffer | number | null | undefined;
 
-function stampOf(deleted: Field, stale: Field, nowUs: number): Stamp {
-  const [staleAt = '0', staleUs = '0'] = String(stale ?? '0').split(':');
+function stampOf(deleted: Field, marks: Field, nowUs: number): Stamp {
   return {
     deletedAt: Number(deleted ?? 0),
-    staleAt: Number(staleAt),
-    // A clock that was set back makes nothing last longer.
-    staleAgoMs: Math.max(0, (nowUs - Number(staleUs)) / 1000),
+    marks: String(marks ?? '')
+      .split(',')
+      .filter(Boolean)
+      .map((mark) => markOf(mark, nowUs)),
   };
+}
+
+function markOf(text: string, nowUs: number): Mark {
+  const [at, atUs] = text.split(':');
+  // A clock that was set back makes nothing last longer.
+  return { at: Number(at), agoMs: Math.max(0, (nowUs - Number(atUs)) / 1000) };
+}
+
+function hashAndOrder(namespace: string) {
+  return { namespace: namespaceKey(namespace), order: stampOrderKey(namespace) };
 }

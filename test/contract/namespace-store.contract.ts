@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { NamespaceStore } from '../../src/coordination/ports/namespace-store.js';
+import {
+  BEGUN_KEEP_MS,
+  MARKS_MAX,
+  type NamespaceStore,
+} from '../../src/coordination/ports/namespace-store.js';
 import type { NamespaceWake, WakeChannel } from '../../src/coordination/ports/wake-channel.js';
-import { decodeTagClock } from '../../src/coordination/words/tag-clock.js';
 import { until } from '../support/until.js';
 
 export interface NamespacesUnderTest {
@@ -37,17 +40,46 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
     name = `space-${spaces}`;
   });
 
-  const clock = async () => decodeTagClock((await store.read(name, [])).clock);
+  const clock = () => store.begin(name, LONG_MS);
   const heard = (kind: NamespaceWake['kind']) =>
     until(() => wakes.some((wake) => wake.namespace === name && wake.kind === kind));
 
   describe('the tag clock', () => {
     it('begins once, and not at the same id elsewhere', async () => {
+      const { id, at } = await store.begin(name, LONG_MS);
       const begun = await store.read(name, ['t']);
-      const never = { deletedAt: 0, staleAt: 0 };
-      expect(begun.stamps).toMatchObject([never, never]);
-      expect((await store.read(name, [])).clock).toBe(begun.clock);
-      expect((await store.read(`${name}-other`, [])).clock).not.toBe(begun.clock);
+      const never = { deletedAt: 0, marks: [] };
+      expect(begun).toMatchObject({ clock: `${id}.${at}`, stamps: [never, never] });
+      expect(await store.begin(name, LONG_MS)).toEqual({ id, at });
+      expect((await store.begin(`${name}-other`, LONG_MS)).id).not.toBe(id);
+    });
+
+    it('is not begun by a read', async () => {
+      const nothing = { clock: '', keptForMs: 0, stamps: [] };
+      expect(await store.read(name, ['t'], 100)).toEqual(nothing);
+      expect(await store.read(name, [])).toEqual(nothing);
+    });
+
+    it('lasts as long as was asked for last, and never for less', async () => {
+      const { id } = await store.begin(name, 60);
+      await store.begin(name, 10);
+      expect((await store.read(name, [])).keptForMs).toBeGreaterThan(10);
+      await under.pass(30);
+      await store.begin(name, 60);
+      await store.invalidate(name, { tags: ['t'], all: false, mode: 'delete' });
+      await store.invalidate(name, { tags: [], all: true, mode: 'delete' });
+      const { keptForMs } = await store.read(name, []);
+      expect(keptForMs).toBeLessThanOrEqual(60);
+      await under.pass(70);
+      expect((await store.read(name, [])).clock).toBe('');
+      expect((await store.begin(name, LONG_MS)).id).not.toBe(id);
+    });
+
+    it('that an invalidation begins ends too', async () => {
+      await store.invalidate(name, { tags: ['t'], all: false, mode: 'delete' });
+      const { keptForMs } = await store.read(name, []);
+      expect(keptForMs).toBeGreaterThan(0);
+      expect(keptForMs).toBeLessThanOrEqual(BEGUN_KEEP_MS);
     });
 
     it('is raised by an invalidation, which stamps the tags that it names, and no others', async () => {
@@ -83,9 +115,30 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
       await store.invalidate(name, { tags: ['a'], all: false, mode: 'mark_stale' });
       await under.pass(30);
       const [, stamp] = (await store.read(name, ['a'])).stamps;
-      expect(stamp).toMatchObject({ deletedAt: at + 1, staleAt: at + 2 });
-      expect(stamp?.staleAgoMs).toBeGreaterThanOrEqual(30);
-      expect(stamp?.staleAgoMs).toBeLessThan(LONG_MS);
+      expect(stamp).toMatchObject({ deletedAt: at + 1, marks: [{ at: at + 2 }] });
+      expect(stamp?.marks[0]?.agoMs).toBeGreaterThanOrEqual(30);
+      expect(stamp?.marks[0]?.agoMs).toBeLessThan(LONG_MS);
+    });
+
+    it('keeps the time of the first mark, however often it is repeated, until a deletion', async () => {
+      const { at } = await clock();
+      const mark = () => store.invalidate(name, { tags: ['a'], all: false, mode: 'mark_stale' });
+      await mark();
+      await under.pass(40);
+      for (let again = 0; again < 3 * MARKS_MAX; again++) {
+        await mark();
+        await under.pass(1);
+      }
+      const [, stamp] = (await store.read(name, ['a'])).stamps;
+      const marks = stamp?.marks ?? [];
+      expect(marks).toHaveLength(MARKS_MAX);
+      expect(marks[0]?.agoMs).toBeGreaterThanOrEqual(40 + 3 * MARKS_MAX);
+      // What was published after a mark is not taken for older than that.
+      expect(marks.at(-1)).toMatchObject({ at: at + 1 + 3 * MARKS_MAX });
+      expect(marks.at(-1)?.agoMs).toBeLessThan(marks.at(-2)?.agoMs ?? 0);
+      await store.invalidate(name, { tags: ['a'], all: false, mode: 'delete' });
+      const [, deleted] = (await store.read(name, ['a'])).stamps;
+      expect(deleted).toEqual({ deletedAt: at + 2 + 3 * MARKS_MAX, marks: [] });
     });
 
     it('stamps the whole namespace', async () => {
@@ -94,13 +147,15 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
       await store.invalidate(name, { tags: [], all: true, mode: 'mark_stale' });
       const { stamps } = await store.read(name, ['a']);
       expect(stamps).toMatchObject([
-        { deletedAt: at + 1, staleAt: at + 2 },
-        { deletedAt: 0, staleAt: 0 },
+        { deletedAt: at + 1, marks: [{ at: at + 2 }] },
+        { deletedAt: 0, marks: [] },
       ]);
     });
   });
 
   describe('rebuild times', () => {
+    beforeEach(clock);
+
     it('are unknown at first, and follow what is learned', async () => {
       expect((await store.read(name, [])).rebuild).toBeUndefined();
       const first = { meanMs: 100, deviationMs: 50 };

@@ -2,6 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { LONG_MS, SHORT_MS, type StoreTrial, textOf } from '../support/store-trial.js';
 
 /** Looking, arming, handing out again and extending. */
+const SHORT_EXTEND = { nonce: 'n2', expiresInMs: 1, holdMs: 86_400_000, quorumLost: false, keepMs: 1 };
+
 export function leaseContract(current: () => StoreTrial): void {
   describe('read', () => {
     test('knows nothing of a key that was never touched', async () => {
@@ -96,10 +98,9 @@ export function leaseContract(current: () => StoreTrial): void {
     });
 
     test('keeps a value for all its life, whatever short lease comes and goes on it', async () => {
-      const short = { nonce: 'n2', expiresInMs: 1, holdMs: 86_400_000, quorumLost: false, keepMs: 1 };
       const steps: ((trial: StoreTrial) => Promise<unknown>)[] = [
         () => Promise.resolve(),
-        ({ store, id }) => store.extend(id, short),
+        ({ store, id }) => store.extend(id, SHORT_EXTEND),
         ({ store, id }) => store.release(id, { nonce: 'n2', end: 'released', keepMs: 1 }),
       ];
       for (const step of steps) {
@@ -119,24 +120,17 @@ export function leaseContract(current: () => StoreTrial): void {
       await trial.arm('n2', { keepMs: 1 });
       await trial.under.pass(SHORT_MS);
       expect((await trial.read()).lease?.nonce).toBe('n2');
-      await trial.store.extend(trial.id, {
-        nonce: 'n2',
-        expiresInMs: 1,
-        holdMs: 86_400_000,
-        quorumLost: false,
-        keepMs: 1,
-      });
+      await trial.store.extend(trial.id, SHORT_EXTEND);
       await trial.under.pass(SHORT_MS);
       expect((await trial.read()).lease?.nonce).toBe('n2');
     });
 
     test('keeps a back-off for all its time, whatever comes after it', async () => {
       const failure = { message: 'no', retryAfterMs: LONG_MS, backoffMs: 1, backoffMsMax: 1 };
-      const extend = { nonce: 'n2', expiresInMs: 1, holdMs: 86_400_000, quorumLost: false, keepMs: 1 };
       const steps: ((trial: StoreTrial) => Promise<unknown>)[] = [
         () => Promise.resolve(),
         (trial) => trial.arm('n2', { expiresInMs: 1, keepMs: 1 }),
-        (trial) => trial.store.extend(trial.id, extend),
+        (trial) => trial.store.extend(trial.id, SHORT_EXTEND),
         ({ store, id }) => store.release(id, { nonce: 'n2', end: 'released', keepMs: 1 }),
         ({ store, id }) => store.invalidate(id, { mode: 'delete', keepMs: 1 }),
       ];

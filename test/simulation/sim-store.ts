@@ -28,7 +28,7 @@ import type {
 } from '../../src/coordination/words/record.js';
 import type { TagClock } from '../../src/coordination/words/tag-clock.js';
 import * as seen from '../../src/memory/memory-record.js';
-import * as spaces from '../../src/memory/namespace-steps.js';
+import { Namespaces } from '../../src/memory/namespaces.js';
 import * as steps from '../../src/memory/record-steps.js';
 import type { FirstStartClaim } from '../../src/quorum/first-start-claim.js';
 import { Expiries } from './expiries.js';
@@ -68,8 +68,8 @@ const EPOCH_MS = 1_800_000_000_000;
 /** The value store as the process that it is: the production steps over one map. */
 export class SimStoreServer {
   readonly records = new Map<string, seen.MemoryRecord>();
-  readonly #spaces = new Map<string, spaces.MemoryNamespace>();
   #clocksBegun = 0;
+  readonly spaces = new Namespaces({ freshId: () => `clock${++this.#clocksBegun}` });
   up = true;
   /** It lost everything that it held, at least once. */
   lostAll = false;
@@ -111,7 +111,7 @@ export class SimStoreServer {
   restart(empty: boolean): void {
     if (empty) {
       this.records.clear();
-      this.#spaces.clear();
+      this.spaces.clear();
       this.claimed = false;
       this.lostAll = true;
     }
@@ -167,30 +167,13 @@ export class SimStoreServer {
     return reply;
   }
 
-  space(namespace: string): spaces.MemoryNamespace {
-    const known = this.#spaces.get(namespace);
-    if (known !== undefined) return known;
-    this.#clocksBegun += 1;
-    const begun = spaces.begin(`clock${this.#clocksBegun}`);
-    this.#spaces.set(namespace, begun);
-    return begun;
-  }
-
-  /** False where the step changes nothing. */
-  keepSpace(namespace: string, next: spaces.MemoryNamespace | undefined): boolean {
-    if (next !== undefined) this.#spaces.set(namespace, next);
-    return next !== undefined;
-  }
-
   stamp(namespace: string, request: NamespaceInvalidate, errand?: Change[]): TagClock {
-    const space = spaces.invalidate(this.space(namespace), request, this.nowMs);
-    this.keepSpace(namespace, space);
+    const clock = this.spaces.invalidate(namespace, request, this.nowMs);
     const change = this.witness.stamped(namespace, request);
     errand?.push(change);
-    const { id, clock: at } = space;
     const { tags, all } = request;
-    this.tell({ namespace, kind: 'tags', wake: { clockId: id, time: at, tags, all } }, change);
-    return { id, at };
+    this.tell({ namespace, kind: 'tags', wake: { clockId: clock.id, time: clock.at, tags, all } }, change);
+    return clock;
   }
 
   tell(wake: NamespaceWake, change?: Change): void {
@@ -206,25 +189,19 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
   /** What the store keeps of namespaces, over the same connection. */
   readonly namespaces: NamespaceStore = {
     read: (name, tags, rebuildMs) =>
-      this.#ask<NamespaceRecord>(() => {
-        const space = spaces.learn(this.#space(name), rebuildMs);
-        this.server.keepSpace(name, space);
-        return spaces.read(space, tags, this.#nowMs);
-      }),
+      this.#ask<NamespaceRecord>(() => this.server.spaces.read(name, tags, rebuildMs, this.#nowMs)),
+    begin: (name, keepMs) => this.#ask(() => this.server.spaces.begin(name, keepMs, this.#nowMs)),
     invalidate: (name, request) => {
       const { errand } = this.server;
       return this.#ask(() => this.server.stamp(name, request, errand));
     },
     enter: (name, request: SlotRequest) =>
-      this.#ask(() => this.server.keepSpace(name, spaces.enter(this.#space(name), request, this.#nowMs))),
+      this.#ask(() => this.server.spaces.enter(name, request, this.#nowMs)),
     keep: (name, slot, as, ttlMs) =>
-      this.#ask(() =>
-        this.server.keepSpace(name, spaces.keep(this.#space(name), slot, as, ttlMs, this.#nowMs)),
-      ),
+      this.#ask(() => this.server.spaces.keep(name, slot, as, ttlMs, this.#nowMs)),
     leave: async (name, slot) => {
       await this.#ask(() => {
-        const left = this.server.keepSpace(name, spaces.leave(this.#space(name), slot));
-        if (left) this.server.tell({ namespace: name, kind: 'room' });
+        if (this.server.spaces.leave(name, slot)) this.server.tell({ namespace: name, kind: 'room' });
       });
     },
   };
@@ -281,10 +258,6 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
 
   get #nowMs(): number {
     return this.server.nowMs;
-  }
-
-  #space(name: string): spaces.MemoryNamespace {
-    return this.server.space(name);
   }
 
   claimFirstStart(): Promise<boolean> {

@@ -15,6 +15,7 @@ export class ChaosNamespaceStore implements NamespaceStore {
   ) {}
 
   readonly read: NamespaceStore['read'] = (...to) => this.#take('read', () => this.real.read(...to));
+  readonly begin: NamespaceStore['begin'] = (...to) => this.#take('begin', () => this.real.begin(...to));
   readonly invalidate: NamespaceStore['invalidate'] = (...to) =>
     this.#take('invalidate', () => this.real.invalidate(...to));
   readonly enter: NamespaceStore['enter'] = (...to) => this.#take('enter', () => this.real.enter(...to));

@@ -10,10 +10,16 @@ import { until } from './until.js';
 
 export type RedisStoreUnderTest = StoreUnderTest & { readonly namespaces: RedisNamespaceStore };
 
+export interface RedisStoreOptions {
+  readonly stampsMax?: number;
+}
+
 /** The value store and its wake channel on a Redis of their own, both connected. */
-export async function startRedisStore(): Promise<RedisStoreUnderTest & { readonly server: RedisServer }> {
+export async function startRedisStore(
+  options: RedisStoreOptions = {},
+): Promise<RedisStoreUnderTest & { readonly server: RedisServer }> {
   const server = await RedisServer.start();
-  const under = await connectRedisStore(server.url);
+  const under = await connectRedisStore(server.url, options);
   const close = async () => {
     await under.close();
     await server.stop();
@@ -22,7 +28,10 @@ export async function startRedisStore(): Promise<RedisStoreUnderTest & { readonl
 }
 
 /** The same on a Redis that is there already. */
-export async function connectRedisStore(url: string): Promise<RedisStoreUnderTest> {
+export async function connectRedisStore(
+  url: string,
+  { stampsMax }: RedisStoreOptions = {},
+): Promise<RedisStoreUnderTest> {
   const address = parseStoreUrl(url);
   // These suites are about replies: on a busy machine they may take longer than a caller would wait.
   const connection = new StoreConnection(address, { timeoutMs: 10_000 });
@@ -36,7 +45,7 @@ export async function connectRedisStore(url: string): Promise<RedisStoreUnderTes
   );
   return {
     store: new RedisValueStore(connection),
-    namespaces: new RedisNamespaceStore(connection, new SystemChance()),
+    namespaces: new RedisNamespaceStore(connection, new SystemChance(), stampsMax),
     channel,
     pass: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     close: async () => {

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 /** What clients read, of the service's and of their own. */
-export const CLIENT_VARIABLES = ['DIBS_TARGET', 'DIBS_TOKEN', 'DIBS_TLS_CA'];
+export const CLIENT_VARIABLES = ['DIBS_TARGET', 'DIBS_TOKEN', 'DIBS_TOKEN_FILE', 'DIBS_TLS_CA'];
 
 /** The names of all variables that the process reads, as they stand in the code that reads them. */
 export function variablesRead(): ReadonlySet<string> {

@@ -44,6 +44,7 @@ export class Degradation {
   watchedNamespaces(namespaces: NamespaceStore): NamespaceStore {
     return {
       read: (namespace, tags, rebuildMs) => this.#noted(namespaces.read(namespace, tags, rebuildMs)),
+      begin: (namespace, keepMs) => this.#noted(namespaces.begin(namespace, keepMs)),
       invalidate: (namespace, request) => this.#noted(namespaces.invalidate(namespace, request)),
       enter: (namespace, request) => namespaces.enter(namespace, request),
       keep: (namespace, slot, as, ttlMs) => namespaces.keep(namespace, slot, as, ttlMs),

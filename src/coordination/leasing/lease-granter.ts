@@ -13,6 +13,7 @@ import type { GetOrLock } from '../words/requests.js';
 import type { Token } from '../words/token.js';
 import type { Step, Trace } from '../words/trace.js';
 import { armedSnapshot as snapshotOf } from './armed-snapshot.js';
+import type { ClockKeeper } from './clock-keeper.js';
 import { clamp, driftMs } from './drift.js';
 import { learnedLeaseMs } from './forecast.js';
 import type { HeldLeases } from './held-leases.js';
@@ -60,6 +61,7 @@ export interface GranterShared {
   readonly lifecycle: LeaseLifecycle;
   readonly slots: RebuildSlots;
   readonly changes: Changes;
+  readonly keeper: Pick<ClockKeeper, 'forLease'>;
 }
 
 /** Gives leases and hands them out again: the two authorities, in their order. */
@@ -182,6 +184,7 @@ export class LeaseGranter {
   async #arm(grant: Grant, nonce: string, validUntilMs: number, quorumLost: boolean): Promise<Attempt> {
     const { store, quorum, clock, limits } = this.parts;
     const { key, waiter, snapshot, leaseMs, reason } = grant;
+    const tagClock = await this.shared.keeper.forLease(key.namespace, snapshot.namespace?.clock ?? '');
     const sentMs = clock.nowMs();
     const sent = { readAtMs: sentMs, arrivals: grant.arrivals(), sentAt: this.shared.changes.count };
     const { trace } = waiter.call;
@@ -201,7 +204,7 @@ export class LeaseGranter {
         traceparent: span?.traceparent ?? waiter.call.traceparent,
         requestKey: waiter.requestKey,
         reason,
-        clock: snapshot.namespace?.clock ?? '',
+        clock: tagClock,
         keepMs: limits.leaseMsMax,
       });
       arming?.end({ armed: reply.armed });

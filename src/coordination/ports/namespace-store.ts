@@ -8,10 +8,15 @@ import type { TagClock } from '../words/tag-clock.js';
  */
 export interface NamespaceStore {
   /**
-   * Reads the namespace, and begins its clock if there is none: a lost one begins anew, under another id. With
-   * `rebuildMs`, one rebuild is first added to the namespace's times.
+   * Reads the namespace, and leaves nothing behind where there is none. With `rebuildMs`, one rebuild is first added to
+   * the times of a namespace that is there.
    */
   read(namespace: string, tags: readonly string[], rebuildMs?: number): Promise<NamespaceRecord>;
+  /**
+   * Begins the clock if there is none, and lets the namespace last for `keepMs` from now on at least: as long as
+   * anything that carries its clock. A lost one begins anew, under another id.
+   */
+  begin(namespace: string, keepMs: number): Promise<TagClock>;
   /** Raises the clock and stamps each tag, or the whole namespace, with it; sends the wake. Resolves to the raised clock. */
   invalidate(namespace: string, request: NamespaceInvalidate): Promise<TagClock>;
   /** Takes one of `max` slots for `ttlMs`, or says that all are taken. The same slot is taken again at once. */
@@ -23,19 +28,27 @@ export interface NamespaceStore {
 }
 
 export interface NamespaceRecord {
-  /** As a lease carries it, and the value that is published under it. */
+  /** As a lease carries it, and the value that is published under it; empty where there is none. */
   readonly clock: string;
-  readonly rebuild?: RebuildTimes;
-  /** Of the whole namespace, and then of each tag that was asked for. */
+  /** How long the namespace lasts from now on; 0 where there is none. */
+  readonly keptForMs: number;
+  readonly rebuild?: RebuildTimes | undefined;
+  /** Of the whole namespace, and then of each tag that was asked for; none where there is no clock. */
   readonly stamps: readonly Stamp[];
 }
 
-/** When something was last invalidated, on the tag clock; 0 for never. */
+/** When something was invalidated, on the tag clock. */
 export interface Stamp {
+  /** When it was last deleted, 0 for never; for a tag whose stamp was forgotten, no earlier than that. */
   readonly deletedAt: number;
-  readonly staleAt: number;
-  /** How long ago it was marked stale. */
-  readonly staleAgoMs: number;
+  /** When it was marked stale since then, oldest first. */
+  readonly marks: readonly Mark[];
+}
+
+export interface Mark {
+  readonly at: number;
+  /** How long ago that was. */
+  readonly agoMs: number;
 }
 
 export interface NamespaceInvalidate {
@@ -52,5 +65,14 @@ export interface SlotRequest {
   readonly ttlMsMax: number;
 }
 
-/** Beyond so many stamps a namespace forgets them, and everything in it counts as deleted: 1,000 tags a second for a minute or two. */
-export const STAMPS_MAX = 100_000;
+/**
+ * Beyond so many tags the stamps of those that were stamped longest ago are forgotten, under a floor for tags. With the
+ * cells of that floor it stays below 100,000 fields of a hash, beyond which a replica of the release before forgets all.
+ */
+export const STAMPS_MAX = 80_000;
+
+/** Marks that are told apart of one tag: each lies about two and a half times as far back as the next. */
+export const MARKS_MAX = 16;
+
+/** How long a namespace lasts that an invalidation has begun: nothing carries its clock yet. */
+export const BEGUN_KEEP_MS = 3_600_000;

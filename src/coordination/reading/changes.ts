@@ -211,6 +211,8 @@ class NamespaceChanges {
     // The store told of each change after this read later; what was told before `#since` is not known.
     if (sentAt < this.#since) return true;
     if (this.#id !== undefined && this.#id !== id) return false;
+    // There is no clock yet, so that there is nothing to be known of it.
+    if (id === '') return true;
     this.#id = id;
     this.#from = Math.min(this.#from, at);
     return true;

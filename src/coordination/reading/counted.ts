@@ -11,15 +11,19 @@ export function counted<Value extends ValueFacts>(
   clock: string,
   stamps: readonly Stamp[],
 ): Value | undefined {
+  // Where there is no clock, it was lost with all of its stamps.
+  if (clock === '') return undefined;
   if (value.clock === clock) return value;
   const own = decodeTagClock(value.clock);
   if (own.id !== decodeTagClock(clock).id) return undefined;
   let { freshForMs, servableForMs } = value;
-  for (const { deletedAt, staleAt, staleAgoMs } of stamps) {
+  for (const { deletedAt, marks } of stamps) {
     if (deletedAt > own.at) return undefined;
-    if (staleAt <= own.at) continue;
+    // The first one after its lease: a mark that is repeated must not let it be served for longer.
+    const mark = marks.find(({ at }) => at > own.at);
+    if (mark === undefined) continue;
     freshForMs = 0;
-    servableForMs = Math.min(servableForMs, value.staleMs - staleAgoMs);
+    servableForMs = Math.min(servableForMs, value.staleMs - mark.agoMs);
   }
   return servableForMs > 0 ? { ...value, freshForMs, servableForMs } : undefined;
 }
@@ -28,5 +32,5 @@ export function counted<Value extends ValueFacts>(
 export function outlasts(own: string, clock: string, stamps: readonly Stamp[]): boolean {
   const { id, at } = decodeTagClock(own);
   if (id !== decodeTagClock(clock).id) return false;
-  return stamps.every(({ deletedAt, staleAt }) => deletedAt <= at && staleAt <= at);
+  return stamps.every(({ deletedAt, marks }) => deletedAt <= at && !marks.some((mark) => mark.at > at));
 }

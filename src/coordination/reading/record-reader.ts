@@ -1,4 +1,5 @@
 import { rethrowUnlessUnavailable, throwIfOnLossFails } from '../degradation/unavailable.js';
+import type { ClockKeeper } from '../leasing/clock-keeper.js';
 import type { Clock } from '../ports/clock.js';
 import type { NamespaceRecord, NamespaceStore } from '../ports/namespace-store.js';
 import type { ValueStore } from '../ports/value-store.js';
@@ -41,6 +42,7 @@ export class RecordReader {
     private readonly held: RunningLeases,
     private readonly changes: Changes,
     private readonly samples: RebuildSamples,
+    private readonly keeper: Pick<ClockKeeper, 'read'>,
   ) {}
 
   /**
@@ -61,7 +63,7 @@ export class RecordReader {
       const { clock: tagClock, rebuild, stamps } = await namespace;
       const value = await this.#counted(key, record.value, { clock: tagClock, stamps });
       return {
-        record: value === record.value ? record : { ...record, value },
+        record: withValue(record, value),
         readAtMs,
         heardAtMs: clock.nowMs(),
         arrivals: arrived,
@@ -82,7 +84,7 @@ export class RecordReader {
     try {
       const asked = Promise.all([this.parts.store.explain(key.id), this.#namespace(key.namespace)]);
       const [{ record, past }, known] = await asked;
-      return { record: { ...record, value: await this.#counted(key, record.value, known) }, past };
+      return { record: withValue(record, await this.#counted(key, record.value, known)), past };
     } catch (error) {
       return { record: this.#withoutStore(key, error), past: [] };
     }
@@ -102,8 +104,8 @@ export class RecordReader {
     value: Value | undefined,
     known: Pick<NamespaceRecord, 'clock' | 'stamps'>,
   ): Promise<Value | undefined> {
-    if (value === undefined || value.clock === known.clock) return value;
-    const { tags } = value;
+    if (value === undefined) return undefined;
+    const tags = value.clock === known.clock ? [] : value.tags;
     const now = tags.length === 0 ? known : await this.parts.namespaces.read(namespace, tags);
     return counted(value, now.clock, now.stamps);
   }
@@ -122,8 +124,10 @@ export class RecordReader {
     const { changes } = this;
     changes.listenTo(namespace);
     const { count: sentAt } = changes;
+    const sentAtMs = this.parts.clock.nowMs();
     const looking = this.parts.namespaces.read(namespace, [], this.samples.take(namespace)).then((seen) => {
       changes.clockRead(namespace, seen.clock, sentAt);
+      this.keeper.read(namespace, seen.keptForMs, sentAtMs);
       return seen;
     });
     if (this.#thisTurn.size === 0) queueMicrotask(() => this.#thisTurn.clear());
@@ -137,4 +141,14 @@ interface Asked extends Pick<Snapshot, 'readAtMs' | 'sentAt'> {
   /** Callers that had come by then. */
   readonly arrived: number;
   readonly namespace: Promise<NamespaceRecord>;
+}
+
+/** A value that counts no longer was invalidated, by a tag of it or with its namespace: that is how its story ended. */
+function withValue<Value, Record extends RecordFacts & { value?: Value | undefined }>(
+  record: Record,
+  value: Value | undefined,
+): Record {
+  if (value === record.value) return record;
+  const isOver = value === undefined && record.lastEnd === 'published';
+  return { ...record, value, lastEnd: isOver ? 'invalidated' : record.lastEnd };
 }

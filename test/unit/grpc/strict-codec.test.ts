@@ -49,6 +49,15 @@ describe('numbers', () => {
     }
   });
 
+  it('are exact in each of their bits, of either sign', () => {
+    for (let bit = 0n; bit < 53n; bit += 1n) {
+      for (const waitMs of [2n ** bit, 2n ** bit - 1n, -(2n ** bit), -(2n ** bit) + 1n]) {
+        if (waitMs > 2n ** 53n - 1n || waitMs < -(2n ** 53n) + 1n) continue;
+        expect(decoded(withWait(waitMs)).waitMs).toBe(Number(waitMs));
+      }
+    }
+  });
+
   it('are not a number beyond', () => {
     for (const waitMs of [2n ** 53n, -(2n ** 53n), 2n ** 63n - 1n, -(2n ** 63n)]) {
       expect(decoded(withWait(waitMs)).waitMs).toBeNaN();
@@ -58,6 +67,17 @@ describe('numbers', () => {
 
 describe('a message', () => {
   const good = GetOrLockRequest.encode(GetOrLockRequest.fromPartial({ key: 'k', waitMs: 5 })).finish();
+
+  it('has at most 4,000 tags and lengths, or as many as its method may have', () => {
+    const of = (fields: number) => Buffer.concat(Array.from({ length: fields }, () => withWait(1n)));
+    expect(decodeStrictly(GetOrLockRequest, of(4_000)).ok).toBe(true);
+    const fault = 'more than 4000 tags and lengths';
+    expect(decodeStrictly(GetOrLockRequest, of(4_001))).toEqual({ ok: false, fault });
+    expect(decodeStrictly(GetOrLockRequest, of(4_001), 4_001).ok).toBe(true);
+    // Also those of a later version, and those in a group.
+    const group = Buffer.concat([Buffer.of(0x83, 0x02), of(4_000), Buffer.of(0x84, 0x02)]);
+    expect(decodeStrictly(GetOrLockRequest, group)).toEqual({ ok: false, fault });
+  });
 
   it('is a fault where its bytes make no sense', () => {
     for (const bytes of [

@@ -19,9 +19,9 @@ const text = (value: string) => Buffer.from(value);
 
 describe('a namespace on Redis', () => {
   it('is one hash, whose name nothing that a user writes can break out of', async () => {
-    const { store, sent } = over([text('id'), text('3'), null, null, 1_000, null, null]);
+    const { store, sent } = over([text('id'), text('3'), null, null, 1_000, 50, 0, text('')]);
     await store.read('a.b', []);
-    expect(sent[0]?.slice(1)).toEqual([1, 'dibs:{YS5i}', 'fresh', '[]', '']);
+    expect(sent[0]?.slice(1)).toEqual([1, 'dibs:{YS5i}', '[]', '']);
   });
 
   it('makes nothing last longer by a clock that was set back', async () => {
@@ -31,13 +31,23 @@ describe('a namespace on Redis', () => {
       text('4000'),
       text('500'),
       1_000,
-      text('2'),
-      text('3:9000'),
+      50,
+      2,
+      text('3:500,4:9000'),
     ]);
     expect(await store.read('n', [])).toEqual({
       clock: 'id.3',
       rebuild: { meanMs: 4, deviationMs: 0.5 },
-      stamps: [{ deletedAt: 2, staleAt: 3, staleAgoMs: 0 }],
+      keptForMs: 50,
+      stamps: [
+        {
+          deletedAt: 2,
+          marks: [
+            { at: 3, agoMs: 0.5 },
+            { at: 4, agoMs: 0 },
+          ],
+        },
+      ],
     });
   });
 });

@@ -9,7 +9,7 @@ const value: StoredValue = {
   ...{ freshForMs: 1_000, servableForMs: 3_000, staleMs: 2_000, ageMs: 0, fence: 5 },
   ...{ clock: 'id.7', tags: ['t'] },
 };
-const stamp = (over: Partial<Stamp> = {}): Stamp => ({ deletedAt: 0, staleAt: 0, staleAgoMs: 0, ...over });
+const stamp = (over: Partial<Stamp> = {}): Stamp => ({ deletedAt: 0, marks: [], ...over });
 
 describe('a tag clock', () => {
   it('is what it says, whatever its id', () => {
@@ -23,7 +23,9 @@ describe('a value', () => {
   });
 
   it('counts if what was invalidated later was something else', () => {
-    expect(counted(value, 'id.9', [stamp(), stamp({ deletedAt: 7, staleAt: 7 })])).toEqual(value);
+    expect(counted(value, 'id.9', [stamp(), stamp({ deletedAt: 7, marks: [{ at: 7, agoMs: 0 }] })])).toEqual(
+      value,
+    );
   });
 
   it('counts for nothing once one of its tags was deleted after its lease was given', () => {
@@ -34,22 +36,33 @@ describe('a value', () => {
   it('counts for nothing by another clock: the one that it knew was lost with all its stamps', () => {
     expect(counted(value, 'other.1', [stamp()])).toBeUndefined();
     expect(counted({ ...value, clock: '' }, 'id.1', [stamp()])).toBeUndefined();
+    expect(counted(value, '', [])).toBeUndefined();
+    expect(counted({ ...value, clock: '' }, '', [])).toBeUndefined();
   });
 
   it('is stale from its mark on, for what its stale_ms leaves', () => {
-    const marked = counted(value, 'id.9', [stamp(), stamp({ staleAt: 8, staleAgoMs: 500 })]);
+    const marked = counted(value, 'id.9', [stamp(), stamp({ marks: [{ at: 8, agoMs: 500 }] })]);
     expect(marked).toMatchObject({ freshForMs: 0, servableForMs: 1_500 });
-    expect(counted(value, 'id.9', [stamp({ staleAt: 8, staleAgoMs: 2_000 })])).toBeUndefined();
+    expect(counted(value, 'id.9', [stamp({ marks: [{ at: 8, agoMs: 2_000 }] })])).toBeUndefined();
+  });
+
+  it('is not served for longer by a mark that is repeated, but counts from the first mark after its lease', () => {
+    const marks = [
+      { at: 6, agoMs: 9_000 },
+      { at: 8, agoMs: 500 },
+      { at: 9, agoMs: 0 },
+    ];
+    expect(counted(value, 'id.9', [stamp({ marks })])).toMatchObject({ freshForMs: 0, servableForMs: 1_500 });
   });
 
   it('that was stale already is served no longer by a mark', () => {
     const stale = { ...value, freshForMs: 0, servableForMs: 300 };
-    expect(counted(stale, 'id.9', [stamp({ staleAt: 8, staleAgoMs: 500 })])).toMatchObject({
+    expect(counted(stale, 'id.9', [stamp({ marks: [{ at: 8, agoMs: 500 }] })])).toMatchObject({
       servableForMs: 300,
     });
   });
 
   it('is not served by a mark what a deletion has taken', () => {
-    expect(counted(value, 'id.9', [stamp({ deletedAt: 8, staleAt: 9 })])).toBeUndefined();
+    expect(counted(value, 'id.9', [stamp({ deletedAt: 8, marks: [{ at: 9, agoMs: 0 }] })])).toBeUndefined();
   });
 });

@@ -1,0 +1,78 @@
+import { undefinedIfUnavailable } from '../degradation/unavailable.js';
+import type { Clock } from '../ports/clock.js';
+import type { NamespaceStore } from '../ports/namespace-store.js';
+import type { Changes } from '../reading/changes.js';
+import type { Policy } from '../words/policy.js';
+import { encodeTagClock } from '../words/tag-clock.js';
+
+/** So many times as long as needed: of leases and values that follow each other, one in many asks the store. */
+const AHEAD = 2;
+/** So many namespaces are remembered. One that is forgotten costs a request at its next lease or publish. */
+const NAMESPACES_MAX = 1_024;
+
+export interface ClockKeeperParts {
+  readonly namespaces: Pick<NamespaceStore, 'begin'>;
+  readonly clock: Clock;
+  policyOf(namespace: string): Policy;
+}
+
+/**
+ * Keeps the tag clock of a namespace as long as any lease or value carries it, and no longer: it begins before the
+ * first lease is armed, and ends some time after the last value.
+ */
+export class ClockKeeper {
+  /** Until when each namespace lasts at least, on this replica's clock. */
+  readonly #lastsUntilMs = new Map<string, number>();
+
+  constructor(
+    private readonly parts: ClockKeeperParts,
+    private readonly changes: Pick<Changes, 'count' | 'listenTo' | 'clockRead'>,
+  ) {}
+
+  /** A read that was sent then said how long the namespace lasts. */
+  read(namespace: string, keptForMs: number, sentAtMs: number): void {
+    if (keptForMs === 0) this.#lastsUntilMs.delete(namespace);
+    else this.#note(namespace, sentAtMs + keptForMs);
+  }
+
+  /**
+   * The clock for a lease that is to be armed: the one that was read, if it outlasts the lease, else the one that the
+   * store has now. Without an answer it is the one that was read, perhaps none: whether there is a lease, the arming
+   * says, and a value whose clock was lost costs a rebuild.
+   */
+  async forLease(namespace: string, clockRead: string): Promise<string> {
+    const { leaseHoldMsMax } = this.parts.policyOf(namespace);
+    if (clockRead !== '' && this.#lasts(namespace, leaseHoldMsMax)) return clockRead;
+    return (await this.#begin(namespace, leaseHoldMsMax).catch(undefinedIfUnavailable)) ?? clockRead;
+  }
+
+  /** A value with such a life is published. Without the store it may be over early, which costs a rebuild. */
+  async forValue(namespace: string, lifeMs: number): Promise<void> {
+    if (!this.#lasts(namespace, lifeMs)) await this.#begin(namespace, lifeMs).catch(undefinedIfUnavailable);
+  }
+
+  #lasts(namespace: string, ms: number): boolean {
+    return (this.#lastsUntilMs.get(namespace) ?? 0) >= this.parts.clock.nowMs() + ms;
+  }
+
+  async #begin(namespace: string, ms: number): Promise<string> {
+    const keepMs = AHEAD * ms;
+    const sentAtMs = this.parts.clock.nowMs();
+    this.changes.listenTo(namespace);
+    const { count: sentAt } = this.changes;
+    const clock = encodeTagClock(await this.parts.namespaces.begin(namespace, keepMs));
+    this.changes.clockRead(namespace, clock, sentAt);
+    this.#note(namespace, sentAtMs + keepMs);
+    return clock;
+  }
+
+  /** The last word counts: a namespace that was lost begins anew, and may last for less. */
+  #note(namespace: string, lastsUntilMs: number): void {
+    this.#lastsUntilMs.delete(namespace);
+    for (const oldest of this.#lastsUntilMs.keys()) {
+      if (this.#lastsUntilMs.size < NAMESPACES_MAX) break;
+      this.#lastsUntilMs.delete(oldest);
+    }
+    this.#lastsUntilMs.set(namespace, lastsUntilMs);
+  }
+}

@@ -1,0 +1,84 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { ClockKeeper } from '../../../../src/coordination/leasing/clock-keeper.js';
+import { Changes } from '../../../../src/coordination/reading/changes.js';
+import { keyOf } from '../../../../src/coordination/words/key.js';
+import { busyOf, CoordinationTrial, hitOf, leaseOf, textIn } from '../../../support/coordination-trial.js';
+
+const HOUR_MS = 3_600_000;
+
+describe('the tag clock of a namespace', () => {
+  let trial: CoordinationTrial;
+  beforeEach(() => {
+    trial = new CoordinationTrial();
+  });
+  const begun = () => trial.namespaces.countOf('begin');
+  const clock = async () => (await trial.namespaces.read('trial', [])).clock;
+
+  test('is begun by the first lease, and not by a read', async () => {
+    expect(busyOf(await trial.ask({ intent: 'read' })).reason).toBe('no_value');
+    expect(await clock()).toBe('');
+    await trial.lease();
+    expect(await clock()).not.toBe('');
+    await trial.lease({ key: keyOf('trial', 'another') });
+    expect(begun()).toBe(1);
+  });
+
+  test('outlasts a value, however long that lives, and is not asked for by each', async () => {
+    const other = keyOf('trial', 'another');
+    const lease = await trial.lease();
+    await trial.publish(lease.token, 'long', { ttlMs: 25 * HOUR_MS });
+    const asked = begun();
+    const { token } = await trial.lease({ key: other });
+    await trial.publish(token, 'short', { key: other, ttlMs: HOUR_MS });
+    expect(begun()).toBe(asked);
+    trial.clock.advance(25 * HOUR_MS - 1);
+    expect(textIn(hitOf(await trial.ask()))).toBe('long');
+  });
+
+  test('outlasts a lease that is extended for as long as may be', async () => {
+    trial.limits = { ...trial.limits, leaseMsMax: 600_000 };
+    const { token } = await trial.lease({ leaseMs: 100_000 });
+    for (let minute = 0; minute < 9; minute++) {
+      trial.clock.advance(60_000);
+      await trial.extend(token, 100_000);
+    }
+    expect((await trial.publish(token, 'late')).counts).toBe(true);
+    expect(textIn(hitOf(await trial.ask()))).toBe('late');
+  });
+
+  test('is followed by another one when its values are over', async () => {
+    const { token } = await trial.lease();
+    await trial.publish(token, 'a value', { ttlMs: 1_000 });
+    const first = await clock();
+    trial.clock.advance(2 * HOUR_MS);
+    expect(await clock()).toBe('');
+    await trial.lease();
+    expect((await clock()).split('.')[0]).not.toBe(first.split('.')[0]);
+  });
+
+  test('that is lost takes its values along, and the next lease begins one', async () => {
+    const { token } = await trial.lease();
+    await trial.publish(token, 'a value', { ttlMs: 100 * HOUR_MS });
+    const real = trial.namespaces.read;
+    // As where it was evicted: this replica knew it as one that lasts for days.
+    Object.assign(trial.namespaces, { read: async () => ({ clock: '', keptForMs: 0, stamps: [] }) });
+    expect(leaseOf(await trial.ask()).reason).toBe('invalidated');
+    expect(begun()).toBe(3);
+    Object.assign(trial.namespaces, { read: real });
+  });
+
+  test('without an answer of the store is the one that was read', async () => {
+    trial.store.down = true;
+    const { clock: time, namespaces } = trial;
+    const parts = { namespaces, clock: time, policyOf: () => trial.policy };
+    const keeper = new ClockKeeper(parts, new Changes());
+    expect(await keeper.forLease('trial', 'id.3')).toBe('id.3');
+    expect(await keeper.forLease('trial', '')).toBe('');
+    await keeper.forValue('trial', 1_000);
+    // A namespace that is read again is known again.
+    keeper.read('trial', 2 * trial.policy.leaseHoldMsMax, time.nowMs());
+    const asked = begun();
+    expect(await keeper.forLease('trial', 'id.4')).toBe('id.4');
+    expect(begun()).toBe(asked);
+  });
+});
