@@ -80,7 +80,9 @@ export function alive(record: Maybe, nowMs: number): Maybe {
   if (record === undefined || record.expiresAtMs <= nowMs) return undefined;
   const { value, lease, failure } = record;
   const latestMs = Math.max(value?.publishedAtMs ?? 0, lease?.armedAtMs ?? 0, failure?.failedAtMs ?? 0);
-  return latestMs <= nowMs ? record : withoutFuture(record, nowMs);
+  if (latestMs > nowMs) return withoutFuture(record, nowMs);
+  // The record lasts for longer, and its value's bytes must not.
+  return value !== undefined && !servable(record, nowMs) ? { ...record, value: undefined } : record;
 }
 
 function withoutFuture(record: MemoryRecord, nowMs: number): MemoryRecord {

@@ -29,7 +29,7 @@ export interface MemoryValueStoreParts {
 /** The value store in this process's memory: each step runs in one go, so that it is atomic. */
 export class MemoryValueStore implements ValueStore {
   readonly #records = new Map<string, MemoryRecord>();
-  readonly #sweep = new Sweep(this.#records, (record, nowMs) => alive(record, nowMs) === undefined);
+  readonly #sweep = new Sweep(this.#records, alive);
 
   constructor(private readonly parts: MemoryValueStoreParts) {}
 

@@ -40,6 +40,8 @@ export const extendScript = new Script('value-extend', {
   args: ['nonce', 'expires_in_ms', 'alone', 'keep_ms', 'hold_ms'],
 });
 
+export const forgetScript = new Script('value-forget', { keys, args: ['fence'] });
+
 export const invalidateScript = new Script('value-invalidate', {
   keys,
   args: ['mode', 'keep_ms', 'channel', 'id'],

@@ -29,17 +29,20 @@ import {
   type RecordReply,
 } from './record-fields.js';
 import type { Script, ScriptArgument } from './script.js';
+import { FORGOTTEN_BYTES_MIN, ValueEnds } from './value-ends.js';
 import {
   adoptScript,
   armScript,
   explainScript,
   extendScript,
+  forgetScript,
   invalidateScript,
   publishScript,
   readScript,
   releaseScript,
 } from './value-scripts.js';
 
+const STORED_NOW: ReadonlySet<StoredOutcome> = new Set(['stored', 'stored_late']);
 const NO_BYTES = Buffer.alloc(0);
 
 /** The value store on Redis: one hash for each key, one Lua script for each step. */
@@ -48,6 +51,9 @@ export class RedisValueStore implements ValueStore {
   readonly #coming = new ByteWindow();
   readonly #going = new ByteWindow();
   readonly #sizes = new ReadSizes();
+  readonly #ends = new ValueEnds(async (id, fence) => {
+    return ((await this.#run(forgetScript, id, { fence })) as number) / 1000;
+  });
 
   constructor(private readonly connection: StoreConnection) {}
 
@@ -103,11 +109,15 @@ export class RedisValueStore implements ValueStore {
         }),
     );
     const [outcome, fence, clock] = (await stored) as [Buffer, Buffer, Buffer];
-    return {
+    const answer = {
       outcome: outcome.toString() as StoredOutcome,
       fence: Number(fence.toString()),
       clock: clock.toString(),
     };
+    if (value.length >= FORGOTTEN_BYTES_MIN && STORED_NOW.has(answer.outcome)) {
+      this.#ends.stored(id, answer.fence, request.ttlMs + request.staleMs);
+    }
+    return answer;
   }
 
   async release(id: string, request: StoreRelease): Promise<ReleaseOutcome> {

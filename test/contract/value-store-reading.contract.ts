@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Payload } from '../../src/coordination/words/outcome.js';
-import { ABSENT, LONG_MS, type StoreTrial, textOf, textValue } from '../support/store-trial.js';
+import { ABSENT, LONG_MS, SHORT_MS, type StoreTrial, textOf, textValue } from '../support/store-trial.js';
 
 /** What a read moves, and what it leaves where it is. */
 export function readingContract(current: () => StoreTrial): void {
@@ -31,6 +31,20 @@ export function readingContract(current: () => StoreTrial): void {
       expect((await trial.store.read(trial.id, { known })).value).toMatchObject({ freshForMs: 0, fence });
       await trial.invalidate();
       expect((await trial.store.read(trial.id, { known })).value).toBeUndefined();
+    });
+
+    test('shows nothing of a value that is over, and the record stays', async () => {
+      const trial = current();
+      const fence = await trial.stored('n', { ttlMs: SHORT_MS });
+      await trial.under.pass(2 * SHORT_MS);
+      expect(await trial.read()).toMatchObject({
+        fence,
+        valueFence: fence,
+        lastEnd: 'published',
+        value: undefined,
+      });
+      expect((await trial.store.explain(trial.id)).record.value).toBeUndefined();
+      expect(await trial.publishWithClock('n')).toEqual({ outcome: 'duplicate', fence: 0, clock: '' });
     });
 
     test('says when it is sent, once', async () => {

@@ -79,7 +79,7 @@ export interface StoredAnswer {
   readonly outcome: StoredOutcome;
   /** The fence under which a value is now stored; 0 if there is none. */
   readonly fence: number;
-  /** The tag clock of the lease, if the value was stored, now or before; else empty. */
+  /** The tag clock of the lease, if the value was stored, now or before, and is not over; else empty. */
   readonly clock: string;
 }
 
