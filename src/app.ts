@@ -100,7 +100,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const own = { guard: access, tracing, holder: '', session: undefined, unexpected };
   const edge: Edge = { coordinator, limits, policyOf, ...own };
   const { sessionGraceMs: graceMs, connectionAgeMs: ageMs } = config;
-  const sessions = new Sessions({ edge, wakes: authorities.wakes, graceMs, ageMs });
+  const sessions = new Sessions({ edge, wakes: authorities.wakes, clock, graceMs, ageMs });
   opened.push(() => sessions.stop());
   const service = coordinatorService(edge, sessions);
   const grpc = await GrpcServer.bind({
@@ -109,6 +109,10 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     ...limits,
     tls,
     connectionAgeMs: config.connectionAgeMs,
+    connectionsMax: config.connectionsMax,
+    compressedRequests: config.compressedRequests,
+    clock,
+    guard: access,
   });
   opened.push(() => grpc.stop(STOP_MS_MAX));
   const watches = watchesOf(config, [http, grpc], access, log);

@@ -19,6 +19,8 @@ export interface Config extends EdgeConfig {
   readonly nearCacheBytes: number;
   readonly sessionGraceMs: number;
   readonly connectionAgeMs: number;
+  readonly connectionsMax: number;
+  readonly compressedRequests: boolean;
   /** Only the namespaces that the file lists. */
   readonly policies: ReadonlyMap<string, Policy>;
   /** The policy of all other namespaces. */
@@ -53,6 +55,10 @@ export function loadConfig(
   const sessionGraceMs = reader.whole('DIBS_SESSION_GRACE_MS', 0, 0, HOUR_MS);
   // Long compared with a handshake, and short enough that new replicas get their share within minutes.
   const connectionAgeMs = reader.whole('DIBS_CONNECTION_AGE_MS', 600_000, 1_000, 24 * HOUR_MS);
+  // An idle one costs about 40 KiB.
+  const connectionsMax = reader.whole('DIBS_CONNECTIONS', 10_000, 1, 1_000_000);
+  // Values rarely shrink much, while a small compressed request can become a large one.
+  const compressedRequests = reader.choice('DIBS_COMPRESSED_REQUESTS', 'false', ['true', 'false']) === 'true';
   const logLevel = reader.choice('DIBS_LOG_LEVEL', 'info', LOG_LEVELS);
   const otel = readOtelEnvironment(reader);
   const policy = Object.freeze(defaultPolicy(limits));
@@ -66,6 +72,8 @@ export function loadConfig(
     nearCacheBytes,
     sessionGraceMs,
     connectionAgeMs,
+    connectionsMax,
+    compressedRequests,
     policies,
     policy,
     logLevel,

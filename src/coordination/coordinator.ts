@@ -1,6 +1,5 @@
 import { Degradation } from './degradation/degradation.js';
 import { rethrowUnlessUnavailable, unavailable } from './degradation/unavailable.js';
-import { ClockKeeper } from './leasing/clock-keeper.js';
 import { isDrawnToRefresh, refreshDraw } from './leasing/forecast.js';
 import { HeldLeases, type ShownLeases } from './leasing/held-leases.js';
 import { LeaseEnds } from './leasing/lease-ends.js';
@@ -11,6 +10,7 @@ import type { NamespaceStore } from './ports/namespace-store.js';
 import type { TagWake, WakeChannel } from './ports/wake-channel.js';
 import { PublishValue } from './publish-value.js';
 import { Changes } from './reading/changes.js';
+import { ClockKeeper } from './reading/clock-keeper.js';
 import { type Explanation, explanationOf } from './reading/explanation.js';
 import { hitOf } from './reading/hit-of.js';
 import { NearCache } from './reading/near-cache.js';
@@ -115,7 +115,7 @@ export class Coordinator {
         this.#near.clear();
         this.#keyLoops.wakeAll();
       },
-      lost: () => this.#changes.channelLost(),
+      disconnected: () => this.#changes.channelDisconnected(),
     });
   }
 
@@ -224,7 +224,10 @@ export class Coordinator {
     if (failure !== undefined && outcome === 'released' && token?.kind !== 'armed' && feeds) {
       // No store carries this failure to those who wait for it here.
       const { message, retryAfterMs = this.parts.policyOf(key.namespace).failureBackoffMs } = failure;
-      const record = { ...NO_RECORD, failure: { message, fence: 0, retryAfterMs, count: 1 } };
+      const record = {
+        ...NO_RECORD,
+        failure: { message, fence: 0, retryAfterMs, count: 1, triedAgoMs: 0, clock: '' },
+      };
       void this.#keyLoops.feed(key, record, sent);
     }
     this.#keyLoops.wake(key.id);

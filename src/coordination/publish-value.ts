@@ -1,5 +1,4 @@
 import { rethrowUnlessUnavailable, undefinedIfUnavailable } from './degradation/unavailable.js';
-import type { ClockKeeper } from './leasing/clock-keeper.js';
 import type { HeldLease, HeldLeases } from './leasing/held-leases.js';
 import type { LeaseLifecycle, LeasePorts } from './leasing/lease-lifecycle.js';
 import type { RebuildSlots } from './leasing/rebuild-slots.js';
@@ -9,6 +8,7 @@ import type { Observer } from './ports/observer.js';
 import type { StoredAnswer, StorePublish } from './ports/value-store.js';
 import type { WakeChannel } from './ports/wake-channel.js';
 import type { Changes } from './reading/changes.js';
+import type { ClockKeeper } from './reading/clock-keeper.js';
 import { outlasts } from './reading/counted.js';
 import type { NearCache } from './reading/near-cache.js';
 import type { RebuildSamples } from './reading/rebuild-samples.js';
@@ -20,7 +20,7 @@ import type { Degraded, PublishAnswer, PublishOutcome } from './words/outcome.js
 import type { KeyRecord } from './words/record.js';
 import type { Publish } from './words/requests.js';
 import type { Token } from './words/token.js';
-import type { Step } from './words/trace.js';
+import type { Span } from './words/trace.js';
 
 export interface PublishValueParts extends LeasePorts {
   readonly chance: Chance;
@@ -76,7 +76,7 @@ export class PublishValue {
     }
     // With any outcome the lease is over; its own wake must not be the one to tell so.
     const feeds = this.held.feeds(token.nonce);
-    const held = this.held.take(token.nonce);
+    const held = this.held.remove(token.nonce);
     const lease = held?.key.id === key.id ? held : undefined;
     const rebuildMs = lease === undefined ? undefined : clock.nowMs() - lease.sinceMs;
     const given = { token, lease, feeds };
@@ -251,7 +251,7 @@ function recordOf({ payload, ttlMs, staleMs, tags }: Result, fence: number, cloc
 /** Closes the circle of a stampede: the lease's span, and the publish's, say how many callers were served. */
 function tell(
   { outcome, fence }: PublishAnswer,
-  spans: readonly (Step | undefined)[],
+  spans: readonly (Span | undefined)[],
   feeding: Promise<number> = Promise.resolve(0),
 ): void {
   // Most calls are in no trace, and need no further turn.

@@ -50,7 +50,7 @@ export interface MemoryPast extends Omit<PastLease, 'endedAgoMs'> {
   readonly endedAtMs: number;
 }
 
-export interface MemoryFailure extends Omit<StoredFailure, 'retryAfterMs'> {
+export interface MemoryFailure extends Omit<StoredFailure, 'retryAfterMs' | 'triedAgoMs'> {
   readonly failedAtMs: number;
   readonly untilMs: number;
 }
@@ -111,7 +111,7 @@ export function facts(record: Maybe, nowMs: number): RecordFacts {
     fence,
     valueFence,
     lease: lease && seenLease(lease, fence, nowMs),
-    failure: failure && seenFailure(failure, nowMs),
+    failure: failure && seenFailure(failure, fence, nowMs),
     rebuild,
     lastEnd,
     voidedNonce: voided,
@@ -156,9 +156,11 @@ function seenLease(
 
 function seenFailure(
   { untilMs, failedAtMs: _begun, ...failure }: MemoryFailure,
+  fence: number,
   nowMs: number,
 ): StoredFailure {
-  return { ...failure, retryAfterMs: Math.max(0, untilMs - nowMs) };
+  // A fence is the time of its lease.
+  return { ...failure, retryAfterMs: Math.max(0, untilMs - nowMs), triedAgoMs: nowMs - fence / 1_000 };
 }
 
 export function servable(record: MemoryRecord, nowMs: number): boolean {

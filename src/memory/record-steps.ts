@@ -30,7 +30,7 @@ import {
 } from './memory-record.js';
 
 /** What one step makes of a record: the next record, the reply, and the wake if it sends one. */
-export interface Step<T> {
+export interface Stepped<T> {
   readonly record: MemoryRecord | undefined;
   readonly reply: T;
   readonly wake?: Pick<Wake, 'kind' | 'fence'>;
@@ -52,7 +52,7 @@ function remembered(
   return [ended, ...past].slice(0, PAST_LEASES_MAX);
 }
 
-export function arm(record: Maybe, request: ArmRequest, nowMs: number): Step<ArmReply> {
+export function arm(record: Maybe, request: ArmRequest, nowMs: number): Stepped<ArmReply> {
   const { nonce, quorumLost } = request;
   const seen = record ?? BLANK;
   const { fence, lease: before } = seen;
@@ -89,13 +89,13 @@ export function arm(record: Maybe, request: ArmRequest, nowMs: number): Step<Arm
   return { record: next, reply: { armed: true, record: facts(next, nowMs) } };
 }
 
-export function adopt(record: Maybe, nonce: string, nowMs: number): Step<RecordFacts | undefined> {
+export function adopt(record: Maybe, nonce: string, nowMs: number): Stepped<RecordFacts | undefined> {
   if (record?.lease?.nonce !== nonce) return { record, reply: undefined };
   const next = { ...record, lease: { ...record.lease, owner: record.lease.owner + 1 } };
   return { record: next, reply: facts(next, nowMs) };
 }
 
-export function publish(record: Maybe, request: StorePublish, nowMs: number): Step<StoredAnswer> {
+export function publish(record: Maybe, request: StorePublish, nowMs: number): Stepped<StoredAnswer> {
   const { nonce, payload, ttlMs, staleMs, tags } = request;
   if (record?.lease?.nonce !== nonce) {
     const fence = record !== undefined && servable(record, nowMs) ? record.valueFence : 0;
@@ -145,7 +145,7 @@ function whyNotStored(record: Maybe, request: StorePublish): StoredOutcome {
   return record.fence > request.fence ? 'superseded' : 'unknown_lease';
 }
 
-export function release(record: Maybe, request: StoreRelease, nowMs: number): Step<ReleaseOutcome> {
+export function release(record: Maybe, request: StoreRelease, nowMs: number): Stepped<ReleaseOutcome> {
   const { nonce, owner, end, failure, keepMs } = request;
   if (record?.lease?.nonce !== nonce || (owner !== undefined && record.lease.owner !== owner)) {
     return { record, reply: 'not_held' };
@@ -176,12 +176,13 @@ function failed(
     message,
     fence: record.fence,
     count: inARow + 1,
+    clock: record.lease?.clock ?? '',
     failedAtMs: nowMs,
     untilMs: nowMs + pauseMs,
   };
 }
 
-export function extend(record: Maybe, request: StoreExtend, nowMs: number): Step<StoreExtended> {
+export function extend(record: Maybe, request: StoreExtend, nowMs: number): Stepped<StoreExtended> {
   if (record?.lease?.nonce !== request.nonce) return { record, reply: { extended: false } };
   const holdUntilMs = record.lease.armedAtMs + request.holdMs;
   if (holdUntilMs <= nowMs) return { record, reply: { extended: false } };
@@ -193,7 +194,11 @@ export function extend(record: Maybe, request: StoreExtend, nowMs: number): Step
   };
 }
 
-export function invalidate(record: Maybe, request: StoreInvalidate, nowMs: number): Step<StoreInvalidated> {
+export function invalidate(
+  record: Maybe,
+  request: StoreInvalidate,
+  nowMs: number,
+): Stepped<StoreInvalidated> {
   const before = record ?? BLANK;
   const { lease, value } = before;
   const hadValue = record !== undefined && servable(record, nowMs);
@@ -206,6 +211,7 @@ export function invalidate(record: Maybe, request: StoreInvalidate, nowMs: numbe
       fence,
       value: left,
       lease: undefined,
+      failure: before.failure && { ...before.failure, untilMs: Math.min(before.failure.untilMs, nowMs) },
       lastEnd: 'invalidated',
       voided: lease === undefined ? before.voided : lease.nonce,
       past: remembered(before, 'invalidated', nowMs),

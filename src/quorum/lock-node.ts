@@ -41,7 +41,7 @@ export interface LockNode {
 
 export interface LockNodeListener {
   connected(): void;
-  lost(why: string): void;
+  disconnected(why: string): void;
 }
 
 export interface NodeFacts {

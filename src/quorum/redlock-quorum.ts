@@ -21,6 +21,12 @@ export interface RedlockQuorumParts {
   readonly leaseMsMax: number;
 }
 
+/** Who listens to the votes of a nonce, and how many are outstanding. */
+interface Listener {
+  readonly heard: VoteListener;
+  left: number;
+}
+
 /** What `redlock` treats as a script. It passes the hash to the nodes' clients. */
 const SCRIPTS = {
   acquireScript: () => 'acquire',
@@ -37,8 +43,8 @@ export class RedlockQuorum implements LeaseQuorum {
   readonly #majority: number;
   readonly #redlock: Redlock;
   readonly #amnesia: Amnesia;
-  /** The listeners for the votes of a nonce, and how many votes are outstanding. */
-  readonly #listeners = new Map<string, { readonly heard: VoteListener; left: number }>();
+  /** By nonce. */
+  readonly #listeners = new Map<string, Listener>();
   #nonce = '';
   #awaitingReady: (() => void)[] = [];
 
@@ -54,7 +60,7 @@ export class RedlockQuorum implements LeaseQuorum {
     this.#redlock = this.#redlockOver(this.#voters);
   }
 
-  /** Starts to connect. Before {@link ready}, ballots may be `lost`. */
+  /** Starts to connect. Before {@link ready}, ballots may be `unavailable`. */
   start(): void {
     this.#amnesia.start(this.#voters, () => this.#tellIfReady());
     for (const voter of this.#voters) voter.start();
@@ -72,7 +78,7 @@ export class RedlockQuorum implements LeaseQuorum {
     });
   }
 
-  /** Writes all sent steps first. Later ballots are `lost`. */
+  /** Writes all sent steps first. Later ballots are `unavailable`. */
   async close(): Promise<void> {
     this.#amnesia.close();
     await Promise.all(this.#voters.map((voter) => voter.close()));
@@ -132,15 +138,17 @@ export class RedlockQuorum implements LeaseQuorum {
   /** The voter's `ask`, which also reports each vote to the listener of its nonce. */
   #askOf(voter: Voter): Voter['ask'] {
     const { clock } = this.parts;
-    return async (question, id, nonce, ttlMs) => {
-      const listener = this.#listeners.get(nonce);
-      if (listener === undefined) return voter.ask(question, id, nonce, ttlMs);
+    const told = async (listener: Listener, ...asked: Parameters<Voter['ask']>) => {
       const askedMs = clock.nowMs();
-      const vote = await voter.ask(question, id, nonce, ttlMs);
+      const vote = await voter.ask(...asked);
       listener.left -= 1;
-      if (listener.left === 0) this.#listeners.delete(nonce);
+      if (listener.left === 0) this.#listeners.delete(asked[2]);
       listener.heard(voter.name, vote, clock.nowMs() - askedMs);
       return vote;
+    };
+    return (...asked) => {
+      const listener = this.#listeners.get(asked[2]);
+      return listener === undefined ? voter.ask(...asked) : told(listener, ...asked);
     };
   }
 
@@ -165,10 +173,10 @@ export class RedlockQuorum implements LeaseQuorum {
   async #refusalOf(error: unknown): Promise<Ballot> {
     const votes = error instanceof ExecutionError ? await error.attempts[0] : undefined;
     // No votes at all: the package rejected its input, and no node was asked.
-    if (votes === undefined) return { kind: 'lost' };
+    if (votes === undefined) return { kind: 'unavailable' };
     const held = heldVotes(votes);
     if (held >= this.#majority) return { kind: 'held' };
-    return { kind: votes.votesFor.size + held < this.#majority ? 'lost' : 'undecided' };
+    return { kind: votes.votesFor.size + held < this.#majority ? 'unavailable' : 'undecided' };
   }
 
   #isReady(): boolean {

@@ -60,7 +60,7 @@ export class Voter implements Witness {
         this.#prepared = false;
         void this.#attend(this.#connection);
       },
-      lost: (why) => this.#disconnect(why),
+      disconnected: (why) => this.#disconnect(why),
     });
   }
 
@@ -200,20 +200,16 @@ export class Voter implements Witness {
     return LOOK_MS;
   }
 
-  async #call<T>(step: () => Promise<T>): Promise<Outcome<T>> {
+  #call<T>(step: () => Promise<T>): Promise<Outcome<T>> {
     const heard = this.#heard;
     const connection = this.#connection;
-    const outcome = await within(this.parts.clock, this.parts.timeoutMs, async () => {
-      try {
-        return await step();
-      } finally {
-        this.#hear(connection);
-      }
+    return within(this.parts.clock, this.parts.timeoutMs, step, {
+      answered: () => this.#hear(connection),
+      timedOut: (why) => {
+        // Other replies since the request mean that it is slow, not silent.
+        if (this.#heard === heard && this.#connection === connection) this.#suspect(connection, why);
+      },
     });
-    // Other replies since the request mean that it is slow, not silent.
-    const silent = outcome.kind === 'timed_out' && this.#heard === heard;
-    if (silent && this.#connection === connection) this.#suspect(connection, outcome.why);
-    return outcome;
   }
 
   #suspect(connection: number, why: string): void {
@@ -224,7 +220,7 @@ export class Voter implements Witness {
 
   #ping(connection: number): void {
     const answered = () => this.#hear(connection);
-    // An error is an answer too. `lost` reports a broken connection.
+    // An error is an answer too. `disconnected` reports a broken connection.
     this.parts.node.ping().then(answered, answered);
   }
 

@@ -5,11 +5,29 @@ export type Outcome<T> =
   | { readonly kind: 'done'; readonly value: T }
   | { readonly kind: 'failed' | 'timed_out'; readonly why: string };
 
-/** Runs a step with a timeout. Never rejects. Drops a later result. */
-export function within<T>(clock: Clock, timeoutMs: number, step: () => Promise<T>): Promise<Outcome<T>> {
+/** What is to be told of a step besides its outcome. */
+export interface Told {
+  /** An answer has come, of any kind, also after the timeout. */
+  answered(): void;
+  timedOut(why: string): void;
+}
+
+const TELLS_NO_ONE: Told = { answered: () => {}, timedOut: () => {} };
+
+/**
+ * Runs a step with a timeout. Never rejects. Drops a later result. One promise besides the step's own, because every
+ * vote passes here.
+ */
+export function within<T>(
+  clock: Clock,
+  timeoutMs: number,
+  step: () => Promise<T>,
+  told: Told = TELLS_NO_ONE,
+): Promise<Outcome<T>> {
   return new Promise((resolve) => {
     let settled = false;
     const settle = (outcome: Outcome<T>) => {
+      if (settled) return;
       settled = true;
       cancel();
       resolve(outcome);
@@ -17,15 +35,24 @@ export function within<T>(clock: Clock, timeoutMs: number, step: () => Promise<T
     const cancel = clock.after(timeoutMs, () => {
       // Timers run before sockets are read. After a pause of this process, the reply may already be there.
       void clock.turn().then(() => {
-        if (!settled) settle({ kind: 'timed_out', why: `no reply within ${timeoutMs} ms` });
+        if (settled) return;
+        const why = `no reply within ${timeoutMs} ms`;
+        told.timedOut(why);
+        settle({ kind: 'timed_out', why });
       });
     });
-    // Async, so that a step that throws fails like one that rejects.
-    const taken = (async () => step())();
-    taken.then(
-      (value) => settle({ kind: 'done', value }),
-      (error: unknown) =>
-        settle({ kind: 'failed', why: error instanceof Error ? error.message : String(error) }),
-    );
+    const failed = (error: unknown) => {
+      told.answered();
+      settle({ kind: 'failed', why: error instanceof Error ? error.message : String(error) });
+    };
+    try {
+      step().then((value) => {
+        told.answered();
+        settle({ kind: 'done', value });
+      }, failed);
+    } catch (error) {
+      // A step that throws fails like one that rejects.
+      failed(error);
+    }
   });
 }

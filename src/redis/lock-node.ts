@@ -50,7 +50,7 @@ export class RedisLockNode {
       trouble = closed;
       listener.connected();
     });
-    this.#client.on('close', () => listener.lost(trouble));
+    this.#client.on('close', () => listener.disconnected(trouble));
     // It goes on trying by itself; `error` and `close` have told why.
     this.#client.connect().catch(() => {});
   }

@@ -70,7 +70,7 @@ export class RedisWakeChannel implements WakeChannel {
       wake: (wake) => listener.wake(wake),
       namespaceWake: (wake) => listener.namespaceWake(wake),
       resubscribed: () => listener.resubscribed(),
-      lost: () => listener.lost(),
+      disconnected: () => listener.disconnected(),
     };
     this.#listeners.add(own);
     return () => this.#listeners.delete(own);
@@ -157,7 +157,7 @@ export class RedisWakeChannel implements WakeChannel {
     this.#live = live;
     for (const listener of this.#listeners) {
       if (live) listener.resubscribed();
-      else listener.lost();
+      else listener.disconnected();
     }
   }
 

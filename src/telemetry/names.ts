@@ -1,4 +1,4 @@
-import type { Facts, StepName } from '../coordination/words/trace.js';
+import type { Facts, SpanName } from '../coordination/words/trace.js';
 
 /** Every metric, as Prometheus prints it. Dashboards and alerts rely on these names. */
 export const METRICS = {
@@ -38,7 +38,7 @@ export const SPANS = {
   wait: 'dibs.wait',
   lease: 'dibs.lease',
   publish: 'dibs.publish',
-} as const satisfies Record<StepName, string>;
+} as const satisfies Record<SpanName, string>;
 
 /** Every attribute of a span. OpenTelemetry's semantic conventions name those of RPCs. */
 export const ATTRIBUTES = {

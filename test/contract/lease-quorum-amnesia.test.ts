@@ -175,7 +175,7 @@ describeWithRedis('a lock node that forgets', () => {
     await startTrial({ leaseMsMax: 60_000 });
     trial.claim.reachable = false;
     const quorum = await trial.replica();
-    expect((await quorum.acquire('a', freshNonce(), 500)).kind).toBe('lost');
+    expect((await quorum.acquire('a', freshNonce(), 500)).kind).toBe('unavailable');
     trial.claim.reachable = true;
     await trial.untilAllVote(quorum);
   });
@@ -184,7 +184,7 @@ describeWithRedis('a lock node that forgets', () => {
     await startTrial();
     const claim = trial.claim.claimFirstStart.bind(trial.claim);
     const other = new RedisLockNode(trial.server(FIRST).address);
-    await new Promise<void>((resolve) => other.start({ connected: resolve, lost: () => {} }));
+    await new Promise<void>((resolve) => other.start({ connected: resolve, disconnected: () => {} }));
     await other.prepare();
     const { run } = await other.inspect();
     let forgottenMs = 0;

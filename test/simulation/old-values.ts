@@ -117,7 +117,7 @@ export class OldValues {
     if (!of.has(change)) of.set(change, this.now());
   }
 
-  channelLost(place: Place): void {
+  channelDisconnected(place: Place): void {
     this.#at(place).lostAt.push(this.now());
   }
 

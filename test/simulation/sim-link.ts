@@ -37,11 +37,11 @@ export class SimLink {
     this.slowMs = 0;
   }
 
-  /** Carries a request to the other side. */
+  /** Carries a request to the other side: a server, which takes it and settles no promise. */
   send(arrive: () => void): void {
     if (this.cut || this.chance.hits(this.requestLoss)) return;
     this.#there = Math.max(this.#there, this.time.nowMs + this.chance.latencyMs(this.slowMs));
-    this.time.at(this.#there, arrive, this.#queueThere);
+    this.time.at(this.#there, arrive, this.#queueThere, true);
   }
 
   /** Carries a reply back. */

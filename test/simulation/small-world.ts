@@ -194,7 +194,7 @@ const TIME = 'time passes';
 export const EVERYTHING = '* ';
 
 /** A step in which nothing happens: what is due is looked at anew. */
-const NOTHING: Due = { atMs: 0, order: 0, queue: '', fire: undefined };
+const NOTHING: Due = { atMs: 0, order: 0, queue: '', isQuiet: true, fire: undefined };
 
 /**
  * Whom a step touches: `r0-n1>` the node, `r0-n1<` the replica, `r0 timers` the replica, `a@r0` too. Empty

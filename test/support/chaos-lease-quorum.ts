@@ -48,7 +48,7 @@ export class ChaosLeaseQuorum implements LeaseQuorum {
   async #vote(step: 'acquire' | 'extend', real: () => Promise<Ballot>): Promise<Ballot> {
     this.asked.push(step);
     await this.#before.pass(step);
-    if (this.lost) return { kind: 'lost' };
+    if (this.lost) return { kind: 'unavailable' };
     if (this.undecided > 0) {
       this.undecided -= 1;
       return { kind: 'undecided' };

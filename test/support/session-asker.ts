@@ -1,3 +1,4 @@
+import { SYSTEM_CLOCK } from '../../clients/typescript/src/clock.js';
 import { Link } from '../../clients/typescript/src/link.js';
 import { SessionTransport } from '../../clients/typescript/src/session-transport.js';
 import {
@@ -18,7 +19,8 @@ export class SessionAsker implements Asker {
   constructor(target: string) {
     const connectMs = 5_000;
     this.#link = new Link({ target, token: '', tlsCa: '', connectMs });
-    this.#session = new SessionTransport(this.#link, { connectMs, holder: 'asker', leaseLost: () => {} });
+    const options = { clock: SYSTEM_CLOCK, connectMs, holder: 'asker', leaseLost: () => {} };
+    this.#session = new SessionTransport(this.#link, options);
   }
 
   getOrLock(request: Partial<GetOrLockRequest>): Promise<GetOrLockResponse> {

@@ -52,7 +52,7 @@ export class StoreTrial {
       wake: (wake) => this.#wakes.push(wake),
       namespaceWake() {},
       resubscribed() {},
-      lost() {},
+      disconnected() {},
     });
   }
 

@@ -7,7 +7,7 @@ export class Availability {
     private readonly back: () => void,
   ) {}
 
-  lost(cause: Error): void {
+  unavailable(cause: Error): void {
     if (this.#isLost) return;
     this.#isLost = true;
     warn(

@@ -1,6 +1,10 @@
+import { type Clock, SYSTEM_CLOCK } from './clock.js';
+
 /** What goes on after its caller has been answered: rebuilds behind a stale value, publishes that are repeated. */
 export class Background {
   readonly #underWay = new Set<Promise<unknown>>();
+
+  constructor(private readonly clock: Clock = SYSTEM_CLOCK) {}
 
   add(work: Promise<unknown>): void {
     const ended: Promise<unknown> = work.catch(() => {}).finally(() => this.#underWay.delete(ended));
@@ -11,8 +15,7 @@ export class Background {
   async ended(timeoutMs: number): Promise<boolean> {
     const over = new AbortController();
     const timedOut = new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, timeoutMs);
-      over.signal.addEventListener('abort', () => clearTimeout(timer));
+      over.signal.addEventListener('abort', this.clock.after(timeoutMs, resolve));
     });
     let isLate = false;
     void timedOut.then(() => {

@@ -1,3 +1,4 @@
+import { type Clock, SYSTEM_CLOCK } from './clock.js';
 import { DibsBusyError, DibsError } from './errors.js';
 
 /** When one caller stops waiting. */
@@ -20,7 +21,10 @@ export class Callers {
   #count = 0;
 
   /** `emptied` is called before the work is aborted, so that no one joins what is about to end. */
-  constructor(private readonly emptied: () => void = () => {}) {}
+  constructor(
+    private readonly emptied: () => void = () => {},
+    private readonly clock: Clock = SYSTEM_CLOCK,
+  ) {}
 
   get signal(): AbortSignal {
     return this.#abort.signal;
@@ -36,11 +40,11 @@ export class Callers {
     this.#count += 1;
     if (signal === undefined && untilMs === undefined) return result;
     return new Promise((resolve, reject) => {
-      let timer: NodeJS.Timeout | undefined;
+      let cancel = () => {};
       let waits = true;
       const over = () => {
         waits = false;
-        clearTimeout(timer);
+        cancel();
         signal?.removeEventListener('abort', aborted);
       };
       const leave = (reason: unknown) => {
@@ -51,7 +55,8 @@ export class Callers {
       const aborted = () => leave(goneBy(signal));
       const begin = () => {
         if (!waits || untilMs === undefined) return;
-        timer = setTimeout(() => leave(waitEnded(workedMs())), Math.max(0, untilMs - performance.now()));
+        const leftMs = Math.max(0, untilMs - this.clock.nowMs());
+        cancel = this.clock.after(leftMs, () => leave(waitEnded(workedMs())));
       };
       signal?.addEventListener('abort', aborted, { once: true });
       if (bound === undefined) begin();

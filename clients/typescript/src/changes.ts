@@ -1,3 +1,4 @@
+import { type Clock, SYSTEM_CLOCK } from './clock.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 
 /** What has changed in a namespace. An empty `keys` with neither tags nor `all` is nothing. */
@@ -19,10 +20,13 @@ const LIVE_MS = 3_000;
 export class Watch {
   #heardMs = Number.NEGATIVE_INFINITY;
 
-  constructor(private readonly ended: (watch: Watch) => void) {}
+  constructor(
+    private readonly ended: (watch: Watch) => void,
+    private readonly clock: Clock = SYSTEM_CLOCK,
+  ) {}
 
   get isLive(): boolean {
-    return performance.now() - this.#heardMs < LIVE_MS;
+    return this.clock.nowMs() - this.#heardMs < LIVE_MS;
   }
 
   /**
@@ -31,7 +35,7 @@ export class Watch {
    */
   beat(): boolean {
     const lapsed = this.#heardMs > 0 && !this.isLive;
-    this.#heardMs = performance.now();
+    this.#heardMs = this.clock.nowMs();
     return lapsed;
   }
 
@@ -48,7 +52,10 @@ export class Changes {
   readonly #holders: CopyHolder[] = [];
 
   /** `namespaces` are those that sessions watch; none if there is no near cache. */
-  constructor(readonly namespaces: readonly string[] = []) {
+  constructor(
+    readonly namespaces: readonly string[] = [],
+    private readonly clock: Clock = SYSTEM_CLOCK,
+  ) {
     this.#watched = new Set(namespaces);
   }
 
@@ -59,7 +66,7 @@ export class Changes {
   /** For a new session; undefined if there is nothing to watch. */
   watch(): Watch | undefined {
     if (this.namespaces.length === 0) return undefined;
-    const watch = new Watch(() => this.#watches.delete(watch));
+    const watch = new Watch(() => this.#watches.delete(watch), this.clock);
     this.#watches.add(watch);
     return watch;
   }

@@ -1,48 +1,27 @@
-import { countAddresses } from './addresses.js';
-import { Availability } from './availability.js';
-import { Background } from './background.js';
-import {
-  type CallOptions,
+import { BytesClient } from './bytes-client.js';
+import type {
+  CallOptions,
   Calls,
-  type Extend,
-  type GetOrLock,
-  type GetOrLockMany,
-  type Invalidate,
-  type Keyed,
-  type KeyedOutcome,
-  type Publish,
-  type Release,
+  Extend,
+  GetOrLock,
+  GetOrLockMany,
+  Invalidate,
+  Keyed,
+  KeyedOutcome,
+  Publish,
+  Release,
 } from './calls.js';
-import { Changes } from './changes.js';
+import { SYSTEM_CLOCK } from './clock.js';
 import { BYTES, type Codec } from './codec.js';
 import { DibsError, UndecodableError } from './errors.js';
-import { WAIT_MS_ASKED_MAX } from './fetch-loop.js';
-import { type FetchCall, Fetcher, mayJoin } from './fetcher.js';
-import { HeldLeases } from './held-leases.js';
+import type { FetchCall } from './fetcher.js';
 import { tell } from './hooks.js';
-import { Link } from './link.js';
-import { LocalRebuilds } from './local-rebuilds.js';
-import { NearCache } from './near-cache.js';
 import { checked, checkText, TIMER_MS_MAX, wholeMs } from './numbers.js';
-import {
-  type CodecOption,
-  connectionOptions,
-  type DibsClientOptions,
-  defaultHolder,
-  leaseHoldMaxMsOf,
-  type RebuildContext,
-  type RebuildOptions,
-} from './options.js';
+import type { CodecOption, DibsClientOptions, RebuildContext, RebuildOptions } from './options.js';
 import { asBuffer } from './outcomes.js';
 import { pause } from './pause.js';
 import type { HowStored } from './rebuild.js';
 import { asRebuildOf, reentrant } from './reentry.js';
-import { RunningRebuilds } from './running-rebuilds.js';
-import { SessionOrUnary } from './session-or-unary.js';
-import { SessionPool } from './session-pool.js';
-import { SessionTransport } from './session-transport.js';
-import type { Transport } from './transport.js';
-import { UnaryTransport } from './unary-transport.js';
 
 /** A first connection to a service that starts now, and a process that is asked to end. */
 const READY_MS = 10_000;
@@ -70,36 +49,15 @@ interface Asked<T> {
 export class DibsClient {
   // Private by `#`, not by type only: what prints a client must not print its token.
   readonly #options: Pick<DibsClientOptions, 'namespace' | 'hooks' | 'onUnavailable'>;
-  readonly #transport: Transport;
+  readonly #client: BytesClient;
   readonly #calls: Calls;
-  readonly #changes: Changes;
-  readonly #near: NearCache | undefined;
-  readonly #background = new Background();
-  readonly #fetcher: Fetcher;
 
   /** Throws a {@link DibsError} for options that cannot work. */
   constructor(options: DibsClientOptions = {}) {
-    const { namespace = '', holder = defaultHolder(), nearCache, hooks, onUnavailable } = options;
+    const { namespace = '', hooks, onUnavailable } = options;
     this.#options = { namespace, ...(hooks && { hooks }), ...(onUnavailable && { onUnavailable }) };
-    this.#near = nearCache && new NearCache(nearCache, namespace, options.serveNearWhenUnavailable);
-    this.#changes = new Changes(this.#near?.namespaces);
-    if (this.#near !== undefined) this.#changes.tell(this.#near);
-    const held = new HeldLeases();
-    const connection = connectionOptions(options, process.env);
-    const parts = { holder, held, near: this.#near, changes: this.#changes };
-    this.#transport = options.transport ?? transportOf(connection, options.session, parts);
-    this.#calls = new Calls(this.#transport, { namespace, holder });
-    const local = new LocalRebuilds();
-    this.#fetcher = new Fetcher(
-      {
-        ...{ calls: this.#calls, hooks: hooks ?? {}, held, local, near: this.#near },
-        ...{ running: new RunningRebuilds(), background: this.#background },
-        availability: new Availability(connection.target, () => local.forget()),
-        leaseHoldMaxMs: leaseHoldMaxMsOf(options),
-        waitMsMax: WAIT_MS_ASKED_MAX,
-      },
-      this.#changes,
-    );
+    this.#client = new BytesClient(options);
+    this.#calls = this.#client.calls;
   }
 
   /**
@@ -132,7 +90,7 @@ export class DibsClient {
     const codec = options.codec ?? (BYTES as unknown as Codec<T>);
     const namespace = options.namespace ?? this.#options.namespace ?? '';
     // Not in an async function: a hit in this process's memory is shorter than what that costs.
-    const near = mayJoin(options) ? this.#near?.get(namespace, key) : undefined;
+    const near = this.#client.near(namespace, key, options);
     if (near === undefined) return this.#fetch({ namespace, key, rebuild, codec, options });
     if (options.signal?.aborted) return Promise.reject(options.signal.reason);
     const { onHit } = this.#options.hooks ?? {};
@@ -146,7 +104,7 @@ export class DibsClient {
 
   async #fetch<T>(asked: Asked<T>): Promise<T | null> {
     const { key, codec, options } = asked;
-    const taken = await this.#fetcher.fetch(this.#callOf(asked));
+    const taken = await this.#client.fetch(this.#callOf(asked));
     try {
       return decoded(codec, taken.bytes, taken.isShared);
     } catch (error) {
@@ -160,7 +118,7 @@ export class DibsClient {
     const { namespace, key, codec } = asked;
     tell(this.#options.hooks?.onUndecodable, { namespace, key, error });
     const call = this.#callOf(asked);
-    const taken = await this.#fetcher.refetch(call);
+    const taken = await this.#client.refetch(call);
     try {
       return decoded(codec, taken.bytes, taken.isShared);
     } catch (still) {
@@ -230,14 +188,8 @@ export class DibsClient {
    * Drops values, or marks them stale, and voids the rebuilds of them that run. Commit to the source first,
    * then invalidate. Any number of keys; none is no call. Safe to repeat. Rejects with a {@link DibsError}.
    */
-  async invalidate(request: Invalidate, options?: CallOptions) {
-    const { namespace = this.#options.namespace ?? '', keys = [], tags = [], all = false } = request;
-    try {
-      return await this.#calls.invalidate(request, options);
-    } finally {
-      // Not only when the service says so: a caller that has invalidated reads anew. Also where it may have failed.
-      this.#changes.changed({ namespace, keys: [...keys], tags: [...tags], all });
-    }
+  invalidate(request: Invalidate, options?: CallOptions) {
+    return this.#client.invalidate(request, options);
   }
 
   /** Resolves when a first connection stands; rejects with `UNAVAILABLE` if none does within `timeoutMs`. */
@@ -246,10 +198,10 @@ export class DibsClient {
     for (;;) {
       const leftMs = Math.max(1, Math.ceil(untilMs - performance.now()));
       try {
-        return await within(leftMs, this.#transport.ready?.(leftMs) ?? Promise.resolve());
+        return await within(leftMs, this.#client.transport.ready?.(leftMs) ?? Promise.resolve());
       } catch (error) {
         if (performance.now() + READY_PAUSE_MS >= untilMs) throw error;
-        await pause(READY_PAUSE_MS);
+        await pause(SYSTEM_CLOCK, READY_PAUSE_MS);
       }
     }
   }
@@ -259,35 +211,13 @@ export class DibsClient {
    * `timeoutMs` at most. Returns whether all of it has ended. For the end of a process, before {@link close}.
    */
   flush({ timeoutMs = FLUSH_MS }: { readonly timeoutMs?: number } = {}): Promise<boolean> {
-    return this.#background.ended(wholeMs('timeoutMs', timeoutMs, 0, TIMER_MS_MAX));
+    return this.#client.background.ended(wholeMs('timeoutMs', timeoutMs, 0, TIMER_MS_MAX));
   }
 
   /** Makes no more calls and lets go of the connection. Calls that were made already still end. */
   close(): void {
-    this.#transport.close();
+    this.#client.transport.close();
   }
-}
-
-function transportOf(
-  connection: ReturnType<typeof connectionOptions>,
-  session: boolean | undefined,
-  {
-    holder,
-    held,
-    near,
-    changes,
-  }: { holder: string; held: HeldLeases; near: NearCache | undefined; changes: Changes },
-): Transport {
-  const link = new Link(connection);
-  const unary = new UnaryTransport(link);
-  if (session === false) return unary;
-  const { connectMs, target } = connection;
-  const leaseLost = ({ token }: { token: string }) => held.lost(token);
-  const pool = new SessionPool({
-    create: (events) => new SessionTransport(link, { connectMs, holder, leaseLost, near, changes, events }),
-    countAddresses: () => countAddresses(target),
-  });
-  return new SessionOrUnary(pool, unary);
 }
 
 function decoded<T>(codec: Codec<T>, bytes: Uint8Array | null, isShared: boolean): T | null {

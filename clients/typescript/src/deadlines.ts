@@ -1,3 +1,5 @@
+import { type Clock, SYSTEM_CLOCK } from './clock.js';
+
 /** How late a deadline may be told at the most, in milliseconds. */
 const TICK_MS = 4;
 
@@ -11,11 +13,14 @@ export class Deadlines<Item extends object> {
   readonly #ticks = new Map<number, Tick<Item>>();
 
   /** `expired` is called once with each item whose time is up. */
-  constructor(private readonly expired: (item: Item) => void) {}
+  constructor(
+    private readonly expired: (item: Item) => void,
+    private readonly clock: Clock = SYSTEM_CLOCK,
+  ) {}
 
   /** Sets the one deadline of an item: `delayMs` from now, or up to a tick later. */
   set(item: Item, delayMs: number): Slot<Item> {
-    const nowMs = performance.now();
+    const nowMs = this.clock.nowMs();
     const at = Math.ceil((nowMs + delayMs) / TICK_MS);
     const tick = this.#ticks.get(at) ?? this.#open(at, nowMs);
     tick.due.add(item);
@@ -23,18 +28,15 @@ export class Deadlines<Item extends object> {
   }
 
   #open(at: number, nowMs: number): Tick<Item> {
-    const timer = setTimeout(
-      () => {
-        this.#ticks.delete(at);
-        // One that is told may cancel another.
-        for (const item of tick.due) this.expired(item);
-      },
-      at * TICK_MS - nowMs,
-    );
+    const cancel = this.clock.after(at * TICK_MS - nowMs, () => {
+      this.#ticks.delete(at);
+      // One that is told may cancel another.
+      for (const item of tick.due) this.expired(item);
+    });
     const tick = new Tick<Item>(() => {
       if (this.#ticks.get(at) !== tick) return;
       this.#ticks.delete(at);
-      clearTimeout(timer);
+      cancel();
     });
     this.#ticks.set(at, tick);
     return tick;

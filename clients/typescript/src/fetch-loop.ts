@@ -1,8 +1,9 @@
-import { randomUUID } from 'node:crypto';
 import type { Availability } from './availability.js';
 import type { Background } from './background.js';
 import { Callers } from './callers.js';
 import { type Calls, isUnreachable } from './calls.js';
+import type { Chance } from './chance.js';
+import type { Clock } from './clock.js';
 import { DibsBusyError, DibsError, RebuildFailedError } from './errors.js';
 import type { Flight } from './flights.js';
 import type { HeldLeases } from './held-leases.js';
@@ -34,6 +35,8 @@ export interface FetchParts {
   readonly availability: Availability;
   readonly near: NearCache | undefined;
   readonly leaseHoldMaxMs: number;
+  readonly clock: Clock;
+  readonly chance: Chance;
   /** The longest wait that the service is asked for: beyond it, a wait is asked in pieces. */
   waitMsMax: number;
 }
@@ -69,14 +72,14 @@ const BROKEN_OFF_MAX = 2;
 /** GetOrLock until there is a value, a failure, or no time left; rebuilding where a lease comes. */
 export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
   const { parts, namespace, key, untilMs, flight } = steps;
-  const { hooks, availability } = parts;
+  const { hooks, availability, clock, chance } = parts;
   const { signal } = flight.callers;
   // The same for every attempt: a lease whose answer was lost on its way comes again.
-  let requestId = randomUUID();
+  let requestId = chance.requestId();
   let brokenOff = 0;
   for (;;) {
     signal.throwIfAborted();
-    const askedMs = performance.now();
+    const askedMs = clock.nowMs();
     const inPieces = untilMs - askedMs > parts.waitMsMax;
     let outcome: GetOrLockOutcome;
     try {
@@ -95,12 +98,12 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
         parts.waitMsMax = waitMsMax;
         continue;
       }
-      await comeBack(error, error.retryAfterMs, untilMs, signal);
+      await comeBack(parts, error, error.retryAfterMs, untilMs, signal);
       continue;
     }
     availability.answered();
     brokenOff = 0;
-    const waitedMs = performance.now() - askedMs;
+    const waitedMs = clock.nowMs() - askedMs;
     if (outcome.kind === 'hit') {
       if (waitedMs >= WAITED_MS_MIN) tell(hooks.onWait, { namespace, key, waitedMs, answered: true });
       return served(steps, outcome);
@@ -111,16 +114,18 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
       if (rebuilt.kind === 'value') return { bytes: rebuilt.value, isOwn: true };
       if (rebuilt.kind === 'served') return rebuilt.fetched;
       // A key that is invalidated faster than it is rebuilt must not hold its caller for ever.
-      if (performance.now() >= untilMs) throw rebuilt.error;
+      if (clock.nowMs() >= untilMs) throw rebuilt.error;
       // Not the lease again that was given up.
-      requestId = randomUUID();
+      requestId = chance.requestId();
       continue;
     }
     tell(hooks.onWait, { namespace, key, waitedMs, answered: outcome.kind === 'failed' });
     if (outcome.kind === 'failed') throw new RebuildFailedError(outcome.message, outcome.retryAfterMs);
-    if (inPieces && outcome.reason === 'wait_ended') await comeBack(busyError(outcome), 0, untilMs, signal);
+    if (inPieces && outcome.reason === 'wait_ended')
+      await comeBack(parts, busyError(outcome), 0, untilMs, signal);
     else
       await comeBack(
+        parts,
         busyError(outcome),
         endsHere(outcome) ? undefined : outcome.retryAfterMs,
         untilMs,
@@ -171,29 +176,30 @@ function busyError({ reason, retryAfterMs, holderAgeMs }: Busy): DibsBusyError {
 
 /** Pauses as the service asked; throws `error` where it did not, or where the caller's time is over by then. */
 async function comeBack(
+  { clock, chance }: FetchParts,
   error: DibsError | DibsBusyError,
   afterMs: number | undefined,
   untilMs: number,
   signal: AbortSignal,
 ): Promise<void> {
   if (afterMs === undefined) throw error;
-  const pauseMs = Math.max(afterMs, PAUSE_MS_MIN * (1 + Math.random()));
-  if (performance.now() + pauseMs >= untilMs) throw error;
-  await pause(pauseMs, signal);
+  const pauseMs = Math.max(afterMs, PAUSE_MS_MIN * (1 + chance.fraction()));
+  if (clock.nowMs() + pauseMs >= untilMs) throw error;
+  await pause(clock, pauseMs, signal);
 }
 
 async function underLease(steps: FetchLoop, lease: Lease) {
   const { parts, namespace, key, rebuild, options, flight } = steps;
-  const { hooks, held, background, leaseHoldMaxMs } = parts;
+  const { hooks, held, background, leaseHoldMaxMs, clock, chance } = parts;
   const { ttlMs, staleMs, leaseMs, traceparent, absentTtlMs = ttlMs, tags = [] } = options;
   const { previous } = lease;
   const goesOn = previous !== undefined && options.refresh !== true && options.revalidate !== 'await';
   // What goes on in the background is no caller's wait, and ends by itself.
-  const callers = goesOn ? new Callers() : flight.callers;
+  const callers = goesOn ? new Callers(undefined, clock) : flight.callers;
   const running = parts.running.begin(namespace, key, previous !== undefined, callers);
   const rebuilding = rebuildUnderLease(parts.calls, {
     ...{ namespace, key, lease, rebuild, leaseMs, ttlMs, absentTtlMs, staleMs, tags, traceparent },
-    ...{ hooks, held, background, running, leaseHoldMaxMs },
+    ...{ hooks, held, background, running, leaseHoldMaxMs, clock, chance },
     signal: goesOn ? undefined : callers.signal,
   });
   const failedBehind = (error: unknown) => tell(hooks.onBackgroundError, { namespace, key, error });
@@ -213,7 +219,7 @@ async function underLease(steps: FetchLoop, lease: Lease) {
 async function withoutService(steps: FetchLoop, cause: DibsError): Promise<Fetched> {
   const { parts, namespace, key, rebuild, options, onUnavailable, flight, untilMs } = steps;
   const { hooks, local, near } = parts;
-  parts.availability.lost(cause);
+  parts.availability.unavailable(cause);
   const mayShare = options.refresh !== true && options.read !== 'store';
   const old = mayShare && options.stale !== 'forbid' ? near?.left(namespace, key) : undefined;
   if (old !== undefined) {

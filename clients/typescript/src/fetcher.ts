@@ -28,14 +28,14 @@ export class Fetcher {
     private readonly parts: FetchParts,
     changes: Changes,
   ) {
-    this.#flights = new Flights((namespace) => changes.isWatched(namespace));
+    this.#flights = new Flights((namespace) => changes.isWatched(namespace), parts.clock);
     for (const holder of [this.#flights, parts.running, parts.local]) changes.tell(holder);
   }
 
   async fetch(call: FetchCall): Promise<Taken> {
     const { namespace, key, options } = call;
     const { signal, waitMs } = options;
-    const untilMs = performance.now() + (waitMs ?? DEFAULT_WAIT_MS);
+    const untilMs = this.parts.clock.nowMs() + (waitMs ?? DEFAULT_WAIT_MS);
     if (!mayJoin(options)) return this.#ask(call, untilMs, undefined);
     for (let again = ''; ; again = 'again') {
       signal?.throwIfAborted();
@@ -46,14 +46,14 @@ export class Fetcher {
       const shared = await running.join(signal, untilMs);
       if (shared.kind === 'value') return { bytes: shared.value, isOwn: false, isShared: true };
       if (shared.kind === 'failure') throw shared.error;
-      if (performance.now() >= untilMs) throw waitEnded(0);
+      if (this.parts.clock.nowMs() >= untilMs) throw waitEnded(0);
     }
   }
 
   /** With a rebuild, although there is a value. Callers of one turn of the event loop share it. */
   refetch(call: FetchCall): Promise<Taken> {
     const options = { ...call.options, refresh: true };
-    const untilMs = performance.now() + (options.waitMs ?? DEFAULT_WAIT_MS);
+    const untilMs = this.parts.clock.nowMs() + (options.waitMs ?? DEFAULT_WAIT_MS);
     return this.#ask({ ...call, options }, untilMs, 'anew', true);
   }
 

@@ -1,5 +1,6 @@
 import { Callers } from './callers.js';
 import { type Change, type CopyHolder, concerns } from './changes.js';
+import { type Clock, SYSTEM_CLOCK } from './clock.js';
 
 /** What a flight is about, and how long each of its callers would wait for another caller's rebuild. */
 export interface FlightTerms {
@@ -25,14 +26,15 @@ export class Flight<T> {
   constructor(
     readonly terms: FlightTerms,
     private readonly close: (flight: Flight<T>) => void,
+    private readonly clock: Clock,
   ) {
-    this.callers = new Callers(() => close(this));
+    this.callers = new Callers(() => close(this), clock);
   }
 
   /** Its answer is a lease: later callers join the rebuild, by the rules of that. */
   leased(): void {
     this.close(this);
-    this.#leasedMs ??= performance.now();
+    this.#leasedMs ??= this.clock.nowMs();
     for (const begin of this.#joined.splice(0)) begin();
   }
 
@@ -50,7 +52,7 @@ export class Flight<T> {
       if (this.#leasedMs === undefined) this.#joined.push(begin);
       else begin();
     };
-    const workedMs = () => performance.now() - (this.#leasedMs ?? performance.now());
+    const workedMs = () => this.clock.nowMs() - (this.#leasedMs ?? this.clock.nowMs());
     return this.callers.wait(this.result, { signal, untilMs, bound, workedMs });
   }
 }
@@ -69,7 +71,10 @@ export class Flights<T> implements CopyHolder {
     if (this.#joinable.get(flight.terms.id) === flight) this.#joinable.delete(flight.terms.id);
   };
 
-  constructor(private readonly isWatched: (namespace: string) => boolean) {}
+  constructor(
+    private readonly isWatched: (namespace: string) => boolean,
+    private readonly clock: Clock = SYSTEM_CLOCK,
+  ) {}
 
   /** How many may be joined. */
   get size(): number {
@@ -89,9 +94,9 @@ export class Flights<T> implements CopyHolder {
       found(known);
       return known.waitAsJoined(terms);
     }
-    const flight = new Flight<T>({ ...terms, isShort }, this.#close);
+    const flight = new Flight<T>({ ...terms, isShort }, this.#close, this.clock);
     this.#joinable.set(terms.id, flight);
-    if (this.#unsent.push(flight) === 1) setImmediate(() => this.#sent());
+    if (this.#unsent.push(flight) === 1) this.clock.soon(() => this.#sent());
     return this.#begin(flight, start, found);
   }
 
@@ -102,7 +107,7 @@ export class Flights<T> implements CopyHolder {
     found: (flight: Flight<T>) => void,
   ): Promise<T> {
     if (terms.signal?.aborted) return Promise.reject(terms.signal.reason);
-    return this.#begin(new Flight<T>(terms, this.#close), start, found);
+    return this.#begin(new Flight<T>(terms, this.#close, this.clock), start, found);
   }
 
   #begin(

@@ -1,3 +1,4 @@
+import { type Clock, SYSTEM_CLOCK } from './clock.js';
 import type { DibsError } from './errors.js';
 import type { ExtendOutcome } from './outcomes.js';
 
@@ -13,7 +14,7 @@ export type Extend = (deadlineMs: number) => Promise<{ outcome: ExtendOutcome; e
  * row may be lost. Tells once when the lease is over: the service says so, or no extension came in time.
  */
 export class LeaseKeeper {
-  #timer: NodeJS.Timeout | undefined;
+  #cancel = () => {};
   #endsAtMs: number;
   #stopped = false;
   #lost = false;
@@ -25,15 +26,16 @@ export class LeaseKeeper {
     expiresInMs: number,
     private readonly onLost: () => void,
     holdMsMax = Number.POSITIVE_INFINITY,
+    private readonly clock: Clock = SYSTEM_CLOCK,
   ) {
-    this.#endsAtMs = performance.now() + expiresInMs;
-    this.#heldUntilMs = performance.now() + holdMsMax;
+    this.#endsAtMs = this.clock.nowMs() + expiresInMs;
+    this.#heldUntilMs = this.clock.nowMs() + holdMsMax;
     this.#plan();
   }
 
   /** It was lost because it was held for too long, and the service does not know. */
   get heldTooLong(): boolean {
-    return this.#lost && performance.now() >= this.#heldUntilMs;
+    return this.#lost && this.clock.nowMs() >= this.#heldUntilMs;
   }
 
   get lost(): boolean {
@@ -47,20 +49,20 @@ export class LeaseKeeper {
 
   stop(): void {
     this.#stopped = true;
-    clearTimeout(this.#timer);
+    this.#cancel();
   }
 
   #plan(): void {
-    const nowMs = performance.now();
+    const nowMs = this.clock.nowMs();
     const leftMs = this.#endsAtMs - nowMs;
     // Below a few milliseconds a third is no time: the end is near, and is told when it comes.
     const thirdMs = Math.min(leftMs, Math.max(THIRD_MS_MIN, leftMs / 3));
     const pauseMs = Math.max(0, Math.min(thirdMs, this.#heldUntilMs - nowMs));
-    this.#timer = setTimeout(() => void this.#extend(), pauseMs);
+    this.#cancel = this.clock.after(pauseMs, () => void this.#extend());
   }
 
   async #extend(): Promise<void> {
-    const askedAtMs = performance.now();
+    const askedAtMs = this.clock.nowMs();
     let over = askedAtMs >= Math.min(this.#endsAtMs, this.#heldUntilMs);
     if (!over) {
       try {

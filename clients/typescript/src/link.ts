@@ -42,8 +42,29 @@ const CHANNEL: ClientOptions = {
   'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
 };
 
+/** The part of a channel that calls need. */
+export interface ChannelLink {
+  readonly stub: Pick<
+    CoordinatorServiceClient,
+    | 'getOrLock'
+    | 'getOrLockMany'
+    | 'publish'
+    | 'release'
+    | 'extend'
+    | 'invalidate'
+    | 'explain'
+    | 'session'
+    | 'waitForReady'
+  >;
+  readonly connecting: Pick<Connecting, 'underWay'>;
+  metadata(traceparent?: string): Metadata;
+  /** When a call ends that may take so long. */
+  deadlineAfter(ms: number): number;
+  close(): void;
+}
+
 /** The one channel of a client, and what every call on it carries. */
-export class Link {
+export class Link implements ChannelLink {
   readonly stub: CoordinatorServiceClient;
   readonly connecting: Connecting;
   readonly #token: () => string;
@@ -72,6 +93,11 @@ export class Link {
     if (token !== '') metadata.set('authorization', `Bearer ${token}`);
     if (traceparent !== '') metadata.set('traceparent', traceparent);
     return metadata;
+  }
+
+  /** gRPC takes deadlines on the wall clock. */
+  deadlineAfter(ms: number): number {
+    return Date.now() + ms;
   }
 
   close(): void {

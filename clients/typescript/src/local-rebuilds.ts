@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { Callers } from './callers.js';
 import { type Change, type CopyHolder, concerns, named } from './changes.js';
+import { type Clock, SYSTEM_CLOCK } from './clock.js';
 import type { Made } from './rebuild.js';
 
 /** What one caller, or several that share a flight, want of a rebuild without the service. */
@@ -38,12 +39,17 @@ const ENTRY_BYTES = 200;
 /** Rebuilds of this process without the service: one at a time for each key. Results are kept for a short while. */
 export class LocalRebuilds implements CopyHolder {
   readonly #running = new Map<string, Running>();
-  readonly #kept = new LRUCache<string, Kept>({
-    maxSize: KEPT_BYTES_MAX,
-    sizeCalculation: ({ made }, id) => ENTRY_BYTES + 2 * id.length + (made.bytes?.byteLength ?? 0),
-    ttl: KEPT_MS_MAX,
-    ttlResolution: 0,
-  });
+  readonly #kept: LRUCache<string, Kept>;
+
+  constructor(private readonly clock: Clock = SYSTEM_CLOCK) {
+    this.#kept = new LRUCache<string, Kept>({
+      maxSize: KEPT_BYTES_MAX,
+      sizeCalculation: ({ made }, id) => ENTRY_BYTES + 2 * id.length + (made.bytes?.byteLength ?? 0),
+      ttl: KEPT_MS_MAX,
+      ttlResolution: 0,
+      perf: { now: () => clock.nowMs() },
+    });
+  }
 
   /** `begun` is called when this begins a rebuild, rather than joining one. */
   get(terms: LocalTerms, make: (signal: AbortSignal) => Promise<Made>): Promise<Made> {
@@ -54,7 +60,7 @@ export class LocalRebuilds implements CopyHolder {
       if (kept !== undefined) return Promise.resolve(kept.made);
       const running = this.#running.get(id);
       if (running !== undefined) {
-        const workedMs = () => performance.now() - running.beganMs;
+        const workedMs = () => this.clock.nowMs() - running.beganMs;
         return running.callers.wait(running.result, { signal, untilMs, workedMs });
       }
     }
@@ -84,9 +90,9 @@ export class LocalRebuilds implements CopyHolder {
     const end = () => {
       if (isCurrent()) this.#running.delete(id);
     };
-    const callers = new Callers(end);
+    const callers = new Callers(end, this.clock);
     const running: Running = {
-      ...{ namespace, key, callers, beganMs: performance.now() },
+      ...{ namespace, key, callers, beganMs: this.clock.nowMs() },
       result: make(callers.signal),
     };
     this.#running.set(id, running);

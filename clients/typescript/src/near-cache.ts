@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { type Change, type CopyHolder, named, type Watch } from './changes.js';
+import { type Clock, SYSTEM_CLOCK } from './clock.js';
 import { DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 
@@ -80,7 +81,12 @@ export class NearCache implements CopyHolder {
   readonly #asking = new Set<Asking>();
   #changes = 0;
 
-  constructor({ maxBytes, namespaces }: NearCacheOptions, ownNamespace: string, keepsWhatIsLeft = false) {
+  constructor(
+    { maxBytes, namespaces }: NearCacheOptions,
+    ownNamespace: string,
+    keepsWhatIsLeft = false,
+    clock: Clock = SYSTEM_CLOCK,
+  ) {
     if (!(Number.isInteger(maxBytes) && maxBytes > 0)) {
       throw new DibsError(
         'INVALID_ARGUMENT',
@@ -97,8 +103,8 @@ export class NearCache implements CopyHolder {
     }
     this.#bare = this.namespaces[0] ?? '';
     this.#tags = new Map(this.namespaces.map((namespace) => [namespace, new TagChanges()]));
-    this.#entries = entriesOf(maxBytes);
-    this.#left = keepsWhatIsLeft ? entriesOf(maxBytes) : undefined;
+    this.#entries = entriesOf(maxBytes, clock);
+    this.#left = keepsWhatIsLeft ? entriesOf(maxBytes, clock) : undefined;
   }
 
   /** The fresh value of a key, null for the knowledge that there is none; undefined where nothing is known. */
@@ -179,7 +185,7 @@ export class NearCache implements CopyHolder {
   }
 }
 
-function entriesOf(maxBytes: number): LRUCache<string, Entry> {
+function entriesOf(maxBytes: number, clock: Clock): LRUCache<string, Entry> {
   return new LRUCache({
     maxSize: maxBytes,
     sizeCalculation: ({ value, tags = [] }, id) =>
@@ -190,5 +196,6 @@ function entriesOf(maxBytes: number): LRUCache<string, Entry> {
     // Bounds are exact: nothing is served a moment past its time.
     ttlResolution: 0,
     ttl: 1,
+    perf: { now: () => clock.nowMs() },
   });
 }

@@ -1,13 +1,15 @@
+import type { Clock } from './clock.js';
+
 /** Resolves after `ms`, or at once when the signal is aborted. */
-export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   if (signal?.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     const over = () => {
-      clearTimeout(timer);
+      cancel();
       signal?.removeEventListener('abort', over);
       resolve();
     };
-    const timer = setTimeout(over, ms);
+    const cancel = clock.after(ms, over);
     signal?.addEventListener('abort', over, { once: true });
   });
 }

@@ -1,5 +1,7 @@
 import type { Background } from './background.js';
 import { type Calls, isUnreachable } from './calls.js';
+import type { Chance } from './chance.js';
+import type { Clock } from './clock.js';
 import { DibsError, LeaseLostError } from './errors.js';
 import { askedBackoffMs, failureMessage } from './failure-message.js';
 import type { HeldLeases } from './held-leases.js';
@@ -53,6 +55,8 @@ export interface RebuildTerms {
   readonly hooks: Hooks;
   readonly held: HeldLeases;
   readonly background: Background;
+  readonly clock: Clock;
+  readonly chance: Chance;
   /** For the callers that join it. */
   readonly running: RunningRebuild;
 }
@@ -108,6 +112,7 @@ async function rebuildInSpan(calls: Calls, terms: RebuildTerms, span: RebuildSpa
       lost.abort(new LeaseLostError());
     },
     terms.leaseHoldMaxMs,
+    terms.clock,
   );
   const signal = terms.signal === undefined ? lost.signal : AbortSignal.any([lost.signal, terms.signal]);
   const unwatch = terms.held.watch(lease.token, () => keeper.lose());
@@ -191,7 +196,7 @@ async function handOver(
       value = bytes && Buffer.from(bytes);
       // Safe to repeat: one that was stored already is answered with `duplicate`.
       background.add(
-        publishAgain(publish, error).catch((failed) =>
+        publishAgain(terms, publish, error).catch((failed) =>
           tell(hooks.onBackgroundError, { namespace, key, error: failed }),
         ),
       );
@@ -221,10 +226,15 @@ function countsForAll({ outcome, counts }: Published): boolean {
   return counts === true && (outcome === 'stored' || outcome === 'stored_late' || outcome === 'duplicate');
 }
 
-async function publishAgain(publish: () => Promise<unknown>, first: DibsError): Promise<void> {
+async function publishAgain(
+  { clock, chance }: RebuildTerms,
+  publish: () => Promise<unknown>,
+  first: DibsError,
+): Promise<void> {
   let error = first;
   for (let time = 0; time < PUBLISH_AGAIN; time += 1) {
-    await pause(error.retryAfterMs ?? PUBLISH_PAUSE_MS * 2 ** time * (0.5 + Math.random()));
+    const backOffMs = PUBLISH_PAUSE_MS * 2 ** time * (0.5 + chance.fraction());
+    await pause(clock, error.retryAfterMs ?? backOffMs);
     try {
       await publish();
       return;

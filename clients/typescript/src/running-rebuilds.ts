@@ -1,5 +1,6 @@
 import type { Callers } from './callers.js';
 import { type Change, type CopyHolder, concerns, named } from './changes.js';
+import { type Clock, SYSTEM_CLOCK } from './clock.js';
 
 /** What a rebuild came to, for callers that joined it after its lease was given. */
 export type Shared =
@@ -10,7 +11,7 @@ export type Shared =
 
 /** A rebuild under a lease in this process. Callers may join it until it is closed. */
 export class RunningRebuild {
-  readonly #beganMs = performance.now();
+  readonly #beganMs: number;
   readonly #shared: Promise<Shared>;
   #settle!: (shared: Shared) => void;
 
@@ -21,14 +22,16 @@ export class RunningRebuild {
     readonly hasPrevious: boolean,
     private readonly callers: Callers,
     private readonly closed: (rebuild: RunningRebuild) => void,
+    private readonly clock: Clock,
   ) {
+    this.#beganMs = clock.nowMs();
     this.#shared = new Promise((resolve) => {
       this.#settle = resolve;
     });
   }
 
   join(signal: AbortSignal | undefined, untilMs: number): Promise<Shared> {
-    const workedMs = () => performance.now() - this.#beganMs;
+    const workedMs = () => this.clock.nowMs() - this.#beganMs;
     return this.callers.wait(this.#shared, { signal, untilMs, workedMs });
   }
 
@@ -54,8 +57,10 @@ export class RunningRebuilds implements CopyHolder {
     if (this.#open.get(id) === rebuild) this.#open.delete(id);
   };
 
+  constructor(private readonly clock: Clock = SYSTEM_CLOCK) {}
+
   begin(namespace: string, key: string, hasPrevious: boolean, callers: Callers): RunningRebuild {
-    const rebuild = new RunningRebuild(namespace, key, hasPrevious, callers, this.#close);
+    const rebuild = new RunningRebuild(namespace, key, hasPrevious, callers, this.#close, this.clock);
     this.#open.set(idOf(namespace, key), rebuild);
     return rebuild;
   }

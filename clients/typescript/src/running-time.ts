@@ -1,3 +1,5 @@
+import { type Clock, SYSTEM_CLOCK } from './clock.js';
+
 /** The time is counted in so many parts. */
 const PARTS = 8;
 const PART_MS = { min: 2, max: 250 };
@@ -7,25 +9,18 @@ const PART_MS = { min: 2, max: 250 };
  * long computation or by its machine, time counts for little: what is late then is this process. The returned
  * function ends it.
  */
-export function afterRunning(ms: number, over: () => void): () => void {
+export function afterRunning(ms: number, over: () => void, clock: Clock = SYSTEM_CLOCK): () => void {
   const partMs = Math.min(PART_MS.max, Math.max(PART_MS.min, ms / PARTS));
   let leftMs = ms;
-  let timer: NodeJS.Timeout | undefined;
-  let immediate: NodeJS.Immediate | undefined;
+  let cancel = () => {};
   const next = () => {
-    const startMs = performance.now();
-    timer = setTimeout(
-      () => {
-        leftMs -= Math.min(performance.now() - startMs, 2 * partMs);
-        if (leftMs > 0) next();
-        else immediate = setImmediate(over);
-      },
-      Math.min(partMs, leftMs),
-    );
+    const startMs = clock.nowMs();
+    cancel = clock.after(Math.min(partMs, leftMs), () => {
+      leftMs -= Math.min(clock.nowMs() - startMs, 2 * partMs);
+      if (leftMs > 0) next();
+      else cancel = clock.soon(over);
+    });
   };
   next();
-  return () => {
-    clearTimeout(timer);
-    clearImmediate(immediate);
-  };
+  return () => cancel();
 }

@@ -1,3 +1,4 @@
+import { type Clock, SYSTEM_CLOCK } from './clock.js';
 import { DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import { NoSession, SessionRefused } from './no-session.js';
@@ -14,12 +15,13 @@ const ON_SESSION_BYTES_MAX = 1_000_000;
  */
 export class SessionOrUnary implements Transport {
   #isUnary = false;
-  #again: NodeJS.Timeout | undefined;
+  #cancelAgain = () => {};
   #closed = false;
 
   constructor(
     private readonly session: Transport & Required<Pick<Transport, 'ready'>>,
     private readonly unary: Transport & Required<Pick<Transport, 'ready'>>,
+    private readonly clock: Clock = SYSTEM_CLOCK,
   ) {}
 
   readonly getOrLock: Transport['getOrLock'] = (...to) => this.#either((by) => by.getOrLock(...to));
@@ -60,7 +62,7 @@ export class SessionOrUnary implements Transport {
 
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#again);
+    this.#cancelAgain();
     this.session.close();
     this.unary.close();
   }
@@ -83,7 +85,7 @@ export class SessionOrUnary implements Transport {
   }
 
   #tryAgain(afterMs: number): void {
-    this.#again = setTimeout(() => {
+    this.#cancelAgain = this.clock.behind(afterMs, () => {
       this.session.ready(afterMs).then(
         () => {
           this.#isUnary = false;
@@ -92,7 +94,7 @@ export class SessionOrUnary implements Transport {
           if (!this.#closed) this.#tryAgain(Math.min(AGAIN_MS.max, 2 * afterMs));
         },
       );
-    }, afterMs).unref();
+    });
   }
 }
 

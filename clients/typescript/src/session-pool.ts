@@ -1,3 +1,4 @@
+import type { Clock } from './clock.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import type { CallTerms, Transport } from './transport.js';
 
@@ -19,6 +20,7 @@ export interface SessionEvents {
 }
 
 export interface SessionPoolParts {
+  readonly clock: Clock;
   create(events: SessionEvents): PooledSession;
   /** How many addresses the target has now. */
   countAddresses(): Promise<number>;
@@ -128,9 +130,9 @@ export class SessionPool implements Transport {
 
   #reopen(member: Member, afterMs: number): void {
     if (this.#closed) return;
-    setTimeout(() => {
+    this.parts.clock.behind(afterMs, () => {
       if (!this.#closed && !member.ready) member.session.open();
-    }, afterMs).unref();
+    });
   }
 }
 

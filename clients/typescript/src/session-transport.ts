@@ -1,9 +1,10 @@
 import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
 import type { Changes, Watch } from './changes.js';
+import type { Clock } from './clock.js';
 import { Deadlines } from './deadlines.js';
 import { callErrorOf, DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
-import type { Link } from './link.js';
+import type { ChannelLink } from './link.js';
 import type { NearCache } from './near-cache.js';
 import { NoSession, SessionRefused } from './no-session.js';
 import { type Of, OpenCall, type Response } from './open-call.js';
@@ -16,6 +17,7 @@ type Stream = ClientDuplexStream<wire.SessionRequest, wire.SessionResponse>;
 type Request = NonNullable<wire.SessionCall['request']>;
 
 export interface SessionTransportOptions {
+  readonly clock: Clock;
   /** How long a session may take to be confirmed, in milliseconds of this process's own running. */
   readonly connectMs: number;
   readonly holder: string;
@@ -53,12 +55,14 @@ export class SessionTransport implements PooledSession {
   #nextId = 1;
   #resumeToken = '';
   #closed = false;
-  readonly #deadlines = new Deadlines<OpenCall<Line>>((call) => this.#leftBy(call, late(call.deadlineMs)));
+  readonly #deadlines: Deadlines<OpenCall<Line>>;
 
   constructor(
-    private readonly link: Link,
+    private readonly link: ChannelLink,
     private readonly options: SessionTransportOptions,
-  ) {}
+  ) {
+    this.#deadlines = new Deadlines((call) => this.#leftBy(call, late(call.deadlineMs)), options.clock);
+  }
 
   getOrLock(request: wire.GetOrLockRequest, terms: CallTerms): Promise<wire.GetOrLockResponse> {
     const { near } = this.options;
@@ -222,7 +226,7 @@ export class SessionTransport implements PooledSession {
   #plan(line: Line): void {
     if (line.planned) return;
     line.planned = true;
-    setImmediate(() => {
+    this.options.clock.soon(() => {
       line.planned = false;
       this.#flush(line);
     });
@@ -245,16 +249,15 @@ export class SessionTransport implements PooledSession {
   /** The stream for new calls, opened if there is none. */
   #live(): Line {
     if (this.#line !== undefined) return this.#line;
-    const { holder, connectMs, changes } = this.options;
+    const { holder, connectMs, changes, clock } = this.options;
     const connecting = this.link.connecting.underWay();
     const stream = this.link.stub.session(this.link.metadata());
     const give = (error: DibsError) => {
       this.#broken(line, error);
       stream.cancel();
     };
-    const confirm = afterRunning(connectMs, () =>
-      give(new DibsError('UNAVAILABLE', `no session within ${connectMs} ms`)),
-    );
+    const tooLate = new DibsError('UNAVAILABLE', `no session within ${connectMs} ms`);
+    const confirm = afterRunning(connectMs, () => give(tooLate), clock);
     const line: Line = {
       ...{ stream, confirm, watch: changes?.watch(), calls: new Map(), expected: [] },
       ...{ calling: [], cancelled: [], planned: false, leaving: false },
@@ -265,11 +268,8 @@ export class SessionTransport implements PooledSession {
     stream.on('error', (error: ServiceError) => this.#broken(line, endOf(error)));
     stream.on('end', () => this.#broken(line, new DibsError('UNAVAILABLE', 'the session was closed')));
     const watchedNamespaces = [...(changes?.namespaces ?? [])];
-    stream.write({
-      hello: { resumeToken: this.#resumeToken, holder, watchedNamespaces },
-      calls: [],
-      cancelledIds: [],
-    });
+    const hello = { resumeToken: this.#resumeToken, holder, watchedNamespaces };
+    stream.write({ hello, calls: [], cancelledIds: [] });
     return line;
   }
 

@@ -1,14 +1,14 @@
 import type { CallOptions, ClientUnaryCall, Metadata, ServiceError } from '@grpc/grpc-js';
 import { DibsError, dibsErrorOf } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
-import type { Link } from './link.js';
+import type { ChannelLink } from './link.js';
 import type { CallTerms, Transport } from './transport.js';
 
 /** One unary gRPC call for each call. */
 export class UnaryTransport implements Transport {
   #closed = false;
 
-  constructor(private readonly link: Link) {}
+  constructor(private readonly link: ChannelLink) {}
 
   getOrLock(request: wire.GetOrLockRequest, terms: CallTerms): Promise<wire.GetOrLockResponse> {
     return this.#call(terms, (...how) => this.link.stub.getOrLock(request, ...how));
@@ -41,7 +41,7 @@ export class UnaryTransport implements Transport {
     this.#refuse(terms);
     const { deadlineMs, signal } = terms;
     const call = this.link.stub.getOrLockMany(request, this.link.metadata(terms.traceparent), {
-      deadline: Date.now() + deadlineMs,
+      deadline: this.link.deadlineAfter(deadlineMs),
     });
     let late: DibsError | undefined;
     this.link.connecting.underWay()?.catch((error) => {
@@ -63,7 +63,7 @@ export class UnaryTransport implements Transport {
 
   ready(deadlineMs: number): Promise<void> {
     return new Promise((resolve, reject) =>
-      this.link.stub.waitForReady(Date.now() + deadlineMs, (error) => {
+      this.link.stub.waitForReady(this.link.deadlineAfter(deadlineMs), (error) => {
         if (error === undefined) resolve();
         else reject(new DibsError('UNAVAILABLE', `no connection within ${deadlineMs} ms`));
       }),
@@ -93,7 +93,7 @@ export class UnaryTransport implements Transport {
     const metadata = this.link.metadata(terms.traceparent);
     const connecting = this.link.connecting.underWay();
     return new Promise((resolve, reject) => {
-      const call = send(metadata, { deadline: Date.now() + deadlineMs }, (error, reply) => {
+      const call = send(metadata, { deadline: this.link.deadlineAfter(deadlineMs) }, (error, reply) => {
         signal?.removeEventListener('abort', cancel);
         if (error === null) resolve(reply);
         else reject(dibsErrorOf(error));

@@ -55,7 +55,7 @@ export class Degradation {
   /** The same quorum, with every ballot noted. */
   watchedQuorum(quorum: LeaseQuorum): LeaseQuorum {
     const noted = (ballot: Ballot): Ballot => {
-      this.#note(ballot.kind !== 'lost', this.#storeAnswers);
+      this.#note(ballot.kind !== 'unavailable', this.#storeAnswers);
       return ballot;
     };
     return {

@@ -3,6 +3,7 @@ import type { Chance } from '../ports/clock.js';
 import type { Ballot } from '../ports/lease-quorum.js';
 import type { ArmReply } from '../ports/value-store.js';
 import type { Changes } from '../reading/changes.js';
+import type { ClockKeeper } from '../reading/clock-keeper.js';
 import { hitOf } from '../reading/hit-of.js';
 import type { Snapshot } from '../reading/snapshot.js';
 import type { Call } from '../words/call.js';
@@ -11,9 +12,8 @@ import type { Key } from '../words/key.js';
 import type { Degraded, Hit, Lease, LeaseReason } from '../words/outcome.js';
 import type { GetOrLock } from '../words/requests.js';
 import type { Token } from '../words/token.js';
-import type { Step, Trace } from '../words/trace.js';
+import type { Span, Trace } from '../words/trace.js';
 import { armedSnapshot as snapshotOf } from './armed-snapshot.js';
-import type { ClockKeeper } from './clock-keeper.js';
 import { clamp, driftMs } from './drift.js';
 import { learnedLeaseMs } from './forecast.js';
 import type { HeldLeases } from './held-leases.js';
@@ -103,7 +103,7 @@ export class LeaseGranter {
         return this.#refused(key, snapshot);
       case 'undecided':
         return { kind: 'undecided' };
-      case 'lost': {
+      case 'unavailable': {
         throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the lock nodes');
         // Another one: the releases of the first may still be on their way.
         const nonce = mintNonce(chance, identity);
@@ -273,7 +273,7 @@ export class LeaseGranter {
     return { kind: 'undecided' };
   }
 
-  #remember(key: Key, waiter: Candidate, { token, owner, untilMs, reason }: Given, span?: Step): void {
+  #remember(key: Key, waiter: Candidate, { token, owner, untilMs, reason }: Given, span?: Span): void {
     this.shared.held.add({
       key,
       nonce: token.nonce,

@@ -9,7 +9,7 @@ import type { LeaseQuorum } from '../ports/lease-quorum.js';
 import type { ValueStore } from '../ports/value-store.js';
 import type { Key } from '../words/key.js';
 import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome } from '../words/outcome.js';
-import { BACKOFF_MS_MAX, type Limits, type Policy } from '../words/policy.js';
+import type { Limits, Policy } from '../words/policy.js';
 import type { Extend, Release } from '../words/requests.js';
 import type { Token } from '../words/token.js';
 import { clamp, driftMs } from './drift.js';
@@ -121,7 +121,7 @@ export class LeaseLifecycle {
   /** With an `owner`, only if the lease was not handed out again since. */
   async endArmed(key: Key, token: Token, { end, owner, failure }: Ending): Promise<ReleaseOutcome> {
     const { store, quorum, limits } = this.parts;
-    const backoffMs = this.parts.policyOf(key.namespace).failureBackoffMs;
+    const { failureBackoffMs: backoffMs, failureBackoffMsMax } = this.parts.policyOf(key.namespace);
     let outcome: ReleaseOutcome;
     try {
       outcome = await store.release(key.id, {
@@ -132,7 +132,7 @@ export class LeaseLifecycle {
           message: failure.message,
           retryAfterMs: failure.retryAfterMs,
           backoffMs,
-          backoffMsMax: BACKOFF_MS_MAX,
+          backoffMsMax: failureBackoffMsMax,
         },
         keepMs: limits.leaseMsMax,
       });
@@ -160,7 +160,7 @@ export class LeaseLifecycle {
     const ballot = await quorum.extend(key.id, token.nonce, leaseMs);
     if (ballot.kind === 'held') return this.#extended(key, token, 0);
     if (ballot.kind === 'undecided') return this.#unextended(key, token);
-    const quorumLost = ballot.kind === 'lost';
+    const quorumLost = ballot.kind === 'unavailable';
     if (quorumLost) throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the lock nodes');
     const validUntilMs = quorumLost ? askedMs + leaseMs - driftMs(leaseMs) : ballot.validUntilMs;
     try {

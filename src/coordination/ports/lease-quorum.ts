@@ -28,4 +28,4 @@ export type Ballot =
   /** A majority answered and did not agree, or agreed too late for any validity to be left. */
   | { readonly kind: 'undecided' }
   /** Fewer than a majority answered with a vote. */
-  | { readonly kind: 'lost' };
+  | { readonly kind: 'unavailable' };

@@ -1,5 +1,4 @@
 import { rethrowUnlessUnavailable, throwIfOnLossFails } from '../degradation/unavailable.js';
-import type { ClockKeeper } from '../leasing/clock-keeper.js';
 import type { Clock } from '../ports/clock.js';
 import type { NamespaceRecord, NamespaceStore } from '../ports/namespace-store.js';
 import type { ValueStore } from '../ports/value-store.js';
@@ -15,7 +14,8 @@ import {
   type ValueFacts,
 } from '../words/record.js';
 import type { Changes } from './changes.js';
-import { counted } from './counted.js';
+import type { ClockKeeper } from './clock-keeper.js';
+import { counted, withBackOff } from './counted.js';
 import type { RebuildSamples } from './rebuild-samples.js';
 import type { Snapshot } from './snapshot.js';
 
@@ -61,9 +61,8 @@ export class RecordReader {
       const record = await store.read(key.id, { known, sent });
       const { readAtMs, arrived, sentAt, namespace } = read.asked ?? this.#ask(key, arrivals());
       const { clock: tagClock, rebuild, stamps } = await namespace;
-      const value = await this.#counted(key, record.value, { clock: tagClock, stamps });
       return {
-        record: withValue(record, value),
+        record: await this.#counted(key, record, { clock: tagClock, stamps }),
         readAtMs,
         heardAtMs: clock.nowMs(),
         arrivals: arrived,
@@ -84,7 +83,7 @@ export class RecordReader {
     try {
       const asked = Promise.all([this.parts.store.explain(key.id), this.#namespace(key.namespace)]);
       const [{ record, past }, known] = await asked;
-      return { record: withValue(record, await this.#counted(key, record.value, known)), past };
+      return { record: await this.#counted(key, record, known), past };
     } catch (error) {
       return { record: this.#withoutStore(key, error), past: [] };
     }
@@ -98,16 +97,20 @@ export class RecordReader {
     return { readAtMs: this.parts.clock.nowMs(), arrived, sentAt: this.changes.count, namespace };
   }
 
-  /** The value as far as it counts. The stamps of its tags are asked for only where the clock has moved on. */
-  async #counted<Value extends ValueFacts>(
+  /** The record with what counts of it. The stamps of a value's tags are asked for only where the clock has moved on. */
+  async #counted<Value extends ValueFacts, Record extends RecordFacts & { value?: Value | undefined }>(
     { namespace }: Key,
-    value: Value | undefined,
+    record: Record,
     known: Pick<NamespaceRecord, 'clock' | 'stamps'>,
-  ): Promise<Value | undefined> {
-    if (value === undefined) return undefined;
-    const tags = value.clock === known.clock ? [] : value.tags;
+  ): Promise<Record> {
+    const { failure, value } = record;
+    const tags = value === undefined || value.clock === known.clock ? [] : value.tags;
     const now = tags.length === 0 ? known : await this.parts.namespaces.read(namespace, tags);
-    return counted(value, now.clock, now.stamps);
+    const failed = failure && withBackOff(failure, known.clock, known.stamps);
+    return withValue(
+      failed === failure ? record : { ...record, failure: failed },
+      value && counted(value, now.clock, now.stamps),
+    );
   }
 
   /** What this replica itself knows of the key, where the store does not answer. */
@@ -125,7 +128,7 @@ export class RecordReader {
     changes.listenTo(namespace);
     const { count: sentAt } = changes;
     const sentAtMs = this.parts.clock.nowMs();
-    const looking = this.parts.namespaces.read(namespace, [], this.samples.take(namespace)).then((seen) => {
+    const looking = this.parts.namespaces.read(namespace, [], this.samples.remove(namespace)).then((seen) => {
       changes.clockRead(namespace, seen.clock, sentAt);
       this.keeper.read(namespace, seen.keptForMs, sentAtMs);
       return seen;

@@ -14,6 +14,8 @@ export interface Policy {
   readonly maxRebuilds: number;
   /** Back-off after the first failure in a row; doubles with each. */
   readonly failureBackoffMs: number;
+  /** The longest such back-off. */
+  readonly failureBackoffMsMax: number;
   readonly leaseMsMin: number;
   readonly leaseMsMax: number;
   /** How long one lease may be extended in all. */
@@ -33,7 +35,7 @@ export interface Limits {
   readonly waitersMax: number;
 }
 
-/** No back-off is longer: five minutes is as long as a fleet may leave a source alone unasked. */
+/** No back-off is longer unless the policy says so: five minutes is as long as a fleet may leave a source alone unasked. */
 export const BACKOFF_MS_MAX = 300_000;
 
 /** A rebuild that takes longer hangs, as a rule, and a lease that is extended for ever keeps the whole fleet waiting. */
@@ -49,6 +51,7 @@ export function defaultPolicy(limits: Limits): Policy {
     maxRebuilds: 0,
     // A second is long enough for a source to shed a stampede and short enough that a blip is forgotten.
     failureBackoffMs: 1_000,
+    failureBackoffMsMax: BACKOFF_MS_MAX,
     leaseMsMin: limits.leaseMsMin,
     leaseMsMax: limits.leaseMsMax,
     leaseHoldMsMax: Math.max(LEASE_HOLD_MS_MAX, limits.leaseMsMax),

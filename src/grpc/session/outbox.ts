@@ -29,6 +29,8 @@ export class Outbox {
   constructor(
     private readonly stream: MessageStream,
     private readonly holding: (held: boolean) => void,
+    /** Not the clock's `turn`: a hit in memory costs no promise. */
+    private readonly atEndOfTurn: (flush: () => void) => void = setImmediate,
   ) {}
 
   reply(reply: SessionReply, valueBytes: number): void {
@@ -56,7 +58,7 @@ export class Outbox {
   #plan(): void {
     if (this.#planned || this.#held) return;
     this.#planned = true;
-    setImmediate(() => {
+    this.atEndOfTurn(() => {
       this.#planned = false;
       this.#flush();
     });
@@ -64,7 +66,7 @@ export class Outbox {
 
   #flush(): void {
     while (!this.#held && this.#replies.length + this.#events.length > 0) {
-      const replies = this.#take();
+      const replies = this.#nextReplies();
       const events = this.#events;
       this.#events = [];
       this.#write({ welcome: undefined, replies, events });
@@ -72,7 +74,7 @@ export class Outbox {
   }
 
   /** As many replies as one message may carry, and at least one. */
-  #take(): SessionReply[] {
+  #nextReplies(): SessionReply[] {
     let bytes = 0;
     let count = 0;
     for (const valueBytes of this.#valueBytes) {

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import type { Visitor } from '../../access/guard.js';
+import type { Clock } from '../../coordination/ports/clock.js';
 import type { WakeChannel } from '../../coordination/ports/wake-channel.js';
 import { FULL_MS } from '../../coordination/waiting/retry-after.js';
 import { CoordinationError } from '../../coordination/words/errors.js';
 import { keyFromId } from '../../coordination/words/key.js';
 import type { Edge } from '../answer.js';
-import { credentialsOf, type Shown } from '../credentials.js';
+import { admit, type Shown } from '../credentials.js';
 import { decodeHello, invalid, messageOf } from '../decode.js';
 import {
   CoordinatorServiceService as contract,
@@ -23,6 +24,9 @@ export type SessionStream = ServerDuplexStream<Decoded<SessionRequest>, SessionR
 export interface SessionsParts {
   readonly edge: Edge;
   readonly wakes: WakeChannel;
+  readonly clock: Clock;
+  /** Runs what gathers messages, once all that has arrived was read. Default: `setImmediate`. */
+  readonly atEndOfTurn?: (flush: () => void) => void;
   /** How long leases outlive a broken stream. */
   readonly graceMs: number;
   /** How long a session stays on one connection before its client is asked to reconnect. */
@@ -52,7 +56,8 @@ interface Open {
   /** Resolves when its client has ended the stream and has all answers, or is gone. */
   readonly left: Promise<void>;
   leave(): void;
-  tooOld: NodeJS.Timeout;
+  /** Ends the count of its age. */
+  cancelAge: () => void;
   /** Its client was asked to move. Its leases stay with the client, not with the stream. */
   leaving: boolean;
   close(): void;
@@ -62,9 +67,9 @@ interface Open {
 export class Sessions {
   readonly #open = new Set<Open>();
   /** Sessions with a broken stream, until their grace ends. */
-  readonly #parked = new Map<string, { readonly session: Session; readonly timer: NodeJS.Timeout }>();
+  readonly #parked = new Map<string, { readonly session: Session; readonly cancel: () => void }>();
   readonly #stopListening: () => void;
-  readonly #beat: NodeJS.Timeout;
+  #cancelBeat = () => {};
   #draining = false;
   #stopped = false;
 
@@ -82,9 +87,9 @@ export class Sessions {
         this.#tell(it.namespace, { keys: [], tags, all });
       },
       resubscribed: () => this.#tellAll(),
-      lost: () => this.#tellAll(),
+      disconnected: () => this.#tellAll(),
     });
-    this.#beat = setInterval(() => this.#tellOfTheChannel(), BEAT_EVERY_MS).unref();
+    this.#beat();
   }
 
   /** The number of open streams. */
@@ -107,7 +112,8 @@ export class Sessions {
     }
     let visitor: Visitor | undefined;
     try {
-      visitor = this.parts.edge.guard?.admit(credentialsOf(stream), 'Session');
+      const { guard } = this.parts.edge;
+      visitor = guard && admit(guard, stream, contract.session.path);
     } catch (error) {
       fail(error);
       return;
@@ -120,7 +126,7 @@ export class Sessions {
         else if (message.hello !== undefined)
           throw invalid('hello: set again; only the first message may have it');
         this.#askToLeaveIfRevoked(open);
-        for (const [at, call] of message.calls.entries()) open.session.take(`calls[${at}]`, call);
+        for (const [at, call] of message.calls.entries()) open.session.receive(`calls[${at}]`, call);
         // After the calls, because one of them may be cancelled in the same message.
         for (const id of message.cancelledIds) open.session.cancel(id);
       } catch (error) {
@@ -162,15 +168,19 @@ export class Sessions {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#stopListening();
-    clearInterval(this.#beat);
-    const late = new Promise<void>((resolve) => setTimeout(resolve, CLOSES_IN_MS).unref());
+    this.#cancelBeat();
+    let cancel = () => {};
+    const late = new Promise<void>((resolve) => {
+      cancel = this.parts.clock.after(CLOSES_IN_MS, resolve);
+    });
     await Promise.all(
       [...this.#open].map(async ({ left, close }) => {
         await Promise.race([left, late]);
         close();
       }),
     );
-    for (const { timer } of this.#parked.values()) clearTimeout(timer);
+    cancel();
+    for (const { cancel } of this.#parked.values()) cancel();
   }
 
   #begin(stream: SessionStream, { hello }: SessionRequest, visitor: Visitor | undefined): Open {
@@ -188,15 +198,16 @@ export class Sessions {
     }
     const parked = this.#parkedOf(identity, resumeToken);
     if (parked !== undefined) {
-      clearTimeout(parked.timer);
+      parked.cancel();
       this.#parked.delete(resumeToken);
     }
     const session = parked?.session ?? new Session(this.parts.edge, identity, holder);
-    const outbox = new Outbox(stream, (held) => {
+    const holding = (held: boolean) => {
       // Stop reading from a client that does not read.
       if (held) stream.pause();
       else stream.resume();
-    });
+    };
+    const outbox = new Outbox(stream, holding, this.parts.atEndOfTurn);
     let leave = () => {};
     const left = new Promise<void>((resolve) => {
       leave = resolve;
@@ -210,7 +221,7 @@ export class Sessions {
       leave,
       resumeToken: parked === undefined ? randomBytes(16).toString('base64url') : resumeToken,
       leaving: false,
-      tooOld: this.#afterAge(() => open),
+      cancelAge: this.#afterAge(() => open),
       close: () => stream.end(),
     };
     session.attach(outbox, visitor);
@@ -230,13 +241,13 @@ export class Sessions {
     return parked?.session.identity === identity ? parked : undefined;
   }
 
-  #afterAge(of: () => Open): NodeJS.Timeout {
-    const { ageMs, edge } = this.parts;
-    return setTimeout(() => {
+  #afterAge(of: () => Open): () => void {
+    const { ageMs, edge, clock } = this.parts;
+    return clock.after(ageMs * AGE_OVER_CONNECTION, () => {
       const open = of();
       this.#askToLeave(open);
-      open.tooOld = setTimeout(() => open.close(), edge.limits.waitMsMax + LEAVES_IN_MS).unref();
-    }, ageMs * AGE_OVER_CONNECTION).unref();
+      open.cancelAge = clock.after(edge.limits.waitMsMax + LEAVES_IN_MS, () => open.close());
+    });
   }
 
   /** Its client moves to a session with its new credentials, and keeps its leases. */
@@ -253,7 +264,7 @@ export class Sessions {
     if (!this.#open.delete(open)) return;
     open.leave();
     const { session, resumeToken } = open;
-    clearTimeout(open.tooOld);
+    open.cancelAge();
     session.attach(undefined);
     session.cancelAll();
     // A drain ends streams but not their leases.
@@ -262,11 +273,11 @@ export class Sessions {
       void session.end();
       return;
     }
-    const timer = setTimeout(() => {
+    const cancel = this.parts.clock.after(this.parts.graceMs, () => {
       this.#parked.delete(resumeToken);
       void session.end();
-    }, this.parts.graceMs);
-    this.#parked.set(resumeToken, { session, timer });
+    });
+    this.#parked.set(resumeToken, { session, cancel });
   }
 
   #tell(namespace: string, what: Told): void {
@@ -282,6 +293,13 @@ export class Sessions {
   #mayHear(visitor: Visitor | undefined, namespace: string): boolean {
     if (visitor === undefined) return true;
     return visitor.isKnown && this.parts.edge.guard?.may(visitor.identity, 'read', namespace) === true;
+  }
+
+  #beat(): void {
+    this.#cancelBeat = this.parts.clock.after(BEAT_EVERY_MS, () => {
+      this.#beat();
+      this.#tellOfTheChannel();
+    });
   }
 
   /** While changes are heard of, watching clients get a beat; else, for those of the release before, that anything may have changed. */

@@ -4,7 +4,7 @@ import { RedisLockNode } from '../../../src/redis/lock-node.js';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
 import { freePort, RedisServer } from '../../support/redis-server.js';
 
-const silent = { connected: () => {}, lost: () => {} };
+const silent = { connected: () => {}, disconnected: () => {} };
 
 test('is what the quorum calls a lock node, and is named without its password', async () => {
   const node: LockNode = new RedisLockNode({
@@ -21,7 +21,7 @@ test('says why it cannot connect, again and again, until it is closed', async ()
   });
   const told: string[] = [];
   await new Promise<void>((resolve) => {
-    node.start({ connected: () => {}, lost: (why) => told.push(why) === 2 && resolve() });
+    node.start({ connected: () => {}, disconnected: (why) => told.push(why) === 2 && resolve() });
   });
   expect(told[0]).toContain('ECONNREFUSED');
   await expect(node.ping()).rejects.toThrow();

@@ -36,8 +36,8 @@ describe('the degradation', () => {
     const { degradation, told, chaos, store, vote } = trial();
     const read = () => store.read(id).catch(() => {});
     await read();
-    await vote({ kind: 'lost' });
-    await vote({ kind: 'lost' });
+    await vote({ kind: 'unavailable' });
+    await vote({ kind: 'unavailable' });
     chaos.down = true;
     await read();
     await read();
@@ -50,14 +50,14 @@ describe('the degradation', () => {
 
   it.each<Ballot>([{ kind: 'held' }, { kind: 'undecided' }])('takes $kind for an answer', async (ballot) => {
     const { degradation, vote } = trial();
-    await vote({ kind: 'lost' });
+    await vote({ kind: 'unavailable' });
     await vote(ballot);
     expect(degradation.mode).toBe('none');
   });
 
   it('has a hit degraded by the store alone: no lock node is asked for it', async () => {
     const { degradation, chaos, store, vote } = trial();
-    await vote({ kind: 'lost' });
+    await vote({ kind: 'unavailable' });
     expect([degradation.mode, degradation.modeOfHit]).toEqual(['quorum_lost', 'none']);
     chaos.down = true;
     await store.read(id).catch(() => {});
@@ -66,7 +66,7 @@ describe('the degradation', () => {
 
   it('notes an extension as it notes an acquisition', async () => {
     const { degradation, quorum, vote } = trial();
-    await vote({ kind: 'lost' });
+    await vote({ kind: 'unavailable' });
     await quorum.extend(id, 'n', 1_000);
     expect(degradation.mode).toBe('quorum_lost');
   });

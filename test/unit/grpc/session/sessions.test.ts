@@ -12,6 +12,7 @@ import {
 } from '../../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { type SessionStream, Sessions } from '../../../../src/grpc/session/sessions.js';
 import { MemoryWakeChannel } from '../../../../src/memory/wake-channel.js';
+import { SystemClock } from '../../../../src/system-clock.js';
 import { LIMITS } from '../../../support/coordination-trial.js';
 
 /** A client's end of one stream. */
@@ -58,7 +59,7 @@ function trial() {
     },
     ...{ guard: undefined, tracing: undefined, unexpected: () => {} },
   };
-  const sessions = new Sessions({ edge, wakes, graceMs: 0, ageMs: 60_000 });
+  const sessions = new Sessions({ edge, wakes, clock: new SystemClock(), graceMs: 0, ageMs: 60_000 });
   const open = () => {
     const stream = new Stream();
     sessions.serve(stream as unknown as SessionStream);

@@ -1,0 +1,132 @@
+import { countAddresses } from './addresses.js';
+import { Availability } from './availability.js';
+import { Background } from './background.js';
+import { type CallOptions, Calls, type Invalidate } from './calls.js';
+import { type Chance, SYSTEM_CHANCE } from './chance.js';
+import { Changes } from './changes.js';
+import { type Clock, SYSTEM_CLOCK } from './clock.js';
+import { WAIT_MS_ASKED_MAX } from './fetch-loop.js';
+import { type FetchCall, Fetcher, mayJoin, type Taken } from './fetcher.js';
+import { HeldLeases } from './held-leases.js';
+import { type ChannelLink, Link, type LinkOptions } from './link.js';
+import { LocalRebuilds } from './local-rebuilds.js';
+import { NearCache } from './near-cache.js';
+import {
+  connectionOptions,
+  type DibsClientOptions,
+  defaultHolder,
+  leaseHoldMaxMsOf,
+  type RebuildOptions,
+} from './options.js';
+import { RunningRebuilds } from './running-rebuilds.js';
+import { SessionOrUnary } from './session-or-unary.js';
+import { SessionPool } from './session-pool.js';
+import { SessionTransport, type SessionTransportOptions } from './session-transport.js';
+import type { Transport } from './transport.js';
+import { UnaryTransport } from './unary-transport.js';
+
+/** What a client has of the machine that it runs on. A simulation has its own. */
+export interface Machine {
+  readonly clock: Clock;
+  readonly chance: Chance;
+  linkOf(options: LinkOptions): ChannelLink;
+  /** How many addresses a target has now. */
+  countAddresses(target: string): Promise<number>;
+}
+
+const MACHINE: Machine = {
+  clock: SYSTEM_CLOCK,
+  chance: SYSTEM_CHANCE,
+  linkOf: (options) => new Link(options),
+  countAddresses,
+};
+
+/** All of a client that holds copies or makes calls: values are bytes, and what callers ask is checked already. */
+export class BytesClient {
+  readonly transport: Transport;
+  readonly calls: Calls;
+  readonly background: Background;
+  readonly #namespace: string;
+  readonly #changes: Changes;
+  readonly #near: NearCache | undefined;
+  readonly #fetcher: Fetcher;
+
+  /** Throws a {@link DibsError} for options that cannot work. */
+  constructor(options: DibsClientOptions, machine: Machine = MACHINE) {
+    const { namespace = '', holder = defaultHolder(), nearCache, hooks = {} } = options;
+    const { clock, chance } = machine;
+    this.#namespace = namespace;
+    this.#near = nearCache && new NearCache(nearCache, namespace, options.serveNearWhenUnavailable, clock);
+    this.#changes = new Changes(this.#near?.namespaces, clock);
+    if (this.#near !== undefined) this.#changes.tell(this.#near);
+    const held = new HeldLeases();
+    const connection = connectionOptions(options, process.env);
+    const parts = { holder, held, near: this.#near, changes: this.#changes };
+    this.transport = options.transport ?? transportOf(connection, options.session, parts, machine);
+    this.calls = new Calls(this.transport, { namespace, holder });
+    this.background = new Background(clock);
+    const local = new LocalRebuilds(clock);
+    this.#fetcher = new Fetcher(
+      {
+        ...{ calls: this.calls, hooks, held, local, near: this.#near, clock, chance },
+        ...{ running: new RunningRebuilds(clock), background: this.background },
+        availability: new Availability(connection.target, () => local.forget()),
+        leaseHoldMaxMs: leaseHoldMaxMsOf(options),
+        waitMsMax: WAIT_MS_ASKED_MAX,
+      },
+      this.#changes,
+    );
+  }
+
+  /** The fresh value in this process's memory, null for the knowledge that there is none; undefined without one. */
+  near(namespace: string, key: string, options: RebuildOptions): Buffer | null | undefined {
+    return mayJoin(options) ? this.#near?.get(namespace, key) : undefined;
+  }
+
+  fetch(call: FetchCall): Promise<Taken> {
+    return this.#fetcher.fetch(call);
+  }
+
+  /** With a rebuild, although there is a value. */
+  refetch(call: FetchCall): Promise<Taken> {
+    return this.#fetcher.refetch(call);
+  }
+
+  async invalidate(request: Invalidate, options?: CallOptions) {
+    const { namespace = this.#namespace, keys = [], tags = [], all = false } = request;
+    try {
+      return await this.calls.invalidate(request, options);
+    } finally {
+      // Not only when the service says so: a caller that has invalidated reads anew. Also where it may have failed.
+      this.#changes.changed({ namespace, keys: [...keys], tags: [...tags], all });
+    }
+  }
+}
+
+interface TransportParts {
+  readonly holder: string;
+  readonly held: HeldLeases;
+  readonly near: NearCache | undefined;
+  readonly changes: Changes;
+}
+
+function transportOf(
+  connection: ReturnType<typeof connectionOptions>,
+  session: boolean | undefined,
+  { holder, held, near, changes }: TransportParts,
+  machine: Machine,
+): Transport {
+  const { clock } = machine;
+  const link = machine.linkOf(connection);
+  const unary = new UnaryTransport(link);
+  if (session === false) return unary;
+  const { connectMs, target } = connection;
+  const leaseLost = ({ token }: { token: string }) => held.lost(token);
+  const options: SessionTransportOptions = { clock, connectMs, holder, leaseLost, near, changes };
+  const pool = new SessionPool({
+    clock,
+    create: (events) => new SessionTransport(link, { ...options, events }),
+    countAddresses: () => machine.countAddresses(target),
+  });
+  return new SessionOrUnary(pool, unary, clock);
+}

@@ -1,0 +1,11 @@
+import { randomUUID } from 'node:crypto';
+
+/** Chance as the client needs it, so that a simulation can replay every draw. */
+export interface Chance {
+  /** Uniform in [0, 1). */
+  fraction(): number;
+  /** Never the same twice. */
+  requestId(): string;
+}
+
+export const SYSTEM_CHANCE: Chance = { fraction: Math.random, requestId: randomUUID };

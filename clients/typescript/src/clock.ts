@@ -1,0 +1,27 @@
+/** Time as the client needs it. Production reads the machine's monotonic clock; the simulation rules its own. */
+export interface Clock {
+  /** Milliseconds, with fractions, on a clock that never jumps. Only differences mean something. */
+  nowMs(): number;
+  /** Calls `fire` once, `delayMs` from now. The returned function cancels it; cancelling twice is harmless. */
+  after(delayMs: number, fire: () => void): () => void;
+  /** The same, and keeps no process alive. */
+  behind(delayMs: number, fire: () => void): () => void;
+  /** Calls `fire` at the end of this turn of the event loop, when what has arrived was read. */
+  soon(fire: () => void): () => void;
+}
+
+export const SYSTEM_CLOCK: Clock = {
+  nowMs: () => performance.now(),
+  after(delayMs, fire) {
+    const timer = setTimeout(fire, delayMs);
+    return () => clearTimeout(timer);
+  },
+  behind(delayMs, fire) {
+    const timer = setTimeout(fire, delayMs).unref();
+    return () => clearTimeout(timer);
+  },
+  soon(fire) {
+    const immediate = setImmediate(fire);
+    return () => clearImmediate(immediate);
+  },
+};
