@@ -1,4 +1,5 @@
 import { Degradation } from './degradation/degradation.js';
+import { Lateness } from './degradation/lateness.js';
 import { rethrowUnlessUnavailable, unavailable } from './degradation/unavailable.js';
 import { isDrawnToRefresh, refreshDraw } from './leasing/forecast.js';
 import { HeldLeases, type ShownLeases } from './leasing/held-leases.js';
@@ -61,7 +62,8 @@ export class Coordinator {
   private readonly parts: CoordinatorParts;
 
   constructor(parts: CoordinatorParts) {
-    this.#degradation = new Degradation(parts.observer);
+    const lateness = new Lateness(parts);
+    this.#degradation = new Degradation(parts.observer, lateness);
     const store = this.#degradation.watchedStore(parts.store);
     const quorum = this.#degradation.watchedQuorum(parts.quorum);
     const namespaces = this.#degradation.watchedNamespaces(parts.namespaces);
@@ -80,14 +82,16 @@ export class Coordinator {
       slots: this.#slots,
       changes: this.#changes,
       keeper,
+      lateness,
     });
-    const reader = new NearReader(this.#reader, this.#near, this.#changes);
+    const reader = new NearReader(this.#reader, this.#near, this.#changes, parts.limits);
     this.#keyLoops = new KeyLoops(this.parts, {
       granter,
       reader,
       slots: this.#slots,
       degradation: this.#degradation,
       changes: this.#changes,
+      lateness,
     });
     this.#publishValue = new PublishValue(this.parts, {
       held: this.#held,

@@ -52,6 +52,7 @@ export class MemoryValueStore implements ValueStore {
   }
 
   async publish(id: string, request: StorePublish): Promise<StoredAnswer> {
+    request.sent?.();
     return this.#apply(id, (record, nowMs) => steps.publish(record, request, nowMs));
   }
 

@@ -76,6 +76,7 @@ export class RedisValueStore implements ValueStore {
       fence_read: request.fenceRead,
       value_fence_read: request.valueFenceRead,
       alone: request.quorumLost ? 1 : 0,
+      silence_ms: request.silenceMs,
       lease: encodeLabels(request),
       clock: request.clock,
       keep_ms: request.keepMs,
@@ -94,8 +95,9 @@ export class RedisValueStore implements ValueStore {
     const stored = this.#going.run(
       namespaceFromId(id),
       () => value.length,
-      () =>
-        this.#run(publishScript, id, {
+      () => {
+        request.sent?.();
+        return this.#run(publishScript, id, {
           nonce: request.nonce,
           fence: request.fence,
           kind: payload.kind,
@@ -106,7 +108,8 @@ export class RedisValueStore implements ValueStore {
           keep_ms: request.keepMs,
           channel: WAKE_CHANNEL,
           id,
-        }),
+        });
+      },
     );
     const [outcome, fence, clock] = (await stored) as [Buffer, Buffer, Buffer];
     const answer = {

@@ -4,6 +4,7 @@ import { invalidationContract } from './value-store-invalidation.contract.js';
 import { leaseContract } from './value-store-lease.contract.js';
 import { readingContract } from './value-store-reading.contract.js';
 import { resultContract } from './value-store-result.contract.js';
+import { silenceContract } from './value-store-silence.contract.js';
 
 /** What every value store promises, whatever it is made of. */
 export function valueStoreContract(start: () => Promise<StoreUnderTest>): void {
@@ -22,4 +23,5 @@ export function valueStoreContract(start: () => Promise<StoreUnderTest>): void {
   readingContract(() => trial);
   resultContract(() => trial);
   invalidationContract(() => trial);
+  silenceContract(() => trial);
 }

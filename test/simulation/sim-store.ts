@@ -233,7 +233,8 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
     return this.#take('adopt', id, nonce, (record, nowMs) => steps.adopt(record, nonce, nowMs));
   }
 
-  publish(id: string, request: StorePublish): Promise<StoredAnswer> {
+  publish(id: string, { sent, ...request }: StorePublish): Promise<StoredAnswer> {
+    sent?.();
     return this.#take('publish', id, request, (record, nowMs) => steps.publish(record, request, nowMs));
   }
 

@@ -1,9 +1,8 @@
-import { rethrowUnlessUnavailable, throwIfOnLossFails } from '../degradation/unavailable.js';
-import type { Clock } from '../ports/clock.js';
+import { inPatience, isLost, type Patience } from '../degradation/patience.js';
+import { throwIfOnLossFails, unavailable } from '../degradation/unavailable.js';
 import type { NamespaceRecord, NamespaceStore } from '../ports/namespace-store.js';
-import type { ValueStore } from '../ports/value-store.js';
+import { type Missing, StoreUnavailable, type ValueStore } from '../ports/value-store.js';
 import type { Key } from '../words/key.js';
-import type { Policy } from '../words/policy.js';
 import {
   type ArmedLease,
   type MeasuredRecord,
@@ -19,11 +18,9 @@ import { counted, withBackOff } from './counted.js';
 import type { RebuildSamples } from './rebuild-samples.js';
 import type { Snapshot } from './snapshot.js';
 
-export interface RecordReaderParts {
+export interface RecordReaderParts extends Patience {
   readonly store: ValueStore;
   readonly namespaces: NamespaceStore;
-  readonly clock: Clock;
-  policyOf(namespace: string): Policy;
 }
 
 /** What this replica itself knows of the leases that it gave. */
@@ -47,46 +44,61 @@ export class RecordReader {
 
   /**
    * The store's word; without a store, what this replica knows itself. `arrivals` is called when the read is
-   * sent. `known` is a value that this replica has: the store does not move it again. Rejects as `unavailable` where
-   * the namespace rather fails.
+   * sent. `known` is a value that this replica has: the store does not move it again. Undefined if there is no word,
+   * although the store is there: read again after a pause. Rejects as `unavailable` where the namespace rather fails.
    */
-  async read(key: Key, arrivals: () => number, known?: StoredValue): Promise<Snapshot> {
+  async read(key: Key, arrivals: () => number, known?: StoredValue): Promise<Snapshot | undefined> {
+    try {
+      return await inPatience(this.parts, key.namespace, this.#read(key, arrivals, known));
+    } catch (error) {
+      const without = this.#withoutStore(key, error);
+      if (without === undefined) return undefined;
+      const { count: sentAt } = this.changes;
+      const { clock } = this.parts;
+      return { ...without, readAtMs: clock.nowMs(), arrivals: arrivals(), sentAt, from: 'nowhere' };
+    }
+  }
+
+  async #read(key: Key, arrivals: () => number, known: StoredValue | undefined): Promise<Snapshot> {
     const { clock, store } = this.parts;
     const read: { asked?: Asked } = {};
     // The read of a large value waits for its turn: what changes meanwhile is in it.
     const sent = () => {
       read.asked = this.#ask(key, arrivals());
     };
+    const record = await store.read(key.id, { known, sent });
+    const { readAtMs, arrived, sentAt, namespace } = read.asked ?? this.#ask(key, arrivals());
+    const { clock: tagClock, rebuild, stamps } = await namespace;
+    return {
+      record: await this.#counted(key, record, { clock: tagClock, stamps }),
+      readAtMs,
+      heardAtMs: clock.nowMs(),
+      arrivals: arrived,
+      from: 'store',
+      sentAt,
+      // Read before anybody is asked for a lease: one that carries it covers everything that came since.
+      namespace: { clock: tagClock, rebuild },
+    };
+  }
+
+  /**
+   * The same to be told of, with the leases that have ended, newest first: no value is moved. Rejects as `unavailable`
+   * also where there is no word.
+   */
+  async explain(key: Key): Promise<{ record: MeasuredRecord; past: readonly PastLease[] }> {
     try {
-      const record = await store.read(key.id, { known, sent });
-      const { readAtMs, arrived, sentAt, namespace } = read.asked ?? this.#ask(key, arrivals());
-      const { clock: tagClock, rebuild, stamps } = await namespace;
-      return {
-        record: await this.#counted(key, record, { clock: tagClock, stamps }),
-        readAtMs,
-        heardAtMs: clock.nowMs(),
-        arrivals: arrived,
-        from: 'store',
-        sentAt,
-        // Read before anybody is asked for a lease: one that carries it covers everything that came since.
-        namespace: { clock: tagClock, rebuild },
-      };
+      return await inPatience(this.parts, key.namespace, this.#explain(key));
     } catch (error) {
-      const record = this.#withoutStore(key, error);
-      const { count: sentAt } = this.changes;
-      return { record, readAtMs: clock.nowMs(), arrivals: arrivals(), sentAt, from: 'nowhere' };
+      const without = this.#withoutStore(key, error);
+      if (without === undefined) throw unavailable('the value store gave no word; ask again');
+      return { record: without.record, past: [] };
     }
   }
 
-  /** The same to be told of, with the leases that have ended, newest first: no value is moved. */
-  async explain(key: Key): Promise<{ record: MeasuredRecord; past: readonly PastLease[] }> {
-    try {
-      const asked = Promise.all([this.parts.store.explain(key.id), this.#namespace(key.namespace)]);
-      const [{ record, past }, known] = await asked;
-      return { record: await this.#counted(key, record, known), past };
-    } catch (error) {
-      return { record: this.#withoutStore(key, error), past: [] };
-    }
+  async #explain(key: Key): Promise<{ record: MeasuredRecord; past: readonly PastLease[] }> {
+    const asked = Promise.all([this.parts.store.explain(key.id), this.#namespace(key.namespace)]);
+    const [{ record, past }, known] = await asked;
+    return { record: await this.#counted(key, record, known), past };
   }
 
   /** To be called when a read is sent: the namespace is asked beside it. */
@@ -113,12 +125,14 @@ export class RecordReader {
     );
   }
 
-  /** What this replica itself knows of the key, where the store does not answer. */
-  #withoutStore(key: Key, error: unknown): RecordFacts {
-    rethrowUnlessUnavailable(error);
-    throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the value store');
+  /** What this replica itself knows of the key, where the store is lost. Undefined where it is only late. */
+  #withoutStore(key: Key, error: unknown): { record: RecordFacts; missing: Missing } | undefined {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    const policy = this.parts.policyOf(key.namespace);
+    throwIfOnLossFails(policy, 'the value store');
+    if (!isLost(error, policy)) return undefined;
     const lease = this.held.running(key.id);
-    return lease === undefined ? NO_RECORD : { ...NO_RECORD, lease };
+    return { record: lease === undefined ? NO_RECORD : { ...NO_RECORD, lease }, missing: error.how };
   }
 
   #namespace(namespace: string): Promise<NamespaceRecord> {
