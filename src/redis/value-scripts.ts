@@ -2,13 +2,23 @@ import { Script } from './script.js';
 
 const keys = ['record'] as const;
 
-export const readScript = new Script('value-read', { keys, args: [] });
+export const readScript = new Script('value-read', { keys, args: ['known_fence'] });
 
 export const explainScript = new Script('value-explain', { keys, args: [] });
 
 export const armScript = new Script('value-arm', {
   keys,
-  args: ['nonce', 'expires_in_ms', 'fence_read', 'value_fence_read', 'alone', 'lease', 'clock', 'keep_ms'],
+  args: [
+    'nonce',
+    'expires_in_ms',
+    'fence_read',
+    'value_fence_read',
+    'alone',
+    'lease',
+    'clock',
+    'keep_ms',
+    'silence_ms',
+  ],
 });
 
 export const adoptScript = new Script('value-adopt', { keys, args: ['nonce'] });
@@ -39,6 +49,8 @@ export const extendScript = new Script('value-extend', {
   keys,
   args: ['nonce', 'expires_in_ms', 'alone', 'keep_ms', 'hold_ms'],
 });
+
+export const forgetScript = new Script('value-forget', { keys, args: ['fence'] });
 
 export const invalidateScript = new Script('value-invalidate', {
   keys,

@@ -51,6 +51,7 @@ const draws: Record<string, (random: SeededRandom, nonce: string, lifeMs: number
     // Mostly with the last look, sometimes with the one before.
     const back = random.pick([-1, -1, -1, -2]);
     const quorumLost = random.pick([false, false, true]);
+    const silenceMs = random.pick([0, lifeMs]);
     const labels = {
       holder: `h${random.below(9)}`,
       traceparent: 't',
@@ -63,6 +64,7 @@ const draws: Record<string, (random: SeededRandom, nonce: string, lifeMs: number
       expiresInMs: lifeMs,
       leaseMs: lifeMs,
       quorumLost,
+      silenceMs,
       keepMs,
       ...labels,
     };
@@ -121,11 +123,13 @@ async function compareTwins(seed: number, one: ValueStore, other: ValueStore, id
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     const shown = await Promise.all(
       [...seenOf].map(async ([store, seen], twin) => {
-        const { record, past } = await store.explain(id);
+        const { record: measured, past } = await store.explain(id);
+        const record = await store.read(id);
         seen.looks.push(record);
         return {
           reply: seen.comparable(replies[twin]),
           record: seen.comparable(record),
+          measured: seen.comparable(measured),
           past: seen.comparable(past),
         };
       }),

@@ -1,4 +1,5 @@
 import type { Key } from '../words/key.js';
+import type { StoredValue } from '../words/record.js';
 import type { Facts, Trace } from '../words/trace.js';
 import type { Arrival, Changes } from './changes.js';
 import type { NearCache } from './near-cache.js';
@@ -12,7 +13,11 @@ export interface Readers {
   readonly trace: Trace | undefined;
   /** The place of a caller that comes now in the order of the changes. */
   readonly now: Arrival;
-  /** Called before a read is sent: what changes from here on is not in it. */
+  /** The last value that was seen of the key. */
+  readonly known: StoredValue | undefined;
+  /** What the last read returned; undefined before the first. */
+  readonly snapshot: Snapshot | undefined;
+  /** Called when a read is sent: what changes from here on is not in it. */
   beginRead(): void;
 }
 
@@ -22,21 +27,31 @@ export class NearReader {
     private readonly reader: RecordReader,
     private readonly near: NearCache,
     private readonly changes: Changes,
+    private readonly limits: { readonly storeTimeoutMs: number },
   ) {}
 
-  /** `arrivals` is called when the read is sent. */
-  async read(room: Readers, arrivals: () => number): Promise<Snapshot> {
-    room.beginRead();
+  /** What this replica knows of the key without asking the store: the room's last read, or what the near cache has. */
+  known(room: Readers): Snapshot | undefined {
+    return room.snapshot ?? this.near.get(room.key.id);
+  }
+
+  /** `arrivals` is called when the read is sent. Undefined as in {@link RecordReader.read}. */
+  async read(room: Readers, arrivals: () => number): Promise<Snapshot | undefined> {
     // It is one read for all who wait; the first of them that is traced shows it.
     const step = room.trace?.begin('look');
-    const looking = this.reader.read(room.key, arrivals);
+    const sent = () => {
+      room.beginRead();
+      return arrivals();
+    };
+    const looking = this.reader.read(room.key, sent, room.known ?? this.near.known(room.key.id));
     if (step !== undefined) {
       looking.then(
-        (seen) => step.end({ found: foundIn(seen) }),
+        (seen) => step.end(seen && { found: foundIn(seen), late: this.#wasLate(seen) }),
         () => step.end(),
       );
     }
     const snapshot = await looking;
+    if (snapshot === undefined) return undefined;
     if (snapshot.from === 'store') {
       // A change arrived while the read was under way: it may have read the value of before, and must not bring it back.
       if (this.changes.allow(room.key.namespace, copyOf(snapshot), room.now))
@@ -45,6 +60,10 @@ export class NearReader {
     }
     const value = this.near.stale(room.key.id, snapshot.readAtMs);
     return value === undefined ? snapshot : { ...snapshot, record: { ...snapshot.record, value } };
+  }
+
+  #wasLate({ readAtMs, heardAtMs = readAtMs }: Snapshot): boolean {
+    return heardAtMs - readAtMs >= this.limits.storeTimeoutMs;
   }
 }
 
