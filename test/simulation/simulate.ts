@@ -1,3 +1,4 @@
+import { liveInClients } from './client-life.js';
 import { amnesias, healAll, misfortunes } from './faults.js';
 import type { Violation } from './judge.js';
 import { liveOn } from './life.js';
@@ -15,6 +16,8 @@ const FAULTS_MIN = 3;
 const FAULTS_MAX = 10;
 /** Of all seeds: there lock nodes forget together with the store. */
 const AMNESIA_SHARE = 0.2;
+/** Of all seeds: there clients with near caches live beside the others. */
+const CLIENT_SHARE = 0.05;
 /** No seed takes longer, in virtual time, unless it hangs. */
 const LIFE_MS_MAX = 120_000;
 
@@ -43,7 +46,9 @@ export async function simulate(seed: number, print?: (line: string) => void): Pr
   const wrong = [misfortunes(world, faults, chance.hits(0.1))];
   const rare = new SimChance(~seed);
   if (rare.hits(AMNESIA_SHARE)) wrong.push(amnesias(world, rare));
-  await played(world, Promise.all([...lives, ...wrong]), 'the clients');
+  const company = clientsOf(world, seed);
+  await played(world, Promise.all([...lives, ...wrong, company.over]), 'the clients');
+  company.leave();
 
   healAll(world);
   world.faults.clear();
@@ -65,6 +70,19 @@ export async function simulate(seed: number, print?: (line: string) => void): Pr
     steps: time.steps,
     counts: judge.counts,
     coverage: world.coverage.entries(),
+  };
+}
+
+/** Draws of their own, so that a seed without them stays what it was. */
+function clientsOf(world: World, seed: number): { readonly over: Promise<unknown>; leave(): void } {
+  const chance = new SimChance(seed ^ 0x5bd1e995);
+  if (!chance.hits(CLIENT_SHARE)) return { over: Promise.resolve(), leave: () => {} };
+  const { clients, over } = liveInClients(world, chance);
+  return {
+    over,
+    leave: () => {
+      for (const { client } of clients) client.transport.close();
+    },
   };
 }
 
