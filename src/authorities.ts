@@ -69,15 +69,17 @@ function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: A
   const { clock, chance, log, quorumObserver } = tools;
   const onError = (error: Error) => log.debug({ err: error }, 'value store unreachable');
   const { lockNodes, store, redisCa: ca } = addresses;
-  const connection = new StoreConnection(store, { onError, ca });
-  const wakes = new RedisWakeChannel(store, { onError, ca });
+  const { silenceMs, leaseMsMax } = config.limits;
+  const connection = new StoreConnection(store, { clock, silenceMs, onError, ca });
+  const wakes = new RedisWakeChannel(store, { onError, onHeard: () => connection.heard(), ca });
   const quorum = new RedlockQuorum({
-    nodes: lockNodes.map((address) => new RedisLockNode(address, ca)),
+    nodes: lockNodes.map((address) => new RedisLockNode(address, { clock, silenceMs, ca })),
     claim: new RedisFirstStart(connection),
     clock,
     chance,
     timeoutMs: config.nodeTimeoutMs,
-    leaseMsMax: config.limits.leaseMsMax,
+    silenceMs,
+    leaseMsMax,
     observer: quorumObserver,
   });
   quorum.start();

@@ -49,14 +49,15 @@ func TestTargets(t *testing.T) {
 }
 
 func TestATokenIsSentInClearOnlyToThisMachine(t *testing.T) {
-	certificate := filepath.Join(t.TempDir(), "none.pem")
+	certificate, file := filepath.Join(t.TempDir(), "none.pem"), filepath.Join(t.TempDir(), "token")
+	writeToken(t, file, "secret")
 	for _, test := range []struct {
 		target  string
 		options []Option
 		refused string
 	}{
 		{"192.0.2.1:1", []Option{WithToken("secret")}, "token: would be sent in clear"},
-		{"127.0.0.1:1,192.0.2.1:1", []Option{WithTokenFile("/nowhere")}, "token: would be sent in clear"},
+		{"127.0.0.1:1,192.0.2.1:1", []Option{WithTokenFile(file)}, "token: would be sent in clear"},
 		{"192.0.2.1:1", []Option{WithTokenFunc(fixedToken("secret"))}, "token: would be sent in clear"},
 		{"192.0.2.1:1", []Option{WithToken("secret"), WithInsecureToken()}, ""},
 		{"127.0.0.1:1", []Option{WithToken("secret")}, ""},
@@ -77,7 +78,17 @@ func TestATokenIsSentInClearOnlyToThisMachine(t *testing.T) {
 }
 
 func TestNoPrintOfAClientShowsItsToken(t *testing.T) {
-	client, err := New("127.0.0.1:1", WithToken("secret"))
+	path := filepath.Join(t.TempDir(), "token")
+	writeToken(t, path, "secret")
+	of := func(context.Context) (string, error) { return "secret", nil }
+	for _, its := range []Option{WithToken("secret"), WithTokenFile(path), WithTokenFunc(of)} {
+		showsNoToken(t, its)
+	}
+}
+
+func showsNoToken(t *testing.T, its Option) {
+	t.Helper()
+	client, err := New("127.0.0.1:1", its)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,36 +100,91 @@ func TestNoPrintOfAClientShowsItsToken(t *testing.T) {
 	}
 }
 
-func TestATokenFileIsReadAgainWhenItChanges(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "token")
-	source := (&tokenFile{path: path}).read
-	if _, err := source(t.Context()); err == nil {
-		t.Error("there was none")
-	}
-	write := func(token string) {
-		if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("one")
-	if got, err := source(t.Context()); got != "one" || err != nil {
-		t.Errorf("got %q, %v", got, err)
-	}
-	write("another")
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		if got, _ := source(t.Context()); got == "another" {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("it was never read again")
-		}
-	}
-	if err := os.Remove(path); err != nil {
+func writeToken(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(fileCheckedEvery)
-	if got, err := source(t.Context()); got != "another" || err != nil {
-		t.Errorf("without the file: %q, %v", got, err)
+}
+
+func TestATokenFileIsReadAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	writeToken(t, path, "one\n")
+	synctest.Test(t, func(t *testing.T) {
+		file, err := openTokenFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		is := func(want string) {
+			t.Helper()
+			time.Sleep(fileReadEvery)
+			if got, err := file.read(t.Context()); got != want || err != nil {
+				t.Errorf("got %q, %v", got, err)
+			}
+		}
+		is("one")
+		before, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Of the same size and times.
+		writeToken(t, path, "two\n")
+		if err := os.Chtimes(path, before.ModTime(), before.ModTime()); err != nil {
+			t.Fatal(err)
+		}
+		is("two")
+		// While it is replaced.
+		writeToken(t, path, "")
+		is("two")
+		writeToken(t, path, "three\nlines\n")
+		is("two")
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		is("two")
+	})
+}
+
+func TestTheTokenOfTheEnvironment(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	writeToken(t, path, "secret of the file\n")
+	t.Setenv("DIBS_TOKEN", "")
+	t.Setenv("DIBS_TOKEN_FILE", path)
+	is := func(want string, options ...Option) {
+		t.Helper()
+		if got := tokenIn(configOf("", options)); got != want {
+			t.Errorf("got %q", got)
+		}
+	}
+	is("secret of the file")
+	is("mine", WithToken("mine"))
+	is("", WithToken(""))
+	t.Setenv("DIBS_TOKEN", "secret")
+	is("secret")
+	is("secret of the file", WithTokenFile(path))
+	// A file counts only where it is what the token comes from.
+	t.Setenv("DIBS_TOKEN_FILE", "/nowhere")
+	is("secret")
+	t.Setenv("DIBS_TOKEN", "")
+	is("mine", WithToken("mine"))
+	_, err := New("127.0.0.1:1")
+	if err == nil || !strings.Contains(err.Error(), "DIBS_TOKEN_FILE") || !strings.Contains(err.Error(), "/nowhere") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNoErrorShowsATokenThatCannotBeSent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	writeToken(t, path, "secret\nof two lines")
+	of := func(context.Context) (string, error) { return "secret\n", nil }
+	_, text := New("127.0.0.1:1", WithToken("secret\n"))
+	_, file := New("127.0.0.1:1", WithTokenFile(path))
+	_, call := tokenSource(of).checked(t.Context())
+	_, clear := New("192.0.2.1:1", WithToken("secret"))
+	for name, err := range map[string]error{"text": text, "file": file, "call": call, "clear": clear} {
+		if err == nil || strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), "secret") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

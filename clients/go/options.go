@@ -104,6 +104,9 @@ func configOf(target string, options []Option) config {
 		calls:        fetchOptions{codec: jsonCodec{}},
 	}
 	c.setToken(os.Getenv("DIBS_TOKEN"))
+	if path := os.Getenv("DIBS_TOKEN_FILE"); path != "" && c.token == nil {
+		c.setTokenFile(path)
+	}
 	// One that the application sets later is used as well.
 	WithTracerProvider(otel.GetTracerProvider()).applyTo(&c)
 	for _, option := range options {

@@ -1,17 +1,20 @@
 package dibs
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"os"
+	"sync/atomic"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// WithTLSCA turns TLS on; the PEM file at path has the authorities to trust. Default: DIBS_TLS_CA, else those of the
-// system where there is a client certificate, else no TLS.
+// WithTLSCA turns TLS on; the PEM file at path has the authorities to trust. It is read again for each connection.
+// Default: DIBS_TLS_CA, else those of the system where there is a client certificate, else no TLS.
 func WithTLSCA(path string) Option { return option(func(c *config) { c.tlsCA = path }) }
 
 // WithTLSCertificate turns TLS on, and shows the service the certificate of the PEM file at cert, whose key is that of
@@ -27,6 +30,17 @@ func (c config) security() (credentials.TransportCredentials, error) {
 	if !c.isSecure() {
 		return insecure.NewCredentials(), nil
 	}
+	first, err := c.tls()
+	if err != nil {
+		return nil, err
+	}
+	files := &tlsFiles{read: c.tls}
+	files.latest.Store(first)
+	return &rotatingTLS{credentials.NewTLS(first), files}, nil
+}
+
+// tls is what the files say now.
+func (c config) tls() (*tls.Config, error) {
 	its := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.tlsCA != "" {
 		text, err := os.ReadFile(c.tlsCA)
@@ -38,21 +52,44 @@ func (c config) security() (credentials.TransportCredentials, error) {
 			return nil, fmt.Errorf("dibs: the authorities to trust, of WithTLSCA or DIBS_TLS_CA: %s has no certificate", c.tlsCA)
 		}
 	}
-	if c.tlsCert == "" && c.tlsKey == "" {
-		return credentials.NewTLS(its), nil
-	}
-	load := func() (*tls.Certificate, error) {
+	if c.tlsCert != "" || c.tlsKey != "" {
 		certificate, err := tls.LoadX509KeyPair(c.tlsCert, c.tlsKey)
 		if err != nil {
 			return nil, fmt.Errorf("dibs: the certificate and its key, of WithTLSCertificate or DIBS_TLS_CERT and DIBS_TLS_KEY: %w", err)
 		}
-		return &certificate, nil
+		its.Certificates = []tls.Certificate{certificate}
 	}
-	if _, err := load(); err != nil {
-		return nil, err
+	return its, nil
+}
+
+// tlsFiles are read for each connection, so that a certificate that is replaced needs no new client.
+type tlsFiles struct {
+	read   func() (*tls.Config, error)
+	latest atomic.Pointer[tls.Config]
+}
+
+func (f *tlsFiles) now() *tls.Config {
+	// While they are replaced, one may not fit the other. Those before are still worth a try.
+	if its, err := f.read(); err == nil {
+		f.latest.Store(its)
 	}
-	its.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
-	return credentials.NewTLS(its), nil
+	return f.latest.Load()
+}
+
+// rotatingTLS shakes hands by what the files say at that moment.
+type rotatingTLS struct {
+	credentials.TransportCredentials
+	files *tlsFiles
+}
+
+// ClientHandshake is that of TLS.
+func (r *rotatingTLS) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return credentials.NewTLS(r.files.now()).ClientHandshake(ctx, authority, conn)
+}
+
+// Clone shares the files.
+func (r *rotatingTLS) Clone() credentials.TransportCredentials {
+	return &rotatingTLS{r.TransportCredentials.Clone(), r.files}
 }
 
 // exposed refuses a token that would be sent in clear to another machine.

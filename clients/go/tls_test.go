@@ -108,6 +108,62 @@ func TestAClientShowsItsCertificate(t *testing.T) {
 	want(t, value, err, "v")
 }
 
+// TestFilesOfTLSAreReadAgain: the client first has those of another authority, so that neither side takes the other.
+func TestFilesOfTLSAreReadAgain(t *testing.T) {
+	certificate, key := selfSigned(t)
+	otherCertificate, otherKey := selfSigned(t)
+	pair, err := tls.LoadX509KeyPair(certificate, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authorities := x509.NewCertPool()
+	authorities.AppendCertsFromPEM(readFile(t, certificate))
+	fake := startFake(t, grpc.Creds(credentials.NewTLS(&tls.Config{
+		Certificates: []tls.Certificate{pair}, ClientCAs: authorities, ClientAuth: tls.RequireAndVerifyClientCert,
+	})))
+	fake.getOrLock.will(hit("v"))
+	now := t.TempDir()
+	path := func(name string) string { return filepath.Join(now, name) }
+	put := func(name, from string) {
+		t.Helper()
+		if err := os.WriteFile(path(name), readFile(t, from), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("ca", otherCertificate)
+	put("cert", otherCertificate)
+	put("key", otherKey)
+	its := client(t, fake.target, dibs.WithTLSCA(path("ca")), dibs.WithTLSCertificate(path("cert"), path("key")),
+		dibs.WithCodec(raw{}), dibs.WithOnUnavailable(dibs.OnUnavailableFail))
+	ask := func() error {
+		_, err := dibs.Fetch(t.Context(), its, "k", returning(""), ttl)
+		return err
+	}
+	refused := func(when string) {
+		t.Helper()
+		for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			if err := ask(); status.Code(err) != codes.Unavailable {
+				t.Fatalf("%s: %v", when, err)
+			}
+		}
+	}
+	refused("with those of another authority")
+	put("ca", certificate)
+	put("cert", certificate)
+	refused("with a certificate that does not fit its key")
+	put("key", key)
+	eventually(t, "those of now are used", func() bool { return ask() == nil })
+}
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 func TestATokenIsAskedForWithEachCall(t *testing.T) {
 	fake := startFake(t)
 	var sent []string

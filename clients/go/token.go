@@ -24,6 +24,15 @@ func (c *config) setToken(token string) {
 	c.token, c.tokenFault = fixedToken(token), header("token", token)
 }
 
+func (c *config) setTokenFile(path string) {
+	file, err := openTokenFile(path)
+	if err != nil {
+		c.token, c.tokenFault = nil, err
+		return
+	}
+	c.token, c.tokenFault = file.read, nil
+}
+
 // checked refuses a token that could not be sent, without repeating it.
 func (s tokenSource) checked(ctx context.Context) (string, error) {
 	if s == nil {
@@ -36,60 +45,65 @@ func (s tokenSource) checked(ctx context.Context) (string, error) {
 	return token, header("token", token)
 }
 
-// fileCheckedEvery is how soon a change of the file is seen.
-const fileCheckedEvery = 500 * time.Millisecond
+// fileReadEvery is how soon a change of the file is seen.
+const fileReadEvery = 500 * time.Millisecond
 
-// tokenFile is a token that a file holds. It is read again when the file changes.
+// tokenFile is a token that a file holds. It is read again every now and then, and not only where its size or time has
+// changed: the next token may keep both.
 type tokenFile struct {
 	path string
 
-	mu      sync.Mutex
-	checked time.Time
-	changed time.Time
-	size    int64
-	token   string
+	mu     sync.Mutex
+	readAt time.Time
+	token  string
+}
+
+func openTokenFile(path string) (*tokenFile, error) {
+	f := &tokenFile{path: path}
+	if err := f.readAgain(); err != nil {
+		return nil, invalid("token: the file of WithTokenFile or DIBS_TOKEN_FILE cannot be used: " + err.Error())
+	}
+	return f, nil
 }
 
 func (f *tokenFile) read(context.Context) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if time.Since(f.checked) < fileCheckedEvery && f.token != "" {
-		return f.token, nil
-	}
-	f.checked = time.Now()
-	found, err := os.Stat(f.path)
-	if err == nil && f.token != "" && found.ModTime().Equal(f.changed) && found.Size() == f.size {
-		return f.token, nil
-	}
-	var text []byte
-	if err == nil {
-		text, err = os.ReadFile(f.path)
-	}
-	token := strings.TrimSpace(string(text))
-	if err == nil && token == "" {
-		err = fmt.Errorf("%s is empty", f.path)
-	}
-	if err != nil {
+	if time.Since(f.readAt) >= fileReadEvery {
 		// While it is replaced, the one before is still worth a try.
-		if f.token != "" {
-			return f.token, nil
-		}
-		return "", err
+		_ = f.readAgain()
 	}
-	f.token, f.changed, f.size = token, found.ModTime(), found.Size()
-	return token, nil
+	return f.token, nil
 }
 
-// WithToken sets the caller's token. Default: DIBS_TOKEN, else none. It is sent in clear only to this machine, unless
+func (f *tokenFile) readAgain() error {
+	f.readAt = time.Now()
+	text, err := os.ReadFile(f.path)
+	if err != nil {
+		return err
+	}
+	token := strings.TrimSpace(string(text))
+	if token == "" {
+		return fmt.Errorf("%s is empty", f.path)
+	}
+	if header("token", token) != nil {
+		return fmt.Errorf("%s is no header value: use printable ASCII", f.path)
+	}
+	f.token = token
+	return nil
+}
+
+// WithToken sets the caller's token. Default: DIBS_TOKEN, else that of the file DIBS_TOKEN_FILE, else none. It is sent in clear only to this machine, unless
 // [WithInsecureToken] allows more.
 func WithToken(token string) Option {
 	return option(func(c *config) { c.setToken(token) })
 }
 
-// WithTokenFile is a token that the file at path holds, without the white space around it. It is read again when the
-// file changes.
+// WithTokenFile is a token that the file at path holds, without the white space around it. A change of the file counts
+// within a second. [New] fails where the file cannot be read; later, the token before stays in use. Default:
+// DIBS_TOKEN_FILE, unless there is a DIBS_TOKEN.
 func WithTokenFile(path string) Option {
-	return option(func(c *config) { c.token, c.tokenFault = (&tokenFile{path: path}).read, nil })
+	return option(func(c *config) { c.setTokenFile(path) })
 }
 
 // WithTokenFunc is a token that is asked for with each call, and each session, by any number of goroutines at once. It

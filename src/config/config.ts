@@ -19,6 +19,8 @@ export interface Config extends EdgeConfig {
   readonly nearCacheBytes: number;
   readonly sessionGraceMs: number;
   readonly connectionAgeMs: number;
+  readonly connectionsMax: number;
+  readonly compressedRequests: boolean;
   /** Only the namespaces that the file lists. */
   readonly policies: ReadonlyMap<string, Policy>;
   /** The policy of all other namespaces. */
@@ -48,6 +50,10 @@ export function loadConfig(
   const sessionGraceMs = reader.whole('DIBS_SESSION_GRACE_MS', 0, 0, HOUR_MS);
   // Long compared with a handshake, and short enough that new replicas get their share within minutes.
   const connectionAgeMs = reader.whole('DIBS_CONNECTION_AGE_MS', 600_000, 1_000, 24 * HOUR_MS);
+  // An idle one costs about 40 KiB.
+  const connectionsMax = reader.whole('DIBS_CONNECTIONS', 10_000, 1, 1_000_000);
+  // Values rarely shrink much, while a small compressed request can become a large one.
+  const compressedRequests = reader.choice('DIBS_COMPRESSED_REQUESTS', 'false', ['true', 'false']) === 'true';
   const logLevel = reader.choice('DIBS_LOG_LEVEL', 'info', LOG_LEVELS);
   const otel = readOtelEnvironment(reader);
   const policy = Object.freeze(defaultPolicy(limits));
@@ -61,6 +67,8 @@ export function loadConfig(
     nearCacheBytes,
     sessionGraceMs,
     connectionAgeMs,
+    connectionsMax,
+    compressedRequests,
     policies,
     policy,
     logLevel,
@@ -87,7 +95,17 @@ function limitsOf(reader: EnvironmentReader): Limits {
     valueBytesMax: reader.whole('DIBS_VALUE_MAX_BYTES', MIB, 1, 256 * MIB),
     waitersPerKeyMax,
     waitersMax,
+    ...patienceOf(reader),
   });
+}
+
+function patienceOf(reader: EnvironmentReader): Pick<Limits, 'silenceMs' | 'storeTimeoutMs'> {
+  // An overloaded or stopped store is back within a second or so. A failover takes longer than this anyway.
+  const silenceMs = reader.whole('DIBS_SILENCE_MS', 2_000, 200, 60_000);
+  // A script takes some ten microseconds, a round trip in one region a millisecond, and a fork for a snapshot can stop
+  // a large Redis for 100 ms or two.
+  const storeTimeoutMs = reader.whole('DIBS_STORE_TIMEOUT_MS', 300, 10, silenceMs);
+  return { silenceMs, storeTimeoutMs };
 }
 
 /**

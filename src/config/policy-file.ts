@@ -24,6 +24,10 @@ export function readPolicyFile(text: string, base: Policy, faults: Faults): Read
       const what = `${policy.leaseHoldMsMax} is below lease_max_ms, which is ${policy.leaseMsMax}`;
       faults.add(`namespaces.${namespace}.lease_hold_max_ms`, what);
     }
+    if (policy.failureBackoffMsMax < policy.failureBackoffMs) {
+      const what = `${policy.failureBackoffMsMax} is below failure_backoff_ms, which is ${policy.failureBackoffMs}`;
+      faults.add(`namespaces.${namespace}.failure_backoff_max_ms`, what);
+    }
     policies.set(namespace, Object.freeze(policy));
   }
   return policies;
@@ -39,8 +43,10 @@ function policyOf(base: Policy, said: SaidPolicy): Policy {
     ttlJitter: said.ttl_jitter ?? base.ttlJitter,
     earlyRefreshBeta: said.early_refresh_beta ?? base.earlyRefreshBeta,
     onLoss: said.on_loss ?? base.onLoss,
+    onLate: said.on_late ?? base.onLate,
     maxRebuilds: said.max_rebuilds ?? base.maxRebuilds,
     failureBackoffMs: said.failure_backoff_ms ?? base.failureBackoffMs,
+    failureBackoffMsMax: said.failure_backoff_max_ms ?? base.failureBackoffMsMax,
     leaseMsMin: said.lease_min_ms ?? base.leaseMsMin,
     leaseMsMax: said.lease_max_ms ?? base.leaseMsMax,
     leaseHoldMsMax: said.lease_hold_max_ms ?? base.leaseHoldMsMax,
@@ -61,8 +67,10 @@ function fileSchema({ leaseMsMin, leaseMsMax }: Policy) {
     // 1 is XFetch's own default. Far above it, values are rebuilt as soon as they are stored.
     early_refresh_beta: within(0, 10, false).optional(),
     on_loss: oneOf('degrade', 'fail').optional(),
+    on_late: oneOf('wait', 'degrade').optional(),
     max_rebuilds: within(0, 1_000_000).optional(),
     failure_backoff_ms: within(0, BACKOFF_MS_MAX).optional(),
+    failure_backoff_max_ms: within(0, DAY_MS).optional(),
     lease_min_ms: within(leaseMsMin, leaseMsMax).optional(),
     lease_max_ms: within(leaseMsMin, leaseMsMax).optional(),
     lease_hold_max_ms: within(leaseMsMin, DAY_MS).optional(),

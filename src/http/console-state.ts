@@ -33,7 +33,7 @@ export interface ConsoleState {
     readonly leaseEnds: readonly Counted[];
     readonly saved: { readonly count: number; readonly total: number };
     readonly waits: { readonly byEnd: readonly WaitsByEnd[]; readonly seconds: readonly SecondOfWaits[] };
-    readonly degraded: { readonly mode: Degraded; readonly steps: readonly Step[] };
+    readonly degraded: { readonly mode: Degraded; readonly steps: readonly DegradationChange[] };
     /** None in the embedded mode. */
     readonly nodes: readonly ShownNode[];
   };
@@ -62,8 +62,8 @@ export interface SecondOfWaits {
   readonly p99Ms: number;
 }
 
-/** On the ladder of degradation, down or back up. */
-export interface Step {
+/** A change of degradation, down or back up. */
+export interface DegradationChange {
   readonly from: Degraded;
   readonly to: Degraded;
   readonly agoMs: number;

@@ -46,7 +46,7 @@ export interface MemoryPast extends Omit<PastLease, 'endedAgoMs'> {
   readonly endedAtMs: number;
 }
 
-export interface MemoryFailure extends Omit<StoredFailure, 'retryAfterMs'> {
+export interface MemoryFailure extends Omit<StoredFailure, 'retryAfterMs' | 'triedAgoMs'> {
   readonly failedAtMs: number;
   readonly untilMs: number;
 }
@@ -99,7 +99,7 @@ export function read(record: Maybe, nowMs: number): KeyRecord {
     valueFence,
     value: value && servable(record, nowMs) ? seenValue(value, valueFence, nowMs) : undefined,
     lease: lease && seenLease(lease, fence, nowMs),
-    failure: failure && seenFailure(failure, nowMs),
+    failure: failure && seenFailure(failure, fence, nowMs),
     rebuild,
     lastEnd,
     voidedNonce: voided,
@@ -138,9 +138,11 @@ function seenLease(
 
 function seenFailure(
   { untilMs, failedAtMs: _begun, ...failure }: MemoryFailure,
+  fence: number,
   nowMs: number,
 ): StoredFailure {
-  return { ...failure, retryAfterMs: Math.max(0, untilMs - nowMs) };
+  // A fence is the time of its lease.
+  return { ...failure, retryAfterMs: Math.max(0, untilMs - nowMs), triedAgoMs: nowMs - fence / 1_000 };
 }
 
 export function servable(record: MemoryRecord, nowMs: number): boolean {

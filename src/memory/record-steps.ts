@@ -30,7 +30,7 @@ import {
 } from './memory-record.js';
 
 /** What one step makes of a record: the next record, the reply, and the wake if it sends one. */
-export interface Step<T> {
+export interface Stepped<T> {
   readonly record: MemoryRecord | undefined;
   readonly reply: T;
   readonly wake?: Pick<Wake, 'kind' | 'fence'>;
@@ -52,14 +52,16 @@ function remembered(
   return [ended, ...past].slice(0, PAST_LEASES_MAX);
 }
 
-export function arm(record: Maybe, request: ArmRequest, nowMs: number): Step<ArmReply> {
+export function arm(record: Maybe, request: ArmRequest, nowMs: number): Stepped<ArmReply> {
   const { nonce, quorumLost } = request;
   const seen = record ?? BLANK;
   const { fence, lease: before } = seen;
   const again = before?.nonce === nonce;
   const asRead = fence === request.fenceRead && seen.valueFence === request.valueFenceRead;
   const running = before !== undefined && before.untilMs > nowMs;
-  const inTheWay = running && (before.quorumLost || quorumLost);
+  // Its holder may have extended it at the lock nodes while this store was late.
+  const mayRun = before !== undefined && before.untilMs + request.silenceMs > nowMs;
+  const inTheWay = (running && before.quorumLost) || (mayRun && quorumLost);
   if (again || !asRead || inTheWay) return { record, reply: { armed: again, record: read(record, nowMs) } };
   const { leaseMs, holder, traceparent, reason, requestKey, expiresInMs, clock } = request;
   const lease: MemoryLease = {
@@ -89,13 +91,13 @@ export function arm(record: Maybe, request: ArmRequest, nowMs: number): Step<Arm
   return { record: next, reply: { armed: true, record: read(next, nowMs) } };
 }
 
-export function adopt(record: Maybe, nonce: string, nowMs: number): Step<KeyRecord | undefined> {
+export function adopt(record: Maybe, nonce: string, nowMs: number): Stepped<KeyRecord | undefined> {
   if (record?.lease?.nonce !== nonce) return { record, reply: undefined };
   const next = { ...record, lease: { ...record.lease, owner: record.lease.owner + 1 } };
   return { record: next, reply: read(next, nowMs) };
 }
 
-export function publish(record: Maybe, request: StorePublish, nowMs: number): Step<StoredAnswer> {
+export function publish(record: Maybe, request: StorePublish, nowMs: number): Stepped<StoredAnswer> {
   const { nonce, payload, ttlMs, staleMs, tags } = request;
   if (record?.lease?.nonce !== nonce) {
     const fence = record !== undefined && servable(record, nowMs) ? record.valueFence : 0;
@@ -145,7 +147,7 @@ function whyNotStored(record: Maybe, request: StorePublish): StoredOutcome {
   return record.fence > request.fence ? 'superseded' : 'unknown_lease';
 }
 
-export function release(record: Maybe, request: StoreRelease, nowMs: number): Step<ReleaseOutcome> {
+export function release(record: Maybe, request: StoreRelease, nowMs: number): Stepped<ReleaseOutcome> {
   const { nonce, owner, end, failure, keepMs } = request;
   if (record?.lease?.nonce !== nonce || (owner !== undefined && record.lease.owner !== owner)) {
     return { record, reply: 'not_held' };
@@ -176,12 +178,13 @@ function failed(
     message,
     fence: record.fence,
     count: inARow + 1,
+    clock: record.lease?.clock ?? '',
     failedAtMs: nowMs,
     untilMs: nowMs + pauseMs,
   };
 }
 
-export function extend(record: Maybe, request: StoreExtend, nowMs: number): Step<StoreExtended> {
+export function extend(record: Maybe, request: StoreExtend, nowMs: number): Stepped<StoreExtended> {
   if (record?.lease?.nonce !== request.nonce) return { record, reply: { extended: false } };
   const holdUntilMs = record.lease.armedAtMs + request.holdMs;
   if (holdUntilMs <= nowMs) return { record, reply: { extended: false } };
@@ -193,7 +196,11 @@ export function extend(record: Maybe, request: StoreExtend, nowMs: number): Step
   };
 }
 
-export function invalidate(record: Maybe, request: StoreInvalidate, nowMs: number): Step<StoreInvalidated> {
+export function invalidate(
+  record: Maybe,
+  request: StoreInvalidate,
+  nowMs: number,
+): Stepped<StoreInvalidated> {
   const before = record ?? BLANK;
   const { lease, value } = before;
   const hadValue = record !== undefined && servable(record, nowMs);
@@ -206,6 +213,7 @@ export function invalidate(record: Maybe, request: StoreInvalidate, nowMs: numbe
       fence,
       value: left,
       lease: undefined,
+      failure: before.failure && { ...before.failure, untilMs: Math.min(before.failure.untilMs, nowMs) },
       lastEnd: 'invalidated',
       voided: lease === undefined ? before.voided : lease.nonce,
       past: remembered(before, 'invalidated', nowMs),

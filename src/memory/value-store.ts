@@ -38,38 +38,38 @@ export class MemoryValueStore implements ValueStore {
   }
 
   async read(id: string): Promise<KeyRecord> {
-    return this.#take(id, (record, nowMs) => ({ record, reply: read(record, nowMs) }));
+    return this.#apply(id, (record, nowMs) => ({ record, reply: read(record, nowMs) }));
   }
 
   async arm(id: string, request: ArmRequest): Promise<ArmReply> {
-    return this.#take(id, (record, nowMs) => steps.arm(record, request, nowMs));
+    return this.#apply(id, (record, nowMs) => steps.arm(record, request, nowMs));
   }
 
   async adopt(id: string, nonce: string): Promise<KeyRecord | undefined> {
-    return this.#take(id, (record, nowMs) => steps.adopt(record, nonce, nowMs));
+    return this.#apply(id, (record, nowMs) => steps.adopt(record, nonce, nowMs));
   }
 
   async publish(id: string, request: StorePublish): Promise<StoredAnswer> {
-    return this.#take(id, (record, nowMs) => steps.publish(record, request, nowMs));
+    return this.#apply(id, (record, nowMs) => steps.publish(record, request, nowMs));
   }
 
   async release(id: string, request: StoreRelease): Promise<ReleaseOutcome> {
-    return this.#take(id, (record, nowMs) => steps.release(record, request, nowMs));
+    return this.#apply(id, (record, nowMs) => steps.release(record, request, nowMs));
   }
 
   async extend(id: string, request: StoreExtend): Promise<StoreExtended> {
-    return this.#take(id, (record, nowMs) => steps.extend(record, request, nowMs));
+    return this.#apply(id, (record, nowMs) => steps.extend(record, request, nowMs));
   }
 
   async invalidate(id: string, request: StoreInvalidate): Promise<StoreInvalidated> {
-    return this.#take(id, (record, nowMs) => steps.invalidate(record, request, nowMs));
+    return this.#apply(id, (record, nowMs) => steps.invalidate(record, request, nowMs));
   }
 
   async explain(id: string): Promise<{ record: KeyRecord; past: readonly PastLease[] }> {
-    return this.#take(id, (record, nowMs) => ({ record, reply: explain(record, nowMs) }));
+    return this.#apply(id, (record, nowMs) => ({ record, reply: explain(record, nowMs) }));
   }
 
-  #take<T>(id: string, step: (record: MemoryRecord | undefined, nowMs: number) => steps.Step<T>): T {
+  #apply<T>(id: string, step: (record: MemoryRecord | undefined, nowMs: number) => steps.Stepped<T>): T {
     const nowMs = this.parts.clock.nowMs();
     const { record, reply, wake } = step(alive(this.#records.get(id), nowMs), nowMs);
     if (record === undefined) this.#records.delete(id);

@@ -11,7 +11,7 @@ export class MemoryWakeChannel implements WakeChannel {
       wake: (wake) => listener.wake(wake),
       namespaceWake: (wake) => listener.namespaceWake(wake),
       resubscribed: () => listener.resubscribed(),
-      lost: () => listener.lost(),
+      disconnected: () => listener.disconnected(),
     };
     this.#listeners.add(own);
     return () => this.#listeners.delete(own);

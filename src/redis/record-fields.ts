@@ -36,6 +36,7 @@ export const RECORD_FIELDS = [
   'value_clock',
   'tags',
   'failed_at',
+  'failure_clock',
 ] as const;
 
 /** Where each field stands in a reply, and after them the clock. */
@@ -62,7 +63,7 @@ export function decodeRecord(reply: RecordReply): KeyRecord {
   const fence = numberAt(reply, AT.fence);
   const value = decodeValue(reply, nowUs);
   const lease = decodeLease(reply, nowUs, fence);
-  const failure = decodeFailure(reply, nowUs);
+  const failure = decodeFailure(reply, nowUs, fence);
   const rebuild = decodeRebuild(reply);
   const lastEnd = textAt(reply, AT.last_end) as LeaseEnd | undefined;
   const voidedNonce = textAt(reply, AT.voided);
@@ -115,7 +116,7 @@ function decodeLease(reply: RecordReply, nowUs: number, fence: number): ArmedLea
   };
 }
 
-function decodeFailure(reply: RecordReply, nowUs: number): StoredFailure | undefined {
+function decodeFailure(reply: RecordReply, nowUs: number, fence: number): StoredFailure | undefined {
   const message = textAt(reply, AT.failure);
   if (message === undefined) return undefined;
   return {
@@ -123,6 +124,9 @@ function decodeFailure(reply: RecordReply, nowUs: number): StoredFailure | undef
     fence: numberAt(reply, AT.failure_fence),
     retryAfterMs: Math.max(0, (numberAt(reply, AT.failure_until) - nowUs) / 1000),
     count: numberAt(reply, AT.failure_count),
+    // A fence is the time of its lease, in microseconds.
+    triedAgoMs: (nowUs - fence) / 1000,
+    clock: textAt(reply, AT.failure_clock) ?? '',
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Facts, StepName } from '../coordination/words/trace.js';
+import type { Facts, SpanName } from '../coordination/words/trace.js';
 
 /** Every metric, as Prometheus prints it. Dashboards and alerts rely on these names. */
 export const METRICS = {
@@ -12,6 +12,7 @@ export const METRICS = {
   quorumNodes: 'dibs_quorum_nodes',
   rebuildsSaved: 'dibs_rebuilds_saved_total',
   degraded: 'dibs_degraded',
+  storeLate: 'dibs_store_late',
   nearCacheBytes: 'dibs_near_cache_bytes',
 } as const;
 
@@ -38,7 +39,7 @@ export const SPANS = {
   wait: 'dibs.wait',
   lease: 'dibs.lease',
   publish: 'dibs.publish',
-} as const satisfies Record<StepName, string>;
+} as const satisfies Record<SpanName, string>;
 
 /** Every attribute of a span. OpenTelemetry's semantic conventions name those of RPCs. */
 export const ATTRIBUTES = {
@@ -49,6 +50,7 @@ export const ATTRIBUTES = {
   keyHash: 'dibs.key.hash',
   outcome: 'dibs.outcome',
   degraded: 'dibs.degraded',
+  late: 'dibs.store.late',
   found: 'dibs.found',
   ballot: 'dibs.ballot',
   node: 'dibs.node',

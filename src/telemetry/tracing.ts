@@ -9,7 +9,7 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api';
-import type { Facts, Step, StepName, Trace, Tracing } from '../coordination/words/trace.js';
+import type { Span as DomainSpan, Facts, SpanName, Trace, Tracing } from '../coordination/words/trace.js';
 import { ATTRIBUTES, SPANS } from './names.js';
 import { readTraceparent, writeTraceparent } from './traceparent.js';
 
@@ -72,10 +72,10 @@ class CallSpan implements Trace {
     this.span.setAttributes(attributesOf(facts));
   }
 
-  begin(name: StepName, facts: Facts = {}): Step {
+  begin(name: SpanName, facts: Facts = {}): DomainSpan {
     const { tracer } = this.parts;
     const attributes = { ...this.#about, ...attributesOf(facts) };
-    return new StepSpan(tracer.startSpan(SPANS[name], { attributes }, this.#context), tracer);
+    return new ChildSpan(tracer.startSpan(SPANS[name], { attributes }, this.#context), tracer);
   }
 
   end(statusCode: number): void {
@@ -91,7 +91,7 @@ class CallSpan implements Trace {
   }
 }
 
-class StepSpan implements Step {
+class ChildSpan implements DomainSpan {
   readonly traceparent: string;
 
   constructor(
@@ -101,7 +101,7 @@ class StepSpan implements Step {
     this.traceparent = writeTraceparent(span.spanContext());
   }
 
-  part(name: StepName, tookMs: number, facts: Facts): void {
+  part(name: SpanName, tookMs: number, facts: Facts): void {
     const endedAt = Date.now();
     const options = { attributes: attributesOf(facts), startTime: endedAt - tookMs };
     this.tracer.startSpan(SPANS[name], options, trace.setSpan(ROOT_CONTEXT, this.span)).end(endedAt);

@@ -1,7 +1,8 @@
-/** What a scenario leaves open of a value: `$any`, `$positive`, or `$starts: text`. */
+/** What a scenario leaves open of a value: `$any`, `$positive`, or such as `$starts: text`. */
 interface Pattern {
   readonly $starts?: string;
   readonly $contains?: string;
+  readonly $lacks?: string;
   readonly $atLeast?: number;
   readonly $atMost?: number;
 }
@@ -24,9 +25,10 @@ export function mismatch(expected: unknown, actual: unknown, path = ''): string 
     return first(expected.map((one, at) => mismatch(one, actual[at], `${path}[${at}]`)));
   }
   if (isObject(expected)) {
-    const { $starts, $contains, $atLeast, $atMost }: Pattern = expected;
+    const { $starts, $contains, $lacks, $atLeast, $atMost }: Pattern = expected;
     if ($starts !== undefined) return String(actual).startsWith($starts) ? undefined : differs();
     if ($contains !== undefined) return String(actual).includes($contains) ? undefined : differs();
+    if ($lacks !== undefined) return lacks(actual, $lacks) ? undefined : differs();
     if ($atLeast !== undefined || $atMost !== undefined) {
       const number = Number(actual ?? 0);
       const within =
@@ -44,6 +46,11 @@ export function mismatch(expected: unknown, actual: unknown, path = ''): string 
   if (expected === false || expected === '')
     return actual === undefined || actual === expected ? undefined : differs();
   return actual === expected ? undefined : differs();
+}
+
+/** A text that is not there lacks nothing: what should have been looked at was not. */
+function lacks(actual: unknown, text: string): boolean {
+  return typeof actual === 'string' && actual !== '' && !actual.includes(text);
 }
 
 function first(all: readonly (string | undefined)[]): string | undefined {

@@ -100,6 +100,9 @@ export class Stage {
     else if (verb === 'split')
       await this.#split(namespace, [what, about].filter((word) => word !== '').join(' '));
     else if (verb === 'token') this.#guarded?.writeToken(what, about, namespace);
+    else if (verb === 'certificate') this.#guarded?.writeCertificate(what, about, namespace);
+    else if (verb === 'accept') await this.#guarded?.accept(what);
+    else if (verb === 'restart' && what === 'guarded') await this.#guarded?.restart();
     else if (verb === 'flush' && what === 'store') await this.#atStore((redis) => redis.flushall());
     else throw new Error(`the fleet cannot ${words}`);
   }
@@ -109,6 +112,7 @@ export class Stage {
     for (const one of [...this.nodes, this.store, ...this.#replicas.values()]) signal(one, 'SIGCONT');
     await Promise.all(REPLICAS.map((name) => this.#restart(name)));
     await Promise.all(REPLICAS.map((name) => until(() => this.#isWhole(name))));
+    await this.#guarded?.heal();
   }
 
   /** It gives a lease, with all that it takes. */

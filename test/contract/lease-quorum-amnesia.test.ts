@@ -3,6 +3,7 @@ import type { RedlockQuorum } from '../../src/quorum/redlock-quorum.js';
 import { RedisLockNode } from '../../src/redis/lock-node.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { freshNonce } from '../support/fresh-nonce.js';
+import { PATIENCE } from '../support/patience.js';
 import { QuorumTrial, type QuorumTrialOptions } from '../support/quorum-trial.js';
 import { until } from '../support/until.js';
 
@@ -175,7 +176,7 @@ describeWithRedis('a lock node that forgets', () => {
     await startTrial({ leaseMsMax: 60_000 });
     trial.claim.reachable = false;
     const quorum = await trial.replica();
-    expect((await quorum.acquire('a', freshNonce(), 500)).kind).toBe('lost');
+    expect((await quorum.acquire('a', freshNonce(), 500)).kind).toBe('unavailable');
     trial.claim.reachable = true;
     await trial.untilAllVote(quorum);
   });
@@ -183,8 +184,8 @@ describeWithRedis('a lock node that forgets', () => {
   test('a node that forgets between the claim and its mark is not marked by the claim', async () => {
     await startTrial();
     const claim = trial.claim.claimFirstStart.bind(trial.claim);
-    const other = new RedisLockNode(trial.server(FIRST).address);
-    await new Promise<void>((resolve) => other.start({ connected: resolve, lost: () => {} }));
+    const other = new RedisLockNode(trial.server(FIRST).address, PATIENCE);
+    await new Promise<void>((resolve) => other.start({ connected: resolve, disconnected: () => {} }));
     await other.prepare();
     const { run } = await other.inspect();
     let forgottenMs = 0;

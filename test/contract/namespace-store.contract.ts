@@ -31,7 +31,7 @@ export function namespaceStoreContract(start: () => Promise<NamespacesUnderTest>
       wake() {},
       namespaceWake: (wake) => wakes.push(wake),
       resubscribed() {},
-      lost() {},
+      disconnected() {},
     });
   });
   afterAll(() => under.close());

@@ -82,12 +82,18 @@ export function invalidationContract(current: () => StoreTrial): void {
       expect(await trial.invalidate(mode)).toEqual({ fence: expect.any(Number), hadValue: true });
     });
 
-    test('leaves the failure and its back-off as they are', async () => {
+    test('ends the back-off of a failure, and the next one counts on from it', async () => {
       const trial = current();
       await trial.arm('n1');
-      await trial.fail('n1');
+      await trial.fail('n1', { backoffMs: LONG_MS, backoffMsMax: 4 * LONG_MS });
+      expect((await trial.read()).failure?.retryAfterMs).toBeGreaterThan(0);
       await trial.invalidate(mode);
-      expect((await trial.read()).failure).toMatchObject({ message: 'n1 failed', count: 1 });
+      expect((await trial.read()).failure).toMatchObject({ message: 'n1 failed', count: 1, retryAfterMs: 0 });
+      await trial.arm('n2');
+      await trial.fail('n2', { backoffMs: LONG_MS, backoffMsMax: 4 * LONG_MS });
+      const { failure } = await trial.read();
+      expect(failure?.count).toBe(2);
+      expect(failure?.retryAfterMs).toBeGreaterThan(1.5 * LONG_MS);
     });
 
     test('forgets the record after keepMs', async () => {

@@ -132,7 +132,6 @@ export function leaseContract(current: () => StoreTrial): void {
         (trial) => trial.arm('n2', { expiresInMs: 1, keepMs: 1 }),
         (trial) => trial.store.extend(trial.id, SHORT_EXTEND),
         ({ store, id }) => store.release(id, { nonce: 'n2', end: 'released', keepMs: 1 }),
-        ({ store, id }) => store.invalidate(id, { mode: 'delete', keepMs: 1 }),
       ];
       for (let last = 0; last < steps.length; last++) {
         const trial = current().another();

@@ -71,7 +71,7 @@ export function resultContract(current: () => StoreTrial): void {
           wake: ({ id }) => id === trial.id && resolve(trial.read().then(textOf)),
           namespaceWake() {},
           resubscribed() {},
-          lost() {},
+          disconnected() {},
         });
       });
       await trial.publish('n1');
@@ -254,7 +254,9 @@ export function resultContract(current: () => StoreTrial): void {
       const { fence } = (await trial.arm('n1')).record;
       expect(await trial.fail('n1', { retryAfterMs: LONG_MS })).toBe('released');
       const { failure, lastEnd } = await trial.read();
-      expect(failure).toMatchObject({ message: 'n1 failed', fence, count: 1 });
+      expect(failure).toMatchObject({ message: 'n1 failed', fence, count: 1, clock: 'clock.1' });
+      expect(failure?.triedAgoMs).toBeGreaterThanOrEqual(0);
+      expect(failure?.triedAgoMs).toBeLessThan(LONG_MS);
       expect(failure?.retryAfterMs).toBeLessThanOrEqual(LONG_MS);
       expect(failure?.retryAfterMs).toBeGreaterThan(LONG_MS - 20_000);
       expect(lastEnd).toBe('failed');

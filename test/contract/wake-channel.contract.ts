@@ -18,12 +18,12 @@ export function wakeChannelContract(start: () => Promise<WakeChannelUnderTest>):
   afterAll(() => under.close());
 
   const listen = () => {
-    const heard: (Wake | 'resubscribed' | 'lost')[] = [];
+    const heard: (Wake | 'resubscribed' | 'disconnected')[] = [];
     const stop = under.channel.listen({
       wake: (wake) => heard.push(wake),
       namespaceWake() {},
       resubscribed: () => heard.push('resubscribed'),
-      lost: () => heard.push('lost'),
+      disconnected: () => heard.push('disconnected'),
     });
     return { heard, stop };
   };
@@ -67,7 +67,7 @@ export function wakeChannelContract(start: () => Promise<WakeChannelUnderTest>):
       wake: (wake: Wake) => heard.push(wake),
       namespaceWake() {},
       resubscribed() {},
-      lost() {},
+      disconnected() {},
     };
     const stopFirst = under.channel.listen(listener);
     const stopSecond = under.channel.listen(listener);

@@ -55,7 +55,7 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
       wake: ({ kind, id }) => events.push(`${kind} ${id}`),
       namespaceWake() {},
       resubscribed: () => events.push('resubscribed'),
-      lost: () => events.push('lost'),
+      disconnected: () => events.push('disconnected'),
     });
   });
   afterEach(() => channel.close());
@@ -86,7 +86,7 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
       wake() {},
       namespaceWake() {},
       resubscribed: () => heard.push('resubscribed'),
-      lost: () => heard.push('lost'),
+      disconnected: () => heard.push('disconnected'),
     });
     await until(() => refused.some(({ message }) => message.includes('NOPERM')));
     await until(() => refused.length >= 2);
@@ -100,25 +100,25 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     await server.kill();
     await until(() => !channel.live);
     await until(() => errors.length >= 3);
-    expect(events).toEqual(['resubscribed', 'lost']);
+    expect(events).toEqual(['resubscribed', 'disconnected']);
     await server.restart();
     await until(() => channel.live);
     await publish('released:1:b');
     await until(() => events.includes('released b'));
-    expect(events).toEqual(['resubscribed', 'lost', 'resubscribed', 'released b']);
+    expect(events).toEqual(['resubscribed', 'disconnected', 'resubscribed', 'released b']);
   });
 
   test('is lost when the server hangs with its connections open, and comes back with it', async () => {
     await until(() => channel.live);
     server.hang();
     await until(() => !channel.live);
-    await until(() => events.includes('lost'));
-    expect(events).toEqual(['resubscribed', 'lost']);
+    await until(() => events.includes('disconnected'));
+    expect(events).toEqual(['resubscribed', 'disconnected']);
     server.resume();
     await until(() => channel.live);
     await publish('failed:1:c');
     await until(() => events.includes('failed c'));
-    expect(events).toEqual(['resubscribed', 'lost', 'resubscribed', 'failed c']);
+    expect(events).toEqual(['resubscribed', 'disconnected', 'resubscribed', 'failed c']);
   });
 
   test('stays live over many pings', async () => {
@@ -141,7 +141,12 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
 
   test('hears of tags from a replica of the release before, which names none', async () => {
     const heard: NamespaceWake[] = [];
-    channel.listen({ wake() {}, namespaceWake: (wake) => heard.push(wake), resubscribed() {}, lost() {} });
+    channel.listen({
+      wake() {},
+      namespaceWake: (wake) => heard.push(wake),
+      resubscribed() {},
+      disconnected() {},
+    });
     await until(() => channel.live);
     await publish('tags:7:c3BhY2U');
     await publish('stamped:8:c3BhY2U:clock:["red"]');
@@ -183,7 +188,7 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     await until(() => channel.live);
     channel.close();
     expect(channel.live).toBe(false);
-    expect(events).toEqual(['resubscribed', 'lost']);
+    expect(events).toEqual(['resubscribed', 'disconnected']);
     const admin = new Redis(server.url);
     await until(async () => !String(await admin.client('LIST')).includes('dibs-wake'));
     admin.disconnect();

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { memoryOf } from '../support/memory-of.js';
 import { percentile } from '../support/percentile.js';
 import { Replica } from '../support/replica.js';
+import { runningMs } from '../support/running-ms.js';
 import { SessionCaller } from '../support/session-caller.js';
 import { until } from '../support/until.js';
 
@@ -41,11 +42,9 @@ async function beside(name: string, flood: () => Promise<unknown>): Promise<void
   });
   const tookMs: number[] = [];
   while (!over || tookMs.length < 20) {
-    const startMs = performance.now();
-    expect(await session.replyTo(session.get({ key }))).toMatchObject({
-      value: { outcome: { $case: 'hit' } },
-    });
-    tookMs.push(performance.now() - startMs);
+    const answered = session.replyTo(session.get({ key }));
+    tookMs.push(await runningMs(() => answered));
+    expect(await answered).toMatchObject({ value: { outcome: { $case: 'hit' } } });
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
   await flooding;
@@ -149,7 +148,7 @@ describe('a well-behaved client is served beside', () => {
     await beside('compressed bombs', async () => {
       const bomb = gzipSync(Buffer.alloc(256 * MEBIBYTE));
       const codes = await Promise.all(Array.from({ length: 5 }, () => sendCompressed(bomb)));
-      expect(new Set(codes)).toEqual(new Set([String(status.RESOURCE_EXHAUSTED)]));
+      expect(new Set(codes)).toEqual(new Set([String(status.UNIMPLEMENTED)]));
     });
     expect(memoryOf(replica.pid) - before).toBeLessThan(256 * MEBIBYTE);
   });

@@ -14,6 +14,7 @@ import {
   ReleaseRequest,
 } from '../../src/grpc/generated/dibs/v1/coordinator.js';
 import { Caller, textOf } from '../support/caller.js';
+import { runningMs } from '../support/running-ms.js';
 import { SessionCaller } from '../support/session-caller.js';
 import { until } from '../support/until.js';
 import { waitersOf } from '../support/waiters.js';
@@ -138,12 +139,11 @@ describe('a session', () => {
     const one = await session();
     const key = fresh();
     await one.lease({ key });
-    const startMs = performance.now();
-    const waiting = one.get({ key, waitMs: 20_000 }, { deadlineMs: 300 });
-    expect(await one.replyTo(waiting)).toMatchObject({
+    const waiting = one.replyTo(one.get({ key, waitMs: 20_000 }, { deadlineMs: 300 }));
+    expect(await runningMs(() => waiting)).toBeLessThan(1_000);
+    expect(await waiting).toMatchObject({
       value: { outcome: { $case: 'busy', value: { reason: BusyReason.BUSY_REASON_WAIT_ENDED } } },
     });
-    expect(performance.now() - startMs).toBeLessThan(1_000);
   });
 
   it('hears of a call and of its end in one message', async () => {
@@ -210,10 +210,9 @@ describe('leases of a session', () => {
     await one.lease({ key, leaseMs: 20_000 });
     const next = caller.getOrLock({ key, waitMs: 10_000 });
     await until(async () => (await waitersOf(`http://${app.httpAddress}`)) === 1);
-    const droppedMs = performance.now();
     one.drop();
+    expect(await runningMs(() => next)).toBeLessThan(500);
     expect((await next).outcome?.$case).toBe('lease');
-    expect(performance.now() - droppedMs).toBeLessThan(500);
     expect((await caller.explain({ key })).pastLeases).toMatchObject([
       { end: LeaseEnd.LEASE_END_SESSION_LOST },
     ]);
@@ -325,11 +324,9 @@ describe('what a session is told', () => {
     await until(() => late.events.length > 0 && gone.events.length > 0);
     expect(await late.replyTo(late.get({ key }))).toMatchObject({ value: { outcome: { $case: 'hit' } } });
     // And who has nothing left to say ends the wait.
-    const startMs = performance.now();
     gone.stream.end();
     late.stream.end();
-    await stopped;
-    expect(performance.now() - startMs).toBeLessThan(2_000);
+    expect(await runningMs(() => stopped)).toBeLessThan(2_000);
     expect([late.ended, gone.ended]).toEqual(['end', 'end']);
   });
 });
@@ -342,9 +339,10 @@ it('a reader that does not read holds up nobody else, and gets everything in the
   await caller.publish({ key, token, payload: { $case: 'value', value }, ttlMs: 60_000 });
   slow.stream.pause();
   const ids = Array.from({ length: 300 }, () => slow.get({ key }));
-  const startMs = performance.now();
-  for (let at = 0; at < 20; at += 1) expect(textOf(await caller.getOrLock({ key }))).toHaveLength(200_000);
-  expect(performance.now() - startMs).toBeLessThan(5_000);
+  const tookMs = await runningMs(async () => {
+    for (let at = 0; at < 20; at += 1) expect(textOf(await caller.getOrLock({ key }))).toHaveLength(200_000);
+  });
+  expect(tookMs).toBeLessThan(5_000);
   slow.stream.resume();
   await Promise.all(ids.map((id) => slow.replyTo(id)));
 });

@@ -32,6 +32,9 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   cli: { imports: ['grpc/generated/dibs/v1/coordinator'], packages: ['node:', '@grpc/grpc-js'] },
 };
 
+/** The rooms of the domain from the ground up: each imports, types included, only from those before it. */
+export const DOMAIN: readonly string[] = ['words', 'ports', 'degradation', 'reading', 'leasing', 'waiting'];
+
 /** Files directly in `src`. The others are the composition root: they know every room, and no library. */
 export const FILES: Readonly<Record<string, Room>> = {
   main: { imports: ['app', 'config'], packages: ['node:'] },

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { FILES, PORTS, ROOMS } from './import-rules.js';
+import { DOMAIN, FILES, PORTS, ROOMS } from './import-rules.js';
 
 interface Import {
   readonly specifier: string;
@@ -24,6 +24,12 @@ function importsOf(text: string): Import[] {
 const roomOf = (path: string) => /^src\/([\w-]+)\//.exec(path)?.[1];
 const nameOf = (path: string) => path.replace(/^src\//, '').replace(/\.[jt]s$/, '');
 
+/** The floor of a room of the domain; its top files stand above all. */
+function floorOf(path: string): number {
+  const [, room] = /^(?:src\/)?coordination\/([\w-]+)\//.exec(path) ?? [];
+  return room === undefined ? DOMAIN.length : DOMAIN.indexOf(room);
+}
+
 function mayImport(path: string, { specifier, typeOnly }: Import): boolean {
   const room = roomOf(path);
   const rules = room === undefined ? FILES[nameOf(path)] : ROOMS[room];
@@ -34,6 +40,8 @@ function mayImport(path: string, { specifier, typeOnly }: Import): boolean {
   }
   if (room === undefined && rules === undefined) return true;
   const target = posix.join(posix.dirname(path), specifier);
+  if (room === 'coordination' && target.startsWith('src/coordination/'))
+    return floorOf(target) <= floorOf(path);
   if (room !== undefined && target.startsWith(`src/${room}/`)) return true;
   const name = nameOf(target);
   if (rules?.imports.some((it) => name === it || name.startsWith(`${it}/`))) return true;
@@ -46,6 +54,9 @@ const sources = execFileSync('git', ['ls-files', '-co', '--exclude-standard', 's
 })
   .split('\n')
   .filter((path) => path !== '' && existsSync(path));
+
+const domainRooms = () =>
+  [...new Set(sources.flatMap((path) => /^src\/coordination\/([\w-]+)\//.exec(path)?.[1] ?? []))].sort();
 
 describe('imports', () => {
   it('are those that the table allows', () => {
@@ -79,6 +90,7 @@ const g = () => import('g');
   it('of the table name what is there', () => {
     const rooms = new Set(sources.flatMap((path) => roomOf(path) ?? []));
     expect([...rooms].filter((room) => ROOMS[room] === undefined)).toEqual([]);
+    expect([...DOMAIN].sort()).toEqual(domainRooms());
     const isThere = (name: string) => existsSync(`src/${name}`) || existsSync(`src/${name}.ts`);
     const named = [...Object.values(ROOMS), ...Object.values(FILES)].flatMap(({ imports }) => imports);
     expect(
@@ -96,7 +108,9 @@ describe('the table', () => {
     ['src/coordination/a.ts', value('ioredis')],
     ['src/coordination/a.ts', type('../redis/keys.js')],
     ['src/coordination/a.ts', type('../access/guard.js')],
-    ['src/coordination/rooms/a.ts', value('../../app.js')],
+    ['src/coordination/reading/a.ts', value('../../app.js')],
+    ['src/coordination/reading/a.ts', type('../leasing/drift.js')],
+    ['src/coordination/words/a.ts', type('../coordinator.js')],
     ['src/grpc/a.ts', value('../redis/keys.js')],
     ['src/grpc/a.ts', value('../access/guard.js')],
     ['src/grpc/a.ts', type('../access/access.js')],
@@ -120,7 +134,8 @@ describe('the table', () => {
   });
 
   it.each([
-    ['src/coordination/rooms/a.ts', value('../clock.js')],
+    ['src/coordination/waiting/a.ts', value('../reading/changes.js')],
+    ['src/coordination/coordinator.ts', value('./waiting/key-loops.js')],
     ['src/grpc/session/a.ts', value('../../coordination/clock.js')],
     ['src/grpc/a.ts', type('../access/guard.js')],
     ['src/grpc/a.ts', value('@bufbuild/protobuf/wire')],

@@ -1,11 +1,11 @@
+import { keyOf } from '../../src/coordination/words/key.js';
 import type {
   GetOrLockRequest,
   GetOrLockResponse,
   Hit,
   InvalidateRequest,
   SessionCall,
-} from '../../clients/typescript/src/generated/dibs/v1/coordinator.js';
-import { keyOf } from '../../src/coordination/words/key.js';
+} from '../../src/grpc/generated/dibs/v1/coordinator.js';
 import { decodeToken } from '../../src/grpc/token.js';
 import type { Judge } from './judge.js';
 import type { Change, Made, Moment, OldValues } from './old-values.js';

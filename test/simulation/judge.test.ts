@@ -245,7 +245,7 @@ describe('INV-15, never an old value', () => {
   it('takes a lost channel for a change of everything, for what is called fresh', () => {
     stored('a');
     voided();
-    judge.oldValues.channelLost(here);
+    judge.oldValues.channelDisconnected(here);
     show(here, 'a', judge.now(), { fence: 1, freshForMs: 0 });
     expect(broken()).toEqual([]);
     show(here, 'a', judge.now());

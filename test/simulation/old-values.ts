@@ -157,7 +157,7 @@ export class OldValues {
     return undefined;
   }
 
-  channelLost(place: Place): void {
+  channelDisconnected(place: Place): void {
     this.#at(place).lostAt.push(this.now());
   }
 

@@ -105,13 +105,13 @@ export class SimClient extends SimProcess {
     const stub = {
       ...{ getOrLock: unary('getOrLock'), publish: unary('publish'), release: unary('release') },
       ...{ extend: unary('extend'), invalidate: unary('invalidate'), explain: unary('explain') },
-      session: () => this.#session(),
       waitForReady: (_deadline: unknown, done: (error?: Error) => void) => done(),
     };
     return {
       stub: stub as unknown as ChannelLink['stub'],
       connecting: { underWay: () => undefined },
       metadata: () => new Metadata(),
+      session: () => this.#session() as unknown as ReturnType<ChannelLink['session']>,
       deadlineAfter: (ms) => ms,
       close: () => {},
     };

@@ -49,7 +49,7 @@ export class SimLockConnection implements LockNode {
     this.#open.clear();
     this.process.run(() => {
       for (const fail of open) fail(new Error(why));
-      this.#listener?.lost(why);
+      this.#listener?.disconnected(why);
     });
     if (this.server.up) this.comeBack();
   }

@@ -1,7 +1,10 @@
 import { EventEmitter } from 'node:events';
 import { Metadata, type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
-import type * as said from '../../clients/typescript/src/generated/dibs/v1/coordinator.js';
-import type { SessionResponse } from '../../src/grpc/generated/dibs/v1/coordinator.js';
+import {
+  type SessionCall,
+  SessionRequest,
+  type SessionResponse,
+} from '../../src/grpc/generated/dibs/v1/coordinator.js';
 import type { SessionStream } from '../../src/grpc/session/sessions.js';
 import type { SimChance } from './sim-chance.js';
 import type { SimProcess } from './sim-process.js';
@@ -42,7 +45,7 @@ class Pipe {
 /** What a client's stream tells its judge. */
 export interface StreamWitness {
   /** The client has sent a call. */
-  sent(call: said.SessionCall): void;
+  sent(call: SessionCall): void;
   /** The replica has sent a message; returns what is to be called when the client has processed it. */
   told(message: SessionResponse): (phase: 'before' | 'after') => void;
   /** The client has noticed that the stream is over. */
@@ -78,7 +81,8 @@ export class SimSessionStream {
   get clientHalf() {
     const stream = this;
     return Object.assign(this.client, {
-      write(message: said.SessionRequest): boolean {
+      write(bytes: Buffer): boolean {
+        const message = SessionRequest.decode(bytes);
         for (const call of message.calls) stream.witness?.sent(call);
         stream.#carry(() => stream.#server.emit('data', { ok: true, message }));
         return true;

@@ -51,7 +51,7 @@ export interface StoreWitness {
   /** The store's answer to anything has come to a process. */
   heard(process: SimProcess): void;
   /** A process has noticed what became of its channel of wakes. */
-  channel(process: SimProcess, what: 'lost' | 'confirmed'): void;
+  channel(process: SimProcess, what: 'disconnected' | 'confirmed'): void;
 }
 
 export type StoreStep = keyof ValueStore;
@@ -148,7 +148,7 @@ export class SimStoreServer {
     step: StoreStep,
     id: string,
     request: unknown,
-    how: (record: Maybe, nowMs: number) => steps.Step<T>,
+    how: (record: Maybe, nowMs: number) => steps.Stepped<T>,
     errand?: Change[],
   ): T {
     const before = this.record(id);
@@ -265,7 +265,7 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
     step: StoreStep,
     id: string,
     request: unknown,
-    how: (record: Maybe, nowMs: number) => steps.Step<T>,
+    how: (record: Maybe, nowMs: number) => steps.Stepped<T>,
   ): Promise<T> {
     const { errand } = this.server;
     return this.#ask(() => this.server.take(step, id, request, how, errand));

@@ -59,8 +59,8 @@ export class SimWakeChannel implements WakeChannel {
     this.#stands = false;
     this.live = false;
     this.process.run(() => {
-      for (const listener of this.#listeners) listener.lost();
-      this.server.witness.channel(this.process, 'lost');
+      for (const listener of this.#listeners) listener.disconnected();
+      this.server.witness.channel(this.process, 'disconnected');
     });
   }
 

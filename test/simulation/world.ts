@@ -239,9 +239,9 @@ export class World implements LockNodeWitness, StoreWitness {
     this.judge.oldValues.storeHeard(process);
   }
 
-  channel(process: SimProcess, what: 'lost' | 'confirmed'): void {
+  channel(process: SimProcess, what: 'disconnected' | 'confirmed'): void {
     const { oldValues } = this.judge;
-    if (what === 'lost') oldValues.channelLost(process);
+    if (what === 'disconnected') oldValues.channelDisconnected(process);
     else oldValues.channelConfirmed(process);
   }
 

@@ -13,7 +13,7 @@ export class ChaosWakeChannel extends MemoryWakeChannel {
 
   lose(): void {
     this.live = false;
-    for (const listener of this.#heardBy) listener.lost();
+    for (const listener of this.#heardBy) listener.disconnected();
   }
 
   override publish(wake: Wake): void {

@@ -66,20 +66,21 @@ export class RedisServer {
     return pid;
   }
 
+  /** What redis-cli prints for the command. */
+  async command(...args: string[]): Promise<string> {
+    const { stdout } = await promisify(execFile)('redis-cli', ['-p', String(this.port), ...args]);
+    return stdout;
+  }
+
   /** The names of its keys that match. */
   async keys(pattern: string): Promise<string[]> {
-    const { stdout } = await promisify(execFile)('redis-cli', ['-p', String(this.port), 'KEYS', pattern]);
+    const stdout = await this.command('KEYS', pattern);
     return stdout.split('\n').filter((line) => line !== '');
   }
 
   /** How many replicas follow it and are up to date. */
   async replicas(): Promise<number> {
-    const { stdout } = await promisify(execFile)('redis-cli', [
-      '-p',
-      String(this.port),
-      'INFO',
-      'replication',
-    ]);
+    const stdout = await this.command('INFO', 'replication');
     return stdout.split('state=online').length - 1;
   }
 

@@ -69,7 +69,7 @@ export class SimulatedLockNode implements LockNode {
     if (!this.#connected) return;
     this.#connected = false;
     for (const step of this.#queue.splice(0)) step.fail(new Error(why));
-    this.#listener?.lost(why);
+    this.#listener?.disconnected(why);
   }
 
   hang(): void {

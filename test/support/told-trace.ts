@@ -1,11 +1,11 @@
-import type { Facts, Step, StepName, Trace } from '../../src/coordination/words/trace.js';
+import type { Facts, Span, SpanName, Trace } from '../../src/coordination/words/trace.js';
 
 /** A step as it was told. */
 export interface ToldStep {
-  readonly name: StepName;
+  readonly name: SpanName;
   readonly facts: Facts;
   readonly pointsTo: readonly string[];
-  readonly parts: readonly StepName[];
+  readonly parts: readonly SpanName[];
   readonly ended: boolean;
 }
 
@@ -24,14 +24,14 @@ export class ToldTrace implements Trace {
     return this.steps.map(({ name }) => name);
   }
 
-  step(name: StepName): ToldStep {
+  step(name: SpanName): ToldStep {
     const found = this.steps.find((step) => step.name === name);
     if (found === undefined) throw new Error(`${this.name} was not told of '${name}', but of ${this.names}`);
     return found;
   }
 
-  begin(name: StepName, facts: Facts = {}): Step {
-    const step = { name, facts, pointsTo: [] as string[], parts: [] as StepName[], ended: false };
+  begin(name: SpanName, facts: Facts = {}): Span {
+    const step = { name, facts, pointsTo: [] as string[], parts: [] as SpanName[], ended: false };
     this.steps.push(step);
     return {
       traceparent: `${name} of ${this.name}`,

@@ -61,6 +61,10 @@ func (a *actor) prepare(asked command) func() (any, error) {
 		return a.with(fields, func(client *dibs.Client) (any, error) {
 			return result{"ready": within(fields, client.Ready)}, nil
 		})
+	case "show":
+		return a.with(fields, func(client *dibs.Client) (any, error) {
+			return result{"text": fmt.Sprintf("%v %+v %#v %s", client, *client, *client, client)}, nil
+		})
 	case "flush":
 		return a.with(fields, func(client *dibs.Client) (any, error) {
 			return result{"flushed": within(fields, client.Flush)}, nil

@@ -47,6 +47,11 @@ final class Actor {
       case "ready" -> {
         return told("ready", client(fields).ready(time(fields, "timeout_ms")));
       }
+      case "show" -> {
+        JsonObject shown = new JsonObject();
+        shown.addProperty("text", String.valueOf(client(fields)));
+        return CompletableFuture.completedFuture(shown);
+      }
       case "flush" -> {
         return told("flushed", client(fields).flush(time(fields, "timeout_ms")));
       }

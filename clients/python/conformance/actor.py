@@ -129,6 +129,9 @@ class Actor:
             return {"ready": await self._ready(fields)}
         elif what == "flush":
             return {"flushed": await self._clients[fields["client"]].flush(fields["timeout_ms"] / 1_000)}
+        elif what == "show":
+            client = self._clients[fields["client"]]
+            return {"text": f"{client!r} {client} {vars(client)!r} {vars(client._link)!r}"}
         elif what == "bench":
             # Not the client of that name, whose hooks tell of every hit.
             async with AsyncClient(**self._opened[fields["client"]]) as client:

@@ -15,7 +15,7 @@ from callers import MakeCaller, caller_of, gives
 from fake_service import FakeService, Refusal, hit
 
 from dibs import AsyncClient, Client, InvalidOptionError, ServiceError
-from dibs.connection import Said, Tls, connection_of, hosts_of
+from dibs.connection import Said, Tls, TlsFiles, connection_of, hosts_of
 
 KINDS = ["threads", "loop"]
 
@@ -42,7 +42,7 @@ def test_where_to_call_is_an_option_or_in_the_environment(
         Path(f"{name}.pem").write_text(name)
     target, token, tls_ca = said
     connection = connection_of(Said(target, token, tls_ca=tls_ca, connect=0.5), env)
-    authorities = None if connection.tls is None else connection.tls.authorities
+    authorities = None if connection.tls is None else connection.tls.current().authorities
     assert (connection.target, connection.token and connection.token(), authorities) == expected
     assert connection.connect_ms == 500
 
@@ -171,6 +171,15 @@ class TestAToken:
         with pytest.raises(OSError, match="no such file"):
             Client()
 
+    @pytest.mark.parametrize("token", ["two words", "a\nline", "\u00fc"])
+    async def test_that_no_header_can_carry_is_refused_and_not_shown(self, token: str, make: MakeCaller) -> None:
+        with pytest.raises(InvalidOptionError, match=r"token: has other characters than visible ASCII") as refused:
+            Client(token=token)
+        assert token not in str(refused.value)
+        with pytest.raises(ServiceError, match=r"token: is empty, or has other characters") as raised:
+            await make(token=lambda: token, on_unavailable="fail").get("k", gives(b"v"))
+        assert token not in str(raised.value)
+
     def test_is_in_no_representation(self) -> None:
         client = Client(token="secret")
         said = [client, client._connection, Said(token="secret"), Tls(None, b"certificate", b"secret")]
@@ -180,9 +189,12 @@ class TestAToken:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate for 127.0.0.1, which is its own authority, and its key."""
+    return made_in(tmp_path_factory.mktemp("tls"))
+
+
+def made_in(folder: Path) -> tuple[Path, Path]:
     if shutil.which("openssl") is None:
         pytest.skip("no openssl to make a certificate with")
-    folder = tmp_path_factory.mktemp("tls")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     make = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=dibs -addext subjectAltName=IP:127.0.0.1"
     subprocess.run(
@@ -231,4 +243,50 @@ async def test_a_certificate_of_its_own_is_shown(
     assert await by_environment.get("k", gives(b"mine")) == b"v"
     for caller in (without, shown, by_environment):
         await caller.close()
+    fake.stop()
+
+
+def test_certificates_are_read_again_and_only_as_a_pair(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    first, second = made_in(tmp_path / "first"), made_in(tmp_path / "second")
+    own, its_key = tmp_path / "own.pem", tmp_path / "own.key"
+    own.write_bytes(first[0].read_bytes())
+    its_key.write_bytes(first[1].read_bytes())
+    files = TlsFiles("", str(own), str(its_key))
+    before = files.current()
+    assert before is files.current()
+    # The key comes first, and fits nothing yet.
+    its_key.write_bytes(second[1].read_bytes())
+    assert files.current() is before
+    own.write_bytes(second[0].read_bytes())
+    assert files.current().certificate == second[0].read_bytes()
+    own.unlink()
+    assert files.current().certificate == second[0].read_bytes()
+    own.write_bytes(first[0].read_bytes())
+    with pytest.raises(InvalidOptionError, match=r"tls_cert, tls_key: .* are no certificate with its key"):
+        Client(tls_cert=str(own), tls_key=str(its_key))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("session", [True, False])
+async def test_a_renewed_certificate_is_shown_to_a_service_that_comes_back(
+    kind: str, session: bool, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path, key = certificate
+    strangers = made_in(tmp_path)
+    own, its_key = tmp_path / "own.pem", tmp_path / "own.key"
+    own.write_bytes(strangers[0].read_bytes())
+    its_key.write_bytes(strangers[1].read_bytes())
+    pair = [(key.read_bytes(), path.read_bytes())]
+    fake = FakeService().start(grpc.ssl_server_credentials(pair, path.read_bytes(), require_client_auth=True))
+    fake.will("GetOrLock", hit(b"v"))
+    files = {"tls_ca": str(path), "tls_cert": str(own), "tls_key": str(its_key)}
+    caller = caller_of(kind, target=fake.target, on_unavailable="fail", session=session, **files)
+    with pytest.raises(ServiceError):
+        await caller.get("k", gives(b"mine"))
+    its_key.write_bytes(key.read_bytes())
+    own.write_bytes(path.read_bytes())
+    assert await caller.get("k", gives(b"mine")) == b"v"
+    await caller.close()
     fake.stop()

@@ -203,6 +203,57 @@ class TestAFork:
         assert first == again != child
 
 
+FORK_OF_A_STUB = """
+import asyncio, os, signal, sys
+import dibs
+from dibs.v1 import coordinator_pb2 as pb
+
+client = dibs.AsyncClient(sys.argv[1])
+
+def get():
+    async def call():
+        return (await client.stub.GetOrLock(pb.GetOrLockRequest(key="k"), timeout=10)).hit.value.decode()
+    return asyncio.run(call())
+
+async def open_and_fork():
+    held = asyncio.ensure_future(client.stub.GetOrLock(pb.GetOrLockRequest(key="held"), timeout=60))
+    await asyncio.to_thread(sys.stdin.readline)
+    children = []
+    for _ in range(3):
+        pid = os.fork()
+        if pid == 0:
+            return None, None
+        children.append(pid)
+    try:
+        await held
+        ended = "answered"
+    except Exception as error:
+        ended = f"{type(error).__name__} {error.code().name}"
+    return children, ended
+
+first = get()
+loop = asyncio.new_event_loop()
+children, ended = loop.run_until_complete(open_and_fork())
+if children is None:
+    signal.alarm(20)
+    os._exit(0 if get() == "v" else 2)
+print(first, ended, get(), [os.waitpid(pid, 0)[1] for pid in children], flush=True)
+"""
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_stub_of_a_loop_outlives_a_fork(fake: FakeService) -> None:
+    fake.will("GetOrLock", hit(b"v"), fake.held(hit(b"late")), hit(b"v"))
+    env = {**os.environ, "PYTHONWARNINGS": "ignore::DeprecationWarning"}
+    command = [sys.executable, "-c", FORK_OF_A_STUB, fake.target]
+    parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+    with parent:
+        while len(fake.heard) < 2:
+            threading.Event().wait(0.002)
+        said, _ = parent.communicate("\n", timeout=60)
+    assert said.splitlines() == ["v AioRpcError CANCELLED v [0, 0, 0]"]
+
+
 async def test_a_unix_socket_is_a_target(make: MakeCaller, tmp_path: Path) -> None:
     fake = FakeService().start(listen=f"unix://{tmp_path}/dibs.sock")
     fake.will("GetOrLock", lease())

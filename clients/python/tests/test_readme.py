@@ -8,6 +8,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent.parent
 #: What the examples take from the application that they stand in.
 APPLICATION = """
@@ -39,7 +41,9 @@ def examples() -> list[str]:
     return re.findall(r"^```py\n(.*?)^```$", (HERE / "README.md").read_text(), re.DOTALL | re.MULTILINE)
 
 
-def test_the_types_of_the_examples_are_right(tmp_path: Path) -> None:
+@pytest.fixture
+def typed_examples(tmp_path: Path) -> Path:
+    """A file of all of them, where the project's own configuration is not."""
     blocks = [
         # The client for threads takes no async function.
         f"async def example_{at}() -> None:\n"
@@ -51,10 +55,24 @@ def test_the_types_of_the_examples_are_right(tmp_path: Path) -> None:
     assert len(blocks) >= 5
     file = tmp_path / "readme.py"
     file.write_text("\n".join([APPLICATION, *blocks]))
-    check = ["--config-file=", "--check-untyped-defs", "--namespace-packages", str(file)]
-    # Not where the project's own configuration is.
-    done = subprocess.run([sys.executable, "-m", "mypy", *check], cwd=tmp_path, capture_output=True, text=True)
+    return file
+
+
+def passes(checker: str, *options: str, folder: Path) -> None:
+    command = [sys.executable, "-m", checker, *options]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_mypy_finds_their_types_right(typed_examples: Path) -> None:
+    options = ["--config-file=", "--check-untyped-defs", "--namespace-packages", str(typed_examples)]
+    passes("mypy", *options, folder=typed_examples.parent)
+
+
+def test_pyright_finds_their_types_right(typed_examples: Path) -> None:
+    # Its own default in place of the stricter one of this build of it, which comes with all that it runs on.
+    (typed_examples.parent / "pyrightconfig.json").write_text('{"typeCheckingMode": "standard"}')
+    passes("basedpyright", "--pythonpath", sys.executable, str(typed_examples), folder=typed_examples.parent)
 
 
 def test_the_unit_test_in_it_passes() -> None:

@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks';
 import { readFileSync } from 'node:fs';
+import { inspect } from 'node:util';
 import { DibsClient } from '../src/client.js';
 import { json } from '../src/codec.js';
 import { Link } from '../src/link.js';
@@ -62,6 +63,16 @@ export class Actor {
           );
       case 'flush':
         return { flushed: await this.#of(fields).client.flush({ timeoutMs: Number(fields.timeout_ms) }) };
+      case 'show': {
+        const { client } = this.#of(fields);
+        return {
+          text: [
+            inspect(client, { depth: 20, showHidden: true }),
+            JSON.stringify(client),
+            String(client),
+          ].join('\n'),
+        };
+      }
       case 'call':
         return this.#bounded(fields, ({ signal }, deadlineMs) =>
           rawCall(this.#of(fields).unary, String(fields.method), fields.request as object, {

@@ -8,7 +8,7 @@ export class Availability {
     private readonly warn: Warn = warning,
   ) {}
 
-  lost(cause: Error): void {
+  unavailable(cause: Error): void {
     if (this.#isLost) return;
     this.#isLost = true;
     this.warn(

@@ -219,7 +219,7 @@ async function underLease(steps: FetchLoop, lease: Lease) {
 async function withoutService(steps: FetchLoop, cause: DibsError): Promise<Fetched> {
   const { parts, namespace, key, rebuild, options, onUnavailable, flight, untilMs } = steps;
   const { hooks, local, near } = parts;
-  parts.availability.lost(cause);
+  parts.availability.unavailable(cause);
   const mayShare = options.refresh !== true && options.read !== 'store';
   const old = mayShare && options.stale !== 'forbid' ? near?.left(namespace, key) : undefined;
   if (old !== undefined) {

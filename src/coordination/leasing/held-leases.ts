@@ -4,7 +4,7 @@ import type { Key } from '../words/key.js';
 import type { LeaseEnd, LeaseReason } from '../words/outcome.js';
 import type { ArmedLease } from '../words/record.js';
 import type { Token } from '../words/token.js';
-import type { Step } from '../words/trace.js';
+import type { Span } from '../words/trace.js';
 import { type DeadlineHandle, Deadlines } from './deadlines.js';
 
 /** A lease that this replica gave and that has not ended, as far as it knows. */
@@ -24,8 +24,10 @@ export interface HeldLease {
   /** The count of changes when it was given: what has changed since may not be in what its holder read. */
   readonly givenAt: number;
   /** Stands for the lease in the trace of its holder; the code that takes the lease ends it. */
-  readonly span?: Step;
+  readonly span?: Span;
   untilMs: number;
+  /** The end that the store has confirmed, if it has confirmed one: the record's is no earlier. */
+  storedUntilMs?: number | undefined;
   owner: number;
 }
 
@@ -144,7 +146,7 @@ export class HeldLeases {
   }
 
   /** Forgets the lease by its holder's own word: the caller of this method tells how it ended. */
-  take(nonce: string): HeldLease | undefined {
+  remove(nonce: string): HeldLease | undefined {
     const watcher = this.#watchers.get(nonce);
     const lease = this.#drop(nonce);
     watcher?.(undefined);

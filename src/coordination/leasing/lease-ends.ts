@@ -46,7 +46,7 @@ export class LeaseEnds {
     const { held } = this;
     const { nonce } = lease;
     // Another session has it, perhaps at another replica, which watches its end from now on.
-    if (armed.owner !== lease.owner) held.take(nonce);
+    if (armed.owner !== lease.owner) held.remove(nonce);
     else if (armed.expiresInMs > 0) held.lastsFor(nonce, armed.expiresInMs);
     else {
       held.expired(nonce);

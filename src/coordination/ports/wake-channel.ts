@@ -33,7 +33,7 @@ export interface WakeListener {
   /** The channel is live again: anything may have been missed meanwhile. */
   resubscribed(): void;
   /** The channel is down. */
-  lost(): void;
+  disconnected(): void;
 }
 
 /** Tells replicas that something changed. It may lose messages; the waiters' poll covers for that. */

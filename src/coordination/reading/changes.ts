@@ -65,14 +65,14 @@ export class Changes {
   }
 
   /** The wake channel is down: from now on anything may change unheard. */
-  channelLost(): void {
+  channelDisconnected(): void {
     this.#count += 1;
     this.#everythingAt = this.#count;
   }
 
   /** The wake channel is confirmed anew: anything may have changed while it was down. */
   channelConfirmed(): void {
-    this.channelLost();
+    this.channelDisconnected();
     this.#confirmedAt = this.#count;
     this.#namespaces.clear();
   }

@@ -1,5 +1,5 @@
 import type { Stamp } from '../ports/namespace-store.js';
-import type { StoredValue } from '../words/record.js';
+import type { StoredFailure, StoredValue } from '../words/record.js';
 import { decodeTagClock } from '../words/tag-clock.js';
 
 /**
@@ -26,6 +26,16 @@ export function counted(
     servableForMs = Math.min(servableForMs, value.staleMs - mark.agoMs);
   }
   return servableForMs > 0 ? { ...value, freshForMs, servableForMs } : undefined;
+}
+
+/** A back-off ends when the whole namespace is invalidated, or its clock is lost; how often it failed is still known. */
+export function withBackOff(failure: StoredFailure, clock: string, [whole]: readonly Stamp[]): StoredFailure {
+  // A replica of the release before writes no clock.
+  if (failure.retryAfterMs === 0 || failure.clock === '') return failure;
+  const own = decodeTagClock(failure.clock);
+  const invalidatedAt = Math.max(whole?.deletedAt ?? 0, whole?.marks.at(-1)?.at ?? 0);
+  const runs = own.id === decodeTagClock(clock).id && invalidatedAt <= own.at;
+  return runs ? failure : { ...failure, retryAfterMs: 0 };
 }
 
 /** Whether a value of this clock counts as it was published: no stamp of its namespace or its tags is later. */

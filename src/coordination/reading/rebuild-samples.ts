@@ -14,7 +14,7 @@ export class RebuildSamples {
   }
 
   /** The sample, once; undefined if there is none. */
-  take(namespace: string): number | undefined {
+  remove(namespace: string): number | undefined {
     const tookMs = this.#tookMs.get(namespace);
     this.#tookMs.delete(namespace);
     return tookMs;

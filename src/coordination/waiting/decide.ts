@@ -61,7 +61,7 @@ function decideBy(snapshot: Snapshot, ask: Ask, nowMs: number): Decision {
   }
   if (ask.intent === 'refresh') {
     if (rebuilding) return wait(snapshot, ask, nowMs);
-    const failed = failedOf(snapshot, ask, nowMs);
+    const failed = refreshFailedOf(snapshot, ask, nowMs);
     return failed === undefined ? { act: 'attempt', reason: 'refresh' } : { act: 'answer', outcome: failed };
   }
   if (hit?.fresh === true) return freshHit(snapshot, ask, nowMs, hit);
@@ -119,8 +119,24 @@ function failedOf(snapshot: Snapshot, ask: Ask, nowMs: number): Failed | undefin
   const failure = snapshot.record.failure;
   if (failure === undefined) return undefined;
   const backoffMs = failure.retryAfterMs - (nowMs - snapshot.readAtMs);
-  if (backoffMs <= 0 && failure.fence !== ask.waitsForFence) return undefined;
+  // Where a lease runs, its holder tries again already: a refresh, or a rebuild after an invalidation.
+  const isBackingOff = backoffMs > 0 && leaseLeftMs(snapshot, nowMs) <= 0;
+  if (!isBackingOff && failure.fence !== ask.waitsForFence) return undefined;
   return { kind: 'failed', message: failure.message, retryAfterMs: Math.max(0, Math.ceil(backoffMs)) };
+}
+
+/** A refresh ends a back-off, at most once in this time for each key of the fleet: it is asked for by a person, or by many. */
+const REFRESH_EVERY_MS = 1_000;
+
+/** The failure that a refresh is to hear: of the lease that it waited for, or because another try was just made. */
+function refreshFailedOf(snapshot: Snapshot, ask: Ask, nowMs: number): Failed | undefined {
+  const failed = failedOf(snapshot, ask, nowMs);
+  const { failure } = snapshot.record;
+  if (failed === undefined || failure === undefined || failure.fence === ask.waitsForFence) return failed;
+  const againInMs =
+    REFRESH_EVERY_MS - failure.triedAgoMs - (nowMs - (snapshot.heardAtMs ?? snapshot.readAtMs));
+  if (againInMs <= 0) return undefined;
+  return { ...failed, retryAfterMs: Math.min(failed.retryAfterMs, Math.ceil(againInMs)) };
 }
 
 /** Why a lease is given now, from how the key's last chapter ended. */

@@ -6,7 +6,7 @@ import type { Call } from '../words/call.js';
 import type { Key } from '../words/key.js';
 import type { GetOrLockAnswer, Hit } from '../words/outcome.js';
 import type { GetOrLock } from '../words/requests.js';
-import type { Step, Trace } from '../words/trace.js';
+import type { Span, Trace } from '../words/trace.js';
 import type { Ask } from './decide.js';
 
 /** Called once, with the answer or with why there is none: a callback, for a promise costs as much as a waiter. */
@@ -38,7 +38,7 @@ export class Waiter implements Ask {
   position = 1;
   #slept = false;
   #gone = false;
-  #wait: Step | undefined;
+  #wait: Span | undefined;
   #pointedTo = '';
   #changes: Changes | undefined;
   #came: Arrival | undefined;
@@ -233,11 +233,11 @@ export class WaitingRoom {
     const unchanged = this.snapshot !== undefined && isWaitedFor(this.snapshot, snapshot, this.clock.nowMs());
     const owed = this.#owed;
     this.#owed = [];
-    this.#takeDown(snapshot);
+    this.#learn(snapshot);
     return unchanged ? owed : this.waiters();
   }
 
-  #takeDown(snapshot: Snapshot): void {
+  #learn(snapshot: Snapshot): void {
     if (snapshot.from === 'publish') {
       this.holder = undefined;
       return;

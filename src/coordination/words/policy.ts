@@ -10,10 +10,14 @@ export interface Policy {
   readonly earlyRefreshBeta: number;
   /** What a miss gets when the quorum or the store is lost: the degradation, or UNAVAILABLE. */
   readonly onLoss: 'degrade' | 'fail';
+  /** What a miss gets while the store is late: it waits for the store, or takes the degradation at the soft timeout. */
+  readonly onLate: 'wait' | 'degrade';
   /** Rebuilds at a time across the fleet; 0 for no bound. */
   readonly maxRebuilds: number;
   /** Back-off after the first failure in a row; doubles with each. */
   readonly failureBackoffMs: number;
+  /** The longest such back-off. */
+  readonly failureBackoffMsMax: number;
   readonly leaseMsMin: number;
   readonly leaseMsMax: number;
   /** How long one lease may be extended in all. */
@@ -31,9 +35,13 @@ export interface Limits {
   readonly valueBytesMax: number;
   readonly waitersPerKeyMax: number;
   readonly waitersMax: number;
+  /** A store that owes a reply for so long is late. */
+  readonly storeTimeoutMs: number;
+  /** S: an authority that owes a reply and is silent for so long, in this process's own running time, is lost. */
+  readonly silenceMs: number;
 }
 
-/** No back-off is longer: five minutes is as long as a fleet may leave a source alone unasked. */
+/** No back-off is longer unless the policy says so: five minutes is as long as a fleet may leave a source alone unasked. */
 export const BACKOFF_MS_MAX = 300_000;
 
 /** A rebuild that takes longer hangs, as a rule, and a lease that is extended for ever keeps the whole fleet waiting. */
@@ -46,9 +54,12 @@ export function defaultPolicy(limits: Limits): Policy {
     ttlJitter: 0,
     earlyRefreshBeta: 0,
     onLoss: 'degrade',
+    // A late reply is only a guess, and stampedes come when machines are overloaded.
+    onLate: 'wait',
     maxRebuilds: 0,
     // A second is long enough for a source to shed a stampede and short enough that a blip is forgotten.
     failureBackoffMs: 1_000,
+    failureBackoffMsMax: BACKOFF_MS_MAX,
     leaseMsMin: limits.leaseMsMin,
     leaseMsMax: limits.leaseMsMax,
     leaseHoldMsMax: Math.max(LEASE_HOLD_MS_MAX, limits.leaseMsMax),

@@ -90,6 +90,10 @@ export interface StoredFailure {
   readonly retryAfterMs: number;
   /** Failures in a row. */
   readonly count: number;
+  /** How long ago the key's last lease was given. */
+  readonly triedAgoMs: number;
+  /** The namespace's tag clock when the lease that failed was given; empty where that is not known. */
+  readonly clock: string;
 }
 
 /** What an absent record looks like. */

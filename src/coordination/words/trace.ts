@@ -1,7 +1,7 @@
-/** A step on the way of a call that somebody may want to see. */
-export type StepName = 'look' | 'acquire' | 'vote' | 'arm' | 'wait' | 'lease' | 'publish';
+/** A part of a call that its trace shows. */
+export type SpanName = 'look' | 'acquire' | 'vote' | 'arm' | 'wait' | 'lease' | 'publish';
 
-/** What is known of a call or of a step; everything that is worth knowing, and nothing secret. */
+/** What a trace says about a call or a span. Nothing secret. */
 export interface Facts {
   /** What a call was answered, in the words of {@link Observer}. */
   readonly outcome?: string;
@@ -13,7 +13,9 @@ export interface Facts {
   readonly node?: string;
   readonly vote?: string;
   readonly armed?: boolean;
-  /** Of a wait: what ended it, and the slot in the line at its begin, from 1. */
+  /** Of a step at the store: its reply was late. */
+  readonly late?: boolean;
+  /** Of a wait: what ended it, and its place in the line at the beginning, from 1. */
   readonly endedBy?: string;
   readonly position?: number;
   /** Of a lease. */
@@ -32,8 +34,8 @@ export interface Facts {
 export interface Trace {
   /** The W3C traceparent of the call itself. */
   readonly traceparent: string;
-  /** A step that begins now. One that is never ended is never shown. */
-  begin(name: StepName, facts?: Facts): Step;
+  /** A span that begins now. A trace does not show a span that never ends. */
+  begin(name: SpanName, facts?: Facts): Span;
   /** What the call is about. */
   about(namespace: string, key: string): void;
   know(facts: Facts): void;
@@ -41,11 +43,12 @@ export interface Trace {
   end(statusCode: number): void;
 }
 
-export interface Step {
+/** A part of a call, with its own beginning and end. */
+export interface Span {
   /** The W3C traceparent by which others can point at it. */
   readonly traceparent: string;
   /** A part of it that has just ended and took `tookMs`. */
-  part(name: StepName, tookMs: number, facts: Facts): void;
+  part(name: SpanName, tookMs: number, facts: Facts): void;
   /** It has to do with what has this W3C traceparent; nothing if that is empty. */
   pointTo(traceparent: string): void;
   end(facts?: Facts): void;

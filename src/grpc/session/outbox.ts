@@ -66,7 +66,7 @@ export class Outbox {
 
   #flush(): void {
     while (!this.#held && this.#replies.length + this.#events.length > 0) {
-      const replies = this.#take();
+      const replies = this.#nextReplies();
       const events = this.#events;
       this.#events = [];
       this.#write({ welcome: undefined, replies, events });
@@ -74,7 +74,7 @@ export class Outbox {
   }
 
   /** As many replies as one message may carry, and at least one. */
-  #take(): SessionReply[] {
+  #nextReplies(): SessionReply[] {
     let bytes = 0;
     let count = 0;
     for (const valueBytes of this.#valueBytes) {

@@ -67,7 +67,7 @@ export class Session {
   }
 
   /** Throws `invalid_argument` for a violation of the session's rules. A fault in a call is that call's reply. */
-  take(path: string, { id, deadlineMs, traceparent, request }: SessionCall): void {
+  receive(path: string, { id, deadlineMs, traceparent, request }: SessionCall): void {
     if (!(id > 0)) throw invalid(`${path}.id: ${id} is not above 0`);
     if (this.#calls.has(id)) throw invalid(`${path}.id: ${id} is already used by an open call`);
     const row: AnyRow | undefined = request && CALLS[request.$case];

@@ -7,7 +7,7 @@ import { FULL_MS } from '../../coordination/waiting/retry-after.js';
 import { CoordinationError } from '../../coordination/words/errors.js';
 import { keyFromId } from '../../coordination/words/key.js';
 import type { Edge } from '../answer.js';
-import { credentialsOf, type Shown } from '../credentials.js';
+import { admit, type Shown } from '../credentials.js';
 import { decodeHello, invalid, messageOf } from '../decode.js';
 import {
   CoordinatorServiceService as contract,
@@ -87,7 +87,7 @@ export class Sessions {
         this.#tell(it.namespace, { keys: [], tags, all });
       },
       resubscribed: () => this.#tellAll(),
-      lost: () => this.#tellAll(),
+      disconnected: () => this.#tellAll(),
     });
     this.#beat();
   }
@@ -112,7 +112,8 @@ export class Sessions {
     }
     let visitor: Visitor | undefined;
     try {
-      visitor = this.parts.edge.guard?.admit(credentialsOf(stream), 'Session');
+      const { guard } = this.parts.edge;
+      visitor = guard && admit(guard, stream, contract.session.path);
     } catch (error) {
       fail(error);
       return;
@@ -125,7 +126,7 @@ export class Sessions {
         else if (message.hello !== undefined)
           throw invalid('hello: set again; only the first message may have it');
         this.#askToLeaveIfRevoked(open);
-        for (const [at, call] of message.calls.entries()) open.session.take(`calls[${at}]`, call);
+        for (const [at, call] of message.calls.entries()) open.session.receive(`calls[${at}]`, call);
         // After the calls, because one of them may be cancelled in the same message.
         for (const id of message.cancelledIds) open.session.cancel(id);
       } catch (error) {

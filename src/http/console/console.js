@@ -9,7 +9,7 @@ import * as words from './words.js';
 
 const EVENTS = 'console/events';
 const AGAIN_MS = 2_000;
-/** A stream that is silent for this long counts as lost. */
+/** A stream that is silent for this long counts as disconnected. */
 const SILENT_MS = 5_000;
 
 /** @param {string} id */
@@ -45,16 +45,16 @@ function listen() {
     show(JSON.parse(data));
   };
   // A browser stops retrying if the answer is not a stream, so this restarts the connection in both cases.
-  stream.onerror = () => void lost();
+  stream.onerror = () => void disconnected();
   expectMore();
 }
 
 function expectMore() {
   clearTimeout(timer);
-  timer = setTimeout(() => void lost(), SILENT_MS);
+  timer = setTimeout(() => void disconnected(), SILENT_MS);
 }
 
-async function lost() {
+async function disconnected() {
   stream?.close();
   clearTimeout(timer);
   timer = setTimeout(listen, AGAIN_MS);
@@ -74,7 +74,7 @@ async function whyLost() {
   return 'The replica does not answer. Retrying.';
 }
 
-/** @param {string} why the connection is lost; empty if it is not */
+/** @param {string} why the stream is disconnected; empty if it is not */
 function say(why) {
   const notice = byId('connection');
   notice.hidden = why === '';

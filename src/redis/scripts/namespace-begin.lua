@@ -9,11 +9,9 @@
 -- Reply
 --   the clock's id, and its time.
 
-local known = redis.call('HMGET', KEYS[1], 'id', 'clock')
 local left_ms = redis.call('PTTL', KEYS[1])
-if not known[1] then
-  known = { ARGV[1], '1' }
-  redis.call('HSET', KEYS[1], 'id', known[1], 'clock', known[2])
+if redis.call('HSETNX', KEYS[1], 'id', ARGV[1]) == 1 then
+  redis.call('HSET', KEYS[1], 'clock', '1')
   left_ms = 0
 end
 -- One without an end was begun by a replica of the release before: namespace-read gives it one.
@@ -21,4 +19,4 @@ if left_ms >= 0 and left_ms < tonumber(ARGV[2]) then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
   redis.call('PEXPIRE', KEYS[2], ARGV[2])
 end
-return known
+return redis.call('HMGET', KEYS[1], 'id', 'clock')

@@ -94,15 +94,16 @@ end
 
 local stamps_max = tonumber(ARGV[4])
 local over = redis.call('ZCARD', KEYS[2]) - stamps_max
+-- A few more at once, for each time costs the replicas that know no floor all that they have. It is refused where the
+-- rules of the Redis user are those of the release before.
+local oldest = over > 0 and redis.pcall('ZPOPMIN', KEYS[2], over + math.floor(stamps_max / 256)) or {}
 -- Tags that the order does not know, because it was lost or a replica of the release before stamped them, are never
 -- forgotten one by one: of so many, the namespace forgets all, and counts as deleted.
-local disordered = redis.call('HLEN', KEYS[1]) > 2 * stamps_max + 20000
+local disordered = oldest.err or redis.call('HLEN', KEYS[1]) > 2 * stamps_max + 20000
 if disordered then
   redis.call('UNLINK', KEYS[1], KEYS[2])
   redis.call('HSET', KEYS[1], 'id', id, 'clock', clock, 'deleted', clock)
-elseif over > 0 then
-  -- A few more at once, for each time costs the replicas that know no floor all that they have.
-  local oldest = redis.call('ZPOPMIN', KEYS[2], over + math.floor(stamps_max / 256))
+elseif #oldest > 0 then
   for at = 1, #oldest, 2 do forget(oldest[at]) end
   raise_for_older()
 end

@@ -1,5 +1,5 @@
--- value-invalidate: drops the value or marks it stale, voids the armed lease, raises the fence and sends
--- the wake. A key without a record gets one, for its wake needs a fence above that of any older value.
+-- value-invalidate: drops the value or marks it stale, voids the armed lease, ends a back-off, raises the fence and
+-- sends the wake. A key without a record gets one, for its wake needs a fence above that of any older value.
 --
 -- KEYS
 --   1 record  the key's hash
@@ -48,7 +48,11 @@ end
 local fence = string.format('%.0f', math.max(tonumber(before[1] or 0) + 1, now))
 redis.call('HSET', KEYS[1], 'fence', fence, 'last_end', 'invalidated')
 
-local last = math.max(now, servable_until, tonumber(before[5] or 0))
+-- A back-off ends here, and the next failure counts on from the ones before.
+local failure_until = math.min(now, tonumber(before[5] or 0))
+if failure_until == now then redis.call('HSET', KEYS[1], 'failure_until', string.format('%.0f', now)) end
+
+local last = math.max(now, servable_until)
 keep(KEYS[1], last, fence, ARGV[2])
 redis.call('PUBLISH', ARGV[3], 'invalidated:' .. fence .. ':' .. ARGV[4])
 return { had_value and 1 or 0, fence, before[2] }

@@ -63,7 +63,7 @@ else
 end
 remember(before[1], armed_at, now, 'published', before[12], '', before[13])
 redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease', 'lease_clock',
-  'failure', 'failure_fence', 'failure_until', 'failure_count', 'failed_at')
+  'failure', 'failure_fence', 'failure_until', 'failure_count', 'failed_at', 'failure_clock')
 keep(KEYS[1], servable_until, before[1], ARGV[8])
 redis.call('PUBLISH', ARGV[9], 'published:' .. before[1] .. ':' .. ARGV[10])
 return { in_time and 'stored' or 'stored_late', before[1], before[11] }

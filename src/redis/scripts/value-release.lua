@@ -23,7 +23,7 @@ local now = time[1] * 1000000 + time[2]
 -- include: remember
 -- include: keep
 local before = redis.call('HMGET', KEYS[1],
-  'fence', 'nonce', 'owner', 'failure_count', 'armed_at', 'lease', 'past')
+  'fence', 'nonce', 'owner', 'failure_count', 'armed_at', 'lease', 'past', 'lease_clock')
 if before[2] ~= ARGV[1] then return 0 end
 if ARGV[2] ~= '' and before[3] ~= ARGV[2] then return 0 end
 
@@ -42,7 +42,8 @@ if ARGV[4] == '1' then
     'failure_fence', before[1],
     'failed_at', string.format('%.0f', now),
     'failure_until', string.format('%.0f', now + backoff_ms * 1000),
-    'failure_count', string.format('%.0f', in_a_row + 1))
+    'failure_count', string.format('%.0f', in_a_row + 1),
+    'failure_clock', before[8])
 end
 
 local ends = redis.call('HMGET', KEYS[1], 'servable_until', 'failure_until')

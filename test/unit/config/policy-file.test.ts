@@ -21,8 +21,10 @@ describe('a policy', () => {
           ttl_jitter: 0.1
           early_refresh_beta: 1
           on_loss: fail
+          on_late: degrade
           max_rebuilds: 10
           failure_backoff_ms: 500
+          failure_backoff_max_ms: 600
           lease_min_ms: 200
           lease_max_ms: 300
           lease_hold_max_ms: 400
@@ -37,8 +39,10 @@ describe('a policy', () => {
       ttlJitter: 0.1,
       earlyRefreshBeta: 1,
       onLoss: 'fail',
+      onLate: 'degrade',
       maxRebuilds: 10,
       failureBackoffMs: 500,
+      failureBackoffMsMax: 600,
       leaseMsMin: 200,
       leaseMsMax: 300,
       leaseHoldMsMax: 400,
@@ -60,17 +64,17 @@ describe('a policy', () => {
     ['early_refresh_beta', 0, 10, [-1, 10.1]],
     ['max_rebuilds', 0, 1_000_000, [-1, 1_000_001, 0.5]],
     ['failure_backoff_ms', 0, 300_000, [-1, 300_001, 0.5]],
+    // Not below failure_backoff_ms, which is 1000 here.
+    ['failure_backoff_max_ms', 1_000, 86_400_000, [-1, 86_400_001, 1_000.5], 0],
     ['lease_min_ms', 100, 60_000, [99, 60_001, 100.5]],
     ['lease_max_ms', 100, 60_000, [99, 60_001, 100.5]],
     // Not below lease_max_ms, which is 60000 here.
-    ['lease_hold_max_ms', 60_000, 86_400_000, [86_400_001, 60_000.5]],
-  ] as const)('bounds %s', (name, min, max, outside) => {
+    ['lease_hold_max_ms', 60_000, 86_400_000, [86_400_001, 60_000.5], 100],
+  ] as const)('bounds %s', (name, min, max, outside, said: number = min) => {
     for (const good of [min, max]) expect(shop(`${name}: ${good}`).faults).toEqual([]);
     for (const bad of outside) {
       expect(shop(`${name}: ${bad}`).faults).toEqual([
-        expect.stringMatching(
-          `^namespaces.shop.${name}: .* within ${name === 'lease_hold_max_ms' ? 100 : min} to ${max}$`,
-        ),
+        expect.stringMatching(`^namespaces.shop.${name}: .* within ${said} to ${max}$`),
       ]);
     }
   });
@@ -95,6 +99,9 @@ describe('a policy', () => {
     expect(shop('lease_min_ms: 300, lease_max_ms: 300').faults).toEqual([]);
     expect(shop('lease_min_ms: 301, lease_max_ms: 300').faults).toEqual([
       'namespaces.shop.lease_min_ms: 301 is above lease_max_ms, which is 300',
+    ]);
+    expect(shop('failure_backoff_max_ms: 999').faults).toEqual([
+      'namespaces.shop.failure_backoff_max_ms: 999 is below failure_backoff_ms, which is 1000',
     ]);
     expect(shop('lease_hold_max_ms: 59999').faults).toEqual([
       'namespaces.shop.lease_hold_max_ms: 59999 is below lease_max_ms, which is 60000',

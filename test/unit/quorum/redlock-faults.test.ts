@@ -78,7 +78,11 @@ describe('never settles when nodes hang', () => {
       simulated.quorum.release('c', 'nonce'),
     ]);
     await simulated.pass(TIMEOUT_MS);
-    expect(await calls).toEqual([{ kind: 'lost' }, { kind: 'lost' }, undefined]);
+    expect(await calls).toEqual([
+      { kind: 'unavailable', late: true },
+      { kind: 'unavailable', late: true },
+      undefined,
+    ]);
     await simulated.quorum.close();
   });
 });
@@ -150,7 +154,7 @@ describe('cannot tell contention from node errors (issue 288)', () => {
     for (const node of simulated.nodes) node.locks.set('a', lock);
     expect(await simulated.quorum.acquire('a', freshNonce(), 1_000)).toEqual({ kind: 'held' });
     for (const at of [0, 1, 2]) simulated.node(at).error = new Error('OOM command not allowed');
-    expect(await simulated.quorum.acquire('a', freshNonce(), 1_000)).toEqual({ kind: 'lost' });
+    expect(await simulated.quorum.acquire('a', freshNonce(), 1_000)).toEqual({ kind: 'unavailable' });
     simulated.node(0).error = undefined;
     expect(await simulated.quorum.acquire('a', freshNonce(), 1_000)).toEqual({ kind: 'held' });
     simulated.node(0).locks.clear();
@@ -248,7 +252,7 @@ describe('sends the source of a script that a node does not have', () => {
       node.prepared = false;
       node.sent.length = 0;
     }
-    expect(await simulated.quorum.acquire('a', freshNonce(), 1_000)).toEqual({ kind: 'lost' });
+    expect(await simulated.quorum.acquire('a', freshNonce(), 1_000)).toEqual({ kind: 'unavailable' });
     expect(simulated.holders('a')).toEqual(Array(5).fill(undefined));
     await simulated.settle();
     for (const node of simulated.nodes)

@@ -6,7 +6,7 @@ import { ClaimInMemory } from '../../support/claim-in-memory.js';
 import { freshNonce } from '../../support/fresh-nonce.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { SimulatedLockNode } from '../../support/simulated-lock-node.js';
-import { LEASE_MS_MAX, SimulatedQuorum, TIMEOUT_MS } from '../../support/simulated-quorum.js';
+import { LEASE_MS_MAX, SILENCE_MS, SimulatedQuorum, TIMEOUT_MS } from '../../support/simulated-quorum.js';
 
 describe('the quorum over simulated nodes', () => {
   leaseQuorumContract(async () => {
@@ -31,6 +31,7 @@ describe('RedlockQuorum', () => {
         clock,
         chance: new SystemChance(),
         timeoutMs: TIMEOUT_MS,
+        silenceMs: SILENCE_MS,
         leaseMsMax: LEASE_MS_MAX,
       });
     expect(() => build(4)).toThrow(RangeError);
@@ -64,8 +65,8 @@ describe('RedlockQuorum', () => {
 
   test('what makes no sense is refused without asking, and never rejects', async () => {
     const simulated = await SimulatedQuorum.voting();
-    expect(await simulated.quorum.acquire('a', freshNonce(), Number.NaN)).toEqual({ kind: 'lost' });
-    expect(await simulated.quorum.extend('a', 'n', Number.NaN)).toEqual({ kind: 'lost' });
+    expect(await simulated.quorum.acquire('a', freshNonce(), Number.NaN)).toEqual({ kind: 'unavailable' });
+    expect(await simulated.quorum.extend('a', 'n', Number.NaN)).toEqual({ kind: 'unavailable' });
   });
 
   test('a failed attempt is released on every node, also on those that did not answer', async () => {
@@ -74,7 +75,7 @@ describe('RedlockQuorum', () => {
     for (const node of simulated.nodes) node.sent.length = 0;
     const ballot = simulated.quorum.acquire('a', freshNonce(), 1_000);
     await simulated.pass(TIMEOUT_MS);
-    expect(await ballot).toEqual({ kind: 'lost' });
+    expect(await ballot).toEqual({ kind: 'unavailable', late: true });
     for (const node of simulated.nodes) {
       expect(node.sent.filter((step) => step !== 'ping')).toEqual(['acquire', 'release']);
     }
@@ -99,8 +100,8 @@ describe('RedlockQuorum', () => {
     [2, 2, 'undecided'],
     [2, 1, 'undecided'],
     [1, 2, 'undecided'],
-    [2, 0, 'lost'],
-    [0, 2, 'lost'],
+    [2, 0, 'unavailable'],
+    [0, 2, 'unavailable'],
     [2, 3, 'held'],
     [0, 3, 'held'],
     [3, 2, 'granted'],
@@ -146,7 +147,7 @@ describe('RedlockQuorum', () => {
     for (const node of simulated.nodes) node.hang();
     const ballot = simulated.quorum.acquire('a', freshNonce(), 1_000);
     await simulated.quorum.close();
-    expect(await ballot).toEqual({ kind: 'lost' });
+    expect(await ballot).toEqual({ kind: 'unavailable' });
     const ready = simulated.quorum.ready(60_000);
     await simulated.quorum.close();
     await ready;

@@ -19,7 +19,6 @@ from dibs.base import (
     told,
     wants_context,
 )
-from dibs.channel import LoopStubs
 from dibs.codec import JSON, Codec
 from dibs.fetch_loop import fetch_loop
 from dibs.loop import Course, Crew
@@ -46,7 +45,6 @@ class AsyncClient(BaseClient):
     def _renew(self) -> None:
         super()._renew()
         self._crews: WeakKeyDictionary[asyncio.AbstractEventLoop, Crew] = WeakKeyDictionary()
-        self._stubs = LoopStubs(self._connection, self._tracing)
 
     @property
     def _crew(self) -> Crew:
@@ -61,9 +59,10 @@ class AsyncClient(BaseClient):
     def stub(self) -> Any:
         """The generated stub (`dibs.v1.coordinator_pb2_grpc`), with the token attached, for everything else.
 
-        Ask for it where the loop runs. It has a connection of its own, which does not outlive a fork.
+        Its methods are called in a loop that runs: `await` the reply, or `async for` the replies of a stream. Errors
+        are `grpc.aio.AioRpcError`. A fork ends the calls that are open.
         """
-        return self._stubs.stub
+        return self._link.loop_stub
 
     async def get_or_rebuild(
         self,
@@ -162,7 +161,6 @@ class AsyncClient(BaseClient):
         Waits for that at most `grace`, also for rebuilds that go on behind a stale value, and cancels what is left.
         """
         await self._crew.close(bounded_s("grace", grace))
-        await self._stubs.close()
         self._link.close()
 
     async def __aenter__(self) -> Self:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import grpc
 
-from dibs.connection import Connection
+from dibs.connection import Connection, Tls, is_sendable
 from dibs.errors import ServiceError
 from dibs.tracing import Tracing
 from dibs.v1.coordinator_pb2_grpc import CoordinatorServiceStub
@@ -35,14 +33,13 @@ _CHANNEL: dict[str, int | str] = {
 }
 
 
-def open_channel(by: Any, connection: Connection) -> Any:
+def open_channel(connection: Connection, tls: Tls | None) -> Any:
     # How long an attempt to connect may take; gRPC's own 20 s would hold every call so long.
     options = [*_CHANNEL.items(), ("grpc.min_reconnect_backoff_ms", connection.connect_ms)]
-    if connection.tls is None:
-        return by.insecure_channel(connection.target, options)
-    tls = connection.tls
+    if tls is None:
+        return grpc.insecure_channel(connection.target, options)
     credentials = grpc.ssl_channel_credentials(tls.authorities, tls.key, tls.certificate)
-    return by.secure_channel(connection.target, credentials, options)
+    return grpc.secure_channel(connection.target, credentials, options)
 
 
 def stub_on(channel: Any, connection: Connection, tracing: Tracing | None = None) -> Any:
@@ -56,10 +53,14 @@ def stub_on(channel: Any, connection: Connection, tracing: Tracing | None = None
 
 def _bearer(token: Callable[[], str]) -> str:
     try:
-        return f"Bearer {token()}"
+        text = token()
     except Exception as error:
         # Its message may carry a secret; the cause is there for a debugger.
         raise ServiceError("UNAUTHENTICATED", f"token: its function raised {type(error).__name__}") from error
+    # gRPC's own error would show what it refuses.
+    if not is_sendable(text):
+        raise ServiceError("UNAUTHENTICATED", "token: is empty, or has other characters than visible ASCII")
+    return f"Bearer {text}"
 
 
 class _Bearing:
@@ -82,28 +83,3 @@ class _Bearing:
         # What the caller says of it, and nothing at all, are not to be outdone.
         known = value == "" or any(name == theirs for theirs, _ in given)
         return self._bearer(request, *args, metadata=given if known else ((name, value), *given), **kwargs)
-
-
-class LoopStubs:
-    """The generated stub for an event loop: gRPC binds such a channel to the loop that runs."""
-
-    def __init__(self, connection: Connection, tracing: Tracing) -> None:
-        self._connection = connection
-        self._tracing = tracing
-        self._channels: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Any, Any]] = WeakKeyDictionary()
-
-    @property
-    def stub(self) -> Any:
-        loop = asyncio.get_running_loop()
-        if loop not in self._channels:
-            # gRPC's channel knows its loop, and would keep it here for ever.
-            for ended in [other for other in self._channels if other.is_closed()]:
-                del self._channels[ended]
-            channel: Any = open_channel(grpc.aio, self._connection)
-            self._channels[loop] = (channel, stub_on(channel, self._connection, self._tracing))
-        return self._channels[loop][1]
-
-    async def close(self) -> None:
-        channel, _ = self._channels.pop(asyncio.get_running_loop(), (None, None))
-        if channel is not None:
-            await channel.close()

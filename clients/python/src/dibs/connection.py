@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ DEFAULT_CONNECT_S = 2.0
 _CONNECT_MS_MAX = 600_000
 _DEFAULT_TARGET = "127.0.0.1:50051"
 _HOST_PORT = re.compile(r"(?P<host>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.%]+\]):(?P<port>[0-9]{1,5})")
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
 _WANTED = "give HOST:PORT, dns:///HOST:PORT or unix:///path"
 
 
@@ -40,7 +42,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Tls:
-    """PEM files, read at construction."""
+    """What PEM files have."""
 
     #: The certificates of the authorities to trust; None for those of the system.
     authorities: bytes | None
@@ -49,13 +51,45 @@ class Tls:
     key: bytes | None = field(default=None, repr=False)
 
 
+class TlsFiles:
+    """PEM files, read again when they have changed, so that a renewed certificate needs no restart."""
+
+    def __init__(self, authorities: str, certificate: str, key: str) -> None:
+        """Raises OSError where one cannot be read; InvalidOptionError where the certificate belongs to another key."""
+        self._paths = (authorities, certificate, key)
+        self._seen: object = None
+        self._tls = self._read()
+
+    def current(self) -> Tls:
+        """While they are replaced, one may be away, or beside the other one of before: those before go on."""
+        try:
+            return self._read()
+        except (OSError, InvalidOptionError):
+            return self._tls
+
+    def _read(self) -> Tls:
+        seen = [_looks(path) for path in self._paths if path]
+        if seen != self._seen:
+            authorities, certificate, key = (Path(path).read_bytes() if path else None for path in self._paths)
+            if certificate is not None:
+                _, its, its_key = self._paths
+                try:
+                    # An empty password: one that is asked for would wait for somebody at a terminal.
+                    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(its, its_key, "")
+                except ssl.SSLError as error:
+                    message = f"tls_cert, tls_key: {its} and {its_key} are no certificate with its key: {error.reason}"
+                    raise InvalidOptionError(message) from error
+            self._tls, self._seen = Tls(authorities, certificate, key), seen
+        return self._tls
+
+
 @dataclass(frozen=True)
 class Connection:
     """Where and as whom to call."""
 
     target: str
     connect_ms: int
-    tls: Tls | None = None
+    tls: TlsFiles | None = None
     #: Gives the current token; None where there is none.
     token: Callable[[], str] | None = field(default=None, repr=False)
 
@@ -123,8 +157,7 @@ class TokenFile:
             return self._token
 
     def _read(self) -> str:
-        now = os.stat(self._path)
-        seen = (now.st_mtime_ns, now.st_size, now.st_ino)
+        seen = _looks(self._path)
         if seen != self._seen:
             self._token, self._seen = Path(self._path).read_text().strip(), seen
         return self._token
@@ -139,20 +172,29 @@ def _token_of(said: Said, env: Mapping[str, str]) -> Callable[[], str] | None:
         token, path = env.get("DIBS_TOKEN"), env.get("DIBS_TOKEN_FILE")
     if token:
         text = token
+        if not is_sendable(text):
+            raise InvalidOptionError("token: has other characters than visible ASCII (DIBS_TOKEN)")
         return lambda: text
     return TokenFile(path) if path else None
 
 
-def _tls_of(authorities: str, certificate: str, key: str) -> Tls | None:
+def is_sendable(token: object) -> bool:
+    """Whether a header can carry it."""
+    return isinstance(token, str) and _VISIBLE.fullmatch(token) is not None
+
+
+def _looks(path: str) -> tuple[int, int, int]:
+    """Another one where the file has changed."""
+    now = os.stat(path)
+    return now.st_mtime_ns, now.st_size, now.st_ino
+
+
+def _tls_of(authorities: str, certificate: str, key: str) -> TlsFiles | None:
     if (certificate == "") != (key == ""):
         raise InvalidOptionError("tls_cert: a certificate and its key (tls_key) belong together")
     if authorities == "" and certificate == "":
         return None
-
-    def pem(path: str) -> bytes | None:
-        return Path(path).read_bytes() if path else None
-
-    return Tls(pem(authorities), pem(certificate), pem(key))
+    return TlsFiles(authorities, certificate, key)
 
 
 def _is_loopback(host: str) -> bool:

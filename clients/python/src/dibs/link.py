@@ -14,6 +14,7 @@ import grpc
 from dibs.channel import open_channel, stub_on
 from dibs.connection import Connection
 from dibs.errors import ServiceError
+from dibs.loop_stub import LoopChannel
 from dibs.sending import Sending, service_error
 from dibs.session import Session, SessionEvents
 from dibs.steps import Call
@@ -50,6 +51,10 @@ class Link:
         self._tracing = tracing
         self._sessions = sessions
         self._open: _Channel | None = None
+        #: Those that take no more calls, and still answer theirs.
+        self.retired: set[_Channel] = set()
+        #: Something broke off: the next call looks whether the certificates have changed.
+        self.broken_off = False
         #: The client takes no more calls from its user; those under way may still need some.
         self.closed = False
         self._over = False
@@ -64,6 +69,12 @@ class Link:
     def stub(self) -> Any:
         """For the user, whose calls are part of the trace that is current."""
         return self._channel().stub
+
+    @property
+    def loop_stub(self) -> Any:
+        """The same for an event loop, whose calls are awaited."""
+        channel = LoopChannel(lambda: self._channel().for_user)
+        return stub_on(channel, self._connection, self._tracing)
 
     def call(self, call: Call) -> Future[Any]:
         """Sends a call. Its future fails with a ServiceError; cancelling it cancels the call."""
@@ -87,16 +98,15 @@ class Link:
         self.closed = True
         with self._gate:
             self._over = True
-            channel, self._open = self._open, None
-        if channel is not None:
+            channels = self._take_all()
+        for channel in channels:
             for sending in channel.abort():
                 sending.fail(ServiceError("CANCELLED", "this client is closed"))
 
     def before_fork(self) -> None:
         self._gate.acquire()
-        if self._open is not None:
-            self._interrupted = self._open.abort()
-            self._open = None
+        for channel in self._take_all():
+            self._interrupted += channel.abort()
 
     def after_fork_in_parent(self) -> None:
         interrupted, self._interrupted = self._interrupted, []
@@ -123,11 +133,22 @@ class Link:
 
     def _channel(self) -> _Channel:
         with self._gate:
+            if self.broken_off and self._open is not None:
+                self.broken_off = False
+                if self._open.has_other_certificates():
+                    self.retired.add(self._open)
+                    self._open.retire()
+                    self._open = None
             if self._open is None:
                 if self._over:
                     raise ServiceError("CANCELLED", "this client is closed")
                 self._open = _Channel(self._connection, self._tracing, self._sessions, self)
             return self._open
+
+    def _take_all(self) -> list[_Channel]:
+        channels = [*self.retired, *([] if self._open is None else [self._open])]
+        self.retired, self._open = set(), None
+        return channels
 
     def give_back(self, sending: Sending, token: str) -> None:
         """A lease that came for a caller that had just left."""
@@ -147,7 +168,11 @@ class _Channel:
     """One channel, its session, and the calls that are open on it."""
 
     def __init__(self, connection: Connection, tracing: Tracing, sessions: Sessions | None, link: Link) -> None:
-        self.channel: Any = open_channel(grpc, connection)
+        self._connection = connection
+        self._tls = None if connection.tls is None else connection.tls.current()
+        self.channel: Any = open_channel(connection, self._tls)
+        #: For calls of the user's, which a fork ends too.
+        self.for_user = _Noting(self.channel, self._note)
         self.stub = stub_on(self.channel, connection, tracing)
         self._stub = stub_on(self.channel, connection)
         self._link = link
@@ -159,6 +184,7 @@ class _Channel:
         self._by_itself_until = 0.0
         self._sent: set[Any] = set()
         self._aborted = False
+        self._retired = False
         self._interrupted: list[Sending] = []
 
     def send(self, sending: Sending, by_itself: bool) -> None:
@@ -168,6 +194,27 @@ class _Channel:
         while not (self._session or self._open_session(self._sessions)).send(sending):
             self._keep_token()
             self._session = None
+
+    def has_other_certificates(self) -> bool:
+        return self._connection.tls is not None and self._connection.tls.current() is not self._tls
+
+    def retire(self) -> None:
+        """Takes no more calls, and closes when those that are open have ended."""
+        self._retired = True
+        if self._session is not None:
+            session = self._session
+            session.leave()
+            self._session_left(session)
+        self._close_if_over()
+
+    def _close_if_over(self) -> None:
+        if self._retired and not self._sent and not self._left:
+            self._link.retired.discard(self)
+            self.channel.close()
+
+    def _note(self, sent: Any) -> None:
+        self._sent.add(sent)
+        sent.add_done_callback(self._sent.discard)
 
     def abort(self) -> list[Sending]:
         """Ends all calls; they may go on elsewhere."""
@@ -198,6 +245,7 @@ class _Channel:
         return self._session
 
     def _session_left(self, session: Session) -> None:
+        self._link.broken_off = True
         self._left.add(session)
         if self._session is session:
             self._session = None
@@ -211,6 +259,7 @@ class _Channel:
     def _session_ended(
         self, session: Session, pending: list[Sending], error: ServiceError, confirmed: bool, for_good: bool
     ) -> None:
+        self._link.broken_off = True
         self._left.discard(session)
         if self._session is session:
             self._keep_token()
@@ -222,6 +271,7 @@ class _Channel:
             # Something on the way breaks streams, or the service does not take sessions here.
             self._by_itself_until = monotonic() + (_REFUSED_S if for_good else _LATE_S)
             self._link.send_by_itself(pending)
+        self._close_if_over()
 
     def _keep_token(self) -> None:
         if self._session is not None and self._session.resume_token != "":
@@ -243,15 +293,40 @@ class _Channel:
                 else:
                     sending.fail(ServiceError("CANCELLED", "the call was cancelled"))
             except grpc.RpcError as error:
-                sending.fail(service_error(error))
+                failure = service_error(error)
+                self._link.broken_off |= failure.unreachable
+                sending.fail(failure)
             else:
                 if not sending.succeed(response) and call.method == "GetOrLock" and response.HasField("lease"):
                     self._link.give_back(sending, response.lease.token)
             finally:
                 self._sent.discard(reply)
+                self._close_if_over()
 
         sent.add_done_callback(answered)
         sending.on_cancel(sent.cancel)
+
+
+class _Noting:
+    """A channel that tells of each call that is made on it."""
+
+    def __init__(self, channel: Any, note: Callable[[Any], None]) -> None:
+        self._channel = channel
+        self._note = note
+
+    def __getattr__(self, name: str) -> Any:
+        """`unary_unary` and the like make a method, and `future` is a way to call one."""
+        made = getattr(self._channel, name)
+        return (
+            _Noting(made, self._note)
+            if name == "future"
+            else lambda *args, **how: _Noting(made(*args, **how), self._note)
+        )
+
+    def __call__(self, *args: Any, **terms: Any) -> Any:
+        call = self._channel(*args, **terms)
+        self._note(call)
+        return call
 
 
 def _is_large(call: Call) -> bool:

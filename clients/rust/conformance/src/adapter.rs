@@ -59,6 +59,10 @@ impl Adapter {
                 let flushed = self.client(&client)?.0.flush(ms(timeout_ms)).await;
                 return Ok(json!({ "flushed": flushed }));
             }
+            What::Show { client } => {
+                let client = &self.client(&client)?.0;
+                return Ok(json!({ "text": format!("{client:?} {client:#?}") }));
+            }
             What::Call(command) => return self.call(command).await,
             What::Bench(command) => return self.bench(command).await,
         }

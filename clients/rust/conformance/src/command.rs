@@ -20,6 +20,7 @@ pub enum What {
     Invalidate(Invalidate),
     Ready(Within),
     Flush(Within),
+    Show { client: String },
     Cancel { call: String },
     Let { gate: String },
     Call(Call),

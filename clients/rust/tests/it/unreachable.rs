@@ -97,7 +97,7 @@ async fn is_killed_and_found_again_when_it_is_back() {
         let _service = Service::start_at(&target, &[]);
         let began = Instant::now();
         while strict().with(|| async { value("v") }).await.is_err() {
-            assert!(began.elapsed() < Duration::from_secs(2), "it is not found again");
+            assert!(began.elapsed() < Duration::from_secs(10), "it is not found again");
             tokio::time::sleep(ms(10)).await;
         }
     }

@@ -16,7 +16,7 @@ local function read_record(key, now)
     'fence', 'value_fence', 'value', 'published_at', 'fresh_until', 'servable_until', 'last_end', 'voided',
     'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease',
     'failure', 'failure_fence', 'failure_until', 'failure_count', 'rebuild_mean', 'rebuild_deviation',
-    'value_clock', 'tags', 'failed_at' }
+    'value_clock', 'tags', 'failed_at', 'failure_clock' }
   local record = redis.call('HMGET', key, unpack(fields))
   local latest = math.max(tonumber(record[4] or 0), tonumber(record[11] or 0), tonumber(record[23] or 0))
   if latest > now then

@@ -1,12 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { Degradation } from '../../../../src/coordination/degradation/degradation.js';
+import { Lateness } from '../../../../src/coordination/degradation/lateness.js';
 import type { Ballot } from '../../../../src/coordination/ports/lease-quorum.js';
+import { NO_OBSERVER } from '../../../../src/coordination/ports/observer.js';
 import { keyOf } from '../../../../src/coordination/words/key.js';
 import type { Degraded } from '../../../../src/coordination/words/outcome.js';
 import { MemoryLeaseQuorum } from '../../../../src/memory/lease-quorum.js';
 import { MemoryValueStore } from '../../../../src/memory/value-store.js';
 import { MemoryWakeChannel } from '../../../../src/memory/wake-channel.js';
 import { ChaosValueStore, type StoreStep } from '../../../support/chaos-value-store.js';
+import { LIMITS } from '../../../support/coordination-trial.js';
 import { freshNonce } from '../../../support/fresh-nonce.js';
 import { ManualClock } from '../../../support/manual-clock.js';
 
@@ -15,7 +18,8 @@ const { id } = keyOf('space', 'a key');
 function trial() {
   const clock = new ManualClock();
   const told: Degraded[] = [];
-  const degradation = new Degradation({ degraded: (mode) => told.push(mode) });
+  const lateness = new Lateness({ clock, observer: NO_OBSERVER, limits: LIMITS });
+  const degradation = new Degradation({ degraded: (mode) => told.push(mode) }, lateness);
   const chaos = new ChaosValueStore(new MemoryValueStore({ clock, wakes: new MemoryWakeChannel() }));
   const real = new MemoryLeaseQuorum({ clock });
   let ballot: Ballot | undefined;
@@ -36,8 +40,8 @@ describe('the degradation', () => {
     const { degradation, told, chaos, store, vote } = trial();
     const read = () => store.read(id).catch(() => {});
     await read();
-    await vote({ kind: 'lost' });
-    await vote({ kind: 'lost' });
+    await vote({ kind: 'unavailable' });
+    await vote({ kind: 'unavailable' });
     chaos.down = true;
     await read();
     await read();
@@ -50,14 +54,14 @@ describe('the degradation', () => {
 
   it.each<Ballot>([{ kind: 'held' }, { kind: 'undecided' }])('takes $kind for an answer', async (ballot) => {
     const { degradation, vote } = trial();
-    await vote({ kind: 'lost' });
+    await vote({ kind: 'unavailable' });
     await vote(ballot);
     expect(degradation.mode).toBe('none');
   });
 
   it('has a hit degraded by the store alone: no lock node is asked for it', async () => {
     const { degradation, chaos, store, vote } = trial();
-    await vote({ kind: 'lost' });
+    await vote({ kind: 'unavailable' });
     expect([degradation.mode, degradation.modeOfHit]).toEqual(['quorum_lost', 'none']);
     chaos.down = true;
     await store.read(id).catch(() => {});
@@ -66,7 +70,7 @@ describe('the degradation', () => {
 
   it('notes an extension as it notes an acquisition', async () => {
     const { degradation, quorum, vote } = trial();
-    await vote({ kind: 'lost' });
+    await vote({ kind: 'unavailable' });
     await quorum.extend(id, 'n', 1_000);
     expect(degradation.mode).toBe('quorum_lost');
   });

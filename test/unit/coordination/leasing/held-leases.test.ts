@@ -43,7 +43,7 @@ describe('held leases', () => {
   it('say nothing of a lease that is taken out by whoever tells itself', () => {
     const { held, ended, add } = trial();
     add('n');
-    expect(held.take('n')?.nonce).toBe('n');
+    expect(held.remove('n')?.nonce).toBe('n');
     held.end('n', 'published');
     expect(ended).toEqual([]);
   });
@@ -118,7 +118,7 @@ describe('held leases', () => {
     add('n');
     add('m', { key: keyOf('space', 'other'), untilMs: clock.nowMs() + 50 });
     held.end('n', 'released');
-    held.take('m');
+    held.remove('m');
     expect(clock.timers).toBe(0);
   });
 

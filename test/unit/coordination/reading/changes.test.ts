@@ -92,7 +92,7 @@ describe('a copy', () => {
   });
 
   it('is over for newcomers when the channel was lost, and when it was confirmed anew', () => {
-    for (const happens of ['channelLost', 'channelConfirmed'] as const) {
+    for (const happens of ['channelDisconnected', 'channelConfirmed'] as const) {
       const { changes, comes, copy, listening } = trial();
       listening();
       const read = copy();
@@ -153,7 +153,7 @@ describe('a lease that no store knows', () => {
     heard(wake(3, 'blue'));
     expect(changes.untouchedSince(NAMESPACE, ['red'], givenAt)).toBe(true);
     expect(changes.untouchedSince(NAMESPACE, ['red', 'blue'], givenAt)).toBe(false);
-    changes.channelLost();
+    changes.channelDisconnected();
     expect(changes.untouchedSince(NAMESPACE, ['red'], givenAt)).toBe(true);
     heard(wake(4));
     expect(changes.untouchedSince(NAMESPACE, [], givenAt)).toBe(false);

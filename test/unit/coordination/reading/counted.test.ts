@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Stamp } from '../../../../src/coordination/ports/namespace-store.js';
-import { counted } from '../../../../src/coordination/reading/counted.js';
+import { counted, withBackOff } from '../../../../src/coordination/reading/counted.js';
 import type { StoredValue } from '../../../../src/coordination/words/record.js';
 import { decodeTagClock, encodeTagClock } from '../../../../src/coordination/words/tag-clock.js';
 
@@ -64,5 +64,33 @@ describe('a value', () => {
 
   it('is not served by a mark what a deletion has taken', () => {
     expect(counted(value, 'id.9', [stamp({ deletedAt: 8, marks: [{ at: 9, agoMs: 0 }] })])).toBeUndefined();
+  });
+});
+
+describe('a back-off', () => {
+  const failure = { message: 'down', fence: 5, retryAfterMs: 900, count: 3, triedAgoMs: 100, clock: 'id.7' };
+  const over = { ...failure, retryAfterMs: 0 };
+
+  it('runs while the whole namespace is not invalidated', () => {
+    expect(withBackOff(failure, 'id.9', [stamp({ deletedAt: 7 }), stamp({ deletedAt: 9 })])).toBe(failure);
+  });
+
+  it('ends with an invalidation of the whole namespace, which keeps the number of failures', () => {
+    expect(withBackOff(failure, 'id.9', [stamp({ deletedAt: 8 })])).toEqual(over);
+    const marks = [
+      { at: 6, agoMs: 9_000 },
+      { at: 8, agoMs: 500 },
+    ];
+    expect(withBackOff(failure, 'id.9', [stamp({ marks })])).toEqual(over);
+  });
+
+  it('ends where the clock was lost, for it is not known what was invalidated', () => {
+    expect(withBackOff(failure, 'other.1', [stamp()])).toEqual(over);
+    expect(withBackOff(failure, '', [])).toEqual(over);
+  });
+
+  it('without a clock, as the release before writes it, runs to its end', () => {
+    const older = { ...failure, clock: '' };
+    expect(withBackOff(older, 'id.9', [stamp({ deletedAt: 8 })])).toBe(older);
   });
 });

@@ -8,13 +8,17 @@ it('the last rebuild of a namespace is given out once', () => {
   const samples = new RebuildSamples();
   samples.add('a', 100);
   samples.add('a', 200);
-  expect([samples.take('a'), samples.take('a'), samples.take('b')]).toEqual([200, undefined, undefined]);
+  expect([samples.remove('a'), samples.remove('a'), samples.remove('b')]).toEqual([
+    200,
+    undefined,
+    undefined,
+  ]);
 });
 
 it('samples that no read takes along stay within bounds', () => {
   const samples = new RebuildSamples();
   for (let at = 0; at < 2_000; at += 1) samples.add(`space-${at}`, 100);
-  const kept = Array.from({ length: 2_000 }, (_, at) => samples.take(`space-${at}`));
+  const kept = Array.from({ length: 2_000 }, (_, at) => samples.remove(`space-${at}`));
   expect(kept.filter((tookMs) => tookMs !== undefined)).toHaveLength(1_024);
 });
 

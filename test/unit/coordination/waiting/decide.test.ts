@@ -52,11 +52,13 @@ const lease = (expiresInMs: number, over: Partial<ArmedLease> = {}): ArmedLease 
   ...over,
 });
 
-const failure = (retryAfterMs: number, fence = 9) => ({
+const failure = (retryAfterMs: number, fence = 9, triedAgoMs = 10) => ({
   message: 'the source is down',
   fence,
   retryAfterMs,
   count: 1,
+  triedAgoMs,
+  clock: 'clock.1',
 });
 
 const fresh = value(1_000, 2_000);
@@ -185,9 +187,39 @@ describe('what a caller gets for what the store holds', () => {
       { act: 'wait' },
     ],
     [
-      'a failure in its back-off, and wants a newer value: the failure',
+      'a failure in its back-off, just tried, and wants a newer value: the failure, until a second is over',
+      { value: fresh, failure: failure(5_000, 9, 999) },
+      { ...caller, intent: 'refresh' },
+      { act: 'answer', outcome: { kind: 'failed', retryAfterMs: 1 } },
+    ],
+    [
+      'a failure near the end of its back-off, and wants a newer value: the failure, until then',
       { value: fresh, failure: failure(500) },
       { ...caller, intent: 'refresh' },
+      { act: 'answer', outcome: { kind: 'failed', retryAfterMs: 500 } },
+    ],
+    [
+      'a failure in its back-off, tried a second ago, and wants a newer value: an attempt',
+      { value: fresh, failure: failure(5_000, 9, 1_000) },
+      { ...caller, intent: 'refresh' },
+      { act: 'attempt', reason: 'refresh' },
+    ],
+    [
+      'the failure of the refresh that it waited for: it, however long ago',
+      { value: fresh, failure: failure(5_000, 9, 2_000) },
+      { ...caller, intent: 'refresh', waitsForFence: 9 },
+      { act: 'answer', outcome: { kind: 'failed' } },
+    ],
+    [
+      'a failure in its back-off, and a lease that runs in spite of it: a wait',
+      { failure: failure(5_000, 8), lease: lease(1) },
+      caller,
+      { act: 'wait' },
+    ],
+    [
+      'the failure of the lease that it waited for, and the next lease: the failure',
+      { failure: failure(0, 8), lease: lease(1) },
+      { ...caller, waitsForFence: 8 },
       { act: 'answer', outcome: { kind: 'failed' } },
     ],
     [

@@ -285,7 +285,7 @@ final class HardPathsTest {
         DibsClient hung =
             DibsClient.builder()
                 .target("127.0.0.1:" + mute.getLocalPort())
-                .connectTimeout(Duration.ofMillis(600))
+                .connectTimeout(Duration.ofSeconds(2))
                 .build()) {
       assertEquals("mine", hung.getOrRebuild("k", TEXT, () -> "mine"));
       long startNanos = System.nanoTime();
@@ -294,7 +294,8 @@ final class HardPathsTest {
               DibsStatusException.class,
               () -> hung.getOrRebuild("k", TEXT.onUnavailable(OnUnavailable.FAIL), () -> "never"));
       assertTrue(error.getMessage().contains("127.0.0.1:" + mute.getLocalPort()), error.getMessage());
-      assertTrue(System.nanoTime() - startNanos < TimeUnit.MILLISECONDS.toNanos(500));
+      // It does not wait for a connection again.
+      assertTrue(System.nanoTime() - startNanos < TimeUnit.SECONDS.toNanos(2));
     }
   }
 

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { ClockKeeper } from '../../../../src/coordination/leasing/clock-keeper.js';
 import { Changes } from '../../../../src/coordination/reading/changes.js';
+import { ClockKeeper } from '../../../../src/coordination/reading/clock-keeper.js';
 import { keyOf } from '../../../../src/coordination/words/key.js';
 import { busyOf, CoordinationTrial, hitOf, leaseOf, textIn } from '../../../support/coordination-trial.js';
 
