@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { DibsClient } from '../../clients/typescript/src/client.js';
+import { DibsError } from '../../clients/typescript/src/errors.js';
 import type { Fleet } from './fleet.js';
 import { Origin } from './stampede.js';
 
@@ -80,6 +81,8 @@ export class RollingLoad {
     try {
       await client.getOrLock({ key, intent: 'read', read: 'store', waitMs: 500 });
     } catch (error) {
+      // A replica on a busy machine answers that it cannot keep up: that is no call broken off.
+      if (error instanceof DibsError && error.code === 'RESOURCE_EXHAUSTED') return;
       this.failures.push(`a look at ${key}: ${error}`);
     }
   }
