@@ -109,6 +109,10 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     ...limits,
     tls,
     connectionAgeMs: config.connectionAgeMs,
+    connectionsMax: config.connectionsMax,
+    compressedRequests: config.compressedRequests,
+    clock,
+    guard: access,
   });
   opened.push(() => grpc.stop(STOP_MS_MAX));
   const watches = watchesOf(config, [http, grpc], access, log);

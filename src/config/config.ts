@@ -19,6 +19,8 @@ export interface Config extends EdgeConfig {
   readonly nearCacheBytes: number;
   readonly sessionGraceMs: number;
   readonly connectionAgeMs: number;
+  readonly connectionsMax: number;
+  readonly compressedRequests: boolean;
   /** Only the namespaces that the file lists. */
   readonly policies: ReadonlyMap<string, Policy>;
   /** The policy of all other namespaces. */
@@ -28,6 +30,11 @@ export interface Config extends EdgeConfig {
 }
 
 const HOUR_MS = 3_600_000;
+/**
+ * Every other step waits while Redis copies a value, and all replies on a connection wait while one is on its way: 70 ms
+ * for 8 MiB at 1 Gbit/s. Larger ones would need timeouts at which a dead store is noticed too late.
+ */
+const VALUE_BYTES_MAX = 8_388_608;
 const MIB = 1_048_576;
 
 /**
@@ -48,6 +55,10 @@ export function loadConfig(
   const sessionGraceMs = reader.whole('DIBS_SESSION_GRACE_MS', 0, 0, HOUR_MS);
   // Long compared with a handshake, and short enough that new replicas get their share within minutes.
   const connectionAgeMs = reader.whole('DIBS_CONNECTION_AGE_MS', 600_000, 1_000, 24 * HOUR_MS);
+  // An idle one costs about 40 KiB.
+  const connectionsMax = reader.whole('DIBS_CONNECTIONS', 10_000, 1, 1_000_000);
+  // Values rarely shrink much, while a small compressed request can become a large one.
+  const compressedRequests = reader.choice('DIBS_COMPRESSED_REQUESTS', 'false', ['true', 'false']) === 'true';
   const logLevel = reader.choice('DIBS_LOG_LEVEL', 'info', LOG_LEVELS);
   const otel = readOtelEnvironment(reader);
   const policy = Object.freeze(defaultPolicy(limits));
@@ -61,6 +72,8 @@ export function loadConfig(
     nearCacheBytes,
     sessionGraceMs,
     connectionAgeMs,
+    connectionsMax,
+    compressedRequests,
     policies,
     policy,
     logLevel,
@@ -83,8 +96,8 @@ function limitsOf(reader: EnvironmentReader): Limits {
     leaseMsMax,
     // Load balancers tolerate a silent call for about half a minute.
     waitMsMax: reader.whole('DIBS_WAIT_MAX_MS', 30_000, 0, HOUR_MS),
-    // Redis works best below 1 MiB, and holds at most 512 MiB in one value.
-    valueBytesMax: reader.whole('DIBS_VALUE_MAX_BYTES', MIB, 1, 256 * MIB),
+    // Redis works best below 1 MiB.
+    valueBytesMax: reader.whole('DIBS_VALUE_MAX_BYTES', MIB, 1, VALUE_BYTES_MAX),
     waitersPerKeyMax,
     waitersMax,
     ...patienceOf(reader),

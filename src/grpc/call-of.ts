@@ -1,7 +1,7 @@
 import type { Guard } from '../access/guard.js';
 import { Call } from '../coordination/words/call.js';
 import type { Tracing } from '../coordination/words/trace.js';
-import { credentialsOf, type Shown } from './credentials.js';
+import { admit, type Shown } from './credentials.js';
 
 /** The part of a grpc-js call that is used here. */
 export interface TransportCall extends Shown {
@@ -28,7 +28,7 @@ export function callOf(
   path: string,
   { guard, tracing }: { readonly guard: Guard | undefined; readonly tracing: Tracing | undefined },
 ): Call {
-  const identity = guard?.admit(credentialsOf(transport), methodOf(path)).identity ?? '';
+  const identity = guard === undefined ? '' : admit(guard, transport, path).identity;
   const traceparent = traceparentOf(String(transport.metadata.get('traceparent')[0] ?? ''));
   const call = new Call(
     identity,
@@ -40,9 +40,4 @@ export function callOf(
   transport.on('cancelled', () => call.cancel());
   if (transport.cancelled) call.cancel();
   return call;
-}
-
-/** `/dibs.v1.CoordinatorService/Publish` becomes `Publish`. */
-function methodOf(path: string): string {
-  return path.slice(path.lastIndexOf('/') + 1);
 }

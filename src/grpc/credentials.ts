@@ -1,5 +1,5 @@
 import type { Metadata } from '@grpc/grpc-js';
-import type { Credentials } from '../access/guard.js';
+import type { Credentials, Guard, Visitor } from '../access/guard.js';
 
 /** The part of a grpc-js call with its credentials. */
 export interface Shown {
@@ -7,10 +7,27 @@ export interface Shown {
   getAuthContext(): { sslPeerCertificate?: { subjectaltname?: string | undefined } } | null;
 }
 
-export function credentialsOf(call: Shown): Credentials {
+function credentialsOf(call: Shown): Credentials {
   return {
     authorization: String(call.metadata.get('authorization')[0] ?? ''),
     // Read only if it counts, because Node parses the whole certificate for each call.
     subjectAltName: () => call.getAuthContext()?.sslPeerCertificate?.subjectaltname ?? '',
   };
+}
+
+/** Callers that were admitted by the metadata of their call, until that call is over. */
+const admitted = new WeakMap<Metadata, Visitor>();
+
+/** The caller, asked for once in each call. Throws `unauthenticated`. */
+export function admit(guard: Guard, call: Shown, path: string): Visitor {
+  const known = admitted.get(call.metadata);
+  if (known !== undefined) return known;
+  const visitor = guard.admit(credentialsOf(call), methodOf(path));
+  admitted.set(call.metadata, visitor);
+  return visitor;
+}
+
+/** `/dibs.v1.CoordinatorService/Publish` becomes `Publish`. */
+function methodOf(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
 }

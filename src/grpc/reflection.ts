@@ -4,7 +4,7 @@ import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/pr
 import { type ServerDuplexStream, type ServiceDefinition, status } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import type { Guard } from '../access/guard.js';
-import { credentialsOf } from './credentials.js';
+import { admit } from './credentials.js';
 import type { OpenStreams } from './open-streams.js';
 import type { GrpcService } from './server.js';
 import { statusOf } from './status.js';
@@ -41,7 +41,7 @@ export function reflectionServices(streams: OpenStreams, guard: Guard | undefine
       };
       const ServerReflectionInfo = (stream: ReflectionStream) => {
         try {
-          guard?.admit(credentialsOf(stream), 'ServerReflectionInfo');
+          if (guard !== undefined) admit(guard, stream, 'ServerReflectionInfo');
         } catch (error) {
           stream.emit(
             'error',

@@ -6,8 +6,12 @@ import {
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
+import type { Guard } from '../access/guard.js';
 import type { TlsMaterial } from '../config/tls-files.js';
+import type { Clock } from '../coordination/ports/clock.js';
 import { KEY_BYTES_MAX, KEYS_MAX } from './decode.js';
+import { Door, STREAMS_BEFORE_ADMISSION } from './door/door.js';
+import { http2ServersOf } from './door/http2-servers.js';
 import { TlsCredentials } from './tls-credentials.js';
 
 /** A service and its handlers. */
@@ -22,10 +26,17 @@ export interface GrpcServerOptions {
   readonly services: readonly GrpcService[];
   readonly valueBytesMax: number;
   readonly waitersMax: number;
+  readonly waitersPerKeyMax: number;
   /** Absent: plaintext. Unix sockets are always plaintext, because they do not leave the machine. */
   readonly tls?: TlsMaterial | undefined;
   /** How long a connection accepts new calls. Its client then reconnects, and so finds new replicas. */
   readonly connectionAgeMs: number;
+  readonly connectionsMax: number;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  /** Absent without identities: every caller is admitted. */
+  readonly guard: Guard | undefined;
+  /** Whether requests may be compressed. */
+  readonly compressedRequests: boolean;
 }
 
 /**
@@ -33,6 +44,8 @@ export interface GrpcServerOptions {
  * `decode.ts` refuse a slightly too large value by name, before the transport refuses it.
  */
 const MESSAGE_SLACK_BYTES = 65_536;
+/** Of requests that have not arrived completely: sixty of the largest size, with the defaults. */
+const ARRIVING_BYTES_MAX = 67_108_864;
 /** Calls that do not wait, in addition to those that wait. Further calls queue in the client. */
 const STREAMS_BESIDES_WAITERS = 1_000;
 /** A vanished peer is noticed after these two, and its waiters leave. */
@@ -50,16 +63,19 @@ export class GrpcServer {
     private readonly server: Server,
     addresses: readonly string[],
     private readonly tls: TlsCredentials | undefined,
+    private readonly door: Door,
   ) {
     this.addresses = addresses;
   }
 
   /** Serves once this resolves. If an address is not available, closes the others and rejects. */
   static async bind(options: GrpcServerOptions): Promise<GrpcServer> {
-    const keysBytesMax = KEYS_MAX * (KEY_BYTES_MAX + 3);
+    const door = doorOf(options);
     const server = new Server({
-      'grpc.max_receive_message_length': Math.max(options.valueBytesMax, keysBytesMax) + MESSAGE_SLACK_BYTES,
-      'grpc.max_concurrent_streams': options.waitersMax + STREAMS_BESIDES_WAITERS,
+      interceptors: [door.interceptor],
+      'grpc.max_receive_message_length': messageBytesMaxOf(options),
+      // A connection may have more when one of its callers was admitted.
+      'grpc.max_concurrent_streams': STREAMS_BEFORE_ADMISSION,
       'grpc.keepalive_time_ms': KEEPALIVE_TIME_MS,
       'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
       // Randomized by a tenth, so that connections from one moment do not end together. Open calls still finish.
@@ -78,10 +94,13 @@ export class GrpcServer {
       const addresses = [];
       for (const address of options.listen) {
         const credentials = address.startsWith('unix:') ? plain : (tls ?? plain);
+        const kept = new Set(http2ServersOf(server));
         addresses.push(await listenAt(server, address, credentials));
+        for (const one of http2ServersOf(server)) if (!kept.has(one)) door.keep(one);
       }
-      return new GrpcServer(server, addresses, tls);
+      return new GrpcServer(server, addresses, tls, door);
     } catch (error) {
+      door.close();
       server.forceShutdown();
       throw error;
     }
@@ -95,13 +114,34 @@ export class GrpcServer {
   /** Refuses new calls. Resolves when open calls have ended, or were cancelled after `graceMs`. */
   stop(graceMs: number): Promise<void> {
     return new Promise((resolve) => {
-      const cutOff = setTimeout(() => this.server.forceShutdown(), graceMs);
+      const cutOff = setTimeout(() => {
+        // grpc-js ends only connections that channelz counts.
+        this.door.close();
+        this.server.forceShutdown();
+      }, graceMs);
       this.server.tryShutdown(() => {
         clearTimeout(cutOff);
+        this.door.close();
         resolve();
       });
     });
   }
+}
+
+function messageBytesMaxOf({ valueBytesMax }: GrpcServerOptions): number {
+  const keysBytesMax = KEYS_MAX * (KEY_BYTES_MAX + 3);
+  return Math.max(valueBytesMax, keysBytesMax) + MESSAGE_SLACK_BYTES;
+}
+
+function doorOf(options: GrpcServerOptions): Door {
+  const { clock, guard, compressedRequests, connectionsMax, waitersMax, waitersPerKeyMax } = options;
+  const bounds = {
+    connectionsMax,
+    streamsMax: waitersMax + STREAMS_BESIDES_WAITERS,
+    streamsPerConnectionMax: waitersPerKeyMax + STREAMS_BESIDES_WAITERS,
+    arrivingBytesMax: Math.max(ARRIVING_BYTES_MAX, 4 * messageBytesMaxOf(options)),
+  };
+  return new Door({ clock, guard, compressedRequests, bounds });
 }
 
 async function listenAt(server: Server, address: string, credentials: ServerCredentials): Promise<string> {

@@ -7,7 +7,7 @@ import { FULL_MS } from '../../coordination/waiting/retry-after.js';
 import { CoordinationError } from '../../coordination/words/errors.js';
 import { keyFromId } from '../../coordination/words/key.js';
 import type { Edge } from '../answer.js';
-import { credentialsOf, type Shown } from '../credentials.js';
+import { admit, type Shown } from '../credentials.js';
 import { decodeHello, invalid, messageOf } from '../decode.js';
 import {
   CoordinatorServiceService as contract,
@@ -112,7 +112,8 @@ export class Sessions {
     }
     let visitor: Visitor | undefined;
     try {
-      visitor = this.parts.edge.guard?.admit(credentialsOf(stream), 'Session');
+      const { guard } = this.parts.edge;
+      visitor = guard && admit(guard, stream, contract.session.path);
     } catch (error) {
       fail(error);
       return;

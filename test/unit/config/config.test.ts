@@ -28,6 +28,8 @@ describe('nothing set', () => {
       nearCacheBytes: 67_108_864,
       sessionGraceMs: 0,
       connectionAgeMs: 600_000,
+      connectionsMax: 10_000,
+      compressedRequests: false,
       policies: new Map(),
       policy: expect.objectContaining({ stale: 'allow', onLoss: 'degrade', leaseMsMin: 100 }),
       logLevel: 'info',
@@ -81,10 +83,11 @@ const numbers: NumberRow[] = [
     env: { DIBS_SILENCE_MS: '250' },
   },
   { name: 'DIBS_WAIT_MAX_MS', min: 0, max: 3_600_000, read: ({ limits }) => limits.waitMsMax },
-  { name: 'DIBS_VALUE_MAX_BYTES', min: 1, max: 268_435_456, read: ({ limits }) => limits.valueBytesMax },
+  { name: 'DIBS_VALUE_MAX_BYTES', min: 1, max: 8_388_608, read: ({ limits }) => limits.valueBytesMax },
   { name: 'DIBS_NEAR_CACHE_BYTES', min: 0, max: 2 ** 40, read: ({ nearCacheBytes }) => nearCacheBytes },
   { name: 'DIBS_WAITERS_PER_KEY', min: 1, max: 200_000, read: ({ limits }) => limits.waitersPerKeyMax },
   { name: 'DIBS_WAITERS', min: 1, max: 10_000_000, read: ({ limits }) => limits.waitersMax },
+  { name: 'DIBS_CONNECTIONS', min: 1, max: 1_000_000, read: ({ connectionsMax }) => connectionsMax },
   {
     name: 'DIBS_CONNECTION_AGE_MS',
     min: 1_000,
@@ -282,4 +285,9 @@ it('names every fault at once', () => {
     'DIBS_CONFIG',
   ]);
   expect(() => loadConfig(env)).toThrow('7 fault(s)');
+});
+
+it('accepts compressed requests only if asked', () => {
+  expect(loadConfig({ DIBS_COMPRESSED_REQUESTS: 'true' }).compressedRequests).toBe(true);
+  expect(() => loadConfig({ DIBS_COMPRESSED_REQUESTS: 'gzip' })).toThrow('DIBS_COMPRESSED_REQUESTS');
 });

@@ -1,0 +1,92 @@
+import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { ConnectionArrivals } from './arrivals.js';
+import { peerOf } from './peer.js';
+
+/**
+ * Node's HTTP/2 closes a connection with an error after a burst of 1,000 cancelled streams, and 33 each second. All
+ * other calls of it would fail. So a connection is renewed before that can happen: it takes no new calls, and the open
+ * ones go on. HTTP/2 counts no cancellations after a GOAWAY. Together, these two are below 1,000.
+ */
+const CANCELLED_BURST = 500;
+const OPEN_BURST = 499;
+const CANCELLED_PER_MS = 0.03;
+/** Streams that a client may open before it knows that the connection takes none, and how long that may take. */
+const STREAMS_AFTER_LEAVING = 1_000;
+const KNOWS_AFTER_MS = 10_000;
+/** The highest number of a stream: all streams so far are answered. */
+const ANY_STREAM = 2 ** 31 - 1;
+
+/** One connection of a client. */
+export class Connection {
+  /** The name under which its address has its share. */
+  readonly peer: string;
+  readonly arrivals = new ConnectionArrivals();
+  #isAdmitted = false;
+  #open = 0;
+  #cancelled = 0;
+  #cancelledMs = 0;
+  /** When it began to take no new calls, and how many came all the same. */
+  #leftMs: number | undefined;
+  #afterLeaving = 0;
+
+  constructor(
+    readonly session: ServerHttp2Session,
+    private readonly streamsMax: number,
+    private readonly nowMs: () => number,
+  ) {
+    this.peer = peerOf(session.socket?.remoteAddress);
+  }
+
+  /** A caller of it was admitted: it may open as many streams as a known client. */
+  admitted(): void {
+    if (this.#isAdmitted) return;
+    this.#isAdmitted = true;
+    if (!this.session.destroyed) this.session.settings({ maxConcurrentStreams: this.streamsMax });
+  }
+
+  /** A stream has come. */
+  opened(stream: ServerHttp2Stream): void {
+    this.#open += 1;
+    stream.once('close', this.#closed);
+    stream.on('aborted', this.cancelled);
+    if (this.#leftMs !== undefined) this.#openedLate(this.#leftMs);
+    else if (this.#open > OPEN_BURST) this.#leave();
+  }
+
+  /**
+   * Its client has cancelled an open call, or probably will. Node tells of a cancellation before HTTP/2 counts it, also
+   * in the middle of a burst.
+   */
+  readonly cancelled = (): void => {
+    if (this.#leftMs !== undefined) return;
+    const nowMs = this.nowMs();
+    this.#cancelled = Math.max(0, this.#cancelled - (nowMs - this.#cancelledMs) * CANCELLED_PER_MS) + 1;
+    this.#cancelledMs = nowMs;
+    if (this.#cancelled >= CANCELLED_BURST) this.#leave();
+  };
+
+  /** Ends it and all of its calls. */
+  cut(): void {
+    if (!this.session.destroyed) this.session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  }
+
+  readonly #closed = (): void => {
+    this.#open -= 1;
+  };
+
+  #openedLate(leftMs: number): void {
+    this.#afterLeaving += 1;
+    const isKnown = this.nowMs() - leftMs > KNOWS_AFTER_MS;
+    if (this.#afterLeaving > (isKnown ? STREAMS_AFTER_LEAVING : this.streamsMax)) this.cut();
+  }
+
+  #leave(): void {
+    if (this.session.destroyed || this.session.closed) return;
+    this.#leftMs = this.nowMs();
+    this.session.goaway(constants.NGHTTP2_NO_ERROR, ANY_STREAM);
+    // Not now: HTTP/2 is in the middle of what it has received.
+    setImmediate(() => {
+      if (!this.session.destroyed) this.session.close();
+    });
+  }
+}

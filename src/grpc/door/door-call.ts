@@ -1,0 +1,161 @@
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import {
+  type Metadata,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+  type status as Status,
+} from '@grpc/grpc-js';
+import { FULL_MS } from '../../coordination/waiting/retry-after.js';
+import { CoordinationError } from '../../coordination/words/errors.js';
+import { admit } from '../credentials.js';
+import { statusOf } from '../status.js';
+import type { Arrival } from './arrivals.js';
+import type { Connection } from './connection.js';
+import type { Door } from './door.js';
+
+type Method = Parameters<ServerInterceptor>[0];
+type Call = Parameters<ServerInterceptor>[1];
+type Listener = Parameters<Call['start']>[0];
+
+export interface DoorCallParts {
+  readonly method: Method;
+  readonly call: Call;
+  readonly stream: ServerHttp2Stream;
+  readonly headers: IncomingHttpHeaders;
+  readonly rawHeaders: readonly string[];
+  readonly connection: Connection;
+}
+
+/** A client may cancel a call whose answer is under way at its deadline. HTTP/2 counts that too, and tells nobody. */
+const NEAR_DEADLINE_MS = 500;
+/** Probes have no credentials. */
+const OPEN_TO_ALL = '/grpc.health.v1.Health/';
+
+/** One call at the door: nothing of its request is read before it is admitted. */
+export class DoorCall extends ServerInterceptingCall {
+  readonly #door: Door;
+  readonly #parts: DoorCallParts;
+  #arrival: Arrival | undefined;
+  /** Whose shares of the open streams it holds. */
+  #identity: string | undefined;
+  #isAnswered = false;
+
+  constructor(door: Door, parts: DoorCallParts) {
+    super(parts.call);
+    this.#door = door;
+    this.#parts = parts;
+  }
+
+  override start(listener: Listener): void {
+    this.#parts.call.start({
+      onReceiveMetadata: (metadata) => this.#come(metadata, listener),
+      onReceiveMessage: (message) => {
+        if (this.#parts.method.requestStream) this.#arrived();
+        listener.onReceiveMessage(message);
+      },
+      onReceiveHalfClose: () => {
+        this.#arrived();
+        listener.onReceiveHalfClose();
+      },
+      onCancel: () => {
+        this.#over();
+        listener.onCancel();
+      },
+    });
+  }
+
+  override sendStatus(status: Parameters<Call['sendStatus']>[0]): void {
+    this.#isAnswered = true;
+    if (Number(this.getDeadline()) - Date.now() < NEAR_DEADLINE_MS) this.#parts.connection.cancelled();
+    super.sendStatus(status);
+  }
+
+  #come(metadata: Metadata, listener: Listener): void {
+    const { method, stream } = this.#parts;
+    try {
+      this.#admit(metadata);
+    } catch (error) {
+      this.#refuse(error);
+      return;
+    }
+    stream.on('data', (bytes: Buffer) => this.#received(bytes.byteLength));
+    if (!method.requestStream) this.#begin();
+    listener.onReceiveMetadata(metadata);
+  }
+
+  /** Throws the reason to refuse it. */
+  #admit(metadata: Metadata): void {
+    const { method, headers, rawHeaders, connection } = this.#parts;
+    const { guard, compressedRequests, streams, arrivals } = this.#door;
+    const encoding = headers['grpc-encoding'];
+    if (encoding !== undefined && encoding !== 'identity' && !compressedRequests) {
+      throw new CoordinationError(
+        'unimplemented',
+        'grpc-encoding: only identity is accepted; send requests uncompressed, or set DIBS_COMPRESSED_REQUESTS=true',
+      );
+    }
+    let identity = '';
+    if (guard !== undefined && !method.path.startsWith(OPEN_TO_ALL)) {
+      if (rawHeaders.filter((it) => it === 'authorization').length > 1) {
+        throw new CoordinationError('unauthenticated', 'authorization: sent more than once; send one token');
+      }
+      const shown = { metadata, getAuthContext: () => this.getAuthContext() };
+      identity = admit(guard, shown, method.path).identity;
+    }
+    if (arrivals.isFull(connection.arrivals)) {
+      const what = 'too many requests of this connection have not arrived completely';
+      throw new CoordinationError('exhausted', what, FULL_MS);
+    }
+    if (!streams.take(connection.peer, identity)) {
+      const what = 'too many open calls of this identity or address: each may have as many as are free';
+      throw new CoordinationError('exhausted', what, FULL_MS);
+    }
+    this.#identity = identity;
+    if (guard === undefined || identity !== '') connection.admitted();
+  }
+
+  #refuse(error: unknown): void {
+    const { call, stream, connection } = this.#parts;
+    this.#isAnswered = true;
+    const { code, details, metadata } = statusOf(error, () => {});
+    call.sendStatus({ code: code as Status, details, metadata });
+    // What still comes of its request is not wanted.
+    setImmediate(() => {
+      if (!stream.closed) stream.close(constants.NGHTTP2_NO_ERROR);
+    });
+    this.#door.refused(connection);
+  }
+
+  #begin(): void {
+    const { connection, stream } = this.#parts;
+    this.#arrival = this.#door.arrivals.begin(connection.arrivals, stream, () => {
+      this.#arrived();
+      this.#refuse(new CoordinationError('exhausted', 'request: it did not arrive completely in time'));
+    });
+  }
+
+  #received(bytes: number): void {
+    if (this.#arrival === undefined) {
+      // Of a call with one request, the rest is unwanted.
+      if (!this.#parts.method.requestStream) return;
+      this.#begin();
+    }
+    this.#door.arrivals.received(this.#arrival as unknown as Arrival, bytes);
+  }
+
+  #arrived(): void {
+    if (this.#arrival === undefined) return;
+    this.#door.arrivals.end(this.#arrival);
+    this.#arrival = undefined;
+  }
+
+  #over(): void {
+    this.#arrived();
+    const { stream, connection } = this.#parts;
+    // grpc-js has ended it at its deadline, and its client probably cancels it at the same moment.
+    if (!this.#isAnswered && !stream.aborted) connection.cancelled();
+    if (this.#identity === undefined) return;
+    this.#door.streams.give(connection.peer, this.#identity);
+    this.#identity = undefined;
+  }
+}

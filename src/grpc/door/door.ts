@@ -1,0 +1,132 @@
+import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+import type { ServerInterceptor } from '@grpc/grpc-js';
+import type { Guard } from '../../access/guard.js';
+import type { Clock } from '../../coordination/ports/clock.js';
+import { Arrivals } from './arrivals.js';
+import { Connection } from './connection.js';
+import { DoorCall } from './door-call.js';
+import { peerOf } from './peer.js';
+import { Refusals } from './refusals.js';
+import { Shares } from './shares.js';
+
+/** What peers may hold together. Of each, a peer may hold as much as is still free. */
+export interface DoorBounds {
+  readonly connectionsMax: number;
+  /** Open calls and sessions of all connections. */
+  readonly streamsMax: number;
+  /** The same of one connection, after its first admitted call. */
+  readonly streamsPerConnectionMax: number;
+  /** Bytes of requests that have not arrived completely. */
+  readonly arrivingBytesMax: number;
+}
+
+export interface DoorParts {
+  readonly clock: Pick<Clock, 'nowMs'>;
+  /** Absent without identities: every caller is admitted. */
+  readonly guard: Guard | undefined;
+  readonly bounds: DoorBounds;
+  /** Whether requests may be compressed. */
+  readonly compressedRequests: boolean;
+}
+
+/** Open calls of a connection before one of them is admitted. Further ones wait in the client. */
+export const STREAMS_BEFORE_ADMISSION = 100;
+const SWEEP_EVERY_MS = 500;
+
+/** A stream and its headers, from its event to its interceptor. */
+interface Coming {
+  readonly stream: ServerHttp2Stream;
+  readonly headers: IncomingHttpHeaders;
+  /** Names and values in turn, also of headers that Node keeps only once. */
+  readonly rawHeaders: readonly string[];
+  readonly connection: Connection;
+}
+
+type StreamEvent = [
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  flags: number,
+  rawHeaders: string[],
+];
+
+/** Everything that comes in passes here first: connections, then calls by their metadata, then the bytes of requests. */
+export class Door {
+  readonly arrivals: Arrivals;
+  readonly streams: Shares;
+  readonly refusals: Refusals;
+  readonly guard: Guard | undefined;
+  readonly compressedRequests: boolean;
+  readonly #connections = new Map<ServerHttp2Session, Connection>();
+  readonly #sockets: Shares;
+  readonly #sweep: NodeJS.Timeout;
+  #coming: Coming | undefined;
+
+  constructor(private readonly parts: DoorParts) {
+    const { clock, bounds } = parts;
+    this.guard = parts.guard;
+    this.compressedRequests = parts.compressedRequests;
+    this.arrivals = new Arrivals(clock, bounds.arrivingBytesMax);
+    this.streams = new Shares(bounds.streamsMax);
+    this.refusals = new Refusals(clock);
+    this.#sockets = new Shares(bounds.connectionsMax);
+    this.#sweep = setInterval(() => {
+      this.arrivals.sweep();
+      this.refusals.sweep();
+    }, SWEEP_EVERY_MS).unref();
+  }
+
+  /** For each call, called by grpc-js in the event that {@link keep} sees first. */
+  readonly interceptor: ServerInterceptor = (method, call) => {
+    return new DoorCall(this, { method, call, ...(this.#coming as Coming) });
+  };
+
+  /** Keeps the door of this server. Call it as soon as it listens. */
+  keep(server: Http2Server): void {
+    // The server's own listeners begin a connection. A refused one must not reach them.
+    const begin = server.listeners('connection') as ((socket: Socket) => void)[];
+    server.removeAllListeners('connection');
+    server.on('connection', (socket: Socket) => {
+      if (this.#mayCome(socket)) for (const listener of begin) listener.call(server, socket);
+    });
+    server.prependListener('session', (session) => this.#connectionOf(session));
+    server.prependListener('stream', (...[stream, headers, , rawHeaders]: StreamEvent) => {
+      const connection = this.#connectionOf(stream.session as ServerHttp2Session);
+      this.#coming = { stream, headers, rawHeaders, connection };
+      connection.opened(stream);
+      // Reset before it was seen: work for nothing.
+      if (stream.closed || stream.destroyed) this.refused(connection);
+    });
+  }
+
+  /** Counts a refused call. An address that has had too many loses the connection of this one. */
+  refused(connection: Connection): void {
+    if (!this.refusals.count(connection.peer)) connection.cut();
+  }
+
+  /** Ends all connections. */
+  close(): void {
+    clearInterval(this.#sweep);
+    for (const { session } of this.#connections.values()) session.destroy();
+  }
+
+  #mayCome(socket: Socket): boolean {
+    const peer = peerOf(socket.remoteAddress);
+    if (!this.refusals.mayConnect(peer) || !this.#sockets.take(peer)) {
+      socket.destroy();
+      return false;
+    }
+    socket.once('close', () => this.#sockets.give(peer));
+    return true;
+  }
+
+  #connectionOf(session: ServerHttp2Session): Connection {
+    const known = this.#connections.get(session);
+    if (known !== undefined) return known;
+    const { clock, bounds } = this.parts;
+    const connection = new Connection(session, bounds.streamsPerConnectionMax, () => clock.nowMs());
+    this.#connections.set(session, connection);
+    session.once('close', () => this.#connections.delete(session));
+    return connection;
+  }
+}

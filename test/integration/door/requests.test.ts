@@ -1,0 +1,124 @@
+import { connect as connectHttp2 } from 'node:http2';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { status } from '@grpc/grpc-js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Beside, isServed } from '../../support/beside.js';
+import { Caller } from '../../support/caller.js';
+import { memoryOf } from '../../support/memory-of.js';
+import { Replica } from '../../support/replica.js';
+
+// Requests that cost more than they should. Set DIBS_TEST_MAIN to measure another build.
+
+const MAIN = process.env.DIBS_TEST_MAIN ?? 'dist/main.js';
+const GET_OR_LOCK = '/dibs.v1.CoordinatorService/GetOrLock';
+const MEBIBYTE = 1_048_576;
+
+let replica: Replica;
+let beside: Beside;
+beforeAll(async () => {
+  replica = await Replica.start({}, MAIN);
+  beside = await Beside.start(replica);
+});
+afterAll(async () => {
+  beside?.close();
+  await replica?.kill();
+});
+
+/** A request that says how long it is, and then sends only a part. */
+function begin(http2: ReturnType<typeof connectHttp2>, bytes: number, sent: number) {
+  const stream = http2.request({
+    ...{ ':method': 'POST', ':path': GET_OR_LOCK },
+    ...{ 'content-type': 'application/grpc', te: 'trailers' },
+  });
+  const ended = new Promise<string>((resolve) => {
+    stream.on('error', (error: Error) => resolve(error.message));
+    stream.on('close', () => resolve('closed'));
+    const done = (it: Record<string, unknown>) => {
+      if (it['grpc-status'] !== undefined) resolve(String(it['grpc-status']));
+    };
+    stream.on('response', done);
+    stream.on('trailers', done);
+  });
+  stream.resume();
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(bytes, 1);
+  stream.write(head);
+  stream.write(Buffer.alloc(sent, 'x'));
+  return ended;
+}
+
+describe('requests that are never finished', () => {
+  it('take bounded memory, and are refused after a while', async () => {
+    const before = memoryOf(replica.pid);
+    const ended = new Map<string, number>();
+    let most = 0;
+    const seen = await beside.during('1,000 requests of 1 MiB less one byte', async () => {
+      const connections = [0, 1].map(() => connectHttp2(`http://${replica.target}`));
+      const requests = connections.flatMap((http2) => {
+        http2.on('error', () => {});
+        return Array.from({ length: 500 }, () => begin(http2, MEBIBYTE, MEBIBYTE - 1));
+      });
+      const first = Promise.race(requests);
+      for (const one of requests) void one.then((it) => ended.set(it, (ended.get(it) ?? 0) + 1));
+      const watch = setInterval(() => {
+        most = Math.max(most, memoryOf(replica.pid) - before);
+      }, 100);
+      await Promise.race([first, sleep(45_000)]);
+      clearInterval(watch);
+      for (const http2 of connections) http2.destroy();
+    });
+    console.log(`most memory: ${Math.round(most / MEBIBYTE)} MiB; ended: ${JSON.stringify([...ended])}`);
+    expect(seen).toSatisfy(isServed);
+    expect(most).toBeLessThan(512 * MEBIBYTE);
+    // The second is what a gRPC client reads as the first.
+    const refused = [
+      String(status.RESOURCE_EXHAUSTED),
+      'Stream closed with error code NGHTTP2_ENHANCE_YOUR_CALM',
+    ];
+    expect(refused.some((it) => ended.has(it))).toBe(true);
+  }, 90_000);
+
+  it('cost nobody else on the same connection anything when they are finished after all', async () => {
+    // As many large values at once as are far beyond the bound: they wait for each other.
+    const caller = new Caller(replica.target);
+    const value = Buffer.alloc(MEBIBYTE - 100, 'x');
+    const publish = async (at: number) => {
+      const key = `large ${at}`;
+      const { token } = await caller.lease({ key, leaseMs: 60_000 });
+      return caller.publish({ key, token, payload: { $case: 'value', value }, ttlMs: 60_000 });
+    };
+    const seen = await beside.during('100 publishes of 1 MiB at once', async () => {
+      const outcomes = await Promise.all(Array.from({ length: 100 }, (_, at) => publish(at)));
+      expect(new Set(outcomes.map(({ outcome }) => outcome))).toEqual(new Set([1]));
+    });
+    expect(seen).toSatisfy(isServed);
+    caller.close();
+  }, 60_000);
+});
+
+describe('waits that are cancelled, 3,000 at once on one connection', () => {
+  it('end no other call of it', async () => {
+    const caller = new Caller(replica.target);
+    await caller.connect();
+    await caller.lease({ key: 'waited for', leaseMs: 60_000 });
+    for (const key of ['a', 'b', 'c']) await caller.lease({ key, leaseMs: 60_000 });
+    const uninvolved = ['a', 'b', 'c'].flatMap((key) =>
+      Array.from({ length: 30 }, () => caller.getOrLock({ key, waitMs: 4_000 })),
+    );
+    const seen = await beside.during('3,000 cancelled waits', async () => {
+      await Promise.all(
+        Array.from({ length: 3_000 }, () =>
+          caller.getOrLock({ key: 'waited for', waitMs: 30_000 }, { deadlineMs: 1_500 }).catch(() => {}),
+        ),
+      );
+      const ended = await Promise.allSettled(uninvolved);
+      const failed = ended.filter(({ status }) => status === 'rejected');
+      console.log(`${failed.length} of ${ended.length} uninvolved calls failed`);
+      expect(failed).toEqual([]);
+      // And the next call goes to the next connection.
+      await caller.getOrLock({ key: 'a', waitMs: 0 });
+    });
+    expect(seen).toSatisfy(isServed);
+    caller.close();
+  }, 60_000);
+});

@@ -1,0 +1,14 @@
+import { expect, it } from 'vitest';
+import { peerOf } from '../../../../src/grpc/door/peer.js';
+
+it.each([
+  ['10.0.0.1', '10.0.0.1'],
+  ['::ffff:10.0.0.1', '10.0.0.1'],
+  ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+  ['2001:DB8:0001:2::9', '2001:db8:1:2::/64'],
+  ['::1', '0:0:0:0::/64'],
+  ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+  [undefined, 'a Unix socket'],
+])('%s has its share as %s', (address, peer) => {
+  expect(peerOf(address)).toBe(peer);
+});

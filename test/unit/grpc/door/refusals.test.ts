@@ -1,0 +1,37 @@
+import { expect, it } from 'vitest';
+import { Refusals } from '../../../../src/grpc/door/refusals.js';
+
+it('an address may be refused 1,000 times at once, then 200 times a second', () => {
+  let nowMs = 0;
+  const refusals = new Refusals({ nowMs: () => nowMs });
+  const counted = (peer: string) => {
+    let count = 0;
+    while (refusals.count(peer)) count += 1;
+    return count;
+  };
+  expect(counted('a')).toBe(1_000);
+  nowMs += 1_000;
+  expect(counted('a')).toBe(200);
+  expect(counted('b')).toBe(1_000);
+});
+
+it('an address that has used them up gets ten new connections a second, and others any number', () => {
+  let nowMs = 0;
+  const refusals = new Refusals({ nowMs: () => nowMs });
+  while (refusals.count('a'));
+  const connected = (peer: string) => {
+    let count = 0;
+    while (count < 100 && refusals.mayConnect(peer)) count += 1;
+    return count;
+  };
+  expect(connected('a')).toBe(10);
+  expect(connected('b')).toBe(100);
+  nowMs += 5;
+  expect(connected('a')).toBe(100);
+  while (refusals.count('a'));
+  nowMs += 4;
+  expect(connected('a')).toBe(0);
+  nowMs += 60_000;
+  refusals.sweep();
+  expect(connected('a')).toBe(100);
+});
