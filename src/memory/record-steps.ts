@@ -13,6 +13,7 @@ import type {
 import type { Wake } from '../coordination/ports/wake-channel.js';
 import type { LeaseEnd, ReleaseOutcome } from '../coordination/words/outcome.js';
 import {
+  PAST_BYTES_MAX,
   PAST_FAILURE_BYTES_MAX,
   PAST_LEASES_MAX,
   type RebuildTimes,
@@ -49,7 +50,19 @@ function remembered(
   const { holder, armedAtMs } = lease;
   const said = Buffer.from(failure).subarray(0, PAST_FAILURE_BYTES_MAX).toString();
   const ended = { holder, fence, heldMs: endedAtMs - armedAtMs, endedAtMs, end, failure: said };
-  return [ended, ...past].slice(0, PAST_LEASES_MAX);
+  const kept: MemoryPast[] = [ended];
+  let bytes = bytesOf(ended);
+  for (const earlier of past) {
+    bytes += bytesOf(earlier);
+    if (kept.length === PAST_LEASES_MAX || bytes > PAST_BYTES_MAX) break;
+    kept.push(earlier);
+  }
+  return kept;
+}
+
+/** As the line of JSON has them that stands for it on Redis, give or take some digits. */
+function bytesOf({ holder, failure }: MemoryPast): number {
+  return Buffer.byteLength(holder) + Buffer.byteLength(failure) + 120;
 }
 
 export function arm(record: Maybe, request: ArmRequest, nowMs: number): Stepped<ArmReply> {

@@ -51,7 +51,13 @@ export const values: Bench = {
 async function stored({ caller }: Bed, key: string, { bytes = MIB, ttlMs = TTL_MS, staleMs = 0 } = {}) {
   const { token } = await caller.lease({ key });
   const value = VALUE.subarray(0, bytes);
-  const { outcome } = await caller.publish({ key, token, payload: { $case: 'value', value }, ttlMs, staleMs });
+  const { outcome } = await caller.publish({
+    key,
+    token,
+    payload: { $case: 'value', value },
+    ttlMs,
+    staleMs,
+  });
   if (outcome !== PublishOutcome.PUBLISH_OUTCOME_STORED) throw new Error(`${key} was not stored: ${outcome}`);
 }
 

@@ -40,7 +40,7 @@ export class NearCache {
     const bytes = payloadBytes + 2 * id.length + tagBytes + ENTRY_BYTES;
     if (bytes > this.bytesMax) return;
     this.drop(id);
-    this.#entries.set(id, { namespace, snapshot, bytes });
+    this.#entries.set(id, { namespace, snapshot: withoutStory(snapshot), bytes });
     this.#bytes += bytes;
     add(this.#byNamespace, namespace, id);
     for (const tag of value.tags) add(this.#byTag, tagOf(namespace, tag), id);
@@ -105,6 +105,12 @@ export class NearCache {
     for (const tag of entry.snapshot.record.value?.tags ?? [])
       remove(this.#byTag, tagOf(entry.namespace, tag), id);
   }
+}
+
+/** No hit needs to know who held the key, and how the last lease ended: texts as long as callers choose. */
+function withoutStory(snapshot: Snapshot): Snapshot {
+  const { fence, valueFence, value, rebuild } = snapshot.record;
+  return { ...snapshot, record: { fence, valueFence, value, rebuild } };
 }
 
 function tagOf(namespace: string, tag: string): string {

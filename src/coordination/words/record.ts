@@ -96,8 +96,10 @@ export interface PastLease {
   readonly failure: string;
 }
 
-/** So many are remembered of a key. */
+/** So many are remembered of a key, if they fit into {@link PAST_BYTES_MAX}; the last one always is. */
 export const PAST_LEASES_MAX = 16;
+/** A record outlives its value, and most are small: what they remember must not be most of what a store holds. */
+export const PAST_BYTES_MAX = 2_048;
 export const PAST_FAILURE_BYTES_MAX = 256;
 
 export interface StoredFailure {
