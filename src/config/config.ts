@@ -95,7 +95,17 @@ function limitsOf(reader: EnvironmentReader): Limits {
     valueBytesMax: reader.whole('DIBS_VALUE_MAX_BYTES', MIB, 1, 256 * MIB),
     waitersPerKeyMax,
     waitersMax,
+    ...patienceOf(reader),
   });
+}
+
+function patienceOf(reader: EnvironmentReader): Pick<Limits, 'silenceMs' | 'storeTimeoutMs'> {
+  // An overloaded or stopped store is back within a second or so. A failover takes longer than this anyway.
+  const silenceMs = reader.whole('DIBS_SILENCE_MS', 2_000, 200, 60_000);
+  // A script takes some ten microseconds, a round trip in one region a millisecond, and a fork for a snapshot can stop
+  // a large Redis for 100 ms or two.
+  const storeTimeoutMs = reader.whole('DIBS_STORE_TIMEOUT_MS', 300, 10, silenceMs);
+  return { silenceMs, storeTimeoutMs };
 }
 
 /**

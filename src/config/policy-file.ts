@@ -43,6 +43,7 @@ function policyOf(base: Policy, said: SaidPolicy): Policy {
     ttlJitter: said.ttl_jitter ?? base.ttlJitter,
     earlyRefreshBeta: said.early_refresh_beta ?? base.earlyRefreshBeta,
     onLoss: said.on_loss ?? base.onLoss,
+    onLate: said.on_late ?? base.onLate,
     maxRebuilds: said.max_rebuilds ?? base.maxRebuilds,
     failureBackoffMs: said.failure_backoff_ms ?? base.failureBackoffMs,
     failureBackoffMsMax: said.failure_backoff_max_ms ?? base.failureBackoffMsMax,
@@ -66,6 +67,7 @@ function fileSchema({ leaseMsMin, leaseMsMax }: Policy) {
     // 1 is XFetch's own default. Far above it, values are rebuilt as soon as they are stored.
     early_refresh_beta: within(0, 10, false).optional(),
     on_loss: oneOf('degrade', 'fail').optional(),
+    on_late: oneOf('wait', 'degrade').optional(),
     max_rebuilds: within(0, 1_000_000).optional(),
     failure_backoff_ms: within(0, BACKOFF_MS_MAX).optional(),
     failure_backoff_max_ms: within(0, DAY_MS).optional(),

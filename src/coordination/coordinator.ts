@@ -1,6 +1,6 @@
 import { Degradation } from './degradation/degradation.js';
+import { Lateness } from './degradation/lateness.js';
 import { rethrowUnlessUnavailable, unavailable } from './degradation/unavailable.js';
-import { ClockKeeper } from './reading/clock-keeper.js';
 import { isDrawnToRefresh, refreshDraw } from './leasing/forecast.js';
 import { HeldLeases, type ShownLeases } from './leasing/held-leases.js';
 import { LeaseEnds } from './leasing/lease-ends.js';
@@ -11,6 +11,7 @@ import type { NamespaceStore } from './ports/namespace-store.js';
 import type { TagWake, WakeChannel } from './ports/wake-channel.js';
 import { PublishValue } from './publish-value.js';
 import { Changes } from './reading/changes.js';
+import { ClockKeeper } from './reading/clock-keeper.js';
 import { type Explanation, explanationOf } from './reading/explanation.js';
 import { hitOf } from './reading/hit-of.js';
 import { NearCache } from './reading/near-cache.js';
@@ -61,7 +62,8 @@ export class Coordinator {
   private readonly parts: CoordinatorParts;
 
   constructor(parts: CoordinatorParts) {
-    this.#degradation = new Degradation(parts.observer);
+    const lateness = new Lateness(parts);
+    this.#degradation = new Degradation(parts.observer, lateness);
     const store = this.#degradation.watchedStore(parts.store);
     const quorum = this.#degradation.watchedQuorum(parts.quorum);
     const namespaces = this.#degradation.watchedNamespaces(parts.namespaces);
@@ -80,14 +82,16 @@ export class Coordinator {
       slots: this.#slots,
       changes: this.#changes,
       keeper,
+      lateness,
     });
-    const reader = new NearReader(this.#reader, this.#near, this.#changes);
+    const reader = new NearReader(this.#reader, this.#near, this.#changes, parts.limits);
     this.#keyLoops = new KeyLoops(this.parts, {
       granter,
       reader,
       slots: this.#slots,
       degradation: this.#degradation,
       changes: this.#changes,
+      lateness,
     });
     this.#publishValue = new PublishValue(this.parts, {
       held: this.#held,
@@ -190,6 +194,7 @@ export class Coordinator {
   /** Rejects as `unavailable` where the namespace rather fails than degrades. */
   async explain(key: Key): Promise<Explanation> {
     const snapshot = await this.#reader.read(key, () => 0);
+    if (snapshot === undefined) throw unavailable('the value store gave no word; ask again');
     let past: readonly PastLease[] = [];
     if (snapshot.from === 'store') {
       try {

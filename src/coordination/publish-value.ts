@@ -1,14 +1,16 @@
+import { inPatience } from './degradation/patience.js';
 import { rethrowUnlessUnavailable, undefinedIfUnavailable } from './degradation/unavailable.js';
-import type { ClockKeeper } from './reading/clock-keeper.js';
 import type { HeldLease, HeldLeases } from './leasing/held-leases.js';
+import { keepingLock } from './leasing/kept-lock.js';
 import type { LeaseLifecycle, LeasePorts } from './leasing/lease-lifecycle.js';
 import type { RebuildSlots } from './leasing/rebuild-slots.js';
 import type { Chance } from './ports/clock.js';
 import type { NamespaceStore } from './ports/namespace-store.js';
 import type { Observer } from './ports/observer.js';
-import type { StoredAnswer, StorePublish } from './ports/value-store.js';
+import { type StoredAnswer, type StorePublish, StoreUnavailable } from './ports/value-store.js';
 import type { WakeChannel } from './ports/wake-channel.js';
 import type { Changes } from './reading/changes.js';
+import type { ClockKeeper } from './reading/clock-keeper.js';
 import { outlasts } from './reading/counted.js';
 import type { NearCache } from './reading/near-cache.js';
 import type { RebuildSamples } from './reading/rebuild-samples.js';
@@ -66,8 +68,23 @@ export class PublishValue {
     this.keeper = rooms.keeper;
   }
 
-  /** Never rejects because the store is unavailable: that is `not_stored`. */
-  async publish(request: Publish, call: Call): Promise<PublishAnswer> {
+  /**
+   * Never rejects because the store is unavailable: that is `not_stored`. It waits for a store that is late, as long as
+   * its caller does. What the caller hears then is not the end of it: the store's word still counts when it comes.
+   */
+  publish(request: Publish, call: Call): Promise<PublishAnswer> {
+    const publishing = this.#publish(request, call);
+    const { answerInMs } = call;
+    if (!Number.isFinite(answerInMs)) return publishing;
+    return new Promise((resolve, reject) => {
+      const cancel = this.parts.clock.after(answerInMs, () => {
+        resolve({ outcome: 'not_stored', fence: 0, maybeStored: true });
+      });
+      publishing.then(resolve, reject).finally(cancel);
+    });
+  }
+
+  async #publish(request: Publish, call: Call): Promise<PublishAnswer> {
     const { clock, observer } = this.parts;
     const { key, token } = request;
     if (token === undefined) {
@@ -106,7 +123,10 @@ export class PublishValue {
       const request = { ...result, nonce: token.nonce, fence: token.fence };
       // Asked together: what the store keeps of the namespace must not end before the value.
       const outlives = this.keeper.forValue(key.namespace, result.ttlMs + result.staleMs);
-      [stored] = await Promise.all([this.#store(key, request), outlives]);
+      const { leaseMsMax } = this.parts.policyOf(key.namespace);
+      const lock = { id: key.id, nonce: token.nonce, leaseMs: Math.min(token.leaseMs, leaseMsMax) };
+      const storing = Promise.all([this.#store(key, request), outlives]);
+      [stored] = await keepingLock(this.parts, lock, storing);
     } catch (error) {
       rethrowUnlessUnavailable(error);
     }
@@ -183,13 +203,19 @@ export class PublishValue {
     return this.keyLoops.feed({ id, key, namespace }, recordOf(result, 0, ''), { ...sent, sentAt }, degraded);
   }
 
-  /** Sent again once where no reply came: a publish whose first reply was lost is answered DUPLICATE then. */
+  /**
+   * Sent again once where no reply can come any more: a publish whose first reply was lost is answered DUPLICATE then.
+   * While a reply may still come, nothing is sent again.
+   */
   async #store(key: Key, step: StorePublish): Promise<Stored> {
     const { store } = this.parts;
+    const first = store.publish(key.id, step);
     try {
-      return await store.publish(key.id, step);
+      const { onLate } = this.parts.policyOf(key.namespace);
+      return await (onLate === 'wait' ? first : inPatience(this.parts, key.namespace, first));
     } catch (error) {
-      rethrowUnlessUnavailable(error);
+      if (!(error instanceof StoreUnavailable)) throw error;
+      if (error.how === 'late' && this.parts.policyOf(key.namespace).onLate === 'degrade') throw error;
       const again = await store.publish(key.id, step);
       return again.outcome === 'duplicate' ? { ...again, outcome: 'stored', sinceUnknown: true } : again;
     }

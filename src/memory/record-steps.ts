@@ -72,7 +72,9 @@ export function arm(record: Maybe, request: ArmRequest, nowMs: number): Stepped<
   const again = before?.nonce === nonce;
   const asRead = fence === request.fenceRead && seen.valueFence === request.valueFenceRead;
   const running = before !== undefined && before.untilMs > nowMs;
-  const inTheWay = running && (before.quorumLost || quorumLost);
+  // Its holder may have extended it at the lock nodes while this store was late.
+  const mayRun = before !== undefined && before.untilMs + request.silenceMs > nowMs;
+  const inTheWay = (running && before.quorumLost) || (mayRun && quorumLost);
   if (again || !asRead || inTheWay) return { record, reply: { armed: again, record: read(record, nowMs) } };
   const { leaseMs, holder, traceparent, reason, requestKey, expiresInMs, clock } = request;
   const lease: MemoryLease = {

@@ -41,7 +41,8 @@ export interface LockNode {
 
 export interface LockNodeListener {
   connected(): void;
-  disconnected(why: string): void;
+  /** `silent`: not the node said so, but no reply came for so long that the connection was given up. */
+  disconnected(why: string, silent?: boolean): void;
 }
 
 export interface NodeFacts {

@@ -17,6 +17,8 @@ export interface RedlockQuorumParts {
   readonly observer?: QuorumObserver;
   /** Timeout of one request to one node. */
   readonly timeoutMs: number;
+  /** S: a node that owes a reply and is silent for twice as long counts as gone, not as late. */
+  readonly silenceMs: number;
   /** The longest lease. Longer ones are shortened to it, because amnesia waits no longer. */
   readonly leaseMsMax: number;
 }
@@ -50,13 +52,14 @@ export class RedlockQuorum implements LeaseQuorum {
 
   /** Throws a RangeError for an even number of nodes, because two halves could never decide. */
   constructor(private readonly parts: RedlockQuorumParts) {
-    const { nodes, clock, chance, claim, timeoutMs, leaseMsMax, observer = NO_QUORUM_OBSERVER } = parts;
+    const { nodes, clock, chance, claim, timeoutMs, silenceMs, leaseMsMax } = parts;
+    const { observer = NO_QUORUM_OBSERVER } = parts;
     if (nodes.length % 2 === 0) throw new RangeError('a quorum needs an odd number of lock nodes');
     this.#majority = (nodes.length + 1) / 2;
     this.#amnesia = new Amnesia({ clock, claim });
     const changed = () => this.#tellIfReady();
-    const common = { amnesia: this.#amnesia, clock, chance, observer, timeoutMs, leaseMsMax, changed };
-    this.#voters = nodes.map((node) => new Voter({ ...common, node }));
+    const common = { clock, chance, observer, timeoutMs, silenceMs, leaseMsMax, changed };
+    this.#voters = nodes.map((node) => new Voter({ ...common, amnesia: this.#amnesia, node }));
     this.#redlock = this.#redlockOver(this.#voters);
   }
 
@@ -143,7 +146,7 @@ export class RedlockQuorum implements LeaseQuorum {
       const vote = await voter.ask(...asked);
       listener.left -= 1;
       if (listener.left === 0) this.#listeners.delete(asked[2]);
-      listener.heard(voter.name, vote, clock.nowMs() - askedMs);
+      listener.heard(voter.name, vote === 'late' ? 'missing' : vote, clock.nowMs() - askedMs);
       return vote;
     };
     return (...asked) => {
@@ -173,10 +176,12 @@ export class RedlockQuorum implements LeaseQuorum {
   async #refusalOf(error: unknown): Promise<Ballot> {
     const votes = error instanceof ExecutionError ? await error.attempts[0] : undefined;
     // No votes at all: the package rejected its input, and no node was asked.
-    if (votes === undefined) return { kind: 'unavailable' };
+    if (votes === undefined) return UNAVAILABLE;
     const held = heldVotes(votes);
     if (held >= this.#majority) return { kind: 'held' };
-    return { kind: votes.votesFor.size + held < this.#majority ? 'unavailable' : 'undecided' };
+    const voted = votes.votesFor.size + held;
+    if (voted >= this.#majority) return { kind: 'undecided' };
+    return voted + lateVotes(votes) >= this.#majority ? LATE : UNAVAILABLE;
   }
 
   #isReady(): boolean {
@@ -196,9 +201,17 @@ export class RedlockQuorum implements LeaseQuorum {
   }
 }
 
+const UNAVAILABLE: Ballot = { kind: 'unavailable' };
+const LATE: Ballot = { kind: 'unavailable', late: true };
+
 /** Not a vote: the node may not vote, did not answer, or answered with an error. */
 class MissingVote extends Error {
   override readonly name = 'MissingVote';
+
+  /** `late`: no reply came in time, and the node may only be slow. */
+  constructor(readonly late: boolean) {
+    super();
+  }
 }
 
 type Client = Redlock['clients'] extends Set<infer C> ? C : never;
@@ -213,7 +226,7 @@ function clientOf(ask: Voter['ask'], voter: Voter, scripts: () => Redlock['scrip
       }
       if (hash !== acquireScript.hash && hash !== extendScript.hash) throw new Error(`no script ${hash}`);
       const vote = await ask(hash === acquireScript.hash ? 'acquire' : 'extend', id, nonce, ttlMs);
-      if (vote === 'missing') throw new MissingVote();
+      if (vote === 'missing' || vote === 'late') throw new MissingVote(vote === 'late');
       // To the package, 1 means agreement and 0 means "held by another nonce".
       return vote === 'for' ? 1 : 0;
     },
@@ -225,4 +238,10 @@ function heldVotes(votes: ExecutionStats): number {
   let held = 0;
   for (const error of votes.votesAgainst.values()) if (error instanceof ResourceLockedError) held += 1;
   return held;
+}
+
+function lateVotes(votes: ExecutionStats): number {
+  let late = 0;
+  for (const error of votes.votesAgainst.values()) if (error instanceof MissingVote && error.late) late += 1;
+  return late;
 }

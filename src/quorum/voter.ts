@@ -1,3 +1,4 @@
+import { RunningTime } from '../coordination/degradation/running-time.js';
 import type { Chance, Clock } from '../coordination/ports/clock.js';
 import type { Amnesia, Witness } from './amnesia.js';
 import type { LockNode, LockReply, Memory, NodeFacts } from './lock-node.js';
@@ -11,6 +12,8 @@ export interface VoterParts {
   readonly chance: Chance;
   readonly observer: QuorumObserver;
   readonly timeoutMs: number;
+  /** S: a node that owes a reply and is silent for twice as long counts as gone, not as late. */
+  readonly silenceMs: number;
   readonly leaseMsMax: number;
   /** The state has just changed. */
   changed(): void;
@@ -39,9 +42,17 @@ export class Voter implements Witness {
   /** Counts replies of any kind. */
   #heard = 0;
   #wake = () => {};
+  /** It owes a reply, and nothing has come from it for so long. */
+  #silentMs = 0;
+  #silent = false;
+  readonly #silence: RunningTime;
 
   constructor(private readonly parts: VoterParts) {
     this.name = parts.node.name;
+    this.#silence = new RunningTime(parts.clock, (ms) => {
+      this.#silentMs += ms;
+      return !this.#isGone;
+    });
   }
 
   get state(): NodeState {
@@ -60,28 +71,38 @@ export class Voter implements Witness {
         this.#prepared = false;
         void this.#attend(this.#connection);
       },
-      disconnected: (why) => this.#disconnect(why),
+      disconnected: (why, silent) => {
+        this.#disconnect(why);
+        if (silent === true) this.#fellSilent(this.parts.silenceMs);
+        else this.#answered();
+      },
     });
   }
 
   async close(): Promise<void> {
     this.#disconnect('closed');
+    this.#answered();
     await this.parts.node.close();
   }
 
-  /** Never rejects. Does not ask a node that may not vote. */
-  async ask(question: 'acquire' | 'extend', id: string, nonce: string, ttlMs: number): Promise<Vote> {
+  /** Never rejects. Does not ask a node that may not vote. A late vote is missing, but its node may only be slow. */
+  async ask(
+    question: 'acquire' | 'extend',
+    id: string,
+    nonce: string,
+    ttlMs: number,
+  ): Promise<Vote | 'late'> {
     const { node, clock, observer } = this.parts;
     const run = this.#run;
     if (this.#state !== 'voting' || run === undefined) {
       observer.voted(this.name, 'missing', 0, this.#state);
-      return 'missing';
+      return this.#silent && !this.#isGone ? 'late' : 'missing';
     }
     const askedMs = clock.nowMs();
     const outcome = await this.#call(() => node[question](run, id, nonce, ttlMs));
     const [vote, why] = this.#voteOf(outcome);
     observer.voted(this.name, vote, clock.nowMs() - askedMs, why);
-    return vote;
+    return outcome.kind === 'timed_out' && !this.#isGone ? 'late' : vote;
   }
 
   /** Never rejects. Sent to every connected node, even if it may not vote. */
@@ -215,7 +236,27 @@ export class Voter implements Witness {
   #suspect(connection: number, why: string): void {
     if (this.#state !== 'voting') return;
     this.#become('suspect', why);
+    this.#fellSilent(0);
     this.#ping(connection);
+  }
+
+  get #isGone(): boolean {
+    return this.#silentMs >= 2 * this.parts.silenceMs;
+  }
+
+  /** For at least so long by now. */
+  #fellSilent(ms: number): void {
+    this.#silent = true;
+    this.#silentMs = Math.max(this.#silentMs, ms);
+    this.#silence.start();
+  }
+
+  /** Also by saying that it is gone. */
+  #answered(): void {
+    if (!this.#silent) return;
+    this.#silent = false;
+    this.#silentMs = 0;
+    this.#silence.stop();
   }
 
   #ping(connection: number): void {
@@ -227,7 +268,10 @@ export class Voter implements Witness {
   /** Any answer of a silent node ends its silence, even to a release. */
   #hear(connection: number): void {
     this.#heard += 1;
-    if (this.#state !== 'suspect' || this.#connection !== connection) return;
+    // A connection that broke rejects what it owes: nothing was heard of the node.
+    if (this.#connection !== connection) return;
+    this.#answered();
+    if (this.#state !== 'suspect') return;
     this.#become('voting', 'it answers again');
     this.#wake();
   }

@@ -1,12 +1,15 @@
 import { isIP } from 'node:net';
-import { Cluster, Redis } from 'ioredis';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { ClusterAddress, RedisHost, StoreAddress } from '../config/store-url.js';
 
 /** A store that has come back should be seen at once; one that stays away should not be hammered. */
 const RETRY_MS_MIN = 50;
 const RETRY_MS_MAX = 1_000;
-/** A connection that owes a reply and has been silent for this long is made anew: its other end may be gone without a word. */
-const SILENT_MS_MAX = 2_000;
+/**
+ * A subscription that owes a reply and has been silent for this long is made anew: its other end may be gone without a
+ * word. What decides about leases counts in running time instead (`reply-watch.ts`).
+ */
+export const SILENT_MS_MAX = 2_000;
 /** A TCP or TLS handshake within one region takes some milliseconds. */
 const CONNECT_MS_MAX = 1_000;
 /** A store that loads its data says how long that takes, in whole seconds; it is asked again sooner. */
@@ -34,7 +37,6 @@ export function retryMs(tries: number): number {
 export const promptOptions = {
   autoResendUnfulfilledCommands: false,
   maxRetriesPerRequest: 0,
-  socketTimeout: SILENT_MS_MAX,
   connectTimeout: CONNECT_MS_MAX,
   maxLoadingRetryTime: LOADING_RETRY_MS,
   disconnectTimeout: DISCONNECT_MS_MAX,
@@ -62,7 +64,11 @@ export function scriptClient(address: StoreAddress, ca?: string): Redis | Cluste
 }
 
 /** A client for a whole cluster, which tells it by itself which node has which keys. */
-export function clusterClient(address: ClusterAddress, connectionName: string): Cluster {
+export function clusterClient(
+  address: ClusterAddress,
+  connectionName: string,
+  { socketTimeout }: Pick<RedisOptions, 'socketTimeout'> = {},
+): Cluster {
   return new Cluster([...address.nodes], {
     enableOfflineQueue: false,
     clusterRetryStrategy: retryMs,
@@ -71,24 +77,30 @@ export function clusterClient(address: ClusterAddress, connectionName: string): 
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
     slotsRefreshInterval: SLOTS_REFRESH_MS,
-    redisOptions: { ...promptOptions, ...credentialsOf(address), connectionName },
+    redisOptions: { ...promptOptions, ...credentialsOf(address), connectionName, socketTimeout },
   });
 }
 
 /**
- * A client for one subscription, made for one connection and never connecting again. Each node of a
+ * A client for one connection, which never connects again: a subscription, or a question. Each node of a
  * cluster hears what is published on any, so that `attempt` may pick one in turn.
  */
-export function subscriberClient(address: StoreAddress, attempt: number, ca?: string): Redis {
+export function singleClient(
+  address: StoreAddress,
+  attempt: number,
+  connectionName: string,
+  ca?: string,
+): Redis {
   const host = address.kind === 'cluster' ? nodeOf(address.nodes, attempt) : hostOptions(address, ca);
   return new Redis({
     ...promptOptions,
     ...credentialsOf(address),
     ...host,
+    socketTimeout: SILENT_MS_MAX,
     lazyConnect: true,
     retryStrategy: null,
     autoResubscribe: false,
-    connectionName: 'dibs-wake',
+    connectionName,
   });
 }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Cluster, RedisOptions } from 'ioredis';
 import type { ClusterAddress } from '../config/store-url.js';
-import { clusterClient } from './client.js';
+import { clusterClient, SILENT_MS_MAX } from './client.js';
 import { WAKE_CHANNEL } from './keys.js';
 
 /**
@@ -20,7 +20,7 @@ export class ClusterBeats {
     address: ClusterAddress,
     private readonly onError: (error: Error) => void,
   ) {
-    this.#client = clusterClient(address, 'dibs-beat');
+    this.#client = clusterClient(address, 'dibs-beat', { socketTimeout: SILENT_MS_MAX });
     this.#client.on('error', onError);
   }
 

@@ -1,24 +1,20 @@
-import type { Cluster, Redis } from 'ioredis';
+import { Cluster, type Redis } from 'ioredis';
 import type { StoreAddress } from '../config/store-url.js';
-import { StoreUnavailable } from '../coordination/ports/value-store.js';
-import { scriptClient } from './client.js';
+import { RunningTime } from '../coordination/degradation/running-time.js';
+import type { Clock } from '../coordination/ports/clock.js';
+import { type Missing, StoreUnavailable } from '../coordination/ports/value-store.js';
+import { scriptClient, singleClient } from './client.js';
 import { OneWrite } from './one-write.js';
-
-/**
- * How long one step may take. A script takes some ten microseconds and a round trip in one region a
- * millisecond; a fork for a snapshot can stop a large Redis for 100 ms or two; and a caller of the
- * ladder below must still be answered within a second.
- */
-const CALL_TIMEOUT_MS = 300;
-/** How often a store that has fallen silent is asked whether it is back. */
-const PROBE_EVERY_MS = 100;
+import { ReplyWatch } from './reply-watch.js';
 
 /** Replies that say that the store cannot serve now. All others are faults of ours. */
 const CANNOT_SERVE =
   /(?:^|-)(?:LOADING|READONLY|OOM|MISCONF|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|BUSY) /;
 
 export interface StoreConnectionOptions {
-  readonly timeoutMs?: number;
+  readonly clock: Clock;
+  /** How long a store that owes a reply may be silent, in this process's own running time, before that is told. */
+  readonly silenceMs: number;
   /** PEM: who has signed the certificate of a `rediss://` store. */
   readonly ca?: string | undefined;
   /** Hears why a connection could not be made or broke; each failed try again. */
@@ -26,31 +22,49 @@ export interface StoreConnectionOptions {
 }
 
 /**
- * The connection to the value store. A step is sent at once or rejected at once, its reply is awaited for
- * a bounded time, and while the store is silent only a probe is sent: a store that hangs costs its callers
- * one time-out altogether, and not one each.
+ * The connection to the value store. A step is sent at once or rejected at once, and never sent again. Its reply
+ * counts whenever it comes: a store that is late is waited for. It is rejected when the connection breaks, and when the
+ * store is silent: nothing has come from it on any connection for `silenceMs`, and a new connection got no answer
+ * either. Then nothing is sent until something comes.
  */
 export class StoreConnection {
   readonly #client: Redis | Cluster;
-  readonly #timeoutMs: number;
-  #answeredAtMs = 0;
-  #probeTimer: NodeJS.Timeout | undefined;
-  #probing = false;
+  readonly #silenceMs: number;
+  /** Rejects the calls that have no reply yet. */
+  readonly #owed = new Set<(why: StoreUnavailable) => void>();
+  /** One for each connection: a cluster has one for each of its nodes. */
+  readonly #watches = new Map<Redis, ReplyWatch>();
+  readonly #running: RunningTime;
   readonly #oneWrite = new OneWrite();
+  /** Since anything came from the store while it owed something. */
+  #silentMs = 0;
+  #silent = false;
+  /** A connection was cut because it was silent, and is being made anew. */
+  #isCut = false;
+  #probe: Redis | undefined;
+  #probes = 0;
   #closed = false;
 
   /** Connects in the background. */
-  constructor(address: StoreAddress, options: StoreConnectionOptions = {}) {
-    this.#timeoutMs = options.timeoutMs ?? CALL_TIMEOUT_MS;
+  constructor(
+    private readonly address: StoreAddress,
+    private readonly options: StoreConnectionOptions,
+  ) {
+    this.#silenceMs = options.silenceMs;
+    this.#running = new RunningTime(options.clock, (ms) => this.#passed(ms));
     this.#client = scriptClient(address, options.ca);
     // Without a listener ioredis writes to the console.
     this.#client.on('error', (error: Error) => options.onError?.(error));
-    this.#client.on('ready', () => this.#answered());
+    if (this.#client instanceof Cluster) {
+      this.#client.on('+node', (node: Redis) => this.#watch(node));
+      this.#client.on('-node', (node: Redis) => this.#watches.delete(node));
+      for (const node of this.#client.nodes('all')) this.#watch(node);
+    } else this.#watch(this.#client);
   }
 
-  /** No reply since a call timed out; every call is rejected at once until a probe is answered. */
+  /** It owes a reply and has been silent for too long. Every call is rejected at once until something comes. */
   get silent(): boolean {
-    return this.#probeTimer !== undefined;
+    return this.#silent;
   }
 
   get closed(): boolean {
@@ -62,38 +76,32 @@ export class StoreConnection {
     await this.call((client) => client.ping());
   }
 
+  /** Something came from the store, on this connection or on another. */
+  heard(): void {
+    this.#silentMs = 0;
+    this.#silent = false;
+  }
+
   /**
-   * Sends one step. Rejects with {@link StoreUnavailable} when there is no connection, no reply in time, or
-   * one that says that the store cannot serve; with the reply itself where that is a fault of ours.
+   * Sends one step. Rejects with {@link StoreUnavailable} when there is no connection, when the reply cannot come any
+   * more, or when it says that the store cannot serve; with the reply itself where that is a fault of ours.
    */
   call<T>(send: (client: Redis | Cluster) => Promise<T>): Promise<T> {
     if (this.#closed) return Promise.reject(new StoreUnavailable('the connection to the store is closed'));
-    if (this.silent) return Promise.reject(new StoreUnavailable('the store has fallen silent'));
-    const sentAtMs = performance.now();
+    this.#running.start();
+    if (this.#silent) return Promise.reject(this.#unheard());
     // A cluster has a connection for each of its nodes.
-    if ('stream' in this.#client) this.#oneWrite.gather(this.#client.stream);
+    if (!(this.#client instanceof Cluster)) this.#oneWrite.gather(this.#client.stream);
     return new Promise<T>((resolve, reject) => {
-      const timer = setTimeout(() => {
-        // Timers run before sockets are read: after a stall of this process the reply may be there already.
-        setImmediate(() => {
-          reject(new StoreUnavailable(`no reply of the store within ${this.#timeoutMs} ms`));
-          if (!settled && this.#answeredAtMs < sentAtMs) this.#startProbing();
-        });
-      }, this.#timeoutMs);
-      let settled = false;
-      const settle = (replied: boolean) => {
-        settled = true;
-        clearTimeout(timer);
-        if (replied) this.#answered();
-      };
+      this.#owed.add(reject);
       send(this.#client).then(
         (reply) => {
-          settle(true);
+          this.#owed.delete(reject);
           resolve(reply);
         },
         (error) => {
-          settle(isReply(error));
-          reject(unavailableOrOurs(error));
+          this.#owed.delete(reject);
+          reject(this.#unavailableOrOurs(error));
         },
       );
     });
@@ -102,48 +110,86 @@ export class StoreConnection {
   /** Ends the connection. Calls without a reply are rejected. */
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#probeTimer);
-    this.#probeTimer = undefined;
+    this.#running.stop();
+    this.#probe?.disconnect();
     this.#client.disconnect();
   }
 
-  #answered(): void {
-    this.#answeredAtMs = performance.now();
-    clearTimeout(this.#probeTimer);
-    this.#probeTimer = undefined;
+  #watch(client: Redis): void {
+    if (this.#watches.has(client)) return;
+    this.#watches.set(client, new ReplyWatch(client, () => this.heard()));
+    client.on('ready', () => {
+      this.#isCut = false;
+    });
   }
 
-  #startProbing(): void {
-    if (this.silent || this.#closed) return;
-    const probe = () => {
-      this.#probeTimer = setTimeout(probe, PROBE_EVERY_MS);
-      // One at a time: a store that wakes up after an hour should not find a thousand of them.
-      if (this.#probing) return;
-      this.#probing = true;
-      this.#client.ping().then(
-        () => {
-          this.#probing = false;
-          this.#answered();
-        },
-        (error) => {
-          this.#probing = false;
-          if (isReply(error)) this.#answered();
-        },
-      );
-    };
-    probe();
+  /** False once nothing is owed any more. */
+  #passed(ms: number): boolean {
+    if (this.#owed.size > 0 || this.#silent) this.#silentMs += ms;
+    else this.#silentMs = 0;
+    if (this.#silentMs >= this.#silenceMs / 2) this.#askAnew();
+    if (this.#silentMs >= this.#silenceMs && !this.#silent) this.#fallSilent();
+    let owes = this.#owed.size > 0 || this.#silent;
+    for (const watch of this.#watches.values()) {
+      // The store may answer on others: this connection may have lost its other end without a word.
+      if (watch.passed(ms) >= this.#silenceMs) {
+        this.#isCut = true;
+        watch.cut(`no reply of the store within ${this.#silenceMs} ms`);
+      }
+      owes ||= watch.owes;
+    }
+    return owes;
   }
-}
 
-/** ioredis names what the server itself answered a ReplyError, and everything else otherwise. */
-function isReply(error: unknown): boolean {
-  return error instanceof Error && error.name === 'ReplyError';
-}
+  #fallSilent(): void {
+    this.#silent = true;
+    const why = this.#unheard();
+    this.options.onError?.(why);
+    for (const reject of this.#owed) reject(why);
+    this.#owed.clear();
+  }
 
-function unavailableOrOurs(error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof TypeError) return error;
-  // ioredis hangs the command on it, whose arguments are tokens and values: they must not reach a log.
-  if ('command' in error) delete error.command;
-  if (isReply(error) && !CANNOT_SERVE.test(error.message)) return error;
-  return new StoreUnavailable(`the store cannot serve: ${error.message}`, { cause: error });
+  /** A new connection shows whether the store is silent, or only the old connection. */
+  #askAnew(): void {
+    if (this.#probe !== undefined || this.#closed) return;
+    const probe = singleClient(this.address, this.#probes, 'dibs-probe', this.options.ca);
+    this.#probes += 1;
+    this.#probe = probe;
+    // What goes wrong with it is what the others have told already.
+    probe.on('error', () => {});
+    probe
+      .connect()
+      .then(() => probe.ping())
+      .then(
+        () => this.heard(),
+        () => {},
+      )
+      .finally(() => {
+        probe.disconnect();
+        this.#probe = undefined;
+      });
+  }
+
+  #unheard(): StoreUnavailable {
+    const how = this.#silentMs >= 2 * this.#silenceMs ? 'gone' : 'silent';
+    return new StoreUnavailable('the store is silent: it owes a reply, and a new connection gets none', {
+      how,
+    });
+  }
+
+  /** What broke the connection is a fact, unless we broke it ourselves. */
+  #missing(): Missing {
+    if (this.#silent) return this.#unheard().how;
+    return this.#isCut ? 'late' : 'gone';
+  }
+
+  #unavailableOrOurs(error: unknown): unknown {
+    if (!(error instanceof Error) || error instanceof TypeError) return error;
+    // ioredis hangs the command on it, whose arguments are tokens and values: they must not reach a log.
+    if ('command' in error) delete error.command;
+    const isReply = error.name === 'ReplyError';
+    if (isReply && !CANNOT_SERVE.test(error.message)) return error;
+    const how = isReply ? 'gone' : this.#missing();
+    return new StoreUnavailable(`the store cannot serve: ${error.message}`, { cause: error, how });
+  }
 }

@@ -1,5 +1,7 @@
 import { Redis } from 'ioredis';
 import type { SingleAddress } from '../config/store-url.js';
+import { RunningTime } from '../coordination/degradation/running-time.js';
+import type { Clock } from '../coordination/ports/clock.js';
 import type { LockNodeListener, LockReply } from '../quorum/lock-node.js';
 import { hostOptions, promptOptions, retryMs } from './client.js';
 import { lockKey, MARKER_KEY, WAIT_KEY } from './keys.js';
@@ -11,9 +13,18 @@ import {
   lockReleaseScript,
 } from './lock-scripts.js';
 import { OneWrite } from './one-write.js';
+import { ReplyWatch } from './reply-watch.js';
 import { isNoScript } from './script.js';
 
 const SCRIPTS = [lockAcquireScript, lockExtendScript, lockReleaseScript, lockRecallScript, lockMarkScript];
+
+export interface RedisLockNodeOptions {
+  readonly clock: Clock;
+  /** A connection that owes a reply for so much of this process's running time is made anew. */
+  readonly silenceMs: number;
+  /** PEM, for an address with TLS. */
+  readonly ca?: string | undefined;
+}
 
 /**
  * One Redis as a lock node: one connection, each step one request on it, sent at once or rejected at
@@ -24,9 +35,13 @@ export class RedisLockNode {
   readonly name: string;
   readonly #client: Redis;
   readonly #oneWrite = new OneWrite();
+  readonly #watch: ReplyWatch;
+  readonly #running: RunningTime;
+  readonly #silenceMs: number;
+  /** The connection broke because we cut it. */
+  #isCut = false;
 
-  /** `ca` is PEM, for an address with TLS. */
-  constructor(address: SingleAddress, ca?: string) {
+  constructor(address: SingleAddress, { clock, silenceMs, ca }: RedisLockNodeOptions) {
     this.name = `${address.host}:${address.port}`;
     this.#client = new Redis({
       ...promptOptions,
@@ -38,6 +53,11 @@ export class RedisLockNode {
       retryStrategy: retryMs,
       connectionName: 'dibs-lock',
     });
+    this.#silenceMs = silenceMs;
+    this.#watch = new ReplyWatch(this.#client, () => {});
+    this.#running = new RunningTime(clock, (ms) => this.#passed(ms));
+    // Also a handshake is watched.
+    this.#client.on('connect', () => this.#running.start());
   }
 
   start(listener: LockNodeListener): void {
@@ -50,7 +70,10 @@ export class RedisLockNode {
       trouble = closed;
       listener.connected();
     });
-    this.#client.on('close', () => listener.disconnected(trouble));
+    this.#client.on('close', () => {
+      listener.disconnected(trouble, this.#isCut);
+      this.#isCut = false;
+    });
     // It goes on trying by itself; `error` and `close` have told why.
     this.#client.connect().catch(() => {});
   }
@@ -58,6 +81,7 @@ export class RedisLockNode {
   async close(): Promise<void> {
     const connected = ['connecting', 'connect', 'ready'].includes(this.#client.status);
     const ended = new Promise((resolve) => this.#client.once('end', resolve));
+    this.#running.stop();
     this.#client.disconnect();
     // Between two tries ioredis stops without a word.
     if (connected) await ended;
@@ -68,6 +92,7 @@ export class RedisLockNode {
   }
 
   async inspect(): Promise<{ run: string; evictionPolicy?: string }> {
+    this.#running.start();
     const info = await this.#client.info();
     const field = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
     const run = field('run_id');
@@ -94,6 +119,7 @@ export class RedisLockNode {
   }
 
   async ping(): Promise<void> {
+    this.#running.start();
     await this.#client.ping();
   }
 
@@ -116,7 +142,16 @@ export class RedisLockNode {
   }
 
   #gather(): void {
+    this.#running.start();
     this.#oneWrite.gather(this.#client.stream);
+  }
+
+  #passed(ms: number): boolean {
+    if (this.#watch.passed(ms) >= this.#silenceMs) {
+      this.#isCut = true;
+      this.#watch.cut(`no reply within ${this.#silenceMs} ms`);
+    }
+    return this.#watch.owes;
   }
 }
 

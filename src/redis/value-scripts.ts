@@ -8,7 +8,17 @@ export const explainScript = new Script('value-explain', { keys, args: [] });
 
 export const armScript = new Script('value-arm', {
   keys,
-  args: ['nonce', 'expires_in_ms', 'fence_read', 'value_fence_read', 'alone', 'lease', 'clock', 'keep_ms'],
+  args: [
+    'nonce',
+    'expires_in_ms',
+    'fence_read',
+    'value_fence_read',
+    'alone',
+    'lease',
+    'clock',
+    'keep_ms',
+    'silence_ms',
+  ],
 });
 
 export const adoptScript = new Script('value-adopt', { keys, args: ['nonce'] });

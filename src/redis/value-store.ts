@@ -43,6 +43,7 @@ export class RedisValueStore implements ValueStore {
       fence_read: request.fenceRead,
       value_fence_read: request.valueFenceRead,
       alone: request.quorumLost ? 1 : 0,
+      silence_ms: request.silenceMs,
       lease: encodeLabels(request),
       clock: request.clock,
       keep_ms: request.keepMs,

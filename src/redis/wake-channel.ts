@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { StoreAddress } from '../config/store-url.js';
 import type { NamespaceWake, Wake, WakeChannel, WakeListener } from '../coordination/ports/wake-channel.js';
-import { retryMs, subscriberClient } from './client.js';
+import { retryMs, singleClient } from './client.js';
 import { ClusterBeats } from './cluster-beats.js';
 import { WAKE_CHANNEL } from './keys.js';
 
@@ -19,6 +19,8 @@ export interface RedisWakeChannelOptions {
   readonly ca?: string | undefined;
   /** Hears why the subscription could not be made or broke; each failed try again. */
   readonly onError?: (error: Error) => void;
+  /** Anything came from the store: it is not silent. */
+  readonly onHeard?: () => void;
 }
 
 /**
@@ -29,6 +31,7 @@ export class RedisWakeChannel implements WakeChannel {
   readonly #address: StoreAddress;
   readonly #ca: string | undefined;
   readonly #onError: (error: Error) => void;
+  readonly #onHeard: () => void;
   readonly #listeners = new Set<WakeListener>();
   /** Only where the store is a cluster. */
   readonly #beats: ClusterBeats | undefined;
@@ -49,6 +52,7 @@ export class RedisWakeChannel implements WakeChannel {
     this.#address = address;
     this.#ca = options.ca;
     this.#onError = options.onError ?? (() => {});
+    this.#onHeard = options.onHeard ?? (() => {});
     this.#beats =
       this.#address.kind === 'cluster' ? new ClusterBeats(this.#address, this.#onError) : undefined;
     this.#connect();
@@ -85,7 +89,7 @@ export class RedisWakeChannel implements WakeChannel {
   }
 
   #connect(): void {
-    const client = subscriberClient(this.#address, this.#attempts, this.#ca);
+    const client = singleClient(this.#address, this.#attempts, 'dibs-wake', this.#ca);
     this.#attempts += 1;
     this.#client = client;
     client.on('error', (error: Error) => this.#onError(error));
@@ -118,6 +122,7 @@ export class RedisWakeChannel implements WakeChannel {
         () => {
           if (this.#client !== client || this.#closed) return;
           this.#pongAtMs = performance.now();
+          this.#onHeard();
           this.#pingLater(client);
         },
         (error: Error) => {
@@ -162,6 +167,7 @@ export class RedisWakeChannel implements WakeChannel {
   }
 
   #heard(message: string): void {
+    this.#onHeard();
     if (this.#beats?.hears(message) === true) return;
     const wake = parseWake(message);
     const namespaceWake = wake === undefined ? parseNamespaceWake(message) : undefined;

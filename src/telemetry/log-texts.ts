@@ -5,6 +5,8 @@
 export const LOG = {
   degraded: 'degraded: quorum or store unavailable',
   recovered: 'recovered: quorum and store available',
+  storeLate: 'store late: waiting for its reply, and granting no lease meanwhile',
+  storeInTime: 'recovered: the store answers in time',
   publishSuperseded: 'publish refused: a newer lease was granted, so the rebuild took too long',
   publishUnknownLease: 'publish refused: the store has no record of the lease and may have lost data',
   publishNotStored: 'publish not stored: the lease was granted without the store, or the store did not reply',

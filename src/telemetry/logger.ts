@@ -50,6 +50,10 @@ export function decisionLog(log: Logger): Partial<Observer> {
       if (now === 'none') log.info(fields, LOG.recovered);
       else log.warn(fields, LOG.degraded);
     },
+    storeLate(late, sinceMs) {
+      if (late) log.warn({ sinceMs }, LOG.storeLate);
+      else log.info({ sinceMs }, LOG.storeInTime);
+    },
   };
 }
 
@@ -87,6 +91,7 @@ export function observeWith(...observers: readonly Partial<Observer>[]): Observe
     leaseEnded: toAll(observers, 'leaseEnded'),
     saved: toAll(observers, 'saved'),
     degraded: toAll(observers, 'degraded'),
+    storeLate: toAll(observers, 'storeLate'),
   };
 }
 

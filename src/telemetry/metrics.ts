@@ -31,6 +31,7 @@ export class Metrics implements Observer {
   readonly #serializer = new PrometheusSerializer('', false, undefined, true, true);
   readonly #namespaces = new Set<string>();
   #mode: Degraded = 'none';
+  #isStoreLate = false;
 
   /** Counted here and read at each scrape: a counter that hashes its labels costs more than a hit. */
   readonly #answers = new Map<string, Map<string, number>>();
@@ -95,6 +96,10 @@ export class Metrics implements Observer {
     this.#mode = mode;
   }
 
+  storeLate(late: boolean): void {
+    this.#isStoreLate = late;
+  }
+
   /** One lock node voted, or its vote is missing. */
   voted(node: string, vote: string, tookMs: number): void {
     this.#vote.record(tookMs / 1000, { [LABELS.node]: node, [LABELS.vote]: vote });
@@ -116,6 +121,9 @@ export class Metrics implements Observer {
     gauge(METRICS.quorumNodes, 'Lock nodes, by state').addCallback((result) => {
       for (const [state, count] of gauges.quorumNodes()) result.observe(count, { [LABELS.state]: state });
     });
+    gauge(METRICS.storeLate, '1 while the store owes a reply for longer than its timeout').addCallback(
+      (result) => result.observe(this.#isStoreLate ? 1 : 0),
+    );
     gauge(METRICS.degraded, '1 for the degradation of the last decision; none is healthy').addCallback(
       (result) => {
         for (const mode of MODES) result.observe(mode === this.#mode ? 1 : 0, { [LABELS.mode]: mode });

@@ -12,6 +12,7 @@ export const METRICS = {
   quorumNodes: 'dibs_quorum_nodes',
   rebuildsSaved: 'dibs_rebuilds_saved_total',
   degraded: 'dibs_degraded',
+  storeLate: 'dibs_store_late',
   nearCacheBytes: 'dibs_near_cache_bytes',
 } as const;
 
@@ -49,6 +50,7 @@ export const ATTRIBUTES = {
   keyHash: 'dibs.key.hash',
   outcome: 'dibs.outcome',
   degraded: 'dibs.degraded',
+  late: 'dibs.store.late',
   found: 'dibs.found',
   ballot: 'dibs.ballot',
   node: 'dibs.node',

@@ -10,8 +10,12 @@ export async function fillStore(storeUrl: string, count: number, value: Uint8Arr
   const { RedisValueStore } = await built('redis/value-store.js');
   const { RedisNamespaceStore } = await built('redis/namespace-store.js');
   const { SystemChance } = await built('system-chance.js');
+  const { SystemClock } = await built('system-clock.js');
   const { keyOf: idOf } = await built('coordination/words/key.js');
-  const connection = new StoreConnection(parseStoreUrl(storeUrl), { timeoutMs: 60_000 });
+  const connection = new StoreConnection(parseStoreUrl(storeUrl), {
+    clock: new SystemClock(),
+    silenceMs: 60_000,
+  });
   const store = new RedisValueStore(connection);
   let next = 0;
   let clock = '';

@@ -3,6 +3,7 @@ import type { RedlockQuorum } from '../../src/quorum/redlock-quorum.js';
 import { RedisLockNode } from '../../src/redis/lock-node.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { freshNonce } from '../support/fresh-nonce.js';
+import { PATIENCE } from '../support/patience.js';
 import { QuorumTrial, type QuorumTrialOptions } from '../support/quorum-trial.js';
 import { until } from '../support/until.js';
 
@@ -183,7 +184,7 @@ describeWithRedis('a lock node that forgets', () => {
   test('a node that forgets between the claim and its mark is not marked by the claim', async () => {
     await startTrial();
     const claim = trial.claim.claimFirstStart.bind(trial.claim);
-    const other = new RedisLockNode(trial.server(FIRST).address);
+    const other = new RedisLockNode(trial.server(FIRST).address, PATIENCE);
     await new Promise<void>((resolve) => other.start({ connected: resolve, disconnected: () => {} }));
     await other.prepare();
     const { run } = await other.inspect();

@@ -51,6 +51,7 @@ const draws: Record<string, (random: SeededRandom, nonce: string, lifeMs: number
     // Mostly with the last look, sometimes with the one before.
     const back = random.pick([-1, -1, -1, -2]);
     const quorumLost = random.pick([false, false, true]);
+    const silenceMs = random.pick([0, lifeMs]);
     const labels = {
       holder: `h${random.below(9)}`,
       traceparent: 't',
@@ -63,6 +64,7 @@ const draws: Record<string, (random: SeededRandom, nonce: string, lifeMs: number
       expiresInMs: lifeMs,
       leaseMs: lifeMs,
       quorumLost,
+      silenceMs,
       keepMs,
       ...labels,
     };

@@ -3,6 +3,7 @@ import { StoreTrial, type StoreUnderTest } from '../support/store-trial.js';
 import { invalidationContract } from './value-store-invalidation.contract.js';
 import { leaseContract } from './value-store-lease.contract.js';
 import { resultContract } from './value-store-result.contract.js';
+import { silenceContract } from './value-store-silence.contract.js';
 
 /** What every value store promises, whatever it is made of. */
 export function valueStoreContract(start: () => Promise<StoreUnderTest>): void {
@@ -20,4 +21,5 @@ export function valueStoreContract(start: () => Promise<StoreUnderTest>): void {
   leaseContract(() => trial);
   resultContract(() => trial);
   invalidationContract(() => trial);
+  silenceContract(() => trial);
 }

@@ -23,6 +23,8 @@ export const LIMITS: Limits = {
   valueBytesMax: 1_000,
   waitersPerKeyMax: 12,
   waitersMax: 24,
+  storeTimeoutMs: 100,
+  silenceMs: 400,
 };
 
 export interface ReplicaParts {
@@ -73,6 +75,7 @@ export class SimReplica extends SimProcess {
       clock: new ProcessClock(time, this, rate, offsetMs),
       chance,
       timeoutMs: NODE_TIMEOUT_MS,
+      silenceMs: limits.silenceMs,
       leaseMsMax: limits.leaseMsMax,
     });
     this.coordinator = new Coordinator({

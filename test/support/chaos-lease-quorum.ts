@@ -7,6 +7,8 @@ export type QuorumStep = keyof LeaseQuorum;
 export class ChaosLeaseQuorum implements LeaseQuorum {
   /** Every ballot says so, and nothing is locked or released. */
   lost = false;
+  /** Those that are missing may only be slow. */
+  late = false;
   /** As many of the next acquisitions or extensions come to no decision. */
   undecided = 0;
   readonly asked: QuorumStep[] = [];
@@ -48,7 +50,7 @@ export class ChaosLeaseQuorum implements LeaseQuorum {
   async #vote(step: 'acquire' | 'extend', real: () => Promise<Ballot>): Promise<Ballot> {
     this.asked.push(step);
     await this.#before.pass(step);
-    if (this.lost) return { kind: 'unavailable' };
+    if (this.lost) return { kind: 'unavailable', late: this.late };
     if (this.undecided > 0) {
       this.undecided -= 1;
       return { kind: 'undecided' };

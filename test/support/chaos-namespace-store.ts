@@ -1,5 +1,4 @@
 import type { NamespaceStore } from '../../src/coordination/ports/namespace-store.js';
-import { StoreUnavailable } from '../../src/coordination/ports/value-store.js';
 import { type Gate, Gates } from './gates.js';
 
 /** The chaos twin of a namespace store: it is down when its server is. */
@@ -11,7 +10,7 @@ export class ChaosNamespaceStore implements NamespaceStore {
 
   constructor(
     private readonly real: NamespaceStore,
-    private readonly server: { readonly down: boolean },
+    private readonly server: { reached(): Promise<void> },
   ) {}
 
   readonly read: NamespaceStore['read'] = (...to) => this.#take('read', () => this.real.read(...to));
@@ -34,7 +33,7 @@ export class ChaosNamespaceStore implements NamespaceStore {
   async #take<T>(step: keyof NamespaceStore, real: () => Promise<T>): Promise<T> {
     this.asked.push(step);
     await this.#before.pass(step);
-    if (this.server.down) throw new StoreUnavailable('the store is down');
+    await this.server.reached();
     return real();
   }
 }

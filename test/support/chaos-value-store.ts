@@ -1,4 +1,4 @@
-import { StoreUnavailable, type ValueStore } from '../../src/coordination/ports/value-store.js';
+import { type Missing, StoreUnavailable, type ValueStore } from '../../src/coordination/ports/value-store.js';
 import { type Gate, Gates } from './gates.js';
 
 export type StoreStep = keyof ValueStore;
@@ -7,6 +7,10 @@ export type StoreStep = keyof ValueStore;
 export class ChaosValueStore implements ValueStore {
   /** No step is taken. */
   down = false;
+  /** How it is missing while it is down. */
+  missing: Missing = 'gone';
+  #resumed: Promise<void> | undefined;
+  #resume = () => {};
   /** Steps of these names are taken, and their replies lost. */
   readonly losesRepliesTo = new Set<StoreStep>();
   /** The steps that were asked for, in their order. */
@@ -26,6 +30,24 @@ export class ChaosValueStore implements ValueStore {
     return this.#after.close(step);
   }
 
+  /** From now on steps reach it late: none is taken until {@link resume}. */
+  hang(): void {
+    this.#resumed = new Promise((resolve) => {
+      this.#resume = resolve;
+    });
+  }
+
+  resume(): void {
+    this.#resumed = undefined;
+    this.#resume();
+  }
+
+  /** Resolves when the server takes the step. Rejects if it is down. */
+  async reached(): Promise<void> {
+    await this.#resumed;
+    if (this.down) throw new StoreUnavailable('the store is down', { how: this.missing });
+  }
+
   countOf(step: StoreStep): number {
     return this.asked.filter((asked) => asked === step).length;
   }
@@ -43,7 +65,7 @@ export class ChaosValueStore implements ValueStore {
   async #take<T>(step: StoreStep, real: () => Promise<T>): Promise<T> {
     this.asked.push(step);
     await this.#before.pass(step);
-    if (this.down) throw new StoreUnavailable('the store is down');
+    await this.reached();
     const reply = await real();
     await this.#after.pass(step);
     if (this.losesRepliesTo.has(step)) throw new StoreUnavailable('the reply was lost');

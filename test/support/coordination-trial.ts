@@ -32,6 +32,8 @@ export const LIMITS: Limits = {
   valueBytesMax: 1_048_576,
   waitersPerKeyMax: 5,
   waitersMax: 8,
+  storeTimeoutMs: 300,
+  silenceMs: 2_000,
 };
 
 /** What one GetOrLock has come to so far. */

@@ -5,6 +5,7 @@ import { RedisLockNode } from '../../src/redis/lock-node.js';
 import { SystemChance } from '../../src/system-chance.js';
 import { SystemClock } from '../../src/system-clock.js';
 import { ClaimInMemory } from './claim-in-memory.js';
+import { PATIENCE } from './patience.js';
 import { RedisServer } from './redis-server.js';
 import { until } from './until.js';
 
@@ -51,7 +52,7 @@ export class QuorumTrial {
   async replica(options: QuorumTrialOptions = {}): Promise<RedlockQuorum> {
     const { timeoutMs = 100, leaseMsMax = 60_000 } = { ...this.options, ...options };
     const quorum = new RedlockQuorum({
-      nodes: this.servers.map(({ address }) => new RedisLockNode(address)),
+      nodes: this.servers.map(({ address }) => new RedisLockNode(address, PATIENCE)),
       claim: this.claim,
       clock: new SystemClock(),
       chance: new SystemChance(),
@@ -60,6 +61,7 @@ export class QuorumTrial {
         stateChanged: (node, from, to, why) => this.changes.push(`${node} ${from} > ${to}: ${why}`),
       },
       timeoutMs,
+      silenceMs: PATIENCE.silenceMs,
       leaseMsMax,
     });
     this.#quorums.push(quorum);

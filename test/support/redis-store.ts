@@ -4,6 +4,7 @@ import { RedisNamespaceStore } from '../../src/redis/namespace-store.js';
 import { RedisValueStore } from '../../src/redis/value-store.js';
 import { RedisWakeChannel } from '../../src/redis/wake-channel.js';
 import { SystemChance } from '../../src/system-chance.js';
+import { MUCH_PATIENCE } from './patience.js';
 import { RedisServer } from './redis-server.js';
 import type { StoreUnderTest } from './store-trial.js';
 import { until } from './until.js';
@@ -34,7 +35,7 @@ export async function connectRedisStore(
 ): Promise<RedisStoreUnderTest> {
   const address = parseStoreUrl(url);
   // These suites are about replies: on a busy machine they may take longer than a caller would wait.
-  const connection = new StoreConnection(address, { timeoutMs: 10_000 });
+  const connection = new StoreConnection(address, MUCH_PATIENCE);
   const channel = new RedisWakeChannel(address);
   await until(() => channel.live);
   await until(() =>

@@ -5,6 +5,8 @@ import { ClaimInMemory } from './claim-in-memory.js';
 import { ManualClock } from './manual-clock.js';
 import { SimulatedLockNode } from './simulated-lock-node.js';
 
+/** How long a silent node counts as silent only; after twice as long it counts as gone. */
+export const SILENCE_MS = 2_000;
 export const TIMEOUT_MS = 100;
 export const LEASE_MS_MAX = 60_000;
 
@@ -29,6 +31,7 @@ export class SimulatedQuorum {
         stateChanged: (node, from, to, why) => this.changes.push({ node, from, to, why }),
       },
       timeoutMs: TIMEOUT_MS,
+      silenceMs: SILENCE_MS,
       leaseMsMax,
     });
   }

@@ -87,6 +87,7 @@ export class StoreTrial {
       fenceRead: fence,
       valueFenceRead: valueFence,
       quorumLost: false,
+      silenceMs: 0,
       holder: 'a holder',
       traceparent: '',
       requestKey: '',

@@ -10,7 +10,7 @@ version = 0
 def render() -> str:
     global version
     version += 1
-    sleep(0.05)
+    sleep(0.5)
     return f"page {version}"
 
 
@@ -23,8 +23,8 @@ with Client() as client:
     sleep(0.15)
     started_at = perf_counter()
     stale = read()
-    waited = "at once" if perf_counter() - started_at < 0.05 else "after a wait"
-    sleep(0.2)
+    waited = "at once" if perf_counter() - started_at < 0.5 else "after a wait"
+    sleep(1)
     following = read()
 
 print(f"{first}, then {stale} {waited}, then {following}")

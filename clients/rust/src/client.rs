@@ -31,7 +31,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// As the environment says: `DIBS_TARGET`, `DIBS_TOKEN`, `DIBS_TLS_CA`. Connects with the first call.
+    /// As the environment says: `DIBS_TARGET`, `DIBS_TOKEN` or `DIBS_TOKEN_FILE`, `DIBS_TLS_CA`. Connects with the first call.
     ///
     /// # Errors
     /// [`Error::Options`].
@@ -110,13 +110,15 @@ impl ClientBuilder {
         self
     }
 
-    /// Sent as `authorization: Bearer`, in clear only on loopback and Unix sockets. Default: `DIBS_TOKEN`, else none.
+    /// Sent as `authorization: Bearer`, in clear only on loopback and Unix sockets. Default: `DIBS_TOKEN`, else that
+    /// of the file `DIBS_TOKEN_FILE`, else none.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.connection.token = Some(Token::Text(token.into()));
         self
     }
 
-    /// A file with the token, which is read again when that changes.
+    /// A file with the token. A change counts within a second. It is read by [`build`](Self::build), too; what cannot be
+    /// read later leaves the token as it was. Default: `DIBS_TOKEN_FILE`, unless there is a `DIBS_TOKEN`.
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.connection.token = Some(Token::File(path.into()));
         self

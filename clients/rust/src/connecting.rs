@@ -18,7 +18,7 @@ use tokio::{
 };
 use tonic::codegen::{Service, http::Uri};
 
-use crate::error::Error;
+use crate::{error::Error, tls::Tls};
 
 /// Back at a service that restarts within a second, and no connection storm meanwhile.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -56,6 +56,14 @@ impl Address {
         ip.map_or(host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback())
     }
 
+    /// What a certificate must be of.
+    pub fn host(&self) -> &str {
+        match self {
+            Self::Tcp(address) => address.rsplit_once(':').map_or(address, |(host, _)| host),
+            Self::Unix(_) => "localhost",
+        }
+    }
+
     pub fn authority(&self) -> &str {
         match self {
             Self::Tcp(address) => address,
@@ -81,16 +89,17 @@ fn is_host(host: &str) -> bool {
 #[derive(Clone)]
 pub(crate) struct Connector {
     address: Address,
+    tls: Option<Arc<Tls>>,
     timeout: Duration,
     attempts: Arc<Attempts>,
 }
 
 impl Connector {
-    pub fn new(address: Address, timeout: Duration) -> Self {
-        Self { address, timeout, attempts: Arc::default() }
+    pub fn new(address: Address, tls: Option<Tls>, timeout: Duration) -> Self {
+        Self { address, tls: tls.map(Arc::new), timeout, attempts: Arc::default() }
     }
 
-    async fn connect(self) -> io::Result<TokioIo<Greeted>> {
+    async fn connect(self) -> io::Result<TokioIo<Box<dyn Io>>> {
         self.attempts.check()?;
         let until = Instant::now() + self.timeout;
         let connected = match &self.address {
@@ -102,7 +111,14 @@ impl Connector {
         };
         let failed = |error: io::Error| self.attempts.failed(&format!("no connection to {}: {error}", self.name()));
         let io = connected.map_err(failed)?;
-        Ok(TokioIo::new(Greeted { io, silent: Some(Box::pin(sleep_until(until))), connector: self }))
+        let greeted = Greeted { io, silent: Some(Box::pin(sleep_until(until))), connector: self.clone() };
+        let io: Box<dyn Io> = match &self.tls {
+            None => Box::new(greeted),
+            Some(tls) => {
+                Box::new(timeout_at(until, tls.over(greeted)).await.unwrap_or_else(|_| Err(late())).map_err(failed)?)
+            }
+        };
+        Ok(TokioIo::new(io))
     }
 
     /// The addresses of the name, from another one each time, until one takes the connection.
@@ -139,9 +155,9 @@ impl Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<Greeted>;
+    type Response = TokioIo<Box<dyn Io>>;
     type Error = io::Error;
-    type Future = BoxFuture<'static, io::Result<TokioIo<Greeted>>>;
+    type Future = BoxFuture<'static, io::Result<TokioIo<Box<dyn Io>>>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
@@ -200,11 +216,11 @@ impl Attempts {
     }
 }
 
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A connection that counts only once its peer has said something.
-pub(crate) struct Greeted {
+struct Greeted {
     io: Box<dyn Io>,
     /// Runs out unless the peer says something.
     silent: Option<Pin<Box<Sleep>>>,

@@ -35,6 +35,7 @@ mod session;
 mod session_line;
 mod session_or_unary;
 pub mod testing;
+mod tls;
 mod token;
 #[cfg(feature = "opentelemetry")]
 mod trace;

@@ -1,17 +1,18 @@
 //! Connections to the service, and what every call on them carries.
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use tonic::{
-    codegen::http::uri::PathAndQuery,
+    codegen::http::{Uri, uri::PathAndQuery},
     metadata::MetadataValue,
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+    transport::{Channel, Endpoint},
 };
 
 use crate::{
     connecting::{Address, Connector},
     error::Error,
     options::ConnectionOptions,
+    tls::Tls,
     token::Bearing,
     trace::Trace,
     v1::coordinator_service_client::CoordinatorServiceClient,
@@ -100,19 +101,21 @@ impl Link {
                 "token: would travel in clear to {target}: set tls_ca (DIBS_TLS_CA), or allow_insecure_token"
             )));
         }
-        let scheme = if tls_ca.is_empty() { "http" } else { "https" };
-        let uri = format!("{scheme}://{}", address.authority());
-        let mut endpoint = Endpoint::from_shared(uri)
-            .map_err(|error| Error::Options(format!("target {target}: {error}")))?
+        let tls = Tls::of(options, address.host())?;
+        // The connector sees to TLS, so that the channel itself has none.
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let uri = |scheme: &str| {
+            let uri = format!("{scheme}://{}", address.authority());
+            uri.parse::<Uri>().map_err(|error| Error::Options(format!("target {target}: {error}")))
+        };
+        let endpoint = Endpoint::from(uri("http")?)
+            .origin(uri(scheme)?)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES);
-        if let Some(tls) = tls_of(options)? {
-            endpoint = endpoint.tls_config(tls).map_err(|error| Error::Options(format!("tls_ca {tls_ca}: {error}")))?;
-        }
         let connect_timeout = options.connect_timeout.min(CONNECT_TIMEOUT_MAX);
-        let connector = Connector::new(address, connect_timeout);
+        let connector = Connector::new(address, tls, connect_timeout);
         Ok(Self { endpoint, connector, token: Bearing::of(token)?, connect_timeout })
     }
 
@@ -137,28 +140,4 @@ impl Link {
     fn carrying(&self, channel: Channel, traced: bool) -> Connection {
         Connection(InterceptedService::new(channel, Bearer { token: self.token.clone(), traced }))
     }
-}
-
-fn tls_of(options: &ConnectionOptions) -> Result<Option<ClientTlsConfig>, Error> {
-    let ConnectionOptions { tls_ca, tls_cert, tls_key, .. } = options;
-    let fault = |what: &str| Err(Error::Options(what.to_owned()));
-    let identity = match (tls_cert.as_str(), tls_key.as_str()) {
-        ("", "") => None,
-        ("", _) => return fault("tls_key: wants tls_cert (DIBS_TLS_CERT), too"),
-        (_, "") => return fault("tls_cert: wants tls_key (DIBS_TLS_KEY), too"),
-        _ if tls_ca.is_empty() => return fault("tls_cert: wants tls_ca (DIBS_TLS_CA), too"),
-        (cert, key) => Some(Identity::from_pem(read("tls_cert", cert)?, read("tls_key", key)?)),
-    };
-    if tls_ca.is_empty() {
-        return Ok(None);
-    }
-    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("tls_ca", tls_ca)?));
-    Ok(Some(match identity {
-        Some(identity) => tls.identity(identity),
-        None => tls,
-    }))
-}
-
-fn read(option: &str, path: &str) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|error| Error::Options(format!("{option} {path}: {error}")))
 }

@@ -247,7 +247,10 @@ impl Named {
         let target = self.target.unwrap_or_else(|| env("DIBS_TARGET"));
         ConnectionOptions {
             target: if target.is_empty() { TARGET.to_owned() } else { target },
-            token: self.token.unwrap_or_else(|| Token::Text(env("DIBS_TOKEN"))),
+            token: self.token.unwrap_or_else(|| match (env("DIBS_TOKEN"), env("DIBS_TOKEN_FILE")) {
+                (text, path) if text.is_empty() && !path.is_empty() => Token::File(path.into()),
+                (text, _) => Token::Text(text),
+            }),
             allow_insecure_token: self.allow_insecure_token,
             tls_ca: self.tls_ca.unwrap_or_else(|| env("DIBS_TLS_CA")),
             tls_cert: self.tls_cert.unwrap_or_else(|| env("DIBS_TLS_CERT")),
@@ -265,6 +268,8 @@ pub(crate) fn default_holder() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -276,6 +281,10 @@ mod tests {
         assert!(matches!(of(None).token, Token::Text(text) if text == "env DIBS_TOKEN"));
         let tls = (of(None).tls_ca, of(None).tls_cert, of(None).tls_key);
         assert_eq!(tls, ("env DIBS_TLS_CA".into(), "env DIBS_TLS_CERT".into(), "env DIBS_TLS_KEY".into()));
+        let file = |name: &str| if name == "DIBS_TOKEN_FILE" { "/token".to_owned() } else { String::new() };
+        assert!(matches!(Named::default().or(file).token, Token::File(path) if path == Path::new("/token")));
+        let none = Named { token: Some(Token::Text(String::new())), ..Named::default() };
+        assert!(none.or(file).token.is_none());
         let bare = Named::default().or(|_| String::new());
         assert!(bare.target == "127.0.0.1:50051" && bare.token.is_none());
     }

@@ -2,9 +2,9 @@
 use std::{
     fmt, fs,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use tonic::{
@@ -14,7 +14,7 @@ use tonic::{
 
 use crate::error::Error;
 
-/// How often a file is looked at: a token that is replaced counts within a second.
+/// How often a file is read: a token that is replaced counts within a second.
 const FILE_EVERY: Duration = Duration::from_millis(500);
 
 pub(crate) type TokenFn = Arc<dyn Fn() -> String + Send + Sync>;
@@ -79,46 +79,41 @@ impl Bearing {
     }
 }
 
-/// A token in a file, which is read again when that changes.
+/// A token in a file. It is read again every now and then, and not only where its time has changed: the next token may
+/// keep that.
 pub(crate) struct TokenFile {
     path: PathBuf,
-    read: Mutex<Read>,
+    latest: Mutex<Latest>,
 }
 
-struct Read {
+struct Latest {
     header: Header,
-    changed_at: Option<SystemTime>,
-    looked_at: Instant,
+    read_at: Instant,
 }
 
 impl TokenFile {
     fn read(path: PathBuf) -> Result<Self, Error> {
-        let changed_at = changed_at(&path);
-        let text = fs::read_to_string(&path)
-            .map_err(|error| Error::Options(format!("token_file {}: {error}", path.display())))?;
-        let header = header(text.trim()).ok_or_else(unfit)?;
-        Ok(Self { path, read: Mutex::new(Read { header, changed_at, looked_at: Instant::now() }) })
+        let header = read(&path)?;
+        Ok(Self { path, latest: Mutex::new(Latest { header, read_at: Instant::now() }) })
     }
 
     /// What cannot be read, or is half written, leaves the token as it was.
     fn header(&self) -> Header {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if read.looked_at.elapsed() >= FILE_EVERY {
-            read.looked_at = Instant::now();
-            let changed_at = changed_at(&self.path);
-            if changed_at != read.changed_at
-                && let Some(header) = fs::read_to_string(&self.path).ok().and_then(|text| header(text.trim()))
-            {
-                read.header = header;
-                read.changed_at = changed_at;
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if latest.read_at.elapsed() >= FILE_EVERY {
+            latest.read_at = Instant::now();
+            if let Ok(header) = read(&self.path) {
+                latest.header = header;
             }
         }
-        read.header.clone()
+        latest.header.clone()
     }
 }
 
-fn changed_at(path: &PathBuf) -> Option<SystemTime> {
-    fs::metadata(path).and_then(|its| its.modified()).ok()
+fn read(path: &Path) -> Result<Header, Error> {
+    let unfit = |why: String| Error::Options(format!("token_file (DIBS_TOKEN_FILE) {}: {why}", path.display()));
+    let text = fs::read_to_string(path).map_err(|error| unfit(error.to_string()))?;
+    header(text.trim()).ok_or_else(|| unfit("it has no token of printable ASCII".to_owned()))
 }
 
 fn header(token: &str) -> Option<Header> {

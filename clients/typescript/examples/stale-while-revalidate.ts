@@ -7,7 +7,7 @@ let version = 0;
 
 async function render(): Promise<Buffer> {
   version += 1;
-  await sleep(50);
+  await sleep(500);
   return Buffer.from(`page ${version}`);
 }
 
@@ -18,8 +18,8 @@ const first = await read();
 await sleep(150);
 const startedAt = performance.now();
 const stale = await read();
-const waited = performance.now() - startedAt < 50 ? 'at once' : 'after a wait';
-await sleep(70);
+const waited = performance.now() - startedAt < 500 ? 'at once' : 'after a wait';
+await sleep(1000);
 const next = await read();
 
 console.log(`${first}, then ${stale} ${waited}, then ${next}`);

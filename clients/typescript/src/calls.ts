@@ -1,4 +1,5 @@
-import { callErrorOf, type DibsError } from './errors.js';
+import { types } from 'node:util';
+import { callErrorOf, DibsError } from './errors.js';
 import {
   ExplainRequest,
   ExtendRequest,
@@ -12,7 +13,7 @@ import {
   ReleaseRequest,
   Stale,
 } from './generated/dibs/v1/coordinator.js';
-import { checkText, sendable, TIMER_MS_MAX } from './numbers.js';
+import { checkText, checkTexts, checkWord, sendable, TIMER_MS_MAX } from './numbers.js';
 import {
   type Explanation,
   type ExtendOutcome,
@@ -134,7 +135,7 @@ export class Calls {
 
   /** Each key's outcome as it is known: what is known at once first, then each wait as it ends. */
   async *getOrLockMany(request: GetOrLockMany, options: CallOptions = {}): AsyncGenerator<KeyedOutcome> {
-    for (const key of request.keys) checkText('keys', key);
+    checkTexts('keys', request.keys);
     const message: GetOrLockManyRequest = { keys: [...request.keys], ...this.#asked(request) };
     for await (const { key, result } of this.transport.getOrLockMany(message, withWait(request, options))) {
       if (result?.$case === 'response') yield { key, outcome: getOrLockOutcome(result.value) };
@@ -154,7 +155,10 @@ export class Calls {
   async publish(request: Publish, options: CallOptions = {}): Promise<Published> {
     const { value, tags = [] } = request;
     checkText('key', request.key);
-    for (const tag of tags) checkText('tags', tag);
+    checkTexts('tags', tags);
+    if (value !== null && !types.isUint8Array(value)) {
+      throw new DibsError('INVALID_ARGUMENT', 'value: is neither a Uint8Array nor null');
+    }
     const message = PublishRequest.fromPartial({
       namespace: request.namespace ?? this.defaults.namespace,
       key: request.key,
@@ -170,6 +174,9 @@ export class Calls {
   }
 
   #asked({ intent = 'rebuild', stale, read, ...request }: Omit<GetOrLock, 'key'>) {
+    checkWord('intent', intent, Object.keys(INTENTS));
+    checkWord('stale', stale, Object.keys(STALES));
+    checkWord('read', read, Object.keys(READS));
     return {
       namespace: request.namespace ?? this.defaults.namespace,
       waitMs: sendable('waitMs', request.waitMs),
@@ -216,8 +223,9 @@ export class Calls {
     options: CallOptions = {},
   ): Promise<{ keysInvalidated: number; leasesVoided: number }> {
     const { keys = [], tags = [], all = false } = request;
-    for (const key of keys) checkText('keys', key);
-    for (const tag of tags) checkText('tags', tag);
+    checkTexts('keys', keys);
+    checkTexts('tags', tags);
+    checkWord('mode', request.mode, Object.keys(MODES));
     const sum = { keysInvalidated: 0, leasesVoided: 0 };
     const calls = Math.max(Math.ceil(keys.length / KEYS_MAX), Math.ceil(tags.length / TAGS_MAX), all ? 1 : 0);
     for (let at = 0; at < calls; at += 1) {
@@ -247,10 +255,19 @@ function bounded(options: CallOptions): CallTerms {
 /** The trace of the calling code is that of the call, unless it names another one. */
 function termsOf({ deadlineMs, signal, traceparent }: CallOptions, unlessSaidMs: number): CallTerms {
   return {
-    deadlineMs: Math.min(deadlineMs ?? unlessSaidMs, TIMER_MS_MAX),
+    deadlineMs: wholeDeadlineMs(deadlineMs ?? unlessSaidMs),
     signal,
     traceparent: traceparent ?? currentTraceparent(),
   };
+}
+
+/** One that is over already is the transport's to tell; one that never ends counts as long as a timer can. */
+function wholeDeadlineMs(deadlineMs: number): number {
+  if (typeof deadlineMs === 'number' && !Number.isNaN(deadlineMs)) return Math.min(deadlineMs, TIMER_MS_MAX);
+  throw new DibsError(
+    'INVALID_ARGUMENT',
+    `deadlineMs: ${String(deadlineMs)} is not a number of milliseconds`,
+  );
 }
 
 /** No answer came: the service may be down, and whether it did anything is not known. */

@@ -12,7 +12,7 @@ import type {
   Release,
 } from './calls.js';
 import { SYSTEM_CLOCK } from './clock.js';
-import { BYTES, type Codec } from './codec.js';
+import { BYTES, type Codec, encodedBy } from './codec.js';
 import { DibsError, UndecodableError } from './errors.js';
 import type { FetchCall } from './fetcher.js';
 import { tell } from './hooks.js';
@@ -146,7 +146,7 @@ export class DibsClient {
         };
         const value = await asRebuildOf(this, namespace, key, () => rebuild(said));
         // A lookup that finds nothing often gives undefined.
-        return { bytes: value === null || value === undefined ? null : codec.encode(value), how };
+        return { bytes: value === null || value === undefined ? null : encodedBy(codec, value), how };
       },
     };
   }

@@ -8,10 +8,22 @@ export interface Codec<T> {
   readonly isDetached?: boolean;
 }
 
+/** Checks what a codec made: anything but bytes could not be sent, after the source has answered. */
+export function encodedBy<T>(codec: Codec<T>, value: T): Uint8Array {
+  const bytes: unknown = codec.encode(value);
+  if (types.isUint8Array(bytes)) return bytes;
+  throw new TypeError("the codec's encode returned no bytes: return a Uint8Array");
+}
+
 /** JSON in UTF-8. What `JSON.stringify` drops, such as `undefined` and functions, is dropped. */
 export function json<T>(): Codec<T> {
   return {
-    encode: (value) => Buffer.from(JSON.stringify(value)),
+    encode: (value) => {
+      const text = JSON.stringify(value);
+      // A function or a symbol.
+      if (text === undefined) throw new TypeError(`JSON has no form for a value of type ${typeof value}`);
+      return Buffer.from(text);
+    },
     decode: (bytes) => JSON.parse(bytes.toString('utf8')) as T,
     isDetached: true,
   };

@@ -1,8 +1,18 @@
-import { type ChannelCredentials, type ClientOptions, credentials, Metadata } from '@grpc/grpc-js';
+import {
+  type ChannelCredentials,
+  type ClientDuplexStream,
+  type ClientOptions,
+  credentials,
+  Metadata,
+} from '@grpc/grpc-js';
 import { CertificatesOfFiles } from './certificates.js';
 import { Connecting } from './connecting.js';
 import { DibsError } from './errors.js';
-import { CoordinatorServiceClient } from './generated/dibs/v1/coordinator.js';
+import {
+  CoordinatorServiceClient,
+  CoordinatorServiceService,
+  type SessionResponse,
+} from './generated/dibs/v1/coordinator.js';
 import { checkTarget, staysHere } from './target.js';
 import { tokenSource } from './token.js';
 
@@ -53,11 +63,12 @@ export interface ChannelLink {
     | 'extend'
     | 'invalidate'
     | 'explain'
-    | 'session'
     | 'waitForReady'
   >;
   readonly connecting: Pick<Connecting, 'underWay'>;
   metadata(traceparent?: string): Metadata;
+  /** A stream that takes the bytes of messages: what gRPC itself cannot write would end it. */
+  session(): ClientDuplexStream<Buffer, SessionResponse>;
   /** When a call ends that may take so long. */
   deadlineAfter(ms: number): number;
   close(): void;
@@ -98,6 +109,12 @@ export class Link implements ChannelLink {
   /** gRPC takes deadlines on the wall clock. */
   deadlineAfter(ms: number): number {
     return Date.now() + ms;
+  }
+
+  session(): ClientDuplexStream<Buffer, SessionResponse> {
+    const { path, responseDeserialize } = CoordinatorServiceService.session;
+    const asTheyAre = (bytes: Buffer) => bytes;
+    return this.stub.makeBidiStreamRequest(path, asTheyAre, responseDeserialize, this.metadata());
   }
 
   close(): void {

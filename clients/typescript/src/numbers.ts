@@ -15,13 +15,15 @@ export interface Storing {
   readonly tags?: readonly string[] | undefined;
 }
 
-/** What a call says in numbers. */
-interface Numbers extends Storing {
+/** What a call says in numbers and words. */
+interface Said extends Storing, Partial<Record<(typeof WORDS)[number][0], string | undefined>> {
   readonly waitMs?: number | undefined;
   readonly leaseMs?: number | undefined;
 }
 
-const BOUNDS: Readonly<Record<Exclude<keyof Numbers, 'tags'>, readonly [min: number, max: number]>> = {
+const BOUNDS: Readonly<
+  Record<Exclude<'waitMs' | 'leaseMs' | keyof Storing, 'tags'>, readonly [min: number, max: number]>
+> = {
   ttlMs: [1, TTL_MS_MAX],
   absentTtlMs: [1, TTL_MS_MAX],
   staleMs: [0, TTL_MS_MAX],
@@ -29,10 +31,18 @@ const BOUNDS: Readonly<Record<Exclude<keyof Numbers, 'tags'>, readonly [min: num
   leaseMs: [1, TIMER_MS_MAX],
 };
 
+/** What an option may say in words; in JavaScript it may be anything. */
+const WORDS = [
+  ['stale', ['allow', 'forbid']],
+  ['read', ['near', 'store']],
+  ['revalidate', ['background', 'await']],
+  ['onUnavailable', ['rebuild', 'fail']],
+] as const;
+
 const NAMES = Object.keys(BOUNDS) as (keyof typeof BOUNDS)[];
 
 /** The same options in whole milliseconds. Throws for one that is out of its bounds, before anything is sent. */
-export function checked<Options extends Numbers>(options: Options): Options {
+export function checked<Options extends Said>(options: Options): Options {
   let whole: Options | undefined;
   for (const name of NAMES) {
     const ms = options[name];
@@ -41,6 +51,7 @@ export function checked<Options extends Numbers>(options: Options): Options {
     if (rounded !== ms) whole = { ...(whole ?? options), [name]: rounded };
   }
   if (options.tags !== undefined) checkTags(options.tags);
+  for (const [name, words] of WORDS) checkWord(name, options[name], words);
   return whole ?? options;
 }
 
@@ -61,12 +72,23 @@ export function sendable(name: string, ms: number | undefined): number | undefin
   throw new DibsError('INVALID_ARGUMENT', `${name}: ${ms} is not a number of milliseconds`);
 }
 
+export function checkWord(name: string, word: string | undefined, words: readonly string[]): void {
+  if (word === undefined || words.includes(word)) return;
+  throw new DibsError('INVALID_ARGUMENT', `${name}: ${String(word)} is none of ${words.join(', ')}`);
+}
+
+/** A text would be taken for a list of its characters. */
+export function checkTexts(name: string, texts: readonly string[]): void {
+  if (!Array.isArray(texts)) throw new DibsError('INVALID_ARGUMENT', `${name}: is not a list`);
+  for (const text of texts) checkText(name, text);
+}
+
 function checkTags(tags: readonly string[]): void {
+  checkTexts('tags', tags);
   if (tags.length > TAGS_MAX) {
     throw new DibsError('INVALID_ARGUMENT', `tags: ${tags.length} are more than ${TAGS_MAX}`);
   }
   for (const tag of tags) {
-    checkText('tags', tag);
     const bytes = Buffer.byteLength(tag);
     if (bytes < 1 || bytes > TAG_BYTES_MAX) {
       throw new DibsError('INVALID_ARGUMENT', `tags: ${bytes} bytes is outside 1 to ${TAG_BYTES_MAX}`);

@@ -1,6 +1,6 @@
 import type { ServiceError } from '@grpc/grpc-js';
 import { DibsError, dibsErrorOf } from './errors.js';
-import type * as wire from './generated/dibs/v1/coordinator.js';
+import * as wire from './generated/dibs/v1/coordinator.js';
 
 /** A message of the contract is no larger, unless it carries a single call. */
 const MESSAGE_BYTES_MAX = 1_048_576;
@@ -16,6 +16,34 @@ export function oneMessage(calls: readonly wire.SessionCall[], from: number): wi
     if (to > from && bytes > MESSAGE_BYTES_MAX) break;
   }
   return calls.slice(from, to);
+}
+
+/** What is written to the stream, and the calls that no bytes can be made of: one of those would end it for all. */
+export interface Encoded {
+  readonly bytes: Buffer;
+  readonly broken: readonly { readonly id: number; readonly error: DibsError }[];
+}
+
+export function encoded(calls: readonly wire.SessionCall[], cancelledIds: number[]): Encoded {
+  try {
+    return { bytes: bytesOf({ hello: undefined, calls: [...calls], cancelledIds }), broken: [] };
+  } catch {
+    const broken = calls.flatMap((call) => {
+      try {
+        wire.SessionCall.encode(call).finish();
+        return [];
+      } catch (cause) {
+        const text = `the request cannot be sent: ${cause instanceof Error ? cause.message : cause}`;
+        return [{ id: call.id, error: new DibsError('INVALID_ARGUMENT', text, undefined, { cause }) }];
+      }
+    });
+    const rest = calls.filter(({ id }) => !broken.some((one) => one.id === id));
+    return { bytes: bytesOf({ hello: undefined, calls: rest, cancelledIds }), broken };
+  }
+}
+
+export function bytesOf(request: wire.SessionRequest): Buffer {
+  return Buffer.from(wire.SessionRequest.encode(request).finish());
 }
 
 /** No less than the request's bytes: three for each character, and what all fields beside keys and values may take. */

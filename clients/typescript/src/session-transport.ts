@@ -9,11 +9,11 @@ import type { NearCache } from './near-cache.js';
 import { NoSession, SessionRefused } from './no-session.js';
 import { type Of, OpenCall, type Response } from './open-call.js';
 import { afterRunning } from './running-time.js';
-import { endOf, oneMessage } from './session-messages.js';
+import { bytesOf, encoded, endOf, oneMessage } from './session-messages.js';
 import type { PooledSession, SessionEvents } from './session-pool.js';
 import type { CallTerms } from './transport.js';
 
-type Stream = ClientDuplexStream<wire.SessionRequest, wire.SessionResponse>;
+type Stream = ClientDuplexStream<Buffer, wire.SessionResponse>;
 type Request = NonNullable<wire.SessionCall['request']>;
 
 export interface SessionTransportOptions {
@@ -241,7 +241,12 @@ export class SessionTransport implements PooledSession {
     for (let from = 0; from < calling.length || cancelledIds.length > 0; ) {
       const calls = oneMessage(calling, from);
       from += calls.length;
-      stream.write({ hello: undefined, calls, cancelledIds });
+      const { bytes, broken } = encoded(calls, cancelledIds);
+      stream.write(bytes);
+      for (const { id, error } of broken) {
+        const call = line.calls.get(id);
+        if (call !== undefined) this.#end(call, error);
+      }
       cancelledIds = [];
     }
   }
@@ -251,7 +256,7 @@ export class SessionTransport implements PooledSession {
     if (this.#line !== undefined) return this.#line;
     const { holder, connectMs, changes, clock } = this.options;
     const connecting = this.link.connecting.underWay();
-    const stream = this.link.stub.session(this.link.metadata());
+    const stream = this.link.session();
     const give = (error: DibsError) => {
       this.#broken(line, error);
       stream.cancel();
@@ -269,7 +274,7 @@ export class SessionTransport implements PooledSession {
     stream.on('end', () => this.#broken(line, new DibsError('UNAVAILABLE', 'the session was closed')));
     const watchedNamespaces = [...(changes?.namespaces ?? [])];
     const hello = { resumeToken: this.#resumeToken, holder, watchedNamespaces };
-    stream.write({ hello, calls: [], cancelledIds: [] });
+    stream.write(bytesOf({ hello, calls: [], cancelledIds: [] }));
     return line;
   }
 

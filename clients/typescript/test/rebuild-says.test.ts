@@ -209,7 +209,21 @@ describe('a value that the codec cannot read', () => {
   });
 });
 
-describe('a number that is no time', () => {
+describe('a codec that makes no bytes', () => {
+  it.each([['a text'], [undefined], [Promise.resolve(bytes('v'))]])(
+    'fails its caller, and the lease is released: %s',
+    async (made) => {
+      fake.will('getOrLock', lease('t'));
+      const codec = { ...json<string>(), encode: () => made as never };
+      const call = client.getOrRebuild('k', () => 'v', { ttlMs, codec });
+      await expect(call).rejects.toThrow("the codec's encode returned no bytes");
+      await vi.waitFor(() => expect(fake.requests('release')).toHaveLength(1));
+      expect(fake.requests('publish')).toEqual([]);
+    },
+  );
+});
+
+describe('an option that is none', () => {
   const never = vi.fn(() => bytes('never'));
   it.each([
     [{ ttlMs: Number.NaN }],
@@ -229,6 +243,12 @@ describe('a number that is no time', () => {
     [{ tags: [''] }],
     [{ tags: ['x'.repeat(257)] }],
     [{ tags: ['half \uD800'] }],
+    [{ tags: 'a text' as never }],
+    [{ tags: [7] as never }],
+    [{ stale: 'perhaps' as never }],
+    [{ read: 'far' as never }],
+    [{ revalidate: 'never' as never }],
+    [{ onUnavailable: 'cry' as never }],
   ])('is refused by its name before anything is sent: %s', async (wrong) => {
     const [name] = Object.keys(wrong);
     const error = await client.getOrRebuild('k', never, { ttlMs, ...wrong }).catch((it: unknown) => it);
@@ -254,6 +274,11 @@ describe('a number that is no time', () => {
     await expect(client.extend({ key: 'k', token: 't', leaseMs: 1e300 })).rejects.toMatchObject(refused);
     const failure = { message: '', retryAfterMs: Number.NaN };
     await expect(client.release({ key: 'k', token: 't', failure })).rejects.toMatchObject(refused);
+    await expect(client.explain({ key: 'k' }, { deadlineMs: Number.NaN })).rejects.toMatchObject(refused);
+    await expect(client.getOrLock({ key: 'k', stale: 'perhaps' as never })).rejects.toMatchObject(refused);
+    await expect(client.invalidate({ keys: 'k' as never })).rejects.toMatchObject(refused);
+    await expect(client.invalidate({ keys: ['k'], mode: 'none' as never })).rejects.toMatchObject(refused);
+    await expect(client.publish({ ...value, ttlMs, value: 'v' as never })).rejects.toMatchObject(refused);
     expect(fake.heard).toEqual([]);
     await client.publish({ ...value, ttlMs: 60_000.6 });
     expect(fake.requests('publish')).toMatchObject([{ ttlMs: 60_001 }]);

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { countAddresses } from '../src/addresses.js';
 import { DibsClient } from '../src/client.js';
+import { SYSTEM_CLOCK } from '../src/clock.js';
 import { type PooledSession, SessionPool } from '../src/session-pool.js';
 import { bytes, freshKey, Service } from './service.js';
 
@@ -28,6 +29,7 @@ describe('a session that meets the replica of another one', () => {
   it('looks again less and less often, until an address that connects late is there', async () => {
     let [peer, looks] = ['one', 0];
     const pool = new SessionPool({
+      clock: SYSTEM_CLOCK,
       countAddresses: () => Promise.resolve(2),
       create: ({ opened }) => {
         const session: Partial<PooledSession> & { peer: string | undefined } = {

@@ -37,6 +37,25 @@ describe('a client over a session', () => {
     expect(new Set(hits.map(({ kind }) => kind))).toEqual(new Set(['hit']));
   });
 
+  it('refuses a call that cannot be sent by itself, with nothing else on the stream', async () => {
+    const client = service.client();
+    const [key, gate, lost] = [freshKey(), deferred<Buffer>(), vi.fn()];
+    const holder = service.client({ hooks: { onLeaseLost: lost } });
+    const rebuilt = holder.getOrRebuild(key, () => gate.promise, { ttlMs });
+    await vi.waitFor(async () => expect((await client.explain({ key })).lease).toBeDefined());
+    const broken = { code: 'INVALID_ARGUMENT' };
+    const beside = holder.explain({ key });
+    await expect(holder.getOrLock({ key, requestId: Object.create(null) })).rejects.toMatchObject(broken);
+    await expect(holder.publish({ key, token: 't', value: {} as never, ttlMs })).rejects.toMatchObject(
+      broken,
+    );
+    expect((await beside).lease).toBeDefined();
+    gate.resolve(bytes('v'));
+    expect(String(await rebuilt)).toBe('v');
+    expect(lost).not.toHaveBeenCalled();
+    expect((await client.explain({ key })).value).toMatchObject({ sizeBytes: 1 });
+  });
+
   it('hears of a lost lease at once, long before it would extend it', async () => {
     const client = service.client();
     const key = freshKey();

@@ -3,6 +3,7 @@ import type { NamespaceStore } from '../ports/namespace-store.js';
 import type { Observer } from '../ports/observer.js';
 import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
 import type { Degraded } from '../words/outcome.js';
+import type { Lateness } from './lateness.js';
 
 /**
  * Which of the two authorities answered last, as seen on the way of the calls
@@ -11,13 +12,18 @@ import type { Degraded } from '../words/outcome.js';
 export class Degradation {
   #quorumAnswers = true;
   #storeAnswers = true;
+  /** The lock nodes that are missing may only be slow, so no rung without any authority follows from it. */
+  #quorumIsLate = false;
 
-  constructor(private readonly observer: Pick<Observer, 'degraded'>) {}
+  constructor(
+    private readonly observer: Pick<Observer, 'degraded'>,
+    private readonly lateness: Pick<Lateness, 'begin' | 'end'>,
+  ) {}
 
   /** The rung on which a miss stands now. */
   get mode(): Degraded {
     if (this.#storeAnswers) return this.#quorumAnswers ? 'none' : 'quorum_lost';
-    return this.#quorumAnswers ? 'store_lost' : 'local';
+    return this.#quorumAnswers || this.#quorumIsLate ? 'store_lost' : 'local';
   }
 
   /** The same for a hit, which no lock node is asked for: that they were missing once says nothing of it. */
@@ -46,7 +52,7 @@ export class Degradation {
       read: (namespace, tags, rebuildMs) => this.#noted(namespaces.read(namespace, tags, rebuildMs)),
       begin: (namespace, keepMs) => this.#noted(namespaces.begin(namespace, keepMs)),
       invalidate: (namespace, request) => this.#noted(namespaces.invalidate(namespace, request)),
-      enter: (namespace, request) => namespaces.enter(namespace, request),
+      enter: (namespace, request) => this.#noted(namespaces.enter(namespace, request)),
       keep: (namespace, slot, as, ttlMs) => namespaces.keep(namespace, slot, as, ttlMs),
       leave: (namespace, slot) => namespaces.leave(namespace, slot),
     };
@@ -55,7 +61,8 @@ export class Degradation {
   /** The same quorum, with every ballot noted. */
   watchedQuorum(quorum: LeaseQuorum): LeaseQuorum {
     const noted = (ballot: Ballot): Ballot => {
-      this.#note(ballot.kind !== 'unavailable', this.#storeAnswers);
+      const isLate = ballot.kind === 'unavailable' && ballot.late === true;
+      this.#note(ballot.kind !== 'unavailable', this.#storeAnswers, isLate);
       return ballot;
     };
     return {
@@ -66,20 +73,25 @@ export class Degradation {
   }
 
   async #noted<T>(reply: Promise<T>): Promise<T> {
+    const owed = this.lateness.begin();
     try {
       const got = await reply;
       this.#note(this.#quorumAnswers, true);
       return got;
     } catch (error) {
-      if (error instanceof StoreUnavailable) this.#note(this.#quorumAnswers, false);
+      // One that is only late is not lost.
+      if (error instanceof StoreUnavailable && error.how !== 'late') this.#note(this.#quorumAnswers, false);
       throw error;
+    } finally {
+      this.lateness.end(owed);
     }
   }
 
-  #note(quorumAnswers: boolean, storeAnswers: boolean): void {
-    if (quorumAnswers === this.#quorumAnswers && storeAnswers === this.#storeAnswers) return;
+  #note(quorumAnswers: boolean, storeAnswers: boolean, quorumIsLate = this.#quorumIsLate): void {
+    const before = this.mode;
     this.#quorumAnswers = quorumAnswers;
+    this.#quorumIsLate = quorumIsLate;
     this.#storeAnswers = storeAnswers;
-    this.observer.degraded(this.mode);
+    if (this.mode !== before) this.observer.degraded(this.mode);
   }
 }

@@ -30,13 +30,29 @@ export function forecast(snapshot: Snapshot, nowMs: number): Forecast | undefine
   return { earliestMs: Math.max(0, rebuild.meanMs - 2 * rebuild.deviationMs - ageMs), usuallyMs };
 }
 
+/** A holder extends every third of its lease, so one extension that is as late as this still comes in time. */
+const LEASE_PER_LATENESS = 4;
+
 /**
  * How long a lease should be that names no length: twice what a rebuild hardly ever exceeds, the mean and
- * four deviations (as TCP sets its time-out for sending again), within the namespace's bounds.
+ * four deviations (as TCP sets its time-out for sending again), within the namespace's bounds. `lateMs` is the longest
+ * lateness of the store in the last minute.
  */
-export function learnedLeaseMs(rebuild: RebuildTimes, policy: Policy): number {
+export function learnedLeaseMs(rebuild: RebuildTimes, policy: Policy, lateMs = 0): number {
   const longMs = Math.ceil(2 * (rebuild.meanMs + 4 * rebuild.deviationMs));
-  return clamp(Math.max(LEARNED_LEASE_MS_MIN, longMs), policy.leaseMsMin, policy.leaseMsMax);
+  const leastMs = Math.max(LEARNED_LEASE_MS_MIN, Math.ceil(LEASE_PER_LATENESS * lateMs));
+  return clamp(Math.max(leastMs, longMs), policy.leaseMsMin, policy.leaseMsMax);
+}
+
+/** The length of a lease whose caller names none: the default, until there is something learned. */
+export function unnamedLeaseMs(
+  rebuild: RebuildTimes | undefined,
+  defaultMs: number,
+  policy: Policy,
+  lateMs: number,
+): number {
+  if (rebuild !== undefined) return learnedLeaseMs(rebuild, policy, lateMs);
+  return clamp(defaultMs, policy.leaseMsMin, policy.leaseMsMax);
 }
 
 /**

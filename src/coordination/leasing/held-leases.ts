@@ -26,6 +26,8 @@ export interface HeldLease {
   /** Stands for the lease in the trace of its holder; the code that takes the lease ends it. */
   readonly span?: Span;
   untilMs: number;
+  /** The end that the store has confirmed, if it has confirmed one: the record's is no earlier. */
+  storedUntilMs?: number | undefined;
   owner: number;
 }
 

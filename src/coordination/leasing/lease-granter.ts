@@ -1,55 +1,28 @@
+import type { Lateness } from '../degradation/lateness.js';
+import { inPatience, isLost } from '../degradation/patience.js';
 import { rethrowUnlessUnavailable, throwIfOnLossFails } from '../degradation/unavailable.js';
 import type { Chance } from '../ports/clock.js';
 import type { Ballot } from '../ports/lease-quorum.js';
-import type { ArmReply } from '../ports/value-store.js';
+import { type ArmReply, StoreUnavailable } from '../ports/value-store.js';
 import type { Changes } from '../reading/changes.js';
+import type { ClockKeeper } from '../reading/clock-keeper.js';
 import { hitOf } from '../reading/hit-of.js';
 import type { Snapshot } from '../reading/snapshot.js';
-import type { Call } from '../words/call.js';
 import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
-import type { Degraded, Hit, Lease, LeaseReason } from '../words/outcome.js';
-import type { GetOrLock } from '../words/requests.js';
+import type { Hit, Lease, LeaseReason } from '../words/outcome.js';
 import type { Token } from '../words/token.js';
 import type { Span, Trace } from '../words/trace.js';
 import { armedSnapshot as snapshotOf } from './armed-snapshot.js';
-import type { ClockKeeper } from '../reading/clock-keeper.js';
-import { clamp, driftMs } from './drift.js';
-import { learnedLeaseMs } from './forecast.js';
+import type { Attempt, Candidate, Grant, Tried } from './attempt.js';
+import { driftMs } from './drift.js';
+import { unnamedLeaseMs } from './forecast.js';
 import type { HeldLeases } from './held-leases.js';
+import { keepingLock } from './kept-lock.js';
 import type { LeaseLifecycle, LeasePorts } from './lease-lifecycle.js';
 import { mintNonce } from './nonce.js';
 import type { RebuildSlots } from './rebuild-slots.js';
-
-/** A caller that may be given a lease. */
-export interface Candidate {
-  readonly request: GetOrLock;
-  readonly call: Call;
-  /** Identity and request id; empty if the caller gave none. */
-  readonly requestKey: string;
-  readonly staleAllowed: boolean;
-  /** Answered, failed, or its caller has left: nothing may be given to it any more. */
-  readonly gone: boolean;
-}
-
-/** What became of one attempt to get a lease. */
-export type Attempt =
-  | {
-      readonly kind: 'granted';
-      readonly lease: Lease;
-      readonly degraded: Degraded;
-      readonly snapshot: Snapshot | undefined;
-    }
-  /** The store had something newer than the snapshot: read again. */
-  | { readonly kind: 'read_again' }
-  /** The namespace has no free rebuild slot now. */
-  | { readonly kind: 'held_back' }
-  /** Somebody holds it, and the lock nodes agree with the record. */
-  | { readonly kind: 'held' }
-  /** No winner: try again after a pause. */
-  | { readonly kind: 'undecided' }
-  /** The caller left while it was being asked for; nothing of the attempt is left. */
-  | { readonly kind: 'abandoned' };
+import { mayDoWithoutQuorum } from './without-quorum.js';
 
 export interface GranterParts extends LeasePorts {
   readonly chance: Chance;
@@ -62,6 +35,7 @@ export interface GranterShared {
   readonly slots: RebuildSlots;
   readonly changes: Changes;
   readonly keeper: Pick<ClockKeeper, 'forLease'>;
+  readonly lateness: Pick<Lateness, 'longestMs'>;
 }
 
 /** Gives leases and hands them out again: the two authorities, in their order. */
@@ -105,6 +79,9 @@ export class LeaseGranter {
         return { kind: 'undecided' };
       case 'unavailable': {
         throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the lock nodes');
+        const { silenceMs } = this.parts.limits;
+        if (!mayDoWithoutQuorum(snapshot, ballot.late === true, clock.nowMs(), silenceMs))
+          return { kind: 'undecided' };
         // Another one: the releases of the first may still be on their way.
         const nonce = mintNonce(chance, identity);
         const validUntilMs = askedMs + leaseMs - driftMs(leaseMs);
@@ -174,7 +151,8 @@ export class LeaseGranter {
   /** The owner number after the raise; undefined if the lease is over or the store does not answer. */
   async #raiseOwner(key: Key, nonce: string): Promise<number | undefined> {
     try {
-      return (await this.parts.store.adopt(key.id, nonce))?.lease?.owner;
+      const adopted = inPatience(this.parts, key.namespace, this.parts.store.adopt(key.id, nonce));
+      return (await adopted)?.lease?.owner;
     } catch (error) {
       rethrowUnlessUnavailable(error);
       return undefined;
@@ -184,22 +162,27 @@ export class LeaseGranter {
   async #arm(grant: Grant, nonce: string, validUntilMs: number, quorumLost: boolean): Promise<Attempt> {
     const { store, quorum, clock, limits } = this.parts;
     const { key, waiter, snapshot, leaseMs, reason } = grant;
-    const tagClock = await this.shared.keeper.forLease(key.namespace, snapshot.namespace?.clock ?? '');
-    const sentMs = clock.nowMs();
-    const sent = { readAtMs: sentMs, arrivals: grant.arrivals(), sentAt: this.shared.changes.count };
+    const beganMs = clock.nowMs();
     const { trace } = waiter.call;
     // Begun before it is known whether there will be a lease, for the record says how to find it.
     const span = trace?.begin('lease', { reason });
     const arming = trace?.begin('arm');
     let reply: ArmReply;
-    try {
-      reply = await store.arm(key.id, {
+    let sent = this.#now(grant);
+    let isOver = false;
+    const send = async () => {
+      const tagClock = await this.shared.keeper.forLease(key.namespace, snapshot.namespace?.clock ?? '');
+      // Nobody waits for it any more: an arm that is sent now would stay armed.
+      if (isOver) throw new StoreUnavailable('the tag clock came too late', { how: 'late' });
+      sent = this.#now(grant);
+      return store.arm(key.id, {
         nonce,
-        expiresInMs: Math.max(1, Math.ceil(validUntilMs - sentMs)),
+        expiresInMs: Math.max(1, Math.ceil(validUntilMs - sent.readAtMs)),
         leaseMs,
         fenceRead: snapshot.record.fence,
         valueFenceRead: snapshot.record.valueFence,
         quorumLost,
+        silenceMs: limits.silenceMs,
         holder: waiter.request.holder,
         traceparent: span?.traceparent ?? waiter.call.traceparent,
         requestKey: waiter.requestKey,
@@ -207,30 +190,28 @@ export class LeaseGranter {
         clock: tagClock,
         keepMs: limits.leaseMsMax,
       });
-      arming?.end({ armed: reply.armed });
+    };
+    try {
+      const armed = inPatience(this.parts, key.namespace, send());
+      reply = await (quorumLost ? armed : keepingLock(this.parts, { id: key.id, nonce, leaseMs }, armed));
+      arming?.end({ armed: reply.armed, late: clock.nowMs() - beganMs >= limits.storeTimeoutMs });
     } catch (error) {
+      isOver = true;
       arming?.end();
-      rethrowUnlessUnavailable(error);
-      if (this.parts.policyOf(key.namespace).onLoss === 'fail') {
-        await this.shared.lifecycle.endUnstored(
-          key,
-          { kind: 'quorum', nonce, fence: 0, leaseMs },
-          'cancelled',
-        );
-      }
-      throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the value store');
-      return this.#grantUnstored(grant, nonce, validUntilMs, quorumLost ? 'local' : 'store_lost');
+      if (!(error instanceof StoreUnavailable)) throw error;
+      return this.#grantUnarmed(grant, nonce, validUntilMs, quorumLost, error);
     }
     if (!reply.armed) {
       await quorum.release(key.id, nonce);
       return { kind: 'read_again' };
     }
     const token: Token = { kind: 'armed', nonce, fence: reply.record.fence, leaseMs };
-    if (waiter.gone || validUntilMs - clock.nowMs() < 1) {
+    const untilMs = await this.#afterArming(grant, token, beganMs, validUntilMs);
+    if (waiter.gone || untilMs - clock.nowMs() < 1) {
       await this.shared.lifecycle.endArmed(key, token, { end: 'cancelled', owner: 1 });
       return { kind: waiter.gone ? 'abandoned' : 'undecided' };
     }
-    const given: Given = { token, owner: 1, untilMs: validUntilMs, reason };
+    const given: Given = { token, owner: 1, untilMs, reason };
     this.#remember(key, waiter, given, span);
     const armedSnapshot = snapshotOf(snapshot, reply.record, sent);
     return {
@@ -239,6 +220,41 @@ export class LeaseGranter {
       degraded: quorumLost ? 'quorum_lost' : 'none',
       snapshot: armedSnapshot,
     };
+  }
+
+  /** Until when the lease runs. One whose arm was late is extended: a late store is no reason to throw it away. */
+  async #afterArming(grant: Grant, token: Token, beganMs: number, validUntilMs: number): Promise<number> {
+    const { clock } = this.parts;
+    const { key, waiter, leaseMs } = grant;
+    if (waiter.gone || clock.nowMs() - beganMs < leaseMs / 3) return validUntilMs;
+    const extended = await this.shared.lifecycle
+      .extendArmed(key, token, leaseMs)
+      .catch(undecidedIfUnavailable);
+    return extended?.outcome === 'extended' ? clock.nowMs() + extended.expiresInMs : validUntilMs;
+  }
+
+  #now(grant: Grant): Pick<Snapshot, 'readAtMs' | 'arrivals' | 'sentAt'> {
+    const { count: sentAt } = this.shared.changes;
+    return { readAtMs: this.parts.clock.nowMs(), arrivals: grant.arrivals(), sentAt };
+  }
+
+  /** The arm has no reply, and may have been taken all the same. */
+  #grantUnarmed(
+    grant: Grant,
+    nonce: string,
+    validUntilMs: number,
+    quorumLost: boolean,
+    error: StoreUnavailable,
+  ): Attempt {
+    const { key, leaseMs } = grant;
+    const policy = this.parts.policyOf(key.namespace);
+    const mayGrant = isLost(error, policy) && (!quorumLost || error.how === 'gone');
+    if (policy.onLoss !== 'fail' && mayGrant)
+      return this.#grantUnstored(grant, nonce, validUntilMs, quorumLost ? 'local' : 'store_lost');
+    // The caller does not wait for a store that is late.
+    void this.shared.lifecycle.endUnstored(key, { kind: 'quorum', nonce, fence: 0, leaseMs }, 'cancelled');
+    throwIfOnLossFails(policy, 'the value store');
+    return { kind: 'undecided' };
   }
 
   #grantUnstored(
@@ -287,6 +303,7 @@ export class LeaseGranter {
       requestKey: waiter.requestKey,
       reason,
       untilMs,
+      storedUntilMs: token.kind === 'armed' ? untilMs : undefined,
       owner,
       span,
     });
@@ -314,9 +331,7 @@ export class LeaseGranter {
     if (leaseMs !== undefined) return leaseMs;
     const policy = this.parts.policyOf(key.namespace);
     const rebuild = snapshot.record.rebuild ?? snapshot.namespace?.rebuild;
-    return rebuild === undefined
-      ? clamp(this.parts.limits.leaseMs, policy.leaseMsMin, policy.leaseMsMax)
-      : learnedLeaseMs(rebuild, policy);
+    return unnamedLeaseMs(rebuild, this.parts.limits.leaseMs, policy, this.shared.lateness.longestMs);
   }
 }
 
@@ -326,20 +341,6 @@ interface Given {
   readonly owner: number;
   readonly untilMs: number;
   readonly reason: LeaseReason;
-}
-
-/** For whom an attempt is made, why, and on which snapshot. */
-export interface Tried {
-  readonly waiter: Candidate;
-  readonly reason: LeaseReason;
-  readonly snapshot: Snapshot;
-  /** How many callers have arrived at this replica before now. */
-  readonly arrivals: () => number;
-}
-
-interface Grant extends Tried {
-  readonly key: Key;
-  readonly leaseMs: number;
 }
 
 /** For an adoption it is no error that no authority can decide now: the retry goes on waiting. */

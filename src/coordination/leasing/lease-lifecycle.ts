@@ -1,3 +1,4 @@
+import { inPatience, isLost } from '../degradation/patience.js';
 import {
   rethrowUnlessUnavailable,
   throwIfOnLossFails,
@@ -6,7 +7,7 @@ import {
 } from '../degradation/unavailable.js';
 import type { Clock } from '../ports/clock.js';
 import type { LeaseQuorum } from '../ports/lease-quorum.js';
-import type { ValueStore } from '../ports/value-store.js';
+import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
 import type { Key } from '../words/key.js';
 import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome } from '../words/outcome.js';
 import type { Limits, Policy } from '../words/policy.js';
@@ -155,7 +156,7 @@ export class LeaseLifecycle {
 
   /** The lock nodes first, then the store; without a majority of nodes, the store alone. */
   async extendArmed(key: Key, token: Token, leaseMs: number): Promise<ExtendAnswer> {
-    const { store, quorum, clock, limits } = this.parts;
+    const { quorum, clock } = this.parts;
     const askedMs = clock.nowMs();
     const ballot = await quorum.extend(key.id, token.nonce, leaseMs);
     if (ballot.kind === 'held') return this.#extended(key, token, 0);
@@ -163,27 +164,66 @@ export class LeaseLifecycle {
     const quorumLost = ballot.kind === 'unavailable';
     if (quorumLost) throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the lock nodes');
     const validUntilMs = quorumLost ? askedMs + leaseMs - driftMs(leaseMs) : ballot.validUntilMs;
+    const storing = this.#extendStored({ key, token, leaseMs, validUntilMs, quorumLost });
+    // By the store alone there is nothing to say before it has spoken.
+    return quorumLost ? storing : this.#unlessLate(key, token, validUntilMs, storing);
+  }
+
+  async #extendStored({ key, token, leaseMs, validUntilMs, quorumLost }: Extension): Promise<ExtendAnswer> {
+    const { store, clock, limits } = this.parts;
+    const policy = this.parts.policyOf(key.namespace);
     try {
       const expiresInMs = Math.max(1, Math.ceil(validUntilMs - clock.nowMs()));
-      const reply = await store.extend(key.id, {
-        nonce: token.nonce,
-        expiresInMs,
-        quorumLost,
-        keepMs: limits.leaseMsMax,
-        holdMs: this.parts.policyOf(key.namespace).leaseHoldMsMax,
-      });
-      if (reply.extended) void this.slots.keep(key.namespace, token.nonce, token.nonce, leaseMs);
-      return this.#extended(
-        key,
-        token,
-        reply.extended ? Math.min(validUntilMs, clock.nowMs() + reply.expiresInMs) : 0,
+      const reply = await inPatience(
+        this.parts,
+        key.namespace,
+        store.extend(key.id, {
+          nonce: token.nonce,
+          expiresInMs,
+          quorumLost,
+          keepMs: limits.leaseMsMax,
+          holdMs: policy.leaseHoldMsMax,
+        }),
       );
+      if (!reply.extended) return this.#extended(key, token, 0);
+      void this.slots.keep(key.namespace, token.nonce, token.nonce, leaseMs);
+      const untilMs = Math.min(validUntilMs, clock.nowMs() + reply.expiresInMs);
+      const held = this.held.get(token.nonce);
+      if (held !== undefined) held.storedUntilMs = Math.max(held.storedUntilMs ?? 0, untilMs);
+      return this.#extended(key, token, untilMs);
     } catch (error) {
-      rethrowUnlessUnavailable(error);
+      if (!(error instanceof StoreUnavailable)) throw error;
+      if (!isLost(error, policy)) return this.#unextended(key, token);
       if (quorumLost)
         throw unavailable('neither lock nodes nor value store can extend the lease; extending again is safe');
       return { ...this.#extended(key, token, validUntilMs), storeLost: true };
     }
+  }
+
+  /**
+   * The lock nodes have extended the lease, and the store may be late with its word. The holder must hear something
+   * before its lease ends. The store alone gives no other lease until S after the end that it has confirmed, and the
+   * lock nodes give none: so the lease may last until then. The store's word still counts when it comes.
+   */
+  async #unlessLate(
+    key: Key,
+    token: Token,
+    validUntilMs: number,
+    storing: Promise<ExtendAnswer>,
+  ): Promise<ExtendAnswer> {
+    const { clock, limits } = this.parts;
+    const { untilMs, storedUntilMs } = this.held.get(token.nonce) ?? {};
+    const { silenceMs, storeTimeoutMs } = limits;
+    if (untilMs === undefined || storedUntilMs === undefined) return storing;
+    const lateUntilMs = Math.min(validUntilMs, storedUntilMs + silenceMs - driftMs(silenceMs));
+    const waitMs = Math.max(storeTimeoutMs, (untilMs - clock.nowMs()) / 2);
+    if (lateUntilMs - clock.nowMs() < waitMs) return storing;
+    return new Promise((resolve, reject) => {
+      const cancel = clock.after(waitMs, () => {
+        if (lateUntilMs - clock.nowMs() >= 1) resolve(this.#extended(key, token, lateUntilMs));
+      });
+      storing.then(resolve, reject).finally(cancel);
+    });
   }
 
   /** No decision: the lease keeps its old end, which only the replica that gave it knows exactly. */
@@ -223,6 +263,14 @@ export class LeaseLifecycle {
     if (held !== undefined) held.untilMs = Math.max(held.untilMs, untilMs);
     return { outcome: 'extended', expiresInMs };
   }
+}
+
+interface Extension {
+  readonly key: Key;
+  readonly token: Token;
+  readonly leaseMs: number;
+  readonly validUntilMs: number;
+  readonly quorumLost: boolean;
 }
 
 const LOST: ExtendAnswer = { outcome: 'lost', expiresInMs: 0 };

@@ -1,15 +1,16 @@
+import { inPatience, isLost, type Patience } from '../degradation/patience.js';
 import { rethrowUnlessUnavailable } from '../degradation/unavailable.js';
 import type { Chance } from '../ports/clock.js';
 import type { NamespaceStore } from '../ports/namespace-store.js';
+import { StoreUnavailable } from '../ports/value-store.js';
 import type { Key } from '../words/key.js';
-import type { Limits, Policy } from '../words/policy.js';
+import type { Limits } from '../words/policy.js';
 import type { HeldLeases } from './held-leases.js';
 
-export interface RebuildSlotsParts {
+export interface RebuildSlotsParts extends Patience {
   readonly namespaces: NamespaceStore;
   readonly chance: Chance;
-  readonly limits: Pick<Limits, 'leaseMsMax'>;
-  policyOf(namespace: string): Policy;
+  readonly limits: Pick<Limits, 'leaseMsMax' | 'storeTimeoutMs'>;
 }
 
 /** A slot under which one rebuild may run; empty where the namespace has no slots. */
@@ -80,14 +81,11 @@ export class RebuildSlots {
   /** Without the store, rebuilds are counted on this replica alone. */
   async #isFree(namespace: string, slot: Slot, max: number, ttlMs: number): Promise<boolean> {
     try {
-      return await this.parts.namespaces.enter(namespace, {
-        slot,
-        max,
-        ttlMs,
-        ttlMsMax: this.parts.limits.leaseMsMax,
-      });
+      const request = { slot, max, ttlMs, ttlMsMax: this.parts.limits.leaseMsMax };
+      return await inPatience(this.parts, namespace, this.parts.namespaces.enter(namespace, request));
     } catch (error) {
-      rethrowUnlessUnavailable(error);
+      if (!(error instanceof StoreUnavailable)) throw error;
+      if (!isLost(error, this.parts.policyOf(namespace))) return false;
       return this.held.countOf(namespace) < max;
     }
   }

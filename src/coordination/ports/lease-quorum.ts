@@ -27,5 +27,5 @@ export type Ballot =
   | { readonly kind: 'held' }
   /** A majority answered and did not agree, or agreed too late for any validity to be left. */
   | { readonly kind: 'undecided' }
-  /** Fewer than a majority answered with a vote. */
-  | { readonly kind: 'unavailable' };
+  /** Fewer than a majority answered with a vote. `late`: with those that may only be slow, it would be a majority. */
+  | { readonly kind: 'unavailable'; readonly late?: boolean };

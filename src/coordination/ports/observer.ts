@@ -29,6 +29,8 @@ export interface Observer {
   saved(namespace: string, count: number): void;
   /** A step on the degradation, down or back up: the rung on which decisions stand from now on. */
   degraded(mode: Degraded): void;
+  /** The store owes a reply for longer than the soft timeout, so callers wait for it; or it does no more. */
+  storeLate(late: boolean, sinceMs: number): void;
 }
 
 /** An observer that ignores everything. */
@@ -39,4 +41,5 @@ export const NO_OBSERVER: Observer = {
   leaseEnded() {},
   saved() {},
   degraded() {},
+  storeLate() {},
 };

@@ -3,8 +3,9 @@ import type { KeyRecord, PastLease } from '../words/record.js';
 
 /**
  * The value store: it decides whose result counts. Each method is one atomic step at the store, on the
- * store's own clock. Every method rejects with {@link StoreUnavailable} when no reply came in time, and
- * then the step may or may not have been taken: all of them are safe to send again.
+ * store's own clock. A method waits for its reply as long as the store may only be late. It rejects with
+ * {@link StoreUnavailable} when the reply cannot come any more. The step may or may not have been taken then: all of
+ * them are safe to send again.
  */
 export interface ValueStore {
   /** Reads the record of a key. */
@@ -34,8 +35,12 @@ export interface ArmRequest {
   /** {@link KeyRecord.fence} and {@link KeyRecord.valueFence} as read before the quorum was asked. */
   readonly fenceRead: number;
   readonly valueFenceRead: number;
-  /** The quorum was not there to grant it: arm only if no lease runs at all. */
+  /**
+   * The quorum was not there to grant it: arm only if no lease runs at all, and if the last one whose holder has not
+   * ended it was over for `silenceMs`. Its holder may have extended it at the lock nodes while the store was late.
+   */
   readonly quorumLost: boolean;
+  readonly silenceMs: number;
   readonly holder: string;
   readonly traceparent: string;
   readonly requestKey: string;
@@ -49,7 +54,7 @@ export interface ArmRequest {
 /**
  * Armed with the record as it is now, whose `lease` is the one just armed; or not armed, with the record
  * as it is now. Not armed means one of: another value or another fence than the ones read; a lease that
- * was given without the quorum still runs; any lease still runs and this one is by the store alone.
+ * was given without the quorum still runs; any lease still runs, or ran until just now, and this one is by the store alone.
  * A nonce that is already armed is armed again with the same fence: the reply was lost, not the step.
  */
 export interface ArmReply {
@@ -121,7 +126,21 @@ export interface StoreInvalidated {
   readonly voidedNonce?: string;
 }
 
-/** No reply of the store in time, or one that says that it cannot serve. */
+/**
+ * How an authority is missing.
+ * - `gone`: it says so (refused, reset, an error that concerns the whole connection), or it has been silent for 2 S.
+ * - `silent`: it owes a reply, and for S of this process's own running time nothing came from it.
+ * - `late`: this reply will not come, but the authority answers others. That is no reason to do without it.
+ */
+export type Missing = 'gone' | 'silent' | 'late';
+
+/** The store's reply will not come, or it says that the store cannot serve. */
 export class StoreUnavailable extends Error {
   override readonly name = 'StoreUnavailable';
+  readonly how: Missing;
+
+  constructor(message: string, { how = 'gone', ...options }: ErrorOptions & { readonly how?: Missing } = {}) {
+    super(message, options);
+    this.how = how;
+  }
 }

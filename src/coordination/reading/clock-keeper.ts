@@ -1,9 +1,9 @@
 import { undefinedIfUnavailable } from '../degradation/unavailable.js';
 import type { Clock } from '../ports/clock.js';
 import type { NamespaceStore } from '../ports/namespace-store.js';
-import type { Changes } from './changes.js';
 import type { Policy } from '../words/policy.js';
 import { encodeTagClock } from '../words/tag-clock.js';
+import type { Changes } from './changes.js';
 
 /** So many times as long as needed: of leases and values that follow each other, one in many asks the store. */
 const AHEAD = 2;

@@ -12,6 +12,8 @@ export interface Readers {
   readonly trace: Trace | undefined;
   /** The place of a caller that comes now in the order of the changes. */
   readonly now: Arrival;
+  /** What the last read returned; undefined before the first. */
+  readonly snapshot: Snapshot | undefined;
   /** Called before a read is sent: what changes from here on is not in it. */
   beginRead(): void;
 }
@@ -22,21 +24,28 @@ export class NearReader {
     private readonly reader: RecordReader,
     private readonly near: NearCache,
     private readonly changes: Changes,
+    private readonly limits: { readonly storeTimeoutMs: number },
   ) {}
 
-  /** `arrivals` is called when the read is sent. */
-  async read(room: Readers, arrivals: () => number): Promise<Snapshot> {
+  /** What this replica knows of the key without asking the store: the room's last read, or what the near cache has. */
+  known(room: Readers): Snapshot | undefined {
+    return room.snapshot ?? this.near.get(room.key.id);
+  }
+
+  /** `arrivals` is called when the read is sent. Undefined as in {@link RecordReader.read}. */
+  async read(room: Readers, arrivals: () => number): Promise<Snapshot | undefined> {
     room.beginRead();
     // It is one read for all who wait; the first of them that is traced shows it.
     const step = room.trace?.begin('look');
     const looking = this.reader.read(room.key, arrivals);
     if (step !== undefined) {
       looking.then(
-        (seen) => step.end({ found: foundIn(seen) }),
+        (seen) => step.end(seen && { found: foundIn(seen), late: this.#wasLate(seen) }),
         () => step.end(),
       );
     }
     const snapshot = await looking;
+    if (snapshot === undefined) return undefined;
     if (snapshot.from === 'store') {
       // A change arrived while the read was under way: it may have read the value of before, and must not bring it back.
       if (this.changes.allow(room.key.namespace, copyOf(snapshot), room.now))
@@ -45,6 +54,10 @@ export class NearReader {
     }
     const value = this.near.stale(room.key.id, snapshot.readAtMs);
     return value === undefined ? snapshot : { ...snapshot, record: { ...snapshot.record, value } };
+  }
+
+  #wasLate({ readAtMs, heardAtMs = readAtMs }: Snapshot): boolean {
+    return heardAtMs - readAtMs >= this.limits.storeTimeoutMs;
   }
 }
 

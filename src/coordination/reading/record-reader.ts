@@ -1,21 +1,18 @@
-import { rethrowUnlessUnavailable, throwIfOnLossFails } from '../degradation/unavailable.js';
-import type { ClockKeeper } from './clock-keeper.js';
-import type { Clock } from '../ports/clock.js';
+import { inPatience, isLost, type Patience } from '../degradation/patience.js';
+import { throwIfOnLossFails } from '../degradation/unavailable.js';
 import type { NamespaceRecord, NamespaceStore } from '../ports/namespace-store.js';
-import type { ValueStore } from '../ports/value-store.js';
+import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
 import type { Key } from '../words/key.js';
-import type { Policy } from '../words/policy.js';
 import { type ArmedLease, type KeyRecord, NO_RECORD } from '../words/record.js';
 import type { Changes } from './changes.js';
+import type { ClockKeeper } from './clock-keeper.js';
 import { counted, withBackOff } from './counted.js';
 import type { RebuildSamples } from './rebuild-samples.js';
 import type { Snapshot } from './snapshot.js';
 
-export interface RecordReaderParts {
+export interface RecordReaderParts extends Patience {
   readonly store: ValueStore;
   readonly namespaces: NamespaceStore;
-  readonly clock: Clock;
-  policyOf(namespace: string): Policy;
 }
 
 /** What this replica itself knows of the leases that it gave. */
@@ -38,24 +35,28 @@ export class RecordReader {
   ) {}
 
   /**
-   * The store's word; without a store, what this replica knows itself. `arrivals` is called when the read is
-   * sent. Rejects as `unavailable` where the namespace rather fails.
+   * The store's word; without a store, what this replica knows itself. Undefined if there is no word, although the
+   * store is there: read again after a pause. `arrivals` is called when the read is sent. Rejects as `unavailable`
+   * where the namespace rather fails.
    */
-  async read(key: Key, arrivals: () => number): Promise<Snapshot> {
+  async read(key: Key, arrivals: () => number): Promise<Snapshot | undefined> {
     const { clock } = this.parts;
     const [readAtMs, arrived, sentAt] = [clock.nowMs(), arrivals(), this.changes.count];
     try {
-      const { record, namespace } = await this.#read(key);
+      const { record, namespace } = await inPatience(this.parts, key.namespace, this.#read(key));
       // Field by field: spreads take several times as long, and every look comes by here.
       const heardAtMs = clock.nowMs();
       return { record, readAtMs, heardAtMs, arrivals: arrived, from: 'store', sentAt, namespace };
     } catch (error) {
-      rethrowUnlessUnavailable(error);
-      throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the value store');
+      if (!(error instanceof StoreUnavailable)) throw error;
+      const policy = this.parts.policyOf(key.namespace);
+      throwIfOnLossFails(policy, 'the value store');
+      if (!isLost(error, policy)) return undefined;
       const lease = this.held.running(key.id);
       const record = lease === undefined ? NO_RECORD : { ...NO_RECORD, lease };
       const { count: sentAt } = this.changes;
-      return { record, readAtMs: clock.nowMs(), arrivals: arrivals(), sentAt, from: 'nowhere' };
+      const { how: missing } = error;
+      return { record, readAtMs: clock.nowMs(), arrivals: arrivals(), sentAt, from: 'nowhere', missing };
     }
   }
 

@@ -1,3 +1,4 @@
+import type { Missing } from '../ports/value-store.js';
 import type { Degraded } from '../words/outcome.js';
 import type { KeyRecord, RebuildTimes } from '../words/record.js';
 import type { Copy } from './changes.js';
@@ -13,6 +14,8 @@ export interface Snapshot {
   readonly arrivals: number;
   /** `publish`: passed on inside the replica, not read from the store, so no good for READ_STORE. */
   readonly from: 'store' | 'publish' | 'nowhere';
+  /** How the store was missing; absent unless `from` is `nowhere`. */
+  readonly missing?: Missing | undefined;
   /** Passed on from a lease that no store knows: what was missing when it was given. */
   readonly degraded?: Degraded | undefined;
   /** How many changes had arrived at this replica when the read, or the publish, was sent ({@link Changes}). */

@@ -1,7 +1,9 @@
-import type { Attempt, LeaseGranter } from '../leasing/lease-granter.js';
+import type { Attempt } from '../leasing/attempt.js';
+import type { LeaseGranter } from '../leasing/lease-granter.js';
 import type { Chance, Clock } from '../ports/clock.js';
+import { hitOf } from '../reading/hit-of.js';
 import type { NearReader } from '../reading/near-reader.js';
-import type { Snapshot } from '../reading/snapshot.js';
+import { leaseLeftMs, type Snapshot } from '../reading/snapshot.js';
 import { CoordinationError } from '../words/errors.js';
 import type { Degraded, Hit, LeaseReason } from '../words/outcome.js';
 import type { KeyRecord } from '../words/record.js';
@@ -27,6 +29,8 @@ export interface KeyLoopParts {
   readonly draining: () => boolean;
 }
 
+/** A connection that was cut is back within some ten milliseconds: as long as after a few undecided votes. */
+const RETRIES_WITHOUT_WORD = 5;
 /** Answers in one go before the event loop gets its turn: over unary gRPC, some ten milliseconds. */
 const ANSWERS_PER_TURN = 256;
 
@@ -63,6 +67,11 @@ export class KeyLoop {
       while (room.size > 0) {
         const snapshot = next ?? (await reader.read(room, arrivals));
         next = undefined;
+        if (snapshot === undefined) {
+          // No word of a store that is there: nothing follows from it.
+          await room.sleep(retryMs(RETRIES_WITHOUT_WORD, chance));
+          continue;
+        }
         const contender = await this.#serve(snapshot);
         if (contender === undefined) {
           undecided = 0;
@@ -100,6 +109,28 @@ export class KeyLoop {
     return room.served - before;
   }
 
+  /**
+   * The store is late. Callers that may have a stale value get what this replica has; the others wait. It is called for
+   * stale although it may be fresh: what has changed at the store is not known.
+   */
+  async serveWhileLate(waiters: Iterable<Waiter> = this.room.waiters()): Promise<void> {
+    const { room } = this;
+    const { answers, clock, reader } = this.parts;
+    const known = reader.known(room);
+    const nowMs = clock.nowMs();
+    const hit = known && hitOf(known, nowMs, leaseLeftMs(known, nowMs) > 0);
+    if (known === undefined || hit === undefined) return;
+    const stale: Hit = { ...hit, fresh: false, freshForMs: 0 };
+    let given = 0;
+    for (const waiter of waiters) {
+      const isServed = waiter.staleAllowed && !waiter.storeOnly && waiter.intent !== 'refresh';
+      if (!isServed || waiter.trying || !waiter.allows(known)) continue;
+      answers.give(room, waiter, stale, endOf(stale));
+      given += 1;
+      if (given % ANSWERS_PER_TURN === 0) await clock.turn();
+    }
+  }
+
   /** Goes on reading while an attempt is under way, for callers that come and for wakes. */
   async #meanwhile(attempting: Promise<Attempt>): Promise<Attempt> {
     const { room } = this;
@@ -114,7 +145,8 @@ export class KeyLoop {
       await room.sleep(POLL_MS_MAX);
       if (over) break;
       // The attempt may outlast the callers that were here when it began.
-      if (room.size > 0) await this.#serve(await reader.read(room, arrivals), true);
+      const snapshot = room.size > 0 ? await reader.read(room, arrivals) : undefined;
+      if (snapshot !== undefined) await this.#serve(snapshot, true);
       else room.beginRead();
     }
     return attempting;

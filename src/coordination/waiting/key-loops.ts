@@ -1,4 +1,5 @@
 import type { Degradation } from '../degradation/degradation.js';
+import type { Lateness } from '../degradation/lateness.js';
 import { Deadlines } from '../leasing/deadlines.js';
 import type { LeaseGranter } from '../leasing/lease-granter.js';
 import type { RebuildSlots } from '../leasing/rebuild-slots.js';
@@ -22,12 +23,11 @@ export interface KeyLoopsShared {
   readonly slots: Pick<RebuildSlots, 'forget'>;
   readonly degradation: Pick<Degradation, 'mode' | 'modeOfHit'>;
   readonly changes: Changes;
+  readonly lateness: Pick<Lateness, 'late' | 'onLate'>;
 }
 
 /** For a caller that does not wait: a read and an attempt take some milliseconds, and this if they run into timeouts. */
 const PROMPT_MS_MAX = 1_000;
-/** What is kept of a call's deadline for the answer's way back, but never more than a tenth of it. */
-const DEADLINE_MARGIN_MS = 50;
 
 /** The loops of all keys that some caller asks for: callers are admitted, woken, timed out and dismissed here. */
 export class KeyLoops {
@@ -57,6 +57,9 @@ export class KeyLoops {
       arrivals: () => this.#arrivals,
       draining: () => this.#draining,
     };
+    shared.lateness.onLate(() => {
+      for (const loop of this.#loops.values()) void loop.serveWhileLate();
+    });
   }
 
   /** Callers of one key that have no answer yet. */
@@ -81,6 +84,7 @@ export class KeyLoops {
     this.#limits.refuseIfFull(waiter.call.identity, known?.room.size ?? 0);
     if (known !== undefined) {
       this.#enter(known.room, waiter);
+      this.#serveIfLate(known, waiter);
       // The read under way may have been sent before it came; the next one is its own.
       known.room.wake();
       return;
@@ -89,6 +93,7 @@ export class KeyLoops {
     this.#enter(room, waiter);
     const loop = new KeyLoop(room, this.#loopParts);
     this.#loops.set(key.id, loop);
+    this.#serveIfLate(loop, waiter);
     void this.#run(loop);
   }
 
@@ -122,6 +127,11 @@ export class KeyLoops {
     }
   }
 
+  /** Not before `admit` has returned: its caller does not expect the answer earlier. */
+  #serveIfLate(loop: KeyLoop, waiter: Waiter): void {
+    if (this.shared.lateness.late) queueMicrotask(() => void loop.serveWhileLate([waiter]));
+  }
+
   async #run(loop: KeyLoop): Promise<void> {
     await loop.run();
     // A caller may have come since the loop saw its room empty, between its end and this line.
@@ -131,13 +141,11 @@ export class KeyLoops {
   }
 
   #enter(room: WaitingRoom, waiter: Waiter): void {
-    const { deadlineMs } = waiter.call;
     this.#limits.enter(waiter.call.identity);
     this.#arrivals += 1;
     // A caller that does not wait has its read and its attempt, and is dismissed before the room sleeps.
     const waitMs = waiter.patienceMs === 0 ? PROMPT_MS_MAX : waiter.patienceMs;
-    const deadlineLeftMs = deadlineMs - Math.min(DEADLINE_MARGIN_MS, deadlineMs / 10);
-    const leftMs = Math.max(0, Math.min(waitMs, deadlineLeftMs));
+    const leftMs = Math.min(waitMs, waiter.call.answerInMs);
     waiter.waitsUntilMs = waiter.arrivedMs + leftMs;
     room.enter(waiter, leftMs);
     waiter.call.onCancel(() =>

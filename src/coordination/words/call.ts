@@ -1,5 +1,8 @@
 import type { Trace } from './trace.js';
 
+/** What is kept of a call's deadline for the answer's way back, but never more than a tenth of it. */
+const DEADLINE_MARGIN_MS = 50;
+
 /** Who asks, how long they can wait, and whether they are still there. One for each call. */
 export class Call {
   #cancelled = false;
@@ -15,6 +18,12 @@ export class Call {
     /** Absent unless it is one of the calls that are traced. */
     readonly trace?: Trace,
   ) {}
+
+  /** By when the answer must be on its way, in milliseconds from the call's arrival. Infinity for no deadline. */
+  get answerInMs(): number {
+    if (!Number.isFinite(this.deadlineMs)) return Number.POSITIVE_INFINITY;
+    return Math.max(0, this.deadlineMs - Math.min(DEADLINE_MARGIN_MS, this.deadlineMs / 10));
+  }
 
   /** The caller no longer waits for the answer. */
   get cancelled(): boolean {

@@ -10,6 +10,8 @@ export interface Policy {
   readonly earlyRefreshBeta: number;
   /** What a miss gets when the quorum or the store is lost: the degradation, or UNAVAILABLE. */
   readonly onLoss: 'degrade' | 'fail';
+  /** What a miss gets while the store is late: it waits for the store, or takes the degradation at the soft timeout. */
+  readonly onLate: 'wait' | 'degrade';
   /** Rebuilds at a time across the fleet; 0 for no bound. */
   readonly maxRebuilds: number;
   /** Back-off after the first failure in a row; doubles with each. */
@@ -33,6 +35,10 @@ export interface Limits {
   readonly valueBytesMax: number;
   readonly waitersPerKeyMax: number;
   readonly waitersMax: number;
+  /** A store that owes a reply for so long is late. */
+  readonly storeTimeoutMs: number;
+  /** S: an authority that owes a reply and is silent for so long, in this process's own running time, is lost. */
+  readonly silenceMs: number;
 }
 
 /** No back-off is longer unless the policy says so: five minutes is as long as a fleet may leave a source alone unasked. */
@@ -48,6 +54,8 @@ export function defaultPolicy(limits: Limits): Policy {
     ttlJitter: 0,
     earlyRefreshBeta: 0,
     onLoss: 'degrade',
+    // A late reply is only a guess, and stampedes come when machines are overloaded.
+    onLate: 'wait',
     maxRebuilds: 0,
     // A second is long enough for a source to shed a stampede and short enough that a blip is forgotten.
     failureBackoffMs: 1_000,

@@ -13,6 +13,8 @@ export interface Facts {
   readonly node?: string;
   readonly vote?: string;
   readonly armed?: boolean;
+  /** Of a step at the store: its reply was late. */
+  readonly late?: boolean;
   /** Of a wait: what ended it, and its place in the line at the beginning, from 1. */
   readonly endedBy?: string;
   readonly position?: number;

@@ -11,6 +11,7 @@
 --   6 lease             labels of the lease, as JSON, for later reads
 --   7 clock             the namespace's tag clock, which the value that is published will carry
 --   8 keep_ms           how long the record outlives its contents
+--   9 silence_ms        how long after the end of an armed lease the store alone arms no other
 -- Reply
 --   as value-read, and then 1 if the lease is armed, 0 if not. Armed: nothing was armed or stored since
 --   the caller read the record, and no running lease stands in the way; or this very nonce was armed before.
@@ -32,7 +33,9 @@ local as_read = fence == tonumber(ARGV[3]) and tonumber(before[2] or 0) == tonum
 -- Where the quorum has no say in one of two leases, only the record can keep them apart.
 -- One that claims to begin later was armed before the clock was set back: it is over.
 local running = before[3] and tonumber(before[4]) > now and tonumber(before[6]) <= now
-local in_the_way = running and (before[5] == '1' or ARGV[5] == '1')
+-- Its holder may have extended it at the lock nodes while this store was late.
+local may_run = before[3] and tonumber(before[4]) + tonumber(ARGV[9]) * 1000 > now and tonumber(before[6]) <= now
+local in_the_way = running and before[5] == '1' or may_run and ARGV[5] == '1'
 
 if not armed and as_read and not in_the_way then
   armed = true

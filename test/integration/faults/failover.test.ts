@@ -7,6 +7,7 @@ import { StoreConnection } from '../../../src/redis/connection.js';
 import { recordKey } from '../../../src/redis/keys.js';
 import { Caller, textOf } from '../../support/caller.js';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
+import { PATIENCE } from '../../support/patience.js';
 import { RedisServer } from '../../support/redis-server.js';
 import { Replica } from '../../support/replica.js';
 import {
@@ -170,7 +171,7 @@ describeWithRedis('a failover of the value store', () => {
     const store = await startSentinelStore();
     const [first] = store.sentinels as [RedisServer];
     first.hang();
-    const connection = new StoreConnection(parseStoreUrl(store.url));
+    const connection = new StoreConnection(parseStoreUrl(store.url), PATIENCE);
     try {
       await until(
         () =>

@@ -21,6 +21,7 @@ describe('a policy', () => {
           ttl_jitter: 0.1
           early_refresh_beta: 1
           on_loss: fail
+          on_late: degrade
           max_rebuilds: 10
           failure_backoff_ms: 500
           failure_backoff_max_ms: 600
@@ -38,6 +39,7 @@ describe('a policy', () => {
       ttlJitter: 0.1,
       earlyRefreshBeta: 1,
       onLoss: 'fail',
+      onLate: 'degrade',
       maxRebuilds: 10,
       failureBackoffMs: 500,
       failureBackoffMsMax: 600,

@@ -34,6 +34,8 @@ const limits: Limits = {
   valueBytesMax: 1_000,
   waitersPerKeyMax: 10,
   waitersMax: 100,
+  storeTimeoutMs: 300,
+  silenceMs: 2_000,
 };
 const policy = defaultPolicy(limits);
 const bounds: Bounds = {

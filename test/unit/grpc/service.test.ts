@@ -17,6 +17,8 @@ const limits = {
   valueBytesMax: 1_000,
   waitersPerKeyMax: 10,
   waitersMax: 100,
+  storeTimeoutMs: 300,
+  silenceMs: 2_000,
 };
 const lease: Lease = { ...someLease(), owner: 4 };
 const leased: GetOrLockAnswer = { outcome: lease, degraded: 'none' };

@@ -78,7 +78,11 @@ describe('never settles when nodes hang', () => {
       simulated.quorum.release('c', 'nonce'),
     ]);
     await simulated.pass(TIMEOUT_MS);
-    expect(await calls).toEqual([{ kind: 'unavailable' }, { kind: 'unavailable' }, undefined]);
+    expect(await calls).toEqual([
+      { kind: 'unavailable', late: true },
+      { kind: 'unavailable', late: true },
+      undefined,
+    ]);
     await simulated.quorum.close();
   });
 });

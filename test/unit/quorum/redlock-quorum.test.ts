@@ -6,7 +6,7 @@ import { ClaimInMemory } from '../../support/claim-in-memory.js';
 import { freshNonce } from '../../support/fresh-nonce.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { SimulatedLockNode } from '../../support/simulated-lock-node.js';
-import { LEASE_MS_MAX, SimulatedQuorum, TIMEOUT_MS } from '../../support/simulated-quorum.js';
+import { LEASE_MS_MAX, SILENCE_MS, SimulatedQuorum, TIMEOUT_MS } from '../../support/simulated-quorum.js';
 
 describe('the quorum over simulated nodes', () => {
   leaseQuorumContract(async () => {
@@ -31,6 +31,7 @@ describe('RedlockQuorum', () => {
         clock,
         chance: new SystemChance(),
         timeoutMs: TIMEOUT_MS,
+        silenceMs: SILENCE_MS,
         leaseMsMax: LEASE_MS_MAX,
       });
     expect(() => build(4)).toThrow(RangeError);
@@ -74,7 +75,7 @@ describe('RedlockQuorum', () => {
     for (const node of simulated.nodes) node.sent.length = 0;
     const ballot = simulated.quorum.acquire('a', freshNonce(), 1_000);
     await simulated.pass(TIMEOUT_MS);
-    expect(await ballot).toEqual({ kind: 'unavailable' });
+    expect(await ballot).toEqual({ kind: 'unavailable', late: true });
     for (const node of simulated.nodes) {
       expect(node.sent.filter((step) => step !== 'ping')).toEqual(['acquire', 'release']);
     }

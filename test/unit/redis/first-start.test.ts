@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { StoreConnection } from '../../../src/redis/connection.js';
 import { RedisFirstStart } from '../../../src/redis/first-start.js';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
+import { MUCH_PATIENCE } from '../../support/patience.js';
 import { RedisServer } from '../../support/redis-server.js';
 import { until } from '../../support/until.js';
 
@@ -10,7 +11,7 @@ describeWithRedis('the claim of a first start', () => {
   let connections: StoreConnection[];
   beforeAll(async () => {
     server = await RedisServer.start();
-    connections = [0, 1].map(() => new StoreConnection(server.address));
+    connections = [0, 1].map(() => new StoreConnection(server.address, MUCH_PATIENCE));
     for (const connection of connections) {
       await until(() =>
         connection.ping().then(

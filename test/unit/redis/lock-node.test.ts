@@ -2,23 +2,30 @@ import { expect, test } from 'vitest';
 import type { LockNode } from '../../../src/quorum/lock-node.js';
 import { RedisLockNode } from '../../../src/redis/lock-node.js';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
+import { PATIENCE } from '../../support/patience.js';
 import { freePort, RedisServer } from '../../support/redis-server.js';
 
 const silent = { connected: () => {}, disconnected: () => {} };
 
 test('is what the quorum calls a lock node, and is named without its password', async () => {
-  const node: LockNode = new RedisLockNode({
-    ...{ kind: 'single', tls: false, host: '127.0.0.1', port: 7001, db: 0 },
-    ...{ username: 'user', password: 'secret' },
-  });
+  const node: LockNode = new RedisLockNode(
+    {
+      ...{ kind: 'single', tls: false, host: '127.0.0.1', port: 7001, db: 0 },
+      ...{ username: 'user', password: 'secret' },
+    },
+    PATIENCE,
+  );
   expect(node.name).toBe('127.0.0.1:7001');
   await node.close();
 });
 
 test('says why it cannot connect, again and again, until it is closed', async () => {
-  const node = new RedisLockNode({
-    ...{ kind: 'single', tls: false, host: '127.0.0.1', port: await freePort(), db: 0 },
-  });
+  const node = new RedisLockNode(
+    {
+      ...{ kind: 'single', tls: false, host: '127.0.0.1', port: await freePort(), db: 0 },
+    },
+    PATIENCE,
+  );
   const told: string[] = [];
   await new Promise<void>((resolve) => {
     node.start({ connected: () => {}, disconnected: (why) => told.push(why) === 2 && resolve() });
@@ -32,7 +39,7 @@ test('says why it cannot connect, again and again, until it is closed', async ()
 describeWithRedis('a lock node', () => {
   async function withNode(test: (node: RedisLockNode) => Promise<void>) {
     const server = await RedisServer.start();
-    const node = new RedisLockNode(server.address);
+    const node = new RedisLockNode(server.address, PATIENCE);
     await new Promise<void>((resolve) => node.start({ ...silent, connected: resolve }));
     await test(node);
     await node.close();
@@ -94,7 +101,10 @@ describeWithRedis('a lock node', () => {
 
   test('writes what was sent before it closes', async () => {
     const server = await RedisServer.start();
-    const [node, other] = [new RedisLockNode(server.address), new RedisLockNode(server.address)];
+    const [node, other] = [
+      new RedisLockNode(server.address, PATIENCE),
+      new RedisLockNode(server.address, PATIENCE),
+    ];
     for (const each of [node, other])
       await new Promise<void>((resolve) => each.start({ ...silent, connected: resolve }));
     await node.prepare();

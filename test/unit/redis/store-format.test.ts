@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { StoreConnection } from '../../../src/redis/connection.js';
 import { claimStoreFormat, NewerStore } from '../../../src/redis/store-format.js';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
+import { MUCH_PATIENCE } from '../../support/patience.js';
 import { RedisServer } from '../../support/redis-server.js';
 import { until } from '../../support/until.js';
 
@@ -13,7 +14,7 @@ describeWithRedis('the format of a store', () => {
   beforeAll(async () => {
     server = await RedisServer.start();
     admin = new Redis(server.url);
-    connection = new StoreConnection(server.address, { timeoutMs: 10_000 });
+    connection = new StoreConnection(server.address, MUCH_PATIENCE);
     await until(() =>
       connection.ping().then(
         () => true,

@@ -34,6 +34,7 @@ function busyMetrics(): Metrics {
   metrics.saved('shop', 999);
   metrics.voted('127.0.0.1:7001', 'for', 0.3);
   metrics.degraded('quorum_lost');
+  metrics.storeLate(true);
   return metrics;
 }
 
@@ -76,6 +77,7 @@ describe('what is printed', () => {
       dibs_waiters: 3,
       dibs_leases_held: 2,
       dibs_near_cache_bytes: 1,
+      dibs_store_late: 1,
       'dibs_degraded{mode="none"}': 0,
       'dibs_degraded{mode="quorum_lost"}': 1,
       'dibs_degraded{mode="store_lost"}': 0,

@@ -20,7 +20,7 @@ func main() {
 	version := 0
 	render := func(context.Context) ([]byte, error) {
 		version++
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond)
 		return fmt.Appendf(nil, "page %d", version), nil
 	}
 	read := func() []byte {
@@ -37,10 +37,10 @@ func main() {
 	started := time.Now()
 	stale := read()
 	waited := "after a wait"
-	if time.Since(started) < 50*time.Millisecond {
+	if time.Since(started) < 500*time.Millisecond {
 		waited = "at once"
 	}
-	time.Sleep(70 * time.Millisecond)
+	time.Sleep(1000 * time.Millisecond)
 	next := read()
 
 	fmt.Printf("%s, then %s %s, then %s\n", first, stale, waited, next)

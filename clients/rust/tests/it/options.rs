@@ -1,5 +1,9 @@
 //! What the client is told when it is made.
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use dibs::{Client, Code, Error, OnUnavailable};
 
@@ -26,11 +30,29 @@ fn what_cannot_be_is_named() {
     for target in ["nowhere", "http://a:1", "a:port", "a:70000", "a:0", "a b:1", ":1", "::1:1", "unix:", "[a]:1"] {
         assert!(of(Client::builder().target(target)).starts_with(&format!("target {target}: ")), "{target}");
     }
-    assert!(of(Client::builder().target("localhost:1").token_file("/nowhere")).starts_with("token_file /nowhere: "));
+    assert!(
+        of(Client::builder().target("localhost:1").token_file("/nowhere"))
+            .starts_with("token_file (DIBS_TOKEN_FILE) /nowhere: ")
+    );
     assert!(of(Client::builder().target("a:1").tls_cert("c")).starts_with("tls_cert: wants tls_key"));
     assert!(of(Client::builder().target("a:1").tls_key("k")).starts_with("tls_key: wants tls_cert"));
     assert!(of(Client::builder().target("a:1").tls_cert("c").tls_key("k")).starts_with("tls_cert: wants tls_ca"));
     assert!(of(Client::builder().target("[::1]:1").token("\n")).starts_with("token: "));
+    let file = Temporary::new("half", "secret\nof two lines");
+    let half = of(Client::builder().target("localhost:1").token_file(file.path()));
+    assert!(half.contains("has no token") && !half.contains("secret"), "{half}");
+    let key = Temporary::new("wrong.pem", "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n");
+    let made = rcgen::generate_simple_self_signed(["client".into()]).unwrap();
+    let cert = Temporary::new("right.pem", &made.cert.pem());
+    let with_key = |ca: &Temporary, cert: &Temporary, key: &Temporary| {
+        of(Client::builder().target("a:1").tls_ca(ca.path()).tls_cert(cert.path()).tls_key(key.path()))
+    };
+    let unfit = with_key(&cert, &cert, &key);
+    assert!(unfit.starts_with("tls_cert ") && unfit.contains(" with tls_key ") && !unfit.contains("secret"), "{unfit}");
+    let none = with_key(&cert, &cert, &file);
+    assert!(none.starts_with("tls_key ") && !none.contains("secret"), "{none}");
+    assert!(with_key(&cert, &key, &key).starts_with("tls_cert "));
+    assert!(with_key(&key, &cert, &key).starts_with("tls_ca "));
     assert!(of(Client::builder().target("a:1").tls_ca("/nowhere.pem")).starts_with("tls_ca /nowhere.pem: "));
 }
 
@@ -72,12 +94,23 @@ async fn a_token_comes_from_a_file_that_is_read_again_or_from_a_function() {
     };
     assert_eq!(shown(&by_file).await, "Bearer first");
     assert_eq!((shown(&by_function).await, shown(&by_function).await), ("Bearer n0".into(), "Bearer n1".into()));
-    fs::write(file.path(), "second\n").unwrap();
-    let late = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while shown(&by_file).await != "Bearer second" {
-        assert!(std::time::Instant::now() < late, "it is not read again");
+    // Of the same size and times.
+    let before = fs::metadata(file.path()).unwrap().modified().unwrap();
+    fs::write(file.path(), "other\n").unwrap();
+    fs::File::options().write(true).open(file.path()).unwrap().set_modified(before).unwrap();
+    let late = Instant::now() + Duration::from_secs(10);
+    while shown(&by_file).await != "Bearer other" {
+        assert!(Instant::now() < late, "it is not read again");
         tokio::time::sleep(crate::support::ms(50)).await;
     }
+    for half_written in ["", "two\nlines"] {
+        fs::write(file.path(), half_written).unwrap();
+        tokio::time::sleep(crate::support::ms(600)).await;
+        assert_eq!(shown(&by_file).await, "Bearer other");
+    }
+    fs::remove_file(file.path()).unwrap();
+    tokio::time::sleep(crate::support::ms(600)).await;
+    assert_eq!(shown(&by_file).await, "Bearer other");
 }
 
 #[tokio::test]
@@ -94,6 +127,40 @@ async fn a_client_shows_its_certificate() {
     let shown = ask(fake.client_with(options().tls_cert(cert.path()).tls_key(key.path()))).await;
     assert_eq!(text(shown.unwrap()), "v");
     assert!(ask(fake.client_with(options())).await.is_err());
+}
+
+/// The client first has the files of another authority, so that neither side takes the other.
+#[tokio::test]
+async fn the_files_of_tls_are_read_again() {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".into()]).unwrap();
+    let own = rcgen::generate_simple_self_signed(["client".into()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["127.0.0.1".into()]).unwrap();
+    let ca = Temporary::new("rotated-ca.pem", &other.cert.pem());
+    let cert = Temporary::new("rotated.pem", &other.cert.pem());
+    let key = Temporary::new("rotated.key", &other.signing_key.serialize_pem());
+    let fake = Fake::start_mutual_tls(&made.cert.pem(), &made.signing_key.serialize_pem(), &own.cert.pem()).await;
+    fake.will("get_or_lock", [hit("v")]);
+    let options = Client::builder().tls_ca(ca.path()).tls_cert(cert.path()).tls_key(key.path());
+    let client = fake.client_with(options.on_unavailable(OnUnavailable::Fail));
+    let ask = async || client.get_or_rebuild("k").ttl(TTL).with(|| async { value("") }).await;
+    let refused = async || {
+        let until = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < until {
+            assert_eq!(call_error(ask().await.unwrap_err()).code, Code::Unavailable);
+            tokio::time::sleep(crate::support::ms(100)).await;
+        }
+    };
+    refused().await;
+    fs::write(ca.path(), made.cert.pem()).unwrap();
+    fs::write(cert.path(), own.cert.pem()).unwrap();
+    // The certificate does not fit its key yet.
+    refused().await;
+    fs::write(key.path(), own.signing_key.serialize_pem()).unwrap();
+    let late = Instant::now() + Duration::from_secs(30);
+    while ask().await.is_err() {
+        assert!(Instant::now() < late, "they are not read again");
+        tokio::time::sleep(crate::support::ms(50)).await;
+    }
 }
 
 #[tokio::test]

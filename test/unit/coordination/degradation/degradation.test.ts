@@ -1,12 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { Degradation } from '../../../../src/coordination/degradation/degradation.js';
+import { Lateness } from '../../../../src/coordination/degradation/lateness.js';
 import type { Ballot } from '../../../../src/coordination/ports/lease-quorum.js';
+import { NO_OBSERVER } from '../../../../src/coordination/ports/observer.js';
 import { keyOf } from '../../../../src/coordination/words/key.js';
 import type { Degraded } from '../../../../src/coordination/words/outcome.js';
 import { MemoryLeaseQuorum } from '../../../../src/memory/lease-quorum.js';
 import { MemoryValueStore } from '../../../../src/memory/value-store.js';
 import { MemoryWakeChannel } from '../../../../src/memory/wake-channel.js';
 import { ChaosValueStore, type StoreStep } from '../../../support/chaos-value-store.js';
+import { LIMITS } from '../../../support/coordination-trial.js';
 import { freshNonce } from '../../../support/fresh-nonce.js';
 import { ManualClock } from '../../../support/manual-clock.js';
 
@@ -15,7 +18,8 @@ const { id } = keyOf('space', 'a key');
 function trial() {
   const clock = new ManualClock();
   const told: Degraded[] = [];
-  const degradation = new Degradation({ degraded: (mode) => told.push(mode) });
+  const lateness = new Lateness({ clock, observer: NO_OBSERVER, limits: LIMITS });
+  const degradation = new Degradation({ degraded: (mode) => told.push(mode) }, lateness);
   const chaos = new ChaosValueStore(new MemoryValueStore({ clock, wakes: new MemoryWakeChannel() }));
   const real = new MemoryLeaseQuorum({ clock });
   let ballot: Ballot | undefined;

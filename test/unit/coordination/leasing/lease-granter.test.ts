@@ -52,7 +52,10 @@ describe('an attempt', () => {
     const gate = trial.store.holdBefore('arm');
     const late = trial.send({ leaseMs: 200 });
     await gate.reached;
+    // Its lock is not kept: the lock nodes come to no decision.
+    trial.quorum.undecided = 4;
     await trial.pass(300);
+    trial.quorum.undecided = 0;
     const lease = await trial.lease({}, there);
     gate.open();
     await trial.settle();
@@ -62,11 +65,12 @@ describe('an attempt', () => {
     await trial.expectRest();
   });
 
-  it('gives no lease whose time ran out while it was armed', async () => {
+  it('gives no lease whose time ran out while it was armed, and which could not be extended', async () => {
     const trial = new CoordinationTrial();
     const gate = trial.store.holdAfter('arm');
     const asked = trial.send({ leaseMs: 200 });
     await gate.reached;
+    trial.quorum.undecided = 3;
     trial.clock.advance(198);
     gate.open();
     await trial.settle();

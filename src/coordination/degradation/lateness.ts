@@ -1,0 +1,112 @@
+import type { Clock } from '../ports/clock.js';
+import type { Observer } from '../ports/observer.js';
+
+/** What was late in this half minute and in the one before is remembered. */
+const HALF_MINUTE_MS = 30_000;
+
+/** A reply that the store owes. */
+export interface Owed {
+  readonly sentMs: number;
+}
+
+export interface LatenessParts {
+  readonly clock: Clock;
+  readonly observer: Pick<Observer, 'storeLate'>;
+  readonly limits: { readonly storeTimeoutMs: number };
+}
+
+/**
+ * Whether the store is late: its oldest reply has been owed for longer than the soft timeout. Then callers wait, and
+ * nothing else follows from it. One timer, for the oldest reply, serves all.
+ */
+export class Lateness {
+  /** In the order of their sending. */
+  readonly #owed = new Set<Owed>();
+  readonly #listeners: (() => void)[] = [];
+  #late = false;
+  #lateSinceMs = 0;
+  #cancel: (() => void) | undefined;
+  #longestMs = 0;
+  #longestBeforeMs = 0;
+  #halfMinute = 0;
+
+  constructor(private readonly parts: LatenessParts) {}
+
+  get late(): boolean {
+    return this.#late;
+  }
+
+  /** The longest lateness of the last minute, with the one that lasts. 0 if no reply was late. */
+  get longestMs(): number {
+    const nowMs = this.parts.clock.nowMs();
+    this.#turnTo(nowMs);
+    const lastingMs = this.#late ? nowMs - (this.#oldest?.sentMs ?? nowMs) : 0;
+    return Math.max(this.#longestMs, this.#longestBeforeMs, lastingMs);
+  }
+
+  /** `began` is called whenever the store becomes late. */
+  onLate(began: () => void): void {
+    this.#listeners.push(began);
+  }
+
+  /** A request is sent. */
+  begin(): Owed {
+    const owed = { sentMs: this.parts.clock.nowMs() };
+    this.#owed.add(owed);
+    this.#cancel ??= this.#checkIn(this.parts.limits.storeTimeoutMs);
+    return owed;
+  }
+
+  /** Its reply came, or cannot come any more. */
+  end(owed: Owed): void {
+    this.#owed.delete(owed);
+    const nowMs = this.parts.clock.nowMs();
+    const tookMs = nowMs - owed.sentMs;
+    if (tookMs >= this.parts.limits.storeTimeoutMs) {
+      this.#turnTo(nowMs);
+      this.#longestMs = Math.max(this.#longestMs, tookMs);
+    }
+    if (this.#late) this.#reconsider();
+    if (this.#owed.size > 0) return;
+    this.#cancel?.();
+    this.#cancel = undefined;
+  }
+
+  get #oldest(): Owed | undefined {
+    const [oldest] = this.#owed;
+    return oldest;
+  }
+
+  #checkIn(ms: number): () => void {
+    return this.parts.clock.after(ms, () => {
+      // Timers run before sockets are read: after a stall of this process the reply may be there already.
+      void this.parts.clock.turn().then(() => {
+        this.#cancel = undefined;
+        this.#reconsider();
+      });
+    });
+  }
+
+  #reconsider(): void {
+    const { clock, limits, observer } = this.parts;
+    const oldest = this.#oldest;
+    const nowMs = clock.nowMs();
+    const leftMs =
+      oldest === undefined ? Number.POSITIVE_INFINITY : oldest.sentMs + limits.storeTimeoutMs - nowMs;
+    const isLate = leftMs <= 0;
+    if (!isLate && oldest !== undefined) this.#cancel ??= this.#checkIn(leftMs);
+    if (isLate === this.#late) return;
+    this.#late = isLate;
+    if (isLate) this.#lateSinceMs = oldest?.sentMs ?? nowMs;
+    observer.storeLate(isLate, nowMs - this.#lateSinceMs);
+    if (isLate) for (const began of this.#listeners) began();
+  }
+
+  #turnTo(nowMs: number): void {
+    const halfMinute = Math.floor(nowMs / HALF_MINUTE_MS);
+    if (halfMinute === this.#halfMinute) return;
+    this.#longestBeforeMs = halfMinute === this.#halfMinute + 1 ? this.#longestMs : 0;
+    this.#longestMs = 0;
+    this.#halfMinute = halfMinute;
+  }
+}

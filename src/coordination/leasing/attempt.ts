@@ -1,0 +1,50 @@
+import type { Snapshot } from '../reading/snapshot.js';
+import type { Call } from '../words/call.js';
+import type { Key } from '../words/key.js';
+import type { Degraded, Lease, LeaseReason } from '../words/outcome.js';
+import type { GetOrLock } from '../words/requests.js';
+
+/** A caller that may be given a lease. */
+export interface Candidate {
+  readonly request: GetOrLock;
+  readonly call: Call;
+  /** Identity and request id; empty if the caller gave none. */
+  readonly requestKey: string;
+  readonly staleAllowed: boolean;
+  /** Answered, failed, or its caller has left: nothing may be given to it any more. */
+  readonly gone: boolean;
+}
+
+/** What became of one attempt to get a lease. */
+export type Attempt =
+  | {
+      readonly kind: 'granted';
+      readonly lease: Lease;
+      readonly degraded: Degraded;
+      readonly snapshot: Snapshot | undefined;
+    }
+  /** The store had something newer than the snapshot: read again. */
+  | { readonly kind: 'read_again' }
+  /** The namespace has no free rebuild slot now. */
+  | { readonly kind: 'held_back' }
+  /** Somebody holds it, and the lock nodes agree with the record. */
+  | { readonly kind: 'held' }
+  /** No winner: try again after a pause. */
+  | { readonly kind: 'undecided' }
+  /** The caller left while it was being asked for; nothing of the attempt is left. */
+  | { readonly kind: 'abandoned' };
+
+/** For whom an attempt is made, why, and on which snapshot. */
+export interface Tried {
+  readonly waiter: Candidate;
+  readonly reason: LeaseReason;
+  readonly snapshot: Snapshot;
+  /** How many callers have arrived at this replica before now. */
+  arrivals(): number;
+}
+
+/** The same, with what is asked for. */
+export interface Grant extends Tried {
+  readonly key: Key;
+  readonly leaseMs: number;
+}

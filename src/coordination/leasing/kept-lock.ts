@@ -1,0 +1,36 @@
+import type { Clock } from '../ports/clock.js';
+import type { LeaseQuorum } from '../ports/lease-quorum.js';
+
+export interface KeptLockParts {
+  readonly quorum: Pick<LeaseQuorum, 'extend'>;
+  readonly clock: Clock;
+}
+
+/** The lock of a lease, for the lock nodes. */
+export interface Lock {
+  readonly id: string;
+  readonly nonce: string;
+  readonly leaseMs: number;
+}
+
+/** A lease is extended as often as its holder would do it. */
+const EXTENSIONS_PER_LEASE = 3;
+
+/** Waits for the store's reply, and keeps the lock on the lock nodes meanwhile: a late store must not cost the lease. */
+export async function keepingLock<T>(parts: KeptLockParts, lock: Lock, reply: Promise<T>): Promise<T> {
+  const { clock, quorum } = parts;
+  const { id, nonce, leaseMs } = lock;
+  let cancel = () => {};
+  const extendLater = () => {
+    cancel = clock.after(leaseMs / EXTENSIONS_PER_LEASE, () => {
+      void quorum.extend(id, nonce, leaseMs);
+      extendLater();
+    });
+  };
+  extendLater();
+  try {
+    return await reply;
+  } finally {
+    cancel();
+  }
+}

@@ -1,0 +1,99 @@
+import { expect, it } from 'vitest';
+import { Lateness } from '../../../../src/coordination/degradation/lateness.js';
+import { ManualClock } from '../../../support/manual-clock.js';
+
+const SOFT_MS = 300;
+
+function trial() {
+  const clock = new ManualClock();
+  const told: [boolean, number][] = [];
+  const lateness = new Lateness({
+    clock,
+    observer: { storeLate: (late, sinceMs) => told.push([late, sinceMs]) },
+    limits: { storeTimeoutMs: SOFT_MS },
+  });
+  const pass = async (ms: number) => {
+    clock.advance(ms);
+    for (let turn = 0; turn < 3; turn += 1) await Promise.resolve();
+  };
+  return { clock, told, lateness, pass };
+}
+
+it('begins when a reply is owed for the soft timeout, not before, and ends with the reply', async () => {
+  const { clock, told, lateness, pass } = trial();
+  let began = 0;
+  lateness.onLate(() => {
+    began += 1;
+  });
+  const owed = lateness.begin();
+  await pass(SOFT_MS - 1);
+  expect([lateness.late, began]).toEqual([false, 0]);
+  await pass(1);
+  expect([lateness.late, began]).toEqual([true, 1]);
+  await pass(700);
+  lateness.end(owed);
+  expect(lateness.late).toBe(false);
+  expect(told).toEqual([
+    [true, SOFT_MS],
+    [false, 1_000],
+  ]);
+  expect(clock.timers).toBe(0);
+});
+
+it('is that of the oldest reply: many that come in time are never late', async () => {
+  const { told, lateness, pass } = trial();
+  for (let sent = 0; sent < 20; sent += 1) {
+    const [first, second] = [lateness.begin(), lateness.begin()];
+    await pass(SOFT_MS / 2);
+    lateness.end(first);
+    const third = lateness.begin();
+    await pass(SOFT_MS / 3);
+    lateness.end(second);
+    lateness.end(third);
+  }
+  expect(told).toEqual([]);
+});
+
+it('goes on with the next reply that is late too', async () => {
+  const { told, lateness, pass } = trial();
+  const first = lateness.begin();
+  await pass(100);
+  const second = lateness.begin();
+  await pass(SOFT_MS);
+  lateness.end(first);
+  expect(lateness.late).toBe(true);
+  lateness.end(second);
+  expect(told.map(([late]) => late)).toEqual([true, false]);
+});
+
+it('does not count a reply that stands unread behind the timer', async () => {
+  const { clock, told, lateness } = trial();
+  const gate = clock.holdTurn();
+  const owed = lateness.begin();
+  clock.advance(SOFT_MS);
+  lateness.end(owed);
+  gate.open();
+  for (let turn = 0; turn < 3; turn += 1) await Promise.resolve();
+  expect(told).toEqual([]);
+});
+
+it('remembers the longest lateness of a minute, and no longer', async () => {
+  const { lateness, pass } = trial();
+  expect(lateness.longestMs).toBe(0);
+  const inTime = lateness.begin();
+  await pass(SOFT_MS - 1);
+  lateness.end(inTime);
+  expect(lateness.longestMs).toBe(0);
+  const late = lateness.begin();
+  await pass(800);
+  expect(lateness.longestMs).toBe(800);
+  lateness.end(late);
+  const lessLate = lateness.begin();
+  await pass(500);
+  lateness.end(lessLate);
+  expect(lateness.longestMs).toBe(800);
+  await pass(29_000);
+  expect(lateness.longestMs).toBe(800);
+  await pass(60_000);
+  expect(lateness.longestMs).toBe(0);
+});

@@ -1,0 +1,304 @@
+import { describe, expect, it } from 'vitest';
+import { Call } from '../../../src/coordination/words/call.js';
+import type { Token } from '../../../src/coordination/words/token.js';
+import {
+  busyOf,
+  CoordinationTrial,
+  hitOf,
+  isWaiting,
+  leaseOf,
+  textIn,
+} from '../../support/coordination-trial.js';
+
+// Slow is not dead: a store that owes its reply gives no lease, loses none, and costs no second rebuild.
+
+const { silenceMs: SILENCE_MS } = new CoordinationTrial().limits;
+
+describe('while the store is late', () => {
+  it('callers wait, none gets a lease, and afterwards one does', async () => {
+    const trial = new CoordinationTrial();
+    trial.store.hang();
+    const callers = [await trial.ask(), await trial.ask()];
+    await trial.pass(5_000, 50);
+    expect(callers.every(isWaiting)).toBe(true);
+    expect(trial.quorum.countOf('acquire')).toBe(0);
+    trial.store.resume();
+    await trial.settle();
+    const [first, second] = callers as [(typeof callers)[0], (typeof callers)[0]];
+    expect(first.answer?.degraded).toBe('none');
+    const { token } = leaseOf(first);
+    expect(isWaiting(second)).toBe(true);
+    expect((await trial.publish(token)).outcome).toBe('stored');
+    expect(textIn(hitOf(second))).toBe('a value');
+    await trial.expectRest();
+  });
+
+  it('nothing that was sent is sent again', async () => {
+    const trial = new CoordinationTrial();
+    trial.store.hang();
+    await trial.ask();
+    await trial.pass(3_000, 50);
+    expect(trial.store.countOf('read')).toBe(1);
+    trial.store.resume();
+    await trial.settle();
+  });
+
+  it('a caller without a wait hears within a second that nothing is decided', async () => {
+    const trial = new CoordinationTrial();
+    trial.store.hang();
+    const asked = await trial.ask({ waitMs: 0 });
+    await trial.pass(1_000, 50);
+    expect(busyOf(asked).reason).toBe('undecided');
+    expect(asked.answer?.degraded).toBe('none');
+  });
+
+  it('callers that may have a stale value get what the near cache has, also if they come later', async () => {
+    const trial = new CoordinationTrial();
+    trial.nearCacheBytes = 100_000;
+    const here = trial.replica();
+    const ask = (request = {}) => trial.ask({ waitMs: 20_000, ...request }, new Call(), here);
+    const stored = { ttlMs: 1_000, staleMs: 60_000 };
+    await trial.publish((await trial.lease({}, here)).token, 'old', stored, here);
+    hitOf(await ask());
+    await trial.pass(1_500, 100);
+    trial.store.hang();
+    const patient = await ask();
+    const strict = await ask({ stale: 'forbid' });
+    expect(isWaiting(patient)).toBe(true);
+    await trial.pass(300);
+    expect([textIn(hitOf(patient)), hitOf(patient).fresh]).toEqual(['old', false]);
+    const later = await ask();
+    expect([textIn(hitOf(later)), hitOf(later).freshForMs]).toEqual(['old', 0]);
+    const readers = [await ask({ read: 'store' }), await ask({ intent: 'refresh' }), strict];
+    await trial.pass(1_000, 100);
+    expect(readers.every(isWaiting)).toBe(true);
+    // What changed meanwhile, as far as this replica has heard, is not served.
+    trial.wakes.publish({ id: trial.key.id, kind: 'invalidated', fence: hitOf(later).fence + 1 });
+    const afterwards = await ask();
+    await trial.pass(1_000, 100);
+    expect(isWaiting(afterwards)).toBe(true);
+    trial.store.resume();
+    await trial.settle();
+  });
+
+  it('it is told once, and once that it is over', async () => {
+    const trial = new CoordinationTrial();
+    trial.store.hang();
+    await trial.ask();
+    await trial.pass(1_000, 100);
+    trial.store.resume();
+    await trial.settle();
+    expect(trial.told('storeLate')).toEqual([
+      [true, 300],
+      [false, 1_000],
+    ]);
+    expect(trial.told('degraded')).toEqual([]);
+  });
+
+  it('an invalidation waits for it', async () => {
+    const trial = new CoordinationTrial();
+    await trial.publish((await trial.lease()).token);
+    trial.store.hang();
+    const invalidated = trial.invalidate();
+    await trial.pass(1_500, 100);
+    trial.store.resume();
+    expect(await invalidated).toMatchObject({ keysInvalidated: 1 });
+  });
+
+  it('a learned lease is four times as long as the longest lateness of the last minute', async () => {
+    const trial = new CoordinationTrial();
+    await trial.publish((await trial.lease()).token, 'v', { ttlMs: 1 });
+    await trial.pass(10);
+    const lengthOf = (token: Token) => token.leaseMs;
+    const before = await trial.lease();
+    expect(lengthOf(before.token)).toBe(1_000);
+    await trial.release(before.token);
+    trial.store.hang();
+    const asked = await trial.ask();
+    await trial.pass(1_300, 50);
+    trial.store.resume();
+    await trial.settle();
+    expect(lengthOf(leaseOf(asked).token)).toBe(5_200);
+  });
+});
+
+describe('an arm at a store that is late', () => {
+  it('extends a lease whose arm was late, rather than throw it away', async () => {
+    const trial = new CoordinationTrial();
+    const gate = trial.store.holdAfter('arm');
+    const asked = trial.send({ leaseMs: 1_000 });
+    await gate.reached;
+    await trial.pass(1_500);
+    gate.open();
+    await trial.settle();
+    expect(leaseOf(asked).expiresInMs).toBe(988);
+    expect(asked.answer?.degraded).toBe('none');
+    expect(trial.store.countOf('arm')).toBe(1);
+    expect((await trial.publish(leaseOf(asked).token)).outcome).toBe('stored');
+    await trial.expectRest();
+  });
+});
+
+describe('a publish to a store that is late', () => {
+  it('is stored when the reply comes, and keeps its locks until then', async () => {
+    const trial = new CoordinationTrial();
+    const there = trial.replica();
+    const { token, fence } = await trial.lease({ leaseMs: 1_000 });
+    trial.store.hang();
+    const published = trial.publish(token);
+    await trial.pass(1_900, 50);
+    expect((await trial.quorum.acquire(trial.key.id, 'another', 1_000)).kind).toBe('held');
+    trial.store.resume();
+    expect(await published).toMatchObject({ outcome: expect.stringMatching(/^stored/), fence });
+    expect(trial.store.countOf('publish')).toBe(1);
+    expect(textIn(hitOf(await trial.ask({}, new Call(), there)))).toBe('a value');
+    await trial.expectRest();
+  });
+
+  it('answers its caller before its deadline, and counts all the same', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease();
+    const waiter = await trial.ask();
+    trial.store.hang();
+    let answer: unknown;
+    const request = { key: trial.key, token, ttlMs: 60_000, tags: [] };
+    void trial.coordinator
+      .publish({ ...request, payload: { kind: 'absent' } }, new Call('', 1_000))
+      .then((said) => {
+        answer = said;
+      });
+    await trial.pass(940, 20);
+    expect(answer).toBeUndefined();
+    await trial.pass(20);
+    expect(answer).toEqual({ outcome: 'not_stored', fence: 0, maybeStored: true });
+    expect(isWaiting(waiter)).toBe(true);
+    trial.store.resume();
+    await trial.settle();
+    expect(textIn(hitOf(waiter))).toBe('absent');
+    await trial.expectRest();
+  });
+});
+
+describe('an extension at a store that is late', () => {
+  it('lasts no longer than the store alone keeps the key free, and its holder hears in time', async () => {
+    const trial = new CoordinationTrial();
+    const { token, expiresInMs } = await trial.lease({ leaseMs: 10_000 });
+    trial.store.hang();
+    await trial.pass(4_000, 100);
+    let said: { outcome: string; expiresInMs: number } | undefined;
+    void trial.extend(token).then((answer) => {
+      said = answer;
+    });
+    await trial.pass(3_000, 100);
+    expect(said?.outcome).toBe('extended');
+    // By the lock nodes alone it would be nearly 7 s.
+    const latestMs = expiresInMs - 7_000 + SILENCE_MS;
+    expect(said?.expiresInMs).toBeLessThanOrEqual(latestMs);
+    expect(said?.expiresInMs).toBeGreaterThan(latestMs - 200);
+    trial.store.resume();
+    await trial.settle();
+    expect(await trial.extend(token)).toEqual({ outcome: 'extended', expiresInMs: 9_898 });
+  });
+
+  it('leaves no room for a lease by the store alone', async () => {
+    const trial = new CoordinationTrial();
+    const there = trial.replica();
+    const { token } = await trial.lease({ leaseMs: 1_000 });
+    trial.store.hang();
+    await trial.pass(300);
+    let said: { expiresInMs: number } | undefined;
+    void trial.extend(token).then((answer) => {
+      said = answer;
+    });
+    await trial.pass(400);
+    const endsAtMs = trial.clock.nowMs() + (said?.expiresInMs ?? Number.POSITIVE_INFINITY);
+    // The reply is lost, and to another replica the lock nodes are.
+    trial.store.losesRepliesTo.add('extend');
+    trial.store.holdBefore('extend');
+    trial.store.resume();
+    trial.quorum.lost = true;
+    const asked = await trial.ask({}, new Call(), there);
+    while (isWaiting(asked)) await trial.pass(50);
+    expect(trial.clock.nowMs()).toBeGreaterThanOrEqual(endsAtMs);
+    expect(asked.answer?.degraded).toBe('quorum_lost');
+  });
+});
+
+describe('a namespace', () => {
+  it('with on_loss: fail is told within a second, whether or not it waits', async () => {
+    const trial = new CoordinationTrial();
+    trial.policy = { ...trial.policy, onLoss: 'fail' };
+    trial.store.hang();
+    const asked = [await trial.ask({ waitMs: 10_000 }), await trial.ask({ waitMs: 0 })];
+    await trial.pass(1_000, 50);
+    for (const { error } of asked) expect(error).toMatchObject({ kind: 'unavailable' });
+  });
+
+  it('with on_late: degrade takes the degradation at the soft timeout', async () => {
+    const trial = new CoordinationTrial();
+    trial.policy = { ...trial.policy, onLate: 'degrade' };
+    trial.store.hang();
+    const asked = await trial.ask();
+    await trial.pass(290);
+    expect(isWaiting(asked)).toBe(true);
+    await trial.pass(20);
+    expect([leaseOf(asked).fence, asked.answer?.degraded]).toEqual([0, 'store_lost']);
+    const waiter = await trial.ask();
+    await trial.pass(350);
+    expect((await trial.publish(leaseOf(asked).token)).outcome).toBe('not_stored');
+    expect(textIn(hitOf(waiter))).toBe('a value');
+  });
+
+  it('with on_late: degrade does without no lock nodes that are only late', async () => {
+    const trial = new CoordinationTrial();
+    trial.policy = { ...trial.policy, onLate: 'degrade' };
+    trial.store.hang();
+    trial.quorum.lost = true;
+    const asked = await trial.ask();
+    await trial.pass(2_000, 50);
+    expect(isWaiting(asked)).toBe(true);
+  });
+});
+
+describe('a reply that will not come', () => {
+  it('of a store that answers others gives no lease: it is read again', async () => {
+    const trial = new CoordinationTrial();
+    trial.store.down = true;
+    trial.store.missing = 'late';
+    const asked = await trial.ask();
+    await trial.pass(2_000, 20);
+    expect(isWaiting(asked)).toBe(true);
+    expect(trial.quorum.countOf('acquire')).toBe(0);
+    expect(trial.store.countOf('read')).toBeGreaterThan(3);
+    trial.store.down = false;
+    await trial.pass(300, 20);
+    expect(leaseOf(asked).fence).toBeGreaterThan(0);
+    expect(trial.told('degraded')).toEqual([]);
+  });
+
+  it('of a silent store leads to leases by the quorum', async () => {
+    const trial = new CoordinationTrial();
+    trial.store.down = true;
+    trial.store.missing = 'silent';
+    const asked = await trial.ask();
+    expect([leaseOf(asked).fence, asked.answer?.degraded]).toEqual([0, 'store_lost']);
+  });
+
+  it('of neither: this replica alone decides only when both are gone', async () => {
+    const trial = new CoordinationTrial();
+    trial.store.down = true;
+    trial.store.missing = 'silent';
+    trial.quorum.lost = true;
+    const asked = await trial.ask();
+    await trial.pass(1_000, 50);
+    expect(isWaiting(asked)).toBe(true);
+    trial.store.missing = 'gone';
+    trial.quorum.late = true;
+    await trial.pass(1_000, 50);
+    expect(isWaiting(asked)).toBe(true);
+    expect(trial.told('degraded').at(-1)).toEqual(['store_lost']);
+    trial.quorum.late = false;
+    await trial.pass(1_000, 50);
+    expect([leaseOf(asked).fence, asked.answer?.degraded]).toEqual([0, 'local']);
+  });
+});

@@ -1,0 +1,42 @@
+import { expect, it } from 'vitest';
+import { keepingLock } from '../../../../src/coordination/leasing/kept-lock.js';
+import { MemoryLeaseQuorum } from '../../../../src/memory/lease-quorum.js';
+import { ManualClock } from '../../../support/manual-clock.js';
+
+it('keeps the lock as long as the reply takes, and no longer', async () => {
+  const clock = new ManualClock();
+  const quorum = new MemoryLeaseQuorum({ clock });
+  await quorum.acquire('a', 'n1', 300);
+  let arrive = (_reply: string): void => {};
+  const reply = new Promise<string>((resolve) => {
+    arrive = resolve;
+  });
+  const kept = keepingLock({ clock, quorum }, { id: 'a', nonce: 'n1', leaseMs: 300 }, reply);
+  for (let ms = 0; ms < 3_000; ms += 50) {
+    clock.advance(50);
+    await Promise.resolve();
+    expect((await quorum.acquire('a', `other ${ms}`, 300)).kind).toBe('held');
+  }
+  arrive('a reply');
+  expect(await kept).toBe('a reply');
+  expect(clock.timers).toBe(0);
+  clock.advance(300);
+  expect((await quorum.acquire('a', 'n2', 300)).kind).toBe('granted');
+});
+
+it('asks no lock node where the reply comes soon, and passes its failure on', async () => {
+  const clock = new ManualClock();
+  let extended = 0;
+  const quorum = {
+    extend: async () => {
+      extended += 1;
+      return { kind: 'unavailable' } as const;
+    },
+  };
+  const lock = { id: 'a', nonce: 'n1', leaseMs: 300 };
+  const failing = keepingLock({ clock, quorum }, lock, Promise.reject(new Error('no')));
+  clock.advance(99);
+  await expect(failing).rejects.toThrow('no');
+  clock.advance(1_000);
+  expect(extended).toBe(0);
+});
