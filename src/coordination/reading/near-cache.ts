@@ -59,6 +59,11 @@ export class NearCache {
     return entry.snapshot;
   }
 
+  /** What it has, fresh or not: for a read that is not to move it again. */
+  known(id: string): StoredValue | undefined {
+    return this.#entries.get(id)?.snapshot.record.value;
+  }
+
   /** For when the store is lost: what it had, which is to be taken for stale, for changes may not have been heard. */
   stale(id: string, nowMs: number): StoredValue | undefined {
     const snapshot = this.#entries.get(id)?.snapshot;

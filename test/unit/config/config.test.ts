@@ -83,7 +83,7 @@ const numbers: NumberRow[] = [
     env: { DIBS_SILENCE_MS: '250' },
   },
   { name: 'DIBS_WAIT_MAX_MS', min: 0, max: 3_600_000, read: ({ limits }) => limits.waitMsMax },
-  { name: 'DIBS_VALUE_MAX_BYTES', min: 1, max: 268_435_456, read: ({ limits }) => limits.valueBytesMax },
+  { name: 'DIBS_VALUE_MAX_BYTES', min: 1, max: 8_388_608, read: ({ limits }) => limits.valueBytesMax },
   { name: 'DIBS_NEAR_CACHE_BYTES', min: 0, max: 2 ** 40, read: ({ nearCacheBytes }) => nearCacheBytes },
   { name: 'DIBS_WAITERS_PER_KEY', min: 1, max: 200_000, read: ({ limits }) => limits.waitersPerKeyMax },
   { name: 'DIBS_WAITERS', min: 1, max: 10_000_000, read: ({ limits }) => limits.waitersMax },
