@@ -75,6 +75,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const { log, metrics, recent, lag, observer, tracing } = observation;
   let ready = false;
   let look = (): ConsoleState | undefined => undefined;
+  warnOf(config, log);
   const access = accessOf(config, clock, log);
   const tls = config.tls?.material;
   const authorize = authorizeBy({ tls, access, isPrivate: config.httpIsPrivate });
@@ -153,6 +154,12 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   };
   look = () => stateOf({ app, ready, coordinator, sessions, authorities, recent });
   return app;
+}
+
+/** What is allowed and probably not meant. */
+function warnOf({ suspicions }: Config, log: Logger): void {
+  for (const unknown of suspicions.unknownVariables) log.warn(unknown, LOG.unknownVariable);
+  if (suspicions.embeddedBeyondLoopback) log.warn({}, LOG.embeddedBeyondLoopback);
 }
 
 function watchGauges(metrics: Metrics, coordinator: Coordinator, authorities: Authorities): void {

@@ -6,6 +6,7 @@ import { ConfigError } from './faults.js';
 import { type FleetConfig, readFleet } from './fleet-environment.js';
 import { type OtelConfig, readOtelEnvironment } from './otel-environment.js';
 import { readPolicyFile } from './policy-file.js';
+import { type UnknownVariable, unknownVariables } from './unknown-variables.js';
 
 export type LogLevel = (typeof LOG_LEVELS)[number];
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -28,6 +29,14 @@ export interface Config extends EdgeConfig {
   readonly policy: Policy;
   readonly logLevel: LogLevel;
   readonly otel: OtelConfig;
+  /** What is allowed and probably not meant. */
+  readonly suspicions: Suspicions;
+}
+
+export interface Suspicions {
+  readonly unknownVariables: readonly UnknownVariable[];
+  /** Embedded, and reachable from other machines: a second replica would give the same leases. */
+  readonly embeddedBeyondLoopback: boolean;
 }
 
 const HOUR_MS = 3_600_000;
@@ -82,6 +91,10 @@ export function loadConfig(
     policy,
     logLevel,
     otel,
+    suspicions: {
+      unknownVariables: unknownVariables(env, reader.asked),
+      embeddedBeyondLoopback: fleet === undefined && edge.grpcIsRemote,
+    },
   });
 }
 

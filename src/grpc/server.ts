@@ -1,5 +1,3 @@
-import { rmSync } from 'node:fs';
-import { connect } from 'node:net';
 import {
   Server,
   ServerCredentials,
@@ -14,6 +12,7 @@ import { connectionsWithin, openFilesMaxOf } from './door/descriptors.js';
 import { Door, STREAMS_BEFORE_ADMISSION } from './door/door.js';
 import { http2ServersOf } from './door/http2-servers.js';
 import { TlsCredentials } from './tls-credentials.js';
+import { freeSocketPath } from './unix-socket.js';
 
 /** A service and its handlers. */
 export interface GrpcService {
@@ -150,26 +149,14 @@ function doorOf(options: GrpcServerOptions): Door {
 }
 
 async function listenAt(server: Server, address: string, credentials: ServerCredentials): Promise<string> {
-  if (address.startsWith('unix:')) await removeDeadSocket(address.slice('unix:'.length));
+  const failed = (error: Error) => new Error(`cannot listen at ${address}: ${error.message}`);
+  if (address.startsWith('unix:')) {
+    await freeSocketPath(address.slice('unix://'.length)).catch((error) => Promise.reject(failed(error)));
+  }
   return new Promise((resolve, reject) => {
     server.bindAsync(address, credentials, (error, port) => {
-      if (error !== null) reject(new Error(`cannot listen at ${address}: ${error.message}`));
+      if (error !== null) reject(failed(error));
       else resolve(address.startsWith('unix:') ? address : address.replace(/\d+$/, String(port)));
     });
   });
-}
-
-/** A killed process leaves its socket's file behind, and the next one could not bind. */
-async function removeDeadSocket(url: string): Promise<void> {
-  const path = url.replace(/^\/\/+/, '/');
-  const dead = await new Promise<boolean>((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(false);
-    });
-    // Refused: the file is a socket without a listener. Anything else is left alone.
-    socket.once('error', (error) => resolve('code' in error && error.code === 'ECONNREFUSED'));
-  });
-  if (dead) rmSync(path, { force: true });
 }

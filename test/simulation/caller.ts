@@ -286,7 +286,7 @@ export class Caller {
 }
 
 /** The same for each try: a publish that is sent again is the same publish. */
-function tagsOf(nonce: string): string[] {
+export function tagsOf(nonce: string): string[] {
   const kind = nonce.charCodeAt(nonce.length - 1) % 4;
   return [[], ['x'], ['y'], ['x', 'y']][kind] ?? [];
 }

@@ -137,7 +137,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   'replica is drained': (world) => {
     const at = world.chance.below(world.replicas.length);
     const replica = world.replicas[at];
-    replica?.run(() => replica.coordinator.drain());
+    replica?.run(() => replica.drain());
     return () => world.restartReplica(at);
   },
 };

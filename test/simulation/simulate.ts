@@ -1,3 +1,4 @@
+import { liveInClients } from './client-life.js';
 import { amnesias, healAll, misfortunes } from './faults.js';
 import type { Violation } from './judge.js';
 import { liveOn } from './life.js';
@@ -15,6 +16,8 @@ const FAULTS_MIN = 3;
 const FAULTS_MAX = 10;
 /** Of all seeds: there lock nodes forget together with the store. */
 const AMNESIA_SHARE = 0.2;
+/** Of all seeds: there clients with near caches live beside the others. */
+const CLIENT_SHARE = 0.05;
 /** No seed takes longer, in virtual time, unless it hangs. */
 const LIFE_MS_MAX = 120_000;
 
@@ -29,21 +32,34 @@ export interface SeedResult {
   readonly coverage: [string, [string, number][]][];
 }
 
-/** Plays one seed from its first start to its rest. `print` hears every line of the trace. */
-export async function simulate(seed: number, print?: (line: string) => void): Promise<SeedResult> {
+/** How a seed is played. */
+export interface Played {
+  /** Hears every line of the trace. */
+  readonly print?: (line: string) => void;
+  /** Clients with near caches live in every seed, and few others beside them. */
+  readonly aboutClients?: boolean;
+}
+
+/** Plays one seed from its first start to its rest. */
+export async function simulate(
+  seed: number,
+  { print, aboutClients = false }: Played = {},
+): Promise<SeedResult> {
   const trace = new Trace(print);
   const world = new World(drawnFrom(seed), trace);
   const { time, chance, judge } = world;
   await time.runUntil(WARM_UP_MS);
 
-  const operations = OPERATIONS_MIN + chance.below(60);
+  const operations = (aboutClients ? 0 : OPERATIONS_MIN) + chance.below(60);
   const faults = FAULTS_MIN + chance.below(FAULTS_MAX - FAULTS_MIN + 1);
   const work = { left: operations };
   const lives = Array.from({ length: CALLERS }, (_, at) => liveOn(world, `c${at}`, work));
   const wrong = [misfortunes(world, faults, chance.hits(0.1))];
   const rare = new SimChance(~seed);
   if (rare.hits(AMNESIA_SHARE)) wrong.push(amnesias(world, rare));
-  await played(world, Promise.all([...lives, ...wrong]), 'the clients');
+  const company = clientsOf(world, seed, aboutClients ? 1 : CLIENT_SHARE);
+  await played(world, Promise.all([...lives, ...wrong, company.over]), 'the clients');
+  company.leave();
 
   healAll(world);
   world.faults.clear();
@@ -65,6 +81,23 @@ export async function simulate(seed: number, print?: (line: string) => void): Pr
     steps: time.steps,
     counts: judge.counts,
     coverage: world.coverage.entries(),
+  };
+}
+
+/** Draws of their own, so that a seed without them stays what it was. */
+function clientsOf(
+  world: World,
+  seed: number,
+  share: number,
+): { readonly over: Promise<unknown>; leave(): void } {
+  const chance = new SimChance(seed ^ 0x5bd1e995);
+  if (!chance.hits(share)) return { over: Promise.resolve(), leave: () => {} };
+  const { clients, over } = liveInClients(world, chance);
+  return {
+    over,
+    leave: () => {
+      for (const { client } of clients) client.transport.close();
+    },
   };
 }
 

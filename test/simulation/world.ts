@@ -232,7 +232,7 @@ export class World implements LockNodeWitness, StoreWitness {
   }
 
   arrived(process: SimProcess, change: Change): void {
-    this.judge.oldValues.arrived(process, change);
+    this.judge.oldValues.woken(process, change);
   }
 
   heard(process: SimProcess): void {

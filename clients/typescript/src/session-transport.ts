@@ -188,8 +188,7 @@ export class SessionTransport implements PooledSession {
     if (!(deadlineMs > 0)) return Promise.reject(late(deadlineMs));
     return new Promise<Of<Case>>((resolve, reject) => {
       const line = this.#live();
-      const id = this.#nextId;
-      this.#nextId += 1;
+      const id = this.#nextId++;
       const caller = { expected, resolve: resolve as never, reject, more: more as never };
       const call = new OpenCall(line, id, deadlineMs, caller);
       call.slot = this.#deadlines.set(call, deadlineMs);

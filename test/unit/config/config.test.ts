@@ -11,6 +11,7 @@ describe('nothing set', () => {
   it('is the embedded default', () => {
     expect(loadConfig({})).toEqual({
       grpcListen: ['127.0.0.1:50051'],
+      grpcIsRemote: false,
       httpListen: { host: '127.0.0.1', port: 9464 },
       httpIsPrivate: true,
       nodeTimeoutMs: 100,
@@ -35,6 +36,7 @@ describe('nothing set', () => {
       policy: expect.objectContaining({ stale: 'allow', onLoss: 'degrade', leaseMsMin: 100 }),
       logLevel: 'info',
       otel: {},
+      suspicions: { unknownVariables: [], embeddedBeyondLoopback: false },
     });
   });
 
@@ -153,6 +155,13 @@ describe('DIBS_LISTEN', () => {
     expect(faults({ DIBS_LISTEN: listen })).not.toEqual([]);
   });
 
+  it('has no path that the system would cut off', () => {
+    const listen = (bytes: number) => `unix:///${'s'.repeat(bytes - 1)}`;
+    expect(faults({ DIBS_LISTEN: listen(107) })).toEqual([]);
+    expect(fault({ DIBS_LISTEN: listen(108) })).toMatch('has 108 bytes; the system accepts at most 107');
+    expect(fault({ DIBS_LISTEN: `unix:///${'é'.repeat(54)}` })).toMatch('has 109 bytes');
+  });
+
   it('names an address once', () => {
     expect(fault({ DIBS_LISTEN: 'localhost:1,localhost:1' })).toBe(
       "DIBS_LISTEN: 'localhost:1' is listed twice",
@@ -246,7 +255,7 @@ describe('the fleet', () => {
     'redis+cluster://a:1,b:70000',
     'redis+sentinel://a:1',
   ])('may not have the store %s', (url) => {
-    expect(fault({ ...inFleet, DIBS_STORE_URL: url })).toMatch('DIBS_STORE_URL: is not redis://HOST:PORT');
+    expect(fault({ ...inFleet, DIBS_STORE_URL: url })).toMatch('DIBS_STORE_URL: cannot be used: ');
   });
 
   it('never has its passwords printed', () => {
