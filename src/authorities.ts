@@ -100,26 +100,38 @@ function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: A
   };
 }
 
-/** Resolves when the store has answered with a known format, or after a timeout. */
+/** Resolves when the store has answered with a known format, or after a timeout: a store may be late for long. */
 async function storeIsOurs(connection: StoreConnection, { clock, log }: AuthorityTools): Promise<void> {
-  const err = await claimFormat(connection, clock, FIRST_CONTACT_MS_MAX);
-  if (err === undefined) return;
-  log.warn({ err }, LOG.storeSilent);
-  claimFormat(connection, clock, Number.POSITIVE_INFINITY).catch((error) => {
+  let lastError: unknown;
+  const claiming = claimFormat(connection, clock, (error) => {
+    lastError = error;
+  });
+  let cancel = () => {};
+  const timeout = new Promise<'late'>((resolve) => {
+    cancel = clock.after(FIRST_CONTACT_MS_MAX, () => resolve('late'));
+  });
+  const first = await Promise.race([claiming, timeout]).finally(cancel);
+  if (first !== 'late') return;
+  log.warn({ err: lastError }, LOG.storeSilent);
+  claiming.catch((error) => {
     log.error({ err: error }, LOG.storeTooNew);
     connection.close();
   });
 }
 
-/** Undefined if the store's format is known; else the last error. Rejects with {@link NewerStore}. */
-async function claimFormat(connection: StoreConnection, clock: Clock, msMax: number): Promise<unknown> {
-  const untilMs = clock.nowMs() + msMax;
-  for (;;) {
+/** Tries until the store's format is known, or the connection is closed. Rejects with {@link NewerStore}. */
+async function claimFormat(
+  connection: StoreConnection,
+  clock: Clock,
+  failed: (error: unknown) => void,
+): Promise<void> {
+  while (!connection.closed) {
     try {
-      return await claimStoreFormat(connection);
+      await claimStoreFormat(connection);
+      return;
     } catch (error) {
       if (error instanceof NewerStore) throw error;
-      if (connection.closed || clock.nowMs() > untilMs) return error;
+      failed(error);
     }
     await new Promise<void>((resolve) => clock.after(FIRST_CONTACT_TRY_MS, resolve));
   }

@@ -5,6 +5,7 @@ import type { Policy } from './coordination/words/policy.js';
 import type { Tracing } from './coordination/words/trace.js';
 import { EventLoopLag } from './event-loop-lag.js';
 import type { QuorumObserver } from './quorum/quorum-observer.js';
+import { logLibraryOutput } from './telemetry/library-output.js';
 import { rateLimited } from './telemetry/log-rate.js';
 import { LOG } from './telemetry/log-texts.js';
 import { createLogger, decisionLog, type Logger, observeWith } from './telemetry/logger.js';
@@ -35,6 +36,7 @@ export async function startObservation(
   policyOf: (namespace: string) => Policy,
 ): Promise<Observation> {
   const log = rateLimited(createLogger(config.logLevel), clock);
+  const endLibraryOutput = logLibraryOutput(log);
   const { traces, metrics: sent } = config.otel;
   const metrics = new Metrics(sent && [await otlpMetricReader(sent)]);
   const recent = new Recent(clock);
@@ -59,6 +61,7 @@ export async function startObservation(
       lag.stop();
       recent.stop();
       await Promise.all([openTelemetry?.stop(), metrics.stop()]);
+      endLibraryOutput();
     },
   };
 }

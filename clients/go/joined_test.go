@@ -48,6 +48,12 @@ func holding(t *testing.T, next ...asked) (*fakeService, *dibs.Client, *gated, <
 	return fake, its, rebuild, holder
 }
 
+// joins waits until a second caller waits for the key.
+func joins(t *testing.T, its *dibs.Client, key string) {
+	t.Helper()
+	eventually(t, "another caller has joined", func() bool { return dibs.CallersOf(its, key) == 2 })
+}
+
 func publishedCounting(outcome dibsv1.PublishOutcome, counts *bool) answer[*dibsv1.PublishRequest, *dibsv1.PublishResponse] {
 	return ok[*dibsv1.PublishRequest](&dibsv1.PublishResponse{Outcome: outcome, Fence: 4, Counts: counts})
 }
@@ -91,7 +97,7 @@ func TestACallerThatJoinedARebuildHasWhatCounts(t *testing.T) {
 			fake, its, rebuild, holder := holding(t, hit("theirs"))
 			fake.publish.will(publishedCounting(test.outcome, test.counts))
 			late := behind(func() (string, error) { return dibs.Fetch(t.Context(), its, "k", returning("never")) })
-			time.Sleep(20 * time.Millisecond)
+			joins(t, its, "k")
 			rebuild.returns <- fetched[string]{"mine", nil}
 			got := receive(t, "the holder's value", holder)
 			want(t, got.value, got.err, "mine")
@@ -127,7 +133,7 @@ func TestAFailureIsSharedWithThoseWhoCameLaterOnlyWhereAllHearOfIt(t *testing.T)
 			fake.release.will(ok[*dibsv1.ReleaseRequest](&dibsv1.ReleaseResponse{Outcome: dibsv1.ReleaseOutcome_RELEASE_OUTCOME_NOT_HELD}))
 		}
 		late := behind(func() (string, error) { return dibs.Fetch(t.Context(), its, "k", returning("never")) })
-		time.Sleep(20 * time.Millisecond)
+		joins(t, its, "k")
 		rebuild.returns <- fetched[string]{"", down}
 		if got := receive(t, "the holder's error", holder); got.err != down {
 			t.Errorf("got %v", got.err)
@@ -164,8 +170,9 @@ func TestAfterOnesOwnInvalidationNoRebuildFromBeforeIsJoined(t *testing.T) {
 			if test.want == "new" {
 				got := receive(t, "the value", call)
 				want(t, got.value, got.err, "new")
+			} else {
+				joins(t, its, "k")
 			}
-			time.Sleep(20 * time.Millisecond)
 			rebuild.returns <- fetched[string]{"old", nil}
 			got := receive(t, "the value of the holder, who was there before", holder)
 			want(t, got.value, got.err, "old")
@@ -203,7 +210,8 @@ func TestACallerThatAcceptsAStaleValueHasItAtOnce(t *testing.T) {
 	insists := behind(func() (string, error) {
 		return dibs.Fetch(t.Context(), its, "k", returning("never"), dibs.WithStale(dibs.StaleForbid))
 	})
-	time.Sleep(20 * time.Millisecond)
+	// Nothing counts who joins a rebuild behind a stale value.
+	time.Sleep(200 * time.Millisecond)
 	rebuild.returns <- fetched[string]{"new", nil}
 	got := receive(t, "the new value", insists)
 	want(t, got.value, got.err, "new")

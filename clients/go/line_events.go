@@ -54,13 +54,24 @@ func (l *line) heard(message *dibsv1.SessionResponse, of context.Context) {
 	}
 	for _, reply := range message.GetReplies() {
 		l.stray(reply)
-		l.end(reply.GetId(), answer{reply: reply})
+		l.end(reply.GetId(), l.answerOf(reply))
 	}
 	for _, event := range message.GetEvents() {
 		if event.GetDraining() != nil {
 			l.leavesOff()
 		}
 	}
+}
+
+// answerOf ends a call. One that is refused for the token that the session was opened with may go with the token of now,
+// and so do the next ones. It must have the session's lock.
+func (l *line) answerOf(reply *dibsv1.SessionReply) answer {
+	refused := reply.GetError()
+	if codes.Code(refused.GetCode()) != codes.Unauthenticated {
+		return answer{reply: reply}
+	}
+	l.leavesOff()
+	return answer{err: noSessionError{callErrorOf(refused)}}
 }
 
 func (l *line) welcomed(of context.Context) {

@@ -273,7 +273,7 @@ func TestUnderAWatchCallersJoinARequestThatIsUnderWay(t *testing.T) {
 	one := inSession(t, its, "k")
 	asked := n.session.call(t)
 	joined := inSession(t, its, "k")
-	time.Sleep(20 * time.Millisecond)
+	joins(t, its, "k")
 	n.session.going <- &dibsv1.SessionResponse{Events: []*dibsv1.SessionEvent{
 		invalidatedEvent(&dibsv1.Invalidated{Namespace: "default", Tags: []string{"x"}}), beat,
 	}}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 )
 
 const (
@@ -39,13 +40,17 @@ func (s *sessionOrUnary) Invoke(ctx context.Context, method string, request, rep
 		return s.link.Invoke(ctx, method, request, reply, options...)
 	}
 	err := s.sessions.Invoke(ctx, method, request, reply, options...)
-	if _, none := as[noSessionError](err); !none {
+	none, isNone := as[noSessionError](err)
+	if !isNone {
 		return err
 	}
 	if err := s.link.Invoke(ctx, method, request, reply, options...); err != nil {
 		return err
 	}
-	s.unaryWorks()
+	// Where it was the token that was refused, a session with the next one can be had.
+	if refused, _ := as[*Error](none.error); refused == nil || refused.Code != codes.Unauthenticated {
+		s.unaryWorks()
+	}
 	return nil
 }
 

@@ -1,12 +1,15 @@
 package dibs_test
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	dibs "github.com/dibs-cache/dibs/clients/go"
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
 func TestASessionWhoseTokenIsOverGoesOnWithTheNextOne(t *testing.T) {
@@ -20,4 +23,41 @@ func TestASessionWhoseTokenIsOverGoesOnWithTheNextOne(t *testing.T) {
 	second.reply(hitReply(second.call(t).GetId(), "v"))
 	got := receive(t, "the value", call)
 	want(t, got.value, got.err, "v")
+}
+
+func TestACallThatIsRefusedForTheTokenOfItsSessionGoesWithTheOneOfNow(t *testing.T) {
+	fake := startFake(t)
+	sessions := sessionsOf(fake)
+	fake.getOrLock.will(func(ctx context.Context, in *dibsv1.GetOrLockRequest) (*dibsv1.GetOrLockResponse, error) {
+		if sent := identity(ctx).Get("authorization"); len(sent) != 1 || sent[0] != "Bearer next" {
+			t.Errorf("sent %v", sent)
+		}
+		return hit("v")(ctx, in)
+	})
+	var token atomic.Value
+	token.Store("first")
+	now := func(context.Context) (string, error) { return token.Load().(string), nil }
+	its := client(t, fake.target, dibs.WithCodec(raw{}), dibs.WithTokenFunc(now))
+	call, open := inSession(t, its, "k"), inSession(t, its, "open")
+	first := receive(t, "a session", sessions)
+	ids := map[string]int64{}
+	for len(ids) < 2 {
+		for _, each := range receive(t, "a message", first.came).GetCalls() {
+			ids[each.GetGetOrLock().GetKey()] = each.GetId()
+		}
+	}
+	token.Store("next")
+	refusal := &dibsv1.CallError{Code: int32(codes.Unauthenticated), Message: "the token is known no more"}
+	first.reply(&dibsv1.SessionReply{Id: ids["k"], Response: &dibsv1.SessionReply_Error{Error: refusal}})
+	got := receive(t, "the value", call)
+	want(t, got.value, got.err, "v")
+	// New calls go over a new session at once, and those that are open still end on the old one.
+	call = inSession(t, its, "other")
+	second := receive(t, "another session", sessions)
+	second.reply(hitReply(second.call(t).GetId(), "w"))
+	got = receive(t, "the other value", call)
+	want(t, got.value, got.err, "w")
+	first.reply(hitReply(ids["open"], "x"))
+	got = receive(t, "the open one's value", open)
+	want(t, got.value, got.err, "x")
 }

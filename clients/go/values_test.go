@@ -200,7 +200,7 @@ func TestARebuildMayKeepItsValueFromBeingStored(t *testing.T) {
 	})
 	receive(t, "a rebuild", begun)
 	late := behind(func() (string, error) { return dibs.Fetch(t.Context(), its, "unstored", returning("never")) })
-	time.Sleep(20 * time.Millisecond)
+	joins(t, its, "unstored")
 	close(enough)
 	got := receive(t, "the value", call)
 	want(t, got.value, got.err, "mine")

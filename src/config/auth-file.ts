@@ -1,7 +1,7 @@
-import { parse } from 'yaml';
 import { z } from 'zod';
 import { type Identities, type Identity, PERMISSIONS } from '../access/identity.js';
 import type { Faults } from './faults.js';
+import { readYaml } from './yaml-text.js';
 
 /** One for use and one for rotation. A third would be a forgotten one. */
 const TOKENS_MAX = 2;
@@ -9,14 +9,8 @@ const TOKENS_MAX = 2;
 /** Parses the text of DIBS_AUTH_FILE. Every fault begins with its path in the file and contains no token. */
 export function readAuthFile(text: string, faults: Faults): Identities {
   const identities = new Map<string, Identity>();
-  let content: unknown;
-  try {
-    content = parse(text) ?? {};
-  } catch {
-    // The parser's message quotes the file, which may contain an unhashed token.
-    faults.add('', 'is not YAML, or has a duplicate entry');
-    return identities;
-  }
+  const content = readYaml(text, faults);
+  if (content === undefined) return identities;
   for (const [name, said] of Object.entries(faults.fitting(file, content)?.identities ?? {})) {
     identities.set(name, identityOf(name, said));
   }

@@ -6,6 +6,7 @@ import { ConfigError } from './faults.js';
 import { type FleetConfig, readFleet } from './fleet-environment.js';
 import { type OtelConfig, readOtelEnvironment } from './otel-environment.js';
 import { readPolicyFile } from './policy-file.js';
+import { type UnknownVariable, unknownVariables } from './unknown-variables.js';
 
 export type LogLevel = (typeof LOG_LEVELS)[number];
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -20,6 +21,7 @@ export interface Config extends EdgeConfig {
   readonly sessionGraceMs: number;
   readonly connectionAgeMs: number;
   readonly connectionsMax: number;
+  readonly unsentBytesMax: number;
   readonly compressedRequests: boolean;
   /** Only the namespaces that the file lists. */
   readonly policies: ReadonlyMap<string, Policy>;
@@ -27,9 +29,22 @@ export interface Config extends EdgeConfig {
   readonly policy: Policy;
   readonly logLevel: LogLevel;
   readonly otel: OtelConfig;
+  /** What is allowed and probably not meant. */
+  readonly suspicions: Suspicions;
+}
+
+export interface Suspicions {
+  readonly unknownVariables: readonly UnknownVariable[];
+  /** Embedded, and reachable from other machines: a second replica would give the same leases. */
+  readonly embeddedBeyondLoopback: boolean;
 }
 
 const HOUR_MS = 3_600_000;
+/**
+ * Every other step waits while Redis copies a value, and all replies on a connection wait while one is on its way: 70 ms
+ * for 8 MiB at 1 Gbit/s. Larger ones would need timeouts at which a dead store is noticed too late.
+ */
+const VALUE_BYTES_MAX = 8_388_608;
 const MIB = 1_048_576;
 
 /**
@@ -52,6 +67,8 @@ export function loadConfig(
   const connectionAgeMs = reader.whole('DIBS_CONNECTION_AGE_MS', 600_000, 1_000, 24 * HOUR_MS);
   // An idle one costs about 40 KiB.
   const connectionsMax = reader.whole('DIBS_CONNECTIONS', 10_000, 1, 1_000_000);
+  // Half of it suffices one connection for sixty answers with a value of 1 MiB in flight, on any network.
+  const unsentBytesMax = reader.whole('DIBS_UNSENT_BYTES', 128 * MIB, MIB, 2 ** 40);
   // Values rarely shrink much, while a small compressed request can become a large one.
   const compressedRequests = reader.choice('DIBS_COMPRESSED_REQUESTS', 'false', ['true', 'false']) === 'true';
   const logLevel = reader.choice('DIBS_LOG_LEVEL', 'info', LOG_LEVELS);
@@ -68,11 +85,16 @@ export function loadConfig(
     sessionGraceMs,
     connectionAgeMs,
     connectionsMax,
+    unsentBytesMax,
     compressedRequests,
     policies,
     policy,
     logLevel,
     otel,
+    suspicions: {
+      unknownVariables: unknownVariables(env, reader.asked),
+      embeddedBeyondLoopback: fleet === undefined && edge.grpcIsRemote,
+    },
   });
 }
 
@@ -91,8 +113,8 @@ function limitsOf(reader: EnvironmentReader): Limits {
     leaseMsMax,
     // Load balancers tolerate a silent call for about half a minute.
     waitMsMax: reader.whole('DIBS_WAIT_MAX_MS', 30_000, 0, HOUR_MS),
-    // Redis works best below 1 MiB, and holds at most 512 MiB in one value.
-    valueBytesMax: reader.whole('DIBS_VALUE_MAX_BYTES', MIB, 1, 256 * MIB),
+    // Redis works best below 1 MiB.
+    valueBytesMax: reader.whole('DIBS_VALUE_MAX_BYTES', MIB, 1, VALUE_BYTES_MAX),
     waitersPerKeyMax,
     waitersMax,
     ...patienceOf(reader),

@@ -3,10 +3,15 @@ import { readAuthFile } from './auth-file.js';
 import type { EnvironmentReader } from './environment-reader.js';
 import { type ReadFile, readTlsFiles, type TlsMaterial, type TlsPaths } from './tls-files.js';
 
+/** Linux has room for 108 with the closing zero. Node cuts off the rest, and binds to another path. */
+const SOCKET_PATH_BYTES_MAX = 107;
+
 /** Where the process listens, and whom it serves. */
 export interface EdgeConfig {
   /** `HOST:PORT` or `unix:///path` each. */
   readonly grpcListen: readonly string[];
+  /** Whether other machines can reach it. */
+  readonly grpcIsRemote: boolean;
   readonly httpListen: { readonly host: string; readonly port: number };
   /** Whether HTTP connections are private. If not, HTTP shows no keys. */
   readonly httpIsPrivate: boolean;
@@ -26,6 +31,7 @@ export function readEdge(reader: EnvironmentReader, read: ReadFile, nowMs: numbe
   const auth = authOf(reader, read);
   return {
     grpcListen,
+    grpcIsRemote: grpcListen.some(isRemote),
     httpListen,
     httpIsPrivate: insecure || encrypted || isLoopback(httpListen.host),
     tls,
@@ -36,7 +42,10 @@ export function readEdge(reader: EnvironmentReader, read: ReadFile, nowMs: numbe
 function grpcListenOf(reader: EnvironmentReader, mayLeaveLoopback: boolean): readonly string[] {
   const entries = (reader.get('DIBS_LISTEN') ?? '127.0.0.1:50051').split(',').map((entry) => entry.trim());
   for (const entry of entries) {
-    if (/^unix:\/\/\/[^,\0]+$/.test(entry)) continue;
+    if (/^unix:\/\/\/[^,\0]+$/.test(entry)) {
+      checkSocketPath(reader, entry.slice('unix://'.length));
+      continue;
+    }
     const address = addressOf(entry);
     if (address === undefined) {
       reader.faults.add(
@@ -55,6 +64,15 @@ function grpcListenOf(reader: EnvironmentReader, mayLeaveLoopback: boolean): rea
   return Object.freeze(entries);
 }
 
+function checkSocketPath(reader: EnvironmentReader, path: string): void {
+  const bytes = Buffer.byteLength(path);
+  if (bytes <= SOCKET_PATH_BYTES_MAX) return;
+  reader.faults.add(
+    'DIBS_LISTEN',
+    `the path '${path}' has ${bytes} bytes; the system accepts at most ${SOCKET_PATH_BYTES_MAX}`,
+  );
+}
+
 /** Metrics contain no values, keys or tokens, so any address is allowed. */
 function httpListenOf(reader: EnvironmentReader): EdgeConfig['httpListen'] {
   const entry = reader.get('DIBS_HTTP_LISTEN') ?? '127.0.0.1:9464';
@@ -69,6 +87,11 @@ function addressOf(entry: string): { host: string; port: number } | undefined {
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
   return host !== undefined && port <= 65_535 ? { host, port } : undefined;
+}
+
+function isRemote(entry: string): boolean {
+  const address = addressOf(entry);
+  return address !== undefined && !isLoopback(address.host);
 }
 
 function isLoopback(host: string): boolean {

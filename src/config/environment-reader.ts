@@ -6,9 +6,13 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export class EnvironmentReader {
   readonly faults = Faults.none();
 
+  /** Every variable that was asked for, set or not. */
+  readonly asked = new Set<string>();
+
   constructor(private readonly env: Environment) {}
 
   get(name: string): string | undefined {
+    this.asked.add(name);
     const value = this.env[name]?.trim();
     return value === '' ? undefined : value;
   }

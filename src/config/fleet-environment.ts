@@ -46,12 +46,11 @@ function lockNodesOf(reader: EnvironmentReader, list: string): readonly SingleAd
   const addresses: SingleAddress[] = [];
   const seen = new Map<string, number>();
   for (const [at, url] of urls.entries()) {
-    const address = addressOf(url);
-    if (address?.kind !== 'single') {
-      reader.faults.add(
-        'DIBS_QUORUM_NODES',
-        `node ${at + 1} is not redis://HOST:PORT or rediss://HOST:PORT, with USER:PASSWORD@ if needed`,
-      );
+    const what = `node ${at + 1} is not redis://HOST:PORT or rediss://HOST:PORT, with USER:PASSWORD@ if needed`;
+    const address = reader.faults.attempt('DIBS_QUORUM_NODES', what, () => parseStoreUrl(url));
+    if (address === undefined) continue;
+    if (address.kind !== 'single') {
+      reader.faults.add('DIBS_QUORUM_NODES', what);
       continue;
     }
     addresses.push(address);
@@ -70,23 +69,9 @@ function lockNodesOf(reader: EnvironmentReader, list: string): readonly SingleAd
   return Object.freeze(addresses);
 }
 
+/** The fault never repeats the URL, because it may contain a password. */
 function storeOf(reader: EnvironmentReader, url: string): StoreAddress | undefined {
-  const address = addressOf(url);
-  if (address === undefined) {
-    reader.faults.add(
-      'DIBS_STORE_URL',
-      'is not redis://HOST:PORT, rediss://HOST:PORT, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME, with USER:PASSWORD@ if needed',
-    );
-  }
-  return address;
-}
-
-function addressOf(url: string): StoreAddress | undefined {
-  try {
-    return parseStoreUrl(url);
-  } catch {
-    return undefined;
-  }
+  return reader.faults.attempt('DIBS_STORE_URL', 'cannot be used', () => parseStoreUrl(url));
 }
 
 /** The variable implies TLS. Refusing to start is better than connecting without it. */

@@ -25,6 +25,7 @@ export interface OtelSampling {
 
 const SAMPLERS = ['always_on', 'always_off', 'traceidratio'] as const;
 const SAMPLER_NAMES = SAMPLERS.flatMap((kind) => [kind, `parentbased_${kind}` as const]);
+const ENDPOINTS = ['', 'TRACES_', 'METRICS_'].map((signal) => `OTEL_EXPORTER_OTLP_${signal}ENDPOINT`);
 /** Eleven days. Beyond 24 days a timer would overflow. */
 const MS_MAX = 999_999_999;
 const PROTOCOLS = ['grpc', 'http/protobuf', 'http/json'] as const;
@@ -39,6 +40,7 @@ export function readOtelEnvironment(reader: EnvironmentReader): OtelConfig {
   if (reader.get('OTEL_SDK_DISABLED')?.toLowerCase() === 'true') return {};
   const traces = wants(reader, 'TRACES', ['otlp', 'console', 'none']);
   const metrics = wants(reader, 'METRICS', ['otlp', 'prometheus', 'none']);
+  for (const name of ENDPOINTS) checkEndpoint(reader, name);
   const sampling = samplingOf(reader);
   const protocol = protocolOf(reader, 'METRICS');
   protocolOf(reader, 'TRACES');
@@ -60,6 +62,14 @@ function wants(reader: EnvironmentReader, signal: 'TRACES' | 'METRICS', choices:
   for (const exporter of unknown)
     reader.faults.add(name, `'${exporter}' is not one of ${choices.join(', ')}`);
   return named.some((exporter) => ['otlp', 'console'].includes(exporter.trim()));
+}
+
+/** Without its scheme the exporters would take the host for one, and send nothing. */
+function checkEndpoint(reader: EnvironmentReader, name: string): void {
+  const text = reader.get(name);
+  if (text === undefined || (/^https?:\/\/[^/]/i.test(text) && URL.canParse(text))) return;
+  // It may contain a password.
+  reader.faults.add(name, 'is not http://HOST:PORT or https://HOST:PORT');
 }
 
 function samplingOf(reader: EnvironmentReader): OtelSampling {

@@ -1,7 +1,7 @@
-import { parse } from 'yaml';
 import { z } from 'zod';
 import { BACKOFF_MS_MAX, type Policy } from '../coordination/words/policy.js';
 import type { Faults } from './faults.js';
+import { readYaml } from './yaml-text.js';
 
 const YEAR_MS = 31_536_000_000;
 const DAY_MS = 86_400_000;
@@ -12,7 +12,7 @@ const DAY_MS = 86_400_000;
  */
 export function readPolicyFile(text: string, base: Policy, faults: Faults): ReadonlyMap<string, Policy> {
   const policies = new Map<string, Policy>();
-  const content = faults.attempt('', 'is not YAML', () => parse(text) ?? {});
+  const content = readYaml(text, faults);
   const file = content === undefined ? undefined : faults.fitting(fileSchema(base), content);
   for (const [namespace, said] of Object.entries(file?.namespaces ?? {})) {
     const policy = policyOf(base, said);

@@ -49,7 +49,7 @@ export function parseStoreUrl(url: string): StoreAddress {
   if (scheme === 'redis+sentinel') {
     if (path === '')
       throw new Error('a redis+sentinel URL ends with the name of the master, as in /mymaster');
-    const name = decodeURIComponent(path);
+    const name = decoded(path, 'name of the master');
     return { kind: 'sentinel', sentinels: hostsOf(hosts, SENTINEL_PORT), name, ...credentials };
   }
   if (!/^\d*$/.test(path)) throw new Error(`the path of a ${scheme} URL is the number of a database`);
@@ -61,18 +61,33 @@ export function parseStoreUrl(url: string): StoreAddress {
 function credentialsOf(user: string | undefined): Credentials {
   if (user === undefined || user === '') return {};
   const colon = user.indexOf(':');
-  const username = decodeURIComponent(colon < 0 ? user : user.slice(0, colon));
-  if (colon < 0) return { username };
-  const password = decodeURIComponent(user.slice(colon + 1));
+  if (colon < 0) {
+    throw new Error('the part before @ has no colon; write USER:PASSWORD@, or :PASSWORD@ without a user');
+  }
+  const username = decoded(user.slice(0, colon), 'user');
+  const password = decoded(user.slice(colon + 1), 'password');
   return username === '' ? { password } : { username, password };
 }
 
+function decoded(text: string, what: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new Error(
+      `the ${what} has a % that begins no code; percent-encode it: % is %25, @ is %40, / is %2F`,
+    );
+  }
+}
+
+/** Faults tell the position and not the text: in a broken URL it may be a part of the password. */
 function hostsOf(list: string, defaultPort: number): RedisHost[] {
-  return list.split(',').map((entry) => {
+  return list.split(',').map((entry, at) => {
     const match = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(\d{1,5}))?$/.exec(entry);
     const port = match?.[2] === undefined ? defaultPort : Number(match[2]);
     if (match?.[1] === undefined || port < 1 || port > 65535) {
-      throw new Error(`'${entry}' is not HOST or HOST:PORT, with a port of 1 to 65535`);
+      throw new Error(
+        `host ${at + 1} is not HOST or HOST:PORT, with a port of 1 to 65535; percent-encode / and @ in a password`,
+      );
     }
     return { host: match[1].replace(/^\[|\]$/g, ''), port };
   });

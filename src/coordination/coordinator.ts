@@ -33,7 +33,7 @@ import type {
   PublishAnswer,
   ReleaseOutcome,
 } from './words/outcome.js';
-import { NO_RECORD, type PastLease } from './words/record.js';
+import { NO_RECORD } from './words/record.js';
 import type { Extend, GetOrLock, Invalidate, Publish, Release } from './words/requests.js';
 import type { TagClock } from './words/tag-clock.js';
 
@@ -193,18 +193,9 @@ export class Coordinator {
 
   /** Rejects as `unavailable` where the namespace rather fails than degrades. */
   async explain(key: Key): Promise<Explanation> {
-    const snapshot = await this.#reader.read(key, () => 0);
-    if (snapshot === undefined) throw unavailable('the value store gave no word; ask again');
-    let past: readonly PastLease[] = [];
-    if (snapshot.from === 'store') {
-      try {
-        past = (await this.parts.store.explain(key.id)).past;
-      } catch (error) {
-        rethrowUnlessUnavailable(error);
-      }
-    }
+    const { record, past } = await this.#reader.explain(key);
     const waiters = this.#keyLoops.waitersOf(key.id);
-    return explanationOf(snapshot, past, { waiters, degraded: this.#degradation.mode });
+    return explanationOf(record, past, { waiters, degraded: this.#degradation.mode });
   }
 
   /** The lease was granted, but its caller had gone before the answer could be sent, or has gone with its session. */

@@ -1,5 +1,3 @@
-import { rmSync } from 'node:fs';
-import { connect } from 'node:net';
 import {
   Server,
   ServerCredentials,
@@ -13,6 +11,7 @@ import { KEY_BYTES_MAX, KEYS_MAX } from './decode.js';
 import { Door, STREAMS_BEFORE_ADMISSION } from './door/door.js';
 import { http2ServersOf } from './door/http2-servers.js';
 import { TlsCredentials } from './tls-credentials.js';
+import { freeSocketPath } from './unix-socket.js';
 
 /** A service and its handlers. */
 export interface GrpcService {
@@ -32,6 +31,8 @@ export interface GrpcServerOptions {
   /** How long a connection accepts new calls. Its client then reconnects, and so finds new replicas. */
   readonly connectionAgeMs: number;
   readonly connectionsMax: number;
+  /** Of encoded answers that clients have not read. */
+  readonly unsentBytesMax: number;
   readonly clock: Pick<Clock, 'nowMs'>;
   /** Absent without identities: every caller is admitted. */
   readonly guard: Guard | undefined;
@@ -134,37 +135,27 @@ function messageBytesMaxOf({ valueBytesMax }: GrpcServerOptions): number {
 }
 
 function doorOf(options: GrpcServerOptions): Door {
-  const { clock, guard, compressedRequests, connectionsMax, waitersMax, waitersPerKeyMax } = options;
+  const { clock, guard, compressedRequests, connectionsMax, unsentBytesMax, waitersMax, waitersPerKeyMax } =
+    options;
   const bounds = {
     connectionsMax,
     streamsMax: waitersMax + STREAMS_BESIDES_WAITERS,
     streamsPerConnectionMax: waitersPerKeyMax + STREAMS_BESIDES_WAITERS,
+    unsentBytesMax,
     arrivingBytesMax: Math.max(ARRIVING_BYTES_MAX, 4 * messageBytesMaxOf(options)),
   };
   return new Door({ clock, guard, compressedRequests, bounds });
 }
 
 async function listenAt(server: Server, address: string, credentials: ServerCredentials): Promise<string> {
-  if (address.startsWith('unix:')) await removeDeadSocket(address.slice('unix:'.length));
+  const failed = (error: Error) => new Error(`cannot listen at ${address}: ${error.message}`);
+  if (address.startsWith('unix:')) {
+    await freeSocketPath(address.slice('unix://'.length)).catch((error) => Promise.reject(failed(error)));
+  }
   return new Promise((resolve, reject) => {
     server.bindAsync(address, credentials, (error, port) => {
-      if (error !== null) reject(new Error(`cannot listen at ${address}: ${error.message}`));
+      if (error !== null) reject(failed(error));
       else resolve(address.startsWith('unix:') ? address : address.replace(/\d+$/, String(port)));
     });
   });
-}
-
-/** A killed process leaves its socket's file behind, and the next one could not bind. */
-async function removeDeadSocket(url: string): Promise<void> {
-  const path = url.replace(/^\/\/+/, '/');
-  const dead = await new Promise<boolean>((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(false);
-    });
-    // Refused: the file is a socket without a listener. Anything else is left alone.
-    socket.once('error', (error) => resolve('code' in error && error.code === 'ECONNREFUSED'));
-  });
-  if (dead) rmSync(path, { force: true });
 }

@@ -14,7 +14,7 @@ interface Lock {
  */
 export class MemoryLeaseQuorum implements LeaseQuorum {
   readonly #locks = new Map<string, Lock>();
-  readonly #sweep = new Sweep(this.#locks, (lock, nowMs) => lock.untilMs <= nowMs);
+  readonly #sweep = new Sweep(this.#locks, (lock, nowMs) => (lock.untilMs <= nowMs ? undefined : lock));
 
   constructor(private readonly parts: { readonly clock: Clock }) {}
 

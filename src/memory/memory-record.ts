@@ -1,11 +1,15 @@
+import type { ReadRequest } from '../coordination/ports/value-store.js';
 import type { LeaseEnd, Payload } from '../coordination/words/outcome.js';
 import {
   type ArmedLease,
   type KeyRecord,
+  type MeasuredRecord,
   NO_RECORD,
   type PastLease,
   type RebuildTimes,
+  type RecordFacts,
   type StoredFailure,
+  type ValueFacts,
 } from '../coordination/words/record.js';
 
 /** The record of one key, with times on the store's clock. Never changed: each step makes a new one. */
@@ -76,7 +80,9 @@ export function alive(record: Maybe, nowMs: number): Maybe {
   if (record === undefined || record.expiresAtMs <= nowMs) return undefined;
   const { value, lease, failure } = record;
   const latestMs = Math.max(value?.publishedAtMs ?? 0, lease?.armedAtMs ?? 0, failure?.failedAtMs ?? 0);
-  return latestMs <= nowMs ? record : withoutFuture(record, nowMs);
+  if (latestMs > nowMs) return withoutFuture(record, nowMs);
+  // The record lasts for longer, and its value's bytes must not.
+  return value !== undefined && !servable(record, nowMs) ? { ...record, value: undefined } : record;
 }
 
 function withoutFuture(record: MemoryRecord, nowMs: number): MemoryRecord {
@@ -91,13 +97,19 @@ function withoutFuture(record: MemoryRecord, nowMs: number): MemoryRecord {
   };
 }
 
-export function read(record: Maybe, nowMs: number): KeyRecord {
+export function read(record: Maybe, nowMs: number, known?: ReadRequest['known']): KeyRecord {
+  const value = seenValue(record, nowMs);
+  const payload = value?.fence === known?.fence ? known?.payload : record?.value?.payload;
+  return { ...facts(record, nowMs), value: value && payload && { ...value, payload } };
+}
+
+/** The record without its value. */
+export function facts(record: Maybe, nowMs: number): RecordFacts {
   if (record === undefined) return NO_RECORD;
-  const { fence, valueFence, value, lease, failure, rebuild, lastEnd, voided } = record;
+  const { fence, valueFence, lease, failure, rebuild, lastEnd, voided } = record;
   return {
     fence,
     valueFence,
-    value: value && servable(record, nowMs) ? seenValue(value, valueFence, nowMs) : undefined,
     lease: lease && seenLease(lease, fence, nowMs),
     failure: failure && seenFailure(failure, fence, nowMs),
     rebuild,
@@ -106,13 +118,13 @@ export function read(record: Maybe, nowMs: number): KeyRecord {
   };
 }
 
-function seenValue(value: MemoryValue, fence: number, nowMs: number) {
-  const { payload, clock, tags, freshUntilMs, servableUntilMs, publishedAtMs } = value;
+function seenValue(record: Maybe, nowMs: number): ValueFacts | undefined {
+  if (record?.value === undefined || !servable(record, nowMs)) return undefined;
+  const { clock, tags, freshUntilMs, servableUntilMs, publishedAtMs } = record.value;
   return {
-    payload,
     clock,
     tags,
-    fence,
+    fence: record.valueFence,
     freshForMs: Math.max(0, freshUntilMs - nowMs),
     servableForMs: servableUntilMs - nowMs,
     staleMs: servableUntilMs - freshUntilMs,
@@ -120,12 +132,18 @@ function seenValue(value: MemoryValue, fence: number, nowMs: number) {
   };
 }
 
-export function explain(record: Maybe, nowMs: number): { record: KeyRecord; past: readonly PastLease[] } {
+export function explain(
+  record: Maybe,
+  nowMs: number,
+): { record: MeasuredRecord; past: readonly PastLease[] } {
   const past = (record?.past ?? []).map(({ endedAtMs, ...lease }) => ({
     ...lease,
     endedAgoMs: nowMs - endedAtMs,
   }));
-  return { record: read(record, nowMs), past };
+  const value = seenValue(record, nowMs);
+  const payload = record?.value?.payload;
+  const sizeBytes = payload?.kind === 'value' ? payload.bytes.byteLength : undefined;
+  return { record: { ...facts(record, nowMs), value: value && { ...value, sizeBytes } }, past };
 }
 
 function seenLease(

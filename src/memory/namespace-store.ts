@@ -32,6 +32,11 @@ export class MemoryNamespaceStore implements NamespaceStore {
     return this.#spaces.size;
   }
 
+  /** Tags of a namespace whose stamps are kept. */
+  stampsOf(namespace: string): number {
+    return this.#spaces.stampsOf(namespace);
+  }
+
   async read(namespace: string, tags: readonly string[], rebuildMs?: number): Promise<NamespaceRecord> {
     return this.#spaces.read(namespace, tags, rebuildMs, this.#nowMs);
   }

@@ -32,7 +32,9 @@ export interface NamespacesOptions {
 export class Namespaces {
   readonly #spaces = new Map<string, MemoryNamespace>();
   readonly #slots = new Slots();
-  readonly #sweep = new Sweep(this.#spaces, (space, nowMs) => space.expiresAtMs <= nowMs);
+  readonly #sweep = new Sweep(this.#spaces, (space, nowMs) =>
+    space.expiresAtMs <= nowMs ? undefined : space,
+  );
 
   constructor(private readonly options: NamespacesOptions) {}
 

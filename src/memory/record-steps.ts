@@ -13,19 +13,20 @@ import type {
 import type { Wake } from '../coordination/ports/wake-channel.js';
 import type { LeaseEnd, ReleaseOutcome } from '../coordination/words/outcome.js';
 import {
-  type KeyRecord,
+  PAST_BYTES_MAX,
   PAST_FAILURE_BYTES_MAX,
   PAST_LEASES_MAX,
   type RebuildTimes,
+  type RecordFacts,
 } from '../coordination/words/record.js';
 import {
   BLANK,
+  facts,
   type MemoryFailure,
   type MemoryLease,
   type MemoryPast,
   type MemoryRecord,
   type MemoryValue,
-  read,
   servable,
 } from './memory-record.js';
 
@@ -49,7 +50,19 @@ function remembered(
   const { holder, armedAtMs } = lease;
   const said = Buffer.from(failure).subarray(0, PAST_FAILURE_BYTES_MAX).toString();
   const ended = { holder, fence, heldMs: endedAtMs - armedAtMs, endedAtMs, end, failure: said };
-  return [ended, ...past].slice(0, PAST_LEASES_MAX);
+  const kept: MemoryPast[] = [ended];
+  let bytes = bytesOf(ended);
+  for (const earlier of past) {
+    bytes += bytesOf(earlier);
+    if (kept.length === PAST_LEASES_MAX || bytes > PAST_BYTES_MAX) break;
+    kept.push(earlier);
+  }
+  return kept;
+}
+
+/** As the line of JSON has them that stands for it on Redis, give or take some digits. */
+function bytesOf({ holder, failure }: MemoryPast): number {
+  return Buffer.byteLength(holder) + Buffer.byteLength(failure) + 120;
 }
 
 export function arm(record: Maybe, request: ArmRequest, nowMs: number): Stepped<ArmReply> {
@@ -62,7 +75,7 @@ export function arm(record: Maybe, request: ArmRequest, nowMs: number): Stepped<
   // Its holder may have extended it at the lock nodes while this store was late.
   const mayRun = before !== undefined && before.untilMs + request.silenceMs > nowMs;
   const inTheWay = (running && before.quorumLost) || (mayRun && quorumLost);
-  if (again || !asRead || inTheWay) return { record, reply: { armed: again, record: read(record, nowMs) } };
+  if (again || !asRead || inTheWay) return { record, reply: { armed: again, record: facts(record, nowMs) } };
   const { leaseMs, holder, traceparent, reason, requestKey, expiresInMs, clock } = request;
   const lease: MemoryLease = {
     nonce,
@@ -88,13 +101,13 @@ export function arm(record: Maybe, request: ArmRequest, nowMs: number): Stepped<
     nowMs,
     request.keepMs,
   );
-  return { record: next, reply: { armed: true, record: read(next, nowMs) } };
+  return { record: next, reply: { armed: true, record: facts(next, nowMs) } };
 }
 
-export function adopt(record: Maybe, nonce: string, nowMs: number): Stepped<KeyRecord | undefined> {
+export function adopt(record: Maybe, nonce: string, nowMs: number): Stepped<RecordFacts | undefined> {
   if (record?.lease?.nonce !== nonce) return { record, reply: undefined };
   const next = { ...record, lease: { ...record.lease, owner: record.lease.owner + 1 } };
-  return { record: next, reply: read(next, nowMs) };
+  return { record: next, reply: facts(next, nowMs) };
 }
 
 export function publish(record: Maybe, request: StorePublish, nowMs: number): Stepped<StoredAnswer> {

@@ -5,7 +5,7 @@ import { Sweep } from './sweep.js';
 export class Slots {
   readonly #taken = new Map<string, Map<string, number>>();
   readonly #sweep = new Sweep(this.#taken, (slots, nowMs) =>
-    [...slots.values()].every((untilMs) => untilMs <= nowMs),
+    [...slots.values()].every((untilMs) => untilMs <= nowMs) ? undefined : slots,
   );
 
   /** Namespaces with slots that are taken, among them some whose time is over. */

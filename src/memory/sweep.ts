@@ -7,7 +7,8 @@ export class Sweep<V> {
 
   constructor(
     private readonly entries: Map<string, V>,
-    private readonly isOver: (entry: V, nowMs: number) => boolean,
+    /** What is left of an entry; undefined if it is over. */
+    private readonly leftOf: (entry: V, nowMs: number) => V | undefined,
   ) {}
 
   /** Looks at the next few entries. A map's iterator goes on rightly while entries come and go. */
@@ -20,7 +21,9 @@ export class Sweep<V> {
         return;
       }
       const [id, entry] = next.value;
-      if (this.isOver(entry, nowMs)) this.entries.delete(id);
+      const left = this.leftOf(entry, nowMs);
+      if (left === undefined) this.entries.delete(id);
+      else if (left !== entry) this.entries.set(id, left);
     }
   }
 }

@@ -2,6 +2,7 @@ import type { Clock } from '../coordination/ports/clock.js';
 import type {
   ArmReply,
   ArmRequest,
+  ReadRequest,
   StoredAnswer,
   StoreExtend,
   StoreExtended,
@@ -13,7 +14,7 @@ import type {
 } from '../coordination/ports/value-store.js';
 import type { Wake } from '../coordination/ports/wake-channel.js';
 import type { ReleaseOutcome } from '../coordination/words/outcome.js';
-import type { KeyRecord, PastLease } from '../coordination/words/record.js';
+import type { KeyRecord, MeasuredRecord, PastLease, RecordFacts } from '../coordination/words/record.js';
 import { alive, explain, type MemoryRecord, read } from './memory-record.js';
 import * as steps from './record-steps.js';
 import { Sweep } from './sweep.js';
@@ -28,7 +29,7 @@ export interface MemoryValueStoreParts {
 /** The value store in this process's memory: each step runs in one go, so that it is atomic. */
 export class MemoryValueStore implements ValueStore {
   readonly #records = new Map<string, MemoryRecord>();
-  readonly #sweep = new Sweep(this.#records, (record, nowMs) => alive(record, nowMs) === undefined);
+  readonly #sweep = new Sweep(this.#records, alive);
 
   constructor(private readonly parts: MemoryValueStoreParts) {}
 
@@ -37,19 +38,21 @@ export class MemoryValueStore implements ValueStore {
     return this.#records.size;
   }
 
-  async read(id: string): Promise<KeyRecord> {
-    return this.#apply(id, (record, nowMs) => ({ record, reply: read(record, nowMs) }));
+  async read(id: string, { known, sent }: ReadRequest = {}): Promise<KeyRecord> {
+    sent?.();
+    return this.#apply(id, (record, nowMs) => ({ record, reply: read(record, nowMs, known) }));
   }
 
   async arm(id: string, request: ArmRequest): Promise<ArmReply> {
     return this.#apply(id, (record, nowMs) => steps.arm(record, request, nowMs));
   }
 
-  async adopt(id: string, nonce: string): Promise<KeyRecord | undefined> {
+  async adopt(id: string, nonce: string): Promise<RecordFacts | undefined> {
     return this.#apply(id, (record, nowMs) => steps.adopt(record, nonce, nowMs));
   }
 
   async publish(id: string, request: StorePublish): Promise<StoredAnswer> {
+    request.sent?.();
     return this.#apply(id, (record, nowMs) => steps.publish(record, request, nowMs));
   }
 
@@ -65,7 +68,7 @@ export class MemoryValueStore implements ValueStore {
     return this.#apply(id, (record, nowMs) => steps.invalidate(record, request, nowMs));
   }
 
-  async explain(id: string): Promise<{ record: KeyRecord; past: readonly PastLease[] }> {
+  async explain(id: string): Promise<{ record: MeasuredRecord; past: readonly PastLease[] }> {
     return this.#apply(id, (record, nowMs) => ({ record, reply: explain(record, nowMs) }));
   }
 

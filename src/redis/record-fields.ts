@@ -1,21 +1,23 @@
-import type { LeaseEnd, LeaseReason } from '../coordination/words/outcome.js';
+import type { ReadRequest } from '../coordination/ports/value-store.js';
+import type { LeaseEnd, LeaseReason, Payload } from '../coordination/words/outcome.js';
 import type {
   ArmedLease,
   KeyRecord,
+  MeasuredRecord,
   PastLease,
   RebuildTimes,
+  RecordFacts,
   StoredFailure,
-  StoredValue,
+  ValueFacts,
 } from '../coordination/words/record.js';
 
 /**
- * The fields of a record's hash, in the order in which the scripts read them with HMGET. The script's
+ * The fields of a record's hash besides `value`, in the order in which the scripts read them with HMGET. The script's
  * clock follows after them. README.md says what each one holds.
  */
 export const RECORD_FIELDS = [
   'fence',
   'value_fence',
-  'value',
   'published_at',
   'fresh_until',
   'servable_until',
@@ -45,6 +47,11 @@ const AT = Object.fromEntries(RECORD_FIELDS.map((name, at) => [name, at])) as Re
   number
 >;
 const CLOCK_AT = RECORD_FIELDS.length;
+/** After the clock: the value's bytes or its size. */
+const VALUE_AT = CLOCK_AT + 1;
+const PAST_AT = VALUE_AT + 1;
+/** Of all fields but the value, with a lease and some tags. */
+const FIELDS_BYTES = 512;
 
 /** What {@link RECORD_FIELDS} and the clock look like when they come back. */
 export type RecordReply = readonly (Buffer | number | null)[];
@@ -57,11 +64,36 @@ export function encodeLabels(labels: LeaseLabels): string {
   return JSON.stringify({ leaseMs, holder, traceparent, reason, requestKey });
 }
 
+/** The reply of value-read. `known` is the value whose bytes the caller has. */
+export function decodeRecord(reply: RecordReply, known?: ReadRequest['known']): KeyRecord {
+  const facts = decodeValueFacts(reply);
+  const value = facts && { ...facts, payload: payloadOf(reply[VALUE_AT], known) };
+  return { ...decodeFacts(reply), value };
+}
+
+function payloadOf(value: RecordReply[number] | undefined, known: ReadRequest['known']): Payload {
+  if (typeof value === 'number' && known !== undefined) return known.payload;
+  return value instanceof Buffer ? { kind: 'value', bytes: ownBytes(value) } : { kind: 'absent' };
+}
+
+/** How many bytes a reply of value-read brought, about. */
+export function bytesOf(reply: RecordReply): number {
+  const value = reply[VALUE_AT];
+  return value instanceof Buffer ? value.length + FIELDS_BYTES : FIELDS_BYTES;
+}
+
+/** The reply of value-explain. */
+export function decodeMeasured(reply: RecordReply): MeasuredRecord {
+  const facts = decodeValueFacts(reply);
+  const size = reply[VALUE_AT];
+  const value = facts && { ...facts, sizeBytes: typeof size === 'number' ? size : undefined };
+  return { ...decodeFacts(reply), value };
+}
+
 /** Times become relative to the script's clock, in milliseconds with fractions. */
-export function decodeRecord(reply: RecordReply): KeyRecord {
+export function decodeFacts(reply: RecordReply): RecordFacts {
   const nowUs = Number(reply[CLOCK_AT]);
   const fence = numberAt(reply, AT.fence);
-  const value = decodeValue(reply, nowUs);
   const lease = decodeLease(reply, nowUs, fence);
   const failure = decodeFailure(reply, nowUs, fence);
   const rebuild = decodeRebuild(reply);
@@ -70,7 +102,6 @@ export function decodeRecord(reply: RecordReply): KeyRecord {
   return {
     fence,
     valueFence: numberAt(reply, AT.value_fence),
-    value,
     lease,
     failure,
     rebuild,
@@ -79,13 +110,12 @@ export function decodeRecord(reply: RecordReply): KeyRecord {
   };
 }
 
-function decodeValue(reply: RecordReply, nowUs: number): StoredValue | undefined {
+function decodeValueFacts(reply: RecordReply): ValueFacts | undefined {
+  const nowUs = Number(reply[CLOCK_AT]);
   const servableForMs = (numberAt(reply, AT.servable_until) - nowUs) / 1000;
   if (servableForMs <= 0) return undefined;
-  const bytes = reply[AT.value];
   const staleMs = (numberAt(reply, AT.servable_until) - numberAt(reply, AT.fresh_until)) / 1000;
   return {
-    payload: bytes instanceof Buffer ? { kind: 'value', bytes: ownBytes(bytes) } : { kind: 'absent' },
     freshForMs: Math.max(0, (numberAt(reply, AT.fresh_until) - nowUs) / 1000),
     servableForMs,
     staleMs,
@@ -147,10 +177,10 @@ interface PastLine {
   readonly failure: string;
 }
 
-/** The lines that follow the clock in the reply of value-explain. */
+/** The last lines in the reply of value-explain. */
 export function decodePast(reply: RecordReply): PastLease[] {
   const nowUs = Number(reply[CLOCK_AT]);
-  const lines = textAt(reply, CLOCK_AT + 1)?.split('\n') ?? [];
+  const lines = textAt(reply, PAST_AT)?.split('\n') ?? [];
   return lines.map((line) => {
     const { holder, fence, held_us, ended_at, end, failure } = JSON.parse(line) as PastLine;
     const heldMs = Number(held_us) / 1000;

@@ -2,7 +2,7 @@ import { Script } from './script.js';
 
 const keys = ['record'] as const;
 
-export const readScript = new Script('value-read', { keys, args: [] });
+export const readScript = new Script('value-read', { keys, args: ['known_fence'] });
 
 export const explainScript = new Script('value-explain', { keys, args: [] });
 
@@ -49,6 +49,8 @@ export const extendScript = new Script('value-extend', {
   keys,
   args: ['nonce', 'expires_in_ms', 'alone', 'keep_ms', 'hold_ms'],
 });
+
+export const forgetScript = new Script('value-forget', { keys, args: ['fence'] });
 
 export const invalidateScript = new Script('value-invalidate', {
   keys,

@@ -1,6 +1,7 @@
 import type {
   ArmReply,
   ArmRequest,
+  ReadRequest,
   StoredAnswer,
   StoredOutcome,
   StoreExtend,
@@ -11,29 +12,61 @@ import type {
   StoreRelease,
   ValueStore,
 } from '../coordination/ports/value-store.js';
+import { namespaceFromId } from '../coordination/words/key.js';
 import type { ReleaseOutcome } from '../coordination/words/outcome.js';
-import type { KeyRecord, PastLease } from '../coordination/words/record.js';
+import type { KeyRecord, MeasuredRecord, PastLease, RecordFacts } from '../coordination/words/record.js';
+import { ByteWindow } from './byte-window.js';
 import type { StoreConnection } from './connection.js';
 import { recordKey, WAKE_CHANNEL } from './keys.js';
-import { decodePast, decodeRecord, encodeLabels, type RecordReply } from './record-fields.js';
+import { ReadSizes } from './read-sizes.js';
+import {
+  bytesOf,
+  decodeFacts,
+  decodeMeasured,
+  decodePast,
+  decodeRecord,
+  encodeLabels,
+  type RecordReply,
+} from './record-fields.js';
 import type { Script, ScriptArgument } from './script.js';
+import { FORGOTTEN_BYTES_MIN, ValueEnds } from './value-ends.js';
 import {
   adoptScript,
   armScript,
   explainScript,
   extendScript,
+  forgetScript,
   invalidateScript,
   publishScript,
   readScript,
   releaseScript,
 } from './value-scripts.js';
 
+const STORED_NOW: ReadonlySet<StoredOutcome> = new Set(['stored', 'stored_late']);
+const NO_BYTES = Buffer.alloc(0);
+
 /** The value store on Redis: one hash for each key, one Lua script for each step. */
 export class RedisValueStore implements ValueStore {
+  /** Values on their way here, and on their way to the store. */
+  readonly #coming = new ByteWindow();
+  readonly #going = new ByteWindow();
+  readonly #sizes = new ReadSizes();
+  readonly #ends = new ValueEnds(async (id, fence) => {
+    return ((await this.#run(forgetScript, id, { fence })) as number) / 1000;
+  });
+
   constructor(private readonly connection: StoreConnection) {}
 
-  async read(id: string): Promise<KeyRecord> {
-    return decodeRecord((await this.#run(readScript, id, {})) as RecordReply);
+  async read(id: string, { known, sent }: ReadRequest = {}): Promise<KeyRecord> {
+    const namespace = namespaceFromId(id);
+    // A value that is known is rarely moved: by those that are not, its read would be taken for a large one.
+    const kind = known === undefined ? namespace : `${namespace} known`;
+    const reply = await this.#coming.run(
+      namespace,
+      () => this.#sizes.expected(kind),
+      () => this.#read(id, kind, { known, sent }),
+    );
+    return decodeRecord(reply, known);
   }
 
   async arm(id: string, request: ArmRequest): Promise<ArmReply> {
@@ -48,33 +81,46 @@ export class RedisValueStore implements ValueStore {
       clock: request.clock,
       keep_ms: request.keepMs,
     })) as RecordReply;
-    return { armed: reply.at(-1) === 1, record: decodeRecord(reply) };
+    return { armed: reply.at(-1) === 1, record: decodeFacts(reply) };
   }
 
-  async adopt(id: string, nonce: string): Promise<KeyRecord | undefined> {
+  async adopt(id: string, nonce: string): Promise<RecordFacts | undefined> {
     const reply = (await this.#run(adoptScript, id, { nonce })) as RecordReply | null;
-    return reply === null ? undefined : decodeRecord(reply);
+    return reply === null ? undefined : decodeFacts(reply);
   }
 
   async publish(id: string, request: StorePublish): Promise<StoredAnswer> {
     const { payload } = request;
-    const [outcome, fence, clock] = (await this.#run(publishScript, id, {
-      nonce: request.nonce,
-      fence: request.fence,
-      kind: payload.kind,
-      value: payload.kind === 'value' ? asBuffer(payload.bytes) : '',
-      ttl_ms: request.ttlMs,
-      stale_ms: request.staleMs,
-      tags: JSON.stringify(request.tags),
-      keep_ms: request.keepMs,
-      channel: WAKE_CHANNEL,
-      id,
-    })) as [Buffer, Buffer, Buffer];
-    return {
+    const value = payload.kind === 'value' ? asBuffer(payload.bytes) : NO_BYTES;
+    const stored = this.#going.run(
+      namespaceFromId(id),
+      () => value.length,
+      () => {
+        request.sent?.();
+        return this.#run(publishScript, id, {
+          nonce: request.nonce,
+          fence: request.fence,
+          kind: payload.kind,
+          value,
+          ttl_ms: request.ttlMs,
+          stale_ms: request.staleMs,
+          tags: JSON.stringify(request.tags),
+          keep_ms: request.keepMs,
+          channel: WAKE_CHANNEL,
+          id,
+        });
+      },
+    );
+    const [outcome, fence, clock] = (await stored) as [Buffer, Buffer, Buffer];
+    const answer = {
       outcome: outcome.toString() as StoredOutcome,
       fence: Number(fence.toString()),
       clock: clock.toString(),
     };
+    if (value.length >= FORGOTTEN_BYTES_MIN && STORED_NOW.has(answer.outcome)) {
+      this.#ends.stored(id, answer.fence, request.ttlMs + request.staleMs);
+    }
+    return answer;
   }
 
   async release(id: string, request: StoreRelease): Promise<ReleaseOutcome> {
@@ -116,9 +162,18 @@ export class RedisValueStore implements ValueStore {
     return { hadValue: hadValue === 1, fence: Number(fence.toString()), voidedNonce: voided?.toString() };
   }
 
-  async explain(id: string): Promise<{ record: KeyRecord; past: readonly PastLease[] }> {
+  async explain(id: string): Promise<{ record: MeasuredRecord; past: readonly PastLease[] }> {
     const reply = (await this.#run(explainScript, id, {})) as RecordReply;
-    return { record: decodeRecord(reply), past: decodePast(reply) };
+    return { record: decodeMeasured(reply), past: decodePast(reply) };
+  }
+
+  /** Its turn has come. What it brings is known before the next ones have theirs. */
+  async #read(id: string, kind: string, { known, sent }: ReadRequest): Promise<RecordReply> {
+    const asked = this.#run(readScript, id, { known_fence: known?.fence ?? 0 });
+    sent?.();
+    const reply = (await asked) as RecordReply;
+    this.#sizes.came(kind, bytesOf(reply));
+    return reply;
   }
 
   #run<A extends string>(

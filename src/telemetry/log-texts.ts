@@ -20,6 +20,10 @@ export const LOG = {
   policiesKept: 'not reloaded: the configuration has faults; keeping the old policies',
   storeSilent: 'starting without the value store: it does not answer yet',
   storeTooNew: 'value store refused: a later version has written to it; upgrade this replica',
+  unknownVariable: 'unknown variable: it has no effect; correct its name, or remove it',
+  embeddedBeyondLoopback:
+    'embedded mode, reachable from other machines: a second replica would give the same leases again; set DIBS_QUORUM_NODES and DIBS_STORE_URL, unless this is the only replica',
+  libraryWarned: 'a library printed a warning; its text is left out unless it is known to be safe',
   auditInvalidated: 'audit: invalidated',
   auditDenied: 'audit: permission denied',
   auditUnauthenticated: 'audit: authentication failed',

@@ -2,6 +2,7 @@ import { type DestinationStream, destination, pino } from 'pino';
 import type { Observer } from '../coordination/ports/observer.js';
 import type { Degraded, LeaseEnd, PublishOutcome } from '../coordination/words/outcome.js';
 import { LOG } from './log-texts.js';
+import { shownError } from './shown-error.js';
 import { readTraceparent } from './traceparent.js';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
@@ -19,7 +20,7 @@ export interface Logger {
 export function createLogger(level: LogLevel, stream: DestinationStream = destination({ dest: 2 })): Logger {
   const timestamp = () => `,"time":"${new Date().toISOString()}"`;
   const formatters = { level: (label: string) => ({ level: label }) };
-  return pino({ level, base: null, timestamp, formatters }, stream);
+  return pino({ level, base: null, timestamp, formatters, serializers: { err: shownError } }, stream);
 }
 
 /**

@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis';
+import { PublishOutcome } from '../../src/grpc/generated/dibs/v1/coordinator.js';
 import { Caller } from '../support/caller.js';
 import { Fleet } from '../support/fleet.js';
 import type { AnyRow, Bench } from './bench.js';
@@ -50,7 +51,14 @@ export const values: Bench = {
 async function stored({ caller }: Bed, key: string, { bytes = MIB, ttlMs = TTL_MS, staleMs = 0 } = {}) {
   const { token } = await caller.lease({ key });
   const value = VALUE.subarray(0, bytes);
-  await caller.publish({ key, token, payload: { $case: 'value', value }, ttlMs, staleMs });
+  const { outcome } = await caller.publish({
+    key,
+    token,
+    payload: { $case: 'value', value },
+    ttlMs,
+    staleMs,
+  });
+  if (outcome !== PublishOutcome.PUBLISH_OUTCOME_STORED) throw new Error(`${key} was not stored: ${outcome}`);
 }
 
 /** How many bytes the store sent while it was done. */

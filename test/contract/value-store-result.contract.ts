@@ -263,6 +263,26 @@ export function resultContract(current: () => StoreTrial): void {
       expect(await trial.wakes()).toEqual([{ kind: 'failed', fence }]);
     });
 
+    test('is remembered with those before it, up to a number and a length in all', async () => {
+      const past = async (trial: StoreTrial) => (await trial.store.explain(trial.id)).past;
+      const [short, long] = [current().another(), current().another()];
+      for (let at = 0; at < 20; at++) {
+        await short.arm(`n${at}`, { holder: `${at}` });
+        await short.store.release(short.id, { nonce: `n${at}`, end: 'released', keepMs: LONG_MS });
+        await long.arm(`n${at}`, { holder: `${at} ${'h'.repeat(250)}` });
+        await long.fail(`n${at}`);
+      }
+      expect((await past(short)).map(({ holder }) => holder)).toEqual(
+        Array.from({ length: 16 }, (_, at) => `${19 - at}`),
+      );
+      const kept = await past(long);
+      expect(kept.length).toBeGreaterThan(3);
+      expect(kept.length).toBeLessThan(7);
+      for (const [at, { holder }] of kept.entries()) expect(holder).toMatch(`${19 - at} h`);
+      short.close();
+      long.close();
+    });
+
     test('with a failure and 0 asked for keeps the failure without a back-off', async () => {
       const trial = current();
       await trial.arm('n1');

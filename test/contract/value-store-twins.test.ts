@@ -123,11 +123,13 @@ async function compareTwins(seed: number, one: ValueStore, other: ValueStore, id
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     const shown = await Promise.all(
       [...seenOf].map(async ([store, seen], twin) => {
-        const { record, past } = await store.explain(id);
+        const { record: measured, past } = await store.explain(id);
+        const record = await store.read(id);
         seen.looks.push(record);
         return {
           reply: seen.comparable(replies[twin]),
           record: seen.comparable(record),
+          measured: seen.comparable(measured),
           past: seen.comparable(past),
         };
       }),

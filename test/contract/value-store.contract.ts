@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { StoreTrial, type StoreUnderTest } from '../support/store-trial.js';
 import { invalidationContract } from './value-store-invalidation.contract.js';
 import { leaseContract } from './value-store-lease.contract.js';
+import { readingContract } from './value-store-reading.contract.js';
 import { resultContract } from './value-store-result.contract.js';
 import { silenceContract } from './value-store-silence.contract.js';
 
@@ -19,6 +20,7 @@ export function valueStoreContract(start: () => Promise<StoreUnderTest>): void {
   afterEach(() => trial.close());
 
   leaseContract(() => trial);
+  readingContract(() => trial);
   resultContract(() => trial);
   invalidationContract(() => trial);
   silenceContract(() => trial);

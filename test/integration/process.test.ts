@@ -1,5 +1,3 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,36 +5,13 @@ import { join } from 'node:path';
 import { expect, it, vi } from 'vitest';
 import { LOG } from '../../src/telemetry/log-texts.js';
 import { Caller } from '../support/caller.js';
-import { endWithThisProcess } from '../support/end-with-this-process.js';
+import { oneProcess } from '../support/one-process.js';
 import { Replica } from '../support/replica.js';
 
 // What is said on the outside of the process: its output, its exit code, and how it takes signals.
 
-interface Run {
-  readonly child: ChildProcess;
-  readonly output: { stdout: string; stderr: string };
-  readonly ended: Promise<number | string>;
-}
-
-function run(env: Readonly<Record<string, string>>): Run {
-  const child = spawn(process.execPath, ['dist/main.js'], {
-    env: { PATH: process.env.PATH, DIBS_LISTEN: '127.0.0.1:0', DIBS_HTTP_LISTEN: '127.0.0.1:0', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  endWithThisProcess(child);
-  const output = { stdout: '', stderr: '' };
-  child.stdout.on('data', (chunk) => {
-    output.stdout += chunk;
-  });
-  child.stderr.on('data', (chunk) => {
-    output.stderr += chunk;
-  });
-  const ended = once(child, 'close').then(([code, signal]) => code ?? signal);
-  return { child, output, ended };
-}
-
 it('ends with 1 and every fault at once when it is configured wrongly, and serves nothing', async () => {
-  const { output, ended } = run({
+  const { output, ended } = oneProcess({
     DIBS_LEASE_MS: '0',
     DIBS_QUORUM_NODES: 'redis://me:secret@a',
     DIBS_AUTH_FILE: '/etc/dibs/auth.yaml',
@@ -62,7 +37,7 @@ it('ends with 1 and says where when it cannot listen', async () => {
   const address = taken.address();
   const port = typeof address === 'object' ? address?.port : undefined;
   for (const name of ['DIBS_LISTEN', 'DIBS_HTTP_LISTEN']) {
-    const { output, ended } = run({ [name]: `127.0.0.1:${port}` });
+    const { output, ended } = oneProcess({ [name]: `127.0.0.1:${port}` });
     expect(await ended).toBe(1);
     expect(output.stderr).toMatch(`cannot listen at 127.0.0.1:${port}`);
     expect(output.stdout).toBe('');
@@ -71,7 +46,7 @@ it('ends with 1 and says where when it cannot listen', async () => {
 });
 
 it('says one line on standard output when it serves, and logs elsewhere', async () => {
-  const { child, output, ended } = run({});
+  const { child, output, ended } = oneProcess({});
   await expect
     .poll(() => output.stdout, { timeout: 10_000 })
     .toMatch(/^dibs listening grpc=127\.0\.0\.1:\d+ http=127\.0\.0\.1:\d+ mode=embedded\n$/);
@@ -109,7 +84,7 @@ it('starts on the socket of a process that was killed, and not on one that lives
   expect(existsSync(path)).toBe(true);
   const living = await Replica.start(env);
   expect(living.target).toBe(`unix://${path}`);
-  const { output, ended } = run(env);
+  const { output, ended } = oneProcess(env);
   expect(await ended).toBe(1);
   expect(output.stderr).toMatch('cannot listen at unix://');
   const caller = new Caller(living.target);

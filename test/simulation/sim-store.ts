@@ -7,6 +7,7 @@ import type {
 import {
   type ArmReply,
   type ArmRequest,
+  type ReadRequest,
   type StoredAnswer,
   type StoreExtend,
   type StoreExtended,
@@ -19,7 +20,12 @@ import {
 } from '../../src/coordination/ports/value-store.js';
 import type { NamespaceWake } from '../../src/coordination/ports/wake-channel.js';
 import type { ReleaseOutcome } from '../../src/coordination/words/outcome.js';
-import type { KeyRecord, PastLease } from '../../src/coordination/words/record.js';
+import type {
+  KeyRecord,
+  MeasuredRecord,
+  PastLease,
+  RecordFacts,
+} from '../../src/coordination/words/record.js';
 import type { TagClock } from '../../src/coordination/words/tag-clock.js';
 import * as seen from '../../src/memory/memory-record.js';
 import { Namespaces } from '../../src/memory/namespaces.js';
@@ -212,10 +218,11 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
     this.#expiries = new Expiries(time, callMsMax, process.timers);
   }
 
-  read(id: string): Promise<KeyRecord> {
+  read(id: string, { known, sent }: ReadRequest = {}): Promise<KeyRecord> {
+    sent?.();
     return this.#take('read', id, undefined, (record, nowMs) => ({
       record,
-      reply: seen.read(record, nowMs),
+      reply: seen.read(record, nowMs, known),
     }));
   }
 
@@ -223,11 +230,12 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
     return this.#take('arm', id, request, (record, nowMs) => steps.arm(record, request, nowMs));
   }
 
-  adopt(id: string, nonce: string): Promise<KeyRecord | undefined> {
+  adopt(id: string, nonce: string): Promise<RecordFacts | undefined> {
     return this.#take('adopt', id, nonce, (record, nowMs) => steps.adopt(record, nonce, nowMs));
   }
 
-  publish(id: string, request: StorePublish): Promise<StoredAnswer> {
+  publish(id: string, { sent, ...request }: StorePublish): Promise<StoredAnswer> {
+    sent?.();
     return this.#take('publish', id, request, (record, nowMs) => steps.publish(record, request, nowMs));
   }
 
@@ -243,7 +251,7 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
     return this.#take('invalidate', id, request, (record, nowMs) => steps.invalidate(record, request, nowMs));
   }
 
-  explain(id: string): Promise<{ record: KeyRecord; past: readonly PastLease[] }> {
+  explain(id: string): Promise<{ record: MeasuredRecord; past: readonly PastLease[] }> {
     return this.#take('explain', id, undefined, (record, nowMs) => ({
       record,
       reply: seen.explain(record, nowMs),

@@ -15,6 +15,8 @@ export class ChaosValueStore implements ValueStore {
   readonly losesRepliesTo = new Set<StoreStep>();
   /** The steps that were asked for, in their order. */
   readonly asked: StoreStep[] = [];
+  /** The fence of the value that each read said to have. */
+  readonly known: (number | undefined)[] = [];
   readonly #before = new Gates<StoreStep>();
   readonly #after = new Gates<StoreStep>();
 
@@ -52,10 +54,18 @@ export class ChaosValueStore implements ValueStore {
     return this.asked.filter((asked) => asked === step).length;
   }
 
-  readonly read: ValueStore['read'] = (...to) => this.#take('read', () => this.real.read(...to));
+  /** Sent at once, and then held up on its way. */
+  readonly read: ValueStore['read'] = (id, { known, sent } = {}) => {
+    sent?.();
+    this.known.push(known?.fence);
+    return this.#take('read', () => this.real.read(id, { known }));
+  };
   readonly arm: ValueStore['arm'] = (...to) => this.#take('arm', () => this.real.arm(...to));
   readonly adopt: ValueStore['adopt'] = (...to) => this.#take('adopt', () => this.real.adopt(...to));
-  readonly publish: ValueStore['publish'] = (...to) => this.#take('publish', () => this.real.publish(...to));
+  readonly publish: ValueStore['publish'] = (id, { sent, ...request }) => {
+    sent?.();
+    return this.#take('publish', () => this.real.publish(id, request));
+  };
   readonly release: ValueStore['release'] = (...to) => this.#take('release', () => this.real.release(...to));
   readonly extend: ValueStore['extend'] = (...to) => this.#take('extend', () => this.real.extend(...to));
   readonly explain: ValueStore['explain'] = (...to) => this.#take('explain', () => this.real.explain(...to));

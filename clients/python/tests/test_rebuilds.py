@@ -19,7 +19,7 @@ from fake_service import (
     published,
 )
 
-from dibs import JSON, LeaseLostError, ReentrantRebuildError, UndecodableError, Value
+from dibs import JSON, LeaseLostError, ReentrantRebuildError, Value
 from dibs.v1 import coordinator_pb2 as pb
 
 
@@ -224,39 +224,6 @@ class TestAStaleValueWhoseRebuildFails:
         assert fake.requests("Release")[0].HasField("failure")
         with pytest.raises(KeyError):
             await caller.get("k", fails(error), revalidate="await")
-
-
-class TestAValueThatTheCodecCannotRead:
-    async def test_is_a_miss_and_is_rebuilt(self, fake: FakeService, make: MakeCaller) -> None:
-        fake.will("GetOrLock", hit(b"<an older format>"), lease(previous=b"<an older format>"))
-        hooks = Recorder()
-        assert await make(hooks=hooks).get("k", gives({"a": 1}), codec=JSON) == {"a": 1}
-        assert [request.intent for request in fake.requests("GetOrLock")] == [pb.INTENT_REBUILD, pb.INTENT_REFRESH]
-        assert hooks.of("undecodable") == ["k"]
-
-    async def test_is_an_error_the_second_time(self, fake: FakeService, caller: Caller) -> None:
-        fake.will("GetOrLock", hit(b"<an older format>"))
-        with pytest.raises(UndecodableError, match='the value of "k"') as raised:
-            await caller.get("k", never_called, codec=JSON)
-        assert isinstance(raised.value.__cause__, ValueError)
-        assert len(fake.heard) == 2
-
-    async def test_is_no_stale_value_to_serve(self, fake: FakeService, caller: Caller) -> None:
-        fake.will("GetOrLock", lease(previous=b"<an older format>"))
-        assert await caller.get("k", gives({"a": 1}), codec=JSON) == {"a": 1}
-        assert len(fake.requests("GetOrLock")) == 1
-
-    async def test_is_not_rebuilt_where_another_caller_has_done_it_meanwhile(
-        self, fake: FakeService, caller: Caller
-    ) -> None:
-        """Each process that met the old value would otherwise rebuild it, one after the other."""
-        newer = lease(previous=b'{"a":2}')
-        newer.lease.previous.freshness = pb.FRESHNESS_FRESH
-        newer.lease.previous.fence = 9
-        fake.will("GetOrLock", hit(b"<an older format>"), newer)
-        assert await caller.get("k", never_called, codec=JSON) == {"a": 2}
-        (release,) = fake.requests("Release")
-        assert not release.HasField("failure")
 
 
 class TestARebuildThatAsksForItsOwnKey:

@@ -173,7 +173,11 @@ impl Session {
             session.state().resume_token = welcome.resume_token;
         }
         for reply in message.replies {
+            let is_refused = is_refused(&reply);
             open.answer(reply);
+            if let (true, Some(session)) = (is_refused, &session) {
+                session.leave(open);
+            }
         }
         for event in message.events {
             match (event.event, &session) {
@@ -204,4 +208,9 @@ impl Session {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The token with which the session was opened is not taken any more: the next ones are opened with the one of now.
+fn is_refused(reply: &v1::SessionReply) -> bool {
+    matches!(&reply.response, Some(Response::Error(error)) if Code::from(error.code) == Code::Unauthenticated)
 }

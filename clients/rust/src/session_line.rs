@@ -43,6 +43,14 @@ pub(crate) enum Ended {
     Error(CallError),
     /// The service does not take sessions here, or something on the way breaks streams: not an error of the call.
     NoSession,
+    /// The token with which the session was opened is not taken any more: the call may go with the one of now.
+    Refused,
+}
+
+impl Ended {
+    fn of(error: CallError) -> Self {
+        if error.code == Code::Unauthenticated { Self::Refused } else { Self::Error(error) }
+    }
 }
 
 /// One stream, with the calls that are open on it. It ends when nothing holds this any more.
@@ -227,7 +235,7 @@ impl OpenCalls {
         let mut calls = self.calls();
         if let Some(call) = calls.by_id.remove(&reply.id) {
             let answer = match reply.response {
-                Some(Response::Error(error)) => Err(Ended::Error(CallError::of_reply(error))),
+                Some(Response::Error(error)) => Err(Ended::of(CallError::of_reply(error))),
                 Some(response) => Ok(response),
                 None => Err(Ended::Error(CallError::new(Code::Internal, "an answer of a kind that is not known"))),
             };
@@ -243,7 +251,10 @@ impl OpenCalls {
     /// The stream has ended, and all its calls with it.
     pub fn end(&self, error: &CallError) {
         let mut calls = self.calls();
-        let ended = if calls.confirmed { Ended::Error(error.clone()) } else { Ended::NoSession };
+        let ended = match Ended::of(error.clone()) {
+            Ended::Error(_) if !calls.confirmed => Ended::NoSession,
+            ended => ended,
+        };
         calls.ended = Some(ended.clone());
         self.told.cancel();
         for (_, call) in calls.by_id.drain() {

@@ -43,6 +43,8 @@ impl SessionOrUnary {
         match self.session.ask(request.clone(), &terms).await {
             Ok(response) => return Ok(response),
             Err(Ended::Error(error)) => return Err(error),
+            // Another session can be had.
+            Err(Ended::Refused) => return self.unary.ask(request, terms).await,
             Err(Ended::NoSession) => {}
         }
         let response = self.unary.ask(request, terms).await?;

@@ -3,7 +3,7 @@ import type { NamespaceStore } from '../ports/namespace-store.js';
 import type { Observer } from '../ports/observer.js';
 import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
 import type { Degraded } from '../words/outcome.js';
-import type { Lateness } from './lateness.js';
+import type { Lateness, Owed } from './lateness.js';
 
 /**
  * Which of the two authorities answered last, as seen on the way of the calls
@@ -35,10 +35,12 @@ export class Degradation {
   watchedStore(store: ValueStore): ValueStore {
     const noted = <T>(reply: Promise<T>) => this.#noted(reply);
     return {
-      read: (id) => noted(store.read(id)),
+      read: (id, request) =>
+        this.#notedOnceSent(request?.sent, (sent) => store.read(id, { ...request, sent })),
       arm: (id, request) => noted(store.arm(id, request)),
       adopt: (id, nonce) => noted(store.adopt(id, nonce)),
-      publish: (id, request) => noted(store.publish(id, request)),
+      publish: (id, request) =>
+        this.#notedOnceSent(request.sent, (sent) => store.publish(id, { ...request, sent })),
       release: (id, request) => noted(store.release(id, request)),
       extend: (id, request) => noted(store.extend(id, request)),
       invalidate: (id, request) => noted(store.invalidate(id, request)),
@@ -72,8 +74,17 @@ export class Degradation {
     };
   }
 
-  async #noted<T>(reply: Promise<T>): Promise<T> {
-    const owed = this.lateness.begin();
+  /** What carries a value may wait for its turn: the store owes a reply from when it is sent. */
+  #notedOnceSent<T>(sent: (() => void) | undefined, send: (sent: () => void) => Promise<T>): Promise<T> {
+    const owing: { owed?: Owed } = {};
+    const reply = send(() => {
+      owing.owed = this.lateness.begin();
+      sent?.();
+    });
+    return this.#noted(reply, owing);
+  }
+
+  async #noted<T>(reply: Promise<T>, owing: { owed?: Owed } = { owed: this.lateness.begin() }): Promise<T> {
     try {
       const got = await reply;
       this.#note(this.#quorumAnswers, true);
@@ -83,7 +94,7 @@ export class Degradation {
       if (error instanceof StoreUnavailable && error.how !== 'late') this.#note(this.#quorumAnswers, false);
       throw error;
     } finally {
-      this.lateness.end(owed);
+      if (owing.owed !== undefined) this.lateness.end(owing.owed);
     }
   }
 

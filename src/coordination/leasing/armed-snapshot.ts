@@ -1,5 +1,5 @@
 import type { Snapshot } from '../reading/snapshot.js';
-import type { KeyRecord } from '../words/record.js';
+import type { RecordFacts } from '../words/record.js';
 
 /**
  * The record as it was armed. What counts of its value is known from the read: it is the same value, for
@@ -7,7 +7,7 @@ import type { KeyRecord } from '../words/record.js';
  */
 export function armedSnapshot(
   looked: Snapshot,
-  record: KeyRecord,
+  record: RecordFacts,
   sent: Pick<Snapshot, 'readAtMs' | 'arrivals' | 'sentAt'>,
 ): Snapshot {
   const { value } = looked.record;
@@ -19,8 +19,7 @@ export function armedSnapshot(
     ageMs: value.ageMs + ageMs,
   };
   const { namespace } = looked;
-  if (aged === undefined || aged.servableForMs <= 0)
-    return { ...sent, record: { ...record, value: undefined }, from: 'store', namespace };
+  if (aged === undefined || aged.servableForMs <= 0) return { ...sent, record, from: 'store', namespace };
   // A tag may have been invalidated between the read and the arm: a later caller must not count it as its own read.
   const { arrivals, sentAt } = looked;
   return { ...sent, arrivals, sentAt, record: { ...record, value: aged }, from: 'store', namespace };

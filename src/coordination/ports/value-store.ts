@@ -1,5 +1,5 @@
 import type { LeaseEnd, LeaseReason, Payload, PublishOutcome, ReleaseOutcome } from '../words/outcome.js';
-import type { KeyRecord, PastLease } from '../words/record.js';
+import type { KeyRecord, MeasuredRecord, PastLease, RecordFacts, StoredValue } from '../words/record.js';
 
 /**
  * The value store: it decides whose result counts. Each method is one atomic step at the store, on the
@@ -9,11 +9,11 @@ import type { KeyRecord, PastLease } from '../words/record.js';
  */
 export interface ValueStore {
   /** Reads the record of a key. */
-  read(id: string): Promise<KeyRecord>;
+  read(id: string, request?: ReadRequest): Promise<KeyRecord>;
   /** Makes a granted lease the one whose publish counts, if the record is still as the caller read it. */
   arm(id: string, request: ArmRequest): Promise<ArmReply>;
   /** Hands the armed lease `nonce` out once more: raises its owner number. Undefined if it is not armed. */
-  adopt(id: string, nonce: string): Promise<KeyRecord | undefined>;
+  adopt(id: string, nonce: string): Promise<RecordFacts | undefined>;
   /** Stores a value if its nonce is exactly the armed one, ends the lease and sends the wake. */
   publish(id: string, request: StorePublish): Promise<StoredAnswer>;
   /** Ends the armed lease `nonce` without a value and sends the wake. */
@@ -23,7 +23,14 @@ export interface ValueStore {
   /** Drops the value or marks it stale, voids the armed lease, raises the fence and sends the wake. */
   invalidate(id: string, request: StoreInvalidate): Promise<StoreInvalidated>;
   /** Reads the record and the last leases that have ended, newest first. */
-  explain(id: string): Promise<{ record: KeyRecord; past: readonly PastLease[] }>;
+  explain(id: string): Promise<{ record: MeasuredRecord; past: readonly PastLease[] }>;
+}
+
+export interface ReadRequest {
+  /** A value that the caller has: while the store's is still the one of its fence, the payload is not moved again. */
+  readonly known?: Pick<StoredValue, 'fence' | 'payload'> | undefined;
+  /** Called once, when the read is sent: it may have waited for its turn. Not called where it is refused before. */
+  readonly sent?: () => void;
 }
 
 export interface ArmRequest {
@@ -53,13 +60,14 @@ export interface ArmRequest {
 
 /**
  * Armed with the record as it is now, whose `lease` is the one just armed; or not armed, with the record
- * as it is now. Not armed means one of: another value or another fence than the ones read; a lease that
- * was given without the quorum still runs; any lease still runs, or ran until just now, and this one is by the store alone.
+ * as it is now. The value is not moved: the caller has read it. Not armed means one of: another value or another fence
+ * than the ones read; a lease that was given without the quorum still runs; any lease still runs, or ran until just
+ * now, and this one is by the store alone.
  * A nonce that is already armed is armed again with the same fence: the reply was lost, not the step.
  */
 export interface ArmReply {
   readonly armed: boolean;
-  readonly record: KeyRecord;
+  readonly record: RecordFacts;
 }
 
 export interface StorePublish {
@@ -71,13 +79,15 @@ export interface StorePublish {
   readonly staleMs: number;
   readonly tags: readonly string[];
   readonly keepMs: number;
+  /** As {@link ReadRequest.sent}. */
+  readonly sent?: (() => void) | undefined;
 }
 
 export interface StoredAnswer {
   readonly outcome: StoredOutcome;
   /** The fence under which a value is now stored; 0 if there is none. */
   readonly fence: number;
-  /** The tag clock of the lease, if the value was stored, now or before; else empty. */
+  /** The tag clock of the lease, if the value was stored, now or before, and is not over; else empty. */
   readonly clock: string;
 }
 

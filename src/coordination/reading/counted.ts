@@ -1,16 +1,16 @@
 import type { Stamp } from '../ports/namespace-store.js';
-import type { StoredFailure, StoredValue } from '../words/record.js';
+import type { StoredFailure, ValueFacts } from '../words/record.js';
 import { decodeTagClock } from '../words/tag-clock.js';
 
 /**
  * The value as far as it counts by the stamps of its namespace and its tags: undefined if one of them was
  * deleted since its lease was given, or the clock is another one; stale if one was marked so.
  */
-export function counted(
-  value: StoredValue,
+export function counted<Value extends ValueFacts>(
+  value: Value,
   clock: string,
   stamps: readonly Stamp[],
-): StoredValue | undefined {
+): Value | undefined {
   // Where there is no clock, it was lost with all of its stamps.
   if (clock === '') return undefined;
   if (value.clock === clock) return value;

@@ -1,6 +1,5 @@
 import type { Degraded, Failed } from '../words/outcome.js';
-import { type ArmedLease, type KeyRecord, PAST_LEASES_MAX, type PastLease } from '../words/record.js';
-import type { Snapshot } from './snapshot.js';
+import { type ArmedLease, type MeasuredRecord, PAST_LEASES_MAX, type PastLease } from '../words/record.js';
 
 /** What is known of one key, without its value and without any secret. */
 export interface Explanation {
@@ -27,13 +26,12 @@ export interface ExplainedValue {
   readonly tags: readonly string[];
 }
 
-/** What a snapshot says of the key, in the words of {@link Explanation}. */
+/** What a record says of its key, in the words of {@link Explanation}. */
 export function explanationOf(
-  snapshot: Snapshot,
+  record: MeasuredRecord,
   past: readonly PastLease[],
   known: Pick<Explanation, 'waiters' | 'degraded'>,
 ): Explanation {
-  const { record } = snapshot;
   const { lease, failure, fence } = record;
   const runs = lease !== undefined && lease.expiresInMs > 0;
   return {
@@ -65,10 +63,17 @@ function expired({ holder, fence, ageMs, expiresInMs }: ArmedLease): PastLease {
   };
 }
 
-function explainedValue({ value }: KeyRecord): ExplainedValue | undefined {
+function explainedValue({ value }: MeasuredRecord): ExplainedValue | undefined {
   if (value === undefined) return undefined;
-  const { payload, ageMs, freshForMs, servableForMs, fence, tags } = value;
-  const sizeBytes = payload.kind === 'value' ? payload.bytes.byteLength : 0;
+  const { sizeBytes, ageMs, freshForMs, servableForMs, fence, tags } = value;
   const staleForMs = servableForMs - freshForMs;
-  return { absent: payload.kind === 'absent', sizeBytes, ageMs, freshForMs, staleForMs, fence, tags };
+  return {
+    absent: sizeBytes === undefined,
+    sizeBytes: sizeBytes ?? 0,
+    ageMs,
+    freshForMs,
+    staleForMs,
+    fence,
+    tags,
+  };
 }

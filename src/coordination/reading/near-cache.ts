@@ -40,7 +40,7 @@ export class NearCache {
     const bytes = payloadBytes + 2 * id.length + tagBytes + ENTRY_BYTES;
     if (bytes > this.bytesMax) return;
     this.drop(id);
-    this.#entries.set(id, { namespace, snapshot, bytes });
+    this.#entries.set(id, { namespace, snapshot: withoutStory(snapshot), bytes });
     this.#bytes += bytes;
     add(this.#byNamespace, namespace, id);
     for (const tag of value.tags) add(this.#byTag, tagOf(namespace, tag), id);
@@ -57,6 +57,11 @@ export class NearCache {
     this.#entries.delete(id);
     this.#entries.set(id, entry);
     return entry.snapshot;
+  }
+
+  /** What it has, fresh or not: for a read that is not to move it again. */
+  known(id: string): StoredValue | undefined {
+    return this.#entries.get(id)?.snapshot.record.value;
   }
 
   /** For when the store is lost: what it had, which is to be taken for stale, for changes may not have been heard. */
@@ -100,6 +105,12 @@ export class NearCache {
     for (const tag of entry.snapshot.record.value?.tags ?? [])
       remove(this.#byTag, tagOf(entry.namespace, tag), id);
   }
+}
+
+/** No hit needs to know who held the key, and how the last lease ended: texts as long as callers choose. */
+function withoutStory(snapshot: Snapshot): Snapshot {
+  const { fence, valueFence, value, rebuild } = snapshot.record;
+  return { ...snapshot, record: { fence, valueFence, value, rebuild } };
 }
 
 function tagOf(namespace: string, tag: string): string {

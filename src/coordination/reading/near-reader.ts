@@ -1,4 +1,5 @@
 import type { Key } from '../words/key.js';
+import type { StoredValue } from '../words/record.js';
 import type { Facts, Trace } from '../words/trace.js';
 import type { Arrival, Changes } from './changes.js';
 import type { NearCache } from './near-cache.js';
@@ -12,9 +13,11 @@ export interface Readers {
   readonly trace: Trace | undefined;
   /** The place of a caller that comes now in the order of the changes. */
   readonly now: Arrival;
+  /** The last value that was seen of the key. */
+  readonly known: StoredValue | undefined;
   /** What the last read returned; undefined before the first. */
   readonly snapshot: Snapshot | undefined;
-  /** Called before a read is sent: what changes from here on is not in it. */
+  /** Called when a read is sent: what changes from here on is not in it. */
   beginRead(): void;
 }
 
@@ -34,10 +37,13 @@ export class NearReader {
 
   /** `arrivals` is called when the read is sent. Undefined as in {@link RecordReader.read}. */
   async read(room: Readers, arrivals: () => number): Promise<Snapshot | undefined> {
-    room.beginRead();
     // It is one read for all who wait; the first of them that is traced shows it.
     const step = room.trace?.begin('look');
-    const looking = this.reader.read(room.key, arrivals);
+    const sent = () => {
+      room.beginRead();
+      return arrivals();
+    };
+    const looking = this.reader.read(room.key, sent, room.known ?? this.near.known(room.key.id));
     if (step !== undefined) {
       looking.then(
         (seen) => step.end(seen && { found: foundIn(seen), late: this.#wasLate(seen) }),

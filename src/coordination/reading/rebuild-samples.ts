@@ -1,4 +1,4 @@
-/** So many namespaces have a sample that waits; those of further ones are dropped. */
+/** So many namespaces have a sample that waits. Of more, the one that has waited for longest is dropped: nobody reads its namespace. */
 const NAMESPACES_MAX = 1_024;
 
 /**
@@ -9,8 +9,12 @@ export class RebuildSamples {
   readonly #tookMs = new Map<string, number>();
 
   add(namespace: string, tookMs: number): void {
-    if (this.#tookMs.size < NAMESPACES_MAX || this.#tookMs.has(namespace))
-      this.#tookMs.set(namespace, tookMs);
+    this.#tookMs.delete(namespace);
+    for (const oldest of this.#tookMs.keys()) {
+      if (this.#tookMs.size < NAMESPACES_MAX) break;
+      this.#tookMs.delete(oldest);
+    }
+    this.#tookMs.set(namespace, tookMs);
   }
 
   /** The sample, once; undefined if there is none. */

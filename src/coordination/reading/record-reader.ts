@@ -1,9 +1,17 @@
 import { inPatience, isLost, type Patience } from '../degradation/patience.js';
-import { throwIfOnLossFails } from '../degradation/unavailable.js';
+import { throwIfOnLossFails, unavailable } from '../degradation/unavailable.js';
 import type { NamespaceRecord, NamespaceStore } from '../ports/namespace-store.js';
-import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
+import { type Missing, StoreUnavailable, type ValueStore } from '../ports/value-store.js';
 import type { Key } from '../words/key.js';
-import { type ArmedLease, type KeyRecord, NO_RECORD } from '../words/record.js';
+import {
+  type ArmedLease,
+  type MeasuredRecord,
+  NO_RECORD,
+  type PastLease,
+  type RecordFacts,
+  type StoredValue,
+  type ValueFacts,
+} from '../words/record.js';
 import type { Changes } from './changes.js';
 import type { ClockKeeper } from './clock-keeper.js';
 import { counted, withBackOff } from './counted.js';
@@ -35,46 +43,96 @@ export class RecordReader {
   ) {}
 
   /**
-   * The store's word; without a store, what this replica knows itself. Undefined if there is no word, although the
-   * store is there: read again after a pause. `arrivals` is called when the read is sent. Rejects as `unavailable`
-   * where the namespace rather fails.
+   * The store's word; without a store, what this replica knows itself. `arrivals` is called when the read is
+   * sent. `known` is a value that this replica has: the store does not move it again. Undefined if there is no word,
+   * although the store is there: read again after a pause. Rejects as `unavailable` where the namespace rather fails.
    */
-  async read(key: Key, arrivals: () => number): Promise<Snapshot | undefined> {
-    const { clock } = this.parts;
-    const [readAtMs, arrived, sentAt] = [clock.nowMs(), arrivals(), this.changes.count];
+  async read(key: Key, arrivals: () => number, known?: StoredValue): Promise<Snapshot | undefined> {
     try {
-      const { record, namespace } = await inPatience(this.parts, key.namespace, this.#read(key));
-      // Field by field: spreads take several times as long, and every look comes by here.
-      const heardAtMs = clock.nowMs();
-      return { record, readAtMs, heardAtMs, arrivals: arrived, from: 'store', sentAt, namespace };
+      return await inPatience(this.parts, key.namespace, this.#read(key, arrivals, known));
     } catch (error) {
-      if (!(error instanceof StoreUnavailable)) throw error;
-      const policy = this.parts.policyOf(key.namespace);
-      throwIfOnLossFails(policy, 'the value store');
-      if (!isLost(error, policy)) return undefined;
-      const lease = this.held.running(key.id);
-      const record = lease === undefined ? NO_RECORD : { ...NO_RECORD, lease };
+      const without = this.#withoutStore(key, error);
+      if (without === undefined) return undefined;
       const { count: sentAt } = this.changes;
-      const { how: missing } = error;
-      return { record, readAtMs: clock.nowMs(), arrivals: arrivals(), sentAt, from: 'nowhere', missing };
+      const { clock } = this.parts;
+      return { ...without, readAtMs: clock.nowMs(), arrivals: arrivals(), sentAt, from: 'nowhere' };
     }
   }
 
-  /** Record and namespace are asked together; the stamps of tags only where the clock has moved on. */
-  async #read({ id, namespace }: Key): Promise<Pick<Snapshot, 'record' | 'namespace'>> {
-    const { store, namespaces } = this.parts;
-    const [record, known] = await Promise.all([store.read(id), this.#namespace(namespace)]);
+  async #read(key: Key, arrivals: () => number, known: StoredValue | undefined): Promise<Snapshot> {
+    const { clock, store } = this.parts;
+    const read: { asked?: Asked } = {};
+    // The read of a large value waits for its turn: what changes meanwhile is in it.
+    const sent = () => {
+      read.asked = this.#ask(key, arrivals());
+    };
+    const record = await store.read(key.id, { known, sent });
+    const { readAtMs, arrived, sentAt, namespace } = read.asked ?? this.#ask(key, arrivals());
+    const { clock: tagClock, rebuild, stamps } = await namespace;
+    return {
+      record: await this.#counted(key, record, { clock: tagClock, stamps }),
+      readAtMs,
+      heardAtMs: clock.nowMs(),
+      arrivals: arrived,
+      from: 'store',
+      sentAt,
+      // Read before anybody is asked for a lease: one that carries it covers everything that came since.
+      namespace: { clock: tagClock, rebuild },
+    };
+  }
+
+  /**
+   * The same to be told of, with the leases that have ended, newest first: no value is moved. Rejects as `unavailable`
+   * also where there is no word.
+   */
+  async explain(key: Key): Promise<{ record: MeasuredRecord; past: readonly PastLease[] }> {
+    try {
+      return await inPatience(this.parts, key.namespace, this.#explain(key));
+    } catch (error) {
+      const without = this.#withoutStore(key, error);
+      if (without === undefined) throw unavailable('the value store gave no word; ask again');
+      return { record: without.record, past: [] };
+    }
+  }
+
+  async #explain(key: Key): Promise<{ record: MeasuredRecord; past: readonly PastLease[] }> {
+    const asked = Promise.all([this.parts.store.explain(key.id), this.#namespace(key.namespace)]);
+    const [{ record, past }, known] = await asked;
+    return { record: await this.#counted(key, record, known), past };
+  }
+
+  /** To be called when a read is sent: the namespace is asked beside it. */
+  #ask({ namespace: name }: Key, arrived: number): Asked {
+    const namespace = this.#namespace(name);
+    // Where the read itself fails, nothing asks what became of this.
+    namespace.catch(() => {});
+    return { readAtMs: this.parts.clock.nowMs(), arrived, sentAt: this.changes.count, namespace };
+  }
+
+  /** The record with what counts of it. The stamps of a value's tags are asked for only where the clock has moved on. */
+  async #counted<Value extends ValueFacts, Record extends RecordFacts & { value?: Value | undefined }>(
+    { namespace }: Key,
+    record: Record,
+    known: Pick<NamespaceRecord, 'clock' | 'stamps'>,
+  ): Promise<Record> {
     const { failure, value } = record;
     const tags = value === undefined || value.clock === known.clock ? [] : value.tags;
-    const now = tags.length === 0 ? known : await namespaces.read(namespace, tags);
-    return {
-      record: withValue(
-        { ...record, failure: failure && withBackOff(failure, known.clock, known.stamps) },
-        value && counted(value, now.clock, now.stamps),
-      ),
-      // Read before anybody is asked for a lease: one that carries it covers everything that came since.
-      namespace: { clock: known.clock, rebuild: known.rebuild },
-    };
+    const now = tags.length === 0 ? known : await this.parts.namespaces.read(namespace, tags);
+    const failed = failure && withBackOff(failure, known.clock, known.stamps);
+    return withValue(
+      failed === failure ? record : { ...record, failure: failed },
+      value && counted(value, now.clock, now.stamps),
+    );
+  }
+
+  /** What this replica itself knows of the key, where the store is lost. Undefined where it is only late. */
+  #withoutStore(key: Key, error: unknown): { record: RecordFacts; missing: Missing } | undefined {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    const policy = this.parts.policyOf(key.namespace);
+    throwIfOnLossFails(policy, 'the value store');
+    if (!isLost(error, policy)) return undefined;
+    const lease = this.held.running(key.id);
+    return { record: lease === undefined ? NO_RECORD : { ...NO_RECORD, lease }, missing: error.how };
   }
 
   #namespace(namespace: string): Promise<NamespaceRecord> {
@@ -95,8 +153,18 @@ export class RecordReader {
   }
 }
 
+/** A read as it was sent. */
+interface Asked extends Pick<Snapshot, 'readAtMs' | 'sentAt'> {
+  /** Callers that had come by then. */
+  readonly arrived: number;
+  readonly namespace: Promise<NamespaceRecord>;
+}
+
 /** A value that counts no longer was invalidated, by a tag of it or with its namespace: that is how its story ended. */
-function withValue(record: KeyRecord, value: KeyRecord['value']): KeyRecord {
+function withValue<Value, Record extends RecordFacts & { value?: Value | undefined }>(
+  record: Record,
+  value: Value | undefined,
+): Record {
   if (value === record.value) return record;
   const isOver = value === undefined && record.lastEnd === 'published';
   return { ...record, value, lastEnd: isOver ? 'invalidated' : record.lastEnd };

@@ -5,6 +5,7 @@ import { copyOf, leaseLeftMs, type Snapshot } from '../reading/snapshot.js';
 import type { Call } from '../words/call.js';
 import type { Key } from '../words/key.js';
 import type { GetOrLockAnswer, Hit } from '../words/outcome.js';
+import type { StoredValue } from '../words/record.js';
 import type { GetOrLock } from '../words/requests.js';
 import type { Span, Trace } from '../words/trace.js';
 import type { Ask } from './decide.js';
@@ -130,6 +131,8 @@ export class WaitingRoom {
   /** What the last read returned; undefined before the first. */
   snapshot: Snapshot | undefined;
   holder: KnownHolder | undefined;
+  /** The last value that was read or published here: as long as it is the store's, no read moves it again. */
+  known: StoredValue | undefined;
   readonly #waiters = new Map<Waiter, DeadlineHandle<Waiter> | undefined>();
   /** Those that no read has been shown to yet: all others wait for the end of the lease in the last one. */
   #owed: Waiter[] = [];
@@ -215,7 +218,7 @@ export class WaitingRoom {
     this.#rouse?.();
   }
 
-  /** Called before a read is sent: later changes are not in it. */
+  /** Called when a read is sent: later changes are not in it. */
   beginRead(): void {
     this.#woken = false;
   }
@@ -238,6 +241,7 @@ export class WaitingRoom {
   }
 
   #learn(snapshot: Snapshot): void {
+    this.known = snapshot.record.value ?? this.known;
     if (snapshot.from === 'publish') {
       this.holder = undefined;
       return;

@@ -4,13 +4,22 @@ import type { LeaseEnd, LeaseReason, Payload } from './outcome.js';
  * What the value store knows of one key, as of one instant of the store's own clock. All times are
  * relative to that instant, so that no replica ever compares its clock with the store's.
  */
-export interface KeyRecord {
+export interface KeyRecord extends RecordFacts {
+  /** Present only while it may still be served, fresh or stale. */
+  readonly value?: StoredValue;
+}
+
+/** A record to be told of: its value was measured and not moved. */
+export interface MeasuredRecord extends RecordFacts {
+  readonly value?: MeasuredValue;
+}
+
+/** A record without its value, which may be large. */
+export interface RecordFacts {
   /** The highest fence ever given for the key; 0 where the store has no record. */
   readonly fence: number;
   /** The fence of the last value that was stored, also when that value is gone by now; 0 for none. */
   readonly valueFence: number;
-  /** Present only while it may still be served, fresh or stale. */
-  readonly value?: StoredValue;
   /** The armed lease, also after its time has run out, until it is ended or superseded. */
   readonly lease?: ArmedLease;
   /** The last failure, until a publish clears it. */
@@ -23,8 +32,17 @@ export interface KeyRecord {
   readonly voidedNonce?: string;
 }
 
-export interface StoredValue {
+export interface StoredValue extends ValueFacts {
   readonly payload: Payload;
+}
+
+export interface MeasuredValue extends ValueFacts {
+  /** Of its bytes; undefined where it says that there is none. */
+  readonly sizeBytes: number | undefined;
+}
+
+/** What is known of a value besides its payload. */
+export interface ValueFacts {
   /** Above 0 while fresh; 0 when it is stale. */
   readonly freshForMs: number;
   /** Above 0: how long it may still be served at all, fresh and stale together. */
@@ -78,8 +96,10 @@ export interface PastLease {
   readonly failure: string;
 }
 
-/** So many are remembered of a key. */
+/** So many are remembered of a key, if they fit into {@link PAST_BYTES_MAX}; the last one always is. */
 export const PAST_LEASES_MAX = 16;
+/** A record outlives its value, and most are small: what they remember must not be most of what a store holds. */
+export const PAST_BYTES_MAX = 2_048;
 export const PAST_FAILURE_BYTES_MAX = 256;
 
 export interface StoredFailure {

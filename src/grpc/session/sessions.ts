@@ -16,6 +16,8 @@ import {
 } from '../generated/dibs/v1/coordinator.js';
 import { statusOf } from '../status.js';
 import type { Decoded } from '../strict-codec.js';
+import type { Turns } from '../turns.js';
+import { Intake } from './intake.js';
 import { Outbox } from './outbox.js';
 import { Session } from './session.js';
 
@@ -24,6 +26,7 @@ export type SessionStream = ServerDuplexStream<Decoded<SessionRequest>, SessionR
 export interface SessionsParts {
   readonly edge: Edge;
   readonly wakes: WakeChannel;
+  readonly turns: Turns;
   readonly clock: Clock;
   /** Runs what gathers messages, once all that has arrived was read. Default: `setImmediate`. */
   readonly atEndOfTurn?: (flush: () => void) => void;
@@ -118,27 +121,36 @@ export class Sessions {
       fail(error);
       return;
     }
+    const failed = (error: unknown) => {
+      over = true;
+      intake.end();
+      fail(error);
+      if (open !== undefined) this.#broken(open);
+    };
+    const intake = new Intake(this.parts.turns, {
+      take: (path, call) => open?.session.receive(path, call) ?? 0,
+      cancel: (id) => open?.session.cancel(id),
+      fail: failed,
+      reading: (isWanted) => over || (isWanted ? stream.resume() : stream.pause()),
+    });
     stream.on('data', (decoded: Decoded<SessionRequest>) => {
       if (over) return;
       try {
         const message = messageOf(decoded);
-        if (open === undefined) open = this.#begin(stream, message, visitor);
+        if (open === undefined) open = this.#begin(stream, message, visitor, intake);
         else if (message.hello !== undefined)
           throw invalid('hello: set again; only the first message may have it');
         this.#askToLeaveIfRevoked(open);
-        for (const [at, call] of message.calls.entries()) open.session.receive(`calls[${at}]`, call);
-        // After the calls, because one of them may be cancelled in the same message.
-        for (const id of message.cancelledIds) open.session.cancel(id);
+        intake.add(message);
       } catch (error) {
-        over = true;
-        fail(error);
-        if (open !== undefined) this.#broken(open);
+        failed(error);
       }
     });
     stream.on('end', () => {
       // The client has ended its side. It still gets its answers, and then its leases end.
-      void open?.session
-        .idle()
+      void intake
+        .empty()
+        .then(() => open?.session.idle())
         .then(() => open?.outbox.flushed())
         .then(() => {
           stream.end();
@@ -147,6 +159,7 @@ export class Sessions {
     });
     const gone = () => {
       over = true;
+      intake.end();
       if (open !== undefined) this.#broken(open);
     };
     stream.on('cancelled', gone);
@@ -183,7 +196,12 @@ export class Sessions {
     for (const { cancel } of this.#parked.values()) cancel();
   }
 
-  #begin(stream: SessionStream, { hello }: SessionRequest, visitor: Visitor | undefined): Open {
+  #begin(
+    stream: SessionStream,
+    { hello }: SessionRequest,
+    visitor: Visitor | undefined,
+    intake: Intake,
+  ): Open {
     if (hello === undefined) throw invalid('hello: not set; the first message must have it');
     if (this.#open.size + this.#parked.size >= SESSIONS_MAX)
       throw new CoordinationError(
@@ -202,12 +220,7 @@ export class Sessions {
       this.#parked.delete(resumeToken);
     }
     const session = parked?.session ?? new Session(this.parts.edge, identity, holder);
-    const holding = (held: boolean) => {
-      // Stop reading from a client that does not read.
-      if (held) stream.pause();
-      else stream.resume();
-    };
-    const outbox = new Outbox(stream, holding, this.parts.atEndOfTurn);
+    const outbox = new Outbox(stream, intake.hold, this.parts.atEndOfTurn);
     let leave = () => {};
     const left = new Promise<void>((resolve) => {
       leave = resolve;
@@ -224,7 +237,7 @@ export class Sessions {
       cancelAge: this.#afterAge(() => open),
       close: () => stream.end(),
     };
-    session.attach(outbox, visitor);
+    session.attach(outbox, visitor, intake.pace);
     this.#open.add(open);
     outbox.welcome({
       resumeToken: open.resumeToken,

@@ -5,7 +5,7 @@
 -- ARGV
 --   1 nonce  the lease's secret
 -- Reply
---   as value-read, with the raised owner number; null if the lease is not armed.
+--   the fields and the clock as value-read, with the raised owner number; null if the lease is not armed.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]

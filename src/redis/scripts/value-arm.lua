@@ -13,8 +13,9 @@
 --   8 keep_ms           how long the record outlives its contents
 --   9 silence_ms        how long after the end of an armed lease the store alone arms no other
 -- Reply
---   as value-read, and then 1 if the lease is armed, 0 if not. Armed: nothing was armed or stored since
---   the caller read the record, and no running lease stands in the way; or this very nonce was armed before.
+--   the fields and the clock as value-read, and then 1 if the lease is armed, 0 if not. Armed: nothing was armed or
+--   stored since the caller read the record, and no running lease stands in the way; or this very nonce was armed
+--   before.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]

@@ -1,16 +1,22 @@
--- value-explain: reads the record of a key, and the last leases that have ended.
+-- value-explain: reads the record of a key, with the size of its value, and the last leases that have ended.
 --
 -- KEYS
 --   1 record  the key's hash
 -- ARGV
 --   none
 -- Reply
---   as value-read, and then a line of JSON for each lease, newest first; null if none has ended.
+--   the fields and the clock as value-read; the size of the value in bytes, null for "absent" or if none may be served
+--   any more; and a line of JSON for each lease, newest first, null if none has ended.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
 -- include: record
 local record = read_record(KEYS[1], now)
+local size = false
+if is_servable(record, now) and redis.call('HEXISTS', KEYS[1], 'value') == 1 then
+  size = redis.call('HSTRLEN', KEYS[1], 'value')
+end
+table.insert(record, size)
 table.insert(record, redis.call('HGET', KEYS[1], 'past'))
 return record

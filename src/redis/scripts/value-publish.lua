@@ -16,7 +16,7 @@
 -- Reply
 --   the outcome: stored, stored_late, duplicate, superseded, invalidated or unknown_lease; the fence under
 --   which a value is now stored, as text, 0 if there is none; and the tag clock of the lease if it was stored, now
---   or before, empty otherwise.
+--   or before, and the value is not over, empty otherwise.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -31,7 +31,10 @@ local before = redis.call('HMGET', KEYS[1],
 if before[2] ~= ARGV[1] then
   local stored = tonumber(before[7] or 0) > now and tonumber(before[14] or 0) <= now and before[6] or '0'
   if not before[1] then return { 'unknown_lease', stored, '' } end
-  if before[4] == ARGV[1] then return { 'duplicate', stored, redis.call('HGET', KEYS[1], 'value_clock') or '' } end
+  if before[4] == ARGV[1] then
+    local clock = stored ~= '0' and redis.call('HGET', KEYS[1], 'value_clock')
+    return { 'duplicate', stored, clock or '' }
+  end
   if before[5] == ARGV[1] then return { 'invalidated', stored, '' } end
   if tonumber(before[1]) > tonumber(ARGV[2]) then return { 'superseded', stored, '' } end
   return { 'unknown_lease', stored, '' }

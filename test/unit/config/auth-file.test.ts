@@ -95,9 +95,9 @@ roles: {}
 
   it('is YAML, and a fault in it repeats no token', () => {
     const faults = faultsOf('identities: { one: { tokens: [my-secret }');
-    expect(faults).toEqual(['is not YAML, or has a duplicate entry']);
+    expect(faults).toEqual(['is not plain YAML: BAD_INDENT at line 1, column 41']);
     expect(faultsIn("{ tokens: ['my-secret'] }").join()).not.toMatch('my-secret');
-    expect(faultsOf('identities: { one: {}, one: {} }')).toEqual(['is not YAML, or has a duplicate entry']);
+    expect(faultsOf('identities: { one: {}, one: {} }').join()).toMatch('DUPLICATE_KEY at line 1');
   });
 
   it('knows names of 1 to 64 characters, bounds of both sides', () => {

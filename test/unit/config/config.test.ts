@@ -11,6 +11,7 @@ describe('nothing set', () => {
   it('is the embedded default', () => {
     expect(loadConfig({})).toEqual({
       grpcListen: ['127.0.0.1:50051'],
+      grpcIsRemote: false,
       httpListen: { host: '127.0.0.1', port: 9464 },
       httpIsPrivate: true,
       nodeTimeoutMs: 100,
@@ -29,11 +30,13 @@ describe('nothing set', () => {
       sessionGraceMs: 0,
       connectionAgeMs: 600_000,
       connectionsMax: 10_000,
+      unsentBytesMax: 134_217_728,
       compressedRequests: false,
       policies: new Map(),
       policy: expect.objectContaining({ stale: 'allow', onLoss: 'degrade', leaseMsMin: 100 }),
       logLevel: 'info',
       otel: {},
+      suspicions: { unknownVariables: [], embeddedBeyondLoopback: false },
     });
   });
 
@@ -83,10 +86,11 @@ const numbers: NumberRow[] = [
     env: { DIBS_SILENCE_MS: '250' },
   },
   { name: 'DIBS_WAIT_MAX_MS', min: 0, max: 3_600_000, read: ({ limits }) => limits.waitMsMax },
-  { name: 'DIBS_VALUE_MAX_BYTES', min: 1, max: 268_435_456, read: ({ limits }) => limits.valueBytesMax },
+  { name: 'DIBS_VALUE_MAX_BYTES', min: 1, max: 8_388_608, read: ({ limits }) => limits.valueBytesMax },
   { name: 'DIBS_NEAR_CACHE_BYTES', min: 0, max: 2 ** 40, read: ({ nearCacheBytes }) => nearCacheBytes },
   { name: 'DIBS_WAITERS_PER_KEY', min: 1, max: 200_000, read: ({ limits }) => limits.waitersPerKeyMax },
   { name: 'DIBS_WAITERS', min: 1, max: 10_000_000, read: ({ limits }) => limits.waitersMax },
+  { name: 'DIBS_UNSENT_BYTES', min: 1_048_576, max: 2 ** 40, read: ({ unsentBytesMax }) => unsentBytesMax },
   { name: 'DIBS_CONNECTIONS', min: 1, max: 1_000_000, read: ({ connectionsMax }) => connectionsMax },
   {
     name: 'DIBS_CONNECTION_AGE_MS',
@@ -149,6 +153,13 @@ describe('DIBS_LISTEN', () => {
   ])('may not be %s', (listen) => {
     for (const each of faults({ DIBS_LISTEN: listen })) expect(each).toMatch(/^DIBS_LISTEN: '.*' is neither/);
     expect(faults({ DIBS_LISTEN: listen })).not.toEqual([]);
+  });
+
+  it('has no path that the system would cut off', () => {
+    const listen = (bytes: number) => `unix:///${'s'.repeat(bytes - 1)}`;
+    expect(faults({ DIBS_LISTEN: listen(107) })).toEqual([]);
+    expect(fault({ DIBS_LISTEN: listen(108) })).toMatch('has 108 bytes; the system accepts at most 107');
+    expect(fault({ DIBS_LISTEN: `unix:///${'é'.repeat(54)}` })).toMatch('has 109 bytes');
   });
 
   it('names an address once', () => {
@@ -244,7 +255,7 @@ describe('the fleet', () => {
     'redis+cluster://a:1,b:70000',
     'redis+sentinel://a:1',
   ])('may not have the store %s', (url) => {
-    expect(fault({ ...inFleet, DIBS_STORE_URL: url })).toMatch('DIBS_STORE_URL: is not redis://HOST:PORT');
+    expect(fault({ ...inFleet, DIBS_STORE_URL: url })).toMatch('DIBS_STORE_URL: cannot be used: ');
   });
 
   it('never has its passwords printed', () => {

@@ -22,6 +22,22 @@ describe("OpenTelemetry's own variables", () => {
     });
   });
 
+  it.each(['', 'TRACES_', 'METRICS_'])('have endpoints with a scheme (%s)', (signal) => {
+    const name = `OTEL_EXPORTER_OTLP_${signal}ENDPOINT`;
+    for (const good of ['http://collector:4317', 'https://collector', 'HTTP://[::1]:4318/v1/traces']) {
+      expect(read({ [name]: good }).faults).toEqual([]);
+    }
+    for (const bad of [
+      'collector:4317',
+      'me:secret@collector',
+      'grpc://collector:4317',
+      'http://',
+      'http://a:b',
+    ]) {
+      expect(read({ [name]: bad }).faults).toEqual([`${name}: is not http://HOST:PORT or https://HOST:PORT`]);
+    }
+  });
+
   /** The signals that are sent. */
   const sentBy = (env: Record<string, string>) =>
     Object.entries(read(env).config).flatMap(([signal, how]) => (how === undefined ? [] : [signal]));

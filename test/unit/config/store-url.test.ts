@@ -46,13 +46,18 @@ describe('a store URL', () => {
     ['http://h', 'must be one of'],
     ['redis://', 'must be one of'],
     ['redis://h/1/2', 'must be one of'],
-    ['redis://h:0', "'h:0' is not HOST or HOST:PORT"],
-    ['redis://h:65536', "'h:65536' is not HOST or HOST:PORT"],
-    ['redis://h:port', "'h:port' is not HOST or HOST:PORT"],
+    ['redis://h:0', 'host 1 is not HOST or HOST:PORT'],
+    ['redis://h:65536', 'host 1 is not HOST or HOST:PORT'],
+    ['redis://h:port', 'host 1 is not HOST or HOST:PORT'],
     ['redis://h1,h2', 'names one host'],
     ['redis://h/name', 'number of a database'],
-    ['redis+cluster://h1,', "'' is not HOST or HOST:PORT"],
+    ['redis+cluster://h1,', 'host 2 is not HOST or HOST:PORT'],
     ['redis+cluster://h1/1', 'has no path'],
+    ['redis://word@h', 'no colon; write USER:PASSWORD@, or :PASSWORD@'],
+    ['redis+cluster://word@h1,h2', 'no colon'],
+    ['redis://:50%@h', 'the password has a % that begins no code; percent-encode it'],
+    ['redis://50%:word@h', 'the user has a % that begins no code; percent-encode it'],
+    ['redis+sentinel://h1/50%', 'the name of the master has a %'],
     ['redis+sentinel://h1', 'name of the master'],
     ['redis+sentinel://h1/', 'name of the master'],
   ])('%s is refused', (url, reason) => {
@@ -60,7 +65,15 @@ describe('a store URL', () => {
   });
 
   test('is never repeated in what is said of it, for it may carry a password', () => {
-    for (const url of ['redis://me:secret@h:99999', 'http://me:secret@h', 'redis://me:secret@h/db']) {
+    for (const url of [
+      'redis://me:secret@h:99999',
+      'http://me:secret@h',
+      'redis://me:secret@h/db',
+      'redis://secret@h',
+      'redis://me:secret%@h',
+      'redis://:secret/more@h:1',
+      'redis://me:se@secret@h',
+    ]) {
       expect(() => parseStoreUrl(url)).toThrow(expect.not.stringContaining('secret'));
     }
   });

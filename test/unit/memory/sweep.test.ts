@@ -8,7 +8,7 @@ import { ManualClock } from '../../support/manual-clock.js';
 
 test('drops what is over, keeps what is not, and gets round while entries come and go', () => {
   const entries = new Map<string, number>();
-  const sweep = new Sweep(entries, (endMs, nowMs) => endMs <= nowMs);
+  const sweep = new Sweep(entries, (endMs, nowMs) => (endMs <= nowMs ? undefined : endMs));
   for (let at = 0; at < 1000; at++) {
     entries.set(`short ${at}`, at + 10);
     if (at % 10 === 0) entries.set(`long ${at}`, 10_000);

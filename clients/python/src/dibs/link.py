@@ -53,7 +53,7 @@ class Link:
         self._open: _Channel | None = None
         #: Those that take no more calls, and still answer theirs.
         self.retired: set[_Channel] = set()
-        #: Something broke off: the next call looks whether the certificates have changed.
+        #: Something broke off, or was refused: the next call looks whether the certificates have changed.
         self.broken_off = False
         #: The client takes no more calls from its user; those under way may still need some.
         self.closed = False
@@ -133,7 +133,8 @@ class Link:
 
     def _channel(self) -> _Channel:
         with self._gate:
-            if self.broken_off and self._open is not None:
+            # Where nothing is open, the connection may have been made anew, or will be.
+            if self._open is not None and (self.broken_off or self._open.is_idle()):
                 self.broken_off = False
                 if self._open.has_other_certificates():
                     self.retired.add(self._open)
@@ -194,6 +195,9 @@ class _Channel:
         while not (self._session or self._open_session(self._sessions)).send(sending):
             self._keep_token()
             self._session = None
+
+    def is_idle(self) -> bool:
+        return self._session is None and not self._sent and not self._left
 
     def has_other_certificates(self) -> bool:
         return self._connection.tls is not None and self._connection.tls.current() is not self._tls
@@ -294,7 +298,7 @@ class _Channel:
                     sending.fail(ServiceError("CANCELLED", "the call was cancelled"))
             except grpc.RpcError as error:
                 failure = service_error(error)
-                self._link.broken_off |= failure.unreachable
+                self._link.broken_off |= failure.unreachable or failure.code == "UNAUTHENTICATED"
                 sending.fail(failure)
             else:
                 if not sending.succeed(response) and call.method == "GetOrLock" and response.HasField("lease"):

@@ -122,6 +122,8 @@ class Course(Generic[T]):
         self._act: Act | None = None
         self._sent: Future[Any] | None = None
         self._abandoned = False
+        #: What the rebuild raised.
+        self._failed: Exception | None = None
 
     def drive(self, until: float = math.inf) -> None:
         """Goes on until `result` is there. Raises LeftError at `until`, a time of `time.monotonic()`."""
@@ -135,7 +137,11 @@ class Course(Generic[T]):
         except LeftError:
             raise
         except (Exception, Abandoned) as error:
-            self.result.set_exception(error)
+            # A StopIteration of the rebuild's: Python lets none out of a generator, and the steps are one.
+            failed = self._failed
+            self.result.set_exception(
+                failed if isinstance(failed, StopIteration) and error.__cause__ is failed else error
+            )
         except BaseException as interrupt:
             # Between two acts the steps live on; within, as when a hook is interrupted, they have ended with it.
             if inspect.getgeneratorstate(self._steps) == inspect.GEN_CLOSED:
@@ -225,7 +231,7 @@ class Course(Generic[T]):
             with run.around():
                 result = run.rebuild(run.grant, lost)
         except Exception as error:
-            failed = error
+            failed = self._failed = error
         finally:
             run.running.void = lambda: None
             if keeper is not None:

@@ -56,9 +56,9 @@ class Result:
 
 
 def result_of(returned: Any, codec: Codec[Any]) -> Result:
-    """Raises what the codec raises."""
+    """Raises what the codec raises, and TypeError where it makes no bytes."""
     own = returned if isinstance(returned, Value) else Value(returned)
-    data = None if own.value is None else codec.encode(own.value)
+    data = None if own.value is None else _bytes_of(codec.encode(own.value))
     try:
         ttl_ms = None if own.ttl is None else ttl_ms_of("ttl", own.ttl)
         tags = None if own.tags is None else tags_of(own.tags)
@@ -66,3 +66,10 @@ def result_of(returned: Any, codec: Codec[Any]) -> Result:
     except Exception as error:
         # The source has answered, and what it said is the caller's.
         return Result(data, store=own.store, refused=error)
+
+
+def _bytes_of(encoded: object) -> bytes:
+    """Anything else could not be sent, after the source has answered; None would count as absent."""
+    if isinstance(encoded, (bytes, bytearray, memoryview)):
+        return bytes(encoded)
+    raise TypeError(f"the codec's encode returned {type(encoded).__name__}: return bytes")

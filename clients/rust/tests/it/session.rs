@@ -150,6 +150,30 @@ async fn one_that_drains_is_left_for_new_calls_and_still_answers_the_open_ones()
 }
 
 #[tokio::test]
+async fn a_call_that_is_refused_for_the_token_of_its_session_goes_by_itself_and_the_next_over_a_new_one() {
+    let (fake, mut sessions, client) = with_sessions().await;
+    fake.will("get_or_lock", [hit("v")]);
+    let (call, open) = (ask(&client, "k"), ask(&client, "open"));
+    let (mut old, _) = next(&mut sessions, "r").await;
+    let mut ids = std::collections::HashMap::new();
+    while ids.len() < 2 {
+        for call in old.heard().await.calls {
+            let Some(Request::GetOrLock(request)) = call.request else { panic!("{call:?}") };
+            ids.insert(request.key, call.id);
+        }
+    }
+    let refusal = v1::CallError { code: Code::Unauthenticated.into(), ..Default::default() };
+    old.reply(ids["k"], Response::Error(refusal));
+    assert_eq!(text(soon(call).await.unwrap().unwrap()), "v");
+    let other = ask(&client, "other");
+    let (mut new, _) = next(&mut sessions, "s").await;
+    new.answer(hit_reply("w")).await;
+    assert_eq!(text(other.await.unwrap().unwrap()), "w");
+    old.reply(ids["open"], hit_reply("x"));
+    assert_eq!(text(open.await.unwrap().unwrap()), "x");
+}
+
+#[tokio::test]
 async fn one_that_breaks_ends_its_calls_and_is_resumed_by_the_next() {
     let (_fake, mut sessions, client) = with_sessions().await;
     let call = ask(&client, "k");

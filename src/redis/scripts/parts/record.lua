@@ -9,21 +9,24 @@ local function end_future(key, now, published_at, armed_at, failed_at)
   if tonumber(failed_at or 0) > now then redis.call('HSET', key, 'failed_at', at, 'failure_until', at) end
 end
 
--- The record as of now: the fields of record-fields.ts in their order, and then the clock. Its value may be large, and
--- the record outlives it.
+-- The record as of now without its value: the fields of record-fields.ts in their order, and then the clock.
 local function read_record(key, now)
   local fields = {
-    'fence', 'value_fence', 'value', 'published_at', 'fresh_until', 'servable_until', 'last_end', 'voided',
+    'fence', 'value_fence', 'published_at', 'fresh_until', 'servable_until', 'last_end', 'voided',
     'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease',
     'failure', 'failure_fence', 'failure_until', 'failure_count', 'rebuild_mean', 'rebuild_deviation',
     'value_clock', 'tags', 'failed_at', 'failure_clock' }
   local record = redis.call('HMGET', key, unpack(fields))
-  local latest = math.max(tonumber(record[4] or 0), tonumber(record[11] or 0), tonumber(record[23] or 0))
+  local latest = math.max(tonumber(record[3] or 0), tonumber(record[10] or 0), tonumber(record[22] or 0))
   if latest > now then
-    end_future(key, now, record[4], record[11], record[23])
+    end_future(key, now, record[3], record[10], record[22])
     record = redis.call('HMGET', key, unpack(fields))
   end
-  if tonumber(record[6] or 0) <= now then record[3] = false end
   table.insert(record, now)
   return record
+end
+
+-- Whether the value of this record may still be served: the record outlives it.
+local function is_servable(record, now)
+  return tonumber(record[5] or 0) > now
 end

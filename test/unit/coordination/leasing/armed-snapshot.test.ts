@@ -11,7 +11,7 @@ const looked: Snapshot = {
   record: { fence: 5, valueFence: 5, value },
   ...{ readAtMs: 1_000, arrivals: 3, sentAt: 7, from: 'store', namespace: { clock: 'c.1' } },
 };
-const armed = { fence: 6, valueFence: 5, value: { ...value, tags: [] } };
+const armed = { fence: 6, valueFence: 5 };
 
 it('has the value as it was read before, older by the time since, for those whom that read could serve', () => {
   const snapshot = armedSnapshot(looked, armed, { readAtMs: 1_120, arrivals: 9, sentAt: 11 });

@@ -33,6 +33,21 @@ describe('the near cache', () => {
     expect(near.get(a.id)).toBeDefined();
   });
 
+  it('keeps nothing of how the key came to its value, which is not counted', () => {
+    const near = new NearCache(100_000);
+    const { record, ...rest } = snapshotOf(1);
+    const failure = {
+      message: 'm'.repeat(1_000),
+      fence: 1,
+      retryAfterMs: 0,
+      count: 1,
+      triedAgoMs: 0,
+      clock: '',
+    };
+    near.fill(a, { ...rest, record: { ...record, failure, voidedNonce: 'n', lastEnd: 'published' } });
+    expect(near.get(a.id)?.record).toEqual(record);
+  });
+
   it('of no bytes keeps nothing', () => {
     const near = new NearCache(0);
     near.fill(a, snapshotOf(0));

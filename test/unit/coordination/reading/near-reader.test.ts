@@ -23,3 +23,35 @@ describe('a look that an invalidation overtakes', () => {
     leaseOf(after);
   });
 });
+
+describe('a value that this replica has', () => {
+  it('is not moved again for READ_STORE, while the near cache has it', async () => {
+    const trial = new CoordinationTrial();
+    trial.nearCacheBytes = 1_000_000;
+    const replica = trial.replica();
+    const { token } = await trial.lease();
+    const { fence } = await trial.publish(token, 'a value');
+    for (const known of [undefined, fence]) {
+      const answer = await trial.ask({ read: 'store' }, new Call(), replica);
+      expect(textIn(hitOf(answer))).toBe('a value');
+      expect(trial.store.known.at(-1)).toBe(known);
+    }
+  });
+
+  it('is not moved again for callers that wait beside it, until there is another', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease();
+    const { fence } = await trial.publish(token, 'old', { ttlMs: 1, staleMs: 60_000 });
+    await trial.pass(10);
+    const { token: next } = await trial.lease({ stale: 'forbid', leaseMs: 60_000 });
+    const before = trial.store.known.length;
+    const [waiting, other] = [trial.send({ stale: 'forbid' }), trial.replica()];
+    await trial.pass(3_000, 100);
+    const [first, ...polls] = trial.store.known.slice(before);
+    expect(first).toBeUndefined();
+    expect(polls.length).toBeGreaterThan(2);
+    expect(new Set(polls)).toEqual(new Set([fence]));
+    await trial.publish(next, 'new', {}, other);
+    expect(textIn(hitOf(waiting))).toBe('new');
+  });
+});

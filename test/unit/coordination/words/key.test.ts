@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { keyFromId, keyOf } from '../../../../src/coordination/words/key.js';
+import { keyFromId, keyOf, namespaceFromId } from '../../../../src/coordination/words/key.js';
 
 describe('a key', () => {
   it.each(['a', 'mit Leerzeichen', '{braces}', 'zwei\nZeilen', '💚', '*', 'a:b', '\u0000'])(
@@ -15,4 +15,10 @@ describe('a key', () => {
     expect(keyOf('a', 'b').id).not.toBe(keyOf('ab', '').id);
     expect(keyOf('a', 'b').id).not.toBe(keyOf('default', 'b').id);
   });
+});
+
+it.each(['n', 'a.b_c-9', 'x'.repeat(64)])('the namespace %s can be read from an id', (namespace) => {
+  for (const key of ['k', 'ü{}\n', 'long'.repeat(256)]) {
+    expect(namespaceFromId(keyOf(namespace, key).id)).toBe(namespace);
+  }
 });

@@ -11,6 +11,7 @@ import {
   type SessionResponse,
 } from '../../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { type SessionStream, Sessions } from '../../../../src/grpc/session/sessions.js';
+import { Turns } from '../../../../src/grpc/turns.js';
 import { MemoryWakeChannel } from '../../../../src/memory/wake-channel.js';
 import { SystemClock } from '../../../../src/system-clock.js';
 import { LIMITS } from '../../../support/coordination-trial.js';
@@ -57,9 +58,10 @@ function trial() {
       holder: '',
       session: undefined,
     },
-    ...{ guard: undefined, tracing: undefined, unexpected: () => {} },
+    ...{ guard: undefined, tracing: undefined, pace: () => {}, unexpected: () => {} },
   };
-  const sessions = new Sessions({ edge, wakes, clock: new SystemClock(), graceMs: 0, ageMs: 60_000 });
+  const parts = { turns: new Turns(), clock: new SystemClock(), graceMs: 0, ageMs: 60_000 };
+  const sessions = new Sessions({ edge, wakes, ...parts });
   const open = () => {
     const stream = new Stream();
     sessions.serve(stream as unknown as SessionStream);

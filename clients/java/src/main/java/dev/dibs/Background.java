@@ -24,7 +24,8 @@ final class Background {
   boolean await(Duration timeout) throws InterruptedException {
     CompletableFuture<Void> all = CompletableFuture.allOf(underWay.toArray(CompletableFuture[]::new));
     try {
-      all.get(timeout.toNanos(), TimeUnit.NANOSECONDS);
+      // The longest that there is, for what has more.
+      all.get(TimeUnit.NANOSECONDS.convert(timeout), TimeUnit.NANOSECONDS);
       return true;
     } catch (TimeoutException error) {
       return false;

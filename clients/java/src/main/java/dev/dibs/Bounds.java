@@ -25,6 +25,7 @@ final class Bounds {
     if (options.lease() != null) within("lease_ms", options.lease(), 1);
     if (options.leaseHoldMax() != null) leaseHoldMax(options.leaseHoldMax());
     if (options.namespace() != null) text("namespace", options.namespace());
+    text("traceparent", options.traceparent());
     tags(options.tags());
   }
 
@@ -38,6 +39,10 @@ final class Bounds {
 
   static void leaseHoldMax(Duration duration) {
     within("lease_hold_max_ms", duration, 1);
+  }
+
+  static void connectTimeout(Duration duration) {
+    within("connect_timeout_ms", duration, 1);
   }
 
   static void tags(List<String> names) {

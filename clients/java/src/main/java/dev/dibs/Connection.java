@@ -65,7 +65,7 @@ final class Connection {
     // It may have come before there was anybody to tell.
     if (channel.getState(true) == ConnectivityState.READY) return true;
     try {
-      there.get(timeout.toNanos(), TimeUnit.NANOSECONDS);
+      there.get(TimeUnit.NANOSECONDS.convert(timeout), TimeUnit.NANOSECONDS);
       return true;
     } catch (TimeoutException error) {
       return false;

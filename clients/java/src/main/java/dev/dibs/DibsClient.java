@@ -6,6 +6,7 @@ import io.grpc.ClientInterceptors;
 import io.grpc.Status;
 import java.time.Duration;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 
@@ -139,6 +140,7 @@ public final class DibsClient implements Dibs {
   private <V> Question question(String key, Options<V> options, RebuildFunction<V> rebuild) {
     if (closed) throw isClosed();
     Bounds.text("key", key);
+    Objects.requireNonNull(rebuild, "rebuild");
     options.refuseBroken();
     String namespace = options.namespace() == null ? parts.namespace() : options.namespace();
     FullKey fullKey = FullKey.of(namespace, key);
@@ -203,7 +205,10 @@ public final class DibsClient implements Dibs {
   }
 
   private static <V> ByteString encoded(Options<V> options, V value) {
-    return value == null ? null : ByteString.copyFrom(options.codec().encode(value));
+    if (value == null) return null;
+    byte[] bytes = options.codec().encode(value);
+    if (bytes == null) throw new NullPointerException("the codec's encode returned null: return bytes");
+    return ByteString.copyFrom(bytes);
   }
 
   private static <V> V decoded(Options<V> options, Found found) {

@@ -126,7 +126,8 @@ public final class DibsClientBuilder {
    * @return this
    */
   public DibsClientBuilder connectTimeout(Duration duration) {
-    destination.connectTimeout = Objects.requireNonNull(duration, "connectTimeout");
+    Bounds.connectTimeout(duration);
+    destination.connectTimeout = duration;
     return this;
   }
 

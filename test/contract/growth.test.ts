@@ -1,0 +1,161 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { describe, expect, test } from 'vitest';
+import { Coordinator, type CoordinatorParts } from '../../src/coordination/coordinator.js';
+import { STAMPS_MAX } from '../../src/coordination/ports/namespace-store.js';
+import { NO_OBSERVER } from '../../src/coordination/ports/observer.js';
+import { Call } from '../../src/coordination/words/call.js';
+import { type Key, keyOf } from '../../src/coordination/words/key.js';
+import { defaultPolicy } from '../../src/coordination/words/policy.js';
+import { MemoryLeaseQuorum } from '../../src/memory/lease-quorum.js';
+import { MemoryNamespaceStore } from '../../src/memory/namespace-store.js';
+import { MemoryValueStore } from '../../src/memory/value-store.js';
+import { MemoryWakeChannel } from '../../src/memory/wake-channel.js';
+import { SystemChance } from '../../src/system-chance.js';
+import { SystemClock } from '../../src/system-clock.js';
+import { LIMITS } from '../support/coordination-trial.js';
+import { describeWithRedis } from '../support/describe-with-redis.js';
+import { ManualClock } from '../support/manual-clock.js';
+import { startRedisStore } from '../support/redis-store.js';
+import { textValue } from '../support/store-trial.js';
+import { until } from '../support/until.js';
+
+// `npm run test:long` runs it in full: 100,000 keys, 10,000 namespaces, 1,000,000 tags.
+const SCALE = process.env.DIBS_TEST_LONG === '1' ? 1 : 0.1;
+const KEYS = 100_000 * SCALE;
+const NAMESPACES = 10_000 * SCALE;
+const TAGS = 1_000_000 * SCALE;
+const TAGS_A_CALL = 16;
+const DAY_MS = 86_400_000;
+/** One call each few seconds: what is over is dropped a little at each step. */
+const CALLS_A_DAY = 60_000 * SCALE;
+/** Of a heap that is collected: what the engine itself keeps of such a run. */
+const NOISE_BYTES = 12 * 2 ** 20;
+
+/** A replica as its callers use it. */
+class Traffic {
+  readonly coordinator: Coordinator;
+
+  constructor(
+    authorities: Pick<CoordinatorParts, 'store' | 'namespaces' | 'quorum' | 'wakes' | 'clock'>,
+    limits = LIMITS,
+  ) {
+    const policy = { ...defaultPolicy(limits), leaseHoldMsMax: 4 * limits.leaseMsMax };
+    this.coordinator = new Coordinator({
+      ...{ limits, policyOf: () => policy, observer: NO_OBSERVER, chance: new SystemChance() },
+      ...{ nearCacheBytes: 1_000_000, ...authorities },
+    });
+  }
+
+  read(key: Key, intent: 'read' | 'rebuild' = 'read') {
+    const request = { key, intent, waitMs: 0, requestId: '', holder: 'a holder', read: 'store' } as const;
+    return this.coordinator.getOrLock(request, new Call());
+  }
+
+  async rebuild(key: Key, tags: readonly string[], ttlMs: number) {
+    const { outcome } = await this.read(key, 'rebuild');
+    if (outcome.kind !== 'lease') throw new Error(`no lease but ${outcome.kind}`);
+    const payload = textValue('v'.repeat(100));
+    await this.coordinator.publish({ key, token: outcome.token, payload, ttlMs, tags }, new Call());
+  }
+
+  invalidateTags(namespace: string, tags: readonly string[]) {
+    return this.coordinator.invalidate({ namespace, keys: [], tags, all: false, mode: 'delete' }, new Call());
+  }
+}
+
+function heapBytes(): number {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  collect();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+describe('everything in memory', () => {
+  test('comes back to where it began, a day after many keys, namespaces and tags', async () => {
+    const clock = new ManualClock();
+    const wakes = new MemoryWakeChannel();
+    const store = new MemoryValueStore({ clock, wakes });
+    const namespaces = new MemoryNamespaceStore({ clock, wakes, chance: new SystemChance() });
+    const quorum = new MemoryLeaseQuorum({ clock });
+    const traffic = new Traffic({ clock, wakes, store, namespaces, quorum });
+    const sizes = () => [store.size, namespaces.size, quorum.size];
+    const { coordinator } = traffic;
+    const burst = async (of: number) => {
+      for (let at = 0; at < KEYS * of; at++)
+        await traffic.rebuild(keyOf('tagged', `${at}`), [`user ${at}`], 60_000);
+      for (let at = 0; at < NAMESPACES * of; at++) await traffic.read(keyOf(`read-${at}`, 'a key'));
+      expect(namespaces.size).toBe(1);
+      for (let at = 0; at < NAMESPACES * of; at++)
+        await traffic.rebuild(keyOf(`used-${at}`, 'a key'), [], 60_000);
+      for (let at = 0; at < TAGS * of; at += TAGS_A_CALL) {
+        const tags = Array.from({ length: TAGS_A_CALL }, (_, tag) => `user ${at + tag}`);
+        await traffic.invalidateTags('tagged', tags);
+      }
+    };
+    const day = async () => {
+      for (let at = 0; at < CALLS_A_DAY; at++) {
+        await traffic.read(keyOf('other', 'a key'));
+        clock.advance(DAY_MS / CALLS_A_DAY);
+      }
+    };
+    await burst(0.05);
+    await day();
+    const [began, beganBytes] = [sizes(), heapBytes()];
+    expect(began).toEqual([0, 0, 0]);
+
+    await burst(1);
+    expect(sizes()[0]).toBeGreaterThanOrEqual(KEYS);
+    expect(namespaces.stampsOf('tagged')).toBe(Math.min(STAMPS_MAX, TAGS));
+    const peakBytes = heapBytes();
+    expect(peakBytes - beganBytes).toBeGreaterThan(NOISE_BYTES);
+    await day();
+    expect(sizes()).toEqual(began);
+    expect([coordinator.waiters, coordinator.leasesHeld, clock.timers]).toEqual([0, 0, 0]);
+    expect(coordinator.nearCacheBytes).toBeLessThanOrEqual(1_000_000);
+    const leftBytes = heapBytes() - beganBytes;
+    console.log(`heap: ${mib(peakBytes - beganBytes)} MiB at the peak, ${mib(leftBytes)} MiB a day later`);
+    expect(leftBytes).toBeLessThan(NOISE_BYTES);
+  }, 600_000);
+});
+
+function mib(bytes: number): string {
+  return (bytes / 2 ** 20).toFixed(1);
+}
+
+describeWithRedis('a store on Redis', () => {
+  const COUNT = 1_000;
+  const TTL_MS = 200;
+
+  test('comes back to where it began, once keys, namespaces and tags are over', async () => {
+    const under = await startRedisStore({ stampsMax: 200 });
+    const limits = { ...LIMITS, leaseMs: 500, leaseMsMax: 500 };
+    const clock = new SystemClock();
+    const quorum = new MemoryLeaseQuorum({ clock });
+    const traffic = new Traffic({ clock, quorum, ...under, wakes: under.channel }, limits);
+    const count = async () => Number(await under.server.command('DBSIZE'));
+    const usedBytes = async () =>
+      Number(/^used_memory:(\d+)/m.exec(await under.server.command('INFO', 'memory'))?.[1]);
+    const burst = async (name: string, of: number) => {
+      for (let at = 0; at < of; at++) await traffic.read(keyOf(`${name}-read-${at}`, 'a key'));
+      expect(await count()).toBe(0);
+      for (let at = 0; at < of; at++) {
+        await traffic.rebuild(keyOf(`${name}-used-${at}`, 'a key'), [], TTL_MS);
+        await traffic.rebuild(keyOf(name, `${at}`), [`user ${at}`], TTL_MS);
+        await traffic.invalidateTags(name, [`user ${at}`]);
+      }
+      expect(await count()).toBeGreaterThan(0);
+    };
+    // Redis learns its scripts, and its tables grow to what the first keys need.
+    const over = () => until(async () => (await count()) === 0, 100_000);
+    await burst('first', 100);
+    await over();
+    const began = await usedBytes();
+    await burst('second', COUNT);
+    await over();
+    expect((await usedBytes()) - began).toBeLessThan(2 ** 20);
+    traffic.coordinator.close();
+    await under.close();
+  }, 300_000);
+});

@@ -1,0 +1,20 @@
+import { expect, it } from 'vitest';
+import { ReadSizes } from '../../../src/redis/read-sizes.js';
+
+it('takes an unknown namespace for one of large values, and then follows what came', () => {
+  const sizes = new ReadSizes();
+  expect(sizes.expected('n')).toBe(1_048_576);
+  sizes.came('n', 1_000);
+  expect(sizes.expected('n')).toBe(1_000);
+  sizes.came('n', 9_000);
+  expect(sizes.expected('n')).toBe(2_000);
+  expect(sizes.expected('another')).toBe(1_048_576);
+});
+
+it('remembers 256 namespaces, those that were read last', () => {
+  const sizes = new ReadSizes();
+  for (let at = 0; at < 256; at += 1) sizes.came(`n${at}`, 1);
+  sizes.came('n0', 1);
+  sizes.came('one more', 1);
+  expect(['n0', 'n1', 'n2'].map((name) => sizes.expected(name))).toEqual([1, 1_048_576, 1]);
+});
