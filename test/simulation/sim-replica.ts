@@ -3,6 +3,7 @@ import { NO_OBSERVER } from '../../src/coordination/ports/observer.js';
 import { defaultPolicy, type Limits, type Policy } from '../../src/coordination/words/policy.js';
 import type { Edge } from '../../src/grpc/answer.js';
 import { Sessions } from '../../src/grpc/session/sessions.js';
+import { Turns } from '../../src/grpc/turns.js';
 import { RedlockQuorum } from '../../src/quorum/redlock-quorum.js';
 import type { SimChance } from './sim-chance.js';
 import { SimLink } from './sim-link.js';
@@ -63,6 +64,7 @@ export class SimReplica extends SimProcess {
   readonly streams = new Set<SimSessionStream>();
   readonly edge: Edge;
   #sessions: Sessions | undefined;
+  readonly #turns = new Turns((turn) => this.#atEndOfTurn(turn));
   readonly #sessionClock: ProcessClock;
 
   constructor(name: string, parts: ReplicaParts) {
@@ -105,6 +107,7 @@ export class SimReplica extends SimProcess {
     this.edge = {
       ...{ coordinator: this.coordinator, limits, policyOf: parts.policyOf, holder: '' },
       ...{ guard: undefined, tracing: undefined, session: undefined, unexpected: raise },
+      pace: (rest) => this.#turns.begin(rest),
     };
     this.quorum.start();
     // As the composition root does: whoever decided before it had heard of anybody would degrade for nothing.
@@ -115,14 +118,18 @@ export class SimReplica extends SimProcess {
 
   /** From the first client that asks for one: a world without clients pays for no beat. */
   get sessions(): Sessions {
-    const { edge, wakes, time } = this;
+    const { edge, wakes } = this;
     this.#sessions ??= new Sessions({
-      ...{ edge, wakes, clock: this.#sessionClock, graceMs: 0, ageMs: AGE_MS },
-      // What follows from this turn comes first.
-      atEndOfTurn: (flush) =>
-        void Promise.resolve().then(() => time.at(time.nowMs, () => this.run(flush), this.timers)),
+      ...{ edge, wakes, turns: this.#turns, clock: this.#sessionClock, graceMs: 0, ageMs: AGE_MS },
+      atEndOfTurn: (flush) => this.#atEndOfTurn(flush),
     });
     return this.#sessions;
+  }
+
+  /** What follows from this turn comes first. */
+  #atEndOfTurn(fire: () => void): void {
+    const { time } = this;
+    void Promise.resolve().then(() => time.at(time.nowMs, () => this.run(fire), this.timers));
   }
 
   drain(): void {
