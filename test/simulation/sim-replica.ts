@@ -131,17 +131,16 @@ export class SimReplica extends SimProcess {
   get sessions(): Sessions {
     const { edge, wakes } = this;
     this.#sessions ??= new Sessions({
-      ...{ edge, wakes, clock: this.#sessionClock, graceMs: 0, ageMs: AGE_MS },
-      turns: this.#turns,
+      ...{ edge, wakes, turns: this.#turns, clock: this.#sessionClock, graceMs: 0, ageMs: AGE_MS },
       atEndOfTurn: (flush) => this.#atEndOfTurn(flush),
     });
     return this.#sessions;
   }
 
   /** What follows from this turn comes first. */
-  #atEndOfTurn(what: () => void): void {
+  #atEndOfTurn(fire: () => void): void {
     const { time } = this;
-    void Promise.resolve().then(() => time.at(time.nowMs, () => this.run(what), this.timers));
+    void Promise.resolve().then(() => time.at(time.nowMs, () => this.run(fire), this.timers));
   }
 
   drain(): void {

@@ -149,6 +149,7 @@ export class SimSessionStream {
     const half = Object.assign(this.#server, {
       metadata: new Metadata(),
       getAuthContext: () => null,
+      getPeer: () => stream.from.name,
       write(message: SessionResponse): boolean {
         const processed = stream.witness?.told(message);
         stream.#tell(() => {
