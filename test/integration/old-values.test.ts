@@ -73,7 +73,8 @@ describeWithRedis('after an invalidation', () => {
   it('a lease from when the store hung feeds nobody with what it read before', async () => {
     const key = 'unstored';
     fleet.store.hang();
-    const given = await at(0).getOrLock({ key, leaseMs: 20_000, waitMs: 2_000 });
+    // A store that hangs is late at first, and lost only when it has been silent for two seconds.
+    const given = await at(0).getOrLock({ key, leaseMs: 20_000, waitMs: 15_000 });
     fleet.store.resume();
     const lease = given.outcome?.$case === 'lease' ? given.outcome.value : undefined;
     expect([lease?.fence, given.degraded]).toEqual([0, Degraded.DEGRADED_STORE_LOST]);
