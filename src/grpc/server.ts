@@ -8,6 +8,7 @@ import type { Guard } from '../access/guard.js';
 import type { TlsMaterial } from '../config/tls-files.js';
 import type { Clock } from '../coordination/ports/clock.js';
 import { KEY_BYTES_MAX, KEYS_MAX } from './decode.js';
+import { connectionsWithin, openFilesMaxOf } from './door/descriptors.js';
 import { Door, STREAMS_BEFORE_ADMISSION } from './door/door.js';
 import { http2ServersOf } from './door/http2-servers.js';
 import { TlsCredentials } from './tls-credentials.js';
@@ -138,7 +139,7 @@ function doorOf(options: GrpcServerOptions): Door {
   const { clock, guard, compressedRequests, connectionsMax, unsentBytesMax, waitersMax, waitersPerKeyMax } =
     options;
   const bounds = {
-    connectionsMax,
+    connectionsMax: connectionsWithin(connectionsMax, openFilesMaxOf(process.report)),
     streamsMax: waitersMax + STREAMS_BESIDES_WAITERS,
     streamsPerConnectionMax: waitersPerKeyMax + STREAMS_BESIDES_WAITERS,
     unsentBytesMax,

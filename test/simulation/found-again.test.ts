@@ -35,11 +35,28 @@ const FOUND_IN_CLIENTS: readonly string[] = [
   'client-flight-joined-whatever-its-publish',
 ];
 
+describe('seeds about lateness', () => {
+  it('find a store that counts as lost at the soft timeout', () => {
+    const asked = ['--about', 'lateness', '--stop', '--from', '1', '--seeds', '100'];
+    const { code, said } = playedWith('store-lost-at-the-soft-timeout', asked);
+    expect(said).toMatch(/INV-19 /);
+    expect(code).toBe(1);
+  }, 240_000);
+});
+
 describe('seeds about clients', () => {
   it.each(FOUND_IN_CLIENTS)(
     'find what %s breaks',
     (mutant) => {
-      const { code, said } = playedWith(mutant, ['--clients', '--stop', '--from', '1', '--seeds', '1000']);
+      const { code, said } = playedWith(mutant, [
+        '--about',
+        'clients',
+        '--stop',
+        '--from',
+        '1',
+        '--seeds',
+        '1000',
+      ]);
       expect(said).toMatch(/INV-15 /);
       expect(code).toBe(1);
     },

@@ -5,20 +5,21 @@ import { fileURLToPath } from 'node:url';
 import { Coverage, STEPS } from './coverage.js';
 import { exploreAll, replay } from './explore.js';
 import { FAULTS, STORE_LOSS } from './faults.js';
-import { type SeedResult, simulate } from './simulate.js';
+import { type About, type SeedResult, simulate } from './simulate.js';
 
 // npm run simulate -- --seed N                  one seed, with everything that happens in it
 // npm run simulate -- --seeds N [--from M]      N seeds, from M on or from anywhere
 // npm run simulate -- --seconds N [--min M]     new seeds for N seconds, and at least M
 //                     [--meet N]                fail unless each fault has met each step N times
 //                     [--stop]                  at the first violation
-//                     [--clients]               clients with near caches live in every seed, and few others
+//                     [--about clients]         clients with near caches live in every seed, and few others
+//                     [--about lateness]        replies are late, and nothing else goes wrong
 // npm run simulate -- explore [--deviations N]  every order of each small world, up to so many deviations
 //                     [--only NAME] [--seconds N]
 // npm run simulate -- explore --only NAME --order ORDER    one of them, with everything that happens in it
 
-const ABOUT_CLIENTS = process.argv.includes('--clients');
-const KNOWN = `test/simulation/known-${ABOUT_CLIENTS ? 'client-' : ''}seeds.json`;
+const ABOUT = text('about') as About | undefined;
+const KNOWN = `test/simulation/known-seeds${ABOUT === undefined ? '' : `-about-${ABOUT}`}.json`;
 const STOPS = process.argv.includes('--stop');
 /** Seeds that a process takes at a time: some seconds' worth. */
 const CHUNK = 50;
@@ -54,7 +55,7 @@ async function child(): Promise<void> {
     const bad: Report['bad'] = [];
     let [steps, operations] = [0, 0];
     for (let seed = from; seed < to; seed += 1) {
-      const result = await simulate(seed, { aboutClients: ABOUT_CLIENTS });
+      const result = await simulate(seed, { about: ABOUT });
       steps += result.steps;
       operations += result.operations;
       coverage.add(result.coverage);
@@ -113,7 +114,7 @@ async function playMany(from: number, enough: (played: number) => boolean) {
 async function one(seed: number): Promise<number> {
   const { violations, digest, counts, operations, faults } = await simulate(seed, {
     print: (line) => console.log(line),
-    aboutClients: ABOUT_CLIENTS,
+    about: ABOUT,
   });
   console.log(`\nseed ${seed}: ${operations} operations, ${faults} faults, trace ${digest}`, counts);
   for (const { invariant, what } of violations) console.log(`${invariant}  ${what}`);
@@ -138,7 +139,9 @@ async function many(): Promise<number> {
   );
   for (const { seed, violations } of total.bad) {
     for (const { invariant, what } of violations) console.log(`  seed ${seed}  ${invariant}  ${what}`);
-    console.log(`  replay: npm run simulate -- ${ABOUT_CLIENTS ? '--clients ' : ''}--seed ${seed}`);
+    console.log(
+      `  replay: npm run simulate -- ${ABOUT === undefined ? '' : `--about ${ABOUT} `}--seed ${seed}`,
+    );
   }
   remember(total.bad.map(({ seed }) => seed));
   const unmet = total.coverage.below(option('meet') ?? 0, [...Object.keys(FAULTS), STORE_LOSS], STEPS);

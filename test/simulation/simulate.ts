@@ -1,12 +1,12 @@
 import { liveInClients } from './client-life.js';
-import { amnesias, healAll, misfortunes } from './faults.js';
+import { amnesias, FAULTS, healAll, LATENESS, misfortunes } from './faults.js';
 import type { Violation } from './judge.js';
 import { liveOn } from './life.js';
 import { judgeBudget, judgeOneRebuild, judgeRest, judgeTakeover, RECOVERY_MS } from './rest.js';
 import { SimChance } from './sim-chance.js';
 import { LIMITS } from './sim-replica.js';
 import { Trace } from './trace.js';
-import { drawnFrom, World } from './world.js';
+import { drawnFrom, type Fleet, World } from './world.js';
 
 /** The first start of the quorum: nothing goes wrong before there is a fleet. */
 const WARM_UP_MS = 1_500;
@@ -32,32 +32,35 @@ export interface SeedResult {
   readonly coverage: [string, [string, number][]][];
 }
 
+export type About = 'clients' | 'lateness';
+
 /** How a seed is played. */
 export interface Played {
   /** Hears every line of the trace. */
   readonly print?: (line: string) => void;
-  /** Clients with near caches live in every seed, and few others beside them. */
-  readonly aboutClients?: boolean;
+  /**
+   * `clients`: clients with near caches live in every seed, and few others beside them. `lateness`: nothing goes wrong
+   * but that replies are late, by less than makes anything count as gone.
+   */
+  readonly about?: About | undefined;
 }
 
 /** Plays one seed from its first start to its rest. */
-export async function simulate(
-  seed: number,
-  { print, aboutClients = false }: Played = {},
-): Promise<SeedResult> {
+export async function simulate(seed: number, { print, about }: Played = {}): Promise<SeedResult> {
   const trace = new Trace(print);
-  const world = new World(drawnFrom(seed), trace);
+  const world = new World(fleetOf(seed, about), trace);
   const { time, chance, judge } = world;
   await time.runUntil(WARM_UP_MS);
 
-  const operations = (aboutClients ? 0 : OPERATIONS_MIN) + chance.below(60);
+  const operations = (about === 'clients' ? 0 : OPERATIONS_MIN) + chance.below(60);
   const faults = FAULTS_MIN + chance.below(FAULTS_MAX - FAULTS_MIN + 1);
   const work = { left: operations };
   const lives = Array.from({ length: CALLERS }, (_, at) => liveOn(world, `c${at}`, work));
-  const wrong = [misfortunes(world, faults, chance.hits(0.1))];
+  const onlyLate = about === 'lateness';
+  const wrong = [misfortunes(world, faults, !onlyLate && chance.hits(0.1), onlyLate ? LATENESS : FAULTS)];
   const rare = new SimChance(~seed);
-  if (rare.hits(AMNESIA_SHARE)) wrong.push(amnesias(world, rare));
-  const company = clientsOf(world, seed, aboutClients ? 1 : CLIENT_SHARE);
+  if (!onlyLate && rare.hits(AMNESIA_SHARE)) wrong.push(amnesias(world, rare));
+  const company = clientsOf(world, seed, about === 'clients' ? 1 : onlyLate ? 0 : CLIENT_SHARE);
   await played(world, Promise.all([...lives, ...wrong, company.over]), 'the clients');
   company.leave();
 
@@ -82,6 +85,16 @@ export async function simulate(
     counts: judge.counts,
     coverage: world.coverage.entries(),
   };
+}
+
+/** S, below which an authority is only late. */
+const SILENCE_MS = 2_000;
+
+function fleetOf(seed: number, about: About | undefined): Fleet {
+  const fleet = drawnFrom(seed);
+  if (about !== 'lateness') return fleet;
+  const patience = { storeMs: SILENCE_MS, nodesMs: SILENCE_MS };
+  return { ...fleet, patience, onlyLate: true, limits: { ...fleet.limits, silenceMs: SILENCE_MS } };
 }
 
 /** Draws of their own, so that a seed without them stays what it was. */

@@ -303,11 +303,8 @@ export class SessionTransport implements PooledSession {
   }
 
   #failed(call: OpenCall<Line>, { code, message, retryAfterMs }: DibsError): void {
-    let cause: NoSession | undefined;
-    if (code === 'UNAUTHENTICATED') {
-      cause = new SessionRefused(message);
-      this.#leave(call.line);
-    }
+    const cause = code === 'UNAUTHENTICATED' ? new SessionRefused(message) : undefined;
+    if (cause !== undefined) this.#leave(call.line);
     this.#end(call, new DibsError(code, message, retryAfterMs, { cause }));
   }
 

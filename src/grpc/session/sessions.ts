@@ -3,7 +3,6 @@ import type { ServerDuplexStream } from '@grpc/grpc-js';
 import type { Visitor } from '../../access/guard.js';
 import type { Clock } from '../../coordination/ports/clock.js';
 import type { WakeChannel } from '../../coordination/ports/wake-channel.js';
-import { FULL_MS } from '../../coordination/waiting/retry-after.js';
 import { CoordinationError } from '../../coordination/words/errors.js';
 import { keyFromId } from '../../coordination/words/key.js';
 import type { Edge } from '../answer.js';
@@ -20,6 +19,7 @@ import type { Turns } from '../turns.js';
 import { Intake } from './intake.js';
 import { Outbox } from './outbox.js';
 import { Session } from './session.js';
+import { SessionShares } from './session-shares.js';
 
 export type SessionStream = ServerDuplexStream<Decoded<SessionRequest>, SessionResponse> & Shown;
 
@@ -42,8 +42,6 @@ const CLOSES_IN_MS = 5_000;
 const BEAT_EVERY_MS = 1_000;
 /** The event for "anything in the namespace may have changed". */
 const ALL = { keys: [], tags: [], all: true } as const;
-/** Sessions of one replica, broken ones included. Further sessions are refused. */
-const SESSIONS_MAX = 10_000;
 /** After the connection has stopped accepting streams. Otherwise clients would return on the same connection. */
 const AGE_OVER_CONNECTION = 1.15;
 /** Longer than the longest wait. A client that stays longer after being asked to leave is disconnected. */
@@ -71,6 +69,7 @@ export class Sessions {
   readonly #open = new Set<Open>();
   /** Sessions with a broken stream, until their grace ends. */
   readonly #parked = new Map<string, { readonly session: Session; readonly cancel: () => void }>();
+  readonly #shares = new SessionShares();
   readonly #stopListening: () => void;
   #cancelBeat = () => {};
   #draining = false;
@@ -203,12 +202,6 @@ export class Sessions {
     intake: Intake,
   ): Open {
     if (hello === undefined) throw invalid('hello: not set; the first message must have it');
-    if (this.#open.size + this.#parked.size >= SESSIONS_MAX)
-      throw new CoordinationError(
-        'exhausted',
-        `too many sessions on this replica (at most ${SESSIONS_MAX})`,
-        FULL_MS,
-      );
     const { resumeToken, holder, watchedNamespaces } = decodeHello(hello);
     const { identity = '' } = visitor ?? {};
     for (const namespace of watchedNamespaces) {
@@ -219,7 +212,8 @@ export class Sessions {
       parked.cancel();
       this.#parked.delete(resumeToken);
     }
-    const session = parked?.session ?? new Session(this.parts.edge, identity, holder);
+    const session =
+      parked?.session ?? this.#shares.count(new Session(this.parts.edge, identity, holder), stream.getPeer());
     const outbox = new Outbox(stream, intake.hold, this.parts.atEndOfTurn);
     let leave = () => {};
     const left = new Promise<void>((resolve) => {
@@ -281,13 +275,18 @@ export class Sessions {
     session.attach(undefined);
     session.cancelAll();
     // A drain ends streams but not their leases.
-    if (open.leaving) return;
+    if (open.leaving) {
+      this.#shares.give(session);
+      return;
+    }
     if (this.parts.graceMs === 0 || session.leases === 0) {
+      this.#shares.give(session);
       void session.end();
       return;
     }
     const cancel = this.parts.clock.after(this.parts.graceMs, () => {
       this.#parked.delete(resumeToken);
+      this.#shares.give(session);
       void session.end();
     });
     this.#parked.set(resumeToken, { session, cancel });
