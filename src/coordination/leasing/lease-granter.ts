@@ -10,7 +10,7 @@ import { hitOf } from '../reading/hit-of.js';
 import type { Snapshot } from '../reading/snapshot.js';
 import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
-import type { Hit, Lease, LeaseReason } from '../words/outcome.js';
+import type { LeaseReason } from '../words/outcome.js';
 import type { Token } from '../words/token.js';
 import type { Span, Trace } from '../words/trace.js';
 import { armedSnapshot as snapshotOf } from './armed-snapshot.js';
