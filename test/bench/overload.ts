@@ -67,9 +67,9 @@ export const overload: Bench = {
         : [{ name: 'rueidisaside', run: (keys: readonly string[]) => aside.run(keys) }]),
     ];
     const stops: [string, (signal: 'SIGSTOP' | 'SIGCONT') => void][] = [
-      ['the store', (signal) => stand([fleet.store], signal)],
-      ['most lock nodes', (signal) => stand(fleet.lockNodes.slice(0, 3), signal)],
-      ['a replica', (signal) => fleet.replicas[0]?.signal(signal)],
+      ['stops of the store', (signal) => stand([fleet.store], signal)],
+      ['stops of most lock nodes', (signal) => stand(fleet.lockNodes.slice(0, 3), signal)],
+      ['stops of a replica', (signal) => fleet.replicas[0]?.signal(signal)],
     ];
     try {
       const rows: BoundRow[] = [];
@@ -83,7 +83,7 @@ export const overload: Bench = {
       for (const [what, signal] of stops) {
         for (const way of ways) {
           const stopped = standStill(signal);
-          rows.push(await rowOf(`${what} stands still for up to ${STOP_MS_MAX} ms`, way));
+          rows.push(await rowOf(`${what}, of up to ${STOP_MS_MAX} ms`, way));
           await stopped();
         }
       }

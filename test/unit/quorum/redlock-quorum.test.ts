@@ -69,6 +69,32 @@ describe('RedlockQuorum', () => {
     expect(await simulated.quorum.extend('a', 'n', Number.NaN)).toEqual({ kind: 'unavailable' });
   });
 
+  test('is late while nodes that are silent may only be slow, and no longer', async () => {
+    const simulated = await SimulatedQuorum.voting(5);
+    const ballotAfter = async (ms: number) => {
+      await simulated.pass(ms);
+      const ballot = simulated.quorum.acquire('a', freshNonce(), 1_000);
+      await simulated.pass(TIMEOUT_MS);
+      return ballot;
+    };
+    for (const node of simulated.nodes.slice(0, 3)) node.hang();
+    expect(await ballotAfter(0)).toEqual({ kind: 'unavailable', late: true });
+    expect(await ballotAfter(SILENCE_MS)).toEqual({ kind: 'unavailable', late: true });
+    expect(await ballotAfter(SILENCE_MS)).toEqual({ kind: 'unavailable' });
+    for (const node of simulated.nodes) node.resume();
+    expect((await ballotAfter(1_000)).kind).toBe('granted');
+    await simulated.quorum.close();
+  });
+
+  test('is not late where nodes say that they are gone', async () => {
+    const simulated = await SimulatedQuorum.voting(5);
+    for (const node of simulated.nodes.slice(0, 3)) node.disconnect('ECONNREFUSED');
+    const ballot = simulated.quorum.acquire('a', freshNonce(), 1_000);
+    await simulated.pass(TIMEOUT_MS);
+    expect(await ballot).toEqual({ kind: 'unavailable' });
+    await simulated.quorum.close();
+  });
+
   test('a failed attempt is released on every node, also on those that did not answer', async () => {
     const simulated = await SimulatedQuorum.voting();
     for (const at of [0, 1, 2]) simulated.node(at).hang();
