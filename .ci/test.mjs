@@ -154,15 +154,19 @@ async function vitest() {
  * and not by luck. New seeds are for `--long` and for `npm run simulate`.
  */
 async function simulation() {
-  const many = args.includes('--long')
+  const isLong = args.includes('--long');
+  const many = isLong
     ? ['--seconds', '3600', '--min', '200000', '--meet', '100']
     : ['--seeds', '3000', '--from', '1264474486'];
   const main = join('test', 'simulation', 'dist', 'test', 'simulation', 'main.js');
-  const orders = ['explore', '--deviations', args.includes('--long') ? '3' : '2'];
+  const orders = ['explore', '--deviations', isLong ? '3' : '2'];
+  // A few of them are among the unit tests.
+  const abouts = isLong ? ['clients', 'lateness'] : [];
   return commands(
     [bin('tsc'), '-p', join('test', 'simulation')],
     [process.execPath, main, ...orders],
     [process.execPath, main, ...many],
+    ...abouts.map((about) => [process.execPath, main, '--about', about, '--seeds', '10000']),
   );
 }
 

@@ -14,6 +14,7 @@ import { reflectionServices } from './grpc/reflection.js';
 import { GrpcServer } from './grpc/server.js';
 import { coordinatorService } from './grpc/service.js';
 import { Sessions } from './grpc/session/sessions.js';
+import { type Pieces, Turns } from './grpc/turns.js';
 import type { ConsoleState } from './http/console-state.js';
 import { authorizeBy } from './http/page-guard.js';
 import { HttpServer } from './http/server.js';
@@ -99,19 +100,19 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const health = new Health(streams);
   const unexpected = (err: unknown, method: string) => log.error({ err, method }, 'unexpected');
   const own = { guard: access, tracing, holder: '', session: undefined, unexpected };
-  const edge: Edge = { coordinator, limits, policyOf, ...own };
+  const turns = new Turns();
+  const pace = (rest: Pieces) => turns.begin(rest);
+  const edge: Edge = { coordinator, limits, policyOf, pace, ...own };
   const { sessionGraceMs: graceMs, connectionAgeMs: ageMs } = config;
-  const sessions = new Sessions({ edge, wakes: authorities.wakes, clock, graceMs, ageMs });
+  const sessions = new Sessions({ edge, turns, wakes: authorities.wakes, clock, graceMs, ageMs });
   opened.push(() => sessions.stop());
   const service = coordinatorService(edge, sessions);
   const grpc = await GrpcServer.bind({
+    ...config,
     listen: config.grpcListen,
     services: [service, health.service, ...reflectionServices(streams, access)],
     ...limits,
     tls,
-    connectionAgeMs: config.connectionAgeMs,
-    connectionsMax: config.connectionsMax,
-    compressedRequests: config.compressedRequests,
     clock,
     guard: access,
   });

@@ -107,13 +107,13 @@ func eventually(t *testing.T, what string, isSo func() bool) {
 	}
 }
 
-// receive fails the test if nothing comes within 10 s.
+// receive fails the test if nothing comes within a minute.
 func receive[T any](t *testing.T, what string, from <-chan T) T {
 	t.Helper()
 	select {
 	case got := <-from:
 		return got
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("it never came: %s", what)
 		panic("unreachable")
 	}

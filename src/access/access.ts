@@ -79,18 +79,23 @@ export class Access implements Guard, PageGuard {
   }
 
   /**
-   * Throws `permission_denied` unless the identity has the permission in the namespace, and `exhausted` if it calls
-   * too often. This call counts as `calls` calls.
+   * Throws `exhausted` if the identity calls too often, and `permission_denied` unless it has the permission in the
+   * namespace. This call counts as `calls` calls.
    */
   allow(identity: string, method: string, permission: Permission, namespace: string, calls: number): void {
     const known = this.#identities.get(identity);
     if (known === undefined)
       throw this.#unauthenticated(method, 'authorization: the identity was removed from DIBS_AUTH_FILE');
+    // Also if it is denied below: a refused call is work too. Watching a namespace is not a call.
+    if (calls > 0) this.#rates.spend(identity, known.callsPerSecond, calls);
     if (!this.may(identity, permission, namespace)) {
       throw this.#denied(identity, method, namespace, permission);
     }
-    // Watching a namespace is not a call.
-    if (calls > 0) this.#rates.spend(identity, known.callsPerSecond, calls);
+  }
+
+  refused(identity: string): void {
+    const known = this.#identities.get(identity);
+    if (known !== undefined) this.#rates.spend(identity, known.callsPerSecond, 1);
   }
 
   may(identity: string, permission: Permission, namespace: string): boolean {

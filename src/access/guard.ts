@@ -22,9 +22,11 @@ export interface Guard {
   admit(credentials: Credentials, method: string): Visitor;
   /** Throws `unauthenticated` if the caller was admitted but its credentials were removed. */
   readmit(visitor: Visitor, method: string): void;
-  /** Throws `permission_denied`, or `exhausted` if the identity calls too often. This call counts as `calls` calls. */
+  /** Throws `exhausted` if the identity calls too often, or `permission_denied`. This call counts as `calls` calls. */
   allow(identity: string, method: string, permission: Permission, namespace: string, calls: number): void;
-  /** The same check, without counting or logging. */
+  /** Counts a call that is refused for another reason. Throws `exhausted` if the identity calls too often. */
+  refused(identity: string): void;
+  /** The same check as {@link allow}, without counting or logging. */
   may(identity: string, permission: Permission, namespace: string): boolean;
   /** Reports a completed invalidation. */
   invalidated(identity: string, what: Invalidate): void;

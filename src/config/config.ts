@@ -21,6 +21,7 @@ export interface Config extends EdgeConfig {
   readonly sessionGraceMs: number;
   readonly connectionAgeMs: number;
   readonly connectionsMax: number;
+  readonly unsentBytesMax: number;
   readonly compressedRequests: boolean;
   /** Only the namespaces that the file lists. */
   readonly policies: ReadonlyMap<string, Policy>;
@@ -66,6 +67,8 @@ export function loadConfig(
   const connectionAgeMs = reader.whole('DIBS_CONNECTION_AGE_MS', 600_000, 1_000, 24 * HOUR_MS);
   // An idle one costs about 40 KiB.
   const connectionsMax = reader.whole('DIBS_CONNECTIONS', 10_000, 1, 1_000_000);
+  // Half of it suffices one connection for sixty answers with a value of 1 MiB in flight, on any network.
+  const unsentBytesMax = reader.whole('DIBS_UNSENT_BYTES', 128 * MIB, MIB, 2 ** 40);
   // Values rarely shrink much, while a small compressed request can become a large one.
   const compressedRequests = reader.choice('DIBS_COMPRESSED_REQUESTS', 'false', ['true', 'false']) === 'true';
   const logLevel = reader.choice('DIBS_LOG_LEVEL', 'info', LOG_LEVELS);
@@ -82,6 +85,7 @@ export function loadConfig(
     sessionGraceMs,
     connectionAgeMs,
     connectionsMax,
+    unsentBytesMax,
     compressedRequests,
     policies,
     policy,

@@ -1,4 +1,4 @@
-import type { Guard } from '../access/guard.js';
+import type { Guard, Visitor } from '../access/guard.js';
 import type { Permission } from '../access/identity.js';
 import type { Coordinator } from '../coordination/coordinator.js';
 import type { Call } from '../coordination/words/call.js';
@@ -8,6 +8,7 @@ import type { Token } from '../coordination/words/token.js';
 import type { Facts, Tracing } from '../coordination/words/trace.js';
 import type { Bounds } from './decode.js';
 import type { MessageType } from './strict-codec.js';
+import type { Pieces } from './turns.js';
 
 /** The part of the coordinator that calls reach. */
 export type Domain = Pick<
@@ -34,6 +35,8 @@ export interface Edge extends Bounds {
   readonly holder: string;
   /** The leases of the call's session. Absent outside sessions. */
   readonly session: SessionLeases | undefined;
+  /** Does this work later, piece by piece, in turn with the work of others. */
+  pace(rest: Pieces): void;
   /** Receives the cause of every INTERNAL, with the path of its method. */
   unexpected(cause: unknown, path: string): void;
 }
@@ -70,6 +73,10 @@ export interface Row<Wire, Request, Answer, Response> {
   subject(request: Request): Subject;
   /** How many calls it counts as. */
   calls(request: Request): number;
+  /** How much work it is, before it is decoded. */
+  work(wire: Wire): number;
+  /** Whether its answer hands out a value, a lease, or what is known of them. The caller must then still have the right. */
+  handsOut: boolean;
   /** Returns an immediate answer, or undefined and later calls `settled`. Creates no promise unless necessary. */
   run(edge: Edge, request: Request, call: Call, settled: Settled<Answer>): Answer | undefined;
   encode(answer: Answer, request: Request, edge: Edge): Response;
@@ -108,6 +115,7 @@ export type Done<Response> = (answered: Answered<Response> | Error) => void;
 /**
  * Answers one call: decode, check permission, ask the coordinator, encode. Never throws: an error is the last answer
  * that `done` gets. If the answer is immediate, calls `done` before it returns, so a hit in memory costs no promise.
+ * Without a `visitor`, an answer that comes later does not depend on the caller's rights at that time.
  */
 export function answer<Wire, Request, Answer, Response>(
   row: Row<Wire, Request, Answer, Response>,
@@ -115,23 +123,81 @@ export function answer<Wire, Request, Answer, Response>(
   call: Call,
   edge: Edge,
   done: Done<Response>,
+  visitor?: Visitor,
 ): void {
   let request: Request;
   let known: Answer | undefined;
+  let isRefused = false;
   const settled = (it: Answer | Error, more = false) =>
     done(it instanceof Error ? it : answeredBy(row, request, it, more, call, edge));
+  const settledLater = (it: Answer | Error, more = false) => {
+    const refusal = isRefused || it instanceof Error ? undefined : refusalOf(row, request, visitor, edge);
+    if (!isRefused && refusal === undefined) {
+      settled(it, more);
+      return;
+    }
+    if (!(it instanceof Error)) giveBack(row, request, it, edge);
+    if (refusal === undefined) return;
+    isRefused = true;
+    done(refusal);
+    // What else it waits for ends too.
+    call.cancel();
+  };
   try {
-    request = row.decode(wire, edge, call.identity);
+    request = decoded(row, wire, call, edge);
     admit(row, request, call, edge);
     const ended = edge.session && row.ends(request);
     if (ended !== undefined) edge.session?.forget(ended);
-    known = row.run(edge, request, call, settled);
+    known = row.run(edge, request, call, visitor === undefined || !row.handsOut ? settled : settledLater);
   } catch (error) {
     done(errorOf(error));
     return;
   }
   // Outside the try, because an error thrown by `done` is not a fault of the call.
   if (known !== undefined) settled(known);
+}
+
+/** The request. One that cannot be decoded costs its caller a call too. */
+function decoded<Wire, Request>(
+  row: Pick<Row<Wire, Request, never, never>, 'decode'>,
+  wire: Wire,
+  { identity }: Call,
+  edge: Edge,
+): Request {
+  try {
+    return row.decode(wire, edge, identity);
+  } catch (error) {
+    edge.guard?.refused(identity);
+    throw error;
+  }
+}
+
+/** Why the caller may no longer have the answer: its rights may have ended while it waited. */
+function refusalOf<Request>(
+  row: Pick<Row<never, Request, never, never>, 'name' | 'permission' | 'subject'>,
+  request: Request,
+  visitor: Visitor | undefined,
+  { guard }: Edge,
+): Error | undefined {
+  if (visitor === undefined || guard === undefined) return undefined;
+  try {
+    guard.readmit(visitor, row.name);
+    guard.allow(visitor.identity, row.name, row.permission(request), row.subject(request).namespace, 0);
+    return undefined;
+  } catch (error) {
+    return errorOf(error);
+  }
+}
+
+function giveBack<Request, Answer>(
+  row: Pick<Row<never, Request, Answer, never>, 'path' | 'lease'>,
+  request: Request,
+  it: Answer,
+  { coordinator, unexpected }: Edge,
+): void {
+  const given = row.lease(request, it);
+  if (given === undefined) return;
+  coordinator.giveBack(given.key, given.lease).catch((cause) => unexpected(cause, row.path));
 }
 
 /** Checks the permission, and names the subject for the trace. */

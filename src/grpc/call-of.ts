@@ -1,4 +1,4 @@
-import type { Guard } from '../access/guard.js';
+import type { Guard, Visitor } from '../access/guard.js';
 import { Call } from '../coordination/words/call.js';
 import type { Tracing } from '../coordination/words/trace.js';
 import { admit, type Shown } from './credentials.js';
@@ -28,7 +28,7 @@ export function callOf(
   path: string,
   { guard, tracing }: { readonly guard: Guard | undefined; readonly tracing: Tracing | undefined },
 ): Call {
-  const identity = guard === undefined ? '' : admit(guard, transport, path).identity;
+  const identity = visitorOf(transport, path, { guard })?.identity ?? '';
   const traceparent = traceparentOf(String(transport.metadata.get('traceparent')[0] ?? ''));
   const call = new Call(
     identity,
@@ -40,4 +40,13 @@ export function callOf(
   transport.on('cancelled', () => call.cancel());
   if (transport.cancelled) call.cancel();
   return call;
+}
+
+/** The caller of a transport call; undefined without identities. Throws `unauthenticated`. */
+export function visitorOf(
+  transport: Shown,
+  path: string,
+  { guard }: { readonly guard: Guard | undefined },
+): Visitor | undefined {
+  return guard && admit(guard, transport, path);
 }

@@ -15,7 +15,7 @@ import {
   decodePublish,
   decodeRelease,
 } from './decode.js';
-import { askEach } from './each-key.js';
+import { askEach, KEYS_AT_ONCE } from './each-key.js';
 import {
   encodeExplain,
   encodeExtend,
@@ -47,6 +47,7 @@ export const CALLS = {
     told: toldOf,
     valueBytes: bytesOf,
     lease: ({ key }, answer) => leaseIn(key, answer),
+    handsOut: true,
   }),
   publish: row({
     method: contract.publish,
@@ -87,6 +88,8 @@ export const CALLS = {
     decode: decodeInvalidate,
     permission: () => 'invalidate',
     subject: ({ namespace }) => ({ namespace }),
+    calls: ({ keys, tags }) => Math.max(1, keys.length + tags.length),
+    work: ({ keys, tags }) => Math.max(1, keys.length + tags.length),
     run: ({ coordinator, guard }, request, call, settled) =>
       later(coordinator.invalidate(request, call), (answer) => {
         if (!(answer instanceof Error)) guard?.invalidated(call.identity, request);
@@ -101,6 +104,9 @@ export const CALLS = {
     permission: ([first]) => permissionOf(first),
     subject: ([{ key }]) => ({ namespace: key.namespace }),
     calls: (requests) => requests.length,
+    // The first keys. Others follow in pieces of their own.
+    work: ({ keys }) => Math.max(1, Math.min(keys.length, KEYS_AT_ONCE)),
+    handsOut: true,
     run: (edge, requests, call, settled) =>
       askEach(edge, requests, { call, span: spanOf(contract.getOrLock.path), told: toldOf }, settled),
     encode: ({ key, answer }, _requests, { unexpected }): wire.GetOrLockManyResponse => ({
@@ -124,11 +130,12 @@ export const CALLS = {
     subject: (key) => key,
     run: ({ coordinator }, key, _call, settled) => later(coordinator.explain(key), settled),
     encode: encodeExplain,
+    handsOut: true,
   }),
 } satisfies { readonly [Name in RpcName]: Row<WireOf<Name>, unknown, unknown, ResponseOf<Name>> };
 
 type OfMethod = 'path' | 'name' | 'span' | 'streams';
-type Optional = 'calls' | 'told' | 'valueBytes' | 'lease' | 'ends';
+type Optional = 'calls' | 'work' | 'handsOut' | 'told' | 'valueBytes' | 'lease' | 'ends';
 
 /** All rows have one shape, because every call uses them. */
 function row<Wire, Request, Answer, Response>(
@@ -149,6 +156,8 @@ function row<Wire, Request, Answer, Response>(
     permission: it.permission,
     subject: it.subject,
     calls: it.calls ?? (() => 1),
+    work: it.work ?? (() => 1),
+    handsOut: it.handsOut ?? false,
     run: it.run,
     encode: it.encode,
     told: it.told ?? (() => undefined),

@@ -20,9 +20,12 @@ interface Asker {
   told(answer: GetOrLockAnswer): Facts;
 }
 
+/** Keys that are asked for before others have their turn. */
+export const KEYS_AT_ONCE = 100;
+
 /** Asks for each key as its own call. Immediate answers come first, then each wait as it ends. */
 export function askEach(
-  { coordinator, tracing }: Edge,
+  { coordinator, tracing, pace }: Edge,
   requests: readonly GetOrLock[],
   { call, span, told }: Asker,
   settled: Settled<KeyAnswer>,
@@ -36,9 +39,8 @@ export function askEach(
     for (const one of calls) one.cancel();
   });
   let left = requests.length;
-  for (const [at, request] of requests.entries()) {
+  const ask = (request: GetOrLock, one: Call) => {
     const { key } = request;
-    const one = calls[at] as Call;
     const { trace } = one;
     const answered = (answer: GetOrLockAnswer | Error) => {
       left -= 1;
@@ -52,8 +54,18 @@ export function askEach(
       known = coordinator.getOrLockAtOnce(request, one, answered);
     } catch (error) {
       answered(errorOf(error));
-      continue;
+      return;
     }
     if (known !== undefined) answered(known);
-  }
+  };
+  let at = 0;
+  const next = () => {
+    const some = requests.slice(at, at + KEYS_AT_ONCE);
+    if (some.length === 0) return undefined;
+    for (const [offset, request] of some.entries()) ask(request, calls[at + offset] as Call);
+    at += some.length;
+    return some.length;
+  };
+  next();
+  if (at < requests.length) pace({ next });
 }

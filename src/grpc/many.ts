@@ -1,10 +1,11 @@
 import { type handleServerStreamingCall, type MethodDefinition, status } from '@grpc/grpc-js';
 import type { Call } from '../coordination/words/call.js';
 import { type Answered, type AnyRow, answer, type Edge } from './answer.js';
-import { callOf } from './call-of.js';
+import { callOf, visitorOf } from './call-of.js';
 import { messageOf } from './decode.js';
 import { statusOf } from './status.js';
 import { type Decoded, strict } from './strict-codec.js';
+import type { Pieces } from './turns.js';
 import type { Carrier } from './unary.js';
 
 /** The carrier of calls with one request and a stream of answers. */
@@ -31,10 +32,12 @@ export function many(
       });
       // After `callOf`, so that the call knows of it first.
       stream.on('cancelled', () => writer.flush());
-      answer(row, messageOf(stream.request), own, edge, (answered) => {
-        if (answered instanceof Error) fail(answered);
-        else writer.add(answered);
-      });
+      const answered = (it: Answered<unknown> | Error) => {
+        if (it instanceof Error) fail(it);
+        else writer.add(it);
+      };
+      const paced = { ...edge, pace: (rest: Pieces) => writer.pace(rest, edge.pace) };
+      answer(row, messageOf(stream.request), own, paced, answered, visitorOf(stream, row.path, edge));
     } catch (error) {
       fail(error);
     }
@@ -62,6 +65,7 @@ interface Ends {
 class Writer {
   readonly #queue: Answered<unknown>[] = [];
   #held = false;
+  #onFree: (() => void) | undefined;
 
   constructor(
     private readonly stream: ResponseStream,
@@ -74,6 +78,18 @@ class Writer {
     this.flush();
   }
 
+  /** Does the rest of the work only while the answers are read. */
+  pace(rest: Pieces, begin: (pieces: Pieces) => void): void {
+    const pieces = {
+      next: () => {
+        if (!this.#held || this.call.cancelled) return rest.next();
+        this.#onFree = () => begin(pieces);
+        return undefined;
+      },
+    };
+    begin(pieces);
+  }
+
   flush(): void {
     while (this.#queue.length > 0 && (!this.#held || this.call.cancelled)) {
       const { response, given, more } = this.#queue.shift() as Answered<unknown>;
@@ -84,11 +100,19 @@ class Writer {
         this.stream.once('drain', () => {
           this.#held = false;
           this.flush();
+          this.#free();
         });
       }
       if (more) continue;
       this.stream.end();
       this.ends.ended();
     }
+    if (this.call.cancelled) this.#free();
+  }
+
+  #free(): void {
+    const free = this.#onFree;
+    this.#onFree = undefined;
+    free?.();
   }
 }

@@ -68,7 +68,12 @@ function withoutInherited(stream: ReflectionStream): object {
         const errorResponse = { errorCode: status.NOT_FOUND, errorMessage: `Not found: ${name}` };
         stream.write({ validHost: request.host, originalRequest: request, errorResponse });
       }),
-    write: (response: object) => stream.write(response),
+    write: (response: object) => {
+      if (stream.write(response)) return;
+      // Its client does not read: no further request is read either.
+      stream.pause();
+      stream.once('drain', () => stream.resume());
+    },
     end: () => stream.end(),
   };
 }

@@ -8,6 +8,7 @@ import type { Guard } from '../access/guard.js';
 import type { TlsMaterial } from '../config/tls-files.js';
 import type { Clock } from '../coordination/ports/clock.js';
 import { KEY_BYTES_MAX, KEYS_MAX } from './decode.js';
+import { connectionsWithin, openFilesMaxOf } from './door/descriptors.js';
 import { Door, STREAMS_BEFORE_ADMISSION } from './door/door.js';
 import { http2ServersOf } from './door/http2-servers.js';
 import { TlsCredentials } from './tls-credentials.js';
@@ -31,6 +32,8 @@ export interface GrpcServerOptions {
   /** How long a connection accepts new calls. Its client then reconnects, and so finds new replicas. */
   readonly connectionAgeMs: number;
   readonly connectionsMax: number;
+  /** Of encoded answers that clients have not read. */
+  readonly unsentBytesMax: number;
   readonly clock: Pick<Clock, 'nowMs'>;
   /** Absent without identities: every caller is admitted. */
   readonly guard: Guard | undefined;
@@ -133,11 +136,13 @@ function messageBytesMaxOf({ valueBytesMax }: GrpcServerOptions): number {
 }
 
 function doorOf(options: GrpcServerOptions): Door {
-  const { clock, guard, compressedRequests, connectionsMax, waitersMax, waitersPerKeyMax } = options;
+  const { clock, guard, compressedRequests, connectionsMax, unsentBytesMax, waitersMax, waitersPerKeyMax } =
+    options;
   const bounds = {
-    connectionsMax,
+    connectionsMax: connectionsWithin(connectionsMax, openFilesMaxOf(process.report)),
     streamsMax: waitersMax + STREAMS_BESIDES_WAITERS,
     streamsPerConnectionMax: waitersPerKeyMax + STREAMS_BESIDES_WAITERS,
+    unsentBytesMax,
     arrivingBytesMax: Math.max(ARRIVING_BYTES_MAX, 4 * messageBytesMaxOf(options)),
   };
   return new Door({ clock, guard, compressedRequests, bounds });

@@ -2,7 +2,7 @@ import type { handleUnaryCall, MethodDefinition } from '@grpc/grpc-js';
 import { status } from '@grpc/grpc-js';
 import type { Call } from '../coordination/words/call.js';
 import { type Answered, type AnyRow, answer, type Edge } from './answer.js';
-import { callOf } from './call-of.js';
+import { callOf, visitorOf } from './call-of.js';
 import { messageOf } from './decode.js';
 import { statusOf } from './status.js';
 import { type Decoded, strict } from './strict-codec.js';
@@ -20,7 +20,7 @@ export function unary(
   edge: Edge,
 ): Carrier<handleUnaryCall<Decoded<unknown>, unknown>> {
   const unexpected = (cause: unknown) => edge.unexpected(cause, row.path);
-  /** Answers with a lease that grpc-js has received but not yet serialized. */
+  /** Answers with a lease that are not serialized yet: they wait for room, or were dropped. */
   const unsent = new Set<unknown>();
   const definition = {
     ...strict(method, row.type),
@@ -43,13 +43,16 @@ export function unary(
     const sendLease = (response: unknown, { key, lease }: NonNullable<Answered<unknown>['given']>) => {
       unsent.add(response);
       send(response);
-      // The stream may have closed before its `cancelled` is emitted. grpc-js then drops the answer silently. The
-      // only sign is that the answer was never serialized.
-      if (unsent.delete(response)) edge.coordinator.giveBack(key, lease).catch(unexpected);
+      if (!unsent.has(response)) return;
+      // It waits for its reader, or the stream has closed and its `cancelled` comes. grpc-js then drops the answer
+      // silently. The only sign is that the answer was never serialized.
+      call?.onCancel(() => {
+        if (unsent.delete(response)) edge.coordinator.giveBack(key, lease).catch(unexpected);
+      });
     };
     try {
       call = callOf(transport, row.path, edge);
-      answer(row, messageOf(transport.request), call, edge, (answered) => {
+      const answeredWith = (answered: Answered<unknown> | Error) => {
         if (answered instanceof Error) fail(answered);
         else if (answered.given === undefined) send(answered.response);
         else {
@@ -57,7 +60,15 @@ export function unary(
           // Process received events first, because a cancellation may have been read together with its call.
           setImmediate(() => sendLease(response, given));
         }
-      });
+      };
+      answer(
+        row,
+        messageOf(transport.request),
+        call,
+        edge,
+        answeredWith,
+        visitorOf(transport, row.path, edge),
+      );
     } catch (error) {
       fail(error);
     }

@@ -1,26 +1,35 @@
 /** The largest value by default: the first reads of a namespace go few at a time, until one has come back. */
 const UNKNOWN_BYTES = 1_048_576;
+/** Where reads have found nothing so far: many at a time, for each is followed by a vote, and not all at once. */
+const EMPTY_BYTES = 262_144;
 /** Namespaces that are remembered. One that is forgotten begins anew. */
 const NAMESPACES_MAX = 256;
-/** The mean follows its last eight or so. */
 const GAIN = 1 / 8;
 
-/** How many bytes a read of a namespace brings: the running mean of those that came. */
+/**
+ * How many bytes the next read of a namespace may bring. It rises at once to the largest value that came, for others of
+ * the same burst may be as large, and falls slowly to the mean of those that come.
+ */
 export class ReadSizes {
-  readonly #means = new Map<string, number>();
+  readonly #bytes = new Map<string, number>();
 
   expected(namespace: string): number {
-    return this.#means.get(namespace) ?? UNKNOWN_BYTES;
+    return this.#bytes.get(namespace) ?? UNKNOWN_BYTES;
   }
 
-  came(namespace: string, bytes: number): void {
-    const mean = this.#means.get(namespace);
+  /** A read came back with so many bytes; undefined if it found no value, which says nothing of those that it will find. */
+  came(namespace: string, bytes: number | undefined): void {
+    const before = this.#bytes.get(namespace);
+    const found = bytes ?? before ?? EMPTY_BYTES;
     // The order of the map is the order of use.
-    this.#means.delete(namespace);
-    this.#means.set(namespace, mean === undefined ? bytes : mean + GAIN * (bytes - mean));
-    for (const oldest of this.#means.keys()) {
-      if (this.#means.size <= NAMESPACES_MAX) break;
-      this.#means.delete(oldest);
+    this.#bytes.delete(namespace);
+    this.#bytes.set(
+      namespace,
+      before === undefined ? found : Math.max(found, before + GAIN * (found - before)),
+    );
+    for (const oldest of this.#bytes.keys()) {
+      if (this.#bytes.size <= NAMESPACES_MAX) break;
+      this.#bytes.delete(oldest);
     }
   }
 }

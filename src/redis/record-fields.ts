@@ -76,8 +76,9 @@ function payloadOf(value: RecordReply[number] | undefined, known: ReadRequest['k
   return value instanceof Buffer ? { kind: 'value', bytes: ownBytes(value) } : { kind: 'absent' };
 }
 
-/** How many bytes a reply of value-read brought, about. */
-export function bytesOf(reply: RecordReply): number {
+/** How many bytes a reply of value-read brought, about; undefined if there was no value. */
+export function bytesOf(reply: RecordReply, record: KeyRecord): number | undefined {
+  if (record.value === undefined) return undefined;
   const value = reply[VALUE_AT];
   return value instanceof Buffer ? value.length + FIELDS_BYTES : FIELDS_BYTES;
 }

@@ -61,12 +61,11 @@ export class RedisValueStore implements ValueStore {
     const namespace = namespaceFromId(id);
     // A value that is known is rarely moved: by those that are not, its read would be taken for a large one.
     const kind = known === undefined ? namespace : `${namespace} known`;
-    const reply = await this.#coming.run(
+    return this.#coming.run(
       namespace,
       () => this.#sizes.expected(kind),
       () => this.#read(id, kind, { known, sent }),
     );
-    return decodeRecord(reply, known);
   }
 
   async arm(id: string, request: ArmRequest): Promise<ArmReply> {
@@ -168,12 +167,13 @@ export class RedisValueStore implements ValueStore {
   }
 
   /** Its turn has come. What it brings is known before the next ones have theirs. */
-  async #read(id: string, kind: string, { known, sent }: ReadRequest): Promise<RecordReply> {
+  async #read(id: string, kind: string, { known, sent }: ReadRequest): Promise<KeyRecord> {
     const asked = this.#run(readScript, id, { known_fence: known?.fence ?? 0 });
     sent?.();
     const reply = (await asked) as RecordReply;
-    this.#sizes.came(kind, bytesOf(reply));
-    return reply;
+    const record = decodeRecord(reply, known);
+    this.#sizes.came(kind, bytesOf(reply, record));
+    return record;
   }
 
   #run<A extends string>(

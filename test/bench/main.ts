@@ -9,6 +9,7 @@ import { footprint } from './footprint.js';
 import { growth } from './growth.js';
 import { hits } from './hits.js';
 import { openLoop } from './open-loop.js';
+import { overload } from './overload.js';
 import { stale } from './stale.js';
 import { stampede } from './stampede.js';
 import { takeover } from './takeover.js';
@@ -20,7 +21,7 @@ import { wake } from './wake.js';
 const RESULTS = 'test/bench/results';
 const BENCHES: readonly Bench[] = [
   ...[stampede, hits, openLoop, cold, wake, takeover, waiters],
-  ...[tracing, stale, budget, clients, growth, footprint, values],
+  ...[tracing, stale, budget, clients, growth, footprint, values, overload],
 ];
 
 function ms(value: number): string {
@@ -42,7 +43,7 @@ function promise(bound: number | undefined, kept: boolean, words: string): strin
 
 function printBound({ name, value, unit, max, facts = [] }: BoundRow): void {
   const kept = promise(max, value <= (max ?? 0), 'at most');
-  console.log(`  ${name}: ${value.toFixed(1)} ${unit}${kept}`);
+  console.log(`  ${name}: ${value.toFixed(value < 10 ? 2 : 1)} ${unit}${kept}`);
   for (const fact of facts) console.log(`  ${fact}`);
   console.log();
 }

@@ -217,6 +217,8 @@ export class Caller {
       if (isWithoutStore(degraded)) judge.oldValues.storeLost(replica);
       const { nonce } = this.inHand(key, outcome);
       judge.leaseAnswered(key.id, nonce, outcome, degraded);
+      if (this.world.fleet.onlyLate && isWithoutStore(degraded))
+        judge.violated('INV-19', `${key.id}: a lease (${degraded}) that the store has not armed`);
       // The transport gives back what it could not send.
       if (call.cancelled) {
         judge.givenUp(nonce);
@@ -286,7 +288,7 @@ export class Caller {
 }
 
 /** The same for each try: a publish that is sent again is the same publish. */
-function tagsOf(nonce: string): string[] {
+export function tagsOf(nonce: string): string[] {
   const kind = nonce.charCodeAt(nonce.length - 1) % 4;
   return [[], ['x'], ['y'], ['x', 'y']][kind] ?? [];
 }

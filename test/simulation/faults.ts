@@ -137,9 +137,25 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   'replica is drained': (world) => {
     const at = world.chance.below(world.replicas.length);
     const replica = world.replicas[at];
-    replica?.run(() => replica.coordinator.drain());
+    replica?.run(() => replica.drain());
     return () => world.restartReplica(at);
   },
+};
+
+/** Nothing is lost, and nothing is gone: it only takes long, there and back, and less than S in all. */
+const LATE_MS = [100, 300, 700];
+
+export const LATENESS: Readonly<Record<string, Fault>> = {
+  'store is late': linkFault((link, world) => {
+    link.slowMs = world.chance.pick(LATE_MS);
+    world.judge.storeSlowMs = Math.max(world.judge.storeSlowMs, 2 * link.slowMs);
+  }, 'store'),
+  'nodes are late': linkFault((link, world) => {
+    link.slowMs = world.chance.pick(LATE_MS);
+  }, 'nodes'),
+  'wakes are late': linkFault((link, world) => {
+    link.slowMs = world.chance.pick(LATE_MS);
+  }, 'wakes'),
 };
 
 /** Only in worlds that are not judged by what a store acknowledged. */
@@ -177,9 +193,14 @@ function linkFault(spoil: (link: Link, world: World) => void, which: 'nodes' | '
 }
 
 /** Begins and ends as many faults as asked for, one or several at a time. */
-export async function misfortunes(world: World, count: number, losses: boolean): Promise<void> {
+export async function misfortunes(
+  world: World,
+  count: number,
+  losses: boolean,
+  faults = FAULTS,
+): Promise<void> {
   const { chance } = world;
-  const kinds = Object.entries(losses ? { ...FAULTS, ...LOSSES } : FAULTS);
+  const kinds = Object.entries(losses ? { ...faults, ...LOSSES } : faults);
   const running: Promise<void>[] = [];
   for (let begun = 0; begun < count; ) {
     const [kind, fault] =

@@ -1,8 +1,5 @@
-import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { playedWith } from './broken-copy.js';
 
 // Old values that were served once, each with its mend taken out by a mutant: the search of all orders finds them
 // again, and nobody tells it where.
@@ -17,44 +14,52 @@ const FOUND: readonly [mutant: string, scenario: string][] = [
   ['marker-that-is-ignored', 'lock nodes that are flushed, and a record that is lost'],
 ];
 
-const TSC = resolve('node_modules/.bin/tsc');
-
-/** What the search says of a copy of the code that a mutant has broken. */
-function exploredWith(
-  mutant: string,
-  scenario: string,
-): { readonly code: number | null; readonly said: string } {
-  const folder = mkdtempSync(join(tmpdir(), 'dibs-found-again-'));
-  try {
-    for (const path of ['src', 'package.json', 'tsconfig.json', 'test/tsconfig.json']) {
-      cpSync(path, join(folder, path), { recursive: true });
-    }
-    mkdirSync(join(folder, 'test', 'support'));
-    cpSync('test/support/seeded-random.ts', join(folder, 'test/support/seeded-random.ts'));
-    const filter = (path: string) => !path.endsWith('dist');
-    cpSync('test/simulation', join(folder, 'test/simulation'), { recursive: true, filter });
-    symlinkSync(resolve('node_modules'), join(folder, 'node_modules'));
-    const options = { cwd: folder, encoding: 'utf8' } as const;
-    execFileSync('git', ['apply', '--recount', resolve(`test/mutants/patches/${mutant}.patch`)], options);
-    // Types may be broken by a mutant; what it says is written all the same.
-    spawnSync(TSC, ['-p', 'test/simulation'], options);
-    const main = 'test/simulation/dist/test/simulation/main.js';
-    const search = [main, 'explore', '--deviations', '1', '--only', scenario];
-    const { status, stdout } = spawnSync(process.execPath, search, options);
-    return { code: status, said: stdout };
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
 describe('the search of all orders', () => {
   it.each(FOUND)(
     'finds what %s breaks',
     (mutant, scenario) => {
-      const { code, said } = exploredWith(mutant, scenario);
+      const { code, said } = playedWith(mutant, ['explore', '--deviations', '1', '--only', scenario]);
       expect(said).toMatch(/INV-(15|4) /);
       expect(code).toBe(1);
     },
     60_000,
+  );
+});
+
+// What a client may not do with its copies: random seeds find it.
+const FOUND_IN_CLIENTS: readonly string[] = [
+  'client-near-cache-without-a-beat',
+  'client-near-cache-kept-over-a-break',
+  'client-near-cache-of-unary-answers',
+  'client-near-cache-of-overtaken-answers',
+  'client-flight-joined-whatever-its-publish',
+];
+
+describe('seeds about lateness', () => {
+  it('find a store that counts as lost at the soft timeout', () => {
+    const asked = ['--about', 'lateness', '--stop', '--from', '1', '--seeds', '100'];
+    const { code, said } = playedWith('store-lost-at-the-soft-timeout', asked);
+    expect(said).toMatch(/INV-19 /);
+    expect(code).toBe(1);
+  }, 240_000);
+});
+
+describe('seeds about clients', () => {
+  it.each(FOUND_IN_CLIENTS)(
+    'find what %s breaks',
+    (mutant) => {
+      const { code, said } = playedWith(mutant, [
+        '--about',
+        'clients',
+        '--stop',
+        '--from',
+        '1',
+        '--seeds',
+        '1000',
+      ]);
+      expect(said).toMatch(/INV-15 /);
+      expect(code).toBe(1);
+    },
+    240_000,
   );
 });

@@ -24,6 +24,8 @@ interface KnownLease {
   readonly nonce: string;
   readonly armedAt: number;
   readonly armedMs: number;
+  /** It was armed without a tag clock, so that its value is as good as invalidated. */
+  readonly hasNoClock: boolean;
   /** Of the value that it stored. */
   tags: readonly string[];
   stored: boolean;
@@ -142,16 +144,15 @@ export class Judge {
 
   armed(id: string, before: Maybe, request: ArmRequest, reply: ArmReply): void {
     if (!reply.armed || before?.lease?.nonce === request.nonce) return;
-    const { nonce } = request;
-    const { fence } = reply.record;
+    const [{ nonce }, { fence }] = [request, reply.record];
     const highest = this.#fences.get(id) ?? 0;
     if (fence <= highest) this.violated('INV-1', `${id}: fence ${fence} after ${highest}`);
     this.#fences.set(id, Math.max(fence, highest));
     this.oldValues.given(id, nonce);
     const freshMs = (before?.value?.freshUntilMs ?? 0) - this.storeNowMs();
     const asked = request.reason === 'refresh' || request.reason === 'early_refresh';
-    const due = this.storeKept && !asked && !this.mayNotCount(id, before?.done);
-    if (due && freshMs > FRESH_MARGIN_MS + this.storeSlowMs) {
+    const isDue = this.storeKept && !asked && !this.mayNotCount(id, before?.done);
+    if (isDue && freshMs > FRESH_MARGIN_MS + this.storeSlowMs) {
       this.violated('INV-7', `${id}: a lease for ${request.reason} over a value fresh for ${freshMs} ms`);
     }
     this.#armed.set(id, nonce);
@@ -160,6 +161,7 @@ export class Judge {
       nonce,
       armedAt: this.now(),
       armedMs: this.nowMs(),
+      hasNoClock: request.clock === '',
       tags: [],
       stored: false,
       over: false,
@@ -196,7 +198,7 @@ export class Judge {
   /** Tags, or the whole namespace, were invalidated after the tag clock of the value's lease may have been read. */
   mayNotCount(id: string, valueNonce: string | undefined): boolean {
     const made = this.#leases.get(valueNonce ?? '');
-    if (made === undefined) return false;
+    if (made === undefined || made.hasNoClock) return made !== undefined;
     const stampings = this.#stampings.get(keyFromId(id).namespace) ?? [];
     return stampings.some(
       ({ atMs, request }) => atMs > made.armedMs - CLOCK_READ_MS_MAX && concerns(request, made.tags),
@@ -238,7 +240,6 @@ export class Judge {
     }
   }
 
-  /** Returns what the caller is to complete when it has the answer. */
   invalidated(id: string, mode: 'delete' | 'mark_stale'): void {
     const nonce = this.#armed.get(id);
     if (nonce !== undefined) this.#end(id, nonce);

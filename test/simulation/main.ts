@@ -5,17 +5,22 @@ import { fileURLToPath } from 'node:url';
 import { Coverage, STEPS } from './coverage.js';
 import { exploreAll, replay } from './explore.js';
 import { FAULTS, STORE_LOSS } from './faults.js';
-import { type SeedResult, simulate } from './simulate.js';
+import { type About, type SeedResult, simulate } from './simulate.js';
 
 // npm run simulate -- --seed N                  one seed, with everything that happens in it
 // npm run simulate -- --seeds N [--from M]      N seeds, from M on or from anywhere
 // npm run simulate -- --seconds N [--min M]     new seeds for N seconds, and at least M
 //                     [--meet N]                fail unless each fault has met each step N times
+//                     [--stop]                  at the first violation
+//                     [--about clients]         clients with near caches live in every seed, and few others
+//                     [--about lateness]        replies are late, and nothing else goes wrong
 // npm run simulate -- explore [--deviations N]  every order of each small world, up to so many deviations
 //                     [--only NAME] [--seconds N]
 // npm run simulate -- explore --only NAME --order ORDER    one of them, with everything that happens in it
 
-const KNOWN = 'test/simulation/known-seeds.json';
+const ABOUT = text('about') as About | undefined;
+const KNOWN = `test/simulation/known-seeds${ABOUT === undefined ? '' : `-about-${ABOUT}`}.json`;
+const STOPS = process.argv.includes('--stop');
 /** Seeds that a process takes at a time: some seconds' worth. */
 const CHUNK = 50;
 /** Of the orders of a small world, unless another bound is given. */
@@ -36,6 +41,7 @@ interface Report {
   readonly seeds: number;
   readonly steps: number;
   readonly operations: number;
+  readonly cpuMs: number;
   readonly bad: Pick<SeedResult, 'seed' | 'violations'>[];
   readonly coverage: SeedResult['coverage'];
 }
@@ -45,17 +51,20 @@ async function child(): Promise<void> {
   Error.stackTraceLimit = 0;
   for await (const [from, to] of messages()) {
     const coverage = new Coverage();
+    const cpu = process.cpuUsage();
     const bad: Report['bad'] = [];
     let [steps, operations] = [0, 0];
     for (let seed = from; seed < to; seed += 1) {
-      const result = await simulate(seed);
+      const result = await simulate(seed, { about: ABOUT });
       steps += result.steps;
       operations += result.operations;
       coverage.add(result.coverage);
       if (result.violations.length > 0) bad.push({ seed, violations: result.violations.slice(0, 3) });
     }
+    const { user, system } = process.cpuUsage(cpu);
     process.send?.({
       seeds: to - from,
+      cpuMs: (user + system) / 1_000,
       steps,
       operations,
       bad,
@@ -70,13 +79,17 @@ async function* messages(): AsyncGenerator<[number, number]> {
 
 /** Plays seeds on all cores until `enough` says so. */
 async function playMany(from: number, enough: (played: number) => boolean) {
-  const total = { seeds: 0, steps: 0, operations: 0, bad: [] as Report['bad'], coverage: new Coverage() };
+  const total = {
+    ...{ seeds: 0, steps: 0, operations: 0, cpuMs: 0 },
+    bad: [] as Report['bad'],
+    coverage: new Coverage(),
+  };
   let next = from;
   const play = async () => {
     // Most of what a seed makes is gone with it: young, and collected at once where there is room.
     const execArgv = [...process.execArgv, '--max-semi-space-size=64'];
-    const worker = fork(fileURLToPath(import.meta.url), ['--child'], { execArgv });
-    while (!enough(next - from)) {
+    const worker = fork(fileURLToPath(import.meta.url), ['--child', ...process.argv.slice(2)], { execArgv });
+    while (!enough(next - from) && !(STOPS && total.bad.length > 0)) {
       const range = [next, next + CHUNK];
       next += CHUNK;
       const report = await new Promise<Report>((resolve, reject) => {
@@ -88,6 +101,7 @@ async function playMany(from: number, enough: (played: number) => boolean) {
       total.seeds += report.seeds;
       total.steps += report.steps;
       total.operations += report.operations;
+      total.cpuMs += report.cpuMs;
       total.bad.push(...report.bad);
       total.coverage.add(report.coverage);
     }
@@ -98,9 +112,10 @@ async function playMany(from: number, enough: (played: number) => boolean) {
 }
 
 async function one(seed: number): Promise<number> {
-  const { violations, digest, counts, operations, faults } = await simulate(seed, (line) =>
-    console.log(line),
-  );
+  const { violations, digest, counts, operations, faults } = await simulate(seed, {
+    print: (line) => console.log(line),
+    about: ABOUT,
+  });
   console.log(`\nseed ${seed}: ${operations} operations, ${faults} faults, trace ${digest}`, counts);
   for (const { invariant, what } of violations) console.log(`${invariant}  ${what}`);
   return violations.length > 0 ? 1 : 0;
@@ -118,12 +133,15 @@ async function many(): Promise<number> {
   );
   const rate = (total.seeds / elapsed()).toFixed(0);
   console.log(
-    `${total.seeds} seeds from ${from} in ${elapsed().toFixed(0)} s (${rate} a second): ` +
+    `${total.seeds} seeds from ${from} in ${elapsed().toFixed(0)} s ` +
+      `(${rate} a second, ${(total.cpuMs / total.seeds).toFixed(1)} ms of CPU each): ` +
       `${total.operations} operations, ${total.steps} steps, ${total.bad.length} seeds with violations`,
   );
   for (const { seed, violations } of total.bad) {
     for (const { invariant, what } of violations) console.log(`  seed ${seed}  ${invariant}  ${what}`);
-    console.log(`  replay: npm run simulate -- --seed ${seed}`);
+    console.log(
+      `  replay: npm run simulate -- ${ABOUT === undefined ? '' : `--about ${ABOUT} `}--seed ${seed}`,
+    );
   }
   remember(total.bad.map(({ seed }) => seed));
   const unmet = total.coverage.below(option('meet') ?? 0, [...Object.keys(FAULTS), STORE_LOSS], STEPS);

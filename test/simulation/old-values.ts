@@ -21,7 +21,7 @@ export interface Change {
 export type Place = object;
 
 /** What was made under one lease: a value, or a failure. */
-interface Made {
+export interface Made {
   readonly id: string;
   /** When the lease was given: its holder has read the source since. */
   givenAt: number;
@@ -41,9 +41,17 @@ export const isWithoutStore = (degraded: Degraded) => degraded === 'store_lost' 
 /** What a replica may still do for a lease after it has found the store lost. */
 const BALLOT_MS_MAX = 250;
 
+/** A moment in the order of all that happens, and in true time. */
+export interface Moment {
+  readonly at: number;
+  readonly ms: number;
+}
+
 /** What has arrived at one place. */
 interface Arrivals {
   readonly of: Map<Change, number>;
+  /** Only by wakes, which is what a replica tells its clients of. */
+  readonly woken: Map<Change, Moment>;
   /** When its channel was confirmed, and when it was lost: each is a change of everything. */
   readonly confirmedAt: number[];
   readonly lostAt: number[];
@@ -117,6 +125,38 @@ export class OldValues {
     if (!of.has(change)) of.set(change, this.now());
   }
 
+  /** Its wake has come to the place. */
+  woken(place: Place, change: Change): void {
+    this.arrived(place, change);
+    const { woken } = this.#at(place);
+    if (!woken.has(change)) woken.set(change, { at: this.now(), ms: this.nowMs() });
+  }
+
+  wokenAt(place: Place, change: Change): Moment | undefined {
+    return this.#at(place).woken.get(change);
+  }
+
+  /** When the place first lost its channel, or had a new one, since `since` and after the change. */
+  coveredAt(place: Place, { appliedAt }: Change, since = Number.POSITIVE_INFINITY): number | undefined {
+    const { lostAt, confirmedAt } = this.#at(place);
+    const isCover = (at: number) => at > since && at > appliedAt;
+    const firsts = [lostAt.find(isCover), confirmedAt.find(isCover)].filter((at) => at !== undefined);
+    return firsts.length === 0 ? undefined : Math.min(...firsts);
+  }
+
+  /** A copy somewhere else: `why` says how a change of it makes it old, if it does. */
+  ofCopy(
+    { id, nonce, fresh }: Pick<Shown, 'id' | 'nonce' | 'fresh'>,
+    why: (change: Change, made: Made) => string | undefined,
+  ): string | undefined {
+    const made = this.#made.get(nonce);
+    for (const change of made === undefined ? [] : this.#changesOf(id)) {
+      const how = isChangeOf(change, made as Made, nonce, fresh) ? why(change, made as Made) : undefined;
+      if (how !== undefined) return told(nonce, change, how);
+    }
+    return undefined;
+  }
+
   channelDisconnected(place: Place): void {
     this.#at(place).lostAt.push(this.now());
   }
@@ -141,11 +181,8 @@ export class OldValues {
 
   /** Says what a value shown at a place breaks; undefined if nothing. */
   ofValue(place: Place, shown: Shown): string | undefined {
-    return this.#brokenBy(place, shown, (change, made) => {
-      if (change.what === 'mark_stale' && !shown.fresh) return false;
-      if (change.what !== 'publish') return change.appliedAt > made.givenAt && concerns(change, made);
-      return change.nonce !== shown.nonce && change.appliedAt > (made.storedAt ?? made.givenAt);
-    });
+    const { nonce, fresh } = shown;
+    return this.#brokenBy(place, shown, (change, made) => isChangeOf(change, made, nonce, fresh));
   }
 
   /** The same for a hit, with what it says of itself. */
@@ -200,16 +237,21 @@ export class OldValues {
     const { of, lostAt, confirmedAt } = this.#at(place);
     if (made === undefined) return undefined;
     const [lost, confirmed] = [lastBefore(lostAt, cameAt), lastBefore(confirmedAt, cameAt)];
-    for (const changes of [this.#ofKey.get(id), this.#ofNamespace.get(keyFromId(id).namespace)]) {
-      for (const change of changes ?? []) {
-        if (!isChanged(change, made)) continue;
-        if ((of.get(change) ?? cameAt) < cameAt) return told(nonce, change, 'arrived');
-        if (change.appliedAt < confirmed) return told(nonce, change, 'was covered by a new channel');
-        // Without a channel, what is kept may be served, but not as fresh.
-        if (fresh && change.appliedAt < lost) return told(nonce, change, 'was covered by the lost channel');
-      }
+    for (const change of this.#changesOf(id)) {
+      if (!isChanged(change, made)) continue;
+      if ((of.get(change) ?? cameAt) < cameAt) return told(nonce, change, `arrived ${BEFORE}`);
+      if (change.appliedAt < confirmed) return told(nonce, change, `was covered by a new channel ${BEFORE}`);
+      // Without a channel, what is kept may be served, but not as fresh.
+      if (fresh && change.appliedAt < lost)
+        return told(nonce, change, `was covered by the lost channel ${BEFORE}`);
     }
     return undefined;
+  }
+
+  #changesOf(id: string): readonly Change[] {
+    const ofKey = this.#ofKey.get(id) ?? [];
+    const ofNamespace = this.#ofNamespace.get(keyFromId(id).namespace);
+    return ofNamespace === undefined ? ofKey : [...ofKey, ...ofNamespace];
   }
 
   #change(what: Change['what'], more: Pick<Change, 'nonce' | 'stamped' | 'endsFailure'>): Change {
@@ -228,6 +270,7 @@ export class OldValues {
     if (known !== undefined) return known;
     const none = {
       of: new Map(),
+      woken: new Map(),
       lostAt: [],
       confirmedAt: [],
       storeLostAt: undefined,
@@ -238,13 +281,21 @@ export class OldValues {
   }
 }
 
+const BEFORE = 'before the call came';
+
+function isChangeOf(change: Change, made: Made, nonce: string, fresh: boolean): boolean {
+  if (change.what === 'mark_stale' && !fresh) return false;
+  if (change.what !== 'publish') return change.appliedAt > made.givenAt && concerns(change, made);
+  return change.nonce !== nonce && change.appliedAt > (made.storedAt ?? made.givenAt);
+}
+
 function concerns({ stamped }: Change, { tags }: Made): boolean {
   return stamped === undefined || stamped.all || stamped.tags.some((tag) => tags.includes(tag));
 }
 
 function told(nonce: string, { what, stamped, appliedMs }: Change, how: string): string {
   const of = stamped === undefined ? '' : ` of ${stamped.all ? 'the namespace' : `tags ${stamped.tags}`}`;
-  return `${nonce} after a ${what}${of} of ${appliedMs.toFixed(1)} ms, which ${how} before the call came`;
+  return `${nonce} after a ${what}${of} of ${appliedMs.toFixed(1)} ms, which ${how}`;
 }
 
 /** 0 if there is none. */

@@ -5,8 +5,8 @@ import type { SimLockServer } from './sim-lock-node.js';
 import type { SimProcess } from './sim-process.js';
 import type { VirtualTime } from './virtual-time.js';
 
-/** A connection on which something is owed and nothing comes is broken off, as ioredis does (`socketTimeout`). */
-const SILENT_MS_MAX = 1_000;
+/** A connection on which something is owed and nothing comes is broken off, unless a fleet says otherwise. */
+export const SILENT_MS_MAX = 1_000;
 /** How long a broken connection takes to come back. */
 const RECONNECT_MS = 50;
 
@@ -26,9 +26,10 @@ export class SimLockConnection implements LockNode {
     private readonly process: SimProcess,
     readonly link: SimLink,
     private readonly time: VirtualTime,
+    silentMsMax: number,
   ) {
     this.name = server.name;
-    this.#watches = new Expiries(time, SILENT_MS_MAX, process.timers);
+    this.#watches = new Expiries(time, silentMsMax, process.timers);
     server.connections.push(this);
   }
 

@@ -1,18 +1,24 @@
 import { Coordinator } from '../../src/coordination/coordinator.js';
 import { NO_OBSERVER } from '../../src/coordination/ports/observer.js';
 import { defaultPolicy, type Limits, type Policy } from '../../src/coordination/words/policy.js';
+import type { Edge } from '../../src/grpc/answer.js';
+import { Sessions } from '../../src/grpc/session/sessions.js';
+import { Turns } from '../../src/grpc/turns.js';
 import { RedlockQuorum } from '../../src/quorum/redlock-quorum.js';
 import type { SimChance } from './sim-chance.js';
 import { SimLink } from './sim-link.js';
-import { SimLockConnection } from './sim-lock-connection.js';
+import { SILENT_MS_MAX, SimLockConnection } from './sim-lock-connection.js';
 import type { SimLockServer } from './sim-lock-node.js';
 import { ProcessClock, SimProcess } from './sim-process.js';
-import { SimStoreLink, type SimStoreServer } from './sim-store.js';
+import type { SimSessionStream } from './sim-session-stream.js';
+import { SimStoreLink, type SimStoreServer, STORE_CALL_MS_MAX } from './sim-store.js';
 import { SimWakeChannel } from './sim-wake-channel.js';
 import type { VirtualTime } from './virtual-time.js';
 
 export const NODE_TIMEOUT_MS = 100;
 const FIRST_CONTACT_MS_MAX = 10_000;
+/** Longer than any world. */
+const AGE_MS = 1_000_000_000;
 
 /** Short, so that much happens in little time; the bounds of waiting small, so that they are met. */
 export const LIMITS: Limits = {
@@ -27,6 +33,13 @@ export const LIMITS: Limits = {
   silenceMs: 400,
 };
 
+export interface Patience {
+  readonly storeMs: number;
+  readonly nodesMs: number;
+}
+
+const PATIENCE: Patience = { storeMs: STORE_CALL_MS_MAX, nodesMs: SILENT_MS_MAX };
+
 export interface ReplicaParts {
   readonly time: VirtualTime;
   readonly chance: SimChance;
@@ -35,6 +48,8 @@ export interface ReplicaParts {
   /** Small, so that values are also dropped for others. */
   readonly nearCacheBytes: number;
   readonly limits?: Limits;
+  /** How long replies are waited for. */
+  readonly patience?: Patience;
   policyOf(namespace: string): Policy;
 }
 
@@ -54,18 +69,27 @@ export class SimReplica extends SimProcess {
   /** What the coordinator has set; the quorum has a clock of its own, which always looks after its nodes. */
   readonly clock: ProcessClock;
 
+  /** Of its clients' sessions. */
+  readonly streams = new Set<SimSessionStream>();
+  readonly edge: Edge;
+  readonly #turns = new Turns((turn) => this.#atEndOfTurn(turn));
+  #sessions: Sessions | undefined;
+  readonly #sessionClock: ProcessClock;
+
   constructor(name: string, parts: ReplicaParts) {
-    const { time, chance, nodes, store, limits = LIMITS } = parts;
+    const { time, chance, nodes, store, limits = LIMITS, patience = PATIENCE } = parts;
     super(name, time);
     // Within half of the drift bound, so that any two are within it.
     const rate = chance.between(0.996, 1.004);
     const offsetMs = chance.below(1_000_000);
     this.clock = new ProcessClock(time, this, rate, offsetMs);
     const link = (to: string) => new SimLink(time, chance, `${name}-${to}`);
-    const connections = nodes.map((node) => new SimLockConnection(node, this, link(node.name), time));
+    const connections = nodes.map(
+      (node) => new SimLockConnection(node, this, link(node.name), time, patience.nodesMs),
+    );
     this.storeLink = link('store');
     this.wakeLink = link('wakes');
-    const storeLink = new SimStoreLink(store, this, this.storeLink, time);
+    const storeLink = new SimStoreLink(store, this, this.storeLink, time, patience.storeMs);
     this.wakes = new SimWakeChannel(store, this, this.wakeLink, time);
     this.nodeLinks = connections.map((connection) => connection.link);
     this.links = [...this.nodeLinks, this.storeLink, this.wakeLink];
@@ -90,10 +114,47 @@ export class SimReplica extends SimProcess {
       policyOf: parts.policyOf,
       observer: NO_OBSERVER,
     });
+    this.#sessionClock = new ProcessClock(time, this, rate, offsetMs);
+    this.edge = {
+      ...{ coordinator: this.coordinator, limits, policyOf: parts.policyOf, holder: '' },
+      ...{ guard: undefined, tracing: undefined, session: undefined, unexpected: raise },
+      pace: (rest) => this.#turns.begin(rest),
+    };
     this.quorum.start();
     // As the composition root does: whoever decided before it had heard of anybody would degrade for nothing.
     void this.quorum.ready(FIRST_CONTACT_MS_MAX).then(() => {
       this.serving = true;
     });
   }
+
+  /** From the first client that asks for one: a world without clients pays for no beat. */
+  get sessions(): Sessions {
+    const { edge, wakes } = this;
+    this.#sessions ??= new Sessions({
+      ...{ edge, wakes, clock: this.#sessionClock, graceMs: 0, ageMs: AGE_MS },
+      turns: this.#turns,
+      atEndOfTurn: (flush) => this.#atEndOfTurn(flush),
+    });
+    return this.#sessions;
+  }
+
+  /** What follows from this turn comes first. */
+  #atEndOfTurn(what: () => void): void {
+    const { time } = this;
+    void Promise.resolve().then(() => time.at(time.nowMs, () => this.run(what), this.timers));
+  }
+
+  drain(): void {
+    this.#sessions?.drain();
+    this.coordinator.drain();
+  }
+
+  override kill(): void {
+    super.kill();
+    for (const stream of [...this.streams]) stream.breakOff();
+  }
+}
+
+function raise(cause: unknown): void {
+  throw cause;
 }

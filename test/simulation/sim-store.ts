@@ -181,7 +181,7 @@ export class SimStoreServer {
   }
 }
 
-/** As the production connection has it. */
+/** How long a reply is waited for, unless a fleet says otherwise: its loss is as good as the store's silence. */
 export const STORE_CALL_MS_MAX = 300;
 
 /** One replica's connection to the store. */
@@ -213,8 +213,9 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
     private readonly process: SimProcess,
     readonly link: SimLink,
     private readonly time: VirtualTime,
+    callMsMax: number,
   ) {
-    this.#expiries = new Expiries(time, STORE_CALL_MS_MAX, process.timers);
+    this.#expiries = new Expiries(time, callMsMax, process.timers);
   }
 
   read(id: string, { known, sent }: ReadRequest = {}): Promise<KeyRecord> {

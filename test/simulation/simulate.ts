@@ -1,11 +1,12 @@
-import { amnesias, healAll, misfortunes } from './faults.js';
+import { liveInClients } from './client-life.js';
+import { amnesias, FAULTS, healAll, LATENESS, misfortunes } from './faults.js';
 import type { Violation } from './judge.js';
 import { liveOn } from './life.js';
 import { judgeBudget, judgeOneRebuild, judgeRest, judgeTakeover, RECOVERY_MS } from './rest.js';
 import { SimChance } from './sim-chance.js';
 import { LIMITS } from './sim-replica.js';
 import { Trace } from './trace.js';
-import { drawnFrom, World } from './world.js';
+import { drawnFrom, type Fleet, World } from './world.js';
 
 /** The first start of the quorum: nothing goes wrong before there is a fleet. */
 const WARM_UP_MS = 1_500;
@@ -15,6 +16,8 @@ const FAULTS_MIN = 3;
 const FAULTS_MAX = 10;
 /** Of all seeds: there lock nodes forget together with the store. */
 const AMNESIA_SHARE = 0.2;
+/** Of all seeds: there clients with near caches live beside the others. */
+const CLIENT_SHARE = 0.05;
 /** No seed takes longer, in virtual time, unless it hangs. */
 const LIFE_MS_MAX = 120_000;
 
@@ -29,21 +32,37 @@ export interface SeedResult {
   readonly coverage: [string, [string, number][]][];
 }
 
-/** Plays one seed from its first start to its rest. `print` hears every line of the trace. */
-export async function simulate(seed: number, print?: (line: string) => void): Promise<SeedResult> {
+export type About = 'clients' | 'lateness';
+
+/** How a seed is played. */
+export interface Played {
+  /** Hears every line of the trace. */
+  readonly print?: (line: string) => void;
+  /**
+   * `clients`: clients with near caches live in every seed, and few others beside them. `lateness`: nothing goes wrong
+   * but that replies are late, by less than makes anything count as gone.
+   */
+  readonly about?: About | undefined;
+}
+
+/** Plays one seed from its first start to its rest. */
+export async function simulate(seed: number, { print, about }: Played = {}): Promise<SeedResult> {
   const trace = new Trace(print);
-  const world = new World(drawnFrom(seed), trace);
+  const world = new World(fleetOf(seed, about), trace);
   const { time, chance, judge } = world;
   await time.runUntil(WARM_UP_MS);
 
-  const operations = OPERATIONS_MIN + chance.below(60);
+  const operations = (about === 'clients' ? 0 : OPERATIONS_MIN) + chance.below(60);
   const faults = FAULTS_MIN + chance.below(FAULTS_MAX - FAULTS_MIN + 1);
   const work = { left: operations };
   const lives = Array.from({ length: CALLERS }, (_, at) => liveOn(world, `c${at}`, work));
-  const wrong = [misfortunes(world, faults, chance.hits(0.1))];
+  const onlyLate = about === 'lateness';
+  const wrong = [misfortunes(world, faults, !onlyLate && chance.hits(0.1), onlyLate ? LATENESS : FAULTS)];
   const rare = new SimChance(~seed);
-  if (rare.hits(AMNESIA_SHARE)) wrong.push(amnesias(world, rare));
-  await played(world, Promise.all([...lives, ...wrong]), 'the clients');
+  if (!onlyLate && rare.hits(AMNESIA_SHARE)) wrong.push(amnesias(world, rare));
+  const company = clientsOf(world, seed, about === 'clients' ? 1 : onlyLate ? 0 : CLIENT_SHARE);
+  await played(world, Promise.all([...lives, ...wrong, company.over]), 'the clients');
+  company.leave();
 
   healAll(world);
   world.faults.clear();
@@ -65,6 +84,33 @@ export async function simulate(seed: number, print?: (line: string) => void): Pr
     steps: time.steps,
     counts: judge.counts,
     coverage: world.coverage.entries(),
+  };
+}
+
+/** S, below which an authority is only late. */
+const SILENCE_MS = 2_000;
+
+function fleetOf(seed: number, about: About | undefined): Fleet {
+  const fleet = drawnFrom(seed);
+  if (about !== 'lateness') return fleet;
+  const patience = { storeMs: SILENCE_MS, nodesMs: SILENCE_MS };
+  return { ...fleet, patience, onlyLate: true, limits: { ...fleet.limits, silenceMs: SILENCE_MS } };
+}
+
+/** Draws of their own, so that a seed without them stays what it was. */
+function clientsOf(
+  world: World,
+  seed: number,
+  share: number,
+): { readonly over: Promise<unknown>; leave(): void } {
+  const chance = new SimChance(seed ^ 0x5bd1e995);
+  if (!chance.hits(share)) return { over: Promise.resolve(), leave: () => {} };
+  const { clients, over } = liveInClients(world, chance);
+  return {
+    over,
+    leave: () => {
+      for (const { client } of clients) client.transport.close();
+    },
   };
 }
 

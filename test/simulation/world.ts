@@ -9,7 +9,7 @@ import type { Change } from './old-values.js';
 import { SimChance } from './sim-chance.js';
 import { type LockNodeWitness, SimLockServer } from './sim-lock-node.js';
 import type { SimProcess } from './sim-process.js';
-import { LIMITS, POLICY, SimReplica } from './sim-replica.js';
+import { LIMITS, type Patience, POLICY, SimReplica } from './sim-replica.js';
 import { SimStoreServer, type StoreStep, type StoreWitness } from './sim-store.js';
 import { Trace } from './trace.js';
 import { VirtualTime } from './virtual-time.js';
@@ -43,6 +43,9 @@ export interface Fleet {
   readonly keys: readonly Key[];
   readonly nearCacheBytes: number;
   readonly limits: Limits;
+  readonly patience?: Patience;
+  /** Nothing goes wrong but that replies are late. */
+  readonly onlyLate?: boolean;
   policyOf(namespace: string): Policy;
 }
 
@@ -158,6 +161,7 @@ export class World implements LockNodeWitness, StoreWitness {
     const { nearCacheBytes, limits } = fleet;
     return new SimReplica(name, {
       ...{ time, nodes, store, nearCacheBytes, limits },
+      ...(fleet.patience && { patience: fleet.patience }),
       chance: fleet.chanceOf(name),
       policyOf: fleet.policyOf,
     });
@@ -232,7 +236,7 @@ export class World implements LockNodeWitness, StoreWitness {
   }
 
   arrived(process: SimProcess, change: Change): void {
-    this.judge.oldValues.arrived(process, change);
+    this.judge.oldValues.woken(process, change);
   }
 
   heard(process: SimProcess): void {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { DibsClient } from '../../clients/typescript/src/client.js';
+import { DibsError } from '../../clients/typescript/src/errors.js';
 import type { Fleet } from './fleet.js';
 import { Origin } from './stampede.js';
 
@@ -11,6 +12,8 @@ const KEYS = 40;
 const TTL_MS = 300;
 const REBUILD_MS = 20;
 const PAUSE_MS = 10;
+/** A lease as short as these rebuilds suggest, a second, ends while a busy machine holds up its holder: it is rebuilt again. */
+const COUNTED_LEASE_MS = 10_000;
 
 /**
  * Clients of a fleet that is changed under them, every second one on sessions and the others by unary calls. None
@@ -44,7 +47,9 @@ export class RollingLoad {
     const keys = Array.from({ length: 20 }, (_, at) => `${name} ${at}`);
     const origin = new Origin(REBUILD_MS);
     const texts = await Promise.all(
-      keys.flatMap((key) => this.#clients.map((client) => this.#get(client, key, origin, 60_000))),
+      keys.flatMap((key) =>
+        this.#clients.map((client) => this.#get(client, key, origin, 60_000, COUNTED_LEASE_MS)),
+      ),
     );
     const twice = keys.filter((key) => origin.callsOf(key) !== 1);
     return [...twice, ...texts.filter((text) => !text?.endsWith(', rebuild 1')).map((text) => `${text}`)];
@@ -76,14 +81,24 @@ export class RollingLoad {
     try {
       await client.getOrLock({ key, intent: 'read', read: 'store', waitMs: 500 });
     } catch (error) {
+      // A replica on a busy machine answers that it cannot keep up: that is no call broken off.
+      if (error instanceof DibsError && error.code === 'RESOURCE_EXHAUSTED') return;
       this.failures.push(`a look at ${key}: ${error}`);
     }
   }
 
-  async #get(client: DibsClient, key: string, origin: Origin, ttlMs: number): Promise<string | undefined> {
+  async #get(
+    client: DibsClient,
+    key: string,
+    origin: Origin,
+    ttlMs: number,
+    leaseMs?: number,
+  ): Promise<string | undefined> {
     try {
       const rebuild = async () => Buffer.from(await origin.rebuild(key));
-      const text = (await client.getOrRebuild(key, rebuild, { ttlMs }))?.toString();
+      const text = (
+        await client.getOrRebuild(key, rebuild, { ttlMs, ...(leaseMs && { leaseMs }) })
+      )?.toString();
       if (!text?.startsWith(`${key}, rebuild `)) this.failures.push(`${key} is ${text}`);
       return text;
     } catch (error) {

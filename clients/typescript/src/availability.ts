@@ -5,12 +5,13 @@ export class Availability {
   constructor(
     private readonly target: string,
     private readonly back: () => void,
+    private readonly warn: Warn = warning,
   ) {}
 
   unavailable(cause: Error): void {
     if (this.#isLost) return;
     this.#isLost = true;
-    warn(
+    this.warn(
       'DIBS_UNREACHABLE',
       `Dibs cannot be reached at ${this.target}: ${cause.message}. ` +
         'Until it is back each process rebuilds for itself, or fails where it was told to.',
@@ -21,10 +22,13 @@ export class Availability {
     if (!this.#isLost) return;
     this.#isLost = false;
     this.back();
-    warn('DIBS_REACHABLE', `Dibs is reached again at ${this.target}.`);
+    this.warn('DIBS_REACHABLE', `Dibs is reached again at ${this.target}.`);
   }
 }
 
-function warn(code: string, text: string): void {
+/** Tells whoever runs the process. */
+export type Warn = (code: string, text: string) => void;
+
+function warning(code: string, text: string): void {
   process.emitWarning(text, { type: 'DibsWarning', code });
 }

@@ -1,5 +1,5 @@
 import { countAddresses } from './addresses.js';
-import { Availability } from './availability.js';
+import { Availability, type Warn } from './availability.js';
 import { Background } from './background.js';
 import { type CallOptions, Calls, type Invalidate } from './calls.js';
 import { type Chance, SYSTEM_CHANCE } from './chance.js';
@@ -29,6 +29,8 @@ import { UnaryTransport } from './unary-transport.js';
 export interface Machine {
   readonly clock: Clock;
   readonly chance: Chance;
+  /** Node's own way where there is none. */
+  readonly warn?: Warn;
   linkOf(options: LinkOptions): ChannelLink;
   /** How many addresses a target has now. */
   countAddresses(target: string): Promise<number>;
@@ -70,7 +72,7 @@ export class BytesClient {
       {
         ...{ calls: this.calls, hooks, held, local, near: this.#near, clock, chance },
         ...{ running: new RunningRebuilds(clock), background: this.background },
-        availability: new Availability(connection.target, () => local.forget()),
+        availability: new Availability(connection.target, () => local.forget(), machine.warn),
         leaseHoldMaxMs: leaseHoldMaxMsOf(options),
         waitMsMax: WAIT_MS_ASKED_MAX,
       },

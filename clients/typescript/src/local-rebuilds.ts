@@ -67,9 +67,10 @@ export class LocalRebuilds implements CopyHolder {
     return this.#begin(id, terms, make);
   }
 
-  /** The service is back, and knows better. */
+  /** The service is back, and knows better, also than a rebuild that still runs. */
   forget(): void {
     this.#kept.clear();
+    this.#running.clear();
   }
 
   changed(change: Change): void {

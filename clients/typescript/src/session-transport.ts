@@ -188,8 +188,7 @@ export class SessionTransport implements PooledSession {
     if (!(deadlineMs > 0)) return Promise.reject(late(deadlineMs));
     return new Promise<Of<Case>>((resolve, reject) => {
       const line = this.#live();
-      const id = this.#nextId;
-      this.#nextId += 1;
+      const id = this.#nextId++;
       const caller = { expected, resolve: resolve as never, reject, more: more as never };
       const call = new OpenCall(line, id, deadlineMs, caller);
       call.slot = this.#deadlines.set(call, deadlineMs);
@@ -304,11 +303,8 @@ export class SessionTransport implements PooledSession {
   }
 
   #failed(call: OpenCall<Line>, { code, message, retryAfterMs }: DibsError): void {
-    let cause: NoSession | undefined;
-    if (code === 'UNAUTHENTICATED') {
-      cause = new SessionRefused(message);
-      this.#leave(call.line);
-    }
+    const cause = code === 'UNAUTHENTICATED' ? new SessionRefused(message) : undefined;
+    if (cause !== undefined) this.#leave(call.line);
     this.#end(call, new DibsError(code, message, retryAfterMs, { cause }));
   }
 

@@ -36,7 +36,7 @@ export class Lateness {
     return this.#late;
   }
 
-  /** The longest lateness of the last minute, with the one that lasts. 0 if no reply was late. */
+  /** The longest lateness of the last minute, with the one that lasts. 0 if nothing was late. */
   get longestMs(): number {
     const nowMs = this.parts.clock.nowMs();
     this.#turnTo(nowMs);
@@ -60,16 +60,18 @@ export class Lateness {
   /** Its reply came, or cannot come any more. */
   end(owed: Owed): void {
     this.#owed.delete(owed);
-    const nowMs = this.parts.clock.nowMs();
-    const tookMs = nowMs - owed.sentMs;
-    if (tookMs >= this.parts.limits.storeTimeoutMs) {
-      this.#turnTo(nowMs);
-      this.#longestMs = Math.max(this.#longestMs, tookMs);
-    }
+    this.note(this.parts.clock.nowMs() - owed.sentMs);
     if (this.#late) this.#reconsider();
     if (this.#owed.size > 0) return;
     this.#cancel?.();
     this.#cancel = undefined;
+  }
+
+  /** Something took so long that should take a few milliseconds. Ignored below the soft timeout. */
+  note(tookMs: number): void {
+    if (tookMs < this.parts.limits.storeTimeoutMs) return;
+    this.#turnTo(this.parts.clock.nowMs());
+    this.#longestMs = Math.max(this.#longestMs, tookMs);
   }
 
   get #oldest(): Owed | undefined {

@@ -3,6 +3,7 @@ import type { Call } from '../words/call.js';
 import type { Key } from '../words/key.js';
 import type { Degraded, Lease, LeaseReason } from '../words/outcome.js';
 import type { GetOrLock } from '../words/requests.js';
+import type { Token } from '../words/token.js';
 
 /** A caller that may be given a lease. */
 export interface Candidate {
@@ -47,4 +48,12 @@ export interface Tried {
 export interface Grant extends Tried {
   readonly key: Key;
   readonly leaseMs: number;
+}
+
+/** A lease as it was given, and which handing-out of it this is. */
+export interface Given {
+  readonly token: Token;
+  readonly owner: number;
+  readonly untilMs: number;
+  readonly reason: LeaseReason;
 }

@@ -10,11 +10,11 @@ import { hitOf } from '../reading/hit-of.js';
 import type { Snapshot } from '../reading/snapshot.js';
 import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
-import type { Hit, Lease, LeaseReason } from '../words/outcome.js';
+import type { LeaseReason } from '../words/outcome.js';
 import type { Token } from '../words/token.js';
 import type { Span, Trace } from '../words/trace.js';
 import { armedSnapshot as snapshotOf } from './armed-snapshot.js';
-import type { Attempt, Candidate, Grant, Tried } from './attempt.js';
+import type { Attempt, Candidate, Given, Grant, Tried } from './attempt.js';
 import { driftMs } from './drift.js';
 import { unnamedLeaseMs } from './forecast.js';
 import type { HeldLeases } from './held-leases.js';
@@ -35,7 +35,7 @@ export interface GranterShared {
   readonly slots: RebuildSlots;
   readonly changes: Changes;
   readonly keeper: Pick<ClockKeeper, 'forLease'>;
-  readonly lateness: Pick<Lateness, 'longestMs'>;
+  readonly lateness: Pick<Lateness, 'longestMs' | 'note'>;
 }
 
 /** Gives leases and hands them out again: the two authorities, in their order. */
@@ -206,7 +206,7 @@ export class LeaseGranter {
       return { kind: 'read_again' };
     }
     const token: Token = { kind: 'armed', nonce, fence: reply.record.fence, leaseMs };
-    const untilMs = await this.#afterArming(grant, token, beganMs, validUntilMs);
+    const untilMs = await this.#afterArming(grant, token, validUntilMs);
     if (waiter.gone || untilMs - clock.nowMs() < 1) {
       await this.shared.lifecycle.endArmed(key, token, { end: 'cancelled', owner: 1 });
       return { kind: waiter.gone ? 'abandoned' : 'undecided' };
@@ -222,15 +222,22 @@ export class LeaseGranter {
     };
   }
 
-  /** Until when the lease runs. One whose arm was late is extended: a late store is no reason to throw it away. */
-  async #afterArming(grant: Grant, token: Token, beganMs: number, validUntilMs: number): Promise<number> {
+  /**
+   * Until when the lease runs. One whose votes and arm were late is extended: a late store is no reason to throw it away,
+   * and a holder with hardly any time left would lose it in the middle of its rebuild.
+   */
+  async #afterArming(grant: Grant, token: Token, validUntilMs: number): Promise<number> {
     const { clock } = this.parts;
     const { key, waiter, leaseMs } = grant;
-    if (waiter.gone || clock.nowMs() - beganMs < leaseMs / 3) return validUntilMs;
+    const leftMs = validUntilMs - clock.nowMs();
+    // From the first request to a lock node to the store's reply.
+    this.shared.lateness.note(leaseMs - leftMs);
+    if (waiter.gone || leftMs >= leaseMs / 2) return validUntilMs;
     const extended = await this.shared.lifecycle
       .extendArmed(key, token, leaseMs)
       .catch(undecidedIfUnavailable);
-    return extended?.outcome === 'extended' ? clock.nowMs() + extended.expiresInMs : validUntilMs;
+    if (extended?.outcome === 'extended') return clock.nowMs() + extended.expiresInMs;
+    return leftMs < leaseMs / 4 ? 0 : validUntilMs;
   }
 
   #now(grant: Grant): Pick<Snapshot, 'readAtMs' | 'arrivals' | 'sentAt'> {
@@ -333,14 +340,6 @@ export class LeaseGranter {
     const rebuild = snapshot.record.rebuild ?? snapshot.namespace?.rebuild;
     return unnamedLeaseMs(rebuild, this.parts.limits.leaseMs, policy, this.shared.lateness.longestMs);
   }
-}
-
-/** A lease as it was given, and which handing-out of it this is. */
-interface Given {
-  readonly token: Token;
-  readonly owner: number;
-  readonly untilMs: number;
-  readonly reason: LeaseReason;
 }
 
 /** For an adoption it is no error that no authority can decide now: the retry goes on waiting. */

@@ -1,6 +1,7 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import { ConnectionArrivals } from './arrivals.js';
 import { peerOf } from './peer.js';
+import { ConnectionUnsent } from './unsent.js';
 
 /**
  * Node's HTTP/2 closes a connection with an error after a burst of 1,000 cancelled streams, and 33 each second. All
@@ -21,6 +22,7 @@ export class Connection {
   /** The name under which its address has its share. */
   readonly peer: string;
   readonly arrivals = new ConnectionArrivals();
+  readonly unsent = new ConnectionUnsent(this);
   #isAdmitted = false;
   #open = 0;
   #cancelled = 0;
@@ -64,6 +66,10 @@ export class Connection {
     this.#cancelledMs = nowMs;
     if (this.#cancelled >= CANCELLED_BURST) this.#leave();
   };
+
+  bytesWritten(): number {
+    return this.session.socket?.bytesWritten ?? 0;
+  }
 
   /** Ends it and all of its calls. */
   cut(): void {

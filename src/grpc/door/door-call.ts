@@ -39,6 +39,9 @@ export class DoorCall extends ServerInterceptingCall {
   /** Whose shares of the open streams it holds. */
   #identity: string | undefined;
   #isAnswered = false;
+  /** Answers that wait for room, and the bytes of those that wait for their reader. */
+  readonly #held = new Set<() => void>();
+  #unreadBytes = 0;
 
   constructor(door: Door, parts: DoorCallParts) {
     super(parts.call);
@@ -64,10 +67,38 @@ export class DoorCall extends ServerInterceptingCall {
     });
   }
 
+  /** Held back while the connection has too much that its client has not read. */
+  override sendMessage(message: unknown, callback: () => void): void {
+    const { connection } = this.#parts;
+    const write = () => {
+      this.#held.delete(write);
+      this.#write(message, callback);
+    };
+    this.#held.add(write);
+    this.#door.unsent.send(connection.unsent, write);
+  }
+
   override sendStatus(status: Parameters<Call['sendStatus']>[0]): void {
     this.#isAnswered = true;
     if (Number(this.getDeadline()) - Date.now() < NEAR_DEADLINE_MS) this.#parts.connection.cancelled();
     super.sendStatus(status);
+  }
+
+  #write(message: unknown, callback: () => void): void {
+    const { connection, stream } = this.#parts;
+    const { unsent } = this.#door;
+    const before = stream.writableLength;
+    let bytes = 0;
+    super.sendMessage(message, () => {
+      // Nothing is left to count if the call is over.
+      const unread = Math.min(bytes, this.#unreadBytes);
+      this.#unreadBytes -= unread;
+      unsent.read(connection.unsent, unread);
+      callback();
+    });
+    bytes = stream.writableLength - before;
+    this.#unreadBytes += bytes;
+    unsent.wrote(connection.unsent, bytes);
   }
 
   #come(metadata: Metadata, listener: Listener): void {
@@ -154,6 +185,11 @@ export class DoorCall extends ServerInterceptingCall {
     const { stream, connection } = this.#parts;
     // grpc-js has ended it at its deadline, and its client probably cancels it at the same moment.
     if (!this.#isAnswered && !stream.aborted) connection.cancelled();
+    for (const write of this.#held) this.#door.unsent.forget(connection.unsent, write);
+    this.#held.clear();
+    // Its stream may still hold them, but not for long.
+    if (this.#unreadBytes > 0) this.#door.unsent.read(connection.unsent, this.#unreadBytes);
+    this.#unreadBytes = 0;
     if (this.#identity === undefined) return;
     this.#door.streams.give(connection.peer, this.#identity);
     this.#identity = undefined;

@@ -9,6 +9,7 @@ import { DoorCall } from './door-call.js';
 import { peerOf } from './peer.js';
 import { Refusals } from './refusals.js';
 import { Shares } from './shares.js';
+import { Unsent } from './unsent.js';
 
 /** What peers may hold together. Of each, a peer may hold as much as is still free. */
 export interface DoorBounds {
@@ -19,6 +20,8 @@ export interface DoorBounds {
   readonly streamsPerConnectionMax: number;
   /** Bytes of requests that have not arrived completely. */
   readonly arrivingBytesMax: number;
+  /** Bytes of answers that clients have not read. */
+  readonly unsentBytesMax: number;
 }
 
 export interface DoorParts {
@@ -53,6 +56,7 @@ type StreamEvent = [
 /** Everything that comes in passes here first: connections, then calls by their metadata, then the bytes of requests. */
 export class Door {
   readonly arrivals: Arrivals;
+  readonly unsent: Unsent;
   readonly streams: Shares;
   readonly refusals: Refusals;
   readonly guard: Guard | undefined;
@@ -67,12 +71,14 @@ export class Door {
     this.guard = parts.guard;
     this.compressedRequests = parts.compressedRequests;
     this.arrivals = new Arrivals(clock, bounds.arrivingBytesMax);
+    this.unsent = new Unsent(clock, bounds.unsentBytesMax);
     this.streams = new Shares(bounds.streamsMax);
     this.refusals = new Refusals(clock);
     this.#sockets = new Shares(bounds.connectionsMax);
     this.#sweep = setInterval(() => {
       this.arrivals.sweep();
       this.refusals.sweep();
+      this.unsent.sweep();
     }, SWEEP_EVERY_MS).unref();
   }
 

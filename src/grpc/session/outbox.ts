@@ -1,4 +1,5 @@
 import type { SessionEvent, SessionReply, SessionResponse } from '../generated/dibs/v1/coordinator.js';
+import { Events } from './events.js';
 
 /** The part of a session's stream that is used here. */
 export interface MessageStream {
@@ -20,7 +21,7 @@ export class Outbox {
   #replies: SessionReply[] = [];
   /** The size of the values in each reply. */
   #valueBytes: number[] = [];
-  #events: SessionEvent[] = [];
+  readonly #events = new Events();
   #planned = false;
   #held = false;
   #onFree: (() => void)[] = [];
@@ -40,7 +41,7 @@ export class Outbox {
   }
 
   event(event: NonNullable<SessionEvent['event']>): void {
-    this.#events.push({ event });
+    this.#events.add(event);
     this.#plan();
   }
 
@@ -65,10 +66,10 @@ export class Outbox {
   }
 
   #flush(): void {
-    while (!this.#held && this.#replies.length + this.#events.length > 0) {
-      const replies = this.#nextReplies();
-      const events = this.#events;
-      this.#events = [];
+    while (!this.#held && this.#replies.length + this.#events.size > 0) {
+      const events = this.#events.take();
+      // A reply must not overtake an event from before it.
+      const replies = this.#events.size > 0 ? [] : this.#nextReplies();
       this.#write({ welcome: undefined, replies, events });
     }
   }

@@ -40,12 +40,14 @@ export class Session {
   #visitor: Visitor | undefined;
 
   private readonly edge: Edge;
+  readonly #paceOfAll: Edge['pace'];
 
   constructor(
     edge: Edge,
     readonly identity: string,
     holder: string,
   ) {
+    this.#paceOfAll = edge.pace;
     this.edge = {
       ...edge,
       holder,
@@ -61,13 +63,17 @@ export class Session {
   }
 
   /** Sends replies to this stream and identity; undefined: nowhere, until the session is resumed. */
-  attach(outbox: Outbox | undefined, visitor?: Visitor): void {
+  attach(outbox: Outbox | undefined, visitor?: Visitor, pace?: Edge['pace']): void {
     this.#outbox = outbox;
     this.#visitor = visitor;
+    this.edge.pace = pace ?? this.#paceOfAll;
   }
 
-  /** Throws `invalid_argument` for a violation of the session's rules. A fault in a call is that call's reply. */
-  receive(path: string, { id, deadlineMs, traceparent, request }: SessionCall): void {
+  /**
+   * Returns how much work it was. Throws `invalid_argument` for a violation of the session's rules. A fault in a call is
+   * that call's reply.
+   */
+  receive(path: string, { id, deadlineMs, traceparent, request }: SessionCall): number {
     if (!(id > 0)) throw invalid(`${path}.id: ${id} is not above 0`);
     if (this.#calls.has(id)) throw invalid(`${path}.id: ${id} is already used by an open call`);
     const row: AnyRow | undefined = request && CALLS[request.$case];
@@ -85,9 +91,12 @@ export class Session {
       if (deadlineMs !== undefined && !(deadlineMs >= 0)) throw invalid('deadline_ms: is below 0');
       if (request === undefined || row === undefined) throw invalid('request: not set; set exactly one');
       // The hot path: a hit in memory and a wait cost no promise.
-      answer(row, request.value, call, this.edge, (it) => this.#answered(id, call, request.$case, it));
+      const done = (it: Answered<unknown> | Error) => this.#answered(id, call, request.$case, it);
+      answer(row, request.value, call, this.edge, done, this.#visitor);
+      return row.work(request.value);
     } catch (error) {
       this.#fail(id, call, error);
+      return 1;
     }
   }
 

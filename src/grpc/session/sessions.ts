@@ -3,7 +3,6 @@ import type { ServerDuplexStream } from '@grpc/grpc-js';
 import type { Visitor } from '../../access/guard.js';
 import type { Clock } from '../../coordination/ports/clock.js';
 import type { WakeChannel } from '../../coordination/ports/wake-channel.js';
-import { FULL_MS } from '../../coordination/waiting/retry-after.js';
 import { CoordinationError } from '../../coordination/words/errors.js';
 import { keyFromId } from '../../coordination/words/key.js';
 import type { Edge } from '../answer.js';
@@ -16,14 +15,18 @@ import {
 } from '../generated/dibs/v1/coordinator.js';
 import { statusOf } from '../status.js';
 import type { Decoded } from '../strict-codec.js';
+import type { Turns } from '../turns.js';
+import { Intake } from './intake.js';
 import { Outbox } from './outbox.js';
 import { Session } from './session.js';
+import { SessionShares } from './session-shares.js';
 
 export type SessionStream = ServerDuplexStream<Decoded<SessionRequest>, SessionResponse> & Shown;
 
 export interface SessionsParts {
   readonly edge: Edge;
   readonly wakes: WakeChannel;
+  readonly turns: Turns;
   readonly clock: Clock;
   /** Runs what gathers messages, once all that has arrived was read. Default: `setImmediate`. */
   readonly atEndOfTurn?: (flush: () => void) => void;
@@ -39,8 +42,6 @@ const CLOSES_IN_MS = 5_000;
 const BEAT_EVERY_MS = 1_000;
 /** The event for "anything in the namespace may have changed". */
 const ALL = { keys: [], tags: [], all: true } as const;
-/** Sessions of one replica, broken ones included. Further sessions are refused. */
-const SESSIONS_MAX = 10_000;
 /** After the connection has stopped accepting streams. Otherwise clients would return on the same connection. */
 const AGE_OVER_CONNECTION = 1.15;
 /** Longer than the longest wait. A client that stays longer after being asked to leave is disconnected. */
@@ -68,6 +69,7 @@ export class Sessions {
   readonly #open = new Set<Open>();
   /** Sessions with a broken stream, until their grace ends. */
   readonly #parked = new Map<string, { readonly session: Session; readonly cancel: () => void }>();
+  readonly #shares = new SessionShares();
   readonly #stopListening: () => void;
   #cancelBeat = () => {};
   #draining = false;
@@ -118,27 +120,36 @@ export class Sessions {
       fail(error);
       return;
     }
+    const failed = (error: unknown) => {
+      over = true;
+      intake.end();
+      fail(error);
+      if (open !== undefined) this.#broken(open);
+    };
+    const intake = new Intake(this.parts.turns, {
+      take: (path, call) => open?.session.receive(path, call) ?? 0,
+      cancel: (id) => open?.session.cancel(id),
+      fail: failed,
+      reading: (isWanted) => over || (isWanted ? stream.resume() : stream.pause()),
+    });
     stream.on('data', (decoded: Decoded<SessionRequest>) => {
       if (over) return;
       try {
         const message = messageOf(decoded);
-        if (open === undefined) open = this.#begin(stream, message, visitor);
+        if (open === undefined) open = this.#begin(stream, message, visitor, intake);
         else if (message.hello !== undefined)
           throw invalid('hello: set again; only the first message may have it');
         this.#askToLeaveIfRevoked(open);
-        for (const [at, call] of message.calls.entries()) open.session.receive(`calls[${at}]`, call);
-        // After the calls, because one of them may be cancelled in the same message.
-        for (const id of message.cancelledIds) open.session.cancel(id);
+        intake.add(message);
       } catch (error) {
-        over = true;
-        fail(error);
-        if (open !== undefined) this.#broken(open);
+        failed(error);
       }
     });
     stream.on('end', () => {
       // The client has ended its side. It still gets its answers, and then its leases end.
-      void open?.session
-        .idle()
+      void intake
+        .empty()
+        .then(() => open?.session.idle())
         .then(() => open?.outbox.flushed())
         .then(() => {
           stream.end();
@@ -147,6 +158,7 @@ export class Sessions {
     });
     const gone = () => {
       over = true;
+      intake.end();
       if (open !== undefined) this.#broken(open);
     };
     stream.on('cancelled', gone);
@@ -183,14 +195,13 @@ export class Sessions {
     for (const { cancel } of this.#parked.values()) cancel();
   }
 
-  #begin(stream: SessionStream, { hello }: SessionRequest, visitor: Visitor | undefined): Open {
+  #begin(
+    stream: SessionStream,
+    { hello }: SessionRequest,
+    visitor: Visitor | undefined,
+    intake: Intake,
+  ): Open {
     if (hello === undefined) throw invalid('hello: not set; the first message must have it');
-    if (this.#open.size + this.#parked.size >= SESSIONS_MAX)
-      throw new CoordinationError(
-        'exhausted',
-        `too many sessions on this replica (at most ${SESSIONS_MAX})`,
-        FULL_MS,
-      );
     const { resumeToken, holder, watchedNamespaces } = decodeHello(hello);
     const { identity = '' } = visitor ?? {};
     for (const namespace of watchedNamespaces) {
@@ -201,13 +212,9 @@ export class Sessions {
       parked.cancel();
       this.#parked.delete(resumeToken);
     }
-    const session = parked?.session ?? new Session(this.parts.edge, identity, holder);
-    const holding = (held: boolean) => {
-      // Stop reading from a client that does not read.
-      if (held) stream.pause();
-      else stream.resume();
-    };
-    const outbox = new Outbox(stream, holding, this.parts.atEndOfTurn);
+    const session =
+      parked?.session ?? this.#shares.count(new Session(this.parts.edge, identity, holder), stream.getPeer());
+    const outbox = new Outbox(stream, intake.hold, this.parts.atEndOfTurn);
     let leave = () => {};
     const left = new Promise<void>((resolve) => {
       leave = resolve;
@@ -224,7 +231,7 @@ export class Sessions {
       cancelAge: this.#afterAge(() => open),
       close: () => stream.end(),
     };
-    session.attach(outbox, visitor);
+    session.attach(outbox, visitor, intake.pace);
     this.#open.add(open);
     outbox.welcome({
       resumeToken: open.resumeToken,
@@ -268,13 +275,18 @@ export class Sessions {
     session.attach(undefined);
     session.cancelAll();
     // A drain ends streams but not their leases.
-    if (open.leaving) return;
+    if (open.leaving) {
+      this.#shares.give(session);
+      return;
+    }
     if (this.parts.graceMs === 0 || session.leases === 0) {
+      this.#shares.give(session);
       void session.end();
       return;
     }
     const cancel = this.parts.clock.after(this.parts.graceMs, () => {
       this.#parked.delete(resumeToken);
+      this.#shares.give(session);
       void session.end();
     });
     this.#parked.set(resumeToken, { session, cancel });

@@ -14,8 +14,10 @@ local now = time[1] * 1000000 + time[2]
 -- include: record
 local record = read_record(KEYS[1], now)
 local size = false
-if is_servable(record, now) and redis.call('HEXISTS', KEYS[1], 'value') == 1 then
-  size = redis.call('HSTRLEN', KEYS[1], 'value')
+if is_servable(record, now) then
+  -- Not HSTRLEN, which the Redis users of the releases before may not run.
+  local value = redis.call('HGET', KEYS[1], 'value')
+  size = value and #value
 end
 table.insert(record, size)
 table.insert(record, redis.call('HGET', KEYS[1], 'past'))

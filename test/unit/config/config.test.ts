@@ -30,6 +30,7 @@ describe('nothing set', () => {
       sessionGraceMs: 0,
       connectionAgeMs: 600_000,
       connectionsMax: 10_000,
+      unsentBytesMax: 134_217_728,
       compressedRequests: false,
       policies: new Map(),
       policy: expect.objectContaining({ stale: 'allow', onLoss: 'degrade', leaseMsMin: 100 }),
@@ -89,6 +90,7 @@ const numbers: NumberRow[] = [
   { name: 'DIBS_NEAR_CACHE_BYTES', min: 0, max: 2 ** 40, read: ({ nearCacheBytes }) => nearCacheBytes },
   { name: 'DIBS_WAITERS_PER_KEY', min: 1, max: 200_000, read: ({ limits }) => limits.waitersPerKeyMax },
   { name: 'DIBS_WAITERS', min: 1, max: 10_000_000, read: ({ limits }) => limits.waitersMax },
+  { name: 'DIBS_UNSENT_BYTES', min: 1_048_576, max: 2 ** 40, read: ({ unsentBytesMax }) => unsentBytesMax },
   { name: 'DIBS_CONNECTIONS', min: 1, max: 1_000_000, read: ({ connectionsMax }) => connectionsMax },
   {
     name: 'DIBS_CONNECTION_AGE_MS',

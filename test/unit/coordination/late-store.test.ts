@@ -139,6 +139,23 @@ describe('an arm at a store that is late', () => {
   });
 });
 
+describe('a lease with hardly any time left', () => {
+  it('is not given: its holder would lose it in the middle of its rebuild', async () => {
+    const trial = new CoordinationTrial();
+    const gate = trial.store.holdAfter('arm');
+    const asked = await trial.ask({ leaseMs: 1_000 });
+    // Neither is its lock kept, nor can it be extended.
+    trial.quorum.undecided = 3;
+    await trial.pass(800);
+    gate.open();
+    await trial.settle();
+    expect(isWaiting(asked)).toBe(true);
+    await trial.pass(100);
+    expect(leaseOf(asked).expiresInMs).toBeGreaterThan(900);
+    await trial.expectRest();
+  });
+});
+
 describe('a publish to a store that is late', () => {
   it('is stored when the reply comes, and keeps its locks until then', async () => {
     const trial = new CoordinationTrial();

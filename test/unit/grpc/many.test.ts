@@ -69,7 +69,7 @@ function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLo
   };
   const guard: Guard = {
     ...{ admit: () => ({ identity: 'me', isKnown: true }), readmit: () => {} },
-    ...{ allow: () => {}, may: () => true, invalidated: () => {} },
+    ...{ allow: () => {}, refused: () => {}, may: () => true, invalidated: () => {} },
   };
   const traces: ToldTrace[] = [];
   const tracing = {
@@ -104,7 +104,7 @@ function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLo
   const { handler } = many(
     CALLS.getOrLockMany,
     contract.getOrLockMany as MethodDefinition<unknown, unknown>,
-    { ...bounds, coordinator, guard, tracing, unexpected: () => {} },
+    { ...bounds, coordinator, guard, tracing, pace: () => {}, unexpected: () => {} },
   );
   const run = (...keys: string[]) => {
     stream.request.message = GetOrLockManyRequest.fromPartial({ namespace: 'n', keys });

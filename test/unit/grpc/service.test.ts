@@ -46,7 +46,13 @@ function serviceOver(getOrLock: (call: Call) => Promise<GetOrLockAnswer>) {
   };
   const edge = { coordinator, limits, policyOf: () => defaultPolicy(limits), holder: '', session: undefined };
   const service = coordinatorService(
-    { ...edge, guard: undefined, tracing: undefined, unexpected: (cause) => unexpected.push(cause) },
+    {
+      ...edge,
+      guard: undefined,
+      tracing: undefined,
+      pace: () => {},
+      unexpected: (cause) => unexpected.push(cause),
+    },
     { serve: () => {} },
   );
   return { service, givenBack, unexpected };

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { MemoryLeaseQuorum } from '../../../src/memory/lease-quorum.js';
+import { alive, type MemoryRecord } from '../../../src/memory/memory-record.js';
 import { Sweep } from '../../../src/memory/sweep.js';
 import { MemoryValueStore } from '../../../src/memory/value-store.js';
 import { MemoryWakeChannel } from '../../../src/memory/wake-channel.js';
@@ -31,6 +32,19 @@ test('the memory of store and quorum stays bounded by what lives', async () => {
   }
   expect(store.size).toBeLessThan(200);
   expect(quorum.size).toBeLessThan(400);
+});
+
+test('a value that is over leaves memory before its record does', () => {
+  const value = {
+    payload: { kind: 'value', bytes: new Uint8Array(1_000) },
+    ...{ publishedAtMs: 0, freshUntilMs: 10, servableUntilMs: 20, clock: 'c.1', tags: [] },
+  } as const;
+  const records = new Map([['id', { fence: 1, valueFence: 1, value, expiresAtMs: 1_000 } as MemoryRecord]]);
+  const sweep = new Sweep(records, alive);
+  sweep.some(19);
+  expect(records.get('id')?.value).toBe(value);
+  for (let step = 0; step < 2; step += 1) sweep.some(20);
+  expect(records.get('id')).toEqual({ fence: 1, valueFence: 1, value: undefined, expiresAtMs: 1_000 });
 });
 
 test('looking at keys that nobody rebuilds takes no memory', async () => {

@@ -6,9 +6,25 @@ it('takes an unknown namespace for one of large values, and then follows what ca
   expect(sizes.expected('n')).toBe(1_048_576);
   sizes.came('n', 1_000);
   expect(sizes.expected('n')).toBe(1_000);
-  sizes.came('n', 9_000);
-  expect(sizes.expected('n')).toBe(2_000);
   expect(sizes.expected('another')).toBe(1_048_576);
+});
+
+it('rises at once, and falls slowly', () => {
+  const sizes = new ReadSizes();
+  sizes.came('n', 1_000);
+  sizes.came('n', 9_000);
+  expect(sizes.expected('n')).toBe(9_000);
+  sizes.came('n', 1_000);
+  expect(sizes.expected('n')).toBe(8_000);
+});
+
+it('learns from a read without a value only that there may be none', () => {
+  const sizes = new ReadSizes();
+  sizes.came('n', undefined);
+  expect(sizes.expected('n')).toBe(262_144);
+  sizes.came('n', 1_000_000);
+  sizes.came('n', undefined);
+  expect(sizes.expected('n')).toBe(1_000_000);
 });
 
 it('remembers 256 namespaces, those that were read last', () => {

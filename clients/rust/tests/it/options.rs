@@ -19,6 +19,8 @@ async fn the_token_goes_along_also_with_the_raw_stub() {
     for heard in fake.heard() {
         assert_eq!(heard.metadata.get("authorization").unwrap(), "Bearer secret");
     }
+    let shown = format!("{client:?} {:?}", client.stub());
+    assert!(!shown.contains("secret"), "{shown}");
 }
 
 #[test]

@@ -131,6 +131,19 @@ describe('a replica with a near cache', () => {
     expect(trial.told('answered').at(-1)).toEqual(['trial', 'hit', 'none']);
   });
 
+  it('asks the store for nothing while another tag is invalidated twenty times a second', async () => {
+    const { trial, replica, ask, looks } = await filled();
+    const before = [looks(), trial.namespaces.countOf('read')];
+    const hot = { namespace: 'trial', keys: [], tags: ['hot'], all: false, mode: 'delete' } as const;
+    for (let at = 0; at < 20 * 30; at++) {
+      // By another replica, and by this one.
+      await (at % 2 === 0 ? trial.coordinator : replica).invalidate(hot, new Call());
+      trial.clock.advance(50);
+      if (at % 10 === 0) expect(textIn(hitOf(await ask()))).toBe('old');
+    }
+    expect([looks(), trial.namespaces.countOf('read')]).toEqual(before);
+  });
+
   it('asks the store for whoever wants its word, and refreshes for whoever wants that', async () => {
     const { ask, looks } = await filled();
     const before = looks();

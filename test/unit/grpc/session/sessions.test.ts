@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
+import type { Guard, Visitor } from '../../../../src/access/guard.js';
 import { keyOf } from '../../../../src/coordination/words/key.js';
 import { defaultPolicy } from '../../../../src/coordination/words/policy.js';
 import type { Domain, Edge } from '../../../../src/grpc/answer.js';
@@ -11,12 +12,14 @@ import {
   type SessionResponse,
 } from '../../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { type SessionStream, Sessions } from '../../../../src/grpc/session/sessions.js';
+import { Turns } from '../../../../src/grpc/turns.js';
 import { MemoryWakeChannel } from '../../../../src/memory/wake-channel.js';
 import { SystemClock } from '../../../../src/system-clock.js';
 import { LIMITS } from '../../../support/coordination-trial.js';
 
 /** A client's end of one stream. */
 class Stream extends EventEmitter {
+  readonly getPeer = () => '127.0.0.1:1';
   readonly metadata = new Metadata();
   readonly messages: SessionResponse[] = [];
   ended = false;
@@ -47,7 +50,7 @@ class Stream extends EventEmitter {
   }
 }
 
-function trial() {
+function trial(guard?: Guard) {
   const wakes = new MemoryWakeChannel();
   const edge: Edge = {
     ...{
@@ -57,9 +60,10 @@ function trial() {
       holder: '',
       session: undefined,
     },
-    ...{ guard: undefined, tracing: undefined, unexpected: () => {} },
+    ...{ guard, tracing: undefined, pace: () => {}, unexpected: () => {} },
   };
-  const sessions = new Sessions({ edge, wakes, clock: new SystemClock(), graceMs: 0, ageMs: 60_000 });
+  const parts = { turns: new Turns(), clock: new SystemClock(), graceMs: 0, ageMs: 60_000 };
+  const sessions = new Sessions({ edge, wakes, ...parts });
   const open = () => {
     const stream = new Stream();
     sessions.serve(stream as unknown as SessionStream);
@@ -98,6 +102,24 @@ describe('a stream', () => {
     expect(stream.events).toMatchObject([
       { $case: 'invalidated', value: { namespace: 'watched', keys: ['k'], all: false } },
     ]);
+  });
+
+  it('is asked to leave once when its credentials are removed, by its next message at the latest', async () => {
+    const visitor = { identity: 'me', isKnown: true };
+    const guard = { admit: (): Visitor => visitor, allow: () => {}, may: () => true } as unknown as Guard;
+    const { open, sessions } = trial(guard);
+    const stream = open();
+    stream.say({ hello: SessionHello.fromPartial({}) });
+    stream.say({});
+    await sleep(1);
+    expect(stream.events).toEqual([]);
+    visitor.isKnown = false;
+    for (const _ of [1, 2]) stream.say({});
+    await sleep(1);
+    expect(stream.events.map((event) => event?.$case)).toEqual(['draining']);
+    const stopping = sessions.stop();
+    stream.emit('end');
+    await stopping;
   });
 
   it('is asked to leave by a drain, ended by a stop, and refused after it', async () => {

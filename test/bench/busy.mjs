@@ -1,0 +1,2 @@
+// Takes all the CPU that it gets, until it is killed.
+for (;;);

@@ -1,0 +1,112 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { status } from '@grpc/grpc-js';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { GetOrLockManyRequest } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
+import { AUTH_FILE, namespace, sha256 } from '../../support/access-trial.js';
+import { Beside, isServed } from '../../support/beside.js';
+import { Caller } from '../../support/caller.js';
+import { Replica } from '../../support/replica.js';
+import { SessionCaller } from '../../support/session-caller.js';
+import { until } from '../../support/until.js';
+
+// How much work one caller may cause, and until when it may. Set DIBS_TEST_MAIN to measure another build.
+
+const MAIN = process.env.DIBS_TEST_MAIN ?? 'dist/main.js';
+const BOUNDED = `${AUTH_FILE}
+  sweeper: { tokens: [${sha256('sweeper')}], permissions: { shop: [invalidate] }, calls_per_second: 100 }
+`;
+
+const folder = mkdtempSync(join(tmpdir(), 'dibs-work-'));
+const file = join(folder, 'auth.yaml');
+let replica: Replica;
+let beside: Beside;
+beforeAll(async () => {
+  writeFileSync(file, BOUNDED);
+  replica = await Replica.start({ DIBS_AUTH_FILE: file }, MAIN);
+  beside = await Beside.start(replica, { token: 'checkout' }, namespace);
+});
+afterAll(async () => {
+  beside?.close();
+  await replica?.kill();
+  rmSync(folder, { recursive: true });
+});
+
+it('an Invalidate counts as each of its keys', async () => {
+  const sweeper = new Caller(replica.target, { token: 'sweeper' });
+  const keys = Array.from({ length: 1_000 }, (_, at) => `swept ${at}`);
+  let invalidated = 0;
+  const seen = await beside.during('invalidations of 1,000 keys at 100 calls a second', async () => {
+    const untilMs = performance.now() + 2_000;
+    while (performance.now() < untilMs) {
+      await sweeper.invalidate({ namespace, keys }).then(
+        () => {
+          invalidated += keys.length;
+        },
+        (error) => expect(error.code).toBe(status.RESOURCE_EXHAUSTED),
+      );
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  });
+  console.log(`keys invalidated in 2 s: ${invalidated}`);
+  expect(invalidated).toBe(1_000);
+  expect(seen).toSatisfy(isServed);
+  sweeper.close();
+});
+
+it('one message with much work does not hold up others', async () => {
+  const session = await SessionCaller.open(replica.target, {}, { token: 'checkout' });
+  const keys = Array.from({ length: 1_000 }, (_, at) => `k${at}`);
+  const value = GetOrLockManyRequest.fromPartial({ namespace, keys, waitMs: 0, intent: 2 });
+  let tookMs = 0;
+  const seen = await beside.during('100 GetOrLockMany of 1,000 keys in one message', async () => {
+    const startMs = performance.now();
+    const calls = Array.from({ length: 100 }, () => session.callOf({ $case: 'getOrLockMany', value }));
+    session.send({ calls });
+    const last = calls.at(-1)?.id;
+    await until(() => session.replies.at(-1)?.id === last && session.replies.at(-1)?.more === false, 60_000);
+    tookMs = performance.now() - startMs;
+  });
+  expect(seen).toSatisfy(isServed);
+  // Without turns, they are answered when all of it is done: after half of its time on the average.
+  expect(seen.p50Ms).toBeLessThan(0.35 * tookMs);
+  session.drop();
+}, 90_000);
+
+it('a waiter that has lost its rights gets no value and no lease', async () => {
+  const holder = new Caller(replica.target, { token: 'checkout' });
+  const [valued, leased] = ['published later', 'given back later'];
+  const first = await holder.lease({ namespace, key: valued, leaseMs: 60_000 });
+  const second = await holder.lease({ namespace, key: leased, leaseMs: 60_000 });
+  const session = await SessionCaller.open(replica.target, {}, { token: 'search' });
+  const unary = new Caller(replica.target, { token: 'search' });
+  const waits = [valued, leased].flatMap((key) => [
+    session
+      .replyTo(session.get({ namespace, key, waitMs: 20_000 }))
+      .then((it) => it.$case === 'error' && it.value.code),
+    unary.getOrLock({ namespace, key, waitMs: 20_000 }).then(
+      () => status.OK,
+      (error) => error.code,
+    ),
+  ]);
+  await until(async () => (await holder.explain({ namespace, key: leased })).waiters === 2);
+  await until(async () => (await holder.explain({ namespace, key: valued })).waiters === 2);
+  writeFileSync(file, BOUNDED.replace(sha256('search'), sha256('another')));
+  replica.signal('SIGHUP');
+  await until(async () => {
+    const code = await unary.getOrLock({ namespace, key: 'any', waitMs: 0 }).then(
+      () => status.OK,
+      (error) => error.code,
+    );
+    return code === status.UNAUTHENTICATED;
+  });
+  const payload = { $case: 'value' as const, value: Buffer.from('not for it') };
+  await holder.publish({ namespace, key: valued, token: first.token, payload, ttlMs: 60_000 });
+  await holder.release({ namespace, key: leased, token: second.token });
+  expect(new Set(await Promise.all(waits))).toEqual(new Set([status.UNAUTHENTICATED]));
+  // The lease that was meant for one of them is there for others.
+  await holder.lease({ namespace, key: leased, waitMs: 10_000 });
+  for (const one of [holder, unary]) one.close();
+  session.drop();
+}, 60_000);

@@ -1,0 +1,202 @@
+import { keyOf } from '../../src/coordination/words/key.js';
+import type {
+  GetOrLockRequest,
+  GetOrLockResponse,
+  Hit,
+  InvalidateRequest,
+  SessionCall,
+} from '../../src/grpc/generated/dibs/v1/coordinator.js';
+import { decodeToken } from '../../src/grpc/token.js';
+import type { Judge } from './judge.js';
+import type { Change, Made, Moment, OldValues } from './old-values.js';
+import type { SimReplica } from './sim-replica.js';
+import type { StreamWitness } from './sim-session-stream.js';
+
+/** Without a beat for so long a client serves nothing from its memory. Its clock is at most 0.4 % off. */
+const BEAT_MS_MAX = 3_000 * 1.01;
+
+/** What one session has told its client of what its replica knew. */
+interface Heard {
+  readonly replica: SimReplica;
+  /** When the replica welcomed it; undefined before. */
+  welcomedAt: number | undefined;
+  /** A message says all that had arrived at the replica when it was sent, once the client has processed it. */
+  readonly messages: { readonly sentAt: number; readonly processedAt: number }[];
+  endedAt: number | undefined;
+}
+
+/** A value that one caller in the client was given. */
+export interface Given {
+  readonly id: string;
+  readonly namespace: string;
+  readonly nonce: string;
+  /** When its caller came. */
+  readonly came: Moment;
+  /** Of the rebuild that the caller itself ran. */
+  readonly ownNonce: string | undefined;
+  /** It came from the client's memory. */
+  readonly isNear: boolean;
+  /** The caller takes nothing stale. */
+  readonly fresh: boolean;
+}
+
+/**
+ * INV-15 in a client. A copy that was asked for before a change arrived at the client is given to nobody who came
+ * after that. A change has arrived when the client has processed a message that its replica sent after it had
+ * arrived there, or has the answer to its own invalidation; and each broken session is a change of everything.
+ */
+export class ClientCopies {
+  readonly #heard: Heard[] = [];
+  readonly #own: { readonly request: Named; readonly returnedAt: number }[] = [];
+  readonly #brokenAt: number[] = [];
+  /** When the value was last asked for, by its nonce. */
+  readonly #askedAt = new Map<string, number>();
+  /** Values that came over a session. */
+  readonly #overSession = new Set<string>();
+  /** Those that were rebuilt here. */
+  readonly #rebuilt = new Set<string>();
+  /** Nonces of leases, by key and fence. */
+  readonly #leases = new Map<string, string>();
+  readonly #calls = new Map<number, { readonly call: SessionCall; readonly sentAt: number }>();
+
+  constructor(
+    private readonly judge: Judge,
+    private readonly name: string,
+    readonly watched: ReadonlySet<string>,
+  ) {}
+
+  /** For a new session. */
+  witness(replica: SimReplica): StreamWitness {
+    const heard: Heard = { replica, welcomedAt: undefined, messages: [], endedAt: undefined };
+    this.#heard.push(heard);
+    const { judge } = this;
+    return {
+      sent: (call) => this.#calls.set(call.id, { call, sentAt: judge.now() }),
+      told: (message) => {
+        const sentAt = judge.now();
+        if (message.welcome !== undefined) heard.welcomedAt = sentAt;
+        return (phase) => {
+          if (phase === 'after') {
+            heard.messages.push({ sentAt, processedAt: judge.now() });
+            if (message.events.some(({ event }) => event?.$case === 'draining')) this.#broken(heard);
+            return;
+          }
+          for (const { id, response } of message.replies) {
+            const asked = this.#calls.get(id);
+            this.#calls.delete(id);
+            if (asked === undefined || response?.$case !== 'getOrLock') continue;
+            this.answered('getOrLock', asked.call.request?.value, response.value, asked.sentAt, true);
+          }
+        };
+      },
+      ended: () => this.#broken(heard),
+    };
+  }
+
+  #broken(heard: Heard): void {
+    heard.endedAt ??= this.judge.now();
+    this.#brokenAt.push(this.judge.now());
+  }
+
+  /** An answer has come to the client. */
+  answered(name: string, request: unknown, reply: unknown, sentAt: number, isOverSession: boolean): void {
+    if (name !== 'getOrLock') return;
+    const { outcome } = reply as GetOrLockResponse;
+    const { namespace, key: text } = request as GetOrLockRequest;
+    if (outcome?.$case === 'hit') this.#came(outcome.value, sentAt, isOverSession);
+    if (outcome?.$case !== 'lease') return;
+    const { token, fence, previous } = outcome.value;
+    if (previous !== undefined) this.#came(previous, sentAt, false);
+    const key = keyOf(namespace, text);
+    const lease = decodeToken('', key, token);
+    if (lease === undefined) return;
+    // No store has told of it.
+    if (lease.kind !== 'armed') this.judge.oldValues.given(key.id, lease.nonce);
+    this.#leases.set(`${key.id} ${fence}`, lease.nonce);
+  }
+
+  #came({ payload }: Hit, sentAt: number, isOverSession: boolean): void {
+    if (payload?.$case !== 'value') return;
+    const nonce = nonceIn(payload.value);
+    this.#askedAt.set(nonce, Math.max(sentAt, this.#askedAt.get(nonce) ?? 0));
+    if (isOverSession) this.#overSession.add(nonce);
+  }
+
+  /** A rebuild begins under the lease with this fence. */
+  rebuilding(id: string, fence: number): string {
+    const nonce = this.#leases.get(`${id} ${fence}`) ?? '';
+    this.#rebuilt.add(nonce);
+    return nonce;
+  }
+
+  /** The client's own invalidation has ended, however. */
+  invalidated(request: Named): void {
+    this.#own.push({ request, returnedAt: this.judge.now() });
+  }
+
+  /** Judges what a caller was given. */
+  given(given: Given): void {
+    const { nonce, ownNonce, isNear, id, fresh } = given;
+    if (nonce === ownNonce || !this.judge.storeKept) return;
+    if (isNear && !this.#overSession.has(nonce))
+      this.#violated(id, `${nonce} is kept, and came over no session`);
+    const { oldValues } = this.judge;
+    const old = oldValues.ofCopy({ id, nonce, fresh: fresh || isNear }, (change, made) =>
+      this.#whyOld(given, change, made, oldValues),
+    );
+    if (old !== undefined) this.#violated(id, `a caller is given ${old}`);
+  }
+
+  #whyOld(given: Given, change: Change, made: Made, oldValues: OldValues): string | undefined {
+    const { nonce, namespace, came, id } = given;
+    if (change.appliedAt >= came.at) return undefined;
+    const askedAt = this.#askedAt.get(nonce);
+    if (askedAt === undefined && this.#rebuilt.has(nonce)) return 'came before the caller of a rebuild here';
+    const lastAt = askedAt ?? made.givenAt;
+    const isAfter = (at: number | undefined) => at !== undefined && at < came.at && lastAt < at;
+    if (this.#brokenAt.some(isAfter))
+      return 'came before the caller, and a session has broken since it was read';
+    for (const { request, returnedAt } of this.#own) {
+      if (request.namespace !== namespace || !isAfter(returnedAt) || change.appliedAt > returnedAt) continue;
+      if (concerns(request, id, made.tags)) return 'came before the own invalidation had returned';
+    }
+    if (!this.watched.has(namespace)) return undefined;
+    for (const heard of this.#heard) {
+      if (isAfter(arrivedBy(heard, change, oldValues))) return 'arrived before the caller came';
+      const there = oldValues.wokenAt(heard.replica, change);
+      if (there === undefined || lastAt > there.at || heard.welcomedAt === undefined) continue;
+      const isIn = heard.welcomedAt < there.at && there.at < (heard.endedAt ?? Number.POSITIVE_INFINITY);
+      if (isIn && came.ms - there.ms > BEAT_MS_MAX) return 'was due long ago, and no beat has come since';
+    }
+    return undefined;
+  }
+
+  #violated(id: string, what: string): void {
+    this.judge.violated('INV-15', `${id}: ${this.name}: ${what}`);
+  }
+}
+
+type Named = Pick<InvalidateRequest, 'namespace' | 'keys' | 'tags' | 'all'> & {
+  readonly ids: readonly string[];
+};
+
+function concerns({ all, tags, ids }: Named, id: string, valueTags: readonly string[]): boolean {
+  return all || ids.includes(id) || tags.some((tag) => valueTags.includes(tag));
+}
+
+/** When a client has processed the first message that its replica sent after the change had arrived there. */
+function arrivedBy(
+  { replica, welcomedAt, messages }: Heard,
+  change: Change,
+  oldValues: OldValues,
+): number | undefined {
+  const there = oldValues.wokenAt(replica, change)?.at;
+  // What becomes of the channel is told like a change of everything.
+  const covers = oldValues.coveredAt(replica, change, welcomedAt);
+  const at = Math.min(there ?? Number.POSITIVE_INFINITY, covers ?? Number.POSITIVE_INFINITY);
+  return messages.find(({ sentAt }) => sentAt > at)?.processedAt;
+}
+
+export function nonceIn(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString().split(' ')[1] ?? '';
+}

@@ -1,0 +1,24 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { simulate } from './simulate.js';
+
+const KNOWN: number[] = JSON.parse(readFileSync('test/simulation/known-seeds-about-clients.json', 'utf8'));
+/** Each break of a client's rules that `found-again.test.ts` tries is met in fewer. */
+const SEEDS = 100;
+
+describe('clients with near caches on a simulated fleet', () => {
+  it.each(KNOWN)('keep every invariant in seed %d, which once broke one', async (seed) => {
+    expect((await simulate(seed, { about: 'clients' })).violations).toEqual([]);
+  });
+
+  it('do the same again under the same seed', async () => {
+    const [one, again] = [await simulate(7, { about: 'clients' }), await simulate(7, { about: 'clients' })];
+    expect(again.digest).toBe(one.digest);
+  });
+
+  it(`keep every invariant in ${SEEDS} seeds`, async () => {
+    for (let seed = 1; seed <= SEEDS; seed += 1) {
+      expect((await simulate(seed, { about: 'clients' })).violations, `seed ${seed}`).toEqual([]);
+    }
+  }, 180_000);
+});

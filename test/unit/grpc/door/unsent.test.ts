@@ -1,0 +1,95 @@
+import { expect, it } from 'vitest';
+import { ConnectionUnsent, Unsent } from '../../../../src/grpc/door/unsent.js';
+
+function trial(bytesMax = 100) {
+  let nowMs = 0;
+  const unsent = new Unsent({ nowMs: () => nowMs }, bytesMax);
+  const connection = () => {
+    const reader = {
+      taken: 0,
+      isCut: false,
+      bytesWritten: () => reader.taken,
+      cut: () => (reader.isCut = true),
+    };
+    const of = new ConnectionUnsent(reader);
+    const sent: string[] = [];
+    const send = (name: string, bytes: number) => {
+      const write = () => {
+        sent.push(name);
+        unsent.wrote(of, bytes);
+      };
+      unsent.send(of, write);
+      return write;
+    };
+    return { of, reader, sent, send, read: (bytes: number) => unsent.read(of, bytes) };
+  };
+  const pass = (ms: number) => {
+    nowMs += ms;
+    unsent.sweep();
+  };
+  return { unsent, connection, pass };
+}
+
+it('a connection may hold as much as is free, and the rest waits in order, not encoded', () => {
+  const { unsent, connection } = trial();
+  const [slow, other] = [connection(), connection()];
+  slow.send('a', 40);
+  slow.send('b', 20);
+  slow.send('c', 1);
+  expect(slow.sent).toEqual(['a', 'b']);
+  other.send('x', 30);
+  expect(other.sent).toEqual(['x']);
+  slow.read(40);
+  expect(slow.sent).toEqual(['a', 'b', 'c']);
+  expect(unsent.bytes).toBe(51);
+});
+
+it('an answer of its own goes out beside those who hold everything, until that is twice the bound', () => {
+  const { connection } = trial();
+  const of = Array.from({ length: 4 }, connection);
+  for (const [at, one] of of.entries()) one.send(`${at}`, 70);
+  expect(of.map(({ sent }) => sent.length)).toEqual([1, 1, 1, 0]);
+  of[0]?.read(70);
+  expect(of.map(({ sent }) => sent.length)).toEqual([1, 1, 1, 0]);
+  of[1]?.read(70);
+  expect(of[3]?.sent).toEqual(['3']);
+});
+
+it('an answer whose caller has left is never written', () => {
+  const { unsent, connection } = trial();
+  const one = connection();
+  one.send('a', 60);
+  const write = one.send('b', 1);
+  one.send('c', 1);
+  unsent.forget(one.of, write);
+  one.read(60);
+  expect(one.sent).toEqual(['a', 'c']);
+});
+
+it('cuts off a reader that takes nothing for 30 s, or for 2 s while half of everything is taken', () => {
+  const { connection, pass } = trial();
+  const [idle, steady] = [connection(), connection()];
+  idle.send('a', 10);
+  steady.send('b', 10);
+  for (let at = 0; at < 30; at += 1) {
+    steady.reader.taken += 1;
+    pass(1_000);
+  }
+  expect([idle.reader.isCut, steady.reader.isCut]).toEqual([false, false]);
+  pass(1);
+  expect([idle.reader.isCut, steady.reader.isCut]).toEqual([true, false]);
+  connection().send('much', 90);
+  pass(1_998);
+  expect(steady.reader.isCut).toBe(false);
+  pass(2);
+  expect(steady.reader.isCut).toBe(true);
+});
+
+it('forgets a connection whose answers were read', () => {
+  const { connection, pass } = trial();
+  const one = connection();
+  one.send('a', 10);
+  one.read(10);
+  pass(60_000);
+  expect(one.reader.isCut).toBe(false);
+});

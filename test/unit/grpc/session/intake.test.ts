@@ -1,0 +1,73 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { expect, it } from 'vitest';
+import { SessionRequest } from '../../../../src/grpc/generated/dibs/v1/coordinator.js';
+import { Intake } from '../../../../src/grpc/session/intake.js';
+import { Turns } from '../../../../src/grpc/turns.js';
+
+function trial(work = 1) {
+  const noted: unknown[] = [];
+  const intake = new Intake(new Turns(), {
+    take: (path, { id }) => {
+      if (id === 99) throw new Error('broken');
+      noted.push([path, id]);
+      return work;
+    },
+    cancel: (id) => noted.push(`cancel ${id}`),
+    fail: (error) => noted.push(`fail ${(error as Error).message}`),
+    reading: (isWanted) => noted.push(isWanted ? 'free' : 'held'),
+  });
+  const message = (ids: readonly number[], cancelledIds: readonly number[] = []) =>
+    SessionRequest.fromPartial({ calls: ids.map((id) => ({ id })), cancelledIds: [...cancelledIds] });
+  return { intake, noted, message };
+}
+
+it('takes the calls of a small message at once, then its cancellations', () => {
+  const { intake, noted, message } = trial();
+  intake.add(message([1, 2], [1]));
+  expect(noted).toEqual([['calls[0]', 1], ['calls[1]', 2], 'cancel 1']);
+});
+
+it('stops the reading while work is left, keeps the order, and says when it has taken everything', async () => {
+  const { intake, noted, message } = trial(1_000);
+  intake.add(message([1, 2]));
+  intake.add(message([], [2]));
+  expect(noted).toEqual([['calls[0]', 1], 'held']);
+  await intake.empty();
+  expect(noted.slice(2)).toEqual([['calls[1]', 2], 'cancel 2', 'free']);
+});
+
+it('takes nothing more after a fault, or when it was ended', async () => {
+  const { intake, noted, message } = trial(1_000);
+  intake.add(message([1, 99, 2]));
+  await nextTurn();
+  await nextTurn();
+  expect(noted).toEqual([['calls[0]', 1], 'held', 'fail broken']);
+  const other = trial(1_000);
+  other.intake.add(other.message([1, 2]));
+  other.intake.end();
+  await other.intake.empty();
+  await nextTurn();
+  expect(other.noted).toEqual([['calls[0]', 1], 'held']);
+});
+
+it('does nothing while its client does not read, and goes on afterwards', async () => {
+  const { intake, noted, message } = trial();
+  intake.hold(true);
+  intake.add(message([1, 2]));
+  await nextTurn();
+  expect(noted).toEqual(['held']);
+  intake.hold(false);
+  expect(noted).toEqual(['held', ['calls[0]', 1], ['calls[1]', 2], 'free']);
+  intake.hold(false);
+  intake.add(message([3]));
+  expect(noted).toHaveLength(5);
+});
+
+it('refuses more cancellations than there can be open calls', () => {
+  const { intake, message } = trial();
+  const ids = Array.from({ length: 100_000 }, (_, at) => at);
+  expect(() => intake.add(message([], ids))).not.toThrow();
+  expect(() => trial().intake.add(message([], [...ids, 1]))).toThrow(
+    'cancelled_ids: 100001 is outside 0 to 100000',
+  );
+});
