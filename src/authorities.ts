@@ -10,15 +10,18 @@ import { MemoryValueStore } from './memory/value-store.js';
 import { MemoryWakeChannel } from './memory/wake-channel.js';
 import type { QuorumObserver } from './quorum/quorum-observer.js';
 import { RedlockQuorum } from './quorum/redlock-quorum.js';
-import { StoreConnection } from './redis/connection.js';
+import { StoreConnection, type StoreTrouble } from './redis/connection.js';
 import { RedisFirstStart } from './redis/first-start.js';
 import { RedisLockNode } from './redis/lock-node.js';
 import { RedisNamespaceStore } from './redis/namespace-store.js';
 import { claimStoreFormat, NewerStore } from './redis/store-format.js';
+import { troubleOf } from './redis/trouble.js';
 import { RedisValueStore } from './redis/value-store.js';
 import { RedisWakeChannel } from './redis/wake-channel.js';
 import { LOG } from './telemetry/log-texts.js';
 import type { Logger } from './telemetry/logger.js';
+import type { Reasons } from './telemetry/reasons.js';
+import { TroubleLog } from './telemetry/trouble-log.js';
 
 /** If the fleet does not answer by then, it may be down for long. Start degraded. */
 const FIRST_CONTACT_MS_MAX = 10_000;
@@ -41,6 +44,8 @@ export interface AuthorityTools {
   readonly clock: Clock;
   readonly chance: Chance;
   readonly log: Logger;
+  /** Receives why the store does not serve. */
+  readonly reasons: Reasons;
   /** Observes the lock nodes. */
   readonly quorumObserver: QuorumObserver;
 }
@@ -66,12 +71,23 @@ function embedded({ clock, chance }: AuthorityTools): Authorities {
 
 /** Lock nodes and a value store on Redis, shared with the other replicas. */
 function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: AuthorityTools): Authorities {
-  const { clock, chance, log, quorumObserver } = tools;
-  const onError = (error: Error) => log.debug({ err: error }, 'value store unreachable');
+  const { clock, chance, log, reasons, quorumObserver } = tools;
+  const trouble = new TroubleLog(log, clock, reasons);
+  const onTrouble = (one: StoreTrouble) => trouble.heard(one);
   const { lockNodes, store, redisCa: ca } = addresses;
   const { silenceMs, leaseMsMax } = config.limits;
-  const connection = new StoreConnection(store, { clock, silenceMs, onError, ca });
-  const wakes = new RedisWakeChannel(store, { onError, onHeard: () => connection.heard(), ca });
+  const connection = new StoreConnection(store, {
+    clock,
+    silenceMs,
+    onTrouble,
+    onReady: () => trouble.over(),
+    ca,
+  });
+  const wakes = new RedisWakeChannel(store, {
+    onError: (error) => log.debug({ err: error, why: troubleOf(error) }, 'wake channel unreachable'),
+    onHeard: () => connection.heard(),
+    ca,
+  });
   const quorum = new RedlockQuorum({
     nodes: lockNodes.map((address) => new RedisLockNode(address, { clock, silenceMs, ca })),
     claim: new RedisFirstStart(connection),
@@ -112,7 +128,7 @@ async function storeIsOurs(connection: StoreConnection, { clock, log }: Authorit
   });
   const first = await Promise.race([claiming, timeout]).finally(cancel);
   if (first !== 'late') return;
-  log.warn({ err: lastError }, LOG.storeSilent);
+  log.warn({ why: lastError instanceof Error ? lastError.message : 'no reply' }, LOG.storeSilent);
   claiming.catch((error) => {
     log.error({ err: error }, LOG.storeTooNew);
     connection.close();

@@ -11,6 +11,7 @@ import { LOG } from './telemetry/log-texts.js';
 import { createLogger, decisionLog, type Logger, observeWith } from './telemetry/logger.js';
 import { Metrics } from './telemetry/metrics.js';
 import { otlpMetricReader, startOpenTelemetry } from './telemetry/open-telemetry.js';
+import { Reasons } from './telemetry/reasons.js';
 import { Recent } from './telemetry/recent.js';
 import { samplerOf } from './telemetry/sampler.js';
 import { OpenTelemetryTracing } from './telemetry/tracing.js';
@@ -21,6 +22,7 @@ export interface Observation {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly recent: Recent;
+  readonly reasons: Reasons;
   /** Absent without traces, so that calls pay nothing for them. */
   readonly tracing: Tracing | undefined;
   readonly lag: EventLoopLag;
@@ -40,12 +42,14 @@ export async function startObservation(
   const { traces, metrics: sent } = config.otel;
   const metrics = new Metrics(sent && [await otlpMetricReader(sent)]);
   const recent = new Recent(clock);
+  const reasons = new Reasons();
   const openTelemetry = traces && (await startOpenTelemetry(VERSION, log));
   const lag = watchedLag(log);
   return {
     log,
     metrics,
     recent,
+    reasons,
     lag,
     tracing:
       traces === undefined || openTelemetry === undefined
@@ -55,8 +59,8 @@ export async function startObservation(
             sampled: samplerOf(traces),
             keysInClear: (namespace) => policyOf(namespace).keysInTraces === 'clear',
           }),
-    observer: observeWith(metrics, decisionLog(log), recent),
-    quorumObserver: watchedQuorum(log, metrics, recent),
+    observer: observeWith(metrics, decisionLog(log, reasons), recent),
+    quorumObserver: watchedQuorum(log, metrics, recent, reasons),
     stop: async () => {
       lag.stop();
       recent.stop();
@@ -75,7 +79,7 @@ function watchedLag(log: Logger): EventLoopLag {
   return lag;
 }
 
-function watchedQuorum(log: Logger, metrics: Metrics, recent: Recent): QuorumObserver {
+function watchedQuorum(log: Logger, metrics: Metrics, recent: Recent, reasons: Reasons): QuorumObserver {
   return {
     voted: (node, vote, tookMs, why) => {
       metrics.voted(node, vote, tookMs);
@@ -83,6 +87,7 @@ function watchedQuorum(log: Logger, metrics: Metrics, recent: Recent): QuorumObs
     },
     stateChanged: (node, from, to, why) => {
       recent.stateChanged(node, why);
+      reasons.nodeIs(node, to === 'voting', why);
       const fields = { node, from, to, why };
       if (to === 'voting') log.info(fields, LOG.lockNodeVoting);
       else log.warn(fields, LOG.lockNodeNotVoting);

@@ -9,6 +9,7 @@ const CODES = {
   permission_denied: status.PERMISSION_DENIED,
   unauthenticated: status.UNAUTHENTICATED,
   unimplemented: status.UNIMPLEMENTED,
+  failed_precondition: status.FAILED_PRECONDITION,
 } satisfies Record<CoordinationError['kind'], status>;
 
 /** The trailer of gRPC's retry design (A6), in milliseconds. A negative number forbids a retry. */

@@ -3,8 +3,8 @@
  * it over a connection, the simulation in memory.
  *
  * Steps are applied in the order in which they were sent on one connection. No step is ever sent twice. A step rejects
- * with an Error without a connection, when the connection breaks, or when the node answers with an error (READONLY,
- * OOM, LOADING, …). It may also never settle.
+ * with an Error without a connection or when the connection breaks, and with a {@link Refusal} when the node answers
+ * with an error (READONLY, OOM, NOPERM, …). It may also never settle.
  */
 export interface LockNode {
   /** The node's name for people and metrics, without its password. */
@@ -37,6 +37,11 @@ export interface LockNode {
   extend(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply>;
   /** Removes the lock if `nonce` holds it. Needs no marker. */
   release(id: string, nonce: string): Promise<void>;
+}
+
+/** The node answered, and its answer is an error. The message says why, and what to do. */
+export interface Refusal extends Error {
+  readonly name: 'Refused';
 }
 
 export interface LockNodeListener {

@@ -9,8 +9,12 @@ export const NODE_STATES = [
   'voting',
   /** Its policy may evict locks. It does not vote. */
   'evicting',
+  /** It is the same Redis as another lock node, under another name. Only one of them votes. */
+  'duplicate',
   /** A call timed out and it has been silent since. It is not asked until it answers a ping. */
   'suspect',
+  /** It answers with errors (OOM, READONLY, NOPERM, …). It is asked for votes if that is all that it refuses. */
+  'refusing',
 ] as const;
 
 export type NodeState = (typeof NODE_STATES)[number];
@@ -19,7 +23,7 @@ export type NodeState = (typeof NODE_STATES)[number];
 export interface QuorumObserver {
   /** Once per request to a node: `ms` from request to vote, and `why` the vote is missing. */
   voted(node: string, vote: Vote, ms: number, why?: string): void;
-  /** Also from `connecting` to itself, if the reason changed. */
+  /** Also from `connecting` or `refusing` to itself, if the reason changed. */
   stateChanged(node: string, from: NodeState, to: NodeState, why: string): void;
 }
 

@@ -6,6 +6,7 @@ import { Amnesia } from './amnesia.js';
 import type { FirstStartClaim } from './first-start-claim.js';
 import type { LockNode } from './lock-node.js';
 import { NO_QUORUM_OBSERVER, type NodeState, type QuorumObserver } from './quorum-observer.js';
+import { SeparateRuns } from './separate-runs.js';
 import { Voter } from './voter.js';
 
 export interface RedlockQuorumParts {
@@ -58,7 +59,8 @@ export class RedlockQuorum implements LeaseQuorum {
     this.#majority = (nodes.length + 1) / 2;
     this.#amnesia = new Amnesia({ clock, claim });
     const changed = () => this.#tellIfReady();
-    const common = { clock, chance, observer, timeoutMs, silenceMs, leaseMsMax, changed };
+    const runs = new SeparateRuns();
+    const common = { runs, clock, chance, observer, timeoutMs, silenceMs, leaseMsMax, changed };
     this.#voters = nodes.map((node) => new Voter({ ...common, amnesia: this.#amnesia, node }));
     this.#redlock = this.#redlockOver(this.#voters);
   }

@@ -3,11 +3,14 @@ import type { Chance, Clock } from '../coordination/ports/clock.js';
 import type { Amnesia, Witness } from './amnesia.js';
 import type { LockNode, LockReply, Memory, NodeFacts } from './lock-node.js';
 import type { NodeState, QuorumObserver, Vote } from './quorum-observer.js';
+import type { SeparateRuns } from './separate-runs.js';
 import { type Outcome, within } from './within.js';
 
 export interface VoterParts {
   readonly node: LockNode;
   readonly amnesia: Amnesia;
+  /** Shared by all nodes. */
+  readonly runs: SeparateRuns;
   readonly clock: Clock;
   readonly chance: Chance;
   readonly observer: QuorumObserver;
@@ -19,10 +22,14 @@ export interface VoterParts {
   changed(): void;
 }
 
+const REASONS_CHANGE: ReadonlySet<NodeState> = new Set<NodeState>(['connecting', 'refusing']);
+
 /** How often a voting node is checked. It votes for at most this long after its policy changed. */
 const LOOK_MS = 1_000;
 /** How often a node that does not vote is checked, because another replica may have marked it. */
 const IMPATIENT_LOOK_MS = 100;
+/** A node that has refused nothing for this long is voting again. Without calls, nothing else would tell. */
+const REFUSAL_MS = 10_000;
 
 /**
  * One lock node, with everything that can stop it from voting: no connection, no marker, an evicting policy, silence. A
@@ -32,6 +39,8 @@ export class Voter implements Witness {
   readonly name: string;
   #state: NodeState = 'connecting';
   #why = '';
+  /** When it last refused something. */
+  #refusedMs = Number.NEGATIVE_INFINITY;
   #memory: Memory | undefined;
   /** The run whose marker was seen on this connection. */
   #run: string | undefined;
@@ -94,7 +103,7 @@ export class Voter implements Witness {
   ): Promise<Vote | 'late'> {
     const { node, clock, observer } = this.parts;
     const run = this.#run;
-    if (this.#state !== 'voting' || run === undefined) {
+    if (!this.#mayVote || run === undefined) {
       observer.voted(this.name, 'missing', 0, this.#state);
       return this.#silent && !this.#isGone ? 'late' : 'missing';
     }
@@ -130,8 +139,16 @@ export class Voter implements Witness {
     this.#wake();
   }
 
+  get #mayVote(): boolean {
+    return this.#state === 'voting' || this.#state === 'refusing';
+  }
+
   #voteOf(outcome: Outcome<LockReply>): [Vote, why?: string] {
+    if (outcome.kind === 'refused' && this.#mayVote) this.#refuse(outcome.why);
     if (outcome.kind !== 'done') return ['missing', outcome.why];
+    if (this.#state === 'refusing' && (outcome.value === 'done' || outcome.value === 'held')) {
+      this.#become('voting', 'it votes again');
+    }
     switch (outcome.value) {
       case 'done':
         return ['for'];
@@ -144,10 +161,15 @@ export class Voter implements Witness {
     }
   }
 
+  #refuse(why: string): void {
+    this.#refusedMs = this.parts.clock.nowMs();
+    this.#become('refusing', why);
+  }
+
   /** The node said why it may not vote. Checks and prepares it again at once. */
   #stopVoting(state: NodeState, why: string): [Vote, string] {
     // Many requests may return the same answer, some of them after their connection has ended.
-    if (this.#state === 'voting') {
+    if (this.#mayVote) {
       this.#run = undefined;
       this.#prepared = false;
       this.#become(state, why);
@@ -166,7 +188,7 @@ export class Voter implements Witness {
 
   /** Decides from the node's report whether it may vote. Returns the time until the next check. */
   async #look(connection: number): Promise<number> {
-    const { node, amnesia, leaseMsMax } = this.parts;
+    const { node, amnesia, leaseMsMax, runs } = this.parts;
     // It gets no request until it answers a ping, and one ping may be lost.
     if (this.#state === 'suspect') {
       this.#ping(connection);
@@ -175,41 +197,58 @@ export class Voter implements Witness {
     if (!this.#prepared) {
       const prepared = await this.#call(() => node.prepare());
       if (this.#connection !== connection) return 0;
-      if (prepared.kind !== 'done') return this.#unseen(prepared.why);
+      if (prepared.kind !== 'done') return this.#unseen(prepared);
       this.#prepared = true;
     }
     const facts = await this.#call(() => node.inspect());
     if (this.#connection !== connection) return 0;
-    if (facts.kind !== 'done') return this.#unseen(facts.why);
+    if (facts.kind !== 'done') return this.#unseen(facts);
     if (facts.value.evictionPolicy !== undefined) return this.#keepFromVoting(facts.value);
     const { run } = facts.value;
+    const same = runs.claim(run, this.name);
+    if (same !== undefined) return this.#yieldTo(same);
     const memory = await this.#call(() => node.recall(run, leaseMsMax));
     if (this.#connection !== connection) return 0;
     if (memory.kind !== 'done') {
       this.#prepared = false;
-      return this.#unseen(memory.why);
+      return this.#unseen(memory);
     }
     this.#memory = memory.value;
     amnesia.noticed();
     if (memory.value.kind === 'marked') {
       this.#run = run;
-      this.#become('voting', 'its marker is valid');
+      // Reading works on a node that refuses to write.
+      const refuses = this.#state === 'refusing' && this.parts.clock.nowMs() - this.#refusedMs < REFUSAL_MS;
+      if (!refuses) this.#become('voting', 'its marker is valid');
       return LOOK_MS * (0.75 + this.parts.chance.fraction() / 2);
     }
     const { since, leftMs } = memory.value;
     this.#run = undefined;
-    this.#become('waiting', `it may have forgotten leases; votes again in ${Math.ceil(leftMs)} ms`);
+    if (leftMs > 0 || this.#state !== 'refusing') {
+      this.#become('waiting', `it may have forgotten leases; votes again in ${Math.ceil(leftMs)} ms`);
+    }
     if (leftMs > 0) return Math.min(IMPATIENT_LOOK_MS, leftMs + 1);
     // The store must know first. If all nodes were lost later, a first start would forget their leases.
     await amnesia.claim();
     const marked = await this.#call(() => node.mark(run, since, false));
+    if (marked.kind === 'refused' && this.#connection === connection) this.#refuse(marked.why);
     return marked.kind === 'done' && marked.value ? 0 : IMPATIENT_LOOK_MS;
   }
 
   /** It did not report. A voting node continues, because each vote checks its marker anyway. */
-  #unseen(why: string): number {
-    if (this.#state === 'connecting') this.#become('connecting', why);
+  #unseen({ kind, why }: Exclude<Outcome<unknown>, { kind: 'done' }>): number {
+    const votes = this.#state === 'voting' || this.#state === 'suspect';
+    if (kind === 'refused' && !votes) this.#refuse(why);
+    else if (this.#state === 'connecting') this.#become('connecting', why);
     return IMPATIENT_LOOK_MS;
+  }
+
+  /** The marker and the locks of this Redis belong to the other node, so nothing is written here. */
+  #yieldTo(same: string): number {
+    this.#run = undefined;
+    this.#memory = undefined;
+    this.#become('duplicate', `it is the same Redis as ${same}; each lock node must be a Redis of its own`);
+    return LOOK_MS;
   }
 
   /** It may evict locks meanwhile, so it must wait after its policy is fixed. */
@@ -278,6 +317,7 @@ export class Voter implements Witness {
 
   #disconnect(why: string): void {
     this.#connection = 0;
+    this.parts.runs.leave(this.name);
     this.#run = undefined;
     this.#memory = undefined;
     this.#become('connecting', why);
@@ -287,7 +327,7 @@ export class Voter implements Witness {
   #become(to: NodeState, why: string): void {
     const from = this.#state;
     // The reason may change, and the log must show the latest one.
-    if (from === to && (to !== 'connecting' || why === this.#why)) return;
+    if (from === to && (why === this.#why || !REASONS_CHANGE.has(to))) return;
     this.#state = to;
     this.#why = why;
     this.parts.observer.stateChanged(this.name, from, to, why);

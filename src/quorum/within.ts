@@ -1,9 +1,12 @@
 import type { Clock } from '../coordination/ports/clock.js';
+import type { Refusal } from './lock-node.js';
 
-/** The outcome of a step: its result, its error, or a timeout. */
+const REFUSED: Refusal['name'] = 'Refused';
+
+/** The outcome of a step: its result, its error, a refusal of the node, or a timeout. */
 export type Outcome<T> =
   | { readonly kind: 'done'; readonly value: T }
-  | { readonly kind: 'failed' | 'timed_out'; readonly why: string };
+  | { readonly kind: 'failed' | 'refused' | 'timed_out'; readonly why: string };
 
 /** What is to be told of a step besides its outcome. */
 export interface Told {
@@ -43,7 +46,8 @@ export function within<T>(
     });
     const failed = (error: unknown) => {
       told.answered();
-      settle({ kind: 'failed', why: error instanceof Error ? error.message : String(error) });
+      const { name, message } = error instanceof Error ? error : new Error(String(error));
+      settle({ kind: name === REFUSED ? 'refused' : 'failed', why: message });
     };
     try {
       step().then((value) => {

@@ -45,12 +45,23 @@ export const promptOptions = {
 } as const;
 
 /**
+ * The same client, which connects anew when its SELECT is refused: ioredis would go on in database 0, which may be that
+ * of another fleet. Until it is ready, it refuses every command.
+ */
+export function inItsDatabase(client: Redis): Redis {
+  client.on('error', (error: { command?: { name?: string } }) => {
+    if (error.command?.name === 'select') client.disconnect(true);
+  });
+  return client;
+}
+
+/**
  * A client for the scripts of the value store. It connects by itself, again and again. `ca` is PEM, for a store
  * whose certificate none of the authorities signed that node trusts.
  */
 export function scriptClient(address: StoreAddress, ca?: string): Redis | Cluster {
   if (address.kind !== 'cluster') {
-    return new Redis({
+    const client = new Redis({
       ...promptOptions,
       ...hostOptions(address, ca),
       enableOfflineQueue: false,
@@ -59,6 +70,7 @@ export function scriptClient(address: StoreAddress, ca?: string): Redis | Cluste
       // After a failover the old master says so to the first write; only a new connection finds the new one.
       reconnectOnError: (error) => error.message.startsWith('READONLY'),
     });
+    return inItsDatabase(client);
   }
   return clusterClient(address, 'dibs-store');
 }
@@ -92,7 +104,7 @@ export function singleClient(
   ca?: string,
 ): Redis {
   const host = address.kind === 'cluster' ? nodeOf(address.nodes, attempt) : hostOptions(address, ca);
-  return new Redis({
+  const client = new Redis({
     ...promptOptions,
     ...credentialsOf(address),
     ...host,
@@ -102,6 +114,7 @@ export function singleClient(
     autoResubscribe: false,
     connectionName,
   });
+  return inItsDatabase(client);
 }
 
 export function hostOptions(address: Exclude<StoreAddress, { kind: 'cluster' }>, ca?: string) {

@@ -3,13 +3,21 @@ import type { StoreAddress } from '../config/store-url.js';
 import { RunningTime } from '../coordination/degradation/running-time.js';
 import type { Clock } from '../coordination/ports/clock.js';
 import { type Missing, StoreUnavailable } from '../coordination/ports/value-store.js';
+import { CoordinationError } from '../coordination/words/errors.js';
 import { scriptClient, singleClient } from './client.js';
 import { OneWrite } from './one-write.js';
 import { ReplyWatch } from './reply-watch.js';
+import { isFaultOfScript, isForeignKey, isMereEnd, troubleOf } from './trouble.js';
 
-/** Replies that say that the store cannot serve now. All others are faults of ours. */
-const CANNOT_SERVE =
-  /(?:^|-)(?:LOADING|READONLY|OOM|MISCONF|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|BUSY) /;
+/** Why the store does not serve: it cannot be reached, it refuses, or it has something foreign under one key. */
+export interface StoreTrouble {
+  readonly kind: 'unreachable' | 'refused' | 'foreign_key';
+  readonly why: string;
+  readonly error: unknown;
+}
+
+const FOREIGN_KEY =
+  'the value store has something else under the name of this key (WRONGTYPE); delete it there, or give Dibs a store of its own';
 
 export interface StoreConnectionOptions {
   readonly clock: Clock;
@@ -17,8 +25,10 @@ export interface StoreConnectionOptions {
   readonly silenceMs: number;
   /** PEM: who has signed the certificate of a `rediss://` store. */
   readonly ca?: string | undefined;
-  /** Hears why a connection could not be made or broke; each failed try again. */
-  readonly onError?: (error: Error) => void;
+  /** Hears why a connection could not be made or broke, or what was refused; each failed try again. */
+  readonly onTrouble?: (trouble: StoreTrouble) => void;
+  /** A connection is ready. */
+  readonly onReady?: () => void;
 }
 
 /**
@@ -43,6 +53,8 @@ export class StoreConnection {
   #isCut = false;
   #probe: Redis | undefined;
   #probes = 0;
+  /** Why there is no connection. */
+  #trouble: string | undefined;
   #closed = false;
 
   /** Connects in the background. */
@@ -54,7 +66,13 @@ export class StoreConnection {
     this.#running = new RunningTime(options.clock, (ms) => this.#passed(ms));
     this.#client = scriptClient(address, options.ca);
     // Without a listener ioredis writes to the console.
-    this.#client.on('error', (error: Error) => options.onError?.(error));
+    this.#client.on('error', (error: Error) => this.#noteUnreachable(error));
+    // A port that needs TLS closes without a word.
+    this.#client.on('close', () => this.#noteUnreachable(new Error('Connection is closed.')));
+    this.#client.on('ready', () => {
+      this.#trouble = undefined;
+      options.onReady?.();
+    });
     if (this.#client instanceof Cluster) {
       this.#client.on('+node', (node: Redis) => this.#watch(node));
       this.#client.on('-node', (node: Redis) => this.#watches.delete(node));
@@ -144,7 +162,7 @@ export class StoreConnection {
   #fallSilent(): void {
     this.#silent = true;
     const why = this.#unheard();
-    this.options.onError?.(why);
+    this.#noteUnreachable(why);
     for (const reject of this.#owed) reject(why);
     this.#owed.clear();
   }
@@ -183,13 +201,34 @@ export class StoreConnection {
     return this.#isCut ? 'late' : 'gone';
   }
 
+  #noteUnreachable(error: Error): void {
+    // What broke or prevented the connection says more than that there is none.
+    if (this.#closed || (this.#trouble !== undefined && isMereEnd(error))) return;
+    const why = troubleOf(error);
+    this.#trouble = why;
+    this.options.onTrouble?.({ kind: 'unreachable', why, error });
+  }
+
   #unavailableOrOurs(error: unknown): unknown {
     if (!(error instanceof Error) || error instanceof TypeError) return error;
+    const why = troubleOf(error);
     // ioredis hangs the command on it, whose arguments are tokens and values: they must not reach a log.
     if ('command' in error) delete error.command;
-    const isReply = error.name === 'ReplyError';
-    if (isReply && !CANNOT_SERVE.test(error.message)) return error;
-    const how = isReply ? 'gone' : this.#missing();
-    return new StoreUnavailable(`the store cannot serve: ${error.message}`, { cause: error, how });
+    if (error.name !== 'ReplyError') {
+      const reason = isMereEnd(error) ? (this.#trouble ?? 'there is no connection yet') : why;
+      return new StoreUnavailable(`the store cannot serve: ${reason}`, {
+        cause: error,
+        how: this.#missing(),
+      });
+    }
+    if (isFaultOfScript(error.message)) return error;
+    if (isForeignKey(error.message)) {
+      this.options.onTrouble?.({ kind: 'foreign_key', why, error });
+      return new CoordinationError('failed_precondition', FOREIGN_KEY);
+    }
+    // A connection that is made anew because of it has no other reason.
+    this.#trouble = why;
+    this.options.onTrouble?.({ kind: 'refused', why, error });
+    return new StoreUnavailable(`the store cannot serve: ${why}`, { cause: error, how: 'gone' });
   }
 }

@@ -3,7 +3,7 @@ import type { SingleAddress } from '../config/store-url.js';
 import { RunningTime } from '../coordination/degradation/running-time.js';
 import type { Clock } from '../coordination/ports/clock.js';
 import type { LockNodeListener, LockReply } from '../quorum/lock-node.js';
-import { hostOptions, promptOptions, retryMs } from './client.js';
+import { hostOptions, inItsDatabase, promptOptions, retryMs } from './client.js';
 import { lockKey, MARKER_KEY, WAIT_KEY } from './keys.js';
 import {
   lockAcquireScript,
@@ -15,6 +15,7 @@ import {
 import { OneWrite } from './one-write.js';
 import { ReplyWatch } from './reply-watch.js';
 import { isNoScript } from './script.js';
+import { isMereEnd, throwTold, troubleOf } from './trouble.js';
 
 const SCRIPTS = [lockAcquireScript, lockExtendScript, lockReleaseScript, lockRecallScript, lockMarkScript];
 
@@ -42,8 +43,9 @@ export class RedisLockNode {
   #isCut = false;
 
   constructor(address: SingleAddress, { clock, silenceMs, ca }: RedisLockNodeOptions) {
-    this.name = `${address.host}:${address.port}`;
-    this.#client = new Redis({
+    const { host, port } = address;
+    this.name = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+    const client = new Redis({
       ...promptOptions,
       ...hostOptions(address, ca),
       lazyConnect: true,
@@ -53,6 +55,7 @@ export class RedisLockNode {
       retryStrategy: retryMs,
       connectionName: 'dibs-lock',
     });
+    this.#client = inItsDatabase(client);
     this.#silenceMs = silenceMs;
     this.#watch = new ReplyWatch(this.#client, () => {});
     this.#running = new RunningTime(clock, (ms) => this.#passed(ms));
@@ -64,9 +67,11 @@ export class RedisLockNode {
     const closed = 'the connection was closed';
     let trouble = closed;
     this.#client.on('error', (error: Error) => {
-      trouble = error.message;
+      if (trouble === closed || !isMereEnd(error)) trouble = troubleOf(error);
     });
     this.#client.on('ready', () => {
+      // Its SELECT was refused: the connection is about to end.
+      if (!this.#client.stream.writable) return;
       trouble = closed;
       listener.connected();
     });
@@ -88,12 +93,12 @@ export class RedisLockNode {
   }
 
   async prepare(): Promise<void> {
-    await Promise.all(SCRIPTS.map((script) => this.#client.script('LOAD', script.source)));
+    await Promise.all(SCRIPTS.map((script) => this.#client.script('LOAD', script.source))).catch(throwTold);
   }
 
   async inspect(): Promise<{ run: string; evictionPolicy?: string }> {
     this.#running.start();
-    const info = await this.#client.info();
+    const info = await this.#client.info().catch(throwTold);
     const field = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
     const run = field('run_id');
     if (run === undefined || run === '') throw new Error('the node does not tell its run_id');
@@ -103,7 +108,7 @@ export class RedisLockNode {
 
   async recall(run: string, leaseMsMax: number) {
     const args = { run, lease_ms_max: leaseMsMax };
-    const reply = await lockRecallScript.runCached(this.#client, MEMORY_KEYS, args);
+    const reply = await lockRecallScript.runCached(this.#client, MEMORY_KEYS, args).catch(throwTold);
     const [marked, blank, since, leftMs] = reply as [number, number, Buffer, number];
     if (marked === 1) return { kind: 'marked' } as const;
     return { kind: 'waiting', blank: blank === 1, since: since.toString(), leftMs } as const;
@@ -111,7 +116,7 @@ export class RedisLockNode {
 
   async mark(run: string, since: string, firstStart: boolean): Promise<boolean> {
     const args = { run, since, first_start: firstStart ? 1 : 0 };
-    return (await lockMarkScript.runCached(this.#client, MEMORY_KEYS, args)) === 1;
+    return (await lockMarkScript.runCached(this.#client, MEMORY_KEYS, args).catch(throwTold)) === 1;
   }
 
   async unmark(): Promise<void> {
@@ -167,6 +172,6 @@ async function replyOf(sent: Promise<unknown>): Promise<LockReply> {
   } catch (error) {
     if (isNoScript(error)) return 'unprepared';
     if (error instanceof Error && error.message.startsWith('UNMARKED')) return 'unmarked';
-    throw error;
+    return throwTold(error);
   }
 }

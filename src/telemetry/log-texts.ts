@@ -19,6 +19,10 @@ export const LOG = {
   policiesReloaded: 'reloaded: DIBS_CONFIG',
   policiesKept: 'not reloaded: the configuration has faults; keeping the old policies',
   storeSilent: 'starting without the value store: it does not answer yet',
+  storeUnreachable: 'value store unreachable',
+  storeRefuses: 'value store refuses: it answers, and cannot serve',
+  storeForeignKey:
+    'value store has a foreign key: another program wrote under a name of Dibs; delete that key',
   storeTooNew: 'value store refused: a later version has written to it; upgrade this replica',
   unknownVariable: 'unknown variable: it has no effect; correct its name, or remove it',
   embeddedBeyondLoopback:

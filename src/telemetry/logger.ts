@@ -2,6 +2,7 @@ import { type DestinationStream, destination, pino } from 'pino';
 import type { Observer } from '../coordination/ports/observer.js';
 import type { Degraded, LeaseEnd, PublishOutcome } from '../coordination/words/outcome.js';
 import { LOG } from './log-texts.js';
+import type { Reasons } from './reasons.js';
 import { shownError } from './shown-error.js';
 import { readTraceparent } from './traceparent.js';
 
@@ -27,7 +28,7 @@ export function createLogger(level: LogLevel, stream: DestinationStream = destin
  * Logs what operators ask about: each change of degradation, each lost lease, each refused publish. All other
  * decisions are logged at `debug`. Never a key, a token or a value.
  */
-export function decisionLog(log: Logger): Partial<Observer> {
+export function decisionLog(log: Logger, reasons: Pick<Reasons, 'of'>): Partial<Observer> {
   let mode: Degraded = 'none';
   return {
     // Decided once, so that hits cost nothing extra without debug logging.
@@ -49,7 +50,7 @@ export function decisionLog(log: Logger): Partial<Observer> {
       const fields = { from: mode, to: now };
       mode = now;
       if (now === 'none') log.info(fields, LOG.recovered);
-      else log.warn(fields, LOG.degraded);
+      else log.warn({ ...fields, why: reasons.of(now) }, LOG.degraded);
     },
     storeLate(late, sinceMs) {
       if (late) log.warn({ sinceMs }, LOG.storeLate);

@@ -10,7 +10,8 @@ export class CoordinationError extends Error {
       | 'unavailable'
       | 'permission_denied'
       | 'unauthenticated'
-      | 'unimplemented',
+      | 'unimplemented'
+      | 'failed_precondition',
     message: string,
     /** When to come back. Absent: do not retry. */
     readonly retryAfterMs?: number,

@@ -15,6 +15,7 @@ describe('the map from errors to statuses', () => {
     ['permission_denied', status.PERMISSION_DENIED],
     ['unauthenticated', status.UNAUTHENTICATED],
     ['unimplemented', status.UNIMPLEMENTED],
+    ['failed_precondition', status.FAILED_PRECONDITION],
   ] as const)('knows %s', (kind, code) => {
     expect(statusOf(new CoordinationError(kind, 'why'), never)).toMatchObject({ code, details: 'why' });
   });

@@ -130,3 +130,53 @@ test('a connection that is lost while the node is looked at leaves no second loo
   expect(node.sent.length).toBeGreaterThan(2 * 6);
   await simulated.quorum.close();
 });
+
+test('of two names of one Redis, only the first votes, and the other says why', async () => {
+  const simulated = await SimulatedQuorum.voting(3);
+  const [one, other] = [simulated.node(0), simulated.node(1)];
+  other.disconnect('ECONNRESET');
+  other.inspect = () => one.inspect();
+  other.sent.length = 0;
+  other.connect();
+  await simulated.pass(1_500);
+  expect(simulated.states).toEqual(['voting', 'duplicate', 'voting']);
+  expect(simulated.changes.at(-1)).toMatchObject({
+    node: 'n1',
+    to: 'duplicate',
+    why: expect.stringMatching('same Redis as n0'),
+  });
+  // It would unmark, or mark, the node that votes.
+  expect(other.sent.filter((step) => /mark|recall/.test(step))).toEqual([]);
+  expect(await simulated.quorum.acquire('a', freshNonce(), 1_000)).toMatchObject({ kind: 'granted' });
+  // The name leads to another Redis now.
+  Reflect.deleteProperty(other, 'inspect');
+  await simulated.pass(1_500);
+  expect(simulated.states).toEqual(['voting', 'voting', 'voting']);
+  // And the node that voted for that Redis has gone: the next one may speak for it.
+  const { run } = await one.inspect();
+  one.disconnect('ECONNRESET');
+  other.inspect = async () => ({ run });
+  await simulated.pass(1_500);
+  expect(simulated.states[1]).not.toBe('duplicate');
+  await simulated.quorum.close();
+});
+
+test('a node that refuses votes says why, is still asked, and votes again', async () => {
+  const simulated = await SimulatedQuorum.voting(3);
+  const node = simulated.node(0);
+  node.error = Object.assign(new Error('Redis is full'), { name: 'Refused' });
+  expect(await simulated.quorum.acquire('a', freshNonce(), 1_000)).toMatchObject({ kind: 'granted' });
+  expect(simulated.states[0]).toBe('refusing');
+  expect(simulated.changes.at(-1)).toMatchObject({ node: 'n0', to: 'refusing', why: 'Redis is full' });
+  await simulated.pass(3_000);
+  expect(simulated.states[0]).toBe('refusing');
+  node.error = undefined;
+  await simulated.quorum.acquire('b', freshNonce(), 1_000);
+  expect(simulated.states[0]).toBe('voting');
+  node.error = Object.assign(new Error('Redis is full'), { name: 'Refused' });
+  await simulated.quorum.acquire('c', freshNonce(), 1_000);
+  // Nothing was asked meanwhile, so nothing says that it still refuses.
+  await simulated.pass(12_000);
+  expect(simulated.states[0]).toBe('voting');
+  await simulated.quorum.close();
+});

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createLogger, decisionLog, type LogLevel, observeWith } from '../../../src/telemetry/logger.js';
+import { Reasons } from '../../../src/telemetry/reasons.js';
 
 function logAt(level: LogLevel) {
   const lines: Record<string, unknown>[] = [];
@@ -10,7 +11,7 @@ function logAt(level: LogLevel) {
 describe('the log of decisions', () => {
   it('has one line a decision at debug', () => {
     const { log, lines } = logAt('debug');
-    const observer = observeWith(decisionLog(log));
+    const observer = observeWith(decisionLog(log, new Reasons()));
     observer.answered('shop', 'lease', 'none');
     observer.published('shop', 'stored', 12, '');
     observer.leaseEnded('shop', 'released', 100, '');
@@ -25,7 +26,10 @@ describe('the log of decisions', () => {
 
   it('has each step on the ladder once, down and up, where everybody sees it', () => {
     const { log, lines } = logAt('info');
-    const observer = observeWith(decisionLog(log));
+    const reasons = new Reasons();
+    const observer = observeWith(decisionLog(log, reasons));
+    reasons.nodeIs('one:1', false, 'connection refused');
+    reasons.nodeIs('two:2', true, 'its marker is valid');
     observer.answered('shop', 'hit', 'none');
     for (const mode of ['none', 'quorum_lost', 'quorum_lost', 'local', 'none', 'none'] as const) {
       observer.degraded(mode);
@@ -35,11 +39,16 @@ describe('the log of decisions', () => {
       'warn quorum_lost local',
       'info local none',
     ]);
+    expect(lines.map(({ why }) => why)).toEqual([
+      'lock nodes: one:1: connection refused',
+      'value store: no reply; lock nodes: one:1: connection refused',
+      undefined,
+    ]);
   });
 
   it('warns of what an operator would ask about, with the trace that it belongs to', () => {
     const { log, lines } = logAt('info');
-    const observer = observeWith(decisionLog(log));
+    const observer = observeWith(decisionLog(log, new Reasons()));
     const [traceId, spanId] = ['4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7'];
     const traceparent = `00-${traceId}-${spanId}-01`;
     for (const outcome of ['stored', 'stored_late', 'duplicate', 'invalidated'] as const) {
@@ -66,8 +75,8 @@ describe('the log of decisions', () => {
   });
 
   it('does not listen to hits unless it is to write them', () => {
-    expect(decisionLog(logAt('info').log).answered).toBeUndefined();
-    expect(decisionLog(logAt('debug').log).answered).toBeDefined();
+    expect(decisionLog(logAt('info').log, new Reasons()).answered).toBeUndefined();
+    expect(decisionLog(logAt('debug').log, new Reasons()).answered).toBeDefined();
   });
 
   it('is silent where it is told to be', () => {

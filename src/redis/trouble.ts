@@ -1,0 +1,138 @@
+import type { Refusal } from '../quorum/lock-node.js';
+import { isNoScript } from './script.js';
+
+/** What the log says of an error of Redis: the reason in plain words, and what to do. */
+
+/** The first row that fits tells. `code` is Node's, else the text of Redis or of ioredis decides. */
+const TROUBLES: readonly (readonly [pattern: RegExp, why: string])[] = [
+  [/ENOTFOUND|EAI_AGAIN/, 'no such host; check the name in the URL, and DNS'],
+  [/ECONNREFUSED/, 'connection refused; is Redis running at this address and port?'],
+  [/EHOSTUNREACH|ENETUNREACH/, 'no route to the host; check the network and its firewalls'],
+  [
+    /connect ETIMEDOUT|connect(?:ion)? timed? ?out/i,
+    'no answer to connecting; check the address and the firewalls, and with rediss://: does this port speak TLS?',
+  ],
+  [/WRONGPASS|invalid password/i, 'wrong user or password; check USER:PASSWORD@ in the URL'],
+  [
+    /NOAUTH|without any password|Authentication required/i,
+    'a password is needed; set USER:PASSWORD@ in the URL',
+  ],
+  [
+    /DENIED Redis is running in protected mode/,
+    'Redis is in protected mode; set a password there, or its bind',
+  ],
+  [/max number of clients/i, 'Redis has no connection left; raise its maxclients'],
+  [/CERT_HAS_EXPIRED/, 'the certificate of Redis has expired; renew it'],
+  [/ALTNAME_INVALID|altnames/, 'the certificate of Redis is for another name; connect by a name that it has'],
+  [
+    /SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)|self[- ]signed|unable to (?:verify|get)/i,
+    'the certificate of Redis is signed by an unknown authority; set DIBS_REDIS_CA',
+  ],
+  [
+    /EPROTO|ERR_SSL|wrong version number|before secure TLS connection/i,
+    'TLS failed; does this port speak TLS? rediss:// needs one that does',
+  ],
+  [
+    /MOVED |ASK |CROSSSLOT/,
+    'Redis is a cluster; use redis+cluster://HOST:PORT for the store, and no cluster for lock nodes',
+  ],
+  [/READONLY/, 'Redis is a read-only replica; use the address of its master, or redis+sentinel://'],
+  [/OOM/, 'Redis is full; raise its maxmemory'],
+  [
+    /MISCONF/,
+    'Redis cannot save to its disk, and refuses writes; repair the disk, or its stop-writes-on-bgsave-error',
+  ],
+  [/NOREPLICAS/, 'Redis has fewer replicas than its min-replicas-to-write, and refuses writes'],
+  [/LOADING/, 'Redis is loading its data'],
+  [/MASTERDOWN/, 'Redis is a replica without its master'],
+  [/CLUSTERDOWN/, 'the Redis Cluster is down: slots have no master'],
+  [/BUSY /, 'Redis runs a script that takes long'],
+  [
+    /NOPERM|can't run this command|no permissions/i,
+    'the rights of the Redis user are too few; see deploy/operations/redis-acl.md',
+  ],
+  [
+    /unknown (?:redis )?command/i,
+    'Redis does not know a command; is it renamed, or a server other than Redis?',
+  ],
+  [
+    /DB index is out of range|SELECT is not allowed/i,
+    'Redis has no database of this number; correct the /DB of the URL',
+  ],
+  [
+    /Protocol error|RESP type/i,
+    'the answer is not Redis; does this port need TLS (rediss://), or is another server there?',
+  ],
+  [
+    /sentinels? are unreachable/i,
+    'no sentinel answers with a master; check the sentinels and the name of the master',
+  ],
+  [
+    /ECONNRESET|EPIPE|Connection is closed|isn't writeable|connection was closed/i,
+    'the connection was closed; if this repeats: does the port need TLS (rediss://), or is its maxclients reached?',
+  ],
+];
+
+/** One line. It contains no argument of a command, which may be a password, a token or a value. */
+export function troubleOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown';
+  const cause = causeOf(error);
+  const said = withoutArguments(cause.message === '' ? cause.name : cause.message);
+  const { code = '' } = cause as NodeJS.ErrnoException;
+  const command = (cause as { command?: { name?: string } }).command?.name;
+  const subject = `${code} ${said}`;
+  // Its own text says less than "no permission".
+  const why = TROUBLES.find(([pattern]) => pattern.test(subject))?.[1];
+  const at = command === 'select' ? 'SELECT failed: ' : '';
+  return why === undefined ? `${at}${said}` : `${at}${why} (${said})`;
+}
+
+/** An error of a cluster only says that all of its nodes failed. */
+function causeOf(error: Error): Error {
+  const { lastNodeError } = error as { lastNodeError?: unknown };
+  return lastNodeError instanceof Error ? lastNodeError : error;
+}
+
+/**
+ * Redis quotes the arguments of a command that it does not know, and AUTH may be renamed. Also without what differs from
+ * call to call, so that the same reason has the same text.
+ */
+function withoutArguments(text: string): string {
+  return text
+    .replace(/,? with args beginning with:[\s\S]*/i, '')
+    .replace(/ ?script: [0-9a-f]+, on @?user_script:\d+\.?/, '')
+    .replace(/(MOVED|ASK) \d+/, '$1')
+    .replace(/\s+/g, ' ')
+    .trim();
+}
+
+/** There is no connection, or no longer one; that says nothing of the reason. */
+export function isMereEnd({ message }: Error): boolean {
+  return /isn't writeable|Connection is closed|Connection closed/.test(message);
+}
+
+/** Another program wrote something else under the key's name. All other keys can be served. */
+export function isForeignKey(message: string): boolean {
+  return /(?:^|\W)WRONGTYPE /.test(message);
+}
+
+/**
+ * A fault of one of our scripts, or of what it found in one record. Everything else that Redis answers concerns the
+ * connection as a whole: a list of such replies would never be complete.
+ */
+export function isFaultOfScript(message: string): boolean {
+  // Lua's own errors begin in lower case after the line, those of commands in upper case.
+  const ofLua = /user_script:\d+: [a-z]|^ERR Error compiling script/;
+  return ofLua.test(message) || /is not an? (?:integer|valid)/.test(message);
+}
+
+/** A lock node answered with an error. */
+export class Refused extends Error implements Refusal {
+  override readonly name = 'Refused';
+}
+
+/** The error with what the log says of it, a {@link Refused} where Redis itself said it. Never returns. */
+export function throwTold(error: unknown): never {
+  const isReply = error instanceof Error && error.name === 'ReplyError' && !isNoScript(error);
+  throw isReply ? new Refused(troubleOf(error)) : new Error(troubleOf(error));
+}

@@ -1,0 +1,235 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { keyOf } from '../../../src/coordination/words/key.js';
+import { Degraded } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
+import { LOG } from '../../../src/telemetry/log-texts.js';
+import { Caller } from '../../support/caller.js';
+import { TestAuthority } from '../../support/certificates.js';
+import { describeWithRedis } from '../../support/describe-with-redis.js';
+import { freePort, RedisServer } from '../../support/redis-server.js';
+import { Replica } from '../../support/replica.js';
+import { until } from '../../support/until.js';
+
+// Why the value store does not serve. First contact may take 10 s, so the replicas start a few at a time.
+
+const STARTS_AT_ONCE = 5;
+const BEFORE_MS_MAX = 300_000;
+
+interface Situation {
+  readonly title: string;
+  readonly line: string;
+  readonly why: RegExp;
+  url(): Promise<string>;
+}
+
+describeWithRedis('a value store that does not serve', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'dibs-store-'));
+  const authority = new TestAuthority();
+  const servers: RedisServer[] = [];
+  let web: Server;
+  const replicas = new Map<string, Replica>();
+  let env: Record<string, string>;
+
+  async function redis(...args: string[]): Promise<RedisServer> {
+    const server = await RedisServer.start({ args });
+    servers.push(server);
+    return server;
+  }
+
+  const situations: Situation[] = [
+    {
+      title: 'the store has no such host',
+      line: LOG.storeUnreachable,
+      why: /no such host; check the name in the URL/,
+      url: async () => 'redis://store.invalid:6379',
+    },
+    {
+      title: 'nothing listens at the port of the store',
+      line: LOG.storeUnreachable,
+      why: /connection refused; is Redis running/,
+      url: async () => `redis://127.0.0.1:${await freePort()}`,
+    },
+    {
+      title: 'the password of the store is wrong',
+      line: LOG.storeUnreachable,
+      why: /wrong user or password/,
+      url: async () => `redis://:wrong@127.0.0.1:${(await redis('--requirepass', 'right')).port}`,
+    },
+    {
+      title: 'the store needs a password',
+      line: LOG.storeUnreachable,
+      why: /a password is needed/,
+      url: async () => (await redis('--requirepass', 'right')).url,
+    },
+    {
+      title: 'TLS to a plain port of the store',
+      line: LOG.storeUnreachable,
+      why: /does this port speak TLS/,
+      url: async () => `rediss://127.0.0.1:${(await redis()).port}`,
+    },
+    {
+      title: 'no TLS to a TLS port of the store',
+      line: LOG.storeUnreachable,
+      why: /does (?:this|the) port need TLS \(rediss:\/\/\)/,
+      url: async () => `redis://127.0.0.1:${await tlsPort()}`,
+    },
+    {
+      title: 'the certificate of the store is of an unknown authority',
+      line: LOG.storeUnreachable,
+      why: /signed by an unknown authority; set DIBS_REDIS_CA/,
+      url: async () => `rediss://localhost:${await tlsPort()}`,
+    },
+    {
+      title: 'the store has no connection left',
+      line: LOG.storeUnreachable,
+      why: /maxclients/,
+      url: async () => {
+        const server = await redis('--maxclients', '1');
+        const { Redis } = await import('ioredis');
+        const only = new Redis(server.url);
+        await only.ping();
+        closing.push(() => only.disconnect());
+        return server.url;
+      },
+    },
+    {
+      title: 'the store is another kind of server',
+      line: LOG.storeUnreachable,
+      why: /Protocol error|not Redis|connection was closed/,
+      url: async () => `redis://127.0.0.1:${(web.address() as AddressInfo).port}`,
+    },
+    {
+      title: 'the store has no database of this number',
+      line: LOG.storeUnreachable,
+      why: /SELECT failed: Redis has no database of this number/,
+      url: async () => `${(await redis('--databases', '2')).url}/5`,
+    },
+    {
+      title: 'the store refuses SELECT',
+      line: LOG.storeUnreachable,
+      why: /SELECT failed: the rights of the Redis user are too few/,
+      url: async () => `${await withUser('+@all -select')}/1`,
+    },
+    {
+      title: 'the store is a read-only replica',
+      line: LOG.storeRefuses,
+      why: /read-only replica; use the address of its master/,
+      url: async () => (await redis('--replicaof', '127.0.0.1', String((await redis()).port))).url,
+    },
+    {
+      title: 'the rights at the store are too few',
+      line: LOG.storeRefuses,
+      why: /the rights of the Redis user are too few; see deploy\/operations\/redis-acl.md/,
+      url: () => withUser('+@all -evalsha -eval'),
+    },
+    {
+      title: 'a command of the store is renamed',
+      line: LOG.storeRefuses,
+      why: /Redis does not know a command; is it renamed/,
+      url: async () => (await redis('--rename-command', 'EVALSHA', '')).url,
+    },
+    {
+      title: 'the store is a cluster, behind redis://',
+      line: LOG.storeRefuses,
+      why: /use redis\+cluster:\/\//,
+      url: async () => {
+        const server = await redis('--cluster-enabled', 'yes');
+        await server.command('CLUSTER', 'ADDSLOTSRANGE', '0', '0');
+        const other = await redis('--cluster-enabled', 'yes');
+        await other.command('CLUSTER', 'ADDSLOTSRANGE', '1', '16383');
+        await server.command('CLUSTER', 'MEET', '127.0.0.1', String(other.port));
+        await until(
+          async () => (await server.command('CLUSTER', 'INFO')).includes('cluster_state:ok'),
+          20_000,
+        );
+        return server.url;
+      },
+    },
+  ];
+  const closing: (() => void)[] = [];
+
+  async function tlsPort(): Promise<number> {
+    const port = await freePort();
+    const { cert, key } = authority.issue({ names: 'DNS:localhost' });
+    const files = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', authority.ca];
+    await redis('--tls-port', String(port), '--tls-auth-clients', 'no', ...files);
+    return port;
+  }
+
+  async function withUser(rules: string): Promise<string> {
+    const file = join(folder, `${servers.length}.acl`);
+    writeFileSync(file, `user dibs on >pw ~* &* ${rules}\nuser default on nopass ~* &* +@all\n`);
+    return `redis://dibs:pw@127.0.0.1:${(await redis('--aclfile', file)).port}`;
+  }
+
+  beforeAll(async () => {
+    web = createServer((_request, response) => response.end('no Redis'));
+    await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve));
+    const nodes = await Promise.all([redis(), redis(), redis()]);
+    env = {
+      DIBS_QUORUM_NODES: nodes.map(({ url }) => url).join(','),
+      DIBS_LEASE_MAX_MS: '2000',
+      DIBS_LOG_LEVEL: 'info',
+    };
+    const left = [...situations];
+    const worker = async () => {
+      for (let one = left.shift(); one !== undefined; one = left.shift()) {
+        replicas.set(one.title, await Replica.start({ ...env, DIBS_STORE_URL: await one.url() }));
+      }
+    };
+    await Promise.all(Array.from({ length: STARTS_AT_ONCE }, worker));
+  }, BEFORE_MS_MAX);
+
+  afterAll(async () => {
+    for (const close of closing) close();
+    await Promise.all([...replicas.values()].map((replica) => replica.kill()));
+    await Promise.all(servers.map((server) => server.stop()));
+    web?.close();
+    authority.close();
+    rmSync(folder, { recursive: true });
+  }, BEFORE_MS_MAX);
+
+  it.each(situations)('$title', async ({ title, line, why }) => {
+    const replica = replicas.get(title);
+    if (replica === undefined) throw new Error('it did not start');
+    const caller = new Caller(replica.target);
+    const { outcome, degraded } = await caller.getOrLock({ key: title, leaseMs: 1_000 });
+    caller.close();
+    expect(`${outcome?.$case} ${Degraded[degraded]}`).toBe('lease DEGRADED_STORE_LOST');
+    const lines = linesOf(replica);
+    expect(lines.map((one) => `${one.msg}: ${one.why}`)).toContainEqual(
+      expect.stringMatching(new RegExp(`^${line}: .*${why.source}`)),
+    );
+    const stepped = lines.filter(({ msg }) => msg === LOG.degraded);
+    expect(stepped.map((one) => one.why)).toContainEqual(
+      expect.stringMatching(`value store: .*${why.source}`),
+    );
+    const metrics = await (await fetch(`${replica.httpUrl}/metrics`)).text();
+    expect(metrics).toMatch('dibs_degraded{mode="store_lost"} 1\n');
+  });
+
+  it('a key of the store has another type', async () => {
+    const store = await redis();
+    const replica = await Replica.start({ ...env, DIBS_STORE_URL: store.url });
+    replicas.set('foreign', replica);
+    const caller = new Caller(replica.target);
+    const name = `dibs:{${keyOf('default', 'foreign').id}}`;
+    await store.command('SET', name, 'not a hash');
+    await expect(caller.getOrLock({ key: 'foreign' })).rejects.toThrow(/FAILED_PRECONDITION.*WRONGTYPE/);
+    expect(linesOf(replica).map(({ msg }) => msg)).toContain(LOG.storeForeignKey);
+    expect((await caller.getOrLock({ key: 'another' })).degraded).toBe(Degraded.DEGRADED_NONE);
+    await store.command('DEL', name);
+    expect((await caller.getOrLock({ key: 'foreign' })).degraded).toBe(Degraded.DEGRADED_NONE);
+    caller.close();
+  });
+});
+
+function linesOf(replica: Replica): Record<string, unknown>[] {
+  // Of the first line only the end may be kept.
+  const lines = replica.log.split('\n').filter((line) => line.startsWith('{') && line.endsWith('}'));
+  return lines.map((line) => JSON.parse(line));
+}
