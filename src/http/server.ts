@@ -3,6 +3,7 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import type { AddressInfo } from 'node:net';
 import type { TlsMaterial } from '../config/tls-files.js';
 import { Console, type ConsoleOptions } from './console.js';
+import { namesThisMachine } from './own-host.js';
 import { type Authorize, CHALLENGE, UNAUTHENTICATED } from './page-guard.js';
 import { contextOf, serverOptionsOf } from './tls.js';
 
@@ -29,12 +30,18 @@ interface Page {
 
 export const NOT_FOUND = 'not found: try / (the console), /metrics, /healthz or /readyz\n';
 
+const FOREIGN_HOST: Page = {
+  status: 421,
+  text: 'this console is for this machine only: open it under the name localhost or 127.0.0.1\n',
+};
+
 const PLAIN = 'text/plain; charset=utf-8';
 const PROMETHEUS = 'text/plain; version=0.0.4; charset=utf-8';
 
 // Callers are probes and scrapers nearby. They send small requests at once, over few connections.
 const HEADER_BYTES_MAX = 8_192;
 const REQUEST_MS_MAX = 5_000;
+const CHECK_EVERY_MS = 500;
 const IDLE_MS_MAX = 10_000;
 const CONNECTIONS_MAX = 1_000;
 const STOP_MS_MAX = 1_000;
@@ -60,17 +67,21 @@ export class HttpServer {
       consoleState,
       authorize: (request) => authorize?.(request, 'console') ?? 200,
     });
+    const pages = { ...options, scrape: sharedBy(options.scrape) };
     const bounds = {
       maxHeaderSize: HEADER_BYTES_MAX,
       headersTimeout: REQUEST_MS_MAX,
       requestTimeout: REQUEST_MS_MAX,
       keepAliveTimeout: IDLE_MS_MAX,
+      // By default the bounds above are checked only every 30 s.
+      connectionsCheckingInterval: CHECK_EVERY_MS,
     };
     const listener = (request: IncomingMessage, response: ServerResponse) => {
       const path = request.url?.split('?', 1)[0] ?? '';
       const reads = request.method === 'GET' || request.method === 'HEAD';
-      if (reads && page.serves(path)) page.answer(path, request, response);
-      else void answer(options, path, request, response);
+      if (!reads || !page.serves(path)) void answer(pages, path, request, response);
+      else if (namesThisMachine(request.headers.host, options.host)) page.answer(path, request, response);
+      else send(request, response, FOREIGN_HOST);
     };
     const server =
       tls === undefined
@@ -111,12 +122,18 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { status, type = PLAIN, text, headers } = await pageFor(options, path, request);
+  send(request, response, await pageFor(options, path, request));
+}
+
+function send(request: IncomingMessage, response: ServerResponse, page: Page): void {
+  const { status, type = PLAIN, text, headers } = page;
   const body = Buffer.from(text, 'utf8');
   response.writeHead(status, {
     'content-type': type,
     'content-length': body.byteLength,
     'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'cross-origin-resource-policy': 'same-origin',
     ...headers,
     ...(status === 405 ? { allow: 'GET, HEAD' } : {}),
   });
@@ -148,4 +165,15 @@ async function metricsPage(options: HttpServerOptions, request: IncomingMessage)
   } catch (error) {
     return { status: 500, text: `metrics unavailable: ${(error as Error).message}\n` };
   }
+}
+
+/** Callers that ask while one answer is being made get that one. Each takes some milliseconds of this process. */
+function sharedBy(scrape: () => Promise<string>): () => Promise<string> {
+  let running: Promise<string> | undefined;
+  return () => {
+    running ??= scrape().finally(() => {
+      running = undefined;
+    });
+    return running;
+  };
 }

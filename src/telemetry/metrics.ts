@@ -11,6 +11,7 @@ const SECONDS_BUCKETS = [
 ];
 /** How many namespaces labels name. Callers choose namespaces freely, and each one costs memory forever. */
 const NAMESPACES_MAX = 100;
+const STOP_MS_MAX = 3_000;
 const MODES: readonly Degraded[] = ['none', 'quorum_lost', 'store_lost', 'local'];
 
 /** Figures that are read at each scrape. */
@@ -138,8 +139,15 @@ export class Metrics implements Observer {
     return this.#serializer.serialize(resourceMetrics);
   }
 
-  stop(): Promise<void> {
-    return this.#provider.shutdown();
+  /** Sends the last figures. A collector that hangs or refuses must not delay the stop of the replica. */
+  async stop(waitMsMax = STOP_MS_MAX): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, waitMsMax);
+    });
+    // Every figure was at /metrics too, and the collector's absence has been logged.
+    await Promise.race([this.#provider.shutdown().catch(() => {}), late]);
+    clearTimeout(timer);
   }
 
   #histogram(name: string, description: string) {

@@ -166,7 +166,7 @@ describe('the events', () => {
     const large = 'x'.repeat(4 << 20);
     state = () => ({ atMs: looks, large }) as unknown as ConsoleState;
     const [host = '', port] = server.address.split(':');
-    const request = 'GET /console/events HTTP/1.1\r\nHost: a\r\n\r\n';
+    const request = 'GET /console/events HTTP/1.1\r\nHost: localhost\r\n\r\n';
     const deaf = connect(Number(port), host, () => deaf.write(request));
     deaf.pause();
     await until(() => looks >= 7, 12_000);

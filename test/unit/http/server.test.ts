@@ -126,3 +126,56 @@ it('cannot listen where somebody listens, and says where that is', async () => {
   });
   await expect(again).rejects.toThrow(`cannot listen at ${server.address}`);
 });
+
+describe('a page that only this machine may see', () => {
+  const statusFor = async (host: string, path = '/') => {
+    const text = await raw(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+    return Number(/^HTTP\/1\.1 (\d+)/.exec(text)?.[1]);
+  };
+
+  it.each(['localhost:9464', 'LOCALHOST', '127.0.0.1:1', '127.9.9.9', '[::1]:9464'])(
+    'is served under %s',
+    async (host) => {
+      // The trial's console asks for a password.
+      expect(await statusFor(host)).toBe(401);
+    },
+  );
+
+  it.each([
+    'evil.example',
+    'evil.example:9464',
+    '127.0.0.1.evil.example',
+    'localhost.evil.example',
+    '10.0.0.1',
+    '',
+  ])('is not served under %j', async (host) => {
+    expect(await statusFor(host)).toBe(421);
+    expect(await statusFor(host, '/console/events')).toBe(421);
+    expect(await statusFor(host, '/healthz')).toBe(200);
+  });
+});
+
+it('makes the metrics once for all who ask meanwhile', async () => {
+  let made = 0;
+  let go = () => {};
+  scrape = () => {
+    made += 1;
+    return new Promise((resolve) => {
+      go = () => resolve(`made ${made}\n`);
+    });
+  };
+  const [one, two] = [get('/metrics'), get('/metrics')];
+  // Both have arrived when the probes behind them are answered.
+  await Promise.all([get('/healthz'), get('/healthz')]);
+  await expect.poll(() => made).toBe(1);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  go();
+  expect([await (await one).text(), await (await two).text()]).toEqual(['made 1\n', 'made 1\n']);
+  const third = get('/metrics');
+  await expect.poll(() => made).toBe(2);
+  go();
+  const response = await third;
+  expect(response.headers.get('x-content-type-options')).toBe('nosniff');
+  expect(response.headers.get('cross-origin-resource-policy')).toBe('same-origin');
+  await response.text();
+});

@@ -37,3 +37,31 @@ it('leaves debug alone', () => {
   for (let at = 0; at < 25; at += 1) log.debug({}, 'all of it');
   expect(lines).toHaveLength(25);
 });
+
+it('has a bound for each identity and namespace, so that nobody hides behind a flood', () => {
+  const { log, lines } = limitedLog();
+  for (let n = 0; n < 20; n += 1) log.info({ identity: 'one', namespace: 'a', all: false }, 'audit');
+  expect(lines).toHaveLength(10);
+  log.info({ identity: 'one', namespace: 'a', all: true }, 'audit');
+  log.info({ identity: 'one', namespace: 'b', all: false }, 'audit');
+  log.info({ identity: 'two', namespace: 'a', all: false }, 'audit');
+  expect(lines.slice(10)).toMatchObject([
+    { identity: 'one', all: true },
+    { identity: 'one', namespace: 'b' },
+    { identity: 'two', namespace: 'a' },
+  ]);
+  for (let n = 0; n < 20; n += 1) log.info({ identity: 'one', namespace: 'a', all: true }, 'audit');
+  expect(lines).toHaveLength(33);
+});
+
+it('remembers a bounded number of them', async () => {
+  const { log, lines, clock } = limitedLog();
+  for (let n = 0; n < 3_000; n += 1) log.warn({ identity: 'one', namespace: `n${n}` }, 'audit');
+  const first = lines.length;
+  expect(first).toBeLessThan(1_011);
+  await clock.advance(10_000);
+  log.warn({ identity: 'one', namespace: 'later' }, 'audit');
+  expect(lines.at(-1)).toMatchObject({ namespace: 'later' });
+  for (let n = 0; n < 500; n += 1) log.warn({ identity: 'two', namespace: `n${n}` }, 'audit');
+  expect(lines).toHaveLength(first + 501);
+});

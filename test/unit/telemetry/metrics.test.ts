@@ -1,3 +1,4 @@
+import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
 import { describe, expect, it } from 'vitest';
 import { Metrics } from '../../../src/telemetry/metrics.js';
 import { LABELS, METRICS } from '../../../src/telemetry/names.js';
@@ -101,4 +102,13 @@ describe('what is printed', () => {
     expect(samples.get('dibs_get_or_lock_total{namespace="ns-0",outcome="hit"}')).toBe(2);
     expect(samples.get('dibs_get_or_lock_total{namespace="other",outcome="hit"}')).toBe(4_900);
   });
+});
+
+it.each([
+  ['hangs', () => new Promise<void>(() => {})],
+  ['refuses', () => Promise.reject(new Error('refused'))],
+])('stops in time when its collector %s', async (_how, shutdown) => {
+  const reader = new PrometheusExporter({ preventServerStart: true });
+  reader.shutdown = shutdown;
+  await new Metrics([reader]).stop(50);
 });
