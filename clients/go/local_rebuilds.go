@@ -159,9 +159,10 @@ func (l *localRebuilds) changed(what change) {
 	}
 }
 
-// forget drops all results: the service answers again.
+// forget drops all results: the service answers again. Those of rebuilds that still run are not kept either.
 func (l *localRebuilds) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.kept)
+	clear(l.running)
 }

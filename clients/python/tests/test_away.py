@@ -58,6 +58,19 @@ class TestAResultThatWasMadeWithoutTheService:
         fake.will("GetOrLock", unavailable())
         assert await caller.get("k", rebuild) == b"v2"
 
+    async def test_is_not_kept_where_the_service_was_back_meanwhile(self, fake: FakeService, caller: Caller) -> None:
+        fake.will("GetOrLock", unavailable())
+
+        async def rebuild(_: Context) -> bytes:
+            fake.will("GetOrLock", hit(b"theirs"))
+            assert await caller.get("another", never_called) == b"theirs"
+            fake.will("GetOrLock", unavailable())
+            assert await caller.get("a third", gives(b"mine")) == b"mine"
+            return b"old"
+
+        assert await caller.get("k", rebuild) == b"old"
+        assert await caller.get("k", gives(b"new")) == b"new"
+
     @pytest.mark.parametrize("invalidation", [{"keys": ["k"]}, {"tags": ["t"]}, {"all": True}])
     async def test_is_dropped_by_the_clients_own_invalidation_although_that_fails(
         self, fake: FakeService, caller: Caller, invalidation: dict[str, Any]

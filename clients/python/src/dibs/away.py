@@ -22,6 +22,8 @@ class Away:
         self._target = target
         self._lock = threading.Lock()
         self._lost = False
+        #: How often the service came back.
+        self.returns = 0
         self._kept: dict[tuple[str, str], tuple[float, Answer]] = {}
 
     def lost(self, cause: Exception) -> None:
@@ -39,17 +41,23 @@ class Away:
             return
         with self._lock:
             told, self._lost = not self._lost, False
+            self.returns += 0 if told else 1
             self._kept.clear()
         if not told:
             _LOG.warning("the service at %s answers again", self._target)
 
-    def keep(self, terms: Terms, running: Rebuilding, answer: Answer, ttl_s: float) -> None:
-        """Uses the result for the next callers too, unless the client has invalidated the key meanwhile."""
+    def keep(self, terms: Terms, running: Rebuilding, answer: Answer, ttl_s: float, returns: int) -> None:
+        """Uses the result for the next callers too.
+
+        Not if the client has invalidated the key meanwhile, nor if the service was back since the rebuild began:
+        ``returns`` is how often it was back by then.
+        """
         now = monotonic()
         with self._lock:
             if len(self._kept) >= _KEPT_MAX:
                 self._kept = {id_: kept for id_, kept in self._kept.items() if kept[0] > now}
-            if self._lost and running.open and len(self._kept) < _KEPT_MAX:
+            is_of_now = self._lost and self.returns == returns
+            if is_of_now and running.open and len(self._kept) < _KEPT_MAX:
                 self._kept[terms.id] = (now + min(ttl_s, _KEPT_S_MAX), answer)
 
     def kept(self, terms: Terms) -> Answer | None:

@@ -227,6 +227,7 @@ def _without_service(task: Task, cause: ServiceError) -> Steps[Answer | None]:
 def _rebuild_locally(task: Task, running: Rebuilding, cause: ServiceError) -> Steps[Answer]:
     terms = task.terms
     tell(task.hooks.local_rebuild, terms.namespace, terms.key, cause)
+    returns = task.away.returns
     ran: Ran = yield Run(task.rebuild, Grant(fence=0, reason="local"), running)
     if ran.error is not None:
         running.end(Ended(error=ran.error))
@@ -236,6 +237,7 @@ def _rebuild_locally(task: Task, running: Rebuilding, cause: ServiceError) -> St
     answer = Answer(result.data)
     if result.store and result.refused is None:
         ttl_ms = terms.absent_ttl_ms if result.data is None else terms.ttl_ms
-        task.away.keep(terms, running, answer, (ttl_ms if result.ttl_ms is None else result.ttl_ms) / 1_000)
+        ttl_s = (ttl_ms if result.ttl_ms is None else result.ttl_ms) / 1_000
+        task.away.keep(terms, running, answer, ttl_s, returns)
         running.end(Ended(answer))
     return answer

@@ -32,6 +32,7 @@ final class LocalRebuilds {
 
   /** The service answers again: its values count, and not what this process has made by itself. */
   void serviceIsBack() {
+    flights.changed(key -> true);
     results.clear();
   }
 

@@ -128,6 +128,24 @@ final class LocalRebuildTest {
   }
 
   @Test
+  void isNeitherJoinedNorKeptWhenTheServiceWasBackMeanwhile() throws Exception {
+    CountDownLatch running = new CountDownLatch(1);
+    CountDownLatch gate = new CountDownLatch(1);
+    CompletableFuture<String> old = client.getOrRebuildAsync("k", TEXT, () -> {
+      running.countDown();
+      gate.await();
+      return "old";
+    });
+    running.await();
+    fake.will(GetOrLockRequest.class, hit("theirs"), unavailable());
+    assertEquals("theirs", client.getOrRebuild("other", TEXT, () -> "never"));
+    assertEquals("v1", get(TEXT));
+    gate.countDown();
+    assertEquals("old", old.get());
+    assertEquals("v1", get(TEXT));
+  }
+
+  @Test
   void isLoggedAtEachChangeOnly() throws Exception {
     for (int time = 0; time < 3; time += 1) get(TEXT.refresh());
     assertEquals(1, warnings.size(), warnings.toString());
