@@ -50,16 +50,17 @@ export class RedlockQuorum implements LeaseQuorum {
   readonly #listeners = new Map<string, Listener>();
   #nonce = '';
   #awaitingReady: (() => void)[] = [];
+  #isClosed = false;
 
   /** Throws a RangeError for an even number of nodes, because two halves could never decide. */
   constructor(private readonly parts: RedlockQuorumParts) {
     const { nodes, clock, chance, claim, timeoutMs, silenceMs, leaseMsMax } = parts;
-    const { observer = NO_QUORUM_OBSERVER } = parts;
     if (nodes.length % 2 === 0) throw new RangeError('a quorum needs an odd number of lock nodes');
     this.#majority = (nodes.length + 1) / 2;
     this.#amnesia = new Amnesia({ clock, claim });
     const changed = () => this.#tellIfReady();
     const runs = new SeparateRuns();
+    const observer = this.#whileOpen(parts.observer ?? NO_QUORUM_OBSERVER);
     const common = { runs, clock, chance, observer, timeoutMs, silenceMs, leaseMsMax, changed };
     this.#voters = nodes.map((node) => new Voter({ ...common, amnesia: this.#amnesia, node }));
     this.#redlock = this.#redlockOver(this.#voters);
@@ -85,6 +86,7 @@ export class RedlockQuorum implements LeaseQuorum {
 
   /** Writes all sent steps first. Later ballots are `unavailable`. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#amnesia.close();
     await Promise.all(this.#voters.map((voter) => voter.close()));
     this.#tellReady();
@@ -154,6 +156,16 @@ export class RedlockQuorum implements LeaseQuorum {
     return (...asked) => {
       const listener = this.#listeners.get(asked[2]);
       return listener === undefined ? voter.ask(...asked) : told(listener, ...asked);
+    };
+  }
+
+  /** That connections end is what closing is: no state of a node, and no trouble. */
+  #whileOpen(observer: QuorumObserver): QuorumObserver {
+    return {
+      voted: (...vote) => observer.voted(...vote),
+      stateChanged: (...change) => {
+        if (!this.#isClosed) observer.stateChanged(...change);
+      },
     };
   }
 

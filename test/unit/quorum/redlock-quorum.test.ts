@@ -50,6 +50,14 @@ describe('RedlockQuorum', () => {
     expect(await simulated.quorum.extend('a', nonce, LEASE_MS_MAX * 2)).toMatchObject({ validUntilMs });
   });
 
+  test('tells nothing of its nodes once it is closed', async () => {
+    const simulated = await SimulatedQuorum.voting();
+    const told = simulated.changes.length;
+    await simulated.quorum.close();
+    await simulated.pass(1_000);
+    expect(simulated.changes.slice(told)).toEqual([]);
+  });
+
   test('the nodes are asked under the nonce of the port, whatever the package would draw', async () => {
     const simulated = await SimulatedQuorum.voting();
     const nonce = `${freshNonce()}.checkout`;
