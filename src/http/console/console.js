@@ -83,8 +83,17 @@ function say(why) {
   announce(why === '' ? 'Connected again.' : why);
 }
 
+/** So many are kept: one that is replaced at once may never be read out. */
+const ANNOUNCEMENTS_MAX = 5;
+
 /** Announces important changes to screen readers, not every second. @param {string} text */
-const announce = (text) => setText(byId('announcements'), text);
+function announce(text) {
+  const said = document.createElement('p');
+  said.textContent = text;
+  const log = byId('announcements');
+  log.append(said);
+  while (log.childElementCount > ANNOUNCEMENTS_MAX) log.firstElementChild?.remove();
+}
 
 document.addEventListener('visibilitychange', listen);
 byId('pause').addEventListener('click', () => {
