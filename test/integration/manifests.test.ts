@@ -207,8 +207,13 @@ describeWithRedis('the Redis of the manifests', () => {
     await store.restart();
     await until(() => store.isReady());
     expect((await store.run(['redis-cli', 'GET', 'acknowledged'])).output).toBe('yes');
-    const said = (await store.run(['redis-cli', 'CONFIG', 'GET', '*'])).output.split('\n');
-    const setting = (name: string) => said[said.indexOf(name) + 1];
+    // One by one: the settings come in any order, and an empty one at the end would be cut off.
+    const settings = new Map<string, string>();
+    for (const name of ['maxmemory-policy', 'appendfsync', 'save']) {
+      const { output } = await store.run(['redis-cli', 'CONFIG', 'GET', name]);
+      settings.set(name, output.split('\n')[1] ?? '');
+    }
+    const setting = (name: string) => settings.get(name);
     expect(setting('maxmemory-policy')).toBe('volatile-ttl');
     expect(setting('appendfsync')).toBe('always');
     expect(setting('save')).toBe('');
