@@ -40,9 +40,8 @@ export default defineConfig({
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
           globalSetup: 'test/support/built.ts',
-          // Each suite brings up a whole fleet, and times what it does: one at a time, after all others.
-          fileParallelism: false,
-          maxWorkers: 1,
+          // Each suite brings up a whole fleet, and mostly waits for it: two at a time, after all others.
+          maxWorkers: 2,
           sequence: { groupOrder: 2 },
           testTimeout: 120_000,
         },

@@ -63,7 +63,7 @@ func (a *actor) prepare(asked command) func() (any, error) {
 		})
 	case "show":
 		return a.with(fields, func(client *dibs.Client) (any, error) {
-			return result{"text": fmt.Sprintf("%v %+v %#v %s", client, *client, *client, client)}, nil
+			return result{"text": fmt.Sprintf("%v %+v %#v", client, *client, *client)}, nil
 		})
 	case "flush":
 		return a.with(fields, func(client *dibs.Client) (any, error) {
