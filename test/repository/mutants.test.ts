@@ -11,6 +11,8 @@ describe('the mutants', () => {
   it.each(patches())('$name applies, and names a suite', ({ path, killer }) => {
     execFileSync('git', ['apply', '--check', '--recount', path], { stdio: 'pipe' });
     expect(existsSync(killer)).toBe(true);
+    // Those start what was built, and a broken copy of the tree is not.
+    expect(killer).not.toMatch(/^test\/integration\//);
   });
 
   it('break each invariant twice, and are at least thirty', () => {
