@@ -1,4 +1,4 @@
-import { inPatience } from './degradation/patience.js';
+import { inPatience, unlessBefore } from './degradation/patience.js';
 import { rethrowUnlessUnavailable, undefinedIfUnavailable } from './degradation/unavailable.js';
 import type { HeldLease, HeldLeases } from './leasing/held-leases.js';
 import { keepingLock } from './leasing/kept-lock.js';
@@ -7,7 +7,7 @@ import type { RebuildSlots } from './leasing/rebuild-slots.js';
 import type { Chance } from './ports/clock.js';
 import type { NamespaceStore } from './ports/namespace-store.js';
 import type { Observer } from './ports/observer.js';
-import { type StoredAnswer, type StorePublish, StoreUnavailable } from './ports/value-store.js';
+import type { StoredAnswer, StorePublish } from './ports/value-store.js';
 import type { WakeChannel } from './ports/wake-channel.js';
 import type { Changes } from './reading/changes.js';
 import type { ClockKeeper } from './reading/clock-keeper.js';
@@ -76,11 +76,8 @@ export class PublishValue {
     const publishing = this.#publish(request, call);
     const { answerInMs } = call;
     if (!Number.isFinite(answerInMs)) return publishing;
-    return new Promise((resolve, reject) => {
-      const cancel = this.parts.clock.after(answerInMs, () => {
-        resolve({ outcome: 'not_stored', fence: 0, maybeStored: true });
-      });
-      publishing.then(resolve, reject).finally(cancel);
+    return unlessBefore(this.parts.clock, answerInMs, publishing, (resolve) => {
+      resolve({ outcome: 'not_stored', fence: 0, maybeStored: true });
     });
   }
 
@@ -214,7 +211,7 @@ export class PublishValue {
       const { onLate } = this.parts.policyOf(key.namespace);
       return await (onLate === 'wait' ? first : inPatience(this.parts, key.namespace, first));
     } catch (error) {
-      if (!(error instanceof StoreUnavailable)) throw error;
+      rethrowUnlessUnavailable(error);
       if (error.how === 'late' && this.parts.policyOf(key.namespace).onLate === 'degrade') throw error;
       const again = await store.publish(key.id, step);
       return again.outcome === 'duplicate' ? { ...again, outcome: 'stored', sinceUnknown: true } : again;

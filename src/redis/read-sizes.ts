@@ -1,3 +1,5 @@
+import { setNewest } from '../coordination/reading/bounded-map.js';
+
 /** The largest value by default: the first reads of a namespace go few at a time, until one has come back. */
 const UNKNOWN_BYTES = 1_048_576;
 /** Where reads have found nothing so far: many at a time, for each is followed by a vote, and not all at once. */
@@ -21,15 +23,7 @@ export class ReadSizes {
   came(namespace: string, bytes: number | undefined): void {
     const before = this.#bytes.get(namespace);
     const found = bytes ?? before ?? EMPTY_BYTES;
-    // The order of the map is the order of use.
-    this.#bytes.delete(namespace);
-    this.#bytes.set(
-      namespace,
-      before === undefined ? found : Math.max(found, before + GAIN * (found - before)),
-    );
-    for (const oldest of this.#bytes.keys()) {
-      if (this.#bytes.size <= NAMESPACES_MAX) break;
-      this.#bytes.delete(oldest);
-    }
+    const size = before === undefined ? found : Math.max(found, before + GAIN * (found - before));
+    setNewest(this.#bytes, namespace, size, NAMESPACES_MAX);
   }
 }

@@ -20,13 +20,23 @@ export function inPatience<T>(parts: Patience, namespace: string, reply: Promise
   const { onLate, onLoss } = parts.policyOf(namespace);
   if (onLate === 'wait' && onLoss === 'degrade') return reply;
   const patienceMs = onLate === 'degrade' ? Math.min(FAIL_MS, limits.storeTimeoutMs) : FAIL_MS;
-  return new Promise((resolve, reject) => {
-    const cancel = clock.after(patienceMs, () => {
-      // Timers run before sockets are read: after a stall of this process the reply may be there already.
-      void clock.turn().then(() => {
-        reject(new StoreUnavailable(`no reply of the store within ${patienceMs} ms`, { how: 'late' }));
-      });
+  return unlessBefore(clock, patienceMs, reply, (_resolve, reject) => {
+    // Timers run before sockets are read: after a stall of this process the reply may be there already.
+    void clock.turn().then(() => {
+      reject(new StoreUnavailable(`no reply of the store within ${patienceMs} ms`, { how: 'late' }));
     });
+  });
+}
+
+/** The reply. If there is none after `ms`, `otherwise` is called, and may settle the promise before it comes. */
+export function unlessBefore<T>(
+  clock: Clock,
+  ms: number,
+  reply: Promise<T>,
+  otherwise: (resolve: (value: T) => void, reject: (error: Error) => void) => void,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const cancel = clock.after(ms, () => otherwise(resolve, reject));
     reply.then(resolve, reject).finally(cancel);
   });
 }

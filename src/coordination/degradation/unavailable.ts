@@ -17,7 +17,7 @@ export function throwIfOnLossFails(policy: Policy, what: string): void {
 }
 
 /** Only the loss of the store is expected; any other error is a fault of ours and goes on. */
-export function rethrowUnlessUnavailable(error: unknown): void {
+export function rethrowUnlessUnavailable(error: unknown): asserts error is StoreUnavailable {
   if (!(error instanceof StoreUnavailable)) throw error;
 }
 

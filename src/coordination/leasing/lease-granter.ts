@@ -198,7 +198,7 @@ export class LeaseGranter {
     } catch (error) {
       isOver = true;
       arming?.end();
-      if (!(error instanceof StoreUnavailable)) throw error;
+      rethrowUnlessUnavailable(error);
       return this.#grantUnarmed(grant, nonce, validUntilMs, quorumLost, error);
     }
     if (!reply.armed) {

@@ -1,4 +1,4 @@
-import { inPatience, isLost } from '../degradation/patience.js';
+import { inPatience, isLost, unlessBefore } from '../degradation/patience.js';
 import {
   rethrowUnlessUnavailable,
   throwIfOnLossFails,
@@ -7,7 +7,7 @@ import {
 } from '../degradation/unavailable.js';
 import type { Clock } from '../ports/clock.js';
 import type { LeaseQuorum } from '../ports/lease-quorum.js';
-import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
+import type { ValueStore } from '../ports/value-store.js';
 import type { Key } from '../words/key.js';
 import type { ExtendAnswer, Lease, LeaseEnd, ReleaseOutcome } from '../words/outcome.js';
 import type { Limits, Policy } from '../words/policy.js';
@@ -192,7 +192,7 @@ export class LeaseLifecycle {
       if (held !== undefined) held.storedUntilMs = Math.max(held.storedUntilMs ?? 0, untilMs);
       return this.#extended(key, token, untilMs);
     } catch (error) {
-      if (!(error instanceof StoreUnavailable)) throw error;
+      rethrowUnlessUnavailable(error);
       if (!isLost(error, policy)) return this.#unextended(key, token);
       if (quorumLost)
         throw unavailable('neither lock nodes nor value store can extend the lease; extending again is safe');
@@ -218,11 +218,8 @@ export class LeaseLifecycle {
     const lateUntilMs = Math.min(validUntilMs, storedUntilMs + silenceMs - driftMs(silenceMs));
     const waitMs = Math.max(storeTimeoutMs, (untilMs - clock.nowMs()) / 2);
     if (lateUntilMs - clock.nowMs() < waitMs) return storing;
-    return new Promise((resolve, reject) => {
-      const cancel = clock.after(waitMs, () => {
-        if (lateUntilMs - clock.nowMs() >= 1) resolve(this.#extended(key, token, lateUntilMs));
-      });
-      storing.then(resolve, reject).finally(cancel);
+    return unlessBefore(clock, waitMs, storing, (resolve) => {
+      if (lateUntilMs - clock.nowMs() >= 1) resolve(this.#extended(key, token, lateUntilMs));
     });
   }
 

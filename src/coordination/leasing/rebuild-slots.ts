@@ -2,7 +2,6 @@ import { inPatience, isLost, type Patience } from '../degradation/patience.js';
 import { rethrowUnlessUnavailable } from '../degradation/unavailable.js';
 import type { Chance } from '../ports/clock.js';
 import type { NamespaceStore } from '../ports/namespace-store.js';
-import { StoreUnavailable } from '../ports/value-store.js';
 import type { Key } from '../words/key.js';
 import type { Limits } from '../words/policy.js';
 import type { HeldLeases } from './held-leases.js';
@@ -84,7 +83,7 @@ export class RebuildSlots {
       const request = { slot, max, ttlMs, ttlMsMax: this.parts.limits.leaseMsMax };
       return await inPatience(this.parts, namespace, this.parts.namespaces.enter(namespace, request));
     } catch (error) {
-      if (!(error instanceof StoreUnavailable)) throw error;
+      rethrowUnlessUnavailable(error);
       if (!isLost(error, this.parts.policyOf(namespace))) return false;
       return this.held.countOf(namespace) < max;
     }

@@ -1,5 +1,6 @@
 import type { TagWake } from '../ports/wake-channel.js';
 import { decodeTagClock, type TagClock } from '../words/tag-clock.js';
+import { setNewest } from './bounded-map.js';
 
 /** Changes of one namespace that are remembered: at 20 tag invalidations a second, six seconds, longer than most reads and rebuilds. */
 const REMEMBERED_MAX = 128;
@@ -147,13 +148,9 @@ export class Changes {
   #of(namespace: string): NamespaceChanges {
     const known = this.#namespaces.get(namespace);
     if (known !== undefined) return known;
-    for (const oldest of this.#namespaces.keys()) {
-      if (this.#namespaces.size < NAMESPACES_MAX) break;
-      this.#namespaces.delete(oldest);
-    }
     // What changed before it was listened to is not known: for every copy there is, it may have changed just now.
     const begun = new NamespaceChanges(this.#count);
-    this.#namespaces.set(namespace, begun);
+    setNewest(this.#namespaces, namespace, begun, NAMESPACES_MAX);
     return begun;
   }
 }

@@ -3,6 +3,7 @@ import type { Clock } from '../ports/clock.js';
 import type { NamespaceStore } from '../ports/namespace-store.js';
 import type { Policy } from '../words/policy.js';
 import { encodeTagClock } from '../words/tag-clock.js';
+import { setNewest } from './bounded-map.js';
 import type { Changes } from './changes.js';
 
 /** So many times as long as needed: of leases and values that follow each other, one in many asks the store. */
@@ -68,11 +69,6 @@ export class ClockKeeper {
 
   /** The last word counts: a namespace that was lost begins anew, and may last for less. */
   #note(namespace: string, lastsUntilMs: number): void {
-    this.#lastsUntilMs.delete(namespace);
-    for (const oldest of this.#lastsUntilMs.keys()) {
-      if (this.#lastsUntilMs.size < NAMESPACES_MAX) break;
-      this.#lastsUntilMs.delete(oldest);
-    }
-    this.#lastsUntilMs.set(namespace, lastsUntilMs);
+    setNewest(this.#lastsUntilMs, namespace, lastsUntilMs, NAMESPACES_MAX);
   }
 }

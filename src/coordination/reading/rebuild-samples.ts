@@ -1,3 +1,5 @@
+import { setNewest } from './bounded-map.js';
+
 /** So many namespaces have a sample that waits. Of more, the one that has waited for longest is dropped: nobody reads its namespace. */
 const NAMESPACES_MAX = 1_024;
 
@@ -9,12 +11,7 @@ export class RebuildSamples {
   readonly #tookMs = new Map<string, number>();
 
   add(namespace: string, tookMs: number): void {
-    this.#tookMs.delete(namespace);
-    for (const oldest of this.#tookMs.keys()) {
-      if (this.#tookMs.size < NAMESPACES_MAX) break;
-      this.#tookMs.delete(oldest);
-    }
-    this.#tookMs.set(namespace, tookMs);
+    setNewest(this.#tookMs, namespace, tookMs, NAMESPACES_MAX);
   }
 
   /** The sample, once; undefined if there is none. */

@@ -1,7 +1,7 @@
 import { inPatience, isLost, type Patience } from '../degradation/patience.js';
-import { throwIfOnLossFails, unavailable } from '../degradation/unavailable.js';
+import { rethrowUnlessUnavailable, throwIfOnLossFails, unavailable } from '../degradation/unavailable.js';
 import type { NamespaceRecord, NamespaceStore } from '../ports/namespace-store.js';
-import { type Missing, StoreUnavailable, type ValueStore } from '../ports/value-store.js';
+import type { Missing, ValueStore } from '../ports/value-store.js';
 import type { Key } from '../words/key.js';
 import {
   type ArmedLease,
@@ -127,7 +127,7 @@ export class RecordReader {
 
   /** What this replica itself knows of the key, where the store is lost. Undefined where it is only late. */
   #withoutStore(key: Key, error: unknown): { record: RecordFacts; missing: Missing } | undefined {
-    if (!(error instanceof StoreUnavailable)) throw error;
+    rethrowUnlessUnavailable(error);
     const policy = this.parts.policyOf(key.namespace);
     throwIfOnLossFails(policy, 'the value store');
     if (!isLost(error, policy)) return undefined;

@@ -1,0 +1,11 @@
+/**
+ * Sets the entry, as the newest one of the map. Beyond `max` entries the oldest ones go: those that were set longest ago.
+ */
+export function setNewest<Key, Value>(map: Map<Key, Value>, key: Key, value: Value, max: number): void {
+  map.delete(key);
+  for (const oldest of map.keys()) {
+    if (map.size < max) break;
+    map.delete(oldest);
+  }
+  map.set(key, value);
+}
