@@ -1,4 +1,5 @@
 import type { Identities } from '../access/identity.js';
+import { isLoopback } from '../access/loopback.js';
 import { readAuthFile } from './auth-file.js';
 import type { EnvironmentReader } from './environment-reader.js';
 import { type ReadFile, readTlsFiles, type TlsMaterial, type TlsPaths } from './tls-files.js';
@@ -92,10 +93,6 @@ function addressOf(entry: string): { host: string; port: number } | undefined {
 function isRemote(entry: string): boolean {
   const address = addressOf(entry);
   return address !== undefined && !isLoopback(address.host);
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
 function tlsOf(reader: EnvironmentReader, read: ReadFile, nowMs: number): EdgeConfig['tls'] {

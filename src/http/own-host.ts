@@ -1,7 +1,4 @@
-/** Whether only this machine can connect to the address. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
-}
+import { isLoopback } from '../access/loopback.js';
 
 /**
  * Whether a request names this machine, for a page that only this machine may see. A page of another site can have its

@@ -20,9 +20,9 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     imports: ['coordination'],
     packages: ['node:', '@grpc/', '@bufbuild/protobuf', '@bufbuild/protobuf/', 'grpc-health-check'],
   },
-  http: { imports: ['coordination'], packages: ['node:'] },
+  http: { imports: ['coordination', 'access/loopback'], packages: ['node:'] },
   access: { imports: ['coordination'], packages: ['node:'] },
-  // Of `access` the names of the permissions, which stand in the file that it reads.
+  // Of `access` the names of the permissions, which stand in the file that it reads, and what is loopback.
   config: { imports: ['coordination', 'access'], packages: ['node:', 'yaml', 'zod'] },
   redis: { imports: ['coordination'], packages: ['node:', 'ioredis'] },
   quorum: { imports: ['coordination'], packages: ['node:', 'redlock'] },

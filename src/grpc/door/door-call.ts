@@ -157,21 +157,20 @@ export class DoorCall extends ServerInterceptingCall {
     this.#door.refused(connection);
   }
 
-  #begin(): void {
+  #begin(): Arrival {
     const { connection, stream } = this.#parts;
-    this.#arrival = this.#door.arrivals.begin(connection.arrivals, stream, () => {
+    const arrival = this.#door.arrivals.begin(connection.arrivals, stream, () => {
       this.#arrived();
       this.#refuse(new CoordinationError('exhausted', 'request: it did not arrive completely in time'));
     });
+    this.#arrival = arrival;
+    return arrival;
   }
 
   #received(bytes: number): void {
-    if (this.#arrival === undefined) {
-      // Of a call with one request, the rest is unwanted.
-      if (!this.#parts.method.requestStream) return;
-      this.#begin();
-    }
-    this.#door.arrivals.received(this.#arrival as unknown as Arrival, bytes);
+    // Of a call with one request, the rest is unwanted.
+    if (this.#arrival === undefined && !this.#parts.method.requestStream) return;
+    this.#door.arrivals.received(this.#arrival ?? this.#begin(), bytes);
   }
 
   #arrived(): void {
