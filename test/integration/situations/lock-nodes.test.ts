@@ -10,6 +10,16 @@ import { Replica } from '../../support/replica.js';
 
 const PATIENCE = { timeout: 30_000, interval: 200 };
 
+/** Asks for another key each time, and says what came of it. */
+function askingBy(caller: Caller): () => Promise<string> {
+  let keys = 0;
+  return async () => {
+    keys += 1;
+    const { outcome, degraded } = await caller.getOrLock({ key: `k${keys}`, leaseMs: 500 });
+    return `${outcome?.$case} ${Degraded[degraded]}`;
+  };
+}
+
 describeWithRedis('lock nodes that do not vote', () => {
   const servers: RedisServer[] = [];
   let replica: Replica | undefined;
@@ -66,12 +76,7 @@ describeWithRedis('lock nodes that do not vote', () => {
     const [full] = nodes;
     const one = await start(nodes.map(({ url }) => url));
     const caller = new Caller(one.target);
-    let keys = 0;
-    const ask = async () => {
-      keys += 1;
-      const { outcome, degraded } = await caller.getOrLock({ key: `k${keys}`, leaseMs: 500 });
-      return `${outcome?.$case} ${Degraded[degraded]}`;
-    };
+    const ask = askingBy(caller);
     await expect.poll(ask, PATIENCE).toBe('lease DEGRADED_NONE');
     await full?.command('CONFIG', 'SET', 'maxmemory', '1');
     const metrics = async () => {
@@ -90,12 +95,7 @@ describeWithRedis('lock nodes that do not vote', () => {
     const urls = [one.url, `redis://localhost:${one.port}`, other.url];
     const started = await start(urls);
     const caller = new Caller(started.target);
-    let keys = 0;
-    const ask = async () => {
-      keys += 1;
-      const { outcome, degraded } = await caller.getOrLock({ key: `k${keys}`, leaseMs: 500 });
-      return `${outcome?.$case} ${Degraded[degraded]}`;
-    };
+    const ask = askingBy(caller);
     await expect.poll(ask, PATIENCE).toBe('lease DEGRADED_NONE');
     expect(saidOf(started, one.port).join('\n')).toMatch(
       /duplicate: it is the same Redis as (?:localhost|127\.0\.0\.1):\d+; each lock node must be a Redis of its own/,

@@ -26,11 +26,7 @@ final class ClientLeavingTest extends OnService {
   void doesNotWaitLongerThanItMay(boolean session) throws Exception {
     CountDownLatch gate = new CountDownLatch(1);
     DibsClient holder = client(session);
-    CompletableFuture<String> held = holder.getOrRebuildAsync(key, TEXT, () -> {
-      gate.await();
-      return "v";
-    });
-    Until.isTrue(() -> explain(holder).hasLease());
+    CompletableFuture<String> held = heldUntil(gate, holder);
     DibsBusyException busy =
         assertThrows(
             DibsBusyException.class,
@@ -86,8 +82,10 @@ final class ClientLeavingTest extends OnService {
   @ValueSource(booleans = {true, false})
   void givesTheLeaseBackWhenNobodyWaits(boolean session) throws Exception {
     DibsClient client = client(session);
+    CountDownLatch began = new CountDownLatch(1);
     CountDownLatch interrupted = new CountDownLatch(1);
     RebuildFunction<String> rebuild = lease -> {
+      began.countDown();
       try {
         new CountDownLatch(1).await();
       } catch (InterruptedException error) {
@@ -98,7 +96,8 @@ final class ClientLeavingTest extends OnService {
     };
     CompletableFuture<String> leaving = client.getOrRebuildAsync(key, TEXT, rebuild);
     CompletableFuture<String> staying = client.getOrRebuildAsync(key, TEXT, rebuild);
-    Until.isTrue(() -> explain(client).hasLease());
+    // The service shows the lease before the client has it, and would take it back from callers that leave by then.
+    began.await();
     leaving.cancel(true);
     assertThrows(CancellationException.class, leaving::get);
     assertTrue(explain(client).hasLease());
@@ -120,11 +119,7 @@ final class ClientLeavingTest extends OnService {
   void leavesTheServicesQueueWithItsCaller(boolean session) throws Exception {
     CountDownLatch gate = new CountDownLatch(1);
     DibsClient holder = client(session);
-    CompletableFuture<String> held = holder.getOrRebuildAsync(key, TEXT, () -> {
-      gate.await();
-      return "v";
-    });
-    Until.isTrue(() -> explain(holder).hasLease());
+    CompletableFuture<String> held = heldUntil(gate, holder);
     AtomicBoolean isFlagged = new AtomicBoolean();
     Thread waiter = new Thread(() -> {
       DibsStatusException error =
@@ -147,11 +142,7 @@ final class ClientLeavingTest extends OnService {
   void makesNoCallsAfterItsEndAndEndsThoseItHasMade(boolean session) throws Exception {
     CountDownLatch gate = new CountDownLatch(1);
     DibsClient holder = client(session);
-    CompletableFuture<String> held = holder.getOrRebuildAsync(key, TEXT, () -> {
-      gate.await();
-      return "v";
-    });
-    Until.isTrue(() -> explain(holder).hasLease());
+    CompletableFuture<String> held = heldUntil(gate, holder);
     DibsClient closing = client(session);
     CompletableFuture<String> waiting = closing.getOrRebuildAsync(key, TEXT, () -> "never");
     Until.isTrue(() -> explain(holder).getWaiters() == 1);
@@ -188,5 +179,15 @@ final class ClientLeavingTest extends OnService {
         assertTrue(again.target().equals(mortal.target()));
       }
     }
+  }
+
+  /** A rebuild of the key that ends with the gate; its lease is there. */
+  private CompletableFuture<String> heldUntil(CountDownLatch gate, DibsClient holder) throws Exception {
+    CompletableFuture<String> held = holder.getOrRebuildAsync(key, TEXT, () -> {
+      gate.await();
+      return "v";
+    });
+    Until.isTrue(() -> explain(holder).hasLease());
+    return held;
   }
 }
