@@ -26,7 +26,7 @@ export interface MemoryValueStoreParts {
   readonly wakes: { publish(wake: Wake): void };
 }
 
-/** The value store in this process's memory: each step runs in one go, so that it is atomic. */
+/** The value store in this process's memory: each step runs in one go, and so is atomic. */
 export class MemoryValueStore implements ValueStore {
   readonly #records = new Map<string, MemoryRecord>();
   readonly #sweep = new Sweep(this.#records, alive);

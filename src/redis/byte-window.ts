@@ -15,7 +15,7 @@ interface Turn {
  * How many bytes of values are under way in one direction of the connection. Redis runs all that it was sent before it
  * writes the first reply, so a burst of large reads would wait for the last of them, and time out together. Those that
  * do not fit wait for their turn: in their order within a namespace, and each namespace in turn. Each namespace may have
- * one under way whatever the others have, so that a value larger than the window passes too, and small values do not
+ * one under way whatever the others have, so a value larger than the window passes too, and small values do not
  * wait for the large ones of others.
  */
 export class ByteWindow {

@@ -1,7 +1,7 @@
 import { LOG } from './log-texts.js';
 import type { Logger } from './logger.js';
 
-/** Warnings whose texts are written by Node itself. Others may quote whatever their library was given. */
+/** Warnings whose texts are written by Node itself. Others may quote what their library was given. */
 const OF_NODE = new Set(['DeprecationWarning', 'ExperimentalWarning', 'MaxListenersExceededWarning']);
 const STDERR_WRITERS = ['error', 'warn', 'trace'] as const;
 

@@ -216,7 +216,7 @@ impl HeldLease {
         }
     }
 
-    /// In a task of its own, so that it arrives also when the caller leaves meanwhile. Not where the lease is over.
+    /// In a task of its own: it arrives even if the caller leaves meanwhile. Not where the lease is over.
     fn release(&mut self, failure: Option<v1::Failure>) -> Option<JoinHandle<Option<v1::ReleaseOutcome>>> {
         self.keeper.abort();
         self.core.leases.forget(&self.token);

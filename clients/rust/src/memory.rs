@@ -32,7 +32,7 @@ pub(crate) struct Memory {
 #[derive(Default)]
 struct Records {
     by_key: HashMap<(String, String), Record>,
-    /// Grows with each lease and each invalidation, so that it tells which was first.
+    /// Grows with each lease and each invalidation, and so tells which was first.
     clock: i64,
     /// When a tag, or with none the whole namespace, was last invalidated.
     stamps: HashMap<(String, Option<String>), i64>,

@@ -26,7 +26,7 @@ export class Availability {
   }
 }
 
-/** Tells whoever runs the process. */
+/** Tells the operator of the process. */
 export type Warn = (code: string, text: string) => void;
 
 function warning(code: string, text: string): void {

@@ -172,7 +172,7 @@ export class LeaseGranter {
     let isOver = false;
     const send = async () => {
       const tagClock = await this.shared.keeper.forLease(key.namespace, snapshot.namespace?.clock ?? '');
-      // Nobody waits for it any more: an arm that is sent now would stay armed.
+      // No caller waits any more: an arm that is sent now would stay armed.
       if (isOver) throw new StoreUnavailable('the tag clock came too late', { how: 'late' });
       sent = this.#now(grant);
       return store.arm(key.id, {

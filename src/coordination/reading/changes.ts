@@ -89,7 +89,7 @@ export class Changes {
 
   /**
    * This replica itself has invalidated tags, or all of a namespace: it knows that before any wake says so.
-   * Undefined where the store did not answer, so that it may have been done.
+   * Undefined if the store did not answer: it may have been done.
    */
   invalidatedHere(namespace: string, done: TagWake | undefined): void {
     this.#count += 1;

@@ -1,11 +1,11 @@
 import { setNewest } from './bounded-map.js';
 
-/** So many namespaces have a sample that waits. Of more, the one that has waited for longest is dropped: nobody reads its namespace. */
+/** At most this many namespaces have a waiting sample. The oldest one is dropped first: its namespace is not read. */
 const NAMESPACES_MAX = 1_024;
 
 /**
  * How long the last rebuild of each namespace took, until the next read of the namespace takes it along to the store.
- * It only sizes the first lease of a new key, so that it needs no request of its own, and one sample is enough.
+ * It only sizes the first lease of a new key. So it needs no request of its own, and one sample is enough.
  */
 export class RebuildSamples {
   readonly #tookMs = new Map<string, number>();

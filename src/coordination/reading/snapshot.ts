@@ -8,7 +8,7 @@ export interface Snapshot {
   readonly record: KeyRecord;
   /** When the read was *sent*, on the replica's clock: counting from there never makes anything last longer. */
   readonly readAtMs: number;
-  /** When its reply came, if that is later: a lease is counted from there, so that it never seems over too early. */
+  /** When its reply came, if that is later. A lease counts from then, and so never seems over too early. */
   readonly heardAtMs?: number;
   /** Callers that arrived before this one had come when the read was sent: to them it is as good as their own. */
   readonly arrivals: number;

@@ -3,7 +3,7 @@ import type { Clock } from '../../coordination/ports/clock.js';
 /** How long a request may take to arrive, besides what its bytes take at the lowest speed. */
 const ARRIVAL_MS_MAX = 10_000;
 const BYTES_PER_MS_MIN = 64;
-/** What HTTP/2 holds of a stream that nobody reads: its window. */
+/** What HTTP/2 holds of a stream that is not read: its window. */
 const WINDOW_BYTES = 65_535;
 
 /** The part of a stream that is needed here. */

@@ -26,7 +26,7 @@ export interface DoorCallParts {
   readonly connection: Connection;
 }
 
-/** A client may cancel a call whose answer is under way at its deadline. HTTP/2 counts that too, and tells nobody. */
+/** A client may cancel a call whose answer is under way at its deadline. HTTP/2 counts that too, without an event. */
 const NEAR_DEADLINE_MS = 500;
 /** Probes have no credentials. */
 const OPEN_TO_ALL = '/grpc.health.v1.Health/';

@@ -12,7 +12,7 @@ export class Shares {
     return this.#taken;
   }
 
-  /** False, and nothing is taken, if one of the peers would hold more than is left. An empty name is nobody's. */
+  /** False, and nothing is taken, if one of the peers would hold more than is left. An empty name is ignored. */
   take(...peers: readonly string[]): boolean {
     const left = this.max - this.#taken - 1;
     if (left < 0) return false;

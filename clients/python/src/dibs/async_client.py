@@ -38,7 +38,7 @@ P = ParamSpec("P")
 class AsyncClient(BaseClient):
     """A client of Dibs. One for each process is enough: it holds one connection, over which any task of any loop calls.
 
-    It connects with its first call, so that it may be made before a loop runs. Loops may come and go, and a process
+    It connects with its first call, so you may create it before a loop runs. Loops may come and go, and a process
     may fork at any time: parent and child each connect again.
     """
 

@@ -84,7 +84,7 @@ class Crew:
 
     def behind(self, steps: Steps[None]) -> None:
         """Steps that go on without a caller, and that `flush` and `close` wait for."""
-        # No rebuild waits for it, so that it is inside none.
+        # No rebuild waits for it, so it is inside none.
         self._behind.add(outside().run(self.start, Course(steps, self).drive()))
 
     async def flush(self, within: float) -> bool:

@@ -81,7 +81,7 @@ class Crew:
                     self._behind -= 1
                 self._end()
 
-        # No rebuild waits for it, so that it is inside none.
+        # No rebuild waits for it, so it is inside none.
         self.start(work, outside())
 
     def flush(self, within: float) -> bool:
