@@ -18,14 +18,13 @@ import { type Pieces, Turns } from './grpc/turns.js';
 import type { ConsoleState } from './http/console-state.js';
 import { authorizeBy } from './http/page-guard.js';
 import { HttpServer } from './http/server.js';
-import { startObservation } from './observation.js';
+import { type Observation, startObservation } from './observation.js';
 import { NODE_STATES } from './quorum/quorum-observer.js';
 import { SystemChance } from './system-chance.js';
 import { SystemClock } from './system-clock.js';
 import { auditLog } from './telemetry/audit-log.js';
 import { LOG } from './telemetry/log-texts.js';
 import type { Logger } from './telemetry/logger.js';
-import type { Metrics } from './telemetry/metrics.js';
 import type { Recent } from './telemetry/recent.js';
 import { VERSION } from './version.js';
 
@@ -79,8 +78,9 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const access = accessOf(config, clock, log);
   const tls = config.tls?.material;
   const authorize = authorizeBy({ tls, access, isPrivate: config.httpIsPrivate });
+  let started = () => false;
   const pages = { ready: () => ready, scrape: () => metrics.scrape(), consoleState: () => look(), authorize };
-  const http = await HttpServer.bind({ ...config.httpListen, ...pages, tls });
+  const http = await HttpServer.bind({ ...config.httpListen, ...pages, started: () => started(), tls });
   opened.push(() => http.stop());
   const chance = new SystemChance();
   const authorities = authoritiesOf(config, { clock, chance, ...observation });
@@ -93,7 +93,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     waitersMaxOf: access && ((identity) => access.waitersMaxOf(identity)),
   });
   opened.push(() => coordinator.close());
-  watchGauges(metrics, coordinator, authorities);
+  watchGauges(observation, coordinator, authorities);
   await authorities.contact();
 
   const streams = new OpenStreams();
@@ -106,11 +106,10 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const { sessionGraceMs: graceMs, connectionAgeMs: ageMs } = config;
   const sessions = new Sessions({ edge, turns, wakes: authorities.wakes, clock, graceMs, ageMs });
   opened.push(() => sessions.stop());
-  const service = coordinatorService(edge, sessions);
   const grpc = await GrpcServer.bind({
     ...config,
     listen: config.grpcListen,
-    services: [service, health.service, ...reflectionServices(streams, access)],
+    services: [coordinatorService(edge, sessions), health.service, ...reflectionServices(streams, access)],
     ...limits,
     tls,
     clock,
@@ -120,6 +119,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const watches = watchesOf(config, [http, grpc], access, log);
   opened.push(() => watches.map((watch) => watch.stop()));
   ready = true;
+  started = onceTrue(() => authorities.reached());
   health.setServing(true);
 
   const drain = () => {
@@ -156,18 +156,33 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   return app;
 }
 
+/** Stays true once it was. */
+function onceTrue(is: () => boolean): () => boolean {
+  let was = false;
+  return () => {
+    was ||= is();
+    return was;
+  };
+}
+
 /** What is allowed and probably not meant. */
 function warnOf({ suspicions }: Config, log: Logger): void {
   for (const unknown of suspicions.unknownVariables) log.warn(unknown, LOG.unknownVariable);
   if (suspicions.embeddedBeyondLoopback) log.warn({}, LOG.embeddedBeyondLoopback);
 }
 
-function watchGauges(metrics: Metrics, coordinator: Coordinator, authorities: Authorities): void {
+function watchGauges(
+  { metrics, spans }: Pick<Observation, 'metrics' | 'spans'>,
+  coordinator: Coordinator,
+  authorities: Authorities,
+): void {
   metrics.watch({
     waiters: () => coordinator.waiters,
     leasesHeld: () => coordinator.leasesHeld,
     nearCacheBytes: () => coordinator.nearCacheBytes,
-    quorumNodes: () => countsOf(authorities.nodeStates()),
+    nodeStates: () => authorities.nodeStates(),
+    statesOfNodes: NODE_STATES,
+    spans,
   });
 }
 
@@ -232,11 +247,4 @@ function stateOf(of: {
     held: coordinator.leasesShown(LEASES_SHOWN_MAX),
     recent: recent.shown(authorities.nodeStates()),
   };
-}
-
-/** Counts for every state, zeros included; empty without nodes. */
-function countsOf(nodes: ReadonlyMap<string, string>): ReadonlyMap<string, number> {
-  const states = [...nodes.values()];
-  const known = states.length === 0 ? [] : NODE_STATES;
-  return new Map(known.map((state) => [state, states.filter((it) => it === state).length]));
 }

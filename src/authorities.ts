@@ -8,7 +8,7 @@ import { MemoryLeaseQuorum } from './memory/lease-quorum.js';
 import { MemoryNamespaceStore } from './memory/namespace-store.js';
 import { MemoryValueStore } from './memory/value-store.js';
 import { MemoryWakeChannel } from './memory/wake-channel.js';
-import type { QuorumObserver } from './quorum/quorum-observer.js';
+import type { NodeState, QuorumObserver } from './quorum/quorum-observer.js';
 import { RedlockQuorum } from './quorum/redlock-quorum.js';
 import { StoreConnection, type StoreTrouble } from './redis/connection.js';
 import { RedisFirstStart } from './redis/first-start.js';
@@ -35,6 +35,8 @@ export interface Authorities {
   readonly wakes: WakeChannel;
   /** Resolves after the first contact with everything, or after a timeout. */
   contact(): Promise<void>;
+  /** Whether the value store, or a majority of the lock nodes, has answered as it should. */
+  reached(): boolean;
   /** The state of each lock node, by name. */
   nodeStates(): ReadonlyMap<string, string>;
   close(): Promise<void>;
@@ -64,6 +66,7 @@ function embedded({ clock, chance }: AuthorityTools): Authorities {
     quorum: new MemoryLeaseQuorum({ clock }),
     wakes,
     contact: async () => {},
+    reached: () => true,
     nodeStates: () => new Map(),
     close: async () => {},
   };
@@ -99,14 +102,19 @@ function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: A
     observer: quorumObserver,
   });
   quorum.start();
+  let isStoreOurs = false;
   return {
     store: new RedisValueStore(connection),
     namespaces: new RedisNamespaceStore(connection, chance),
     quorum,
     wakes,
     contact: async () => {
-      await Promise.all([quorum.ready(FIRST_CONTACT_MS_MAX), storeIsOurs(connection, tools)]);
+      const stores = storeIsOurs(connection, tools, () => {
+        isStoreOurs = true;
+      });
+      await Promise.all([quorum.ready(FIRST_CONTACT_MS_MAX), stores]);
     },
+    reached: () => isStoreOurs || areReached(quorum.states()),
     nodeStates: () => quorum.states(),
     close: async () => {
       await quorum.close();
@@ -116,12 +124,26 @@ function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: A
   };
 }
 
-/** Resolves when the store has answered with a known format, or after a timeout: a store may be late for long. */
-async function storeIsOurs(connection: StoreConnection, { clock, log }: AuthorityTools): Promise<void> {
+/** The node has said what it is, whether or not it may vote yet. */
+const REACHED: ReadonlySet<NodeState> = new Set(['voting', 'waiting', 'evicting', 'duplicate']);
+
+function areReached(states: ReadonlyMap<string, NodeState>): boolean {
+  return [...states.values()].filter((state) => REACHED.has(state)).length > states.size / 2;
+}
+
+/**
+ * Resolves when the store has answered with a known format, or after a timeout: a store may be late for long. `isOurs` is
+ * called when it has, also after that.
+ */
+async function storeIsOurs(
+  connection: StoreConnection,
+  { clock, log }: AuthorityTools,
+  isOurs: () => void,
+): Promise<void> {
   let lastError: unknown;
   const claiming = claimFormat(connection, clock, (error) => {
     lastError = error;
-  });
+  }).then(isOurs);
   let cancel = () => {};
   const timeout = new Promise<'late'>((resolve) => {
     cancel = clock.after(FIRST_CONTACT_MS_MAX, () => resolve('late'));

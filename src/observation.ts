@@ -26,6 +26,8 @@ export interface Observation {
   /** Absent without traces, so that calls pay nothing for them. */
   readonly tracing: Tracing | undefined;
   readonly lag: EventLoopLag;
+  /** What became of the spans, in numbers since the start. Empty without traces. */
+  spans(): Promise<ReadonlyMap<string, number>>;
   readonly observer: Observer;
   readonly quorumObserver: QuorumObserver;
   stop(): Promise<void>;
@@ -59,6 +61,7 @@ export async function startObservation(
             sampled: samplerOf(traces),
             keysInClear: (namespace) => policyOf(namespace).keysInTraces === 'clear',
           }),
+    spans: async () => (await openTelemetry?.spans()) ?? new Map(),
     observer: observeWith(metrics, decisionLog(log, reasons), recent),
     quorumObserver: watchedQuorum(log, metrics, recent, reasons),
     stop: async () => {

@@ -40,7 +40,7 @@ export function figuresOf(before: Scrape, after: Scrape): Figures {
     lockNodes: sumBy(after.samples, 'dibs_quorum_nodes', 'state'),
     degraded: new Set(
       [...sumBy(after.samples, 'dibs_degraded', 'mode')].flatMap(([mode, is]) =>
-        is > 0 && mode !== 'none' ? [mode] : [],
+        is > 0 && mode !== 'none' && mode !== 'unknown' ? [mode] : [],
       ),
     ),
   };

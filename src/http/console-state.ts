@@ -33,7 +33,7 @@ export interface ConsoleState {
     readonly leaseEnds: readonly Counted[];
     readonly saved: { readonly count: number; readonly total: number };
     readonly waits: { readonly byEnd: readonly WaitsByEnd[]; readonly seconds: readonly SecondOfWaits[] };
-    readonly degraded: { readonly mode: Degraded; readonly steps: readonly DegradationChange[] };
+    readonly degraded: { readonly mode: Degraded | 'unknown'; readonly steps: readonly DegradationChange[] };
     /** None in the embedded mode. */
     readonly nodes: readonly ShownNode[];
   };

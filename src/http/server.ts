@@ -13,6 +13,8 @@ export interface HttpServerOptions extends Pick<ConsoleOptions, 'consoleState'> 
   readonly port: number;
   /** Whether this replica accepts calls: false while starting and draining. */
   ready(): boolean;
+  /** Whether it has reached something to decide with, once: a fleet's lock nodes or its store. */
+  started(): boolean;
   /** The metrics in Prometheus' text format. */
   scrape(): Promise<string>;
   /** Absent: every caller may see every page. */
@@ -28,7 +30,9 @@ interface Page {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-export const NOT_FOUND = 'not found: try / (the console), /metrics, /healthz or /readyz\n';
+export const NOT_FOUND = 'not found: try / (the console), /metrics, /healthz, /startupz or /readyz\n';
+
+const NOT_STARTED = 'not started: neither the lock nodes nor the value store was reached; the log says why\n';
 
 const FOREIGN_HOST: Page = {
   status: 421,
@@ -46,7 +50,7 @@ const IDLE_MS_MAX = 10_000;
 const CONNECTIONS_MAX = 1_000;
 const STOP_MS_MAX = 1_000;
 
-/** `/metrics`, `/healthz`, `/readyz`, and the console at `/`. */
+/** `/metrics`, `/healthz`, `/startupz`, `/readyz`, and the console at `/`. */
 export class HttpServer {
   /** `HOST:PORT`, with the actual port. */
   readonly address: string;
@@ -147,6 +151,8 @@ async function pageFor(options: HttpServerOptions, path: string, request: Incomi
   switch (path) {
     case '/healthz':
       return { status: 200, text: 'ok\n' };
+    case '/startupz':
+      return options.started() ? { status: 200, text: 'started\n' } : { status: 503, text: NOT_STARTED };
     case '/readyz':
       return options.ready() ? { status: 200, text: 'ready\n' } : { status: 503, text: 'not ready\n' };
     case '/metrics':

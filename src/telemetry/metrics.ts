@@ -12,15 +12,20 @@ const SECONDS_BUCKETS = [
 /** How many namespaces labels name. Callers choose namespaces freely, and each one costs memory forever. */
 const NAMESPACES_MAX = 100;
 const STOP_MS_MAX = 3_000;
-const MODES: readonly Degraded[] = ['none', 'quorum_lost', 'store_lost', 'local'];
+/** `unknown` before the first decision. */
+const MODES: readonly (Degraded | 'unknown')[] = ['unknown', 'none', 'quorum_lost', 'store_lost', 'local'];
 
 /** Figures that are read at each scrape. */
 export interface Gauges {
   waiters(): number;
   leasesHeld(): number;
   nearCacheBytes(): number;
-  /** Lock nodes by state. Lists every state, because an omitted one keeps its last count. Empty when embedded. */
-  quorumNodes(): Iterable<readonly [state: string, count: number]>;
+  /** The state of each lock node, by name. Empty when embedded. */
+  nodeStates(): ReadonlyMap<string, string>;
+  /** Every state that there is: one that is omitted keeps its last figure. */
+  readonly statesOfNodes: readonly string[];
+  /** Spans by what became of them, since the start. Empty without traces. */
+  spans(): Promise<ReadonlyMap<string, number>>;
 }
 
 /** The metrics of one process. The coordinator and the quorum feed them. */
@@ -31,7 +36,7 @@ export class Metrics implements Observer {
   /** No prefix, timestamps, resource labels, target_info or scope labels. */
   readonly #serializer = new PrometheusSerializer('', false, undefined, true, true);
   readonly #namespaces = new Set<string>();
-  #mode: Degraded = 'none';
+  #mode: Degraded | 'unknown' = 'unknown';
   #isStoreLate = false;
 
   /** Counted here and read at each scrape: a counter that hashes its labels costs more than a hit. */
@@ -119,8 +124,11 @@ export class Metrics implements Observer {
     gauge(METRICS.nearCacheBytes, 'Size of the near cache: values and their index').addCallback((result) =>
       result.observe(gauges.nearCacheBytes()),
     );
-    gauge(METRICS.quorumNodes, 'Lock nodes, by state').addCallback((result) => {
-      for (const [state, count] of gauges.quorumNodes()) result.observe(count, { [LABELS.state]: state });
+    this.#watchNodes(gauges);
+    const spans = { description: 'Spans, by what became of them' };
+    this.#meter.createObservableCounter(METRICS.spans, spans).addCallback(async (result) => {
+      for (const [outcome, count] of await gauges.spans())
+        result.observe(count, { [LABELS.outcome]: outcome });
     });
     gauge(METRICS.storeLate, '1 while the store owes a reply for longer than its timeout').addCallback(
       (result) => result.observe(this.#isStoreLate ? 1 : 0),
@@ -130,6 +138,24 @@ export class Metrics implements Observer {
         for (const mode of MODES) result.observe(mode === this.#mode ? 1 : 0, { [LABELS.mode]: mode });
       },
     );
+  }
+
+  #watchNodes({ nodeStates, statesOfNodes }: Gauges): void {
+    const counts = { description: 'Lock nodes, by state' };
+    this.#meter.createObservableGauge(METRICS.quorumNodes, counts).addCallback((result) => {
+      const states = [...nodeStates().values()];
+      for (const state of states.length === 0 ? [] : statesOfNodes) {
+        result.observe(states.filter((it) => it === state).length, { [LABELS.state]: state });
+      }
+    });
+    const each = { description: '1 for the state that each lock node is in' };
+    this.#meter.createObservableGauge(METRICS.quorumNodeState, each).addCallback((result) => {
+      for (const [node, is] of nodeStates()) {
+        for (const state of statesOfNodes) {
+          result.observe(is === state ? 1 : 0, { [LABELS.node]: node, [LABELS.state]: state });
+        }
+      }
+    });
   }
 
   /** Everything in Prometheus' text format. */

@@ -10,10 +10,12 @@ export const METRICS = {
   publish: 'dibs_publish_total',
   quorumVote: 'dibs_quorum_vote_seconds',
   quorumNodes: 'dibs_quorum_nodes',
+  quorumNodeState: 'dibs_quorum_node_state',
   rebuildsSaved: 'dibs_rebuilds_saved_total',
   degraded: 'dibs_degraded',
   storeLate: 'dibs_store_late',
   nearCacheBytes: 'dibs_near_cache_bytes',
+  spans: 'dibs_spans_total',
 } as const;
 
 /** Every label of a metric. */

@@ -3,6 +3,7 @@ import {
   type ContextManager,
   DiagLogLevel,
   diag,
+  metrics,
   ROOT_CONTEXT,
   type Tracer,
   trace,
@@ -11,13 +12,17 @@ import { defaultResource, resourceFromAttributes } from '@opentelemetry/resource
 import { type MetricReader, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
 import type { OtelConfig } from '../config/otel-environment.js';
 import type { Logger } from './logger.js';
+import { SpanCounts } from './span-counts.js';
 
 const SERVICE_NAME = 'dibs';
 const STOP_MS_MAX = 3_000;
+const SDK_METRICS = 'OTEL_NODE_EXPERIMENTAL_SDK_METRICS';
 
 /** The running SDK. OpenTelemetry's own variables set its exporters and bounds. */
 export interface OpenTelemetry {
   readonly tracer: Tracer;
+  /** What became of the spans, in numbers since the start: `sent`, `failed` or `dropped`. */
+  spans(): Promise<ReadonlyMap<string, number>>;
   /** Sends the remaining spans. */
   stop(): Promise<void>;
 }
@@ -27,6 +32,7 @@ export async function startOpenTelemetry(version: string, log: Logger): Promise<
   const { NodeSDK } = await import('@opentelemetry/sdk-node');
   const { AlwaysOnSampler } = await import('@opentelemetry/sdk-trace-base');
   if (process.env.OTEL_LOG_LEVEL === undefined) tellProblems(log);
+  const counts = new SpanCounts();
   const sdk = new NodeSDK({
     // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override this.
     resource: defaultResource().merge(
@@ -36,12 +42,15 @@ export async function startOpenTelemetry(version: string, log: Logger): Promise<
     sampler: new AlwaysOnSampler(),
     contextManager: new NoAmbientContext(),
     textMapPropagator: null,
-    metricReaders: [],
+    metricReaders: [counts],
     logRecordProcessors: [],
   });
+  // It counts its spans only if this is set, and reads it now.
+  process.env[SDK_METRICS] = 'true';
   sdk.start();
   return {
     tracer: trace.getTracer(SERVICE_NAME, version),
+    spans: () => counts.counts(),
     stop: async () => {
       const sent = sdk
         .shutdown()
@@ -49,6 +58,7 @@ export async function startOpenTelemetry(version: string, log: Logger): Promise<
       // A missing collector must not delay the stop.
       await Promise.race([sent, new Promise<void>((resolve) => setTimeout(resolve, STOP_MS_MAX).unref())]);
       trace.disable();
+      metrics.disable();
     },
   };
 }

@@ -73,7 +73,8 @@ export class Recent implements Omit<Observer, 'storeLate'> {
   readonly #waited = new Durations();
   readonly #percentiles: ({ readonly p50Ms: number; readonly p99Ms: number } | undefined)[] = [];
   readonly #votes: RecentVotes;
-  #mode: Degraded = 'none';
+  /** Of the last decision, if there was one. */
+  #mode: Degraded | 'unknown' = 'unknown';
   #steps: { readonly from: Degraded; readonly to: Degraded; readonly atMs: number }[] = [];
   #secondEndsMs: number;
   #seconds = 0;
@@ -109,11 +110,10 @@ export class Recent implements Omit<Observer, 'storeLate'> {
 
   degraded(mode: Degraded): void {
     if (mode === this.#mode) return;
-    this.#steps = [{ from: this.#mode, to: mode, atMs: this.clock.nowMs() }, ...this.#steps].slice(
-      0,
-      STEPS_MAX,
-    );
+    const from = this.#mode === 'unknown' ? 'none' : this.#mode;
     this.#mode = mode;
+    if (mode === from) return;
+    this.#steps = [{ from, to: mode, atMs: this.clock.nowMs() }, ...this.#steps].slice(0, STEPS_MAX);
   }
 
   voted(...told: Parameters<RecentVotes['voted']>): void {

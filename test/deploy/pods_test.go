@@ -148,8 +148,19 @@ func TestHealthAsksOnlyTheReplicaItself(t *testing.T) {
 		if seconds := c.StartupProbe.PeriodSeconds * c.StartupProbe.FailureThreshold; seconds < 15 {
 			t.Errorf("it is killed after %d s, and first contact may take 10 s", seconds)
 		}
-		if c.RestartPolicy == nil && c.ReadinessProbe == nil {
-			t.Error("a readiness probe is needed")
+		if c.RestartPolicy == nil {
+			if c.ReadinessProbe == nil {
+				t.Error("a readiness probe is needed")
+			}
+			// A rollout with a wrong password must not replace a good replica.
+			if get := c.StartupProbe.HTTPGet; get == nil || get.Path != "/startupz" {
+				t.Error("it has started before it has reached anything")
+			}
+		}
+		for _, later := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe} {
+			if later != nil && later.HTTPGet != nil && later.HTTPGet.Path == "/startupz" {
+				t.Error("a replica that has started would be taken away with its Redis")
+			}
 		}
 		env := environment(t, c)
 		for _, probe := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
@@ -163,7 +174,7 @@ func TestHealthAsksOnlyTheReplicaItself(t *testing.T) {
 					t.Errorf("gRPC is at %s, not at port %d", env["DIBS_LISTEN"], probe.GRPC.Port)
 				}
 			case probe.HTTPGet != nil:
-				if path := probe.HTTPGet.Path; path != "/healthz" && path != "/readyz" {
+				if path := probe.HTTPGet.Path; !slices.Contains([]string{"/healthz", "/readyz", "/startupz"}, path) {
 					t.Errorf("%s is no page of health", path)
 				}
 				if !slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.Name == probe.HTTPGet.Port.StrVal }) {

@@ -26,7 +26,7 @@ describe('the pages', () => {
   it('are for whoever may explain everything, and probes for all', async () => {
     const url = trial.httpsUrl;
     const trusting = { tls: { ca: trial.authority.ca } };
-    for (const path of ['/healthz', '/readyz']) {
+    for (const path of ['/healthz', '/startupz', '/readyz']) {
       expect((await httpsGet(`${url}${path}`, trusting)).status).toBe(200);
     }
     for (const path of ['/metrics', '/', '/console/events']) {

@@ -56,7 +56,9 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
   beforeAll(async () => {
     const policies = join(folder, 'policies.yaml');
     writeFileSync(policies, `namespaces: { ${TIGHT}: { max_rebuilds: 1 } }\n`);
-    fleet = await Fleet.start({ replicas: 1, env: { DIBS_CONFIG: policies } });
+    // Nobody listens there, so that its spans fail.
+    const traces = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1', OTEL_METRICS_EXPORTER: 'none' };
+    fleet = await Fleet.start({ replicas: 1, env: { DIBS_CONFIG: policies, ...traces } });
     const [replica] = fleet.replicas;
     httpUrl = replica!.httpUrl;
     caller = new Caller(replica!.target);
@@ -225,6 +227,14 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
     );
     const names = new Set(shown.map(({ metric }) => metric.replace(/_(bucket|count|sum)$/, '')));
     expect(Object.values(METRICS).filter((name) => !names.has(name))).toEqual([]);
+  });
+
+  it('names each lock node with its state', async () => {
+    const named = (await scrape()).matchAll(/^dibs_quorum_node_state\{node="(.+)",state="(\w+)"\} 1$/gm);
+    const states = [...named].map(([, node, state]) => `${node} ${state}`);
+    expect(states.sort()).toEqual(
+      fleet.lockNodes.map(({ port }, at) => `127.0.0.1:${port} ${at === 4 ? 'connecting' : 'voting'}`).sort(),
+    );
   });
 
   it('counts every lock node in the state that it is in, and in no other', async () => {

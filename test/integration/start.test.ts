@@ -59,6 +59,34 @@ describeWithRedis('a start in the quorum mode', () => {
     expect(page).toMatch('dibs_quorum_nodes{state="voting"} 2\n');
   });
 
+  it('has not started while it reaches neither lock nodes nor store, and has for good once it does', async () => {
+    const ports = await Promise.all([freePort(), freePort(), freePort()]);
+    const storePort = await freePort();
+    const replica = await Replica.start({
+      DIBS_QUORUM_NODES: ports.map((port) => `redis://127.0.0.1:${port}`).join(','),
+      DIBS_STORE_URL: `redis://127.0.0.1:${storePort}`,
+    });
+    replicas.push(replica);
+    const page = async (path: string) => (await fetch(`${replica.httpUrl}${path}`)).status;
+    const mode = async () => {
+      const text = await (await fetch(`${replica.httpUrl}/metrics`)).text();
+      return /^dibs_degraded\{mode="(\w+)"\} 1$/m.exec(text)?.[1];
+    };
+    // It serves what it can. Nobody has asked it for a decision.
+    expect(await page('/readyz')).toBe(200);
+    expect(await page('/startupz')).toBe(503);
+    expect(await mode()).toBe('unknown');
+    const store = await RedisServer.start({ port: storePort });
+    servers.push(store);
+    await expect.poll(() => page('/startupz'), { timeout: START_MS_MAX }).toBe(200);
+    const caller = new Caller(replica.target);
+    expect((await caller.getOrLock({ key: 'k' })).degraded).not.toBe(Degraded.DEGRADED_NONE);
+    caller.close();
+    expect(await mode()).toBe('quorum_lost');
+    await store.kill();
+    await expect.poll(() => page('/startupz')).toBe(200);
+  });
+
   it('waits for its first contact, alive but not ready, and serves without it in the end', async () => {
     const nodes = [await redis(), await redis(), await redis()];
     const httpPort = await freePort();
@@ -87,6 +115,8 @@ describeWithRedis('a start in the quorum mode', () => {
     const caller = new Caller(replica.target);
     const { outcome, degraded } = await caller.getOrLock({ key: 'k' });
     expect(outcome?.$case).toBe('lease');
+    // The lock nodes were reached.
+    expect(await page('/startupz')).toBe(200);
     // Without the store nobody can vouch that this is a first start: the lock nodes wait as well.
     expect(degraded).toBe(Degraded.DEGRADED_LOCAL);
     caller.close();

@@ -80,7 +80,7 @@ describe('a certificate of the service', () => {
   });
 
   it('is that of the pages too, which are open as long as nobody is told apart', async () => {
-    for (const path of ['/healthz', '/readyz', '/metrics', '/']) {
+    for (const path of ['/healthz', '/startupz', '/readyz', '/metrics', '/']) {
       expect((await httpsGet(`${httpsUrl}${path}`, trusting)).status).toBe(200);
     }
     await expect(httpsGet(`${httpsUrl}/healthz`, { tls: { ca: stranger.ca } })).rejects.toThrow();
@@ -147,7 +147,7 @@ describe('a certificate of the client', () => {
 
   it.each(bad)('opens nothing as %s, but for probes', async (_what, shownBy) => {
     await isRefused(callerOf(replica, shownBy).getOrLock(anyRead, { deadlineMs: 5_000 }));
-    for (const path of ['/healthz', '/readyz']) {
+    for (const path of ['/healthz', '/startupz', '/readyz']) {
       expect((await httpsGet(`${httpsUrl}${path}`, shownBy)).status).toBe(200);
     }
     for (const path of ['/metrics', '/', '/console/events']) {

@@ -7,13 +7,14 @@ import type { Lateness, Owed } from './lateness.js';
 
 /**
  * Which of the two authorities answered last, as seen on the way of the calls
- * that need them. Each step, down and back up, is told once.
+ * that need them. The first mode, and each step from there, down and back up, is told once.
  */
 export class Degradation {
   #quorumAnswers = true;
   #storeAnswers = true;
   /** The lock nodes that are missing may only be slow, so no rung without any authority follows from it. */
   #quorumIsLate = false;
+  #isKnown = false;
 
   constructor(
     private readonly observer: Pick<Observer, 'degraded'>,
@@ -103,6 +104,8 @@ export class Degradation {
     this.#quorumAnswers = quorumAnswers;
     this.#quorumIsLate = quorumIsLate;
     this.#storeAnswers = storeAnswers;
-    if (this.mode !== before) this.observer.degraded(this.mode);
+    if (this.mode === before && this.#isKnown) return;
+    this.#isKnown = true;
+    this.observer.degraded(this.mode);
   }
 }

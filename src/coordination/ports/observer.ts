@@ -27,7 +27,7 @@ export interface Observer {
   leaseEnded(namespace: string, end: LeaseEnd, heldMs: number, traceparent: string): void;
   /** A caller got another caller's rebuild instead of making its own. */
   saved(namespace: string, count: number): void;
-  /** A step on the degradation, down or back up: the rung on which decisions stand from now on. */
+  /** The rung on which decisions stand from now on: told with the first decision, and with each step down or back up. */
   degraded(mode: Degraded): void;
   /** The store owes a reply for longer than the soft timeout, so callers wait for it; or it does no more. */
   storeLate(late: boolean, sinceMs: number): void;

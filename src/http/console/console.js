@@ -213,9 +213,10 @@ function showDecides({ replica, recent, atMs }) {
       }
     : (words.RUNGS[mode] ?? { name: mode, about: '' });
   setText(byId('mode'), rung.name);
-  byId('mode').className = mode === 'none' ? 'good' : 'bad';
+  const isKnown = mode !== 'unknown';
+  byId('mode').className = mode === 'none' ? 'good' : isKnown ? 'bad' : '';
   setText(byId('mode-about'), rung.about);
-  byId('degraded').hidden = embedded || mode === 'none';
+  byId('degraded').hidden = embedded || mode === 'none' || !isKnown;
   setText(byId('degraded'), `${rung.name}. ${rung.about}`);
   byId('nodes').hidden = embedded;
   showNodes(recent.nodes);
@@ -241,7 +242,7 @@ function announceChanges({ replica, recent }) {
   if (replica.host !== before.replica.host || replica.pid !== before.replica.pid) {
     news.push(`Another replica answers: ${replica.host}, process ${replica.pid}.`);
   } else if (replica.draining && !before.replica.draining) news.push('The replica is draining.');
-  if (recent.degraded.mode !== before.recent.degraded.mode) {
+  if (recent.degraded.mode !== before.recent.degraded.mode && before.recent.degraded.mode !== 'unknown') {
     news.push(`${words.RUNGS[recent.degraded.mode]?.name}.`);
   }
   for (const [at, { node, state }] of recent.nodes.entries()) {

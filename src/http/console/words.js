@@ -94,6 +94,7 @@ export const WAIT_ENDS = {
 
 /** The levels of degradation. @type {Readonly<Record<string, { name: string, about: string }>>} */
 export const RUNGS = {
+  unknown: { name: 'Not known yet', about: 'This replica has decided nothing since its start.' },
   none: { name: 'Quorum and store', about: 'Both are available.' },
   quorum_lost: {
     name: 'Quorum lost',

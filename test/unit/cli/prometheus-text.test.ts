@@ -12,7 +12,9 @@ describe('Prometheus text', () => {
       waiters: () => 7,
       leasesHeld: () => 2,
       nearCacheBytes: () => 0,
-      quorumNodes: () => [['voting', 5]],
+      nodeStates: () => new Map([['redis://a:1', 'voting']]),
+      statesOfNodes: ['voting'],
+      spans: async () => new Map(),
     });
     const samples = readPrometheusText(await metrics.scrape());
     await metrics.stop();
@@ -22,7 +24,7 @@ describe('Prometheus text', () => {
       value: 2,
     });
     expect(samples).toContainEqual({ name: 'dibs_waiters', labels: {}, value: 7 });
-    expect(samples).toContainEqual({ name: 'dibs_quorum_nodes', labels: { state: 'voting' }, value: 5 });
+    expect(samples).toContainEqual({ name: 'dibs_quorum_nodes', labels: { state: 'voting' }, value: 1 });
     expect(samples).toContainEqual({
       name: 'dibs_quorum_vote_seconds_bucket',
       labels: { node: 'redis://a:1', vote: 'for', le: '+Inf' },

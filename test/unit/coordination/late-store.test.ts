@@ -92,7 +92,7 @@ describe('while the store is late', () => {
       [true, 300],
       [false, 1_000],
     ]);
-    expect(trial.told('degraded')).toEqual([]);
+    expect(trial.told('degraded')).toEqual([['none']]);
   });
 
   it('an invalidation waits for it', async () => {
@@ -290,7 +290,7 @@ describe('a reply that will not come', () => {
     trial.store.down = false;
     await trial.pass(300, 20);
     expect(leaseOf(asked).fence).toBeGreaterThan(0);
-    expect(trial.told('degraded')).toEqual([]);
+    expect(trial.told('degraded')).toEqual([['none']]);
   });
 
   it('of a silent store leads to leases by the quorum', async () => {

@@ -23,7 +23,7 @@ beforeEach(async () => {
   state = () => stateOf(looks);
   authorize = () => 200;
   server = await HttpServer.bind({
-    ...{ host: '127.0.0.1', port: 0, ready: () => true, scrape: async () => '' },
+    ...{ host: '127.0.0.1', port: 0, ready: () => true, started: () => true, scrape: async () => '' },
     consoleState: () => {
       looks += 1;
       return state();

@@ -4,16 +4,19 @@ import { HttpServer, NOT_FOUND } from '../../../src/http/server.js';
 
 let server: HttpServer;
 let ready = false;
+let started = false;
 let metricsStatus: 200 | 401 | 403 = 200;
 let scrape = async () => 'dibs_waiters 0\n';
 
 beforeEach(async () => {
   ready = false;
+  started = false;
   metricsStatus = 200;
   server = await HttpServer.bind({
     host: '127.0.0.1',
     port: 0,
     ready: () => ready,
+    started: () => started,
     scrape: () => scrape(),
     consoleState: () => undefined,
     authorize: (_request, page) => (page === 'metrics' ? metricsStatus : 401),
@@ -50,6 +53,15 @@ describe('the pages', () => {
     expect((await get('/readyz')).status).toBe(200);
     ready = false;
     expect((await get('/readyz?verbose')).status).toBe(503);
+  });
+
+  it('say whether it has reached something to decide with, ready or not', async () => {
+    ready = true;
+    expect((await get('/startupz')).status).toBe(503);
+    expect(await (await get('/startupz')).text()).toMatch('neither the lock nodes nor the value store');
+    started = true;
+    ready = false;
+    expect((await get('/startupz')).status).toBe(200);
   });
 
   it('show the metrics as Prometheus wants them', async () => {
@@ -121,6 +133,7 @@ it('cannot listen where somebody listens, and says where that is', async () => {
     host,
     port: Number(port),
     ready: () => true,
+    started: () => true,
     scrape,
     consoleState: () => undefined,
   });

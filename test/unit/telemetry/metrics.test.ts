@@ -1,6 +1,6 @@
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
 import { describe, expect, it } from 'vitest';
-import { Metrics } from '../../../src/telemetry/metrics.js';
+import { type Gauges, Metrics } from '../../../src/telemetry/metrics.js';
 import { LABELS, METRICS } from '../../../src/telemetry/names.js';
 
 /** What Prometheus would read: the samples, by name and labels, and the type of each metric. */
@@ -18,14 +18,22 @@ function parse(text: string) {
   return { samples, types };
 }
 
+const GAUGES: Gauges = {
+  waiters: () => 3,
+  leasesHeld: () => 2,
+  nearCacheBytes: () => 1,
+  nodeStates: () =>
+    new Map([
+      ['127.0.0.1:7001', 'voting'],
+      ['127.0.0.1:7002', 'suspect'],
+    ]),
+  statesOfNodes: ['voting', 'suspect', 'waiting'],
+  spans: async () => new Map([['sent', 7]]),
+};
+
 function busyMetrics(): Metrics {
   const metrics = new Metrics();
-  metrics.watch({
-    waiters: () => 3,
-    leasesHeld: () => 2,
-    nearCacheBytes: () => 1,
-    quorumNodes: () => [['voting', 5]],
-  });
+  metrics.watch(GAUGES);
   metrics.answered('shop', 'hit');
   metrics.answered('shop', 'hit');
   metrics.waited('shop', 'publish', 30);
@@ -74,16 +82,34 @@ describe('what is printed', () => {
       'dibs_rebuilds_saved_total{namespace="shop"}': 999,
       'dibs_quorum_vote_seconds_count{node="127.0.0.1:7001",vote="for"}': 1,
       'dibs_quorum_vote_seconds_sum{node="127.0.0.1:7001",vote="for"}': 0.0003,
-      'dibs_quorum_nodes{state="voting"}': 5,
+      'dibs_quorum_nodes{state="voting"}': 1,
+      'dibs_quorum_nodes{state="suspect"}': 1,
+      'dibs_quorum_nodes{state="waiting"}': 0,
+      ...Object.fromEntries(
+        ['voting', 'suspect', 'waiting'].flatMap((state) => [
+          [`dibs_quorum_node_state{node="127.0.0.1:7001",state="${state}"}`, state === 'voting' ? 1 : 0],
+          [`dibs_quorum_node_state{node="127.0.0.1:7002",state="${state}"}`, state === 'suspect' ? 1 : 0],
+        ]),
+      ),
+      'dibs_spans_total{outcome="sent"}': 7,
       dibs_waiters: 3,
       dibs_leases_held: 2,
       dibs_near_cache_bytes: 1,
       dibs_store_late: 1,
+      'dibs_degraded{mode="unknown"}': 0,
       'dibs_degraded{mode="none"}': 0,
       'dibs_degraded{mode="quorum_lost"}': 1,
       'dibs_degraded{mode="store_lost"}': 0,
       'dibs_degraded{mode="local"}': 0,
     });
+  });
+
+  it('has no mode of decisions before the first one', async () => {
+    const idle = new Metrics();
+    idle.watch(GAUGES);
+    const { samples } = parse(await idle.scrape());
+    expect(samples.get('dibs_degraded{mode="unknown"}')).toBe(1);
+    expect(samples.get('dibs_degraded{mode="none"}')).toBe(0);
   });
 
   it('has buckets from a tenth of a millisecond to a minute', async () => {

@@ -26,6 +26,24 @@ it('sends what has gathered when it stops, named as the environment says', async
   ]);
 });
 
+it('counts what was sent, what the collector did not take, and what was too much to keep', async () => {
+  vi.stubEnv('OTEL_BSP_MAX_QUEUE_SIZE', '4');
+  vi.stubEnv('OTEL_BSP_MAX_EXPORT_BATCH_SIZE', '4');
+  const few = await startOpenTelemetry('1.2.3', log);
+  expect(Object.fromEntries(await few.spans())).toEqual({ sent: 0, failed: 0, dropped: 0 });
+  few.tracer.startSpan('sent').end();
+  await few.stop();
+  expect(Object.fromEntries(await few.spans())).toMatchObject({ failed: 0, dropped: 0 });
+
+  vi.stubEnv('OTEL_EXPORTER_OTLP_ENDPOINT', 'http://127.0.0.1:1');
+  vi.stubEnv('OTEL_EXPORTER_OTLP_TIMEOUT', '100');
+  const many = await startOpenTelemetry('1.2.3', log);
+  for (let at = 0; at < 20; at += 1) many.tracer.startSpan('too much').end();
+  expect((await many.spans()).get('dropped')).toBeGreaterThan(0);
+  await expect.poll(async () => (await many.spans()).get('failed'), { timeout: 5_000 }).toBeGreaterThan(0);
+  await many.stop();
+});
+
 it('keeps no context across calls: what is ambient belongs to nobody here', async () => {
   const { stop } = await startOpenTelemetry('1.2.3', log);
   const inside = context.with(ROOT_CONTEXT.setValue(Symbol('mine'), 1), () => context.active());

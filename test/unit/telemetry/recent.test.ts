@@ -87,8 +87,9 @@ describe('waits', () => {
 describe('the ladder', () => {
   it('is told with its last twenty steps, newest first', () => {
     const { clock, recent, shown } = trial();
-    expect(shown().degraded).toEqual({ mode: 'none', steps: [] });
+    expect(shown().degraded).toEqual({ mode: 'unknown', steps: [] });
     recent.degraded('none');
+    expect(shown().degraded).toEqual({ mode: 'none', steps: [] });
     recent.degraded('store_lost');
     clock.advance(2_000);
     recent.degraded('local');

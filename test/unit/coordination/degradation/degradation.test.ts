@@ -36,7 +36,7 @@ function trial() {
 }
 
 describe('the degradation', () => {
-  it('goes down with each authority that does not answer, and back up, and tells each step once', async () => {
+  it('goes down with each authority that does not answer, and back up, and tells its beginning and each step once', async () => {
     const { degradation, told, chaos, store, vote } = trial();
     const read = () => store.read(id).catch(() => {});
     await read();
@@ -49,7 +49,7 @@ describe('the degradation', () => {
     await vote({ kind: 'held' });
     chaos.down = false;
     await read();
-    expect(told).toEqual(['quorum_lost', 'local', 'store_lost', 'none']);
+    expect(told).toEqual(['none', 'quorum_lost', 'local', 'store_lost', 'none']);
   });
 
   it.each<Ballot>([{ kind: 'held' }, { kind: 'undecided' }])('takes $kind for an answer', async (ballot) => {
