@@ -12,6 +12,7 @@ import { defaultResource, resourceFromAttributes } from '@opentelemetry/resource
 import { type MetricReader, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
 import type { OtelConfig } from '../config/otel-environment.js';
 import type { Logger } from './logger.js';
+import type { NamespaceSeries } from './namespace-series.js';
 import { SpanCounts } from './span-counts.js';
 
 const SERVICE_NAME = 'dibs';
@@ -64,15 +65,20 @@ export async function startOpenTelemetry(version: string, log: Logger): Promise<
 }
 
 /** Sends metrics to a collector, in addition to /metrics. */
-export async function otlpMetricReader(options: NonNullable<OtelConfig['metrics']>): Promise<MetricReader> {
+export async function otlpMetricReader(
+  options: NonNullable<OtelConfig['metrics']>,
+  series: NamespaceSeries,
+): Promise<MetricReader> {
   const { everyMs, timeoutMs } = options;
   const { OTLPMetricExporter } = await {
     grpc: () => import('@opentelemetry/exporter-metrics-otlp-grpc'),
     'http/protobuf': () => import('@opentelemetry/exporter-metrics-otlp-proto'),
     'http/json': () => import('@opentelemetry/exporter-metrics-otlp-http'),
   }[options.protocol]();
+  const exporter = new OTLPMetricExporter();
   return new PeriodicExportingMetricReader({
-    exporter: new OTLPMetricExporter(),
+    exporter,
+    metricProducers: [series.producer((type) => exporter.selectAggregationTemporality(type))],
     exportIntervalMillis: everyMs,
     exportTimeoutMillis: timeoutMs,
   });
