@@ -7,7 +7,11 @@ export const ALERTS_PAGE = 'deploy/operations/alerts.md';
 const alert = z.strictObject({
   alert: z.string().regex(/^Dibs[A-Z]\w+$/),
   expr: z.string(),
-  for: z.string().regex(/^\d+m$/),
+  /** Absent where two windows say that it goes on. */
+  for: z
+    .string()
+    .regex(/^\d+m$/)
+    .optional(),
   labels: z.strictObject({ severity: z.enum(['page', 'ticket']) }),
   annotations: z.strictObject({ summary: z.string(), description: z.string(), runbook_url: z.url() }),
 });
