@@ -169,6 +169,7 @@ function onceTrue(is: () => boolean): () => boolean {
 function warnOf({ suspicions }: Config, log: Logger): void {
   for (const unknown of suspicions.unknownVariables) log.warn(unknown, LOG.unknownVariable);
   if (suspicions.embeddedBeyondLoopback) log.warn({}, LOG.embeddedBeyondLoopback);
+  for (const mismatch of suspicions.otlpMismatches) log.warn(mismatch, LOG.otlpMismatch);
 }
 
 function watchGauges(

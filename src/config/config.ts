@@ -4,7 +4,12 @@ import { type EdgeConfig, readEdge } from './edge-environment.js';
 import { type Environment, EnvironmentReader } from './environment-reader.js';
 import { ConfigError } from './faults.js';
 import { type FleetConfig, readFleet } from './fleet-environment.js';
-import { type OtelConfig, readOtelEnvironment } from './otel-environment.js';
+import {
+  type OtelConfig,
+  type OtlpMismatch,
+  otlpMismatches,
+  readOtelEnvironment,
+} from './otel-environment.js';
 import { readPolicyFile } from './policy-file.js';
 import { type UnknownVariable, unknownVariables } from './unknown-variables.js';
 
@@ -37,6 +42,7 @@ export interface Suspicions {
   readonly unknownVariables: readonly UnknownVariable[];
   /** Embedded, and reachable from other machines: a second replica would give the same leases. */
   readonly embeddedBeyondLoopback: boolean;
+  readonly otlpMismatches: readonly OtlpMismatch[];
 }
 
 const HOUR_MS = 3_600_000;
@@ -94,6 +100,7 @@ export function loadConfig(
     suspicions: {
       unknownVariables: unknownVariables(env, reader.asked),
       embeddedBeyondLoopback: fleet === undefined && edge.grpcIsRemote,
+      otlpMismatches: otlpMismatches(reader, otel),
     },
   });
 }

@@ -52,6 +52,32 @@ export function readOtelEnvironment(reader: EnvironmentReader): OtelConfig {
   };
 }
 
+/** The usual port of a collector for one of the two ways to speak OTLP. */
+const PORT_OF = { grpc: '4317', http: '4318' } as const;
+
+/** An endpoint whose port usually speaks the other protocol: then nothing arrives, and the error only says that a reply has no form. */
+export interface OtlpMismatch {
+  readonly variable: string;
+  readonly port: string;
+  readonly protocol: OtlpProtocol;
+}
+
+/** Of the signals that are sent. */
+export function otlpMismatches(reader: EnvironmentReader, { traces, metrics }: OtelConfig): OtlpMismatch[] {
+  const sent = [...(traces === undefined ? [] : ['TRACES']), ...(metrics === undefined ? [] : ['METRICS'])];
+  const found = (sent as ('TRACES' | 'METRICS')[]).flatMap((signal) => {
+    const own = `OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`;
+    const variable = reader.get(own) === undefined ? 'OTEL_EXPORTER_OTLP_ENDPOINT' : own;
+    const endpoint = reader.get(variable) ?? '';
+    const port = URL.canParse(endpoint) ? new URL(endpoint).port : '';
+    const protocol = protocolOf(reader, signal);
+    const other = protocol === 'grpc' ? PORT_OF.http : PORT_OF.grpc;
+    return port === other ? [{ variable, port, protocol }] : [];
+  });
+  // One variable may serve both signals.
+  return [...new Map(found.map((one) => [`${one.variable} ${one.protocol}`, one])).values()];
+}
+
 function wants(reader: EnvironmentReader, signal: 'TRACES' | 'METRICS', choices: readonly string[]): boolean {
   const name = `OTEL_${signal}_EXPORTER`;
   const endpoint =

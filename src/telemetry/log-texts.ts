@@ -27,6 +27,8 @@ export const LOG = {
   unknownVariable: 'unknown variable: it has no effect; correct its name, or remove it',
   embeddedBeyondLoopback:
     'embedded mode, reachable from other machines: a second replica would give the same leases again; set DIBS_QUORUM_NODES and DIBS_STORE_URL, unless this is the only replica',
+  otlpMismatch:
+    'OTLP port and protocol do not fit: 4317 usually speaks grpc, and 4318 http/protobuf; change the endpoint or OTEL_EXPORTER_OTLP_PROTOCOL',
   libraryWarned: 'a library printed a warning; its text is left out unless it is known to be safe',
   auditInvalidated: 'audit: invalidated',
   auditDenied: 'audit: permission denied',

@@ -36,7 +36,7 @@ describe('nothing set', () => {
       policy: expect.objectContaining({ stale: 'allow', onLoss: 'degrade', leaseMsMin: 100 }),
       logLevel: 'info',
       otel: {},
-      suspicions: { unknownVariables: [], embeddedBeyondLoopback: false },
+      suspicions: { unknownVariables: [], embeddedBeyondLoopback: false, otlpMismatches: [] },
     });
   });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { EnvironmentReader } from '../../../src/config/environment-reader.js';
-import { readOtelEnvironment } from '../../../src/config/otel-environment.js';
+import { otlpMismatches, readOtelEnvironment } from '../../../src/config/otel-environment.js';
 
 function read(env: Record<string, string>) {
   const reader = new EnvironmentReader(env);
@@ -36,6 +36,26 @@ describe("OpenTelemetry's own variables", () => {
     ]) {
       expect(read({ [name]: bad }).faults).toEqual([`${name}: is not http://HOST:PORT or https://HOST:PORT`]);
     }
+  });
+
+  it('have a port that usually speaks the protocol, or a warning that names both', () => {
+    const GRPC = { OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' };
+    const mismatches = (env: Record<string, string>) => {
+      const reader = new EnvironmentReader(env);
+      const found = otlpMismatches(reader, readOtelEnvironment(reader));
+      return found.map(({ variable, port, protocol }) => `${variable} ${port} ${protocol}`);
+    };
+    const general = 'OTEL_EXPORTER_OTLP_ENDPOINT';
+    expect(mismatches({ [general]: 'http://c:4318' })).toEqual([]);
+    expect(mismatches({ [general]: 'http://c:4317', ...GRPC })).toEqual([]);
+    expect(mismatches({ [general]: 'http://c:9999', ...GRPC })).toEqual([]);
+    expect(mismatches({ [general]: 'http://c' })).toEqual([]);
+    expect(mismatches({ [general]: 'http://c:4317' })).toEqual([`${general} 4317 http/protobuf`]);
+    const none = { OTEL_METRICS_EXPORTER: 'none' };
+    expect(mismatches({ [general]: 'http://c:4318', ...GRPC, ...none })).toEqual([`${general} 4318 grpc`]);
+    const own = 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT';
+    expect(mismatches({ [own]: 'http://c:4317' })).toEqual([`${own} 4317 http/protobuf`]);
+    expect(mismatches({})).toEqual([]);
   });
 
   /** The signals that are sent. */
