@@ -47,8 +47,8 @@ export interface App {
 
 /** After a drain, only calls that are being answered are open. Orchestrators kill after 30 s. */
 const STOP_MS_MAX = 10_000;
-/** As many as a person reads. The console counts the others. */
-const LEASES_SHOWN_MAX = 100;
+/** More than a person reads, for the console's filter. It counts the others. */
+const SHOWN_MAX = 500;
 
 /** Builds and starts one replica. Resolves when it serves. If it cannot, closes everything and rejects. */
 export async function startApp(config: Config): Promise<App> {
@@ -152,7 +152,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
       return stopped;
     },
   };
-  look = () => stateOf({ app, ready, coordinator, sessions, authorities, recent });
+  look = () => stateOf({ ...config, app, ready, coordinator, sessions, authorities, recent });
   return app;
 }
 
@@ -229,8 +229,9 @@ function stateOf(of: {
   readonly sessions: Sessions;
   readonly authorities: Authorities;
   readonly recent: Recent;
+  readonly traceUrl: string;
 }): ConsoleState {
-  const { app, ready, coordinator, sessions, authorities, recent } = of;
+  const { app, ready, coordinator, sessions, authorities, recent, traceUrl } = of;
   const { mode, grpcAddresses: grpc } = app;
   const { waiters, nearCacheBytes } = coordinator;
   return {
@@ -244,8 +245,9 @@ function stateOf(of: {
       draining: !ready,
       uptimeMs: process.uptime() * 1_000,
     },
-    now: { waiters, sessions: sessions.open, nearCacheBytes },
-    held: coordinator.leasesShown(LEASES_SHOWN_MAX),
+    now: { waiters, waits: coordinator.waitsShown(SHOWN_MAX), sessions: sessions.open, nearCacheBytes },
+    held: coordinator.leasesShown(SHOWN_MAX),
+    traceUrl,
     recent: recent.shown(authorities.nodeStates()),
   };
 }

@@ -16,6 +16,8 @@ export interface EdgeConfig {
   readonly httpListen: { readonly host: string; readonly port: number };
   /** Whether HTTP connections are private. If not, HTTP shows no keys. */
   readonly httpIsPrivate: boolean;
+  /** Leads from a lease in the console to its trace; empty without DIBS_TRACE_URL. */
+  readonly traceUrl: string;
   /** Absent: plaintext. */
   readonly tls?: { readonly paths: TlsPaths; readonly material: TlsMaterial };
   /** Absent: every caller may do everything. */
@@ -35,9 +37,20 @@ export function readEdge(reader: EnvironmentReader, read: ReadFile, nowMs: numbe
     grpcIsRemote: grpcListen.some(isRemote),
     httpListen,
     httpIsPrivate: insecure || encrypted || isLoopback(httpListen.host),
+    traceUrl: traceUrlOf(reader),
     tls,
     auth,
   };
+}
+
+/** A page of the tracing UI, with the ids of a trace and a span to fill in. */
+function traceUrlOf(reader: EnvironmentReader): string {
+  const text = reader.get('DIBS_TRACE_URL') ?? '';
+  if (text === '' || (/^https?:\/\/[^/]/i.test(text) && URL.canParse(text) && text.includes('{trace_id}')))
+    return text;
+  // It may contain a password.
+  reader.faults.add('DIBS_TRACE_URL', 'is not http://… or https://… with {trace_id} in it');
+  return '';
 }
 
 function grpcListenOf(reader: EnvironmentReader, mayLeaveLoopback: boolean): readonly string[] {

@@ -19,7 +19,7 @@ import { NearReader } from './reading/near-reader.js';
 import { RebuildSamples } from './reading/rebuild-samples.js';
 import { RecordReader } from './reading/record-reader.js';
 import { labelOf } from './waiting/answer-labels.js';
-import { KeyLoops, type KeyLoopsParts } from './waiting/key-loops.js';
+import { KeyLoops, type KeyLoopsParts, type ShownWaits } from './waiting/key-loops.js';
 import { overloaded } from './waiting/waiter-limits.js';
 import { type Settled, Waiter } from './waiting/waiting-room.js';
 import type { Call } from './words/call.js';
@@ -136,6 +136,11 @@ export class Coordinator {
   /** The `max` of them that most callers wait for. */
   leasesShown(max: number): ShownLeases {
     return this.#held.shown(max, (id) => this.#keyLoops.waitersOf(id));
+  }
+
+  /** The `max` keys that most callers wait for here, for a lease of any replica. */
+  waitsShown(max: number): ShownWaits {
+    return this.#keyLoops.shown(max);
   }
 
   get nearCacheBytes(): number {

@@ -1,5 +1,6 @@
 import type { ShownLeases } from '../coordination/leasing/held-leases.js';
 import type { WaitEnd } from '../coordination/ports/observer.js';
+import type { ShownWaits } from '../coordination/waiting/key-loops.js';
 import type { Degraded } from '../coordination/words/outcome.js';
 
 /** What the console shows of this replica: no token, no value. All of it is made anew once a second. */
@@ -17,10 +18,14 @@ export interface ConsoleState {
   };
   readonly now: {
     readonly waiters: number;
+    /** What they wait for. */
+    readonly waits: ShownWaits;
     readonly sessions: number;
     readonly nearCacheBytes: number;
   };
   readonly held: ShownLeases;
+  /** Leads to a trace, with `{trace_id}` and `{span_id}` for its ids; empty: no lease leads anywhere. */
+  readonly traceUrl: string;
   readonly recent: {
     /** What counts and durations are of. */
     readonly windowS: number;

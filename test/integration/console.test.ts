@@ -9,6 +9,7 @@ import { Fleet } from '../support/fleet.js';
 import { Replica } from '../support/replica.js';
 import { until } from '../support/until.js';
 
+const TRACE_URL = 'https://traces.example.com/trace/{trace_id}?uiFind={span_id}';
 const MARKUP = '<img src=x onerror=alert(1)>';
 /** An update a second, and the time that a busy machine takes for it. */
 const SHOWN_WITHIN_MS = 8_000;
@@ -39,7 +40,7 @@ describeWithChromium('the console', () => {
     let there: Caller;
 
     beforeAll(async () => {
-      fleet = await Fleet.start({ replicas: 2, lockNodes: 3 });
+      fleet = await Fleet.start({ replicas: 2, lockNodes: 3, env: { DIBS_TRACE_URL: TRACE_URL } });
       [here, there] = fleet.replicas.map(({ target }) => new Caller(target)) as [Caller, Caller];
       await Promise.all([here.connect(), there.connect()]);
     });
@@ -65,10 +66,17 @@ describeWithChromium('the console', () => {
       expect(left).toMatch(/^1\d\.\d s$/);
       expect(await console.page.locator('#leases img').count()).toBe(0);
       expect(await console.text('#figures')).toMatch(/150\s+Waiting|Waiting\s+150/);
+      expect(await console.text('#now-about')).toMatch(
+        /^150 callers wait for 1 key, the longest for [\d.]+ m?s\.$/,
+      );
+      const [now] = await console.rows('now');
+      expect(now).toEqual([`default ${MARKUP}`, expect.stringMatching(/s$/), '150']);
+      await shown(async () => /s$/.test((await console.rows('now'))[0]?.[1] ?? ''));
 
       await here.publishText(MARKUP, token, 'a value');
       await waiting;
       await shown(async () => (await leaseRow()) === undefined);
+      expect(await console.text('#now-about')).toBe('No caller waits on this replica.');
       await console.page.locator('summary', { hasText: 'Second by second' }).click();
       const secondRow = async () =>
         (await console.rows('seconds')).find(([, , , , ended]) => ended?.includes('150 publish'));
@@ -97,8 +105,48 @@ describeWithChromium('the console', () => {
       const waiting = crowd(here, 'leased there', 12);
       await shown(async () => (await console.text('#leases-about')).includes('12 callers wait here'));
       expect((await console.rows('leases')).filter(([key]) => key?.includes('leased there'))).toEqual([]);
+      expect((await console.rows('now')).map(([key, , count]) => [key, count])).toEqual([
+        ['default leased there', '12'],
+      ]);
       await there.publishText('leased there', token, 'a value');
       await waiting;
+      expect(console.complaints).toEqual([]);
+      await console.close();
+    });
+
+    it('leads from a lease to the trace of its rebuild, if that is recorded', async () => {
+      const console = await open();
+      const [traceId, spanId] = ['4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7'];
+      const traceparent = `00-${traceId}-${spanId}`;
+      await here.lease({ key: 'recorded', leaseMs: 5_000 }, { traceparent: `${traceparent}-01` });
+      await here.lease({ key: 'not recorded', leaseMs: 5_000 }, { traceparent: `${traceparent}-00` });
+      const links = () =>
+        console.page.locator('#leases a').evaluateAll((all) => all.map((link) => link.getAttribute('href')));
+      await shown(async () => (await links()).length > 0);
+      expect(await links()).toEqual([`https://traces.example.com/trace/${traceId}?uiFind=${spanId}`]);
+      expect(console.complaints).toEqual([]);
+      await console.close();
+    });
+
+    it('finds a key among hundreds, which push nothing out of sight', async () => {
+      const console = await open();
+      const keys = Array.from({ length: 300 }, (_, at) => `among many ${at}.`);
+      const leases = await Promise.all(
+        keys.map((key) => here.lease({ namespace: 'many', key, leaseMs: 20_000 })),
+      );
+      await shown(async () => (await console.rows('leases')).length >= keys.length);
+      const decides = await console.page.locator('#decides-title').boundingBox();
+      expect(decides?.y).toBeLessThan(2_000);
+      await console.page.locator('#filter').fill('MANY 217.');
+      expect((await console.rows('leases')).map(([key]) => key)).toEqual(['many among many 217.']);
+      expect(await console.text('#leases-rest')).toMatch(
+        /more leases are held, not shown, or not what the filter asks for/,
+      );
+      await console.page.locator('#filter').fill('');
+      await shown(async () => (await console.rows('leases')).length >= keys.length);
+      await Promise.all(
+        keys.map((key, at) => here.release({ namespace: 'many', key, token: leases[at]!.token })),
+      );
       expect(console.complaints).toEqual([]);
       await console.close();
     });

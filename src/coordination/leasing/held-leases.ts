@@ -55,6 +55,8 @@ export interface ShownLease {
   readonly leaseMs: number;
   /** Who waits for it on this replica. */
   readonly waiters: number;
+  /** The W3C traceparent of its rebuild, or empty. */
+  readonly traceparent: string;
 }
 
 export interface ShownLeases {
@@ -272,8 +274,8 @@ function isBefore(lease: HeldLease, waiters: number, other: Ranked): boolean {
 }
 
 function shownOf(lease: HeldLease, waiters: number, nowMs: number): ShownLease {
-  const { key, holder, reason, kind, sinceMs, untilMs, leaseMs } = lease;
+  const { key, holder, reason, kind, sinceMs, untilMs, leaseMs, traceparent } = lease;
   const { namespace } = key;
   const times = { ageMs: nowMs - sinceMs, leftMs: untilMs - nowMs, leaseMs };
-  return { namespace, key: key.key, holder, reason, kind, ...times, waiters };
+  return { namespace, key: key.key, holder, reason, kind, ...times, waiters, traceparent };
 }

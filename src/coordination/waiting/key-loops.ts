@@ -29,6 +29,23 @@ export interface KeyLoopsShared {
 /** For a caller that does not wait: a read and an attempt take some milliseconds, and this if they run into timeouts. */
 const PROMPT_MS_MAX = 1_000;
 
+/** A key that callers wait for on this replica, as a person may see it. */
+export interface ShownWait {
+  readonly namespace: string;
+  readonly key: string;
+  readonly waiters: number;
+  /** How long the one has waited that came first. */
+  readonly longestMs: number;
+}
+
+export interface ShownWaits {
+  readonly keys: readonly ShownWait[];
+  /** Of all keys that callers wait for, shown or not. */
+  readonly count: number;
+  /** Of all of them. */
+  readonly longestMs: number;
+}
+
 /** The loops of all keys that some caller asks for: callers are admitted, woken, timed out and dismissed here. */
 export class KeyLoops {
   readonly #loops = new Map<string, KeyLoop>();
@@ -70,6 +87,23 @@ export class KeyLoops {
   /** Callers that have no answer yet. */
   get waiters(): number {
     return this.#limits.size;
+  }
+
+  /** The `max` keys that most callers wait for, those waited for longest first among equals. */
+  shown(max: number): ShownWaits {
+    const nowMs = this.parts.clock.nowMs();
+    let longestMs = 0;
+    const keys: ShownWait[] = [];
+    for (const { room } of this.#loops.values()) {
+      const { oldestArrivedMs, size: waiters } = room;
+      if (oldestArrivedMs === undefined) continue;
+      const { namespace, key } = room.key;
+      const keyLongestMs = nowMs - oldestArrivedMs;
+      longestMs = Math.max(longestMs, keyLongestMs);
+      keys.push({ namespace, key, waiters, longestMs: keyLongestMs });
+    }
+    keys.sort((a, b) => b.waiters - a.waiters || b.longestMs - a.longestMs);
+    return { keys: keys.slice(0, max), count: keys.length, longestMs };
   }
 
   /** How many have arrived before now: the position of the next one in the order of arrival. */

@@ -164,6 +164,12 @@ export class WaitingRoom {
     return this.#waiters.size;
   }
 
+  /** When the caller came that is here for longest; undefined where none is. */
+  get oldestArrivedMs(): number | undefined {
+    const [oldest] = this.#waiters.keys();
+    return oldest?.arrivedMs;
+  }
+
   /** Of the oldest caller here that is traced. */
   get trace(): Trace | undefined {
     while (this.#traced[0]?.gone === true) this.#traced.shift();

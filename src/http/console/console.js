@@ -1,7 +1,7 @@
 // @ts-check
 // Receives the replica's state once a second while the page is visible, and shows it.
 
-import { setText, showCounts, showLeases, showNodes, showSeconds, showWaits } from './tables.js';
+import { setText, showCounts, showLeases, showNodes, showNow, showSeconds, showWaits } from './tables.js';
 import { WaitChart } from './wait-chart.js';
 import * as words from './words.js';
 
@@ -102,6 +102,7 @@ byId('pause').addEventListener('click', () => {
   setText(byId('pause'), paused ? 'Resume' : 'Pause');
   listen();
 });
+byId('filter').addEventListener('input', () => shown && showKeys(shown));
 seconds.addEventListener('toggle', () => shown && showSecondsOf(shown));
 
 // ——— what it shows ———
@@ -109,19 +110,14 @@ seconds.addEventListener('toggle', () => shown && showSecondsOf(shown));
 /** @param {ConsoleState} state */
 function show(state) {
   announceChanges(state);
-  const { replica, held, recent } = state;
+  const { replica, recent } = state;
   shown = state;
   byId('main').hidden = false;
   showReplica(replica);
   showFigures(state);
-  showLeases(held.leases);
-  const others = held.count - held.leases.length;
-  byId('leases').hidden = held.count === 0;
-  setText(byId('leases-about'), leasesAbout(state));
-  byId('leases-rest').hidden = others === 0;
-  setText(byId('leases-rest'), `${words.counted(others, 'more lease is', 'more leases are')} held.`);
+  showKeys(state);
   const minutes = minutesOf(recent.windowS);
-  setText(byId('waits-about'), `Callers that waited on this replica in the last ${minutes}.`);
+  setText(byId('waits-about'), `Waits on this replica that ended in the last ${minutes}.`);
   chart.show(recent.waits.seconds, recent.windowS, lastSecondMs(state));
   showWaits(recent.waits.byEnd);
   showSecondsOf(state);
@@ -130,6 +126,33 @@ function show(state) {
   showCounts('answers', recent.answers);
   showCounts('publishes', recent.publishes);
   showCounts('lease-ends', recent.leaseEnds);
+}
+
+/** What has a row for each key, as far as the filter lets it. @param {ConsoleState} state */
+function showKeys(state) {
+  const { now, held, traceUrl } = state;
+  const filter = /** @type {HTMLInputElement} */ (byId('filter')).value;
+  const leases = held.leases.filter((lease) => words.isAbout(lease, filter));
+  const waits = now.waits.keys.filter((wait) => words.isAbout(wait, filter));
+  showNow(waits);
+  byId('now').hidden = waits.length === 0;
+  setText(byId('now-about'), nowAbout(state, waits.length));
+  showLeases(leases, traceUrl);
+  byId('leases').hidden = leases.length === 0;
+  setText(byId('leases-about'), leasesAbout(state));
+  const others = held.count - leases.length;
+  byId('leases-rest').hidden = others === 0;
+  const not = filter.trim() === '' ? 'not shown' : 'not shown, or not what the filter asks for';
+  setText(byId('leases-rest'), `${words.counted(others, 'more lease is', 'more leases are')} held, ${not}.`);
+}
+
+/** @param {ConsoleState} state @param {number} rows */
+function nowAbout({ now }, rows) {
+  if (now.waits.count === 0) return 'No caller waits on this replica.';
+  const waiting = words.counted(now.waiters, 'caller waits', 'callers wait');
+  const keys = words.counted(now.waits.count, 'key', 'keys');
+  const shownOf = rows === now.waits.count ? '' : ` ${words.whole(rows)} shown.`;
+  return `${waiting} for ${keys}, the longest for ${words.duration(now.waits.longestMs)}.${shownOf}`;
 }
 
 /** @param {number} seconds */
@@ -156,6 +179,7 @@ function showFigures({ now, held, recent }) {
   const voting = recent.nodes.filter(({ state }) => state === 'voting').length;
   const figures = [
     ['Waiting', words.whole(now.waiters)],
+    ['Longest wait', now.waits.count === 0 ? words.NOTHING : words.duration(now.waits.longestMs)],
     ['Leases held', words.whole(held.count)],
     ['GetOrLock per s', words.rate(sumOf(recent.answers, 'perSecond'))],
     [`Hits, ${minutes}`, words.share(sumOf(hits, 'count'), sumOf(recent.answers, 'count'))],

@@ -102,28 +102,67 @@ function addPart(parent, tag, className) {
 /** @param {HTMLElement} cell @param {string} className */
 const partOf = (cell, className) => /** @type {HTMLElement} */ (cell.querySelector(`.${className}`));
 
-/** @param {readonly ShownLease[]} leases */
-export function showLeases(leases) {
-  fillRows('leases', leases, ({ namespace, key }) => `${namespace}\0${key}`, fillLease);
+/** @typedef {ConsoleState['now']['waits']['keys'][number]} ShownWait */
+
+/** @param {{ readonly namespace: string, readonly key: string }} of */
+const nameOfKey = ({ namespace, key }) => `${namespace}\0${key}`;
+
+/** @param {readonly ShownWait[]} waits */
+export function showNow(waits) {
+  fillRows('now', waits, nameOfKey, (row, wait) => {
+    fillKey(row, wait);
+    row.number(words.duration(wait.longestMs), '', 'longest');
+    row.number(words.whole(wait.waiters), 'waiters', 'waiting');
+  });
 }
 
-/** @param {Row} row @param {ShownLease} lease */
-function fillLease(row, lease) {
+/** @param {readonly ShownLease[]} leases @param {string} traceUrl the template of a trace's page, or empty */
+export function showLeases(leases, traceUrl) {
+  fillRows('leases', leases, nameOfKey, (row, lease) => fillLease(row, lease, traceUrl));
+}
+
+/** @param {Row} row @param {{ readonly namespace: string, readonly key: string }} of */
+function fillKey(row, of) {
   const key = row.cell('th', 'key', (cell) => {
     const lines = addPart(cell, 'span', 'lines');
     addPart(lines, 'bdi', 'namespace');
     lines.append(' ');
     addPart(lines, 'bdi', 'name');
   });
-  key.title = words.visible(lease.key);
-  setText(partOf(key, 'namespace'), words.visible(lease.namespace));
-  setText(partOf(key, 'name'), words.visible(lease.key));
+  key.title = words.visible(of.key);
+  setText(partOf(key, 'namespace'), words.visible(of.namespace));
+  setText(partOf(key, 'name'), words.visible(of.key));
+  return key;
+}
+
+/** A link to the trace of the rebuild, if it leads somewhere. @param {HTMLElement} cell @param {string} url */
+function linkTrace(cell, url) {
+  let link = /** @type {HTMLAnchorElement | null} */ (cell.querySelector('a'));
+  if (url === '') {
+    link?.remove();
+    return;
+  }
+  if (link === null) {
+    link = document.createElement('a');
+    link.textContent = 'trace';
+    link.target = '_blank';
+    link.rel = 'noreferrer';
+    cell.append(' ', link);
+  }
+  if (link.getAttribute('href') !== url) link.href = url;
+}
+
+/** @param {Row} row @param {ShownLease} lease @param {string} traceUrl */
+function fillLease(row, lease, traceUrl) {
+  fillKey(row, lease);
 
   const holder = row.cell('td', 'holder', (cell) => void addPart(cell, 'bdi', 'lines'));
   setText(partOf(holder, 'lines'), lease.holder === '' ? words.NOTHING : words.visible(lease.holder));
 
   const isStored = lease.kind === 'armed';
-  row.text(`${words.nameOf(lease.reason)}${isStored ? '' : ', not stored'}`, isStored ? '' : 'warn');
+  const reason = row.cell('td', isStored ? '' : 'warn', (cell) => void addPart(cell, 'span', 'reason'));
+  setText(partOf(reason, 'reason'), `${words.nameOf(lease.reason)}${isStored ? '' : ', not stored'}`);
+  linkTrace(reason, words.traceUrl(traceUrl, lease.traceparent));
   row.number(words.duration(lease.ageMs), '', 'held');
 
   const left = row.cell('td', 'left', (cell) => {

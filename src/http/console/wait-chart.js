@@ -214,7 +214,7 @@ export class WaitChart {
 
   #hint() {
     return this.#seconds.length === 0
-      ? 'No caller waited in these minutes.'
+      ? 'No wait ended in these minutes.'
       : 'Point at a second, or select one with the arrow keys.';
   }
 }

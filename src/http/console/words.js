@@ -64,6 +64,30 @@ export const visible = (text) =>
     (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
   );
 
+/**
+ * Whether a namespace and a key contain each of the words, in any order and case.
+ * @param {{ readonly namespace: string, readonly key: string }} of @param {string} filter
+ */
+export function isAbout({ namespace, key }, filter) {
+  const text = `${namespace} ${key}`.toLowerCase();
+  return filter
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => text.includes(word));
+}
+
+/**
+ * The page of a trace; empty if there is none, or the caller does not record it.
+ * @param {string} template @param {string} traceparent
+ */
+export function traceUrl(template, traceparent) {
+  const [, traceId, spanId, flags] =
+    /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/.exec(traceparent) ?? [];
+  const isRecorded = flags !== undefined && Number.parseInt(flags, 16) % 2 === 1;
+  if (template === '' || traceId === undefined || spanId === undefined || !isRecorded) return '';
+  return template.replaceAll('{trace_id}', traceId).replaceAll('{span_id}', spanId);
+}
+
 /** @type {Readonly<Record<string, string>>} */
 const NAMES = {
   hit: 'hit, fresh',

@@ -14,6 +14,7 @@ describe('nothing set', () => {
       grpcIsRemote: false,
       httpListen: { host: '127.0.0.1', port: 9464 },
       httpIsPrivate: true,
+      traceUrl: '',
       nodeTimeoutMs: 100,
       limits: {
         leaseMs: 10_000,

@@ -70,3 +70,21 @@ describe('DIBS_AUTH_FILE', () => {
     );
   });
 });
+
+describe('the page of a trace', () => {
+  it('is an address with the id of a trace in it', () => {
+    const good = 'https://jaeger.example.com/trace/{trace_id}?uiFind={span_id}';
+    expect(loadConfig({ DIBS_TRACE_URL: good }).traceUrl).toBe(good);
+    expect(loadConfig({}).traceUrl).toBe('');
+    for (const bad of [
+      'https://jaeger.example.com/trace/',
+      'javascript:alert("{trace_id}")',
+      '/trace/{trace_id}',
+      'https:///{trace_id}',
+    ]) {
+      expect(fault({ DIBS_TRACE_URL: bad })).toBe(
+        'DIBS_TRACE_URL: is not http://… or https://… with {trace_id} in it',
+      );
+    }
+  });
+});
