@@ -35,6 +35,7 @@ export class Waiter implements Ask {
   /** An attempt on its behalf is under way; `meanwhile` says what it gets now if its time is up before that ends. */
   trying = false;
   meanwhile: (() => Hit | undefined) | undefined;
+  nodesLateSinceMs: number | undefined;
   /** Slot in the line when it came, from 1. */
   position = 1;
   #slept = false;
