@@ -36,6 +36,7 @@ export class Waiter implements Ask {
   trying = false;
   /** What it gets now if its time is up before it has a lease, by the last look that was shown to it. */
   meanwhile: (() => Hit | undefined) | undefined;
+  nodesLateSinceMs: number | undefined;
   /** Slot in the line when it came, from 1. */
   position = 1;
   #slept = false;
