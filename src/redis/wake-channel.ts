@@ -15,7 +15,7 @@ const TWICE_TOLD_MAX = 256;
 const PING_TIMEOUT_MS = 500;
 
 export interface RedisWakeChannelOptions {
-  /** PEM: who has signed the certificate of a `rediss://` store. */
+  /** PEM: who has signed the certificates of a store with TLS. */
   readonly ca?: string | undefined;
   /** Hears why the subscription could not be made or broke; each failed try again. */
   readonly onError?: (error: Error) => void;
@@ -54,7 +54,7 @@ export class RedisWakeChannel implements WakeChannel {
     this.#onError = options.onError ?? (() => {});
     this.#onHeard = options.onHeard ?? (() => {});
     this.#beats =
-      this.#address.kind === 'cluster' ? new ClusterBeats(this.#address, this.#onError) : undefined;
+      this.#address.kind === 'cluster' ? new ClusterBeats(this.#address, this.#onError, this.#ca) : undefined;
     this.#connect();
   }
 
