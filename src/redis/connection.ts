@@ -1,10 +1,11 @@
 import { Cluster, type Redis } from 'ioredis';
-import type { StoreAddress } from '../config/store-url.js';
+import type { ClusterAddress, SentinelAddress, StoreAddress } from '../config/store-url.js';
 import { RunningTime } from '../coordination/degradation/running-time.js';
 import type { Clock } from '../coordination/ports/clock.js';
 import { type Missing, StoreUnavailable } from '../coordination/ports/value-store.js';
 import { CoordinationError } from '../coordination/words/errors.js';
 import { SILENT_MS_MAX, scriptClient, singleClient } from './client.js';
+import { entryFault, hidesItsReason } from './entry-fault.js';
 import { OneWrite } from './one-write.js';
 import { ReplyWatch } from './reply-watch.js';
 import { isFaultOfScript, isForeignKey, isMereEnd, troubleOf } from './trouble.js';
@@ -23,7 +24,7 @@ export interface StoreConnectionOptions {
   readonly clock: Clock;
   /** How long a store that owes a reply may be silent, in this process's own running time, before that is told. */
   readonly silenceMs: number;
-  /** PEM: who has signed the certificate of a `rediss://` store. */
+  /** PEM: who has signed the certificates of a store with TLS. */
   readonly ca?: string | undefined;
   /** Hears why a connection could not be made or broke, or what was refused; each failed try again. */
   readonly onTrouble?: (trouble: StoreTrouble) => void;
@@ -53,6 +54,7 @@ export class StoreConnection {
   #isCut = false;
   #probe: Redis | undefined;
   #probes = 0;
+  #isAsking = false;
   /** Why there is no connection. */
   #trouble: string | undefined;
   #closed = false;
@@ -208,6 +210,21 @@ export class StoreConnection {
   #noteUnreachable(error: Error): void {
     // What broke or prevented the connection says more than that there is none.
     if (this.#closed || (this.#trouble !== undefined && isMereEnd(error))) return;
+    const { address } = this;
+    if (address.kind !== 'single' && hidesItsReason(error)) void this.#askWhy(error, address);
+    else this.#noteReason(error);
+  }
+
+  async #askWhy(error: Error, address: ClusterAddress | SentinelAddress): Promise<void> {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    const fault = await entryFault(address, this.#probes, this.options.ca);
+    this.#isAsking = false;
+    this.#probes += 1;
+    if (!this.#closed) this.#noteReason(fault ?? error);
+  }
+
+  #noteReason(error: Error): void {
     const why = troubleOf(error);
     this.#trouble = why;
     this.options.onTrouble?.({ kind: 'unreachable', why, error });
