@@ -1,9 +1,10 @@
 import type { Counter, Histogram, Meter } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import { MeterProvider, type MetricReader } from '@opentelemetry/sdk-metrics';
-import type { Observer, WaitEnd } from '../coordination/ports/observer.js';
+import type { Observer, StoreStep, WaitEnd } from '../coordination/ports/observer.js';
 import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../coordination/words/outcome.js';
 import { LABELS, METRICS, OTHER_NAMESPACES } from './names.js';
+import { PairCounts } from './pair-counts.js';
 
 /** From a tenth of a millisecond (an answer from memory) to a minute (the longest lease by default). */
 const SECONDS_BUCKETS = [
@@ -19,12 +20,13 @@ export interface Gauges {
   waiters(): number;
   leasesHeld(): number;
   nearCacheBytes(): number;
+  undecided(): boolean;
   /** Lock nodes by state. Lists every state, because an omitted one keeps its last count. Empty when embedded. */
   quorumNodes(): Iterable<readonly [state: string, count: number]>;
 }
 
 /** The metrics of one process. The coordinator and the quorum feed them. */
-export class Metrics implements Observer {
+export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'> {
   readonly #reader = new PrometheusExporter({ preventServerStart: true });
   readonly #provider: MeterProvider;
   readonly #meter: Meter;
@@ -35,7 +37,9 @@ export class Metrics implements Observer {
   #isStoreLate = false;
 
   /** Counted here and read at each scrape: a counter that hashes its labels costs more than a hit. */
-  readonly #answers = new Map<string, Map<string, number>>();
+  readonly #answers = new PairCounts();
+  readonly #storeSteps = new PairCounts();
+  readonly #callErrors = new PairCounts();
   readonly #wait: Histogram;
   readonly #rebuild: Histogram;
   readonly #publish: Counter;
@@ -55,25 +59,35 @@ export class Metrics implements Observer {
     this.#saved = this.#meter.createCounter(METRICS.rebuildsSaved, {
       description: "Callers that got another caller's rebuild instead of making their own",
     });
-    const answers = { description: 'GetOrLock calls, by outcome' };
-    this.#meter.createObservableCounter(METRICS.getOrLock, answers).addCallback((result) => {
-      for (const [namespace, counts] of this.#answers) {
-        for (const [outcome, count] of counts) {
-          result.observe(count, { [LABELS.namespace]: namespace, [LABELS.outcome]: outcome });
-        }
-      }
-    });
+    this.#counted(METRICS.getOrLock, 'GetOrLock calls, by outcome', this.#answers, 'namespace', 'outcome');
+    this.#counted(
+      METRICS.storeSteps,
+      'Steps at the value store, by how they ended',
+      this.#storeSteps,
+      'step',
+      'ended',
+    );
+    this.#counted(
+      METRICS.callErrors,
+      'Calls that ended with an error, by code',
+      this.#callErrors,
+      'method',
+      'code',
+    );
   }
 
   answered(namespace: string, outcome: 'hit' | 'stale' | 'lease' | 'failed' | BusyReason): void {
-    const name = this.#toldApart(namespace);
-    let counts = this.#answers.get(name);
-    if (counts === undefined) {
-      counts = new Map();
-      this.#answers.set(name, counts);
-    }
-    counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+    this.#answers.add(this.#toldApart(namespace), outcome);
   }
+
+  storeStep(step: StoreStep, ended: 'done' | 'failed' | 'late'): void {
+    this.#storeSteps.add(step, ended);
+  }
+
+  /** A call, or a key of a call for many, ended with an error. `method` and `code` are of a fixed list. */
+  readonly callFailed = (method: string, code: string): void => {
+    this.#callErrors.add(method, code);
+  };
 
   waited(namespace: string, endedBy: WaitEnd, waitedMs: number): void {
     this.#wait.record(waitedMs / 1000, this.#in(namespace, { [LABELS.endedBy]: endedBy }));
@@ -106,6 +120,14 @@ export class Metrics implements Observer {
     this.#vote.record(tookMs / 1000, { [LABELS.node]: node, [LABELS.vote]: vote });
   }
 
+  /** Call it once. What kind of replica this is. */
+  is(mode: 'embedded' | 'quorum', version: string): void {
+    const info = { description: 'Always 1: the mode and version of the replica' };
+    this.#meter.createObservableGauge(METRICS.info, info).addCallback((result) => {
+      result.observe(1, { [LABELS.mode]: mode, [LABELS.version]: version });
+    });
+  }
+
   /** Call it once, when the figures exist. */
   watch(gauges: Gauges): void {
     const gauge = (name: string, description: string) =>
@@ -118,6 +140,9 @@ export class Metrics implements Observer {
     );
     gauge(METRICS.nearCacheBytes, 'Size of the near cache: values and their index').addCallback((result) =>
       result.observe(gauges.nearCacheBytes()),
+    );
+    gauge(METRICS.undecided, '1 while no attempt at a lease has had a winner for a while').addCallback(
+      (result) => result.observe(gauges.undecided() ? 1 : 0),
     );
     gauge(METRICS.quorumNodes, 'Lock nodes, by state').addCallback((result) => {
       for (const [state, count] of gauges.quorumNodes()) result.observe(count, { [LABELS.state]: state });
@@ -154,6 +179,18 @@ export class Metrics implements Observer {
     return this.#meter.createHistogram(name, {
       description,
       advice: { explicitBucketBoundaries: SECONDS_BUCKETS },
+    });
+  }
+
+  #counted(
+    metric: string,
+    description: string,
+    counts: PairCounts,
+    one: keyof typeof LABELS,
+    other: keyof typeof LABELS,
+  ): void {
+    this.#meter.createObservableCounter(metric, { description }).addCallback((result) => {
+      counts.each((of, by, count) => result.observe(count, { [LABELS[one]]: of, [LABELS[other]]: by }));
     });
   }
 
