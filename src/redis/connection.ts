@@ -8,7 +8,7 @@ import { SILENT_MS_MAX, scriptClient, singleClient } from './client.js';
 import { entryFault, hidesItsReason } from './entry-fault.js';
 import { OneWrite } from './one-write.js';
 import { ReplyWatch } from './reply-watch.js';
-import { isFaultOfScript, isForeignKey, isMereEnd, troubleOf } from './trouble.js';
+import { isFaultOfScript, isForeignKey, isMereEnd, isUnsent, troubleOf } from './trouble.js';
 
 /** Why the store does not serve: it cannot be reached, it refuses, or it has something foreign under one key. */
 export interface StoreTrouble {
@@ -30,6 +30,8 @@ export interface StoreConnectionOptions {
   readonly onTrouble?: (trouble: StoreTrouble) => void;
   /** A connection is ready. */
   readonly onReady?: () => void;
+  /** The `run_id` of a server, each time a connection to it is ready. */
+  readonly onRun?: (run: string) => void;
 }
 
 /**
@@ -107,9 +109,10 @@ export class StoreConnection {
    * more, or when it says that the store cannot serve; with the reply itself where that is a fault of ours.
    */
   call<T>(send: (client: Redis | Cluster) => Promise<T>): Promise<T> {
-    if (this.#closed) return Promise.reject(new StoreUnavailable('the connection to the store is closed'));
+    if (this.#closed)
+      return Promise.reject(new StoreUnavailable('the connection to the store is closed', { untaken: true }));
     this.#running.start();
-    if (this.#silent) return Promise.reject(this.#unheard());
+    if (this.#silent) return Promise.reject(this.#unheard(true));
     // A cluster has a connection for each of its nodes.
     if (!(this.#client instanceof Cluster)) this.#oneWrite.gather(this.#client.stream);
     return new Promise<T>((resolve, reject) => {
@@ -140,7 +143,17 @@ export class StoreConnection {
     this.#watches.set(client, new ReplyWatch(client, () => this.heard()));
     client.on('ready', () => {
       this.#isCut = false;
+      void this.#tellRun(client);
     });
+  }
+
+  /** For a warning only, so that it may fail: the rights for INFO may be missing. */
+  async #tellRun(client: Redis): Promise<void> {
+    const { onRun } = this.options;
+    if (onRun === undefined) return;
+    const info = await client.info('server').catch(() => '');
+    const run = /^run_id:(\w+)/m.exec(info)?.[1];
+    if (run !== undefined) onRun(run);
   }
 
   /** False once nothing is owed any more. */
@@ -194,10 +207,11 @@ export class StoreConnection {
       });
   }
 
-  #unheard(): StoreUnavailable {
+  #unheard(untaken = false): StoreUnavailable {
     const how = this.#silentMs >= 2 * this.#silenceMs ? 'gone' : 'silent';
     return new StoreUnavailable('the store is silent: it owes a reply, and a new connection gets none', {
       how,
+      untaken,
     });
   }
 
@@ -240,6 +254,7 @@ export class StoreConnection {
       return new StoreUnavailable(`the store cannot serve: ${reason}`, {
         cause: error,
         how: this.#missing(),
+        untaken: isUnsent(error),
       });
     }
     if (isFaultOfScript(error.message)) return error;
@@ -250,6 +265,10 @@ export class StoreConnection {
     // A connection that is made anew because of it has no other reason.
     this.#trouble = why;
     this.options.onTrouble?.({ kind: 'refused', why, error });
-    return new StoreUnavailable(`the store cannot serve: ${why}`, { cause: error, how: 'gone' });
+    return new StoreUnavailable(`the store cannot serve: ${why}`, {
+      cause: error,
+      how: 'gone',
+      untaken: true,
+    });
   }
 }

@@ -1,7 +1,7 @@
 import type { Snapshot } from '../reading/snapshot.js';
 import type { Call } from '../words/call.js';
 import type { Key } from '../words/key.js';
-import type { Degraded, Lease, LeaseReason } from '../words/outcome.js';
+import type { Degraded, Lease, LeaseReason, UndecidedBy } from '../words/outcome.js';
 import type { GetOrLock } from '../words/requests.js';
 import type { Token } from '../words/token.js';
 
@@ -33,7 +33,7 @@ export type Attempt =
   /** Somebody holds it, and the lock nodes agree with the record. */
   | { readonly kind: 'held' }
   /** No winner: try again after a pause. */
-  | { readonly kind: 'undecided' }
+  | { readonly kind: 'undecided'; readonly by: UndecidedBy }
   /** The caller left while it was being asked for; nothing of the attempt is left. */
   | { readonly kind: 'abandoned' };
 
