@@ -63,7 +63,9 @@ export class RedisWakeChannel implements WakeChannel {
     this.#onError = options.onError ?? (() => {});
     this.#running = new RunningTime(options.clock, (ms) => this.#passed(ms));
     this.#beats =
-      this.#address.kind === 'cluster' ? new ClusterBeats(this.#address, this.#onError, options.ca) : undefined;
+      this.#address.kind === 'cluster'
+        ? new ClusterBeats(this.#address, this.#onError, options.ca)
+        : undefined;
     this.#connect();
   }
 
