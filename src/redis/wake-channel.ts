@@ -22,7 +22,7 @@ export interface RedisWakeChannelOptions {
   readonly clock: Clock;
   /** A subscription that owes a reply for so much of this process's running time is made anew. */
   readonly silenceMs: number;
-  /** PEM: who has signed the certificate of a `rediss://` store. */
+  /** PEM: who has signed the certificates of a store with TLS. */
   readonly ca?: string | undefined;
   /** Hears why the subscription could not be made or broke; each failed try again. */
   readonly onError?: (error: Error) => void;
@@ -63,7 +63,9 @@ export class RedisWakeChannel implements WakeChannel {
     this.#onError = options.onError ?? (() => {});
     this.#running = new RunningTime(options.clock, (ms) => this.#passed(ms));
     this.#beats =
-      this.#address.kind === 'cluster' ? new ClusterBeats(this.#address, this.#onError) : undefined;
+      this.#address.kind === 'cluster'
+        ? new ClusterBeats(this.#address, this.#onError, options.ca)
+        : undefined;
     this.#connect();
   }
 
