@@ -7,24 +7,24 @@ import { WAKE_CHANNEL } from './keys.js';
 
 /** Near caches are served as fresh while the channel is live: this and the next bound their delusion. */
 const PING_EVERY_MS = 1_000;
-/** A pong that is older proves nothing: a replica that stood still must hear of the channel before it trusts its copies. */
+/** A pong that is older proves nothing: a replica that was paused must hear from the channel before it trusts its copies. */
 const PONG_AGE_MS_MAX = 1_500;
 /** Invalidations of tags that came in the new form, and will come in the old one: more than are ever between the two. */
 const TWICE_TOLD_MAX = 256;
-/** As long as a step on the store may take, with room for a burst of wakes that stands before the pong. */
+/** As long as a step on the store may take, with room for a burst of wakes before the pong. */
 const PING_TIMEOUT_MS = 500;
 
 export interface RedisWakeChannelOptions {
-  /** PEM: who has signed the certificate of a `rediss://` store. */
+  /** PEM: the authorities that sign the certificate of a `rediss://` store. */
   readonly ca?: string | undefined;
-  /** Hears why the subscription could not be made or broke; each failed try again. */
+  /** Called with the reason when the subscription fails or breaks; again at each failed try. */
   readonly onError?: (error: Error) => void;
   /** Anything came from the store: it is not silent. */
   readonly onHeard?: () => void;
 }
 
 /**
- * The wakes that the store's scripts publish, over a connection of its own. Each connection subscribes,
+ * The wakes that the store's scripts publish, over its own connection. Each connection subscribes,
  * is pinged every second, and is thrown away at its first fault for a new one.
  */
 export class RedisWakeChannel implements WakeChannel {
@@ -63,13 +63,13 @@ export class RedisWakeChannel implements WakeChannel {
     return isHeard && this.#beats?.heardWithin(PONG_AGE_MS_MAX) !== false;
   }
 
-  /** Messages that were no wake and were ignored: somebody else publishes on our channel. */
+  /** Messages that were no wake and were ignored: another program publishes on our channel. */
   get malformed(): number {
     return this.#malformed;
   }
 
   listen(listener: WakeListener): () => void {
-    // A listener of its own for each call: the same object may listen twice.
+    // Each call has its own listener: the same object may listen twice.
     const own: WakeListener = {
       wake: (wake) => listener.wake(wake),
       namespaceWake: (wake) => listener.namespaceWake(wake),
@@ -180,7 +180,7 @@ export class RedisWakeChannel implements WakeChannel {
   }
 }
 
-/** The script tells an invalidation of tags twice: to all who know the new form, and to those who know only the old. */
+/** The script publishes an invalidation of tags twice: in the new form, and in the old one for older replicas. */
 function oldFormOf(time: number, message: string): string {
   const [, , name = ''] = message.split(':', 3);
   return `tags:${time}:${name}`;
@@ -225,7 +225,7 @@ function tagsIn(json: string): string[] | undefined {
     const tags = JSON.parse(json) as unknown;
     return Array.isArray(tags) && tags.every((tag) => typeof tag === 'string') ? tags : undefined;
   } catch {
-    // Somebody else publishes on our channel: it is no wake.
+    // Another program publishes on our channel: this is no wake.
     return undefined;
   }
 }

@@ -2,7 +2,7 @@ import type { Clock } from '../ports/clock.js';
 import { StoreUnavailable } from '../ports/value-store.js';
 import type { Limits, Policy } from '../words/policy.js';
 
-/** A namespace that rather fails is told within a second that the store is late. */
+/** A namespace that prefers to fail gets an error within a second when the store is late. */
 const FAIL_MS = 900;
 
 export interface Patience {
