@@ -271,7 +271,7 @@ function recordOf({ payload, ttlMs, staleMs, tags }: Result, fence: number, cloc
   return { fence, valueFence: fence, value };
 }
 
-/** Closes the circle of a stampede: the lease's span, and the publish's, say how many callers were served. */
+/** Closes the circle of a stampede: the lease's span, and the publish's, say how many callers were served here. */
 function tell(
   { outcome, fence }: PublishAnswer,
   spans: readonly (Span | undefined)[],
@@ -279,7 +279,7 @@ function tell(
 ): void {
   // Most calls are in no trace, and need no further turn.
   if (spans.every((span) => span === undefined)) return;
-  void feeding.then((served) => {
-    for (const span of spans) span?.end({ outcome, fence, served });
+  void feeding.then((servedHere) => {
+    for (const span of spans) span?.end({ outcome, fence, servedHere });
   });
 }

@@ -247,7 +247,7 @@ export class KeyLoop {
   #letWait(snapshot: Snapshot, waiter: Waiter): void {
     const { lease } = snapshot.record;
     waiter.waitsForFence = lease?.fence ?? 0;
-    if (waiter.patienceMs > 0) waiter.sleep(lease?.traceparent);
+    if (waiter.patienceMs > 0) waiter.sleep(lease);
     else this.parts.answers.timeOut(this.room, waiter);
   }
 
