@@ -8,7 +8,7 @@ import type { TagClock } from '../words/tag-clock.js';
  */
 export interface NamespaceStore {
   /**
-   * Reads the namespace, and leaves nothing behind where there is none. With `rebuildMs`, one rebuild is first added to
+   * Reads the namespace, and leaves nothing behind if there is none. With `rebuildMs`, one rebuild is first added to
    * the times of a namespace that is there.
    */
   read(namespace: string, tags: readonly string[], rebuildMs?: number): Promise<NamespaceRecord>;
@@ -28,9 +28,9 @@ export interface NamespaceStore {
 }
 
 export interface NamespaceRecord {
-  /** As a lease carries it, and the value that is published under it; empty where there is none. */
+  /** As a lease carries it, and the value that is published under it; empty if there is none. */
   readonly clock: string;
-  /** How long the namespace lasts from now on; 0 where there is none. */
+  /** How long the namespace lasts from now on; 0 if there is none. */
   readonly keptForMs: number;
   readonly rebuild?: RebuildTimes | undefined;
   /** Of the whole namespace, and then of each tag that was asked for; none where there is no clock. */
