@@ -22,9 +22,9 @@ export interface RedisWakeChannelOptions {
   readonly clock: Clock;
   /** A subscription that owes a reply for so much of this process's running time is made anew. */
   readonly silenceMs: number;
-  /** PEM: the authorities that sign the certificate of a `rediss://` store. */
+  /** PEM: who has signed the certificates of a store with TLS. */
   readonly ca?: string | undefined;
-  /** Hears why the subscription could not be made or broke; each failed try again. */
+  /** Called with the reason when the subscription fails or breaks; again at each failed try. */
   readonly onError?: (error: Error) => void;
   /** Anything came from the store: it is not silent. */
   readonly onHeard?: () => void;
@@ -63,7 +63,9 @@ export class RedisWakeChannel implements WakeChannel {
     this.#onError = options.onError ?? (() => {});
     this.#running = new RunningTime(options.clock, (ms) => this.#passed(ms));
     this.#beats =
-      this.#address.kind === 'cluster' ? new ClusterBeats(this.#address, this.#onError) : undefined;
+      this.#address.kind === 'cluster'
+        ? new ClusterBeats(this.#address, this.#onError, options.ca)
+        : undefined;
     this.#connect();
   }
 
@@ -72,7 +74,7 @@ export class RedisWakeChannel implements WakeChannel {
     return isHeard && this.#beats?.heardWithin(PONG_AGE_MS_MAX) !== false;
   }
 
-  /** Messages that were no wake and were ignored: somebody else publishes on our channel. */
+  /** Messages that were no wake and were ignored: another program publishes on our channel. */
   get malformed(): number {
     return this.#malformed;
   }
@@ -214,7 +216,7 @@ export class RedisWakeChannel implements WakeChannel {
   }
 }
 
-/** The script tells an invalidation of tags twice: to all who know the new form, and to those who know only the old. */
+/** The script publishes an invalidation of tags twice: in the new form, and in the old one for older replicas. */
 function oldFormOf(time: number, message: string): string {
   const [, , name = ''] = message.split(':', 3);
   return `tags:${time}:${name}`;

@@ -32,9 +32,11 @@ export class Waiter implements Ask {
   readonly requestKey: string;
   waitsForFence = 0;
   waitsUntilMs = Number.POSITIVE_INFINITY;
-  /** An attempt on its behalf is under way; `meanwhile` says what it gets now if its time is up before that ends. */
+  /** An attempt on its behalf is under way. */
   trying = false;
+  /** What it gets now if its time is up before it has a lease, by the last look that was shown to it. */
   meanwhile: (() => Hit | undefined) | undefined;
+  nodesLateSinceMs: number | undefined;
   /** Slot in the line when it came, from 1. */
   position = 1;
   #slept = false;
