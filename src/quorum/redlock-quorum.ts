@@ -24,7 +24,7 @@ export interface RedlockQuorumParts {
   readonly leaseMsMax: number;
 }
 
-/** Who listens to the votes of a nonce, and how many are outstanding. */
+/** The listener to the votes of a nonce, and how many are outstanding. */
 interface Listener {
   readonly heard: VoteListener;
   left: number;

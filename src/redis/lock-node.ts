@@ -79,7 +79,7 @@ export class RedisLockNode {
       listener.disconnected(trouble, this.#isCut);
       this.#isCut = false;
     });
-    // It goes on trying by itself; `error` and `close` have told why.
+    // It keeps trying by itself; `error` and `close` have reported why.
     this.#client.connect().catch(() => {});
   }
 

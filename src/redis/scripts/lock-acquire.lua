@@ -8,7 +8,7 @@
 --   2 ttl_ms  how long the lock lasts
 --   3 run     the run that the caller has read
 -- Reply
---   1 if the nonce holds the lock, 0 if somebody else does. The error UNMARKED unless the marker names
+--   1 if the nonce holds the lock, 0 if another nonce does. The error UNMARKED unless the marker names
 --   the run: never a 0, which would read as "held".
 
 if redis.call('GET', KEYS[2]) ~= ARGV[3] then
