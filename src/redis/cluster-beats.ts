@@ -19,8 +19,9 @@ export class ClusterBeats {
   constructor(
     address: ClusterAddress,
     private readonly onError: (error: Error) => void,
+    ca?: string,
   ) {
-    this.#client = clusterClient(address, 'dibs-beat', { socketTimeout: SILENT_MS_MAX });
+    this.#client = clusterClient(address, 'dibs-beat', { socketTimeout: SILENT_MS_MAX, ca });
     this.#client.on('error', onError);
   }
 

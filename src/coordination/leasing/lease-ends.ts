@@ -37,8 +37,11 @@ export class LeaseEnds {
       if (held.get(nonce) !== lease) return;
       const armed = record.lease;
       if (armed?.nonce === nonce) this.#isStillArmed(lease, armed);
-      else if (record.voidedNonce === nonce) held.end(nonce, 'invalidated');
-      else held.end(nonce, past.find(({ fence }) => fence === lease.fence)?.end ?? 'expired');
+      else {
+        const ended = past.find(({ fence }) => fence === lease.fence);
+        const end = record.voidedNonce === nonce ? 'invalidated' : (ended?.end ?? 'expired');
+        held.end(nonce, end, ended?.endedAgoMs);
+      }
     } catch (error) {
       rethrowUnlessUnavailable(error);
       held.askAgainIn(nonce, ASK_AGAIN_MS);
