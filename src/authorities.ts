@@ -84,6 +84,8 @@ function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: A
     ca,
   });
   const wakes = new RedisWakeChannel(store, {
+    clock,
+    silenceMs,
     onError: (error) => log.debug({ err: error, why: troubleOf(error) }, 'wake channel unreachable'),
     onHeard: () => connection.heard(),
     ca,

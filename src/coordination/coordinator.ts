@@ -74,7 +74,7 @@ export class Coordinator {
     const keeper = new ClockKeeper(this.parts, this.#changes);
     this.#near = new NearCache(parts.nearCacheBytes);
     this.#slots = new RebuildSlots(this.parts, this.#held, (id) => this.#keyLoops.wake(id));
-    this.#reader = new RecordReader(this.parts, this.#held, this.#changes, samples, keeper);
+    this.#reader = new RecordReader(this.parts, this.#held, this.#changes, samples, keeper, lateness);
     this.#lifecycle = new LeaseLifecycle(this.parts, this.#held, this.#slots);
     const granter = new LeaseGranter(this.parts, {
       held: this.#held,
@@ -102,6 +102,7 @@ export class Coordinator {
       changes: this.#changes,
       samples,
       keeper,
+      lateness,
     });
     this.#stopListening = parts.wakes.listen({
       wake: ({ id, kind, fence }) => {

@@ -1,3 +1,4 @@
+import type { Lateness } from './degradation/lateness.js';
 import { inPatience, unlessBefore } from './degradation/patience.js';
 import { rethrowUnlessUnavailable, undefinedIfUnavailable } from './degradation/unavailable.js';
 import type { HeldLease, HeldLeases } from './leasing/held-leases.js';
@@ -41,6 +42,7 @@ export interface PublishValueRooms {
   readonly changes: Changes;
   readonly samples: RebuildSamples;
   readonly keeper: Pick<ClockKeeper, 'forValue'>;
+  readonly lateness: Pick<Lateness, 'owedSinceMs'>;
 }
 
 /** Takes rebuilt values: to the store, whose word counts, and to those who wait on this replica. */
@@ -53,6 +55,7 @@ export class PublishValue {
   private readonly changes: Changes;
   private readonly samples: RebuildSamples;
   private readonly keeper: PublishValueRooms['keeper'];
+  private readonly lateness: PublishValueRooms['lateness'];
 
   constructor(
     private readonly parts: PublishValueParts,
@@ -66,6 +69,7 @@ export class PublishValue {
     this.changes = rooms.changes;
     this.samples = rooms.samples;
     this.keeper = rooms.keeper;
+    this.lateness = rooms.lateness;
   }
 
   /**
@@ -206,10 +210,16 @@ export class PublishValue {
    */
   async #store(key: Key, step: StorePublish): Promise<Stored> {
     const { store } = this.parts;
-    const first = store.publish(key.id, step);
+    let sentAtMs: number | undefined;
+    const sent = () => {
+      sentAtMs = this.parts.clock.nowMs();
+    };
+    const first = store.publish(key.id, { ...step, sent });
     try {
       const { onLate } = this.parts.policyOf(key.namespace);
-      return await (onLate === 'wait' ? first : inPatience(this.parts, key.namespace, first));
+      // Until it is sent, what is under way before it may be late.
+      const owedSinceMs = () => sentAtMs ?? this.lateness.owedSinceMs;
+      return await (onLate === 'wait' ? first : inPatience(this.parts, key.namespace, first, owedSinceMs));
     } catch (error) {
       rethrowUnlessUnavailable(error);
       if (error.how === 'late' && this.parts.policyOf(key.namespace).onLate === 'degrade') throw error;
@@ -271,7 +281,7 @@ function recordOf({ payload, ttlMs, staleMs, tags }: Result, fence: number, cloc
   return { fence, valueFence: fence, value };
 }
 
-/** Closes the circle of a stampede: the lease's span, and the publish's, say how many callers were served. */
+/** Closes the circle of a stampede: the lease's span, and the publish's, say how many callers were served here. */
 function tell(
   { outcome, fence }: PublishAnswer,
   spans: readonly (Span | undefined)[],
@@ -279,7 +289,7 @@ function tell(
 ): void {
   // Most calls are in no trace, and need no further turn.
   if (spans.every((span) => span === undefined)) return;
-  void feeding.then((served) => {
-    for (const span of spans) span?.end({ outcome, fence, served });
+  void feeding.then((servedHere) => {
+    for (const span of spans) span?.end({ outcome, fence, servedHere });
   });
 }

@@ -4,7 +4,7 @@ import { RunningTime } from '../coordination/degradation/running-time.js';
 import type { Clock } from '../coordination/ports/clock.js';
 import { type Missing, StoreUnavailable } from '../coordination/ports/value-store.js';
 import { CoordinationError } from '../coordination/words/errors.js';
-import { scriptClient, singleClient } from './client.js';
+import { SILENT_MS_MAX, scriptClient, singleClient } from './client.js';
 import { OneWrite } from './one-write.js';
 import { ReplyWatch } from './reply-watch.js';
 import { isFaultOfScript, isForeignKey, isMereEnd, troubleOf } from './trouble.js';
@@ -170,7 +170,11 @@ export class StoreConnection {
   /** A new connection shows whether the store is silent, or only the old connection. */
   #askAnew(): void {
     if (this.#probe !== undefined || this.#closed) return;
-    const probe = singleClient(this.address, this.#probes, 'dibs-probe', this.options.ca);
+    const { ca } = this.options;
+    const probe = singleClient(this.address, this.#probes, 'dibs-probe', {
+      ca,
+      socketTimeout: SILENT_MS_MAX,
+    });
     this.#probes += 1;
     this.#probe = probe;
     // What goes wrong with it is what the others have told already.

@@ -1,17 +1,41 @@
-import type { Counter, Histogram, Meter } from '@opentelemetry/api';
+import type { Histogram, Meter } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
-import { MeterProvider, type MetricReader } from '@opentelemetry/sdk-metrics';
+import { AggregationTemporality, MeterProvider, type MetricReader } from '@opentelemetry/sdk-metrics';
 import type { Observer, WaitEnd } from '../coordination/ports/observer.js';
 import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../coordination/words/outcome.js';
-import { LABELS, METRICS, OTHER_NAMESPACES } from './names.js';
+import { LABELS, METRICS } from './names.js';
+import type { NamespaceSeries, SeriesKind } from './namespace-series.js';
 
 /** From a tenth of a millisecond (an answer from memory) to a minute (the longest lease by default). */
 const SECONDS_BUCKETS = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 ];
-/** How many namespaces labels name. Callers choose namespaces freely, and each one costs memory forever. */
-const NAMESPACES_MAX = 100;
 const STOP_MS_MAX = 3_000;
+
+const kind = (
+  name: string,
+  description: string,
+  label?: string,
+  buckets?: readonly number[],
+): SeriesKind => ({ name, description, label, buckets });
+/** What has a series for each namespace. */
+const BY_NAMESPACE = {
+  answers: kind(METRICS.getOrLock, 'GetOrLock calls, by outcome', LABELS.outcome),
+  publishes: kind(METRICS.publish, 'Publish calls, by outcome', LABELS.outcome),
+  saved: kind(METRICS.rebuildsSaved, "Callers that got another caller's rebuild instead of making their own"),
+  waits: kind(
+    METRICS.wait,
+    'How long callers waited, by what ended the wait',
+    LABELS.endedBy,
+    SECONDS_BUCKETS,
+  ),
+  rebuilds: kind(
+    METRICS.rebuild,
+    'How long leases were held, by how they ended',
+    LABELS.outcome,
+    SECONDS_BUCKETS,
+  ),
+} as const;
 const MODES: readonly Degraded[] = ['none', 'quorum_lost', 'store_lost', 'local'];
 
 /** Figures that are read at each scrape. */
@@ -25,72 +49,49 @@ export interface Gauges {
 
 /** The metrics of one process. The coordinator and the quorum feed them. */
 export class Metrics implements Observer {
-  readonly #reader = new PrometheusExporter({ preventServerStart: true });
+  readonly #reader: PrometheusExporter;
   readonly #provider: MeterProvider;
   readonly #meter: Meter;
   /** No prefix, timestamps, resource labels, target_info or scope labels. */
   readonly #serializer = new PrometheusSerializer('', false, undefined, true, true);
-  readonly #namespaces = new Set<string>();
   #mode: Degraded = 'none';
   #isStoreLate = false;
-
-  /** Counted here and read at each scrape: a counter that hashes its labels costs more than a hit. */
-  readonly #answers = new Map<string, Map<string, number>>();
-  readonly #wait: Histogram;
-  readonly #rebuild: Histogram;
-  readonly #publish: Counter;
   readonly #vote: Histogram;
-  readonly #saved: Counter;
 
-  /** `others` read the metrics too, for example to send them to a collector. */
-  constructor(others: readonly MetricReader[] = []) {
+  /** `others` read the metrics too, for example to send them to a collector. They have a producer of `series`. */
+  constructor(
+    private readonly series: NamespaceSeries,
+    others: readonly MetricReader[] = [],
+  ) {
+    const metricProducers = [series.producer(() => AggregationTemporality.CUMULATIVE)];
+    this.#reader = new PrometheusExporter({ preventServerStart: true, metricProducers });
     this.#provider = new MeterProvider({ readers: [this.#reader, ...others] });
     this.#meter = this.#provider.getMeter('dibs');
-    this.#wait = this.#histogram(METRICS.wait, 'How long callers waited, by what ended the wait');
-    this.#rebuild = this.#histogram(METRICS.rebuild, 'How long leases were held, by how they ended');
-    this.#publish = this.#meter.createCounter(METRICS.publish, {
-      description: 'Publish calls, by outcome',
-    });
-    this.#vote = this.#histogram(METRICS.quorumVote, 'How long lock nodes took to vote, by node and vote');
-    this.#saved = this.#meter.createCounter(METRICS.rebuildsSaved, {
-      description: "Callers that got another caller's rebuild instead of making their own",
-    });
-    const answers = { description: 'GetOrLock calls, by outcome' };
-    this.#meter.createObservableCounter(METRICS.getOrLock, answers).addCallback((result) => {
-      for (const [namespace, counts] of this.#answers) {
-        for (const [outcome, count] of counts) {
-          result.observe(count, { [LABELS.namespace]: namespace, [LABELS.outcome]: outcome });
-        }
-      }
+    this.#vote = this.#meter.createHistogram(METRICS.quorumVote, {
+      description: 'How long lock nodes took to vote, by node and vote',
+      advice: { explicitBucketBoundaries: SECONDS_BUCKETS },
     });
   }
 
   answered(namespace: string, outcome: 'hit' | 'stale' | 'lease' | 'failed' | BusyReason): void {
-    const name = this.#toldApart(namespace);
-    let counts = this.#answers.get(name);
-    if (counts === undefined) {
-      counts = new Map();
-      this.#answers.set(name, counts);
-    }
-    counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+    this.series.add(BY_NAMESPACE.answers, namespace, outcome, 1);
   }
 
   waited(namespace: string, endedBy: WaitEnd, waitedMs: number): void {
-    this.#wait.record(waitedMs / 1000, this.#in(namespace, { [LABELS.endedBy]: endedBy }));
+    this.series.record(BY_NAMESPACE.waits, namespace, endedBy, waitedMs / 1000);
   }
 
   published(namespace: string, outcome: PublishOutcome, rebuildMs: number | undefined): void {
-    const labels = this.#in(namespace, { [LABELS.outcome]: outcome });
-    this.#publish.add(1, labels);
-    if (rebuildMs !== undefined) this.#rebuild.record(rebuildMs / 1000, labels);
+    this.series.add(BY_NAMESPACE.publishes, namespace, outcome, 1);
+    if (rebuildMs !== undefined) this.leaseEnded(namespace, outcome, rebuildMs);
   }
 
-  leaseEnded(namespace: string, end: LeaseEnd, heldMs: number): void {
-    this.#rebuild.record(heldMs / 1000, this.#in(namespace, { [LABELS.outcome]: end }));
+  leaseEnded(namespace: string, end: LeaseEnd | PublishOutcome, heldMs: number): void {
+    this.series.record(BY_NAMESPACE.rebuilds, namespace, end, heldMs / 1000);
   }
 
   saved(namespace: string, count: number): void {
-    this.#saved.add(count, this.#in(namespace, {}));
+    this.series.add(BY_NAMESPACE.saved, namespace, '', count);
   }
 
   degraded(mode: Degraded): void {
@@ -148,23 +149,5 @@ export class Metrics implements Observer {
     // Every figure was at /metrics too, and the collector's absence has been logged.
     await Promise.race([this.#provider.shutdown().catch(() => {}), late]);
     clearTimeout(timer);
-  }
-
-  #histogram(name: string, description: string) {
-    return this.#meter.createHistogram(name, {
-      description,
-      advice: { explicitBucketBoundaries: SECONDS_BUCKETS },
-    });
-  }
-
-  #in(namespace: string, labels: Record<string, string>): Record<string, string> {
-    return { [LABELS.namespace]: this.#toldApart(namespace), ...labels };
-  }
-
-  #toldApart(namespace: string): string {
-    if (this.#namespaces.has(namespace)) return namespace;
-    if (this.#namespaces.size >= NAMESPACES_MAX) return OTHER_NAMESPACES;
-    this.#namespaces.add(namespace);
-    return namespace;
   }
 }

@@ -14,6 +14,8 @@ export interface Candidate {
   readonly staleAllowed: boolean;
   /** Answered, failed, or its caller has left: nothing may be given to it any more. */
   readonly gone: boolean;
+  /** Since when its attempts have found lock nodes that are only late; undefined where the last one did not. */
+  nodesLateSinceMs: number | undefined;
 }
 
 /** What became of one attempt to get a lease. */

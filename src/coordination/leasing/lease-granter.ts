@@ -22,7 +22,7 @@ import { keepingLock } from './kept-lock.js';
 import type { LeaseLifecycle, LeasePorts } from './lease-lifecycle.js';
 import { mintNonce } from './nonce.js';
 import type { RebuildSlots } from './rebuild-slots.js';
-import { mayDoWithoutQuorum } from './without-quorum.js';
+import { doesWithoutQuorum, mayDoWithoutQuorum } from './without-quorum.js';
 
 export interface GranterParts extends LeasePorts {
   readonly chance: Chance;
@@ -64,6 +64,8 @@ export class LeaseGranter {
     const { identity, trace } = waiter.call;
     const askedMs = clock.nowMs();
     const ballot = await this.#ask(key, mintNonce(chance, identity), leaseMs, trace);
+    const isLate = ballot.kind === 'unavailable' && ballot.late === true;
+    waiter.nodesLateSinceMs = isLate ? (waiter.nodesLateSinceMs ?? askedMs) : undefined;
     if (waiter.gone) {
       if (ballot.kind === 'granted') await quorum.release(key.id, ballot.nonce);
       return { kind: 'abandoned' };
@@ -78,9 +80,9 @@ export class LeaseGranter {
       case 'undecided':
         return { kind: 'undecided' };
       case 'unavailable': {
-        throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the lock nodes');
-        const { silenceMs } = this.parts.limits;
-        if (!mayDoWithoutQuorum(snapshot, ballot.late === true, clock.nowMs(), silenceMs))
+        const policy = this.parts.policyOf(key.namespace);
+        const does = doesWithoutQuorum(policy, waiter.nodesLateSinceMs, clock.nowMs());
+        if (!does || !mayDoWithoutQuorum(snapshot, isLate, clock.nowMs(), this.parts.limits.silenceMs))
           return { kind: 'undecided' };
         // Another one: the releases of the first may still be on their way.
         const nonce = mintNonce(chance, identity);

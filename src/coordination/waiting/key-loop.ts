@@ -42,8 +42,6 @@ interface Contender {
   readonly waiter: Waiter;
   readonly act: 'attempt' | 'adopt';
   readonly reason: LeaseReason;
-  /** What serves it now where no lease is to be had. */
-  meanwhile(): Hit | undefined;
 }
 
 /**
@@ -85,7 +83,7 @@ export class KeyLoop {
         if (attempt.kind === 'granted') next = attempt.snapshot;
         // A value that is fresh is worth one attempt and no wait: the same snapshot serves its caller now.
         else if (contender.reason === 'early_refresh') next = snapshot;
-        else if (room.heldBack) this.#serveMeanwhile(contender);
+        else if (room.heldBack) this.#serveMeanwhile(contender.waiter);
         if (next !== undefined || WITHOUT_PAUSE.has(attempt.kind)) continue;
         undecided = attempt.kind === 'undecided' ? undecided + 1 : 0;
         this.#dismissImpatient(snapshot);
@@ -161,12 +159,11 @@ export class KeyLoop {
       // Its attempt reads for itself, when it arms; only news from this replica is quicker.
       if (waiter.trying && snapshot.from !== 'publish') continue;
       const decision = decide(snapshot, waiter, clock.nowMs());
+      this.#holdReady(decision, snapshot, waiter);
       const mayTry = !attempting && contender === undefined && !this.parts.draining();
       if ((decision.act === 'attempt' || decision.act === 'adopt') && mayTry) {
         const reason = decision.act === 'adopt' ? 'miss' : decision.reason;
-        const { act, meanwhile: hit } = decision;
-        const meanwhile = () => hit && stillServing(snapshot, hit, waiter, clock.nowMs());
-        contender = { waiter, act, reason, meanwhile };
+        contender = { waiter, act: decision.act, reason };
       } else if (this.#answerBy(decision, snapshot, waiter)) given += 1;
       if (given === ANSWERS_PER_TURN) {
         given = 0;
@@ -174,6 +171,16 @@ export class KeyLoop {
       }
     }
     return contender;
+  }
+
+  /**
+   * What the caller gets if its time is up before it has a lease. It stays until another look says otherwise: an attempt
+   * may end without a lease, and the caller's time between that and the next one, while a fresh value is there.
+   */
+  #holdReady(decision: Decision, snapshot: Snapshot, waiter: Waiter): void {
+    if (decision.act === 'read_again') return;
+    const hit = 'meanwhile' in decision ? decision.meanwhile : undefined;
+    waiter.meanwhile = hit && (() => stillServing(snapshot, hit, waiter, this.parts.clock.nowMs()));
   }
 
   /** True if the caller was answered by the decision. */
@@ -206,10 +213,8 @@ export class KeyLoop {
     if (waiter.gone) return { kind: 'abandoned' };
     if (reason === 'early_refresh') waiter.refreshDraw = 0;
     waiter.trying = true;
-    waiter.meanwhile = contender.meanwhile;
     const attempt = await this.#ask(snapshot, contender);
     waiter.trying = false;
-    waiter.meanwhile = undefined;
     if (attempt.kind !== 'granted') return attempt;
     // Between the granter's last check of the waiter and this line, a publish may have served it.
     if (answers.give(room, waiter, attempt.lease, 'lease', attempt.degraded)) return attempt;
@@ -226,14 +231,14 @@ export class KeyLoop {
       return await granter.attempt(room.key, { snapshot, waiter, reason, arrivals });
     } catch (error) {
       // A namespace with `on_loss: fail` still serves what it has.
-      if (!(error instanceof CoordinationError) || !this.#serveMeanwhile(contender)) throw error;
+      if (!(error instanceof CoordinationError) || !this.#serveMeanwhile(waiter)) throw error;
       return { kind: 'abandoned' };
     }
   }
 
   /** False if there is nothing that may serve it now. */
-  #serveMeanwhile({ waiter, meanwhile }: Contender): boolean {
-    const hit = meanwhile();
+  #serveMeanwhile(waiter: Waiter): boolean {
+    const hit = waiter.meanwhile?.();
     return hit !== undefined && this.parts.answers.give(this.room, waiter, hit, 'publish');
   }
 
@@ -247,7 +252,7 @@ export class KeyLoop {
   #letWait(snapshot: Snapshot, waiter: Waiter): void {
     const { lease } = snapshot.record;
     waiter.waitsForFence = lease?.fence ?? 0;
-    if (waiter.patienceMs > 0) waiter.sleep(lease?.traceparent);
+    if (waiter.patienceMs > 0) waiter.sleep(lease);
     else this.parts.answers.timeOut(this.room, waiter);
   }
 

@@ -2,6 +2,8 @@ import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
 import { describe, expect, it } from 'vitest';
 import { Metrics } from '../../../src/telemetry/metrics.js';
 import { LABELS, METRICS } from '../../../src/telemetry/names.js';
+import { NamespaceSeries } from '../../../src/telemetry/namespace-series.js';
+import { ManualClock } from '../../support/manual-clock.js';
 
 /** What Prometheus would read: the samples, by name and labels, and the type of each metric. */
 function parse(text: string) {
@@ -19,7 +21,7 @@ function parse(text: string) {
 }
 
 function busyMetrics(): Metrics {
-  const metrics = new Metrics();
+  const metrics = new Metrics(new NamespaceSeries(new ManualClock()));
   metrics.watch({
     waiters: () => 3,
     leasesHeld: () => 2,
@@ -94,7 +96,7 @@ describe('what is printed', () => {
   });
 
   it('tells a bounded number of namespaces apart', async () => {
-    const metrics = new Metrics();
+    const metrics = new Metrics(new NamespaceSeries(new ManualClock()));
     for (let n = 0; n < 5_000; n += 1) metrics.answered(`ns-${n}`, 'hit');
     metrics.answered('ns-0', 'hit');
     const { samples } = parse(await metrics.scrape());
@@ -110,5 +112,5 @@ it.each([
 ])('stops in time when its collector %s', async (_how, shutdown) => {
   const reader = new PrometheusExporter({ preventServerStart: true });
   reader.shutdown = shutdown;
-  await new Metrics([reader]).stop(50);
+  await new Metrics(new NamespaceSeries(new ManualClock()), [reader]).stop(50);
 });
