@@ -14,7 +14,7 @@ import { reflectionServices } from './grpc/reflection.js';
 import { GrpcServer } from './grpc/server.js';
 import { coordinatorService } from './grpc/service.js';
 import { Sessions } from './grpc/session/sessions.js';
-import { type Pieces, Turns } from './grpc/turns.js';
+import { Turns } from './grpc/turns.js';
 import type { ConsoleState } from './http/console-state.js';
 import { authorizeBy } from './http/page-guard.js';
 import { HttpServer } from './http/server.js';
@@ -71,7 +71,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const clock = new SystemClock();
   const observation = await startObservation(config, clock, policyOf);
   opened.push(() => observation.stop());
-  const { log, metrics, recent, lag, observer, tracing } = observation;
+  const { log, metrics, recent, lag, observer } = observation;
   let ready = false;
   let look = (): ConsoleState | undefined => undefined;
   warnOf(config, log);
@@ -93,16 +93,13 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     waitersMaxOf: access && ((identity) => access.waitersMaxOf(identity)),
   });
   opened.push(() => coordinator.close());
-  watchGauges(observation, coordinator, authorities);
+  watchGauges(config, observation, coordinator, authorities);
   await authorities.contact();
 
   const streams = new OpenStreams();
   const health = new Health(streams);
-  const unexpected = (err: unknown, method: string) => log.error({ err, method }, 'unexpected');
-  const own = { guard: access, tracing, holder: '', session: undefined, unexpected };
   const turns = new Turns();
-  const pace = (rest: Pieces) => turns.begin(rest);
-  const edge: Edge = { coordinator, limits, policyOf, pace, ...own };
+  const edge: Edge = { coordinator, limits, policyOf, ...edgeOf(observation, turns, access) };
   const { sessionGraceMs: graceMs, connectionAgeMs: ageMs } = config;
   const sessions = new Sessions({ edge, turns, wakes: authorities.wakes, clock, graceMs, ageMs });
   opened.push(() => sessions.stop());
@@ -114,6 +111,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     tls,
     clock,
     guard: access,
+    failed: metrics.callFailed,
   });
   opened.push(() => grpc.stop(STOP_MS_MAX));
   const watches = watchesOf(config, [http, grpc], access, log);
@@ -141,7 +139,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const app: App = {
     grpcAddresses: grpc.addresses,
     httpAddress: http.address,
-    mode: config.fleet === undefined ? 'embedded' : 'quorum',
+    mode: modeOf(config),
     drain,
     reload: async (read) => {
       policies = policiesAgain(read, log) ?? policies;
@@ -165,6 +163,27 @@ function onceTrue(is: () => boolean): () => boolean {
   };
 }
 
+/** What every call needs besides the coordinator and its bounds. */
+function edgeOf(
+  { log, metrics, tracing }: Observation,
+  turns: Turns,
+  guard: Access | undefined,
+): Omit<Edge, 'coordinator' | 'limits' | 'policyOf'> {
+  return {
+    guard,
+    tracing,
+    holder: '',
+    session: undefined,
+    pace: (rest) => turns.begin(rest),
+    unexpected: (err, method) => log.error({ err, method }, 'unexpected'),
+    failed: metrics.callFailed,
+  };
+}
+
+function modeOf({ fleet }: Config): App['mode'] {
+  return fleet === undefined ? 'embedded' : 'quorum';
+}
+
 /** What is allowed and probably not meant. */
 function warnOf({ suspicions }: Config, log: Logger): void {
   for (const unknown of suspicions.unknownVariables) log.warn(unknown, LOG.unknownVariable);
@@ -173,14 +192,17 @@ function warnOf({ suspicions }: Config, log: Logger): void {
 }
 
 function watchGauges(
+  config: Config,
   { metrics, spans }: Pick<Observation, 'metrics' | 'spans'>,
   coordinator: Coordinator,
   authorities: Authorities,
 ): void {
+  metrics.is(modeOf(config), VERSION);
   metrics.watch({
     waiters: () => coordinator.waiters,
     leasesHeld: () => coordinator.leasesHeld,
     nearCacheBytes: () => coordinator.nearCacheBytes,
+    undecided: () => coordinator.undecided,
     nodeStates: () => authorities.nodeStates(),
     statesOfNodes: NODE_STATES,
     spans,
@@ -233,7 +255,7 @@ function stateOf(of: {
 }): ConsoleState {
   const { app, ready, coordinator, sessions, authorities, recent, traceUrl } = of;
   const { mode, grpcAddresses: grpc } = app;
-  const { waiters, nearCacheBytes } = coordinator;
+  const { waiters, nearCacheBytes, undecided } = coordinator;
   return {
     atMs: Date.now(),
     replica: {
@@ -245,7 +267,13 @@ function stateOf(of: {
       draining: !ready,
       uptimeMs: process.uptime() * 1_000,
     },
-    now: { waiters, waits: coordinator.waitsShown(SHOWN_MAX), sessions: sessions.open, nearCacheBytes },
+    now: {
+      waiters,
+      waits: coordinator.waitsShown(SHOWN_MAX),
+      sessions: sessions.open,
+      nearCacheBytes,
+      undecided,
+    },
     held: coordinator.leasesShown(SHOWN_MAX),
     traceUrl,
     recent: recent.shown(authorities.nodeStates()),

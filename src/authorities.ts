@@ -84,6 +84,7 @@ function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: A
     silenceMs,
     onTrouble,
     onReady: () => trouble.over(),
+    onRun: (run) => quorum.storeIs(run),
     ca,
   });
   const wakes = new RedisWakeChannel(store, {

@@ -97,5 +97,6 @@ function watchedQuorum(log: Logger, metrics: Metrics, recent: Recent, reasons: R
       if (to === 'voting') log.info(fields, LOG.lockNodeVoting);
       else log.warn(fields, LOG.lockNodeNotVoting);
     },
+    sharesStore: (node) => log.warn({ node }, LOG.storeIsLockNode),
   };
 }

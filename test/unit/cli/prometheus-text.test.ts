@@ -14,6 +14,7 @@ describe('Prometheus text', () => {
       waiters: () => 7,
       leasesHeld: () => 2,
       nearCacheBytes: () => 0,
+      undecided: () => false,
       nodeStates: () => new Map([['redis://a:1', 'voting']]),
       statesOfNodes: ['voting'],
       spans: async () => new Map(),

@@ -157,7 +157,7 @@ describe('what is shown of held leases', () => {
       leases: [
         {
           ...{ namespace: 'space', key: 'a key', holder: 'me', reason: 'miss', kind: 'armed' },
-          ...{ ageMs: 300, leftMs: 700, leaseMs: 1_000, waiters: 5 },
+          ...{ ageMs: 300, leftMs: 700, leaseMs: 1_000, waiters: 5, traceparent: 'trace' },
         },
       ],
       ...{ count: 1, waiters: 5 },

@@ -331,21 +331,3 @@ describe('the bounds of waiting', () => {
     await trial.expectRest();
   });
 });
-
-it('shows a person what callers wait for, and how long already: the most callers first, and a bounded list', async () => {
-  const trial = new CoordinationTrial();
-  const [few, many, old] = [keyOf('trial', 'few'), keyOf('trial', 'many'), keyOf('trial', 'old')];
-  for (const key of [few, many, old]) await trial.lease({ key });
-  await trial.ask({ key: old });
-  await trial.pass(500, 100);
-  await trial.ask({ key: few });
-  for (let at = 0; at < 3; at += 1) await trial.ask({ key: many });
-  await trial.pass(100, 100);
-  const shown = trial.coordinator.waitsShown(2);
-  expect(shown).toMatchObject({ count: 3, longestMs: 600 });
-  expect(shown.keys).toEqual([
-    { namespace: 'trial', key: 'many', waiters: 3, longestMs: 100 },
-    { namespace: 'trial', key: 'old', waiters: 1, longestMs: 600 },
-  ]);
-  expect(new CoordinationTrial().coordinator.waitsShown(2)).toEqual({ keys: [], count: 0, longestMs: 0 });
-});
