@@ -142,6 +142,26 @@ func TestTheImageOnEachPlatform(t *testing.T) {
 	}
 }
 
+// A running service has no use for them, and scanners find faults in them.
+func TestPackageManagersStayBehind(t *testing.T) {
+	dockerfile := read(t, "Dockerfile")
+	final := dockerfile[strings.LastIndex(dockerfile, "\nFROM ")+1:]
+	if !strings.HasPrefix(final, "FROM scratch\n") {
+		t.Fatal("what stands on a base image has all of it, also what a later layer takes away")
+	}
+	for _, tool := range []string{"npm", "npx", "corepack", "yarn"} {
+		if !regexp.MustCompile(`(?s)RUN rm -rf [^#]*/rootfs/usr/local/bin/` + tool).MatchString(dockerfile) {
+			t.Errorf("%s is in the image", tool)
+		}
+	}
+	for _, pair := range image(t, "linux/amd64").Config.Env {
+		if strings.HasPrefix(pair, "PATH=") && strings.Contains(pair, "/usr/local/bin") {
+			return
+		}
+	}
+	t.Error("node is not on the PATH")
+}
+
 func TestTheVersionIsSaidOnce(t *testing.T) {
 	var manifest struct{ Version string }
 	if err := json.Unmarshal([]byte(read(t, "package.json")), &manifest); err != nil {

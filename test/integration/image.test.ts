@@ -66,6 +66,11 @@ it('has what production needs and nothing else', () => {
   expect(Object.keys(devDependencies).filter(isThere)).toEqual(['@types/node']);
 });
 
+it('has no source maps and no types', () => {
+  const names = readdirSync(image.folder, { recursive: true, encoding: 'utf8' });
+  expect(names.filter((name) => /\.(map|[cm]?ts)$/.test(name))).toEqual([]);
+});
+
 it('has the packages that the SBOM names, and no other', async () => {
   await promisify(execFile)('npm', ['run', '--silent', 'sbom']);
   const { components } = JSON.parse(readFileSync('dist/sbom.cdx.json', 'utf8'));

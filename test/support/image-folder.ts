@@ -72,6 +72,8 @@ async function follow(
   stages: ReadonlyMap<string, Stage>,
   env: NodeJS.ProcessEnv,
 ): Promise<void> {
+  // The system below Node: this machine has its own.
+  if (rest.includes('/rootfs')) return;
   switch (name) {
     case 'ARG':
     case 'LABEL':
