@@ -104,11 +104,18 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const sessions = new Sessions({ edge, turns, wakes: authorities.wakes, clock, graceMs, ageMs });
   opened.push(() => sessions.stop());
   const service = coordinatorService(edge, sessions);
+  const { grpcListen: listen, connectionAgeMs, connectionsMax, unsentBytesMax, compressedRequests } = config;
+  const { valueBytesMax, waitersMax, waitersPerKeyMax } = limits;
   const grpc = await GrpcServer.bind({
-    ...config,
-    listen: config.grpcListen,
+    listen,
     services: [service, health.service, ...reflectionServices(streams, access)],
-    ...limits,
+    valueBytesMax,
+    waitersMax,
+    waitersPerKeyMax,
+    connectionAgeMs,
+    connectionsMax,
+    unsentBytesMax,
+    compressedRequests,
     tls,
     clock,
     guard: access,
