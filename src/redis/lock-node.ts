@@ -43,8 +43,7 @@ export class RedisLockNode {
   #isCut = false;
 
   constructor(address: SingleAddress, { clock, silenceMs, ca }: RedisLockNodeOptions) {
-    const { host, port } = address;
-    this.name = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+    this.name = lockNodeName(address);
     const client = new Redis({
       ...promptOptions,
       ...hostOptions(address, ca),
@@ -158,6 +157,11 @@ export class RedisLockNode {
     }
     return this.#watch.owes;
   }
+}
+
+/** For people and metrics, without its password. */
+export function lockNodeName({ host, port }: SingleAddress): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 const MEMORY_KEYS = { marker: MARKER_KEY, wait: WAIT_KEY };
