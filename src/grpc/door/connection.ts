@@ -41,6 +41,11 @@ export class Connection {
     this.peer = peerOf(session.socket?.remoteAddress);
   }
 
+  /** Nothing that still comes is worth any work: it ends in a moment. */
+  get isCut(): boolean {
+    return this.#isCut;
+  }
+
   /** A caller of it was admitted: it may open as many streams as a known client. */
   admitted(): void {
     if (this.#isAdmitted) return;

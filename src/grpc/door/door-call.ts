@@ -62,6 +62,10 @@ export class DoorCall extends ServerInterceptingCall {
         listener.onReceiveHalfClose();
       },
       onCancel: () => {
+        // Reset before its request was there: work for nothing.
+        if (this.#arrival !== undefined && this.#parts.stream.aborted && !this.#isAnswered) {
+          this.#door.refused(this.#parts.connection);
+        }
         this.#over();
         listener.onCancel();
       },
