@@ -72,7 +72,7 @@ export const BLANK: Omit<MemoryRecord, 'expiresAtMs'> = {
 type Maybe = MemoryRecord | undefined;
 
 /**
- * Undefined once its time is over, as Redis expires a key; and without what claims to begin after now, which was
+ * Undefined when it has expired, as a key in Redis; and without what claims to begin after now, which was
  * written before the clock was set back: a lease stays armed, as any whose time has run out. Each step below wants a
  * record seen through this.
  */
