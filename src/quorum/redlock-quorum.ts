@@ -27,7 +27,7 @@ export interface RedlockQuorumParts {
   readonly leaseMsMax: number;
 }
 
-/** Who listens to the votes of a nonce, and how many are outstanding. */
+/** The listener to the votes of a nonce, and how many are outstanding. */
 interface Listener {
   readonly heard: VoteListener;
   left: number;
@@ -49,6 +49,7 @@ export class RedlockQuorum implements LeaseQuorum {
   readonly #majority: number;
   readonly #redlock: Redlock;
   readonly #amnesia: Amnesia;
+  readonly #runs: SeparateRuns;
   readonly #commit: GroupCommit<TakeAnswer>;
   /** By nonce. */
   readonly #listeners = new Map<string, Listener>();
@@ -63,8 +64,9 @@ export class RedlockQuorum implements LeaseQuorum {
     this.#majority = (nodes.length + 1) / 2;
     this.#amnesia = new Amnesia({ clock, claim });
     const changed = () => this.#tellIfReady();
-    const runs = new SeparateRuns();
     const observer = this.#whileOpen(parts.observer ?? NO_QUORUM_OBSERVER);
+    const runs = new SeparateRuns((node) => observer.sharesStore(node));
+    this.#runs = runs;
     const commit = new GroupCommit<TakeAnswer>(clock);
     this.#commit = commit;
     const common = { runs, commit, clock, chance, observer, timeoutMs, silenceMs, leaseMsMax, changed };
@@ -102,6 +104,11 @@ export class RedlockQuorum implements LeaseQuorum {
   /** The state of each node, by name. */
   states(): ReadonlyMap<string, NodeState> {
     return new Map(this.#voters.map((voter) => [voter.name, voter.state]));
+  }
+
+  /** The run of the value store, as soon as it is known. */
+  storeIs(run: string): void {
+    this.#runs.storeIs(run);
   }
 
   async acquire(id: string, nonce: string, leaseMs: number, heard?: VoteListener): Promise<Ballot> {
@@ -174,6 +181,7 @@ export class RedlockQuorum implements LeaseQuorum {
       stateChanged: (...change) => {
         if (!this.#isClosed) observer.stateChanged(...change);
       },
+      sharesStore: (node) => observer.sharesStore(node),
     };
   }
 

@@ -267,7 +267,7 @@ export class Voter implements Witness, Lane<TakeAnswer> {
   #yieldTo(same: string): number {
     this.#run = undefined;
     this.#memory = undefined;
-    this.#become('duplicate', `it is the same Redis as ${same}; each lock node must be a Redis of its own`);
+    this.#become('duplicate', `it is the same Redis as ${same}; each lock node must be a different Redis`);
     return LOOK_MS;
   }
 

@@ -1,3 +1,4 @@
+import type { Indecision } from '../degradation/indecision.js';
 import type { Attempt } from '../leasing/attempt.js';
 import type { LeaseGranter } from '../leasing/lease-granter.js';
 import type { Chance, Clock } from '../ports/clock.js';
@@ -23,6 +24,7 @@ export interface KeyLoopParts {
   readonly granter: LeaseGranter;
   readonly reader: NearReader;
   readonly answers: Answers;
+  readonly indecision: Pick<Indecision, 'seen' | 'attempted'>;
   /** How many callers have arrived at this replica before now. */
   readonly arrivals: () => number;
   /** From now on no caller waits, and none gets a lease. */
@@ -58,7 +60,7 @@ export class KeyLoop {
   /** Ends when no caller is left. Never rejects: what goes wrong is every waiter's answer. */
   async run(): Promise<void> {
     const { room } = this;
-    const { answers, arrivals, chance, reader } = this.parts;
+    const { answers, arrivals, chance, indecision, reader } = this.parts;
     let next: Snapshot | undefined;
     let undecided = 0;
     try {
@@ -70,6 +72,8 @@ export class KeyLoop {
           await room.sleep(retryMs(RETRIES_WITHOUT_WORD, chance));
           continue;
         }
+        const { fence } = snapshot.record;
+        indecision.seen(room.key.id, fence);
         const contender = await this.#serve(snapshot);
         if (contender === undefined) {
           undecided = 0;
@@ -77,6 +81,7 @@ export class KeyLoop {
           continue;
         }
         const attempt = await this.#meanwhile(this.#attempt(snapshot, contender));
+        indecision.attempted(room.key.id, fence, attempt);
         // What came meanwhile has not served it, and may be all that comes.
         room.owe(contender.waiter);
         room.heldBack = attempt.kind === 'held_back';
@@ -129,7 +134,7 @@ export class KeyLoop {
     }
   }
 
-  /** Goes on reading while an attempt is under way, for callers that come and for wakes. */
+  /** Keeps reading while an attempt is under way, for new callers and for wakes. */
   async #meanwhile(attempting: Promise<Attempt>): Promise<Attempt> {
     const { room } = this;
     const { reader, arrivals } = this.parts;
@@ -248,7 +253,7 @@ export class KeyLoop {
     return restMs(holder === undefined ? undefined : holder.untilMs - clock.nowMs(), chance);
   }
 
-  /** A lease runs: the caller sleeps until something changes, or is told so if it does not wait. */
+  /** A lease runs: the caller sleeps until something changes, or gets Busy if it does not wait. */
   #letWait(snapshot: Snapshot, waiter: Waiter): void {
     const { lease } = snapshot.record;
     waiter.waitsForFence = lease?.fence ?? 0;
@@ -256,7 +261,7 @@ export class KeyLoop {
     else this.parts.answers.timeOut(this.room, waiter);
   }
 
-  /** There was no winner, and a pause comes before the next attempt: a caller that does not wait is told so. */
+  /** There was no winner, and a pause comes before the next attempt: a caller that does not wait gets Busy. */
   #dismissImpatient(snapshot: Snapshot): void {
     for (const waiter of this.room.waiters()) {
       if (waiter.patienceMs > 0) waiter.sleep();

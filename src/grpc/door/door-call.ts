@@ -8,7 +8,7 @@ import {
 import { FULL_MS } from '../../coordination/waiting/retry-after.js';
 import { CoordinationError } from '../../coordination/words/errors.js';
 import { admit } from '../credentials.js';
-import { statusOf } from '../status.js';
+import { codeName, statusOf } from '../status.js';
 import { afterReceiving } from './after-receiving.js';
 import type { Arrival } from './arrivals.js';
 import type { Connection } from './connection.js';
@@ -62,6 +62,10 @@ export class DoorCall extends ServerInterceptingCall {
         listener.onReceiveHalfClose();
       },
       onCancel: () => {
+        // Reset before its request was there: work for nothing.
+        if (this.#arrival !== undefined && this.#parts.stream.aborted && !this.#isAnswered) {
+          this.#door.refused(this.#parts.connection);
+        }
         this.#over();
         listener.onCancel();
       },
@@ -91,7 +95,7 @@ export class DoorCall extends ServerInterceptingCall {
     const before = stream.writableLength;
     let bytes = 0;
     super.sendMessage(message, () => {
-      // Nothing is left to count if the call is over.
+      // If the call has ended, nothing is left to count.
       const unread = Math.min(bytes, this.#unreadBytes);
       this.#unreadBytes -= unread;
       unsent.read(connection.unsent, unread);
@@ -147,9 +151,10 @@ export class DoorCall extends ServerInterceptingCall {
   }
 
   #refuse(error: unknown): void {
-    const { call, stream, connection } = this.#parts;
+    const { call, stream, connection, method } = this.#parts;
     this.#isAnswered = true;
     const { code, details, metadata } = statusOf(error, () => {});
+    this.#door.failed(method.path.slice(method.path.lastIndexOf('/') + 1), codeName(code));
     call.sendStatus({ code: code as Status, details, metadata });
     // What still comes of its request is not wanted.
     afterReceiving(() => {
