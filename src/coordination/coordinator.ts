@@ -1,4 +1,5 @@
 import { Degradation } from './degradation/degradation.js';
+import { Indecision } from './degradation/indecision.js';
 import { Lateness } from './degradation/lateness.js';
 import { rethrowUnlessUnavailable, unavailable } from './degradation/unavailable.js';
 import { isDrawnToRefresh, refreshDraw } from './leasing/forecast.js';
@@ -53,6 +54,7 @@ export class Coordinator {
   readonly #slots: RebuildSlots;
   readonly #reader: RecordReader;
   readonly #degradation: Degradation;
+  readonly #indecision: Indecision;
   readonly #lifecycle: LeaseLifecycle;
   readonly #keyLoops: KeyLoops;
   readonly #publishValue: PublishValue;
@@ -64,6 +66,7 @@ export class Coordinator {
   constructor(parts: CoordinatorParts) {
     const lateness = new Lateness(parts);
     this.#degradation = new Degradation(parts.observer, lateness);
+    this.#indecision = new Indecision(parts.clock, parts.observer);
     const store = this.#degradation.watchedStore(parts.store);
     const quorum = this.#degradation.watchedQuorum(parts.quorum);
     const namespaces = this.#degradation.watchedNamespaces(parts.namespaces);
@@ -90,6 +93,7 @@ export class Coordinator {
       reader,
       slots: this.#slots,
       degradation: this.#degradation,
+      indecision: this.#indecision,
       changes: this.#changes,
       lateness,
     });
@@ -137,6 +141,11 @@ export class Coordinator {
   /** The `max` of them that most callers wait for. */
   leasesShown(max: number): ShownLeases {
     return this.#held.shown(max, (id) => this.#keyLoops.waitersOf(id));
+  }
+
+  /** For a while, no attempt has had a winner. */
+  get undecided(): boolean {
+    return this.#indecision.lasts;
   }
 
   get nearCacheBytes(): number {
@@ -227,7 +236,7 @@ export class Coordinator {
     const sent = { readAtMs: this.parts.clock.nowMs(), sentAt };
     const outcome = await this.#lifecycle.release(request);
     if (failure !== undefined && outcome === 'released' && token?.kind !== 'armed' && feeds) {
-      // No store carries this failure to those who wait for it here.
+      // No store passes this failure on to the callers that wait here.
       const { message, retryAfterMs = this.parts.policyOf(key.namespace).failureBackoffMs } = failure;
       const record = {
         ...NO_RECORD,
@@ -244,7 +253,7 @@ export class Coordinator {
     return this.#lifecycle.extend(request);
   }
 
-  /** The lease was extended on another session than it was given to: undefined, or the lease as that one has it now. */
+  /** The lease was extended on another session than its own. Returns the lease as that session has it now, or undefined. */
   async takeOver({ key, token }: Extend, expiresInMs: number): Promise<Lease | undefined> {
     return token && this.#lifecycle.takeOver(key, token, expiresInMs);
   }
@@ -293,7 +302,7 @@ export class Coordinator {
     return { keysInvalidated, leasesVoided };
   }
 
-  /** From now on no caller waits and none gets a lease here; hits go on, and running leases can be ended. */
+  /** From now on no caller waits or gets a lease here. Hits are still served, and running leases can be ended. */
   drain(): void {
     this.#keyLoops.drain();
   }

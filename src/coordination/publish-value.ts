@@ -7,8 +7,8 @@ import type { LeaseLifecycle, LeasePorts } from './leasing/lease-lifecycle.js';
 import type { RebuildSlots } from './leasing/rebuild-slots.js';
 import type { Chance } from './ports/clock.js';
 import type { NamespaceStore } from './ports/namespace-store.js';
-import type { Observer } from './ports/observer.js';
-import type { StoredAnswer, StorePublish } from './ports/value-store.js';
+import type { NotStored, Observer } from './ports/observer.js';
+import type { StoredAnswer, StorePublish, StoreUnavailable } from './ports/value-store.js';
 import type { WakeChannel } from './ports/wake-channel.js';
 import type { Changes } from './reading/changes.js';
 import type { ClockKeeper } from './reading/clock-keeper.js';
@@ -45,7 +45,7 @@ export interface PublishValueRooms {
   readonly lateness: Pick<Lateness, 'owedSinceMs'>;
 }
 
-/** Takes rebuilt values: to the store, whose word counts, and to those who wait on this replica. */
+/** Passes rebuilt values to the store, whose answer counts, and to the waiters on this replica. */
 export class PublishValue {
   private readonly held: HeldLeases;
   private readonly lifecycle: PublishValueRooms['lifecycle'];
@@ -74,13 +74,14 @@ export class PublishValue {
 
   /**
    * Never rejects because the store is unavailable: that is `not_stored`. It waits for a store that is late, as long as
-   * its caller does. What the caller hears then is not the end of it: the store's word still counts when it comes.
+   * its caller does. The caller's answer is then not final: the store's answer still counts when it comes.
    */
   publish(request: Publish, call: Call): Promise<PublishAnswer> {
     const publishing = this.#publish(request, call);
     const { answerInMs } = call;
     if (!Number.isFinite(answerInMs)) return publishing;
     return unlessBefore(this.parts.clock, answerInMs, publishing, (resolve) => {
+      this.parts.observer.publishUnanswered(request.key.namespace, answerInMs, call.traceparent);
       resolve({ outcome: 'not_stored', fence: 0, maybeStored: true });
     });
   }
@@ -92,25 +93,25 @@ export class PublishValue {
       observer.published(key.namespace, 'unknown_lease', undefined, call.traceparent);
       return { outcome: 'unknown_lease', fence: 0 };
     }
-    // With any outcome the lease is over; its own wake must not be the one to tell so.
+    // With any outcome the lease has ended. Its own wake must not be the first to report that.
     const feeds = this.held.feeds(token.nonce);
     const held = this.held.remove(token.nonce);
     const lease = held?.key.id === key.id ? held : undefined;
     const rebuildMs = lease === undefined ? undefined : clock.nowMs() - lease.sinceMs;
     const given = { token, lease, feeds };
-    const answer =
+    const { notStored, ...answer } =
       token.kind === 'armed'
         ? await this.#publishArmed(request, given, call)
         : this.#publishUnstored(request, given);
     const { outcome } = answer;
-    observer.published(key.namespace, outcome, rebuildMs, call.traceparent);
+    observer.published(key.namespace, outcome, rebuildMs, call.traceparent, notStored);
     if (rebuildMs !== undefined && (outcome === 'stored' || outcome === 'stored_late')) {
       this.samples.add(key.namespace, rebuildMs);
     }
     return answer;
   }
 
-  async #publishArmed(request: Publish, given: Given, call: Call): Promise<PublishAnswer> {
+  async #publishArmed(request: Publish, given: Given, call: Call): Promise<Answer> {
     const { quorum } = this.parts;
     const { key } = request;
     const { token, lease } = given;
@@ -120,6 +121,7 @@ export class PublishValue {
     // counts the value's time from when it took it, which was no earlier: a late reply makes nothing last longer.
     const sent = this.#now();
     let stored: Stored | undefined;
+    let notStored: NotStored | undefined;
     try {
       const request = { ...result, nonce: token.nonce, fence: token.fence };
       // Asked together: what the store keeps of the namespace must not end before the value.
@@ -130,10 +132,12 @@ export class PublishValue {
       [stored] = await keepingLock(this.parts, lock, storing);
     } catch (error) {
       rethrowUnlessUnavailable(error);
+      notStored = notStoredBy(error, result);
     }
     // Before anything else is asked: callers that come from here on must not get what the near cache had.
     if (stored !== undefined && STORED.has(stored.outcome)) this.#changed(key, stored.fence);
-    const answer = await this.#answerOf(stored, key, result);
+    const maybeStored = notStored?.cause === 'reply';
+    const answer = await this.#answerOf(stored ?? { maybeStored }, key, result);
     const feeding =
       stored === undefined
         ? this.#feedUnstored(key, result, given, sent, 'store_lost')
@@ -142,10 +146,10 @@ export class PublishValue {
     // The answer does not wait for the lock nodes.
     void quorum.release(key.id, token.nonce).then(() => this.keyLoops.wake(key.id));
     void this.slots.leave(key.namespace, token.nonce);
-    return answer;
+    return { ...answer, notStored };
   }
 
-  /** This replica's own publish was stored: it knows that before any wake says so. A fence of 0: it is over by now. */
+  /** This replica's own publish was stored: it knows this before any wake arrives. A fence of 0: it has expired by now. */
   #changed({ id }: Key, fence: number): void {
     const known = fence > 0 ? fence : Number.POSITIVE_INFINITY;
     this.held.keyChanged(id);
@@ -153,9 +157,12 @@ export class PublishValue {
     this.keyLoops.changed(id, known);
   }
 
-  /** Undefined: no reply came, so that the outcome is not known. */
-  async #answerOf(stored: StoredAnswer | undefined, key: Key, { tags }: Result): Promise<PublishAnswer> {
-    if (stored === undefined) return { outcome: 'not_stored', fence: 0, maybeStored: true };
+  async #answerOf(
+    stored: StoredAnswer | { readonly maybeStored: boolean },
+    key: Key,
+    { tags }: Result,
+  ): Promise<PublishAnswer> {
+    if ('maybeStored' in stored) return { outcome: 'not_stored', fence: 0, ...stored };
     const { outcome, fence, clock } = stored;
     if (!STORED.has(outcome)) return { outcome, fence };
     return { outcome, fence, counts: await this.#counts(key.namespace, clock, tags) };
@@ -171,7 +178,7 @@ export class PublishValue {
     return now && outlasts(clock, now.clock, now.stamps);
   }
 
-  /** Those who wait here get what was stored, unless its tags were invalidated while it was rebuilt. */
+  /** The waiters here get what was stored, unless its tags were invalidated while it was rebuilt. */
   async #feedStored(
     key: Key,
     record: KeyRecord,
@@ -186,7 +193,7 @@ export class PublishValue {
   }
 
   /**
-   * Those who wait here get what no store has confirmed, if this replica gave the lease, its time runs, and nothing
+   * The waiters here get what no store has confirmed, if this replica gave the lease, its time runs, and nothing
    * that it read may have changed since. A client must not keep it: no wake would tell it to drop it.
    */
   #feedUnstored(
@@ -223,12 +230,15 @@ export class PublishValue {
     } catch (error) {
       rethrowUnlessUnavailable(error);
       if (error.how === 'late' && this.parts.policyOf(key.namespace).onLate === 'degrade') throw error;
-      const again = await store.publish(key.id, step);
+      const again = await store.publish(key.id, step).catch((second) => {
+        // The first may have been taken, whatever became of the second.
+        throw error.untaken ? second : error;
+      });
       return again.outcome === 'duplicate' ? { ...again, outcome: 'stored', sinceUnknown: true } : again;
     }
   }
 
-  #publishUnstored(request: Publish, given: Given): PublishAnswer {
+  #publishUnstored(request: Publish, given: Given): Answer {
     const { key } = request;
     const { token, lease } = given;
     const answer: PublishAnswer = { outcome: 'not_stored', fence: 0, maybeStored: false };
@@ -236,7 +246,7 @@ export class PublishValue {
     const feeding = this.#feedUnstored(key, this.#resultOf(request), given, this.#now(), degraded);
     tell(answer, [lease?.span], feeding);
     void this.lifecycle.endUnstored(key, token, 'published').then(() => this.keyLoops.wake(key.id));
-    return answer;
+    return { ...answer, notStored: { cause: 'lease', why: '', valueBytes: bytesOf(request) } };
   }
 
   #now(): Sent {
@@ -272,7 +282,17 @@ interface Given {
   readonly feeds: boolean;
 }
 
+type Answer = PublishAnswer & { readonly notStored?: NotStored | undefined };
+
 type Result = Omit<StorePublish, 'nonce' | 'fence'>;
+
+function bytesOf({ payload }: Pick<Result, 'payload'>): number {
+  return payload.kind === 'value' ? payload.bytes.length : 0;
+}
+
+function notStoredBy({ message, untaken }: StoreUnavailable, result: Result): NotStored {
+  return { cause: untaken ? 'store' : 'reply', why: message, valueBytes: bytesOf(result) };
+}
 
 /** What the store would show of a result just now. */
 function recordOf({ payload, ttlMs, staleMs, tags }: Result, fence: number, clock: string): KeyRecord {

@@ -25,7 +25,7 @@ import {
   encodeRelease,
 } from './encode.js';
 import * as wire from './generated/dibs/v1/coordinator.js';
-import { callErrorOf } from './status.js';
+import { callErrorOf, codeName } from './status.js';
 
 const contract = wire.CoordinatorServiceService;
 
@@ -106,19 +106,16 @@ export const CALLS = {
     permission: ([first]) => permissionOf(first),
     subject: ([{ key }]) => ({ namespace: key.namespace }),
     calls: (requests) => requests.length,
-    // The first keys. Others follow in pieces of their own.
+    // The first keys. The others follow in later pieces.
     work: ({ keys }) => Math.max(1, Math.min(keys.length, KEYS_AT_ONCE)),
     handsOut: true,
     run: (edge, requests, call, settled) =>
       askEach(edge, requests, { call, span: spanOf(contract.getOrLock.path), told: toldOf }, settled),
-    encode: ({ key, answer }, _requests, { unexpected }): wire.GetOrLockManyResponse => ({
+    encode: ({ key, answer }, _requests, edge): wire.GetOrLockManyResponse => ({
       key: key.key,
       result:
         answer instanceof Error
-          ? {
-              $case: 'error',
-              value: callErrorOf(answer, (cause) => unexpected(cause, contract.getOrLockMany.path)),
-            }
+          ? { $case: 'error', value: keyErrorOf(answer, edge) }
           : { $case: 'response', value: encodeGetOrLock(answer, key) },
     }),
     valueBytes: ({ answer }) => (answer instanceof Error ? 0 : bytesOf(answer)),
@@ -173,6 +170,14 @@ function row<Wire, Request, Answer, Response>(
 /** `/dibs.v1.CoordinatorService/Publish` without its first slash. */
 function spanOf(path: string): string {
   return path.slice(1);
+}
+
+/** Each key of a call for many counts as a failed call of its own. */
+function keyErrorOf(error: Error, { unexpected, failed }: Edge): wire.CallError {
+  const { path, name } = CALLS.getOrLockMany;
+  const told = callErrorOf(error, (cause) => unexpected(cause, path));
+  failed(name, codeName(told.code));
+  return told;
 }
 
 /** A read changes nothing. A lease makes other callers wait. */

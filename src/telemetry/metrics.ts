@@ -1,10 +1,11 @@
 import type { Histogram, Meter } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import { AggregationTemporality, MeterProvider, type MetricReader } from '@opentelemetry/sdk-metrics';
-import type { Observer, WaitEnd } from '../coordination/ports/observer.js';
+import type { Observer, StoreStep, WaitEnd } from '../coordination/ports/observer.js';
 import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../coordination/words/outcome.js';
 import { LABELS, METRICS } from './names.js';
 import type { NamespaceSeries, SeriesKind } from './namespace-series.js';
+import { PairCounts } from './pair-counts.js';
 
 /** From a tenth of a millisecond (an answer from memory) to a minute (the longest lease by default). */
 const SECONDS_BUCKETS = [
@@ -43,12 +44,13 @@ export interface Gauges {
   waiters(): number;
   leasesHeld(): number;
   nearCacheBytes(): number;
+  undecided(): boolean;
   /** Lock nodes by state. Lists every state, because an omitted one keeps its last count. Empty when embedded. */
   quorumNodes(): Iterable<readonly [state: string, count: number]>;
 }
 
 /** The metrics of one process. The coordinator and the quorum feed them. */
-export class Metrics implements Observer {
+export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'> {
   readonly #reader: PrometheusExporter;
   readonly #provider: MeterProvider;
   readonly #meter: Meter;
@@ -56,6 +58,9 @@ export class Metrics implements Observer {
   readonly #serializer = new PrometheusSerializer('', false, undefined, true, true);
   #mode: Degraded = 'none';
   #isStoreLate = false;
+  /** Counted here and read at each scrape: a counter that hashes its labels costs more than a read of the store. */
+  readonly #storeSteps = new PairCounts();
+  readonly #callErrors = new PairCounts();
   readonly #vote: Histogram;
 
   /** `others` read the metrics too, for example to send them to a collector. They have a producer of `series`. */
@@ -71,11 +76,25 @@ export class Metrics implements Observer {
       description: 'How long lock nodes took to vote, by node and vote',
       advice: { explicitBucketBoundaries: SECONDS_BUCKETS },
     });
+    const { step, ended, method, code } = LABELS;
+    const steps = 'Steps at the value store, by how they ended';
+    this.#counted(METRICS.storeSteps, steps, this.#storeSteps, [step, ended]);
+    const errors = 'Calls that ended with an error, by code';
+    this.#counted(METRICS.callErrors, errors, this.#callErrors, [method, code]);
   }
 
   answered(namespace: string, outcome: 'hit' | 'stale' | 'lease' | 'failed' | BusyReason): void {
     this.series.add(BY_NAMESPACE.answers, namespace, outcome, 1);
   }
+
+  storeStep(step: StoreStep, ended: 'done' | 'failed' | 'late'): void {
+    this.#storeSteps.add(step, ended);
+  }
+
+  /** A call, or a key of a call for many, ended with an error. `method` and `code` are of a fixed list. */
+  readonly callFailed = (method: string, code: string): void => {
+    this.#callErrors.add(method, code);
+  };
 
   waited(namespace: string, endedBy: WaitEnd, waitedMs: number): void {
     this.series.record(BY_NAMESPACE.waits, namespace, endedBy, waitedMs / 1000);
@@ -107,6 +126,14 @@ export class Metrics implements Observer {
     this.#vote.record(tookMs / 1000, { [LABELS.node]: node, [LABELS.vote]: vote });
   }
 
+  /** Call it once. What kind of replica this is. */
+  is(mode: 'embedded' | 'quorum', version: string): void {
+    const info = { description: 'Always 1: the mode and version of the replica' };
+    this.#meter.createObservableGauge(METRICS.info, info).addCallback((result) => {
+      result.observe(1, { [LABELS.mode]: mode, [LABELS.version]: version });
+    });
+  }
+
   /** Call it once, when the figures exist. */
   watch(gauges: Gauges): void {
     const gauge = (name: string, description: string) =>
@@ -119,6 +146,9 @@ export class Metrics implements Observer {
     );
     gauge(METRICS.nearCacheBytes, 'Size of the near cache: values and their index').addCallback((result) =>
       result.observe(gauges.nearCacheBytes()),
+    );
+    gauge(METRICS.undecided, '1 while no attempt at a lease has had a winner for a while').addCallback(
+      (result) => result.observe(gauges.undecided() ? 1 : 0),
     );
     gauge(METRICS.quorumNodes, 'Lock nodes, by state').addCallback((result) => {
       for (const [state, count] of gauges.quorumNodes()) result.observe(count, { [LABELS.state]: state });
@@ -149,5 +179,12 @@ export class Metrics implements Observer {
     // Every figure was at /metrics too, and the collector's absence has been logged.
     await Promise.race([this.#provider.shutdown().catch(() => {}), late]);
     clearTimeout(timer);
+  }
+
+  #counted(metric: string, description: string, counts: PairCounts, labels: readonly [string, string]): void {
+    const [one, other] = labels;
+    this.#meter.createObservableCounter(metric, { description }).addCallback((result) => {
+      counts.each((of, by, count) => result.observe(count, { [one]: of, [other]: by }));
+    });
   }
 }

@@ -65,7 +65,7 @@ const WAIT_ENDS = all<WaitEnd>({
  * What happened in the last minutes, for the console, in a fixed amount of memory. A hit costs one addition. The
  * rest is done once a second.
  */
-export class Recent implements Omit<Observer, 'storeLate'> {
+export class Recent implements Omit<Observer, 'storeLate' | 'storeStep' | 'undecided' | 'publishUnanswered'> {
   readonly #answers = new RecentCounts(ANSWERS, WINDOW_S);
   readonly #publishes = new RecentCounts(PUBLISHES, WINDOW_S);
   readonly #leaseEnds = new RecentCounts(LEASE_ENDS, WINDOW_S);
@@ -165,7 +165,7 @@ export class Recent implements Omit<Observer, 'storeLate'> {
     });
   }
 
-  /** The seconds in which a wait ended, newest first. */
+  /** The seconds with ended waits, newest first. */
   #waitsBySecond() {
     return this.#percentiles.flatMap((percentiles, ago) => {
       if (percentiles === undefined) return [];

@@ -9,6 +9,8 @@ export class ChaosValueStore implements ValueStore {
   down = false;
   /** How it is missing while it is down. */
   missing: Missing = 'gone';
+  /** Whether its replies say that no step is taken while it is down. */
+  untaken = false;
   #resumed: Promise<void> | undefined;
   #resume = () => {};
   /** Steps of these names are taken, and their replies lost. */
@@ -53,7 +55,8 @@ export class ChaosValueStore implements ValueStore {
   /** Resolves when the server takes the step. Rejects if it is down. */
   async reached(): Promise<void> {
     await this.#resumed;
-    if (this.down) throw new StoreUnavailable('the store is down', { how: this.missing });
+    if (!this.down) return;
+    throw new StoreUnavailable('the store is down', { how: this.missing, untaken: this.untaken });
   }
 
   countOf(step: StoreStep): number {

@@ -29,6 +29,7 @@ export class SimulatedQuorum {
       observer: {
         voted: (node, vote, ms, why) => this.votes.push({ node, vote, ms, why }),
         stateChanged: (node, from, to, why) => this.changes.push({ node, from, to, why }),
+        sharesStore() {},
       },
       timeoutMs: TIMEOUT_MS,
       silenceMs: SILENCE_MS,
@@ -51,6 +52,8 @@ export class SimulatedQuorum {
 
   /** Lets time go by in small steps, with everything that happens in each. */
   async pass(ms: number, stepMs = 10): Promise<void> {
+    // What this turn has asked leaves when it ends.
+    await this.settle();
     for (let passedMs = 0; passedMs < ms; passedMs += stepMs) {
       this.clock.advance(Math.min(stepMs, ms - passedMs));
       await this.settle();

@@ -1,7 +1,7 @@
 import type { Snapshot } from '../reading/snapshot.js';
 import type { Call } from '../words/call.js';
 import type { Key } from '../words/key.js';
-import type { Degraded, Lease, LeaseReason } from '../words/outcome.js';
+import type { Degraded, Lease, LeaseReason, UndecidedBy } from '../words/outcome.js';
 import type { GetOrLock } from '../words/requests.js';
 import type { Token } from '../words/token.js';
 
@@ -30,10 +30,10 @@ export type Attempt =
   | { readonly kind: 'read_again' }
   /** The namespace has no free rebuild slot now. */
   | { readonly kind: 'held_back' }
-  /** Somebody holds it, and the lock nodes agree with the record. */
+  /** Another caller holds it, and the lock nodes agree with the record. */
   | { readonly kind: 'held' }
   /** No winner: try again after a pause. */
-  | { readonly kind: 'undecided' }
+  | { readonly kind: 'undecided'; readonly by: UndecidedBy }
   /** The caller left while it was being asked for; nothing of the attempt is left. */
   | { readonly kind: 'abandoned' };
 
@@ -52,7 +52,7 @@ export interface Grant extends Tried {
   readonly leaseMs: number;
 }
 
-/** A lease as it was given, and which handing-out of it this is. */
+/** A lease as it was granted, and how many times it was handed out. */
 export interface Given {
   readonly token: Token;
   readonly owner: number;

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { ServerInterceptor } from '@grpc/grpc-js';
 import type { Guard } from '../../access/guard.js';
 import type { Clock } from '../../coordination/ports/clock.js';
+import type { Edge } from '../answer.js';
 import { Arrivals } from './arrivals.js';
 import { Connection } from './connection.js';
 import { DoorCall } from './door-call.js';
@@ -31,11 +32,16 @@ export interface DoorParts {
   readonly bounds: DoorBounds;
   /** Whether requests may be compressed. */
   readonly compressedRequests: boolean;
+  /** Receives each error that a caller gets at the door, as {@link Edge.failed} does behind it. */
+  readonly failed: Edge['failed'];
 }
 
 /** Open calls of a connection before one of them is admitted. Further ones wait in the client. */
 export const STREAMS_BEFORE_ADMISSION = 100;
 const SWEEP_EVERY_MS = 500;
+/** Refused connections that are kept for a while, each with its descriptor, and for how long. */
+const HELD_OFF_MAX = 100;
+const HELD_OFF_MS = 1_000;
 
 /** A stream and its headers, from its event to its interceptor. */
 interface Coming {
@@ -61,15 +67,18 @@ export class Door {
   readonly refusals: Refusals;
   readonly guard: Guard | undefined;
   readonly compressedRequests: boolean;
+  readonly failed: Edge['failed'];
   readonly #connections = new Map<ServerHttp2Session, Connection>();
   readonly #sockets: Shares;
   readonly #sweep: NodeJS.Timeout;
   #coming: Coming | undefined;
+  #heldOff = 0;
 
   constructor(private readonly parts: DoorParts) {
     const { clock, bounds } = parts;
     this.guard = parts.guard;
     this.compressedRequests = parts.compressedRequests;
+    this.failed = parts.failed;
     this.arrivals = new Arrivals(clock, bounds.arrivingBytesMax);
     this.unsent = new Unsent(clock, bounds.unsentBytesMax);
     this.streams = new Shares(bounds.streamsMax);
@@ -89,19 +98,17 @@ export class Door {
 
   /** Keeps the door of this server. Call it as soon as it listens. */
   keep(server: Http2Server): void {
-    // The server's own listeners begin a connection. A refused one must not reach them.
-    const begin = server.listeners('connection') as ((socket: Socket) => void)[];
-    server.removeAllListeners('connection');
+    // The server's own listeners begin connections and calls. What is refused must not reach them.
+    const connect = take<(socket: Socket) => void>(server, 'connection');
     server.on('connection', (socket: Socket) => {
-      if (this.#mayCome(socket)) for (const listener of begin) listener.call(server, socket);
+      if (this.#mayCome(socket)) for (const listener of connect) listener.call(server, socket);
     });
     server.prependListener('session', (session) => this.#connectionOf(session));
-    server.prependListener('stream', (...[stream, headers, , rawHeaders]: StreamEvent) => {
-      const connection = this.#connectionOf(stream.session as ServerHttp2Session);
-      this.#coming = { stream, headers, rawHeaders, connection };
-      connection.opened(stream);
-      // Reset before it was seen: work for nothing.
-      if (stream.closed || stream.destroyed) this.refused(connection);
+    const begin = take<(...event: StreamEvent) => void>(server, 'stream');
+    server.on('stream', (...event: StreamEvent) => {
+      if (this.#mayBegin(event)) for (const listener of begin) listener.call(server, ...event);
+      // It ends with its connection, and without a listener that error would end the process.
+      else event[0].on('error', () => {});
     });
   }
 
@@ -118,12 +125,44 @@ export class Door {
 
   #mayCome(socket: Socket): boolean {
     const peer = peerOf(socket.remoteAddress);
-    if (!this.refusals.mayConnect(peer) || !this.#sockets.take(peer)) {
+    if (!this.refusals.mayConnect(peer)) {
+      this.#holdOff(socket);
+      return false;
+    }
+    if (!this.#sockets.take(peer)) {
       socket.destroy();
       return false;
     }
     socket.once('close', () => this.#sockets.give(peer));
     return true;
+  }
+
+  /** Closes it later, because a client that is refused at once is back at once. */
+  #holdOff(socket: Socket): void {
+    if (this.#heldOff >= HELD_OFF_MAX) {
+      socket.destroy();
+      return;
+    }
+    this.#heldOff += 1;
+    socket.pause();
+    const timer = setTimeout(() => socket.destroy(), HELD_OFF_MS).unref();
+    socket.on('error', () => {}); // Its close says it all.
+    socket.once('close', () => {
+      clearTimeout(timer);
+      this.#heldOff -= 1;
+    });
+  }
+
+  #mayBegin([stream, headers, , rawHeaders]: StreamEvent): boolean {
+    const { session } = stream;
+    if (session === undefined) return false; // It has ended already.
+    const connection = this.#connectionOf(session as ServerHttp2Session);
+    if (connection.isCut) return false;
+    this.#coming = { stream, headers, rawHeaders, connection };
+    connection.opened(stream);
+    // Reset before it was seen: work for nothing.
+    if (stream.closed || stream.destroyed) this.refused(connection);
+    return !connection.isCut;
   }
 
   #connectionOf(session: ServerHttp2Session): Connection {
@@ -135,4 +174,11 @@ export class Door {
     session.once('close', () => this.#connections.delete(session));
     return connection;
   }
+}
+
+/** The listeners of an event. From now on, the caller calls them. */
+function take<Listener>(server: Http2Server, event: string): readonly Listener[] {
+  const listeners = server.listeners(event) as Listener[];
+  server.removeAllListeners(event);
+  return listeners;
 }

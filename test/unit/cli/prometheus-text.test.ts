@@ -14,6 +14,7 @@ describe('Prometheus text', () => {
       waiters: () => 7,
       leasesHeld: () => 2,
       nearCacheBytes: () => 0,
+      undecided: () => false,
       quorumNodes: () => [['voting', 5]],
     });
     const samples = readPrometheusText(await metrics.scrape());

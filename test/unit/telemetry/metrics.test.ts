@@ -26,6 +26,7 @@ function busyMetrics(): Metrics {
     waiters: () => 3,
     leasesHeld: () => 2,
     nearCacheBytes: () => 1,
+    undecided: () => true,
     quorumNodes: () => [['voting', 5]],
   });
   metrics.answered('shop', 'hit');
@@ -38,6 +39,11 @@ function busyMetrics(): Metrics {
   metrics.voted('127.0.0.1:7001', 'for', 0.3);
   metrics.degraded('quorum_lost');
   metrics.storeLate(true);
+  metrics.storeStep('arm', 'done');
+  metrics.storeStep('arm', 'done');
+  metrics.storeStep('publish', 'failed');
+  metrics.callFailed('Publish', 'UNAVAILABLE');
+  metrics.is('quorum', '1.2.3');
   return metrics;
 }
 
@@ -81,6 +87,11 @@ describe('what is printed', () => {
       dibs_leases_held: 2,
       dibs_near_cache_bytes: 1,
       dibs_store_late: 1,
+      dibs_undecided: 1,
+      'dibs_store_steps_total{step="arm",ended="done"}': 2,
+      'dibs_store_steps_total{step="publish",ended="failed"}': 1,
+      'dibs_call_errors_total{method="Publish",code="UNAVAILABLE"}': 1,
+      'dibs_info{mode="quorum",version="1.2.3"}': 1,
       'dibs_degraded{mode="none"}': 0,
       'dibs_degraded{mode="quorum_lost"}': 1,
       'dibs_degraded{mode="store_lost"}': 0,
