@@ -14,11 +14,11 @@ import { reflectionServices } from './grpc/reflection.js';
 import { GrpcServer } from './grpc/server.js';
 import { coordinatorService } from './grpc/service.js';
 import { Sessions } from './grpc/session/sessions.js';
-import { type Pieces, Turns } from './grpc/turns.js';
+import { Turns } from './grpc/turns.js';
 import type { ConsoleState } from './http/console-state.js';
 import { authorizeBy } from './http/page-guard.js';
 import { HttpServer } from './http/server.js';
-import { startObservation } from './observation.js';
+import { type Observation, startObservation } from './observation.js';
 import { NODE_STATES } from './quorum/quorum-observer.js';
 import { SystemChance } from './system-chance.js';
 import { SystemClock } from './system-clock.js';
@@ -72,7 +72,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const clock = new SystemClock();
   const observation = await startObservation(config, clock, policyOf);
   opened.push(() => observation.stop());
-  const { log, metrics, recent, lag, observer, tracing } = observation;
+  const { log, metrics, recent, lag, observer } = observation;
   let ready = false;
   let look = (): ConsoleState | undefined => undefined;
   warnOf(config, log);
@@ -93,16 +93,13 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     waitersMaxOf: access && ((identity) => access.waitersMaxOf(identity)),
   });
   opened.push(() => coordinator.close());
-  watchGauges(metrics, coordinator, authorities);
+  watchGauges(config, metrics, coordinator, authorities);
   await authorities.contact();
 
   const streams = new OpenStreams();
   const health = new Health(streams);
-  const unexpected = (err: unknown, method: string) => log.error({ err, method }, 'unexpected');
-  const own = { guard: access, tracing, holder: '', session: undefined, unexpected };
   const turns = new Turns();
-  const pace = (rest: Pieces) => turns.begin(rest);
-  const edge: Edge = { coordinator, limits, policyOf, pace, ...own };
+  const edge: Edge = { coordinator, limits, policyOf, ...edgeOf(observation, turns, access) };
   const { sessionGraceMs: graceMs, connectionAgeMs: ageMs } = config;
   const sessions = new Sessions({ edge, turns, wakes: authorities.wakes, clock, graceMs, ageMs });
   opened.push(() => sessions.stop());
@@ -115,6 +112,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     tls,
     clock,
     guard: access,
+    failed: metrics.callFailed,
   });
   opened.push(() => grpc.stop(STOP_MS_MAX));
   const watches = watchesOf(config, [http, grpc], access, log);
@@ -141,7 +139,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const app: App = {
     grpcAddresses: grpc.addresses,
     httpAddress: http.address,
-    mode: config.fleet === undefined ? 'embedded' : 'quorum',
+    mode: modeOf(config),
     drain,
     reload: async (read) => {
       policies = policiesAgain(read, log) ?? policies;
@@ -156,17 +154,45 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   return app;
 }
 
+/** What every call needs besides the coordinator and its bounds. */
+function edgeOf(
+  { log, metrics, tracing }: Observation,
+  turns: Turns,
+  guard: Access | undefined,
+): Omit<Edge, 'coordinator' | 'limits' | 'policyOf'> {
+  return {
+    guard,
+    tracing,
+    holder: '',
+    session: undefined,
+    pace: (rest) => turns.begin(rest),
+    unexpected: (err, method) => log.error({ err, method }, 'unexpected'),
+    failed: metrics.callFailed,
+  };
+}
+
+function modeOf({ fleet }: Config): App['mode'] {
+  return fleet === undefined ? 'embedded' : 'quorum';
+}
+
 /** What is allowed and probably not meant. */
 function warnOf({ suspicions }: Config, log: Logger): void {
   for (const unknown of suspicions.unknownVariables) log.warn(unknown, LOG.unknownVariable);
   if (suspicions.embeddedBeyondLoopback) log.warn({}, LOG.embeddedBeyondLoopback);
 }
 
-function watchGauges(metrics: Metrics, coordinator: Coordinator, authorities: Authorities): void {
+function watchGauges(
+  config: Config,
+  metrics: Metrics,
+  coordinator: Coordinator,
+  authorities: Authorities,
+): void {
+  metrics.is(modeOf(config), VERSION);
   metrics.watch({
     waiters: () => coordinator.waiters,
     leasesHeld: () => coordinator.leasesHeld,
     nearCacheBytes: () => coordinator.nearCacheBytes,
+    undecided: () => coordinator.undecided,
     quorumNodes: () => countsOf(authorities.nodeStates()),
   });
 }
@@ -216,7 +242,7 @@ function stateOf(of: {
 }): ConsoleState {
   const { app, ready, coordinator, sessions, authorities, recent } = of;
   const { mode, grpcAddresses: grpc } = app;
-  const { waiters, nearCacheBytes } = coordinator;
+  const { waiters, nearCacheBytes, undecided } = coordinator;
   return {
     atMs: Date.now(),
     replica: {
@@ -228,7 +254,7 @@ function stateOf(of: {
       draining: !ready,
       uptimeMs: process.uptime() * 1_000,
     },
-    now: { waiters, sessions: sessions.open, nearCacheBytes },
+    now: { waiters, sessions: sessions.open, nearCacheBytes, undecided },
     held: coordinator.leasesShown(LEASES_SHOWN_MAX),
     recent: recent.shown(authorities.nodeStates()),
   };

@@ -81,9 +81,12 @@ function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: A
     silenceMs,
     onTrouble,
     onReady: () => trouble.over(),
+    onRun: (run) => quorum.storeIs(run),
     ca,
   });
   const wakes = new RedisWakeChannel(store, {
+    clock,
+    silenceMs,
     onError: (error) => log.debug({ err: error, why: troubleOf(error) }, 'wake channel unreachable'),
     onHeard: () => connection.heard(),
     ca,

@@ -10,6 +10,7 @@ import { rateLimited } from './telemetry/log-rate.js';
 import { LOG } from './telemetry/log-texts.js';
 import { createLogger, decisionLog, type Logger, observeWith } from './telemetry/logger.js';
 import { Metrics } from './telemetry/metrics.js';
+import { NamespaceSeries } from './telemetry/namespace-series.js';
 import { otlpMetricReader, startOpenTelemetry } from './telemetry/open-telemetry.js';
 import { Reasons } from './telemetry/reasons.js';
 import { Recent } from './telemetry/recent.js';
@@ -40,7 +41,8 @@ export async function startObservation(
   const log = rateLimited(createLogger(config.logLevel), clock);
   const endLibraryOutput = logLibraryOutput(log);
   const { traces, metrics: sent } = config.otel;
-  const metrics = new Metrics(sent && [await otlpMetricReader(sent)]);
+  const series = new NamespaceSeries(clock);
+  const metrics = new Metrics(series, sent && [await otlpMetricReader(sent, series)]);
   const recent = new Recent(clock);
   const reasons = new Reasons();
   const openTelemetry = traces && (await startOpenTelemetry(VERSION, log));
@@ -92,5 +94,6 @@ function watchedQuorum(log: Logger, metrics: Metrics, recent: Recent, reasons: R
       if (to === 'voting') log.info(fields, LOG.lockNodeVoting);
       else log.warn(fields, LOG.lockNodeNotVoting);
     },
+    sharesStore: (node) => log.warn({ node }, LOG.storeIsLockNode),
   };
 }

@@ -144,7 +144,7 @@ func TestARebuildIsASpanOfItsCaller(t *testing.T) {
 
 func TestTheLeaseIsExtendedInTheRebuildsSpan(t *testing.T) {
 	its := startTracing(t)
-	its.getOrLock.will(lease("token", 30))
+	its.getOrLock.will(lease("token", 3_000))
 	its.extend.will(ok[*dibsv1.ExtendRequest](&dibsv1.ExtendResponse{
 		Outcome:     dibsv1.ExtendOutcome_EXTEND_OUTCOME_EXTENDED,
 		ExpiresInMs: 60_000,

@@ -1,4 +1,5 @@
 import { Degradation } from './degradation/degradation.js';
+import { Indecision } from './degradation/indecision.js';
 import { Lateness } from './degradation/lateness.js';
 import { rethrowUnlessUnavailable, unavailable } from './degradation/unavailable.js';
 import { isDrawnToRefresh, refreshDraw } from './leasing/forecast.js';
@@ -53,6 +54,7 @@ export class Coordinator {
   readonly #slots: RebuildSlots;
   readonly #reader: RecordReader;
   readonly #degradation: Degradation;
+  readonly #indecision: Indecision;
   readonly #lifecycle: LeaseLifecycle;
   readonly #keyLoops: KeyLoops;
   readonly #publishValue: PublishValue;
@@ -64,6 +66,7 @@ export class Coordinator {
   constructor(parts: CoordinatorParts) {
     const lateness = new Lateness(parts);
     this.#degradation = new Degradation(parts.observer, lateness);
+    this.#indecision = new Indecision(parts.clock, parts.observer);
     const store = this.#degradation.watchedStore(parts.store);
     const quorum = this.#degradation.watchedQuorum(parts.quorum);
     const namespaces = this.#degradation.watchedNamespaces(parts.namespaces);
@@ -74,7 +77,7 @@ export class Coordinator {
     const keeper = new ClockKeeper(this.parts, this.#changes);
     this.#near = new NearCache(parts.nearCacheBytes);
     this.#slots = new RebuildSlots(this.parts, this.#held, (id) => this.#keyLoops.wake(id));
-    this.#reader = new RecordReader(this.parts, this.#held, this.#changes, samples, keeper);
+    this.#reader = new RecordReader(this.parts, this.#held, this.#changes, samples, keeper, lateness);
     this.#lifecycle = new LeaseLifecycle(this.parts, this.#held, this.#slots);
     const granter = new LeaseGranter(this.parts, {
       held: this.#held,
@@ -90,6 +93,7 @@ export class Coordinator {
       reader,
       slots: this.#slots,
       degradation: this.#degradation,
+      indecision: this.#indecision,
       changes: this.#changes,
       lateness,
     });
@@ -102,6 +106,7 @@ export class Coordinator {
       changes: this.#changes,
       samples,
       keeper,
+      lateness,
     });
     this.#stopListening = parts.wakes.listen({
       wake: ({ id, kind, fence }) => {
@@ -136,6 +141,11 @@ export class Coordinator {
   /** The `max` of them that most callers wait for. */
   leasesShown(max: number): ShownLeases {
     return this.#held.shown(max, (id) => this.#keyLoops.waitersOf(id));
+  }
+
+  /** For a while, no attempt has had a winner. */
+  get undecided(): boolean {
+    return this.#indecision.lasts;
   }
 
   get nearCacheBytes(): number {

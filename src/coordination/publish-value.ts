@@ -1,3 +1,4 @@
+import type { Lateness } from './degradation/lateness.js';
 import { inPatience, unlessBefore } from './degradation/patience.js';
 import { rethrowUnlessUnavailable, undefinedIfUnavailable } from './degradation/unavailable.js';
 import type { HeldLease, HeldLeases } from './leasing/held-leases.js';
@@ -6,8 +7,8 @@ import type { LeaseLifecycle, LeasePorts } from './leasing/lease-lifecycle.js';
 import type { RebuildSlots } from './leasing/rebuild-slots.js';
 import type { Chance } from './ports/clock.js';
 import type { NamespaceStore } from './ports/namespace-store.js';
-import type { Observer } from './ports/observer.js';
-import type { StoredAnswer, StorePublish } from './ports/value-store.js';
+import type { NotStored, Observer } from './ports/observer.js';
+import type { StoredAnswer, StorePublish, StoreUnavailable } from './ports/value-store.js';
 import type { WakeChannel } from './ports/wake-channel.js';
 import type { Changes } from './reading/changes.js';
 import type { ClockKeeper } from './reading/clock-keeper.js';
@@ -41,6 +42,7 @@ export interface PublishValueRooms {
   readonly changes: Changes;
   readonly samples: RebuildSamples;
   readonly keeper: Pick<ClockKeeper, 'forValue'>;
+  readonly lateness: Pick<Lateness, 'owedSinceMs'>;
 }
 
 /** Takes rebuilt values: to the store, whose word counts, and to those who wait on this replica. */
@@ -53,6 +55,7 @@ export class PublishValue {
   private readonly changes: Changes;
   private readonly samples: RebuildSamples;
   private readonly keeper: PublishValueRooms['keeper'];
+  private readonly lateness: PublishValueRooms['lateness'];
 
   constructor(
     private readonly parts: PublishValueParts,
@@ -66,6 +69,7 @@ export class PublishValue {
     this.changes = rooms.changes;
     this.samples = rooms.samples;
     this.keeper = rooms.keeper;
+    this.lateness = rooms.lateness;
   }
 
   /**
@@ -77,6 +81,7 @@ export class PublishValue {
     const { answerInMs } = call;
     if (!Number.isFinite(answerInMs)) return publishing;
     return unlessBefore(this.parts.clock, answerInMs, publishing, (resolve) => {
+      this.parts.observer.publishUnanswered(request.key.namespace, answerInMs, call.traceparent);
       resolve({ outcome: 'not_stored', fence: 0, maybeStored: true });
     });
   }
@@ -94,19 +99,19 @@ export class PublishValue {
     const lease = held?.key.id === key.id ? held : undefined;
     const rebuildMs = lease === undefined ? undefined : clock.nowMs() - lease.sinceMs;
     const given = { token, lease, feeds };
-    const answer =
+    const { notStored, ...answer } =
       token.kind === 'armed'
         ? await this.#publishArmed(request, given, call)
         : this.#publishUnstored(request, given);
     const { outcome } = answer;
-    observer.published(key.namespace, outcome, rebuildMs, call.traceparent);
+    observer.published(key.namespace, outcome, rebuildMs, call.traceparent, notStored);
     if (rebuildMs !== undefined && (outcome === 'stored' || outcome === 'stored_late')) {
       this.samples.add(key.namespace, rebuildMs);
     }
     return answer;
   }
 
-  async #publishArmed(request: Publish, given: Given, call: Call): Promise<PublishAnswer> {
+  async #publishArmed(request: Publish, given: Given, call: Call): Promise<Answer> {
     const { quorum } = this.parts;
     const { key } = request;
     const { token, lease } = given;
@@ -116,6 +121,7 @@ export class PublishValue {
     // counts the value's time from when it took it, which was no earlier: a late reply makes nothing last longer.
     const sent = this.#now();
     let stored: Stored | undefined;
+    let notStored: NotStored | undefined;
     try {
       const request = { ...result, nonce: token.nonce, fence: token.fence };
       // Asked together: what the store keeps of the namespace must not end before the value.
@@ -126,10 +132,12 @@ export class PublishValue {
       [stored] = await keepingLock(this.parts, lock, storing);
     } catch (error) {
       rethrowUnlessUnavailable(error);
+      notStored = notStoredBy(error, result);
     }
     // Before anything else is asked: callers that come from here on must not get what the near cache had.
     if (stored !== undefined && STORED.has(stored.outcome)) this.#changed(key, stored.fence);
-    const answer = await this.#answerOf(stored, key, result);
+    const maybeStored = notStored?.cause === 'reply';
+    const answer = await this.#answerOf(stored ?? { maybeStored }, key, result);
     const feeding =
       stored === undefined
         ? this.#feedUnstored(key, result, given, sent, 'store_lost')
@@ -138,7 +146,7 @@ export class PublishValue {
     // The answer does not wait for the lock nodes.
     void quorum.release(key.id, token.nonce).then(() => this.keyLoops.wake(key.id));
     void this.slots.leave(key.namespace, token.nonce);
-    return answer;
+    return { ...answer, notStored };
   }
 
   /** This replica's own publish was stored: it knows that before any wake says so. A fence of 0: it is over by now. */
@@ -149,9 +157,12 @@ export class PublishValue {
     this.keyLoops.changed(id, known);
   }
 
-  /** Undefined: no reply came, so that the outcome is not known. */
-  async #answerOf(stored: StoredAnswer | undefined, key: Key, { tags }: Result): Promise<PublishAnswer> {
-    if (stored === undefined) return { outcome: 'not_stored', fence: 0, maybeStored: true };
+  async #answerOf(
+    stored: StoredAnswer | { readonly maybeStored: boolean },
+    key: Key,
+    { tags }: Result,
+  ): Promise<PublishAnswer> {
+    if ('maybeStored' in stored) return { outcome: 'not_stored', fence: 0, ...stored };
     const { outcome, fence, clock } = stored;
     if (!STORED.has(outcome)) return { outcome, fence };
     return { outcome, fence, counts: await this.#counts(key.namespace, clock, tags) };
@@ -206,19 +217,28 @@ export class PublishValue {
    */
   async #store(key: Key, step: StorePublish): Promise<Stored> {
     const { store } = this.parts;
-    const first = store.publish(key.id, step);
+    let sentAtMs: number | undefined;
+    const sent = () => {
+      sentAtMs = this.parts.clock.nowMs();
+    };
+    const first = store.publish(key.id, { ...step, sent });
     try {
       const { onLate } = this.parts.policyOf(key.namespace);
-      return await (onLate === 'wait' ? first : inPatience(this.parts, key.namespace, first));
+      // Until it is sent, what is under way before it may be late.
+      const owedSinceMs = () => sentAtMs ?? this.lateness.owedSinceMs;
+      return await (onLate === 'wait' ? first : inPatience(this.parts, key.namespace, first, owedSinceMs));
     } catch (error) {
       rethrowUnlessUnavailable(error);
       if (error.how === 'late' && this.parts.policyOf(key.namespace).onLate === 'degrade') throw error;
-      const again = await store.publish(key.id, step);
+      const again = await store.publish(key.id, step).catch((second) => {
+        // The first may have been taken, whatever became of the second.
+        throw error.untaken ? second : error;
+      });
       return again.outcome === 'duplicate' ? { ...again, outcome: 'stored', sinceUnknown: true } : again;
     }
   }
 
-  #publishUnstored(request: Publish, given: Given): PublishAnswer {
+  #publishUnstored(request: Publish, given: Given): Answer {
     const { key } = request;
     const { token, lease } = given;
     const answer: PublishAnswer = { outcome: 'not_stored', fence: 0, maybeStored: false };
@@ -226,7 +246,7 @@ export class PublishValue {
     const feeding = this.#feedUnstored(key, this.#resultOf(request), given, this.#now(), degraded);
     tell(answer, [lease?.span], feeding);
     void this.lifecycle.endUnstored(key, token, 'published').then(() => this.keyLoops.wake(key.id));
-    return answer;
+    return { ...answer, notStored: { cause: 'lease', why: '', valueBytes: bytesOf(request) } };
   }
 
   #now(): Sent {
@@ -262,7 +282,17 @@ interface Given {
   readonly feeds: boolean;
 }
 
+type Answer = PublishAnswer & { readonly notStored?: NotStored | undefined };
+
 type Result = Omit<StorePublish, 'nonce' | 'fence'>;
+
+function bytesOf({ payload }: Pick<Result, 'payload'>): number {
+  return payload.kind === 'value' ? payload.bytes.length : 0;
+}
+
+function notStoredBy({ message, untaken }: StoreUnavailable, result: Result): NotStored {
+  return { cause: untaken ? 'store' : 'reply', why: message, valueBytes: bytesOf(result) };
+}
 
 /** What the store would show of a result just now. */
 function recordOf({ payload, ttlMs, staleMs, tags }: Result, fence: number, clock: string): KeyRecord {
@@ -271,7 +301,7 @@ function recordOf({ payload, ttlMs, staleMs, tags }: Result, fence: number, cloc
   return { fence, valueFence: fence, value };
 }
 
-/** Closes the circle of a stampede: the lease's span, and the publish's, say how many callers were served. */
+/** Closes the circle of a stampede: the lease's span, and the publish's, say how many callers were served here. */
 function tell(
   { outcome, fence }: PublishAnswer,
   spans: readonly (Span | undefined)[],
@@ -279,7 +309,7 @@ function tell(
 ): void {
   // Most calls are in no trace, and need no further turn.
   if (spans.every((span) => span === undefined)) return;
-  void feeding.then((served) => {
-    for (const span of spans) span?.end({ outcome, fence, served });
+  void feeding.then((servedHere) => {
+    for (const span of spans) span?.end({ outcome, fence, servedHere });
   });
 }

@@ -80,6 +80,8 @@ class Trial {
   constructor({ address, connection, ca, limits, clock, chance }: EndToEnd) {
     this.#clock = clock;
     this.wakes = new RedisWakeChannel(address, {
+      clock,
+      silenceMs: limits.silenceMs,
       ca,
       onError: (error) => {
         this.trouble = troubleOf(error);

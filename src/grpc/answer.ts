@@ -39,6 +39,8 @@ export interface Edge extends Bounds {
   pace(rest: Pieces): void;
   /** Receives the cause of every INTERNAL, with the path of its method. */
   unexpected(cause: unknown, path: string): void;
+  /** Receives each error that a caller gets: the name of its method, such as `Publish`, and of its code. */
+  failed(method: string, code: string): void;
 }
 
 export interface SessionLeases {

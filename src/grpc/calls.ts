@@ -25,7 +25,7 @@ import {
   encodeRelease,
 } from './encode.js';
 import * as wire from './generated/dibs/v1/coordinator.js';
-import { callErrorOf } from './status.js';
+import { callErrorOf, codeName } from './status.js';
 
 const contract = wire.CoordinatorServiceService;
 
@@ -109,14 +109,11 @@ export const CALLS = {
     handsOut: true,
     run: (edge, requests, call, settled) =>
       askEach(edge, requests, { call, span: spanOf(contract.getOrLock.path), told: toldOf }, settled),
-    encode: ({ key, answer }, _requests, { unexpected }): wire.GetOrLockManyResponse => ({
+    encode: ({ key, answer }, _requests, edge): wire.GetOrLockManyResponse => ({
       key: key.key,
       result:
         answer instanceof Error
-          ? {
-              $case: 'error',
-              value: callErrorOf(answer, (cause) => unexpected(cause, contract.getOrLockMany.path)),
-            }
+          ? { $case: 'error', value: keyErrorOf(answer, edge) }
           : { $case: 'response', value: encodeGetOrLock(answer, key) },
     }),
     valueBytes: ({ answer }) => (answer instanceof Error ? 0 : bytesOf(answer)),
@@ -170,6 +167,14 @@ function row<Wire, Request, Answer, Response>(
 /** `/dibs.v1.CoordinatorService/Publish` without its first slash. */
 function spanOf(path: string): string {
   return path.slice(1);
+}
+
+/** Each key of a call for many counts as a failed call of its own. */
+function keyErrorOf(error: Error, { unexpected, failed }: Edge): wire.CallError {
+  const { path, name } = CALLS.getOrLockMany;
+  const told = callErrorOf(error, (cause) => unexpected(cause, path));
+  failed(name, codeName(told.code));
+  return told;
 }
 
 /** A read changes nothing. A lease makes other callers wait. */

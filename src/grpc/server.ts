@@ -9,7 +9,7 @@ import type { TlsMaterial } from '../config/tls-files.js';
 import type { Clock } from '../coordination/ports/clock.js';
 import { KEY_BYTES_MAX, KEYS_MAX } from './decode.js';
 import { connectionsWithin, openFilesMaxOf } from './door/descriptors.js';
-import { Door, STREAMS_BEFORE_ADMISSION } from './door/door.js';
+import { Door, type DoorParts, STREAMS_BEFORE_ADMISSION } from './door/door.js';
 import { http2ServersOf } from './door/http2-servers.js';
 import { TlsCredentials } from './tls-credentials.js';
 import { freeSocketPath } from './unix-socket.js';
@@ -39,6 +39,8 @@ export interface GrpcServerOptions {
   readonly guard: Guard | undefined;
   /** Whether requests may be compressed. */
   readonly compressedRequests: boolean;
+  /** Receives each error that a caller gets at the door. */
+  readonly failed: DoorParts['failed'];
 }
 
 /**
@@ -136,8 +138,16 @@ function messageBytesMaxOf({ valueBytesMax }: GrpcServerOptions): number {
 }
 
 function doorOf(options: GrpcServerOptions): Door {
-  const { clock, guard, compressedRequests, connectionsMax, unsentBytesMax, waitersMax, waitersPerKeyMax } =
-    options;
+  const {
+    clock,
+    guard,
+    compressedRequests,
+    failed,
+    connectionsMax,
+    unsentBytesMax,
+    waitersMax,
+    waitersPerKeyMax,
+  } = options;
   const bounds = {
     connectionsMax: connectionsWithin(connectionsMax, openFilesMaxOf(process.report)),
     streamsMax: waitersMax + STREAMS_BESIDES_WAITERS,
@@ -145,7 +155,7 @@ function doorOf(options: GrpcServerOptions): Door {
     unsentBytesMax,
     arrivingBytesMax: Math.max(ARRIVING_BYTES_MAX, 4 * messageBytesMaxOf(options)),
   };
-  return new Door({ clock, guard, compressedRequests, bounds });
+  return new Door({ clock, guard, compressedRequests, bounds, failed });
 }
 
 async function listenAt(server: Server, address: string, credentials: ServerCredentials): Promise<string> {

@@ -18,6 +18,11 @@ const DO_NOT_RETRY = -1;
 /** Fixed, because a caller cannot act on an internal cause, and the cause may contain confidential data. */
 const INTERNAL_TEXT = 'internal error; the cause is in the log of this replica';
 
+/** `UNAVAILABLE` for 14. */
+export function codeName(code: number): string {
+  return status[code] ?? 'UNKNOWN';
+}
+
 /** The error of a call within another one, the same as from {@link statusOf}. */
 export function callErrorOf(error: unknown, unexpected: (cause: unknown) => void): CallError {
   const { code = status.UNKNOWN, details = '' } = statusOf(error, unexpected);

@@ -4,7 +4,7 @@ import type { Call } from '../coordination/words/call.js';
 import { type Answered, type AnyRow, answer, type Edge } from './answer.js';
 import { callOf, visitorOf } from './call-of.js';
 import { messageOf } from './decode.js';
-import { statusOf } from './status.js';
+import { codeName, statusOf } from './status.js';
 import { type Decoded, strict } from './strict-codec.js';
 
 /** A method of the service: its codec and its handler. */
@@ -33,6 +33,7 @@ export function unary(
     let call: Call | undefined;
     const fail = (error: unknown) => {
       const failure = statusOf(error, unexpected);
+      edge.failed(row.name, codeName(failure.code));
       done(failure);
       call?.trace?.end(failure.code);
     };

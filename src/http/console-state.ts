@@ -19,6 +19,8 @@ export interface ConsoleState {
     readonly waiters: number;
     readonly sessions: number;
     readonly nearCacheBytes: number;
+    /** For a while, no attempt at a lease has had a winner. */
+    readonly undecided: boolean;
   };
   readonly held: ShownLeases;
   readonly recent: {

@@ -21,7 +21,7 @@ const CLAIM_EVERY_MS = 10_000;
 const MARKING_MS_MAX = 1_000;
 
 /**
- * Lets a new quorum skip the wait. This room's README.md has the reasoning. In short: if all nodes never had a marker,
+ * Lets a new quorum skip the wait. amnesia.md beside it has the reasoning. In short: if all nodes never had a marker,
  * at one instant, and the store has never seen a quorum, then nothing was forgotten.
  */
 export class Amnesia {

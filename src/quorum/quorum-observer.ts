@@ -25,10 +25,13 @@ export interface QuorumObserver {
   voted(node: string, vote: Vote, ms: number, why?: string): void;
   /** Also from `connecting` or `refusing` to itself, if the reason changed. */
   stateChanged(node: string, from: NodeState, to: NodeState, why: string): void;
+  /** This node and the value store are one Redis. */
+  sharesStore(node: string): void;
 }
 
 /** Ignores all events. */
 export const NO_QUORUM_OBSERVER: QuorumObserver = {
   voted() {},
   stateChanged() {},
+  sharesStore() {},
 };

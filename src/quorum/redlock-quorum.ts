@@ -46,6 +46,7 @@ export class RedlockQuorum implements LeaseQuorum {
   readonly #majority: number;
   readonly #redlock: Redlock;
   readonly #amnesia: Amnesia;
+  readonly #runs: SeparateRuns;
   /** By nonce. */
   readonly #listeners = new Map<string, Listener>();
   #nonce = '';
@@ -59,8 +60,9 @@ export class RedlockQuorum implements LeaseQuorum {
     this.#majority = (nodes.length + 1) / 2;
     this.#amnesia = new Amnesia({ clock, claim });
     const changed = () => this.#tellIfReady();
-    const runs = new SeparateRuns();
     const observer = this.#whileOpen(parts.observer ?? NO_QUORUM_OBSERVER);
+    const runs = new SeparateRuns((node) => observer.sharesStore(node));
+    this.#runs = runs;
     const common = { runs, clock, chance, observer, timeoutMs, silenceMs, leaseMsMax, changed };
     this.#voters = nodes.map((node) => new Voter({ ...common, amnesia: this.#amnesia, node }));
     this.#redlock = this.#redlockOver(this.#voters);
@@ -95,6 +97,11 @@ export class RedlockQuorum implements LeaseQuorum {
   /** The state of each node, by name. */
   states(): ReadonlyMap<string, NodeState> {
     return new Map(this.#voters.map((voter) => [voter.name, voter.state]));
+  }
+
+  /** The run of the value store, as soon as it is known. */
+  storeIs(run: string): void {
+    this.#runs.storeIs(run);
   }
 
   async acquire(id: string, nonce: string, leaseMs: number, heard?: VoteListener): Promise<Ballot> {
@@ -166,6 +173,7 @@ export class RedlockQuorum implements LeaseQuorum {
       stateChanged: (...change) => {
         if (!this.#isClosed) observer.stateChanged(...change);
       },
+      sharesStore: (node) => observer.sharesStore(node),
     };
   }
 

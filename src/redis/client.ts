@@ -13,8 +13,8 @@ import './socket-errors.js';
 const RETRY_MS_MIN = 50;
 const RETRY_MS_MAX = 1_000;
 /**
- * A subscription that owes a reply and has been silent for this long is made anew: its other end may be gone without a
- * word. What decides about leases counts in running time instead (`reply-watch.ts`).
+ * A connection for beats or for one question that owes a reply and has been silent for this long is made anew: its other
+ * end may be gone without a word. All others count in running time instead (`reply-watch.ts`).
  */
 export const SILENT_MS_MAX = 2_000;
 /** A TCP or TLS handshake within one region takes some milliseconds. */
@@ -111,13 +111,13 @@ export function singleClient(
   address: StoreAddress,
   attempt: number,
   connectionName: string,
-  ca?: string,
+  { ca, socketTimeout }: { ca?: string | undefined; socketTimeout?: number } = {},
 ): Redis {
   const host = address.kind === 'cluster' ? entryOptions(address, attempt, ca) : hostOptions(address, ca);
   const client = new Redis({
     ...promptOptions,
     ...host,
-    socketTimeout: SILENT_MS_MAX,
+    socketTimeout,
     lazyConnect: true,
     retryStrategy: null,
     autoResubscribe: false,

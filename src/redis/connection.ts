@@ -4,11 +4,11 @@ import { RunningTime } from '../coordination/degradation/running-time.js';
 import type { Clock } from '../coordination/ports/clock.js';
 import { type Missing, StoreUnavailable } from '../coordination/ports/value-store.js';
 import { CoordinationError } from '../coordination/words/errors.js';
-import { retryMs, scriptClient, singleClient } from './client.js';
+import { retryMs, SILENT_MS_MAX, scriptClient, singleClient } from './client.js';
 import { entryFault, hidesItsReason } from './entry-fault.js';
 import { OneWrite } from './one-write.js';
 import { ReplyWatch } from './reply-watch.js';
-import { isFaultOfScript, isForeignKey, isMereEnd, troubleOf } from './trouble.js';
+import { isFaultOfScript, isForeignKey, isMereEnd, isUnsent, troubleOf } from './trouble.js';
 
 /** Why the store does not serve: it cannot be reached, it refuses, or it has something foreign under one key. */
 export interface StoreTrouble {
@@ -30,6 +30,8 @@ export interface StoreConnectionOptions {
   readonly onTrouble?: (trouble: StoreTrouble) => void;
   /** A connection is ready. */
   readonly onReady?: () => void;
+  /** The `run_id` of a server, each time a connection to it is ready. */
+  readonly onRun?: (run: string) => void;
 }
 
 /**
@@ -108,9 +110,10 @@ export class StoreConnection {
    * more, or when it says that the store cannot serve; with the reply itself where that is a fault of ours.
    */
   call<T>(send: (client: Redis | Cluster) => Promise<T>): Promise<T> {
-    if (this.#closed) return Promise.reject(new StoreUnavailable('the connection to the store is closed'));
+    if (this.#closed)
+      return Promise.reject(new StoreUnavailable('the connection to the store is closed', { untaken: true }));
     this.#running.start();
-    if (this.#silent) return Promise.reject(this.#unheard());
+    if (this.#silent) return Promise.reject(this.#unheard(true));
     // A cluster has a connection for each of its nodes.
     if (!(this.#client instanceof Cluster)) this.#oneWrite.gather(this.#client.stream);
     return new Promise<T>((resolve, reject) => {
@@ -152,7 +155,17 @@ export class StoreConnection {
     this.#watches.set(client, new ReplyWatch(client, () => this.heard()));
     client.on('ready', () => {
       this.#isCut = false;
+      void this.#tellRun(client);
     });
+  }
+
+  /** For a warning only, so that it may fail: the rights for INFO may be missing. */
+  async #tellRun(client: Redis): Promise<void> {
+    const { onRun } = this.options;
+    if (onRun === undefined) return;
+    const info = await client.info('server').catch(() => '');
+    const run = /^run_id:(\w+)/m.exec(info)?.[1];
+    if (run !== undefined) onRun(run);
   }
 
   /** False once nothing is owed any more. */
@@ -184,7 +197,11 @@ export class StoreConnection {
   /** A new connection shows whether the store is silent, or only the old connection. */
   #askAnew(): void {
     if (this.#probe !== undefined || this.#closed) return;
-    const probe = singleClient(this.address, this.#probes, 'dibs-probe', this.options.ca);
+    const { ca } = this.options;
+    const probe = singleClient(this.address, this.#probes, 'dibs-probe', {
+      ca,
+      socketTimeout: SILENT_MS_MAX,
+    });
     this.#probes += 1;
     this.#probe = probe;
     // What goes wrong with it is what the others have told already.
@@ -202,10 +219,11 @@ export class StoreConnection {
       });
   }
 
-  #unheard(): StoreUnavailable {
+  #unheard(untaken = false): StoreUnavailable {
     const how = this.#silentMs >= 2 * this.#silenceMs ? 'gone' : 'silent';
     return new StoreUnavailable('the store is silent: it owes a reply, and a new connection gets none', {
       how,
+      untaken,
     });
   }
 
@@ -248,6 +266,7 @@ export class StoreConnection {
       return new StoreUnavailable(`the store cannot serve: ${reason}`, {
         cause: error,
         how: this.#missing(),
+        untaken: isUnsent(error),
       });
     }
     if (isFaultOfScript(error.message)) return error;
@@ -258,6 +277,10 @@ export class StoreConnection {
     // A connection that is made anew because of it has no other reason.
     this.#trouble = why;
     this.options.onTrouble?.({ kind: 'refused', why, error });
-    return new StoreUnavailable(`the store cannot serve: ${why}`, { cause: error, how: 'gone' });
+    return new StoreUnavailable(`the store cannot serve: ${why}`, {
+      cause: error,
+      how: 'gone',
+      untaken: true,
+    });
   }
 }

@@ -115,6 +115,11 @@ export function isMereEnd({ message }: Error): boolean {
   return /isn't writeable|Connection is closed|Connection closed/.test(message);
 }
 
+/** There was no connection to send it on. */
+export function isUnsent({ message }: Error): boolean {
+  return /isn't writeable/.test(message);
+}
+
 /** Another program wrote something else under the key's name. All other keys can be served. */
 export function isForeignKey(message: string): boolean {
   return /(?:^|\W)WRONGTYPE /.test(message);

@@ -1,20 +1,27 @@
 import type { Redis } from 'ioredis';
 import type { StoreAddress } from '../config/store-url.js';
+import { RunningTime } from '../coordination/degradation/running-time.js';
+import type { Clock } from '../coordination/ports/clock.js';
 import type { NamespaceWake, Wake, WakeChannel, WakeListener } from '../coordination/ports/wake-channel.js';
 import { retryMs, singleClient } from './client.js';
 import { ClusterBeats } from './cluster-beats.js';
 import { WAKE_CHANNEL } from './keys.js';
+import { ReplyWatch } from './reply-watch.js';
 
 /** Near caches are served as fresh while the channel is live: this and the next bound their delusion. */
 const PING_EVERY_MS = 1_000;
-/** A pong that is older proves nothing: a replica that stood still must hear of the channel before it trusts its copies. */
+/**
+ * A pong whose ping is older proves nothing: a replica that stood still must hear of the channel before it trusts its
+ * copies. A store that is late makes its pongs old, and near caches wait for the next one. The subscription stays.
+ */
 const PONG_AGE_MS_MAX = 1_500;
 /** Invalidations of tags that came in the new form, and will come in the old one: more than are ever between the two. */
 const TWICE_TOLD_MAX = 256;
-/** As long as a step on the store may take, with room for a burst of wakes that stands before the pong. */
-const PING_TIMEOUT_MS = 500;
 
 export interface RedisWakeChannelOptions {
+  readonly clock: Clock;
+  /** A subscription that owes a reply for so much of this process's running time is made anew. */
+  readonly silenceMs: number;
   /** PEM: who has signed the certificates of a store with TLS. */
   readonly ca?: string | undefined;
   /** Hears why the subscription could not be made or broke; each failed try again. */
@@ -25,41 +32,45 @@ export interface RedisWakeChannelOptions {
 
 /**
  * The wakes that the store's scripts publish, over a connection of its own. Each connection subscribes,
- * is pinged every second, and is thrown away at its first fault for a new one.
+ * is pinged every second, and is thrown away for a new one at its first fault, or when it owes a reply and is silent for
+ * too long. One that is only late is waited for: a new one would be late too, and would miss the wakes in between.
  */
 export class RedisWakeChannel implements WakeChannel {
   readonly #address: StoreAddress;
-  readonly #ca: string | undefined;
+  readonly #options: RedisWakeChannelOptions;
   readonly #onError: (error: Error) => void;
-  readonly #onHeard: () => void;
+  readonly #running: RunningTime;
   readonly #listeners = new Set<WakeListener>();
   /** Only where the store is a cluster. */
   readonly #beats: ClusterBeats | undefined;
   #client: Redis | undefined;
+  #watch: ReplyWatch | undefined;
   #timer: NodeJS.Timeout | undefined;
   #attempts = 0;
   /** Failed tries in a row, for the pause before the next one. */
   #failures = 0;
   #live = false;
-  /** When the last pong came, or the confirmation, on this process's monotonic clock. */
-  #pongAtMs = 0;
+  /** When the last ping with a pong was sent, or the subscription. */
+  #provenAtMs = Number.NEGATIVE_INFINITY;
   readonly #twiceTold = new Set<string>();
   #malformed = 0;
   #closed = false;
 
   /** Connects in the background. */
-  constructor(address: StoreAddress, options: RedisWakeChannelOptions = {}) {
+  constructor(address: StoreAddress, options: RedisWakeChannelOptions) {
     this.#address = address;
-    this.#ca = options.ca;
+    this.#options = options;
     this.#onError = options.onError ?? (() => {});
-    this.#onHeard = options.onHeard ?? (() => {});
+    this.#running = new RunningTime(options.clock, (ms) => this.#passed(ms));
     this.#beats =
-      this.#address.kind === 'cluster' ? new ClusterBeats(this.#address, this.#onError, this.#ca) : undefined;
+      this.#address.kind === 'cluster'
+        ? new ClusterBeats(this.#address, this.#onError, options.ca)
+        : undefined;
     this.#connect();
   }
 
   get live(): boolean {
-    const isHeard = this.#live && performance.now() - this.#pongAtMs < PONG_AGE_MS_MAX;
+    const isHeard = this.#live && this.#options.clock.nowMs() - this.#provenAtMs < PONG_AGE_MS_MAX;
     return isHeard && this.#beats?.heardWithin(PONG_AGE_MS_MAX) !== false;
   }
 
@@ -83,63 +94,89 @@ export class RedisWakeChannel implements WakeChannel {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    this.#running.stop();
     this.#client?.disconnect();
     this.#beats?.close();
     this.#setLive(false);
   }
 
   #connect(): void {
-    const client = singleClient(this.#address, this.#attempts, 'dibs-wake', this.#ca);
+    const client = singleClient(this.#address, this.#attempts, 'dibs-wake', { ca: this.#options.ca });
     this.#attempts += 1;
     this.#client = client;
+    this.#watch = new ReplyWatch(client, () => this.#options.onHeard?.());
+    // Also a handshake is watched.
+    client.on('connect', () => this.#running.start());
     client.on('error', (error: Error) => this.#onError(error));
     client.on('end', () => this.#ended(client));
     client.on('message', (_channel: string, message: string) => this.#heard(message));
-    this.#subscribe(client).catch((error: Error) => {
-      if (this.#client !== client) return;
-      this.#onError(error);
-      this.#ended(client);
-      client.disconnect();
-    });
+    this.#subscribe(client).catch((error: Error) => this.#failed(client, error));
   }
 
   async #subscribe(client: Redis): Promise<void> {
     await client.connect();
-    await inTime(client.subscribe(WAKE_CHANNEL), 'the confirmation of the subscription');
+    const sentAtMs = this.#owe();
+    await client.subscribe(WAKE_CHANNEL);
     // `end` may have come while the confirmation was on its way to us.
     if (this.#client !== client || this.#closed) return;
     this.#failures = 0;
-    this.#pongAtMs = performance.now();
+    this.#provenAtMs = sentAtMs;
     this.#setLive(true);
     this.#beats?.send();
     this.#pingLater(client);
   }
 
+  /** Every second, or as soon as the pong before has come. */
   #pingLater(client: Redis): void {
-    this.#timer = setTimeout(() => {
-      this.#beats?.send();
-      inTime(client.ping(), 'the answer to a ping').then(
-        () => {
-          if (this.#client !== client || this.#closed) return;
-          this.#pongAtMs = performance.now();
-          this.#onHeard();
-          this.#pingLater(client);
-        },
-        (error: Error) => {
-          if (this.#client !== client) return;
-          this.#onError(error);
-          // Over from now on, and not only once the silent other end has confirmed that it is.
-          this.#ended(client);
-          client.disconnect();
-        },
-      );
-    }, PING_EVERY_MS);
+    const sinceMs = this.#options.clock.nowMs() - this.#provenAtMs;
+    this.#timer = setTimeout(
+      () => {
+        this.#beats?.send();
+        const sentAtMs = this.#owe();
+        client.ping().then(
+          () => {
+            if (this.#client !== client || this.#closed) return;
+            this.#provenAtMs = sentAtMs;
+            this.#pingLater(client);
+          },
+          (error: Error) => this.#failed(client, error),
+        );
+      },
+      Math.max(0, PING_EVERY_MS - sinceMs),
+    );
+  }
+
+  /** A reply is owed from now on. */
+  #owe(): number {
+    this.#running.start();
+    return this.#options.clock.nowMs();
+  }
+
+  #passed(ms: number): boolean {
+    const { silenceMs } = this.#options;
+    const [client, watch] = [this.#client, this.#watch];
+    if (client === undefined || watch === undefined) return false;
+    if (watch.passed(ms) >= silenceMs) {
+      this.#failed(client, new Error(`the subscription owes a reply and was silent for ${silenceMs} ms`));
+      return false;
+    }
+    return watch.owes;
+  }
+
+  #failed(client: Redis, error: Error): void {
+    if (this.#client !== client) return;
+    this.#onError(error);
+    // Over from now on, and not only once the silent other end has confirmed that it is.
+    this.#ended(client);
+    client.disconnect();
   }
 
   #ended(client: Redis): void {
     if (this.#client !== client) return;
     this.#client = undefined;
+    this.#watch = undefined;
     clearTimeout(this.#timer);
+    this.#running.stop();
     this.#setLive(false);
     if (this.#closed) return;
     this.#failures += 1;
@@ -167,7 +204,6 @@ export class RedisWakeChannel implements WakeChannel {
   }
 
   #heard(message: string): void {
-    this.#onHeard();
     if (this.#beats?.hears(message) === true) return;
     const wake = parseWake(message);
     const namespaceWake = wake === undefined ? parseNamespaceWake(message) : undefined;
@@ -227,21 +263,5 @@ function tagsIn(json: string): string[] | undefined {
   } catch {
     // Somebody else publishes on our channel: it is no wake.
     return undefined;
-  }
-}
-
-/** Rejects when `what` has not come within the ping's time-out. */
-async function inTime<T>(reply: Promise<T>, what: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      // Timers run before sockets are read: after a stall of this process the reply may be there already.
-      setImmediate(() => reject(new Error(`${what} did not come within ${PING_TIMEOUT_MS} ms`)));
-    }, PING_TIMEOUT_MS);
-  });
-  try {
-    return await Promise.race([reply, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

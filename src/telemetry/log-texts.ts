@@ -7,9 +7,17 @@ export const LOG = {
   recovered: 'recovered: quorum and store available',
   storeLate: 'store late: waiting for its reply, and granting no lease meanwhile',
   storeInTime: 'recovered: the store answers in time',
+  undecided: 'undecided: no lease was granted for a while; see why',
+  decided: 'recovered: leases are granted again',
+  storeIsLockNode:
+    'value store is a lock node too: they fail together; give the value store a Redis of its own',
   publishSuperseded: 'publish refused: a newer lease was granted, so the rebuild took too long',
   publishUnknownLease: 'publish refused: the store has no record of the lease and may have lost data',
-  publishNotStored: 'publish not stored: the lease was granted without the store, or the store did not reply',
+  publishWithoutStore: 'publish not stored: its lease was granted without the store',
+  publishRefusedByStore: 'publish not stored: the store cannot be reached, or it refuses; see why',
+  publishReplyLost: 'publish perhaps not stored: the reply of the store is lost; see why',
+  publishUnanswered:
+    'publish not stored in time: its caller does not wait any longer, and the store may still store it',
   leaseExpired: 'lease expired: its holder did not publish in time',
   leaseLostWithSession: 'lease ended: the session of its holder ended',
   overloaded: 'overloaded: refusing new waiters',

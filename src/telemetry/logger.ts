@@ -1,6 +1,6 @@
 import { type DestinationStream, destination, pino } from 'pino';
-import type { Observer } from '../coordination/ports/observer.js';
-import type { Degraded, LeaseEnd, PublishOutcome } from '../coordination/words/outcome.js';
+import type { NotStored, Observer } from '../coordination/ports/observer.js';
+import type { Degraded, LeaseEnd, PublishOutcome, UndecidedBy } from '../coordination/words/outcome.js';
 import { LOG } from './log-texts.js';
 import type { Reasons } from './reasons.js';
 import { shownError } from './shown-error.js';
@@ -33,11 +33,15 @@ export function decisionLog(log: Logger, reasons: Pick<Reasons, 'of'>): Partial<
   return {
     // Decided once, so that hits cost nothing extra without debug logging.
     ...(log.isLevelEnabled('debug') ? debugLog(log) : {}),
-    published: (namespace, outcome, rebuildMs, traceparent) => {
-      const fields = { namespace, outcome, rebuildMs, ...traceOf(traceparent) };
-      const why = REFUSED[outcome];
-      if (why === undefined) log.debug(fields, 'publish answered');
-      else log.warn(fields, why);
+    published: (namespace, outcome, rebuildMs, traceparent, notStored) => {
+      const { cause, ...known } = notStored ?? {};
+      const fields = { namespace, outcome, rebuildMs, ...known, ...traceOf(traceparent) };
+      const line = cause === undefined ? REFUSED[outcome] : NOT_STORED[cause];
+      if (line === undefined) log.debug(fields, 'publish answered');
+      else log.warn(fields, line);
+    },
+    publishUnanswered: (namespace, waitedMs, traceparent) => {
+      log.warn({ namespace, waitedMs, ...traceOf(traceparent) }, LOG.publishUnanswered);
     },
     leaseEnded: (namespace, end, heldMs, traceparent) => {
       const fields = { namespace, end, heldMs, ...traceOf(traceparent) };
@@ -56,6 +60,10 @@ export function decisionLog(log: Logger, reasons: Pick<Reasons, 'of'>): Partial<
       if (late) log.warn({ sinceMs }, LOG.storeLate);
       else log.info({ sinceMs }, LOG.storeInTime);
     },
+    undecided(lasts, sinceMs, by) {
+      if (lasts) log.warn({ sinceMs, why: by && UNDECIDED[by] }, LOG.undecided);
+      else log.info({ sinceMs }, LOG.decided);
+    },
   };
 }
 
@@ -71,7 +79,21 @@ function debugLog(log: Logger): Partial<Observer> {
 const REFUSED: Partial<Record<PublishOutcome, string>> = {
   superseded: LOG.publishSuperseded,
   unknown_lease: LOG.publishUnknownLease,
-  not_stored: LOG.publishNotStored,
+};
+const NOT_STORED: Record<NotStored['cause'], string> = {
+  lease: LOG.publishWithoutStore,
+  store: LOG.publishRefusedByStore,
+  reply: LOG.publishReplyLost,
+};
+/** What happened at the last attempt, and what to check. */
+const UNDECIDED: Record<UndecidedBy, string> = {
+  votes: 'the votes of the lock nodes had no winner; is each lock node a Redis of its own?',
+  unknown_lock:
+    'the lock nodes hold a lock that the store has no lease for; do other replicas use these lock nodes with another store?',
+  late_nodes: 'too few lock nodes answered in time; check their machines and the network',
+  late_store: 'the store owes its reply; check its machine and the network',
+  lease_over:
+    'each lease had ended before it could be given; check the lock nodes, the store and the network',
 };
 const LOST: Partial<Record<LeaseEnd, string>> = {
   expired: LOG.leaseExpired,
@@ -94,10 +116,13 @@ export function observeWith(...observers: readonly Partial<Observer>[]): Observe
     saved: toAll(observers, 'saved'),
     degraded: toAll(observers, 'degraded'),
     storeLate: toAll(observers, 'storeLate'),
+    storeStep: toAll(observers, 'storeStep'),
+    undecided: toAll(observers, 'undecided'),
+    publishUnanswered: toAll(observers, 'publishUnanswered'),
   };
 }
 
-type Told = (a: unknown, b: unknown, c: unknown, d: unknown) => void;
+type Told = (a: unknown, b: unknown, c: unknown, d: unknown, e: unknown) => void;
 
 /** Named arguments instead of a rest parameter, because every hit calls this. */
 function toAll<Name extends keyof Observer>(
@@ -107,8 +132,8 @@ function toAll<Name extends keyof Observer>(
   const all = observers.flatMap((observer) => observer[name]?.bind(observer) ?? []) as unknown as Told[];
   const [only] = all;
   if (all.length === 1 && only !== undefined) return only as unknown as Observer[Name];
-  const told: Told = (a, b, c, d) => {
-    for (const tell of all) tell(a, b, c, d);
+  const told: Told = (a, b, c, d, e) => {
+    for (const tell of all) tell(a, b, c, d, e);
   };
   return told as unknown as Observer[Name];
 }

@@ -1,17 +1,42 @@
-import type { Counter, Histogram, Meter } from '@opentelemetry/api';
+import type { Histogram, Meter } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
-import { MeterProvider, type MetricReader } from '@opentelemetry/sdk-metrics';
-import type { Observer, WaitEnd } from '../coordination/ports/observer.js';
+import { AggregationTemporality, MeterProvider, type MetricReader } from '@opentelemetry/sdk-metrics';
+import type { Observer, StoreStep, WaitEnd } from '../coordination/ports/observer.js';
 import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../coordination/words/outcome.js';
-import { LABELS, METRICS, OTHER_NAMESPACES } from './names.js';
+import { LABELS, METRICS } from './names.js';
+import type { NamespaceSeries, SeriesKind } from './namespace-series.js';
+import { PairCounts } from './pair-counts.js';
 
 /** From a tenth of a millisecond (an answer from memory) to a minute (the longest lease by default). */
 const SECONDS_BUCKETS = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 ];
-/** How many namespaces labels name. Callers choose namespaces freely, and each one costs memory forever. */
-const NAMESPACES_MAX = 100;
 const STOP_MS_MAX = 3_000;
+
+const kind = (
+  name: string,
+  description: string,
+  label?: string,
+  buckets?: readonly number[],
+): SeriesKind => ({ name, description, label, buckets });
+/** What has a series for each namespace. */
+const BY_NAMESPACE = {
+  answers: kind(METRICS.getOrLock, 'GetOrLock calls, by outcome', LABELS.outcome),
+  publishes: kind(METRICS.publish, 'Publish calls, by outcome', LABELS.outcome),
+  saved: kind(METRICS.rebuildsSaved, "Callers that got another caller's rebuild instead of making their own"),
+  waits: kind(
+    METRICS.wait,
+    'How long callers waited, by what ended the wait',
+    LABELS.endedBy,
+    SECONDS_BUCKETS,
+  ),
+  rebuilds: kind(
+    METRICS.rebuild,
+    'How long leases were held, by how they ended',
+    LABELS.outcome,
+    SECONDS_BUCKETS,
+  ),
+} as const;
 const MODES: readonly Degraded[] = ['none', 'quorum_lost', 'store_lost', 'local'];
 
 /** Figures that are read at each scrape. */
@@ -19,78 +44,73 @@ export interface Gauges {
   waiters(): number;
   leasesHeld(): number;
   nearCacheBytes(): number;
+  undecided(): boolean;
   /** Lock nodes by state. Lists every state, because an omitted one keeps its last count. Empty when embedded. */
   quorumNodes(): Iterable<readonly [state: string, count: number]>;
 }
 
 /** The metrics of one process. The coordinator and the quorum feed them. */
-export class Metrics implements Observer {
-  readonly #reader = new PrometheusExporter({ preventServerStart: true });
+export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'> {
+  readonly #reader: PrometheusExporter;
   readonly #provider: MeterProvider;
   readonly #meter: Meter;
   /** No prefix, timestamps, resource labels, target_info or scope labels. */
   readonly #serializer = new PrometheusSerializer('', false, undefined, true, true);
-  readonly #namespaces = new Set<string>();
   #mode: Degraded = 'none';
   #isStoreLate = false;
-
-  /** Counted here and read at each scrape: a counter that hashes its labels costs more than a hit. */
-  readonly #answers = new Map<string, Map<string, number>>();
-  readonly #wait: Histogram;
-  readonly #rebuild: Histogram;
-  readonly #publish: Counter;
+  /** Counted here and read at each scrape: a counter that hashes its labels costs more than a read of the store. */
+  readonly #storeSteps = new PairCounts();
+  readonly #callErrors = new PairCounts();
   readonly #vote: Histogram;
-  readonly #saved: Counter;
 
-  /** `others` read the metrics too, for example to send them to a collector. */
-  constructor(others: readonly MetricReader[] = []) {
+  /** `others` read the metrics too, for example to send them to a collector. They have a producer of `series`. */
+  constructor(
+    private readonly series: NamespaceSeries,
+    others: readonly MetricReader[] = [],
+  ) {
+    const metricProducers = [series.producer(() => AggregationTemporality.CUMULATIVE)];
+    this.#reader = new PrometheusExporter({ preventServerStart: true, metricProducers });
     this.#provider = new MeterProvider({ readers: [this.#reader, ...others] });
     this.#meter = this.#provider.getMeter('dibs');
-    this.#wait = this.#histogram(METRICS.wait, 'How long callers waited, by what ended the wait');
-    this.#rebuild = this.#histogram(METRICS.rebuild, 'How long leases were held, by how they ended');
-    this.#publish = this.#meter.createCounter(METRICS.publish, {
-      description: 'Publish calls, by outcome',
+    this.#vote = this.#meter.createHistogram(METRICS.quorumVote, {
+      description: 'How long lock nodes took to vote, by node and vote',
+      advice: { explicitBucketBoundaries: SECONDS_BUCKETS },
     });
-    this.#vote = this.#histogram(METRICS.quorumVote, 'How long lock nodes took to vote, by node and vote');
-    this.#saved = this.#meter.createCounter(METRICS.rebuildsSaved, {
-      description: "Callers that got another caller's rebuild instead of making their own",
-    });
-    const answers = { description: 'GetOrLock calls, by outcome' };
-    this.#meter.createObservableCounter(METRICS.getOrLock, answers).addCallback((result) => {
-      for (const [namespace, counts] of this.#answers) {
-        for (const [outcome, count] of counts) {
-          result.observe(count, { [LABELS.namespace]: namespace, [LABELS.outcome]: outcome });
-        }
-      }
-    });
+    const { step, ended, method, code } = LABELS;
+    const steps = 'Steps at the value store, by how they ended';
+    this.#counted(METRICS.storeSteps, steps, this.#storeSteps, [step, ended]);
+    const errors = 'Calls that ended with an error, by code';
+    this.#counted(METRICS.callErrors, errors, this.#callErrors, [method, code]);
   }
 
   answered(namespace: string, outcome: 'hit' | 'stale' | 'lease' | 'failed' | BusyReason): void {
-    const name = this.#toldApart(namespace);
-    let counts = this.#answers.get(name);
-    if (counts === undefined) {
-      counts = new Map();
-      this.#answers.set(name, counts);
-    }
-    counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+    this.series.add(BY_NAMESPACE.answers, namespace, outcome, 1);
   }
 
+  storeStep(step: StoreStep, ended: 'done' | 'failed' | 'late'): void {
+    this.#storeSteps.add(step, ended);
+  }
+
+  /** A call, or a key of a call for many, ended with an error. `method` and `code` are of a fixed list. */
+  readonly callFailed = (method: string, code: string): void => {
+    this.#callErrors.add(method, code);
+  };
+
   waited(namespace: string, endedBy: WaitEnd, waitedMs: number): void {
-    this.#wait.record(waitedMs / 1000, this.#in(namespace, { [LABELS.endedBy]: endedBy }));
+    this.series.record(BY_NAMESPACE.waits, namespace, endedBy, waitedMs / 1000);
   }
 
   published(namespace: string, outcome: PublishOutcome, rebuildMs: number | undefined): void {
-    const labels = this.#in(namespace, { [LABELS.outcome]: outcome });
-    this.#publish.add(1, labels);
-    if (rebuildMs !== undefined) this.#rebuild.record(rebuildMs / 1000, labels);
+    this.series.add(BY_NAMESPACE.publishes, namespace, outcome, 1);
+    if (rebuildMs !== undefined) this.leaseEnded(namespace, outcome, rebuildMs);
   }
 
-  leaseEnded(namespace: string, end: LeaseEnd, heldMs: number): void {
-    this.#rebuild.record(heldMs / 1000, this.#in(namespace, { [LABELS.outcome]: end }));
+  leaseEnded(namespace: string, end: LeaseEnd | PublishOutcome, heldMs: number): void {
+    this.series.record(BY_NAMESPACE.rebuilds, namespace, end, heldMs / 1000);
   }
 
   saved(namespace: string, count: number): void {
-    this.#saved.add(count, this.#in(namespace, {}));
+    this.series.add(BY_NAMESPACE.saved, namespace, '', count);
   }
 
   degraded(mode: Degraded): void {
@@ -106,6 +126,14 @@ export class Metrics implements Observer {
     this.#vote.record(tookMs / 1000, { [LABELS.node]: node, [LABELS.vote]: vote });
   }
 
+  /** Call it once. What kind of replica this is. */
+  is(mode: 'embedded' | 'quorum', version: string): void {
+    const info = { description: 'Always 1: the mode and version of the replica' };
+    this.#meter.createObservableGauge(METRICS.info, info).addCallback((result) => {
+      result.observe(1, { [LABELS.mode]: mode, [LABELS.version]: version });
+    });
+  }
+
   /** Call it once, when the figures exist. */
   watch(gauges: Gauges): void {
     const gauge = (name: string, description: string) =>
@@ -118,6 +146,9 @@ export class Metrics implements Observer {
     );
     gauge(METRICS.nearCacheBytes, 'Size of the near cache: values and their index').addCallback((result) =>
       result.observe(gauges.nearCacheBytes()),
+    );
+    gauge(METRICS.undecided, '1 while no attempt at a lease has had a winner for a while').addCallback(
+      (result) => result.observe(gauges.undecided() ? 1 : 0),
     );
     gauge(METRICS.quorumNodes, 'Lock nodes, by state').addCallback((result) => {
       for (const [state, count] of gauges.quorumNodes()) result.observe(count, { [LABELS.state]: state });
@@ -150,21 +181,10 @@ export class Metrics implements Observer {
     clearTimeout(timer);
   }
 
-  #histogram(name: string, description: string) {
-    return this.#meter.createHistogram(name, {
-      description,
-      advice: { explicitBucketBoundaries: SECONDS_BUCKETS },
+  #counted(metric: string, description: string, counts: PairCounts, labels: readonly [string, string]): void {
+    const [one, other] = labels;
+    this.#meter.createObservableCounter(metric, { description }).addCallback((result) => {
+      counts.each((of, by, count) => result.observe(count, { [one]: of, [other]: by }));
     });
-  }
-
-  #in(namespace: string, labels: Record<string, string>): Record<string, string> {
-    return { [LABELS.namespace]: this.#toldApart(namespace), ...labels };
-  }
-
-  #toldApart(namespace: string): string {
-    if (this.#namespaces.has(namespace)) return namespace;
-    if (this.#namespaces.size >= NAMESPACES_MAX) return OTHER_NAMESPACES;
-    this.#namespaces.add(namespace);
-    return namespace;
   }
 }

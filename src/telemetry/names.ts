@@ -12,7 +12,11 @@ export const METRICS = {
   quorumNodes: 'dibs_quorum_nodes',
   rebuildsSaved: 'dibs_rebuilds_saved_total',
   degraded: 'dibs_degraded',
+  undecided: 'dibs_undecided',
   storeLate: 'dibs_store_late',
+  storeSteps: 'dibs_store_steps_total',
+  callErrors: 'dibs_call_errors_total',
+  info: 'dibs_info',
   nearCacheBytes: 'dibs_near_cache_bytes',
 } as const;
 
@@ -25,6 +29,11 @@ export const LABELS = {
   vote: 'vote',
   state: 'state',
   mode: 'mode',
+  step: 'step',
+  ended: 'ended',
+  method: 'method',
+  code: 'code',
+  version: 'version',
 } as const;
 
 /** The `namespace` label of all namespaces beyond the bound. */
@@ -58,10 +67,11 @@ export const ATTRIBUTES = {
   armed: 'dibs.armed',
   endedBy: 'dibs.wait.ended_by',
   position: 'dibs.wait.position',
+  holder: 'dibs.lease.holder',
   reason: 'dibs.lease.reason',
   leaseEnd: 'dibs.lease.end',
   fence: 'dibs.fence',
-  served: 'dibs.served',
+  servedHere: 'dibs.served_here',
   rpcSystem: 'rpc.system.name',
   rpcMethod: 'rpc.method',
   rpcStatus: 'rpc.response.status_code',

@@ -11,6 +11,7 @@ import { defaultResource, resourceFromAttributes } from '@opentelemetry/resource
 import { type MetricReader, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
 import type { OtelConfig } from '../config/otel-environment.js';
 import type { Logger } from './logger.js';
+import type { NamespaceSeries } from './namespace-series.js';
 
 const SERVICE_NAME = 'dibs';
 const STOP_MS_MAX = 3_000;
@@ -54,15 +55,20 @@ export async function startOpenTelemetry(version: string, log: Logger): Promise<
 }
 
 /** Sends metrics to a collector, in addition to /metrics. */
-export async function otlpMetricReader(options: NonNullable<OtelConfig['metrics']>): Promise<MetricReader> {
+export async function otlpMetricReader(
+  options: NonNullable<OtelConfig['metrics']>,
+  series: NamespaceSeries,
+): Promise<MetricReader> {
   const { everyMs, timeoutMs } = options;
   const { OTLPMetricExporter } = await {
     grpc: () => import('@opentelemetry/exporter-metrics-otlp-grpc'),
     'http/protobuf': () => import('@opentelemetry/exporter-metrics-otlp-proto'),
     'http/json': () => import('@opentelemetry/exporter-metrics-otlp-http'),
   }[options.protocol]();
+  const exporter = new OTLPMetricExporter();
   return new PeriodicExportingMetricReader({
-    exporter: new OTLPMetricExporter(),
+    exporter,
+    metricProducers: [series.producer((type) => exporter.selectAggregationTemporality(type))],
     exportIntervalMillis: everyMs,
     exportTimeoutMillis: timeoutMs,
   });

@@ -9,8 +9,11 @@ import { RecentVotes } from './recent-votes.js';
 const WINDOW_S = 300;
 /** The period of a rate: long enough to read, short enough to be current. */
 const RATE_S = 10;
-/** Durations are kept in periods of this length, so their window is exact to this length. */
-const PART_S = 10;
+/**
+ * Durations are kept in periods of this length, so their window is exact to this length. A shorter one costs memory:
+ * each period of each kind is a histogram of 35 kB.
+ */
+const PART_S = 30;
 const STEPS_MAX = 20;
 
 type Answered = 'hit' | 'stale' | 'lease' | 'failed' | BusyReason;
@@ -62,7 +65,7 @@ const WAIT_ENDS = all<WaitEnd>({
  * What happened in the last minutes, for the console, in a fixed amount of memory. A hit costs one addition. The
  * rest is done once a second.
  */
-export class Recent implements Omit<Observer, 'storeLate'> {
+export class Recent implements Omit<Observer, 'storeLate' | 'storeStep' | 'undecided' | 'publishUnanswered'> {
   readonly #answers = new RecentCounts(ANSWERS, WINDOW_S);
   readonly #publishes = new RecentCounts(PUBLISHES, WINDOW_S);
   readonly #leaseEnds = new RecentCounts(LEASE_ENDS, WINDOW_S);

@@ -10,6 +10,7 @@ import {
   trace,
 } from '@opentelemetry/api';
 import type { Span as DomainSpan, Facts, SpanName, Trace, Tracing } from '../coordination/words/trace.js';
+import { FineClock } from './fine-clock.js';
 import { ATTRIBUTES, SPANS } from './names.js';
 import { readTraceparent, writeTraceparent } from './traceparent.js';
 
@@ -32,6 +33,8 @@ const KEY_HASH_DIGITS = 16;
 
 /** The calls of this process as OpenTelemetry spans. */
 export class OpenTelemetryTracing implements Tracing {
+  readonly #clock = new FineClock();
+
   constructor(private readonly parts: TracingParts) {}
 
   call(method: string, traceparent: string): Trace | undefined {
@@ -40,8 +43,12 @@ export class OpenTelemetryTracing implements Tracing {
     const parent = readTraceparent(traceparent);
     const context = parent === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, parent);
     const attributes = { [ATTRIBUTES.rpcSystem]: 'grpc', [ATTRIBUTES.rpcMethod]: method };
-    const span = tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, context);
-    return new CallSpan(span, this.parts);
+    const span = tracer.startSpan(
+      method,
+      { kind: SpanKind.SERVER, attributes, startTime: this.#clock.nowMs() },
+      context,
+    );
+    return new CallSpan(span, this.parts, this.#clock);
   }
 }
 
@@ -54,6 +61,7 @@ class CallSpan implements Trace {
   constructor(
     private readonly span: Span,
     private readonly parts: TracingParts,
+    private readonly clock: FineClock,
   ) {
     this.traceparent = writeTraceparent(span.spanContext());
     this.#context = trace.setSpan(ROOT_CONTEXT, span);
@@ -75,7 +83,8 @@ class CallSpan implements Trace {
   begin(name: SpanName, facts: Facts = {}): DomainSpan {
     const { tracer } = this.parts;
     const attributes = { ...this.#about, ...attributesOf(facts) };
-    return new ChildSpan(tracer.startSpan(SPANS[name], { attributes }, this.#context), tracer);
+    const options = { attributes, startTime: this.clock.nowMs() };
+    return new ChildSpan(tracer.startSpan(SPANS[name], options, this.#context), tracer, this.clock);
   }
 
   end(statusCode: number): void {
@@ -87,7 +96,7 @@ class CallSpan implements Trace {
       this.span.setAttribute(ATTRIBUTES.errorType, name);
       this.span.setStatus({ code: SpanStatusCode.ERROR });
     }
-    this.span.end();
+    this.span.end(this.clock.nowMs());
   }
 }
 
@@ -97,12 +106,13 @@ class ChildSpan implements DomainSpan {
   constructor(
     private readonly span: Span,
     private readonly tracer: Tracer,
+    private readonly clock: FineClock,
   ) {
     this.traceparent = writeTraceparent(span.spanContext());
   }
 
   part(name: SpanName, tookMs: number, facts: Facts): void {
-    const endedAt = Date.now();
+    const endedAt = this.clock.nowMs();
     const options = { attributes: attributesOf(facts), startTime: endedAt - tookMs };
     this.tracer.startSpan(SPANS[name], options, trace.setSpan(ROOT_CONTEXT, this.span)).end(endedAt);
   }
@@ -112,9 +122,9 @@ class ChildSpan implements DomainSpan {
     if (context !== undefined) this.span.addLink({ context });
   }
 
-  end(facts: Facts = {}): void {
+  end(facts: Facts = {}, agoMs = 0): void {
     this.span.setAttributes(attributesOf(facts));
-    this.span.end();
+    this.span.end(this.clock.nowMs() - agoMs);
   }
 }
 

@@ -7,7 +7,12 @@ import type { Stage } from './stage.js';
 const NAMESPACE = 'killed-holders';
 
 /** How long the next caller waits for the lease of a holder that was killed with `kill -9`, over sessions. */
-export async function killedHolders(stage: Stage, language: Language, times: number): Promise<string> {
+export async function killedHolders(
+  stage: Stage,
+  language: Language,
+  times: number,
+  replaced: () => void,
+): Promise<string> {
   const open = { namespace: NAMESPACE, session: true };
   const next = await Adapter.start(language);
   const tookMs: number[] = [];
@@ -32,6 +37,7 @@ export async function killedHolders(stage: Stage, language: Language, times: num
       await answer;
       const began = next.events.find(({ name, call: of }) => name === 'rebuild' && of === key);
       tookMs.push(Number(began?.atMs) - killedMs);
+      replaced();
     }
   } finally {
     await next.kill();

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
+import { Progress } from '../support/progress.mjs';
 import { Adapter } from './adapter.js';
 import { buildAdapter, type Column, columnsOf, LANGUAGES, type Language, missingFor } from './adapters.js';
 import { uncovered } from './coverage.js';
@@ -100,6 +101,7 @@ async function inColumn(
     verdicts.set(name, isKnown ? 'known' : 'failed');
     if (!isKnown) failures.push(`${name}: ${error instanceof Error ? error.message : error}`);
   }
+  progress.add();
 }
 
 function printMatrix(): void {
@@ -169,24 +171,34 @@ async function warmUp(): Promise<void> {
   }
 }
 
+const cast = (scenario: Scenario) => columns.filter((column) => appliesTo(scenario, column));
+const sessionLanguages = kills > 0 ? languages.filter(({ sessions }) => sessions) : [];
+const progress =
+  kills > 0
+    ? new Progress('conformance', kills * sessionLanguages.length, 'killed holders')
+    : new Progress(
+        'conformance',
+        scenarios.reduce((sum, scenario) => sum + cast(scenario).length, 0),
+        'scenarios played',
+      );
 try {
   await warmUp();
-  for (const language of kills > 0 ? languages.filter(({ sessions }) => sessions) : []) {
-    facts.push(await killedHolders(stage, language, kills));
+  for (const language of sessionLanguages) {
+    facts.push(await killedHolders(stage, language, kills, () => progress.add()));
   }
   for (const scenario of scenarios) {
-    const cast = columns.filter((column) => appliesTo(scenario, column));
     if (scenario.alone !== true) {
-      await Promise.all(cast.map((column) => inColumn(stage, troupes, scenario, column)));
+      await Promise.all(cast(scenario).map((column) => inColumn(stage, troupes, scenario, column)));
       continue;
     }
-    for (const column of cast) {
+    for (const column of cast(scenario)) {
       await inColumn(stage, troupes, scenario, column);
       await stage.heal();
     }
   }
   if (only === undefined && kills === 0) await together();
 } finally {
+  progress.end();
   for (const troupe of troupes.values()) await troupe.end();
   await stage.close();
 }

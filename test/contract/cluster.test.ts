@@ -3,6 +3,7 @@ import { parseStoreUrl } from '../../src/config/store-url.js';
 import { keyOf } from '../../src/coordination/words/key.js';
 import { RedisWakeChannel } from '../../src/redis/wake-channel.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
+import { MUCH_PATIENCE } from '../support/patience.js';
 import type { RedisServer } from '../support/redis-server.js';
 import { connectRedisStore } from '../support/redis-store.js';
 import { type ReplicatedStore, startClusterStore } from '../support/replicated-store.js';
@@ -36,7 +37,7 @@ describeWithRedis('the value store on a Redis Cluster', () => {
   });
 
   it('has a wake channel that is live while every master is heard, and not when one is cut off', async () => {
-    const channel = new RedisWakeChannel(parseStoreUrl(cluster.url));
+    const channel = new RedisWakeChannel(parseStoreUrl(cluster.url), MUCH_PATIENCE);
     await until(() => channel.live);
     // The subscription is at the node that the URL names first; it hears nothing of what another one may publish.
     const masters = await Promise.all(

@@ -6,7 +6,9 @@ import { MemoryWakeChannel } from '../../src/memory/wake-channel.js';
 import { WAKE_CHANNEL } from '../../src/redis/keys.js';
 import { RedisWakeChannel } from '../../src/redis/wake-channel.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
+import { MUCH_PATIENCE, PATIENCE } from '../support/patience.js';
 import { RedisServer } from '../support/redis-server.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
 import { until } from '../support/until.js';
 import { wakeChannelContract } from './wake-channel.contract.js';
 
@@ -20,7 +22,7 @@ describe('the wake channel in memory', () => {
 describeWithRedis('the wake channel on Redis', () => {
   wakeChannelContract(async () => {
     const server = await RedisServer.start();
-    const channel = new RedisWakeChannel(server.address);
+    const channel = new RedisWakeChannel(server.address, MUCH_PATIENCE);
     const sender = new Redis(server.url);
     await until(() => channel.live);
     return {
@@ -50,15 +52,19 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
   beforeEach(() => {
     events = [];
     errors = [];
-    channel = new RedisWakeChannel(server.address, { onError: (error) => errors.push(error) });
-    channel.listen({
-      wake: ({ kind, id }) => events.push(`${kind} ${id}`),
-      namespaceWake() {},
-      resubscribed: () => events.push('resubscribed'),
-      disconnected: () => events.push('disconnected'),
-    });
+    channel = new RedisWakeChannel(server.address, { ...PATIENCE, onError: (error) => errors.push(error) });
+    tellOf(channel, events);
   });
   afterEach(() => channel.close());
+
+  function tellOf(heardFrom: RedisWakeChannel, told: string[]): void {
+    heardFrom.listen({
+      wake: ({ kind, id }) => told.push(`${kind} ${id}`),
+      namespaceWake() {},
+      resubscribed: () => told.push('resubscribed'),
+      disconnected: () => told.push('disconnected'),
+    });
+  }
 
   async function publish(message: string): Promise<void> {
     const sender = new Redis(server.url);
@@ -79,15 +85,11 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     await admin.call('ACL', 'SETUSER', 'mute', 'on', '>secret', '~*', '+@all', 'resetchannels');
     const refused: Error[] = [];
     const mute = new RedisWakeChannel(parseStoreUrl(`redis://mute:secret@127.0.0.1:${server.port}`), {
+      ...PATIENCE,
       onError: (error) => refused.push(error),
     });
     const heard: string[] = [];
-    mute.listen({
-      wake() {},
-      namespaceWake() {},
-      resubscribed: () => heard.push('resubscribed'),
-      disconnected: () => heard.push('disconnected'),
-    });
+    tellOf(mute, heard);
     await until(() => refused.some(({ message }) => message.includes('NOPERM')));
     await until(() => refused.length >= 2);
     expect([mute.live, heard]).toEqual([false, []]);
@@ -119,6 +121,45 @@ describeWithRedis('the wake channel on a Redis that fails', () => {
     await publish('failed:1:c');
     await until(() => events.includes('failed c'));
     expect(events).toEqual(['resubscribed', 'disconnected', 'resubscribed', 'failed c']);
+  });
+
+  test('stays with a server that is only late: near caches wait for its pong, and no wake is missed', async () => {
+    const patient = new RedisWakeChannel(server.address, {
+      ...MUCH_PATIENCE,
+      onError: (error) => errors.push(error),
+    });
+    const told: string[] = [];
+    tellOf(patient, told);
+    await until(() => patient.live);
+    const sender = new Redis(server.url);
+    await sender.ping();
+    server.hang();
+    const sent = sender.publish(WAKE_CHANNEL, 'published:1:late');
+    await until(() => !patient.live);
+    // Its pong is owed since then, and longer than any step on a store should take.
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    server.resume();
+    await sent;
+    await until(() => told.includes('published late'));
+    await until(() => patient.live);
+    expect(told).toEqual(['resubscribed', 'published late']);
+    patient.close();
+    sender.disconnect();
+  });
+
+  test('counts a pong from its ping: one that comes late proves little', async () => {
+    const proxy = await TcpProxy.start(server.port);
+    proxy.behave({ delayMs: 800 });
+    const far = new RedisWakeChannel(parseStoreUrl(proxy.url), MUCH_PATIENCE);
+    const told: string[] = [];
+    tellOf(far, told);
+    await until(() => told.length > 0);
+    const before = far.live;
+    await publish('published:1:far');
+    await until(() => told.includes('published far'));
+    expect([before, far.live]).toEqual([false, false]);
+    far.close();
+    await proxy.stop();
   });
 
   test('stays live over many pings', async () => {

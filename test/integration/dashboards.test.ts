@@ -66,6 +66,7 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
     await comeLate();
     await beRefused();
     await loseLeases();
+    await fail();
     exported.note(await scrape());
   });
   afterAll(async () => {
@@ -160,6 +161,16 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
     await fleet.lockNodes[4]!.kill();
     await until(async () => (await nodesIn('voting')) === 4);
     await caller.lease({ key: 'by four' });
+  }
+
+  /** A store that is full, and a call that ends with an error. */
+  async function fail(): Promise<void> {
+    await fleet.store.command('CONFIG', 'SET', 'maxmemory', '1');
+    const { token } = await caller.lease({ key: 'full' });
+    const { outcome } = await caller.publishText('full', token, 'value');
+    expect(outcome).toBe(PublishOutcome.PUBLISH_OUTCOME_NOT_STORED);
+    await fleet.store.command('CONFIG', 'SET', 'maxmemory', '0');
+    await expect(caller.getOrLock({ key: '' })).rejects.toThrow(/INVALID_ARGUMENT/);
   }
 
   /** What of a query no replica exports. */

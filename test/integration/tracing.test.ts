@@ -106,7 +106,12 @@ describeWithRedis('the traces of a stampede across two replicas', () => {
     for (const [at, waiter] of [near, far].entries()) {
       const wait = receiver.childrenOf(serverSpan(waiter)).find(({ name }) => name === 'dibs.wait')!;
       expect(wait.links).toEqual([{ traceId: holder.traceId, spanId: lease.spanId }]);
-      expect(wait.attributes).toMatchObject({ 'dibs.wait.ended_by': 'publish', 'dibs.wait.position': 1 });
+      expect(wait.attributes).toMatchObject({
+        'dibs.wait.ended_by': 'publish',
+        'dibs.wait.position': 1,
+        'dibs.lease.holder': 'checkout',
+        'dibs.fence': lease.attributes['dibs.fence'],
+      });
       expect(wait.tookMs, `waiter ${at}`).toBeGreaterThan(REBUILD_MS * 0.9);
     }
   });
@@ -116,14 +121,14 @@ describeWithRedis('the traces of a stampede across two replicas', () => {
     expect(lease.attributes).toMatchObject({
       'dibs.lease.reason': 'miss',
       'dibs.outcome': 'stored',
-      'dibs.served': 2,
+      'dibs.served_here': 2,
     });
     expect(lease.tookMs).toBeGreaterThan(REBUILD_MS * 0.9);
     const publish = serverSpan(holder, PUBLISH);
     expect(publish).toMatchObject({ parentId: holder.spanId, kind: SERVER });
     expect(publish.attributes).toMatchObject({ 'dibs.outcome': 'stored' });
     expect(
-      receiver.childrenOf(publish).map(({ name, attributes }) => [name, attributes['dibs.served']]),
+      receiver.childrenOf(publish).map(({ name, attributes }) => [name, attributes['dibs.served_here']]),
     ).toEqual([['dibs.publish', 2]]);
   });
 

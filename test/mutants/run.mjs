@@ -106,6 +106,7 @@ async function isGreen() {
 
 const only = option('only');
 const queue = patches().filter(({ name }) => only === undefined || name.includes(only));
+console.error('mutants: first the suites without any mutant');
 if (queue.length === 0 || !(await isGreen())) {
   console.error('no such mutant, or the suites fail without any');
   process.exit(1);

@@ -20,6 +20,18 @@ describe('the line of a long command', () => {
     );
   });
 
+  it('counts time down where a command has a time, and waits for the total too if it has both', () => {
+    const soak = { what: 'soak', unit: 'faults', lastsMs: 60_000 };
+    expect(progressLine({ ...soak, done: 12, elapsedMs: 30_000 })).toBe(
+      'soak: 12 faults, 24.0 a minute, 30 s left',
+    );
+    expect(progressLine({ ...soak, done: 0, elapsedMs: 10_000 })).toBe('soak: 0 faults, 50 s left');
+    expect(progressLine({ ...soak, done: 24, elapsedMs: 61_000 })).toBe('soak: 24 faults, 23.6 a minute');
+    const both = { ...where, done: 1_200, lastsMs: 20_000 };
+    expect(progressLine({ ...both, elapsedMs: 12_000 })).toContain(', 8 s left');
+    expect(progressLine({ ...both, lastsMs: 50_000, elapsedMs: 12_000 })).toContain(', 38 s left');
+  });
+
   it('tells times as people do', () => {
     expect([0, 1_499, 99_000, 100_000, 5_940_000, 7_200_000].map(roundTime)).toEqual([
       ...['0 s', '1 s', '99 s', '2 min', '99 min', '2.0 h'],
@@ -53,7 +65,7 @@ describe('progress', () => {
     vi.advanceTimersByTime(29_000);
     expect(written).toEqual([]);
     vi.advanceTimersByTime(1_000);
-    progress.reach(2);
+    progress.add();
     vi.advanceTimersByTime(30_000);
     expect(written).toEqual([
       'bench: 1 of 4 benches, 2.0 a minute, 90 s left\n',

@@ -19,18 +19,23 @@ export function replay(name: string, order: string, print: (line: string) => voi
   return new SmallWorld(scenarioNamed(name), new Trace(print)).playBy(picksOf(order));
 }
 
-/** Explores every scenario whose name has `only` in it. Returns how many orders broke something. */
+export function scenariosWith(part: string): Scenario[] {
+  return SCENARIOS.filter(({ name }) => name.includes(part));
+}
+
+/** Explores each of them. Returns how many orders broke something. */
 export async function exploreAll(
   bounds: Bounds,
-  only: string,
-  print: (line: string) => void,
+  scenarios: readonly Scenario[],
+  { print, explored }: { print(line: string): void; explored(): void },
 ): Promise<number> {
   let [orders, badCount] = [0, 0];
   const startedMs = performance.now();
-  for (const scenario of SCENARIOS.filter(({ name }) => name.includes(only))) {
+  for (const scenario of scenarios) {
     const beganMs = performance.now();
     const found = await exploreScenario(scenario, bounds);
     const seconds = ((performance.now() - beganMs) / 1_000).toFixed(1);
+    explored();
     orders += found.orders;
     badCount += found.badCount;
     print(

@@ -2,8 +2,9 @@ import { fork } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { Progress } from '../support/progress.mjs';
 import { Coverage, STEPS } from './coverage.js';
-import { exploreAll, replay } from './explore.js';
+import { exploreAll, replay, scenariosWith } from './explore.js';
 import { FAULTS, STORE_LOSS } from './faults.js';
 import { type About, type SeedResult, simulate } from './simulate.js';
 
@@ -78,7 +79,7 @@ async function* messages(): AsyncGenerator<[number, number]> {
 }
 
 /** Plays seeds on all cores until `enough` says so. */
-async function playMany(from: number, enough: (played: number) => boolean) {
+async function playMany(from: number, enough: (played: number) => boolean, progress: Progress) {
   const total = {
     ...{ seeds: 0, steps: 0, operations: 0, cpuMs: 0 },
     bad: [] as Report['bad'],
@@ -98,6 +99,7 @@ async function playMany(from: number, enough: (played: number) => boolean) {
         worker.send(range);
       });
       worker.removeAllListeners('exit');
+      progress.add(report.seeds);
       total.seeds += report.seeds;
       total.steps += report.steps;
       total.operations += report.operations;
@@ -125,12 +127,17 @@ async function many(): Promise<number> {
   const seconds = option('seconds');
   const count = option('seeds') ?? option('min') ?? 1_000;
   const from = option('from') ?? Math.floor(Math.random() * 2 ** 31);
+  const progress = new Progress('simulate', seconds === undefined ? count : option('min'), 'seeds', {
+    lastsMs: (seconds ?? 0) * 1_000,
+  });
   const startedMs = performance.now();
   const elapsed = () => (performance.now() - startedMs) / 1000;
   const total = await playMany(
     from,
     (played) => played >= count && (seconds === undefined || elapsed() >= seconds),
+    progress,
   );
+  progress.end();
   const rate = (total.seeds / elapsed()).toFixed(0);
   console.log(
     `${total.seeds} seeds from ${from} in ${elapsed().toFixed(0)} s ` +
@@ -169,7 +176,16 @@ async function orders(): Promise<number> {
   Error.stackTraceLimit = 0;
   const seconds = option('seconds');
   const bounds = { deviations: option('deviations') ?? DEVIATIONS, faults: option('faults') ?? 1 };
-  const bad = await exploreAll(seconds === undefined ? bounds : { ...bounds, seconds }, only, print);
+  const worlds = scenariosWith(only);
+  const progress = new Progress('explore', worlds.length, 'small worlds');
+  const bad = await exploreAll(seconds === undefined ? bounds : { ...bounds, seconds }, worlds, {
+    explored: () => progress.add(),
+    print: (line) => {
+      progress.clear();
+      print(line);
+    },
+  });
+  progress.end();
   return bad > 0 ? 1 : 0;
 }
 

@@ -117,7 +117,7 @@ export class SimReplica extends SimProcess {
     this.#sessionClock = new ProcessClock(time, this, rate, offsetMs);
     this.edge = {
       ...{ coordinator: this.coordinator, limits, policyOf: parts.policyOf, holder: '' },
-      ...{ guard: undefined, tracing: undefined, session: undefined, unexpected: raise },
+      ...{ guard: undefined, tracing: undefined, session: undefined, unexpected: raise, failed: () => {} },
       pace: (rest) => this.#turns.begin(rest),
     };
     this.quorum.start();

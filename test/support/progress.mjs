@@ -17,19 +17,21 @@ export function roundTime(ms) {
 }
 
 /**
- * `simulate: 1,200 of 2,000 seeds, 85 a second, 9 s left`. Without a rate while nothing is done.
+ * `simulate: 1,200 of 2,000 seeds, 85 a second, 9 s left`. Without a rate while nothing is done. A command that has a
+ * time instead of a total: `soak: 12 faults, 24.0 a minute, 30 s left`. With both, it ends when both are reached.
  *
- * @param {{ what: string, unit: string, done: number, total: number, elapsedMs: number }} where
+ * @param {{ what: string, unit: string, done: number, total?: number, lastsMs?: number, elapsedMs: number }} where
  * @returns {string}
  */
-export function progressLine({ what, unit, done, total, elapsedMs }) {
-  const count = `${what}: ${Math.floor(done).toLocaleString('en')} of ${total.toLocaleString('en')} ${unit}`;
-  if (done <= 0 || elapsedMs <= 0) return count;
-  const perSecond = (done * 1_000) / elapsedMs;
+export function progressLine({ what, unit, done, total = 0, lastsMs = 0, elapsedMs }) {
+  const of = total > 0 ? ` of ${total.toLocaleString('en')}` : '';
+  const perSecond = elapsedMs > 0 ? (done * 1_000) / elapsedMs : 0;
   const rate =
-    perSecond >= 1 ? `${Math.round(perSecond)} a second` : `${(perSecond * 60).toFixed(1)} a minute`;
-  const left = done < total ? `, ${roundTime(((total - done) * elapsedMs) / done)} left` : '';
-  return `${count}, ${rate}${left}`;
+    perSecond >= 1 ? `, ${Math.round(perSecond)} a second` : `, ${(perSecond * 60).toFixed(1)} a minute`;
+  const toDoMs = done > 0 && done < total ? ((total - done) * elapsedMs) / done : 0;
+  const leftMs = Math.max(toDoMs, lastsMs - elapsedMs);
+  const left = leftMs > 0 ? `, ${roundTime(leftMs)} left` : '';
+  return `${what}: ${Math.floor(done).toLocaleString('en')}${of} ${unit}${perSecond > 0 ? rate : ''}${left}`;
 }
 
 export class Progress {
@@ -40,13 +42,14 @@ export class Progress {
 
   /**
    * @param {string} what the command
-   * @param {number} total how much there is to do
+   * @param {number | undefined} total how much there is to do; undefined if only time ends it
    * @param {string} unit of what, in the plural
-   * @param {{ out?: { isTTY?: boolean, write(text: string): unknown }, nowMs?: () => number }} [parts]
+   * @param {{ lastsMs?: number, out?: { isTTY?: boolean, write(text: string): unknown }, nowMs?: () => number }} [parts]
    */
-  constructor(what, total, unit, { out = process.stderr, nowMs = () => performance.now() } = {}) {
+  constructor(what, total, unit, { lastsMs, out = process.stderr, nowMs = () => performance.now() } = {}) {
     this.what = what;
     this.total = total;
+    this.lastsMs = lastsMs;
     this.unit = unit;
     this.out = out;
     this.nowMs = nowMs;
@@ -61,19 +64,10 @@ export class Progress {
     this.#done += count;
   }
 
-  /**
-   * So much of it is done altogether.
-   *
-   * @param {number} done
-   */
-  reach(done) {
-    this.#done = done;
-  }
-
   show() {
-    const { what, unit, total } = this;
+    const { what, unit, total, lastsMs } = this;
     const elapsedMs = this.nowMs() - this.#startedMs;
-    const line = progressLine({ what, unit, total, done: this.#done, elapsedMs });
+    const line = progressLine({ what, unit, total, lastsMs, done: this.#done, elapsedMs });
     this.out.write(this.out.isTTY ? `\r\x1b[K${line}` : `${line}\n`);
     this.#shown = true;
   }

@@ -59,6 +59,7 @@ export class QuorumTrial {
       observer: {
         voted: (node, vote, _ms, why) => this.votes.push({ node, vote, why }),
         stateChanged: (node, from, to, why) => this.changes.push(`${node} ${from} > ${to}: ${why}`),
+        sharesStore: (node) => this.changes.push(`${node} shares the store`),
       },
       timeoutMs,
       silenceMs: PATIENCE.silenceMs,

@@ -36,7 +36,7 @@ export async function connectRedisStore(
   const address = parseStoreUrl(url);
   // These suites are about replies: on a busy machine they may take longer than a caller would wait.
   const connection = new StoreConnection(address, MUCH_PATIENCE);
-  const channel = new RedisWakeChannel(address);
+  const channel = new RedisWakeChannel(address, MUCH_PATIENCE);
   await until(() => channel.live);
   await until(() =>
     connection.ping().then(

@@ -29,6 +29,7 @@ export class SimulatedQuorum {
       observer: {
         voted: (node, vote, ms, why) => this.votes.push({ node, vote, ms, why }),
         stateChanged: (node, from, to, why) => this.changes.push({ node, from, to, why }),
+        sharesStore() {},
       },
       timeoutMs: TIMEOUT_MS,
       silenceMs: SILENCE_MS,

@@ -7,6 +7,8 @@ export interface ToldStep {
   readonly pointsTo: readonly string[];
   readonly parts: readonly SpanName[];
   readonly ended: boolean;
+  /** How long before it was told, its end is said to have been. */
+  readonly endedAgoMs: number;
 }
 
 /** A trace that keeps what it is told. */
@@ -31,15 +33,22 @@ export class ToldTrace implements Trace {
   }
 
   begin(name: SpanName, facts: Facts = {}): Span {
-    const step = { name, facts, pointsTo: [] as string[], parts: [] as SpanName[], ended: false };
+    const step = {
+      name,
+      facts,
+      pointsTo: [] as string[],
+      parts: [] as SpanName[],
+      ended: false,
+      endedAgoMs: 0,
+    };
     this.steps.push(step);
     return {
       traceparent: `${name} of ${this.name}`,
       part: (part) => step.parts.push(part),
       pointTo: (traceparent) => step.pointsTo.push(traceparent),
-      end: (more = {}) => {
+      end: (more = {}, endedAgoMs = 0) => {
         if (step.ended) throw new Error(`'${name}' of ${this.name} ended twice`);
-        Object.assign(step, { ended: true, facts: { ...step.facts, ...more } });
+        Object.assign(step, { ended: true, endedAgoMs, facts: { ...step.facts, ...more } });
       },
     };
   }

@@ -1,4 +1,4 @@
-"""The README's examples are right: their types are checked, and those with an assertion are run."""
+"""The examples of the README and its pages are right: their types are checked, and those with an assertion are run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ class Shop:
 
 
 def examples() -> list[str]:
-    return re.findall(r"^```py\n(.*?)^```$", (HERE / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    pages = "".join(page.read_text() for page in sorted(HERE.glob("*.md")))
+    return re.findall(r"^```py\n(.*?)^```$", pages, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture

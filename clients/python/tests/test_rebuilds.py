@@ -173,11 +173,12 @@ class TestARebuild:
         assert await caller.get("k", gives(b"new"), **options) == b"new"
 
     async def test_keeps_its_lease(self, fake: FakeService, caller: Caller) -> None:
-        fake.will("GetOrLock", lease(expires_in_ms=100))
+        fake.will("GetOrLock", lease(expires_in_ms=1_500))
 
         async def rebuild(context: Context) -> bytes:
             await until(lambda: fake.requests("Extend"))
-            await asyncio.sleep(0.15)
+            # Beyond the end that the lease began with.
+            await asyncio.sleep(1.5)
             return b"lost" if context.lost.is_set() else b"kept"
 
         assert await caller.get("k", rebuild, lease=5) == b"kept"

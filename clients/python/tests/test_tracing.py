@@ -94,7 +94,7 @@ class TestARebuild:
     async def test_extends_its_lease_within_its_span(
         self, fake: FakeService, shop: Application, caller: Caller, sent: Sent
     ) -> None:
-        fake.will("GetOrLock", lease(expires_in_ms=30))
+        fake.will("GetOrLock", lease(expires_in_ms=3_000))
         fake.will("Extend", EXTENDED)
 
         async def rebuild(_: Context) -> bytes:

@@ -55,6 +55,11 @@ pub mod v1 {
     include!("generated/dibs.v1.rs");
 }
 
+/// Its examples are tested like those of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../observing.md")]
+mod observing_page {}
+
 pub use client::{Client, ClientBuilder};
 #[cfg(feature = "json")]
 pub use codec::Json;

@@ -1,6 +1,6 @@
 import type { Ballot, LeaseQuorum } from '../ports/lease-quorum.js';
 import type { NamespaceStore } from '../ports/namespace-store.js';
-import type { Observer } from '../ports/observer.js';
+import type { Observer, StoreStep } from '../ports/observer.js';
 import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
 import type { Degraded } from '../words/outcome.js';
 import type { Lateness, Owed } from './lateness.js';
@@ -16,7 +16,7 @@ export class Degradation {
   #quorumIsLate = false;
 
   constructor(
-    private readonly observer: Pick<Observer, 'degraded'>,
+    private readonly observer: Pick<Observer, 'degraded' | 'storeStep'>,
     private readonly lateness: Pick<Lateness, 'begin' | 'end'>,
   ) {}
 
@@ -33,28 +33,28 @@ export class Degradation {
 
   /** The same store, with every reply and every loss noted. */
   watchedStore(store: ValueStore): ValueStore {
-    const noted = <T>(reply: Promise<T>) => this.#noted(reply);
     return {
       read: (id, request) =>
-        this.#notedOnceSent(request?.sent, (sent) => store.read(id, { ...request, sent })),
-      arm: (id, request) => noted(store.arm(id, request)),
-      adopt: (id, nonce) => noted(store.adopt(id, nonce)),
+        this.#notedOnceSent('read', request?.sent, (sent) => store.read(id, { ...request, sent })),
+      arm: (id, request) => this.#noted('arm', store.arm(id, request)),
+      adopt: (id, nonce) => this.#noted('adopt', store.adopt(id, nonce)),
       publish: (id, request) =>
-        this.#notedOnceSent(request.sent, (sent) => store.publish(id, { ...request, sent })),
-      release: (id, request) => noted(store.release(id, request)),
-      extend: (id, request) => noted(store.extend(id, request)),
-      invalidate: (id, request) => noted(store.invalidate(id, request)),
-      explain: (id) => noted(store.explain(id)),
+        this.#notedOnceSent('publish', request.sent, (sent) => store.publish(id, { ...request, sent })),
+      release: (id, request) => this.#noted('release', store.release(id, request)),
+      extend: (id, request) => this.#noted('extend', store.extend(id, request)),
+      invalidate: (id, request) => this.#noted('invalidate', store.invalidate(id, request)),
+      explain: (id) => this.#noted('explain', store.explain(id)),
     };
   }
 
   /** The same namespaces, with every reply and every failed read noted. */
   watchedNamespaces(namespaces: NamespaceStore): NamespaceStore {
     return {
-      read: (namespace, tags, rebuildMs) => this.#noted(namespaces.read(namespace, tags, rebuildMs)),
-      begin: (namespace, keepMs) => this.#noted(namespaces.begin(namespace, keepMs)),
-      invalidate: (namespace, request) => this.#noted(namespaces.invalidate(namespace, request)),
-      enter: (namespace, request) => this.#noted(namespaces.enter(namespace, request)),
+      read: (namespace, tags, rebuildMs) => this.#noted('tags', namespaces.read(namespace, tags, rebuildMs)),
+      begin: (namespace, keepMs) => this.#noted('clock', namespaces.begin(namespace, keepMs)),
+      invalidate: (namespace, request) =>
+        this.#noted('invalidate', namespaces.invalidate(namespace, request)),
+      enter: (namespace, request) => this.#noted('slot', namespaces.enter(namespace, request)),
       keep: (namespace, slot, as, ttlMs) => namespaces.keep(namespace, slot, as, ttlMs),
       leave: (namespace, slot) => namespaces.leave(namespace, slot),
     };
@@ -75,23 +75,35 @@ export class Degradation {
   }
 
   /** What carries a value may wait for its turn: the store owes a reply from when it is sent. */
-  #notedOnceSent<T>(sent: (() => void) | undefined, send: (sent: () => void) => Promise<T>): Promise<T> {
+  #notedOnceSent<T>(
+    step: StoreStep,
+    sent: (() => void) | undefined,
+    send: (sent: () => void) => Promise<T>,
+  ): Promise<T> {
     const owing: { owed?: Owed } = {};
     const reply = send(() => {
       owing.owed = this.lateness.begin();
       sent?.();
     });
-    return this.#noted(reply, owing);
+    return this.#noted(step, reply, owing);
   }
 
-  async #noted<T>(reply: Promise<T>, owing: { owed?: Owed } = { owed: this.lateness.begin() }): Promise<T> {
+  async #noted<T>(
+    step: StoreStep,
+    reply: Promise<T>,
+    owing: { owed?: Owed } = { owed: this.lateness.begin() },
+  ): Promise<T> {
     try {
       const got = await reply;
       this.#note(this.#quorumAnswers, true);
+      this.observer.storeStep(step, 'done');
       return got;
     } catch (error) {
-      // One that is only late is not lost.
-      if (error instanceof StoreUnavailable && error.how !== 'late') this.#note(this.#quorumAnswers, false);
+      if (error instanceof StoreUnavailable) {
+        // One that is only late is not lost.
+        if (error.how !== 'late') this.#note(this.#quorumAnswers, false);
+        this.observer.storeStep(step, error.how === 'late' ? 'late' : 'failed');
+      }
       throw error;
     } finally {
       if (owing.owed !== undefined) this.lateness.end(owing.owed);

@@ -1,7 +1,7 @@
 import type { Snapshot } from '../reading/snapshot.js';
 import type { Call } from '../words/call.js';
 import type { Key } from '../words/key.js';
-import type { Degraded, Lease, LeaseReason } from '../words/outcome.js';
+import type { Degraded, Lease, LeaseReason, UndecidedBy } from '../words/outcome.js';
 import type { GetOrLock } from '../words/requests.js';
 import type { Token } from '../words/token.js';
 
@@ -14,6 +14,8 @@ export interface Candidate {
   readonly staleAllowed: boolean;
   /** Answered, failed, or its caller has left: nothing may be given to it any more. */
   readonly gone: boolean;
+  /** Since when its attempts have found lock nodes that are only late; undefined where the last one did not. */
+  nodesLateSinceMs: number | undefined;
 }
 
 /** What became of one attempt to get a lease. */
@@ -31,7 +33,7 @@ export type Attempt =
   /** Somebody holds it, and the lock nodes agree with the record. */
   | { readonly kind: 'held' }
   /** No winner: try again after a pause. */
-  | { readonly kind: 'undecided' }
+  | { readonly kind: 'undecided'; readonly by: UndecidedBy }
   /** The caller left while it was being asked for; nothing of the attempt is left. */
   | { readonly kind: 'abandoned' };
 

@@ -153,14 +153,14 @@ export class HeldLeases {
     return lease;
   }
 
-  /** Forgets the lease and tells how it ended. */
-  end(nonce: string, end: LeaseEnd): void {
+  /** Forgets the lease and tells how it ended, `agoMs` before now. */
+  end(nonce: string, end: LeaseEnd, agoMs = 0): void {
     const watcher = this.#watchers.get(nonce);
     const kept = this.#byNonce.get(nonce);
     if (kept === undefined) return;
     this.#drop(nonce);
     watcher?.(end);
-    this.#tell(kept, end);
+    this.#tell(kept, end, agoMs);
   }
 
   /** Its time is over, although it is still armed: its holder may yet publish, and hears nothing. */
@@ -225,14 +225,16 @@ export class HeldLeases {
     return [...this.#byNonce.values()].map(({ lease }) => lease).filter(({ untilMs }) => untilMs > nowMs);
   }
 
-  #tell(kept: Kept, end: LeaseEnd): void {
+  /** A lease lasts no longer than its time, whenever this replica hears of its end. */
+  #tell(kept: Kept, end: LeaseEnd, agoMs = 0): void {
     if (kept.told) return;
     kept.told = true;
     const { lease } = kept;
     const { clock, observer } = this.parts;
-    const heldMs = Math.min(clock.nowMs(), lease.untilMs) - lease.sinceMs;
-    lease.span?.end({ leaseEnd: end, fence: lease.fence });
-    observer.leaseEnded(lease.key.namespace, end, heldMs, lease.traceparent);
+    const nowMs = clock.nowMs();
+    const endedAtMs = Math.max(lease.sinceMs, Math.min(nowMs - agoMs, lease.untilMs));
+    lease.span?.end({ leaseEnd: end, fence: lease.fence }, nowMs - endedAtMs);
+    observer.leaseEnded(lease.key.namespace, end, endedAtMs - lease.sinceMs, lease.traceparent);
   }
 
   #wakeAt(kept: Kept, ms: number): void {

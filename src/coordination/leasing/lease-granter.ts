@@ -22,7 +22,7 @@ import { keepingLock } from './kept-lock.js';
 import type { LeaseLifecycle, LeasePorts } from './lease-lifecycle.js';
 import { mintNonce } from './nonce.js';
 import type { RebuildSlots } from './rebuild-slots.js';
-import { mayDoWithoutQuorum } from './without-quorum.js';
+import { doesWithoutQuorum, mayDoWithoutQuorum } from './without-quorum.js';
 
 export interface GranterParts extends LeasePorts {
   readonly chance: Chance;
@@ -64,6 +64,8 @@ export class LeaseGranter {
     const { identity, trace } = waiter.call;
     const askedMs = clock.nowMs();
     const ballot = await this.#ask(key, mintNonce(chance, identity), leaseMs, trace);
+    const isLate = ballot.kind === 'unavailable' && ballot.late === true;
+    waiter.nodesLateSinceMs = isLate ? (waiter.nodesLateSinceMs ?? askedMs) : undefined;
     if (waiter.gone) {
       if (ballot.kind === 'granted') await quorum.release(key.id, ballot.nonce);
       return { kind: 'abandoned' };
@@ -76,12 +78,12 @@ export class LeaseGranter {
       case 'held':
         return this.#refused(key, snapshot);
       case 'undecided':
-        return { kind: 'undecided' };
+        return { kind: 'undecided', by: 'votes' };
       case 'unavailable': {
-        throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the lock nodes');
-        const { silenceMs } = this.parts.limits;
-        if (!mayDoWithoutQuorum(snapshot, ballot.late === true, clock.nowMs(), silenceMs))
-          return { kind: 'undecided' };
+        const policy = this.parts.policyOf(key.namespace);
+        const does = doesWithoutQuorum(policy, waiter.nodesLateSinceMs, clock.nowMs());
+        if (!does || !mayDoWithoutQuorum(snapshot, isLate, clock.nowMs(), this.parts.limits.silenceMs))
+          return { kind: 'undecided', by: 'late_nodes' };
         // Another one: the releases of the first may still be on their way.
         const nonce = mintNonce(chance, identity);
         const validUntilMs = askedMs + leaseMs - driftMs(leaseMs);
@@ -106,10 +108,10 @@ export class LeaseGranter {
   /** Hands a running lease out once more, to a retry of the call that it was given to. */
   async adopt(key: Key, snapshot: Snapshot, waiter: Candidate): Promise<Attempt> {
     const lease = snapshot.record.lease;
-    if (lease === undefined) return { kind: 'undecided' };
+    if (lease === undefined) return { kind: 'undecided', by: 'lease_over' };
     if (snapshot.from === 'nowhere') {
       const held = this.shared.held.get(lease.nonce);
-      if (held === undefined) return { kind: 'undecided' };
+      if (held === undefined) return { kind: 'undecided', by: 'late_store' };
       held.owner += 1;
       const { kind, nonce, fence, leaseMs } = held;
       const token: Token = { kind, nonce, fence, leaseMs };
@@ -122,12 +124,12 @@ export class LeaseGranter {
     }
     const token: Token = { kind: 'armed', nonce: lease.nonce, fence: lease.fence, leaseMs: lease.leaseMs };
     const owner = await this.#raiseOwner(key, lease.nonce);
-    if (owner === undefined) return { kind: 'undecided' };
+    if (owner === undefined) return { kind: 'undecided', by: 'lease_over' };
     // How long it really lasts is known only to the replica that gave it: an extension proves it again.
     const extended = await this.shared.lifecycle
       .extendArmed(key, token, lease.leaseMs)
       .catch(undecidedIfUnavailable);
-    if (extended === undefined || extended.outcome === 'lost') return { kind: 'undecided' };
+    if (extended === undefined || extended.outcome === 'lost') return { kind: 'undecided', by: 'lease_over' };
     const untilMs = this.parts.clock.nowMs() + extended.expiresInMs;
     if (waiter.gone) {
       await this.shared.lifecycle.endArmed(key, token, { end: 'cancelled', owner });
@@ -209,7 +211,7 @@ export class LeaseGranter {
     const untilMs = await this.#afterArming(grant, token, validUntilMs);
     if (waiter.gone || untilMs - clock.nowMs() < 1) {
       await this.shared.lifecycle.endArmed(key, token, { end: 'cancelled', owner: 1 });
-      return { kind: waiter.gone ? 'abandoned' : 'undecided' };
+      return waiter.gone ? { kind: 'abandoned' } : { kind: 'undecided', by: 'lease_over' };
     }
     const given: Given = { token, owner: 1, untilMs, reason };
     this.#remember(key, waiter, given, span);
@@ -261,7 +263,7 @@ export class LeaseGranter {
     // The caller does not wait for a store that is late.
     void this.shared.lifecycle.endUnstored(key, { kind: 'quorum', nonce, fence: 0, leaseMs }, 'cancelled');
     throwIfOnLossFails(policy, 'the value store');
-    return { kind: 'undecided' };
+    return { kind: 'undecided', by: 'late_store' };
   }
 
   #grantUnstored(
@@ -274,7 +276,7 @@ export class LeaseGranter {
     const token: Token = { kind: degraded === 'local' ? 'local' : 'quorum', nonce, fence: 0, leaseMs };
     if (waiter.gone || validUntilMs - this.parts.clock.nowMs() < 1) {
       void this.shared.lifecycle.endUnstored(key, token, 'cancelled');
-      return { kind: waiter.gone ? 'abandoned' : 'undecided' };
+      return waiter.gone ? { kind: 'abandoned' } : { kind: 'undecided', by: 'lease_over' };
     }
     const span = waiter.call.trace?.begin('lease', { reason });
     const given: Given = { token, owner: 1, untilMs: validUntilMs, reason };
@@ -293,7 +295,7 @@ export class LeaseGranter {
     // The holder was voided by an invalidation, and the replica that should have released its lock may have died.
     if (snapshot.record.voidedNonce !== undefined)
       await this.parts.quorum.release(key.id, snapshot.record.voidedNonce);
-    return { kind: 'undecided' };
+    return { kind: 'undecided', by: 'unknown_lock' };
   }
 
   #remember(key: Key, waiter: Candidate, { token, owner, untilMs, reason }: Given, span?: Span): void {

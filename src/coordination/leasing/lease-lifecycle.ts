@@ -162,7 +162,10 @@ export class LeaseLifecycle {
     if (ballot.kind === 'held') return this.#extended(key, token, 0);
     if (ballot.kind === 'undecided') return this.#unextended(key, token);
     const quorumLost = ballot.kind === 'unavailable';
-    if (quorumLost) throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the lock nodes');
+    const policy = this.parts.policyOf(key.namespace);
+    // Lock nodes that are only late may decide the next time.
+    if (quorumLost && ballot.late === true && policy.onLoss === 'fail') return this.#unextended(key, token);
+    if (quorumLost) throwIfOnLossFails(policy, 'the lock nodes');
     const validUntilMs = quorumLost ? askedMs + leaseMs - driftMs(leaseMs) : ballot.validUntilMs;
     const storing = this.#extendStored({ key, token, leaseMs, validUntilMs, quorumLost });
     // By the store alone there is nothing to say before it has spoken.

@@ -1,7 +1,33 @@
-import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../words/outcome.js';
+import type { BusyReason, Degraded, LeaseEnd, PublishOutcome, UndecidedBy } from '../words/outcome.js';
 
 /** What ended a wait. */
 export type WaitEnd = 'publish' | 'lease' | 'failure' | 'timeout' | 'cancelled' | 'drain' | 'error';
+
+/** Why a publish is `not_stored`. */
+export interface NotStored {
+  /**
+   * `lease`: its lease was granted without the store, so that the store was not asked. `store`: the store cannot be
+   * reached, or refuses. `reply`: it was sent, and its reply is lost, so that the store may have it.
+   */
+  readonly cause: 'lease' | 'store' | 'reply';
+  /** What is known of the store, in words; empty for `lease`. */
+  readonly why: string;
+  readonly valueBytes: number;
+}
+
+/** A step at the value store. `clock`, `slot` and `tags` are those of a namespace. */
+export type StoreStep =
+  | 'read'
+  | 'explain'
+  | 'arm'
+  | 'adopt'
+  | 'publish'
+  | 'release'
+  | 'extend'
+  | 'invalidate'
+  | 'clock'
+  | 'tags'
+  | 'slot';
 
 /** Hears what the coordinator decides; telemetry implements it. Nothing that it does can change a decision. */
 export interface Observer {
@@ -22,7 +48,13 @@ export interface Observer {
     outcome: PublishOutcome,
     rebuildMs: number | undefined,
     traceparent: string,
+    notStored?: NotStored,
   ): void;
+  /**
+   * A publish's caller was told `not_stored` because its time was up. The store has not replied yet, and may still store
+   * the value: {@link published} follows.
+   */
+  publishUnanswered(namespace: string, waitedMs: number, traceparent: string): void;
   /** A lease ended other than by a publish on this replica. The W3C traceparent is that of its rebuild, or empty. */
   leaseEnded(namespace: string, end: LeaseEnd, heldMs: number, traceparent: string): void;
   /** A caller got another caller's rebuild instead of making its own. */
@@ -31,6 +63,10 @@ export interface Observer {
   degraded(mode: Degraded): void;
   /** The store owes a reply for longer than the soft timeout, so callers wait for it; or it does no more. */
   storeLate(late: boolean, sinceMs: number): void;
+  /** The store replied to a step; or it is lost, or refuses; or its reply is only late. */
+  storeStep(step: StoreStep, ended: 'done' | 'failed' | 'late'): void;
+  /** For `sinceMs`, attempt after attempt has ended without a winner, the last one because of `by`; or that is over. */
+  undecided(lasts: boolean, sinceMs: number, by?: UndecidedBy): void;
 }
 
 /** An observer that ignores everything. */
@@ -42,4 +78,7 @@ export const NO_OBSERVER: Observer = {
   saved() {},
   degraded() {},
   storeLate() {},
+  undecided() {},
+  publishUnanswered() {},
+  storeStep() {},
 };

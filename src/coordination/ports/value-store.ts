@@ -148,9 +148,19 @@ export type Missing = 'gone' | 'silent' | 'late';
 export class StoreUnavailable extends Error {
   override readonly name = 'StoreUnavailable';
   readonly how: Missing;
+  /** The step was certainly not taken: it was not sent, or the store refused it. */
+  readonly untaken: boolean;
 
-  constructor(message: string, { how = 'gone', ...options }: ErrorOptions & { readonly how?: Missing } = {}) {
+  constructor(
+    message: string,
+    {
+      how = 'gone',
+      untaken = false,
+      ...options
+    }: ErrorOptions & { readonly how?: Missing; readonly untaken?: boolean } = {},
+  ) {
     super(message, options);
     this.how = how;
+    this.untaken = untaken;
   }
 }

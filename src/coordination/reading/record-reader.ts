@@ -1,3 +1,4 @@
+import type { Lateness } from '../degradation/lateness.js';
 import { inPatience, isLost, type Patience } from '../degradation/patience.js';
 import { rethrowUnlessUnavailable, throwIfOnLossFails, unavailable } from '../degradation/unavailable.js';
 import type { NamespaceRecord, NamespaceStore } from '../ports/namespace-store.js';
@@ -40,6 +41,7 @@ export class RecordReader {
     private readonly changes: Changes,
     private readonly samples: RebuildSamples,
     private readonly keeper: Pick<ClockKeeper, 'read'>,
+    private readonly lateness: Pick<Lateness, 'owedSinceMs'>,
   ) {}
 
   /**
@@ -48,8 +50,12 @@ export class RecordReader {
    * although the store is there: read again after a pause. Rejects as `unavailable` where the namespace rather fails.
    */
   async read(key: Key, arrivals: () => number, known?: StoredValue): Promise<Snapshot | undefined> {
+    const read: Reading = {};
+    // Until it is sent, what is under way before it may be late.
+    const owedSinceMs = () => read.asked?.readAtMs ?? this.lateness.owedSinceMs;
     try {
-      return await inPatience(this.parts, key.namespace, this.#read(key, arrivals, known));
+      const reading = this.#read(key, arrivals, known, read);
+      return await inPatience(this.parts, key.namespace, reading, owedSinceMs);
     } catch (error) {
       const without = this.#withoutStore(key, error);
       if (without === undefined) return undefined;
@@ -59,9 +65,13 @@ export class RecordReader {
     }
   }
 
-  async #read(key: Key, arrivals: () => number, known: StoredValue | undefined): Promise<Snapshot> {
+  async #read(
+    key: Key,
+    arrivals: () => number,
+    known: StoredValue | undefined,
+    read: Reading,
+  ): Promise<Snapshot> {
     const { clock, store } = this.parts;
-    const read: { asked?: Asked } = {};
     // The read of a large value waits for its turn: what changes meanwhile is in it.
     const sent = () => {
       read.asked = this.#ask(key, arrivals());
@@ -151,6 +161,11 @@ export class RecordReader {
     this.#thisTurn.set(namespace, looking);
     return looking;
   }
+}
+
+/** A read, which may wait for its turn before it is sent. */
+interface Reading {
+  asked?: Asked;
 }
 
 /** A read as it was sent. */

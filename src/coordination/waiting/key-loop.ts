@@ -1,3 +1,4 @@
+import type { Indecision } from '../degradation/indecision.js';
 import type { Attempt } from '../leasing/attempt.js';
 import type { LeaseGranter } from '../leasing/lease-granter.js';
 import type { Chance, Clock } from '../ports/clock.js';
@@ -23,6 +24,7 @@ export interface KeyLoopParts {
   readonly granter: LeaseGranter;
   readonly reader: NearReader;
   readonly answers: Answers;
+  readonly indecision: Pick<Indecision, 'seen' | 'attempted'>;
   /** How many callers have arrived at this replica before now. */
   readonly arrivals: () => number;
   /** From now on no caller waits, and none gets a lease. */
@@ -42,8 +44,6 @@ interface Contender {
   readonly waiter: Waiter;
   readonly act: 'attempt' | 'adopt';
   readonly reason: LeaseReason;
-  /** What serves it now where no lease is to be had. */
-  meanwhile(): Hit | undefined;
 }
 
 /**
@@ -60,7 +60,7 @@ export class KeyLoop {
   /** Ends when no caller is left. Never rejects: what goes wrong is every waiter's answer. */
   async run(): Promise<void> {
     const { room } = this;
-    const { answers, arrivals, chance, reader } = this.parts;
+    const { answers, arrivals, chance, indecision, reader } = this.parts;
     let next: Snapshot | undefined;
     let undecided = 0;
     try {
@@ -72,6 +72,8 @@ export class KeyLoop {
           await room.sleep(retryMs(RETRIES_WITHOUT_WORD, chance));
           continue;
         }
+        const { fence } = snapshot.record;
+        indecision.seen(room.key.id, fence);
         const contender = await this.#serve(snapshot);
         if (contender === undefined) {
           undecided = 0;
@@ -79,13 +81,14 @@ export class KeyLoop {
           continue;
         }
         const attempt = await this.#meanwhile(this.#attempt(snapshot, contender));
+        indecision.attempted(room.key.id, fence, attempt);
         // What came meanwhile has not served it, and may be all that comes.
         room.owe(contender.waiter);
         room.heldBack = attempt.kind === 'held_back';
         if (attempt.kind === 'granted') next = attempt.snapshot;
         // A value that is fresh is worth one attempt and no wait: the same snapshot serves its caller now.
         else if (contender.reason === 'early_refresh') next = snapshot;
-        else if (room.heldBack) this.#serveMeanwhile(contender);
+        else if (room.heldBack) this.#serveMeanwhile(contender.waiter);
         if (next !== undefined || WITHOUT_PAUSE.has(attempt.kind)) continue;
         undecided = attempt.kind === 'undecided' ? undecided + 1 : 0;
         this.#dismissImpatient(snapshot);
@@ -161,12 +164,11 @@ export class KeyLoop {
       // Its attempt reads for itself, when it arms; only news from this replica is quicker.
       if (waiter.trying && snapshot.from !== 'publish') continue;
       const decision = decide(snapshot, waiter, clock.nowMs());
+      this.#holdReady(decision, snapshot, waiter);
       const mayTry = !attempting && contender === undefined && !this.parts.draining();
       if ((decision.act === 'attempt' || decision.act === 'adopt') && mayTry) {
         const reason = decision.act === 'adopt' ? 'miss' : decision.reason;
-        const { act, meanwhile: hit } = decision;
-        const meanwhile = () => hit && stillServing(snapshot, hit, waiter, clock.nowMs());
-        contender = { waiter, act, reason, meanwhile };
+        contender = { waiter, act: decision.act, reason };
       } else if (this.#answerBy(decision, snapshot, waiter)) given += 1;
       if (given === ANSWERS_PER_TURN) {
         given = 0;
@@ -174,6 +176,16 @@ export class KeyLoop {
       }
     }
     return contender;
+  }
+
+  /**
+   * What the caller gets if its time is up before it has a lease. It stays until another look says otherwise: an attempt
+   * may end without a lease, and the caller's time between that and the next one, while a fresh value is there.
+   */
+  #holdReady(decision: Decision, snapshot: Snapshot, waiter: Waiter): void {
+    if (decision.act === 'read_again') return;
+    const hit = 'meanwhile' in decision ? decision.meanwhile : undefined;
+    waiter.meanwhile = hit && (() => stillServing(snapshot, hit, waiter, this.parts.clock.nowMs()));
   }
 
   /** True if the caller was answered by the decision. */
@@ -206,10 +218,8 @@ export class KeyLoop {
     if (waiter.gone) return { kind: 'abandoned' };
     if (reason === 'early_refresh') waiter.refreshDraw = 0;
     waiter.trying = true;
-    waiter.meanwhile = contender.meanwhile;
     const attempt = await this.#ask(snapshot, contender);
     waiter.trying = false;
-    waiter.meanwhile = undefined;
     if (attempt.kind !== 'granted') return attempt;
     // Between the granter's last check of the waiter and this line, a publish may have served it.
     if (answers.give(room, waiter, attempt.lease, 'lease', attempt.degraded)) return attempt;
@@ -226,14 +236,14 @@ export class KeyLoop {
       return await granter.attempt(room.key, { snapshot, waiter, reason, arrivals });
     } catch (error) {
       // A namespace with `on_loss: fail` still serves what it has.
-      if (!(error instanceof CoordinationError) || !this.#serveMeanwhile(contender)) throw error;
+      if (!(error instanceof CoordinationError) || !this.#serveMeanwhile(waiter)) throw error;
       return { kind: 'abandoned' };
     }
   }
 
   /** False if there is nothing that may serve it now. */
-  #serveMeanwhile({ waiter, meanwhile }: Contender): boolean {
-    const hit = meanwhile();
+  #serveMeanwhile(waiter: Waiter): boolean {
+    const hit = waiter.meanwhile?.();
     return hit !== undefined && this.parts.answers.give(this.room, waiter, hit, 'publish');
   }
 
@@ -247,7 +257,7 @@ export class KeyLoop {
   #letWait(snapshot: Snapshot, waiter: Waiter): void {
     const { lease } = snapshot.record;
     waiter.waitsForFence = lease?.fence ?? 0;
-    if (waiter.patienceMs > 0) waiter.sleep(lease?.traceparent);
+    if (waiter.patienceMs > 0) waiter.sleep(lease);
     else this.parts.answers.timeOut(this.room, waiter);
   }
 

@@ -1,4 +1,5 @@
 import type { Degradation } from '../degradation/degradation.js';
+import type { Indecision } from '../degradation/indecision.js';
 import type { Lateness } from '../degradation/lateness.js';
 import { Deadlines } from '../leasing/deadlines.js';
 import type { LeaseGranter } from '../leasing/lease-granter.js';
@@ -22,6 +23,7 @@ export interface KeyLoopsShared {
   readonly reader: NearReader;
   readonly slots: Pick<RebuildSlots, 'forget'>;
   readonly degradation: Pick<Degradation, 'mode' | 'modeOfHit'>;
+  readonly indecision: Pick<Indecision, 'seen' | 'attempted'>;
   readonly changes: Changes;
   readonly lateness: Pick<Lateness, 'late' | 'onLate'>;
 }
@@ -44,7 +46,7 @@ export class KeyLoops {
     private readonly shared: KeyLoopsShared,
   ) {
     const { clock, chance } = parts;
-    const { granter, reader } = shared;
+    const { granter, indecision, reader } = shared;
     this.#limits = new WaiterLimits(parts);
     this.#answers = new Answers(parts, this.#limits, shared.degradation);
     this.#deadlines = new Deadlines(clock, (waiter) => this.#expire(waiter));
@@ -53,6 +55,7 @@ export class KeyLoops {
       chance,
       granter,
       reader,
+      indecision,
       answers: this.#answers,
       arrivals: () => this.#arrivals,
       draining: () => this.#draining,

@@ -5,7 +5,7 @@ import { copyOf, leaseLeftMs, type Snapshot } from '../reading/snapshot.js';
 import type { Call } from '../words/call.js';
 import type { Key } from '../words/key.js';
 import type { GetOrLockAnswer, Hit } from '../words/outcome.js';
-import type { StoredValue } from '../words/record.js';
+import type { ArmedLease, StoredValue } from '../words/record.js';
 import type { GetOrLock } from '../words/requests.js';
 import type { Span, Trace } from '../words/trace.js';
 import type { Ask } from './decide.js';
@@ -32,14 +32,17 @@ export class Waiter implements Ask {
   readonly requestKey: string;
   waitsForFence = 0;
   waitsUntilMs = Number.POSITIVE_INFINITY;
-  /** An attempt on its behalf is under way; `meanwhile` says what it gets now if its time is up before that ends. */
+  /** An attempt on its behalf is under way. */
   trying = false;
+  /** What it gets now if its time is up before it has a lease, by the last look that was shown to it. */
   meanwhile: (() => Hit | undefined) | undefined;
+  nodesLateSinceMs: number | undefined;
   /** Slot in the line when it came, from 1. */
   position = 1;
   #slept = false;
   #gone = false;
   #wait: Span | undefined;
+  #waitsFor: Pick<ArmedLease, 'traceparent' | 'holder' | 'fence'> | undefined;
   #pointedTo = '';
   #changes: Changes | undefined;
   #came: Arrival | undefined;
@@ -93,12 +96,14 @@ export class Waiter implements Ask {
     return this.#slept;
   }
 
-  /** From now on it waits, for the lease whose rebuild has this traceparent if there is one. */
-  sleep(traceparent = ''): void {
+  /** From now on it waits, for this lease if there is one. */
+  sleep(lease?: ArmedLease): void {
     this.#slept = true;
     const { trace } = this.call;
     if (trace === undefined) return;
     this.#wait ??= trace.begin('wait', { position: this.position });
+    this.#waitsFor = lease ?? this.#waitsFor;
+    const traceparent = lease?.traceparent ?? '';
     if (traceparent === this.#pointedTo) return;
     this.#pointedTo = traceparent;
     this.#wait.pointTo(traceparent);
@@ -106,7 +111,10 @@ export class Waiter implements Ask {
 
   /** It waits no longer. */
   wake(endedBy: string): void {
-    this.#wait?.end({ endedBy });
+    if (this.#wait === undefined) return;
+    // Without its link too: the holder's call may be in no trace.
+    const { holder, fence } = this.#waitsFor ?? {};
+    this.#wait.end({ endedBy, ...(fence === undefined ? {} : { holder, fence }) });
   }
 
   /** The first answer counts; the room's `leave` is the caller of this. */

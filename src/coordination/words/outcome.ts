@@ -25,6 +25,13 @@ export type BusyReason =
   | 'draining'
   | 'no_value';
 
+/**
+ * Why an attempt had no winner: `votes` were split or too few; `unknown_lock`: a majority holds a lock, and the record
+ * shows no lease for it; `late_nodes` and `late_store`: too little was answered in time; `lease_over`: the lease had no
+ * time left.
+ */
+export type UndecidedBy = 'votes' | 'unknown_lock' | 'late_nodes' | 'late_store' | 'lease_over';
+
 export interface Hit {
   readonly kind: 'hit';
   readonly payload: Payload;

@@ -18,12 +18,15 @@ export interface Facts {
   /** Of a wait: what ended it, and its place in the line at the beginning, from 1. */
   readonly endedBy?: string;
   readonly position?: number;
+  /** Of a wait: who held the last lease that it waited for, as the holder called itself. */
+  readonly holder?: string;
+  /** Of a lease, or of the last lease that a wait was for. */
+  readonly fence?: number;
   /** Of a lease. */
   readonly reason?: string;
-  readonly fence?: number;
   readonly leaseEnd?: string;
-  /** Callers of this replica that waited and got what was published. */
-  readonly served?: number;
+  /** Callers of this replica that waited and got what was published; those of other replicas are not known here. */
+  readonly servedHere?: number;
 }
 
 /**
@@ -51,7 +54,8 @@ export interface Span {
   part(name: SpanName, tookMs: number, facts: Facts): void;
   /** It has to do with what has this W3C traceparent; nothing if that is empty. */
   pointTo(traceparent: string): void;
-  end(facts?: Facts): void;
+  /** It ended `agoMs` before now: what ended elsewhere is known later than it happened. */
+  end(facts?: Facts, agoMs?: number): void;
 }
 
 /** Decides which calls are traced. */

@@ -1,4 +1,5 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { afterReceiving } from './after-receiving.js';
 import { ConnectionArrivals } from './arrivals.js';
 import { peerOf } from './peer.js';
 import { ConnectionUnsent } from './unsent.js';
@@ -30,6 +31,7 @@ export class Connection {
   /** When it began to take no new calls, and how many came all the same. */
   #leftMs: number | undefined;
   #afterLeaving = 0;
+  #isCut = false;
 
   constructor(
     readonly session: ServerHttp2Session,
@@ -71,9 +73,17 @@ export class Connection {
     return this.session.socket?.bytesWritten ?? 0;
   }
 
-  /** Ends it and all of its calls. */
+  /** Ends it and all of its calls, soon. */
   cut(): void {
-    if (!this.session.destroyed) this.session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    if (this.#isCut) return;
+    this.#isCut = true;
+    const { session } = this;
+    afterReceiving(() => {
+      if (session.destroyed) return;
+      // The client reads this before the resets, and ends its side at once instead of stream by stream.
+      session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    });
   }
 
   readonly #closed = (): void => {
@@ -90,8 +100,7 @@ export class Connection {
     if (this.session.destroyed || this.session.closed) return;
     this.#leftMs = this.nowMs();
     this.session.goaway(constants.NGHTTP2_NO_ERROR, ANY_STREAM);
-    // Not now: HTTP/2 is in the middle of what it has received.
-    setImmediate(() => {
+    afterReceiving(() => {
       if (!this.session.destroyed) this.session.close();
     });
   }

@@ -8,7 +8,8 @@ import {
 import { FULL_MS } from '../../coordination/waiting/retry-after.js';
 import { CoordinationError } from '../../coordination/words/errors.js';
 import { admit } from '../credentials.js';
-import { statusOf } from '../status.js';
+import { codeName, statusOf } from '../status.js';
+import { afterReceiving } from './after-receiving.js';
 import type { Arrival } from './arrivals.js';
 import type { Connection } from './connection.js';
 import type { Door } from './door.js';
@@ -146,13 +147,15 @@ export class DoorCall extends ServerInterceptingCall {
   }
 
   #refuse(error: unknown): void {
-    const { call, stream, connection } = this.#parts;
+    const { call, stream, connection, method } = this.#parts;
     this.#isAnswered = true;
     const { code, details, metadata } = statusOf(error, () => {});
+    this.#door.failed(method.path.slice(method.path.lastIndexOf('/') + 1), codeName(code));
     call.sendStatus({ code: code as Status, details, metadata });
     // What still comes of its request is not wanted.
-    setImmediate(() => {
-      if (!stream.closed) stream.close(constants.NGHTTP2_NO_ERROR);
+    afterReceiving(() => {
+      if (stream.writableFinished) reset(stream);
+      else stream.once('finish', () => afterReceiving(() => reset(stream)));
     });
     this.#door.refused(connection);
   }
@@ -193,4 +196,8 @@ export class DoorCall extends ServerInterceptingCall {
     this.#door.streams.give(connection.peer, this.#identity);
     this.#identity = undefined;
   }
+}
+
+function reset(stream: ServerHttp2Stream): void {
+  if (!stream.closed) stream.close(constants.NGHTTP2_NO_ERROR);
 }

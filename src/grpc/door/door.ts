@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { ServerInterceptor } from '@grpc/grpc-js';
 import type { Guard } from '../../access/guard.js';
 import type { Clock } from '../../coordination/ports/clock.js';
+import type { Edge } from '../answer.js';
 import { Arrivals } from './arrivals.js';
 import { Connection } from './connection.js';
 import { DoorCall } from './door-call.js';
@@ -31,6 +32,8 @@ export interface DoorParts {
   readonly bounds: DoorBounds;
   /** Whether requests may be compressed. */
   readonly compressedRequests: boolean;
+  /** Receives each error that a caller gets at the door, as {@link Edge.failed} does behind it. */
+  readonly failed: Edge['failed'];
 }
 
 /** Open calls of a connection before one of them is admitted. Further ones wait in the client. */
@@ -61,6 +64,7 @@ export class Door {
   readonly refusals: Refusals;
   readonly guard: Guard | undefined;
   readonly compressedRequests: boolean;
+  readonly failed: Edge['failed'];
   readonly #connections = new Map<ServerHttp2Session, Connection>();
   readonly #sockets: Shares;
   readonly #sweep: NodeJS.Timeout;
@@ -70,6 +74,7 @@ export class Door {
     const { clock, bounds } = parts;
     this.guard = parts.guard;
     this.compressedRequests = parts.compressedRequests;
+    this.failed = parts.failed;
     this.arrivals = new Arrivals(clock, bounds.arrivingBytesMax);
     this.unsent = new Unsent(clock, bounds.unsentBytesMax);
     this.streams = new Shares(bounds.streamsMax);

@@ -12,7 +12,7 @@ import {
   type SessionCall,
   type SessionReply,
 } from '../generated/dibs/v1/coordinator.js';
-import { callErrorOf } from '../status.js';
+import { callErrorOf, codeName } from '../status.js';
 import { encodeToken } from '../token.js';
 import type { Outbox } from './outbox.js';
 
@@ -95,7 +95,7 @@ export class Session {
       answer(row, request.value, call, this.edge, done, this.#visitor);
       return row.work(request.value);
     } catch (error) {
-      this.#fail(id, call, error);
+      this.#fail(id, call, error, row?.name);
       return 1;
     }
   }
@@ -145,13 +145,15 @@ export class Session {
     if (this.#calls.size === 0) this.#onIdle?.();
   }
 
-  #fail(id: number, call: Call, error: unknown): void {
-    this.#close(id, call, { $case: 'error', value: callErrorOf(error, this.#unexpected) });
+  #fail(id: number, call: Call, error: unknown, method = 'Session'): void {
+    const told = callErrorOf(error, this.#unexpected);
+    if (!call.cancelled) this.edge.failed(method, codeName(told.code));
+    this.#close(id, call, { $case: 'error', value: told });
   }
 
   #answered(id: number, call: Call, $case: Case, it: Answered<unknown> | Error): void {
     if (it instanceof Error) {
-      this.#fail(id, call, it);
+      this.#fail(id, call, it, CALLS[$case].name);
       return;
     }
     const { given, valueBytes, more } = it;

@@ -13,7 +13,7 @@ import {
   type SessionRequest,
   type SessionResponse,
 } from '../generated/dibs/v1/coordinator.js';
-import { statusOf } from '../status.js';
+import { codeName, statusOf } from '../status.js';
 import type { Decoded } from '../strict-codec.js';
 import type { Turns } from '../turns.js';
 import { Intake } from './intake.js';
@@ -103,18 +103,19 @@ export class Sessions {
   serve(stream: SessionStream): void {
     let open: Open | undefined;
     let over = false;
-    const fail = (error: unknown) =>
-      stream.emit(
-        'error',
-        statusOf(error, (cause) => this.parts.edge.unexpected(cause, contract.session.path)),
-      );
+    const { edge } = this.parts;
+    const fail = (error: unknown) => {
+      const failure = statusOf(error, (cause) => edge.unexpected(cause, contract.session.path));
+      edge.failed('Session', codeName(failure.code));
+      stream.emit('error', failure);
+    };
     if (this.#stopped) {
       fail(new CoordinationError('unavailable', 'this replica is stopping', 0));
       return;
     }
     let visitor: Visitor | undefined;
     try {
-      const { guard } = this.parts.edge;
+      const { guard } = edge;
       visitor = guard && admit(guard, stream, contract.session.path);
     } catch (error) {
       fail(error);

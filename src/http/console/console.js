@@ -203,7 +203,7 @@ function showSecondsOf(state) {
 const lastSecondMs = ({ atMs, recent }) => atMs - recent.lastSecondAgoMs - 1_000;
 
 /** @param {ConsoleState} state */
-function showDecides({ replica, recent, atMs }) {
+function showDecides({ replica, recent, now, atMs }) {
   const { mode, steps } = recent.degraded;
   const embedded = replica.mode === 'embedded';
   const rung = embedded
@@ -217,6 +217,8 @@ function showDecides({ replica, recent, atMs }) {
   setText(byId('mode-about'), rung.about);
   byId('degraded').hidden = embedded || mode === 'none';
   setText(byId('degraded'), `${rung.name}. ${rung.about}`);
+  byId('undecided').hidden = !now.undecided;
+  setText(byId('undecided'), words.UNDECIDED);
   byId('nodes').hidden = embedded;
   showNodes(recent.nodes);
   byId('steps-title').hidden = embedded;
@@ -234,7 +236,7 @@ function showDecides({ replica, recent, atMs }) {
 }
 
 /** @param {ConsoleState} state */
-function announceChanges({ replica, recent }) {
+function announceChanges({ replica, recent, now }) {
   if (shown === undefined) return;
   const news = [];
   const before = shown;
@@ -244,6 +246,7 @@ function announceChanges({ replica, recent }) {
   if (recent.degraded.mode !== before.recent.degraded.mode) {
     news.push(`${words.RUNGS[recent.degraded.mode]?.name}.`);
   }
+  if (now.undecided && !before.now.undecided) news.push(words.UNDECIDED);
   for (const [at, { node, state }] of recent.nodes.entries()) {
     if (before.recent.nodes[at]?.state !== state) news.push(`Lock node ${node} is ${state}.`);
   }

@@ -92,6 +92,9 @@ export const WAIT_ENDS = {
   error: 'error',
 };
 
+/** Attempts at leases have no winner. */
+export const UNDECIDED = 'Undecided. No lease was granted for a while. The log says why.';
+
 /** The levels of degradation. @type {Readonly<Record<string, { name: string, about: string }>>} */
 export const RUNGS = {
   none: { name: 'Quorum and store', about: 'Both are available.' },

@@ -10,9 +10,7 @@ function option(name: string, otherwise: number): number {
 
 const seed = option('seed', Math.floor(Math.random() * 2 ** 31));
 const seconds = option('minutes', 1) * 60;
-const progress = new Progress('soak', seconds, 'seconds');
-const startedMs = performance.now();
-setInterval(() => progress.reach(Math.min(seconds, (performance.now() - startedMs) / 1_000)), 250).unref();
+const progress = new Progress('soak', undefined, 'faults', { lastsMs: seconds * 1_000 });
 const say = (line: string) => {
   progress.end();
   console.log(line);
@@ -22,6 +20,7 @@ const result = await soak({
   seed,
   processes: option('processes', 4),
   say,
+  faultDone: () => progress.add(),
 });
 const { faults, counts, violations, late } = result;
 const injections = Object.values(faults).reduce((sum, count) => sum + count, 0);

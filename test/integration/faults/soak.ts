@@ -13,6 +13,8 @@ export interface SoakOptions {
   /** Processes of clients. */
   readonly processes: number;
   say(line: string): void;
+  /** After each fault. */
+  faultDone?(): void;
 }
 
 export interface SoakResult extends Verdict {
@@ -26,7 +28,8 @@ const AFTERMATH_MS = 3_000;
 const now = () => Number(process.hrtime.bigint()) / 1e6;
 
 /** Lets clients live on a fleet to which one thing after the other happens, then heals it, and judges. */
-export async function soak({ seconds, seed, processes, say }: SoakOptions): Promise<SoakResult> {
+export async function soak(options: SoakOptions): Promise<SoakResult> {
+  const { seconds, seed, processes, say } = options;
   const random = new SeededRandom(seed);
   const fleet = await FaultyFleet.start();
   const clients = new ClientProcesses(fleet.targets, seed, processes);
@@ -45,6 +48,7 @@ export async function soak({ seconds, seed, processes, say }: SoakOptions): Prom
           random.pick([50, 200, 600]) * (0.5 + random.fraction()),
         );
         faults[kind.name] = (faults[kind.name] ?? 0) + 1;
+        options.faultDone?.();
         if (kind.excuses !== undefined) windows.push({ kind: kind.excuses, from, to: now() + AFTERMATH_MS });
         await sleep(random.pick([0, 50, 200]));
       }

@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { readPrometheusText } from '../../../src/cli/prometheus-text.js';
 import { Metrics } from '../../../src/telemetry/metrics.js';
+import { NamespaceSeries } from '../../../src/telemetry/namespace-series.js';
+import { ManualClock } from '../../support/manual-clock.js';
 
 describe('Prometheus text', () => {
   it('is read as the service writes it', async () => {
-    const metrics = new Metrics();
+    const metrics = new Metrics(new NamespaceSeries(new ManualClock()));
     metrics.answered('prices', 'hit');
     metrics.answered('prices', 'hit');
     metrics.voted('redis://a:1', 'for', 3);
@@ -12,6 +14,7 @@ describe('Prometheus text', () => {
       waiters: () => 7,
       leasesHeld: () => 2,
       nearCacheBytes: () => 0,
+      undecided: () => false,
       quorumNodes: () => [['voting', 5]],
     });
     const samples = readPrometheusText(await metrics.scrape());

@@ -179,6 +179,43 @@ describe('a publish', () => {
     await trial.expectRest();
   });
 
+  it('tells why it is not stored, with the size of its value', async () => {
+    const trial = new CoordinationTrial();
+    const ask = async () => (await trial.lease()).token;
+    const whys = () => trial.told('published').map(([, outcome, , , why]) => [outcome, why]);
+    const reply = { cause: 'reply', why: 'the store is down', valueBytes: 7 };
+    const token = await ask();
+    trial.store.down = true;
+    await trial.publish(token);
+    trial.store.untaken = true;
+    const unstored = await ask();
+    await trial.publish(unstored);
+    trial.store.down = false;
+    await trial.pass(61_000, 1_000);
+    const other = await ask();
+    trial.store.down = true;
+    expect(await trial.publish(other)).toEqual({ outcome: 'not_stored', fence: 0, maybeStored: false });
+    expect(whys()).toEqual([
+      ['not_stored', reply],
+      ['not_stored', { cause: 'lease', why: '', valueBytes: 7 }],
+      ['not_stored', { ...reply, cause: 'store' }],
+    ]);
+  });
+
+  it('may be stored if its first reply was lost, also where its second is a refusal', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease();
+    trial.store.losesRepliesTo.add('publish');
+    const gate = trial.store.holdAfter('publish');
+    const publishing = trial.publish(token);
+    await trial.settle();
+    trial.store.down = true;
+    trial.store.untaken = true;
+    gate.open();
+    expect(await publishing).toEqual({ outcome: 'not_stored', fence: 0, maybeStored: true });
+    expect(trial.told('published')[0]?.[4]).toMatchObject({ cause: 'reply', why: 'the reply was lost' });
+  });
+
   it('without the store of a lease that this replica did not give feeds nobody: it may have been voided', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
@@ -219,8 +256,8 @@ describe('a publish', () => {
     await trial.publish(token);
     await trial.publish(undefined);
     expect(trial.told('published')).toEqual([
-      ['trial', 'stored', 70, ''],
-      ['trial', 'duplicate', undefined, ''],
+      ['trial', 'stored', 70, '', undefined],
+      ['trial', 'duplicate', undefined, '', undefined],
       ['trial', 'unknown_lease', undefined, ''],
     ]);
     expect(trial.told('leaseEnded')).toEqual([]);

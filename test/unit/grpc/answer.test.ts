@@ -47,7 +47,7 @@ function trial() {
   };
   const edge: Edge = {
     ...{ coordinator, limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '', session: undefined },
-    ...{ guard, tracing: undefined, pace: () => {}, unexpected: () => {} },
+    ...{ guard, tracing: undefined, pace: () => {}, unexpected: () => {}, failed: () => {} },
   };
   const call = new Call('me');
   const answers: (Answered<unknown> | Error)[] = [];

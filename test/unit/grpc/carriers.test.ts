@@ -39,7 +39,7 @@ const coordinator: Domain = {
 };
 const edge: Edge = {
   ...{ coordinator, limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '', session: undefined },
-  ...{ guard: undefined, tracing: undefined, pace: () => {}, unexpected: () => {} },
+  ...{ guard: undefined, tracing: undefined, pace: () => {}, unexpected: () => {}, failed: () => {} },
 };
 const transport = (message: unknown) => ({
   ...{ request: { ok: true, message }, cancelled: false, metadata: new Metadata() },

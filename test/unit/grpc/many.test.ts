@@ -104,7 +104,7 @@ function trial(answers: Record<string, GetOrLockAnswer | Error | Promise<GetOrLo
   const { handler } = many(
     CALLS.getOrLockMany,
     contract.getOrLockMany as MethodDefinition<unknown, unknown>,
-    { ...bounds, coordinator, guard, tracing, pace: () => {}, unexpected: () => {} },
+    { ...bounds, coordinator, guard, tracing, pace: () => {}, unexpected: () => {}, failed: () => {} },
   );
   const run = (...keys: string[]) => {
     stream.request.message = GetOrLockManyRequest.fromPartial({ namespace: 'n', keys });

@@ -27,6 +27,7 @@ const leased: GetOrLockAnswer = { outcome: lease, degraded: 'none' };
 function serviceOver(getOrLock: (call: Call) => Promise<GetOrLockAnswer>) {
   const givenBack: [string, Lease][] = [];
   const unexpected: unknown[] = [];
+  const failed: string[] = [];
   const notAsked = () => Promise.reject(new Error('not to be asked'));
   const coordinator: Domain = {
     getOrLockAtOnce: (_request, call, settled) => {
@@ -52,6 +53,7 @@ function serviceOver(getOrLock: (call: Call) => Promise<GetOrLockAnswer>) {
       tracing: undefined,
       pace: () => {},
       unexpected: (cause) => unexpected.push(cause),
+      failed: (...it) => failed.push(it.join(' ')),
     },
     { serve: () => {} },
   );

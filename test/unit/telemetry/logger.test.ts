@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { LOG } from '../../../src/telemetry/log-texts.js';
 import { createLogger, decisionLog, type LogLevel, observeWith } from '../../../src/telemetry/logger.js';
 import { Reasons } from '../../../src/telemetry/reasons.js';
 
@@ -60,18 +61,35 @@ describe('the log of decisions', () => {
     expect(lines).toEqual([]);
     observer.published('shop', 'superseded', undefined, traceparent);
     observer.published('shop', 'unknown_lease', undefined, '');
-    observer.published('shop', 'not_stored', 7, 'no traceparent');
+    for (const cause of ['lease', 'store', 'reply'] as const) {
+      observer.published('shop', 'not_stored', 7, 'no traceparent', { cause, why: 'why', valueBytes: 9 });
+    }
+    observer.publishUnanswered('shop', 250, traceparent);
     observer.leaseEnded('shop', 'expired', 100, traceparent);
     observer.leaseEnded('shop', 'session_lost', 100, '');
     const traced = { trace_id: traceId, span_id: spanId };
     expect(lines).toMatchObject([
       { level: 'warn', namespace: 'shop', outcome: 'superseded', ...traced },
       { level: 'warn', outcome: 'unknown_lease' },
-      { level: 'warn', outcome: 'not_stored', rebuildMs: 7 },
+      { level: 'warn', outcome: 'not_stored', rebuildMs: 7, msg: LOG.publishWithoutStore, valueBytes: 9 },
+      { level: 'warn', outcome: 'not_stored', why: 'why', msg: LOG.publishRefusedByStore, valueBytes: 9 },
+      { level: 'warn', outcome: 'not_stored', why: 'why', msg: LOG.publishReplyLost, valueBytes: 9 },
+      { level: 'warn', namespace: 'shop', waitedMs: 250, msg: LOG.publishUnanswered, ...traced },
       { level: 'warn', end: 'expired', heldMs: 100, ...traced },
       { level: 'warn', end: 'session_lost' },
     ]);
-    expect(lines.filter((line) => 'trace_id' in line)).toHaveLength(2);
+    expect(lines.filter((line) => 'trace_id' in line)).toHaveLength(3);
+  });
+
+  it('tells that nothing is decided, why, and when that is over', () => {
+    const { log, lines } = logAt('info');
+    const observer = observeWith(decisionLog(log, new Reasons()));
+    observer.undecided(true, 10_000, 'unknown_lock');
+    observer.undecided(false, 30_000);
+    expect(lines).toMatchObject([
+      { level: 'warn', msg: LOG.undecided, sinceMs: 10_000, why: expect.stringMatching('another store') },
+      { level: 'info', msg: LOG.decided, sinceMs: 30_000 },
+    ]);
   });
 
   it('does not listen to hits unless it is to write them', () => {

@@ -2,6 +2,8 @@ import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
 import { describe, expect, it } from 'vitest';
 import { Metrics } from '../../../src/telemetry/metrics.js';
 import { LABELS, METRICS } from '../../../src/telemetry/names.js';
+import { NamespaceSeries } from '../../../src/telemetry/namespace-series.js';
+import { ManualClock } from '../../support/manual-clock.js';
 
 /** What Prometheus would read: the samples, by name and labels, and the type of each metric. */
 function parse(text: string) {
@@ -19,11 +21,12 @@ function parse(text: string) {
 }
 
 function busyMetrics(): Metrics {
-  const metrics = new Metrics();
+  const metrics = new Metrics(new NamespaceSeries(new ManualClock()));
   metrics.watch({
     waiters: () => 3,
     leasesHeld: () => 2,
     nearCacheBytes: () => 1,
+    undecided: () => true,
     quorumNodes: () => [['voting', 5]],
   });
   metrics.answered('shop', 'hit');
@@ -36,6 +39,11 @@ function busyMetrics(): Metrics {
   metrics.voted('127.0.0.1:7001', 'for', 0.3);
   metrics.degraded('quorum_lost');
   metrics.storeLate(true);
+  metrics.storeStep('arm', 'done');
+  metrics.storeStep('arm', 'done');
+  metrics.storeStep('publish', 'failed');
+  metrics.callFailed('Publish', 'UNAVAILABLE');
+  metrics.is('quorum', '1.2.3');
   return metrics;
 }
 
@@ -79,6 +87,11 @@ describe('what is printed', () => {
       dibs_leases_held: 2,
       dibs_near_cache_bytes: 1,
       dibs_store_late: 1,
+      dibs_undecided: 1,
+      'dibs_store_steps_total{step="arm",ended="done"}': 2,
+      'dibs_store_steps_total{step="publish",ended="failed"}': 1,
+      'dibs_call_errors_total{method="Publish",code="UNAVAILABLE"}': 1,
+      'dibs_info{mode="quorum",version="1.2.3"}': 1,
       'dibs_degraded{mode="none"}': 0,
       'dibs_degraded{mode="quorum_lost"}': 1,
       'dibs_degraded{mode="store_lost"}': 0,
@@ -94,7 +107,7 @@ describe('what is printed', () => {
   });
 
   it('tells a bounded number of namespaces apart', async () => {
-    const metrics = new Metrics();
+    const metrics = new Metrics(new NamespaceSeries(new ManualClock()));
     for (let n = 0; n < 5_000; n += 1) metrics.answered(`ns-${n}`, 'hit');
     metrics.answered('ns-0', 'hit');
     const { samples } = parse(await metrics.scrape());
@@ -110,5 +123,5 @@ it.each([
 ])('stops in time when its collector %s', async (_how, shutdown) => {
   const reader = new PrometheusExporter({ preventServerStart: true });
   reader.shutdown = shutdown;
-  await new Metrics([reader]).stop(50);
+  await new Metrics(new NamespaceSeries(new ManualClock()), [reader]).stop(50);
 });

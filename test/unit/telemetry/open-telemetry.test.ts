@@ -1,7 +1,9 @@
 import { context, ROOT_CONTEXT } from '@opentelemetry/api';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { createLogger } from '../../../src/telemetry/logger.js';
+import { NamespaceSeries } from '../../../src/telemetry/namespace-series.js';
 import { otlpMetricReader, startOpenTelemetry } from '../../../src/telemetry/open-telemetry.js';
+import { ManualClock } from '../../support/manual-clock.js';
 import { OtlpReceiver } from '../../support/otlp/receiver.js';
 
 const log = createLogger('silent');
@@ -34,6 +36,9 @@ it('keeps no context across calls: what is ambient belongs to nobody here', asyn
 });
 
 it.each(['grpc', 'http/protobuf', 'http/json'] as const)('has a reader that speaks %s', async (protocol) => {
-  const reader = await otlpMetricReader({ protocol, everyMs: 60_000, timeoutMs: 1_000 });
+  const reader = await otlpMetricReader(
+    { protocol, everyMs: 60_000, timeoutMs: 1_000 },
+    new NamespaceSeries(new ManualClock()),
+  );
   expect(reader.selectAggregationTemporality).toBeTypeOf('function');
 });

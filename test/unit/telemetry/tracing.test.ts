@@ -105,3 +105,30 @@ it('shows steps with what is known of them, their parts with how long they took,
   expect(waited?.attributes).toEqual({ 'dibs.wait.position': 3, 'dibs.wait.ended_by': 'publish' });
   expect(waited?.links.map(({ context }) => context.spanId)).toEqual([SPAN]);
 });
+
+it('has no step outside its call, and ends a step when it ended', () => {
+  const { tracing, spans } = tracingIn();
+  const msOf = ([seconds, nanos]: readonly [number, number]) => seconds * 1e3 + nanos / 1e6;
+  for (let round = 0; round < 200; round += 1) {
+    const call = tracing.call(METHOD, PARENT);
+    const step = call?.begin('acquire');
+    step?.part('vote', 0, {});
+    step?.end();
+    call?.end(status.OK);
+    const [vote, acquire, server] = spans().slice(-3);
+    const begins = [server, acquire, vote].map((span) => msOf(span!.startTime));
+    const ends = [vote, acquire, server].map((span) => msOf(span!.endTime));
+    expect(begins).toEqual([...begins].sort((a, b) => a - b));
+    expect(ends).toEqual([...ends].sort((a, b) => a - b));
+  }
+  const begins = spans().map(({ startTime: [, nanos] }) => nanos % 1e6);
+  expect(begins.some((nanos) => nanos !== 0)).toBe(true);
+  const lease = tracing.call(METHOD, PARENT)?.begin('lease');
+  const before = Date.now();
+  lease?.end({}, 0);
+  const late = tracing.call(METHOD, PARENT)?.begin('lease');
+  late?.end({}, -1_000);
+  const [now, ahead] = spans().slice(-2);
+  expect(msOf(ahead!.endTime) - msOf(now!.endTime)).toBeGreaterThanOrEqual(1_000 - 1);
+  expect(msOf(now!.endTime)).toBeGreaterThanOrEqual(before - 1);
+});

@@ -19,7 +19,12 @@ function trial() {
   const clock = new ManualClock();
   const told: Degraded[] = [];
   const lateness = new Lateness({ clock, observer: NO_OBSERVER, limits: LIMITS });
-  const degradation = new Degradation({ degraded: (mode) => told.push(mode) }, lateness);
+  const steps: string[] = [];
+  const observer = {
+    degraded: (mode: Degraded) => told.push(mode),
+    storeStep: (...step: string[]) => steps.push(step.join(' ')),
+  };
+  const degradation = new Degradation(observer, lateness);
   const chaos = new ChaosValueStore(new MemoryValueStore({ clock, wakes: new MemoryWakeChannel() }));
   const real = new MemoryLeaseQuorum({ clock });
   let ballot: Ballot | undefined;
@@ -32,7 +37,7 @@ function trial() {
     ballot = next;
     return quorum.acquire(id, freshNonce(), 1_000);
   };
-  return { degradation, told, chaos, store: degradation.watchedStore(chaos), quorum, vote };
+  return { degradation, told, steps, chaos, store: degradation.watchedStore(chaos), quorum, vote };
 }
 
 describe('the degradation', () => {
@@ -85,7 +90,7 @@ describe('the degradation', () => {
     ['invalidate', [id, { mode: 'delete', keepMs: 1 }]],
   ];
   it.each(steps)('hears of the store from %s, and changes neither reply nor error', async (step, args) => {
-    const { degradation, chaos, store } = trial();
+    const { degradation, chaos, store, steps } = trial();
     const call = () => (store[step] as (...args: unknown[]) => Promise<unknown>)(...args);
     chaos.down = true;
     await expect(call()).rejects.toThrow('the store is down');
@@ -93,7 +98,12 @@ describe('the degradation', () => {
     chaos.down = false;
     await call();
     expect(degradation.mode).toBe('none');
-    expect(chaos.asked).toEqual([step, step]);
+    chaos.down = true;
+    chaos.missing = 'late';
+    await expect(call()).rejects.toThrow();
+    expect(degradation.mode).toBe('none');
+    expect(chaos.asked).toEqual([step, step, step]);
+    expect(steps).toEqual([`${step} failed`, `${step} done`, `${step} late`]);
   });
 
   it('does not take a fault of ours for a loss', async () => {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Call } from '../../../../src/coordination/words/call.js';
 import type { LeaseEnd } from '../../../../src/coordination/words/outcome.js';
 import { CoordinationTrial, isWaiting, leaseOf } from '../../../support/coordination-trial.js';
+import { ToldTrace } from '../../../support/told-trace.js';
 
 /** A lease of one second that a session at the first of two replicas watches. */
 async function watched() {
@@ -74,6 +75,25 @@ describe('the end of a lease, as the replica that gave it knows it', () => {
     expect(heard).toEqual(['expired']);
   });
 
+  it('is asked for until the lease can be extended no more, and then forgotten without a word', async () => {
+    // A value keeps the record, and nobody else asks for the key.
+    const trial = new CoordinationTrial();
+    trial.policy = { ...trial.policy, leaseHoldMsMax: 150_000 };
+    await trial.publish((await trial.lease()).token, 'a value', { ttlMs: 3_600_000 });
+    const lease = await trial.lease({ leaseMs: 1_000, intent: 'refresh' });
+    const heard: (LeaseEnd | undefined)[] = [];
+    trial.coordinator.watchLease(lease, (end) => heard.push(end));
+    await trial.pass(149_000, 1_000);
+    expect([heard, trial.clock.timers]).toEqual([[], 1]);
+    await trial.pass(2_000, 1_000);
+    expect([heard, trial.clock.timers]).toEqual([[undefined], 0]);
+    // At its end, the moment after it by the store's clock, and twice a minute later, and when the hold was over.
+    expect(trial.store.countOf('explain')).toBeLessThanOrEqual(6);
+    await trial.pass(600_000, 10_000);
+    expect(trial.store.countOf('explain')).toBeLessThanOrEqual(6);
+    expect((await trial.publish(lease.token)).outcome).toBe('stored_late');
+  });
+
   it('is asked again while the store does not answer', async () => {
     const { trial, other, heard } = await watched();
     trial.wakes.silent = true;
@@ -86,6 +106,55 @@ describe('the end of a lease, as the replica that gave it knows it', () => {
     trial.store.down = false;
     await trial.pass(1_100, 100);
     expect(heard).toEqual(['invalidated']);
+  });
+});
+
+describe('what a trace and the figures say of an end that this replica hears of late', () => {
+  /** A lease of one second, given at 0, that is in a trace. The record's ending is not heard when it happens. */
+  async function deaf() {
+    const trial = new CoordinationTrial();
+    const trace = new ToldTrace('the holder');
+    const call = new Call('', Number.POSITIVE_INFINITY, '', trace);
+    const { token } = leaseOf(await trial.ask({ leaseMs: 1_000 }, call));
+    trial.wakes.silent = true;
+    const startedMs = trial.clock.nowMs();
+    /** How long after the beginning the span ended, as it says. */
+    const spanMs = (toldMs: number) => toldMs - startedMs - trace.step('lease').endedAgoMs;
+    return { trial, trace, token, spanMs };
+  }
+
+  it('is when it was over by its time, where the store was away', async () => {
+    const { trial, trace, spanMs } = await deaf();
+    trial.store.down = true;
+    await trial.pass(2_500, 100);
+    expect(trace.step('lease').ended).toBe(false);
+    trial.store.down = false;
+    let toldMs = 0;
+    while (!trace.step('lease').ended) {
+      await trial.pass(100, 100);
+      toldMs = trial.clock.nowMs();
+    }
+    expect(spanMs(toldMs)).toBeCloseTo(1_000, -2);
+    expect(trial.told('leaseEnded')).toEqual([
+      ['trial', 'expired', expect.closeTo(1_000, -2), 'lease of the holder'],
+    ]);
+  });
+
+  it('is when it ended at another replica', async () => {
+    const { trial, trace, spanMs } = await deaf();
+    await trial.pass(400, 100);
+    const request = { namespace: 'trial', keys: [trial.key], tags: [], all: false, mode: 'delete' as const };
+    await trial.replica().invalidate(request, new Call());
+    let toldMs = 0;
+    while (!trace.step('lease').ended) {
+      await trial.pass(100, 100);
+      toldMs = trial.clock.nowMs();
+    }
+    expect(trace.step('lease').facts.leaseEnd).toBe('invalidated');
+    expect(spanMs(toldMs)).toBeCloseTo(400, -1);
+    expect(trial.told('leaseEnded')).toEqual([
+      ['trial', 'invalidated', expect.closeTo(400, -1), 'lease of the holder'],
+    ]);
   });
 });
 

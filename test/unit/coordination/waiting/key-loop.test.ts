@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Call } from '../../../../src/coordination/words/call.js';
-import { CoordinationTrial, hitOf, leaseOf, textIn } from '../../../support/coordination-trial.js';
+import { busyOf, CoordinationTrial, hitOf, leaseOf, textIn } from '../../../support/coordination-trial.js';
 
 /** A value that is fresh for another 60 ms and may be served stale for a second more, whose callers refresh it early. */
 async function nearItsEnd() {
@@ -10,6 +10,15 @@ async function nearItsEnd() {
   await trial.publish(token, 'old', { ttlMs: 1_000, staleMs: 1_000 });
   trial.clock.advance(940);
   trial.policy = { ...trial.policy, earlyRefreshBeta: 1e9 };
+  return trial;
+}
+
+/** A fresh value, refreshed under a lease that the store does not hand out again. */
+async function refreshing() {
+  const trial = new CoordinationTrial();
+  await trial.publish((await trial.lease()).token, 'old');
+  await trial.lease({ intent: 'refresh', requestId: 'r' });
+  trial.store.losesRepliesTo.add('adopt');
   return trial;
 }
 
@@ -47,6 +56,35 @@ describe('what is held ready for a caller while an attempt runs', () => {
     trial.clock.advance(100);
     expect(hitOf(await trial.ask())).toMatchObject({ fresh: false });
     await trial.publish(holder.token, 'new');
+  });
+
+  it('serves a caller whose own lease could not be had again, also between one attempt and the next', async () => {
+    const trial = await refreshing();
+    const again = await trial.ask({ requestId: 'r', waitMs: 300 });
+    const reading = trial.store.holdBefore('read');
+    await trial.pass(300);
+    await reading.reached;
+    expect(textIn(hitOf(again))).toBe('old');
+    reading.open();
+    await trial.expectRest();
+  });
+
+  it('serves such a caller also if it does not wait', async () => {
+    const trial = await refreshing();
+    expect(textIn(hitOf(await trial.ask({ requestId: 'r', waitMs: 0 })))).toBe('old');
+    await trial.expectRest();
+  });
+
+  it('serves such a caller no more when the next look finds no value', async () => {
+    const trial = await refreshing();
+    const again = await trial.ask({ requestId: 'r', waitMs: 3_000 });
+    const other = trial.replica();
+    trial.wakes.silent = true;
+    const request = { namespace: 'trial', keys: [trial.key], tags: [], all: false, mode: 'delete' as const };
+    await other.invalidate(request, new Call());
+    await trial.lease({ leaseMs: 9_000 }, other);
+    await trial.pass(3_000);
+    busyOf(again);
   });
 });
 

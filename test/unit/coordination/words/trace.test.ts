@@ -27,7 +27,7 @@ describe('what a trace is told', () => {
   it('is how long a call waited, for whose rebuild, at which slot in the line, and what ended it', async () => {
     const trial = new CoordinationTrial();
     const holder = traced('the holder');
-    const { token } = leaseOf(await trial.ask({}, holder.call));
+    const { token, fence } = leaseOf(await trial.ask({}, holder.call));
     const [first, second] = [traced('the first'), traced('the second')];
     await trial.ask({}, first.call);
     await trial.ask({}, second.call);
@@ -37,10 +37,10 @@ describe('what a trace is told', () => {
     for (const [at, { trace }] of [first, second].entries()) {
       expect(trace.step('wait')).toMatchObject({
         ...{ ended: true, pointsTo },
-        facts: { endedBy: 'publish', position: at + 1 },
+        facts: { endedBy: 'publish', position: at + 1, holder: 'a holder', fence },
       });
     }
-    expect(holder.trace.step('lease').facts).toMatchObject({ outcome: 'stored', served: 3 });
+    expect(holder.trace.step('lease').facts).toMatchObject({ outcome: 'stored', servedHere: 3 });
     await trial.expectRest();
   });
 
@@ -53,10 +53,12 @@ describe('what a trace is told', () => {
     const asked = await trial.ask({}, last.call);
     await trial.release(first.token);
     const second = leaseOf(waiting);
+    expect(next.trace.step('wait').facts.fence).toBe(first.fence);
     expect(next.trace.step('wait').facts.endedBy).toBe('lease');
     await trial.publish(second.token);
     await asked.promise;
     expect(last.trace.step('wait').pointsTo).toEqual(['lease of the holder', 'lease of the next']);
+    expect(last.trace.step('wait').facts.fence).toBe(second.fence);
     await trial.expectRest();
   });
 

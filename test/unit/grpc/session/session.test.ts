@@ -48,7 +48,7 @@ function trial(before: () => Promise<void> = async () => {}) {
   };
   const edge: Edge = {
     ...{ coordinator, limits: LIMITS, policyOf: () => defaultPolicy(LIMITS), holder: '', session: undefined },
-    ...{ guard: undefined, tracing: undefined, pace: () => {}, unexpected: () => {} },
+    ...{ guard: undefined, tracing: undefined, pace: () => {}, unexpected: () => {}, failed: () => {} },
   };
   const session = new Session(edge, 'me', 'holder');
   const stream = {

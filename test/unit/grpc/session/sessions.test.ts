@@ -60,7 +60,7 @@ function trial(guard?: Guard) {
       holder: '',
       session: undefined,
     },
-    ...{ guard, tracing: undefined, pace: () => {}, unexpected: () => {} },
+    ...{ guard, tracing: undefined, pace: () => {}, unexpected: () => {}, failed: () => {} },
   };
   const parts = { turns: new Turns(), clock: new SystemClock(), graceMs: 0, ageMs: 60_000 };
   const sessions = new Sessions({ edge, wakes, ...parts });

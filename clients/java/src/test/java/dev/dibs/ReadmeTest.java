@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.StringWriter;
 import java.net.URI;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -17,7 +18,7 @@ import javax.tools.ToolProvider;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Each piece of Java in the README compiles, in surroundings that a reader would guess. */
+/** Each piece of Java in the README and its pages compiles, in surroundings that a reader would guess. */
 final class ReadmeTest {
   private static final String SURROUNDINGS =
       """
@@ -75,8 +76,11 @@ final class ReadmeTest {
 
   @Test
   void hasOnlyJavaThatCompiles() throws Exception {
-    Matcher block =
-        Pattern.compile("```java\n(.*?)```", Pattern.DOTALL).matcher(Files.readString(Path.of("README.md")));
+    StringBuilder pages = new StringBuilder();
+    try (DirectoryStream<Path> files = Files.newDirectoryStream(Path.of("."), "*.md")) {
+      for (Path file : files) pages.append(Files.readString(file));
+    }
+    Matcher block = Pattern.compile("```java\n(.*?)```", Pattern.DOTALL).matcher(pages);
     List<JavaFileObject> sources = new ArrayList<>();
     while (block.find()) {
       sources.add(new Source(sources.size(), SURROUNDINGS.formatted(sources.size(), block.group(1))));

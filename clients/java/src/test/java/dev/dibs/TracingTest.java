@@ -129,7 +129,7 @@ final class TracingTest {
 
   @Test
   void theLeaseIsExtendedInTheRebuildsSpan() throws Exception {
-    fake.will(GetOrLockRequest.class, lease("t", 30));
+    fake.will(GetOrLockRequest.class, lease("t", 3_000));
     fake.will(
         ExtendRequest.class,
         says(

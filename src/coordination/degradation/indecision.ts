@@ -1,0 +1,76 @@
+import type { Clock } from '../ports/clock.js';
+import type { Observer } from '../ports/observer.js';
+import type { UndecidedBy } from '../words/outcome.js';
+
+/** As much of an attempt as counts here. */
+export type Tried =
+  | { readonly kind: 'undecided'; readonly by: UndecidedBy }
+  | { readonly kind: 'granted' | 'held' | 'read_again' | 'abandoned' | 'held_back' };
+
+/** Fewer are bad luck: votes may be split, and another replica may be quicker. */
+export const ATTEMPTS_MIN = 5;
+export const UNDECIDED_MS_MIN = 10_000;
+/** Without an attempt for so long, nothing is known: the callers have gone. */
+export const KNOWN_MS_MAX = 60_000;
+/** Keys whose fence is remembered. One of them that is decided ends it. */
+const KEYS_MAX = 100;
+
+/**
+ * Whether this replica has decided nothing for a while: attempt after attempt ends undecided, for any key, and no lease
+ * is granted, here or by another replica for the same keys. Single attempts end so every day; this does not.
+ */
+export class Indecision {
+  /** The fence of each key whose attempt ended undecided. A higher one later is a lease that was granted since. */
+  readonly #fences = new Map<string, number>();
+  #attempts = 0;
+  #sinceMs = 0;
+  #lastMs = Number.NEGATIVE_INFINITY;
+  #isTold = false;
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly observer: Pick<Observer, 'undecided'>,
+  ) {}
+
+  get lasts(): boolean {
+    return this.#isTold && this.clock.nowMs() - this.#lastMs < KNOWN_MS_MAX;
+  }
+
+  /** The record of a key was read. */
+  seen(id: string, fence: number): void {
+    if (this.#attempts > 0 && fence > (this.#fences.get(id) ?? Number.POSITIVE_INFINITY)) this.#decided();
+  }
+
+  /** An attempt at the lease of a key has ended. `fence` is that of the record that it began with. */
+  attempted(id: string, fence: number, attempt: Tried): void {
+    if (attempt.kind === 'undecided') this.#undecided(id, fence, attempt.by);
+    else if (attempt.kind === 'granted' || attempt.kind === 'held' || attempt.kind === 'read_again') {
+      this.#decided();
+    }
+  }
+
+  #undecided(id: string, fence: number, by: UndecidedBy): void {
+    const nowMs = this.clock.nowMs();
+    // What was long ago is no part of it.
+    if (nowMs - this.#lastMs >= KNOWN_MS_MAX) this.#forget();
+    if (this.#attempts === 0) this.#sinceMs = nowMs;
+    this.#attempts += 1;
+    this.#lastMs = nowMs;
+    if (this.#fences.size < KEYS_MAX || this.#fences.has(id)) this.#fences.set(id, fence);
+    const lastedMs = nowMs - this.#sinceMs;
+    if (this.#isTold || this.#attempts < ATTEMPTS_MIN || lastedMs < UNDECIDED_MS_MIN) return;
+    this.#isTold = true;
+    this.observer.undecided(true, lastedMs, by);
+  }
+
+  #decided(): void {
+    if (this.#isTold) this.observer.undecided(false, this.clock.nowMs() - this.#sinceMs);
+    this.#isTold = false;
+    if (this.#attempts > 0) this.#forget();
+  }
+
+  #forget(): void {
+    this.#attempts = 0;
+    this.#fences.clear();
+  }
+}

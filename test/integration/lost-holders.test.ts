@@ -1,0 +1,72 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { LOG } from '../../src/telemetry/log-texts.js';
+import { Caller } from '../support/caller.js';
+import { describeWithRedis } from '../support/describe-with-redis.js';
+import { Fleet } from '../support/fleet.js';
+import { HolderProcess } from '../support/holder-process.js';
+import { OtlpReceiver, type ReceivedSpan } from '../support/otlp/receiver.js';
+import { until } from '../support/until.js';
+import { waitersOf } from '../support/waiters.js';
+
+const LEASE_MS = 3_000;
+/** The quorum takes its drift from a lease, and a busy machine some time from the holder. */
+const LEASE_MS_AT_LEAST = 2_000;
+const KEYS = ['first', 'second', 'third'];
+
+describeWithRedis('holders of one replica that die, while callers of another take over', () => {
+  let receiver: OtlpReceiver;
+  let fleet: Fleet;
+  let other: Caller;
+  let metrics: string;
+
+  beforeAll(async () => {
+    receiver = await OtlpReceiver.start();
+    fleet = await Fleet.start({
+      replicas: 2,
+      env: { ...receiver.env, DIBS_LEASE_MIN_MS: '1000', DIBS_NODE_TIMEOUT_MS: '1000' },
+    });
+    const [gave, takes] = fleet.replicas as [Fleet['replicas'][number], Fleet['replicas'][number]];
+    other = new Caller(takes.target);
+    await other.connect();
+    const holders = await Promise.all(KEYS.map((key) => HolderProcess.start(gave.target, key, LEASE_MS)));
+    const waits = KEYS.map((key) => other.lease({ key, waitMs: 20_000 }));
+    await until(async () => (await waitersOf(takes.httpUrl)) === KEYS.length, 2_000);
+    await Promise.all(holders.map((holder) => holder.kill()));
+    for (const [at, lease] of (await Promise.all(waits)).entries()) {
+      await other.publishText(KEYS[at]!, lease.token, 'rebuilt by another');
+    }
+    // Nobody has read the first replica's metrics until here: it has noticed by itself.
+    await until(() => expiredSpans().length === KEYS.length, 5_000);
+    metrics = await (await fetch(`${gave.httpUrl}/metrics`)).text();
+  });
+  afterAll(async () => {
+    other?.close();
+    await fleet?.stop();
+    receiver?.stop();
+  });
+
+  const expiredSpans = () =>
+    receiver.named('dibs.lease').filter(({ attributes }) => attributes['dibs.lease.end'] === 'expired');
+
+  it('counts their leases as expired, and none as published', () => {
+    const ended = [...metrics.matchAll(/^dibs_rebuild_seconds_count\{.*outcome="(\w+)".*\} (\d+)$/gm)];
+    expect(ended.map(([, outcome, count]) => [outcome, Number(count)])).toEqual([['expired', KEYS.length]]);
+  });
+
+  it('writes a line for each', () => {
+    const lines = fleet.replicas[0]!.log.split('\n').filter((line) => line.includes(LOG.leaseExpired));
+    expect(lines).toHaveLength(KEYS.length);
+  });
+
+  it('ends the span of each when its time was over, so that the wait for it leads somewhere', () => {
+    const leases = new Map(expiredSpans().map((span) => [span.spanId, span]));
+    const waits = receiver.named('dibs.wait');
+    expect(waits).toHaveLength(KEYS.length);
+    for (const wait of waits) {
+      const lease = leases.get(wait.links[0]!.spanId) as ReceivedSpan;
+      expect(wait.attributes).toMatchObject({ 'dibs.wait.ended_by': 'lease' });
+      expect(lease.tookMs).toBeGreaterThan(LEASE_MS_AT_LEAST);
+      expect(lease.tookMs).toBeLessThanOrEqual(LEASE_MS);
+    }
+  });
+});
