@@ -104,7 +104,7 @@ export const CALLS = {
     permission: ([first]) => permissionOf(first),
     subject: ([{ key }]) => ({ namespace: key.namespace }),
     calls: (requests) => requests.length,
-    // The first keys. Others follow in pieces of their own.
+    // The first keys. The others follow in later pieces.
     work: ({ keys }) => Math.max(1, Math.min(keys.length, KEYS_AT_ONCE)),
     handsOut: true,
     run: (edge, requests, call, settled) =>

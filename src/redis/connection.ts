@@ -18,15 +18,15 @@ export interface StoreTrouble {
 }
 
 const FOREIGN_KEY =
-  'the value store has something else under the name of this key (WRONGTYPE); delete it there, or give Dibs a store of its own';
+  'the value store has something else under the name of this key (WRONGTYPE); delete it there, or give Dibs its own store';
 
 export interface StoreConnectionOptions {
   readonly clock: Clock;
-  /** How long a store that owes a reply may be silent, in this process's own running time, before that is told. */
+  /** How long a store that owes a reply may be silent, in this process's own running time, before that is reported. */
   readonly silenceMs: number;
   /** PEM: who has signed the certificates of a store with TLS. */
   readonly ca?: string | undefined;
-  /** Hears why a connection could not be made or broke, or what was refused; each failed try again. */
+  /** Called with the reason when a connection fails or breaks, or refuses something; again at each failed try. */
   readonly onTrouble?: (trouble: StoreTrouble) => void;
   /** A connection is ready. */
   readonly onReady?: () => void;

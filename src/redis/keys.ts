@@ -44,7 +44,7 @@ export function lockKey(id: string): string {
   return `dibs:lock:${id}`;
 }
 
-/** On a lock node: the run of its process in which it has forgotten nothing. */
+/** On a lock node: the run of its process since which it has forgotten nothing. */
 export const MARKER_KEY = 'dibs:marker';
 
 /** On a lock node: how long it has waited since it may have forgotten something. */

@@ -57,7 +57,7 @@ export class Fetcher {
     return this.#ask({ ...call, options }, untilMs, 'anew', true);
   }
 
-  /** As a call that others may join under `name`, or as one of its own where there is none. */
+  /** As a call that others may join under `name`, or as one of its own if there is none. */
   async #ask(call: FetchCall, untilMs: number, name: string | undefined, isShort = false): Promise<Taken> {
     const { namespace, key, options } = call;
     const { signal, ...rest } = options;

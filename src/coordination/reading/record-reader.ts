@@ -24,9 +24,9 @@ export interface RecordReaderParts extends Patience {
   readonly namespaces: NamespaceStore;
 }
 
-/** What this replica itself knows of the leases that it gave. */
+/** What this replica itself knows about the leases that it has granted. */
 export interface RunningLeases {
-  /** The key's lease that runs, in the form in which a record would show it. */
+  /** The key's running lease, as a record would have it. */
   running(id: string): ArmedLease | undefined;
 }
 
@@ -135,7 +135,7 @@ export class RecordReader {
     );
   }
 
-  /** What this replica itself knows of the key, where the store is lost. Undefined where it is only late. */
+  /** What this replica itself knows about the key, if the store is lost. Undefined if it is only late. */
   #withoutStore(key: Key, error: unknown): { record: RecordFacts; missing: Missing } | undefined {
     rethrowUnlessUnavailable(error);
     const policy = this.parts.policyOf(key.namespace);

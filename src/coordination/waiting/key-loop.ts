@@ -134,7 +134,7 @@ export class KeyLoop {
     }
   }
 
-  /** Goes on reading while an attempt is under way, for callers that come and for wakes. */
+  /** Keeps reading while an attempt is under way, for new callers and for wakes. */
   async #meanwhile(attempting: Promise<Attempt>): Promise<Attempt> {
     const { room } = this;
     const { reader, arrivals } = this.parts;
@@ -253,7 +253,7 @@ export class KeyLoop {
     return restMs(holder === undefined ? undefined : holder.untilMs - clock.nowMs(), chance);
   }
 
-  /** A lease runs: the caller sleeps until something changes, or is told so if it does not wait. */
+  /** A lease runs: the caller sleeps until something changes, or gets Busy if it does not wait. */
   #letWait(snapshot: Snapshot, waiter: Waiter): void {
     const { lease } = snapshot.record;
     waiter.waitsForFence = lease?.fence ?? 0;
@@ -261,7 +261,7 @@ export class KeyLoop {
     else this.parts.answers.timeOut(this.room, waiter);
   }
 
-  /** There was no winner, and a pause comes before the next attempt: a caller that does not wait is told so. */
+  /** There was no winner, and a pause comes before the next attempt: a caller that does not wait gets Busy. */
   #dismissImpatient(snapshot: Snapshot): void {
     for (const waiter of this.room.waiters()) {
       if (waiter.patienceMs > 0) waiter.sleep();

@@ -62,6 +62,10 @@ export class DoorCall extends ServerInterceptingCall {
         listener.onReceiveHalfClose();
       },
       onCancel: () => {
+        // Reset before its request was there: work for nothing.
+        if (this.#arrival !== undefined && this.#parts.stream.aborted && !this.#isAnswered) {
+          this.#door.refused(this.#parts.connection);
+        }
         this.#over();
         listener.onCancel();
       },
@@ -91,7 +95,7 @@ export class DoorCall extends ServerInterceptingCall {
     const before = stream.writableLength;
     let bytes = 0;
     super.sendMessage(message, () => {
-      // Nothing is left to count if the call is over.
+      // If the call has ended, nothing is left to count.
       const unread = Math.min(bytes, this.#unreadBytes);
       this.#unreadBytes -= unread;
       unsent.read(connection.unsent, unread);

@@ -14,7 +14,7 @@
 --   9 silence_ms        how long after the end of an armed lease the store alone arms no other
 -- Reply
 --   the fields and the clock as value-read, and then 1 if the lease is armed, 0 if not. Armed: nothing was armed or
---   stored since the caller read the record, and no running lease stands in the way; or this very nonce was armed
+--   stored since the caller read the record, and there is no running lease; or this very nonce was armed
 --   before.
 
 local time = redis.call('TIME')
@@ -32,7 +32,7 @@ local armed = before[3] == ARGV[1]
 -- supersede that lease, or rebuild a value that has just been stored.
 local as_read = fence == tonumber(ARGV[3]) and tonumber(before[2] or 0) == tonumber(ARGV[4])
 -- Where the quorum has no say in one of two leases, only the record can keep them apart.
--- One that claims to begin later was armed before the clock was set back: it is over.
+-- One that claims to begin later was armed before the clock was set back: it has expired.
 local running = before[3] and tonumber(before[4]) > now and tonumber(before[6]) <= now
 -- Its holder may have extended it at the lock nodes while this store was late.
 local may_run = before[3] and tonumber(before[4]) + tonumber(ARGV[9]) * 1000 > now and tonumber(before[6]) <= now

@@ -15,9 +15,9 @@ describe('the fields of a record', () => {
     }
   });
 
-  test('are explained by the README of the room', () => {
-    const readme = readFileSync(new URL('../README.md', scripts), 'utf8');
-    const explained = new Set([...readme.matchAll(/^\| `(\w+)` \|/gm)].map((match) => match[1]));
+  test('are explained by the page of what is in the store', () => {
+    const page = readFileSync(new URL('../layout.md', scripts), 'utf8');
+    const explained = new Set([...page.matchAll(/^\| `(\w+)` \|/gm)].map((match) => match[1]));
     expect([...explained].sort()).toEqual([...RECORD_FIELDS, 'value', 'done', 'lease_clock', 'past'].sort());
   });
 
