@@ -34,11 +34,14 @@ export async function tryVotes(of: VotingNode, findings: Findings): Promise<void
     const replies = await within(of.clock, VOTE_MS_MAX, async () => {
       await connected;
       await node.prepare();
-      const locked = await node.acquire(run, id, nonce, LOCK_MS);
-      const refused = await node.acquire(run, id, `${nonce}-other`, LOCK_MS);
-      const extended = await node.extend(run, id, nonce, LOCK_MS);
-      await node.release(id, nonce);
-      return [locked, refused, extended].join(', ');
+      const step = { id, ttlMs: LOCK_MS };
+      const taken = await node.take(run, [
+        { ...step, kind: 'acquire', nonce },
+        { ...step, kind: 'acquire', nonce: `${nonce}-other` },
+        { ...step, kind: 'extend', nonce },
+      ]);
+      await node.free([{ id, nonce }]);
+      return taken.map((reply) => (reply instanceof Error ? reply.message : reply)).join(', ');
     });
     if (replies === 'done, held, done')
       findings.ok('votes', 'locked, refused a second lock, extended, released');

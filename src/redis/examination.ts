@@ -11,7 +11,7 @@ import {
   WAIT_KEY,
   WAKE_CHANNEL,
 } from './keys.js';
-import { lockAcquireScript } from './lock-scripts.js';
+import { lockTakeScript } from './lock-scripts.js';
 import { troubleOf } from './trouble.js';
 
 /** What `dibs doctor` reads of one Redis, and the trials of its rights. Nothing of it stays there. */
@@ -41,7 +41,7 @@ export function lockTrials(id: string): readonly Trial[] {
   const key = lockKey(id);
   return [
     ...common(key, [MARKER_KEY, WAIT_KEY]),
-    ['script|load', 'script', 'load', lockAcquireScript.source],
+    ['script|load', 'script', 'load', lockTakeScript.source],
     ['exists', 'exists', key],
     ['pttl', 'pttl', key],
     // The key has a string, so these change nothing, and a server that allows them says WRONGTYPE.
@@ -86,7 +86,7 @@ function common(key: string, others: readonly string[]): readonly Trial[] {
     ['client|setname', 'client', 'setname', 'dibs-doctor'],
     ['set', 'set', key, 1, 'PX', TRIAL_MS],
     ['get', 'get', key],
-    ['evalsha', 'evalsha', lockAcquireScript.sha1, 0],
+    ['evalsha', 'evalsha', lockTakeScript.sha1, 0],
     ['eval', 'eval', RIGHT_OF_KEY, 0],
     ...[key, ...others].map((each): Trial => [`the key ${each}`, 'eval', RIGHT_OF_KEY, 1, each]),
   ];
