@@ -11,7 +11,7 @@ import type { Edge } from './grpc/answer.js';
 import { Health } from './grpc/health.js';
 import { OpenStreams } from './grpc/open-streams.js';
 import { reflectionServices } from './grpc/reflection.js';
-import { GrpcServer } from './grpc/server.js';
+import { GrpcServer, type GrpcServerOptions } from './grpc/server.js';
 import { coordinatorService } from './grpc/service.js';
 import { Sessions } from './grpc/session/sessions.js';
 import { Turns } from './grpc/turns.js';
@@ -103,16 +103,12 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const { sessionGraceMs: graceMs, connectionAgeMs: ageMs } = config;
   const sessions = new Sessions({ edge, turns, wakes: authorities.wakes, clock, graceMs, ageMs });
   opened.push(() => sessions.stop());
-  const grpc = await GrpcServer.bind({
-    ...config,
-    listen: config.grpcListen,
-    services: [coordinatorService(edge, sessions), health.service, ...reflectionServices(streams, access)],
-    ...limits,
-    tls,
-    clock,
-    guard: access,
-    failed: metrics.callFailed,
-  });
+  const services = [
+    coordinatorService(edge, sessions),
+    health.service,
+    ...reflectionServices(streams, access),
+  ];
+  const grpc = await serve(config, { services, tls, clock, guard: access, failed: metrics.callFailed });
   opened.push(() => grpc.stop(STOP_MS_MAX));
   const watches = watchesOf(config, [http, grpc], access, log);
   opened.push(() => watches.map((watch) => watch.stop()));
@@ -161,6 +157,17 @@ function onceTrue(is: () => boolean): () => boolean {
     was ||= is();
     return was;
   };
+}
+
+/** Serves gRPC within the bounds of the configuration. */
+function serve(
+  config: Config,
+  parts: Pick<GrpcServerOptions, 'services' | 'tls' | 'clock' | 'guard' | 'failed'>,
+): Promise<GrpcServer> {
+  const { grpcListen: listen, connectionAgeMs, connectionsMax, unsentBytesMax, compressedRequests } = config;
+  const { valueBytesMax, waitersMax, waitersPerKeyMax } = config.limits;
+  const sizes = { valueBytesMax, waitersMax, waitersPerKeyMax, connectionsMax, unsentBytesMax };
+  return GrpcServer.bind({ listen, connectionAgeMs, compressedRequests, ...sizes, ...parts });
 }
 
 /** What every call needs besides the coordinator and its bounds. */
@@ -256,6 +263,7 @@ function stateOf(of: {
   const { app, ready, coordinator, sessions, authorities, recent, traceUrl } = of;
   const { mode, grpcAddresses: grpc } = app;
   const { waiters, nearCacheBytes, undecided } = coordinator;
+  const { held, waits } = coordinator.shown(SHOWN_MAX);
   return {
     atMs: Date.now(),
     replica: {
@@ -269,12 +277,12 @@ function stateOf(of: {
     },
     now: {
       waiters,
-      waits: coordinator.waitsShown(SHOWN_MAX),
+      waits,
       sessions: sessions.open,
       nearCacheBytes,
       undecided,
     },
-    held: coordinator.leasesShown(SHOWN_MAX),
+    held,
     traceUrl,
     recent: recent.shown(authorities.nodeStates()),
   };

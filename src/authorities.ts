@@ -116,6 +116,7 @@ function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: A
         isStoreOurs = true;
       });
       await Promise.all([quorum.ready(FIRST_CONTACT_MS_MAX), stores]);
+      warnOfWaiting(quorum.states(), leaseMsMax, log);
     },
     reached: () => isStoreOurs || areReached(quorum.states()),
     nodeStates: () => quorum.states(),
@@ -132,6 +133,16 @@ const REACHED: ReadonlySet<NodeState> = new Set(['voting', 'waiting', 'evicting'
 
 function areReached(states: ReadonlyMap<string, NodeState>): boolean {
   return [...states.values()].filter((state) => REACHED.has(state)).length > states.size / 2;
+}
+
+/** One wrong address of five costs a first start the whole wait, which otherwise looks like nothing at all. */
+function warnOfWaiting(states: ReadonlyMap<string, string>, waitMsMax: number, log: Logger): void {
+  const namesIn = (is: (state: string) => boolean) =>
+    [...states].flatMap(([name, state]) => (is(state) ? [name] : []));
+  const waiting = namesIn((state) => state === 'waiting');
+  if (waiting.length === 0 || namesIn((state) => state === 'voting').length * 2 > states.size) return;
+  const missing = namesIn((state) => state !== 'waiting' && state !== 'voting');
+  log.warn({ waiting, missing, waitMsMax }, LOG.quorumWaits);
 }
 
 /**

@@ -77,7 +77,13 @@ export class Coordinator {
     const keeper = new ClockKeeper(this.parts, this.#changes);
     this.#near = new NearCache(parts.nearCacheBytes);
     this.#slots = new RebuildSlots(this.parts, this.#held, (id) => this.#keyLoops.wake(id));
-    this.#reader = new RecordReader(this.parts, this.#held, this.#changes, samples, keeper, lateness);
+    this.#reader = new RecordReader(this.parts, {
+      held: this.#held,
+      changes: this.#changes,
+      samples,
+      keeper,
+      lateness,
+    });
     this.#lifecycle = new LeaseLifecycle(this.parts, this.#held, this.#slots);
     const granter = new LeaseGranter(this.parts, {
       held: this.#held,
@@ -138,14 +144,10 @@ export class Coordinator {
     return this.#held.count;
   }
 
-  /** The `max` of them that most callers wait for. */
-  leasesShown(max: number): ShownLeases {
-    return this.#held.shown(max, (id) => this.#keyLoops.waitersOf(id));
-  }
-
-  /** The `max` keys that most callers wait for here, for a lease of any replica. */
-  waitsShown(max: number): ShownWaits {
-    return this.#keyLoops.shown(max);
+  /** The `max` of them, and the `max` keys, that most callers wait for here. They may wait for a lease of any replica. */
+  shown(max: number): { readonly held: ShownLeases; readonly waits: ShownWaits } {
+    const held = this.#held.shown(max, (id) => this.#keyLoops.waitersOf(id));
+    return { held, waits: this.#keyLoops.shown(max) };
   }
 
   /** For a while, no attempt has had a winner. */

@@ -1,3 +1,5 @@
+import type { Key } from '../coordination/words/key.js';
+
 /** The hash that holds the record of a key. The braces make the id its cluster slot, with any contents. */
 export function recordKey(id: string): string {
   return `dibs:{${id}}`;
@@ -21,6 +23,11 @@ export function stampOrderKey(namespace: string): string {
 /** A namespace's name, as wakes carry it. */
 export function namespaceId(namespace: string): string {
   return Buffer.from(namespace, 'utf8').toString('base64url');
+}
+
+/** Everything that the value store keeps of a key and of its namespace. */
+export function keysOf({ namespace, id }: Key): string[] {
+  return [recordKey(id), namespaceKey(namespace), slotsKey(namespace), stampOrderKey(namespace)];
 }
 
 /** The pub/sub channel on the value store that every replica listens to. */

@@ -38,8 +38,7 @@ export class RedisLockNode {
   #isCut = false;
 
   constructor(address: SingleAddress, { clock, silenceMs, ca }: RedisLockNodeOptions) {
-    const { host, port } = address;
-    this.name = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+    this.name = lockNodeName(address);
     const client = new Redis({
       ...promptOptions,
       ...hostOptions(address, ca),
@@ -153,6 +152,11 @@ export class RedisLockNode {
     }
     return this.#watch.owes;
   }
+}
+
+/** For people and metrics, without its password. */
+export function lockNodeName({ host, port }: SingleAddress): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 const LOCK_PREFIX = lockKey('');

@@ -12,14 +12,14 @@ describe('what is shown of the leases', () => {
     for (const replica of [trial.coordinator, trial.coordinator, there]) {
       await trial.ask({ waitMs: 1_000 }, new Call(), replica);
     }
-    expect(trial.coordinator.leasesShown(9)).toMatchObject({
+    expect(trial.coordinator.shown(9).held).toMatchObject({
       leases: [{ namespace: 'trial', holder: 'builder', kind: 'armed', waiters: 2 }],
       waiters: 2,
     });
-    expect(there.leasesShown(9)).toEqual({ leases: [], count: 0, waiters: 0 });
-    expect(JSON.stringify(trial.coordinator.leasesShown(9))).not.toContain(token.nonce);
+    expect(there.shown(9).held).toEqual({ leases: [], count: 0, waiters: 0 });
+    expect(JSON.stringify(trial.coordinator.shown(9).held)).not.toContain(token.nonce);
     await trial.publish(token);
-    expect(trial.coordinator.leasesShown(9)).toEqual({ leases: [], count: 0, waiters: 0 });
+    expect(trial.coordinator.shown(9).held).toEqual({ leases: [], count: 0, waiters: 0 });
   });
 });
 

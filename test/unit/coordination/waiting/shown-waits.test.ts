@@ -11,11 +11,11 @@ it('shows a person what callers wait for, and how long already: the most callers
   await trial.ask({ key: few });
   for (let at = 0; at < 3; at += 1) await trial.ask({ key: many });
   await trial.pass(100, 100);
-  const shown = trial.coordinator.waitsShown(2);
+  const shown = trial.coordinator.shown(2).waits;
   expect(shown).toMatchObject({ count: 3, longestMs: 600 });
   expect(shown.keys).toEqual([
     { namespace: 'trial', key: 'many', waiters: 3, longestMs: 100 },
     { namespace: 'trial', key: 'old', waiters: 1, longestMs: 600 },
   ]);
-  expect(new CoordinationTrial().coordinator.waitsShown(2)).toEqual({ keys: [], count: 0, longestMs: 0 });
+  expect(new CoordinationTrial().coordinator.shown(2).waits).toEqual({ keys: [], count: 0, longestMs: 0 });
 });
