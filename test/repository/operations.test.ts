@@ -157,7 +157,7 @@ describe('the compose file', () => {
     }
   });
 
-  it('sets no variable that nobody reads', () => {
+  it('sets no variable that is not read', () => {
     const read = variablesRead();
     const set = text('deploy/compose.yaml').match(/\bDIBS_[A-Z_]*[A-Z](?=:)/g) ?? [];
     expect(set.length).toBeGreaterThan(2);

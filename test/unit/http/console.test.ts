@@ -35,7 +35,7 @@ afterEach(() => server.stop());
 
 const get = (path: string, init?: RequestInit) => fetch(`http://${server.address}${path}`, init);
 
-/** Somebody who watches, with every event that came. */
+/** A watcher, with every event that came. */
 async function watch() {
   const leaving = new AbortController();
   const response = await get('/console/events', { signal: leaving.signal });
@@ -119,7 +119,7 @@ describe('the events', () => {
     watcher.leave();
   });
 
-  it('are made once for all who watch, and not at all while nobody does', async () => {
+  it('are made once for all watchers, and not at all without one', async () => {
     await sleep(1_200);
     expect(looks).toBe(0);
     const watchers = await Promise.all(Array.from({ length: 10 }, watch));
@@ -193,7 +193,7 @@ describe('the events', () => {
   });
 });
 
-describe('whoever may not see it', () => {
+describe('callers that may not see it', () => {
   it('is asked who it is, for the page, its files and the events', async () => {
     authorize = () => 401;
     for (const path of ['/', '/console/console.js', '/console/events']) {

@@ -66,7 +66,7 @@ describe('the pages', () => {
     scrape = before;
   });
 
-  it('are open to probes, and the others to whoever may see them', async () => {
+  it('are open to probes, and the others to callers that may see them', async () => {
     ready = true;
     expect((await get('/')).status).toBe(401);
     expect((await get('/metrics')).status).toBe(200);
@@ -115,7 +115,7 @@ describe('requests', () => {
   });
 });
 
-it('cannot listen where somebody listens, and says where that is', async () => {
+it('cannot listen where another program listens, and says where that is', async () => {
   const [host = '', port] = server.address.split(':');
   const again = HttpServer.bind({
     host,
