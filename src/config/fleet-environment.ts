@@ -1,12 +1,12 @@
 import { X509Certificate } from 'node:crypto';
 import type { EnvironmentReader } from './environment-reader.js';
-import { parseStoreUrl, type SingleAddress, type StoreAddress } from './store-url.js';
+import { type Credentials, parseStoreUrl, type SingleAddress, type StoreAddress } from './store-url.js';
 
 /** The lock nodes and the value store. */
 export interface FleetConfig {
   readonly lockNodes: readonly SingleAddress[];
   readonly store: StoreAddress;
-  /** PEM: the authorities for `rediss://` servers. Absent: those that Node trusts. */
+  /** PEM: the authorities for servers with TLS. Absent: those that Node trusts. */
   readonly redisCa?: string;
 }
 
@@ -30,8 +30,8 @@ export function readFleet(
     );
   }
   const lockNodes = nodes === undefined ? [] : lockNodesOf(reader, nodes);
-  const store = storeUrl === undefined ? undefined : storeOf(reader, storeUrl);
-  const isTls = [...lockNodes, store].some((it) => it?.kind === 'single' && it.tls);
+  const store = withSentinelUser(reader, storeUrl === undefined ? undefined : storeOf(reader, storeUrl));
+  const isTls = [...lockNodes, store].some((it) => it?.tls);
   const redisCa = redisCaOf(reader, read, isTls);
   if (store === undefined || lockNodes.length === 0) return undefined;
   return Object.freeze({ lockNodes, store, redisCa });
@@ -74,11 +74,34 @@ function storeOf(reader: EnvironmentReader, url: string): StoreAddress | undefin
   return reader.faults.attempt('DIBS_STORE_URL', 'cannot be used', () => parseStoreUrl(url));
 }
 
+/**
+ * Sentinels have users of their own. They are not in the URL, because its place for a user is that of the servers, and
+ * because a password in a variable of its own needs no percent-encoding.
+ */
+function withSentinelUser(
+  reader: EnvironmentReader,
+  store: StoreAddress | undefined,
+): StoreAddress | undefined {
+  const username = reader.get('DIBS_SENTINEL_USERNAME');
+  const password = reader.get('DIBS_SENTINEL_PASSWORD');
+  if (username !== undefined && password === undefined) {
+    reader.faults.add('DIBS_SENTINEL_USERNAME', 'is set while DIBS_SENTINEL_PASSWORD is not; set both');
+  }
+  if (password === undefined || store === undefined) return store;
+  if (store.kind !== 'sentinel') {
+    const why = 'is set while DIBS_STORE_URL is neither redis+sentinel:// nor rediss+sentinel://';
+    reader.faults.add('DIBS_SENTINEL_PASSWORD', why);
+    return store;
+  }
+  const ofSentinels: Credentials = username === undefined ? { password } : { username, password };
+  return { ...store, ofSentinels };
+}
+
 /** The variable implies TLS. Refusing to start is better than connecting without it. */
 function redisCaOf(reader: EnvironmentReader, read: (path: string) => string, isTls: boolean) {
   const path = reader.get('DIBS_REDIS_CA');
   if (path === undefined) return undefined;
-  if (!isTls) reader.faults.add('DIBS_REDIS_CA', 'is set while no Redis URL is rediss://');
+  if (!isTls) reader.faults.add('DIBS_REDIS_CA', 'is set while no Redis URL begins with rediss');
   const text = reader.fileAt('DIBS_REDIS_CA', path, read);
   if (text !== undefined) {
     const broken = `'${path}' is not a PEM certificate`;

@@ -4,7 +4,7 @@ export interface RedisHost {
   readonly port: number;
 }
 
-interface Credentials {
+export interface Credentials {
   readonly username?: string;
   readonly password?: string;
 }
@@ -13,20 +13,28 @@ interface Credentials {
 export type SingleAddress = Credentials &
   RedisHost & { readonly kind: 'single'; readonly tls: boolean; readonly db: number };
 
-/** A parsed store URL. The credentials are those of the data nodes. */
-export type StoreAddress =
-  | SingleAddress
-  | (Credentials & { readonly kind: 'cluster'; readonly nodes: readonly RedisHost[] })
-  | (Credentials & {
-      readonly kind: 'sentinel';
-      readonly sentinels: readonly RedisHost[];
-      readonly name: string;
-    });
+export type ClusterAddress = Credentials & {
+  readonly kind: 'cluster';
+  /** Applies to every node. */
+  readonly tls: boolean;
+  readonly nodes: readonly RedisHost[];
+};
 
-export type ClusterAddress = Extract<StoreAddress, { kind: 'cluster' }>;
+export type SentinelAddress = Credentials & {
+  readonly kind: 'sentinel';
+  /** Applies to the sentinels and to the servers that they name. */
+  readonly tls: boolean;
+  readonly sentinels: readonly RedisHost[];
+  readonly name: string;
+  /** Those of the sentinels themselves, which no URL has. */
+  readonly ofSentinels?: Credentials;
+};
+
+/** A parsed store URL. The credentials are those of the data nodes. */
+export type StoreAddress = SingleAddress | ClusterAddress | SentinelAddress;
 
 const FORMS =
-  'redis://HOST:PORT/DB, rediss://HOST:PORT/DB, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME, each with USER:PASSWORD@ before the hosts where needed';
+  'redis://HOST:PORT/DB, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME, or the same with rediss for TLS, each with USER:PASSWORD@ before the hosts where needed';
 
 const REDIS_PORT = 6379;
 const SENTINEL_PORT = 26379;
@@ -36,26 +44,25 @@ const SENTINEL_PORT = 26379;
  * may contain a password.
  */
 export function parseStoreUrl(url: string): StoreAddress {
-  const match = /^(rediss?|redis\+cluster|redis\+sentinel):\/\/(?:([^@/]*)@)?([^@/]+)(?:\/([^/]*))?$/.exec(
-    url,
-  );
-  const [, scheme, user, hosts, path = ''] = match ?? [];
-  if (scheme === undefined || hosts === undefined) throw new Error(`the URL must be one of ${FORMS}`);
+  const match = /^(rediss?)(?:\+(cluster|sentinel))?:\/\/(?:([^@/]*)@)?([^@/]+)(?:\/([^/]*))?$/.exec(url);
+  const [, secured, kind, user, hosts, path = ''] = match ?? [];
+  if (secured === undefined || hosts === undefined) throw new Error(`the URL must be one of ${FORMS}`);
+  const scheme = kind === undefined ? secured : `${secured}+${kind}`;
+  const tls = secured === 'rediss';
   const credentials = credentialsOf(user);
-  if (scheme === 'redis+cluster') {
-    if (path !== '') throw new Error('a redis+cluster URL has no path: a cluster has only database 0');
-    return { kind: 'cluster', nodes: hostsOf(hosts, REDIS_PORT), ...credentials };
+  if (kind === 'cluster') {
+    if (path !== '') throw new Error(`a ${scheme} URL has no path: a cluster has only database 0`);
+    return { kind, tls, nodes: hostsOf(hosts, REDIS_PORT), ...credentials };
   }
-  if (scheme === 'redis+sentinel') {
-    if (path === '')
-      throw new Error('a redis+sentinel URL ends with the name of the master, as in /mymaster');
+  if (kind === 'sentinel') {
+    if (path === '') throw new Error(`a ${scheme} URL ends with the name of the master, as in /mymaster`);
     const name = decoded(path, 'name of the master');
-    return { kind: 'sentinel', sentinels: hostsOf(hosts, SENTINEL_PORT), name, ...credentials };
+    return { kind, tls, sentinels: hostsOf(hosts, SENTINEL_PORT), name, ...credentials };
   }
   if (!/^\d*$/.test(path)) throw new Error(`the path of a ${scheme} URL is the number of a database`);
   const [host, ...more] = hostsOf(hosts, REDIS_PORT);
   if (host === undefined || more.length > 0) throw new Error(`a ${scheme} URL names one host`);
-  return { kind: 'single', tls: scheme === 'rediss', db: Number(path), ...host, ...credentials };
+  return { kind: 'single', tls, db: Number(path), ...host, ...credentials };
 }
 
 function credentialsOf(user: string | undefined): Credentials {

@@ -1,6 +1,13 @@
 import { isIP } from 'node:net';
-import { Cluster, Redis, type RedisOptions } from 'ioredis';
-import type { ClusterAddress, RedisHost, StoreAddress } from '../config/store-url.js';
+import { Cluster, Redis } from 'ioredis';
+import type {
+  ClusterAddress,
+  Credentials,
+  RedisHost,
+  SentinelAddress,
+  StoreAddress,
+} from '../config/store-url.js';
+import './socket-errors.js';
 
 /** A store that has come back should be seen at once; one that stays away should not be hammered. */
 const RETRY_MS_MIN = 50;
@@ -30,7 +37,7 @@ export function retryMs(tries: number): number {
 /**
  * Options of every connection: a command is sent at once or refused, and never a second time behind its
  * caller's back. `maxRetriesPerRequest: 0` is what rejects unanswered commands when the connection
- * closes; without resending and without it, ioredis 6 leaves them pending for ever.
+ * closes; without resending and without it, ioredis 6 leaves them pending forever.
  *
  * No automatic pipelining: README.md has the numbers.
  */
@@ -45,7 +52,7 @@ export const promptOptions = {
 } as const;
 
 /**
- * The same client, which connects anew when its SELECT is refused: ioredis would go on in database 0, which may be that
+ * The same client, which connects anew when its SELECT is refused: ioredis would continue in database 0, which may be that
  * of another fleet. Until it is ready, it refuses every command.
  */
 export function inItsDatabase(client: Redis): Redis {
@@ -72,16 +79,19 @@ export function scriptClient(address: StoreAddress, ca?: string): Redis | Cluste
     });
     return inItsDatabase(client);
   }
-  return clusterClient(address, 'dibs-store');
+  return clusterClient(address, 'dibs-store', { ca });
 }
 
 /** A client for a whole cluster, which tells it by itself which node has which keys. */
 export function clusterClient(
   address: ClusterAddress,
   connectionName: string,
-  { socketTimeout }: Pick<RedisOptions, 'socketTimeout'> = {},
+  { socketTimeout, ca }: { readonly socketTimeout?: number; readonly ca?: string | undefined },
 ): Cluster {
+  const tls = address.tls ? tlsOptions(ca) : undefined;
   return new Cluster([...address.nodes], {
+    // By default ioredis connects to the addresses behind the names, which no certificate is made for.
+    ...(address.tls ? { dnsLookup: (name, done) => done(null, name) } : {}),
     enableOfflineQueue: false,
     clusterRetryStrategy: retryMs,
     clusterNodeRetryStrategy: retryMs,
@@ -89,13 +99,13 @@ export function clusterClient(
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
     slotsRefreshInterval: SLOTS_REFRESH_MS,
-    redisOptions: { ...promptOptions, ...credentialsOf(address), connectionName, socketTimeout },
+    redisOptions: { ...promptOptions, ...credentialsOf(address), connectionName, socketTimeout, tls },
   });
 }
 
 /**
  * A client for one connection, which never connects again: a subscription, or a question. Each node of a
- * cluster hears what is published on any, so that `attempt` may pick one in turn.
+ * cluster receives what is published on any, so that `attempt` may pick one in turn.
  */
 export function singleClient(
   address: StoreAddress,
@@ -103,10 +113,9 @@ export function singleClient(
   connectionName: string,
   { ca, socketTimeout }: { ca?: string | undefined; socketTimeout?: number } = {},
 ): Redis {
-  const host = address.kind === 'cluster' ? nodeOf(address.nodes, attempt) : hostOptions(address, ca);
+  const host = address.kind === 'cluster' ? entryOptions(address, attempt, ca) : hostOptions(address, ca);
   const client = new Redis({
     ...promptOptions,
-    ...credentialsOf(address),
     ...host,
     socketTimeout,
     lazyConnect: true,
@@ -119,37 +128,59 @@ export function singleClient(
 
 export function hostOptions(address: Exclude<StoreAddress, { kind: 'cluster' }>, ca?: string) {
   const credentials = credentialsOf(address);
-  if (address.kind === 'sentinel') {
-    return {
-      ...credentials,
-      sentinels: [...address.sentinels],
-      name: address.name,
-      role: 'master' as const,
-      sentinelCommandTimeout: SENTINEL_MS_MAX,
-      // A master that fell silent and was replaced still knows what has been invalidated since: it is left as
-      // soon as the sentinels say so, also by a connection on which nothing was asked meanwhile.
-      failoverDetector: true,
-    };
-  }
-  const { host, port, db } = address;
-  return { ...credentials, host, port, db, tls: address.tls ? tlsOptions(host, ca) : undefined };
+  if (address.kind === 'sentinel') return { ...credentials, ...sentinelOptions(address, ca) };
+  return { ...credentials, ...placeOf(address, address.tls, ca), db: address.db };
 }
 
-/** An address is no server name (RFC 6066); the certificate is checked against it all the same. */
-function tlsOptions(host: string, ca: string | undefined) {
+/** One node of a cluster, or one sentinel, by its place in the URL. */
+export function entryOptions(
+  address: ClusterAddress | SentinelAddress,
+  attempt: number,
+  ca: string | undefined,
+) {
+  const hosts = address.kind === 'cluster' ? address.nodes : address.sentinels;
+  const host = hosts[attempt % hosts.length];
+  if (host === undefined) throw new Error('a URL names at least one host');
+  const credentials = address.kind === 'cluster' ? credentialsOf(address) : address.ofSentinels;
+  return { ...credentials, ...placeOf(host, address.tls, ca) };
+}
+
+function sentinelOptions(
+  { sentinels, name, tls: isTls, ofSentinels }: SentinelAddress,
+  ca: string | undefined,
+) {
+  const tls = isTls ? tlsOptions(ca) : undefined;
   return {
-    minVersion: 'TLSv1.2' as const,
-    servername: isIP(host) === 0 ? host : undefined,
-    ca,
+    sentinels: [...sentinels],
+    name,
+    role: 'master' as const,
+    sentinelUsername: ofSentinels?.username,
+    sentinelPassword: ofSentinels?.password,
+    // Without this, `tls` is ignored.
+    enableTLSForSentinelMode: isTls,
+    tls,
+    sentinelTLS: tls,
+    sentinelCommandTimeout: SENTINEL_MS_MAX,
+    // A master that fell silent and was replaced still knows what has been invalidated since: it is left as
+    // soon as the sentinels say so, also by a connection on which nothing was asked meanwhile.
+    failoverDetector: true,
   };
 }
 
-function nodeOf(nodes: readonly RedisHost[], attempt: number): RedisHost {
-  const node = nodes[attempt % nodes.length];
-  if (node === undefined) throw new Error('a cluster has at least one node');
-  return { ...node };
+/** An address is no server name (RFC 6066); the certificate is still checked against it. */
+function placeOf({ host, port }: RedisHost, isTls: boolean, ca: string | undefined) {
+  const servername = isIP(host) === 0 ? host : undefined;
+  return { host, port, tls: isTls ? { ...tlsOptions(ca), servername } : undefined };
 }
 
-function credentialsOf({ username, password }: StoreAddress): { username?: string; password?: string } {
+/**
+ * Also for servers whose names are learned later, so that it names none. Node then checks a certificate against the host
+ * that it connects to.
+ */
+function tlsOptions(ca: string | undefined) {
+  return { minVersion: 'TLSv1.2' as const, ca };
+}
+
+function credentialsOf({ username, password }: StoreAddress): Credentials {
   return { username, password };
 }

@@ -12,6 +12,10 @@ const TROUBLES: readonly (readonly [pattern: RegExp, why: string])[] = [
     /connect ETIMEDOUT|connect(?:ion)? timed? ?out/i,
     'no answer to connecting; check the address and the firewalls, and with rediss://: does this port speak TLS?',
   ],
+  [
+    /sentinels? are unreachable.*(?:NOAUTH|WRONGPASS|invalid password)/i,
+    'the sentinels need another user or password; set DIBS_SENTINEL_USERNAME and DIBS_SENTINEL_PASSWORD',
+  ],
   [/WRONGPASS|invalid password/i, 'wrong user or password; check USER:PASSWORD@ in the URL'],
   [
     /NOAUTH|without any password|Authentication required/i,

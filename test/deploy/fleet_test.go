@@ -3,6 +3,7 @@ package deploy
 import (
 	"fmt"
 	"net/url"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -78,10 +79,13 @@ func portOf(t *testing.T, p pod, target intstr.IntOrString) int32 {
 	return 0
 }
 
+// What Kubernetes fills in from the environment of the container.
+var reference = regexp.MustCompile(`\$\(([A-Z_]+)\)`)
+
 // The Pods that a URL of the fleet's leads to, from a replica in the same namespace or in another.
 func reached(t *testing.T, fleet []runtime.Object, text string) []pod {
 	t.Helper()
-	address, err := url.Parse(strings.ReplaceAll(text, "$(REDIS_PASSWORD)", "password"))
+	address, err := url.Parse(reference.ReplaceAllString(text, "password"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,6 +124,11 @@ func TestTheQuorumIsFiveNodes(t *testing.T) {
 					t.Errorf("%s: DIBS_QUORUM_NODES names %d different nodes", kustomization, len(nodes))
 				}
 				store := reached(t, fleet, env["DIBS_STORE_URL"])
+				for _, user := range []string{"dibs-lock:$(LOCK_PASSWORD)@", "dibs-store:$(STORE_PASSWORD)@"} {
+					if urls := env["DIBS_QUORUM_NODES"] + env["DIBS_STORE_URL"]; !strings.Contains(urls, user) {
+						t.Errorf("%s: no Redis is entered as %s", kustomization, user)
+					}
+				}
 				if len(store) != 1 || nodes[store[0].name] {
 					t.Errorf("%s: DIBS_STORE_URL must lead to one Redis that is no lock node", kustomization)
 				}
@@ -287,4 +296,38 @@ func TestTheSidecarIsReachedByItsSocket(t *testing.T) {
 		return
 	}
 	t.Error("there is no Deployment with a sidecar")
+}
+
+// A reference to nothing stays in the text as it is: a password that everybody can read here.
+func TestWhatIsFilledInIsThere(t *testing.T) {
+	for _, kustomization := range kustomizations {
+		for _, w := range workloads(render(t, kustomization)) {
+			for _, c := range w.containers() {
+				known := map[string]bool{}
+				texts := append([]string{}, c.Command...)
+				for _, e := range c.Env {
+					known[e.Name] = true
+					texts = append(texts, e.Value)
+				}
+				for _, found := range reference.FindAllStringSubmatch(strings.Join(texts, " "), -1) {
+					if !known[found[1]] {
+						t.Errorf("%s: %s of %s does not know %s", kustomization, c.Name, w.name, found[1])
+					}
+				}
+			}
+		}
+	}
+}
+
+// It examines what Dibs will use only if it sees the same.
+func TestTheDoctorSeesWhatDibsSees(t *testing.T) {
+	for _, w := range workloads(render(t, "examples/doctor")) {
+		doctor, dibs := w.spec.InitContainers[0], w.spec.Containers[0]
+		if !reflect.DeepEqual(doctor.Env, dibs.Env) || !reflect.DeepEqual(doctor.VolumeMounts, dibs.VolumeMounts) {
+			t.Errorf("%s: its environment or its files differ: %+v, %+v", w.name, doctor.Env, dibs.Env)
+		}
+		if doctor.Image != dibs.Image {
+			t.Errorf("%s: its image differs: %s, %s", w.name, doctor.Image, dibs.Image)
+		}
+	}
 }

@@ -1,8 +1,9 @@
-import { connect as connectHttp2, constants } from 'node:http2';
+import { constants } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { endOf, Http2Connection } from '../support/http2-connection.js';
 import { memoryOf } from '../support/memory-of.js';
 import { percentile } from '../support/percentile.js';
 import { Replica } from '../support/replica.js';
@@ -10,7 +11,7 @@ import { runningMs } from '../support/running-ms.js';
 import { SessionCaller } from '../support/session-caller.js';
 import { until } from '../support/until.js';
 
-// What one peer does wrong costs that peer, and nobody else: beside each flood a client goes on asking as usual.
+// What one peer does wrong costs that peer, and no other: beside each flood a client goes on asking as usual.
 
 const GET_OR_LOCK = '/dibs.v1.CoordinatorService/GetOrLock';
 /** Longer than this no call of the client beside a flood may take, on a machine that does everything else too. */
@@ -67,35 +68,21 @@ const closed = (socket: Socket) =>
 describe('a well-behaved client is served beside', () => {
   it('streams that are opened and reset at once', async () => {
     await beside('resets', async () => {
-      const http2 = connectHttp2(`http://${replica.target}`);
-      http2.on('error', () => {});
-      const headers = {
-        ':method': 'POST',
-        ':path': GET_OR_LOCK,
-        'content-type': 'application/grpc',
-        te: 'trailers',
-      };
-      for (let at = 0; at < 5_000 && !http2.destroyed && !http2.closed; at += 1) {
-        const stream = http2.request(headers);
-        stream.on('error', () => {});
-        stream.close(constants.NGHTTP2_CANCEL);
+      const http2 = new Http2Connection(replica.target);
+      for (let at = 0; at < 5_000 && http2.isOpen; at += 1) {
+        http2.call(GET_OR_LOCK).close(constants.NGHTTP2_CANCEL);
         if (at % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
       }
-      http2.destroy();
+      await http2.end();
     });
   });
 
   it('a message that comes byte by byte, on many streams', async () => {
     await beside('tiny frames', async () => {
-      const http2 = connectHttp2(`http://${replica.target}`);
-      http2.on('error', () => {});
+      const http2 = new Http2Connection(replica.target);
       const message = Buffer.from('\0\0\0\0\x08\x12\x06beside', 'latin1');
       const one = async () => {
-        const stream = http2.request({
-          ...{ ':method': 'POST', ':path': GET_OR_LOCK },
-          ...{ 'content-type': 'application/grpc', te: 'trailers' },
-        });
-        stream.on('error', () => {});
+        const stream = http2.call(GET_OR_LOCK);
         for (const byte of message) {
           stream.write(Buffer.of(byte));
           await new Promise((resolve) => setTimeout(resolve, 1));
@@ -105,7 +92,7 @@ describe('a well-behaved client is served beside', () => {
         await new Promise((resolve) => stream.once('close', resolve));
       };
       await Promise.all(Array.from({ length: 200 }, one));
-      http2.destroy();
+      await http2.end();
     });
   });
 
@@ -190,28 +177,17 @@ describe('a well-behaved client is served beside', () => {
 });
 
 /** The gRPC status of a message that says that it is compressed. */
-function sendCompressed(bytes: Buffer): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const http2 = connectHttp2(`http://${replica.target}`);
-    http2.on('error', reject);
-    const stream = http2.request({
-      ...{ ':method': 'POST', ':path': GET_OR_LOCK, 'grpc-encoding': 'gzip' },
-      ...{ 'content-type': 'application/grpc', te: 'trailers' },
-    });
-    const done = (headers: Record<string, unknown>) => {
-      if (headers['grpc-status'] === undefined) return;
-      resolve(String(headers['grpc-status']));
-      http2.destroy();
-    };
-    stream.on('error', () => {});
-    stream.on('response', done);
-    stream.on('trailers', done);
-    stream.resume();
-    const head = Buffer.alloc(5);
-    head.writeUInt8(1, 0);
-    head.writeUInt32BE(bytes.byteLength, 1);
-    stream.end(Buffer.concat([head, bytes]));
-  });
+async function sendCompressed(bytes: Buffer): Promise<string> {
+  const http2 = new Http2Connection(replica.target);
+  const stream = http2.call(GET_OR_LOCK, { 'grpc-encoding': 'gzip' });
+  const ended = endOf(stream);
+  const head = Buffer.alloc(5);
+  head.writeUInt8(1, 0);
+  head.writeUInt32BE(bytes.byteLength, 1);
+  stream.end(Buffer.concat([head, bytes]));
+  const code = await ended;
+  await http2.end();
+  return code;
 }
 
 describe('a connection that is too old', () => {

@@ -17,8 +17,13 @@ import { until } from '../support/until.js';
 // test/deploy holds their form to the API.
 
 const MANIFESTS = 'deploy/kubernetes';
-const PASSWORD = '0123456789abcdef';
+const PASSWORDS: Readonly<Record<string, string>> = {
+  REDISCLI_AUTH: '0123456789abcdef',
+  LOCK_PASSWORD: 'abcdef',
+  STORE_PASSWORD: 'fedcba',
+};
 const LEASE_MS_MAX = 1_500;
+const PAGE = readFileSync('deploy/operations/redis-acl.md', 'utf8');
 const folder = mkdtempSync(join(tmpdir(), 'dibs-manifests-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -39,11 +44,13 @@ function containerOf(
 }
 
 /** With the references that Kubernetes fills in. */
+function filled(text: string): string {
+  return text.replaceAll(/\$\((\w+)\)/g, (reference, name) => PASSWORDS[name] ?? reference);
+}
+
 function environmentOf({ env }: Container): Record<string, string> {
   return Object.fromEntries(
-    env.flatMap(({ name, value }) =>
-      value === undefined ? [] : [[name, value.replaceAll('$(REDIS_PASSWORD)', PASSWORD)]],
-    ),
+    env.flatMap(({ name, value }) => (value === undefined ? [] : [[name, filled(value)]])),
   );
 }
 
@@ -93,7 +100,10 @@ class RedisContainer {
 
   async run(command: readonly string[]): Promise<{ readonly code: number; readonly output: string }> {
     const [program = '', ...args] = this.#filled(command);
-    const env = { PATH: [this.#dir, process.env.PATH].join(delimiter), REDISCLI_AUTH: PASSWORD };
+    const env = {
+      PATH: [this.#dir, process.env.PATH].join(delimiter),
+      REDISCLI_AUTH: PASSWORDS.REDISCLI_AUTH,
+    };
     try {
       return { code: 0, output: (await promisify(execFile)(program, args, { env })).stdout.trim() };
     } catch (error) {
@@ -108,8 +118,7 @@ class RedisContainer {
 
   #filled(command: readonly string[]): string[] {
     return command.map((word) =>
-      word
-        .replace('$(REDISCLI_AUTH)', PASSWORD)
+      filled(word)
         .replace('/etc/redis/redis.conf', resolve(MANIFESTS, 'quorum', this.conf))
         .replace('/etc/redis/', `${resolve(MANIFESTS, 'quorum')}/`),
     );
@@ -128,6 +137,16 @@ it.each([
   const config = loadConfig({ DIBS_LISTEN: '0.0.0.0:50051', ...environmentOf(container) }, () => policy);
   expect(config.grpcListen).toEqual([listen]);
   expect(config.fleet?.lockNodes).toHaveLength(5);
+});
+
+it.each([
+  ['quorum/lock-nodes.yaml', 'dibs-lock'],
+  ['quorum/value-store.yaml', 'dibs-store'],
+])('%s gives %s the rights that the page says', (file, user) => {
+  const [, rule] = /^user ([\w-]+ on .*)$/m.exec(PAGE.slice(PAGE.indexOf(`user ${user} `))) ?? [];
+  const command = containerOf(file, 'StatefulSet').command ?? [];
+  const rights = command.slice(command.indexOf('--user') + 1).join(' ');
+  expect(rights.replace(/>\$\(\w+\)/, '>PASSWORD')).toBe(rule);
 });
 
 it('the policy of the example has no fault', () => {
@@ -177,6 +196,13 @@ describeWithRedis('the Redis of the manifests', () => {
     const replica = await Replica.start({ ...here, DIBS_LEASE_MAX_MS: `${LEASE_MS_MAX}` });
     expect(replica.mode).toBe('quorum');
     await until(async () => (await readiness()).every((ready) => ready));
+    for (const redis of [store, ...nodes]) {
+      const user = redis === store ? 'dibs-store' : 'dibs-lock';
+      const clients = (await redis.run(['redis-cli', 'CLIENT', 'LIST'])).output;
+      expect(clients).toMatch(new RegExp(`name=dibs-.* user=${user} `));
+      expect(clients).not.toMatch(/name=dibs-.* user=default /);
+      expect((await redis.run(['redis-cli', 'ACL', 'LOG'])).output).toBe('');
+    }
 
     const [first] = nodes;
     const downAtMs = performance.now();

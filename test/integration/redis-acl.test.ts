@@ -10,7 +10,7 @@ import { TestAuthority } from '../support/certificates.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { freePort, RedisServer } from '../support/redis-server.js';
 import { Replica } from '../support/replica.js';
-import { startClusterStore } from '../support/replicated-store.js';
+import { startClusterStore, startSentinelStore } from '../support/replicated-store.js';
 import { until } from '../support/until.js';
 
 const PAGE = readFileSync('deploy/operations/redis-acl.md', 'utf8');
@@ -227,5 +227,37 @@ describeWithRedis('a Redis Cluster under the rule of the page', () => {
     await replica.kill();
     await Promise.all(locks.map((server) => server.stop()));
     await cluster.stop();
+  });
+});
+
+describeWithRedis('sentinels under the rule of the page', () => {
+  it('let in a replica with their user, and refuse it nothing', async () => {
+    const { rule } = ruleOf('dibs-sentinel');
+    const [, user = '', ...rest] = rule.split(' ');
+    const store = await startSentinelStore({ sentinelUser: [user, ...rest].join(' ') });
+    const locks = await Promise.all(Array.from({ length: 3 }, () => RedisServer.start()));
+    const fleet = {
+      DIBS_QUORUM_NODES: locks.map(({ url }) => url).join(','),
+      DIBS_STORE_URL: store.url,
+    };
+    const trusted = { ...fleet, DIBS_SENTINEL_USERNAME: user, DIBS_SENTINEL_PASSWORD: 'PASSWORD' };
+    const starting = [trusted, fleet].map((env) => Replica.start(env));
+    const [replica, stranger] = (await Promise.all(starting)) as [Replica, Replica];
+    const caller = new Caller(replica.target);
+    await until(async () => {
+      const { degraded } = await caller.getOrLock({ key: 'k', waitMs: 0 });
+      return degraded === Degraded.DEGRADED_NONE;
+    });
+    await until(() => /set DIBS_SENTINEL_USERNAME and DIBS_SENTINEL_PASSWORD/.test(stranger.log));
+    for (const sentinel of store.sentinels) {
+      const refused = [...(await store.aclLog(sentinel)).matchAll(/^object\n(.*)$/gm)].map(([, it]) => it);
+      // The library names itself. Redis 7.0 does not know this subcommand, so no rule for it could allow it.
+      const told = refused.filter((object) => object !== 'client' && object !== 'client|setinfo');
+      // The stranger had no user, so it could ask nothing.
+      expect(told.filter((object) => object !== 'AUTH' && object !== 'auth')).toEqual([]);
+    }
+    caller.close();
+    await Promise.all([replica.kill(), stranger.kill()]);
+    await Promise.all([...locks, store].map((one) => one.stop()));
   });
 });

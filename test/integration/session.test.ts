@@ -204,13 +204,13 @@ describe('what breaks the rules of a session', () => {
 });
 
 describe('leases of a session', () => {
-  it('end with it, and the next in line has them at once', async () => {
+  it.each(['word', 'no word'])('end with it, left with %s, and go to the next', async (word) => {
     const one = await session();
     const key = fresh();
     await one.lease({ key, leaseMs: 20_000 });
     const next = caller.getOrLock({ key, waitMs: 10_000 });
     await until(async () => (await waitersOf(`http://${app.httpAddress}`)) === 1);
-    one.drop();
+    word === 'word' ? one.stream.end() : one.drop();
     expect(await runningMs(() => next)).toBeLessThan(500);
     expect((await next).outcome?.$case).toBe('lease');
     expect((await caller.explain({ key })).pastLeases).toMatchObject([

@@ -111,6 +111,13 @@ describe('the house', () => {
     expect(without).toEqual([]);
   });
 
+  it('ends raw connections of HTTP/2 in one place, because Node ends the process if that happens in the wrong moment', () => {
+    const clients = written.filter(
+      (path) => path.endsWith('.ts') && path !== 'test/support/http2-connection.ts',
+    );
+    expect(linesWith(/import \{.*\bconnect\b.*\} from 'node:http2'/, clients)).toEqual([]);
+  });
+
   it('has no folder of unit tests without its room', () => {
     const rooms = tests.flatMap((path) => /^test\/unit\/([\w-]+)\//.exec(path)?.[1] ?? []);
     expect([...new Set(rooms)].filter((room) => !existsSync(`src/${room}`))).toEqual([]);

@@ -16,11 +16,15 @@ export interface Room {
 export const ROOMS: Readonly<Record<string, Room>> = {
   // The domain: every decision, and no I/O.
   coordination: { imports: [], packages: [] },
+  // What a peer is, and its shares, are the same for both protocols.
   grpc: {
-    imports: ['coordination'],
+    imports: ['coordination', 'access/peer', 'access/shares'],
     packages: ['node:', '@grpc/', '@bufbuild/protobuf', '@bufbuild/protobuf/', 'grpc-health-check'],
   },
-  http: { imports: ['coordination', 'access/loopback'], packages: ['node:'] },
+  http: {
+    imports: ['coordination', 'access/loopback', 'access/peer', 'access/shares'],
+    packages: ['node:'],
+  },
   access: { imports: ['coordination'], packages: ['node:'] },
   // Of `access` the names of the permissions, which stand in the file that it reads, and what is loopback.
   config: { imports: ['coordination', 'access'], packages: ['node:', 'yaml', 'zod'] },
@@ -29,7 +33,12 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   memory: { imports: ['coordination'], packages: [] },
   telemetry: { imports: ['coordination'], packages: ['node:', '@opentelemetry/', 'pino'] },
   // A client of the service, also of other versions of it: it knows the contract and no room.
-  cli: { imports: ['grpc/generated/dibs/v1/coordinator'], packages: ['node:', '@grpc/grpc-js'] },
+  cli: {
+    imports: ['doctor/finding', 'grpc/generated/dibs/v1/coordinator'],
+    packages: ['node:', '@grpc/grpc-js'],
+  },
+  // It connects what `app.ts` connects, to look at it: the code that it tries is the one that serves.
+  doctor: { imports: ['config', 'coordination', 'memory', 'redis'], packages: ['node:'] },
 };
 
 /** The rooms of the domain from the ground up: each imports, types included, only from those before it. */
@@ -38,7 +47,7 @@ export const DOMAIN: readonly string[] = ['words', 'ports', 'degradation', 'read
 /** Files directly in `src`. The others are the composition root: they know every room, and no library. */
 export const FILES: Readonly<Record<string, Room>> = {
   main: { imports: ['app', 'config'], packages: ['node:'] },
-  cli: { imports: ['cli', 'version'], packages: ['node:'] },
+  cli: { imports: ['cli', 'doctor', 'version'], packages: ['node:'] },
 };
 
 /** What any room but coordination and cli may `import type` from: what rooms ask of each other, and what is configured. */

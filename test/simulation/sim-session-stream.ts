@@ -61,12 +61,13 @@ export class SimSessionStream {
   readonly #back: Pipe;
   witness: StreamWitness | undefined;
   #isOver = false;
+  /** The client has said that it sends no more. */
   #hasEnded = false;
 
   constructor(
     private readonly from: SimProcess,
     readonly replica: SimReplica,
-    time: VirtualTime,
+    private readonly time: VirtualTime,
     chance: SimChance,
   ) {
     const name = `${from.name}-${replica.name}`;
@@ -146,6 +147,7 @@ export class SimSessionStream {
 
   #serverHalf(): SessionStream {
     const stream = this;
+    const { time, replica } = this;
     const half = Object.assign(this.#server, {
       metadata: new Metadata(),
       getAuthContext: () => null,
@@ -160,6 +162,8 @@ export class SimSessionStream {
         return true;
       },
       end(): void {
+        // Both sides have ended: the replica is done with it, whenever its client hears of that.
+        if (stream.#hasEnded) time.at(time.nowMs, () => replica.run(() => stream.#server.emit('close')));
         stream.#tell(() => {
           stream.#isOver = true;
           stream.replica.streams.delete(stream);
@@ -171,11 +175,6 @@ export class SimSessionStream {
       resume: () => {},
     });
     return half as unknown as SessionStream;
-  }
-
-  /** The client has said that it sends no more. */
-  get hasEnded(): boolean {
-    return this.#hasEnded;
   }
 }
 

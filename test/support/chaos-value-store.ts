@@ -19,10 +19,16 @@ export class ChaosValueStore implements ValueStore {
   readonly asked: StoreStep[] = [];
   /** The fence of the value that each read said to have. */
   readonly known: (number | undefined)[] = [];
+  readonly #turns = new Gates<'read' | 'publish'>();
   readonly #before = new Gates<StoreStep>();
   readonly #after = new Gates<StoreStep>();
 
   constructor(private readonly real: ValueStore) {}
+
+  /** The next such step waits for its turn: it is not sent before that comes. */
+  holdTurn(step: 'read' | 'publish'): Gate {
+    return this.#turns.close(step);
+  }
 
   /** Holds up the next such step on its way to the store. */
   holdBefore(step: StoreStep): Gate {
@@ -59,15 +65,21 @@ export class ChaosValueStore implements ValueStore {
 
   /** Sent at once, and then held up on its way. */
   readonly read: ValueStore['read'] = (id, { known, sent } = {}) => {
-    sent?.();
-    this.known.push(known?.fence);
-    return this.#take('read', () => this.real.read(id, { known }));
+    const send = () => {
+      sent?.();
+      this.known.push(known?.fence);
+      return this.#take('read', () => this.real.read(id, { known }));
+    };
+    return this.#turns.atGate('read')?.then(send) ?? send();
   };
   readonly arm: ValueStore['arm'] = (...to) => this.#take('arm', () => this.real.arm(...to));
   readonly adopt: ValueStore['adopt'] = (...to) => this.#take('adopt', () => this.real.adopt(...to));
   readonly publish: ValueStore['publish'] = (id, { sent, ...request }) => {
-    sent?.();
-    return this.#take('publish', () => this.real.publish(id, request));
+    const send = () => {
+      sent?.();
+      return this.#take('publish', () => this.real.publish(id, request));
+    };
+    return this.#turns.atGate('publish')?.then(send) ?? send();
   };
   readonly release: ValueStore['release'] = (...to) => this.#take('release', () => this.real.release(...to));
   readonly extend: ValueStore['extend'] = (...to) => this.#take('extend', () => this.real.extend(...to));

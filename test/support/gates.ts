@@ -22,6 +22,11 @@ export class Gates<Step extends string> {
     return { reached, open };
   }
 
+  /** Undefined unless a gate is closed: then it resolves when that opens. */
+  atGate(step: Step): Promise<void> | undefined {
+    return (this.#closed.get(step)?.length ?? 0) > 0 ? this.pass(step) : undefined;
+  }
+
   /** Resolves at once unless a gate is closed. */
   async pass(step: Step): Promise<void> {
     const gate = this.#closed.get(step)?.shift();

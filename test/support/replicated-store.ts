@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import type { TestAuthority } from './certificates.js';
 import { freePort, RedisServer } from './redis-server.js';
 import { until } from './until.js';
 
@@ -21,58 +22,101 @@ const run = promisify(execFile);
 const cli = async (server: RedisServer, ...args: string[]) =>
   (await run('redis-cli', ['-p', `${server.port}`, ...args], { timeout: 2_000 })).stdout.trim();
 
+export interface ReplicatedStoreOptions {
+  /** Everything speaks TLS: the servers, their replication, the sentinels, the cluster's bus. */
+  readonly authority?: TestAuthority;
+}
+
+/** Without an authority, the usual port. With one, clients use another port, and tests keep the plain one. */
+async function portOf(authority: TestAuthority | undefined): Promise<{ port?: number; args: string[] }> {
+  if (authority === undefined) return { args: [] };
+  const port = await freePort();
+  const { cert, key } = authority.issue();
+  const files = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', authority.ca];
+  const args = ['--tls-port', `${port}`, '--tls-auth-clients', 'no', '--tls-replication', 'yes', ...files];
+  return { port, args };
+}
+
 const stopAll = async (servers: readonly RedisServer[]) => {
   await Promise.all(servers.map((server) => server.stop()));
 };
 
+export interface SentinelStoreOptions extends ReplicatedStoreOptions {
+  /** The rule of a user of the sentinels, as in an ACL file. Nobody else may ask them, but for the other sentinels. */
+  readonly sentinelUser?: string;
+}
+
+/** What the sentinels need to ask each other, where they have users. */
+const SENTINEL_PASSWORD = 'of-the-sentinels';
+
 /** A master, a replica of it, and three sentinels that watch them. */
-export async function startSentinelStore(): Promise<
-  ReplicatedStore & { readonly sentinels: readonly RedisServer[] }
+export async function startSentinelStore({ authority, sentinelUser }: SentinelStoreOptions = {}): Promise<
+  ReplicatedStore & {
+    readonly sentinels: readonly RedisServer[];
+    /** The logged refusals of its users. */
+    aclLog(sentinel: RedisServer): Promise<string>;
+  }
 > {
-  const master = await RedisServer.start({ args: SYNC_AT_ONCE });
-  const args = [...SYNC_AT_ONCE, '--replicaof', '127.0.0.1', `${master.port}`];
+  const ports = await Promise.all([1, 2, 3, 4, 5].map(() => portOf(authority)));
+  const [ofMaster, ofReplica, ...ofSentinels] = ports as [(typeof ports)[0], ...typeof ports];
+  const master = await RedisServer.start({ args: [...SYNC_AT_ONCE, ...ofMaster.args] });
+  const masterPort = ofMaster.port ?? master.port;
+  const args = [...SYNC_AT_ONCE, '--replicaof', '127.0.0.1', `${masterPort}`, ...(ofReplica?.args ?? [])];
   const replica = await RedisServer.start({ args });
+  const users = [`user ${sentinelUser}`, `user default on >${SENTINEL_PASSWORD} ~* &* +@all`];
+  const peers = `sentinel sentinel-pass ${SENTINEL_PASSWORD}`;
   const config = [
-    `sentinel monitor values 127.0.0.1 ${master.port} 2`,
+    `sentinel monitor values 127.0.0.1 ${masterPort} 2`,
     `sentinel down-after-milliseconds values ${SILENT_MS}`,
     'sentinel failover-timeout values 3000',
+    ...(sentinelUser === undefined ? [] : [...users, peers]),
   ].join('\n');
   const sentinels = await Promise.all(
-    [1, 2, 3].map(() => RedisServer.start({ config, args: ['--sentinel'] })),
+    ofSentinels.map(({ args }) => RedisServer.start({ config, args: ['--sentinel', ...args] })),
   );
+  const login = sentinelUser === undefined ? [] : ['-a', SENTINEL_PASSWORD, '--no-auth-warning'];
+  const ask = (sentinel: RedisServer, ...command: string[]) => cli(sentinel, ...login, ...command);
   const servers = [master, replica];
   const [sentinel] = sentinels as [RedisServer];
   // They find each other and the replica through the master.
   await until(async () => {
-    const known = await cli(sentinel, 'SENTINEL', 'MASTER', 'values');
+    const known = await ask(sentinel, 'SENTINEL', 'MASTER', 'values');
     return /num-slaves\n1\nnum-other-sentinels\n2/.test(known);
   });
   await until(async () => (await master.replicas()) === 1);
+  const hosts = sentinels.map(({ port }, at) => `127.0.0.1:${ofSentinels[at]?.port ?? port}`);
   return {
     sentinels,
-    url: `redis+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/values`,
+    url: `${authority === undefined ? 'redis' : 'rediss'}+sentinel://${hosts.join(',')}/values`,
     async masterOf() {
-      const [, port] = (await cli(sentinel, 'SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'values')).split('\n');
-      return servers.find((server) => server.port === Number(port)) as RedisServer;
+      const answer = await ask(sentinel, 'SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'values');
+      const port = Number(answer.split('\n')[1]);
+      const at = [ofMaster, ofReplica].findIndex((one) => one?.port === port);
+      return servers[at < 0 ? servers.findIndex((one) => one.port === port) : at] as RedisServer;
     },
+    aclLog: (one) => ask(one, 'ACL', 'LOG'),
     stop: () => stopAll([...sentinels, ...servers]),
   };
 }
 
 /** A Redis Cluster of three masters with a replica each. */
-export async function startClusterStore(): Promise<
-  ReplicatedStore & { readonly servers: readonly RedisServer[] }
-> {
+export async function startClusterStore({
+  authority,
+}: ReplicatedStoreOptions = {}): Promise<ReplicatedStore & { readonly servers: readonly RedisServer[] }> {
+  const tls = await Promise.all(Array.from({ length: 6 }, () => portOf(authority)));
   const servers = await Promise.all(
-    Array.from({ length: 6 }, async () => {
+    tls.map(async (own) => {
       const bus = ['--cluster-port', `${await freePort()}`];
       const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', `${SILENT_MS}`];
-      return RedisServer.start({ args: [...args, ...bus, ...SYNC_AT_ONCE] });
+      const secured = authority === undefined ? [] : ['--tls-cluster', 'yes', ...own.args];
+      return RedisServer.start({ args: [...args, ...bus, ...SYNC_AT_ONCE, ...secured] });
     }),
   );
   const [first] = servers as [RedisServer];
-  const hosts = servers.map(({ port }) => `127.0.0.1:${port}`);
-  await run('redis-cli', ['--cluster', 'create', ...hosts, '--cluster-replicas', '1', '--cluster-yes']);
+  const hosts = servers.map(({ port }, at) => `127.0.0.1:${tls[at]?.port ?? port}`);
+  const trusting = authority === undefined ? [] : ['--tls', '--cacert', authority.ca];
+  const create = ['--cluster', 'create', ...hosts, '--cluster-replicas', '1', '--cluster-yes'];
+  await run('redis-cli', [...trusting, ...create]);
   await until(async () => {
     const nodes = await cli(first, 'CLUSTER', 'NODES');
     return (
@@ -81,7 +125,7 @@ export async function startClusterStore(): Promise<
   });
   return {
     servers,
-    url: `redis+cluster://${hosts.join(',')}`,
+    url: `${authority === undefined ? 'redis' : 'rediss'}+cluster://${hosts.join(',')}`,
     async masterOf(recordKey) {
       const slot = Number(await cli(first, 'CLUSTER', 'KEYSLOT', recordKey));
       for (const server of servers) {

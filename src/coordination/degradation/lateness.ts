@@ -44,6 +44,11 @@ export class Lateness {
     return Math.max(this.#longestMs, this.#longestBeforeMs, lastingMs);
   }
 
+  /** When the oldest request without a reply was sent; undefined if there is none. */
+  get owedSinceMs(): number | undefined {
+    return this.#oldest?.sentMs;
+  }
+
   /** `began` is called whenever the store becomes late. */
   onLate(began: () => void): void {
     this.#listeners.push(began);

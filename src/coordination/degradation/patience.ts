@@ -2,8 +2,8 @@ import type { Clock } from '../ports/clock.js';
 import { StoreUnavailable } from '../ports/value-store.js';
 import type { Limits, Policy } from '../words/policy.js';
 
-/** A namespace that rather fails is told within a second that the store is late. */
-const FAIL_MS = 900;
+/** A namespace that rather fails is told within a second that the store, or a majority of the lock nodes, is late. */
+export const FAIL_MS = 900;
 
 export interface Patience {
   readonly clock: Clock;
@@ -13,17 +13,38 @@ export interface Patience {
 
 /**
  * Waits for the store's reply as long as the namespace's policy allows: by default as long as the store may only be
- * late. Otherwise rejects with a StoreUnavailable that is `late`. The reply may still come.
+ * late. Otherwise rejects with a StoreUnavailable that is `late`. The reply may still come. `owedSinceMs` says since when
+ * the store owes a reply, where that is not from now on: what waits for its turn was not sent. Undefined: it owes none.
  */
-export function inPatience<T>(parts: Patience, namespace: string, reply: Promise<T>): Promise<T> {
+export function inPatience<T>(
+  parts: Patience,
+  namespace: string,
+  reply: Promise<T>,
+  owedSinceMs?: () => number | undefined,
+): Promise<T> {
   const { clock, limits } = parts;
   const { onLate, onLoss } = parts.policyOf(namespace);
   if (onLate === 'wait' && onLoss === 'degrade') return reply;
   const patienceMs = onLate === 'degrade' ? Math.min(FAIL_MS, limits.storeTimeoutMs) : FAIL_MS;
-  return unlessBefore(clock, patienceMs, reply, (_resolve, reject) => {
-    // Timers run before sockets are read: after a stall of this process the reply may be there already.
-    void clock.turn().then(() => {
-      reject(new StoreUnavailable(`no reply of the store within ${patienceMs} ms`, { how: 'late' }));
+  const nowMs = clock.nowMs();
+  const sinceMs = owedSinceMs ?? (() => nowMs);
+  return new Promise((resolve, reject) => {
+    let settled = false;
+    let cancel = () => {};
+    const check = () => {
+      if (settled) return;
+      const leftMs = patienceMs - (clock.nowMs() - (sinceMs() ?? clock.nowMs()));
+      if (leftMs > 0) later(leftMs);
+      else reject(new StoreUnavailable(`no reply of the store within ${patienceMs} ms`, { how: 'late' }));
+    };
+    const later = (ms: number) => {
+      // Timers run before sockets are read: after a stall of this process the reply may be there already.
+      cancel = clock.after(ms, () => void clock.turn().then(check));
+    };
+    later(patienceMs);
+    reply.then(resolve, reject).finally(() => {
+      settled = true;
+      cancel();
     });
   });
 }

@@ -1,5 +1,7 @@
 import { rethrowUnlessUnavailable } from '../degradation/unavailable.js';
 import type { ValueStore } from '../ports/value-store.js';
+import type { Policy } from '../words/policy.js';
+import type { ArmedLease } from '../words/record.js';
 import type { HeldLease, HeldLeases } from './held-leases.js';
 
 /** The store did not answer: as long as a connection takes to come back. */
@@ -8,12 +10,13 @@ const ASK_AGAIN_MS = 1_000;
 export interface LeaseEndsParts {
   readonly store: Pick<ValueStore, 'explain'>;
   readonly limits: { readonly leaseMsMax: number };
+  policyOf(namespace: string): Pick<Policy, 'leaseHoldMsMax'>;
 }
 
 /**
- * Finds out what became of a lease when its time is over as far as this replica knows. It may have been extended at
+ * Finds out what became of a lease when it has expired as far as this replica knows. It may have been extended at
  * another replica, or taken over by another session; and while no other caller was given the lease, its holder can still
- * publish. So only the record says that it is lost.
+ * publish. So only the record says that it is lost. The record is asked until no extension can lengthen the lease any more.
  */
 export class LeaseEnds {
   constructor(
@@ -45,16 +48,20 @@ export class LeaseEnds {
     }
   }
 
-  #isStillArmed(lease: HeldLease, armed: { readonly owner: number; readonly expiresInMs: number }): void {
+  #isStillArmed(lease: HeldLease, armed: Pick<ArmedLease, 'owner' | 'expiresInMs' | 'ageMs'>): void {
     const { held } = this;
-    const { nonce } = lease;
+    const { nonce, key } = lease;
+    const { limits, policyOf } = this.parts;
     // Another session has it, perhaps at another replica, which watches its end from now on.
     if (armed.owner !== lease.owner) held.remove(nonce);
     else if (armed.expiresInMs > 0) held.lastsFor(nonce, armed.expiresInMs);
     else {
       held.expired(nonce);
-      if (held.isWatched(nonce)) held.askAgainIn(nonce, this.parts.limits.leaseMsMax);
-      else held.end(nonce, 'expired');
+      const holdLeftMs = policyOf(key.namespace).leaseHoldMsMax - armed.ageMs;
+      if (!held.isWatched(nonce)) held.end(nonce, 'expired');
+      else if (holdLeftMs > 0) held.askAgainIn(nonce, Math.min(limits.leaseMsMax, holdLeftMs));
+      // Its record may stay for as long as a value does. The holder is not told: a publish of it may still be stored.
+      else held.remove(nonce);
     }
   }
 }

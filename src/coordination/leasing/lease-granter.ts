@@ -22,7 +22,7 @@ import { keepingLock } from './kept-lock.js';
 import type { LeaseLifecycle, LeasePorts } from './lease-lifecycle.js';
 import { mintNonce } from './nonce.js';
 import type { RebuildSlots } from './rebuild-slots.js';
-import { mayDoWithoutQuorum } from './without-quorum.js';
+import { doesWithoutQuorum, mayDoWithoutQuorum } from './without-quorum.js';
 
 export interface GranterParts extends LeasePorts {
   readonly chance: Chance;
@@ -64,6 +64,8 @@ export class LeaseGranter {
     const { identity, trace } = waiter.call;
     const askedMs = clock.nowMs();
     const ballot = await this.#ask(key, mintNonce(chance, identity), leaseMs, trace);
+    const isLate = ballot.kind === 'unavailable' && ballot.late === true;
+    waiter.nodesLateSinceMs = isLate ? (waiter.nodesLateSinceMs ?? askedMs) : undefined;
     if (waiter.gone) {
       if (ballot.kind === 'granted') await quorum.release(key.id, ballot.nonce);
       return { kind: 'abandoned' };
@@ -78,9 +80,9 @@ export class LeaseGranter {
       case 'undecided':
         return { kind: 'undecided', by: 'votes' };
       case 'unavailable': {
-        throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the lock nodes');
-        const { silenceMs } = this.parts.limits;
-        if (!mayDoWithoutQuorum(snapshot, ballot.late === true, clock.nowMs(), silenceMs))
+        const policy = this.parts.policyOf(key.namespace);
+        const does = doesWithoutQuorum(policy, waiter.nodesLateSinceMs, clock.nowMs());
+        if (!does || !mayDoWithoutQuorum(snapshot, isLate, clock.nowMs(), this.parts.limits.silenceMs))
           return { kind: 'undecided', by: 'late_nodes' };
         // Another one: the releases of the first may still be on their way.
         const nonce = mintNonce(chance, identity);
@@ -148,7 +150,7 @@ export class LeaseGranter {
     await this.shared.lifecycle.giveBack(key, lease, 'cancelled');
   }
 
-  /** The owner number after the raise; undefined if the lease is over or the store does not answer. */
+  /** The owner number after the raise; undefined if the lease has ended or the store does not answer. */
   async #raiseOwner(key: Key, nonce: string): Promise<number | undefined> {
     try {
       const adopted = inPatience(this.parts, key.namespace, this.parts.store.adopt(key.id, nonce));
@@ -245,7 +247,7 @@ export class LeaseGranter {
     return { readAtMs: this.parts.clock.nowMs(), arrivals: grant.arrivals(), sentAt };
   }
 
-  /** The arm has no reply, and may have been taken all the same. */
+  /** The arm has no reply, but may have been applied. */
   #grantUnarmed(
     grant: Grant,
     nonce: string,
@@ -342,7 +344,7 @@ export class LeaseGranter {
   }
 }
 
-/** For an adoption it is no error that no authority can decide now: the retry goes on waiting. */
+/** If no authority can decide now, an adoption does not fail: the retry keeps waiting. */
 function undecidedIfUnavailable(error: unknown): undefined {
   if (!(error instanceof CoordinationError)) throw error;
 }

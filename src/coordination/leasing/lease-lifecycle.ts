@@ -74,7 +74,7 @@ export class LeaseLifecycle {
 
   /**
    * An extension came on another session than the lease: from now on the lease belongs to that one, and this replica
-   * watches its end. Undefined where the lease is over, or the store does not answer: then it stays where it was.
+   * watches its end. Undefined if the lease has ended, or the store does not answer: then it stays where it was.
    */
   async takeOver(key: Key, token: Token, expiresInMs: number): Promise<Lease | undefined> {
     const { nonce, fence, leaseMs } = token;
@@ -162,7 +162,10 @@ export class LeaseLifecycle {
     if (ballot.kind === 'held') return this.#extended(key, token, 0);
     if (ballot.kind === 'undecided') return this.#unextended(key, token);
     const quorumLost = ballot.kind === 'unavailable';
-    if (quorumLost) throwIfOnLossFails(this.parts.policyOf(key.namespace), 'the lock nodes');
+    const policy = this.parts.policyOf(key.namespace);
+    // Lock nodes that are only late may decide the next time.
+    if (quorumLost && ballot.late === true && policy.onLoss === 'fail') return this.#unextended(key, token);
+    if (quorumLost) throwIfOnLossFails(policy, 'the lock nodes');
     const validUntilMs = quorumLost ? askedMs + leaseMs - driftMs(leaseMs) : ballot.validUntilMs;
     const storing = this.#extendStored({ key, token, leaseMs, validUntilMs, quorumLost });
     // By the store alone there is nothing to say before it has spoken.
@@ -201,7 +204,7 @@ export class LeaseLifecycle {
   }
 
   /**
-   * The lock nodes have extended the lease, and the store may be late with its word. The holder must hear something
+   * The lock nodes have extended the lease, and the store may confirm it late. The holder must get an answer
    * before its lease ends. The store alone gives no other lease until S after the end that it has confirmed, and the
    * lock nodes give none: so the lease may last until then. The store's word still counts when it comes.
    */

@@ -1,4 +1,17 @@
+import { FAIL_MS } from '../degradation/patience.js';
+import { throwIfOnLossFails } from '../degradation/unavailable.js';
 import { leaseLeftMs, type Snapshot } from '../reading/snapshot.js';
+import type { Policy } from '../words/policy.js';
+
+/**
+ * Whether the namespace does without lock nodes that are missing. One that rather fails is told so at once where they
+ * are lost, and within a second where they are only late (`lateSinceMs`): until then they are asked again.
+ */
+export function doesWithoutQuorum(policy: Policy, lateSinceMs: number | undefined, nowMs: number): boolean {
+  const isLate = lateSinceMs !== undefined && nowMs - lateSinceMs < FAIL_MS;
+  if (!isLate) throwIfOnLossFails(policy, 'the lock nodes');
+  return policy.onLoss !== 'fail';
+}
 
 /**
  * Whether a lease may be given without the lock nodes: by the store alone, or by this replica alone. `isLate`: some of

@@ -1,3 +1,4 @@
+import type { Lateness } from '../degradation/lateness.js';
 import { inPatience, isLost, type Patience } from '../degradation/patience.js';
 import { rethrowUnlessUnavailable, throwIfOnLossFails, unavailable } from '../degradation/unavailable.js';
 import type { NamespaceRecord, NamespaceStore } from '../ports/namespace-store.js';
@@ -23,9 +24,18 @@ export interface RecordReaderParts extends Patience {
   readonly namespaces: NamespaceStore;
 }
 
-/** What this replica itself knows of the leases that it gave. */
+/** What the coordinator shares between its rooms. */
+export interface RecordReaderShared {
+  readonly held: RunningLeases;
+  readonly changes: Changes;
+  readonly samples: RebuildSamples;
+  readonly keeper: Pick<ClockKeeper, 'read'>;
+  readonly lateness: Pick<Lateness, 'owedSinceMs'>;
+}
+
+/** What this replica itself knows about the leases that it has granted. */
 export interface RunningLeases {
-  /** The key's lease that runs, in the form in which a record would show it. */
+  /** The key's running lease, as a record would have it. */
   running(id: string): ArmedLease | undefined;
 }
 
@@ -36,10 +46,7 @@ export class RecordReader {
 
   constructor(
     private readonly parts: RecordReaderParts,
-    private readonly held: RunningLeases,
-    private readonly changes: Changes,
-    private readonly samples: RebuildSamples,
-    private readonly keeper: Pick<ClockKeeper, 'read'>,
+    private readonly shared: RecordReaderShared,
   ) {}
 
   /**
@@ -48,20 +55,28 @@ export class RecordReader {
    * although the store is there: read again after a pause. Rejects as `unavailable` where the namespace rather fails.
    */
   async read(key: Key, arrivals: () => number, known?: StoredValue): Promise<Snapshot | undefined> {
+    const read: Reading = {};
+    // Until it is sent, what is under way before it may be late.
+    const owedSinceMs = () => read.asked?.readAtMs ?? this.shared.lateness.owedSinceMs;
     try {
-      return await inPatience(this.parts, key.namespace, this.#read(key, arrivals, known));
+      const reading = this.#read(key, arrivals, known, read);
+      return await inPatience(this.parts, key.namespace, reading, owedSinceMs);
     } catch (error) {
       const without = this.#withoutStore(key, error);
       if (without === undefined) return undefined;
-      const { count: sentAt } = this.changes;
+      const { count: sentAt } = this.shared.changes;
       const { clock } = this.parts;
       return { ...without, readAtMs: clock.nowMs(), arrivals: arrivals(), sentAt, from: 'nowhere' };
     }
   }
 
-  async #read(key: Key, arrivals: () => number, known: StoredValue | undefined): Promise<Snapshot> {
+  async #read(
+    key: Key,
+    arrivals: () => number,
+    known: StoredValue | undefined,
+    read: Reading,
+  ): Promise<Snapshot> {
     const { clock, store } = this.parts;
-    const read: { asked?: Asked } = {};
     // The read of a large value waits for its turn: what changes meanwhile is in it.
     const sent = () => {
       read.asked = this.#ask(key, arrivals());
@@ -106,7 +121,7 @@ export class RecordReader {
     const namespace = this.#namespace(name);
     // Where the read itself fails, nothing asks what became of this.
     namespace.catch(() => {});
-    return { readAtMs: this.parts.clock.nowMs(), arrived, sentAt: this.changes.count, namespace };
+    return { readAtMs: this.parts.clock.nowMs(), arrived, sentAt: this.shared.changes.count, namespace };
   }
 
   /** The record with what counts of it. The stamps of a value's tags are asked for only where the clock has moved on. */
@@ -125,32 +140,39 @@ export class RecordReader {
     );
   }
 
-  /** What this replica itself knows of the key, where the store is lost. Undefined where it is only late. */
+  /** What this replica itself knows about the key, if the store is lost. Undefined if it is only late. */
   #withoutStore(key: Key, error: unknown): { record: RecordFacts; missing: Missing } | undefined {
     rethrowUnlessUnavailable(error);
     const policy = this.parts.policyOf(key.namespace);
     throwIfOnLossFails(policy, 'the value store');
     if (!isLost(error, policy)) return undefined;
-    const lease = this.held.running(key.id);
+    const lease = this.shared.held.running(key.id);
     return { record: lease === undefined ? NO_RECORD : { ...NO_RECORD, lease }, missing: error.how };
   }
 
   #namespace(namespace: string): Promise<NamespaceRecord> {
     const sent = this.#thisTurn.get(namespace);
     if (sent !== undefined) return sent;
-    const { changes } = this;
+    const { changes } = this.shared;
     changes.listenTo(namespace);
     const { count: sentAt } = changes;
     const sentAtMs = this.parts.clock.nowMs();
-    const looking = this.parts.namespaces.read(namespace, [], this.samples.remove(namespace)).then((seen) => {
-      changes.clockRead(namespace, seen.clock, sentAt);
-      this.keeper.read(namespace, seen.keptForMs, sentAtMs);
-      return seen;
-    });
+    const looking = this.parts.namespaces
+      .read(namespace, [], this.shared.samples.remove(namespace))
+      .then((seen) => {
+        changes.clockRead(namespace, seen.clock, sentAt);
+        this.shared.keeper.read(namespace, seen.keptForMs, sentAtMs);
+        return seen;
+      });
     if (this.#thisTurn.size === 0) queueMicrotask(() => this.#thisTurn.clear());
     this.#thisTurn.set(namespace, looking);
     return looking;
   }
+}
+
+/** A read, which may wait for its turn before it is sent. */
+interface Reading {
+  asked?: Asked;
 }
 
 /** A read as it was sent. */

@@ -59,7 +59,7 @@ export class Answers {
     return true;
   }
 
-  /** The waiter's time is up: it gets what an attempt on its behalf had found for it, or hears why there is nothing. */
+  /** The waiter's time is up: it gets what the last look had for it, or hears why there is nothing. */
   timeOut(room: WaitingRoom, waiter: Waiter): void {
     this.give(room, waiter, waiter.meanwhile?.() ?? this.#outOfTime(room), 'timeout');
   }

@@ -35,6 +35,8 @@ export interface KeyLoopParts {
 const RETRIES_WITHOUT_WORD = 5;
 /** Answers in one go before the event loop gets its turn: over unary gRPC, some ten milliseconds. */
 const ANSWERS_PER_TURN = 256;
+/** So many bytes of a value count as one more answer: they are copied for each caller. */
+const BYTES_PER_ANSWER = 16_384;
 
 /** Attempts after which there is something new to read. */
 const WITHOUT_PAUSE: ReadonlySet<Attempt['kind']> = new Set(['granted', 'read_again', 'abandoned']);
@@ -44,8 +46,6 @@ interface Contender {
   readonly waiter: Waiter;
   readonly act: 'attempt' | 'adopt';
   readonly reason: LeaseReason;
-  /** What serves it now where no lease is to be had. */
-  meanwhile(): Hit | undefined;
 }
 
 /**
@@ -90,7 +90,7 @@ export class KeyLoop {
         if (attempt.kind === 'granted') next = attempt.snapshot;
         // A value that is fresh is worth one attempt and no wait: the same snapshot serves its caller now.
         else if (contender.reason === 'early_refresh') next = snapshot;
-        else if (room.heldBack) this.#serveMeanwhile(contender);
+        else if (room.heldBack) this.#serveMeanwhile(contender.waiter);
         if (next !== undefined || WITHOUT_PAUSE.has(attempt.kind)) continue;
         undecided = attempt.kind === 'undecided' ? undecided + 1 : 0;
         this.#dismissImpatient(snapshot);
@@ -131,12 +131,14 @@ export class KeyLoop {
       const isServed = waiter.staleAllowed && !waiter.storeOnly && waiter.intent !== 'refresh';
       if (!isServed || waiter.trying || !waiter.allows(known)) continue;
       answers.give(room, waiter, stale, endOf(stale));
-      given += 1;
-      if (given % ANSWERS_PER_TURN === 0) await clock.turn();
+      given += weightOf(known);
+      if (given < ANSWERS_PER_TURN) continue;
+      given = 0;
+      await clock.turn();
     }
   }
 
-  /** Goes on reading while an attempt is under way, for callers that come and for wakes. */
+  /** Keeps reading while an attempt is under way, for new callers and for wakes. */
   async #meanwhile(attempting: Promise<Attempt>): Promise<Attempt> {
     const { room } = this;
     const { reader, arrivals } = this.parts;
@@ -166,19 +168,28 @@ export class KeyLoop {
       // Its attempt reads for itself, when it arms; only news from this replica is quicker.
       if (waiter.trying && snapshot.from !== 'publish') continue;
       const decision = decide(snapshot, waiter, clock.nowMs());
+      this.#holdReady(decision, snapshot, waiter);
       const mayTry = !attempting && contender === undefined && !this.parts.draining();
       if ((decision.act === 'attempt' || decision.act === 'adopt') && mayTry) {
         const reason = decision.act === 'adopt' ? 'miss' : decision.reason;
-        const { act, meanwhile: hit } = decision;
-        const meanwhile = () => hit && stillServing(snapshot, hit, waiter, clock.nowMs());
-        contender = { waiter, act, reason, meanwhile };
-      } else if (this.#answerBy(decision, snapshot, waiter)) given += 1;
-      if (given === ANSWERS_PER_TURN) {
+        contender = { waiter, act: decision.act, reason };
+      } else if (this.#answerBy(decision, snapshot, waiter)) given += weightOf(snapshot);
+      if (given >= ANSWERS_PER_TURN) {
         given = 0;
         await clock.turn();
       }
     }
     return contender;
+  }
+
+  /**
+   * What the caller gets if its time is up before it has a lease. It stays until another look says otherwise: an attempt
+   * may end without a lease, and the caller's time between that and the next one, while a fresh value is there.
+   */
+  #holdReady(decision: Decision, snapshot: Snapshot, waiter: Waiter): void {
+    if (decision.act === 'read_again') return;
+    const hit = 'meanwhile' in decision ? decision.meanwhile : undefined;
+    waiter.meanwhile = hit && (() => stillServing(snapshot, hit, waiter, this.parts.clock.nowMs()));
   }
 
   /** True if the caller was answered by the decision. */
@@ -211,10 +222,8 @@ export class KeyLoop {
     if (waiter.gone) return { kind: 'abandoned' };
     if (reason === 'early_refresh') waiter.refreshDraw = 0;
     waiter.trying = true;
-    waiter.meanwhile = contender.meanwhile;
     const attempt = await this.#ask(snapshot, contender);
     waiter.trying = false;
-    waiter.meanwhile = undefined;
     if (attempt.kind !== 'granted') return attempt;
     // Between the granter's last check of the waiter and this line, a publish may have served it.
     if (answers.give(room, waiter, attempt.lease, 'lease', attempt.degraded)) return attempt;
@@ -231,14 +240,14 @@ export class KeyLoop {
       return await granter.attempt(room.key, { snapshot, waiter, reason, arrivals });
     } catch (error) {
       // A namespace with `on_loss: fail` still serves what it has.
-      if (!(error instanceof CoordinationError) || !this.#serveMeanwhile(contender)) throw error;
+      if (!(error instanceof CoordinationError) || !this.#serveMeanwhile(waiter)) throw error;
       return { kind: 'abandoned' };
     }
   }
 
   /** False if there is nothing that may serve it now. */
-  #serveMeanwhile({ waiter, meanwhile }: Contender): boolean {
-    const hit = meanwhile();
+  #serveMeanwhile(waiter: Waiter): boolean {
+    const hit = waiter.meanwhile?.();
     return hit !== undefined && this.parts.answers.give(this.room, waiter, hit, 'publish');
   }
 
@@ -248,7 +257,7 @@ export class KeyLoop {
     return restMs(holder === undefined ? undefined : holder.untilMs - clock.nowMs(), chance);
   }
 
-  /** A lease runs: the caller sleeps until something changes, or is told so if it does not wait. */
+  /** A lease runs: the caller sleeps until something changes, or gets Busy if it does not wait. */
   #letWait(snapshot: Snapshot, waiter: Waiter): void {
     const { lease } = snapshot.record;
     waiter.waitsForFence = lease?.fence ?? 0;
@@ -256,11 +265,17 @@ export class KeyLoop {
     else this.parts.answers.timeOut(this.room, waiter);
   }
 
-  /** There was no winner, and a pause comes before the next attempt: a caller that does not wait is told so. */
+  /** There was no winner, and a pause comes before the next attempt: a caller that does not wait gets Busy. */
   #dismissImpatient(snapshot: Snapshot): void {
     for (const waiter of this.room.waiters()) {
       if (waiter.patienceMs > 0) waiter.sleep();
       else if (waiter.arrival < snapshot.arrivals) this.parts.answers.timeOut(this.room, waiter);
     }
   }
+}
+
+/** How many small answers one with this value costs. */
+function weightOf({ record: { value } }: Snapshot): number {
+  const bytes = value?.payload.kind === 'value' ? value.payload.bytes.byteLength : 0;
+  return 1 + Math.floor(bytes / BYTES_PER_ANSWER);
 }

@@ -32,9 +32,11 @@ export class Waiter implements Ask {
   readonly requestKey: string;
   waitsForFence = 0;
   waitsUntilMs = Number.POSITIVE_INFINITY;
-  /** An attempt on its behalf is under way; `meanwhile` says what it gets now if its time is up before that ends. */
+  /** An attempt on its behalf is under way. */
   trying = false;
+  /** What it gets now if its time is up before it has a lease, by the last look that was shown to it. */
   meanwhile: (() => Hit | undefined) | undefined;
+  nodesLateSinceMs: number | undefined;
   /** Slot in the line when it came, from 1. */
   position = 1;
   #slept = false;
@@ -123,7 +125,7 @@ export class Waiter implements Ask {
   }
 }
 
-/** Who holds the key, as far as the room knows; for the words of a busy answer. */
+/** The holder of the key, as far as the room knows; for the text of a busy answer. */
 export interface KnownHolder {
   readonly sinceMs: number;
   readonly untilMs: number;
@@ -131,7 +133,7 @@ export interface KnownHolder {
 
 /**
  * The callers of one key on this replica, first come first served, and the alarm clock of the loop that
- * attends to them. It holds a timer only while somebody sleeps in it.
+ * attends to them. It has a timer only while a caller sleeps in it.
  */
 export class WaitingRoom {
   /** What the last read returned; undefined before the first. */
@@ -218,7 +220,7 @@ export class WaitingRoom {
     this.wake();
   }
 
-  /** The key's loop reads again, at once or as soon as the read under way is over. */
+  /** The key's loop reads again, at once or as soon as the current read has ended. */
   wake(): void {
     this.#woken = true;
     this.#rouse?.();
@@ -282,7 +284,7 @@ export class WaitingRoom {
 }
 
 /**
- * Both snapshots show the same lease, which runs, over the same value: a caller that waited by the first goes on
+ * Both snapshots show the same lease, which runs, over the same value: a caller that waited by the first continues
  * waiting by the second. Avoids evaluating ten thousand waiters again on each read.
  */
 function isWaitedFor(before: Snapshot, now: Snapshot, nowMs: number): boolean {

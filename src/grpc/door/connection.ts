@@ -1,12 +1,13 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { peerOf } from '../../access/peer.js';
+import { afterReceiving } from './after-receiving.js';
 import { ConnectionArrivals } from './arrivals.js';
-import { peerOf } from './peer.js';
 import { ConnectionUnsent } from './unsent.js';
 
 /**
  * Node's HTTP/2 closes a connection with an error after a burst of 1,000 cancelled streams, and 33 each second. All
  * other calls of it would fail. So a connection is renewed before that can happen: it takes no new calls, and the open
- * ones go on. HTTP/2 counts no cancellations after a GOAWAY. Together, these two are below 1,000.
+ * ones continue. HTTP/2 counts no cancellations after a GOAWAY. Together, these two are below 1,000.
  */
 const CANCELLED_BURST = 500;
 const OPEN_BURST = 499;
@@ -27,9 +28,10 @@ export class Connection {
   #open = 0;
   #cancelled = 0;
   #cancelledMs = 0;
-  /** When it began to take no new calls, and how many came all the same. */
+  /** When it began to take no new calls, and how many came anyway. */
   #leftMs: number | undefined;
   #afterLeaving = 0;
+  #isCut = false;
 
   constructor(
     readonly session: ServerHttp2Session,
@@ -37,6 +39,11 @@ export class Connection {
     private readonly nowMs: () => number,
   ) {
     this.peer = peerOf(session.socket?.remoteAddress);
+  }
+
+  /** Nothing that still comes is worth any work: it ends in a moment. */
+  get isCut(): boolean {
+    return this.#isCut;
   }
 
   /** A caller of it was admitted: it may open as many streams as a known client. */
@@ -71,9 +78,17 @@ export class Connection {
     return this.session.socket?.bytesWritten ?? 0;
   }
 
-  /** Ends it and all of its calls. */
+  /** Ends it and all of its calls, soon. */
   cut(): void {
-    if (!this.session.destroyed) this.session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    if (this.#isCut) return;
+    this.#isCut = true;
+    const { session } = this;
+    afterReceiving(() => {
+      if (session.destroyed) return;
+      // The client reads this before the resets, and ends its side at once instead of stream by stream.
+      session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    });
   }
 
   readonly #closed = (): void => {
@@ -90,8 +105,7 @@ export class Connection {
     if (this.session.destroyed || this.session.closed) return;
     this.#leftMs = this.nowMs();
     this.session.goaway(constants.NGHTTP2_NO_ERROR, ANY_STREAM);
-    // Not now: HTTP/2 is in the middle of what it has received.
-    setImmediate(() => {
+    afterReceiving(() => {
       if (!this.session.destroyed) this.session.close();
     });
   }

@@ -9,6 +9,7 @@ import { FULL_MS } from '../../coordination/waiting/retry-after.js';
 import { CoordinationError } from '../../coordination/words/errors.js';
 import { admit } from '../credentials.js';
 import { codeName, statusOf } from '../status.js';
+import { afterReceiving } from './after-receiving.js';
 import type { Arrival } from './arrivals.js';
 import type { Connection } from './connection.js';
 import type { Door } from './door.js';
@@ -61,6 +62,10 @@ export class DoorCall extends ServerInterceptingCall {
         listener.onReceiveHalfClose();
       },
       onCancel: () => {
+        // Reset before its request was there: work for nothing.
+        if (this.#arrival !== undefined && this.#parts.stream.aborted && !this.#isAnswered) {
+          this.#door.refused(this.#parts.connection);
+        }
         this.#over();
         listener.onCancel();
       },
@@ -90,7 +95,7 @@ export class DoorCall extends ServerInterceptingCall {
     const before = stream.writableLength;
     let bytes = 0;
     super.sendMessage(message, () => {
-      // Nothing is left to count if the call is over.
+      // If the call has ended, nothing is left to count.
       const unread = Math.min(bytes, this.#unreadBytes);
       this.#unreadBytes -= unread;
       unsent.read(connection.unsent, unread);
@@ -152,8 +157,9 @@ export class DoorCall extends ServerInterceptingCall {
     this.#door.failed(method.path.slice(method.path.lastIndexOf('/') + 1), codeName(code));
     call.sendStatus({ code: code as Status, details, metadata });
     // What still comes of its request is not wanted.
-    setImmediate(() => {
-      if (!stream.closed) stream.close(constants.NGHTTP2_NO_ERROR);
+    afterReceiving(() => {
+      if (stream.writableFinished) reset(stream);
+      else stream.once('finish', () => afterReceiving(() => reset(stream)));
     });
     this.#door.refused(connection);
   }
@@ -194,4 +200,8 @@ export class DoorCall extends ServerInterceptingCall {
     this.#door.streams.give(connection.peer, this.#identity);
     this.#identity = undefined;
   }
+}
+
+function reset(stream: ServerHttp2Stream): void {
+  if (!stream.closed) stream.close(constants.NGHTTP2_NO_ERROR);
 }

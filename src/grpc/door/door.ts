@@ -2,14 +2,14 @@ import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2S
 import type { Socket } from 'node:net';
 import type { ServerInterceptor } from '@grpc/grpc-js';
 import type { Guard } from '../../access/guard.js';
+import { peerOf } from '../../access/peer.js';
+import { Shares } from '../../access/shares.js';
 import type { Clock } from '../../coordination/ports/clock.js';
 import type { Edge } from '../answer.js';
 import { Arrivals } from './arrivals.js';
 import { Connection } from './connection.js';
 import { DoorCall } from './door-call.js';
-import { peerOf } from './peer.js';
 import { Refusals } from './refusals.js';
-import { Shares } from './shares.js';
 import { Unsent } from './unsent.js';
 
 /** What peers may hold together. Of each, a peer may hold as much as is still free. */
@@ -39,6 +39,9 @@ export interface DoorParts {
 /** Open calls of a connection before one of them is admitted. Further ones wait in the client. */
 export const STREAMS_BEFORE_ADMISSION = 100;
 const SWEEP_EVERY_MS = 500;
+/** Refused connections that are kept for a while, each with its descriptor, and for how long. */
+const HELD_OFF_MAX = 100;
+const HELD_OFF_MS = 1_000;
 
 /** A stream and its headers, from its event to its interceptor. */
 interface Coming {
@@ -69,6 +72,7 @@ export class Door {
   readonly #sockets: Shares;
   readonly #sweep: NodeJS.Timeout;
   #coming: Coming | undefined;
+  #heldOff = 0;
 
   constructor(private readonly parts: DoorParts) {
     const { clock, bounds } = parts;
@@ -94,19 +98,17 @@ export class Door {
 
   /** Keeps the door of this server. Call it as soon as it listens. */
   keep(server: Http2Server): void {
-    // The server's own listeners begin a connection. A refused one must not reach them.
-    const begin = server.listeners('connection') as ((socket: Socket) => void)[];
-    server.removeAllListeners('connection');
+    // The server's own listeners begin connections and calls. What is refused must not reach them.
+    const connect = take<(socket: Socket) => void>(server, 'connection');
     server.on('connection', (socket: Socket) => {
-      if (this.#mayCome(socket)) for (const listener of begin) listener.call(server, socket);
+      if (this.#mayCome(socket)) for (const listener of connect) listener.call(server, socket);
     });
     server.prependListener('session', (session) => this.#connectionOf(session));
-    server.prependListener('stream', (...[stream, headers, , rawHeaders]: StreamEvent) => {
-      const connection = this.#connectionOf(stream.session as ServerHttp2Session);
-      this.#coming = { stream, headers, rawHeaders, connection };
-      connection.opened(stream);
-      // Reset before it was seen: work for nothing.
-      if (stream.closed || stream.destroyed) this.refused(connection);
+    const begin = take<(...event: StreamEvent) => void>(server, 'stream');
+    server.on('stream', (...event: StreamEvent) => {
+      if (this.#mayBegin(event)) for (const listener of begin) listener.call(server, ...event);
+      // It ends with its connection, and without a listener that error would end the process.
+      else event[0].on('error', () => {});
     });
   }
 
@@ -123,12 +125,44 @@ export class Door {
 
   #mayCome(socket: Socket): boolean {
     const peer = peerOf(socket.remoteAddress);
-    if (!this.refusals.mayConnect(peer) || !this.#sockets.take(peer)) {
+    if (!this.refusals.mayConnect(peer)) {
+      this.#holdOff(socket);
+      return false;
+    }
+    if (!this.#sockets.take(peer)) {
       socket.destroy();
       return false;
     }
     socket.once('close', () => this.#sockets.give(peer));
     return true;
+  }
+
+  /** Closes it later, because a client that is refused at once is back at once. */
+  #holdOff(socket: Socket): void {
+    if (this.#heldOff >= HELD_OFF_MAX) {
+      socket.destroy();
+      return;
+    }
+    this.#heldOff += 1;
+    socket.pause();
+    const timer = setTimeout(() => socket.destroy(), HELD_OFF_MS).unref();
+    socket.on('error', () => {}); // Its close says it all.
+    socket.once('close', () => {
+      clearTimeout(timer);
+      this.#heldOff -= 1;
+    });
+  }
+
+  #mayBegin([stream, headers, , rawHeaders]: StreamEvent): boolean {
+    const { session } = stream;
+    if (session === undefined) return false; // It has ended already.
+    const connection = this.#connectionOf(session as ServerHttp2Session);
+    if (connection.isCut) return false;
+    this.#coming = { stream, headers, rawHeaders, connection };
+    connection.opened(stream);
+    // Reset before it was seen: work for nothing.
+    if (stream.closed || stream.destroyed) this.refused(connection);
+    return !connection.isCut;
   }
 
   #connectionOf(session: ServerHttp2Session): Connection {
@@ -140,4 +174,11 @@ export class Door {
     session.once('close', () => this.#connections.delete(session));
     return connection;
   }
+}
+
+/** The listeners of an event. From now on, the caller calls them. */
+function take<Listener>(server: Http2Server, event: string): readonly Listener[] {
+  const listeners = server.listeners(event) as Listener[];
+  server.removeAllListeners(event);
+  return listeners;
 }

@@ -3,11 +3,14 @@ import type { Clock } from '../../coordination/ports/clock.js';
 /** Refused calls that an address may have at once, and then each second. A refused call costs about 0.1 ms. */
 const BURST = 1_000;
 const PER_SECOND = 200;
-/** New connections each second of an address that has used them up. */
-const CONNECTIONS_PER_SECOND = 10;
+/** An address that has used them up has none until it may have so many again. */
+const RECOVERED = 500;
+/** New connections each second of such an address. Each may cost as much as one read of its socket: some 400 streams. */
+const CONNECTIONS_PER_SECOND = 5;
 
 interface Bucket {
   left: number;
+  isUsedUp: boolean;
   connections: number;
   atMs: number;
 }
@@ -22,10 +25,14 @@ export class Refusals {
   count(peer: string): boolean {
     let bucket = this.#of(peer);
     if (bucket === undefined) {
-      bucket = { left: BURST, connections: CONNECTIONS_PER_SECOND, atMs: this.clock.nowMs() };
+      bucket = {
+        ...{ left: BURST, isUsedUp: false },
+        ...{ connections: CONNECTIONS_PER_SECOND, atMs: this.clock.nowMs() },
+      };
       this.#buckets.set(peer, bucket);
     }
-    if (bucket.left < 1) return false;
+    bucket.isUsedUp ||= bucket.left < 1;
+    if (bucket.isUsedUp) return false;
     bucket.left -= 1;
     return true;
   }
@@ -33,7 +40,7 @@ export class Refusals {
   /** Whether a new connection of the address may come now. */
   mayConnect(peer: string): boolean {
     const bucket = this.#of(peer);
-    if (bucket === undefined || bucket.left >= 1) return true;
+    if (bucket === undefined || !bucket.isUsedUp) return true;
     if (bucket.connections < 1) return false;
     bucket.connections -= 1;
     return true;
@@ -51,6 +58,7 @@ export class Refusals {
     const seconds = (nowMs - bucket.atMs) / 1_000;
     bucket.atMs = nowMs;
     bucket.left = Math.min(BURST, bucket.left + seconds * PER_SECOND);
+    bucket.isUsedUp &&= bucket.left < RECOVERED;
     bucket.connections = Math.min(
       CONNECTIONS_PER_SECOND,
       bucket.connections + seconds * CONNECTIONS_PER_SECOND,

@@ -1,9 +1,9 @@
-import { connect as connectHttp2 } from 'node:http2';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { GetOrLockManyRequest, GetOrLockRequest } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { Beside, isServed } from '../../support/beside.js';
 import { Caller } from '../../support/caller.js';
+import { Http2Connection } from '../../support/http2-connection.js';
 import { memoryOf } from '../../support/memory-of.js';
 import { Replica } from '../../support/replica.js';
 import { SessionCaller } from '../../support/session-caller.js';
@@ -45,16 +45,11 @@ async function memoryDuring(name: string, attack: () => Promise<unknown>): Promi
 
 /** Asks on a connection that then reads nothing: its windows stay as they are. */
 function unread(path: string, message: Uint8Array, calls: number) {
-  const http2 = connectHttp2(`http://${replica.target}`);
-  http2.on('error', () => {});
+  const http2 = new Http2Connection(replica.target);
   const head = Buffer.alloc(5);
   head.writeUInt32BE(message.byteLength, 1);
   for (let at = 0; at < calls; at += 1) {
-    const stream = http2.request({
-      ...{ ':method': 'POST', ':path': path },
-      ...{ 'content-type': 'application/grpc', te: 'trailers' },
-    });
-    stream.on('error', () => {});
+    const stream = http2.call(path);
     stream.pause();
     stream.end(Buffer.concat([head, message]));
   }
@@ -76,7 +71,7 @@ it('600 waiters of one value of 1 MB that read nothing', async () => {
     await until(async () => (await caller.explain({ key: 'large' })).waiters === 600);
     await publish('large', LARGE, token);
     await sleep(1_500);
-    http2.destroy();
+    await http2.end();
   });
   expect(most).toBeLessThan(400);
 }, 60_000);
@@ -101,7 +96,7 @@ it('GetOrLockMany of large values that is not read, 153 times', async () => {
   const most = await memoryDuring('153 unread GetOrLockMany', async () => {
     const http2 = unread(`${SERVICE}/GetOrLockMany`, request, 153);
     await sleep(2_000);
-    http2.destroy();
+    await http2.end();
   });
   expect(most).toBeLessThan(400);
 }, 60_000);
@@ -127,13 +122,8 @@ it('a watcher that does not read', async () => {
 
 it('reflection that is not read', async () => {
   const most = await memoryDuring('reflection, unread', async () => {
-    const http2 = connectHttp2(`http://${replica.target}`);
-    http2.on('error', () => {});
-    const stream = http2.request({
-      ...{ ':method': 'POST', ':path': '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo' },
-      ...{ 'content-type': 'application/grpc', te: 'trailers' },
-    });
-    stream.on('error', () => {});
+    const http2 = new Http2Connection(replica.target);
+    const stream = http2.call('/grpc.reflection.v1.ServerReflection/ServerReflectionInfo');
     stream.pause();
     const name = Buffer.from('dibs.v1.CoordinatorService');
     const message = Buffer.concat([Buffer.of(0x22, name.byteLength), name]);
@@ -143,7 +133,7 @@ it('reflection that is not read', async () => {
       stream.write(many);
       await sleep(20);
     }
-    http2.destroy();
+    await http2.end();
   });
   expect(most).toBeLessThan(200);
 }, 60_000);

@@ -1,5 +1,4 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect as connectHttp2 } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,9 +7,9 @@ import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AUTH_FILE, namespace } from '../../support/access-trial.js';
 import { Beside, isServed } from '../../support/beside.js';
+import { endOf, Http2Connection } from '../../support/http2-connection.js';
 import { callHeaders, RawHttp2 } from '../../support/raw-http2.js';
 import { Replica } from '../../support/replica.js';
-import { SessionCaller } from '../../support/session-caller.js';
 import { until } from '../../support/until.js';
 
 // What callers without a token can do to others. Set DIBS_TEST_MAIN to measure another build.
@@ -35,32 +34,12 @@ afterAll(async () => {
 });
 
 /** Sends these bytes in a call of its own, and says how it ended: a status, or why there is none. */
-function send(http2: ReturnType<typeof connectHttp2>, bytes: Buffer, headers = {}): Promise<string> {
-  return new Promise((resolve) => {
-    if (http2.destroyed || http2.closed) {
-      resolve('connection closed');
-      return;
-    }
-    const stream = http2.request({
-      ...{ ':method': 'POST', ':path': GET_OR_LOCK },
-      ...{ 'content-type': 'application/grpc', te: 'trailers', ...headers },
-    });
-    const done = (it: Record<string, unknown>) => {
-      if (it['grpc-status'] !== undefined) resolve(String(it['grpc-status']));
-    };
-    stream.on('error', () => resolve('stream error'));
-    stream.on('close', () => resolve('stream closed'));
-    stream.on('response', done);
-    stream.on('trailers', done);
-    stream.resume();
-    stream.end(bytes);
-  });
-}
-
-function connection() {
-  const http2 = connectHttp2(`http://${replica.target}`);
-  http2.on('error', () => {});
-  return http2;
+async function send(http2: Http2Connection, bytes: Buffer, headers = {}): Promise<string> {
+  if (!http2.isOpen) return 'connection closed';
+  const stream = http2.call(GET_OR_LOCK, headers);
+  const ended = endOf(stream);
+  stream.end(bytes);
+  return ended;
 }
 
 describe('a caller without a token', () => {
@@ -72,79 +51,32 @@ describe('a caller without a token', () => {
     const bomb = Buffer.concat([head, numbers]);
     const ended = new Set<string>();
     const seen = await beside.during('36 kB/s of compressed numbers', async () => {
-      const http2 = connection();
+      const http2 = new Http2Connection(replica.target);
       const calls: Promise<unknown>[] = [];
       for (let at = 0; at < 100; at += 1) {
         calls.push(send(http2, bomb, { 'grpc-encoding': 'gzip' }).then((it) => ended.add(it)));
         await sleep(30);
       }
       await Promise.all(calls);
-      http2.destroy();
+      await http2.end();
     });
     expect(seen).toSatisfy(isServed);
     expect(ended).toEqual(new Set([String(status.UNIMPLEMENTED)]));
   }, 60_000);
 
-  it('loses its connection when it floods, and then comes back slowly', async () => {
-    let sent = 0;
-    const seen = await beside.during('calls without a token, as many as possible', async () => {
-      const untilMs = performance.now() + 4_000;
-      const one = async () => {
-        let http2 = connection();
-        while (performance.now() < untilMs) {
-          if (http2.destroyed || http2.closed) {
-            await sleep(5);
-            http2 = connection();
-          }
-          await Promise.all(Array.from({ length: 50 }, () => send(http2, FRAMED)));
-          sent += 50;
-          await sleep(1);
-        }
-        http2.destroy();
-      };
-      await Promise.all(Array.from({ length: 4 }, one));
-    });
-    console.log(`calls sent: ${sent}`);
-    expect(seen).toSatisfy(isServed);
-    // Others at the same address connect again as soon as the flood is over.
-    const newcomer = await SessionCaller.open(replica.target, {}, { token: 'checkout' });
-    newcomer.drop();
-  }, 60_000);
-
-  it('gets no further with streams that it resets at once, on many connections', async () => {
-    const seen = await beside.during('rapid resets on eight connections', async () => {
-      const untilMs = performance.now() + 4_000;
-      const one = async () => {
-        while (performance.now() < untilMs) {
-          const raw = new RawHttp2(replica.target);
-          for (let stream = 1; stream < 20_000 && !raw.closed && performance.now() < untilMs; stream += 2) {
-            raw.headers(stream, callHeaders(GET_OR_LOCK));
-            raw.reset(stream);
-            if (stream % 200 === 1) await sleep(1);
-          }
-          raw.end();
-          await sleep(1);
-        }
-      };
-      await Promise.all(Array.from({ length: 8 }, one));
-    });
-    expect(seen).toSatisfy(isServed);
-  }, 60_000);
-
   it('may open 100 calls of one connection at once, and a known client many more', async () => {
-    await sleep(2_000); // Those before have used up what its address may be refused.
-    const http2 = connection();
+    const http2 = new Http2Connection(replica.target);
     const before = await new Promise<number | undefined>((resolve) =>
-      http2.once('remoteSettings', (it) => resolve(it.maxConcurrentStreams)),
+      http2.session.once('remoteSettings', (it) => resolve(it.maxConcurrentStreams)),
     );
     expect(before).toBe(100);
     await send(http2, FRAMED);
     const changed = new Promise<number | undefined>((resolve) =>
-      http2.once('remoteSettings', (it) => resolve(it.maxConcurrentStreams)),
+      http2.session.once('remoteSettings', (it) => resolve(it.maxConcurrentStreams)),
     );
     void send(http2, FRAMED, { authorization: 'Bearer checkout' });
     expect(await changed).toBe(21_000);
-    http2.destroy();
+    await http2.end();
   });
 });
 

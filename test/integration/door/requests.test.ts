@@ -1,9 +1,9 @@
-import { connect as connectHttp2 } from 'node:http2';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Beside, isServed } from '../../support/beside.js';
 import { Caller } from '../../support/caller.js';
+import { endOf, Http2Connection } from '../../support/http2-connection.js';
 import { memoryOf } from '../../support/memory-of.js';
 import { Replica } from '../../support/replica.js';
 
@@ -25,21 +25,9 @@ afterAll(async () => {
 });
 
 /** A request that says how long it is, and then sends only a part. */
-function begin(http2: ReturnType<typeof connectHttp2>, bytes: number, sent: number) {
-  const stream = http2.request({
-    ...{ ':method': 'POST', ':path': GET_OR_LOCK },
-    ...{ 'content-type': 'application/grpc', te: 'trailers' },
-  });
-  const ended = new Promise<string>((resolve) => {
-    stream.on('error', (error: Error) => resolve(error.message));
-    stream.on('close', () => resolve('closed'));
-    const done = (it: Record<string, unknown>) => {
-      if (it['grpc-status'] !== undefined) resolve(String(it['grpc-status']));
-    };
-    stream.on('response', done);
-    stream.on('trailers', done);
-  });
-  stream.resume();
+function begin(http2: Http2Connection, bytes: number, sent: number): Promise<string> {
+  const stream = http2.call(GET_OR_LOCK);
+  const ended = endOf(stream);
   const head = Buffer.alloc(5);
   head.writeUInt32BE(bytes, 1);
   stream.write(head);
@@ -53,19 +41,18 @@ describe('requests that are never finished', () => {
     const ended = new Map<string, number>();
     let most = 0;
     const seen = await beside.during('1,000 requests of 1 MiB less one byte', async () => {
-      const connections = [0, 1].map(() => connectHttp2(`http://${replica.target}`));
-      const requests = connections.flatMap((http2) => {
-        http2.on('error', () => {});
-        return Array.from({ length: 500 }, () => begin(http2, MEBIBYTE, MEBIBYTE - 1));
-      });
+      const connections = [0, 1].map(() => new Http2Connection(replica.target));
+      const requests = connections.flatMap((http2) =>
+        Array.from({ length: 500 }, () => begin(http2, MEBIBYTE, MEBIBYTE - 1)),
+      );
       const first = Promise.race(requests);
       for (const one of requests) void one.then((it) => ended.set(it, (ended.get(it) ?? 0) + 1));
       const watch = setInterval(() => {
         most = Math.max(most, memoryOf(replica.pid) - before);
       }, 100);
-      await Promise.race([first, sleep(45_000)]);
+      await Promise.race([first, sleep(80_000)]);
       clearInterval(watch);
-      for (const http2 of connections) http2.destroy();
+      await Promise.all(connections.map((http2) => http2.end()));
     });
     console.log(`most memory: ${Math.round(most / MEBIBYTE)} MiB; ended: ${JSON.stringify([...ended])}`);
     expect(seen).toSatisfy(isServed);
@@ -76,7 +63,7 @@ describe('requests that are never finished', () => {
       'Stream closed with error code NGHTTP2_ENHANCE_YOUR_CALM',
     ];
     expect(refused.some((it) => ended.has(it))).toBe(true);
-  }, 90_000);
+  }, 120_000);
 
   it('cost nobody else on the same connection anything when they are finished after all', async () => {
     // As many large values at once as are far beyond the bound: they wait for each other.

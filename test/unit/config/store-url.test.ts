@@ -17,6 +17,7 @@ describe('a store URL', () => {
       'redis+cluster://me:pw@h1:7000,h2',
       {
         kind: 'cluster',
+        tls: false,
         nodes: [
           { host: 'h1', port: 7000 },
           { host: 'h2', port: 6379 },
@@ -29,11 +30,23 @@ describe('a store URL', () => {
       'redis+sentinel://h1,h2:26380/my%20master',
       {
         kind: 'sentinel',
+        tls: false,
         sentinels: [
           { host: 'h1', port: 26379 },
           { host: 'h2', port: 26380 },
         ],
         name: 'my master',
+      },
+    ],
+    ['rediss+cluster://h', { kind: 'cluster', tls: true, nodes: [{ host: 'h', port: 6379 }] }],
+    [
+      'rediss+sentinel://:pw@h/m',
+      {
+        kind: 'sentinel',
+        tls: true,
+        sentinels: [{ host: 'h', port: 26379 }],
+        name: 'm',
+        password: 'pw',
       },
     ],
   ])('%s is read', (url, address) => {
@@ -58,6 +71,9 @@ describe('a store URL', () => {
     ['redis://:50%@h', 'the password has a % that begins no code; percent-encode it'],
     ['redis://50%:word@h', 'the user has a % that begins no code; percent-encode it'],
     ['redis+sentinel://h1/50%', 'the name of the master has a %'],
+    ['rediss+cluster://h1/1', 'a rediss+cluster URL has no path'],
+    ['redisss://h1', 'must be one of'],
+    ['redis+other://h1', 'must be one of'],
     ['redis+sentinel://h1', 'name of the master'],
     ['redis+sentinel://h1/', 'name of the master'],
   ])('%s is refused', (url, reason) => {

@@ -241,42 +241,6 @@ describe('an extension at a store that is late', () => {
   });
 });
 
-describe('a namespace', () => {
-  it('with on_loss: fail is told within a second, whether or not it waits', async () => {
-    const trial = new CoordinationTrial();
-    trial.policy = { ...trial.policy, onLoss: 'fail' };
-    trial.store.hang();
-    const asked = [await trial.ask({ waitMs: 10_000 }), await trial.ask({ waitMs: 0 })];
-    await trial.pass(1_000, 50);
-    for (const { error } of asked) expect(error).toMatchObject({ kind: 'unavailable' });
-  });
-
-  it('with on_late: degrade takes the degradation at the soft timeout', async () => {
-    const trial = new CoordinationTrial();
-    trial.policy = { ...trial.policy, onLate: 'degrade' };
-    trial.store.hang();
-    const asked = await trial.ask();
-    await trial.pass(290);
-    expect(isWaiting(asked)).toBe(true);
-    await trial.pass(20);
-    expect([leaseOf(asked).fence, asked.answer?.degraded]).toEqual([0, 'store_lost']);
-    const waiter = await trial.ask();
-    await trial.pass(350);
-    expect((await trial.publish(leaseOf(asked).token)).outcome).toBe('not_stored');
-    expect(textIn(hitOf(waiter))).toBe('a value');
-  });
-
-  it('with on_late: degrade does without no lock nodes that are only late', async () => {
-    const trial = new CoordinationTrial();
-    trial.policy = { ...trial.policy, onLate: 'degrade' };
-    trial.store.hang();
-    trial.quorum.lost = true;
-    const asked = await trial.ask();
-    await trial.pass(2_000, 50);
-    expect(isWaiting(asked)).toBe(true);
-  });
-});
-
 describe('a reply that will not come', () => {
   it('of a store that answers others gives no lease: it is read again', async () => {
     const trial = new CoordinationTrial();

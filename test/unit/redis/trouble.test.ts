@@ -18,6 +18,10 @@ it.each([
     "ERR unknown command 'AUTH', with args beginning with: 'secret' ",
     /renamed.*\(ERR unknown command 'AUTH'\)$/,
   ],
+  [
+    'All sentinels are unreachable and retry is disabled. Last error: NOAUTH Authentication required.',
+    /set DIBS_SENTINEL_USERNAME and DIBS_SENTINEL_PASSWORD/,
+  ],
   ['ERR something else', /^ERR something else$/],
 ])('says of %j why, and what to do', (message, said) => {
   expect(troubleOf(reply(message))).toMatch(said);

@@ -40,6 +40,20 @@ it('begins when a reply is owed for the soft timeout, not before, and ends with 
   expect(clock.timers).toBe(0);
 });
 
+it('says since when a reply is owed', async () => {
+  const { clock, lateness, pass } = trial();
+  expect(lateness.owedSinceMs).toBeUndefined();
+  const beganMs = clock.nowMs();
+  const first = lateness.begin();
+  await pass(100);
+  const second = lateness.begin();
+  expect(lateness.owedSinceMs).toBe(beganMs);
+  lateness.end(first);
+  expect(lateness.owedSinceMs).toBe(beganMs + 100);
+  lateness.end(second);
+  expect(lateness.owedSinceMs).toBeUndefined();
+});
+
 it('is that of the oldest reply: many that come in time are never late', async () => {
   const { told, lateness, pass } = trial();
   for (let sent = 0; sent < 20; sent += 1) {

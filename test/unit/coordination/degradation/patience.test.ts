@@ -30,6 +30,28 @@ describe('the patience with a late store', () => {
     else expect(error).toMatchObject({ name: 'StoreUnavailable', how: 'late' });
   });
 
+  it('begins when the request is sent, or with what is owed before it', async () => {
+    const clock = new ManualClock();
+    const parts = { clock, limits: LIMITS, policyOf: () => ({ ...POLICY, onLoss: 'fail' as const }) };
+    let sinceMs: number | undefined;
+    let error: unknown;
+    inPatience(parts, 'n', new Promise(() => {}), () => sinceMs).catch((why) => {
+      error = why;
+    });
+    const pass = async (ms: number) => {
+      clock.advance(ms);
+      await new Promise((resolve) => setImmediate(resolve));
+    };
+    for (let at = 0; at < 100; at += 1) await pass(100);
+    sinceMs = clock.nowMs();
+    for (let at = 0; at < 8; at += 1) await pass(100);
+    await pass(99);
+    expect(error).toBeUndefined();
+    await pass(1);
+    expect(error).toMatchObject({ name: 'StoreUnavailable', how: 'late' });
+    expect(clock.timers).toBe(0);
+  });
+
   it('is not needed for a reply in time, and leaves no timer', async () => {
     const clock = new ManualClock();
     const parts = { clock, limits: LIMITS, policyOf: () => ({ ...POLICY, onLoss: 'fail' as const }) };

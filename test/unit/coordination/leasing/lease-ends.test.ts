@@ -75,6 +75,25 @@ describe('the end of a lease, as the replica that gave it knows it', () => {
     expect(heard).toEqual(['expired']);
   });
 
+  it('is asked for until the lease can be extended no more, and then forgotten without a word', async () => {
+    // A value keeps the record, and nobody else asks for the key.
+    const trial = new CoordinationTrial();
+    trial.policy = { ...trial.policy, leaseHoldMsMax: 150_000 };
+    await trial.publish((await trial.lease()).token, 'a value', { ttlMs: 3_600_000 });
+    const lease = await trial.lease({ leaseMs: 1_000, intent: 'refresh' });
+    const heard: (LeaseEnd | undefined)[] = [];
+    trial.coordinator.watchLease(lease, (end) => heard.push(end));
+    await trial.pass(149_000, 1_000);
+    expect([heard, trial.clock.timers]).toEqual([[], 1]);
+    await trial.pass(2_000, 1_000);
+    expect([heard, trial.clock.timers]).toEqual([[undefined], 0]);
+    // At its end, the moment after it by the store's clock, and twice a minute later, and when the hold was over.
+    expect(trial.store.countOf('explain')).toBeLessThanOrEqual(6);
+    await trial.pass(600_000, 10_000);
+    expect(trial.store.countOf('explain')).toBeLessThanOrEqual(6);
+    expect((await trial.publish(lease.token)).outcome).toBe('stored_late');
+  });
+
   it('is asked again while the store does not answer', async () => {
     const { trial, other, heard } = await watched();
     trial.wakes.silent = true;

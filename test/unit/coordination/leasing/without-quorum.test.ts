@@ -1,12 +1,32 @@
 import { describe, expect, it } from 'vitest';
-import { mayDoWithoutQuorum } from '../../../../src/coordination/leasing/without-quorum.js';
+import {
+  doesWithoutQuorum,
+  mayDoWithoutQuorum,
+} from '../../../../src/coordination/leasing/without-quorum.js';
 import type { Missing } from '../../../../src/coordination/ports/value-store.js';
 import type { Snapshot } from '../../../../src/coordination/reading/snapshot.js';
+import { defaultPolicy } from '../../../../src/coordination/words/policy.js';
 import { NO_RECORD } from '../../../../src/coordination/words/record.js';
+import { LIMITS } from '../../../support/coordination-trial.js';
 
 const SILENCE_MS = 2_000;
 const nowMs = 10_000;
 const common = { readAtMs: nowMs, arrivals: 0, sentAt: 0 };
+
+describe('a namespace', () => {
+  const degrades = defaultPolicy(LIMITS);
+  const fails = { ...degrades, onLoss: 'fail' as const };
+
+  it.each([undefined, nowMs, nowMs - 60_000])('that degrades does without them, late since %s', (sinceMs) => {
+    expect(doesWithoutQuorum(degrades, sinceMs, nowMs)).toBe(true);
+  });
+
+  it('that rather fails asks them again for 900 ms while they are late, and not where they are lost', () => {
+    expect(doesWithoutQuorum(fails, nowMs - 899, nowMs)).toBe(false);
+    expect(() => doesWithoutQuorum(fails, nowMs - 900, nowMs)).toThrow(/on_loss is fail/);
+    expect(() => doesWithoutQuorum(fails, undefined, nowMs)).toThrow(/on_loss is fail/);
+  });
+});
 
 describe('this replica alone', () => {
   const nowhere = (missing: Missing): Snapshot => ({

@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { Call } from '../../../../src/coordination/words/call.js';
-import { CoordinationTrial, hitOf, leaseOf, textIn } from '../../../support/coordination-trial.js';
+import {
+  type Asked,
+  busyOf,
+  CoordinationTrial,
+  hitOf,
+  isWaiting,
+  leaseOf,
+  textIn,
+} from '../../../support/coordination-trial.js';
 
 /** A value that is fresh for another 60 ms and may be served stale for a second more, whose callers refresh it early. */
 async function nearItsEnd() {
@@ -10,6 +18,15 @@ async function nearItsEnd() {
   await trial.publish(token, 'old', { ttlMs: 1_000, staleMs: 1_000 });
   trial.clock.advance(940);
   trial.policy = { ...trial.policy, earlyRefreshBeta: 1e9 };
+  return trial;
+}
+
+/** A fresh value, refreshed under a lease that the store does not hand out again. */
+async function refreshing() {
+  const trial = new CoordinationTrial();
+  await trial.publish((await trial.lease()).token, 'old');
+  await trial.lease({ intent: 'refresh', requestId: 'r' });
+  trial.store.losesRepliesTo.add('adopt');
   return trial;
 }
 
@@ -48,6 +65,35 @@ describe('what is held ready for a caller while an attempt runs', () => {
     expect(hitOf(await trial.ask())).toMatchObject({ fresh: false });
     await trial.publish(holder.token, 'new');
   });
+
+  it('serves a caller whose own lease could not be had again, also between one attempt and the next', async () => {
+    const trial = await refreshing();
+    const again = await trial.ask({ requestId: 'r', waitMs: 300 });
+    const reading = trial.store.holdBefore('read');
+    await trial.pass(300);
+    await reading.reached;
+    expect(textIn(hitOf(again))).toBe('old');
+    reading.open();
+    await trial.expectRest();
+  });
+
+  it('serves such a caller also if it does not wait', async () => {
+    const trial = await refreshing();
+    expect(textIn(hitOf(await trial.ask({ requestId: 'r', waitMs: 0 })))).toBe('old');
+    await trial.expectRest();
+  });
+
+  it('serves such a caller no more when the next look finds no value', async () => {
+    const trial = await refreshing();
+    const again = await trial.ask({ requestId: 'r', waitMs: 3_000 });
+    const other = trial.replica();
+    trial.wakes.silent = true;
+    const request = { namespace: 'trial', keys: [trial.key], tags: [], all: false, mode: 'delete' as const };
+    await other.invalidate(request, new Call());
+    await trial.lease({ leaseMs: 9_000 }, other);
+    await trial.pass(3_000);
+    busyOf(again);
+  });
 });
 
 describe('what a loop is fed', () => {
@@ -61,6 +107,29 @@ describe('what a loop is fed', () => {
     ];
     await trial.publish(token, 'new');
     for (const caller of waiting) expect(textIn(hitOf(caller))).toBe('new');
+    await trial.expectRest();
+  });
+
+  it.each([
+    { bytes: 4_080, inOneTurn: 256 },
+    { bytes: 1_048_576, inOneTurn: 4 },
+  ])('is given to $inOneTurn callers in one go, if it has $bytes bytes', async ({ bytes, inOneTurn }) => {
+    const trial = new CoordinationTrial();
+    trial.limits = { ...trial.limits, waitersPerKeyMax: 1_000, waitersMax: 1_000 };
+    const here = trial.replica();
+    const { token } = await trial.lease({}, here);
+    const waiting: Asked[] = [];
+    for (let at = 0; at <= inOneTurn; at += 1) waiting.push(trial.send({}, new Call(), here));
+    await trial.settle();
+    const leftAtTurns: number[] = [];
+    const turn = trial.clock.turn.bind(trial.clock);
+    trial.clock.turn = () => {
+      leftAtTurns.push(here.waiters);
+      return turn();
+    };
+    await trial.publish(token, 'x'.repeat(bytes), {}, here);
+    expect(leftAtTurns[0]).toBe(1);
+    expect(waiting.some(isWaiting)).toBe(false);
     await trial.expectRest();
   });
 });

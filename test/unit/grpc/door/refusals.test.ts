@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { Refusals } from '../../../../src/grpc/door/refusals.js';
 
-it('an address may be refused 1,000 times at once, then 200 times a second', () => {
+it('an address may be refused 1,000 times at once, then 200 times a second, once it has 500 again', () => {
   let nowMs = 0;
   const refusals = new Refusals({ nowMs: () => nowMs });
   const counted = (peer: string) => {
@@ -10,12 +10,14 @@ it('an address may be refused 1,000 times at once, then 200 times a second', () 
     return count;
   };
   expect(counted('a')).toBe(1_000);
-  nowMs += 1_000;
-  expect(counted('a')).toBe(200);
+  nowMs += 2_495;
+  expect(counted('a')).toBe(0);
+  nowMs += 5;
+  expect(counted('a')).toBe(500);
   expect(counted('b')).toBe(1_000);
 });
 
-it('an address that has used them up gets ten new connections a second, and others any number', () => {
+it('an address that has used them up gets five new connections a second, and others any number', () => {
   let nowMs = 0;
   const refusals = new Refusals({ nowMs: () => nowMs });
   while (refusals.count('a'));
@@ -24,13 +26,14 @@ it('an address that has used them up gets ten new connections a second, and othe
     while (count < 100 && refusals.mayConnect(peer)) count += 1;
     return count;
   };
-  expect(connected('a')).toBe(10);
+  expect(connected('a')).toBe(5);
   expect(connected('b')).toBe(100);
-  nowMs += 5;
-  expect(connected('a')).toBe(100);
-  while (refusals.count('a'));
-  nowMs += 4;
+  nowMs += 199;
   expect(connected('a')).toBe(0);
+  nowMs += 1;
+  expect(connected('a')).toBe(1);
+  nowMs += 2_400;
+  expect(connected('a')).toBe(100);
   nowMs += 60_000;
   refusals.sweep();
   expect(connected('a')).toBe(100);

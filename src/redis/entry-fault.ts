@@ -1,0 +1,40 @@
+import { Redis } from 'ioredis';
+import type { ClusterAddress, SentinelAddress } from '../config/store-url.js';
+import { entryOptions, promptOptions } from './client.js';
+
+/** ioredis tells that no node of a cluster or no sentinel let it in, and not why. */
+export function hidesItsReason(error: Error): boolean {
+  const { lastNodeError } = error as { lastNodeError?: unknown };
+  const said = lastNodeError instanceof Error ? lastNodeError.message : error.message;
+  return /Connection is closed/.test(said);
+}
+
+/**
+ * Connects once to a node of the cluster or to a sentinel, and returns what went wrong. Undefined if it answers. Each
+ * `attempt` takes the next one.
+ */
+export async function entryFault(
+  address: ClusterAddress | SentinelAddress,
+  attempt: number,
+  ca: string | undefined,
+): Promise<Error | undefined> {
+  const options = entryOptions(address, attempt, ca);
+  const client = new Redis({
+    ...promptOptions,
+    ...options,
+    connectionName: 'dibs-probe',
+    lazyConnect: true,
+    enableReadyCheck: false,
+    retryStrategy: null,
+  });
+  let fault: Error | undefined;
+  // The first fault is the reason: what follows only says that the connection is closed.
+  client.on('error', (error: Error) => {
+    fault ??= error;
+  });
+  await client.connect().catch((error: Error) => {
+    fault ??= error;
+  });
+  client.disconnect();
+  return fault;
+}

@@ -1,0 +1,64 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, expect, it } from 'vitest';
+import { AUTH_FILE, namespace } from '../../support/access-trial.js';
+import { Beside, isServed } from '../../support/beside.js';
+import { Caller } from '../../support/caller.js';
+import { cpuMsOf } from '../../support/cpu-of.js';
+import { flood } from '../../support/flood.js';
+import { Replica } from '../../support/replica.js';
+import { until } from '../../support/until.js';
+
+// Many calls that cost their caller nothing. Set DIBS_TEST_MAIN to measure another build.
+
+const MAIN = process.env.DIBS_TEST_MAIN ?? 'dist/main.js';
+const ATTACK_MS = 5_000;
+/** Of one second of the attack, on a machine that is as slow as a shared one. Without bounds it is all of it. */
+const CPU_MS_PER_S_MAX = 700;
+
+const folder = mkdtempSync(join(tmpdir(), 'dibs-cheap-'));
+let replica: Replica;
+let beside: Beside;
+const file = join(folder, 'auth.yaml');
+writeFileSync(file, AUTH_FILE);
+afterEach(async () => {
+  beside?.close();
+  await replica?.kill();
+});
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+for (const { name, kind, connections, known } of [
+  { name: 'calls without a token, as many as possible', kind: 'calls', connections: 4, known: true },
+  { name: 'rapid resets on eight connections', kind: 'resets', connections: 8, known: true },
+  { name: 'the same without a DIBS_AUTH_FILE', kind: 'resets', connections: 8, known: false },
+] as const) {
+  it(`${name}: cost the others little`, async () => {
+    replica = await Replica.start(known ? { DIBS_AUTH_FILE: file } : {}, MAIN);
+    beside = await Beside.start(replica, { token: 'checkout' }, namespace);
+    await beside.during('nothing', () => new Promise((resolve) => setTimeout(resolve, 1_000)));
+    const before = cpuMsOf(replica.pid);
+    let flooded = { opened: 0, connected: 0 };
+    const seen = await beside.during(name, async () => {
+      flooded = await flood(replica.target, kind, connections, ATTACK_MS);
+    });
+    const cpuMsPerS = ((cpuMsOf(replica.pid) - before) * 1_000) / ATTACK_MS;
+    console.log(`${JSON.stringify(flooded)}; the replica took ${Math.round(cpuMsPerS)} ms a second`);
+    expect(seen).toSatisfy(isServed);
+    expect(cpuMsPerS).toBeLessThan(CPU_MS_PER_S_MAX);
+    // Others at the same address connect again when the flood is over.
+    await until(() => mayConnect(replica), 30_000);
+  }, 60_000);
+}
+
+/** Whether a client with a token is served on a connection of its own. */
+async function mayConnect({ target }: Replica): Promise<boolean> {
+  const caller = new Caller(target, { token: 'checkout' });
+  const served = await caller.getOrLock({ namespace, key: Beside.key }, { deadlineMs: 5_000 }).then(
+    () => true,
+    () => false,
+  );
+  caller.close();
+  return served;
+}

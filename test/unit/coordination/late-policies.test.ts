@@ -1,0 +1,114 @@
+import { describe, expect, it } from 'vitest';
+import { keyOf } from '../../../src/coordination/words/key.js';
+import {
+  busyOf,
+  CoordinationTrial,
+  hitOf,
+  isWaiting,
+  leaseOf,
+  textIn,
+} from '../../support/coordination-trial.js';
+
+// What a namespace chooses while the store, or lock nodes, are late: `on_loss` and `on_late`.
+
+describe('a namespace', () => {
+  it('with on_loss: fail is told within a second, whether or not it waits', async () => {
+    const trial = new CoordinationTrial();
+    trial.policy = { ...trial.policy, onLoss: 'fail' };
+    trial.store.hang();
+    const asked = [await trial.ask({ waitMs: 10_000 }), await trial.ask({ waitMs: 0 })];
+    await trial.pass(1_000, 50);
+    for (const { error } of asked) expect(error).toMatchObject({ kind: 'unavailable' });
+  });
+
+  it('with on_loss: fail asks lock nodes again that are only late, and is told within a second', async () => {
+    const trial = new CoordinationTrial();
+    trial.policy = { ...trial.policy, onLoss: 'fail' };
+    trial.quorum.lost = true;
+    trial.quorum.late = true;
+    const [asked, promptly] = [await trial.ask({ waitMs: 10_000 }), await trial.ask({ waitMs: 0 })];
+    expect(busyOf(promptly).reason).toBe('undecided');
+    await trial.pass(700);
+    expect(isWaiting(asked)).toBe(true);
+    trial.quorum.lost = false;
+    await trial.pass(300);
+    const { token } = leaseOf(asked);
+    expect(asked.answer?.degraded).toBe('none');
+    // Nor does a lease end because they are late: it keeps its time.
+    trial.quorum.lost = true;
+    expect(await trial.extend(token)).toMatchObject({ outcome: 'extended' });
+    await trial.release(token);
+    const told = await trial.ask({ waitMs: 10_000 });
+    await trial.pass(1_200);
+    expect(told.error).toMatchObject({ kind: 'unavailable', message: /lock nodes.*on_loss is fail/ });
+    trial.quorum.lost = false;
+    await trial.expectRest();
+  });
+
+  it.each([
+    ['on_loss: fail', { onLoss: 'fail' }],
+    ['on_late: degrade', { onLate: 'degrade' }],
+  ] as const)(
+    'with %s takes no read or publish that waits for its turn for a late store',
+    async (_what, policy) => {
+      const trial = new CoordinationTrial();
+      trial.policy = { ...trial.policy, ...policy };
+      const read = trial.store.holdTurn('read');
+      const asked = await trial.ask();
+      await trial.pass(3_000);
+      expect(isWaiting(asked)).toBe(true);
+      read.open();
+      await trial.settle();
+      const { token, fence } = leaseOf(asked);
+      expect([fence > 0, asked.answer?.degraded]).toEqual([true, 'none']);
+      const publish = trial.store.holdTurn('publish');
+      const publishing = trial.publish(token);
+      await trial.pass(3_000);
+      publish.open();
+      expect((await publishing).outcome).toBe('stored');
+      await trial.expectRest();
+    },
+  );
+
+  it.each([
+    ['on_loss: fail', { onLoss: 'fail' }],
+    ['on_late: degrade', { onLate: 'degrade' }],
+  ] as const)('with %s does not wait behind reads of a store that is late', async (_what, policy) => {
+    const trial = new CoordinationTrial();
+    trial.store.hang();
+    const before = await trial.ask();
+    const read = trial.store.holdTurn('read');
+    trial.policy = { ...trial.policy, ...policy };
+    const asked = await trial.ask({ key: keyOf('trial', 'another key') });
+    await trial.pass(1_000);
+    expect([isWaiting(before), isWaiting(asked)]).toEqual([true, false]);
+    read.open();
+    trial.store.resume();
+    await trial.settle();
+  });
+
+  it('with on_late: degrade takes the degradation at the soft timeout', async () => {
+    const trial = new CoordinationTrial();
+    trial.policy = { ...trial.policy, onLate: 'degrade' };
+    trial.store.hang();
+    const asked = await trial.ask();
+    await trial.pass(290);
+    expect(isWaiting(asked)).toBe(true);
+    await trial.pass(20);
+    expect([leaseOf(asked).fence, asked.answer?.degraded]).toEqual([0, 'store_lost']);
+    const waiter = await trial.ask();
+    await trial.pass(350);
+    expect((await trial.publish(leaseOf(asked).token)).outcome).toBe('not_stored');
+    expect(textIn(hitOf(waiter))).toBe('a value');
+  });
+
+  it('with on_late: degrade does without no lock nodes that are only late', async () => {
+    const trial = new CoordinationTrial();
+    trial.policy = { ...trial.policy, onLate: 'degrade' };
+    trial.store.hang();
+    trial.quorum.lost = true;
+    const asked = await trial.ask();
+    await trial.pass(2_000, 50);
+    expect(isWaiting(asked)).toBe(true);
+  });
+});
