@@ -77,7 +77,13 @@ export class Coordinator {
     const keeper = new ClockKeeper(this.parts, this.#changes);
     this.#near = new NearCache(parts.nearCacheBytes);
     this.#slots = new RebuildSlots(this.parts, this.#held, (id) => this.#keyLoops.wake(id));
-    this.#reader = new RecordReader(this.parts, this.#held, this.#changes, samples, keeper, lateness);
+    this.#reader = new RecordReader(this.parts, {
+      held: this.#held,
+      changes: this.#changes,
+      samples,
+      keeper,
+      lateness,
+    });
     this.#lifecycle = new LeaseLifecycle(this.parts, this.#held, this.#slots);
     const granter = new LeaseGranter(this.parts, {
       held: this.#held,

@@ -34,13 +34,14 @@ export async function tryVotes(of: VotingNode, findings: Findings): Promise<void
     const replies = await within(of.clock, VOTE_MS_MAX, async () => {
       await connected;
       await node.prepare();
-      const replies = await node.take(run, [
-        { kind: 'acquire', id, nonce, ttlMs: LOCK_MS },
-        { kind: 'acquire', id, nonce: `${nonce}-other`, ttlMs: LOCK_MS },
-        { kind: 'extend', id, nonce, ttlMs: LOCK_MS },
+      const step = { id, ttlMs: LOCK_MS };
+      const taken = await node.take(run, [
+        { ...step, kind: 'acquire', nonce },
+        { ...step, kind: 'acquire', nonce: `${nonce}-other` },
+        { ...step, kind: 'extend', nonce },
       ]);
       await node.free([{ id, nonce }]);
-      return replies.map((reply) => (reply instanceof Error ? reply.message : reply)).join(', ');
+      return taken.map((reply) => (reply instanceof Error ? reply.message : reply)).join(', ');
     });
     if (replies === 'done, held, done')
       findings.ok('votes', 'locked, refused a second lock, extended, released');

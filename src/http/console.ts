@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { peerOf } from '../access/peer.js';
+import { Shares } from '../access/shares.js';
 import type { ConsoleState } from './console-state.js';
 import { CHALLENGE, UNAUTHENTICATED } from './page-guard.js';
 
@@ -11,11 +13,13 @@ export interface ConsoleOptions {
 }
 
 const EVENTS = '/console/events';
-/** Each listener costs a connection and a copy of the state every second. */
+/** Each listener costs a connection and a copy of the state every second. They are shared by address. */
 const LISTENERS_MAX = 32;
 const EVERY_MS = 1_000;
 /** A listener that has not read for this many seconds is disconnected. */
 const MISSED_MAX = 30;
+
+const TOO_MANY = `too many open consoles: at most ${LISTENERS_MAX}, and for each address as many as are free; retry later\n`;
 
 const HTML = 'text/html; charset=utf-8';
 const CSS = 'text/css; charset=utf-8';
@@ -67,6 +71,7 @@ interface Listener {
 export class Console {
   readonly #files = new Map<string, { readonly body: Buffer; readonly type: string }>();
   readonly #listeners = new Set<Listener>();
+  readonly #shares = new Shares(LISTENERS_MAX);
   /** Runs only while there are listeners. */
   #timer: NodeJS.Timeout | undefined;
   /** The last event, the same for all listeners. */
@@ -113,21 +118,22 @@ export class Console {
 
   #listen(listener: Listener): void {
     const { request, response } = listener;
-    if (this.#listeners.size >= LISTENERS_MAX) {
-      send(request, response, 503, `too many open consoles (at most ${LISTENERS_MAX}); retry later\n`, {
-        'retry-after': '5',
-      });
-      return;
-    }
     this.#event ??= this.#look();
     if (this.#event === undefined) {
       send(request, response, 503, 'still starting; retry in a second\n', { 'retry-after': '1' });
+      return;
+    }
+    const peer = peerOf(request.socket.remoteAddress);
+    if (!this.#shares.take(peer)) {
+      send(request, response, 503, TOO_MANY, { 'retry-after': '5' });
+      this.#rest();
       return;
     }
     // The second header keeps a proxy from collecting the events before it passes them on.
     response.writeHead(200, { ...HEADERS, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' });
     if (request.method === 'HEAD') {
       response.end();
+      this.#shares.give(peer);
       this.#rest();
       return;
     }
@@ -135,6 +141,7 @@ export class Console {
     this.#listeners.add(listener);
     response.on('close', () => {
       this.#listeners.delete(listener);
+      this.#shares.give(peer);
       this.#rest();
     });
     this.#timer ??= setInterval(() => this.#tell(), EVERY_MS).unref();

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TlsMaterial } from '../config/tls-files.js';
+import { Connections } from './connections.js';
 import { Console, type ConsoleOptions } from './console.js';
 import { namesThisMachine } from './own-host.js';
 import { type Authorize, CHALLENGE, UNAUTHENTICATED } from './page-guard.js';
@@ -35,6 +36,15 @@ const FOREIGN_HOST: Page = {
   text: 'this console is for this machine only: open it under the name localhost or 127.0.0.1\n',
 };
 
+/** They are answered even if their address has too many connections. */
+const PROBES: readonly string[] = ['/healthz', '/readyz'];
+
+const TOO_MANY_CONNECTIONS: Page = {
+  status: 503,
+  text: 'too many connections of this address: only /healthz and /readyz are answered; close some\n',
+  headers: { 'retry-after': '5' },
+};
+
 const PLAIN = 'text/plain; charset=utf-8';
 const PROMETHEUS = 'text/plain; version=0.0.4; charset=utf-8';
 
@@ -43,7 +53,6 @@ const HEADER_BYTES_MAX = 8_192;
 const REQUEST_MS_MAX = 5_000;
 const CHECK_EVERY_MS = 500;
 const IDLE_MS_MAX = 10_000;
-const CONNECTIONS_MAX = 1_000;
 const STOP_MS_MAX = 1_000;
 
 /** `/metrics`, `/healthz`, `/readyz`, and the console at `/`. */
@@ -76,10 +85,13 @@ export class HttpServer {
       // By default the bounds above are checked only every 30 s.
       connectionsCheckingInterval: CHECK_EVERY_MS,
     };
+    const connections = new Connections();
     const listener = (request: IncomingMessage, response: ServerResponse) => {
       const path = request.url?.split('?', 1)[0] ?? '';
       const reads = request.method === 'GET' || request.method === 'HEAD';
-      if (!reads || !page.serves(path)) void answer(pages, path, request, response);
+      if (connections.isForProbes(request.socket) && !PROBES.includes(path)) {
+        send(request, response, TOO_MANY_CONNECTIONS);
+      } else if (!reads || !page.serves(path)) void answer(pages, path, request, response);
       else if (namesThisMachine(request.headers.host, options.host)) page.answer(path, request, response);
       else send(request, response, FOREIGN_HOST);
     };
@@ -87,7 +99,7 @@ export class HttpServer {
       tls === undefined
         ? createServer(bounds, listener)
         : createTlsServer({ ...bounds, ...serverOptionsOf(tls) }, listener);
-    server.maxConnections = CONNECTIONS_MAX;
+    connections.keep(server);
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error) =>
         reject(new Error(`cannot listen at ${options.host}:${options.port}: ${error.message}`)),

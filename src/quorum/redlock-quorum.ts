@@ -244,6 +244,10 @@ class MissingVote extends Error {
   }
 }
 
+/** One of each, because an error costs more than a vote. */
+const MISSING_VOTE = new MissingVote(false);
+const LATE_VOTE = new MissingVote(true);
+
 type Client = Redlock['clients'] extends Set<infer C> ? C : never;
 type Ask = (voter: Voter, ...to: Parameters<Voter['ask']>) => void;
 
@@ -265,7 +269,7 @@ function clientOf({ voter, steps, ask, scripts }: ClientParts): Client {
       const kind = hash === acquireScript.hash ? 'acquire' : 'extend';
       return new Promise((resolve, reject) => {
         ask(voter, steps.take(kind, id, nonce, ttlMs), (vote) => {
-          if (vote === 'missing' || vote === 'late') reject(new MissingVote(vote === 'late'));
+          if (vote === 'missing' || vote === 'late') reject(vote === 'late' ? LATE_VOTE : MISSING_VOTE);
           // To the package, 1 means agreement and 0 means "held by another nonce".
           else resolve(vote === 'for' ? 1 : 0);
         });

@@ -16,11 +16,15 @@ export interface Room {
 export const ROOMS: Readonly<Record<string, Room>> = {
   // The domain: every decision, and no I/O.
   coordination: { imports: [], packages: [] },
+  // What a peer is, and its shares, are the same for both protocols.
   grpc: {
-    imports: ['coordination'],
+    imports: ['coordination', 'access/peer', 'access/shares'],
     packages: ['node:', '@grpc/', '@bufbuild/protobuf', '@bufbuild/protobuf/', 'grpc-health-check'],
   },
-  http: { imports: ['coordination', 'access/loopback'], packages: ['node:'] },
+  http: {
+    imports: ['coordination', 'access/loopback', 'access/peer', 'access/shares'],
+    packages: ['node:'],
+  },
   access: { imports: ['coordination'], packages: ['node:'] },
   // Of `access` the names of the permissions, which stand in the file that it reads, and what is loopback.
   config: { imports: ['coordination', 'access'], packages: ['node:', 'yaml', 'zod'] },

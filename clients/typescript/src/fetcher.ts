@@ -40,7 +40,7 @@ export class Fetcher {
     for (let again = ''; ; again = 'again') {
       signal?.throwIfAborted();
       const running = this.parts.running.of(namespace, key);
-      if (running === undefined || (running.hasPrevious && takesPrevious(options))) {
+      if (running === undefined || (running.of.hasPrevious && takesPrevious(options))) {
         return this.#ask(call, untilMs, again);
       }
       const shared = await running.join(signal, untilMs);

@@ -1,7 +1,7 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { peerOf } from '../../access/peer.js';
 import { afterReceiving } from './after-receiving.js';
 import { ConnectionArrivals } from './arrivals.js';
-import { peerOf } from './peer.js';
 import { ConnectionUnsent } from './unsent.js';
 
 /**

@@ -2,14 +2,14 @@ import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2S
 import type { Socket } from 'node:net';
 import type { ServerInterceptor } from '@grpc/grpc-js';
 import type { Guard } from '../../access/guard.js';
+import { peerOf } from '../../access/peer.js';
+import { Shares } from '../../access/shares.js';
 import type { Clock } from '../../coordination/ports/clock.js';
 import type { Edge } from '../answer.js';
 import { Arrivals } from './arrivals.js';
 import { Connection } from './connection.js';
 import { DoorCall } from './door-call.js';
-import { peerOf } from './peer.js';
 import { Refusals } from './refusals.js';
-import { Shares } from './shares.js';
 import { Unsent } from './unsent.js';
 
 /** What peers may hold together. Of each, a peer may hold as much as is still free. */

@@ -1,7 +1,7 @@
+import { peerOfCall } from '../../access/peer.js';
+import { Shares } from '../../access/shares.js';
 import { FULL_MS } from '../../coordination/waiting/retry-after.js';
 import { CoordinationError } from '../../coordination/words/errors.js';
-import { peerOfCall } from '../door/peer.js';
-import { Shares } from '../door/shares.js';
 import type { Session } from './session.js';
 
 /** Sessions of one replica, broken ones included. */

@@ -24,7 +24,8 @@ local now = time[1] * 1000000 + time[2]
 -- include: record
 -- include: keep
 local before = redis.call('HMGET', KEYS[1],
-  'fence', 'value_fence', 'nonce', 'lease_until', 'alone', 'armed_at', 'lease', 'past')
+  'fence', 'value_fence', 'nonce', 'lease_until', 'alone', 'armed_at', 'lease', 'past',
+  'servable_until', 'failure_until')
 local fence = tonumber(before[1] or 0)
 -- The reply to the first arm was lost: nothing is changed, so that a late copy prolongs nothing.
 local armed = before[3] == ARGV[1]
@@ -57,8 +58,7 @@ if not armed and as_read and not in_the_way then
     'alone', ARGV[5],
     'lease', ARGV[6],
     'lease_clock', ARGV[7])
-  local ends = redis.call('HMGET', KEYS[1], 'servable_until', 'failure_until')
-  local last = math.max(until_us, tonumber(ends[1] or 0), tonumber(ends[2] or 0))
+  local last = math.max(until_us, tonumber(before[9] or 0), tonumber(before[10] or 0))
   keep(KEYS[1], last, fence, ARGV[8])
 end
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { Shares } from '../../../../src/grpc/door/shares.js';
+import { Shares } from '../../../src/access/shares.js';
 
 /** How many the peer gets until it is refused. */
 function taken(shares: Shares, ...peers: string[]): number {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { peerOf, peerOfCall } from '../../../../src/grpc/door/peer.js';
+import { peerOf, peerOfCall } from '../../../src/access/peer.js';
 
 it.each([
   ['10.0.0.1', '10.0.0.1'],
