@@ -15,10 +15,12 @@ import { GrpcServer } from './grpc/server.js';
 import { coordinatorService } from './grpc/service.js';
 import { Sessions } from './grpc/session/sessions.js';
 import { Turns } from './grpc/turns.js';
+import { HTTP_CONNECTIONS_MAX } from './http/connections.js';
 import type { ConsoleState } from './http/console-state.js';
 import { authorizeBy } from './http/page-guard.js';
 import { HttpServer } from './http/server.js';
 import { type Observation, startObservation } from './observation.js';
+import { connectionsWithin, openFilesMaxOf } from './open-files.js';
 import { NODE_STATES } from './quorum/quorum-observer.js';
 import { SystemChance } from './system-chance.js';
 import { SystemClock } from './system-clock.js';
@@ -80,7 +82,8 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const tls = config.tls?.material;
   const authorize = authorizeBy({ tls, access, isPrivate: config.httpIsPrivate });
   const pages = { ready: () => ready, scrape: () => metrics.scrape(), consoleState: () => look(), authorize };
-  const http = await HttpServer.bind({ ...config.httpListen, ...pages, tls });
+  const shares = sharesOf(config, log, metrics);
+  const http = await HttpServer.bind({ ...config.httpListen, ...pages, ...shares.http, tls });
   opened.push(() => http.stop());
   const chance = new SystemChance();
   const authorities = authoritiesOf(config, { clock, chance, ...observation });
@@ -113,6 +116,7 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     clock,
     guard: access,
     failed: metrics.callFailed,
+    ...shares.grpc,
   });
   opened.push(() => grpc.stop(STOP_MS_MAX));
   const watches = watchesOf(config, [http, grpc], access, log);
@@ -173,6 +177,22 @@ function edgeOf(
 
 function modeOf({ fleet }: Config): App['mode'] {
   return fleet === undefined ? 'embedded' : 'quorum';
+}
+
+/** How many connections there may be. Those that are refused are counted and logged. */
+function sharesOf({ connectionsMax }: Config, log: Logger, metrics: Metrics) {
+  const wanted = { grpc: connectionsMax, http: HTTP_CONNECTIONS_MAX };
+  const { grpc, http } = connectionsWithin(wanted, openFilesMaxOf(process.report));
+  const refused = (protocol: 'grpc' | 'http') => {
+    return (address: string, why: 'share' | 'calls' = 'share') => {
+      metrics.connectionRefused(protocol, why);
+      log.warn({ protocol, address, why }, LOG.connectionRefused);
+    };
+  };
+  return {
+    grpc: { connectionsMax: grpc, connectionRefused: refused('grpc') },
+    http: { connectionsMax: http, connectionRefused: refused('http') },
+  };
 }
 
 /** What is allowed and probably not meant. */
