@@ -12,7 +12,7 @@ function answers(promtool) {
   return spawnSync(promtool, ['--version']).status === 0;
 }
 
-/** The path of a promtool that runs; undefined where there is none and none can be had. */
+/** The path of a promtool that runs; undefined if there is none and none can be had. */
 export function findPromtool(root) {
   if (answers('promtool')) return 'promtool';
   const cache = join(root, 'node_modules', '.cache');

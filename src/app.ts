@@ -11,7 +11,7 @@ import type { Edge } from './grpc/answer.js';
 import { Health } from './grpc/health.js';
 import { OpenStreams } from './grpc/open-streams.js';
 import { reflectionServices } from './grpc/reflection.js';
-import { GrpcServer } from './grpc/server.js';
+import { GrpcServer, type GrpcServerOptions } from './grpc/server.js';
 import { coordinatorService } from './grpc/service.js';
 import { Sessions } from './grpc/session/sessions.js';
 import { Turns } from './grpc/turns.js';
@@ -106,18 +106,13 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const { sessionGraceMs: graceMs, connectionAgeMs: ageMs } = config;
   const sessions = new Sessions({ edge, turns, wakes: authorities.wakes, clock, graceMs, ageMs });
   opened.push(() => sessions.stop());
-  const service = coordinatorService(edge, sessions);
-  const grpc = await GrpcServer.bind({
-    ...config,
-    listen: config.grpcListen,
-    services: [service, health.service, ...reflectionServices(streams, access)],
-    ...limits,
-    tls,
-    clock,
-    guard: access,
-    failed: metrics.callFailed,
-    ...shares.grpc,
-  });
+  const services = [
+    coordinatorService(edge, sessions),
+    health.service,
+    ...reflectionServices(streams, access),
+  ];
+  const doors = { guard: access, failed: metrics.callFailed, ...shares.grpc };
+  const grpc = await serve(config, { services, tls, clock, ...doors });
   opened.push(() => grpc.stop(STOP_MS_MAX));
   const watches = watchesOf(config, [http, grpc], access, log);
   opened.push(() => watches.map((watch) => watch.stop()));
@@ -156,6 +151,20 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   };
   look = () => stateOf({ app, ready, coordinator, sessions, authorities, recent });
   return app;
+}
+
+/** Serves gRPC within the bounds of the configuration. */
+function serve(
+  config: Config,
+  parts: Pick<
+    GrpcServerOptions,
+    'services' | 'tls' | 'clock' | 'guard' | 'failed' | 'connectionsMax' | 'connectionRefused'
+  >,
+): Promise<GrpcServer> {
+  const { grpcListen: listen, connectionAgeMs, unsentBytesMax, compressedRequests } = config;
+  const { valueBytesMax, waitersMax, waitersPerKeyMax } = config.limits;
+  const sizes = { valueBytesMax, waitersMax, waitersPerKeyMax, unsentBytesMax };
+  return GrpcServer.bind({ listen, connectionAgeMs, compressedRequests, ...sizes, ...parts });
 }
 
 /** What every call needs besides the coordinator and its bounds. */

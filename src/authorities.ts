@@ -109,6 +109,7 @@ function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: A
     wakes,
     contact: async () => {
       await Promise.all([quorum.ready(FIRST_CONTACT_MS_MAX), storeIsOurs(connection, tools)]);
+      warnOfWaiting(quorum.states(), leaseMsMax, log);
     },
     nodeStates: () => quorum.states(),
     close: async () => {
@@ -117,6 +118,16 @@ function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: A
       connection.close();
     },
   };
+}
+
+/** One wrong address of five costs a first start the whole wait, which otherwise looks like nothing at all. */
+function warnOfWaiting(states: ReadonlyMap<string, string>, waitMsMax: number, log: Logger): void {
+  const namesIn = (is: (state: string) => boolean) =>
+    [...states].flatMap(([name, state]) => (is(state) ? [name] : []));
+  const waiting = namesIn((state) => state === 'waiting');
+  if (waiting.length === 0 || namesIn((state) => state === 'voting').length * 2 > states.size) return;
+  const missing = namesIn((state) => state !== 'waiting' && state !== 'voting');
+  log.warn({ waiting, missing, waitMsMax }, LOG.quorumWaits);
 }
 
 /** Resolves when the store has answered with a known format, or after a timeout: a store may be late for long. */

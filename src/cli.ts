@@ -10,6 +10,8 @@ process.exitCode = await runCommandLine(process.argv.slice(2), {
   version: VERSION,
   out: process.stdout,
   err: process.stderr,
+  // Loaded only when it is needed: the other commands know no Redis.
+  diagnose: async (env) => (await import('./doctor.js')).runDiagnosis(env),
   interrupted: () => {
     const interrupted = new AbortController();
     process.once('SIGINT', () => interrupted.abort());

@@ -92,6 +92,8 @@ function watchedQuorum(log: Logger, metrics: Metrics, recent: Recent, reasons: R
       reasons.nodeIs(node, to === 'voting', why);
       const fields = { node, from, to, why };
       if (to === 'voting') log.info(fields, LOG.lockNodeVoting);
+      // It has just come, and its wait ends by itself: so begins each healthy start.
+      else if (from === 'connecting' && to === 'waiting') log.info(fields, LOG.lockNodeNotVoting);
       else log.warn(fields, LOG.lockNodeNotVoting);
     },
     sharesStore: (node) => log.warn({ node }, LOG.storeIsLockNode),

@@ -125,7 +125,7 @@ func (c *Client) sessionChanged() { c.flights.changedAll() }
 // watches says whether a live session tells of every change in the namespace.
 func (c *Client) watches(namespace string) bool { return c.near != nil && c.near.watches(namespace) }
 
-// Flush waits until what goes on behind has ended: rebuilds behind a stale value, and publishes that are repeated. Call
+// Flush waits until the work in the background has ended: rebuilds behind a stale value, and repeated publishes. Call
 // it before [Client.Close], which ends them. It fails as ctx ends.
 func (c *Client) Flush(ctx context.Context) error { return c.life.flush(ctx) }
 

@@ -22,7 +22,7 @@ const (
 	// answerWay is what the answer's way may take, above the wait.
 	answerWay = 2 * time.Second
 	// brokenOffMax is how often in a row the service may break off before it counts as out of reach: a replica that was
-	// killed ends its calls so, and the next attempt reaches another. Where there is none, it fails within milliseconds.
+	// killed ends its calls so, and the next attempt reaches another. If there is none, it fails within milliseconds.
 	brokenOffMax = 2
 	// waitMaxUsual is how long the service waits unless it is told otherwise. A longer wait is asked for in pieces.
 	waitMaxUsual = 30 * time.Second
@@ -146,7 +146,7 @@ func (l *fetchLoop) answered(ctx context.Context, its *flight, response *dibsv1.
 		return got, false
 	case *dibsv1.GetOrLockResponse_Lease:
 		got := l.underLease(ctx, its, outcome.Lease)
-		// A key that is invalidated faster than it is rebuilt must not hold its caller for ever.
+		// A key that is invalidated faster than it is rebuilt must not hold its caller forever.
 		return got, got.isLost && time.Now().Before(l.until)
 	case *dibsv1.GetOrLockResponse_Failed:
 		tell(l.config.hooks.Wait, WaitEvent{l.event(), waited, true})
@@ -208,7 +208,7 @@ func (l *fetchLoop) underLease(ctx context.Context, its *flight, lease *dibsv1.L
 	return got
 }
 
-// rebuildBehind: what goes on in the background is no caller's wait, and ends by itself.
+// rebuildBehind: the work in the background delays no caller, and ends by itself.
 func (l *fetchLoop) rebuildBehind(ctx context.Context, lease *dibsv1.Lease, running *runningRebuild) {
 	behind, cancel := l.life.detached(ctx)
 	l.life.spawnBehind(func() {

@@ -57,7 +57,7 @@ type PublishEvent struct {
 	Fence int64
 	// Counts is whether the value was still valid when it was stored; nil where the service does not say.
 	Counts *bool
-	// MaybeStored: the outcome is "not_stored", and the value may be stored all the same, and be read later.
+	// MaybeStored: the outcome is "not_stored", and the value may still be stored, and be read later.
 	MaybeStored bool
 }
 

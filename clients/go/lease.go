@@ -8,7 +8,7 @@ import (
 
 // Lease is what a rebuild is told of the lease that it runs under.
 type Lease struct {
-	// Fence grows with each lease of the key; give it to the source, if that checks fences. 0 where there is none.
+	// Fence grows with each lease of the key; give it to the source, if that checks fences. 0 if there is none.
 	Fence int64
 	// Reason is why the lease was given: "miss", "expired", "early_refresh", "invalidated", "holder_lost", "refresh",
 	// "unspecified" for what a later service says, or "local" where the service could not be reached.

@@ -22,7 +22,7 @@ type extend func(ctx context.Context, timeout time.Duration) (*dibsv1.ExtendResp
 
 // keepLease extends a lease every third of what is left until ctx ends, so that two extensions in a row may be lost.
 // It returns true when the lease is over: the service says so, no extension came in time, or it was held for holdMax. A
-// rebuild that hangs must not keep its key from all others for ever.
+// rebuild that hangs must not keep its key from all others forever.
 func keepLease(ctx context.Context, expiresIn, holdMax time.Duration, ask extend) (lost bool) {
 	ends, heldMax := time.Now().Add(expiresIn), time.Now().Add(holdMax)
 	for {

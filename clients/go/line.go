@@ -175,7 +175,7 @@ func (l *line) run(hello *dibsv1.SessionHello) {
 		case <-l.ctx.Done():
 			return
 		}
-		messages, isLast := l.take()
+		messages, isLast := l.gathered()
 		for _, message := range messages {
 			if stream.Send(message) != nil {
 				return
@@ -188,8 +188,8 @@ func (l *line) run(hello *dibsv1.SessionHello) {
 	}
 }
 
-// take is what has gathered, in messages that the contract allows, and whether it is the last of this line.
-func (l *line) take() (messages []*dibsv1.SessionRequest, isLast bool) {
+// gathered is what is to be sent, in messages that the contract allows, and whether it is the last of this line.
+func (l *line) gathered() (messages []*dibsv1.SessionRequest, isLast bool) {
 	l.session.mu.Lock()
 	defer l.session.mu.Unlock()
 	calling, cancelled := l.calling, l.cancelled

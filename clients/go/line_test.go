@@ -35,7 +35,7 @@ func TestMessagesAreAsLargeAsTheContractAllows(t *testing.T) {
 	for _, size := range []int{100, 600_000, 400_000, 400_000, 2_000_000, 1_048_576, 100, 100} {
 		l.call(publishOf(size), func() {})
 	}
-	messages, _ := l.take()
+	messages, _ := l.gathered()
 	var counts []int
 	calls := 0
 	for _, message := range messages {
@@ -48,7 +48,7 @@ func TestMessagesAreAsLargeAsTheContractAllows(t *testing.T) {
 	if calls != 8 || len(messages) != 5 {
 		t.Errorf("%v calls in the messages", counts)
 	}
-	if messages, _ := l.take(); len(messages) != 0 {
+	if messages, _ := l.gathered(); len(messages) != 0 {
 		t.Error("there is more")
 	}
 }
@@ -59,13 +59,13 @@ func TestACallIsNeverCancelledBeforeItIsSent(t *testing.T) {
 	cancel()
 	unsent := l.call(publishOf(1), func() {})
 	l.leave(ctx, unsent)
-	if messages, _ := l.take(); len(messages) != 0 {
+	if messages, _ := l.gathered(); len(messages) != 0 {
 		t.Errorf("sent %v", messages)
 	}
 	sent := l.call(publishOf(1), func() {})
-	l.take()
+	l.gathered()
 	l.leave(ctx, sent)
-	messages, _ := l.take()
+	messages, _ := l.gathered()
 	if len(messages) != 1 || len(messages[0].GetCalls()) != 0 || messages[0].GetCancelledIds()[0] != sent.call.GetId() {
 		t.Errorf("sent %v", messages)
 	}

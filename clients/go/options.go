@@ -59,7 +59,7 @@ func WithConnectTimeout(timeout time.Duration) Option {
 }
 
 // WithSession says whether all calls go on one stream, with leases that end with this process. Default: true. Where a
-// stream cannot be had, calls go one by one all the same.
+// stream cannot be had, calls still go one by one.
 func WithSession(session bool) Option { return option(func(c *config) { c.session = session }) }
 
 // WithHolder is what this process is called in Explain and logs: at most 256 bytes. Default: host name and process id.

@@ -27,7 +27,7 @@ func (c *Client) Ready(ctx context.Context) error {
 		return err
 	}
 	if c.sessions != nil {
-		// Where there is none, calls go one by one.
+		// If there is none, calls go one by one.
 		_ = c.sessions.settle(ctx)
 	}
 	if ctx.Err() != nil {

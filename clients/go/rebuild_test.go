@@ -71,7 +71,7 @@ func TestAStaleValueIsServedAndRebuiltBehind(t *testing.T) {
 		return "new", ctx.Err()
 	}, ttl)
 	want(t, value, err, "old")
-	// What goes on behind is not its caller's any more.
+	// Work in the background no longer belongs to its caller.
 	leave()
 	close(gate)
 	if outcome := receive(t, "a publish", publishes); outcome != "stored" {

@@ -49,7 +49,7 @@ func (f *flights) end(running *runningRebuild, with result) {
 	close(running.ended)
 }
 
-// boardRebuild is the rebuild that a caller may join; nil where there is none. A caller that accepts a stale value gets
+// boardRebuild is the rebuild that a caller may join; nil if there is none. A caller that accepts a stale value gets
 // it from the service at once.
 func (f *flights) boardRebuild(id valueID, acceptsStale bool) *runningRebuild {
 	f.mu.Lock()

@@ -25,7 +25,7 @@ type sessions interface {
 }
 
 // sessionOrUnary makes calls on a session where that can be had, and one by one where something on the way breaks
-// streams. No call waits for another try: that goes on behind.
+// streams. No call waits for another try: that continues in the background.
 type sessionOrUnary struct {
 	*link
 	sessions

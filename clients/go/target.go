@@ -24,7 +24,7 @@ type target struct {
 // listScheme is that of the resolver of a list.
 const listScheme = "dibs-list"
 
-// targetOf reads a target. One that cannot be meant is an error now, and not "out of reach" for ever.
+// targetOf reads a target. An impossible one is an error now, and not "out of reach" forever.
 func targetOf(text string) (target, error) {
 	scheme, rest, hasScheme := strings.Cut(text, ":")
 	switch {

@@ -20,7 +20,7 @@ const (
 	traceparentHeader = "traceparent"
 )
 
-// traceparentOf is the W3C traceparent of the span of ctx; empty, and for nothing, where there is none.
+// traceparentOf is the W3C traceparent of the span of ctx; empty, and without cost, if there is none.
 func traceparentOf(ctx context.Context) string {
 	span := trace.SpanContextFromContext(ctx)
 	if !span.IsValid() {

@@ -22,7 +22,7 @@ export interface AccessParts {
 /** A token's digest, or the names of a certificate. An unreadable token has neither. */
 type Shown = { readonly token: Buffer | undefined } | { readonly names: readonly string[] };
 
-/** Decides who may do what. Denies anything that the file does not allow. */
+/** Decides what an identity may do. Denies anything that the file does not allow. */
 export class Access implements Guard, PageGuard {
   #identities: Identities;
   #tokens: readonly { readonly digest: Buffer; readonly name: string }[] = [];

@@ -1,12 +1,13 @@
 import { type Command, MISUSED, Misuse, OK, REFUSED, Refusal, type Surroundings } from './command.js';
+import { doctor } from './doctor.js';
 import { explain } from './explain.js';
 import { invalidate } from './invalidate.js';
 import { printable } from './printable.js';
 import { top } from './top.js';
 
-const COMMANDS: readonly Command[] = [explain, invalidate, top];
+const COMMANDS: readonly Command[] = [explain, invalidate, top, doctor];
 
-const HELP = `dibs COMMAND: inspects a running Dibs service and invalidates its values.
+const HELP = `dibs COMMAND: inspects a running Dibs service, invalidates its values, and examines a set-up.
 
 ${COMMANDS.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`).join('\n')}
 
@@ -17,7 +18,7 @@ environment
   DIBS_TOKEN    your token, if the service requires one
   DIBS_TLS_CA   path of a PEM file with the authorities to trust; turns TLS on
 
-exit codes: 0 success, 1 the service refused or cannot be reached, 2 wrong command line
+exit codes: 0 success; 1 the service refused, cannot be reached, or has faults; 2 wrong command line
 `;
 
 /** Runs one command and returns its exit code. An error is one line on the error output. */

@@ -1,10 +1,11 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import type { Diagnosis } from '../doctor/finding.js';
 
 /** Exit codes, which scripts rely on. */
 export const OK = 0;
-/** The service refused, or cannot be reached. */
+/** The service refused, or cannot be reached; or faults were found. */
 export const REFUSED = 1;
-/** Wrong command line; nothing was sent. */
+/** Wrong command line or environment; nothing was sent. */
 export const MISUSED = 2;
 
 /** What a command sees of the process that it runs in. */
@@ -13,6 +14,8 @@ export interface Surroundings {
   readonly version: string;
   readonly out: Output;
   readonly err: Pick<Output, 'write'>;
+  /** Examines what a replica with this environment would use; or says why it would refuse to start. */
+  diagnose(env: Surroundings['env']): Promise<Diagnosis | { readonly refusal: string }>;
   /** From now on, Ctrl-C only aborts this. */
   interrupted(): AbortSignal;
 }

@@ -6,7 +6,7 @@ export interface Scrape {
   readonly samples: readonly Sample[];
 }
 
-/** What a person on call wants to know of one replica, or of all. */
+/** What you want to know on call about one replica, or about all. */
 export interface Figures {
   /** GetOrLock calls a second, by what they were answered. */
   readonly calls: ReadonlyMap<string, number>;
@@ -22,7 +22,7 @@ export interface Figures {
 /** The answers that carry a value, a lease or a failure; all others are reasons to be busy. */
 const NOT_BUSY: ReadonlySet<string> = new Set(['hit', 'stale', 'lease', 'failed']);
 
-/** What happened between two scrapes of the same replica, and how it stands at the second. */
+/** What happened between two scrapes of the same replica, and its state at the second. */
 export function figuresOf(before: Scrape, after: Scrape): Figures {
   const seconds = (after.atMs - before.atMs) / 1_000;
   const perSecond = (name: string, label: string) => {

@@ -1,5 +1,13 @@
 import { readFileSync } from 'node:fs';
-import { type ChannelCredentials, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import {
+  type ChannelCredentials,
+  credentials,
+  logVerbosity,
+  Metadata,
+  type ServiceError,
+  setLogVerbosity,
+  status,
+} from '@grpc/grpc-js';
 import {
   CoordinatorServiceClient,
   type ExplainRequest,
@@ -8,6 +16,7 @@ import {
   type InvalidateResponse,
 } from '../grpc/generated/dibs/v1/coordinator.js';
 import { Misuse, Refusal, type Surroundings } from './command.js';
+import { proxyNamed, proxyOptions } from './proxy.js';
 
 /** Options of every command that calls the service. */
 export const SERVICE_OPTIONS = {
@@ -34,15 +43,19 @@ export class Service {
     readonly target: string,
     security: ChannelCredentials,
     token: string,
+    private readonly through = '',
   ) {
+    // Each error is one line, and this class writes it.
+    setLogVerbosity(logVerbosity.NONE);
     if (token !== '') this.#metadata.set('authorization', `Bearer ${token}`);
-    this.#stub = new CoordinatorServiceClient(target, security);
+    this.#stub = new CoordinatorServiceClient(target, security, proxyOptions(target));
   }
 
   static from({ target }: { readonly target?: string | undefined }, env: Surroundings['env']): Service {
     const where = target ?? (env.DIBS_TARGET || DEFAULT_TARGET);
     try {
-      return new Service(where, securityOf(env.DIBS_TLS_CA ?? ''), env.DIBS_TOKEN ?? '');
+      const security = securityOf(env.DIBS_TLS_CA ?? '');
+      return new Service(where, security, env.DIBS_TOKEN ?? '', proxyNamed(where, env));
     } catch (error) {
       if (error instanceof Misuse) throw error;
       throw new Misuse(`--target: '${where}' is not a valid address: ${(error as Error).message}`);
@@ -69,7 +82,7 @@ export class Service {
     return new Promise((resolve, reject) => {
       send({ deadline: Date.now() + CALL_MS_MAX }, (error, reply) => {
         if (error === null) resolve(reply);
-        else reject(refusalOf(error, this.target));
+        else reject(refusalOf(error, this.target, this.through));
       });
     });
   }
@@ -85,7 +98,7 @@ function securityOf(tlsCa: string): ChannelCredentials {
 }
 
 /** What happened and what to do, in one line. */
-export function refusalOf(error: ServiceError, target: string): Refusal {
+export function refusalOf(error: ServiceError, target: string, through = ''): Refusal {
   const { code, details, metadata } = error;
   switch (code) {
     case status.UNAVAILABLE:
@@ -93,7 +106,7 @@ export function refusalOf(error: ServiceError, target: string): Refusal {
       return metadata.get('grpc-retry-pushback-ms').length > 0
         ? new Refusal(`${target} is unavailable: ${details}`)
         : new Refusal(
-            `${target} does not answer (${connectionFault(details)}): check the address (--target, DIBS_TARGET) and TLS (DIBS_TLS_CA)`,
+            `${target} does not answer${through} (${connectionFault(details)}): check the address (--target, DIBS_TARGET)${through === '' ? '' : ', NO_PROXY'} and TLS (DIBS_TLS_CA)`,
           );
     case status.DEADLINE_EXCEEDED:
       return new Refusal(
@@ -114,8 +127,10 @@ export function refusalOf(error: ServiceError, target: string): Refusal {
 
 /** Removes what grpc-js wraps around the socket's message. */
 function connectionFault(details: string): string {
-  return details
+  const said = details
     .replace(/^No connection established\. Last error: (Error: )?/, '')
     .replace(/\.? Resolution note:[\s\S]*$/, '')
     .trim();
+  // What grpc-js says of a proxy that cannot be reached.
+  return said === 'undefined' || said === '' ? 'no connection' : said;
 }

@@ -54,9 +54,21 @@ function policyOf(base: Policy, said: SaidPolicy): Policy {
   };
 }
 
+const NAMESPACE = 'is not a namespace: 1 to 64 of A-Z, a-z, 0-9, _, . and -';
+
+/** Like zod's strictObject. Its faults say what is known, and what shape is expected. */
+function known<const Shape extends z.ZodRawShape>(shape: Shape, what: string) {
+  return z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === 'unrecognized_keys'
+        ? `${issue.keys.join(', ')}: not known; known are ${Object.keys(shape).join(', ')}`
+        : `is not ${what}`,
+  });
+}
+
 function fileSchema({ leaseMsMin, leaseMsMax }: Policy) {
   const serve = oneOf('allow', 'forbid');
-  const policy = z.strictObject({
+  const shape = {
     // The long form also sets the stale time, unless a publish sets it.
     stale: z
       .union([serve, z.strictObject({ serve: serve.optional(), ms: within(0, YEAR_MS).optional() })], {
@@ -75,9 +87,16 @@ function fileSchema({ leaseMsMin, leaseMsMax }: Policy) {
     lease_max_ms: within(leaseMsMin, leaseMsMax).optional(),
     lease_hold_max_ms: within(leaseMsMin, DAY_MS).optional(),
     keys_in_traces: oneOf('hashed', 'clear').optional(),
-  });
-  const name = z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/);
-  return z.strictObject({ namespaces: z.record(name, policy).nullish() });
+  };
+  const policy = known(shape, 'a policy: a map such as { stale: allow }');
+  const name = z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, { error: NAMESPACE });
+  const policies = z.record(name, policy, { error: wrongNamespaces });
+  return known({ namespaces: policies.nullish() }, 'a map with `namespaces`');
+}
+
+/** A key that does not fit has its own fault. */
+function wrongNamespaces({ code }: { readonly code?: string | undefined }): string | undefined {
+  return code === 'invalid_key' ? undefined : 'is not a map from namespaces to policies';
 }
 
 function within(min: number, max: number, whole = true) {

@@ -18,7 +18,7 @@ export function readYaml(text: string, faults: Faults): unknown {
     return document.toJS() ?? {};
   } catch {
     // Aliases are resolved only here.
-    faults.add('', 'is not plain YAML: an alias (*name) has no anchor, or stands for too much');
+    faults.add('', 'is not plain YAML: an alias (*name) has no anchor, or expands to too much');
     return undefined;
   }
 }

@@ -77,7 +77,13 @@ export class Coordinator {
     const keeper = new ClockKeeper(this.parts, this.#changes);
     this.#near = new NearCache(parts.nearCacheBytes);
     this.#slots = new RebuildSlots(this.parts, this.#held, (id) => this.#keyLoops.wake(id));
-    this.#reader = new RecordReader(this.parts, this.#held, this.#changes, samples, keeper, lateness);
+    this.#reader = new RecordReader(this.parts, {
+      held: this.#held,
+      changes: this.#changes,
+      samples,
+      keeper,
+      lateness,
+    });
     this.#lifecycle = new LeaseLifecycle(this.parts, this.#held, this.#slots);
     const granter = new LeaseGranter(this.parts, {
       held: this.#held,
@@ -236,7 +242,7 @@ export class Coordinator {
     const sent = { readAtMs: this.parts.clock.nowMs(), sentAt };
     const outcome = await this.#lifecycle.release(request);
     if (failure !== undefined && outcome === 'released' && token?.kind !== 'armed' && feeds) {
-      // No store carries this failure to those who wait for it here.
+      // No store passes this failure on to the callers that wait here.
       const { message, retryAfterMs = this.parts.policyOf(key.namespace).failureBackoffMs } = failure;
       const record = {
         ...NO_RECORD,
@@ -253,7 +259,7 @@ export class Coordinator {
     return this.#lifecycle.extend(request);
   }
 
-  /** The lease was extended on another session than it was given to: undefined, or the lease as that one has it now. */
+  /** The lease was extended on another session than its own. Returns the lease as that session has it now, or undefined. */
   async takeOver({ key, token }: Extend, expiresInMs: number): Promise<Lease | undefined> {
     return token && this.#lifecycle.takeOver(key, token, expiresInMs);
   }
@@ -302,7 +308,7 @@ export class Coordinator {
     return { keysInvalidated, leasesVoided };
   }
 
-  /** From now on no caller waits and none gets a lease here; hits go on, and running leases can be ended. */
+  /** From now on no caller waits or gets a lease here. Hits are still served, and running leases can be ended. */
   drain(): void {
     this.#keyLoops.drain();
   }

@@ -45,7 +45,7 @@ export interface PublishValueRooms {
   readonly lateness: Pick<Lateness, 'owedSinceMs'>;
 }
 
-/** Takes rebuilt values: to the store, whose word counts, and to those who wait on this replica. */
+/** Passes rebuilt values to the store, whose answer counts, and to the waiters on this replica. */
 export class PublishValue {
   private readonly held: HeldLeases;
   private readonly lifecycle: PublishValueRooms['lifecycle'];
@@ -74,7 +74,7 @@ export class PublishValue {
 
   /**
    * Never rejects because the store is unavailable: that is `not_stored`. It waits for a store that is late, as long as
-   * its caller does. What the caller hears then is not the end of it: the store's word still counts when it comes.
+   * its caller does. The caller's answer is then not final: the store's answer still counts when it comes.
    */
   publish(request: Publish, call: Call): Promise<PublishAnswer> {
     const publishing = this.#publish(request, call);
@@ -93,7 +93,7 @@ export class PublishValue {
       observer.published(key.namespace, 'unknown_lease', undefined, call.traceparent);
       return { outcome: 'unknown_lease', fence: 0 };
     }
-    // With any outcome the lease is over; its own wake must not be the one to tell so.
+    // With any outcome the lease has ended. Its own wake must not be the first to report that.
     const feeds = this.held.feeds(token.nonce);
     const held = this.held.remove(token.nonce);
     const lease = held?.key.id === key.id ? held : undefined;
@@ -149,7 +149,7 @@ export class PublishValue {
     return { ...answer, notStored };
   }
 
-  /** This replica's own publish was stored: it knows that before any wake says so. A fence of 0: it is over by now. */
+  /** This replica's own publish was stored: it knows this before any wake arrives. A fence of 0: it has expired by now. */
   #changed({ id }: Key, fence: number): void {
     const known = fence > 0 ? fence : Number.POSITIVE_INFINITY;
     this.held.keyChanged(id);
@@ -178,7 +178,7 @@ export class PublishValue {
     return now && outlasts(clock, now.clock, now.stamps);
   }
 
-  /** Those who wait here get what was stored, unless its tags were invalidated while it was rebuilt. */
+  /** The waiters here get what was stored, unless its tags were invalidated while it was rebuilt. */
   async #feedStored(
     key: Key,
     record: KeyRecord,
@@ -193,7 +193,7 @@ export class PublishValue {
   }
 
   /**
-   * Those who wait here get what no store has confirmed, if this replica gave the lease, its time runs, and nothing
+   * The waiters here get what no store has confirmed, if this replica gave the lease, its time runs, and nothing
    * that it read may have changed since. A client must not keep it: no wake would tell it to drop it.
    */
   #feedUnstored(

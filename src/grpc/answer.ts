@@ -7,6 +7,7 @@ import type { Lease } from '../coordination/words/outcome.js';
 import type { Token } from '../coordination/words/token.js';
 import type { Facts, Tracing } from '../coordination/words/trace.js';
 import type { Bounds } from './decode.js';
+import type { AnswerType } from './gather.js';
 import type { MessageType } from './strict-codec.js';
 import type { Pieces } from './turns.js';
 
@@ -69,6 +70,8 @@ export interface Row<Wire, Request, Answer, Response> {
   /** Whether it may have more than one answer. */
   readonly streams: boolean;
   readonly type: MessageType<Wire>;
+  /** Of answers that carry values: their bytes are not copied more often than necessary. */
+  readonly answerType?: AnswerType<Response> | undefined;
   /** Throws `invalid_argument`, with a text that begins with the field's path. */
   decode(wire: Wire, edge: Edge, identity: string): Request;
   permission(request: Request): Permission;

@@ -39,6 +39,7 @@ export const CALLS = {
   getOrLock: row({
     method: contract.getOrLock,
     type: wire.GetOrLockRequest,
+    answerType: wire.GetOrLockResponse,
     decode: decodeGetOrLock,
     permission: permissionOf,
     subject: ({ key }) => key,
@@ -100,11 +101,12 @@ export const CALLS = {
   getOrLockMany: row({
     method: contract.getOrLockMany,
     type: wire.GetOrLockManyRequest,
+    answerType: wire.GetOrLockManyResponse,
     decode: decodeGetOrLockMany,
     permission: ([first]) => permissionOf(first),
     subject: ([{ key }]) => ({ namespace: key.namespace }),
     calls: (requests) => requests.length,
-    // The first keys. Others follow in pieces of their own.
+    // The first keys. The others follow in later pieces.
     work: ({ keys }) => Math.max(1, Math.min(keys.length, KEYS_AT_ONCE)),
     handsOut: true,
     run: (edge, requests, call, settled) =>
@@ -149,6 +151,7 @@ function row<Wire, Request, Answer, Response>(
     span: spanOf(path),
     streams: responseStream,
     type: it.type,
+    answerType: it.answerType,
     decode: it.decode,
     permission: it.permission,
     subject: it.subject,

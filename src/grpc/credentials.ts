@@ -15,7 +15,7 @@ function credentialsOf(call: Shown): Credentials {
   };
 }
 
-/** Callers that were admitted by the metadata of their call, until that call is over. */
+/** Callers that were admitted by the metadata of their call, until that call has ended. */
 const admitted = new WeakMap<Metadata, Visitor>();
 
 /** The caller, asked for once in each call. Throws `unauthenticated`. */

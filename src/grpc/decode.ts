@@ -214,7 +214,7 @@ function withinIfSet(path: string, value: number | undefined, min: number, max: 
   return value === undefined ? undefined : within(path, value, min, max);
 }
 
-/** NaN stands for a number beyond 2^53 and is outside every bound. */
+/** NaN means a number beyond 2^53, and is outside every bound. */
 function within(path: string, value: number, min: number, max: number): number {
   if (value >= min && value <= max) return value;
   throw invalid(`${path}: ${Number.isNaN(value) ? 'beyond 2^53, which' : value} is outside ${min} to ${max}`);

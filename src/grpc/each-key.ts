@@ -13,7 +13,7 @@ export interface KeyAnswer {
   readonly answer: GetOrLockAnswer | Error;
 }
 
-/** The call that asks for them all, and how the trace of each key names it and is told its answer. */
+/** The call that asks for all of them, and how the trace of each key names it and records its answer. */
 interface Asker {
   readonly call: Call;
   readonly span: string;

@@ -31,7 +31,7 @@ export function many(
         giveBack: ({ key, lease }) => edge.coordinator.giveBack(key, lease).catch(unexpected),
         ended: () => own.trace?.end(own.cancelled ? status.CANCELLED : status.OK),
       });
-      // After `callOf`, so that the call knows of it first.
+      // After `callOf`, so that the call is notified first.
       stream.on('cancelled', () => writer.flush());
       const answered = (it: Answered<unknown> | Error) => {
         if (it instanceof Error) fail(it);

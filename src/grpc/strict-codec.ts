@@ -18,7 +18,7 @@ export type Decoded<Message> =
  * is room for later versions.
  */
 export const PARTS_MAX = 4_000;
-/** In a session's message, which carries many calls, each stands for two bytes or more. */
+/** In a session's message, which carries many calls, each takes two bytes or more. */
 export const SESSION_PARTS_MAX = 500_000;
 
 /** A number in the one form that the generated code accepts. It asks for the text, and makes a number of that. */

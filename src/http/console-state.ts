@@ -4,7 +4,7 @@ import type { Degraded } from '../coordination/words/outcome.js';
 
 /** What the console shows of this replica: no token, no value. All of it is made anew once a second. */
 export interface ConsoleState {
-  /** The machine's wall clock, for the reader; everything else is told as an age. */
+  /** The machine's wall clock, for the reader. Everything else is an age. */
   readonly atMs: number;
   readonly replica: {
     readonly host: string;
@@ -55,7 +55,7 @@ export interface WaitsByEnd {
   readonly p99Ms?: number | undefined;
 }
 
-/** One second in which waits ended; those without are left out. */
+/** One second in which waits ended. Seconds without are omitted. */
 export interface SecondOfWaits {
   readonly agoS: number;
   /** How many, by what ended them. */

@@ -18,7 +18,7 @@ export class MemoryLeaseQuorum implements LeaseQuorum {
 
   constructor(private readonly parts: { readonly clock: Clock }) {}
 
-  /** Locks held now, among them some whose time is over. */
+  /** Locks held now, including expired ones. */
   get size(): number {
     return this.#locks.size;
   }

@@ -27,7 +27,7 @@ export class MemoryNamespaceStore implements NamespaceStore {
     this.#spaces = new Namespaces({ freshId: () => chance.nonce(), stampsMax });
   }
 
-  /** Namespaces held now, among them some whose time is over. */
+  /** Namespaces held now, including expired ones. */
   get size(): number {
     return this.#spaces.size;
   }

@@ -38,7 +38,7 @@ export class Namespaces {
 
   constructor(private readonly options: NamespacesOptions) {}
 
-  /** Namespaces held now, among them some whose time is over. */
+  /** Namespaces held now, including expired ones. */
   get size(): number {
     return this.#spaces.size + this.#slots.size;
   }

@@ -60,7 +60,7 @@ function remembered(
   return kept;
 }
 
-/** As the line of JSON has them that stands for it on Redis, give or take some digits. */
+/** The size of its line of JSON on Redis, give or take some digits. */
 function bytesOf({ holder, failure }: MemoryPast): number {
   return Buffer.byteLength(holder) + Buffer.byteLength(failure) + 120;
 }

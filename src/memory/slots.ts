@@ -8,7 +8,7 @@ export class Slots {
     [...slots.values()].every((untilMs) => untilMs <= nowMs) ? undefined : slots,
   );
 
-  /** Namespaces with slots that are taken, among them some whose time is over. */
+  /** Namespaces with slots that are taken, including expired ones. */
   get size(): number {
     return this.#taken.size;
   }

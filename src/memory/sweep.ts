@@ -1,17 +1,17 @@
 /** Looked at in each step. A step adds one at most, so that the sweep gets round faster than the map grows. */
 const ENTRIES_A_STEP = 4;
 
-/** Drops what is over from a map, a few entries at a time and without a timer. */
+/** Drops expired entries from a map, a few at a time and without a timer. */
 export class Sweep<V> {
   #cursor: MapIterator<[string, V]> | undefined;
 
   constructor(
     private readonly entries: Map<string, V>,
-    /** What is left of an entry; undefined if it is over. */
+    /** What is left of an entry; undefined if it has expired. */
     private readonly leftOf: (entry: V, nowMs: number) => V | undefined,
   ) {}
 
-  /** Looks at the next few entries. A map's iterator goes on rightly while entries come and go. */
+  /** Looks at the next few entries. A map's iterator stays valid while entries are added and deleted. */
   some(nowMs: number): void {
     this.#cursor ??= this.entries.entries();
     for (let looked = 0; looked < ENTRIES_A_STEP; looked++) {

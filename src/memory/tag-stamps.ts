@@ -106,7 +106,7 @@ function lastOf({ deletedAt, marks }: MemoryStamp): number {
 }
 
 function seen({ deletedAt, marks }: MemoryStamp, nowMs: number): Stamp {
-  // Marked before the clock was set back. How long ago is not known, so what it marked is over.
+  // Marked before the clock was set back. How long ago is unknown, so what it marked has expired.
   const overAt = Math.max(deletedAt, ...marks.filter(({ atMs }) => atMs > nowMs).map(({ at }) => at));
   return {
     deletedAt: overAt,

@@ -33,7 +33,7 @@ export class MemoryValueStore implements ValueStore {
 
   constructor(private readonly parts: MemoryValueStoreParts) {}
 
-  /** Records held now, among them some whose time is over. */
+  /** Records held now, including expired ones. */
   get size(): number {
     return this.#records.size;
   }

@@ -6,7 +6,7 @@ export class MemoryWakeChannel implements WakeChannel {
   readonly #listeners = new Set<WakeListener>();
 
   listen(listener: WakeListener): () => void {
-    // A listener of its own for each call: the same object may listen twice.
+    // Each call has its own listener: the same object may listen twice.
     const own: WakeListener = {
       wake: (wake) => listener.wake(wake),
       namespaceWake: (wake) => listener.namespaceWake(wake),

@@ -1,8 +1,8 @@
 /**
- * The quorum's port to one lock node. Each step is a single request; there is no policy here. The Redis room implements
+ * The quorum's port to one lock node. Each call is a single request; there is no policy here. The Redis room implements
  * it over a connection, the simulation in memory.
  *
- * Steps are applied in the order in which they were sent on one connection. No step is ever sent twice. A step rejects
+ * Calls are applied in the order in which they were sent on one connection. No call is ever sent twice. A call rejects
  * with an Error without a connection or when the connection breaks, and with a {@link Refusal} when the node answers
  * with an error (READONLY, OOM, NOPERM, …). It may also never settle.
  */
@@ -31,13 +31,33 @@ export interface LockNode {
   /** Answered after all earlier steps. */
   ping(): Promise<void>;
 
-  /** Locks `id` for `ttlMs` unless it is locked. `run` must match the marker. */
-  acquire(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply>;
-  /** Makes the lock last at least `ttlMs`. Locks it again if it is free. */
-  extend(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply>;
-  /** Removes the lock if `nonce` holds it. Needs no marker. */
-  release(id: string, nonce: string): Promise<void>;
+  /**
+   * Acquires and extends locks in one request, step by step in the given order. `run` must match the marker. Answers
+   * each step for itself: an error of one step leaves the others alone.
+   */
+  take(run: string, steps: readonly TakeStep[]): Promise<readonly TakeReply[]>;
+  /** Removes locks in one request: those that the nonces of the steps hold, and no other. Needs no marker. */
+  free(steps: readonly LockStep[]): Promise<void>;
 }
+
+/** What is asked of one lock: to release it for `nonce`, unless it says more. */
+export interface LockStep {
+  /** The key's id. It has no white space, and neither has the nonce. */
+  readonly id: string;
+  readonly nonce: string;
+}
+
+/**
+ * To `acquire` is to lock `id` for `ttlMs` unless it is locked. To `extend` is to make the lock last at least `ttlMs`,
+ * and to lock it again if it is free.
+ */
+export interface TakeStep extends LockStep {
+  readonly kind: 'acquire' | 'extend';
+  readonly ttlMs: number;
+}
+
+/** An Error is the node's answer to this step alone: a {@link Refusal}, or a reply that means nothing. */
+export type TakeReply = LockReply | Error;
 
 /** The node answered, and its answer is an error. The message says why, and what to do. */
 export interface Refusal extends Error {

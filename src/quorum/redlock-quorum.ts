@@ -4,9 +4,12 @@ import type { Chance, Clock } from '../coordination/ports/clock.js';
 import type { Ballot, LeaseQuorum, VoteListener } from '../coordination/ports/lease-quorum.js';
 import { Amnesia } from './amnesia.js';
 import type { FirstStartClaim } from './first-start-claim.js';
+import { GroupCommit } from './group-commit.js';
 import type { LockNode } from './lock-node.js';
 import { NO_QUORUM_OBSERVER, type NodeState, type QuorumObserver } from './quorum-observer.js';
+import { SameStep } from './same-step.js';
 import { SeparateRuns } from './separate-runs.js';
+import type { TakeAnswer } from './take-answer.js';
 import { Voter } from './voter.js';
 
 export interface RedlockQuorumParts {
@@ -24,7 +27,7 @@ export interface RedlockQuorumParts {
   readonly leaseMsMax: number;
 }
 
-/** Who listens to the votes of a nonce, and how many are outstanding. */
+/** The listener to the votes of a nonce, and how many are outstanding. */
 interface Listener {
   readonly heard: VoteListener;
   left: number;
@@ -47,6 +50,7 @@ export class RedlockQuorum implements LeaseQuorum {
   readonly #redlock: Redlock;
   readonly #amnesia: Amnesia;
   readonly #runs: SeparateRuns;
+  readonly #commit: GroupCommit<TakeAnswer>;
   /** By nonce. */
   readonly #listeners = new Map<string, Listener>();
   #nonce = '';
@@ -63,7 +67,9 @@ export class RedlockQuorum implements LeaseQuorum {
     const observer = this.#whileOpen(parts.observer ?? NO_QUORUM_OBSERVER);
     const runs = new SeparateRuns((node) => observer.sharesStore(node));
     this.#runs = runs;
-    const common = { runs, clock, chance, observer, timeoutMs, silenceMs, leaseMsMax, changed };
+    const commit = new GroupCommit<TakeAnswer>(clock);
+    this.#commit = commit;
+    const common = { runs, commit, clock, chance, observer, timeoutMs, silenceMs, leaseMsMax, changed };
     this.#voters = nodes.map((node) => new Voter({ ...common, amnesia: this.#amnesia, node }));
     this.#redlock = this.#redlockOver(this.#voters);
   }
@@ -90,6 +96,7 @@ export class RedlockQuorum implements LeaseQuorum {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#amnesia.close();
+    this.#commit.flush();
     await Promise.all(this.#voters.map((voter) => voter.close()));
     this.#tellReady();
   }
@@ -139,8 +146,9 @@ export class RedlockQuorum implements LeaseQuorum {
 
   /** The package's clients, one per node. It takes them for Redis clients. */
   #redlockOver(voters: readonly Voter[]): Redlock {
+    const steps = new SameStep();
     const redlock: Redlock = new Redlock(
-      voters.map((voter) => clientOf(this.#askOf(voter), voter, () => redlock.scripts)),
+      voters.map((voter) => clientOf({ voter, steps, ask: this.#ask, scripts: () => redlock.scripts })),
       { retryCount: 0 },
       SCRIPTS,
     );
@@ -150,21 +158,21 @@ export class RedlockQuorum implements LeaseQuorum {
   }
 
   /** The voter's `ask`, which also reports each vote to the listener of its nonce. */
-  #askOf(voter: Voter): Voter['ask'] {
+  readonly #ask: Ask = (voter, step, told) => {
+    const listener = this.#listeners.get(step.nonce);
+    if (listener === undefined) {
+      voter.ask(step, told);
+      return;
+    }
     const { clock } = this.parts;
-    const told = async (listener: Listener, ...asked: Parameters<Voter['ask']>) => {
-      const askedMs = clock.nowMs();
-      const vote = await voter.ask(...asked);
+    const askedMs = clock.nowMs();
+    voter.ask(step, (vote) => {
       listener.left -= 1;
-      if (listener.left === 0) this.#listeners.delete(asked[2]);
+      if (listener.left === 0) this.#listeners.delete(step.nonce);
       listener.heard(voter.name, vote === 'late' ? 'missing' : vote, clock.nowMs() - askedMs);
-      return vote;
-    };
-    return (...asked) => {
-      const listener = this.#listeners.get(asked[2]);
-      return listener === undefined ? voter.ask(...asked) : told(listener, ...asked);
-    };
-  }
+      told(vote);
+    });
+  };
 
   /** That connections end is what closing is: no state of a node, and no trouble. */
   #whileOpen(observer: QuorumObserver): QuorumObserver {
@@ -236,21 +244,36 @@ class MissingVote extends Error {
   }
 }
 
-type Client = Redlock['clients'] extends Set<infer C> ? C : never;
+/** One of each, because an error costs more than a vote. */
+const MISSING_VOTE = new MissingVote(false);
+const LATE_VOTE = new MissingVote(true);
 
-function clientOf(ask: Voter['ask'], voter: Voter, scripts: () => Redlock['scripts']): Client {
+type Client = Redlock['clients'] extends Set<infer C> ? C : never;
+type Ask = (voter: Voter, ...to: Parameters<Voter['ask']>) => void;
+
+interface ClientParts {
+  readonly voter: Voter;
+  readonly steps: SameStep;
+  readonly ask: Ask;
+  readonly scripts: () => Redlock['scripts'];
+}
+
+function clientOf({ voter, steps, ask, scripts }: ClientParts): Client {
   const client = {
-    async evalsha(hash: string, _keyCount: number, [id, nonce, ttlMs]: [string, string, number]) {
+    evalsha(hash: string, _keyCount: number, [id, nonce, ttlMs]: [string, string, number]): Promise<number> {
       const { acquireScript, extendScript, releaseScript } = scripts();
       if (hash === releaseScript.hash) {
-        await voter.release(id, nonce);
-        return 1;
+        return new Promise((resolve) => voter.release(steps.free(id, nonce), () => resolve(1)));
       }
       if (hash !== acquireScript.hash && hash !== extendScript.hash) throw new Error(`no script ${hash}`);
-      const vote = await ask(hash === acquireScript.hash ? 'acquire' : 'extend', id, nonce, ttlMs);
-      if (vote === 'missing' || vote === 'late') throw new MissingVote(vote === 'late');
-      // To the package, 1 means agreement and 0 means "held by another nonce".
-      return vote === 'for' ? 1 : 0;
+      const kind = hash === acquireScript.hash ? 'acquire' : 'extend';
+      return new Promise((resolve, reject) => {
+        ask(voter, steps.take(kind, id, nonce, ttlMs), (vote) => {
+          if (vote === 'missing' || vote === 'late') reject(vote === 'late' ? LATE_VOTE : MISSING_VOTE);
+          // To the package, 1 means agreement and 0 means "held by another nonce".
+          else resolve(vote === 'for' ? 1 : 0);
+        });
+      });
     },
   };
   return client as unknown as Client;

@@ -1,9 +1,11 @@
-import { RunningTime } from '../coordination/degradation/running-time.js';
 import type { Chance, Clock } from '../coordination/ports/clock.js';
 import type { Amnesia, Witness } from './amnesia.js';
-import type { LockNode, LockReply, Memory, NodeFacts } from './lock-node.js';
+import type { GroupCommit, Lane, Part } from './group-commit.js';
+import type { LockNode, LockStep, Memory, NodeFacts, TakeStep } from './lock-node.js';
 import type { NodeState, QuorumObserver, Vote } from './quorum-observer.js';
 import type { SeparateRuns } from './separate-runs.js';
+import { Silence } from './silence.js';
+import { answerAt, type TakeAnswer } from './take-answer.js';
 import { type Outcome, within } from './within.js';
 
 export interface VoterParts {
@@ -11,6 +13,8 @@ export interface VoterParts {
   readonly amnesia: Amnesia;
   /** Shared by all nodes. */
   readonly runs: SeparateRuns;
+  /** Shared by all nodes: what this turn asks of them. */
+  readonly commit: GroupCommit<TakeAnswer>;
   readonly clock: Clock;
   readonly chance: Chance;
   readonly observer: QuorumObserver;
@@ -35,7 +39,7 @@ const REFUSAL_MS = 10_000;
  * One lock node, with everything that can stop it from voting: no connection, no marker, an evicting policy, silence. A
  * request always ends in a vote within the timeout, and at once if the node may not vote or is silent.
  */
-export class Voter implements Witness {
+export class Voter implements Witness, Lane<TakeAnswer> {
   readonly name: string;
   #state: NodeState = 'connecting';
   #why = '';
@@ -51,17 +55,14 @@ export class Voter implements Witness {
   /** Counts replies of any kind. */
   #heard = 0;
   #wake = () => {};
-  /** It owes a reply, and nothing has come from it for so long. */
-  #silentMs = 0;
-  #silent = false;
-  readonly #silence: RunningTime;
+  readonly #silence: Silence;
+  /** Its number in the group commit. */
+  readonly #lane: number;
 
   constructor(private readonly parts: VoterParts) {
     this.name = parts.node.name;
-    this.#silence = new RunningTime(parts.clock, (ms) => {
-      this.#silentMs += ms;
-      return !this.#isGone;
-    });
+    this.#silence = new Silence(parts.clock, 2 * parts.silenceMs);
+    this.#lane = parts.commit.join(this);
   }
 
   get state(): NodeState {
@@ -82,45 +83,62 @@ export class Voter implements Witness {
       },
       disconnected: (why, silent) => {
         this.#disconnect(why);
-        if (silent === true) this.#fellSilent(this.parts.silenceMs);
-        else this.#answered();
+        if (silent === true) this.#silence.begin(this.parts.silenceMs);
+        else this.#silence.end();
       },
     });
   }
 
   async close(): Promise<void> {
     this.#disconnect('closed');
-    this.#answered();
+    this.#silence.end();
     await this.parts.node.close();
   }
 
-  /** Never rejects. Does not ask a node that may not vote. A late vote is missing, but its node may only be slow. */
-  async ask(
-    question: 'acquire' | 'extend',
-    id: string,
-    nonce: string,
-    ttlMs: number,
-  ): Promise<Vote | 'late'> {
-    const { node, clock, observer } = this.parts;
-    const run = this.#run;
-    if (!this.#mayVote || run === undefined) {
+  /**
+   * `told` hears the vote, once. Does not ask a node that may not vote. A late vote is missing, but its node may only be
+   * slow.
+   */
+  ask(step: TakeStep, told: (vote: Vote | 'late') => void): void {
+    const { clock, observer, commit } = this.parts;
+    if (!this.#mayVote || this.#run === undefined) {
       observer.voted(this.name, 'missing', 0, this.#state);
-      return this.#silent && !this.#isGone ? 'late' : 'missing';
+      told(this.#silence.mayEnd ? 'late' : 'missing');
+      return;
     }
     const askedMs = clock.nowMs();
-    const outcome = await this.#call(() => node[question](run, id, nonce, ttlMs));
-    const [vote, why] = this.#voteOf(outcome);
-    observer.voted(this.name, vote, clock.nowMs() - askedMs, why);
-    return outcome.kind === 'timed_out' && !this.#isGone ? 'late' : vote;
+    commit.take(this.#lane, step, (answer) => {
+      const [vote, why] = this.#voteOf(answer);
+      observer.voted(this.name, vote, clock.nowMs() - askedMs, why);
+      const isTimedOut = typeof answer !== 'string' && answer.kind === 'timed_out';
+      told(isTimedOut && !this.#silence.isGone ? 'late' : vote);
+    });
   }
 
-  /** Never rejects. Sent to every connected node, even if it may not vote. */
-  async release(id: string, nonce: string): Promise<void> {
-    const { node } = this.parts;
-    if (this.#connection === 0) return;
-    const released = this.#call(() => node.release(id, nonce));
+  /** Sent to every connected node, even if it may not vote. `done` is called when the caller need not wait any longer. */
+  release(step: LockStep, done: () => void): void {
+    const isSilent = this.#state === 'suspect';
     // A silent node gets it too, after the acquire that it may still apply. The caller does not wait for it.
-    if (this.#state !== 'suspect') await released;
+    if (this.#connection !== 0) this.parts.commit.free(this.#lane, step, isSilent ? () => {} : done);
+    if (this.#connection === 0 || isSilent) done();
+  }
+
+  take({ steps, settles, sinceMs }: Part<TakeStep, TakeAnswer>): void {
+    const run = this.#run;
+    // It may have lost its connection since it was asked, in the same turn.
+    if (!this.#mayVote || run === undefined) {
+      for (const settle of settles) settle({ kind: 'failed', why: this.#state });
+      return;
+    }
+    void this.#call(() => this.parts.node.take(run, steps), sinceMs).then((outcome) => {
+      for (const [at, settle] of settles.entries()) settle(answerAt(outcome, at));
+    });
+  }
+
+  free({ steps, settles, sinceMs }: Part<LockStep, void>): void {
+    void this.#call(() => this.parts.node.free(steps), sinceMs).then(() => {
+      for (const settle of settles) settle();
+    });
   }
 
   async recall(): Promise<Memory | undefined> {
@@ -143,13 +161,15 @@ export class Voter implements Witness {
     return this.#state === 'voting' || this.#state === 'refusing';
   }
 
-  #voteOf(outcome: Outcome<LockReply>): [Vote, why?: string] {
-    if (outcome.kind === 'refused' && this.#mayVote) this.#refuse(outcome.why);
-    if (outcome.kind !== 'done') return ['missing', outcome.why];
-    if (this.#state === 'refusing' && (outcome.value === 'done' || outcome.value === 'held')) {
+  #voteOf(answer: TakeAnswer): [Vote, why?: string] {
+    if (typeof answer !== 'string') {
+      if (answer.kind === 'refused' && this.#mayVote) this.#refuse(answer.why);
+      return ['missing', answer.why];
+    }
+    if (this.#state === 'refusing' && (answer === 'done' || answer === 'held')) {
       this.#become('voting', 'it votes again');
     }
-    switch (outcome.value) {
+    switch (answer) {
       case 'done':
         return ['for'];
       case 'held':
@@ -247,7 +267,7 @@ export class Voter implements Witness {
   #yieldTo(same: string): number {
     this.#run = undefined;
     this.#memory = undefined;
-    this.#become('duplicate', `it is the same Redis as ${same}; each lock node must be a Redis of its own`);
+    this.#become('duplicate', `it is the same Redis as ${same}; each lock node must be a different Redis`);
     return LOOK_MS;
   }
 
@@ -260,42 +280,24 @@ export class Voter implements Witness {
     return LOOK_MS;
   }
 
-  #call<T>(step: () => Promise<T>): Promise<Outcome<T>> {
+  #call<T>(step: () => Promise<T>, sinceMs = 0): Promise<Outcome<T>> {
     const heard = this.#heard;
     const connection = this.#connection;
-    return within(this.parts.clock, this.parts.timeoutMs, step, {
+    const told = {
       answered: () => this.#hear(connection),
-      timedOut: (why) => {
+      timedOut: (why: string) => {
         // Other replies since the request mean that it is slow, not silent.
         if (this.#heard === heard && this.#connection === connection) this.#suspect(connection, why);
       },
-    });
+    };
+    return within(this.parts.clock, this.parts.timeoutMs, step, told, sinceMs);
   }
 
   #suspect(connection: number, why: string): void {
     if (this.#state !== 'voting') return;
     this.#become('suspect', why);
-    this.#fellSilent(0);
+    this.#silence.begin(0);
     this.#ping(connection);
-  }
-
-  get #isGone(): boolean {
-    return this.#silentMs >= 2 * this.parts.silenceMs;
-  }
-
-  /** For at least so long by now. */
-  #fellSilent(ms: number): void {
-    this.#silent = true;
-    this.#silentMs = Math.max(this.#silentMs, ms);
-    this.#silence.start();
-  }
-
-  /** Also by saying that it is gone. */
-  #answered(): void {
-    if (!this.#silent) return;
-    this.#silent = false;
-    this.#silentMs = 0;
-    this.#silence.stop();
   }
 
   #ping(connection: number): void {
@@ -309,7 +311,7 @@ export class Voter implements Witness {
     this.#heard += 1;
     // A connection that broke rejects what it owes: nothing was heard of the node.
     if (this.#connection !== connection) return;
-    this.#answered();
+    this.#silence.end();
     if (this.#state !== 'suspect') return;
     this.#become('voting', 'it answers again');
     this.#wake();

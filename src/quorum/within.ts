@@ -18,14 +18,15 @@ export interface Told {
 const TELLS_NO_ONE: Told = { answered: () => {}, timedOut: () => {} };
 
 /**
- * Runs a step with a timeout. Never rejects. Drops a later result. One promise besides the step's own, because every
- * vote passes here.
+ * Runs a step with a timeout, which began `sinceMs` ago. Never rejects. Drops a later result. One promise besides the
+ * step's own.
  */
 export function within<T>(
   clock: Clock,
   timeoutMs: number,
   step: () => Promise<T>,
   told: Told = TELLS_NO_ONE,
+  sinceMs = 0,
 ): Promise<Outcome<T>> {
   return new Promise((resolve) => {
     let settled = false;
@@ -35,7 +36,7 @@ export function within<T>(
       cancel();
       resolve(outcome);
     };
-    const cancel = clock.after(timeoutMs, () => {
+    const cancel = clock.after(timeoutMs - sinceMs, () => {
       // Timers run before sockets are read. After a pause of this process, the reply may already be there.
       void clock.turn().then(() => {
         if (settled) return;
@@ -46,8 +47,7 @@ export function within<T>(
     });
     const failed = (error: unknown) => {
       told.answered();
-      const { name, message } = error instanceof Error ? error : new Error(String(error));
-      settle({ kind: name === REFUSED ? 'refused' : 'failed', why: message });
+      settle(failureOf(error));
     };
     try {
       step().then((value) => {
@@ -59,4 +59,10 @@ export function within<T>(
       failed(error);
     }
   });
+}
+
+/** A refusal is told apart, because it says that the node itself does not want to. */
+export function failureOf(error: unknown): { readonly kind: 'failed' | 'refused'; readonly why: string } {
+  const { name, message } = error instanceof Error ? error : new Error(String(error));
+  return { kind: name === REFUSED ? 'refused' : 'failed', why: message };
 }

@@ -37,7 +37,7 @@ export function retryMs(tries: number): number {
 /**
  * Options of every connection: a command is sent at once or refused, and never a second time behind its
  * caller's back. `maxRetriesPerRequest: 0` is what rejects unanswered commands when the connection
- * closes; without resending and without it, ioredis 6 leaves them pending for ever.
+ * closes; without resending and without it, ioredis 6 leaves them pending forever.
  *
  * No automatic pipelining: README.md has the numbers.
  */
@@ -52,7 +52,7 @@ export const promptOptions = {
 } as const;
 
 /**
- * The same client, which connects anew when its SELECT is refused: ioredis would go on in database 0, which may be that
+ * The same client, which connects anew when its SELECT is refused: ioredis would continue in database 0, which may be that
  * of another fleet. Until it is ready, it refuses every command.
  */
 export function inItsDatabase(client: Redis): Redis {
@@ -105,7 +105,7 @@ export function clusterClient(
 
 /**
  * A client for one connection, which never connects again: a subscription, or a question. Each node of a
- * cluster hears what is published on any, so that `attempt` may pick one in turn.
+ * cluster receives what is published on any, so that `attempt` may pick one in turn.
  */
 export function singleClient(
   address: StoreAddress,
@@ -167,7 +167,7 @@ function sentinelOptions(
   };
 }
 
-/** An address is no server name (RFC 6066); the certificate is checked against it all the same. */
+/** An address is no server name (RFC 6066); the certificate is still checked against it. */
 function placeOf({ host, port }: RedisHost, isTls: boolean, ca: string | undefined) {
   const servername = isIP(host) === 0 ? host : undefined;
   return { host, port, tls: isTls ? { ...tlsOptions(ca), servername } : undefined };

@@ -15,7 +15,7 @@ export class ClusterBeats {
   /** When the last beat that went through a master was heard, by the master's address. */
   readonly #heardAtMs = new Map<string, number>();
 
-  /** Connects in the background. `onError` hears of masters that take no beat. */
+  /** Connects in the background. `onError` is called for masters that accept no beat. */
   constructor(
     address: ClusterAddress,
     private readonly onError: (error: Error) => void,

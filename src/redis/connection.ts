@@ -4,7 +4,7 @@ import { RunningTime } from '../coordination/degradation/running-time.js';
 import type { Clock } from '../coordination/ports/clock.js';
 import { type Missing, StoreUnavailable } from '../coordination/ports/value-store.js';
 import { CoordinationError } from '../coordination/words/errors.js';
-import { SILENT_MS_MAX, scriptClient, singleClient } from './client.js';
+import { retryMs, SILENT_MS_MAX, scriptClient, singleClient } from './client.js';
 import { entryFault, hidesItsReason } from './entry-fault.js';
 import { OneWrite } from './one-write.js';
 import { ReplyWatch } from './reply-watch.js';
@@ -18,15 +18,15 @@ export interface StoreTrouble {
 }
 
 const FOREIGN_KEY =
-  'the value store has something else under the name of this key (WRONGTYPE); delete it there, or give Dibs a store of its own';
+  'the value store has something else under the name of this key (WRONGTYPE); delete it there, or give Dibs its own store';
 
 export interface StoreConnectionOptions {
   readonly clock: Clock;
-  /** How long a store that owes a reply may be silent, in this process's own running time, before that is told. */
+  /** How long a store that owes a reply may be silent, in this process's own running time, before that is reported. */
   readonly silenceMs: number;
   /** PEM: who has signed the certificates of a store with TLS. */
   readonly ca?: string | undefined;
-  /** Hears why a connection could not be made or broke, or what was refused; each failed try again. */
+  /** Called with the reason when a connection fails or breaks, or refuses something; again at each failed try. */
   readonly onTrouble?: (trouble: StoreTrouble) => void;
   /** A connection is ready. */
   readonly onReady?: () => void;
@@ -73,6 +73,7 @@ export class StoreConnection {
     this.#client.on('error', (error: Error) => this.#noteUnreachable(error));
     // A port that needs TLS closes without a word.
     this.#client.on('close', () => this.#noteUnreachable(new Error('Connection is closed.')));
+    this.#client.on('end', () => this.#connectAgain());
     this.#client.on('ready', () => {
       this.#trouble = undefined;
       options.onReady?.();
@@ -136,6 +137,17 @@ export class StoreConnection {
     this.#running.stop();
     this.#probe?.disconnect();
     this.#client.disconnect();
+  }
+
+  /**
+   * ioredis gives up for good if it hears of a failover while it connects: the subscription at the sentinels that came with
+   * the last connection ends the next one, of which it knows nothing.
+   */
+  #connectAgain(): void {
+    if (this.#closed) return;
+    this.options.clock.after(retryMs(1), () => {
+      if (!this.#closed) this.#client.connect().catch(() => {});
+    });
   }
 
   #watch(client: Redis): void {

@@ -1,3 +1,5 @@
+import type { Key } from '../coordination/words/key.js';
+
 /** The hash that holds the record of a key. The braces make the id its cluster slot, with any contents. */
 export function recordKey(id: string): string {
   return `dibs:{${id}}`;
@@ -23,6 +25,11 @@ export function namespaceId(namespace: string): string {
   return Buffer.from(namespace, 'utf8').toString('base64url');
 }
 
+/** Everything that the value store keeps of a key and of its namespace. */
+export function keysOf({ namespace, id }: Key): string[] {
+  return [recordKey(id), namespaceKey(namespace), slotsKey(namespace), stampOrderKey(namespace)];
+}
+
 /** The pub/sub channel on the value store that every replica listens to. */
 export const WAKE_CHANNEL = 'dibs:wake';
 
@@ -37,7 +44,7 @@ export function lockKey(id: string): string {
   return `dibs:lock:${id}`;
 }
 
-/** On a lock node: the run of its process in which it has forgotten nothing. */
+/** On a lock node: the run of its process since which it has forgotten nothing. */
 export const MARKER_KEY = 'dibs:marker';
 
 /** On a lock node: how long it has waited since it may have forgotten something. */

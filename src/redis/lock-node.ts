@@ -2,22 +2,17 @@ import { Redis } from 'ioredis';
 import type { SingleAddress } from '../config/store-url.js';
 import { RunningTime } from '../coordination/degradation/running-time.js';
 import type { Clock } from '../coordination/ports/clock.js';
-import type { LockNodeListener, LockReply } from '../quorum/lock-node.js';
+import type { LockNodeListener, LockStep, TakeReply, TakeStep } from '../quorum/lock-node.js';
 import { hostOptions, inItsDatabase, promptOptions, retryMs } from './client.js';
 import { lockKey, MARKER_KEY, WAIT_KEY } from './keys.js';
-import {
-  lockAcquireScript,
-  lockExtendScript,
-  lockMarkScript,
-  lockRecallScript,
-  lockReleaseScript,
-} from './lock-scripts.js';
+import { lockFreeScript, lockMarkScript, lockRecallScript, lockTakeScript } from './lock-scripts.js';
+import { packFrees, packTakes, readTakes } from './lock-steps.js';
 import { OneWrite } from './one-write.js';
 import { ReplyWatch } from './reply-watch.js';
 import { isNoScript } from './script.js';
 import { isMereEnd, throwTold, troubleOf } from './trouble.js';
 
-const SCRIPTS = [lockAcquireScript, lockExtendScript, lockReleaseScript, lockRecallScript, lockMarkScript];
+const SCRIPTS = [lockTakeScript, lockFreeScript, lockRecallScript, lockMarkScript];
 
 export interface RedisLockNodeOptions {
   readonly clock: Clock;
@@ -28,7 +23,7 @@ export interface RedisLockNodeOptions {
 }
 
 /**
- * One Redis as a lock node: one connection, each step one request on it, sent at once or rejected at
+ * One Redis as a lock node: one connection, each call one request on it, sent at once or rejected at
  * once and never sent again. The votes are never sent with their source: an EVAL that is applied after
  * the release leaves a lock behind, so that a node without the scripts says so instead.
  */
@@ -43,8 +38,7 @@ export class RedisLockNode {
   #isCut = false;
 
   constructor(address: SingleAddress, { clock, silenceMs, ca }: RedisLockNodeOptions) {
-    const { host, port } = address;
-    this.name = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+    this.name = lockNodeName(address);
     const client = new Redis({
       ...promptOptions,
       ...hostOptions(address, ca),
@@ -79,7 +73,7 @@ export class RedisLockNode {
       listener.disconnected(trouble, this.#isCut);
       this.#isCut = false;
     });
-    // It goes on trying by itself; `error` and `close` have told why.
+    // It keeps trying by itself; `error` and `close` have reported why.
     this.#client.connect().catch(() => {});
   }
 
@@ -128,22 +122,22 @@ export class RedisLockNode {
     await this.#client.ping();
   }
 
-  acquire(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply> {
+  async take(run: string, steps: readonly TakeStep[]): Promise<readonly TakeReply[]> {
     this.#gather();
-    const args = { nonce, ttl_ms: ttlMs, run };
-    return replyOf(lockAcquireScript.runCached(this.#client, votingKeys(id), args));
+    const args = { run, prefix: LOCK_PREFIX, steps: packTakes(steps) };
+    try {
+      const reply = await lockTakeScript.runCached(this.#client, { marker: MARKER_KEY }, args);
+      return readTakes(reply as Buffer, steps.length);
+    } catch (error) {
+      if (isNoScript(error)) return steps.map(() => 'unprepared');
+      return throwTold(error);
+    }
   }
 
-  extend(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply> {
+  /** Releases may come late and with their source: nonces are never used again. */
+  async free(steps: readonly LockStep[]): Promise<void> {
     this.#gather();
-    const args = { nonce, ttl_ms: ttlMs, run };
-    return replyOf(lockExtendScript.runCached(this.#client, votingKeys(id), args));
-  }
-
-  /** A release may come late and with its source: nonces are never used again. */
-  async release(id: string, nonce: string): Promise<void> {
-    this.#gather();
-    await lockReleaseScript.run(this.#client, { lock: lockKey(id) }, { nonce });
+    await lockFreeScript.run(this.#client, {}, { prefix: LOCK_PREFIX, steps: packFrees(steps) });
   }
 
   #gather(): void {
@@ -160,18 +154,10 @@ export class RedisLockNode {
   }
 }
 
+/** For people and metrics, without its password. */
+export function lockNodeName({ host, port }: SingleAddress): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+const LOCK_PREFIX = lockKey('');
 const MEMORY_KEYS = { marker: MARKER_KEY, wait: WAIT_KEY };
-
-function votingKeys(id: string): { lock: string; marker: string } {
-  return { lock: lockKey(id), marker: MARKER_KEY };
-}
-
-async function replyOf(sent: Promise<unknown>): Promise<LockReply> {
-  try {
-    return (await sent) === 1 ? 'done' : 'held';
-  } catch (error) {
-    if (isNoScript(error)) return 'unprepared';
-    if (error instanceof Error && error.message.startsWith('UNMARKED')) return 'unmarked';
-    return throwTold(error);
-  }
-}

@@ -1,16 +1,11 @@
 import { Script } from './script.js';
 
-export const lockAcquireScript = new Script('lock-acquire', {
-  keys: ['lock', 'marker'],
-  args: ['nonce', 'ttl_ms', 'run'],
+export const lockTakeScript = new Script('lock-take', {
+  keys: ['marker'],
+  args: ['run', 'prefix', 'steps'],
 });
 
-export const lockExtendScript = new Script('lock-extend', {
-  keys: ['lock', 'marker'],
-  args: ['nonce', 'ttl_ms', 'run'],
-});
-
-export const lockReleaseScript = new Script('lock-release', { keys: ['lock'], args: ['nonce'] });
+export const lockFreeScript = new Script('lock-free', { keys: [], args: ['prefix', 'steps'] });
 
 export const lockRecallScript = new Script('lock-recall', {
   keys: ['marker', 'wait'],

@@ -41,7 +41,7 @@ export const RECORD_FIELDS = [
   'failure_clock',
 ] as const;
 
-/** Where each field stands in a reply, and after them the clock. */
+/** The position of each field in a reply, followed by the clock. */
 const AT = Object.fromEntries(RECORD_FIELDS.map((name, at) => [name, at])) as Record<
   (typeof RECORD_FIELDS)[number],
   number

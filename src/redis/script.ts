@@ -31,7 +31,7 @@ export class Script<K extends string, A extends string> {
     signature: ScriptSignature<K, A>,
   ) {
     const read = (path: string) => readFileSync(new URL(`./scripts/${path}.lua`, import.meta.url), 'utf8');
-    // What several scripts do alike stands in a part of its own.
+    // What several scripts share is in a separate part.
     this.source = read(name).replace(/^-- include: ([\w-]+)\n/gm, (_line, part) => read(`parts/${part}`));
     this.sha1 = createHash('sha1').update(this.source).digest('hex');
     this.keys = signature.keys;
@@ -46,7 +46,7 @@ export class Script<K extends string, A extends string> {
     return ordered;
   }
 
-  /** Runs the script as it stands in the node's cache. Rejects with NOSCRIPT if it is not there. */
+  /** Runs the script from the node's cache. Rejects with NOSCRIPT if it is not there. */
   runCached(
     client: ScriptClient,
     keys: Readonly<Record<K, string>>,

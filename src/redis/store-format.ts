@@ -27,8 +27,19 @@ export async function claimStoreFormat(connection: StoreConnection): Promise<voi
     // Another version may have come in between.
     found = await connection.call((client) => client.get(FORMAT_KEY));
   }
+  checkFormat(found);
+}
+
+/** The format of the store. Changes nothing. Null if no replica has used it yet. Rejects with {@link NewerStore}. */
+export async function readStoreFormat(connection: StoreConnection): Promise<string | null> {
+  const found = await connection.call((client) => client.get(FORMAT_KEY));
+  checkFormat(found);
+  return found;
+}
+
+function checkFormat(found: string | null): void {
   if (found === null || (/^\d+$/.test(found) && Number(found) <= FORMAT)) return;
   throw new NewerStore(
-    `the value store has the format '${found.slice(0, 20)}', and this version knows only ${FORMAT}: run the version that its other replicas have, or give this one a store of its own (DIBS_STORE_URL)`,
+    `the value store has the format '${found.slice(0, 20)}', and this version knows only ${FORMAT}: run the version that its other replicas have, or give this one another store (DIBS_STORE_URL)`,
   );
 }

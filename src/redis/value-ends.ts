@@ -7,11 +7,11 @@ const ENDS_MAX = 100_000;
 /** The longest that a timer can wait, 24 days. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
-/** A record outlives its value by the longest lease. Its value should not: when its time is over, its bytes are dropped. */
+/** A record outlives its value by the longest lease. Its value should not: its bytes are dropped when it expires. */
 export class ValueEnds {
   readonly #timers = new Map<string, NodeJS.Timeout>();
 
-  /** `forget` drops a value that is over. Resolves to how long it may still be served, 0 if it is gone. */
+  /** `forget` drops an expired value. Resolves to how long it may still be served, 0 if it is gone. */
   constructor(private readonly forget: (id: string, fence: number) => Promise<number>) {}
 
   get size(): number {

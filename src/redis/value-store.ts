@@ -185,7 +185,7 @@ export class RedisValueStore implements ValueStore {
   }
 }
 
-/** ioredis takes a Uint8Array for text; a Buffer over the same memory it sends as it is. */
+/** ioredis takes a Uint8Array for text. It sends a Buffer over the same memory unchanged. */
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -11,7 +11,7 @@ import { ReplyWatch } from './reply-watch.js';
 /** Near caches are served as fresh while the channel is live: this and the next bound their delusion. */
 const PING_EVERY_MS = 1_000;
 /**
- * A pong whose ping is older proves nothing: a replica that stood still must hear of the channel before it trusts its
+ * A pong whose ping is older proves nothing: a replica that was paused must hear from the channel before it trusts its
  * copies. A store that is late makes its pongs old, and near caches wait for the next one. The subscription stays.
  */
 const PONG_AGE_MS_MAX = 1_500;
@@ -24,14 +24,14 @@ export interface RedisWakeChannelOptions {
   readonly silenceMs: number;
   /** PEM: who has signed the certificates of a store with TLS. */
   readonly ca?: string | undefined;
-  /** Hears why the subscription could not be made or broke; each failed try again. */
+  /** Called with the reason when the subscription fails or breaks; again at each failed try. */
   readonly onError?: (error: Error) => void;
   /** Anything came from the store: it is not silent. */
   readonly onHeard?: () => void;
 }
 
 /**
- * The wakes that the store's scripts publish, over a connection of its own. Each connection subscribes,
+ * The wakes that the store's scripts publish, over its own connection. Each connection subscribes,
  * is pinged every second, and is thrown away for a new one at its first fault, or when it owes a reply and is silent for
  * too long. One that is only late is waited for: a new one would be late too, and would miss the wakes in between.
  */
@@ -74,13 +74,13 @@ export class RedisWakeChannel implements WakeChannel {
     return isHeard && this.#beats?.heardWithin(PONG_AGE_MS_MAX) !== false;
   }
 
-  /** Messages that were no wake and were ignored: somebody else publishes on our channel. */
+  /** Messages that were no wake and were ignored: another program publishes on our channel. */
   get malformed(): number {
     return this.#malformed;
   }
 
   listen(listener: WakeListener): () => void {
-    // A listener of its own for each call: the same object may listen twice.
+    // Each call has its own listener: the same object may listen twice.
     const own: WakeListener = {
       wake: (wake) => listener.wake(wake),
       namespaceWake: (wake) => listener.namespaceWake(wake),
@@ -216,7 +216,7 @@ export class RedisWakeChannel implements WakeChannel {
   }
 }
 
-/** The script tells an invalidation of tags twice: to all who know the new form, and to those who know only the old. */
+/** The script publishes an invalidation of tags twice: in the new form, and in the old one for older replicas. */
 function oldFormOf(time: number, message: string): string {
   const [, , name = ''] = message.split(':', 3);
   return `tags:${time}:${name}`;
@@ -261,7 +261,7 @@ function tagsIn(json: string): string[] | undefined {
     const tags = JSON.parse(json) as unknown;
     return Array.isArray(tags) && tags.every((tag) => typeof tag === 'string') ? tags : undefined;
   } catch {
-    // Somebody else publishes on our channel: it is no wake.
+    // Another program publishes on our channel: this is no wake.
     return undefined;
   }
 }

@@ -7,7 +7,7 @@ const STDERR_WRITERS = ['error', 'warn', 'trace'] as const;
 
 /**
  * Sends what libraries print to standard error through the log: it has JSON lines only, at the configured level. Their
- * texts may quote a password, a token or a value, so only the texts of an allow-list are told. Returns how to end it.
+ * texts may quote a password, a token or a value, so only the texts of an allow-list are logged. Returns how to end it.
  */
 export function logLibraryOutput(log: Pick<Logger, 'warn'>): () => void {
   const printers = process.listeners('warning');

@@ -14,7 +14,7 @@ interface Window {
 }
 
 /**
- * What an audit line may have. Each identity has a bound of its own in each namespace, so no identity can hide what it
+ * The bound of audit lines. Each identity has its own in each namespace, so no identity can hide what it
  * does, or what others do, behind a flood of lines. Invalidations of a whole namespace are never omitted.
  */
 interface Audited {

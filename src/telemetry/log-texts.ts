@@ -26,6 +26,8 @@ export const LOG = {
   lockNodeNotVoting: 'lock node is not voting',
   policiesReloaded: 'reloaded: DIBS_CONFIG',
   policiesKept: 'not reloaded: the configuration has faults; keeping the old policies',
+  quorumWaits:
+    'starting without a majority of lock nodes: those that answer may have forgotten leases, and wait; at a first start, all of them must answer',
   storeSilent: 'starting without the value store: it does not answer yet',
   storeUnreachable: 'value store unreachable',
   storeRefuses: 'value store refuses: it answers, and cannot serve',

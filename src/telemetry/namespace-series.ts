@@ -127,7 +127,7 @@ export class NamespaceSeries {
   #place(namespace: string): [string, Namespace] {
     const known = this.#namespaces.get(namespace);
     if (known !== undefined) return [namespace, known];
-    // `other` has a place of its own.
+    // `other` has its own place.
     const taken = this.#namespaces.size - (this.#namespaces.has(OTHER_NAMESPACES) ? 1 : 0);
     if (taken >= NAMESPACES_MAX && namespace !== OTHER_NAMESPACES) return this.#place(OTHER_NAMESPACES);
     const fresh = new Namespace();

@@ -165,7 +165,7 @@ export class Recent implements Omit<Observer, 'storeLate' | 'storeStep' | 'undec
     });
   }
 
-  /** The seconds in which a wait ended, newest first. */
+  /** The seconds with ended waits, newest first. */
   #waitsBySecond() {
     return this.#percentiles.flatMap((percentiles, ago) => {
       if (percentiles === undefined) return [];

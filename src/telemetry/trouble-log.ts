@@ -3,7 +3,7 @@ import { LOG } from './log-texts.js';
 import type { Logger } from './logger.js';
 import type { Reasons } from './reasons.js';
 
-/** The same reason again is told after this. A client tries to connect each second, and each call is refused. */
+/** The same reason is logged again after this. A client tries to connect each second, and each call is refused. */
 const AGAIN_MS = 60_000;
 
 export interface Trouble {
@@ -34,7 +34,7 @@ export class TroubleLog {
     this.log.debug({ err: error }, 'value store: the error in full');
   }
 
-  /** A connection is ready. If it breaks, that is told at once. What it refuses is told again after a while. */
+  /** A connection is ready. If it breaks, that is logged at once. What it refuses is logged again after a while. */
   over(): void {
     this.reasons.storeIs('');
     for (const [why, { kind }] of this.#told) if (kind === 'unreachable') this.#told.delete(why);

@@ -5,6 +5,7 @@ import type { AnyRow, Bench, BoundRow, RateRow, Row } from './bench.js';
 import { budget } from './budget.js';
 import { clients } from './clients.js';
 import { cold } from './cold.js';
+import { cycle } from './cycle.js';
 import { footprint } from './footprint.js';
 import { growth } from './growth.js';
 import { hits } from './hits.js';
@@ -20,7 +21,7 @@ import { wake } from './wake.js';
 
 const RESULTS = 'test/bench/results';
 const BENCHES: readonly Bench[] = [
-  ...[stampede, hits, openLoop, cold, wake, takeover, waiters],
+  ...[stampede, hits, openLoop, cold, cycle, wake, takeover, waiters],
   ...[tracing, stale, budget, clients, growth, footprint, values, overload],
 ];
 

@@ -2,18 +2,22 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GetOrLockRequest, type SessionCall } from '../../src/grpc/generated/dibs/v1/coordinator.js';
+import { Caller } from '../support/caller.js';
 import { Fleet } from '../support/fleet.js';
 import { memoryOf } from '../support/memory-of.js';
 import type { Replica } from '../support/replica.js';
 import { SessionCaller } from '../support/session-caller.js';
 import { until } from '../support/until.js';
 import type { AnyRow, Bench } from './bench.js';
+import { cpuUsOf } from './rate.js';
 
 const WAITERS = 100_000;
 const KEYS = 10;
 const SESSIONS = 10;
 const CALLS_PER_MESSAGE = 500;
 const WOKEN = 10_000;
+const LARGE_WAITERS = 600;
+const LARGE_BYTES = 1_000_000;
 
 /** What 100,000 waiters on one replica hold of its memory, and how long its loop stands still when 10,000 wake. */
 export const waiters: Bench = {
@@ -31,6 +35,7 @@ export const waiters: Bench = {
       });
       const rows: AnyRow[] = [await memory(replica)];
       for (const bytes of [100, 10_240]) rows.push(await stall(replica, join(folder, 'delay'), bytes));
+      rows.push(await large(replica));
       return rows;
     } finally {
       await fleet.stop();
@@ -101,6 +106,29 @@ async function stall(replica: Replica, file: string, bytes: number): Promise<Any
   }
   const name = `longest stall when ${WOKEN.toLocaleString('en')} wake, ${bytes} bytes`;
   return { kind: 'bound', name, value: longestMs, unit: 'ms', max: 50 };
+}
+
+/** What it costs the replica to give 600 callers one value of 1 MB: each answer has to leave it. */
+async function large(replica: Replica): Promise<AnyRow> {
+  const payload = { $case: 'value', value: Buffer.alloc(LARGE_BYTES, 'v') } as const;
+  let cpuUs = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < 3; round += 1) {
+    const key = `large ${round}`;
+    const callers = Array.from({ length: SESSIONS }, () => new Caller(replica.target));
+    const [holder] = callers as [Caller];
+    const { token } = await holder.lease({ key, leaseMs: 60_000 });
+    const waits = Array.from({ length: LARGE_WAITERS }, (_, at) =>
+      (callers[at % SESSIONS] as Caller).getOrLock({ key, waitMs: 100_000 }),
+    );
+    await until(async () => (await waitersOf(replica)) === LARGE_WAITERS, 60_000);
+    const beforeUs = cpuUsOf(replica.pid);
+    await holder.publish({ key, token, payload, ttlMs: 60_000 });
+    await Promise.all(waits);
+    cpuUs = Math.min(cpuUs, cpuUsOf(replica.pid) - beforeUs);
+    for (const caller of callers) caller.close();
+  }
+  const name = `${LARGE_WAITERS} waiters of one value of 1 MB get it by unary calls, CPU of the replica`;
+  return { kind: 'bound', name, value: cpuUs / 1_000, unit: 'ms' };
 }
 
 /** The longest that the replica's event loop has stood still since this was asked last. */

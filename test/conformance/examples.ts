@@ -13,7 +13,7 @@ const EXAMPLES = {
   'invalidate-on-write': '10, then 12\n',
 };
 
-/** Runs the examples of a language as they stand, on a service of its own; what is not as it should be. */
+/** Runs the examples of a language unchanged, on a service of its own; what is not as it should be. */
 export async function runExamples({ name, command }: Language): Promise<string[]> {
   const [program] = command;
   const replica = await Replica.start();

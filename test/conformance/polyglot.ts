@@ -4,7 +4,7 @@ import type { Stage } from './stage.js';
 const CALLERS = 20;
 const REBUILD_MS = 300;
 
-/** A stampede on one key by processes in all languages at once: one rebuild in all, and its value for everybody. */
+/** A stampede on one key by processes in all languages at once: one rebuild in all, and its value for all. */
 export async function polyglotStampede(stage: Stage, adapters: readonly Adapter[]): Promise<string> {
   const key = 'stampede';
   const opened = adapters.map(async (adapter, at) => {

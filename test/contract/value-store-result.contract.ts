@@ -283,6 +283,26 @@ export function resultContract(current: () => StoreTrial): void {
       long.close();
     });
 
+    test.each([
+      ['plain', "host:123 of \u00fcbung, {'leaseMs':1} %s"],
+      ['quoted', 'a "holder" {"leaseMs":1,"holder":"other"}'],
+      ['escaped', 'back\\slash, \n a line and \u0001'],
+      ['empty', ''],
+    ])('is remembered with its holder as it was: %s', async (_how, holder) => {
+      const trial = current();
+      await trial.arm('n1', { holder });
+      await trial.publish('n1');
+      await trial.arm('n2', { holder });
+      await trial.fail('n2');
+      const { past } = await trial.store.explain(trial.id);
+      expect(past.map((lease) => [lease.holder, lease.end])).toEqual([
+        [holder, 'failed'],
+        [holder, 'published'],
+      ]);
+      expect(past[0]?.failure).toBe('n2 failed');
+      expect(past[1]?.fence).toBeGreaterThan(0);
+    });
+
     test('with a failure and 0 asked for keeps the failure without a back-off', async () => {
       const trial = current();
       await trial.arm('n1');

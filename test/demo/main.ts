@@ -24,7 +24,7 @@ function all(ask: (index: number) => Promise<Answered>): Promise<Answered[]> {
   return Promise.all(Array.from({ length: CALLERS }, (_, index) => ask(index)));
 }
 
-/** A holder takes the key, is killed in its rebuild, and everybody else stands there. */
+/** A holder takes the key, is killed in its rebuild, and all others wait. */
 async function killed(
   name: string,
   holding: Promise<HolderProcess>,

@@ -1,5 +1,5 @@
 // `node redlock-holder.mjs KEY LEASE_MS URL…` takes the lock of a key as the usual recipe does, says so on
-// one line, and then rebuilds for ever, to be killed.
+// one line, and then rebuilds forever, to be killed.
 import { Redis } from 'ioredis';
 import Redlock from 'redlock';
 

@@ -110,7 +110,7 @@ func TestTheImageOnEachPlatform(t *testing.T) {
 			}
 			config := made.Config
 			// Node is process 1: no shell, and none of the base image's scripts, stands between it and SIGTERM.
-			if !slices.Equal(config.Entrypoint, []string{"node", "dist/main.js"}) || len(config.Cmd) != 0 {
+			if !slices.Equal(config.Entrypoint, []string{"node", "--max-semi-space-size=64", "dist/main.js"}) || len(config.Cmd) != 0 {
 				t.Errorf("it starts %q %q", config.Entrypoint, config.Cmd)
 			}
 			if !regexp.MustCompile(`^[1-9]\d*:[1-9]\d*$`).MatchString(config.User) {

@@ -3,6 +3,7 @@ package deploy
 import (
 	"fmt"
 	"net/url"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -314,6 +315,19 @@ func TestWhatIsFilledInIsThere(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// It examines what Dibs will use only if it sees the same.
+func TestTheDoctorSeesWhatDibsSees(t *testing.T) {
+	for _, w := range workloads(render(t, "examples/doctor")) {
+		doctor, dibs := w.spec.InitContainers[0], w.spec.Containers[0]
+		if !reflect.DeepEqual(doctor.Env, dibs.Env) || !reflect.DeepEqual(doctor.VolumeMounts, dibs.VolumeMounts) {
+			t.Errorf("%s: its environment or its files differ: %+v, %+v", w.name, doctor.Env, dibs.Env)
+		}
+		if doctor.Image != dibs.Image {
+			t.Errorf("%s: its image differs: %s, %s", w.name, doctor.Image, dibs.Image)
 		}
 	}
 }

@@ -24,7 +24,9 @@ import (
 const kubernetes = "../../deploy/kubernetes"
 
 // What somebody may apply.
-var kustomizations = []string{"service", "quorum", "examples/fleet", "examples/own-redis", "examples/sidecar"}
+var kustomizations = []string{
+	"service", "quorum", "examples/fleet", "examples/own-redis", "examples/sidecar", "examples/doctor",
+}
 
 // Knows exactly the fields that the API server knows, and refuses others and those that are there twice.
 var strict = func() runtime.Decoder {

@@ -11,7 +11,7 @@ import { runningMs } from '../support/running-ms.js';
 import { SessionCaller } from '../support/session-caller.js';
 import { until } from '../support/until.js';
 
-// What one peer does wrong costs that peer, and nobody else: beside each flood a client goes on asking as usual.
+// What one peer does wrong costs that peer, and no other: beside each flood a client goes on asking as usual.
 
 const GET_OR_LOCK = '/dibs.v1.CoordinatorService/GetOrLock';
 /** Longer than this no call of the client beside a flood may take, on a machine that does everything else too. */

@@ -78,7 +78,7 @@ describeWithRedis('a start in the quorum mode', () => {
       replicas.push(replica);
       return replica;
     });
-    await expect.poll(() => page('/healthz'), { timeout: 5_000 }).toBe(200);
+    await expect.poll(() => page('/healthz'), { timeout: START_MS_MAX }).toBe(200);
     expect(await page('/readyz')).toBe(503);
     expect(serves).toBe(false);
     await expect.poll(() => page('/readyz'), { timeout: START_MS_MAX }).toBe(200);

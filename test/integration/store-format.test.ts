@@ -31,7 +31,7 @@ describeWithRedis('a store that a later version has written to', () => {
 
   it('ends a start with what to do', async () => {
     await expect(fleet.addReplica({ DIBS_STORE_URL: store.url })).rejects.toThrow(
-      /ended with 1 before it listened:\n.*dibs: the value store has the format '2', .*DIBS_STORE_URL/s,
+      /ended with 1 before it listened:\n.*cannot start: the value store has the format '2', .*DIBS_STORE_URL/s,
     );
   });
 

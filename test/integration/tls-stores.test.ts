@@ -1,5 +1,8 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { keyOf } from '../../src/coordination/words/key.js';
+import type { Diagnosis } from '../../src/doctor/finding.js';
 import { Degraded, Read } from '../../src/grpc/generated/dibs/v1/coordinator.js';
 import { recordKey } from '../../src/redis/keys.js';
 import { Caller, textOf } from '../support/caller.js';
@@ -68,6 +71,18 @@ describeWithRedis('a value store of several servers, over TLS', () => {
       await round('after');
       one.close();
       two.close();
+    });
+
+    it('is well, says `dibs doctor`', async () => {
+      const child = promisify(execFile)(process.execPath, ['dist/cli.js', 'doctor', '--json'], {
+        env: { PATH: process.env.PATH, ...env },
+      });
+      const { findings } = JSON.parse((await child).stdout) as Diagnosis;
+      const troubles = findings.filter(({ result }) => result === 'fault');
+      expect(troubles).toEqual([]);
+      expect(findings.map(({ part, check }) => `${part}: ${check}`)).toEqual(
+        expect.arrayContaining(['value store: certificate', 'end to end: wake']),
+      );
     });
 
     it('is not trusted without its authority, and the log says so', async () => {

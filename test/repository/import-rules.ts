@@ -33,7 +33,12 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   memory: { imports: ['coordination'], packages: [] },
   telemetry: { imports: ['coordination'], packages: ['node:', '@opentelemetry/', 'pino'] },
   // A client of the service, also of other versions of it: it knows the contract and no room.
-  cli: { imports: ['grpc/generated/dibs/v1/coordinator'], packages: ['node:', '@grpc/grpc-js'] },
+  cli: {
+    imports: ['doctor/finding', 'grpc/generated/dibs/v1/coordinator'],
+    packages: ['node:', '@grpc/grpc-js'],
+  },
+  // It connects what `app.ts` connects, to look at it: the code that it tries is the one that serves.
+  doctor: { imports: ['config', 'coordination', 'memory', 'redis'], packages: ['node:'] },
 };
 
 /** The rooms of the domain from the ground up: each imports, types included, only from those before it. */
@@ -42,7 +47,7 @@ export const DOMAIN: readonly string[] = ['words', 'ports', 'degradation', 'read
 /** Files directly in `src`. The others are the composition root: they know every room, and no library. */
 export const FILES: Readonly<Record<string, Room>> = {
   main: { imports: ['app', 'config'], packages: ['node:'] },
-  cli: { imports: ['cli', 'version'], packages: ['node:'] },
+  cli: { imports: ['cli', 'doctor', 'version'], packages: ['node:'] },
 };
 
 /** What any room but coordination and cli may `import type` from: what rooms ask of each other, and what is configured. */

@@ -14,6 +14,8 @@ import type { StreamWitness } from './sim-session-stream.js';
 
 /** Without a beat for so long a client serves nothing from its memory. Its clock is at most 0.4 % off. */
 const BEAT_MS_MAX = 3_000 * 1.01;
+/** For so long a client passes on what it rebuilt without the service, of whose changes it cannot hear. */
+const ALONE_MS_MAX = 5_000 * 1.01;
 
 /** What one session has told its client of what its replica knew. */
 interface Heard {
@@ -55,6 +57,8 @@ export class ClientCopies {
   readonly #overSession = new Set<string>();
   /** Those that were rebuilt here. */
   readonly #rebuilt = new Set<string>();
+  /** When each value was made that was rebuilt here without the service. */
+  readonly #madeAlone = new Map<string, number>();
   /** Nonces of leases, by key and fence. */
   readonly #leases = new Map<string, string>();
   readonly #calls = new Map<number, { readonly call: SessionCall; readonly sentAt: number }>();
@@ -129,6 +133,11 @@ export class ClientCopies {
     return nonce;
   }
 
+  /** A rebuild without the service has ended. */
+  rebuiltAlone(nonce: string, nowMs: number): void {
+    this.#madeAlone.set(nonce, nowMs);
+  }
+
   /** The client's own invalidation has ended, however. */
   invalidated(request: Named): void {
     this.#own.push({ request, returnedAt: this.judge.now() });
@@ -136,8 +145,11 @@ export class ClientCopies {
 
   /** Judges what a caller was given. */
   given(given: Given): void {
-    const { nonce, ownNonce, isNear, id, fresh } = given;
+    const { nonce, ownNonce, isNear, id, fresh, came } = given;
     if (nonce === ownNonce || !this.judge.storeKept) return;
+    const aloneMs = came.ms - (this.#madeAlone.get(nonce) ?? came.ms);
+    if (aloneMs > ALONE_MS_MAX)
+      this.#violated(id, `${nonce}, made without the service, is ${aloneMs} ms old`);
     if (isNear && !this.#overSession.has(nonce))
       this.#violated(id, `${nonce} is kept, and came over no session`);
     const { oldValues } = this.judge;
@@ -154,7 +166,8 @@ export class ClientCopies {
     if (askedAt === undefined && this.#rebuilt.has(nonce)) return 'came before the caller of a rebuild here';
     const lastAt = askedAt ?? made.givenAt;
     const isAfter = (at: number | undefined) => at !== undefined && at < came.at && lastAt < at;
-    if (this.#brokenAt.some(isAfter))
+    const isAlone = this.#madeAlone.has(nonce);
+    if (!isAlone && this.#brokenAt.some(isAfter))
       return 'came before the caller, and a session has broken since it was read';
     for (const { request, returnedAt } of this.#own) {
       if (request.namespace !== namespace || !isAfter(returnedAt) || change.appliedAt > returnedAt) continue;
@@ -164,7 +177,7 @@ export class ClientCopies {
     for (const heard of this.#heard) {
       if (isAfter(arrivedBy(heard, change, oldValues))) return 'arrived before the caller came';
       const there = oldValues.wokenAt(heard.replica, change);
-      if (there === undefined || lastAt > there.at || heard.welcomedAt === undefined) continue;
+      if (isAlone || there === undefined || lastAt > there.at || heard.welcomedAt === undefined) continue;
       const isIn = heard.welcomedAt < there.at && there.at < (heard.endedAt ?? Number.POSITIVE_INFINITY);
       if (isIn && came.ms - there.ms > BEAT_MS_MAX) return 'was due long ago, and no beat has come since';
     }

@@ -107,6 +107,7 @@ async function ask(world: World, client: SimClient, key: Key): Promise<void> {
     await world.sleep(chance.pick([2, 20, 100, 600]) * (0.5 + chance.fraction()));
     await new Promise<void>((resolve) => client.run(resolve));
     if (chance.hits(0.05)) throw new NoSource('no source');
+    if (reason === 'local') copies.rebuiltAlone(nonce, time.nowMs);
     return { bytes: Buffer.from(`${id} ${nonce}`), how: { store: true, tags } };
   };
   try {

@@ -87,8 +87,9 @@ async function playMany(from: number, enough: (played: number) => boolean, progr
   };
   let next = from;
   const play = async () => {
-    // Most of what a seed makes is gone with it: young, and collected at once where there is room.
-    const execArgv = [...process.execArgv, '--max-semi-space-size=64'];
+    // Most of what a seed makes is gone with it: young, and collected at once where there is room. There is a process for
+    // each core, so that helpers of a collector only get in each other's way.
+    const execArgv = [...process.execArgv, '--max-semi-space-size=64', '--single-threaded-gc'];
     const worker = fork(fileURLToPath(import.meta.url), ['--child', ...process.argv.slice(2)], { execArgv });
     while (!enough(next - from) && !(STOPS && total.bad.length > 0)) {
       const range = [next, next + CHUNK];

@@ -1,4 +1,12 @@
-import type { LockNode, LockNodeListener, LockReply, Memory, NodeFacts } from '../../src/quorum/lock-node.js';
+import type {
+  LockNode,
+  LockNodeListener,
+  LockStep,
+  Memory,
+  NodeFacts,
+  TakeReply,
+  TakeStep,
+} from '../../src/quorum/lock-node.js';
 import { Expiries, type Open } from './expiries.js';
 import type { SimLink } from './sim-link.js';
 import type { SimLockServer } from './sim-lock-node.js';
@@ -97,16 +105,15 @@ export class SimLockConnection implements LockNode {
     return this.#step('ping', () => {});
   }
 
-  acquire(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply> {
-    return this.#step('acquire', () => this.server.vote(this, run, 'acquire', id, nonce, ttlMs));
+  take(run: string, steps: readonly TakeStep[]): Promise<readonly TakeReply[]> {
+    const kind = steps.some((step) => step.kind === 'extend') ? 'extend' : 'acquire';
+    return this.#step(kind, () => steps.map((step) => this.server.vote(this, run, step)));
   }
 
-  extend(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply> {
-    return this.#step('extend', () => this.server.vote(this, run, 'extend', id, nonce, ttlMs));
-  }
-
-  release(id: string, nonce: string): Promise<void> {
-    return this.#step('release', () => this.server.release(id, nonce));
+  free(steps: readonly LockStep[]): Promise<void> {
+    return this.#step('release', () => {
+      for (const { id, nonce } of steps) this.server.release(id, nonce);
+    });
   }
 
   /** To be ended when the answer has come, for then the connection is not silent. */

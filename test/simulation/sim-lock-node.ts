@@ -1,4 +1,4 @@
-import type { LockReply, Memory } from '../../src/quorum/lock-node.js';
+import type { LockReply, Memory, TakeStep } from '../../src/quorum/lock-node.js';
 import type { SimLockConnection } from './sim-lock-connection.js';
 import type { VirtualTime } from './virtual-time.js';
 
@@ -174,23 +174,16 @@ export class SimLockServer {
     return true;
   }
 
-  vote(
-    connection: SimLockConnection,
-    run: string,
-    step: 'acquire' | 'extend',
-    id: string,
-    nonce: string,
-    ttlMs: number,
-  ): LockReply {
+  vote(connection: SimLockConnection, run: string, { kind, id, nonce, ttlMs }: TakeStep): LockReply {
     if (this.#error !== undefined) throw new Error(this.#error);
     if (!this.#prepared.has(connection)) return 'unprepared';
     if (this.marker !== run) return 'unmarked';
     const lock = this.locks.get(id);
     const holder = lock !== undefined && lock.untilMs > this.nowMs ? lock.nonce : undefined;
-    if (holder !== undefined && (step === 'acquire' || holder !== nonce)) return 'held';
+    if (holder !== undefined && (kind === 'acquire' || holder !== nonce)) return 'held';
     const untilMs = Math.max(holder === nonce ? (lock?.untilMs ?? 0) : 0, this.nowMs + ttlMs);
     this.locks.set(id, { nonce, untilMs });
-    this.witness.voted(this, step, id, nonce);
+    this.witness.voted(this, kind, id, nonce);
     return 'done';
   }
 

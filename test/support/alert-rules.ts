@@ -23,7 +23,7 @@ const file = z.strictObject({
   ),
 });
 
-/** The rules as they stand in deploy/. Throws where they are none. */
+/** The rules of deploy/. Throws if they are not valid. */
 export function readAlertRules() {
   const { groups } = file.parse(parse(readFileSync('deploy/alerts/dibs.rules.yaml', 'utf8')));
   const rules = groups.flatMap(({ rules }) => rules);

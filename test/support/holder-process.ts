@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { endWithThisProcess } from './end-with-this-process.js';
 
-/** A process that took a lease and now rebuilds for ever, until it is killed. */
+/** A process that took a lease and now rebuilds forever, until it is killed. */
 export class HolderProcess {
   private constructor(
     private readonly child: ChildProcess,
@@ -16,7 +16,7 @@ export class HolderProcess {
     return HolderProcess.run('test/support/holder.mjs', [target, key, String(leaseMs)]);
   }
 
-  /** Any script that prints `{"lease":{"expiresInMs":…}}` once it holds, and then goes on for ever. */
+  /** Any script that prints `{"lease":{"expiresInMs":…}}` once it holds, and then goes on forever. */
   static async run(script: string, args: readonly string[]): Promise<HolderProcess> {
     const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
     endWithThisProcess(child);

@@ -1,5 +1,5 @@
 // A holder in a process of its own, to be killed: `node holder.mjs TARGET KEY LEASE_MS` takes the lease of
-// a key, prints the answer as one line of JSON, and then rebuilds for ever. Plain JavaScript, so that
+// a key, prints the answer as one line of JSON, and then rebuilds forever. Plain JavaScript, so that
 // tests, demo and bench can start it as it stands.
 import { credentials, loadPackageDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';

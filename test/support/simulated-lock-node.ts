@@ -1,5 +1,14 @@
 import type { Clock } from '../../src/coordination/ports/clock.js';
-import type { LockNode, LockNodeListener, LockReply, Memory, NodeFacts } from '../../src/quorum/lock-node.js';
+import type {
+  LockNode,
+  LockNodeListener,
+  LockReply,
+  LockStep,
+  Memory,
+  NodeFacts,
+  TakeReply,
+  TakeStep,
+} from '../../src/quorum/lock-node.js';
 
 interface Lock {
   readonly nonce: string;
@@ -35,12 +44,16 @@ export class SimulatedLockNode implements LockNode {
   wait: Wait | undefined;
   evictionPolicy: string | undefined;
   prepared = false;
-  /** Every voting step and release answers with this error. */
+  /** Every call that takes or frees locks answers with this error. */
   error: Error | undefined;
+  /** By id: the answer to a step that takes this lock. */
+  readonly errors = new Map<string, Error>();
   /** How long each reply takes to come back; the step itself is taken at once. */
   replyMs = 0;
-  /** The steps that were sent, in their order. */
+  /** The calls that were sent, in their order. */
   readonly sent: string[] = [];
+  /** The calls about locks, with the steps of each. */
+  readonly calls: string[][] = [];
   #runs = 1;
   #waits = 0;
   #hangs = false;
@@ -167,29 +180,18 @@ export class SimulatedLockNode implements LockNode {
     return this.#step('ping', () => {});
   }
 
-  acquire(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply> {
-    return this.#vote('acquire', run, () => {
-      if (this.holder(id) !== undefined) return 'held';
-      this.locks.set(id, { nonce, untilMs: this.clock.nowMs() + ttlMs });
-      return 'done';
-    });
+  take(run: string, steps: readonly TakeStep[]): Promise<readonly TakeReply[]> {
+    this.calls.push(steps.map(({ kind, id }) => `${kind} ${id}`));
+    return this.#step(steps.map(({ kind }) => kind).join(' '), () =>
+      steps.map((step) => this.errors.get(step.id) ?? this.#vote(run, step)),
+    );
   }
 
-  extend(run: string, id: string, nonce: string, ttlMs: number): Promise<LockReply> {
-    return this.#vote('extend', run, () => {
-      const holder = this.holder(id);
-      if (holder !== undefined && holder !== nonce) return 'held';
-      const untilMs = this.clock.nowMs() + ttlMs;
-      const before = holder === nonce ? (this.locks.get(id)?.untilMs ?? 0) : 0;
-      this.locks.set(id, { nonce, untilMs: Math.max(before, untilMs) });
-      return 'done';
-    });
-  }
-
-  release(id: string, nonce: string): Promise<void> {
-    return this.#step('release', () => {
+  free(steps: readonly LockStep[]): Promise<void> {
+    this.calls.push(steps.map(({ id }) => `release ${id}`));
+    return this.#step(steps.map(() => 'release').join(' '), () => {
       if (this.error !== undefined) throw this.error;
-      if (this.locks.get(id)?.nonce === nonce) this.locks.delete(id);
+      for (const { id, nonce } of steps) if (this.locks.get(id)?.nonce === nonce) this.locks.delete(id);
     });
   }
 
@@ -198,13 +200,15 @@ export class SimulatedLockNode implements LockNode {
     return { run, since: `${this.#waits}`, sinceMs: nowMs, ms: 0 };
   }
 
-  #vote(name: string, run: string, apply: () => LockReply): Promise<LockReply> {
-    return this.#step(name, () => {
-      if (this.error !== undefined) throw this.error;
-      if (!this.prepared) return 'unprepared';
-      if (this.marker !== run) return 'unmarked';
-      return apply();
-    });
+  #vote(run: string, { kind, id, nonce, ttlMs }: TakeStep): LockReply {
+    if (this.error !== undefined) throw this.error;
+    if (!this.prepared) return 'unprepared';
+    if (this.marker !== run) return 'unmarked';
+    const holder = this.holder(id);
+    if (holder !== undefined && (kind === 'acquire' || holder !== nonce)) return 'held';
+    const before = holder === nonce ? (this.locks.get(id)?.untilMs ?? 0) : 0;
+    this.locks.set(id, { nonce, untilMs: Math.max(before, this.clock.nowMs() + ttlMs) });
+    return 'done';
   }
 
   #step<T>(name: string, apply: () => T): Promise<T> {

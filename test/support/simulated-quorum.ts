@@ -52,6 +52,8 @@ export class SimulatedQuorum {
 
   /** Lets time go by in small steps, with everything that happens in each. */
   async pass(ms: number, stepMs = 10): Promise<void> {
+    // What this turn has asked leaves when it ends.
+    await this.settle();
     for (let passedMs = 0; passedMs < ms; passedMs += stepMs) {
       this.clock.advance(Math.min(stepMs, ms - passedMs));
       await this.settle();

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 /** What clients read, of the service's and of their own. */
 export const CLIENT_VARIABLES = ['DIBS_TARGET', 'DIBS_TOKEN', 'DIBS_TOKEN_FILE', 'DIBS_TLS_CA'];
 
-/** The names of all variables that the process reads, as they stand in the code that reads them. */
+/** The names of all variables that the process reads, as the code has them. */
 export function variablesRead(): ReadonlySet<string> {
   const files = readdirSync('src/config').filter((name) => /^(?:config|\w+-environment)\.ts$/.test(name));
   return new Set(files.flatMap((name) => variablesIn(`src/config/${name}`)));

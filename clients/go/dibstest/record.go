@@ -66,7 +66,7 @@ func (r *record) endLease(because dibsv1.LeaseReason) {
 // isLeased says whether a lease runs.
 func (r *record) isLeased(now time.Time) bool { return r.lease != nil && now.Before(r.lease.until) }
 
-// hit is the value as it is served; nil where there is none, or its time is over.
+// hit is the value as it is served; nil if there is none, or it has expired.
 func (r *record) hit(now time.Time) *dibsv1.Hit {
 	if r.value == nil || !now.Before(r.value.staleUntil) {
 		return nil

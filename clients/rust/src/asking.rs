@@ -23,7 +23,7 @@ const WAITED_MIN: Duration = Duration::from_millis(10);
 /// Between two questions, at the least, however soon the service says to come back.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 /// How often in a row the service may break off before it counts as out of reach: a replica that was killed ends its
-/// calls so, and the next attempt reaches another. Where there is none, it fails within milliseconds.
+/// calls so, and the next attempt reaches another. If there is none, it fails within milliseconds.
 const BROKEN_OFF_MAX: u32 = 2;
 
 /// What asking came to.

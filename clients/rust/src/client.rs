@@ -68,7 +68,7 @@ impl Client {
         tokio::time::timeout(timeout, self.core.calls.ready()).await.is_ok()
     }
 
-    /// Waits for what goes on behind, before the process ends: rebuilds behind a stale value, publishes that are
+    /// Waits for the work in the background, before the process ends: rebuilds behind a stale value, publishes that are
     /// repeated, leases on their way back. False: it has not ended within `timeout`.
     pub async fn flush(&self, timeout: Duration) -> bool {
         tokio::time::timeout(timeout, self.core.background.wait()).await.is_ok()

@@ -18,7 +18,7 @@ pub(crate) struct Core {
     pub local: Arc<Flights>,
     pub local_results: Arc<LocalResults>,
     pub reachability: Arc<Reachability>,
-    /// What goes on behind: rebuilds behind a stale value, publishes, leases on their way back.
+    /// Work in the background: rebuilds behind a stale value, publishes, leases on their way back.
     pub background: TaskTracker,
     pub near: Option<Arc<NearCache>>,
     pub lease_hold_max: Duration,

@@ -30,7 +30,7 @@ pub enum Error {
         /// How long the holder has had its lease; zero if there is none.
         holder_age: Duration,
     },
-    /// The rebuild of this key asks for the key itself, directly or by way of another: it would wait for ever.
+    /// The rebuild of this key asks for the key itself, directly or by way of another: it would wait forever.
     ReentrantRebuild {
         /// Which key.
         key: String,

@@ -27,7 +27,7 @@ pub(crate) async fn fetch(core: &Arc<Core>, options: &Arc<Options>, rebuild: &Re
         let seat = core.flights.board(options, until, fly);
         match landed(core, options, seat, until).await {
             Next::Return(outcome) => return outcome,
-            // A key that is invalidated faster than it is rebuilt must not hold its caller for ever.
+            // A key that is invalidated faster than it is rebuilt must not hold its caller forever.
             Next::AskAgain(error) if !has_time(until) => return Err(error),
             Next::AskAgain(_) => {}
         }

@@ -106,7 +106,7 @@ impl HeldLease {
 
     /// Hands the result over, also when the caller leaves meanwhile; the answer is whether it is stored and counts.
     /// What cannot be delivered is tried again behind. What the service refuses, such as a value beyond the bound, is
-    /// told to the waiters; the caller has its value all the same.
+    /// told to the waiters; the caller still gets its value.
     pub async fn hand_over(self, value: Option<Bytes>) -> bool {
         let (tell, told) = oneshot::channel();
         let background = self.core.background.clone();

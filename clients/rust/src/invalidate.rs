@@ -93,7 +93,7 @@ impl Invalidate {
     }
 }
 
-/// When the call ends, also by a failure or because its caller leaves: it may have been done all the same. What this
+/// When the call ends, also by a failure or because its caller leaves: it may still have been done. What this
 /// process has from before it is for no caller that comes after it.
 struct Closing {
     core: Arc<Core>,

@@ -17,7 +17,7 @@ pub struct Lease<T = Bytes> {
 }
 
 impl<T> Lease<T> {
-    /// Grows with each lease of the key; give it to the source, if that checks fences. 0 where there is none.
+    /// Grows with each lease of the key; give it to the source, if that checks fences. 0 if there is none.
     pub fn fence(&self) -> i64 {
         self.fence
     }

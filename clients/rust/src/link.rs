@@ -23,7 +23,7 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What may be under way on the connection: a session has hundreds of answers in one message.
 const WINDOW_BYTES: u32 = 4_194_304;
-/// As good as for ever, and no overflow of the clock.
+/// As good as forever, and no overflow of the clock.
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The generated stub, with the client's token on each call.

@@ -128,7 +128,7 @@ impl NearCache {
         self.namespaces.iter().any(|watched| watched == namespace)
     }
 
-    /// The fresh value, or the knowledge that there is none.
+    /// The fresh value, or a known absence.
     pub fn get(&self, options: &Options) -> Option<Option<Bytes>> {
         if options.read == Read::Store || options.refresh {
             return None;

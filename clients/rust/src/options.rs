@@ -60,7 +60,7 @@ pub enum Read {
 /// What a caller with a lease does where there is a value to serve meanwhile.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Hash)]
 pub enum Revalidate {
-    /// That value is returned at once, and the rebuild goes on behind.
+    /// That value is returned at once, and the rebuild continues in the background.
     #[default]
     Background,
     /// The rebuild is waited for.

@@ -98,14 +98,14 @@ async fn unless_lost<T>(rebuilding: impl Future<Output = T>, told: &Lease) -> Op
     }
 }
 
-/// What is served at once while the rebuild goes on behind, if there is anything and the caller does not insist on
+/// What is served at once while the rebuild continues in the background, if anything, unless the caller insists on
 /// the newest.
 pub(crate) fn meanwhile<'a>(options: &Options, lease: &'a HeldLease) -> Option<&'a v1::Hit> {
     let may = !options.refresh && options.revalidate == Revalidate::Background;
     lease.previous().filter(|_| may)
 }
 
-/// The hit's value, while the rebuild goes on behind: no caller waits for it, and it ends by itself.
+/// The hit's value, while the rebuild continues in the background: no caller waits for it, and it ends by itself.
 pub(crate) fn serve_and_rebuild(
     core: &Arc<Core>,
     options: &Arc<Options>,

@@ -29,7 +29,7 @@ pub(crate) fn around() -> Around {
     INSIDE.try_with(Clone::clone).ok()
 }
 
-/// A rebuild that waited for itself would hold its lease for ever, and the whole fleet with it.
+/// A rebuild that waited for itself would hold its lease forever, and the whole fleet with it.
 ///
 /// # Errors
 /// [`Error::ReentrantRebuild`].

@@ -3,7 +3,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::Instant;
 
 use crate::error::CallError;
-/// Requests and responses are those of a session also where there is none: one form for all ways.
+/// Requests and responses are those of a session also if there is none: one form for all ways.
 pub(crate) use crate::v1::{session_call::Request, session_reply::Response};
 
 /// How one call is made.

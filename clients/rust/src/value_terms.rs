@@ -16,7 +16,7 @@ pub(crate) struct ValueTerms {
 }
 
 impl ValueTerms {
-    /// How long the value is fresh, or the knowledge that there is none.
+    /// How long the value is fresh, or a known absence.
     pub fn ttl_of(&self, options: &Options, is_value: bool) -> Duration {
         let of_call = if is_value { options.ttl } else { options.absent_ttl.unwrap_or(options.ttl) };
         self.ttl.unwrap_or(of_call)

@@ -21,7 +21,7 @@ interface Terms {
   readonly deadlineMs: number | undefined;
 }
 
-/** One unary call as it stands in the contract: JSON in and JSON out, as proto3 defines it. */
+/** One unary call as in the contract: JSON in and JSON out, as proto3 defines it. */
 export async function rawCall(
   by: Transport,
   method: string,

@@ -29,7 +29,7 @@ import { UnaryTransport } from './unary-transport.js';
 export interface Machine {
   readonly clock: Clock;
   readonly chance: Chance;
-  /** Node's own way where there is none. */
+  /** Node's own way if there is none. */
   readonly warn?: Warn;
   linkOf(options: LinkOptions): ChannelLink;
   /** How many addresses a target has now. */
@@ -80,7 +80,7 @@ export class BytesClient {
     );
   }
 
-  /** The fresh value in this process's memory, null for the knowledge that there is none; undefined without one. */
+  /** The fresh value in this process's memory, null for a known absence; undefined without one. */
   near(namespace: string, key: string, options: RebuildOptions): Buffer | null | undefined {
     return mayJoin(options) ? this.#near?.get(namespace, key) : undefined;
   }

@@ -207,7 +207,7 @@ export class DibsClient {
   }
 
   /**
-   * Waits for what goes on in the background, rebuilds behind stale values and publishes that are repeated, for
+   * Waits for the work in the background, rebuilds behind stale values and publishes that are repeated, for
    * `timeoutMs` at most. Returns whether all of it has ended. For the end of a process, before {@link close}.
    */
   flush({ timeoutMs = FLUSH_MS }: { readonly timeoutMs?: number } = {}): Promise<boolean> {

@@ -65,7 +65,7 @@ const WAY_MS = 2_000;
 
 /**
  * How often in a row the service may break off before it counts as out of reach: a replica that was killed ends
- * its calls so, and the next attempt reaches another. Where there is none, it fails within milliseconds.
+ * its calls so, and the next attempt reaches another. If there is none, it fails within milliseconds.
  */
 const BROKEN_OFF_MAX = 2;
 
@@ -113,7 +113,7 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
       const rebuilt = await underLease(steps, outcome);
       if (rebuilt.kind === 'value') return { bytes: rebuilt.value, isOwn: true };
       if (rebuilt.kind === 'served') return rebuilt.fetched;
-      // A key that is invalidated faster than it is rebuilt must not hold its caller for ever.
+      // A key that is invalidated faster than it is rebuilt must not hold its caller forever.
       if (clock.nowMs() >= untilMs) throw rebuilt.error;
       // Not the lease again that was given up.
       requestId = chance.requestId();
@@ -194,7 +194,7 @@ async function underLease(steps: FetchLoop, lease: Lease) {
   const { ttlMs, staleMs, leaseMs, traceparent, absentTtlMs = ttlMs, tags = [] } = options;
   const { previous } = lease;
   const goesOn = previous !== undefined && options.refresh !== true && options.revalidate !== 'await';
-  // What goes on in the background is no caller's wait, and ends by itself.
+  // Work in the background delays no caller, and ends by itself.
   const callers = goesOn ? new Callers(undefined, clock) : flight.callers;
   const running = parts.running.begin(namespace, key, previous !== undefined, callers);
   const rebuilding = rebuildUnderLease(parts.calls, {

@@ -40,7 +40,7 @@ export class Fetcher {
     for (let again = ''; ; again = 'again') {
       signal?.throwIfAborted();
       const running = this.parts.running.of(namespace, key);
-      if (running === undefined || (running.hasPrevious && takesPrevious(options))) {
+      if (running === undefined || (running.of.hasPrevious && takesPrevious(options))) {
         return this.#ask(call, untilMs, again);
       }
       const shared = await running.join(signal, untilMs);
@@ -57,7 +57,7 @@ export class Fetcher {
     return this.#ask({ ...call, options }, untilMs, 'anew', true);
   }
 
-  /** As a call that others may join under `name`, or as one of its own where there is none. */
+  /** As a call that others may join under `name`, or as one of its own if there is none. */
   async #ask(call: FetchCall, untilMs: number, name: string | undefined, isShort = false): Promise<Taken> {
     const { namespace, key, options } = call;
     const { signal, ...rest } = options;

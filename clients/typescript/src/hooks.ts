@@ -22,7 +22,7 @@ export interface Hooks {
   onBackgroundError?(event: CallEvent & { readonly error: unknown }): void;
   /** The codec cannot read the value, which counts as a miss: it is rebuilt, once. */
   onUndecodable?(event: CallEvent & { readonly error: unknown }): void;
-  /** A value was rebuilt and cannot be stored, for example because it is too large. Its caller has it all the same. */
+  /** A value was rebuilt and cannot be stored, for example because it is too large. Its caller still gets it. */
   onNotStorable?(event: CallEvent & { readonly error: unknown }): void;
 }
 

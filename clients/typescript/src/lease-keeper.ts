@@ -20,7 +20,7 @@ export class LeaseKeeper {
   #lost = false;
   readonly #heldUntilMs: number;
 
-  /** `holdMsMax` is how long it is kept in all: a rebuild that hangs must not keep its key for ever. */
+  /** `holdMsMax` is how long it is kept in all: a rebuild that hangs must not keep its key forever. */
   constructor(
     private readonly extend: Extend,
     expiresInMs: number,

@@ -107,7 +107,7 @@ export class NearCache implements CopyHolder {
     this.#left = keepsWhatIsLeft ? entriesOf(maxBytes, clock) : undefined;
   }
 
-  /** The fresh value of a key, null for the knowledge that there is none; undefined where nothing is known. */
+  /** The fresh value of a key, null for a known absence; undefined where nothing is known. */
   get(namespace: string, key: string): Buffer | null | undefined {
     const entry = this.#entries.get(this.#idOf(namespace, key));
     return entry !== undefined && this.#counts(entry) && entry.watch.isLive ? entry.value : undefined;

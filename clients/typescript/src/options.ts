@@ -33,7 +33,7 @@ export interface DibsClientOptions {
   readonly connectMs?: number;
   /**
    * All calls on one stream, with leases that end with this process; default: true. Where a stream cannot be had,
-   * calls go one by one all the same.
+   * calls still go one by one.
    */
   readonly session?: boolean;
   /**
@@ -118,7 +118,7 @@ export interface StoreOptions {
 export interface RebuildContext<T = Buffer> {
   /** Aborted when the lease is lost, with a {@link LeaseLostError}, or when no caller waits any more. */
   readonly signal: AbortSignal;
-  /** Grows with each lease of the key; give it to the source, if that checks fences. 0 where there is none. */
+  /** Grows with each lease of the key; give it to the source, if that checks fences. 0 if there is none. */
   readonly fence: number;
   /**
    * The value before, for a source that can say "not modified"; null where the source had nothing. undefined

@@ -76,7 +76,7 @@ export interface Published {
    * is never served as fresh. undefined where the replica does not know.
    */
   readonly counts?: boolean | undefined;
-  /** With `not_stored`: the store did not answer, so that the value may be there all the same. */
+  /** With `not_stored`: the store did not answer, so that the value may still be there. */
   readonly maybeStored: boolean;
 }
 

@@ -85,7 +85,7 @@ export async function rebuildUnderLease(calls: Calls, asked: RebuildTerms): Prom
     span.failed(error);
     throw error;
   } finally {
-    // Callers that joined it must not wait for ever, however it ended.
+    // Callers that joined it must not wait forever, however it ended.
     running.settle({ kind: 'ask_again' });
     span.end();
   }

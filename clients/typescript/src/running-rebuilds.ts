@@ -9,6 +9,19 @@ export type Shared =
   /** Nothing that they may have: they ask the service. */
   | { readonly kind: 'ask_again' };
 
+export interface RebuildFacts {
+  readonly namespace: string;
+  readonly key: string;
+  /** The lease came with a value to serve meanwhile. */
+  readonly hasPrevious: boolean;
+}
+
+interface RebuildParts {
+  readonly callers: Callers;
+  readonly closed: (rebuild: RunningRebuild) => void;
+  readonly clock: Clock;
+}
+
 /** A rebuild under a lease in this process. Callers may join it until it is closed. */
 export class RunningRebuild {
   readonly #beganMs: number;
@@ -16,23 +29,18 @@ export class RunningRebuild {
   #settle!: (shared: Shared) => void;
 
   constructor(
-    readonly namespace: string,
-    readonly key: string,
-    /** The lease came with a value to serve meanwhile. */
-    readonly hasPrevious: boolean,
-    private readonly callers: Callers,
-    private readonly closed: (rebuild: RunningRebuild) => void,
-    private readonly clock: Clock,
+    readonly of: RebuildFacts,
+    private readonly parts: RebuildParts,
   ) {
-    this.#beganMs = clock.nowMs();
+    this.#beganMs = parts.clock.nowMs();
     this.#shared = new Promise((resolve) => {
       this.#settle = resolve;
     });
   }
 
   join(signal: AbortSignal | undefined, untilMs: number): Promise<Shared> {
-    const workedMs = () => this.clock.nowMs() - this.#beganMs;
-    return this.callers.wait(this.#shared, { signal, untilMs, workedMs });
+    const workedMs = () => this.parts.clock.nowMs() - this.#beganMs;
+    return this.parts.callers.wait(this.#shared, { signal, untilMs, workedMs });
   }
 
   /**
@@ -40,7 +48,7 @@ export class RunningRebuild {
    * answered must not reach a caller that came after the invalidation.
    */
   close(): void {
-    this.closed(this);
+    this.parts.closed(this);
   }
 
   settle(shared: Shared): void {
@@ -53,14 +61,17 @@ export class RunningRebuild {
 export class RunningRebuilds implements CopyHolder {
   readonly #open = new Map<string, RunningRebuild>();
   readonly #close = (rebuild: RunningRebuild) => {
-    const id = idOf(rebuild.namespace, rebuild.key);
+    const id = idOf(rebuild.of.namespace, rebuild.of.key);
     if (this.#open.get(id) === rebuild) this.#open.delete(id);
   };
 
   constructor(private readonly clock: Clock = SYSTEM_CLOCK) {}
 
   begin(namespace: string, key: string, hasPrevious: boolean, callers: Callers): RunningRebuild {
-    const rebuild = new RunningRebuild(namespace, key, hasPrevious, callers, this.#close, this.clock);
+    const rebuild = new RunningRebuild(
+      { namespace, key, hasPrevious },
+      { callers, closed: this.#close, clock: this.clock },
+    );
     this.#open.set(idOf(namespace, key), rebuild);
     return rebuild;
   }
@@ -71,7 +82,7 @@ export class RunningRebuilds implements CopyHolder {
 
   changed(change: Change): void {
     for (const rebuild of this.#open.values()) {
-      if (concerns(change, rebuild.namespace, rebuild.key)) rebuild.close();
+      if (concerns(change, rebuild.of.namespace, rebuild.of.key)) rebuild.close();
     }
   }
 

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Service } from './service.js';
 
-// The examples run as they stand, on the package as it is built.
+// The examples run unchanged, on the package as it is built.
 
 const run = promisify(execFile);
 const file = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url));

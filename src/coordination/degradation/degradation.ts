@@ -7,7 +7,7 @@ import type { Lateness, Owed } from './lateness.js';
 
 /**
  * Which of the two authorities answered last, as seen on the way of the calls
- * that need them. Each step, down and back up, is told once.
+ * that need them. Each step, down and back up, is reported once.
  */
 export class Degradation {
   #quorumAnswers = true;
@@ -20,7 +20,7 @@ export class Degradation {
     private readonly lateness: Pick<Lateness, 'begin' | 'end'>,
   ) {}
 
-  /** The rung on which a miss stands now. */
+  /** The rung of a miss now. */
   get mode(): Degraded {
     if (this.#storeAnswers) return this.#quorumAnswers ? 'none' : 'quorum_lost';
     return this.#quorumAnswers || this.#quorumIsLate ? 'store_lost' : 'local';

@@ -1,19 +1,19 @@
 import type { Clock } from '../ports/clock.js';
 
-/** How often the time is told while somebody wants to know. */
+/** The length of a tick. Ticks run only while something listens. */
 const TICK_MS = 50;
 /** What one tick counts at most, however late it comes. */
 const TICK_MS_MAX = 2 * TICK_MS;
 
 /**
- * This process's own running time, told in ticks. While the event loop stands still, so does this time: a reply that
+ * This process's own running time, in ticks. While the event loop is blocked, this time stops: a reply that
  * came meanwhile has not been read yet, and the other end is not to blame.
  */
 export class RunningTime {
   #cancel: (() => void) | undefined;
   #toldMs = 0;
 
-  /** `passed` is told how much has passed since the last tick. It returns false to end the ticks. */
+  /** `passed` gets the time since the last tick. It returns false to end the ticks. */
   constructor(
     private readonly clock: Pick<Clock, 'nowMs' | 'after'>,
     private readonly passed: (ms: number) => boolean,

@@ -16,7 +16,7 @@ export function throwIfOnLossFails(policy: Policy, what: string): void {
     throw unavailable(`${what} cannot be reached, and the namespace's on_loss is fail`);
 }
 
-/** Only the loss of the store is expected; any other error is a fault of ours and goes on. */
+/** Only the loss of the store is expected; any other error is our own fault and is thrown on. */
 export function rethrowUnlessUnavailable(error: unknown): asserts error is StoreUnavailable {
   if (!(error instanceof StoreUnavailable)) throw error;
 }

@@ -30,7 +30,7 @@ export type Attempt =
   | { readonly kind: 'read_again' }
   /** The namespace has no free rebuild slot now. */
   | { readonly kind: 'held_back' }
-  /** Somebody holds it, and the lock nodes agree with the record. */
+  /** Another caller holds it, and the lock nodes agree with the record. */
   | { readonly kind: 'held' }
   /** No winner: try again after a pause. */
   | { readonly kind: 'undecided'; readonly by: UndecidedBy }
@@ -52,7 +52,7 @@ export interface Grant extends Tried {
   readonly leaseMs: number;
 }
 
-/** A lease as it was given, and which handing-out of it this is. */
+/** A lease as it was granted, and how many times it was handed out. */
 export interface Given {
   readonly token: Token;
   readonly owner: number;

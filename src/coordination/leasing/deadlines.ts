@@ -2,12 +2,12 @@ import type { Clock } from '../ports/clock.js';
 
 /** How late a deadline may be told at the most. */
 const TICK_MS = 4;
-/** Below this a tick counts for something, so that a deadline gets a timer of its own. */
+/** Below this a tick is too coarse, so a deadline gets its own timer. */
 const OWN_TIMER_MS = 100;
 /** Told in one go before the event loop gets its turn. */
 const TOLD_PER_TURN = 256;
 
-/** Where a deadline stands, to be cancelled with what it was set for. */
+/** The place of a deadline, to cancel it. */
 export interface DeadlineHandle<Item> {
   cancel(item: Item): void;
 }
@@ -51,7 +51,7 @@ export class Deadlines<Item extends object> {
     return tick;
   }
 
-  /** One that is told may cancel another. */
+  /** A deadline that fires may cancel another one. */
   async #tell(due: ReadonlySet<Item>): Promise<void> {
     let told = 0;
     for (const item of due) {

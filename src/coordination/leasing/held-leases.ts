@@ -23,7 +23,7 @@ export interface HeldLease {
   readonly reason: LeaseReason;
   /** The count of changes when it was given: what has changed since may not be in what its holder read. */
   readonly givenAt: number;
-  /** Stands for the lease in the trace of its holder; the code that takes the lease ends it. */
+  /** The span of the lease in its holder's trace. The code that takes the lease ends it. */
   readonly span?: Span;
   untilMs: number;
   /** The end that the store has confirmed, if it has confirmed one: the record's is no earlier. */
@@ -42,7 +42,7 @@ interface Kept {
   alarm: DeadlineHandle<Kept> | undefined;
 }
 
-/** A lease that runs, as a person may see it: nothing in it lets anybody act on the lease. */
+/** A running lease, for display. It contains nothing that would allow acting on the lease. */
 export interface ShownLease {
   readonly namespace: string;
   readonly key: string;
@@ -51,9 +51,9 @@ export interface ShownLease {
   readonly kind: Token['kind'];
   readonly ageMs: number;
   readonly leftMs: number;
-  /** As it was given; an extension may have added to it. */
+  /** As it was granted; an extension may have added to it. */
   readonly leaseMs: number;
-  /** Who waits for it on this replica. */
+  /** The callers that wait for it on this replica. */
   readonly waiters: number;
 }
 
@@ -74,10 +74,10 @@ export class HeldLeases {
   /** The last one of each key. */
   readonly #byKey = new Map<string, Kept>();
   readonly #alarms: Deadlines<Kept>;
-  /** Who wants to hear of the end of a lease, by its nonce. */
+  /** Listeners to the end of a lease, by its nonce. */
   readonly #watchers = new Map<string, (end: LeaseEnd | undefined) => void>();
 
-  /** `atEnd` is called when the time of a lease is over as far as this replica knows; by default it ends there. */
+  /** `atEnd` is called when a lease has expired as far as this replica knows. By default the lease then ends. */
   constructor(
     private readonly parts: { readonly clock: Clock; readonly observer: Observer },
     private readonly atEnd: (lease: HeldLease) => void = ({ nonce }) => this.end(nonce, 'expired'),
@@ -123,7 +123,7 @@ export class HeldLeases {
     this.#wakeAt(kept, ms);
   }
 
-  /** Whether somebody wants to hear of its end. */
+  /** Whether something listens to its end. */
   isWatched(nonce: string): boolean {
     return this.#watchers.has(nonce);
   }
@@ -163,7 +163,7 @@ export class HeldLeases {
     this.#tell(kept, end, agoMs);
   }
 
-  /** Its time is over, although it is still armed: its holder may yet publish, and hears nothing. */
+  /** It has expired, although it is still armed. Its holder may still publish, and is not notified. */
   expired(nonce: string): void {
     const kept = this.#byNonce.get(nonce);
     if (kept !== undefined) this.#tell(kept, 'expired');
@@ -180,7 +180,7 @@ export class HeldLeases {
     this.end(lease.nonce, isItsOwn && !isOver ? end : 'expired');
   }
 
-  /** The key's lease that runs, in the form in which a record would show it. */
+  /** The key's running lease, as a record would have it. */
   running(id: string): ArmedLease | undefined {
     const lease = this.#byKey.get(id)?.lease;
     const nowMs = this.parts.clock.nowMs();
@@ -209,7 +209,7 @@ export class HeldLeases {
       const here = waitersOf(lease.key.id);
       waiters += here;
       const last = first[max - 1];
-      // They come in the order in which they were given: of many, most end at this line.
+      // They are in the order of their grants: of many, most end at this line.
       if (max === 0 || (last !== undefined && !isBefore(lease, here, last))) continue;
       const at = first.findIndex((other) => isBefore(lease, here, other));
       first.splice(at < 0 ? first.length : at, 0, { lease, waiters: here });

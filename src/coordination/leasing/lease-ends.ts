@@ -14,7 +14,7 @@ export interface LeaseEndsParts {
 }
 
 /**
- * Finds out what became of a lease when its time is over as far as this replica knows. It may have been extended at
+ * Finds out what became of a lease when it has expired as far as this replica knows. It may have been extended at
  * another replica, or taken over by another session; and while no other caller was given the lease, its holder can still
  * publish. So only the record says that it is lost. The record is asked until no extension can lengthen the lease any more.
  */

@@ -150,7 +150,7 @@ export class LeaseGranter {
     await this.shared.lifecycle.giveBack(key, lease, 'cancelled');
   }
 
-  /** The owner number after the raise; undefined if the lease is over or the store does not answer. */
+  /** The owner number after the raise; undefined if the lease has ended or the store does not answer. */
   async #raiseOwner(key: Key, nonce: string): Promise<number | undefined> {
     try {
       const adopted = inPatience(this.parts, key.namespace, this.parts.store.adopt(key.id, nonce));
@@ -247,7 +247,7 @@ export class LeaseGranter {
     return { readAtMs: this.parts.clock.nowMs(), arrivals: grant.arrivals(), sentAt };
   }
 
-  /** The arm has no reply, and may have been taken all the same. */
+  /** The arm has no reply, but may have been applied. */
   #grantUnarmed(
     grant: Grant,
     nonce: string,
@@ -344,7 +344,7 @@ export class LeaseGranter {
   }
 }
 
-/** For an adoption it is no error that no authority can decide now: the retry goes on waiting. */
+/** If no authority can decide now, an adoption does not fail: the retry keeps waiting. */
 function undecidedIfUnavailable(error: unknown): undefined {
   if (!(error instanceof CoordinationError)) throw error;
 }

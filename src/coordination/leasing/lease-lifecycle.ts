@@ -74,7 +74,7 @@ export class LeaseLifecycle {
 
   /**
    * An extension came on another session than the lease: from now on the lease belongs to that one, and this replica
-   * watches its end. Undefined where the lease is over, or the store does not answer: then it stays where it was.
+   * watches its end. Undefined if the lease has ended, or the store does not answer: then it stays where it was.
    */
   async takeOver(key: Key, token: Token, expiresInMs: number): Promise<Lease | undefined> {
     const { nonce, fence, leaseMs } = token;
@@ -204,7 +204,7 @@ export class LeaseLifecycle {
   }
 
   /**
-   * The lock nodes have extended the lease, and the store may be late with its word. The holder must hear something
+   * The lock nodes have extended the lease, and the store may confirm it late. The holder must get an answer
    * before its lease ends. The store alone gives no other lease until S after the end that it has confirmed, and the
    * lock nodes give none: so the lease may last until then. The store's word still counts when it comes.
    */

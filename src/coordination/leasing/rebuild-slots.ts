@@ -17,7 +17,7 @@ export type Slot = string;
 
 /**
  * The origin slots: at most `max_rebuilds` rebuilds of a namespace at a time across the fleet. Keys that find
- * no slot stand in line on this replica, and only the first of them asks again, when a slot was given back
+ * no slot wait in line on this replica, and only the first of them asks again, when a slot was given back
  * or its room polls.
  */
 export class RebuildSlots {
@@ -30,7 +30,7 @@ export class RebuildSlots {
     private readonly wake: (id: string) => void,
   ) {}
 
-  /** Undefined if all slots are taken, or others came first: the key stands in line then. */
+  /** Undefined if all slots are taken, or others came first: then the key waits in line. */
   async enter({ namespace, id }: Key, ttlMs: number): Promise<Slot | undefined> {
     const { maxRebuilds: max } = this.parts.policyOf(namespace);
     if (max === 0) return '';

@@ -1,16 +1,16 @@
 /**
- * The quorum: it decides who works. Five independent lock nodes made to look like one. No method ever
+ * The quorum decides which caller rebuilds. Five independent lock nodes look like one. No method ever
  * rejects, and each settles within the nodes' time-out: a node that hangs is a missing vote.
  */
 export interface LeaseQuorum {
   /**
    * One attempt under a nonce that was never used. Unless it is granted, everything that the attempt may have left on
-   * any node has been asked to go before this settles. `heard` is told of each vote, also of late ones.
+   * any node has been asked to go before this settles. `heard` gets each vote, also late ones.
    */
   acquire(id: string, nonce: string, leaseMs: number, heard?: VoteListener): Promise<Ballot>;
   /**
-   * Lets the lock last at least `leaseMs` from now on, and locks marked nodes again that have lost it.
-   * `held` means that a majority holds it for somebody else.
+   * Extends the lock to at least `leaseMs` from now, and locks marked nodes again that have lost it.
+   * `held` means that a majority holds it for another nonce.
    */
   extend(id: string, nonce: string, leaseMs: number): Promise<Ballot>;
   /** Gives the lock back on all nodes, also those that do not answer now. */
@@ -23,7 +23,7 @@ export type VoteListener = (node: string, vote: string, tookMs: number) => void;
 export type Ballot =
   /** A majority agreed and validity is left. `validUntilMs` is on the replica's {@link Clock}, less drift. */
   | { readonly kind: 'granted'; readonly nonce: string; readonly validUntilMs: number }
-  /** A majority says that somebody holds it. */
+  /** A majority says that another nonce holds it. */
   | { readonly kind: 'held' }
   /** A majority answered and did not agree, or agreed too late for any validity to be left. */
   | { readonly kind: 'undecided' }

@@ -8,12 +8,12 @@ import type { TagClock } from '../words/tag-clock.js';
  */
 export interface NamespaceStore {
   /**
-   * Reads the namespace, and leaves nothing behind where there is none. With `rebuildMs`, one rebuild is first added to
+   * Reads the namespace, and leaves nothing behind if there is none. With `rebuildMs`, one rebuild is first added to
    * the times of a namespace that is there.
    */
   read(namespace: string, tags: readonly string[], rebuildMs?: number): Promise<NamespaceRecord>;
   /**
-   * Begins the clock if there is none, and lets the namespace last for `keepMs` from now on at least: as long as
+   * Begins the clock if there is none, and keeps the namespace for at least `keepMs` from now: as long as
    * anything that carries its clock. A lost one begins anew, under another id.
    */
   begin(namespace: string, keepMs: number): Promise<TagClock>;
@@ -21,16 +21,16 @@ export interface NamespaceStore {
   invalidate(namespace: string, request: NamespaceInvalidate): Promise<TagClock>;
   /** Takes one of `max` slots for `ttlMs`, or says that all are taken. The same slot is taken again at once. */
   enter(namespace: string, request: SlotRequest): Promise<boolean>;
-  /** Lets a slot last `ttlMs` from now on, under the name `as`. False if its time was over. */
+  /** Keeps a slot for `ttlMs` from now, under the name `as`. False if it had expired. */
   keep(namespace: string, slot: string, as: string, ttlMs: number): Promise<boolean>;
   /** Gives a slot back and sends the wake. */
   leave(namespace: string, slot: string): Promise<void>;
 }
 
 export interface NamespaceRecord {
-  /** As a lease carries it, and the value that is published under it; empty where there is none. */
+  /** As a lease carries it, and the value that is published under it; empty if there is none. */
   readonly clock: string;
-  /** How long the namespace lasts from now on; 0 where there is none. */
+  /** How long the namespace lasts from now on; 0 if there is none. */
   readonly keptForMs: number;
   readonly rebuild?: RebuildTimes | undefined;
   /** Of the whole namespace, and then of each tag that was asked for; none where there is no clock. */
@@ -71,7 +71,7 @@ export interface SlotRequest {
  */
 export const STAMPS_MAX = 80_000;
 
-/** Marks that are told apart of one tag: each lies about two and a half times as far back as the next. */
+/** The marks that are kept of one tag: each lies about two and a half times as far back as the next. */
 export const MARKS_MAX = 16;
 
 /** How long a namespace lasts that an invalidation has begun: nothing carries its clock yet. */

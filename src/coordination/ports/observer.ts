@@ -29,7 +29,7 @@ export type StoreStep =
   | 'tags'
   | 'slot';
 
-/** Hears what the coordinator decides; telemetry implements it. Nothing that it does can change a decision. */
+/** Gets every decision of the coordinator. Telemetry implements it. It cannot change a decision. */
 export interface Observer {
   /** A GetOrLock was answered: `outcome` is one of hit, stale, lease, failed, or why it was busy. */
   answered(
@@ -59,7 +59,7 @@ export interface Observer {
   leaseEnded(namespace: string, end: LeaseEnd, heldMs: number, traceparent: string): void;
   /** A caller got another caller's rebuild instead of making its own. */
   saved(namespace: string, count: number): void;
-  /** A step on the degradation, down or back up: the rung on which decisions stand from now on. */
+  /** A step of the degradation, down or back up: the rung of all decisions from now on. */
   degraded(mode: Degraded): void;
   /** The store owes a reply for longer than the soft timeout, so callers wait for it; or it does no more. */
   storeLate(late: boolean, sinceMs: number): void;

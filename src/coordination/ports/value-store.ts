@@ -18,7 +18,7 @@ export interface ValueStore {
   publish(id: string, request: StorePublish): Promise<StoredAnswer>;
   /** Ends the armed lease `nonce` without a value and sends the wake. */
   release(id: string, request: StoreRelease): Promise<ReleaseOutcome>;
-  /** Lets the armed lease last longer; it never shortens it. Lost if `nonce` is not armed, or has lasted for `holdMs`. */
+  /** Extends the armed lease; it never shortens it. Lost if `nonce` is not armed, or has lasted for `holdMs`. */
   extend(id: string, request: StoreExtend): Promise<StoreExtended>;
   /** Drops the value or marks it stale, voids the armed lease, raises the fence and sends the wake. */
   invalidate(id: string, request: StoreInvalidate): Promise<StoreInvalidated>;

@@ -1,4 +1,4 @@
-/** One change of a key, as every replica hears it. */
+/** One change of a key, as every replica receives it. */
 export interface Wake {
   readonly id: string;
   readonly kind: 'published' | 'released' | 'failed' | 'invalidated';
@@ -40,6 +40,6 @@ export interface WakeListener {
 export interface WakeChannel {
   /** The subscription is confirmed, and its last pong is young enough *now*: a replica that stood still asks before it trusts. */
   readonly live: boolean;
-  /** Hears every wake from now on. The returned function ends it. */
+  /** Calls the listener for every wake from now on. The returned function ends this. */
   listen(listener: WakeListener): () => void;
 }

@@ -21,7 +21,7 @@ export interface Arrival {
   readonly wideAt: number;
 }
 
-/** What a copy of a value says of its own age. */
+/** What a copy of a value knows about its own age. */
 export interface Copy {
   /** The count of changes when its read, or its publish, was sent. */
   readonly sentAt: number;
@@ -163,7 +163,7 @@ class NamespaceChanges {
   /** The time of the last wake; undefined before the first. */
   #last: number | undefined;
   #recent: Remembered[] = [];
-  /** How many tag names stand in `#recent`. */
+  /** How many tag names `#recent` has. */
   #tags = 0;
   /** The count from which on `#recent` has all changes. */
   #since: number;

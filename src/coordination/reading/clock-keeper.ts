@@ -47,7 +47,7 @@ export class ClockKeeper {
     return (await this.#begin(namespace, leaseHoldMsMax).catch(undefinedIfUnavailable)) ?? clockRead;
   }
 
-  /** A value with such a life is published. Without the store it may be over early, which costs a rebuild. */
+  /** A value with this lifetime is published. Without the store it may expire early, which costs a rebuild. */
   async forValue(namespace: string, lifeMs: number): Promise<void> {
     if (!this.#lasts(namespace, lifeMs)) await this.#begin(namespace, lifeMs).catch(undefinedIfUnavailable);
   }

@@ -51,7 +51,7 @@ function withoutSecret({ holder, fence, ageMs, expiresInMs, reason, traceparent 
   return { holder, fence, ageMs, expiresInMs, reason, traceparent };
 }
 
-/** Its time is over, and no other was given since, which would have told of its end. */
+/** It has expired, and no later lease was granted, which would have recorded its end. */
 function expired({ holder, fence, ageMs, expiresInMs }: ArmedLease): PastLease {
   return {
     holder,

@@ -20,7 +20,7 @@ interface Entry {
 export class NearCache {
   readonly #entries = new Map<string, Entry>();
   readonly #byNamespace = new Map<string, Set<string>>();
-  /** Ids by namespace and tag: a line feed stands in no namespace. */
+  /** Ids by namespace and tag: no namespace contains a line feed. */
   readonly #byTag = new Map<string, Set<string>>();
   #bytes = 0;
 
@@ -107,7 +107,7 @@ export class NearCache {
   }
 }
 
-/** No hit needs to know who held the key, and how the last lease ended: texts as long as callers choose. */
+/** No hit needs the last holder, or how the last lease ended: texts as long as callers choose. */
 function withoutStory(snapshot: Snapshot): Snapshot {
   const { fence, valueFence, value, rebuild } = snapshot.record;
   return { ...snapshot, record: { fence, valueFence, value, rebuild } };

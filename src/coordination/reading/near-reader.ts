@@ -30,14 +30,14 @@ export class NearReader {
     private readonly limits: { readonly storeTimeoutMs: number },
   ) {}
 
-  /** What this replica knows of the key without asking the store: the room's last read, or what the near cache has. */
+  /** What this replica knows about the key without asking the store: the room's last read, or what the near cache has. */
   known(room: Readers): Snapshot | undefined {
     return room.snapshot ?? this.near.get(room.key.id);
   }
 
   /** `arrivals` is called when the read is sent. Undefined as in {@link RecordReader.read}. */
   async read(room: Readers, arrivals: () => number): Promise<Snapshot | undefined> {
-    // It is one read for all who wait; the first of them that is traced shows it.
+    // One read serves all waiters. The first traced one shows it.
     const step = room.trace?.begin('look');
     const sent = () => {
       room.beginRead();

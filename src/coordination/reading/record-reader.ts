@@ -24,9 +24,18 @@ export interface RecordReaderParts extends Patience {
   readonly namespaces: NamespaceStore;
 }
 
-/** What this replica itself knows of the leases that it gave. */
+/** What the coordinator shares between its rooms. */
+export interface RecordReaderShared {
+  readonly held: RunningLeases;
+  readonly changes: Changes;
+  readonly samples: RebuildSamples;
+  readonly keeper: Pick<ClockKeeper, 'read'>;
+  readonly lateness: Pick<Lateness, 'owedSinceMs'>;
+}
+
+/** What this replica itself knows about the leases that it has granted. */
 export interface RunningLeases {
-  /** The key's lease that runs, in the form in which a record would show it. */
+  /** The key's running lease, as a record would have it. */
   running(id: string): ArmedLease | undefined;
 }
 
@@ -37,11 +46,7 @@ export class RecordReader {
 
   constructor(
     private readonly parts: RecordReaderParts,
-    private readonly held: RunningLeases,
-    private readonly changes: Changes,
-    private readonly samples: RebuildSamples,
-    private readonly keeper: Pick<ClockKeeper, 'read'>,
-    private readonly lateness: Pick<Lateness, 'owedSinceMs'>,
+    private readonly shared: RecordReaderShared,
   ) {}
 
   /**
@@ -52,14 +57,14 @@ export class RecordReader {
   async read(key: Key, arrivals: () => number, known?: StoredValue): Promise<Snapshot | undefined> {
     const read: Reading = {};
     // Until it is sent, what is under way before it may be late.
-    const owedSinceMs = () => read.asked?.readAtMs ?? this.lateness.owedSinceMs;
+    const owedSinceMs = () => read.asked?.readAtMs ?? this.shared.lateness.owedSinceMs;
     try {
       const reading = this.#read(key, arrivals, known, read);
       return await inPatience(this.parts, key.namespace, reading, owedSinceMs);
     } catch (error) {
       const without = this.#withoutStore(key, error);
       if (without === undefined) return undefined;
-      const { count: sentAt } = this.changes;
+      const { count: sentAt } = this.shared.changes;
       const { clock } = this.parts;
       return { ...without, readAtMs: clock.nowMs(), arrivals: arrivals(), sentAt, from: 'nowhere' };
     }
@@ -116,7 +121,7 @@ export class RecordReader {
     const namespace = this.#namespace(name);
     // Where the read itself fails, nothing asks what became of this.
     namespace.catch(() => {});
-    return { readAtMs: this.parts.clock.nowMs(), arrived, sentAt: this.changes.count, namespace };
+    return { readAtMs: this.parts.clock.nowMs(), arrived, sentAt: this.shared.changes.count, namespace };
   }
 
   /** The record with what counts of it. The stamps of a value's tags are asked for only where the clock has moved on. */
@@ -135,28 +140,30 @@ export class RecordReader {
     );
   }
 
-  /** What this replica itself knows of the key, where the store is lost. Undefined where it is only late. */
+  /** What this replica itself knows about the key, if the store is lost. Undefined if it is only late. */
   #withoutStore(key: Key, error: unknown): { record: RecordFacts; missing: Missing } | undefined {
     rethrowUnlessUnavailable(error);
     const policy = this.parts.policyOf(key.namespace);
     throwIfOnLossFails(policy, 'the value store');
     if (!isLost(error, policy)) return undefined;
-    const lease = this.held.running(key.id);
+    const lease = this.shared.held.running(key.id);
     return { record: lease === undefined ? NO_RECORD : { ...NO_RECORD, lease }, missing: error.how };
   }
 
   #namespace(namespace: string): Promise<NamespaceRecord> {
     const sent = this.#thisTurn.get(namespace);
     if (sent !== undefined) return sent;
-    const { changes } = this;
+    const { changes } = this.shared;
     changes.listenTo(namespace);
     const { count: sentAt } = changes;
     const sentAtMs = this.parts.clock.nowMs();
-    const looking = this.parts.namespaces.read(namespace, [], this.samples.remove(namespace)).then((seen) => {
-      changes.clockRead(namespace, seen.clock, sentAt);
-      this.keeper.read(namespace, seen.keptForMs, sentAtMs);
-      return seen;
-    });
+    const looking = this.parts.namespaces
+      .read(namespace, [], this.shared.samples.remove(namespace))
+      .then((seen) => {
+        changes.clockRead(namespace, seen.clock, sentAt);
+        this.shared.keeper.read(namespace, seen.keptForMs, sentAtMs);
+        return seen;
+      });
     if (this.#thisTurn.size === 0) queueMicrotask(() => this.#thisTurn.clear());
     this.#thisTurn.set(namespace, looking);
     return looking;

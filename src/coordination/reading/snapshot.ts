@@ -30,7 +30,7 @@ export interface Snapshot {
     | undefined;
 }
 
-/** How long the record's lease still runs at `nowMs`; 0 or less if it is over, or if there is none. */
+/** How long the record's lease still runs at `nowMs`; 0 or less if it has expired, or if there is none. */
 export function leaseLeftMs(snapshot: Snapshot, nowMs: number): number {
   const lease = snapshot.record.lease;
   return lease === undefined ? 0 : lease.expiresInMs - (nowMs - (snapshot.heardAtMs ?? snapshot.readAtMs));

@@ -1,6 +1,6 @@
 import type { Chance } from '../ports/clock.js';
 
-/** Poll of those who wait, as the net under lost wakes: often enough to be within a second, jittered over replicas. */
+/** The poll of waiters, in case wakes are lost: often enough to be within a second, jittered over replicas. */
 const POLL_MS_MIN = 250;
 export const POLL_MS_MAX = 1_000;
 /** Range of the first pause after an undecided vote: a few times what a vote on a local network takes. */

@@ -23,7 +23,7 @@ export interface Ask {
   readonly refreshDraw: number;
 }
 
-/** What a snapshot means for one caller. Who is first among those that may attempt is not decided here. */
+/** What a snapshot means for one caller. It does not decide which of several callers attempts first. */
 export type Decision =
   | { readonly act: 'answer'; readonly outcome: Hit | Busy | Failed }
   /** The running lease is this caller's own: an earlier attempt of the same call got it. */
@@ -112,7 +112,7 @@ export function stillServing(
 }
 
 /**
- * The failure that this caller is to hear: the one whose back-off runs, or the one of the very lease that
+ * The failure for this caller: the one whose back-off runs, or that of exactly the lease that
  * it waited for, also when the holder asked for no back-off.
  */
 function failedOf(snapshot: Snapshot, ask: Ask, nowMs: number): Failed | undefined {
@@ -128,7 +128,7 @@ function failedOf(snapshot: Snapshot, ask: Ask, nowMs: number): Failed | undefin
 /** A refresh ends a back-off, at most once in this time for each key of the fleet: it is asked for by a person, or by many. */
 const REFRESH_EVERY_MS = 1_000;
 
-/** The failure that a refresh is to hear: of the lease that it waited for, or because another try was just made. */
+/** The failure for a refresh: of the lease that it waited for, or because another try was just made. */
 function refreshFailedOf(snapshot: Snapshot, ask: Ask, nowMs: number): Failed | undefined {
   const failed = failedOf(snapshot, ask, nowMs);
   const { failure } = snapshot.record;

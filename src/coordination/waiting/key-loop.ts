@@ -35,6 +35,8 @@ export interface KeyLoopParts {
 const RETRIES_WITHOUT_WORD = 5;
 /** Answers in one go before the event loop gets its turn: over unary gRPC, some ten milliseconds. */
 const ANSWERS_PER_TURN = 256;
+/** So many bytes of a value count as one more answer: they are copied for each caller. */
+const BYTES_PER_ANSWER = 16_384;
 
 /** Attempts after which there is something new to read. */
 const WITHOUT_PAUSE: ReadonlySet<Attempt['kind']> = new Set(['granted', 'read_again', 'abandoned']);
@@ -129,12 +131,14 @@ export class KeyLoop {
       const isServed = waiter.staleAllowed && !waiter.storeOnly && waiter.intent !== 'refresh';
       if (!isServed || waiter.trying || !waiter.allows(known)) continue;
       answers.give(room, waiter, stale, endOf(stale));
-      given += 1;
-      if (given % ANSWERS_PER_TURN === 0) await clock.turn();
+      given += weightOf(known);
+      if (given < ANSWERS_PER_TURN) continue;
+      given = 0;
+      await clock.turn();
     }
   }
 
-  /** Goes on reading while an attempt is under way, for callers that come and for wakes. */
+  /** Keeps reading while an attempt is under way, for new callers and for wakes. */
   async #meanwhile(attempting: Promise<Attempt>): Promise<Attempt> {
     const { room } = this;
     const { reader, arrivals } = this.parts;
@@ -169,8 +173,8 @@ export class KeyLoop {
       if ((decision.act === 'attempt' || decision.act === 'adopt') && mayTry) {
         const reason = decision.act === 'adopt' ? 'miss' : decision.reason;
         contender = { waiter, act: decision.act, reason };
-      } else if (this.#answerBy(decision, snapshot, waiter)) given += 1;
-      if (given === ANSWERS_PER_TURN) {
+      } else if (this.#answerBy(decision, snapshot, waiter)) given += weightOf(snapshot);
+      if (given >= ANSWERS_PER_TURN) {
         given = 0;
         await clock.turn();
       }
@@ -253,7 +257,7 @@ export class KeyLoop {
     return restMs(holder === undefined ? undefined : holder.untilMs - clock.nowMs(), chance);
   }
 
-  /** A lease runs: the caller sleeps until something changes, or is told so if it does not wait. */
+  /** A lease runs: the caller sleeps until something changes, or gets Busy if it does not wait. */
   #letWait(snapshot: Snapshot, waiter: Waiter): void {
     const { lease } = snapshot.record;
     waiter.waitsForFence = lease?.fence ?? 0;
@@ -261,11 +265,17 @@ export class KeyLoop {
     else this.parts.answers.timeOut(this.room, waiter);
   }
 
-  /** There was no winner, and a pause comes before the next attempt: a caller that does not wait is told so. */
+  /** There was no winner, and a pause comes before the next attempt: a caller that does not wait gets Busy. */
   #dismissImpatient(snapshot: Snapshot): void {
     for (const waiter of this.room.waiters()) {
       if (waiter.patienceMs > 0) waiter.sleep();
       else if (waiter.arrival < snapshot.arrivals) this.parts.answers.timeOut(this.room, waiter);
     }
   }
+}
+
+/** How many small answers one with this value costs. */
+function weightOf({ record: { value } }: Snapshot): number {
+  const bytes = value?.payload.kind === 'value' ? value.payload.bytes.byteLength : 0;
+  return 1 + Math.floor(bytes / BYTES_PER_ANSWER);
 }

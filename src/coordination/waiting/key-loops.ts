@@ -121,7 +121,7 @@ export class KeyLoops {
     return (await this.#loops.get(id)?.feed(record, sent, degraded)) ?? 0;
   }
 
-  /** From now on no caller waits and none gets a lease here; hits go on. */
+  /** From now on no caller waits or gets a lease here. Hits are still served. */
   drain(): void {
     this.#draining = true;
     for (const { room } of this.#loops.values()) {

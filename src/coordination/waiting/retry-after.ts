@@ -10,14 +10,14 @@ const WITHOUT_HOLDER_MS = 250;
 const GUESS_MS_MIN = 4;
 const GUESS_MS_MAX = 1_000;
 
-/** What is known of a key when a caller is sent away. */
+/** What is known about a key when a caller gets Busy. */
 export interface Known {
   readonly holder: KnownHolder | undefined;
   readonly snapshot: Snapshot | undefined;
 }
 
 /**
- * A busy answer for one caller. `fraction`, of [0, 1), spreads those who are sent away together, so that
+ * A busy answer for one caller. `fraction`, of [0, 1), spreads callers that get it together, so that
  * they don't come back together.
  */
 export function busy(reason: BusyReason, known: Known, nowMs: number, fraction: number): Busy {

@@ -125,7 +125,7 @@ export class Waiter implements Ask {
   }
 }
 
-/** Who holds the key, as far as the room knows; for the words of a busy answer. */
+/** The holder of the key, as far as the room knows; for the text of a busy answer. */
 export interface KnownHolder {
   readonly sinceMs: number;
   readonly untilMs: number;
@@ -133,7 +133,7 @@ export interface KnownHolder {
 
 /**
  * The callers of one key on this replica, first come first served, and the alarm clock of the loop that
- * attends to them. It holds a timer only while somebody sleeps in it.
+ * attends to them. It has a timer only while a caller sleeps in it.
  */
 export class WaitingRoom {
   /** What the last read returned; undefined before the first. */
@@ -220,7 +220,7 @@ export class WaitingRoom {
     this.wake();
   }
 
-  /** The key's loop reads again, at once or as soon as the read under way is over. */
+  /** The key's loop reads again, at once or as soon as the current read has ended. */
   wake(): void {
     this.#woken = true;
     this.#rouse?.();
@@ -284,7 +284,7 @@ export class WaitingRoom {
 }
 
 /**
- * Both snapshots show the same lease, which runs, over the same value: a caller that waited by the first goes on
+ * Both snapshots show the same lease, which runs, over the same value: a caller that waited by the first continues
  * waiting by the second. Avoids evaluating ten thousand waiters again on each read.
  */
 function isWaitedFor(before: Snapshot, now: Snapshot, nowMs: number): boolean {

@@ -3,7 +3,7 @@ import type { Trace } from './trace.js';
 /** What is kept of a call's deadline for the answer's way back, but never more than a tenth of it. */
 const DEADLINE_MARGIN_MS = 50;
 
-/** Who asks, how long they can wait, and whether they are still there. One for each call. */
+/** The caller, how long it can wait, and whether it is still there. One for each call. */
 export class Call {
   #cancelled = false;
   #onCancel: (() => void) | undefined;

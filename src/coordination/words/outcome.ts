@@ -97,7 +97,7 @@ export interface PublishAnswer {
    * Undefined where nothing was stored, or where that is not known.
    */
   readonly counts?: boolean | undefined;
-  /** Of one that is not stored: the publish was sent to the store, which may have stored it all the same. */
+  /** Of one that is not stored: the publish was sent to the store, which may have stored it anyway. */
   readonly maybeStored?: boolean | undefined;
 }
 

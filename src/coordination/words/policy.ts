@@ -44,7 +44,7 @@ export interface Limits {
 /** No back-off is longer unless the policy says so: five minutes is as long as a fleet may leave a source alone unasked. */
 export const BACKOFF_MS_MAX = 300_000;
 
-/** A rebuild that takes longer hangs, as a rule, and a lease that is extended for ever keeps the whole fleet waiting. */
+/** A rebuild that takes longer usually hangs, and a lease that is extended forever keeps the whole fleet waiting. */
 const LEASE_HOLD_MS_MAX = 600_000;
 
 export function defaultPolicy(limits: Limits): Policy {

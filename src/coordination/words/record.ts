@@ -1,7 +1,7 @@
 import type { LeaseEnd, LeaseReason, Payload } from './outcome.js';
 
 /**
- * What the value store knows of one key, as of one instant of the store's own clock. All times are
+ * What the value store knows about one key, at one instant of the store's own clock. All times are
  * relative to that instant, so that no replica ever compares its clock with the store's.
  */
 export interface KeyRecord extends RecordFacts {

@@ -42,7 +42,7 @@ export interface Extend {
   readonly key: Key;
   /** As {@link Publish.token}. */
   readonly token: Token | undefined;
-  /** Absent: as long as it was given for. */
+  /** Absent: the length of its grant. */
   readonly leaseMs?: number;
 }
 

@@ -7,7 +7,7 @@ import { ConnectionUnsent } from './unsent.js';
 /**
  * Node's HTTP/2 closes a connection with an error after a burst of 1,000 cancelled streams, and 33 each second. All
  * other calls of it would fail. So a connection is renewed before that can happen: it takes no new calls, and the open
- * ones go on. HTTP/2 counts no cancellations after a GOAWAY. Together, these two are below 1,000.
+ * ones continue. HTTP/2 counts no cancellations after a GOAWAY. Together, these two are below 1,000.
  */
 const CANCELLED_BURST = 500;
 const OPEN_BURST = 499;
@@ -28,7 +28,7 @@ export class Connection {
   #open = 0;
   #cancelled = 0;
   #cancelledMs = 0;
-  /** When it began to take no new calls, and how many came all the same. */
+  /** When it began to take no new calls, and how many came anyway. */
   #leftMs: number | undefined;
   #afterLeaving = 0;
   #isCut = false;

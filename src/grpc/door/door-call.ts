@@ -95,7 +95,7 @@ export class DoorCall extends ServerInterceptingCall {
     const before = stream.writableLength;
     let bytes = 0;
     super.sendMessage(message, () => {
-      // Nothing is left to count if the call is over.
+      // If the call has ended, nothing is left to count.
       const unread = Math.min(bytes, this.#unreadBytes);
       this.#unreadBytes -= unread;
       unsent.read(connection.unsent, unread);

@@ -64,7 +64,7 @@ export class Unsent {
     this.#bytes += bytes;
   }
 
-  /** It was read, or its call is over. */
+  /** It was read, or its call has ended. */
   read(of: ConnectionUnsent, bytes: number): void {
     of.bytes -= bytes;
     this.#bytes -= bytes;
@@ -98,7 +98,7 @@ export class Unsent {
     if (of.bytes === 0 && of.waiting.size === 0) this.#all.delete(of);
   }
 
-  /** One answer at a time goes on even if others hold everything, until that is twice the bound. */
+  /** One answer at a time continues even if others hold everything, until that is twice the bound. */
   #mayWrite(of: ConnectionUnsent): boolean {
     if (of.bytes === 0) return this.#bytes < 2 * this.bytesMax;
     return of.bytes <= this.bytesMax - this.#bytes;

@@ -2,7 +2,7 @@ import type { Invalidated, SessionEvent } from '../generated/dibs/v1/coordinator
 
 type Event = NonNullable<SessionEvent['event']>;
 
-/** What a session has not been told yet of one namespace. More names than this are told as "anything may have changed". */
+/** What a session has not been sent yet about one namespace. More names than this are sent as "anything may have changed". */
 const NAMES_BYTES_MAX = 65_536;
 /** One message has at most this, so that every client accepts it. */
 const MESSAGE_BYTES_MAX = 1_048_576;

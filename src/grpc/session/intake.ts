@@ -11,7 +11,7 @@ export interface IntakeParts {
   /** Takes one call of a message, and returns how much work it was. */
   take(path: string, call: SessionCall): number;
   cancel(id: number): void;
-  /** The stream is over with this error. */
+  /** The stream ended with this error. */
   fail(error: unknown): void;
   /** Whether more messages are wanted. They are not while some wait here, or while the client does not read. */
   reading(isWanted: boolean): void;
@@ -50,7 +50,7 @@ export class Intake implements Pieces {
     this.#isOver = true;
     this.#messages.length = 0;
     this.#onEmpty?.();
-    // Its call has left, and is over only when all of it was done.
+    // Its call has left, but ends only when all of it was done.
     if (this.#rest !== undefined) this.turns.begin(this.#rest);
     this.#rest = undefined;
   }

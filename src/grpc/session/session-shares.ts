@@ -23,7 +23,7 @@ export class SessionShares {
     return session;
   }
 
-  /** The session is over. */
+  /** The session has ended. */
   give(session: Session): void {
     const peers = this.#peersOf.get(session);
     if (peers === undefined) return;

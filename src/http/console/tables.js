@@ -62,7 +62,7 @@ class Row {
     setText(this.cell('td', className), text);
   }
 
-  /** @param {string} text @param {string} [label] what stands before it where rows have no columns */
+  /** @param {string} text @param {string} [label] what precedes it if rows have no columns */
   number(text, className = '', label = '') {
     const cell = this.cell('td', `number ${className}`);
     if (label !== '') cell.dataset.label = label;

@@ -144,7 +144,7 @@ export class WaitChart {
     ];
   }
 
-  /** A line across, with what it stands for. @param {number} y @param {string} label */
+  /** A horizontal line with its value. @param {number} y @param {string} label */
   #level(y, label) {
     return [line(LEFT, LEFT + this.#plotWidth, y, y, 'grid'), text(LEFT - 6, y + 3.5, label, 'end')];
   }

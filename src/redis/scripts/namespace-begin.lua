@@ -1,4 +1,4 @@
--- namespace-begin: begins the tag clock of a namespace if there is none, and lets the namespace last.
+-- namespace-begin: begins the tag clock of a namespace if there is none, and keeps the namespace.
 --
 -- KEYS
 --   1 namespace  the namespace's hash

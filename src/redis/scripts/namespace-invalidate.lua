@@ -66,7 +66,7 @@ local function stamp(tag)
   write_marks(KEYS[1], stale_field, marks_field, marks)
 end
 
--- The stamps of a tag are kept no longer: from now on its cells of the floor stand for them.
+-- The stamps of a tag are kept no longer: from now on its cells of the floor replace them.
 local function forget(tag)
   local deleted_field, stale_field, marks_field = stamp_fields(tag)
   local stamps = redis.call('HMGET', KEYS[1], deleted_field, stale_field)

@@ -26,7 +26,7 @@ if not known[1] then return false end
 local took = tonumber(ARGV[2])
 if took then
   known[3], known[4] = estimate(known[3], known[4], took)
-  -- A full store refuses this write. The read is answered all the same.
+  -- A full store refuses this write. The read is answered anyway.
   redis.pcall('HSET', KEYS[1], 'rebuild_mean', known[3], 'rebuild_deviation', known[4])
 end
 local left_ms = redis.call('PTTL', KEYS[1])
@@ -63,7 +63,7 @@ for _, tag in ipairs(tags) do
   end
   if over > 0 then
     deleted = math.max(deleted, over)
-    -- What the whole namespace counts as for replicas that know no floor stays as high as it is.
+    -- For replicas that know no floor, the stamp of the whole namespace stays as high as it is.
     local field = stamps[1] and tag == '' and stamps[1] == known[5] and 'deleted_before' or deleted_field
     redis.call('HSET', KEYS[1], field, string.format('%.0f', deleted))
     write_marks(KEYS[1], stale_field, marks_field, since)

@@ -1,7 +1,7 @@
 -- slots-enter: takes one of a namespace's slots for a rebuild, if one is free.
 --
 -- KEYS
---   1 slots  a sorted set: who has a slot, by when it ends in microseconds of this server's clock
+--   1 slots  a sorted set: the slots, by when each ends in microseconds of this server's clock
 -- ARGV
 --   1 slot   the name of the slot, of the caller's choice
 --   2 max     how many there are

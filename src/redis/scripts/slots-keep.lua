@@ -1,4 +1,4 @@
--- slots-keep: lets a slot last, and gives it another name.
+-- slots-keep: keeps a slot, and gives it another name.
 --
 -- KEYS
 --   1 slots  as in slots-enter

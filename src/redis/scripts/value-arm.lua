@@ -14,7 +14,7 @@
 --   9 silence_ms        how long after the end of an armed lease the store alone arms no other
 -- Reply
 --   the fields and the clock as value-read, and then 1 if the lease is armed, 0 if not. Armed: nothing was armed or
---   stored since the caller read the record, and no running lease stands in the way; or this very nonce was armed
+--   stored since the caller read the record, and there is no running lease; or this very nonce was armed
 --   before.
 
 local time = redis.call('TIME')
@@ -24,7 +24,8 @@ local now = time[1] * 1000000 + time[2]
 -- include: record
 -- include: keep
 local before = redis.call('HMGET', KEYS[1],
-  'fence', 'value_fence', 'nonce', 'lease_until', 'alone', 'armed_at', 'lease', 'past')
+  'fence', 'value_fence', 'nonce', 'lease_until', 'alone', 'armed_at', 'lease', 'past',
+  'servable_until', 'failure_until')
 local fence = tonumber(before[1] or 0)
 -- The reply to the first arm was lost: nothing is changed, so that a late copy prolongs nothing.
 local armed = before[3] == ARGV[1]
@@ -32,7 +33,7 @@ local armed = before[3] == ARGV[1]
 -- supersede that lease, or rebuild a value that has just been stored.
 local as_read = fence == tonumber(ARGV[3]) and tonumber(before[2] or 0) == tonumber(ARGV[4])
 -- Where the quorum has no say in one of two leases, only the record can keep them apart.
--- One that claims to begin later was armed before the clock was set back: it is over.
+-- One that claims to begin later was armed before the clock was set back: it has expired.
 local running = before[3] and tonumber(before[4]) > now and tonumber(before[6]) <= now
 -- Its holder may have extended it at the lock nodes while this store was late.
 local may_run = before[3] and tonumber(before[4]) + tonumber(ARGV[9]) * 1000 > now and tonumber(before[6]) <= now
@@ -57,8 +58,7 @@ if not armed and as_read and not in_the_way then
     'alone', ARGV[5],
     'lease', ARGV[6],
     'lease_clock', ARGV[7])
-  local ends = redis.call('HMGET', KEYS[1], 'servable_until', 'failure_until')
-  local last = math.max(until_us, tonumber(ends[1] or 0), tonumber(ends[2] or 0))
+  local last = math.max(until_us, tonumber(before[9] or 0), tonumber(before[10] or 0))
   keep(KEYS[1], last, fence, ARGV[8])
 end
 

@@ -1,4 +1,4 @@
--- value-extend: lets the armed lease last longer, also one whose time is over; it never shortens it, and no lease
+-- value-extend: extends the armed lease, also an expired one; it never shortens it, and no lease
 -- lasts for longer in all than hold_ms.
 --
 -- KEYS

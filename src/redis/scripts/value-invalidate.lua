@@ -20,7 +20,7 @@ local now = time[1] * 1000000 + time[2]
 local before = redis.call('HMGET', KEYS[1],
   'fence', 'nonce', 'fresh_until', 'servable_until', 'failure_until', 'armed_at', 'lease', 'past', 'published_at')
 local servable_until = tonumber(before[4] or 0)
--- A value that claims to begin later was stored before the clock was set back: it is over.
+-- A value that claims to begin later was stored before the clock was set back: it has expired.
 local had_value = servable_until > now and tonumber(before[9] or 0) <= now
 
 -- First, and also where nothing is armed: a full store refuses a script whose first write may take memory,

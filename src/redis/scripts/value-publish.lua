@@ -57,6 +57,7 @@ redis.call('HSET', KEYS[1],
   'value_clock', before[11],
   'tags', ARGV[7],
   'last_end', 'published',
+  'past', past_with(past_line(before[1], armed_at, now, 'published', before[12], ''), before[13]),
   'done', ARGV[1])
 -- An absent value has no such field, an empty one has an empty one.
 if ARGV[3] == 'value' then
@@ -64,7 +65,6 @@ if ARGV[3] == 'value' then
 else
   redis.call('HDEL', KEYS[1], 'value')
 end
-remember(before[1], armed_at, now, 'published', before[12], '', before[13])
 redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease', 'lease_clock',
   'failure', 'failure_fence', 'failure_until', 'failure_count', 'failed_at', 'failure_clock')
 keep(KEYS[1], servable_until, before[1], ARGV[8])

@@ -7,7 +7,7 @@
 -- Reply
 --   the fields of record-fields.ts in their order, null where absent; the store's clock in microseconds; and the
 --   value's bytes, null for "absent" or if none may be served any more, or 1 if it is the one that the caller has. What
---   claims to begin after now is over, and is removed.
+--   claims to begin after now has expired, and is removed.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]

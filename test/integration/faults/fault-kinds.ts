@@ -10,18 +10,35 @@ export interface Victims {
   readonly fleet: FaultyFleet;
   readonly clients: ClientProcesses;
   readonly random: SeededRandom;
+  /** Callers may not be blamed for this either. */
+  excuse(window: Window): void;
 }
 
 /** Does something bad to somebody, for about `ms`, and undoes it. */
 export interface FaultKind {
   readonly name: string;
   /** What callers may not be blamed for while it lasts. */
-  readonly excuses?: Window['kind'];
+  readonly excuses?: 'stopped' | 'store';
   inflict(victims: Victims, ms: number): Promise<void>;
 }
 
 const cli = (server: RedisServer, ...args: string[]) =>
   execFileSync('redis-cli', ['-p', String(server.port), ...args], { stdio: 'pipe', timeout: 5_000 });
+
+const nowMs = () => Number(process.hrtime.bigint()) / 1e6;
+
+/** Namespace and key of a record, by its name in the store, with a zero byte between them. */
+const idIn = (record: string) => Buffer.from(record.slice('dibs:{'.length, -1), 'base64url').toString();
+
+/** Drops the record whose lease runs for longest. */
+const LOSE_RECORD = `
+local lost, until_us = '', 0
+for _, record in ipairs(redis.call('KEYS', 'dibs:{*}')) do
+  local ends = tonumber(redis.call('HGET', record, 'lease_until') or 0)
+  if ends > until_us then lost, until_us = record, ends end
+end
+if lost ~= '' then redis.call('DEL', lost) end
+return lost`;
 
 /** Something that a node is told, and told back. */
 const told = (name: string, on: string[][], off: string[][]): FaultKind => ({
@@ -95,6 +112,18 @@ export const FAULT_KINDS: readonly FaultKind[] = [
     },
   },
   told('node flushed', [['FLUSHALL']], []),
+  {
+    // As long as the record is there, it keeps a second lease away, and a node that votes goes unnoticed.
+    name: 'nodes flushed, and a record lost',
+    async inflict({ fleet: { nodes, store }, random, excuse }) {
+      const from = nowMs();
+      const forgets = nodes.slice(0, random.pick([3, 4, 5])).map((node) => node.command('FLUSHALL'));
+      const record = (await store.command('EVAL', LOSE_RECORD, '0')).trim();
+      await Promise.all(forgets);
+      const [namespace, key] = idIn(record).split('\0');
+      excuse({ kind: 'forgotten', key: `${namespace}/${key}`, from, to: nowMs() });
+    },
+  },
   told('node loses its scripts', [['SCRIPT', 'FLUSH']], []),
   told('node loses its connections', [['CLIENT', 'KILL', 'TYPE', 'normal']], []),
   told(

@@ -61,14 +61,16 @@ export interface InvalidateEntry extends Timed {
   readonly acknowledged: boolean;
 }
 
-/** While it lasts, callers may well be answered late, or leases extended by the quorum alone. */
-export interface Window {
-  readonly kind: 'stopped' | 'store';
-  readonly from: number;
-  readonly to: number;
-}
+/**
+ * While it lasts, callers may well be answered late, or leases extended by the quorum alone. `forgotten`: the store lost
+ * the record of one key.
+ */
+export type Window =
+  | { readonly kind: 'stopped' | 'store'; readonly from: number; readonly to: number }
+  | { readonly kind: 'forgotten'; readonly key: string; readonly from: number; readonly to: number };
 
-export const meets = ({ from, to }: Window, start: number, end: number) => from < end && to > start;
+export const meets = ({ from, to }: Pick<Window, 'from' | 'to'>, start: number, end: number) =>
+  from < end && to > start;
 
 export function byKey<E extends { readonly key: string }>(entries: readonly E[]): Map<string, E[]> {
   const keyed = new Map<string, E[]>();

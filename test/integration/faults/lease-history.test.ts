@@ -130,6 +130,27 @@ describe('the history', () => {
     );
   });
 
+  it('INV-4: also where the store lost the record, unless it alone gave or extended one of the two', () => {
+    const forgotten: Window[] = [{ kind: 'forgotten', key: 'k', from: 100, to: 110 }];
+    expect(rules([lease(1, 0), lease(2, 400)], forgotten)).toEqual(['INV-4']);
+    expect(rules([lease(1, 0), lease(2, 400, { degraded: 'QUORUM_LOST' })], forgotten)).toEqual([]);
+    expect(rules([lease(1, 0, { degraded: 'QUORUM_LOST' }), lease(2, 400)], forgotten)).toEqual([]);
+    const elsewhere: Window[] = [{ kind: 'forgotten', key: 'other', from: 100, to: 110 }];
+    expect(rules([lease(1, 0), lease(2, 400, { degraded: 'QUORUM_LOST' })], elsewhere)).toEqual(['INV-4']);
+    const before: Window[] = [{ kind: 'forgotten', key: 'k', from: -20, to: -10 }];
+    expect(rules([lease(1, 0), lease(2, 400, { degraded: 'QUORUM_LOST' })], before)).toEqual(['INV-4']);
+    // Nobody outside knows whether the lock nodes took part in an extension.
+    const times = { start: 300, end: 302, expiresInMs: 500 };
+    const extended: Entry = { e: 'extend', key: 'k', token: 't1', outcome: 'EXTENDED', ...times };
+    expect(rules([lease(1, 0), extended, lease(2, 600)], forgotten)).toEqual([]);
+  });
+
+  it('INV-7: a lease over a fresh value, unless the store lost it', () => {
+    const forgotten: Window[] = [{ kind: 'forgotten', key: 'k', from: 50, to: 60 }];
+    expect(rules([lease(1, 0), ...publish('t1', 10), lease(2, 100)], forgotten)).toEqual([]);
+    expect(rules([lease(1, 0), ...publish('t1', 70), lease(2, 100)], forgotten)).toEqual(['INV-7']);
+  });
+
   it('INV-7: a lease over a fresh value', () => {
     expect(rules([lease(1, 0), ...publish('t1', 10), lease(2, 100)])).toEqual(['INV-7']);
     expect(rules([lease(1, 0), ...publish('t1', 10), lease(2, 100, { refresh: true })])).toEqual([]);

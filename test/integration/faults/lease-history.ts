@@ -45,7 +45,7 @@ export function judge(entries: readonly Entry[], windows: readonly Window[]): Ve
   violations.push(...readsAfter(invalidations, gets, leases));
   violations.push(...nearReadsAfter(invalidations, gets, leases, windows));
   violations.push(...overlaps(leases, entries, invalidations, windows));
-  const changes = [...publishes, ...invalidations, ...unanswered(entries, publishes)];
+  const changes = [...publishes, ...invalidations, ...unanswered(entries, publishes), ...lost(windows)];
   violations.push(...rebuiltWhileFresh(leases, publishes, changes, windows));
   for (const { key, code } of gets) {
     if (code !== undefined && !NOBODY_DECIDED.has(code)) violations.push(`INV-9 ${key}: ended with ${code}`);
@@ -75,6 +75,13 @@ function unanswered(entries: readonly Entry[], publishes: readonly PublishEntry[
     .filter((entry) => entry.e === 'give_up')
     .filter(({ token }) => !answered.has(token))
     .map(({ key, at }) => ({ key, start: at, end: at + UNDER_WAY_MS }));
+}
+
+/** Records that the store lost: what it had acknowledged of their keys is gone. */
+function lost(windows: readonly Window[]): Timed[] {
+  return windows
+    .filter((window) => window.kind === 'forgotten')
+    .map(({ key, from, to }) => ({ key, start: from, end: to }));
 }
 
 /** INV-1: no two leases of a key have one fence, and a lease asked for after another came has a higher one. */
@@ -147,6 +154,7 @@ export function overlaps(
   const overAt = new Map<string, number>();
   const runsUntil = new Map<string, number>();
   const invalidated = byKey(invalidations);
+  const forgotten = byKey(lost(windows));
   const storeTrouble = windows.filter(({ kind }) => kind === 'store');
   for (const entry of entries) {
     if (entry.e === 'give_up')
@@ -168,7 +176,12 @@ export function overlaps(
         const earlier = all[before] as GetEntry;
         const { token = '', start, end, expiresInMs = 0 } = earlier;
         if (token === later.token || end > later.start) continue;
-        const until = Math.max(start + expiresInMs, runsUntil.get(token) ?? 0);
+        // Where the record is lost, only lock nodes keep others away: from what they gave, and in whose favour they spoke.
+        const isForgotten = (forgotten.get(key) ?? []).some(
+          (one) => one.end > start && one.start < later.end,
+        );
+        if (isForgotten && [earlier.degraded, later.degraded].includes('QUORUM_LOST')) continue;
+        const until = Math.max(start + expiresInMs, isForgotten ? 0 : (runsUntil.get(token) ?? 0));
         const over = overAt.get(token) ?? Infinity;
         const voided = (invalidated.get(key) ?? []).some((one) => one.end > start && one.start < later.end);
         if (until > later.end + MARGIN_MS && over > later.end && !voided) {

@@ -1,7 +1,7 @@
 import { Progress } from '../../support/progress.mjs';
 import { soak } from './soak.js';
 
-// npm run soak -- --minutes N [--seed S] [--processes P]
+// npm run soak -- --minutes N [--seed S] [--processes P] [--only WORDS IN THE NAMES OF FAULTS]
 
 function option(name: string, otherwise: number): number {
   const at = process.argv.indexOf(`--${name}`);
@@ -9,6 +9,7 @@ function option(name: string, otherwise: number): number {
 }
 
 const seed = option('seed', Math.floor(Math.random() * 2 ** 31));
+const only = process.argv[process.argv.indexOf('--only') + 1 || process.argv.length];
 const seconds = option('minutes', 1) * 60;
 const progress = new Progress('soak', undefined, 'faults', { lastsMs: seconds * 1_000 });
 const say = (line: string) => {
@@ -19,6 +20,7 @@ const result = await soak({
   seconds,
   seed,
   processes: option('processes', 4),
+  ...(only === undefined ? {} : { only }),
   say,
   faultDone: () => progress.add(),
 });

@@ -12,6 +12,8 @@ export interface SoakOptions {
   readonly seed: number;
   /** Processes of clients. */
   readonly processes: number;
+  /** Of the kinds of faults only those with this in their names. */
+  readonly only?: string;
   say(line: string): void;
   /** After each fault. */
   faultDone?(): void;
@@ -33,6 +35,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const random = new SeededRandom(seed);
   const fleet = await FaultyFleet.start();
   const clients = new ClientProcesses(fleet.targets, seed, processes);
+  const kinds = FAULT_KINDS.filter(({ name }) => name.includes(options.only ?? ''));
   const faults: Record<string, number> = {};
   const windows: Window[] = [];
   try {
@@ -41,10 +44,10 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     // Two at a time now and then: the next begins while the last one goes on.
     const misfortunes = async () => {
       while (now() < untilMs) {
-        const kind = random.pick(FAULT_KINDS);
+        const kind = random.pick(kinds);
         const from = now();
         await kind.inflict(
-          { fleet, clients, random },
+          { fleet, clients, random, excuse: (window) => windows.push(window) },
           random.pick([50, 200, 600]) * (0.5 + random.fraction()),
         );
         faults[kind.name] = (faults[kind.name] ?? 0) + 1;

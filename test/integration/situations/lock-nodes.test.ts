@@ -98,7 +98,7 @@ describeWithRedis('lock nodes that do not vote', () => {
     const ask = askingBy(caller);
     await expect.poll(ask, PATIENCE).toBe('lease DEGRADED_NONE');
     expect(saidOf(started, one.port).join('\n')).toMatch(
-      /duplicate: it is the same Redis as (?:localhost|127\.0\.0\.1):\d+; each lock node must be a Redis of its own/,
+      /duplicate: it is the same Redis as (?:localhost|127\.0\.0\.1):\d+; each lock node must be a different Redis/,
     );
     expect(await metricsOf(started)).toMatch('dibs_quorum_nodes{state="duplicate"} 1\n');
     caller.close();

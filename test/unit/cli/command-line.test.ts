@@ -16,6 +16,7 @@ async function run(args: string[], env: Record<string, string> = {}) {
     version: '1.2.3',
     out: into('out'),
     err: into('err'),
+    diagnose: () => Promise.reject(new Error('not here')),
     interrupted: () => new AbortController().signal,
   });
   return { code, ...written };

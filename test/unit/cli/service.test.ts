@@ -78,6 +78,17 @@ describe('the service, as the command line calls it', () => {
   });
 });
 
+it('says through which proxy it did not answer, and never `undefined`', () => {
+  const error = Object.assign(new Error(), {
+    code: status.UNAVAILABLE,
+    details: 'No connection established. Last error: undefined',
+    metadata: new Metadata(),
+  });
+  const said = refusalOf(error, 'at:1', ' through the proxy of grpc_proxy').message;
+  expect(said).toMatch(/^at:1 does not answer through the proxy of grpc_proxy \(no connection\): .*NO_PROXY/);
+  expect(refusalOf(error, 'at:1').message).not.toMatch(/NO_PROXY|undefined/);
+});
+
 describe('an error of a call', () => {
   const error = (code: status, details: string, pushback?: string): ServiceError => {
     const metadata = new Metadata();

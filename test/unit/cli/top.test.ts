@@ -40,6 +40,7 @@ async function run(
       },
     },
     err: { write: () => {} },
+    diagnose: () => Promise.reject(new Error('not here')),
     interrupted: () => interrupt.signal,
   });
   return { code, written };

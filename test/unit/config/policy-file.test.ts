@@ -124,6 +124,20 @@ describe('the file', () => {
     expect(read(`namespaces: { ${'n'.repeat(64)}: {} }`).faults).toEqual([]);
   });
 
+  it.each([
+    ['namespaces: { "a b": {} }', /^namespaces\.a b: is not a namespace: 1 to 64 of A-Z/],
+    ['namespaces: [1]', /^namespaces: is not a map from namespaces to policies$/],
+    ['namespaces: { a: 5 }', /^namespaces\.a: is not a policy: a map such as/],
+    [
+      'namespaces: { a: { foo: 1 } }',
+      /^namespaces\.a: foo: not known; known are stale, ttl_jitter, .*keys_in_traces$/,
+    ],
+    ['foo: 1', /^foo: not known; known are namespaces$/],
+    ['- 1', /^is not a map with `namespaces`$/],
+  ])('says the rule of %j', (text, fault) => {
+    expect(read(text).faults).toEqual([expect.stringMatching(fault)]);
+  });
+
   it('is YAML, of the right shape, and names nothing twice', () => {
     for (const bad of [
       'namespaces: [',

@@ -108,11 +108,11 @@ describe('reuses one nonce across its own retries', () => {
     const simulated = await SimulatedQuorum.voting();
     const nonces = new Set<string>();
     const [node] = simulated.nodes;
-    const acquire = vi.spyOn(node as NonNullable<typeof node>, 'acquire');
+    const take = vi.spyOn(node as NonNullable<typeof node>, 'take');
     for (const other of simulated.nodes) other.locks.set('a', { nonce: 'x', untilMs: Infinity });
     for (let attempt = 0; attempt < 3; attempt += 1) await simulated.quorum.acquire('a', freshNonce(), 1_000);
-    for (const [, , nonce] of acquire.mock.calls) nonces.add(nonce);
-    expect(acquire).toHaveBeenCalledTimes(3);
+    for (const [, steps] of take.mock.calls) for (const { nonce } of steps) nonces.add(nonce);
+    expect(take).toHaveBeenCalledTimes(3);
     expect(nonces.size).toBe(3);
     await simulated.quorum.close();
   });

@@ -119,6 +119,96 @@ describe('RedlockQuorum', () => {
     await simulated.quorum.close();
   });
 
+  test('what many callers ask in one turn is one call for each node', async () => {
+    const simulated = await SimulatedQuorum.voting();
+    const ids = ['a', 'b', 'c'];
+    const nonces = ids.map(() => freshNonce());
+    const ballots = await Promise.all(
+      ids.map((id, at) => simulated.quorum.acquire(id, nonces[at] as string, 1_000)),
+    );
+    expect(ballots.map(({ kind }) => kind)).toEqual(['granted', 'granted', 'granted']);
+    await Promise.all(ids.map((id, at) => simulated.quorum.release(id, nonces[at] as string)));
+    for (const node of simulated.nodes) {
+      expect(node.calls).toEqual([
+        ['acquire a', 'acquire b', 'acquire c'],
+        ['release a', 'release b', 'release c'],
+      ]);
+    }
+    await simulated.quorum.close();
+  });
+
+  test('a release in the turn of an extension comes after it, and the next acquire after both', async () => {
+    const simulated = await SimulatedQuorum.voting();
+    const [nonce, next] = [freshNonce(), freshNonce()];
+    await simulated.quorum.acquire('a', nonce, 1_000);
+    const asked = Promise.all([
+      simulated.quorum.extend('a', nonce, 1_000),
+      simulated.quorum.release('a', nonce),
+      simulated.quorum.acquire('a', next, 1_000),
+    ]);
+    const [extended, , acquired] = await asked;
+    expect([extended.kind, acquired.kind]).toEqual(['granted', 'granted']);
+    expect(simulated.holders('a')).toEqual(Array(5).fill(next));
+    await simulated.quorum.close();
+  });
+
+  test('of two who ask in one turn, the first has the lock', async () => {
+    const simulated = await SimulatedQuorum.voting();
+    const [first, second] = [freshNonce(), freshNonce()];
+    const ballots = await Promise.all([
+      simulated.quorum.acquire('a', first, 1_000),
+      // It would lock what it finds free.
+      simulated.quorum.extend('a', second, 1_000),
+    ]);
+    expect(ballots.map(({ kind }) => kind)).toEqual(['granted', 'held']);
+    await simulated.quorum.close();
+  });
+
+  test('an error that concerns one lock leaves the other votes of the call alone', async () => {
+    const simulated = await SimulatedQuorum.voting();
+    for (const node of simulated.nodes) node.errors.set('b', new Error('WRONGTYPE'));
+    const ballots = await Promise.all(
+      ['a', 'b', 'c'].map((id) => simulated.quorum.acquire(id, freshNonce(), 1_000)),
+    );
+    expect(ballots.map(({ kind }) => kind)).toEqual(['granted', 'unavailable', 'granted']);
+    await simulated.quorum.close();
+  });
+
+  test('a turn that takes long counts for the time-out and for the validity', async () => {
+    const simulated = await SimulatedQuorum.voting();
+    for (const node of simulated.nodes) node.replyMs = 30;
+    const askedMs = simulated.clock.nowMs();
+    const first = simulated.quorum.acquire('a', freshNonce(), 1_000);
+    simulated.clock.advance(TIMEOUT_MS - 40);
+    await simulated.pass(30);
+    expect(await first).toMatchObject({ kind: 'granted', validUntilMs: askedMs + 1_000 - 12 });
+    for (const node of simulated.nodes) node.replyMs = 50;
+    const second = simulated.quorum.acquire('b', freshNonce(), 1_000);
+    simulated.clock.advance(TIMEOUT_MS - 40);
+    await simulated.pass(200);
+    expect(await second).toMatchObject({ kind: 'unavailable' });
+    await simulated.quorum.close();
+  });
+
+  test('what was asked for before it closes is written, and settles', async () => {
+    const simulated = await SimulatedQuorum.voting();
+    const nonce = freshNonce();
+    await simulated.quorum.acquire('a', nonce, 1_000);
+    const released = simulated.quorum.release('a', nonce);
+    await simulated.quorum.close();
+    await released;
+    expect(simulated.holders('a')).toEqual(Array(5).fill(undefined));
+  });
+
+  test('a connection that is lost in the turn that asks is a missing vote', async () => {
+    const simulated = await SimulatedQuorum.voting();
+    const ballot = simulated.quorum.acquire('a', freshNonce(), 1_000);
+    for (const node of simulated.nodes) node.disconnect();
+    expect(await ballot).toEqual({ kind: 'unavailable' });
+    expect(simulated.votes.at(-1)).toMatchObject({ vote: 'missing', why: 'connecting' });
+    await simulated.quorum.close();
+  });
+
   test('a failed extension takes nothing away', async () => {
     const simulated = await SimulatedQuorum.voting();
     const ballot = await simulated.quorum.acquire('a', freshNonce(), 1_000);

@@ -1,9 +1,23 @@
+import { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
-import type { LockNode } from '../../../src/quorum/lock-node.js';
+import { keyOf } from '../../../src/coordination/words/key.js';
+import type { LockNode, TakeReply, TakeStep } from '../../../src/quorum/lock-node.js';
 import { RedisLockNode } from '../../../src/redis/lock-node.js';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
 import { PATIENCE } from '../../support/patience.js';
 import { freePort, RedisServer } from '../../support/redis-server.js';
+
+/** A call with one step. */
+async function takeOne(
+  node: RedisLockNode,
+  kind: TakeStep['kind'],
+  run: string,
+  id: string,
+  nonce: string,
+): Promise<TakeReply | undefined> {
+  const [reply] = await node.take(run, [{ kind, id, nonce, ttlMs: 60_000 }]);
+  return reply;
+}
 
 const silent = { connected: () => {}, disconnected: () => {} };
 
@@ -37,20 +51,30 @@ test('says why it cannot connect, again and again, until it is closed', async ()
 });
 
 describeWithRedis('a lock node', () => {
-  async function withNode(test: (node: RedisLockNode) => Promise<void>) {
+  async function withNode(test: (node: RedisLockNode, server: RedisServer) => Promise<void>) {
     const server = await RedisServer.start();
     const node = new RedisLockNode(server.address, PATIENCE);
     await new Promise<void>((resolve) => node.start({ ...silent, connected: resolve }));
-    await test(node);
+    await test(node, server);
     await node.close();
     await server.stop();
   }
+
+  /** A node that votes. */
+  const withMarked = (test: (node: RedisLockNode, run: string, server: RedisServer) => Promise<void>) =>
+    withNode(async (node, server) => {
+      await node.prepare();
+      const { run } = await node.inspect();
+      const memory = await node.recall(run, 60_000);
+      if (memory.kind === 'waiting') await node.mark(run, memory.since, true);
+      await test(node, run, server);
+    });
 
   test('does not vote for another run than the one that its marker names', () =>
     withNode(async (node) => {
       await node.prepare();
       const { run } = await node.inspect();
-      expect(await node.acquire(run, 'a', 'n', 1_000)).toBe('unmarked');
+      expect(await takeOne(node, 'acquire', run, 'a', 'n')).toBe('unmarked');
       const memory = await node.recall(run, 60_000);
       if (memory.kind === 'marked') throw new Error('it is new');
       expect(await node.mark(run, `${memory.since}0`, true)).toBe(false);
@@ -58,12 +82,12 @@ describeWithRedis('a lock node', () => {
       expect(await node.mark(run, memory.since, false)).toBe(false);
       expect(await node.mark(run, memory.since, true)).toBe(true);
       expect(await node.recall(run, 60_000)).toEqual({ kind: 'marked' });
-      expect(await node.acquire(run, 'a', 'n', 1_000)).toBe('done');
-      expect(await node.acquire(`${run}x`, 'b', 'n', 1_000)).toBe('unmarked');
-      expect(await node.extend(`${run}x`, 'a', 'n', 1_000)).toBe('unmarked');
-      expect(await node.extend(run, 'a', 'other', 1_000)).toBe('held');
+      expect(await takeOne(node, 'acquire', run, 'a', 'n')).toBe('done');
+      expect(await takeOne(node, 'acquire', `${run}x`, 'b', 'n')).toBe('unmarked');
+      expect(await takeOne(node, 'extend', `${run}x`, 'a', 'n')).toBe('unmarked');
+      expect(await takeOne(node, 'extend', run, 'a', 'other')).toBe('held');
       await node.unmark();
-      expect(await node.acquire(run, 'b', 'n', 1_000)).toBe('unmarked');
+      expect(await takeOne(node, 'acquire', run, 'b', 'n')).toBe('unmarked');
     }));
 
   test('does not take what it waited in another run for its wait: an old snapshot brings that along', () =>
@@ -72,7 +96,7 @@ describeWithRedis('a lock node', () => {
       const before = await node.recall('an-old-run', 50);
       if (before.kind === 'marked') throw new Error('it is new');
       await new Promise((resolve) => setTimeout(resolve, 60));
-      const memory = await node.recall('a-new-run', 50);
+      const memory = await node.recall('a-new-run', 60_000);
       if (memory.kind === 'marked') throw new Error('it is new');
       expect(memory.since).not.toBe(before.since);
       expect(memory.leftMs).toBeGreaterThan(0);
@@ -94,9 +118,56 @@ describeWithRedis('a lock node', () => {
 
   test('says that it is unprepared instead of taking the source', () =>
     withNode(async (node) => {
-      expect(await node.acquire('run', 'a', 'n', 1_000)).toBe('unprepared');
-      expect(await node.extend('run', 'a', 'n', 1_000)).toBe('unprepared');
-      await expect(node.release('a', 'n')).resolves.toBeUndefined();
+      expect(await takeOne(node, 'acquire', 'run', 'a', 'n')).toBe('unprepared');
+      expect(await takeOne(node, 'extend', 'run', 'a', 'n')).toBe('unprepared');
+      await expect(node.free([{ id: 'a', nonce: 'n' }])).resolves.toBeUndefined();
+    }));
+
+  test('an error is that of its step, and says why', () =>
+    withMarked(async (node, run, server) => {
+      const other = new Redis(server.url);
+      await other.lpush('dibs:lock:b', 'foreign');
+      const step = (kind: TakeStep['kind'], id: string) => ({ kind, id, nonce: 'n', ttlMs: 60_000 });
+      const replies = await node.take(run, [step('acquire', 'a'), step('extend', 'b'), step('acquire', 'c')]);
+      expect(replies).toEqual(['done', expect.any(Error), 'done']);
+      expect(replies[1]).toMatchObject({ name: 'Refused', message: expect.stringContaining('WRONGTYPE') });
+      await node.free(['a', 'b', 'c'].map((id) => ({ id, nonce: 'n' })));
+      expect(await other.keys('dibs:lock:*')).toEqual(['dibs:lock:b']);
+      other.disconnect();
+    }));
+
+  test('takes the steps of a call in their order', () =>
+    withMarked(async (node, run) => {
+      const step = (kind: TakeStep['kind'], nonce: string) => ({ kind, id: 'a', nonce, ttlMs: 60_000 });
+      const steps = [step('acquire', 'n'), step('extend', 'm'), step('acquire', 'm'), step('extend', 'n')];
+      expect(await node.take(run, steps)).toEqual(['done', 'held', 'held', 'done']);
+    }));
+
+  test('a full node refuses what takes, with its reason, and frees', () =>
+    withMarked(async (node, run, server) => {
+      const other = new Redis(server.url);
+      await takeOne(node, 'acquire', run, 'a', 'n');
+      await other.config('SET', 'maxmemory', '1');
+      const steps = ['b', 'c'].map((id) => ({ kind: 'acquire' as const, id, nonce: 'n', ttlMs: 60_000 }));
+      const replies = await node.take(run, steps);
+      for (const reply of replies) {
+        expect(reply).toMatchObject({ name: 'Refused', message: expect.stringContaining('maxmemory') });
+      }
+      await node.free([{ id: 'a', nonce: 'n' }]);
+      expect(await other.keys('dibs:lock:*')).toEqual([]);
+      other.disconnect();
+    }));
+
+  test('keys as long as they may be, and as many as a call has', () =>
+    withMarked(async (node, run) => {
+      const steps = Array.from({ length: 128 }, (_, at) => ({
+        kind: 'acquire' as const,
+        id: keyOf('n'.repeat(64), `${at}`.padEnd(1_024, 'ü').slice(0, 512)).id,
+        nonce: `${'x'.repeat(22)}.${'y'.repeat(64)}`,
+        ttlMs: 60_000,
+      }));
+      expect(await node.take(run, steps)).toEqual(Array(128).fill('done'));
+      expect(await node.take(run, steps)).toEqual(Array(128).fill('held'));
     }));
 
   test('writes what was sent before it closes', async () => {
@@ -111,10 +182,10 @@ describeWithRedis('a lock node', () => {
     const { run } = await node.inspect();
     const memory = await node.recall(run, 1);
     if (memory.kind === 'waiting') await node.mark(run, memory.since, true);
-    await node.acquire(run, 'a', 'n', 60_000);
-    node.release('a', 'n').catch(() => {});
+    await takeOne(node, 'acquire', run, 'a', 'n');
+    node.free([{ id: 'a', nonce: 'n' }]).catch(() => {});
     await node.close();
-    expect(await other.acquire(run, 'a', 'm', 1_000)).toBe('done');
+    expect(await takeOne(other, 'acquire', run, 'a', 'm')).toBe('done');
     await other.close();
     await server.stop();
   });

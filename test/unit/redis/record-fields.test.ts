@@ -7,7 +7,7 @@ const scripts = new URL('../../../src/redis/scripts/', import.meta.url);
 describe('the fields of a record', () => {
   test('are read by the scripts in the order of their decoder, in one place', () => {
     const part = readFileSync(new URL('parts/record.lua', scripts), 'utf8');
-    const read = /^ {2}local fields = \{([^}]*)\}/m.exec(part)?.[1] ?? '';
+    const read = /^local function fields_of\(key\)\n.*'HMGET', key,([^)]*)\)/m.exec(part)?.[1] ?? '';
     expect([...read.matchAll(/'(\w+)'/g)].map((match) => match[1])).toEqual([...RECORD_FIELDS]);
     for (const name of ['value-read', 'value-arm', 'value-adopt', 'value-explain']) {
       const source = readFileSync(new URL(`${name}.lua`, scripts), 'utf8');
@@ -15,9 +15,9 @@ describe('the fields of a record', () => {
     }
   });
 
-  test('are explained by the README of the room', () => {
-    const readme = readFileSync(new URL('../README.md', scripts), 'utf8');
-    const explained = new Set([...readme.matchAll(/^\| `(\w+)` \|/gm)].map((match) => match[1]));
+  test('are explained by the page of what is in the store', () => {
+    const page = readFileSync(new URL('../layout.md', scripts), 'utf8');
+    const explained = new Set([...page.matchAll(/^\| `(\w+)` \|/gm)].map((match) => match[1]));
     expect([...explained].sort()).toEqual([...RECORD_FIELDS, 'value', 'done', 'lease_clock', 'past'].sort());
   });
 

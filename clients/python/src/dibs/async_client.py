@@ -152,7 +152,7 @@ class AsyncClient(BaseClient):
             await asyncio.to_thread(self._link.ready, bounded_s("timeout", timeout))
 
     async def flush(self, timeout: Seconds = DEFAULT_FLUSH_S) -> bool:
-        """Waits for rebuilds and publishes that go on behind; whether all have ended within `timeout`."""
+        """Waits for rebuilds and publishes that continue in the background; whether all have ended within `timeout`."""
         return await self._crew.flush(bounded_s("timeout", timeout))
 
     async def close(self, grace: Seconds = 2.0) -> None:

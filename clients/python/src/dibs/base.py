@@ -70,7 +70,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 @dataclass(frozen=True)
 class _Lease(Generic[T]):
-    #: Grows with each lease of the key; give it to the source, if that checks fences. 0 where there is none.
+    #: Grows with each lease of the key; give it to the source, if that checks fences. 0 if there is none.
     fence: int
     #: Why the lease was given, such as `miss` or `expired`; `local` where the service could not be reached.
     reason: str

@@ -154,7 +154,7 @@ class Client(BaseClient):
             self._link.ready(bounded_s("timeout", timeout))
 
     def flush(self, timeout: Seconds = DEFAULT_FLUSH_S) -> bool:
-        """Waits for rebuilds and publishes that go on behind; whether all have ended within `timeout`."""
+        """Waits for rebuilds and publishes that continue in the background; whether all have ended within `timeout`."""
         return self._crew.flush(bounded_s("timeout", timeout))
 
     def close(self, grace: Seconds = 2.0) -> None:

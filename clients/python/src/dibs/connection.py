@@ -90,7 +90,7 @@ class Connection:
     target: str
     connect_ms: int
     tls: TlsFiles | None = None
-    #: Gives the current token; None where there is none.
+    #: Gives the current token; None if there is none.
     token: Callable[[], str] | None = field(default=None, repr=False)
 
 

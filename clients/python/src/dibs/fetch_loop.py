@@ -25,7 +25,7 @@ _PIECE_S = 30.0
 #: A piece that ended sooner was not a piece of a long wait, and asking again at once would be a busy loop.
 _PIECE_S_MIN = 1.0
 #: How often in a row the service may break off before it counts as out of reach: a replica that was killed ends
-#: its calls so, and the next attempt reaches another. Where there is none, it fails within milliseconds.
+#: its calls so, and the next attempt reaches another. If there is none, it fails within milliseconds.
 _BROKEN_OFF_MAX = 2
 #: When to come back to a rebuild of this process that outlasted the wait.
 _COME_BACK_S = 1.0
@@ -92,7 +92,7 @@ def _ask(task: Task, asking: _Asking) -> Steps[Answer | None]:
         try:
             return (yield from _under_lease(task, response.lease))
         except LeaseGoneError as gone:
-            # A key that is invalidated faster than it is rebuilt must not hold its caller for ever.
+            # A key that is invalidated faster than it is rebuilt must not hold its caller forever.
             if monotonic() >= task.until:
                 raise gone.error from None
             # This call has used its lease up: with the same id it would be given it again.

@@ -225,7 +225,7 @@ class _Channel:
         self._aborted = True
         interrupted = []
         for session in [*self._left, *([] if self._session is None else [self._session])]:
-            interrupted += session.take(_ABORT_S)
+            interrupted += session.abort(_ABORT_S)
         self._keep_token()
         for sent in list(self._sent):
             sent.cancel()

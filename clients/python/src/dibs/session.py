@@ -67,7 +67,7 @@ class Session:
         self._leaving = False
         self._over = False
         #: Whether the calls that are open at the end are for the one that ended it.
-        self._taken = False
+        self._aborted = False
         self._look_at = 0.0
         self._stream: Any = stub.Session(self._requests(hello))
         self._threads = [
@@ -101,10 +101,10 @@ class Session:
             self._leaving = True
             self._end_if_left()
 
-    def take(self, within: float) -> list[Sending]:
-        """Ends the stream and its threads at once; the calls that are open."""
+    def abort(self, within: float) -> list[Sending]:
+        """Ends the stream and its threads at once, and returns the open calls."""
         with self._changed:
-            self._taken = True
+            self._aborted = True
             pending = self._stop()
         self._stream.cancel()
         give_up_at = monotonic() + within
@@ -232,7 +232,7 @@ class Session:
 
     def _ended(self, error: ServiceError) -> None:
         with self._changed:
-            if self._taken or self._over:
+            if self._aborted or self._over:
                 return
             pending = self._stop()
         self._events.ended(self, pending, error, self._confirmed, error.code in _FOR_GOOD)

@@ -64,7 +64,7 @@ class Run:
     grant: Grant
     #: Callers that joined late, and the way to void the lease.
     running: Rebuilding
-    #: Steps that run beside the rebuild and end when the lease is void; None where there is none to keep. They call
+    #: Steps that run beside the rebuild and end when the lease is void; None if there is none to keep. They call
     #: what they are given when the lease's time is over without a word from the service.
     keep: Callable[[Callable[[], None]], Steps[None]] | None = None
     #: Called once, when the lease is lost.
@@ -96,7 +96,7 @@ class Loss:
         self._tell = tell
 
     def over(self) -> None:
-        """The lease's time is over: its result may be stored all the same."""
+        """The lease's time is over: its result may still be stored."""
         if not self.lost:
             self.lost = True
             self._tell()

@@ -1,4 +1,4 @@
-"""Steps driven by threads: the caller's own, and where steps go on behind, one for each."""
+"""Steps driven by threads: the caller's own, and where steps continue in the background, one for each."""
 
 from __future__ import annotations
 
@@ -324,5 +324,5 @@ class Flights:
 
 
 def _left(until: float) -> float | None:
-    """The time until then in seconds, as waiting wants it: None for ever."""
+    """The time until then in seconds, as waiting wants it: None forever."""
     return None if until == math.inf else max(0.0, until - monotonic())

@@ -1,4 +1,4 @@
-//! The examples run as they stand, and the start in the README is one of them.
+//! The examples run unchanged, and the start in the README is one of them.
 use std::{env, fs, process::Command};
 
 use crate::support::service::SERVICE;

@@ -9,20 +9,23 @@ local function end_future(key, now, published_at, armed_at, failed_at)
   if tonumber(failed_at or 0) > now then redis.call('HSET', key, 'failed_at', at, 'failure_until', at) end
 end
 
--- The record as of now without its value: the fields of record-fields.ts in their order, and then the clock.
-local function read_record(key, now)
-  local fields = {
+-- The fields of record-fields.ts in their order.
+local function fields_of(key)
+  return redis.call('HMGET', key,
     'fence', 'value_fence', 'published_at', 'fresh_until', 'servable_until', 'last_end', 'voided',
     'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease',
     'failure', 'failure_fence', 'failure_until', 'failure_count', 'rebuild_mean', 'rebuild_deviation',
-    'value_clock', 'tags', 'failed_at', 'failure_clock' }
-  local record = redis.call('HMGET', key, unpack(fields))
-  local latest = math.max(tonumber(record[3] or 0), tonumber(record[10] or 0), tonumber(record[22] or 0))
-  if latest > now then
+    'value_clock', 'tags', 'failed_at', 'failure_clock')
+end
+
+-- The record as of now without its value: its fields, and then the clock.
+local function read_record(key, now)
+  local record = fields_of(key)
+  if tonumber(record[3] or 0) > now or tonumber(record[10] or 0) > now or tonumber(record[22] or 0) > now then
     end_future(key, now, record[3], record[10], record[22])
-    record = redis.call('HMGET', key, unpack(fields))
+    record = fields_of(key)
   end
-  table.insert(record, now)
+  record[#record + 1] = now
   return record
 end
 

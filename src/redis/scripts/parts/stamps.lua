@@ -23,7 +23,7 @@ local function mark_text(mark)
   return string.format('%.0f:%.0f', mark.clock, mark.at_us)
 end
 
--- A single mark stands in `stale` alone.
+-- A single mark is only in `stale`.
 local function write_marks(key, stale_field, marks_field, marks)
   if #marks == 0 then
     redis.call('HDEL', key, stale_field, marks_field)

@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { Call } from '../../../../src/coordination/words/call.js';
-import { busyOf, CoordinationTrial, hitOf, leaseOf, textIn } from '../../../support/coordination-trial.js';
+import {
+  type Asked,
+  busyOf,
+  CoordinationTrial,
+  hitOf,
+  isWaiting,
+  leaseOf,
+  textIn,
+} from '../../../support/coordination-trial.js';
 
 /** A value that is fresh for another 60 ms and may be served stale for a second more, whose callers refresh it early. */
 async function nearItsEnd() {
@@ -99,6 +107,29 @@ describe('what a loop is fed', () => {
     ];
     await trial.publish(token, 'new');
     for (const caller of waiting) expect(textIn(hitOf(caller))).toBe('new');
+    await trial.expectRest();
+  });
+
+  it.each([
+    { bytes: 4_080, inOneTurn: 256 },
+    { bytes: 1_048_576, inOneTurn: 4 },
+  ])('is given to $inOneTurn callers in one go, if it has $bytes bytes', async ({ bytes, inOneTurn }) => {
+    const trial = new CoordinationTrial();
+    trial.limits = { ...trial.limits, waitersPerKeyMax: 1_000, waitersMax: 1_000 };
+    const here = trial.replica();
+    const { token } = await trial.lease({}, here);
+    const waiting: Asked[] = [];
+    for (let at = 0; at <= inOneTurn; at += 1) waiting.push(trial.send({}, new Call(), here));
+    await trial.settle();
+    const leftAtTurns: number[] = [];
+    const turn = trial.clock.turn.bind(trial.clock);
+    trial.clock.turn = () => {
+      leftAtTurns.push(here.waiters);
+      return turn();
+    };
+    await trial.publish(token, 'x'.repeat(bytes), {}, here);
+    expect(leftAtTurns[0]).toBe(1);
+    expect(waiting.some(isWaiting)).toBe(false);
     await trial.expectRest();
   });
 });

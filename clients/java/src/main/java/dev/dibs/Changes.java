@@ -16,7 +16,7 @@ final class Changes {
   private final RunningRebuilds running;
   private final LocalRebuilds local;
 
-  /** Null where there is none. */
+  /** Null if there is none. */
   private final NearCache near;
 
   Changes(Flights<Found> flights, Flights<Found> unreadable, RunningRebuilds running, LocalRebuilds local,
@@ -28,7 +28,7 @@ final class Changes {
     this.near = near;
   }
 
-  /** An invalidation of this process's own has returned, or has failed and may have been done all the same. */
+  /** An invalidation of this process's own has returned, or has failed and may still have been done. */
   void invalidated(Invalidation what, String namespace) {
     Predicate<FullKey> isChanged = meant(namespace, what.keys(), what.tags(), what.all());
     if (near != null) near.changed(namespace, what.keys(), what.tags(), what.all());

@@ -88,7 +88,7 @@ public final class DibsClient implements Dibs {
    * no connection in time rebuild without the service.
    *
    * @param timeout how long to wait at most
-   * @return false where there is none by then
+   * @return false if there is none by then
    * @throws InterruptedException where this thread is interrupted meanwhile
    */
   public boolean ready(Duration timeout) throws InterruptedException {
@@ -116,7 +116,7 @@ public final class DibsClient implements Dibs {
     return channel;
   }
 
-  /** Makes no more calls. Those that were made already still end; what goes on behind them has 2 s to do so. */
+  /** Makes no more calls. Those that were made already still end; their work in the background has 2 s to end. */
   @Override
   public void close() {
     closed = true;

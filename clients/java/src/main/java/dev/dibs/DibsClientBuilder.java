@@ -133,7 +133,7 @@ public final class DibsClientBuilder {
 
   /**
    * All calls on one stream, with leases that end with this process. Default: true. Where a stream cannot be had,
-   * calls go one by one all the same.
+   * calls still go one by one.
    *
    * @param wanted false for calls one by one
    * @return this

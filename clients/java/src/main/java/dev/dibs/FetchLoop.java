@@ -81,7 +81,7 @@ final class FetchLoop {
                 if (error != null) refused(DibsStatusException.of(error));
                 else answered(response, Duration.ofNanos(System.nanoTime() - askedNanos));
               } catch (Throwable fault) {
-                // Of this package's own: no caller must wait for ever because of it.
+                // Of this package's own: no caller must wait forever because of it.
                 fail(fault);
               }
             });
@@ -201,7 +201,7 @@ final class FetchLoop {
         .whenComplete(
             (found, error) -> {
               if (!(error instanceof LeaseLostException)) rebuilt(lease, found, error);
-              // A key that is invalidated faster than it is rebuilt must not hold its caller for ever.
+              // A key that is invalidated faster than it is rebuilt must not hold its caller forever.
               else if (about.leftNanos() > 0) ask();
               else if (error.getCause() != null) fail(error.getCause());
               else fail(new DibsBusyException(BusyReason.WAIT_ENDED, PAUSE_MIN, Duration.ZERO));
@@ -218,7 +218,7 @@ final class FetchLoop {
     }
   }
 
-  /** What goes on in the background is no caller's wait, and ends by itself. */
+  /** Work in the background delays no caller, and ends by itself. */
   private void behind(Lease lease) {
     var work = parts.background().begin();
     new LeasedRebuild(parts, about, lease, about.trace().alone(), new Audience())

@@ -52,7 +52,7 @@ public interface Hooks {
   }
 
   /**
-   * The service refuses to store a result, such as one beyond its bound. Its caller has it all the same, and the other
+   * The service refuses to store a result, such as one beyond its bound. Its caller still gets it, and the other
    * callers are told the message as a failure.
    *
    * @param namespace of the key

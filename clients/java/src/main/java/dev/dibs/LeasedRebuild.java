@@ -98,7 +98,7 @@ final class LeasedRebuild {
     }
   }
 
-  /** What goes wrong between a rebuild and its hand-over ends the call: its caller must not wait for ever. */
+  /** What goes wrong between a rebuild and its hand-over ends the call: its caller must not wait forever. */
   private void guarded(Runnable step) {
     try {
       step.run();
@@ -154,7 +154,7 @@ final class LeasedRebuild {
     release(null).whenComplete((isReleased, failed) -> end(new Found(value, true), null, Ending.ASK_AGAIN));
   }
 
-  /** A failure is everybody's, where the service took it. */
+  /** A failure goes to all waiters, if the service accepted it. */
   private void fail(Throwable error) {
     running.close();
     release(error)

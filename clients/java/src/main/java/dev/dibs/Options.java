@@ -31,7 +31,7 @@ public final class Options<V> {
 
   /** What a caller with the lease does where there is a value to serve meanwhile. */
   public enum Revalidate {
-    /** Serves it, and the rebuild goes on behind. */
+    /** Serves it, and the rebuild continues in the background. */
     BACKGROUND,
     /** Waits for the rebuild. */
     AWAIT

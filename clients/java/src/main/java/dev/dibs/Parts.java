@@ -10,7 +10,7 @@ import java.util.concurrent.Executor;
  * @param unreadable rebuilds of values that a codec could not read
  * @param running rebuilds of this process under a lease
  * @param local rebuilds of this process that go without the service
- * @param near null where there is none
+ * @param near null if there is none
  * @param background work that no caller waits for
  * @param executor where rebuilds run
  * @param leaseHoldMax of calls that name none

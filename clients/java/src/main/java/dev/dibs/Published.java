@@ -8,7 +8,7 @@ import java.util.Optional;
  * @param outcome {@link PublishOutcome#STORED} is the rule
  * @param fence under which the key's value is now stored; 0 if there is none
  * @param counts whether no invalidation has arrived since the lease; empty where the service does not know
- * @param maybeStored with {@link PublishOutcome#NOT_STORED}: the value may be stored all the same, and read later
+ * @param maybeStored with {@link PublishOutcome#NOT_STORED}: the value may still be stored, and read later
  */
 public record Published(PublishOutcome outcome, long fence, Optional<Boolean> counts, boolean maybeStored) {
   /** Whether callers that asked after the lease was given may have it too. */

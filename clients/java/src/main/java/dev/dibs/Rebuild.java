@@ -18,7 +18,7 @@ public interface Rebuild<V> {
   /**
    * A number that grows with each lease of the key; give it to the source, if that checks fences.
    *
-   * @return 0 where there is none
+   * @return 0 if there is none
    */
   long fence();
 

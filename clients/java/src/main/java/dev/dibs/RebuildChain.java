@@ -46,7 +46,7 @@ final class RebuildChain {
     }
   }
 
-  /** The context of a rebuild that goes on behind: the flow that has begun it does not wait for it. */
+  /** The context of a rebuild that continues in the background: the flow that has begun it does not wait for it. */
   static Context alone(Context context) {
     return context.with(KEY, NONE);
   }

@@ -52,7 +52,7 @@ final class Run {
 
   /**
    * Runs on a thread of {@code executor}, which must come within {@code waitNanos}: an executor that is filled by
-   * callers that wait for their rebuilds has no thread for the rebuilds, and would wait for itself for ever.
+   * callers that wait for their rebuilds has no thread for the rebuilds, and would wait for itself forever.
    */
   CompletableFuture<ByteString> start(Executor executor, long waitNanos) {
     Duration patience = Duration.ofNanos(Math.max(BEGIN_NANOS_MIN, waitNanos));

@@ -51,7 +51,7 @@ final class SessionTransport implements Transport, SessionStream.Owner {
     }
   }
 
-  /** Opens a session without a call; fails where there is none to be had. */
+  /** Opens a session without a call; fails if there is none to be had. */
   CompletableFuture<Void> open() {
     SessionStream stream = live();
     if (stream == null) return CompletableFuture.failedFuture(DibsStatusException.cancelled("this client is closed"));

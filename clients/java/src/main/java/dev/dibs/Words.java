@@ -4,7 +4,7 @@ package dev.dibs;
 final class Words {
   private Words() {}
 
-  /** The value of the same name; {@code unknown} where there is none, as for one that a later service has. */
+  /** The value of the same name; {@code unknown} if there is none, as for one that a later service has. */
   static <E extends Enum<E>> E of(Enum<?> wire, String prefix, E unknown) {
     for (E word : unknown.getDeclaringClass().getEnumConstants()) {
       if (wire.name().equals(prefix + word.name())) return word;

@@ -160,7 +160,7 @@ final class ClientTest extends OnService {
     String largest = Service.freshKey();
     client.getOrRebuild(largest, bytes, () -> new byte[1 << 20]);
     assertEquals(1 << 20, client.getOrRebuild(largest, bytes, () -> new byte[0]).length);
-    // Its source has answered, so that its caller has it all the same.
+    // Its source has answered, so its caller still gets it.
     assertEquals(3_000_000, client.getOrRebuild(Service.freshKey(), bytes, () -> new byte[3_000_000]).length);
     assertEquals(List.of("not storable RESOURCE_EXHAUSTED"), hooks.of("not storable"));
     // The refusal was of that value only: the lease beside it still runs.

@@ -14,7 +14,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** The examples run as they stand, in processes of their own. */
+/** The examples run unchanged, in processes of their own. */
 final class ExamplesTest {
   private static Service service;
 

@@ -1,0 +1,159 @@
+import { X509Certificate } from 'node:crypto';
+import { type Config, loadConfig } from '../config/config.js';
+import type { FleetConfig } from '../config/fleet-environment.js';
+import type { Chance, Clock } from '../coordination/ports/clock.js';
+import { markedRun } from '../redis/examination.js';
+import { lockNodeName } from '../redis/lock-node.js';
+import { readStoreFormat } from '../redis/store-format.js';
+import { examineCollectors } from './collector.js';
+import { dated } from './dated.js';
+import { tryEndToEnd } from './end-to-end.js';
+import { type Diagnosis, type Finding, Findings } from './finding.js';
+import { examineServer, type Reached } from './server.js';
+import { tryVotes } from './votes.js';
+
+export interface DiagnosisTools {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  readonly chance: Chance;
+}
+
+/** What all examinations of one run have in common. */
+interface Run extends DiagnosisTools {
+  readonly config: Config;
+  readonly fleet: FleetConfig;
+  readonly id: string;
+}
+
+/**
+ * Examines everything that a replica with this environment would use. Throws ConfigError if a replica would refuse the
+ * environment.
+ */
+export async function diagnose(tools: DiagnosisTools): Promise<Diagnosis> {
+  const { env, clock, chance } = tools;
+  const config = loadConfig(env);
+  const { fleet } = config;
+  const configuration = new Findings('configuration');
+  examineConfiguration(config, configuration);
+  const collector = new Findings('collector');
+  const collected = examineCollectors(config.otel, env, clock, collector);
+  const run = fleet && { ...tools, config, fleet, id: chance.nonce() };
+  const ofFleet = run === undefined ? [] : await examineFleet(run);
+  await collected;
+  const mode = fleet === undefined ? 'embedded' : 'quorum';
+  return { mode, findings: [...configuration.all, ...ofFleet, ...collector.all] };
+}
+
+function examineConfiguration(config: Config, findings: Findings): void {
+  const { suspicions, tls, fleet, auth } = config;
+  findings.ok('environment', 'a replica would start with it');
+  for (const { variable, nearest } of suspicions.unknownVariables) {
+    const hint = nearest === undefined ? '' : `; did you mean ${nearest}?`;
+    findings.warning('variables', `${variable} is unknown and has no effect${hint}`);
+  }
+  if (fleet === undefined) findings.ok('mode', 'embedded: one replica, without Redis');
+  if (suspicions.embeddedBeyondLoopback) {
+    const todo = 'set DIBS_QUORUM_NODES and DIBS_STORE_URL, or listen on loopback';
+    findings.warning(
+      'mode',
+      `embedded, and reachable from other machines: a second replica would not know it; ${todo}`,
+    );
+  }
+  if (auth === undefined) findings.ok('access', 'no DIBS_AUTH_FILE: every caller may do everything');
+  else findings.ok('access', 'DIBS_AUTH_FILE has no fault');
+  if (tls !== undefined) {
+    dated(findings, 'certificate', Date.parse(new X509Certificate(tls.material.cert).validTo));
+  }
+}
+
+async function examineFleet(run: Run): Promise<readonly Finding[]> {
+  const { fleet } = run;
+  const nodes = await Promise.all(fleet.lockNodes.map((address) => examineNode(run, address)));
+  const store = new Findings('value store');
+  const found = await examineServer(serverOf(run, 'store', fleet.store), store);
+  const runs = nodes.map(({ reached }) => reached?.servers[0]?.run);
+  const together = new Findings('lock nodes');
+  checkTogether(nodes, runs, together);
+  const endToEnd = new Findings('end to end');
+  if (found !== undefined) {
+    if (found.servers.some((server) => runs.includes(server.run))) {
+      store.warning(
+        'separate',
+        'it is also a lock node, so that one failure takes both; use a separate Redis',
+      );
+    }
+    await checkFormat(found, store);
+    if (found.isFit)
+      await tryEndToEnd({ ...run, ...commonOf(run), address: fleet.store, ...found }, endToEnd);
+    else endToEnd.warning('skipped', 'the value store must be repaired first');
+    found.connection.close();
+  }
+  return [...nodes.flatMap(({ findings }) => findings.all), ...together.all, ...store.all, ...endToEnd.all];
+}
+
+interface ExaminedNode {
+  readonly name: string;
+  readonly findings: Findings;
+  readonly reached: Reached | undefined;
+}
+
+async function examineNode(run: Run, address: FleetConfig['lockNodes'][number]): Promise<ExaminedNode> {
+  const name = lockNodeName(address);
+  const findings = new Findings(`lock node ${name}`);
+  const reached = await examineServer(serverOf(run, 'lock', address), findings);
+  if (reached === undefined) return { name, findings, reached };
+  const { connection, servers, isFit } = reached;
+  const ownRun = servers[0]?.run ?? '';
+  try {
+    if (isFit && (await markedRun(connection)) === ownRun) {
+      const nonce = run.chance.nonce();
+      await tryVotes({ ...run, ...commonOf(run), address, nonce, run: ownRun }, findings);
+    } else if (isFit) {
+      findings.ok(
+        'votes',
+        'not yet: no replica has started with it since it started, or the longest lease still runs',
+      );
+    }
+  } catch (error) {
+    findings.fault('votes', (error as Error).message);
+  }
+  connection.close();
+  return { name, findings, reached };
+}
+
+function checkTogether(
+  nodes: readonly ExaminedNode[],
+  runs: readonly (string | undefined)[],
+  to: Findings,
+): void {
+  for (const [at, one] of nodes.entries()) {
+    const first = runs.indexOf(runs[at]);
+    if (runs[at] === undefined || first === at) continue;
+    const same = `${one.name} and ${nodes[first]?.name} are the same Redis`;
+    to.fault('separate', `${same}; the second does not vote: each needs a Redis of its own`);
+  }
+  const fit = new Set(nodes.flatMap(({ reached }) => (reached?.isFit ? [reached.servers[0]?.run] : []))).size;
+  const majority = (nodes.length + 1) / 2;
+  const count = `${fit} of ${nodes.length} are fit`;
+  if (fit < majority)
+    to.fault('majority', `${count}, and ${majority} are needed: leases would be DEGRADED_QUORUM_LOST`);
+  else to.ok('majority', `${count}, and ${majority} are needed`);
+}
+
+async function checkFormat({ connection }: Reached, to: Findings): Promise<void> {
+  try {
+    const format = await readStoreFormat(connection);
+    to.ok('format', format === null ? 'no replica has used it yet' : `this version knows format ${format}`);
+  } catch (error) {
+    to.fault('format', (error as Error).message);
+  }
+}
+
+function serverOf(run: Run, role: 'lock' | 'store', address: FleetConfig['store']) {
+  return { role, address, ...commonOf(run) };
+}
+
+function commonOf({ config, fleet, clock, id }: Run) {
+  const { limits } = config;
+  return { ca: fleet.redisCa, silenceMs: limits.silenceMs, limits, clock, id };
+}

@@ -1,0 +1,161 @@
+import { readFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
+import { DibsClient } from '../../clients/typescript/src/client.js';
+import { Fleet } from '../support/fleet.js';
+import type { Bench, BoundRow } from './bench.js';
+import { cpuUsOf } from './rate.js';
+import { Recipe } from './recipes.js';
+
+const ROUNDS = 5;
+const ROUND_MS = 1_500;
+const WARM_UP_MS = 500;
+/** Before anything is measured, with the most in flight: slow code becomes fast code. */
+const FIRST_WARM_UP_MS = 5_000;
+const IN_FLIGHT = [1, 16, 64];
+const VALUE = Buffer.alloc(100, 'v');
+const ttlMs = 600_000;
+/** `dist/main.js` of another version, to be measured in the same run. */
+const BESIDE = process.env.DIBS_BENCH_BESIDE;
+
+/** What one cycle costs, in µs of CPU: the callers and the service together, or each process of the service. */
+interface Cost {
+  readonly perSecond: number;
+  readonly callerUs: number;
+  readonly replicaUs: number;
+  /** Of all five. */
+  readonly lockNodesUs: number;
+  readonly storeUs: number;
+}
+
+interface Way {
+  readonly name: string;
+  readonly replicaPid: number;
+  once(key: string): Promise<unknown>;
+  close(): void;
+}
+
+/** Miss, lease, publish, each time another key: what it costs each process, beside ioredis and redlock directly. */
+export const cycle: Bench = {
+  name: 'cycle',
+  async run(): Promise<BoundRow[]> {
+    const fleet = await Fleet.start({ replicas: 0 });
+    // As the image and `npm start` run it.
+    const ways = [await dibs(fleet, 'Dibs', { NODE_OPTIONS: '--max-semi-space-size=64' })];
+    if (BESIDE !== undefined) ways.push(await dibs(fleet, 'Dibs, the other version', {}, BESIDE));
+    ways.push(recipe(fleet));
+    try {
+      for (const way of ways) await during(fleet, way, Math.max(...IN_FLIGHT), FIRST_WARM_UP_MS);
+      const rows: BoundRow[] = [];
+      for (const inFlight of IN_FLIGHT) rows.push(...(await costs(fleet, ways, inFlight)));
+      return rows;
+    } finally {
+      for (const way of ways) way.close();
+      await fleet.stop();
+    }
+  },
+};
+
+async function dibs(
+  fleet: Fleet,
+  name: string,
+  env: Readonly<Record<string, string>>,
+  main?: string,
+): Promise<Way> {
+  const replica = await fleet.addReplica(env, main);
+  const client = new DibsClient({ target: replica.target });
+  return {
+    name,
+    replicaPid: replica.pid,
+    once: async (key) => {
+      const outcome = await client.getOrLock({ key });
+      if (outcome.kind !== 'lease') throw new Error(`expected a lease, got ${outcome.kind}`);
+      await client.publish({ key, token: outcome.token, value: VALUE, ttlMs });
+    },
+    close: () => client.close(),
+  };
+}
+
+function recipe(fleet: Fleet): Way {
+  const by = new Recipe(fleet, { pipelining: true });
+  return {
+    name: 'ioredis and redlock, automatic pipelining',
+    replicaPid: 0,
+    once: async (key) => {
+      if ((await by.store.getBuffer(key)) !== null) throw new Error('expected a miss');
+      if ((await by.cycle(key, async () => VALUE)) === undefined) throw new Error('expected the lock');
+    },
+    close: () => by.close(),
+  };
+}
+
+/** All ways in turns, so that whatever else the machine does meets all of them. */
+async function costs(fleet: Fleet, ways: readonly Way[], inFlight: number): Promise<BoundRow[]> {
+  const all = new Map<Way, Cost[]>(ways.map((way) => [way, []]));
+  for (const way of ways) await during(fleet, way, inFlight, WARM_UP_MS);
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (const way of ways) all.get(way)?.push(await during(fleet, way, inFlight, ROUND_MS));
+  }
+  const load = loadavg()[0]?.toFixed(1);
+  return ways.map((way) => rowOf(way, all.get(way) ?? [], `${inFlight} in flight, load ${load}`));
+}
+
+function rowOf(way: Way, costs: readonly Cost[], when: string): BoundRow {
+  const middle = (pick: (cost: Cost) => number) => {
+    const sorted = costs.map(pick).sort((one, other) => one - other);
+    return sorted[Math.floor(sorted.length / 2)] ?? 0;
+  };
+  const us = (pick: (cost: Cost) => number) => middle(pick).toFixed(0);
+  const isDirect = way.replicaPid === 0;
+  return {
+    kind: 'bound',
+    name: `${way.name}, ${when}`,
+    value: middle(isDirect ? (cost) => cost.callerUs : (cost) => cost.replicaUs),
+    unit: `µs of CPU a cycle, ${isDirect ? 'its callers' : 'the replica'}`,
+    facts: [
+      `lock nodes ${us((cost) => cost.lockNodesUs)} µs, store ${us((cost) => cost.storeUs)} µs, ` +
+        `callers ${us((cost) => cost.callerUs)} µs; ${us((cost) => cost.perSecond)} cycles a second`,
+    ],
+  };
+}
+
+let keys = 0;
+
+async function during(fleet: Fleet, way: Way, inFlight: number, ms: number): Promise<Cost> {
+  let done = 0;
+  const untilMs = performance.now() + ms;
+  const before = usage(fleet, way);
+  const startMs = performance.now();
+  const one = async () => {
+    while (performance.now() < untilMs) {
+      keys += 1;
+      await way.once(`${way.name} ${keys}`);
+      done += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: inFlight }, one));
+  const after = usage(fleet, way);
+  const each = (pick: keyof ReturnType<typeof usage>) => (after[pick] - before[pick]) / done;
+  return {
+    perSecond: (done / (performance.now() - startMs)) * 1_000,
+    callerUs: each('caller'),
+    replicaUs: each('replica'),
+    lockNodesUs: each('lockNodes'),
+    storeUs: each('store'),
+  };
+}
+
+/** What each has used so far, in µs. */
+function usage(fleet: Fleet, { replicaPid }: Way) {
+  const own = process.cpuUsage();
+  return {
+    caller: own.user + own.system,
+    replica: cpuUsOf(replicaPid),
+    lockNodes: fleet.lockNodes.reduce((sum, { pid }) => sum + mainThreadUsOf(pid), 0),
+    store: mainThreadUsOf(fleet.store.pid),
+  };
+}
+
+/** Redis works in one thread, for which the kernel counts nanoseconds. */
+function mainThreadUsOf(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1_000;
+}

@@ -1,0 +1,32 @@
+import { expect, it } from 'vitest';
+import { diagnose } from '../../../src/doctor/diagnose.js';
+import { SystemChance } from '../../../src/system-chance.js';
+import { SystemClock } from '../../../src/system-clock.js';
+
+// With Redis: test/integration/situations/doctor.test.ts.
+
+const lines = async (env: Record<string, string>) => {
+  const tools = { env, clock: new SystemClock(), chance: new SystemChance() };
+  const { mode, findings } = await diagnose(tools);
+  return [mode, ...findings.map(({ part, check, result }) => `${result} of ${part}: ${check}`)];
+};
+
+it('examines only the configuration of an embedded replica', async () => {
+  expect(await lines({})).toEqual([
+    'embedded',
+    'ok of configuration: environment',
+    'ok of configuration: mode',
+    'ok of configuration: access',
+  ]);
+});
+
+it('warns of an embedded replica that other machines can reach', async () => {
+  expect(await lines({ DIBS_LISTEN: '0.0.0.0:50051', DIBS_INSECURE: 'true' })).toContain(
+    'warning of configuration: mode',
+  );
+});
+
+it('connects to no collector that the configuration does not use', async () => {
+  const unused = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1', OTEL_SDK_DISABLED: 'true' };
+  expect((await lines(unused)).filter((line) => line.includes('collector'))).toEqual([]);
+});
