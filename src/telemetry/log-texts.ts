@@ -40,6 +40,8 @@ export const LOG = {
   otlpMismatch:
     'OTLP port and protocol do not fit: 4317 usually speaks grpc, and 4318 http/protobuf; change the endpoint or OTEL_EXPORTER_OTLP_PROTOCOL',
   libraryWarned: 'a library printed a warning; its text is left out unless it is known to be safe',
+  connectionRefused:
+    'connection refused: its address has too many connections, or too many refused calls; see why',
   auditInvalidated: 'audit: invalidated',
   auditDenied: 'audit: permission denied',
   auditUnauthenticated: 'audit: authentication failed',

@@ -117,7 +117,7 @@ describeWithRedis('a start in the quorum mode', () => {
     expect(outcome?.$case).toBe('lease');
     // The lock nodes were reached.
     expect(await page('/startupz')).toBe(200);
-    // Without the store nobody can vouch that this is a first start: the lock nodes wait as well.
+    // Without the store nothing proves that this is a first start: the lock nodes wait as well.
     expect(degraded).toBe(Degraded.DEGRADED_LOCAL);
     caller.close();
     replica.signal('SIGTERM');
