@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { endWithThisProcess } from './end-with-this-process.js';
 
 /** A replica that has not said that it listens by then has failed; first contact may take 10 s. */
-const START_MS_MAX = 60_000;
+const START_MS_MAX = 120_000;
 const LOG_BYTES_KEPT = 20_000;
 
 export interface ReplicaEnd {

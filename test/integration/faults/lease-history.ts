@@ -20,8 +20,11 @@ export interface Verdict {
 const LATE_MS = 1_000;
 /** How long what was sent, and never answered, may still come to the store: two tries, and their way. */
 export const UNDER_WAY_MS = 5_000;
-/** Errors that say that nothing was decided; any other is a fault of the service. */
-const NOBODY_DECIDED = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'CANCELLED']);
+/**
+ * Errors that say that nothing was decided, or that the machine has no CPU for a replica, which then takes in no more callers;
+ * any other is a fault of the service.
+ */
+const NOBODY_DECIDED = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'CANCELLED', 'RESOURCE_EXHAUSTED']);
 /** What the store may be behind its client's clock, for times that a client can only guess at. */
 const MARGIN_MS = 20;
 

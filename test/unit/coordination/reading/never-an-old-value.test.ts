@@ -72,6 +72,22 @@ describe('a lease that no store knows', () => {
     leaseOf(late);
   });
 
+  it.each(['tag', 'all'] as const)(
+    'is also one that is handed out again after its %s was invalidated',
+    async (what) => {
+      // There it was given, here it is given again: its holder may have read its source before.
+      const { trial, here, there, ask, publish, invalidate } = fleet();
+      const first = await trial.lease({ requestId: 'r' }, there);
+      await invalidate(what);
+      const again = await trial.lease({ requestId: 'r' }, here);
+      expect(again.token).toEqual(first.token);
+      trial.store.down = true;
+      const late = await ask({ waitMs: 5_000 });
+      expect((await publish(again.token, 'old', ['red'])).outcome).toBe('not_stored');
+      expect(late.answer?.outcome.kind).not.toBe('hit');
+    },
+  );
+
   it('feeds who came before the wake channel was lost, and not who came after', async () => {
     const { trial, ask, publish, token } = await given();
     trial.store.down = true;
