@@ -23,7 +23,14 @@ beforeEach(async () => {
   state = () => stateOf(looks);
   authorize = () => 200;
   server = await HttpServer.bind({
-    ...{ host: '127.0.0.1', port: 0, ready: () => true, scrape: async () => '' },
+    ...{
+      host: '127.0.0.1',
+      port: 0,
+      connectionsMax: 1_000,
+      connectionRefused: () => {},
+      ready: () => true,
+      scrape: async () => '',
+    },
     consoleState: () => {
       looks += 1;
       return state();

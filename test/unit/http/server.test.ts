@@ -13,6 +13,8 @@ beforeEach(async () => {
   server = await HttpServer.bind({
     host: '127.0.0.1',
     port: 0,
+    connectionsMax: 1_000,
+    connectionRefused: () => {},
     ready: () => ready,
     scrape: () => scrape(),
     consoleState: () => undefined,
@@ -120,6 +122,8 @@ it('cannot listen where another program listens, and says where that is', async 
   const again = HttpServer.bind({
     host,
     port: Number(port),
+    connectionsMax: 1_000,
+    connectionRefused: () => {},
     ready: () => true,
     scrape,
     consoleState: () => undefined,
