@@ -29,10 +29,17 @@ export class Replica {
 
   /**
    * Resolves when it listens. `env` is all it sees besides PATH; it listens on free ports unless `env`
-   * says otherwise. Rejects with its log when it ends instead. `main` may be that of another version.
+   * says otherwise. Rejects with its log when it ends instead. `main` may be that of another version. `openFilesMax`
+   * bounds its descriptors.
    */
-  static async start(env: Readonly<Record<string, string>> = {}, main = 'dist/main.js'): Promise<Replica> {
-    const child = spawn(process.execPath, [main], {
+  static async start(
+    env: Readonly<Record<string, string>> = {},
+    main = 'dist/main.js',
+    openFilesMax?: number,
+  ): Promise<Replica> {
+    const limited = ['-c', `ulimit -n ${openFilesMax}; exec "$0" "$1"`, process.execPath, main];
+    const [command, args] = openFilesMax === undefined ? [process.execPath, [main]] : ['/bin/sh', limited];
+    const child = spawn(command, args, {
       env: {
         PATH: process.env.PATH,
         DIBS_LISTEN: '127.0.0.1:0',

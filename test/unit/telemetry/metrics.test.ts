@@ -43,6 +43,7 @@ function busyMetrics(): Metrics {
   metrics.storeStep('arm', 'done');
   metrics.storeStep('publish', 'failed');
   metrics.callFailed('Publish', 'UNAVAILABLE');
+  metrics.connectionRefused('grpc', 'share');
   metrics.is('quorum', '1.2.3');
   return metrics;
 }
