@@ -122,7 +122,12 @@ export class Caller {
     const call = new Call(this.name);
     world.judge.oldValues.tagged(hand.nonce, tags);
     const result = await world.call(replica, call, () =>
-      this.#onErrand(replica, () => replica.coordinator.publish(publish, call)),
+      // Where the store's reply was lost, the replica does not know of the change.
+      this.#onErrand(
+        replica,
+        () => replica.coordinator.publish(publish, call),
+        ({ outcome }) => outcome !== 'not_stored',
+      ),
     );
     // A publish never is an error: what cannot be stored is an outcome.
     if (!result.ok && !(result.error instanceof NoAnswer)) {
@@ -194,13 +199,18 @@ export class Caller {
   }
 
   /** What the call's own steps change has arrived at the replica when it has the answers. */
-  #onErrand<T>(replica: SimReplica, call: () => Promise<T>): Promise<T> {
+  #onErrand<T>(
+    replica: SimReplica,
+    call: () => Promise<T>,
+    isAnswered: (answer: T) => boolean = () => true,
+  ): Promise<T> {
     const { store, judge } = this.world;
     const errand: Change[] = [];
     store.errand = errand;
     const answering = call();
     store.errand = undefined;
-    const answered = () => {
+    const answered = (answer: T) => {
+      if (!isAnswered(answer)) return;
       for (const change of errand) judge.oldValues.arrived(replica, change);
     };
     // Who waits for the answer hears it in the same order of things as without this.

@@ -163,7 +163,8 @@ export class ClientCopies {
     const { nonce, namespace, came, id } = given;
     if (change.appliedAt >= came.at) return undefined;
     const askedAt = this.#askedAt.get(nonce);
-    if (askedAt === undefined && this.#rebuilt.has(nonce)) return 'came before the caller of a rebuild here';
+    if (askedAt === undefined && this.#rebuilt.has(nonce))
+      return this.#isKnown(change, came, oldValues) ? 'came before the caller of a rebuild here' : undefined;
     const lastAt = askedAt ?? made.givenAt;
     const isAfter = (at: number | undefined) => at !== undefined && at < came.at && lastAt < at;
     const isAlone = this.#madeAlone.has(nonce);
@@ -182,6 +183,16 @@ export class ClientCopies {
       if (isIn && came.ms - there.ms > BEAT_MS_MAX) return 'was due long ago, and no beat has come since';
     }
     return undefined;
+  }
+
+  /** The replicas that may have said that the rebuild's publish counts had the change's wake before its caller came. */
+  #isKnown(change: Change, came: Moment, oldValues: OldValues): boolean {
+    const open = this.#heard.filter(
+      ({ welcomedAt, endedAt }) =>
+        welcomedAt !== undefined && welcomedAt < came.at && (endedAt ?? Number.POSITIVE_INFINITY) > came.at,
+    );
+    const isWoken = ({ replica }: Heard) => (oldValues.wokenAt(replica, change)?.at ?? came.at) < came.at;
+    return open.length > 0 && open.every(isWoken);
   }
 
   #violated(id: string, what: string): void {

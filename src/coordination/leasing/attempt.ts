@@ -58,4 +58,9 @@ export interface Given {
   readonly owner: number;
   readonly untilMs: number;
   readonly reason: LeaseReason;
+  /**
+   * The count of changes when it was first given; default: now. Its holder may have had it from then on, so that a later
+   * change may not be in what it read. -Infinity at a replica that did not give it.
+   */
+  readonly givenAt?: number;
 }

@@ -113,8 +113,7 @@ export class LeaseGranter {
       const held = this.shared.held.get(lease.nonce);
       if (held === undefined) return { kind: 'undecided', by: 'late_store' };
       held.owner += 1;
-      const { kind, nonce, fence, leaseMs } = held;
-      const token: Token = { kind, nonce, fence, leaseMs };
+      const token: Token = { kind: held.kind, nonce: held.nonce, fence: held.fence, leaseMs: held.leaseMs };
       return {
         kind: 'granted',
         lease: this.#leaseOf({ token, owner: held.owner, untilMs: held.untilMs, reason: held.reason }),
@@ -135,7 +134,8 @@ export class LeaseGranter {
       await this.shared.lifecycle.endArmed(key, token, { end: 'cancelled', owner });
       return { kind: 'abandoned' };
     }
-    const given: Given = { token, owner, untilMs, reason: lease.reason };
+    const givenAt = this.shared.held.get(lease.nonce)?.givenAt ?? Number.NEGATIVE_INFINITY;
+    const given: Given = { token, owner, untilMs, reason: lease.reason, givenAt };
     this.#remember(key, waiter, given);
     return {
       kind: 'granted',
@@ -293,19 +293,19 @@ export class LeaseGranter {
   async #refused(key: Key, snapshot: Snapshot): Promise<Attempt> {
     if (snapshot.from === 'nowhere') return { kind: 'held' };
     // The holder was voided by an invalidation, and the replica that should have released its lock may have died.
-    if (snapshot.record.voidedNonce !== undefined)
-      await this.parts.quorum.release(key.id, snapshot.record.voidedNonce);
+    const { voidedNonce } = snapshot.record;
+    if (voidedNonce !== undefined) await this.parts.quorum.release(key.id, voidedNonce);
     return { kind: 'undecided', by: 'unknown_lock' };
   }
 
-  #remember(key: Key, waiter: Candidate, { token, owner, untilMs, reason }: Given, span?: Span): void {
+  #remember(key: Key, waiter: Candidate, given: Given, span?: Span): void {
+    const { token, owner, untilMs, reason, givenAt = this.shared.changes.count } = given;
     this.shared.held.add({
       key,
       nonce: token.nonce,
       kind: token.kind,
       fence: token.fence,
-      sinceMs: this.parts.clock.nowMs(),
-      givenAt: this.shared.changes.count,
+      ...{ sinceMs: this.parts.clock.nowMs(), givenAt },
       leaseMs: token.leaseMs,
       holder: waiter.request.holder,
       traceparent: span?.traceparent ?? waiter.call.traceparent,
@@ -323,12 +323,12 @@ export class LeaseGranter {
   }
 
   #leaseOf({ token, owner, untilMs, reason }: Given, previous?: Hit): Lease {
-    const nowMs = this.parts.clock.nowMs();
+    const expiresInMs = Math.max(1, Math.floor(untilMs - this.parts.clock.nowMs()));
     return {
       kind: 'lease',
       token,
       fence: token.fence,
-      expiresInMs: Math.max(1, Math.floor(untilMs - nowMs)),
+      expiresInMs,
       reason,
       owner,
       previous,

@@ -27,6 +27,10 @@ export interface SoakResult extends Verdict {
 /** A fault is over for those who felt it a little later: connections come back, pings are answered. */
 const AFTERMATH_MS = 3_000;
 
+/** How often this process looks whether it gets any CPU, and how late it may be. */
+const LOOK_MS = 50;
+const LAG_MS_MAX = 200;
+
 const now = () => Number(process.hrtime.bigint()) / 1e6;
 
 /** Lets clients live on a fleet to which one thing after the other happens, then heals it, and judges. */
@@ -38,6 +42,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const kinds = FAULT_KINDS.filter(({ name }) => name.includes(options.only ?? ''));
   const faults: Record<string, number> = {};
   const windows: Window[] = [];
+  const watch = watchMachine(windows);
   try {
     await sleep(1_000);
     const untilMs = now() + seconds * 1_000;
@@ -64,9 +69,21 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     const verdict = judge(clients.history(), windows);
     return { ...verdict, violations: [...verdict.violations, ...violations], faults, seed };
   } finally {
+    clearInterval(watch);
     clients.remove();
     await fleet.stop();
   }
+}
+
+/** Where this process gets no CPU, the others get none either: a machine that is busy with other work makes answers late. */
+function watchMachine(windows: Window[]): NodeJS.Timeout {
+  let lookedMs = now();
+  return setInterval(() => {
+    const from = lookedMs;
+    lookedMs = now();
+    const isLate = lookedMs - from > LOOK_MS + LAG_MS_MAX;
+    if (isLate) windows.push({ kind: 'stopped', from, to: lookedMs + AFTERMATH_MS });
+  }, LOOK_MS);
 }
 
 /** INV-11: no waiter is left, and within the longest lease no lock. */
