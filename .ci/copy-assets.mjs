@@ -11,5 +11,5 @@ cpSync(join(root, 'src'), join(root, 'dist'), {
   filter: (source) => statSync(source).isDirectory() || ASSETS.includes(extname(source)),
 });
 
-// A command that `npx` runs as it stands; tsc writes files that nobody may run.
+// A command that `npx` runs as it stands; tsc writes files without the right to run.
 chmodSync(join(root, 'dist', 'cli.js'), 0o755);

@@ -15,10 +15,12 @@ import { GrpcServer, type GrpcServerOptions } from './grpc/server.js';
 import { coordinatorService } from './grpc/service.js';
 import { Sessions } from './grpc/session/sessions.js';
 import { Turns } from './grpc/turns.js';
+import { HTTP_CONNECTIONS_MAX } from './http/connections.js';
 import type { ConsoleState } from './http/console-state.js';
 import { authorizeBy } from './http/page-guard.js';
 import { HttpServer } from './http/server.js';
 import { type Observation, startObservation } from './observation.js';
+import { connectionsWithin, openFilesMaxOf } from './open-files.js';
 import { NODE_STATES } from './quorum/quorum-observer.js';
 import { SystemChance } from './system-chance.js';
 import { SystemClock } from './system-clock.js';
@@ -80,7 +82,8 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
   const tls = config.tls?.material;
   const authorize = authorizeBy({ tls, access, isPrivate: config.httpIsPrivate });
   const pages = { ready: () => ready, scrape: () => metrics.scrape(), consoleState: () => look(), authorize };
-  const http = await HttpServer.bind({ ...config.httpListen, ...pages, tls });
+  const shares = sharesOf(config, log, metrics);
+  const http = await HttpServer.bind({ ...config.httpListen, ...pages, ...shares.http, tls });
   opened.push(() => http.stop());
   const chance = new SystemChance();
   const authorities = authoritiesOf(config, { clock, chance, ...observation });
@@ -108,7 +111,8 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
     health.service,
     ...reflectionServices(streams, access),
   ];
-  const grpc = await serve(config, { services, tls, clock, guard: access, failed: metrics.callFailed });
+  const doors = { ...shares.grpc, failed: metrics.callFailed };
+  const grpc = await serve(config, { services, tls, clock, guard: access, ...doors });
   opened.push(() => grpc.stop(STOP_MS_MAX));
   const watches = watchesOf(config, [http, grpc], access, log);
   opened.push(() => watches.map((watch) => watch.stop()));
@@ -152,11 +156,14 @@ async function start(config: Config, opened: (() => unknown)[], closeAll: () => 
 /** Serves gRPC within the bounds of the configuration. */
 function serve(
   config: Config,
-  parts: Pick<GrpcServerOptions, 'services' | 'tls' | 'clock' | 'guard' | 'failed'>,
+  parts: Pick<
+    GrpcServerOptions,
+    'services' | 'tls' | 'clock' | 'guard' | 'failed' | 'connectionsMax' | 'connectionRefused'
+  >,
 ): Promise<GrpcServer> {
-  const { grpcListen: listen, connectionAgeMs, connectionsMax, unsentBytesMax, compressedRequests } = config;
+  const { grpcListen: listen, connectionAgeMs, unsentBytesMax, compressedRequests } = config;
   const { valueBytesMax, waitersMax, waitersPerKeyMax } = config.limits;
-  const sizes = { valueBytesMax, waitersMax, waitersPerKeyMax, connectionsMax, unsentBytesMax };
+  const sizes = { valueBytesMax, waitersMax, waitersPerKeyMax, unsentBytesMax };
   return GrpcServer.bind({ listen, connectionAgeMs, compressedRequests, ...sizes, ...parts });
 }
 
@@ -179,6 +186,22 @@ function edgeOf(
 
 function modeOf({ fleet }: Config): App['mode'] {
   return fleet === undefined ? 'embedded' : 'quorum';
+}
+
+/** How many connections there may be. Those that are refused are counted and logged. */
+function sharesOf({ connectionsMax }: Config, log: Logger, metrics: Metrics) {
+  const wanted = { grpc: connectionsMax, http: HTTP_CONNECTIONS_MAX };
+  const { grpc, http } = connectionsWithin(wanted, openFilesMaxOf(process.report));
+  const refused = (protocol: 'grpc' | 'http') => {
+    return (address: string, why: 'share' | 'calls' = 'share') => {
+      metrics.connectionRefused(protocol, why);
+      log.warn({ protocol, address, why }, LOG.connectionRefused);
+    };
+  };
+  return {
+    grpc: { connectionsMax: grpc, connectionRefused: refused('grpc') },
+    http: { connectionsMax: http, connectionRefused: refused('http') },
+  };
 }
 
 /** What is allowed and probably not meant. */

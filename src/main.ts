@@ -5,7 +5,7 @@ import { ConfigError } from './config/faults.js';
 
 /**
  * The whole stop, below the 30 s after which orchestrators kill: 5 s for sessions, 10 s for calls, 3 s for a collector, and
- * less for the rest. Each part keeps its own bound. This one is for what nobody has thought of.
+ * less for the rest. Each part keeps its own bound. This one is for everything unforeseen.
  */
 const STOP_MS_MAX = 20_000;
 

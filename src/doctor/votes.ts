@@ -21,7 +21,7 @@ export interface VotingNode {
 }
 
 /**
- * Locks, extends and releases a key that nobody else uses, as a replica does. Only on a node that votes: on another one
+ * Locks, extends and releases a key that no other program uses, as a replica does. Only on a node that votes: on another one
  * a replica would begin its wait, and that would stay.
  */
 export async function tryVotes(of: VotingNode, findings: Findings): Promise<void> {

@@ -8,7 +8,6 @@ import type { Guard } from '../access/guard.js';
 import type { TlsMaterial } from '../config/tls-files.js';
 import type { Clock } from '../coordination/ports/clock.js';
 import { KEY_BYTES_MAX, KEYS_MAX } from './decode.js';
-import { connectionsWithin, openFilesMaxOf } from './door/descriptors.js';
 import { Door, type DoorParts, STREAMS_BEFORE_ADMISSION } from './door/door.js';
 import { http2ServersOf } from './door/http2-servers.js';
 import { TlsCredentials } from './tls-credentials.js';
@@ -41,6 +40,8 @@ export interface GrpcServerOptions {
   readonly compressedRequests: boolean;
   /** Receives each error that a caller gets at the door. */
   readonly failed: DoorParts['failed'];
+  /** Receives each connection that is refused or cut off. */
+  readonly connectionRefused: DoorParts['connectionRefused'];
 }
 
 /**
@@ -143,19 +144,20 @@ function doorOf(options: GrpcServerOptions): Door {
     guard,
     compressedRequests,
     failed,
+    connectionRefused,
     connectionsMax,
     unsentBytesMax,
     waitersMax,
     waitersPerKeyMax,
   } = options;
   const bounds = {
-    connectionsMax: connectionsWithin(connectionsMax, openFilesMaxOf(process.report)),
+    connectionsMax,
     streamsMax: waitersMax + STREAMS_BESIDES_WAITERS,
     streamsPerConnectionMax: waitersPerKeyMax + STREAMS_BESIDES_WAITERS,
     unsentBytesMax,
     arrivingBytesMax: Math.max(ARRIVING_BYTES_MAX, 4 * messageBytesMaxOf(options)),
   };
-  return new Door({ clock, guard, compressedRequests, bounds, failed });
+  return new Door({ clock, guard, compressedRequests, bounds, failed, connectionRefused });
 }
 
 async function listenAt(server: Server, address: string, credentials: ServerCredentials): Promise<string> {

@@ -2,8 +2,8 @@ import type { Server, Socket } from 'node:net';
 import { peerOf } from '../access/peer.js';
 import { Shares } from '../access/shares.js';
 
-/** Of all addresses. Each costs a descriptor: the door of gRPC leaves some for them. */
-const CONNECTIONS_MAX = 1_000;
+/** Of all addresses. Fewer if the process may not open enough files. */
+export const HTTP_CONNECTIONS_MAX = 1_000;
 /** Connections beyond these, for probes, and how long each may take. Probes ask at once. */
 const PROBES_MAX = 32;
 const PROBE_MS_MAX = 1_000;
@@ -13,9 +13,13 @@ const PROBE_MS_MAX = 1_000;
  * connections are short, and the newest replaces the oldest. So connections that say nothing do not keep a probe out.
  */
 export class Connections {
-  readonly #shares = new Shares(CONNECTIONS_MAX);
+  readonly #shares: Shares;
   /** By the name of the connection, from the oldest to the newest. */
   readonly #probes = new Map<string, Socket>();
+
+  constructor(connectionsMax: number) {
+    this.#shares = new Shares(connectionsMax);
+  }
 
   /** Call it before the server listens. */
   keep(server: Server): void {

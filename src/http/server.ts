@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { peerOf } from '../access/peer.js';
 import type { TlsMaterial } from '../config/tls-files.js';
 import { Connections } from './connections.js';
 import { Console, type ConsoleOptions } from './console.js';
@@ -12,6 +13,10 @@ export interface HttpServerOptions extends Pick<ConsoleOptions, 'consoleState'> 
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
+  /** Of all addresses. Probes have some more. */
+  readonly connectionsMax: number;
+  /** Receives each connection of an address that has as many as it may have. */
+  connectionRefused(peer: string): void;
   /** Whether this replica accepts calls: false while starting and draining. */
   ready(): boolean;
   /** The metrics in Prometheus' text format. */
@@ -85,11 +90,12 @@ export class HttpServer {
       // By default the bounds above are checked only every 30 s.
       connectionsCheckingInterval: CHECK_EVERY_MS,
     };
-    const connections = new Connections();
+    const connections = new Connections(options.connectionsMax);
     const listener = (request: IncomingMessage, response: ServerResponse) => {
       const path = request.url?.split('?', 1)[0] ?? '';
       const reads = request.method === 'GET' || request.method === 'HEAD';
       if (connections.isForProbes(request.socket) && !PROBES.includes(path)) {
+        options.connectionRefused(peerOf(request.socket.remoteAddress));
         send(request, response, TOO_MANY_CONNECTIONS);
       } else if (!reads || !page.serves(path)) void answer(pages, path, request, response);
       else if (namesThisMachine(request.headers.host, options.host)) page.answer(path, request, response);

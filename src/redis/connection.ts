@@ -262,7 +262,9 @@ export class StoreConnection {
     // ioredis hangs the command on it, whose arguments are tokens and values: they must not reach a log.
     if ('command' in error) delete error.command;
     if (error.name !== 'ReplyError') {
-      const reason = isMereEnd(error) ? (this.#trouble ?? 'there is no connection yet') : why;
+      const reason = isMereEnd(error)
+        ? (this.#trouble ?? (isUnsent(error) ? 'there is no connection yet' : why))
+        : why;
       return new StoreUnavailable(`the store cannot serve: ${reason}`, {
         cause: error,
         how: this.#missing(),

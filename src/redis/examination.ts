@@ -72,7 +72,7 @@ export function storeTrials(id: string): readonly Trial[] {
     ['pexpire', 'pexpire', key, TRIAL_MS],
     ['pexpireat', 'pexpireat', key, Date.now() + TRIAL_MS],
     ['pttl', 'pttl', key],
-    // A wake of a key that nobody has.
+    // A wake of a key that no replica has.
     ['publish', 'publish', WAKE_CHANNEL, `released:0:${id}`],
     ['unlink', 'unlink', key],
   ];

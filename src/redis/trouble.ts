@@ -64,6 +64,10 @@ const TROUBLES: readonly (readonly [pattern: RegExp, why: string])[] = [
     'Redis has no database of this number; correct the /DB of the URL',
   ],
   [
+    /invalid bulk length/i,
+    'the value is larger than Redis accepts; raise its proto-max-bulk-len, or lower DIBS_VALUE_MAX_BYTES',
+  ],
+  [
     /Protocol error|RESP type/i,
     'the answer is not Redis; does this port need TLS (rediss://), or is another server there?',
   ],
@@ -72,8 +76,8 @@ const TROUBLES: readonly (readonly [pattern: RegExp, why: string])[] = [
     'no sentinel answers with a master; check the sentinels and the name of the master',
   ],
   [
-    /ECONNRESET|EPIPE|Connection is closed|isn't writeable|connection was closed/i,
-    'the connection was closed; if this repeats: does the port need TLS (rediss://), or is its maxclients reached?',
+    /ECONNRESET|EPIPE|Connection is closed|isn't writeable|connection was closed|max retries per request/i,
+    'the connection was closed; if this repeats: does the port need TLS (rediss://), is its maxclients reached, or is a value above its proto-max-bulk-len?',
   ],
 ];
 
@@ -112,7 +116,7 @@ function withoutArguments(text: string): string {
 
 /** There is no connection, or no longer one; that says nothing of the reason. */
 export function isMereEnd({ message }: Error): boolean {
-  return /isn't writeable|Connection is closed|Connection closed/.test(message);
+  return /isn't writeable|Connection is closed|Connection closed|max retries per request/.test(message);
 }
 
 /** There was no connection to send it on. */

@@ -38,6 +38,8 @@ export const LOG = {
   embeddedBeyondLoopback:
     'embedded mode, reachable from other machines: a second replica would give the same leases again; set DIBS_QUORUM_NODES and DIBS_STORE_URL, unless this is the only replica',
   libraryWarned: 'a library printed a warning; its text is left out unless it is known to be safe',
+  connectionRefused:
+    'connection refused: its address has too many connections, or too many refused calls; see why',
   auditInvalidated: 'audit: invalidated',
   auditDenied: 'audit: permission denied',
   auditUnauthenticated: 'audit: authentication failed',

@@ -61,6 +61,7 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
   /** Counted here and read at each scrape: a counter that hashes its labels costs more than a read of the store. */
   readonly #storeSteps = new PairCounts();
   readonly #callErrors = new PairCounts();
+  readonly #refused = new PairCounts();
   readonly #vote: Histogram;
 
   /** `others` read the metrics too, for example to send them to a collector. They have a producer of `series`. */
@@ -76,11 +77,13 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
       description: 'How long lock nodes took to vote, by node and vote',
       advice: { explicitBucketBoundaries: SECONDS_BUCKETS },
     });
-    const { step, ended, method, code } = LABELS;
+    const { step, ended, method, code, protocol, why } = LABELS;
     const steps = 'Steps at the value store, by how they ended';
     this.#counted(METRICS.storeSteps, steps, this.#storeSteps, [step, ended]);
     const errors = 'Calls that ended with an error, by code';
     this.#counted(METRICS.callErrors, errors, this.#callErrors, [method, code]);
+    const refused = 'Connections that were refused or cut off, by the reason';
+    this.#counted(METRICS.connectionsRefused, refused, this.#refused, [protocol, why]);
   }
 
   answered(namespace: string, outcome: 'hit' | 'stale' | 'lease' | 'failed' | BusyReason): void {
@@ -95,6 +98,10 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
   readonly callFailed = (method: string, code: string): void => {
     this.#callErrors.add(method, code);
   };
+
+  connectionRefused(protocol: 'grpc' | 'http', why: 'share' | 'calls'): void {
+    this.#refused.add(protocol, why);
+  }
 
   waited(namespace: string, endedBy: WaitEnd, waitedMs: number): void {
     this.series.record(BY_NAMESPACE.waits, namespace, endedBy, waitedMs / 1000);

@@ -16,6 +16,7 @@ export const METRICS = {
   storeLate: 'dibs_store_late',
   storeSteps: 'dibs_store_steps_total',
   callErrors: 'dibs_call_errors_total',
+  connectionsRefused: 'dibs_connections_refused_total',
   info: 'dibs_info',
   nearCacheBytes: 'dibs_near_cache_bytes',
 } as const;
@@ -33,6 +34,8 @@ export const LABELS = {
   ended: 'ended',
   method: 'method',
   code: 'code',
+  protocol: 'protocol',
+  why: 'why',
   version: 'version',
 } as const;
 

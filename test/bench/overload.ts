@@ -12,7 +12,7 @@ import { type Bench, type BoundRow, measured } from './bench.js';
 import { Recipe } from './recipes.js';
 
 const REPLICAS = 3;
-/** Each asks for every key once, and joins nobody: as many processes of a service. */
+/** Each asks for every key once, and joins none: as many processes of a service. */
 const CLIENTS = 12;
 const KEYS = 50;
 const ROUNDS = 2;

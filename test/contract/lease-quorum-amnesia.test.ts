@@ -155,7 +155,7 @@ describeWithRedis('a lock node that forgets', () => {
     expect(performance.now() - lostMs).toBeGreaterThan(LEASE_MS_MAX);
   });
 
-  test('whoever claimed the first start died before it marked: the nodes vote after the wait', async () => {
+  test('a replica that claimed the first start died before it marked: the nodes vote after the wait', async () => {
     await startTrial();
     trial.claim.taken = true;
     const startedMs = performance.now();

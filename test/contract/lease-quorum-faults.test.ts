@@ -41,7 +41,7 @@ describeWithRedis('the quorum while lock nodes fail', () => {
     return trial.votes.slice(since).filter(({ node }) => node === name);
   }
 
-  test('two nodes killed: nobody notices', async () => {
+  test('two nodes killed: no caller notices', async () => {
     await Promise.all([trial.server(0).kill(), trial.server(1).kill()]);
     const { nonce } = await granted(inTime(quorum.acquire('a', freshNonce(), 5_000)));
     await granted(inTime(quorum.extend('a', nonce, 5_000)));

@@ -108,14 +108,14 @@ export function leaseQuorumContract(start: () => Promise<QuorumUnderTest>): void
       expect(await under.other.acquire(id, freshNonce(), 300)).toEqual({ kind: 'held' });
     });
 
-    test('takes a lock again that has run out and that nobody took', async () => {
+    test('takes a lock again that has expired and is free', async () => {
       const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 100));
       await under.pass(110);
       await granted(under.quorum.extend(id, nonce, 5_000));
       expect(await under.other.acquire(id, freshNonce(), 300)).toEqual({ kind: 'held' });
     });
 
-    test('says held if somebody else holds it, and leaves that alone', async () => {
+    test('says held if another nonce holds it, and leaves that alone', async () => {
       const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 100));
       await under.pass(110);
       const next = await granted(under.other.acquire(id, freshNonce(), 5_000));
@@ -133,7 +133,7 @@ export function leaseQuorumContract(start: () => Promise<QuorumUnderTest>): void
       await granted(under.quorum.acquire(id, freshNonce(), 5_000));
     });
 
-    test('of what nobody holds is nothing', async () => {
+    test('of a free lock does nothing', async () => {
       await under.quorum.release(id, 'nobody');
       const { nonce } = await granted(under.quorum.acquire(id, freshNonce(), 100));
       await under.pass(110);

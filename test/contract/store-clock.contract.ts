@@ -20,7 +20,7 @@ export function storeClockContract(start: () => Promise<StoreWithClock>): void {
   });
   afterEach(() => under.close());
 
-  test('a dead holder keeps its key no longer, and its late publish still counts while nobody has it', async () => {
+  test('a dead holder keeps its key no longer, and its late publish still counts while no other caller has it', async () => {
     const { trial } = under;
     under.jumpTo(HOUR_S);
     await trial.arm('dead', { expiresInMs: 500 });

@@ -302,7 +302,7 @@ export function leaseContract(current: () => StoreTrial): void {
       expect((await trial.read()).lease?.expiresInMs).toBeGreaterThan(2 * LONG_MS - 20_000);
     });
 
-    test('revives a lease whose time is over and that nobody has superseded', async () => {
+    test('revives a lease that has expired and is not superseded', async () => {
       const trial = current();
       await trial.arm('n1', { expiresInMs: SHORT_MS });
       await trial.under.pass(2 * SHORT_MS);

@@ -107,7 +107,7 @@ export function resultContract(current: () => StoreTrial): void {
       expect(value?.payload.kind === 'value' && Buffer.compare(value.payload.bytes, bytes)).toBe(0);
     });
 
-    test('is a duplicate the second time, and changes nothing and wakes nobody', async () => {
+    test('is a duplicate the second time, and changes nothing and wakes no waiter', async () => {
       const trial = current();
       const fence = await trial.stored('n1');
       const again = await trial.publish('n1', { fence, payload: textValue('another') });
@@ -125,7 +125,7 @@ export function resultContract(current: () => StoreTrial): void {
       expect(await trial.publish('n1', { fence })).toEqual({ outcome: 'duplicate', fence: 0 });
     });
 
-    test('past the time of the lease is stored late, if nobody was armed since', async () => {
+    test('past the time of the lease is stored late, if no other lease was armed since', async () => {
       const trial = current();
       const { fence } = (await trial.arm('n1', { expiresInMs: SHORT_MS })).record;
       await trial.under.pass(2 * SHORT_MS);
@@ -242,7 +242,7 @@ export function resultContract(current: () => StoreTrial): void {
       expect(await trial.release('n1', 2)).toBe('released');
     });
 
-    test('without an owner ends the lease whoever has it', async () => {
+    test('without an owner ends the lease of any owner', async () => {
       const trial = current();
       await trial.arm('n1');
       await trial.store.adopt(trial.id, 'n1');

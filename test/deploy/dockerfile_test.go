@@ -114,7 +114,7 @@ func TestTheImageOnEachPlatform(t *testing.T) {
 				t.Errorf("it starts %q %q", config.Entrypoint, config.Cmd)
 			}
 			if !regexp.MustCompile(`^[1-9]\d*:[1-9]\d*$`).MatchString(config.User) {
-				t.Errorf("its user is %q, which nobody can tell from root", config.User)
+				t.Errorf("its user is %q, which may be root", config.User)
 			}
 			if config.Healthcheck == nil || !slices.Equal(config.Healthcheck.Test, []string{"CMD", "node", "healthcheck.mjs"}) {
 				t.Errorf("its health check is %+v", config.Healthcheck)
@@ -182,7 +182,7 @@ func TestTheBuilderGetsWhatItCopies(t *testing.T) {
 	}
 	for _, pattern := range ignored {
 		if sent, ok := strings.CutPrefix(pattern, "!"); ok && !slices.Contains(copied, sent) {
-			t.Errorf("%s is sent, and nobody copies it", sent)
+			t.Errorf("%s is sent, and is not copied", sent)
 		}
 	}
 	for _, path := range []string{".git/config", ".env", "node_modules/pino/pino.js", "dist/main.js", "test/deploy/go.mod", "deploy/README.md"} {

@@ -331,3 +331,27 @@ func TestTheDoctorSeesWhatDibsSees(t *testing.T) {
 		}
 	}
 }
+
+// TLS to a Redis of your own: the authority is where Dibs reads it, and the passwords beside it are in no file.
+func TestOwnRedisIsTrustedByItsAuthority(t *testing.T) {
+	for _, w := range workloads(render(t, "examples/own-redis")) {
+		dibs := w.spec.Containers[0]
+		path := environment(t, dibs)["DIBS_REDIS_CA"]
+		found := false
+		for _, mount := range dibs.VolumeMounts {
+			for _, volume := range w.spec.Volumes {
+				if volume.Name != mount.Name || volume.Secret == nil {
+					continue
+				}
+				items := volume.Secret.Items
+				if len(items) != 1 || mount.MountPath+"/"+items[0].Path != path {
+					t.Errorf("%s mounts %+v, which is not only %s", w.name, items, path)
+				}
+				found = true
+			}
+		}
+		if !found {
+			t.Errorf("%s mounts no authority", w.name)
+		}
+	}
+}

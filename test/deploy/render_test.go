@@ -23,7 +23,7 @@ import (
 
 const kubernetes = "../../deploy/kubernetes"
 
-// What somebody may apply.
+// What a user may apply.
 var kustomizations = []string{
 	"service", "quorum", "examples/fleet", "examples/own-redis", "examples/sidecar", "examples/doctor",
 }

@@ -23,7 +23,7 @@ afterEach(() => trial.closeAll());
 describe('the pages', () => {
   const basic = (password: string) => `Basic ${Buffer.from(`me:${password}`).toString('base64')}`;
 
-  it('are for whoever may explain everything, and probes for all', async () => {
+  it('are for identities that may explain everything, and probes for all', async () => {
     const url = trial.httpsUrl;
     const trusting = { tls: { ca: trial.authority.ca } };
     for (const path of ['/healthz', '/readyz']) {

@@ -23,7 +23,7 @@ afterAll(() => trial.stop());
 afterEach(() => trial.closeAll());
 
 describe('who calls', () => {
-  it.each([undefined, 'wrong', 'checkout2', 'CHECKOUT'])('is nobody by the token %s', async (token) => {
+  it.each([undefined, 'wrong', 'checkout2', 'CHECKOUT'])('has no identity by the token %s', async (token) => {
     await expect(trial.by(token).getOrLock(read)).rejects.toMatchObject(unauthenticated);
     const many = async () => {
       for await (const _ of trial.by(token).getOrLockMany({ namespace, keys: ['a'] })) expect.unreachable();
@@ -167,7 +167,7 @@ describe('what it may do', () => {
   });
 });
 
-it("nobody ends, extends or uses another identity's lease", async () => {
+it("no identity ends, extends or uses another identity's lease", async () => {
   const { token } = await trial.by('checkout').lease({ namespace, key: 'theirs' });
   for (const stolen of [token, token.replace('.checkout', '.search')]) {
     const it = { namespace, key: 'theirs', token: stolen };
@@ -203,7 +203,7 @@ it('a session is resumed by its own identity only', async () => {
 });
 
 describe('bounds', () => {
-  it('of calls let a burst through, refuse one more with when to come back, and nobody else', async () => {
+  it('of calls let a burst through, refuse one more with when to come back, and no other caller', async () => {
     const hasty = trial.by('hasty');
     const ends = await Promise.allSettled(Array.from({ length: 20 }, () => hasty.getOrLock(read)));
     const refused = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as ServiceError] : []));
@@ -219,7 +219,7 @@ describe('bounds', () => {
     await hasty.getOrLock(read);
   });
 
-  it('of waiters let as many wait, refuse one more, and nobody else', async () => {
+  it('of waiters let as many wait, refuse one more, and no other caller', async () => {
     const { token } = await trial.by('checkout').lease({ namespace, key: 'crowded', leaseMs: 30_000 });
     const crowd = trial.by('crowd');
     const wait = (caller: Caller, key = 'crowded') =>

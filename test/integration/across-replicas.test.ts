@@ -138,7 +138,7 @@ describeWithRedis('what is done on one replica, seen on another', () => {
     expect(answers.filter((answer) => textOf(answer) === 'second try')).toHaveLength(19);
   });
 
-  it('passes a failure to every waiter, and to whoever comes while the back-off runs', async () => {
+  it('passes a failure to every waiter, and to each caller that comes while the back-off runs', async () => {
     const key = 'failure';
     const lease = await one!.lease({ key, leaseMs: LEASE_MS });
     const calls = [...(await waiting(1, key, 10)), ...(await waiting(2, key, 10))];

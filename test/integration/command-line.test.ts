@@ -94,7 +94,7 @@ it('invalidates by tag', async () => {
   expect(await hasValue('also tagged')).toBe(true);
 });
 
-it('invalidates a whole namespace only for somebody who means it', async () => {
+it('invalidates a whole namespace only with a confirmation', async () => {
   await publish('all');
   const asked = await dibs('invalidate', '-n', 'prices', '--all');
   expect(asked).toMatchObject({ code: 2, stdout: '' });
@@ -128,7 +128,7 @@ it('shows once what replicas do, where its output is no terminal', async () => {
   expect(stdout).toMatch(/^busy: wait_ended /m);
 });
 
-it('ends with 1 where nobody listens', async () => {
+it('ends with 1 where nothing listens', async () => {
   const { code, stderr } = await dibs('top', '--http', 'http://127.0.0.1:2');
   expect(code).toBe(1);
   expect(stderr).toBe('dibs: 127.0.0.1:2: connection refused; check --http\n');

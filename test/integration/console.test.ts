@@ -154,7 +154,7 @@ describeWithChromium('the console', () => {
     });
     afterAll(() => replica?.kill());
 
-    it('says which replica it is, and that it needs nobody', async () => {
+    it('says which replica it is, and that it needs no other', async () => {
       const console = await ConsolePage.open(browser, replica.httpUrl);
       const about = await console.text('#replica');
       expect(about).toMatch(/^Serving · embedded · /);

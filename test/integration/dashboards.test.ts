@@ -23,7 +23,7 @@ import { parseQuery, type Query } from '../support/promql.js';
 import { until } from '../support/until.js';
 import { waitersOf } from '../support/waiters.js';
 
-// Whatever the dashboard and the alerts ask of Prometheus, a real replica has to export: a name that nobody exports is an
+// Whatever the dashboard and the alerts ask of Prometheus, a real replica has to export: a name that no replica exports is an
 // empty panel, and an alert that never fires.
 
 /** Given to each target by Prometheus, and not by Dibs. */
@@ -154,7 +154,7 @@ describeWithRedis('what the dashboard and the alerts ask for', () => {
     expect(hasty).toMatchObject(busy(BusyReason.BUSY_REASON_DEADLINE_TOO_SHORT));
   }
 
-  /** A lease that nobody ends, and a lock node that does not vote. */
+  /** A lease that is not ended, and a lock node that does not vote. */
   async function loseLeases(): Promise<void> {
     await caller.lease({ key: 'expired', leaseMs: 100 });
     await sleep(150);

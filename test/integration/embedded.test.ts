@@ -260,7 +260,7 @@ describe('a caller that does not stay', () => {
     client.close();
   });
 
-  it('never gets the lease that somebody behind it waits for', async () => {
+  it('never gets the lease for which a later caller waits', async () => {
     const lease = await caller.lease({ key: 'left', leaseMs: 60_000 });
     const client = stub();
     for (let gone = 0; gone < 20; gone += 1) {

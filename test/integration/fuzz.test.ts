@@ -6,7 +6,7 @@ import { memoryOf } from '../support/memory-of.js';
 import { Replica } from '../support/replica.js';
 import { SeededRandom } from '../support/seeded-random.js';
 
-// Messages of every call, bent at random: none may end in an error that says that nobody thought of it, cost anybody
+// Messages of every call, bent at random: none may end in an error that shows an unforeseen case, cost other callers
 // else anything, or bring the service down. DIBS_FUZZ_SEED repeats a run.
 
 const INPUTS = process.env.DIBS_TEST_LONG === '1' ? 100_000 : 4_000;
@@ -14,7 +14,7 @@ const SEED = Number(process.env.DIBS_FUZZ_SEED ?? Date.now() % 2 ** 31);
 const IN_FLIGHT = 32;
 const DEADLINE_MS = 1_000;
 const SERVICE = '/dibs.v1.CoordinatorService';
-/** Nobody bends these: what is in here must stay as it was. */
+/** These are not bent: what is in here must stay as it was. */
 const KEPT = { namespace: 'kept', key: 'kept' };
 /** What says that the service did not expect it. */
 const UNEXPECTED = new Set<number>([status.UNKNOWN, status.INTERNAL, status.DATA_LOSS]);
@@ -132,7 +132,7 @@ function send(method: string, bytes: Buffer): Promise<number> {
   });
 }
 
-it(`${INPUTS.toLocaleString('en')} bent messages (seed ${SEED}) are answered as what they are, and cost nobody anything`, async () => {
+it(`${INPUTS.toLocaleString('en')} bent messages (seed ${SEED}) are answered as what they are, and cost no caller anything`, async () => {
   const random = new SeededRandom(SEED);
   const ends = new Map<number, number>();
   const unexpected: string[] = [];

@@ -31,7 +31,7 @@ beforeAll(async () => {
   const path = [join(folder, 'node_modules', '.bin'), process.env.PATH].join(delimiter);
   image = await buildImageFolder(folder, { ...process.env, PATH: path, CI: '' });
   env = { ...image.env, PATH: path };
-  // Whoever runs in it is not root, and may only read.
+  // The process in it is not root, and may only read.
   chmodSync(folder, 0o755);
   await promisify(execFile)('chmod', ['-R', 'a+rX,a-w', image.folder]);
 }, BUILD_MS_MAX);

@@ -35,7 +35,7 @@ describeWithRedis('holders of one replica that die, while callers of another tak
     for (const [at, lease] of (await Promise.all(waits)).entries()) {
       await other.publishText(KEYS[at]!, lease.token, 'rebuilt by another');
     }
-    // Nobody has read the first replica's metrics until here: it has noticed by itself.
+    // No one has read the first replica's metrics until here: it has noticed by itself.
     await until(() => expiredSpans().length === KEYS.length, 5_000);
     metrics = await (await fetch(`${gave.httpUrl}/metrics`)).text();
   });

@@ -7,9 +7,12 @@ import { promisify } from 'node:util';
 import { afterAll, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { loadConfig } from '../../src/config/config.js';
+import { Degraded } from '../../src/grpc/generated/dibs/v1/coordinator.js';
+import { Caller } from '../support/caller.js';
+import { TestAuthority } from '../support/certificates.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { endWithThisProcess } from '../support/end-with-this-process.js';
-import { freePort } from '../support/redis-server.js';
+import { freePort, RedisServer } from '../support/redis-server.js';
 import { Replica } from '../support/replica.js';
 import { until } from '../support/until.js';
 
@@ -29,7 +32,11 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 interface Container {
   readonly command?: readonly string[];
-  readonly env: readonly { readonly name: string; readonly value?: string }[];
+  readonly env: readonly {
+    readonly name: string;
+    readonly value?: string;
+    readonly valueFrom?: { readonly secretKeyRef: { readonly key: string } };
+  }[];
   readonly readinessProbe: { readonly exec: { readonly command: readonly string[] } };
 }
 
@@ -175,6 +182,21 @@ it('the sidecar lets a container that runs as another user call it, and drains',
   expect(await ended).toEqual([0, null]);
 });
 
+it('the doctor lets Dibs start in spite of a fault of Redis, but not with a wrong configuration', async () => {
+  const { command = [] } = containerOf('examples/doctor/doctor.yaml', 'Deployment', 'initContainers');
+  const [program = '', ...args] = command;
+  const run = (env: Record<string, string>) =>
+    promisify(execFile)(program, args, { env: { PATH: process.env.PATH, ...env } });
+  const nowhere = `redis://127.0.0.1:${await freePort()}`;
+  const nodes = await Promise.all([1, 2, 3].map(async () => `redis://127.0.0.1:${await freePort()}`));
+  const { stdout } = await run({ DIBS_QUORUM_NODES: nodes.join(','), DIBS_STORE_URL: nowhere });
+  expect(stdout).toMatch(/^value store\n +FAULT +connection +connection refused/m);
+  await expect(run({ DIBS_STORE_URL: nowhere })).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching('DIBS_STORE_URL: is set while DIBS_QUORUM_NODES is not'),
+  });
+});
+
 describeWithRedis('the Redis of the manifests', () => {
   it('a lock node is ready when it votes, and not while it waits after a restart', async () => {
     const file = ['quorum/lock-nodes.yaml', 'lock.conf'] as const;
@@ -244,5 +266,41 @@ describeWithRedis('the Redis of the manifests', () => {
     expect(setting('appendfsync')).toBe('always');
     expect(setting('save')).toBe('');
     await store.stop();
+  });
+
+  it('a Redis of your own is reached over TLS, with what the Secret of the example has', async () => {
+    const authority = new TestAuthority();
+    const ports = await Promise.all([1, 2, 3, 4].map(() => freePort()));
+    const servers = await Promise.all(
+      ports.map((port) => {
+        const { cert, key } = authority.issue({ names: 'DNS:localhost' });
+        const files = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', authority.ca];
+        return RedisServer.start({ args: ['--tls-port', `${port}`, '--tls-auth-clients', 'no', ...files] });
+      }),
+    );
+    const [store, ...nodes] = ports.map((port) => `rediss://localhost:${port}`);
+    const secret: Readonly<Record<string, string | undefined>> = {
+      'quorum-nodes': nodes.join(','),
+      'store-url': store,
+    };
+    const env = Object.fromEntries(
+      containerOf('examples/own-redis/redis-urls.yaml', 'Deployment').env.flatMap(
+        ({ name, value, valueFrom }) => {
+          const text = valueFrom === undefined ? value : secret[valueFrom.secretKeyRef.key];
+          return text === undefined ? [] : [[name, text.replace('/etc/dibs-redis/ca.crt', authority.ca)]];
+        },
+      ),
+    );
+    expect(Object.keys(env).sort()).toEqual(['DIBS_QUORUM_NODES', 'DIBS_REDIS_CA', 'DIBS_STORE_URL']);
+    const replica = await Replica.start(env);
+    const caller = new Caller(replica.target);
+    await until(async () => {
+      const { degraded } = await caller.getOrLock({ key: `k ${Math.random()}`, waitMs: 0 });
+      return degraded === Degraded.DEGRADED_NONE;
+    });
+    caller.close();
+    await replica.kill();
+    await Promise.all(servers.map((server) => server.stop()));
+    authority.close();
   });
 });

@@ -70,7 +70,7 @@ describeWithRedis('after an invalidation', () => {
     for (const answer of await Promise.all(asked)) expect(isOld(answer)).toBe(false);
   });
 
-  it('a lease from when the store hung feeds nobody with what it read before', async () => {
+  it('a lease from when the store hung feeds no caller with what it read before', async () => {
     const key = 'unstored';
     fleet.store.hang();
     // A store that hangs is late at first, and lost only when it has been silent for two seconds.

@@ -19,7 +19,7 @@ afterAll(async () => {
 });
 
 describe('a replica that wakes up', () => {
-  it('gives no lease to whoever has left meanwhile', async () => {
+  it('gives no lease to a caller that has left meanwhile', async () => {
     replica.signal('SIGSTOP');
     const calls = Array.from({ length: 20 }, (_, at) =>
       caller.getOrLock({ key: `k${at}` }, { deadlineMs: 100 }),

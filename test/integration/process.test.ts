@@ -105,7 +105,7 @@ it('reads its policies again on SIGHUP, and keeps the old ones where the new hav
   const { token } = await caller.lease({ key: 'k' });
   const payload = { $case: 'value', value: Buffer.from('v') } as const;
   await caller.publish({ key: 'k', token, payload, ttlMs: 1, staleMs: 60_000 });
-  // Somebody rebuilds, so that whoever takes no stale value waits.
+  // A caller rebuilds, so that one that takes no stale value waits.
   await vi.waitFor(async () => expect((await ask()).outcome?.$case).toBe('lease'));
 
   async function ask() {

@@ -143,7 +143,7 @@ describeWithRedis('a fleet under the rules of the page, over TLS', () => {
   it.each([
     ['dibs-lock', (file: string) => file.startsWith('lock-')],
     ['dibs-store', (file: string) => !file.startsWith('lock-')],
-  ] as const)('%s may do what its scripts do, and nothing that nobody needs', async (user, isOurs) => {
+  ] as const)('%s may do what its scripts do, and nothing that it does not need', async (user, isOurs) => {
     const redis = user === 'dibs-store' ? store : (nodes[0] as GuardedRedis);
     const { commands } = ruleOf(user);
     const scripted = calledBy(isOurs);

@@ -240,7 +240,7 @@ describe('leases of a session', () => {
     expect(one.events).toEqual([]);
   });
 
-  it('outlast a broken stream for the grace, and belong to whoever resumes it', async () => {
+  it('outlast a broken stream for the grace, and belong to the client that resumes it', async () => {
     const graceful = await start({ DIBS_SESSION_GRACE_MS: `${GRACE_MS}` });
     const [at = ''] = graceful.grpcAddresses;
     const outside = new Caller(at);
@@ -331,7 +331,7 @@ describe('what a session is told', () => {
   });
 });
 
-it('a reader that does not read holds up nobody else, and gets everything in the end', async () => {
+it('a reader that does not read holds up no other, and gets everything in the end', async () => {
   const slow = await session();
   const key = fresh();
   const { token } = await slow.lease({ key });

@@ -87,7 +87,7 @@ describeWithRedis('a start in the quorum mode', () => {
     const caller = new Caller(replica.target);
     const { outcome, degraded } = await caller.getOrLock({ key: 'k' });
     expect(outcome?.$case).toBe('lease');
-    // Without the store nobody can vouch that this is a first start: the lock nodes wait as well.
+    // Without the store nothing proves that this is a first start: the lock nodes wait as well.
     expect(degraded).toBe(Degraded.DEGRADED_LOCAL);
     caller.close();
     replica.signal('SIGTERM');

@@ -70,7 +70,7 @@ describe('a certificate of the service', () => {
     return caller;
   };
 
-  it('is what callers find, and without trust in it nobody calls', async () => {
+  it('is what callers find, and without trust in it no call succeeds', async () => {
     const caller = over(trusting);
     const { token } = await caller.lease({ key: 'k' });
     await caller.publishText('k', token, 'a value');
@@ -79,7 +79,7 @@ describe('a certificate of the service', () => {
     await isRefused(over({}).getOrLock(anyRead, { deadlineMs: 5_000 }));
   });
 
-  it('is that of the pages too, which are open as long as nobody is told apart', async () => {
+  it('is that of the pages too, which are open as long as there are no identities', async () => {
     for (const path of ['/healthz', '/readyz', '/metrics', '/']) {
       expect((await httpsGet(`${httpsUrl}${path}`, trusting)).status).toBe(200);
     }

@@ -16,7 +16,7 @@ const REBUILD_MS = 400;
 /** All nodes vote, also on a machine that does something else for a moment. */
 const PATIENT = { DIBS_LEASE_MIN_MS: '1000', DIBS_NODE_TIMEOUT_MS: '1000' };
 
-/** The trace of somebody who calls, as their own tracing would name it. */
+/** The trace of a caller, as its own tracing would name it. */
 function someTrace(flags = '01') {
   const [traceId, spanId] = [randomBytes(16).toString('hex'), randomBytes(8).toString('hex')];
   return { traceId, spanId, traceparent: `00-${traceId}-${spanId}-${flags}` };
@@ -43,7 +43,7 @@ describeWithRedis('the traces of a stampede across two replicas', () => {
     const waits = [
       one.getOrLock({ key, waitMs: 5_000 }, near),
       two.getOrLock({ key, waitMs: 5_000 }, far),
-      // It counts as served as well, and is in nobody's trace.
+      // It counts as served as well, and is in no trace.
       one.getOrLock({ key, waitMs: 5_000 }, someTrace('00')),
     ];
     for (const [at, count] of [2, 1].entries())

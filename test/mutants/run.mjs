@@ -91,7 +91,7 @@ async function tried({ name, breaks, killer, path }) {
   }
 }
 
-/** A suite that fails without any mutant kills nobody. */
+/** A suite that fails without any mutant kills none. */
 async function isGreen() {
   const folder = copy();
   try {

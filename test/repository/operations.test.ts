@@ -7,7 +7,7 @@ import { loadConfig } from '../../src/config/config.js';
 import { RELOADED } from '../../src/config/reloads.js';
 import { LOG } from '../../src/telemetry/log-texts.js';
 import { METRICS } from '../../src/telemetry/names.js';
-import { ALERTS_PAGE, readAlertRules } from '../support/alert-rules.js';
+import { ALERT_PAGES, readAlertRules } from '../support/alert-rules.js';
 import { dashboard, type Panel, panels } from '../support/dashboard.js';
 import { CLIENT_VARIABLES, variablesRead } from '../support/variables-read.js';
 
@@ -47,25 +47,28 @@ function codeOf(folder: string): string {
   return files.flatMap((file) => (/\.(ts|lua)$/.test(file) ? [text(join(folder, file))] : [])).join('\n');
 }
 
-describe('the page of the alerts', () => {
-  const sections = sectionsOf(ALERTS_PAGE);
-
-  it('has a section for each alert, in their order, and no other', () => {
-    expect([...sections.keys()]).toEqual(alerts.map(({ alert }) => alert));
-  });
+describe('the pages of the alerts', () => {
+  it.each(['page', 'ticket'] as const)(
+    'have a section for each %s, in their order, and no other',
+    (severity) => {
+      const named = alerts.filter(({ labels }) => labels.severity === severity).map(({ alert }) => alert);
+      expect([...sectionsOf(ALERT_PAGES[severity]).keys()]).toEqual(named);
+    },
+  );
 
   it.each(alerts)('$alert leads to its section, which says what to do', (rule) => {
     const url = new URL(rule.annotations.runbook_url);
-    expect(url.pathname.endsWith(`/${ALERTS_PAGE}`)).toBe(true);
+    const page = ALERT_PAGES[rule.labels.severity];
+    expect(url.pathname.endsWith(`/${page}`)).toBe(true);
     expect(url.hash).toBe(`#${anchorOf(rule.alert)}`);
-    const section = sections.get(rule.alert) ?? '';
+    const section = sectionsOf(page).get(rule.alert) ?? '';
     expect(section).toContain(`A *${rule.labels.severity}*.`);
     const parts = [...section.matchAll(/^- \*\*(.+?)\*\*:/gm)].map(([, name]) => name);
     expect(parts).toEqual(['Means', 'Users feel', 'Look at', 'Do']);
   });
 
-  it('names panels that there are', () => {
-    const named = [...text(ALERTS_PAGE).matchAll(/"([A-Z][^"]+)"/g)].map(([, title]) => title);
+  it.each(Object.values(ALERT_PAGES))('%s names panels that there are', (page) => {
+    const named = [...text(page).matchAll(/"([A-Z][^"]+)"/g)].map(([, title]) => title);
     expect(named).not.toEqual([]);
     expect(panels.map(({ title }) => title)).toEqual(expect.arrayContaining(named));
   });
@@ -154,7 +157,7 @@ describe('the compose file', () => {
     }
   });
 
-  it('sets no variable that nobody reads', () => {
+  it('sets no variable that is not read', () => {
     const read = variablesRead();
     const set = text('deploy/compose.yaml').match(/\bDIBS_[A-Z_]*[A-Z](?=:)/g) ?? [];
     expect(set.length).toBeGreaterThan(2);

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
 
-export const ALERTS_PAGE = 'deploy/operations/alerts.md';
+/** The page of the alerts of each severity. */
+export const ALERT_PAGES = { page: 'deploy/operations/alerts.md', ticket: 'deploy/operations/tickets.md' };
 
 const alert = z.strictObject({
   alert: z.string().regex(/^Dibs[A-Z]\w+$/),

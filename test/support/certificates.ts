@@ -64,7 +64,7 @@ export class TestAuthority {
     return { cert: join(this.dir, `${name}.pem`), key: join(this.dir, `${name}.key`) };
   }
 
-  /** Puts a certificate where another one was, as whoever rotates does: the key first. */
+  /** Puts a certificate where another one was, as a rotation does: the key first. */
   replace(at: Issued, by: Issued): void {
     writeFileSync(at.key, readFileSync(by.key));
     writeFileSync(at.cert, readFileSync(by.cert));

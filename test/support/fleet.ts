@@ -6,6 +6,8 @@ export interface FleetOptions {
   readonly lockNodes?: 3 | 5 | 7;
   /** For every replica, besides where the nodes and the store are. */
   readonly env?: Readonly<Record<string, string>>;
+  /** The server of the lock nodes and the store, if not the installed one. */
+  readonly binary?: string | undefined;
 }
 
 /** Five lock nodes, one value store and some replicas, each a real process on a free port. */
@@ -17,8 +19,10 @@ export class Fleet {
     private readonly env: Readonly<Record<string, string>>,
   ) {}
 
-  static async start({ replicas = 3, lockNodes = 5, env = {} }: FleetOptions = {}): Promise<Fleet> {
-    const servers = await Promise.all(Array.from({ length: lockNodes + 1 }, () => RedisServer.start()));
+  static async start({ replicas = 3, lockNodes = 5, env = {}, binary }: FleetOptions = {}): Promise<Fleet> {
+    const servers = await Promise.all(
+      Array.from({ length: lockNodes + 1 }, () => RedisServer.start(binary === undefined ? {} : { binary })),
+    );
     const [store, ...nodes] = servers as [RedisServer, ...RedisServer[]];
     const fleet = new Fleet(nodes, store, [], {
       DIBS_QUORUM_NODES: nodes.map(({ url }) => url).join(','),

@@ -28,7 +28,7 @@ export class ManualClock implements Clock {
     };
   }
 
-  /** Holds up the next turn that somebody takes. */
+  /** Holds up the next turn that is taken. */
   holdTurn(): Gate {
     return this.#turns.close('turn');
   }

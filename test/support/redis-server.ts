@@ -17,6 +17,8 @@ export interface RedisServerOptions {
   /** The lines of a configuration file that it may rewrite, as a sentinel does. */
   readonly config?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Another version, or another server of its kind. */
+  readonly binary?: string;
 }
 
 /** A server that takes longer to start than this has failed: it takes some 20 ms. */
@@ -109,8 +111,8 @@ export class RedisServer {
     await this.kill();
     const place = ['--bind', '127.0.0.1', '--port', `${this.port}`, '--dir', this.dir];
     const nothingKept = ['--save', '', '--appendonly', 'no'];
-    const { args = [], env = {} } = this.options;
-    const child = spawn('redis-server', [...this.#configFile(), ...place, ...nothingKept, ...args], {
+    const { args = [], env = {}, binary = 'redis-server' } = this.options;
+    const child = spawn(binary, [...this.#configFile(), ...place, ...nothingKept, ...args], {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: { ...process.env, ...env },
     });
@@ -152,7 +154,7 @@ export class RedisServer {
   }
 }
 
-/** A port that nobody listens on right now. */
+/** A port that is free right now. */
 export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { endWithThisProcess } from './end-with-this-process.js';
 
 /** A replica that has not said that it listens by then has failed; first contact may take 10 s. */
-const START_MS_MAX = 60_000;
+const START_MS_MAX = 120_000;
 const LOG_BYTES_KEPT = 20_000;
 
 export interface ReplicaEnd {
@@ -29,10 +29,17 @@ export class Replica {
 
   /**
    * Resolves when it listens. `env` is all it sees besides PATH; it listens on free ports unless `env`
-   * says otherwise. Rejects with its log when it ends instead. `main` may be that of another version.
+   * says otherwise. Rejects with its log when it ends instead. `main` may be that of another version. `openFilesMax`
+   * bounds its descriptors.
    */
-  static async start(env: Readonly<Record<string, string>> = {}, main = 'dist/main.js'): Promise<Replica> {
-    const child = spawn(process.execPath, [main], {
+  static async start(
+    env: Readonly<Record<string, string>> = {},
+    main = 'dist/main.js',
+    openFilesMax?: number,
+  ): Promise<Replica> {
+    const limited = ['-c', `ulimit -n ${openFilesMax}; exec "$0" "$1"`, process.execPath, main];
+    const [command, args] = openFilesMax === undefined ? [process.execPath, [main]] : ['/bin/sh', limited];
+    const child = spawn(command, args, {
       env: {
         PATH: process.env.PATH,
         DIBS_LISTEN: '127.0.0.1:0',

@@ -42,7 +42,7 @@ const stopAll = async (servers: readonly RedisServer[]) => {
 };
 
 export interface SentinelStoreOptions extends ReplicatedStoreOptions {
-  /** The rule of a user of the sentinels, as in an ACL file. Nobody else may ask them, but for the other sentinels. */
+  /** The rule of a user of the sentinels, as in an ACL file. No one else may ask them, but for the other sentinels. */
   readonly sentinelUser?: string;
 }
 

@@ -42,7 +42,7 @@ export class RollingLoad {
     );
   }
 
-  /** All clients at once at keys that nobody has asked for: each is rebuilt exactly once, or the rest is returned. */
+  /** All clients at once at keys without earlier calls: each is rebuilt exactly once, or the rest is returned. */
   async rebuiltMoreThanOnce(name: string): Promise<string[]> {
     const keys = Array.from({ length: 20 }, (_, at) => `${name} ${at}`);
     const origin = new Origin(REBUILD_MS);

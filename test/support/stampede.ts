@@ -39,7 +39,7 @@ export interface Answered {
   readonly whole: boolean;
 }
 
-/** Whoever asks the service: by unary calls, or on a session. */
+/** The callers of the service: by unary calls, or on a session. */
 export type Asker = Pick<Caller, 'getOrLock' | 'publishText'>;
 
 /** What every user of the service writes: ask, and rebuild if asked to. */

@@ -34,7 +34,7 @@ export class TcpProxy {
 
   /**
    * From now on, until the next word. A connection that has lost data is reset when the trouble ends: TCP
-   * never leaves a gap, and whoever reads behind one takes the answers of others for its own.
+   * never leaves a gap, and a reader behind one takes the answers of others for its own.
    */
   behave(trouble: Trouble): void {
     this.#trouble = trouble;

@@ -34,7 +34,15 @@ export interface DoorParts {
   readonly compressedRequests: boolean;
   /** Receives each error that a caller gets at the door, as {@link Edge.failed} does behind it. */
   readonly failed: Edge['failed'];
+  /** Receives each connection that is refused or cut off, with the name of its address. */
+  connectionRefused(peer: string, why: Refused): void;
 }
+
+/**
+ * Why a connection is refused. `share`: its address has as many as it may have. `calls`: too many calls of its address
+ * were refused.
+ */
+export type Refused = 'share' | 'calls';
 
 /** Open calls of a connection before one of them is admitted. Further ones wait in the client. */
 export const STREAMS_BEFORE_ADMISSION = 100;
@@ -114,7 +122,9 @@ export class Door {
 
   /** Counts a refused call. An address that has had too many loses the connection of this one. */
   refused(connection: Connection): void {
-    if (!this.refusals.count(connection.peer)) connection.cut();
+    if (this.refusals.count(connection.peer) || connection.isCut) return;
+    this.parts.connectionRefused(connection.peer, 'calls');
+    connection.cut();
   }
 
   /** Ends all connections. */
@@ -125,16 +135,16 @@ export class Door {
 
   #mayCome(socket: Socket): boolean {
     const peer = peerOf(socket.remoteAddress);
-    if (!this.refusals.mayConnect(peer)) {
-      this.#holdOff(socket);
-      return false;
-    }
+    const isHeldOff = !this.refusals.mayConnect(peer);
+    if (isHeldOff) this.parts.connectionRefused(peer, 'calls');
     if (!this.#sockets.take(peer)) {
+      if (!isHeldOff) this.parts.connectionRefused(peer, 'share');
       socket.destroy();
       return false;
     }
     socket.once('close', () => this.#sockets.give(peer));
-    return true;
+    if (isHeldOff) this.#holdOff(socket);
+    return !isHeldOff;
   }
 
   /** Closes it later, because a client that is refused at once is back at once. */

@@ -7,9 +7,9 @@
 --   2 prefix  what the name of each lock begins with
 --   3 steps   a line for each: `a` or `x`, the nonce, a space, the time in ms, a space, the id
 -- Reply
---   one character for each step: `1` if the nonce holds the lock, `0` if somebody else does, `u` unless the marker
+--   one character for each step: `1` if the nonce holds the lock, `0` if another nonce does, `u` unless the marker
 --   names the run, `e` for an error. Behind them, for each `e`, a line break and the error.
---   `a` locks what nobody holds. `x` lets the lock last at least for the time, and locks it again where it is free.
+--   `a` locks what is free. `x` lets the lock last at least for the time, and locks it again where it is free.
 
 local marked = redis.call('GET', KEYS[1]) == ARGV[1]
 

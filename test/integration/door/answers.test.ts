@@ -9,7 +9,7 @@ import { Replica } from '../../support/replica.js';
 import { SessionCaller } from '../../support/session-caller.js';
 import { until } from '../../support/until.js';
 
-// Answers that nobody reads. Set DIBS_TEST_MAIN to measure another build.
+// Answers that are not read. Set DIBS_TEST_MAIN to measure another build.
 
 const MAIN = process.env.DIBS_TEST_MAIN ?? 'dist/main.js';
 const SERVICE = '/dibs.v1.CoordinatorService';

@@ -65,7 +65,7 @@ describe('requests that are never finished', () => {
     expect(refused.some((it) => ended.has(it))).toBe(true);
   }, 120_000);
 
-  it('cost nobody else on the same connection anything when they are finished after all', async () => {
+  it('cost no other call on the same connection anything if they are finished in the end', async () => {
     // As many large values at once as are far beyond the bound: they wait for each other.
     const caller = new Caller(replica.target);
     const value = Buffer.alloc(MEBIBYTE - 100, 'x');

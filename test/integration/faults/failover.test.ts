@@ -128,7 +128,7 @@ describeWithRedis('a failover of the value store', () => {
       });
     });
 
-    it('that only fell silent: what it still knows when it wakes up is served to nobody', async () => {
+    it('that only fell silent: what it still knows when it wakes up is served to no caller', async () => {
       const key = 'silent';
       const [one] = callers as [Caller];
       const before = await one.lease({ key });

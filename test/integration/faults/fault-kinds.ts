@@ -14,7 +14,7 @@ export interface Victims {
   excuse(window: Window): void;
 }
 
-/** Does something bad to somebody, for about `ms`, and undoes it. */
+/** Does something bad to one part, for about `ms`, and undoes it. */
 export interface FaultKind {
   readonly name: string;
   /** What callers may not be blamed for while it lasts. */

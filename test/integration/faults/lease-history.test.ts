@@ -63,7 +63,7 @@ describe('the history', () => {
       'INV-1',
     );
     expect(rules([lease(2, 0), ...publish('t2', 10, 1), lease(1, 20)])).toContain('INV-1');
-    // The same lease again, to a retry; and two under way at once, whose order nobody knows.
+    // The same lease again, to a retry; and two under way at once, whose order is unknown.
     expect(rules([lease(1, 0), lease(1, 20)])).toEqual([]);
     expect(
       rules([lease(2, 0, { key: 'k', end: 9, degraded: 'LOCAL' }), lease(1, 1, { degraded: 'LOCAL' })]),
@@ -139,7 +139,7 @@ describe('the history', () => {
     expect(rules([lease(1, 0), lease(2, 400, { degraded: 'QUORUM_LOST' })], elsewhere)).toEqual(['INV-4']);
     const before: Window[] = [{ kind: 'forgotten', key: 'k', from: -20, to: -10 }];
     expect(rules([lease(1, 0), lease(2, 400, { degraded: 'QUORUM_LOST' })], before)).toEqual(['INV-4']);
-    // Nobody outside knows whether the lock nodes took part in an extension.
+    // Nothing outside shows whether the lock nodes took part in an extension.
     const times = { start: 300, end: 302, expiresInMs: 500 };
     const extended: Entry = { e: 'extend', key: 'k', token: 't1', outcome: 'EXTENDED', ...times };
     expect(rules([lease(1, 0), extended, lease(2, 600)], forgotten)).toEqual([]);
@@ -158,7 +158,7 @@ describe('the history', () => {
     // A call of 400 ms may see the value as 400 ms older than it is; one of 300 ms sees that it is fresh.
     const slow = (end: number) => [lease(1, 0), ...publish('t1', 10, 1_000), lease(2, 300, { end })];
     expect([rules(slow(700)), rules(slow(600))]).toEqual([[], ['INV-7']]);
-    // Somebody may have published something shorter, or invalidated it, without hearing of it.
+    // Another caller may have published something shorter, or invalidated it, without hearing of it.
     const published = [lease(1, 0), ...publish('t1', 10), lease(2, 100)];
     expect(rules([...published, { e: 'give_up', key: 'k', token: 't0', at: 5 }])).toEqual([]);
     expect(rules([...published, { ...invalidate(50), acknowledged: false } as Entry])).toEqual([]);
@@ -172,7 +172,7 @@ describe('the history', () => {
     expect(rules([hit(1, 0, { value: { key: 'other', fence: 1, token: 't1' } })])).toEqual(['INV-8']);
   });
 
-  it('INV-9: an error that says more than that nobody decided', () => {
+  it('INV-9: an error that says more than that nothing was decided', () => {
     const error = (code: string): GetEntry => ({ ...hit(1, 0), outcome: 'error', code });
     expect(rules([error('INTERNAL')])).toEqual(['INV-9']);
     const nobody = ['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'RESOURCE_EXHAUSTED'];
@@ -189,7 +189,7 @@ describe('the history', () => {
     expect(rules([...before, ...after])).toEqual([]);
   });
 
-  it('INV-9: an answer a second after its wait, unless somebody was stopped', () => {
+  it('INV-9: an answer a second after its wait, unless a process was stopped', () => {
     const late = lease(1, 0, { end: 1_102, waitMs: 100 });
     expect(rules([late])).toEqual(['INV-9']);
     expect(rules([{ ...late, end: 1_100 }])).toEqual([]);

@@ -21,7 +21,7 @@ const LATE_MS = 1_000;
 /** How long what was sent, and never answered, may still come to the store: two tries, and their way. */
 export const UNDER_WAY_MS = 5_000;
 /**
- * Errors that say that nobody decided, or that the machine has no CPU for a replica, which then takes in no more callers;
+ * Errors that say that nothing was decided, or that the machine has no CPU for a replica, which then takes in no more callers;
  * any other is a fault of the service.
  */
 const NOBODY_DECIDED = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'CANCELLED', 'RESOURCE_EXHAUSTED']);
@@ -71,7 +71,7 @@ function known(invalidations: readonly InvalidateEntry[]): InvalidateEntry[] {
   return invalidations.filter((one) => one.acknowledged || !acknowledged.has(id(one)));
 }
 
-/** Leases that were given up, and nobody knows when their publish or release came to the store, or whether. */
+/** Leases that were given up, and it is unknown when their publish or release came to the store, or whether. */
 function unanswered(entries: readonly Entry[], publishes: readonly PublishEntry[]): Timed[] {
   const answered = new Set(publishes.map(({ token }) => token));
   return entries
@@ -165,7 +165,7 @@ export function overlaps(
     if (entry.e !== 'extend') continue;
     if (entry.outcome === 'LOST')
       overAt.set(entry.token, Math.min(entry.start, overAt.get(entry.token) ?? Infinity));
-    // Where the store was in trouble the quorum alone may have extended it: that excludes nobody.
+    // Where the store was in trouble the quorum alone may have extended it: that excludes no caller.
     const alone = storeTrouble.some((window) => meets(window, entry.start - LATE_MS, entry.end));
     if (entry.outcome === 'EXTENDED' && !alone) {
       runsUntil.set(entry.token, Math.max(entry.start + entry.expiresInMs, runsUntil.get(entry.token) ?? 0));
@@ -198,7 +198,7 @@ export function overlaps(
   return violations;
 }
 
-/** INV-7: after an acknowledged publish nobody gets a lease until the value ends, is replaced or invalidated. */
+/** INV-7: after an acknowledged publish no caller gets a lease until the value ends, is replaced or invalidated. */
 export function rebuiltWhileFresh(
   leases: readonly GetEntry[],
   publishes: readonly PublishEntry[],

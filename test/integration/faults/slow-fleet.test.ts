@@ -15,7 +15,7 @@ const ROUNDS = 3;
 const STOPS_MS = [1_200, 300, 700];
 const BETWEEN_MS = 250;
 const REBUILD_MS = 50;
-/** Nobody is to be sent away by its own wait. */
+/** No caller should get Busy because of its own wait. */
 const WAIT_MS = 25_000;
 
 describeWithRedis('a fleet that is slow', () => {
@@ -58,7 +58,7 @@ describeWithRedis('a fleet that is slow', () => {
     readonly texts: Set<string>;
   }
 
-  /** Callers on all replicas want every key at once, and whoever gets a lease rebuilds it. */
+  /** Callers on all replicas want every key at once, and each caller that gets a lease rebuilds. */
   async function stampede(name: string): Promise<Seen> {
     const seen: Seen = { leases: new Map(), degraded: new Set(), outcomes: new Set(), texts: new Set() };
     const one = async (caller: Caller, key: string) => {

@@ -28,7 +28,7 @@ let stopping = false;
 process.on('SIGTERM', () => {
   stopping = true;
 });
-// Whoever started it has gone.
+// The process that started it has gone.
 process.on('disconnect', () => process.exit(1));
 
 const now = () => Number(process.hrtime.bigint()) / 1e6;

@@ -8,22 +8,25 @@ import { keyOf } from '../../../src/coordination/words/key.js';
 import { Degraded } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { LOG } from '../../../src/telemetry/log-texts.js';
 import { Caller } from '../../support/caller.js';
-import { TestAuthority } from '../../support/certificates.js';
+import { type CertificateOptions, TestAuthority } from '../../support/certificates.js';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
+import { linesOf } from '../../support/log-lines.js';
 import { freePort, RedisServer } from '../../support/redis-server.js';
 import { Replica } from '../../support/replica.js';
 import { until } from '../../support/until.js';
 
 // Why the value store does not serve. First contact may take 10 s, so the replicas start a few at a time.
 
-const STARTS_AT_ONCE = 5;
-const BEFORE_MS_MAX = 300_000;
+const STARTS_AT_ONCE = 4;
+const BEFORE_MS_MAX = 600_000;
 
 interface Situation {
   readonly title: string;
   readonly line: string;
   readonly why: RegExp;
   url(): Promise<string>;
+  /** Besides those of every replica. */
+  env?(): Record<string, string>;
 }
 
 describeWithRedis('a value store that does not serve', () => {
@@ -82,6 +85,44 @@ describeWithRedis('a value store that does not serve', () => {
       line: LOG.storeUnreachable,
       why: /signed by an unknown authority; set DIBS_REDIS_CA/,
       url: async () => `rediss://localhost:${await tlsPort()}`,
+    },
+    {
+      title: 'the certificate of the store is for another name',
+      line: LOG.storeUnreachable,
+      why: /for another name; connect by a name that it has/,
+      url: async () => `rediss://localhost:${await tlsPort({ names: 'DNS:elsewhere' })}`,
+      env: () => ({ DIBS_REDIS_CA: authority.ca }),
+    },
+    {
+      title: 'the certificate of the store has expired',
+      line: LOG.storeUnreachable,
+      why: /has expired; renew it/,
+      url: async () => `rediss://localhost:${await tlsPort({ days: -1 })}`,
+      env: () => ({ DIBS_REDIS_CA: authority.ca }),
+    },
+    {
+      title: 'no sentinel of the store answers',
+      line: LOG.storeUnreachable,
+      why: /no sentinel answers with a master|connection refused/,
+      url: async () => `redis+sentinel://127.0.0.1:${await freePort()}/values`,
+    },
+    {
+      title: 'the store is no cluster, behind redis+cluster://',
+      line: LOG.storeUnreachable,
+      why: /cluster support disabled/,
+      url: async () => (await redis()).url.replace('redis://', 'redis+cluster://'),
+    },
+    {
+      title: 'the store was full before the start',
+      line: LOG.storeRefuses,
+      why: /full; raise its maxmemory/,
+      url: async () => (await redis('--maxmemory', '1')).url,
+    },
+    {
+      title: 'the store has too few replicas of its own',
+      line: LOG.storeRefuses,
+      why: /fewer replicas than its min-replicas-to-write/,
+      url: async () => (await redis('--min-replicas-to-write', '1')).url,
     },
     {
       title: 'the store has no connection left',
@@ -152,9 +193,9 @@ describeWithRedis('a value store that does not serve', () => {
   ];
   const closing: (() => void)[] = [];
 
-  async function tlsPort(): Promise<number> {
+  async function tlsPort(options: CertificateOptions = {}): Promise<number> {
     const port = await freePort();
-    const { cert, key } = authority.issue({ names: 'DNS:localhost' });
+    const { cert, key } = authority.issue({ names: 'DNS:localhost', ...options });
     const files = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', authority.ca];
     await redis('--tls-port', String(port), '--tls-auth-clients', 'no', ...files);
     return port;
@@ -178,7 +219,10 @@ describeWithRedis('a value store that does not serve', () => {
     const left = [...situations];
     const worker = async () => {
       for (let one = left.shift(); one !== undefined; one = left.shift()) {
-        replicas.set(one.title, await Replica.start({ ...env, DIBS_STORE_URL: await one.url() }));
+        replicas.set(
+          one.title,
+          await Replica.start({ ...env, ...one.env?.(), DIBS_STORE_URL: await one.url() }),
+        );
       }
     };
     await Promise.all(Array.from({ length: STARTS_AT_ONCE }, worker));
@@ -227,9 +271,3 @@ describeWithRedis('a value store that does not serve', () => {
     caller.close();
   });
 });
-
-function linesOf(replica: Replica): Record<string, unknown>[] {
-  // Of the first line only the end may be kept.
-  const lines = replica.log.split('\n').filter((line) => line.startsWith('{') && line.endsWith('}'));
-  return lines.map((line) => JSON.parse(line));
-}

@@ -68,7 +68,7 @@ describe('who calls', () => {
     `Bearer ${sha256('old')}`,
     `Bearer ${sha256('old').slice('sha256:'.length)}`,
     'Basic Om9sZA==',
-  ])('is nobody by %j, whatever its certificate says', (authorization) => {
+  ])('has no identity by %j, whatever its certificate says', (authorization) => {
     const { admit, audited } = trial();
     expect(() => admit(authorization, 'DNS:checkout.svc')).toThrow(unauthenticated);
     expect(audited).toEqual([['', 'Publish', '', '']]);
@@ -81,7 +81,7 @@ describe('who calls', () => {
     expect(admit('Bearer op', 'DNS:checkout.svc').identity).toBe('operator');
   });
 
-  it('is nobody without either, and by a certificate that is two', () => {
+  it('has no identity without either, and by a certificate that is two', () => {
     const { admit } = trial();
     expect(() => admit()).toThrow('send a bearer token or a client certificate');
     expect(() => admit('', 'DNS:other')).toThrow('every name of the client certificate is unknown');
@@ -99,7 +99,7 @@ describe('who calls', () => {
     expect(() => access.readmit(old, 'Session')).toThrow(unauthenticated);
     expect(() => access.readmit(fresh, 'Session')).not.toThrow();
     expect(audited).toEqual([['', 'Session', '', '']]);
-    // The name now stands for somebody else: what was shown before does not count for it.
+    // The name now belongs to another identity: what was shown before does not count for it.
     access.replace(identitiesOf(`  other: { tokens: ['${sha256('new')}'], certificates: [checkout.svc] }`));
     expect([fresh.isKnown, certified.isKnown]).toEqual([false, false]);
     access.replace(identitiesOf(CHECKOUT));
@@ -143,7 +143,7 @@ describe('what it may do', () => {
     for (let at = 0; at < 99; at += 1) access.allow('operator', 'Explain', 'explain', 'a', 1);
   });
 
-  it('says how many of it may wait: none of nobody', () => {
+  it('says how many of it may wait: none without an identity', () => {
     const { access } = trial();
     const of = (name: string) => access.waitersMaxOf(name);
     expect([of('checkout'), of('operator'), of('nobody')]).toEqual([7, Number.POSITIVE_INFINITY, 0]);
@@ -160,7 +160,7 @@ describe('what it may do', () => {
 describe('a page', () => {
   const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
 
-  it('is for whoever may explain everything, by a token, a password or a certificate', () => {
+  it('is for identities that may explain everything, by a token, a password or a certificate', () => {
     const { page } = trial();
     for (const authorization of ['Bearer op', basic('anybody:op'), basic(':op')]) {
       expect(() => page(authorization)).not.toThrow();
@@ -168,7 +168,7 @@ describe('a page', () => {
     expect(() => page('', 'DNS:op.svc')).not.toThrow();
   });
 
-  it('is for nobody else', () => {
+  it('is for no other', () => {
     const { page, audited } = trial(`${CHECKOUT}${OPERATOR}
   half: { tokens: ['${sha256('half')}'], permissions: { catalog: [explain] } }
 `);

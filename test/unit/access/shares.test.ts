@@ -35,7 +35,7 @@ it('counts a taker against each of its names, and none against an empty one', ()
   expect(taken(new Shares(10), '')).toBe(10);
 });
 
-it('the first of all may come where there is only one place, and nobody beyond it', () => {
+it('the first of all may come where there is only one place, and no caller beyond it', () => {
   const shares = new Shares(1);
   expect(shares.take('a')).toBe(true);
   expect(shares.take('b')).toBe(false);

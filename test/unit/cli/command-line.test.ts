@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { runCommandLine } from '../../../src/cli/command-line.js';
 
-/** Nobody listens there. */
+/** Nothing listens there. */
 const NOWHERE = '127.0.0.1:1';
 
 async function run(args: string[], env: Record<string, string> = {}) {
@@ -65,7 +65,7 @@ describe('the command line', () => {
     [['explain', '--', '--help'], `${NOWHERE} does not answer`],
     [['invalidate', 'a'], `${NOWHERE} does not answer`],
     [['explain', '--target', '127.0.0.1:2', 'a'], '127.0.0.1:2 does not answer'],
-  ])('says in one line that %j reaches nobody', async (args, line) => {
+  ])('says in one line that %j reaches no replica', async (args, line) => {
     const { code, out, err } = await run(args);
     expect({ code, out }).toEqual({ code: 1, out: '' });
     expect(err).toMatch(/^dibs: [^\n]*\n$/);

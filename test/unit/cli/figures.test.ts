@@ -49,7 +49,7 @@ dibs_degraded{mode="local"} 0
     expect([...figures.degraded]).toEqual(['quorum_lost']);
   });
 
-  it('have no hit ratio where nobody called', () => {
+  it('have no hit ratio without calls', () => {
     expect(hitRatioOf(figuresOf(scrape(0, calls(1, 1)), scrape(1_000, calls(1, 1))))).toBeUndefined();
   });
 

@@ -23,7 +23,7 @@ async function showing(pages: readonly { status?: number; text: string }[]): Pro
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** As on a terminal of so many columns, where somebody has seen enough after so many screens; without, in a pipe. */
+/** As on a terminal of so many columns, where the user has seen enough after so many screens; without, in a pipe. */
 async function run(
   args: readonly string[],
   { screens, columns, env = {} }: { screens?: number; columns?: number; env?: Record<string, string> } = {},

@@ -59,7 +59,7 @@ describe('an invalidation', () => {
     await trial.expectRest();
   });
 
-  it('says INVALIDATED to the publish of a voided lease that nobody followed', async () => {
+  it('says INVALIDATED to the publish of a voided lease without a successor', async () => {
     const trial = new CoordinationTrial();
     const doomed = await trial.lease();
     await trial.invalidate();
@@ -110,7 +110,7 @@ describe('a replica that is closed', () => {
 });
 
 describe('a replica that cannot keep up', () => {
-  it('takes nobody in who would wait, and still serves hits and ends leases', async () => {
+  it('refuses callers that would wait, and still serves hits and ends leases', async () => {
     const trial = new CoordinationTrial();
     trial.nearCacheBytes = 100_000;
     const replica = trial.replica();

@@ -28,7 +28,7 @@ describe('a publish', () => {
     expect(hitOf(await trial.ask()).payload).toEqual({ kind: 'absent' });
   });
 
-  it('after the end of its lease is stored if nobody got another since, and superseded if somebody did', async () => {
+  it('after the end of its lease is stored if no later lease was granted, and superseded if one was', async () => {
     const trial = new CoordinationTrial();
     const late = await trial.lease({ leaseMs: 200 });
     await trial.pass(300);
@@ -44,7 +44,7 @@ describe('a publish', () => {
     expect(textIn(hitOf(await trial.ask()))).toBe('in time');
   });
 
-  it('that is refused feeds nobody who waits', async () => {
+  it('that is refused feeds no waiter', async () => {
     const trial = new CoordinationTrial();
     const tooLate = await trial.lease({ leaseMs: 200 });
     await trial.pass(300);
@@ -216,7 +216,7 @@ describe('a publish', () => {
     expect(trial.told('published')[0]?.[4]).toMatchObject({ cause: 'reply', why: 'the reply was lost' });
   });
 
-  it('without the store of a lease that this replica did not give feeds nobody: it may have been voided', async () => {
+  it('without the store of a lease that this replica did not give feeds no caller: it may have been voided', async () => {
     const trial = new CoordinationTrial();
     const there = trial.replica();
     const { token } = await trial.lease({ leaseMs: 500 }, there);

@@ -33,7 +33,7 @@ describe('a token', () => {
   const chance = { nonce: () => secret };
   const LONGEST = 'x'.repeat(64);
 
-  it('of an identity works for that one only, and of none for nobody who has one', () => {
+  it('of an identity works for that one only, and one without identity for no caller that has one', () => {
     for (const identity of ['', 'checkout', 'check-out_2', LONGEST]) {
       const theirs = { ...token, nonce: mintNonce(chance, identity) };
       const text = encodeToken(key, theirs);

@@ -9,7 +9,7 @@ let opened: Socket[] = [];
 beforeEach(async () => {
   opened = [];
   server = await HttpServer.bind({
-    ...{ host: '127.0.0.1', port: 0, ready: () => true },
+    ...{ host: '127.0.0.1', port: 0, connectionsMax: 1_000, connectionRefused: () => {}, ready: () => true },
     ...{ scrape: async () => 'dibs_waiters 0\n', consoleState: () => undefined },
   });
 });

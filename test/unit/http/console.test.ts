@@ -23,7 +23,14 @@ beforeEach(async () => {
   state = () => stateOf(looks);
   authorize = () => 200;
   server = await HttpServer.bind({
-    ...{ host: '127.0.0.1', port: 0, ready: () => true, scrape: async () => '' },
+    ...{
+      host: '127.0.0.1',
+      port: 0,
+      connectionsMax: 1_000,
+      connectionRefused: () => {},
+      ready: () => true,
+      scrape: async () => '',
+    },
     consoleState: () => {
       looks += 1;
       return state();
@@ -35,7 +42,7 @@ afterEach(() => server.stop());
 
 const get = (path: string, init?: RequestInit) => fetch(`http://${server.address}${path}`, init);
 
-/** Somebody who watches, with every event that came. */
+/** A watcher, with every event that came. */
 async function watch() {
   const leaving = new AbortController();
   const response = await get('/console/events', { signal: leaving.signal });
@@ -119,7 +126,7 @@ describe('the events', () => {
     watcher.leave();
   });
 
-  it('are made once for all who watch, and not at all while nobody does', async () => {
+  it('are made once for all watchers, and not at all without one', async () => {
     await sleep(1_200);
     expect(looks).toBe(0);
     const watchers = await Promise.all(Array.from({ length: 10 }, watch));
@@ -193,7 +200,7 @@ describe('the events', () => {
   });
 });
 
-describe('whoever may not see it', () => {
+describe('callers that may not see it', () => {
   it('is asked who it is, for the page, its files and the events', async () => {
     authorize = () => 401;
     for (const path of ['/', '/console/console.js', '/console/events']) {

@@ -11,7 +11,7 @@ function requestOf(authorization?: string, certified = false): IncomingMessage {
 const tls = { cert: '', key: '' };
 const withCa = { ...tls, ca: '' };
 
-it('lets everybody see the metrics where nobody is told apart, and the console where nobody can listen', () => {
+it('shows the metrics to all if there are no identities, and the console if no one can listen', () => {
   const inClear = authorizeBy({ isPrivate: false });
   expect(inClear(requestOf(), 'metrics')).toBe(200);
   expect(inClear(requestOf(), 'console')).toBe(403);

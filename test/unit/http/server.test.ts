@@ -13,6 +13,8 @@ beforeEach(async () => {
   server = await HttpServer.bind({
     host: '127.0.0.1',
     port: 0,
+    connectionsMax: 1_000,
+    connectionRefused: () => {},
     ready: () => ready,
     scrape: () => scrape(),
     consoleState: () => undefined,
@@ -66,7 +68,7 @@ describe('the pages', () => {
     scrape = before;
   });
 
-  it('are open to probes, and the others to whoever may see them', async () => {
+  it('are open to probes, and the others to callers that may see them', async () => {
     ready = true;
     expect((await get('/')).status).toBe(401);
     expect((await get('/metrics')).status).toBe(200);
@@ -115,11 +117,13 @@ describe('requests', () => {
   });
 });
 
-it('cannot listen where somebody listens, and says where that is', async () => {
+it('cannot listen where another program listens, and says where that is', async () => {
   const [host = '', port] = server.address.split(':');
   const again = HttpServer.bind({
     host,
     port: Number(port),
+    connectionsMax: 1_000,
+    connectionRefused: () => {},
     ready: () => true,
     scrape,
     consoleState: () => undefined,

@@ -59,7 +59,7 @@ describe('the quorum in memory', () => {
     expect(await quorum.acquire('a', freshNonce(), 1000)).toEqual({ kind: 'held' });
   });
 
-  test('extends for nobody else, and locks again what its holder has lost', async () => {
+  test('extends for no other, and locks again what its holder has lost', async () => {
     const nonce = await locked('a', 1000);
     expect(await quorum.extend('a', 'another', 5000)).toEqual({ kind: 'held' });
     clock.advance(2000);

@@ -47,7 +47,7 @@ test('a value that is over leaves memory before its record does', () => {
   expect(records.get('id')).toEqual({ fence: 1, valueFence: 1, value: undefined, expiresAtMs: 1_000 });
 });
 
-test('looking at keys that nobody rebuilds takes no memory', async () => {
+test('looking at keys that are not rebuilt takes no memory', async () => {
   const store = new MemoryValueStore({ clock: new ManualClock(), wakes: new MemoryWakeChannel() });
   for (let at = 0; at < 100; at++) await store.read(`id ${at}`);
   expect(store.size).toBe(0);

@@ -7,7 +7,7 @@ test('a first start: all nodes blank, one claim, no wait', async () => {
   expect(simulated.claim.claims).toBe(1);
 });
 
-test('a node with a marker of another run has been part of a quorum: nobody claims', async () => {
+test('a node with a marker of another run has been part of a quorum: no replica claims', async () => {
   const simulated = new SimulatedQuorum();
   simulated.node(3).marker = 'some-old-run';
   simulated.quorum.start();

@@ -266,7 +266,7 @@ describe('RedlockQuorum', () => {
     for (const { quorum } of [voting, evicting, absent]) await quorum.close();
   });
 
-  test('closed while a question is out and somebody waits for it to be ready: all settle', async () => {
+  test('closed while a question is out and a caller waits for it to be ready: all settle', async () => {
     const simulated = await SimulatedQuorum.voting();
     for (const node of simulated.nodes) node.hang();
     const ballot = simulated.quorum.acquire('a', freshNonce(), 1_000);
@@ -286,7 +286,7 @@ describe('RedlockQuorum', () => {
     await ballot;
     await simulated.quorum.close();
     await simulated.settle();
-    // What nobody waits for any more, such as the release to a silent node, ends with its time-out.
+    // Work without a waiter, such as the release to a silent node, ends with its time-out.
     await simulated.pass(TIMEOUT_MS);
     expect(simulated.clock.timers).toBe(0);
   });

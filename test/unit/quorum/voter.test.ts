@@ -46,7 +46,7 @@ test('a node that let a call time out is not asked again until it has answered a
   await simulated.quorum.close();
 });
 
-test('a suspect node still gets every release, and nobody waits for it', async () => {
+test('a suspect node still gets every release, and no vote waits for it', async () => {
   const simulated = await SimulatedQuorum.voting(3);
   const ballot = await simulated.quorum.acquire('a', freshNonce(), 1_000);
   const nonce = ballot.kind === 'granted' ? ballot.nonce : '';

@@ -104,7 +104,7 @@ describeWithRedis('the connection to the store', () => {
     });
     await until(async () => /dibs-store.*flags=[a-zA-Z]*b/.test(String(await admin.client('LIST'))));
     await server.kill();
-    // A first try to connect again has failed: whoever keeps the step for later has kept it by now.
+    // A first try to connect again has failed: a caller that keeps the step for later has kept it by now.
     await until(() => patientErrors.some((why) => why.includes('ECONNREFUSED')));
     expect(settled).toBeInstanceOf(StoreUnavailable);
     await server.restart();
@@ -134,7 +134,7 @@ describeWithRedis('the connection to the store', () => {
     for (const error of first) expect(error).toMatchObject({ name: 'StoreUnavailable', how: 'silent' });
     expect(waitedMs).toBeGreaterThan(PATIENCE.silenceMs - 100);
     expect(connection.silent).toBe(true);
-    // Whoever comes now is not made to wait: no timer is in the way, only what is due already.
+    // A caller that comes now does not have to wait: no timer is in the way, only what is due already.
     let settled = 0;
     const later = Array.from({ length: 20 }, () => rejection(store.read('a')).then(() => settled++));
     await new Promise((resolve) => setImmediate(resolve));

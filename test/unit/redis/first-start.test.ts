@@ -26,7 +26,7 @@ describeWithRedis('the claim of a first start', () => {
     await server.stop();
   });
 
-  test('is given once, whoever asks', async () => {
+  test('is given once, to one caller', async () => {
     const claims = connections.map((connection) => new RedisFirstStart(connection));
     const given = await Promise.all([...claims, ...claims].map((claim) => claim.claimFirstStart()));
     expect(given.filter((first) => first)).toHaveLength(1);

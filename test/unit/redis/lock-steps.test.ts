@@ -19,7 +19,7 @@ test('each step has its own reply, and each error its own text', () => {
     'unmarked',
     expect.objectContaining({ name: 'Refused', message: expect.stringContaining('OOM of the first') }),
     expect.objectContaining({ name: 'Refused', message: expect.stringContaining('READONLY of the second') }),
-    // Nobody knows what it means, so it is no vote, and no refusal either.
+    // Its meaning is unknown, so it is no vote, and no refusal either.
     expect.objectContaining({ name: 'Error' }),
   ]);
 });

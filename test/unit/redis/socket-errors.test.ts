@@ -10,7 +10,7 @@ describeWithRedis('a socket to Redis', () => {
     const heard: string[] = [];
     client.on('error', ({ message }: Error) => heard.push(message));
     await client.connect();
-    // Without a listener this throws, and ends the process where nobody catches it.
+    // Without a listener this throws, and ends the process if nothing catches it.
     for (const message of ['certificate refused', 'alert of the server']) {
       client.stream.emit('error', new Error(message));
     }

@@ -29,7 +29,7 @@ describeWithRedis('the format of a store', () => {
     await server.stop();
   });
 
-  test('is marked by whoever comes first, for ever, and found by all others', async () => {
+  test('is marked by the first replica, forever, and found by all others', async () => {
     await Promise.all([0, 1, 2].map(() => claimStoreFormat(connection)));
     expect(await admin.get('dibs:format')).toBe('1');
     expect(await admin.ttl('dibs:format')).toBe(-1);

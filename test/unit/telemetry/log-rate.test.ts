@@ -38,7 +38,7 @@ it('leaves debug alone', () => {
   expect(lines).toHaveLength(25);
 });
 
-it('has a bound for each identity and namespace, so that nobody hides behind a flood', () => {
+it('has a bound for each identity and namespace, so that no identity hides behind a flood', () => {
   const { log, lines } = limitedLog();
   for (let n = 0; n < 20; n += 1) log.info({ identity: 'one', namespace: 'a', all: false }, 'audit');
   expect(lines).toHaveLength(10);

@@ -28,7 +28,7 @@ it('sends what has gathered when it stops, named as the environment says', async
   ]);
 });
 
-it('keeps no context across calls: what is ambient belongs to nobody here', async () => {
+it('keeps no context across calls: an ambient one would belong to no call', async () => {
   const { stop } = await startOpenTelemetry('1.2.3', log);
   const inside = context.with(ROOT_CONTEXT.setValue(Symbol('mine'), 1), () => context.active());
   expect(inside).toBe(ROOT_CONTEXT);

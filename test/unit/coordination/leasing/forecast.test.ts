@@ -63,7 +63,7 @@ describe('a learned lease', () => {
 });
 
 describe('early refresh', () => {
-  it('draws nobody with a beta of 0', () => {
+  it('draws no caller with a beta of 0', () => {
     expect(refreshDraw(0, 0.999_999)).toBe(0);
   });
 

@@ -40,7 +40,7 @@ describe('held leases', () => {
     expect(held.count).toBe(0);
   });
 
-  it('say nothing of a lease that is taken out by whoever tells itself', () => {
+  it('say nothing of a lease that is taken out by code that reports it itself', () => {
     const { held, ended, add } = trial();
     add('n');
     expect(held.remove('n')?.nonce).toBe('n');

@@ -76,7 +76,7 @@ describe('the end of a lease, as the replica that gave it knows it', () => {
   });
 
   it('is asked for until the lease can be extended no more, and then forgotten without a word', async () => {
-    // A value keeps the record, and nobody else asks for the key.
+    // A value keeps the record, and no other caller asks for the key.
     const trial = new CoordinationTrial();
     trial.policy = { ...trial.policy, leaseHoldMsMax: 150_000 };
     await trial.publish((await trial.lease()).token, 'a value', { ttlMs: 3_600_000 });

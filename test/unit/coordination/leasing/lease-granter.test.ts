@@ -81,7 +81,7 @@ describe('an attempt', () => {
     await trial.expectRest();
   });
 
-  it('breaks the lock of a lease that an invalidation voided, whoever should have done so', async () => {
+  it('breaks the lock of a lease that an invalidation voided, also if another should have done so', async () => {
     const trial = new CoordinationTrial();
     await trial.lease();
     // Done at the store by a replica that died before it could break the lock.

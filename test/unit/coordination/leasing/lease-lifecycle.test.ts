@@ -34,7 +34,7 @@ describe('a release', () => {
     expect((await trial.publish(token)).outcome).toBe('stored');
   });
 
-  it("by another identity touches nobody's lease", async () => {
+  it('by another identity touches no lease', async () => {
     const trial = new CoordinationTrial();
     const { token } = leaseOf(await trial.ask({}, new Call('checkout')));
     const { key } = trial;
@@ -233,7 +233,7 @@ describe('an extension', () => {
     await trial.expectRest();
   });
 
-  it('without the quorum bars also whoever had looked before, and has the vote of the lock nodes since', async () => {
+  it('without the quorum also bars callers that had read before, and has the vote of the lock nodes since', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease({ leaseMs: 1_000 });
     trial.clock.advance(1_001);

@@ -55,7 +55,7 @@ describe('an origin budget', () => {
     expect(trial.namespaces.countOf('enter') - before).toBeLessThanOrEqual(12);
   });
 
-  it('serves the stale value to whoever finds no slot', async () => {
+  it('serves the stale value to a caller that finds no slot', async () => {
     const { trial, ask, publish } = trialOf(1);
     await publish(await ask(0), 0, { ttlMs: 100, staleMs: 60_000 });
     await trial.pass(101, 101);

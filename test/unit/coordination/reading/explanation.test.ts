@@ -4,7 +4,7 @@ import { CoordinationTrial } from '../../../support/coordination-trial.js';
 const explain = (trial: CoordinationTrial) => trial.coordinator.explain(trial.key);
 
 describe('an explanation', () => {
-  it('of a key that nobody knows has nothing to say', async () => {
+  it('of an unknown key has nothing to say', async () => {
     expect(await explain(new CoordinationTrial())).toEqual({
       ...{ waiters: 0, fence: 0, past: [], degraded: 'none' },
     });

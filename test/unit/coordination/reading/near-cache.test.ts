@@ -144,7 +144,7 @@ describe('a replica with a near cache', () => {
     expect([looks(), trial.namespaces.countOf('read')]).toEqual(before);
   });
 
-  it('asks the store for whoever wants its word, and refreshes for whoever wants that', async () => {
+  it('asks the store for a caller that wants its answer, and refreshes for one that wants that', async () => {
     const { ask, looks } = await filled();
     const before = looks();
     expect(textIn(hitOf(await ask({ read: 'store' })))).toBe('old');
@@ -177,12 +177,12 @@ describe('a replica with a near cache', () => {
     await trial.invalidate();
     gate.open();
     await trial.settle();
-    // It asked before the invalidation, and may have what was there; nobody who comes later may.
+    // It asked before the invalidation, and may have what was there; no later caller may.
     hitOf(early);
     leaseOf(await ask());
   });
 
-  it('serves what it has as stale when the store is lost, but to nobody who forbids that', async () => {
+  it('serves what it has as stale when the store is lost, but to no caller that forbids that', async () => {
     const { trial, ask } = await filled();
     trial.wakes.live = false;
     trial.store.down = true;

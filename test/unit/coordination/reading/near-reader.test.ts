@@ -3,7 +3,7 @@ import { Call } from '../../../../src/coordination/words/call.js';
 import { CoordinationTrial, hitOf, leaseOf, textIn } from '../../../support/coordination-trial.js';
 
 describe('a look that an invalidation overtakes', () => {
-  it('serves whoever had come before, and nobody who came after', async () => {
+  it('serves callers that came before, and none that came after', async () => {
     const trial = new CoordinationTrial();
     const { token } = await trial.lease();
     await trial.publish(token, 'old');

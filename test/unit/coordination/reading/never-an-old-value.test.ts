@@ -62,13 +62,13 @@ describe('a lease that no store knows', () => {
     expect(waiter.answer?.degraded).toBe('store_lost');
   });
 
-  it.each(['key', 'tag', 'all'] as const)('feeds nobody once its %s was invalidated', async (what) => {
+  it.each(['key', 'tag', 'all'] as const)('feeds no caller once its %s was invalidated', async (what) => {
     const { ask, publish, invalidate, token } = await given();
     await invalidate(what);
     const late = await ask({ waitMs: 5_000 });
     const answer = await publish(token, 'old', ['red']);
     expect(answer).toMatchObject({ outcome: 'not_stored', maybeStored: false });
-    // The store is back, and nobody holds the key there.
+    // The store is back, and no caller holds the key there.
     leaseOf(late);
   });
 
@@ -99,7 +99,7 @@ describe('a lease that no store knows', () => {
     expect(after.answer?.outcome.kind).not.toBe('hit');
   });
 
-  it('feeds nobody after its time, nor after another lease of the key', async () => {
+  it('feeds no caller after its time, nor after another lease of the key', async () => {
     const { trial, ask, publish, token } = await given({ leaseMs: 500 });
     await trial.pass(600);
     const next = leaseOf(await ask());
@@ -110,7 +110,7 @@ describe('a lease that no store knows', () => {
     expect(textIn(hitOf(waiter))).toBe('new');
   });
 
-  it('feeds nobody after its time, though the process was stopped and no timer has fired yet', async () => {
+  it('feeds no caller after its time, though the process was stopped and no timer has fired yet', async () => {
     const { trial, ask, publish, token } = await given({ leaseMs: 500 });
     trial.store.down = true;
     const waiter = await ask({ waitMs: 5_000 });
@@ -119,7 +119,7 @@ describe('a lease that no store knows', () => {
     expect(waiter.answer?.outcome.kind).not.toBe('hit');
   });
 
-  it('tells its failure to nobody once its key was invalidated', async () => {
+  it('tells its failure to no caller once its key was invalidated', async () => {
     const { trial, here, ask, token } = await given();
     trial.store.down = true;
     const before = await ask({ waitMs: 5_000 });
@@ -254,7 +254,7 @@ describe('a near cache', () => {
 });
 
 describe('a long serving, which takes turns', () => {
-  it('serves nobody who came in one of them after a wake by what was read before', async () => {
+  it('serves no caller that came in one of them after a wake by what was read before', async () => {
     const { trial, here, lease, publish, invalidate } = fleet();
     await publish((await lease()).token, 'old');
     const gate = trial.store.holdAfter('read');
@@ -293,7 +293,7 @@ describe('a hit that is held ready during an attempt', () => {
 });
 
 describe('an early refresh that ends undecided', () => {
-  it('serves its own caller by what it had read, and nobody who came after a wake', async () => {
+  it('serves its own caller by what it had read, and no caller that came after a wake', async () => {
     const { trial, here, lease, publish, invalidate } = fleet();
     trial.policy = { ...trial.policy, earlyRefreshBeta: 1e12 };
     const first = await lease();

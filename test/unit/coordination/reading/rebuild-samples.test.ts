@@ -19,7 +19,7 @@ it('samples that no read takes along stay within bounds', () => {
   const samples = new RebuildSamples();
   for (let at = 0; at < 2_000; at += 1) samples.add(`space-${at}`, 100);
   const kept = Array.from({ length: 2_000 }, (_, at) => samples.remove(`space-${at}`));
-  // Those that came last: the others belong to namespaces that nobody reads.
+  // Those that came last: the others belong to namespaces that are not read.
   expect(kept.map((tookMs) => tookMs !== undefined)).toEqual(
     Array.from({ length: 2_000 }, (_, at) => at >= 2_000 - 1_024),
   );

@@ -53,7 +53,7 @@ describe('an invalidation by tag', () => {
     const waiter = await trial.ask({ intent: 'refresh' });
     await invalidate({ tags: ['a'] });
     expect((await trial.publish(token, 'from before', { tags: ['a'] })).outcome).toBe('stored');
-    // Whoever waited for it looks again, finds that it does not count, and rebuilds.
+    // Its waiters read again, finds that it does not count, and rebuilds.
     const next = leaseOf(waiter);
     const reader = await trial.ask({ read: 'store', stale: 'forbid' });
     expect(isWaiting(reader)).toBe(true);
@@ -62,7 +62,7 @@ describe('an invalidation by tag', () => {
     await trial.expectRest();
   });
 
-  it('during an attempt counts for whoever comes after it', async () => {
+  it('during an attempt counts for callers that come after it', async () => {
     const { trial, invalidate } = await trialWith(['a']);
     const gate = trial.quorum.holdBefore('acquire');
     const refreshing = trial.send({ intent: 'refresh' });

@@ -34,7 +34,7 @@ describe('a caller that goes', () => {
       gone.call.cancel();
       await trial.settle();
       if (gone.answer?.outcome.kind === 'lease') {
-        // It has left this room, and whoever sends it looks once more.
+        // It has left this room, and its sender reads once more.
         await trial.coordinator.giveBack(trial.key, leaseOf(gone));
       } else left += 1;
       leaseOf(await trial.ask({ waitMs: 0 }));

@@ -298,7 +298,7 @@ describe('what a caller gets for what the store holds', () => {
     expect(decide(snapshot(record), ask, NOW_MS)).toMatchObject(expected);
   });
 
-  it('offers a stale value meanwhile to nobody who forbids it', () => {
+  it('offers a stale value meanwhile to no caller that forbids it', () => {
     expect(decide(snapshot({ value: stale }), forbids, NOW_MS)).not.toHaveProperty('meanwhile');
     const own = { value: stale, lease: lease(1, { requestKey: 'me\n1' }) };
     const retry = { ...forbids, requestKey: 'me\n1' };
@@ -316,7 +316,7 @@ describe('what a caller gets for what the store holds', () => {
     expect(decide(old, caller, NOW_MS + 1_001)).toMatchObject({ act: 'attempt', reason: 'holder_lost' });
   });
 
-  it('serves nobody who came after the change by what was read before it', () => {
+  it('serves no caller that came after the change by what was read before it', () => {
     const late = { ...caller, allows: () => false };
     const before = snapshot({ value: fresh }, { arrivals: 3 });
     expect(decide(before, late, NOW_MS)).toEqual({ act: 'read_again' });

@@ -3,7 +3,7 @@ import { Call } from '../../../../src/coordination/words/call.js';
 import { busyOf, CoordinationTrial, hitOf, leaseOf, textIn } from '../../../support/coordination-trial.js';
 
 describe('a drain', () => {
-  it('tells all who wait to ask elsewhere at once, and whoever comes after', async () => {
+  it('tells all waiters to ask elsewhere at once, and later callers too', async () => {
     const trial = new CoordinationTrial();
     await trial.lease();
     const waiter = await trial.ask();
@@ -14,7 +14,7 @@ describe('a drain', () => {
     await trial.expectRest();
   });
 
-  it('gives no lease for a key that nobody holds either', async () => {
+  it('gives no lease for a free key either', async () => {
     const trial = new CoordinationTrial();
     trial.coordinator.drain();
     expect(busyOf(await trial.ask()).reason).toBe('draining');

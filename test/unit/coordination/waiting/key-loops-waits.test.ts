@@ -178,7 +178,7 @@ describe('a wait', () => {
     const holder = await trial.lease();
     const early = await trial.ask({}, new Call(), there);
     there.close();
-    // Its wake is lost: those who wait will hear of it from their poll, and whoever comes now looks.
+    // Its wake is lost: those who wait will hear of it from their poll, and a caller that comes now reads.
     await trial.publish(holder.token);
     expect(isWaiting(early)).toBe(true);
     expect(textIn(hitOf(await trial.ask({ waitMs: 10 }, new Call(), there)))).toBe('a value');
@@ -298,7 +298,7 @@ describe('a wait', () => {
 });
 
 describe('the bounds of waiting', () => {
-  it('refuse the newcomer at a key that has as many as it may, and nobody else', async () => {
+  it('refuse the newcomer at a key that has as many as it may, and no other', async () => {
     const trial = new CoordinationTrial();
     const holder = await trial.lease();
     const waiting = Array.from({ length: LIMITS.waitersPerKeyMax }, () => trial.send());

@@ -129,7 +129,7 @@ describe('the callers of one key', () => {
     await trial.expectRest();
   });
 
-  it('hear the failure that they waited for, and whoever comes in its back-off does too', async () => {
+  it('hear the failure that they waited for, and callers that come in its back-off do too', async () => {
     const trial = new CoordinationTrial();
     const holder = await trial.lease();
     const waiter = await trial.ask();
@@ -163,7 +163,7 @@ describe('early refresh', () => {
     trial.clock.advance(100);
     await trial.publish(token, 'old', { ttlMs: 1_000, staleMs: 1_000 });
     trial.clock.advance(940);
-    // So large that whoever comes is drawn.
+    // So large that every caller is drawn.
     trial.policy = { ...trial.policy, earlyRefreshBeta: 1e9 };
     return trial;
   }
@@ -182,7 +182,7 @@ describe('early refresh', () => {
     await trial.expectRest();
   });
 
-  it('costs nobody the value when the attempt takes longer than the caller waits', async () => {
+  it('costs no caller the value when the attempt takes longer than the caller waits', async () => {
     const trial = await nearItsEnd();
     const gate = trial.quorum.holdBefore('acquire');
     const drawn = trial.send({ waitMs: 20 });
@@ -205,7 +205,7 @@ describe('early refresh', () => {
     await trial.expectRest();
   });
 
-  it('costs nobody a wait when the vote has no winner', async () => {
+  it('costs no caller a wait when the vote has no winner', async () => {
     const trial = await nearItsEnd();
     trial.quorum.undecided = 1;
     expect(textIn(hitOf(await trial.ask()))).toBe('old');
@@ -213,7 +213,7 @@ describe('early refresh', () => {
     await trial.expectRest();
   });
 
-  it('costs nobody the value where a namespace rather fails than degrades', async () => {
+  it('costs no caller the value where a namespace rather fails than degrades', async () => {
     const trial = await nearItsEnd();
     trial.policy = { ...trial.policy, onLoss: 'fail' };
     trial.quorum.lost = true;
@@ -230,7 +230,7 @@ describe('early refresh', () => {
 });
 
 describe('what is told of the callers', () => {
-  it('counts those who got the rebuild of another as saved, and nobody else', async () => {
+  it('counts callers that got the rebuild of another as saved, and no others', async () => {
     const trial = new CoordinationTrial();
     const holder = await trial.lease();
     const waiters = [await trial.ask(), await trial.ask()];

@@ -26,7 +26,7 @@ it('takes as many as may wait on the replica, and refuses one more, naming the b
   expect(waiterLimits.size).toBe(waitersMax - 1);
 });
 
-it('takes as many of one identity as may wait, and refuses one more of it, but nobody else', () => {
+it('takes as many of one identity as may wait, and refuses one more of it, but no other', () => {
   const bounds = new Map([['checkout', 2]]);
   const waitersMaxOf = (identity: string) => bounds.get(identity) ?? Number.POSITIVE_INFINITY;
   const waiterLimits = new WaiterLimits({ limits: LIMITS, waitersMaxOf });
@@ -47,7 +47,7 @@ it('takes as many of one identity as may wait, and refuses one more of it, but n
   expect(() => waiterLimits.refuseIfFull('checkout', 0)).toThrow();
   waiterLimits.leave('checkout');
   expect(() => waiterLimits.refuseIfFull('checkout', 0)).not.toThrow();
-  // A bound that is lowered lets nobody go, and nobody in.
+  // A bound that is lowered lets no waiter go, and none in.
   bounds.set('checkout', 1);
   expect(() => waiterLimits.refuseIfFull('checkout', 0)).toThrow('1 callers');
 });

@@ -39,7 +39,7 @@ it('a connection that holds more than what is left receives one request at a tim
   expect([first.reads, second.reads]).toEqual([true, false]);
   third.receive(1);
   expect(third.reads).toBe(false);
-  // Somebody else is not held up.
+  // Others are not held up.
   const another = begin(other);
   another.receive(300);
   expect(another.reads).toBe(true);

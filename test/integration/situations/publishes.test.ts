@@ -1,0 +1,172 @@
+import { afterEach, expect, it } from 'vitest';
+import {
+  Degraded,
+  PublishOutcome as Outcome,
+  type PublishResponse,
+} from '../../../src/grpc/generated/dibs/v1/coordinator.js';
+import { LOG } from '../../../src/telemetry/log-texts.js';
+import { Caller } from '../../support/caller.js';
+import { describeWithRedis } from '../../support/describe-with-redis.js';
+import { linesOf } from '../../support/log-lines.js';
+import { RedisServer } from '../../support/redis-server.js';
+import { Replica } from '../../support/replica.js';
+import { TcpProxy } from '../../support/tcp-proxy.js';
+
+// Publishes that are not stored, or refused: the line says which of the causes it was.
+
+const PATIENCE = { timeout: 30_000, interval: 200 };
+const VALUE_BYTES = 2_000_000;
+
+describeWithRedis('a publish that is not stored', () => {
+  const closing: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const close of closing.splice(0).reverse()) await close();
+  });
+
+  async function redis(...args: string[]): Promise<RedisServer> {
+    const server = await RedisServer.start({ args });
+    closing.push(() => server.stop());
+    return server;
+  }
+
+  async function start(store: RedisServer, url = store.url) {
+    const nodes = await Promise.all([redis(), redis(), redis()]);
+    const replica = await Replica.start({
+      DIBS_QUORUM_NODES: nodes.map((node) => node.url).join(','),
+      DIBS_STORE_URL: url,
+      DIBS_VALUE_MAX_BYTES: '8388608',
+      DIBS_LOG_LEVEL: 'info',
+    });
+    closing.push(() => replica.kill());
+    const caller = new Caller(replica.target);
+    closing.push(() => caller.close());
+    const publish = (
+      key: string,
+      token: string,
+      bytes = 5,
+      deadlineMs?: number,
+    ): Promise<PublishResponse> => {
+      const payload = { $case: 'value', value: Buffer.alloc(bytes, 'v') } as const;
+      return caller.publish(
+        { key, token, payload, ttlMs: 60_000 },
+        deadlineMs === undefined ? {} : { deadlineMs },
+      );
+    };
+    /** The line may come after the answer. */
+    const lineOf = async (...texts: readonly string[]) => {
+      const find = () => linesOf(replica).find(({ msg }) => texts.includes(String(msg)));
+      await expect.poll(find, PATIENCE).toBeDefined();
+      return find();
+    };
+    const metrics = async () => (await fetch(`${replica.httpUrl}/metrics`)).text();
+    const ask = async (key: string) => (await caller.getOrLock({ key, waitMs: 0 })).degraded;
+    return { replica, caller, publish, lineOf, metrics, ask };
+  }
+
+  it('a publish whose lease was granted without the store', async () => {
+    const store = await redis();
+    const { caller, publish, lineOf, ask } = await start(store);
+    await store.kill();
+    await expect.poll(() => ask('other'), PATIENCE).toBe(Degraded.DEGRADED_STORE_LOST);
+    const { token } = await caller.lease({ key: 'k' });
+    const answer = await publish('k', token);
+    expect(answer).toMatchObject({ outcome: Outcome.PUBLISH_OUTCOME_NOT_STORED, maybeStored: false });
+    expect(await lineOf(LOG.publishWithoutStore)).toMatchObject({ outcome: 'not_stored', valueBytes: 5 });
+  });
+
+  it('a publish to a store that has gone since the lease', async () => {
+    const store = await redis();
+    const { caller, publish, lineOf, ask } = await start(store);
+    const { token } = await caller.lease({ key: 'k' });
+    await store.kill();
+    await expect.poll(() => ask('other'), PATIENCE).toBe(Degraded.DEGRADED_STORE_LOST);
+    const answer = await publish('k', token);
+    expect(answer).toMatchObject({ outcome: Outcome.PUBLISH_OUTCOME_NOT_STORED, maybeStored: false });
+    expect((await lineOf(LOG.publishRefusedByStore))?.why).toMatch(/connection (?:refused|was closed)/);
+  });
+
+  it('a publish to a store that has become full', async () => {
+    const store = await redis();
+    const { caller, publish, lineOf, metrics } = await start(store);
+    const { token } = await caller.lease({ key: 'k' });
+    await store.command('CONFIG', 'SET', 'maxmemory', '1');
+    const answer = await publish('k', token, 1_234);
+    expect(answer).toMatchObject({ outcome: Outcome.PUBLISH_OUTCOME_NOT_STORED, maybeStored: false });
+    const line = await lineOf(LOG.publishRefusedByStore);
+    expect(line).toMatchObject({
+      valueBytes: 1_234,
+      why: expect.stringMatching(/Redis is full; raise its maxmemory/),
+    });
+    // Reads succeed: the health of the two stands apart.
+    await caller.getOrLock({ key: 'other', waitMs: 0 });
+    const page = await metrics();
+    expect(page).toMatch(/dibs_store_steps_total\{step="publish",ended="failed"\} [12]\n/);
+    expect(page).toMatch(/dibs_store_steps_total\{step="read",ended="done"\} \d/);
+    expect(page).not.toMatch('dibs_store_steps_total{step="read",ended="failed"}');
+  });
+
+  it('a value that is larger than Redis accepts', async () => {
+    const store = await redis('--proto-max-bulk-len', '1048576');
+    const { caller, publish, lineOf } = await start(store);
+    const { token } = await caller.lease({ key: 'k' });
+    const answer = await publish('k', token, VALUE_BYTES);
+    expect(answer).toMatchObject({ outcome: Outcome.PUBLISH_OUTCOME_NOT_STORED });
+    const line = await lineOf(LOG.publishRefusedByStore, LOG.publishReplyLost);
+    expect(line).toMatchObject({ valueBytes: VALUE_BYTES });
+    expect(line?.why).toMatch(/proto-max-bulk-len/);
+  });
+
+  it('a publish whose reply is lost', async () => {
+    const store = await redis();
+    const proxy = await TcpProxy.start(store.port);
+    closing.push(() => proxy.stop());
+    const { caller, publish, lineOf } = await start(store, proxy.url);
+    // The first one loads the script.
+    await publish('other', (await caller.lease({ key: 'other' })).token);
+    await store.command('CONFIG', 'RESETSTAT');
+    const { token } = await caller.lease({ key: 'k' });
+    proxy.behave({ swallow: 'replies' });
+    const publishing = publish('k', token);
+    await expect.poll(() => store.command('INFO', 'commandstats'), PATIENCE).toMatch(/cmdstat_publish:/);
+    await store.kill();
+    proxy.reset();
+    expect(await publishing).toMatchObject({
+      outcome: Outcome.PUBLISH_OUTCOME_NOT_STORED,
+      maybeStored: true,
+    });
+    expect(await lineOf(LOG.publishReplyLost)).toMatchObject({ outcome: 'not_stored', valueBytes: 5 });
+  });
+
+  it('a publish whose caller has no time to wait for a store that hangs', async () => {
+    const store = await redis();
+    const { caller, publish, lineOf, metrics } = await start(store);
+    const { token } = await caller.lease({ key: 'k', leaseMs: 30_000 });
+    store.hang();
+    const answer = await publish('k', token, 5, 1_500);
+    expect(answer).toMatchObject({ outcome: Outcome.PUBLISH_OUTCOME_NOT_STORED, maybeStored: true });
+    expect(await lineOf(LOG.publishUnanswered)).toMatchObject({ waitedMs: expect.any(Number) });
+    expect(await lineOf(LOG.storeLate)).toBeDefined();
+    expect(await metrics()).not.toMatch(/dibs_publish_total\{[^}]*not_stored/);
+    store.resume();
+    await expect.poll(metrics, PATIENCE).toMatch(/dibs_publish_total\{[^}]*"(?:stored|not_stored)"\} 1/);
+  });
+
+  it('a publish after a newer lease', async () => {
+    const { caller, publish, lineOf } = await start(await redis());
+    const { token } = await caller.lease({ key: 'k', leaseMs: 200 });
+    const newer = await caller.getOrLock({ key: 'k', waitMs: 20_000 });
+    expect(newer.outcome?.$case).toBe('lease');
+    const answer = await publish('k', token);
+    expect(answer).toMatchObject({ outcome: Outcome.PUBLISH_OUTCOME_SUPERSEDED });
+    expect(await lineOf(LOG.publishSuperseded)).toMatchObject({ outcome: 'superseded' });
+  });
+
+  it('a publish to a store that was emptied', async () => {
+    const store = await redis();
+    const { caller, publish, lineOf } = await start(store);
+    const { token } = await caller.lease({ key: 'k' });
+    await store.command('FLUSHALL');
+    expect(await publish('k', token)).toMatchObject({ outcome: Outcome.PUBLISH_OUTCOME_UNKNOWN_LEASE });
+    expect(await lineOf(LOG.publishUnknownLease)).toMatchObject({ outcome: 'unknown_lease' });
+  });
+});

@@ -1,0 +1,179 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, expect, it } from 'vitest';
+import { Degraded } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
+import { LOG } from '../../../src/telemetry/log-texts.js';
+import { Caller } from '../../support/caller.js';
+import { describeWithRedis } from '../../support/describe-with-redis.js';
+import { linesOf } from '../../support/log-lines.js';
+import { oneProcess } from '../../support/one-process.js';
+import { freePort, RedisServer } from '../../support/redis-server.js';
+import { Replica } from '../../support/replica.js';
+
+// Starts and lock nodes: what is said of them, and what is not.
+
+const PATIENCE = { timeout: 30_000, interval: 200 };
+const LOUD = ['warn', 'error', 'fatal'];
+
+it('faults of the configuration', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'dibs-starts-'));
+  const policies = join(folder, 'policies.yaml');
+  writeFileSync(policies, 'namespaces: { shop: { on_los: fail }, "a b": {} }');
+  const { output, ended } = oneProcess({
+    DIBS_CONFIG: policies,
+    DIBS_WAITERS: '0',
+    DIBS_LOG_LEVEL: 'silent',
+  });
+  expect(await ended).toBe(1);
+  const [line, ...more] = output.stderr.trimEnd().split('\n');
+  expect(more).toEqual([]);
+  expect(JSON.parse(line ?? '')).toMatchObject({
+    level: 'fatal',
+    msg: expect.stringMatching('cannot start'),
+    faults: [
+      expect.stringMatching(/^DIBS_WAITERS: '0' is not a whole number within 1 to/),
+      expect.stringMatching(/^DIBS_CONFIG: namespaces\.shop: on_los: not known; known are .*on_loss/),
+      expect.stringMatching(/^DIBS_CONFIG: namespaces\.a b: is not a namespace: 1 to 64/),
+    ],
+  });
+  rmSync(folder, { recursive: true });
+});
+
+describeWithRedis('starts and lock nodes', () => {
+  const closing: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const close of closing.splice(0).reverse()) await close();
+  });
+
+  async function redis(...args: string[]): Promise<RedisServer> {
+    const server = await RedisServer.start({ args });
+    closing.push(() => server.stop());
+    return server;
+  }
+
+  async function start(urls: readonly string[], storeUrl: string, env: Record<string, string> = {}) {
+    const fleet = { DIBS_QUORUM_NODES: urls.join(','), DIBS_STORE_URL: storeUrl };
+    const replica = await Replica.start({ ...fleet, DIBS_LOG_LEVEL: 'info', ...env });
+    closing.push(() => replica.kill());
+    const caller = new Caller(replica.target);
+    closing.push(() => caller.close());
+    let keys = 0;
+    const ask = async () => {
+      keys += 1;
+      const { outcome, degraded } = await caller.getOrLock({ key: `k${keys}`, waitMs: 0, leaseMs: 500 });
+      return `${outcome?.$case} ${Degraded[degraded]}`;
+    };
+    const metrics = async () => (await fetch(`${replica.httpUrl}/metrics`)).text();
+    /** The line may come after what caused it. */
+    const lineOf = async (text: string) => {
+      const find = () => linesOf(replica).find(({ msg }) => msg === text);
+      await expect.poll(find, PATIENCE).toBeDefined();
+      return find();
+    };
+    return { replica, caller, ask, metrics, lineOf };
+  }
+
+  const urlsOf = (nodes: readonly RedisServer[]) => nodes.map(({ url }) => url);
+
+  it('a healthy first start, and a normal stop', async () => {
+    const nodes = [await redis(), await redis(), await redis(), await redis(), await redis()];
+    const { replica, caller, metrics } = await start(urlsOf(nodes), (await redis()).url);
+    const { token } = await caller.lease({ key: 'k' });
+    await caller.publishText('k', token, 'v');
+    expect((await caller.getOrLock({ key: 'k' })).degraded).toBe(Degraded.DEGRADED_NONE);
+    expect(await metrics()).toMatch(/dibs_info\{mode="quorum",version="[^"]+"\} 1\n/);
+    replica.signal('SIGTERM');
+    expect(await replica.ended).toEqual({ code: 0, signal: null });
+    expect(linesOf(replica).filter(({ level }) => LOUD.includes(String(level)))).toEqual([]);
+  });
+
+  it('a first start with one lock node missing', async () => {
+    const missing = await freePort();
+    const urls = [...urlsOf([await redis(), await redis()]), `redis://127.0.0.1:${missing}`];
+    const { ask, lineOf } = await start(urls, (await redis()).url, { DIBS_LEASE_MAX_MS: '20000' });
+    await expect.poll(ask, PATIENCE).toBe('lease DEGRADED_QUORUM_LOST');
+    expect(await lineOf(LOG.quorumWaits)).toMatchObject({
+      level: 'warn',
+      missing: [`127.0.0.1:${missing}`],
+      waitMsMax: 20_000,
+    });
+    await expect.poll(ask, { timeout: 60_000, interval: 500 }).toBe('lease DEGRADED_NONE');
+  }, 120_000);
+
+  it('a lock node at an IPv6 address', async () => {
+    const urls = [...urlsOf([await redis(), await redis()]), `redis://[::1]:${await freePort()}`];
+    const { metrics, ask } = await start(urls, (await redis()).url, { DIBS_LEASE_MAX_MS: '1000' });
+    await expect.poll(ask, PATIENCE).toBe('lease DEGRADED_NONE');
+    expect(await metrics()).toMatch(/dibs_quorum_vote_seconds_count\{node="\[::1\]:\d+",vote="missing"\}/);
+  });
+
+  it('the value store is a lock node too', async () => {
+    const nodes = [await redis(), await redis(), await redis()];
+    const { ask, lineOf } = await start(urlsOf(nodes), `redis://localhost:${nodes[1]?.port}`);
+    expect(await ask()).toBe('lease DEGRADED_NONE');
+    expect(await lineOf(LOG.storeIsLockNode)).toMatchObject({
+      level: 'warn',
+      node: `127.0.0.1:${nodes[1]?.port}`,
+    });
+  });
+
+  it('a lock node that may evict', async () => {
+    const nodes = [await redis(), await redis(), await redis('--maxmemory-policy', 'allkeys-lru')];
+    const { ask, metrics, lineOf } = await start(urlsOf(nodes), (await redis()).url, {
+      DIBS_LEASE_MAX_MS: '1000',
+    });
+    expect((await lineOf(LOG.lockNodeNotVoting)) !== undefined).toBe(true);
+    await expect.poll(ask, PATIENCE).toBe('lease DEGRADED_NONE');
+    expect(await metrics()).toMatch('dibs_quorum_nodes{state="evicting"} 1\n');
+  });
+
+  it('a lock node that hangs', async () => {
+    const nodes = [await redis(), await redis(), await redis()];
+    const { ask, metrics } = await start(urlsOf(nodes), (await redis()).url);
+    nodes[0]?.hang();
+    const afterAsking = async () => {
+      expect(await ask()).toBe('lease DEGRADED_NONE');
+      return metrics();
+    };
+    await expect.poll(afterAsking, PATIENCE).toMatch('dibs_quorum_nodes{state="suspect"} 1\n');
+  });
+
+  it('a lock node that came back empty', async () => {
+    const nodes = [await redis(), await redis(), await redis()];
+    const { replica, ask, metrics } = await start(urlsOf(nodes), (await redis()).url);
+    await nodes[0]?.restart();
+    await expect.poll(metrics, PATIENCE).toMatch('dibs_quorum_nodes{state="waiting"} 1\n');
+    expect(await ask()).toBe('lease DEGRADED_NONE');
+    expect(linesOf(replica).map(({ why }) => why)).toContainEqual(
+      expect.stringMatching(/may have forgotten leases; votes again in \d+ ms/),
+    );
+  });
+
+  it('two fleets share their lock nodes, and each has a store of its own', async () => {
+    const urls = urlsOf([await redis(), await redis(), await redis()]);
+    const first = await start(urls, (await redis()).url);
+    const second = await start(urls, (await redis()).url);
+    await first.caller.lease({ key: 'shared', leaseMs: 50_000 });
+    const ask = async () => {
+      const { outcome } = await second.caller.getOrLock({ key: 'shared', waitMs: 0 });
+      expect(outcome).toMatchObject({ $case: 'busy', value: { reason: 3 } });
+      return linesOf(second.replica).find(({ msg }) => msg === LOG.undecided);
+    };
+    await expect.poll(ask, { timeout: 40_000, interval: 500 }).toBeDefined();
+    expect(await ask()).toMatchObject({
+      why: expect.stringMatching(/use these lock nodes with another store/),
+    });
+    expect(await second.metrics()).toMatch('dibs_undecided 1\n');
+    await second.caller.lease({ key: 'another', leaseMs: 500 });
+    expect(await second.lineOf(LOG.decided)).toMatchObject({ level: 'info' });
+    expect(await second.metrics()).toMatch('dibs_undecided 0\n');
+  }, 90_000);
+
+  it('a call that ends with an error', async () => {
+    const nodes = [await redis(), await redis(), await redis()];
+    const { caller, metrics } = await start(urlsOf(nodes), (await redis()).url);
+    await expect(caller.getOrLock({ key: '' })).rejects.toThrow('INVALID_ARGUMENT');
+    expect(await metrics()).toMatch('dibs_call_errors_total{method="GetOrLock",code="INVALID_ARGUMENT"} 1\n');
+  });
+});
