@@ -91,6 +91,7 @@ describe('what is printed', () => {
       dibs_undecided: 1,
       'dibs_store_steps_total{step="arm",ended="done"}': 2,
       'dibs_store_steps_total{step="publish",ended="failed"}': 1,
+      'dibs_connections_refused_total{protocol="grpc",why="share"}': 1,
       'dibs_call_errors_total{method="Publish",code="UNAVAILABLE"}': 1,
       'dibs_info{mode="quorum",version="1.2.3"}': 1,
       'dibs_degraded{mode="none"}': 0,
