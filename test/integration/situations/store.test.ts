@@ -18,6 +18,7 @@ import { until } from '../../support/until.js';
 // Why the value store does not serve. First contact may take 10 s, so the replicas start a few at a time.
 
 const STARTS_AT_ONCE = 4;
+const PATIENCE = { timeout: 20_000, interval: 200 };
 const BEFORE_MS_MAX = 600_000;
 
 interface Situation {
@@ -244,14 +245,14 @@ describeWithRedis('a value store that does not serve', () => {
     const { outcome, degraded } = await caller.getOrLock({ key: title, leaseMs: 1_000 });
     caller.close();
     expect(`${outcome?.$case} ${Degraded[degraded]}`).toBe('lease DEGRADED_STORE_LOST');
-    const lines = linesOf(replica);
-    expect(lines.map((one) => `${one.msg}: ${one.why}`)).toContainEqual(
-      expect.stringMatching(new RegExp(`^${line}: .*${why.source}`)),
-    );
-    const stepped = lines.filter(({ msg }) => msg === LOG.degraded);
-    expect(stepped.map((one) => one.why)).toContainEqual(
-      expect.stringMatching(`value store: .*${why.source}`),
-    );
+    // A line may come after the answer.
+    const said = () => linesOf(replica).map((one) => `${one.msg}: ${one.why}`);
+    await expect
+      .poll(said, PATIENCE)
+      .toContainEqual(expect.stringMatching(new RegExp(`^${line}: .*${why.source}`)));
+    await expect
+      .poll(said, PATIENCE)
+      .toContainEqual(expect.stringMatching(new RegExp(`^${LOG.degraded}: .*value store: .*${why.source}`)));
     const metrics = await (await fetch(`${replica.httpUrl}/metrics`)).text();
     expect(metrics).toMatch('dibs_degraded{mode="store_lost"} 1\n');
   });
