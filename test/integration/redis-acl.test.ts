@@ -48,7 +48,7 @@ class GuardedRedis {
     const { cert, key } = authority.issue({ names: 'DNS:localhost' });
     const aclFile = join(dir, `${tlsPort}.acl`);
     const rule = ruleOf(user).rule.replace('>PASSWORD', '>p@ss:word');
-    writeFileSync(aclFile, `${rule}\nuser admin on >admin ~* &* +@all\nuser default off\n`);
+    writeFileSync(aclFile, `${rule}\nuser admin on >admin ~* &* +@all\n${ruleOf('default').rule}\n`);
     const tls = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', authority.ca];
     const args = ['--aclfile', aclFile, '--tls-port', `${tlsPort}`, '--tls-auth-clients', 'no', ...tls];
     return new GuardedRedis(await RedisServer.start({ args }), tlsPort, user);

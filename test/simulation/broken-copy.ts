@@ -22,7 +22,9 @@ export function playedWith(
       cpSync(path, join(folder, path), { recursive: true });
     }
     mkdirSync(join(folder, 'test', 'support'));
-    cpSync('test/support/seeded-random.ts', join(folder, 'test/support/seeded-random.ts'));
+    for (const file of ['seeded-random.ts', 'progress.mjs']) {
+      cpSync(join('test/support', file), join(folder, 'test/support', file));
+    }
     const filter = (path: string) => !path.endsWith('dist');
     cpSync('test/simulation', join(folder, 'test/simulation'), { recursive: true, filter });
     symlinkSync(resolve('node_modules'), join(folder, 'node_modules'));

@@ -9,6 +9,10 @@
 //  - Sizes are bytes of UTF-8, unless a comment names another unit. All bounds are inclusive.
 //  - Bad input is INVALID_ARGUMENT. The message begins with the field's path and gives the bounds, for example
 //    `ttl_ms: 0 is outside 1 to 31536000000`.
+//  - A request has at most 4,000 tags and lengths on the wire, a message of a session at most 500,000. More are
+//    INVALID_ARGUMENT before the message is decoded.
+//  - FAILED_PRECONDITION: the store has something under the name of this key that Dibs did not write. Other keys are
+//    served.
 //  - RESOURCE_EXHAUSTED and UNAVAILABLE carry the trailing metadata `grpc-retry-pushback-ms`.
 //  - An unknown enum value is refused in a request. In a response, treat it as the UNSPECIFIED value.
 
@@ -46,7 +50,9 @@ const (
 	// Read only, never a lease. A miss waits for a running rebuild. Without one it is `busy` at once.
 	Intent_INTENT_READ Intent = 2
 	// Rebuild now, even if the value is fresh (a write-through, or a manual refresh). Other callers get the old
-	// value meanwhile. If a rebuild is running, this call waits for it and then tries again.
+	// value meanwhile. If a rebuild is running, this call waits for it and then tries again; if that rebuild fails, it
+	// gets the failure. After a failure it need not wait for the back-off, but one refresh per second and key is tried
+	// in the whole fleet: until then it is `failed`, with the time to the next try.
 	Intent_INTENT_REFRESH Intent = 3
 )
 
@@ -394,7 +400,7 @@ const (
 	BusyReason_BUSY_REASON_WAIT_ENDED BusyReason = 1
 	// The rebuild usually takes longer than this caller can wait. Answered immediately, with an estimate.
 	BusyReason_BUSY_REASON_DEADLINE_TOO_SHORT BusyReason = 2
-	// The lock nodes reached no decision within the wait.
+	// The lock nodes reached no decision within the wait, or the store was late for all of it.
 	BusyReason_BUSY_REASON_UNDECIDED BusyReason = 3
 	// The namespace's budget of concurrent rebuilds is used up.
 	BusyReason_BUSY_REASON_BUDGET BusyReason = 4
@@ -2908,7 +2914,8 @@ func (x *SessionHello) GetWatchedNamespaces() []string {
 // SessionCall is one call.
 type SessionCall struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Chosen by the client: above 0, and different from those of all open calls of this session.
+	// Chosen by the client: above 0, and different from those of all open calls of this session. A session has at most
+	// 100,000 open calls. Further ones are RESOURCE_EXHAUSTED.
 	Id int64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	// How long the client waits for the reply, instead of a gRPC deadline. Absent: no deadline.
 	DeadlineMs *int64 `protobuf:"varint,2,opt,name=deadline_ms,json=deadlineMs,proto3,oneof" json:"deadline_ms,omitempty"`

@@ -501,7 +501,8 @@ pub struct SessionHello {
 /// SessionCall is one call.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SessionCall {
-    /// Chosen by the client: above 0, and different from those of all open calls of this session.
+    /// Chosen by the client: above 0, and different from those of all open calls of this session. A session has at most
+    /// 100,000 open calls. Further ones are RESOURCE_EXHAUSTED.
     #[prost(int64, tag = "1")]
     pub id: i64,
     /// How long the client waits for the reply, instead of a gRPC deadline. Absent: no deadline.
@@ -694,7 +695,9 @@ pub enum Intent {
     /// Read only, never a lease. A miss waits for a running rebuild. Without one it is `busy` at once.
     Read = 2,
     /// Rebuild now, even if the value is fresh (a write-through, or a manual refresh). Other callers get the old
-    /// value meanwhile. If a rebuild is running, this call waits for it and then tries again.
+    /// value meanwhile. If a rebuild is running, this call waits for it and then tries again; if that rebuild fails, it
+    /// gets the failure. After a failure it need not wait for the back-off, but one refresh per second and key is tried
+    /// in the whole fleet: until then it is `failed`, with the time to the next try.
     Refresh = 3,
 }
 impl Intent {
@@ -922,7 +925,7 @@ pub enum BusyReason {
     WaitEnded = 1,
     /// The rebuild usually takes longer than this caller can wait. Answered immediately, with an estimate.
     DeadlineTooShort = 2,
-    /// The lock nodes reached no decision within the wait.
+    /// The lock nodes reached no decision within the wait, or the store was late for all of it.
     Undecided = 3,
     /// The namespace's budget of concurrent rebuilds is used up.
     Budget = 4,

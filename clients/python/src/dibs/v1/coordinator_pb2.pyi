@@ -12,6 +12,10 @@ Conventions of this file:
  - Sizes are bytes of UTF-8, unless a comment names another unit. All bounds are inclusive.
  - Bad input is INVALID_ARGUMENT. The message begins with the field's path and gives the bounds, for example
    `ttl_ms: 0 is outside 1 to 31536000000`.
+ - A request has at most 4,000 tags and lengths on the wire, a message of a session at most 500,000. More are
+   INVALID_ARGUMENT before the message is decoded.
+ - FAILED_PRECONDITION: the store has something under the name of this key that Dibs did not write. Other keys are
+   served.
  - RESOURCE_EXHAUSTED and UNAVAILABLE carry the trailing metadata `grpc-retry-pushback-ms`.
  - An unknown enum value is refused in a request. In a response, treat it as the UNSPECIFIED value.
 """
@@ -46,7 +50,9 @@ class _IntentEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Intent.ValueTy
     """Read only, never a lease. A miss waits for a running rebuild. Without one it is `busy` at once."""
     INTENT_REFRESH: _Intent.ValueType  # 3
     """Rebuild now, even if the value is fresh (a write-through, or a manual refresh). Other callers get the old
-    value meanwhile. If a rebuild is running, this call waits for it and then tries again.
+    value meanwhile. If a rebuild is running, this call waits for it and then tries again; if that rebuild fails, it
+    gets the failure. After a failure it need not wait for the back-off, but one refresh per second and key is tried
+    in the whole fleet: until then it is `failed`, with the time to the next try.
     """
 
 class Intent(_Intent, metaclass=_IntentEnumTypeWrapper):
@@ -60,7 +66,9 @@ INTENT_READ: Intent.ValueType  # 2
 """Read only, never a lease. A miss waits for a running rebuild. Without one it is `busy` at once."""
 INTENT_REFRESH: Intent.ValueType  # 3
 """Rebuild now, even if the value is fresh (a write-through, or a manual refresh). Other callers get the old
-value meanwhile. If a rebuild is running, this call waits for it and then tries again.
+value meanwhile. If a rebuild is running, this call waits for it and then tries again; if that rebuild fails, it
+gets the failure. After a failure it need not wait for the back-off, but one refresh per second and key is tried
+in the whole fleet: until then it is `failed`, with the time to the next try.
 """
 Global___Intent: _TypeAlias = Intent  # noqa: Y015
 
@@ -229,7 +237,7 @@ class _BusyReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BusyReason
     BUSY_REASON_DEADLINE_TOO_SHORT: _BusyReason.ValueType  # 2
     """The rebuild usually takes longer than this caller can wait. Answered immediately, with an estimate."""
     BUSY_REASON_UNDECIDED: _BusyReason.ValueType  # 3
-    """The lock nodes reached no decision within the wait."""
+    """The lock nodes reached no decision within the wait, or the store was late for all of it."""
     BUSY_REASON_BUDGET: _BusyReason.ValueType  # 4
     """The namespace's budget of concurrent rebuilds is used up."""
     BUSY_REASON_DRAINING: _BusyReason.ValueType  # 5
@@ -247,7 +255,7 @@ BUSY_REASON_WAIT_ENDED: BusyReason.ValueType  # 1
 BUSY_REASON_DEADLINE_TOO_SHORT: BusyReason.ValueType  # 2
 """The rebuild usually takes longer than this caller can wait. Answered immediately, with an estimate."""
 BUSY_REASON_UNDECIDED: BusyReason.ValueType  # 3
-"""The lock nodes reached no decision within the wait."""
+"""The lock nodes reached no decision within the wait, or the store was late for all of it."""
 BUSY_REASON_BUDGET: BusyReason.ValueType  # 4
 """The namespace's budget of concurrent rebuilds is used up."""
 BUSY_REASON_DRAINING: BusyReason.ValueType  # 5
@@ -1491,7 +1499,9 @@ class SessionCall(_message.Message):
     GET_OR_LOCK_MANY_FIELD_NUMBER: _builtins.int
     EXPLAIN_FIELD_NUMBER: _builtins.int
     id: _builtins.int
-    """Chosen by the client: above 0, and different from those of all open calls of this session."""
+    """Chosen by the client: above 0, and different from those of all open calls of this session. A session has at most
+    100,000 open calls. Further ones are RESOURCE_EXHAUSTED.
+    """
     deadline_ms: _builtins.int
     """How long the client waits for the reply, instead of a gRPC deadline. Absent: no deadline."""
     traceparent: _builtins.str

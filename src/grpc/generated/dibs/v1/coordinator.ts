@@ -39,6 +39,10 @@ export const protobufFileName = "dibs/v1/coordinator.proto";
  *  - Sizes are bytes of UTF-8, unless a comment names another unit. All bounds are inclusive.
  *  - Bad input is INVALID_ARGUMENT. The message begins with the field's path and gives the bounds, for example
  *    `ttl_ms: 0 is outside 1 to 31536000000`.
+ *  - A request has at most 4,000 tags and lengths on the wire, a message of a session at most 500,000. More are
+ *    INVALID_ARGUMENT before the message is decoded.
+ *  - FAILED_PRECONDITION: the store has something under the name of this key that Dibs did not write. Other keys are
+ *    served.
  *  - RESOURCE_EXHAUSTED and UNAVAILABLE carry the trailing metadata `grpc-retry-pushback-ms`.
  *  - An unknown enum value is refused in a request. In a response, treat it as the UNSPECIFIED value.
  */
@@ -53,7 +57,9 @@ export enum Intent {
   INTENT_READ = 2,
   /**
    * INTENT_REFRESH - Rebuild now, even if the value is fresh (a write-through, or a manual refresh). Other callers get the old
-   * value meanwhile. If a rebuild is running, this call waits for it and then tries again.
+   * value meanwhile. If a rebuild is running, this call waits for it and then tries again; if that rebuild fails, it
+   * gets the failure. After a failure it need not wait for the back-off, but one refresh per second and key is tried
+   * in the whole fleet: until then it is `failed`, with the time to the next try.
    */
   INTENT_REFRESH = 3,
   UNRECOGNIZED = -1,
@@ -367,7 +373,7 @@ export enum BusyReason {
   BUSY_REASON_WAIT_ENDED = 1,
   /** BUSY_REASON_DEADLINE_TOO_SHORT - The rebuild usually takes longer than this caller can wait. Answered immediately, with an estimate. */
   BUSY_REASON_DEADLINE_TOO_SHORT = 2,
-  /** BUSY_REASON_UNDECIDED - The lock nodes reached no decision within the wait. */
+  /** BUSY_REASON_UNDECIDED - The lock nodes reached no decision within the wait, or the store was late for all of it. */
   BUSY_REASON_UNDECIDED = 3,
   /** BUSY_REASON_BUDGET - The namespace's budget of concurrent rebuilds is used up. */
   BUSY_REASON_BUDGET = 4,
@@ -1132,7 +1138,10 @@ export interface SessionHello {
 
 /** SessionCall is one call. */
 export interface SessionCall {
-  /** Chosen by the client: above 0, and different from those of all open calls of this session. */
+  /**
+   * Chosen by the client: above 0, and different from those of all open calls of this session. A session has at most
+   * 100,000 open calls. Further ones are RESOURCE_EXHAUSTED.
+   */
   id: number;
   /** How long the client waits for the reply, instead of a gRPC deadline. Absent: no deadline. */
   deadlineMs?:

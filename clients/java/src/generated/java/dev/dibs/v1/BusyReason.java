@@ -39,7 +39,7 @@ public enum BusyReason
   BUSY_REASON_DEADLINE_TOO_SHORT(2),
   /**
    * <pre>
-   * The lock nodes reached no decision within the wait.
+   * The lock nodes reached no decision within the wait, or the store was late for all of it.
    * </pre>
    *
    * <code>BUSY_REASON_UNDECIDED = 3;</code>
@@ -98,7 +98,7 @@ public enum BusyReason
   public static final int BUSY_REASON_DEADLINE_TOO_SHORT_VALUE = 2;
   /**
    * <pre>
-   * The lock nodes reached no decision within the wait.
+   * The lock nodes reached no decision within the wait, or the store was late for all of it.
    * </pre>
    *
    * <code>BUSY_REASON_UNDECIDED = 3;</code>

@@ -40,7 +40,9 @@ public enum Intent
   /**
    * <pre>
    * Rebuild now, even if the value is fresh (a write-through, or a manual refresh). Other callers get the old
-   * value meanwhile. If a rebuild is running, this call waits for it and then tries again.
+   * value meanwhile. If a rebuild is running, this call waits for it and then tries again; if that rebuild fails, it
+   * gets the failure. After a failure it need not wait for the back-off, but one refresh per second and key is tried
+   * in the whole fleet: until then it is `failed`, with the time to the next try.
    * </pre>
    *
    * <code>INTENT_REFRESH = 3;</code>
@@ -76,7 +78,9 @@ public enum Intent
   /**
    * <pre>
    * Rebuild now, even if the value is fresh (a write-through, or a manual refresh). Other callers get the old
-   * value meanwhile. If a rebuild is running, this call waits for it and then tries again.
+   * value meanwhile. If a rebuild is running, this call waits for it and then tries again; if that rebuild fails, it
+   * gets the failure. After a failure it need not wait for the back-off, but one refresh per second and key is tried
+   * in the whole fleet: until then it is `failed`, with the time to the next try.
    * </pre>
    *
    * <code>INTENT_REFRESH = 3;</code>

@@ -101,7 +101,8 @@ private static final long serialVersionUID = 0L;
   private long id_ = 0L;
   /**
    * <pre>
-   * Chosen by the client: above 0, and different from those of all open calls of this session.
+   * Chosen by the client: above 0, and different from those of all open calls of this session. A session has at most
+   * 100,000 open calls. Further ones are RESOURCE_EXHAUSTED.
    * </pre>
    *
    * <code>int64 id = 1;</code>
@@ -1144,7 +1145,8 @@ private static final long serialVersionUID = 0L;
     private long id_ ;
     /**
      * <pre>
-     * Chosen by the client: above 0, and different from those of all open calls of this session.
+     * Chosen by the client: above 0, and different from those of all open calls of this session. A session has at most
+     * 100,000 open calls. Further ones are RESOURCE_EXHAUSTED.
      * </pre>
      *
      * <code>int64 id = 1;</code>
@@ -1156,7 +1158,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Chosen by the client: above 0, and different from those of all open calls of this session.
+     * Chosen by the client: above 0, and different from those of all open calls of this session. A session has at most
+     * 100,000 open calls. Further ones are RESOURCE_EXHAUSTED.
      * </pre>
      *
      * <code>int64 id = 1;</code>
@@ -1172,7 +1175,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Chosen by the client: above 0, and different from those of all open calls of this session.
+     * Chosen by the client: above 0, and different from those of all open calls of this session. A session has at most
+     * 100,000 open calls. Further ones are RESOURCE_EXHAUSTED.
      * </pre>
      *
      * <code>int64 id = 1;</code>

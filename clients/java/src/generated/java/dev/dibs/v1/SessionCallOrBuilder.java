@@ -10,7 +10,8 @@ public interface SessionCallOrBuilder extends
 
   /**
    * <pre>
-   * Chosen by the client: above 0, and different from those of all open calls of this session.
+   * Chosen by the client: above 0, and different from those of all open calls of this session. A session has at most
+   * 100,000 open calls. Further ones are RESOURCE_EXHAUSTED.
    * </pre>
    *
    * <code>int64 id = 1;</code>
