@@ -49,7 +49,7 @@ export function endOf(stream: ClientHttp2Stream): Promise<string> {
     stream.on('response', done);
     stream.on('trailers', done);
     stream.on('error', (error: Error) => resolve(error.message));
-    stream.on('close', () => resolve('closed'));
+    stream.on('close', () => resolve(`closed ${stream.rstCode}`));
     stream.resume();
   });
 }
