@@ -12,6 +12,12 @@ const SECONDS_BUCKETS = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 ];
 const STOP_MS_MAX = 3_000;
+/** Each that there is. HTTP has no calls to refuse a connection for. */
+const REFUSALS = [
+  ['grpc', 'share'],
+  ['grpc', 'calls'],
+  ['http', 'share'],
+] as const;
 /** `unknown` before the first decision. */
 const MODES: readonly (Degraded | 'unknown')[] = ['unknown', 'none', 'quorum_lost', 'store_lost', 'local'];
 
@@ -89,6 +95,7 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
     this.#counted(METRICS.callErrors, errors, this.#callErrors, [method, code]);
     const refused = 'Connections that were refused or cut off, by the reason';
     this.#counted(METRICS.connectionsRefused, refused, this.#refused, [protocol, why]);
+    for (const [protocol, why] of REFUSALS) this.#refused.add(protocol, why, 0);
   }
 
   answered(namespace: string, outcome: 'hit' | 'stale' | 'lease' | 'failed' | BusyReason): void {

@@ -2,13 +2,14 @@
 export class PairCounts {
   readonly #counts = new Map<string, Map<string, number>>();
 
-  add(of: string, by: string): void {
+  /** `count` 0 makes the pair known, so that its first event is an increase. */
+  add(of: string, by: string, count = 1): void {
     let counts = this.#counts.get(of);
     if (counts === undefined) {
       counts = new Map();
       this.#counts.set(of, counts);
     }
-    counts.set(by, (counts.get(by) ?? 0) + 1);
+    counts.set(by, (counts.get(by) ?? 0) + count);
   }
 
   each(told: (of: string, by: string, count: number) => void): void {

@@ -6,7 +6,7 @@ import { peerOf } from '../../access/peer.js';
 import { Shares } from '../../access/shares.js';
 import type { Clock } from '../../coordination/ports/clock.js';
 import type { Edge } from '../answer.js';
-import { Arrivals } from './arrivals.js';
+import { Arrivals, SWEEP_EVERY_MS } from './arrivals.js';
 import { Connection } from './connection.js';
 import { DoorCall } from './door-call.js';
 import { Refusals } from './refusals.js';
@@ -46,7 +46,6 @@ export type Refused = 'share' | 'calls';
 
 /** Open calls of a connection before one of them is admitted. Further ones wait in the client. */
 export const STREAMS_BEFORE_ADMISSION = 100;
-const SWEEP_EVERY_MS = 500;
 /** Refused connections that are kept for a while, each with its descriptor, and for how long. */
 const HELD_OFF_MAX = 100;
 const HELD_OFF_MS = 1_000;

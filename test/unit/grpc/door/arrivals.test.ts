@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { Arrivals, ConnectionArrivals } from '../../../../src/grpc/door/arrivals.js';
+import { Arrivals, ConnectionArrivals, SWEEP_EVERY_MS } from '../../../../src/grpc/door/arrivals.js';
 
 function trial(bytesMax = 1_000) {
   let nowMs = 0;
@@ -23,11 +23,14 @@ function trial(bytesMax = 1_000) {
       end: () => arrivals.end(arrival),
     });
   };
-  const pass = (ms: number) => {
+  const standStill = (ms: number) => {
     nowMs += ms;
     arrivals.sweep();
   };
-  return { arrivals, begin, pass };
+  const pass = (ms: number) => {
+    for (let leftMs = ms; leftMs > 0; leftMs -= SWEEP_EVERY_MS) standStill(Math.min(leftMs, SWEEP_EVERY_MS));
+  };
+  return { arrivals, begin, pass, standStill };
 }
 
 it('a connection that holds more than what is left receives one request at a time', () => {
@@ -93,6 +96,16 @@ it('the time in which it is not received does not count', () => {
   expect(waits.late).toBe(0);
   pass(1);
   expect(waits.late).toBe(1);
+});
+
+it('the time in which this process stood still does not count: what came meanwhile is not read yet', () => {
+  const { begin, pass, standStill } = trial();
+  const request = begin(new ConnectionArrivals());
+  standStill(60_000);
+  pass(10_000 - 2 * SWEEP_EVERY_MS);
+  expect(request.late).toBe(0);
+  pass(1);
+  expect(request.late).toBe(1);
 });
 
 it('is full for a connection whose waiting requests could hold twice the bound', () => {
