@@ -133,10 +133,15 @@ function checkEviction(role: 'lock' | 'store', servers: readonly ServerFacts[], 
 
 async function checkRights(of: ExaminedServer, connection: StoreConnection, to: Findings): Promise<boolean> {
   const trials = of.role === 'lock' ? lockTrials(of.id) : storeTrials(of.id);
-  const { refused, cannotWrite } = await tryRights(connection, trials);
+  const { refused, unknown, cannotWrite } = await tryRights(connection, trials);
   if (refused.length > 0) {
     to.fault('rights', `the user may not use ${refused.join(', ')}; see deploy/operations/redis-acl.md`);
-  } else to.ok('rights', `the user may use all ${trials.length} commands and keys`);
+  }
+  if (unknown.length > 0) {
+    to.fault('commands', `Redis does not know ${unknown.join(', ')}; is it renamed, or is Redis too old?`);
+  }
+  const all = refused.length + unknown.length === 0;
+  if (all) to.ok('rights', `the user may use all ${trials.length} commands and keys`);
   if (cannotWrite !== undefined) to.fault('writes', cannotWrite);
-  return refused.length === 0 && cannotWrite === undefined;
+  return all && cannotWrite === undefined;
 }

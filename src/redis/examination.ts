@@ -35,6 +35,8 @@ const PINGS = 5;
 type Trial = readonly [right: string, name: string, ...args: (string | number)[]];
 
 const RIGHT_OF_KEY = 'return 1';
+/** The right to use a key begins with this. */
+const A_KEY = 'the key ';
 
 /** A trial for each right of a lock node's user. */
 export function lockTrials(id: string): readonly Trial[] {
@@ -88,20 +90,23 @@ function common(key: string, others: readonly string[]): readonly Trial[] {
     ['get', 'get', key],
     ['evalsha', 'evalsha', lockTakeScript.sha1, 0],
     ['eval', 'eval', RIGHT_OF_KEY, 0],
-    ...[key, ...others].map((each): Trial => [`the key ${each}`, 'eval', RIGHT_OF_KEY, 1, each]),
+    ...[key, ...others].map((each): Trial => [`${A_KEY}${each}`, 'eval', RIGHT_OF_KEY, 1, each]),
   ];
 }
 
 export interface Trials {
   /** Commands and keys that the user may not use. */
   readonly refused: readonly string[];
+  /** Commands that the server does not know: they are renamed, or it is too old. */
+  readonly unknown: readonly string[];
   /** Why the server takes no write: it is full, or cannot save. */
-  readonly cannotWrite?: string;
+  readonly cannotWrite: string | undefined;
 }
 
 /** Runs each command once, in order. Rejects with StoreUnavailable if the connection breaks. */
 export async function tryRights(connection: StoreConnection, trials: readonly Trial[]): Promise<Trials> {
   const refused: string[] = [];
+  const unknown: string[] = [];
   let cannotWrite: string | undefined;
   for (const [right, name, ...args] of trials) {
     try {
@@ -109,11 +114,14 @@ export async function tryRights(connection: StoreConnection, trials: readonly Tr
     } catch (error) {
       const reply = replyOf(error);
       if (reply === undefined) throw error;
-      if (/NOPERM|unknown command/i.test(reply.message)) refused.push(right);
+      if (/unknown command/i.test(reply.message)) unknown.push(right);
+      else if (/NOPERM/.test(reply.message)) refused.push(right);
       else if (/^(?:OOM|MISCONF|NOREPLICAS)/.test(reply.message)) cannotWrite ??= troubleOf(reply);
     }
   }
-  return { refused: [...new Set(refused)], ...(cannotWrite === undefined ? {} : { cannotWrite }) };
+  // Keys are tried by scripts, so a user without scripts says nothing about them.
+  const known = refused.includes('eval') ? refused.filter((right) => !right.startsWith(A_KEY)) : refused;
+  return { refused: [...new Set(known)], unknown, cannotWrite };
 }
 
 /** What Redis answered. Undefined if there was no answer. */

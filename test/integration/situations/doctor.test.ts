@@ -1,46 +1,20 @@
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Diagnosis } from '../../../src/doctor/finding.js';
 import { Caller } from '../../support/caller.js';
 import { TestAuthority } from '../../support/certificates.js';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
+import { examined, runDoctor, troublesOf } from '../../support/doctor.js';
 import { freePort, RedisServer } from '../../support/redis-server.js';
 import { Replica } from '../../support/replica.js';
 import { until } from '../../support/until.js';
 
 // What `dibs doctor` says of each situation, as a process of its own. Some examinations wait for seconds.
 
-type Report = Diagnosis & { readonly healthy: boolean; readonly faults: number; readonly warnings: number };
 type Env = Readonly<Record<string, string>>;
 
 const PAGE = readFileSync('deploy/operations/redis-acl.md', 'utf8');
-
-async function run(env: Env, ...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const options = { env: { PATH: process.env.PATH, ...env } };
-  try {
-    const output = await promisify(execFile)(process.execPath, ['dist/cli.js', 'doctor', ...args], options);
-    return { code: 0, ...output };
-  } catch (error) {
-    return error as { code: number; stdout: string; stderr: string };
-  }
-}
-
-async function examined(env: Env, ...args: string[]): Promise<Report & { readonly code: number }> {
-  const { code, stdout, stderr } = await run(env, '--json', ...args);
-  expect(stderr).toBe('');
-  return { code, ...(JSON.parse(stdout) as Report) };
-}
-
-/** The faults and warnings, as `part: check: detail`. */
-function troubles({ findings }: Report): string[] {
-  return findings
-    .filter(({ result }) => result !== 'ok')
-    .map(({ part, check, result, detail }) => `${result} of ${part}: ${check}: ${detail}`);
-}
 
 describeWithRedis('dibs doctor', () => {
   const folder = mkdtempSync(join(tmpdir(), 'dibs-doctor-'));
@@ -83,7 +57,7 @@ describeWithRedis('dibs doctor', () => {
 
   it('a fleet that no replica has used yet', async () => {
     const report = await examined(env);
-    expect(troubles(report)).toEqual([]);
+    expect(troublesOf(report)).toEqual([]);
     expect(report).toMatchObject({ code: 0, healthy: true, mode: 'quorum', faults: 0, warnings: 0 });
     const made = (part: string) => report.findings.filter((it) => it.part === part).map(({ check }) => check);
     expect(made('end to end')).toEqual(['subscription', 'lease', 'publish', 'wake', 'invalidation']);
@@ -106,7 +80,7 @@ describeWithRedis('dibs doctor', () => {
     const kept = async () => Promise.all([values, ...lock].map(async (one) => (await one.keys('*')).sort()));
     const before = await kept();
     const report = await examined(guarded);
-    expect(troubles(report)).toEqual([]);
+    expect(troublesOf(report)).toEqual([]);
     expect(report.findings.filter(({ check }) => check === 'votes').map(({ detail }) => detail)).toEqual(
       Array(3).fill('locked, refused a second lock, extended, released'),
     );
@@ -250,9 +224,9 @@ describeWithRedis('dibs doctor', () => {
 
   it.each(situations)('$title', async ({ env, says, result }) => {
     const report = await examined(await env());
-    expect(troubles(report)).toContainEqual(expect.stringMatching(says));
+    expect(troublesOf(report)).toContainEqual(expect.stringMatching(says));
     // One fault is not told as many.
-    expect(troubles(report).filter((line) => !says.test(line) && !line.includes('skipped'))).toEqual([]);
+    expect(troublesOf(report).filter((line) => !says.test(line) && !line.includes('skipped'))).toEqual([]);
     expect(report).toMatchObject(
       result === 'warning' ? { code: 0, healthy: true } : { code: 1, healthy: false },
     );
@@ -272,12 +246,12 @@ describeWithRedis('dibs doctor', () => {
       DIBS_LEASE_MS: '5',
       DIBS_CONFIG: policies,
     };
-    const { code, stdout, stderr } = await run(refused);
+    const { code, stdout, stderr } = await runDoctor(refused);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/DIBS_STORE_URL: cannot be used/);
     expect(stderr).toMatch(/DIBS_LEASE_MS: '5' is not a whole number/);
     expect(stderr).toMatch(/DIBS_CONFIG: namespaces\.prices\.stale/);
-    const json = await run(refused, '--json');
+    const json = await runDoctor(refused, '--json');
     expect({ code: json.code, ...JSON.parse(json.stdout) }).toMatchObject({ code: 2, healthy: false });
     expect(stderr + json.stdout + json.stderr).not.toMatch('secret');
   });

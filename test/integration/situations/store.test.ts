@@ -10,6 +10,7 @@ import { LOG } from '../../../src/telemetry/log-texts.js';
 import { Caller } from '../../support/caller.js';
 import { type CertificateOptions, TestAuthority } from '../../support/certificates.js';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
+import { examined, troublesOf } from '../../support/doctor.js';
 import { linesOf } from '../../support/log-lines.js';
 import { freePort, RedisServer } from '../../support/redis-server.js';
 import { Replica } from '../../support/replica.js';
@@ -25,6 +26,8 @@ interface Situation {
   readonly title: string;
   readonly line: string;
   readonly why: RegExp;
+  /** What `dibs doctor` says, unless it is the same. */
+  readonly examination?: RegExp;
   url(): Promise<string>;
   /** Besides those of every replica. */
   env?(): Record<string, string>;
@@ -36,6 +39,8 @@ describeWithRedis('a value store that does not serve', () => {
   const servers: RedisServer[] = [];
   let web: Server;
   const replicas = new Map<string, Replica>();
+  /** What `dibs doctor` says of each. */
+  const diagnoses = new Map<string, string[]>();
   let env: Record<string, string>;
 
   async function redis(...args: string[]): Promise<RedisServer> {
@@ -166,12 +171,14 @@ describeWithRedis('a value store that does not serve', () => {
       title: 'the rights at the store are too few',
       line: LOG.storeRefuses,
       why: /the rights of the Redis user are too few; see deploy\/operations\/redis-acl.md/,
+      examination: /rights: the user may not use evalsha, eval; see deploy\/operations\/redis-acl.md/,
       url: () => withUser('+@all -evalsha -eval'),
     },
     {
       title: 'a command of the store is renamed',
       line: LOG.storeRefuses,
       why: /Redis does not know a command; is it renamed/,
+      examination: /commands: Redis does not know evalsha; is it renamed/,
       url: async () => (await redis('--rename-command', 'EVALSHA', '')).url,
     },
     {
@@ -220,10 +227,9 @@ describeWithRedis('a value store that does not serve', () => {
     const left = [...situations];
     const worker = async () => {
       for (let one = left.shift(); one !== undefined; one = left.shift()) {
-        replicas.set(
-          one.title,
-          await Replica.start({ ...env, ...one.env?.(), DIBS_STORE_URL: await one.url() }),
-        );
+        const its = { ...env, ...one.env?.(), DIBS_STORE_URL: await one.url() };
+        replicas.set(one.title, await Replica.start(its));
+        diagnoses.set(one.title, troublesOf(await examined(its)));
       }
     };
     await Promise.all(Array.from({ length: STARTS_AT_ONCE }, worker));
@@ -238,7 +244,7 @@ describeWithRedis('a value store that does not serve', () => {
     rmSync(folder, { recursive: true });
   }, BEFORE_MS_MAX);
 
-  it.each(situations)('$title', async ({ title, line, why }) => {
+  it.each(situations)('$title', async ({ title, line, why, examination }) => {
     const replica = replicas.get(title);
     if (replica === undefined) throw new Error('it did not start');
     const caller = new Caller(replica.target);
@@ -255,6 +261,9 @@ describeWithRedis('a value store that does not serve', () => {
       .toContainEqual(expect.stringMatching(new RegExp(`^${LOG.degraded}: .*value store: .*${why.source}`)));
     const metrics = await (await fetch(`${replica.httpUrl}/metrics`)).text();
     expect(metrics).toMatch('dibs_degraded{mode="store_lost"} 1\n');
+    expect(diagnoses.get(title)).toContainEqual(
+      expect.stringMatching(new RegExp(`^fault of value store: .*(?:${(examination ?? why).source})`)),
+    );
   });
 
   it('a key of the store has another type', async () => {
