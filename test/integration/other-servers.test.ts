@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Degraded, ExtendOutcome, Read } from '../../src/grpc/generated/dibs/v1/coordinator.js';
 import { Caller, textOf } from '../support/caller.js';
+import { examined, troublesOf } from '../support/doctor.js';
 import { Fleet } from '../support/fleet.js';
 import { OTHER_SERVERS, pathOf } from '../support/other-redis.js';
 import type { RedisServer } from '../support/redis-server.js';
@@ -75,10 +76,11 @@ describe.each(servers)('on $name', ({ path, version }) => {
           return server.url.replace('//', `//${user}:PASSWORD@`);
         };
         const nodes = await Promise.all(fleet.lockNodes.map((node) => asUser(node, 'dibs-lock')));
-        const replica = await Replica.start({
+        const env = {
           DIBS_QUORUM_NODES: nodes.join(','),
           DIBS_STORE_URL: await asUser(fleet.store, 'dibs-store'),
-        });
+        };
+        const replica = await Replica.start(env);
         const caller = new Caller(replica.target);
         await until(
           async () => (await caller.getOrLock({ key: `first ${Math.random()}` })).degraded === 1,
@@ -87,6 +89,7 @@ describe.each(servers)('on $name', ({ path, version }) => {
         await everything(caller, callers[1] as Caller);
         caller.close();
         await replica.kill();
+        expect(troublesOf(await examined(env))).toEqual([]);
         for (const server of [fleet.store, ...fleet.lockNodes]) {
           expect((await server.command('ACL', 'LOG')).trim()).toBe('');
         }
