@@ -8,8 +8,11 @@ import { ClusterBeats } from './cluster-beats.js';
 import { WAKE_CHANNEL } from './keys.js';
 import { ReplyWatch } from './reply-watch.js';
 
-/** Near caches are served as fresh while the channel is live: this and the next bound their delusion. */
-const PING_EVERY_MS = 1_000;
+/**
+ * Near caches are served as fresh while the channel is live: this and the next bound their delusion. There are three
+ * pings in the age that a pong may have, so a replica that was held up for a moment still trusts what it hears.
+ */
+const PING_EVERY_MS = 500;
 /**
  * A pong whose ping is older proves nothing: a replica that was paused must hear from the channel before it trusts its
  * copies. A store that is late makes its pongs old, and near caches wait for the next one. The subscription stays.
@@ -31,9 +34,9 @@ export interface RedisWakeChannelOptions {
 }
 
 /**
- * The wakes that the store's scripts publish, over its own connection. Each connection subscribes,
- * is pinged every second, and is thrown away for a new one at its first fault, or when it owes a reply and is silent for
- * too long. One that is only late is waited for: a new one would be late too, and would miss the wakes in between.
+ * The wakes that the store's scripts publish, over its own connection. Each connection subscribes, is pinged twice a
+ * second, and is thrown away for a new one at its first fault, or when it owes a reply and is silent for too long. One that
+ * is only late is waited for: a new one would be late too, and would miss the wakes in between.
  */
 export class RedisWakeChannel implements WakeChannel {
   readonly #address: StoreAddress;
@@ -126,7 +129,7 @@ export class RedisWakeChannel implements WakeChannel {
     this.#pingLater(client);
   }
 
-  /** Every second, or as soon as the pong before has come. */
+  /** Twice a second, or as soon as the pong before has come. */
   #pingLater(client: Redis): void {
     const sinceMs = this.#options.clock.nowMs() - this.#provenAtMs;
     this.#timer = setTimeout(
