@@ -3,8 +3,6 @@ import type { Clock } from '../../coordination/ports/clock.js';
 /** How long a request may take to arrive, besides what its bytes take at the lowest speed. */
 const ARRIVAL_MS_MAX = 10_000;
 const BYTES_PER_MS_MIN = 64;
-/** {@link Arrivals.sweep} is called this often. Of a longer time between two, only twice as much counts. */
-export const SWEEP_EVERY_MS = 500;
 /** What HTTP/2 holds of a stream that is not read: its window. */
 const WINDOW_BYTES = 65_535;
 
@@ -46,16 +44,11 @@ export class Arrivals {
   readonly #all = new Set<Arrival>();
   readonly #paused = new Set<Arrival>();
   #bytes = 0;
-  #sweptMs: number;
-  /** How long this process itself stood still: what came meanwhile is not read yet. */
-  #stoodMs = 0;
 
   constructor(
     private readonly clock: Pick<Clock, 'nowMs'>,
     private readonly bytesMax: number,
-  ) {
-    this.#sweptMs = clock.nowMs();
-  }
+  ) {}
 
   get bytes(): number {
     return this.#bytes;
@@ -67,7 +60,7 @@ export class Arrivals {
   }
 
   begin(of: ConnectionArrivals, stream: PausableStream, late: () => void): Arrival {
-    const arrival = new Arrival(of, stream, late, this.#ranMs());
+    const arrival = new Arrival(of, stream, late, this.clock.nowMs());
     of.all.add(arrival);
     this.#all.add(arrival);
     return arrival;
@@ -79,7 +72,7 @@ export class Arrivals {
     of.bytes += bytes;
     this.#bytes += bytes;
     if (arrival.pausedMs !== undefined || this.#mayGoOn(arrival)) return;
-    arrival.pausedMs = this.#ranMs();
+    arrival.pausedMs = this.clock.nowMs();
     of.paused += 1;
     this.#paused.add(arrival);
     arrival.stream.pause();
@@ -101,29 +94,18 @@ export class Arrivals {
     }
   }
 
-  /**
-   * Refuses requests that take too long. The time that they wait here does not count, nor the time in which this process
-   * stood still.
-   */
+  /** Refuses requests that take too long. The time that they wait here does not count. */
   sweep(): void {
-    const sweptMs = this.clock.nowMs();
-    this.#stoodMs += Math.max(0, sweptMs - this.#sweptMs - 2 * SWEEP_EVERY_MS);
-    this.#sweptMs = sweptMs;
-    const nowMs = this.#ranMs();
+    const nowMs = this.clock.nowMs();
     for (const arrival of this.#all) {
       if (arrival.pausedMs !== undefined) continue;
       if (nowMs - arrival.sinceMs > ARRIVAL_MS_MAX + arrival.bytes / BYTES_PER_MS_MIN) arrival.late();
     }
   }
 
-  /** This process's own running time. */
-  #ranMs(): number {
-    return this.clock.nowMs() - this.#stoodMs;
-  }
-
   #unpause(arrival: Arrival): void {
     if (arrival.pausedMs === undefined) return;
-    arrival.sinceMs += this.#ranMs() - arrival.pausedMs;
+    arrival.sinceMs += this.clock.nowMs() - arrival.pausedMs;
     arrival.pausedMs = undefined;
     arrival.of.paused -= 1;
     this.#paused.delete(arrival);

@@ -6,10 +6,11 @@ import { peerOf } from '../../access/peer.js';
 import { Shares } from '../../access/shares.js';
 import type { Clock } from '../../coordination/ports/clock.js';
 import type { Edge } from '../answer.js';
-import { Arrivals, SWEEP_EVERY_MS } from './arrivals.js';
+import { Arrivals } from './arrivals.js';
 import { Connection } from './connection.js';
 import { DoorCall } from './door-call.js';
 import { Refusals } from './refusals.js';
+import { RunningClock, SWEEP_EVERY_MS } from './running-clock.js';
 import { Unsent } from './unsent.js';
 
 /** What peers may hold together. Of each, a peer may hold as much as is still free. */
@@ -86,12 +87,14 @@ export class Door {
     this.guard = parts.guard;
     this.compressedRequests = parts.compressedRequests;
     this.failed = parts.failed;
-    this.arrivals = new Arrivals(clock, bounds.arrivingBytesMax);
-    this.unsent = new Unsent(clock, bounds.unsentBytesMax);
+    const running = new RunningClock(clock);
+    this.arrivals = new Arrivals(running, bounds.arrivingBytesMax);
+    this.unsent = new Unsent(running, bounds.unsentBytesMax);
     this.streams = new Shares(bounds.streamsMax);
     this.refusals = new Refusals(clock);
     this.#sockets = new Shares(bounds.connectionsMax);
     this.#sweep = setInterval(() => {
+      running.swept();
       this.arrivals.sweep();
       this.refusals.sweep();
       this.unsent.sweep();

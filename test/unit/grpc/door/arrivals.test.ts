@@ -1,9 +1,11 @@
 import { expect, it } from 'vitest';
-import { Arrivals, ConnectionArrivals, SWEEP_EVERY_MS } from '../../../../src/grpc/door/arrivals.js';
+import { Arrivals, ConnectionArrivals } from '../../../../src/grpc/door/arrivals.js';
+import { RunningClock, SWEEP_EVERY_MS } from '../../../../src/grpc/door/running-clock.js';
 
 function trial(bytesMax = 1_000) {
   let nowMs = 0;
-  const arrivals = new Arrivals({ nowMs: () => nowMs }, bytesMax);
+  const running = new RunningClock({ nowMs: () => nowMs });
+  const arrivals = new Arrivals(running, bytesMax);
   const begin = (of: ConnectionArrivals) => {
     const told = { reads: true, late: 0 };
     const stream = {
@@ -25,6 +27,7 @@ function trial(bytesMax = 1_000) {
   };
   const standStill = (ms: number) => {
     nowMs += ms;
+    running.swept();
     arrivals.sweep();
   };
   const pass = (ms: number) => {

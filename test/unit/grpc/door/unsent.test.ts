@@ -1,9 +1,14 @@
 import { expect, it } from 'vitest';
+import { RunningClock, SWEEP_EVERY_MS } from '../../../../src/grpc/door/running-clock.js';
 import { ConnectionUnsent, Unsent } from '../../../../src/grpc/door/unsent.js';
+
+/** Of a time without a sweep, so much counts. */
+const COUNTED_MS = 2 * SWEEP_EVERY_MS;
 
 function trial(bytesMax = 100) {
   let nowMs = 0;
-  const unsent = new Unsent({ nowMs: () => nowMs }, bytesMax);
+  const running = new RunningClock({ nowMs: () => nowMs });
+  const unsent = new Unsent(running, bytesMax);
   const connection = () => {
     const reader = {
       taken: 0,
@@ -23,11 +28,15 @@ function trial(bytesMax = 100) {
     };
     return { of, reader, sent, send, read: (bytes: number) => unsent.read(of, bytes) };
   };
-  const pass = (ms: number) => {
+  const standStill = (ms: number) => {
     nowMs += ms;
+    running.swept();
     unsent.sweep();
   };
-  return { unsent, connection, pass };
+  const pass = (ms: number) => {
+    for (let leftMs = ms; leftMs > 0; leftMs -= COUNTED_MS) standStill(Math.min(leftMs, COUNTED_MS));
+  };
+  return { unsent, connection, pass, standStill };
 }
 
 it('a connection may hold as much as is free, and the rest waits in order, not encoded', () => {
@@ -92,4 +101,15 @@ it('forgets a connection whose answers were read', () => {
   one.read(10);
   pass(60_000);
   expect(one.reader.isCut).toBe(false);
+});
+
+it('does not blame readers for the time in which this process stood still', () => {
+  const { connection, pass, standStill } = trial();
+  const one = connection();
+  one.send('a', 90);
+  standStill(60_000);
+  pass(2_000 - COUNTED_MS);
+  expect(one.reader.isCut).toBe(false);
+  pass(1);
+  expect(one.reader.isCut).toBe(true);
 });
