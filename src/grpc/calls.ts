@@ -24,8 +24,8 @@ import {
   encodePublish,
   encodeRelease,
 } from './encode.js';
+import { failedCall, methodName } from './failure.js';
 import * as wire from './generated/dibs/v1/coordinator.js';
-import { callErrorOf, codeName } from './status.js';
 
 const contract = wire.CoordinatorServiceService;
 
@@ -111,11 +111,12 @@ export const CALLS = {
     handsOut: true,
     run: (edge, requests, call, settled) =>
       askEach(edge, requests, { call, span: spanOf(contract.getOrLock.path), told: toldOf }, settled),
+    // Each key that fails counts as a failed call.
     encode: ({ key, answer }, _requests, edge): wire.GetOrLockManyResponse => ({
       key: key.key,
       result:
         answer instanceof Error
-          ? { $case: 'error', value: keyErrorOf(answer, edge) }
+          ? { $case: 'error', value: failedCall(edge, contract.getOrLockMany.path, answer) }
           : { $case: 'response', value: encodeGetOrLock(answer, key) },
     }),
     valueBytes: ({ answer }) => (answer instanceof Error ? 0 : bytesOf(answer)),
@@ -147,7 +148,7 @@ function row<Wire, Request, Answer, Response>(
   const { path, responseStream } = it.method;
   return {
     path,
-    name: path.slice(path.lastIndexOf('/') + 1),
+    name: methodName(path),
     span: spanOf(path),
     streams: responseStream,
     type: it.type,
@@ -170,14 +171,6 @@ function row<Wire, Request, Answer, Response>(
 /** `/dibs.v1.CoordinatorService/Publish` without its first slash. */
 function spanOf(path: string): string {
   return path.slice(1);
-}
-
-/** Each key of a call for many counts as a failed call of its own. */
-function keyErrorOf(error: Error, { unexpected, failed }: Edge): wire.CallError {
-  const { path, name } = CALLS.getOrLockMany;
-  const told = callErrorOf(error, (cause) => unexpected(cause, path));
-  failed(name, codeName(told.code));
-  return told;
 }
 
 /** A read changes nothing. A lease makes other callers wait. */

@@ -3,7 +3,7 @@ import type { Call } from '../coordination/words/call.js';
 import { type Answered, type AnyRow, answer, type Edge } from './answer.js';
 import { callOf, visitorOf } from './call-of.js';
 import { messageOf } from './decode.js';
-import { codeName, statusOf } from './status.js';
+import { failedStatus } from './failure.js';
 import { type Decoded, strict } from './strict-codec.js';
 import type { Pieces } from './turns.js';
 import type { Carrier } from './unary.js';
@@ -18,8 +18,7 @@ export function many(
   const handler: handleServerStreamingCall<Decoded<unknown>, unknown> = (stream) => {
     let call: Call | undefined;
     const fail = (error: unknown) => {
-      const failure = statusOf(error, unexpected);
-      edge.failed(row.name, codeName(failure.code));
+      const failure = failedStatus(edge, row.path, error);
       // grpc-js turns it into the stream's status.
       stream.emit('error', failure);
       call?.trace?.end(failure.code);

@@ -4,7 +4,7 @@ import type { Call } from '../coordination/words/call.js';
 import { type Answered, type AnyRow, answer, type Edge } from './answer.js';
 import { callOf, visitorOf } from './call-of.js';
 import { messageOf } from './decode.js';
-import { codeName, statusOf } from './status.js';
+import { failedStatus } from './failure.js';
 import { type Decoded, strict } from './strict-codec.js';
 
 /** A method of the service: its codec and its handler. */
@@ -32,8 +32,7 @@ export function unary(
   const handler: handleUnaryCall<Decoded<unknown>, unknown> = (transport, done) => {
     let call: Call | undefined;
     const fail = (error: unknown) => {
-      const failure = statusOf(error, unexpected);
-      edge.failed(row.name, codeName(failure.code));
+      const failure = failedStatus(edge, row.path, error);
       done(failure);
       call?.trace?.end(failure.code);
     };

@@ -8,7 +8,7 @@ import {
 import { FULL_MS } from '../../coordination/waiting/retry-after.js';
 import { CoordinationError } from '../../coordination/words/errors.js';
 import { admit } from '../credentials.js';
-import { codeName, statusOf } from '../status.js';
+import { failedStatus } from '../failure.js';
 import { afterReceiving } from './after-receiving.js';
 import type { Arrival } from './arrivals.js';
 import type { Connection } from './connection.js';
@@ -153,8 +153,8 @@ export class DoorCall extends ServerInterceptingCall {
   #refuse(error: unknown): void {
     const { call, stream, connection, method } = this.#parts;
     this.#isAnswered = true;
-    const { code, details, metadata } = statusOf(error, () => {});
-    this.#door.failed(method.path.slice(method.path.lastIndexOf('/') + 1), codeName(code));
+    const told = { unexpected: () => {}, failed: this.#door.failed };
+    const { code, details, metadata } = failedStatus(told, method.path, error);
     call.sendStatus({ code: code as Status, details, metadata });
     // What still comes of its request is not wanted.
     afterReceiving(() => {

@@ -8,12 +8,12 @@ import { keyFromId } from '../../coordination/words/key.js';
 import type { Edge } from '../answer.js';
 import { admit, type Shown } from '../credentials.js';
 import { decodeHello, invalid, messageOf } from '../decode.js';
+import { failedStatus } from '../failure.js';
 import {
   CoordinatorServiceService as contract,
   type SessionRequest,
   type SessionResponse,
 } from '../generated/dibs/v1/coordinator.js';
-import { codeName, statusOf } from '../status.js';
 import type { Decoded } from '../strict-codec.js';
 import type { Turns } from '../turns.js';
 import { Intake } from './intake.js';
@@ -104,11 +104,7 @@ export class Sessions {
     let open: Open | undefined;
     let over = false;
     const { edge } = this.parts;
-    const fail = (error: unknown) => {
-      const failure = statusOf(error, (cause) => edge.unexpected(cause, contract.session.path));
-      edge.failed('Session', codeName(failure.code));
-      stream.emit('error', failure);
-    };
+    const fail = (error: unknown) => stream.emit('error', failedStatus(edge, contract.session.path, error));
     if (this.#stopped) {
       fail(new CoordinationError('unavailable', 'this replica is stopping', 0));
       return;
