@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { Access } from './access/access.js';
 import { type Authorities, authoritiesOf } from './authorities.js';
-import type { Config } from './config/config.js';
+import { type Config, modeOf } from './config/config.js';
 import { ConfigError } from './config/faults.js';
 import { watchIdentities, watchTls } from './config/reloads.js';
 import type { TlsMaterial } from './config/tls-files.js';
@@ -192,10 +192,6 @@ function edgeOf(
     unexpected: (err, method) => log.error({ err, method }, 'unexpected'),
     failed: metrics.callFailed,
   };
-}
-
-function modeOf({ fleet }: Config): App['mode'] {
-  return fleet === undefined ? 'embedded' : 'quorum';
 }
 
 /** How many connections there may be. Those that are refused are counted and logged. */

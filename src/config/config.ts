@@ -53,6 +53,11 @@ const HOUR_MS = 3_600_000;
 const VALUE_BYTES_MAX = 8_388_608;
 const MIB = 1_048_576;
 
+/** `embedded` without a fleet: everything is in this process's memory. */
+export function modeOf({ fleet }: Pick<Config, 'fleet'>): 'embedded' | 'quorum' {
+  return fleet === undefined ? 'embedded' : 'quorum';
+}
+
 /**
  * Reads the whole configuration from `env` and from the files that it names. Depends on nothing else but the time, for
  * the expiry of certificates. Throws {@link ConfigError}. An empty variable counts as not set.

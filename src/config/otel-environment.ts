@@ -1,6 +1,7 @@
 import type { EnvironmentReader } from './environment-reader.js';
 
 export type OtlpProtocol = (typeof PROTOCOLS)[number];
+type Signal = 'TRACES' | 'METRICS';
 
 /** The part of OpenTelemetry's standard variables that Dibs itself uses. The SDK reads the rest. */
 export interface OtelConfig {
@@ -62,14 +63,25 @@ export interface OtlpMismatch {
   readonly protocol: OtlpProtocol;
 }
 
-/** Of the signals that are sent. */
-export function otlpMismatches(reader: EnvironmentReader, { traces, metrics }: OtelConfig): OtlpMismatch[] {
-  const sent = [...(traces === undefined ? [] : ['TRACES']), ...(metrics === undefined ? [] : ['METRICS'])];
-  const found = (sent as ('TRACES' | 'METRICS')[]).flatMap((signal) => {
+/** Where the signals that are sent go to. */
+export function otlpEndpoints(
+  reader: Pick<EnvironmentReader, 'get'>,
+  { traces, metrics }: OtelConfig,
+): { readonly signal: Signal; readonly variable: string; readonly url: URL }[] {
+  const sent: Signal[] = [];
+  if (traces !== undefined) sent.push('TRACES');
+  if (metrics !== undefined) sent.push('METRICS');
+  return sent.flatMap((signal) => {
     const own = `OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`;
     const variable = reader.get(own) === undefined ? 'OTEL_EXPORTER_OTLP_ENDPOINT' : own;
     const endpoint = reader.get(variable) ?? '';
-    const port = URL.canParse(endpoint) ? new URL(endpoint).port : '';
+    return URL.canParse(endpoint) ? [{ signal, variable, url: new URL(endpoint) }] : [];
+  });
+}
+
+/** Of the signals that are sent. */
+export function otlpMismatches(reader: EnvironmentReader, otel: OtelConfig): OtlpMismatch[] {
+  const found = otlpEndpoints(reader, otel).flatMap(({ signal, variable, url: { port } }) => {
     const protocol = protocolOf(reader, signal);
     const other = protocol === 'grpc' ? PORT_OF.http : PORT_OF.grpc;
     return port === other ? [{ variable, port, protocol }] : [];
@@ -78,7 +90,7 @@ export function otlpMismatches(reader: EnvironmentReader, { traces, metrics }: O
   return [...new Map(found.map((one) => [`${one.variable} ${one.protocol}`, one])).values()];
 }
 
-function wants(reader: EnvironmentReader, signal: 'TRACES' | 'METRICS', choices: readonly string[]): boolean {
+function wants(reader: EnvironmentReader, signal: Signal, choices: readonly string[]): boolean {
   const name = `OTEL_${signal}_EXPORTER`;
   const endpoint =
     reader.get('OTEL_EXPORTER_OTLP_ENDPOINT') ?? reader.get(`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`);
@@ -109,7 +121,7 @@ function samplingOf(reader: EnvironmentReader): OtelSampling {
   return { kind, parentBased: name.startsWith('parentbased_'), ratio };
 }
 
-function protocolOf(reader: EnvironmentReader, signal: 'TRACES' | 'METRICS'): OtlpProtocol {
+function protocolOf(reader: EnvironmentReader, signal: Signal): OtlpProtocol {
   const own = `OTEL_EXPORTER_OTLP_${signal}_PROTOCOL`;
   const name = reader.get(own) === undefined ? 'OTEL_EXPORTER_OTLP_PROTOCOL' : own;
   return reader.choice(name, 'http/protobuf', PROTOCOLS);

@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
-import type { OtelConfig } from '../config/otel-environment.js';
+import { EnvironmentReader } from '../config/environment-reader.js';
+import { type OtelConfig, otlpEndpoints } from '../config/otel-environment.js';
 import type { Clock } from '../coordination/ports/clock.js';
 import type { Findings } from './finding.js';
 import { within } from './within.js';
@@ -15,14 +16,8 @@ export async function examineCollectors(
   clock: Clock,
   findings: Findings,
 ): Promise<void> {
-  const signals = [otel.traces && 'TRACES', otel.metrics && 'METRICS'].filter((it) => it !== undefined);
-  const urls = new Set<string>();
-  for (const signal of signals) {
-    const url = env[`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`] || env.OTEL_EXPORTER_OTLP_ENDPOINT;
-    if (url) urls.add(url.trim());
-  }
-  for (const url of urls) {
-    const { protocol, hostname, port } = new URL(url);
+  const urls = otlpEndpoints(new EnvironmentReader(env), otel).map(({ url }) => url);
+  for (const { protocol, hostname, port } of new Map(urls.map((url) => [url.href, url])).values()) {
     const host = hostname.replace(/^\[|\]$/g, '');
     const at = { host, port: port === '' ? (PORTS[protocol] ?? 0) : Number(port) };
     // A URL may contain a password.

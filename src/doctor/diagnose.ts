@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { type Config, loadConfig } from '../config/config.js';
+import { type Config, loadConfig, modeOf } from '../config/config.js';
 import type { FleetConfig } from '../config/fleet-environment.js';
 import type { Chance, Clock } from '../coordination/ports/clock.js';
 import { markedRun } from '../redis/examination.js';
@@ -40,8 +40,7 @@ export async function diagnose(tools: DiagnosisTools): Promise<Diagnosis> {
   const run = fleet && { ...tools, config, fleet, id: chance.nonce() };
   const ofFleet = run === undefined ? [] : await examineFleet(run);
   await collected;
-  const mode = fleet === undefined ? 'embedded' : 'quorum';
-  return { mode, findings: [...configuration.all, ...ofFleet, ...collector.all] };
+  return { mode: modeOf(config), findings: [...configuration.all, ...ofFleet, ...collector.all] };
 }
 
 function examineConfiguration(config: Config, findings: Findings): void {
@@ -58,6 +57,10 @@ function examineConfiguration(config: Config, findings: Findings): void {
       'mode',
       `embedded, and reachable from other machines: a second replica would not know it; ${todo}`,
     );
+  }
+  for (const { variable, port, protocol } of suspicions.otlpMismatches) {
+    const todo = 'change the endpoint or OTEL_EXPORTER_OTLP_PROTOCOL';
+    findings.warning('otlp', `port ${port} of ${variable} usually does not speak ${protocol}; ${todo}`);
   }
   if (auth === undefined) findings.ok('access', 'no DIBS_AUTH_FILE: every caller may do everything');
   else findings.ok('access', 'DIBS_AUTH_FILE has no fault');

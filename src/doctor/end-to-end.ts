@@ -16,13 +16,12 @@ import { troubleOf } from '../redis/trouble.js';
 import { RedisValueStore } from '../redis/value-store.js';
 import { RedisWakeChannel } from '../redis/wake-channel.js';
 import type { Findings } from './finding.js';
-import { within } from './within.js';
+import { holdsWithin, within } from './within.js';
 
 /** Each step takes some round trips. */
 const STEP_MS_MAX = 5_000;
 /** The value ends by itself if it cannot be removed. */
 const TTL_MS = 10_000;
-const PAUSE_MS = 20;
 
 export interface EndToEnd {
   readonly address: StoreAddress;
@@ -110,11 +109,8 @@ class Trial {
   }
 
   async heard(kind: Wake['kind'], id: string): Promise<void> {
-    const sinceMs = this.#clock.nowMs();
-    while (!this.#wakes.some((wake) => wake.kind === kind && wake.id === id)) {
-      if (this.#clock.nowMs() - sinceMs > STEP_MS_MAX) throw new Error('the wake did not arrive');
-      await new Promise<void>((resolve) => this.#clock.after(PAUSE_MS, resolve));
-    }
+    const isHeard = () => this.#wakes.some((wake) => wake.kind === kind && wake.id === id);
+    if (!(await holdsWithin(this.#clock, STEP_MS_MAX, isHeard))) throw new Error('the wake did not arrive');
   }
 
   close(): void {
@@ -128,17 +124,11 @@ async function subscribed(
   replicas: readonly Trial[],
   findings: Findings,
 ): Promise<void> {
-  const sinceMs = clock.nowMs();
-  for (const replica of replicas) {
-    while (!replica.wakes.live) {
-      if (clock.nowMs() - sinceMs > STEP_MS_MAX) {
-        findings.fault('subscription', replica.trouble);
-        return;
-      }
-      await new Promise<void>((resolve) => clock.after(PAUSE_MS, resolve));
-    }
-  }
-  findings.ok('subscription', 'wakes are heard');
+  const deaf = () => replicas.find(({ wakes }) => !wakes.live);
+  await holdsWithin(clock, STEP_MS_MAX, () => deaf() === undefined);
+  const trouble = deaf()?.trouble;
+  if (trouble === undefined) findings.ok('subscription', 'wakes are heard');
+  else findings.fault('subscription', trouble);
 }
 
 /** Undefined if it failed; then a finding says why. A text is the finding's. */

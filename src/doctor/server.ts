@@ -12,12 +12,12 @@ import {
 } from '../redis/examination.js';
 import { dated } from './dated.js';
 import type { Findings } from './finding.js';
+import { holdsWithin } from './within.js';
 
 /** A handshake takes milliseconds, and ioredis gives one up after a second. */
 const REACH_MS_MAX = 5_000;
 /** After a first reason for a failure, a second try may still succeed. */
 const SECOND_TRY_MS = 1_500;
-const PAUSE_MS = 50;
 
 export interface ExaminedServer {
   readonly role: 'lock' | 'store';
@@ -73,17 +73,17 @@ export async function examineServer(of: ExaminedServer, findings: Findings): Pro
 
 async function isReached(connection: StoreConnection, clock: Clock, failed: () => boolean): Promise<boolean> {
   const startMs = clock.nowMs();
-  for (;;) {
-    try {
-      await connection.ping();
-      return true;
-    } catch {
-      // The connection tells its trouble.
-      const sinceMs = clock.nowMs() - startMs;
-      if (sinceMs > REACH_MS_MAX || (failed() && sinceMs > SECOND_TRY_MS)) return false;
-    }
-    await new Promise<void>((resolve) => clock.after(PAUSE_MS, resolve));
-  }
+  let isReached = false;
+  const isDone = async () => {
+    // If not, the connection tells its trouble.
+    isReached = await connection.ping().then(
+      () => true,
+      () => false,
+    );
+    return isReached || (failed() && clock.nowMs() - startMs > SECOND_TRY_MS);
+  };
+  await holdsWithin(clock, REACH_MS_MAX, isDone);
+  return isReached;
 }
 
 /** False if the other checks would say nothing new. */

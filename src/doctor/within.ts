@@ -1,14 +1,23 @@
+import { unlessBefore } from '../coordination/degradation/patience.js';
 import type { Clock } from '../coordination/ports/clock.js';
 
+const PAUSE_MS = 20;
+
 /** Rejects if `work` takes longer. What it does meanwhile is not undone. */
-export async function within<T>(clock: Clock, ms: number, work: () => Promise<T>): Promise<T> {
-  let cancel = () => {};
-  const late = new Promise<never>((_, reject) => {
-    cancel = clock.after(ms, () => reject(new Error(`no answer within ${ms} ms`)));
-  });
-  try {
-    return await Promise.race([work(), late]);
-  } finally {
-    cancel();
+export function within<T>(clock: Clock, ms: number, work: () => Promise<T>): Promise<T> {
+  return unlessBefore(clock, ms, work(), (_, reject) => reject(new Error(`no answer within ${ms} ms`)));
+}
+
+/** Asks again and again. False if it does not hold after `ms`. */
+export async function holdsWithin(
+  clock: Clock,
+  ms: number,
+  holds: () => boolean | Promise<boolean>,
+): Promise<boolean> {
+  const startMs = clock.nowMs();
+  while (!(await holds())) {
+    if (clock.nowMs() - startMs > ms) return false;
+    await new Promise<void>((resolve) => clock.after(PAUSE_MS, resolve));
   }
+  return true;
 }

@@ -30,3 +30,11 @@ it('connects to no collector that the configuration does not use', async () => {
   const unused = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1', OTEL_SDK_DISABLED: 'true' };
   expect((await lines(unused)).filter((line) => line.includes('collector'))).toEqual([]);
 });
+
+it('warns of a port of OTLP that usually speaks the other protocol, as the log of a replica does', async () => {
+  const env = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4317' };
+  expect(await lines(env)).toContain('warning of configuration: otlp');
+  expect(await lines({ ...env, OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' })).not.toContain(
+    'warning of configuration: otlp',
+  );
+});
