@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { Cluster, Redis } from 'ioredis';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import type {
   ClusterAddress,
   Credentials,
@@ -113,17 +113,32 @@ export function singleClient(
   connectionName: string,
   { ca, socketTimeout }: { ca?: string | undefined; socketTimeout?: number } = {},
 ): Redis {
-  const host = address.kind === 'cluster' ? entryOptions(address, attempt, ca) : hostOptions(address, ca);
-  const client = new Redis({
+  if (address.kind === 'cluster') return entryClient(address, attempt, connectionName, { ca, socketTimeout });
+  return inItsDatabase(onceClient(hostOptions(address, ca), connectionName, { socketTimeout }));
+}
+
+/** The same for one node of a cluster, or for one sentinel, by its place in the URL. */
+export function entryClient(
+  address: ClusterAddress | SentinelAddress,
+  attempt: number,
+  connectionName: string,
+  { ca, ...options }: { ca?: string | undefined } & OnceOptions = {},
+): Redis {
+  return onceClient(entryOptions(address, attempt, ca), connectionName, options);
+}
+
+type OnceOptions = Pick<RedisOptions, 'socketTimeout' | 'enableReadyCheck'>;
+
+function onceClient(place: RedisOptions, connectionName: string, options: OnceOptions): Redis {
+  return new Redis({
     ...promptOptions,
-    ...host,
-    socketTimeout,
+    ...place,
+    ...options,
     lazyConnect: true,
     retryStrategy: null,
     autoResubscribe: false,
     connectionName,
   });
-  return inItsDatabase(client);
 }
 
 export function hostOptions(address: Exclude<StoreAddress, { kind: 'cluster' }>, ca?: string) {
@@ -132,12 +147,7 @@ export function hostOptions(address: Exclude<StoreAddress, { kind: 'cluster' }>,
   return { ...credentials, ...placeOf(address, address.tls, ca), db: address.db };
 }
 
-/** One node of a cluster, or one sentinel, by its place in the URL. */
-export function entryOptions(
-  address: ClusterAddress | SentinelAddress,
-  attempt: number,
-  ca: string | undefined,
-) {
+function entryOptions(address: ClusterAddress | SentinelAddress, attempt: number, ca: string | undefined) {
   const hosts = address.kind === 'cluster' ? address.nodes : address.sentinels;
   const host = hosts[attempt % hosts.length];
   if (host === undefined) throw new Error('a URL names at least one host');

@@ -6,6 +6,7 @@ import { type Missing, StoreUnavailable } from '../coordination/ports/value-stor
 import { CoordinationError } from '../coordination/words/errors.js';
 import { retryMs, SILENT_MS_MAX, scriptClient, singleClient } from './client.js';
 import { entryFault, hidesItsReason } from './entry-fault.js';
+import { infoField } from './info.js';
 import { OneWrite } from './one-write.js';
 import { ReplyWatch } from './reply-watch.js';
 import { isFaultOfScript, isForeignKey, isMereEnd, isUnsent, troubleOf } from './trouble.js';
@@ -164,7 +165,7 @@ export class StoreConnection {
     const { onRun } = this.options;
     if (onRun === undefined) return;
     const info = await client.info('server').catch(() => '');
-    const run = /^run_id:(\w+)/m.exec(info)?.[1];
+    const run = infoField(info, 'run_id');
     if (run !== undefined) onRun(run);
   }
 

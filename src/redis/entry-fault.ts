@@ -1,6 +1,5 @@
-import { Redis } from 'ioredis';
 import type { ClusterAddress, SentinelAddress } from '../config/store-url.js';
-import { entryOptions, promptOptions } from './client.js';
+import { entryClient } from './client.js';
 
 /** ioredis tells that no node of a cluster or no sentinel let it in, and not why. */
 export function hidesItsReason(error: Error): boolean {
@@ -18,15 +17,7 @@ export async function entryFault(
   attempt: number,
   ca: string | undefined,
 ): Promise<Error | undefined> {
-  const options = entryOptions(address, attempt, ca);
-  const client = new Redis({
-    ...promptOptions,
-    ...options,
-    connectionName: 'dibs-probe',
-    lazyConnect: true,
-    enableReadyCheck: false,
-    retryStrategy: null,
-  });
+  const client = entryClient(address, attempt, 'dibs-probe', { ca, enableReadyCheck: false });
   let fault: Error | undefined;
   // The first fault is the reason: what follows only says that the connection is closed.
   client.on('error', (error: Error) => {

@@ -2,6 +2,7 @@ import { TLSSocket } from 'node:tls';
 import { Cluster, type Redis } from 'ioredis';
 import type { Clock } from '../coordination/ports/clock.js';
 import type { StoreConnection } from './connection.js';
+import { infoField } from './info.js';
 import {
   FIRST_START_KEY,
   FORMAT_KEY,
@@ -135,7 +136,7 @@ function replyOf(error: unknown): Error | undefined {
 export async function factsOf(connection: StoreConnection): Promise<readonly ServerFacts[]> {
   const infos = await connection.call((client) => Promise.all(serversOf(client).map((each) => each.info())));
   return infos.map((info) => {
-    const field = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? '';
+    const field = (name: string) => infoField(info, name) ?? '';
     const valkey = field('valkey_version');
     return {
       // Valkey names a version of Redis too, with which it is compatible.

@@ -4,6 +4,7 @@ import { RunningTime } from '../coordination/degradation/running-time.js';
 import type { Clock } from '../coordination/ports/clock.js';
 import type { LockNodeListener, LockStep, TakeReply, TakeStep } from '../quorum/lock-node.js';
 import { hostOptions, inItsDatabase, promptOptions, retryMs } from './client.js';
+import { infoField } from './info.js';
 import { lockKey, MARKER_KEY, WAIT_KEY } from './keys.js';
 import { lockFreeScript, lockMarkScript, lockRecallScript, lockTakeScript } from './lock-scripts.js';
 import { packFrees, packTakes, readTakes } from './lock-steps.js';
@@ -93,10 +94,9 @@ export class RedisLockNode {
   async inspect(): Promise<{ run: string; evictionPolicy?: string }> {
     this.#running.start();
     const info = await this.#client.info().catch(throwTold);
-    const field = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
-    const run = field('run_id');
-    if (run === undefined || run === '') throw new Error('the node does not tell its run_id');
-    const policy = field('maxmemory_policy') ?? 'unknown';
+    const run = infoField(info, 'run_id');
+    if (run === undefined) throw new Error('the node does not tell its run_id');
+    const policy = infoField(info, 'maxmemory_policy') ?? 'unknown';
     return policy === 'noeviction' ? { run } : { run, evictionPolicy: policy };
   }
 
