@@ -224,9 +224,8 @@ export class PublishValue {
     const first = store.publish(key.id, { ...step, sent });
     try {
       const { onLate } = this.parts.policyOf(key.namespace);
-      // Until it is sent, what is under way before it may be late.
-      const owedSinceMs = () => sentAtMs ?? this.lateness.owedSinceMs;
-      return await (onLate === 'wait' ? first : inPatience(this.parts, key.namespace, first, owedSinceMs));
+      const turn = { sentAtMs: () => sentAtMs, lateness: this.lateness };
+      return await (onLate === 'wait' ? first : inPatience(this.parts, key.namespace, first, turn));
     } catch (error) {
       rethrowUnlessUnavailable(error);
       if (error.how === 'late' && this.parts.policyOf(key.namespace).onLate === 'degrade') throw error;

@@ -130,7 +130,9 @@ class ChildSpan implements DomainSpan {
 
 function attributesOf(facts: Facts): Attributes {
   const attributes: Attributes = {};
-  for (const [fact, value] of Object.entries(facts)) attributes[ATTRIBUTES[fact as keyof Facts]] = value;
+  for (const [fact, value] of Object.entries(facts)) {
+    if (value !== undefined) attributes[ATTRIBUTES[fact as keyof Facts]] = value;
+  }
   return attributes;
 }
 

@@ -3,7 +3,7 @@ import type { Observer } from '../ports/observer.js';
 import type { UndecidedBy } from '../words/outcome.js';
 
 /** As much of an attempt as counts here. */
-export type Tried =
+export type AttemptEnd =
   | { readonly kind: 'undecided'; readonly by: UndecidedBy }
   | { readonly kind: 'granted' | 'held' | 'read_again' | 'abandoned' | 'held_back' };
 
@@ -42,7 +42,7 @@ export class Indecision {
   }
 
   /** An attempt at the lease of a key has ended. `fence` is that of the record that it began with. */
-  attempted(id: string, fence: number, attempt: Tried): void {
+  attempted(id: string, fence: number, attempt: AttemptEnd): void {
     if (attempt.kind === 'undecided') this.#undecided(id, fence, attempt.by);
     else if (attempt.kind === 'granted' || attempt.kind === 'held' || attempt.kind === 'read_again') {
       this.#decided();

@@ -1,6 +1,7 @@
 import type { Clock } from '../ports/clock.js';
 import { StoreUnavailable } from '../ports/value-store.js';
 import type { Limits, Policy } from '../words/policy.js';
+import type { Lateness } from './lateness.js';
 
 /** A namespace that rather fails is told within a second that the store, or a majority of the lock nodes, is late. */
 export const FAIL_MS = 900;
@@ -11,23 +12,31 @@ export interface Patience {
   policyOf(namespace: string): Policy;
 }
 
+/** Of a request that waits for its turn before it is sent. */
+export interface Turn {
+  /** Undefined before that. */
+  sentAtMs(): number | undefined;
+  readonly lateness: Pick<Lateness, 'owedSinceMs'>;
+}
+
 /**
  * Waits for the store's reply as long as the namespace's policy allows: by default as long as the store may only be
- * late. Otherwise rejects with a StoreUnavailable that is `late`. The reply may still come. `owedSinceMs` says since when
- * the store owes a reply, where that is not from now on: what waits for its turn was not sent. Undefined: it owes none.
+ * late. Otherwise rejects with a StoreUnavailable that is `late`. The reply may still come. Without `turn`, the request is
+ * sent now.
  */
 export function inPatience<T>(
   parts: Patience,
   namespace: string,
   reply: Promise<T>,
-  owedSinceMs?: () => number | undefined,
+  turn?: Turn,
 ): Promise<T> {
   const { clock, limits } = parts;
   const { onLate, onLoss } = parts.policyOf(namespace);
   if (onLate === 'wait' && onLoss === 'degrade') return reply;
   const patienceMs = onLate === 'degrade' ? Math.min(FAIL_MS, limits.storeTimeoutMs) : FAIL_MS;
   const nowMs = clock.nowMs();
-  const sinceMs = owedSinceMs ?? (() => nowMs);
+  // Until it is sent, what is under way before it may be late.
+  const sinceMs = () => (turn === undefined ? nowMs : (turn.sentAtMs() ?? turn.lateness.owedSinceMs));
   return new Promise((resolve, reject) => {
     let settled = false;
     let cancel = () => {};

@@ -305,7 +305,8 @@ export class LeaseGranter {
       nonce: token.nonce,
       kind: token.kind,
       fence: token.fence,
-      ...{ sinceMs: this.parts.clock.nowMs(), givenAt },
+      sinceMs: this.parts.clock.nowMs(),
+      givenAt,
       leaseMs: token.leaseMs,
       holder: waiter.request.holder,
       traceparent: span?.traceparent ?? waiter.call.traceparent,
@@ -323,12 +324,11 @@ export class LeaseGranter {
   }
 
   #leaseOf({ token, owner, untilMs, reason }: Given, previous?: Hit): Lease {
-    const expiresInMs = Math.max(1, Math.floor(untilMs - this.parts.clock.nowMs()));
     return {
       kind: 'lease',
       token,
       fence: token.fence,
-      expiresInMs,
+      expiresInMs: Math.max(1, Math.floor(untilMs - this.parts.clock.nowMs())),
       reason,
       owner,
       previous,

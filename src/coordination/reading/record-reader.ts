@@ -56,11 +56,10 @@ export class RecordReader {
    */
   async read(key: Key, arrivals: () => number, known?: StoredValue): Promise<Snapshot | undefined> {
     const read: Reading = {};
-    // Until it is sent, what is under way before it may be late.
-    const owedSinceMs = () => read.asked?.readAtMs ?? this.shared.lateness.owedSinceMs;
     try {
       const reading = this.#read(key, arrivals, known, read);
-      return await inPatience(this.parts, key.namespace, reading, owedSinceMs);
+      const turn = { sentAtMs: () => read.asked?.readAtMs, lateness: this.shared.lateness };
+      return await inPatience(this.parts, key.namespace, reading, turn);
     } catch (error) {
       const without = this.#withoutStore(key, error);
       if (without === undefined) return undefined;

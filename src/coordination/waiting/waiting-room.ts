@@ -114,7 +114,7 @@ export class Waiter implements Ask {
     if (this.#wait === undefined) return;
     // Without its link too: the holder's call may be in no trace.
     const { holder, fence } = this.#waitsFor ?? {};
-    this.#wait.end({ endedBy, ...(fence === undefined ? {} : { holder, fence }) });
+    this.#wait.end({ endedBy, holder, fence });
   }
 
   /** The first answer counts; the room's `leave` is the caller of this. */

@@ -26,8 +26,10 @@ export class Refusals {
     let bucket = this.#of(peer);
     if (bucket === undefined) {
       bucket = {
-        ...{ left: BURST, isUsedUp: false },
-        ...{ connections: CONNECTIONS_PER_SECOND, atMs: this.clock.nowMs() },
+        left: BURST,
+        isUsedUp: false,
+        connections: CONNECTIONS_PER_SECOND,
+        atMs: this.clock.nowMs(),
       };
       this.#buckets.set(peer, bucket);
     }

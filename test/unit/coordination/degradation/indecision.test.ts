@@ -1,16 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import {
   ATTEMPTS_MIN,
+  type AttemptEnd,
   Indecision,
   KNOWN_MS_MAX,
-  type Tried,
   UNDECIDED_MS_MIN,
 } from '../../../../src/coordination/degradation/indecision.js';
 import { keyOf } from '../../../../src/coordination/words/key.js';
 import { CoordinationTrial } from '../../../support/coordination-trial.js';
 import { ManualClock } from '../../../support/manual-clock.js';
 
-const UNDECIDED: Tried = { kind: 'undecided', by: 'votes' };
+const UNDECIDED: AttemptEnd = { kind: 'undecided', by: 'votes' };
 const FENCE = 7;
 
 function trial() {
@@ -49,7 +49,7 @@ describe('a replica that decides nothing', () => {
     expect(indecision.lasts).toBe(true);
   });
 
-  it.each<Tried>([{ kind: 'held' }, { kind: 'read_again' }, { kind: 'granted' }])(
+  it.each<AttemptEnd>([{ kind: 'held' }, { kind: 'read_again' }, { kind: 'granted' }])(
     'has decided with an attempt that is $kind',
     (attempt) => {
       const { told, indecision, fail } = trial();
@@ -62,7 +62,7 @@ describe('a replica that decides nothing', () => {
     },
   );
 
-  it.each<Tried>([{ kind: 'abandoned' }, { kind: 'held_back' }])(
+  it.each<AttemptEnd>([{ kind: 'abandoned' }, { kind: 'held_back' }])(
     'has decided nothing with one that is $kind',
     (attempt) => {
       const { indecision, fail } = trial();

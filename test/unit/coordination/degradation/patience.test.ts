@@ -35,7 +35,8 @@ describe('the patience with a late store', () => {
     const parts = { clock, limits: LIMITS, policyOf: () => ({ ...POLICY, onLoss: 'fail' as const }) };
     let sinceMs: number | undefined;
     let error: unknown;
-    inPatience(parts, 'n', new Promise(() => {}), () => sinceMs).catch((why) => {
+    const turn = { sentAtMs: () => sinceMs, lateness: { owedSinceMs: undefined } };
+    inPatience(parts, 'n', new Promise(() => {}), turn).catch((why) => {
       error = why;
     });
     const pass = async (ms: number) => {
