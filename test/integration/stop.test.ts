@@ -1,9 +1,10 @@
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server } from 'node:net';
-import { afterEach, beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { Caller } from '../support/caller.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { Fleet } from '../support/fleet.js';
+import { opened } from '../support/opened.js';
 import { freePort } from '../support/redis-server.js';
 import type { Replica } from '../support/replica.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
@@ -13,20 +14,17 @@ const STOP_MS_MAX = 20_000 + 5_000;
 const TEST_MS_MAX = 90_000;
 
 describeWithRedis('a stop has a bound', () => {
-  const closing: (() => unknown)[] = [];
+  const { closes } = opened();
   let hanging: Server;
   beforeAll(async () => {
     hanging = createServer(() => {});
     await new Promise<void>((resolve) => hanging.listen(0, '127.0.0.1', resolve));
     hanging.unref();
   });
-  afterEach(async () => {
-    for (const close of closing.splice(0).reverse()) await close();
-  });
 
   async function fleetWith(env: Record<string, string> = {}): Promise<[Fleet, Replica]> {
     const fleet = await Fleet.start({ replicas: 1, lockNodes: 3, env: { DIBS_LOG_LEVEL: 'info', ...env } });
-    closing.push(() => fleet.stop());
+    closes(() => fleet.stop());
     return [fleet, fleet.replicas[0] as Replica];
   }
 
@@ -39,7 +37,7 @@ describeWithRedis('a stop has a bound', () => {
   /** A holder, and callers that wait for it on one connection. */
   async function use(target: string): Promise<void> {
     const caller = new Caller(target);
-    closing.push(() => caller.close());
+    closes(() => caller.close());
     await caller.lease({ key: 'held', leaseMs: 30_000 });
     for (let at = 0; at < 20; at += 1) caller.getOrLock({ key: 'held' }).catch(() => {});
   }
@@ -68,7 +66,7 @@ describeWithRedis('a stop has a bound', () => {
     await use(replica.target);
     for (const server of [fleet.store, ...fleet.lockNodes]) server.hang();
     const caller = new Caller(replica.target);
-    closing.push(() => caller.close());
+    closes(() => caller.close());
     for (let at = 0; at < 20; at += 1) caller.getOrLock({ key: `new ${at}` }).catch(() => {});
     await expectStop(replica);
   });
@@ -76,7 +74,7 @@ describeWithRedis('a stop has a bound', () => {
   it('when waiters do not read', { timeout: TEST_MS_MAX }, async () => {
     const [, replica] = await fleetWith();
     const proxy = await TcpProxy.start(Number(new URL(`http://${replica.target}`).port));
-    closing.push(() => proxy.stop());
+    closes(() => proxy.stop());
     await use(new URL(proxy.url).host);
     proxy.behave({ swallow: 'all' });
     await expectStop(replica);
@@ -85,7 +83,7 @@ describeWithRedis('a stop has a bound', () => {
   it('when all of that happens together', { timeout: TEST_MS_MAX }, async () => {
     const [fleet, replica] = await fleetWith(sentTo((hanging.address() as AddressInfo).port));
     const proxy = await TcpProxy.start(Number(new URL(`http://${replica.target}`).port));
-    closing.push(() => proxy.stop());
+    closes(() => proxy.stop());
     await use(new URL(proxy.url).host);
     proxy.behave({ swallow: 'all' });
     for (const server of [fleet.store, ...fleet.lockNodes]) server.hang();

@@ -4,6 +4,7 @@
 import { connect } from 'node:net';
 import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { callHeaders, frame, literal } from './http2-frames.mjs';
 
 // An attacker has machines of its own: it shall not win against the replica by taking the processor from it.
 setPriority(19);
@@ -14,20 +15,8 @@ const untilMs = performance.now() + Number(ms);
 let opened = 0;
 let connected = 0;
 
-const frame = (type, flags, stream, body = Buffer.alloc(0)) => {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(body.byteLength, 0, 3);
-  head.writeUInt8(type, 3);
-  head.writeUInt8(flags, 4);
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, body]);
-};
-const text = (it) => Buffer.concat([Buffer.of(it.length), Buffer.from(it)]);
 const headers = Buffer.concat(
-  Object.entries({
-    ...{ ':method': 'POST', ':scheme': 'http', ':path': '/dibs.v1.CoordinatorService/GetOrLock' },
-    ...{ ':authority': 'dibs', 'content-type': 'application/grpc', te: 'trailers' },
-  }).map(([name, value]) => Buffer.concat([Buffer.of(0), text(name), text(value)])),
+  callHeaders('/dibs.v1.CoordinatorService/GetOrLock').map((header) => literal(...header)),
 );
 const message = Buffer.from('\0\0\0\0\x0a\x0a\x04shop\x12\x02aa', 'latin1');
 const reset = Buffer.of(0, 0, 0, 8);

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { frame, literal } from './http2-frames.mjs';
 
 const FRAME_HEADERS = 1;
 const FRAME_GOAWAY = 7;
@@ -24,7 +25,7 @@ export class RawHttp2 {
     });
     this.#socket.on('data', (bytes: Buffer) => this.#take(bytes));
     this.#socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
-    this.#socket.write(frame(4, 0, 0, Buffer.alloc(0)));
+    this.#socket.write(frame(4, 0, 0));
   }
 
   /** Opens a stream with these headers. */
@@ -55,45 +56,8 @@ export class RawHttp2 {
       const body = this.#received.subarray(9, 9 + length);
       if (type === FRAME_HEADERS) this.headerBytes += body.toString('latin1');
       if (type === FRAME_GOAWAY) this.goaway = body.readUInt32BE(4);
-      if (type === 4 && (flags & 1) === 0) this.#socket.write(frame(4, 1, 0, Buffer.alloc(0)));
+      if (type === 4 && (flags & 1) === 0) this.#socket.write(frame(4, 1, 0));
       this.#received = this.#received.subarray(9 + length);
     }
   }
-}
-
-function frame(type: number, flags: number, stream: number, body: Buffer): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(body.byteLength, 0, 3);
-  head.writeUInt8(type, 3);
-  head.writeUInt8(flags, 4);
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, body]);
-}
-
-/** A header that is in no table. */
-function literal(name: string, value: string): Buffer {
-  return Buffer.concat([
-    Buffer.of(0),
-    ...[name, value].flatMap((text) => [length(text.length), Buffer.from(text, 'latin1')]),
-  ]);
-}
-
-function length(bytes: number): Buffer {
-  return bytes < 127 ? Buffer.of(bytes) : Buffer.of(127, ((bytes - 127) & 127) | 128, (bytes - 127) >> 7);
-}
-
-/** Those of a gRPC call. */
-export function callHeaders(
-  path: string,
-  ...more: readonly (readonly [string, string])[]
-): [string, string][] {
-  return [
-    [':method', 'POST'],
-    [':scheme', 'http'],
-    [':path', path],
-    [':authority', 'dibs'],
-    ['content-type', 'application/grpc'],
-    ['te', 'trailers'],
-    ...more.map(([name, value]): [string, string] => [name, value]),
-  ];
 }

@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AUTH_FILE, namespace } from '../../support/access-trial.js';
 import { Beside, isServed } from '../../support/beside.js';
 import { endOf, Http2Connection } from '../../support/http2-connection.js';
-import { callHeaders, RawHttp2 } from '../../support/raw-http2.js';
+import { callHeaders } from '../../support/http2-frames.mjs';
+import { RawHttp2 } from '../../support/raw-http2.js';
 import { Replica } from '../../support/replica.js';
 import { until } from '../../support/until.js';
 

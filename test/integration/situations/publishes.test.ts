@@ -1,4 +1,4 @@
-import { afterEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import {
   Degraded,
   PublishOutcome as Outcome,
@@ -8,7 +8,8 @@ import { LOG } from '../../../src/telemetry/log-texts.js';
 import { Caller } from '../../support/caller.js';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
 import { linesOf } from '../../support/log-lines.js';
-import { RedisServer } from '../../support/redis-server.js';
+import { opened } from '../../support/opened.js';
+import type { RedisServer } from '../../support/redis-server.js';
 import { Replica } from '../../support/replica.js';
 import { TcpProxy } from '../../support/tcp-proxy.js';
 
@@ -18,16 +19,7 @@ const PATIENCE = { timeout: 30_000, interval: 200 };
 const VALUE_BYTES = 2_000_000;
 
 describeWithRedis('a publish that is not stored', () => {
-  const closing: (() => unknown)[] = [];
-  afterEach(async () => {
-    for (const close of closing.splice(0).reverse()) await close();
-  });
-
-  async function redis(...args: string[]): Promise<RedisServer> {
-    const server = await RedisServer.start({ args });
-    closing.push(() => server.stop());
-    return server;
-  }
+  const { closes, redis } = opened();
 
   async function start(store: RedisServer, url = store.url) {
     const nodes = await Promise.all([redis(), redis(), redis()]);
@@ -37,9 +29,9 @@ describeWithRedis('a publish that is not stored', () => {
       DIBS_VALUE_MAX_BYTES: '8388608',
       DIBS_LOG_LEVEL: 'info',
     });
-    closing.push(() => replica.kill());
+    closes(() => replica.kill());
     const caller = new Caller(replica.target);
-    closing.push(() => caller.close());
+    closes(() => caller.close());
     const publish = (
       key: string,
       token: string,
@@ -119,7 +111,7 @@ describeWithRedis('a publish that is not stored', () => {
   it('a publish whose reply is lost', async () => {
     const store = await redis();
     const proxy = await TcpProxy.start(store.port);
-    closing.push(() => proxy.stop());
+    closes(() => proxy.stop());
     const { caller, publish, lineOf } = await start(store, proxy.url);
     // The first one loads the script.
     await publish('other', (await caller.lease({ key: 'other' })).token);

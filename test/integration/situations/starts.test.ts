@@ -1,14 +1,15 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { Degraded } from '../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { LOG } from '../../../src/telemetry/log-texts.js';
 import { Caller } from '../../support/caller.js';
 import { describeWithRedis } from '../../support/describe-with-redis.js';
 import { linesOf } from '../../support/log-lines.js';
 import { oneProcess } from '../../support/one-process.js';
-import { freePort, RedisServer } from '../../support/redis-server.js';
+import { opened } from '../../support/opened.js';
+import { freePort, type RedisServer } from '../../support/redis-server.js';
 import { Replica } from '../../support/replica.js';
 
 // Starts and lock nodes: what is said of them, and what is not.
@@ -41,23 +42,14 @@ it('faults of the configuration', async () => {
 });
 
 describeWithRedis('starts and lock nodes', () => {
-  const closing: (() => unknown)[] = [];
-  afterEach(async () => {
-    for (const close of closing.splice(0).reverse()) await close();
-  });
-
-  async function redis(...args: string[]): Promise<RedisServer> {
-    const server = await RedisServer.start({ args });
-    closing.push(() => server.stop());
-    return server;
-  }
+  const { closes, redis } = opened();
 
   async function start(urls: readonly string[], storeUrl: string, env: Record<string, string> = {}) {
     const fleet = { DIBS_QUORUM_NODES: urls.join(','), DIBS_STORE_URL: storeUrl };
     const replica = await Replica.start({ ...fleet, DIBS_LOG_LEVEL: 'info', ...env });
-    closing.push(() => replica.kill());
+    closes(() => replica.kill());
     const caller = new Caller(replica.target);
-    closing.push(() => caller.close());
+    closes(() => caller.close());
     let keys = 0;
     const ask = async () => {
       keys += 1;

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { HttpServer } from '../../../src/http/server.js';
+import { HTTP_OPTIONS } from '../../support/http-options.js';
 import { until } from '../../support/until.js';
 
 let server: HttpServer;
@@ -9,15 +10,8 @@ let opened: Socket[] = [];
 beforeEach(async () => {
   opened = [];
   server = await HttpServer.bind({
-    ...{
-      host: '127.0.0.1',
-      port: 0,
-      connectionsMax: 1_000,
-      connectionRefused: () => {},
-      ready: () => true,
-      started: () => true,
-    },
-    ...{ scrape: async () => 'dibs_waiters 0\n', consoleState: () => undefined },
+    ...HTTP_OPTIONS,
+    scrape: async () => 'dibs_waiters 0\n',
   });
 });
 afterEach(async () => {

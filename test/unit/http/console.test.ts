@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ConsoleState } from '../../../src/http/console-state.js';
 import { UNAUTHENTICATED } from '../../../src/http/page-guard.js';
 import { HttpServer } from '../../../src/http/server.js';
+import { HTTP_OPTIONS } from '../../support/http-options.js';
 import { runningMs } from '../../support/running-ms.js';
 import { until } from '../../support/until.js';
 
@@ -23,15 +24,7 @@ beforeEach(async () => {
   state = () => stateOf(looks);
   authorize = () => 200;
   server = await HttpServer.bind({
-    ...{
-      host: '127.0.0.1',
-      port: 0,
-      connectionsMax: 1_000,
-      connectionRefused: () => {},
-      ready: () => true,
-      started: () => true,
-      scrape: async () => '',
-    },
+    ...HTTP_OPTIONS,
     consoleState: () => {
       looks += 1;
       return state();

@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HttpServer, NOT_FOUND } from '../../../src/http/server.js';
+import { HTTP_OPTIONS } from '../../support/http-options.js';
 
 let server: HttpServer;
 let ready = false;
@@ -13,14 +14,10 @@ beforeEach(async () => {
   started = false;
   metricsStatus = 200;
   server = await HttpServer.bind({
-    host: '127.0.0.1',
-    port: 0,
-    connectionsMax: 1_000,
-    connectionRefused: () => {},
+    ...HTTP_OPTIONS,
     ready: () => ready,
     started: () => started,
     scrape: () => scrape(),
-    consoleState: () => undefined,
     authorize: (_request, page) => (page === 'metrics' ? metricsStatus : 401),
   });
 });
@@ -132,14 +129,9 @@ describe('requests', () => {
 it('cannot listen where another program listens, and says where that is', async () => {
   const [host = '', port] = server.address.split(':');
   const again = HttpServer.bind({
+    ...HTTP_OPTIONS,
     host,
     port: Number(port),
-    connectionsMax: 1_000,
-    connectionRefused: () => {},
-    ready: () => true,
-    started: () => true,
-    scrape,
-    consoleState: () => undefined,
   });
   await expect(again).rejects.toThrow(`cannot listen at ${server.address}`);
 });
