@@ -87,7 +87,7 @@ func (h hiddenAbsence) As(target any) bool {
 	return errors.As(h.error, target)
 }
 
-// textOf is an error's message. One that panics, such as that of a nil pointer, has one all the same.
+// textOf is an error's message. One that panics, such as that of a nil pointer, still has one.
 func textOf(err error) (text string) {
 	defer func() {
 		if panicked := recover(); panicked != nil {

@@ -9,8 +9,8 @@ import { WAKE_CHANNEL } from './keys.js';
 import { ReplyWatch } from './reply-watch.js';
 
 /**
- * Near caches are served as fresh while the channel is live: this and the next bound their delusion. There are three
- * pings in the age that a pong may have, so a replica that was held up for a moment still trusts what it hears.
+ * Near caches are served as fresh while the channel is live, so this and the next bound how old they may be. Three pings
+ * fit into the longest age of a pong, so a replica that was held up for a moment still trusts its copies.
  */
 const PING_EVERY_MS = 500;
 /**

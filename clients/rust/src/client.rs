@@ -161,7 +161,7 @@ impl ClientBuilder {
     }
 
     /// All calls on one stream, with leases that end with this process. Where a stream cannot be had, calls go one
-    /// by one all the same. Default: true.
+    /// by one anyway. Default: true.
     pub fn session(mut self, session: bool) -> Self {
         self.without_session = !session;
         self
@@ -250,7 +250,7 @@ impl ClientBuilder {
         let local_results: Arc<LocalResults> = Arc::default();
         let reachability = Arc::new(Reachability::new(local_results.clone(), near.clone()));
         let background = TaskTracker::new();
-        // Closed, it can be waited for; what is spawned on it is counted all the same.
+        // Closed, it can be waited for; what is spawned on it is still counted.
         background.close();
         let core = Core {
             calls: Calls::new(transport, reachability.clone()),

@@ -17,7 +17,7 @@ pub enum Event<'a> {
     Wait { namespace: &'a str, key: &'a str, waited: Duration, answered: bool },
     /// What became of a result that was handed over; `Stored` is the rule. `counts`: nothing
     /// of it has been invalidated since the lease, as far as the replica knows. `maybe_stored`: with `NotStored`, it may
-    /// be stored all the same.
+    /// be stored anyway.
     Publish {
         namespace: &'a str,
         key: &'a str,

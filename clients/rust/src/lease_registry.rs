@@ -16,7 +16,7 @@ pub(crate) struct LeaseRegistry(Mutex<Leases>);
 #[derive(Default)]
 struct Leases {
     held: HashMap<String, CancellationToken>,
-    /// A lease and its loss may come in one message: then it is lost before anybody has taken it up.
+    /// A lease and its loss may come in one message: then it is lost before its rebuild begins.
     unknown: VecDeque<String>,
 }
 

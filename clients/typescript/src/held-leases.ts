@@ -4,7 +4,7 @@ const UNWATCHED_MAX = 1_000;
 /** The leases that this process holds, so that a rebuild hears at once that its lease is lost. */
 export class HeldLeases {
   readonly #onLost = new Map<string, () => void>();
-  /** A lease and its loss may come in one message, before anybody can watch it. */
+  /** A lease and its loss may come in one message, before its rebuild can watch it. */
   readonly #unwatched = new Set<string>();
 
   /** `lost` is called once if the service says so, or has said so; the returned function ends the watch. */

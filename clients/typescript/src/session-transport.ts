@@ -203,7 +203,7 @@ export class SessionTransport implements PooledSession {
     });
   }
 
-  /** Its caller waits no more, and the service is told so. */
+  /** Its caller no longer waits. Tells the service. */
   #leftBy(call: OpenCall<Line>, error: DibsError): void {
     const { line } = call;
     const unsent = line.calling.findIndex(({ id }) => id === call.id);

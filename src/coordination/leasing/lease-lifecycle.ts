@@ -236,7 +236,7 @@ export class LeaseLifecycle {
 
   async #extendUnstored(key: Key, token: Token, leaseMs: number): Promise<ExtendAnswer> {
     const { quorum, clock } = this.parts;
-    // No store says what this lease is, and anybody can write a token: only the replica that gave it knows.
+    // No store says what this lease is, and any caller can make up a token: only the replica that gave it knows.
     const held = this.held.get(token.nonce);
     if (held === undefined || held.key.id !== key.id || held.kind === 'armed') return LOST;
     const nowMs = clock.nowMs();

@@ -4,8 +4,8 @@ import { leaseLeftMs, type Snapshot } from '../reading/snapshot.js';
 import type { Policy } from '../words/policy.js';
 
 /**
- * Whether the namespace does without lock nodes that are missing. One that rather fails is told so at once where they
- * are lost, and within a second where they are only late (`lateSinceMs`): until then they are asked again.
+ * Whether the namespace continues without lock nodes that are missing. One with `on_loss: fail` gets its error at once if
+ * they are lost, and within a second if they are only late (`lateSinceMs`): until then they are asked again.
  */
 export function doesWithoutQuorum(policy: Policy, lateSinceMs: number | undefined, nowMs: number): boolean {
   const isLate = lateSinceMs !== undefined && nowMs - lateSinceMs < FAIL_MS;

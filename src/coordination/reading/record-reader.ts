@@ -90,7 +90,7 @@ export class RecordReader {
       arrivals: arrived,
       from: 'store',
       sentAt,
-      // Read before anybody is asked for a lease: one that carries it covers everything that came since.
+      // Read before any lock node is asked for a lease: one that carries it covers everything that came since.
       namespace: { clock: tagClock, rebuild },
     };
   }

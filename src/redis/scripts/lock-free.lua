@@ -13,7 +13,7 @@ end
 
 local freed = 0
 for nonce, id in string.gmatch(ARGV[2], '(%S+) (%S+)\n') do
-  -- An error is that of its step: the others are freed all the same.
+  -- An error is that of its step: the others are still freed.
   local done, reply = pcall(free, nonce, ARGV[1] .. id)
   if done then freed = freed + reply end
 end

@@ -27,7 +27,7 @@ local codes, errors = {}, {}
 for kind, nonce, ttl_ms, id in string.gmatch(ARGV[3], '(.)(%S+) (%d+) (%S+)\n') do
   local code = 'u'
   if marked then
-    -- An error is that of its step: the others are taken all the same.
+    -- An error is that of its step: the others are still taken.
     local done, reply = pcall(take, kind, nonce, ttl_ms, ARGV[2] .. id)
     code = done and reply or 'e'
     -- Redis 7 raises a table, Redis 6 a text.

@@ -74,7 +74,7 @@ class TlsFiles:
             if certificate is not None:
                 _, its, its_key = self._paths
                 try:
-                    # An empty password: one that is asked for would wait for somebody at a terminal.
+                    # An empty password: one that is asked for would wait for input at a terminal.
                     ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(its, its_key, "")
                 except ssl.SSLError as error:
                     message = f"tls_cert, tls_key: {its} and {its_key} are no certificate with its key: {error.reason}"

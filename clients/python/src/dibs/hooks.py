@@ -35,7 +35,7 @@ class Hooks:
         """The codec could not read a value: it counts as a miss, and is rebuilt once."""
 
     def not_storable(self, namespace: str, key: str, error: Exception) -> None:
-        """The service refused a result, as when it is too large. The caller gets it all the same."""
+        """The service refused a result, as when it is too large. The caller still gets it."""
 
     def background_error(self, namespace: str, key: str, error: Exception) -> None:
         """A result could not be published, or a rebuild behind a stale value failed: no caller was told."""

@@ -159,7 +159,7 @@ def _hand_over(held: _Held, result: Result) -> Steps[pb.PublishResponse | None]:
     """What the service says of the result; None where it has not taken a word of it.
 
     A publish that was not answered is repeated behind. One that was refused, as for its size, is told to the fleet;
-    the source has answered all the same, and so the caller has its value.
+    the source has answered anyway, so the caller has its value.
     """
     task = held.task
     if result.refused is not None:

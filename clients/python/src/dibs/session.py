@@ -189,7 +189,7 @@ class Session:
             self._events.give_back(left, response.lease.token)
 
     def _left(self, id_: int) -> None:
-        """No caller waits for it any more, and the service is told so."""
+        """No caller waits for it any more. Tells the service."""
         with self._changed:
             sending = self._pending.pop(id_, None)
             if sending is None:

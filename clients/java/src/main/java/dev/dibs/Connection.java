@@ -62,7 +62,7 @@ final class Connection {
       if (ready == null) ready = new CompletableFuture<>();
       there = ready;
     }
-    // It may have come before there was anybody to tell.
+    // It may have come before there was a listener.
     if (channel.getState(true) == ConnectivityState.READY) return true;
     try {
       there.get(TimeUnit.NANOSECONDS.convert(timeout), TimeUnit.NANOSECONDS);
