@@ -1,7 +1,7 @@
 """The Python client of Dibs: one caller rebuilds an expired cache value, everyone else gets its result."""
 
 from dibs.async_client import AsyncClient
-from dibs.base import AsyncRebuild, Invalidated, Rebuild
+from dibs.base import AsyncRebuild, Rebuild
 from dibs.client import Client
 from dibs.codec import BYTES, JSON, Codec
 from dibs.errors import (
@@ -15,6 +15,8 @@ from dibs.errors import (
     UndecodableError,
 )
 from dibs.hooks import Hooks
+from dibs.invalidating import Invalidated
+from dibs.near_cache import NearCache
 from dibs.options import RebuildOptions
 from dibs.values import Value
 
@@ -31,6 +33,7 @@ __all__ = [
     "InvalidOptionError",
     "Invalidated",
     "LeaseLostError",
+    "NearCache",
     "Rebuild",
     "RebuildFailedError",
     "RebuildOptions",

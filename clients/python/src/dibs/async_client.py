@@ -13,14 +13,13 @@ from dibs.base import (
     DEFAULT_READY_S,
     AsyncRebuild,
     BaseClient,
-    Invalidated,
-    Mode,
     key_maker,
     told,
     wants_context,
 )
 from dibs.codec import JSON, Codec
 from dibs.fetch_loop import fetch_loop
+from dibs.invalidating import Invalidated, Mode
 from dibs.loop import Course, Crew
 from dibs.options import RebuildOptions, Seconds, Terms, bounded_s
 from dibs.reentry import inside
@@ -83,7 +82,15 @@ class AsyncClient(BaseClient):
         out of bounds; ReentrantRebuildError where `fn` asks for its own key; ServiceError for other bad input, and
         with `on_unavailable="fail"` where the service cannot be reached.
         """
-        terms, crew = self._terms(key, options), self._crew
+        entry = self._near_entry(key, options)
+        if entry is not None:
+            try:
+                return None if entry.data is None else codec.decode(entry.data)
+            except Exception as error:
+                terms = self._unreadable(self._terms(key, options), entry.fence, error)
+        else:
+            terms = self._terms(key, options)
+        crew = self._crew
         with crew.at_work():
             while True:
                 task = self._task(terms, self._rebuild_by(fn, terms, codec), codec)

@@ -14,8 +14,6 @@ from dibs.base import (
     DEFAULT_FLUSH_S,
     DEFAULT_READY_S,
     BaseClient,
-    Invalidated,
-    Mode,
     Rebuild,
     key_maker,
     told,
@@ -23,6 +21,7 @@ from dibs.base import (
 )
 from dibs.codec import JSON, Codec
 from dibs.fetch_loop import fetch_loop
+from dibs.invalidating import Invalidated, Mode
 from dibs.options import RebuildOptions, Seconds, Terms, bounded_s
 from dibs.rebuilding import Answer
 from dibs.reentry import inside
@@ -76,7 +75,14 @@ class Client(BaseClient):
         """
         if inspect.iscoroutinefunction(fn):
             raise TypeError(f"{fn.__qualname__} is async: give it to an AsyncClient")
-        terms = self._terms(key, options)
+        entry = self._near_entry(key, options)
+        if entry is not None:
+            try:
+                return None if entry.data is None else codec.decode(entry.data)
+            except Exception as error:
+                terms = self._unreadable(self._terms(key, options), entry.fence, error)
+        else:
+            terms = self._terms(key, options)
         until = math.inf if timeout is None else monotonic() + bounded_s("timeout", timeout)
         with self._crew.at_work():
             while True:

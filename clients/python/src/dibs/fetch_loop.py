@@ -208,9 +208,14 @@ def _behind(task: Task, rebuilding: Steps[Answer]) -> Steps[None]:
 def _without_service(task: Task, cause: ServiceError) -> Steps[Answer | None]:
     """The service cannot be reached: one rebuild at a time in this process, or the error."""
     terms = task.terms
-    if not terms.rebuild_locally:
+    old = _left_near(task)
+    if old is None and not terms.rebuild_locally:
         raise cause
-    task.away.lost(cause)
+    if terms.rebuild_locally:
+        task.away.lost(cause)
+    if old is not None:
+        tell(task.hooks.hit, terms.namespace, terms.key, "stale")
+        return old
     kept = task.away.kept(terms)
     if kept is not None:
         tell(task.hooks.hit, terms.namespace, terms.key, "fresh")
@@ -222,6 +227,15 @@ def _without_service(task: Task, cause: ServiceError) -> Steps[Answer | None]:
         return (yield from _rebuild_locally(task, running, cause))
     finally:
         task.rebuilds.over(terms, running)
+
+
+def _left_near(task: Task) -> Answer | None:
+    """What was fresh here when the service was last heard of, for a caller that takes it as stale."""
+    terms = task.terms
+    if task.near is None or terms.stale == pb.STALE_FORBID or not terms.shares or terms.unreadable_fence is not None:
+        return None
+    entry = task.near.left(*terms.id)
+    return None if entry is None else Answer(entry.data, entry.fence)
 
 
 def _rebuild_locally(task: Task, running: Rebuilding, cause: ServiceError) -> Steps[Answer]:

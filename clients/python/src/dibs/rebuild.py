@@ -13,6 +13,7 @@ from dibs.errors import LeaseLostError, ServiceError
 from dibs.failure import failure_of
 from dibs.hooks import Hooks, tell
 from dibs.keeper import keep_lease
+from dibs.near_cache import NearValues
 from dibs.options import Terms
 from dibs.outcomes import payload, word
 from dibs.rebuilding import Answer, Ended, Rebuilding, Rebuilds
@@ -43,6 +44,7 @@ class Task:
     trace: Trace
     rebuilds: Rebuilds
     away: Away
+    near: NearValues | None
     #: When the caller's wait is over, a time of `time.monotonic()`.
     until: float
     #: Whether the codec can read it.
@@ -202,7 +204,12 @@ def _publication(terms: Terms, lease: pb.Lease, result: Result) -> pb.PublishReq
 
 def _publish(task: Task, request: pb.PublishRequest, span: RebuildSpan) -> Steps[pb.PublishResponse]:
     terms = task.terms
-    response: pb.PublishResponse = yield Call("Publish", request, _PUBLISH_S, span.traceparent)
+    try:
+        response: pb.PublishResponse = yield Call("Publish", request, _PUBLISH_S, span.traceparent)
+    finally:
+        # Not only when the service says so: this process has the new value. Also where it may have failed.
+        if task.near is not None:
+            task.near.changed(terms.namespace, (terms.key,))
     outcome = word(pb.PublishOutcome, response.outcome)
     span.published(outcome)
     tell(
