@@ -2,6 +2,7 @@
 
 from dibs.async_client import AsyncClient
 from dibs.base import AsyncRebuild, Rebuild
+from dibs.cached import AsyncCached, Cached
 from dibs.client import Client
 from dibs.codec import BYTES, JSON, Codec
 from dibs.errors import (
@@ -18,14 +19,17 @@ from dibs.hooks import Hooks
 from dibs.invalidating import Invalidated
 from dibs.near_cache import NearCache
 from dibs.options import RebuildOptions
+from dibs.typed_json import json_of
 from dibs.values import Value
 
 __all__ = [
     "BYTES",
     "JSON",
+    "AsyncCached",
     "AsyncClient",
     "AsyncRebuild",
     "BusyError",
+    "Cached",
     "Client",
     "Codec",
     "DibsError",
@@ -41,4 +45,5 @@ __all__ = [
     "ServiceError",
     "UndecodableError",
     "Value",
+    "json_of",
 ]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 import os
-import string
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -278,22 +276,3 @@ def wants_context(fn: Callable[..., Any]) -> bool:
         # Something built in that does not say.
         return False
     return any(p.kind in _POSITIONAL and p.default is p.empty for p in parameters)
-
-
-def key_maker(key: str | Callable[..., str], fn: Callable[..., Any]) -> Callable[..., str]:
-    """Makes the key of a call of `fn`. Raises ValueError where the template names what `fn` does not have."""
-    if not isinstance(key, str):
-        return key
-    signature = inspect.signature(fn)
-    fields = [field for _, field, _, _ in string.Formatter().parse(key) if field is not None]
-    for field in fields:
-        if field.split(".")[0].split("[")[0] not in signature.parameters:
-            raise ValueError(f"key {key!r}: {fn.__qualname__} has no parameter {field!r}")
-
-    @functools.wraps(fn)
-    def made(*args: Any, **kwargs: Any) -> str:
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        return key.format_map(bound.arguments)
-
-    return made
