@@ -21,6 +21,7 @@ from dibs.forks import survive_forks
 from dibs.hooks import Hooks, tell
 from dibs.invalidating import Invalidated, Mode, invalidate_all, invalidations
 from dibs.link import Link, Sessions
+from dibs.metrics import metrics_by
 from dibs.near_cache import Entry, NearCache, NearValues
 from dibs.options import (
     DEFAULT_LEASE_HOLD_MAX_S,
@@ -43,6 +44,7 @@ from dibs.tracing import tracing_by
 from dibs.v1 import coordinator_pb2 as pb
 
 if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
 T = TypeVar("T")
@@ -108,6 +110,7 @@ class BaseClient:
         serve_near_when_unavailable: bool = False,
         hooks: Hooks | None = None,
         tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
     ) -> None:
         """Makes a client.
 
@@ -134,16 +137,20 @@ class BaseClient:
             Default: false.
         hooks: hears what happens.
         tracer_provider: makes the spans of rebuilds. Default: OpenTelemetry's global one, if that is installed.
+        meter_provider: makes the metrics. Default: likewise.
         """
         said = Said(target, token, token_file, tls_ca, tls_cert, tls_key, connect, allow_insecure_token)
         self._connection = connection_of(said, os.environ)
         hold_max_ms = milliseconds("lease_hold_max", lease_hold_max, 1, _HOLD_MS_MAX)
         one_of("on_unavailable", on_unavailable, {"rebuild": True, "fail": False})
         self._defaults = Defaults(namespace, holder, on_unavailable, hold_max_ms / 1_000)
+        self._metrics = metrics_by(meter_provider)
         if near_cache is not None and not session:
             raise InvalidOptionError("near_cache: needs sessions, which tell what has changed; leave session=True")
         self._near = (
-            None if near_cache is None else NearValues(near_cache, namespace, keeps=serve_near_when_unavailable)
+            None
+            if near_cache is None
+            else NearValues(near_cache, namespace, self._metrics, keeps=serve_near_when_unavailable)
         )
         self._hooks = Hooks() if hooks is None else hooks
         self._hears = hooks is not None
@@ -209,6 +216,7 @@ class BaseClient:
         return Task(
             terms,
             self._hooks,
+            self._metrics,
             rebuild,
             self._tracing.of_caller(terms.traceparent),
             self._rebuilds,
@@ -222,6 +230,7 @@ class BaseClient:
         """The codec could not read the value: the call once more, as for a miss. The second time it is an error."""
         if terms.unreadable_fence is not None:
             raise UndecodableError(terms.key) from error
+        self._metrics.undecodable(terms.namespace)
         tell(self._hooks.undecodable, terms.namespace, terms.key, error)
         return terms.rereading(fence)
 

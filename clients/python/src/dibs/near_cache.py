@@ -7,10 +7,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count
 from time import monotonic
 
 from dibs.errors import InvalidOptionError
+from dibs.metrics import Count, Metrics
 from dibs.options import names
 from dibs.outcomes import payload
 from dibs.v1 import coordinator_pb2 as pb
@@ -54,14 +54,12 @@ class Watch:
 class _Changes:
     """The changes by tag of one namespace, each by its place in the order of all changes. Written under the lock."""
 
-    def __init__(self) -> None:
+    def __init__(self, hits: Count) -> None:
         #: All values of before are void, with any tags.
         self.floor = 0
         self.latest = 0
         self.by_tag: dict[str, int] = {}
-        #: Counts the hits, without a lock: threads that count at once lose none.
-        self.hits = count()
-        self._seen = 0
+        self.hit = hits.up
 
     def note(self, tags: Iterable[str], at: int) -> None:
         if len(self.by_tag) > _TAGS_KEPT_MAX:
@@ -76,13 +74,6 @@ class _Changes:
         self.floor = at
         self.by_tag = {}
         self.latest = at
-
-    def hits_so_far(self) -> int:
-        """To be called by one thread at a time."""
-        # Looking counts too.
-        hits = next(self.hits) - self._seen
-        self._seen += 1
-        return hits
 
     def spares(self, tags: tuple[str, ...] | None, since: int) -> bool:
         """Whether a value with these tags counts, asked for when `since` changes had come. None: not known which."""
@@ -118,7 +109,7 @@ class NearValues:
     for. An entry is served only while its session is live and it is fresh. All are dropped when a session breaks.
     """
 
-    def __init__(self, options: NearCache, own_namespace: str, *, keeps: bool = False) -> None:
+    def __init__(self, options: NearCache, own_namespace: str, metrics: Metrics, *, keeps: bool = False) -> None:
         """Raises InvalidOptionError or TypeError for options that cannot work."""
         size = options.max_bytes
         if isinstance(size, bool) or not isinstance(size, int):
@@ -137,12 +128,13 @@ class NearValues:
         self._bytes_max = size
         #: Whether what is left when the service is lost is served as stale.
         self._keeps = keeps
+        self._hits = {name: metrics.hits(name, "near", "fresh") for name in self.namespaces}
         self.renew()
 
     def renew(self) -> None:
         """For a process that was just forked: it has no session, and nobody to give the lock back."""
         self._lock = threading.Lock()
-        self._watched = {name: _Changes() for name in self.namespaces}
+        self._watched = {name: _Changes(self._hits[name]) for name in self.namespaces}
         self._entries: OrderedDict[tuple[str, str], Entry] = OrderedDict()
         self._bytes = 0
         #: How many changes have come.
@@ -168,7 +160,7 @@ class NearValues:
         except KeyError:
             # Dropped since: by a change that this call need not know of, or to make room.
             pass
-        next(changes.hits)
+        next(changes.hit)
         return entry
 
     def left(self, namespace: str, key: str) -> Entry | None:
@@ -248,8 +240,3 @@ class NearValues:
     def _clear(self) -> None:
         self._entries.clear()
         self._bytes = 0
-
-    def hits(self) -> dict[str, int]:
-        """How many there have been, by namespace."""
-        with self._lock:
-            return {name: changes.hits_so_far() for name, changes in self._watched.items()}
