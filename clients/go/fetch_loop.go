@@ -73,8 +73,8 @@ func (l *fetchLoop) run(ctx context.Context, its *flight) result {
 		l.requestID = newUUID()
 	}
 	for ctx.Err() == nil {
-		response, waited, err := l.answer(ctx, its)
-		if err != nil {
+		answer := l.answer(ctx, its)
+		if err := answer.err; err != nil {
 			if ctx.Err() != nil {
 				break
 			}
@@ -84,26 +84,26 @@ func (l *fetchLoop) run(ctx context.Context, its *flight) result {
 			continue
 		}
 		l.answers()
-		if got, asksAgain := l.answered(ctx, its, response, waited); !asksAgain {
+		if got, asksAgain := l.answered(ctx, its, answer.response, answer.waited); !asksAgain {
 			return got
 		}
 	}
 	return result{err: context.Cause(ctx)}
 }
 
-// answer is that of the next question, and how long it took.
-func (l *fetchLoop) answer(ctx context.Context, its *flight) (*dibsv1.GetOrLockResponse, time.Duration, error) {
+// answer is that of the next question.
+func (l *fetchLoop) answer(ctx context.Context, its *flight) keyAnswer {
 	if first := l.first; first != nil {
 		l.first = nil
 		// It was asked for again already where that was of use.
 		l.brokenOff = brokenOffMax - 1
-		response, waited, err := first.await(ctx)
-		l.isInPieces = first.isInPieces
-		return response, waited, err
+		got := first.await(ctx)
+		l.isInPieces = got.isInPieces
+		return got
 	}
 	asked := time.Now()
 	response, err := l.ask(ctx, its)
-	return response, time.Since(asked), err
+	return keyAnswer{response: response, err: err, waited: time.Since(asked), isInPieces: l.isInPieces}
 }
 
 func (l *fetchLoop) ask(ctx context.Context, its *flight) (*dibsv1.GetOrLockResponse, error) {
@@ -280,54 +280,6 @@ func (l *fetchLoop) isReplaced(previous *dibsv1.Hit) bool {
 	}
 	value, ok := previous.GetPayload().(*dibsv1.Hit_Value)
 	return !ok || l.isReadable(value.Value)
-}
-
-// withoutService: the service cannot be reached. One rebuild at a time in this process, or the error.
-func (l *fetchLoop) withoutService(ctx context.Context, its *flight, cause *Error) result {
-	l.presence.lost(cause)
-	if l.onUnavailable == OnUnavailableFail && !l.isGet {
-		return result{err: cause}
-	}
-	if !l.refresh && l.read != ReadStore {
-		if recent, ok := l.local.recent(l.id); ok && !l.isGet {
-			return recent
-		}
-		if last, ok := l.nearLast(); ok {
-			return last
-		}
-	}
-	if l.isGet {
-		return result{err: cause}
-	}
-	l.flights.rebuildsHere(its)
-	return l.local.join(ctx, l.id, l.until, func(ctx context.Context) (result, time.Duration) {
-		l.metrics.count(l.metrics.localRebuilds, l.id.namespace)
-		tell(l.config.hooks.LocalRebuild, LocalRebuildEvent{l.event(), cause})
-		var made made
-		select {
-		case made = <-l.guarded(withLease(ctx, Lease{Reason: "local", codec: l.codec})):
-		case <-l.life.over.Done():
-			return result{err: errClosed}, 0
-		}
-		keep := made.storing.ttlOf(made.isAbsent)
-		if made.storing.refusal != nil || (made.err != nil && !made.isAbsent) {
-			keep = 0
-		}
-		return result{value: made.value, isAbsent: made.isAbsent, err: made.err}, keep
-	})
-}
-
-// nearLast is what was fresh when the service was last heard of, told as stale.
-func (l *fetchLoop) nearLast() (result, bool) {
-	if l.near == nil || !l.acceptsStale() {
-		return result{}, false
-	}
-	last, ok := l.near.last(l.id)
-	if ok {
-		last.source, last.isStale = hitNear, true
-		tell(l.config.hooks.Hit, HitEvent{l.event(), "stale", true})
-	}
-	return last, ok
 }
 
 func busyError(busy *dibsv1.Busy) *BusyError {

@@ -126,6 +126,7 @@ func (c *Client) manyCall(options fetchOptions, rebuild manyRebuild, isReadable 
 			rebuild:   rebuild,
 			unsettled: make(map[string]struct{}),
 			gather:    gatherMin,
+			turns:     make(chan struct{}, manyCallsMax),
 		},
 	}
 }

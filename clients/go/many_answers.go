@@ -28,19 +28,25 @@ type firstAnswer struct {
 	steps *fetchLoop
 	// flight is that of the key, which hears of changes.
 	flight *flight
-	// come is closed when it is there; what follows is written before.
-	come       chan struct{}
-	response   *dibsv1.GetOrLockResponse
-	err        error
-	waited     time.Duration
-	isInPieces bool
+	// come is closed when it is there; its is written before.
+	come chan struct{}
+	its  keyAnswer
 
 	mu sync.Mutex
 	// isLeft: nobody will read it.
 	isLeft bool
 }
 
-func (a *firstAnswer) await(ctx context.Context) (*dibsv1.GetOrLockResponse, time.Duration, error) {
+// keyAnswer is how a question for one key ended.
+type keyAnswer struct {
+	response *dibsv1.GetOrLockResponse
+	err      error
+	waited   time.Duration
+	// isInPieces: the length of the wait was left to the service.
+	isInPieces bool
+}
+
+func (a *firstAnswer) await(ctx context.Context) keyAnswer {
 	select {
 	case <-a.come:
 	case <-ctx.Done():
@@ -50,10 +56,10 @@ func (a *firstAnswer) await(ctx context.Context) (*dibsv1.GetOrLockResponse, tim
 		case <-a.come:
 		default:
 			a.isLeft = true
-			return nil, 0, contextError(ctx)
+			return keyAnswer{err: contextError(ctx)}
 		}
 	}
-	return a.response, a.waited, a.err
+	return a.its
 }
 
 // manyAnswers asks for the first answer of each of many keys. They are asked for without a wait first, so that all
@@ -144,12 +150,11 @@ func (m *manyAnswers) pass(ctx context.Context, keys []string, isLook bool) (bus
 				busy[key] = outcome.GetReason()
 				return
 			}
-			its := m.open[key]
-			its.isInPieces = isInPieces && !isLook
+			its := keyAnswer{response: answer.GetResponse(), err: errorIn(answer), isInPieces: isInPieces && !isLook}
 			if !isLook {
 				its.waited = time.Since(asked)
 			}
-			m.come(its, answer.GetResponse(), errorIn(answer))
+			m.come(m.open[key], its)
 		})
 		if known, _ := as[*Error](err); known != nil && known.isUnreachable() && known.Code == codes.Unavailable &&
 			len(left) > 0 && brokenOff < brokenOffMax && ctx.Err() == nil {
@@ -159,22 +164,20 @@ func (m *manyAnswers) pass(ctx context.Context, keys []string, isLook bool) (bus
 			err = &Error{Code: codes.Internal, Message: "the service has left out this key", retryAfter: noRetry}
 		}
 		for key := range left {
-			its := m.open[key]
-			its.isInPieces = isInPieces && !isLook
-			m.come(its, nil, err)
+			m.come(m.open[key], keyAnswer{err: err, isInPieces: isInPieces && !isLook})
 		}
 		return busy
 	}
 }
 
 // come hands an answer over. A lease that nobody waits for any more is given back.
-func (m *manyAnswers) come(to *firstAnswer, response *dibsv1.GetOrLockResponse, err error) {
+func (m *manyAnswers) come(to *firstAnswer, its keyAnswer) {
 	to.mu.Lock()
-	to.response, to.err = response, err
+	to.its = its
 	close(to.come)
 	isLeft := to.isLeft
 	to.mu.Unlock()
-	if lease := response.GetLease(); isLeft && lease != nil {
+	if lease := its.response.GetLease(); isLeft && lease != nil {
 		m.life.spawn(func() { to.steps.giveBack(context.Background(), lease) })
 	}
 }

@@ -12,6 +12,9 @@ const (
 	// time. It doubles with each such rebuild, up to gatherMax: under load, leases for a thousand keys trickle in.
 	gatherMin = 10 * time.Millisecond
 	gatherMax = 160 * time.Millisecond
+	// manyCallsMax is how many calls about the leases of one call for many keys are under way at once. Each has a time of
+	// its own, which would be over before the last of a thousand that were sent together has its turn.
+	manyCallsMax = 100
 )
 
 // manyRebuild makes the values of several keys anew. What it returns gives the bytes of one key, or its error.
@@ -23,6 +26,9 @@ type manyKeys struct {
 	client    *Client
 	namespace string
 	rebuild   manyRebuild
+
+	// turns has a token for each call that is under way.
+	turns chan struct{}
 
 	mu sync.Mutex
 	// unsettled are the keys of which it is not known yet whether they are rebuilt at once.
@@ -65,6 +71,16 @@ func (m *manyKeys) made(ctx context.Context, key string) ([]byte, error) {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+// turn waits until a call may be made, and returns what ends it.
+func (m *manyKeys) turn() (over func()) {
+	// A call for one key has no others.
+	if m == nil {
+		return func() {}
+	}
+	m.turns <- struct{}{}
+	return func() { <-m.turns }
 }
 
 // settle is told that a key is rebuilt later, if at all.

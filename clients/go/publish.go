@@ -92,7 +92,9 @@ func publishedOr(response *dibsv1.PublishResponse) string {
 }
 
 func (l *fetchLoop) publish(ctx context.Context, request *dibsv1.PublishRequest) (*dibsv1.PublishResponse, *Error) {
+	over := l.many.turn()
 	response, err := l.calls.Publish(ctx, request, within{timeout: publishTimeout})
+	over()
 	if l.near != nil {
 		// Its event may come after this answer, and may not come for one that was lost: callers read their own writes.
 		l.flights.changed(change{namespace: l.id.namespace, keys: []string{l.id.key}})
