@@ -10,7 +10,7 @@ import (
 )
 
 // FetchMany is [Fetch] for many keys: one rebuild for all that are missing. It is called with the keys whose leases could
-// be had at once, and again with each later lot, such as the keys of a holder that has died, possibly at the same time. A
+// be had at once, in their order, and again with each later lot, such as the keys of a holder that has died, possibly at the same time. A
 // key that it leaves out, or gives a nil pointer, is one that the source does not have. Its error is that of each of its
 // keys. Its context ends when the leases of all its keys are lost; that of one key is [ForKey] its context, which also
 // sets how that key's value is stored.

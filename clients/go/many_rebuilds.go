@@ -2,6 +2,7 @@ package dibs
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -134,6 +135,7 @@ func (m *manyKeys) run(batch []*waitingKey) {
 	for at, its := range batch {
 		keys[at] = its.key
 	}
+	slices.Sort(keys)
 	if made, failed := m.rebuild(ctx, keys); failed != nil {
 		err = failed
 	} else {
