@@ -41,7 +41,7 @@ type Maybe = MemoryRecord | undefined;
 
 /** The record's past with the lease that has just ended. */
 function remembered(
-  { lease, fence, past = [] }: Omit<MemoryRecord, 'expiresAtMs'>,
+  { lease, fence, past = [] }: MemoryRecord,
   end: LeaseEnd,
   endedAtMs: number,
   failure = '',
@@ -254,16 +254,20 @@ function nextFence(record: Maybe, nowMs: number): number {
   return Math.max((record?.fence ?? 0) + 1, Math.floor(nowMs * 1000));
 }
 
+/** A record that a step has just made, and nobody else has. */
+type Draft = MemoryRecord & { expiresAtMs: number };
+
 /**
  * The record outlives its value, its lease and its back-off by `keepMs`; and it lasts until the clock has passed its
  * fence, for the next one would be lower otherwise, after the clock was set back.
  */
-function kept(record: Omit<MemoryRecord, 'expiresAtMs'>, nowMs: number, keepMs: number): MemoryRecord {
+function kept(record: Draft, nowMs: number, keepMs: number): MemoryRecord {
   const lastEndMs = Math.max(
     nowMs,
     record.value?.servableUntilMs ?? 0,
     record.lease?.untilMs ?? 0,
     record.failure?.untilMs ?? 0,
   );
-  return { ...record, expiresAtMs: Math.max(lastEndMs + keepMs, record.fence / 1000 + 1) };
+  record.expiresAtMs = Math.max(lastEndMs + keepMs, record.fence / 1000 + 1);
+  return record;
 }

@@ -36,7 +36,7 @@ export class Degradation {
   watchedStore(store: ValueStore): ValueStore {
     return {
       read: (id, request) =>
-        this.#notedOnceSent('read', request?.sent, (sent) => store.read(id, { ...request, sent })),
+        this.#notedOnceSent('read', request?.sent, (sent) => store.read(id, { known: request?.known, sent })),
       arm: (id, request) => this.#noted('arm', store.arm(id, request)),
       adopt: (id, nonce) => this.#noted('adopt', store.adopt(id, nonce)),
       publish: (id, request) =>
