@@ -107,7 +107,8 @@ function strayFrame(random: SeededRandom): Buffer {
 /** Bends one frame: another stream, other flags, a length that is wrong, a part of it. */
 function bentFrame(plain: Buffer, random: SeededRandom): Buffer {
   const bytes = Buffer.from(plain);
-  const kind = random.below(5);
+  // One that was cut already may have no whole head.
+  const kind = bytes.length < 9 ? 3 : random.below(5);
   if (kind === 0) bytes.writeUInt32BE(random.below(12), 5);
   else if (kind === 1) bytes.writeUInt8((bytes[4] as number) ^ (1 << random.below(8)), 4);
   else if (kind === 2) bytes.writeUIntBE(random.below(2 ** 14), 0, 3);
