@@ -98,8 +98,8 @@ const NO_RESULT = { code: 2, message: 'neither outcome nor error' };
 /** What a wait's answer may take on its way, above the wait itself. */
 const WAY_MS = 2_000;
 const WAIT_MS = 30_000;
-/** What one Invalidate may name, as the contract says. */
-const KEYS_MAX = 1_000;
+/** What one call may name, as the contract says. */
+export const KEYS_MAX = 1_000;
 const TAGS_MAX = 16;
 
 const INTENTS = {
@@ -146,7 +146,8 @@ export class Calls {
     }
   }
 
-  async explain(request: Keyed, options: CallOptions = {}): Promise<Explanation> {
+  async explain(of: string | Keyed, options: CallOptions = {}): Promise<Explanation> {
+    const request: Keyed = typeof of === 'string' ? { key: of } : of;
     checkText('key', request.key);
     const message = ExplainRequest.fromPartial({
       namespace: request.namespace ?? this.defaults.namespace,

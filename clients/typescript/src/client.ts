@@ -12,16 +12,24 @@ import type {
   Release,
 } from './calls.js';
 import { SYSTEM_CLOCK } from './clock.js';
-import { BYTES, type Codec, encodedBy } from './codec.js';
+import { BYTES, type Codec, decoded, encodedBy, readable } from './codec.js';
 import { DibsError, UndecodableError } from './errors.js';
 import type { FetchCall } from './fetcher.js';
 import { tell } from './hooks.js';
 import { checked, checkText, TIMER_MS_MAX, wholeMs } from './numbers.js';
-import type { CodecOption, DibsClientOptions, RebuildContext, RebuildOptions } from './options.js';
-import { asBuffer } from './outcomes.js';
+import type {
+  CodecOption,
+  DibsClientOptions,
+  GetOptions,
+  RebuildContext,
+  RebuildOptions,
+  SetOptions,
+} from './options.js';
+import type { Published, PublishOutcome } from './outcomes.js';
 import { pause } from './pause.js';
 import type { HowStored } from './rebuild.js';
 import { asRebuildOf, reentrant } from './reentry.js';
+import { getMany, type RebuildMany } from './typed-many.js';
 
 /** A first connection to a service that starts now, and a process that is asked to end. */
 const READY_MS = 10_000;
@@ -32,6 +40,14 @@ const FLUSH_MS = 5_000;
 export type Dibs = Pick<DibsClient, 'getOrRebuild' | 'invalidate' | 'close'>;
 
 type Rebuild<T> = (context: RebuildContext<T>) => Promise<T | null | undefined> | T | null | undefined;
+
+/** What became of a `set`. */
+export interface Stored extends Published {
+  /** The value is stored. Else an invalidation, or a newer value, came between; `outcome` says what. */
+  readonly stored: boolean;
+}
+
+const STORED: ReadonlySet<PublishOutcome> = new Set(['stored', 'stored_late', 'duplicate']);
 
 /** One getOrRebuild, with the client's defaults. */
 interface Asked<T> {
@@ -102,6 +118,98 @@ export class DibsClient {
     }
   }
 
+  /**
+   * What is cached, without a rebuild: null where the source is known to have nothing, undefined where nothing is
+   * cached, where the wait ended, or where the codec cannot read it. A stale value counts; `onHit` says which it is.
+   *
+   * Rejects with {@link DibsError} for bad input and where the service cannot be reached, and with the reason of
+   * `signal` where that is aborted.
+   */
+  get<T>(key: string, options: GetOptions & CodecOption<T>): Promise<T | null | undefined>;
+  get(key: string, options?: GetOptions): Promise<Buffer | null | undefined>;
+  async get<T>(
+    key: string,
+    options: GetOptions & Partial<CodecOption<T>> = {},
+  ): Promise<T | null | undefined> {
+    checkText('key', key);
+    const given = checked(options);
+    const { namespace = this.#options.namespace ?? '', signal } = given;
+    const { codec = BYTES as unknown as Codec<T> } = options;
+    const { hooks } = this.#options;
+    signal?.throwIfAborted();
+    const near = this.#client.near(namespace, key, given);
+    if (near !== undefined) tell(hooks?.onHit, { namespace, key, freshness: 'fresh' });
+    const found =
+      near === undefined ? await this.#client.find({ namespace, key, options: given }) : undefined;
+    const bytes = near === undefined ? found?.bytes : near;
+    if (bytes === undefined) return undefined;
+    try {
+      return decoded(codec, bytes, near !== undefined);
+    } catch (error) {
+      tell(hooks?.onUndecodable, { namespace, key, error });
+      return undefined;
+    }
+  }
+
+  /**
+   * Stores a value; null or undefined says that the source has nothing. A rebuild that runs ends first. Write to the
+   * source before. A call that begins after this has returned gets nothing older.
+   *
+   * Rejects with {@link DibsBusyError} where the wait ended first, with {@link RebuildFailedError} where the rebuild
+   * that it waited for failed, with {@link ReentrantRebuildError} in a rebuild of the same key, and with
+   * {@link DibsError} for bad input and where the service cannot be reached. Then the value may be stored or not.
+   */
+  set<T>(key: string, value: T | null | undefined, options: SetOptions & CodecOption<T>): Promise<Stored>;
+  set(key: string, value: Uint8Array | null | undefined, options: SetOptions): Promise<Stored>;
+  async set<T>(
+    key: string,
+    value: T | null | undefined,
+    options: SetOptions & Partial<CodecOption<T>>,
+  ): Promise<Stored> {
+    checkText('key', key);
+    const given = checked(options);
+    const { namespace = this.#options.namespace ?? '' } = given;
+    const again = reentrant(this, namespace, key);
+    if (again !== undefined) throw again;
+    const codec = options.codec ?? (BYTES as unknown as Codec<T>);
+    // A copy: the caller may change its bytes while this waits.
+    const bytes = value === null || value === undefined ? null : Buffer.from(encodedBy(codec, value));
+    const published = await this.#client.set({ namespace, key, bytes, options: given });
+    return { ...published, stored: STORED.has(published.outcome) };
+  }
+
+  /**
+   * {@link getOrRebuild} for any number of keys: `rebuild` is called once for all keys that are missing, and again for
+   * those whose leases come later. It returns a Map, or an object, of values by key. A key that it leaves out is one of
+   * which the source has nothing. Returns every key once, in the order given.
+   *
+   * Rejects with {@link DibsManyError}, which has the values of the other keys, where some could not be had; with
+   * {@link DibsError} for bad input; with {@link ReentrantRebuildError} where the calling code rebuilds one of the
+   * keys; and with the reason of `signal` where that is aborted.
+   */
+  getOrRebuildMany<T>(
+    keys: Iterable<string>,
+    rebuild: RebuildMany<T>,
+    options: RebuildOptions & CodecOption<T>,
+  ): Promise<Map<string, T | null>>;
+  getOrRebuildMany(
+    keys: Iterable<string>,
+    rebuild: RebuildMany<Uint8Array, Buffer>,
+    options: RebuildOptions,
+  ): Promise<Map<string, Buffer | null>>;
+  getOrRebuildMany<T>(
+    keys: Iterable<string>,
+    rebuild: RebuildMany<T>,
+    options: RebuildOptions & Partial<CodecOption<T>>,
+  ): Promise<Map<string, T | null>> {
+    const { namespace = '', hooks, onUnavailable } = this.#options;
+    const codec = options.codec ?? (BYTES as unknown as Codec<T>);
+    return getMany(this, this.#client, hooks, {
+      ...{ keys, rebuild, codec, options, namespace: options.namespace ?? namespace },
+      onUnavailable: options.onUnavailable ?? onUnavailable ?? 'rebuild',
+    });
+  }
+
   async #fetch<T>(asked: Asked<T>): Promise<T | null> {
     const { key, codec, options } = asked;
     const taken = await this.#client.fetch(this.#callOf(asked));
@@ -144,7 +252,7 @@ export class DibsClient {
             how.store = false;
           },
         };
-        const value = await asRebuildOf(this, namespace, key, () => rebuild(said));
+        const value = await asRebuildOf(this, namespace, [key], () => rebuild(said));
         // A lookup that finds nothing often gives undefined.
         return { bytes: value === null || value === undefined ? null : encodedBy(codec, value), how };
       },
@@ -165,8 +273,8 @@ export class DibsClient {
   }
 
   /** Who holds the key, since when, until when, who waits, and how the last leases ended. */
-  explain(request: Keyed, options?: CallOptions) {
-    return this.#calls.explain(request, options);
+  explain(key: string | Keyed, options?: CallOptions) {
+    return this.#calls.explain(key, options);
   }
 
   /** Stores the result of a lease. Safe to repeat. Rejects with a {@link DibsError}. */
@@ -217,22 +325,6 @@ export class DibsClient {
   /** Makes no more calls and lets go of the connection. Calls that were made already still end. */
   close(): void {
     this.#client.transport.close();
-  }
-}
-
-function decoded<T>(codec: Codec<T>, bytes: Uint8Array | null, isShared: boolean): T | null {
-  if (bytes === null) return null;
-  // What one caller does with its bytes is not seen by another.
-  return codec.decode(isShared && codec.isDetached !== true ? Buffer.from(bytes) : asBuffer(bytes));
-}
-
-/** A value that was published in another format is as good as none: the rebuild replaces it. */
-function readable<T>(codec: Codec<T>, previous: Buffer | null | undefined): T | null | undefined {
-  if (previous === undefined || previous === null) return previous;
-  try {
-    return codec.decode(previous);
-  } catch {
-    return undefined;
   }
 }
 

@@ -1,4 +1,5 @@
 import { types } from 'node:util';
+import { asBuffer } from './outcomes.js';
 
 /** How values become bytes and come back. */
 export interface Codec<T> {
@@ -39,3 +40,20 @@ export const BYTES: Codec<Uint8Array> = {
   },
   decode: (bytes) => bytes,
 };
+
+/** What one caller gets of bytes; null stays null. */
+export function decoded<T>(codec: Codec<T>, bytes: Uint8Array | null, isShared: boolean): T | null {
+  if (bytes === null) return null;
+  // What one caller does with its bytes is not seen by another.
+  return codec.decode(isShared && codec.isDetached !== true ? Buffer.from(bytes) : asBuffer(bytes));
+}
+
+/** A value that was published in another format is as good as none: the rebuild replaces it. */
+export function readable<T>(codec: Codec<T>, previous: Buffer | null | undefined): T | null | undefined {
+  if (previous === undefined || previous === null) return previous;
+  try {
+    return codec.decode(previous);
+  } catch {
+    return undefined;
+  }
+}

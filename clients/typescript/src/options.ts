@@ -101,6 +101,40 @@ export interface RebuildOptions {
   readonly onUnavailable?: 'rebuild' | 'fail';
 }
 
+/** What `get` is told. */
+export interface GetOptions {
+  /** Default: the client's. */
+  readonly namespace?: string;
+  /** How long to wait for a rebuild that runs, in milliseconds. Default: 0, which does not wait. */
+  readonly waitMs?: number;
+  /** Whether a stale value is a good answer. Default: as the namespace's policy says. */
+  readonly stale?: 'allow' | 'forbid';
+  /** `store`: nothing that was invalidated before this call began is returned. Default: `near`. */
+  readonly read?: 'near' | 'store';
+  /** Ends this call. */
+  readonly signal?: AbortSignal;
+  /** The W3C traceparent to pass on. */
+  readonly traceparent?: string;
+}
+
+/** What `set` is told. */
+export interface SetOptions {
+  /** How long the value is fresh, in milliseconds: 1 to 31536000000. */
+  readonly ttlMs: number;
+  /** How long after that it may be served stale. Default: as the namespace's policy says. */
+  readonly staleMs?: number;
+  /** Names to invalidate the value by: at most 16, each of 1 to 256 bytes. */
+  readonly tags?: readonly string[];
+  /** Default: the client's. */
+  readonly namespace?: string;
+  /** How long to wait for a rebuild that runs, in milliseconds; 0 does not wait. Default: 30000. */
+  readonly waitMs?: number;
+  /** Ends this call, for as long as it waits. */
+  readonly signal?: AbortSignal;
+  /** The W3C traceparent to pass on. */
+  readonly traceparent?: string;
+}
+
 export interface CodecOption<T> {
   /** How the value becomes bytes and comes back. */
   readonly codec: Codec<T>;
@@ -134,6 +168,20 @@ export interface RebuildContext<T = Buffer> {
    * before the lease came.
    */
   doNotStore(): void;
+}
+
+/** What a rebuild of several keys is told, and what it may say. */
+export interface RebuildManyContext<T = Buffer> {
+  /** Aborted when all leases are lost, or when no caller waits any more. */
+  readonly signal: AbortSignal;
+  /** The values before, of the keys that have one that can be read; null where the source had nothing. */
+  readonly previous: ReadonlyMap<string, T | null>;
+  /** Of each key; 0 where there is none. */
+  readonly fences: ReadonlyMap<string, number>;
+  /** Stores the value of one key by options of its own. */
+  storeWith(key: string, options: StoreOptions): void;
+  /** The value of this key is not stored. */
+  doNotStore(key: string): void;
 }
 
 export const DEFAULT_WAIT_MS = 30_000;

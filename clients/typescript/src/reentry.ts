@@ -2,11 +2,11 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { named } from './changes.js';
 import { ReentrantRebuildError } from './errors.js';
 
-/** A rebuild that the current code runs in, and the one that this was asked from. */
+/** A rebuild, of one key or several, that the current code runs in, and the one that this was asked from. */
 interface Frame {
   readonly client: object;
   readonly namespace: string;
-  readonly key: string;
+  readonly keys: ReadonlySet<string>;
   readonly outer: Frame | undefined;
   /** Not what it left behind, such as a timer, which may ask for its key as anything else may. */
   running: boolean;
@@ -28,7 +28,7 @@ export function reentrant(client: object, namespace: string, key: string): Reent
     if (
       frame.running &&
       frame.client === client &&
-      frame.key === key &&
+      frame.keys.has(key) &&
       frame.namespace === named(namespace)
     ) {
       return new ReentrantRebuildError(key);
@@ -37,14 +37,20 @@ export function reentrant(client: object, namespace: string, key: string): Reent
   return undefined;
 }
 
-/** Runs a rebuild so that {@link reentrant} sees it. */
+/** Runs a rebuild of these keys so that {@link reentrant} sees it. */
 export async function asRebuildOf<T>(
   client: object,
   namespace: string,
-  key: string,
+  keys: readonly string[],
   rebuild: () => Promise<T> | T,
 ): Promise<T> {
-  const frame: Frame = { client, namespace: named(namespace), key, outer: frames.getStore(), running: true };
+  const frame: Frame = {
+    client,
+    namespace: named(namespace),
+    keys: new Set(keys),
+    outer: frames.getStore(),
+    running: true,
+  };
   running += 1;
   try {
     return await frames.run(frame, rebuild);

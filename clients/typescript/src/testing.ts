@@ -68,7 +68,7 @@ export class MemoryDibs implements Dibs {
           how.store = false;
         },
       };
-      const value = await asRebuildOf(this, asked.namespace ?? '', key, () => rebuild(context));
+      const value = await asRebuildOf(this, asked.namespace ?? '', [key], () => rebuild(context));
       const bytes = value === null || value === undefined ? null : Buffer.from(codec.encode(value));
       if (how.store && (this.#voided.get(id) ?? 0) <= begun) this.#keep(id, bytes, asked, checked(how));
       return bytes;
