@@ -145,17 +145,15 @@ func (c *Client) fetch(ctx context.Context, steps *fetchLoop) result {
 	if err := reentry(ctx, c, steps.id); err != nil {
 		return result{err: err}
 	}
+	// First, and without a lock: it is what costs a hit that makes no call.
+	if got, ok := steps.nearHit(); ok {
+		return got
+	}
 	leave, err := c.life.enter()
 	if err != nil {
 		return result{err: err}
 	}
 	defer leave()
-	if c.near != nil && !steps.refresh && steps.read != ReadStore {
-		if got, ok := c.near.get(steps.id); ok {
-			tell(c.config.hooks.Hit, HitEvent{steps.event(), "fresh", true})
-			return got
-		}
-	}
 	steps.until = time.Now().Add(min(steps.wait.or(defaultWait), timeMax))
 	id := steps.fetchID()
 	for {
@@ -175,15 +173,44 @@ func (c *Client) fetch(ctx context.Context, steps *fetchLoop) result {
 func (c *Client) fetchOnce(ctx context.Context, steps *fetchLoop, id fetchID) (got result, asksAgain bool) {
 	if !id.isAlone || steps.unreadable != nil {
 		if running := c.flights.boardRebuild(steps.id, steps.acceptsStale()); running != nil {
-			return c.flights.joinRebuild(ctx, steps.until, running)
+			got, asksAgain = c.flights.joinRebuild(ctx, steps.until, running)
+			return steps.counted(got, !asksAgain), asksAgain
 		}
 	}
 	got, hasJoined := c.flights.join(ctx, id, steps.until, steps.run)
+	got = steps.counted(got, hasJoined)
 	if !hasJoined {
 		return got, false
 	}
 	busy, isBusy := got.err.(*BusyError)
 	return got, isBusy && !busy.endsHere() && comeBack(ctx, busy.retryAfter, steps.until)
+}
+
+// nearHit is the fresh value that this process keeps.
+func (l *fetchLoop) nearHit() (result, bool) {
+	if l.near == nil || l.refresh || l.read == ReadStore || l.life.isOver() {
+		return result{}, false
+	}
+	got, ok := l.near.get(l.id)
+	if ok {
+		tell(l.config.hooks.Hit, HitEvent{l.event(), "fresh", true})
+	}
+	return got, ok
+}
+
+// counted counts a value that this call did not rebuild.
+func (l *fetchLoop) counted(got result, hasJoined bool) result {
+	if got.isFailure() {
+		return got
+	}
+	if hasJoined {
+		got.source = hitJoined
+	}
+	// What is near has been counted where it was found.
+	if got.source > hitNear {
+		l.metrics.hits.of(l.id.namespace).add(got.source, got.isStale)
+	}
+	return got
 }
 
 func (l *fetchLoop) fetchID() fetchID {
@@ -203,6 +230,7 @@ func (l *fetchLoop) acceptsStale() bool {
 
 // fetchReadable takes a value that cannot be read for a miss: it refreshes the key, once.
 func (c *Client) fetchReadable(ctx context.Context, steps *fetchLoop, because *UndecodableError, fence int64) result {
+	c.metrics.count(c.metrics.undecodable, steps.id.namespace)
 	tell(c.config.hooks.Undecodable, UndecodableEvent{steps.event(), because.Err})
 	again := *steps
 	again.refresh = true

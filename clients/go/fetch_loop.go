@@ -139,7 +139,7 @@ func (l *fetchLoop) answered(ctx context.Context, its *flight, response *dibsv1.
 	switch outcome := response.GetOutcome().(type) {
 	case *dibsv1.GetOrLockResponse_Hit:
 		if waited >= waitedMin {
-			tell(l.config.hooks.Wait, WaitEvent{l.event(), waited, true})
+			l.tellWait(waited, true)
 		}
 		got := l.served(outcome.Hit)
 		l.flights.fill(its, outcome.Hit, got)
@@ -149,11 +149,11 @@ func (l *fetchLoop) answered(ctx context.Context, its *flight, response *dibsv1.
 		// A key that is invalidated faster than it is rebuilt must not hold its caller forever.
 		return got, got.isLost && time.Now().Before(l.until)
 	case *dibsv1.GetOrLockResponse_Failed:
-		tell(l.config.hooks.Wait, WaitEvent{l.event(), waited, true})
+		l.tellWait(waited, true)
 		return result{err: &RebuildFailedError{outcome.Failed.GetMessage(), milliseconds(outcome.Failed.GetRetryAfterMs())}}, false
 	default:
 		// An outcome that a later service has is busy too: all that this one can say of it is that there is no answer.
-		tell(l.config.hooks.Wait, WaitEvent{l.event(), waited, false})
+		l.tellWait(waited, false)
 		busy := busyError(response.GetBusy())
 		return result{err: busy}, l.waitsOn(ctx, busy, waited)
 	}
@@ -170,18 +170,26 @@ func (l *fetchLoop) waitsOn(ctx context.Context, busy *BusyError, waited time.Du
 	return comeBack(ctx, busy.retryAfter, l.until)
 }
 
+func (l *fetchLoop) tellWait(waited time.Duration, isAnswered bool) {
+	l.metrics.waited(l.id.namespace, waited)
+	tell(l.config.hooks.Wait, WaitEvent{l.event(), waited, isAnswered})
+}
+
 func (l *fetchLoop) event() Event { return Event{l.namespace, l.id.key} }
 
 func (l *fetchLoop) served(hit *dibsv1.Hit) result {
+	got := result{fence: hit.GetFence(), source: hitService}
 	freshness := "fresh"
 	if hit.GetFreshness() == dibsv1.Freshness_FRESHNESS_STALE {
-		freshness = "stale"
+		freshness, got.isStale = "stale", true
 	}
 	tell(l.config.hooks.Hit, HitEvent{l.event(), freshness, false})
 	if value, ok := hit.GetPayload().(*dibsv1.Hit_Value); ok {
-		return result{value: value.Value, fence: hit.GetFence()}
+		got.value = value.Value
+	} else {
+		got.isAbsent, got.err = true, ErrAbsent
 	}
-	return result{isAbsent: true, err: ErrAbsent, fence: hit.GetFence()}
+	return got
 }
 
 // underLease rebuilds, or serves what there is and rebuilds behind.
@@ -244,6 +252,7 @@ func (l *fetchLoop) withoutService(ctx context.Context, its *flight, cause *Erro
 	}
 	l.flights.rebuildsHere(its)
 	return l.local.join(ctx, l.id, l.until, func(ctx context.Context) (result, time.Duration) {
+		l.metrics.count(l.metrics.localRebuilds, l.id.namespace)
 		tell(l.config.hooks.LocalRebuild, LocalRebuildEvent{l.event(), cause})
 		var made made
 		select {
@@ -266,6 +275,7 @@ func (l *fetchLoop) nearLast() (result, bool) {
 	}
 	last, ok := l.near.last(l.id)
 	if ok {
+		last.source, last.isStale = hitNear, true
 		tell(l.config.hooks.Hit, HitEvent{l.event(), "stale", true})
 	}
 	return last, ok

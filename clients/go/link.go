@@ -26,7 +26,7 @@ func dial(c config, to target) (*grpc.ClientConn, error) {
 	}
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(security),
-		grpc.WithUserAgent("dibs-go/" + Version),
+		grpc.WithUserAgent("dibs-client-go/" + Version),
 		// A link that died without a word is found within 15 s, and the calls on it end.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		// Back at a service that restarts within a second; the default would wait up to two minutes.

@@ -15,6 +15,9 @@ type result struct {
 	err      error
 	// fence is that of a value that was there.
 	fence int64
+	// source is where a value came from that was there, and isStale how good it was then.
+	source  hitSource
+	isStale bool
 	// isLost: the lease was lost while the rebuild ran, so that the service is asked again.
 	isLost bool
 	// isShared: callers that came after the lease may have it too.

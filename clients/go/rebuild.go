@@ -39,6 +39,7 @@ func (l *fetchLoop) rebuildUnder(ctx context.Context, lease *dibsv1.Lease, runni
 func (l *fetchLoop) rebuildAndHandOver(ctx context.Context, lease *dibsv1.Lease, running *runningRebuild) result {
 	made, isLost := l.rebuildWhileHeld(ctx, lease, running)
 	if isLost {
+		l.metrics.rebuilt(l.id.namespace, rebuildLost)
 		return result{err: ErrLeaseLost, isLost: true}
 	}
 	// A publish that is stored, then invalidated, and only then answered must not feed callers that came after the
@@ -46,9 +47,11 @@ func (l *fetchLoop) rebuildAndHandOver(ctx context.Context, lease *dibsv1.Lease,
 	l.flights.seal(running)
 	switch {
 	case made.err != nil && !made.isAbsent:
+		l.metrics.rebuilt(l.id.namespace, rebuildFailed)
 		isReleased := l.giveUp(ctx, lease, made.message, made.backOff)
 		return result{err: made.err, isShared: isReleased && ctx.Err() == nil}
 	case made.storing.refusal == errNotStored:
+		l.metrics.rebuilt(l.id.namespace, rebuildNotStored)
 		l.giveBack(ctx, lease)
 		return result{value: made.value, isAbsent: made.isAbsent, err: made.err}
 	case made.storing.refusal != nil:
@@ -70,6 +73,7 @@ func (l *fetchLoop) rebuildWhileHeld(ctx context.Context, lease *dibsv1.Lease, r
 		l.flights.seal(running)
 		// Where the rebuild has ended just now, or no caller waits for it any more, it is no loss.
 		if ctx.Err() == nil {
+			l.metrics.count(l.metrics.leasesLost, l.id.namespace)
 			tell(l.config.hooks.LeaseLost, LeaseLostEvent{l.event()})
 			end(ErrLeaseLost)
 			close(lost)

@@ -3,6 +3,7 @@ import { cpus } from 'node:os';
 import { Progress } from '../support/progress.mjs';
 import type { AnyRow, Bench, BoundRow, RateRow, Row } from './bench.js';
 import { budget } from './budget.js';
+import { burst } from './burst.js';
 import { clients } from './clients.js';
 import { cold } from './cold.js';
 import { cycle } from './cycle.js';
@@ -21,7 +22,7 @@ import { wake } from './wake.js';
 
 const RESULTS = 'test/bench/results';
 const BENCHES: readonly Bench[] = [
-  ...[stampede, hits, openLoop, cold, cycle, wake, takeover, waiters],
+  ...[stampede, burst, hits, openLoop, cold, cycle, wake, takeover, waiters],
   ...[tracing, stale, budget, clients, growth, footprint, values, overload],
 ];
 

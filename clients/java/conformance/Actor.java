@@ -134,7 +134,7 @@ final class Actor {
   }
 
   /** Each run follows the next of its scripts, and the last one ever after. */
-  private RebuildFunction<byte[]> rebuild(DibsClient client, String call, JsonObject fields) {
+  private RebuildFunction<byte[], Exception> rebuild(DibsClient client, String call, JsonObject fields) {
     List<JsonElement> scripts =
         fields.get("rebuild").isJsonArray()
             ? fields.getAsJsonArray("rebuild").asList()

@@ -15,7 +15,7 @@ from overhead import overhead
 from raw_call import raw_call
 from rebuild_script import Gates, follow, seconds
 
-from dibs import BYTES, JSON, AsyncClient, AsyncRebuild, Hooks, RebuildOptions, ServiceError, Value
+from dibs import BYTES, JSON, AsyncClient, AsyncRebuild, Hooks, NearCache, RebuildOptions, ServiceError, Value
 
 Fields = dict[str, Any]
 Emit = Callable[[Fields], None]
@@ -146,6 +146,9 @@ class Actor:
             if ms in fields:
                 given[name] = fields[ms] / 1_000
         given["session"] = fields.get("session", False)
+        if fields.get("near_cache"):
+            given["near_cache"] = NearCache(max_bytes=64 * 1024 * 1024)
+        given["serve_near_when_unavailable"] = fields.get("serve_near_when_unavailable", False)
         if "token_function" in fields:
             file = Path(fields["token_function"])
             given["token"] = lambda: file.read_text().strip()

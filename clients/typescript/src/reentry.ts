@@ -12,7 +12,15 @@ interface Frame {
   running: boolean;
 }
 
+/**
+ * While it is on, it costs every promise of the process, about an eighth of a hit. So it is off
+ * unless a rebuild runs or has run lately.
+ */
 const frames = new AsyncLocalStorage<Frame | undefined>();
+/** Turning it on and off costs more than many promises. */
+const OFF_AFTER_MS = 1_000;
+let running = 0;
+let isEnding = false;
 
 /** The error of a call for a key that the calling code itself rebuilds, at once or by way of other keys. */
 export function reentrant(client: object, namespace: string, key: string): ReentrantRebuildError | undefined {
@@ -37,12 +45,27 @@ export async function asRebuildOf<T>(
   rebuild: () => Promise<T> | T,
 ): Promise<T> {
   const frame: Frame = {
-    ...{ client, namespace: named(namespace), keys: new Set(keys) },
-    ...{ outer: frames.getStore(), running: true },
+    client,
+    namespace: named(namespace),
+    keys: new Set(keys),
+    outer: frames.getStore(),
+    running: true,
   };
+  running += 1;
   try {
     return await frames.run(frame, rebuild);
   } finally {
     frame.running = false;
+    running -= 1;
+    if (running === 0) offSoon();
   }
+}
+
+function offSoon(): void {
+  if (isEnding) return;
+  isEnding = true;
+  setTimeout(() => {
+    isEnding = false;
+    if (running === 0) frames.disable();
+  }, OFF_AFTER_MS).unref();
 }

@@ -1,7 +1,8 @@
 """The Python client of Dibs: one caller rebuilds an expired cache value, everyone else gets its result."""
 
 from dibs.async_client import AsyncClient
-from dibs.base import AsyncRebuild, Invalidated, Rebuild
+from dibs.base import AsyncRebuild, Rebuild
+from dibs.cached import AsyncCached, Cached
 from dibs.client import Client
 from dibs.codec import BYTES, JSON, Codec
 from dibs.errors import (
@@ -15,15 +16,20 @@ from dibs.errors import (
     UndecodableError,
 )
 from dibs.hooks import Hooks
+from dibs.invalidating import Invalidated
+from dibs.near_cache import NearCache
 from dibs.options import RebuildOptions
+from dibs.typed_json import json_of
 from dibs.values import Value
 
 __all__ = [
     "BYTES",
     "JSON",
+    "AsyncCached",
     "AsyncClient",
     "AsyncRebuild",
     "BusyError",
+    "Cached",
     "Client",
     "Codec",
     "DibsError",
@@ -31,6 +37,7 @@ __all__ = [
     "InvalidOptionError",
     "Invalidated",
     "LeaseLostError",
+    "NearCache",
     "Rebuild",
     "RebuildFailedError",
     "RebuildOptions",
@@ -38,4 +45,5 @@ __all__ = [
     "ServiceError",
     "UndecodableError",
     "Value",
+    "json_of",
 ]

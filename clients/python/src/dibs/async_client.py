@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -13,18 +14,18 @@ from dibs.base import (
     DEFAULT_READY_S,
     AsyncRebuild,
     BaseClient,
-    Invalidated,
-    Mode,
-    key_maker,
     told,
     wants_context,
 )
+from dibs.cached import AsyncCached, key_maker
 from dibs.codec import JSON, Codec
 from dibs.fetch_loop import fetch_loop
+from dibs.invalidating import Invalidated, Mode
 from dibs.loop import Course, Crew
 from dibs.options import RebuildOptions, Seconds, Terms, bounded_s
 from dibs.reentry import inside
 from dibs.steps import Grant
+from dibs.typed_json import json_returned_by
 from dibs.values import Result, Value, result_of
 
 if TYPE_CHECKING:
@@ -83,7 +84,15 @@ class AsyncClient(BaseClient):
         out of bounds; ReentrantRebuildError where `fn` asks for its own key; ServiceError for other bad input, and
         with `on_unavailable="fail"` where the service cannot be reached.
         """
-        terms, crew = self._terms(key, options), self._crew
+        entry = self._near_entry(key, options)
+        if entry is not None:
+            try:
+                return None if entry.data is None else codec.decode(entry.data)
+            except Exception as error:
+                terms = self._unreadable(self._terms(key, options), entry.fence, error)
+        else:
+            terms = self._terms(key, options)
+        crew = self._crew
         with crew.at_work():
             while True:
                 task = self._task(terms, self._rebuild_by(fn, terms, codec), codec)
@@ -106,26 +115,26 @@ class AsyncClient(BaseClient):
         return rebuild
 
     def cached(
-        self, *, key: str | Callable[..., str], codec: Codec[Any] = JSON, **options: Unpack[RebuildOptions]
-    ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Coroutine[Any, Any, R]]]:
-        """Decorates an async function with `get_or_rebuild`.
+        self,
+        *,
+        key: str | Callable[..., str] | None = None,
+        codec: Codec[Any] | None = None,
+        **options: Unpack[RebuildOptions],
+    ) -> Callable[[Callable[P, Awaitable[R]]], AsyncCached[P, R]]:
+        """Decorates an async function, or method, with `get_or_rebuild`.
 
-        `key` is a template of the function's parameters, such as `user:{id}`, or a function of its arguments.
-        Raises ValueError where the template names a parameter that the function does not have.
+        key: a template of the function's parameters, such as `user:{id}`, or a function of its arguments. Default:
+            the function's full name and its arguments, which then are texts, numbers, times, enums, or lists of them.
+        codec: default: JSON of the type that the function says it returns, see `json_of`.
+
+        Raises ValueError where the template names a parameter that the function does not have. What is decorated
+        also has `invalidate`, `refresh` and `key`, each with the function's arguments.
         """
 
-        def decorate(fn: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-            key_of = key_maker(key, fn)
-
-            @functools.wraps(fn)
-            async def call(*args: P.args, **kwargs: P.kwargs) -> R:
-                value: Any = await self.get_or_rebuild(
-                    key_of(*args, **kwargs), lambda: fn(*args, **kwargs), codec=codec, **options
-                )
-                # None comes only where some call of the function returned it.
-                return value  # type: ignore[no-any-return]
-
-            return call
+        def decorate(fn: Callable[P, Awaitable[R]]) -> AsyncCached[P, R]:
+            return AsyncCached(
+                fn, key_maker(key, fn), _Asks(self, json_returned_by(fn) if codec is None else codec, options)
+            )
 
         return decorate
 
@@ -168,3 +177,19 @@ class AsyncClient(BaseClient):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+@dataclass(frozen=True)
+class _Asks:
+    """What a cached function asks its client for."""
+
+    client: AsyncClient
+    codec: Codec[Any]
+    options: RebuildOptions
+
+    def get(self, key: str, rebuild: Callable[[], Any], refresh: bool) -> Any:
+        options: RebuildOptions = {**self.options, "refresh": True} if refresh else self.options
+        return self.client.get_or_rebuild(key, rebuild, codec=self.codec, **options)
+
+    def invalidate(self, key: str) -> Any:
+        return self.client.invalidate([key], namespace=self.options.get("namespace"))

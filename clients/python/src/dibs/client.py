@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -14,20 +14,20 @@ from dibs.base import (
     DEFAULT_FLUSH_S,
     DEFAULT_READY_S,
     BaseClient,
-    Invalidated,
-    Mode,
     Rebuild,
-    key_maker,
     told,
     wants_context,
 )
+from dibs.cached import Cached, key_maker
 from dibs.codec import JSON, Codec
 from dibs.fetch_loop import fetch_loop
+from dibs.invalidating import Invalidated, Mode
 from dibs.options import RebuildOptions, Seconds, Terms, bounded_s
 from dibs.rebuilding import Answer
 from dibs.reentry import inside
 from dibs.steps import Grant
 from dibs.threads import Course, Crew, LeftError
+from dibs.typed_json import json_returned_by
 from dibs.values import Result, Value, result_of
 
 if TYPE_CHECKING:
@@ -76,7 +76,14 @@ class Client(BaseClient):
         """
         if inspect.iscoroutinefunction(fn):
             raise TypeError(f"{fn.__qualname__} is async: give it to an AsyncClient")
-        terms = self._terms(key, options)
+        entry = self._near_entry(key, options)
+        if entry is not None:
+            try:
+                return None if entry.data is None else codec.decode(entry.data)
+            except Exception as error:
+                terms = self._unreadable(self._terms(key, options), entry.fence, error)
+        else:
+            terms = self._terms(key, options)
         until = math.inf if timeout is None else monotonic() + bounded_s("timeout", timeout)
         with self._crew.at_work():
             while True:
@@ -104,28 +111,28 @@ class Client(BaseClient):
         return self._crew.flights.join(terms.flight, lambda: fetch_loop(task), until)
 
     def cached(
-        self, *, key: str | Callable[..., str], codec: Codec[Any] = JSON, **options: Unpack[RebuildOptions]
-    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-        """Decorates a function with `get_or_rebuild`.
+        self,
+        *,
+        key: str | Callable[..., str] | None = None,
+        codec: Codec[Any] | None = None,
+        **options: Unpack[RebuildOptions],
+    ) -> Callable[[Callable[P, R]], Cached[P, R]]:
+        """Decorates a function, or a method, with `get_or_rebuild`.
 
-        `key` is a template of the function's parameters, such as `user:{id}`, or a function of its arguments.
-        Raises ValueError where the template names a parameter that the function does not have.
+        key: a template of the function's parameters, such as `user:{id}`, or a function of its arguments. Default:
+            the function's full name and its arguments, which then are texts, numbers, times, enums, or lists of them.
+        codec: default: JSON of the type that the function says it returns, see `json_of`.
+
+        Raises ValueError where the template names a parameter that the function does not have. What is decorated
+        also has `invalidate`, `refresh` and `key`, each with the function's arguments.
         """
 
-        def decorate(fn: Callable[P, R]) -> Callable[P, R]:
+        def decorate(fn: Callable[P, R]) -> Cached[P, R]:
             if inspect.iscoroutinefunction(fn):
                 raise TypeError(f"{fn.__qualname__} is async: give it to an AsyncClient")
-            key_of = key_maker(key, fn)
-
-            @functools.wraps(fn)
-            def call(*args: P.args, **kwargs: P.kwargs) -> R:
-                value: Any = self.get_or_rebuild(
-                    key_of(*args, **kwargs), lambda: fn(*args, **kwargs), codec=codec, **options
-                )
-                # None comes only where some call of the function returned it.
-                return value  # type: ignore[no-any-return]
-
-            return call
+            return Cached(
+                fn, key_maker(key, fn), _Asks(self, json_returned_by(fn) if codec is None else codec, options)
+            )
 
         return decorate
 
@@ -169,3 +176,19 @@ class Client(BaseClient):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@dataclass(frozen=True)
+class _Asks:
+    """What a cached function asks its client for."""
+
+    client: Client
+    codec: Codec[Any]
+    options: RebuildOptions
+
+    def get(self, key: str, rebuild: Callable[[], Any], refresh: bool) -> Any:
+        options: RebuildOptions = {**self.options, "refresh": True} if refresh else self.options
+        return self.client.get_or_rebuild(key, rebuild, codec=self.codec, **options)
+
+    def invalidate(self, key: str) -> Any:
+        return self.client.invalidate([key], namespace=self.options.get("namespace"))

@@ -13,6 +13,8 @@ from dibs.errors import LeaseLostError, ServiceError
 from dibs.failure import failure_of
 from dibs.hooks import Hooks, tell
 from dibs.keeper import keep_lease
+from dibs.metrics import Metrics, RebuildOutcome
+from dibs.near_cache import NearValues
 from dibs.options import Terms
 from dibs.outcomes import payload, word
 from dibs.rebuilding import Answer, Ended, Rebuilding, Rebuilds
@@ -38,18 +40,20 @@ class Task:
 
     terms: Terms
     hooks: Hooks
+    metrics: Metrics
     #: As in `steps.Run`.
     rebuild: Callable[[Grant, Any], Any]
     trace: Trace
     rebuilds: Rebuilds
     away: Away
+    near: NearValues | None
     #: When the caller's wait is over, a time of `time.monotonic()`.
     until: float
     #: Whether the codec can read it.
     readable: Callable[[bytes], bool]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Held:
     """A lease and the rebuild under it."""
 
@@ -57,6 +61,8 @@ class _Held:
     lease: pb.Lease
     running: Rebuilding
     span: RebuildSpan
+    #: None: a publish that goes on behind will know.
+    outcome: RebuildOutcome | None = "not_stored"
 
 
 class LeaseGoneError(Exception):
@@ -78,12 +84,14 @@ def rebuild_under_lease(task: Task, lease: pb.Lease) -> Steps[Answer]:
     try:
         return (yield from _rebuild_and_hand_over(held))
     except LeaseGoneError as gone:
-        failed = gone.error
+        failed, held.outcome = gone.error, "lost"
         raise
     except Exception as error:
-        failed = error
+        failed, held.outcome = error, "failed"
         raise
     finally:
+        if held.outcome is not None:
+            task.metrics.rebuilt(task.terms.namespace, held.outcome)
         task.rebuilds.over(task.terms, held.running)
         span.end(failed)
 
@@ -150,9 +158,14 @@ def _run(held: _Held) -> Run:
         ),
         held.running,
         keep=lambda on_over: keep_lease(extend, ends_at, hold_until, held.span.traceparent, on_over),
-        on_lost=lambda: tell(task.hooks.lease_lost, terms.namespace, terms.key),
+        on_lost=lambda: _lost(task),
         around=held.span.current,
     )
+
+
+def _lost(task: Task) -> None:
+    task.metrics.lost(task.terms.namespace)
+    tell(task.hooks.lease_lost, task.terms.namespace, task.terms.key)
 
 
 def _hand_over(held: _Held, result: Result) -> Steps[pb.PublishResponse | None]:
@@ -167,9 +180,12 @@ def _hand_over(held: _Held, result: Result) -> Steps[pb.PublishResponse | None]:
         return None
     try:
         request = _publication(task.terms, held.lease, result)
-        return (yield from _publish(task, request, held.span))
+        published = yield from _publish(task, request, held.span)
+        held.outcome = "published" if published.outcome in _STORED else "not_stored"
+        return published
     except ServiceError as error:
         if _may_publish_again(error):
+            held.outcome = None
             # Safe to repeat: one that was stored already is answered with `duplicate`.
             yield Behind(_publish_again(task, request, held.span, error))
             return None
@@ -202,7 +218,12 @@ def _publication(terms: Terms, lease: pb.Lease, result: Result) -> pb.PublishReq
 
 def _publish(task: Task, request: pb.PublishRequest, span: RebuildSpan) -> Steps[pb.PublishResponse]:
     terms = task.terms
-    response: pb.PublishResponse = yield Call("Publish", request, _PUBLISH_S, span.traceparent)
+    try:
+        response: pb.PublishResponse = yield Call("Publish", request, _PUBLISH_S, span.traceparent)
+    finally:
+        # Not only when the service says so: this process has the new value. Also where it may have failed.
+        if task.near is not None:
+            task.near.changed(terms.namespace, (terms.key,))
     outcome = word(pb.PublishOutcome, response.outcome)
     span.published(outcome)
     tell(
@@ -222,12 +243,15 @@ def _publish_again(task: Task, request: pb.PublishRequest, span: RebuildSpan, er
         pause = _PUBLISH_PAUSE_S * 2**time * (0.5 + random.random())
         yield Sleep(monotonic() + (pause if error.retry_after is None else error.retry_after))
         try:
-            yield from _publish(task, request, span)
+            published = yield from _publish(task, request, span)
+            stored = published.outcome in _STORED
+            task.metrics.rebuilt(task.terms.namespace, "published" if stored else "not_stored")
             return
         except ServiceError as again:
             error = again
             if not _may_publish_again(error):
                 break
+    task.metrics.rebuilt(task.terms.namespace, "not_stored")
     tell(task.hooks.background_error, task.terms.namespace, task.terms.key, error)
 
 

@@ -1,6 +1,5 @@
 package dev.dibs;
 
-import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 
 /**
@@ -13,30 +12,33 @@ public interface Dibs extends AutoCloseable {
    * caller in the fleet runs at a time. It runs on a thread of the client's executor.
    *
    * @param <V> what the codec of {@code options} makes of the bytes
+   * @param <E> what {@code rebuild} throws
    * @param key 1 to 1024 bytes of UTF-8
    * @param options how long the value lives, and what this call wants
    * @param rebuild reads the source; null says that the source has nothing
    * @return the value; null where the source has nothing
-   * @throws RebuildFailedException where another caller's rebuild failed and its back-off runs
+   * @throws RebuildFailedException where another caller's rebuild failed and its back-off runs; where this call has
+   *     joined one of this process, written elsewhere, that threw a checked exception, which is the cause then
    * @throws DibsBusyException where the wait ended first
    * @throws DibsStatusException for bad input; with {@link OnUnavailable#FAIL} where the service cannot be reached;
    *     with {@code CANCELLED} where this thread is interrupted meanwhile, whose flag is set again
-   * @throws Exception what {@code rebuild} threw, as it is
+   * @throws E what {@code rebuild} threw, as it is
    */
-  <V> V getOrRebuild(String key, Options<V> options, RebuildFunction<V> rebuild) throws Exception;
+  <V, E extends Exception> V getOrRebuild(String key, Options<V> options, RebuildFunction<V, E> rebuild) throws E;
 
   /**
    * The same, for a rebuild that needs to know nothing of its lease.
    *
    * @param <V> what the codec of {@code options} makes of the bytes
+   * @param <E> what {@code source} throws
    * @param key 1 to 1024 bytes of UTF-8
    * @param options how long the value lives, and what this call wants
-   * @param rebuild reads the source; null says that the source has nothing
+   * @param source null says that it has nothing
    * @return the value; null where the source has nothing
-   * @throws Exception as {@link #getOrRebuild(String, Options, RebuildFunction)}
+   * @throws E as {@link #getOrRebuild(String, Options, RebuildFunction)}
    */
-  default <V> V getOrRebuild(String key, Options<V> options, Callable<V> rebuild) throws Exception {
-    return getOrRebuild(key, options, lease -> rebuild.call());
+  default <V, E extends Exception> V getOrRebuild(String key, Options<V> options, Source<V, E> source) throws E {
+    return getOrRebuild(key, options, SourceRebuild.of(source));
   }
 
   /**
@@ -49,7 +51,7 @@ public interface Dibs extends AutoCloseable {
    * @param rebuild reads the source; null says that the source has nothing
    * @return completes on a thread of the client's executor; fails with what the other form throws
    */
-  <V> CompletableFuture<V> getOrRebuildAsync(String key, Options<V> options, RebuildFunction<V> rebuild);
+  <V> CompletableFuture<V> getOrRebuildAsync(String key, Options<V> options, RebuildFunction<V, ?> rebuild);
 
   /**
    * The same, for a rebuild that needs to know nothing of its lease.
@@ -57,11 +59,11 @@ public interface Dibs extends AutoCloseable {
    * @param <V> what the codec of {@code options} makes of the bytes
    * @param key 1 to 1024 bytes of UTF-8
    * @param options how long the value lives, and what this call wants
-   * @param rebuild reads the source; null says that the source has nothing
+   * @param source null says that it has nothing
    * @return as {@link #getOrRebuildAsync(String, Options, RebuildFunction)}
    */
-  default <V> CompletableFuture<V> getOrRebuildAsync(String key, Options<V> options, Callable<V> rebuild) {
-    return getOrRebuildAsync(key, options, lease -> rebuild.call());
+  default <V> CompletableFuture<V> getOrRebuildAsync(String key, Options<V> options, Source<V, ?> source) {
+    return getOrRebuildAsync(key, options, SourceRebuild.of(source));
   }
 
   /**
@@ -73,6 +75,14 @@ public interface Dibs extends AutoCloseable {
    * @throws DibsStatusException for bad input, and where the service does not answer within 5 s
    */
   InvalidateResult invalidate(Invalidation what);
+
+  /**
+   * The same without waiting for it.
+   *
+   * @param what keys, tags or everything
+   * @return completes on a thread of the client's executor; fails with what the other form throws
+   */
+  CompletableFuture<InvalidateResult> invalidateAsync(Invalidation what);
 
   /** Makes no more calls. Those that were made already still end. */
   @Override

@@ -40,22 +40,27 @@ public final class DibsClient implements Dibs {
   }
 
   @Override
-  public <V> V getOrRebuild(String key, Options<V> options, RebuildFunction<V> rebuild) throws Exception {
+  public <V, E extends Exception> V getOrRebuild(String key, Options<V> options, RebuildFunction<V, E> rebuild)
+      throws E {
     Found near = near(key, options);
     // The clock is read for calls that go out only: a near hit costs little more than that.
     long sinceNanos = near == null ? System.nanoTime() : 0;
-    Found found = near == null ? await(new Caller(parts, question(key, options, rebuild)).start()) : near;
+    Found found = near;
+    if (near == null) {
+      Question about = question(key, options, rebuild);
+      found = await(about, new Caller(parts, about).start());
+    }
     try {
       return decoded(options, found);
     } catch (RuntimeException error) {
       if (found.isOwn()) throw error;
       Question about = question(key, options, rebuild);
-      return decoded(options, await(again(about, near == null ? sinceNanos : System.nanoTime(), error)));
+      return decoded(options, await(about, again(about, near == null ? sinceNanos : System.nanoTime(), error)));
     }
   }
 
   @Override
-  public <V> CompletableFuture<V> getOrRebuildAsync(String key, Options<V> options, RebuildFunction<V> rebuild) {
+  public <V> CompletableFuture<V> getOrRebuildAsync(String key, Options<V> options, RebuildFunction<V, ?> rebuild) {
     CompletableFuture<V> result = new CompletableFuture<>();
     Question about;
     try {
@@ -66,12 +71,12 @@ public final class DibsClient implements Dibs {
     long sinceNanos = System.nanoTime();
     Found near = near(key, options);
     var seat = near != null ? CompletableFuture.completedFuture(near) : new Caller(parts, about).start();
-    whenFound(seat, result, found -> {
+    whenFound(about, seat, result, found -> {
       try {
         result.complete(decoded(options, found));
       } catch (RuntimeException error) {
         if (found.isOwn()) throw error;
-        whenFound(again(about, sinceNanos, error), result, anew -> result.complete(decoded(options, anew)));
+        whenFound(about, again(about, sinceNanos, error), result, anew -> result.complete(decoded(options, anew)));
       }
     });
     return result;
@@ -79,6 +84,29 @@ public final class DibsClient implements Dibs {
 
   @Override
   public InvalidateResult invalidate(Invalidation what) {
+    CompletableFuture<InvalidateResult> done = invalidating(what);
+    try {
+      return done.get();
+    } catch (InterruptedException error) {
+      // It goes on, and may have been done already: this caller's next call must not find what was there before.
+      new Invalidator(parts).arrived(what);
+      Thread.currentThread().interrupt();
+      throw DibsStatusException.cancelled("the caller was interrupted");
+    } catch (ExecutionException error) {
+      throw DibsStatusException.of(error.getCause());
+    }
+  }
+
+  @Override
+  public CompletableFuture<InvalidateResult> invalidateAsync(Invalidation what) {
+    try {
+      return Futures.on(parts.executor(), invalidating(what));
+    } catch (DibsException error) {
+      return CompletableFuture.failedFuture(error);
+    }
+  }
+
+  private CompletableFuture<InvalidateResult> invalidating(Invalidation what) {
     if (closed) throw isClosed();
     return new Invalidator(parts).invalidate(what);
   }
@@ -137,7 +165,7 @@ public final class DibsClient implements Dibs {
     return found;
   }
 
-  private <V> Question question(String key, Options<V> options, RebuildFunction<V> rebuild) {
+  private <V> Question question(String key, Options<V> options, RebuildFunction<V, ?> rebuild) {
     if (closed) throw isClosed();
     Bounds.text("key", key);
     Objects.requireNonNull(rebuild, "rebuild");
@@ -147,10 +175,11 @@ public final class DibsClient implements Dibs {
     RebuildChain.refuse(this, fullKey);
     OnUnavailable onUnavailable =
         options.onUnavailable() == null ? parts.onUnavailable() : options.onUnavailable();
-    Run.Body body =
+    Run.Making making =
         run ->
             RebuildChain.run(
                 this, fullKey, () -> encoded(options, rebuild.rebuild(new RunOf<>(run, options.codec()))));
+    Run.Body body = new Run.Body(making, SourceRebuild.writtenAs(rebuild));
     Duration wait = options.maxWait() == null ? WAIT : options.maxWait();
     CallTrace trace = parts.tracing().ofCaller(options.traceparent());
     return new Question(namespace, key, options, onUnavailable, body, trace, System.nanoTime() + wait.toNanos());
@@ -177,15 +206,18 @@ public final class DibsClient implements Dibs {
   }
 
   /** Elsewhere than on the network's thread, for what follows is the user's and may take its time. */
-  private void whenFound(CompletableFuture<Found> seat, CompletableFuture<?> result, Step next) {
+  private void whenFound(Question about, CompletableFuture<Found> seat, CompletableFuture<?> result, Step next) {
     seat.thenAcceptAsync(next::with, parts.executor())
         .whenComplete((done, error) -> {
-          if (error != null) result.completeExceptionally(Thrown.inFuture(Futures.cause(error)));
+          if (error == null) return;
+          Throwable thrown = Thrown.to(about.body().writtenAs(), Futures.cause(error));
+          result.completeExceptionally(Thrown.inFuture(thrown));
         });
     result.whenComplete((value, error) -> seat.cancel(false));
   }
 
-  private static Found await(CompletableFuture<Found> seat) throws Exception {
+  /** Throws what the rebuild of this call declares, and nothing else that is checked. */
+  private static Found await(Question about, CompletableFuture<Found> seat) {
     try {
       return seat.get();
     } catch (InterruptedException error) {
@@ -193,10 +225,7 @@ public final class DibsClient implements Dibs {
       Thread.currentThread().interrupt();
       throw DibsStatusException.cancelled("the caller was interrupted");
     } catch (ExecutionException error) {
-      Throwable cause = Thrown.by(error.getCause());
-      if (cause instanceof Exception exception) throw exception;
-      if (cause instanceof Error fault) throw fault;
-      throw error;
+      throw Thrown.unchecked(Thrown.to(about.body().writtenAs(), error.getCause()));
     }
   }
 

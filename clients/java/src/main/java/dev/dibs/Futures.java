@@ -2,6 +2,7 @@ package dev.dibs;
 
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.Executor;
 
 /** What the futures of this package have in common. */
 final class Futures {
@@ -11,6 +12,13 @@ final class Futures {
   static <T> void settle(CompletableFuture<T> future, T value, Throwable error) {
     if (error == null) future.complete(value);
     else future.completeExceptionally(cause(error));
+  }
+
+  /** The same on a thread of {@code executor}, for what follows is the user's and may take its time. */
+  static <T> CompletableFuture<T> on(Executor executor, CompletableFuture<T> future) {
+    CompletableFuture<T> result = new CompletableFuture<>();
+    future.whenCompleteAsync((value, error) -> settle(result, value, error), executor);
+    return result;
   }
 
   static Throwable cause(Throwable error) {

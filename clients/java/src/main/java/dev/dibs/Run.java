@@ -11,9 +11,16 @@ import java.util.concurrent.Future;
 /** One run of a rebuild, on a thread that can be interrupted. */
 final class Run {
   /** Makes the bytes anew; null where the source has nothing. */
-  interface Body {
+  interface Making {
     ByteString make(Run run) throws Exception;
   }
+
+  /**
+   * What runs.
+   *
+   * @param writtenAs the class of the user's rebuild
+   */
+  record Body(Making making, Class<?> writtenAs) {}
 
   /** It has not begun: no thread was free in time, or the executor takes no more. The source has not failed. */
   static final class NotBegunException extends DibsStatusException {
@@ -114,10 +121,10 @@ final class Run {
     if (!enter()) return;
     ByteString value;
     try {
-      value = body.make(this);
+      value = body.making().make(this);
     } catch (Throwable error) {
       leave();
-      result.completeExceptionally(new Thrown(error));
+      result.completeExceptionally(new Thrown(error, body.writtenAs()));
       return;
     }
     leave();

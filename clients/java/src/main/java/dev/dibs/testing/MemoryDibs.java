@@ -16,7 +16,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
 import java.util.function.Predicate;
 
@@ -61,7 +60,8 @@ public final class MemoryDibs implements Dibs {
   }
 
   @Override
-  public <V> V getOrRebuild(String key, Options<V> options, RebuildFunction<V> rebuild) throws Exception {
+  public <V, E extends Exception> V getOrRebuild(String key, Options<V> options, RebuildFunction<V, E> rebuild)
+      throws E {
     Id id = new Id(options.namespace() == null ? "" : options.namespace(), key);
     for (; ; ) {
       Flight flight;
@@ -89,7 +89,7 @@ public final class MemoryDibs implements Dibs {
   }
 
   @Override
-  public <V> CompletableFuture<V> getOrRebuildAsync(String key, Options<V> options, RebuildFunction<V> rebuild) {
+  public <V> CompletableFuture<V> getOrRebuildAsync(String key, Options<V> options, RebuildFunction<V, ?> rebuild) {
     CompletableFuture<V> result = new CompletableFuture<>();
     CompletableFuture.runAsync(
         () -> {
@@ -121,12 +121,17 @@ public final class MemoryDibs implements Dibs {
   }
 
   @Override
+  public CompletableFuture<InvalidateResult> invalidateAsync(Invalidation what) {
+    return CompletableFuture.supplyAsync(() -> invalidate(what));
+  }
+
+  @Override
   public synchronized void close() {
     closed = true;
   }
 
-  private <V> V rebuilt(Id id, Options<V> options, RebuildFunction<V> rebuild, Entry known, Flight flight)
-      throws Exception {
+  private <V, E extends Exception> V rebuilt(
+      Id id, Options<V> options, RebuildFunction<V, E> rebuild, Entry known, Flight flight) throws E {
     boolean isBehind = known != null && maySee(options);
     byte[] bytes;
     try {
@@ -205,15 +210,16 @@ public final class MemoryDibs implements Dibs {
     return bytes == null ? null : options.codec().decode(bytes.clone());
   }
 
-  private static byte[] await(CompletableFuture<byte[]> result) throws Exception {
+  /** What a rebuild threw that is checked is the cause of what its other callers get: they may not declare it. */
+  private static byte[] await(CompletableFuture<byte[]> result) {
     try {
       return result.get();
     } catch (InterruptedException error) {
       Thread.currentThread().interrupt();
       throw new DibsStatusException(Status.Code.CANCELLED, "the caller was interrupted");
     } catch (ExecutionException error) {
-      if (error.getCause() instanceof Exception cause) throw cause;
-      throw new CompletionException(error.getCause());
+      if (error.getCause() instanceof RuntimeException cause) throw cause;
+      throw new RebuildFailedException(String.valueOf(error.getCause().getMessage()), null, error.getCause());
     }
   }
 
