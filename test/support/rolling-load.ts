@@ -95,10 +95,9 @@ export class RollingLoad {
     leaseMs?: number,
   ): Promise<string | undefined> {
     try {
-      const rebuild = async () => Buffer.from(await origin.rebuild(key));
-      const text = (
-        await client.getOrRebuild(key, rebuild, { ttlMs, ...(leaseMs && { leaseMs }) })
-      )?.toString();
+      const rebuild = () => origin.rebuild(key);
+      const value = await client.getOrRebuild(key, rebuild, { ttlMs, ...(leaseMs && { leaseMs }) });
+      const text = value ?? undefined;
       if (!text?.startsWith(`${key}, rebuild `)) this.failures.push(`${key} is ${text}`);
       return text;
     } catch (error) {
