@@ -29,6 +29,7 @@ type Client struct {
 	flights  *flights
 	local    *localRebuilds
 	presence *presence
+	metrics  *metrics
 	// near is nil if this process keeps nothing near.
 	near *nearCache
 }
@@ -50,10 +51,12 @@ func New(where string, options ...Option) (*Client, error) {
 		close:    func() {},
 		local:    newLocalRebuilds(life),
 		presence: &presence{log: config.log, target: config.target},
+		metrics:  newMetrics(config.meters),
 	}
+	c.config.hooks = config.hooks.logged(c.presence.logger)
 	c.flights = newFlights(life, c.watches)
 	if config.near != nil && config.session {
-		c.near = newNearCache(*config.near, config.calls.namespace)
+		c.near = newNearCache(*config.near, config.calls.namespace, c.metrics.hits)
 		c.flights.near = c.near
 	}
 	c.link = &link{conn: config.conn, token: config.token, connect: config.connect}

@@ -19,7 +19,7 @@ func (jsonCodec) Marshal(value any) ([]byte, error) {
 	if raw, ok := value.([]byte); ok {
 		return raw, nil
 	}
-	return json.Marshal(value)
+	return marshalJSON(value)
 }
 
 func (jsonCodec) Unmarshal(data []byte, into any) error {

@@ -3,12 +3,15 @@ package dibs
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // lifetime is that of a client: what runs behind its callers is told when it ends, and is waited for then.
 type lifetime struct {
 	over context.Context
 	end  context.CancelCauseFunc
+	// isClosed is the same without a lock.
+	isClosed atomic.Bool
 
 	mu      sync.Mutex
 	running sync.WaitGroup
@@ -34,6 +37,9 @@ func (l *lifetime) enter() (leave func(), err error) {
 	l.running.Add(1)
 	return l.running.Done, nil
 }
+
+// isOver is for what needs no more than memory that stays.
+func (l *lifetime) isOver() bool { return l.isClosed.Load() }
 
 // spawn runs something that may outlast its caller, which must have entered.
 func (l *lifetime) spawn(run func()) { l.running.Go(run) }
@@ -101,6 +107,7 @@ func (l *lifetime) close(afterwards func()) {
 	if l.over.Err() != nil {
 		return
 	}
+	l.isClosed.Store(true)
 	l.end(errClosed)
 	go func() {
 		l.running.Wait()

@@ -77,6 +77,8 @@ type nearNamespace struct {
 	tagClock atomic.Uint64
 	tags     sync.Map
 	tagCount atomic.Int64
+	// hits are counted here, where a hit has looked the namespace up already.
+	hits *namespaceHits
 }
 
 // nearEntry is written once.
@@ -99,14 +101,15 @@ var began = time.Now()
 
 func (h *heartbeat) beat() { h.last.Store(int64(time.Since(began))) }
 
-func newNearCache(its NearCache, ownNamespace string) *nearCache {
+func newNearCache(its NearCache, ownNamespace string, hits *hitCounts) *nearCache {
 	namespaces := its.Namespaces
 	if len(namespaces) == 0 {
 		namespaces = []string{ownNamespace}
 	}
 	n := &nearCache{watched: make(map[string]*nearNamespace), servesWhenUnavailable: its.ServeWhenUnavailable}
 	for _, namespace := range namespaces {
-		n.watched[cmp.Or(namespace, "default")] = &nearNamespace{}
+		name := cmp.Or(namespace, "default")
+		n.watched[name] = &nearNamespace{hits: hits.of(name)}
 	}
 	n.lines.Store(new([]*heartbeat))
 	n.entries = otter.Must(&otter.Options[valueID, *nearEntry]{
@@ -149,10 +152,11 @@ func (n *nearCache) isLive() bool {
 
 // get is the fresh value of a key.
 func (n *nearCache) get(id valueID) (result, bool) {
-	entry, ok := n.known(id)
-	if !ok || entry.epoch != n.epoch.Load() || !n.isLive() {
+	its, entry := n.known(id)
+	if entry == nil || entry.epoch != n.epoch.Load() || !n.isLive() {
 		return result{}, false
 	}
+	its.hits.add(hitNear, false)
 	return entry.result, true
 }
 
@@ -161,24 +165,25 @@ func (n *nearCache) last(id valueID) (result, bool) {
 	if !n.servesWhenUnavailable {
 		return result{}, false
 	}
-	entry, ok := n.known(id)
-	if !ok {
+	its, entry := n.known(id)
+	if entry == nil {
 		return result{}, false
 	}
+	its.hits.add(hitNear, true)
 	return entry.result, true
 }
 
-// known is an entry of which no change was heard, within its time.
-func (n *nearCache) known(id valueID) (*nearEntry, bool) {
+// known is an entry of which no change was heard, within its time; nil if there is none.
+func (n *nearCache) known(id valueID) (*nearNamespace, *nearEntry) {
 	its, ok := n.watched[id.namespace]
 	if !ok {
-		return nil, false
+		return nil, nil
 	}
 	entry, ok := n.entries.GetIfPresent(id)
 	if !ok || entry.generation != its.generation.Load() || !time.Now().Before(entry.freshUntil) || its.hasChanged(entry) {
-		return nil, false
+		return nil, nil
 	}
-	return entry, true
+	return its, entry
 }
 
 func (s *nearNamespace) hasChanged(entry *nearEntry) bool {

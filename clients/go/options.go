@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 )
@@ -38,6 +39,7 @@ type config struct {
 	holder          string
 	hooks           Hooks
 	tracer          trace.Tracer
+	meters          metric.MeterProvider
 	conn            grpc.ClientConnInterface
 	log             *slog.Logger
 	// near is nil if this process keeps nothing near.
@@ -65,8 +67,8 @@ func WithSession(session bool) Option { return option(func(c *config) { c.sessio
 // WithHolder is what this process is called in Explain and logs: at most 256 bytes. Default: host name and process id.
 func WithHolder(holder string) Option { return option(func(c *config) { c.holder = holder }) }
 
-// WithLogger says where the client tells that the service cannot be reached, and that it is back. Default: that of
-// [slog.Default].
+// WithLogger says where the client tells that the service cannot be reached, and that it is back; at the level Debug
+// also what goes wrong with a single key, which it names. Default: that of [slog.Default].
 func WithLogger(log *slog.Logger) Option { return option(func(c *config) { c.log = log }) }
 
 // WithLeaseHoldMax is how long one lease may be held in all, by however many extensions, before the client takes it for
@@ -109,6 +111,7 @@ func configOf(target string, options []Option) config {
 	}
 	// One that the application sets later is used as well.
 	WithTracerProvider(otel.GetTracerProvider()).applyTo(&c)
+	WithMeterProvider(otel.GetMeterProvider()).applyTo(&c)
 	for _, option := range options {
 		option.applyTo(&c)
 	}

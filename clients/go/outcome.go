@@ -15,6 +15,9 @@ type result struct {
 	err      error
 	// fence is that of a value that was there.
 	fence int64
+	// source is where a value came from that was there, and isStale how good it was then.
+	source  hitSource
+	isStale bool
 	// isLost: the lease was lost while the rebuild ran, so that the service is asked again.
 	isLost bool
 	// isShared: callers that came after the lease may have it too.
@@ -115,19 +118,22 @@ type rebuildingKey struct{}
 type rebuilding struct {
 	client *Client
 	id     valueID
-	outer  *rebuilding
+	// among are those of a rebuild of several keys.
+	among map[valueID]struct{}
+	outer *rebuilding
 }
 
 func withRebuilding(ctx context.Context, client *Client, id valueID) context.Context {
 	outer, _ := ctx.Value(rebuildingKey{}).(*rebuilding)
-	return context.WithValue(ctx, rebuildingKey{}, &rebuilding{client, id, outer})
+	return context.WithValue(ctx, rebuildingKey{}, &rebuilding{client: client, id: id, outer: outer})
 }
 
 // reentry is the error of a call within the rebuild of its own key.
 func reentry(ctx context.Context, client *Client, id valueID) error {
 	its, _ := ctx.Value(rebuildingKey{}).(*rebuilding)
 	for ; its != nil; its = its.outer {
-		if its.client == client && its.id == id {
+		_, isAmong := its.among[id]
+		if its.client == client && (its.id == id || isAmong) {
 			return &ReentrantRebuildError{Namespace: id.namespace, Key: id.key}
 		}
 	}

@@ -22,6 +22,28 @@ const (
 // fault of theirs. What was not answered is tried again behind.
 func (l *fetchLoop) handOver(ctx context.Context, lease *dibsv1.Lease, its made) result {
 	got := result{value: its.value, isAbsent: its.isAbsent, err: its.err}
+	request := l.publishRequest(lease, its)
+	publishing := l.traced(context.WithoutCancel(ctx))
+	response, err := l.publish(publishing, request)
+	switch {
+	case err == nil:
+		l.metrics.rebuilt(l.id.namespace, publishedOr(response))
+		got.isShared = countsForAll(response)
+		return got
+	case mayPublishAgain(err):
+		l.life.spawnBehind(func() { l.publishBehind(publishing, request, err) })
+		return got
+	case err.Code == codes.ResourceExhausted:
+		l.notStorable(ctx, lease, err)
+		return got
+	default:
+		l.metrics.rebuilt(l.id.namespace, rebuildNotStored)
+		l.giveUp(ctx, lease, cutMessage(err.Message), nil)
+		return result{err: err}
+	}
+}
+
+func (l *fetchLoop) publishRequest(lease *dibsv1.Lease, its made) *dibsv1.PublishRequest {
 	request := &dibsv1.PublishRequest{
 		Namespace: l.namespace,
 		Key:       l.id.key,
@@ -34,27 +56,13 @@ func (l *fetchLoop) handOver(ctx context.Context, lease *dibsv1.Lease, its made)
 	if its.isAbsent {
 		request.Payload = &dibsv1.PublishRequest_Absent{Absent: true}
 	}
-	publishing := l.traced(context.WithoutCancel(ctx))
-	response, err := l.publish(publishing, request)
-	switch {
-	case err == nil:
-		got.isShared = countsForAll(response)
-		return got
-	case mayPublishAgain(err):
-		l.life.spawnBehind(func() { l.publishBehind(publishing, request, err) })
-		return got
-	case err.Code == codes.ResourceExhausted:
-		l.notStorable(ctx, lease, err)
-		return got
-	default:
-		l.giveUp(ctx, lease, cutMessage(err.Message), nil)
-		return result{err: err}
-	}
+	return request
 }
 
 // notStorable: the source has answered, and an answer is not thrown away because it cannot be stored. The waiters are
 // told of a failure, so that not each of them asks the source for the same.
 func (l *fetchLoop) notStorable(ctx context.Context, lease *dibsv1.Lease, because *Error) {
+	l.metrics.rebuilt(l.id.namespace, rebuildNotStored)
 	tell(l.config.hooks.NotStorable, NotStorableEvent{l.event(), because})
 	l.giveUp(ctx, lease, cutMessage(because.Message), nil)
 }
@@ -62,18 +70,31 @@ func (l *fetchLoop) notStorable(ctx context.Context, lease *dibsv1.Lease, becaus
 // countsForAll says whether callers that came after the lease may have the value: it is stored, and nothing was
 // invalidated meanwhile. An older service does not say.
 func countsForAll(response *dibsv1.PublishResponse) bool {
-	switch response.GetOutcome() {
+	return isStored(response.GetOutcome()) && response.GetCounts()
+}
+
+func isStored(outcome dibsv1.PublishOutcome) bool {
+	switch outcome {
 	case dibsv1.PublishOutcome_PUBLISH_OUTCOME_STORED,
 		dibsv1.PublishOutcome_PUBLISH_OUTCOME_STORED_LATE,
 		dibsv1.PublishOutcome_PUBLISH_OUTCOME_DUPLICATE:
-		return response.GetCounts()
+		return true
 	default:
 		return false
 	}
 }
 
+func publishedOr(response *dibsv1.PublishResponse) string {
+	if isStored(response.GetOutcome()) {
+		return rebuildPublished
+	}
+	return rebuildNotStored
+}
+
 func (l *fetchLoop) publish(ctx context.Context, request *dibsv1.PublishRequest) (*dibsv1.PublishResponse, *Error) {
+	over := l.many.turn()
 	response, err := l.calls.Publish(ctx, request, within{timeout: publishTimeout})
+	over()
 	if l.near != nil {
 		// Its event may come after this answer, and may not come for one that was lost: callers read their own writes.
 		l.flights.changed(change{namespace: l.id.namespace, keys: []string{l.id.key}})
@@ -91,13 +112,16 @@ func (l *fetchLoop) publish(ctx context.Context, request *dibsv1.PublishRequest)
 func (l *fetchLoop) publishBehind(ctx context.Context, request *dibsv1.PublishRequest, err *Error) {
 	for attempt := range publishAgain {
 		pause(l.life.over, pauseBefore(attempt, err))
-		if _, err = l.publish(ctx, request); err == nil {
+		var response *dibsv1.PublishResponse
+		if response, err = l.publish(ctx, request); err == nil {
+			l.metrics.rebuilt(l.id.namespace, publishedOr(response))
 			return
 		}
 		if !mayPublishAgain(err) {
 			break
 		}
 	}
+	l.metrics.rebuilt(l.id.namespace, rebuildNotStored)
 	l.tellBehind(err)
 }
 

@@ -39,6 +39,7 @@ func (l *fetchLoop) rebuildUnder(ctx context.Context, lease *dibsv1.Lease, runni
 func (l *fetchLoop) rebuildAndHandOver(ctx context.Context, lease *dibsv1.Lease, running *runningRebuild) result {
 	made, isLost := l.rebuildWhileHeld(ctx, lease, running)
 	if isLost {
+		l.metrics.rebuilt(l.id.namespace, rebuildLost)
 		return result{err: ErrLeaseLost, isLost: true}
 	}
 	// A publish that is stored, then invalidated, and only then answered must not feed callers that came after the
@@ -46,9 +47,11 @@ func (l *fetchLoop) rebuildAndHandOver(ctx context.Context, lease *dibsv1.Lease,
 	l.flights.seal(running)
 	switch {
 	case made.err != nil && !made.isAbsent:
+		l.metrics.rebuilt(l.id.namespace, rebuildFailed)
 		isReleased := l.giveUp(ctx, lease, made.message, made.backOff)
 		return result{err: made.err, isShared: isReleased && ctx.Err() == nil}
 	case made.storing.refusal == errNotStored:
+		l.metrics.rebuilt(l.id.namespace, rebuildNotStored)
 		l.giveBack(ctx, lease)
 		return result{value: made.value, isAbsent: made.isAbsent, err: made.err}
 	case made.storing.refusal != nil:
@@ -70,6 +73,7 @@ func (l *fetchLoop) rebuildWhileHeld(ctx context.Context, lease *dibsv1.Lease, r
 		l.flights.seal(running)
 		// Where the rebuild has ended just now, or no caller waits for it any more, it is no loss.
 		if ctx.Err() == nil {
+			l.metrics.count(l.metrics.leasesLost, l.id.namespace)
 			tell(l.config.hooks.LeaseLost, LeaseLostEvent{l.event()})
 			end(ErrLeaseLost)
 			close(lost)
@@ -122,6 +126,7 @@ func (l *fetchLoop) guarded(ctx context.Context) <-chan made {
 
 func (l *fetchLoop) extend(lease *dibsv1.Lease) extend {
 	return func(ctx context.Context, timeout time.Duration) (*dibsv1.ExtendResponse, error) {
+		defer l.many.turn()()
 		return l.calls.Extend(l.traced(ctx), &dibsv1.ExtendRequest{
 			Namespace: l.namespace,
 			Key:       l.id.key,
@@ -146,6 +151,7 @@ func (l *fetchLoop) giveBack(ctx context.Context, lease *dibsv1.Lease) { l.relea
 
 func (l *fetchLoop) release(ctx context.Context, lease *dibsv1.Lease, failure *dibsv1.Failure) (isReleased bool) {
 	request := &dibsv1.ReleaseRequest{Namespace: l.namespace, Key: l.id.key, Token: lease.GetToken(), Failure: failure}
+	defer l.many.turn()()
 	response, err := l.calls.Release(l.traced(context.WithoutCancel(ctx)), request, within{timeout: callTimeout})
 	if err != nil {
 		// The lease ends with its time; the error that counts is the rebuild's.

@@ -9,8 +9,18 @@ export interface AnswerType<Message> {
   encode(message: Message, writer: BinaryWriter): BinaryWriter;
 }
 
+const UINT32_MAX = 0xffff_ffff;
+
+/** Writes the usual numbers without a BigInt for each. */
+class NumberWriter extends BinaryWriter {
+  override int64(value: string | number | bigint): this {
+    if (typeof value === 'number' && value >= 0 && value <= UINT32_MAX) return this.uint32(value);
+    return super.int64(value);
+  }
+}
+
 /** Leaves large values out, and says whether there was one. */
-class Small extends BinaryWriter {
+class Small extends NumberWriter {
   isLarge = false;
 
   override bytes(value: Uint8Array): this {
@@ -21,7 +31,7 @@ class Small extends BinaryWriter {
 }
 
 /** Keeps large values where they are: a message is a list of parts, and its length is known without a copy. */
-class Gathering extends BinaryWriter {
+class Gathering extends NumberWriter {
   /** Of the innermost message that is open, and of those around it. */
   #parts: Uint8Array[] = [];
   readonly #around: Uint8Array[][] = [];

@@ -14,18 +14,18 @@ export interface Pieces {
 export class Turns {
   #left = WORK_PER_TURN;
   #isPlanned = false;
-  /** Those with work left. Each is in it once. */
-  #waiting: Pieces[] = [];
+  /** Those with work left, in the order of their turns. */
+  readonly #waiting = new Set<Pieces>();
 
   /** `atEndOfTurn` runs a turn's work once all that has arrived was read. */
   constructor(private readonly atEndOfTurn: (turn: () => void) => void = setImmediate) {}
 
-  /** Does as much as this turn still has room for, and the rest later. Call it only if it has no work left from before. */
+  /** Does as much as this turn still has room for, and the rest later. What waits already keeps its place. */
   begin(pieces: Pieces): void {
     this.#plan();
     // Others have waited for longer.
-    if (this.#waiting.length > 0) {
-      this.#waiting.push(pieces);
+    if (this.#waiting.size > 0) {
+      this.#waiting.add(pieces);
       return;
     }
     while (this.#left > 0) {
@@ -33,7 +33,7 @@ export class Turns {
       if (work === undefined) return;
       this.#left -= work;
     }
-    this.#waiting.push(pieces);
+    this.#waiting.add(pieces);
   }
 
   #plan(): void {
@@ -45,20 +45,15 @@ export class Turns {
   #turn(): void {
     this.#isPlanned = false;
     this.#left = WORK_PER_TURN;
-    while (this.#waiting.length > 0 && this.#left > 0) {
-      const round = this.#waiting;
-      this.#waiting = [];
-      for (const [at, pieces] of round.entries()) {
-        if (this.#left <= 0) {
-          this.#waiting.unshift(...round.slice(at));
-          break;
-        }
-        const work = pieces.next();
-        if (work === undefined) continue;
-        this.#left -= work;
-        this.#waiting.push(pieces);
-      }
+    // One piece each. What is added meanwhile comes after the others.
+    for (const pieces of this.#waiting) {
+      if (this.#left <= 0) break;
+      const work = pieces.next();
+      this.#waiting.delete(pieces);
+      if (work === undefined) continue;
+      this.#left -= work;
+      this.#waiting.add(pieces);
     }
-    if (this.#waiting.length > 0) this.#plan();
+    if (this.#waiting.size > 0) this.#plan();
   }
 }

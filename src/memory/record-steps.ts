@@ -1,6 +1,7 @@
 import type {
   ArmReply,
   ArmRequest,
+  HandOver,
   StoredAnswer,
   StoredOutcome,
   StoreExtend,
@@ -104,9 +105,16 @@ export function arm(record: Maybe, request: ArmRequest, nowMs: number): Stepped<
   return { record: next, reply: { armed: true, record: facts(next, nowMs) } };
 }
 
-export function adopt(record: Maybe, nonce: string, nowMs: number): Stepped<RecordFacts | undefined> {
-  if (record?.lease?.nonce !== nonce) return { record, reply: undefined };
-  const next = { ...record, lease: { ...record.lease, owner: record.lease.owner + 1 } };
+export function adopt(
+  record: Maybe,
+  nonce: string,
+  nowMs: number,
+  to?: HandOver,
+): Stepped<RecordFacts | undefined> {
+  const lease = record?.lease;
+  if (record === undefined || lease?.nonce !== nonce) return { record, reply: undefined };
+  if (to !== undefined && to.owner !== lease.owner) return { record, reply: undefined };
+  const next = { ...record, lease: { ...lease, ...to, owner: lease.owner + 1 } };
   return { record: next, reply: facts(next, nowMs) };
 }
 

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { DibsClient } from '../../clients/typescript/src/client.js';
+import { mainThreadMsOf } from '../support/cpu-of.js';
 import { Fleet } from '../support/fleet.js';
 import type { Bench, BoundRow } from './bench.js';
 import { cpuUsOf } from './rate.js';
@@ -150,12 +150,7 @@ function usage(fleet: Fleet, { replicaPid }: Way) {
   return {
     caller: own.user + own.system,
     replica: cpuUsOf(replicaPid),
-    lockNodes: fleet.lockNodes.reduce((sum, { pid }) => sum + mainThreadUsOf(pid), 0),
-    store: mainThreadUsOf(fleet.store.pid),
+    lockNodes: fleet.lockNodes.reduce((sum, { pid }) => sum + mainThreadMsOf(pid) * 1_000, 0),
+    store: mainThreadMsOf(fleet.store.pid) * 1_000,
   };
-}
-
-/** Redis works in one thread, for which the kernel counts nanoseconds. */
-function mainThreadUsOf(pid: number): number {
-  return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1_000;
 }

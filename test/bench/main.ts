@@ -3,12 +3,14 @@ import { cpus } from 'node:os';
 import { Progress } from '../support/progress.mjs';
 import type { AnyRow, Bench, BoundRow, RateRow, Row } from './bench.js';
 import { budget } from './budget.js';
+import { burst } from './burst.js';
 import { clients } from './clients.js';
 import { cold } from './cold.js';
 import { cycle } from './cycle.js';
 import { footprint } from './footprint.js';
 import { growth } from './growth.js';
 import { hits } from './hits.js';
+import { link } from './link.js';
 import { openLoop } from './open-loop.js';
 import { overload } from './overload.js';
 import { stale } from './stale.js';
@@ -21,8 +23,8 @@ import { wake } from './wake.js';
 
 const RESULTS = 'test/bench/results';
 const BENCHES: readonly Bench[] = [
-  ...[stampede, hits, openLoop, cold, cycle, wake, takeover, waiters],
-  ...[tracing, stale, budget, clients, growth, footprint, values, overload],
+  ...[stampede, burst, hits, openLoop, cold, cycle, wake, takeover, waiters],
+  ...[tracing, stale, budget, clients, growth, footprint, values, link, overload],
 ];
 
 function ms(value: number): string {

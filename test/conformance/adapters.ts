@@ -5,6 +5,7 @@ export interface Column {
   readonly name: string;
   readonly language: string;
   readonly session: boolean;
+  readonly bareLoop: boolean;
 }
 
 /** A language's client: how its adapter is started, and what must be on the machine for it. */
@@ -16,6 +17,8 @@ export interface Language {
   readonly build?: readonly [string, ...string[]];
   /** Whether its client talks over sessions. */
   readonly sessions: boolean;
+  /** It has no client, but a program over generated stubs, which plays only the scenarios of the bare loop. */
+  readonly bareLoop?: true;
 }
 
 const tasks = (folder: string, task: string) => [`clients/${folder}/tasks.sh`, task] as const;
@@ -60,18 +63,33 @@ export const LANGUAGES: readonly Language[] = [
   },
 ];
 
+/** Any other language: `clients/any-language.md` in C++, by the packages of Debian. */
+export const ANY_LANGUAGE: Language = {
+  name: 'c++',
+  command: tasks('any-language', 'adapter'),
+  build: tasks('any-language', 'build'),
+  needs: [
+    ['g++', '--version'],
+    ['protoc', '--version'],
+    ['pkg-config', '--exists', 'grpc++', 'protobuf'],
+    ['which', 'grpc_cpp_plugin'],
+  ],
+  sessions: false,
+  bareLoop: true,
+};
+
 /** Each language by sessions where it has them, and by unary calls. */
 export function columnsOf(languages: readonly Language[]): Column[] {
-  return languages.flatMap(({ name, sessions }) => {
-    const unary = { name: sessions ? `${name} unary` : name, language: name, session: false };
-    return sessions ? [{ name, language: name, session: true }, unary] : [unary];
+  return languages.flatMap(({ name, sessions, bareLoop = false }) => {
+    const unary = { name: sessions ? `${name} unary` : name, language: name, session: false, bareLoop };
+    return sessions ? [{ name, language: name, session: true, bareLoop }, unary] : [unary];
   });
 }
 
 /** What the language's tools say that they miss; undefined if nothing. */
 export function missingFor({ needs }: Language): string | undefined {
   const missing = needs.find(([command, ...args]) => spawnSync(command, args).status !== 0);
-  return missing === undefined ? undefined : missing.slice(0, 2).join(' ');
+  return missing === undefined ? undefined : missing.join(' ');
 }
 
 /** A run by itself must not depend on what ran before it; without changes it takes a moment. Throws if a build fails. */

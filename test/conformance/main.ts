@@ -2,7 +2,15 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { Progress } from '../support/progress.mjs';
 import { Adapter } from './adapter.js';
-import { buildAdapter, type Column, columnsOf, LANGUAGES, type Language, missingFor } from './adapters.js';
+import {
+  ANY_LANGUAGE,
+  buildAdapter,
+  type Column,
+  columnsOf,
+  LANGUAGES,
+  type Language,
+  missingFor,
+} from './adapters.js';
 import { uncovered } from './coverage.js';
 import { runExamples } from './examples.js';
 import { killedHolders } from './killed-holders.js';
@@ -61,7 +69,7 @@ const knownFailures = new Set<string>(parse(readFileSync(`${FOLDER}/known-failur
 const wanted = option('language')?.split(',');
 
 let skipped = 0;
-const languages = LANGUAGES.filter((language) => {
+const languages = [...LANGUAGES, ANY_LANGUAGE].filter((language) => {
   if (wanted !== undefined) return wanted.includes(language.name);
   const missing = missingFor(language);
   if (missing === undefined) return true;
@@ -78,7 +86,9 @@ const facts: string[] = [];
 let more = 0;
 const cell = (scenario: Scenario, column: Column) => `${scenario.name} | ${column.name}`;
 
-function appliesTo({ only: mode, languages, except }: Scenario, { session, language }: Column): boolean {
+function appliesTo(scenario: Scenario, { session, language, bareLoop }: Column): boolean {
+  const { only: mode, languages, except, bare_loop: isLoop = false } = scenario;
+  if (bareLoop && !isLoop) return false;
   if (languages !== undefined && !languages.includes(language)) return false;
   if (except?.[language] !== undefined) return false;
   return mode === undefined || (mode === 'session') === session;
@@ -128,7 +138,9 @@ async function together(): Promise<void> {
     failures.push(`a stampede in all languages: ${error instanceof Error ? error.message : error}`);
   }
   // Those of TypeScript belong to its own suite.
-  for (const language of languages.filter(({ name }) => name !== 'typescript')) {
+  for (const language of languages.filter(
+    ({ name, bareLoop }) => name !== 'typescript' && bareLoop !== true,
+  )) {
     const wrong = await runExamples(language);
     failures.push(...wrong);
     if (wrong.length === 0) more += 1;

@@ -44,6 +44,8 @@ const scenario = z
     languages: z.array(z.string()).optional(),
     /** Languages that cannot play it, each with the reason. */
     except: z.record(z.string(), z.string()).optional(),
+    /** A bare loop over generated stubs plays it too. */
+    bare_loop: z.boolean().optional(),
     /** It breaks what other scenarios need, so it runs by itself. */
     alone: z.boolean().optional(),
     steps: z.array(step),

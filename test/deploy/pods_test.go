@@ -35,6 +35,17 @@ func workloads(objects []runtime.Object) []workload {
 	return all
 }
 
+// The Pods' template of an object that has one.
+func templates(object runtime.Object) []*corev1.PodTemplateSpec {
+	switch it := object.(type) {
+	case *appsv1.Deployment:
+		return []*corev1.PodTemplateSpec{&it.Spec.Template}
+	case *appsv1.StatefulSet:
+		return []*corev1.PodTemplateSpec{&it.Spec.Template}
+	}
+	return nil
+}
+
 func replicasOf(replicas *int32) int32 {
 	if replicas == nil {
 		return 1

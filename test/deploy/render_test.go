@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -23,9 +24,11 @@ import (
 
 const kubernetes = "../../deploy/kubernetes"
 
-// What a user may apply.
+// What a user may apply, or install from a chart.
 var kustomizations = []string{
-	"service", "quorum", "examples/fleet", "examples/traced", "examples/own-redis", "examples/sidecar", "examples/doctor",
+	"service", "quorum", "examples/fleet", "examples/traced", "examples/own-redis", "examples/redis-tls", "examples/one-node",
+	"examples/sidecar", "examples/doctor", "helm/fleet", "helm/one-node", "helm/traced", "helm/redis-tls", "helm/own-redis",
+	"helm/secured", "helm/sidecar",
 }
 
 // Knows exactly the fields that the API server knows, and refuses others and those that are there twice.
@@ -33,7 +36,7 @@ var strict = func() runtime.Decoder {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		appsv1.AddToScheme, autoscalingv2.AddToScheme, corev1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme,
-		monitoringv1.AddToScheme,
+		schedulingv1.AddToScheme, monitoringv1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			panic(err)
@@ -70,9 +73,12 @@ func build(files filesys.FileSystem, path string) ([]runtime.Object, error) {
 	return objects, nil
 }
 
-// What `kubectl apply -k` would send.
+// What `kubectl apply -k` or `helm install` would send.
 func render(t *testing.T, kustomization string) []runtime.Object {
 	t.Helper()
+	if strings.HasPrefix(kustomization, "helm/") {
+		return renderInstallation(t, kustomization)
+	}
 	objects, err := build(filesys.MakeFsOnDisk(), filepath.Join(kubernetes, kustomization))
 	if err != nil {
 		t.Fatal(err)

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CLIENT_VARIABLES, variablesIn, variablesRead } from '../support/variables-read.js';
@@ -13,7 +13,8 @@ const STARTED_AS_PROCESS = ['src/main.ts', 'src/app.ts', 'src/cli.ts'];
 
 const tracked = execFileSync('git', ['ls-files', '-co', '--exclude-standard'], { encoding: 'utf8' })
   .split('\n')
-  .filter((path) => path !== '' && existsSync(path));
+  // A chart has links to the folders of Kustomize, whose files are in the list themselves.
+  .filter((path) => path !== '' && existsSync(path) && statSync(path).isFile());
 const text = (path: string) => readFileSync(path, 'utf8');
 const isGenerated = (path: string) => path.split('/').includes('generated');
 const written = tracked.filter((path) => !isGenerated(path) && !path.endsWith('package-lock.json'));

@@ -18,6 +18,11 @@ it.each([
   ['deploy/kubernetes/examples/fleet/kustomization.yaml', /^ +newTag: (.*)$/m],
   ['deploy/kubernetes/examples/own-redis/kustomization.yaml', /^ +newTag: (.*)$/m],
   ['deploy/kubernetes/examples/sidecar/kustomization.yaml', /^ +newTag: (.*)$/m],
+  ['deploy/helm/dibs/Chart.yaml', /^version: (.*)$/m],
+  ['deploy/helm/dibs/Chart.yaml', /^appVersion: (.*)$/m],
+  ['deploy/helm/dibs-sidecar/Chart.yaml', /^version: (.*)$/m],
+  ['deploy/helm/dibs-sidecar/Chart.yaml', /^appVersion: (.*)$/m],
+  ['deploy/helm/examples/prices/Chart.yaml', /^ {4}version: (.*)$/m],
 ])('%s has the version of package.json', (path, place) => {
   expect(place.exec(readFileSync(path, 'utf8'))?.[1]).toBe(VERSION);
 });

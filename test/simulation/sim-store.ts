@@ -7,6 +7,7 @@ import type {
 import {
   type ArmReply,
   type ArmRequest,
+  type HandOver,
   type ReadRequest,
   type StoredAnswer,
   type StoreExtend,
@@ -235,8 +236,8 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
     return this.#take('arm', id, request, (record, nowMs) => steps.arm(record, request, nowMs));
   }
 
-  adopt(id: string, nonce: string): Promise<RecordFacts | undefined> {
-    return this.#take('adopt', id, nonce, (record, nowMs) => steps.adopt(record, nonce, nowMs));
+  adopt(id: string, nonce: string, to?: HandOver): Promise<RecordFacts | undefined> {
+    return this.#take('adopt', id, nonce, (record, nowMs) => steps.adopt(record, nonce, nowMs, to));
   }
 
   publish(id: string, request: StorePublish): Promise<StoredAnswer> {

@@ -3,15 +3,15 @@ package dev.dibs.examples;
 import dev.dibs.Codec;
 import dev.dibs.DibsClient;
 import dev.dibs.Options;
+import dev.dibs.Source;
 import java.time.Duration;
-import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /** Two callers miss the same key at once: one rebuilds, both have the value. */
 final class RebuildOnce {
   public static void main(String[] args) throws Exception {
     AtomicInteger queries = new AtomicInteger();
-    Callable<String> fromDatabase =
+    Source<String, RuntimeException> fromDatabase =
         () -> {
           queries.incrementAndGet();
           return "Ada";

@@ -3,15 +3,15 @@ package dev.dibs.examples;
 import dev.dibs.Codec;
 import dev.dibs.DibsClient;
 import dev.dibs.Options;
+import dev.dibs.Source;
 import java.time.Duration;
-import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /** A value past its ttl is served at once while one caller rebuilds it behind. */
 final class StaleWhileRevalidate {
   public static void main(String[] args) throws Exception {
     AtomicInteger version = new AtomicInteger();
-    Callable<String> render =
+    Source<String, InterruptedException> render =
         () -> {
           int current = version.incrementAndGet();
           Thread.sleep(500);

@@ -37,6 +37,21 @@ async def make(request: pytest.FixtureRequest, fake: FakeService) -> AsyncIterat
         await caller.close()
 
 
+@pytest.fixture(params=["threads", "loop"])
+async def make_on_session(request: pytest.FixtureRequest, fake: FakeService) -> AsyncIterator[MakeCaller]:
+    """The same, for what only sessions can do."""
+    made: list[Caller] = []
+
+    def make_one(**options: Any) -> Caller:
+        made.append(caller_of(request.param, **{"target": fake.target, **options}))
+        return made[-1]
+
+    yield make_one
+    fake.gate.set()
+    for caller in made:
+        await caller.close()
+
+
 @pytest.fixture
 async def caller(make: MakeCaller, fake: FakeService) -> Caller:
     """Connected, so that no time that a test counts goes by with that."""

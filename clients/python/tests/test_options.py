@@ -21,8 +21,9 @@ from dibs import (
     ServiceError,
     UndecodableError,
 )
-from dibs.base import invalidations, wants_context
+from dibs.base import wants_context
 from dibs.failure import failure_of
+from dibs.invalidating import invalidations
 from dibs.options import default_holder, milliseconds
 from dibs.outcomes import word
 from dibs.v1 import coordinator_pb2 as pb
@@ -81,10 +82,10 @@ def test_a_client_for_threads_refuses_async_functions_at_once() -> None:
 
 def test_invalidations_are_split_to_what_one_request_may_carry() -> None:
     keys, tags = [f"{at}" for at in range(501)], [f"{at}" for at in range(17)]
-    requests = invalidations("n", keys, tags, False, pb.INVALIDATE_MODE_DELETE)
+    requests = invalidations("n", keys, tags, False, "delete")
     assert [(len(request.keys), len(request.tags)) for request in requests] == [(250, 16), (250, 1), (1, 0)]
     assert [key for request in requests for key in request.keys] == keys
-    assert invalidations("n", [], [], False, pb.INVALIDATE_MODE_DELETE) == []
+    assert invalidations("n", [], [], False, "delete") == []
 
 
 @pytest.mark.parametrize("wrong", WRONG)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import dibs
 from dibs import Value
 from dibs.testing import MemoryClient
+from dataclasses import dataclass
 from typing import Any
 
 client: Any
@@ -24,6 +25,12 @@ async def load_user() -> dict[str, str]: return {}
 async def render() -> bytes: return b""
 async def rate_and_seconds() -> tuple[float, float]: return 1.0, 2.0
 def load_user_by_thread() -> dict[str, str]: return {}
+
+@dataclass
+class User:
+    name: str
+
+def load(id: int) -> User: return User("Ada")
 
 class Shop:
     def __init__(self, client: dibs.Client) -> None:
@@ -34,6 +41,41 @@ class Shop:
             self.queries += 1
             return 10 * id
         return self.client.get_or_rebuild(f"price:{id}", query, ttl=60)
+"""
+
+#: What type checkers know of cached functions and methods.
+METHODS = """
+from dataclasses import dataclass
+from typing_extensions import assert_type
+import dibs
+
+@dataclass
+class User:
+    name: str
+
+client, loop_client = dibs.Client(), dibs.AsyncClient()
+
+class Users:
+    @client.cached(key="user:{id}", ttl=60)
+    def get(self, id: int, lang: str = "en") -> User:
+        return User("Ada")
+
+    @loop_client.cached(key="user:{id}", ttl=60)
+    async def get_soon(self, id: int) -> User:
+        return User("Ada")
+
+users = Users()
+assert_type(users.get(7), User)
+assert_type(users.get(id=7, lang="de"), User)
+assert_type(users.get.refresh(7), User)
+assert_type(users.get.invalidate(7), dibs.Invalidated)
+assert_type(users.get.key(7), str)
+assert_type(dibs.json_of(User).decode(b""), User)
+
+async def soon() -> None:
+    assert_type(await users.get_soon(7), User)
+    assert_type(await users.get_soon.refresh(7), User)
+    assert_type(await users.get_soon.invalidate(7), dibs.Invalidated)
 """
 
 
@@ -74,6 +116,15 @@ def test_pyright_finds_their_types_right(typed_examples: Path) -> None:
     # Its own default in place of the stricter one of this build of it, which comes with all that it runs on.
     (typed_examples.parent / "pyrightconfig.json").write_text('{"typeCheckingMode": "standard"}')
     passes("basedpyright", "--pythonpath", sys.executable, str(typed_examples), folder=typed_examples.parent)
+
+
+def test_pyright_finds_the_examples_right(tmp_path: Path) -> None:
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "standard"}')
+    (tmp_path / "methods.py").write_text(METHODS)
+    files = [str(file) for file in (HERE / "examples").glob("*.py")]
+    passes("basedpyright", "--pythonpath", sys.executable, "methods.py", *files, folder=tmp_path)
+    options = ["--config-file=", "--strict", str(tmp_path / "methods.py")]
+    passes("mypy", *options, folder=tmp_path)
 
 
 def test_the_unit_test_in_it_passes() -> None:

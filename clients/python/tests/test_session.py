@@ -6,30 +6,20 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import pytest
-from callers import PATIENCE_S, Caller, Context, MakeCaller, Recorder, caller_of, gives, never_called, until
+from callers import PATIENCE_S, Context, MakeCaller, Recorder, gives, never_called, until
 from fake_service import NEVER, FakeService, Refusal, busy, hit, lease, unavailable
 
 from dibs import BYTES, Client, ServiceError
 from dibs.v1 import coordinator_pb2 as pb
 
 
-@pytest.fixture(params=["threads", "loop"])
-async def make(request: pytest.FixtureRequest, fake: FakeService) -> AsyncIterator[MakeCaller]:
-    made: list[Caller] = []
-
-    def make_one(**options: Any) -> Caller:
-        made.append(caller_of(request.param, **{"target": fake.target, **options}))
-        return made[-1]
-
-    yield make_one
-    fake.gate.set()
-    for caller in made:
-        await caller.close()
+@pytest.fixture
+def make(make_on_session: MakeCaller) -> MakeCaller:
+    return make_on_session
 
 
 async def test_all_calls_travel_on_one(fake: FakeService, make: MakeCaller) -> None:
@@ -119,7 +109,7 @@ async def test_a_call_that_leaves_is_told_to_the_service(fake: FakeService, make
     fake.will("GetOrLock", NEVER)
     with pytest.raises(TimeoutError):
         await make().get("k", never_called, leave_after=0.1)
-    await until(lambda: fake.heard[0].cancelled)
+    await until(lambda: [heard.cancelled for heard in fake.heard] == [True])
     assert len(fake.hellos) == 1
 
 

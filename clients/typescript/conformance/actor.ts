@@ -2,15 +2,17 @@ import { AsyncResource } from 'node:async_hooks';
 import { readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { DibsClient } from '../src/client.js';
-import { json } from '../src/codec.js';
+import { bytes, json } from '../src/codec.js';
 import { Link } from '../src/link.js';
 import {
   connectionOptions,
   type DibsClientOptions,
   type RebuildContext,
+  type RebuildManyContext,
   type RebuildOptions,
 } from '../src/options.js';
 import { UnaryTransport } from '../src/unary-transport.js';
+import { asProtoJson, get, type ManyScript, set, valuesOf } from './further-calls.js';
 import { overhead } from './overhead.js';
 import { rawCall } from './raw-call.js';
 import { follow, Gates, numberOf, type RebuildScript } from './rebuild-script.js';
@@ -50,6 +52,18 @@ export class Actor {
         const value = await this.#getOrRebuild(fields);
         return { value: value === null ? null : value.toString('base64') };
       }
+      case 'get':
+        return this.#bounded(fields, ({ signal }) =>
+          get(this.#of(fields).client, fields, { ...optionsOf(fields), signal }),
+        );
+      case 'set':
+        return this.#bounded(fields, ({ signal }) =>
+          set(this.#of(fields).client, fields, { ...optionsOf(fields), signal }),
+        );
+      case 'get_or_rebuild_many':
+        return { values: base64ByKey(await this.#getOrRebuildMany(fields)) };
+      case 'explain':
+        return asProtoJson(await this.#of(fields).client.explain(String(fields.key)));
       case 'invalidate': {
         const { keysInvalidated, leasesVoided } = await this.#of(fields).client.invalidate(fields);
         return { keys_invalidated: keysInvalidated, leases_voided: leasesVoided };
@@ -147,7 +161,7 @@ export class Actor {
       const { signal } = leave;
       // Not AbortSignal.any: on Node 20 a timeout's signal that only that knows may be collected before its time.
       const timer = deadlineMs === undefined ? undefined : setTimeout(() => leave.abort(), deadlineMs);
-      const rebuild = (context: RebuildContext) => {
+      const rebuild = (context: RebuildContext<Buffer>) => {
         const { reason, fence, previous } = context;
         const before = previous === undefined ? {} : { previous: previous?.toString('base64') ?? null };
         this.emit({ event: 'rebuild', call, reason, fence, ...before });
@@ -162,7 +176,7 @@ export class Actor {
       };
       const options = { ...optionsOf(fields), signal };
       try {
-        if (codec !== 'json') return await client.getOrRebuild(key, rebuild, options);
+        if (codec !== 'json') return await client.getOrRebuild(key, rebuild, { ...options, codec: bytes() });
         const text = await client.getOrRebuild(
           key,
           async (context) => {
@@ -183,6 +197,34 @@ export class Actor {
     });
   }
 
+  #getOrRebuildMany(fields: Fields): Promise<ReadonlyMap<string, Buffer | string | null>> {
+    const { keys, call } = fields as { keys: string[]; call: string };
+    const { client } = this.#of(fields);
+    const scripts = [fields.rebuild].flat() as (RebuildScript & ManyScript)[];
+    let runs = 0;
+    const rebuild = async (asked: string[], context: RebuildManyContext<unknown>) => {
+      this.emit({ event: 'rebuild', call, keys: [...asked].sort() });
+      const script = scripts[Math.min(runs, scripts.length - 1)] ?? {};
+      runs += 1;
+      const terms = { signal: context.signal, storeWith: () => {}, doNotStore: () => {} };
+      await follow(script, this.#gates, terms, (asks) => this.#ask({ ...asks, call, client: fields.client }));
+      return valuesOf(script, asked, context);
+    };
+    return this.#bounded(fields, async ({ signal }) => {
+      const options = { ...optionsOf(fields), signal };
+      try {
+        if (fields.codec !== 'json')
+          return await client.getOrRebuildMany(keys, rebuild, { ...options, codec: bytes() });
+        const inText = async (asked: string[], context: RebuildManyContext<string>) =>
+          new Map([...(await rebuild(asked, context))].map(([key, value]) => [key, value?.toString()]));
+        return await client.getOrRebuildMany(keys, inText, { ...options, codec: json<string>() });
+      } catch (error) {
+        if (signal.aborted) throw new DOMException('the caller has left', 'AbortError');
+        throw error;
+      }
+    });
+  }
+
   /** A call from within a rebuild, or from where it cannot be seen. */
   #ask({ detached, ...fields }: Fields): Promise<Buffer | null> {
     return detached === true
@@ -195,6 +237,14 @@ export class Actor {
 function told(event: object): object {
   const { key, outcome, freshness, counts, maybeStored } = event as Fields;
   return { key, outcome, freshness, counts, maybe_stored: maybeStored };
+}
+
+export function base64ByKey(values: ReadonlyMap<string, Buffer | string | null>): object {
+  const entries = [...values].map(([key, value]) => [
+    key,
+    value === null ? null : Buffer.from(value).toString('base64'),
+  ]);
+  return Object.fromEntries(entries);
 }
 
 function optionsOf(fields: Fields): RebuildOptions {

@@ -4,11 +4,12 @@ import { createInterface } from 'node:readline';
 import {
   DibsBusyError,
   DibsError,
+  DibsManyError,
   RebuildFailedError,
   ReentrantRebuildError,
   UndecodableError,
 } from '../src/errors.js';
-import { Actor } from './actor.js';
+import { Actor, base64ByKey } from './actor.js';
 import { RebuildError, UnreadableError } from './rebuild-script.js';
 
 type Command = Record<string, unknown> & { readonly id: number; readonly do: string };
@@ -24,6 +25,13 @@ function faultOf(error: unknown): object {
   }
   if (error instanceof DibsBusyError) {
     return { kind: 'busy', reason: error.reason, retry_after_ms: error.retryAfterMs };
+  }
+  if (error instanceof DibsManyError) {
+    const errors = [...error.errors].map(([key, one]) => [key, faultOf(one)]);
+    return {
+      ...{ kind: 'many', message: error.message },
+      ...{ errors: Object.fromEntries(errors), values: base64ByKey(error.values) },
+    };
   }
   if (error instanceof ReentrantRebuildError) return { kind: 'reentrant', message: error.message };
   if (error instanceof UndecodableError) return { kind: 'undecodable', message: error.message };

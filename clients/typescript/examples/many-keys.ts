@@ -1,22 +1,22 @@
-// Many keys in one call: what is there comes at once, the rest as it is rebuilt.
+// Many keys in one call: what is there comes at once, and one query brings the rest.
 import { DibsClient } from '@dibs/client';
 
 const dibs = new DibsClient();
-const ttlMs = 60_000;
-await dibs.getOrRebuild('example:many:a', () => Buffer.from('a'), { ttlMs });
+const options = { ttlMs: 60_000 };
+const names = ['a', 'b', 'c'];
+const keyOf = (name: string) => `example:many:${name}`;
+await dibs.set(keyOf('a'), 'cached', options);
 
-const hits: string[] = [];
-const rebuilt: string[] = [];
-const keys = ['a', 'b', 'c'].map((name) => `example:many:${name}`);
-for await (const answer of dibs.getOrLockMany({ keys })) {
-  if ('error' in answer) throw answer.error;
-  const { key, outcome } = answer;
-  const name = key.slice(-1);
-  if (outcome.kind === 'hit') hits.push(name);
-  if (outcome.kind !== 'lease') continue;
-  await dibs.publish({ key, token: outcome.token, value: Buffer.from(name), ttlMs });
-  rebuilt.push(name);
-}
+const queries: string[][] = [];
+const values = await dibs.getOrRebuildMany(
+  names.map(keyOf),
+  (keys) => {
+    queries.push(keys);
+    return Object.fromEntries(keys.map((key) => [key, 'rebuilt']));
+  },
+  options,
+);
 
-console.log(`hit: ${hits.join(', ')}; rebuilt: ${rebuilt.sort().join(', ')}`);
+const each = names.map((name) => `${name} ${values.get(keyOf(name))}`).join(', ');
+console.log(`${each}, by ${queries.length} query for ${queries.flat().length} keys`);
 dibs.close();

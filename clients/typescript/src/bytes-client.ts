@@ -5,11 +5,13 @@ import { type CallOptions, Calls, type Invalidate } from './calls.js';
 import { type Chance, SYSTEM_CHANCE } from './chance.js';
 import { Changes } from './changes.js';
 import { type Clock, SYSTEM_CLOCK } from './clock.js';
-import { WAIT_MS_ASKED_MAX } from './fetch-loop.js';
-import { type FetchCall, Fetcher, mayJoin, type Taken } from './fetcher.js';
+import { DibsError } from './errors.js';
+import { type Fetched, type FetchParts, WAIT_MS_ASKED_MAX } from './fetch-loop.js';
+import { type FetchCall, Fetcher, type FindCall, mayJoin, never, type Taken } from './fetcher.js';
 import { HeldLeases } from './held-leases.js';
 import { type ChannelLink, Link, type LinkOptions } from './link.js';
 import { LocalRebuilds } from './local-rebuilds.js';
+import { fetchMany, type ManyCall, type ManyFetched } from './many-fetch.js';
 import { NearCache } from './near-cache.js';
 import {
   connectionOptions,
@@ -18,12 +20,14 @@ import {
   leaseHoldMaxMsOf,
   type RebuildOptions,
 } from './options.js';
+import type { Lease, Published } from './outcomes.js';
 import { RunningRebuilds } from './running-rebuilds.js';
 import { SessionOrUnary } from './session-or-unary.js';
 import { SessionPool } from './session-pool.js';
 import { SessionTransport, type SessionTransportOptions } from './session-transport.js';
 import type { Transport } from './transport.js';
 import { UnaryTransport } from './unary-transport.js';
+import { publishUnder, type SetCall } from './write-through.js';
 
 /** What a client has of the machine that it runs on. A simulation has its own. */
 export interface Machine {
@@ -51,6 +55,7 @@ export class BytesClient {
   readonly #namespace: string;
   readonly #changes: Changes;
   readonly #near: NearCache | undefined;
+  readonly #parts: FetchParts;
   readonly #fetcher: Fetcher;
 
   /** Throws a {@link DibsError} for options that cannot work. */
@@ -68,20 +73,22 @@ export class BytesClient {
     this.calls = new Calls(this.transport, { namespace, holder });
     this.background = new Background(clock);
     const local = new LocalRebuilds(clock);
-    this.#fetcher = new Fetcher(
-      {
-        ...{ calls: this.calls, hooks, held, local, near: this.#near, clock, chance },
-        ...{ running: new RunningRebuilds(clock), background: this.background },
-        availability: new Availability(connection.target, () => local.forget(), machine.warn),
-        leaseHoldMaxMs: leaseHoldMaxMsOf(options),
-        waitMsMax: WAIT_MS_ASKED_MAX,
-      },
-      this.#changes,
-    );
+    this.#parts = {
+      ...{ calls: this.calls, hooks, held, local, near: this.#near, clock, chance },
+      ...{ running: new RunningRebuilds(clock), background: this.background },
+      availability: new Availability(connection.target, () => local.forget(), machine.warn),
+      leaseHoldMaxMs: leaseHoldMaxMsOf(options),
+      waitMsMax: WAIT_MS_ASKED_MAX,
+    };
+    this.#fetcher = new Fetcher(this.#parts, this.#changes);
   }
 
   /** The fresh value in this process's memory, null for a known absence; undefined without one. */
-  near(namespace: string, key: string, options: RebuildOptions): Buffer | null | undefined {
+  near(
+    namespace: string,
+    key: string,
+    options: Pick<RebuildOptions, 'read' | 'refresh'>,
+  ): Buffer | null | undefined {
     return mayJoin(options) ? this.#near?.get(namespace, key) : undefined;
   }
 
@@ -92,6 +99,33 @@ export class BytesClient {
   /** With a rebuild, although there is a value. */
   refetch(call: FetchCall): Promise<Taken> {
     return this.#fetcher.refetch(call);
+  }
+
+  fetchMany(call: ManyCall): ManyFetched {
+    return fetchMany(this.#parts, this.#fetcher, call);
+  }
+
+  /** What is cached at the service; undefined where nothing is. */
+  find(call: FindCall): Promise<Fetched | undefined> {
+    return this.#fetcher.find(call);
+  }
+
+  /** Stores a value under a lease of its own, after a rebuild that runs. */
+  async set(call: SetCall & Pick<FetchCall, 'options'>): Promise<Published> {
+    const { namespace, key } = call;
+    let published: Published | undefined;
+    const onLease = async (lease: Lease) => {
+      try {
+        published = await publishUnder(this.#parts, call, lease);
+      } finally {
+        // A caller that comes after this gets nothing older. Also where it may have failed.
+        this.#changes.changed({ namespace, keys: [key], tags: [], all: false });
+      }
+    };
+    const options = { ...call.options, refresh: true };
+    await this.#fetcher.alone({ ...call, options, rebuild: never, onUnavailable: 'fail' }, { onLease });
+    if (published === undefined) throw new DibsError('INTERNAL', 'the answer to a refresh is no lease');
+    return published;
   }
 
   async invalidate(request: Invalidate, options?: CallOptions) {

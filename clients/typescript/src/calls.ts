@@ -98,8 +98,8 @@ const NO_RESULT = { code: 2, message: 'neither outcome nor error' };
 /** What a wait's answer may take on its way, above the wait itself. */
 const WAY_MS = 2_000;
 const WAIT_MS = 30_000;
-/** What one Invalidate may name, as the contract says. */
-const KEYS_MAX = 1_000;
+/** What one call may name, as the contract says. */
+export const KEYS_MAX = 1_000;
 const TAGS_MAX = 16;
 
 const INTENTS = {
@@ -109,6 +109,9 @@ const INTENTS = {
 };
 const STALES = { allow: Stale.STALE_ALLOW, forbid: Stale.STALE_FORBID };
 const READS = { near: Read.READ_NEAR, store: Read.READ_STORE };
+const INTENT_WORDS = Object.keys(INTENTS);
+const STALE_WORDS = Object.keys(STALES);
+const READ_WORDS = Object.keys(READS);
 const MODES = {
   delete: InvalidateMode.INVALIDATE_MODE_DELETE,
   mark_stale: InvalidateMode.INVALIDATE_MODE_MARK_STALE,
@@ -126,7 +129,7 @@ export class Calls {
   getOrLock(request: GetOrLock, options: CallOptions = {}): Promise<GetOrLockOutcome> {
     try {
       checkText('key', request.key);
-      const message: GetOrLockRequest = { key: request.key, ...this.#asked(request) };
+      const message: GetOrLockRequest = this.#asked(request, request.key);
       return this.transport.getOrLock(message, withWait(request, options)).then(getOrLockOutcome);
     } catch (error) {
       return Promise.reject(error);
@@ -136,14 +139,15 @@ export class Calls {
   /** Each key's outcome as it is known: what is known at once first, then each wait as it ends. */
   async *getOrLockMany(request: GetOrLockMany, options: CallOptions = {}): AsyncGenerator<KeyedOutcome> {
     checkTexts('keys', request.keys);
-    const message: GetOrLockManyRequest = { keys: [...request.keys], ...this.#asked(request) };
+    const message: GetOrLockManyRequest = { ...this.#asked(request, ''), keys: [...request.keys] };
     for await (const { key, result } of this.transport.getOrLockMany(message, withWait(request, options))) {
       if (result?.$case === 'response') yield { key, outcome: getOrLockOutcome(result.value) };
       else yield { key, error: callErrorOf(result?.value ?? NO_RESULT) };
     }
   }
 
-  async explain(request: Keyed, options: CallOptions = {}): Promise<Explanation> {
+  async explain(of: string | Keyed, options: CallOptions = {}): Promise<Explanation> {
+    const request: Keyed = typeof of === 'string' ? { key: of } : of;
     checkText('key', request.key);
     const message = ExplainRequest.fromPartial({
       namespace: request.namespace ?? this.defaults.namespace,
@@ -173,12 +177,15 @@ export class Calls {
     return { ...published, outcome: publishOutcome(outcome) };
   }
 
-  #asked({ intent = 'rebuild', stale, read, ...request }: Omit<GetOrLock, 'key'>) {
-    checkWord('intent', intent, Object.keys(INTENTS));
-    checkWord('stale', stale, Object.keys(STALES));
-    checkWord('read', read, Object.keys(READS));
+  /** Written out, because a hit costs little more than a few spreads would. */
+  #asked(request: Omit<GetOrLock, 'key'>, key: string): GetOrLockRequest {
+    const { intent = 'rebuild', stale, read } = request;
+    checkWord('intent', intent, INTENT_WORDS);
+    checkWord('stale', stale, STALE_WORDS);
+    checkWord('read', read, READ_WORDS);
     return {
       namespace: request.namespace ?? this.defaults.namespace,
+      key,
       waitMs: sendable('waitMs', request.waitMs),
       leaseMs: sendable('leaseMs', request.leaseMs),
       intent: INTENTS[intent],

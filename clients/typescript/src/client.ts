@@ -12,16 +12,25 @@ import type {
   Release,
 } from './calls.js';
 import { SYSTEM_CLOCK } from './clock.js';
-import { BYTES, type Codec, encodedBy } from './codec.js';
+import { type Codec, decoded, encodedBy, json, readable } from './codec.js';
 import { DibsError, UndecodableError } from './errors.js';
 import type { FetchCall } from './fetcher.js';
 import { tell } from './hooks.js';
 import { checked, checkText, TIMER_MS_MAX, wholeMs } from './numbers.js';
-import type { CodecOption, DibsClientOptions, RebuildContext, RebuildOptions } from './options.js';
-import { asBuffer } from './outcomes.js';
+import type {
+  CodecOption,
+  DibsClientOptions,
+  GetOptions,
+  NoCodec,
+  RebuildContext,
+  RebuildOptions,
+  SetOptions,
+} from './options.js';
+import type { Published, PublishOutcome } from './outcomes.js';
 import { pause } from './pause.js';
 import type { HowStored } from './rebuild.js';
 import { asRebuildOf, reentrant } from './reentry.js';
+import { getMany, type RebuildMany } from './typed-many.js';
 
 /** A first connection to a service that starts now, and a process that is asked to end. */
 const READY_MS = 10_000;
@@ -29,16 +38,29 @@ const READY_PAUSE_MS = 50;
 const FLUSH_MS = 5_000;
 
 /** What code that caches needs of Dibs; `@dibs/client/testing` has a double of it for unit tests. */
-export type Dibs = Pick<DibsClient, 'getOrRebuild' | 'invalidate' | 'close'>;
+export type Dibs = Pick<
+  DibsClient,
+  'getOrRebuild' | 'getOrRebuildMany' | 'get' | 'set' | 'invalidate' | 'close'
+>;
 
-type Rebuild<T> = (context: RebuildContext<T>) => Promise<T | null | undefined> | T | null | undefined;
+type Rebuild<Given, T> = (
+  context: RebuildContext<T>,
+) => Promise<Given | null | undefined> | Given | null | undefined;
+
+/** What became of a `set`. */
+export interface Stored extends Published {
+  /** The value is stored. Else an invalidation, or a newer value, came between; `outcome` says what. */
+  readonly stored: boolean;
+}
+
+const STORED: ReadonlySet<PublishOutcome> = new Set(['stored', 'stored_late', 'duplicate']);
 
 /** One getOrRebuild, with the client's defaults. */
-interface Asked<T> {
+interface Asked<T, Given> {
   readonly namespace: string;
   readonly key: string;
-  readonly rebuild: Rebuild<T>;
-  readonly codec: Codec<T>;
+  readonly rebuild: Rebuild<Given, T>;
+  readonly codec: Codec<T, Given>;
   readonly options: RebuildOptions;
 }
 
@@ -70,24 +92,23 @@ export class DibsClient {
    * {@link ReentrantRebuildError} where the calling code itself rebuilds the key; with {@link UndecodableError}
    * where the codec can read no value of it; and with the reason of `signal` where that is aborted.
    */
-  getOrRebuild<T>(
+  getOrRebuild<T, Given>(
     key: string,
-    rebuild: Rebuild<T>,
-    options: RebuildOptions & CodecOption<T>,
+    rebuild: Rebuild<Given, T>,
+    options: RebuildOptions & CodecOption<T, Given>,
   ): Promise<T | null>;
-  getOrRebuild(
-    key: string,
-    rebuild: (
-      context: RebuildContext,
-    ) => Promise<Uint8Array | null | undefined> | Uint8Array | null | undefined,
-    options: RebuildOptions,
-  ): Promise<Buffer | null>;
+  // The context has no part in what T is: else it could not be told from what a rebuild with a context returns.
   getOrRebuild<T>(
     key: string,
-    rebuild: Rebuild<T>,
-    options: RebuildOptions & Partial<CodecOption<T>>,
+    rebuild: Rebuild<T, unknown>,
+    options: RebuildOptions & NoCodec,
+  ): Promise<T | null>;
+  getOrRebuild<T, Given>(
+    key: string,
+    rebuild: Rebuild<Given, T>,
+    options: RebuildOptions & Partial<CodecOption<T, Given>>,
   ): Promise<T | null> {
-    const codec = options.codec ?? (BYTES as unknown as Codec<T>);
+    const { codec = asJson<T, Given>() } = options;
     const namespace = options.namespace ?? this.#options.namespace ?? '';
     // Not in an async function: a hit in this process's memory is shorter than what that costs.
     const near = this.#client.near(namespace, key, options);
@@ -102,7 +123,97 @@ export class DibsClient {
     }
   }
 
-  async #fetch<T>(asked: Asked<T>): Promise<T | null> {
+  /**
+   * What is cached, without a rebuild: null where the source is known to have nothing, undefined where nothing is
+   * cached, where the wait ended, or where the codec cannot read it. A stale value counts; `onHit` says which it is.
+   *
+   * Rejects with {@link DibsError} for bad input and where the service cannot be reached, and with the reason of
+   * `signal` where that is aborted.
+   */
+  get<T>(key: string, options: GetOptions & CodecOption<T, never>): Promise<T | null | undefined>;
+  get<T = unknown>(key: string, options?: GetOptions & NoCodec): Promise<T | null | undefined>;
+  async get<T>(
+    key: string,
+    options: GetOptions & Partial<CodecOption<T, never>> = {},
+  ): Promise<T | null | undefined> {
+    checkText('key', key);
+    const given = checked(options);
+    const { namespace = this.#options.namespace ?? '', signal } = given;
+    const { codec = json<T>() } = options;
+    const { hooks } = this.#options;
+    signal?.throwIfAborted();
+    const near = this.#client.near(namespace, key, given);
+    if (near !== undefined) tell(hooks?.onHit, { namespace, key, freshness: 'fresh' });
+    const found =
+      near === undefined ? await this.#client.find({ namespace, key, options: given }) : undefined;
+    const bytes = near === undefined ? found?.bytes : near;
+    if (bytes === undefined) return undefined;
+    try {
+      return decoded(codec, bytes, near !== undefined);
+    } catch (error) {
+      tell(hooks?.onUndecodable, { namespace, key, error });
+      return undefined;
+    }
+  }
+
+  /**
+   * Stores a value; null or undefined says that the source has nothing. A rebuild that runs ends first. Write to the
+   * source before. A call that begins after this has returned gets nothing older.
+   *
+   * Rejects with {@link DibsBusyError} where the wait ended first, with {@link RebuildFailedError} where the rebuild
+   * that it waited for failed, with {@link ReentrantRebuildError} in a rebuild of the same key, and with
+   * {@link DibsError} for bad input and where the service cannot be reached. Then the value may be stored or not.
+   */
+  async set<Given>(
+    key: string,
+    value: Given | null | undefined,
+    options: SetOptions & Partial<CodecOption<unknown, Given>>,
+  ): Promise<Stored> {
+    checkText('key', key);
+    const given = checked(options);
+    const { namespace = this.#options.namespace ?? '' } = given;
+    const again = reentrant(this, namespace, key);
+    if (again !== undefined) throw again;
+    const { codec = json<unknown>() } = options;
+    // A copy: the caller may change its bytes while this waits.
+    const bytes = value === null || value === undefined ? null : Buffer.from(encodedBy(codec, value));
+    const published = await this.#client.set({ namespace, key, bytes, options: given });
+    return { ...published, stored: STORED.has(published.outcome) };
+  }
+
+  /**
+   * {@link getOrRebuild} for any number of keys: `rebuild` is called once for all keys that are missing, and again for
+   * those whose leases come later. It returns a Map, or an object, of values by key. A key that it leaves out is one of
+   * which the source has nothing. Returns every key once, in the order given.
+   *
+   * Rejects with {@link DibsManyError}, which has the values of the other keys, where some could not be had; with
+   * {@link DibsError} for bad input; with {@link ReentrantRebuildError} where the calling code rebuilds one of the
+   * keys; and with the reason of `signal` where that is aborted.
+   */
+  getOrRebuildMany<T, Given>(
+    keys: Iterable<string>,
+    rebuild: RebuildMany<Given, T>,
+    options: RebuildOptions & CodecOption<T, Given>,
+  ): Promise<Map<string, T | null>>;
+  getOrRebuildMany<T>(
+    keys: Iterable<string>,
+    rebuild: RebuildMany<T, unknown>,
+    options: RebuildOptions & NoCodec,
+  ): Promise<Map<string, T | null>>;
+  getOrRebuildMany<T, Given>(
+    keys: Iterable<string>,
+    rebuild: RebuildMany<Given, T>,
+    options: RebuildOptions & Partial<CodecOption<T, Given>>,
+  ): Promise<Map<string, T | null>> {
+    const { namespace = '', hooks, onUnavailable } = this.#options;
+    const { codec = asJson<T, Given>() } = options;
+    return getMany(this, this.#client, hooks, {
+      ...{ keys, rebuild, codec, options, namespace: options.namespace ?? namespace },
+      onUnavailable: options.onUnavailable ?? onUnavailable ?? 'rebuild',
+    });
+  }
+
+  async #fetch<T, Given>(asked: Asked<T, Given>): Promise<T | null> {
     const { key, codec, options } = asked;
     const taken = await this.#client.fetch(this.#callOf(asked));
     try {
@@ -114,7 +225,7 @@ export class DibsClient {
   }
 
   /** A value that the codec cannot read is a miss: after a deploy that changes a type, callers go on. One try. */
-  async #refetch<T>(asked: Asked<T>, error: unknown): Promise<T | null> {
+  async #refetch<T, Given>(asked: Asked<T, Given>, error: unknown): Promise<T | null> {
     const { namespace, key, codec } = asked;
     tell(this.#options.hooks?.onUndecodable, { namespace, key, error });
     const call = this.#callOf(asked);
@@ -127,7 +238,7 @@ export class DibsClient {
   }
 
   /** Throws what the caller is to blame for, before anything is sent. */
-  #callOf<T>({ namespace, key, rebuild, codec, options }: Asked<T>): FetchCall {
+  #callOf<T, Given>({ namespace, key, rebuild, codec, options }: Asked<T, Given>): FetchCall {
     checkText('key', key);
     const given = checked(options);
     const again = reentrant(this, namespace, key);
@@ -144,7 +255,7 @@ export class DibsClient {
             how.store = false;
           },
         };
-        const value = await asRebuildOf(this, namespace, key, () => rebuild(said));
+        const value = await asRebuildOf(this, namespace, [key], () => rebuild(said));
         // A lookup that finds nothing often gives undefined.
         return { bytes: value === null || value === undefined ? null : encodedBy(codec, value), how };
       },
@@ -165,8 +276,8 @@ export class DibsClient {
   }
 
   /** Who holds the key, since when, until when, who waits, and how the last leases ended. */
-  explain(request: Keyed, options?: CallOptions) {
-    return this.#calls.explain(request, options);
+  explain(key: string | Keyed, options?: CallOptions) {
+    return this.#calls.explain(key, options);
   }
 
   /** Stores the result of a lease. Safe to repeat. Rejects with a {@link DibsError}. */
@@ -220,26 +331,15 @@ export class DibsClient {
   }
 }
 
-function decoded<T>(codec: Codec<T>, bytes: Uint8Array | null, isShared: boolean): T | null {
-  if (bytes === null) return null;
-  // What one caller does with its bytes is not seen by another.
-  return codec.decode(isShared && codec.isDetached !== true ? Buffer.from(bytes) : asBuffer(bytes));
-}
-
-/** A value that was published in another format is as good as none: the rebuild replaces it. */
-function readable<T>(codec: Codec<T>, previous: Buffer | null | undefined): T | null | undefined {
-  if (previous === undefined || previous === null) return previous;
-  try {
-    return codec.decode(previous);
-  } catch {
-    return undefined;
-  }
-}
-
 function within<T>(ms: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new DibsError('UNAVAILABLE', `no connection within ${ms} ms`)), ms);
   });
   return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+/** Without a codec what is given is what comes back. */
+function asJson<T, Given>(): Codec<T, Given> {
+  return json<unknown>() as Codec<T, Given>;
 }

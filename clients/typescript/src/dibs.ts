@@ -10,13 +10,14 @@ export type {
   Publish,
   Release,
 } from './calls.js';
-export { type Dibs, DibsClient } from './client.js';
-export { type Codec, json } from './codec.js';
+export { type Dibs, DibsClient, type Stored } from './client.js';
+export { bytes, type Codec, json } from './codec.js';
 export {
   type BusyReason,
   DibsBusyError,
   DibsError,
   type DibsErrorCode,
+  DibsManyError,
   LeaseLostError,
   RebuildFailedError,
   ReentrantRebuildError,
@@ -27,8 +28,12 @@ export type { NearCacheOptions } from './near-cache.js';
 export type {
   CodecOption,
   DibsClientOptions,
+  GetOptions,
+  NoCodec,
   RebuildContext,
+  RebuildManyContext,
   RebuildOptions,
+  SetOptions,
   StoreOptions,
 } from './options.js';
 export type {
@@ -46,3 +51,4 @@ export type {
   PublishOutcome,
   ReleaseOutcome,
 } from './outcomes.js';
+export type { RebuildMany, ValuesByKey } from './typed-many.js';

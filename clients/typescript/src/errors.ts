@@ -1,4 +1,5 @@
 import { type ServiceError, status } from '@grpc/grpc-js';
+import { failureMessage } from './failure-message.js';
 import type { CallError } from './generated/dibs/v1/coordinator.js';
 
 /** The names of gRPC's status codes, as far as the service uses them; anything else is `UNKNOWN`. */
@@ -54,6 +55,24 @@ export class RebuildFailedError extends Error {
     readonly retryAfterMs: number,
   ) {
     super(message);
+  }
+}
+
+/** Some keys of a call for several could not be had. */
+export class DibsManyError<T = unknown> extends Error {
+  override readonly name = 'DibsManyError';
+
+  constructor(
+    /** What each of them alone would have been rejected with, by key. */
+    readonly errors: ReadonlyMap<string, unknown>,
+    /** The values of all other keys. */
+    readonly values: ReadonlyMap<string, T | null>,
+  ) {
+    const [[key, error] = []] = errors;
+    const of = errors.size + values.size;
+    super(`${errors.size} of ${of} keys could not be had; "${key}": ${failureMessage(error)}`, {
+      cause: error,
+    });
   }
 }
 

@@ -52,6 +52,17 @@ export interface FetchLoop {
   readonly flight: Flight<Fetched>;
   /** When its callers stop waiting for other callers' rebuilds. */
   readonly untilMs: number;
+  /** `read` gets no lease. Default: as the options say. */
+  readonly intent?: 'read';
+  /** Its first answer, which was asked for together with those of other keys, under this request id. */
+  readonly first?: FirstAnswer;
+  /** In place of a rebuild under the lease. */
+  readonly onLease?: (lease: Lease) => Promise<void>;
+}
+
+export interface FirstAnswer {
+  readonly requestId: string;
+  readonly outcome: Promise<GetOrLockOutcome>;
 }
 
 /** A wait that took less was none: the answer's way over the network. */
@@ -61,7 +72,7 @@ export const WAIT_MS_ASKED_MAX = 30_000;
 /** Between two questions, at the least, however soon the service says to come back. */
 const PAUSE_MS_MIN = 10;
 /** What the answer's way may take, above the wait. */
-const WAY_MS = 2_000;
+export const WAY_MS = 2_000;
 
 /**
  * How often in a row the service may break off before it counts as out of reach: a replica that was killed ends
@@ -75,15 +86,19 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
   const { hooks, availability, clock, chance } = parts;
   const { signal } = flight.callers;
   // The same for every attempt: a lease whose answer was lost on its way comes again.
-  let requestId = chance.requestId();
-  let brokenOff = 0;
+  let requestId = steps.first?.requestId ?? chance.requestId();
+  let first = steps.first?.outcome;
+  // The first answer was asked for again already where that was of use.
+  let brokenOff = first === undefined ? 0 : BROKEN_OFF_MAX - 1;
   for (;;) {
     signal.throwIfAborted();
     const askedMs = clock.nowMs();
     const inPieces = untilMs - askedMs > parts.waitMsMax;
     let outcome: GetOrLockOutcome;
     try {
-      outcome = await ask(steps, requestId, untilMs - askedMs, inPieces);
+      const asking = first ?? ask(steps, requestId, untilMs - askedMs, inPieces);
+      first = undefined;
+      outcome = await asking;
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof DibsError)) throw error;
@@ -110,6 +125,10 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
     }
     if (outcome.kind === 'lease') {
       flight.leased();
+      if (steps.onLease !== undefined) {
+        await steps.onLease(outcome);
+        return { bytes: null, isOwn: true };
+      }
       const rebuilt = await underLease(steps, outcome);
       if (rebuilt.kind === 'value') return { bytes: rebuilt.value, isOwn: true };
       if (rebuilt.kind === 'served') return rebuilt.fetched;
@@ -119,7 +138,9 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
       requestId = chance.requestId();
       continue;
     }
-    tell(hooks.onWait, { namespace, key, waitedMs, answered: outcome.kind === 'failed' });
+    // A read that finds nothing has waited for nobody.
+    if (steps.intent !== 'read' || waitedMs >= WAITED_MS_MIN)
+      tell(hooks.onWait, { namespace, key, waitedMs, answered: outcome.kind === 'failed' });
     if (outcome.kind === 'failed') throw new RebuildFailedError(outcome.message, outcome.retryAfterMs);
     if (inPieces && outcome.reason === 'wait_ended')
       await comeBack(parts, busyError(outcome), 0, untilMs, signal);
@@ -135,7 +156,7 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
 }
 
 function ask(
-  { parts, namespace, key, options, flight }: FetchLoop,
+  { parts, namespace, key, options, flight, intent }: FetchLoop,
   requestId: string,
   leftMs: number,
   inPieces: boolean,
@@ -145,7 +166,7 @@ function ask(
   return parts.calls.getOrLock(
     {
       ...{ namespace, key, leaseMs, stale, read, requestId },
-      intent: refresh === true ? 'refresh' : 'rebuild',
+      intent: intent ?? (refresh === true ? 'refresh' : 'rebuild'),
       // Where the caller names no wait, the deadline bounds it, and the service's own maximum. So too for a piece.
       waitMs: waitMs === undefined || inPieces ? undefined : wholeMs,
     },

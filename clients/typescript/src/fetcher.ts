@@ -1,8 +1,9 @@
 import { waitEnded } from './callers.js';
 import type { Changes } from './changes.js';
+import { DibsBusyError, RebuildFailedError } from './errors.js';
 import { type Fetched, type FetchLoop, type FetchParts, fetchLoop } from './fetch-loop.js';
 import { type Flight, Flights, type FlightTerms } from './flights.js';
-import { DEFAULT_WAIT_MS, type RebuildOptions } from './options.js';
+import { DEFAULT_WAIT_MS, type GetOptions, type RebuildOptions } from './options.js';
 import type { RebuildBytes } from './rebuild.js';
 
 /** One call of getOrRebuild. */
@@ -12,6 +13,13 @@ export interface FetchCall {
   readonly rebuild: RebuildBytes;
   readonly options: RebuildOptions;
   readonly onUnavailable: 'rebuild' | 'fail';
+}
+
+/** One call of get. */
+export interface FindCall {
+  readonly namespace: string;
+  readonly key: string;
+  readonly options: GetOptions;
 }
 
 /** What one caller has of a fetch. */
@@ -57,6 +65,33 @@ export class Fetcher {
     return this.#ask({ ...call, options }, untilMs, 'anew', true);
   }
 
+  /** What is cached; undefined where nothing is. Never a rebuild. */
+  async find(call: FindCall): Promise<Fetched | undefined> {
+    // No TTL: nothing is stored.
+    const options = { ttlMs: 0, ...call.options, waitMs: call.options.waitMs ?? 0 };
+    try {
+      return await this.alone(
+        { ...call, options, rebuild: never, onUnavailable: 'fail' },
+        { intent: 'read' },
+      );
+    } catch (error) {
+      if (error instanceof DibsBusyError || error instanceof RebuildFailedError) return undefined;
+      throw error;
+    }
+  }
+
+  /** A call of its own, which no other one joins before it has a lease. */
+  alone(call: FetchCall, how: Pick<FetchLoop, 'intent' | 'first' | 'onLease'>): Promise<Fetched> {
+    const { namespace, key, options } = call;
+    const { signal, ...rest } = options;
+    const untilMs = this.parts.clock.nowMs() + (rest.waitMs ?? DEFAULT_WAIT_MS);
+    return this.#flights.alone(
+      { id: '', namespace, key, signal, untilMs },
+      (flight) => fetchLoop({ ...call, ...how, parts: this.parts, options: rest, flight, untilMs }),
+      () => {},
+    );
+  }
+
   /** As a call that others may join under `name`, or as one of its own if there is none. */
   async #ask(call: FetchCall, untilMs: number, name: string | undefined, isShort = false): Promise<Taken> {
     const { namespace, key, options } = call;
@@ -78,8 +113,11 @@ export class Fetcher {
   }
 }
 
+/** The rebuild of a call that has none. */
+export const never = () => Promise.reject(new Error('this call has no rebuild'));
+
 /** A caller that reads the store or refreshes wants what is newer than its call, and not what an earlier one has read. */
-export function mayJoin({ read, refresh }: RebuildOptions): boolean {
+export function mayJoin({ read, refresh }: Pick<RebuildOptions, 'read' | 'refresh'>): boolean {
   return read !== 'store' && refresh !== true;
 }
 

@@ -11,10 +11,11 @@ import { DibsError } from './errors.js';
 import {
   CoordinatorServiceClient,
   CoordinatorServiceService,
-  type SessionResponse,
+  SessionResponse,
 } from './generated/dibs/v1/coordinator.js';
 import { checkTarget, staysHere } from './target.js';
 import { tokenSource } from './token.js';
+import { NumberReader } from './wire-numbers.js';
 
 export interface LinkOptions {
   /** `HOST:PORT`, `unix:///path` or `dns:///HOST:PORT`; all addresses of the name are used in turn. */
@@ -112,9 +113,10 @@ export class Link implements ChannelLink {
   }
 
   session(): ClientDuplexStream<Buffer, SessionResponse> {
-    const { path, responseDeserialize } = CoordinatorServiceService.session;
+    const { path } = CoordinatorServiceService.session;
     const asTheyAre = (bytes: Buffer) => bytes;
-    return this.stub.makeBidiStreamRequest(path, asTheyAre, responseDeserialize, this.metadata());
+    const decode = (bytes: Buffer) => SessionResponse.decode(new NumberReader(bytes));
+    return this.stub.makeBidiStreamRequest(path, asTheyAre, decode, this.metadata());
   }
 
   close(): void {

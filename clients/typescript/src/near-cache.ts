@@ -21,6 +21,13 @@ export interface Asking {
   overtaken: boolean;
 }
 
+/** Questions for many keys that travel together. */
+export interface AskingMany {
+  answered(answer: wire.GetOrLockManyResponse): void;
+  /** No more answers come. */
+  end(): void;
+}
+
 interface Entry {
   /** Bytes as they were published; null where the source has nothing. */
   readonly value: Buffer | null;
@@ -141,6 +148,26 @@ export class NearCache implements CopyHolder {
     const value = payload.$case === 'value' ? Buffer.from(payload.value) : null;
     const entry = { value, namespace, watch, since, tags: tags?.names };
     if (this.#counts(entry)) this.#entries.set(asking.id, entry, { ttl: freshForMs });
+  }
+
+  /** The same for many keys of one namespace, whose answers come one by one. */
+  askMany(namespace: string, keys: readonly string[], watch: Watch): AskingMany {
+    const open = new Map<string, Asking>();
+    for (const key of keys) {
+      const asking = open.has(key) ? undefined : this.ask(namespace, key, watch);
+      if (asking !== undefined) open.set(key, asking);
+    }
+    const answered = (key: string, response: wire.GetOrLockResponse | undefined) => {
+      const asking = open.get(key);
+      open.delete(key);
+      if (asking !== undefined) this.answered(asking, response);
+    };
+    return {
+      answered: ({ key, result }) => answered(key, result?.$case === 'response' ? result.value : undefined),
+      end: () => {
+        for (const key of open.keys()) answered(key, undefined);
+      },
+    };
   }
 
   /** The service says what has changed, or this client has changed it. */

@@ -101,9 +101,48 @@ export interface RebuildOptions {
   readonly onUnavailable?: 'rebuild' | 'fail';
 }
 
-export interface CodecOption<T> {
-  /** How the value becomes bytes and comes back. */
-  readonly codec: Codec<T>;
+/** What `get` is told. */
+export interface GetOptions {
+  /** Default: the client's. */
+  readonly namespace?: string;
+  /** How long to wait for a rebuild that runs, in milliseconds. Default: 0, which does not wait. */
+  readonly waitMs?: number;
+  /** Whether a stale value is a good answer. Default: as the namespace's policy says. */
+  readonly stale?: 'allow' | 'forbid';
+  /** `store`: nothing that was invalidated before this call began is returned. Default: `near`. */
+  readonly read?: 'near' | 'store';
+  /** Ends this call. */
+  readonly signal?: AbortSignal;
+  /** The W3C traceparent to pass on. */
+  readonly traceparent?: string;
+}
+
+/** What `set` is told. */
+export interface SetOptions {
+  /** How long the value is fresh, in milliseconds: 1 to 31536000000. */
+  readonly ttlMs: number;
+  /** How long after that it may be served stale. Default: as the namespace's policy says. */
+  readonly staleMs?: number;
+  /** Names to invalidate the value by: at most 16, each of 1 to 256 bytes. */
+  readonly tags?: readonly string[];
+  /** Default: the client's. */
+  readonly namespace?: string;
+  /** How long to wait for a rebuild that runs, in milliseconds; 0 does not wait. Default: 30000. */
+  readonly waitMs?: number;
+  /** Ends this call, for as long as it waits. */
+  readonly signal?: AbortSignal;
+  /** The W3C traceparent to pass on. */
+  readonly traceparent?: string;
+}
+
+export interface CodecOption<T, Given = T> {
+  /** How the value becomes bytes and comes back. Default: `json()`. */
+  readonly codec: Codec<T, Given>;
+}
+
+/** The value is stored as JSON. */
+export interface NoCodec {
+  readonly codec?: undefined;
 }
 
 /** How one value is stored, in place of what the call says. */
@@ -115,14 +154,15 @@ export interface StoreOptions {
 }
 
 /** What a rebuild is told, and what it may say. */
-export interface RebuildContext<T = Buffer> {
+export interface RebuildContext<T = unknown> {
   /** Aborted when the lease is lost, with a {@link LeaseLostError}, or when no caller waits any more. */
   readonly signal: AbortSignal;
   /** Grows with each lease of the key; give it to the source, if that checks fences. 0 if there is none. */
   readonly fence: number;
   /**
    * The value before, for a source that can say "not modified"; null where the source had nothing. undefined
-   * where none is known, or the codec cannot read it any more.
+   * where none is known, or the codec cannot read it any more. Its type comes from the codec, such as
+   * `codec: json<User>()`.
    */
   readonly previous: T | null | undefined;
   /** Why the lease was given; `local` where the service could not be reached. */
@@ -134,6 +174,20 @@ export interface RebuildContext<T = Buffer> {
    * before the lease came.
    */
   doNotStore(): void;
+}
+
+/** What a rebuild of several keys is told, and what it may say. */
+export interface RebuildManyContext<T = unknown> {
+  /** Aborted when all leases are lost, or when no caller waits any more. */
+  readonly signal: AbortSignal;
+  /** The values before, of the keys that have one that can be read; null where the source had nothing. */
+  readonly previous: ReadonlyMap<string, T | null>;
+  /** Of each key; 0 where there is none. */
+  readonly fences: ReadonlyMap<string, number>;
+  /** Stores the value of one key by options of its own. */
+  storeWith(key: string, options: StoreOptions): void;
+  /** The value of this key is not stored. */
+  doNotStore(key: string): void;
 }
 
 export const DEFAULT_WAIT_MS = 30_000;

@@ -246,6 +246,7 @@ async function publishAgain(
   throw error;
 }
 
-function mayPublishAgain(error: DibsError): boolean {
+/** Nothing is known of what became of it, or the service says when to come back. */
+export function mayPublishAgain(error: DibsError): boolean {
   return isUnreachable(error) || error.retryAfterMs !== undefined;
 }

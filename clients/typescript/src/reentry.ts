@@ -2,17 +2,25 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { named } from './changes.js';
 import { ReentrantRebuildError } from './errors.js';
 
-/** A rebuild that the current code runs in, and the one that this was asked from. */
+/** A rebuild, of one key or several, that the current code runs in, and the one that this was asked from. */
 interface Frame {
   readonly client: object;
   readonly namespace: string;
-  readonly key: string;
+  readonly keys: ReadonlySet<string>;
   readonly outer: Frame | undefined;
   /** Not what it left behind, such as a timer, which may ask for its key as anything else may. */
   running: boolean;
 }
 
+/**
+ * While it is on, it costs every promise of the process, about an eighth of a hit. So it is off
+ * unless a rebuild runs or has run lately.
+ */
 const frames = new AsyncLocalStorage<Frame | undefined>();
+/** Turning it on and off costs more than many promises. */
+const OFF_AFTER_MS = 1_000;
+let running = 0;
+let isEnding = false;
 
 /** The error of a call for a key that the calling code itself rebuilds, at once or by way of other keys. */
 export function reentrant(client: object, namespace: string, key: string): ReentrantRebuildError | undefined {
@@ -20,7 +28,7 @@ export function reentrant(client: object, namespace: string, key: string): Reent
     if (
       frame.running &&
       frame.client === client &&
-      frame.key === key &&
+      frame.keys.has(key) &&
       frame.namespace === named(namespace)
     ) {
       return new ReentrantRebuildError(key);
@@ -29,17 +37,35 @@ export function reentrant(client: object, namespace: string, key: string): Reent
   return undefined;
 }
 
-/** Runs a rebuild so that {@link reentrant} sees it. */
+/** Runs a rebuild of these keys so that {@link reentrant} sees it. */
 export async function asRebuildOf<T>(
   client: object,
   namespace: string,
-  key: string,
+  keys: readonly string[],
   rebuild: () => Promise<T> | T,
 ): Promise<T> {
-  const frame: Frame = { client, namespace: named(namespace), key, outer: frames.getStore(), running: true };
+  const frame: Frame = {
+    client,
+    namespace: named(namespace),
+    keys: new Set(keys),
+    outer: frames.getStore(),
+    running: true,
+  };
+  running += 1;
   try {
     return await frames.run(frame, rebuild);
   } finally {
     frame.running = false;
+    running -= 1;
+    if (running === 0) offSoon();
   }
+}
+
+function offSoon(): void {
+  if (isEnding) return;
+  isEnding = true;
+  setTimeout(() => {
+    isEnding = false;
+    if (running === 0) frames.disable();
+  }, OFF_AFTER_MS).unref();
 }

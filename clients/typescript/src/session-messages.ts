@@ -1,6 +1,7 @@
 import type { ServiceError } from '@grpc/grpc-js';
 import { DibsError, dibsErrorOf } from './errors.js';
 import * as wire from './generated/dibs/v1/coordinator.js';
+import { NumberWriter } from './wire-numbers.js';
 
 /** A message of the contract is no larger, unless it carries a single call. */
 const MESSAGE_BYTES_MAX = 1_048_576;
@@ -24,9 +25,9 @@ export interface Encoded {
   readonly broken: readonly { readonly id: number; readonly error: DibsError }[];
 }
 
-export function encoded(calls: readonly wire.SessionCall[], cancelledIds: number[]): Encoded {
+export function encoded(calls: wire.SessionCall[], cancelledIds: number[]): Encoded {
   try {
-    return { bytes: bytesOf({ hello: undefined, calls: [...calls], cancelledIds }), broken: [] };
+    return { bytes: bytesOf({ hello: undefined, calls, cancelledIds }), broken: [] };
   } catch {
     const broken = calls.flatMap((call) => {
       try {
@@ -43,7 +44,8 @@ export function encoded(calls: readonly wire.SessionCall[], cancelledIds: number
 }
 
 export function bytesOf(request: wire.SessionRequest): Buffer {
-  return Buffer.from(wire.SessionRequest.encode(request).finish());
+  const { buffer, byteOffset, byteLength } = wire.SessionRequest.encode(request, new NumberWriter()).finish();
+  return Buffer.from(buffer, byteOffset, byteLength);
 }
 
 /** No less than the request's bytes: three for each character, and what all fields beside keys and values may take. */

@@ -24,7 +24,8 @@ export class SessionOrUnary implements Transport {
     private readonly clock: Clock = SYSTEM_CLOCK,
   ) {}
 
-  readonly getOrLock: Transport['getOrLock'] = (...to) => this.#either((by) => by.getOrLock(...to));
+  readonly getOrLock: Transport['getOrLock'] = (request, terms) =>
+    this.#either((by) => by.getOrLock(request, terms));
   /** One that is too large for the service would end the session, and all that is open on it: it goes by itself. */
   readonly publish: Transport['publish'] = (...to) =>
     isLarge(to[0]) ? this.unary.publish(...to) : this.#either((by) => by.publish(...to));

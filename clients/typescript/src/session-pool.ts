@@ -60,12 +60,13 @@ export class SessionPool implements Transport {
     this.#first = parts.create({ opened: () => void this.#grow(), broken: () => {} });
   }
 
-  readonly getOrLock: Transport['getOrLock'] = (...to) => this.#of(to[0]).getOrLock(...to);
-  readonly publish: Transport['publish'] = (...to) => this.#of(to[0]).publish(...to);
-  readonly release: Transport['release'] = (...to) => this.#of(to[0]).release(...to);
-  readonly extend: Transport['extend'] = (...to) => this.#of(to[0]).extend(...to);
-  readonly explain: Transport['explain'] = (...to) => this.#of(to[0]).explain(...to);
-  readonly invalidate: Transport['invalidate'] = (...to) => this.#first.invalidate(...to);
+  readonly getOrLock: Transport['getOrLock'] = (request, terms) =>
+    this.#of(request).getOrLock(request, terms);
+  readonly publish: Transport['publish'] = (request, terms) => this.#of(request).publish(request, terms);
+  readonly release: Transport['release'] = (request, terms) => this.#of(request).release(request, terms);
+  readonly extend: Transport['extend'] = (request, terms) => this.#of(request).extend(request, terms);
+  readonly explain: Transport['explain'] = (request, terms) => this.#of(request).explain(request, terms);
+  readonly invalidate: Transport['invalidate'] = (request, terms) => this.#first.invalidate(request, terms);
 
   getOrLockMany(
     request: wire.GetOrLockManyRequest,

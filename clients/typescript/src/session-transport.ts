@@ -1,4 +1,5 @@
 import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
+import { answersAsTheyCome } from './answers-as-they-come.js';
 import type { Changes, Watch } from './changes.js';
 import type { Clock } from './clock.js';
 import { Deadlines } from './deadlines.js';
@@ -102,46 +103,26 @@ export class SessionTransport implements PooledSession {
     return this.#ask('explain', { $case: 'explain', value: request }, terms);
   }
 
-  async *getOrLockMany(
+  getOrLockMany(
     request: wire.GetOrLockManyRequest,
     terms: CallTerms,
-  ): AsyncGenerator<wire.GetOrLockManyResponse> {
-    const come: wire.GetOrLockManyResponse[] = [];
-    let arrived = () => {};
-    let over = false;
-    const left = new AbortController();
-    const signal = terms.signal === undefined ? left.signal : AbortSignal.any([terms.signal, left.signal]);
+  ): AsyncIterable<wire.GetOrLockManyResponse> {
+    const { near } = this.options;
     const asked = { $case: 'getOrLockMany', value: request } as const;
-    const last = this.#ask('getOrLockMany', asked, { ...terms, signal }, (response) => {
-      come.push(response);
-      arrived();
-    });
-    last.then(
-      () => {
-        over = true;
-        arrived();
-      },
-      () => {
-        over = true;
-        arrived();
-      },
-    );
-    try {
-      for (;;) {
-        yield* come.splice(0);
-        if (over && come.length === 0) break;
-        if (!over) {
-          await new Promise<void>((resolve) => {
-            arrived = resolve;
-            if (come.length > 0 || over) resolve();
-          });
-        }
-      }
-      yield await last;
-    } finally {
-      // A caller that stops listening before the end wants no more answers, and no lease.
-      left.abort();
-    }
+    const ask = (more: (answer: wire.GetOrLockManyResponse) => void, signal: AbortSignal) => {
+      const watch = near === undefined || this.#closed ? undefined : this.#live().watch;
+      if (near === undefined || watch === undefined)
+        return this.#ask('getOrLockMany', asked, { ...terms, signal }, more);
+      const asking = near.askMany(request.namespace, request.keys, watch);
+      const heard = (answer: wire.GetOrLockManyResponse) => {
+        asking.answered(answer);
+        return answer;
+      };
+      return this.#ask('getOrLockMany', asked, { ...terms, signal }, (answer) => more(heard(answer)))
+        .then(heard)
+        .finally(() => asking.end());
+    };
+    return answersAsTheyCome(ask, terms.signal);
   }
 
   get peer(): string | undefined {

@@ -37,7 +37,7 @@ it.each([
   ['tags', '2 pages rebuilt, then 4\n'],
   ['absent', 'no such user, after 1 query\n'],
   ['failure', 'the database is away, and for others: the database is away\n'],
-  ['many-keys', 'hit: a; rebuilt: b, c\n'],
+  ['many-keys', 'a cached, b rebuilt, c rebuilt, by 1 query for 2 keys\n'],
   ['explain', 'report-job has had it, and 1 waits; before: warmer, failed\n'],
 ])('%s does what it says', async (name, expected) => {
   const { stdout } = await run(process.execPath, [file(`examples/dist/${name}.js`)], {

@@ -83,8 +83,10 @@ export class RecordReader {
     const record = await store.read(key.id, { known, sent });
     const { readAtMs, arrived, sentAt, namespace } = read.asked ?? this.#ask(key, arrivals());
     const { clock: tagClock, rebuild, stamps } = await namespace;
+    const counted = await this.#counted(key, record, { clock: tagClock, stamps });
     return {
-      record: await this.#counted(key, record, { clock: tagClock, stamps }),
+      record: counted,
+      uncounted: counted.value === undefined ? record.value : undefined,
       readAtMs,
       heardAtMs: clock.nowMs(),
       arrivals: arrived,

@@ -1,11 +1,13 @@
 import type { Missing } from '../ports/value-store.js';
 import type { Degraded } from '../words/outcome.js';
-import type { KeyRecord, RebuildTimes } from '../words/record.js';
+import type { KeyRecord, RebuildTimes, StoredValue } from '../words/record.js';
 import type { Copy } from './changes.js';
 
 /** A record as one replica saw it, and how far that may be trusted. */
 export interface Snapshot {
   readonly record: KeyRecord;
+  /** A value that the store has, and that does not count: the next read does not move it again. It is given to no caller. */
+  readonly uncounted?: StoredValue | undefined;
   /** When the read was *sent*, on the replica's clock: counting from there never makes anything last longer. */
   readonly readAtMs: number;
   /** When its reply came, if that is later. A lease counts from then, and so never seems over too early. */

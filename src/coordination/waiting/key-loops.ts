@@ -28,6 +28,9 @@ export interface KeyLoopsShared {
   readonly lateness: Pick<Lateness, 'late' | 'onLate'>;
 }
 
+/** So many turns of the event loop a new loop waits for callers that come with its first one. */
+const GATHERING_TURNS_MAX = 4;
+
 /** For a caller that does not wait: a read and an attempt take some milliseconds, and this if they run into timeouts. */
 const PROMPT_MS_MAX = 1_000;
 
@@ -51,6 +54,10 @@ export interface ShownWaits {
 /** The loops of all keys that some caller asks for: callers are admitted, woken, timed out and dismissed here. */
 export class KeyLoops {
   readonly #loops = new Map<string, KeyLoop>();
+  /** Loops of this turn's new keys, which have not read yet. */
+  readonly #beginning = new Set<KeyLoop>();
+  /** A caller came to one of them since the last turn. */
+  #joined = false;
   readonly #loopParts: KeyLoopParts;
   readonly #deadlines: Deadlines<Waiter>;
   readonly #limits: WaiterLimits;
@@ -122,7 +129,7 @@ export class KeyLoops {
     if (known !== undefined) {
       this.#enter(known.room, waiter);
       this.#serveIfLate(known, waiter);
-      // The read under way may have been sent before it came; the next one is its own.
+      this.#joined ||= this.#beginning.has(known);
       known.room.wake();
       return;
     }
@@ -131,7 +138,7 @@ export class KeyLoops {
     const loop = new KeyLoop(room, this.#loopParts);
     this.#loops.set(key.id, loop);
     this.#serveIfLate(loop, waiter);
-    void this.#run(loop);
+    this.#begin(loop);
   }
 
   /** There may be something to do for the callers that wait for the key. */
@@ -167,6 +174,27 @@ export class KeyLoops {
   /** Not before `admit` has returned: its caller does not expect the answer earlier. */
   #serveIfLate(loop: KeyLoop, waiter: Waiter): void {
     if (this.shared.lateness.late) queueMicrotask(() => void loop.serveWhileLate([waiter]));
+  }
+
+  /** The loop reads when the callers that have arrived were taken in. What all new loops read leaves in one write. */
+  #begin(loop: KeyLoop): void {
+    this.#beginning.add(loop);
+    if (this.#beginning.size === 1) void this.#beginAll();
+  }
+
+  /**
+   * A stampede arrives in several messages, and one read serves all callers that came before it was sent: while more
+   * join the new loops, these wait for the next turn.
+   */
+  async #beginAll(): Promise<void> {
+    for (let turns = 0; turns < GATHERING_TURNS_MAX; turns += 1) {
+      this.#joined = false;
+      await this.parts.clock.turn();
+      if (!this.#joined) break;
+    }
+    const loops = [...this.#beginning];
+    this.#beginning.clear();
+    for (const loop of loops) void this.#run(loop);
   }
 
   async #run(loop: KeyLoop): Promise<void> {

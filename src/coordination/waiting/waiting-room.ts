@@ -255,7 +255,7 @@ export class WaitingRoom {
   }
 
   #learn(snapshot: Snapshot): void {
-    this.known = snapshot.record.value ?? this.known;
+    this.known = snapshot.record.value ?? snapshot.uncounted ?? this.known;
     if (snapshot.from === 'publish') {
       this.holder = undefined;
       return;

@@ -20,14 +20,12 @@ export interface IntakeParts {
 /** The messages of one session, in order, call by call. After its calls, a message's cancellations. */
 export class Intake implements Pieces {
   readonly #messages: SessionRequest[] = [];
-  #at = 0;
-  #cancelledAt = 0;
+  /** What is left to do for these messages. */
+  #work: Iterator<number> | undefined;
   /** What is left of the call that was taken last. */
   #rest: Pieces | undefined;
-  #isOver = false;
-  #isWanted = true;
+  #isReading = true;
   #isUnread = false;
-  #isPlanned = false;
   #onEmpty: (() => void) | undefined;
 
   constructor(
@@ -40,16 +38,15 @@ export class Intake implements Pieces {
     const { length } = message.cancelledIds;
     if (length > CANCELLED_MAX) throw invalid(`cancelled_ids: ${length} is outside 0 to ${CANCELLED_MAX}`);
     this.#messages.push(message);
-    if (this.#messages.length > 1) return;
-    this.#begin();
+    if (this.#work !== undefined) return;
+    this.#work = this.#workOfMessages();
+    this.turns.begin(this);
     this.#tellReading();
   }
 
   /** Takes nothing more. */
   end(): void {
-    this.#isOver = true;
-    this.#messages.length = 0;
-    this.#onEmpty?.();
+    this.#finish();
     // Its call has left, but ends only when all of it was done.
     if (this.#rest !== undefined) this.turns.begin(this.#rest);
     this.#rest = undefined;
@@ -62,7 +59,7 @@ export class Intake implements Pieces {
 
   /** Resolves when everything so far was taken. */
   empty(): Promise<void> {
-    if (this.#messages.length === 0) return Promise.resolve();
+    if (this.#work === undefined) return Promise.resolve();
     return new Promise((resolve) => {
       this.#onEmpty = resolve;
     });
@@ -71,63 +68,54 @@ export class Intake implements Pieces {
   /** While the client does not read its answers, nothing more is done for it. */
   readonly hold = (isUnread: boolean): void => {
     this.#isUnread = isUnread;
-    if (!isUnread && this.#messages.length > 0 && !this.#isPlanned) this.#begin();
+    if (!isUnread && this.#work !== undefined) this.turns.begin(this);
     this.#tellReading();
   };
 
-  #tellReading(): void {
-    const isWanted = this.#messages.length === 0 && !this.#isUnread;
-    if (isWanted === this.#isWanted) return;
-    this.#isWanted = isWanted;
-    this.parts.reading(isWanted);
-  }
-
   next(): number | undefined {
-    const work = this.#next();
-    if (work === undefined) this.#isPlanned = false;
-    return work;
-  }
-
-  #begin(): void {
-    this.#isPlanned = true;
-    this.turns.begin(this);
-  }
-
-  #next(): number | undefined {
-    const [message] = this.#messages;
-    if (message === undefined || this.#isOver || this.#isUnread) return undefined;
+    if (this.#work === undefined || this.#isUnread) return undefined;
     try {
-      const work = this.#piece(message);
-      if (work !== undefined) return work;
+      const { done, value } = this.#work.next();
+      if (!done) return value;
     } catch (error) {
       this.end();
       this.parts.fail(error);
       return undefined;
     }
-    this.#messages.shift();
-    this.#at = 0;
-    this.#cancelledAt = 0;
-    if (this.#messages.length > 0) return 0;
-    this.#onEmpty?.();
+    this.#finish();
     this.#tellReading();
     return undefined;
   }
 
-  /** Undefined if the message has no more. */
-  #piece({ calls, cancelledIds }: SessionRequest): number | undefined {
-    const work = this.#rest?.next();
-    if (work !== undefined) return work;
-    this.#rest = undefined;
-    const call = calls[this.#at];
-    if (call !== undefined) {
-      const path = `calls[${this.#at}]`;
-      this.#at += 1;
-      return this.parts.take(path, call);
+  *#workOfMessages(): Generator<number, undefined> {
+    for (let message = this.#messages[0]; message !== undefined; message = this.#messages[0]) {
+      yield* this.#workOf(message);
+      this.#messages.shift();
     }
-    if (this.#cancelledAt >= cancelledIds.length) return undefined;
-    const ids = cancelledIds.slice(this.#cancelledAt, this.#cancelledAt + CANCELLED_PER_PIECE);
-    this.#cancelledAt += CANCELLED_PER_PIECE;
-    for (const id of ids) this.parts.cancel(id);
-    return 1;
+  }
+
+  *#workOf({ calls, cancelledIds }: SessionRequest): Generator<number> {
+    for (const [at, call] of calls.entries()) {
+      yield this.parts.take(`calls[${at}]`, call);
+      for (let work = this.#rest?.next(); work !== undefined; work = this.#rest?.next()) yield work;
+      this.#rest = undefined;
+    }
+    for (let at = 0; at < cancelledIds.length; at += CANCELLED_PER_PIECE) {
+      for (const id of cancelledIds.slice(at, at + CANCELLED_PER_PIECE)) this.parts.cancel(id);
+      yield 1;
+    }
+  }
+
+  #finish(): void {
+    this.#messages.length = 0;
+    this.#work = undefined;
+    this.#onEmpty?.();
+  }
+
+  #tellReading(): void {
+    const isWanted = this.#work === undefined && !this.#isUnread;
+    if (isWanted === this.#isReading) return;
+    this.#isReading = isWanted;
+    this.parts.reading(isWanted);
   }
 }

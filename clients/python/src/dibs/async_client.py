@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -13,24 +14,27 @@ from dibs.base import (
     DEFAULT_READY_S,
     AsyncRebuild,
     BaseClient,
-    Invalidated,
-    Mode,
-    key_maker,
     told,
     wants_context,
 )
+from dibs.cached import AsyncCached, key_maker
 from dibs.codec import JSON, Codec
+from dibs.explaining import Explanation
 from dibs.fetch_loop import fetch_loop
+from dibs.invalidating import Invalidated, Mode
 from dibs.loop import Course, Crew
-from dibs.options import RebuildOptions, Seconds, Terms, bounded_s
+from dibs.options import GetOptions, RebuildOptions, Seconds, SetOptions, Terms, bounded_s, terms_of_get
 from dibs.reentry import inside
 from dibs.steps import Grant
+from dibs.typed_json import json_returned_by
 from dibs.values import Result, Value, result_of
+from dibs.write_through import Stored
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
 T = TypeVar("T")
+D = TypeVar("D")
 R = TypeVar("R")
 P = ParamSpec("P")
 
@@ -83,7 +87,15 @@ class AsyncClient(BaseClient):
         out of bounds; ReentrantRebuildError where `fn` asks for its own key; ServiceError for other bad input, and
         with `on_unavailable="fail"` where the service cannot be reached.
         """
-        terms, crew = self._terms(key, options), self._crew
+        entry = self._near_entry(key, options)
+        if entry is not None:
+            try:
+                return None if entry.data is None else codec.decode(entry.data)
+            except Exception as error:
+                terms = self._unreadable(self._terms(key, options), entry.fence, error)
+        else:
+            terms = self._terms(key, options)
+        crew = self._crew
         with crew.at_work():
             while True:
                 task = self._task(terms, self._rebuild_by(fn, terms, codec), codec)
@@ -106,28 +118,65 @@ class AsyncClient(BaseClient):
         return rebuild
 
     def cached(
-        self, *, key: str | Callable[..., str], codec: Codec[Any] = JSON, **options: Unpack[RebuildOptions]
-    ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Coroutine[Any, Any, R]]]:
-        """Decorates an async function with `get_or_rebuild`.
+        self,
+        *,
+        key: str | Callable[..., str] | None = None,
+        codec: Codec[Any] | None = None,
+        **options: Unpack[RebuildOptions],
+    ) -> Callable[[Callable[P, Awaitable[R]]], AsyncCached[P, R]]:
+        """Decorates an async function, or method, with `get_or_rebuild`.
 
-        `key` is a template of the function's parameters, such as `user:{id}`, or a function of its arguments.
-        Raises ValueError where the template names a parameter that the function does not have.
+        key: a template of the function's parameters, such as `user:{id}`, or a function of its arguments. Default:
+            the function's full name and its arguments, which then are texts, numbers, times, enums, or lists of them.
+        codec: default: JSON of the type that the function says it returns, see `json_of`.
+
+        Raises ValueError where the template names a parameter that the function does not have. What is decorated
+        also has `invalidate`, `refresh` and `key`, each with the function's arguments.
         """
 
-        def decorate(fn: Callable[P, Awaitable[R]]) -> Callable[P, Coroutine[Any, Any, R]]:
-            key_of = key_maker(key, fn)
-
-            @functools.wraps(fn)
-            async def call(*args: P.args, **kwargs: P.kwargs) -> R:
-                value: Any = await self.get_or_rebuild(
-                    key_of(*args, **kwargs), lambda: fn(*args, **kwargs), codec=codec, **options
-                )
-                # None comes only where some call of the function returned it.
-                return value  # type: ignore[no-any-return]
-
-            return call
+        def decorate(fn: Callable[P, Awaitable[R]]) -> AsyncCached[P, R]:
+            return AsyncCached(
+                fn, key_maker(key, fn), _Asks(self, json_returned_by(fn) if codec is None else codec, options)
+            )
 
         return decorate
+
+    async def get(
+        self, key: str, default: D | None = None, *, codec: Codec[T] = JSON, **options: Unpack[GetOptions]
+    ) -> T | D | None:
+        """The cached value of a key, without a rebuild; None where it is known that the source has nothing.
+
+        `default` where nothing is cached, where a rebuild runs and outlasts `wait` (0 by default), where the last one
+        has failed, and where the codec cannot read the value. Raises ServiceError, also where the service cannot be
+        reached.
+        """
+        terms = terms_of_get(key, options, self._defaults)
+        entry = self._near_entry(key, options)
+        if entry is not None:
+            return self._found(terms, entry.data, codec, default)
+        with self._crew.at_work():
+            steps = self._find(terms)
+            answer = await Course(steps, self._crew).drive()
+        return default if answer is None else self._found(terms, answer.data, codec, default)
+
+    async def set(self, key: str, value: T | None, *, codec: Codec[T] = JSON, **options: Unpack[SetOptions]) -> Stored:
+        """Stores a value, or that the source has nothing, after a rebuild of the key that runs.
+
+        Commit to the source first. Raises BusyError where that rebuild outlasts `wait`, RebuildFailedError where it
+        fails, what the codec raises, InvalidOptionError for an option out of bounds, and ServiceError.
+        """
+        steps = self._set(key, value, codec, options)
+        with self._crew.at_work():
+            return await Course(steps, self._crew).drive()
+
+    async def explain(self, key: str, *, namespace: str | None = None) -> Explanation:
+        """Who holds the key, since when and until when, who waits, and how its last leases ended.
+
+        Raises ServiceError.
+        """
+        steps = self._explain(key, namespace)
+        with self._crew.at_work():
+            return await Course(steps, self._crew).drive()
 
     async def invalidate(
         self,
@@ -168,3 +217,19 @@ class AsyncClient(BaseClient):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+@dataclass(frozen=True)
+class _Asks:
+    """What a cached function asks its client for."""
+
+    client: AsyncClient
+    codec: Codec[Any]
+    options: RebuildOptions
+
+    def get(self, key: str, rebuild: Callable[[], Any], refresh: bool) -> Any:
+        options: RebuildOptions = {**self.options, "refresh": True} if refresh else self.options
+        return self.client.get_or_rebuild(key, rebuild, codec=self.codec, **options)
+
+    def invalidate(self, key: str) -> Any:
+        return self.client.invalidate([key], namespace=self.options.get("namespace"))

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 import os
-import string
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dibs.away import Away
-from dibs.codec import Codec
+from dibs.codec import JSON, Codec
 from dibs.connection import DEFAULT_CONNECT_S, Said, Token, connection_of
-from dibs.errors import ServiceError, UndecodableError
+from dibs.errors import BusyError, InvalidOptionError, RebuildFailedError, UndecodableError
+from dibs.explaining import Explanation, explain
+from dibs.fetch_loop import fetch_loop
 from dibs.forks import survive_forks
 from dibs.hooks import Hooks, tell
+from dibs.invalidating import Invalidated, Mode, invalidate_all, invalidations
 from dibs.link import Link, Sessions
+from dibs.metrics import metrics_by
+from dibs.near_cache import Entry, NearCache, NearValues
 from dibs.options import (
     DEFAULT_LEASE_HOLD_MAX_S,
     DEFAULT_WAIT_S,
@@ -29,40 +32,35 @@ from dibs.options import (
     OnUnavailable,
     RebuildOptions,
     Seconds,
+    SetOptions,
     Terms,
     default_holder,
     milliseconds,
-    names,
     one_of,
     terms_of,
+    terms_of_set,
+    text,
 )
 from dibs.rebuild import Task
-from dibs.rebuilding import Invalidation, Rebuilds
+from dibs.rebuilding import Answer, Invalidation, Rebuilds
 from dibs.reentry import refuse_reentry
-from dibs.steps import Call, Grant, Sleep, Steps
+from dibs.steps import Grant, Steps
 from dibs.tracing import tracing_by
 from dibs.v1 import coordinator_pb2 as pb
+from dibs.values import Value, result_of
+from dibs.write_through import Stored, write_through
 
 if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
 T = TypeVar("T")
-Mode = Literal["delete", "mark_stale"]
+D = TypeVar("D")
 
 #: How long a process may wait for its first connection.
 DEFAULT_READY_S = 10.0
 #: A background rebuild that takes longer than this is not worth the wait.
 DEFAULT_FLUSH_S = 5.0
-#: Long enough for a service that fails over, short enough that no caller hangs on it.
-_INVALIDATE_S = 5.0
-_MODES: Mapping[str | None, pb.InvalidateMode.ValueType] = {
-    "delete": pb.INVALIDATE_MODE_DELETE,
-    "mark_stale": pb.INVALIDATE_MODE_MARK_STALE,
-}
-#: Of one request. The contract allows 1000 keys, which a busy value store may take too long for.
-_KEYS_MAX = 250
-#: The contract's bound of one request.
-_TAGS_MAX = 16
 #: A year: longer than any rebuild.
 _HOLD_MS_MAX = 31_536_000_000
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -97,16 +95,6 @@ class AsyncRebuild(_Lease[T]):
     lost: asyncio.Event
 
 
-@dataclass(frozen=True)
-class Invalidated:
-    """What an invalidation came to."""
-
-    #: How many of `keys` had a value. Values reached by tag or by `all` are not counted.
-    keys_invalidated: int
-    #: How many running leases of `keys` were voided.
-    leases_voided: int
-
-
 class BaseClient:
     """The options of a client, and the steps of its calls."""
 
@@ -126,8 +114,11 @@ class BaseClient:
         on_unavailable: OnUnavailable = "rebuild",
         lease_hold_max: Seconds = DEFAULT_LEASE_HOLD_MAX_S,
         session: bool = True,
+        near_cache: NearCache | None = None,
+        serve_near_when_unavailable: bool = False,
         hooks: Hooks | None = None,
         tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
     ) -> None:
         """Makes a client.
 
@@ -149,15 +140,28 @@ class BaseClient:
             hung, and other callers may rebuild. Default: 10 minutes.
         session: carry the calls on one stream, so that leases end with this process. Where that cannot be had, calls
             go one by one. Default: true.
+        near_cache: keep fresh values in this process, so that a hit costs no call. Needs sessions. Default: off.
+        serve_near_when_unavailable: while the service cannot be reached, return what the near cache had, as stale.
+            Default: false.
         hooks: hears what happens.
         tracer_provider: makes the spans of rebuilds. Default: OpenTelemetry's global one, if that is installed.
+        meter_provider: makes the metrics. Default: likewise.
         """
         said = Said(target, token, token_file, tls_ca, tls_cert, tls_key, connect, allow_insecure_token)
         self._connection = connection_of(said, os.environ)
         hold_max_ms = milliseconds("lease_hold_max", lease_hold_max, 1, _HOLD_MS_MAX)
         one_of("on_unavailable", on_unavailable, {"rebuild": True, "fail": False})
         self._defaults = Defaults(namespace, holder, on_unavailable, hold_max_ms / 1_000)
+        self._metrics = metrics_by(meter_provider)
+        if near_cache is not None and not session:
+            raise InvalidOptionError("near_cache: needs sessions, which tell what has changed; leave session=True")
+        self._near = (
+            None
+            if near_cache is None
+            else NearValues(near_cache, namespace, self._metrics, keeps=serve_near_when_unavailable)
+        )
         self._hooks = Hooks() if hooks is None else hooks
+        self._hears = hooks is not None
         self._tracing = tracing_by(tracer_provider)
         self._session = session
         self._link = self._make_link()
@@ -177,7 +181,7 @@ class BaseClient:
             if (here := client()) is not None:
                 here._rebuilds.lost(lost)
 
-        sessions = Sessions(lambda: default_holder() if holder is None else holder, lease_lost)
+        sessions = Sessions(lambda: default_holder() if holder is None else holder, lease_lost, self._near)
         return Link(self._connection, self._tracing, sessions)
 
     def _renew(self) -> None:
@@ -194,7 +198,53 @@ class BaseClient:
     def _after_fork_in_child(self) -> None:
         # Threads of the parent that held a lock are not here to give it back.
         self._link.after_fork_in_child()
+        if self._near is not None:
+            self._near.renew()
         self._renew()
+
+    def _find(self, terms: Terms) -> Steps[Answer | None]:
+        """A read: what is cached, or None where nothing is."""
+        if terms.wait_ms:
+            # Without a wait it waits for nobody, not for itself either.
+            refuse_reentry(self, terms.namespace, terms.key)
+        task = replace(self._task(terms, _none, JSON), read_only=True)
+        try:
+            return (yield from fetch_loop(task))
+        except (BusyError, RebuildFailedError):
+            return None
+
+    def _found(self, terms: Terms, data: bytes | None, codec: Codec[T], default: D) -> T | D | None:
+        """What the codec cannot read is not found."""
+        try:
+            return None if data is None else codec.decode(data)
+        except Exception as error:
+            self._metrics.undecodable(terms.namespace)
+            tell(self._hooks.undecodable, terms.namespace, terms.key, error)
+            return default
+
+    def _set(self, key: str, value: Any, codec: Codec[Any], options: SetOptions) -> Steps[Stored]:
+        """Raises what the codec raises, and for options that are out of bounds, before the steps begin."""
+        terms = terms_of_set(key, options, self._defaults)
+        refuse_reentry(self, terms.namespace, terms.key)
+        data = result_of(Value(value), codec).data
+        return write_through(self._task(terms, _none, codec), data, self._changed)
+
+    def _explain(self, key: str, namespace: str | None) -> Steps[Explanation]:
+        name = self._defaults.namespace if namespace is None else namespace
+        request = pb.ExplainRequest(namespace=name, key=text("key", key))
+        return explain(request, self._tracing.of_caller().traceparent)
+
+    def _near_entry(self, key: str, options: Mapping[str, Any]) -> Entry | None:
+        """The fresh value in this process, for a caller that takes one. Of all paths this is the short one."""
+        near = self._near
+        if near is None or options.get("refresh") or options.get("read") == "store":
+            return None
+        said = options.get("namespace")
+        namespace = self._defaults.namespace if said is None else said
+        entry = near.get(namespace or "default", key)
+        if entry is not None and self._hears:
+            tell(self._hooks.near_hit, namespace, key)
+        return entry
 
     def _terms(self, key: str, options: RebuildOptions) -> Terms:
         terms = terms_of(key, options, self._defaults)
@@ -206,10 +256,12 @@ class BaseClient:
         return Task(
             terms,
             self._hooks,
+            self._metrics,
             rebuild,
             self._tracing.of_caller(terms.traceparent),
             self._rebuilds,
             self._away,
+            self._near,
             monotonic() + wait_s,
             lambda data: _reads(codec, data),
         )
@@ -218,6 +270,7 @@ class BaseClient:
         """The codec could not read the value: the call once more, as for a miss. The second time it is an error."""
         if terms.unreadable_fence is not None:
             raise UndecodableError(terms.key) from error
+        self._metrics.undecodable(terms.namespace)
         tell(self._hooks.undecodable, terms.namespace, terms.key, error)
         return terms.rereading(fence)
 
@@ -225,27 +278,27 @@ class BaseClient:
         self, keys: Sequence[str], tags: Sequence[str], everything: bool, mode: Mode, namespace: str | None
     ) -> Steps[Invalidated]:
         requests = invalidations(
-            self._defaults.namespace if namespace is None else namespace,
-            names("keys", keys),
-            names("tags", tags),
-            everything,
-            one_of("mode", mode, _MODES),
+            self._defaults.namespace if namespace is None else namespace, keys, tags, everything, mode
         )
-        traceparent = self._tracing.of_caller().traceparent
-        done = Invalidated(0, 0)
-        for request in requests:
-            try:
-                response: pb.InvalidateResponse = yield from _until_invalidated(request, traceparent)
-            finally:
-                # Also when it fails: it may have been done, and what runs here may be older than it.
-                any_key = request.all or len(request.tags) > 0
-                reached = Invalidation(request.namespace, frozenset(request.keys), any_key)
-                self._rebuilds.invalidated(reached)
-                self._away.invalidated(reached)
-            done = Invalidated(
-                done.keys_invalidated + response.keys_invalidated, done.leases_voided + response.leases_voided
-            )
-        return done
+        return invalidate_all(requests, self._tracing.of_caller().traceparent, self._invalidated)
+
+    def _invalidated(self, request: pb.InvalidateRequest) -> None:
+        """The client's own invalidation has returned, or failed: what it may have reached is not used any more."""
+        self._changed(request.namespace, request.keys, request.tags, request.all)
+
+    def _changed(
+        self, namespace: str, keys: Collection[str], tags: Sequence[str] = (), everything: bool = False
+    ) -> None:
+        reached = Invalidation(namespace, frozenset(keys), everything or len(tags) > 0)
+        self._rebuilds.invalidated(reached)
+        self._away.invalidated(reached)
+        if self._near is not None:
+            self._near.changed(namespace, keys, tags, everything)
+
+
+def _none(*_: Any) -> Any:
+    """The rebuild of a call that has none."""
+    raise AssertionError("this call has no rebuild")
 
 
 def _dropped(link: Any) -> None:
@@ -254,40 +307,6 @@ def _dropped(link: Any) -> None:
     if not link.closed:
         with suppress(RuntimeError):
             threading.Thread(target=link.close, daemon=True).start()
-
-
-def _until_invalidated(request: pb.InvalidateRequest, traceparent: str) -> Steps[pb.InvalidateResponse]:
-    """It is safe to repeat: another replica may answer where one broke off, and a store that is late may be back."""
-    until, broken_off = monotonic() + _INVALIDATE_S, False
-    while True:
-        left = max(0.001, until - monotonic())
-        try:
-            return (yield Call("Invalidate", request, left, traceparent))  # type: ignore[no-any-return]
-        except ServiceError as error:
-            at = monotonic() + (error.retry_after or 0.0)
-            again = error.code == "UNAVAILABLE" and at < until and not (error.unreachable and broken_off)
-            if not again:
-                raise
-            broken_off = error.unreachable
-        yield Sleep(at)
-
-
-def invalidations(
-    namespace: str, keys: Sequence[str], tags: Sequence[str], everything: bool, mode: pb.InvalidateMode.ValueType
-) -> list[pb.InvalidateRequest]:
-    """The requests for it, each within the contract's bounds: none where it names nothing."""
-    if everything:
-        return [pb.InvalidateRequest(namespace=namespace, keys=keys, tags=tags, all=True, mode=mode)]
-    count = max(-(-len(keys) // _KEYS_MAX), -(-len(tags) // _TAGS_MAX))
-    return [
-        pb.InvalidateRequest(
-            namespace=namespace,
-            keys=keys[at * _KEYS_MAX : (at + 1) * _KEYS_MAX],
-            tags=tags[at * _TAGS_MAX : (at + 1) * _TAGS_MAX],
-            mode=mode,
-        )
-        for at in range(count)
-    ]
 
 
 def _reads(codec: Codec[Any], data: bytes) -> bool:
@@ -316,22 +335,3 @@ def wants_context(fn: Callable[..., Any]) -> bool:
         # Something built in that does not say.
         return False
     return any(p.kind in _POSITIONAL and p.default is p.empty for p in parameters)
-
-
-def key_maker(key: str | Callable[..., str], fn: Callable[..., Any]) -> Callable[..., str]:
-    """Makes the key of a call of `fn`. Raises ValueError where the template names what `fn` does not have."""
-    if not isinstance(key, str):
-        return key
-    signature = inspect.signature(fn)
-    fields = [field for _, field, _, _ in string.Formatter().parse(key) if field is not None]
-    for field in fields:
-        if field.split(".")[0].split("[")[0] not in signature.parameters:
-            raise ValueError(f"key {key!r}: {fn.__qualname__} has no parameter {field!r}")
-
-    @functools.wraps(fn)
-    def made(*args: Any, **kwargs: Any) -> str:
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        return key.format_map(bound.arguments)
-
-    return made

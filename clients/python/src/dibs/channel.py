@@ -12,6 +12,7 @@ from dibs.connection import Connection, Tls, is_sendable
 from dibs.errors import ServiceError
 from dibs.tracing import Tracing
 from dibs.v1.coordinator_pb2_grpc import CoordinatorServiceStub
+from dibs.version import VERSION
 
 _CHANNEL: dict[str, int | str] = {
     # A link that died without a word is found within 15 s, and the calls on it end.
@@ -35,7 +36,12 @@ _CHANNEL: dict[str, int | str] = {
 
 def open_channel(connection: Connection, tls: Tls | None) -> Any:
     # How long an attempt to connect may take; gRPC's own 20 s would hold every call so long.
-    options = [*_CHANNEL.items(), ("grpc.min_reconnect_backoff_ms", connection.connect_ms)]
+    options = [
+        *_CHANNEL.items(),
+        ("grpc.min_reconnect_backoff_ms", connection.connect_ms),
+        # In front of gRPC's own.
+        ("grpc.primary_user_agent", f"dibs-client-python/{VERSION}"),
+    ]
     if tls is None:
         return grpc.insecure_channel(connection.target, options)
     credentials = grpc.ssl_channel_credentials(tls.authorities, tls.key, tls.certificate)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -14,26 +14,29 @@ from dibs.base import (
     DEFAULT_FLUSH_S,
     DEFAULT_READY_S,
     BaseClient,
-    Invalidated,
-    Mode,
     Rebuild,
-    key_maker,
     told,
     wants_context,
 )
+from dibs.cached import Cached, key_maker
 from dibs.codec import JSON, Codec
+from dibs.explaining import Explanation
 from dibs.fetch_loop import fetch_loop
-from dibs.options import RebuildOptions, Seconds, Terms, bounded_s
+from dibs.invalidating import Invalidated, Mode
+from dibs.options import GetOptions, RebuildOptions, Seconds, SetOptions, Terms, bounded_s, terms_of_get
 from dibs.rebuilding import Answer
 from dibs.reentry import inside
-from dibs.steps import Grant
+from dibs.steps import Grant, Steps
 from dibs.threads import Course, Crew, LeftError
+from dibs.typed_json import json_returned_by
 from dibs.values import Result, Value, result_of
+from dibs.write_through import Stored
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
 T = TypeVar("T")
+D = TypeVar("D")
 R = TypeVar("R")
 P = ParamSpec("P")
 
@@ -76,7 +79,14 @@ class Client(BaseClient):
         """
         if inspect.iscoroutinefunction(fn):
             raise TypeError(f"{fn.__qualname__} is async: give it to an AsyncClient")
-        terms = self._terms(key, options)
+        entry = self._near_entry(key, options)
+        if entry is not None:
+            try:
+                return None if entry.data is None else codec.decode(entry.data)
+            except Exception as error:
+                terms = self._unreadable(self._terms(key, options), entry.fence, error)
+        else:
+            terms = self._terms(key, options)
         until = math.inf if timeout is None else monotonic() + bounded_s("timeout", timeout)
         with self._crew.at_work():
             while True:
@@ -104,30 +114,67 @@ class Client(BaseClient):
         return self._crew.flights.join(terms.flight, lambda: fetch_loop(task), until)
 
     def cached(
-        self, *, key: str | Callable[..., str], codec: Codec[Any] = JSON, **options: Unpack[RebuildOptions]
-    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-        """Decorates a function with `get_or_rebuild`.
+        self,
+        *,
+        key: str | Callable[..., str] | None = None,
+        codec: Codec[Any] | None = None,
+        **options: Unpack[RebuildOptions],
+    ) -> Callable[[Callable[P, R]], Cached[P, R]]:
+        """Decorates a function, or a method, with `get_or_rebuild`.
 
-        `key` is a template of the function's parameters, such as `user:{id}`, or a function of its arguments.
-        Raises ValueError where the template names a parameter that the function does not have.
+        key: a template of the function's parameters, such as `user:{id}`, or a function of its arguments. Default:
+            the function's full name and its arguments, which then are texts, numbers, times, enums, or lists of them.
+        codec: default: JSON of the type that the function says it returns, see `json_of`.
+
+        Raises ValueError where the template names a parameter that the function does not have. What is decorated
+        also has `invalidate`, `refresh` and `key`, each with the function's arguments.
         """
 
-        def decorate(fn: Callable[P, R]) -> Callable[P, R]:
+        def decorate(fn: Callable[P, R]) -> Cached[P, R]:
             if inspect.iscoroutinefunction(fn):
                 raise TypeError(f"{fn.__qualname__} is async: give it to an AsyncClient")
-            key_of = key_maker(key, fn)
-
-            @functools.wraps(fn)
-            def call(*args: P.args, **kwargs: P.kwargs) -> R:
-                value: Any = self.get_or_rebuild(
-                    key_of(*args, **kwargs), lambda: fn(*args, **kwargs), codec=codec, **options
-                )
-                # None comes only where some call of the function returned it.
-                return value  # type: ignore[no-any-return]
-
-            return call
+            return Cached(
+                fn, key_maker(key, fn), _Asks(self, json_returned_by(fn) if codec is None else codec, options)
+            )
 
         return decorate
+
+    def get(
+        self, key: str, default: D | None = None, *, codec: Codec[T] = JSON, **options: Unpack[GetOptions]
+    ) -> T | D | None:
+        """The cached value of a key, without a rebuild; None where it is known that the source has nothing.
+
+        `default` where nothing is cached, where a rebuild runs and outlasts `wait` (0 by default), where the last one
+        has failed, and where the codec cannot read the value. Raises ServiceError, also where the service cannot be
+        reached.
+        """
+        terms = terms_of_get(key, options, self._defaults)
+        entry = self._near_entry(key, options)
+        if entry is not None:
+            return self._found(terms, entry.data, codec, default)
+        with self._crew.at_work():
+            steps = self._find(terms)
+            answer = _driven(steps, self._crew)
+        return default if answer is None else self._found(terms, answer.data, codec, default)
+
+    def set(self, key: str, value: T | None, *, codec: Codec[T] = JSON, **options: Unpack[SetOptions]) -> Stored:
+        """Stores a value, or that the source has nothing, after a rebuild of the key that runs.
+
+        Commit to the source first. Raises BusyError where that rebuild outlasts `wait`, RebuildFailedError where it
+        fails, what the codec raises, InvalidOptionError for an option out of bounds, and ServiceError.
+        """
+        steps = self._set(key, value, codec, options)
+        with self._crew.at_work():
+            return _driven(steps, self._crew)
+
+    def explain(self, key: str, *, namespace: str | None = None) -> Explanation:
+        """Who holds the key, since when and until when, who waits, and how its last leases ended.
+
+        Raises ServiceError.
+        """
+        steps = self._explain(key, namespace)
+        with self._crew.at_work():
+            return _driven(steps, self._crew)
 
     def invalidate(
         self,
@@ -143,10 +190,7 @@ class Client(BaseClient):
         Commit to the source first, then invalidate. Safe to repeat. Raises ServiceError.
         """
         with self._crew.at_work():
-            steps = self._invalidation(keys, tags, all, mode, namespace)
-            course = Course(steps, self._crew)
-            course.drive()
-            return course.result.result()
+            return _driven(self._invalidation(keys, tags, all, mode, namespace), self._crew)
 
     def ready(self, timeout: Seconds = DEFAULT_READY_S) -> None:
         """Waits until the connection stands. Raises ServiceError where that takes longer than `timeout`."""
@@ -169,3 +213,25 @@ class Client(BaseClient):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@dataclass(frozen=True)
+class _Asks:
+    """What a cached function asks its client for."""
+
+    client: Client
+    codec: Codec[Any]
+    options: RebuildOptions
+
+    def get(self, key: str, rebuild: Callable[[], Any], refresh: bool) -> Any:
+        options: RebuildOptions = {**self.options, "refresh": True} if refresh else self.options
+        return self.client.get_or_rebuild(key, rebuild, codec=self.codec, **options)
+
+    def invalidate(self, key: str) -> Any:
+        return self.client.invalidate([key], namespace=self.options.get("namespace"))
+
+
+def _driven(steps: Steps[R], crew: Crew) -> R:
+    course = Course(steps, crew)
+    course.drive()
+    return course.result.result()

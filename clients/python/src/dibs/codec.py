@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Protocol, TypeVar
 
+from dibs.plain import as_it_is, encoded
+
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -21,10 +23,10 @@ class Codec(Protocol[T_co]):
 
 
 class _Json:
-    """Raises TypeError or ValueError for what JSON does not have, such as NaN."""
+    """Raises TypeError or ValueError, with the place, for what JSON does not have, such as NaN, sets and bytes."""
 
     def encode(self, value: Any, /) -> bytes:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+        return encoded(value, as_it_is)
 
     def decode(self, data: bytes, /) -> Any:
         return json.loads(data)

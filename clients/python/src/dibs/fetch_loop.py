@@ -62,17 +62,18 @@ def _join(task: Task, running: Rebuilding) -> Steps[Answer | None]:
     ended: Ended | None = yield Join(running, task.until)
     waited = monotonic() - joined_at
     got = ended is not None and (ended.answer is not None or ended.error is not None)
-    tell(task.hooks.wait, terms.namespace, terms.key, waited, got)
+    _waited(task, waited, got)
     if ended is None:
         raise BusyError("wait_ended", _COME_BACK_S, monotonic() - running.began_at)
     if ended.error is not None:
         raise ended.error
+    if ended.answer is not None:
+        next(task.metrics.hits(terms.namespace, "joined", "fresh").up)
     return ended.answer
 
 
 def _ask(task: Task, asking: _Asking) -> Steps[Answer | None]:
     """One question to the service, and what follows from it; None where it has to be asked again."""
-    terms = task.terms
     asked_at = monotonic()
     left = max(0.0, task.until - asked_at)
     question = _question(task, asking, left)
@@ -86,9 +87,11 @@ def _ask(task: Task, asking: _Asking) -> Steps[Answer | None]:
     outcome = response.WhichOneof("outcome")
     if outcome == "hit":
         if waited >= _WAITED_S_MIN:
-            tell(task.hooks.wait, terms.namespace, terms.key, waited, True)
+            _waited(task, waited, True)
         return _served(task, response.hit)
     if outcome == "lease":
+        if task.on_lease is not None:
+            return (yield from task.on_lease(task, response.lease))  # type: ignore[no-any-return]
         try:
             return (yield from _under_lease(task, response.lease))
         except LeaseGoneError as gone:
@@ -98,7 +101,9 @@ def _ask(task: Task, asking: _Asking) -> Steps[Answer | None]:
             # This call has used its lease up: with the same id it would be given it again.
             asking.request_id = str(uuid.uuid4())
             return None
-    tell(task.hooks.wait, terms.namespace, terms.key, waited, outcome == "failed")
+    # A read that finds nothing has waited for nobody.
+    if not task.read_only or waited >= _WAITED_S_MIN:
+        _waited(task, waited, outcome == "failed")
     if outcome == "failed":
         raise RebuildFailedError(response.failed.message, response.failed.retry_after_ms / 1_000)
     # An outcome that a later service has: all that this client can say of it is that there is no answer.
@@ -127,7 +132,7 @@ def _question(task: Task, asking: _Asking, left: float) -> Call:
         read=terms.read,
         request_id=asking.request_id,
         holder=terms.holder,
-        intent=pb.INTENT_REFRESH if terms.refresh else pb.INTENT_REBUILD,
+        intent=pb.INTENT_READ if task.read_only else pb.INTENT_REFRESH if terms.refresh else pb.INTENT_REBUILD,
     )
     # A caller that has left must not stand in the service's queue, nor be given the lease.
     return Call("GetOrLock", request, left + _WAY_S, task.trace.traceparent, leavable=True)
@@ -149,7 +154,13 @@ def _no_outcome(task: Task, asking: _Asking, error: ServiceError) -> Steps[Answe
     return (yield from _without_service(task, error))
 
 
+def _waited(task: Task, waited: float, answered: bool) -> None:
+    task.metrics.waited(task.terms.namespace, waited)
+    tell(task.hooks.wait, task.terms.namespace, task.terms.key, waited, answered)
+
+
 def _served(task: Task, hit: pb.Hit) -> Answer:
+    next(task.metrics.hits(task.terms.namespace, "service", freshness(hit)).up)
     tell(task.hooks.hit, task.terms.namespace, task.terms.key, freshness(hit))
     return Answer(payload(hit), hit.fence)
 
@@ -208,11 +219,18 @@ def _behind(task: Task, rebuilding: Steps[Answer]) -> Steps[None]:
 def _without_service(task: Task, cause: ServiceError) -> Steps[Answer | None]:
     """The service cannot be reached: one rebuild at a time in this process, or the error."""
     terms = task.terms
-    if not terms.rebuild_locally:
+    old = _left_near(task)
+    if old is None and not terms.rebuild_locally:
         raise cause
-    task.away.lost(cause)
+    if terms.rebuild_locally:
+        task.away.lost(cause)
+    if old is not None:
+        next(task.metrics.hits(terms.namespace, "near", "stale").up)
+        tell(task.hooks.hit, terms.namespace, terms.key, "stale")
+        return old
     kept = task.away.kept(terms)
     if kept is not None:
+        next(task.metrics.hits(terms.namespace, "joined", "fresh").up)
         tell(task.hooks.hit, terms.namespace, terms.key, "fresh")
         return kept
     running, new = task.rebuilds.begin_local(terms)
@@ -224,8 +242,18 @@ def _without_service(task: Task, cause: ServiceError) -> Steps[Answer | None]:
         task.rebuilds.over(terms, running)
 
 
+def _left_near(task: Task) -> Answer | None:
+    """What was fresh here when the service was last heard of, for a caller that takes it as stale."""
+    terms = task.terms
+    if task.near is None or terms.stale == pb.STALE_FORBID or not terms.shares or terms.unreadable_fence is not None:
+        return None
+    entry = task.near.left(*terms.id)
+    return None if entry is None else Answer(entry.data, entry.fence)
+
+
 def _rebuild_locally(task: Task, running: Rebuilding, cause: ServiceError) -> Steps[Answer]:
     terms = task.terms
+    task.metrics.rebuilt_locally(terms.namespace)
     tell(task.hooks.local_rebuild, terms.namespace, terms.key, cause)
     returns = task.away.returns
     ran: Ran = yield Run(task.rebuild, Grant(fence=0, reason="local"), running)

@@ -13,6 +13,10 @@ class Hooks:
     def hit(self, namespace: str, key: str, freshness: str) -> None:
         """A value was there, `fresh` or `stale`."""
 
+    def near_hit(self, namespace: str, key: str) -> None:
+        """A fresh value was in this process's memory. Counts as a `hit`, unless you override it."""
+        self.hit(namespace, key, "fresh")
+
     def wait(self, namespace: str, key: str, waited: float, answered: bool) -> None:
         """The call waited so many seconds for another caller's rebuild, and got an answer from it or not."""
 

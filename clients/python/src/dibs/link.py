@@ -15,6 +15,7 @@ from dibs.channel import open_channel, stub_on
 from dibs.connection import Connection
 from dibs.errors import ServiceError
 from dibs.loop_stub import LoopChannel
+from dibs.near_cache import NearValues
 from dibs.sending import Sending, service_error
 from dibs.session import Session, SessionEvents
 from dibs.steps import Call
@@ -37,6 +38,8 @@ class Sessions:
     holder: Callable[[], str]
     #: A lease is over. Called in a thread of the session.
     lease_lost: Callable[[pb.LeaseLost], None]
+    #: Filled by the answers of the sessions, which watch its namespaces.
+    near: NearValues | None = None
 
 
 class Link:
@@ -237,7 +240,10 @@ class _Channel:
         return interrupted + self._interrupted
 
     def _open_session(self, sessions: Sessions) -> Session:
-        hello = pb.SessionHello(resume_token=self._link.resume_token, holder=sessions.holder())
+        watched = () if sessions.near is None else sessions.near.namespaces
+        hello = pb.SessionHello(
+            resume_token=self._link.resume_token, holder=sessions.holder(), watched_namespaces=watched
+        )
         events = SessionEvents(
             lease_lost=sessions.lease_lost,
             ended=self._session_ended,
@@ -245,7 +251,7 @@ class _Channel:
             refused=self._session_refused,
             give_back=self._link.give_back,
         )
-        self._session = Session(self._stub, hello, self._connect_s, events)
+        self._session = Session(self._stub, hello, self._connect_s, events, sessions.near)
         return self._session
 
     def _session_left(self, session: Session) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 
 from dibs.errors import ServiceError
+from dibs.near_cache import LIVE_S, NearValues, Watch
 from dibs.sending import Sending, service_error
 from dibs.v1 import coordinator_pb2 as pb
 
@@ -30,9 +31,18 @@ _FIELDS = {
     "Release": "release",
     "Extend": "extend",
     "Invalidate": "invalidate",
+    "Explain": "explain",
 }
 #: A stream that was refused for these would be refused again; any other end is a connection that broke.
 _FOR_GOOD = ("INVALID_ARGUMENT", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "UNIMPLEMENTED")
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A call that is open, and how many changes had come when it was sent."""
+
+    sending: Sending
+    asked: int
 
 
 @dataclass(frozen=True)
@@ -53,14 +63,18 @@ class SessionEvents:
 class Session:
     """One stream. May be used by any thread; it has two of its own, one that reads and one that keeps deadlines."""
 
-    def __init__(self, stub: Any, hello: pb.SessionHello, connect_s: float, events: SessionEvents) -> None:
+    def __init__(
+        self, stub: Any, hello: pb.SessionHello, connect_s: float, events: SessionEvents, near: NearValues | None = None
+    ) -> None:
+        self._near = near
+        self._watch = Watch()
         #: With which the leases of this session can be taken up by the next one.
         self.resume_token = ""
         self._events = events
         self._ids = itertools.count(1)
         # Reentrant, because giving up a call may cancel its future, whose callback comes back here.
         self._changed = threading.Condition(threading.RLock())
-        self._pending: dict[int, Sending] = {}
+        self._pending: dict[int, _Open] = {}
         self._cancelled: OrderedDict[int, Sending] = OrderedDict()
         self._queue: SimpleQueue[pb.SessionCall | int | None] = SimpleQueue()
         self._confirmed = False
@@ -88,7 +102,7 @@ class Session:
             if self._over or self._leaving:
                 return False
             message.id = next(self._ids)
-            self._pending[message.id] = sending
+            self._pending[message.id] = _Open(sending, 0 if self._near is None else self._near.ask())
             self._queue.put(message)
             if sending.until < self._look_at:
                 self._changed.notify_all()
@@ -100,6 +114,7 @@ class Session:
         with self._changed:
             self._leaving = True
             self._end_if_left()
+        self._unwatch()
 
     def abort(self, within: float) -> list[Sending]:
         """Ends the stream and its threads at once, and returns the open calls."""
@@ -147,6 +162,9 @@ class Session:
 
     def _heard(self, message: pb.SessionResponse) -> None:
         if message.HasField("welcome"):
+            self._watch.heard_at = monotonic()
+            if self._near is not None:
+                self._near.began()
             with self._changed:
                 self._confirmed = True
                 self.resume_token = message.welcome.resume_token
@@ -157,16 +175,41 @@ class Session:
             kind = event.WhichOneof("event")
             if kind == "lease_lost":
                 self._events.lease_lost(event.lease_lost)
+            elif kind == "invalidated" and self._near is not None:
+                its = event.invalidated
+                self._near.changed(its.namespace, its.keys, its.tags, its.all)
+            elif kind == "beat":
+                self._beat()
             elif kind == "draining":
                 self.leave()
                 self._events.leaving(self)
 
+    def _beat(self) -> None:
+        now = monotonic()
+        # Where one was due long ago, this process was held up: changes that were sent before it may be read after it.
+        if self._near is not None and now - self._watch.heard_at >= LIVE_S and not self._watch.ended:
+            # What has come so far keeps the old one, which stays too old.
+            self._watch = Watch()
+            self._near.missed()
+        self._watch.heard_at = now
+
+    def _unwatch(self) -> None:
+        """It tells of no more changes."""
+        if self._near is not None and not self._watch.ended:
+            self._watch.ended = True
+            self._near.missed()
+
     def _replied(self, reply: pb.SessionReply) -> None:
         with self._changed:
-            sending = self._pending.pop(reply.id, None)
+            its = self._pending.pop(reply.id, None)
             left = self._cancelled.pop(reply.id, None)
             self._end_if_left()
         kind = reply.WhichOneof("response")
+        sending = None if its is None else its.sending
+        if self._near is not None and its is not None and kind == "get_or_lock" and reply.get_or_lock.HasField("hit"):
+            # Here, between the events that came before and those to come.
+            request = its.sending.call.request
+            self._near.fill(its.asked, self._watch, request.namespace, request.key, reply.get_or_lock.hit)
         if sending is not None and kind == "error":
             if reply.error.code == _UNAUTHENTICATED:
                 self.leave()
@@ -191,10 +234,10 @@ class Session:
     def _left(self, id_: int) -> None:
         """No caller waits for it any more. Tells the service."""
         with self._changed:
-            sending = self._pending.pop(id_, None)
-            if sending is None:
+            its = self._pending.pop(id_, None)
+            if its is None:
                 return
-            self._cancelled[id_] = sending
+            self._cancelled[id_] = its.sending
             if len(self._cancelled) > _CANCELLED_MAX:
                 self._cancelled.popitem(last=False)
             self._queue.put(id_)
@@ -212,12 +255,12 @@ class Session:
                 if self._over:
                     return
                 now = monotonic()
-                self._look_at = min((sending.until for sending in self._pending.values()), default=now + 3_600)
+                self._look_at = min((its.sending.until for its in self._pending.values()), default=now + 3_600)
                 if not self._confirmed:
                     self._look_at = min(self._look_at, now + _STEP_S)
                 self._changed.wait(max(0.0, self._look_at - now))
-                late = [id_ for id_, sending in self._pending.items() if sending.until <= monotonic()]
-                late_sendings = [self._pending.pop(id_) for id_ in late]
+                late = [id_ for id_, its in self._pending.items() if its.sending.until <= monotonic()]
+                late_sendings = [self._pending.pop(id_).sending for id_ in late]
                 for id_ in late:
                     self._queue.put(id_)
                 self._end_if_left()
@@ -239,9 +282,10 @@ class Session:
 
     def _stop(self) -> list[Sending]:
         self._over = True
-        pending, self._pending = list(self._pending.values()), {}
+        pending, self._pending = [its.sending for its in self._pending.values()], {}
         self._queue.put(None)
         self._changed.notify_all()
+        self._unwatch()
         return pending
 
 

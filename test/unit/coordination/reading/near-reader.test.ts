@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Call } from '../../../../src/coordination/words/call.js';
-import { CoordinationTrial, hitOf, leaseOf, textIn } from '../../../support/coordination-trial.js';
+import { CoordinationTrial, hitOf, isWaiting, leaseOf, textIn } from '../../../support/coordination-trial.js';
 
 describe('a look that an invalidation overtakes', () => {
   it('serves callers that came before, and none that came after', async () => {
@@ -52,6 +52,25 @@ describe('a value that this replica has', () => {
     expect(polls.length).toBeGreaterThan(2);
     expect(new Set(polls)).toEqual(new Set([fence]));
     await trial.publish(next, 'new', {}, other);
+    expect(textIn(hitOf(waiting))).toBe('new');
+  });
+
+  it('and that was invalidated by its tag is not moved again for callers that wait beside it', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease();
+    const { fence } = await trial.publish(token, 'old', { tags: ['a tag'] });
+    const request = { namespace: 'trial', keys: [], tags: ['a tag'], all: false, mode: 'delete' } as const;
+    await trial.coordinator.invalidate(request, new Call());
+    const { token: next } = await trial.lease({ leaseMs: 60_000 });
+    const before = trial.store.known.length;
+    const [waiting, other] = [trial.send({}), trial.replica()];
+    await trial.pass(3_000, 100);
+    const [first, ...polls] = trial.store.known.slice(before);
+    expect(first).toBeUndefined();
+    expect(polls.length).toBeGreaterThan(2);
+    expect(new Set(polls)).toEqual(new Set([fence]));
+    expect(isWaiting(waiting)).toBe(true);
+    await trial.publish(next, 'new', { tags: ['a tag'] }, other);
     expect(textIn(hitOf(waiting))).toBe('new');
   });
 });

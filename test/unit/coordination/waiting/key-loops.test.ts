@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Call } from '../../../../src/coordination/words/call.js';
 import {
+  type Asked,
   CoordinationTrial,
   failedOf,
   hitOf,
@@ -81,6 +82,43 @@ describe('the callers of one key', () => {
     expect(textIn(hitOf(waiter))).toBe('a value');
     expect(trial.store.countOf('read')).toBeGreaterThan(looks);
     await trial.expectRest();
+  });
+
+  it('share one read if they come before it is sent, those that read the store too', async () => {
+    const trial = new CoordinationTrial();
+    const turn = trial.clock.holdTurn();
+    const all = [trial.send()];
+    await turn.reached;
+    // One joins in each of the next turns.
+    const next = trial.clock.holdTurn();
+    all.push(trial.send({ read: 'store' }));
+    turn.open();
+    await next.reached;
+    all.push(trial.send());
+    const reading = trial.store.holdAfter('read');
+    next.open();
+    await reading.reached;
+    expect(trial.store.countOf('read')).toBe(1);
+    reading.open();
+    await trial.settle();
+    await trial.publish(leaseOf(all[0] as Asked).token);
+    for (const other of all.slice(1)) expect(textIn(hitOf(other))).toBe('a value');
+    await trial.expectRest();
+  });
+
+  it('do not hold up the read for ever, however many come', async () => {
+    const trial = new CoordinationTrial();
+    let held = trial.clock.holdTurn();
+    const first = trial.send();
+    for (let turn = 1; turn <= 4; turn += 1) {
+      await held.reached;
+      trial.send().call.cancel();
+      const next = trial.clock.holdTurn();
+      held.open();
+      held = next;
+    }
+    await trial.settle();
+    expect(leaseOf(first).reason).toBe('miss');
   });
 
   it('who read the store share no read that was sent before they came', async () => {

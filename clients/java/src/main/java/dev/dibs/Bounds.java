@@ -58,10 +58,13 @@ final class Bounds {
 
   /** On its way half of a surrogate pair becomes a question mark: two broken texts must never become one. */
   static void text(String field, String text) {
-    if (text.chars().anyMatch(unit -> Character.isSurrogate((char) unit))
-        && !StandardCharsets.UTF_8.newEncoder().canEncode(text)) {
-      throw invalid(field + ": has half of a surrogate pair");
-    }
+    if (!isSound(text)) throw invalid(field + ": has half of a surrogate pair");
+  }
+
+  /** Whether there is UTF-8 for it: it has no half of a surrogate pair. */
+  static boolean isSound(String text) {
+    return text.chars().noneMatch(unit -> Character.isSurrogate((char) unit))
+        || StandardCharsets.UTF_8.newEncoder().canEncode(text);
   }
 
   /** Whole milliseconds, as they travel. Less than one is one: none at all would be something else. */

@@ -50,6 +50,20 @@ public interface Codec<V> {
       };
 
   /**
+   * JSON that clients in all languages read, by Jackson 2.x: {@code com.fasterxml.jackson.core:jackson-databind}, which
+   * your build names. {@link JsonCodec} says how, and has more for generic types and for a mapper of your own.
+   *
+   * @param <V> what the values are
+   * @param type a class or a record
+   * @return the same one for the same class
+   * @throws IllegalStateException where there is no Jackson
+   */
+  static <V> Codec<V> json(Class<V> type) {
+    Jackson.require();
+    return JsonCodec.of(type);
+  }
+
+  /**
    * The bytes of a value.
    *
    * @param value never null

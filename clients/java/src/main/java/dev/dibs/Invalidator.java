@@ -3,10 +3,10 @@ package dev.dibs;
 import dev.dibs.Transport.Terms;
 import dev.dibs.v1.InvalidateMode;
 import dev.dibs.v1.InvalidateRequest;
-import dev.dibs.v1.InvalidateResponse;
 import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.List;
-import java.util.concurrent.ExecutionException;
+import java.util.concurrent.CompletableFuture;
 
 /** One invalidation, in as many requests as the contract's bounds ask for. */
 final class Invalidator {
@@ -19,23 +19,45 @@ final class Invalidator {
     this.parts = parts;
   }
 
-  InvalidateResult invalidate(Invalidation what) {
-    if (!what.all() && what.keys().isEmpty() && what.tags().isEmpty()) return new InvalidateResult(0, 0);
-    String namespace = what.namespace().isEmpty() ? parts.namespace() : what.namespace();
+  /** Fails with a {@link DibsStatusException}; throws that where the bounds are not kept. */
+  CompletableFuture<InvalidateResult> invalidate(Invalidation what) {
+    InvalidateResult none = new InvalidateResult(0, 0);
+    if (!what.all() && what.keys().isEmpty() && what.tags().isEmpty()) return CompletableFuture.completedFuture(none);
+    String namespace = namespace(what);
     refuseBroken(what, namespace);
-    long values = 0;
-    long leases = 0;
-    try {
-      for (InvalidateRequest request : requests(what, namespace)) {
-        InvalidateResponse response = call(request);
-        values += response.getKeysInvalidated();
-        leases += response.getLeasesVoided();
-      }
-    } finally {
-      // Also where it failed: it may have been done.
-      parts.changes().invalidated(what, namespace);
-    }
-    return new InvalidateResult(values, leases);
+    CompletableFuture<InvalidateResult> result = new CompletableFuture<>();
+    next(requests(what, namespace).iterator(), none)
+        .whenComplete(
+            (done, error) -> {
+              // Also where it failed, for it may have been done; and before the caller hears, who may call again.
+              arrived(what);
+              Futures.settle(result, done, error);
+            });
+    return result;
+  }
+
+  /** One after the other. */
+  private CompletableFuture<InvalidateResult> next(Iterator<InvalidateRequest> requests, InvalidateResult soFar) {
+    if (!requests.hasNext()) return CompletableFuture.completedFuture(soFar);
+    Terms terms = Terms.within(Transport.DEADLINE, parts.tracing().ofCaller("").traceparent());
+    return parts
+        .transport()
+        .call(Method.INVALIDATE, requests.next(), terms)
+        .thenCompose(
+            response -> {
+              long values = soFar.keysInvalidated() + response.getKeysInvalidated();
+              long leases = soFar.leasesVoided() + response.getLeasesVoided();
+              return next(requests, new InvalidateResult(values, leases));
+            });
+  }
+
+  /** What this process keeps is older than the change. */
+  void arrived(Invalidation what) {
+    parts.changes().invalidated(what, namespace(what));
+  }
+
+  private String namespace(Invalidation what) {
+    return what.namespace().isEmpty() ? parts.namespace() : what.namespace();
   }
 
   private static void refuseBroken(Invalidation what, String namespace) {
@@ -65,17 +87,5 @@ final class Invalidator {
 
   private static List<String> part(List<String> all, int from, int length) {
     return from >= all.size() ? List.of() : all.subList(from, Math.min(all.size(), from + length));
-  }
-
-  private InvalidateResponse call(InvalidateRequest request) {
-    Terms terms = Terms.within(Transport.DEADLINE, parts.tracing().ofCaller("").traceparent());
-    try {
-      return parts.transport().call(Method.INVALIDATE, request, terms).get();
-    } catch (InterruptedException error) {
-      Thread.currentThread().interrupt();
-      throw DibsStatusException.cancelled("the caller was interrupted");
-    } catch (ExecutionException error) {
-      throw DibsStatusException.of(error.getCause());
-    }
   }
 }

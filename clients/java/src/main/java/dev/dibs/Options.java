@@ -95,6 +95,18 @@ public final class Options<V> {
   }
 
   /**
+   * The same for values that travel as JSON: {@link Codec#json}.
+   *
+   * @param <V> what the values are
+   * @param type a class or a record
+   * @param ttl how long a value is fresh: 1 ms to 365 days
+   * @return everything else as it is by default
+   */
+  public static <V> Options<V> of(Class<V> type, Duration ttl) {
+    return of(Codec.json(type), ttl);
+  }
+
+  /**
    * How long after its ttl a value may be served stale. Default: policy.
    *
    * @param duration 0 to 365 days

@@ -9,6 +9,7 @@ import dev.dibs.v1.PublishRequest;
 import dev.dibs.v1.ReleaseRequest;
 import io.grpc.Status;
 import java.time.Duration;
+import java.util.concurrent.ExecutionException;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -27,8 +28,14 @@ final class BadInputTest {
   }
 
   @Test
+  void anAsynchronousCallTellsItByItsFuture() {
+    var call = client.invalidateAsync(Invalidation.ofKeys("half \ud83d"));
+    assertTrue(assertThrows(ExecutionException.class, call::get).getCause().getMessage().startsWith("keys: has half"));
+  }
+
+  @Test
   void noRebuildIsRefusedBeforeAnythingIsSent() {
-    RebuildFunction<String> none = null;
+    RebuildFunction<String, Exception> none = null;
     NullPointerException error = assertThrows(NullPointerException.class, () -> client.getOrRebuild("k", TEXT, none));
     assertEquals("rebuild", error.getMessage());
     assertTrue(fake.requests(GetOrLockRequest.class).isEmpty());

@@ -84,7 +84,7 @@ final class ClientLeavingTest extends OnService {
     DibsClient client = client(session);
     CountDownLatch began = new CountDownLatch(1);
     CountDownLatch interrupted = new CountDownLatch(1);
-    RebuildFunction<String> rebuild = lease -> {
+    RebuildFunction<String, Exception> rebuild = lease -> {
       began.countDown();
       try {
         new CountDownLatch(1).await();
@@ -163,7 +163,7 @@ final class ClientLeavingTest extends OnService {
     try (DibsClient client = mortal.client().session(session).hooks(hooks).build()) {
       assertEquals("v", client.getOrRebuild(key, TEXT, () -> "v"));
       mortal.close();
-      RebuildFunction<String> local = lease -> lease.reason() == RebuildReason.LOCAL ? "mine" : "";
+      RebuildFunction<String, Exception> local = lease -> lease.reason() == RebuildReason.LOCAL ? "mine" : "";
       assertEquals("mine", client.getOrRebuild(key, TEXT, local));
       assertEquals("local rebuild", hooks.events.get(hooks.events.size() - 1));
       DibsStatusException error =

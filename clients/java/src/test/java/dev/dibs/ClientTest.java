@@ -101,7 +101,7 @@ final class ClientTest extends OnService {
     client.invalidate(Invalidation.ofKeys(key).markingStale());
     CountDownLatch gate = new CountDownLatch(1);
     AtomicInteger knew = new AtomicInteger();
-    RebuildFunction<String> rebuild = lease -> {
+    RebuildFunction<String, Exception> rebuild = lease -> {
       if (lease.hasPrevious() && lease.previous().equals("old")) knew.incrementAndGet();
       gate.await();
       return "new";
@@ -119,7 +119,7 @@ final class ClientTest extends OnService {
   void refreshesAndAwaitsWhereThatIsWanted(boolean session) throws Exception {
     DibsClient client = client(session);
     client.getOrRebuild(key, TEXT.staleTtl(Duration.ofMinutes(1)), () -> "old");
-    RebuildFunction<String> refreshed = lease -> lease.reason() == RebuildReason.REFRESH ? "new" : "";
+    RebuildFunction<String, Exception> refreshed = lease -> lease.reason() == RebuildReason.REFRESH ? "new" : "";
     assertEquals("new", client.getOrRebuild(key, TEXT.refresh(), refreshed));
     assertEquals("new", client.getOrRebuild(key, TEXT.read(Options.Read.STORE), () -> "unused"));
     client.invalidate(Invalidation.ofKeys(key).markingStale());
@@ -175,7 +175,7 @@ final class ClientTest extends OnService {
     DibsClient client = client(session);
     Options<String> tagged = TEXT.tags("tag").namespace("whole-" + session);
     client.getOrRebuild(key, tagged, () -> "one");
-    client.invalidate(Invalidation.ofTags("tag").in("whole-" + session));
+    client.invalidateAsync(Invalidation.ofTags("tag").in("whole-" + session)).get();
     assertEquals("two", client.getOrRebuild(key, tagged.read(Options.Read.STORE), () -> "two"));
     client.invalidate(Invalidation.ofAll().in("whole-" + session));
     assertEquals("three", client.getOrRebuild(key, tagged.read(Options.Read.STORE), () -> "three"));

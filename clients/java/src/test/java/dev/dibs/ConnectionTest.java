@@ -37,7 +37,7 @@ final class ConnectionTest {
     }
   }
 
-  private static RebuildFunction<String> value(int time) {
+  private static RebuildFunction<String, Exception> value(int time) {
     return rebuild -> "v" + time;
   }
 

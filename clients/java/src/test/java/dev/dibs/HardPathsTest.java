@@ -114,7 +114,7 @@ final class HardPathsTest {
     fake.will(GetOrLockRequest.class, unavailable());
     CountDownLatch gate = new CountDownLatch(1);
     AtomicInteger running = new AtomicInteger();
-    RebuildFunction<String> rebuild = lease -> {
+    RebuildFunction<String, Exception> rebuild = lease -> {
       int atOnce = running.incrementAndGet();
       gate.await();
       running.decrementAndGet();
@@ -206,7 +206,7 @@ final class HardPathsTest {
   void aLeaseThatIsLostIsAskedForAgainWhileThereIsTime() throws Exception {
     fake.will(GetOrLockRequest.class, lease("one", 1_500), hit("theirs"));
     fake.will(ExtendRequest.class, says(LOST));
-    RebuildFunction<String> patient = lease -> {
+    RebuildFunction<String, Exception> patient = lease -> {
       new CountDownLatch(1).await();
       return "never";
     };

@@ -78,7 +78,7 @@ final class LocalRebuildTest {
     Options<String> brief = Options.of(Codec.UTF_8, Duration.ofMillis(1));
     assertEquals("v1", get(brief));
     Until.isTrue(() -> get(brief).equals("v2"));
-    RebuildFunction<String> unstored = rebuild -> {
+    RebuildFunction<String, Exception> unstored = rebuild -> {
       rebuild.doNotStore();
       return "w" + rebuilds.incrementAndGet();
     };

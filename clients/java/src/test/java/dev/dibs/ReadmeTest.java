@@ -22,12 +22,15 @@ import org.junit.jupiter.api.io.TempDir;
 final class ReadmeTest {
   private static final String SURROUNDINGS =
       """
+      import com.fasterxml.jackson.core.type.TypeReference;
+      import com.fasterxml.jackson.databind.ObjectMapper;
       import dev.dibs.*;
       import dev.dibs.testing.MemoryDibs;
       import io.opentelemetry.api.GlobalOpenTelemetry;
       import io.opentelemetry.api.trace.Span;
       import io.opentelemetry.context.Scope;
       import java.time.Duration;
+      import java.util.List;
 
       abstract class Block%d {
         interface Page {
@@ -36,6 +39,8 @@ final class ReadmeTest {
           boolean isPrivate();
           String text();
         }
+
+        record User(long id, String name) {}
 
         interface Database {
           String name(int id);

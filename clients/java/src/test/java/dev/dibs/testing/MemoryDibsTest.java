@@ -12,8 +12,8 @@ import dev.dibs.Invalidation;
 import dev.dibs.Options;
 import dev.dibs.RebuildFailedException;
 import dev.dibs.ReentrantRebuildException;
+import dev.dibs.Source;
 import java.time.Duration;
-import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -25,7 +25,7 @@ final class MemoryDibsTest {
 
   private final MemoryDibs dibs = new MemoryDibs();
   private final AtomicInteger rebuilds = new AtomicInteger();
-  private final Callable<String> next = () -> "v" + rebuilds.incrementAndGet();
+  private final Source<String, RuntimeException> next = () -> "v" + rebuilds.incrementAndGet();
 
   @Test
   void keepsAValueForItsTtl() throws Exception {
@@ -87,7 +87,7 @@ final class MemoryDibsTest {
     CompletableFuture<String> one = dibs.getOrRebuildAsync("k", TEXT, () -> {
       running.countDown();
       gate.await();
-      return next.call();
+      return next.read();
     });
     running.await();
     CompletableFuture<String> two = dibs.getOrRebuildAsync("k", TEXT, next);
@@ -119,7 +119,7 @@ final class MemoryDibsTest {
       rebuild.ttl(Duration.ofSeconds(5));
       rebuild.staleTtl(Duration.ofSeconds(5));
       rebuild.tags("value");
-      return next.call();
+      return next.read();
     }));
     dibs.invalidate(Invalidation.ofTags("call"));
     assertEquals("v1", dibs.getOrRebuild("k", TEXT, next));
@@ -129,7 +129,7 @@ final class MemoryDibsTest {
     dibs.invalidate(Invalidation.ofAll());
     assertEquals("v3", dibs.getOrRebuild("k", TEXT, rebuild -> {
       rebuild.doNotStore();
-      return next.call();
+      return next.read();
     }));
     assertEquals("v4", dibs.getOrRebuild("k", TEXT, next));
   }

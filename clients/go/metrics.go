@@ -1,0 +1,190 @@
+package dibs
+
+import (
+	"context"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+const (
+	// meterName is what the metrics of all clients of Dibs come from, in each language.
+	meterName = "dibs-client"
+	// metricNamespacesMax bounds what is remembered; calls of further namespaces are counted together.
+	metricNamespacesMax = 100
+	// otherNamespaces is what those are called, as in the metrics of the service.
+	otherNamespaces = "other"
+)
+
+// WithMeterProvider sets what counts hits, rebuilds and waits. Default: OpenTelemetry's global one, which does nothing
+// unless the application has set one.
+func WithMeterProvider(provider metric.MeterProvider) Option {
+	return option(func(c *config) { c.meters = provider })
+}
+
+// hitSource is where a value came from that this call did not rebuild.
+type hitSource int
+
+const (
+	notHit hitSource = iota
+	hitNear
+	hitService
+	hitJoined
+	hitSources
+)
+
+var (
+	sourceWords    = [hitSources]string{hitNear: "near", hitService: "service", hitJoined: "joined"}
+	freshnessWords = [2]string{"fresh", "stale"}
+)
+
+// What became of a rebuild under a lease.
+const (
+	rebuildPublished = "published"
+	rebuildNotStored = "not_stored"
+	rebuildFailed    = "failed"
+	rebuildLost      = "lost"
+)
+
+// metrics are what the client counts, by OpenTelemetry's API only. None has a key: keys may be personal data, and there
+// is no end to them.
+type metrics struct {
+	hits          *hitCounts
+	rebuilds      metric.Int64Counter
+	localRebuilds metric.Int64Counter
+	leasesLost    metric.Int64Counter
+	undecodable   metric.Int64Counter
+	waits         metric.Float64Histogram
+}
+
+func newMetrics(provider metric.MeterProvider) *metrics {
+	meter := provider.Meter(meterName, metric.WithInstrumentationVersion(Version))
+	// Where the provider refuses an instrument it says so itself, and gives one that does nothing.
+	counter := func(name, unit, description string) metric.Int64Counter {
+		made, _ := meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(description))
+		return made
+	}
+	waits, _ := meter.Float64Histogram("dibs.client.wait.duration", metric.WithUnit("s"),
+		metric.WithDescription("How long callers waited for another caller's rebuild"))
+	return &metrics{
+		hits: hitCountsOf(provider, meter),
+		rebuilds: counter("dibs.client.rebuilds", "{rebuild}",
+			"Rebuilds under a lease, by what became of their results"),
+		localRebuilds: counter("dibs.client.local_rebuilds", "{rebuild}",
+			"Rebuilds without the service, because it could not be reached"),
+		leasesLost:  counter("dibs.client.leases_lost", "{lease}", "Leases that were lost while their rebuild ran"),
+		undecodable: counter("dibs.client.undecodable", "{value}", "Cached values that the codec could not read"),
+		waits:       waits,
+	}
+}
+
+func (m *metrics) rebuilt(namespace, outcome string) {
+	m.rebuilds.Add(context.Background(), 1, metric.WithAttributes(
+		namespaceAttribute(namespace), attribute.String("dibs.outcome", outcome)))
+}
+
+func (m *metrics) count(what metric.Int64Counter, namespace string) {
+	what.Add(context.Background(), 1, metric.WithAttributes(namespaceAttribute(namespace)))
+}
+
+func (m *metrics) waited(namespace string, lasted time.Duration) {
+	m.waits.Record(context.Background(), lasted.Seconds(), metric.WithAttributes(namespaceAttribute(namespace)))
+}
+
+func namespaceAttribute(namespace string) attribute.KeyValue {
+	return attribute.String("dibs.namespace", namespace)
+}
+
+// hitCounts are plain numbers that are read when the application collects: a near hit costs a fraction of a
+// microsecond, and calling the SDK would cost more than that.
+type hitCounts struct {
+	mu    sync.Mutex
+	taken int
+	// namespaces → *namespaceHits
+	namespaces sync.Map
+}
+
+// namespaceHits are the hits of one namespace, by source and freshness.
+type namespaceHits struct {
+	counts     [hitSources][2]atomic.Int64
+	attributes [hitSources][2]metric.MeasurementOption
+}
+
+// countsOfProviders are those of each provider. Clients share them: what one has counted must still be there when it
+// is closed, or a sum would fall.
+var countsOfProviders sync.Map
+
+func hitCountsOf(provider metric.MeterProvider, meter metric.Meter) *hitCounts {
+	made := &hitCounts{}
+	if reflect.TypeOf(provider).Comparable() {
+		if known, isKnown := countsOfProviders.LoadOrStore(provider, made); isKnown {
+			return known.(*hitCounts)
+		}
+	}
+	made.observedBy(meter)
+	return made
+}
+
+func (h *hitCounts) observedBy(meter metric.Meter) {
+	_, _ = meter.Int64ObservableCounter("dibs.client.hits", metric.WithUnit("{hit}"),
+		metric.WithDescription("Values that were there, without a rebuild of this call"),
+		metric.WithInt64Callback(func(_ context.Context, observer metric.Int64Observer) error {
+			h.observe(observer)
+			return nil
+		}))
+}
+
+func (h *hitCounts) observe(observer metric.Int64Observer) {
+	h.namespaces.Range(func(_, its any) bool {
+		hits := its.(*namespaceHits)
+		for source := range hits.counts {
+			for freshness := range hits.counts[source] {
+				if count := hits.counts[source][freshness].Load(); count > 0 {
+					observer.Observe(count, hits.attributes[source][freshness])
+				}
+			}
+		}
+		return true
+	})
+}
+
+// of is the counts of a namespace.
+func (h *hitCounts) of(namespace string) *namespaceHits {
+	if known, ok := h.namespaces.Load(namespace); ok {
+		return known.(*namespaceHits)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.taken >= metricNamespacesMax {
+		namespace = otherNamespaces
+	}
+	known, isKnown := h.namespaces.Load(namespace)
+	if isKnown {
+		return known.(*namespaceHits)
+	}
+	made := &namespaceHits{}
+	for source := range made.attributes {
+		for freshness := range made.attributes[source] {
+			made.attributes[source][freshness] = metric.WithAttributeSet(attribute.NewSet(
+				namespaceAttribute(namespace),
+				attribute.String("dibs.source", sourceWords[source]),
+				attribute.String("dibs.freshness", freshnessWords[freshness]),
+			))
+		}
+	}
+	h.namespaces.Store(namespace, made)
+	h.taken++
+	return made
+}
+
+func (n *namespaceHits) add(source hitSource, isStale bool) {
+	freshness := 0
+	if isStale {
+		freshness = 1
+	}
+	n.counts[source][freshness].Add(1)
+}

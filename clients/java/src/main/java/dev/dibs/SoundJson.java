@@ -1,0 +1,80 @@
+package dev.dibs;
+
+import com.fasterxml.jackson.core.JsonGenerationException;
+import com.fasterxml.jackson.core.JsonGenerator;
+import com.fasterxml.jackson.core.JsonStreamContext;
+import com.fasterxml.jackson.core.util.JsonGeneratorDelegate;
+import java.io.IOException;
+
+/**
+ * Refuses the numbers that JSON does not have, and texts that have no UTF-8. Jackson alone writes NaN as a text, which no
+ * other client reads as a number, and half of a surrogate pair as an escape that many do not read at all.
+ */
+final class SoundJson extends JsonGeneratorDelegate {
+  /** Names its place completely, in contrast to what Jackson says of the way there. */
+  static final class UnsoundException extends JsonGenerationException {
+    private static final long serialVersionUID = 1L;
+
+    UnsoundException(String message, JsonGenerator by) {
+      super(message, by);
+    }
+  }
+
+  SoundJson(JsonGenerator by) {
+    // What is written as a whole comes through here in its parts.
+    super(by, false);
+  }
+
+  @Override
+  public void writeNumber(double number) throws IOException {
+    refuseBroken(number);
+    super.writeNumber(number);
+  }
+
+  @Override
+  public void writeNumber(float number) throws IOException {
+    refuseBroken(number);
+    super.writeNumber(number);
+  }
+
+  @Override
+  public void writeArray(double[] array, int offset, int length) throws IOException {
+    // One by one: the place of a number within is known then.
+    writeStartArray(array, length);
+    for (int at = offset; at < offset + length; at += 1) writeNumber(array[at]);
+    writeEndArray();
+  }
+
+  @Override
+  public void writeString(String text) throws IOException {
+    if (text != null && !Bounds.isSound(text)) throw broken("has half of a surrogate pair, for which there is no UTF-8");
+    super.writeString(text);
+  }
+
+  @Override
+  public void writeFieldName(String name) throws IOException {
+    if (!Bounds.isSound(name)) throw broken("a name in it has half of a surrogate pair, for which there is no UTF-8");
+    super.writeFieldName(name);
+  }
+
+  private void refuseBroken(double number) throws UnsoundException {
+    if (!Double.isFinite(number)) throw broken(number + " is a number that JSON does not have");
+  }
+
+  private UnsoundException broken(String why) {
+    return new UnsoundException("%s: %s".formatted(JsonCodec.placeOf(pointer()), why), this);
+  }
+
+  /** Of what is written next, as a JSON pointer. */
+  private String pointer() {
+    StringBuilder pointer = new StringBuilder();
+    // The innermost one has not counted yet what is about to be written.
+    boolean isInnermost = true;
+    for (JsonStreamContext at = getOutputContext(); at != null && !at.inRoot(); at = at.getParent()) {
+      Object index = isInnermost ? at.getEntryCount() : at.getCurrentIndex();
+      pointer.insert(0, "/" + (at.inArray() ? index : at.getCurrentName()));
+      isInnermost = false;
+    }
+    return pointer.toString();
+  }
+}

@@ -1,0 +1,242 @@
+"""Fresh values in this process's memory, for as long as a session says what changes."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+from dibs.errors import InvalidOptionError
+from dibs.metrics import Count, Metrics
+from dibs.options import names
+from dibs.outcomes import payload
+from dibs.v1 import coordinator_pb2 as pb
+
+#: A session without a beat for so long may have missed a change. The service sends one each second.
+LIVE_S = 3.0
+#: The contract's bound of what one session watches.
+_NAMESPACES_MAX = 64
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{0,64}")
+#: What an entry takes beside its key, its value and its tags: measured, on 64-bit CPython.
+ENTRY_BYTES = 600
+#: What a tag takes beside its text.
+_TAG_BYTES = 60
+#: Beyond so many, a change by tag drops all values of its namespace.
+_TAGS_KEPT_MAX = 10_000
+#: Beyond so many, answers to questions that are under way are not kept.
+_KEYS_KEPT_MAX = 2_000
+
+
+@dataclass(frozen=True)
+class NearCache:
+    """How much a client keeps in its own memory. It needs sessions.
+
+    max_bytes: of values and keys together, with what Python needs for them; what was used least recently goes first.
+    namespaces: those whose values are kept, at most 64. Default: the client's own.
+    """
+
+    max_bytes: int
+    namespaces: Sequence[str] | None = None
+
+
+class Watch:
+    """What one session tells of changes. Written in the threads of that session."""
+
+    def __init__(self) -> None:
+        #: When it was last sure to have told of every change, a time of `time.monotonic()`.
+        self.heard_at = 0.0
+        self.ended = False
+
+
+class _Changes:
+    """The changes by tag of one namespace, each by its place in the order of all changes. Written under the lock."""
+
+    def __init__(self, hits: Count) -> None:
+        #: All values of before are void, with any tags.
+        self.floor = 0
+        self.latest = 0
+        self.by_tag: dict[str, int] = {}
+        self.hit = hits.up
+
+    def note(self, tags: Iterable[str], at: int) -> None:
+        if len(self.by_tag) > _TAGS_KEPT_MAX:
+            self.drop(at)
+        for tag in tags:
+            self.by_tag[tag] = at
+        # Last, so that no reader sees the new time without its tags.
+        self.latest = at
+
+    def drop(self, at: int) -> None:
+        # The floor first: a reader takes `by_tag` before it, so that it misses no change that is forgotten here.
+        self.floor = at
+        self.by_tag = {}
+        self.latest = at
+
+    def spares(self, tags: tuple[str, ...] | None, since: int) -> bool:
+        """Whether a value with these tags counts, asked for when `since` changes had come. None: not known which."""
+        if since >= self.latest:
+            return True
+        by_tag = self.by_tag
+        if tags is None or since < self.floor:
+            return False
+        return all(by_tag.get(tag, 0) <= since for tag in tags)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A value that was fresh when it came."""
+
+    #: None where the source has nothing.
+    data: bytes | None
+    fence: int
+    fresh_until: float
+    #: The session that tells of its changes.
+    watch: Watch
+    #: Those of its namespace, and how many changes had come when it was asked for.
+    changes: _Changes
+    since: int
+    tags: tuple[str, ...] | None
+    size: int
+
+
+class NearValues:
+    """The values, bounded in bytes. May be used by any thread; reading takes no lock.
+
+    An answer is kept only if it came over a session that watches, and nothing was heard of its key since it was asked
+    for. An entry is served only while its session is live and it is fresh. All are dropped when a session breaks.
+    """
+
+    def __init__(self, options: NearCache, own_namespace: str, metrics: Metrics, *, keeps: bool = False) -> None:
+        """Raises InvalidOptionError or TypeError for options that cannot work."""
+        size = options.max_bytes
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise TypeError(f"near_cache.max_bytes: {size!r} is no whole number of bytes")
+        if not 1 <= size <= 2**53 - 1:
+            raise InvalidOptionError(f"near_cache.max_bytes: {size} is outside 1 to {2**53 - 1}")
+        its = (own_namespace,) if options.namespaces is None else names("near_cache.namespaces", options.namespaces)
+        for name in its:
+            if _NAMESPACE.fullmatch(name) is None:
+                raise InvalidOptionError(f"near_cache.namespaces: {name!r} is not at most 64 of A-Z a-z 0-9 _ . -")
+        #: Without repeats, in their order.
+        self.namespaces = tuple(dict.fromkeys(name or "default" for name in its))
+        if len(self.namespaces) > _NAMESPACES_MAX:
+            count_ = len(self.namespaces)
+            raise InvalidOptionError(f"near_cache.namespaces: {count_} are more than {_NAMESPACES_MAX}")
+        self._bytes_max = size
+        #: Whether what is left when the service is lost is served as stale.
+        self._keeps = keeps
+        self._hits = {name: metrics.hits(name, "near", "fresh") for name in self.namespaces}
+        self.renew()
+
+    def renew(self) -> None:
+        """For a process that was just forked: it has no session, and nobody to give the lock back."""
+        self._lock = threading.Lock()
+        self._watched = {name: _Changes(self._hits[name]) for name in self.namespaces}
+        self._entries: OrderedDict[tuple[str, str], Entry] = OrderedDict()
+        self._bytes = 0
+        #: How many changes have come.
+        self._count = 0
+        #: Answers that were asked for before are not kept.
+        self._floor = 0
+        #: When each key has changed, as far as questions that are under way may not know.
+        self._changed: dict[tuple[str, str], int] = {}
+
+    def get(self, namespace: str, key: str) -> Entry | None:
+        """The fresh value of a key."""
+        id_ = (namespace, key)
+        entry = self._entries.get(id_)
+        if entry is None:
+            return None
+        now, watch, changes = monotonic(), entry.watch, entry.changes
+        if watch.ended or now >= entry.fresh_until or now - watch.heard_at >= LIVE_S:
+            return None
+        if entry.since < changes.latest and not changes.spares(entry.tags, entry.since):
+            return None
+        try:  # noqa: SIM105 (a context manager takes as long as all the rest)
+            self._entries.move_to_end(id_)
+        except KeyError:
+            # Dropped since: by a change that this call need not know of, or to make room.
+            pass
+        next(changes.hit)
+        return entry
+
+    def left(self, namespace: str, key: str) -> Entry | None:
+        """What was fresh when the service was last heard of, and is served only as stale; where that is asked for."""
+        entry = self._entries.get((namespace, key)) if self._keeps else None
+        if entry is None or monotonic() >= entry.fresh_until or not entry.changes.spares(entry.tags, entry.since):
+            return None
+        return entry
+
+    def ask(self) -> int:
+        """How many changes had come when a question was sent."""
+        return self._count
+
+    def fill(self, asked: int, watch: Watch, namespace: str, key: str, hit: pb.Hit) -> None:
+        """Keeps an answer that came over this session, unless something has changed since its question was sent."""
+        changes = self._watched.get(namespace or "default")
+        if changes is None or hit.fresh_for_ms <= 0 or hit.freshness == pb.FRESHNESS_STALE:
+            return
+        if hit.WhichOneof("payload") is None:
+            return
+        id_, data = (namespace or "default", key), payload(hit)
+        tags = tuple(hit.tags.names) if hit.HasField("tags") else None
+        size = ENTRY_BYTES + len(key.encode()) + len(data or b"") + sum(_TAG_BYTES + len(tag) for tag in tags or ())
+        entry = Entry(data, hit.fence, monotonic() + hit.fresh_for_ms / 1_000, watch, changes, asked, tags, size)
+        with self._lock:
+            if watch.ended or asked < self._floor or self._changed.get(id_, 0) > asked:
+                return
+            if not changes.spares(tags, asked):
+                return
+            self._drop(id_)
+            if size > self._bytes_max:
+                return
+            self._entries[id_] = entry
+            self._bytes += size
+            while self._bytes > self._bytes_max:
+                _, oldest = self._entries.popitem(last=False)
+                self._bytes -= oldest.size
+
+    def changed(self, namespace: str, keys: Iterable[str], tags: Sequence[str] = (), everything: bool = False) -> None:
+        """The service says what has changed, or this client has changed it."""
+        name = namespace or "default"
+        changes = self._watched.get(name)
+        if changes is None:
+            return
+        with self._lock:
+            self._count += 1
+            if everything:
+                changes.drop(self._count)
+            elif tags:
+                changes.note(tags, self._count)
+            for key in keys:
+                self._changed[(name, key)] = self._count
+                self._drop((name, key))
+            if len(self._changed) > _KEYS_KEPT_MAX:
+                self._changed.clear()
+                self._floor = self._count
+
+    def missed(self) -> None:
+        """Changes may have been missed: the session broke, or was not heard of for too long. Its watch has ended."""
+        with self._lock:
+            self._count += 1
+            self._floor = self._count
+            self._changed.clear()
+            if not self._keeps:
+                self._clear()
+
+    def began(self) -> None:
+        """A session stands, and the service says what is fresh. What it was asked before that is kept."""
+        with self._lock:
+            self._clear()
+
+    def _drop(self, id_: tuple[str, str]) -> None:
+        entry = self._entries.pop(id_, None)
+        if entry is not None:
+            self._bytes -= entry.size
+
+    def _clear(self) -> None:
+        self._entries.clear()
+        self._bytes = 0

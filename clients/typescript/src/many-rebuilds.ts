@@ -1,0 +1,102 @@
+import { type Clock, SYSTEM_CLOCK } from './clock.js';
+import type { Made, RebuildBytes } from './rebuild.js';
+
+/** What a rebuild of one key is told. */
+export type RebuildFacts = Parameters<RebuildBytes>[0];
+
+/** Makes the bytes of several keys anew. What it returns gives those of one key, or throws. */
+export type RebuildManyBytes = (
+  rebuilds: ReadonlyMap<string, RebuildFacts>,
+  /** Aborted when that of each key is. */
+  signal: AbortSignal,
+) => Promise<(key: string) => Made>;
+
+interface Waiting {
+  readonly facts: RebuildFacts;
+  resolve(made: Made): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * Keys whose leases come later, one after the other, are rebuilt together if they come within this time. It doubles with
+ * each such rebuild: under load, leases for a thousand keys trickle in.
+ */
+const GATHER_MS = { min: 10, max: 160 };
+
+/** Gathers the rebuilds of single keys into calls for several: all that the first answers have brought, then the rest. */
+export class ManyRebuilds {
+  #waiting = new Map<string, Waiting>();
+  #hasAnswers = false;
+  #isPlanned = false;
+  #gatherMs = GATHER_MS.min;
+
+  constructor(
+    private readonly rebuild: RebuildManyBytes,
+    private readonly clock: Clock = SYSTEM_CLOCK,
+  ) {}
+
+  /** Rebuilds one key, together with others. */
+  made(key: string, facts: RebuildFacts): Promise<Made> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(key, { facts, resolve, reject });
+      if (this.#hasAnswers) this.#gather();
+    });
+  }
+
+  /** The first answers of all keys have come. */
+  answered(): void {
+    this.#hasAnswers = true;
+    // What each key makes of its answer takes no longer than this turn of the event loop.
+    this.#plan((run) => this.clock.soon(run));
+  }
+
+  #gather(): void {
+    this.#plan((run) => {
+      this.clock.after(this.#gatherMs, run);
+      this.#gatherMs = Math.min(GATHER_MS.max, 2 * this.#gatherMs);
+    });
+  }
+
+  #plan(later: (run: () => void) => void): void {
+    if (this.#isPlanned) return;
+    this.#isPlanned = true;
+    later(() => {
+      this.#isPlanned = false;
+      const batch = this.#waiting;
+      this.#waiting = new Map();
+      if (batch.size > 0) void this.#run(batch);
+    });
+  }
+
+  async #run(batch: ReadonlyMap<string, Waiting>): Promise<void> {
+    const signal = allAborted([...batch.values()].map(({ facts }) => facts.signal));
+    try {
+      const facts = new Map([...batch].map(([key, waiting]) => [key, waiting.facts]));
+      const madeOf = await this.rebuild(facts, signal);
+      for (const [key, { resolve, reject }] of batch) {
+        try {
+          resolve(madeOf(key));
+        } catch (error) {
+          reject(error);
+        }
+      }
+    } catch (error) {
+      for (const { reject } of batch.values()) reject(error);
+    }
+  }
+}
+
+/** Aborted when all of them are, with the reason of the last. */
+function allAborted(signals: readonly AbortSignal[]): AbortSignal {
+  const all = new AbortController();
+  let left = signals.length;
+  for (const signal of signals) {
+    const aborted = () => {
+      left -= 1;
+      if (left === 0) all.abort(signal.reason);
+    };
+    if (signal.aborted) aborted();
+    else signal.addEventListener('abort', aborted, { once: true });
+  }
+  return all.signal;
+}

@@ -1,0 +1,143 @@
+import type { BytesClient } from './bytes-client.js';
+import { type Codec, decoded, encodedBy, readable } from './codec.js';
+import { DibsManyError, UndecodableError } from './errors.js';
+import { type Hooks, tell } from './hooks.js';
+import type { ManyFetched } from './many-fetch.js';
+import type { RebuildFacts } from './many-rebuilds.js';
+import { checked, checkTexts } from './numbers.js';
+import type { RebuildManyContext, RebuildOptions } from './options.js';
+import type { HowStored, Made } from './rebuild.js';
+import { asRebuildOf, reentrant } from './reentry.js';
+
+/** Values by key. A key that is left out is one of which the source has nothing. */
+export type ValuesByKey<T> =
+  | ReadonlyMap<string, T | null | undefined>
+  | Readonly<Record<string, T | null | undefined>>;
+
+export type RebuildMany<T, Before = T> = (
+  keys: string[],
+  context: RebuildManyContext<Before>,
+) => Promise<ValuesByKey<T>> | ValuesByKey<T>;
+
+interface AskedMany<T, Given> {
+  readonly namespace: string;
+  readonly keys: Iterable<string>;
+  readonly rebuild: RebuildMany<Given, T>;
+  readonly codec: Codec<T, Given>;
+  readonly options: RebuildOptions;
+  readonly onUnavailable: 'rebuild' | 'fail';
+}
+
+/** One getOrRebuildMany. `owner` is the client that its rebuilds may not ask for their own keys. */
+export async function getMany<T, Given>(
+  owner: object,
+  client: Pick<BytesClient, 'fetchMany'>,
+  hooks: Hooks | undefined,
+  { keys: given, codec, rebuild, ...asked }: AskedMany<T, Given>,
+): Promise<Map<string, T | null>> {
+  const { namespace, onUnavailable } = asked;
+  const options = checked(asked.options);
+  const { signal } = options;
+  const keys = distinct(given);
+  for (const key of keys) {
+    const again = reentrant(owner, namespace, key);
+    if (again !== undefined) throw again;
+  }
+  signal?.throwIfAborted();
+  const fetched = client.fetchMany({
+    ...{ namespace, keys, options, onUnavailable },
+    rebuild: (rebuilds, aborted) =>
+      asRebuildOf(owner, namespace, [...rebuilds.keys()], () => made(codec, rebuild, rebuilds, aborted)),
+  });
+  const values = new Map<string, T | null>();
+  const errors = new Map<string, unknown>();
+  const undecodable = (key: string, error: unknown) => tell(hooks?.onUndecodable, { namespace, key, error });
+  const get = async (key: string) => {
+    try {
+      values.set(key, await valueOfKey(codec, key, fetched, options.refresh === true, undecodable));
+    } catch (error) {
+      errors.set(key, error);
+    }
+  };
+  await Promise.all(keys.map(get));
+  if (errors.size === 0) return inOrder(keys, values);
+  signal?.throwIfAborted();
+  throw new DibsManyError(inOrder(keys, errors), inOrder(keys, values));
+}
+
+async function valueOfKey<T>(
+  codec: Pick<Codec<T>, 'decode' | 'isDetached'>,
+  key: string,
+  { of, refetch }: ManyFetched,
+  isRefresh: boolean,
+  undecodable: (key: string, error: unknown) => void,
+): Promise<T | null> {
+  const first = await of.get(key);
+  if (first === undefined) throw new Error(`${key} was not asked for`);
+  try {
+    return decoded(codec, first.bytes, true);
+  } catch (error) {
+    if (first.isOwn || isRefresh) throw new UndecodableError(key, error);
+    undecodable(key, error);
+  }
+  const { bytes } = await refetch(key);
+  try {
+    return decoded(codec, bytes, true);
+  } catch (still) {
+    throw new UndecodableError(key, still);
+  }
+}
+
+/** Calls the rebuild once. What it returns gives the bytes of each key, or throws what the codec says of it. */
+async function made<T, Given>(
+  codec: Codec<T, Given>,
+  rebuild: RebuildMany<Given, T>,
+  rebuilds: ReadonlyMap<string, RebuildFacts>,
+  signal: AbortSignal,
+): Promise<(key: string) => Made> {
+  const how = new Map<string, HowStored>([...rebuilds.keys()].map((key) => [key, { store: true }]));
+  const previous = new Map<string, T | null>();
+  for (const [key, facts] of rebuilds) {
+    const before = readable(codec, facts.previous);
+    if (before !== undefined) previous.set(key, before);
+  }
+  const howOf = (key: string) => {
+    const known = how.get(key);
+    if (known !== undefined) return known;
+    throw new RangeError(`"${key}" is none of the keys of this rebuild`);
+  };
+  const context: RebuildManyContext<T> = {
+    ...{ signal, previous },
+    fences: new Map([...rebuilds].map(([key, { fence }]) => [key, fence])),
+    storeWith: (key, given) => void Object.assign(howOf(key), given),
+    doNotStore: (key) => {
+      howOf(key).store = false;
+    },
+  };
+  const values = byKey(await rebuild([...rebuilds.keys()], context));
+  return (key) => {
+    const value = values(key);
+    const bytes = value === null || value === undefined ? null : encodedBy(codec, value);
+    return { bytes, how: howOf(key) };
+  };
+}
+
+function byKey<T>(values: ValuesByKey<T>): (key: string) => T | null | undefined {
+  if (values instanceof Map) return (key) => values.get(key);
+  if (typeof values !== 'object' || values === null || Array.isArray(values)) {
+    throw new TypeError('the rebuild returned no values by key: return a Map or an object');
+  }
+  const record = values as Readonly<Record<string, T | null | undefined>>;
+  return (key) => (Object.hasOwn(record, key) ? record[key] : undefined);
+}
+
+function distinct(keys: Iterable<string>): string[] {
+  // A text would be taken for its characters.
+  const list = typeof keys === 'string' ? keys : [...keys];
+  checkTexts('keys', list as string[]);
+  return [...new Set(list)];
+}
+
+function inOrder<V>(keys: readonly string[], of: ReadonlyMap<string, V>): Map<string, V> {
+  return new Map(keys.filter((key) => of.has(key)).map((key) => [key, of.get(key) as V]));
+}

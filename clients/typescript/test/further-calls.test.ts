@@ -1,0 +1,292 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { Changes, Watch } from '../src/changes.js';
+import { json } from '../src/codec.js';
+import { DibsError, DibsManyError, ReentrantRebuildError } from '../src/errors.js';
+import { NearCache } from '../src/near-cache.js';
+import { SessionTransport } from '../src/session-transport.js';
+import { hit } from './fake-service.js';
+import { bytes, deferred, freshKey, raw, Service } from './service.js';
+
+const ttlMs = 60_000;
+const codec = json<string>();
+let service: Service;
+beforeAll(async () => {
+  service = await Service.start();
+});
+afterAll(() => service.stop());
+afterEach(() => vi.restoreAllMocks());
+const freshKeys = (count: number) => Array.from({ length: count }, freshKey);
+const gone = () => new DibsError('UNAVAILABLE', 'gone');
+
+describe('set', () => {
+  it('of a key that the calling code rebuilds fails at once', async () => {
+    const client = service.client();
+    const key = freshKey();
+    const within = client.getOrRebuild(
+      key,
+      () => client.set(key, bytes('v'), { codec: raw, ttlMs }) as never,
+      { codec: raw, ttlMs },
+    );
+    await expect(within).rejects.toThrow(ReentrantRebuildError);
+  });
+
+  it('stores what its caller had given, whatever becomes of that meanwhile', async () => {
+    const client = service.client();
+    const key = freshKey();
+    const value = bytes('as given');
+    const setting = client.set(key, value, { codec: raw, ttlMs });
+    value.fill(0);
+    await setting;
+    expect(String(await client.get(key, { codec: raw }))).toBe('as given');
+  });
+
+  it('repeats a publish that broke off, and says so where it was stored before', async () => {
+    const { client, link } = service.clientOverBadLink();
+    const key = freshKey();
+    link.failAfter('publish', gone());
+    expect(await client.set(key, 'v', { ttlMs, codec })).toMatchObject({
+      outcome: 'duplicate',
+      stored: true,
+    });
+    expect(await client.get(key, { codec })).toBe('v');
+  });
+
+  it('gives its lease back where it gives up', async () => {
+    const { client, link } = service.clientOverBadLink();
+    const key = freshKey();
+    link.failBefore('publish', ...Array.from({ length: 10 }, gone));
+    await expect(client.set(key, 'v', { ttlMs, codec })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await client.flush();
+    expect((await client.explain(key)).lease).toBeUndefined();
+  });
+
+  it('of a value that is too large is refused, and holds up nobody', async () => {
+    const client = service.client();
+    const key = freshKey();
+    const large = Buffer.alloc(1_048_577);
+    await expect(client.set(key, large, { codec: raw, ttlMs })).rejects.toThrow('value: 1048577 bytes');
+    await client.flush();
+    const { lease, failed } = await client.explain({ key });
+    expect([lease, failed]).toEqual([undefined, undefined]);
+  });
+
+  it('is seen by its own process at once, although the event of it is still on its way', async () => {
+    const client = service.client({ nearCache: { maxBytes: 100_000 } });
+    const key = freshKey();
+    await client.set(key, 'old', { ttlMs, codec });
+    await vi.waitFor(async () => {
+      const asking = vi.spyOn(SessionTransport.prototype, 'getOrLock').mockClear();
+      expect(await client.get(key, { codec })).toBe('old');
+      expect(asking).not.toHaveBeenCalled();
+    });
+    const { changed } = Changes.prototype;
+    vi.spyOn(Changes.prototype, 'changed').mockImplementation(function (this: Changes, change) {
+      const isHeard = new Error().stack?.includes('session-transport');
+      if (isHeard !== true) changed.call(this, change);
+    });
+    await client.set(key, 'new', { ttlMs, codec });
+    expect(await client.get(key, { codec })).toBe('new');
+  });
+
+  it('keeps a caller that comes after it from a request that was sent before', async () => {
+    const client = service.client({ nearCache: { maxBytes: 100_000 } });
+    const key = freshKey();
+    await client.set(key, 'old', { ttlMs, codec });
+    const { getOrLock } = SessionTransport.prototype;
+    const answered = deferred();
+    const heldUp = deferred();
+    const late = async function (this: SessionTransport, ...to: Parameters<typeof getOrLock>) {
+      const response = await getOrLock.apply(this, to);
+      answered.resolve();
+      await heldUp.promise;
+      return response;
+    };
+    vi.spyOn(SessionTransport.prototype, 'getOrLock').mockImplementationOnce(late);
+    const before = client.getOrRebuild(key, () => 'rebuilt', { ttlMs, codec });
+    await answered.promise;
+    await client.set(key, 'new', { ttlMs, codec });
+    const after = client.getOrRebuild(key, () => 'rebuilt', { ttlMs, codec });
+    heldUp.resolve();
+    expect([await before, await after]).toEqual(['old', 'new']);
+  });
+});
+
+describe('get', () => {
+  it('is over with its signal', async () => {
+    const client = service.client();
+    const reason = new Error('left');
+    await expect(client.get(freshKey(), { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+  });
+
+  it('refuses what is out of its bounds', async () => {
+    const client = service.client();
+    await expect(client.get('k', { waitMs: -1 })).rejects.toThrow('waitMs: -1 is outside 0 to');
+    await expect(client.get('k', { read: 'far' as never })).rejects.toThrow('read: far is none of');
+    await expect(client.get('k\ud800')).rejects.toThrow('key: is not well-formed text');
+  });
+});
+
+describe('explain', () => {
+  it('shows what is cached, by the request or by the key alone', async () => {
+    const client = service.client({ holder: 'me' });
+    const key = freshKey();
+    await client.getOrRebuild(key, () => bytes('12345'), {
+      codec: raw,
+      ttlMs: 60_000,
+      staleMs: 1_000,
+      tags: ['t'],
+    });
+    expect(await client.explain({ key })).toMatchObject({
+      lease: undefined,
+      value: { absent: false, freshness: 'fresh', sizeBytes: 5, tags: ['t'] },
+      pastLeases: [{ holder: 'me', end: 'published' }],
+      degraded: 'none',
+    });
+  });
+});
+
+describe('getOrRebuildMany', () => {
+  it('takes an object, and no key for what every object has', async () => {
+    const client = service.client({ namespace: 'objects' });
+    const keys = ['toString', 'b', 'a'];
+    const values = await client.getOrRebuildMany(keys, () => ({ a: 'v' }), { ttlMs, codec });
+    expect([...values]).toEqual([
+      ['toString', null],
+      ['b', null],
+      ['a', 'v'],
+    ]);
+  });
+
+  it('says of each key what it came to', async () => {
+    const client = service.client();
+    const [known, broken] = freshKeys(2) as [string, string];
+    await client.set(known, 'v', { ttlMs, codec });
+    const error = await client
+      .getOrRebuildMany([known, broken], () => Promise.reject(new Error('down')), { ttlMs, codec })
+      .catch((rejected) => rejected);
+    expect(error).toBeInstanceOf(DibsManyError);
+    expect([...error.values]).toEqual([[known, 'v']]);
+    expect([...error.errors.keys()]).toEqual([broken]);
+    expect(error.message).toBe(`1 of 2 keys could not be had; "${broken}": down`);
+  });
+
+  it('blames one key for a value of its own that cannot be stored so', async () => {
+    const client = service.client();
+    const [good, bad] = freshKeys(2) as [string, string];
+    const rebuild = () =>
+      new Map<string, unknown>([
+        [good, 'v'],
+        [bad, () => {}],
+      ]);
+    const error = await client
+      .getOrRebuildMany([good, bad], rebuild, { ttlMs, codec: json() })
+      .catch((rejected) => rejected);
+    expect([...error.values]).toEqual([[good, 'v']]);
+    expect(String(error.errors.get(bad))).toContain('value: a function has no form in JSON');
+  });
+
+  it.each([[['a']], ['text'], [undefined], [7]])('takes no %j for values by key', async (returned) => {
+    const client = service.client();
+    const key = freshKey();
+    const error = await client
+      .getOrRebuildMany([key], () => returned as never, { ttlMs, codec })
+      .catch((rejected) => rejected);
+    expect(String(error.errors.get(key))).toContain('return a Map or an object');
+  });
+
+  it('refuses a text in the place of keys, and terms for a key that is none of its own', async () => {
+    const client = service.client();
+    await expect(client.getOrRebuildMany('abc', () => ({}), { codec: raw, ttlMs })).rejects.toThrow(
+      'keys: is not a list',
+    );
+    const rebuild = (_keys: string[], { storeWith }: { storeWith(key: string, of: object): void }) => {
+      storeWith('another', { ttlMs: 1 });
+      return {};
+    };
+    const error = await client
+      .getOrRebuildMany([freshKey()], rebuild, { codec: raw, ttlMs })
+      .catch((rejected) => rejected);
+    expect(error.message).toContain('"another" is none of the keys of this rebuild');
+  });
+
+  it('has the values of before, and the fences', async () => {
+    const client = service.client();
+    const [old, none] = freshKeys(2) as [string, string];
+    await client.set(old, 'before', { ttlMs, codec });
+    let told: [ReadonlyMap<string, unknown>, ReadonlyMap<string, number>] | undefined;
+    const rebuild = (_keys: string[], context: { previous: Map<string, string | null>; fences: never }) => {
+      told = [context.previous, context.fences];
+      return { [old]: 'after', [none]: 'v' };
+    };
+    await client.getOrRebuildMany([old, none], rebuild as never, { ttlMs, codec, refresh: true });
+    expect([...(told?.[0] ?? [])]).toEqual([[old, 'before']]);
+    expect([...(told?.[1].values() ?? [])].every((fence) => fence > 0)).toBe(true);
+  });
+
+  it('fills the near cache, and asks for no key that it has', async () => {
+    const client = service.client({ nearCache: { maxBytes: 100_000 } });
+    const keys = freshKeys(3);
+    const rebuild = (asked: string[]) => new Map(asked.map((key) => [key, `of ${key}`]));
+    await client.getOrRebuildMany(keys, rebuild, { ttlMs, codec });
+    // Its own publishes have dropped them; this fills.
+    await vi.waitFor(async () => {
+      await client.getOrRebuildMany(keys, rebuild, { ttlMs, codec });
+      const asking = vi.spyOn(SessionTransport.prototype, 'getOrLockMany').mockClear();
+      const values = await client.getOrRebuildMany(keys, rebuild, { ttlMs, codec });
+      expect([...values.values()]).toEqual(keys.map((key) => `of ${key}`));
+      expect(asking).not.toHaveBeenCalled();
+    });
+  });
+
+  it('fills the near cache with nothing that changes while its answer is on the way', async () => {
+    const watch = new Watch(() => {});
+    watch.beat();
+    const near = new NearCache({ maxBytes: 100_000 }, '');
+    const asking = near.askMany('', ['a', 'b', 'a'], watch);
+    near.changed({ namespace: '', keys: ['a'], tags: [], all: false });
+    const response = hit('v');
+    if (response.outcome?.$case === 'hit') response.outcome.value.freshForMs = ttlMs;
+    for (const key of ['b', 'a']) asking.answered({ key, result: { $case: 'response', value: response } });
+    asking.end();
+    expect([near.get('', 'a'), String(near.get('', 'b'))]).toEqual([undefined, 'v']);
+  });
+
+  it('ends with its signal, whose abortion its rebuild hears of', async () => {
+    const client = service.client();
+    const leave = new AbortController();
+    const begun = deferred<AbortSignal>();
+    const rebuild = (_keys: string[], { signal }: { signal: AbortSignal }) => {
+      begun.resolve(signal);
+      return new Promise<never>(() => {});
+    };
+    const many = client.getOrRebuildMany(freshKeys(2), rebuild, { codec: raw, ttlMs, signal: leave.signal });
+    const signal = await begun.promise;
+    const reason = new Error('left');
+    leave.abort(reason);
+    await expect(many).rejects.toBe(reason);
+    expect(signal.reason).toBe(reason);
+  });
+
+  it('goes on for what is rebuilt behind a stale value although its caller has left', async () => {
+    const client = service.client();
+    const [stale, missing] = freshKeys(2) as [string, string];
+    await client.set(stale, 'old', { ttlMs, staleMs: ttlMs, codec });
+    await client.invalidate({ keys: [stale], mode: 'mark_stale' });
+    const leave = new AbortController();
+    const gate = deferred();
+    const begun = deferred<string[]>();
+    const rebuild = async (keys: string[]) => {
+      begun.resolve(keys);
+      await gate.promise;
+      return new Map(keys.map((key) => [key, 'new']));
+    };
+    const many = client.getOrRebuildMany([stale, missing], rebuild, { ttlMs, codec, signal: leave.signal });
+    many.catch(() => {});
+    expect((await begun.promise).sort()).toEqual([stale, missing].sort());
+    leave.abort(new Error('left'));
+    await expect(many).rejects.toThrow('left');
+    gate.resolve();
+    await client.flush();
+    expect(await client.get(stale, { codec, read: 'store' })).toBe('new');
+  });
+});

@@ -1,0 +1,1 @@
+../../dibs/templates/_env.tpl

@@ -1,0 +1,161 @@
+import { loadavg } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DibsClient } from '../../clients/typescript/src/client.js';
+import { cpuMsOf, mainThreadMsOf } from '../support/cpu-of.js';
+import { Fleet } from '../support/fleet.js';
+import { percentile } from '../support/percentile.js';
+import type { Bench, BoundRow } from './bench.js';
+
+const CALLERS = 999;
+const KEYS = [1, 100];
+const REPLICAS = 3;
+const REBUILD_MS = 50;
+const ROUNDS = 16;
+/** Code that has not run yet is slow. */
+const WARM_UP_ROUNDS = 12;
+const VALUE = Buffer.alloc(100, 'v');
+const ttlMs = 3_600_000;
+/** `dist/main.js` of another version, to be measured in the same run. */
+const BESIDE = process.env.DIBS_BENCH_BESIDE;
+
+interface Way {
+  readonly name: string;
+  readonly clients: readonly DibsClient[];
+  readonly pids: readonly number[];
+}
+
+/** What one burst took, in milliseconds from its beginning unless said otherwise, and what it cost. */
+interface Burst {
+  readonly answeredMs: readonly number[];
+  readonly leasedMs: readonly number[];
+  /** From the publish to its answer. */
+  readonly publishedMs: readonly number[];
+  /** From a key's publish to the answer of each of its waiters. */
+  readonly wokenMs: readonly number[];
+  readonly cost: Cost;
+}
+
+interface Cost {
+  readonly callersMs: number;
+  readonly replicasMs: number;
+  readonly lockNodesMs: number;
+  readonly storeMs: number;
+  /** Script calls at the store. */
+  readonly storeCalls: number;
+}
+
+/** 999 callers miss one key, or a hundred, at the same moment: the time of each hop, and what it costs each process. */
+export const burst: Bench = {
+  name: 'burst',
+  async run(): Promise<BoundRow[]> {
+    const fleet = await Fleet.start({ replicas: 0 });
+    const ways = [await wayOf(fleet, 'Dibs')];
+    if (BESIDE !== undefined) ways.push(await wayOf(fleet, 'Dibs, the other version', BESIDE));
+    try {
+      const rows: BoundRow[] = [];
+      for (const keys of KEYS) {
+        const all = new Map<Way, Burst[]>(ways.map((way) => [way, []]));
+        for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round += 1) {
+          // In turns, so that whatever else the machine does meets all of them.
+          for (const way of round % 2 === 0 ? ways : ways.toReversed()) {
+            const one = await run(fleet, way, keys, round);
+            if (round >= 0) all.get(way)?.push(one);
+          }
+        }
+        for (const way of ways) rows.push(rowOf(way, all.get(way) ?? [], keys));
+      }
+      return rows;
+    } finally {
+      for (const client of ways.flatMap(({ clients }) => clients)) client.close();
+      await fleet.stop();
+    }
+  },
+};
+
+async function wayOf(fleet: Fleet, name: string, main?: string): Promise<Way> {
+  const env = { NODE_OPTIONS: '--max-semi-space-size=64' };
+  const replicas = await Promise.all(Array.from({ length: REPLICAS }, () => fleet.addReplica(env, main)));
+  return {
+    name,
+    clients: replicas.map(({ target }) => new DibsClient({ target })),
+    pids: replicas.map(({ pid }) => pid),
+  };
+}
+
+async function run(fleet: Fleet, way: Way, keys: number, round: number): Promise<Burst> {
+  const leasedMs: number[] = [];
+  const publishedMs: number[] = [];
+  const answered: { key: string; atMs: number }[] = [];
+  const publishedAt = new Map<string, number>();
+  const before = await usage(fleet, way);
+  const startMs = performance.now();
+  const one = async (at: number) => {
+    const key = `${way.name} ${keys} ${round} ${at % keys}`;
+    const client = way.clients[at % REPLICAS] as DibsClient;
+    const outcome = await client.getOrLock({ key });
+    if (outcome.kind === 'hit') {
+      answered.push({ key, atMs: performance.now() });
+      return;
+    }
+    if (outcome.kind !== 'lease') throw new Error(`expected a hit, got ${outcome.kind}`);
+    leasedMs.push(performance.now() - startMs);
+    if (publishedAt.has(key)) throw new Error(`${key} was rebuilt twice`);
+    await sleep(REBUILD_MS);
+    const sentMs = performance.now();
+    publishedAt.set(key, sentMs);
+    await client.publish({ key, token: outcome.token, value: VALUE, ttlMs });
+    publishedMs.push(performance.now() - sentMs);
+  };
+  await Promise.all(Array.from({ length: CALLERS }, (_, at) => one(at)));
+  const after = await usage(fleet, way);
+  const cost = (of: keyof Cost) => after[of] - before[of];
+  return {
+    answeredMs: answered.map(({ atMs }) => atMs - startMs),
+    leasedMs,
+    publishedMs,
+    wokenMs: answered.map(({ key, atMs }) => atMs - (publishedAt.get(key) ?? atMs)),
+    cost: {
+      callersMs: cost('callersMs'),
+      replicasMs: cost('replicasMs'),
+      lockNodesMs: cost('lockNodesMs'),
+      storeMs: cost('storeMs'),
+      storeCalls: cost('storeCalls'),
+    },
+  };
+}
+
+function rowOf({ name }: Way, bursts: readonly Burst[], keys: number): BoundRow {
+  const middle = (values: readonly number[]) => percentile(values, 0.5);
+  const hop = (of: 'answeredMs' | 'leasedMs' | 'publishedMs' | 'wokenMs') => {
+    const values = bursts.flatMap((one) => one[of]);
+    return `p50 ${middle(values).toFixed(1)}, p99 ${percentile(values, 0.99).toFixed(1)} ms`;
+  };
+  // The kernel counts a replica's time in hundredths of a second: only the mean of many bursts says more.
+  const ms = (of: Exclude<keyof Cost, 'storeCalls'>) =>
+    (bursts.reduce((sum, { cost }) => sum + cost[of], 0) / bursts.length).toFixed(1);
+  return {
+    kind: 'bound',
+    name: `${name}, ${CALLERS} callers of ${keys} keys, load ${loadavg()[0]?.toFixed(1)}`,
+    value: middle(bursts.map(({ answeredMs }) => middle(answeredMs) - REBUILD_MS)),
+    unit: `ms above the rebuild of ${REBUILD_MS} ms, median of ${bursts.length} bursts' p50`,
+    facts: [
+      `waiters answered ${hop('answeredMs')}; leases given ${hop('leasedMs')}`,
+      `publishes answered after ${hop('publishedMs')}; their waiters after ${hop('wokenMs')}`,
+      `CPU: ${REPLICAS} replicas ${ms('replicasMs')} ms, lock nodes ${ms('lockNodesMs')}, store ${ms('storeMs')}, ` +
+        `callers ${ms('callersMs')}; ${middle(bursts.map(({ cost }) => cost.storeCalls))} script calls at the store`,
+    ],
+  };
+}
+
+/** What each has used so far. */
+async function usage(fleet: Fleet, { pids }: Way): Promise<Cost> {
+  const own = process.cpuUsage();
+  const calls = /cmdstat_evalsha:calls=(\d+)/.exec(await fleet.store.command('INFO', 'commandstats'));
+  return {
+    callersMs: (own.user + own.system) / 1_000,
+    replicasMs: pids.reduce((sum, pid) => sum + cpuMsOf(pid), 0),
+    lockNodesMs: fleet.lockNodes.reduce((sum, { pid }) => sum + mainThreadMsOf(pid), 0),
+    storeMs: mainThreadMsOf(fleet.store.pid),
+    storeCalls: Number(calls?.[1] ?? 0),
+  };
+}
