@@ -1,7 +1,7 @@
 import { Degradation } from './degradation/degradation.js';
 import { Indecision } from './degradation/indecision.js';
 import { Lateness } from './degradation/lateness.js';
-import { rethrowUnlessUnavailable, unavailable } from './degradation/unavailable.js';
+import { InvalidateValues } from './invalidate-values.js';
 import { isDrawnToRefresh, refreshDraw } from './leasing/forecast.js';
 import { HeldLeases, type ShownLeases } from './leasing/held-leases.js';
 import { LeaseEnds } from './leasing/lease-ends.js';
@@ -36,7 +36,6 @@ import type {
 } from './words/outcome.js';
 import { NO_RECORD } from './words/record.js';
 import type { Extend, GetOrLock, Invalidate, Publish, Release } from './words/requests.js';
-import type { TagClock } from './words/tag-clock.js';
 
 export interface CoordinatorParts extends KeyLoopsParts, GranterParts {
   readonly wakes: WakeChannel;
@@ -58,6 +57,7 @@ export class Coordinator {
   readonly #lifecycle: LeaseLifecycle;
   readonly #keyLoops: KeyLoops;
   readonly #publishValue: PublishValue;
+  readonly #invalidateValues: InvalidateValues;
   readonly #changes = new Changes();
   readonly #stopListening: () => void;
 
@@ -113,6 +113,13 @@ export class Coordinator {
       samples,
       keeper,
       lateness,
+    });
+    this.#invalidateValues = new InvalidateValues(this.parts, {
+      held: this.#held,
+      slots: this.#slots,
+      keyLoops: this.#keyLoops,
+      near: this.#near,
+      changes: this.#changes,
     });
     this.#stopListening = parts.wakes.listen({
       wake: ({ id, kind, fence }) => {
@@ -267,46 +274,7 @@ export class Coordinator {
 
   /** Rejects as `unavailable` unless the store acknowledged every key; repeating it is safe. */
   async invalidate(request: Invalidate, _call: Call): Promise<InvalidateAnswer> {
-    const { store, namespaces, limits } = this.parts;
-    const { namespace, tags, all } = request;
-    const step = { mode: request.mode, keepMs: limits.leaseMsMax };
-    const isWide = all || tags.length > 0;
-    const stamped = isWide ? namespaces.invalidate(namespace, request) : Promise.resolve(undefined);
-    const voided = request.keys.map((key) => store.invalidate(key.id, step));
-    const [[stamping], results] = await Promise.all([
-      Promise.allSettled([stamped]),
-      Promise.allSettled(voided),
-    ]);
-    let keysInvalidated = 0;
-    let leasesVoided = 0;
-    let acknowledged = stamping.status === 'fulfilled';
-    if (stamping.status === 'rejected') rethrowUnlessUnavailable(stamping.reason);
-    // Its wakes may come later than this answer, or never: a later caller must not get the old value here.
-    // That holds too where no reply came, for it may have been done.
-    if (isWide) this.#stamped(request, stamping.status === 'fulfilled' ? stamping.value : undefined);
-    for (const [at, key] of request.keys.entries()) {
-      const result = results[at];
-      this.#near.drop(key.id);
-      this.#keyChanged(
-        key.id,
-        result?.status === 'fulfilled' ? result.value.fence : Number.POSITIVE_INFINITY,
-      );
-      if (result?.status !== 'fulfilled') {
-        rethrowUnlessUnavailable(result?.reason);
-        acknowledged = false;
-        continue;
-      }
-      if (result.value.hadValue) keysInvalidated += 1;
-      if (result.value.voidedNonce !== undefined) {
-        leasesVoided += 1;
-        this.#breakVoided(key, result.value.voidedNonce);
-      }
-    }
-    if (!acknowledged)
-      throw unavailable(
-        'the value store does not answer, so not everything is invalidated; invalidate again',
-      );
-    return { keysInvalidated, leasesVoided };
+    return this.#invalidateValues.invalidate(request);
   }
 
   /** From now on no caller waits or gets a lease here. Hits are still served, and running leases can be ended. */
@@ -329,20 +297,5 @@ export class Coordinator {
     const isWhole = !this.#changes.namespaceChanged(namespace, wake);
     if (isWhole || wake === undefined || wake.all) this.#near.dropNamespace(namespace);
     else this.#near.dropTags(namespace, wake.tags);
-  }
-
-  /** This replica itself has invalidated tags, or all of a namespace; without a clock, perhaps. */
-  #stamped({ namespace, tags, all }: Invalidate, clock: TagClock | undefined): void {
-    const done = clock && { clockId: clock.id, time: clock.at, tags, all };
-    this.#changes.invalidatedHere(namespace, done);
-    if (all) this.#near.dropNamespace(namespace);
-    else this.#near.dropTags(namespace, tags);
-  }
-
-  /** Broken at once, so that no caller waits behind a rebuild whose publish is refused already. */
-  #breakVoided(key: Key, nonce: string): void {
-    this.#held.end(nonce, 'invalidated');
-    void this.parts.quorum.release(key.id, nonce).then(() => this.#keyLoops.wake(key.id));
-    void this.#slots.leave(key.namespace, nonce);
   }
 }

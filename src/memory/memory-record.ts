@@ -55,7 +55,7 @@ export interface MemoryFailure extends Omit<StoredFailure, 'retryAfterMs' | 'tri
   readonly untilMs: number;
 }
 
-/** What a step makes a key's first record from. It has every field, for records of one shape are copied ten times as fast. */
+/** What a step makes a key's first record from. It has every field: records of one shape are copied ten times as fast. */
 export const BLANK: MemoryRecord = {
   fence: 0,
   valueFence: 0,

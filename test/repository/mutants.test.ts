@@ -1,11 +1,18 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { patches } from '../mutants/patches.mjs';
 
 // Whether each is killed takes minutes: `npm run mutants`.
 
 const INVARIANTS = Array.from({ length: 19 }, (_, at) => `INV-${at + 1}`);
+
+describe('the broken clients', () => {
+  const folder = 'test/conformance/broken';
+  it.each(readdirSync(folder))('%s applies', (name) => {
+    execFileSync('git', ['apply', '--check', '--recount', `${folder}/${name}`], { stdio: 'pipe' });
+  });
+});
 
 describe('the mutants', () => {
   it.each(patches())('$name applies, and names a suite', ({ path, killer }) => {

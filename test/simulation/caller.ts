@@ -4,7 +4,7 @@ import type { Key } from '../../src/coordination/words/key.js';
 import type { Degraded, GetOrLockAnswer, Hit, Lease } from '../../src/coordination/words/outcome.js';
 import type { GetOrLock } from '../../src/coordination/words/requests.js';
 import type { Token } from '../../src/coordination/words/token.js';
-import { type Change, isWithoutStore } from './old-values.js';
+import { isWithoutStore } from './old-values.js';
 import type { SimReplica } from './sim-replica.js';
 import { NoAnswer, type World } from './world.js';
 
@@ -116,14 +116,7 @@ export class Caller {
     const publish = { key, token, payload: { kind: 'value', bytes } as const, ttlMs, staleMs, tags };
     const call = new Call(this.name);
     world.judge.oldValues.tagged(hand.nonce, tags);
-    const result = await world.call(replica, call, () =>
-      // Where the store's reply was lost, the replica does not know of the change.
-      this.#onErrand(
-        replica,
-        () => replica.coordinator.publish(publish, call),
-        ({ outcome }) => outcome !== 'not_stored',
-      ),
-    );
+    const result = await world.call(replica, call, () => replica.coordinator.publish(publish, call));
     // A publish never is an error: what cannot be stored is an outcome.
     if (!result.ok && !(result.error instanceof NoAnswer)) {
       world.judge.violated('INV-9', `a publish ended with ${result.error.message}`);
@@ -171,9 +164,7 @@ export class Caller {
     const call = new Call(this.name);
     const sentAt = world.judge.now();
     const request = { namespace, keys, tags: [], all: false, mode };
-    const result = await world.call(replica, call, () =>
-      this.#onErrand(replica, () => replica.coordinator.invalidate(request, call)),
-    );
+    const result = await world.call(replica, call, () => replica.coordinator.invalidate(request, call));
     if (result.ok) for (const key of keys) world.judge.invalidationReturned(key.id, sentAt);
   }
 
@@ -187,30 +178,8 @@ export class Caller {
     const { world } = this;
     const call = new Call(this.name);
     const request = { namespace, keys: [], tags, all: tags.length === 0, mode };
-    const result = await world.call(replica, call, () =>
-      this.#onErrand(replica, () => replica.coordinator.invalidate(request, call)),
-    );
+    const result = await world.call(replica, call, () => replica.coordinator.invalidate(request, call));
     if (result.ok) world.judge.stampingReturned(namespace, request);
-  }
-
-  /** What the call's own steps change has arrived at the replica when it has the answers. */
-  #onErrand<T>(
-    replica: SimReplica,
-    call: () => Promise<T>,
-    isAnswered: (answer: T) => boolean = () => true,
-  ): Promise<T> {
-    const { store, judge } = this.world;
-    const errand: Change[] = [];
-    store.errand = errand;
-    const answering = call();
-    store.errand = undefined;
-    const answered = (answer: T) => {
-      if (!isAnswered(answer)) return;
-      for (const change of errand) judge.oldValues.arrived(replica, change);
-    };
-    // Who waits for the answer hears it in the same order of things as without this.
-    answering.then(answered, () => {});
-    return answering;
   }
 
   #judgeAnswer(asked: Asked, { outcome, degraded }: GetOrLockAnswer): void {

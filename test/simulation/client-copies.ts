@@ -4,6 +4,7 @@ import type {
   GetOrLockResponse,
   Hit,
   InvalidateRequest,
+  PublishRequest,
   SessionCall,
 } from '../../src/grpc/generated/dibs/v1/coordinator.js';
 import { decodeToken } from '../../src/grpc/token.js';
@@ -25,6 +26,14 @@ interface Heard {
   /** A message says all that had arrived at the replica when it was sent, once the client has processed it. */
   readonly messages: { readonly sentAt: number; readonly processedAt: number }[];
   endedAt: number | undefined;
+}
+
+/** How an answer came to the client. */
+export interface Way {
+  readonly replica: SimReplica;
+  /** When its request was sent. */
+  readonly sentAt: number;
+  readonly isOverSession: boolean;
 }
 
 /** A value that one caller in the client was given. */
@@ -55,12 +64,14 @@ export class ClientCopies {
   readonly #askedAt = new Map<string, number>();
   /** Values that came over a session. */
   readonly #overSession = new Set<string>();
-  /** Those that were rebuilt here. */
-  readonly #rebuilt = new Set<string>();
   /** When each value was made that was rebuilt here without the service. */
   readonly #madeAlone = new Map<string, number>();
   /** Nonces of leases, by key and fence. */
   readonly #leases = new Map<string, string>();
+  /** When each lease came to the client first, by its nonce. */
+  readonly #leasedAt = new Map<string, number>();
+  /** The replica that answered the publish, by the nonce of its lease: it said whether the value counts. */
+  readonly #publishedBy = new Map<string, SimReplica>();
   readonly #calls = new Map<number, { readonly call: SessionCall; readonly sentAt: number }>();
 
   constructor(
@@ -88,8 +99,9 @@ export class ClientCopies {
           for (const { id, response } of message.replies) {
             const asked = this.#calls.get(id);
             this.#calls.delete(id);
-            if (asked === undefined || response?.$case !== 'getOrLock') continue;
-            this.answered('getOrLock', asked.call.request?.value, response.value, asked.sentAt, true);
+            if (asked === undefined || response === undefined) continue;
+            const way = { replica, sentAt: asked.sentAt, isOverSession: true };
+            this.answered(response.$case, asked.call.request?.value, response.value, way);
           }
         };
       },
@@ -103,8 +115,10 @@ export class ClientCopies {
   }
 
   /** An answer has come to the client. */
-  answered(name: string, request: unknown, reply: unknown, sentAt: number, isOverSession: boolean): void {
+  answered(name: string, request: unknown, reply: unknown, way: Way): void {
+    if (name === 'publish') this.#published(request as PublishRequest, way);
     if (name !== 'getOrLock') return;
+    const { sentAt, isOverSession } = way;
     const { outcome } = reply as GetOrLockResponse;
     const { namespace, key: text } = request as GetOrLockRequest;
     if (outcome?.$case === 'hit') this.#came(outcome.value, sentAt, isOverSession);
@@ -117,6 +131,12 @@ export class ClientCopies {
     // No store has told of it.
     if (lease.kind !== 'armed') this.judge.oldValues.given(key.id, lease.nonce);
     this.#leases.set(`${key.id} ${fence}`, lease.nonce);
+    if (!this.#leasedAt.has(lease.nonce)) this.#leasedAt.set(lease.nonce, this.judge.now());
+  }
+
+  #published({ namespace, key, token }: PublishRequest, { replica }: Way): void {
+    const lease = decodeToken('', keyOf(namespace, key), token);
+    if (lease !== undefined) this.#publishedBy.set(lease.nonce, replica);
   }
 
   #came({ payload }: Hit, sentAt: number, isOverSession: boolean): void {
@@ -128,9 +148,7 @@ export class ClientCopies {
 
   /** A rebuild begins under the lease with this fence. */
   rebuilding(id: string, fence: number): string {
-    const nonce = this.#leases.get(`${id} ${fence}`) ?? '';
-    this.#rebuilt.add(nonce);
-    return nonce;
+    return this.#leases.get(`${id} ${fence}`) ?? '';
   }
 
   /** A rebuild without the service has ended. */
@@ -163,8 +181,10 @@ export class ClientCopies {
     const { nonce, namespace, came, id } = given;
     if (change.appliedAt >= came.at) return undefined;
     const askedAt = this.#askedAt.get(nonce);
-    if (askedAt === undefined && this.#rebuilt.has(nonce))
-      return this.#isKnown(change, came, oldValues) ? 'came before the caller of a rebuild here' : undefined;
+    const isJoined =
+      askedAt === undefined && came.at > (this.#leasedAt.get(nonce) ?? Number.POSITIVE_INFINITY);
+    if (isJoined && this.#isKnown(nonce, change, came, oldValues))
+      return 'came before the caller of a rebuild here, and the replica that took its value knew it';
     const lastAt = askedAt ?? made.givenAt;
     const isAfter = (at: number | undefined) => at !== undefined && at < came.at && lastAt < at;
     const isAlone = this.#madeAlone.has(nonce);
@@ -185,14 +205,13 @@ export class ClientCopies {
     return undefined;
   }
 
-  /** The replicas that may have said that the rebuild's publish counts had the change's wake before its caller came. */
-  #isKnown(change: Change, came: Moment, oldValues: OldValues): boolean {
-    const open = this.#heard.filter(
-      ({ welcomedAt, endedAt }) =>
-        welcomedAt !== undefined && welcomedAt < came.at && (endedAt ?? Number.POSITIVE_INFINITY) > came.at,
-    );
-    const isWoken = ({ replica }: Heard) => (oldValues.wokenAt(replica, change)?.at ?? came.at) < came.at;
-    return open.length > 0 && open.every(isWoken);
+  /** The replica that said that the rebuild's value counts had heard of the change before the rebuild's caller came. */
+  #isKnown(nonce: string, change: Change, came: Moment, oldValues: OldValues): boolean {
+    const replica = this.#publishedBy.get(nonce);
+    // A value whose publish has no answer counts for nobody but its own caller.
+    if (replica === undefined) return true;
+    const heardAt = [oldValues.arrivedAt(replica, change), oldValues.coveredAt(replica, change, 0)];
+    return heardAt.some((at) => at !== undefined && at < came.at);
   }
 
   #violated(id: string, what: string): void {

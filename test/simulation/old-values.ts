@@ -140,6 +140,10 @@ export class OldValues {
     if (!woken.has(change)) woken.set(change, { at: this.now(), ms: this.nowMs() });
   }
 
+  arrivedAt(place: Place, change: Change): number | undefined {
+    return this.#at(place).of.get(change);
+  }
+
   wokenAt(place: Place, change: Change): Moment | undefined {
     return this.#at(place).woken.get(change);
   }

@@ -142,7 +142,8 @@ export class SimClient extends SimProcess {
     const end: Done = (error, reply) => {
       if (isOver) return;
       isOver = true;
-      if (reply !== undefined) this.copies.answered(name, request, reply, sentAt, false);
+      if (reply !== undefined)
+        this.copies.answered(name, request, reply, { replica, sentAt, isOverSession: false });
       done(error, reply);
     };
     const back = (error: ServiceError | null, reply?: unknown) =>

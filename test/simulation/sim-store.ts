@@ -55,6 +55,8 @@ export interface StoreWitness {
   stamped(namespace: string, request: NamespaceInvalidate): Change;
   /** A process has processed the wake of a change. */
   arrived(process: SimProcess, change: Change): void;
+  /** A process has the store's answer to its own change. */
+  answered(process: SimProcess, change: Change): void;
   /** The store's answer to anything has come to a process. */
   heard(process: SimProcess): void;
   /** A process has noticed what became of its channel of wakes. */
@@ -62,6 +64,8 @@ export interface StoreWitness {
 }
 
 export type StoreStep = keyof ValueStore;
+
+const CHANGING: ReadonlySet<StoreStep> = new Set(['publish', 'invalidate']);
 
 /** Microseconds of some day, as a real store's clock has them. */
 const EPOCH_MS = 1_800_000_000_000;
@@ -80,8 +84,6 @@ export class SimStoreServer {
   #clockMs = 0;
   #stopped: (() => void)[] | undefined;
   readonly channels: SimWakeChannel[] = [];
-  /** While somebody begins an errand: what its steps change is noted in it, to be told when it has its answer. */
-  errand: Change[] | undefined;
 
   constructor(
     private readonly time: VirtualTime,
@@ -156,22 +158,22 @@ export class SimStoreServer {
     id: string,
     request: unknown,
     how: (record: Maybe, nowMs: number) => steps.Stepped<T>,
-    errand?: Change[],
+    changes?: Change[],
   ): T {
     const before = this.record(id);
     const { record, reply, wake } = how(before, this.nowMs);
     if (record === undefined) this.records.delete(id);
     else this.records.set(id, record);
     const change = this.witness.stepped(step, id, before, record, request, reply);
-    if (change !== undefined) errand?.push(change);
+    if (change !== undefined) changes?.push(change);
     if (wake !== undefined) for (const channel of this.channels) channel.deliver({ id, ...wake }, change);
     return reply;
   }
 
-  stamp(namespace: string, request: NamespaceInvalidate, errand?: Change[]): TagClock {
+  stamp(namespace: string, request: NamespaceInvalidate, changes: Change[]): TagClock {
     const clock = this.spaces.invalidate(namespace, request, this.nowMs);
     const change = this.witness.stamped(namespace, request);
-    errand?.push(change);
+    changes.push(change);
     const { tags, all } = request;
     this.tell({ namespace, kind: 'tags', wake: { clockId: clock.id, time: clock.at, tags, all } }, change);
     return clock;
@@ -193,8 +195,11 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
       this.#ask<NamespaceRecord>(() => this.server.spaces.read(name, tags, rebuildMs, this.#nowMs)),
     begin: (name, keepMs) => this.#ask(() => this.server.spaces.begin(name, keepMs, this.#nowMs)),
     invalidate: (name, request) => {
-      const { errand } = this.server;
-      return this.#ask(() => this.server.stamp(name, request, errand));
+      const changes: Change[] = [];
+      return this.#told(
+        changes,
+        this.#ask(() => this.server.stamp(name, request, changes)),
+      );
     },
     enter: (name, request: SlotRequest) =>
       this.#ask(() => this.server.spaces.enter(name, request, this.#nowMs)),
@@ -277,8 +282,24 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
     request: unknown,
     how: (record: Maybe, nowMs: number) => steps.Stepped<T>,
   ): Promise<T> {
-    const { errand } = this.server;
-    return this.#ask(() => this.server.take(step, id, request, how, errand));
+    if (!CHANGING.has(step)) return this.#ask(() => this.server.take(step, id, request, how));
+    const changes: Change[] = [];
+    return this.#told(
+      changes,
+      this.#ask(() => this.server.take(step, id, request, how, changes)),
+    );
+  }
+
+  /** What a step has changed has arrived at this process when it has the answer. */
+  #told<T>(changes: readonly Change[], answering: Promise<T>): Promise<T> {
+    const { process, server } = this;
+    answering.then(
+      () => {
+        for (const change of changes) server.witness.answered(process, change);
+      },
+      () => {},
+    );
+    return answering;
   }
 
   #ask<T>(apply: () => T): Promise<T> {

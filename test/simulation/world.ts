@@ -239,6 +239,10 @@ export class World implements LockNodeWitness, StoreWitness {
     this.judge.oldValues.woken(process, change);
   }
 
+  answered(process: SimProcess, change: Change): void {
+    this.judge.oldValues.arrived(process, change);
+  }
+
   heard(process: SimProcess): void {
     this.judge.oldValues.storeHeard(process);
   }

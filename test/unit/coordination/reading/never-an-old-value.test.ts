@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Call } from '../../../../src/coordination/words/call.js';
+import { keyOf } from '../../../../src/coordination/words/key.js';
 import type { GetOrLock } from '../../../../src/coordination/words/requests.js';
 import type { Token } from '../../../../src/coordination/words/token.js';
 import {
@@ -212,6 +213,26 @@ describe("a replica's own invalidation", () => {
       trial.wakes.silent = false;
       const next = await ask({ stale: 'forbid' });
       expect(next.answer?.outcome.kind).not.toBe('hit');
+    },
+  );
+
+  it.each(['a key', 'a tag'] as const)(
+    'of %s is heard when the store has answered that, whatever it still owes',
+    async (what) => {
+      const { trial, here, ask, lease, publish } = fleet(100_000);
+      await publish((await lease()).token, 'old', ['red']);
+      hitOf(await ask());
+      trial.wakes.silent = true;
+      // The reply for the first key is on its way.
+      const late = trial.store.holdAfter('invalidate');
+      const keys = [keyOf('trial', 'another'), ...(what === 'a key' ? [trial.key] : [])];
+      const tags = what === 'a tag' ? ['red'] : [];
+      const request = { namespace: 'trial', keys, tags, all: false, mode: 'delete' as const };
+      const invalidating = here.invalidate(request, new Call());
+      await trial.settle();
+      leaseOf(await ask());
+      late.open();
+      await invalidating;
     },
   );
 

@@ -1,0 +1,75 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { StorePublish } from '../../src/coordination/ports/value-store.js';
+import { keyOf } from '../../src/coordination/words/key.js';
+import { encodeToken } from '../../src/grpc/token.js';
+import { ClientCopies } from './client-copies.js';
+import { Judge } from './judge.js';
+import type { SimReplica } from './sim-replica.js';
+
+// A caller joins a rebuild of its own process, and a tag of the value has been invalidated before: what it may be given
+// depends on what the replica knew that took the value.
+
+const KEY = keyOf('red', 'a');
+const NONCE = '000001aaaaaaaaaaaaaaaa';
+const [THERE, ELSEWHERE] = [{}, {}] as [SimReplica, SimReplica];
+
+let judge: Judge;
+let copies: ClientCopies;
+beforeEach(() => {
+  judge = new Judge(
+    () => 1_000,
+    () => 1_000,
+  );
+  copies = new ClientCopies(judge, 'k0', new Set());
+});
+
+const token = encodeToken(KEY, { kind: 'armed', nonce: NONCE, fence: 1, leaseMs: 1_000 });
+const way = (replica: SimReplica) => ({ replica, sentAt: judge.now(), isOverSession: false });
+const named = { namespace: KEY.namespace, key: KEY.key };
+
+function leased(): void {
+  judge.oldValues.given(KEY.id, NONCE);
+  judge.oldValues.tagged(NONCE, ['x']);
+  const lease = { token, fence: 1, previous: undefined };
+  copies.answered('getOrLock', named, { outcome: { $case: 'lease', value: lease } }, way(THERE));
+}
+
+const invalidated = () =>
+  judge.oldValues.stamped(KEY.namespace, { tags: ['x'], all: false, mode: 'delete', keepMs: 1 } as never);
+
+/** A caller comes, the value is published, and the caller is given it. */
+function joinedAndGiven(takenBy: SimReplica | undefined): string[] {
+  const came = { at: judge.now(), ms: 1_000 };
+  judge.oldValues.published(KEY.id, { nonce: NONCE, tags: ['x'], ttlMs: 1_000 } as unknown as StorePublish);
+  if (takenBy !== undefined) copies.answered('publish', { ...named, token }, {}, way(takenBy));
+  const { id, namespace } = KEY;
+  copies.given({ id, namespace, nonce: NONCE, came, ownNonce: undefined, isNear: false, fresh: false });
+  return judge.violations.map(({ invariant }) => invariant);
+}
+
+describe('a caller that joined a rebuild', () => {
+  it('may be given what a replica took that is one wake behind, whatever another one knows', () => {
+    leased();
+    judge.oldValues.woken(ELSEWHERE, invalidated());
+    expect(joinedAndGiven(THERE)).toEqual([]);
+  });
+
+  it('is given nothing that the replica knew to have changed, by a wake or by its own answer', () => {
+    leased();
+    judge.oldValues.arrived(THERE, invalidated());
+    expect(joinedAndGiven(THERE)).toEqual(['INV-15']);
+  });
+
+  it('is given nothing that changed before the channel of the replica was lost', () => {
+    leased();
+    invalidated();
+    judge.oldValues.channelDisconnected(THERE);
+    expect(joinedAndGiven(THERE)).toEqual(['INV-15']);
+  });
+
+  it('is given nothing whose publish has no answer', () => {
+    leased();
+    invalidated();
+    expect(joinedAndGiven(undefined)).toEqual(['INV-15']);
+  });
+});
