@@ -268,7 +268,7 @@ public final class DibsClientBuilder {
     Flights<Found> flights = Flights.ofRequests(() -> near != null && near.isLive());
     Flights<Found> unreadable = Flights.ofWork();
     RunningRebuilds running = new RunningRebuilds();
-    Metrics metrics = new Metrics(openTelemetry);
+    Metrics metrics = new Metrics(openTelemetry, namespace);
     LocalRebuilds local = new LocalRebuilds(safe, metrics, executor);
     Changes changes = new Changes(flights, unreadable, running, local, near);
     HeldLeases held = new HeldLeases();

@@ -56,7 +56,11 @@ final class HitCounts {
     }
 
     void add(Source source, Freshness freshness) {
-      counts[source.ordinal()][freshness.ordinal()].sum.increment();
+      sumOf(source, freshness).increment();
+    }
+
+    LongAdder sumOf(Source source, Freshness freshness) {
+      return counts[source.ordinal()][freshness.ordinal()].sum;
     }
   }
 

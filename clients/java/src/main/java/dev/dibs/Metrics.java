@@ -13,6 +13,7 @@ import java.time.Duration;
 import java.util.Locale;
 import java.util.Map;
 import java.util.WeakHashMap;
+import java.util.concurrent.atomic.LongAdder;
 
 /**
  * What a client counts, by OpenTelemetry's API only. None of it has a key: keys may be personal data, and there is no
@@ -38,50 +39,56 @@ final class Metrics {
   private static final Map<OpenTelemetry, Instruments> OF_EACH = new WeakHashMap<>();
 
   private final OpenTelemetry openTelemetry;
+  private final String namespace;
+
+  /** Near hits of the client's own namespace, without a look-up: they are the cheapest calls that there are. */
+  private volatile LongAdder nearHits;
 
   /** The one that was asked last: an application may set the global one later. */
   private volatile Instruments current;
 
-  /** {@code openTelemetry} is null for the global one. */
-  Metrics(OpenTelemetry openTelemetry) {
+  /** {@code openTelemetry} is null for the global one; {@code namespace} is the client's own. */
+  Metrics(OpenTelemetry openTelemetry, String namespace) {
     this.openTelemetry = openTelemetry;
+    this.namespace = namespace;
     instruments();
   }
 
   /** Costs little more than a plain number. It does not ask for the global OpenTelemetry: a call that goes out does. */
-  void nearHit(String namespace) {
-    current.hits.of(namespace).add(Source.NEAR, Freshness.FRESH);
+  void nearHit(String ofNamespace) {
+    if (ofNamespace.equals(namespace)) nearHits.increment();
+    else current.hits.of(ofNamespace).add(Source.NEAR, Freshness.FRESH);
   }
 
-  void hit(String namespace, Source source, Freshness freshness) {
-    instruments().hits.of(namespace).add(source, freshness);
+  void hit(String ofNamespace, Source source, Freshness freshness) {
+    instruments().hits.of(ofNamespace).add(source, freshness);
   }
 
-  void rebuilt(String namespace, Outcome outcome) {
+  void rebuilt(String ofNamespace, Outcome outcome) {
     Instruments its = instruments();
     Attributes attributes =
-        its.hits.attributesOf(namespace).toBuilder().put(OUTCOME, outcome.name().toLowerCase(Locale.ROOT)).build();
+        its.hits.attributesOf(ofNamespace).toBuilder().put(OUTCOME, outcome.name().toLowerCase(Locale.ROOT)).build();
     its.rebuilds.add(1, attributes);
   }
 
-  void rebuiltLocally(String namespace) {
+  void rebuiltLocally(String ofNamespace) {
     Instruments its = instruments();
-    its.localRebuilds.add(1, its.hits.attributesOf(namespace));
+    its.localRebuilds.add(1, its.hits.attributesOf(ofNamespace));
   }
 
-  void lost(String namespace) {
+  void lost(String ofNamespace) {
     Instruments its = instruments();
-    its.leasesLost.add(1, its.hits.attributesOf(namespace));
+    its.leasesLost.add(1, its.hits.attributesOf(ofNamespace));
   }
 
-  void undecodable(String namespace) {
+  void undecodable(String ofNamespace) {
     Instruments its = instruments();
-    its.undecodable.add(1, its.hits.attributesOf(namespace));
+    its.undecodable.add(1, its.hits.attributesOf(ofNamespace));
   }
 
-  void waited(String namespace, Duration waited) {
+  void waited(String ofNamespace, Duration waited) {
     Instruments its = instruments();
-    its.waits.record(waited.toNanos() / NANOS, its.hits.attributesOf(namespace));
+    its.waits.record(waited.toNanos() / NANOS, its.hits.attributesOf(ofNamespace));
   }
 
   private Instruments instruments() {
@@ -91,6 +98,7 @@ final class Metrics {
     synchronized (OF_EACH) {
       known = OF_EACH.computeIfAbsent(now, Instruments::new);
     }
+    nearHits = known.hits.of(namespace).sumOf(Source.NEAR, Freshness.FRESH);
     current = known;
     return known;
   }
