@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What there is to do with the Java client: generate, build, test, adapter, example NAME.
+# What there is to do with the Java client: generate, build, test, package, adapter, example NAME.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 SELF=./tasks.sh
 
 CLASSES=target/test-classes:target/classes
 # What a build is made of; where its sum is the same, there is nothing to build.
-SOURCES=(pom.xml src conformance examples)
+SOURCES=(pom.xml reactor.xml src conformance examples spring/pom.xml spring/src)
 STAMP=target/built
 
 # As the artifacts of protoc are called: the system and the processor.
@@ -64,8 +64,8 @@ build() {
     done
     trap 'rm -f target/lock' EXIT
     if is_built; then exit; fi
-    rm -rf target/classes target/test-classes target/maven-status "$STAMP"
-    maven test-compile dependency:build-classpath
+    rm -rf {.,spring}/target/classes {.,spring}/target/test-classes {.,spring}/target/maven-status "$STAMP"
+    maven --file reactor.xml test-compile dependency:build-classpath
     sum >"$STAMP"
   )
 }
@@ -82,7 +82,7 @@ class_of() {
 
 # The counts of all suites, from what surefire wrote of each.
 count() {
-  cat target/surefire-reports/TEST-*.xml 2>/dev/null |
+  cat {.,spring}/target/surefire-reports/TEST-*.xml 2>/dev/null |
     awk -v failed_to_run="$1" '
       function of(name) {
         if (!match($0, " " name "=\"[0-9]+\"")) return 0
@@ -98,18 +98,43 @@ count() {
 
 test() {
   local status=0
-  rm -rf target/surefire-reports
+  rm -rf {.,spring}/target/surefire-reports
   # By a process of its own, for within a condition nothing here would stop at a failure.
-  "$SELF" build && maven surefire:test || status=1
+  "$SELF" build && maven --file reactor.xml --fail-at-end test || status=1
+  "$SELF" package || status=1
   count "$status"
   exit "$status"
+}
+
+# Builds what is released, installs it into a project outside of this repository, and uses it there.
+package() {
+  local outside
+  outside=$(mktemp -d)
+  # shellcheck disable=SC2064 # By its name now: at the end it is out of scope.
+  trap "rm -rf '$outside'" EXIT
+  # A repository of its own, with what is on this machine already: nothing of ours stays behind.
+  cp -r "${MAVEN_REPOSITORY:-$HOME/.m2/repository}" "$outside/repository"
+  rm -rf "$outside/repository/dev/dibs"
+  maven --file reactor.xml -Prelease -DskipTests -Dmaven.repo.local="$outside/repository" install
+  cp -r consumer "$outside/project"
+  maven --file "$outside/project/pom.xml" -Dmaven.repo.local="$outside/repository" compile dependency:build-classpath
+  java -cp "$outside/project/target/classes:$(cat "$outside/project/target/classpath")" Consumer
+  local name kind
+  for name in client spring; do
+    for kind in '' -sources -javadoc; do
+      [[ -f $(echo "$outside/repository/dev/dibs/dibs-$name/"*"/dibs-$name-"[0-9.]*[0-9]"$kind.jar") ]]
+    done
+    unzip -p "$outside/repository/dev/dibs/dibs-$name/"*"/dibs-$name-"[0-9.]*[0-9].jar META-INF/MANIFEST.MF |
+      grep -q "Automatic-Module-Name: dev.dibs.$name"
+  done
 }
 
 case "${1:-}" in
   generate) generate ;;
   build) build ;;
   test) test ;;
+  package) package ;;
   adapter) run dev.dibs.conformance.Adapter ;;
   example) run "dev.dibs.examples.$(class_of "${2:?a name, such as start}")" ;;
-  *) echo "usage: $0 generate | build | test | adapter | example NAME" >&2 && exit 2 ;;
+  *) echo "usage: $0 generate | build | test | package | adapter | example NAME" >&2 && exit 2 ;;
 esac

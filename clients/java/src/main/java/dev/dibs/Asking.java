@@ -40,8 +40,15 @@ final class Asking {
   Found near(String key, Options<?> options) {
     if (parts.near() == null || closed || !options.mayJoin()) return null;
     String namespace = namespace(options);
+    return nearHit(parts, namespace, key);
+  }
+
+  /** Null where this process has no fresh copy. */
+  static Found nearHit(Parts parts, String namespace, String key) {
     Found found = parts.near().get(FullKey.of(namespace, key));
-    if (found != null) parts.hooks().tell(hooks -> hooks.onHit(namespace, key, Freshness.FRESH));
+    if (found == null) return null;
+    parts.metrics().nearHit(namespace);
+    parts.hooks().tell(hooks -> hooks.onHit(namespace, key, Freshness.FRESH, HitSource.NEAR));
     return found;
   }
 
@@ -69,6 +76,7 @@ final class Asking {
 
   /** A value that the codec cannot read is a miss, once: for all callers of this process that found it so. */
   CompletableFuture<Found> again(Question about, long sinceNanos, RuntimeException error) {
+    parts.metrics().undecodable(about.namespace());
     parts.hooks().tell(hooks -> hooks.onUndecodable(about.namespace(), about.key(), error));
     Question refresh = about.with(about.options().refresh());
     FullKey key = about.fullKey();
@@ -112,6 +120,7 @@ final class Asking {
     try {
       return Optional.of(new Cached<>(Values.decoded(options, found), found.freshness()));
     } catch (RuntimeException error) {
+      parts.metrics().undecodable(namespace(options));
       parts.hooks().tell(hooks -> hooks.onUndecodable(namespace(options), key, error));
       return Optional.empty();
     }

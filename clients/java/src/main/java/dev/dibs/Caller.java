@@ -38,9 +38,15 @@ final class Caller {
     seat.whenComplete(
         (found, error) -> {
           if (hasOwnTime(Futures.cause(error))) attempt();
-          else Futures.settle(result, found, error);
+          else settle(found, error);
         });
     result.whenComplete((found, error) -> seat.cancel(false));
+  }
+
+  private void settle(Found found, Throwable error) {
+    boolean hasJoined = error == null && !isOwn;
+    if (hasJoined) parts.metrics().hit(about.namespace(), HitCounts.Source.JOINED, found.freshness());
+    Futures.settle(result, found, error);
   }
 
   /** The wait that has ended is that of a caller that had come earlier. */
@@ -86,7 +92,7 @@ final class Caller {
     if (result.isDone()) return;
     if (ending.counts()) {
       Found theirs = ending.found() == null ? null : new Found(ending.found().bytes(), false);
-      Futures.settle(result, theirs, ending.error());
+      settle(theirs, ending.error());
     } else if (about.leftNanos() > 0) {
       attempt();
     } else {

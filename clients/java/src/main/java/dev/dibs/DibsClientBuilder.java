@@ -240,7 +240,7 @@ public final class DibsClientBuilder {
   }
 
   /**
-   * What makes the spans of rebuilds. Default: the {@link io.opentelemetry.api.GlobalOpenTelemetry}, which does nothing
+   * What makes the spans of rebuilds, and counts. Default: the {@link io.opentelemetry.api.GlobalOpenTelemetry}, which does nothing
    * unless the application has set it.
    *
    * @param instance not null
@@ -268,7 +268,8 @@ public final class DibsClientBuilder {
     Flights<Found> flights = Flights.ofRequests(() -> near != null && near.isLive());
     Flights<Found> unreadable = Flights.ofWork();
     RunningRebuilds running = new RunningRebuilds();
-    LocalRebuilds local = new LocalRebuilds(safe, executor);
+    Metrics metrics = new Metrics(openTelemetry, namespace);
+    LocalRebuilds local = new LocalRebuilds(safe, metrics, executor);
     Changes changes = new Changes(flights, unreadable, running, local, near);
     HeldLeases held = new HeldLeases();
     Transport unary = new UnaryTransport(link);
@@ -290,6 +291,7 @@ public final class DibsClientBuilder {
             new Background(),
             executor,
             new Tracing(openTelemetry),
+            metrics,
             namespace,
             name,
             onUnavailable,

@@ -145,14 +145,13 @@ final class FetchLoop {
         else write(response.getLease());
       }
       case FAILED -> {
-        // A read that finds nothing at once has waited for nobody.
-        if (!how.isRead() || waited.compareTo(WAITED_MIN) >= 0) tellWaited(waited, true);
+        tellWaited(waited, true);
         Duration retryAfter = Duration.ofMillis(response.getFailed().getRetryAfterMs());
         fail(new RebuildFailedException(response.getFailed().getMessage(), retryAfter));
       }
       // An outcome that a later service has: all that this one can say of it is that there is no answer.
       default -> {
-        if (!how.isRead() || waited.compareTo(WAITED_MIN) >= 0) tellWaited(waited, false);
+        tellWaited(waited, false);
         busy(response.getBusy(), waited);
       }
     }
@@ -266,8 +265,13 @@ final class FetchLoop {
   private void served(Hit hit) {
     boolean isStale = hit.getFreshness() == dev.dibs.v1.Freshness.FRESHNESS_STALE;
     Freshness freshness = isStale ? Freshness.STALE : Freshness.FRESH;
-    parts.hooks().tell(hooks -> hooks.onHit(about.namespace(), about.key(), freshness));
+    tellHit(freshness, HitSource.SERVICE);
     flight.land(new Found(hit.hasValue() ? hit.getValue() : null, false, freshness), null);
+  }
+
+  private void tellHit(Freshness freshness, HitSource source) {
+    parts.metrics().hit(about.namespace(), HitCounts.Source.valueOf(source.name()), freshness);
+    parts.hooks().tell(hooks -> hooks.onHit(about.namespace(), about.key(), freshness, source));
   }
 
   private void fail(Throwable error) {
@@ -275,6 +279,9 @@ final class FetchLoop {
   }
 
   private void tellWaited(Duration waited, boolean answered) {
+    // A read that finds nothing at once has waited for nobody.
+    if (how.isRead() && (about.options().maxWait().isZero() || waited.compareTo(WAITED_MIN) < 0)) return;
+    parts.metrics().waited(about.namespace(), waited);
     parts.hooks().tell(hooks -> hooks.onWait(about.namespace(), about.key(), waited, answered));
   }
 
@@ -288,7 +295,7 @@ final class FetchLoop {
     parts.availability().lost(cause);
     Found old = leftInNearCache();
     if (old != null) {
-      parts.hooks().tell(hooks -> hooks.onHit(about.namespace(), about.key(), Freshness.STALE));
+      tellHit(Freshness.STALE, HitSource.NEAR);
       flight.land(old, null);
       return;
     }

@@ -21,6 +21,18 @@ public interface Hooks {
   default void onHit(String namespace, String key, Freshness freshness) {}
 
   /**
+   * A value was there, with where it came from. By itself it calls the shorter form.
+   *
+   * @param namespace of the key
+   * @param key of the value
+   * @param freshness of the value
+   * @param source this process's memory, or the service
+   */
+  default void onHit(String namespace, String key, Freshness freshness, HitSource source) {
+    onHit(namespace, key, freshness);
+  }
+
+  /**
    * The caller waited for another caller's rebuild.
    *
    * @param namespace of the key

@@ -2,6 +2,7 @@ package dev.dibs;
 
 import com.google.protobuf.ByteString;
 import dev.dibs.LeaseKeeper.Loss;
+import dev.dibs.Metrics.Outcome;
 import dev.dibs.RunningRebuild.Ending;
 import dev.dibs.Transport.Terms;
 import dev.dibs.v1.ExtendRequest;
@@ -84,12 +85,14 @@ final class LeasedRebuild {
   private void ran(Run run, Loss loss, ByteString value, Throwable error) {
     if (loss != null && loss != Loss.UNANSWERED) {
       // No caller has waited for this since.
+      count(Outcome.LOST);
       span.end(Thrown.by(error));
     } else if (error == null && run.terms().isUnstored()) {
       unstored(value);
     } else if (error == null) {
       handOver(value, run.terms(), loss != null);
     } else if (loss != null) {
+      count(Outcome.LOST);
       end(null, new LeaseLostException(error), Ending.ASK_AGAIN);
     } else if (error instanceof Run.NotBegunException || audience.left().isRaised()) {
       giveBack(error);
@@ -124,6 +127,7 @@ final class LeasedRebuild {
    */
   private void lost(Run run, Loss how) {
     if (!run.isLost()) {
+      parts.metrics().lost(about.namespace());
       parts.hooks().tell(hooks -> hooks.onLeaseLost(about.namespace(), about.key()));
       running.close();
       run.lose();
@@ -150,12 +154,14 @@ final class LeasedRebuild {
 
   /** The value is for the callers that were there before the lease. All others ask again. */
   private void unstored(ByteString value) {
+    count(Outcome.NOT_STORED);
     running.close();
     release(null).whenComplete((isReleased, failed) -> end(new Found(value, true), null, Ending.ASK_AGAIN));
   }
 
   /** A failure goes to all waiters, if the service accepted it. */
   private void fail(Throwable error) {
+    count(Outcome.FAILED);
     running.close();
     release(error)
         .whenComplete(
@@ -195,9 +201,12 @@ final class LeasedRebuild {
         .whenComplete(
             (published, failed) -> {
               if (failed == null && isLost && published != null && published.isVoid()) {
+                count(Outcome.LOST);
                 end(null, new LeaseLostException(null), Ending.ASK_AGAIN);
               } else if (failed == null) {
                 boolean counts = published != null && published.isStoredAndCounts();
+                // One that is repeated behind is not known to be stored.
+                count(published != null && published.isStored() ? Outcome.PUBLISHED : Outcome.NOT_STORED);
                 end(found, null, new Ending(counts, found, null));
               } else {
                 notStorable(found, DibsStatusException.of(failed));
@@ -207,8 +216,13 @@ final class LeasedRebuild {
 
   /** Such as a value beyond the bound. The source has answered: its caller has the value, and the fleet hears why not. */
   private void notStorable(Found found, DibsStatusException error) {
+    count(Outcome.NOT_STORED);
     parts.hooks().tell(hooks -> hooks.onNotStorable(about.namespace(), about.key(), error));
     release(error).whenComplete((isReleased, failed) -> end(found, null, Ending.ASK_AGAIN));
+  }
+
+  private void count(Outcome outcome) {
+    parts.metrics().rebuilt(about.namespace(), outcome);
   }
 
   private void tellBackground(Throwable error) {

@@ -32,6 +32,7 @@ final class Link {
             .maxInboundMessageSize(Integer.MAX_VALUE)
             // What may be sent again is known one storey up.
             .disableRetry()
+            .userAgent(Version.USER_AGENT)
             .defaultLoadBalancingPolicy("round_robin");
     // A path is no name of a host, and servers refuse it as one.
     if (target.isSocket()) builder.overrideAuthority("localhost");

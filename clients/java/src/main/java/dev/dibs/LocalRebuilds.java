@@ -16,10 +16,12 @@ final class LocalRebuilds {
   private final Flights<Found> flights = Flights.ofWork();
   private final LocalResults results = new LocalResults();
   private final SafeHooks hooks;
+  private final Metrics metrics;
   private final Executor executor;
 
-  LocalRebuilds(SafeHooks hooks, Executor executor) {
+  LocalRebuilds(SafeHooks hooks, Metrics metrics, Executor executor) {
     this.hooks = hooks;
+    this.metrics = metrics;
     this.executor = executor;
   }
 
@@ -42,6 +44,7 @@ final class LocalRebuilds {
   }
 
   private void rebuild(Question about, DibsStatusException cause, Flight<Found> flight) {
+    metrics.rebuiltLocally(about.namespace());
     hooks.tell(told -> told.onLocalRebuild(about.namespace(), about.key(), cause));
     long generation = results.generation();
     Run run = new Run(about.body(), RebuildReason.LOCAL, 0, null);

@@ -68,10 +68,8 @@ final class ManyCall<V> {
   }
 
   private Found near(String key) {
-    if (parts.near() == null || !options.mayJoin()) return null;
-    Found found = parts.near().get(FullKey.of(about.namespace(), key));
-    if (found != null) parts.hooks().tell(hooks -> hooks.onHit(about.namespace(), key, Freshness.FRESH));
-    return found;
+    boolean mayBeNear = parts.near() != null && options.mayJoin();
+    return mayBeNear ? Asking.nearHit(parts, about.namespace(), key) : null;
   }
 
   private void whenAll(Map<String, CompletableFuture<Found>> those, Runnable next) {

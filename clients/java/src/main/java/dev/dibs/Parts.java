@@ -30,6 +30,7 @@ record Parts(
     Background background,
     Executor executor,
     Tracing tracing,
+    Metrics metrics,
     String namespace,
     String holder,
     OnUnavailable onUnavailable,

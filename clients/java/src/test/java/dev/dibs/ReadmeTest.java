@@ -31,6 +31,7 @@ final class ReadmeTest {
       import io.opentelemetry.context.Scope;
       import java.time.Duration;
       import java.util.List;
+      import java.util.Map;
 
       abstract class Block%d {
         interface Page {
@@ -45,6 +46,7 @@ final class ReadmeTest {
         interface Database {
           String name(int id);
           Page page(int id);
+          Map<String, User> users(List<String> keys);
         }
 
         record Users(Dibs dibs, Database database) {
@@ -56,6 +58,7 @@ final class ReadmeTest {
         DibsClient dibs;
         Database database;
         Options<String> names;
+        Options<User> users;
 
         void run() throws Exception {
           %s

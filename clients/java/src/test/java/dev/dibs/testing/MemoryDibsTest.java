@@ -4,16 +4,26 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.dibs.Cached;
 import dev.dibs.Codec;
+import dev.dibs.DibsManyException;
 import dev.dibs.DibsStatusException;
+import dev.dibs.Freshness;
 import dev.dibs.InvalidateResult;
 import dev.dibs.Invalidation;
 import dev.dibs.Options;
 import dev.dibs.RebuildFailedException;
 import dev.dibs.ReentrantRebuildException;
 import dev.dibs.Source;
+import dev.dibs.SourceMany;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -140,5 +150,52 @@ final class MemoryDibsTest {
         ReentrantRebuildException.class,
         () -> dibs.getOrRebuild("k", TEXT, () -> dibs.getOrRebuild("k", TEXT, next)));
     assertEquals("v1", dibs.getOrRebuild("l", TEXT, () -> dibs.getOrRebuild("m", TEXT, next)));
+  }
+
+  @Test
+  void readsAndSetsWithoutARebuild() {
+    assertEquals(Optional.empty(), dibs.get("k", STALE));
+    assertTrue(dibs.set("k", "v", STALE).isStored());
+    assertEquals(Optional.of(new Cached<>("v", Freshness.FRESH)), dibs.get("k", STALE));
+    dibs.advance(Duration.ofMinutes(2));
+    assertEquals(Optional.of(new Cached<>("v", Freshness.STALE)), dibs.get("k", STALE));
+    assertEquals(Optional.empty(), dibs.get("k", STALE.stale(Options.Stale.FORBID)));
+    dibs.set("k", null, STALE);
+    assertTrue(dibs.get("k", STALE).orElseThrow().isAbsent());
+    assertThrows(
+        ReentrantRebuildException.class,
+        () -> dibs.getOrRebuild("l", TEXT, () -> dibs.set("l", "inner", TEXT).outcome().name()));
+  }
+
+  @Test
+  void rebuildsManyByOneCall() {
+    dibs.set("there", "v", TEXT);
+    List<List<String>> asked = new ArrayList<>();
+    Map<String, String> expected = new HashMap<>(Map.of("there", "v", "k", "of k"));
+    expected.put("gone", null);
+    for (int time = 0; time < 2; time += 1) {
+      Map<String, String> values =
+          dibs.getOrRebuildMany(
+              List.of("k", "there", "gone", "k"),
+              TEXT,
+              keys -> {
+                asked.add(keys);
+                return Map.of("k", "of k");
+              });
+      assertEquals(expected, values);
+    }
+    assertEquals(List.of(List.of("k", "gone")), asked);
+  }
+
+  @Test
+  void tellsTheFailureOfManyByKey() {
+    dibs.set("there", "v", TEXT);
+    Exception fault = new Exception("away");
+    SourceMany<String> source = keys -> { throw fault; };
+    var many =
+        assertThrows(DibsManyException.class, () -> dibs.getOrRebuildMany(List.of("k", "there"), TEXT, source));
+    assertEquals(Map.of("k", fault), many.errors());
+    assertEquals(Map.of("there", "v"), many.values());
+    assertThrows(RebuildFailedException.class, () -> dibs.getOrRebuild("k", TEXT, next));
   }
 }
