@@ -1,4 +1,6 @@
 //! What becomes of OpenTelemetry's traces, with the feature `opentelemetry`.
+#[path = "otel/metrics.rs"]
+mod metrics;
 #[path = "it/support/mod.rs"]
 #[allow(dead_code, reason = "the other tests need the rest")]
 mod support;
