@@ -1,6 +1,4 @@
 //! What becomes of OpenTelemetry's traces, with the feature `opentelemetry`.
-#[path = "otel/metrics.rs"]
-mod metrics;
 #[path = "it/support/mod.rs"]
 #[allow(dead_code, reason = "the other tests need the rest")]
 mod support;

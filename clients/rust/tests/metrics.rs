@@ -1,4 +1,8 @@
-//! What is counted, by OpenTelemetry's API.
+//! What is counted, with the feature `opentelemetry`. Its provider is the process's, and comes before the first call.
+#[path = "it/support/mod.rs"]
+#[allow(dead_code, reason = "the other tests need the rest")]
+mod support;
+
 use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use dibs::{
@@ -11,7 +15,7 @@ use opentelemetry_sdk::metrics::{
     data::{AggregatedMetrics, MetricData},
 };
 
-use crate::support::{
+use support::{
     TTL,
     answers::{busy, extended, hit, lease, published, refuse, released},
     fake::{Answer, Fake},
@@ -78,7 +82,7 @@ async fn rebuilt(namespace: &'static str, publish: Answer, extend: ExtendOutcome
     LazyLock::force(&METER);
     let fake = Fake::start().await;
     let expires_in_ms = if extend == ExtendOutcome::Lost { 300 } else { 10_000 };
-    let leased = crate::support::answers::lease_reply("t", expires_in_ms, None);
+    let leased = support::answers::lease_reply("t", expires_in_ms, None);
     fake.will("get_or_lock", [Answer::Reply(leased), busy(60_000, BusyReason::WaitEnded)]);
     fake.will("publish", [publish]);
     fake.will("extend", [extended(extend, 10_000)]);
@@ -148,6 +152,7 @@ async fn callers_that_join_and_local_rebuilds_are_counted() {
 
 #[tokio::test]
 async fn the_user_agent_names_the_client() {
+    LazyLock::force(&METER);
     let fake = Fake::start().await;
     fake.will("get_or_lock", [lease()]);
     fake.will("publish", [published(PublishOutcome::Stored)]);
