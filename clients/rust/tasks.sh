@@ -29,7 +29,7 @@ check() {
   build
   local log status=0
   log="$(run_tests 2>&1)" || status=$?
-  log+=$'\n'"$(run_tests --features dibs-client/opentelemetry --lib --test tracing 2>&1)" || status=$?
+  log+=$'\n'"$(run_tests --features dibs-client/opentelemetry --lib --test metrics --test tracing 2>&1)" || status=$?
   if [[ $status -ne 0 ]]; then printf '%s\n' "$log"; fi
   awk '/^test result:/ { passed += $4; failed += $6; skipped += $8 }
     END { print passed + 0 " passed, " failed + 0 " failed, " skipped + 0 " skipped" }' <<<"$log"

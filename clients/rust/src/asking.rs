@@ -2,7 +2,10 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
 use tonic::Code;
 use uuid::Uuid;
 
@@ -12,7 +15,7 @@ use crate::{
     error::{CallError, Error},
     flights::Flight,
     held_lease::HeldLease,
-    hooks::Event,
+    hooks::{Event, HitSource},
     options::{Options, WAY, duration},
     v1::{self, BusyReason, get_or_lock_response::Outcome},
     wait_pieces::WaitPieces,
@@ -28,10 +31,25 @@ const BROKEN_OFF_MAX: u32 = 2;
 
 /// What asking came to.
 pub(crate) enum Answer {
-    /// None where the source has nothing.
-    Value(Option<Bytes>),
+    Value {
+        /// None where the source has nothing.
+        bytes: Option<Bytes>,
+        stale: bool,
+    },
     Lease(Box<HeldLease>),
     OutOfReach(CallError),
+}
+
+/// What was asked for elsewhere.
+pub(crate) enum Given {
+    Lease(Box<HeldLease>),
+    Response(Result<v1::GetOrLockResponse, CallError>),
+}
+
+/// A question that was asked together with others, and its answer to come.
+pub(crate) struct Begun {
+    pub request_id: String,
+    pub given: oneshot::Receiver<Given>,
 }
 
 /// One call of a user's, which is the same for the service however often it is asked.
@@ -42,12 +60,20 @@ pub(crate) struct Asking {
     request_id: String,
     until: Instant,
     pieces: WaitPieces,
+    /// In place of the first question.
+    given: Option<oneshot::Receiver<Given>>,
 }
 
 impl Asking {
     pub fn new(core: Arc<Core>, options: Arc<Options>, until: Instant) -> Self {
         let pieces = WaitPieces::default();
-        Self { core, options, request_id: Uuid::new_v4().to_string(), until, pieces }
+        Self { core, options, request_id: Uuid::new_v4().to_string(), until, pieces, given: None }
+    }
+
+    /// The first answer comes from there.
+    pub fn begin(&mut self, begun: Begun) {
+        self.request_id = begun.request_id;
+        self.given = Some(begun.given);
     }
 
     /// GetOrLock until there is a value, a lease, a failure, or no time left. The flight, if there is one, hears when
@@ -59,7 +85,19 @@ impl Asking {
             if let Some(flight) = flight {
                 flight.sent(self.core.calls.watches(&self.options.namespace));
             }
-            let outcome = match self.ask(asked_at).await {
+            let response = match self.given.take() {
+                None => self.ask(asked_at).await,
+                Some(given) => match given.await {
+                    Ok(Given::Lease(lease)) => return Ok(Answer::Lease(lease)),
+                    Ok(Given::Response(response)) => {
+                        // It was asked for as often as it takes.
+                        broken_off = BROKEN_OFF_MAX;
+                        response
+                    }
+                    Err(_) => continue,
+                },
+            };
+            let outcome = match response {
                 Ok(response) => response.outcome,
                 Err(error) if self.pieces.learn(&error) => continue,
                 Err(error) if error.is_unreachable() => {
@@ -82,7 +120,8 @@ impl Asking {
                     if waited >= WAITED_MIN {
                         self.tell_wait(waited, true);
                     }
-                    return Ok(Answer::Value(served(&self.core, &self.options, &hit)));
+                    let stale = hit.freshness() == v1::Freshness::Stale;
+                    return Ok(Answer::Value { bytes: served(&self.core, &self.options, &hit), stale });
                 }
                 Some(Outcome::Lease(lease)) => {
                     let held = HeldLease::new(self.core.clone(), self.options.clone(), lease);
@@ -95,7 +134,10 @@ impl Asking {
                 // Not the caller's wait has ended, but the piece of it that the service was asked for.
                 Some(Outcome::Busy(busy)) if self.pieces.goes_on(&busy, waited, self.until) => {}
                 Some(Outcome::Busy(busy)) => {
-                    self.tell_wait(waited, false);
+                    // There was nothing to wait for.
+                    if busy.reason() != BusyReason::NoValue {
+                        self.tell_wait(waited, false);
+                    }
                     self.come_back_to(&busy).await?;
                 }
                 // An outcome that a later service has: all that this one can say of it is that there is no answer.
@@ -108,7 +150,7 @@ impl Asking {
     }
 
     async fn ask(&mut self, now: Instant) -> Result<v1::GetOrLockResponse, CallError> {
-        let Self { core, options, request_id, until, pieces } = self;
+        let Self { core, options, request_id, until, pieces, .. } = self;
         let left = until.saturating_duration_since(now);
         let piece = pieces.next(left, options.wait.is_some());
         let request = options.get_or_lock(request_id.clone(), core.holder.clone(), piece.wait);
@@ -142,17 +184,17 @@ impl Asking {
 
 pub(crate) fn tell_wait(core: &Core, options: &Options, waited: Duration, answered: bool) {
     let Options { namespace, key, .. } = options;
-    core.hooks.tell(&Event::Wait { namespace, key, waited, answered });
+    core.tell(&Event::Wait { namespace, key, waited, answered });
 }
 
-pub(crate) fn tell_hit(core: &Core, options: &Options, stale: bool) {
+pub(crate) fn tell_hit(core: &Core, options: &Options, source: HitSource, stale: bool) {
     let Options { namespace, key, .. } = options;
-    core.hooks.tell(&Event::Hit { namespace, key, stale });
+    core.tell(&Event::Hit { namespace, key, source, stale });
 }
 
 /// The value of a hit, after the hook was told.
 pub(crate) fn served(core: &Core, options: &Options, hit: &v1::Hit) -> Option<Bytes> {
-    tell_hit(core, options, hit.freshness() == v1::Freshness::Stale);
+    tell_hit(core, options, HitSource::Service, hit.freshness() == v1::Freshness::Stale);
     match &hit.payload {
         Some(v1::hit::Payload::Value(bytes)) => Some(bytes.clone()),
         _ => None,

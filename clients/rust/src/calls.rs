@@ -7,7 +7,7 @@ use tonic::Code;
 use crate::{
     error::CallError,
     reachability::Reachability,
-    transport::{Request, Response, Terms, Transport},
+    transport::{Each, Request, Response, Terms, Transport},
     v1,
 };
 
@@ -71,6 +71,31 @@ impl Calls {
     pub async fn extend(&self, request: v1::ExtendRequest, terms: Terms) -> Result<v1::ExtendResponse, CallError> {
         match self.ask(Request::Extend(request), terms).await? {
             Response::Extend(response) => Ok(response),
+            _ => Err(of_another_kind()),
+        }
+    }
+
+    /// Each answer as it comes; ends with the last.
+    pub async fn get_or_lock_many(
+        &self,
+        request: v1::GetOrLockManyRequest,
+        terms: Terms,
+        each: &mut Each<'_>,
+    ) -> Result<(), CallError> {
+        let mut answered = |response| {
+            self.reachability.answered();
+            each(response);
+        };
+        let ended = self.transport.ask_many(request, terms, &mut answered).await;
+        if ended.as_ref().err().is_some_and(|error| !error.is_unreachable()) {
+            self.reachability.answered();
+        }
+        ended
+    }
+
+    pub async fn explain(&self, request: v1::ExplainRequest, terms: Terms) -> Result<v1::ExplainResponse, CallError> {
+        match self.ask(Request::Explain(request), terms).await? {
+            Response::Explain(response) => Ok(response),
             _ => Err(of_another_kind()),
         }
     }

@@ -7,7 +7,9 @@ use crate::{
     calls::Calls,
     core::Core,
     error::Error,
+    explain::Explain,
     flights::Flights,
+    get::Get,
     get_or_rebuild::Key,
     hooks::{Event, Hooks},
     invalidate::Invalidate,
@@ -16,9 +18,12 @@ use crate::{
     link::{Link, Stub},
     links::Links,
     local_results::LocalResults,
+    many::Keys,
+    metrics::Metrics,
     near_cache::{NearCache, NearOptions},
     options::{LEASE_HOLD_MAX, Named, OnUnavailable, default_holder},
     reachability::Reachability,
+    set::SetKey,
     token::Token,
     transport::Transport,
 };
@@ -56,6 +61,28 @@ impl Client {
     /// As [`lease`](crate::GetOrRebuild::lease).
     pub async fn lease(&self, key: impl Into<String>, ttl: Duration) -> Result<Leased, Error> {
         self.get_or_rebuild(key).ttl(ttl).lease().await
+    }
+
+    /// The values of several keys, of which those that are missing are rebuilt together: go on with [`Keys::ttl`], and
+    /// end with [`with`](crate::GetOrRebuildMany::with).
+    pub fn get_or_rebuild_many<K: Into<String>>(&self, keys: impl IntoIterator<Item = K>) -> Keys {
+        Keys::new(self.core.clone(), keys)
+    }
+
+    /// The value if it is cached, without a rebuild; `.await` reads it.
+    pub fn get(&self, key: impl Into<String>) -> Get {
+        Get::new(self.core.clone(), key.into())
+    }
+
+    /// Stores a value that you have already: go on with [`SetKey::ttl`], and end with
+    /// [`publish`](crate::Set::publish).
+    pub fn set(&self, key: impl Into<String>) -> SetKey {
+        SetKey { core: self.core.clone(), key: key.into() }
+    }
+
+    /// Why a key waits, and what is known of it; `.await` asks.
+    pub fn explain(&self, key: impl Into<String>) -> Explain {
+        Explain::new(self.core.clone(), key.into())
     }
 
     /// Drops values or marks them stale: go on with keys, tags or all, and end with [`Invalidate::now`].
@@ -264,6 +291,7 @@ impl ClientBuilder {
             lease_hold_max: self.lease_hold_max.unwrap_or(LEASE_HOLD_MAX),
             holder: self.holder_or_default(),
             hooks: self.hooks,
+            metrics: Metrics::new(&self.namespace),
             namespace: self.namespace,
             on_unavailable: self.on_unavailable,
             links,

@@ -3,6 +3,9 @@ use std::error::Error as StdError;
 
 use bytes::Bytes;
 
+#[cfg(feature = "json")]
+use crate::json_faults::to_json;
+
 /// How values become bytes and come back.
 pub trait Codec: Send + Sync + 'static {
     /// What callers have.
@@ -31,7 +34,7 @@ impl Codec for Raw {
     }
 }
 
-/// JSON in UTF-8, by serde.
+/// JSON in UTF-8, by serde. What JSON cannot carry, such as NaN, is an error that names its place.
 #[cfg(feature = "json")]
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(std::marker::PhantomData<fn() -> T>);
@@ -48,7 +51,7 @@ impl<T: serde::Serialize + serde::de::DeserializeOwned + Send + 'static> Codec f
     type Value = T;
 
     fn encode(&self, value: T) -> Result<Bytes, Box<dyn StdError + Send + Sync>> {
-        Ok(serde_json::to_vec(&value)?.into())
+        Ok(to_json(&value)?.into())
     }
 
     fn decode(&self, bytes: Bytes) -> Result<T, Box<dyn StdError + Send + Sync>> {

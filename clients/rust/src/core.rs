@@ -4,14 +4,23 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    calls::Calls, flights::Flights, hooks::Hooks, lease_registry::LeaseRegistry, links::Links,
-    local_results::LocalResults, near_cache::NearCache, options::OnUnavailable, reachability::Reachability,
+    calls::Calls,
+    flights::Flights,
+    hooks::{Event, Hooks},
+    lease_registry::LeaseRegistry,
+    links::Links,
+    local_results::LocalResults,
+    metrics::Metrics,
+    near_cache::NearCache,
+    options::OnUnavailable,
+    reachability::Reachability,
 };
 
 /// What the calls of one client share.
 pub(crate) struct Core {
     pub calls: Calls,
     pub hooks: Hooks,
+    pub metrics: Metrics,
     pub leases: Arc<LeaseRegistry>,
     pub flights: Arc<Flights>,
     /// Rebuilds of this process that go without the service: one at a time for each namespace and key.
@@ -27,4 +36,19 @@ pub(crate) struct Core {
     pub on_unavailable: OnUnavailable,
     /// None where there is no service, but the double in memory.
     pub links: Option<Arc<Links>>,
+}
+
+impl Core {
+    /// The user's hook hears of it, and it is counted.
+    pub fn tell(&self, event: &Event<'_>) {
+        match event {
+            Event::Hit { namespace, source, stale, .. } => self.metrics.hit(namespace, *source, *stale),
+            Event::Wait { namespace, waited, .. } => self.metrics.waited(namespace, *waited),
+            Event::Undecodable { namespace, .. } => self.metrics.undecodable(namespace),
+            Event::LeaseLost { namespace, .. } => self.metrics.lease_lost(namespace),
+            Event::LocalRebuild { namespace, .. } => self.metrics.local_rebuild(namespace),
+            Event::Publish { .. } | Event::NotStorable { .. } | Event::BackgroundError { .. } => {}
+        }
+        self.hooks.tell(event);
+    }
 }

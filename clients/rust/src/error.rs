@@ -1,5 +1,5 @@
 //! How calls end that have no value.
-use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use tonic::Code;
 
@@ -39,6 +39,8 @@ pub enum Error {
     Call(CallError),
     /// A value that was published cannot be read with this codec, and neither can the one that was rebuilt for it.
     Codec(CodecError),
+    /// Some keys of [`get_or_rebuild_many`](crate::Client::get_or_rebuild_many) could not be had, each for its reason.
+    Many(Arc<HashMap<String, Error>>),
     /// The client cannot be made of what it was told: the message names the option.
     Options(String),
 }
@@ -55,10 +57,63 @@ impl fmt::Display for Error {
             Self::ReentrantRebuild { key } => write!(f, "dibs: the rebuild of \"{key}\" asks for \"{key}\" itself"),
             Self::Call(error) => write!(f, "{error}"),
             Self::Codec(error) => write!(f, "the value cannot be read: {error}"),
+            Self::Many(errors) => f.write_str(&text_of(errors)),
             Self::Options(message) => f.write_str(message),
         }
     }
 }
+
+/// One of them stands for all: a thousand keys may have failed by one fault.
+fn text_of(errors: &HashMap<String, Error>) -> String {
+    match errors.iter().min_by_key(|(key, _)| *key) {
+        Some((key, error)) => format!("{} keys could not be had, such as \"{key}\": {error}", errors.len()),
+        None => "no key could be had".to_owned(),
+    }
+}
+
+/// How a call for several keys ended that has not all values. By `?` it becomes an [`Error`], without the values.
+#[non_exhaustive]
+pub enum ManyError<T> {
+    /// The call was refused before anything was sent.
+    Refused(Error),
+    /// Some keys could not be had.
+    Keys {
+        /// Each of these, with its reason.
+        errors: HashMap<String, Error>,
+        /// The values of all others; none where the source has nothing.
+        values: HashMap<String, Option<T>>,
+    },
+}
+
+impl<T> From<ManyError<T>> for Error {
+    fn from(error: ManyError<T>) -> Self {
+        match error {
+            ManyError::Refused(error) => error,
+            ManyError::Keys { errors, .. } => Self::Many(Arc::new(errors)),
+        }
+    }
+}
+
+impl<T> fmt::Display for ManyError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => write!(f, "{error}"),
+            Self::Keys { errors, .. } => f.write_str(&text_of(errors)),
+        }
+    }
+}
+
+impl<T> fmt::Debug for ManyError<T> {
+    /// Without the values, of which there may be many and large ones.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => f.debug_tuple("Refused").field(error).finish(),
+            Self::Keys { errors, .. } => f.debug_struct("Keys").field("errors", errors).finish_non_exhaustive(),
+        }
+    }
+}
+
+impl<T> StdError for ManyError<T> {}
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {

@@ -5,12 +5,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    asking::{Answer, Asking, served, tell_hit, tell_wait},
+    asking::{Answer, Asking, Begun, served, tell_hit, tell_wait},
     core::Core,
     error::{CallError, Error},
     flights::{Flight, Landed, Outcome},
     held_lease::tell_background,
-    hooks::Event,
+    hooks::{Event, HitSource},
     lease::{Lease, LeaseReason, Previous},
     local_results::may_read,
     options::{OnUnavailable, Options},
@@ -23,9 +23,9 @@ use crate::{
 /// Asks until there is a value, a failure, or no time left; rebuilding where a lease comes.
 pub(crate) async fn fetch(core: &Arc<Core>, options: &Arc<Options>, rebuild: &RebuildBytes, until: Instant) -> Outcome {
     loop {
-        let fly = |flight| fly(core.clone(), options.clone(), rebuild.clone(), flight, until);
+        let fly = |flight| fly(core.clone(), options.clone(), rebuild.clone(), flight, until, None);
         let seat = core.flights.board(options, until, fly);
-        match landed(core, options, seat, until).await {
+        match landed(core, options, rebuild, seat, until).await {
             Next::Return(outcome) => return outcome,
             // A key that is invalidated faster than it is rebuilt must not hold its caller forever.
             Next::AskAgain(error) if !has_time(until) => return Err(error),
@@ -34,10 +34,33 @@ pub(crate) async fn fetch(core: &Arc<Core>, options: &Arc<Options>, rebuild: &Re
     }
 }
 
+/// As [`fetch`], with an answer that comes from elsewhere in place of the first question. It joins no flight.
+pub(crate) async fn fetch_begun(
+    core: &Arc<Core>,
+    options: &Arc<Options>,
+    rebuild: RebuildBytes,
+    until: Instant,
+    begun: Begun,
+) -> Outcome {
+    let fly = |flight| fly(core.clone(), options.clone(), rebuild.clone(), flight, until, Some(begun));
+    let seat = core.flights.alone(options, until, fly);
+    match landed(core, options, &rebuild, seat, until).await {
+        Next::Return(outcome) => outcome,
+        Next::AskAgain(error) if !has_time(until) => Err(error),
+        Next::AskAgain(_) => fetch(core, options, &rebuild, until).await,
+    }
+}
+
 /// Waits for the flight; where that is a wait for another caller's rebuild, the hook hears of it.
-async fn landed(core: &Core, options: &Options, seat: Seat, until: Instant) -> Next {
-    let (late, began) = (seat.is_late(), Instant::now());
+async fn landed(core: &Core, options: &Options, rebuild: &RebuildBytes, seat: Seat, until: Instant) -> Next {
+    let (late, joined, began) = (seat.is_late(), seat.is_joined(), Instant::now());
+    if late {
+        rebuild.waits();
+    }
     let next = seat.landed(until).await;
+    if joined && matches!(next, Next::Return(Ok(_))) {
+        core.metrics.hit(&options.namespace, HitSource::Joined, false);
+    }
     if late {
         let answered = matches!(next, Next::Return(Ok(_) | Err(Error::Rebuild(_))));
         tell_wait(core, options, began.elapsed(), answered);
@@ -45,13 +68,23 @@ async fn landed(core: &Core, options: &Options, seat: Seat, until: Instant) -> N
     next
 }
 
-async fn fly(core: Arc<Core>, options: Arc<Options>, rebuild: RebuildBytes, flight: Flight, until: Instant) -> Landed {
-    // Calls that come in the same turn of the runtime join before the request is sent.
-    end_of_turn().await;
+async fn fly(
+    core: Arc<Core>,
+    options: Arc<Options>,
+    rebuild: RebuildBytes,
+    flight: Flight,
+    until: Instant,
+    begun: Option<Begun>,
+) -> Landed {
     let mut asking = Asking::new(core.clone(), options.clone(), until);
+    match begun {
+        Some(begun) => asking.begin(begun),
+        // Calls that come in the same turn of the runtime join before the request is sent.
+        None => end_of_turn().await,
+    }
     let lease = match asking.answer(Some(&flight)).await {
         Err(error) => return Landed::for_members(Err(error)),
-        Ok(Answer::Value(value)) => return Landed::for_members(Ok(value)),
+        Ok(Answer::Value { bytes, .. }) => return Landed::for_members(Ok(bytes)),
         Ok(Answer::OutOfReach(cause)) => {
             return Landed::for_members(without_service(&core, &options, rebuild, cause, until).await);
         }
@@ -80,7 +113,7 @@ async fn without_service(
     until: Instant,
 ) -> Outcome {
     if let Some(value) = core.near.as_ref().and_then(|near| near.get_unavailable(options)) {
-        tell_hit(core, options, true);
+        tell_hit(core, options, HitSource::Near, true);
         return Ok(value);
     }
     if options.on_unavailable == OnUnavailable::Fail {
@@ -88,12 +121,12 @@ async fn without_service(
     }
     loop {
         if let Some(value) = core.local_results.get(options).filter(|_| may_read(options)) {
-            tell_hit(core, options, false);
+            tell_hit(core, options, HitSource::Near, false);
             return Ok(value);
         }
         let fly = |_| rebuild_locally(core.clone(), options.clone(), rebuild.clone(), cause.clone());
         let seat = core.local.board_local(options, fly);
-        match landed(core, options, seat, until).await {
+        match landed(core, options, &rebuild, seat, until).await {
             Next::Return(outcome) => return outcome,
             Next::AskAgain(error) if !has_time(until) => return Err(error),
             Next::AskAgain(_) => {}
@@ -103,11 +136,11 @@ async fn without_service(
 
 async fn rebuild_locally(core: Arc<Core>, options: Arc<Options>, rebuild: RebuildBytes, cause: CallError) -> Landed {
     let Options { namespace, key, .. } = &*options;
-    core.hooks.tell(&Event::LocalRebuild { namespace, key, cause: &cause });
+    core.tell(&Event::LocalRebuild { namespace, key, cause: &cause });
     let asked_at = core.local_results.mark();
     let told = Lease::new(0, LeaseReason::Local, Previous::Unknown, CancellationToken::new());
     let terms = told.terms.clone();
-    let rebuilding = options.trace.within(rebuild(told));
+    let rebuilding = options.trace.within(rebuild.run(told));
     let outcome = reentry::inside(&core, &options, rebuilding).await.map_err(Error::Rebuild);
     if let Ok(value) = &outcome {
         core.local_results.keep(&options, &terms.of_value(), value.clone(), asked_at);

@@ -120,6 +120,15 @@ impl Flights {
         Seat::own(self.add(&mut running, options, Stage::NotSent, false, until, fly))
     }
 
+    /// A seat in a new flight, which no other call joins before it has a lease.
+    pub fn alone<F>(self: &Arc<Self>, options: &Options, until: Instant, fly: impl FnOnce(Flight) -> F) -> Seat
+    where
+        F: Future<Output = Landed> + Send + 'static,
+    {
+        let asked = Stage::Asked { watched: false };
+        Seat::own(self.add(&mut self.running(), options, asked, false, until, fly))
+    }
+
     /// A seat in the rebuild of this key that runs without a lease, else in the new one that `fly` makes.
     pub fn board_local<F>(self: &Arc<Self>, options: &Options, fly: impl FnOnce(Flight) -> F) -> Seat
     where

@@ -15,13 +15,13 @@ use crate::{
     error::{CodecError, Error, RebuildError},
     failure::panic_text,
     fetch_loop::fetch,
-    hooks::Event,
+    hooks::{Event, HitSource},
     lease::Lease,
     lease_guard::{LeaseGuard, Leased},
     options::{OnUnavailable, Options, Read, Revalidate, Stale},
     rebuild::on_bytes,
     reentry,
-    trace::Trace,
+    setters::setters,
 };
 
 /// A key, of which it must still be said how long its value is fresh.
@@ -35,26 +35,7 @@ impl Key {
     /// How long the value is fresh: 1 ms to a year.
     pub fn ttl(self, ttl: Duration) -> GetOrRebuild {
         let Self { core, key } = self;
-        let options = Options {
-            namespace: core.namespace.clone(),
-            key,
-            ttl,
-            stale_ttl: None,
-            absent_ttl: None,
-            tags: Vec::new(),
-            wait: None,
-            lease: None,
-            stale: None,
-            read: Read::Near,
-            refresh: false,
-            revalidate: Revalidate::Background,
-            stale_if_error: false,
-            on_unavailable: core.on_unavailable,
-            traceparent: String::new(),
-            trace: Trace::default(),
-            around: None,
-            undecodable: false,
-        };
+        let options = Options::of(&core, key, ttl);
         GetOrRebuild { core, options, codec: Raw }
     }
 }
@@ -68,84 +49,8 @@ pub struct GetOrRebuild<C = Raw> {
 }
 
 impl<C: Codec> GetOrRebuild<C> {
-    /// How long after the ttl it may be served stale. Default: as the namespace's policy says.
-    pub fn stale_ttl(mut self, stale_ttl: Duration) -> Self {
-        self.options.stale_ttl = Some(stale_ttl);
-        self
-    }
-
-    /// In place of the ttl for the knowledge that there is nothing. Default: the ttl.
-    pub fn absent_ttl(mut self, absent_ttl: Duration) -> Self {
-        self.options.absent_ttl = Some(absent_ttl);
-        self
-    }
-
-    /// Names to invalidate the value by: at most 16, each of 1 to 256 bytes.
-    pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
-        self.options.tags = tags.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// Default: the client's.
-    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.options.namespace = namespace.into();
-        self
-    }
-
-    /// How long to wait for another caller's rebuild; zero does not wait. Default: 30 s.
-    pub fn wait(mut self, wait: Duration) -> Self {
-        self.options.wait = Some(wait);
-        self
-    }
-
-    /// How long the lease lasts; it is extended while the rebuild runs. Default: learned by the service.
-    pub fn lease_for(mut self, lease: Duration) -> Self {
-        self.options.lease = Some(lease);
-        self
-    }
-
-    /// Whether a stale value is a good answer. Default: as the namespace's policy says.
-    pub fn stale(mut self, stale: Stale) -> Self {
-        self.options.stale = Some(stale);
-        self
-    }
-
-    /// How far copies may be trusted. Default: [`Read::Near`].
-    pub fn read(mut self, read: Read) -> Self {
-        self.options.read = read;
-        self
-    }
-
-    /// Rebuild now, although the value may be fresh. Default: false.
-    pub fn refresh(mut self, refresh: bool) -> Self {
-        self.options.refresh = refresh;
-        self
-    }
-
-    /// Default: [`Revalidate::Background`]; with `refresh` always as [`Revalidate::Await`].
-    pub fn revalidate(mut self, revalidate: Revalidate) -> Self {
-        self.options.revalidate = revalidate;
-        self
-    }
-
-    /// With [`Revalidate::Await`]: when the rebuild fails, the stale value is returned in place of its error, of which
-    /// the hook hears as [`Event::BackgroundError`]. Default: false.
-    pub fn stale_if_error(mut self, stale_if_error: bool) -> Self {
-        self.options.stale_if_error = stale_if_error;
-        self
-    }
-
-    /// Default: the client's.
-    pub fn on_unavailable(mut self, on_unavailable: OnUnavailable) -> Self {
-        self.options.on_unavailable = on_unavailable;
-        self
-    }
-
-    /// The W3C traceparent to pass on. Default: with the feature `opentelemetry` that of the current span, else none.
-    pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
-        self.options.traceparent = traceparent.into();
-        self
-    }
+    setters!(stale_ttl absent_ttl tags namespace wait lease_for stale read refresh revalidate stale_if_error);
+    setters!(on_unavailable traceparent);
 
     /// How the value becomes bytes and comes back. Default: [`Raw`].
     pub fn codec<D: Codec>(self, codec: D) -> GetOrRebuild<D> {
@@ -200,7 +105,7 @@ impl<C: Codec> GetOrRebuild<C> {
             && let Some(bytes) = near.get(&options)
             && let Ok(value) = decoded(&codec, bytes)
         {
-            tell_hit(&core, &options, false);
+            tell_hit(&core, &options, HitSource::Near, false);
             return Ok(value);
         }
         let codec = Arc::new(codec);
@@ -233,7 +138,7 @@ impl<C: Codec> GetOrRebuild<C> {
             match Asking::new(core.clone(), options.clone(), until).answer(None).await? {
                 Answer::Lease(lease) => return Ok(Leased::Lease(LeaseGuard::new(lease, codec))),
                 Answer::OutOfReach(error) => return Err(error.into()),
-                Answer::Value(bytes) => match decoded(&codec, bytes) {
+                Answer::Value { bytes, .. } => match decoded(&codec, bytes) {
                     Ok(value) => return Ok(Leased::Value(value)),
                     Err(error) if options.undecodable => return Err(Error::Codec(error)),
                     Err(error) => tell_undecodable(&core, &options, &error),
@@ -245,13 +150,13 @@ impl<C: Codec> GetOrRebuild<C> {
 }
 
 /// What is wrong with the call is said before anything is sent.
-fn begin(core: &Arc<Core>, options: &Options) -> Result<(), Error> {
+pub(crate) fn begin(core: &Arc<Core>, options: &Options) -> Result<(), Error> {
     options.check()?;
     reentry::refuse_own_key(core, options)
 }
 
 /// A codec that panics has not read it, either.
-fn decoded<C: Codec>(codec: &C, bytes: Option<Bytes>) -> Result<Option<C::Value>, CodecError> {
+pub(crate) fn decoded<C: Codec>(codec: &C, bytes: Option<Bytes>) -> Result<Option<C::Value>, CodecError> {
     let Some(bytes) = bytes else { return Ok(None) };
     match catch_unwind(AssertUnwindSafe(|| codec.decode(bytes))) {
         Ok(read) => read.map(Some).map_err(CodecError::from),
@@ -259,7 +164,7 @@ fn decoded<C: Codec>(codec: &C, bytes: Option<Bytes>) -> Result<Option<C::Value>
     }
 }
 
-fn tell_undecodable(core: &Core, options: &Options, error: &CodecError) {
+pub(crate) fn tell_undecodable(core: &Core, options: &Options, error: &CodecError) {
     let Options { namespace, key, .. } = options;
-    core.hooks.tell(&Event::Undecodable { namespace, key, error: &**error });
+    core.tell(&Event::Undecodable { namespace, key, error: &**error });
 }

@@ -15,7 +15,7 @@ use crate::{
     core::Core,
     error::{CallError, Error},
     failure::failure,
-    hooks::Event,
+    hooks::{Event, Rebuilt},
     lease::{Lease, Previous},
     lease_keeper::keep,
     options::{Options, duration, ms, ttl_ms},
@@ -89,6 +89,11 @@ impl HeldLease {
         }
     }
 
+    /// What became of its rebuild.
+    pub fn count(&self, rebuilt: Rebuilt) {
+        self.core.metrics.rebuilt(&self.options.namespace, rebuilt);
+    }
+
     /// What the rebuild is told.
     pub fn told(&self) -> &Lease {
         &self.told
@@ -114,6 +119,7 @@ impl HeldLease {
             let request = self.publish_request(value);
             match self.publish(&request).await {
                 Ok(published) => {
+                    self.count(rebuilt(published.outcome()));
                     self.done();
                     let _ = tell.send(counts(&published));
                 }
@@ -122,15 +128,20 @@ impl HeldLease {
                         span.end();
                     }
                     let _ = tell.send(false);
-                    if let Err(error) = self.publish_again(&request, error).await {
-                        self.tell_background(&error.into());
+                    match self.publish_again(&request, error).await {
+                        Ok(published) => self.count(rebuilt(published.outcome())),
+                        Err(error) => {
+                            self.count(Rebuilt::NotStored);
+                            self.tell_background(&error.into());
+                        }
                     }
                     self.done();
                 }
                 Err(error) => {
+                    self.count(Rebuilt::NotStored);
                     self.tell_span(&error);
                     let Options { namespace, key, .. } = &*self.options;
-                    self.core.hooks.tell(&Event::NotStorable { namespace, key, error: &error });
+                    self.core.tell(&Event::NotStorable { namespace, key, error: &error });
                     let _ = tell.send(false);
                     self.give_up(failure(error.message, None)).await;
                 }
@@ -180,7 +191,7 @@ impl HeldLease {
         if let Some(span) = &self.span {
             span.published(outcome);
         }
-        self.core.hooks.tell(&Event::Publish { namespace, key, outcome, fence, counts, maybe_stored });
+        self.core.tell(&Event::Publish { namespace, key, outcome, fence, counts, maybe_stored });
         Ok(response)
     }
 
@@ -285,7 +296,7 @@ async fn watch(
         () = ended.cancelled() => false,
         () = sleep(core.lease_hold_max) => true,
     };
-    core.hooks.tell(&Event::LeaseLost { namespace, key });
+    core.tell(&Event::LeaseLost { namespace, key });
     lost.cancel();
     if held_too_long {
         // It still runs at the service, where the next one waits for it.
@@ -295,13 +306,13 @@ async fn watch(
     }
 }
 
+pub(crate) fn rebuilt(outcome: v1::PublishOutcome) -> Rebuilt {
+    if outcome.is_stored() { Rebuilt::Published } else { Rebuilt::NotStored }
+}
+
 /// The value is stored, and nothing has been invalidated since the lease.
 fn counts(published: &v1::PublishResponse) -> bool {
-    let stored = matches!(
-        published.outcome(),
-        v1::PublishOutcome::Stored | v1::PublishOutcome::StoredLate | v1::PublishOutcome::Duplicate
-    );
-    stored && published.counts == Some(true)
+    published.outcome().is_stored() && published.counts == Some(true)
 }
 
 /// What a call of the lease passes on.
@@ -311,7 +322,7 @@ fn carried<'a>(own: &'a OnceLock<String>, options: &'a Options) -> &'a str {
 
 pub(crate) fn tell_background(core: &Core, options: &Options, error: &Error) {
     let Options { namespace, key, .. } = options;
-    core.hooks.tell(&Event::BackgroundError { namespace, key, error });
+    core.tell(&Event::BackgroundError { namespace, key, error });
 }
 
 fn may_publish_again(error: &CallError) -> bool {

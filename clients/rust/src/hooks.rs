@@ -12,7 +12,7 @@ use crate::{
 #[allow(missing_docs)]
 pub enum Event<'a> {
     /// A value was there.
-    Hit { namespace: &'a str, key: &'a str, stale: bool },
+    Hit { namespace: &'a str, key: &'a str, source: HitSource, stale: bool },
     /// Another caller's rebuild was waited for, with or without an answer in the end.
     Wait { namespace: &'a str, key: &'a str, waited: Duration, answered: bool },
     /// What became of a result that was handed over; `Stored` is the rule. `counts`: nothing
@@ -39,6 +39,27 @@ pub enum Event<'a> {
     BackgroundError { namespace: &'a str, key: &'a str, error: &'a Error },
 }
 
+/// Where a value was.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+#[non_exhaustive]
+pub enum HitSource {
+    /// In this process: in the near cache, or, without the service, among what was rebuilt without it.
+    Near,
+    /// At the service.
+    Service,
+    /// With another call of this process. Only metrics tell of it: hooks hear of what that call does.
+    Joined,
+}
+
+/// What became of a rebuild under a lease.
+#[derive(Clone, Copy)]
+pub(crate) enum Rebuilt {
+    Published,
+    NotStored,
+    Failed,
+    Lost,
+}
+
 type Hook = dyn Fn(&Event<'_>) + Send + Sync;
 
 /// The hook of a client. What panics in it harms no call.
@@ -51,9 +72,32 @@ impl Hooks {
     }
 
     pub fn tell(&self, event: &Event<'_>) {
+        log(event);
         if let Some(hook) = &self.0 {
             // A user's counter that fails must not fail the user's request.
             let _ = std::panic::catch_unwind(AssertUnwindSafe(|| hook(event)));
         }
+    }
+}
+
+/// For who looks for a fault: what is rare. Without the key, which may be personal data.
+fn log(event: &Event<'_>) {
+    match event {
+        Event::NotStorable { namespace, error, .. } => {
+            tracing::debug!(%namespace, %error, "dibs: the service refused a result: its callers have it, and no others")
+        }
+        Event::Undecodable { namespace, error, .. } => {
+            tracing::debug!(%namespace, %error, "dibs: the codec cannot read a cached value: it is rebuilt")
+        }
+        Event::LeaseLost { namespace, .. } => {
+            tracing::debug!(%namespace, "dibs: a lease was lost while its rebuild ran: the service is asked again")
+        }
+        Event::LocalRebuild { namespace, cause, .. } => {
+            tracing::debug!(%namespace, %cause, "dibs: the service cannot be reached: this process rebuilds for itself")
+        }
+        Event::BackgroundError { namespace, error, .. } => {
+            tracing::debug!(%namespace, %error, "dibs: work in the background failed: no caller was told by an error")
+        }
+        Event::Hit { .. } | Event::Wait { .. } | Event::Publish { .. } => {}
     }
 }

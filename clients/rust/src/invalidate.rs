@@ -95,9 +95,16 @@ impl Invalidate {
 
 /// When the call ends, also by a failure or because its caller leaves: it may still have been done. What this
 /// process has from before it is for no caller that comes after it.
-struct Closing {
+pub(crate) struct Closing {
     core: Arc<Core>,
     request: v1::InvalidateRequest,
+}
+
+impl Closing {
+    pub fn of_key(core: Arc<Core>, namespace: &str, key: &str) -> Self {
+        let (namespace, keys) = (namespace.to_owned(), vec![key.to_owned()]);
+        Self { core, request: v1::InvalidateRequest { namespace, keys, ..Default::default() } }
+    }
 }
 
 impl Drop for Closing {

@@ -3,7 +3,8 @@ use crate::{
     codec::{Codec, Raw},
     error::{Error, RebuildError},
     failure::failure_of,
-    held_lease::HeldLease,
+    held_lease::{HeldLease, rebuilt},
+    hooks::Rebuilt,
     lease::Lease,
     v1::PublishOutcome,
 };
@@ -42,12 +43,18 @@ impl<C: Codec> LeaseGuard<C> {
         self.held.enter_current_trace();
         let encoded = value.map(|value| self.codec.encode(value)).transpose();
         let bytes = encoded.map_err(|error| Error::Rebuild(error.into()))?;
-        Ok(self.held.publish_now(bytes).await?)
+        let (core, options) = self.held.of();
+        let (core, options) = (core.clone(), options.clone());
+        let published = self.held.publish_now(bytes).await;
+        let what = published.as_ref().map_or(Rebuilt::NotStored, |outcome| rebuilt(*outcome));
+        core.metrics.rebuilt(&options.namespace, what);
+        Ok(published?)
     }
 
     /// Gives the lease back with the failure: the waiters are told, and the key's back-off begins.
     pub async fn fail(self, error: impl Into<RebuildError>) {
         self.held.enter_current_trace();
+        self.held.count(Rebuilt::Failed);
         self.held.give_up(failure_of(&error.into())).await;
     }
 }

@@ -21,6 +21,8 @@ use crate::{
 /// A link that died without a word is found within 15 s, and the calls on it end.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// In front of tonic's own.
+const USER_AGENT: &str = concat!("dibs-client-rust/", env!("CARGO_PKG_VERSION"));
 /// What may be under way on the connection: a session has hundreds of answers in one message.
 const WINDOW_BYTES: u32 = 4_194_304;
 /// As good as forever, and no overflow of the clock.
@@ -110,6 +112,8 @@ impl Link {
         };
         let endpoint = Endpoint::from(uri("http")?)
             .origin(uri(scheme)?)
+            .user_agent(USER_AGENT)
+            .map_err(|error| Error::Options(format!("user agent: {error}")))?
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .initial_stream_window_size(WINDOW_BYTES)

@@ -21,8 +21,9 @@ use crate::{
     near_cache::NearCache,
     session::{Hears, Session},
     session_or_unary::SessionOrUnary,
-    transport::{Request, Response, Terms, Transport},
+    transport::{Each, Request, Response, Terms, Transport},
     unary::Unary,
+    v1,
 };
 
 /// Between two attempts of [`Transport::ready`]: a service that is just starting is found soon.
@@ -114,6 +115,22 @@ impl Transport for Arc<Links> {
             match &connected.session {
                 Some(session) => session.ask(request, terms).await,
                 None => connected.unary.ask(request, terms).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn ask_many<'a>(
+        &'a self,
+        request: v1::GetOrLockManyRequest,
+        terms: Terms,
+        each: &'a mut Each<'_>,
+    ) -> BoxFuture<'a, Result<(), CallError>> {
+        async move {
+            let connected = self.connected();
+            match &connected.session {
+                Some(session) => session.ask_many(request, terms, each).await,
+                None => connected.unary.ask_many(request, terms, each).await,
             }
         }
         .boxed()

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
@@ -15,8 +16,8 @@ use crate::{
     error::CallError,
     options::{WAIT, duration, ms},
     record::{Looked, Record},
-    transport::{Request, Response},
-    v1::{self, InvalidateMode, get_or_lock_response::Outcome},
+    transport::{Each, Request, Response},
+    v1::{self, InvalidateMode, get_or_lock_many_response::Result as Answered, get_or_lock_response::Outcome},
 };
 
 /// As the contract says.
@@ -46,12 +47,50 @@ impl Memory {
             Request::Release(request) => Response::Release(self.release(request)),
             Request::Extend(request) => Response::Extend(self.extend(&request)),
             Request::Invalidate(request) => Response::Invalidate(self.invalidate(&request)),
-            Request::Explain(_) | Request::GetOrLockMany(_) => {
-                return Err(CallError::new(Code::Unimplemented, "the double in memory does not have this"));
+            Request::Explain(request) => return Ok(Response::Explain(self.explain(&request))),
+            Request::GetOrLockMany(_) => {
+                return Err(CallError::new(Code::Unimplemented, "it has many answers"));
             }
         };
         self.changed.notify_waiters();
         Ok(response)
+    }
+
+    /// Each answer as it comes: first those that are known at once.
+    pub async fn ask_many(
+        &self,
+        request: v1::GetOrLockManyRequest,
+        deadline: Instant,
+        each: &mut Each<'_>,
+    ) -> Result<(), CallError> {
+        let v1::GetOrLockManyRequest { namespace, keys, wait_ms, lease_ms, stale, read, request_id, holder, intent } =
+            request;
+        let of_key = v1::GetOrLockRequest {
+            key: String::new(),
+            namespace,
+            wait_ms,
+            lease_ms,
+            stale,
+            read,
+            request_id,
+            holder,
+            intent,
+        };
+        let mut asked: FuturesUnordered<_> = keys
+            .into_iter()
+            .map(|key| {
+                let request = v1::GetOrLockRequest { key: key.clone(), ..of_key.clone() };
+                async move { (key, self.get_or_lock(request, deadline).await) }
+            })
+            .collect();
+        while let Some((key, response)) = asked.next().await {
+            each(v1::GetOrLockManyResponse { key, result: Some(Answered::Response(response?)) });
+        }
+        Ok(())
+    }
+
+    fn explain(&self, request: &v1::ExplainRequest) -> v1::ExplainResponse {
+        self.records().of(&request.namespace, &request.key).explain()
     }
 
     async fn get_or_lock(

@@ -149,14 +149,14 @@ impl NearCache {
     }
 
     /// To be told before the question is sent; none where its answer is not kept.
-    pub fn ask(self: &Arc<Self>, request: &v1::GetOrLockRequest) -> Option<Ticket> {
-        if !self.has(&request.namespace) {
+    pub fn ask(self: &Arc<Self>, namespace: &str, key: &str) -> Option<Ticket> {
+        if !self.has(namespace) {
             return None;
         }
         let mut asking = self.asking();
         asking.last += 1;
         let number = asking.last;
-        let (namespace, key) = (name(&request.namespace).to_owned(), request.key.clone());
+        let (namespace, key) = (name(namespace).to_owned(), key.to_owned());
         asking.by_number.insert(number, Question { namespace, key, overtaken: false });
         Some(Ticket { cache: self.clone(), number })
     }

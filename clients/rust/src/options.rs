@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use crate::{
+    core::Core,
     error::{CallError, Error},
     flights::KeyId,
     reentry::{Around, around},
@@ -81,6 +82,8 @@ pub(crate) struct Options {
     pub stale: Option<Stale>,
     pub read: Read,
     pub refresh: bool,
+    /// Never a lease.
+    pub reads_only: bool,
     pub revalidate: Revalidate,
     pub stale_if_error: bool,
     pub on_unavailable: OnUnavailable,
@@ -116,6 +119,31 @@ pub(crate) fn key_id_of(namespace: &str, key: &str) -> KeyId {
 }
 
 impl Options {
+    /// What holds where the caller says nothing.
+    pub fn of(core: &Core, key: String, ttl: Duration) -> Self {
+        Self {
+            namespace: core.namespace.clone(),
+            key,
+            ttl,
+            stale_ttl: None,
+            absent_ttl: None,
+            tags: Vec::new(),
+            wait: None,
+            lease: None,
+            stale: None,
+            read: Read::Near,
+            refresh: false,
+            reads_only: false,
+            revalidate: Revalidate::Background,
+            stale_if_error: false,
+            on_unavailable: core.on_unavailable,
+            traceparent: String::new(),
+            trace: Trace::default(),
+            around: None,
+            undecodable: false,
+        }
+    }
+
     /// The call is made now, in the current task.
     pub fn called(mut self) -> Arc<Self> {
         self.trace = Trace::of_caller(&self.traceparent);
@@ -173,20 +201,55 @@ impl Options {
             key: self.key.clone(),
             wait_ms: wait.map(ms),
             lease_ms: self.lease.map(ms),
-            stale: match self.stale {
-                None => v1::Stale::Unspecified,
-                Some(Stale::Allow) => v1::Stale::Allow,
-                Some(Stale::Forbid) => v1::Stale::Forbid,
-            }
-            .into(),
-            read: match self.read {
-                Read::Near => v1::Read::Unspecified,
-                Read::Store => v1::Read::Store,
-            }
-            .into(),
+            stale: self.its_stale().into(),
+            read: self.its_read().into(),
             request_id,
             holder,
-            intent: if self.refresh { v1::Intent::Refresh } else { v1::Intent::Rebuild }.into(),
+            intent: self.intent().into(),
+        }
+    }
+
+    /// As [`Self::get_or_lock`], for these keys.
+    pub fn get_or_lock_many(
+        &self,
+        keys: Vec<String>,
+        request_id: String,
+        holder: String,
+        wait: Option<Duration>,
+    ) -> v1::GetOrLockManyRequest {
+        v1::GetOrLockManyRequest {
+            namespace: self.namespace.clone(),
+            keys,
+            wait_ms: wait.map(ms),
+            lease_ms: self.lease.map(ms),
+            stale: self.its_stale().into(),
+            read: self.its_read().into(),
+            request_id,
+            holder,
+            intent: self.intent().into(),
+        }
+    }
+
+    fn its_stale(&self) -> v1::Stale {
+        match self.stale {
+            None => v1::Stale::Unspecified,
+            Some(Stale::Allow) => v1::Stale::Allow,
+            Some(Stale::Forbid) => v1::Stale::Forbid,
+        }
+    }
+
+    fn its_read(&self) -> v1::Read {
+        match self.read {
+            Read::Near => v1::Read::Unspecified,
+            Read::Store => v1::Read::Store,
+        }
+    }
+
+    fn intent(&self) -> v1::Intent {
+        match (self.reads_only, self.refresh) {
+            (true, _) => v1::Intent::Read,
+            (false, true) => v1::Intent::Refresh,
+            (false, false) => v1::Intent::Rebuild,
         }
     }
 }

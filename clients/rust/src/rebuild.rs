@@ -16,14 +16,31 @@ use crate::{
     failure::{failure_of, panic_text},
     flights::{Flight, Landed},
     held_lease::{HeldLease, tell_background},
+    hooks::Rebuilt,
     lease::Lease,
     options::{Options, Revalidate},
     reentry, v1,
 };
 
-/// Makes the bytes anew; none where the source has nothing.
-pub(crate) type RebuildBytes =
-    Arc<dyn Fn(Lease) -> BoxFuture<'static, Result<Option<Bytes>, RebuildError>> + Send + Sync>;
+/// What makes the bytes of one key anew.
+pub(crate) trait Rebuild: Send + Sync {
+    /// None where the source has nothing.
+    fn run(&self, lease: Lease) -> BoxFuture<'static, Result<Option<Bytes>, RebuildError>>;
+
+    /// Its key waits for another caller's rebuild: others that are rebuilt with it need not wait for it.
+    fn waits(&self) {}
+}
+
+pub(crate) type RebuildBytes = Arc<dyn Rebuild>;
+
+impl<F> Rebuild for F
+where
+    F: Fn(Lease) -> BoxFuture<'static, Result<Option<Bytes>, RebuildError>> + Send + Sync,
+{
+    fn run(&self, lease: Lease) -> BoxFuture<'static, Result<Option<Bytes>, RebuildError>> {
+        self(lease)
+    }
+}
 
 /// Reads what is told and writes what is made with the user's codec. A panic is a failure like any other.
 pub(crate) fn on_bytes<C, F, R>(codec: Arc<C>, rebuild: F) -> RebuildBytes
@@ -33,15 +50,20 @@ where
     R: Future<Output = Result<Option<C::Value>, RebuildError>> + Send + 'static,
 {
     let rebuild = Arc::new(rebuild);
-    Arc::new(move |lease| {
+    Arc::new(move |lease: Lease| {
         let (codec, rebuild) = (codec.clone(), rebuild.clone());
         let made = async move {
             let value = rebuild(lease.read(&*codec)).await?;
             Ok(value.map(|value| codec.encode(value)).transpose()?)
         };
-        let ended = AssertUnwindSafe(made).catch_unwind();
-        ended.map(|ended| ended.unwrap_or_else(|panic| Err(of_panic(panic_text(&*panic))))).boxed()
+        unless_panics(made).boxed()
     })
+}
+
+/// A panic is a failure like any other.
+pub(crate) async fn unless_panics<T>(made: impl Future<Output = Result<T, RebuildError>>) -> Result<T, RebuildError> {
+    let ended = AssertUnwindSafe(made).catch_unwind().await;
+    ended.unwrap_or_else(|panic| Err(of_panic(panic_text(&*panic))))
 }
 
 fn of_panic(text: Option<&str>) -> RebuildError {
@@ -57,12 +79,13 @@ fn of_panic(text: Option<&str>) -> RebuildError {
 pub(crate) async fn rebuild_under(mut lease: HeldLease, rebuild: &RebuildBytes, flight: &Flight) -> Landed {
     let told = lease.told().clone();
     let (core, options) = lease.of();
-    let rebuilding = reentry::inside(core, options, rebuild(told.clone()));
+    let rebuilding = reentry::inside(core, options, rebuild.run(told.clone()));
     let rebuilding = lease.begin_span().within(rebuilding);
     let made = unless_lost(rebuilding, &told).await;
     flight.close();
     match made {
         made if told.is_lost() => {
+            lease.count(Rebuilt::Lost);
             let error = made.and_then(Result::err);
             if let Some(error) = &error {
                 lease.tell_span(error.source());
@@ -70,17 +93,24 @@ pub(crate) async fn rebuild_under(mut lease: HeldLease, rebuild: &RebuildBytes, 
             Landed::LeaseLost(error)
         }
         // The lease is given back where it ends.
-        Some(Ok(value)) if told.terms.of_value().do_not_store => Landed::for_members(Ok(value)),
+        Some(Ok(value)) if told.terms.of_value().do_not_store => {
+            lease.count(Rebuilt::NotStored);
+            Landed::for_members(Ok(value))
+        }
         Some(Ok(value)) => {
             let for_latecomers = lease.hand_over(value.clone()).await;
             Landed::Ended { outcome: Ok(value), for_latecomers }
         }
         Some(Err(error)) => {
+            lease.count(Rebuilt::Failed);
             lease.tell_span(error.source());
             let for_latecomers = lease.give_up(failure_of(&error)).await;
             Landed::Ended { outcome: Err(Error::Rebuild(error)), for_latecomers }
         }
-        None => Landed::LeaseLost(None),
+        None => {
+            lease.count(Rebuilt::Lost);
+            Landed::LeaseLost(None)
+        }
     }
 }
 

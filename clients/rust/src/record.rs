@@ -194,6 +194,27 @@ impl Record {
         self.value.as_ref().is_some_and(|value| value.tags.iter().any(|tag| tags.contains(tag)))
     }
 
+    /// What is known now: who holds it, and what is stored. The past is not kept.
+    pub fn explain(&self) -> v1::ExplainResponse {
+        let now = Instant::now();
+        let lease = self.armed.as_ref().filter(|armed| now < armed.ends_at).map(|armed| v1::LeaseInfo {
+            fence: armed.fence,
+            expires_in_ms: ms(armed.ends_at - now),
+            ..Default::default()
+        });
+        let value = self.value.as_ref().filter(|value| now < value.stale_until);
+        let failed = self.failure.as_ref().filter(|(_, until)| now < *until);
+        v1::ExplainResponse {
+            lease,
+            value: value.map(|value| value.info(now)),
+            fence: self.armed.as_ref().map_or(0, |armed| armed.fence).max(self.value_fence()),
+            failed: failed
+                .map(|(message, until)| v1::Failed { message: message.clone(), retry_after_ms: ms(*until - now) }),
+            degraded: v1::Degraded::None.into(),
+            ..Default::default()
+        }
+    }
+
     pub fn value_fence(&self) -> i64 {
         self.value.as_ref().map_or(0, |value| value.fence)
     }
@@ -210,6 +231,26 @@ impl Value {
             fence: self.fence,
             rebuilding,
             tags: Some(v1::Tags { names: self.tags.clone() }),
+        }
+    }
+}
+
+impl Value {
+    fn info(&self, now: Instant) -> v1::ValueInfo {
+        let hit = self.hit(now, false);
+        let (absent, size) = match &self.payload {
+            hit::Payload::Value(bytes) => (false, bytes.len()),
+            hit::Payload::Absent(_) => (true, 0),
+        };
+        v1::ValueInfo {
+            absent,
+            freshness: hit.freshness,
+            size_bytes: size.try_into().unwrap_or(i64::MAX),
+            fresh_for_ms: hit.fresh_for_ms,
+            stale_for_ms: ms(self.stale_until.saturating_duration_since(now)),
+            fence: self.fence,
+            tags: self.tags.clone(),
+            ..Default::default()
         }
     }
 }

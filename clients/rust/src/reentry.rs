@@ -5,7 +5,7 @@ use crate::{
     core::Core,
     error::Error,
     flights::KeyId,
-    options::{Options, key_id},
+    options::{Options, key_id, key_id_of},
 };
 
 tokio::task_local! {
@@ -52,6 +52,23 @@ pub(crate) fn inside<F: Future>(
 ) -> impl Future<Output = F::Output> + use<F> {
     let inside = Inside { client: address(core), key: key_id(options), around: options.around.clone() };
     INSIDE.scope(Arc::new(inside), rebuild)
+}
+
+/// As [`inside`], for the rebuild of several keys.
+pub(crate) fn inside_all<F: Future>(
+    core: &Arc<Core>,
+    options: &Options,
+    keys: &[String],
+    rebuild: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    let around = keys.iter().fold(options.around.clone(), |around, key| {
+        let key = key_id_of(&options.namespace, key);
+        Some(Arc::new(Inside { client: address(core), key, around }))
+    });
+    // There is a key in each rebuild.
+    let inside =
+        around.unwrap_or_else(|| Arc::new(Inside { client: address(core), key: key_id(options), around: None }));
+    INSIDE.scope(inside, rebuild)
 }
 
 fn address(core: &Arc<Core>) -> usize {

@@ -49,6 +49,11 @@ impl Seat {
         Self { landing, came: Came::Late { since } }
     }
 
+    /// What it gets is another caller's.
+    pub fn is_joined(&self) -> bool {
+        !matches!(self.came, Came::First)
+    }
+
     /// It waits for another caller's rebuild.
     pub fn is_late(&self) -> bool {
         matches!(self.came, Came::Late { .. })

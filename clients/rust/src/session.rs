@@ -1,5 +1,6 @@
 //! All calls on one stream.
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -13,10 +14,11 @@ use crate::{
     lease_registry::LeaseRegistry,
     link::Link,
     near_cache::NearCache,
+    open_calls::{Ended, OpenCalls},
     running_time::ran_for,
-    session_line::{Ended, Line, OpenCalls, Outgoing},
-    transport::{Request, Response, Terms},
-    v1,
+    session_line::{Line, Outgoing},
+    transport::{Each, Request, Response, Terms},
+    v1::{self, get_or_lock_many_response::Result as Answered},
 };
 
 /// What a connection that was made just in time leaves for the welcome.
@@ -82,7 +84,9 @@ impl Session {
         let line = self.live();
         // Before it is sent: a change that comes from now on overtakes the answer.
         let ticket = match (&self.hears.near, &request) {
-            (Some(near), Request::GetOrLock(request)) => near.ask(request).map(|ticket| (ticket, line.watch())),
+            (Some(near), Request::GetOrLock(request)) => {
+                near.ask(&request.namespace, &request.key).map(|ticket| (ticket, line.watch()))
+            }
             _ => None,
         };
         let response = Line::ask(line, request, terms).await?;
@@ -90,6 +94,26 @@ impl Session {
             ticket.answered(response, &watch);
         }
         Ok(response)
+    }
+
+    pub async fn ask_many(
+        self: &Arc<Self>,
+        request: v1::GetOrLockManyRequest,
+        terms: &Terms,
+        each: &mut Each<'_>,
+    ) -> Result<(), Ended> {
+        let line = self.live();
+        let watch = line.watch();
+        let near = self.hears.near.as_ref();
+        let ticket = |key: &String| Some((key.clone(), near?.ask(&request.namespace, key)?));
+        let mut tickets: HashMap<_, _> = request.keys.iter().filter_map(ticket).collect();
+        let mut heard = |answer: v1::GetOrLockManyResponse| {
+            if let (Some(ticket), Some(Answered::Response(response))) = (tickets.remove(&answer.key), &answer.result) {
+                ticket.answered(response, &watch);
+            }
+            each(answer);
+        };
+        Line::ask_many(line, request, terms, &mut heard).await
     }
 
     /// It hears of all changes now.

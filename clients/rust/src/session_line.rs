@@ -1,13 +1,11 @@
 //! One stream of a session, with the calls that are open on it.
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     mem,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use futures_util::Stream;
@@ -16,14 +14,14 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, timeout_at},
 };
-use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use crate::{
     error::CallError,
+    open_calls::{Answer, Asked, Ended, OpenCalls},
     options::ms,
-    transport::{Request, Response, Terms},
-    v1::{self, get_or_lock_response::Outcome},
+    transport::{Each, Request, Response, Terms},
+    v1,
     watch::Watch,
 };
 
@@ -33,25 +31,6 @@ const MESSAGE_BYTES_MAX: usize = 1_048_576;
 const CALL_OVERHEAD_BYTES: usize = 8;
 /// How much is taken from the queue at once.
 const TAKEN_MAX: usize = 4_096;
-/// How many cancelled calls are remembered, should their lease have been on its way.
-const LEFT_MAX: usize = 256;
-
-/// How a call ended that has no response.
-#[derive(Clone, Debug)]
-pub(crate) enum Ended {
-    /// As a call of its own would have.
-    Error(CallError),
-    /// The service does not take sessions here, or something on the way breaks streams: not an error of the call.
-    NoSession,
-    /// The token with which the session was opened is not taken any more: the call may go with the one of now.
-    Refused,
-}
-
-impl Ended {
-    fn of(error: CallError) -> Self {
-        if error.code == Code::Unauthenticated { Self::Refused } else { Self::Error(error) }
-    }
-}
 
 /// One stream, with the calls that are open on it. It ends when nothing holds this any more.
 pub(crate) struct Line {
@@ -59,7 +38,8 @@ pub(crate) struct Line {
     outbox: mpsc::UnboundedSender<Letter>,
 }
 
-enum Letter {
+/// What is to be sent.
+pub(crate) enum Letter {
     Call(v1::SessionCall),
     Cancel(i64),
 }
@@ -75,14 +55,7 @@ impl Line {
             calls: VecDeque::new(),
             cancelled_ids: Vec::new(),
         };
-        let open = OpenCalls {
-            calls: Mutex::default(),
-            last_id: AtomicI64::new(0),
-            outbox: outbox.downgrade(),
-            told: CancellationToken::new(),
-            watch: Watch::new(),
-        };
-        (Arc::new(Self { open: Arc::new(open), outbox }), outgoing)
+        (Arc::new(Self { open: OpenCalls::new(&outbox), outbox }), outgoing)
     }
 
     pub fn open_calls(&self) -> Arc<OpenCalls> {
@@ -105,41 +78,62 @@ impl Line {
 
     /// Dropping the future cancels the call.
     pub async fn ask(line: Arc<Self>, request: Request, terms: &Terms) -> Result<Response, Ended> {
-        let id = line.open.next_id();
-        let answered = line.open.add(id)?;
-        let left = terms.deadline.saturating_duration_since(Instant::now());
+        let (id, answered) = line.open.add()?;
         let asked = Asked::of(&request);
-        let traceparent = terms.traceparent.clone();
-        let call = v1::SessionCall { id, deadline_ms: Some(ms(left).max(1)), traceparent, request: Some(request) };
+        let left = line.send(id, request, terms);
         let mut waiting = Waiting { id, line, asked, answered };
-        // Where the stream has just broken nothing takes it, and the call is told of that.
-        let _ = waiting.line.outbox.send(Letter::Call(call));
         match timeout_at(terms.deadline, &mut waiting.answered).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(Ended::Error(CallError::new(Code::Unavailable, "the session was closed"))),
-            Err(_) => {
-                let message = format!("no answer within {} ms", left.as_millis());
-                Err(Ended::Error(CallError::new(Code::DeadlineExceeded, message)))
+            Ok(Err(_)) => Err(closed()),
+            Err(_) => Err(late(left)),
+        }
+    }
+
+    /// Tells each answer as it comes. Dropping the future cancels the call.
+    pub async fn ask_many(
+        line: Arc<Self>,
+        request: v1::GetOrLockManyRequest,
+        terms: &Terms,
+        each: &mut Each<'_>,
+    ) -> Result<(), Ended> {
+        let (id, answers) = line.open.add_many()?;
+        let request = Request::GetOrLockMany(request);
+        let asked = Asked::of(&request);
+        let left = line.send(id, request, terms);
+        let mut waiting = WaitingForMany { id, line, asked, answers };
+        loop {
+            match timeout_at(terms.deadline, waiting.answers.recv()).await {
+                Ok(Some((answer, more))) => {
+                    if let Response::GetOrLockMany(answer) = answer? {
+                        each(answer);
+                    }
+                    if !more {
+                        return Ok(());
+                    }
+                }
+                Ok(None) => return Err(closed()),
+                Err(_) => return Err(late(left)),
             }
         }
     }
-}
 
-/// The key for which a lease may come.
-struct Asked {
-    namespace: String,
-    key: String,
-}
-
-impl Asked {
-    fn of(request: &Request) -> Option<Self> {
-        match request {
-            Request::GetOrLock(request) => {
-                Some(Self { namespace: request.namespace.clone(), key: request.key.clone() })
-            }
-            _ => None,
-        }
+    /// How long it may take.
+    fn send(&self, id: i64, request: Request, terms: &Terms) -> Duration {
+        let left = terms.deadline.saturating_duration_since(Instant::now());
+        let traceparent = terms.traceparent.clone();
+        let call = v1::SessionCall { id, deadline_ms: Some(ms(left).max(1)), traceparent, request: Some(request) };
+        // Where the stream has just broken nothing takes it, and the call is told of that.
+        let _ = self.outbox.send(Letter::Call(call));
+        left
     }
+}
+
+fn closed() -> Ended {
+    Ended::Error(CallError::new(Code::Unavailable, "the session was closed"))
+}
+
+fn late(after: Duration) -> Ended {
+    Ended::Error(CallError::new(Code::DeadlineExceeded, format!("no answer within {} ms", after.as_millis())))
 }
 
 /// A call that a caller waits for. Dropped, it is cancelled if it is still open, and a lease that has come already is
@@ -153,117 +147,32 @@ struct Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let asked = self.asked.take();
-        if self.line.open.calls().by_id.remove(&self.id).is_some() {
-            self.line.open.left(self.id, asked);
-            let _ = self.line.outbox.send(Letter::Cancel(self.id));
-        } else if let (Some(asked), Ok(Ok(response))) = (asked, self.answered.try_recv()) {
-            self.line.open.give_back(asked, response);
+        let asked = self.line.open.leave(self.id, self.asked.take());
+        if let (Some(asked), Ok(Ok(response))) = (asked, self.answered.try_recv()) {
+            self.line.open.give_back(&asked, response);
         }
     }
 }
 
-type Answer = Result<Response, Ended>;
-
-/// The calls that are open on one stream.
-pub(crate) struct OpenCalls {
-    calls: Mutex<Calls>,
-    last_id: AtomicI64,
-    outbox: mpsc::WeakUnboundedSender<Letter>,
-    /// It was welcomed, or has ended.
-    told: CancellationToken,
-    pub watch: Arc<Watch>,
+/// As [`Waiting`], for a call with several answers.
+struct WaitingForMany {
+    id: i64,
+    line: Arc<Line>,
+    asked: Option<Asked>,
+    answers: mpsc::UnboundedReceiver<(Answer, bool)>,
 }
 
-#[derive(Default)]
-struct Calls {
-    by_id: HashMap<i64, oneshot::Sender<Answer>>,
-    /// The last that were cancelled: a lease may have crossed that on its way.
-    left: VecDeque<(i64, Asked)>,
-    confirmed: bool,
-    ended: Option<Ended>,
-}
-
-impl OpenCalls {
-    fn next_id(&self) -> i64 {
-        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    fn add(&self, id: i64) -> Result<oneshot::Receiver<Answer>, Ended> {
-        let mut calls = self.calls();
-        if let Some(ended) = &calls.ended {
-            return Err(ended.clone());
-        }
-        let (answer, answered) = oneshot::channel();
-        calls.by_id.insert(id, answer);
-        Ok(answered)
-    }
-
-    fn left(&self, id: i64, asked: Option<Asked>) {
-        let left = &mut self.calls().left;
-        left.extend(asked.map(|asked| (id, asked)));
-        if left.len() > LEFT_MAX {
-            left.pop_front();
-        }
-    }
-
-    /// A lease that no caller waits for goes to the next in line.
-    fn give_back(&self, Asked { namespace, key }: Asked, response: Response) {
-        let Response::GetOrLock(v1::GetOrLockResponse { outcome: Some(Outcome::Lease(lease)), .. }) = response else {
-            return;
-        };
-        let release = v1::ReleaseRequest { namespace, key, token: lease.token, failure: None };
-        let request = Some(Request::Release(release));
-        let call = v1::SessionCall { id: self.next_id(), request, ..Default::default() };
-        // Where the line has gone its leases end with the session.
-        if let Some(outbox) = self.outbox.upgrade() {
-            let _ = outbox.send(Letter::Call(call));
-        }
-    }
-
-    /// The service has welcomed the session: what is on the way carries sessions.
-    pub fn confirm(&self) {
-        self.calls().confirmed = true;
-        self.told.cancel();
-    }
-
-    pub fn is_confirmed(&self) -> bool {
-        self.calls().confirmed
-    }
-
-    pub fn answer(&self, reply: v1::SessionReply) {
-        let mut calls = self.calls();
-        if let Some(call) = calls.by_id.remove(&reply.id) {
-            let answer = match reply.response {
-                Some(Response::Error(error)) => Err(Ended::of(CallError::of_reply(error))),
-                Some(response) => Ok(response),
-                None => Err(Ended::Error(CallError::new(Code::Internal, "an answer of a kind that is not known"))),
-            };
-            let _ = call.send(answer);
-        } else if let Some(at) = calls.left.iter().position(|(id, _)| *id == reply.id) {
-            let left = calls.left.remove(at);
-            if let (Some((_, asked)), Some(response)) = (left, reply.response) {
-                self.give_back(asked, response);
+impl Drop for WaitingForMany {
+    fn drop(&mut self) {
+        let Some(asked) = self.asked.take() else { return };
+        let open = &self.line.open;
+        // First nothing more comes here: what comes from now on is given back by itself.
+        open.leave(self.id, Some(asked.clone()));
+        while let Ok((answer, _)) = self.answers.try_recv() {
+            if let Ok(response) = answer {
+                open.give_back(&asked, response);
             }
         }
-    }
-
-    /// The stream has ended, and all its calls with it.
-    pub fn end(&self, error: &CallError) {
-        let mut calls = self.calls();
-        let ended = match Ended::of(error.clone()) {
-            Ended::Error(_) if !calls.confirmed => Ended::NoSession,
-            ended => ended,
-        };
-        calls.ended = Some(ended.clone());
-        self.told.cancel();
-        for (_, call) in calls.by_id.drain() {
-            let _ = call.send(Err(ended.clone()));
-        }
-    }
-
-    fn calls(&self) -> MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -12,10 +12,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     error::CallError,
+    open_calls::Ended,
     session::Session,
-    session_line::Ended,
-    transport::{Request, Response, Terms},
+    transport::{Each, Request, Response, Terms},
     unary::Unary,
+    v1,
 };
 
 /// A session is tried again behind the calls that go one by one: soon, for it may have been a slow start that broke the
@@ -50,6 +51,26 @@ impl SessionOrUnary {
         let response = self.unary.ask(request, terms).await?;
         self.go_one_by_one();
         Ok(response)
+    }
+
+    pub async fn ask_many(
+        &self,
+        request: v1::GetOrLockManyRequest,
+        terms: Terms,
+        each: &mut Each<'_>,
+    ) -> Result<(), CallError> {
+        if self.is_unary.load(Ordering::Relaxed) {
+            return self.unary.ask_many(request, terms, each).await;
+        }
+        match self.session.ask_many(request.clone(), &terms, each).await {
+            Ok(()) => return Ok(()),
+            Err(Ended::Error(error)) => return Err(error),
+            Err(Ended::Refused) => return self.unary.ask_many(request, terms, each).await,
+            Err(Ended::NoSession) => {}
+        }
+        self.unary.ask_many(request, terms, each).await?;
+        self.go_one_by_one();
+        Ok(())
     }
 
     /// The session hears of all changes now.

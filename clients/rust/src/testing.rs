@@ -24,7 +24,8 @@ use crate::{
     client::{Client, ClientBuilder},
     error::CallError,
     memory::Memory,
-    transport::{Request, Response, Terms, Transport},
+    transport::{Each, Request, Response, Terms, Transport},
+    v1,
 };
 
 /// A client of a memory of its own.
@@ -46,5 +47,14 @@ impl Service {
 impl Transport for Service {
     fn ask(&self, request: Request, terms: Terms) -> BoxFuture<'_, Result<Response, CallError>> {
         self.0.ask(request, terms.deadline).boxed()
+    }
+
+    fn ask_many<'a>(
+        &'a self,
+        request: v1::GetOrLockManyRequest,
+        terms: Terms,
+        each: &'a mut Each<'_>,
+    ) -> BoxFuture<'a, Result<(), CallError>> {
+        self.0.ask_many(request, terms.deadline, each).boxed()
     }
 }

@@ -2,9 +2,9 @@
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::Instant;
 
-use crate::error::CallError;
 /// Requests and responses are those of a session also if there is none: one form for all ways.
 pub(crate) use crate::v1::{session_call::Request, session_reply::Response};
+use crate::{error::CallError, v1};
 
 /// How one call is made.
 #[derive(Clone, Debug)]
@@ -15,10 +15,22 @@ pub(crate) struct Terms {
     pub traceparent: String,
 }
 
+/// Hears one answer of several.
+pub(crate) type Each<'a> = dyn FnMut(v1::GetOrLockManyResponse) + Send + 'a;
+
 /// How calls reach the service. `retry_after` is set on an error exactly where the service itself answered and said
 /// so. Dropping the future ends the call at the service, too.
 pub(crate) trait Transport: Send + Sync {
     fn ask(&self, request: Request, terms: Terms) -> BoxFuture<'_, Result<Response, CallError>>;
+
+    /// Tells each answer as it comes, and ends with the last. Dropping the future ends the call, and gives back the
+    /// leases that it was not told of.
+    fn ask_many<'a>(
+        &'a self,
+        request: v1::GetOrLockManyRequest,
+        terms: Terms,
+        each: &'a mut Each<'_>,
+    ) -> BoxFuture<'a, Result<(), CallError>>;
 
     /// Ends when the first connection stands.
     fn ready(&self) -> BoxFuture<'_, ()> {

@@ -7,7 +7,8 @@ use tonic::Code;
 use crate::{
     error::CallError,
     link::{Connection, carry},
-    transport::{Request, Response, Terms},
+    transport::{Each, Request, Response, Terms},
+    v1,
 };
 
 /// One gRPC call for each call.
@@ -30,7 +31,26 @@ impl Unary {
     pub async fn ask(&self, request: Request, terms: Terms) -> Result<Response, CallError> {
         match timeout_at(terms.deadline, self.call(request, &terms)).await {
             Ok(ended) => ended.map_err(|status| CallError::of_status(&status)),
-            Err(_) => Err(CallError::new(Code::DeadlineExceeded, "no answer within the deadline")),
+            Err(_) => Err(late()),
+        }
+    }
+
+    pub async fn ask_many(
+        &self,
+        request: v1::GetOrLockManyRequest,
+        terms: Terms,
+        each: &mut Each<'_>,
+    ) -> Result<(), CallError> {
+        let calling = async {
+            let mut stream = self.connection.stub().get_or_lock_many(with(request, &terms)).await?.into_inner();
+            while let Some(response) = stream.message().await? {
+                each(response);
+            }
+            Ok::<_, tonic::Status>(())
+        };
+        match timeout_at(terms.deadline, calling).await {
+            Ok(ended) => ended.map_err(|status| CallError::of_status(&status)),
+            Err(_) => Err(late()),
         }
     }
 
@@ -43,9 +63,13 @@ impl Unary {
             Request::Extend(it) => Response::Extend(stub.extend(with(it, terms)).await?.into_inner()),
             Request::Invalidate(it) => Response::Invalidate(stub.invalidate(with(it, terms)).await?.into_inner()),
             Request::Explain(it) => Response::Explain(stub.explain(with(it, terms)).await?.into_inner()),
-            Request::GetOrLockMany(_) => return Err(tonic::Status::unimplemented("many answers: use the stub")),
+            Request::GetOrLockMany(_) => return Err(tonic::Status::unimplemented("it has many answers")),
         })
     }
+}
+
+fn late() -> CallError {
+    CallError::new(Code::DeadlineExceeded, "no answer within the deadline")
 }
 
 /// What a connection that is just made may take to answer.

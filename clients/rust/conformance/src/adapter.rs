@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     asking::ask,
     bench::{client_us, session_us, unary_us},
-    command::{Bench, Call, GetOrRebuild, Invalidate, Open, What, Within, ms},
+    command::{Bench, Call, Get, GetOrRebuild, GetOrRebuildMany, Invalidate, Open, Set, What, Within, ms},
+    further,
     opening::opening,
     output::Output,
     raw,
@@ -50,6 +51,13 @@ impl Adapter {
             What::Cancel { call } => self.left(&call).cancel(),
             What::Let { gate } => self.gate(&gate).cancel(),
             What::GetOrRebuild(command) => return self.get_or_rebuild(*command).await,
+            What::GetOrRebuildMany(command) => return self.get_or_rebuild_many(*command).await,
+            What::Get(command) => return self.get(command).await,
+            What::Set(command) => return self.set(command).await,
+            What::Explain { client, key } => {
+                let explained = self.client(&client)?.0.explain(key).await.map_err(failed)?;
+                return Ok(further::explanation(&explained));
+            }
             What::Invalidate(command) => return self.invalidate(command).await,
             What::Ready(Within { client, timeout_ms }) => {
                 let ready = self.client(&client)?.0.ready(ms(timeout_ms)).await;
@@ -83,6 +91,26 @@ impl Adapter {
         let asked = async { asked.await.map_err(failed) };
         let value = self.until_left(Some(command.call), deadline_ms, asked).await?;
         Ok(json!({ "value": value.map(|bytes| BASE64_STANDARD.encode(bytes)) }))
+    }
+
+    async fn get_or_rebuild_many(&self, GetOrRebuildMany { keys, one }: GetOrRebuildMany) -> Result<Value, Value> {
+        let (client, _) = self.client(&one.client)?;
+        let deadline_ms = one.asked.deadline_ms;
+        let asked = further::ask_many(self.clone(), client, one.call.clone(), keys, one.asked);
+        let values = self.until_left(Some(one.call), deadline_ms, asked).await?;
+        Ok(json!({ "values": values }))
+    }
+
+    async fn get(&self, command: Get) -> Result<Value, Value> {
+        let (client, _) = self.client(&command.client)?;
+        let (call, deadline_ms) = (command.call.clone(), command.deadline_ms);
+        self.until_left(Some(call), deadline_ms, further::get(client, command)).await
+    }
+
+    async fn set(&self, command: Set) -> Result<Value, Value> {
+        let (client, _) = self.client(&command.client)?;
+        let (call, deadline_ms) = (command.call.clone(), command.deadline_ms);
+        self.until_left(Some(call), deadline_ms, further::set(client, command)).await
     }
 
     async fn invalidate(&self, command: Invalidate) -> Result<Value, Value> {

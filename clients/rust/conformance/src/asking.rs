@@ -5,7 +5,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use dibs::{Client, Codec, Error, GetOrRebuild};
+use dibs::{Client, Error};
 use futures_util::{FutureExt, future::BoxFuture};
 
 use crate::{
@@ -13,6 +13,50 @@ use crate::{
     command::{self, Asked},
     rebuild,
 };
+
+/// The options of a call, for one key and for many.
+macro_rules! with_options {
+    ($asking:expr, $asked:expr) => {{
+        let (mut asking, asked) = ($asking, $asked);
+        asking = asking.tags(asked.tags.clone()).stale_if_error(asked.stale_if_error);
+        if let Some(namespace) = &asked.namespace {
+            asking = asking.namespace(namespace);
+        }
+        if let Some(stale_ms) = asked.stale_ms {
+            asking = asking.stale_ttl(stale_ms.0);
+        }
+        if let Some(absent_ttl_ms) = asked.absent_ttl_ms {
+            asking = asking.absent_ttl(absent_ttl_ms.0);
+        }
+        if let Some(wait_ms) = asked.wait_ms {
+            asking = asking.wait(wait_ms.0);
+        }
+        if let Some(lease_ms) = asked.lease_ms {
+            asking = asking.lease_for(lease_ms.0);
+        }
+        if let Some(stale) = asked.stale {
+            asking = asking.stale(stale.into());
+        }
+        if let Some(read) = asked.read {
+            asking = asking.read(read.into());
+        }
+        if let Some(refresh) = asked.refresh {
+            asking = asking.refresh(refresh);
+        }
+        if let Some(revalidate) = asked.revalidate {
+            asking = asking.revalidate(revalidate.into());
+        }
+        if let Some(on_unavailable) = asked.on_unavailable {
+            asking = asking.on_unavailable(on_unavailable.into());
+        }
+        if let Some(traceparent) = &asked.traceparent {
+            asking = asking.traceparent(traceparent);
+        }
+        asking
+    }};
+}
+
+pub(crate) use with_options;
 
 /// One call; what its rebuilds tell has this name.
 pub fn ask(
@@ -22,7 +66,7 @@ pub fn ask(
     asked: Asked,
 ) -> BoxFuture<'static, Result<Option<Bytes>, Error>> {
     async move {
-        let asking = with_options(client.get_or_rebuild(asked.key.clone()).ttl(asked.ttl_ms.0), &asked);
+        let asking = with_options!(client.get_or_rebuild(asked.key.clone()).ttl(asked.ttl_ms.0), &asked);
         let runs = AtomicUsize::new(0);
         let script = Arc::new(asked.rebuild);
         let next =
@@ -49,42 +93,4 @@ pub fn ask(
         }
     }
     .boxed()
-}
-
-fn with_options<C: Codec>(mut asking: GetOrRebuild<C>, asked: &Asked) -> GetOrRebuild<C> {
-    asking = asking.tags(asked.tags.clone()).stale_if_error(asked.stale_if_error);
-    if let Some(namespace) = &asked.namespace {
-        asking = asking.namespace(namespace);
-    }
-    if let Some(stale_ms) = asked.stale_ms {
-        asking = asking.stale_ttl(stale_ms.0);
-    }
-    if let Some(absent_ttl_ms) = asked.absent_ttl_ms {
-        asking = asking.absent_ttl(absent_ttl_ms.0);
-    }
-    if let Some(wait_ms) = asked.wait_ms {
-        asking = asking.wait(wait_ms.0);
-    }
-    if let Some(lease_ms) = asked.lease_ms {
-        asking = asking.lease_for(lease_ms.0);
-    }
-    if let Some(stale) = asked.stale {
-        asking = asking.stale(stale.into());
-    }
-    if let Some(read) = asked.read {
-        asking = asking.read(read.into());
-    }
-    if let Some(refresh) = asked.refresh {
-        asking = asking.refresh(refresh);
-    }
-    if let Some(revalidate) = asked.revalidate {
-        asking = asking.revalidate(revalidate.into());
-    }
-    if let Some(on_unavailable) = asked.on_unavailable {
-        asking = asking.on_unavailable(on_unavailable.into());
-    }
-    if let Some(traceparent) = &asked.traceparent {
-        asking = asking.traceparent(traceparent);
-    }
-    asking
 }

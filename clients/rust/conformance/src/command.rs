@@ -1,5 +1,5 @@
 //! What the adapter is told. Times are milliseconds; values are base64.
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -17,6 +17,10 @@ pub enum What {
     Open(Open),
     Close { client: String },
     GetOrRebuild(Box<GetOrRebuild>),
+    GetOrRebuildMany(Box<GetOrRebuildMany>),
+    Get(Get),
+    Set(Set),
+    Explain { client: String, key: String },
     Invalidate(Invalidate),
     Ready(Within),
     Flush(Within),
@@ -93,9 +97,45 @@ pub struct GetOrRebuild {
     pub asked: Asked,
 }
 
+/// The options are those of [`GetOrRebuild`]; a key has none.
+#[derive(Deserialize)]
+pub struct GetOrRebuildMany {
+    pub keys: Vec<String>,
+    #[serde(flatten)]
+    pub one: GetOrRebuild,
+}
+
+#[derive(Deserialize)]
+pub struct Get {
+    pub client: String,
+    pub call: String,
+    pub key: String,
+    pub wait_ms: Option<Millis>,
+    pub stale: Option<Stale>,
+    pub read: Option<Read>,
+    pub codec: Option<Codec>,
+    pub deadline_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+pub struct Set {
+    pub client: String,
+    pub call: String,
+    pub key: String,
+    pub value: Option<String>,
+    pub ttl_ms: Millis,
+    pub stale_ms: Option<Millis>,
+    #[serde(default)]
+    pub tags: Vec<String>,
+    pub wait_ms: Option<Millis>,
+    pub codec: Option<Codec>,
+    pub deadline_ms: Option<u64>,
+}
+
 /// What is asked for, also by a rebuild.
 #[derive(Clone, Deserialize)]
 pub struct Asked {
+    #[serde(default)]
     pub key: String,
     pub namespace: Option<String>,
     pub ttl_ms: Millis,
@@ -173,6 +213,14 @@ pub struct Rebuild {
     pub tags: Option<Vec<String>>,
     #[serde(default)]
     pub do_not_store: bool,
+    /// Of many keys: base64, or null for nothing.
+    #[serde(default)]
+    pub values: HashMap<String, Option<String>>,
+    /// Of many keys, of each that has no value of its own.
+    pub each: Option<String>,
+    /// What is said of the values of single keys.
+    #[serde(default)]
+    pub of: HashMap<String, Rebuild>,
 }
 
 #[derive(Deserialize)]

@@ -3,6 +3,7 @@ mod adapter;
 mod asking;
 mod bench;
 mod command;
+mod further;
 mod opening;
 mod output;
 mod raw;

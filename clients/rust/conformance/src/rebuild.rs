@@ -1,9 +1,14 @@
 //! A rebuild that does what it was told.
-use std::{fmt, future::pending, panic::panic_any};
+use std::{
+    collections::HashMap,
+    fmt,
+    future::{Future, pending},
+    panic::panic_any,
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use dibs::{Client, Lease, Previous, RebuildError};
+use dibs::{Client, Lease, Leases, Previous, RebuildError};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -29,10 +34,46 @@ pub async fn run<T: AsRef<[u8]>>(
         Previous::Value(bytes) => event["previous"] = BASE64_STANDARD.encode(bytes).into(),
     }
     adapter.output().line(&event);
-    let gate = rebuild.gate.as_ref().map(|gate| adapter.gate(gate));
     say_of_value(&rebuild, &lease);
+    follow(adapter, client, call, &rebuild, lease.lost()).await
+}
+
+/// The same for several keys.
+pub async fn run_many<T>(
+    adapter: Adapter,
+    client: Client,
+    call: String,
+    rebuild: Rebuild,
+    leases: Leases<T>,
+) -> Result<HashMap<String, Option<Bytes>>, RebuildError> {
+    let mut keys: Vec<_> = leases.keys().collect();
+    keys.sort_unstable();
+    adapter.output().line(&json!({ "event": "rebuild", "call": call, "keys": keys }));
+    for (key, lease) in leases.iter() {
+        if let Some(of) = rebuild.of.get(key) {
+            say_of_value(of, lease);
+        }
+    }
+    follow(adapter, client, call, &rebuild, leases.lost()).await?;
+    let each = rebuild.each.clone().map(Some);
+    let values = leases.keys().filter_map(|key| Some((key, rebuild.values.get(key).cloned().or(each.clone())?)));
+    let decoded = values.map(|(key, value)| {
+        let bytes = value.map(|value| BASE64_STANDARD.decode(value)).transpose()?;
+        Ok((key.to_owned(), bytes.map(Bytes::from)))
+    });
+    decoded.collect()
+}
+
+async fn follow(
+    adapter: Adapter,
+    client: Client,
+    call: String,
+    rebuild: &Rebuild,
+    lost: impl Future<Output = ()>,
+) -> Result<Option<Bytes>, RebuildError> {
+    let gate = rebuild.gate.as_ref().map(|gate| adapter.gate(gate));
     let stopped = async {
-        lease.lost().await;
+        lost.await;
         adapter.output().line(&json!({ "event": "lost", "call": call }));
         if rebuild.ignore_loss {
             pending::<()>().await;
@@ -50,7 +91,7 @@ pub async fn run<T: AsRef<[u8]>>(
             }
             None => None,
         };
-        result(&rebuild, asked)
+        result(rebuild, asked)
     };
     tokio::select! {
         biased;

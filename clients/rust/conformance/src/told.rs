@@ -1,8 +1,8 @@
 //! What errors and events are called in the protocol.
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use dibs::{Error, Event, RebuildError};
-use serde_json::{Value, json};
+use dibs::{Error, Event, ManyError, RebuildError};
+use serde_json::{Map, Value, json};
 
 use crate::raw;
 
@@ -41,8 +41,21 @@ pub fn failed(error: Error) -> Value {
     }
 }
 
+/// Several keys, with what became of each.
+pub fn failed_many<T>(error: ManyError<T>, base64: impl Fn(T) -> Value) -> Value {
+    match error {
+        ManyError::Keys { errors, values } => {
+            let errors: Map<_, _> = errors.into_iter().map(|(key, error)| (key, failed(error))).collect();
+            let values: Map<_, _> =
+                values.into_iter().map(|(key, value)| (key, value.map_or(Value::Null, &base64))).collect();
+            json!({ "kind": "many", "errors": errors, "values": values })
+        }
+        error => failed(error.into()),
+    }
+}
+
 /// `wait_ended` of `BUSY_REASON_WAIT_ENDED`.
-fn word(name: &str, prefix: &str) -> String {
+pub fn word(name: &str, prefix: &str) -> String {
     name.trim_start_matches(prefix).to_ascii_lowercase()
 }
 

@@ -18,7 +18,7 @@ fn listening() -> (ClientBuilder, Arc<Mutex<Vec<String>>>) {
     let listener = heard.clone();
     let builder = Client::builder().namespace("n").hook(move |event| {
         let line = match event {
-            Event::Hit { namespace, key, stale } => format!("hit {namespace} {key} {stale}"),
+            Event::Hit { namespace, key, source, stale } => format!("hit {namespace} {key} {source:?} {stale}"),
             Event::Wait { answered, .. } => format!("wait {answered}"),
             Event::Publish { outcome, fence, .. } => format!("publish {outcome:?} {fence}"),
             Event::LeaseLost { key, .. } => format!("lease_lost {key}"),
@@ -52,16 +52,16 @@ async fn heard_of(answers: impl IntoIterator<Item = Answer>, rebuild: &'static s
 
 #[tokio::test]
 async fn hits_waits_and_publishes() {
-    assert_eq!(heard_of([hit("v")], "", 1).await, ["hit n k false"]);
+    assert_eq!(heard_of([hit("v")], "", 1).await, ["hit n k Service false"]);
     let waits = [busy(1, dibs::v1::BusyReason::WaitEnded), hit("v")];
-    assert_eq!(heard_of(waits, "", 2).await, ["hit n k false", "wait false"]);
+    assert_eq!(heard_of(waits, "", 2).await, ["hit n k Service false", "wait false"]);
     assert_eq!(heard_of([lease()], "v", 1).await, ["publish Stored 4"]);
 }
 
 #[tokio::test]
 async fn what_goes_on_behind() {
     let stale = || Answer::Reply(lease_reply("t", 10_000, Some("old")));
-    assert_eq!(heard_of([stale()], "fails", 2).await, ["background_error no luck", "hit n k true"]);
+    assert_eq!(heard_of([stale()], "fails", 2).await, ["background_error no luck", "hit n k Service true"]);
     assert_eq!(heard_of([unavailable()], "v", 1).await, ["local_rebuild gone"]);
 }
 

@@ -3,6 +3,7 @@
 mod coming_back;
 mod double;
 mod examples;
+mod further;
 mod gone_wrong;
 mod hooks;
 mod in_process;

@@ -180,6 +180,13 @@ impl Fake {
         })
     }
 
+    pub fn asked_many(&self) -> Vec<v1::GetOrLockManyRequest> {
+        self.requests(|request| match request {
+            session_call::Request::GetOrLockMany(request) => Some(request),
+            _ => None,
+        })
+    }
+
     pub fn published(&self) -> Vec<v1::PublishRequest> {
         self.requests(|request| match request {
             session_call::Request::Publish(request) => Some(request),
@@ -234,6 +241,15 @@ impl Fake {
             None => Err(Status::internal(format!("no answer was told for {method}"))),
         }
     }
+}
+
+fn of_key(key: String, response: &v1::GetOrLockResponse) -> v1::GetOrLockManyResponse {
+    let mut response = response.clone();
+    if let Some(v1::get_or_lock_response::Outcome::Lease(lease)) = &mut response.outcome {
+        lease.token = format!("{} of {key}", lease.token);
+    }
+    let result = Some(v1::get_or_lock_many_response::Result::Response(response));
+    v1::GetOrLockManyResponse { key, result }
 }
 
 struct Left(Arc<AtomicBool>);
@@ -301,9 +317,14 @@ impl CoordinatorService for Fake {
 
     async fn get_or_lock_many(
         &self,
-        _: Request<v1::GetOrLockManyRequest>,
+        request: Request<v1::GetOrLockManyRequest>,
     ) -> Result<Response<Self::GetOrLockManyStream>, Status> {
-        Err(Status::unimplemented("not here"))
+        let keys = request.get_ref().keys.clone();
+        let reply = self.answer("get_or_lock_many", request, session_call::Request::GetOrLockMany).await?;
+        let Reply::GetOrLock(response) = reply else { panic!("{reply:?}") };
+        // The same for each key, but for the token of a lease.
+        let answers: Vec<_> = keys.into_iter().map(|key| Ok(of_key(key, &response))).collect();
+        Ok(Response::new(Box::pin(tokio_stream::iter(answers))))
     }
 
     async fn session(

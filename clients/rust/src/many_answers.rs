@@ -1,0 +1,182 @@
+//! GetOrLockMany, as often as it takes.
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::{
+    asking::{Begun, Given},
+    calls::within,
+    core::Core,
+    error::CallError,
+    gathering::Gathering,
+    held_lease::HeldLease,
+    options::{Options, WAIT, WAY},
+    v1::{self, BusyReason, get_or_lock_many_response::Result as Answered, get_or_lock_response::Outcome},
+};
+
+/// The contract's bound of one call.
+const KEYS_MAX: usize = 1_000;
+/// How long the keys whose leases were had at once wait for those about which the service has not decided.
+const LOOK: Duration = Duration::from_secs(1);
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
+
+/// The first answer of each of many keys. They are asked for without a wait first, so that all leases that can be had
+/// come at once, and their keys are rebuilt together. Then one call waits for the keys that other callers rebuild.
+pub(crate) struct ManyAnswers {
+    core: Arc<Core>,
+    /// Of the call, whose key does not count.
+    options: Arc<Options>,
+    gathering: Arc<Gathering>,
+    request_id: String,
+    until: Instant,
+    /// Keys that have no answer yet.
+    open: Mutex<HashMap<String, Open>>,
+    /// In the order in which the caller named them.
+    keys: Vec<String>,
+}
+
+struct Open {
+    options: Arc<Options>,
+    answer: oneshot::Sender<Given>,
+}
+
+impl ManyAnswers {
+    pub fn new(core: Arc<Core>, options: Arc<Options>, gathering: Arc<Gathering>, until: Instant) -> Self {
+        let request_id = Uuid::new_v4().to_string();
+        Self { core, options, gathering, request_id, until, open: Mutex::default(), keys: Vec::new() }
+    }
+
+    /// To be called for each key before [`Self::ask`]. `options` are those of the key.
+    pub fn of(&mut self, options: Arc<Options>) -> Begun {
+        let (answer, given) = oneshot::channel();
+        let key = options.key.clone();
+        self.keys.push(key.clone());
+        let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner);
+        open.insert(key, Open { options, answer });
+        Begun { request_id: self.request_id.clone(), given }
+    }
+
+    /// Asks for all keys.
+    pub async fn ask(mut self) {
+        let keys = std::mem::take(&mut self.keys);
+        let held = match self.options.wait {
+            Some(Duration::ZERO) => keys,
+            _ => {
+                let held = join_all(keys.chunks(KEYS_MAX).map(|keys| self.look(keys.to_vec()))).await;
+                let held = held.concat();
+                for key in &held {
+                    self.gathering.goes_without(key);
+                }
+                held
+            }
+        };
+        join_all(held.chunks(KEYS_MAX).map(|keys| self.pass(keys.to_vec(), false))).await;
+    }
+
+    /// Without a wait, and again while no other caller has the lease of a key: a service under load has not decided about
+    /// all of a thousand keys at once. The keys to wait for.
+    async fn look(&self, keys: Vec<String>) -> Vec<String> {
+        let until = self.until.min(Instant::now() + LOOK);
+        let (mut asked, mut held) = (keys, Vec::new());
+        loop {
+            let busy = self.pass(asked, true).await;
+            let (undecided, others): (Vec<_>, Vec<_>) =
+                busy.into_iter().partition(|(_, reason)| *reason == BusyReason::Undecided);
+            held.extend(others.into_iter().map(|(key, _)| key));
+            asked = undecided.into_iter().map(|(key, _)| key).collect();
+            if asked.is_empty() || Instant::now() >= until {
+                held.append(&mut asked);
+                return held;
+            }
+            sleep(LOOK_PAUSE).await;
+        }
+    }
+
+    /// One call, and again where it broke off. The keys that were busy, which a look does not settle.
+    async fn pass(&self, keys: Vec<String>, look: bool) -> Vec<(String, BusyReason)> {
+        let (mut left, mut busy) = (keys.iter().cloned().collect::<HashSet<_>>(), Vec::new());
+        let mut in_vain = false;
+        loop {
+            let asked: Vec<_> = keys.iter().filter(|key| left.contains(*key)).cloned().collect();
+            let count = left.len();
+            let ended = self.call(asked, look, &mut left, &mut busy).await;
+            // Another replica may answer the second.
+            let again = |error: &CallError| error.code == Code::Unavailable && error.is_unreachable() && !in_vain;
+            let error = match ended {
+                Ok(()) => CallError::new(Code::Internal, "the service has left out this key"),
+                Err(error) if again(&error) && !left.is_empty() => {
+                    in_vain = left.len() == count;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            for key in left {
+                self.settle(&key, Err(error.clone()));
+            }
+            return busy;
+        }
+    }
+
+    async fn call(
+        &self,
+        keys: Vec<String>,
+        look: bool,
+        left: &mut HashSet<String>,
+        busy: &mut Vec<(String, BusyReason)>,
+    ) -> Result<(), CallError> {
+        let time = self.until.saturating_duration_since(Instant::now());
+        let (wait, time) = match self.options.wait {
+            // A service under load takes its time for a thousand keys, and is no lost one.
+            _ if look => (Some(Duration::ZERO), time),
+            Some(_) if time <= WAIT => (Some(time), time),
+            // As long as the deadline and the service allow.
+            _ => (None, time),
+        };
+        let request = self.options.get_or_lock_many(keys, self.request_id.clone(), self.core.holder.clone(), wait);
+        let terms = within(time + WAY, self.options.trace.traceparent());
+        let mut each = |v1::GetOrLockManyResponse { key, result }| {
+            left.remove(&key);
+            let response = match result {
+                Some(Answered::Response(response)) => Ok(response),
+                Some(Answered::Error(error)) => Err(CallError::of_reply(error)),
+                None => Err(CallError::new(Code::Internal, "an answer of a kind that is not known")),
+            };
+            match &response {
+                Ok(v1::GetOrLockResponse { outcome: Some(Outcome::Busy(its)), .. }) if look => {
+                    busy.push((key, its.reason()));
+                }
+                _ => self.settle(&key, response),
+            }
+        };
+        self.core.calls.get_or_lock_many(request, terms, &mut each).await
+    }
+
+    /// Its caller may have left: then a lease goes back.
+    fn settle(&self, key: &str, response: Result<v1::GetOrLockResponse, CallError>) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        let Some(Open { options, answer }) = open else { return };
+        let given = match response {
+            Ok(v1::GetOrLockResponse { outcome: Some(Outcome::Lease(lease)), .. }) => {
+                Given::Lease(Box::new(HeldLease::new(self.core.clone(), options, lease)))
+            }
+            response => {
+                // Without the service there may be a rebuild in this process.
+                if response.as_ref().err().is_none_or(|error| !error.is_unreachable()) {
+                    self.gathering.goes_without(key);
+                }
+                Given::Response(response)
+            }
+        };
+        let _ = answer.send(given);
+    }
+}

@@ -1,0 +1,179 @@
+//! Metrics by OpenTelemetry's API, which does nothing where the application has no SDK. None has a key: keys may be
+//! personal data, and there is no end to them.
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use opentelemetry::{
+    InstrumentationScope, KeyValue, global,
+    metrics::{Counter, Histogram, ObservableCounter},
+};
+
+use crate::hooks::{HitSource, Rebuilt};
+
+/// What is remembered is bounded: calls of further namespaces are counted together, as in the metrics of the service.
+const NAMESPACES_MAX: usize = 100;
+const OTHERS: &str = "other";
+
+/// What the clients of this process count together: a sum must not fall when one of them ends.
+static COUNTED: OnceLock<Counted> = OnceLock::new();
+
+struct Counted {
+    hits: Arc<HitsByNamespace>,
+    rebuilds: Counter<u64>,
+    local_rebuilds: Counter<u64>,
+    leases_lost: Counter<u64>,
+    undecodable: Counter<u64>,
+    waits: Histogram<f64>,
+    _observed: ObservableCounter<u64>,
+}
+
+type HitsByNamespace = RwLock<HashMap<String, Arc<Hits>>>;
+
+/// The hits of one namespace, in plain numbers that are read when the application collects: a near hit costs a fraction
+/// of a microsecond, and a call of the SDK more than that. Fresh, then stale, for each source.
+#[derive(Default)]
+struct Hits([[AtomicU64; 2]; 3]);
+
+const SOURCES: [(HitSource, &str); 3] =
+    [(HitSource::Near, "near"), (HitSource::Service, "service"), (HitSource::Joined, "joined")];
+const FRESHNESS: [&str; 2] = ["fresh", "stale"];
+
+fn counted() -> &'static Counted {
+    COUNTED.get_or_init(|| {
+        let scope = InstrumentationScope::builder("dibs-client").with_version(env!("CARGO_PKG_VERSION")).build();
+        let meter = global::meter_with_scope(scope);
+        let hits: Arc<HitsByNamespace> = Arc::default();
+        let observed = hits.clone();
+        let counter = |name: &'static str, unit: &'static str, description: &'static str| {
+            meter.u64_counter(name).with_unit(unit).with_description(description).build()
+        };
+        Counted {
+            hits,
+            rebuilds: counter("dibs.client.rebuilds", "{rebuild}", "Rebuilds under a lease, by what became of them"),
+            local_rebuilds: counter(
+                "dibs.client.local_rebuilds",
+                "{rebuild}",
+                "Rebuilds without the service, because it could not be reached",
+            ),
+            leases_lost: counter("dibs.client.leases_lost", "{lease}", "Leases that were lost while their rebuild ran"),
+            undecodable: counter("dibs.client.undecodable", "{value}", "Cached values that the codec could not read"),
+            waits: meter
+                .f64_histogram("dibs.client.wait.duration")
+                .with_unit("s")
+                .with_description("How long callers waited for another caller's rebuild")
+                .build(),
+            _observed: meter
+                .u64_observable_counter("dibs.client.hits")
+                .with_unit("{hit}")
+                .with_description("Values that were there, without a rebuild of this call")
+                .with_callback(move |observer| {
+                    for (namespace, hits) in &*observed.read().unwrap_or_else(PoisonError::into_inner) {
+                        hits.each(|count, source, freshness| {
+                            observer.observe(
+                                count,
+                                &[
+                                    KeyValue::new("dibs.namespace", namespace.clone()),
+                                    KeyValue::new("dibs.source", source),
+                                    KeyValue::new("dibs.freshness", freshness),
+                                ],
+                            );
+                        });
+                    }
+                })
+                .build(),
+        }
+    })
+}
+
+impl Hits {
+    fn add(&self, source: HitSource, stale: bool) {
+        self.0[source as usize][usize::from(stale)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn each(&self, mut observe: impl FnMut(u64, &'static str, &'static str)) {
+        for (source, word) in SOURCES {
+            for (at, freshness) in FRESHNESS.into_iter().enumerate() {
+                let count = self.0[source as usize][at].load(Ordering::Relaxed);
+                if count > 0 {
+                    observe(count, word, freshness);
+                }
+            }
+        }
+    }
+}
+
+fn of_namespace(namespace: &str) -> Arc<Hits> {
+    let hits = &counted().hits;
+    if let Some(known) = hits.read().unwrap_or_else(PoisonError::into_inner).get(namespace) {
+        return known.clone();
+    }
+    let mut hits = hits.write().unwrap_or_else(PoisonError::into_inner);
+    let namespace = if hits.len() < NAMESPACES_MAX { namespace } else { OTHERS };
+    hits.entry(namespace.to_owned()).or_default().clone()
+}
+
+/// What one client counts.
+#[derive(Default)]
+pub(crate) struct Metrics {
+    namespace: String,
+    /// Of its own namespace, so that a hit looks nothing up. From its first call on, by when there is a provider.
+    own: OnceLock<Arc<Hits>>,
+}
+
+impl Metrics {
+    pub fn new(namespace: &str) -> Self {
+        Self { namespace: namespace.to_owned(), own: OnceLock::new() }
+    }
+
+    pub fn hit(&self, namespace: &str, source: HitSource, stale: bool) {
+        if namespace == self.namespace {
+            self.own.get_or_init(|| of_namespace(name(namespace))).add(source, stale);
+        } else {
+            of_namespace(name(namespace)).add(source, stale);
+        }
+    }
+
+    pub fn rebuilt(&self, namespace: &str, outcome: Rebuilt) {
+        let outcome = KeyValue::new(
+            "dibs.outcome",
+            match outcome {
+                Rebuilt::Published => "published",
+                Rebuilt::NotStored => "not_stored",
+                Rebuilt::Failed => "failed",
+                Rebuilt::Lost => "lost",
+            },
+        );
+        counted().rebuilds.add(1, &[attribute(namespace), outcome]);
+    }
+
+    pub fn local_rebuild(&self, namespace: &str) {
+        counted().local_rebuilds.add(1, &[attribute(namespace)]);
+    }
+
+    pub fn lease_lost(&self, namespace: &str) {
+        counted().leases_lost.add(1, &[attribute(namespace)]);
+    }
+
+    pub fn undecodable(&self, namespace: &str) {
+        counted().undecodable.add(1, &[attribute(namespace)]);
+    }
+
+    pub fn waited(&self, namespace: &str, waited: Duration) {
+        counted().waits.record(waited.as_secs_f64(), &[attribute(namespace)]);
+    }
+}
+
+fn attribute(namespace: &str) -> KeyValue {
+    KeyValue::new("dibs.namespace", name(namespace).to_owned())
+}
+
+/// The empty namespace is the service's `default`.
+fn name(namespace: &str) -> &str {
+    if namespace.is_empty() { "default" } else { namespace }
+}

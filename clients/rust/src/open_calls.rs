@@ -1,0 +1,239 @@
+//! The calls that are open on one stream of a session.
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+
+use crate::{
+    error::CallError,
+    session_line::Letter,
+    transport::{Request, Response},
+    v1::{self, get_or_lock_many_response::Result as Answered, get_or_lock_response::Outcome},
+    watch::Watch,
+};
+
+/// How many cancelled calls are remembered, should their lease have been on its way.
+const LEFT_MAX: usize = 256;
+
+/// How a call ended that has no response.
+#[derive(Clone, Debug)]
+pub(crate) enum Ended {
+    /// As a call of its own would have.
+    Error(CallError),
+    /// The service does not take sessions here, or something on the way breaks streams: not an error of the call.
+    NoSession,
+    /// The token with which the session was opened is not taken any more: the call may go with the one of now.
+    Refused,
+}
+
+impl Ended {
+    fn of(error: CallError) -> Self {
+        if error.code == Code::Unauthenticated { Self::Refused } else { Self::Error(error) }
+    }
+}
+
+pub(crate) type Answer = Result<Response, Ended>;
+
+/// For what a lease may come.
+#[derive(Clone)]
+pub(crate) enum Asked {
+    Key { namespace: String, key: String },
+    Keys { namespace: String },
+}
+
+impl Asked {
+    pub fn of(request: &Request) -> Option<Self> {
+        match request {
+            Request::GetOrLock(request) => {
+                Some(Self::Key { namespace: request.namespace.clone(), key: request.key.clone() })
+            }
+            Request::GetOrLockMany(request) => Some(Self::Keys { namespace: request.namespace.clone() }),
+            _ => None,
+        }
+    }
+
+    /// What gives the lease back that came, if one did.
+    fn release(&self, response: Response) -> Option<v1::ReleaseRequest> {
+        let (namespace, key, outcome) = match (self, response) {
+            (Self::Key { namespace, key }, Response::GetOrLock(response)) => (namespace, key.clone(), response.outcome),
+            (Self::Keys { namespace }, Response::GetOrLockMany(v1::GetOrLockManyResponse { key, result })) => {
+                let Some(Answered::Response(response)) = result else { return None };
+                (namespace, key, response.outcome)
+            }
+            _ => return None,
+        };
+        let Some(Outcome::Lease(lease)) = outcome else { return None };
+        Some(v1::ReleaseRequest { namespace: namespace.clone(), key, token: lease.token, failure: None })
+    }
+}
+
+/// Who waits for an answer, or for several.
+enum Waits {
+    ForOne(oneshot::Sender<Answer>),
+    ForMany(mpsc::UnboundedSender<(Answer, bool)>),
+}
+
+/// The calls that are open on one stream.
+pub(crate) struct OpenCalls {
+    calls: Mutex<Calls>,
+    last_id: AtomicI64,
+    outbox: mpsc::WeakUnboundedSender<Letter>,
+    /// It was welcomed, or has ended.
+    pub told: CancellationToken,
+    pub watch: Arc<Watch>,
+}
+
+#[derive(Default)]
+struct Calls {
+    by_id: HashMap<i64, Waits>,
+    /// The last that were cancelled: a lease may have crossed that on its way.
+    left: VecDeque<(i64, Asked)>,
+    confirmed: bool,
+    ended: Option<Ended>,
+}
+
+impl OpenCalls {
+    pub fn new(outbox: &mpsc::UnboundedSender<Letter>) -> Arc<Self> {
+        Arc::new(Self {
+            calls: Mutex::default(),
+            last_id: AtomicI64::new(0),
+            outbox: outbox.downgrade(),
+            told: CancellationToken::new(),
+            watch: Watch::new(),
+        })
+    }
+
+    /// The next call, and where its answer comes.
+    pub fn add(&self) -> Result<(i64, oneshot::Receiver<Answer>), Ended> {
+        let (answer, answered) = oneshot::channel();
+        Ok((self.open(Waits::ForOne(answer))?, answered))
+    }
+
+    /// The next call, and where its answers come, with whether more follow.
+    pub fn add_many(&self) -> Result<(i64, mpsc::UnboundedReceiver<(Answer, bool)>), Ended> {
+        let (answer, answers) = mpsc::unbounded_channel();
+        Ok((self.open(Waits::ForMany(answer))?, answers))
+    }
+
+    fn open(&self, waits: Waits) -> Result<i64, Ended> {
+        let id = self.next_id();
+        let mut calls = self.calls();
+        if let Some(ended) = &calls.ended {
+            return Err(ended.clone());
+        }
+        calls.by_id.insert(id, waits);
+        Ok(id)
+    }
+
+    fn next_id(&self) -> i64 {
+        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Its caller has left. What it asked for is given back where it did not open any more: the answer has come.
+    pub fn leave(&self, id: i64, asked: Option<Asked>) -> Option<Asked> {
+        let mut calls = self.calls();
+        if calls.by_id.remove(&id).is_none() {
+            return asked;
+        }
+        calls.left.extend(asked.map(|asked| (id, asked)));
+        if calls.left.len() > LEFT_MAX {
+            calls.left.pop_front();
+        }
+        drop(calls);
+        self.send(Letter::Cancel(id));
+        None
+    }
+
+    /// A lease that no caller waits for goes to the next in line.
+    pub fn give_back(&self, asked: &Asked, response: Response) {
+        if let Some(release) = asked.release(response) {
+            let request = Some(Request::Release(release));
+            self.send(Letter::Call(v1::SessionCall { id: self.next_id(), request, ..Default::default() }));
+        }
+    }
+
+    /// Where the line has gone its calls and leases end with the session.
+    fn send(&self, letter: Letter) {
+        if let Some(outbox) = self.outbox.upgrade() {
+            let _ = outbox.send(letter);
+        }
+    }
+
+    /// The service has welcomed the session: what is on the way carries sessions.
+    pub fn confirm(&self) {
+        self.calls().confirmed = true;
+        self.told.cancel();
+    }
+
+    pub fn is_confirmed(&self) -> bool {
+        self.calls().confirmed
+    }
+
+    pub fn answer(&self, reply: v1::SessionReply) {
+        let v1::SessionReply { id, more, response } = reply;
+        let mut calls = self.calls();
+        match calls.by_id.get(&id) {
+            Some(Waits::ForMany(many)) if more => {
+                let _ = many.send((answer(response), true));
+                return;
+            }
+            Some(_) => {}
+            None => {
+                let Some(at) = calls.left.iter().position(|(of, _)| *of == id) else { return };
+                if let (Some(response), (_, asked)) = (response, &calls.left[at]) {
+                    self.give_back(asked, response);
+                }
+                if !more {
+                    calls.left.remove(at);
+                }
+                return;
+            }
+        }
+        if let Some(waits) = calls.by_id.remove(&id) {
+            waits.told(answer(response));
+        }
+    }
+
+    /// The stream has ended, and all its calls with it.
+    pub fn end(&self, error: &CallError) {
+        let mut calls = self.calls();
+        let ended = match Ended::of(error.clone()) {
+            Ended::Error(_) if !calls.confirmed => Ended::NoSession,
+            ended => ended,
+        };
+        calls.ended = Some(ended.clone());
+        self.told.cancel();
+        for (_, waits) in calls.by_id.drain() {
+            waits.told(Err(ended.clone()));
+        }
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waits {
+    /// The last answer. A caller that has just left gives it back.
+    fn told(self, answer: Answer) {
+        match self {
+            Self::ForOne(one) => drop(one.send(answer)),
+            Self::ForMany(many) => drop(many.send((answer, false))),
+        }
+    }
+}
+
+fn answer(response: Option<Response>) -> Answer {
+    match response {
+        Some(Response::Error(error)) => Err(Ended::of(CallError::of_reply(error))),
+        Some(response) => Ok(response),
+        None => Err(Ended::Error(CallError::new(Code::Internal, "an answer of a kind that is not known"))),
+    }
+}
