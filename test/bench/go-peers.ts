@@ -54,6 +54,7 @@ async function hits(worker: Worker): Promise<AnyRow[]> {
   const compared = [
     { ours: 'near', theirs: 'aside', calls: 300_000, inFlight: 1, ratioMax: 1 },
     { ours: 'near', theirs: 'aside', calls: 300_000, inFlight: 64, ratioMax: 1 },
+    { ours: 'near json', theirs: 'aside json', calls: 300_000, inFlight: 1, ratioMax: 1 },
     { ours: 'session', theirs: 'get', calls: 20_000, inFlight: 64 },
   ];
   const rows: AnyRow[] = [];
@@ -87,8 +88,10 @@ async function hits(worker: Worker): Promise<AnyRow[]> {
 
 const NAMES: Readonly<Record<string, string>> = {
   near: 'Dibs with a near cache',
+  'near json': 'Dibs with a near cache, in JSON',
   session: 'Dibs on a session',
   aside: 'rueidisaside',
+  'aside json': 'rueidisaside, in JSON',
   get: 'GET of rueidis, in its own pipelines',
   redsync: 'redsync on five nodes',
 };

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"time"
@@ -21,20 +22,54 @@ const ttl = time.Hour
 // openWays are all of them, each with connections of its own.
 func openWays(service, store string, lockNodes []string) map[string]way {
 	return map[string]way{
-		"near":    dibsWay(service, dibs.WithNearCache(dibs.NearCache{MaxBytes: 64 << 20})),
-		"session": dibsWay(service),
-		"aside":   asideWay(store),
-		"get":     getWay(store),
-		"redsync": redsyncWay(store, lockNodes),
+		"near":       dibsWay(service, dibs.WithNearCache(dibs.NearCache{MaxBytes: 64 << 20})),
+		"near json":  dibsJSONWay(service, dibs.WithNearCache(dibs.NearCache{MaxBytes: 64 << 20})),
+		"session":    dibsWay(service),
+		"aside":      asideWay(store),
+		"aside json": inJSON(asideWay(store)),
+		"get":        getWay(store),
+		"redsync":    redsyncWay(store, lockNodes),
 	}
 }
 
+// dibsWay has bytes, which are no JSON, as the values of rueidisaside are.
 func dibsWay(service string, options ...dibs.Option) way {
+	client := dibsClient(service, options)
+	return func(ctx context.Context, key string, rebuild func() string) (string, error) {
+		got, err := dibs.Fetch(ctx, client, key, func(context.Context) ([]byte, error) { return []byte(rebuild()), nil })
+		return string(got), err
+	}
+}
+
+// dibsJSONWay has texts, which the client writes and reads as JSON.
+func dibsJSONWay(service string, options ...dibs.Option) way {
+	client := dibsClient(service, options)
+	return func(ctx context.Context, key string, rebuild func() string) (string, error) {
+		return dibs.Fetch(ctx, client, "json:"+key, func(context.Context) (string, error) { return rebuild(), nil })
+	}
+}
+
+func dibsClient(service string, options []dibs.Option) *dibs.Client {
 	client, err := dibs.New(service, append(options, dibs.WithTTL(ttl), dibs.WithWait(waitMax))...)
 	fail(err)
 	fail(client.Ready(context.Background()))
+	return client
+}
+
+// inJSON writes and reads the values of another way as JSON.
+func inJSON(its way) way {
 	return func(ctx context.Context, key string, rebuild func() string) (string, error) {
-		return dibs.Fetch(ctx, client, key, func(context.Context) (string, error) { return rebuild(), nil })
+		text, err := its(ctx, "json:"+key, func() string {
+			written, err := json.Marshal(rebuild())
+			fail(err)
+			return string(written)
+		})
+		if err != nil {
+			return "", err
+		}
+		var got string
+		err = json.Unmarshal([]byte(text), &got)
+		return got, err
 	}
 }
 
