@@ -43,11 +43,28 @@ func Fetch[T any](
 	rebuild func(ctx context.Context) (T, error),
 	options ...FetchOption,
 ) (T, error) {
-	var value T
-	its := client.config.calls
-	for _, option := range options {
-		option.applyToFetch(&its)
+	its := optionsOf(client, options)
+	id := valueIDOf(its.namespace, key)
+	// What a hit costs that makes no call: nothing of what follows is made for it.
+	if hit := client.nearest(ctx, its, id); hit.entry != nil {
+		var value T
+		if unmarshal(its.codec, hit.entry.result.value, &value) == nil {
+			client.served(its, id, hit)
+			return value, nil
+		}
 	}
+	return fetchOf(ctx, client, id, rebuild, *its)
+}
+
+// fetchOf is a Fetch that the near cache does not answer.
+func fetchOf[T any](
+	ctx context.Context,
+	client *Client,
+	id valueID,
+	rebuild func(ctx context.Context) (T, error),
+	its fetchOptions,
+) (T, error) {
+	var value T
 	var hasRebuilt atomic.Bool
 	rebuildBytes := func(ctx context.Context) ([]byte, error) {
 		hasRebuilt.Store(true)
@@ -68,7 +85,7 @@ func Fetch[T any](
 	steps := &fetchLoop{
 		Client:       client,
 		fetchOptions: its,
-		id:           valueIDOf(its.namespace, key),
+		id:           id,
 		rebuild:      rebuildBytes,
 		decode:       decode,
 		isReadable:   isReadable[T](its.codec),
@@ -86,6 +103,39 @@ func Fetch[T any](
 	}
 	its.tellFreshness(got)
 	return value, nil
+}
+
+// optionsOf are those of a call; the client's own, which nothing changes, where it has none.
+func optionsOf[O FetchOption](client *Client, options []O) *fetchOptions {
+	if len(options) == 0 {
+		return &client.config.calls
+	}
+	its := client.config.calls
+	for _, option := range options {
+		option.applyToFetch(&its)
+	}
+	return &its
+}
+
+// nearest is the fresh value that this process keeps, unless the call is one to refuse.
+func (c *Client) nearest(ctx context.Context, its *fetchOptions, id valueID) nearHit {
+	if c.near == nil || its.refresh || its.read == ReadStore || c.life.isOver() {
+		return nearHit{}
+	}
+	hit := c.near.fresh(id)
+	if hit.entry == nil || hit.entry.result.isAbsent || its.refused(id.key) != nil || reentry(ctx, c, id) != nil {
+		return nearHit{}
+	}
+	return hit
+}
+
+// served counts a hit in the near cache.
+func (c *Client) served(its *fetchOptions, id valueID, hit nearHit) {
+	hit.namespace.hits.add(hitNear, false)
+	if hook := c.config.hooks.Hit; hook != nil {
+		tell(hook, HitEvent{Event{its.namespace, id.key}, freshnessWords[0], true})
+	}
+	its.tellFreshness(hit.entry.result)
 }
 
 // encoded is a value as bytes; [ErrAbsent] where it says that the source has nothing.

@@ -150,14 +150,29 @@ func (n *nearCache) isLive() bool {
 	return len(lines) > 0
 }
 
-// get is the fresh value of a key.
-func (n *nearCache) get(id valueID) (result, bool) {
+// nearHit is an entry with its namespace; without one it is none.
+type nearHit struct {
+	namespace *nearNamespace
+	entry     *nearEntry
+}
+
+// fresh is the fresh value of a key, which is not counted yet.
+func (n *nearCache) fresh(id valueID) nearHit {
 	its, entry := n.known(id)
 	if entry == nil || entry.epoch != n.epoch.Load() || !n.isLive() {
+		return nearHit{}
+	}
+	return nearHit{its, entry}
+}
+
+// get is the fresh value of a key.
+func (n *nearCache) get(id valueID) (result, bool) {
+	hit := n.fresh(id)
+	if hit.entry == nil {
 		return result{}, false
 	}
-	its.hits.add(hitNear, false)
-	return entry.result, true
+	hit.namespace.hits.add(hitNear, false)
+	return hit.entry.result, true
 }
 
 // last is what was fresh when the service was last heard of.

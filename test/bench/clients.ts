@@ -3,11 +3,15 @@ import { Adapter } from '../conformance/adapter.js';
 import { LANGUAGES, missingFor } from '../conformance/adapters.js';
 import { Replica } from '../support/replica.js';
 import { type AnyRow, type Bench, type Measured, row } from './bench.js';
+import { goPeers } from './go-peers.js';
 
 const CALLS = 20_000;
 const IN_FLIGHT = 64;
 
-/** What each client's getOrRebuild costs at a hit, beside the bare call of its own language. */
+/**
+ * What each client's getOrRebuild costs at a hit, beside the bare call of its own language, and what its users would pick
+ * instead.
+ */
 export const clients: Bench = {
   name: 'clients',
   async run(): Promise<AnyRow[]> {
@@ -34,7 +38,7 @@ export const clients: Bench = {
         });
         rows.push(row(of('a hit by the client', client_us), of(`the bare ${stub} call`, stub_us)));
       }
-      return rows;
+      return [...rows, ...(await goPeers())];
     } finally {
       await replica.kill();
     }

@@ -211,8 +211,16 @@ func TestARebuildOfManyThatGoesWrong(t *testing.T) {
 			bubble(t, func(t *testing.T, memory *dibstest.Memory) {
 				if rebuild == nil {
 					rebuild = func(ctx context.Context, _ []string) (map[string]any, error) {
-						_, err := dibs.Fetch(ctx, memory.Client, "b", func(context.Context) (int, error) { return 0, nil }, ttl)
-						return nil, err
+						var errs []error
+						for _, key := range []string{"a", "b"} {
+							_, err := dibs.Fetch(ctx, memory.Client, key, func(context.Context) (int, error) { return 0, nil }, ttl)
+							var reentrant *dibs.ReentrantRebuildError
+							if !errors.As(err, &reentrant) || reentrant.Key != key {
+								t.Errorf("%s: %v", key, err)
+							}
+							errs = append(errs, err)
+						}
+						return nil, errors.Join(errs...)
 					}
 				}
 				_, err := dibs.FetchMany(t.Context(), memory.Client, []string{"a", "b"}, rebuild, ttl)
