@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
 import { DibsClient } from '../../clients/typescript/src/client.js';
+import { bytes } from '../../clients/typescript/src/codec.js';
 import { Fleet } from '../support/fleet.js';
 import { memoryOf } from '../support/memory-of.js';
 import { RedisServer } from '../support/redis-server.js';
@@ -48,7 +49,7 @@ async function cpuOfCycles(fleet: Fleet, replica: Replica): Promise<AnyRow[]> {
     const one = async () => {
       while (at < CYCLES) {
         at += 1;
-        await client.getOrRebuild(`${name} ${at}`, () => VALUE, { ttlMs: 1_000 });
+        await client.getOrRebuild(`${name} ${at}`, () => VALUE, { ttlMs: 1_000, codec: bytes() });
       }
     };
     await Promise.all(Array.from({ length: IN_FLIGHT }, one));

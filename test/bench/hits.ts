@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
 import { DibsClient } from '../../clients/typescript/src/client.js';
+import { bytes as asBytes } from '../../clients/typescript/src/codec.js';
 import { Fleet } from '../support/fleet.js';
 import { BareEcho } from './bare-echo.js';
 import type { AnyRow, Bench } from './bench.js';
@@ -34,7 +35,7 @@ export const hits: Bench = {
         const rebuild = () => value;
         await Promise.all(
           names.map(async (key) => {
-            await clients.session.getOrRebuild(key, rebuild, { ttlMs });
+            await clients.session.getOrRebuild(key, rebuild, { ttlMs, codec: asBytes() });
             await redis.set(key, value);
           }),
         );
@@ -45,7 +46,7 @@ export const hits: Bench = {
         const never = () => {
           throw new Error('expected a hit');
         };
-        const options = { ttlMs };
+        const options = { ttlMs, codec: asBytes() };
         const ways: Way[] = [
           { name: 'session, near cache', serverPid: near.pid, once: hit(clients.session) },
           { name: 'session, value store', serverPid: far.pid, once: hit(clients.farSession) },

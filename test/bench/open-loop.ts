@@ -1,6 +1,7 @@
 import { build } from 'hdr-histogram-js';
 import { Redis } from 'ioredis';
 import { DibsClient } from '../../clients/typescript/src/client.js';
+import { bytes } from '../../clients/typescript/src/codec.js';
 import { Fleet } from '../support/fleet.js';
 import type { AnyRow, Bench, Measured } from './bench.js';
 import { row } from './bench.js';
@@ -24,7 +25,7 @@ export const openLoop: Bench = {
     const keyOf = (at: number) => `open ${at % KEYS}`;
     try {
       for (let at = 0; at < KEYS; at += 1) {
-        await client.getOrRebuild(keyOf(at), () => VALUE, { ttlMs: 3_600_000 });
+        await client.getOrRebuild(keyOf(at), () => VALUE, { ttlMs: 3_600_000, codec: bytes() });
         await redis.set(keyOf(at), VALUE);
       }
       const rows: AnyRow[] = [];

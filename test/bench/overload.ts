@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DibsClient } from '../../clients/typescript/src/client.js';
+import { bytes } from '../../clients/typescript/src/codec.js';
 import { endWithThisProcess } from '../support/end-with-this-process.js';
 import { Fleet } from '../support/fleet.js';
 import { percentile } from '../support/percentile.js';
@@ -55,7 +56,7 @@ export const overload: Bench = {
         max: 1,
         run: (keys) =>
           stampede(keys, (at, key, rebuild) =>
-            of(clients, at).getOrRebuild(key, rebuild, { ttlMs, waitMs: WAIT_MS }),
+            of(clients, at).getOrRebuild(key, rebuild, { ttlMs, waitMs: WAIT_MS, codec: bytes() }),
           ),
       },
       {

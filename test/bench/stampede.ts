@@ -4,6 +4,7 @@ import { memoryDriver } from 'bentocache/drivers/memory';
 import { redisBusDriver, redisDriver } from 'bentocache/drivers/redis';
 import { Redis } from 'ioredis';
 import { DibsClient } from '../../clients/typescript/src/client.js';
+import { bytes } from '../../clients/typescript/src/codec.js';
 import { Fleet } from '../support/fleet.js';
 import { BareEcho } from './bare-echo.js';
 import { type AnyRow, type Bench, measured, row } from './bench.js';
@@ -40,7 +41,8 @@ export const stampede: Bench = {
           { name: 'Dibs, unary', call: byDibs(unaries) },
           {
             name: 'Dibs, getOrRebuild',
-            call: (at, key, rebuild) => of(sessions, at).getOrRebuild(key, rebuild, { ttlMs }),
+            call: (at, key, rebuild) =>
+              of(sessions, at).getOrRebuild(key, rebuild, { ttlMs, codec: bytes() }),
           },
           {
             name: 'Redlock in a loop, 100 ms of sleep',

@@ -1,4 +1,5 @@
 import { DibsClient } from '../../clients/typescript/src/client.js';
+import { bytes } from '../../clients/typescript/src/codec.js';
 import { Replica } from '../support/replica.js';
 import { BareEcho } from './bare-echo.js';
 import type { Bench, RateRow } from './bench.js';
@@ -24,7 +25,9 @@ export const tracing: Bench = {
         replicas.push(replica);
         clients.push(client);
         const names = Array.from({ length: KEYS }, (_, at) => `traced ${at}`);
-        await Promise.all(names.map((key) => client.getOrRebuild(key, () => VALUE, { ttlMs })));
+        await Promise.all(
+          names.map((key) => client.getOrRebuild(key, () => VALUE, { ttlMs, codec: bytes() })),
+        );
         const once = async (at: number) => {
           const { kind } = await client.getOrLock({ key: names[at % KEYS] as string });
           if (kind !== 'hit') throw new Error(`expected a hit, got ${kind}`);

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { status } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { DibsClient, json } from '../../clients/typescript/src/dibs.js';
+import { DibsClient } from '../../clients/typescript/src/dibs.js';
 import { RELOADED } from '../../src/config/reloads.js';
 import { LOG } from '../../src/telemetry/log-texts.js';
 import { AccessTrial, AUTH_FILE, namespace, sha256 } from '../support/access-trial.js';
@@ -76,7 +76,7 @@ it('the TypeScript client shows its token over TLS, and is told when it is wrong
     const client = new DibsClient({ target: to, tlsCa: trial.authority.ca, token, session, namespace });
     trial.closed(client);
     return client.getOrRebuild(`k ${token} ${session}`, async () => 'rebuilt', {
-      ...{ ttlMs: 60_000, codec: json<string>() },
+      ttlMs: 60_000,
     });
   };
   try {
@@ -138,7 +138,7 @@ describe('a change of the file', () => {
       },
     });
     trial.closed(client);
-    const options = { ttlMs: 60_000, codec: json<string>(), onUnavailable: 'fail' } as const;
+    const options = { ttlMs: 60_000, onUnavailable: 'fail' } as const;
     let open = (_: string) => {};
     const gate = new Promise<string>((resolve) => {
       open = resolve;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { status } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { DibsClient, json } from '../../clients/typescript/src/dibs.js';
+import { DibsClient } from '../../clients/typescript/src/dibs.js';
 import { RELOADED } from '../../src/config/reloads.js';
 import { Caller, textOf } from '../support/caller.js';
 import { type Issued, TestAuthority } from '../support/certificates.js';
@@ -232,7 +232,7 @@ it('the TypeScript client calls over TLS, with its sessions and without', async 
     });
     closing.push(() => client.close());
     const value = await client.getOrRebuild(`k-${session}`, async () => 'rebuilt', {
-      ...{ ttlMs: 60_000, codec: json<string>() },
+      ttlMs: 60_000,
     });
     expect(value).toBe('rebuilt');
   }

@@ -2,7 +2,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { DibsClient } from '../src/client.js';
-import { json } from '../src/codec.js';
+import { bytes, json } from '../src/codec.js';
 import { Link } from '../src/link.js';
 import {
   connectionOptions,
@@ -161,7 +161,7 @@ export class Actor {
       const { signal } = leave;
       // Not AbortSignal.any: on Node 20 a timeout's signal that only that knows may be collected before its time.
       const timer = deadlineMs === undefined ? undefined : setTimeout(() => leave.abort(), deadlineMs);
-      const rebuild = (context: RebuildContext) => {
+      const rebuild = (context: RebuildContext<Buffer>) => {
         const { reason, fence, previous } = context;
         const before = previous === undefined ? {} : { previous: previous?.toString('base64') ?? null };
         this.emit({ event: 'rebuild', call, reason, fence, ...before });
@@ -176,7 +176,7 @@ export class Actor {
       };
       const options = { ...optionsOf(fields), signal };
       try {
-        if (codec !== 'json') return await client.getOrRebuild(key, rebuild, options);
+        if (codec !== 'json') return await client.getOrRebuild(key, rebuild, { ...options, codec: bytes() });
         const text = await client.getOrRebuild(
           key,
           async (context) => {
@@ -213,7 +213,8 @@ export class Actor {
     return this.#bounded(fields, async ({ signal }) => {
       const options = { ...optionsOf(fields), signal };
       try {
-        if (fields.codec !== 'json') return await client.getOrRebuildMany(keys, rebuild, options);
+        if (fields.codec !== 'json')
+          return await client.getOrRebuildMany(keys, rebuild, { ...options, codec: bytes() });
         const inText = async (asked: string[], context: RebuildManyContext<string>) =>
           new Map([...(await rebuild(asked, context))].map(([key, value]) => [key, value?.toString()]));
         return await client.getOrRebuildMany(keys, inText, { ...options, codec: json<string>() });

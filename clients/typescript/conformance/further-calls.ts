@@ -1,5 +1,5 @@
 import type { DibsClient } from '../src/client.js';
-import { json } from '../src/codec.js';
+import { bytes as asBytes, json } from '../src/codec.js';
 import type { GetOptions, RebuildManyContext, SetOptions } from '../src/options.js';
 import type { Explanation } from '../src/outcomes.js';
 
@@ -15,7 +15,7 @@ export async function get(client: DibsClient, fields: Fields, options: GetOption
   const key = String(fields.key);
   const value = isJson(fields)
     ? await client.get(key, { ...options, codec: json<string>() })
-    : await client.get(key, options);
+    : await client.get(key, { ...options, codec: asBytes() });
   if (value === undefined) return { found: 'nothing' };
   return value === null ? { found: 'absent' } : { found: 'value', value: base64(value) };
 }
@@ -26,7 +26,7 @@ export async function set(client: DibsClient, fields: Fields, options: SetOption
   const bytes = fields.absent === true ? null : Buffer.from(String(fields.value), 'base64');
   const { outcome, stored } = isJson(fields)
     ? await client.set(key, bytes?.toString() ?? null, { ...options, codec: json<string>() })
-    : await client.set(key, bytes, options);
+    : await client.set(key, bytes, { ...options, codec: asBytes() });
   return { outcome, stored };
 }
 

@@ -1,4 +1,5 @@
 import type { DibsClient } from '../src/client.js';
+import { bytes } from '../src/codec.js';
 
 interface Plan {
   readonly key: string;
@@ -9,7 +10,7 @@ interface Plan {
 /** What a hit by getOrRebuild costs beside the plain GetOrLock on the same session, in microseconds of wall time. */
 export async function overhead(client: DibsClient, { key, calls, in_flight }: Plan): Promise<object> {
   const value = Buffer.alloc(100, 'x');
-  await client.getOrRebuild(key, () => value, { ttlMs: 3_600_000 });
+  await client.getOrRebuild(key, () => value, { ttlMs: 3_600_000, codec: bytes() });
   const rounds = [0, 1, 2];
   const by = async (once: (at: number) => Promise<unknown>) => {
     let left = calls;
@@ -22,11 +23,13 @@ export async function overhead(client: DibsClient, { key, calls, in_flight }: Pl
   };
   const took = { client: [] as number[], stub: [] as number[] };
   const keys = Array.from({ length: in_flight }, (_, at) => `${key} ${at}`);
-  for (const one of keys) await client.getOrRebuild(one, () => value, { ttlMs: 3_600_000 });
+  for (const one of keys) await client.getOrRebuild(one, () => value, { ttlMs: 3_600_000, codec: bytes() });
   for (const _ of rounds) {
     took.stub.push(await by((at) => client.getOrLock({ key: keys[at] as string })));
     took.client.push(
-      await by((at) => client.getOrRebuild(keys[at] as string, () => value, { ttlMs: 3_600_000 })),
+      await by((at) =>
+        client.getOrRebuild(keys[at] as string, () => value, { ttlMs: 3_600_000, codec: bytes() }),
+      ),
     );
   }
   const middle = (all: number[]) => all.sort((a, b) => a - b)[1];

@@ -9,7 +9,7 @@ const rebuild = async () => {
   most = Math.max(most, running);
   await new Promise((resolve) => setTimeout(resolve, 20));
   running -= 1;
-  return Buffer.from('v');
+  return 'v';
 };
 const keys = Array.from({ length: 10 }, (_, at) => `example:budget:${at}`);
 const values = await Promise.all(keys.map((key) => dibs.getOrRebuild(key, rebuild, { ttlMs: 60_000 })));

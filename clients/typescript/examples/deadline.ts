@@ -7,7 +7,7 @@ let begun = () => {};
 const rebuild = async () => {
   begun();
   await new Promise((resolve) => setTimeout(resolve, 500));
-  return Buffer.from('v');
+  return 'v';
 };
 const refresh = () => holder.getOrRebuild(key, rebuild, { ttlMs: 1, refresh: true });
 for (let at = 0; at < 10; at += 1) await refresh();

@@ -11,7 +11,7 @@ const read = () =>
     async ({ reason }) => {
       reasons.add(reason);
       await pause(30);
-      return Buffer.from('a value');
+      return 'a value';
     },
     { ttlMs: 2_000 },
   );

@@ -8,7 +8,7 @@ const away = () => Promise.reject(new Error('the database is away'));
 const own = await dibs.getOrRebuild('example:report', away, options).catch((error: Error) => error.message);
 // Within the back-off, a second by default, which doubles with each failure in a row.
 const others = await dibs
-  .getOrRebuild('example:report', () => Buffer.from('never called'), options)
+  .getOrRebuild('example:report', () => 'never called', options)
   .catch((error: unknown) => (error instanceof RebuildFailedError ? error.message : 'something else'));
 
 console.log(`${own}, and for others: ${others}`);

@@ -2,16 +2,13 @@
 import { DibsClient } from '@dibs/client';
 
 const dibs = new DibsClient();
-const database = new Map([['price', '10']]);
+const database = new Map([['price', 10]]);
 const key = 'example:price';
 
-const read = async () => {
-  const rebuild = () => Buffer.from(database.get('price') ?? '');
-  return String(await dibs.getOrRebuild(key, rebuild, { ttlMs: 60_000 }));
-};
+const read = () => dibs.getOrRebuild(key, () => database.get('price'), { ttlMs: 60_000 });
 
 const before = await read();
-database.set('price', '12');
+database.set('price', 12);
 await dibs.invalidate({ keys: [key] });
 const after = await read();
 

@@ -3,7 +3,7 @@ import { DibsClient } from '@dibs/client';
 
 const dibs = new DibsClient({ namespace: 'example-jitter' });
 const keys = Array.from({ length: 50 }, (_, at) => `example:jitter:${at}`);
-await Promise.all(keys.map((key) => dibs.getOrRebuild(key, () => Buffer.from('v'), { ttlMs: 60_000 })));
+await Promise.all(keys.map((key) => dibs.getOrRebuild(key, () => 'v', { ttlMs: 60_000 })));
 
 const ends: number[] = [];
 for await (const answer of dibs.getOrLockMany({ keys })) {

@@ -1,8 +1,8 @@
 // Many keys in one call: what is there comes at once, and one query brings the rest.
-import { DibsClient, json } from '@dibs/client';
+import { DibsClient } from '@dibs/client';
 
 const dibs = new DibsClient();
-const options = { ttlMs: 60_000, codec: json<string>() };
+const options = { ttlMs: 60_000 };
 const names = ['a', 'b', 'c'];
 const keyOf = (name: string) => `example:many:${name}`;
 await dibs.set(keyOf('a'), 'cached', options);

@@ -13,14 +13,13 @@ const dibs = new DibsClient({
 });
 const elsewhere = new DibsClient();
 
-let price = '10';
-const read = async () =>
-  String(await dibs.getOrRebuild('example:near:price', () => Buffer.from(price), { ttlMs: 60_000 }));
+let price = 10;
+const read = () => dibs.getOrRebuild('example:near:price', () => price, { ttlMs: 60_000 });
 
 for (let at = 0; at <= 1_000; at += 1) await read();
 const before = await read();
 
-price = '12'; // the commit
+price = 12; // the commit
 await elsewhere.invalidate({ keys: ['example:near:price'] });
 await sleep(100); // the time that a message takes
 

@@ -4,13 +4,13 @@ import { DibsClient } from '@dibs/client';
 const [writer, reader] = [new DibsClient(), new DibsClient()];
 const database = new Map([['name', 'Ada']]);
 const key = 'example:near';
-const rebuild = () => Buffer.from(database.get('name') ?? '');
+const rebuild = () => database.get('name');
 
 await reader.getOrRebuild(key, rebuild, { ttlMs: 60_000 });
-const near = String(await reader.getOrRebuild(key, rebuild, { ttlMs: 60_000 }));
+const near = await reader.getOrRebuild(key, rebuild, { ttlMs: 60_000 });
 database.set('name', 'Grace');
 await writer.invalidate({ keys: [key] });
-const store = String(await reader.getOrRebuild(key, rebuild, { ttlMs: 60_000, read: 'store' }));
+const store = await reader.getOrRebuild(key, rebuild, { ttlMs: 60_000, read: 'store' });
 
 console.log(`${near}, then ${store}`);
 for (const client of [writer, reader]) client.close();

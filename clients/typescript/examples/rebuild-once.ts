@@ -1,5 +1,5 @@
 // Two callers miss the same key at once: one rebuilds, both have the value.
-import { DibsClient, json } from '@dibs/client';
+import { DibsClient } from '@dibs/client';
 
 interface User {
   readonly id: number;
@@ -15,7 +15,7 @@ async function fromDatabase(id: number): Promise<User> {
 const dibs = new DibsClient();
 // Two clients stand for two processes: inside one, equal calls are joined before anybody is asked.
 const other = new DibsClient();
-const options = { ttlMs: 60_000, codec: json<User>() };
+const options = { ttlMs: 60_000 };
 
 const [one, two] = await Promise.all([
   dibs.getOrRebuild('example:user:42', () => fromDatabase(42), options),

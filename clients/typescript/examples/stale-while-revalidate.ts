@@ -5,14 +5,13 @@ import { DibsClient } from '@dibs/client';
 const dibs = new DibsClient();
 let version = 0;
 
-async function render(): Promise<Buffer> {
+async function render(): Promise<string> {
   version += 1;
   await sleep(500);
-  return Buffer.from(`page ${version}`);
+  return `page ${version}`;
 }
 
-const read = async () =>
-  String(await dibs.getOrRebuild('example:page', render, { ttlMs: 100, staleMs: 60_000 }));
+const read = () => dibs.getOrRebuild('example:page', render, { ttlMs: 100, staleMs: 60_000 });
 
 const first = await read();
 await sleep(150);

@@ -9,7 +9,7 @@ const page = (key: string) =>
     key,
     () => {
       rebuilds += 1;
-      return Buffer.from('a page');
+      return 'a page';
     },
     { ttlMs: 60_000, tags: ['example:product:7'] },
   );

@@ -12,7 +12,7 @@ import type {
   Release,
 } from './calls.js';
 import { SYSTEM_CLOCK } from './clock.js';
-import { BYTES, type Codec, decoded, encodedBy, readable } from './codec.js';
+import { type Codec, decoded, encodedBy, json, readable } from './codec.js';
 import { DibsError, UndecodableError } from './errors.js';
 import type { FetchCall } from './fetcher.js';
 import { tell } from './hooks.js';
@@ -21,6 +21,7 @@ import type {
   CodecOption,
   DibsClientOptions,
   GetOptions,
+  NoCodec,
   RebuildContext,
   RebuildOptions,
   SetOptions,
@@ -37,9 +38,14 @@ const READY_PAUSE_MS = 50;
 const FLUSH_MS = 5_000;
 
 /** What code that caches needs of Dibs; `@dibs/client/testing` has a double of it for unit tests. */
-export type Dibs = Pick<DibsClient, 'getOrRebuild' | 'invalidate' | 'close'>;
+export type Dibs = Pick<
+  DibsClient,
+  'getOrRebuild' | 'getOrRebuildMany' | 'get' | 'set' | 'invalidate' | 'close'
+>;
 
-type Rebuild<T> = (context: RebuildContext<T>) => Promise<T | null | undefined> | T | null | undefined;
+type Rebuild<Given, T> = (
+  context: RebuildContext<T>,
+) => Promise<Given | null | undefined> | Given | null | undefined;
 
 /** What became of a `set`. */
 export interface Stored extends Published {
@@ -50,11 +56,11 @@ export interface Stored extends Published {
 const STORED: ReadonlySet<PublishOutcome> = new Set(['stored', 'stored_late', 'duplicate']);
 
 /** One getOrRebuild, with the client's defaults. */
-interface Asked<T> {
+interface Asked<T, Given> {
   readonly namespace: string;
   readonly key: string;
-  readonly rebuild: Rebuild<T>;
-  readonly codec: Codec<T>;
+  readonly rebuild: Rebuild<Given, T>;
+  readonly codec: Codec<T, Given>;
   readonly options: RebuildOptions;
 }
 
@@ -86,24 +92,23 @@ export class DibsClient {
    * {@link ReentrantRebuildError} where the calling code itself rebuilds the key; with {@link UndecodableError}
    * where the codec can read no value of it; and with the reason of `signal` where that is aborted.
    */
-  getOrRebuild<T>(
+  getOrRebuild<T, Given>(
     key: string,
-    rebuild: Rebuild<T>,
-    options: RebuildOptions & CodecOption<T>,
+    rebuild: Rebuild<Given, T>,
+    options: RebuildOptions & CodecOption<T, Given>,
   ): Promise<T | null>;
-  getOrRebuild(
-    key: string,
-    rebuild: (
-      context: RebuildContext,
-    ) => Promise<Uint8Array | null | undefined> | Uint8Array | null | undefined,
-    options: RebuildOptions,
-  ): Promise<Buffer | null>;
+  // The context has no part in what T is: else it could not be told from what a rebuild with a context returns.
   getOrRebuild<T>(
     key: string,
-    rebuild: Rebuild<T>,
-    options: RebuildOptions & Partial<CodecOption<T>>,
+    rebuild: Rebuild<T, unknown>,
+    options: RebuildOptions & NoCodec,
+  ): Promise<T | null>;
+  getOrRebuild<T, Given>(
+    key: string,
+    rebuild: Rebuild<Given, T>,
+    options: RebuildOptions & Partial<CodecOption<T, Given>>,
   ): Promise<T | null> {
-    const codec = options.codec ?? (BYTES as unknown as Codec<T>);
+    const { codec = asJson<T, Given>() } = options;
     const namespace = options.namespace ?? this.#options.namespace ?? '';
     // Not in an async function: a hit in this process's memory is shorter than what that costs.
     const near = this.#client.near(namespace, key, options);
@@ -125,16 +130,16 @@ export class DibsClient {
    * Rejects with {@link DibsError} for bad input and where the service cannot be reached, and with the reason of
    * `signal` where that is aborted.
    */
-  get<T>(key: string, options: GetOptions & CodecOption<T>): Promise<T | null | undefined>;
-  get(key: string, options?: GetOptions): Promise<Buffer | null | undefined>;
+  get<T>(key: string, options: GetOptions & CodecOption<T, never>): Promise<T | null | undefined>;
+  get<T = unknown>(key: string, options?: GetOptions & NoCodec): Promise<T | null | undefined>;
   async get<T>(
     key: string,
-    options: GetOptions & Partial<CodecOption<T>> = {},
+    options: GetOptions & Partial<CodecOption<T, never>> = {},
   ): Promise<T | null | undefined> {
     checkText('key', key);
     const given = checked(options);
     const { namespace = this.#options.namespace ?? '', signal } = given;
-    const { codec = BYTES as unknown as Codec<T> } = options;
+    const { codec = json<T>() } = options;
     const { hooks } = this.#options;
     signal?.throwIfAborted();
     const near = this.#client.near(namespace, key, given);
@@ -159,19 +164,17 @@ export class DibsClient {
    * that it waited for failed, with {@link ReentrantRebuildError} in a rebuild of the same key, and with
    * {@link DibsError} for bad input and where the service cannot be reached. Then the value may be stored or not.
    */
-  set<T>(key: string, value: T | null | undefined, options: SetOptions & CodecOption<T>): Promise<Stored>;
-  set(key: string, value: Uint8Array | null | undefined, options: SetOptions): Promise<Stored>;
-  async set<T>(
+  async set<Given>(
     key: string,
-    value: T | null | undefined,
-    options: SetOptions & Partial<CodecOption<T>>,
+    value: Given | null | undefined,
+    options: SetOptions & Partial<CodecOption<unknown, Given>>,
   ): Promise<Stored> {
     checkText('key', key);
     const given = checked(options);
     const { namespace = this.#options.namespace ?? '' } = given;
     const again = reentrant(this, namespace, key);
     if (again !== undefined) throw again;
-    const codec = options.codec ?? (BYTES as unknown as Codec<T>);
+    const { codec = json<unknown>() } = options;
     // A copy: the caller may change its bytes while this waits.
     const bytes = value === null || value === undefined ? null : Buffer.from(encodedBy(codec, value));
     const published = await this.#client.set({ namespace, key, bytes, options: given });
@@ -187,30 +190,30 @@ export class DibsClient {
    * {@link DibsError} for bad input; with {@link ReentrantRebuildError} where the calling code rebuilds one of the
    * keys; and with the reason of `signal` where that is aborted.
    */
-  getOrRebuildMany<T>(
+  getOrRebuildMany<T, Given>(
     keys: Iterable<string>,
-    rebuild: RebuildMany<T>,
-    options: RebuildOptions & CodecOption<T>,
+    rebuild: RebuildMany<Given, T>,
+    options: RebuildOptions & CodecOption<T, Given>,
   ): Promise<Map<string, T | null>>;
-  getOrRebuildMany(
-    keys: Iterable<string>,
-    rebuild: RebuildMany<Uint8Array, Buffer>,
-    options: RebuildOptions,
-  ): Promise<Map<string, Buffer | null>>;
   getOrRebuildMany<T>(
     keys: Iterable<string>,
-    rebuild: RebuildMany<T>,
-    options: RebuildOptions & Partial<CodecOption<T>>,
+    rebuild: RebuildMany<T, unknown>,
+    options: RebuildOptions & NoCodec,
+  ): Promise<Map<string, T | null>>;
+  getOrRebuildMany<T, Given>(
+    keys: Iterable<string>,
+    rebuild: RebuildMany<Given, T>,
+    options: RebuildOptions & Partial<CodecOption<T, Given>>,
   ): Promise<Map<string, T | null>> {
     const { namespace = '', hooks, onUnavailable } = this.#options;
-    const codec = options.codec ?? (BYTES as unknown as Codec<T>);
+    const { codec = asJson<T, Given>() } = options;
     return getMany(this, this.#client, hooks, {
       ...{ keys, rebuild, codec, options, namespace: options.namespace ?? namespace },
       onUnavailable: options.onUnavailable ?? onUnavailable ?? 'rebuild',
     });
   }
 
-  async #fetch<T>(asked: Asked<T>): Promise<T | null> {
+  async #fetch<T, Given>(asked: Asked<T, Given>): Promise<T | null> {
     const { key, codec, options } = asked;
     const taken = await this.#client.fetch(this.#callOf(asked));
     try {
@@ -222,7 +225,7 @@ export class DibsClient {
   }
 
   /** A value that the codec cannot read is a miss: after a deploy that changes a type, callers go on. One try. */
-  async #refetch<T>(asked: Asked<T>, error: unknown): Promise<T | null> {
+  async #refetch<T, Given>(asked: Asked<T, Given>, error: unknown): Promise<T | null> {
     const { namespace, key, codec } = asked;
     tell(this.#options.hooks?.onUndecodable, { namespace, key, error });
     const call = this.#callOf(asked);
@@ -235,7 +238,7 @@ export class DibsClient {
   }
 
   /** Throws what the caller is to blame for, before anything is sent. */
-  #callOf<T>({ namespace, key, rebuild, codec, options }: Asked<T>): FetchCall {
+  #callOf<T, Given>({ namespace, key, rebuild, codec, options }: Asked<T, Given>): FetchCall {
     checkText('key', key);
     const given = checked(options);
     const again = reentrant(this, namespace, key);
@@ -334,4 +337,9 @@ function within<T>(ms: number, work: Promise<T>): Promise<T> {
     timer = setTimeout(() => reject(new DibsError('UNAVAILABLE', `no connection within ${ms} ms`)), ms);
   });
   return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+/** Without a codec what is given is what comes back. */
+function asJson<T, Given>(): Codec<T, Given> {
+  return json<unknown>() as Codec<T, Given>;
 }

@@ -11,7 +11,7 @@ export type {
   Release,
 } from './calls.js';
 export { type Dibs, DibsClient, type Stored } from './client.js';
-export { type Codec, json } from './codec.js';
+export { bytes, type Codec, json } from './codec.js';
 export {
   type BusyReason,
   DibsBusyError,
@@ -29,6 +29,7 @@ export type {
   CodecOption,
   DibsClientOptions,
   GetOptions,
+  NoCodec,
   RebuildContext,
   RebuildManyContext,
   RebuildOptions,

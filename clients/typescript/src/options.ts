@@ -135,9 +135,14 @@ export interface SetOptions {
   readonly traceparent?: string;
 }
 
-export interface CodecOption<T> {
-  /** How the value becomes bytes and comes back. */
-  readonly codec: Codec<T>;
+export interface CodecOption<T, Given = T> {
+  /** How the value becomes bytes and comes back. Default: `json()`. */
+  readonly codec: Codec<T, Given>;
+}
+
+/** The value is stored as JSON. */
+export interface NoCodec {
+  readonly codec?: undefined;
 }
 
 /** How one value is stored, in place of what the call says. */
@@ -149,14 +154,15 @@ export interface StoreOptions {
 }
 
 /** What a rebuild is told, and what it may say. */
-export interface RebuildContext<T = Buffer> {
+export interface RebuildContext<T = unknown> {
   /** Aborted when the lease is lost, with a {@link LeaseLostError}, or when no caller waits any more. */
   readonly signal: AbortSignal;
   /** Grows with each lease of the key; give it to the source, if that checks fences. 0 if there is none. */
   readonly fence: number;
   /**
    * The value before, for a source that can say "not modified"; null where the source had nothing. undefined
-   * where none is known, or the codec cannot read it any more.
+   * where none is known, or the codec cannot read it any more. Its type comes from the codec, such as
+   * `codec: json<User>()`.
    */
   readonly previous: T | null | undefined;
   /** Why the lease was given; `local` where the service could not be reached. */
@@ -171,7 +177,7 @@ export interface RebuildContext<T = Buffer> {
 }
 
 /** What a rebuild of several keys is told, and what it may say. */
-export interface RebuildManyContext<T = Buffer> {
+export interface RebuildManyContext<T = unknown> {
   /** Aborted when all leases are lost, or when no caller waits any more. */
   readonly signal: AbortSignal;
   /** The values before, of the keys that have one that can be read; null where the source had nothing. */

@@ -1,11 +1,23 @@
 import { Callers } from './callers.js';
 import type { Invalidate } from './calls.js';
-import type { Dibs, DibsClient } from './client.js';
-import { BYTES, type Codec } from './codec.js';
+import type { Dibs, DibsClient, Stored } from './client.js';
+import { type Codec, decoded, encodedBy, json, readable } from './codec.js';
+import { UndecodableError } from './errors.js';
+import type { Fetched } from './fetch-loop.js';
+import type { ManyCall, ManyFetched } from './many-fetch.js';
+import { ManyRebuilds } from './many-rebuilds.js';
 import { checked, checkText, type Storing } from './numbers.js';
-import { type CodecOption, DEFAULT_WAIT_MS, type RebuildContext, type RebuildOptions } from './options.js';
-import type { HowStored } from './rebuild.js';
+import {
+  type CodecOption,
+  DEFAULT_WAIT_MS,
+  type GetOptions,
+  type RebuildContext,
+  type RebuildOptions,
+  type SetOptions,
+} from './options.js';
+import type { HowStored, RebuildBytes } from './rebuild.js';
 import { asRebuildOf, reentrant } from './reentry.js';
+import { getMany, type RebuildMany } from './typed-many.js';
 
 interface Entry {
   readonly bytes: Buffer | null;
@@ -35,52 +47,130 @@ export class MemoryDibs implements Dibs {
   /** `nowMs` is the clock that values expire by, in milliseconds. */
   constructor(private readonly nowMs: () => number = () => performance.now()) {}
 
-  getOrRebuild: DibsClient['getOrRebuild'] = async <T>(
+  getOrRebuild: DibsClient['getOrRebuild'] = async <T, Given>(
     key: string,
-    rebuild: (context: RebuildContext<T>) => Promise<T | null | undefined> | T | null | undefined,
-    options: RebuildOptions & Partial<CodecOption<T>>,
+    rebuild: (context: RebuildContext<T>) => Promise<Given | null | undefined> | Given | null | undefined,
+    options: RebuildOptions & Partial<CodecOption<T, Given>>,
   ): Promise<T | null> => {
-    const { signal, waitMs = DEFAULT_WAIT_MS, ...asked } = checked(options);
-    checkText('key', key);
-    signal?.throwIfAborted();
-    const codec = options.codec ?? (BYTES as unknown as Codec<T>);
-    const id = idOf(asked.namespace, key);
-    const known = this.#entries.get(id);
-    const nowMs = this.nowMs();
-    const isFresh = known !== undefined && nowMs < known.freshUntilMs;
-    const isServable = known !== undefined && nowMs < known.servableUntilMs;
-    const decoded = (bytes: Buffer | null) => (bytes === null ? null : codec.decode(Buffer.from(bytes)));
-    const isReadable = known === undefined || canRead(codec, known.bytes);
-    if (isFresh && isReadable && asked.refresh !== true) return decoded(known.bytes);
-    const again = reentrant(this, asked.namespace ?? '', key);
-    if (again !== undefined) throw again;
-    const previous = isServable && isReadable && asked.stale !== 'forbid' ? known : undefined;
-    const reason = asked.refresh === true || isFresh ? 'refresh' : known === undefined ? 'miss' : 'expired';
-    const make = async (all: AbortSignal) => {
-      const begun = this.#epoch;
-      this.#fence += 1;
+    const given = checked(options);
+    const { codec = json<unknown>() as Codec<T, Given>, namespace = '' } = options;
+    const make: RebuildBytes = async ({ previous, ...context }) => {
       const how: HowStored = { store: true };
-      const context: RebuildContext<T> = {
-        ...{ signal: all, fence: this.#fence, reason },
-        previous: previous === undefined ? undefined : decoded(previous.bytes),
-        storeWith: (said) => void Object.assign(how, said),
+      const said: RebuildContext<T> = {
+        ...{ ...context, previous: readable(codec, previous) },
+        storeWith: (terms) => void Object.assign(how, terms),
         doNotStore: () => {
           how.store = false;
         },
       };
-      const value = await asRebuildOf(this, asked.namespace ?? '', [key], () => rebuild(context));
-      const bytes = value === null || value === undefined ? null : Buffer.from(codec.encode(value));
-      if (how.store && (this.#voided.get(id) ?? 0) <= begun) this.#keep(id, bytes, asked, checked(how));
-      return bytes;
+      const value = await asRebuildOf(this, namespace, [key], () => rebuild(said));
+      return { bytes: value === null || value === undefined ? null : encodedBy(codec, value), how };
+    };
+    const first = await this.#fetch(key, make, given);
+    try {
+      return decoded(codec, first.bytes, true);
+    } catch (error) {
+      if (first.isOwn) throw new UndecodableError(key, error);
+    }
+    return decoded(codec, (await this.#fetch(key, make, { ...given, refresh: true })).bytes, true);
+  };
+
+  getOrRebuildMany: DibsClient['getOrRebuildMany'] = <T, Given>(
+    keys: Iterable<string>,
+    rebuild: RebuildMany<Given, T>,
+    options: RebuildOptions & Partial<CodecOption<T, Given>>,
+  ): Promise<Map<string, T | null>> => {
+    const { codec = json<unknown>() as Codec<T, Given>, namespace = '' } = options;
+    const fetchMany = (call: ManyCall): ManyFetched => {
+      const rebuilds = new ManyRebuilds(call.rebuild);
+      const make =
+        (key: string): RebuildBytes =>
+        (facts) =>
+          rebuilds.made(key, facts);
+      const of = new Map(call.keys.map((key) => [key, this.#fetch(key, make(key), call.options)]));
+      rebuilds.answered();
+      const refetch = (key: string) => this.#fetch(key, make(key), { ...call.options, refresh: true });
+      return { of, refetch };
+    };
+    const asked = { keys, rebuild, codec, options, namespace, onUnavailable: 'rebuild' as const };
+    return getMany(this, { fetchMany }, undefined, asked);
+  };
+
+  get: DibsClient['get'] = async <T>(
+    key: string,
+    options: GetOptions & Partial<CodecOption<T, never>> = {},
+  ): Promise<T | null | undefined> => {
+    checkText('key', key);
+    const { namespace, stale, signal } = checked(options);
+    signal?.throwIfAborted();
+    const known = this.#entries.get(idOf(namespace, key));
+    const nowMs = this.nowMs();
+    const isServed =
+      known !== undefined && nowMs < (stale === 'forbid' ? known.freshUntilMs : known.servableUntilMs);
+    return isServed
+      ? readable(options.codec ?? json<T>(), known.bytes && Buffer.from(known.bytes))
+      : undefined;
+  };
+
+  set: DibsClient['set'] = async <Given>(
+    key: string,
+    value: Given | null | undefined,
+    options: SetOptions & Partial<CodecOption<unknown, Given>>,
+  ): Promise<Stored> => {
+    checkText('key', key);
+    const { namespace = '', signal, waitMs = DEFAULT_WAIT_MS, ...terms } = checked(options);
+    const again = reentrant(this, namespace, key);
+    if (again !== undefined) throw again;
+    const { codec = json<unknown>() } = options;
+    const bytes = value === null || value === undefined ? null : Buffer.from(encodedBy(codec, value));
+    const id = idOf(namespace, key);
+    const running = this.#running.get(id);
+    if (running !== undefined) {
+      const ended = running.result.then(
+        () => {},
+        () => {},
+      );
+      await running.callers.wait(ended, { signal, untilMs: performance.now() + waitMs });
+    }
+    this.#fence += 1;
+    this.#keep(id, bytes, terms, {});
+    return { outcome: 'stored', stored: true, fence: this.#fence, counts: true, maybeStored: false };
+  };
+
+  async #fetch(key: string, rebuild: RebuildBytes, asked: RebuildOptions): Promise<Fetched> {
+    const { signal, waitMs = DEFAULT_WAIT_MS, namespace = '' } = asked;
+    checkText('key', key);
+    signal?.throwIfAborted();
+    const id = idOf(namespace, key);
+    const known = this.#entries.get(id);
+    const nowMs = this.nowMs();
+    const isFresh = known !== undefined && nowMs < known.freshUntilMs;
+    const isServable = known !== undefined && nowMs < known.servableUntilMs;
+    if (isFresh && asked.refresh !== true) return { bytes: known.bytes, isOwn: false };
+    const again = reentrant(this, namespace, key);
+    if (again !== undefined) throw again;
+    const previous = isServable && asked.stale !== 'forbid' ? known : undefined;
+    const reason = asked.refresh === true ? 'refresh' : known === undefined ? 'miss' : 'expired';
+    const make = async (all: AbortSignal) => {
+      const begun = this.#epoch;
+      this.#fence += 1;
+      const facts = { signal: all, fence: this.#fence, reason, previous: previous?.bytes };
+      const { bytes, how } = await rebuild(facts);
+      const kept = bytes && Buffer.from(bytes);
+      if (how.store && (this.#voided.get(id) ?? 0) <= begun) this.#keep(id, kept, asked, checked(how));
+      return kept;
     };
     const rebuilding = this.#rebuilding(id, make, signal, performance.now() + waitMs);
-    const isBehind = previous !== undefined && asked.refresh !== true && asked.revalidate !== 'await';
-    if (!isBehind && !(previous !== undefined && asked.staleIfError === true))
-      return decoded(await rebuilding);
-    if (!isBehind) return decoded(await rebuilding.catch(() => previous?.bytes ?? null));
-    rebuilding.catch(() => {});
-    return decoded(previous.bytes);
-  };
+    if (previous !== undefined && asked.refresh !== true && asked.revalidate !== 'await') {
+      rebuilding.catch(() => {});
+      return { bytes: previous.bytes, isOwn: false };
+    }
+    if (previous === undefined || asked.staleIfError !== true) {
+      return { bytes: await rebuilding, isOwn: true };
+    }
+    const own = rebuilding.then((bytes) => ({ bytes, isOwn: true }));
+    return own.catch(() => ({ bytes: previous.bytes, isOwn: false }));
+  }
 
   #rebuilding(
     id: string,
@@ -129,7 +219,7 @@ export class MemoryDibs implements Dibs {
     this.#entries.clear();
   }
 
-  #keep(id: string, bytes: Buffer | null, options: Storing, said: HowStored): void {
+  #keep(id: string, bytes: Buffer | null, options: Storing, said: Omit<HowStored, 'store'>): void {
     const { ttlMs, absentTtlMs = ttlMs } = options;
     const { staleMs = 0, tags = [] } = { ...options, ...said };
     const freshUntilMs = this.nowMs() + (said.ttlMs ?? (bytes === null ? absentTtlMs : ttlMs) ?? 0);
@@ -139,13 +229,4 @@ export class MemoryDibs implements Dibs {
 
 function idOf(namespace: string | undefined, key: string): string {
   return `${namespace || 'default'}\0${key}`;
-}
-
-function canRead<T>(codec: Codec<T>, bytes: Buffer | null): boolean {
-  try {
-    if (bytes !== null) codec.decode(Buffer.from(bytes));
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -19,21 +19,21 @@ export type RebuildMany<T, Before = T> = (
   context: RebuildManyContext<Before>,
 ) => Promise<ValuesByKey<T>> | ValuesByKey<T>;
 
-interface AskedMany<T> {
+interface AskedMany<T, Given> {
   readonly namespace: string;
   readonly keys: Iterable<string>;
-  readonly rebuild: RebuildMany<T>;
-  readonly codec: Codec<T>;
+  readonly rebuild: RebuildMany<Given, T>;
+  readonly codec: Codec<T, Given>;
   readonly options: RebuildOptions;
   readonly onUnavailable: 'rebuild' | 'fail';
 }
 
 /** One getOrRebuildMany. `owner` is the client that its rebuilds may not ask for their own keys. */
-export async function getMany<T>(
+export async function getMany<T, Given>(
   owner: object,
-  client: BytesClient,
+  client: Pick<BytesClient, 'fetchMany'>,
   hooks: Hooks | undefined,
-  { keys: given, codec, rebuild, ...asked }: AskedMany<T>,
+  { keys: given, codec, rebuild, ...asked }: AskedMany<T, Given>,
 ): Promise<Map<string, T | null>> {
   const { namespace, onUnavailable } = asked;
   const options = checked(asked.options);
@@ -66,7 +66,7 @@ export async function getMany<T>(
 }
 
 async function valueOfKey<T>(
-  codec: Codec<T>,
+  codec: Pick<Codec<T>, 'decode' | 'isDetached'>,
   key: string,
   { of, refetch }: ManyFetched,
   isRefresh: boolean,
@@ -89,9 +89,9 @@ async function valueOfKey<T>(
 }
 
 /** Calls the rebuild once. What it returns gives the bytes of each key, or throws what the codec says of it. */
-async function made<T>(
-  codec: Codec<T>,
-  rebuild: RebuildMany<T>,
+async function made<T, Given>(
+  codec: Codec<T, Given>,
+  rebuild: RebuildMany<Given, T>,
   rebuilds: ReadonlyMap<string, RebuildFacts>,
   signal: AbortSignal,
 ): Promise<(key: string) => Made> {

@@ -12,7 +12,7 @@ import { SessionOrUnary } from '../src/session-or-unary.js';
 import { checkTarget, staysHere } from '../src/target.js';
 import { tokenSource } from '../src/token.js';
 import type { Transport } from '../src/transport.js';
-import { bytes, deferred, freshKey, Service } from './service.js';
+import { bytes, deferred, freshKey, raw, Service } from './service.js';
 
 const ttlMs = 60_000;
 const dir = mkdtempSync(join(tmpdir(), 'dibs-client-'));
@@ -215,8 +215,10 @@ describe('a client', () => {
   it('reaches a service over a Unix socket', async () => {
     const client = new DibsClient({ target: `unix://${join(dir, 'dibs.sock')}`, token: 'any' });
     const key = freshKey();
-    await client.getOrRebuild(key, () => bytes('v'), { ttlMs });
-    expect(String(await service.client().getOrRebuild(key, () => bytes('other'), { ttlMs }))).toBe('v');
+    await client.getOrRebuild(key, () => bytes('v'), { codec: raw, ttlMs });
+    expect(
+      String(await service.client().getOrRebuild(key, () => bytes('other'), { codec: raw, ttlMs })),
+    ).toBe('v');
     client.close();
   });
 
@@ -224,10 +226,10 @@ describe('a client', () => {
     const client = service.client();
     const key = freshKey();
     expect(await client.flush()).toBe(true);
-    await client.getOrRebuild(key, () => bytes('old'), { ttlMs: 1, staleMs: 60_000 });
+    await client.getOrRebuild(key, () => bytes('old'), { codec: raw, ttlMs: 1, staleMs: 60_000 });
     await new Promise((resolve) => setTimeout(resolve, 5));
     const gate = deferred<Buffer>();
-    expect(String(await client.getOrRebuild(key, () => gate.promise, { ttlMs }))).toBe('old');
+    expect(String(await client.getOrRebuild(key, () => gate.promise, { codec: raw, ttlMs }))).toBe('old');
     expect(await client.flush({ timeoutMs: 20 })).toBe(false);
     const flushed = client.flush();
     gate.resolve(bytes('new'));
@@ -257,7 +259,7 @@ describe('without the service', () => {
     const client = new DibsClient({ transport });
     let made = 0;
     const get = (options: object = {}) =>
-      client.getOrRebuild('k', () => bytes(`v${++made}`), { ttlMs, ...options }).then(String);
+      client.getOrRebuild('k', () => bytes(`v${++made}`), { codec: raw, ttlMs, ...options }).then(String);
     expect(await get()).toBe('v1');
     expect(await Promise.all([get(), get({ stale: 'forbid' })])).toEqual(['v1', 'v1']);
     expect(await get({ refresh: true })).toBe('v2');
@@ -280,7 +282,7 @@ describe('without the service', () => {
     });
     let made = 0;
     const get = (options: object = {}) =>
-      client.getOrRebuild('k', () => bytes(`v${++made}`), { ttlMs: 1, ...options }).then(String);
+      client.getOrRebuild('k', () => bytes(`v${++made}`), { codec: raw, ttlMs: 1, ...options }).then(String);
     expect(await get()).toBe('v1');
     await new Promise((resolve) => setTimeout(resolve, 10));
     expect(await get()).toBe('v2');
@@ -288,7 +290,7 @@ describe('without the service', () => {
       doNotStore();
       return bytes(`v${++made}`);
     };
-    const unkept = () => client.getOrRebuild('other', rebuild, { ttlMs });
+    const unkept = () => client.getOrRebuild('other', rebuild, { codec: raw, ttlMs });
     expect([String(await unkept()), String(await unkept())]).toEqual(['v3', 'v4']);
   });
 });

@@ -5,7 +5,7 @@ import { DibsError, DibsManyError, ReentrantRebuildError } from '../src/errors.j
 import { NearCache } from '../src/near-cache.js';
 import { SessionTransport } from '../src/session-transport.js';
 import { hit } from './fake-service.js';
-import { bytes, deferred, freshKey, Service } from './service.js';
+import { bytes, deferred, freshKey, raw, Service } from './service.js';
 
 const ttlMs = 60_000;
 const codec = json<string>();
@@ -22,7 +22,11 @@ describe('set', () => {
   it('of a key that the calling code rebuilds fails at once', async () => {
     const client = service.client();
     const key = freshKey();
-    const within = client.getOrRebuild(key, () => client.set(key, bytes('v'), { ttlMs }) as never, { ttlMs });
+    const within = client.getOrRebuild(
+      key,
+      () => client.set(key, bytes('v'), { codec: raw, ttlMs }) as never,
+      { codec: raw, ttlMs },
+    );
     await expect(within).rejects.toThrow(ReentrantRebuildError);
   });
 
@@ -30,10 +34,10 @@ describe('set', () => {
     const client = service.client();
     const key = freshKey();
     const value = bytes('as given');
-    const setting = client.set(key, value, { ttlMs });
+    const setting = client.set(key, value, { codec: raw, ttlMs });
     value.fill(0);
     await setting;
-    expect(String(await client.get(key))).toBe('as given');
+    expect(String(await client.get(key, { codec: raw }))).toBe('as given');
   });
 
   it('repeats a publish that broke off, and says so where it was stored before', async () => {
@@ -60,7 +64,7 @@ describe('set', () => {
     const client = service.client();
     const key = freshKey();
     const large = Buffer.alloc(1_048_577);
-    await expect(client.set(key, large, { ttlMs })).rejects.toThrow('value: 1048577 bytes');
+    await expect(client.set(key, large, { codec: raw, ttlMs })).rejects.toThrow('value: 1048577 bytes');
     await client.flush();
     const { lease, failed } = await client.explain({ key });
     expect([lease, failed]).toEqual([undefined, undefined]);
@@ -122,6 +126,25 @@ describe('get', () => {
   });
 });
 
+describe('explain', () => {
+  it('shows what is cached, by the request or by the key alone', async () => {
+    const client = service.client({ holder: 'me' });
+    const key = freshKey();
+    await client.getOrRebuild(key, () => bytes('12345'), {
+      codec: raw,
+      ttlMs: 60_000,
+      staleMs: 1_000,
+      tags: ['t'],
+    });
+    expect(await client.explain({ key })).toMatchObject({
+      lease: undefined,
+      value: { absent: false, freshness: 'fresh', sizeBytes: 5, tags: ['t'] },
+      pastLeases: [{ holder: 'me', end: 'published' }],
+      degraded: 'none',
+    });
+  });
+});
+
 describe('getOrRebuildMany', () => {
   it('takes an object, and no key for what every object has', async () => {
     const client = service.client({ namespace: 'objects' });
@@ -159,7 +182,7 @@ describe('getOrRebuildMany', () => {
       .getOrRebuildMany([good, bad], rebuild, { ttlMs, codec: json() })
       .catch((rejected) => rejected);
     expect([...error.values]).toEqual([[good, 'v']]);
-    expect(String(error.errors.get(bad))).toContain('JSON has no form');
+    expect(String(error.errors.get(bad))).toContain('value: a function has no form in JSON');
   });
 
   it.each([[['a']], ['text'], [undefined], [7]])('takes no %j for values by key', async (returned) => {
@@ -173,7 +196,7 @@ describe('getOrRebuildMany', () => {
 
   it('refuses a text in the place of keys, and terms for a key that is none of its own', async () => {
     const client = service.client();
-    await expect(client.getOrRebuildMany('abc', () => ({}), { ttlMs })).rejects.toThrow(
+    await expect(client.getOrRebuildMany('abc', () => ({}), { codec: raw, ttlMs })).rejects.toThrow(
       'keys: is not a list',
     );
     const rebuild = (_keys: string[], { storeWith }: { storeWith(key: string, of: object): void }) => {
@@ -181,7 +204,7 @@ describe('getOrRebuildMany', () => {
       return {};
     };
     const error = await client
-      .getOrRebuildMany([freshKey()], rebuild, { ttlMs })
+      .getOrRebuildMany([freshKey()], rebuild, { codec: raw, ttlMs })
       .catch((rejected) => rejected);
     expect(error.message).toContain('"another" is none of the keys of this rebuild');
   });
@@ -236,7 +259,7 @@ describe('getOrRebuildMany', () => {
       begun.resolve(signal);
       return new Promise<never>(() => {});
     };
-    const many = client.getOrRebuildMany(freshKeys(2), rebuild, { ttlMs, signal: leave.signal });
+    const many = client.getOrRebuildMany(freshKeys(2), rebuild, { codec: raw, ttlMs, signal: leave.signal });
     const signal = await begun.promise;
     const reason = new Error('left');
     leave.abort(reason);

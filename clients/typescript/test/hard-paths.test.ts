@@ -14,7 +14,7 @@ import {
   Refusal,
   unavailable,
 } from './fake-service.js';
-import { bytes, deferred } from './service.js';
+import { bytes, deferred, raw } from './service.js';
 
 // Over real gRPC, from a service that answers what a real one answers only on a bad day.
 
@@ -35,7 +35,7 @@ describe('callers that leave', () => {
     fake.will('getOrLock', 'never');
     const rebuild = vi.fn(() => bytes('for no caller'));
     const gone = new AbortController();
-    const call = fake.client().getOrRebuild('k', rebuild, { ttlMs, signal: gone.signal });
+    const call = fake.client().getOrRebuild('k', rebuild, { codec: raw, ttlMs, signal: gone.signal });
     await vi.waitFor(() => expect(fake.heard).toHaveLength(1));
     gone.abort(new Error('left'));
     await expect(call).rejects.toThrow('left');
@@ -48,8 +48,8 @@ describe('callers that leave', () => {
     fake.will('getOrLock', () => answer.promise);
     const client = fake.client();
     const gone = new AbortController();
-    const leaving = client.getOrRebuild('k', () => bytes(''), { ttlMs, signal: gone.signal });
-    const staying = client.getOrRebuild('k', () => bytes(''), { ttlMs });
+    const leaving = client.getOrRebuild('k', () => bytes(''), { codec: raw, ttlMs, signal: gone.signal });
+    const staying = client.getOrRebuild('k', () => bytes(''), { codec: raw, ttlMs });
     await vi.waitFor(() => expect(fake.heard).toHaveLength(1));
     gone.abort(new Error('left'));
     await expect(leaving).rejects.toThrow('left');
@@ -62,7 +62,9 @@ describe('callers that leave', () => {
 describe('a wait', () => {
   it('is asked for again as long as the caller has time, as one call', async () => {
     fake.will('getOrLock', busy(1), new Refusal(8, 'full', 1), unavailable(1), hit('v'));
-    const value = await fake.client().getOrRebuild('k', () => bytes(''), { ttlMs, waitMs: 20_000 });
+    const value = await fake
+      .client()
+      .getOrRebuild('k', () => bytes(''), { codec: raw, ttlMs, waitMs: 20_000 });
     expect(String(value)).toBe('v');
     const asked = fake.requests('getOrLock') as { requestId: string; waitMs: number }[];
     expect(asked).toHaveLength(4);
@@ -76,7 +78,7 @@ describe('a wait', () => {
     fake.will('getOrLock', busy(5_000));
     const error = await fake
       .client()
-      .getOrRebuild('k', () => bytes(''), { ttlMs, waitMs: 1_000 })
+      .getOrRebuild('k', () => bytes(''), { codec: raw, ttlMs, waitMs: 1_000 })
       .catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(DibsBusyError);
     expect(error).toMatchObject({ reason: 'wait_ended', retryAfterMs: 5_000, holderAgeMs: 7 });
@@ -85,7 +87,9 @@ describe('a wait', () => {
 
   it('that cannot succeed ends at once', async () => {
     fake.will('getOrLock', busy(1, 2));
-    await expect(fake.client().getOrRebuild('k', () => bytes(''), { ttlMs })).rejects.toMatchObject({
+    await expect(
+      fake.client().getOrRebuild('k', () => bytes(''), { codec: raw, ttlMs }),
+    ).rejects.toMatchObject({
       reason: 'deadline_too_short',
     });
     expect(fake.heard).toHaveLength(1);
@@ -96,7 +100,7 @@ describe('a service that breaks off', () => {
   it('is asked once more, for another replica may answer, and the call stays the same', async () => {
     fake.will('getOrLock', unavailable(), hit('v'));
     const rebuild = vi.fn(() => bytes('mine'));
-    expect(String(await fake.client().getOrRebuild('k', rebuild, { ttlMs }))).toBe('v');
+    expect(String(await fake.client().getOrRebuild('k', rebuild, { codec: raw, ttlMs }))).toBe('v');
     expect(rebuild).not.toHaveBeenCalled();
     const [first, second] = fake.requests('getOrLock');
     expect(second?.requestId).toBe(first?.requestId);
@@ -111,7 +115,7 @@ describe('a service that breaks off', () => {
       seen.resolve(context);
       return bytes('mine');
     };
-    expect(String(await client.getOrRebuild('k', rebuild, { ttlMs }))).toBe('mine');
+    expect(String(await client.getOrRebuild('k', rebuild, { codec: raw, ttlMs }))).toBe('mine');
     expect(await seen.promise).toMatchObject({ fence: 0, reason: 'local', previous: undefined });
     expect(onLocalRebuild).toHaveBeenCalledTimes(1);
     expect(fake.heard.map(({ method }) => method)).toEqual(['getOrLock', 'getOrLock']);
@@ -120,7 +124,7 @@ describe('a service that breaks off', () => {
   it('but said when to come back has decided, and no caller rebuilds against its word', async () => {
     fake.will('getOrLock', unavailable(60_000));
     const rebuild = vi.fn(() => bytes('mine'));
-    await expect(fake.client().getOrRebuild('k', rebuild, { ttlMs })).rejects.toMatchObject({
+    await expect(fake.client().getOrRebuild('k', rebuild, { codec: raw, ttlMs })).rejects.toMatchObject({
       code: 'UNAVAILABLE',
       retryAfterMs: 60_000,
     });
@@ -132,7 +136,9 @@ describe('a service that breaks off', () => {
     fake.will('publish', unavailable(), DUPLICATE);
     const told = deferred<object>();
     const client = fake.client({ hooks: { onPublish: told.resolve } });
-    expect(String(await client.getOrRebuild('k', () => bytes('v'), { ttlMs, namespace: 'n' }))).toBe('v');
+    expect(
+      String(await client.getOrRebuild('k', () => bytes('v'), { codec: raw, ttlMs, namespace: 'n' })),
+    ).toBe('v');
     expect(await told.promise).toMatchObject({ namespace: 'n', key: 'k', outcome: 'duplicate', fence: 4 });
     const [first, second] = fake.requests('publish');
     expect(second).toEqual(first);
@@ -154,7 +160,7 @@ describe('a service that takes no connection', () => {
 
   it('is done without when its bound is over, and then at once', async () => {
     const client = fake.client({ target, connectMs: 60 });
-    expect(String(await client.getOrRebuild('k', () => bytes('mine'), { ttlMs }))).toBe('mine');
+    expect(String(await client.getOrRebuild('k', () => bytes('mine'), { codec: raw, ttlMs }))).toBe('mine');
     // The second call does not wait for a connection that is known to be late: it would outlast its deadline.
     await expect(client.extend({ key: 'k', token: 't' }, { deadlineMs: 20 })).rejects.toMatchObject({
       code: 'UNAVAILABLE',
@@ -164,7 +170,7 @@ describe('a service that takes no connection', () => {
   it('is an error with its address where that is asked for', async () => {
     const client = fake.client({ target, connectMs: 60, onUnavailable: 'fail' });
     const rebuild = vi.fn(() => bytes(''));
-    await expect(client.getOrRebuild('k', rebuild, { ttlMs })).rejects.toMatchObject({
+    await expect(client.getOrRebuild('k', rebuild, { codec: raw, ttlMs })).rejects.toMatchObject({
       code: 'UNAVAILABLE',
       message: expect.stringContaining(target),
     });
@@ -196,14 +202,16 @@ describe('a result', () => {
     fake.will('publish', published(answer));
     const onPublish = vi.fn();
     const client = fake.client({ hooks: { onPublish } });
-    expect(String(await client.getOrRebuild('k', () => bytes('v'), { ttlMs }))).toBe('v');
+    expect(String(await client.getOrRebuild('k', () => bytes('v'), { codec: raw, ttlMs }))).toBe('v');
     expect(onPublish).toHaveBeenCalledWith(expect.objectContaining({ outcome }));
   });
 
   it.each([['text'], [{ id: 1 }]])('that is %s is not bytes, and says what to do', async (value) => {
     fake.will('getOrLock', lease('t'));
     const wrong = () => value as never;
-    await expect(fake.client().getOrRebuild('k', wrong, { ttlMs })).rejects.toThrow(/null.*codec/);
+    await expect(fake.client().getOrRebuild('k', wrong, { codec: raw, ttlMs })).rejects.toThrow(
+      'the value is no Uint8Array, which the codec bytes() stores',
+    );
     expect(fake.requests('publish')).toEqual([]);
     expect(fake.requests('release')).toMatchObject([{ token: 't', failure: expect.anything() }]);
   });
@@ -243,14 +251,14 @@ describe('a lease that is lost', () => {
   it('is asked for again while there is time', async () => {
     fake.will('getOrLock', lease('one', 60), hit('theirs'));
     fake.will('extend', LOST);
-    expect(String(await fake.client().getOrRebuild('k', untilAborted, { ttlMs }))).toBe('theirs');
+    expect(String(await fake.client().getOrRebuild('k', untilAborted, { codec: raw, ttlMs }))).toBe('theirs');
     expect(fake.requests('release')).toEqual([]);
   });
 
   it('is an error where there is none: an often invalidated key does not hold its caller for ever', async () => {
     fake.will('getOrLock', lease('one', 60));
     fake.will('extend', LOST);
-    const call = fake.client().getOrRebuild('k', untilAborted, { ttlMs, waitMs: 1 });
+    const call = fake.client().getOrRebuild('k', untilAborted, { codec: raw, ttlMs, waitMs: 1 });
     await expect(call).rejects.toBeInstanceOf(LeaseLostError);
     expect(fake.requests('getOrLock')).toHaveLength(1);
   });
@@ -263,7 +271,7 @@ describe('a lease that is lost', () => {
       told = signal;
       return new Promise<Buffer>(() => {});
     };
-    expect(String(await fake.client().getOrRebuild('k', rebuild, { ttlMs }))).toBe('theirs');
+    expect(String(await fake.client().getOrRebuild('k', rebuild, { codec: raw, ttlMs }))).toBe('theirs');
     expect(told?.reason).toBeInstanceOf(LeaseLostError);
     expect(fake.requests('publish')).toEqual([]);
   });
@@ -272,7 +280,9 @@ describe('a lease that is lost', () => {
     fake.will('getOrLock', lease('one', 60), hit('theirs'));
     fake.will('extend', LOST);
     const gate = deferred<Buffer>();
-    expect(String(await fake.client().getOrRebuild('k', () => gate.promise, { ttlMs }))).toBe('theirs');
+    expect(String(await fake.client().getOrRebuild('k', () => gate.promise, { codec: raw, ttlMs }))).toBe(
+      'theirs',
+    );
     gate.resolve(bytes('late'));
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(fake.requests('publish')).toEqual([]);
@@ -282,9 +292,9 @@ describe('a lease that is lost', () => {
     fake.will('getOrLock', lease('one', 1_500), hit('theirs'));
     fake.will('extend', { outcome: 1, expiresInMs: 1_500 });
     const client = fake.client({ leaseHoldMaxMs: 1_200 });
-    expect(String(await client.getOrRebuild('k', () => new Promise<Buffer>(() => {}), { ttlMs }))).toBe(
-      'theirs',
-    );
+    expect(
+      String(await client.getOrRebuild('k', () => new Promise<Buffer>(() => {}), { codec: raw, ttlMs })),
+    ).toBe('theirs');
     expect(fake.requests('extend')).not.toEqual([]);
     await vi.waitFor(() =>
       expect(fake.requests('release')).toMatchObject([{ token: 'one', failure: undefined }]),
@@ -298,10 +308,10 @@ describe('a client that is closed', () => {
   it('makes no more calls, and rebuilds nothing in their place', async () => {
     fake.will('getOrLock', hit('v'));
     const client = fake.client();
-    await client.getOrRebuild('k', () => bytes(''), { ttlMs });
+    await client.getOrRebuild('k', () => bytes(''), { codec: raw, ttlMs });
     client.close();
     const rebuild = vi.fn(() => bytes('mine'));
-    await expect(client.getOrRebuild('k', rebuild, { ttlMs })).rejects.toMatchObject({
+    await expect(client.getOrRebuild('k', rebuild, { codec: raw, ttlMs })).rejects.toMatchObject({
       name: 'DibsError',
       code: 'CANCELLED',
       message: expect.stringContaining('closed'),

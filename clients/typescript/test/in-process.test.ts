@@ -12,7 +12,7 @@ import {
   Refusal,
   unavailable,
 } from './fake-service.js';
-import { bytes, deferred } from './service.js';
+import { bytes, deferred, raw } from './service.js';
 
 // Callers that come while their own process rebuilds.
 
@@ -40,12 +40,13 @@ async function rebuilding(options: object = {}) {
     begun.resolve(signal);
     return gate.promise;
   };
-  const first = client.getOrRebuild('k', rebuild, { ttlMs, ...options });
+  const first = client.getOrRebuild('k', rebuild, { codec: raw, ttlMs, ...options });
   first.catch(() => {});
   await begun.promise;
   return { first };
 }
-const late = (options: object = {}) => client.getOrRebuild('k', () => bytes('own'), { ttlMs, ...options });
+const late = (options: object = {}) =>
+  client.getOrRebuild('k', () => bytes('own'), { codec: raw, ttlMs, ...options });
 const asked = () => fake.requests('getOrLock').length;
 /** Long enough for a request to get to the service if one was made. */
 const aMoment = () => new Promise((resolve) => setTimeout(resolve, 30));

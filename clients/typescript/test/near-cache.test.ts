@@ -15,7 +15,7 @@ import { Flights } from '../src/flights.js';
 import { Freshness, type GetOrLockResponse } from '../src/generated/dibs/v1/coordinator.js';
 import { NearCache } from '../src/near-cache.js';
 import { SessionTransport } from '../src/session-transport.js';
-import { bytes, freshKey, Service } from './service.js';
+import { bytes, freshKey, raw, Service } from './service.js';
 
 const ttlMs = 60_000;
 const hit = (text: string | null, freshForMs = ttlMs, tags?: string[]): GetOrLockResponse => ({
@@ -222,12 +222,13 @@ describe('a client with a near cache', () => {
   async function having(text: string, tags: string[] = []) {
     const client = service.client({ nearCache });
     const key = freshKey();
-    await service.client().getOrRebuild(key, () => bytes(text), { ttlMs, tags });
-    await client.getOrRebuild(key, () => bytes('never'), { ttlMs });
+    await service.client().getOrRebuild(key, () => bytes(text), { codec: raw, ttlMs, tags });
+    await client.getOrRebuild(key, () => bytes('never'), { codec: raw, ttlMs });
     asked.mockClear();
-    expect(String(await client.getOrRebuild(key, () => bytes('never'), { ttlMs }))).toBe(text);
+    expect(String(await client.getOrRebuild(key, () => bytes('never'), { codec: raw, ttlMs }))).toBe(text);
     expect(asked).not.toHaveBeenCalled();
-    const read = async () => String(await client.getOrRebuild(key, () => bytes('new'), { ttlMs }));
+    const read = async () =>
+      String(await client.getOrRebuild(key, () => bytes('new'), { codec: raw, ttlMs }));
     return { client, key, read };
   }
 
@@ -235,19 +236,20 @@ describe('a client with a near cache', () => {
     const onHit = vi.fn();
     const client = service.client({ nearCache, hooks: { onHit } });
     const key = freshKey();
-    await service.client().getOrRebuild(key, () => bytes('v'), { ttlMs });
-    for (let at = 0; at < 5; at += 1) await client.getOrRebuild(key, () => bytes('never'), { ttlMs });
+    await service.client().getOrRebuild(key, () => bytes('v'), { codec: raw, ttlMs });
+    for (let at = 0; at < 5; at += 1)
+      await client.getOrRebuild(key, () => bytes('never'), { codec: raw, ttlMs });
     expect(asked).toHaveBeenCalledTimes(2);
     expect(onHit).toHaveBeenCalledTimes(5);
-    await client.getOrRebuild(key, () => bytes('never'), { ttlMs, read: 'store' });
+    await client.getOrRebuild(key, () => bytes('never'), { codec: raw, ttlMs, read: 'store' });
     expect(asked).toHaveBeenCalledTimes(3);
-    expect(String(await client.getOrRebuild(key, () => bytes('anew'), { ttlMs, refresh: true }))).toBe(
-      'anew',
-    );
+    expect(
+      String(await client.getOrRebuild(key, () => bytes('anew'), { codec: raw, ttlMs, refresh: true })),
+    ).toBe('anew');
     const leave = AbortSignal.abort(new Error('gone'));
-    await expect(client.getOrRebuild(key, () => bytes('x'), { ttlMs, signal: leave })).rejects.toThrow(
-      'gone',
-    );
+    await expect(
+      client.getOrRebuild(key, () => bytes('x'), { codec: raw, ttlMs, signal: leave }),
+    ).rejects.toThrow('gone');
   });
 
   it.each([
@@ -262,7 +264,7 @@ describe('a client with a near cache', () => {
 
   it('drops what another client publishes anew', async () => {
     const { key, read } = await having('old');
-    await service.client().getOrRebuild(key, () => bytes('other'), { ttlMs, refresh: true });
+    await service.client().getOrRebuild(key, () => bytes('other'), { codec: raw, ttlMs, refresh: true });
     await vi.waitFor(async () => expect(await read()).toBe('other'));
   });
 
@@ -282,24 +284,24 @@ describe('a client with a near cache', () => {
     await vi.waitFor(async () =>
       expect((await client.getOrLock({ key, intent: 'read', waitMs: 0 })).kind).toBe('busy'),
     );
-    await service.client().getOrRebuild(key, () => bytes('then'), { ttlMs });
+    await service.client().getOrRebuild(key, () => bytes('then'), { codec: raw, ttlMs });
     const asking = client.getOrLock({ key });
     await client.invalidate({ keys: [key] }).catch(() => {});
     await asking;
-    expect(String(await client.getOrRebuild(key, () => bytes('new'), { ttlMs }))).toBe('new');
+    expect(String(await client.getOrRebuild(key, () => bytes('new'), { codec: raw, ttlMs }))).toBe('new');
   });
 
   it('serves on for as long as the service tells that it hears of changes', async () => {
     const { key, client } = await having('old');
     await new Promise((resolve) => setTimeout(resolve, 3_300));
-    expect(String(await client.getOrRebuild(key, () => bytes('never'), { ttlMs }))).toBe('old');
+    expect(String(await client.getOrRebuild(key, () => bytes('never'), { codec: raw, ttlMs }))).toBe('old');
     expect(asked).not.toHaveBeenCalled();
   });
 
   it('gives each caller bytes of its own', async () => {
     const { key, client } = await having('old');
-    (await client.getOrRebuild(key, () => bytes('never'), { ttlMs }))?.fill('x');
-    expect(String(await client.getOrRebuild(key, () => bytes('never'), { ttlMs }))).toBe('old');
+    (await client.getOrRebuild(key, () => bytes('never'), { codec: raw, ttlMs }))?.fill('x');
+    expect(String(await client.getOrRebuild(key, () => bytes('never'), { codec: raw, ttlMs }))).toBe('old');
   });
 
   it('joins no call that was sent before its session began', async () => {
@@ -319,7 +321,7 @@ describe('a client with a near cache', () => {
     const token = held.kind === 'lease' ? held.token : '';
     await client.ready();
     asked.mockClear();
-    const read = () => client.getOrRebuild(key, () => bytes('own'), { ttlMs });
+    const read = () => client.getOrRebuild(key, () => bytes('own'), { codec: raw, ttlMs });
     const first = read();
     await vi.waitFor(async () => expect((await other.explain({ key })).waiters).toBe(1));
     const second = read();
@@ -336,8 +338,8 @@ describe('a client with a near cache', () => {
     const other = await Service.start();
     const client = new DibsClient({ target: other.target, nearCache });
     const key = freshKey();
-    const read = () => client.getOrRebuild(key, () => bytes('local'), { ttlMs });
-    await other.client().getOrRebuild(key, () => bytes('v'), { ttlMs });
+    const read = () => client.getOrRebuild(key, () => bytes('local'), { codec: raw, ttlMs });
+    await other.client().getOrRebuild(key, () => bytes('v'), { codec: raw, ttlMs });
     for (let at = 0; at < 2; at += 1) expect(String(await read())).toBe('v');
     await other.stop();
     await vi.waitFor(async () => expect(String(await read())).toBe('local'));

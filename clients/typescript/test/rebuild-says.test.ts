@@ -5,7 +5,7 @@ import { DibsError, ReentrantRebuildError, UndecodableError } from '../src/error
 import { PublishOutcome } from '../src/generated/dibs/v1/coordinator.js';
 import type { RebuildContext } from '../src/options.js';
 import { FakeService, hit, lease, published, RELEASED, Refusal, unavailable } from './fake-service.js';
-import { bytes, deferred } from './service.js';
+import { bytes, deferred, raw } from './service.js';
 
 // What a rebuild says of its value, and what it does that it should not.
 
@@ -32,7 +32,7 @@ describe('a rebuild', () => {
         say(context);
         return value;
       },
-      { ttlMs, staleMs: 5, absentTtlMs: 77, tags: ['a'] },
+      { codec: raw, ttlMs, staleMs: 5, absentTtlMs: 77, tags: ['a'] },
     );
 
   it('says how its value is stored, in place of the call', async () => {
@@ -84,7 +84,9 @@ describe('a rebuild', () => {
   });
 
   it('that finds undefined has found nothing', async () => {
-    expect(await client.getOrRebuild('k', () => new Map<string, Buffer>().get('none'), { ttlMs })).toBeNull();
+    expect(
+      await client.getOrRebuild('k', () => new Map<string, Buffer>().get('none'), { codec: raw, ttlMs }),
+    ).toBeNull();
     expect(fake.requests('publish')).toMatchObject([{ payload: { $case: 'absent' } }]);
   });
 
@@ -117,7 +119,7 @@ describe('what a rebuild throws', () => {
     const failing = () => {
       throw thrown;
     };
-    const error = await client.getOrRebuild('k', failing, { ttlMs }).catch((it: unknown) => it);
+    const error = await client.getOrRebuild('k', failing, { codec: raw, ttlMs }).catch((it: unknown) => it);
     expect(error).toBe(thrown);
     expect(fake.requests('release')).toMatchObject([
       { failure: { message: expect.stringMatching(message) } },
@@ -127,7 +129,7 @@ describe('what a rebuild throws', () => {
   it('is a stale value instead where the caller says so', async () => {
     fake.will('getOrLock', lease('t', 10_000, 'old'));
     const failing = () => Promise.reject(new Error('down'));
-    const options = { ttlMs, revalidate: 'await' as const };
+    const options = { codec: raw, ttlMs, revalidate: 'await' as const };
     await expect(client.getOrRebuild('k', failing, options)).rejects.toThrow('down');
     expect(String(await client.getOrRebuild('k', failing, { ...options, staleIfError: true }))).toBe('old');
     expect(hooks.onBackgroundError).toHaveBeenCalledTimes(1);
@@ -136,13 +138,13 @@ describe('what a rebuild throws', () => {
 
   it('does not matter to a hook that fails later', async () => {
     const late = fake.client({ hooks: { onPublish: async () => Promise.reject(new Error('a counter')) } });
-    expect(String(await late.getOrRebuild('k', () => bytes('v'), { ttlMs }))).toBe('v');
+    expect(String(await late.getOrRebuild('k', () => bytes('v'), { codec: raw, ttlMs }))).toBe('v');
   });
 });
 
 describe('a rebuild that asks for its own key', () => {
   const get = (key: string, rebuild: () => Promise<Buffer | null> | Buffer, options: object = {}) =>
-    client.getOrRebuild(key, rebuild, { ttlMs, ...options });
+    client.getOrRebuild(key, rebuild, { codec: raw, ttlMs, ...options });
 
   it('fails at once, directly or through others', async () => {
     const own = get('a', () => get('a', () => bytes('v')));
@@ -158,7 +160,9 @@ describe('a rebuild that asks for its own key', () => {
     const other = fake.client();
     expect(String(await get('a', () => get('b', () => bytes('v'))))).toBe('v');
     expect(String(await get('a', () => get('a', () => bytes('v'), { namespace: 'other' })))).toBe('v');
-    expect(String(await get('a', () => other.getOrRebuild('a', () => bytes('v'), { ttlMs })))).toBe('v');
+    expect(
+      String(await get('a', () => other.getOrRebuild('a', () => bytes('v'), { codec: raw, ttlMs }))),
+    ).toBe('v');
   });
 
   it('is another one than what it leaves behind, which may ask later', async () => {
@@ -251,7 +255,9 @@ describe('an option that is none', () => {
     [{ onUnavailable: 'cry' as never }],
   ])('is refused by its name before anything is sent: %s', async (wrong) => {
     const [name] = Object.keys(wrong);
-    const error = await client.getOrRebuild('k', never, { ttlMs, ...wrong }).catch((it: unknown) => it);
+    const error = await client
+      .getOrRebuild('k', never, { codec: raw, ttlMs, ...wrong })
+      .catch((it: unknown) => it);
     expect(error).toBeInstanceOf(DibsError);
     expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringMatching(`^${name}: `) });
     expect(never).not.toHaveBeenCalled();
@@ -259,7 +265,7 @@ describe('an option that is none', () => {
   });
 
   it('is whole milliseconds where it is a fraction', async () => {
-    const options = { ttlMs: 0.5, staleMs: 1.5, waitMs: 10.5, leaseMs: 99.1 };
+    const options = { codec: raw, ttlMs: 0.5, staleMs: 1.5, waitMs: 10.5, leaseMs: 99.1 };
     expect(String(await client.getOrRebuild('k', () => bytes('v'), options))).toBe('v');
     expect(fake.requests('getOrLock')).toMatchObject([{ leaseMs: 100 }]);
     expect(fake.requests('publish')).toMatchObject([{ ttlMs: 1, staleMs: 2 }]);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DibsError, LeaseLostError, RebuildFailedError } from '../src/errors.js';
-import { bytes, deferred, freshKey, Service } from './service.js';
+import { bytes, deferred, freshKey, raw, Service } from './service.js';
 
 const ttlMs = 60_000;
 const down = () => new DibsError('UNAVAILABLE', 'connection refused');
@@ -22,11 +22,11 @@ describe('a rebuild that fails', () => {
       await gate.promise;
       throw failure;
     };
-    const own = service.client().getOrRebuild(key, rebuild, { ttlMs });
+    const own = service.client().getOrRebuild(key, rebuild, { codec: raw, ttlMs });
     own.catch(() => {});
     await begun.promise;
     const { client, link } = service.clientOverBadLink();
-    const waiting = client.getOrRebuild(key, rebuild, { ttlMs });
+    const waiting = client.getOrRebuild(key, rebuild, { codec: raw, ttlMs });
     waiting.catch(() => {});
     await vi.waitFor(() => expect(link.called).toEqual(['getOrLock']));
     gate.resolve();
@@ -41,7 +41,7 @@ describe('a rebuild that fails', () => {
     const { client, link } = service.clientOverBadLink();
     const failure = Object.assign(new Error('slow down'), { retryAfterMs: 1_234 });
     const failing = () => Promise.reject(failure);
-    await expect(client.getOrRebuild(key, failing, { ttlMs })).rejects.toBe(failure);
+    await expect(client.getOrRebuild(key, failing, { codec: raw, ttlMs })).rejects.toBe(failure);
     expect(link.sent.get('release')).toMatchObject([
       { failure: { message: 'slow down', retryAfterMs: 1_234 } },
     ]);
@@ -51,7 +51,7 @@ describe('a rebuild that fails', () => {
     const key = freshKey();
     const { client, link } = service.clientOverBadLink();
     const failing = () => Promise.reject(new Error(`a${'💥'.repeat(2_000)}`));
-    await expect(client.getOrRebuild(key, failing, { ttlMs })).rejects.toThrow('a💥');
+    await expect(client.getOrRebuild(key, failing, { codec: raw, ttlMs })).rejects.toThrow('a💥');
     const [release] = link.sent.get('release') as { failure: { message: string } }[];
     expect(Buffer.byteLength(release?.failure.message ?? '')).toBe(4_093);
     expect(release?.failure.message.endsWith('💥')).toBe(true);
@@ -63,7 +63,9 @@ describe('a rebuild that fails', () => {
     const { client, link } = service.clientOverBadLink({ hooks: { onBackgroundError } });
     link.failBefore('release', down());
     const failing = () => Promise.reject(new Error('no database'));
-    await expect(client.getOrRebuild(key, failing, { ttlMs, leaseMs: 100 })).rejects.toThrow('no database');
+    await expect(client.getOrRebuild(key, failing, { codec: raw, ttlMs, leaseMs: 100 })).rejects.toThrow(
+      'no database',
+    );
     expect(onBackgroundError).toHaveBeenCalledTimes(1);
   });
 });
@@ -76,12 +78,14 @@ describe('a lease', () => {
       await vi.waitFor(() => expect(link.countOf('extend')).toBeGreaterThanOrEqual(4), { timeout: 10_000 });
       return bytes('slow');
     };
-    expect(String(await client.getOrRebuild(key, rebuild, { ttlMs, leaseMs: 300 }))).toBe('slow');
+    expect(String(await client.getOrRebuild(key, rebuild, { codec: raw, ttlMs, leaseMs: 300 }))).toBe('slow');
     const { outcome } = (await client.publish({ key, token: 'none', value: null, ttlMs })) as {
       outcome: string;
     };
     expect(outcome).toBe('unknown_lease');
-    expect(String(await service.client().getOrRebuild(key, () => bytes('again'), { ttlMs }))).toBe('slow');
+    expect(
+      String(await service.client().getOrRebuild(key, () => bytes('again'), { codec: raw, ttlMs })),
+    ).toBe('slow');
   });
 
   it('that is lost aborts the rebuild, which is asked for again', async () => {
@@ -101,7 +105,9 @@ describe('a lease', () => {
         }),
       );
     };
-    expect(String(await client.getOrRebuild(key, rebuild, { ttlMs, leaseMs: 300 }))).toBe('second');
+    expect(String(await client.getOrRebuild(key, rebuild, { codec: raw, ttlMs, leaseMs: 300 }))).toBe(
+      'second',
+    );
     expect(reasons[0]).toBeInstanceOf(LeaseLostError);
     expect(onLeaseLost).toHaveBeenCalledTimes(1);
   });
@@ -123,7 +129,9 @@ describe('a lease', () => {
       );
     };
     // What it returned after its lease was lost is thrown away.
-    expect(String(await client.getOrRebuild(key, rebuild, { ttlMs, leaseMs: 200 }))).toBe('again');
+    expect(String(await client.getOrRebuild(key, rebuild, { codec: raw, ttlMs, leaseMs: 200 }))).toBe(
+      'again',
+    );
     expect(aborted).toEqual([expect.any(LeaseLostError)]);
     expect(link.countOf('extend')).toBeGreaterThanOrEqual(2);
   });
@@ -137,6 +145,6 @@ describe('a lease', () => {
       expect(signal.aborted).toBe(false);
       return bytes('kept');
     };
-    expect(String(await client.getOrRebuild(key, rebuild, { ttlMs, leaseMs: 600 }))).toBe('kept');
+    expect(String(await client.getOrRebuild(key, rebuild, { codec: raw, ttlMs, leaseMs: 600 }))).toBe('kept');
   });
 });

@@ -1,6 +1,7 @@
 import { type App, startApp } from '../../../src/app.js';
 import { loadConfig } from '../../../src/config/config.js';
 import { DibsClient } from '../src/client.js';
+import { bytes as bytesCodec } from '../src/codec.js';
 import { Link } from '../src/link.js';
 import type { DibsClientOptions } from '../src/options.js';
 import type { CallTerms, Transport } from '../src/transport.js';
@@ -112,6 +113,9 @@ let keys = 0;
 export const freshKey = (): string => `key ${++keys}`;
 
 export const bytes = (text: string): Buffer => Buffer.from(text);
+
+/** For tests whose values are bytes. */
+export const raw = bytesCodec();
 
 /** A promise with its handles. */
 export function deferred<T = void>() {

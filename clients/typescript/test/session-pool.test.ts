@@ -3,7 +3,7 @@ import { countAddresses } from '../src/addresses.js';
 import { DibsClient } from '../src/client.js';
 import { SYSTEM_CLOCK } from '../src/clock.js';
 import { type PooledSession, SessionPool } from '../src/session-pool.js';
-import { bytes, freshKey, Service } from './service.js';
+import { bytes, freshKey, raw, Service } from './service.js';
 
 const ttlMs = 60_000;
 
@@ -77,7 +77,7 @@ describe('a client of several replicas', () => {
   /** Asks for new keys, and says on which services they stand: each has a memory of its own here. */
   async function spread(count: number): Promise<number[]> {
     const keys = Array.from({ length: count }, () => freshKey());
-    await Promise.all(keys.map((key) => client.getOrRebuild(key, () => bytes('v'), { ttlMs })));
+    await Promise.all(keys.map((key) => client.getOrRebuild(key, () => bytes('v'), { codec: raw, ttlMs })));
     return Promise.all(
       services.map(async (service) => {
         const direct = service.client({ session: false });
@@ -95,7 +95,7 @@ describe('a client of several replicas', () => {
       25_000,
     );
     const [key, rebuild] = [freshKey(), vi.fn(() => bytes('v'))];
-    for (let at = 0; at < 5; at += 1) await client.getOrRebuild(key, rebuild, { ttlMs });
+    for (let at = 0; at < 5; at += 1) await client.getOrRebuild(key, rebuild, { codec: raw, ttlMs });
     expect(rebuild).toHaveBeenCalledTimes(1);
   });
 
@@ -104,7 +104,9 @@ describe('a client of several replicas', () => {
     await services[1]?.stop();
     services.splice(1, 1);
     for (let at = 0; at < 20; at += 1) {
-      expect(String(await client.getOrRebuild(freshKey(), () => bytes('v'), { ttlMs }))).toBe('v');
+      expect(String(await client.getOrRebuild(freshKey(), () => bytes('v'), { codec: raw, ttlMs }))).toBe(
+        'v',
+      );
     }
     expect(Math.min(...(await spread(60)))).toBeGreaterThan(5);
   });

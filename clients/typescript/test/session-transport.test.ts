@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { DibsClient } from '../src/client.js';
 import { LeaseLostError } from '../src/errors.js';
 import { FakeService } from './fake-service.js';
-import { bytes, deferred, freshKey, Service } from './service.js';
+import { bytes, deferred, freshKey, raw, Service } from './service.js';
 
 // What a client does over sessions, on real services.
 
@@ -22,7 +22,9 @@ describe('a client over a session', () => {
       return bytes('v');
     });
     const all = await Promise.all(
-      Array.from({ length: 60 }, (_, at) => clients[at % 3]?.getOrRebuild(key, rebuild, { ttlMs })),
+      Array.from({ length: 60 }, (_, at) =>
+        clients[at % 3]?.getOrRebuild(key, rebuild, { codec: raw, ttlMs }),
+      ),
     );
     expect(new Set(all.map(String))).toEqual(new Set(['v']));
     expect(rebuild).toHaveBeenCalledTimes(1);
@@ -32,7 +34,7 @@ describe('a client over a session', () => {
     const client = service.client();
     const value = Buffer.alloc(300_000, 'v');
     const keys = Array.from({ length: 20 }, () => freshKey());
-    await Promise.all(keys.map((key) => client.getOrRebuild(key, () => value, { ttlMs })));
+    await Promise.all(keys.map((key) => client.getOrRebuild(key, () => value, { codec: raw, ttlMs })));
     const hits = await Promise.all(keys.map((key) => client.getOrLock({ key })));
     expect(new Set(hits.map(({ kind }) => kind))).toEqual(new Set(['hit']));
   });
@@ -41,7 +43,7 @@ describe('a client over a session', () => {
     const client = service.client();
     const [key, gate, lost] = [freshKey(), deferred<Buffer>(), vi.fn()];
     const holder = service.client({ hooks: { onLeaseLost: lost } });
-    const rebuilt = holder.getOrRebuild(key, () => gate.promise, { ttlMs });
+    const rebuilt = holder.getOrRebuild(key, () => gate.promise, { codec: raw, ttlMs });
     await vi.waitFor(async () => expect((await client.explain({ key })).lease).toBeDefined());
     const broken = { code: 'INVALID_ARGUMENT' };
     const beside = holder.explain({ key });
@@ -73,7 +75,9 @@ describe('a client over a session', () => {
         });
       });
     };
-    expect(String(await client.getOrRebuild(key, rebuild, { ttlMs, leaseMs: 30_000 }))).toBe('anew');
+    expect(String(await client.getOrRebuild(key, rebuild, { codec: raw, ttlMs, leaseMs: 30_000 }))).toBe(
+      'anew',
+    );
     expect(reasons).toEqual([expect.any(LeaseLostError)]);
     expect(performance.now() - startMs).toBeLessThan(2_000);
   });
@@ -98,8 +102,8 @@ describe('a client over a session', () => {
     const onLeaseLost = vi.fn();
     const other = service.client({ hooks: { onLeaseLost } });
     const gate = deferred<Buffer>();
-    const rebuilding = other.getOrRebuild(held, () => gate.promise, { ttlMs });
-    const large = other.getOrRebuild(key, () => Buffer.alloc(3_000_000), { ttlMs });
+    const rebuilding = other.getOrRebuild(held, () => gate.promise, { codec: raw, ttlMs });
+    const large = other.getOrRebuild(key, () => Buffer.alloc(3_000_000), { codec: raw, ttlMs });
     expect(await large).toHaveLength(3_000_000);
     gate.resolve(bytes('v'));
     expect(String(await rebuilding)).toBe('v');
@@ -112,7 +116,9 @@ describe('a client over a session', () => {
     const broken = 'half a \uD800 pair';
     const refused = { code: 'INVALID_ARGUMENT' };
     await expect(client.getOrLock({ key: broken })).rejects.toMatchObject(refused);
-    await expect(client.getOrRebuild(broken, () => bytes('v'), { ttlMs })).rejects.toMatchObject(refused);
+    await expect(client.getOrRebuild(broken, () => bytes('v'), { codec: raw, ttlMs })).rejects.toMatchObject(
+      refused,
+    );
     await expect(client.invalidate({ keys: [broken] })).rejects.toMatchObject(refused);
     await expect(client.invalidate({ tags: [broken] })).rejects.toMatchObject(refused);
     const publish = { key: freshKey(), token: 't', value: null, ttlMs, tags: [broken] };
@@ -144,7 +150,9 @@ describe('a client over a session', () => {
       let done = 0;
       const worker = async () => {
         while (going) {
-          expect(String(await client.getOrRebuild(freshKey(), () => bytes('v'), { ttlMs }))).toBe('v');
+          expect(String(await client.getOrRebuild(freshKey(), () => bytes('v'), { codec: raw, ttlMs }))).toBe(
+            'v',
+          );
           done += 1;
         }
       };

@@ -4,7 +4,7 @@ import { json } from '../src/codec.js';
 import { DibsBusyError, ReentrantRebuildError } from '../src/errors.js';
 import type { RebuildContext } from '../src/options.js';
 import { MemoryDibs } from '../src/testing.js';
-import { bytes, deferred, freshKey, Service } from './service.js';
+import { bytes, deferred, freshKey, raw, Service } from './service.js';
 
 // One suite for the client on a real service and for its double: what users rely on in their tests is true.
 
@@ -21,7 +21,7 @@ describe.each<[string, () => Dibs]>([
   const ttlMs = 60_000;
   const text = async (dibs: Dibs, key: string, value: string | null, over: object = {}) => {
     const rebuild = vi.fn(() => (value === null ? null : bytes(value)));
-    const got = await dibs.getOrRebuild(key, rebuild, { ttlMs, ...over });
+    const got = await dibs.getOrRebuild(key, rebuild, { codec: raw, ttlMs, ...over });
     return { got: got === null ? null : String(got), rebuilt: rebuild.mock.calls.length === 1 };
   };
 
@@ -38,24 +38,24 @@ describe.each<[string, () => Dibs]>([
     const [dibs, key] = [make(), freshKey()];
     const gate = deferred<Buffer>();
     const rebuild = vi.fn(() => gate.promise);
-    const both = [0, 1].map(() => dibs.getOrRebuild(key, rebuild, { ttlMs }));
+    const both = [0, 1].map(() => dibs.getOrRebuild(key, rebuild, { codec: raw, ttlMs }));
     gate.resolve(bytes('v'));
     expect((await Promise.all(both)).map(String)).toEqual(['v', 'v']);
     expect(rebuild).toHaveBeenCalledTimes(1);
     const down = () => Promise.reject(new Error('down'));
-    await expect(dibs.getOrRebuild(freshKey(), down, { ttlMs })).rejects.toThrow('down');
+    await expect(dibs.getOrRebuild(freshKey(), down, { codec: raw, ttlMs })).rejects.toThrow('down');
   });
 
   it('serves what is stale, and rebuilds behind', async () => {
     const [dibs, key] = [make(), freshKey()];
-    await text(dibs, key, 'v1', { ttlMs: 1, staleMs: 60_000 });
+    await text(dibs, key, 'v1', { codec: raw, ttlMs: 1, staleMs: 60_000 });
     await new Promise((resolve) => setTimeout(resolve, 10));
     const previous: unknown[] = [];
     const rebuild = ({ previous: before }: { previous: unknown }) => {
       previous.push(String(before));
       return bytes('v2');
     };
-    expect(String(await dibs.getOrRebuild(key, rebuild, { ttlMs }))).toBe('v1');
+    expect(String(await dibs.getOrRebuild(key, rebuild, { codec: raw, ttlMs }))).toBe('v1');
     await vi.waitFor(async () => expect((await text(dibs, key, 'v3')).got).toBe('v2'));
     expect(previous).toEqual(['v1']);
   });
@@ -85,7 +85,7 @@ describe.each<[string, () => Dibs]>([
         started.resolve();
         return runs === 1 ? gate.promise : bytes('new');
       },
-      { ttlMs },
+      { codec: raw, ttlMs },
     );
     await started.promise;
     await dibs.invalidate({ keys: [key] });
@@ -103,20 +103,25 @@ describe.each<[string, () => Dibs]>([
       started.resolve();
       return gate.promise;
     };
-    const first = dibs.getOrRebuild(key, rebuild, { ttlMs });
+    const first = dibs.getOrRebuild(key, rebuild, { codec: raw, ttlMs });
     await started.promise;
-    await expect(dibs.getOrRebuild(key, rebuild, { ttlMs, waitMs: 0 })).rejects.toThrow(DibsBusyError);
+    await expect(dibs.getOrRebuild(key, rebuild, { codec: raw, ttlMs, waitMs: 0 })).rejects.toThrow(
+      DibsBusyError,
+    );
     gate.resolve(bytes('v'));
     expect(String(await first)).toBe('v');
     const own = freshKey();
-    const asksItself = () => dibs.getOrRebuild(own, () => bytes('v'), { ttlMs });
-    await expect(dibs.getOrRebuild(own, asksItself, { ttlMs })).rejects.toThrow(ReentrantRebuildError);
+    const asksItself = () => dibs.getOrRebuild(own, () => bytes('v'), { codec: raw, ttlMs });
+    await expect(dibs.getOrRebuild(own, asksItself, { codec: raw, ttlMs })).rejects.toThrow(
+      ReentrantRebuildError,
+    );
   });
 
   it('stores as the rebuild says, and undefined as nothing', async () => {
     const [dibs, key, other, none] = [make(), freshKey(), freshKey(), freshKey()];
     const saying = (of: string, say: (context: RebuildContext) => void) =>
       dibs.getOrRebuild(of, (context) => (say(context) as undefined) ?? bytes('said'), {
+        codec: raw,
         ttlMs,
         tags: ['call'],
       });
@@ -127,10 +132,10 @@ describe.each<[string, () => Dibs]>([
     expect((await text(dibs, key, 'v')).rebuilt).toBe(true);
     await saying(other, ({ doNotStore }) => doNotStore());
     expect((await text(dibs, other, 'v')).rebuilt).toBe(true);
-    expect(await dibs.getOrRebuild(none, () => undefined, { ttlMs })).toBeNull();
-    await expect(dibs.getOrRebuild(none, () => bytes('v'), { ttlMs: Number.NaN })).rejects.toThrow(
-      /^ttlMs: /,
-    );
+    expect(await dibs.getOrRebuild(none, () => undefined, { codec: raw, ttlMs })).toBeNull();
+    await expect(
+      dibs.getOrRebuild(none, () => bytes('v'), { codec: raw, ttlMs: Number.NaN }),
+    ).rejects.toThrow(/^ttlMs: /);
   });
 
   it('sends values through their codec', async () => {
@@ -146,14 +151,16 @@ describe('the double', () => {
     let nowMs = 0;
     const dibs = new MemoryDibs(() => nowMs);
     const rebuild = vi.fn(() => bytes('v'));
-    for (nowMs of [0, 99, 100]) await dibs.getOrRebuild('k', rebuild, { ttlMs: 100 });
+    for (nowMs of [0, 99, 100]) await dibs.getOrRebuild('k', rebuild, { codec: raw, ttlMs: 100 });
     expect(rebuild).toHaveBeenCalledTimes(2);
   });
 
   it('marks stale what is to be served still', async () => {
     const dibs = new MemoryDibs();
     const read = (value: string, over = {}) =>
-      dibs.getOrRebuild('k', () => bytes(value), { ttlMs: 1_000, staleMs: 1_000, ...over }).then(String);
+      dibs
+        .getOrRebuild('k', () => bytes(value), { codec: raw, ttlMs: 1_000, staleMs: 1_000, ...over })
+        .then(String);
     await read('v1');
     await dibs.invalidate({ keys: ['k'], mode: 'mark_stale' });
     expect(await read('v2')).toBe('v1');

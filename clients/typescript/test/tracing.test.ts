@@ -7,7 +7,7 @@ import {
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { bytes, freshKey, Service } from './service.js';
+import { bytes, freshKey, raw, Service } from './service.js';
 
 const ttlMs = 60_000;
 const EXPLICIT = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7' };
@@ -61,7 +61,7 @@ describe("with OpenTelemetry's SDK", () => {
           trace.getTracer('app').startSpan('SELECT').end();
           return bytes('v');
         },
-        { ttlMs, namespace: 'catalog' },
+        { codec: raw, ttlMs, namespace: 'catalog' },
       ),
     );
     const [rebuild] = rebuilds();
@@ -81,7 +81,9 @@ describe("with OpenTelemetry's SDK", () => {
   it('takes the trace that the caller names before the current one', async () => {
     const { client, sentBy } = heardClient();
     const traceparent = traceparentOf(EXPLICIT);
-    await inRequest(() => client.getOrRebuild(freshKey(), () => bytes('v'), { ttlMs, traceparent }));
+    await inRequest(() =>
+      client.getOrRebuild(freshKey(), () => bytes('v'), { codec: raw, ttlMs, traceparent }),
+    );
     expect(sentBy('getOrLock')).toEqual([traceparent]);
     const [rebuild] = rebuilds();
     expect(rebuild.parentSpanContext).toMatchObject(EXPLICIT);
@@ -90,7 +92,9 @@ describe("with OpenTelemetry's SDK", () => {
   it('shows what a rebuild threw, and gives the lease back in its trace', async () => {
     const { client, sentBy } = heardClient();
     const failing = () => Promise.reject(new Error('no database'));
-    await expect(client.getOrRebuild(freshKey(), failing, { ttlMs })).rejects.toThrow('no database');
+    await expect(client.getOrRebuild(freshKey(), failing, { codec: raw, ttlMs })).rejects.toThrow(
+      'no database',
+    );
     const [rebuild] = rebuilds();
     expect(rebuild.status.code).toBe(2);
     expect(rebuild.events[0]?.attributes).toMatchObject({ 'exception.message': 'no database' });
@@ -100,11 +104,13 @@ describe("with OpenTelemetry's SDK", () => {
   it('has a span also for a rebuild behind a stale value', async () => {
     const { client } = heardClient();
     const key = freshKey();
-    await client.getOrRebuild(key, () => bytes('old'), { ttlMs: 1, staleMs: 60_000 });
+    await client.getOrRebuild(key, () => bytes('old'), { codec: raw, ttlMs: 1, staleMs: 60_000 });
     await expect
       .poll(async () => (await client.getOrLock({ key, intent: 'read' })).kind === 'hit')
       .toBe(true);
-    const request = await inRequest(() => client.getOrRebuild(key, () => bytes('new'), { ttlMs }));
+    const request = await inRequest(() =>
+      client.getOrRebuild(key, () => bytes('new'), { codec: raw, ttlMs }),
+    );
     await expect.poll(() => rebuilds().length).toBe(2);
     expect(rebuilds()[1]?.spanContext().traceId).toBe(request.traceId);
   });
@@ -118,9 +124,9 @@ describe("with OpenTelemetry's SDK", () => {
 
 it('sends nothing without an SDK but what the caller names', async () => {
   const { client, sentBy } = heardClient();
-  await client.getOrRebuild(freshKey(), () => bytes('v'), { ttlMs });
+  await client.getOrRebuild(freshKey(), () => bytes('v'), { codec: raw, ttlMs });
   expect([...sentBy('getOrLock'), ...sentBy('publish')]).toEqual([undefined, undefined]);
   const traceparent = `00-${EXPLICIT.traceId}-${EXPLICIT.spanId}-01`;
-  await client.getOrRebuild(freshKey(), () => bytes('v'), { ttlMs, traceparent });
+  await client.getOrRebuild(freshKey(), () => bytes('v'), { codec: raw, ttlMs, traceparent });
   expect([sentBy('getOrLock')[1], sentBy('publish')[1]]).toEqual([traceparent, traceparent]);
 });

@@ -1,4 +1,4 @@
-import { type Dibs, DibsClient, json, type RebuildContext } from '../src/dibs.js';
+import { bytes, type Dibs, DibsClient, json, type RebuildContext } from '../src/dibs.js';
 import { MemoryDibs } from '../src/testing.js';
 
 // Not run, but compiled: each way to write a call that users know from other caches, with the type it has.
@@ -15,24 +15,37 @@ const codec = json<User>();
 const users = new Map<string, User>();
 
 export async function calls(dibs: Dibs): Promise<void> {
-  const plain = await dibs.getOrRebuild('k', async () => Buffer.from('v'), { ttlMs });
-  typed<Same<typeof plain, Buffer | null>>();
+  const plain = await dibs.getOrRebuild('k', async () => ({ id: 1 }), { ttlMs });
+  typed<Same<typeof plain, { id: number } | null>>();
 
-  const withContext = await dibs.getOrRebuild(
+  // The commonest call: a callback with an argument.
+  const commonest = await dibs.getOrRebuild('k', async ({ signal }) => load(signal), { ttlMs });
+  typed<Same<typeof commonest, User | null>>();
+
+  const found = await dibs.getOrRebuild('k', () => users.get('k'), { ttlMs });
+  typed<Same<typeof found, User | null>>();
+
+  const given = await dibs.getOrRebuild('k', new Uint8Array().slice as () => Uint8Array, {
+    ttlMs,
+    codec: bytes(),
+  });
+  typed<Same<typeof given, Buffer | null>>();
+
+  // The value before is of no known type without a codec.
+  await dibs.getOrRebuild(
     'k',
-    async ({ signal }) => Buffer.from(String(signal.aborted)),
-    {
-      ttlMs,
+    ({ previous }) => {
+      typed<Same<typeof previous, unknown>>();
+      return 1;
     },
+    { ttlMs },
   );
-  typed<Same<typeof withContext, Buffer | null>>();
 
   const decoded = await dibs.getOrRebuild('k', async () => ({ name: 'Ada' }), { ttlMs, codec });
   typed<Same<typeof decoded, User | null>>();
 
-  // The commonest call: a callback with an argument, and a codec.
-  const commonest = await dibs.getOrRebuild('k', async ({ signal }) => load(signal), { ttlMs, codec });
-  typed<Same<typeof commonest, User | null>>();
+  const withCodec = await dibs.getOrRebuild('k', async ({ signal }) => load(signal), { ttlMs, codec });
+  typed<Same<typeof withCodec, User | null>>();
 
   const named = await dibs.getOrRebuild('k', (context) => load(context.signal), {
     ttlMs,
@@ -69,12 +82,52 @@ export async function calls(dibs: Dibs): Promise<void> {
   const inferred = await dibs.getOrRebuild('k', async () => ({ id: 1 }), { ttlMs, codec: json() });
   typed<Same<typeof inferred, { id: number } | null>>();
 
-  // @ts-expect-error: without a codec a value is bytes.
-  await dibs.getOrRebuild('k', async () => ({ name: 'Ada' }), { ttlMs });
+  // @ts-expect-error: this codec takes bytes.
+  await dibs.getOrRebuild('k', async () => ({ name: 'Ada' }), { ttlMs, codec: bytes() });
   // @ts-expect-error: the codec is for another type.
   await dibs.getOrRebuild('k', async () => ({ id: 42 }), { ttlMs, codec });
   // @ts-expect-error: how long it is fresh must be said.
   await dibs.getOrRebuild('k', async () => Buffer.from('v'), {});
+}
+
+export async function furtherCalls(dibs: Dibs): Promise<void> {
+  const read = await dibs.get<User>('k');
+  typed<Same<typeof read, User | null | undefined>>();
+  const unknown = await dibs.get('k');
+  typed<Same<typeof unknown, unknown>>();
+  const decoded = await dibs.get('k', { codec });
+  typed<Same<typeof decoded, User | null | undefined>>();
+  const asBytes = await dibs.get('k', { codec: bytes() });
+  typed<Same<typeof asBytes, Buffer | null | undefined>>();
+
+  const { stored } = await dibs.set('k', { name: 'Ada' }, { ttlMs });
+  typed<Same<typeof stored, boolean>>();
+  await dibs.set('k', new Uint8Array(), { ttlMs, codec: bytes() });
+  await dibs.set('k', null, { ttlMs });
+  // @ts-expect-error: the codec is for another type.
+  await dibs.set('k', { id: 42 }, { ttlMs, codec });
+
+  const many = await dibs.getOrRebuildMany(['a', 'b'], (keys) => new Map(keys.map((key) => [key, { key }])), {
+    ttlMs,
+  });
+  typed<Same<typeof many, Map<string, { key: string } | null>>>();
+  const byObject = await dibs.getOrRebuildMany(
+    ['a'],
+    async (_keys, { signal }) => ({ a: await load(signal) }),
+    {
+      ttlMs,
+    },
+  );
+  typed<Same<typeof byObject, Map<string, User | null>>>();
+  const withCodec = await dibs.getOrRebuildMany(
+    new Set(['a']),
+    (_keys, { previous }) => {
+      typed<Same<typeof previous, ReadonlyMap<string, User | null>>>();
+      return users;
+    },
+    { ttlMs, codec },
+  );
+  typed<Same<typeof withCodec, Map<string, User | null>>>();
 }
 
 async function load(_signal: AbortSignal): Promise<User> {
