@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, cast
 
-from further_calls import base64_of, explain, get, put
+from further_calls import base64_of, explain, get, put, values_of
 from overhead import overhead
 from raw_call import raw_call
 from rebuild_script import Gates, follow, seconds
@@ -116,6 +116,11 @@ class Actor:
             if "deadline_ms" in fields:
                 calling = asyncio.wait_for(calling, fields["deadline_ms"] / 1_000)
             return await self._leavable(fields, calling)
+        elif what == "get_or_rebuild_many":
+            calling = self._get_or_rebuild_many(fields)
+            if "deadline_ms" in fields:
+                calling = asyncio.wait_for(calling, fields["deadline_ms"] / 1_000)
+            return await self._leavable(fields, calling)
         elif what in ("get", "set"):
             client, deadline_ms = self._clients[fields["client"]], fields.get("deadline_ms", 60_000)
             calling = get(client, fields) if what == "get" else put(client, fields)
@@ -177,6 +182,21 @@ class Actor:
     async def _get_or_rebuild(self, fields: Fields) -> Fields:
         value = await self._ask(self._clients[fields["client"]], fields["call"], fields)
         return {"value": base64_of(value)}
+
+    async def _get_or_rebuild_many(self, fields: Fields) -> Fields:
+        client, call, json = self._clients[fields["client"]], fields["call"], fields.get("codec") == "json"
+        scripts: Any = fields["rebuild"] if isinstance(fields["rebuild"], list) else [fields["rebuild"]]
+        times = itertools.count()
+
+        async def rebuild(keys: list[str]) -> dict[str, Value[Any]]:
+            self._emit({"event": "rebuild", "call": call, "keys": sorted(keys)})
+            script = copy.deepcopy(scripts[min(next(times), len(scripts) - 1)])
+            await follow(script, self._gates, lambda asked: self._ask(client, call, asked))
+            return values_of(script, keys, json)
+
+        codec: Any = JSON if json else BYTES
+        values = await client.get_or_rebuild_many(fields["keys"], rebuild, codec=codec, **options_of(fields))
+        return {"values": {key: base64_of(value) for key, value in values.items()}}
 
     async def _ask(self, client: AsyncClient, call: str, fields: Fields) -> bytes | None:
         """The value in bytes; events of its rebuilds are told under the call's name."""

@@ -13,11 +13,13 @@ import sys
 from typing import Any
 
 from actor import Actor
+from further_calls import base64_of
 from rebuild_script import PanicError, ScriptError, UnreadableError
 
 from dibs import (
     BusyError,
     InvalidOptionError,
+    ManyError,
     RebuildFailedError,
     ReentrantRebuildError,
     ServiceError,
@@ -48,6 +50,10 @@ def fault_of(error: BaseException) -> dict[str, Any]:
         return {"kind": "rebuild_failed", "message": error.message, "retry_after_ms": after_ms}
     if isinstance(error, BusyError):
         return {"kind": "busy", "reason": error.reason, "retry_after_ms": round(error.retry_after * 1_000)}
+    if isinstance(error, ManyError):
+        errors = {key: fault_of(one) for key, one in error.errors.items()}
+        values = {key: base64_of(value) for key, value in error.values.items()}
+        return {"kind": "many", "message": str(error), "errors": errors, "values": values}
     if isinstance(error, ServiceError):
         hint = {} if error.retry_after is None else {"retry_after_ms": round(error.retry_after * 1_000)}
         return {"kind": "dibs", "code": error.code, "message": error.message, **hint}

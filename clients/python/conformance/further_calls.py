@@ -7,7 +7,7 @@ from typing import Any
 
 from rebuild_script import seconds
 
-from dibs import BYTES, JSON, AsyncClient, Explanation
+from dibs import BYTES, JSON, AsyncClient, Explanation, Value
 
 Fields = dict[str, Any]
 
@@ -45,6 +45,25 @@ async def put(client: AsyncClient, fields: Fields) -> Fields:
     codec: Any = JSON if json else BYTES
     stored = await client.set(fields["key"], value, codec=codec, **options)
     return {"outcome": stored.outcome, "stored": stored.stored}
+
+
+def values_of(script: Fields, keys: list[str], json: bool) -> dict[str, Value[Any]]:
+    """Of a rebuild of many: the values of these keys, as the script has them."""
+    made: dict[str, Value[Any]] = {}
+    for key in keys:
+        values = script.get("values", {})
+        if key not in values and "each" not in script:
+            continue
+        value = values.get(key, script.get("each"))
+        terms = script.get("of", {}).get(key, {})
+        made[key] = Value(
+            None if value is None else text_of(base64.b64decode(value), json),
+            ttl=seconds(terms.get("ttl_ms")),
+            stale_ttl=seconds(terms.get("stale_ms")),
+            tags=terms.get("tags"),
+            store=not terms.get("do_not_store", False),
+        )
+    return made
 
 
 async def explain(client: AsyncClient, fields: Fields) -> Fields:

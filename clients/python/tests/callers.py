@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -70,6 +71,21 @@ async def until_lost(context: Context) -> Any:
     raise LeaseLostError
 
 
+class Source:
+    """Rebuilds of many keys, by the way each of them is named."""
+
+    def __init__(self, value_of: Callable[[str], Any] = lambda key: f"value of {key}".encode()) -> None:
+        self.asked: list[list[str]] = []
+        self._value_of = value_of
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def __call__(self, keys: list[str]) -> dict[str, Any]:
+        self.asked.append(sorted(keys))
+        await self.gate.wait()
+        return {key: self._value_of(key) for key in keys}
+
+
 class Recorder(Hooks):
     """Keeps what the hooks tell, as `(hook, what, ...)`."""
 
@@ -125,6 +141,18 @@ class ThreadCaller:
         done: Invalidated = await self._do(lambda: self.client.invalidate(*args, **options))
         return done
 
+    async def many(self, keys: Any, fn: Any, *, leave_after: Any = None, **options: Any) -> Any:
+        def rebuild(*args: Any) -> Any:
+            return asyncio.run_coroutine_threadsafe(fn(*args), self._loop).result()
+
+        options = {"ttl": 60, "codec": BYTES, "timeout": leave_after, **options}
+        take = self.client.get_or_rebuild_many
+        # What it takes is read off it.
+        one = lambda keys: rebuild(keys)
+        two = lambda keys, leases: rebuild(keys, leases)
+        its: Any = two if len(inspect.signature(fn).parameters) == 2 else one
+        return await self._do(lambda: take(keys, its, **options))
+
     async def find(self, *args: Any, **options: Any) -> Any:
         return await self._do(lambda: self.client.get(*args, **{"codec": BYTES, **options}))
 
@@ -175,6 +203,13 @@ class LoopCaller:
 
     async def invalidate(self, *args: Any, **options: Any) -> Invalidated:
         return await self.client.invalidate(*args, **options)
+
+    async def many(self, keys: Any, fn: Any, *, leave_after: Any = None, **options: Any) -> Any:
+        options = {"ttl": 60, "codec": BYTES, **options}
+        try:
+            return await asyncio.wait_for(self.client.get_or_rebuild_many(keys, fn, **options), leave_after)
+        except asyncio.TimeoutError as error:
+            raise TimeoutError from error
 
     async def find(self, *args: Any, **options: Any) -> Any:
         return await self.client.get(*args, **{"codec": BYTES, **options})

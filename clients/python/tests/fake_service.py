@@ -120,8 +120,9 @@ class FakeService:
 
 
 NEVER = object()
-_METHODS = ("GetOrLock", "Publish", "Release", "Extend", "Invalidate", "Explain")
-_FIELDS = dict(zip(("get_or_lock", "publish", "release", "extend", "invalidate", "explain"), _METHODS, strict=True))
+_METHODS = ("GetOrLock", "Publish", "Release", "Extend", "Invalidate", "Explain", "GetOrLockMany")
+_NAMES = ("get_or_lock", "publish", "release", "extend", "invalidate", "explain", "get_or_lock_many")
+_FIELDS = dict(zip(_NAMES, _METHODS, strict=True))
 
 
 class _AbortedError(Exception):
@@ -199,6 +200,12 @@ class _Session:
             response = self._fake.answer(_FIELDS[kind], getattr(call, kind), context)  # type: ignore[arg-type]
             if response is None:
                 return
+            if kind == "get_or_lock_many":
+                # The last one is the end.
+                *before, response = response
+                for one in before:
+                    more = pb.SessionReply(id=call.id, more=True, get_or_lock_many=one)
+                    self._out.put(pb.SessionResponse(replies=[more]))
             getattr(reply, kind).CopyFrom(response)
         except _AbortedError:
             reply.error.CopyFrom(context.error)  # type: ignore[arg-type]
@@ -224,9 +231,28 @@ class _Servicer(CoordinatorServiceServicer):
         """All methods are one; those that are not called are the base's."""
         if name == "Session":
             return self._fake.session
+        if name == "GetOrLockMany":
+            return self._many
         if name in _METHODS:
             return lambda request, context: self._fake.answer(name, request, context)
         return super().__getattribute__(name)
+
+    def _many(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        yield from self._fake.answer("GetOrLockMany", request, context)
+
+
+def each(answer_of: Callable[[str], pb.GetOrLockResponse | pb.CallError]) -> Callable[[Any], Any]:
+    """An answer to GetOrLockMany: that of each key."""
+
+    def answers(request: pb.GetOrLockManyRequest) -> list[pb.GetOrLockManyResponse]:
+        all_answers = []
+        for key in request.keys:
+            its = answer_of(key)
+            how = {"error": its} if isinstance(its, pb.CallError) else {"response": its}
+            all_answers.append(pb.GetOrLockManyResponse(key=key, **how))
+        return all_answers
+
+    return answers
 
 
 def hit(value: bytes) -> pb.GetOrLockResponse:
@@ -255,3 +281,8 @@ DUPLICATE = published(pb.PUBLISH_OUTCOME_DUPLICATE)
 RELEASED = pb.ReleaseResponse(outcome=pb.RELEASE_OUTCOME_RELEASED)
 EXTENDED = pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_EXTENDED, expires_in_ms=10_000)
 LOST = pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_LOST)
+
+
+def leases(key: str) -> pb.GetOrLockResponse:
+    """The lease of each key."""
+    return lease(f"token of {key}")

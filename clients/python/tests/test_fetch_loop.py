@@ -184,7 +184,7 @@ class TestAServiceThatBreaksOff:
         self, fake: FakeService, caller: Caller, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fake.will("GetOrLock", NEVER)
-        monkeypatch.setattr("dibs.fetch_loop._WAY_S", 0.1)
+        monkeypatch.setattr("dibs.fetch_loop.WAY_S", 0.1)
         assert await caller.get("k", gives(b"mine"), wait=0) == b"mine"
         assert len(fake.heard) == 1
 

@@ -21,11 +21,11 @@ from dibs import (
     ServiceError,
     UndecodableError,
 )
-from dibs.base import wants_context
 from dibs.failure import failure_of
 from dibs.invalidating import invalidations
 from dibs.options import default_holder, milliseconds
 from dibs.outcomes import word
+from dibs.rebuild_context import wants_context
 from dibs.v1 import coordinator_pb2 as pb
 
 

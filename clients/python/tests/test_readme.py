@@ -22,6 +22,7 @@ from typing import Any
 
 client: Any
 async def load_user() -> dict[str, str]: return {}
+async def load_users(keys: list[str]) -> dict[str, dict[str, str]]: return {}
 async def render() -> bytes: return b""
 async def rate_and_seconds() -> tuple[float, float]: return 1.0, 2.0
 def load_user_by_thread() -> dict[str, str]: return {}

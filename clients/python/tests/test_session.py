@@ -126,7 +126,7 @@ async def test_a_lease_that_comes_for_a_caller_that_has_left_is_given_back(fake:
 async def test_a_service_that_says_nothing_is_left_in_time(
     fake: FakeService, make: MakeCaller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dibs.fetch_loop._WAY_S", 0.2)
+    monkeypatch.setattr("dibs.fetch_loop.WAY_S", 0.2)
     fake.will("GetOrLock", NEVER)
     with pytest.raises(ServiceError, match="DEADLINE_EXCEEDED"):
         await make(on_unavailable="fail").get("k", never_called, wait=0)
@@ -153,7 +153,7 @@ class TestWhereItCannotBeHad:
     async def test_also_where_it_is_late_and_it_is_tried_again_soon(
         self, fake: FakeService, make: MakeCaller, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("dibs.link._LATE_S", 0.3)
+        monkeypatch.setattr("dibs.used_channel._LATE_S", 0.3)
         fake.will("GetOrLock", hit(b"v"))
         fake.welcome.clear()
         caller = make(connect=0.3)

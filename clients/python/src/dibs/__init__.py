@@ -1,7 +1,6 @@
 """The Python client of Dibs: one caller rebuilds an expired cache value, everyone else gets its result."""
 
 from dibs.async_client import AsyncClient
-from dibs.base import AsyncRebuild, Rebuild
 from dibs.cached import AsyncCached, Cached
 from dibs.client import Client
 from dibs.codec import BYTES, JSON, Codec
@@ -10,6 +9,7 @@ from dibs.errors import (
     DibsError,
     InvalidOptionError,
     LeaseLostError,
+    ManyError,
     RebuildFailedError,
     ReentrantRebuildError,
     ServiceError,
@@ -20,6 +20,7 @@ from dibs.hooks import Hooks
 from dibs.invalidating import Invalidated
 from dibs.near_cache import NearCache
 from dibs.options import GetOptions, RebuildOptions, SetOptions
+from dibs.rebuild_context import AsyncRebuild, Rebuild
 from dibs.typed_json import json_of
 from dibs.values import Value
 from dibs.write_through import Stored
@@ -42,6 +43,7 @@ __all__ = [
     "Invalidated",
     "LeaseInfo",
     "LeaseLostError",
+    "ManyError",
     "NearCache",
     "PastLease",
     "Rebuild",

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
-from dibs.base import (
-    DEFAULT_FLUSH_S,
-    DEFAULT_READY_S,
-    AsyncRebuild,
-    BaseClient,
-    told,
-    wants_context,
-)
+from dibs.base import DEFAULT_FLUSH_S, DEFAULT_READY_S, BaseClient
 from dibs.cached import AsyncCached, key_maker
 from dibs.codec import JSON, Codec
 from dibs.explaining import Explanation
 from dibs.fetch_loop import fetch_loop
 from dibs.invalidating import Invalidated, Mode
 from dibs.loop import Course, Crew
+from dibs.many import fetch_many
+from dibs.many_rebuilds import Granted
 from dibs.options import GetOptions, RebuildOptions, Seconds, SetOptions, Terms, bounded_s, terms_of_get
+from dibs.rebuild_context import AsyncRebuild, told, wants_context
 from dibs.reentry import inside
 from dibs.steps import Grant
 from dibs.typed_json import json_returned_by
@@ -140,6 +136,37 @@ class AsyncClient(BaseClient):
             )
 
         return decorate
+
+    async def get_or_rebuild_many(
+        self,
+        keys: Iterable[str],
+        fn: Callable[[list[str]], Awaitable[Mapping[str, T | Value[T] | None]]]
+        | Callable[[list[str], Mapping[str, AsyncRebuild[T]]], Awaitable[Mapping[str, T | Value[T] | None]]],
+        *,
+        codec: Codec[T] = JSON,
+        **options: Unpack[RebuildOptions],
+    ) -> dict[str, T | None]:
+        """The values of many keys, each as by `get_or_rebuild`: `fn` rebuilds all that are missing by one call.
+
+        `fn` gets the keys to rebuild, and as a second argument what each rebuild is told, if it takes one. It returns
+        their values by key; a key that it leaves out is one of which the source has nothing. It is called again for
+        keys whose leases come later, also while it runs. Any number of keys is fine, and none asks nothing.
+
+        Raises ManyError where some keys could not be had, with their errors and all other values; else as
+        `get_or_rebuild` does.
+        """
+
+        async def rebuild(granted: Mapping[str, Granted]) -> Any:
+            its = list(granted)
+            with inside(self, next(iter(many.terms.values())).namespace, *its):
+                if not wants_context(fn, given=1):
+                    return await fn(its)  # type: ignore[call-arg]
+                told_of = {key: AsyncRebuild(*told(one.grant, codec), one.lost) for key, one in granted.items()}
+                return await fn(its, told_of)  # type: ignore[call-arg]
+
+        many, crew = self._many(keys, rebuild, codec, options), self._crew
+        with crew.at_work():
+            return await fetch_many(many, crew)
 
     async def get(
         self, key: str, default: D | None = None, *, codec: Codec[T] = JSON, **options: Unpack[GetOptions]

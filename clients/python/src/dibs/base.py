@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import os
 import threading
 import weakref
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dibs.away import Away
 from dibs.codec import JSON, Codec
@@ -22,7 +20,9 @@ from dibs.fetch_loop import fetch_loop
 from dibs.forks import survive_forks
 from dibs.hooks import Hooks, tell
 from dibs.invalidating import Invalidated, Mode, invalidate_all, invalidations
-from dibs.link import Link, Sessions
+from dibs.link import Link
+from dibs.many import ManyTask
+from dibs.many_rebuilds import RebuildMany
 from dibs.metrics import metrics_by
 from dibs.near_cache import Entry, NearCache, NearValues
 from dibs.options import (
@@ -36,6 +36,7 @@ from dibs.options import (
     Terms,
     default_holder,
     milliseconds,
+    names,
     one_of,
     terms_of,
     terms_of_set,
@@ -46,6 +47,7 @@ from dibs.rebuilding import Answer, Invalidation, Rebuilds
 from dibs.reentry import refuse_reentry
 from dibs.steps import Grant, Steps
 from dibs.tracing import tracing_by
+from dibs.used_channel import Sessions
 from dibs.v1 import coordinator_pb2 as pb
 from dibs.values import Value, result_of
 from dibs.write_through import Stored, write_through
@@ -63,36 +65,6 @@ DEFAULT_READY_S = 10.0
 DEFAULT_FLUSH_S = 5.0
 #: A year: longer than any rebuild.
 _HOLD_MS_MAX = 31_536_000_000
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-
-
-@dataclass(frozen=True)
-class _Lease(Generic[T]):
-    #: Grows with each lease of the key; give it to the source, if that checks fences. 0 if there is none.
-    fence: int
-    #: Why the lease was given, such as `miss` or `expired`; `local` where the service could not be reached.
-    reason: str
-    #: A value before is known, and the codec can still read it.
-    has_previous: bool
-    #: The value before, for a source that can say "not modified". None where the source had nothing, or none
-    #: is known.
-    previous: T | None
-
-
-@dataclass(frozen=True)
-class Rebuild(_Lease[T]):
-    """What a rebuild of a Client is told."""
-
-    #: Set when the lease is lost. Stop then, by raising LeaseLostError or anything else.
-    lost: threading.Event
-
-
-@dataclass(frozen=True)
-class AsyncRebuild(_Lease[T]):
-    """What a rebuild of an AsyncClient is told. It is cancelled when no caller waits for it any more."""
-
-    #: Set when the lease is lost. Stop then, by raising LeaseLostError or anything else.
-    lost: asyncio.Event
 
 
 class BaseClient:
@@ -229,6 +201,27 @@ class BaseClient:
         data = result_of(Value(value), codec).data
         return write_through(self._task(terms, _none, codec), data, self._changed)
 
+    def _many(self, keys: Iterable[str], rebuild: RebuildMany, codec: Codec[Any], options: RebuildOptions) -> ManyTask:
+        """Raises for options that are out of bounds, and where the current context rebuilds one of the keys."""
+        terms: dict[str, Terms] = {}
+        for key in names("keys", keys):
+            one = next(iter(terms.values()), None)
+            terms[key] = self._terms(key, options) if one is None else replace(one, key=key)
+        refuse_reentry(self, next(iter(terms.values())).namespace if terms else "", *terms)
+
+        def near(key: str) -> Answer | None:
+            entry = self._near_entry(key, options)
+            return None if entry is None else Answer(entry.data, entry.fence)
+
+        # One trace and one wait for all of them.
+        of_all = None if not terms else self._task(next(iter(terms.values())), _none, codec)
+
+        def task_of(terms: Terms, rebuild: Callable[[Grant, Any], Any]) -> Task:
+            assert of_all is not None
+            return replace(of_all, terms=terms, rebuild=rebuild)
+
+        return ManyTask(terms, rebuild, codec, task_of, near, self._unreadable)
+
     def _explain(self, key: str, namespace: str | None) -> Steps[Explanation]:
         name = self._defaults.namespace if namespace is None else namespace
         request = pb.ExplainRequest(namespace=name, key=text("key", key))
@@ -315,23 +308,3 @@ def _reads(codec: Codec[Any], data: bytes) -> bool:
     except Exception:
         return False
     return True
-
-
-def told(grant: Grant, codec: Codec[T]) -> tuple[int, str, bool, T | None]:
-    """The grant as a rebuild wants it. A value before in another format is as good as none: it is replaced."""
-    if not grant.has_previous or grant.previous is None:
-        return grant.fence, grant.reason, grant.has_previous, None
-    try:
-        return grant.fence, grant.reason, True, codec.decode(grant.previous)
-    except Exception:
-        return grant.fence, grant.reason, False, None
-
-
-def wants_context(fn: Callable[..., Any]) -> bool:
-    """Whether a rebuild has a parameter that must be given; one with a default is the caller's own."""
-    try:
-        parameters = inspect.signature(fn).parameters.values()
-    except (TypeError, ValueError):
-        # Something built in that does not say.
-        return False
-    return any(p.kind in _POSITIONAL and p.default is p.empty for p in parameters)

@@ -5,25 +5,21 @@ from __future__ import annotations
 import inspect
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from dibs.base import (
-    DEFAULT_FLUSH_S,
-    DEFAULT_READY_S,
-    BaseClient,
-    Rebuild,
-    told,
-    wants_context,
-)
+from dibs.base import DEFAULT_FLUSH_S, DEFAULT_READY_S, BaseClient
 from dibs.cached import Cached, key_maker
 from dibs.codec import JSON, Codec
 from dibs.explaining import Explanation
 from dibs.fetch_loop import fetch_loop
 from dibs.invalidating import Invalidated, Mode
+from dibs.many_by_thread import Desk
+from dibs.many_rebuilds import Granted
 from dibs.options import GetOptions, RebuildOptions, Seconds, SetOptions, Terms, bounded_s, terms_of_get
+from dibs.rebuild_context import Rebuild, told, wants_context
 from dibs.rebuilding import Answer
 from dibs.reentry import inside
 from dibs.steps import Grant, Steps
@@ -138,6 +134,49 @@ class Client(BaseClient):
             )
 
         return decorate
+
+    def get_or_rebuild_many(
+        self,
+        keys: Iterable[str],
+        fn: Callable[[list[str]], Mapping[str, T | Value[T] | None]]
+        | Callable[[list[str], Mapping[str, Rebuild[T]]], Mapping[str, T | Value[T] | None]],
+        *,
+        codec: Codec[T] = JSON,
+        timeout: Seconds | None = None,
+        **options: Unpack[RebuildOptions],
+    ) -> dict[str, T | None]:
+        """The values of many keys, each as by `get_or_rebuild`: `fn` rebuilds all that are missing by one call.
+
+        `fn` gets the keys to rebuild, and as a second argument what each rebuild is told, if it takes one. It returns
+        their values by key; a key that it leaves out is one of which the source has nothing. It is called again, after
+        the call that runs, for keys whose leases come later. It runs in its caller's thread, except behind stale
+        values. Any number of keys is fine, and none asks nothing.
+
+        Raises ManyError where some keys could not be had, with their errors and all other values; else as
+        `get_or_rebuild` does.
+        """
+        if inspect.iscoroutinefunction(fn):
+            raise TypeError(f"{fn.__qualname__} is async: give it to an AsyncClient")
+        desk = Desk()
+
+        async def rebuild(granted: Mapping[str, Granted]) -> Any:
+            def run() -> Any:
+                its = list(granted)
+                with inside(self, next(iter(many.terms.values())).namespace, *its):
+                    if not wants_context(fn, given=1):
+                        return fn(its)  # type: ignore[call-arg]
+                    told_of = {k: Rebuild(*told(one.grant, codec), one.lost.in_threads) for k, one in granted.items()}
+                    return fn(its, told_of)  # type: ignore[call-arg]
+
+            return await desk.have_done(run, by_caller=not all(one.is_behind for one in granted.values()))
+
+        many = self._many(keys, rebuild, codec, options)
+        until = math.inf if timeout is None else monotonic() + bounded_s("timeout", timeout)
+        with self._crew.at_work():
+            try:
+                return desk.fetch(many, self._crew, until)
+            except LeftError:
+                raise TimeoutError(f"no values of {len(many.terms)} keys within {timeout} s") from None
 
     def get(
         self, key: str, default: D | None = None, *, codec: Codec[T] = JSON, **options: Unpack[GetOptions]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class DibsError(Exception):
     """Any error of this package."""
@@ -82,6 +85,31 @@ class UndecodableError(DibsError):
 
     def __str__(self) -> str:
         return f'the codec cannot read the value of "{self.key}", although it was rebuilt'
+
+
+class ManyError(DibsError):
+    """Some keys of `get_or_rebuild_many` could not be had. Its cause is the error of the first of them."""
+
+    def __init__(self, errors: Mapping[str, Exception], values: Mapping[str, Any]) -> None:
+        super().__init__(errors, values)
+        #: What each of them alone would have raised, by key.
+        self.errors = dict(errors)
+        #: The values of all other keys.
+        self.values = dict(values)
+
+    def __str__(self) -> str:
+        key, error = next(iter(self.errors.items()))
+        count = len(self.errors) + len(self.values)
+        return f'{len(self.errors)} of {count} keys could not be had; "{key}": {message_of(error)}'
+
+
+def message_of(error: BaseException) -> str:
+    """What the error says, or its type's name where it says nothing or its own code fails."""
+    # The text of an error is its author's code, which must not come in the way of the error itself.
+    try:
+        return str(error) or type(error).__name__
+    except Exception:
+        return type(error).__name__
 
 
 class ReentrantRebuildError(DibsError):

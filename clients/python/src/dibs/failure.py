@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from dibs.errors import message_of
 from dibs.v1 import coordinator_pb2 as pb
 
 #: The contract's bounds.
@@ -16,15 +17,6 @@ def failure_of(error: BaseException) -> pb.Failure:
     data = message_of(error).encode("utf-8", "replace")[:_MESSAGE_BYTES_MAX]
     # A character that is cut through at the end is left out.
     return pb.Failure(message=data.decode("utf-8", "ignore"), retry_after_ms=_retry_after_ms(error))
-
-
-def message_of(error: BaseException) -> str:
-    """What the error says, or its type's name where it says nothing or its own code fails."""
-    # The text of an error is its author's code, which must not come in the way of the error itself.
-    try:
-        return str(error) or type(error).__name__
-    except Exception:
-        return type(error).__name__
 
 
 def _retry_after_ms(error: BaseException) -> int | None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 import uuid
+from concurrent.futures import Future
+from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
 from dibs.errors import BusyError, DibsError, RebuildFailedError, ServiceError
 from dibs.hooks import tell
@@ -19,7 +22,7 @@ _WAITED_S_MIN = 0.010
 #: Between two questions, at the least, however soon the service says to come back.
 _PAUSE_S_MIN = 0.010
 #: What the answer's way may take, above the wait.
-_WAY_S = 2.0
+WAY_S = 2.0
 #: The service's own bound of a wait, unless it is configured otherwise. A longer one is asked for in pieces.
 _PIECE_S = 30.0
 #: A piece that ended sooner was not a piece of a long wait, and asking again at once would be a busy loop.
@@ -31,10 +34,27 @@ _BROKEN_OFF_MAX = 2
 _COME_BACK_S = 1.0
 
 
-def fetch_loop(task: Task) -> Steps[Answer]:
+@dataclass(frozen=True)
+class First:
+    """The first answer of a call, which was asked for together with those of other keys, under this id."""
+
+    request_id: str
+    answer: Future[Any]
+    #: A time of `time.monotonic()`.
+    asked_at: float
+
+
+def fetch_loop(task: Task, first: First | None = None) -> Steps[Answer]:
     """The value of a key. Raises what the rebuild raised, RebuildFailedError, BusyError, or ServiceError."""
     # The same for every attempt: a lease whose answer was lost on its way comes again.
-    asking = _Asking(str(uuid.uuid4()), in_pieces=task.terms.wait_ms is None)
+    request_id = str(uuid.uuid4()) if first is None else first.request_id
+    asking = _Asking(request_id, in_pieces=task.terms.wait_ms is None)
+    if first is not None:
+        # It was asked for again already where that was of use.
+        asking.broken_off = _BROKEN_OFF_MAX - 1
+        answer = yield from _ask(task, asking, first)
+        if answer is not None:
+            return answer
     while True:
         running = task.rebuilds.joinable(task.terms)
         if running is not None:
@@ -72,11 +92,11 @@ def _join(task: Task, running: Rebuilding) -> Steps[Answer | None]:
     return ended.answer
 
 
-def _ask(task: Task, asking: _Asking) -> Steps[Answer | None]:
+def _ask(task: Task, asking: _Asking, first: First | None = None) -> Steps[Answer | None]:
     """One question to the service, and what follows from it; None where it has to be asked again."""
-    asked_at = monotonic()
+    asked_at = monotonic() if first is None else first.asked_at
     left = max(0.0, task.until - asked_at)
-    question = _question(task, asking, left)
+    question = _question(task, asking, left, None if first is None else first.answer)
     try:
         response: pb.GetOrLockResponse = yield question
     except ServiceError as error:
@@ -120,13 +140,17 @@ def _ask(task: Task, asking: _Asking) -> Steps[Answer | None]:
     return None
 
 
-def _question(task: Task, asking: _Asking, left: float) -> Call:
+def asked_wait_ms(left: float, in_pieces: bool) -> int | None:
+    """Where the wait is not sent, the deadline bounds it, and the service's own maximum."""
+    return None if in_pieces or left > _PIECE_S else int(left * 1_000)
+
+
+def _question(task: Task, asking: _Asking, left: float, first: Future[Any] | None) -> Call:
     terms = task.terms
     request = pb.GetOrLockRequest(
         namespace=terms.namespace,
         key=terms.key,
-        # Where the wait is not sent, the deadline bounds it, and the service's own maximum.
-        wait_ms=None if asking.in_pieces or left > _PIECE_S else int(left * 1_000),
+        wait_ms=asked_wait_ms(left, asking.in_pieces),
         lease_ms=terms.lease_ms,
         stale=terms.stale,
         read=terms.read,
@@ -135,7 +159,7 @@ def _question(task: Task, asking: _Asking, left: float) -> Call:
         intent=pb.INTENT_READ if task.read_only else pb.INTENT_REFRESH if terms.refresh else pb.INTENT_REBUILD,
     )
     # A caller that has left must not stand in the service's queue, nor be given the lease.
-    return Call("GetOrLock", request, left + _WAY_S, task.trace.traceparent, leavable=True)
+    return Call("GetOrLock", request, left + WAY_S, task.trace.traceparent, leavable=True, answer=first)
 
 
 def _no_outcome(task: Task, asking: _Asking, error: ServiceError) -> Steps[Answer | None]:
@@ -157,6 +181,15 @@ def _no_outcome(task: Task, asking: _Asking, error: ServiceError) -> Steps[Answe
 def _waited(task: Task, waited: float, answered: bool) -> None:
     task.metrics.waited(task.terms.namespace, waited)
     tell(task.hooks.wait, task.terms.namespace, task.terms.key, waited, answered)
+
+
+def hit_at_once(task: Task, hit: pb.Hit, first: First) -> Answer:
+    """What the first question was answered with, without steps."""
+    task.away.answered()
+    waited = monotonic() - first.asked_at
+    if waited >= _WAITED_S_MIN:
+        _waited(task, waited, True)
+    return _served(task, hit)
 
 
 def _served(task: Task, hit: pb.Hit) -> Answer:

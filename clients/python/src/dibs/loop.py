@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable, Coroutine, Generator, Hashable
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
 from time import monotonic
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
+from dibs.carrier import Carrier
 from dibs.errors import ServiceError
 from dibs.rebuilding import Answer, Ended
 from dibs.reentry import outside
@@ -24,19 +26,26 @@ _AT_ONCE_S = 1.0
 _ORDER_S = 5.0
 
 
-class Link(Protocol):
-    """How calls travel."""
+#: Whether what runs goes on without a caller.
+IS_BEHIND: ContextVar[bool] = ContextVar("dibs_behind", default=False)
 
-    closed: bool
 
-    def refuse(self) -> None: ...
-    def call(self, call: Call) -> Future[Any]: ...
+class Lost(asyncio.Event):
+    """A lease was lost: an event of the loop's, and of threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.in_threads = threading.Event()
+
+    def set(self) -> None:
+        super().set()
+        self.in_threads.set()
 
 
 class Crew:
     """What the steps of one client share in one loop."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Carrier) -> None:
         self.flights = Flights(self)
         self.link = link
         self._arrivals: list[asyncio.Future[None]] = []
@@ -85,7 +94,9 @@ class Crew:
     def behind(self, steps: Steps[None]) -> None:
         """Steps that go on without a caller, and that `flush` and `close` wait for."""
         # No rebuild waits for it, so it is inside none.
-        self._behind.add(outside().run(self.start, Course(steps, self).drive()))
+        context = outside()
+        context.run(IS_BEHIND.set, True)
+        self._behind.add(context.run(self.start, Course(steps, self).drive()))
 
     async def flush(self, within: float) -> bool:
         if self._behind:
@@ -99,6 +110,11 @@ class Crew:
             task.cancel()
         # They give their leases back.
         await self._ends(_ORDER_S)
+
+    async def all_ended(self) -> None:
+        """Waits for everything, also what goes on without a caller."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _ends(self, within: float) -> None:
         if self._tasks:
@@ -173,7 +189,7 @@ class Course(Generic[T]):
         return self._crew.behind(act.steps)
 
     async def _call(self, call: Call) -> Any:
-        sent = self._crew.link.call(call)
+        sent = self._crew.link.call(call) if call.answer is None else call.answer
         try:
             await self._crew.arrival(sent)
         except asyncio.CancelledError:
@@ -185,7 +201,7 @@ class Course(Generic[T]):
 
     async def _run(self, run: Run) -> Ran:
         """In a task of its own, so that callers need not wait for it to stop when its lease is void."""
-        lost, void = asyncio.Event(), asyncio.Event()
+        lost, void = Lost(), asyncio.Event()
         loss = Loss(run, lost.set)
         # May be called by any thread.
         run.running.void = partial(self._soon, void.set)

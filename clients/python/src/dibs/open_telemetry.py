@@ -10,7 +10,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode, Tracer, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from dibs.failure import message_of
+from dibs.errors import message_of
 from dibs.tracing import RebuildSpan, Trace, Tracing
 
 _PROPAGATOR = TraceContextTextMapPropagator()

@@ -6,7 +6,7 @@ import math
 import os
 import socket
 import uuid
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
@@ -272,7 +272,7 @@ def seconds_of(time: Seconds) -> float:
     return time.total_seconds() if isinstance(time, timedelta) else time
 
 
-def names(what: str, given: Sequence[str]) -> tuple[str, ...]:
+def names(what: str, given: Iterable[str]) -> tuple[str, ...]:
     """Raises TypeError for a single text, which would be taken for its letters; else as `text` does."""
     if isinstance(given, str):
         raise TypeError(f"{what}: give a list of names, not the text {given!r}")

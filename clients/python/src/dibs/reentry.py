@@ -24,22 +24,27 @@ class _Frame:
 _FRAMES: ContextVar[tuple[_Frame, ...]] = ContextVar("dibs_rebuilds", default=())
 
 
-def refuse_reentry(client: object, namespace: str, key: str) -> None:
-    """Raises ReentrantRebuildError where the current context is inside a rebuild of this key."""
-    of = (id(client), namespace or "default", key)
-    if any(frame.of == of and frame.running and frame.process == os.getpid() for frame in _FRAMES.get()):
-        raise ReentrantRebuildError(key)
+def refuse_reentry(client: object, namespace: str, *keys: str) -> None:
+    """Raises ReentrantRebuildError where the current context is inside a rebuild of one of these keys."""
+    frames = _FRAMES.get()
+    if not frames:
+        return
+    rebuilt = {frame.of for frame in frames if frame.running and frame.process == os.getpid()}
+    for key in keys:
+        if (id(client), namespace or "default", key) in rebuilt:
+            raise ReentrantRebuildError(key)
 
 
 @contextmanager
-def inside(client: object, namespace: str, key: str) -> Generator[None]:
-    """What runs within is the rebuild of this key."""
-    frame = _Frame((id(client), namespace or "default", key))
-    token = _FRAMES.set((*_FRAMES.get(), frame))
+def inside(client: object, namespace: str, *keys: str) -> Generator[None]:
+    """What runs within is the rebuild of these keys."""
+    frames = [_Frame((id(client), namespace or "default", key)) for key in keys]
+    token = _FRAMES.set((*_FRAMES.get(), *frames))
     try:
         yield
     finally:
-        frame.running = False
+        for frame in frames:
+            frame.running = False
         _FRAMES.reset(token)
 
 

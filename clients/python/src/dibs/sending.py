@@ -7,8 +7,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc
+
 from dibs.errors import ServiceError
 from dibs.steps import Call
+from dibs.v1 import coordinator_pb2 as pb
+
+_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +23,8 @@ class Sending:
     call: Call
     until: float
     future: Future[Any] = field(default_factory=Future)
+    #: Of a call with many answers: told each of them, in a thread of the link.
+    answered: Callable[[Any], None] | None = None
 
     def succeed(self, response: Any) -> bool:
         """False where its caller has left, and wants no answer."""
@@ -44,3 +51,9 @@ def service_error(error: Any) -> ServiceError:
     # Anything but a number of milliseconds, such as -1, says not to come back.
     retry_after = int(pushback) / 1_000 if pushback.isdecimal() else None
     return ServiceError(error.code().name, error.details() or "", retry_after)
+
+
+def error_of(error: pb.CallError) -> ServiceError:
+    """The same of an error that came as a message."""
+    after = error.retry_after_ms / 1_000 if error.HasField("retry_after_ms") else None
+    return ServiceError(_NAMES.get(error.code, "UNKNOWN"), error.message, after)

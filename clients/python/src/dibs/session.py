@@ -15,7 +15,7 @@ import grpc
 
 from dibs.errors import ServiceError
 from dibs.near_cache import LIVE_S, NearValues, Watch
-from dibs.sending import Sending, service_error
+from dibs.sending import Sending, error_of, service_error
 from dibs.v1 import coordinator_pb2 as pb
 
 #: A message of the contract is no larger, unless it carries a single call.
@@ -32,6 +32,7 @@ _FIELDS = {
     "Extend": "extend",
     "Invalidate": "invalidate",
     "Explain": "explain",
+    "GetOrLockMany": "get_or_lock_many",
 }
 #: A stream that was refused for these would be refused again; any other end is a connection that broke.
 _FOR_GOOD = ("INVALID_ARGUMENT", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "UNIMPLEMENTED")
@@ -57,7 +58,7 @@ class SessionEvents:
     #: The token that the stream was opened with is not taken any more: the call may go with the one of now.
     refused: Callable[[Session, Sending], None]
     #: A lease came for a call whose caller had left.
-    give_back: Callable[[Sending, str], None]
+    give_back: Callable[[str, str, str], None]
 
 
 class Session:
@@ -201,35 +202,59 @@ class Session:
 
     def _replied(self, reply: pb.SessionReply) -> None:
         with self._changed:
-            its = self._pending.pop(reply.id, None)
-            left = self._cancelled.pop(reply.id, None)
+            # More answers come to a call for many keys.
+            take = dict.get if reply.more else dict.pop
+            its = take(self._pending, reply.id, None)
+            left = take(self._cancelled, reply.id, None)
             self._end_if_left()
         kind = reply.WhichOneof("response")
         sending = None if its is None else its.sending
-        if self._near is not None and its is not None and kind == "get_or_lock" and reply.get_or_lock.HasField("hit"):
-            # Here, between the events that came before and those to come.
-            request = its.sending.call.request
-            self._near.fill(its.asked, self._watch, request.namespace, request.key, reply.get_or_lock.hit)
         if sending is not None and kind == "error":
             if reply.error.code == _UNAUTHENTICATED:
                 self.leave()
                 self._events.refused(self, sending)
                 return
-            error = reply.error
-            after = error.retry_after_ms / 1_000 if error.HasField("retry_after_ms") else None
-            sending.fail(ServiceError(_name_of(error.code), error.message, after))
+            sending.fail(error_of(reply.error))
             return
         response = None if kind is None else getattr(reply, kind)
-        if sending is not None:
+        if its is not None and sending is not None:
             if kind != _FIELDS[sending.call.method]:
                 sending.fail(ServiceError("INTERNAL", "the reply is none to the call"))
+                return
+            # Here, between the events that came before and those to come.
+            self._fill(its, response)
+            if sending.answered is not None:
+                sending.answered(response)
+                if not reply.more:
+                    sending.succeed(None)
                 return
             # False: its caller has left just now.
             if sending.succeed(response):
                 return
             left = sending
-        if left is not None and response is not None and kind == "get_or_lock" and response.HasField("lease"):
-            self._events.give_back(left, response.lease.token)
+        if left is not None and response is not None:
+            self._give_back(left, response)
+
+    def _fill(self, its: _Open, response: Any) -> None:
+        if self._near is None:
+            return
+        request = its.sending.call.request
+        if isinstance(response, pb.GetOrLockManyResponse):
+            key, response = response.key, response.response
+        elif isinstance(response, pb.GetOrLockResponse):
+            key = request.key
+        else:
+            return
+        if response.HasField("hit"):
+            self._near.fill(its.asked, self._watch, request.namespace, key, response.hit)
+
+    def _give_back(self, left: Sending, response: Any) -> None:
+        """The lease that has come for a call whose caller had left, if it is one."""
+        request = left.call.request
+        if isinstance(response, pb.GetOrLockManyResponse) and response.response.HasField("lease"):
+            self._events.give_back(request.namespace, response.key, response.response.lease.token)
+        if isinstance(response, pb.GetOrLockResponse) and response.HasField("lease"):
+            self._events.give_back(request.namespace, request.key, response.lease.token)
 
     def _left(self, id_: int) -> None:
         """No caller waits for it any more. Tells the service."""
@@ -291,10 +316,3 @@ class Session:
 
 def _end_of(error: ServiceError) -> ServiceError:
     return error if error.code in _FOR_GOOD else ServiceError("UNAVAILABLE", error.message, error.retry_after)
-
-
-_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
-
-
-def _name_of(code: int) -> str:
-    return _NAMES.get(code, "UNKNOWN")

@@ -7,6 +7,7 @@ thread, no event loop and no network, so that `threads.py` and `loop.py` drive t
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
@@ -34,6 +35,8 @@ class Call:
     traceparent: str = ""
     #: Whether the call is cancelled when all callers have left.
     leavable: bool = False
+    #: Its response, where it was sent already, together with others.
+    answer: Future[Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -239,6 +239,29 @@ class _MemoryLink:
             answered.set_exception(error)
         return answered
 
+    def call_many(self, call: Call, answered: Callable[[Any], None]) -> Future[Any]:
+        """As `Link` does. An error of one key is that of all."""
+        ended: Future[Any] = Future()
+        try:
+            for key in call.request.keys:
+                request = pb.GetOrLockRequest(
+                    namespace=call.request.namespace,
+                    key=key,
+                    wait_ms=call.request.wait_ms,
+                    stale=call.request.stale,
+                    intent=call.request.intent,
+                )
+                response = self._memory.answer(Call("GetOrLock", request, call.timeout))
+                answered(pb.GetOrLockManyResponse(key=key, response=response))
+            ended.set_result(None)
+        except ServiceError as error:
+            ended.set_exception(error)
+        return ended
+
+    def give_back(self, namespace: str, key: str, token: str) -> None:
+        """As `Link` does."""
+        self._memory.answer(Call("Release", pb.ReleaseRequest(namespace=namespace, key=key, token=token), 1.0))
+
     def ready(self, within: float) -> None:
         """There is nothing to connect to."""
 

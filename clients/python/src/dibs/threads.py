@@ -12,8 +12,9 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextvars import Context, copy_context
 from time import monotonic
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
+from dibs.carrier import Carrier
 from dibs.errors import ServiceError
 from dibs.rebuilding import Answer, Ended
 from dibs.reentry import outside
@@ -30,20 +31,10 @@ class _VoidError(Exception):
     """The lease of the flight is void, and its driver is still in the rebuild: the other callers go on without it."""
 
 
-class Link(Protocol):
-    """How calls travel."""
-
-    closed: bool
-
-    def refuse(self) -> None: ...
-    def call(self, call: Call) -> Future[Any]: ...
-    def close(self) -> None: ...
-
-
 class Crew:
     """What the steps of one client share."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Carrier) -> None:
         self.flights = Flights(self)
         self.link = link
         self._idle = threading.Condition()
@@ -67,22 +58,43 @@ class Crew:
         run = (copy_context() if context is None else context).run
         threading.Thread(target=run, args=(work,), daemon=True).start()
 
+    def start_at_work(self, work: Callable[[], None]) -> None:
+        """The same, and `close` waits for it."""
+        self._begin()
+
+        def counted() -> None:
+            try:
+                work()
+            finally:
+                self._end()
+
+        self.start(counted)
+
     def behind(self, drive: Callable[[], None]) -> None:
         """Steps that go on without a caller, and that `flush` and `close` wait for."""
-        self._begin()
-        with self._idle:
-            self._behind += 1
+        behind = self.at_work_behind()
+        behind.__enter__()
 
         def work() -> None:
-            try:
+            with contextlib.ExitStack() as stack:
+                stack.push(behind)
                 drive()
-            finally:
-                with self._idle:
-                    self._behind -= 1
-                self._end()
 
         # No rebuild waits for it, so it is inside none.
         self.start(work, outside())
+
+    @contextlib.contextmanager
+    def at_work_behind(self) -> Generator[None]:
+        """Around work that goes on without a caller, in a thread that is there already."""
+        self._begin()
+        with self._idle:
+            self._behind += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._behind -= 1
+            self._end()
 
     def flush(self, within: float) -> bool:
         with self._idle:
@@ -185,7 +197,7 @@ class Course(Generic[T]):
     def _join(self, join: Join, until: float) -> Ended | None:
         join.running.join()
         try:
-            return join.running.ended.result(_left(min(join.until, until)))
+            return join.running.ended.result(left_until(min(join.until, until)))
         except FutureTimeoutError:
             if monotonic() >= until:
                 raise LeftError from None
@@ -195,10 +207,10 @@ class Course(Generic[T]):
 
     def _call(self, call: Call, until: float) -> Any:
         if self._sent is None:
-            self._sent = self._crew.link.call(call)
+            self._sent = self._crew.link.call(call) if call.answer is None else call.answer
         sent = self._sent
         try:
-            result = sent.result(_left(until))
+            result = sent.result(left_until(until))
         except FutureTimeoutError:
             raise LeftError from None
         except Exception:
@@ -208,7 +220,7 @@ class Course(Generic[T]):
         return result
 
     def _sleep(self, at: float, until: float) -> None:
-        if self.stop.wait(_left(min(at, until))) or until < at:
+        if self.stop.wait(left_until(min(at, until))) or until < at:
             raise LeftError
 
     def _run(self, run: Run) -> Ran:
@@ -260,7 +272,7 @@ class _Flight:
         """Drives it, or waits until the result is there or the driver has left. Raises LeftError and _VoidError."""
         result = self.course.result
         with self._turn:
-            self._turn.wait_for(lambda: not self._driven or result.done() or self.course.void, _left(until))
+            self._turn.wait_for(lambda: not self._driven or result.done() or self.course.void, left_until(until))
             if result.done():
                 return result.result()
             if self._driven:
@@ -323,6 +335,6 @@ class Flights:
             self._crew.behind(flight.course.abandon)
 
 
-def _left(until: float) -> float | None:
+def left_until(until: float) -> float | None:
     """The time until then in seconds, as waiting wants it: None forever."""
     return None if until == math.inf else max(0.0, until - monotonic())

@@ -1,0 +1,21 @@
+"""How the drivers see what calls travel by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from dibs.steps import Call
+
+
+class Carrier(Protocol):
+    """A link, or a double of it."""
+
+    closed: bool
+
+    def refuse(self) -> None: ...
+    def call(self, call: Call) -> Future[Any]: ...
+    def call_many(self, call: Call, answered: Callable[[Any], None]) -> Future[Any]: ...
+    def give_back(self, namespace: str, key: str, token: str) -> None: ...
+    def close(self) -> None: ...

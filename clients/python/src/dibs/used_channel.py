@@ -1,0 +1,251 @@
+"""One channel, its session, and the calls that are open on it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from dibs.channel import open_channel, stub_on
+from dibs.connection import Connection
+from dibs.errors import ServiceError
+from dibs.near_cache import NearValues
+from dibs.sending import Sending, service_error
+from dibs.session import Session, SessionEvents
+from dibs.steps import Call
+from dibs.tracing import Tracing
+from dibs.v1 import coordinator_pb2 as pb
+
+if TYPE_CHECKING:
+    from dibs.link import Link
+
+#: What calls may take to end before a fork; they end at once, unless the process is starved.
+_ABORT_S = 1.0
+#: How long calls go one by one after a session was refused, or was late.
+_REFUSED_S = 60.0
+_LATE_S = 5.0
+#: Values up to here travel on the session: no service takes less.
+_ON_SESSION_BYTES_MAX = 1_000_000
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """What a client's sessions tell the service, and tell the client."""
+
+    holder: Callable[[], str]
+    #: A lease is over. Called in a thread of the session.
+    lease_lost: Callable[[pb.LeaseLost], None]
+    #: Filled by the answers of the sessions, which watch its namespaces.
+    near: NearValues | None = None
+
+
+class UsedChannel:
+    """One channel, its session, and the calls that are open on it."""
+
+    def __init__(self, connection: Connection, tracing: Tracing, sessions: Sessions | None, link: Link) -> None:
+        self._connection = connection
+        self._tls = None if connection.tls is None else connection.tls.current()
+        self.channel: Any = open_channel(connection, self._tls)
+        #: For calls of the user's, which a fork ends too.
+        self.for_user = _Noting(self.channel, self._note)
+        self.stub = stub_on(self.channel, connection, tracing)
+        self._stub = stub_on(self.channel, connection)
+        self._link = link
+        self._connect_s = connection.connect_ms / 1_000
+        self._sessions = sessions
+        self._session: Session | None = None
+        #: Sessions that take no more calls, and still answer theirs.
+        self._left: set[Session] = set()
+        self._by_itself_until = 0.0
+        self._sent: set[Any] = set()
+        self._aborted = False
+        self._retired = False
+        self._interrupted: list[Sending] = []
+
+    def send(self, sending: Sending, by_itself: bool) -> None:
+        if self._sessions is None or by_itself or _is_large(sending.call) or monotonic() < self._by_itself_until:
+            self._send_by_itself(sending)
+            return
+        while not (self._session or self._open_session(self._sessions)).send(sending):
+            self._keep_token()
+            self._session = None
+
+    def is_idle(self) -> bool:
+        return self._session is None and not self._sent and not self._left
+
+    def has_other_certificates(self) -> bool:
+        return self._connection.tls is not None and self._connection.tls.current() is not self._tls
+
+    def retire(self) -> None:
+        """Takes no more calls, and closes when those that are open have ended."""
+        self._retired = True
+        if self._session is not None:
+            session = self._session
+            session.leave()
+            self._session_left(session)
+        self._close_if_over()
+
+    def _close_if_over(self) -> None:
+        if self._retired and not self._sent and not self._left:
+            self._link.retired.discard(self)
+            self.channel.close()
+
+    def _note(self, sent: Any) -> None:
+        self._sent.add(sent)
+        sent.add_done_callback(self._sent.discard)
+
+    def abort(self) -> list[Sending]:
+        """Ends all calls; they may go on elsewhere."""
+        self._aborted = True
+        interrupted = []
+        for session in [*self._left, *([] if self._session is None else [self._session])]:
+            interrupted += session.abort(_ABORT_S)
+        self._keep_token()
+        for sent in list(self._sent):
+            sent.cancel()
+        self.channel.close()
+        # The thread that reads this channel ends with its last call.
+        give_up_at = monotonic() + _ABORT_S
+        while self._sent and monotonic() < give_up_at:
+            sleep(0.001)
+        return interrupted + self._interrupted
+
+    def _open_session(self, sessions: Sessions) -> Session:
+        watched = () if sessions.near is None else sessions.near.namespaces
+        hello = pb.SessionHello(
+            resume_token=self._link.resume_token, holder=sessions.holder(), watched_namespaces=watched
+        )
+        events = SessionEvents(
+            lease_lost=sessions.lease_lost,
+            ended=self._session_ended,
+            leaving=self._session_left,
+            refused=self._session_refused,
+            give_back=self._link.give_back,
+        )
+        self._session = Session(self._stub, hello, self._connect_s, events, sessions.near)
+        return self._session
+
+    def _session_left(self, session: Session) -> None:
+        self._link.broken_off = True
+        self._left.add(session)
+        if self._session is session:
+            self._session = None
+        # Its leases stay with it until it ends.
+        self._link.resume_token = ""
+
+    def _session_refused(self, session: Session, sending: Sending) -> None:
+        self._session_left(session)
+        self._link.send_by_itself([sending])
+
+    def _session_ended(
+        self, session: Session, pending: list[Sending], error: ServiceError, confirmed: bool, for_good: bool
+    ) -> None:
+        self._link.broken_off = True
+        self._left.discard(session)
+        if self._session is session:
+            self._keep_token()
+            self._session = None
+        if confirmed:
+            for sending in pending:
+                sending.fail(error)
+        else:
+            # Something on the way breaks streams, or the service does not take sessions here.
+            self._by_itself_until = monotonic() + (_REFUSED_S if for_good else _LATE_S)
+            self._link.send_by_itself(pending)
+        self._close_if_over()
+
+    def _keep_token(self) -> None:
+        if self._session is not None and self._session.resume_token != "":
+            self._link.resume_token = self._session.resume_token
+
+    def _send_by_itself(self, sending: Sending) -> None:
+        call, future = sending.call, sending.future
+        if sending.answered is not None:
+            self._stream_by_itself(sending, sending.answered)
+            return
+        sent = getattr(self._stub, call.method).future(call.request, **_terms_of(sending))
+        self._sent.add(sent)
+
+        def answered(reply: Any) -> None:
+            try:
+                response = reply.result()
+            except grpc.FutureCancelledError:
+                if self._aborted and not future.cancelled():
+                    self._interrupted.append(sending)
+                else:
+                    sending.fail(ServiceError("CANCELLED", "the call was cancelled"))
+            except grpc.RpcError as error:
+                failure = service_error(error)
+                self._link.broken_off |= failure.unreachable or failure.code == "UNAUTHENTICATED"
+                sending.fail(failure)
+            else:
+                if not sending.succeed(response) and call.method == "GetOrLock" and response.HasField("lease"):
+                    self._link.give_back(call.request.namespace, call.request.key, response.lease.token)
+            finally:
+                self._sent.discard(reply)
+                self._close_if_over()
+
+        sent.add_done_callback(answered)
+        sending.on_cancel(sent.cancel)
+
+    def _stream_by_itself(self, sending: Sending, answered: Callable[[Any], None]) -> None:
+        stream = getattr(self._stub, sending.call.method)(sending.call.request, **_terms_of(sending))
+        self._sent.add(stream)
+
+        def read() -> None:
+            try:
+                for answer in stream:
+                    answered(answer)
+            except grpc.RpcError as error:
+                if stream.cancelled() and self._aborted and not sending.future.cancelled():
+                    self._interrupted.append(sending)
+                else:
+                    failure = service_error(error)
+                    self._link.broken_off |= failure.unreachable or failure.code == "UNAUTHENTICATED"
+                    sending.fail(failure)
+            else:
+                sending.succeed(None)
+            finally:
+                self._sent.discard(stream)
+                self._close_if_over()
+
+        threading.Thread(target=read, name="dibs-stream", daemon=True).start()
+        sending.on_cancel(stream.cancel)
+
+
+class _Noting:
+    """A channel that tells of each call that is made on it."""
+
+    def __init__(self, channel: Any, note: Callable[[Any], None]) -> None:
+        self._channel = channel
+        self._note = note
+
+    def __getattr__(self, name: str) -> Any:
+        """`unary_unary` and the like make a method, and `future` is a way to call one."""
+        made = getattr(self._channel, name)
+        return (
+            _Noting(made, self._note)
+            if name == "future"
+            else lambda *args, **how: _Noting(made(*args, **how), self._note)
+        )
+
+    def __call__(self, *args: Any, **terms: Any) -> Any:
+        call = self._channel(*args, **terms)
+        self._note(call)
+        return call
+
+
+def _terms_of(sending: Sending) -> dict[str, Any]:
+    """Of a call by itself, for gRPC."""
+    traceparent = sending.call.traceparent
+    metadata = () if traceparent == "" else (("traceparent", traceparent),)
+    return {"timeout": max(0.001, sending.until - monotonic()), "metadata": metadata}
+
+
+def _is_large(call: Call) -> bool:
+    """One that is too large for the service would end the session, and all that is open on it."""
+    return call.method == "Publish" and call.request.ByteSize() > _ON_SESSION_BYTES_MAX
