@@ -32,7 +32,7 @@ import {
 } from './commands.mjs';
 import { goTests } from './go-tests.mjs';
 import { prepare, prepareFolder } from './prepare.mjs';
-import { findPromtool } from './promtool.mjs';
+import { findPrometheus } from './prometheus.mjs';
 
 const scratch = mkdtempSync(join(tmpdir(), 'dibs-test-'));
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
@@ -199,7 +199,7 @@ async function conformance() {
 const PREPARE = 'packages and build';
 /** The alert rules as Prometheus reads them, what they fire on, and the configuration that loads them. */
 async function alerts() {
-  const promtool = findPromtool(root);
+  const { promtool } = findPrometheus(root) ?? {};
   if (promtool === undefined) return cannotRun('the alert rules: there is no promtool');
   return commands(
     [promtool, 'check', 'rules', 'deploy/alerts/dibs.rules.yaml'],

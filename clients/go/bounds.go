@@ -23,13 +23,20 @@ func (f *fetchOptions) refused(key string) error {
 		return invalid("ttl_ms: say how long the value is fresh, with dibs.WithTTL")
 	}
 	return firstOf(
+		f.refusedRead(key),
+		f.storing.refused(),
+		bounds("lease_ms", f.lease, time.Millisecond),
+	)
+}
+
+// refusedRead is why no call is made that only reads.
+func (f *fetchOptions) refusedRead(key string) error {
+	return firstOf(
 		text("key", key),
 		sized("key", key, keyBytesMax),
 		text("namespace", f.namespace),
 		header("traceparent", f.traceparent),
-		f.storing.refused(),
 		atLeast("wait_ms", f.wait, 0),
-		bounds("lease_ms", f.lease, time.Millisecond),
 	)
 }
 

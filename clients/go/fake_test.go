@@ -110,6 +110,18 @@ func (f *fakeService) Session(stream dibsv1.CoordinatorService_SessionServer) er
 	return f.session(stream)
 }
 
+// GetOrLockMany has a value for each key: "of " and its name.
+func (f *fakeService) GetOrLockMany(in *dibsv1.GetOrLockManyRequest, stream dibsv1.CoordinatorService_GetOrLockManyServer) error {
+	for _, key := range in.GetKeys() {
+		response, _ := hit("of "+key)(stream.Context(), nil)
+		its := &dibsv1.GetOrLockManyResponse{Key: key, Result: &dibsv1.GetOrLockManyResponse_Response{Response: response}}
+		if err := stream.Send(its); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 type identityKey struct{}
 
 // identity is what came as metadata.

@@ -17,6 +17,8 @@ type fetchID struct {
 	revalidate    Revalidate
 	wait          duration
 	onUnavailable OnUnavailable
+	// isGet: it gets no lease.
+	isGet bool
 	// isAgain: its callers have asked before, and have less than their wait left.
 	isAgain bool
 	// isAlone: reading the store and refreshing want what is newer than the call, so that no call shares it.
@@ -53,14 +55,7 @@ func Fetch[T any](
 		if err != nil {
 			return nil, err
 		}
-		if isNil(value) {
-			return nil, ErrAbsent
-		}
-		return its.codec.Marshal(value)
-	}
-	isReadable := func(data []byte) bool {
-		var unused T
-		return unmarshal(its.codec, data, &unused) == nil
+		return encoded(its.codec, value)
 	}
 	decode := func(data []byte) error {
 		var fresh T
@@ -76,19 +71,46 @@ func Fetch[T any](
 		id:           valueIDOf(its.namespace, key),
 		rebuild:      rebuildBytes,
 		decode:       decode,
-		isReadable:   isReadable,
+		isReadable:   isReadable[T](its.codec),
 	}
 	got := client.fetch(ctx, steps)
 	err := steps.valueOf(got)
 	// What this very codec wrote a moment ago will not be read better after another rebuild.
 	if unreadable, ok := err.(*UndecodableError); ok && !hasRebuilt.Load() {
-		err = steps.valueOf(client.fetchReadable(ctx, steps, unreadable, got.fence))
+		got = client.fetchReadable(ctx, steps, unreadable, got.fence)
+		err = steps.valueOf(got)
 	}
 	if err != nil {
 		var none T
 		return none, err
 	}
+	its.tellFreshness(got)
 	return value, nil
+}
+
+// encoded is a value as bytes; [ErrAbsent] where it says that the source has nothing.
+func encoded[T any](codec Codec, value T) ([]byte, error) {
+	if isNil(value) {
+		return nil, ErrAbsent
+	}
+	return codec.Marshal(value)
+}
+
+func isReadable[T any](codec Codec) func(data []byte) bool {
+	return func(data []byte) bool {
+		var unused T
+		return unmarshal(codec, data, &unused) == nil
+	}
+}
+
+func (f *fetchOptions) tellFreshness(of result) {
+	if f.freshness == nil {
+		return
+	}
+	*f.freshness = freshnessWords[0]
+	if of.isStale {
+		*f.freshness = freshnessWords[1]
+	}
 }
 
 // isNil: a nil pointer is how a source says that it has nothing. A nil slice or map is a value.
@@ -129,12 +151,15 @@ func (l *fetchLoop) valueOf(got result) error {
 }
 
 func unmarshal(codec Codec, data []byte, into any) (err error) {
-	defer func() {
-		if panicked := recover(); panicked != nil {
-			err = &PanicError{panicked, debug.Stack()}
-		}
-	}()
+	defer recoverAs(&err)
 	return codec.Unmarshal(data, into)
+}
+
+// recoverAs, deferred, makes a panic of user's code an error.
+func recoverAs(err *error) {
+	if panicked := recover(); panicked != nil {
+		*err = &PanicError{panicked, debug.Stack()}
+	}
 }
 
 // fetch is the value as it is stored, whether by a rebuild that runs here or by a call that others may share.
@@ -145,6 +170,11 @@ func (c *Client) fetch(ctx context.Context, steps *fetchLoop) result {
 	if err := reentry(ctx, c, steps.id); err != nil {
 		return result{err: err}
 	}
+	return c.ask(ctx, steps)
+}
+
+// ask is the near value, else what a call comes to.
+func (c *Client) ask(ctx context.Context, steps *fetchLoop) result {
 	// First, and without a lock: it is what costs a hit that makes no call.
 	if got, ok := steps.nearHit(); ok {
 		return got
@@ -171,7 +201,7 @@ func (c *Client) fetch(ctx context.Context, steps *fetchLoop) result {
 // fetchOnce: a caller that joined keeps its own wait. It asks again where that is longer than the wait of the call that
 // it joined, or where what came of that is older than its own call.
 func (c *Client) fetchOnce(ctx context.Context, steps *fetchLoop, id fetchID) (got result, asksAgain bool) {
-	if !id.isAlone || steps.unreadable != nil {
+	if (!id.isAlone || steps.unreadable != nil) && !steps.isGet {
 		if running := c.flights.boardRebuild(steps.id, steps.acceptsStale()); running != nil {
 			got, asksAgain = c.flights.joinRebuild(ctx, steps.until, running)
 			return steps.counted(got, !asksAgain), asksAgain
@@ -220,6 +250,7 @@ func (l *fetchLoop) fetchID() fetchID {
 		revalidate:    l.revalidate,
 		wait:          l.wait,
 		onUnavailable: l.onUnavailable,
+		isGet:         l.isGet,
 		isAlone:       l.read == ReadStore || l.refresh,
 	}
 }
@@ -230,12 +261,16 @@ func (l *fetchLoop) acceptsStale() bool {
 
 // fetchReadable takes a value that cannot be read for a miss: it refreshes the key, once.
 func (c *Client) fetchReadable(ctx context.Context, steps *fetchLoop, because *UndecodableError, fence int64) result {
-	c.metrics.count(c.metrics.undecodable, steps.id.namespace)
-	tell(c.config.hooks.Undecodable, UndecodableEvent{steps.event(), because.Err})
+	steps.tellUndecodable(because)
 	again := *steps
 	again.refresh = true
 	again.unreadable = &unreadable{fence}
 	return c.fetch(ctx, &again)
+}
+
+func (l *fetchLoop) tellUndecodable(because *UndecodableError) {
+	l.metrics.count(l.metrics.undecodable, l.id.namespace)
+	tell(l.config.hooks.Undecodable, UndecodableEvent{l.event(), because.Err})
 }
 
 // unreadable is a value that a refresh is to replace.

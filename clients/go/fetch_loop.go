@@ -45,6 +45,14 @@ type fetchLoop struct {
 	isReadable func([]byte) bool
 	// unreadable is what a refresh is to replace; nil for all other calls.
 	unreadable *unreadable
+	// isGet: it only reads, and gets no lease.
+	isGet bool
+	// setting is what is stored under the lease in place of a rebuild's result; nil for all other calls.
+	setting *setting
+	// many are the other keys of its call; nil if there are none.
+	many *manyKeys
+	// first is its first answer, which is asked for together with those of other keys; nil if it asks by itself.
+	first *firstAnswer
 
 	// requestID is the same for every attempt: a lease whose answer was lost on its way comes again.
 	requestID string
@@ -54,16 +62,19 @@ type fetchLoop struct {
 	isWaitRefused bool
 	// isInPieces: the last question left the length of the wait to the service.
 	isInPieces bool
+	// isBehind: a rebuild goes on that its caller does not wait for.
+	isBehind bool
 }
 
 // run has all steps of one call. Its ctx ends when no caller waits any more.
 func (l *fetchLoop) run(ctx context.Context, its *flight) result {
 	ctx = l.withinTrace(ctx)
-	l.requestID = newUUID()
+	if l.requestID == "" {
+		l.requestID = newUUID()
+	}
 	for ctx.Err() == nil {
-		asked := time.Now()
-		response, err := l.ask(ctx, its)
-		if err != nil {
+		answer := l.answer(ctx, its)
+		if err := answer.err; err != nil {
 			if ctx.Err() != nil {
 				break
 			}
@@ -73,14 +84,30 @@ func (l *fetchLoop) run(ctx context.Context, its *flight) result {
 			continue
 		}
 		l.answers()
-		if got, asksAgain := l.answered(ctx, its, response, time.Since(asked)); !asksAgain {
+		if got, asksAgain := l.answered(ctx, its, answer.response, answer.waited); !asksAgain {
 			return got
 		}
 	}
 	return result{err: context.Cause(ctx)}
 }
 
+// answer is that of the next question.
+func (l *fetchLoop) answer(ctx context.Context, its *flight) keyAnswer {
+	if first := l.first; first != nil {
+		l.first = nil
+		// It was asked for again already where that was of use.
+		l.brokenOff = brokenOffMax - 1
+		got := first.await(ctx)
+		l.isInPieces = got.isInPieces
+		return got
+	}
+	asked := time.Now()
+	response, err := l.ask(ctx, its)
+	return keyAnswer{response: response, err: err, waited: time.Since(asked), isInPieces: l.isInPieces}
+}
+
 func (l *fetchLoop) ask(ctx context.Context, its *flight) (*dibsv1.GetOrLockResponse, error) {
+	l.many.settle(l.id.key)
 	left := max(0, time.Until(l.until))
 	request := &dibsv1.GetOrLockRequest{
 		Namespace: l.namespace,
@@ -94,6 +121,9 @@ func (l *fetchLoop) ask(ctx context.Context, its *flight) (*dibsv1.GetOrLockResp
 	}
 	if l.refresh {
 		request.Intent = dibsv1.Intent_INTENT_REFRESH
+	}
+	if l.isGet {
+		request.Intent = dibsv1.Intent_INTENT_READ
 	}
 	// Where no wait is sent, the deadline bounds it, and the service's own maximum.
 	l.isInPieces = !l.wait.isNamed || left > waitMaxUsual || l.isWaitRefused
@@ -138,6 +168,10 @@ func (l *fetchLoop) unanswered(ctx context.Context, its *flight, err *Error) (go
 func (l *fetchLoop) answered(ctx context.Context, its *flight, response *dibsv1.GetOrLockResponse, waited time.Duration) (got result, asksAgain bool) {
 	switch outcome := response.GetOutcome().(type) {
 	case *dibsv1.GetOrLockResponse_Hit:
+		if l.setting != nil {
+			// It is no answer to a write; the next question is.
+			return result{err: waitEnded()}, comeBack(ctx, pauseMin, l.until)
+		}
 		if waited >= waitedMin {
 			l.tellWait(waited, true)
 		}
@@ -153,7 +187,10 @@ func (l *fetchLoop) answered(ctx context.Context, its *flight, response *dibsv1.
 		return result{err: &RebuildFailedError{outcome.Failed.GetMessage(), milliseconds(outcome.Failed.GetRetryAfterMs())}}, false
 	default:
 		// An outcome that a later service has is busy too: all that this one can say of it is that there is no answer.
-		l.tellWait(waited, false)
+		// A read that finds nothing has waited for nobody.
+		if !l.isGet || waited >= waitedMin {
+			l.tellWait(waited, false)
+		}
 		busy := busyError(response.GetBusy())
 		return result{err: busy}, l.waitsOn(ctx, busy, waited)
 	}
@@ -195,6 +232,14 @@ func (l *fetchLoop) served(hit *dibsv1.Hit) result {
 // underLease rebuilds, or serves what there is and rebuilds behind.
 func (l *fetchLoop) underLease(ctx context.Context, its *flight, lease *dibsv1.Lease) result {
 	previous := lease.GetPrevious()
+	if l.isGet {
+		// No service gives it.
+		l.giveBack(ctx, lease)
+		return result{err: waitEnded()}
+	}
+	if l.setting != nil {
+		return l.store(ctx, lease)
+	}
 	if l.isReplaced(previous) {
 		l.giveBack(ctx, lease)
 		return l.served(previous)
@@ -203,6 +248,7 @@ func (l *fetchLoop) underLease(ctx context.Context, its *flight, lease *dibsv1.L
 	// There is something to serve meanwhile, and the caller does not insist on the newest.
 	if previous != nil && !l.refresh && l.revalidate == RevalidateBackground {
 		l.flights.leased(its, running)
+		l.isBehind = true
 		l.rebuildBehind(ctx, lease, running)
 		return l.served(previous)
 	}
@@ -234,51 +280,6 @@ func (l *fetchLoop) isReplaced(previous *dibsv1.Hit) bool {
 	}
 	value, ok := previous.GetPayload().(*dibsv1.Hit_Value)
 	return !ok || l.isReadable(value.Value)
-}
-
-// withoutService: the service cannot be reached. One rebuild at a time in this process, or the error.
-func (l *fetchLoop) withoutService(ctx context.Context, its *flight, cause *Error) result {
-	l.presence.lost(cause)
-	if l.onUnavailable == OnUnavailableFail {
-		return result{err: cause}
-	}
-	if !l.refresh && l.read != ReadStore {
-		if recent, ok := l.local.recent(l.id); ok {
-			return recent
-		}
-		if last, ok := l.nearLast(); ok {
-			return last
-		}
-	}
-	l.flights.rebuildsHere(its)
-	return l.local.join(ctx, l.id, l.until, func(ctx context.Context) (result, time.Duration) {
-		l.metrics.count(l.metrics.localRebuilds, l.id.namespace)
-		tell(l.config.hooks.LocalRebuild, LocalRebuildEvent{l.event(), cause})
-		var made made
-		select {
-		case made = <-l.guarded(withLease(ctx, Lease{Reason: "local", codec: l.codec})):
-		case <-l.life.over.Done():
-			return result{err: errClosed}, 0
-		}
-		keep := made.storing.ttlOf(made.isAbsent)
-		if made.storing.refusal != nil || (made.err != nil && !made.isAbsent) {
-			keep = 0
-		}
-		return result{value: made.value, isAbsent: made.isAbsent, err: made.err}, keep
-	})
-}
-
-// nearLast is what was fresh when the service was last heard of, told as stale.
-func (l *fetchLoop) nearLast() (result, bool) {
-	if l.near == nil || !l.acceptsStale() {
-		return result{}, false
-	}
-	last, ok := l.near.last(l.id)
-	if ok {
-		last.source, last.isStale = hitNear, true
-		tell(l.config.hooks.Hit, HitEvent{l.event(), "stale", true})
-	}
-	return last, ok
 }
 
 func busyError(busy *dibsv1.Busy) *BusyError {

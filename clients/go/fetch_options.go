@@ -9,13 +9,37 @@ import (
 // defaultWait is long enough for most rebuilds, and what the service waits at the most unless told otherwise.
 const defaultWait = 30 * time.Second
 
-// FetchOption is one of a call of [Fetch]. Times are cut to whole milliseconds.
+// FetchOption is one of a call of [Fetch] or [FetchMany]. Times are cut to whole milliseconds.
 type FetchOption interface{ applyToFetch(*fetchOptions) }
+
+// GetOption is one of a call of [Get], and of [Fetch].
+type GetOption interface {
+	FetchOption
+	isOfGet()
+}
+
+// SetOption is one of a call of [Set], and of [Fetch].
+type SetOption interface {
+	FetchOption
+	isOfSet()
+}
+
+// CallOption is one of any call.
+type CallOption interface {
+	GetOption
+	SetOption
+}
 
 // SharedOption is one of a call, and as an [Option] of a [Client] one of all its calls that do not name it.
 type SharedOption interface {
 	Option
 	FetchOption
+}
+
+// SharedCallOption is one of any call, and as an [Option] of a [Client] one of all its calls that do not name it.
+type SharedCallOption interface {
+	Option
+	CallOption
 }
 
 // Stale is whether a stale value is a good answer.
@@ -72,6 +96,8 @@ type fetchOptions struct {
 	onUnavailable OnUnavailable
 	traceparent   string
 	codec         Codec
+	// freshness is where the caller wants to read how good the value was.
+	freshness *string
 }
 
 type fetchOption func(*fetchOptions)
@@ -82,6 +108,20 @@ type sharedOption struct{ fetchOption }
 
 func (o sharedOption) applyTo(c *config) { o.applyToFetch(&c.calls) }
 
+type getOption struct{ fetchOption }
+
+func (getOption) isOfGet() {}
+
+type callOption struct{ fetchOption }
+
+func (callOption) isOfGet() {}
+func (callOption) isOfSet() {}
+
+type sharedCallOption struct{ sharedOption }
+
+func (sharedCallOption) isOfGet() {}
+func (sharedCallOption) isOfSet() {}
+
 // StoringOption is one of a call, of all calls of a client, and of a single value, see [ForValue].
 type StoringOption interface {
 	SharedOption
@@ -90,13 +130,16 @@ type StoringOption interface {
 
 type storingOption struct{ sharedOption }
 
+func (storingOption) isOfSet()   {}
 func (storingOption) isOfValue() {}
 
 type tagsOption struct{ fetchOption }
 
+func (tagsOption) isOfSet()   {}
 func (tagsOption) isOfValue() {}
 
-// WithTTL is how long the value is fresh: 1 ms to 365 days. Every [Fetch] needs it, or has it from its [Client].
+// WithTTL is how long the value is fresh: 1 ms to 365 days. Every [Fetch] and [Set] needs it, or has it from its
+// [Client].
 func WithTTL(ttl time.Duration) StoringOption {
 	return storingOption{sharedOption{func(f *fetchOptions) { f.ttl = named(ttl) }}}
 }
@@ -113,8 +156,8 @@ func WithAbsentTTL(ttl time.Duration) StoringOption {
 }
 
 // WithNamespace is where the keys are. Default: the service's "default".
-func WithNamespace(namespace string) SharedOption {
-	return sharedOption{func(f *fetchOptions) { f.namespace = namespace }}
+func WithNamespace(namespace string) SharedCallOption {
+	return sharedCallOption{sharedOption{func(f *fetchOptions) { f.namespace = namespace }}}
 }
 
 // WithOnUnavailable is what to do when the service cannot be reached. Default: [OnUnavailableRebuild].
@@ -123,13 +166,14 @@ func WithOnUnavailable(onUnavailable OnUnavailable) SharedOption {
 }
 
 // WithCodec is how values become bytes and come back. Default: JSON, with []byte as it is.
-func WithCodec(codec Codec) SharedOption {
-	return sharedOption{func(f *fetchOptions) { f.codec = codec }}
+func WithCodec(codec Codec) SharedCallOption {
+	return sharedCallOption{sharedOption{func(f *fetchOptions) { f.codec = codec }}}
 }
 
-// WithWait is how long to wait for another caller's rebuild; 0 does not wait. Default: 30 s.
-func WithWait(wait time.Duration) SharedOption {
-	return sharedOption{func(f *fetchOptions) { f.wait = named(wait) }}
+// WithWait is how long to wait for another caller's rebuild; 0 does not wait. Default: 30 s, and 0 for [Get], also where
+// the [Client] has another.
+func WithWait(wait time.Duration) SharedCallOption {
+	return sharedCallOption{sharedOption{func(f *fetchOptions) { f.wait = named(wait) }}}
 }
 
 // WithLease is how long the lease lasts before it is extended, which it is while the rebuild runs. Default: learned by
@@ -139,12 +183,18 @@ func WithLease(lease time.Duration) SharedOption {
 }
 
 // WithStale says whether a stale value is a good answer. Default: as the namespace's policy says.
-func WithStale(stale Stale) FetchOption {
-	return fetchOption(func(f *fetchOptions) { f.stale = stale })
+func WithStale(stale Stale) GetOption {
+	return getOption{func(f *fetchOptions) { f.stale = stale }}
 }
 
 // WithRead says how far copies may be trusted. Default: [ReadNear].
-func WithRead(read Read) FetchOption { return fetchOption(func(f *fetchOptions) { f.read = read }) }
+func WithRead(read Read) GetOption { return getOption{func(f *fetchOptions) { f.read = read }} }
+
+// WithFreshness has the call of [Fetch] or [Get] write "fresh" or "stale" to into, of the value that it returns, and
+// nothing where it returns none. [FetchMany] has no use for it.
+func WithFreshness(into *string) GetOption {
+	return getOption{func(f *fetchOptions) { f.freshness = into }}
+}
 
 // WithRefresh rebuilds now, although the value may be fresh, and waits for the rebuild.
 func WithRefresh() FetchOption { return fetchOption(func(f *fetchOptions) { f.refresh = true }) }
@@ -160,6 +210,6 @@ func WithTags(tags ...string) ValueOption {
 }
 
 // WithTraceparent is the W3C traceparent to pass on. Default: that of the OpenTelemetry span of the context.
-func WithTraceparent(traceparent string) FetchOption {
-	return fetchOption(func(f *fetchOptions) { f.traceparent = traceparent })
+func WithTraceparent(traceparent string) CallOption {
+	return callOption{func(f *fetchOptions) { f.traceparent = traceparent }}
 }

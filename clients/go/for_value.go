@@ -9,7 +9,7 @@ import (
 
 // ValueOption is one that a rebuild may set for the value that it returns, see [ForValue].
 type ValueOption interface {
-	FetchOption
+	SetOption
 	isOfValue()
 }
 
@@ -37,6 +37,9 @@ func (s *storingSlot) get() storing {
 
 type storingKey struct{}
 
+// storingSlots are those of several keys that are rebuilt together.
+type storingSlots []*storingSlot
+
 func withStoring(ctx context.Context, slot *storingSlot) context.Context {
 	return context.WithValue(ctx, storingKey{}, slot)
 }
@@ -47,6 +50,7 @@ var errNotStored = errors.New("dibs: the rebuild says that its value is not to b
 // ForValue sets, within a rebuild, how the value is stored that it will return: its TTL, its stale time, its tags, in
 // place of what the call of [Fetch] says. ctx is the rebuild's. It fails outside of a rebuild, and for an option that is
 // out of its bounds. Then the value is not stored: the callers that wait get it, and the hook NotStorable hears why.
+// Within a rebuild of [FetchMany] it sets that for all of its values, and for one with the context of [ForKey].
 func ForValue(ctx context.Context, options ...ValueOption) error {
 	return storingOf(ctx, func(its *storing) error {
 		f := fetchOptions{storing: *its}
@@ -72,13 +76,25 @@ func DoNotStore(ctx context.Context) error {
 }
 
 func storingOf(ctx context.Context, change func(*storing) error) error {
-	slot, ok := ctx.Value(storingKey{}).(*storingSlot)
-	if !ok {
+	switch its := ctx.Value(storingKey{}).(type) {
+	case *storingSlot:
+		return its.change(change)
+	case storingSlots:
+		for _, slot := range its {
+			if err := slot.change(change); err != nil {
+				return err
+			}
+		}
+		return nil
+	default:
 		return invalid("context: is not that of a rebuild of dibs.Fetch")
 	}
-	slot.mu.Lock()
-	defer slot.mu.Unlock()
-	return change(&slot.its)
+}
+
+func (s *storingSlot) change(change func(*storing) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return change(&s.its)
 }
 
 // ttlOf is how long a result is fresh.

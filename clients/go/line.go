@@ -55,7 +55,7 @@ type line struct {
 	calling   []*openCall
 	cancelled []int64
 	// left are the questions that were cancelled lately.
-	left map[int64]*dibsv1.GetOrLockRequest
+	left map[int64]*dibsv1.SessionCall
 	// confirmed: all that is on the way carries sessions.
 	confirmed bool
 	// heart is when it was last sure to have told of every change.
@@ -79,7 +79,7 @@ func openLine(s *session) *line {
 		settled: make(chan struct{}),
 		over:    make(chan struct{}),
 		calls:   make(map[int64]*openCall),
-		left:    make(map[int64]*dibsv1.GetOrLockRequest),
+		left:    make(map[int64]*dibsv1.SessionCall),
 	}
 	l.late = newPatience(s.connect, func() {
 		message := fmt.Sprintf("no session within %v", s.connect)
@@ -93,7 +93,9 @@ func openLine(s *session) *line {
 func (l *line) call(call *dibsv1.SessionCall, onSent func()) *openCall {
 	l.session.nextID++
 	call.Id = l.session.nextID
-	opened := &openCall{call: call, answered: make(chan answer, 1), onSent: onSent}
+	// One answer for each key, and the error that may end them.
+	answers := 1 + len(call.GetGetOrLockMany().GetKeys())
+	opened := &openCall{call: call, answered: make(chan answer, answers), onSent: onSent}
 	l.calls[call.Id] = opened
 	l.calling = append(l.calling, opened)
 	l.wakeUp()
@@ -102,32 +104,47 @@ func (l *line) call(call *dibsv1.SessionCall, onSent func()) *openCall {
 
 // leave cancels a call whose context has ended, and is how it ends then: by its answer, where that has come already.
 func (l *line) leave(ctx context.Context, its *openCall) answer {
+	if !l.cancel(its) {
+		return <-its.answered
+	}
+	return answer{err: l.leftAs(ctx)}
+}
+
+// cancel ends a call unless its last answer has come. What has come of its answers stays to be read.
+func (l *line) cancel(its *openCall) (wasOpen bool) {
 	l.session.mu.Lock()
 	defer l.session.mu.Unlock()
 	id := its.call.GetId()
 	if _, isOpen := l.calls[id]; !isOpen {
-		return <-its.answered
+		return false
 	}
 	delete(l.calls, id)
 	// The service must have heard of a call before it is cancelled; one that was not sent yet never is.
 	if its.isSent {
 		l.cancelled = append(l.cancelled, id)
-		l.expectStray(id, its.call.GetGetOrLock())
+		l.expectStray(id, its.call)
 	}
 	l.wakeUp()
+	return true
+}
+
+// leftAs is how a call ends whose context has ended.
+func (l *line) leftAs(ctx context.Context) error {
+	l.session.mu.Lock()
+	defer l.session.mu.Unlock()
 	err := contextError(ctx)
 	if !l.confirmed && err.Code == codes.DeadlineExceeded {
-		return answer{err: noSessionError{err}}
+		return noSessionError{err}
 	}
-	return answer{err: err}
+	return err
 }
 
 // expectStray remembers a question for as long as its answer may come after all; it must have the session's lock.
-func (l *line) expectStray(id int64, request *dibsv1.GetOrLockRequest) {
-	if request == nil {
+func (l *line) expectStray(id int64, call *dibsv1.SessionCall) {
+	if call.GetGetOrLock() == nil && call.GetGetOrLockMany() == nil {
 		return
 	}
-	l.left[id] = request
+	l.left[id] = call
 	time.AfterFunc(strayFor, func() {
 		l.session.mu.Lock()
 		defer l.session.mu.Unlock()
@@ -138,14 +155,14 @@ func (l *line) expectStray(id int64, request *dibsv1.GetOrLockRequest) {
 // stray gives back a lease that was on its way when its caller left: no other caller would have it until its time is over.
 // It must have the session's lock.
 func (l *line) stray(reply *dibsv1.SessionReply) {
-	request, lease := l.left[reply.GetId()], reply.GetGetOrLock().GetLease()
-	if request == nil || lease == nil {
+	namespace, key, lease := leaseIn(l.left[reply.GetId()], reply)
+	if _, isLeft := l.left[reply.GetId()]; !isLeft || lease == nil {
 		return
 	}
 	// No caller waits for the answer.
 	l.call(&dibsv1.SessionCall{Request: &dibsv1.SessionCall_Release{Release: &dibsv1.ReleaseRequest{
-		Namespace: request.GetNamespace(),
-		Key:       request.GetKey(),
+		Namespace: namespace,
+		Key:       key,
 		Token:     lease.GetToken(),
 	}}}, func() {})
 }
@@ -216,6 +233,21 @@ func (l *line) gathered() (messages []*dibsv1.SessionRequest, isLast bool) {
 	return messages, isLast
 }
 
+// answers never waits: what is more than a call may have is no answer to it.
+func (o *openCall) answers(its answer) {
+	select {
+	case o.answered <- its:
+	default:
+	}
+}
+
+// goesOn answers a call that is still open, and stays so; it must have the session's lock.
+func (l *line) goesOn(id int64, its answer) {
+	if opened, isOpen := l.calls[id]; isOpen {
+		opened.answers(its)
+	}
+}
+
 // end answers a call that is still open; it must have the session's lock.
 func (l *line) end(id int64, its answer) {
 	opened, isOpen := l.calls[id]
@@ -223,7 +255,7 @@ func (l *line) end(id int64, its answer) {
 		return
 	}
 	delete(l.calls, id)
-	opened.answered <- its
+	opened.answers(its)
 	if l.leaving && len(l.calls) == 0 {
 		l.wakeUp()
 	}

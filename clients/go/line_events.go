@@ -54,6 +54,10 @@ func (l *line) heard(message *dibsv1.SessionResponse, of context.Context) {
 	}
 	for _, reply := range message.GetReplies() {
 		l.stray(reply)
+		if reply.GetMore() {
+			l.goesOn(reply.GetId(), answer{reply: reply})
+			continue
+		}
 		l.end(reply.GetId(), l.answerOf(reply))
 	}
 	for _, event := range message.GetEvents() {

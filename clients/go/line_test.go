@@ -18,7 +18,7 @@ func idleLine() *line {
 		session: &session{},
 		wake:    make(chan struct{}, 1),
 		calls:   map[int64]*openCall{},
-		left:    map[int64]*dibsv1.GetOrLockRequest{},
+		left:    map[int64]*dibsv1.SessionCall{},
 	}
 }
 

@@ -81,12 +81,19 @@ func sends(options []grpc.CallOption, isWatched bool) {
 }
 
 func bounded(ctx context.Context, options []grpc.CallOption) (context.Context, context.CancelFunc) {
-	for _, option := range options {
-		if bound, ok := option.(within); ok {
-			return context.WithTimeout(ctx, bound.timeout)
-		}
+	if bound, ok := boundOf(options); ok {
+		return context.WithTimeout(ctx, bound.timeout)
 	}
 	return ctx, func() {}
+}
+
+func boundOf(options []grpc.CallOption) (within, bool) {
+	for _, option := range options {
+		if bound, ok := option.(within); ok {
+			return bound, true
+		}
+	}
+	return within{}, false
 }
 
 // Invoke makes a unary call.
@@ -109,13 +116,26 @@ func (l *link) Invoke(ctx context.Context, method string, request, reply any, op
 	return nil
 }
 
-// NewStream opens a stream, whose errors are gRPC's own.
+// NewStream opens a stream, whose errors are gRPC's own unless it is within a time.
 func (l *link) NewStream(
 	ctx context.Context,
 	desc *grpc.StreamDesc,
 	method string,
 	options ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
+	ctx, cancel := bounded(ctx, options)
+	stream, err := l.stream(ctx, desc, method, options)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	if _, isBounded := boundOf(options); isBounded {
+		return &boundedStream{stream, cancel}, nil
+	}
+	return stream, nil
+}
+
+func (l *link) stream(ctx context.Context, desc *grpc.StreamDesc, method string, options []grpc.CallOption) (grpc.ClientStream, error) {
 	if err := l.reach(ctx); err != nil {
 		return nil, err
 	}
@@ -123,6 +143,7 @@ func (l *link) NewStream(
 	if err != nil {
 		return nil, err
 	}
+	sends(options, false)
 	return l.conn.NewStream(calling, desc, method, options...)
 }
 

@@ -118,19 +118,22 @@ type rebuildingKey struct{}
 type rebuilding struct {
 	client *Client
 	id     valueID
-	outer  *rebuilding
+	// among are those of a rebuild of several keys.
+	among map[valueID]struct{}
+	outer *rebuilding
 }
 
 func withRebuilding(ctx context.Context, client *Client, id valueID) context.Context {
 	outer, _ := ctx.Value(rebuildingKey{}).(*rebuilding)
-	return context.WithValue(ctx, rebuildingKey{}, &rebuilding{client, id, outer})
+	return context.WithValue(ctx, rebuildingKey{}, &rebuilding{client: client, id: id, outer: outer})
 }
 
 // reentry is the error of a call within the rebuild of its own key.
 func reentry(ctx context.Context, client *Client, id valueID) error {
 	its, _ := ctx.Value(rebuildingKey{}).(*rebuilding)
 	for ; its != nil; its = its.outer {
-		if its.client == client && its.id == id {
+		_, isAmong := its.among[id]
+		if its.client == client && (its.id == id || isAmong) {
 			return &ReentrantRebuildError{Namespace: id.namespace, Key: id.key}
 		}
 	}

@@ -22,18 +22,7 @@ const (
 // fault of theirs. What was not answered is tried again behind.
 func (l *fetchLoop) handOver(ctx context.Context, lease *dibsv1.Lease, its made) result {
 	got := result{value: its.value, isAbsent: its.isAbsent, err: its.err}
-	request := &dibsv1.PublishRequest{
-		Namespace: l.namespace,
-		Key:       l.id.key,
-		Token:     lease.GetToken(),
-		Payload:   &dibsv1.PublishRequest_Value{Value: its.value},
-		TtlMs:     its.storing.ttlOf(its.isAbsent).Milliseconds(),
-		StaleMs:   its.storing.staleFor.ms(),
-		Tags:      its.storing.tags,
-	}
-	if its.isAbsent {
-		request.Payload = &dibsv1.PublishRequest_Absent{Absent: true}
-	}
+	request := l.publishRequest(lease, its)
 	publishing := l.traced(context.WithoutCancel(ctx))
 	response, err := l.publish(publishing, request)
 	switch {
@@ -52,6 +41,22 @@ func (l *fetchLoop) handOver(ctx context.Context, lease *dibsv1.Lease, its made)
 		l.giveUp(ctx, lease, cutMessage(err.Message), nil)
 		return result{err: err}
 	}
+}
+
+func (l *fetchLoop) publishRequest(lease *dibsv1.Lease, its made) *dibsv1.PublishRequest {
+	request := &dibsv1.PublishRequest{
+		Namespace: l.namespace,
+		Key:       l.id.key,
+		Token:     lease.GetToken(),
+		Payload:   &dibsv1.PublishRequest_Value{Value: its.value},
+		TtlMs:     its.storing.ttlOf(its.isAbsent).Milliseconds(),
+		StaleMs:   its.storing.staleFor.ms(),
+		Tags:      its.storing.tags,
+	}
+	if its.isAbsent {
+		request.Payload = &dibsv1.PublishRequest_Absent{Absent: true}
+	}
+	return request
 }
 
 // notStorable: the source has answered, and an answer is not thrown away because it cannot be stored. The waiters are
@@ -87,7 +92,9 @@ func publishedOr(response *dibsv1.PublishResponse) string {
 }
 
 func (l *fetchLoop) publish(ctx context.Context, request *dibsv1.PublishRequest) (*dibsv1.PublishResponse, *Error) {
+	over := l.many.turn()
 	response, err := l.calls.Publish(ctx, request, within{timeout: publishTimeout})
+	over()
 	if l.near != nil {
 		// Its event may come after this answer, and may not come for one that was lost: callers read their own writes.
 		l.flights.changed(change{namespace: l.id.namespace, keys: []string{l.id.key}})

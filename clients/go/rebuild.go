@@ -126,6 +126,7 @@ func (l *fetchLoop) guarded(ctx context.Context) <-chan made {
 
 func (l *fetchLoop) extend(lease *dibsv1.Lease) extend {
 	return func(ctx context.Context, timeout time.Duration) (*dibsv1.ExtendResponse, error) {
+		defer l.many.turn()()
 		return l.calls.Extend(l.traced(ctx), &dibsv1.ExtendRequest{
 			Namespace: l.namespace,
 			Key:       l.id.key,
@@ -150,6 +151,7 @@ func (l *fetchLoop) giveBack(ctx context.Context, lease *dibsv1.Lease) { l.relea
 
 func (l *fetchLoop) release(ctx context.Context, lease *dibsv1.Lease, failure *dibsv1.Failure) (isReleased bool) {
 	request := &dibsv1.ReleaseRequest{Namespace: l.namespace, Key: l.id.key, Token: lease.GetToken(), Failure: failure}
+	defer l.many.turn()()
 	response, err := l.calls.Release(l.traced(context.WithoutCancel(ctx)), request, within{timeout: callTimeout})
 	if err != nil {
 		// The lease ends with its time; the error that counts is the rebuild's.

@@ -2,7 +2,6 @@ package dibs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -71,9 +70,24 @@ func (s *session) Invoke(ctx context.Context, method string, request, reply any,
 	if ctx.Err() != nil {
 		return contextError(ctx)
 	}
+	call, err := callOf(ctx, request)
+	if err != nil {
+		return err
+	}
+	line, opened := s.ask(call, func() { sends(options, len(s.watched) > 0) })
+	select {
+	case its := <-opened.answered:
+		return its.read(reply)
+	case <-ctx.Done():
+		return line.leave(ctx, opened).read(reply)
+	}
+}
+
+// callOf is a request with the deadline and the traceparent, or span, of its context.
+func callOf(ctx context.Context, request any) (*dibsv1.SessionCall, error) {
 	call := &dibsv1.SessionCall{Traceparent: traceparentOf(ctx)}
 	if err := setRequest(call, request); err != nil {
-		return err
+		return nil, err
 	}
 	if sent, ok := metadata.FromOutgoingContext(ctx); ok {
 		for _, traceparent := range sent.Get(traceparentHeader) {
@@ -83,13 +97,7 @@ func (s *session) Invoke(ctx context.Context, method string, request, reply any,
 	if deadline, ok := ctx.Deadline(); ok {
 		call.DeadlineMs = proto.Int64(max(1, int64((time.Until(deadline)+time.Millisecond-1)/time.Millisecond)))
 	}
-	line, opened := s.ask(call, func() { sends(options, len(s.watched) > 0) })
-	select {
-	case its := <-opened.answered:
-		return its.read(reply)
-	case <-ctx.Done():
-		return line.leave(ctx, opened).read(reply)
-	}
+	return call, nil
 }
 
 // ask puts the call on the line, which is opened if there is none.
@@ -124,9 +132,9 @@ func (s *session) leave() {
 	}
 }
 
-// NewStream is no call of a session.
-func (s *session) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
-	return nil, noSessionError{errors.New("a session of this client does not carry streams")}
+// NewStream is a call that is answered several times.
+func (s *session) NewStream(ctx context.Context, _ *grpc.StreamDesc, _ string, options ...grpc.CallOption) (grpc.ClientStream, error) {
+	return newSessionStream(ctx, options, func(any) *session { return s }), nil
 }
 
 func (s *session) close() {
@@ -171,6 +179,16 @@ func (a answer) read(into any) error {
 			into.KeysInvalidated, into.LeasesVoided = response.Invalidate.GetKeysInvalidated(), response.Invalidate.GetLeasesVoided()
 			return nil
 		}
+	case *dibsv1.SessionReply_GetOrLockMany:
+		if into, ok := into.(*dibsv1.GetOrLockManyResponse); ok {
+			into.Key, into.Result = response.GetOrLockMany.GetKey(), response.GetOrLockMany.GetResult()
+			return nil
+		}
+	case *dibsv1.SessionReply_Explain:
+		if into, ok := into.(*dibsv1.ExplainResponse); ok {
+			proto.Merge(into, response.Explain)
+			return nil
+		}
 	}
 	message := fmt.Sprintf("an answer of another kind: %T to %T", a.reply.GetResponse(), into)
 	return &Error{Code: codes.Internal, Message: message, retryAfter: noRetry}
@@ -188,6 +206,10 @@ func setRequest(call *dibsv1.SessionCall, request any) error {
 		call.Request = &dibsv1.SessionCall_Extend{Extend: request}
 	case *dibsv1.InvalidateRequest:
 		call.Request = &dibsv1.SessionCall_Invalidate{Invalidate: request}
+	case *dibsv1.GetOrLockManyRequest:
+		call.Request = &dibsv1.SessionCall_GetOrLockMany{GetOrLockMany: request}
+	case *dibsv1.ExplainRequest:
+		call.Request = &dibsv1.SessionCall_Explain{Explain: request}
 	default:
 		return noSessionError{fmt.Errorf("a session of this client does not carry %T", request)}
 	}

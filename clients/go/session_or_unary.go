@@ -21,6 +21,8 @@ type sessions interface {
 	grpc.ClientConnInterface
 	// settle waits until there is a session, and fails where none can be had.
 	settle(ctx context.Context) error
+	// groups are keys by the session that their calls go over.
+	groups(keys []string) [][]string
 	close()
 }
 
@@ -47,16 +49,28 @@ func (s *sessionOrUnary) Invoke(ctx context.Context, method string, request, rep
 	if err := s.link.Invoke(ctx, method, request, reply, options...); err != nil {
 		return err
 	}
-	// Where it was the token that was refused, a session with the next one can be had.
-	if refused, _ := as[*Error](none.error); refused == nil || refused.Code != codes.Unauthenticated {
-		s.unaryWorks()
-	}
+	s.unaryWorksWithout(none)
 	return nil
 }
 
-// NewStream opens a stream, which is none of the session's.
+// NewStream is a call that is answered several times.
 func (s *sessionOrUnary) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, options ...grpc.CallOption) (grpc.ClientStream, error) {
-	return s.link.NewStream(ctx, desc, method, options...)
+	again := func() (grpc.ClientStream, error) { return s.link.NewStream(ctx, desc, method, options...) }
+	if s.isUnary.Load() {
+		return again()
+	}
+	stream, err := s.sessions.NewStream(ctx, desc, method, options...)
+	if err != nil {
+		return nil, err
+	}
+	return &sessionStreamOrUnary{ClientStream: stream, again: again, worked: s.unaryWorksWithout}, nil
+}
+
+func (s *sessionOrUnary) unaryWorksWithout(session noSessionError) {
+	// Where it was the token that was refused, a session with the next one can be had.
+	if refused, _ := as[*Error](session.error); refused == nil || refused.Code != codes.Unauthenticated {
+		s.unaryWorks()
+	}
 }
 
 // unaryWorks where a session does not: calls go one by one until another try has one. The caller must have entered the

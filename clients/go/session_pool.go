@@ -3,13 +3,17 @@ package dibs
 import (
 	"context"
 	"hash/fnv"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
+
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
 const (
@@ -63,19 +67,39 @@ func (p *sessionPool) Invoke(ctx context.Context, method string, request, reply 
 	return p.of(request).Invoke(ctx, method, request, reply, options...)
 }
 
-// NewStream is no call of a session.
-func (p *sessionPool) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, options ...grpc.CallOption) (grpc.ClientStream, error) {
-	return p.first.NewStream(ctx, desc, method, options...)
+// NewStream is a call that is answered several times. Its keys are those of one of the groups.
+func (p *sessionPool) NewStream(ctx context.Context, _ *grpc.StreamDesc, _ string, options ...grpc.CallOption) (grpc.ClientStream, error) {
+	return newSessionStream(ctx, options, p.of), nil
+}
+
+// groups are keys by the session that their calls go over.
+func (p *sessionPool) groups(keys []string) [][]string {
+	bySession := make(map[*session][]string)
+	for _, key := range keys {
+		its := p.ofKey(key)
+		bySession[its] = append(bySession[its], key)
+	}
+	return slices.Collect(maps.Values(bySession))
 }
 
 func (p *sessionPool) of(request any) *session {
+	switch its := request.(type) {
+	case keyed:
+		return p.ofKey(its.GetKey())
+	case *dibsv1.GetOrLockManyRequest:
+		return p.ofKey(its.GetKeys()[0])
+	default:
+		return p.first
+	}
+}
+
+func (p *sessionPool) ofKey(key string) *session {
 	members := *p.members.Load()
-	its, ok := request.(keyed)
-	if len(members) == 0 || !ok {
+	if len(members) == 0 {
 		return p.first
 	}
 	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(its.GetKey()))
+	_, _ = hash.Write([]byte(key))
 	at := int(hash.Sum32() % uint32(len(members)+1))
 	if at > 0 && members[at-1].isReady.Load() {
 		return members[at-1]

@@ -99,7 +99,7 @@ export class PublishValue {
     const lease = held?.key.id === key.id ? held : undefined;
     const rebuildMs = lease === undefined ? undefined : clock.nowMs() - lease.sinceMs;
     const given = { token, lease, feeds };
-    const { notStored, ...answer } =
+    const { answer, notStored } =
       token.kind === 'armed'
         ? await this.#publishArmed(request, given, call)
         : this.#publishUnstored(request, given);
@@ -111,7 +111,7 @@ export class PublishValue {
     return answer;
   }
 
-  async #publishArmed(request: Publish, given: Given, call: Call): Promise<Answer> {
+  async #publishArmed(request: Publish, given: Given, call: Call): Promise<Published> {
     const { quorum } = this.parts;
     const { key } = request;
     const { token, lease } = given;
@@ -146,7 +146,7 @@ export class PublishValue {
     // The answer does not wait for the lock nodes.
     void quorum.release(key.id, token.nonce).then(() => this.keyLoops.wake(key.id));
     void this.slots.leave(key.namespace, token.nonce);
-    return { ...answer, notStored };
+    return { answer, notStored };
   }
 
   /** This replica's own publish was stored: it knows this before any wake arrives. A fence of 0: it has expired by now. */
@@ -221,7 +221,9 @@ export class PublishValue {
     const sent = () => {
       sentAtMs = this.parts.clock.nowMs();
     };
-    const first = store.publish(key.id, { ...step, sent });
+    const { nonce, fence, payload, ttlMs, staleMs, tags, keepMs } = step;
+    // Field by field: one shape for all, and no copy of an object of another.
+    const first = store.publish(key.id, { nonce, fence, payload, ttlMs, staleMs, tags, keepMs, sent });
     try {
       const { onLate } = this.parts.policyOf(key.namespace);
       const turn = { sentAtMs: () => sentAtMs, lateness: this.lateness };
@@ -237,7 +239,7 @@ export class PublishValue {
     }
   }
 
-  #publishUnstored(request: Publish, given: Given): Answer {
+  #publishUnstored(request: Publish, given: Given): Published {
     const { key } = request;
     const { token, lease } = given;
     const answer: PublishAnswer = { outcome: 'not_stored', fence: 0, maybeStored: false };
@@ -245,7 +247,7 @@ export class PublishValue {
     const feeding = this.#feedUnstored(key, this.#resultOf(request), given, this.#now(), degraded);
     tell(answer, [lease?.span], feeding);
     void this.lifecycle.endUnstored(key, token, 'published').then(() => this.keyLoops.wake(key.id));
-    return { ...answer, notStored: { cause: 'lease', why: '', valueBytes: bytesOf(request) } };
+    return { answer, notStored: { cause: 'lease', why: '', valueBytes: bytesOf(request) } };
   }
 
   #now(): Sent {
@@ -281,7 +283,11 @@ interface Given {
   readonly feeds: boolean;
 }
 
-type Answer = PublishAnswer & { readonly notStored?: NotStored | undefined };
+/** What the caller is told, and the observer besides. */
+interface Published {
+  readonly answer: PublishAnswer;
+  readonly notStored: NotStored | undefined;
+}
 
 type Result = Omit<StorePublish, 'nonce' | 'fence'>;
 

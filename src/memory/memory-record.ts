@@ -55,8 +55,8 @@ export interface MemoryFailure extends Omit<StoredFailure, 'retryAfterMs' | 'tri
   readonly untilMs: number;
 }
 
-/** What a step makes a key's first record from. */
-export const BLANK: Omit<MemoryRecord, 'expiresAtMs'> = {
+/** What a step makes a key's first record from. It has every field, for records of one shape are copied ten times as fast. */
+export const BLANK: MemoryRecord = {
   fence: 0,
   valueFence: 0,
   value: undefined,
@@ -67,6 +67,7 @@ export const BLANK: Omit<MemoryRecord, 'expiresAtMs'> = {
   voided: undefined,
   done: undefined,
   past: undefined,
+  expiresAtMs: 0,
 };
 
 type Maybe = MemoryRecord | undefined;

@@ -1,6 +1,7 @@
 import type {
   ArmReply,
   ArmRequest,
+  HandOver,
   StoredAnswer,
   StoredOutcome,
   StoreExtend,
@@ -41,7 +42,7 @@ type Maybe = MemoryRecord | undefined;
 
 /** The record's past with the lease that has just ended. */
 function remembered(
-  { lease, fence, past = [] }: Omit<MemoryRecord, 'expiresAtMs'>,
+  { lease, fence, past = [] }: MemoryRecord,
   end: LeaseEnd,
   endedAtMs: number,
   failure = '',
@@ -104,9 +105,16 @@ export function arm(record: Maybe, request: ArmRequest, nowMs: number): Stepped<
   return { record: next, reply: { armed: true, record: facts(next, nowMs) } };
 }
 
-export function adopt(record: Maybe, nonce: string, nowMs: number): Stepped<RecordFacts | undefined> {
-  if (record?.lease?.nonce !== nonce) return { record, reply: undefined };
-  const next = { ...record, lease: { ...record.lease, owner: record.lease.owner + 1 } };
+export function adopt(
+  record: Maybe,
+  nonce: string,
+  nowMs: number,
+  to?: HandOver,
+): Stepped<RecordFacts | undefined> {
+  const lease = record?.lease;
+  if (record === undefined || lease?.nonce !== nonce) return { record, reply: undefined };
+  if (to !== undefined && to.owner !== lease.owner) return { record, reply: undefined };
+  const next = { ...record, lease: { ...lease, ...to, owner: lease.owner + 1 } };
   return { record: next, reply: facts(next, nowMs) };
 }
 
@@ -254,16 +262,20 @@ function nextFence(record: Maybe, nowMs: number): number {
   return Math.max((record?.fence ?? 0) + 1, Math.floor(nowMs * 1000));
 }
 
+/** A record that a step has just made, and nobody else has. */
+type Draft = MemoryRecord & { expiresAtMs: number };
+
 /**
  * The record outlives its value, its lease and its back-off by `keepMs`; and it lasts until the clock has passed its
  * fence, for the next one would be lower otherwise, after the clock was set back.
  */
-function kept(record: Omit<MemoryRecord, 'expiresAtMs'>, nowMs: number, keepMs: number): MemoryRecord {
+function kept(record: Draft, nowMs: number, keepMs: number): MemoryRecord {
   const lastEndMs = Math.max(
     nowMs,
     record.value?.servableUntilMs ?? 0,
     record.lease?.untilMs ?? 0,
     record.failure?.untilMs ?? 0,
   );
-  return { ...record, expiresAtMs: Math.max(lastEndMs + keepMs, record.fence / 1000 + 1) };
+  record.expiresAtMs = Math.max(lastEndMs + keepMs, record.fence / 1000 + 1);
+  return record;
 }

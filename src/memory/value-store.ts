@@ -2,6 +2,7 @@ import type { Clock } from '../coordination/ports/clock.js';
 import type {
   ArmReply,
   ArmRequest,
+  HandOver,
   ReadRequest,
   StoredAnswer,
   StoreExtend,
@@ -47,8 +48,8 @@ export class MemoryValueStore implements ValueStore {
     return this.#apply(id, (record, nowMs) => steps.arm(record, request, nowMs));
   }
 
-  async adopt(id: string, nonce: string): Promise<RecordFacts | undefined> {
-    return this.#apply(id, (record, nowMs) => steps.adopt(record, nonce, nowMs));
+  async adopt(id: string, nonce: string, to?: HandOver): Promise<RecordFacts | undefined> {
+    return this.#apply(id, (record, nowMs) => steps.adopt(record, nonce, nowMs, to));
   }
 
   async publish(id: string, request: StorePublish): Promise<StoredAnswer> {

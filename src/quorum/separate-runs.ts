@@ -23,7 +23,8 @@ export class SeparateRuns {
   /** The node that already speaks for this run; undefined if that is now `node`. */
   claim(run: string, node: string): string | undefined {
     const before = this.#nodes.get(run);
-    if (before !== undefined && before !== node) return before;
+    if (before === node) return undefined;
+    if (before !== undefined) return before;
     this.leave(node);
     this.#nodes.set(run, node);
     this.#compare(run);

@@ -3,6 +3,7 @@ import type { LeaseEnd, LeaseReason, Payload } from '../coordination/words/outco
 import type {
   ArmedLease,
   KeyRecord,
+  LeaseLabels,
   MeasuredRecord,
   PastLease,
   RebuildTimes,
@@ -57,8 +58,6 @@ const FIELDS_BYTES = 512;
 export type RecordReply = readonly (Buffer | number | null)[];
 
 /** The part of a lease that no script looks into: one field, written when it is armed. */
-export type LeaseLabels = Pick<ArmedLease, 'leaseMs' | 'holder' | 'traceparent' | 'reason' | 'requestKey'>;
-
 export function encodeLabels(labels: LeaseLabels): string {
   const { leaseMs, holder, traceparent, reason, requestKey } = labels;
   return JSON.stringify({ leaseMs, holder, traceparent, reason, requestKey });

@@ -21,7 +21,7 @@ export const armScript = new Script('value-arm', {
   ],
 });
 
-export const adoptScript = new Script('value-adopt', { keys, args: ['nonce'] });
+export const adoptScript = new Script('value-adopt', { keys, args: ['nonce', 'owner', 'lease'] });
 
 export const publishScript = new Script('value-publish', {
   keys,

@@ -1,6 +1,7 @@
 import type {
   ArmReply,
   ArmRequest,
+  HandOver,
   ReadRequest,
   StoredAnswer,
   StoredOutcome,
@@ -83,8 +84,12 @@ export class RedisValueStore implements ValueStore {
     return { armed: reply.at(-1) === 1, record: decodeFacts(reply) };
   }
 
-  async adopt(id: string, nonce: string): Promise<RecordFacts | undefined> {
-    const reply = (await this.#run(adoptScript, id, { nonce })) as RecordReply | null;
+  async adopt(id: string, nonce: string, to?: HandOver): Promise<RecordFacts | undefined> {
+    const reply = (await this.#run(adoptScript, id, {
+      nonce,
+      owner: to?.owner ?? '',
+      lease: to === undefined ? '' : encodeLabels(to),
+    })) as RecordReply | null;
     return reply === null ? undefined : decodeFacts(reply);
   }
 

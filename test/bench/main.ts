@@ -10,6 +10,7 @@ import { cycle } from './cycle.js';
 import { footprint } from './footprint.js';
 import { growth } from './growth.js';
 import { hits } from './hits.js';
+import { link } from './link.js';
 import { openLoop } from './open-loop.js';
 import { overload } from './overload.js';
 import { stale } from './stale.js';
@@ -23,7 +24,7 @@ import { wake } from './wake.js';
 const RESULTS = 'test/bench/results';
 const BENCHES: readonly Bench[] = [
   ...[stampede, burst, hits, openLoop, cold, cycle, wake, takeover, waiters],
-  ...[tracing, stale, budget, clients, growth, footprint, values, overload],
+  ...[tracing, stale, budget, clients, growth, footprint, values, link, overload],
 ];
 
 function ms(value: number): string {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { LONG_MS, SHORT_MS, type StoreTrial, textOf } from '../support/store-trial.js';
 
-/** Looking, arming, handing out again and extending. */
+/** Looking, arming and extending. */
 const SHORT_EXTEND = { nonce: 'n2', expiresInMs: 1, holdMs: 86_400_000, quorumLost: false, keepMs: 1 };
 
 export function leaseContract(current: () => StoreTrial): void {
@@ -260,34 +260,6 @@ export function leaseContract(current: () => StoreTrial): void {
       await trial.arm('n1');
       await trial.arm('n2', { fenceRead: 1 });
       expect(await trial.wakes()).toEqual([]);
-    });
-  });
-
-  describe('adopt', () => {
-    test('raises the owner number of the armed lease each time, and nothing else', async () => {
-      const trial = current();
-      const { record } = await trial.arm('n1');
-      expect((await trial.store.adopt(trial.id, 'n1'))?.lease?.owner).toBe(2);
-      expect((await trial.store.adopt(trial.id, 'n1'))?.lease).toMatchObject({ owner: 3, nonce: 'n1' });
-      expect((await trial.read()).fence).toBe(record.fence);
-      expect((await trial.read()).lease?.owner).toBe(3);
-    });
-
-    test('finds nothing where another nonce is armed, or none, or no record is', async () => {
-      const trial = current();
-      expect(await trial.store.adopt(trial.id, 'n1')).toBeUndefined();
-      expect(await trial.read()).toEqual({ fence: 0, valueFence: 0 });
-      await trial.arm('n1');
-      expect(await trial.store.adopt(trial.id, 'n2')).toBeUndefined();
-      await trial.release('n1');
-      expect(await trial.store.adopt(trial.id, 'n1')).toBeUndefined();
-    });
-
-    test('a new lease begins with its first owner', async () => {
-      const trial = current();
-      await trial.arm('n1');
-      await trial.store.adopt(trial.id, 'n1');
-      expect((await trial.arm('n2')).record.lease?.owner).toBe(1);
     });
   });
 

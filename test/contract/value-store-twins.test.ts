@@ -76,7 +76,11 @@ const draws: Record<string, (random: SeededRandom, nonce: string, lifeMs: number
       return store.arm(id, { ...terms, fenceRead, valueFenceRead });
     };
   },
-  adopt: (_random, nonce) => (store, id) => store.adopt(id, nonce),
+  adopt: (random, nonce, leaseMs) => {
+    const labels = { leaseMs, holder: 'next', traceparent: '', requestKey: 'r', reason: 'miss' } as const;
+    const to = random.pick([undefined, { ...labels, owner: 1 }, { ...labels, owner: 2 }]);
+    return (store, id) => store.adopt(id, nonce, to);
+  },
   publish: (random, nonce, ttlMs, keepMs) => {
     const bytes = random.bytes(random.pick([0, 1, 40, 200]));
     const payload = random.pick([{ kind: 'value', bytes } as const, { kind: 'absent' } as const]);

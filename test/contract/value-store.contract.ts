@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { StoreTrial, type StoreUnderTest } from '../support/store-trial.js';
+import { handingContract } from './value-store-handing.contract.js';
 import { invalidationContract } from './value-store-invalidation.contract.js';
 import { leaseContract } from './value-store-lease.contract.js';
 import { readingContract } from './value-store-reading.contract.js';
@@ -20,6 +21,7 @@ export function valueStoreContract(start: () => Promise<StoreUnderTest>): void {
   afterEach(() => trial.close());
 
   leaseContract(() => trial);
+  handingContract(() => trial);
   readingContract(() => trial);
   resultContract(() => trial);
   invalidationContract(() => trial);

@@ -10,7 +10,7 @@ import { Replica } from '../support/replica.js';
 // The README's examples run exactly as they are printed, but against a replica that this test starts.
 
 const README = readFileSync('README.md', 'utf8');
-const CONFIGURATION = readFileSync('deploy/operations/configuration.md', 'utf8');
+const POLICIES = readFileSync('deploy/operations/policies.md', 'utf8');
 const DEFAULT_TARGET = '127.0.0.1:50051';
 const run = promisify(execFile);
 let replica: Replica;
@@ -74,7 +74,7 @@ it('configures a fleet and its namespaces', () => {
   const exported = [...example('sh', 'DIBS_QUORUM_NODES').matchAll(/(DIBS_[A-Z_]+)=(\S+)/g)];
   const env = Object.fromEntries(exported.map(([, name, value]) => [name ?? '', value]));
   const config = loadConfig({ ...env, DIBS_CONFIG: 'policies.yaml' }, () =>
-    example('yaml', 'namespaces', CONFIGURATION),
+    example('yaml', 'namespaces', POLICIES),
   );
   expect(config.fleet?.lockNodes).toHaveLength(5);
   expect(config.policies.get('prices')).toMatchObject({ stale: 'allow', onLoss: 'fail', leaseMsMax: 30_000 });

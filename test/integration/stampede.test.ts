@@ -5,6 +5,7 @@ import { describeWithRedis } from '../support/describe-with-redis.js';
 import { Fleet } from '../support/fleet.js';
 import { HolderProcess } from '../support/holder-process.js';
 import { type Answered, expire, getOrRebuild, Origin, stampede } from '../support/stampede.js';
+import { starvedDuring } from '../support/starved.js';
 
 const CALLERS = 1_000;
 const ROUNDS = process.env.DIBS_TEST_LONG ? 250 : 25;
@@ -26,6 +27,8 @@ describeWithRedis('a stampede on three replicas and a quorum of five', () => {
   });
 
   const first = () => callers[0] as Caller;
+  const rebuiltTwice = (answers: readonly Answered[]) =>
+    answers.filter(({ key, text }) => text !== `${key}, rebuild 1`);
   const textsOf = (answers: readonly Answered[]) => new Set(answers.map(({ text }) => text));
 
   describe.each([50, 250])('with a rebuild of %d ms', (rebuildMs) => {
@@ -52,6 +55,7 @@ describeWithRedis('a stampede on three replicas and a quorum of five', () => {
     const origin = new Origin(50);
     const answers = await stampede(callers, keys, CALLERS, origin);
     expect(answers).toHaveLength(CALLERS);
+    expect(rebuiltTwice(answers)).toEqual([]);
     expect(textsOf(answers)).toEqual(new Set(keys.map((key) => `${key}, rebuild 1`)));
     expect(origin.calls).toBe(100);
   });
@@ -86,10 +90,15 @@ describeWithRedis('a stampede on three replicas and a quorum of five', () => {
     const answersDuring = await during;
 
     const keys = Array.from({ length: 100 }, (_, index) => `nodes killed before ${index}`);
-    const answersAfter = await stampede(callers, keys, CALLERS, origin);
+    let answersAfter: Answered[] = [];
+    const starved = await starvedDuring(async () => {
+      answersAfter = await stampede(callers, keys, CALLERS, origin);
+    });
 
-    const noticed = [...answersDuring, ...answersAfter].filter(({ busy, whole }) => busy > 0 || !whole);
-    expect(noticed).toEqual([]);
+    const all = [...answersDuring, ...answersAfter];
+    expect(all.filter(({ busy }) => busy > 0)).toEqual([]);
+    // Where the three nodes get no CPU either, the store alone may decide, and says so.
+    if (starved < 0.75) expect(all.filter(({ whole }) => !whole)).toEqual([]);
     expect(textsOf(answersDuring)).toEqual(new Set([`${before}, rebuild 1`]));
     expect(textsOf(answersAfter)).toEqual(new Set(keys.map((key) => `${key}, rebuild 1`)));
     expect(origin.calls).toBe(1 + keys.length);

@@ -27,9 +27,9 @@ export interface InHand {
 /** How a client asks. */
 export interface Asking {
   readonly request: Partial<GetOrLock>;
-  readonly deadlineMs?: number;
+  readonly deadlineMs?: number | undefined;
   /** Goes away after so long; undefined to stay. */
-  readonly cancelAfterMs?: number;
+  readonly cancelAfterMs?: number | undefined;
 }
 
 /** A call as it came to a replica. */
@@ -59,14 +59,9 @@ export class Caller {
   async getOrLock(key: Key, asking: Asking, replica = this.replica): Promise<GetOrLockAnswer | Error> {
     const { world } = this;
     const { time, judge } = world;
-    // Key and holder come last, for nobody asks with another one, and one spread is cheap where two are not.
-    const request: GetOrLock = {
-      intent: 'rebuild',
-      requestId: '',
-      ...asking.request,
-      key,
-      holder: this.name,
-    };
+    const { intent = 'rebuild', requestId = '', waitMs, leaseMs, stale, read } = asking.request;
+    // One shape for all.
+    const request: GetOrLock = { key, intent, waitMs, leaseMs, stale, read, requestId, holder: this.name };
     const call = new Call(this.name, asking.deadlineMs);
     const startedAt = judge.now();
     const { namespace } = key;

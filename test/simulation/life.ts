@@ -33,6 +33,8 @@ export async function liveOn(world: World, name: string, work: Work): Promise<vo
   }
 }
 
+const INTENTS = ['rebuild', 'rebuild', 'rebuild', 'rebuild', 'rebuild', 'read', 'refresh'] as const;
+
 function askingOf({ chance }: World, requestId: string): Asking {
   const waitMs = chance.pick([0, 50, 300, 1_500, LIMITS.waitMsMax, undefined, undefined]);
   const deadlineMs = chance.hits(0.1) ? chance.pick([20, 200, 1_000]) : undefined;
@@ -40,15 +42,15 @@ function askingOf({ chance }: World, requestId: string): Asking {
   const leaseMs = chance.pick([undefined, undefined, 100, 300, 1_000, LIMITS.leaseMsMax]);
   return {
     request: {
-      intent: chance.pick(['rebuild', 'rebuild', 'rebuild', 'rebuild', 'rebuild', 'read', 'refresh']),
-      ...(waitMs === undefined ? {} : { waitMs }),
-      ...(leaseMs === undefined ? {} : { leaseMs }),
-      ...(chance.hits(0.3) ? { stale: 'forbid' as const } : {}),
-      ...(chance.hits(0.3) ? { read: 'store' as const } : {}),
+      intent: chance.pick(INTENTS),
+      waitMs,
+      leaseMs,
+      stale: chance.hits(0.3) ? 'forbid' : undefined,
+      read: chance.hits(0.3) ? 'store' : undefined,
       requestId: chance.hits(0.8) ? requestId : '',
     },
-    ...(deadlineMs === undefined ? {} : { deadlineMs }),
-    ...(cancelAfterMs === undefined ? {} : { cancelAfterMs }),
+    deadlineMs,
+    cancelAfterMs,
   };
 }
 

@@ -60,6 +60,12 @@ interface Arrivals {
   storeHeardMs: number;
 }
 
+/** The changes of one namespace, which stand among those of each of its keys too. */
+interface Space {
+  readonly changes: Change[];
+  readonly ofKeys: Change[][];
+}
+
 /** An answer that shows something that was made. */
 export interface Shown {
   readonly id: string;
@@ -76,8 +82,8 @@ export interface Shown {
 export class OldValues {
   readonly #made = new Map<string, Made>();
   readonly #ofKey = new Map<string, Change[]>();
-  readonly #ofNamespace = new Map<string, Change[]>();
-  readonly #arrivals = new WeakMap<Place, Arrivals>();
+  readonly #spaces = new Map<string, Space>();
+  readonly #arrivals = new Map<Place, Arrivals>();
 
   constructor(
     /** The place of this moment in the order of all that happens. */
@@ -107,17 +113,19 @@ export class OldValues {
       made.freshMs ??= { from: change.appliedMs, ttl: ttlMs };
       made.tags = tags;
     }
-    return this.#keep(this.#ofKey, id, change);
+    return this.#keep(id, change);
   }
 
   /** `endsFailure`: the store shows none any more. */
   invalidated(id: string, mode: 'delete' | 'mark_stale', endsFailure: boolean): Change {
-    return this.#keep(this.#ofKey, id, this.#change(mode, { endsFailure }));
+    return this.#keep(id, this.#change(mode, { endsFailure }));
   }
 
   stamped(namespace: string, stamped: NamespaceInvalidate): Change {
     const change = this.#change(stamped.mode, { stamped, endsFailure: false });
-    return this.#keep(this.#ofNamespace, namespace, change);
+    const { changes, ofKeys } = this.#spaceOf(namespace);
+    for (const all of [changes, ...ofKeys]) all.push(change);
+    return change;
   }
 
   arrived(place: Place, change: Change): void {
@@ -248,20 +256,31 @@ export class OldValues {
     return undefined;
   }
 
-  #changesOf(id: string): readonly Change[] {
-    const ofKey = this.#ofKey.get(id) ?? [];
-    const ofNamespace = this.#ofNamespace.get(keyFromId(id).namespace);
-    return ofNamespace === undefined ? ofKey : [...ofKey, ...ofNamespace];
+  /** Of a key, or of its namespace: one list, for it is read at every answer. */
+  #changesOf(id: string): Change[] {
+    const known = this.#ofKey.get(id);
+    if (known !== undefined) return known;
+    const space = this.#spaceOf(keyFromId(id).namespace);
+    const changes = [...space.changes];
+    space.ofKeys.push(changes);
+    this.#ofKey.set(id, changes);
+    return changes;
+  }
+
+  #spaceOf(namespace: string): Space {
+    const known = this.#spaces.get(namespace);
+    if (known !== undefined) return known;
+    const space: Space = { changes: [], ofKeys: [] };
+    this.#spaces.set(namespace, space);
+    return space;
   }
 
   #change(what: Change['what'], more: Pick<Change, 'nonce' | 'stamped' | 'endsFailure'>): Change {
     return { what, appliedAt: this.now(), appliedMs: this.nowMs(), ...more };
   }
 
-  #keep(where: Map<string, Change[]>, name: string, change: Change): Change {
-    const all = where.get(name);
-    if (all === undefined) where.set(name, [change]);
-    else all.push(change);
+  #keep(id: string, change: Change): Change {
+    this.#changesOf(id).push(change);
     return change;
   }
 

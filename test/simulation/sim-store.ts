@@ -7,6 +7,7 @@ import type {
 import {
   type ArmReply,
   type ArmRequest,
+  type HandOver,
   type ReadRequest,
   type StoredAnswer,
   type StoreExtend,
@@ -230,12 +231,12 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
     return this.#take('arm', id, request, (record, nowMs) => steps.arm(record, request, nowMs));
   }
 
-  adopt(id: string, nonce: string): Promise<RecordFacts | undefined> {
-    return this.#take('adopt', id, nonce, (record, nowMs) => steps.adopt(record, nonce, nowMs));
+  adopt(id: string, nonce: string, to?: HandOver): Promise<RecordFacts | undefined> {
+    return this.#take('adopt', id, nonce, (record, nowMs) => steps.adopt(record, nonce, nowMs, to));
   }
 
-  publish(id: string, { sent, ...request }: StorePublish): Promise<StoredAnswer> {
-    sent?.();
+  publish(id: string, request: StorePublish): Promise<StoredAnswer> {
+    request.sent?.();
     return this.#take('publish', id, request, (record, nowMs) => steps.publish(record, request, nowMs));
   }
 
@@ -282,7 +283,7 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
 
   #ask<T>(apply: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      const { time, process, server } = this;
+      const { time, process, server, link } = this;
       const fail = (why: string) => process.run(() => reject(new StoreUnavailable(why)));
       if (!server.up) {
         time.at(time.nowMs + 1, () => fail('connection refused'), process.timers);
@@ -290,17 +291,20 @@ export class SimStoreLink implements ValueStore, FirstStartClaim {
       }
       const expiry = this.#expiries.begin(() => fail('no reply in time'));
       const { life } = server;
-      this.link.send(() => {
-        if (life !== server.life) return;
-        server.arrive(() => {
-          const reply = apply();
-          const answer = () => {
-            expiry.expire = undefined;
-            server.witness.heard(process);
-            resolve(reply);
-          };
-          this.link.reply(() => process.run(answer));
-        });
+      let reply: T;
+      // Few closures, for there are a thousand of these in a seed.
+      const answer = () => {
+        expiry.expire = undefined;
+        server.witness.heard(process);
+        resolve(reply);
+      };
+      const answered = () => process.run(answer);
+      const taken = () => {
+        reply = apply();
+        link.reply(answered);
+      };
+      link.send(() => {
+        if (life === server.life) server.arrive(taken);
       });
     });
   }

@@ -31,6 +31,8 @@ export class VirtualTime {
   #wasQuiet = true;
   /** A binary heap, the next due thing at its root. */
   readonly #heap: Due[] = [];
+  /** When each thing of the heap is due, in the same places: most comparisons need nothing else. */
+  readonly #timesMs: number[] = [];
   /** With `choose`: what is due and has not happened. */
   readonly #ready: Due[] = [];
 
@@ -47,8 +49,9 @@ export class VirtualTime {
 
   /** Plans a thing; the returned function takes it off the plan. */
   at(atMs: number, fire: () => void, queue = '', isQuiet = false): () => void {
-    const due: Due = { atMs: Math.max(atMs, this.#nowMs), order: this.#order++, queue, isQuiet, fire };
-    this.#push(due);
+    const dueMs = Math.max(atMs, this.#nowMs);
+    const due: Due = { atMs: dueMs, order: this.#order++, queue, isQuiet, fire };
+    this.#push(due, dueMs);
     return () => {
       due.fire = undefined;
     };
@@ -56,8 +59,12 @@ export class VirtualTime {
 
   /** When the next thing is due, of those that are not due yet; Infinity if there is none. */
   get nextMs(): number {
-    while (this.#heap[0] !== undefined && this.#heap[0].fire === undefined) this.#pop();
-    return this.#heap[0]?.atMs ?? Number.POSITIVE_INFINITY;
+    const heap = this.#heap;
+    while (heap.length > 0) {
+      if ((heap[0] as Due).fire !== undefined) return this.#timesMs[0] as number;
+      this.#pop();
+    }
+    return Number.POSITIVE_INFINITY;
   }
 
   /** Time goes on to the next thing, although there may be something due that has not happened. */
@@ -108,7 +115,9 @@ export class VirtualTime {
     if (nextMs > untilMs || nextMs === Number.POSITIVE_INFINITY) return false;
     this.#nowMs = nextMs;
     this.#wasQuiet = true;
-    for (let due = this.#heap[0]; due !== undefined && due.atMs <= this.#nowMs; due = this.#heap[0]) {
+    const [heap, timesMs] = [this.#heap, this.#timesMs];
+    while (heap.length > 0 && (timesMs[0] as number) <= nextMs) {
+      const due = heap[0] as Due;
       this.#pop();
       if (due.fire === undefined) continue;
       this.steps += 1;
@@ -163,37 +172,48 @@ export class VirtualTime {
     return [...heads.values()].sort((one, other) => one.order - other.order);
   }
 
-  #push(due: Due): void {
-    const heap = this.#heap;
+  #push(due: Due, dueMs: number): void {
+    const [heap, timesMs] = [this.#heap, this.#timesMs];
     let at = heap.push(due) - 1;
+    timesMs.push(dueMs);
     while (at > 0) {
       const parent = (at - 1) >> 1;
-      const above = heap[parent] as Due;
+      const aboveMs = timesMs[parent] as number;
       // It is planned last, so that it comes after what is due at the same instant.
-      if (above.atMs <= due.atMs) break;
-      heap[at] = above;
+      if (aboveMs <= dueMs) break;
+      heap[at] = heap[parent] as Due;
+      timesMs[at] = aboveMs;
       at = parent;
     }
     heap[at] = due;
+    timesMs[at] = dueMs;
   }
 
   #pop(): void {
-    const heap = this.#heap;
+    const [heap, timesMs] = [this.#heap, this.#timesMs];
     const last = heap.pop() as Due;
-    if (heap.length === 0) return;
+    const lastMs = timesMs.pop() as number;
+    const { length } = heap;
+    if (length === 0) return;
     let at = 0;
-    for (;;) {
-      let child = at * 2 + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && isBefore(heap[child + 1] as Due, heap[child] as Due)) child += 1;
-      if (isBefore(last, heap[child] as Due)) break;
+    for (let child = 1; child < length; child = at * 2 + 1) {
+      if (child + 1 < length && this.#isBefore(child + 1, child)) child += 1;
+      const childMs = timesMs[child] as number;
+      if (lastMs < childMs || (lastMs === childMs && last.order < (heap[child] as Due).order)) break;
       heap[at] = heap[child] as Due;
+      timesMs[at] = childMs;
       at = child;
     }
     heap[at] = last;
+    timesMs[at] = lastMs;
   }
-}
 
-function isBefore(one: Due, other: Due): boolean {
-  return one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order);
+  #isBefore(one: number, other: number): boolean {
+    const oneMs = this.#timesMs[one] as number;
+    const otherMs = this.#timesMs[other] as number;
+    return (
+      oneMs < otherMs ||
+      (oneMs === otherMs && (this.#heap[one] as Due).order < (this.#heap[other] as Due).order)
+    );
+  }
 }

@@ -266,7 +266,8 @@ export class World implements LockNodeWitness, StoreWitness {
 
   /** A fault meets also what comes in its wake: a server that is down answers nothing until it is back. */
   #met(step: string): void {
-    for (const fault of this.faults.keys()) this.#metBy(fault, step);
+    if (this.faults.size > 0) for (const fault of this.faults.keys()) this.#metBy(fault, step);
+    if (this.#healedMs.size === 0) return;
     for (const [fault, healedMs] of this.#healedMs) {
       // Time only goes on: what was healed so long ago is felt no more.
       if (this.time.nowMs - healedMs >= WAKE_MS) this.#healedMs.delete(fault);

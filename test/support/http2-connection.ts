@@ -4,6 +4,7 @@ import {
   connect,
   type OutgoingHttpHeaders,
 } from 'node:http2';
+import { connect as connectTcp } from 'node:net';
 import { setImmediate as afterReceiving } from 'node:timers/promises';
 
 /**
@@ -14,8 +15,11 @@ import { setImmediate as afterReceiving } from 'node:timers/promises';
 export class Http2Connection {
   readonly session: ClientHttp2Session;
 
-  constructor(target: string) {
-    this.session = connect(`http://${target}`);
+  /** From `localAddress`, if it is set: another address of this machine. */
+  constructor(target: string, localAddress?: string) {
+    const [host = '', port = ''] = target.split(':');
+    const createConnection = () => connectTcp({ host, port: Number(port), localAddress });
+    this.session = connect(`http://${target}`, localAddress === undefined ? {} : { createConnection });
     this.session.on('error', () => {});
   }
 

@@ -42,6 +42,11 @@ export class RawHttp2 {
     this.#socket.write(frame(3, 0, stream, Buffer.of(0, 0, 0, 8)));
   }
 
+  /** Sends bytes as they are. */
+  write(bytes: Buffer): void {
+    this.#socket.write(bytes);
+  }
+
   end(): void {
     this.#socket.destroy();
   }

@@ -128,7 +128,7 @@ export async function replaceOneByOne(
     leaving?.signal('SIGTERM');
     expect(await leaving?.ended).toEqual({ code: 0, signal: null });
     const come = await fleet.addReplica(listenAt(port));
-    await expect.poll(() => answeredBy(come.httpUrl), { timeout: 10_000 }).toBeGreaterThan(50);
+    await expect.poll(() => answeredBy(come.httpUrl), { timeout: 60_000 }).toBeGreaterThan(50);
     expect(await load.rebuiltMoreThanOnce(`with ${at + 1} replaced`)).toEqual([]);
   }
 }

@@ -54,6 +54,18 @@ func (a *actor) prepare(asked command) func() (any, error) {
 	case "get_or_rebuild":
 		ctx := a.boarding(fields)
 		return a.with(fields, func(client *dibs.Client) (any, error) { return a.getOrRebuild(ctx, client, fields) })
+	case "get_or_rebuild_many":
+		ctx := a.boarding(fields)
+		return a.with(fields, func(client *dibs.Client) (any, error) { return a.getOrRebuildMany(ctx, client, fields) })
+	case "get":
+		ctx := a.boarding(fields)
+		return a.with(fields, func(client *dibs.Client) (any, error) { return a.get(ctx, client, fields) })
+	case "set":
+		ctx := a.boarding(fields)
+		return a.with(fields, func(client *dibs.Client) (any, error) { return a.set(ctx, client, fields) })
+	case "explain":
+		ctx := a.boarding(fields)
+		return a.with(fields, func(client *dibs.Client) (any, error) { return a.explain(ctx, client, fields) })
 	case "invalidate":
 		ctx := a.boarding(fields)
 		return a.with(fields, func(client *dibs.Client) (any, error) { return a.invalidate(ctx, client, fields) })

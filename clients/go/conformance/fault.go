@@ -18,6 +18,10 @@ func faultOf(err error) map[string]any {
 	if errors.As(err, &unreadable) {
 		return map[string]any{"kind": "rebuild"}
 	}
+	var many *manyError
+	if errors.As(err, &many) {
+		return faultsOf(many)
+	}
 	var rebuild *rebuildError
 	var panicked *dibs.PanicError
 	var failed *dibs.RebuildFailedError

@@ -37,6 +37,8 @@ type fields struct {
 	Calls       int             `json:"calls"`
 	InFlight    int             `json:"in_flight"`
 	Keys        []string        `json:"keys"`
+	Value       []byte          `json:"value"`
+	Absent      bool            `json:"absent"`
 	All         bool            `json:"all"`
 	Mode        string          `json:"mode"`
 	TimeoutMs   int64           `json:"timeout_ms"`

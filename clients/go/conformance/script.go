@@ -27,6 +27,7 @@ type script struct {
 	StaleMs      number   `json:"stale_ms"`
 	Tags         []string `json:"tags"`
 	DoNotStore   bool     `json:"do_not_store"`
+	manyScript
 }
 
 // asks is a call within a rebuild.

@@ -66,10 +66,6 @@ func (c conn) Invoke(ctx context.Context, method string, request, reply any, _ .
 	return nil
 }
 
-func (conn) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
-	return nil, status.Error(codes.Unimplemented, "dibstest has no streams")
-}
-
 func (s *service) answer(ctx context.Context, request any) (proto.Message, error) {
 	switch request := request.(type) {
 	case *dibsv1.GetOrLockRequest:
@@ -82,6 +78,8 @@ func (s *service) answer(ctx context.Context, request any) (proto.Message, error
 		return s.extend(request), nil
 	case *dibsv1.InvalidateRequest:
 		return s.invalidate(request)
+	case *dibsv1.ExplainRequest:
+		return s.explain(request), nil
 	default:
 		return nil, status.Error(codes.Unimplemented, fmt.Sprintf("dibstest does not answer %T", request))
 	}

@@ -4,17 +4,16 @@ import static dev.dibs.conformance.Fields.has;
 import static dev.dibs.conformance.Fields.text;
 import static dev.dibs.conformance.Fields.time;
 
+import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
-import com.google.gson.JsonNull;
 import com.google.gson.JsonObject;
-import com.google.gson.JsonPrimitive;
 import dev.dibs.DibsClient;
 import dev.dibs.InvalidateResult;
 import dev.dibs.Invalidation;
 import dev.dibs.Rebuild;
 import dev.dibs.RebuildFunction;
+import dev.dibs.RebuildManyFunction;
 import java.time.Duration;
-import java.util.Base64;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -23,6 +22,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 
 /** What one scenario's actor has: its clients, the calls that are open, and the gates of its rebuilds. */
 final class Actor {
@@ -60,6 +60,18 @@ final class Actor {
       }
       case "get_or_rebuild" -> {
         return getOrRebuild(fields);
+      }
+      case "get_or_rebuild_many" -> {
+        return getOrRebuildMany(fields);
+      }
+      case "get" -> {
+        return named(fields, FurtherCalls.get(client(fields), fields));
+      }
+      case "set" -> {
+        return named(fields, FurtherCalls.set(client(fields), fields));
+      }
+      case "explain" -> {
+        return client(fields).explainAsync(text(fields, "key")).thenApply(FurtherCalls::json);
       }
       case "call" -> {
         return call(fields);
@@ -128,29 +140,60 @@ final class Actor {
         .thenApply(
             bytes -> {
               JsonObject result = new JsonObject();
-              result.add("value", base64(bytes));
+              result.add("value", FurtherCalls.base64(bytes));
               return result;
             });
   }
 
+  private CompletableFuture<JsonObject> getOrRebuildMany(JsonObject fields) {
+    DibsClient client = client(fields);
+    String call = text(fields, "call");
+    CompletableFuture<Map<String, byte[]>> values =
+        client.getOrRebuildManyAsync(
+            List.of(Fields.texts(fields, "keys")), CallOptions.of(fields), rebuildMany(client, call, fields));
+    if (has(fields, "deadline_ms")) values.orTimeout(time(fields, "deadline_ms").toMillis(), TimeUnit.MILLISECONDS);
+    return named(fields, values)
+        .thenApply(
+            byKey -> {
+              JsonObject result = new JsonObject();
+              result.add("values", FurtherCalls.base64(byKey));
+              return result;
+            });
+  }
+
+  private RebuildManyFunction<byte[]> rebuildMany(DibsClient client, String call, JsonObject fields) {
+    Supplier<RebuildScript> scripts = scripts(client, call, fields);
+    return (keys, rebuild) -> {
+      JsonObject event = event("rebuild", call);
+      JsonArray sorted = new JsonArray();
+      keys.stream().sorted().forEach(sorted::add);
+      event.add("keys", sorted);
+      emit.accept(event);
+      return scripts.get().follow(keys, rebuild);
+    };
+  }
+
   /** Each run follows the next of its scripts, and the last one ever after. */
   private RebuildFunction<byte[], Exception> rebuild(DibsClient client, String call, JsonObject fields) {
+    Supplier<RebuildScript> scripts = scripts(client, call, fields);
+    return rebuild -> {
+      tellRebuild(call, rebuild);
+      return scripts.get().follow(rebuild);
+    };
+  }
+
+  private Supplier<RebuildScript> scripts(DibsClient client, String call, JsonObject fields) {
     List<JsonElement> scripts =
         fields.get("rebuild").isJsonArray()
             ? fields.getAsJsonArray("rebuild").asList()
             : List.of(fields.get("rebuild"));
     AtomicInteger runs = new AtomicInteger();
-    return rebuild -> {
-      tellRebuild(call, rebuild);
-      int run = Math.min(runs.getAndIncrement(), scripts.size() - 1);
-      RebuildScript script =
-          new RebuildScript(
-              scripts.get(run).getAsJsonObject(),
-              gates,
-              () -> emit.accept(event("lost", call)),
-              asked -> client.getOrRebuild(text(asked, "key"), CallOptions.of(asked), rebuild(client, call, asked)));
-      return script.follow(rebuild);
-    };
+    return () ->
+        new RebuildScript(
+            scripts.get(Math.min(runs.getAndIncrement(), scripts.size() - 1)).getAsJsonObject(),
+            gates,
+            () -> emit.accept(event("lost", call)),
+            asked -> client.getOrRebuild(text(asked, "key"), CallOptions.of(asked), rebuild(client, call, asked)));
   }
 
   /** The call can be left by its name. */
@@ -166,7 +209,7 @@ final class Actor {
     JsonObject event = event("rebuild", call);
     event.addProperty("reason", rebuild.reason().name().toLowerCase(Locale.ROOT));
     event.addProperty("fence", rebuild.fence());
-    if (rebuild.hasPrevious()) event.add("previous", base64(rebuild.previous()));
+    if (rebuild.hasPrevious()) event.add("previous", FurtherCalls.base64(rebuild.previous()));
     emit.accept(event);
   }
 
@@ -185,11 +228,6 @@ final class Actor {
     event.addProperty("event", name);
     event.addProperty("call", call);
     return event;
-  }
-
-  private static JsonElement base64(byte[] bytes) {
-    if (bytes == null) return JsonNull.INSTANCE;
-    return new JsonPrimitive(Base64.getEncoder().encodeToString(bytes));
   }
 
   private static List<String> names(JsonObject fields, String name) {

@@ -11,6 +11,7 @@ import com.google.gson.JsonObject;
 import dev.dibs.Codec;
 import dev.dibs.OnUnavailable;
 import dev.dibs.Options;
+import java.time.Duration;
 
 /** What a scenario says of one call. */
 final class CallOptions {
@@ -18,7 +19,7 @@ final class CallOptions {
 
   static Options<byte[]> of(JsonObject fields) {
     boolean isJson = has(fields, "codec") && text(fields, "codec").equals("json");
-    Options<byte[]> options = Options.of(isJson ? JsonCodec.TEXTS : Codec.BYTES, time(fields, "ttl_ms"));
+    Options<byte[]> options = Options.of(isJson ? JsonCodec.TEXTS : Codec.BYTES, ttl(fields));
     if (has(fields, "stale_ms")) options = options.staleTtl(time(fields, "stale_ms"));
     if (has(fields, "absent_ttl_ms")) options = options.absentTtl(time(fields, "absent_ttl_ms"));
     if (has(fields, "tags")) options = options.tags(texts(fields, "tags"));
@@ -37,5 +38,10 @@ final class CallOptions {
     }
     if (has(fields, "traceparent")) options = options.traceparent(text(fields, "traceparent"));
     return options;
+  }
+
+  /** A read has none. */
+  private static Duration ttl(JsonObject fields) {
+    return has(fields, "ttl_ms") ? time(fields, "ttl_ms") : Duration.ofMinutes(1);
   }
 }

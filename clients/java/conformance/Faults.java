@@ -3,6 +3,7 @@ package dev.dibs.conformance;
 import com.google.gson.JsonObject;
 import dev.dibs.DibsBusyException;
 import dev.dibs.DibsException;
+import dev.dibs.DibsManyException;
 import dev.dibs.DibsStatusException;
 import dev.dibs.RebuildFailedException;
 import dev.dibs.ReentrantRebuildException;
@@ -42,10 +43,20 @@ final class Faults {
       fault.addProperty("code", refused.code().name());
       return fault;
     }
+    if (error instanceof DibsManyException many) return ofMany(many);
     if (error instanceof StatusRuntimeException refused) return ofCall(refused);
     if (error instanceof CancellationException || error instanceof TimeoutException) return fault("cancelled", error);
     error.printStackTrace();
     return fault("unexpected", error);
+  }
+
+  private static JsonObject ofMany(DibsManyException many) {
+    JsonObject fault = fault("many", many);
+    JsonObject errors = new JsonObject();
+    many.errors().forEach((key, error) -> errors.add(key, of(error)));
+    fault.add("errors", errors);
+    fault.add("values", FurtherCalls.base64(many.values()));
+    return fault;
   }
 
   /** The raw stub's. */

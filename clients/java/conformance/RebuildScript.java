@@ -1,15 +1,21 @@
 package dev.dibs.conformance;
 
+import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import dev.dibs.Rebuild;
+import dev.dibs.RebuildMany;
 import dev.dibs.RetryAfter;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Base64;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
 
 /** What a scenario says of a rebuild, and does it. */
 record RebuildScript(JsonObject script, Gates gates, Runnable tellLost, Asked asked) {
@@ -63,16 +69,8 @@ record RebuildScript(JsonObject script, Gates gates, Runnable tellLost, Asked as
   private static final long GATE_MS_MAX = 600_000;
 
   byte[] follow(Rebuild<byte[]> rebuild) throws Exception {
-    if (script.has("gate")) await(rebuild, gates.of(script.get("gate").getAsString()), GATE_MS_MAX);
-    if (script.has("after_ms")) await(rebuild, new CountDownLatch(1), script.get("after_ms").getAsLong());
-    byte[] theirs = script.has("asks") ? ask(script.getAsJsonObject("asks")) : null;
-    if (script.has("fail")) {
-      Duration retryAfter = script.has("retry_after_ms") ? Fields.time(script, "retry_after_ms") : null;
-      throw new SourceException(script.get("fail").getAsString(), retryAfter);
-    }
-    if (script.has("throws_badly")) throw new BadException();
-    if (script.has("panics")) throw new SourceError(script.get("panics").getAsString());
-    say(rebuild);
+    byte[] theirs = begin(rebuild::isLost);
+    say(rebuild, script);
     if (script.has("absent")) return null;
     if (script.has("size")) {
       byte[] value = new byte[script.get("size").getAsInt()];
@@ -80,7 +78,40 @@ record RebuildScript(JsonObject script, Gates gates, Runnable tellLost, Asked as
       return value;
     }
     if (theirs != null && !script.has("value")) return theirs;
-    return Base64.getDecoder().decode(script.has("value") ? script.get("value").getAsString() : "");
+    return bytes(script.has("value") ? script.get("value").getAsString() : "");
+  }
+
+  /** For several keys at once: the values that the script has of them. */
+  Map<String, byte[]> follow(List<String> keys, RebuildMany<byte[]> rebuild) throws Exception {
+    begin(() -> false);
+    Map<String, byte[]> made = new HashMap<>();
+    JsonObject values = script.has("values") ? script.getAsJsonObject("values") : new JsonObject();
+    for (String key : keys) {
+      if (script.has("of") && script.getAsJsonObject("of").has(key)) {
+        say(rebuild.of(key), script.getAsJsonObject("of").getAsJsonObject(key));
+      }
+      JsonElement value = values.has(key) ? values.get(key) : script.get("each");
+      if (value != null && !value.isJsonNull()) made.put(key, bytes(value.getAsString()));
+    }
+    return made;
+  }
+
+  private static byte[] bytes(String base64) {
+    return Base64.getDecoder().decode(base64);
+  }
+
+  /** What it waits for, asks and throws before it has a value. */
+  private byte[] begin(BooleanSupplier isLost) throws Exception {
+    if (script.has("gate")) await(isLost, gates.of(script.get("gate").getAsString()), GATE_MS_MAX);
+    if (script.has("after_ms")) await(isLost, new CountDownLatch(1), script.get("after_ms").getAsLong());
+    byte[] theirs = script.has("asks") ? ask(script.getAsJsonObject("asks")) : null;
+    if (script.has("fail")) {
+      Duration retryAfter = script.has("retry_after_ms") ? Fields.time(script, "retry_after_ms") : null;
+      throw new SourceException(script.get("fail").getAsString(), retryAfter);
+    }
+    if (script.has("throws_badly")) throw new BadException();
+    if (script.has("panics")) throw new SourceError(script.get("panics").getAsString());
+    return theirs;
   }
 
   private byte[] ask(JsonObject asks) throws Exception {
@@ -103,14 +134,14 @@ record RebuildScript(JsonObject script, Gates gates, Runnable tellLost, Asked as
     }
   }
 
-  private void say(Rebuild<byte[]> rebuild) {
-    if (script.has("ttl_ms")) rebuild.ttl(Fields.time(script, "ttl_ms"));
-    if (script.has("stale_ms")) rebuild.staleTtl(Fields.time(script, "stale_ms"));
-    if (script.has("tags")) rebuild.tags(Fields.texts(script, "tags"));
-    if (Fields.is(script, "do_not_store")) rebuild.doNotStore();
+  private static void say(Rebuild<byte[]> rebuild, JsonObject terms) {
+    if (terms.has("ttl_ms")) rebuild.ttl(Fields.time(terms, "ttl_ms"));
+    if (terms.has("stale_ms")) rebuild.staleTtl(Fields.time(terms, "stale_ms"));
+    if (terms.has("tags")) rebuild.tags(Fields.texts(terms, "tags"));
+    if (Fields.is(terms, "do_not_store")) rebuild.doNotStore();
   }
 
-  private void await(Rebuild<?> rebuild, CountDownLatch gate, long ms) throws InterruptedException {
+  private void await(BooleanSupplier isLost, CountDownLatch gate, long ms) throws InterruptedException {
     boolean ignoresLoss = script.has("ignore_loss") && script.get("ignore_loss").getAsBoolean();
     long untilNanos = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(ms);
     for (; ; ) {
@@ -118,7 +149,7 @@ record RebuildScript(JsonObject script, Gates gates, Runnable tellLost, Asked as
         gate.await(untilNanos - System.nanoTime(), TimeUnit.NANOSECONDS);
         return;
       } catch (InterruptedException error) {
-        if (rebuild.isLost()) tellLost.run();
+        if (isLost.getAsBoolean()) tellLost.run();
         if (!ignoresLoss) throw error;
       }
     }

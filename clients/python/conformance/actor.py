@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import copy
 import itertools
 from collections import defaultdict
@@ -11,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, cast
 
+from further_calls import base64_of, explain, get, put
 from overhead import overhead
 from raw_call import raw_call
 from rebuild_script import Gates, follow, seconds
@@ -116,6 +116,12 @@ class Actor:
             if "deadline_ms" in fields:
                 calling = asyncio.wait_for(calling, fields["deadline_ms"] / 1_000)
             return await self._leavable(fields, calling)
+        elif what in ("get", "set"):
+            client, deadline_ms = self._clients[fields["client"]], fields.get("deadline_ms", 60_000)
+            calling = get(client, fields) if what == "get" else put(client, fields)
+            return await self._leavable(fields, asyncio.wait_for(calling, deadline_ms / 1_000))
+        elif what == "explain":
+            return await explain(self._clients[fields["client"]], fields)
         elif what == "call":
             stub, deadline_ms = self._clients[fields["client"]].stub, fields.get("deadline_ms", 30_000)
             return await self._leavable(
@@ -210,8 +216,3 @@ def options_of(fields: Fields) -> RebuildOptions:
     words = {name: fields[name] for name in _WORDS if name in fields}
     options: Any = {**times, **words}
     return cast(RebuildOptions, options)
-
-
-def base64_of(value: bytes | None) -> str | None:
-    """As values travel in the protocol."""
-    return None if value is None else base64.b64encode(value).decode()

@@ -12,7 +12,18 @@ from typing import Any
 
 import pytest
 
-from dibs import BYTES, AsyncClient, AsyncRebuild, Client, Hooks, Invalidated, LeaseLostError, Rebuild
+from dibs import (
+    BYTES,
+    AsyncClient,
+    AsyncRebuild,
+    Client,
+    Explanation,
+    Hooks,
+    Invalidated,
+    LeaseLostError,
+    Rebuild,
+    Stored,
+)
 from dibs.testing import AsyncMemoryClient, MemoryClient
 
 Context = Rebuild[Any] | AsyncRebuild[Any]
@@ -114,6 +125,17 @@ class ThreadCaller:
         done: Invalidated = await self._do(lambda: self.client.invalidate(*args, **options))
         return done
 
+    async def find(self, *args: Any, **options: Any) -> Any:
+        return await self._do(lambda: self.client.get(*args, **{"codec": BYTES, **options}))
+
+    async def put(self, *args: Any, **options: Any) -> Stored:
+        stored: Stored = await self._do(lambda: self.client.set(*args, **{"ttl": 60, "codec": BYTES, **options}))
+        return stored
+
+    async def explain(self, key: str) -> Explanation:
+        explanation: Explanation = await self._do(lambda: self.client.explain(key))
+        return explanation
+
     async def ready(self, *args: Any) -> None:
         await self._do(lambda: self.client.ready(*args))
 
@@ -153,6 +175,15 @@ class LoopCaller:
 
     async def invalidate(self, *args: Any, **options: Any) -> Invalidated:
         return await self.client.invalidate(*args, **options)
+
+    async def find(self, *args: Any, **options: Any) -> Any:
+        return await self.client.get(*args, **{"codec": BYTES, **options})
+
+    async def put(self, *args: Any, **options: Any) -> Stored:
+        return await self.client.set(*args, **{"ttl": 60, "codec": BYTES, **options})
+
+    async def explain(self, key: str) -> Explanation:
+        return await self.client.explain(key)
 
     async def ready(self, *args: Any) -> None:
         await self.client.ready(*args)

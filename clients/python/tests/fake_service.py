@@ -120,8 +120,8 @@ class FakeService:
 
 
 NEVER = object()
-_METHODS = ("GetOrLock", "Publish", "Release", "Extend", "Invalidate")
-_FIELDS = dict(zip(("get_or_lock", "publish", "release", "extend", "invalidate"), _METHODS, strict=True))
+_METHODS = ("GetOrLock", "Publish", "Release", "Extend", "Invalidate", "Explain")
+_FIELDS = dict(zip(("get_or_lock", "publish", "release", "extend", "invalidate", "explain"), _METHODS, strict=True))
 
 
 class _AbortedError(Exception):

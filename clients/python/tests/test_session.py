@@ -109,7 +109,7 @@ async def test_a_call_that_leaves_is_told_to_the_service(fake: FakeService, make
     fake.will("GetOrLock", NEVER)
     with pytest.raises(TimeoutError):
         await make().get("k", never_called, leave_after=0.1)
-    await until(lambda: fake.heard[0].cancelled)
+    await until(lambda: [heard.cancelled for heard in fake.heard] == [True])
     assert len(fake.hellos) == 1
 
 

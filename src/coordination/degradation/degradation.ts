@@ -36,9 +36,9 @@ export class Degradation {
   watchedStore(store: ValueStore): ValueStore {
     return {
       read: (id, request) =>
-        this.#notedOnceSent('read', request?.sent, (sent) => store.read(id, { ...request, sent })),
+        this.#notedOnceSent('read', request?.sent, (sent) => store.read(id, { known: request?.known, sent })),
       arm: (id, request) => this.#noted('arm', store.arm(id, request)),
-      adopt: (id, nonce) => this.#noted('adopt', store.adopt(id, nonce)),
+      adopt: (id, nonce, to) => this.#noted('adopt', store.adopt(id, nonce, to)),
       publish: (id, request) =>
         this.#notedOnceSent('publish', request.sent, (sent) => store.publish(id, { ...request, sent })),
       release: (id, request) => this.#noted('release', store.release(id, request)),

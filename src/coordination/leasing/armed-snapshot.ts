@@ -10,17 +10,21 @@ export function armedSnapshot(
   record: RecordFacts,
   sent: Pick<Snapshot, 'readAtMs' | 'arrivals' | 'sentAt'>,
 ): Snapshot {
-  const { value } = looked.record;
-  const ageMs = sent.readAtMs - looked.readAtMs;
-  const aged = value && {
-    ...value,
-    freshForMs: Math.max(0, value.freshForMs - ageMs),
-    servableForMs: value.servableForMs - ageMs,
-    ageMs: value.ageMs + ageMs,
-  };
   const { namespace } = looked;
-  if (aged === undefined || aged.servableForMs <= 0) return { ...sent, record, from: 'store', namespace };
+  const { readAtMs } = sent;
+  const { value } = looked.record;
+  const lateMs = readAtMs - looked.readAtMs;
+  if (value === undefined || value.servableForMs <= lateMs) {
+    const { arrivals, sentAt } = sent;
+    return { record, readAtMs, arrivals, sentAt, from: 'store', namespace };
+  }
+  const aged = {
+    ...value,
+    freshForMs: Math.max(0, value.freshForMs - lateMs),
+    servableForMs: value.servableForMs - lateMs,
+    ageMs: value.ageMs + lateMs,
+  };
   // A tag may have been invalidated between the read and the arm: a later caller must not count it as its own read.
   const { arrivals, sentAt } = looked;
-  return { ...sent, arrivals, sentAt, record: { ...record, value: aged }, from: 'store', namespace };
+  return { record: { ...record, value: aged }, readAtMs, arrivals, sentAt, from: 'store', namespace };
 }

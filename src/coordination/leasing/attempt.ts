@@ -2,8 +2,10 @@ import type { Snapshot } from '../reading/snapshot.js';
 import type { Call } from '../words/call.js';
 import type { Key } from '../words/key.js';
 import type { Degraded, Lease, LeaseReason, UndecidedBy } from '../words/outcome.js';
+import type { LeaseLabels } from '../words/record.js';
 import type { GetOrLock } from '../words/requests.js';
 import type { Token } from '../words/token.js';
+import type { Span } from '../words/trace.js';
 
 /** A caller that may be given a lease. */
 export interface Candidate {
@@ -44,12 +46,31 @@ export interface Tried {
   readonly snapshot: Snapshot;
   /** How many callers have arrived at this replica before now. */
   arrivals(): number;
+  /**
+   * `waiter` has gone: the caller to whom that which was done for it goes on, of the same identity and for the same lease.
+   * Undefined if there is none.
+   */
+  next(): Candidate | undefined;
 }
 
 /** The same, with what is asked for. */
 export interface Grant extends Tried {
   readonly key: Key;
   readonly leaseMs: number;
+}
+
+/** For the next caller if the one that it is for has gone; undefined if no caller is left for it. */
+export function forWhoIsHere(grant: Grant): Grant | undefined {
+  if (!grant.waiter.gone) return grant;
+  const next = grant.next();
+  return next && { ...grant, waiter: next };
+}
+
+/** What the record says of the caller that has the lease. */
+export function labelsOf({ waiter, leaseMs, reason }: Grant, span: Span | undefined): LeaseLabels {
+  const { request, call, requestKey } = waiter;
+  const traceparent = span?.traceparent ?? call.traceparent;
+  return { leaseMs, holder: request.holder, traceparent, requestKey, reason };
 }
 
 /** A lease as it was granted, and how many times it was handed out. */

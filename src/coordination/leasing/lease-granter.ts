@@ -10,13 +10,23 @@ import { hitOf } from '../reading/hit-of.js';
 import type { Snapshot } from '../reading/snapshot.js';
 import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
-import type { Hit, Lease } from '../words/outcome.js';
+import type { Degraded, Hit, Lease } from '../words/outcome.js';
 import type { Token } from '../words/token.js';
 import type { Span, Trace } from '../words/trace.js';
 import { armedSnapshot as snapshotOf } from './armed-snapshot.js';
-import type { Attempt, Candidate, Given, Grant, Tried } from './attempt.js';
+import {
+  type Attempt,
+  type Candidate,
+  forWhoIsHere,
+  type Given,
+  type Grant,
+  labelsOf,
+  type Tried,
+} from './attempt.js';
 import { driftMs } from './drift.js';
 import { unnamedLeaseMs } from './forecast.js';
+import { heldOf, leaseOf } from './given-lease.js';
+import { type Armed, handOn } from './hand-on.js';
 import type { HeldLeases } from './held-leases.js';
 import { keepingLock } from './kept-lock.js';
 import type { LeaseLifecycle, LeasePorts } from './lease-lifecycle.js';
@@ -47,29 +57,31 @@ export class LeaseGranter {
 
   /** One attempt for one caller, if the namespace has a free rebuild slot. */
   async attempt(key: Key, tried: Tried): Promise<Attempt> {
-    const { snapshot, waiter } = tried;
+    const { snapshot, waiter, reason, arrivals } = tried;
     const leaseMs = this.#leaseMsOf(key, snapshot, waiter);
     const slot = await this.shared.slots.enter(key, leaseMs);
     if (slot === undefined) return { kind: 'held_back' };
-    const attempt = await this.#vote({ ...tried, key, leaseMs });
+    const attempt = await this.#vote({ waiter, reason, snapshot, arrivals, key, leaseMs });
     if (attempt.kind !== 'granted') void this.shared.slots.leave(key.namespace, slot);
     else void this.shared.slots.keep(key.namespace, slot, attempt.lease.token.nonce, leaseMs);
     return attempt;
   }
 
   /** The quorum first, then the store, stepping down the degradation as parts are missing. */
-  async #vote(grant: Grant): Promise<Attempt> {
+  async #vote(asked: Grant): Promise<Attempt> {
     const { quorum, clock, chance } = this.parts;
-    const { key, waiter, leaseMs, snapshot } = grant;
-    const { identity, trace } = waiter.call;
+    const { key, leaseMs, snapshot } = asked;
+    const { identity, trace } = asked.waiter.call;
     const askedMs = clock.nowMs();
     const ballot = await this.#ask(key, mintNonce(chance, identity), leaseMs, trace);
     const isLate = ballot.kind === 'unavailable' && ballot.late === true;
-    waiter.nodesLateSinceMs = isLate ? (waiter.nodesLateSinceMs ?? askedMs) : undefined;
-    if (waiter.gone) {
+    const grant = forWhoIsHere(asked);
+    if (grant === undefined) {
       if (ballot.kind === 'granted') await quorum.release(key.id, ballot.nonce);
       return { kind: 'abandoned' };
     }
+    const { waiter } = grant;
+    waiter.nodesLateSinceMs = isLate ? (waiter.nodesLateSinceMs ?? askedMs) : undefined;
     switch (ballot.kind) {
       case 'granted':
         return snapshot.from === 'nowhere'
@@ -180,15 +192,11 @@ export class LeaseGranter {
       return store.arm(key.id, {
         nonce,
         expiresInMs: Math.max(1, Math.ceil(validUntilMs - sent.readAtMs)),
-        leaseMs,
         fenceRead: snapshot.record.fence,
         valueFenceRead: snapshot.record.valueFence,
         quorumLost,
         silenceMs: limits.silenceMs,
-        holder: waiter.request.holder,
-        traceparent: span?.traceparent ?? waiter.call.traceparent,
-        requestKey: waiter.requestKey,
-        reason,
+        ...labelsOf(grant, span),
         clock: tagClock,
         keepMs: limits.leaseMsMax,
       });
@@ -208,20 +216,29 @@ export class LeaseGranter {
       return { kind: 'read_again' };
     }
     const token: Token = { kind: 'armed', nonce, fence: reply.record.fence, leaseMs };
+    const { lifecycle } = this.shared;
+    const armed = await handOn({ store, lifecycle }, { grant, token, owner: 1, record: reply.record, span });
+    if (armed === undefined) return { kind: 'abandoned' };
+    const degraded = quorumLost ? 'quorum_lost' : 'none';
+    return this.#give(armed, validUntilMs, degraded, snapshotOf(snapshot, armed.record, sent));
+  }
+
+  async #give(
+    { grant, token, owner, span }: Armed,
+    validUntilMs: number,
+    degraded: Degraded,
+    snapshot: Snapshot,
+  ): Promise<Attempt> {
+    const { key, waiter, reason } = grant;
     const untilMs = await this.#afterArming(grant, token, validUntilMs);
-    if (waiter.gone || untilMs - clock.nowMs() < 1) {
-      await this.shared.lifecycle.endArmed(key, token, { end: 'cancelled', owner: 1 });
+    if (waiter.gone || untilMs - this.parts.clock.nowMs() < 1) {
+      await this.shared.lifecycle.endArmed(key, token, { end: 'cancelled', owner });
       return waiter.gone ? { kind: 'abandoned' } : { kind: 'undecided', by: 'lease_over' };
     }
-    const given: Given = { token, owner: 1, untilMs, reason };
+    const given: Given = { token, owner, untilMs, reason };
     this.#remember(key, waiter, given, span);
-    const armedSnapshot = snapshotOf(snapshot, reply.record, sent);
-    return {
-      kind: 'granted',
-      lease: this.#leaseOf(given, this.#previousOf(armedSnapshot, waiter)),
-      degraded: quorumLost ? 'quorum_lost' : 'none',
-      snapshot: armedSnapshot,
-    };
+    const lease = this.#leaseOf(given, this.#previousOf(snapshot, waiter));
+    return { kind: 'granted', lease, degraded, snapshot };
   }
 
   /**
@@ -267,17 +284,19 @@ export class LeaseGranter {
   }
 
   #grantUnstored(
-    grant: Grant,
+    asked: Grant,
     nonce: string,
     validUntilMs: number,
     degraded: 'store_lost' | 'local',
   ): Attempt {
-    const { key, waiter, reason, leaseMs } = grant;
+    const { key, reason, leaseMs } = asked;
     const token: Token = { kind: degraded === 'local' ? 'local' : 'quorum', nonce, fence: 0, leaseMs };
-    if (waiter.gone || validUntilMs - this.parts.clock.nowMs() < 1) {
+    const grant = forWhoIsHere(asked);
+    if (grant === undefined || validUntilMs - this.parts.clock.nowMs() < 1) {
       void this.shared.lifecycle.endUnstored(key, token, 'cancelled');
-      return waiter.gone ? { kind: 'abandoned' } : { kind: 'undecided', by: 'lease_over' };
+      return grant === undefined ? { kind: 'abandoned' } : { kind: 'undecided', by: 'lease_over' };
     }
+    const { waiter } = grant;
     const span = waiter.call.trace?.begin('lease', { reason });
     const given: Given = { token, owner: 1, untilMs: validUntilMs, reason };
     this.#remember(key, waiter, given, span);
@@ -299,40 +318,16 @@ export class LeaseGranter {
   }
 
   #remember(key: Key, waiter: Candidate, given: Given, span?: Span): void {
-    const { token, owner, untilMs, reason, givenAt = this.shared.changes.count } = given;
-    this.shared.held.add({
-      key,
-      nonce: token.nonce,
-      kind: token.kind,
-      fence: token.fence,
-      sinceMs: this.parts.clock.nowMs(),
-      givenAt,
-      leaseMs: token.leaseMs,
-      holder: waiter.request.holder,
-      traceparent: span?.traceparent ?? waiter.call.traceparent,
-      requestKey: waiter.requestKey,
-      reason,
-      untilMs,
-      storedUntilMs: token.kind === 'armed' ? untilMs : undefined,
-      owner,
-      span,
-    });
+    const sinceMs = this.parts.clock.nowMs();
+    this.shared.held.add(heldOf(key, waiter, given, { sinceMs, count: this.shared.changes.count, span }));
   }
 
   #previousOf(snapshot: Snapshot, { staleAllowed }: Candidate): Hit | undefined {
     return staleAllowed ? hitOf(snapshot, this.parts.clock.nowMs(), true) : undefined;
   }
 
-  #leaseOf({ token, owner, untilMs, reason }: Given, previous?: Hit): Lease {
-    return {
-      kind: 'lease',
-      token,
-      fence: token.fence,
-      expiresInMs: Math.max(1, Math.floor(untilMs - this.parts.clock.nowMs())),
-      reason,
-      owner,
-      previous,
-    };
+  #leaseOf(given: Given, previous?: Hit): Lease {
+    return leaseOf(given, this.parts.clock.nowMs(), previous);
   }
 
   #leaseMsOf(key: Key, snapshot: Snapshot, waiter: Candidate): number {

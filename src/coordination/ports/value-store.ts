@@ -1,5 +1,12 @@
 import type { LeaseEnd, LeaseReason, Payload, PublishOutcome, ReleaseOutcome } from '../words/outcome.js';
-import type { KeyRecord, MeasuredRecord, PastLease, RecordFacts, StoredValue } from '../words/record.js';
+import type {
+  KeyRecord,
+  LeaseLabels,
+  MeasuredRecord,
+  PastLease,
+  RecordFacts,
+  StoredValue,
+} from '../words/record.js';
 
 /**
  * The value store: it decides whose result counts. Each method is one atomic step at the store, on the
@@ -12,8 +19,11 @@ export interface ValueStore {
   read(id: string, request?: ReadRequest): Promise<KeyRecord>;
   /** Makes a granted lease the one whose publish counts, if the record is still as the caller read it. */
   arm(id: string, request: ArmRequest): Promise<ArmReply>;
-  /** Hands the armed lease `nonce` out once more: raises its owner number. Undefined if it is not armed. */
-  adopt(id: string, nonce: string): Promise<RecordFacts | undefined>;
+  /**
+   * Hands the armed lease `nonce` out once more: raises its owner number. With `to`, it is another caller's from now on.
+   * Undefined if it is not armed, or has another owner number than that of `to`.
+   */
+  adopt(id: string, nonce: string, to?: HandOver): Promise<RecordFacts | undefined>;
   /** Stores a value if its nonce is exactly the armed one, ends the lease and sends the wake. */
   publish(id: string, request: StorePublish): Promise<StoredAnswer>;
   /** Ends the armed lease `nonce` without a value and sends the wake. */
@@ -31,6 +41,12 @@ export interface ReadRequest {
   readonly known?: Pick<StoredValue, 'fence' | 'payload'> | undefined;
   /** Called once, when the read is sent: it may have waited for its turn. Not called where it is refused before. */
   readonly sent?: () => void;
+}
+
+/** The caller that an armed lease goes on to. */
+export interface HandOver extends LeaseLabels {
+  /** Its owner number so far: a lease that was handed out again since is not taken away. */
+  readonly owner: number;
 }
 
 export interface ArmRequest {

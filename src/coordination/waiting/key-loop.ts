@@ -43,7 +43,8 @@ const WITHOUT_PAUSE: ReadonlySet<Attempt['kind']> = new Set(['granted', 'read_ag
 
 /** A caller that may try for the lease, and what for. */
 interface Contender {
-  readonly waiter: Waiter;
+  /** Another one as soon as it has gone, and what was done for it has gone on to that one. */
+  waiter: Waiter;
   readonly act: 'attempt' | 'adopt';
   readonly reason: LeaseReason;
 }
@@ -217,12 +218,13 @@ export class KeyLoop {
   async #attempt(snapshot: Snapshot, contender: Contender): Promise<Attempt> {
     const { room } = this;
     const { answers, granter } = this.parts;
-    const { waiter, reason } = contender;
+    const { reason } = contender;
     // The serving may have taken turns, and the caller may have left in one of them.
-    if (waiter.gone) return { kind: 'abandoned' };
-    if (reason === 'early_refresh') waiter.refreshDraw = 0;
-    waiter.trying = true;
+    if (contender.waiter.gone) return { kind: 'abandoned' };
+    if (reason === 'early_refresh') contender.waiter.refreshDraw = 0;
+    contender.waiter.trying = true;
     const attempt = await this.#ask(snapshot, contender);
+    const { waiter } = contender;
     waiter.trying = false;
     if (attempt.kind !== 'granted') return attempt;
     // Between the granter's last check of the waiter and this line, a publish may have served it.
@@ -237,12 +239,34 @@ export class KeyLoop {
     const { waiter, act, reason } = contender;
     try {
       if (act === 'adopt') return await granter.adopt(room.key, snapshot, waiter);
-      return await granter.attempt(room.key, { snapshot, waiter, reason, arrivals });
+      const next = () => this.#handOn(snapshot, contender);
+      return await granter.attempt(room.key, { snapshot, waiter, reason, arrivals, next });
     } catch (error) {
       // A namespace with `on_loss: fail` still serves what it has.
-      if (!(error instanceof CoordinationError) || !this.#serveMeanwhile(waiter)) throw error;
+      if (!(error instanceof CoordinationError) || !this.#serveMeanwhile(contender.waiter)) throw error;
       return { kind: 'abandoned' };
     }
+  }
+
+  /**
+   * The contender has gone. What was done for it goes on to the oldest that may try for the same lease: of the same
+   * identity, because the lease's secret is one of that identity's.
+   */
+  #handOn(snapshot: Snapshot, contender: Contender): Waiter | undefined {
+    if (this.parts.draining()) return undefined;
+    const { reason, waiter: gone } = contender;
+    const nowMs = this.parts.clock.nowMs();
+    for (const waiter of this.room.waiters()) {
+      const isLike =
+        waiter.call.identity === gone.call.identity && waiter.request.leaseMs === gone.request.leaseMs;
+      if (!isLike || waiter.gone) continue;
+      const decision = decide(snapshot, waiter, nowMs);
+      if (decision.act !== 'attempt' || decision.reason !== reason) continue;
+      waiter.trying = true;
+      contender.waiter = waiter;
+      return waiter;
+    }
+    return undefined;
   }
 
   /** False if there is nothing that may serve it now. */

@@ -76,6 +76,9 @@ export interface ArmedLease {
   readonly quorumLost: boolean;
 }
 
+/** What a lease's record says of the caller that has it. */
+export type LeaseLabels = Pick<ArmedLease, 'leaseMs' | 'holder' | 'traceparent' | 'reason' | 'requestKey'>;
+
 /**
  * A running mean of rebuild times and of how far they stray from it, in milliseconds: the estimator that
  * TCP has for its round trips (Jacobson, "Congestion avoidance and control", 1988), gains 1/8 and 1/4.

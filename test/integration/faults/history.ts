@@ -66,7 +66,8 @@ export interface InvalidateEntry extends Timed {
  * the record of one key.
  */
 export type Window =
-  | { readonly kind: 'stopped' | 'store'; readonly from: number; readonly to: number }
+  /** `starved`: every process got little CPU, which excuses late answers and nothing else. */
+  | { readonly kind: 'stopped' | 'store' | 'starved'; readonly from: number; readonly to: number }
   | { readonly kind: 'forgotten'; readonly key: string; readonly from: number; readonly to: number };
 
 export const meets = ({ from, to }: Pick<Window, 'from' | 'to'>, start: number, end: number) =>

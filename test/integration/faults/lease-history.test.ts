@@ -194,5 +194,6 @@ describe('the history', () => {
     expect(rules([late])).toEqual(['INV-9']);
     expect(rules([{ ...late, end: 1_100 }])).toEqual([]);
     expect(rules([late], [{ kind: 'stopped', from: 500, to: 600 }])).toEqual([]);
+    expect(rules([late], [{ kind: 'starved', from: 500, to: 600 }])).toEqual([]);
   });
 });

@@ -53,7 +53,7 @@ export function judge(entries: readonly Entry[], windows: readonly Window[]): Ve
   for (const { key, code } of gets) {
     if (code !== undefined && !NOBODY_DECIDED.has(code)) violations.push(`INV-9 ${key}: ended with ${code}`);
   }
-  const excused = windows.filter(({ kind }) => kind === 'stopped');
+  const excused = windows.filter(({ kind }) => kind === 'stopped' || kind === 'starved');
   const late = gets.filter(
     ({ start, end, waitMs }) =>
       end - start > waitMs + LATE_MS && !excused.some((window) => meets(window, start, end)),

@@ -27,9 +27,10 @@ export interface SoakResult extends Verdict {
 /** A fault is over for those who felt it a little later: connections come back, pings are answered. */
 const AFTERMATH_MS = 3_000;
 
-/** How often this process looks whether it gets any CPU, and how late it may be. */
+/** How often this process looks whether it gets any CPU, and how late it may be: once, and in all of a second's looks. */
 const LOOK_MS = 50;
 const LAG_MS_MAX = 200;
+const LOOKS_PER_SECOND = 20;
 
 const now = () => Number(process.hrtime.bigint()) / 1e6;
 
@@ -78,11 +79,17 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
 /** Where this process gets no CPU, the others get none either: a machine that is busy with other work makes answers late. */
 function watchMachine(windows: Window[]): NodeJS.Timeout {
   let lookedMs = now();
+  const lags: number[] = [];
   return setInterval(() => {
     const from = lookedMs;
     lookedMs = now();
-    const isLate = lookedMs - from > LOOK_MS + LAG_MS_MAX;
-    if (isLate) windows.push({ kind: 'stopped', from, to: lookedMs + AFTERMATH_MS });
+    const lagMs = Math.max(0, lookedMs - from - LOOK_MS);
+    if (lagMs > LAG_MS_MAX) windows.push({ kind: 'stopped', from, to: lookedMs + AFTERMATH_MS });
+    lags.push(lagMs);
+    if (lags.length > LOOKS_PER_SECOND) lags.shift();
+    // An answer is the work of several processes, one after the other, and each is as late as this one.
+    const lagOfSecondMs = lags.reduce((sum, ms) => sum + ms, 0);
+    if (lagOfSecondMs > LAG_MS_MAX) windows.push({ kind: 'starved', from: lookedMs - 1_000, to: lookedMs });
   }, LOOK_MS);
 }
 

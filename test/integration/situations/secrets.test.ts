@@ -23,7 +23,7 @@ afterEach(() => {
 async function listening(env: Readonly<Record<string, string>>) {
   const started = oneProcess(env);
   processes.push(started);
-  await expect.poll(() => started.output.stdout, { timeout: 20_000 }).toMatch('dibs listening');
+  await expect.poll(() => started.output.stdout, { timeout: 60_000 }).toMatch('dibs listening');
   const [, target = '', http = ''] = /grpc=(\S+) http=(\S+)/.exec(started.output.stdout) ?? [];
   return { ...started, target, http };
 }

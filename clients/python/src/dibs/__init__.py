@@ -15,12 +15,14 @@ from dibs.errors import (
     ServiceError,
     UndecodableError,
 )
+from dibs.explaining import Explanation, LeaseInfo, PastLease, ValueInfo
 from dibs.hooks import Hooks
 from dibs.invalidating import Invalidated
 from dibs.near_cache import NearCache
-from dibs.options import RebuildOptions
+from dibs.options import GetOptions, RebuildOptions, SetOptions
 from dibs.typed_json import json_of
 from dibs.values import Value
+from dibs.write_through import Stored
 
 __all__ = [
     "BYTES",
@@ -33,17 +35,24 @@ __all__ = [
     "Client",
     "Codec",
     "DibsError",
+    "Explanation",
+    "GetOptions",
     "Hooks",
     "InvalidOptionError",
     "Invalidated",
+    "LeaseInfo",
     "LeaseLostError",
     "NearCache",
+    "PastLease",
     "Rebuild",
     "RebuildFailedError",
     "RebuildOptions",
     "ReentrantRebuildError",
     "ServiceError",
+    "SetOptions",
+    "Stored",
     "UndecodableError",
     "Value",
+    "ValueInfo",
     "json_of",
 ]

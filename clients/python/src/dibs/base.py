@@ -7,16 +7,18 @@ import inspect
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dibs.away import Away
-from dibs.codec import Codec
+from dibs.codec import JSON, Codec
 from dibs.connection import DEFAULT_CONNECT_S, Said, Token, connection_of
-from dibs.errors import InvalidOptionError, UndecodableError
+from dibs.errors import BusyError, InvalidOptionError, RebuildFailedError, UndecodableError
+from dibs.explaining import Explanation, explain
+from dibs.fetch_loop import fetch_loop
 from dibs.forks import survive_forks
 from dibs.hooks import Hooks, tell
 from dibs.invalidating import Invalidated, Mode, invalidate_all, invalidations
@@ -30,24 +32,30 @@ from dibs.options import (
     OnUnavailable,
     RebuildOptions,
     Seconds,
+    SetOptions,
     Terms,
     default_holder,
     milliseconds,
     one_of,
     terms_of,
+    terms_of_set,
+    text,
 )
 from dibs.rebuild import Task
-from dibs.rebuilding import Invalidation, Rebuilds
+from dibs.rebuilding import Answer, Invalidation, Rebuilds
 from dibs.reentry import refuse_reentry
 from dibs.steps import Grant, Steps
 from dibs.tracing import tracing_by
 from dibs.v1 import coordinator_pb2 as pb
+from dibs.values import Value, result_of
+from dibs.write_through import Stored, write_through
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 #: How long a process may wait for its first connection.
 DEFAULT_READY_S = 10.0
@@ -194,6 +202,38 @@ class BaseClient:
             self._near.renew()
         self._renew()
 
+    def _find(self, terms: Terms) -> Steps[Answer | None]:
+        """A read: what is cached, or None where nothing is."""
+        if terms.wait_ms:
+            # Without a wait it waits for nobody, not for itself either.
+            refuse_reentry(self, terms.namespace, terms.key)
+        task = replace(self._task(terms, _none, JSON), read_only=True)
+        try:
+            return (yield from fetch_loop(task))
+        except (BusyError, RebuildFailedError):
+            return None
+
+    def _found(self, terms: Terms, data: bytes | None, codec: Codec[T], default: D) -> T | D | None:
+        """What the codec cannot read is not found."""
+        try:
+            return None if data is None else codec.decode(data)
+        except Exception as error:
+            self._metrics.undecodable(terms.namespace)
+            tell(self._hooks.undecodable, terms.namespace, terms.key, error)
+            return default
+
+    def _set(self, key: str, value: Any, codec: Codec[Any], options: SetOptions) -> Steps[Stored]:
+        """Raises what the codec raises, and for options that are out of bounds, before the steps begin."""
+        terms = terms_of_set(key, options, self._defaults)
+        refuse_reentry(self, terms.namespace, terms.key)
+        data = result_of(Value(value), codec).data
+        return write_through(self._task(terms, _none, codec), data, self._changed)
+
+    def _explain(self, key: str, namespace: str | None) -> Steps[Explanation]:
+        name = self._defaults.namespace if namespace is None else namespace
+        request = pb.ExplainRequest(namespace=name, key=text("key", key))
+        return explain(request, self._tracing.of_caller().traceparent)
+
     def _near_entry(self, key: str, options: Mapping[str, Any]) -> Entry | None:
         """The fresh value in this process, for a caller that takes one. Of all paths this is the short one."""
         near = self._near
@@ -244,11 +284,21 @@ class BaseClient:
 
     def _invalidated(self, request: pb.InvalidateRequest) -> None:
         """The client's own invalidation has returned, or failed: what it may have reached is not used any more."""
-        reached = Invalidation(request.namespace, frozenset(request.keys), request.all or len(request.tags) > 0)
+        self._changed(request.namespace, request.keys, request.tags, request.all)
+
+    def _changed(
+        self, namespace: str, keys: Collection[str], tags: Sequence[str] = (), everything: bool = False
+    ) -> None:
+        reached = Invalidation(namespace, frozenset(keys), everything or len(tags) > 0)
         self._rebuilds.invalidated(reached)
         self._away.invalidated(reached)
         if self._near is not None:
-            self._near.changed(request.namespace, request.keys, request.tags, request.all)
+            self._near.changed(namespace, keys, tags, everything)
+
+
+def _none(*_: Any) -> Any:
+    """The rebuild of a call that has none."""
+    raise AssertionError("this call has no rebuild")
 
 
 def _dropped(link: Any) -> None:

@@ -20,20 +20,23 @@ from dibs.base import (
 )
 from dibs.cached import Cached, key_maker
 from dibs.codec import JSON, Codec
+from dibs.explaining import Explanation
 from dibs.fetch_loop import fetch_loop
 from dibs.invalidating import Invalidated, Mode
-from dibs.options import RebuildOptions, Seconds, Terms, bounded_s
+from dibs.options import GetOptions, RebuildOptions, Seconds, SetOptions, Terms, bounded_s, terms_of_get
 from dibs.rebuilding import Answer
 from dibs.reentry import inside
-from dibs.steps import Grant
+from dibs.steps import Grant, Steps
 from dibs.threads import Course, Crew, LeftError
 from dibs.typed_json import json_returned_by
 from dibs.values import Result, Value, result_of
+from dibs.write_through import Stored
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
 T = TypeVar("T")
+D = TypeVar("D")
 R = TypeVar("R")
 P = ParamSpec("P")
 
@@ -136,6 +139,43 @@ class Client(BaseClient):
 
         return decorate
 
+    def get(
+        self, key: str, default: D | None = None, *, codec: Codec[T] = JSON, **options: Unpack[GetOptions]
+    ) -> T | D | None:
+        """The cached value of a key, without a rebuild; None where it is known that the source has nothing.
+
+        `default` where nothing is cached, where a rebuild runs and outlasts `wait` (0 by default), where the last one
+        has failed, and where the codec cannot read the value. Raises ServiceError, also where the service cannot be
+        reached.
+        """
+        terms = terms_of_get(key, options, self._defaults)
+        entry = self._near_entry(key, options)
+        if entry is not None:
+            return self._found(terms, entry.data, codec, default)
+        with self._crew.at_work():
+            steps = self._find(terms)
+            answer = _driven(steps, self._crew)
+        return default if answer is None else self._found(terms, answer.data, codec, default)
+
+    def set(self, key: str, value: T | None, *, codec: Codec[T] = JSON, **options: Unpack[SetOptions]) -> Stored:
+        """Stores a value, or that the source has nothing, after a rebuild of the key that runs.
+
+        Commit to the source first. Raises BusyError where that rebuild outlasts `wait`, RebuildFailedError where it
+        fails, what the codec raises, InvalidOptionError for an option out of bounds, and ServiceError.
+        """
+        steps = self._set(key, value, codec, options)
+        with self._crew.at_work():
+            return _driven(steps, self._crew)
+
+    def explain(self, key: str, *, namespace: str | None = None) -> Explanation:
+        """Who holds the key, since when and until when, who waits, and how its last leases ended.
+
+        Raises ServiceError.
+        """
+        steps = self._explain(key, namespace)
+        with self._crew.at_work():
+            return _driven(steps, self._crew)
+
     def invalidate(
         self,
         keys: Sequence[str] = (),
@@ -150,10 +190,7 @@ class Client(BaseClient):
         Commit to the source first, then invalidate. Safe to repeat. Raises ServiceError.
         """
         with self._crew.at_work():
-            steps = self._invalidation(keys, tags, all, mode, namespace)
-            course = Course(steps, self._crew)
-            course.drive()
-            return course.result.result()
+            return _driven(self._invalidation(keys, tags, all, mode, namespace), self._crew)
 
     def ready(self, timeout: Seconds = DEFAULT_READY_S) -> None:
         """Waits until the connection stands. Raises ServiceError where that takes longer than `timeout`."""
@@ -192,3 +229,9 @@ class _Asks:
 
     def invalidate(self, key: str) -> Any:
         return self.client.invalidate([key], namespace=self.options.get("namespace"))
+
+
+def _driven(steps: Steps[R], crew: Crew) -> R:
+    course = Course(steps, crew)
+    course.drive()
+    return course.result.result()

@@ -90,6 +90,8 @@ def _ask(task: Task, asking: _Asking) -> Steps[Answer | None]:
             _waited(task, waited, True)
         return _served(task, response.hit)
     if outcome == "lease":
+        if task.on_lease is not None:
+            return (yield from task.on_lease(task, response.lease))  # type: ignore[no-any-return]
         try:
             return (yield from _under_lease(task, response.lease))
         except LeaseGoneError as gone:
@@ -99,7 +101,9 @@ def _ask(task: Task, asking: _Asking) -> Steps[Answer | None]:
             # This call has used its lease up: with the same id it would be given it again.
             asking.request_id = str(uuid.uuid4())
             return None
-    _waited(task, waited, outcome == "failed")
+    # A read that finds nothing has waited for nobody.
+    if not task.read_only or waited >= _WAITED_S_MIN:
+        _waited(task, waited, outcome == "failed")
     if outcome == "failed":
         raise RebuildFailedError(response.failed.message, response.failed.retry_after_ms / 1_000)
     # An outcome that a later service has: all that this client can say of it is that there is no answer.
@@ -128,7 +132,7 @@ def _question(task: Task, asking: _Asking, left: float) -> Call:
         read=terms.read,
         request_id=asking.request_id,
         holder=terms.holder,
-        intent=pb.INTENT_REFRESH if terms.refresh else pb.INTENT_REBUILD,
+        intent=pb.INTENT_READ if task.read_only else pb.INTENT_REFRESH if terms.refresh else pb.INTENT_REBUILD,
     )
     # A caller that has left must not stand in the service's queue, nor be given the lease.
     return Call("GetOrLock", request, left + _WAY_S, task.trace.traceparent, leavable=True)

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Literal, TypeAlias, TypedDict, TypeVar
+from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 
 from dibs.errors import InvalidOptionError
 from dibs.v1 import coordinator_pb2 as pb
@@ -79,6 +79,28 @@ class RebuildOptions(_Required, total=False):
     traceparent: str | None
 
 
+class GetOptions(TypedDict, total=False):
+    """The options of one `get`, as those of RebuildOptions. None is as good as left out."""
+
+    namespace: str | None
+    #: How long to wait for a rebuild that runs. Default: 0, which does not wait.
+    wait: Seconds | None
+    stale: Literal["allow", "forbid"] | None
+    read: Literal["near", "store"] | None
+    traceparent: str | None
+
+
+class SetOptions(_Required, total=False):
+    """The options of one `set`, as those of RebuildOptions. None is as good as left out."""
+
+    stale_ttl: Seconds | None
+    tags: Sequence[str]
+    namespace: str | None
+    #: How long to wait for a rebuild that runs, before the value is stored. Default: 30 s.
+    wait: Seconds | None
+    traceparent: str | None
+
+
 _REQUIRED = RebuildOptions.__required_keys__
 _KNOWN = _REQUIRED | RebuildOptions.__optional_keys__
 
@@ -142,6 +164,27 @@ class Terms:
     def rereading(self, fence: int) -> Terms:
         """The same call, for a value that the codec could not read."""
         return replace(self, refresh=True, unreadable_fence=fence)
+
+
+def terms_of_get(key: str, options: GetOptions, defaults: Defaults) -> Terms:
+    """As `terms_of` does."""
+    _known_only(options, GetOptions.__optional_keys__)
+    wait = options.get("wait")
+    # Nothing is stored, so that any TTL does.
+    its: Any = {**options, "ttl": 1, "wait": 0 if wait is None else wait, "on_unavailable": "fail"}
+    return terms_of(key, its, defaults)
+
+
+def terms_of_set(key: str, options: SetOptions, defaults: Defaults) -> Terms:
+    """As `terms_of` does."""
+    _known_only(options, SetOptions.__required_keys__ | SetOptions.__optional_keys__)
+    its: Any = {**options, "refresh": True, "on_unavailable": "fail"}
+    return terms_of(key, its, defaults)
+
+
+def _known_only(options: Mapping[str, object], known: frozenset[str]) -> None:
+    for name in options.keys() - known:
+        raise TypeError(f"{name}: no such option")
 
 
 def terms_of(key: str, options: RebuildOptions, defaults: Defaults) -> Terms:

@@ -25,13 +25,13 @@ from dibs.values import Result
 
 #: Shorter than a rebuild that is worth a lease: the caller has its value already.
 _PUBLISH_S = 2.0
-_PUBLISH_AGAIN = 3
-_PUBLISH_PAUSE_S = 0.100
+PUBLISH_AGAIN = 3
+PUBLISH_PAUSE_S = 0.100
 #: Long enough for a service that fails over, short enough that no caller hangs on it.
 _RELEASE_S = 5.0
 #: The lease was over before the publish: another caller may have the value by now.
 _VOID = (pb.PUBLISH_OUTCOME_SUPERSEDED, pb.PUBLISH_OUTCOME_INVALIDATED, pb.PUBLISH_OUTCOME_UNKNOWN_LEASE)
-_STORED = (pb.PUBLISH_OUTCOME_STORED, pb.PUBLISH_OUTCOME_STORED_LATE, pb.PUBLISH_OUTCOME_DUPLICATE)
+STORED = (pb.PUBLISH_OUTCOME_STORED, pb.PUBLISH_OUTCOME_STORED_LATE, pb.PUBLISH_OUTCOME_DUPLICATE)
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,10 @@ class Task:
     until: float
     #: Whether the codec can read it.
     readable: Callable[[bytes], bool]
+    #: It gets no lease.
+    read_only: bool = False
+    #: In place of a rebuild under the lease.
+    on_lease: Callable[[Task, pb.Lease], Steps[Any]] | None = None
 
 
 @dataclass
@@ -138,7 +142,7 @@ def _rebuild_and_hand_over(held: _Held) -> Steps[Answer]:
         # The lease ran out without a word from the service; this is the word.
         raise LeaseGoneError(LeaseLostError())
     # A replica that does not know whether it counts leaves the field out.
-    if published is not None and published.outcome in _STORED and published.counts:
+    if published is not None and published.outcome in STORED and published.counts:
         running.end(Ended(answer))
     return answer
 
@@ -179,12 +183,12 @@ def _hand_over(held: _Held, result: Result) -> Steps[pb.PublishResponse | None]:
         yield from _not_storable(held, result.refused, failure_of(result.refused))
         return None
     try:
-        request = _publication(task.terms, held.lease, result)
-        published = yield from _publish(task, request, held.span)
-        held.outcome = "published" if published.outcome in _STORED else "not_stored"
+        request = publication(task.terms, held.lease, result)
+        published = yield from publish(task, request, held.span)
+        held.outcome = "published" if published.outcome in STORED else "not_stored"
         return published
     except ServiceError as error:
-        if _may_publish_again(error):
+        if may_publish_again(error):
             held.outcome = None
             # Safe to repeat: one that was stored already is answered with `duplicate`.
             yield Behind(_publish_again(task, request, held.span, error))
@@ -199,7 +203,7 @@ def _not_storable(held: _Held, refused: Exception, failure: pb.Failure) -> Steps
     yield from give_back(held.task, held.lease, held.span, failure)
 
 
-def _publication(terms: Terms, lease: pb.Lease, result: Result) -> pb.PublishRequest:
+def publication(terms: Terms, lease: pb.Lease, result: Result) -> pb.PublishRequest:
     ttl_ms = terms.absent_ttl_ms if result.data is None else terms.ttl_ms
     request = pb.PublishRequest(
         namespace=terms.namespace,
@@ -216,7 +220,7 @@ def _publication(terms: Terms, lease: pb.Lease, result: Result) -> pb.PublishReq
     return request
 
 
-def _publish(task: Task, request: pb.PublishRequest, span: RebuildSpan) -> Steps[pb.PublishResponse]:
+def publish(task: Task, request: pb.PublishRequest, span: RebuildSpan) -> Steps[pb.PublishResponse]:
     terms = task.terms
     try:
         response: pb.PublishResponse = yield Call("Publish", request, _PUBLISH_S, span.traceparent)
@@ -239,21 +243,21 @@ def _publish(task: Task, request: pb.PublishRequest, span: RebuildSpan) -> Steps
 
 
 def _publish_again(task: Task, request: pb.PublishRequest, span: RebuildSpan, error: ServiceError) -> Steps[None]:
-    for time in range(_PUBLISH_AGAIN):
-        pause = _PUBLISH_PAUSE_S * 2**time * (0.5 + random.random())
+    for time in range(PUBLISH_AGAIN):
+        pause = PUBLISH_PAUSE_S * 2**time * (0.5 + random.random())
         yield Sleep(monotonic() + (pause if error.retry_after is None else error.retry_after))
         try:
-            published = yield from _publish(task, request, span)
-            stored = published.outcome in _STORED
+            published = yield from publish(task, request, span)
+            stored = published.outcome in STORED
             task.metrics.rebuilt(task.terms.namespace, "published" if stored else "not_stored")
             return
         except ServiceError as again:
             error = again
-            if not _may_publish_again(error):
+            if not may_publish_again(error):
                 break
     task.metrics.rebuilt(task.terms.namespace, "not_stored")
     tell(task.hooks.background_error, task.terms.namespace, task.terms.key, error)
 
 
-def _may_publish_again(error: ServiceError) -> bool:
+def may_publish_again(error: ServiceError) -> bool:
     return error.unreachable or error.retry_after is not None

@@ -31,6 +31,7 @@ _FIELDS = {
     "Release": "release",
     "Extend": "extend",
     "Invalidate": "invalidate",
+    "Explain": "explain",
 }
 #: A stream that was refused for these would be refused again; any other end is a connection that broke.
 _FOR_GOOD = ("INVALID_ARGUMENT", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED", "UNIMPLEMENTED")

@@ -76,6 +76,7 @@ class _Memory:
             "Release": self._release,
             "Extend": self._extend,
             "Invalidate": self._invalidate,
+            "Explain": self._explain,
         }
         with self._lock:
             return answers[call.method](call.request)
@@ -99,7 +100,11 @@ class _Memory:
         old = None
         if hit is not None and (refresh or request.stale != pb.STALE_FORBID):
             old = _as(hit, pb.FRESHNESS_FRESH if now < record.fresh_until else pb.FRESHNESS_STALE)
-        if record.token != "":
+        if request.intent == pb.INTENT_READ and old is None:
+            waits = record.token != "" and request.wait_ms > 0
+            reason = pb.BUSY_REASON_WAIT_ENDED if waits else pb.BUSY_REASON_NO_VALUE
+            return pb.GetOrLockResponse(busy=pb.Busy(retry_after_ms=_COME_BACK_MS, reason=reason))
+        if record.token != "" or request.intent == pb.INTENT_READ:
             if old is not None and not refresh:
                 return pb.GetOrLockResponse(hit=old)
             busy = pb.Busy(retry_after_ms=_COME_BACK_MS, reason=pb.BUSY_REASON_WAIT_ENDED)
@@ -158,6 +163,29 @@ class _Memory:
         if request.token != self._record(request).token:
             return pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_LOST)
         return pb.ExtendResponse(outcome=pb.EXTEND_OUTCOME_EXTENDED, expires_in_ms=_LEASE_MS)
+
+    def _explain(self, request: pb.ExplainRequest) -> pb.ExplainResponse:
+        record, now = self._record(request), self._now()
+        response = pb.ExplainResponse(degraded=pb.DEGRADED_NONE)
+        if record.token != "":
+            lease = pb.LeaseInfo(fence=int(record.token), expires_in_ms=_LEASE_MS, reason=record.reason)
+            response.lease.CopyFrom(lease)
+        if record.hit is not None and now < record.stale_until:
+            fresh_for = max(0.0, record.fresh_until - now)
+            value = pb.ValueInfo(
+                absent=record.hit.absent,
+                freshness=pb.FRESHNESS_FRESH if fresh_for > 0 else pb.FRESHNESS_STALE,
+                size_bytes=len(record.hit.value),
+                fresh_for_ms=round(fresh_for * 1_000),
+                stale_for_ms=round((record.stale_until - now - fresh_for) * 1_000),
+                fence=record.hit.fence,
+                tags=sorted(record.tags),
+            )
+            response.value.CopyFrom(value)
+        if now < record.failed_until:
+            left_ms = round((record.failed_until - now) * 1_000)
+            response.failed.CopyFrom(pb.Failed(message=record.failed, retry_after_ms=left_ms))
+        return response
 
     def _invalidate(self, request: pb.InvalidateRequest) -> pb.InvalidateResponse:
         response = pb.InvalidateResponse()

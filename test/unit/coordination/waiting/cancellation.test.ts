@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { CoordinationTrial, leaseOf } from '../../../support/coordination-trial.js';
+import { Call } from '../../../../src/coordination/words/call.js';
+import type { GetOrLock } from '../../../../src/coordination/words/requests.js';
+import {
+  type Asked,
+  busyOf,
+  CoordinationTrial,
+  hitOf,
+  isWaiting,
+  leaseOf,
+  textIn,
+} from '../../../support/coordination-trial.js';
 
 describe('a caller that goes', () => {
   it.each([
@@ -18,6 +28,110 @@ describe('a caller that goes', () => {
     await trial.settle();
     expect(gone.error).toMatchObject({ kind: 'unavailable' });
     await trial.pass(20, 5);
+    await trial.publish(leaseOf(next).token);
+    await trial.expectRest();
+  });
+
+  it.each([
+    ['after the vote', (trial: CoordinationTrial) => trial.quorum.holdAfter('acquire')],
+    ['before the arming', (trial: CoordinationTrial) => trial.store.holdBefore('arm')],
+    ['after the arming', (trial: CoordinationTrial) => trial.store.holdAfter('arm')],
+  ])('%s leaves its lease to the next: no other vote, and nothing is given back', async (_when, hold) => {
+    const trial = new CoordinationTrial();
+    const gate = hold(trial);
+    const gone = trial.send({ requestId: 'gone' });
+    await gate.reached;
+    const all = [trial.send({ holder: 'the next' }), trial.send()];
+    gone.call.cancel();
+    gate.open();
+    await trial.settle();
+    const [next, last] = all as [Asked, Asked];
+    const lease = leaseOf(next);
+    expect([trial.quorum.countOf('acquire'), trial.quorum.released.length]).toEqual([1, 0]);
+    expect([trial.store.countOf('arm'), trial.store.countOf('release')]).toEqual([1, 0]);
+    expect((await trial.coordinator.explain(trial.key)).lease?.holder).toBe('the next');
+    // The call of the one that went, once more: the lease is not its own any longer.
+    const again = await trial.ask({ requestId: 'gone' });
+    expect([last, again].every(isWaiting)).toBe(true);
+    await trial.publish(lease.token);
+    expect([textIn(hitOf(last)), textIn(hitOf(again))]).toEqual(['a value', 'a value']);
+    await trial.expectRest();
+  });
+
+  it('with others that go too leaves its lease to the first that stays', async () => {
+    const trial = new CoordinationTrial();
+    const arming = trial.store.holdAfter('arm');
+    const first = trial.send();
+    await arming.reached;
+    const [second, third] = [trial.send(), trial.send()];
+    first.call.cancel();
+    const handing = trial.store.holdAfter('adopt');
+    arming.open();
+    await handing.reached;
+    second.call.cancel();
+    handing.open();
+    await trial.settle();
+    expect(leaseOf(third).owner).toBe(3);
+    await trial.publish(leaseOf(third).token);
+    await trial.expectRest();
+  });
+
+  it.each<[string, Partial<GetOrLock>, Call]>([
+    ['of another identity', {}, new Call('another')],
+    ['that asks for another length', { leaseMs: 5_000 }, new Call()],
+    ['that only reads', { intent: 'read', waitMs: 0 }, new Call()],
+  ])('leaves its lease to no caller %s', async (_whom, request, call) => {
+    const trial = new CoordinationTrial();
+    const gate = trial.store.holdAfter('arm');
+    const gone = trial.send();
+    await gate.reached;
+    const next = trial.send(request, call);
+    gone.call.cancel();
+    gate.open();
+    await trial.settle();
+    await trial.pass(20, 5);
+    expect([trial.store.countOf('adopt'), trial.store.countOf('release')]).toEqual([0, 1]);
+    if (request.intent === 'read') busyOf(next);
+    else await trial.publish(leaseOf(next).token);
+    await trial.expectRest();
+  });
+
+  it('and comes again elsewhere keeps the lease that it was given there', async () => {
+    const trial = new CoordinationTrial();
+    const gate = trial.store.holdAfter('arm');
+    const gone = trial.send({ requestId: 'once' });
+    await gate.reached;
+    const there = trial.replica();
+    const again = leaseOf(await trial.ask({ requestId: 'once' }, new Call(), there));
+    const next = trial.send();
+    gone.call.cancel();
+    gate.open();
+    await trial.settle();
+    expect(isWaiting(next)).toBe(true);
+    expect(trial.quorum.released).toEqual([]);
+    await trial.publish(again.token, 'a value', {}, there);
+    await trial.pass(20, 5);
+    expect(textIn(hitOf(next))).toBe('a value');
+    await trial.expectRest();
+  });
+
+  it('leaves its lease to no caller where the store does not answer any more', async () => {
+    const trial = new CoordinationTrial();
+    const gate = trial.store.holdAfter('arm');
+    const gone = trial.send({ leaseMs: 500 });
+    await gate.reached;
+    const next = trial.send({ leaseMs: 500 });
+    gone.call.cancel();
+    const handing = trial.store.holdBefore('adopt');
+    gate.open();
+    await handing.reached;
+    trial.store.down = true;
+    handing.open();
+    await trial.settle();
+    trial.store.down = false;
+    expect(isWaiting(next)).toBe(true);
+    // It ends with its time.
+    await trial.pass(1_500, 50);
     await trial.publish(leaseOf(next).token);
     await trial.expectRest();
   });

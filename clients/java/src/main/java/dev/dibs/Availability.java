@@ -14,7 +14,7 @@ final class Availability {
    * calls so, and the next attempt reaches another, which may stand in the middle of a restart as well. Where there is
    * none, each attempt fails within milliseconds.
    */
-  private static final int BROKEN_OFF_MAX = 4;
+  static final int BROKEN_OFF_MAX = 4;
 
   private static final int PAUSE_MS = 30;
 

@@ -30,8 +30,17 @@ final class Changes {
 
   /** An invalidation of this process's own has returned, or has failed and may still have been done. */
   void invalidated(Invalidation what, String namespace) {
-    Predicate<FullKey> isChanged = meant(namespace, what.keys(), what.tags(), what.all());
-    if (near != null) near.changed(namespace, what.keys(), what.tags(), what.all());
+    made(namespace, what.keys(), what.tags(), what.all());
+  }
+
+  /** A value was set by this process, or that has failed and may still have been done. */
+  void set(String namespace, String key) {
+    made(namespace, List.of(key), List.of(), false);
+  }
+
+  private void made(String namespace, List<String> keys, List<String> tags, boolean all) {
+    Predicate<FullKey> isChanged = meant(namespace, keys, tags, all);
+    if (near != null) near.changed(namespace, keys, tags, all);
     arrived(isChanged);
     local.changed(isChanged);
   }

@@ -1,5 +1,8 @@
 package dev.dibs;
 
+import java.util.Collection;
+import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 
 /**
@@ -65,6 +68,96 @@ public interface Dibs extends AutoCloseable {
   default <V> CompletableFuture<V> getOrRebuildAsync(String key, Options<V> options, Source<V, ?> source) {
     return getOrRebuildAsync(key, options, SourceRebuild.of(source));
   }
+
+  /**
+   * What is cached, without a rebuild. Waits for a rebuild that runs only where {@code options} names a wait.
+   *
+   * @param <V> what the codec of {@code options} makes of the bytes
+   * @param key 1 to 1024 bytes of UTF-8
+   * @param options the ttl has no meaning here
+   * @return the value, or the knowledge that the source has nothing; empty where nothing is cached, or where the codec
+   *     cannot read it
+   * @throws DibsStatusException for bad input, and where the service cannot be reached
+   */
+  <V> Optional<Cached<V>> get(String key, Options<V> options);
+
+  /**
+   * The same without waiting for it.
+   *
+   * @param <V> what the codec of {@code options} makes of the bytes
+   * @param key 1 to 1024 bytes of UTF-8
+   * @param options the ttl has no meaning here
+   * @return completes on a thread of the client's executor; fails with what the other form throws
+   */
+  <V> CompletableFuture<Optional<Cached<V>>> getAsync(String key, Options<V> options);
+
+  /**
+   * Stores a value. A rebuild that runs ends first. Write to the source before. A call that begins after this has
+   * returned gets nothing older.
+   *
+   * @param <V> what the codec of {@code options} makes bytes of
+   * @param key 1 to 1024 bytes of UTF-8
+   * @param value null says that the source has nothing
+   * @param options how long the value lives, and how long to wait for a rebuild that runs
+   * @return what became of it; see {@link Published#isStored}
+   * @throws DibsBusyException where the wait ended first
+   * @throws RebuildFailedException where the rebuild failed that it waited for
+   * @throws ReentrantRebuildException in a rebuild of the same key
+   * @throws DibsStatusException for bad input, before anything is sent; where the service cannot be reached: then the
+   *     value may be stored or not
+   */
+  <V> Published set(String key, V value, Options<V> options);
+
+  /**
+   * The same without waiting for it.
+   *
+   * @param <V> what the codec of {@code options} makes bytes of
+   * @param key 1 to 1024 bytes of UTF-8
+   * @param value null says that the source has nothing
+   * @param options how long the value lives, and how long to wait for a rebuild that runs
+   * @return completes on a thread of the client's executor; fails with what the other form throws
+   */
+  <V> CompletableFuture<Published> setAsync(String key, V value, Options<V> options);
+
+  /**
+   * {@link #getOrRebuild} for any number of keys. The rebuild is called once for all keys that are missing, and again
+   * for those whose leases come later.
+   *
+   * @param <V> what the codec of {@code options} makes of the bytes
+   * @param keys each 1 to 1024 bytes of UTF-8; one that is named twice is one
+   * @param options how long the values live, and what this call wants
+   * @param rebuild reads the source; a key that it leaves out is one of which the source has nothing
+   * @return the value of each key, in the order in which they were given; null where the source has nothing
+   * @throws DibsManyException where some keys could not be had, with their errors and the values of the others
+   * @throws ReentrantRebuildException in a rebuild of one of the keys
+   * @throws DibsStatusException for bad input; with {@code CANCELLED} where this thread is interrupted meanwhile
+   */
+  <V> Map<String, V> getOrRebuildMany(Collection<String> keys, Options<V> options, RebuildManyFunction<V> rebuild);
+
+  /**
+   * The same, for a rebuild that needs to know nothing of its leases.
+   *
+   * @param <V> what the codec of {@code options} makes of the bytes
+   * @param keys each 1 to 1024 bytes of UTF-8; one that is named twice is one
+   * @param options how long the values live, and what this call wants
+   * @param source a key that it leaves out is one of which it has nothing
+   * @return as {@link #getOrRebuildMany(Collection, Options, RebuildManyFunction)}
+   */
+  default <V> Map<String, V> getOrRebuildMany(Collection<String> keys, Options<V> options, SourceMany<V> source) {
+    return getOrRebuildMany(keys, options, SourceManyRebuild.of(source));
+  }
+
+  /**
+   * The same without waiting for it. Completing the future before its time takes this caller out of the call.
+   *
+   * @param <V> what the codec of {@code options} makes of the bytes
+   * @param keys each 1 to 1024 bytes of UTF-8; one that is named twice is one
+   * @param options how long the values live, and what this call wants
+   * @param rebuild reads the source; a key that it leaves out is one of which the source has nothing
+   * @return completes on a thread of the client's executor; fails with what the other form throws
+   */
+  <V> CompletableFuture<Map<String, V>> getOrRebuildManyAsync(
+      Collection<String> keys, Options<V> options, RebuildManyFunction<V> rebuild);
 
   /**
    * Drops values, or marks them stale, and voids the rebuilds of them that run. Commit to the source first, then

@@ -1,33 +1,34 @@
 package dev.dibs;
 
-import com.google.protobuf.ByteString;
+import dev.dibs.Transport.Terms;
+import dev.dibs.v1.ExplainRequest;
 import io.grpc.Channel;
 import io.grpc.ClientInterceptors;
-import io.grpc.Status;
 import java.time.Duration;
-import java.util.List;
-import java.util.Objects;
+import java.util.Collection;
+import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
+import java.util.function.Function;
+import java.util.function.Supplier;
 
 /**
  * A client of Dibs. One for each process is enough: it holds one channel, over which any number of calls go at once,
  * from any threads.
  */
 public final class DibsClient implements Dibs {
-  /** What a call that names no wait waits for the rebuilds of others. */
-  private static final Duration WAIT = Duration.ofSeconds(30);
-
   /** What {@link #close()} waits for rebuilds and publishes behind. */
   private static final Duration FLUSH = Duration.ofSeconds(2);
 
   private final Channel channel;
   private final Parts parts;
-  private volatile boolean closed;
+  private final Asking asking;
 
   DibsClient(Channel channel, Parts parts) {
     this.channel = ClientInterceptors.intercept(channel, new CurrentTrace());
     this.parts = parts;
+    this.asking = new Asking(this, parts);
   }
 
   /**
@@ -42,20 +43,21 @@ public final class DibsClient implements Dibs {
   @Override
   public <V, E extends Exception> V getOrRebuild(String key, Options<V> options, RebuildFunction<V, E> rebuild)
       throws E {
-    Found near = near(key, options);
+    Found near = asking.near(key, options);
     // The clock is read for calls that go out only: a near hit costs little more than that.
     long sinceNanos = near == null ? System.nanoTime() : 0;
     Found found = near;
     if (near == null) {
-      Question about = question(key, options, rebuild);
-      found = await(about, new Caller(parts, about).start());
+      Question about = asking.question(key, options, rebuild);
+      found = Futures.await(new Caller(parts, about).start(), about.body().writtenAs());
     }
     try {
-      return decoded(options, found);
+      return Values.decoded(options, found);
     } catch (RuntimeException error) {
       if (found.isOwn()) throw error;
-      Question about = question(key, options, rebuild);
-      return decoded(options, await(about, again(about, near == null ? sinceNanos : System.nanoTime(), error)));
+      Question about = asking.question(key, options, rebuild);
+      CompletableFuture<Found> seat = asking.again(about, near == null ? sinceNanos : System.nanoTime(), error);
+      return Values.decoded(options, Futures.await(seat, about.body().writtenAs()));
     }
   }
 
@@ -64,22 +66,59 @@ public final class DibsClient implements Dibs {
     CompletableFuture<V> result = new CompletableFuture<>();
     Question about;
     try {
-      about = question(key, options, rebuild);
+      about = asking.question(key, options, rebuild);
     } catch (DibsException error) {
       return CompletableFuture.failedFuture(error);
     }
     long sinceNanos = System.nanoTime();
-    Found near = near(key, options);
+    Found near = asking.near(key, options);
     var seat = near != null ? CompletableFuture.completedFuture(near) : new Caller(parts, about).start();
     whenFound(about, seat, result, found -> {
       try {
-        result.complete(decoded(options, found));
+        result.complete(Values.decoded(options, found));
       } catch (RuntimeException error) {
         if (found.isOwn()) throw error;
-        whenFound(about, again(about, sinceNanos, error), result, anew -> result.complete(decoded(options, anew)));
+        var again = asking.again(about, sinceNanos, error);
+        whenFound(about, again, result, anew -> result.complete(Values.decoded(options, anew)));
       }
     });
     return result;
+  }
+
+  @Override
+  public <V> Optional<Cached<V>> get(String key, Options<V> options) {
+    return asking.cached(key, options, Futures.await(asking.read(key, options), null));
+  }
+
+  @Override
+  public <V> CompletableFuture<Optional<Cached<V>>> getAsync(String key, Options<V> options) {
+    return async(() -> asking.read(key, options), found -> asking.cached(key, options, found));
+  }
+
+  @Override
+  public <V> Published set(String key, V value, Options<V> options) {
+    return Futures.await(asking.write(key, value, options), null);
+  }
+
+  @Override
+  public <V> CompletableFuture<Published> setAsync(String key, V value, Options<V> options) {
+    return async(() -> asking.write(key, value, options), published -> published);
+  }
+
+  @Override
+  public <V> Map<String, V> getOrRebuildMany(
+      Collection<String> keys, Options<V> options, RebuildManyFunction<V> rebuild) {
+    return Futures.await(asking.many(keys, options, rebuild), null);
+  }
+
+  @Override
+  public <V> CompletableFuture<Map<String, V>> getOrRebuildManyAsync(
+      Collection<String> keys, Options<V> options, RebuildManyFunction<V> rebuild) {
+    try {
+      return asking.many(keys, options, rebuild);
+    } catch (DibsException error) {
+      return CompletableFuture.failedFuture(error);
+    }
   }
 
   @Override
@@ -99,16 +138,41 @@ public final class DibsClient implements Dibs {
 
   @Override
   public CompletableFuture<InvalidateResult> invalidateAsync(Invalidation what) {
-    try {
-      return Futures.on(parts.executor(), invalidating(what));
-    } catch (DibsException error) {
-      return CompletableFuture.failedFuture(error);
-    }
+    return async(() -> invalidating(what), done -> done);
   }
 
   private CompletableFuture<InvalidateResult> invalidating(Invalidation what) {
-    if (closed) throw isClosed();
+    asking.refuseClosed();
     return new Invalidator(parts).invalidate(what);
+  }
+
+  /**
+   * Who has the lease of a key and since when, who waits, what is cached, and how the last leases ended.
+   *
+   * @param key 1 to 1024 bytes of UTF-8, in the client's namespace
+   * @return for people, and not for decisions: it is old when it arrives
+   * @throws DibsStatusException for bad input, and where the service does not answer within 5 s
+   */
+  public Explanation explain(String key) {
+    return Futures.await(explaining(key), null);
+  }
+
+  /**
+   * The same without waiting for it.
+   *
+   * @param key 1 to 1024 bytes of UTF-8, in the client's namespace
+   * @return completes on a thread of the client's executor; fails with what the other form throws
+   */
+  public CompletableFuture<Explanation> explainAsync(String key) {
+    return async(() -> explaining(key), explanation -> explanation);
+  }
+
+  private CompletableFuture<Explanation> explaining(String key) {
+    asking.refuseClosed();
+    Bounds.text("key", key);
+    ExplainRequest request = ExplainRequest.newBuilder().setNamespace(parts.namespace()).setKey(key).build();
+    Terms terms = Terms.within(Transport.DEADLINE, parts.tracing().ofCaller("").traceparent());
+    return parts.transport().call(Method.EXPLAIN, request, terms).thenApply(Explanation::of);
   }
 
   /**
@@ -147,7 +211,7 @@ public final class DibsClient implements Dibs {
   /** Makes no more calls. Those that were made already still end; their work in the background has 2 s to end. */
   @Override
   public void close() {
-    closed = true;
+    asking.close();
     try {
       flush(FLUSH);
     } catch (InterruptedException error) {
@@ -156,49 +220,18 @@ public final class DibsClient implements Dibs {
     parts.transport().close();
   }
 
-  /** Null where this process has no fresh copy. */
-  private Found near(String key, Options<?> options) {
-    if (parts.near() == null || closed || !options.mayJoin()) return null;
-    String namespace = options.namespace() == null ? parts.namespace() : options.namespace();
-    Found found = parts.near().get(FullKey.of(namespace, key));
-    if (found != null) parts.hooks().tell(hooks -> hooks.onHit(namespace, key, Freshness.FRESH));
-    return found;
-  }
-
-  private <V> Question question(String key, Options<V> options, RebuildFunction<V, ?> rebuild) {
-    if (closed) throw isClosed();
-    Bounds.text("key", key);
-    Objects.requireNonNull(rebuild, "rebuild");
-    options.refuseBroken();
-    String namespace = options.namespace() == null ? parts.namespace() : options.namespace();
-    FullKey fullKey = FullKey.of(namespace, key);
-    RebuildChain.refuse(this, fullKey);
-    OnUnavailable onUnavailable =
-        options.onUnavailable() == null ? parts.onUnavailable() : options.onUnavailable();
-    Run.Making making =
-        run ->
-            RebuildChain.run(
-                this, fullKey, () -> encoded(options, rebuild.rebuild(new RunOf<>(run, options.codec()))));
-    Run.Body body = new Run.Body(making, SourceRebuild.writtenAs(rebuild));
-    Duration wait = options.maxWait() == null ? WAIT : options.maxWait();
-    CallTrace trace = parts.tracing().ofCaller(options.traceparent());
-    return new Question(namespace, key, options, onUnavailable, body, trace, System.nanoTime() + wait.toNanos());
-  }
-
-  /** A value that the codec cannot read is a miss, once: for all callers of this process that found it so. */
-  private CompletableFuture<Found> again(Question about, long sinceNanos, RuntimeException error) {
-    parts.hooks().tell(hooks -> hooks.onUndecodable(about.namespace(), about.key(), error));
-    Question refresh = about.with(about.options().refresh());
-    FullKey key = about.fullKey();
-    return parts
-        .unreadable()
-        .join(
-            List.of(key, about.options().codec()),
-            key,
-            about.untilNanos(),
-            // One that began before this call may have read what is older than it.
-            underWay -> underWay.sinceNanos() - sinceNanos >= 0,
-            flight -> new FetchLoop(parts, refresh, flight).start());
+  /** What is thrown at once is told by the future too. Completing that before its time takes the caller out. */
+  private <T, R> CompletableFuture<R> async(
+      Supplier<CompletableFuture<T>> call, Function<T, R> read) {
+    CompletableFuture<T> under;
+    try {
+      under = call.get();
+    } catch (DibsException error) {
+      return CompletableFuture.failedFuture(error);
+    }
+    CompletableFuture<R> result = Futures.on(parts.executor(), under, read);
+    result.whenComplete((value, error) -> under.cancel(false));
+    return result;
   }
 
   private interface Step {
@@ -214,33 +247,5 @@ public final class DibsClient implements Dibs {
           result.completeExceptionally(Thrown.inFuture(thrown));
         });
     result.whenComplete((value, error) -> seat.cancel(false));
-  }
-
-  /** Throws what the rebuild of this call declares, and nothing else that is checked. */
-  private static Found await(Question about, CompletableFuture<Found> seat) {
-    try {
-      return seat.get();
-    } catch (InterruptedException error) {
-      seat.cancel(false);
-      Thread.currentThread().interrupt();
-      throw DibsStatusException.cancelled("the caller was interrupted");
-    } catch (ExecutionException error) {
-      throw Thrown.unchecked(Thrown.to(about.body().writtenAs(), error.getCause()));
-    }
-  }
-
-  private static DibsStatusException isClosed() {
-    return new DibsStatusException(Status.Code.CANCELLED, "this client is closed");
-  }
-
-  private static <V> ByteString encoded(Options<V> options, V value) {
-    if (value == null) return null;
-    byte[] bytes = options.codec().encode(value);
-    if (bytes == null) throw new NullPointerException("the codec's encode returned null: return bytes");
-    return ByteString.copyFrom(bytes);
-  }
-
-  private static <V> V decoded(Options<V> options, Found found) {
-    return found.bytes() == null ? null : options.codec().decode(found.bytes().toByteArray());
   }
 }

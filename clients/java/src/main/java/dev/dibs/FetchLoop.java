@@ -13,7 +13,6 @@ import dev.dibs.v1.Read;
 import dev.dibs.v1.Stale;
 import io.grpc.Status;
 import java.time.Duration;
-import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
 import java.util.concurrent.ThreadLocalRandom;
@@ -27,17 +26,19 @@ final class FetchLoop {
   private static final Duration PAUSE_MIN = Duration.ofMillis(10);
 
   /** What the answer's way may take, above the wait. */
-  private static final Duration WAY = Duration.ofSeconds(2);
+  static final Duration WAY = Duration.ofSeconds(2);
 
   /** What a service allows by default. A longer wait is asked for in pieces. */
-  private static final Duration WAIT_MAX = Duration.ofSeconds(30);
+  static final Duration WAIT_MAX = Duration.ofSeconds(30);
 
   private final Parts parts;
   private final Question about;
   private final Flight<Found> flight;
 
-  /** The same for every attempt: a lease whose answer was lost on its way comes again. */
-  private final String requestId = UUID.randomUUID().toString();
+  private final How how;
+
+  /** Null once it was taken, and where there is none. */
+  private CompletableFuture<GetOrLockResponse> first;
 
   private int brokenOff;
 
@@ -48,9 +49,17 @@ final class FetchLoop {
   private boolean inPieces;
 
   FetchLoop(Parts parts, Question about, Flight<Found> flight) {
+    this(parts, about, flight, How.rebuilding());
+  }
+
+  FetchLoop(Parts parts, Question about, Flight<Found> flight, How how) {
     this.parts = parts;
     this.about = about;
     this.flight = flight;
+    this.how = how;
+    this.first = how.first();
+    // The first answer was asked for again already where that was of use.
+    this.brokenOff = first == null ? 0 : Availability.BROKEN_OFF_MAX - 1;
   }
 
   void start() {
@@ -68,23 +77,24 @@ final class FetchLoop {
       inPieces = true;
       left = WAIT_MAX;
     }
-    // A caller that has left must not stand in the service's queue, nor be given the lease.
-    Terms terms =
-        new Terms(left.plus(WAY), about.trace().traceparent(), flight.audience().left(), this::leaves);
-    parts
-        .transport()
-        .call(Method.GET_OR_LOCK, request(left), terms)
-        .whenComplete(
-            (response, error) -> {
-              try {
-                keep(error == null && response.hasHit() ? response.getHit() : null);
-                if (error != null) refused(DibsStatusException.of(error));
-                else answered(response, Duration.ofNanos(System.nanoTime() - askedNanos));
-              } catch (Throwable fault) {
-                // Of this package's own: no caller must wait forever because of it.
-                fail(fault);
-              }
-            });
+    CompletableFuture<GetOrLockResponse> answer = first;
+    first = null;
+    if (answer == null) {
+      // A caller that has left must not stand in the service's queue, nor be given the lease.
+      Terms terms = new Terms(left.plus(WAY), about.trace().traceparent(), flight.audience().left(), this::leaves);
+      answer = parts.transport().call(Method.GET_OR_LOCK, request(left), terms);
+    }
+    answer.whenComplete(
+        (response, error) -> {
+          try {
+            keep(error == null && response.hasHit() ? response.getHit() : null);
+            if (error != null) refused(DibsStatusException.of(error));
+            else answered(response, Duration.ofNanos(System.nanoTime() - askedNanos));
+          } catch (Throwable fault) {
+            // Of this package's own: no caller must wait forever because of it.
+            fail(fault);
+          }
+        });
   }
 
   private void leaves(boolean isWatchedSession) {
@@ -106,15 +116,20 @@ final class FetchLoop {
         GetOrLockRequest.newBuilder()
             .setNamespace(about.namespace())
             .setKey(about.key())
-            .setRequestId(requestId)
+            .setRequestId(how.requestId())
             .setHolder(parts.holder())
-            .setIntent(options.isRefresh() ? Intent.INTENT_REFRESH : Intent.INTENT_REBUILD);
+            .setIntent(intent());
     // Where the caller names no wait, the deadline bounds it, and the service's own maximum.
     if (options.maxWait() != null && !inPieces) request.setWaitMs(Bounds.ms(left));
     if (options.lease() != null) request.setLeaseMs(Bounds.ms(options.lease()));
     if (options.stale() != null) request.setStale(Stale.valueOf("STALE_" + options.stale()));
     if (options.read() != null) request.setRead(Read.valueOf("READ_" + options.read()));
     return request.build();
+  }
+
+  private Intent intent() {
+    if (how.isRead()) return Intent.INTENT_READ;
+    return about.options().isRefresh() ? Intent.INTENT_REFRESH : Intent.INTENT_REBUILD;
   }
 
   private void answered(GetOrLockResponse response, Duration waited) {
@@ -125,15 +140,19 @@ final class FetchLoop {
         if (waited.compareTo(WAITED_MIN) >= 0) tellWaited(waited, true);
         served(response.getHit());
       }
-      case LEASE -> underLease(response.getLease());
+      case LEASE -> {
+        if (how.onLease() == null) underLease(response.getLease());
+        else write(response.getLease());
+      }
       case FAILED -> {
-        tellWaited(waited, true);
+        // A read that finds nothing at once has waited for nobody.
+        if (!how.isRead() || waited.compareTo(WAITED_MIN) >= 0) tellWaited(waited, true);
         Duration retryAfter = Duration.ofMillis(response.getFailed().getRetryAfterMs());
         fail(new RebuildFailedException(response.getFailed().getMessage(), retryAfter));
       }
       // An outcome that a later service has: all that this one can say of it is that there is no answer.
       default -> {
-        tellWaited(waited, false);
+        if (!how.isRead() || waited.compareTo(WAITED_MIN) >= 0) tellWaited(waited, false);
         busy(response.getBusy(), waited);
       }
     }
@@ -208,6 +227,13 @@ final class FetchLoop {
             });
   }
 
+  private void write(Lease lease) {
+    flight.rebuilding();
+    how.onLease()
+        .under(lease)
+        .whenComplete((done, error) -> flight.land(error == null ? new Found(null, true) : null, error));
+  }
+
   private void rebuilt(Lease lease, Found found, Throwable error) {
     boolean isStaleEnough = Thrown.by(error) instanceof Exception && about.options().isStaleIfError() && lease.hasPrevious();
     if (isStaleEnough && !flight.audience().left().isRaised()) {
@@ -241,7 +267,7 @@ final class FetchLoop {
     boolean isStale = hit.getFreshness() == dev.dibs.v1.Freshness.FRESHNESS_STALE;
     Freshness freshness = isStale ? Freshness.STALE : Freshness.FRESH;
     parts.hooks().tell(hooks -> hooks.onHit(about.namespace(), about.key(), freshness));
-    flight.land(new Found(hit.hasValue() ? hit.getValue() : null, false), null);
+    flight.land(new Found(hit.hasValue() ? hit.getValue() : null, false, freshness), null);
   }
 
   private void fail(Throwable error) {

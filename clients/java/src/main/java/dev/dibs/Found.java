@@ -7,5 +7,11 @@ import com.google.protobuf.ByteString;
  *
  * @param bytes null where the source has nothing
  * @param isOwn made by this call's own rebuild, with its own codec
+ * @param freshness of the value; a rebuild's is fresh
  */
-record Found(ByteString bytes, boolean isOwn) {}
+record Found(ByteString bytes, boolean isOwn, Freshness freshness) {
+  /** A fresh one. */
+  Found(ByteString bytes, boolean isOwn) {
+    this(bytes, isOwn, Freshness.FRESH);
+  }
+}

@@ -2,6 +2,8 @@ package dev.dibs;
 
 import com.google.protobuf.MessageLite;
 import dev.dibs.v1.CoordinatorServiceGrpc;
+import dev.dibs.v1.ExplainRequest;
+import dev.dibs.v1.ExplainResponse;
 import dev.dibs.v1.ExtendRequest;
 import dev.dibs.v1.ExtendResponse;
 import dev.dibs.v1.GetOrLockRequest;
@@ -62,4 +64,10 @@ record Method<Q extends MessageLite, R>(
           SessionCall.Builder::setInvalidate,
           ResponseCase.INVALIDATE,
           SessionReply::getInvalidate);
+  static final Method<ExplainRequest, ExplainResponse> EXPLAIN =
+      new Method<>(
+          CoordinatorServiceGrpc.getExplainMethod(),
+          SessionCall.Builder::setExplain,
+          ResponseCase.EXPLAIN,
+          SessionReply::getExplain);
 }

@@ -110,7 +110,9 @@ final class NearCache {
   /** What was fresh when the service was last heard of, for as long as it would have been; served only as stale. */
   Found left(FullKey key) {
     Entry entry = left == null ? null : left.getIfPresent(key);
-    return entry != null && counts(key, entry, nanoTime.getAsLong()) ? new Found(entry.bytes(), false) : null;
+    return entry != null && counts(key, entry, nanoTime.getAsLong())
+        ? new Found(entry.bytes(), false, Freshness.STALE)
+        : null;
   }
 
   private boolean counts(FullKey key, Entry entry, long now) {

@@ -22,6 +22,7 @@ final class Publication {
   private final String token;
   private final RebuildSpan span;
 
+  /** {@code span} is that of the rebuild, or of what there is in place of one. */
   Publication(Parts parts, Question about, String token, RebuildSpan span) {
     this.parts = parts;
     this.about = about;
@@ -41,14 +42,35 @@ final class Publication {
             (published, failed) -> {
               DibsStatusException error = failed == null ? null : DibsStatusException.of(failed);
               if (error != null && mayPublishAgain(error)) {
-                CompletableFuture<Void> behind = parts.background().begin();
-                again(request, error, 0, behind);
+                behind(again(request, error, 0));
                 result.complete(null);
               } else {
                 Futures.settle(result, published, error);
               }
             });
     return result;
+  }
+
+  /** Ends with what became of it; fails where that is not known, after some repetitions. */
+  CompletableFuture<Published> untilAnswered(ByteString value) {
+    PublishRequest request = request(value, new ValueTerms());
+    return publish(request)
+        .handle((published, failed) -> failed == null
+            ? CompletableFuture.completedFuture(published)
+            : again(request, DibsStatusException.of(failed), 0))
+        .thenCompose(outcome -> outcome);
+  }
+
+  private void behind(CompletableFuture<Published> repeated) {
+    CompletableFuture<Void> work = parts.background().begin();
+    repeated.whenComplete(
+        (published, failed) -> {
+          if (failed != null) {
+            DibsStatusException error = DibsStatusException.of(failed);
+            parts.hooks().tell(hooks -> hooks.onBackgroundError(about.namespace(), about.key(), error));
+          }
+          work.complete(null);
+        });
   }
 
   private PublishRequest request(ByteString value, ValueTerms terms) {
@@ -89,23 +111,25 @@ final class Publication {
   }
 
   /** Safe to repeat: one that was stored already is answered with {@link PublishOutcome#DUPLICATE}. */
-  private void again(PublishRequest request, DibsStatusException error, int time, CompletableFuture<Void> behind) {
-    if (time == AGAIN || !mayPublishAgain(error)) {
-      parts.hooks().tell(hooks -> hooks.onBackgroundError(about.namespace(), about.key(), error));
-      behind.complete(null);
-      return;
-    }
+  private CompletableFuture<Published> again(PublishRequest request, DibsStatusException error, int time) {
+    if (time == AGAIN || !mayPublishAgain(error)) return CompletableFuture.failedFuture(error);
     double jitter = ThreadLocalRandom.current().nextDouble(0.5, 1.5);
     Duration pause = Duration.ofMillis(Math.round((PAUSE_MS << time) * jitter));
+    CompletableFuture<Published> result = new CompletableFuture<>();
     Threads.after(
         error.retryAfter().orElse(pause),
         () ->
             publish(request)
                 .whenComplete(
                     (published, failed) -> {
-                      if (failed != null) again(request, DibsStatusException.of(failed), time + 1, behind);
-                      else behind.complete(null);
+                      if (failed == null) {
+                        result.complete(published);
+                        return;
+                      }
+                      again(request, DibsStatusException.of(failed), time + 1)
+                          .whenComplete((later, still) -> Futures.settle(result, later, still));
                     }));
+    return result;
   }
 
   private static boolean mayPublishAgain(DibsStatusException error) {

@@ -11,14 +11,21 @@ import java.util.Optional;
  * @param maybeStored with {@link PublishOutcome#NOT_STORED}: the value may still be stored, and read later
  */
 public record Published(PublishOutcome outcome, long fence, Optional<Boolean> counts, boolean maybeStored) {
+  /**
+   * Whether the value is stored. If not, an invalidation or a newer value came between, or there is no store.
+   *
+   * @return true for {@code STORED}, {@code STORED_LATE} and {@code DUPLICATE}
+   */
+  public boolean isStored() {
+    return switch (outcome) {
+      case STORED, STORED_LATE, DUPLICATE -> true;
+      default -> false;
+    };
+  }
+
   /** Whether callers that asked after the lease was given may have it too. */
   boolean isStoredAndCounts() {
-    boolean isStored =
-        switch (outcome) {
-          case STORED, STORED_LATE, DUPLICATE -> true;
-          default -> false;
-        };
-    return isStored && counts.orElse(false);
+    return isStored() && counts.orElse(false);
   }
 
   /** Whether the lease was over before the publish: another caller may have the value by now. */

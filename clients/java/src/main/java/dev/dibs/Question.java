@@ -1,7 +1,7 @@
 package dev.dibs;
 
 /**
- * What one call of getOrRebuild is about.
+ * What one call is about.
  *
  * @param namespace empty for the service's default
  * @param onUnavailable not null
@@ -23,6 +23,11 @@ record Question(
 
   Question with(Options<?> others) {
     return new Question(namespace, key, others, onUnavailable, body, trace, untilNanos);
+  }
+
+  /** The same about another key. */
+  Question about(String other) {
+    return new Question(namespace, other, options, onUnavailable, body, trace, untilNanos);
   }
 
   long leftNanos() {

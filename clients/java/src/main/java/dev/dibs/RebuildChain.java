@@ -3,6 +3,7 @@ package dev.dibs;
 import io.opentelemetry.context.Context;
 import io.opentelemetry.context.ContextKey;
 import io.opentelemetry.context.Scope;
+import java.util.Set;
 import java.util.concurrent.Callable;
 
 /**
@@ -11,32 +12,32 @@ import java.util.concurrent.Callable;
  */
 final class RebuildChain {
   private static final ContextKey<RebuildChain> KEY = ContextKey.named("dibs-rebuilds");
-  private static final RebuildChain NONE = new RebuildChain(null, null, null);
+  private static final RebuildChain NONE = new RebuildChain(null, Set.of(), null);
 
   private final Object client;
-  private final FullKey key;
+  private final Set<FullKey> keys;
   private final RebuildChain outer;
 
   /** A flow that was begun by a rebuild and outlives it waits for nothing of it. */
   private volatile boolean ended;
 
-  private RebuildChain(Object client, FullKey key, RebuildChain outer) {
+  private RebuildChain(Object client, Set<FullKey> keys, RebuildChain outer) {
     this.client = client;
-    this.key = key;
+    this.keys = keys;
     this.outer = outer;
   }
 
   /** Refuses a call that its own flow would wait for. */
   static void refuse(Object client, FullKey key) {
     for (RebuildChain at = Context.current().get(KEY); at != null; at = at.outer) {
-      if (!at.ended && at.client == client && key.equals(at.key)) throw new ReentrantRebuildException(key.key());
+      if (!at.ended && at.client == client && at.keys.contains(key)) throw new ReentrantRebuildException(key.key());
     }
   }
 
-  /** Runs the rebuild of a key. */
-  static <T> T run(Object client, FullKey key, Callable<T> rebuild) throws Exception {
+  /** Runs the rebuild of these keys. */
+  static <T> T run(Object client, Set<FullKey> keys, Callable<T> rebuild) throws Exception {
     Context current = Context.current();
-    RebuildChain link = new RebuildChain(client, key, current.get(KEY));
+    RebuildChain link = new RebuildChain(client, keys, current.get(KEY));
     Scope scope = current.with(KEY, link).makeCurrent();
     try {
       return rebuild.call();

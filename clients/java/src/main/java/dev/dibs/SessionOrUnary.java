@@ -2,9 +2,12 @@ package dev.dibs;
 
 import com.google.protobuf.MessageLite;
 import dev.dibs.SessionStream.NoSessionException;
+import dev.dibs.v1.GetOrLockManyRequest;
+import dev.dibs.v1.GetOrLockManyResponse;
 import io.grpc.Status;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Consumer;
 
 /** A session where that can be had, and one call after the other where something on the way breaks streams. */
 final class SessionOrUnary implements Transport {
@@ -34,12 +37,32 @@ final class SessionOrUnary implements Transport {
         .whenComplete(
             (value, error) -> {
               if (error != null && DibsStatusException.of(error) instanceof NoSessionException none) {
-                callByItself(method, request, terms, reply, none);
+                byItself(unary.call(method, request, terms), reply, none);
               } else {
                 Futures.settle(reply, value, error);
               }
             });
     return reply;
+  }
+
+  @Override
+  public CompletableFuture<Void> callMany(
+      GetOrLockManyRequest request, Terms terms, Consumer<GetOrLockManyResponse> onAnswer) {
+    boolean isTooLarge = request.getSerializedSize() > SessionStream.REQUEST_BYTES_MAX;
+    if (isTooLarge || oneByOne) return unary.callMany(request, terms, onAnswer);
+    CompletableFuture<Void> end = new CompletableFuture<>();
+    session
+        .callMany(request, terms, onAnswer)
+        .whenComplete(
+            (done, error) -> {
+              // Without a session there was no answer either.
+              if (error != null && DibsStatusException.of(error) instanceof NoSessionException none) {
+                byItself(unary.callMany(request, terms, onAnswer), end, none);
+              } else {
+                Futures.settle(end, done, error);
+              }
+            });
+    return end;
   }
 
   @Override
@@ -49,17 +72,14 @@ final class SessionOrUnary implements Transport {
     unary.close();
   }
 
-  private <Q extends MessageLite, R> void callByItself(
-      Method<Q, R> method, Q request, Terms terms, CompletableFuture<R> reply, NoSessionException none) {
-    unary
-        .call(method, request, terms)
-        .whenComplete(
-            (value, error) -> {
-              // One that was refused for its credentials is no sign that another could not be had.
-              boolean isRefused = none.code() == Status.Code.UNAUTHENTICATED;
-              if (error == null && !isRefused) withoutSession(none);
-              Futures.settle(reply, value, error);
-            });
+  private <R> void byItself(CompletableFuture<R> call, CompletableFuture<R> reply, NoSessionException none) {
+    call.whenComplete(
+        (value, error) -> {
+          // One that was refused for its credentials is no sign that another could not be had.
+          boolean isRefused = none.code() == Status.Code.UNAUTHENTICATED;
+          if (error == null && !isRefused) withoutSession(none);
+          Futures.settle(reply, value, error);
+        });
   }
 
   private synchronized void withoutSession(NoSessionException none) {

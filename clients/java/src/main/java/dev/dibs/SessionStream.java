@@ -22,6 +22,7 @@ import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Consumer;
 
 /**
  * One stream, with the calls that are open on it. One thread sends at a time. Calls that gather meanwhile leave
@@ -75,7 +76,10 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   private final Owner owner;
   private final AtomicBoolean started = new AtomicBoolean();
 
-  private final Map<Long, CompletableFuture<SessionReply>> open = new HashMap<>();
+  /** {@code more} is told each reply but the last. */
+  private record Open(CompletableFuture<SessionReply> last, Consumer<SessionReply> more) {}
+
+  private final Map<Long, Open> open = new HashMap<>();
   private final Map<Long, SessionCall> calling = new LinkedHashMap<>();
   private List<Long> cancelled = new ArrayList<>();
   private long lastId;
@@ -122,15 +126,18 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
     link.connection().ifLate(this::giveUp);
   }
 
-  /** One call; null where new calls go elsewhere. It leaves with the next {@link #flush()}. */
-  CompletableFuture<SessionReply> ask(SessionCall.Builder call, Transport.Terms terms) {
+  /**
+   * One call; null where new calls go elsewhere. It leaves with the next {@link #flush()}. Ends with its last reply;
+   * {@code more} is told those before it.
+   */
+  CompletableFuture<SessionReply> ask(SessionCall.Builder call, Transport.Terms terms, Consumer<SessionReply> more) {
     CompletableFuture<SessionReply> reply = new CompletableFuture<>();
     long id;
     synchronized (this) {
       if (leaving || over) return null;
       lastId += 1;
       id = lastId;
-      open.put(id, reply);
+      open.put(id, new Open(reply, more));
       calling.put(id, call.setId(id).build());
       sendings.put(id, terms.sending());
     }
@@ -222,20 +229,21 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   }
 
   private void replied(SessionReply reply) {
-    CompletableFuture<SessionReply> call;
+    Open call;
     synchronized (this) {
-      call = open.remove(reply.getId());
+      call = reply.getMore() ? open.get(reply.getId()) : open.remove(reply.getId());
     }
     if (call == null) return;
     if (!reply.hasError()) {
-      call.complete(reply);
+      if (reply.getMore()) call.more().accept(reply);
+      else call.last().complete(reply);
       return;
     }
     DibsStatusException error = DibsStatusException.of(reply.getError());
     boolean isUnknown = error.code() == Status.Code.UNAUTHENTICATED;
     // Its credentials are known no more: the next session shows those of the moment, and so does this call by itself.
     if (isUnknown) owner.draining(this);
-    call.completeExceptionally(isUnknown ? new NoSessionException(error) : error);
+    call.last().completeExceptionally(isUnknown ? new NoSessionException(error) : error);
   }
 
   private void happened(SessionEvent event) {
@@ -247,7 +255,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
 
   /** The caller of one call has gone. */
   private void leave(long id, DibsStatusException error) {
-    CompletableFuture<SessionReply> call;
+    Open call;
     synchronized (this) {
       call = open.remove(id);
       if (call == null) return;
@@ -255,7 +263,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
       sendings.remove(id);
       if (calling.remove(id) == null) cancelled.add(id);
     }
-    call.completeExceptionally(error);
+    call.last().completeExceptionally(error);
     flush();
   }
 
@@ -293,7 +301,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   }
 
   private void broken(DibsStatusException error) {
-    List<CompletableFuture<SessionReply>> calls;
+    List<Open> calls;
     boolean hadNoSession;
     synchronized (this) {
       over = true;
@@ -308,7 +316,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
     owner.broken(this);
     DibsStatusException outcome = hadNoSession ? new NoSessionException(error) : error;
     confirmation.completeExceptionally(outcome);
-    calls.forEach(call -> call.completeExceptionally(outcome));
+    calls.forEach(call -> call.last().completeExceptionally(outcome));
   }
 
   private static DibsStatusException noAnswer(Duration deadline) {

@@ -1,13 +1,18 @@
 package dev.dibs;
 
 import com.google.protobuf.MessageLite;
+import dev.dibs.v1.GetOrLockManyRequest;
+import dev.dibs.v1.GetOrLockManyResponse;
 import dev.dibs.v1.Invalidated;
 import dev.dibs.v1.SessionCall;
 import dev.dibs.v1.SessionHello;
 import dev.dibs.v1.SessionReply;
+import dev.dibs.v1.SessionReply.ResponseCase;
 import io.grpc.Status;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Consumer;
+import java.util.function.Function;
 
 /** All calls on one stream. A replica that drains is left for new calls, and still answers the open ones. */
 final class SessionTransport implements Transport, SessionStream.Owner {
@@ -32,14 +37,30 @@ final class SessionTransport implements Transport, SessionStream.Owner {
 
   @Override
   public <Q extends MessageLite, R> CompletableFuture<R> call(Method<Q, R> method, Q request, Terms terms) {
-    long deadlineMs = Math.max(1, terms.deadline().toMillis());
-    SessionCall.Builder call =
-        SessionCall.newBuilder().setDeadlineMs(deadlineMs).setTraceparent(terms.traceparent());
+    SessionCall.Builder call = begun(terms);
     method.put().accept(call, request);
+    return ask(call, terms, more -> {}).thenApply(answer -> only(method.kind(), method.get(), answer));
+  }
+
+  @Override
+  public CompletableFuture<Void> callMany(
+      GetOrLockManyRequest request, Terms terms, Consumer<GetOrLockManyResponse> onAnswer) {
+    Consumer<SessionReply> onReply =
+        reply -> onAnswer.accept(only(ResponseCase.GET_OR_LOCK_MANY, SessionReply::getGetOrLockMany, reply));
+    return ask(begun(terms).setGetOrLockMany(request), terms, onReply).thenAccept(onReply);
+  }
+
+  private static SessionCall.Builder begun(Terms terms) {
+    long deadlineMs = Math.max(1, terms.deadline().toMillis());
+    return SessionCall.newBuilder().setDeadlineMs(deadlineMs).setTraceparent(terms.traceparent());
+  }
+
+  /** Ends with the last reply; {@code more} is told those before it. */
+  private CompletableFuture<SessionReply> ask(SessionCall.Builder call, Terms terms, Consumer<SessionReply> more) {
     for (; ; ) {
       SessionStream stream = live();
       if (stream == null) return CompletableFuture.failedFuture(DibsStatusException.cancelled("this client is closed"));
-      CompletableFuture<SessionReply> reply = stream.ask(call, terms);
+      CompletableFuture<SessionReply> reply = stream.ask(call, terms, more);
       // It may have ended since; the next one takes the call before it can end.
       if (reply == null) {
         if (forget(stream)) changes.everything();
@@ -47,7 +68,7 @@ final class SessionTransport implements Transport, SessionStream.Owner {
       }
       stream.start();
       stream.flush();
-      return reply.thenApply(answer -> only(method, answer));
+      return reply;
     }
   }
 
@@ -130,8 +151,8 @@ final class SessionTransport implements Transport, SessionStream.Owner {
     return live;
   }
 
-  private static <R> R only(Method<?, R> method, SessionReply answer) {
-    if (answer.getResponseCase() == method.kind()) return method.get().apply(answer);
-    throw new DibsStatusException(Status.Code.INTERNAL, "an answer to %s of another kind".formatted(method.kind()));
+  private static <R> R only(ResponseCase kind, Function<SessionReply, R> get, SessionReply answer) {
+    if (answer.getResponseCase() == kind) return get.apply(answer);
+    throw new DibsStatusException(Status.Code.INTERNAL, "an answer to %s of another kind".formatted(kind));
   }
 }

@@ -1,8 +1,11 @@
 package dev.dibs;
 
 import com.google.protobuf.MessageLite;
+import dev.dibs.v1.GetOrLockManyRequest;
+import dev.dibs.v1.GetOrLockManyResponse;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Consumer;
 
 /** How calls reach the service. */
 interface Transport {
@@ -34,6 +37,13 @@ interface Transport {
    * its {@code retryAfter} is set exactly where the service itself answered and said so.
    */
   <Q extends MessageLite, R> CompletableFuture<R> call(Method<Q, R> method, Q request, Terms terms);
+
+  /**
+   * One attempt for several keys. Each answer is told as it comes, on the network's thread; the result ends after the
+   * last one, and fails as that of {@link #call} does.
+   */
+  CompletableFuture<Void> callMany(
+      GetOrLockManyRequest request, Terms terms, Consumer<GetOrLockManyResponse> onAnswer);
 
   /** No more calls; those that were made still end. */
   void close();

@@ -1,15 +1,20 @@
 package dev.dibs;
 
 import com.google.protobuf.MessageLite;
+import dev.dibs.v1.CoordinatorServiceGrpc;
+import dev.dibs.v1.GetOrLockManyRequest;
+import dev.dibs.v1.GetOrLockManyResponse;
 import io.grpc.CallOptions;
 import io.grpc.Channel;
 import io.grpc.ClientCall;
 import io.grpc.ClientInterceptors;
+import io.grpc.MethodDescriptor;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ClientCalls;
 import io.grpc.stub.StreamObserver;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 
 /** One unary gRPC call for each call. */
 final class UnaryTransport implements Transport {
@@ -27,13 +32,31 @@ final class UnaryTransport implements Transport {
   public <Q extends MessageLite, R> CompletableFuture<R> call(Method<Q, R> method, Q request, Terms terms) {
     if (closed) return CompletableFuture.failedFuture(DibsStatusException.cancelled("this client is closed"));
     CompletableFuture<R> reply = new CompletableFuture<>();
-    ClientCall<Q, R> call =
-        channel(terms)
-            .newCall(
-                method.descriptor(),
-                OPTIONS.withDeadlineAfter(terms.deadline().toNanos(), TimeUnit.NANOSECONDS));
+    ClientCall<Q, R> call = begun(method.descriptor(), terms);
+    ClientCalls.asyncUnaryCall(call, request, into(reply, reply::complete));
+    watch(call, reply, terms);
+    return reply;
+  }
+
+  @Override
+  public CompletableFuture<Void> callMany(
+      GetOrLockManyRequest request, Terms terms, Consumer<GetOrLockManyResponse> onAnswer) {
+    if (closed) return CompletableFuture.failedFuture(DibsStatusException.cancelled("this client is closed"));
+    CompletableFuture<Void> end = new CompletableFuture<>();
+    var call = begun(CoordinatorServiceGrpc.getGetOrLockManyMethod(), terms);
+    ClientCalls.asyncServerStreamingCall(call, request, into(end, onAnswer));
+    watch(call, end, terms);
+    return end;
+  }
+
+  private <Q, R> ClientCall<Q, R> begun(MethodDescriptor<Q, R> method, Terms terms) {
+    CallOptions options = OPTIONS.withDeadlineAfter(terms.deadline().toNanos(), TimeUnit.NANOSECONDS);
+    ClientCall<Q, R> call = channel(terms).newCall(method, options);
     terms.sending().leaves(false);
-    ClientCalls.asyncUnaryCall(call, request, into(reply));
+    return call;
+  }
+
+  private void watch(ClientCall<?, ?> call, CompletableFuture<?> reply, Terms terms) {
     Runnable forget = terms.left().onRaise(() -> call.cancel("the caller has gone", null));
     reply.whenComplete(
         (value, error) -> {
@@ -46,7 +69,6 @@ final class UnaryTransport implements Transport {
               reply.completeExceptionally(late);
               call.cancel(late.getMessage(), null);
             });
-    return reply;
   }
 
   @Override
@@ -60,11 +82,12 @@ final class UnaryTransport implements Transport {
     return ClientInterceptors.intercept(link.channel(), Link.attach(Tracing.TRACEPARENT, terms.traceparent()));
   }
 
-  private static <R> StreamObserver<R> into(CompletableFuture<R> reply) {
+  /** {@code reply} ends with the call, if it has not ended with a response. */
+  private static <R> StreamObserver<R> into(CompletableFuture<?> reply, Consumer<R> onResponse) {
     return new StreamObserver<>() {
       @Override
       public void onNext(R response) {
-        reply.complete(response);
+        onResponse.accept(response);
       }
 
       @Override
@@ -76,7 +99,9 @@ final class UnaryTransport implements Transport {
       }
 
       @Override
-      public void onCompleted() {}
+      public void onCompleted() {
+        reply.complete(null);
+      }
     };
   }
 }

@@ -1,20 +1,31 @@
 package dev.dibs.testing;
 
+import dev.dibs.Cached;
 import dev.dibs.Dibs;
+import dev.dibs.DibsManyException;
 import dev.dibs.DibsStatusException;
+import dev.dibs.Freshness;
 import dev.dibs.InvalidateResult;
 import dev.dibs.Invalidation;
 import dev.dibs.Options;
+import dev.dibs.PublishOutcome;
+import dev.dibs.Published;
 import dev.dibs.RebuildFailedException;
 import dev.dibs.RebuildFunction;
+import dev.dibs.RebuildMany;
+import dev.dibs.RebuildManyFunction;
 import dev.dibs.RebuildReason;
 import dev.dibs.ReentrantRebuildException;
 import dev.dibs.RetryAfter;
 import io.grpc.Status;
 import java.time.Duration;
+import java.util.Collection;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.function.Predicate;
@@ -28,17 +39,6 @@ import java.util.function.Predicate;
 public final class MemoryDibs implements Dibs {
   /** What a service without a policy leaves the source alone for, after a first failure. */
   private static final Duration BACKOFF = Duration.ofSeconds(1);
-
-  private record Id(String namespace, String key) {}
-
-  /** The bytes are null where the source had nothing. */
-  private record Entry(byte[] bytes, Duration freshUntil, Duration staleUntil, List<String> tags) {
-    Entry stale(Duration now) {
-      return new Entry(bytes, freshUntil.compareTo(now) < 0 ? freshUntil : now, staleUntil, tags);
-    }
-  }
-
-  private record Failure(String message, Duration until) {}
 
   private final Map<Id, Entry> entries = new HashMap<>();
   private final Map<Id, Failure> failures = new HashMap<>();
@@ -62,7 +62,7 @@ public final class MemoryDibs implements Dibs {
   @Override
   public <V, E extends Exception> V getOrRebuild(String key, Options<V> options, RebuildFunction<V, E> rebuild)
       throws E {
-    Id id = new Id(options.namespace() == null ? "" : options.namespace(), key);
+    Id id = Id.of(key, options);
     for (; ; ) {
       Flight flight;
       boolean isMine;
@@ -74,11 +74,7 @@ public final class MemoryDibs implements Dibs {
         flight = flights.get(id);
         isMine = flight == null;
         if (!isMine && flight.isOf(Thread.currentThread())) throw new ReentrantRebuildException(key);
-        if (isMine) {
-          lastFence += 1;
-          flight = new Flight(lastFence, reason(options, known), options.tags());
-          flights.put(id, flight);
-        }
+        if (isMine) flight = begun(id, options, known);
       }
       if (isMine) return rebuilt(id, options, rebuild, known, flight);
       if (known != null && maySee(options)) return decoded(options, known.bytes());
@@ -90,16 +86,112 @@ public final class MemoryDibs implements Dibs {
 
   @Override
   public <V> CompletableFuture<V> getOrRebuildAsync(String key, Options<V> options, RebuildFunction<V, ?> rebuild) {
-    CompletableFuture<V> result = new CompletableFuture<>();
-    CompletableFuture.runAsync(
-        () -> {
-          try {
-            result.complete(getOrRebuild(key, options, rebuild));
-          } catch (Throwable error) {
-            result.completeExceptionally(error);
-          }
-        });
-    return result;
+    return Later.of(() -> getOrRebuild(key, options, rebuild));
+  }
+
+  @Override
+  public <V> Optional<Cached<V>> get(String key, Options<V> options) {
+    Entry known;
+    Freshness freshness;
+    synchronized (this) {
+      if (closed) throw isClosed();
+      known = known(Id.of(key, options));
+      freshness = isFresh(known) ? Freshness.FRESH : Freshness.STALE;
+    }
+    boolean isHidden = freshness == Freshness.STALE && options.stale() == Options.Stale.FORBID;
+    if (known == null || isHidden) return Optional.empty();
+    try {
+      return Optional.of(new Cached<>(decoded(options, known.bytes()), freshness));
+    } catch (RuntimeException error) {
+      // Of another format: as good as none.
+      return Optional.empty();
+    }
+  }
+
+  @Override
+  public <V> CompletableFuture<Optional<Cached<V>>> getAsync(String key, Options<V> options) {
+    return Later.of(() -> get(key, options));
+  }
+
+  @Override
+  public <V> Published set(String key, V value, Options<V> options) {
+    Id id = Id.of(key, options);
+    byte[] bytes = value == null ? null : options.codec().encode(value);
+    for (; ; ) {
+      Flight flight;
+      synchronized (this) {
+        if (closed) throw isClosed();
+        flight = flights.get(id);
+        if (flight != null && flight.isOf(Thread.currentThread())) throw new ReentrantRebuildException(key);
+        if (flight == null) {
+          lastFence += 1;
+          put(id, options, new Flight(lastFence, RebuildReason.REFRESH, options.tags()), bytes);
+          failures.remove(id);
+          return new Published(PublishOutcome.STORED, lastFence, Optional.of(true), false);
+        }
+      }
+      await(flight.result());
+    }
+  }
+
+  @Override
+  public <V> CompletableFuture<Published> setAsync(String key, V value, Options<V> options) {
+    return Later.of(() -> set(key, value, options));
+  }
+
+  @Override
+  public <V> Map<String, V> getOrRebuildMany(
+      Collection<String> keys, Options<V> options, RebuildManyFunction<V> rebuild) {
+    Map<String, Flight> mine = new LinkedHashMap<>();
+    Map<String, Entry> knownOf = new HashMap<>();
+    synchronized (this) {
+      for (String key : new LinkedHashSet<>(keys)) {
+        Id id = Id.of(key, options);
+        Entry known = known(id);
+        boolean isMissing = !isFresh(known) || options.isRefresh();
+        boolean isFailed = failures.containsKey(id) && failures.get(id).until().compareTo(now) > 0;
+        if (closed || !isMissing || isFailed || flights.containsKey(id)) continue;
+        mine.put(key, begun(id, options, known));
+        knownOf.put(key, known);
+      }
+    }
+    Map<String, ? extends V> made = Map.of();
+    Throwable thrown = null;
+    try {
+      RebuildMany<V> told =
+          key -> {
+            if (!mine.containsKey(key)) throw new IllegalArgumentException("\"" + key + "\" is none of the keys");
+            Entry known = knownOf.get(key);
+            return mine.get(key).context(options.codec(), known != null, known == null ? null : known.bytes());
+          };
+      if (!mine.isEmpty()) made = rebuild.rebuild(List.copyOf(mine.keySet()), told);
+    } catch (Throwable error) {
+      thrown = error;
+    }
+    Map<String, V> values = new LinkedHashMap<>();
+    Map<String, Throwable> errors = new LinkedHashMap<>();
+    for (String key : new LinkedHashSet<>(keys)) {
+      Flight flight = mine.get(key);
+      Throwable fault = thrown;
+      V value = made.get(key);
+      try {
+        values.put(
+            key,
+            flight == null
+                ? getOrRebuild(key, options, lease -> rebuild.rebuild(List.of(key), any -> lease).get(key))
+                : rebuilt(Id.of(key, options), options, lease -> Later.orThrow(value, fault), knownOf.get(key), flight));
+      } catch (Throwable error) {
+        errors.put(key, error);
+      }
+    }
+    if (!errors.isEmpty()) throw new DibsManyException(errors, values);
+    return values;
+  }
+
+  @Override
+  public <V> CompletableFuture<Map<String, V>> getOrRebuildManyAsync(
+      Collection<String> keys, Options<V> options, RebuildManyFunction<V> rebuild) {
+    return Later.of(() -> getOrRebuildMany(keys, options, rebuild));
   }
 
   @Override
@@ -122,7 +214,7 @@ public final class MemoryDibs implements Dibs {
 
   @Override
   public CompletableFuture<InvalidateResult> invalidateAsync(Invalidation what) {
-    return CompletableFuture.supplyAsync(() -> invalidate(what));
+    return Later.of(() -> invalidate(what));
   }
 
   @Override
@@ -147,15 +239,24 @@ public final class MemoryDibs implements Dibs {
   }
 
   private void succeeded(Id id, Options<?> options, Flight flight, byte[] bytes) {
-    Duration ttl = flight.ttl(bytes == null ? options.absentTtl() : options.ttl());
-    Duration stale = flight.staleTtl(options.staleTtl() == null ? Duration.ZERO : options.staleTtl());
     synchronized (this) {
-      Duration freshUntil = now.plus(ttl);
-      boolean isKept = !flight.isLost() && !flight.isUnstored();
-      if (isKept) entries.put(id, new Entry(bytes, freshUntil, freshUntil.plus(stale), flight.tags()));
+      if (!flight.isLost() && !flight.isUnstored()) put(id, options, flight, bytes);
       flights.remove(id);
     }
     flight.result().complete(bytes);
+  }
+
+  private void put(Id id, Options<?> options, Flight flight, byte[] bytes) {
+    Duration freshUntil = now.plus(flight.ttl(bytes == null ? options.absentTtl() : options.ttl()));
+    Duration stale = flight.staleTtl(options.staleTtl() == null ? Duration.ZERO : options.staleTtl());
+    entries.put(id, new Entry(bytes, freshUntil, freshUntil.plus(stale), flight.tags()));
+  }
+
+  private Flight begun(Id id, Options<?> options, Entry known) {
+    lastFence += 1;
+    Flight flight = new Flight(lastFence, reason(options, known), options.tags());
+    flights.put(id, flight);
+    return flight;
   }
 
   private void failed(Id id, Flight flight, Throwable error) {

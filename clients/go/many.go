@@ -1,0 +1,249 @@
+package dibs
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// FetchMany is [Fetch] for many keys: one rebuild for all that are missing. It is called with the keys whose leases could
+// be had at once, in their order, and again with each later lot, such as the keys of a holder that has died, possibly at the same time. A
+// key that it leaves out, or gives a nil pointer, is one that the source does not have. Its error is that of each of its
+// keys. Its context ends when the leases of all its keys are lost; that of one key is [ForKey] its context, which also
+// sets how that key's value is stored.
+//
+// What FetchMany returns has no value under a key that the source does not have. If some keys cannot be had, it returns
+// the others with a [ManyError]. It fails with nothing but an [Error] for bad input, before anything is sent, with a
+// [ReentrantRebuildError] within the rebuild of one of the keys, and as ctx ends. Keys may be repeated, and be any number:
+// no call has more than 1000.
+func FetchMany[T any](
+	ctx context.Context,
+	client *Client,
+	keys []string,
+	rebuild func(ctx context.Context, keys []string) (map[string]T, error),
+	options ...FetchOption,
+) (map[string]T, error) {
+	its := client.config.calls
+	for _, option := range options {
+		option.applyToFetch(&its)
+	}
+	many := client.manyCall(its, func(ctx context.Context, keys []string) (func(string) ([]byte, error), error) {
+		values, err := rebuild(ctx, keys)
+		return func(key string) ([]byte, error) {
+			value, isThere := values[key]
+			if !isThere {
+				return nil, ErrAbsent
+			}
+			return encoded(its.codec, value)
+		}, err
+	}, isReadable[T](its.codec))
+	results, err := many.results(ctx, distinct(keys))
+	if err != nil {
+		return nil, err
+	}
+	values, failed := make(map[string]T), make(map[string]error)
+	take := func(key string, got result) error {
+		var value T
+		steps := many.steps(key)
+		steps.decode = func(data []byte) error { return unmarshal(its.codec, data, &value) }
+		err := steps.valueOf(got)
+		switch {
+		case err == nil:
+			values[key] = value
+		case !isAbsence(err):
+			failed[key] = err
+		}
+		return err
+	}
+	unreadables := make(map[string]*UndecodableError)
+	for key, got := range results {
+		// What this very codec wrote a moment ago will not be read better after another rebuild.
+		if unreadable, ok := take(key, got).(*UndecodableError); ok && got.source != notHit {
+			unreadables[key] = unreadable
+		}
+	}
+	for key, got := range many.readable(ctx, unreadables, results) {
+		delete(failed, key)
+		_ = take(key, got)
+	}
+	switch {
+	case len(failed) == 0:
+		return values, nil
+	case ctx.Err() != nil:
+		return nil, gone(ctx)
+	default:
+		return values, &ManyError{failed}
+	}
+}
+
+// ManyError says which keys of a call could not be had, and why.
+type ManyError struct {
+	// Errors are what [Fetch] would have returned, by key. What could be had is beside it, in the call's first result.
+	Errors map[string]error
+}
+
+func (e *ManyError) Error() string {
+	first := slices.Min(slices.Collect(maps.Keys(e.Errors)))
+	if len(e.Errors) == 1 {
+		return fmt.Sprintf("dibs: %q cannot be had: %s", first, textOf(e.Errors[first]))
+	}
+	return fmt.Sprintf("dibs: %d keys cannot be had; %q is the first: %s", len(e.Errors), first, textOf(e.Errors[first]))
+}
+
+// Unwrap is the errors, in the order of their keys.
+func (e *ManyError) Unwrap() []error {
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(e.Errors)) {
+		errs = append(errs, e.Errors[key])
+	}
+	return errs
+}
+
+func distinct(keys []string) []string { return slices.Compact(slices.Sorted(slices.Values(keys))) }
+
+// manyCall is one call for several keys. Each goes its own way, as one of [Fetch]: only its first question and its rebuild
+// are those of all.
+type manyCall struct {
+	*Client
+	fetchOptions
+	until      time.Time
+	rebuilds   *manyKeys
+	isReadable func([]byte) bool
+}
+
+func (c *Client) manyCall(options fetchOptions, rebuild manyRebuild, isReadable func([]byte) bool) *manyCall {
+	return &manyCall{
+		Client:       c,
+		fetchOptions: options,
+		until:        time.Now().Add(min(options.wait.or(defaultWait), timeMax)),
+		isReadable:   isReadable,
+		rebuilds: &manyKeys{
+			client:    c,
+			namespace: options.namespace,
+			rebuild:   rebuild,
+			unsettled: make(map[string]struct{}),
+			gather:    gatherMin,
+			turns:     make(chan struct{}, manyCallsMax),
+		},
+	}
+}
+
+func (m *manyCall) steps(key string) *fetchLoop {
+	return &fetchLoop{
+		Client:       m.Client,
+		fetchOptions: m.fetchOptions,
+		id:           valueIDOf(m.namespace, key),
+		until:        m.until,
+		rebuild:      func(ctx context.Context) ([]byte, error) { return m.rebuilds.made(ctx, key) },
+		isReadable:   m.isReadable,
+		many:         m.rebuilds,
+	}
+}
+
+func (m *manyCall) refused(ctx context.Context, keys []string) error {
+	for _, key := range keys {
+		if err := firstOf(m.fetchOptions.refused(key), reentry(ctx, m.Client, valueIDOf(m.namespace, key))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// results are what each key comes to.
+func (m *manyCall) results(ctx context.Context, keys []string) (map[string]result, error) {
+	if err := m.refused(ctx, keys); err != nil {
+		return nil, err
+	}
+	leave, err := m.life.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if ctx.Err() != nil {
+		return nil, gone(ctx)
+	}
+	results := make(map[string]result, len(keys))
+	answers := &manyAnswers{
+		Client:       m.Client,
+		fetchOptions: m.fetchOptions,
+		until:        m.until,
+		requestID:    newUUID(),
+		keys:         m.rebuilds,
+		open:         make(map[string]*firstAnswer),
+	}
+	for _, key := range keys {
+		steps := m.steps(key)
+		if got, ok := steps.nearHit(); ok {
+			results[key] = got
+			continue
+		}
+		steps.requestID = answers.requestID
+		answers.open[key] = &firstAnswer{steps: steps, come: make(chan struct{})}
+		m.rebuilds.unsettled[key] = struct{}{}
+	}
+	if len(answers.open) == 0 {
+		return results, nil
+	}
+	return results, m.await(ctx, answers, results)
+}
+
+// await boards a flight for each key, has them all asked for, and waits for them.
+func (m *manyCall) await(ctx context.Context, answers *manyAnswers, results map[string]result) error {
+	for key, first := range answers.open {
+		first.steps.first = first
+		id := first.steps.fetchID()
+		id.isAlone = true
+		first.flight, _ = m.flights.board(ctx, id, func(ctx context.Context, its *flight) result {
+			got := first.steps.run(ctx, its)
+			if !first.steps.isBehind {
+				m.rebuilds.settle(key)
+			}
+			return got
+		})
+	}
+	asking, cancel := m.life.detached(ctx)
+	defer cancel(errGone)
+	m.life.spawn(func() { answers.ask(first(answers).withinTrace(asking)) })
+	for key, its := range answers.open {
+		select {
+		case <-its.flight.landed:
+			results[key] = its.steps.counted(its.flight.result, false)
+		case <-ctx.Done():
+			for _, its := range answers.open {
+				m.flights.leave(its.flight)
+			}
+			return gone(ctx)
+		}
+	}
+	return nil
+}
+
+// first is the steps of one of the keys.
+func first(of *manyAnswers) *fetchLoop {
+	for _, its := range of.open {
+		return its.steps
+	}
+	return nil
+}
+
+// readable takes values that cannot be read for misses, as [Fetch] does, within what is left of the wait.
+func (m *manyCall) readable(ctx context.Context, unreadables map[string]*UndecodableError, results map[string]result) map[string]result {
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	got := make(map[string]result, len(unreadables))
+	for key, because := range unreadables {
+		all.Go(func() {
+			steps := m.steps(key)
+			steps.wait = named(max(0, time.Until(m.until)))
+			its := m.fetchReadable(ctx, steps, because, results[key].fence)
+			mu.Lock()
+			defer mu.Unlock()
+			got[key] = its
+		})
+	}
+	all.Wait()
+	return got
+}

@@ -1,0 +1,153 @@
+package dibs
+
+import (
+	"context"
+	"io"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
+)
+
+// sessionStream is a call of a session that is answered several times. It looks like a stream of its own.
+type sessionStream struct {
+	ctx     context.Context
+	cancel  context.CancelFunc
+	options []grpc.CallOption
+	// sessionOf is the session that the call goes over.
+	sessionOf func(request any) *session
+
+	line   *line
+	opened *openCall
+	// isLast: what was received was the last answer. isLeft: what is received are answers from before.
+	isLast bool
+	isLeft bool
+}
+
+func newSessionStream(ctx context.Context, options []grpc.CallOption, sessionOf func(any) *session) *sessionStream {
+	ctx, cancel := bounded(ctx, options)
+	return &sessionStream{ctx: ctx, cancel: cancel, options: options, sessionOf: sessionOf}
+}
+
+// SendMsg makes the call.
+func (s *sessionStream) SendMsg(request any) error {
+	its := s.sessionOf(request)
+	call, err := callOf(s.ctx, request)
+	if err != nil {
+		return err
+	}
+	s.line, s.opened = its.ask(call, func() { sends(s.options, len(its.watched) > 0) })
+	return nil
+}
+
+// RecvMsg is the next answer. After the context has ended come those that were there already: they may carry leases.
+func (s *sessionStream) RecvMsg(reply any) error {
+	if s.isLast {
+		s.cancel()
+		return io.EOF
+	}
+	select {
+	case its := <-s.opened.answered:
+		return s.received(its, reply)
+	default:
+	}
+	if s.isLeft {
+		s.cancel()
+		return s.line.leftAs(s.ctx)
+	}
+	select {
+	case its := <-s.opened.answered:
+		return s.received(its, reply)
+	case <-s.ctx.Done():
+		s.isLeft = true
+		s.line.cancel(s.opened)
+		return s.RecvMsg(reply)
+	}
+}
+
+func (s *sessionStream) received(its answer, reply any) error {
+	err := its.read(reply)
+	s.isLast = err != nil || !its.reply.GetMore()
+	return err
+}
+
+// CloseSend has nothing to say: there is one request.
+func (s *sessionStream) CloseSend() error { return nil }
+
+// Context is that of the call.
+func (s *sessionStream) Context() context.Context { return s.ctx }
+
+// Header is empty.
+func (s *sessionStream) Header() (metadata.MD, error) { return nil, nil }
+
+// Trailer is empty: the errors of a session carry their hints.
+func (s *sessionStream) Trailer() metadata.MD { return nil }
+
+// boundedStream is a stream within a time, which ends with an [Error], as unary calls do.
+type boundedStream struct {
+	grpc.ClientStream
+	cancel context.CancelFunc
+}
+
+// RecvMsg is the next answer.
+func (s *boundedStream) RecvMsg(reply any) error {
+	err := s.ClientStream.RecvMsg(reply)
+	if err == nil {
+		return nil
+	}
+	s.cancel()
+	if err == io.EOF {
+		return err
+	}
+	return errorOf(err, s.Trailer())
+}
+
+// sessionStreamOrUnary makes the call on a stream of its own where a session cannot be had.
+type sessionStreamOrUnary struct {
+	grpc.ClientStream
+	request any
+	// again opens a stream of its own; worked is told that one has answered where a session did not.
+	again  func() (grpc.ClientStream, error)
+	worked func(noSessionError)
+}
+
+// SendMsg makes the call.
+func (s *sessionStreamOrUnary) SendMsg(request any) error {
+	s.request = request
+	return s.ClientStream.SendMsg(request)
+}
+
+// RecvMsg is the next answer.
+func (s *sessionStreamOrUnary) RecvMsg(reply any) error {
+	err := s.ClientStream.RecvMsg(reply)
+	none, isNone := as[noSessionError](err)
+	if !isNone {
+		return err
+	}
+	stream, err := s.again()
+	if err != nil {
+		return err
+	}
+	s.ClientStream = stream
+	if err := stream.SendMsg(s.request); err != nil && err != io.EOF {
+		return asError(err)
+	}
+	if err := stream.CloseSend(); err != nil {
+		return asError(err)
+	}
+	if err := stream.RecvMsg(reply); err != nil {
+		return err
+	}
+	s.worked(none)
+	return nil
+}
+
+// leaseIn is a lease that a reply carries to a call, and the key that it is of; nil if there is none.
+func leaseIn(call *dibsv1.SessionCall, reply *dibsv1.SessionReply) (namespace, key string, lease *dibsv1.Lease) {
+	if one := call.GetGetOrLock(); one != nil {
+		return one.GetNamespace(), one.GetKey(), reply.GetGetOrLock().GetLease()
+	}
+	its := reply.GetGetOrLockMany()
+	return call.GetGetOrLockMany().GetNamespace(), its.GetKey(), its.GetResponse().GetLease()
+}

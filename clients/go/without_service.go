@@ -1,0 +1,54 @@
+package dibs
+
+import (
+	"context"
+	"time"
+)
+
+// withoutService: the service cannot be reached. One rebuild at a time in this process, or the error.
+func (l *fetchLoop) withoutService(ctx context.Context, its *flight, cause *Error) result {
+	l.presence.lost(cause)
+	if l.onUnavailable == OnUnavailableFail && !l.isGet {
+		return result{err: cause}
+	}
+	if !l.refresh && l.read != ReadStore {
+		if recent, ok := l.local.recent(l.id); ok && !l.isGet {
+			return recent
+		}
+		if last, ok := l.nearLast(); ok {
+			return last
+		}
+	}
+	if l.isGet {
+		return result{err: cause}
+	}
+	l.flights.rebuildsHere(its)
+	return l.local.join(ctx, l.id, l.until, func(ctx context.Context) (result, time.Duration) {
+		l.metrics.count(l.metrics.localRebuilds, l.id.namespace)
+		tell(l.config.hooks.LocalRebuild, LocalRebuildEvent{l.event(), cause})
+		var made made
+		select {
+		case made = <-l.guarded(withLease(ctx, Lease{Reason: "local", codec: l.codec})):
+		case <-l.life.over.Done():
+			return result{err: errClosed}, 0
+		}
+		keep := made.storing.ttlOf(made.isAbsent)
+		if made.storing.refusal != nil || (made.err != nil && !made.isAbsent) {
+			keep = 0
+		}
+		return result{value: made.value, isAbsent: made.isAbsent, err: made.err}, keep
+	})
+}
+
+// nearLast is what was fresh when the service was last heard of, told as stale.
+func (l *fetchLoop) nearLast() (result, bool) {
+	if l.near == nil || !l.acceptsStale() {
+		return result{}, false
+	}
+	last, ok := l.near.last(l.id)
+	if ok {
+		last.source, last.isStale = hitNear, true
+		tell(l.config.hooks.Hit, HitEvent{l.event(), "stale", true})
+	}
+	return last, ok
+}

@@ -1,0 +1,52 @@
+package dev.dibs;
+
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/** Some keys of a call for several could not be had. Its cause is the error of the first of them. */
+public final class DibsManyException extends DibsException {
+  private static final long serialVersionUID = 1L;
+
+  /** By key. */
+  private final transient Map<String, Throwable> errors;
+
+  /** By key. */
+  private final transient Map<String, Object> values;
+
+  /**
+   * For the client, and for doubles of it.
+   *
+   * @param errors at least one
+   * @param values of all other keys
+   */
+  public DibsManyException(Map<String, ? extends Throwable> errors, Map<String, ?> values) {
+    super(messageOf(errors, values.size()), null, errors.values().iterator().next());
+    this.errors = Collections.unmodifiableMap(new LinkedHashMap<>(errors));
+    this.values = Collections.unmodifiableMap(new LinkedHashMap<>(values));
+  }
+
+  private static String messageOf(Map<String, ? extends Throwable> errors, int values) {
+    Map.Entry<String, ? extends Throwable> first = errors.entrySet().iterator().next();
+    return "%d of %d keys could not be had; \"%s\": %s"
+        .formatted(errors.size(), errors.size() + values, first.getKey(), FailureMessage.of(first.getValue()));
+  }
+
+  /**
+   * What a call for each of them alone would have thrown.
+   *
+   * @return by key, in the order in which the keys were given
+   */
+  public Map<String, Throwable> errors() {
+    return errors;
+  }
+
+  /**
+   * The values of all other keys.
+   *
+   * @return by key, in the order in which the keys were given; null where the source has nothing
+   */
+  public Map<String, Object> values() {
+    return values;
+  }
+}

@@ -1,0 +1,230 @@
+package dev.dibs;
+
+import dev.dibs.Transport.Terms;
+import dev.dibs.v1.GetOrLockManyRequest;
+import dev.dibs.v1.GetOrLockManyResponse;
+import dev.dibs.v1.GetOrLockResponse;
+import dev.dibs.v1.Hit;
+import dev.dibs.v1.Intent;
+import dev.dibs.v1.Read;
+import dev.dibs.v1.Stale;
+import io.grpc.Status;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+
+/**
+ * The first answer of each of many keys. They are asked for without a wait first, so that all leases that can be had
+ * come at once, and their keys are rebuilt together. Then one call waits for the keys that other callers rebuild.
+ */
+final class ManyAnswers {
+  /** Of one request. */
+  private static final int KEYS_MAX = 1_000;
+
+  /** How often a call that breaks off without any answer is made: another replica may answer the second. */
+  private static final int TIMES_MAX = 2;
+
+  /** How long the keys whose leases were had at once wait for those about which the service has not decided. */
+  private static final Duration LOOK_MAX = Duration.ofSeconds(1);
+
+  private static final Duration LOOK_PAUSE = Duration.ofMillis(20);
+
+  private final Parts parts;
+  private final Question about;
+  private final Signal left;
+  private final String requestId = UUID.randomUUID().toString();
+  private final Map<String, CompletableFuture<GetOrLockResponse>> open = new ConcurrentHashMap<>();
+
+  /** {@code about} says all but the keys; {@code left} is raised when the caller has gone. */
+  ManyAnswers(Parts parts, Question about, Signal left) {
+    this.parts = parts;
+    this.about = about;
+    this.left = left;
+  }
+
+  /** How a key goes on from its answer; to be called for each before {@link #ask}. */
+  How of(String key) {
+    CompletableFuture<GetOrLockResponse> answer = new CompletableFuture<>();
+    open.put(key, answer);
+    return How.withFirst(requestId, answer);
+  }
+
+  /** Asks for all keys. {@code onFirst} runs when each is known to be had at once, or not. */
+  void ask(List<String> keys, Runnable onFirst) {
+    boolean isWaiting = about.options().maxWait() == null || !about.options().maxWait().isZero();
+    if (!isWaiting) {
+      all(keys, piece -> pass(piece, false)).thenRun(onFirst);
+      return;
+    }
+    long lookUntilNanos = System.nanoTime() + LOOK_MAX.toNanos();
+    all(keys, piece -> look(piece, lookUntilNanos))
+        .thenCompose(
+            held -> {
+              onFirst.run();
+              return all(held, piece -> pass(piece, false));
+            });
+  }
+
+  private interface Asking {
+    /** Ends with the keys that have no answer yet; never fails. */
+    CompletableFuture<List<String>> ask(List<String> keys);
+  }
+
+  /** In as many requests as the contract's bound asks for, at once. */
+  private static CompletableFuture<List<String>> all(List<String> keys, Asking asking) {
+    List<CompletableFuture<List<String>>> pieces = new ArrayList<>();
+    for (int at = 0; at < keys.size(); at += KEYS_MAX) {
+      pieces.add(asking.ask(keys.subList(at, Math.min(keys.size(), at + KEYS_MAX))));
+    }
+    return CompletableFuture.allOf(pieces.toArray(CompletableFuture[]::new))
+        .thenApply(done -> pieces.stream().flatMap(piece -> piece.join().stream()).toList());
+  }
+
+  /**
+   * Without a wait, and again while no other caller has the lease of a key: a service under load has not decided about
+   * all of a thousand keys at once.
+   */
+  private CompletableFuture<List<String>> look(List<String> keys, long untilNanos) {
+    Pass pass = new Pass(keys, true);
+    return pass.start()
+        .thenCompose(
+            busy -> {
+              List<String> undecided = pass.undecided();
+              boolean isOver = left.isRaised() || System.nanoTime() - untilNanos >= 0;
+              if (undecided.isEmpty() || isOver) return CompletableFuture.completedFuture(busy);
+              CompletableFuture<List<String>> later = new CompletableFuture<>();
+              Threads.after(
+                  LOOK_PAUSE, () -> look(undecided, untilNanos).thenAccept(later::complete));
+              List<String> held = busy.stream().filter(key -> !undecided.contains(key)).toList();
+              return later.thenApply(
+                  still -> {
+                    List<String> both = new ArrayList<>(held);
+                    both.addAll(still);
+                    return both;
+                  });
+            });
+  }
+
+  private CompletableFuture<List<String>> pass(List<String> keys, boolean isLook) {
+    return new Pass(keys, isLook).start();
+  }
+
+  /** One call, and again where it broke off. */
+  private final class Pass {
+    private final boolean isLook;
+    private final Set<String> unanswered;
+    private final Map<String, dev.dibs.v1.BusyReason> busy = new LinkedHashMap<>();
+    private final Map<String, NearCache.Asking> asking = new ConcurrentHashMap<>();
+    private final CompletableFuture<List<String>> end = new CompletableFuture<>();
+    private int brokenOff;
+
+    Pass(List<String> keys, boolean isLook) {
+      this.isLook = isLook;
+      this.unanswered = new LinkedHashSet<>(keys);
+    }
+
+    /** Ends with the keys that were busy, which a look leaves open. */
+    CompletableFuture<List<String>> start() {
+      ask();
+      return end;
+    }
+
+    synchronized List<String> undecided() {
+      return busy.keySet().stream()
+          .filter(key -> busy.get(key) == dev.dibs.v1.BusyReason.BUSY_REASON_UNDECIDED)
+          .toList();
+    }
+
+    private void ask() {
+      Duration wait = Duration.ofNanos(Math.max(0, about.leftNanos()));
+      Duration answerWithin = wait.compareTo(FetchLoop.WAIT_MAX) > 0 ? FetchLoop.WAIT_MAX : wait;
+      Terms terms =
+          new Terms(answerWithin.plus(FetchLoop.WAY), about.trace().traceparent(), left, this::leaves);
+      parts
+          .transport()
+          .callMany(request(wait), terms, this::answered)
+          .whenComplete((done, error) -> ended(error == null ? null : DibsStatusException.of(error)));
+    }
+
+    private GetOrLockManyRequest request(Duration wait) {
+      Options<?> options = about.options();
+      GetOrLockManyRequest.Builder request =
+          GetOrLockManyRequest.newBuilder()
+              .setNamespace(about.namespace())
+              .addAllKeys(left())
+              .setRequestId(requestId)
+              .setHolder(parts.holder())
+              .setIntent(options.isRefresh() ? Intent.INTENT_REFRESH : Intent.INTENT_REBUILD);
+      boolean isSaid = options.maxWait() != null && wait.compareTo(FetchLoop.WAIT_MAX) <= 0;
+      if (isLook) request.setWaitMs(0);
+      else if (isSaid) request.setWaitMs(Bounds.ms(wait));
+      if (options.lease() != null) request.setLeaseMs(Bounds.ms(options.lease()));
+      if (options.stale() != null) request.setStale(Stale.valueOf("STALE_" + options.stale()));
+      if (options.read() != null) request.setRead(Read.valueOf("READ_" + options.read()));
+      return request.build();
+    }
+
+    private synchronized List<String> left() {
+      return List.copyOf(unanswered);
+    }
+
+    private void leaves(boolean isWatched) {
+      NearCache near = parts.near();
+      if (!isWatched || near == null) return;
+      for (String key : left()) {
+        NearCache.Asking one = near.sending(FullKey.of(about.namespace(), key));
+        if (one != null) asking.put(key, one);
+      }
+    }
+
+    private void answered(GetOrLockManyResponse answer) {
+      String key = answer.getKey();
+      GetOrLockResponse response = answer.getResponse();
+      keep(key, response.hasHit() ? response.getHit() : null);
+      synchronized (this) {
+        if (!unanswered.remove(key)) return;
+        brokenOff = 0;
+        if (isLook && response.hasBusy()) {
+          busy.put(key, response.getBusy().getReason());
+          return;
+        }
+      }
+      CompletableFuture<GetOrLockResponse> waiting = open.remove(key);
+      if (waiting == null) return;
+      if (answer.hasError()) waiting.completeExceptionally(DibsStatusException.of(answer.getError()));
+      else waiting.complete(response);
+    }
+
+    private void keep(String key, Hit hit) {
+      NearCache.Asking asked = asking.remove(key);
+      if (asked != null) parts.near().answered(asked, hit);
+    }
+
+    private void ended(DibsStatusException error) {
+      asking.keySet().forEach(key -> keep(key, null));
+      List<String> failed = left();
+      brokenOff += 1;
+      boolean isBrokenOff = error != null && error.isUnreachable() && error.code() == Status.Code.UNAVAILABLE;
+      if (isBrokenOff && !failed.isEmpty() && brokenOff < TIMES_MAX && !left.isRaised()) {
+        ask();
+        return;
+      }
+      DibsStatusException why =
+          error == null ? new DibsStatusException(Status.Code.INTERNAL, "the service has left out this key") : error;
+      for (String key : failed) {
+        CompletableFuture<GetOrLockResponse> waiting = open.remove(key);
+        if (waiting != null) waiting.completeExceptionally(why);
+      }
+      synchronized (this) {
+        end.complete(List.copyOf(busy.keySet()));
+      }
+    }
+  }
+}

@@ -1,0 +1,148 @@
+package dev.dibs;
+
+import com.google.protobuf.ByteString;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Collectors;
+
+/**
+ * Gathers the rebuilds of single keys into calls for several: all that the first answers have brought, then the rest.
+ *
+ * @param <V> what the values are
+ */
+final class ManyRebuilds<V> {
+  /**
+   * Keys whose leases come later, one after the other, are rebuilt together if they come within this time. It doubles
+   * with each such rebuild: under load, leases for a thousand keys trickle in.
+   */
+  private static final long GATHER_MS_MIN = 10;
+
+  private static final long GATHER_MS_MAX = 160;
+
+  /** One key of a batch. {@code waitNanos} is how long a thread may be waited for. */
+  private record Waiting(Run run, Executor executor, long waitNanos, CompletableFuture<ByteString> result) {}
+
+  /** What a batch came to, by key. */
+  private record Made(Map<String, ByteString> bytes, Map<String, Throwable> broken) {}
+
+  private final Object owner;
+  private final String namespace;
+  private final Options<V> options;
+  private final RebuildManyFunction<V> rebuild;
+  private Map<String, Waiting> waiting = new LinkedHashMap<>();
+  private boolean hasAnswers;
+  private boolean isPlanned;
+  private long gatherMs = GATHER_MS_MIN;
+
+  /** {@code owner} is the client, which its rebuild may not ask for the same keys. */
+  ManyRebuilds(Object owner, String namespace, Options<V> options, RebuildManyFunction<V> rebuild) {
+    this.owner = owner;
+    this.namespace = namespace;
+    this.options = options;
+    this.rebuild = rebuild;
+  }
+
+  /** Rebuilds one key, together with others. */
+  Run.Body of(String key) {
+    return new Run.Body() {
+      @Override
+      public CompletableFuture<ByteString> start(Run run, Executor executor, long waitNanos) {
+        return made(key, new Waiting(run, executor, waitNanos, new CompletableFuture<>()));
+      }
+
+      @Override
+      public Class<?> writtenAs() {
+        return SourceManyRebuild.writtenAs(rebuild);
+      }
+    };
+  }
+
+  /** The first answers of all keys have come, and what each makes of its own has been done. */
+  void answered() {
+    synchronized (this) {
+      hasAnswers = true;
+      isPlanned = true;
+    }
+    runGathered();
+  }
+
+  private CompletableFuture<ByteString> made(String key, Waiting one) {
+    Waiting before;
+    synchronized (this) {
+      before = waiting.put(key, one);
+      if (hasAnswers) gather();
+    }
+    // Its lease was lost before it began.
+    if (before != null) before.result().completeExceptionally(new Run.NotBegunException("its lease was lost", null));
+    return one.result();
+  }
+
+  private void gather() {
+    if (isPlanned) return;
+    isPlanned = true;
+    Threads.after(Duration.ofMillis(gatherMs), this::runGathered);
+    gatherMs = Math.min(GATHER_MS_MAX, 2 * gatherMs);
+  }
+
+  private void runGathered() {
+    Map<String, Waiting> batch;
+    synchronized (this) {
+      isPlanned = false;
+      batch = waiting;
+      waiting = new LinkedHashMap<>();
+    }
+    if (!batch.isEmpty()) run(batch);
+  }
+
+  private void run(Map<String, Waiting> batch) {
+    RunThread<Made> thread = new RunThread<>(() -> made(batch), SourceManyRebuild.writtenAs(rebuild));
+    AtomicInteger left = new AtomicInteger(batch.size());
+    List<Runnable> forget = new ArrayList<>(batch.size());
+    for (Waiting one : batch.values()) {
+      forget.add(one.run().stopped().onRaise(() -> {
+        if (left.decrementAndGet() == 0) thread.stop();
+      }));
+    }
+    // All have the same executor. Its context is that of the first: one call has one.
+    Waiting first = batch.values().iterator().next();
+    long waitNanos = batch.values().stream().mapToLong(Waiting::waitNanos).max().orElse(0);
+    thread
+        .start(first.executor(), waitNanos)
+        .whenComplete(
+            (made, error) -> {
+              forget.forEach(Runnable::run);
+              batch.forEach(
+                  (key, one) -> {
+                    Throwable why = error == null ? made.broken().get(key) : error;
+                    Futures.settle(one.result(), error == null ? made.bytes().get(key) : null, why);
+                  });
+            });
+  }
+
+  private Made made(Map<String, Waiting> batch) throws Exception {
+    List<String> keys = List.copyOf(batch.keySet());
+    Map<String, Rebuild<V>> rebuilds = new LinkedHashMap<>();
+    batch.forEach((key, one) -> rebuilds.put(key, new RunOf<>(one.run(), options.codec())));
+    Set<FullKey> full = keys.stream().map(key -> FullKey.of(namespace, key)).collect(Collectors.toSet());
+    Map<String, ? extends V> values =
+        RebuildChain.run(owner, full, () -> rebuild.rebuild(keys, new RebuildsOf<>(rebuilds)));
+    if (values == null) throw new NullPointerException("the rebuild returned null: return a map of values by key");
+    Made made = new Made(new HashMap<>(), new HashMap<>());
+    for (String key : keys) {
+      try {
+        made.bytes().put(key, Values.encoded(options, values.get(key)));
+      } catch (Throwable error) {
+        made.broken().put(key, new Thrown(error, SourceManyRebuild.writtenAs(rebuild)));
+      }
+    }
+    return made;
+  }
+}

@@ -1,0 +1,13 @@
+package dev.dibs;
+
+import java.util.Map;
+
+/** The runs of several keys as the user's rebuild sees them. */
+record RebuildsOf<V>(Map<String, Rebuild<V>> byKey) implements RebuildMany<V> {
+  @Override
+  public Rebuild<V> of(String key) {
+    Rebuild<V> rebuild = byKey.get(key);
+    if (rebuild == null) throw new IllegalArgumentException("\"" + key + "\" is none of the keys of this rebuild");
+    return rebuild;
+  }
+}

@@ -1,0 +1,95 @@
+package dev.dibs;
+
+import java.time.Duration;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
+import java.util.concurrent.Future;
+
+/** Runs a user's code once, on a thread that can be interrupted. */
+final class RunThread<T> {
+  /** How long a run may stand before its beginning, also where its caller has no wait. */
+  private static final long BEGIN_NANOS_MIN = Duration.ofSeconds(2).toNanos();
+
+  private final Callable<T> code;
+  private final Class<?> writtenAs;
+  private final CompletableFuture<T> result = new CompletableFuture<>();
+
+  /** Null before and after the run. */
+  private Thread thread;
+
+  private boolean begun;
+  private boolean withdrawn;
+  private boolean stopped;
+
+  /** {@code writtenAs} is the class of the user's code. */
+  RunThread(Callable<T> code, Class<?> writtenAs) {
+    this.code = code;
+    this.writtenAs = writtenAs;
+  }
+
+  /**
+   * Runs on a thread of {@code executor}, which must come within {@code waitNanos}: an executor that is filled by
+   * callers that wait for their rebuilds has no thread for the rebuilds, and would wait for itself forever. Fails with
+   * {@link Thrown}, or with {@link Run.NotBegunException}.
+   */
+  CompletableFuture<T> start(Executor executor, long waitNanos) {
+    Duration patience = Duration.ofNanos(Math.max(BEGIN_NANOS_MIN, waitNanos));
+    Future<?> timer = Threads.after(patience, () -> withdraw(patience));
+    result.whenComplete((value, error) -> timer.cancel(false));
+    try {
+      executor.execute(this::run);
+    } catch (Throwable error) {
+      result.completeExceptionally(
+          new Run.NotBegunException("executor: it does not take the rebuild: " + error, error));
+    }
+    return result;
+  }
+
+  /** Interrupts it, where it does not stand before its beginning: then it is interrupted from there on. */
+  synchronized void stop() {
+    stopped = true;
+    if (thread != null) thread.interrupt();
+  }
+
+  private void withdraw(Duration patience) {
+    synchronized (this) {
+      if (begun) return;
+      withdrawn = true;
+    }
+    result.completeExceptionally(
+        new Run.NotBegunException(
+            "executor: none of its threads began the rebuild within %d ms; give the client an executor whose threads do"
+                    .formatted(patience.toMillis())
+                + " not wait for rebuilds",
+            null));
+  }
+
+  private void run() {
+    if (!enter()) return;
+    T value;
+    try {
+      value = code.call();
+    } catch (Throwable error) {
+      leave();
+      result.completeExceptionally(new Thrown(error, writtenAs));
+      return;
+    }
+    leave();
+    result.complete(value);
+  }
+
+  private synchronized boolean enter() {
+    if (withdrawn) return false;
+    begun = true;
+    thread = Thread.currentThread();
+    if (stopped) thread.interrupt();
+    return true;
+  }
+
+  /** The thread goes on to other work, which the interruption is not meant for. */
+  private synchronized void leave() {
+    thread = null;
+    Thread.interrupted();
+  }
+}

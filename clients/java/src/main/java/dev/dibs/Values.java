@@ -1,0 +1,21 @@
+package dev.dibs;
+
+import com.google.protobuf.ByteString;
+
+/** Values as the codec of a call has them, and as bytes. */
+final class Values {
+  private Values() {}
+
+  /** Null for null. */
+  static <V> ByteString encoded(Options<V> options, V value) {
+    if (value == null) return null;
+    byte[] bytes = options.codec().encode(value);
+    if (bytes == null) throw new NullPointerException("the codec's encode returned null: return bytes");
+    return ByteString.copyFrom(bytes);
+  }
+
+  /** Null where the source has nothing. */
+  static <V> V decoded(Options<V> options, Found found) {
+    return found.bytes() == null ? null : options.codec().decode(found.bytes().toByteArray());
+  }
+}

@@ -1,0 +1,78 @@
+package dev.dibs;
+
+import com.google.protobuf.ByteString;
+import dev.dibs.v1.Lease;
+import dev.dibs.v1.ReleaseRequest;
+import java.util.concurrent.CompletableFuture;
+
+/** One {@code set}: a lease after a rebuild that runs, and the value published under it at once. */
+final class WriteThrough {
+  private final Parts parts;
+  private final Question about;
+  private final ByteString bytes;
+  private final CompletableFuture<Published> result = new CompletableFuture<>();
+  private volatile Published published;
+
+  /** {@code bytes} is null where the source has nothing. */
+  WriteThrough(Parts parts, Question about, ByteString bytes) {
+    this.parts = parts;
+    this.about = about.with(about.options().refresh());
+    this.bytes = bytes;
+  }
+
+  /** Completing the result before its time takes the caller out, for as long as it waits. */
+  CompletableFuture<Published> start() {
+    CompletableFuture<Found> seat =
+        parts
+            .flights()
+            .alone(
+                about.fullKey(),
+                flight ->
+                    new FetchLoop(parts, about, flight, How.writing(lease -> under(lease, flight.audience()))).start());
+    seat.whenComplete((found, error) -> Futures.settle(result, published, error));
+    result.whenComplete((done, error) -> seat.cancel(false));
+    return result;
+  }
+
+  private CompletableFuture<Void> under(Lease lease, Audience audience) {
+    if (audience.left().isRaised()) {
+      giveBack(lease);
+      return CompletableFuture.failedFuture(DibsStatusException.cancelled("the caller has gone"));
+    }
+    return new Publication(parts, about, lease.getToken(), about.trace().noRebuild())
+        .untilAnswered(bytes)
+        .handle(
+            (done, error) -> {
+              // A caller that comes after this gets nothing older. Also where it failed, for it may be stored.
+              parts.changes().set(about.namespace(), about.key());
+              if (error == null) {
+                published = done;
+                return null;
+              }
+              // Others need not wait until it ends by itself.
+              giveBack(lease);
+              throw DibsStatusException.of(error);
+            });
+  }
+
+  private void giveBack(Lease lease) {
+    ReleaseRequest request =
+        ReleaseRequest.newBuilder()
+            .setNamespace(about.namespace())
+            .setKey(about.key())
+            .setToken(lease.getToken())
+            .build();
+    CompletableFuture<Void> behind = parts.background().begin();
+    parts
+        .transport()
+        .call(Method.RELEASE, request, Transport.Terms.within(Transport.DEADLINE, about.trace().traceparent()))
+        .whenComplete(
+            (response, failed) -> {
+              if (failed != null) {
+                Throwable error = Futures.cause(failed);
+                parts.hooks().tell(hooks -> hooks.onBackgroundError(about.namespace(), about.key(), error));
+              }
+              behind.complete(null);
+            });
+  }
+}

@@ -1,0 +1,29 @@
+package dev.dibs.testing;
+
+import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
+
+/** Calls whose callers do not wait, and what was thrown and is told later. */
+final class Later {
+  private Later() {}
+
+  static <T> CompletableFuture<T> of(Callable<T> call) {
+    CompletableFuture<T> result = new CompletableFuture<>();
+    CompletableFuture.runAsync(
+        () -> {
+          try {
+            result.complete(call.call());
+          } catch (Throwable error) {
+            result.completeExceptionally(error);
+          }
+        });
+    return result;
+  }
+
+  /** The value, where there is no error. */
+  static <V> V orThrow(V value, Throwable error) throws Exception {
+    if (error instanceof Exception exception) throw exception;
+    if (error instanceof Error fault) throw fault;
+    return value;
+  }
+}
