@@ -7,6 +7,7 @@ import { VERSION } from '../../src/version.js';
 it.each([
   ['package-lock.json', /^ {2}"version": "(.*)",$/m],
   ['Dockerfile', /^ARG VERSION=(.*)$/m],
+  ['clients/typescript/src/version.ts', /^export const VERSION = '(.*)';$/m],
   ['clients/typescript/package.json', /^ {2}"version": "(.*)",$/m],
   ['clients/go/doc.go', /^const Version = "(.*)"$/m],
   ['clients/python/pyproject.toml', /^version = "(.*)"$/m],

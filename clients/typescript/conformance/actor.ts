@@ -235,8 +235,8 @@ export class Actor {
 
 /** What a hook was told, by the names of scenarios. */
 function told(event: object): object {
-  const { key, outcome, freshness, counts, maybeStored } = event as Fields;
-  return { key, outcome, freshness, counts, maybe_stored: maybeStored };
+  const { key, outcome, freshness, source, counts, maybeStored } = event as Fields;
+  return { key, outcome, freshness, source, counts, maybe_stored: maybeStored };
 }
 
 export function base64ByKey(values: ReadonlyMap<string, Buffer | string | null>): object {

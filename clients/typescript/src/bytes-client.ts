@@ -4,11 +4,13 @@ import { Background } from './background.js';
 import { type CallOptions, Calls, type Invalidate } from './calls.js';
 import { type Chance, SYSTEM_CHANCE } from './chance.js';
 import { Changes } from './changes.js';
+import { countUndecodable, type HitCount, hitsOf, instruments } from './client-metrics.js';
 import { type Clock, SYSTEM_CLOCK } from './clock.js';
 import { DibsError } from './errors.js';
 import { type Fetched, type FetchParts, WAIT_MS_ASKED_MAX } from './fetch-loop.js';
 import { type FetchCall, Fetcher, type FindCall, mayJoin, never, type Taken } from './fetcher.js';
 import { HeldLeases } from './held-leases.js';
+import { type Hooks, tell } from './hooks.js';
 import { type ChannelLink, Link, type LinkOptions } from './link.js';
 import { LocalRebuilds } from './local-rebuilds.js';
 import { fetchMany, type ManyCall, type ManyFetched } from './many-fetch.js';
@@ -55,6 +57,7 @@ export class BytesClient {
   readonly #namespace: string;
   readonly #changes: Changes;
   readonly #near: NearCache | undefined;
+  readonly #nearHits: HitCount;
   readonly #parts: FetchParts;
   readonly #fetcher: Fetcher;
 
@@ -63,6 +66,9 @@ export class BytesClient {
     const { namespace = '', holder = defaultHolder(), nearCache, hooks = {} } = options;
     const { clock, chance } = machine;
     this.#namespace = namespace;
+    // What has been counted is told also where this client does nothing but hit.
+    instruments();
+    this.#nearHits = hitsOf('near', 'fresh', namespace);
     this.#near = nearCache && new NearCache(nearCache, namespace, options.serveNearWhenUnavailable, clock);
     this.#changes = new Changes(this.#near?.namespaces, clock);
     if (this.#near !== undefined) this.#changes.tell(this.#near);
@@ -89,7 +95,18 @@ export class BytesClient {
     key: string,
     options: Pick<RebuildOptions, 'read' | 'refresh'>,
   ): Buffer | null | undefined {
-    return mayJoin(options) ? this.#near?.get(namespace, key) : undefined;
+    if (this.#near === undefined || !mayJoin(options)) return undefined;
+    const value = this.#near.get(namespace, key);
+    if (value === undefined) return undefined;
+    const hits = namespace === this.#namespace ? this.#nearHits : hitsOf('near', 'fresh', namespace);
+    hits.value += 1;
+    return value;
+  }
+
+  /** A codec cannot read a value. */
+  undecodable(event: Parameters<NonNullable<Hooks['onUndecodable']>>[0]): void {
+    tell(this.#parts.hooks.onUndecodable, event);
+    countUndecodable(event.namespace);
   }
 
   fetch(call: FetchCall): Promise<Taken> {

@@ -115,7 +115,7 @@ export class DibsClient {
     if (near === undefined) return this.#fetch({ namespace, key, rebuild, codec, options });
     if (options.signal?.aborted) return Promise.reject(options.signal.reason);
     const { onHit } = this.#options.hooks ?? {};
-    if (onHit !== undefined) tell(onHit, { namespace, key, freshness: 'fresh' });
+    if (onHit !== undefined) tell(onHit, { namespace, key, freshness: 'fresh', source: 'near' });
     try {
       return Promise.resolve(decoded(codec, near, true));
     } catch (error) {
@@ -143,7 +143,7 @@ export class DibsClient {
     const { hooks } = this.#options;
     signal?.throwIfAborted();
     const near = this.#client.near(namespace, key, given);
-    if (near !== undefined) tell(hooks?.onHit, { namespace, key, freshness: 'fresh' });
+    if (near !== undefined) tell(hooks?.onHit, { namespace, key, freshness: 'fresh', source: 'near' });
     const found =
       near === undefined ? await this.#client.find({ namespace, key, options: given }) : undefined;
     const bytes = near === undefined ? found?.bytes : near;
@@ -151,7 +151,7 @@ export class DibsClient {
     try {
       return decoded(codec, bytes, near !== undefined);
     } catch (error) {
-      tell(hooks?.onUndecodable, { namespace, key, error });
+      this.#client.undecodable({ namespace, key, error });
       return undefined;
     }
   }
@@ -205,9 +205,9 @@ export class DibsClient {
     rebuild: RebuildMany<Given, T>,
     options: RebuildOptions & Partial<CodecOption<T, Given>>,
   ): Promise<Map<string, T | null>> {
-    const { namespace = '', hooks, onUnavailable } = this.#options;
+    const { namespace = '', onUnavailable } = this.#options;
     const { codec = asJson<T, Given>() } = options;
-    return getMany(this, this.#client, hooks, {
+    return getMany(this, this.#client, {
       ...{ keys, rebuild, codec, options, namespace: options.namespace ?? namespace },
       onUnavailable: options.onUnavailable ?? onUnavailable ?? 'rebuild',
     });
@@ -227,7 +227,7 @@ export class DibsClient {
   /** A value that the codec cannot read is a miss: after a deploy that changes a type, callers go on. One try. */
   async #refetch<T, Given>(asked: Asked<T, Given>, error: unknown): Promise<T | null> {
     const { namespace, key, codec } = asked;
-    tell(this.#options.hooks?.onUndecodable, { namespace, key, error });
+    this.#client.undecodable({ namespace, key, error });
     const call = this.#callOf(asked);
     const taken = await this.#client.refetch(call);
     try {

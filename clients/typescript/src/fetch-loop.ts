@@ -3,6 +3,7 @@ import type { Background } from './background.js';
 import { Callers } from './callers.js';
 import { type Calls, isUnreachable } from './calls.js';
 import type { Chance } from './chance.js';
+import { countHit, countLocalRebuild, recordWait } from './client-metrics.js';
 import type { Clock } from './clock.js';
 import { DibsBusyError, DibsError, RebuildFailedError } from './errors.js';
 import type { Flight } from './flights.js';
@@ -22,6 +23,7 @@ export interface Fetched {
   readonly bytes: Uint8Array | null;
   /** This process has just made it. */
   readonly isOwn: boolean;
+  readonly freshness: 'fresh' | 'stale';
 }
 
 /** What all calls of a client share. */
@@ -82,8 +84,8 @@ const BROKEN_OFF_MAX = 2;
 
 /** GetOrLock until there is a value, a failure, or no time left; rebuilding where a lease comes. */
 export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
-  const { parts, namespace, key, untilMs, flight } = steps;
-  const { hooks, availability, clock, chance } = parts;
+  const { parts, untilMs, flight } = steps;
+  const { availability, clock, chance } = parts;
   const { signal } = flight.callers;
   // The same for every attempt: a lease whose answer was lost on its way comes again.
   let requestId = steps.first?.requestId ?? chance.requestId();
@@ -120,17 +122,17 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
     brokenOff = 0;
     const waitedMs = clock.nowMs() - askedMs;
     if (outcome.kind === 'hit') {
-      if (waitedMs >= WAITED_MS_MIN) tell(hooks.onWait, { namespace, key, waitedMs, answered: true });
+      if (waitedMs >= WAITED_MS_MIN) waited(steps, waitedMs, true);
       return served(steps, outcome);
     }
     if (outcome.kind === 'lease') {
       flight.leased();
       if (steps.onLease !== undefined) {
         await steps.onLease(outcome);
-        return { bytes: null, isOwn: true };
+        return { bytes: null, isOwn: true, freshness: 'fresh' };
       }
       const rebuilt = await underLease(steps, outcome);
-      if (rebuilt.kind === 'value') return { bytes: rebuilt.value, isOwn: true };
+      if (rebuilt.kind === 'value') return { bytes: rebuilt.value, isOwn: true, freshness: 'fresh' };
       if (rebuilt.kind === 'served') return rebuilt.fetched;
       // A key that is invalidated faster than it is rebuilt must not hold its caller forever.
       if (clock.nowMs() >= untilMs) throw rebuilt.error;
@@ -140,7 +142,7 @@ export async function fetchLoop(steps: FetchLoop): Promise<Fetched> {
     }
     // A read that finds nothing has waited for nobody.
     if (steps.intent !== 'read' || waitedMs >= WAITED_MS_MIN)
-      tell(hooks.onWait, { namespace, key, waitedMs, answered: outcome.kind === 'failed' });
+      waited(steps, waitedMs, outcome.kind === 'failed');
     if (outcome.kind === 'failed') throw new RebuildFailedError(outcome.message, outcome.retryAfterMs);
     if (inPieces && outcome.reason === 'wait_ended')
       await comeBack(parts, busyError(outcome), 0, untilMs, signal);
@@ -182,8 +184,14 @@ function longestWaitMs({ code, message }: DibsError): number | undefined {
 }
 
 function served({ parts, namespace, key }: FetchLoop, { value, freshness }: Hit): Fetched {
-  tell(parts.hooks.onHit, { namespace, key, freshness });
-  return { bytes: value, isOwn: false };
+  tell(parts.hooks.onHit, { namespace, key, freshness, source: 'service' });
+  countHit('service', freshness, namespace);
+  return { bytes: value, isOwn: false, freshness };
+}
+
+function waited({ parts, namespace, key }: FetchLoop, waitedMs: number, answered: boolean): void {
+  tell(parts.hooks.onWait, { namespace, key, waitedMs, answered });
+  recordWait(waitedMs, namespace);
 }
 
 /** Waiting on is no use where the service said that the rebuild takes longer than the wait. */
@@ -244,8 +252,9 @@ async function withoutService(steps: FetchLoop, cause: DibsError): Promise<Fetch
   const mayShare = options.refresh !== true && options.read !== 'store';
   const old = mayShare && options.stale !== 'forbid' ? near?.left(namespace, key) : undefined;
   if (old !== undefined) {
-    tell(hooks.onHit, { namespace, key, freshness: 'stale' });
-    return { bytes: old && Buffer.from(old), isOwn: false };
+    tell(hooks.onHit, { namespace, key, freshness: 'stale', source: 'near' });
+    countHit('near', 'stale', namespace);
+    return { bytes: old && Buffer.from(old), isOwn: false, freshness: 'stale' };
   }
   if (onUnavailable === 'fail') throw cause;
   const { ttlMs, absentTtlMs = ttlMs } = options;
@@ -254,8 +263,9 @@ async function withoutService(steps: FetchLoop, cause: DibsError): Promise<Fetch
   const { bytes } = await local.get({ namespace, key, signal, untilMs, mayShare, ttlMsOf }, (all) => {
     flight.leased();
     tell(hooks.onLocalRebuild, { namespace, key, cause });
+    countLocalRebuild(namespace);
     return rebuild({ signal: all, fence: 0, reason: 'local', previous: undefined });
   });
   // A copy: what is kept is given to others too.
-  return { bytes: bytes && Buffer.from(bytes), isOwn: true };
+  return { bytes: bytes && Buffer.from(bytes), isOwn: true, freshness: 'fresh' };
 }

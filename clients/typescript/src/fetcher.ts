@@ -1,5 +1,6 @@
 import { waitEnded } from './callers.js';
 import type { Changes } from './changes.js';
+import { countHit } from './client-metrics.js';
 import { DibsBusyError, RebuildFailedError } from './errors.js';
 import { type Fetched, type FetchLoop, type FetchParts, fetchLoop } from './fetch-loop.js';
 import { type Flight, Flights, type FlightTerms } from './flights.js';
@@ -52,7 +53,10 @@ export class Fetcher {
         return this.#ask(call, untilMs, again);
       }
       const shared = await running.join(signal, untilMs);
-      if (shared.kind === 'value') return { bytes: shared.value, isOwn: false, isShared: true };
+      if (shared.kind === 'value') {
+        countHit('joined', 'fresh', namespace);
+        return { bytes: shared.value, isOwn: false, freshness: 'fresh', isShared: true };
+      }
       if (shared.kind === 'failure') throw shared.error;
       if (this.parts.clock.nowMs() >= untilMs) throw waitEnded(0);
     }
@@ -97,7 +101,9 @@ export class Fetcher {
     const { namespace, key, options } = call;
     const { signal, ...rest } = options;
     let joined: Flight<Fetched> | undefined;
+    let isFirst = false;
     const start = (flight: Flight<Fetched>) => {
+      isFirst = true;
       const steps: FetchLoop = { ...call, parts: this.parts, options: rest, flight, untilMs };
       return fetchLoop(steps);
     };
@@ -109,6 +115,7 @@ export class Fetcher {
     const fetched = await (name === undefined
       ? this.#flights.alone(terms, start, seen)
       : this.#flights.join(terms, start, seen, isShort));
+    if (!isFirst) countHit('joined', fetched.freshness, namespace);
     return { ...fetched, isShared: joined?.callers.shared === true };
   }
 }

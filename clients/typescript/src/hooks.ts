@@ -8,8 +8,10 @@ export interface CallEvent {
 
 /** Hears what happens, for your own metrics. What a hook throws is ignored. */
 export interface Hooks {
-  /** A value was there. */
-  onHit?(event: CallEvent & { readonly freshness: 'fresh' | 'stale' }): void;
+  /** A value was there: in this process's near cache, or at the service. */
+  onHit?(
+    event: CallEvent & { readonly freshness: 'fresh' | 'stale'; readonly source: 'near' | 'service' },
+  ): void;
   /** Another caller's rebuild was waited for, with or without an answer in the end: for how long. */
   onWait?(event: CallEvent & { readonly waitedMs: number; readonly answered: boolean }): void;
   /** What became of a result that was handed over; `stored` is the rule. */

@@ -15,6 +15,7 @@ import {
 } from './generated/dibs/v1/coordinator.js';
 import { checkTarget, staysHere } from './target.js';
 import { tokenSource } from './token.js';
+import { VERSION } from './version.js';
 import { NumberReader } from './wire-numbers.js';
 
 export interface LinkOptions {
@@ -39,6 +40,8 @@ export interface LinkOptions {
 }
 
 const CHANNEL: ClientOptions = {
+  // In front of gRPC's own.
+  'grpc.primary_user_agent': `dibs-client-typescript/${VERSION}`,
   // A link that died without a word is found within 15 s, and the calls on it end.
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 5_000,

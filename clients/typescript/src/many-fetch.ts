@@ -1,3 +1,4 @@
+import { hitsOf } from './client-metrics.js';
 import type { Fetched, FetchParts } from './fetch-loop.js';
 import { WAY_MS } from './fetch-loop.js';
 import { type FetchCall, type Fetcher, mayJoin } from './fetcher.js';
@@ -48,8 +49,9 @@ export function fetchMany(parts: FetchParts, fetcher: Fetcher, call: ManyCall): 
       of.set(key, fetcher.alone(callOf(key), { first: answers.of(key) }));
       continue;
     }
-    tell(hooks.onHit, { namespace, key, freshness: 'fresh' });
-    of.set(key, Promise.resolve({ bytes, isOwn: false }));
+    tell(hooks.onHit, { namespace, key, freshness: 'fresh', source: 'near' });
+    hitsOf('near', 'fresh', namespace).value += 1;
+    of.set(key, Promise.resolve({ bytes, isOwn: false, freshness: 'fresh' }));
   }
   void answers.ask(() => rebuilds.answered());
   return { of, refetch: (key) => fetcher.refetch(callOf(key)) };

@@ -1,6 +1,7 @@
 import type { Background } from './background.js';
 import { type Calls, isUnreachable } from './calls.js';
 import type { Chance } from './chance.js';
+import { countLeaseLost, countRebuild, rebuildOutcomeOf } from './client-metrics.js';
 import type { Clock } from './clock.js';
 import { DibsError, LeaseLostError } from './errors.js';
 import { askedBackoffMs, failureMessage } from './failure-message.js';
@@ -109,6 +110,7 @@ async function rebuildInSpan(calls: Calls, terms: RebuildTerms, span: RebuildSpa
     () => {
       running.close();
       tell(hooks.onLeaseLost, { namespace, key });
+      countLeaseLost(namespace);
       lost.abort(new LeaseLostError());
     },
     terms.leaseHoldMaxMs,
@@ -123,6 +125,7 @@ async function rebuildInSpan(calls: Calls, terms: RebuildTerms, span: RebuildSpa
     made = await Promise.race([leaseLost, rebuilding]);
   } catch (error) {
     if (!keeper.lost) {
+      countRebuild('failed', namespace);
       running.close();
       const released = await giveUp(calls, terms, error);
       if (released === 'released') running.settle({ kind: 'failure', error });
@@ -138,6 +141,7 @@ async function rebuildInSpan(calls: Calls, terms: RebuildTerms, span: RebuildSpa
     return { kind: 'value', value: made.bytes };
   }
   span.failed(lost.signal.reason);
+  countRebuild('lost', namespace);
   // The service believes that it is held: others need not wait until it runs out.
   if (keeper.heldTooLong) terms.background.add(release(calls, terms, undefined));
   return { kind: 'lease_lost', error: lost.signal.reason };
@@ -175,6 +179,7 @@ async function handOver(
   const { namespace, key, hooks, running, background } = terms;
   running.close();
   if (!how.store) {
+    countRebuild('not_stored', namespace);
     await release(calls, terms, undefined);
     return;
   }
@@ -186,6 +191,7 @@ async function handOver(
     );
     span.published(published.outcome);
     tell(hooks.onPublish, { namespace, key, ...published });
+    countRebuild(rebuildOutcomeOf(published.outcome), namespace);
     return published;
   };
   try {
@@ -196,12 +202,14 @@ async function handOver(
       value = bytes && Buffer.from(bytes);
       // Safe to repeat: one that was stored already is answered with `duplicate`.
       background.add(
-        publishAgain(terms, publish, error).catch((failed) =>
-          tell(hooks.onBackgroundError, { namespace, key, error: failed }),
-        ),
+        publishAgain(terms, publish, error).catch((failed) => {
+          countRebuild('not_stored', namespace);
+          tell(hooks.onBackgroundError, { namespace, key, error: failed });
+        }),
       );
       return;
     }
+    countRebuild('not_stored', namespace);
     tell(hooks.onNotStorable, { namespace, key, error });
     await release(calls, terms, { message: failureMessage(error), retryAfterMs: undefined });
   }

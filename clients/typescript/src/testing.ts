@@ -93,7 +93,7 @@ export class MemoryDibs implements Dibs {
       return { of, refetch };
     };
     const asked = { keys, rebuild, codec, options, namespace, onUnavailable: 'rebuild' as const };
-    return getMany(this, { fetchMany }, undefined, asked);
+    return getMany(this, { fetchMany, undecodable: () => {} }, asked);
   };
 
   get: DibsClient['get'] = async <T>(
@@ -146,7 +146,7 @@ export class MemoryDibs implements Dibs {
     const nowMs = this.nowMs();
     const isFresh = known !== undefined && nowMs < known.freshUntilMs;
     const isServable = known !== undefined && nowMs < known.servableUntilMs;
-    if (isFresh && asked.refresh !== true) return { bytes: known.bytes, isOwn: false };
+    if (isFresh && asked.refresh !== true) return { bytes: known.bytes, isOwn: false, freshness: 'fresh' };
     const again = reentrant(this, namespace, key);
     if (again !== undefined) throw again;
     const previous = isServable && asked.stale !== 'forbid' ? known : undefined;
@@ -163,13 +163,13 @@ export class MemoryDibs implements Dibs {
     const rebuilding = this.#rebuilding(id, make, signal, performance.now() + waitMs);
     if (previous !== undefined && asked.refresh !== true && asked.revalidate !== 'await') {
       rebuilding.catch(() => {});
-      return { bytes: previous.bytes, isOwn: false };
+      return { bytes: previous.bytes, isOwn: false, freshness: 'stale' };
     }
     if (previous === undefined || asked.staleIfError !== true) {
-      return { bytes: await rebuilding, isOwn: true };
+      return { bytes: await rebuilding, isOwn: true, freshness: 'fresh' };
     }
-    const own = rebuilding.then((bytes) => ({ bytes, isOwn: true }));
-    return own.catch(() => ({ bytes: previous.bytes, isOwn: false }));
+    const own = rebuilding.then((bytes) => ({ bytes, isOwn: true, freshness: 'fresh' as const }));
+    return own.catch(() => ({ bytes: previous.bytes, isOwn: false, freshness: 'stale' as const }));
   }
 
   #rebuilding(

@@ -1,7 +1,6 @@
 import type { BytesClient } from './bytes-client.js';
 import { type Codec, decoded, encodedBy, readable } from './codec.js';
 import { DibsManyError, UndecodableError } from './errors.js';
-import { type Hooks, tell } from './hooks.js';
 import type { ManyFetched } from './many-fetch.js';
 import type { RebuildFacts } from './many-rebuilds.js';
 import { checked, checkTexts } from './numbers.js';
@@ -31,8 +30,7 @@ interface AskedMany<T, Given> {
 /** One getOrRebuildMany. `owner` is the client that its rebuilds may not ask for their own keys. */
 export async function getMany<T, Given>(
   owner: object,
-  client: Pick<BytesClient, 'fetchMany'>,
-  hooks: Hooks | undefined,
+  client: Pick<BytesClient, 'fetchMany' | 'undecodable'>,
   { keys: given, codec, rebuild, ...asked }: AskedMany<T, Given>,
 ): Promise<Map<string, T | null>> {
   const { namespace, onUnavailable } = asked;
@@ -51,7 +49,7 @@ export async function getMany<T, Given>(
   });
   const values = new Map<string, T | null>();
   const errors = new Map<string, unknown>();
-  const undecodable = (key: string, error: unknown) => tell(hooks?.onUndecodable, { namespace, key, error });
+  const undecodable = (key: string, error: unknown) => client.undecodable({ namespace, key, error });
   const get = async (key: string) => {
     try {
       values.set(key, await valueOfKey(codec, key, fetched, options.refresh === true, undecodable));
