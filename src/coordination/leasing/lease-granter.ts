@@ -57,11 +57,11 @@ export class LeaseGranter {
 
   /** One attempt for one caller, if the namespace has a free rebuild slot. */
   async attempt(key: Key, tried: Tried): Promise<Attempt> {
-    const { snapshot, waiter, reason, arrivals } = tried;
+    const { snapshot, waiter, reason, arrivals, next } = tried;
     const leaseMs = this.#leaseMsOf(key, snapshot, waiter);
     const slot = await this.shared.slots.enter(key, leaseMs);
     if (slot === undefined) return { kind: 'held_back' };
-    const attempt = await this.#vote({ waiter, reason, snapshot, arrivals, key, leaseMs });
+    const attempt = await this.#vote({ waiter, reason, snapshot, arrivals, next, key, leaseMs });
     if (attempt.kind !== 'granted') void this.shared.slots.leave(key.namespace, slot);
     else void this.shared.slots.keep(key.namespace, slot, attempt.lease.token.nonce, leaseMs);
     return attempt;
