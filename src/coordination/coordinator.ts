@@ -93,7 +93,7 @@ export class Coordinator {
       keeper,
       lateness,
     });
-    const reader = new NearReader(this.#reader, this.#near, this.#changes, parts.limits);
+    const reader = new NearReader(this.#reader, this.#near, this.#changes, parts);
     this.#keyLoops = new KeyLoops(this.parts, {
       granter,
       reader,

@@ -7,7 +7,14 @@ import { percentile } from '../support/percentile.js';
 import type { Bench, BoundRow } from './bench.js';
 
 const CALLERS = 999;
-const KEYS = [1, 100];
+/** Keys that nobody has asked for yet, or whose value has just expired. */
+const CASES = [
+  { keys: 1, expired: false },
+  { keys: 100, expired: false },
+  { keys: 100, expired: true },
+];
+/** Until a value expires, beginning with its publish: all of them are there, and read by each replica, before the first does. */
+const FRESH_MS = 1_500;
 const REPLICAS = 3;
 const REBUILD_MS = 50;
 const ROUNDS = 16;
@@ -15,6 +22,8 @@ const ROUNDS = 16;
 const WARM_UP_ROUNDS = 12;
 const VALUE = Buffer.alloc(100, 'v');
 const ttlMs = 3_600_000;
+/** Nothing here extends a lease. */
+const leaseMs = 30_000;
 /** `dist/main.js` of another version, to be measured in the same run. */
 const BESIDE = process.env.DIBS_BENCH_BESIDE;
 
@@ -53,16 +62,19 @@ export const burst: Bench = {
     if (BESIDE !== undefined) ways.push(await wayOf(fleet, 'Dibs, the other version', BESIDE));
     try {
       const rows: BoundRow[] = [];
-      for (const keys of KEYS) {
+      for (const { keys, expired } of CASES) {
         const all = new Map<Way, Burst[]>(ways.map((way) => [way, []]));
         for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round += 1) {
           // In turns, so that whatever else the machine does meets all of them.
           for (const way of round % 2 === 0 ? ways : ways.toReversed()) {
-            const one = await run(fleet, way, keys, round);
+            const keyOf = (at: number) => `${way.name} ${keys} ${expired} ${round} ${at % keys}`;
+            if (expired) await expire(way, keys, keyOf);
+            const one = await run(fleet, way, keyOf);
             if (round >= 0) all.get(way)?.push(one);
           }
         }
-        for (const way of ways) rows.push(rowOf(way, all.get(way) ?? [], keys));
+        for (const way of ways)
+          rows.push(rowOf(way, all.get(way) ?? [], `${keys}${expired ? ' expired' : ''} keys`));
       }
       return rows;
     } finally {
@@ -82,7 +94,23 @@ async function wayOf(fleet: Fleet, name: string, main?: string): Promise<Way> {
   };
 }
 
-async function run(fleet: Fleet, way: Way, keys: number, round: number): Promise<Burst> {
+/** Each key gets a value, which every replica has read, and which has expired when this resolves. */
+async function expire({ clients }: Way, keys: number, keyOf: (at: number) => string): Promise<void> {
+  const [first] = clients as [DibsClient];
+  const all = Array.from({ length: keys }, (_, at) => keyOf(at));
+  await Promise.all(
+    all.map(async (key) => {
+      const outcome = await first.getOrLock({ key, leaseMs });
+      if (outcome.kind !== 'lease') throw new Error(`expected a lease, got ${outcome.kind}`);
+      await first.publish({ key, token: outcome.token, value: VALUE, ttlMs: FRESH_MS });
+    }),
+  );
+  const startMs = performance.now();
+  await Promise.all(clients.flatMap((client) => all.map((key) => client.getOrLock({ key }))));
+  await sleep(Math.max(0, FRESH_MS - (performance.now() - startMs)) + 20);
+}
+
+async function run(fleet: Fleet, way: Way, keyOf: (at: number) => string): Promise<Burst> {
   const leasedMs: number[] = [];
   const publishedMs: number[] = [];
   const answered: { key: string; atMs: number }[] = [];
@@ -90,9 +118,9 @@ async function run(fleet: Fleet, way: Way, keys: number, round: number): Promise
   const before = await usage(fleet, way);
   const startMs = performance.now();
   const one = async (at: number) => {
-    const key = `${way.name} ${keys} ${round} ${at % keys}`;
+    const key = keyOf(at);
     const client = way.clients[at % REPLICAS] as DibsClient;
-    const outcome = await client.getOrLock({ key });
+    const outcome = await client.getOrLock({ key, leaseMs });
     if (outcome.kind === 'hit') {
       answered.push({ key, atMs: performance.now() });
       return;
@@ -124,7 +152,7 @@ async function run(fleet: Fleet, way: Way, keys: number, round: number): Promise
   };
 }
 
-function rowOf({ name }: Way, bursts: readonly Burst[], keys: number): BoundRow {
+function rowOf({ name }: Way, bursts: readonly Burst[], keys: string): BoundRow {
   const middle = (values: readonly number[]) => percentile(values, 0.5);
   const hop = (of: 'answeredMs' | 'leasedMs' | 'publishedMs' | 'wokenMs') => {
     const values = bursts.flatMap((one) => one[of]);
@@ -135,7 +163,7 @@ function rowOf({ name }: Way, bursts: readonly Burst[], keys: number): BoundRow 
     (bursts.reduce((sum, { cost }) => sum + cost[of], 0) / bursts.length).toFixed(1);
   return {
     kind: 'bound',
-    name: `${name}, ${CALLERS} callers of ${keys} keys, load ${loadavg()[0]?.toFixed(1)}`,
+    name: `${name}, ${CALLERS} callers of ${keys}, load ${loadavg()[0]?.toFixed(1)}`,
     value: middle(bursts.map(({ answeredMs }) => middle(answeredMs) - REBUILD_MS)),
     unit: `ms above the rebuild of ${REBUILD_MS} ms, median of ${bursts.length} bursts' p50`,
     facts: [

@@ -60,6 +60,14 @@ describeWithRedis('the quorum while lock nodes fail', () => {
     expect(await trial.holders('b', [3, 4])).toEqual([null, null]);
   });
 
+  test('two nodes hang: granted as soon as the other three agree, before these two have timed out', async () => {
+    for (const at of [0, 1]) trial.server(at).hang();
+    const since = trial.votes.length;
+    await granted(quorum.acquire('a', freshNonce(), 5_000));
+    expect([0, 1].flatMap((at) => votesOf(at, since))).toEqual([]);
+    await until(() => [0, 1].every((at) => votesOf(at, since).length === 1));
+  });
+
   test('three nodes hang: settles with the time-out, then they are not asked until they answer', async () => {
     for (const at of [0, 1, 2]) trial.server(at).hang();
     expect(await inTime(quorum.acquire('a', freshNonce(), 5_000))).toMatchObject({ kind: 'unavailable' });

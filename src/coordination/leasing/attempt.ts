@@ -6,6 +6,7 @@ import type { LeaseLabels } from '../words/record.js';
 import type { GetOrLock } from '../words/requests.js';
 import type { Token } from '../words/token.js';
 import type { Span } from '../words/trace.js';
+import type { EarlyVotes } from './votes.js';
 
 /** A caller that may be given a lease. */
 export interface Candidate {
@@ -51,6 +52,8 @@ export interface Tried {
    * Undefined if there is none.
    */
   next(): Candidate | undefined;
+  /** Votes that were asked for beside the read. */
+  readonly early?: EarlyVotes | undefined;
 }
 
 /** The same, with what is asked for. */

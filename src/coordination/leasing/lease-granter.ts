@@ -2,7 +2,6 @@ import type { Lateness } from '../degradation/lateness.js';
 import { inPatience, isLost } from '../degradation/patience.js';
 import { rethrowUnlessUnavailable, throwIfOnLossFails } from '../degradation/unavailable.js';
 import type { Chance } from '../ports/clock.js';
-import type { Ballot } from '../ports/lease-quorum.js';
 import { type ArmReply, StoreUnavailable } from '../ports/value-store.js';
 import type { Changes } from '../reading/changes.js';
 import type { ClockKeeper } from '../reading/clock-keeper.js';
@@ -12,7 +11,7 @@ import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
 import type { Degraded, Hit, Lease } from '../words/outcome.js';
 import type { Token } from '../words/token.js';
-import type { Span, Trace } from '../words/trace.js';
+import type { Span } from '../words/trace.js';
 import { armedSnapshot as snapshotOf } from './armed-snapshot.js';
 import {
   type Attempt,
@@ -32,6 +31,7 @@ import { keepingLock } from './kept-lock.js';
 import type { LeaseLifecycle, LeasePorts } from './lease-lifecycle.js';
 import { mintNonce } from './nonce.js';
 import type { RebuildSlots } from './rebuild-slots.js';
+import { ballotOf, EarlyVotes, type Votes } from './votes.js';
 import { doesWithoutQuorum, mayDoWithoutQuorum } from './without-quorum.js';
 
 export interface GranterParts extends LeasePorts {
@@ -57,23 +57,37 @@ export class LeaseGranter {
 
   /** One attempt for one caller, if the namespace has a free rebuild slot. */
   async attempt(key: Key, tried: Tried): Promise<Attempt> {
-    const { snapshot, waiter, reason, arrivals, next } = tried;
-    const leaseMs = this.#leaseMsOf(key, snapshot, waiter);
-    const slot = await this.shared.slots.enter(key, leaseMs);
+    const { snapshot, waiter, reason, arrivals, next, early } = tried;
+    const wantedMs = this.#leaseMsOf(key, snapshot, waiter);
+    const slot = await this.shared.slots.enter(key, wantedMs);
     if (slot === undefined) return { kind: 'held_back' };
-    const attempt = await this.#vote({ waiter, reason, snapshot, arrivals, next, key, leaseMs });
+    const votes = early?.take(waiter, wantedMs) ?? this.#ask(key, waiter, wantedMs);
+    const { leaseMs } = votes;
+    const attempt = await this.#decide({ waiter, reason, snapshot, arrivals, next, key, leaseMs }, votes);
     if (attempt.kind !== 'granted') void this.shared.slots.leave(key.namespace, slot);
     else void this.shared.slots.keep(key.namespace, slot, attempt.lease.token.nonce, leaseMs);
     return attempt;
   }
 
+  /** Votes for a caller whose read is sent now, by what this replica has of the key. None where a slot comes first. */
+  voteEarly(key: Key, waiter: Candidate, expired: Snapshot): EarlyVotes | undefined {
+    if (this.parts.policyOf(key.namespace).maxRebuilds > 0) return undefined;
+    const votes = this.#ask(key, waiter, this.#leaseMsOf(key, expired, waiter));
+    return new EarlyVotes(votes, this.parts.quorum, this.parts.clock);
+  }
+
+  #ask(key: Key, { call: { identity, trace } }: Candidate, leaseMs: number): Votes {
+    const nonce = mintNonce(this.parts.chance, identity);
+    const askedMs = this.parts.clock.nowMs();
+    const ballot = ballotOf(this.parts.quorum, key, nonce, leaseMs, trace);
+    return { key, nonce, identity, leaseMs, askedMs, ballot };
+  }
+
   /** The quorum first, then the store, stepping down the degradation as parts are missing. */
-  async #vote(asked: Grant): Promise<Attempt> {
+  async #decide(asked: Grant, { identity, askedMs, ballot: voting }: Votes): Promise<Attempt> {
     const { quorum, clock, chance } = this.parts;
     const { key, leaseMs, snapshot } = asked;
-    const { identity, trace } = asked.waiter.call;
-    const askedMs = clock.nowMs();
-    const ballot = await this.#ask(key, mintNonce(chance, identity), leaseMs, trace);
+    const ballot = await voting;
     const isLate = ballot.kind === 'unavailable' && ballot.late === true;
     const grant = forWhoIsHere(asked);
     if (grant === undefined) {
@@ -104,17 +118,6 @@ export class LeaseGranter {
           : this.#arm(grant, nonce, validUntilMs, true);
       }
     }
-  }
-
-  async #ask(key: Key, nonce: string, leaseMs: number, trace: Trace | undefined): Promise<Ballot> {
-    const { quorum } = this.parts;
-    if (trace === undefined) return quorum.acquire(key.id, nonce, leaseMs);
-    const step = trace.begin('acquire');
-    const ballot = await quorum.acquire(key.id, nonce, leaseMs, (node, vote, tookMs) =>
-      step.part('vote', tookMs, { node, vote }),
-    );
-    step.end({ ballot: ballot.kind });
-    return ballot;
   }
 
   /** Hands a running lease out once more, to a retry of the call that it was given to. */
@@ -333,9 +336,9 @@ export class LeaseGranter {
   #leaseMsOf(key: Key, snapshot: Snapshot, waiter: Candidate): number {
     const { leaseMs } = waiter.request;
     if (leaseMs !== undefined) return leaseMs;
-    const policy = this.parts.policyOf(key.namespace);
+    const { policyOf, limits } = this.parts;
     const rebuild = snapshot.record.rebuild ?? snapshot.namespace?.rebuild;
-    return unnamedLeaseMs(rebuild, this.parts.limits.leaseMs, policy, this.shared.lateness.longestMs);
+    return unnamedLeaseMs(rebuild, limits.leaseMs, policyOf(key.namespace), this.shared.lateness.longestMs);
   }
 }
 

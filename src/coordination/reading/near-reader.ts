@@ -1,7 +1,11 @@
+import type { Clock } from '../ports/clock.js';
+import type { WakeChannel } from '../ports/wake-channel.js';
 import type { Key } from '../words/key.js';
+import type { Limits } from '../words/policy.js';
 import type { StoredValue } from '../words/record.js';
 import type { Facts, Trace } from '../words/trace.js';
 import type { Arrival, Changes } from './changes.js';
+import { hitOf } from './hit-of.js';
 import type { NearCache } from './near-cache.js';
 import type { RecordReader } from './record-reader.js';
 import { copyOf, type Snapshot } from './snapshot.js';
@@ -21,18 +25,34 @@ export interface Readers {
   beginRead(): void;
 }
 
+export interface NearReaderParts {
+  readonly clock: Clock;
+  readonly wakes: Pick<WakeChannel, 'live'>;
+  readonly limits: Pick<Limits, 'storeTimeoutMs'>;
+}
+
 /** Looks on behalf of a waiting room: what it sees is kept, and where the store is lost, what was kept is seen. */
 export class NearReader {
   constructor(
     private readonly reader: RecordReader,
     private readonly near: NearCache,
     private readonly changes: Changes,
-    private readonly limits: { readonly storeTimeoutMs: number },
+    private readonly parts: NearReaderParts,
   ) {}
 
   /** What this replica knows about the key without asking the store: the room's last read, or what the near cache has. */
   known(room: Readers): Snapshot | undefined {
     return room.snapshot ?? this.near.get(room.key.id);
+  }
+
+  /**
+   * The value that this replica has of the key, if it has expired since: nothing has changed it, for no wake came, so that
+   * the store's has expired too. Undefined if it is not so, or not known.
+   */
+  expired({ key }: Pick<Readers, 'key'>): Snapshot | undefined {
+    const { clock, wakes } = this.parts;
+    const snapshot = wakes.live ? this.near.get(key.id) : undefined;
+    return snapshot && hitOf(snapshot, clock.nowMs(), false)?.fresh !== true ? snapshot : undefined;
   }
 
   /** `arrivals` is called when the read is sent. Undefined as in {@link RecordReader.read}. */
@@ -63,7 +83,7 @@ export class NearReader {
   }
 
   #wasLate({ readAtMs, heardAtMs = readAtMs }: Snapshot): boolean {
-    return heardAtMs - readAtMs >= this.limits.storeTimeoutMs;
+    return heardAtMs - readAtMs >= this.parts.limits.storeTimeoutMs;
   }
 }
 

@@ -92,7 +92,7 @@ export class RecordReader {
       arrivals: arrived,
       from: 'store',
       sentAt,
-      // Read before any lock node is asked for a lease: one that carries it covers everything that came since.
+      // Read before a lease is armed: one that carries it covers everything that came since.
       namespace: { clock: tagClock, rebuild },
     };
   }

@@ -1,6 +1,7 @@
 import type { Indecision } from '../degradation/indecision.js';
 import type { Attempt } from '../leasing/attempt.js';
 import type { LeaseGranter } from '../leasing/lease-granter.js';
+import type { EarlyVotes } from '../leasing/votes.js';
 import type { Chance, Clock } from '../ports/clock.js';
 import { hitOf } from '../reading/hit-of.js';
 import type { NearReader } from '../reading/near-reader.js';
@@ -66,11 +67,13 @@ export class KeyLoop {
     const { answers, arrivals, chance, indecision, reader } = this.parts;
     let next: Snapshot | undefined;
     let undecided = 0;
+    const early = this.#voteEarly();
     try {
       while (room.size > 0) {
         const snapshot = next ?? (await reader.read(room, arrivals));
         next = undefined;
         if (snapshot === undefined) {
+          early?.giveUp();
           // No word of a store that is there: nothing follows from it.
           await room.sleep(retryMs(RETRIES_WITHOUT_WORD, chance));
           continue;
@@ -79,11 +82,13 @@ export class KeyLoop {
         indecision.seen(room.key.id, fence);
         const contender = await this.#serve(snapshot);
         if (contender === undefined) {
+          early?.giveUp();
           undecided = 0;
           if (room.size > 0) await room.sleep(this.#restMs());
           continue;
         }
-        const attempt = await this.#meanwhile(this.#attempt(snapshot, contender));
+        const attempt = await this.#meanwhile(this.#attempt(snapshot, contender, early));
+        early?.giveUp();
         indecision.attempted(room.key.id, fence, attempt);
         // What came meanwhile has not served it, and may be all that comes.
         room.owe(contender.waiter);
@@ -99,7 +104,23 @@ export class KeyLoop {
       }
     } catch (error) {
       for (const waiter of room.waiters()) answers.fail(room, waiter, error);
+    } finally {
+      early?.giveUp();
     }
+  }
+
+  /** Where the first read will find nothing, the lock nodes are asked beside it. */
+  #voteEarly(): EarlyVotes | undefined {
+    const { room } = this;
+    const { draining, granter, reader } = this.parts;
+    const expired = reader.expired(room);
+    if (expired === undefined || draining()) return undefined;
+    let first: Waiter | undefined;
+    for (const waiter of room.waiters()) {
+      if (waiter.storeOnly) return undefined;
+      if (waiter.intent === 'rebuild') first ??= waiter;
+    }
+    return first && granter.voteEarly(room.key, first, expired);
   }
 
   /**
@@ -215,7 +236,7 @@ export class KeyLoop {
     return false;
   }
 
-  async #attempt(snapshot: Snapshot, contender: Contender): Promise<Attempt> {
+  async #attempt(snapshot: Snapshot, contender: Contender, early?: EarlyVotes): Promise<Attempt> {
     const { room } = this;
     const { answers, granter } = this.parts;
     const { reason } = contender;
@@ -223,7 +244,7 @@ export class KeyLoop {
     if (contender.waiter.gone) return { kind: 'abandoned' };
     if (reason === 'early_refresh') contender.waiter.refreshDraw = 0;
     contender.waiter.trying = true;
-    const attempt = await this.#ask(snapshot, contender);
+    const attempt = await this.#ask(snapshot, contender, early);
     const { waiter } = contender;
     waiter.trying = false;
     if (attempt.kind !== 'granted') return attempt;
@@ -233,14 +254,14 @@ export class KeyLoop {
     return { kind: 'abandoned' };
   }
 
-  async #ask(snapshot: Snapshot, contender: Contender): Promise<Attempt> {
+  async #ask(snapshot: Snapshot, contender: Contender, early?: EarlyVotes): Promise<Attempt> {
     const { room } = this;
     const { arrivals, granter } = this.parts;
     const { waiter, act, reason } = contender;
     try {
       if (act === 'adopt') return await granter.adopt(room.key, snapshot, waiter);
       const next = () => this.#handOn(snapshot, contender);
-      return await granter.attempt(room.key, { snapshot, waiter, reason, arrivals, next });
+      return await granter.attempt(room.key, { snapshot, waiter, reason, arrivals, next, early });
     } catch (error) {
       // A namespace with `on_loss: fail` still serves what it has.
       if (!(error instanceof CoordinationError) || !this.#serveMeanwhile(contender.waiter)) throw error;
