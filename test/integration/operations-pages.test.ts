@@ -115,7 +115,7 @@ describeWithRedis('the operations pages, taken literally', () => {
       [];
     expect(fsync).toBe('always');
     store = await guarded('dibs-store', '', '--appendonly', 'yes', '--appendfsync', fsync);
-    writeFileSync(join(folder, 'policies.yaml'), block('configuration', 'namespaces:'));
+    writeFileSync(join(folder, 'policies.yaml'), block('policies', 'namespaces:'));
     env = { ...variables(), DIBS_CONFIG: join(folder, 'policies.yaml') };
     replicas = [await start(), await start()];
     caller = new Caller(replicas[0]?.target ?? '');

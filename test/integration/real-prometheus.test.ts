@@ -111,13 +111,17 @@ describe.skipIf(isSkipped)('a real Prometheus on a live fleet', () => {
     for (const { name } of dashboard.templating.list) chosen[name] = '.*';
     const filled = (expr: string) =>
       expr.replaceAll(/\$\{?(\w+)(:\w+)?\}?/g, (it, name) => chosen[name] ?? it);
-    const empty: string[] = [];
-    for (const panel of panels) {
-      for (const { expr } of queriesOf(panel)) {
-        if ((await prometheus.query(filled(expr))).length === 0) empty.push(panel.title);
+    const empty = async () => {
+      const titles: string[] = [];
+      for (const panel of panels) {
+        for (const { expr } of queriesOf(panel)) {
+          if ((await prometheus.query(filled(expr))).length === 0) titles.push(panel.title);
+        }
       }
-    }
-    expect(empty.filter((title) => !WITHOUT_DATA.includes(title))).toEqual([]);
+      return titles.filter((title) => !WITHOUT_DATA.includes(title));
+    };
+    // A rate needs two scrapes of its series.
+    await expect.poll(empty, { timeout: PATIENCE_MS, interval: 1_000 }).toEqual([]);
     for (const { expr } of dashboard.annotations.list) await prometheus.query(filled(expr));
   });
 });

@@ -96,7 +96,7 @@ function nearAgainst(how: How, at: number, misfortunes?: Misfortunes, with_ = ''
   };
 }
 
-/** More callers than are answered in one turn. */
+/** One caller whose read is under way, and then more than are answered in one turn. */
 function crowdAgainst(how: How): Scenario {
   return {
     name: `a crowd, and a change (${how})`,
@@ -107,7 +107,11 @@ function crowdAgainst(how: How): Scenario {
       const crowd = () =>
         Promise.all(Array.from({ length: CROWD }, () => coordinator.getOrLock(request, new Call())));
       return () =>
-        Promise.all([world.call(world.replica(0), new Call('crowd'), crowd), changeAndNewcomer(world, how)]);
+        Promise.all([
+          world.ask('first', 0, WAITS),
+          world.call(world.replica(0), new Call('crowd'), crowd),
+          changeAndNewcomer(world, how),
+        ]);
     },
   };
 }

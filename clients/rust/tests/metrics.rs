@@ -3,7 +3,11 @@
 #[allow(dead_code, reason = "the other tests need the rest")]
 mod support;
 
-use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
 
 use dibs::{
     Client,
@@ -37,6 +41,9 @@ static METER: LazyLock<Meter> = LazyLock::new(|| {
 
 /// `hits near fresh` and the like, with how often it was counted in the namespace.
 fn counted(namespace: &str) -> BTreeMap<String, u64> {
+    // The tests share one exporter: none may empty it while another one reads.
+    static READING: Mutex<()> = Mutex::new(());
+    let _reading = READING.lock().unwrap_or_else(PoisonError::into_inner);
     METER.exporter.reset();
     METER.provider.force_flush().unwrap();
     let mut counts = BTreeMap::new();
