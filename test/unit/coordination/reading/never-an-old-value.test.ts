@@ -248,23 +248,6 @@ describe("a replica's own invalidation", () => {
   });
 });
 
-describe("a replica's own publish", () => {
-  it('is heard when the store has answered, while the namespace is not known to last as long', async () => {
-    const { trial, here, ask, lease, publish } = fleet(100_000);
-    await publish((await lease()).token, 'old');
-    hitOf(await ask());
-    const { token } = await lease({ intent: 'refresh' });
-    trial.wakes.silent = true;
-    const beginning = trial.namespaces.holdBefore('begin');
-    const publishing = trial.publish(token, 'new', { ttlMs: 100 * 86_400_000 }, here);
-    await beginning.reached;
-    await trial.settle();
-    expect(textIn(hitOf(await ask()))).toBe('new');
-    beginning.open();
-    expect(await publishing).toMatchObject({ outcome: 'stored' });
-  });
-});
-
 describe('a near cache', () => {
   it('has nothing fresh once the replica knows that the store is lost', async () => {
     const { trial, ask, lease, publish } = fleet(100_000);
