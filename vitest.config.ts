@@ -6,7 +6,7 @@ const WITH_REDIS = ['test/contract/**/*.test.ts', 'test/unit/redis/**/*.test.ts'
 export default defineConfig({
   test: {
     testTimeout: 30_000,
-    hookTimeout: 30_000,
+    hookTimeout: 120_000,
     // A hanging suite has to name itself instead of holding the run.
     teardownTimeout: 10_000,
     projects: [
