@@ -302,7 +302,7 @@ export class DibsClient {
   }
 
   /** Resolves when a first connection stands; rejects with `UNAVAILABLE` if none does within `timeoutMs`. */
-  ready({ timeoutMs = READY_MS }: { readonly timeoutMs?: number } = {}): Promise<void> {
+  async ready({ timeoutMs = READY_MS }: { readonly timeoutMs?: number } = {}): Promise<void> {
     return readyWithin(this.#client.transport, wholeMs('timeoutMs', timeoutMs, 0, TIMER_MS_MAX));
   }
 
