@@ -29,17 +29,17 @@ const packaged = (path: string) => readFileSync(join(project, 'node_modules/@dib
 let service: Service;
 
 const USE = `
-const users = new DibsClient();
+await using users = new DibsClient();
 const name: string | undefined = (await users.getOrRebuild('user:42', () => ({ name: 'Ada' }), { ttlMs: 60_000 }))?.name;
 // @ts-expect-error: the type of the value is known.
 const age: number | undefined = (await users.getOrRebuild('user:42', () => ({ name: 'Ada' }), { ttlMs: 60_000 }))?.name;
-const memory: Dibs = new MemoryDibs();
+await using double = new MemoryDibs();
+const memory: Dibs = double;
 await memory.getOrRebuild('a', () => 1, { ttlMs: 1_000 });
 const error: unknown = await users.getOrRebuild('', () => 1, { ttlMs: 1_000 }).catch((error: unknown) => error);
 if (!(error instanceof DibsError)) throw new Error('no DibsError');
 const code: string = error.code;
 console.log(name, age, code);
-users.close();
 `;
 const IMPORTS = `import { type Dibs, DibsClient, DibsError } from '@dibs/client';
 import { MemoryDibs } from '@dibs/client/testing';
