@@ -4,6 +4,7 @@ import { LANGUAGES, missingFor } from '../conformance/adapters.js';
 import { Replica } from '../support/replica.js';
 import { type AnyRow, type Bench, type Measured, row } from './bench.js';
 import { goPeers } from './go-peers.js';
+import { typescriptPeers } from './typescript-peers.js';
 
 const CALLS = 20_000;
 const IN_FLIGHT = 64;
@@ -38,7 +39,7 @@ export const clients: Bench = {
         });
         rows.push(row(of('a hit by the client', client_us), of(`the bare ${stub} call`, stub_us)));
       }
-      return [...rows, ...(await goPeers())];
+      return [...rows, ...(await typescriptPeers()), ...(await goPeers())];
     } finally {
       await replica.kill();
     }
