@@ -3,10 +3,13 @@ import { defineConfig } from 'vitest/config';
 /** They start real Redis processes. */
 const WITH_REDIS = ['test/contract/**/*.test.ts', 'test/unit/redis/**/*.test.ts'];
 
+/** For the night: they build programs for minutes, or run them. */
+const LONG = process.env.DIBS_TEST_LONG === '1' ? [] : ['test/**/*.long.test.ts'];
+
 export default defineConfig({
   test: {
     testTimeout: 30_000,
-    hookTimeout: 30_000,
+    hookTimeout: 120_000,
     // A hanging suite has to name itself instead of holding the run.
     teardownTimeout: 10_000,
     projects: [
@@ -39,6 +42,7 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
+          exclude: LONG,
           globalSetup: 'test/support/built.ts',
           // Each suite brings up a whole fleet, and mostly waits for it: two at a time, after all others.
           maxWorkers: 2,

@@ -1,0 +1,59 @@
+// Programs that tests run and that no distribution has: built from their Go modules, whose versions and hashes are pinned in
+// test/programs/NAME. Each is built once for each pin, and kept.
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+/**
+ * The path of the program. The first build takes minutes. Rejects if it cannot be built, with the reason.
+ *
+ * @param {string} root
+ * @param {'helm' | 'jaeger'} name
+ * @returns {Promise<string>}
+ */
+export async function findGoProgram(root, name) {
+  const module = join(root, 'test', 'programs', name);
+  const cache = join(root, 'node_modules', '.cache', 'programs');
+  const path = join(cache, `${name}-${pinOf(module)}`);
+  if (existsSync(path)) return path;
+  mkdirSync(cache, { recursive: true });
+  console.log(`building ${name} from its Go module, once; this may take ten minutes`);
+  // Built aside, so that no other process runs half of it.
+  const fresh = `${path}.${process.pid}`;
+  try {
+    await go(['build', '-trimpath', '-ldflags=-s -w', '-o', fresh, toolOf(module)], module);
+    renameSync(fresh, path);
+  } finally {
+    rmSync(fresh, { force: true });
+  }
+  return path;
+}
+
+/**
+ * @param {string[]} args
+ * @param {string} cwd
+ * @returns {Promise<void>}
+ */
+function go(args, cwd) {
+  return new Promise((resolve, reject) => {
+    const child = spawn('go', args, { cwd, stdio: ['ignore', 'ignore', 'inherit'] });
+    child.on('error', () => reject(new Error('there is no go')));
+    child.on('close', (code) =>
+      code === 0 ? resolve() : reject(new Error(`\`go ${args.join(' ')}\` failed in ${cwd}`)),
+    );
+  });
+}
+
+/** @param {string} module */
+function pinOf(module) {
+  const hash = createHash('sha256');
+  for (const file of ['go.mod', 'go.sum']) hash.update(readFileSync(join(module, file)));
+  return hash.digest('hex').slice(0, 12);
+}
+
+/** @param {string} module */
+function toolOf(module) {
+  const [, tool = ''] = /^tool (\S+)$/m.exec(readFileSync(join(module, 'go.mod'), 'utf8')) ?? [];
+  return tool;
+}
