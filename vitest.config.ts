@@ -9,7 +9,7 @@ const LONG = process.env.DIBS_TEST_LONG === '1' ? [] : ['test/**/*.long.test.ts'
 export default defineConfig({
   test: {
     testTimeout: 30_000,
-    hookTimeout: 30_000,
+    hookTimeout: 120_000,
     // A hanging suite has to name itself instead of holding the run.
     teardownTimeout: 10_000,
     projects: [

@@ -61,7 +61,11 @@ function sourcesHash() {
   const hash = createHash('sha256');
   const folders = ['src', 'clients/typescript/src'].filter((folder) => existsSync(join(root, folder)));
   const sources = folders.flatMap((folder) => [...filesUnder(folder)]);
-  for (const path of ['package.json', 'package-lock.json', 'tsconfig.json', ...sources]) {
+  const client = ['package.json', 'build.mjs', 'tsconfig.json', 'tsconfig.commonjs.json'].map(
+    (name) => `clients/typescript/${name}`,
+  );
+  const own = client.filter((path) => existsSync(join(root, path)));
+  for (const path of ['package.json', 'package-lock.json', 'tsconfig.json', ...own, ...sources]) {
     hash.update(`${path}\0`).update(readFileSync(join(root, path)));
   }
   return hash.digest('hex');

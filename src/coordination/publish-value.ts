@@ -134,8 +134,6 @@ export class PublishValue {
       rethrowUnlessUnavailable(error);
       notStored = notStoredBy(error, result);
     }
-    // Before anything else is asked: callers that come from here on must not get what the near cache had.
-    if (stored !== undefined && STORED.has(stored.outcome)) this.#changed(key, stored.fence);
     const maybeStored = notStored?.cause === 'reply';
     const answer = await this.#answerOf(stored ?? { maybeStored }, key, result);
     const feeding =
@@ -149,12 +147,18 @@ export class PublishValue {
     return { answer, notStored };
   }
 
-  /** This replica's own publish was stored: it knows this before any wake arrives. A fence of 0: it has expired by now. */
-  #changed({ id }: Key, fence: number): void {
+  /**
+   * This replica's own publish was answered: if it was stored, callers that come from here on must not get what the near
+   * cache had, whatever else the publish waits for. A fence of 0: it has expired by now.
+   */
+  #heard<Answer extends StoredAnswer>({ id }: Key, answer: Answer): Answer {
+    const { fence, outcome } = answer;
+    if (!STORED.has(outcome)) return answer;
     const known = fence > 0 ? fence : Number.POSITIVE_INFINITY;
     this.held.keyChanged(id);
     this.near.changed(id, known);
     this.keyLoops.changed(id, known);
+    return answer;
   }
 
   async #answerOf(
@@ -227,7 +231,8 @@ export class PublishValue {
     try {
       const { onLate } = this.parts.policyOf(key.namespace);
       const turn = { sentAtMs: () => sentAtMs, lateness: this.lateness };
-      return await (onLate === 'wait' ? first : inPatience(this.parts, key.namespace, first, turn));
+      const answer = await (onLate === 'wait' ? first : inPatience(this.parts, key.namespace, first, turn));
+      return this.#heard(key, answer);
     } catch (error) {
       rethrowUnlessUnavailable(error);
       if (error.how === 'late' && this.parts.policyOf(key.namespace).onLate === 'degrade') throw error;
@@ -235,6 +240,7 @@ export class PublishValue {
         // The first may have been taken, whatever became of the second.
         throw error.untaken ? second : error;
       });
+      this.#heard(key, again);
       return again.outcome === 'duplicate' ? { ...again, outcome: 'stored', sinceUnknown: true } : again;
     }
   }

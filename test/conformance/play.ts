@@ -99,6 +99,10 @@ class Run {
       const { key, count } = step.waiters;
       return this.around.stage.waiters(this.#namespace, key, count);
     }
+    if (step.shared !== undefined) {
+      const { keys } = this.#filled(step.shared) as { keys: readonly string[] };
+      return this.around.stage.shared(this.#namespace, keys);
+    }
     if (step.event !== undefined) return this.#event(this.#filled(step.event) as Json);
     if (step.rebuilds !== undefined) return this.#rebuilds(step.rebuilds);
     if (step.told !== undefined) return this.#told(this.#filled(step.told) as Json & { times: number });

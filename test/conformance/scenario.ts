@@ -27,6 +27,8 @@ const step = z
     told: z.looseObject({ actor: z.string(), times: z.int() }).optional(),
     /** Until so many callers wait for the key, on all replicas together. */
     waiters: z.strictObject({ key: z.string(), count: z.int() }).optional(),
+    /** Until callers wait for some of these keys at each replica. */
+    shared: z.strictObject({ keys: values }).optional(),
     /** Steps of `within` together take no longer, in milliseconds. */
     within: z.int().optional(),
     steps: z.array(values).optional(),

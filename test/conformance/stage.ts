@@ -62,6 +62,8 @@ export class Stage {
   targetOf(name: string): string {
     if (name === 'newer') return this.#newer?.target ?? '';
     if (name === 'nowhere') return '127.0.0.1:1';
+    if (name === 'both') return REPLICAS.map((replica) => this.targetOf(replica)).join(',');
+    if (name === 'with-nowhere') return `127.0.0.1:1,${this.targetOf('r1')}`;
     if (name === 'socket') return this.#socket;
     if (name === 'guarded') return this.#guarded?.target ?? '';
     if (name === 'guarded-socket') return this.#guarded?.socket ?? '';
@@ -83,6 +85,17 @@ export class Stage {
         [...this.#callers.values()].map((caller) => caller.explain({ namespace, key })),
       );
       return explained.reduce((sum, { waiters }) => sum + waiters, 0) === count;
+    });
+  }
+
+  /** Until at each replica callers wait for some of the keys. */
+  async shared(namespace: string, keys: readonly string[]): Promise<void> {
+    await until(async () => {
+      const waiters = [...this.#callers.values()].map(async (caller) => {
+        const explained = await Promise.all(keys.map((key) => caller.explain({ namespace, key })));
+        return explained.some(({ waiters }) => waiters > 0);
+      });
+      return (await Promise.all(waiters)).every((some) => some);
     });
   }
 

@@ -124,7 +124,7 @@ it('reads its policies again on SIGHUP, and keeps the old ones where the new hav
   expect((await ask()).outcome?.$case).toBe('busy');
   stale('sometimes');
   await reload('has faults');
-  expect(replica.log).toContain('namespaces.default.stale');
+  await expect.poll(() => replica.log).toContain('namespaces.default.stale');
   expect((await ask()).outcome?.$case).toBe('busy');
   stale('allow');
   await reload(LOG.policiesReloaded);

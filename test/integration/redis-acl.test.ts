@@ -182,7 +182,9 @@ describeWithRedis('a fleet under the rules of the page, over TLS', () => {
     const misnamed = { ...env, DIBS_STORE_URL: store.url.replace('localhost', '127.0.0.1') };
     const starting = [untrusting, misnamed].map((bad) => Replica.start({ ...bad, DIBS_LOG_LEVEL: 'debug' }));
     for (const replica of await Promise.all(starting)) {
-      expect(replica.log).toMatch(/self-signed certificate in certificate chain|does not match certificate/);
+      await expect
+        .poll(() => replica.log)
+        .toMatch(/self-signed certificate in certificate chain|does not match certificate/);
       const caller = new Caller(replica.target);
       expect((await caller.getOrLock({ key: 'x', waitMs: 0 })).degraded).not.toBe(Degraded.DEGRADED_NONE);
       caller.close();

@@ -42,7 +42,7 @@ describeWithRedis('a start in the quorum mode', () => {
     await expect
       .poll(() => replica.log)
       .toMatch(`"node":"127.0.0.1:${nodes[2]?.port}","from":"connecting","to":"evicting"`);
-    expect(replica.log).toMatch('must be noeviction');
+    await expect.poll(() => replica.log).toMatch('must be noeviction');
     const caller = new Caller(replica.target);
     // Not every node is fit for a first start, so that the fit ones wait out the longest lease.
     const leaseBy = async (key: string) => {
@@ -111,7 +111,7 @@ describeWithRedis('a start in the quorum mode', () => {
     expect(serves).toBe(false);
     await expect.poll(() => page('/readyz'), { timeout: START_MS_MAX }).toBe(200);
     const replica = await seen;
-    expect(replica.log).toMatch(LOG.storeSilent);
+    await expect.poll(() => replica.log).toMatch(LOG.storeSilent);
     const caller = new Caller(replica.target);
     const { outcome, degraded } = await caller.getOrLock({ key: 'k' });
     expect(outcome?.$case).toBe('lease');

@@ -175,9 +175,9 @@ describe('a rotation', () => {
     await until(async () => (await seen()) === serialOf(next.cert));
     const page = await httpsGet(`https://localhost:${portOf(replica.httpUrl)}/healthz`, trusting);
     expect(page.serialNumber).toBe(serialOf(next.cert));
-    expect(replica.log).toMatch(
-      new RegExp(`"subjectAltName":"DNS:localhost, DNS:next.svc".*${RELOADED.certificate}`),
-    );
+    await expect
+      .poll(() => replica.log)
+      .toMatch(new RegExp(`"subjectAltName":"DNS:localhost, DNS:next.svc".*${RELOADED.certificate}`));
 
     await holder.publishText('k', token, 'a value');
     expect(textOf(await waiting)).toBe('a value');
@@ -205,7 +205,7 @@ describe('a rotation', () => {
       const socket = await handshake(portOf(replica.target));
       expect(socket.getPeerCertificate().serialNumber).toBe(before);
     }
-    expect(replica.log).toMatch(RELOADED.certificateKept);
+    await expect.poll(() => replica.log).toMatch(RELOADED.certificateKept);
     const good = authority.issue();
     authority.replace(issued, good);
     replica.signal('SIGHUP');

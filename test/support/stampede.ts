@@ -42,13 +42,16 @@ export interface Answered {
 /** The callers of the service: by unary calls, or on a session. */
 export type Asker = Pick<Caller, 'getOrLock' | 'publishText'>;
 
+/** Nobody extends it: as long as the longest, so that a busy machine does not end it before its rebuild. */
+const LEASE_MS = 60_000;
+
 /** What every user of the service writes: ask, and rebuild if asked to. */
 export async function getOrRebuild(caller: Asker, key: string, origin: Origin): Promise<Answered> {
   const startedAtMs = performance.now();
   let busy = 0;
   let whole = true;
   for (;;) {
-    const answer = await caller.getOrLock({ key, waitMs: 20_000 });
+    const answer = await caller.getOrLock({ key, waitMs: 20_000, leaseMs: LEASE_MS });
     whole &&= answer.degraded === Degraded.DEGRADED_NONE;
     const { outcome } = answer;
     if (outcome?.$case === 'busy') {

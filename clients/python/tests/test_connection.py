@@ -192,11 +192,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return made_in(tmp_path_factory.mktemp("tls"))
 
 
-def made_in(folder: Path) -> tuple[Path, Path]:
+def credentials_of(certificate: Path, key: Path) -> grpc.ServerCredentials:
+    return grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
+
+
+def made_in(folder: Path, name: str = "IP:127.0.0.1") -> tuple[Path, Path]:
     if shutil.which("openssl") is None:
         pytest.skip("no openssl to make a certificate with")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
-    make = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=dibs -addext subjectAltName=IP:127.0.0.1"
+    make = f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=dibs -addext subjectAltName={name}"
     subprocess.run(
         ["openssl", *make.split(), "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True
     )
@@ -208,7 +212,7 @@ async def test_tls_is_on_where_authorities_are_named(
     kind: str, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, key = certificate
-    fake = FakeService().start(grpc.ssl_server_credentials([(key.read_bytes(), path.read_bytes())]))
+    fake = FakeService().start(credentials_of(path, key))
     fake.will("GetOrLock", hit(b"v"))
     options = {"target": fake.target, "on_unavailable": "fail"}
     named = caller_of(kind, tls_ca=str(path), **options)

@@ -170,7 +170,7 @@ def test_a_client_that_is_dropped_lets_go_of_its_connection(fake: FakeService) -
         if link._over:
             break
         threading.Event().wait(0.01)
-    assert link._open is None
+    assert link.endpoints.all[0].open is None
 
 
 class TestAFork:

@@ -128,7 +128,7 @@ class TestClients:
         near = make(near_cache=NearCache(1_000_000), serve_near_when_unavailable=keeps)
         fake.will("GetOrLock", fresh(b"v1"))
         await near.get("k", never_called)
-        session = near.client._link._open._session
+        session = near.client._link.endpoints.all[0].open._session
         watch = session._watch
         watch.heard_at -= LIVE_S
         fake.will("GetOrLock", fresh(b"v2"))
@@ -155,7 +155,7 @@ class TestClients:
             near = make(target=service.target, hooks=hooks, on_unavailable=how, **options)
             await near.get("k", never_called)
             service.stop()
-            await until(lambda near=near: near.client._link._open._session is None)  # type: ignore[misc]
+            await until(lambda near=near: near.client._link.endpoints.all[0].open._session is None)  # type: ignore[misc]
             assert await near.get("k", never_called) == b"v"
             assert hooks.of("hit") == ["fresh", "stale"]
             if how == "rebuild":

@@ -11,9 +11,8 @@ import type {
   Publish,
   Release,
 } from './calls.js';
-import { SYSTEM_CLOCK } from './clock.js';
 import { type Codec, decoded, encodedBy, json, readable } from './codec.js';
-import { DibsError, UndecodableError } from './errors.js';
+import { UndecodableError } from './errors.js';
 import type { FetchCall } from './fetcher.js';
 import { tell } from './hooks.js';
 import { checked, checkText, TIMER_MS_MAX, wholeMs } from './numbers.js';
@@ -27,14 +26,13 @@ import type {
   SetOptions,
 } from './options.js';
 import type { Published, PublishOutcome } from './outcomes.js';
-import { pause } from './pause.js';
+import { readyWithin } from './ready.js';
 import type { HowStored } from './rebuild.js';
 import { asRebuildOf, reentrant } from './reentry.js';
 import { getMany, type RebuildMany } from './typed-many.js';
 
 /** A first connection to a service that starts now, and a process that is asked to end. */
 const READY_MS = 10_000;
-const READY_PAUSE_MS = 50;
 const FLUSH_MS = 5_000;
 
 /** What code that caches needs of Dibs; `@dibs/client/testing` has a double of it for unit tests. */
@@ -305,16 +303,7 @@ export class DibsClient {
 
   /** Resolves when a first connection stands; rejects with `UNAVAILABLE` if none does within `timeoutMs`. */
   async ready({ timeoutMs = READY_MS }: { readonly timeoutMs?: number } = {}): Promise<void> {
-    const untilMs = performance.now() + wholeMs('timeoutMs', timeoutMs, 0, TIMER_MS_MAX);
-    for (;;) {
-      const leftMs = Math.max(1, Math.ceil(untilMs - performance.now()));
-      try {
-        return await within(leftMs, this.#client.transport.ready?.(leftMs) ?? Promise.resolve());
-      } catch (error) {
-        if (performance.now() + READY_PAUSE_MS >= untilMs) throw error;
-        await pause(SYSTEM_CLOCK, READY_PAUSE_MS);
-      }
-    }
+    return readyWithin(this.#client.transport, wholeMs('timeoutMs', timeoutMs, 0, TIMER_MS_MAX));
   }
 
   /**
@@ -329,14 +318,12 @@ export class DibsClient {
   close(): void {
     this.#client.transport.close();
   }
-}
 
-function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new DibsError('UNAVAILABLE', `no connection within ${ms} ms`)), ms);
-  });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+  /** {@link flush}, then {@link close}: for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.flush();
+    this.close();
+  }
 }
 
 /** Without a codec what is given is what comes back. */

@@ -52,3 +52,4 @@ export type {
   ReleaseOutcome,
 } from './outcomes.js';
 export type { RebuildMany, ValuesByKey } from './typed-many.js';
+export { type Wrap, type WrapDefaults, type WrapOptions, wrapOf } from './wrap.js';

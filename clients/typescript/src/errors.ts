@@ -1,6 +1,7 @@
 import { type ServiceError, status } from '@grpc/grpc-js';
 import { failureMessage } from './failure-message.js';
 import type { CallError } from './generated/dibs/v1/coordinator.js';
+import { knownByName } from './known-by-name.js';
 
 /** The names of gRPC's status codes, as far as the service uses them; anything else is `UNKNOWN`. */
 export type DibsErrorCode =
@@ -19,6 +20,10 @@ export type DibsErrorCode =
 export class DibsError extends Error {
   override readonly name: string = 'DibsError';
 
+  static {
+    knownByName(DibsError, 'DibsError');
+  }
+
   constructor(
     readonly code: DibsErrorCode,
     message: string,
@@ -33,6 +38,10 @@ export class DibsError extends Error {
 /** The wait ended without an answer: another caller still rebuilds, or no replica could decide. */
 export class DibsBusyError extends Error {
   override readonly name = 'DibsBusyError';
+
+  static {
+    knownByName(DibsBusyError, 'DibsBusyError');
+  }
 
   constructor(
     readonly reason: BusyReason,
@@ -49,6 +58,10 @@ export class DibsBusyError extends Error {
 export class RebuildFailedError extends Error {
   override readonly name = 'RebuildFailedError';
 
+  static {
+    knownByName(RebuildFailedError, 'RebuildFailedError');
+  }
+
   constructor(
     message: string,
     /** How long the back-off still runs, in milliseconds. */
@@ -61,6 +74,10 @@ export class RebuildFailedError extends Error {
 /** Some keys of a call for several could not be had. */
 export class DibsManyError<T = unknown> extends Error {
   override readonly name = 'DibsManyError';
+
+  static {
+    knownByName(DibsManyError, 'DibsManyError');
+  }
 
   constructor(
     /** What each of them alone would have been rejected with, by key. */
@@ -80,6 +97,10 @@ export class DibsManyError<T = unknown> extends Error {
 export class ReentrantRebuildError extends Error {
   override readonly name = 'ReentrantRebuildError';
 
+  static {
+    knownByName(ReentrantRebuildError, 'ReentrantRebuildError');
+  }
+
   constructor(readonly key: string) {
     super(`dibs: the rebuild of "${key}" asks for "${key}" itself`);
   }
@@ -88,6 +109,10 @@ export class ReentrantRebuildError extends Error {
 /** The codec cannot read the value, and the value that a refresh brought neither. `cause` is the codec's error. */
 export class UndecodableError extends Error {
   override readonly name = 'UndecodableError';
+
+  static {
+    knownByName(UndecodableError, 'UndecodableError');
+  }
 
   constructor(
     readonly key: string,
@@ -100,6 +125,10 @@ export class UndecodableError extends Error {
 /** The reason with which a rebuild's signal is aborted: its result would not be stored any more. */
 export class LeaseLostError extends Error {
   override readonly name = 'LeaseLostError';
+
+  static {
+    knownByName(LeaseLostError, 'LeaseLostError');
+  }
 
   constructor() {
     super('the lease was lost: it ran out, was held for too long, or the key was invalidated');

@@ -13,6 +13,7 @@ import {
   CoordinatorServiceService,
   SessionResponse,
 } from './generated/dibs/v1/coordinator.js';
+import { IdleConnections } from './idle-connections.js';
 import { checkTarget, staysHere } from './target.js';
 import { tokenSource } from './token.js';
 import { VERSION } from './version.js';
@@ -98,7 +99,7 @@ export class Link implements ChannelLink {
         `token: would travel in clear to ${target}; set tlsCa (DIBS_TLS_CA) or, if the network is yours, allowInsecureToken`,
       );
     }
-    this.stub = new CoordinatorServiceClient(target, security, CHANNEL);
+    this.stub = new CoordinatorServiceClient(target, new IdleConnections(security), CHANNEL);
     this.connecting = new Connecting(this.stub.getChannel(), connectMs);
   }
 

@@ -1,7 +1,7 @@
 import { DibsError } from './errors.js';
 
 /** A year, as the contract says. */
-const TTL_MS_MAX = 31_536_000_000;
+export const TTL_MS_MAX = 31_536_000_000;
 /** What a timer can count. */
 export const TIMER_MS_MAX = 2_147_483_647;
 const TAGS_MAX = 16;

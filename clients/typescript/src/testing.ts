@@ -219,6 +219,11 @@ export class MemoryDibs implements Dibs {
     this.#entries.clear();
   }
 
+  /** As a client has it, for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+
   #keep(id: string, bytes: Buffer | null, options: Storing, said: Omit<HowStored, 'store'>): void {
     const { ttlMs, absentTtlMs = ttlMs } = options;
     const { staleMs = 0, tags = [] } = { ...options, ...said };

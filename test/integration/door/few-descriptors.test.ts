@@ -59,7 +59,7 @@ it('serves a newcomer, the probes and the metrics, and reads its files', async (
 
 it('says so in the log and in a metric', async () => {
   await until(() => replica.log.includes(LOG.connectionRefused));
-  expect(replica.log).toContain('"protocol":"grpc","address":"127.0.0.2","why":"share"');
+  await expect.poll(() => replica.log).toContain('"protocol":"grpc","address":"127.0.0.2","why":"share"');
   const headers = { authorization: `Basic ${Buffer.from('dibs:operator').toString('base64')}` };
   const metrics = await (await fetch(`${replica.httpUrl}/metrics`, { headers })).text();
   const [, refused = '0'] =

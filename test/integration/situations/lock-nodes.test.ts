@@ -58,16 +58,20 @@ describeWithRedis('lock nodes that do not vote', () => {
     const [locked, good] = [await redis('--requirepass', 'right'), await redis()];
     const following = await redis('--replicaof', '127.0.0.1', String(good.port));
     const one = await start([`redis://:wrong@127.0.0.1:${locked.port}`, following.url, good.url]);
-    expect(saidOf(one, locked.port).join('\n')).toMatch(/connecting: wrong user or password/);
-    expect(saidOf(one, following.port).join('\n')).toMatch(/refusing: Redis is a read-only replica/);
+    await expect
+      .poll(() => saidOf(one, locked.port).join('\n'), PATIENCE)
+      .toMatch(/connecting: wrong user or password/);
+    await expect
+      .poll(() => saidOf(one, following.port).join('\n'), PATIENCE)
+      .toMatch(/refusing: Redis is a read-only replica/);
     const caller = new Caller(one.target);
     await expect
       .poll(async () => Degraded[(await caller.getOrLock({ key: 'k' })).degraded], PATIENCE)
       .toBe('DEGRADED_QUORUM_LOST');
     caller.close();
-    const step = one.log.split('\n').find((line) => line.includes(LOG.degraded)) ?? '';
-    expect(step).toMatch(/lock nodes: .*wrong user or password.*/);
-    expect(step).toMatch(/read-only replica/);
+    const step = () => one.log.split('\n').find((line) => line.includes(LOG.degraded)) ?? '';
+    await expect.poll(step, PATIENCE).toMatch(/lock nodes: .*wrong user or password.*/);
+    expect(step()).toMatch(/read-only replica/);
     expect(await metricsOf(one)).toMatch('dibs_quorum_nodes{state="refusing"} 1\n');
   });
 
@@ -84,7 +88,9 @@ describeWithRedis('lock nodes that do not vote', () => {
       return metricsOf(one);
     };
     await expect.poll(metrics, PATIENCE).toMatch('dibs_quorum_nodes{state="refusing"} 1\n');
-    expect(saidOf(one, full?.port ?? 0).at(-1)).toMatch(/refusing: Redis is full; raise its maxmemory/);
+    await expect
+      .poll(() => saidOf(one, full?.port ?? 0).at(-1), PATIENCE)
+      .toMatch(/refusing: Redis is full; raise its maxmemory/);
     await full?.command('CONFIG', 'SET', 'maxmemory', '0');
     await expect.poll(metrics, PATIENCE).toMatch('dibs_quorum_nodes{state="voting"} 3\n');
     caller.close();
@@ -97,9 +103,11 @@ describeWithRedis('lock nodes that do not vote', () => {
     const caller = new Caller(started.target);
     const ask = askingBy(caller);
     await expect.poll(ask, PATIENCE).toBe('lease DEGRADED_NONE');
-    expect(saidOf(started, one.port).join('\n')).toMatch(
-      /duplicate: it is the same Redis as (?:localhost|127\.0\.0\.1):\d+; each lock node must be a different Redis/,
-    );
+    await expect
+      .poll(() => saidOf(started, one.port).join('\n'), PATIENCE)
+      .toMatch(
+        /duplicate: it is the same Redis as (?:localhost|127\.0\.0\.1):\d+; each lock node must be a different Redis/,
+      );
     expect(await metricsOf(started)).toMatch('dibs_quorum_nodes{state="duplicate"} 1\n');
     caller.close();
   });

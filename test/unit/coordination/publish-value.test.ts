@@ -144,6 +144,24 @@ describe('a publish', () => {
     expect(textIn(hitOf(await ask()))).toBe('new');
   });
 
+  it('drops what it replaced before the namespace is known to last as long', async () => {
+    const trial = new CoordinationTrial();
+    trial.nearCacheBytes = 100_000;
+    const here = trial.replica();
+    const ask = () => trial.ask({ waitMs: 0 }, new Call(), here);
+    await trial.publish((await trial.lease({}, here)).token, 'old', {}, here);
+    expect(textIn(hitOf(await ask()))).toBe('old');
+    const { token } = await trial.lease({ intent: 'refresh' }, here);
+    trial.wakes.silent = true;
+    const gate = trial.namespaces.holdBefore('begin');
+    const published = trial.publish(token, 'new', { ttlMs: 100 * 86_400_000 }, here);
+    await gate.reached;
+    await trial.settle();
+    expect(textIn(hitOf(await ask()))).toBe('new');
+    gate.open();
+    expect(await published).toMatchObject({ outcome: 'stored' });
+  });
+
   it("of another identity's lease is that of an unknown one, and that lease goes on", async () => {
     const trial = new CoordinationTrial();
     const { token } = leaseOf(await trial.ask({}, new Call('checkout')));

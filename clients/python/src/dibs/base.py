@@ -94,7 +94,7 @@ class BaseClient:
     ) -> None:
         """Makes a client.
 
-        target: `HOST:PORT`, `unix:///path` or `dns:///HOST:PORT`, whose addresses are used in turn. Default:
+        target: `HOST:PORT`, a list of them with commas between, `dns:///HOST:PORT` or `unix:///path`. Default:
             `DIBS_TARGET`, else `127.0.0.1:50051`. A typo is an InvalidOptionError.
         token: sent as `authorization: Bearer`; a function is asked for each call. Default: `DIBS_TOKEN`, else none.
         token_file: path of a file with the token, which is read again when it changes. Default: `DIBS_TOKEN_FILE`.

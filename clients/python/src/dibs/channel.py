@@ -41,6 +41,8 @@ def open_channel(connection: Connection, tls: Tls | None) -> Any:
         ("grpc.min_reconnect_backoff_ms", connection.connect_ms),
         # In front of gRPC's own.
         ("grpc.primary_user_agent", f"dibs-client-python/{VERSION}"),
+        # A certificate is that of the name, and not of the address.
+        *([] if connection.name is None else [("grpc.default_authority", connection.name)]),
     ]
     if tls is None:
         return grpc.insecure_channel(connection.target, options)

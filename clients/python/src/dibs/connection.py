@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from dibs.addresses import parts_of
 from dibs.errors import InvalidOptionError
 from dibs.options import Seconds, milliseconds
 
@@ -23,7 +24,7 @@ _CONNECT_MS_MAX = 600_000
 _DEFAULT_TARGET = "127.0.0.1:50051"
 _HOST_PORT = re.compile(r"(?P<host>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.%]+\]):(?P<port>[0-9]{1,5})")
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
-_WANTED = "give HOST:PORT, dns:///HOST:PORT or unix:///path"
+_WANTED = "give HOST:PORT, a list of them, dns:///HOST:PORT or unix:///path"
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ class Connection:
     tls: TlsFiles | None = None
     #: Gives the current token; None if there is none.
     token: Callable[[], str] | None = field(default=None, repr=False)
+    #: HOST:PORT as the user has named it, where the target is an address that DNS knows of it.
+    name: str | None = None
 
 
 def connection_of(said: Said, env: Mapping[str, str]) -> Connection:
@@ -120,19 +123,13 @@ def connection_of(said: Said, env: Mapping[str, str]) -> Connection:
 def hosts_of(target: str) -> list[str]:
     """The hosts that a target names; none for a Unix socket. Raises InvalidOptionError for a typo."""
     wrong = InvalidOptionError(f"target: {target!r} cannot be read; {_WANTED}")
-    scheme, colon, rest = target.partition(":")
-    if colon and scheme in ("unix", "unix-abstract"):
+    scheme, addresses = parts_of(target)
+    if scheme.startswith("unix"):
+        rest = addresses[0]
         # With an authority, `unix://path`, the path would lose its first part.
         if rest.strip("/") == "" or (rest.startswith("//") and not rest.startswith("///")):
             raise wrong
         return []
-    if colon and scheme == "dns":
-        # `dns://server/HOST:PORT` names the DNS server.
-        addresses = [rest.rsplit("/", 1)[-1]]
-    elif colon and scheme in ("ipv4", "ipv6"):
-        addresses = rest.split(",")
-    else:
-        addresses = [target]
     read = [_HOST_PORT.fullmatch(address) for address in addresses]
     hosts = [match["host"] for match in read if match is not None and 1 <= int(match["port"]) <= 65_535]
     if len(hosts) != len(addresses):

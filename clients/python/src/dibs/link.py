@@ -1,4 +1,4 @@
-"""How the calls of a client travel: on a session, or one by one, over one channel."""
+"""How the calls of a client travel: on a session, or one by one, to one address or several."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import Any
 
 import grpc
 
+from dibs.addresses import Address
 from dibs.channel import stub_on
 from dibs.connection import Connection
+from dibs.endpoint import Endpoint
+from dibs.endpoints import Endpoints
 from dibs.errors import ServiceError
 from dibs.loop_stub import LoopChannel
 from dibs.sending import Sending
@@ -31,21 +34,18 @@ class Link:
     def __init__(self, connection: Connection, tracing: Tracing, sessions: Sessions | None) -> None:
         self._connection = connection
         self._tracing = tracing
-        self._sessions = sessions
-        self._open: UsedChannel | None = None
-        #: Those that take no more calls, and still answer theirs.
-        self.retired: set[UsedChannel] = set()
-        #: Something broke off, or was refused: the next call looks whether the certificates have changed.
-        self.broken_off = False
         #: The client takes no more calls from its user; those under way may still need some.
         self.closed = False
         self._over = False
-        #: Of the session before, whose leases the next one takes up.
-        self.resume_token = ""
         #: Calls that a fork has interrupted, which go on in the parent.
         self._interrupted: list[Sending] = []
         # Held around everything that may start a call, and from before a fork until after it.
         self._gate = threading.RLock()
+
+        def endpoint_at(address: Address) -> Endpoint:
+            return Endpoint(address, connection, tracing, sessions, self)
+
+        self.endpoints = Endpoints(connection, endpoint_at, self._gate, sessions=sessions is not None)
 
     @property
     def stub(self) -> Any:
@@ -61,22 +61,29 @@ class Link:
     def call(self, call: Call) -> Future[Any]:
         """Sends a call. Its future fails with a ServiceError; cancelling it cancels the call."""
         sending = Sending(call, monotonic() + call.timeout)
-        self._send(sending)
+        self.send(sending)
         return sending.future
 
     def call_many(self, call: Call, answered: Callable[[Any], None]) -> Future[Any]:
         """Sends a GetOrLockMany. `answered` is told each answer, in a thread of the link. The future ends with them."""
         sending = Sending(call, monotonic() + call.timeout, answered=answered)
-        self._send(sending)
+        self.send(sending)
         return sending.future
 
     def ready(self, within: float) -> None:
         """Waits until the connection stands. Raises ServiceError where that takes longer."""
-        try:
-            grpc.channel_ready_future(self._channel().channel).result(timeout=within)
-        except grpc.FutureTimeoutError:
-            message = f"no connection to {self._connection.target} within {within:g} s"
-            raise ServiceError("UNAVAILABLE", message) from None
+        with self._gate:
+            self._check()
+            channels = [one.channel().channel for one in self.endpoints.all]
+        one_stands = threading.Event()
+        futures = [grpc.channel_ready_future(channel) for channel in channels]
+        for future in futures:
+            future.add_done_callback(lambda _: one_stands.set())
+        stands = one_stands.wait(within)
+        for future in futures:
+            future.cancel()
+        if not stands:
+            raise ServiceError("UNAVAILABLE", f"no connection to {self._connection.target} within {within:g} s")
 
     def refuse(self) -> None:
         """From now on the user's calls are refused, in every loop and thread."""
@@ -86,14 +93,16 @@ class Link:
         self.closed = True
         with self._gate:
             self._over = True
-            channels = self._take_all()
-        for channel in channels:
-            for sending in channel.abort():
+            self.endpoints.close()
+            waiting, channels = self.endpoints.take_waiting(), self.endpoints.take_all()
+        for sendings in (waiting, *(channel.abort() for channel in channels)):
+            for sending in sendings:
                 sending.fail(ServiceError("CANCELLED", "this client is closed"))
 
     def before_fork(self) -> None:
         self._gate.acquire()
-        for channel in self._take_all():
+        self._interrupted += self.endpoints.take_waiting()
+        for channel in self.endpoints.take_all():
             self._interrupted += channel.abort()
 
     def after_fork_in_parent(self) -> None:
@@ -102,51 +111,63 @@ class Link:
         # Each is safe to repeat, and none of their callers need know.
         for sending in interrupted:
             if not sending.future.cancelled():
-                self._send(sending)
+                self.send(sending)
 
     def after_fork_in_child(self) -> None:
         # The callers are threads of the parent, and its leases are the parent's.
-        self._interrupted, self.resume_token = [], ""
+        self._interrupted = []
         self._gate = threading.RLock()
+        self.endpoints.after_fork_in_child(self._gate)
 
-    def _send(self, sending: Sending, by_itself: bool = False) -> None:
+    def send(self, sending: Sending, at: Endpoint | None = None) -> None:
+        """On a session, or by itself where `at` says at which endpoint."""
         try:
             with self._gate:
-                self._channel().send(sending, by_itself)
+                self._check()
+                self.endpoints.keep()
+                if self.endpoints.waiting is not None:
+                    self.endpoints.waiting.append(sending)
+                elif at is None:
+                    self.endpoints.of(sending).channel().send(sending, by_itself=False)
+                else:
+                    at.channel().send(sending, by_itself=True)
         except ServiceError as error:
             sending.fail(error)
         except ValueError as error:
             # gRPC's word for a channel that is closed, and for metadata that cannot be sent.
             sending.fail(ServiceError("CANCELLED", str(error)))
 
+    def send_by_itself(self, sendings: list[Sending], at: Endpoint) -> None:
+        """Calls of a session that was refused."""
+        for sending in sendings:
+            if not sending.future.cancelled():
+                self.send(sending, at)
+
+    def send_elsewhere(self, sendings: list[Sending], before: Endpoint) -> None:
+        """Calls of a session that could not be had: something on the way breaks it, or nothing answers there."""
+        for sending in sendings:
+            if not self.sent_elsewhere(sending, before) and not sending.future.cancelled():
+                self.send(sending, before)
+
+    def sent_elsewhere(self, sending: Sending, before: Endpoint) -> bool:
+        """Whether a call that found no answer there goes to another address."""
+        sending.tried.add(before)
+        if sending.future.cancelled() or not self.endpoints.knows_another(sending):
+            return False
+        self.send(sending)
+        return True
+
     def _channel(self) -> UsedChannel:
         with self._gate:
-            # Where nothing is open, the connection may have been made anew, or will be.
-            if self._open is not None and (self.broken_off or self._open.is_idle()):
-                self.broken_off = False
-                if self._open.has_other_certificates():
-                    self.retired.add(self._open)
-                    self._open.retire()
-                    self._open = None
-            if self._open is None:
-                if self._over:
-                    raise ServiceError("CANCELLED", "this client is closed")
-                self._open = UsedChannel(self._connection, self._tracing, self._sessions, self)
-            return self._open
+            self._check()
+            return self.endpoints.for_user().channel()
 
-    def _take_all(self) -> list[UsedChannel]:
-        channels = [*self.retired, *([] if self._open is None else [self._open])]
-        self.retired, self._open = set(), None
-        return channels
+    def _check(self) -> None:
+        if self._over:
+            raise ServiceError("CANCELLED", "this client is closed")
 
     def give_back(self, namespace: str, key: str, token: str) -> None:
         """A lease that came for a caller that had just left."""
         release = Call("Release", pb.ReleaseRequest(namespace=namespace, key=key, token=token), 5.0)
         # Not in a thread that a fork waits for.
         threading.Thread(target=self.call, args=(release,), daemon=True).start()
-
-    def send_by_itself(self, sendings: list[Sending]) -> None:
-        """Calls of a session that could not be had."""
-        for sending in sendings:
-            if not sending.future.cancelled():
-                self._send(sending, by_itself=True)

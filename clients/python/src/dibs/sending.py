@@ -25,6 +25,8 @@ class Sending:
     future: Future[Any] = field(default_factory=Future)
     #: Of a call with many answers: told each of them, in a thread of the link.
     answered: Callable[[Any], None] | None = None
+    #: The endpoints at which nothing answered.
+    tried: set[Any] = field(default_factory=set)
 
     def succeed(self, response: Any) -> bool:
         """False where its caller has left, and wants no answer."""

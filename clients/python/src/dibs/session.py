@@ -53,6 +53,8 @@ class SessionEvents:
     lease_lost: Callable[[pb.LeaseLost], None]
     #: It has ended, with these calls open; whether it was confirmed before, and whether it would be refused again.
     ended: Callable[[Session, list[Sending], ServiceError, bool, bool], None]
+    #: The service has welcomed it.
+    confirmed: Callable[[Session], None]
     #: New calls go elsewhere.
     leaving: Callable[[Session], None]
     #: The token that the stream was opened with is not taken any more: the call may go with the one of now.
@@ -170,6 +172,7 @@ class Session:
                 self._confirmed = True
                 self.resume_token = message.welcome.resume_token
                 self._changed.notify_all()
+            self._events.confirmed(self)
         for reply in message.replies:
             self._replied(reply)
         for event in message.events:

@@ -21,7 +21,7 @@ from dibs.tracing import Tracing
 from dibs.v1 import coordinator_pb2 as pb
 
 if TYPE_CHECKING:
-    from dibs.link import Link
+    from dibs.endpoint import Endpoint
 
 #: What calls may take to end before a fork; they end at once, unless the process is starved.
 _ABORT_S = 1.0
@@ -46,7 +46,7 @@ class Sessions:
 class UsedChannel:
     """One channel, its session, and the calls that are open on it."""
 
-    def __init__(self, connection: Connection, tracing: Tracing, sessions: Sessions | None, link: Link) -> None:
+    def __init__(self, connection: Connection, tracing: Tracing, sessions: Sessions | None, at: Endpoint) -> None:
         self._connection = connection
         self._tls = None if connection.tls is None else connection.tls.current()
         self.channel: Any = open_channel(connection, self._tls)
@@ -54,7 +54,7 @@ class UsedChannel:
         self.for_user = _Noting(self.channel, self._note)
         self.stub = stub_on(self.channel, connection, tracing)
         self._stub = stub_on(self.channel, connection)
-        self._link = link
+        self._at = at
         self._connect_s = connection.connect_ms / 1_000
         self._sessions = sessions
         self._session: Session | None = None
@@ -74,6 +74,11 @@ class UsedChannel:
             self._keep_token()
             self._session = None
 
+    def open(self) -> None:
+        """Opens the session without a call, if there is none."""
+        if self._sessions is not None and self._session is None:
+            self._open_session(self._sessions)
+
     def is_idle(self) -> bool:
         return self._session is None and not self._sent and not self._left
 
@@ -91,7 +96,7 @@ class UsedChannel:
 
     def _close_if_over(self) -> None:
         if self._retired and not self._sent and not self._left:
-            self._link.retired.discard(self)
+            self._at.retired.discard(self)
             self.channel.close()
 
     def _note(self, sent: Any) -> None:
@@ -117,50 +122,64 @@ class UsedChannel:
     def _open_session(self, sessions: Sessions) -> Session:
         watched = () if sessions.near is None else sessions.near.namespaces
         hello = pb.SessionHello(
-            resume_token=self._link.resume_token, holder=sessions.holder(), watched_namespaces=watched
+            resume_token=self._at.resume_token, holder=sessions.holder(), watched_namespaces=watched
         )
         events = SessionEvents(
             lease_lost=sessions.lease_lost,
             ended=self._session_ended,
+            confirmed=self._session_confirmed,
             leaving=self._session_left,
             refused=self._session_refused,
-            give_back=self._link.give_back,
+            give_back=self._at.link.give_back,
         )
         self._session = Session(self._stub, hello, self._connect_s, events, sessions.near)
         return self._session
 
+    def _session_confirmed(self, session: Session) -> None:
+        # It may be confirmed before it is known here as the one of now.
+        if session not in self._left:
+            self._by_itself_until = 0.0
+            self._at.answers()
+
     def _session_left(self, session: Session) -> None:
-        self._link.broken_off = True
+        self._at.broken_off = True
         self._left.add(session)
         if self._session is session:
             self._session = None
+            self._at.leaves()
         # Its leases stay with it until it ends.
-        self._link.resume_token = ""
+        self._at.resume_token = ""
 
     def _session_refused(self, session: Session, sending: Sending) -> None:
         self._session_left(session)
-        self._link.send_by_itself([sending])
+        self._at.link.send_by_itself([sending], self._at)
 
     def _session_ended(
         self, session: Session, pending: list[Sending], error: ServiceError, confirmed: bool, for_good: bool
     ) -> None:
-        self._link.broken_off = True
+        self._at.broken_off = True
         self._left.discard(session)
         if self._session is session:
             self._keep_token()
             self._session = None
+            if confirmed:
+                self._at.leaves()
         if confirmed:
             for sending in pending:
                 sending.fail(error)
         else:
             # Something on the way breaks streams, or the service does not take sessions here.
             self._by_itself_until = monotonic() + (_REFUSED_S if for_good else _LATE_S)
-            self._link.send_by_itself(pending)
+            self._at.fails()
+            if for_good:
+                self._at.link.send_by_itself(pending, self._at)
+            else:
+                self._at.link.send_elsewhere(pending, self._at)
         self._close_if_over()
 
     def _keep_token(self) -> None:
         if self._session is not None and self._session.resume_token != "":
-            self._link.resume_token = self._session.resume_token
+            self._at.resume_token = self._session.resume_token
 
     def _send_by_itself(self, sending: Sending) -> None:
         call, future = sending.call, sending.future
@@ -179,18 +198,25 @@ class UsedChannel:
                 else:
                     sending.fail(ServiceError("CANCELLED", "the call was cancelled"))
             except grpc.RpcError as error:
-                failure = service_error(error)
-                self._link.broken_off |= failure.unreachable or failure.code == "UNAUTHENTICATED"
-                sending.fail(failure)
+                self._failed(sending, service_error(error))
             else:
                 if not sending.succeed(response) and call.method == "GetOrLock" and response.HasField("lease"):
-                    self._link.give_back(call.request.namespace, call.request.key, response.lease.token)
+                    self._at.link.give_back(call.request.namespace, call.request.key, response.lease.token)
             finally:
                 self._sent.discard(reply)
                 self._close_if_over()
 
         sent.add_done_callback(answered)
         sending.on_cancel(sent.cancel)
+
+    def _failed(self, sending: Sending, error: ServiceError) -> None:
+        self._at.broken_off |= error.unreachable or error.code == "UNAUTHENTICATED"
+        if error.code == "UNAVAILABLE" and error.unreachable:
+            self._at.fails()
+            # Each is safe to repeat.
+            if self._at.link.sent_elsewhere(sending, self._at):
+                return
+        sending.fail(error)
 
     def _stream_by_itself(self, sending: Sending, answered: Callable[[Any], None]) -> None:
         stream = getattr(self._stub, sending.call.method)(sending.call.request, **_terms_of(sending))
@@ -204,9 +230,7 @@ class UsedChannel:
                 if stream.cancelled() and self._aborted and not sending.future.cancelled():
                     self._interrupted.append(sending)
                 else:
-                    failure = service_error(error)
-                    self._link.broken_off |= failure.unreachable or failure.code == "UNAUTHENTICATED"
-                    sending.fail(failure)
+                    self._failed(sending, service_error(error))
             else:
                 sending.succeed(None)
             finally:

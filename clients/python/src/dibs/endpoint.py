@@ -1,0 +1,90 @@
+"""One address that calls can go to."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from dibs.addresses import Address
+from dibs.connection import Connection
+from dibs.tracing import Tracing
+from dibs.used_channel import Sessions, UsedChannel
+
+if TYPE_CHECKING:
+    from dibs.link import Link
+
+#: Until an address that failed is tried again: at once where it restarts, and seldom where it has gone.
+_AGAIN_MIN_S = 1.0
+_AGAIN_MAX_S = 30.0
+
+
+class Endpoint:
+    """One address, with its channel and its session. Connects with its first call."""
+
+    def __init__(
+        self, address: Address, connection: Connection, tracing: Tracing, sessions: Sessions | None, link: Link
+    ) -> None:
+        self.address = address
+        self.link = link
+        self._connection = replace(connection, target=address.target, name=address.name)
+        self._tracing = tracing
+        self._sessions = sessions
+        self.open: UsedChannel | None = None
+        #: Those that take no more calls, and still answer theirs.
+        self.retired: set[UsedChannel] = set()
+        #: Something broke off, or was refused: the next call looks whether the certificates have changed.
+        self.broken_off = False
+        #: Of the session before, whose leases the next one takes up.
+        self.resume_token = ""
+        #: Calls are answered here.
+        self.is_ready = False
+        self.down_until = 0.0
+        self._again_s = 0.0
+        self.renew()
+
+    def renew(self) -> None:
+        """Which keys it has is by chance, so that a key that all processes want is not the burden of one replica."""
+        self._salt = random.randbytes(8).hex()
+
+    def rank(self, key: str) -> int:
+        """The endpoint with the highest one has the key: one that comes or goes moves no keys of the others."""
+        # Of one text: the hash of a pair is not even enough.
+        return hash(self._salt + key)
+
+    def channel(self) -> UsedChannel:
+        # Where nothing is open, the connection may have been made anew, or will be.
+        if self.open is not None and (self.broken_off or self.open.is_idle()):
+            self.broken_off = False
+            if self.open.has_other_certificates():
+                self.retired.add(self.open)
+                self.open.retire()
+                self.open = None
+        if self.open is None:
+            self.open = UsedChannel(self._connection, self._tracing, self._sessions, self)
+        return self.open
+
+    def take_all(self) -> list[UsedChannel]:
+        """For their end."""
+        channels = [*self.retired, *([] if self.open is None else [self.open])]
+        self.retired, self.open = set(), None
+        self.is_ready = False
+        return channels
+
+    def answers(self) -> None:
+        """A session stands."""
+        self.is_ready, self.down_until, self._again_s = True, 0.0, 0.0
+
+    def fails(self) -> None:
+        """Nothing answers here now."""
+        self.is_ready = False
+        self._again_s = min(max(_AGAIN_MIN_S, 2 * self._again_s), _AGAIN_MAX_S)
+        self.down_until = monotonic() + self._again_s
+        self.link.endpoints.look()
+
+    def leaves(self) -> None:
+        """A session has ended that stood: another one may stand soon."""
+        self.is_ready = False
+        self.down_until = monotonic() + _AGAIN_MIN_S
+        self.link.endpoints.look()

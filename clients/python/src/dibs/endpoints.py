@@ -1,0 +1,162 @@
+"""The addresses of a client's target, and which of them a call goes to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from dibs.addresses import Address, Name, listed, some_of
+from dibs.connection import Connection
+from dibs.endpoint import Endpoint
+from dibs.sending import Sending
+
+#: A name is looked up again so often, and sooner where an address has failed.
+_LOOK_UP_S = 30.0
+_LOOK_UP_SOON_S = 1.0
+
+
+class Endpoints:
+    """The addresses of a target, each with a session of its own. All calls of a key go to the same one.
+
+    Where there are several, a thread opens their sessions behind the calls, and opens them again; calls go where one
+    stands. A name with one address is left to gRPC, as is every other target. Everything is called with the link's
+    gate held, unless it says otherwise.
+    """
+
+    def __init__(
+        self, connection: Connection, make: Callable[[Address], Endpoint], gate: Any, *, sessions: bool
+    ) -> None:
+        self._make = make
+        self._gate = gate
+        self._connect_s = connection.connect_ms / 1_000
+        self._name = Name.of(connection.target)
+        self.all = tuple(make(address) for address in listed(connection.target))
+        #: What the target is to gRPC. It has calls while no other endpoint has.
+        self._whole = None if self._name is None else self.all[0]
+        #: Addresses that a name has no more: their calls end, and they get no others.
+        self._gone: list[Endpoint] = []
+        #: Calls of before the name was looked up; None since.
+        self.waiting: list[Sending] | None = None if self._name is None else []
+        self._looks_up_at = 0.0
+        self._keeper: threading.Thread | None = None
+        self._wake = threading.Event()
+        self._over = False
+        self._with_sessions = sessions
+
+    @property
+    def are_several(self) -> bool:
+        return len(self.all) > 1
+
+    def of(self, sending: Sending) -> Endpoint:
+        """Where the call goes: of those that answer, else of those that may."""
+        if not self.are_several:
+            return self.all[0]
+        others = [one for one in self.all if one not in sending.tried] or list(self.all)
+        if self._whole is not None and len(others) > 1:
+            others = [one for one in others if one is not self._whole]
+        now = monotonic()
+        likely = [one for one in others if one.is_ready] or [one for one in others if one.down_until <= now] or others
+        key = _key_of(sending)
+        return max(likely, key=lambda one: one.rank(key))
+
+    def for_user(self) -> Endpoint:
+        """For the calls of the user's own."""
+        return next((one for one in self.all if one.is_ready), self.all[0])
+
+    def knows_another(self, sending: Sending) -> bool:
+        """Whether the call has not been everywhere."""
+        return self.are_several and any(one not in sending.tried for one in self.all)
+
+    def keep(self) -> None:
+        """From the first call on, there is a session with each."""
+        if self._keeper is None and not self._over and (self.are_several or self._name is not None):
+            self._keeper = threading.Thread(target=self._keep, name="dibs-endpoints", daemon=True)
+            self._keeper.start()
+
+    def look(self) -> None:
+        """Something has changed. May be called without the gate."""
+        self._wake.set()
+
+    def close(self) -> None:
+        self._over = True
+        self._wake.set()
+
+    def take_all(self) -> list[Any]:
+        """All channels, for their end."""
+        return [channel for one in [*self.all, *self._gone] for channel in one.take_all()]
+
+    def take_waiting(self) -> list[Sending]:
+        waiting = self.waiting or []
+        self.waiting = None if self.waiting is None else []
+        return waiting
+
+    def after_fork_in_child(self, gate: Any) -> None:
+        self._gate, self._wake, self._keeper, self._gone = gate, threading.Event(), None, []
+        for one in self.all:
+            one.renew()
+
+    def _keep(self) -> None:
+        pause = 0.0
+        while True:
+            self._wake.wait(pause)
+            self._wake.clear()
+            with self._gate:
+                if self._over:
+                    return
+                due = self._name is not None and monotonic() >= self._looks_up_at
+            if due:
+                self._look_up()
+            pause = self._open()
+
+    def _look_up(self) -> None:
+        assert self._name is not None
+        within = self._connect_s
+        if self.waiting is not None:
+            with self._gate:
+                ends = [sending.until - monotonic() for sending in self.waiting or ()]
+            within = max(0.0, min([within, *ends]))
+        found = self._name.resolved(within)
+        with self._gate:
+            self._looks_up_at = monotonic() + _LOOK_UP_S
+            if len(found) > 1 or self.are_several:
+                self._replace(found)
+            waiting, self.waiting = self.waiting or (), None
+        for sending in waiting:
+            self.all[0].link.send(sending)
+
+    def _replace(self, found: list[Address]) -> None:
+        """A name that is not known just now has the addresses of before."""
+        assert self._whole is not None
+        if not found:
+            return
+        by_address = {one.address: one for one in [*self.all[1:], *self._gone]}
+        chosen = some_of(found, [one.address for one in self.all[1:]])
+        self._gone = [one for address, one in by_address.items() if address not in chosen and one.open is not None]
+        made = (by_address.get(address) or self._make(address) for address in chosen)
+        self.all = (self._whole, *made)
+
+    def _open(self) -> float:
+        """Opens the sessions that are missing. For how long it has nothing to do then."""
+        with self._gate:
+            if not self.are_several or self._over:
+                return max(0.0, self._looks_up_at - monotonic())
+            wanted = [one for one in self.all if not one.is_ready and one is not self._whole and self._with_sessions]
+            now = monotonic()
+            for one in wanted:
+                if one.down_until <= now:
+                    # If nothing comes of it, it says so; until then it is not opened again.
+                    one.down_until = now + 2 * self._connect_s + 1
+                    one.channel().open()
+            if self._name is not None and wanted:
+                self._looks_up_at = min(self._looks_up_at, now + _LOOK_UP_SOON_S)
+            until = [one.down_until for one in wanted] + ([] if self._name is None else [self._looks_up_at])
+            return max(0.0, min(until, default=now + 3_600) - now)
+
+
+def _key_of(sending: Sending) -> str:
+    request = sending.call.request
+    if sending.call.method == "GetOrLockMany":
+        return request.keys[0]  # type: ignore[no-any-return]
+    return "" if sending.call.method == "Invalidate" else request.key
