@@ -35,7 +35,7 @@ describe('getOrRebuild', () => {
     const all = Array.from({ length: 20 }, () =>
       service.client().getOrRebuild(key, rebuild, { codec: raw, ttlMs }),
     );
-    await vi.waitFor(() => expect(rebuild).toHaveBeenCalled());
+    await vi.waitFor(() => expect(rebuild).toHaveBeenCalled(), { timeout: 20_000 });
     gate.resolve();
     expect((await Promise.all(all)).map(String)).toEqual(Array.from({ length: 20 }, () => 'one'));
     expect(rebuild).toHaveBeenCalledTimes(1);
