@@ -91,6 +91,11 @@ export class StoreConnection {
     return this.#silent;
   }
 
+  /** Keys are in slots, each at one of several servers. */
+  get isCluster(): boolean {
+    return this.#client instanceof Cluster;
+  }
+
   get closed(): boolean {
     return this.#closed;
   }
@@ -126,7 +131,7 @@ export class StoreConnection {
         },
         (error) => {
           this.#owed.delete(reject);
-          reject(this.#unavailableOrOurs(error));
+          reject(this.faultOf(error));
         },
       );
     });
@@ -257,7 +262,8 @@ export class StoreConnection {
     this.options.onTrouble?.({ kind: 'unreachable', why, error });
   }
 
-  #unavailableOrOurs(error: unknown): unknown {
+  /** What an error of ioredis, or a reply that is one, means: {@link StoreUnavailable}, or a fault of ours. */
+  faultOf(error: unknown): unknown {
     if (!(error instanceof Error) || error instanceof TypeError) return error;
     const why = troubleOf(error);
     // ioredis hangs the command on it, whose arguments are tokens and values: they must not reach a log.

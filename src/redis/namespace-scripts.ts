@@ -1,4 +1,4 @@
-import { Script } from './script.js';
+import { GatheredScript, Script } from './script.js';
 
 const hash = ['namespace'] as const;
 const hashAndOrder = ['namespace', 'order'] as const;
@@ -9,7 +9,10 @@ export const beginNamespaceScript = new Script('namespace-begin', {
   args: ['fresh_id', 'keep_ms'],
 });
 
-export const readNamespaceScript = new Script('namespace-read', { keys: hash, args: ['tags', 'took_us'] });
+export const readNamespaceScript = new GatheredScript('namespace-read', {
+  keys: hash,
+  args: ['tags', 'took_us'],
+});
 
 export const invalidateNamespaceScript = new Script('namespace-invalidate', {
   keys: hashAndOrder,

@@ -12,6 +12,7 @@ import {
 } from '../coordination/ports/namespace-store.js';
 import { encodeTagClock, type TagClock } from '../coordination/words/tag-clock.js';
 import type { StoreConnection } from './connection.js';
+import { GatheredSteps } from './gathered-steps.js';
 import { namespaceId, namespaceKey, slotsKey, stampOrderKey, WAKE_CHANNEL } from './keys.js';
 import {
   beginNamespaceScript,
@@ -28,20 +29,25 @@ const STAMPS_AT = 6;
 
 /** Namespaces on Redis: one hash and two sorted sets for each, in one cluster slot. */
 export class RedisNamespaceStore implements NamespaceStore {
+  readonly #steps: GatheredSteps;
+
   constructor(
     private readonly connection: StoreConnection,
     private readonly chance: Chance,
     /** Of one namespace. */
     private readonly stampsMax = STAMPS_MAX,
-  ) {}
+  ) {
+    this.#steps = new GatheredSteps(connection);
+  }
 
   async read(namespace: string, tags: readonly string[], rebuildMs?: number): Promise<NamespaceRecord> {
     const args = {
       tags: JSON.stringify(tags),
       took_us: rebuildMs === undefined ? '' : Math.round(rebuildMs * 1000),
     };
-    const keys = { namespace: namespaceKey(namespace) };
-    const reply = (await this.#run(readNamespaceScript, keys, args)) as (Buffer | number | null)[] | null;
+    const reply = (await this.#steps.ask(readNamespaceScript, namespaceKey(namespace), args)) as
+      | (Buffer | number | null)[]
+      | null;
     if (reply === null) return { clock: '', keptForMs: 0, stamps: [] };
     const [id, at, mean, deviation, nowUs, keptForMs] = reply.map((field) =>
       field === null ? undefined : String(field),
@@ -110,6 +116,7 @@ export class RedisNamespaceStore implements NamespaceStore {
     keys: Readonly<Record<K, string>>,
     args: Readonly<Record<A, ScriptArgument>>,
   ): Promise<unknown> {
+    for (const key of Object.values<string>(keys)) this.#steps.sendBefore(key);
     return this.connection.call((client) => script.run(client, keys, args));
   }
 }

@@ -1,9 +1,7 @@
 import { setNewest } from '../coordination/reading/bounded-map.js';
 
-/** The largest value by default: the first reads of a namespace go few at a time, until one has come back. */
-const UNKNOWN_BYTES = 1_048_576;
-/** Where reads have found nothing so far: many at a time, for each is followed by a vote, and not all at once. */
-const EMPTY_BYTES = 262_144;
+/** Of a namespace whose values nobody has seen: a read for small values moves no large one, and tells its size. */
+const UNKNOWN_BYTES = 512;
 /** Namespaces that are remembered. One that is forgotten begins anew. */
 const NAMESPACES_MAX = 256;
 const GAIN = 1 / 8;
@@ -21,9 +19,9 @@ export class ReadSizes {
 
   /** A read came back with so many bytes; undefined if it found no value, which says nothing of those that it will find. */
   came(namespace: string, bytes: number | undefined): void {
+    if (bytes === undefined) return;
     const before = this.#bytes.get(namespace);
-    const found = bytes ?? before ?? EMPTY_BYTES;
-    const size = before === undefined ? found : Math.max(found, before + GAIN * (found - before));
+    const size = before === undefined ? bytes : Math.max(bytes, before + GAIN * (bytes - before));
     setNewest(this.#bytes, namespace, size, NAMESPACES_MAX);
   }
 }

@@ -1,4 +1,4 @@
-import type { ReadRequest } from '../coordination/ports/value-store.js';
+import type { ArmRequest, ReadRequest } from '../coordination/ports/value-store.js';
 import type { LeaseEnd, LeaseReason, Payload } from '../coordination/words/outcome.js';
 import type {
   ArmedLease,
@@ -51,8 +51,10 @@ const CLOCK_AT = RECORD_FIELDS.length;
 /** After the clock: the value's bytes or its size. */
 const VALUE_AT = CLOCK_AT + 1;
 const PAST_AT = VALUE_AT + 1;
+/** There instead of the value that the caller has. */
+const KNOWN = 1;
 /** Of all fields but the value, with a lease and some tags. */
-const FIELDS_BYTES = 512;
+export const FIELDS_BYTES = 512;
 
 /** What {@link RECORD_FIELDS} and the clock look like when they come back. */
 export type RecordReply = readonly (Buffer | number | null)[];
@@ -61,6 +63,14 @@ export type RecordReply = readonly (Buffer | number | null)[];
 export function encodeLabels(labels: LeaseLabels): string {
   const { leaseMs, holder, traceparent, reason, requestKey } = labels;
   return JSON.stringify({ leaseMs, holder, traceparent, reason, requestKey });
+}
+
+/** The record with nothing but a lease that was just armed. */
+export function firstLease(request: ArmRequest, fence: number): RecordFacts {
+  const { nonce, expiresInMs, leaseMs, holder, traceparent, reason, requestKey, quorumLost } = request;
+  const labels = { leaseMs, holder, traceparent, reason, requestKey };
+  const lease = { nonce, fence, expiresInMs, ageMs: 0, owner: 1, quorumLost, ...labels };
+  return { fence, valueFence: 0, lease };
 }
 
 /** The reply of value-read. `known` is the value whose bytes the caller has. */
@@ -75,9 +85,19 @@ function payloadOf(value: RecordReply[number] | undefined, known: ReadRequest['k
   return value instanceof Buffer ? { kind: 'value', bytes: ownBytes(value) } : { kind: 'absent' };
 }
 
+/**
+ * How many bytes a reply would have brought with the value that it leaves out, about; 0 where the call had read enough.
+ * Undefined if it leaves out nothing that was asked for.
+ */
+export function bytesLeftOut(reply: RecordReply): number | undefined {
+  const value = reply[VALUE_AT];
+  if (typeof value !== 'number' || value === KNOWN) return undefined;
+  return value === 0 ? 0 : value + FIELDS_BYTES;
+}
+
 /** How many bytes a reply of value-read brought, about; undefined if there was no value. */
-export function bytesOf(reply: RecordReply, record: KeyRecord): number | undefined {
-  if (record.value === undefined) return undefined;
+export function bytesOf(reply: RecordReply | null, record: KeyRecord): number | undefined {
+  if (reply === null || record.value === undefined) return undefined;
   const value = reply[VALUE_AT];
   return value instanceof Buffer ? value.length + FIELDS_BYTES : FIELDS_BYTES;
 }

@@ -30,12 +30,15 @@ export class Script<K extends string, A extends string> {
     readonly name: string,
     signature: ScriptSignature<K, A>,
   ) {
-    const read = (path: string) => readFileSync(new URL(`./scripts/${path}.lua`, import.meta.url), 'utf8');
-    // What several scripts share is in a separate part.
-    this.source = read(name).replace(/^-- include: ([\w-]+)\n/gm, (_line, part) => read(`parts/${part}`));
+    this.source = this.assemble(read(name));
     this.sha1 = createHash('sha1').update(this.source).digest('hex');
     this.keys = signature.keys;
     this.args = signature.args;
+  }
+
+  /** What is sent, of what the file says. */
+  protected assemble(text: string): string {
+    return text.replace(INCLUDE, (_line, part) => read(`parts/${part}`));
   }
 
   /** KEYS and then ARGV, as EVALSHA wants them after the sha1 and the number of keys. */
@@ -59,18 +62,54 @@ export class Script<K extends string, A extends string> {
    * As {@link runCached}, but sends the source along once if the node does not have it. Only for steps
    * that may arrive late: an EVAL that a lock node applies after the release leaves a lock behind.
    */
-  async run(
+  run(
     client: ScriptClient,
     keys: Readonly<Record<K, string>>,
     args: Readonly<Record<A, ScriptArgument>>,
   ): Promise<unknown> {
+    return this.send(client, [this.keys.length, ...this.inOrder(keys, args)]);
+  }
+
+  protected async send(client: ScriptClient, ordered: ScriptArgument[]): Promise<unknown> {
     try {
-      return await this.runCached(client, keys, args);
+      return await client.callBuffer('evalsha', [this.sha1, ...ordered]);
     } catch (error) {
       if (!isNoScript(error)) throw error;
-      return client.callBuffer('eval', [this.source, this.keys.length, ...this.inOrder(keys, args)]);
+      return client.callBuffer('eval', [this.source, ...ordered]);
     }
   }
+}
+
+/**
+ * A script that takes any number of steps in one call, each with a key of its own. Its file is one step; the parts that
+ * it includes are there once for all steps, so that they may not name KEYS or ARGV. The reply has one for each step, which
+ * is an error where that step failed.
+ */
+export class GatheredScript<A extends string> extends Script<string, A> {
+  /** The arguments of one step, in the order of its header. */
+  argsOf(args: Readonly<Record<A, ScriptArgument>>): ScriptArgument[] {
+    const ordered: ScriptArgument[] = [];
+    for (const name of this.args) ordered.push(args[name]);
+    return ordered;
+  }
+
+  /** As {@link run}, for all steps: `args` has those of the first key, then those of the second. */
+  runAll(client: ScriptClient, keys: readonly string[], args: readonly ScriptArgument[]): Promise<unknown> {
+    return this.send(client, [keys.length, ...keys, ...args]);
+  }
+
+  protected override assemble(text: string): string {
+    const parts = [...text.matchAll(INCLUDE)].map(([, part]) => read(`parts/${part}`));
+    const step = text.replace(INCLUDE, '');
+    return `${parts.join('')}local function step(KEYS, ARGV)\n${step}end\n${read('parts/each')}`;
+  }
+}
+
+/** What several scripts share is in a separate part. */
+const INCLUDE = /^-- include: ([\w-]+)\n/gm;
+
+function read(path: string): string {
+  return readFileSync(new URL(`./scripts/${path}.lua`, import.meta.url), 'utf8');
 }
 
 /** The node does not have the script: it restarted, or its scripts were flushed. */

@@ -1,12 +1,12 @@
-import { Script } from './script.js';
+import { GatheredScript, Script } from './script.js';
 
 const keys = ['record'] as const;
 
-export const readScript = new Script('value-read', { keys, args: ['known_fence'] });
+export const readScript = new GatheredScript('value-read', { keys, args: ['known_fence', 'bytes_max'] });
 
 export const explainScript = new Script('value-explain', { keys, args: [] });
 
-export const armScript = new Script('value-arm', {
+export const armScript = new GatheredScript('value-arm', {
   keys,
   args: [
     'nonce',
@@ -23,7 +23,7 @@ export const armScript = new Script('value-arm', {
 
 export const adoptScript = new Script('value-adopt', { keys, args: ['nonce', 'owner', 'lease'] });
 
-export const publishScript = new Script('value-publish', {
+export const publishScript = new GatheredScript('value-publish', {
   keys,
   args: ['nonce', 'fence', 'kind', 'value', 'ttl_ms', 'stale_ms', 'tags', 'keep_ms', 'channel', 'id'],
 });

@@ -15,21 +15,31 @@ import type {
 } from '../coordination/ports/value-store.js';
 import { namespaceFromId } from '../coordination/words/key.js';
 import type { ReleaseOutcome } from '../coordination/words/outcome.js';
-import type { KeyRecord, MeasuredRecord, PastLease, RecordFacts } from '../coordination/words/record.js';
+import {
+  type KeyRecord,
+  type MeasuredRecord,
+  NO_RECORD,
+  type PastLease,
+  type RecordFacts,
+} from '../coordination/words/record.js';
 import { ByteWindow } from './byte-window.js';
 import type { StoreConnection } from './connection.js';
+import { GatheredSteps, STEP_BYTES_MAX } from './gathered-steps.js';
 import { recordKey, WAKE_CHANNEL } from './keys.js';
 import { ReadSizes } from './read-sizes.js';
 import {
+  bytesLeftOut,
   bytesOf,
   decodeFacts,
   decodeMeasured,
   decodePast,
   decodeRecord,
   encodeLabels,
+  FIELDS_BYTES,
+  firstLease,
   type RecordReply,
 } from './record-fields.js';
-import type { Script, ScriptArgument } from './script.js';
+import type { GatheredScript, Script, ScriptArgument } from './script.js';
 import { FORGOTTEN_BYTES_MIN, ValueEnds } from './value-ends.js';
 import {
   adoptScript,
@@ -56,21 +66,32 @@ export class RedisValueStore implements ValueStore {
     return ((await this.#run(forgetScript, id, { fence })) as number) / 1000;
   });
 
-  constructor(private readonly connection: StoreConnection) {}
+  readonly #steps: GatheredSteps;
+
+  constructor(private readonly connection: StoreConnection) {
+    this.#steps = new GatheredSteps(connection);
+  }
 
   async read(id: string, { known, sent }: ReadRequest = {}): Promise<KeyRecord> {
     const namespace = namespaceFromId(id);
     // A value that is known is rarely moved: by those that are not, its read would be taken for a large one.
     const kind = known === undefined ? namespace : `${namespace} known`;
-    return this.#coming.run(
-      namespace,
-      () => this.#sizes.expected(kind),
-      () => this.#read(id, kind, { known, sent }),
-    );
+    let request: ReadRequest = { known, sent };
+    let leftOutBytes = 0;
+    for (;;) {
+      const expected = () => Math.max(leftOutBytes, this.#sizes.expected(kind));
+      const found = await this.#coming.run(namespace, expected, () =>
+        this.#read(id, kind, request, expected()),
+      );
+      if (typeof found !== 'number') return found;
+      // It was sent: that what is read now is newer does no harm.
+      request = { known };
+      leftOutBytes = found;
+    }
   }
 
   async arm(id: string, request: ArmRequest): Promise<ArmReply> {
-    const reply = (await this.#run(armScript, id, {
+    const reply = (await this.#ask(armScript, id, {
       nonce: request.nonce,
       expires_in_ms: request.expiresInMs,
       fence_read: request.fenceRead,
@@ -80,7 +101,9 @@ export class RedisValueStore implements ValueStore {
       lease: encodeLabels(request),
       clock: request.clock,
       keep_ms: request.keepMs,
-    })) as RecordReply;
+    })) as RecordReply | Buffer;
+    // There was no record, so that nothing else is in it.
+    if (Buffer.isBuffer(reply)) return { armed: true, record: firstLease(request, Number(reply.toString())) };
     return { armed: reply.at(-1) === 1, record: decodeFacts(reply) };
   }
 
@@ -101,7 +124,7 @@ export class RedisValueStore implements ValueStore {
       () => value.length,
       () => {
         request.sent?.();
-        return this.#run(publishScript, id, {
+        const args = {
           nonce: request.nonce,
           fence: request.fence,
           kind: payload.kind,
@@ -112,7 +135,8 @@ export class RedisValueStore implements ValueStore {
           keep_ms: request.keepMs,
           channel: WAKE_CHANNEL,
           id,
-        });
+        };
+        return this.#ask(publishScript, id, args, value.length);
       },
     );
     const [outcome, fence, clock] = (await stored) as [Buffer, Buffer, Buffer];
@@ -171,14 +195,41 @@ export class RedisValueStore implements ValueStore {
     return { record: decodeMeasured(reply), past: decodePast(reply) };
   }
 
-  /** Its turn has come. What it brings is known before the next ones have theirs. */
-  async #read(id: string, kind: string, { known, sent }: ReadRequest): Promise<KeyRecord> {
-    const asked = this.#run(readScript, id, { known_fence: known?.fence ?? 0 });
+  /**
+   * Its turn has come. What it brings is known before the next ones have theirs. A value that is not small after all is not
+   * moved: resolves to how many bytes it would bring, or to 0 where only its call was too large.
+   */
+  async #read(
+    id: string,
+    kind: string,
+    { known, sent }: ReadRequest,
+    expectedBytes: number,
+  ): Promise<KeyRecord | number> {
+    const valueBytes = Math.max(0, expectedBytes - FIELDS_BYTES);
+    const args = {
+      known_fence: known?.fence ?? 0,
+      bytes_max: valueBytes > STEP_BYTES_MAX ? '' : STEP_BYTES_MAX,
+    };
+    const asked = this.#ask(readScript, id, args, valueBytes);
     sent?.();
-    const reply = (await asked) as RecordReply;
-    const record = decodeRecord(reply, known);
+    const reply = (await asked) as RecordReply | null;
+    const leftOut = reply === null ? undefined : bytesLeftOut(reply);
+    if (leftOut !== undefined) {
+      if (leftOut > 0) this.#sizes.came(kind, leftOut);
+      return leftOut;
+    }
+    const record = reply === null ? NO_RECORD : decodeRecord(reply, known);
     this.#sizes.came(kind, bytesOf(reply, record));
     return record;
+  }
+
+  #ask<A extends string>(
+    script: GatheredScript<A>,
+    id: string,
+    args: Readonly<Record<A, ScriptArgument>>,
+    bytes?: number,
+  ): Promise<unknown> {
+    return this.#steps.ask(script, recordKey(id), args, bytes);
   }
 
   #run<A extends string>(
@@ -186,7 +237,9 @@ export class RedisValueStore implements ValueStore {
     id: string,
     args: Readonly<Record<A, ScriptArgument>>,
   ): Promise<unknown> {
-    return this.connection.call((client) => script.run(client, { record: recordKey(id) }, args));
+    const record = recordKey(id);
+    this.#steps.sendBefore(record);
+    return this.connection.call((client) => script.run(client, { record }, args));
   }
 }
 

@@ -246,6 +246,19 @@ export function leaseContract(current: () => StoreTrial): void {
       });
     });
 
+    test('tells with an armed lease what else is in the record', async () => {
+      const trial = current();
+      const fence = await trial.stored('n1');
+      const { armed, record } = await trial.arm('n2');
+      const { valueFence, lastEnd } = record;
+      expect({ armed, valueFence, lastEnd }).toEqual({
+        armed: true,
+        valueFence: fence,
+        lastEnd: 'published',
+      });
+      expect(record.rebuild).toBeDefined();
+    });
+
     test('arms over a value and leaves it, for those that may be served meanwhile', async () => {
       const trial = current();
       await trial.stored('n1');

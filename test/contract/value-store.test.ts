@@ -1,6 +1,8 @@
 import { describe } from 'vitest';
 import { MemoryValueStore } from '../../src/memory/value-store.js';
 import { MemoryWakeChannel } from '../../src/memory/wake-channel.js';
+import { recordKey } from '../../src/redis/keys.js';
+import { crowded, crowdId } from '../support/crowded-store.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { startRedisStore } from '../support/redis-store.js';
@@ -21,4 +23,13 @@ describe('the value store in memory', () => {
 
 describeWithRedis('the value store on Redis', () => {
   valueStoreContract(startRedisStore);
+});
+
+describeWithRedis('the value store on Redis, whose steps share their calls', () => {
+  valueStoreContract(async () => {
+    const under = await startRedisStore();
+    const foreign = { read: crowdId('read'), arm: crowdId('arm'), publish: crowdId('publish') };
+    for (const id of Object.values(foreign)) await under.server.command('SET', recordKey(id), 'not a hash');
+    return { ...under, store: crowded(under.store, foreign) };
+  });
 });

@@ -15,53 +15,57 @@
 -- Reply
 --   the fields and the clock as value-read, and then 1 if the lease is armed, 0 if not. Armed: nothing was armed or
 --   stored since the caller read the record, and there is no running lease; or this very nonce was armed
---   before.
+--   before. Where the lease is the first thing in the record, only its fence, as text.
 
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-
+-- include: now
 -- include: remember
 -- include: record
 -- include: keep
-local before = redis.call('HMGET', KEYS[1],
-  'fence', 'value_fence', 'nonce', 'lease_until', 'alone', 'armed_at', 'lease', 'past',
-  'servable_until', 'failure_until')
-local fence = tonumber(before[1] or 0)
+local record = fields_of(KEYS[1])
+local fence, nonce, lease_until, armed_at = tonumber(record[1] or 0), record[8], record[9], record[10]
 -- The reply to the first arm was lost: nothing is changed, so that a late copy prolongs nothing.
-local armed = before[3] == ARGV[1]
+local armed = nonce == ARGV[1]
 -- Look, then another replica's whole lease and publish, then this arm: without the two compares it would
 -- supersede that lease, or rebuild a value that has just been stored.
-local as_read = fence == tonumber(ARGV[3]) and tonumber(before[2] or 0) == tonumber(ARGV[4])
+local as_read = fence == tonumber(ARGV[3]) and tonumber(record[2] or 0) == tonumber(ARGV[4])
 -- Where the quorum has no say in one of two leases, only the record can keep them apart.
 -- One that claims to begin later was armed before the clock was set back: it has expired.
-local running = before[3] and tonumber(before[4]) > now and tonumber(before[6]) <= now
+local running = nonce and tonumber(lease_until) > now and tonumber(armed_at) <= now
 -- Its holder may have extended it at the lock nodes while this store was late.
-local may_run = before[3] and tonumber(before[4]) + tonumber(ARGV[9]) * 1000 > now and tonumber(before[6]) <= now
-local in_the_way = running and before[5] == '1' or may_run and ARGV[5] == '1'
+local may_run = nonce and tonumber(lease_until) + tonumber(ARGV[9]) * 1000 > now and tonumber(armed_at) <= now
+local in_the_way = running and record[12] == '1' or may_run and ARGV[5] == '1'
 
 if not armed and as_read and not in_the_way then
   armed = true
-  if before[3] then
+  if nonce then
+    local ended_at = math.min(now, tonumber(lease_until))
+    local past = redis.call('HGET', KEYS[1], 'past')
     redis.call('HSET', KEYS[1], 'last_end', 'expired')
-    local ended_at = math.min(now, tonumber(before[4]))
-    remember(before[1], math.min(ended_at, tonumber(before[6])), ended_at, 'expired', before[7], '', before[8])
+    remember(KEYS[1], record[1], math.min(ended_at, tonumber(armed_at)), ended_at, 'expired', record[13], '', past)
+    record[6] = 'expired'
   end
+  local is_first = not record[1]
   local until_us = now + tonumber(ARGV[2]) * 1000
   -- `%.0f`, for tostring has 14 digits and a fence 16: it makes a hundred microseconds of fences alike.
   fence = math.max(fence + 1, now)
+  local at = string.format('%.0f', now)
+  record[1], record[8], record[9] = string.format('%.0f', fence), ARGV[1], string.format('%.0f', until_us)
+  record[10], record[11], record[12], record[13] = at, '1', ARGV[5], ARGV[6]
   redis.call('HSET', KEYS[1],
-    'fence', string.format('%.0f', fence),
+    'fence', record[1],
     'nonce', ARGV[1],
-    'lease_until', string.format('%.0f', until_us),
-    'armed_at', string.format('%.0f', now),
+    'lease_until', record[9],
+    'armed_at', at,
     'owner', '1',
     'alone', ARGV[5],
     'lease', ARGV[6],
     'lease_clock', ARGV[7])
-  local last = math.max(until_us, tonumber(before[9] or 0), tonumber(before[10] or 0))
+  local last = math.max(until_us, tonumber(record[5] or 0), tonumber(record[16] or 0))
   keep(KEYS[1], last, fence, ARGV[8])
+  if is_first then return record[1] end
 end
 
-local record = read_record(KEYS[1], now)
+-- What is written now is in `record` too: it is not read again.
+record = as_of(KEYS[1], record, now)
 table.insert(record, armed and 1 or 0)
 return record

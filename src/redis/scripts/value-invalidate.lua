@@ -28,7 +28,7 @@ local had_value = servable_until > now and tonumber(before[9] or 0) <= now
 redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease', 'lease_clock')
 if before[2] then
   redis.call('HSET', KEYS[1], 'voided', before[2])
-  remember(before[1], math.min(now, tonumber(before[6])), now, 'invalidated', before[7], '', before[8])
+  remember(KEYS[1], before[1], math.min(now, tonumber(before[6])), now, 'invalidated', before[7], '', before[8])
 end
 
 if had_value and ARGV[1] == 'mark_stale' then

@@ -18,15 +18,13 @@
 --   which a value is now stored, as text, 0 if there is none; and the tag clock of the lease if it was stored, now
 --   or before, and the value is not over, empty otherwise.
 
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-
+-- include: now
 -- include: estimate
 -- include: remember
 -- include: keep
 local before = redis.call('HMGET', KEYS[1],
   'fence', 'nonce', 'lease_until', 'done', 'voided', 'value_fence', 'servable_until',
-  'armed_at', 'rebuild_mean', 'rebuild_deviation', 'lease_clock', 'lease', 'past', 'published_at')
+  'armed_at', 'rebuild_mean', 'rebuild_deviation', 'lease_clock', 'lease', 'past', 'published_at', 'failure')
 
 if before[2] ~= ARGV[1] then
   local stored = tonumber(before[7] or 0) > now and tonumber(before[14] or 0) <= now and before[6] or '0'
@@ -58,15 +56,15 @@ redis.call('HSET', KEYS[1],
   'tags', ARGV[7],
   'last_end', 'published',
   'past', past_with(past_line(before[1], armed_at, now, 'published', before[12], ''), before[13]),
-  'done', ARGV[1])
+  'done', ARGV[1],
+  'value', ARGV[4])
 -- An absent value has no such field, an empty one has an empty one.
-if ARGV[3] == 'value' then
-  redis.call('HSET', KEYS[1], 'value', ARGV[4])
-else
-  redis.call('HDEL', KEYS[1], 'value')
+if ARGV[3] ~= 'value' then redis.call('HDEL', KEYS[1], 'value') end
+redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease', 'lease_clock')
+if before[15] then
+  redis.call('HDEL', KEYS[1],
+    'failure', 'failure_fence', 'failure_until', 'failure_count', 'failed_at', 'failure_clock')
 end
-redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease', 'lease_clock',
-  'failure', 'failure_fence', 'failure_until', 'failure_count', 'failed_at', 'failure_clock')
 keep(KEYS[1], servable_until, before[1], ARGV[8])
 redis.call('PUBLISH', ARGV[9], 'published:' .. before[1] .. ':' .. ARGV[10])
 return { in_time and 'stored' or 'stored_late', before[1], before[11] }

@@ -30,7 +30,7 @@ if ARGV[2] ~= '' and before[3] ~= ARGV[2] then return 0 end
 -- First: a full store refuses a script whose first write may take memory, and giving back must still work.
 redis.call('HDEL', KEYS[1], 'nonce', 'lease_until', 'armed_at', 'owner', 'alone', 'lease', 'lease_clock')
 redis.call('HSET', KEYS[1], 'last_end', ARGV[3])
-remember(before[1], math.min(now, tonumber(before[5])), now, ARGV[3], before[6], ARGV[5], before[7])
+remember(KEYS[1], before[1], math.min(now, tonumber(before[5])), now, ARGV[3], before[6], ARGV[5], before[7])
 local kind = 'released'
 if ARGV[4] == '1' then
   kind = 'failed'

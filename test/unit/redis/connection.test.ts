@@ -243,6 +243,31 @@ describeWithRedis('the connection to the store', () => {
     expect(error.message).toContain('MISCONF');
   });
 
+  test('looks for the master where a gathered step learns that this server only reads', async () => {
+    const readOnly = await RedisServer.start();
+    let ready = 0;
+    const onReady = () => {
+      ready += 1;
+    };
+    const moved = new StoreConnection(readOnly.address, { ...PATIENCE, onReady });
+    await until(() => answers(moved));
+    expect(ready).toBe(1);
+    await readOnly.command('REPLICAOF', '127.0.0.1', '1');
+    const trial = new StoreTrial({
+      ...{ store: new RedisValueStore(moved), channel: new MemoryWakeChannel() },
+      ...{ pass: async () => {}, close: async () => {} },
+    });
+    const none = { fence: 0, valueFence: 0 };
+    const arms = [trial.armAsRead(none, 'n'), trial.another().armAsRead(none, 'n')];
+    for (const error of await Promise.all(arms.map(rejection))) {
+      expect(error).toBeInstanceOf(StoreUnavailable);
+      expect(error.message).toContain('READONLY');
+    }
+    await until(() => ready === 2);
+    moved.close();
+    await readOnly.stop();
+  });
+
   test('tells of something foreign under the name of a key, without the command and its secrets', async () => {
     await admin.set(recordKey('a'), 'not a hash');
     const error = await rejection(

@@ -8,7 +8,8 @@ function over(reply: unknown) {
   const client = {
     callBuffer: async (_command: string, args: unknown[]) => {
       sent.push(args);
-      return reply;
+      // Of one step.
+      return [reply];
     },
   };
   const connection = { call: (send: (client: never) => Promise<unknown>) => send(client as never) };

@@ -1,12 +1,12 @@
 import { expect, it } from 'vitest';
 import { ReadSizes } from '../../../src/redis/read-sizes.js';
 
-it('takes an unknown namespace for one of large values, and then follows what came', () => {
+it('takes an unknown namespace for one of small values, and then follows what came', () => {
   const sizes = new ReadSizes();
-  expect(sizes.expected('n')).toBe(1_048_576);
+  expect(sizes.expected('n')).toBe(512);
   sizes.came('n', 1_000);
   expect(sizes.expected('n')).toBe(1_000);
-  expect(sizes.expected('another')).toBe(1_048_576);
+  expect(sizes.expected('another')).toBe(512);
 });
 
 it('rises at once, and falls slowly', () => {
@@ -18,10 +18,10 @@ it('rises at once, and falls slowly', () => {
   expect(sizes.expected('n')).toBe(8_000);
 });
 
-it('learns from a read without a value only that there may be none', () => {
+it('learns nothing from a read without a value', () => {
   const sizes = new ReadSizes();
   sizes.came('n', undefined);
-  expect(sizes.expected('n')).toBe(262_144);
+  expect(sizes.expected('n')).toBe(512);
   sizes.came('n', 1_000_000);
   sizes.came('n', undefined);
   expect(sizes.expected('n')).toBe(1_000_000);
@@ -32,5 +32,5 @@ it('remembers 256 namespaces, those that were read last', () => {
   for (let at = 0; at < 256; at += 1) sizes.came(`n${at}`, 1);
   sizes.came('n0', 1);
   sizes.came('one more', 1);
-  expect(['n0', 'n1', 'n2'].map((name) => sizes.expected(name))).toEqual([1, 1_048_576, 1]);
+  expect(['n0', 'n1', 'n2'].map((name) => sizes.expected(name))).toEqual([1, 512, 1]);
 });

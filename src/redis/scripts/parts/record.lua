@@ -18,15 +18,18 @@ local function fields_of(key)
     'value_clock', 'tags', 'failed_at', 'failure_clock')
 end
 
--- The record as of now without its value: its fields, and then the clock.
-local function read_record(key, now)
-  local record = fields_of(key)
+-- The record as of now without its value: its fields, which were just read, and then the clock.
+local function as_of(key, record, now)
   if tonumber(record[3] or 0) > now or tonumber(record[10] or 0) > now or tonumber(record[22] or 0) > now then
     end_future(key, now, record[3], record[10], record[22])
     record = fields_of(key)
   end
   record[#record + 1] = now
   return record
+end
+
+local function read_record(key, now)
+  return as_of(key, fields_of(key), now)
 end
 
 -- Whether the value of this record may still be served: the record outlives it.

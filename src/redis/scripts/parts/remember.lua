@@ -23,7 +23,7 @@ local function past_with(line, past)
   return table.concat(lines, '\n')
 end
 
-local function remember(fence, armed_at, ended_at, how, lease, failure, past)
+local function remember(key, fence, armed_at, ended_at, how, lease, failure, past)
   local line = past_line(fence, armed_at, ended_at, how, lease, failure)
-  redis.call('HSET', KEYS[1], 'past', past_with(line, past))
+  redis.call('HSET', key, 'past', past_with(line, past))
 end

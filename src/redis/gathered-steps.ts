@@ -1,0 +1,119 @@
+import type { StoreConnection } from './connection.js';
+import type { GatheredScript, ScriptArgument } from './script.js';
+
+/** A call has at most so many steps and about so many bytes: the store does nothing else while it works on one. */
+export const CALL_STEPS_MAX = 128;
+export const CALL_BYTES_MAX = 64 * 1024;
+/** A step with more bytes has a call of its own. */
+export const STEP_BYTES_MAX = 16 * 1024;
+/** Of a step besides its value, about. */
+const STEP_BYTES = 512;
+
+interface Settles {
+  resolve(reply: unknown): void;
+  reject(why: unknown): void;
+}
+
+/** One call as it grows: the steps of one script in the order in which they were asked for. */
+class Call {
+  readonly keys: string[] = [];
+  readonly args: ScriptArgument[] = [];
+  /** For each step. */
+  readonly settles: Settles[] = [];
+  #bytes = 0;
+
+  constructor(readonly script: GatheredScript<string>) {}
+
+  hasRoomFor(bytes: number): boolean {
+    return this.keys.length < CALL_STEPS_MAX && this.#bytes + bytes + STEP_BYTES <= CALL_BYTES_MAX;
+  }
+
+  add(key: string, args: readonly ScriptArgument[], bytes: number, settles: Settles): void {
+    this.keys.push(key);
+    for (const arg of args) this.args.push(arg);
+    this.settles.push(settles);
+    this.#bytes += bytes + STEP_BYTES;
+  }
+}
+
+/**
+ * Gathers what one turn of the event loop asks of the value store, and sends it when the turn ends: one call for each
+ * script. Steps of one key keep their order, whatever scripts they need. An error is that of its own step; a call that
+ * fails as a whole fails for each. On a cluster every step is a call, for hardly two keys share a slot.
+ */
+export class GatheredSteps {
+  /** Unsent, in the order in which they are sent. */
+  #calls: Call[] = [];
+  /** The call of each script that takes more. */
+  readonly #growing = new Map<GatheredScript<string>, Call>();
+  /** The script that each key is unsent for. */
+  readonly #scriptOf = new Map<string, GatheredScript<string>>();
+
+  constructor(private readonly connection: StoreConnection) {}
+
+  /** Resolves to the reply of this step. `bytes` is the size of the value that it brings. */
+  ask<A extends string>(
+    script: GatheredScript<A>,
+    key: string,
+    args: Readonly<Record<A, ScriptArgument>>,
+    bytes = 0,
+  ): Promise<unknown> {
+    // Calls of different scripts are not sent in the order of their steps.
+    const other = this.#scriptOf.get(key);
+    if (other !== undefined && other !== script) this.flush();
+    return new Promise((resolve, reject) => {
+      const isLarge = bytes > STEP_BYTES_MAX;
+      const call = isLarge ? this.#begin(script) : this.#callFor(script, bytes);
+      call.add(key, script.argsOf(args), bytes, { resolve, reject });
+      this.#scriptOf.set(key, script);
+      // What is asked later for the same key must not go into a call before this one.
+      if (isLarge) this.#growing.delete(script);
+      if (this.connection.isCluster) this.flush();
+    });
+  }
+
+  /** To be called before anything else is sent for the key: it must not overtake. */
+  sendBefore(key: string): void {
+    if (this.#scriptOf.has(key)) this.flush();
+  }
+
+  /** Sends what was gathered. */
+  flush(): void {
+    const calls = this.#calls;
+    if (calls.length === 0) return;
+    this.#calls = [];
+    this.#growing.clear();
+    this.#scriptOf.clear();
+    for (const call of calls) this.#send(call);
+  }
+
+  #callFor(script: GatheredScript<string>, bytes: number): Call {
+    const growing = this.#growing.get(script);
+    return growing?.hasRoomFor(bytes) === true ? growing : this.#begin(script);
+  }
+
+  #begin(script: GatheredScript<string>): Call {
+    // All that becomes due in this turn comes first: replies that came in one read settle one after the other.
+    if (this.#calls.length === 0) process.nextTick(() => this.flush());
+    const call = new Call(script);
+    this.#calls.push(call);
+    this.#growing.set(script, call);
+    return call;
+  }
+
+  #send({ script, keys, args, settles }: Call): void {
+    const sent = this.connection.call((client) => script.runAll(client, keys, args));
+    sent.then(
+      (replies) => {
+        for (const [at, { resolve, reject }] of settles.entries()) {
+          const reply = (replies as readonly unknown[])[at];
+          if (reply instanceof Error) reject(this.connection.faultOf(reply));
+          else resolve(reply);
+        }
+      },
+      (why) => {
+        for (const { reject } of settles) reject(why);
+      },
+    );
+  }
+}

@@ -1,0 +1,17 @@
+-- Runs `step` for each of KEYS, with its share of ARGV. The reply has one for each, in their order.
+local share = #ARGV / #KEYS
+local replies = {}
+for at, key in ipairs(KEYS) do
+  -- An error is that of its step: the others are still taken.
+  local done, reply = pcall(step, { key }, { unpack(ARGV, (at - 1) * share + 1, at * share) })
+  if not done then
+    -- Redis 7 raises a table, Redis 6 a text.
+    local why = type(reply) == 'table' and reply.err or tostring(reply)
+    -- True of all steps: a server that only reads has taken none. The client looks for its master when the call says so.
+    local read_only = string.match(why, 'READONLY.*')
+    if read_only then return { err = read_only } end
+    reply = { err = why }
+  end
+  replies[at] = reply
+end
+return replies

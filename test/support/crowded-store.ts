@@ -1,0 +1,106 @@
+import type {
+  ArmRequest,
+  ReadRequest,
+  StorePublish,
+  ValueStore,
+} from '../../src/coordination/ports/value-store.js';
+import { keyOf } from '../../src/coordination/words/key.js';
+
+let turns = 0;
+
+const ARM: Omit<ArmRequest, 'nonce'> = {
+  expiresInMs: 60_000,
+  leaseMs: 60_000,
+  fenceRead: 0,
+  valueFenceRead: 0,
+  quorumLost: false,
+  silenceMs: 0,
+  holder: 'crowd',
+  traceparent: '',
+  requestKey: '',
+  reason: 'miss',
+  clock: '',
+  keepMs: 60_000,
+};
+const PUBLISH: Omit<StorePublish, 'nonce'> = {
+  fence: 1,
+  payload: { kind: 'absent' },
+  ttlMs: 60_000,
+  staleMs: 0,
+  tags: [],
+  keepMs: 60_000,
+};
+
+/** The id of a key that the crowd asks for. */
+export const crowdId = (name: string) => keyOf('the crowd', name).id;
+
+/** Keys under which something else stands: one for each kind of step, for the steps of one key would split their calls. */
+export interface Foreign {
+  readonly read: string;
+  readonly arm: string;
+  readonly publish: string;
+}
+
+/**
+ * A store whose reads, arms and publishes each share their turn with those of others, before them and behind them: with
+ * some that succeed, and with one that fails, for a key of `foreign`.
+ */
+export function crowded(store: ValueStore, foreign: Foreign): ValueStore {
+  const amid = async <T>(own: () => Promise<T>): Promise<T> => {
+    turns += 1;
+    const before = crowd(store, `before ${turns}`, foreign);
+    const asked = own();
+    const behind = crowd(store, `behind ${turns}`, foreign);
+    await Promise.all([before, behind]);
+    return asked;
+  };
+  const crowdedStore: ValueStore = {
+    ...others(store),
+    read: (id, request?: ReadRequest) => amid(() => store.read(id, request)),
+    arm: (id, request: ArmRequest) => amid(() => store.arm(id, request)),
+    publish: (id, request: StorePublish) => amid(() => store.publish(id, request)),
+  };
+  return crowdedStore;
+}
+
+function others(
+  store: ValueStore,
+): Pick<ValueStore, 'adopt' | 'release' | 'extend' | 'invalidate' | 'explain'> {
+  return {
+    adopt: (...args) => store.adopt(...args),
+    release: (...args) => store.release(...args),
+    extend: (...args) => store.extend(...args),
+    invalidate: (...args) => store.invalidate(...args),
+    explain: (...args) => store.explain(...args),
+  };
+}
+
+/** One of each, for a key of its own; and a read, an arm and a publish that fail. */
+async function crowd(store: ValueStore, name: string, foreign: Foreign): Promise<void> {
+  const id = crowdId(name);
+  const nonce = `of ${name}`;
+  const [read, armed, published] = await Promise.all([
+    store.read(crowdId('nothing')),
+    store.arm(id, { ...ARM, nonce }),
+    store.publish(crowdId('nothing else'), { ...PUBLISH, nonce }),
+    ...fails([
+      store.read(foreign.read),
+      store.arm(foreign.arm, { ...ARM, nonce }),
+      store.publish(foreign.publish, { ...PUBLISH, nonce }),
+    ]),
+  ]);
+  const isOwn =
+    read.fence === 0 && armed.record.lease?.nonce === nonce && published.outcome === 'unknown_lease';
+  if (!isOwn)
+    throw new Error(`the crowd got the reply of another step: ${JSON.stringify({ read, armed, published })}`);
+}
+
+function fails(steps: readonly Promise<unknown>[]): Promise<void>[] {
+  return steps.map(async (step) => {
+    const failed = await step.then(
+      () => false,
+      () => true,
+    );
+    if (!failed) throw new Error('a step for a foreign key succeeded');
+  });
+}
