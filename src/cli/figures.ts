@@ -12,6 +12,8 @@ export interface Figures {
   readonly calls: ReadonlyMap<string, number>;
   readonly publishes: number;
   readonly waiters: number;
+  /** Of the caller that has waited longest; undefined if the replica is of a version that does not say it. */
+  readonly longestWaitMs: number | undefined;
   readonly leases: number;
   /** Lock nodes by state; empty in the embedded mode. */
   readonly lockNodes: ReadonlyMap<string, number>;
@@ -36,6 +38,7 @@ export function figuresOf(before: Scrape, after: Scrape): Figures {
     calls: perSecond('dibs_get_or_lock_total', 'outcome'),
     publishes: sum(perSecond('dibs_publish_total', 'outcome').values()),
     waiters: total('dibs_waiters'),
+    longestWaitMs: longestWaitMsOf(after.samples),
     leases: total('dibs_leases_held'),
     lockNodes: sumBy(after.samples, 'dibs_quorum_nodes', 'state'),
     degraded: new Set(
@@ -57,6 +60,7 @@ export function together(all: readonly Figures[]): Figures {
     calls,
     publishes: sum(all.map(({ publishes }) => publishes)),
     waiters: sum(all.map(({ waiters }) => waiters)),
+    longestWaitMs: longest(all.map(({ longestWaitMs }) => longestWaitMs)),
     leases: sum(all.map(({ leases }) => leases)),
     lockNodes: new Map(),
     degraded: new Set(all.flatMap(({ degraded }) => [...degraded])),
@@ -77,6 +81,16 @@ export function hitRatioOf(figures: Figures): number | undefined {
 /** Busy answers per second, by reason. */
 export function busyOf({ calls }: Figures): Map<string, number> {
   return new Map([...calls].filter(([outcome, perSecond]) => perSecond > 0 && !NOT_BUSY.has(outcome)));
+}
+
+function longestWaitMsOf(samples: readonly Sample[]): number | undefined {
+  const seconds = samples.find(({ name }) => name === 'dibs_longest_wait_seconds')?.value;
+  return seconds === undefined ? undefined : seconds * 1_000;
+}
+
+function longest(all: readonly (number | undefined)[]): number | undefined {
+  const known = all.filter((ms) => ms !== undefined);
+  return known.length === 0 ? undefined : Math.max(...known);
 }
 
 function sumBy(samples: readonly Sample[], name: string, label: string): Map<string, number> {

@@ -1,6 +1,6 @@
 import { busyOf, callsOf, type Figures, hitRatioOf, sum, together } from './figures.js';
 import { printable } from './printable.js';
-import { count, rate } from './quantities.js';
+import { count, duration, rate } from './quantities.js';
 import { table } from './table.js';
 
 /** What was seen of one replica: its figures, or why there are none. */
@@ -11,7 +11,7 @@ export type Seen = { readonly replica: string } & (
 
 const NUMBERS = [
   ...['CALLS/S', 'HIT/S', 'STALE/S', 'LEASE/S', 'BUSY/S', 'FAILED/S', 'HITS'],
-  ...['WAITERS', 'LEASES', 'PUBLISH/S'],
+  ...['WAITERS', 'LONGEST', 'LEASES', 'PUBLISH/S'],
 ];
 const HEADING = ['REPLICA', ...NUMBERS, 'LOCK NODES', 'DEGRADED'];
 
@@ -36,7 +36,7 @@ export function topText(seen: readonly Seen[], at: Date): string[] {
 }
 
 function rowOf(replica: string, figures: Figures, lockNodes: string): string[] {
-  const { calls, waiters, leases, publishes, degraded } = figures;
+  const { calls, waiters, longestWaitMs = 0, leases, publishes, degraded } = figures;
   const of = (outcome: string) => rate(calls.get(outcome) ?? 0);
   const hits = hitRatioOf(figures);
   return [
@@ -44,7 +44,9 @@ function rowOf(replica: string, figures: Figures, lockNodes: string): string[] {
     rate(callsOf(figures)),
     ...[of('hit'), of('stale'), of('lease'), rate(sum(busyOf(figures).values())), of('failed')],
     hits === undefined ? '-' : `${(100 * hits).toFixed(1)}%`,
-    ...[waiters.toLocaleString('en'), leases.toLocaleString('en'), rate(publishes)],
+    waiters.toLocaleString('en'),
+    longestWaitMs === 0 ? '-' : duration(longestWaitMs),
+    ...[leases.toLocaleString('en'), rate(publishes)],
     lockNodes,
     degraded.size === 0 ? 'no' : [...degraded].map(printable).join(', '),
   ];

@@ -146,6 +146,11 @@ export class Coordinator {
     return this.#keyLoops.waiters;
   }
 
+  /** How long the caller has waited here that has waited longest; 0 if none waits. */
+  get longestWaitMs(): number {
+    return this.#keyLoops.longestWaitMs;
+  }
+
   /** Leases that this replica gave and that run now. */
   get leasesHeld(): number {
     return this.#held.count;

@@ -49,6 +49,7 @@ const BY_NAMESPACE = {
 /** Figures that are read at each scrape. */
 export interface Gauges {
   waiters(): number;
+  longestWaitMs(): number;
   leasesHeld(): number;
   nearCacheBytes(): number;
   undecided(): boolean;
@@ -159,6 +160,9 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
       this.#meter.createObservableGauge(name, { description });
     gauge(METRICS.waiters, 'Callers that wait on this replica now').addCallback((result) =>
       result.observe(gauges.waiters()),
+    );
+    gauge(METRICS.longestWait, 'How long the caller has waited that has waited longest').addCallback(
+      (result) => result.observe(gauges.longestWaitMs() / 1000),
     );
     gauge(METRICS.leasesHeld, 'Leases that this replica has granted and that run now').addCallback((result) =>
       result.observe(gauges.leasesHeld()),

@@ -131,7 +131,8 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// `HOST:PORT`, `unix:///path`, or `dns:///HOST:PORT`. Default: `DIBS_TARGET`, else `127.0.0.1:50051`.
+    /// `HOST:PORT`, a list of them with commas between, `dns:///HOST:PORT`, or `unix:///path`. Default: `DIBS_TARGET`,
+    /// else `127.0.0.1:50051`.
     pub fn target(mut self, target: impl Into<String>) -> Self {
         self.connection.target = Some(target.into());
         self

@@ -1,8 +1,6 @@
 //! Bounds how long calls wait for a connection.
 use std::{
     io,
-    net::{IpAddr, Ipv6Addr},
-    path::PathBuf,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
@@ -13,82 +11,27 @@ use futures_util::{FutureExt, future::BoxFuture};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpStream, UnixStream, lookup_host},
+    net::{TcpStream, UnixStream},
     time::{Instant, Sleep, sleep_until, timeout_at},
 };
 use tonic::codegen::{Service, http::Uri};
 
-use crate::{error::Error, tls::Tls};
+use crate::{
+    address::{Address, Place, host_of},
+    tls::Tls,
+};
 
 /// Back at a service that restarts within a second, and no connection storm meanwhile.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-
-/// Where the service is.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Address {
-    /// `HOST:PORT`; all addresses of the name are used in turn.
-    Tcp(String),
-    Unix(PathBuf),
-}
-
-impl Address {
-    /// `HOST:PORT`, `dns:///HOST:PORT` or `unix:///path`.
-    pub fn parse(target: &str) -> Result<Self, Error> {
-        if let Some(path) = target.strip_prefix("unix:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            return if path.is_empty() { Err(not_a_target(target)) } else { Ok(Self::Unix(path.into())) };
-        }
-        let address = target.strip_prefix("dns:").map_or(target, |rest| rest.trim_start_matches('/'));
-        match address.rsplit_once(':') {
-            Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0) => {
-                Ok(Self::Tcp(address.to_owned()))
-            }
-            _ => Err(not_a_target(target)),
-        }
-    }
-
-    /// What is sent there does not leave this machine.
-    pub fn is_this_machine(&self) -> bool {
-        let Self::Tcp(address) = self else { return true };
-        let host = address.rsplit_once(':').map_or("", |(host, _)| host);
-        let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        ip.map_or(host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback())
-    }
-
-    /// What a certificate must be of.
-    pub fn host(&self) -> &str {
-        match self {
-            Self::Tcp(address) => address.rsplit_once(':').map_or(address, |(host, _)| host),
-            Self::Unix(_) => "localhost",
-        }
-    }
-
-    pub fn authority(&self) -> &str {
-        match self {
-            Self::Tcp(address) => address,
-            Self::Unix(_) => "localhost",
-        }
-    }
-}
-
-fn not_a_target(target: &str) -> Error {
-    Error::Options(format!("target {target}: is none of HOST:PORT, dns:///HOST:PORT, unix:///path"))
-}
-
-/// A name, an IPv4 address, or an IPv6 address in brackets.
-fn is_host(host: &str) -> bool {
-    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
-    }
-}
 
 /// Connects within a bound, which covers also the peer's first byte: a process that hangs still takes connections.
 /// After an attempt that failed, others fail at once for a while, so that no call waits for the bound a second time.
 #[derive(Clone)]
 pub(crate) struct Connector {
     address: Address,
+    /// The only one of the addresses that it connects to.
+    only: Option<Place>,
     tls: Option<Arc<Tls>>,
     timeout: Duration,
     attempts: Arc<Attempts>,
@@ -96,48 +39,57 @@ pub(crate) struct Connector {
 
 impl Connector {
     pub fn new(address: Address, tls: Option<Tls>, timeout: Duration) -> Self {
-        Self { address, tls: tls.map(Arc::new), timeout, attempts: Arc::default() }
+        Self { address, only: None, tls: tls.map(Arc::new), timeout, attempts: Arc::default() }
+    }
+
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// One that connects to this address only. What fails there says nothing of the others.
+    pub fn at(&self, place: &Place) -> Self {
+        Self { only: Some(place.clone()), attempts: Arc::default(), ..self.clone() }
     }
 
     async fn connect(self) -> io::Result<TokioIo<Box<dyn Io>>> {
         self.attempts.check()?;
         let until = Instant::now() + self.timeout;
         let connected = match &self.address {
-            Address::Tcp(address) => self.tcp(address, until).await,
+            Address::Tcp(_) => self.tcp(until).await,
             Address::Unix(path) => timeout_at(until, UnixStream::connect(path))
                 .await
                 .unwrap_or_else(|_| Err(late()))
-                .map(|stream| Box::new(stream) as Box<dyn Io>),
+                .map(|stream| (Box::new(stream) as Box<dyn Io>, "localhost".to_owned())),
         };
         let failed = |error: io::Error| self.attempts.failed(&format!("no connection to {}: {error}", self.name()));
-        let io = connected.map_err(failed)?;
+        let (io, host) = connected.map_err(failed)?;
         let greeted = Greeted { io, silent: Some(Box::pin(sleep_until(until))), connector: self.clone() };
         let io: Box<dyn Io> = match &self.tls {
             None => Box::new(greeted),
-            Some(tls) => {
-                Box::new(timeout_at(until, tls.over(greeted)).await.unwrap_or_else(|_| Err(late())).map_err(failed)?)
-            }
+            Some(tls) => Box::new(
+                timeout_at(until, tls.over(&host, greeted)).await.unwrap_or_else(|_| Err(late())).map_err(failed)?,
+            ),
         };
         Ok(TokioIo::new(io))
     }
 
-    /// The addresses of the name, from another one each time, until one takes the connection.
-    async fn tcp(&self, address: &str, until: Instant) -> io::Result<Box<dyn Io>> {
-        let resolved = timeout_at(until, lookup_host(address)).await.map_err(|_| late())??;
-        let mut addresses: Vec<_> = resolved.collect();
-        let mut error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        if !addresses.is_empty() {
-            let first = self.attempts.next() % addresses.len();
-            addresses.rotate_left(first);
-        }
-        for (at, address) in addresses.iter().enumerate() {
+    /// The addresses of the target, from another one each time, until one takes the connection; and its host.
+    async fn tcp(&self, until: Instant) -> io::Result<(Box<dyn Io>, String)> {
+        let mut places = match &self.only {
+            Some(place) => vec![place.clone()],
+            None => timeout_at(until, self.address.resolve()).await.map_err(|_| late())??,
+        };
+        let first = self.attempts.next() % places.len();
+        places.rotate_left(first);
+        let mut error = late();
+        for (at, Place { name, address }) in places.iter().enumerate() {
             // One that does not answer must not take the others' time.
             let left = until.saturating_duration_since(Instant::now());
-            let share = Instant::now() + left / u32::try_from(addresses.len() - at).unwrap_or(1);
+            let share = Instant::now() + left / u32::try_from(places.len() - at).unwrap_or(1);
             match timeout_at(share, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     stream.set_nodelay(true)?;
-                    return Ok(Box::new(stream));
+                    return Ok((Box::new(stream), host_of(name).to_owned()));
                 }
                 Ok(Err(refused)) => error = refused,
                 Err(_) => error = late(),
@@ -147,9 +99,10 @@ impl Connector {
     }
 
     fn name(&self) -> String {
-        match &self.address {
-            Address::Tcp(address) => address.clone(),
-            Address::Unix(path) => format!("unix://{}", path.display()),
+        match (&self.only, &self.address) {
+            (Some(Place { name, address }), _) => format!("{name} ({address})"),
+            (None, Address::Tcp(names)) => names.join(","),
+            (None, Address::Unix(path)) => format!("unix://{}", path.display()),
         }
     }
 }
@@ -176,12 +129,18 @@ fn late() -> io::Error {
 #[derive(Default)]
 struct Attempts(Mutex<Tried>);
 
-#[derive(Default)]
 struct Tried {
     count: usize,
     pause: Duration,
     /// Until when attempts fail at once, and why.
     failing: Option<(Instant, String)>,
+}
+
+impl Default for Tried {
+    /// Begins anywhere, so that the first connections of many processes are shared by the addresses.
+    fn default() -> Self {
+        Self { count: fastrand::usize(..1_000), pause: Duration::ZERO, failing: None }
+    }
 }
 
 impl Attempts {

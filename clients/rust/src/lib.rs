@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod address;
 mod asking;
 mod calls;
 mod client;
@@ -40,6 +41,7 @@ mod near_cache;
 mod open_calls;
 mod options;
 mod outcome;
+mod pool_member;
 mod reachability;
 mod rebuild;
 mod record;
@@ -49,6 +51,7 @@ mod seat;
 mod session;
 mod session_line;
 mod session_or_unary;
+mod session_pool;
 mod set;
 mod setters;
 pub mod testing;

@@ -9,7 +9,8 @@ use tonic::{
 };
 
 use crate::{
-    connecting::{Address, Connector},
+    address::{Address, Place},
+    connecting::Connector,
     error::Error,
     options::ConnectionOptions,
     tls::Tls,
@@ -88,6 +89,8 @@ impl Connection {
 /// Makes connections to one target.
 pub(crate) struct Link {
     endpoint: Endpoint,
+    /// `http`, or `https` with TLS.
+    scheme: &'static str,
     connector: Connector,
     token: Bearing,
     connect_timeout: Duration,
@@ -103,15 +106,16 @@ impl Link {
                 "token: would travel in clear to {target}: set tls_ca (DIBS_TLS_CA), or allow_insecure_token"
             )));
         }
-        let tls = Tls::of(options, address.host())?;
+        let tls = Tls::of(options, &address.hosts())?;
         // The connector sees to TLS, so that the channel itself has none.
         let scheme = if tls.is_some() { "https" } else { "http" };
         let uri = |scheme: &str| {
             let uri = format!("{scheme}://{}", address.authority());
             uri.parse::<Uri>().map_err(|error| Error::Options(format!("target {target}: {error}")))
         };
+        let origin = uri(scheme)?;
         let endpoint = Endpoint::from(uri("http")?)
-            .origin(uri(scheme)?)
+            .origin(origin)
             .user_agent(USER_AGENT)
             .map_err(|error| Error::Options(format!("user agent: {error}")))?
             .http2_keep_alive_interval(KEEPALIVE)
@@ -120,7 +124,20 @@ impl Link {
             .initial_connection_window_size(WINDOW_BYTES);
         let connect_timeout = options.connect_timeout.min(CONNECT_TIMEOUT_MAX);
         let connector = Connector::new(address, tls, connect_timeout);
-        Ok(Self { endpoint, connector, token: Bearing::of(token)?, connect_timeout })
+        Ok(Self { endpoint, scheme, connector, token: Bearing::of(token)?, connect_timeout })
+    }
+
+    pub fn address(&self) -> &Address {
+        self.connector.address()
+    }
+
+    /// Connects to this one of the addresses only.
+    pub fn at(&self, place: &Place) -> Self {
+        // It was a part of the target, which has been read.
+        let origin = format!("{}://{}", self.scheme, place.name).parse::<Uri>();
+        let endpoint = origin.map_or_else(|_| self.endpoint.clone(), |origin| self.endpoint.clone().origin(origin));
+        let (scheme, token) = (self.scheme, self.token.clone());
+        Self { endpoint, scheme, connector: self.connector.at(place), token, connect_timeout: self.connect_timeout }
     }
 
     pub fn connect_timeout(&self) -> Duration {

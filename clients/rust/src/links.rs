@@ -19,8 +19,9 @@ use crate::{
     lease_registry::LeaseRegistry,
     link::{Link, Stub},
     near_cache::NearCache,
-    session::{Hears, Session},
+    session::Hears,
     session_or_unary::SessionOrUnary,
+    session_pool::SessionPool,
     transport::{Each, Request, Response, Terms, Transport},
     unary::Unary,
     v1,
@@ -76,8 +77,9 @@ impl Links {
         let (own, stub) = self.link.connect_for_two();
         let unary = Unary::new(own);
         let session = self.with_session.then(|| {
-            let hears = Hears { leases: self.leases.clone(), flights: self.flights.clone(), near: self.near.clone() };
-            SessionOrUnary::new(Session::new(self.link.clone(), self.holder.clone(), hears), unary.clone())
+            let (leases, flights, near) = (self.leases.clone(), self.flights.clone(), self.near.clone());
+            let hears = move || Hears { leases: leases.clone(), flights: flights.clone(), near: near.clone() };
+            SessionOrUnary::new(SessionPool::new(self.link.clone(), self.holder.clone(), hears), unary.clone())
         });
         let forget = Forget { links: Arc::downgrade(self), id };
         let until_the_end = async move {

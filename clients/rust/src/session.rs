@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 use tonic::Code;
 
 use crate::{
@@ -60,6 +60,8 @@ pub(crate) struct Session {
     link: Arc<Link>,
     holder: String,
     hears: Hears,
+    /// Told when its stream is left, or has ended.
+    over: Arc<Notify>,
     state: Mutex<State>,
 }
 
@@ -71,8 +73,8 @@ struct State {
 }
 
 impl Session {
-    pub fn new(link: Arc<Link>, holder: String, hears: Hears) -> Arc<Self> {
-        Arc::new(Self { link, holder, hears, state: Mutex::default() })
+    pub fn new(link: Arc<Link>, holder: String, hears: Hears, over: Arc<Notify>) -> Arc<Self> {
+        Arc::new(Self { link, holder, hears, over, state: Mutex::default() })
     }
 
     /// Whether the service takes sessions here, as far as can be told now.
@@ -114,6 +116,11 @@ impl Session {
             each(answer);
         };
         Line::ask_many(line, request, terms, &mut heard).await
+    }
+
+    /// A stream stands for new calls.
+    pub fn is_open(&self) -> bool {
+        self.state().line.as_ref().is_some_and(|line| line.is_confirmed())
     }
 
     /// It hears of all changes now.
@@ -187,6 +194,7 @@ impl Session {
             if open.is_confirmed() {
                 session.hears.broke();
             }
+            session.over.notify_one();
         }
         open.end(&error);
     }
@@ -226,6 +234,7 @@ impl Session {
             drop(state);
             open.watch.broke();
             self.hears.broke();
+            self.over.notify_one();
         }
     }
 

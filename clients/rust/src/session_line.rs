@@ -70,6 +70,10 @@ impl Line {
         Arc::ptr_eq(&self.open, open)
     }
 
+    pub fn is_confirmed(&self) -> bool {
+        self.open.is_confirmed()
+    }
+
     /// Waits until the stream is welcomed, or has ended.
     pub async fn is_welcomed(&self) -> bool {
         self.open.told.cancelled().await;

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     error::CallError,
     open_calls::Ended,
-    session::Session,
+    session_pool::SessionPool,
     transport::{Each, Request, Response, Terms},
     unary::Unary,
     v1,
@@ -26,14 +26,14 @@ const AGAIN_MAX: Duration = Duration::from_secs(60);
 
 /// A session where that can be had, and one call after the other where something on the way breaks streams.
 pub(crate) struct SessionOrUnary {
-    session: Arc<Session>,
+    session: Arc<SessionPool>,
     unary: Unary,
     is_unary: Arc<AtomicBool>,
     trying: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 impl SessionOrUnary {
-    pub fn new(session: Arc<Session>, unary: Unary) -> Self {
+    pub fn new(session: Arc<SessionPool>, unary: Unary) -> Self {
         Self { session, unary, is_unary: Arc::default(), trying: Mutex::default() }
     }
 

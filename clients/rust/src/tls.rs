@@ -11,7 +11,7 @@ use tokio_rustls::{
     rustls::{
         ClientConfig, RootCertStore,
         crypto::{CryptoProvider, ring},
-        pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+        pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName, pem::PemObject},
     },
 };
 
@@ -23,7 +23,6 @@ const HTTP_2: &[u8] = b"h2";
 /// Shakes hands by what the files say at that moment, so that a certificate that is replaced needs no new client.
 pub(crate) struct Tls {
     files: Files,
-    name: ServerName<'static>,
     latest: Mutex<Latest>,
 }
 
@@ -54,7 +53,7 @@ impl Tls {
     ///
     /// # Errors
     /// [`Error::Options`] where the files cannot be used, or one of them is missing.
-    pub fn of(options: &ConnectionOptions, host: &str) -> Result<Option<Self>, Error> {
+    pub fn of(options: &ConnectionOptions, hosts: &[&str]) -> Result<Option<Self>, Error> {
         let ConnectionOptions { target, tls_ca, tls_cert, tls_key, .. } = options;
         let own = match (tls_cert.as_str(), tls_key.as_str()) {
             ("", "") => None,
@@ -66,19 +65,22 @@ impl Tls {
         if tls_ca.is_empty() {
             return Ok(None);
         }
-        let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(name).map_err(|error| Error::Options(format!("target {target}: {error}")))?;
+        for host in hosts {
+            name_of(host).map_err(|error| Error::Options(format!("target {target}: {error}")))?;
+        }
         let files = Files { ca: tls_ca.clone(), own };
         let contents = files.read()?;
         let config = Arc::new(files.config_of(&contents)?);
-        Ok(Some(Self { files, name, latest: Mutex::new(Latest { contents, config }) }))
+        Ok(Some(Self { files, latest: Mutex::new(Latest { contents, config }) }))
     }
 
-    pub async fn over<I>(&self, io: I) -> io::Result<TlsStream<I>>
+    /// `host`: what the certificate must be of.
+    pub async fn over<I>(&self, host: &str, io: I) -> io::Result<TlsStream<I>>
     where
         I: AsyncRead + AsyncWrite + Unpin,
     {
-        let stream = TlsConnector::from(self.now()).connect(self.name.clone(), io).await?;
+        let name = name_of(host).map_err(io::Error::other)?;
+        let stream = TlsConnector::from(self.now()).connect(name, io).await?;
         match stream.get_ref().1.alpn_protocol() {
             Some(HTTP_2) => Ok(stream),
             _ => Err(io::Error::other("it does not speak HTTP/2 over TLS")),
@@ -96,6 +98,10 @@ impl Tls {
         }
         latest.config.clone()
     }
+}
+
+fn name_of(host: &str) -> Result<ServerName<'static>, InvalidDnsNameError> {
+    ServerName::try_from(host.trim_start_matches('[').trim_end_matches(']').to_owned())
 }
 
 impl Files {

@@ -57,7 +57,7 @@ describe.each<[string, DibsClientOptions]>([
   it('waits for the call that is under way', async () => {
     const key = freshKey();
     const holder = service.client();
-    const lease = await holder.getOrLock({ key });
+    const lease = await holder.getOrLock({ key, leaseMs: 60_000 });
     if (lease.kind !== 'lease') throw new Error(lease.kind);
     const told = said(
       options,

@@ -99,6 +99,15 @@ export class KeyLoops {
     return this.#limits.size;
   }
 
+  /** How long the one has waited that came first; 0 if none waits. */
+  get longestWaitMs(): number {
+    let oldestMs = Number.POSITIVE_INFINITY;
+    for (const { room } of this.#loops.values()) {
+      if (room.oldestArrivedMs !== undefined) oldestMs = Math.min(oldestMs, room.oldestArrivedMs);
+    }
+    return oldestMs === Number.POSITIVE_INFINITY ? 0 : this.parts.clock.nowMs() - oldestMs;
+  }
+
   /** The `max` keys that most callers wait for, those waited for longest first among equals. */
   shown(max: number): ShownWaits {
     const nowMs = this.parts.clock.nowMs();

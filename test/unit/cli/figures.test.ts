@@ -33,6 +33,7 @@ describe('figures of a replica', () => {
   it('show what stands now', () => {
     const now = `
 dibs_waiters 12
+dibs_longest_wait_seconds 1.5
 dibs_leases_held 3
 dibs_quorum_nodes{state="voting"} 4
 dibs_quorum_nodes{state="suspect"} 1
@@ -44,7 +45,7 @@ dibs_degraded{mode="local"} 0
       scrape(0, 'dibs_waiters 100\ndibs_degraded{mode="local"} 1'),
       scrape(1_000, now),
     );
-    expect(figures).toMatchObject({ waiters: 12, leases: 3 });
+    expect(figures).toMatchObject({ waiters: 12, longestWaitMs: 1_500, leases: 3 });
     expect(Object.fromEntries(figures.lockNodes)).toEqual({ voting: 4, suspect: 1 });
     expect([...figures.degraded]).toEqual(['quorum_lost']);
   });
@@ -56,24 +57,36 @@ dibs_degraded{mode="local"} 0
   it('add up', () => {
     const one: Figures = {
       calls: new Map([['hit', 9]]),
-      ...{ publishes: 1, waiters: 2, leases: 3 },
+      ...{ publishes: 1, waiters: 2, longestWaitMs: 700, leases: 3 },
       lockNodes: new Map([['voting', 5]]),
       degraded: new Set(),
     };
-    const other = { ...one, calls: new Map([['lease', 1]]), degraded: new Set(['local']) };
+    const other = {
+      ...one,
+      longestWaitMs: 900,
+      calls: new Map([['lease', 1]]),
+      degraded: new Set(['local']),
+    };
     expect(together([one, other])).toEqual({
       calls: new Map([
         ['hit', 9],
         ['lease', 1],
       ]),
-      ...{ publishes: 2, waiters: 4, leases: 6 },
+      ...{ publishes: 2, waiters: 4, longestWaitMs: 900, leases: 6 },
       lockNodes: new Map(),
       degraded: new Set(['local']),
     });
   });
 
+  it('say how long a caller waits only if one of the replicas says it', () => {
+    const silent = figuresOf(scrape(0, ''), scrape(1_000, 'dibs_waiters 12'));
+    expect(silent.longestWaitMs).toBeUndefined();
+    expect(together([silent]).longestWaitMs).toBeUndefined();
+    expect(together([silent, { ...silent, longestWaitMs: 5 }]).longestWaitMs).toBe(5);
+  });
+
   it('go by names and labels that the service has', () => {
-    const { getOrLock, publish, waiters, leasesHeld, quorumNodes, degraded } = METRICS;
+    const { getOrLock, publish, waiters, longestWait, leasesHeld, quorumNodes, degraded } = METRICS;
     const { outcome, state, mode } = LABELS;
     const told = figuresOf(
       { atMs: 0, samples: [] },
@@ -83,6 +96,7 @@ dibs_degraded{mode="local"} 0
           { name: getOrLock, labels: { [outcome]: 'hit' }, value: 1 },
           { name: publish, labels: { [outcome]: 'stored' }, value: 1 },
           { name: waiters, labels: {}, value: 1 },
+          { name: longestWait, labels: {}, value: 2 },
           { name: leasesHeld, labels: {}, value: 1 },
           { name: quorumNodes, labels: { [state]: 'voting' }, value: 1 },
           { name: degraded, labels: { [mode]: 'local' }, value: 1 },
@@ -91,7 +105,7 @@ dibs_degraded{mode="local"} 0
     );
     expect(told).toEqual({
       calls: new Map([['hit', 1]]),
-      ...{ publishes: 1, waiters: 1, leases: 1 },
+      ...{ publishes: 1, waiters: 1, longestWaitMs: 2_000, leases: 1 },
       lockNodes: new Map([['voting', 1]]),
       degraded: new Set(['local']),
     });

@@ -10,7 +10,7 @@ const whole: Figures = {
     ['budget', 2],
     ['wait_ended', 0],
   ]),
-  ...{ publishes: 4.25, waiters: 1_200, leases: 3 },
+  ...{ publishes: 4.25, waiters: 1_200, longestWaitMs: 12_340, leases: 3 },
   lockNodes: new Map([
     ['voting', 4],
     ['suspect', 1],
@@ -19,7 +19,14 @@ const whole: Figures = {
   degraded: new Set(),
 };
 const degraded: Figures = {
-  ...{ calls: new Map(), publishes: 0, waiters: 0, leases: 0, lockNodes: new Map() },
+  ...{
+    calls: new Map(),
+    publishes: 0,
+    waiters: 0,
+    longestWaitMs: undefined,
+    leases: 0,
+    lockNodes: new Map(),
+  },
   degraded: new Set(['store_lost']),
 };
 
@@ -32,10 +39,10 @@ it('is a row for each replica, one for all, what cannot be seen, and why callers
   expect(topText(seen, AT)).toEqual([
     'dibs top  14:03:09  3 replicas',
     '',
-    'REPLICA  CALLS/S  HIT/S  STALE/S  LEASE/S  BUSY/S  FAILED/S   HITS  WAITERS  LEASES  PUBLISH/S  LOCK NODES           DEGRADED',
-    'a:9464     1,197  1,190        0      4.5     2.0         0  99.5%    1,200       3        4.3  4 voting, 1 suspect  no',
-    'b:9464         0      0        0        0       0         0      -        0       0          0  embedded             store_lost',
-    'all        1,197  1,190        0      4.5     2.0         0  99.5%    1,200       3        4.3                       store_lost',
+    'REPLICA  CALLS/S  HIT/S  STALE/S  LEASE/S  BUSY/S  FAILED/S   HITS  WAITERS  LONGEST  LEASES  PUBLISH/S  LOCK NODES           DEGRADED',
+    'a:9464     1,197  1,190        0      4.5     2.0         0  99.5%    1,200   12.3 s       3        4.3  4 voting, 1 suspect  no',
+    'b:9464         0      0        0        0       0         0      -        0        -       0          0  embedded             store_lost',
+    'all        1,197  1,190        0      4.5     2.0         0  99.5%    1,200   12.3 s       3        4.3                       store_lost',
     'c:9464: nobody listens there',
     '',
     'busy: budget 2.0/s',

@@ -22,6 +22,7 @@ function parse(text: string) {
 
 const GAUGES: Gauges = {
   waiters: () => 3,
+  longestWaitMs: () => 1_500,
   leasesHeld: () => 2,
   nearCacheBytes: () => 1,
   undecided: () => true,
@@ -65,7 +66,8 @@ describe('what is printed', () => {
   it('is of the type that each name says', async () => {
     const { types } = parse(await busyMetrics().scrape());
     for (const [name, type] of types) {
-      const wanted = name.endsWith('_total') ? 'counter' : name.endsWith('_seconds') ? 'histogram' : 'gauge';
+      const isNow = name === METRICS.longestWait || !name.endsWith('_seconds');
+      const wanted = name.endsWith('_total') ? 'counter' : isNow ? 'gauge' : 'histogram';
       expect(`${name} ${type}`).toBe(`${name} ${wanted}`);
     }
   });
@@ -102,6 +104,7 @@ describe('what is printed', () => {
       ),
       'dibs_spans_total{outcome="sent"}': 7,
       dibs_waiters: 3,
+      dibs_longest_wait_seconds: 1.5,
       dibs_leases_held: 2,
       dibs_near_cache_bytes: 1,
       dibs_store_late: 1,

@@ -13,9 +13,12 @@ it('shows a person what callers wait for, and how long already: the most callers
   await trial.pass(100, 100);
   const shown = trial.coordinator.shown(2).waits;
   expect(shown).toMatchObject({ count: 3, longestMs: 600 });
+  expect(trial.coordinator.longestWaitMs).toBe(600);
   expect(shown.keys).toEqual([
     { namespace: 'trial', key: 'many', waiters: 3, longestMs: 100 },
     { namespace: 'trial', key: 'old', waiters: 1, longestMs: 600 },
   ]);
-  expect(new CoordinationTrial().coordinator.shown(2).waits).toEqual({ keys: [], count: 0, longestMs: 0 });
+  const { coordinator } = new CoordinationTrial();
+  expect(coordinator.shown(2).waits).toEqual({ keys: [], count: 0, longestMs: 0 });
+  expect(coordinator.longestWaitMs).toBe(0);
 });

@@ -1,0 +1,172 @@
+//! Where the service is.
+use std::{
+    io,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use tokio::net::lookup_host;
+
+use crate::error::Error;
+
+/// Where the service is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Address {
+    /// `HOST:PORT`, one or several; all addresses of each name are used.
+    Tcp(Vec<String>),
+    Unix(PathBuf),
+}
+
+/// One address, and the `HOST:PORT` that the user has named it by.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Place {
+    pub name: String,
+    pub address: SocketAddr,
+}
+
+impl Address {
+    /// `HOST:PORT`, a list of them with commas between, `dns:///HOST:PORT` or `unix:///path`.
+    pub fn parse(target: &str) -> Result<Self, Error> {
+        if let Some(path) = target.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return if path.is_empty() { Err(not_a_target(target)) } else { Ok(Self::Unix(path.into())) };
+        }
+        let named = target.strip_prefix("dns:").map_or(target, |rest| rest.trim_start_matches('/'));
+        let mut names: Vec<String> = Vec::new();
+        for name in named.split(',') {
+            match name.rsplit_once(':') {
+                Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0) => {
+                    if !names.iter().any(|known| known == name) {
+                        names.push(name.to_owned());
+                    }
+                }
+                _ => return Err(not_a_target(target)),
+            }
+        }
+        Ok(Self::Tcp(names))
+    }
+
+    /// What is sent there does not leave this machine.
+    pub fn is_this_machine(&self) -> bool {
+        let Self::Tcp(names) = self else { return true };
+        names.iter().all(|name| ip_of(name).map_or(is_localhost(name), |ip| ip.is_loopback()))
+    }
+
+    /// It may stand for several addresses.
+    pub fn may_be_several(&self) -> bool {
+        match self {
+            Self::Tcp(names) => {
+                names.len() > 1 || names.iter().any(|name| ip_of(name).is_none() && !is_localhost(name))
+            }
+            Self::Unix(_) => false,
+        }
+    }
+
+    /// It has names, which may have other addresses later.
+    pub fn has_names(&self) -> bool {
+        matches!(self, Self::Tcp(names) if names.iter().any(|name| ip_of(name).is_none()))
+    }
+
+    /// What certificates must be of.
+    pub fn hosts(&self) -> Vec<&str> {
+        match self {
+            Self::Tcp(names) => names.iter().map(|name| host_of(name)).collect(),
+            Self::Unix(_) => vec!["localhost"],
+        }
+    }
+
+    pub fn authority(&self) -> &str {
+        match self {
+            Self::Tcp(names) => &names[0],
+            Self::Unix(_) => "localhost",
+        }
+    }
+
+    /// All addresses of all names that have some now; the last error where none has.
+    pub async fn resolve(&self) -> io::Result<Vec<Place>> {
+        let Self::Tcp(names) = self else { return Ok(Vec::new()) };
+        let mut places: Vec<Place> = Vec::new();
+        let mut error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for name in names {
+            match lookup_host(name).await {
+                Ok(found) => {
+                    for address in found {
+                        if !places.iter().any(|known| known.address == address) {
+                            places.push(Place { name: name.clone(), address });
+                        }
+                    }
+                }
+                Err(unknown) => error = unknown,
+            }
+        }
+        if places.is_empty() { Err(error) } else { Ok(places) }
+    }
+}
+
+pub(crate) fn host_of(name: &str) -> &str {
+    name.rsplit_once(':').map_or(name, |(host, _)| host)
+}
+
+fn ip_of(name: &str) -> Option<IpAddr> {
+    host_of(name).trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+fn is_localhost(name: &str) -> bool {
+    host_of(name).eq_ignore_ascii_case("localhost")
+}
+
+fn not_a_target(target: &str) -> Error {
+    Error::Options(format!("target {target}: is none of HOST:PORT, a list of them, dns:///HOST:PORT, unix:///path"))
+}
+
+/// A name, an IPv4 address, or an IPv6 address in brackets.
+fn is_host(host: &str) -> bool {
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_read() {
+        for (target, names) in [
+            ("a:1", vec!["a:1"]),
+            ("a:1,b:2,a:1", vec!["a:1", "b:2"]),
+            ("dns:///a:1", vec!["a:1"]),
+            ("127.0.0.1:1,[::1]:2", vec!["127.0.0.1:1", "[::1]:2"]),
+        ] {
+            let names = names.into_iter().map(str::to_owned).collect();
+            assert_eq!(Address::parse(target).unwrap(), Address::Tcp(names), "{target}");
+        }
+        for target in ["a:1,", ",a:1", "a:1,,b:2", "a:1,b", "a:1,b:0", "a:1,b:65536", "a:1, b:2"] {
+            let message = Address::parse(target).unwrap_err().to_string();
+            assert!(message.contains(&format!("target {target}: is none of HOST:PORT, a list of them")), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_of_this_machine_where_all_of_it_is() {
+        let is = |target: &str| Address::parse(target).unwrap().is_this_machine();
+        assert!(is("127.0.0.1:1,localhost:2,[::1]:3"));
+        assert!(!is("127.0.0.1:1,192.0.2.1:2"));
+    }
+
+    #[test]
+    fn one_address_is_one_and_a_name_or_a_list_may_be_several() {
+        let may = |target: &str| Address::parse(target).unwrap().may_be_several();
+        assert!(["a:1", "dns:///a:1", "127.0.0.1:1,127.0.0.1:2"].iter().all(|target| may(target)));
+        assert!(!["127.0.0.1:1", "[::1]:1", "localhost:1", "unix:///a,b"].iter().any(|target| may(target)));
+    }
+
+    #[tokio::test]
+    async fn addresses_keep_the_names_that_they_were_found_by() {
+        let places = Address::parse("127.0.0.1:1,127.0.0.2:2").unwrap().resolve().await.unwrap();
+        let expected =
+            ["127.0.0.1:1", "127.0.0.2:2"].map(|name| Place { name: name.to_owned(), address: name.parse().unwrap() });
+        assert_eq!(places, expected);
+    }
+}

@@ -1,0 +1,304 @@
+//! A session with each address of the target.
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::{
+    sync::{Notify, OnceCell},
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    address::Place,
+    link::Link,
+    open_calls::Ended,
+    pool_member::{Member, choose},
+    session::{Hears, Session},
+    transport::{Each, Request, Response, Terms},
+    v1,
+};
+
+/// Beyond that, one process has no need of more replicas.
+const SESSIONS_MAX: usize = 8;
+/// A name is looked up again so often, and sooner where an address has failed.
+const LOOK_UP: Duration = Duration::from_secs(30);
+const LOOK_UP_SOON: Duration = Duration::from_secs(1);
+const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A session with each address of the target, so that the calls of one process are shared by the replicas. All calls
+/// of a key go over the same one: callers of a key meet on one replica. Calls go where a session stands; those that
+/// are missing are opened behind them. A target with one address has one session, opened by its calls.
+pub(crate) struct SessionPool {
+    link: Arc<Link>,
+    make: Box<dyn Fn(Arc<Link>) -> Arc<Session> + Send + Sync>,
+    members: Mutex<Arc<[Arc<Member>]>>,
+    /// Addresses that the name has no more: their calls end, and they get no others.
+    gone: Mutex<Vec<Arc<Member>>>,
+    looked_up: OnceCell<()>,
+    changed: Arc<Notify>,
+    has_keeper: AtomicBool,
+    keeper: Mutex<Option<AbortOnDropHandle<()>>>,
+}
+
+impl SessionPool {
+    pub fn new(link: Arc<Link>, holder: String, hears: impl Fn() -> Hears + Send + Sync + 'static) -> Arc<Self> {
+        let changed = Arc::new(Notify::new());
+        let tells = changed.clone();
+        let make = Box::new(move |link| Session::new(link, holder.clone(), hears(), tells.clone()));
+        let whole = Member::new(None, make(link.clone()));
+        Arc::new(Self {
+            link,
+            make,
+            members: Mutex::new(Arc::new([whole])),
+            gone: Mutex::default(),
+            looked_up: OnceCell::new(),
+            changed,
+            has_keeper: AtomicBool::new(false),
+            keeper: Mutex::default(),
+        })
+    }
+
+    pub async fn ask(self: &Arc<Self>, request: Request, terms: &Terms) -> Result<Response, Ended> {
+        let members = self.ready().await;
+        if let [only] = &*members {
+            return only.session.ask(request, terms).await;
+        }
+        let mut tried = Vec::new();
+        while let Some(member) = choose(&members, key_of(&request), &tried) {
+            match member.session.ask(request.clone(), terms).await {
+                // Nothing answers there: another address may have the call.
+                Err(Ended::NoSession) => self.passes_by(member, &mut tried),
+                ended => return ended,
+            }
+        }
+        Err(Ended::NoSession)
+    }
+
+    pub async fn ask_many(
+        self: &Arc<Self>,
+        request: v1::GetOrLockManyRequest,
+        terms: &Terms,
+        each: &mut Each<'_>,
+    ) -> Result<(), Ended> {
+        let members = self.ready().await;
+        let key = request.keys.first().cloned().unwrap_or_default();
+        let mut tried = Vec::new();
+        while let Some(member) = choose(&members, &key, &tried) {
+            match member.session.ask_many(request.clone(), terms, each).await {
+                Err(Ended::NoSession) => self.passes_by(member, &mut tried),
+                ended => return ended,
+            }
+        }
+        Err(Ended::NoSession)
+    }
+
+    fn passes_by(&self, member: &Arc<Member>, tried: &mut Vec<Arc<Member>>) {
+        member.failed();
+        tried.push(member.clone());
+        self.changed.notify_one();
+    }
+
+    /// Some session is welcomed, as far as can be told now.
+    pub async fn is_welcomed(self: &Arc<Self>) -> bool {
+        let members = self.ready().await;
+        let (first, others) = members.split_first().expect("one at least");
+        if others.is_empty() {
+            return first.session.is_welcomed().await;
+        }
+        let mut welcomes: FuturesUnordered<_> = others.iter().map(|member| member.session.is_welcomed()).collect();
+        while let Some(is_welcomed) = welcomes.next().await {
+            if is_welcomed {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// It hears of all changes now: each session tells all of them.
+    pub fn watches(&self) -> bool {
+        self.members().iter().any(|member| member.session.watches())
+    }
+
+    /// The members, once it is known which there are. No call waits longer for that than for a connection.
+    async fn ready(self: &Arc<Self>) -> Arc<[Arc<Member>]> {
+        if !self.link.address().may_be_several() {
+            return self.members();
+        }
+        self.looked_up.get_or_init(|| self.look_up()).await;
+        if !self.has_keeper.swap(true, Ordering::Relaxed) {
+            let keeping = tokio::spawn(Self::keep(Arc::downgrade(self), self.changed.clone()));
+            *self.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(AbortOnDropHandle::new(keeping));
+        }
+        self.members()
+    }
+
+    /// Opens the sessions that are missing, and looks the name up again.
+    async fn keep(pool: Weak<Self>, changed: Arc<Notify>) {
+        let mut look_up_at = Instant::now() + LOOK_UP;
+        loop {
+            let until = {
+                let Some(pool) = pool.upgrade() else { return };
+                let has_names = pool.link.address().has_names();
+                if has_names && Instant::now() >= look_up_at {
+                    pool.look_up().await;
+                    look_up_at = Instant::now() + LOOK_UP;
+                }
+                let missing = pool.open_missing();
+                if has_names && missing.is_some() {
+                    look_up_at = look_up_at.min(Instant::now() + LOOK_UP_SOON);
+                }
+                let missing = missing.unwrap_or_else(|| Instant::now() + FOREVER);
+                if has_names { missing.min(look_up_at) } else { missing }
+            };
+            tokio::select! {
+                () = changed.notified() => {}
+                () = sleep_until(until) => {}
+            }
+        }
+    }
+
+    /// When the next one may be opened; none where all stand.
+    fn open_missing(&self) -> Option<Instant> {
+        let members = self.members();
+        let missing = members.iter().filter(|member| member.place.is_some() && !member.session.is_open());
+        missing
+            .map(|member| {
+                if member.not_before() <= Instant::now() {
+                    // Counts as failed until it stands.
+                    member.failed();
+                    let member = member.clone();
+                    tokio::spawn(async move {
+                        if member.session.is_welcomed().await {
+                            member.stands();
+                        }
+                    });
+                }
+                member.not_before()
+            })
+            .min()
+    }
+
+    async fn look_up(&self) {
+        if let Ok(Ok(found)) = timeout(self.link.connect_timeout(), self.link.address().resolve()).await {
+            self.replace(found);
+        }
+    }
+
+    /// A name with one address has the session of the target as a whole.
+    fn replace(&self, mut found: Vec<Place>) {
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.len() == 1 && members.len() == 1 {
+            return;
+        }
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.retain(|member| member.session.is_open());
+        let is_used = |place: &Place| members.iter().any(|member| member.place.as_ref() == Some(place));
+        // Those that are used stay, and others come by chance, so that all replicas have users.
+        fastrand::shuffle(&mut found);
+        found.sort_by_key(|place| !is_used(place));
+        found.truncate(SESSIONS_MAX);
+        let known: Vec<_> = members.iter().chain(gone.iter()).cloned().collect();
+        let at = |place: Place| {
+            let same = known.iter().find(|member| member.place.as_ref() == Some(&place)).cloned();
+            same.unwrap_or_else(|| Member::new(Some(place.clone()), (self.make)(Arc::new(self.link.at(&place)))))
+        };
+        let next: Vec<_> = members.iter().take(1).cloned().chain(found.into_iter().map(at)).collect();
+        *gone = known.into_iter().filter(|one| !next.iter().any(|other| Arc::ptr_eq(one, other))).collect();
+        *members = next.into();
+    }
+
+    fn members(&self) -> Arc<[Arc<Member>]> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn key_of(request: &Request) -> &str {
+    match request {
+        Request::GetOrLock(request) => &request.key,
+        Request::Publish(request) => &request.key,
+        Request::Release(request) => &request.key,
+        Request::Extend(request) => &request.key,
+        Request::Explain(request) => &request.key,
+        Request::Invalidate(_) | Request::GetOrLockMany(_) => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Named;
+
+    fn pool() -> Arc<SessionPool> {
+        let named = Named { target: Some("dibs.example:1".to_owned()), ..Named::default() };
+        let link = Arc::new(Link::new(&named.or_environment()).unwrap());
+        SessionPool::new(link, String::new(), || Hears { leases: Arc::default(), flights: Arc::default(), near: None })
+    }
+
+    fn places(ips: impl IntoIterator<Item = u8>) -> Vec<Place> {
+        let at = |ip| Place { name: "dibs.example:1".to_owned(), address: ([10, 0, 0, ip], 1).into() };
+        ips.into_iter().map(at).collect()
+    }
+
+    fn last_parts(members: &[Arc<Member>]) -> Vec<u8> {
+        let last = |member: &Arc<Member>| match member.place.as_ref()?.address.ip() {
+            std::net::IpAddr::V4(ip) => Some(ip.octets()[3]),
+            std::net::IpAddr::V6(_) => None,
+        };
+        let mut ips: Vec<_> = members.iter().filter_map(last).collect();
+        ips.sort_unstable();
+        ips
+    }
+
+    #[test]
+    fn a_name_with_one_address_has_the_session_of_the_target() {
+        let pool = pool();
+        pool.replace(places([1]));
+        assert_eq!(pool.members().len(), 1);
+        pool.replace(places([1, 2]));
+        assert_eq!(last_parts(&pool.members()), [1, 2]);
+        assert!(pool.members()[0].place.is_none(), "it is there for when none of them answers");
+    }
+
+    #[test]
+    fn what_is_used_stays_and_no_process_uses_more_than_its_share() {
+        let pool = pool();
+        pool.replace(places(1..=8));
+        assert_eq!(last_parts(&pool.members()), [1, 2, 3, 4, 5, 6, 7, 8]);
+        let before = pool.members();
+        pool.replace(places(1..=30));
+        let after = pool.members();
+        assert_eq!(last_parts(&after), [1, 2, 3, 4, 5, 6, 7, 8]);
+        for member in before.iter() {
+            assert!(after.iter().any(|other| Arc::ptr_eq(member, other)), "a session that stands is kept");
+        }
+        pool.replace(places([1, 2, 9]));
+        assert_eq!(last_parts(&pool.members()), [1, 2, 9]);
+    }
+
+    #[test]
+    fn each_has_its_share_of_the_keys_and_only_those_of_one_that_fails_move() {
+        let pool = pool();
+        pool.replace(places([1, 2, 3]));
+        let members = pool.members();
+        let tried = [members[2].clone()];
+        let mut counts = [0; 4];
+        for at in 0..3_000 {
+            let key = format!("key {at}");
+            let at = |tried: &[Arc<Member>]| {
+                let chosen = choose(&members, &key, tried).unwrap();
+                members.iter().position(|member| Arc::ptr_eq(member, chosen)).unwrap()
+            };
+            counts[at(&[])] += 1;
+            assert!(at(&[]) == 2 || at(&tried) == at(&[]));
+        }
+        assert!(counts[0] == 0 && counts[1..].iter().all(|count| *count > 800), "{counts:?}");
+        assert!(choose(&members, "k", &members[1..]).unwrap().place.is_none());
+        assert!(choose(&members, "k", &members).is_none());
+    }
+}
