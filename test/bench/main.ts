@@ -13,6 +13,7 @@ import { hits } from './hits.js';
 import { link } from './link.js';
 import { openLoop } from './open-loop.js';
 import { overload } from './overload.js';
+import { PROFILED, profileOf } from './profile.js';
 import { stale } from './stale.js';
 import { stampede } from './stampede.js';
 import { takeover } from './takeover.js';
@@ -72,17 +73,19 @@ function printRates({ title, measured, alternative, ratioMin }: RateRow): void {
   console.log(`  ratio of the rates ${ratio.toFixed(2)}${kept}\n`);
 }
 
-const wanted = process.argv.slice(2);
-const unknown = wanted.filter((name) => !BENCHES.some((bench) => bench.name === name));
+/** `profile PATH...` is no bench among the others: it says where the time goes, and promises nothing. */
+const [first, ...paths] = process.argv.slice(2);
+const available = first === 'profile' ? PROFILED.map(profileOf) : BENCHES;
+const wanted = first === 'profile' ? paths.map((path) => `profile ${path}`) : process.argv.slice(2);
+const unknown = wanted.filter((name) => !available.some((bench) => bench.name === name));
 if (unknown.length > 0) {
-  console.error(
-    `no such bench: ${unknown.join(', ')}; there are ${BENCHES.map(({ name }) => name).join(', ')}`,
-  );
+  const names = available.map(({ name }) => name).join(', ');
+  console.error(`no such bench: ${unknown.join(', ')}; there are ${names}`);
   process.exit(2);
 }
 
 const results: Record<string, readonly AnyRow[]> = {};
-const chosen = BENCHES.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
+const chosen = available.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
 const progress = new Progress('bench', chosen.length, 'benches');
 for (const bench of chosen) {
   console.log(`\n${bench.name}\n`);

@@ -78,6 +78,23 @@ export class Connection {
     return this.session.socket?.bytesWritten ?? 0;
   }
 
+  bytesRead(): number {
+    return this.session.socket?.bytesRead ?? 0;
+  }
+
+  hasUnsent(): boolean {
+    return this.unsent.bytes > 0 || this.unsent.waiting.size > 0;
+  }
+
+  ping(answered: () => void): boolean {
+    // A connection that ends meanwhile calls back too, with an error.
+    return !this.session.destroyed && this.session.ping((error) => error === null && answered());
+  }
+
+  end(): void {
+    this.session.destroy();
+  }
+
   /** Ends it and all of its calls, soon. */
   cut(): void {
     if (this.#isCut) return;

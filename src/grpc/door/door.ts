@@ -8,6 +8,7 @@ import type { Clock } from '../../coordination/ports/clock.js';
 import type { Edge } from '../answer.js';
 import { Arrivals } from './arrivals.js';
 import { Connection } from './connection.js';
+import { Deaf } from './deaf.js';
 import { DoorCall } from './door-call.js';
 import { Refusals } from './refusals.js';
 import { RunningClock, SWEEP_EVERY_MS } from './running-clock.js';
@@ -78,6 +79,7 @@ export class Door {
   readonly failed: Edge['failed'];
   readonly #connections = new Map<ServerHttp2Session, Connection>();
   readonly #sockets: Shares;
+  readonly #deaf: Deaf;
   readonly #sweep: NodeJS.Timeout;
   #coming: Coming | undefined;
   #heldOff = 0;
@@ -92,12 +94,14 @@ export class Door {
     this.unsent = new Unsent(running, bounds.unsentBytesMax);
     this.streams = new Shares(bounds.streamsMax);
     this.refusals = new Refusals(clock);
+    this.#deaf = new Deaf(running);
     this.#sockets = new Shares(bounds.connectionsMax);
     this.#sweep = setInterval(() => {
       running.swept();
       this.arrivals.sweep();
       this.refusals.sweep();
       this.unsent.sweep();
+      this.#deaf.sweep();
     }, SWEEP_EVERY_MS).unref();
   }
 
@@ -183,7 +187,11 @@ export class Door {
     const { clock, bounds } = this.parts;
     const connection = new Connection(session, bounds.streamsPerConnectionMax, () => clock.nowMs());
     this.#connections.set(session, connection);
-    session.once('close', () => this.#connections.delete(session));
+    this.#deaf.add(connection);
+    session.once('close', () => {
+      this.#connections.delete(session);
+      this.#deaf.remove(connection);
+    });
     return connection;
   }
 }
