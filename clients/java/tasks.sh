@@ -111,15 +111,25 @@ package() {
   local outside
   outside=$(mktemp -d)
   # shellcheck disable=SC2064 # By its name now: at the end it is out of scope.
-  trap "rm -rf '$outside'" EXIT
+  trap "kill \$(jobs -p) 2>/dev/null; rm -rf '$outside'" EXIT
+  DIBS_LISTEN="127.0.0.1:0,unix://$outside/dibs.sock" DIBS_HTTP_LISTEN=127.0.0.1:0 DIBS_LOG_LEVEL=error \
+    node ../../dist/main.js >"$outside/service.log" 2>&1 &
   # A repository of its own, with what is on this machine already: nothing of ours stays behind.
   cp -r "${MAVEN_REPOSITORY:-$HOME/.m2/repository}" "$outside/repository"
   rm -rf "$outside/repository/dev/dibs"
   maven --file reactor.xml -Prelease -DskipTests -Dmaven.repo.local="$outside/repository" install
   cp -r consumer "$outside/project"
-  maven --file "$outside/project/pom.xml" -Dmaven.repo.local="$outside/repository" compile dependency:build-classpath
-  java -cp "$outside/project/target/classes:$(cat "$outside/project/target/classpath")" Consumer
-  local name kind
+  local name kind netty
+  # With the Netty inside gRPC, and with one of the application's own.
+  for netty in shaded unshaded; do
+    rm -rf "$outside/project/target"
+    maven --file "$outside/project/pom.xml" -Dmaven.repo.local="$outside/repository" "-P$netty" \
+      -Dnative="$(machine | sed s/^osx/linux/)" compile dependency:build-classpath
+    # Of the application's own there is no native part but for Linux in this project.
+    if [[ $netty == unshaded && "$(uname -s)" != Linux ]]; then continue; fi
+    java -cp "$outside/project/target/classes:$(cat "$outside/project/target/classpath")" Consumer \
+      "unix://$outside/dibs.sock" $netty
+  done
   for name in client spring; do
     for kind in '' -sources -javadoc; do
       [[ -f $(echo "$outside/repository/dev/dibs/dibs-$name/"*"/dibs-$name-"[0-9.]*[0-9]"$kind.jar") ]]
