@@ -1,7 +1,12 @@
 import { lookup } from 'node:dns/promises';
+import { isList } from './address-list.js';
 
 /** How many addresses a gRPC target stands for; 1 where that cannot be told. */
 export async function countAddresses(target: string): Promise<number> {
+  if (isList(target)) {
+    const counts = await Promise.all(target.split(',').map(countAddresses));
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
   const [scheme, rest] = schemeOf(target);
   if (scheme === 'ipv4' || scheme === 'ipv6') return rest.split(',').length;
   if (scheme !== 'dns') return 1;

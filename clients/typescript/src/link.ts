@@ -5,6 +5,7 @@ import {
   credentials,
   Metadata,
 } from '@grpc/grpc-js';
+import { grpcTargetOf } from './address-list.js';
 import { CertificatesOfFiles } from './certificates.js';
 import { Connecting } from './connecting.js';
 import { DibsError } from './errors.js';
@@ -99,7 +100,7 @@ export class Link implements ChannelLink {
         `token: would travel in clear to ${target}; set tlsCa (DIBS_TLS_CA) or, if the network is yours, allowInsecureToken`,
       );
     }
-    this.stub = new CoordinatorServiceClient(target, new IdleConnections(security), CHANNEL);
+    this.stub = new CoordinatorServiceClient(grpcTargetOf(target), new IdleConnections(security), CHANNEL);
     this.connecting = new Connecting(this.stub.getChannel(), connectMs);
   }
 

@@ -1,4 +1,5 @@
 import { isIPv4, isIPv6 } from 'node:net';
+import { isList } from './address-list.js';
 import { DibsError } from './errors.js';
 
 interface Endpoint {
@@ -6,7 +7,8 @@ interface Endpoint {
   readonly port: string | undefined;
 }
 
-const FORMS = 'HOST:PORT, dns:///HOST:PORT, ipv4:A:PORT,B:PORT, ipv6:[A]:PORT or unix:///path';
+const FORMS =
+  'HOST:PORT, HOST:PORT,HOST:PORT, dns:///HOST:PORT, ipv4:A:PORT,B:PORT, ipv6:[A]:PORT or unix:///path';
 
 /**
  * Throws for a target that cannot be one, before a client rebuilds everything by itself for the sake of a typo.
@@ -32,6 +34,10 @@ export function staysHere(target: string): boolean {
 
 /** An empty list for a path; undefined where nothing can be made of it. */
 function endpointsOf(target: string): Endpoint[] | undefined {
+  if (isList(target)) {
+    const listed = target.split(',').map(endpointOf);
+    return listed.every((one) => one?.port !== undefined) ? (listed as Endpoint[]) : undefined;
+  }
   const [, scheme = 'dns', rest = target] = /^(dns|unix|unix-abstract|ipv4|ipv6):(.*)$/s.exec(target) ?? [];
   if (scheme.startsWith('unix')) {
     const path = rest.replace(/^\/\/(?=\/)/, '');

@@ -1,0 +1,69 @@
+import { experimental } from '@grpc/grpc-js';
+
+const SCHEME = 'dibs-list';
+const SCHEMES = /^(?:dns|unix|unix-abstract|ipv4|ipv6):/;
+
+type Found = Parameters<experimental.ResolverListener>[0];
+
+/** Whether a target is `HOST:PORT,HOST:PORT`. */
+export function isList(target: string): boolean {
+  return target.includes(',') && !SCHEMES.test(target);
+}
+
+/** What gRPC is told of a target: it has lists of IP addresses, and this module teaches it lists of names. */
+export function grpcTargetOf(target: string): string {
+  return isList(target) ? `${SCHEME}:${target}` : target;
+}
+
+interface Member {
+  readonly resolver: experimental.Resolver;
+  /** The last addresses, or why there have never been any. */
+  found: Found | undefined;
+}
+
+/** The addresses of all names of a list. A name that cannot be resolved is left out, unless none can be. */
+class ListResolver implements experimental.Resolver {
+  readonly #members: readonly Member[];
+
+  constructor(
+    { path }: experimental.GrpcUri,
+    private readonly listener: experimental.ResolverListener,
+    options: Parameters<typeof experimental.createResolver>[2],
+  ) {
+    this.#members = path.split(',').map((address) => {
+      const heard = (found: Found) => {
+        if (found.ok || member.found?.ok !== true) member.found = found;
+        return this.#tell();
+      };
+      const resolver = experimental.createResolver({ scheme: 'dns', path: address }, heard, options);
+      const member: Member = { resolver, found: undefined };
+      return member;
+    });
+  }
+
+  updateResolution(): void {
+    for (const { resolver } of this.#members) resolver.updateResolution();
+  }
+
+  destroy(): void {
+    for (const { resolver } of this.#members) resolver.destroy();
+  }
+
+  static getDefaultAuthority({ path }: experimental.GrpcUri): string {
+    return path.split(',')[0] ?? '';
+  }
+
+  /** True where gRPC takes what it is told, and where there is nothing to tell yet. */
+  #tell(): boolean {
+    const all = this.#members.map(({ found }) => found);
+    const endpoints = all.flatMap((found) => (found?.ok === true ? found.value : []));
+    if (endpoints.length > 0) {
+      return this.listener(experimental.statusOrFromValue(endpoints), {}, null, '');
+    }
+    const failed = all.find((found) => found !== undefined);
+    if (failed === undefined || all.includes(undefined)) return true;
+    return this.listener(failed, {}, null, '');
+  }
+}
+
+experimental.registerResolver(SCHEME, ListResolver);
