@@ -274,7 +274,8 @@ describeWithRedis('a value store that does not serve', () => {
     const name = `dibs:{${keyOf('default', 'foreign').id}}`;
     await store.command('SET', name, 'not a hash');
     await expect(caller.getOrLock({ key: 'foreign' })).rejects.toThrow(/FAILED_PRECONDITION.*WRONGTYPE/);
-    expect(linesOf(replica).map(({ msg }) => msg)).toContain(LOG.storeForeignKey);
+    const said = () => linesOf(replica).map(({ msg }) => msg);
+    await expect.poll(said, PATIENCE).toContain(LOG.storeForeignKey);
     expect((await caller.getOrLock({ key: 'another' })).degraded).toBe(Degraded.DEGRADED_NONE);
     await store.command('DEL', name);
     expect((await caller.getOrLock({ key: 'foreign' })).degraded).toBe(Degraded.DEGRADED_NONE);
