@@ -49,6 +49,7 @@ class Run {
   readonly #behind = new Map<string, Promise<Answer>>();
   readonly #come = new Map<string, Answer>();
   readonly #actors = new Map<string, Adapter>();
+  readonly #starting = new Map<string, Promise<Adapter>>();
   /** The clients that are open, by actor and target. */
   readonly #clients = new Map<string, Client>();
   /** Where each adapter's events stood when this began. */
@@ -118,6 +119,7 @@ class Run {
     if (what === 'kill') {
       await this.#actors.get(actor)?.kill();
       this.#actors.delete(actor);
+      this.#starting.delete(actor);
       for (const name of this.#clients.keys()) if (name.startsWith(actor)) this.#clients.delete(name);
       return;
     }
@@ -183,9 +185,14 @@ class Run {
     return `${this.#id} ${this.#calls}`;
   }
 
-  async #adapterOf(actor: string): Promise<Adapter> {
-    const known = this.#actors.get(actor);
-    if (known !== undefined) return known;
+  #adapterOf(actor: string): Promise<Adapter> {
+    // Also one that does not stand yet: steps that begin together share it.
+    const adapter = this.#starting.get(actor) ?? this.#start(actor);
+    this.#starting.set(actor, adapter);
+    return adapter;
+  }
+
+  async #start(actor: string): Promise<Adapter> {
     const adapter = await this.around.adapter(actor);
     this.#actors.set(actor, adapter);
     if (!this.#seen.has(adapter)) {

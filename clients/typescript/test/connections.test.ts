@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { countAddresses } from '../src/addresses.js';
 import { DibsClient } from '../src/client.js';
 import { DibsError } from '../src/errors.js';
 import { NoSession } from '../src/no-session.js';
@@ -219,6 +220,23 @@ describe('a client', () => {
     const nowhere = new DibsClient({ target: '127.0.0.1:1', session });
     await expect(nowhere.ready({ timeoutMs: 100 })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     nowhere.close();
+  });
+
+  it.each([true, false])('leaves out a name that cannot be resolved, with sessions: %s', async (session) => {
+    const target = `nowhere.invalid:1,${service.target.replace('127.0.0.1', 'localhost')}`;
+    expect(await countAddresses('127.0.0.1:1,[::1]:2,ipv4.invalid:3')).toBe(3);
+    const client = new DibsClient({ target, session, onUnavailable: 'fail' });
+    expect(await client.getOrRebuild(freshKey(), () => 'v', { ttlMs })).toBe('v');
+    client.close();
+    const none = new DibsClient({
+      target: 'nowhere.invalid:1,nowhere.invalid:2',
+      session,
+      onUnavailable: 'fail',
+    });
+    await expect(none.getOrRebuild(freshKey(), () => 'v', { ttlMs })).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+    });
+    none.close();
   });
 
   it('reaches a service over a Unix socket', async () => {
