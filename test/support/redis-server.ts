@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { SingleAddress } from '../../src/config/store-url.js';
 import { endWithThisProcess } from './end-with-this-process.js';
+import { whenPortIsFree } from './taken-port.js';
 
 export interface RedisServerOptions {
   /** Absent: a free one. */
@@ -23,7 +24,6 @@ export interface RedisServerOptions {
 
 /** A server that takes longer to start than this has failed: it takes some 20 ms. */
 const START_MS_MAX = 10_000;
-const TAKEN_MS_MAX = 5_000;
 
 /**
  * A real `redis-server` process on the loopback, which keeps its port and folder over restarts. It ends
@@ -108,16 +108,8 @@ export class RedisServer {
   }
 
   /** Starts the process again on the same port and folder, with `kill -9` first if it still runs. */
-  async restart(): Promise<void> {
-    for (const startedAtMs = Date.now(); ; await new Promise((resolve) => setTimeout(resolve, 200))) {
-      try {
-        return await this.#restart();
-      } catch (error) {
-        // Some connection of another process has the port as its own end for a moment.
-        const isTaken = String(error).includes('Address already in use');
-        if (!isTaken || Date.now() - startedAtMs > TAKEN_MS_MAX) throw error;
-      }
-    }
+  restart(): Promise<void> {
+    return whenPortIsFree(() => this.#restart());
   }
 
   async #restart(): Promise<void> {

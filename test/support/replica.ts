@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { endWithThisProcess } from './end-with-this-process.js';
+import { whenPortIsFree } from './taken-port.js';
 
 /** A replica that has not said that it listens by then has failed; first contact may take 10 s. */
 const START_MS_MAX = 120_000;
@@ -32,10 +33,18 @@ export class Replica {
    * says otherwise. Rejects with its log when it ends instead. `main` may be that of another version. `openFilesMax`
    * bounds its descriptors.
    */
-  static async start(
+  static start(
     env: Readonly<Record<string, string>> = {},
     main = 'dist/main.js',
     openFilesMax?: number,
+  ): Promise<Replica> {
+    return whenPortIsFree(() => Replica.#start(env, main, openFilesMax));
+  }
+
+  static async #start(
+    env: Readonly<Record<string, string>>,
+    main: string,
+    openFilesMax: number | undefined,
   ): Promise<Replica> {
     const limited = ['-c', `ulimit -n ${openFilesMax}; exec "$0" "$1"`, process.execPath, main];
     const [command, args] = openFilesMax === undefined ? [process.execPath, [main]] : ['/bin/sh', limited];
