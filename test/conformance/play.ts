@@ -48,8 +48,8 @@ class Run {
   readonly #saved = new Map<string, unknown>();
   readonly #behind = new Map<string, Promise<Answer>>();
   readonly #come = new Map<string, Answer>();
-  readonly #actors = new Map<string, Adapter>();
-  readonly #starting = new Map<string, Promise<Adapter>>();
+  /** Also those that do not stand yet: steps that begin together share them. */
+  readonly #actors = new Map<string, Promise<Adapter>>();
   /** The clients that are open, by actor and target. */
   readonly #clients = new Map<string, Client>();
   /** Where each adapter's events stood when this began. */
@@ -117,9 +117,8 @@ class Run {
   async #act(actor: string, step: Step): Promise<void> {
     const what = String(step[actor]);
     if (what === 'kill') {
-      await this.#actors.get(actor)?.kill();
+      await (await this.#actors.get(actor))?.kill();
       this.#actors.delete(actor);
-      this.#starting.delete(actor);
       for (const name of this.#clients.keys()) if (name.startsWith(actor)) this.#clients.delete(name);
       return;
     }
@@ -186,15 +185,13 @@ class Run {
   }
 
   #adapterOf(actor: string): Promise<Adapter> {
-    // Also one that does not stand yet: steps that begin together share it.
-    const adapter = this.#starting.get(actor) ?? this.#start(actor);
-    this.#starting.set(actor, adapter);
+    const adapter = this.#actors.get(actor) ?? this.#start(actor);
+    this.#actors.set(actor, adapter);
     return adapter;
   }
 
   async #start(actor: string): Promise<Adapter> {
     const adapter = await this.around.adapter(actor);
-    this.#actors.set(actor, adapter);
     if (!this.#seen.has(adapter)) {
       this.#seen.set(adapter, [...adapter.events]);
       this.#before.set(adapter, adapter.events.length);
@@ -265,8 +262,9 @@ class Run {
     seen.push(taken as Json);
   }
 
-  #rebuilds(count: number): void {
-    const begun = [...new Set(this.#actors.values())].flatMap((adapter) =>
+  async #rebuilds(count: number): Promise<void> {
+    const adapters = await Promise.all(this.#actors.values());
+    const begun = [...new Set(adapters)].flatMap((adapter) =>
       adapter.events.filter(
         ({ name, call }) => name === 'rebuild' && String(call).startsWith(`${this.#id} `),
       ),

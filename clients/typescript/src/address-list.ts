@@ -1,14 +1,9 @@
 import { experimental } from '@grpc/grpc-js';
+import { isList } from './scheme.js';
 
 const SCHEME = 'dibs-list';
-const SCHEMES = /^(?:dns|unix|unix-abstract|ipv4|ipv6):/;
 
 type Found = Parameters<experimental.ResolverListener>[0];
-
-/** Whether a target is `HOST:PORT,HOST:PORT`. */
-export function isList(target: string): boolean {
-  return target.includes(',') && !SCHEMES.test(target);
-}
 
 /** What gRPC is told of a target: it has lists of IP addresses, and this module teaches it lists of names. */
 export function grpcTargetOf(target: string): string {

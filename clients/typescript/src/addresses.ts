@@ -1,5 +1,5 @@
 import { lookup } from 'node:dns/promises';
-import { isList } from './address-list.js';
+import { isList, schemeOf } from './scheme.js';
 
 /** How many addresses a gRPC target stands for; 1 where that cannot be told. */
 export async function countAddresses(target: string): Promise<number> {
@@ -18,10 +18,4 @@ export async function countAddresses(target: string): Promise<number> {
   } catch {
     return 1;
   }
-}
-
-/** A target without a scheme is a name. */
-function schemeOf(target: string): [string, string] {
-  const match = /^(dns|unix|unix-abstract|ipv4|ipv6):(.*)$/s.exec(target);
-  return match === null ? ['dns', target] : [match[1] ?? '', match[2] ?? ''];
 }

@@ -1,6 +1,6 @@
 import { isIPv4, isIPv6 } from 'node:net';
-import { isList } from './address-list.js';
 import { DibsError } from './errors.js';
+import { isList, schemeOf } from './scheme.js';
 
 interface Endpoint {
   readonly host: string;
@@ -38,7 +38,7 @@ function endpointsOf(target: string): Endpoint[] | undefined {
     const listed = target.split(',').map(endpointOf);
     return listed.every((one) => one?.port !== undefined) ? (listed as Endpoint[]) : undefined;
   }
-  const [, scheme = 'dns', rest = target] = /^(dns|unix|unix-abstract|ipv4|ipv6):(.*)$/s.exec(target) ?? [];
+  const [scheme, rest] = schemeOf(target);
   if (scheme.startsWith('unix')) {
     const path = rest.replace(/^\/\/(?=\/)/, '');
     return path === '' || path.startsWith('//') ? undefined : [{ host: 'localhost', port: '1' }];

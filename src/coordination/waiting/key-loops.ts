@@ -111,18 +111,15 @@ export class KeyLoops {
   /** The `max` keys that most callers wait for, those waited for longest first among equals. */
   shown(max: number): ShownWaits {
     const nowMs = this.parts.clock.nowMs();
-    let longestMs = 0;
     const keys: ShownWait[] = [];
     for (const { room } of this.#loops.values()) {
       const { oldestArrivedMs, size: waiters } = room;
       if (oldestArrivedMs === undefined) continue;
       const { namespace, key } = room.key;
-      const keyLongestMs = nowMs - oldestArrivedMs;
-      longestMs = Math.max(longestMs, keyLongestMs);
-      keys.push({ namespace, key, waiters, longestMs: keyLongestMs });
+      keys.push({ namespace, key, waiters, longestMs: nowMs - oldestArrivedMs });
     }
     keys.sort((a, b) => b.waiters - a.waiters || b.longestMs - a.longestMs);
-    return { keys: keys.slice(0, max), count: keys.length, longestMs };
+    return { keys: keys.slice(0, max), count: keys.length, longestMs: this.longestWaitMs };
   }
 
   /** How many have arrived before now: the position of the next one in the order of arrival. */

@@ -122,7 +122,8 @@ describe('a publish', () => {
     expect(hitOf(waiter).freshForMs).toBeLessThanOrEqual(200);
   });
 
-  it('drops what it replaced before it asks whether it counts', async () => {
+  /** A replica that has a value in memory, a lease for the next one, and hears of nothing. */
+  async function replacing() {
     const trial = new CoordinationTrial();
     trial.nearCacheBytes = 100_000;
     const here = trial.replica();
@@ -131,6 +132,11 @@ describe('a publish', () => {
     expect(textIn(hitOf(await ask()))).toBe('old');
     const { token } = await trial.lease({ intent: 'refresh' }, here);
     trial.wakes.silent = true;
+    return { trial, here, ask, token };
+  }
+
+  it('drops what it replaced before it asks whether it counts', async () => {
+    const { trial, here, ask, token } = await replacing();
     trial.wakes.live = false;
     const gate = trial.namespaces.holdBefore('read');
     const published = trial.publish(token, 'new', {}, here);
@@ -145,14 +151,7 @@ describe('a publish', () => {
   });
 
   it('drops what it replaced before the namespace is known to last as long', async () => {
-    const trial = new CoordinationTrial();
-    trial.nearCacheBytes = 100_000;
-    const here = trial.replica();
-    const ask = () => trial.ask({ waitMs: 0 }, new Call(), here);
-    await trial.publish((await trial.lease({}, here)).token, 'old', {}, here);
-    expect(textIn(hitOf(await ask()))).toBe('old');
-    const { token } = await trial.lease({ intent: 'refresh' }, here);
-    trial.wakes.silent = true;
+    const { trial, here, ask, token } = await replacing();
     const gate = trial.namespaces.holdBefore('begin');
     const published = trial.publish(token, 'new', { ttlMs: 100 * 86_400_000 }, here);
     await gate.reached;

@@ -1,0 +1,10 @@
+/** A gRPC target's scheme, and the rest of it. One without a scheme is a name, and that is the rest. */
+export function schemeOf(target: string): [scheme: string, rest: string] {
+  const [, scheme = 'dns', rest = target] = /^(dns|unix|unix-abstract|ipv4|ipv6):(.*)$/s.exec(target) ?? [];
+  return [scheme, rest];
+}
+
+/** Whether a target is `HOST:PORT,HOST:PORT`. */
+export function isList(target: string): boolean {
+  return target.includes(',') && schemeOf(target)[1] === target;
+}
