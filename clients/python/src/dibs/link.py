@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import grpc
@@ -22,6 +22,10 @@ from dibs.steps import Call
 from dibs.tracing import Tracing
 from dibs.used_channel import Sessions, UsedChannel
 from dibs.v1 import coordinator_pb2 as pb
+
+#: How long gRPC's own threads may hold locks after a channel is closed. It does not tell when they are done, and a
+#: child that is forked before that hangs in its first channel.
+_SETTLES_S = 0.05
 
 
 class Link:
@@ -102,8 +106,11 @@ class Link:
     def before_fork(self) -> None:
         self._gate.acquire()
         self._interrupted += self.endpoints.take_waiting()
-        for channel in self.endpoints.take_all():
+        channels = self.endpoints.take_all()
+        for channel in channels:
             self._interrupted += channel.abort()
+        if channels:
+            sleep(_SETTLES_S)
 
     def after_fork_in_parent(self) -> None:
         interrupted, self._interrupted = self._interrupted, []
