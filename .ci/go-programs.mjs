@@ -9,8 +9,8 @@ import { join } from 'node:path';
  * The path of the program. The first build takes minutes. Rejects if it cannot be built, with the reason.
  *
  * @param {string} root
- * @param {'helm' | 'jaeger' | 'etcd' | 'kube-apiserver' | 'kubectl'} name
- * @param {'helm' | 'jaeger' | 'kubernetes'} [pin] the folder of its pin, if that has another name
+ * @param {'helm' | 'jaeger' | 'registry' | 'etcd' | 'kube-apiserver' | 'kubectl'} name
+ * @param {'helm' | 'jaeger' | 'registry' | 'kubernetes'} [pin] the folder of its pin, if that has another name
  * @returns {Promise<string>}
  */
 export async function findGoProgram(root, name, pin = /** @type {any} */ (name)) {

@@ -10,6 +10,9 @@ const run = promisify(execFile);
 /** Kept from run to run: what the cache mounts of a build hold, such as npm's packages. */
 const CACHE = resolve('node_modules/.cache/image');
 
+/** Their own are more than some machines allow. */
+const LIMITS = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1000:1000'];
+
 /** What an image says of itself. */
 export interface ImageConfig {
   readonly Config: {
@@ -42,16 +45,19 @@ export function whyNoContainers(): string | undefined {
  */
 export class Containers {
   readonly #running: Container[] = [];
-  readonly #storage: readonly string[];
+  readonly #common: readonly string[];
 
   constructor(private readonly folder: string) {
-    this.#storage = [
+    this.#common = [
       '--root',
       join(folder, 'root'),
       '--runroot',
       join(folder, 'run'),
       '--storage-driver',
       'vfs',
+      // Their warnings would stand among what a container prints.
+      '--log-level',
+      'error',
     ];
     mkdirSync(CACHE, { recursive: true });
   }
@@ -69,22 +75,22 @@ export class Containers {
   async build(tag: string, args: Readonly<Record<string, string>>): Promise<void> {
     const pairs = Object.entries(args).flatMap(([name, value]) => ['--build-arg', `${name}=${value}`]);
     const how = ['--isolation', 'chroot', '--format', 'docker', '--pull=never', '--quiet'];
-    await this.#buildah('build', ...how, ...pairs, '--tag', tag, '.');
+    await this.#buildah('build', ...how, ...LIMITS, ...pairs, '--tag', tag, '.');
   }
 
   async configOf(tag: string): Promise<ImageConfig> {
-    return JSON.parse((await run('podman', [...this.#storage, 'image', 'inspect', tag])).stdout)[0];
+    return JSON.parse((await run('podman', [...this.#common, 'image', 'inspect', tag])).stdout)[0];
   }
 
   /** The path of its root file system. */
   async filesOf(tag: string): Promise<string> {
-    return (await run('podman', [...this.#storage, 'image', 'mount', tag])).stdout.trim();
+    return (await run('podman', [...this.#common, 'image', 'mount', tag])).stdout.trim();
   }
 
   /** As a cluster would: a root file system that is read-only, no capability, and the network of this machine. */
   run(tag: string, env: Readonly<Record<string, string>>, command: readonly string[] = []): Container {
     const name = `dibs-${process.pid}-${this.#running.length}`;
-    const podman = [...this.#storage, '--runtime', 'runc', '--cgroup-manager', 'cgroupfs'];
+    const podman = [...this.#common, '--runtime', 'runc', '--cgroup-manager', 'cgroupfs'];
     const pairs = Object.entries(env).flatMap(([key, value]) => ['--env', `${key}=${value}`]);
     const how = [
       '--read-only',
@@ -95,8 +101,8 @@ export class Containers {
       'host',
       '--no-healthcheck',
     ];
-    // Podman's own limits are more than some machines allow. The time ends it also when this process is killed.
-    const limits = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1000:1000', '--timeout', '300'];
+    // It also ends when this process is killed.
+    const limits = [...LIMITS, '--timeout', '300'];
     const safe = ['--security-opt', 'no-new-privileges', '--pull', 'never'];
     const child = spawn(
       'podman',
@@ -111,16 +117,16 @@ export class Containers {
   }
 
   async close(): Promise<void> {
-    await run('podman', [...this.#storage, 'rm', '--all', '--force', '--time', '0']);
+    await run('podman', [...this.#common, 'rm', '--all', '--force', '--time', '0']);
     await Promise.all(this.#running.map(({ ended }) => ended));
-    await run('podman', [...this.#storage, 'image', 'unmount', '--all']);
+    await run('podman', [...this.#common, 'image', 'unmount', '--all']);
     await rm(this.folder, { recursive: true, force: true });
   }
 
   async #buildah(command: string, ...args: readonly string[]): Promise<string> {
     const env = { ...process.env, TMPDIR: CACHE };
     return (
-      await run('buildah', [...this.#storage, command, ...args], { env, maxBuffer: 10_000_000 })
+      await run('buildah', [...this.#common, command, ...args], { env, maxBuffer: 10_000_000 })
     ).stdout.trim();
   }
 }
