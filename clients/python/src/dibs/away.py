@@ -22,7 +22,7 @@ class Away:
         self._target = target
         self._lock = threading.Lock()
         self._lost = False
-        #: How often the service came back.
+        #: How often the service came back, or welcomed a session.
         self.returns = 0
         self._kept: dict[tuple[str, str], tuple[float, Answer]] = {}
 
@@ -46,11 +46,17 @@ class Away:
         if not told:
             _LOG.warning("the service at %s answers again", self._target)
 
+    def welcomed(self) -> None:
+        """A session has begun, which tells only of changes from now on: what was made before is not used any more."""
+        with self._lock:
+            self.returns += 1
+            self._kept.clear()
+
     def keep(self, terms: Terms, running: Rebuilding, answer: Answer, ttl_s: float, returns: int) -> None:
         """Uses the result for the next callers too.
 
-        Not if the client has invalidated the key meanwhile, nor if the service was back since the rebuild began:
-        ``returns`` is how often it was back by then.
+        Not if the client has invalidated the key meanwhile or a session told of a change, nor if the service was back
+        since the rebuild began: ``returns`` is how often it was back by then.
         """
         now = monotonic()
         with self._lock:
@@ -67,6 +73,6 @@ class Away:
         return answer if terms.shares and monotonic() < until else None
 
     def invalidated(self, invalidation: Invalidation) -> None:
-        """The client's own invalidation, which may have failed because the service is away."""
+        """A session has told of it, or it is the client's own, which may have failed because the service is away."""
         with self._lock:
             self._kept = {id_: kept for id_, kept in self._kept.items() if not invalidation.reaches(id_)}

@@ -153,7 +153,20 @@ class BaseClient:
             if (here := client()) is not None:
                 here._rebuilds.lost(lost)
 
-        sessions = Sessions(lambda: default_holder() if holder is None else holder, lease_lost, self._near)
+        def began() -> None:
+            if (here := client()) is not None:
+                here._away.welcomed()
+                here._rebuilds.changed()
+
+        def changed(its: pb.Invalidated) -> None:
+            if (here := client()) is not None:
+                reached = Invalidation(its.namespace, frozenset(its.keys), its.all or len(its.tags) > 0)
+                here._rebuilds.changed(reached)
+                here._away.invalidated(reached)
+
+        sessions = Sessions(
+            lambda: default_holder() if holder is None else holder, lease_lost, began, changed, self._near
+        )
         return Link(self._connection, self._tracing, sessions)
 
     def _renew(self) -> None:

@@ -90,7 +90,7 @@ class Rebuilding:
 
 @dataclass(frozen=True)
 class Invalidation:
-    """What an invalidation of this client may have reached."""
+    """What an invalidation may have reached: one of this client, or one that a session tells of."""
 
     namespace: str
     keys: frozenset[str]
@@ -150,6 +150,16 @@ class Rebuilds:
         with self._lock:
             for id_, running in self._running.items():
                 if invalidation.reaches(id_):
+                    running.close()
+
+    def changed(self, invalidation: Invalidation | None = None) -> None:
+        """A session has told of it, or, where it is None, has begun: rebuilds without the service take no more callers.
+
+        Those under a lease hear from the service if that is lost.
+        """
+        with self._lock:
+            for id_, running in self._running.items():
+                if running.local and (invalidation is None or invalidation.reaches(id_)):
                     running.close()
 
     def _begin(self, terms: Terms, lease: pb.Lease | None) -> Rebuilding:
