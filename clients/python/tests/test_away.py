@@ -59,6 +59,24 @@ class TestAResultThatWasMadeWithoutTheService:
         fake.will("GetOrLock", unavailable())
         assert await caller.get("k", rebuild) == b"v2"
 
+    async def test_is_not_joined_where_the_service_was_back_meanwhile(self, fake: FakeService, caller: Caller) -> None:
+        fake.will("GetOrLock", unavailable())
+        begun, gate = asyncio.Event(), asyncio.Event()
+
+        async def old(_: Context) -> bytes:
+            begun.set()
+            await gate.wait()
+            return b"old"
+
+        call = asyncio.create_task(caller.get("k", old))
+        await begun.wait()
+        fake.will("GetOrLock", hit(b"theirs"))
+        assert await caller.get("another", never_called) == b"theirs"
+        fake.will("GetOrLock", unavailable())
+        assert await caller.get("k", gives(b"new"), wait=0.5) == b"new"
+        gate.set()
+        assert await call == b"old"
+
     async def test_is_not_kept_where_the_service_was_back_meanwhile(self, fake: FakeService, caller: Caller) -> None:
         fake.will("GetOrLock", unavailable())
 
@@ -176,7 +194,7 @@ class TestASession:
         else:
             fake.sessions[0].tell(pb.SessionEvent(invalidated=pb.Invalidated(namespace="default", keys=["k"])))
             await until_asked(away)
-        assert await away.get("k", gives(b"new")) == b"new"
+        assert await away.get("k", gives(b"new"), wait=0.5) == b"new"
         gate.set()
         assert await call == b"old"
         assert await away.get("k", gives(b"newer")) == b"new"

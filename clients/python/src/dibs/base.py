@@ -156,13 +156,10 @@ class BaseClient:
         def began() -> None:
             if (here := client()) is not None:
                 here._away.welcomed()
-                here._rebuilds.changed()
 
         def changed(its: pb.Invalidated) -> None:
             if (here := client()) is not None:
-                reached = Invalidation(its.namespace, frozenset(its.keys), its.all or len(its.tags) > 0)
-                here._rebuilds.changed(reached)
-                here._away.invalidated(reached)
+                here._away.heard(Invalidation(its.namespace, frozenset(its.keys), its.all or len(its.tags) > 0))
 
         sessions = Sessions(
             lambda: default_holder() if holder is None else holder, lease_lost, began, changed, self._near
@@ -172,7 +169,7 @@ class BaseClient:
     def _renew(self) -> None:
         """Everything that belongs to one process."""
         self._rebuilds = Rebuilds()
-        self._away = Away(self._connection.target)
+        self._away = Away(self._connection.target, self._rebuilds)
 
     def _before_fork(self) -> None:
         self._link.before_fork()

@@ -152,10 +152,10 @@ class Rebuilds:
                 if invalidation.reaches(id_):
                     running.close()
 
-    def changed(self, invalidation: Invalidation | None = None) -> None:
-        """A session has told of it, or, where it is None, has begun: rebuilds without the service take no more callers.
+    def close_local(self, invalidation: Invalidation | None = None) -> None:
+        """Rebuilds without the service take no more callers; None: all of them.
 
-        Those under a lease hear from the service if that is lost.
+        The service knows better, or has told of a change. It tells those under a lease when that is lost.
         """
         with self._lock:
             for id_, running in self._running.items():
