@@ -77,11 +77,13 @@ final class ManyAnswers {
     CompletableFuture<List<String>> ask(List<String> keys);
   }
 
-  /** In as many requests as the contract's bound asks for, at once. */
-  private static CompletableFuture<List<String>> all(List<String> keys, Asking asking) {
+  /** In as many requests as there are replicas to ask, and as the contract's bound asks for, at once. */
+  private CompletableFuture<List<String>> all(List<String> keys, Asking asking) {
     List<CompletableFuture<List<String>>> pieces = new ArrayList<>();
-    for (int at = 0; at < keys.size(); at += KEYS_MAX) {
-      pieces.add(asking.ask(keys.subList(at, Math.min(keys.size(), at + KEYS_MAX))));
+    for (List<String> group : parts.transport().groups(keys)) {
+      for (int at = 0; at < group.size(); at += KEYS_MAX) {
+        pieces.add(asking.ask(group.subList(at, Math.min(group.size(), at + KEYS_MAX))));
+      }
     }
     return CompletableFuture.allOf(pieces.toArray(CompletableFuture[]::new))
         .thenApply(done -> pieces.stream().flatMap(piece -> piece.join().stream()).toList());

@@ -5,6 +5,7 @@ import dev.dibs.v1.GetOrLockManyRequest;
 import dev.dibs.v1.GetOrLockManyResponse;
 import io.grpc.Status;
 import java.time.Duration;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Consumer;
 
@@ -62,6 +63,11 @@ final class SessionOrUnary implements Transport {
               }
             });
     return end;
+  }
+
+  @Override
+  public List<List<String>> groups(List<String> keys) {
+    return oneByOne ? unary.groups(keys) : session.groups(keys);
   }
 
   @Override

@@ -11,11 +11,13 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.stream.Collectors;
 
 /**
  * A session with each address of the target, so that the calls of one process are shared by the replicas. All calls of
@@ -58,6 +60,17 @@ final class SessionPool implements Transport, SessionTransport.Hears {
       GetOrLockManyRequest request, Terms terms, Consumer<GetOrLockManyResponse> onAnswer) {
     if (members.isEmpty()) return any.callMany(request, terms, onAnswer);
     return first(request.getKeys(0), List.of(), session -> session.callMany(request, terms, onAnswer));
+  }
+
+  @Override
+  public List<List<String>> groups(List<String> keys) {
+    List<PoolMember> now = members;
+    if (now.isEmpty()) return List.of(keys);
+    // Where none may be tried, all keys go to the session with any address.
+    return List.copyOf(
+        keys.stream()
+            .collect(Collectors.groupingBy(key -> Optional.ofNullable(choose(now, key, List.of()))))
+            .values());
   }
 
   /** The answer of the key's session; where that cannot be had, that of another one. */

@@ -4,6 +4,7 @@ import com.google.protobuf.MessageLite;
 import dev.dibs.v1.GetOrLockManyRequest;
 import dev.dibs.v1.GetOrLockManyResponse;
 import java.time.Duration;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Consumer;
 
@@ -44,6 +45,11 @@ interface Transport {
    */
   CompletableFuture<Void> callMany(
       GetOrLockManyRequest request, Terms terms, Consumer<GetOrLockManyResponse> onAnswer);
+
+  /** The keys that one call may be for, group by group: each goes where a call for it alone would go. */
+  default List<List<String>> groups(List<String> keys) {
+    return List.of(keys);
+  }
 
   /** No more calls; those that were made still end. */
   void close();

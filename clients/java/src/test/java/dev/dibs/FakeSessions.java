@@ -1,6 +1,7 @@
 package dev.dibs;
 
 import dev.dibs.v1.CoordinatorServiceGrpc.CoordinatorServiceImplBase;
+import dev.dibs.v1.GetOrLockManyResponse;
 import dev.dibs.v1.GetOrLockRequest;
 import dev.dibs.v1.GetOrLockResponse;
 import dev.dibs.v1.SessionCall;
@@ -19,6 +20,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.List;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -84,6 +86,21 @@ final class FakeSessions extends CoordinatorServiceImplBase implements AutoClose
           SessionReply.newBuilder()
               .setId(call.getId())
               .setGetOrLock(GetOrLockResponse.newBuilder().setHit(FakeService.hitOf(text))));
+    }
+
+    /** The same for each of many keys. */
+    void hits(SessionCall call, String text) {
+      List<String> keys = call.getGetOrLockMany().getKeysList();
+      for (int at = 0; at < keys.size(); at += 1) {
+        reply(
+            SessionReply.newBuilder()
+                .setId(call.getId())
+                .setMore(at + 1 < keys.size())
+                .setGetOrLockMany(
+                    GetOrLockManyResponse.newBuilder()
+                        .setKey(keys.get(at))
+                        .setResponse(GetOrLockResponse.newBuilder().setHit(FakeService.hitOf(text)))));
+      }
     }
 
     void tell(SessionEvent.Builder event) {

@@ -102,6 +102,21 @@ final class SessionPoolTest {
   }
 
   @Test
+  void asksForEachOfManyKeysWhereItWouldGoByItself() throws Exception {
+    begin();
+    Map<String, FakeSessions.Stream> alone = served();
+    var many = client.getOrRebuildManyAsync(alone.keySet(), TEXT.read(Options.Read.STORE), (keys, rebuild) -> Map.of());
+    Map<String, FakeSessions.Stream> together = new HashMap<>();
+    for (FakeSessions.Stream stream : streams) {
+      SessionCall call = stream.call();
+      for (String key : call.getGetOrLockMany().getKeysList()) together.put(key, stream);
+      stream.hits(call, "v");
+    }
+    assertEquals(alone, together);
+    assertEquals(KEYS, many.get().size());
+  }
+
+  @Test
   void leavesOneThatIsGoneAndFindsItAgain() throws Exception {
     begin();
     Map<String, FakeSessions.Stream> before = served();
