@@ -115,8 +115,8 @@ export class Containers {
       'host',
       '--no-healthcheck',
     ];
-    // It also ends when this process is killed.
-    const limits = [...LIMITS, '--timeout', '300'];
+    // It also ends when this process is killed. Within another container, the number of its processes cannot be limited.
+    const limits = [...LIMITS, '--timeout', '300', '--pids-limit=-1'];
     const safe = ['--security-opt', 'no-new-privileges', '--pull', 'never'];
     const child = spawn(
       'podman',
