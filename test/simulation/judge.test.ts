@@ -260,6 +260,18 @@ describe('INV-15, never an old value', () => {
     expect(broken()).toEqual(['INV-15']);
   });
 
+  it('is broken by a value that no store took from before a change, unless its holder had the lease only after that', () => {
+    for (const isHeldBefore of [false, true]) {
+      const nonce = isHeldBefore ? 'before' : 'after';
+      arm(ID, nonce, ++fence);
+      if (isHeldBefore) answer(ID, nonce);
+      judge.oldValues.arrived(here, voided());
+      answer(ID, nonce);
+      show(here, nonce, judge.now(), { fence: 0, freshForMs: 0 }, 'store_lost');
+      expect(broken()).toEqual(isHeldBefore ? ['INV-15'] : []);
+    }
+  });
+
   it('is broken by a value without a store that says nothing of it, and by one that is called fresh', () => {
     answer(ID, 'u', 500, 'store_lost');
     show(here, 'u', judge.now(), { fence: 0, freshForMs: 0 }, 'store_lost');

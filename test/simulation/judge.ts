@@ -9,7 +9,7 @@ import type {
 import { keyFromId } from '../../src/coordination/words/key.js';
 import type { Degraded, Hit, Lease } from '../../src/coordination/words/outcome.js';
 import type { MemoryRecord } from '../../src/memory/memory-record.js';
-import { type Change, isWithoutStore, OldValues, type Place, type Shown } from './old-values.js';
+import { type Change, OldValues, type Place, type Shown } from './old-values.js';
 import type { StoreStep } from './sim-store.js';
 
 /** A broken invariant of the design's section 7. */
@@ -259,7 +259,7 @@ export class Judge {
   leaseAnswered(id: string, nonce: string, lease: Lease, degraded: Degraded): void {
     this.counts.leases += 1;
     if (degraded !== 'none') this.counts.degraded += 1;
-    if (isWithoutStore(degraded)) this.oldValues.given(id, nonce);
+    this.oldValues.held(id, nonce, degraded);
     if (!(lease.expiresInMs > 0)) this.violated('INV-4', `${id}: a lease with ${lease.expiresInMs} ms left`);
     const known = this.#leases.get(nonce);
     if (known === undefined) return;

@@ -23,8 +23,10 @@ export type Place = object;
 /** What was made under one lease: a value, or a failure. */
 export interface Made {
   readonly id: string;
-  /** When the lease was given: its holder has read the source since. */
+  /** When the lease was armed, or was given without the store: its holder has read the source since. */
   givenAt: number;
+  /** When a caller first had the lease. */
+  heldAt: number | undefined;
   storedAt: number | undefined;
   tags: readonly string[];
   /** When the store began to count its time, and for how long it is fresh. */
@@ -91,12 +93,22 @@ export class OldValues {
     private readonly nowMs: () => number,
   ) {}
 
-  /** A lease, as the store arms it; or as a replica answers it, where no store knows of it. */
+  /** A lease, as the store arms it. */
   given(id: string, nonce: string): void {
     const made = this.#made.get(nonce);
-    if (made === undefined) {
-      this.#made.set(nonce, { id, givenAt: this.now(), storedAt: undefined, tags: [], freshMs: undefined });
-    } else made.givenAt = this.now();
+    if (made !== undefined) made.givenAt = this.now();
+    else {
+      const now = this.now();
+      const unknown = { heldAt: undefined, storedAt: undefined, freshMs: undefined };
+      this.#made.set(nonce, { id, givenAt: now, tags: [], ...unknown });
+    }
+  }
+
+  /** A caller has the lease: what it makes was read no earlier. Where no store knows of it, it is given by that. */
+  held(id: string, nonce: string, degraded: Degraded): void {
+    if (isWithoutStore(degraded)) this.given(id, nonce);
+    const made = this.#made.get(nonce);
+    if (made !== undefined) made.heldAt ??= this.now();
   }
 
   /** What the lease's holder publishes, whether or not it will be stored. */
@@ -308,8 +320,10 @@ const BEFORE = 'before the call came';
 
 function isChangeOf(change: Change, made: Made, nonce: string, fresh: boolean): boolean {
   if (change.what === 'mark_stale' && !fresh) return false;
-  if (change.what !== 'publish') return change.appliedAt > made.givenAt && concerns(change, made);
-  return change.nonce !== nonce && change.appliedAt > (made.storedAt ?? made.givenAt);
+  // The store dates what it takes by the arm. What it did not take is as new as its holder's read.
+  const readAt = made.storedAt === undefined ? (made.heldAt ?? made.givenAt) : made.givenAt;
+  if (change.what !== 'publish') return change.appliedAt > readAt && concerns(change, made);
+  return change.nonce !== nonce && change.appliedAt > (made.storedAt ?? readAt);
 }
 
 function concerns({ stamped }: Change, { tags }: Made): boolean {

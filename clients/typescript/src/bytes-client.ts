@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { countAddresses } from './addresses.js';
 import { Availability, type Warn } from './availability.js';
 import { Background } from './background.js';
@@ -75,7 +76,7 @@ export class BytesClient {
     const held = new HeldLeases();
     const connection = connectionOptions(options, process.env);
     const parts = { holder, held, near: this.#near, changes: this.#changes };
-    this.transport = options.transport ?? transportOf(connection, options.session, parts, machine);
+    this.transport = options.transport ?? transportOf(connection, options, parts, machine);
     this.calls = new Calls(this.transport, { namespace, holder });
     this.background = new Background(clock);
     const local = new LocalRebuilds(clock);
@@ -165,7 +166,7 @@ interface TransportParts {
 
 function transportOf(
   connection: ReturnType<typeof connectionOptions>,
-  session: boolean | undefined,
+  { session, keyAffinity = false }: Pick<DibsClientOptions, 'session' | 'keyAffinity'>,
   { holder, held, near, changes }: TransportParts,
   machine: Machine,
 ): Transport {
@@ -178,6 +179,8 @@ function transportOf(
   const options: SessionTransportOptions = { clock, connectMs, holder, leaseLost, near, changes };
   const pool = new SessionPool({
     clock,
+    // By chance, so that a key that all processes want is not the burden of one replica.
+    salt: keyAffinity ? 0 : randomInt(2 ** 32),
     create: (events) => new SessionTransport(link, { ...options, events }),
     countAddresses: () => machine.countAddresses(target),
   });

@@ -85,6 +85,11 @@ export class LocalRebuilds implements CopyHolder {
   /** Without the service no change is heard of anyway. */
   missed(): void {}
 
+  /** The service was there, and the session tells only of changes from now on. */
+  began(): void {
+    this.forget();
+  }
+
   #begin(id: string, terms: LocalTerms, make: (signal: AbortSignal) => Promise<Made>): Promise<Made> {
     const { namespace, key, signal } = terms;
     const isCurrent = () => this.#running.get(id) === running;

@@ -37,6 +37,12 @@ export interface DibsClientOptions {
    */
   readonly session?: boolean;
   /**
+   * Where the target has several replicas: whether a key has the same one in every process. Its callers then meet in one
+   * place, which costs fewer reads of the store and memory in one near cache of the service instead of all; a key that
+   * all processes want is then the burden of one replica. Default: false, each process has its own shares.
+   */
+  readonly keyAffinity?: boolean;
+  /**
    * Fresh values in this process's memory, dropped as soon as the service hears that they have changed; default:
    * none. Needs sessions.
    */

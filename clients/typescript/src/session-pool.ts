@@ -1,5 +1,6 @@
 import type { Clock } from './clock.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
+import { hashOf, rankOf } from './key-share.js';
 import type { CallTerms, Transport } from './transport.js';
 
 /** A session, as far as the pool has to do with it. */
@@ -21,6 +22,8 @@ export interface SessionEvents {
 
 export interface SessionPoolParts {
   readonly clock: Clock;
+  /** Of 32 bits: pools with the same one give a key to the same replica. */
+  readonly salt: number;
   create(events: SessionEvents): PooledSession;
   /** How many addresses the target has now. */
   countAddresses(): Promise<number>;
@@ -30,6 +33,8 @@ interface Member {
   readonly session: PooledSession;
   /** It is open to a replica of its own, so that calls may go over it. */
   ready: boolean;
+  /** Which keys it has. */
+  seed: number;
   /** Until it looks again for a replica of its own. */
   lookAgainMs: number;
 }
@@ -47,17 +52,18 @@ const LOOK_AGAIN_MAX_MS = 30_000;
 
 /**
  * A session with each address that the target has. All calls of a key go over the same one, so that callers of
- * a key meet on one replica. The first serves where another is not open; it is opened by the first call.
+ * a key meet on one replica: a session that comes or goes moves no keys of the others. The first serves where no other
+ * is open; it is opened by the first call.
  */
 export class SessionPool implements Transport {
-  readonly #first: PooledSession;
+  readonly #first: Member;
   /** All but the first. */
-  readonly #members: Member[] = [];
+  readonly #others: Member[] = [];
   #counting = false;
   #closed = false;
 
   constructor(private readonly parts: SessionPoolParts) {
-    this.#first = parts.create({ opened: () => void this.#grow(), broken: () => {} });
+    this.#first = this.#memberOf(() => this.#openedFirst());
   }
 
   readonly getOrLock: Transport['getOrLock'] = (request, terms) =>
@@ -66,30 +72,37 @@ export class SessionPool implements Transport {
   readonly release: Transport['release'] = (request, terms) => this.#of(request).release(request, terms);
   readonly extend: Transport['extend'] = (request, terms) => this.#of(request).extend(request, terms);
   readonly explain: Transport['explain'] = (request, terms) => this.#of(request).explain(request, terms);
-  readonly invalidate: Transport['invalidate'] = (request, terms) => this.#first.invalidate(request, terms);
+  readonly invalidate: Transport['invalidate'] = (request, terms) =>
+    this.#first.session.invalidate(request, terms);
 
   getOrLockMany(
     request: wire.GetOrLockManyRequest,
     terms: CallTerms,
   ): AsyncIterable<wire.GetOrLockManyResponse> {
-    return this.#first.getOrLockMany(request, terms);
+    return this.#first.session.getOrLockMany(request, terms);
   }
 
   ready(): Promise<void> {
-    return this.#first.ready();
+    return this.#first.session.ready();
   }
 
   close(): void {
     this.#closed = true;
-    this.#first.close();
-    for (const { session } of this.#members) session.close();
+    for (const { session } of [this.#first, ...this.#others]) session.close();
   }
 
   #of({ key }: { readonly key: string }): PooledSession {
-    if (this.#members.length === 0) return this.#first;
-    const at = hashOf(key) % (this.#members.length + 1);
-    const member = this.#members[at - 1];
-    return member?.ready === true ? member.session : this.#first;
+    if (this.#others.length === 0) return this.#first.session;
+    const hash = hashOf(key);
+    let chosen = this.#first;
+    let highest = chosen.ready ? rankOf(hash, chosen.seed) : -1;
+    for (const other of this.#others) {
+      const rank = other.ready ? rankOf(hash, other.seed) : -1;
+      if (rank <= highest) continue;
+      highest = rank;
+      chosen = other;
+    }
+    return chosen.session;
   }
 
   async #grow(): Promise<void> {
@@ -97,36 +110,55 @@ export class SessionPool implements Transport {
     this.#counting = true;
     const count = await this.parts.countAddresses();
     this.#counting = false;
-    while (!this.#closed && this.#members.length + 1 < Math.min(count, SESSIONS_MAX)) {
-      const member: Member = {
-        session: this.parts.create({
-          opened: () => this.#opened(member),
-          broken: () => {
-            member.ready = false;
-            this.#reopen(member, REOPEN_MS);
-          },
-        }),
-        ready: false,
-        lookAgainMs: LOOK_AGAIN_MIN_MS,
-      };
-      this.#members.push(member);
-      member.session.open();
+    while (!this.#closed && this.#others.length + 1 < Math.min(count, SESSIONS_MAX)) {
+      const other: Member = this.#memberOf(() => this.#openedOther(other));
+      this.#others.push(other);
+      other.session.open();
     }
   }
 
-  #opened(member: Member): void {
-    const { peer } = member.session;
-    const others = this.#members.filter((other) => other !== member && other.ready);
-    const isTaken = [this.#first, ...others.map(({ session }) => session)].some((it) => it.peer === peer);
-    if (!isTaken) {
-      member.ready = true;
-      member.lookAgainMs = LOOK_AGAIN_MIN_MS;
-      return;
+  #memberOf(opened: () => void): Member {
+    const broken = () => {
+      member.ready = false;
+      // Calls open the first one while it has all of them.
+      if (this.#others.length > 0) this.#reopen(member, REOPEN_MS);
+    };
+    const session = this.parts.create({ opened, broken });
+    const member: Member = { session, ready: false, seed: 0, lookAgainMs: LOOK_AGAIN_MIN_MS };
+    return member;
+  }
+
+  #openedFirst(): void {
+    const { peer } = this.#first.session;
+    this.#has(this.#first, peer);
+    // It was opened again, to the replica of another one.
+    for (const other of this.#others) {
+      if (other.ready && other.session.peer === peer) this.#leave(other);
     }
-    // Nothing went over it yet, so that nothing is lost with it. The next one goes to the next address.
-    member.session.leave();
-    this.#reopen(member, member.lookAgainMs);
-    member.lookAgainMs = Math.min(2 * member.lookAgainMs, LOOK_AGAIN_MAX_MS);
+    void this.#grow();
+  }
+
+  #openedOther(other: Member): void {
+    const { peer } = other.session;
+    const isTaken = [this.#first, ...this.#others].some(
+      (it) => it !== other && (it.ready || it === this.#first) && it.session.peer === peer,
+    );
+    if (isTaken) this.#leave(other);
+    else this.#has(other, peer);
+  }
+
+  #has(member: Member, peer: string | undefined): void {
+    member.ready = true;
+    member.seed = hashOf(peer ?? '') ^ this.parts.salt;
+    member.lookAgainMs = LOOK_AGAIN_MIN_MS;
+  }
+
+  /** Another session has its replica. The next one goes to the next address. */
+  #leave(other: Member): void {
+    other.ready = false;
+    other.session.leave();
+    this.#reopen(other, other.lookAgainMs);
+    other.lookAgainMs = Math.min(2 * other.lookAgainMs, LOOK_AGAIN_MAX_MS);
   }
 
   #reopen(member: Member, afterMs: number): void {
@@ -135,13 +167,4 @@ export class SessionPool implements Transport {
       if (!this.#closed && !member.ready) member.session.open();
     });
   }
-}
-
-/** FNV-1a, over UTF-16 code units. */
-function hashOf(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let at = 0; at < text.length; at += 1) {
-    hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  }
-  return hash >>> 0;
 }

@@ -12,15 +12,35 @@ function made(text: string): Made {
   return { bytes: Buffer.from(text), how: { store: true } };
 }
 
-test('a rebuild that began before the service was back is not kept, and not joined', async () => {
+test.for([
+  ['the service was back', (rebuilds: LocalRebuilds) => rebuilds.forget()],
+  ['a session began', (rebuilds: LocalRebuilds) => rebuilds.began()],
+] as const)('a rebuild that began before %s is not kept, and not joined', async ([, back]) => {
   const rebuilds = new LocalRebuilds();
   let end = (_made: Made) => {};
   const first = rebuilds.get(TERMS, () => new Promise((resolve) => (end = resolve)));
-  rebuilds.forget();
+  back(rebuilds);
   expect((await rebuilds.get(TERMS, async () => made('new'))).bytes?.toString()).toBe('new');
   end(made('old'));
   expect((await first).bytes?.toString()).toBe('old');
   expect((await rebuilds.get(TERMS, async () => made('newer'))).bytes?.toString()).toBe('new');
+});
+
+test('what a rebuild without the service made is dropped by a change that a session tells of', async () => {
+  const changes = [
+    { namespace: '', keys: ['a'], tags: [], all: false },
+    { namespace: 'default', keys: [], tags: ['t'], all: false },
+    { namespace: 'default', keys: [], tags: [], all: true },
+  ];
+  for (const change of changes) {
+    const rebuilds = new LocalRebuilds();
+    await rebuilds.get(TERMS, async () => made('old'));
+    rebuilds.changed({ ...change, namespace: 'other' });
+    rebuilds.changed({ namespace: '', keys: ['b'], tags: [], all: false });
+    expect((await rebuilds.get(TERMS, async () => made('new'))).bytes?.toString()).toBe('old');
+    rebuilds.changed(change);
+    expect((await rebuilds.get(TERMS, async () => made('new'))).bytes?.toString()).toBe('new');
+  }
 });
 
 test('a rebuild without the service serves later callers for its time to live, and for 5 s at most', async () => {

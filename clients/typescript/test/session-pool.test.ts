@@ -29,7 +29,7 @@ describe('a session that meets the replica of another one', () => {
   it('looks again less and less often, until an address that connects late is there', async () => {
     let [peer, looks] = ['one', 0];
     const pool = new SessionPool({
-      clock: SYSTEM_CLOCK,
+      ...{ clock: SYSTEM_CLOCK, salt: 0 },
       countAddresses: () => Promise.resolve(2),
       create: ({ opened }) => {
         const session: Partial<PooledSession> & { peer: string | undefined } = {
@@ -97,6 +97,25 @@ describe('a client of several replicas', () => {
     const [key, rebuild] = [freshKey(), vi.fn(() => bytes('v'))];
     for (let at = 0; at < 5; at += 1) await client.getOrRebuild(key, rebuild, { codec: raw, ttlMs });
     expect(rebuild).toHaveBeenCalledTimes(1);
+  });
+
+  it('with key affinity gives each key to the replica that other clients give it to', async () => {
+    const target = `ipv4:${services.map(({ target }) => target).join()}`;
+    const clients = [0, 1].map(() => new DibsClient({ target, keyAffinity: true }));
+    const asks = (at: number, key: string) =>
+      clients[at]?.getOrRebuild(key, () => bytes('v'), { codec: raw, ttlMs });
+    try {
+      await vi.waitFor(async () => {
+        const keys = Array.from({ length: 30 }, () => freshKey());
+        await Promise.all(keys.map((key) => asks(0, key)));
+        const rebuild = vi.fn(() => bytes('v'));
+        // Each service has a memory of its own here.
+        await Promise.all(keys.map((key) => clients[1]?.getOrRebuild(key, rebuild, { codec: raw, ttlMs })));
+        expect(rebuild).not.toHaveBeenCalled();
+      }, 25_000);
+    } finally {
+      for (const each of clients) each.close();
+    }
   });
 
   it('goes on with those that are left, and takes the place of none twice', async () => {

@@ -61,7 +61,13 @@ export class Answers {
 
   /** The waiter's time is up: it gets what the last look had for it, or hears why there is nothing. */
   timeOut(room: WaitingRoom, waiter: Waiter): void {
-    this.give(room, waiter, waiter.meanwhile?.() ?? this.#outOfTime(room), 'timeout');
+    if (!this.giveReady(room, waiter, 'timeout')) this.give(room, waiter, this.#outOfTime(room), 'timeout');
+  }
+
+  /** What is held ready for the waiter. False if there is nothing that may serve it now. */
+  giveReady(room: WaitingRoom, waiter: Waiter, endedBy: WaitEnd): boolean {
+    const ready = waiter.meanwhile?.();
+    return ready !== undefined && this.give(room, waiter, ready.hit, endedBy, ready.degraded);
   }
 
   busy(room: WaitingRoom, reason: BusyReason): Busy {

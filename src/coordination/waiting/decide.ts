@@ -1,7 +1,7 @@
 import { forecast, isDrawnToRefresh } from '../leasing/forecast.js';
 import { hitOf } from '../reading/hit-of.js';
 import { leaseLeftMs, type Snapshot } from '../reading/snapshot.js';
-import type { Busy, Failed, Hit, LeaseReason } from '../words/outcome.js';
+import type { Busy, Degraded, Failed, Hit, LeaseReason } from '../words/outcome.js';
 import type { KeyRecord } from '../words/record.js';
 
 /** What one caller wants, with every default resolved. */
@@ -33,6 +33,13 @@ export type Decision =
   | { readonly act: 'wait' }
   /** The snapshot is older than the call, and the caller wants better. */
   | { readonly act: 'read_again' };
+
+/** A value that is held ready for a caller. */
+export interface ReadyHit {
+  readonly hit: Hit;
+  /** What was missing when the value came; absent where a store has it. */
+  readonly degraded: Degraded | undefined;
+}
 
 /** Pure: the one slot that says what a caller gets for what the store holds. */
 export function decide(snapshot: Snapshot, ask: Ask, nowMs: number): Decision {
@@ -106,9 +113,10 @@ export function stillServing(
   hit: Hit,
   { staleAllowed }: Pick<Ask, 'staleAllowed'>,
   nowMs: number,
-): Hit | undefined {
+): ReadyHit | undefined {
   const now = hitOf(snapshot, nowMs, hit.rebuilding);
-  return now !== undefined && (now.fresh || staleAllowed) ? now : undefined;
+  if (now === undefined || !(now.fresh || staleAllowed)) return undefined;
+  return { hit: now, degraded: snapshot.degraded };
 }
 
 /**

@@ -96,7 +96,7 @@ export class KeyLoop {
         if (attempt.kind === 'granted') next = attempt.snapshot;
         // A value that is fresh is worth one attempt and no wait: the same snapshot serves its caller now.
         else if (contender.reason === 'early_refresh') next = snapshot;
-        else if (room.heldBack) this.#serveMeanwhile(contender.waiter);
+        else if (room.heldBack) answers.giveReady(room, contender.waiter, 'publish');
         if (next !== undefined || WITHOUT_PAUSE.has(attempt.kind)) continue;
         undecided = attempt.kind === 'undecided' ? undecided + 1 : 0;
         this.#dismissImpatient(snapshot);
@@ -152,7 +152,7 @@ export class KeyLoop {
     for (const waiter of waiters) {
       const isServed = waiter.staleAllowed && !waiter.storeOnly && waiter.intent !== 'refresh';
       if (!isServed || waiter.trying || !waiter.allows(known)) continue;
-      answers.give(room, waiter, stale, endOf(stale));
+      answers.give(room, waiter, stale, endOf(stale), known.degraded);
       given += weightOf(known);
       if (given < ANSWERS_PER_TURN) continue;
       given = 0;
@@ -224,7 +224,7 @@ export class KeyLoop {
       return true;
     }
     if (decision.act === 'attempt' && decision.meanwhile !== undefined) {
-      answers.give(room, waiter, decision.meanwhile, 'publish');
+      answers.give(room, waiter, decision.meanwhile, 'publish', snapshot.degraded);
       return true;
     }
     if (decision.act === 'read_again') {
@@ -256,7 +256,7 @@ export class KeyLoop {
 
   async #ask(snapshot: Snapshot, contender: Contender, early?: EarlyVotes): Promise<Attempt> {
     const { room } = this;
-    const { arrivals, granter } = this.parts;
+    const { answers, arrivals, granter } = this.parts;
     const { waiter, act, reason } = contender;
     try {
       if (act === 'adopt') return await granter.adopt(room.key, snapshot, waiter);
@@ -264,7 +264,8 @@ export class KeyLoop {
       return await granter.attempt(room.key, { snapshot, waiter, reason, arrivals, next, early });
     } catch (error) {
       // A namespace with `on_loss: fail` still serves what it has.
-      if (!(error instanceof CoordinationError) || !this.#serveMeanwhile(contender.waiter)) throw error;
+      if (!(error instanceof CoordinationError) || !answers.giveReady(room, contender.waiter, 'publish'))
+        throw error;
       return { kind: 'abandoned' };
     }
   }
@@ -288,12 +289,6 @@ export class KeyLoop {
       return waiter;
     }
     return undefined;
-  }
-
-  /** False if there is nothing that may serve it now. */
-  #serveMeanwhile(waiter: Waiter): boolean {
-    const hit = waiter.meanwhile?.();
-    return hit !== undefined && this.parts.answers.give(this.room, waiter, hit, 'publish');
   }
 
   #restMs(): number {

@@ -4,11 +4,11 @@ import type { Arrival, Changes } from '../reading/changes.js';
 import { copyOf, leaseLeftMs, type Snapshot } from '../reading/snapshot.js';
 import type { Call } from '../words/call.js';
 import type { Key } from '../words/key.js';
-import type { GetOrLockAnswer, Hit } from '../words/outcome.js';
+import type { GetOrLockAnswer } from '../words/outcome.js';
 import type { ArmedLease, StoredValue } from '../words/record.js';
 import type { GetOrLock } from '../words/requests.js';
 import type { Span, Trace } from '../words/trace.js';
-import type { Ask } from './decide.js';
+import type { Ask, ReadyHit } from './decide.js';
 
 /** Called once, with the answer or with why there is none: a callback, for a promise costs as much as a waiter. */
 export type Settled = (answer: GetOrLockAnswer | Error) => void;
@@ -35,7 +35,7 @@ export class Waiter implements Ask {
   /** An attempt on its behalf is under way. */
   trying = false;
   /** What it gets now if its time is up before it has a lease, by the last look that was shown to it. */
-  meanwhile: (() => Hit | undefined) | undefined;
+  meanwhile: (() => ReadyHit | undefined) | undefined;
   nodesLateSinceMs: number | undefined;
   /** Slot in the line when it came, from 1. */
   position = 1;

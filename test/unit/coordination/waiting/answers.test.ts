@@ -76,9 +76,13 @@ it('counts a rebuild as saved for a caller that was served beside one', () => {
 
 it('answers a caller whose time is up with what is held ready for it, else with why there is nothing', () => {
   const ready = trial();
-  ready.waiter.meanwhile = () => HIT;
+  ready.waiter.meanwhile = () => ({ hit: HIT, degraded: undefined });
   ready.answers.timeOut(ready.room, ready.waiter);
-  expect(ready.settled).toMatchObject([{ outcome: { kind: 'hit' } }]);
+  expect(ready.settled).toMatchObject([{ outcome: { kind: 'hit' }, degraded: 'none' }]);
+  const unstored = trial();
+  unstored.waiter.meanwhile = () => ({ hit: HIT, degraded: 'store_lost' });
+  unstored.answers.timeOut(unstored.room, unstored.waiter);
+  expect(unstored.settled).toMatchObject([{ outcome: { kind: 'hit' }, degraded: 'store_lost' }]);
   const over = trial();
   over.waiter.meanwhile = () => undefined;
   over.room.heldBack = true;

@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { StoreUnavailable } from '../../../../src/coordination/ports/value-store.js';
 import { Call } from '../../../../src/coordination/words/call.js';
 import {
   type Asked,
@@ -75,6 +76,32 @@ describe('what is held ready for a caller while an attempt runs', () => {
     expect(textIn(hitOf(again))).toBe('old');
     reading.open();
     await trial.expectRest();
+  });
+
+  it('is said to be missing from the store, although the store answers by now', async () => {
+    const trial = new CoordinationTrial();
+    const { token } = await trial.lease();
+    const strict = await trial.ask({ waitMs: 400, stale: 'forbid' });
+    const waiters = [await trial.ask({ waitMs: 400 }), await trial.ask({ waitMs: 400 })];
+    let late = () => {};
+    vi.spyOn(trial.store, 'publish').mockImplementation(
+      () =>
+        new Promise((_, reject) => {
+          late = () => reject(new StoreUnavailable('late', { how: 'late' }));
+        }),
+    );
+    const published = trial.publish(token, 'nowhere', { ttlMs: 1, staleMs: 10_000 });
+    for (let tries = 0; tries < 2; tries++) {
+      await trial.pass(50);
+      late();
+    }
+    expect((await published).outcome).toBe('not_stored');
+    expect(trial.told('degraded')).toEqual([['none']]);
+    expect(isWaiting(strict)).toBe(true);
+    for (const waiter of waiters) {
+      expect(hitOf(waiter)).toMatchObject({ fresh: false, fence: 0 });
+      expect(waiter.answer?.degraded).toBe('store_lost');
+    }
   });
 
   it('serves such a caller also if it does not wait', async () => {
