@@ -1,5 +1,5 @@
 // Programs that tests run and that no distribution has: built from their Go modules, whose versions and hashes are pinned in
-// test/programs/NAME. Each is built once for each pin, and kept.
+// test/programs/PIN. Each is built once for each pin, and kept.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
@@ -9,11 +9,12 @@ import { join } from 'node:path';
  * The path of the program. The first build takes minutes. Rejects if it cannot be built, with the reason.
  *
  * @param {string} root
- * @param {'helm' | 'jaeger'} name
+ * @param {'helm' | 'jaeger' | 'registry' | 'etcd' | 'kube-apiserver' | 'kubectl'} name
+ * @param {'helm' | 'jaeger' | 'registry' | 'kubernetes'} [pin] the folder of its pin, if that has another name
  * @returns {Promise<string>}
  */
-export async function findGoProgram(root, name) {
-  const module = join(root, 'test', 'programs', name);
+export async function findGoProgram(root, name, pin = /** @type {any} */ (name)) {
+  const module = join(root, 'test', 'programs', pin);
   const cache = join(root, 'node_modules', '.cache', 'programs');
   const path = join(cache, `${name}-${pinOf(module)}`);
   if (existsSync(path)) return path;
@@ -22,7 +23,7 @@ export async function findGoProgram(root, name) {
   // Built aside, so that no other process runs half of it.
   const fresh = `${path}.${process.pid}`;
   try {
-    await go(['build', '-trimpath', '-ldflags=-s -w', '-o', fresh, toolOf(module)], module);
+    await go(['build', '-trimpath', `-ldflags=${linkOf(module)}`, '-o', fresh, toolOf(module, name)], module);
     renameSync(fresh, path);
   } finally {
     rmSync(fresh, { force: true });
@@ -52,8 +53,24 @@ function pinOf(module) {
   return hash.digest('hex').slice(0, 12);
 }
 
-/** @param {string} module */
-function toolOf(module) {
-  const [, tool = ''] = /^tool (\S+)$/m.exec(readFileSync(join(module, 'go.mod'), 'utf8')) ?? [];
+/** Kubernetes knows its version only if its build says so, and charts ask for it. @param {string} module */
+function linkOf(module) {
+  const [, version] =
+    /^\tk8s\.io\/kubernetes (v\S+)/m.exec(readFileSync(join(module, 'go.mod'), 'utf8')) ?? [];
+  const said = version === undefined ? '' : ` -X k8s.io/component-base/version.gitVersion=${version}`;
+  return `-s -w${said}`;
+}
+
+/**
+ * The package that a pin names as a tool, such as `go.etcd.io/etcd/server/v3` for etcd.
+ *
+ * @param {string} module
+ * @param {string} name
+ */
+function toolOf(module, name) {
+  const lines = readFileSync(join(module, 'go.mod'), 'utf8').split('\n');
+  const packages = lines.map((line) => line.trim().replace(/^tool /, ''));
+  const tool = packages.find((path) => !path.includes(' ') && path.split('/').includes(name));
+  if (tool === undefined) throw new Error(`${module}/go.mod names no tool ${name}`);
   return tool;
 }

@@ -114,8 +114,11 @@ func (c *Client) changed(what change) {
 func (c *Client) leaseLost(token string) { c.held.lost(token) }
 
 func (c *Client) invalidated(what *dibsv1.Invalidated) {
-	c.flights.changed(change{cmp.Or(what.GetNamespace(), "default"), what.GetKeys(), what.GetTags(), what.GetAll()})
+	c.changed(change{cmp.Or(what.GetNamespace(), "default"), what.GetKeys(), what.GetTags(), what.GetAll()})
 }
+
+// sessionBegan: the service was there, and its sessions tell only of changes from now on.
+func (c *Client) sessionBegan() { c.local.forget() }
 
 func (c *Client) sessionOpened(line *heartbeat) {
 	if c.near != nil {

@@ -90,6 +90,7 @@ func (l *line) welcomed(of context.Context) {
 		l.leavesOff()
 		return
 	}
+	l.session.listener.sessionBegan()
 	if !l.isFirst {
 		l.session.listener.sessionChanged()
 	}

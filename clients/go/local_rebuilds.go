@@ -8,7 +8,7 @@ import (
 
 const (
 	// keptFor is how long the result of a local rebuild is used at the most: a hot key costs its source one rebuild in
-	// that time, and no change is heard of meanwhile.
+	// that time, and a change need not be heard of meanwhile.
 	keptFor = 5 * time.Second
 	// keptMax bounds the memory that they take.
 	keptMax = 1000
@@ -159,7 +159,8 @@ func (l *localRebuilds) changed(what change) {
 	}
 }
 
-// forget drops all results: the service answers again. Those of rebuilds that still run are not kept either.
+// forget drops all results: the service answers again, or has welcomed a session. No other caller joins a rebuild that
+// runs, and its result is not kept.
 func (l *localRebuilds) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -4,10 +4,32 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
 )
 
-func TestALocalRebuildThatOutlastsTheAbsenceIsNeitherJoinedNorKept(t *testing.T) {
-	its, id := newLocalRebuilds(newLifetime()), valueID{"default", "k"}
+func TestALocalRebuildThatIsOlderThanAChangeIsNeitherJoinedNorKept(t *testing.T) {
+	for name, changes := range map[string]func(*Client){
+		"a session begins":                  (*Client).sessionBegan,
+		"a session tells of its key":        telling(&dibsv1.Invalidated{Namespace: "default", Keys: []string{"k"}}),
+		"a session tells of a tag":          telling(&dibsv1.Invalidated{Tags: []string{"a"}}),
+		"a session tells of the namespace":  telling(&dibsv1.Invalidated{Namespace: "default", All: true}),
+		"the service answers another call":  func(its *Client) { its.local.forget() },
+		"this client has invalidated a key": func(its *Client) { its.changed(change{"default", []string{"k"}, nil, false}) },
+	} {
+		t.Run(name, func(t *testing.T) { olderIsDropped(t, changes) })
+	}
+}
+
+func telling(what *dibsv1.Invalidated) func(*Client) {
+	return func(its *Client) { its.invalidated(what) }
+}
+
+func olderIsDropped(t *testing.T, changes func(*Client)) {
+	t.Helper()
+	life, id := newLifetime(), valueID{"default", "k"}
+	client := &Client{local: newLocalRebuilds(life), flights: newFlights(life, func(string) bool { return true })}
+	its := client.local
 	end := make(chan struct{})
 	old := make(chan result, 1)
 	began := make(chan struct{})
@@ -19,7 +41,7 @@ func TestALocalRebuildThatOutlastsTheAbsenceIsNeitherJoinedNorKept(t *testing.T)
 		})
 	}()
 	<-began
-	its.forget()
+	changes(client)
 	now := func(context.Context) (result, time.Duration) { return result{value: []byte("new")}, time.Minute }
 	if got := its.join(t.Context(), id, time.Now().Add(time.Minute), now); string(got.value) != "new" {
 		t.Errorf("joined %q", got.value)

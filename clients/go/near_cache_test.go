@@ -26,6 +26,7 @@ type nearStage struct {
 	freshMs int64
 	tags    *dibsv1.Tags
 	nears   atomic.Int64
+	isAway  atomic.Bool
 }
 
 func newNearStage(t *testing.T, options ...dibs.Option) *nearStage {
@@ -61,6 +62,9 @@ func (n *nearStage) serve(session *fakeSession) {
 func (n *nearStage) answer(call *dibsv1.SessionCall) *dibsv1.SessionReply {
 	if call.GetGetOrLock() == nil {
 		return &dibsv1.SessionReply{Id: call.GetId(), Response: &dibsv1.SessionReply_Invalidate{Invalidate: &dibsv1.InvalidateResponse{}}}
+	}
+	if n.isAway.Load() {
+		return awayReply(call.GetId())
 	}
 	return &dibsv1.SessionReply{Id: call.GetId(), Response: &dibsv1.SessionReply_GetOrLock{GetOrLock: &dibsv1.GetOrLockResponse{
 		Outcome: &dibsv1.GetOrLockResponse_Hit{Hit: &dibsv1.Hit{

@@ -51,6 +51,8 @@ type listener interface {
 	leaseLost(token string)
 	// invalidated: something has changed in a watched namespace.
 	invalidated(*dibsv1.Invalidated)
+	// sessionBegan: the service has welcomed a session.
+	sessionBegan()
 	// sessionOpened: a session stands that tells of changes; sessionOver: it does no more.
 	sessionOpened(*heartbeat)
 	sessionOver(*heartbeat)

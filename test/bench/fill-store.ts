@@ -1,5 +1,8 @@
 import { pathToFileURL } from 'node:url';
 
+/** Longer than any bench. */
+const TTL_MS = 86_400_000;
+
 export const keyOf = (at: number) => `key ${at}`;
 
 /** Writes so many values as publishes do, without the quorum, which has no part in a hit. */
@@ -9,6 +12,7 @@ export async function fillStore(storeUrl: string, count: number, value: Uint8Arr
   const { StoreConnection } = await built('redis/connection.js');
   const { RedisValueStore } = await built('redis/value-store.js');
   const { RedisNamespaceStore } = await built('redis/namespace-store.js');
+  const { encodeTagClock } = await built('coordination/words/tag-clock.js');
   const { SystemChance } = await built('system-chance.js');
   const { SystemClock } = await built('system-clock.js');
   const { keyOf: idOf } = await built('coordination/words/key.js');
@@ -36,15 +40,16 @@ export async function fillStore(storeUrl: string, count: number, value: Uint8Arr
         ...{ holder: '', traceparent: '', reason: 'miss', requestKey: '', clock, keepMs: 60_000 },
       });
       const payload = { kind: 'value', bytes: value };
-      await store.publish(id, {
+      const { outcome } = await store.publish(id, {
         nonce,
         payload,
-        ttlMs: 86_400_000,
+        ttlMs: TTL_MS,
         staleMs: 0,
         tags: [],
         keepMs: 60_000,
         fence: 0,
       });
+      if (outcome !== 'stored') throw new Error(`a value is not stored: ${outcome}`);
     }
   };
   for (;;) {
@@ -56,7 +61,9 @@ export async function fillStore(storeUrl: string, count: number, value: Uint8Arr
     }
   }
   // A value counts by the clock of its namespace.
-  clock = (await new RedisNamespaceStore(connection, new SystemChance()).read('default', [])).clock;
+  clock = encodeTagClock(
+    await new RedisNamespaceStore(connection, new SystemChance()).begin('default', TTL_MS),
+  );
   await Promise.all(Array.from({ length: 500 }, one));
   connection.close();
 }

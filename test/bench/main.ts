@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { Progress } from '../support/progress.mjs';
+import { affinity } from './affinity.js';
 import type { AnyRow, Bench, BoundRow, RateRow, Row } from './bench.js';
 import { budget } from './budget.js';
 import { burst } from './burst.js';
@@ -25,7 +26,7 @@ import { wake } from './wake.js';
 const RESULTS = 'test/bench/results';
 const BENCHES: readonly Bench[] = [
   ...[stampede, burst, hits, openLoop, cold, cycle, wake, takeover, waiters],
-  ...[tracing, stale, budget, clients, growth, footprint, values, link, overload],
+  ...[tracing, stale, budget, clients, growth, footprint, values, link, affinity, overload],
 ];
 
 function ms(value: number): string {

@@ -31,6 +31,8 @@ interface Result {
   readonly rebuilds: number;
   readonly answered: number;
   readonly tookMs: readonly number[];
+  /** What happened to leases and publishes, by kind. */
+  readonly ends?: ReadonlyMap<string, number>;
 }
 
 interface Way {
@@ -45,8 +47,15 @@ export const overload: Bench = {
   name: 'overload',
   async run() {
     const fleet = await Fleet.start({ replicas: REPLICAS });
+    const ends = new Map<string, number>();
+    const count = (what: string) => ends.set(what, (ends.get(what) ?? 0) + 1);
+    const hooks = {
+      onPublish: ({ outcome }: { outcome: string }) => count(outcome),
+      onLeaseLost: () => count('lost while it was rebuilt'),
+      onLocalRebuild: () => count('without the service'),
+    };
     const clients = Array.from({ length: CLIENTS }, (_, at) => {
-      return new DibsClient({ target: fleet.replicas[at % REPLICAS]?.target ?? '' });
+      return new DibsClient({ target: fleet.replicas[at % REPLICAS]?.target ?? '', hooks });
     });
     const recipes = Array.from({ length: CLIENTS }, () => new Recipe(fleet));
     const aside = Aside.start(fleet.store.port);
@@ -54,10 +63,17 @@ export const overload: Bench = {
       {
         name: 'Dibs',
         max: 1,
-        run: (keys) =>
-          stampede(keys, (at, key, rebuild) =>
-            of(clients, at).getOrRebuild(key, rebuild, { ttlMs, waitMs: WAIT_MS, codec: bytes() }),
-          ),
+        run: async (keys) => {
+          ends.clear();
+          const result = await stampede(keys, (at, key, rebuild) => {
+            const why = ({ reason }: { reason: string }) => {
+              count(`lease: ${reason}`);
+              return rebuild();
+            };
+            return of(clients, at).getOrRebuild(key, why, { ttlMs, waitMs: WAIT_MS, codec: bytes() });
+          });
+          return { ...result, ends: new Map(ends) };
+        },
       },
       {
         name: 'Redlock in a loop, 100 ms of sleep',
@@ -101,8 +117,11 @@ async function rowOf(under: string, { name, max, run }: Way): Promise<BoundRow> 
   let rebuilds = 0;
   let answered = 0;
   const tookMs: number[] = [];
+  const ends: string[] = [];
   for (let round = 0; round < ROUNDS; round += 1) {
     const result = await run(keysOf(`${under} ${round}`, name));
+    if (result.ends !== undefined)
+      ends.push([...result.ends].map(([what, times]) => `${times} ${what}`).join(', '));
     rebuilds += result.rebuilds;
     answered += result.answered;
     tookMs.push(...result.tookMs);
@@ -117,6 +136,7 @@ async function rowOf(under: string, { name, max, run }: Way): Promise<BoundRow> 
     facts: [
       `${answered} of ${tookMs.length} callers answered within ${WAIT_MS} ms`,
       `p50 ${p50Ms.toFixed(0)} ms, p99 ${percentile(tookMs, 0.99).toFixed(0)} ms, of which the rebuild takes ${REBUILD_MS}`,
+      ...ends,
     ],
   };
 }

@@ -11,7 +11,9 @@ import { Replica } from '../support/replica.js';
 import { until } from '../support/until.js';
 import type { Json } from './adapter.js';
 import { GuardedReplica } from './guarded-replica.js';
-import { NewerService } from './newer-service.js';
+import type { MessageProxy } from './message-proxy.js';
+import { MuteService } from './mute-service.js';
+import { newerService } from './newer-service.js';
 
 const LOCK_NODES = 5;
 const REPLICAS = ['r1', 'r2'] as const;
@@ -27,7 +29,8 @@ export class Stage {
   readonly #callers = new Map<ReplicaName, Caller>();
   readonly #folder = mkdtempSync(join(tmpdir(), 'dibs-conformance-'));
   readonly #draining = new Set<string>();
-  #newer: NewerService | undefined;
+  #newer: MessageProxy | undefined;
+  #mute: MuteService | undefined;
   #guarded: GuardedReplica | undefined;
   #short: Replica | undefined;
 
@@ -50,7 +53,8 @@ export class Stage {
     if (targets.has('short')) {
       stage.#short = await Replica.start({ ...stage.#environment(), DIBS_WAIT_MAX_MS: '500' });
     }
-    stage.#newer = await NewerService.before(stage.targetOf('r1'));
+    stage.#newer = await newerService(stage.targetOf('r1'));
+    stage.#mute = await MuteService.before(stage.targetOf('r1'));
     return stage;
   }
 
@@ -61,6 +65,7 @@ export class Stage {
   /** The names of targets stand in this folder's README. */
   targetOf(name: string): string {
     if (name === 'newer') return this.#newer?.target ?? '';
+    if (name === 'mute') return this.#mute?.target ?? '';
     if (name === 'nowhere') return '127.0.0.1:1';
     if (name === 'both') return REPLICAS.map((replica) => this.targetOf(replica)).join(',');
     if (name === 'with-nowhere') return `127.0.0.1:1,${this.targetOf('r1')}`;
@@ -116,6 +121,7 @@ export class Stage {
     else if (verb === 'certificate') this.#guarded?.writeCertificate(what, about, namespace);
     else if (verb === 'accept') await this.#guarded?.accept(what);
     else if (verb === 'restart' && what === 'guarded') await this.#guarded?.restart();
+    else if (what === 'mute') this.#mute?.act(verb);
     else if (verb === 'flush' && what === 'store') await this.#atStore((redis) => redis.flushall());
     else throw new Error(`the fleet cannot ${words}`);
   }
@@ -126,6 +132,7 @@ export class Stage {
     await Promise.all(REPLICAS.map((name) => this.#restart(name)));
     await Promise.all(REPLICAS.map((name) => until(() => this.#isWhole(name))));
     await this.#guarded?.heal();
+    this.#mute?.act('hear');
   }
 
   /** It gives a lease, with all that it takes. */
@@ -143,6 +150,7 @@ export class Stage {
 
   async close(): Promise<void> {
     await this.#newer?.stop();
+    await this.#mute?.stop();
     await this.#guarded?.stop();
     await this.#short?.kill();
     for (const caller of this.#callers.values()) caller.close();

@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { Coordinator, type CoordinatorParts } from '../../src/coordination/coordinator.js';
+import type { Clock } from '../../src/coordination/ports/clock.js';
 import { STAMPS_MAX } from '../../src/coordination/ports/namespace-store.js';
 import { NO_OBSERVER } from '../../src/coordination/ports/observer.js';
 import { Call } from '../../src/coordination/words/call.js';
@@ -14,9 +15,10 @@ import { MemoryWakeChannel } from '../../src/memory/wake-channel.js';
 import { SystemChance } from '../../src/system-chance.js';
 import { SystemClock } from '../../src/system-clock.js';
 import { LIMITS } from '../support/coordination-trial.js';
-import { describeWithRedis } from '../support/describe-with-redis.js';
 import { ManualClock } from '../support/manual-clock.js';
-import { startRedisStore } from '../support/redis-store.js';
+import { RedisServer } from '../support/redis-server.js';
+import { connectRedisStore } from '../support/redis-store.js';
+import { describeWithShiftedRedis, ShiftedClock } from '../support/shifted-clock.js';
 import { textValue } from '../support/store-trial.js';
 import { until } from '../support/until.js';
 
@@ -124,38 +126,88 @@ function mib(bytes: number): string {
   return (bytes / 2 ** 20).toFixed(1);
 }
 
-describeWithRedis('a store on Redis', () => {
-  const COUNT = 1_000;
-  const TTL_MS = 200;
+describeWithShiftedRedis('a store on Redis', () => {
+  /** How many calls are under way at a time. */
+  const IN_FLIGHT = 64;
+  const HOURS = 24;
+  const MIB = 2 ** 20;
 
-  test('comes back to where it began, once keys, namespaces and tags are over', async () => {
-    const under = await startRedisStore({ stampsMax: 200 });
-    const limits = { ...LIMITS, leaseMs: 500, leaseMsMax: 500 };
-    const clock = new SystemClock();
-    const quorum = new MemoryLeaseQuorum({ clock });
-    const traffic = new Traffic({ clock, quorum, ...under, wakes: under.channel }, limits);
-    const count = async () => Number(await under.server.command('DBSIZE'));
-    const usedBytes = async () =>
-      Number(/^used_memory:(\d+)/m.exec(await under.server.command('INFO', 'memory'))?.[1]);
-    const burst = async (name: string, of: number) => {
-      for (let at = 0; at < of; at++) await traffic.read(keyOf(`${name}-read-${at}`, 'a key'));
-      expect(await count()).toBe(0);
-      for (let at = 0; at < of; at++) {
-        await traffic.rebuild(keyOf(`${name}-used-${at}`, 'a key'), [], TTL_MS);
-        await traffic.rebuild(keyOf(name, `${at}`), [`user ${at}`], TTL_MS);
-        await traffic.invalidateTags(name, [`user ${at}`]);
-      }
-      expect(await count()).toBeGreaterThan(0);
+  test('comes back to where it began, a day of its own clock after many keys, namespaces and tags', async () => {
+    const shifted = ShiftedClock.create();
+    if (shifted === undefined) throw new Error('test/support/clock-shift.c cannot be built');
+    const server = await RedisServer.start({ env: shifted.env });
+    const under = await connectRedisStore(server.url);
+    const own = new SystemClock();
+    let hours = 0;
+    const clock: Clock = {
+      nowMs: () => own.nowMs() + hours * 3_600_000,
+      after: (ms, fire) => own.after(ms, fire),
+      turn: () => own.turn(),
     };
-    // Redis learns its scripts, and its tables grow to what the first keys need.
-    const over = () => until(async () => (await count()) === 0, 100_000);
-    await burst('first', 100);
-    await over();
-    const began = await usedBytes();
-    await burst('second', COUNT);
-    await over();
-    expect((await usedBytes()) - began).toBeLessThan(2 ** 20);
-    traffic.coordinator.close();
-    await under.close();
-  }, 300_000);
+    const quorum = new MemoryLeaseQuorum({ clock });
+    const { store, namespaces, channel: wakes } = under;
+    const traffic = new Traffic(
+      { clock, quorum, store, namespaces, wakes },
+      { ...LIMITS, waitersMax: 1_000 },
+    );
+    const count = async () => Number(await server.command('DBSIZE'));
+    const usedBytes = async () =>
+      Number(/^used_memory:(\d+)/m.exec(await server.command('INFO', 'memory'))?.[1]);
+    const each = async (many: number, one: (at: number) => Promise<unknown>, step = 1) => {
+      let next = 0;
+      const some = async () => {
+        for (let at = next; at < many; at = next) {
+          next += step;
+          await one(at);
+        }
+      };
+      await Promise.all(Array.from({ length: IN_FLIGHT }, some));
+    };
+    const burst = async (name: string, of: number) => {
+      await each(NAMESPACES * of, (at) => traffic.read(keyOf(`${name}-read-${at}`, 'a key')));
+      expect(await count()).toBe(0);
+      await each(NAMESPACES * of, (at) => traffic.rebuild(keyOf(`${name}-used-${at}`, 'a key'), [], 60_000));
+      await each(KEYS * of, (at) => traffic.rebuild(keyOf(name, `${at}`), [`user ${at}`], 60_000));
+      const tags = (at: number) => Array.from({ length: TAGS_A_CALL }, (_, tag) => `user ${at + tag}`);
+      await each(TAGS * of, (at) => traffic.invalidateTags(name, tags(at)), TAGS_A_CALL);
+    };
+    const day = async () => {
+      for (let hour = 0; hour < HOURS; hour += 1) {
+        hours += 1;
+        shifted.jumpTo(hours * 3_600);
+        for (let at = 0; at < 10; at += 1) await traffic.read(keyOf('other', 'a key'));
+      }
+      // Redis removes what has expired a little at a time.
+      await until(async () => (await count()) === 0, 100_000);
+    };
+    try {
+      // Redis learns its scripts, and its tables grow to what the first keys need.
+      await burst('first', 0.05);
+      await day();
+      const [began, beganBytes] = [await usedBytes(), heapBytes()];
+
+      await burst('second', 1);
+      expect(await count()).toBeGreaterThanOrEqual(KEYS + NAMESPACES);
+      const peak = await usedBytes();
+      expect(peak - began).toBeGreaterThan(10 * MIB);
+      await day();
+      const { coordinator } = traffic;
+      expect([coordinator.waiters, coordinator.leasesHeld]).toEqual([0, 0]);
+      let left = (await usedBytes()) - began;
+      // Its tables and the buffers of its clients shrink afterwards.
+      await until(async () => {
+        left = (await usedBytes()) - began;
+        return left < MIB;
+      }, 60_000);
+      const leftBytes = heapBytes() - beganBytes;
+      console.log(`Redis: ${mib(peak - began)} MiB at the peak, ${mib(left)} MiB a day later`);
+      console.log(`heap of its replica: ${mib(leftBytes)} MiB more a day later`);
+      expect(leftBytes).toBeLessThan(NOISE_BYTES);
+    } finally {
+      traffic.coordinator.close();
+      await under.close();
+      await server.stop();
+      shifted.remove();
+    }
+  }, 1_200_000);
 });

@@ -1,15 +1,13 @@
-import { spawnSync } from 'node:child_process';
 import { describe } from 'vitest';
 import type { Clock } from '../../src/coordination/ports/clock.js';
 import { MemoryNamespaceStore } from '../../src/memory/namespace-store.js';
 import { MemoryValueStore } from '../../src/memory/value-store.js';
 import { MemoryWakeChannel } from '../../src/memory/wake-channel.js';
 import { SystemChance } from '../../src/system-chance.js';
-import { describeWithRedis } from '../support/describe-with-redis.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { RedisServer } from '../support/redis-server.js';
 import { connectRedisStore } from '../support/redis-store.js';
-import { ShiftedClock } from '../support/shifted-clock.js';
+import { describeWithShiftedRedis, ShiftedClock } from '../support/shifted-clock.js';
 import { StoreTrial } from '../support/store-trial.js';
 import { storeClockContract } from './store-clock.contract.js';
 
@@ -35,10 +33,7 @@ describe('the store in memory, its clock set back', () => {
   });
 });
 
-const noCompiler = spawnSync('cc', ['--version']).status !== 0;
-if (noCompiler && process.env.CI === 'true') throw new Error('cc is missing: the store keeps its own time');
-
-(noCompiler ? describe.skip : describeWithRedis)('the store on Redis, its clock set back', () => {
+describeWithShiftedRedis('the store on Redis, its clock set back', () => {
   storeClockContract(async () => {
     const clock = ShiftedClock.create();
     if (clock === undefined) throw new Error('test/support/clock-shift.c cannot be built');

@@ -2,6 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { describe } from 'vitest';
+import { describeWithRedis } from './describe-with-redis.js';
 
 /**
  * A wall clock for processes of its own, which jumps when told to; their monotonic clock goes on as it was. It builds
@@ -39,4 +41,12 @@ export class ShiftedClock {
   get #file(): string {
     return join(this.folder, 'seconds');
   }
+}
+
+/** As {@link describeWithRedis}, for suites whose Redis has such a clock. Skipped where there is no C compiler. */
+export function describeWithShiftedRedis(name: string, suite: () => void): void {
+  const isMissing = spawnSync('cc', ['--version']).status !== 0;
+  if (isMissing && process.env.CI === 'true') throw new Error(`cc is missing: ${name}`);
+  if (isMissing) console.warn(`SKIPPED, for want of cc: ${name}`);
+  (isMissing ? describe.skip : describeWithRedis)(name, suite);
 }

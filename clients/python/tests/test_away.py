@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import monotonic
 from typing import Any
 
 import pytest
-from callers import Caller, Context, MakeCaller, Recorder, fails, gives, never_called, until
+from callers import PATIENCE_S, Caller, Context, MakeCaller, Recorder, fails, gives, never_called, until
 from fake_service import FakeService, hit, unavailable
 
-from dibs import BusyError, ServiceError, Value
+from dibs import BusyError, NearCache, ServiceError, Value
 from dibs.v1 import coordinator_pb2 as pb
 
 
@@ -57,6 +58,24 @@ class TestAResultThatWasMadeWithoutTheService:
         assert await caller.get("another", never_called) == b"theirs"
         fake.will("GetOrLock", unavailable())
         assert await caller.get("k", rebuild) == b"v2"
+
+    async def test_is_not_joined_where_the_service_was_back_meanwhile(self, fake: FakeService, caller: Caller) -> None:
+        fake.will("GetOrLock", unavailable())
+        begun, gate = asyncio.Event(), asyncio.Event()
+
+        async def old(_: Context) -> bytes:
+            begun.set()
+            await gate.wait()
+            return b"old"
+
+        call = asyncio.create_task(caller.get("k", old))
+        await begun.wait()
+        fake.will("GetOrLock", hit(b"theirs"))
+        assert await caller.get("another", never_called) == b"theirs"
+        fake.will("GetOrLock", unavailable())
+        assert await caller.get("k", gives(b"new"), wait=0.5) == b"new"
+        gate.set()
+        assert await call == b"old"
 
     async def test_is_not_kept_where_the_service_was_back_meanwhile(self, fake: FakeService, caller: Caller) -> None:
         fake.will("GetOrLock", unavailable())
@@ -112,6 +131,81 @@ class TestAResultThatWasMadeWithoutTheService:
             await caller.get("k", fails(KeyError("row")))
         assert await caller.get("k", gives(Value(b"only mine", store=False))) == b"only mine"
         assert await caller.get("k", gives(b"v")) == b"v"
+
+
+async def until_asked(caller: Caller) -> None:
+    """What the session said before this is heard: messages come in order."""
+    await caller.get("of no test", gives(b"v"), read="store")
+
+
+_CHANGES: list[tuple[dict[str, Any], bool]] = [
+    ({"namespace": "default", "keys": ["other", "k"]}, True),
+    ({"keys": ["k"]}, True),
+    ({"namespace": "default", "keys": ["other"]}, False),
+    ({"namespace": "default", "tags": ["t"]}, True),
+    ({"namespace": "default", "all": True}, True),
+    ({"namespace": "other", "all": True, "keys": ["k"]}, False),
+]
+
+
+class TestASession:
+    """It stands, and calls over it fail as where the service is away."""
+
+    @pytest.fixture
+    async def away(self, fake: FakeService, make_on_session: MakeCaller) -> Caller:
+        caller = make_on_session(near_cache=NearCache(1_000_000))
+        fake.will("GetOrLock", unavailable())
+        await caller.get("of no test", gives(b"v"))
+        return caller
+
+    @pytest.mark.parametrize(("change", "concerns"), _CHANGES)
+    async def test_that_tells_of_a_change_drops_what_was_made_before(
+        self, fake: FakeService, away: Caller, change: dict[str, Any], concerns: bool
+    ) -> None:
+        rebuild = Counted()
+        assert [await away.get("k", rebuild) for _ in range(2)] == [b"v1"] * 2
+        fake.sessions[0].tell(pb.SessionEvent(invalidated=pb.Invalidated(**change)))
+        await until_asked(away)
+        assert [await away.get("k", rebuild) for _ in range(2)] == [b"v2" if concerns else b"v1"] * 2
+
+    async def test_that_begins_drops_what_was_made_before(self, fake: FakeService, away: Caller) -> None:
+        rebuild = Counted()
+        assert [await away.get("k", rebuild) for _ in range(2)] == [b"v1"] * 2
+        fake.sessions[0].end()
+        await another_session(fake, away)
+        assert [await away.get("k", rebuild) for _ in range(2)] == [b"v2"] * 2
+
+    @pytest.mark.parametrize("begins", [False, True])
+    async def test_leaves_no_rebuild_of_before_to_be_joined_or_kept(
+        self, fake: FakeService, away: Caller, begins: bool
+    ) -> None:
+        begun, gate = asyncio.Event(), asyncio.Event()
+
+        async def old(_: Context) -> bytes:
+            begun.set()
+            await gate.wait()
+            return b"old"
+
+        call = asyncio.create_task(away.get("k", old))
+        await begun.wait()
+        if begins:
+            fake.sessions[0].end()
+            await another_session(fake, away)
+        else:
+            fake.sessions[0].tell(pb.SessionEvent(invalidated=pb.Invalidated(namespace="default", keys=["k"])))
+            await until_asked(away)
+        assert await away.get("k", gives(b"new"), wait=0.5) == b"new"
+        gate.set()
+        assert await call == b"old"
+        assert await away.get("k", gives(b"newer")) == b"new"
+
+
+async def another_session(fake: FakeService, caller: Caller) -> None:
+    before, give_up_at = len(fake.sessions), monotonic() + PATIENCE_S
+    while len(fake.sessions) == before:
+        assert monotonic() < give_up_at, "it never came"
+        await until_asked(caller)
+    await until_asked(caller)
 
 
 async def test_a_local_rebuild_keeps_no_caller_beyond_its_own_wait(fake: FakeService, caller: Caller) -> None:

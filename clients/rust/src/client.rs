@@ -8,21 +8,19 @@ use crate::{
     core::Core,
     error::Error,
     explain::Explain,
-    flights::Flights,
     get::Get,
     get_or_rebuild::Key,
     hooks::{Event, Hooks},
     invalidate::Invalidate,
     lease_guard::Leased,
-    lease_registry::LeaseRegistry,
     link::{Link, Stub},
     links::Links,
-    local_results::LocalResults,
     many::Keys,
     metrics::Metrics,
     near_cache::{NearCache, NearOptions},
     options::{LEASE_HOLD_MAX, Named, OnUnavailable, default_holder},
     reachability::Reachability,
+    session::Hears,
     set::SetKey,
     token::Token,
     transport::Transport,
@@ -254,28 +252,13 @@ impl ClientBuilder {
     pub fn build(self) -> Result<Client, Error> {
         let link = Link::new(&self.connection.clone().or_environment())?;
         let near = NearCache::of(&self.near, &self.namespace)?.filter(|_| !self.without_session);
-        let (leases, flights) = (Arc::default(), Arc::default());
-        let with_session = !self.without_session;
-        let links = Links::new(
-            link,
-            self.holder_or_default(),
-            with_session,
-            Arc::clone(&leases),
-            Arc::clone(&flights),
-            near.clone(),
-        );
-        Ok(self.over(Box::new(links.clone()), flights, leases, near, Some(links)))
+        let hears = Hears { near, ..Hears::default() };
+        let links = Links::new(link, self.holder_or_default(), !self.without_session, hears.clone());
+        Ok(self.over(Box::new(links.clone()), hears, Some(links)))
     }
 
-    pub(crate) fn over(
-        self,
-        transport: Box<dyn Transport>,
-        flights: Arc<Flights>,
-        leases: Arc<LeaseRegistry>,
-        near: Option<Arc<NearCache>>,
-        links: Option<Arc<Links>>,
-    ) -> Client {
-        let local_results: Arc<LocalResults> = Arc::default();
+    pub(crate) fn over(self, transport: Box<dyn Transport>, hears: Hears, links: Option<Arc<Links>>) -> Client {
+        let Hears { leases, flights, near, local_results } = hears;
         let reachability = Arc::new(Reachability::new(local_results.clone(), near.clone()));
         let background = TaskTracker::new();
         // Closed, it can be waited for; what is spawned on it is still counted.
@@ -284,7 +267,6 @@ impl ClientBuilder {
             calls: Calls::new(transport, reachability.clone()),
             leases,
             flights,
-            local: Arc::default(),
             local_results,
             reachability,
             background,

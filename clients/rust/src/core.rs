@@ -23,8 +23,6 @@ pub(crate) struct Core {
     pub metrics: Metrics,
     pub leases: Arc<LeaseRegistry>,
     pub flights: Arc<Flights>,
-    /// Rebuilds of this process that go without the service: one at a time for each namespace and key.
-    pub local: Arc<Flights>,
     pub local_results: Arc<LocalResults>,
     pub reachability: Arc<Reachability>,
     /// Work in the background: rebuilds behind a stale value, publishes, leases on their way back.

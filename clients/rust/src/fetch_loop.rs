@@ -125,7 +125,7 @@ async fn without_service(
             return Ok(value);
         }
         let fly = |_| rebuild_locally(core.clone(), options.clone(), rebuild.clone(), cause.clone());
-        let seat = core.local.board_local(options, fly);
+        let seat = core.local_results.running.board_local(options, fly);
         match landed(core, options, &rebuild, seat, until).await {
             Next::Return(outcome) => return outcome,
             Next::AskAgain(error) if !has_time(until) => return Err(error),

@@ -113,7 +113,6 @@ impl Drop for Closing {
         if *all || !tags.is_empty() {
             // Which tags a value will have is not known before its rebuild ends.
             core.flights.close_namespace(namespace);
-            core.local.close_namespace(namespace);
             core.local_results.drop_namespace(namespace);
             if let Some(near) = &core.near {
                 near.drop_namespace(namespace);
@@ -122,7 +121,6 @@ impl Drop for Closing {
         }
         for key in keys {
             core.flights.close_key(namespace, key);
-            core.local.close_key(namespace, key);
             core.local_results.drop_key(namespace, key);
             if let Some(near) = &core.near {
                 near.drop_key(namespace, key);

@@ -15,10 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     error::CallError,
-    flights::Flights,
-    lease_registry::LeaseRegistry,
     link::{Link, Stub},
-    near_cache::NearCache,
     session::Hears,
     session_or_unary::SessionOrUnary,
     session_pool::SessionPool,
@@ -36,9 +33,7 @@ pub(crate) struct Links {
     link: Arc<Link>,
     holder: String,
     with_session: bool,
-    leases: Arc<LeaseRegistry>,
-    flights: Arc<Flights>,
-    near: Option<Arc<NearCache>>,
+    hears: Hears,
     by_runtime: Mutex<HashMap<runtime::Id, Arc<Connected>>>,
 }
 
@@ -51,16 +46,8 @@ struct Connected {
 }
 
 impl Links {
-    pub fn new(
-        link: Link,
-        holder: String,
-        with_session: bool,
-        leases: Arc<LeaseRegistry>,
-        flights: Arc<Flights>,
-        near: Option<Arc<NearCache>>,
-    ) -> Arc<Self> {
-        let by_runtime = Mutex::default();
-        Arc::new(Self { link: Arc::new(link), holder, with_session, leases, flights, near, by_runtime })
+    pub fn new(link: Link, holder: String, with_session: bool, hears: Hears) -> Arc<Self> {
+        Arc::new(Self { link: Arc::new(link), holder, with_session, hears, by_runtime: Mutex::default() })
     }
 
     /// For the user; of the runtime in which this is called.
@@ -77,9 +64,8 @@ impl Links {
         let (own, stub) = self.link.connect_for_two();
         let unary = Unary::new(own);
         let session = self.with_session.then(|| {
-            let (leases, flights, near) = (self.leases.clone(), self.flights.clone(), self.near.clone());
-            let hears = move || Hears { leases: leases.clone(), flights: flights.clone(), near: near.clone() };
-            SessionOrUnary::new(SessionPool::new(self.link.clone(), self.holder.clone(), hears), unary.clone())
+            let pool = SessionPool::new(self.link.clone(), self.holder.clone(), self.hears.clone());
+            SessionOrUnary::new(pool, unary.clone())
         });
         let forget = Forget { links: Arc::downgrade(self), id };
         let until_the_end = async move {
@@ -139,7 +125,7 @@ impl Transport for Arc<Links> {
     }
 
     fn watches(&self, namespace: &str) -> bool {
-        let near = self.near.as_ref().filter(|near| near.has(namespace));
+        let near = self.hears.near.as_ref().filter(|near| near.has(namespace));
         near.is_some() && self.connected().session.as_ref().is_some_and(SessionOrUnary::watches)
     }
 

@@ -1,7 +1,7 @@
-//! Results of rebuilds that went without the service.
+//! Rebuilds that go without the service, and their results.
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -9,21 +9,26 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
-    flights::KeyId,
+    flights::{Flights, KeyId},
     options::{Options, Read, key_id, key_id_of},
+    v1,
     value_terms::ValueTerms,
 };
 
 /// Long enough that a hot key is not rebuilt for each call, short enough that what other processes invalidate, of which
-/// this one cannot hear, is soon gone.
+/// this one need not hear, is soon gone.
 const KEPT_MAX: Duration = Duration::from_secs(5);
 /// A process with more keys than this rebuilds the others for each call, as it would without these.
 const ENTRIES_MAX: usize = 1_000;
 
 /// Values that this process rebuilt while the service could not be reached, for a short while and until the service
-/// answers again.
+/// answers again or welcomes a session. What is dropped here is for no caller from then on, also if it is being rebuilt.
 #[derive(Default)]
-pub(crate) struct LocalResults(Mutex<Kept>);
+pub(crate) struct LocalResults {
+    /// Rebuilds of this process that go without the service: one at a time for each namespace and key.
+    pub running: Arc<Flights>,
+    kept: Mutex<Kept>,
+}
 
 #[derive(Default)]
 struct Kept {
@@ -69,13 +74,26 @@ impl LocalResults {
         }
     }
 
+    /// A session tells of it. Which tags a value will have is not known before its rebuild ends.
+    pub fn heard(&self, changed: &v1::Invalidated) {
+        let v1::Invalidated { namespace, keys, tags, all } = changed;
+        if *all || !tags.is_empty() {
+            return self.drop_namespace(namespace);
+        }
+        for key in keys {
+            self.drop_key(namespace, key);
+        }
+    }
+
     pub fn drop_key(&self, namespace: &str, key: &str) {
+        self.running.close_key(namespace, key);
         let mut kept = self.kept();
         kept.drops += 1;
         kept.by_key.remove(&key_id_of(namespace, key));
     }
 
     pub fn drop_namespace(&self, namespace: &str) {
+        self.running.close_namespace(namespace);
         let (namespace, _) = key_id_of(namespace, "");
         let mut kept = self.kept();
         kept.drops += 1;
@@ -83,12 +101,13 @@ impl LocalResults {
     }
 
     pub fn drop_all(&self) {
+        self.running.close_all();
         let mut kept = self.kept();
         kept.drops += 1;
         kept.by_key.clear();
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

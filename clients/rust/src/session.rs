@@ -13,6 +13,7 @@ use crate::{
     flights::Flights,
     lease_registry::LeaseRegistry,
     link::Link,
+    local_results::LocalResults,
     near_cache::NearCache,
     open_calls::{Ended, OpenCalls},
     running_time::ran_for,
@@ -25,18 +26,26 @@ use crate::{
 const MARGIN: Duration = Duration::from_millis(200);
 
 /// What hears of what the service says without having been asked.
+#[derive(Clone, Default)]
 pub(crate) struct Hears {
     pub leases: Arc<LeaseRegistry>,
     pub flights: Arc<Flights>,
     pub near: Option<Arc<NearCache>>,
+    pub local_results: Arc<LocalResults>,
 }
 
 impl Hears {
+    /// The service was there, and the session tells only of what changes from now on.
+    fn began(&self) {
+        self.local_results.drop_all();
+    }
+
     fn changed(&self, changed: &v1::Invalidated) {
         let v1::Invalidated { namespace, keys, tags, all } = changed;
         if let Some(near) = &self.near {
             near.heard(changed);
         }
+        self.local_results.heard(changed);
         if *all || !tags.is_empty() {
             return self.flights.close_namespace(namespace);
         }
@@ -202,6 +211,7 @@ impl Session {
     fn heard(session: &Weak<Self>, open: &Arc<OpenCalls>, message: v1::SessionResponse) {
         let session = session.upgrade();
         if let (Some(welcome), Some(session)) = (message.welcome, &session) {
+            session.hears.began();
             session.state().resume_token = welcome.resume_token;
         }
         for reply in message.replies {

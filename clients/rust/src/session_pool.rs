@@ -47,10 +47,10 @@ pub(crate) struct SessionPool {
 }
 
 impl SessionPool {
-    pub fn new(link: Arc<Link>, holder: String, hears: impl Fn() -> Hears + Send + Sync + 'static) -> Arc<Self> {
+    pub fn new(link: Arc<Link>, holder: String, hears: Hears) -> Arc<Self> {
         let changed = Arc::new(Notify::new());
         let tells = changed.clone();
-        let make = Box::new(move |link| Session::new(link, holder.clone(), hears(), tells.clone()));
+        let make = Box::new(move |link| Session::new(link, holder.clone(), hears.clone(), tells.clone()));
         let whole = Member::new(None, make(link.clone()));
         Arc::new(Self {
             link,
@@ -237,7 +237,7 @@ mod tests {
     fn pool() -> Arc<SessionPool> {
         let named = Named { target: Some("dibs.example:1".to_owned()), ..Named::default() };
         let link = Arc::new(Link::new(&named.or_environment()).unwrap());
-        SessionPool::new(link, String::new(), || Hears { leases: Arc::default(), flights: Arc::default(), near: None })
+        SessionPool::new(link, String::new(), Hears::default())
     }
 
     fn places(ips: impl IntoIterator<Item = u8>) -> Vec<Place> {

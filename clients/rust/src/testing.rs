@@ -24,6 +24,7 @@ use crate::{
     client::{Client, ClientBuilder},
     error::CallError,
     memory::Memory,
+    session::Hears,
     transport::{Each, Request, Response, Terms, Transport},
     v1,
 };
@@ -40,7 +41,7 @@ pub struct Service(Arc<Memory>);
 impl Service {
     /// A client with options; those of the connection do not count.
     pub fn client(&self, options: ClientBuilder) -> Client {
-        options.over(Box::new(self.clone()), Arc::default(), Arc::default(), None, None)
+        options.over(Box::new(self.clone()), Hears::default(), None)
     }
 }
 

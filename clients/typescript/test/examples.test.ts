@@ -31,7 +31,7 @@ it.each([
   ['jitter', '50 keys, over more than 15 s\n'],
   ['budget', '10 keys rebuilt, at most 2 at a time\n'],
   ['deadline', 'deadline_too_short, with a time to come back: yes\n'],
-  ['learned-lease', '10 s at first, 1 s once it is known to be quick\n'],
+  ['learned-lease', '10 s at first, 3 s once it is known to be quick\n'],
   ['read-your-writes', 'Ada, then Grace\n'],
   ['near-cache', '10 after a thousand hits, then 12\n'],
   ['tags', '2 pages rebuilt, then 4\n'],

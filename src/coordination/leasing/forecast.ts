@@ -4,10 +4,11 @@ import type { RebuildTimes } from '../words/record.js';
 import { clamp } from './drift.js';
 
 /**
- * A learned lease is never shorter, however short rebuilds are: a pause of a garbage collection or a packet that
- * is sent again must not cost a holder that is alive its lease, which it extends every third of it.
+ * A learned lease is never shorter, however short rebuilds are. Its holder extends it every third of it, so it survives
+ * that a holder which is alive has no CPU for two seconds. Where a machine is suddenly overloaded, nothing that was
+ * learned before knows of it. A holder that dies ends its leases with its session, and does not make others wait for this.
  */
-const LEARNED_LEASE_MS_MIN = 1_000;
+const LEARNED_LEASE_MS_MIN = 3_000;
 
 /** When the running rebuild will have ended. */
 export interface Forecast {

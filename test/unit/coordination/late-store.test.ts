@@ -111,7 +111,7 @@ describe('while the store is late', () => {
     await trial.pass(10);
     const lengthOf = (token: Token) => token.leaseMs;
     const before = await trial.lease();
-    expect(lengthOf(before.token)).toBe(1_000);
+    expect(lengthOf(before.token)).toBe(3_000);
     await trial.release(before.token);
     trial.store.hang();
     const asked = await trial.ask();

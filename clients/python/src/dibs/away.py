@@ -7,7 +7,7 @@ import threading
 from time import monotonic
 
 from dibs.options import Terms
-from dibs.rebuilding import Answer, Invalidation, Rebuilding
+from dibs.rebuilding import Answer, Invalidation, Rebuilding, Rebuilds
 
 _LOG = logging.getLogger("dibs")
 #: How long a result that was rebuilt without the service is used for the next callers.
@@ -18,11 +18,12 @@ _KEPT_MAX = 1_000
 class Away:
     """Whether the service is away, told once at each change, and the results that were rebuilt without it."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, rebuilds: Rebuilds) -> None:
         self._target = target
+        self._rebuilds = rebuilds
         self._lock = threading.Lock()
         self._lost = False
-        #: How often the service came back.
+        #: How often the service came back, or welcomed a session.
         self.returns = 0
         self._kept: dict[tuple[str, str], tuple[float, Answer]] = {}
 
@@ -43,14 +44,27 @@ class Away:
             told, self._lost = not self._lost, False
             self.returns += 0 if told else 1
             self._kept.clear()
+        self._rebuilds.close_local()
         if not told:
             _LOG.warning("the service at %s answers again", self._target)
+
+    def welcomed(self) -> None:
+        """A session has begun, which tells only of changes from now on: what was made before is not used any more."""
+        with self._lock:
+            self.returns += 1
+            self._kept.clear()
+        self._rebuilds.close_local()
+
+    def heard(self, invalidation: Invalidation) -> None:
+        """A session tells of a change."""
+        self._rebuilds.close_local(invalidation)
+        self.invalidated(invalidation)
 
     def keep(self, terms: Terms, running: Rebuilding, answer: Answer, ttl_s: float, returns: int) -> None:
         """Uses the result for the next callers too.
 
-        Not if the client has invalidated the key meanwhile, nor if the service was back since the rebuild began:
-        ``returns`` is how often it was back by then.
+        Not if the client has invalidated the key meanwhile, or heard of a change, nor if the service was back since the
+        rebuild began: ``returns`` is how often it was back by then.
         """
         now = monotonic()
         with self._lock:

@@ -157,13 +157,23 @@ class BaseClient:
             if (here := client()) is not None:
                 here._rebuilds.lost(lost)
 
-        sessions = Sessions(lambda: default_holder() if holder is None else holder, lease_lost, self._near)
+        def began() -> None:
+            if (here := client()) is not None:
+                here._away.welcomed()
+
+        def changed(its: pb.Invalidated) -> None:
+            if (here := client()) is not None:
+                here._away.heard(Invalidation(its.namespace, frozenset(its.keys), its.all or len(its.tags) > 0))
+
+        sessions = Sessions(
+            lambda: default_holder() if holder is None else holder, lease_lost, began, changed, self._near
+        )
         return Link(self._connection, self._tracing, sessions)
 
     def _renew(self) -> None:
         """Everything that belongs to one process."""
         self._rebuilds = Rebuilds()
-        self._away = Away(self._connection.target)
+        self._away = Away(self._connection.target, self._rebuilds)
 
     def _before_fork(self) -> None:
         self._link.before_fork()

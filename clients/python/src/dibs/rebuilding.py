@@ -90,7 +90,7 @@ class Rebuilding:
 
 @dataclass(frozen=True)
 class Invalidation:
-    """What an invalidation of this client may have reached."""
+    """What an invalidation may have reached: one of this client, or one that a session tells of."""
 
     namespace: str
     keys: frozenset[str]
@@ -150,6 +150,16 @@ class Rebuilds:
         with self._lock:
             for id_, running in self._running.items():
                 if invalidation.reaches(id_):
+                    running.close()
+
+    def close_local(self, invalidation: Invalidation | None = None) -> None:
+        """Rebuilds without the service take no more callers; None: all of them.
+
+        The service knows better, or has told of a change. It tells those under a lease when that is lost.
+        """
+        with self._lock:
+            for id_, running in self._running.items():
+                if running.local and (invalidation is None or invalidation.reaches(id_)):
                     running.close()
 
     def _begin(self, terms: Terms, lease: pb.Lease | None) -> Rebuilding:

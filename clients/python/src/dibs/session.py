@@ -51,6 +51,8 @@ class SessionEvents:
     """What a session tells its link. Called in the session's own threads."""
 
     lease_lost: Callable[[pb.LeaseLost], None]
+    #: Something has changed in a namespace that it watches.
+    changed: Callable[[pb.Invalidated], None]
     #: It has ended, with these calls open; whether it was confirmed before, and whether it would be refused again.
     ended: Callable[[Session, list[Sending], ServiceError, bool, bool], None]
     #: The service has welcomed it.
@@ -182,6 +184,7 @@ class Session:
             elif kind == "invalidated" and self._near is not None:
                 its = event.invalidated
                 self._near.changed(its.namespace, its.keys, its.tags, its.all)
+                self._events.changed(its)
             elif kind == "beat":
                 self._beat()
             elif kind == "draining":

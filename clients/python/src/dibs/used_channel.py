@@ -39,6 +39,10 @@ class Sessions:
     holder: Callable[[], str]
     #: A lease is over. Called in a thread of the session.
     lease_lost: Callable[[pb.LeaseLost], None]
+    #: One was welcomed: it tells of changes from now on. Called in a thread of the session.
+    began: Callable[[], None]
+    #: One tells of a change. Called in a thread of the session.
+    changed: Callable[[pb.Invalidated], None]
     #: Filled by the answers of the sessions, which watch its namespaces.
     near: NearValues | None = None
 
@@ -126,6 +130,7 @@ class UsedChannel:
         )
         events = SessionEvents(
             lease_lost=sessions.lease_lost,
+            changed=sessions.changed,
             ended=self._session_ended,
             confirmed=self._session_confirmed,
             leaving=self._session_left,
@@ -136,6 +141,8 @@ class UsedChannel:
         return self._session
 
     def _session_confirmed(self, session: Session) -> None:
+        if self._sessions is not None:
+            self._sessions.began()
         # It may be confirmed before it is known here as the one of now.
         if session not in self._left:
             self._by_itself_until = 0.0

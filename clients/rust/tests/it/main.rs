@@ -1,6 +1,7 @@
 //! The client against a real service on its embedded default, and against one that answers what a real one answers
 //! only on a bad day.
 mod addresses;
+mod away;
 mod coming_back;
 mod double;
 mod examples;

@@ -48,8 +48,8 @@ describe('a learned lease', () => {
   const policy = { ...defaultPolicy(LIMITS), leaseMsMin: 100, leaseMsMax: 30_000 };
 
   it.each([
-    { meanMs: 1_000, deviationMs: 100, leaseMs: 2_800 },
-    { meanMs: 5, deviationMs: 1, leaseMs: 1_000 },
+    { meanMs: 2_000, deviationMs: 100, leaseMs: 4_800 },
+    { meanMs: 5, deviationMs: 1, leaseMs: 3_000 },
     { meanMs: 20_000, deviationMs: 1_000, leaseMs: 30_000 },
   ])('after rebuilds of $meanMs ms ± $deviationMs ms is $leaseMs ms long', ({ leaseMs, ...times }) => {
     expect(learnedLeaseMs(times, policy)).toBe(leaseMs);
@@ -57,7 +57,7 @@ describe('a learned lease', () => {
 
   it('keeps to the bounds of its namespace', () => {
     const short = { meanMs: 5, deviationMs: 1 };
-    expect(learnedLeaseMs(short, { ...policy, leaseMsMin: 2_000 })).toBe(2_000);
+    expect(learnedLeaseMs(short, { ...policy, leaseMsMin: 4_000 })).toBe(4_000);
     expect(learnedLeaseMs(short, { ...policy, leaseMsMax: 500 })).toBe(500);
   });
 });

@@ -52,12 +52,17 @@ final class Changes {
 
   /** The session tells of a change. */
   void heard(Invalidated what) {
+    Predicate<FullKey> isChanged =
+        meant(what.getNamespace(), what.getKeysList(), what.getTagsList(), what.getAll());
     if (near != null) near.heard(what);
-    arrived(meant(what.getNamespace(), what.getKeysList(), what.getTagsList(), what.getAll()));
+    arrived(isChanged);
+    local.changed(isChanged);
   }
 
+  /** A session begins. It does not tell of what has changed before. */
   void welcome() {
     if (near != null) near.welcome();
+    local.serviceIsBack();
   }
 
   void beat() {
@@ -77,8 +82,8 @@ final class Changes {
   }
 
   /**
-   * The session is broken, or another one begins: nothing was heard meanwhile. What this process has made without the
-   * service stays: no session would have told of that.
+   * The session is broken: nothing is heard until the next one begins. What this process has made without the service
+   * stays until then: no session would have told of that.
    */
   void everything() {
     if (near != null) near.forget();

@@ -32,7 +32,10 @@ final class LocalRebuilds {
     return flights.join(key, key, about.untilNanos(), flight -> rebuild(about, cause, flight));
   }
 
-  /** The service answers again: its values count, and not what this process has made by itself. */
+  /**
+   * The service is there again: its values count, and not what this process has made by itself. Its answer says so, and
+   * so does a session that begins, which tells only of what changes from then on.
+   */
   void serviceIsBack() {
     flights.changed(key -> true);
     results.clear();
@@ -40,7 +43,7 @@ final class LocalRebuilds {
 
   void changed(Predicate<FullKey> isChanged) {
     flights.changed(isChanged);
-    results.clear();
+    results.changed(isChanged);
   }
 
   private void rebuild(Question about, DibsStatusException cause, Flight<Found> flight) {

@@ -4,6 +4,7 @@ import com.google.protobuf.ByteString;
 import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.function.Predicate;
 
 /** What this process has rebuilt by itself, for a few seconds and within a bound of bytes. */
 final class LocalResults {
@@ -34,7 +35,7 @@ final class LocalResults {
     return null;
   }
 
-  /** Of the moment: what was begun before the last {@link #clear()} is not kept after it. */
+  /** Of the moment: what was begun before the last change is not kept after it. */
   synchronized long generation() {
     return generation;
   }
@@ -52,6 +53,12 @@ final class LocalResults {
     generation += 1;
     kept.clear();
     sizeBytes = 0;
+  }
+
+  /** Some of the values have changed. What was begun before is not kept either, of whichever key. */
+  synchronized void changed(Predicate<FullKey> isChanged) {
+    generation += 1;
+    kept.keySet().stream().filter(isChanged).toList().forEach(this::drop);
   }
 
   private void drop(FullKey key) {

@@ -1,0 +1,89 @@
+package dibs_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	dibs "github.com/dibs-cache/dibs/clients/go"
+	"github.com/dibs-cache/dibs/clients/go/dibsv1"
+)
+
+// withoutAnswers is a client whose sessions stand, and whose calls fail as if the service could not be reached.
+type withoutAnswers struct {
+	*nearStage
+	rebuilds atomic.Int64
+}
+
+// awayReply says without a hint that no answer can be had.
+func awayReply(id int64) *dibsv1.SessionReply {
+	away := &dibsv1.CallError{Code: int32(codes.Unavailable), Message: "away"}
+	return &dibsv1.SessionReply{Id: id, Response: &dibsv1.SessionReply_Error{Error: away}}
+}
+
+func newWithoutAnswers(t *testing.T) *withoutAnswers {
+	t.Helper()
+	w := &withoutAnswers{nearStage: newNearStage(t)}
+	w.isAway.Store(true)
+	return w
+}
+
+// wantsRebuilt is how many rebuilds there were by then. The value is that of the last one.
+func (w *withoutAnswers) wantsRebuilt(times int64) {
+	w.t.Helper()
+	value, err := dibs.Fetch(w.t.Context(), w.Client, "k", func(context.Context) (string, error) {
+		return fmt.Sprint(w.rebuilds.Add(1)), nil
+	})
+	want(w.t, value, err, fmt.Sprint(times))
+}
+
+func TestWhatWasMadeWithoutTheServiceIsDropped(t *testing.T) {
+	for name, test := range map[string]struct {
+		what  *dibsv1.Invalidated
+		drops bool
+	}{
+		"by a change of its key":               {&dibsv1.Invalidated{Namespace: "default", Keys: []string{"other", "k"}}, true},
+		"not by a change of another key":       {&dibsv1.Invalidated{Namespace: "default", Keys: []string{"other"}}, false},
+		"by a change of any tag":               {&dibsv1.Invalidated{Namespace: "default", Tags: []string{"a"}}, true},
+		"by a change of everything":            {&dibsv1.Invalidated{Namespace: "default", All: true}, true},
+		"not by a change of another namespace": {&dibsv1.Invalidated{Namespace: "other", All: true, Keys: []string{"k"}}, false},
+	} {
+		t.Run(name+" that a session tells of", func(t *testing.T) {
+			w := newWithoutAnswers(t)
+			w.wantsRebuilt(1)
+			w.wantsRebuilt(1)
+			w.tell(invalidatedEvent(test.what))
+			if test.drops {
+				w.wantsRebuilt(2)
+				w.wantsRebuilt(2)
+			} else {
+				w.wantsRebuilt(1)
+			}
+		})
+	}
+}
+
+func TestWhatWasMadeWithoutTheServiceIsDroppedWhenASessionBegins(t *testing.T) {
+	w := newWithoutAnswers(t)
+	w.wantsRebuilt(1)
+	w.wantsRebuilt(1)
+	w.session.over <- status.Error(codes.Unavailable, "gone")
+	eventually(t, "a session begins", func() bool {
+		select {
+		case session := <-w.others:
+			w.session = session
+			go w.serve(session)
+			return true
+		default:
+			go func() { _, _ = dibs.Fetch(context.Background(), w.Client, freshKey(), returning("")) }()
+			return false
+		}
+	})
+	w.tell()
+	w.wantsRebuilt(2)
+	w.wantsRebuilt(2)
+}
