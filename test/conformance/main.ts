@@ -16,6 +16,7 @@ import { runExamples } from './examples.js';
 import { killedHolders } from './killed-holders.js';
 import { play } from './play.js';
 import { polyglotStampede } from './polyglot.js';
+import { polyglotAffinity } from './polyglot-affinity.js';
 import { namespaceOf, readScenarios, type Scenario } from './scenario.js';
 import { Stage } from './stage.js';
 
@@ -126,17 +127,26 @@ function printMatrix(): void {
   }
 }
 
-/** What is not a scenario: all languages in one stampede, and the examples of each. */
-async function together(): Promise<void> {
+async function playedBy(
+  name: string,
+  these: readonly Language[],
+  played: (stage: Stage, adapters: readonly Adapter[]) => Promise<string>,
+): Promise<void> {
   try {
-    const adapters = languages.map((language) => troupes.get(language.name) as Troupe);
-    facts.push(
-      await polyglotStampede(stage, await Promise.all(adapters.map((troupe) => troupe.adapter('a')))),
-    );
+    const adapters = these.map((language) => (troupes.get(language.name) as Troupe).adapter('a'));
+    facts.push(await played(stage, await Promise.all(adapters)));
     more += 1;
   } catch (error) {
-    failures.push(`a stampede in all languages: ${error instanceof Error ? error.message : error}`);
+    failures.push(`${name}: ${error instanceof Error ? error.message : error}`);
   }
+}
+
+/** What is not a scenario: what all languages do at once, and the examples of each. */
+async function together(): Promise<void> {
+  await playedBy('a stampede in all languages', languages, polyglotStampede);
+  const withSessions = languages.filter(({ sessions }) => sessions);
+  if (withSessions.length > 0)
+    await playedBy('key affinity across languages', withSessions, polyglotAffinity);
   // Those of TypeScript belong to its own suite.
   for (const language of languages.filter(
     ({ name, bareLoop }) => name !== 'typescript' && bareLoop !== true,

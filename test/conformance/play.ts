@@ -104,6 +104,10 @@ class Run {
       const { keys } = this.#filled(step.shared) as { keys: readonly string[] };
       return this.around.stage.shared(this.#namespace, keys);
     }
+    if (step.met !== undefined) {
+      const { keys, count } = this.#filled(step.met) as { keys: readonly string[]; count: number };
+      return this.around.stage.met(this.#namespace, keys, count);
+    }
     if (step.event !== undefined) return this.#event(this.#filled(step.event) as Json);
     if (step.rebuilds !== undefined) return this.#rebuilds(step.rebuilds);
     if (step.told !== undefined) return this.#told(this.#filled(step.told) as Json & { times: number });

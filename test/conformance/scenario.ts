@@ -29,6 +29,8 @@ const step = z
     waiters: z.strictObject({ key: z.string(), count: z.int() }).optional(),
     /** Until callers wait for some of these keys at each replica. */
     shared: z.strictObject({ keys: values }).optional(),
+    /** Until so many callers of each of these keys wait at the same replica. */
+    met: z.strictObject({ keys: values, count: z.int() }).optional(),
     /** Steps of `within` together take no longer, in milliseconds. */
     within: z.int().optional(),
     steps: z.array(values).optional(),

@@ -104,6 +104,19 @@ export class Stage {
     });
   }
 
+  /** Until so many callers of each of the keys wait at the same replica. */
+  async met(namespace: string, keys: readonly string[], count: number): Promise<void> {
+    await until(async () => {
+      const meets = keys.map(async (key) => {
+        const explained = await Promise.all(
+          [...this.#callers.values()].map((caller) => caller.explain({ namespace, key })),
+        );
+        return explained.some(({ waiters }) => waiters === count);
+      });
+      return (await Promise.all(meets)).every((met) => met);
+    });
+  }
+
   /** What a scenario says of the fleet: a verb, and what it is done to. */
   async act(words: string, namespace: string): Promise<void> {
     const [verb, what = '', ...rest] = words.split(' ');

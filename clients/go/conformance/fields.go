@@ -58,6 +58,7 @@ type clientFields struct {
 	TLSCert                  string  `json:"tls_cert"`
 	TLSKey                   string  `json:"tls_key"`
 	Session                  *bool   `json:"session"`
+	KeyAffinity              bool    `json:"key_affinity"`
 	OnUnavailable            string  `json:"on_unavailable"`
 	ConnectMs                *int64  `json:"connect_ms"`
 	LeaseHoldMaxMs           *int64  `json:"lease_hold_max_ms"`
@@ -116,6 +117,9 @@ func (f clientFields) clientOptions(hooks dibs.Hooks, log *slog.Logger) []dibs.O
 	}
 	if f.Session != nil {
 		options = append(options, dibs.WithSession(*f.Session))
+	}
+	if f.KeyAffinity {
+		options = append(options, dibs.WithKeyAffinity())
 	}
 	if f.ConnectMs != nil {
 		options = append(options, dibs.WithConnectTimeout(milliseconds(*f.ConnectMs)))

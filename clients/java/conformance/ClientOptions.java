@@ -29,6 +29,7 @@ final class ClientOptions {
     if (has(fields, "on_unavailable")) builder.onUnavailable(word(fields, "on_unavailable", OnUnavailable::valueOf));
     if (has(fields, "connect_ms")) builder.connectTimeout(time(fields, "connect_ms"));
     if (has(fields, "lease_hold_max_ms")) builder.leaseHoldMax(time(fields, "lease_hold_max_ms"));
+    if (is(fields, "key_affinity")) builder.keyAffinity(true);
     if (is(fields, "near_cache")) builder.nearCache(NEAR_BYTES);
     if (is(fields, "serve_near_when_unavailable")) builder.serveNearWhenUnavailable(true);
     identify(builder, fields);

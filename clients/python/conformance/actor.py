@@ -157,6 +157,7 @@ class Actor:
             if ms in fields:
                 given[name] = fields[ms] / 1_000
         given["session"] = fields.get("session", False)
+        given["key_affinity"] = fields.get("key_affinity", False)
         if fields.get("near_cache"):
             given["near_cache"] = NearCache(max_bytes=64 * 1024 * 1024)
         given["serve_near_when_unavailable"] = fields.get("serve_near_when_unavailable", False)

@@ -10,8 +10,8 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from callers import PATIENCE_S, MakeCaller
-from fake_service import FakeService
+from callers import PATIENCE_S, MakeCaller, never_called
+from fake_service import FakeService, each, hit
 from replicas import answers, listing, until_answer
 
 from dibs import Client
@@ -125,3 +125,16 @@ async def test_with_key_affinity_names_in_a_list_count_as_their_addresses(
     while await answers(named) != expected:
         assert monotonic() < give_up_at, "it never agreed"
         await asyncio.sleep(0.05)
+
+
+async def test_many_keys_are_asked_for_where_each_would_be_by_itself(
+    start: Callable[..., FakeService], make_on_session: MakeCaller
+) -> None:
+    one, two = start("one"), start("two")
+    for service, name in ((one, b"one"), (two, b"two")):
+        service.will("GetOrLockMany", each(lambda _, name=name: hit(name)))  # type: ignore[misc]
+    caller = make_on_session(target=listing(one, two))
+    by_key = await until_answer(caller, "one", "two")
+    values = await caller.many(list(by_key), never_called)
+    assert {key: value.decode() for key, value in values.items()} == by_key
+    assert [len(service.requests("GetOrLockMany")) for service in (one, two)] == [1, 1]

@@ -109,6 +109,7 @@ export class Actor {
       ...{ session: fields.session, onUnavailable: fields.on_unavailable, connectMs: fields.connect_ms },
       ...{ tlsCa: fields.tls_ca, tlsCert: fields.tls_cert, tlsKey: fields.tls_key, tokenFile: token_file },
       allowInsecureToken: fields.allow_insecure_token,
+      keyAffinity: fields.key_affinity,
       leaseHoldMaxMs: fields.lease_hold_max_ms,
       nearCache: near_cache === true ? { maxBytes: 1_000_000 } : undefined,
       serveNearWhenUnavailable: fields.serve_near_when_unavailable,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from time import monotonic
 from typing import Any
 
@@ -62,14 +62,26 @@ class Endpoints:
 
         The one with the highest rank has the key: one that comes or goes moves no keys of the others.
         """
+        return self._highest(_key_of(sending), self._likely(sending.tried)) if self.are_several else self.all[0]
+
+    def groups(self, keys: list[str]) -> list[list[str]]:
+        """The keys by where a call of each would go."""
         if not self.are_several:
-            return self.all[0]
-        others = [one for one in self.all if one not in sending.tried] or list(self.all)
+            return [keys]
+        likely, groups = self._likely(()), dict[Endpoint, list[str]]()
+        for key in keys:
+            groups.setdefault(self._highest(key, likely), []).append(key)
+        return list(groups.values())
+
+    def _likely(self, tried: Collection[Endpoint]) -> list[Endpoint]:
+        others = [one for one in self.all if one not in tried] or list(self.all)
         if self._whole is not None and len(others) > 1:
             others = [one for one in others if one is not self._whole]
         now = monotonic()
-        likely = [one for one in others if one.is_ready] or [one for one in others if one.down_until <= now] or others
-        its = hash_of(_key_of(sending)) ^ self._salt
+        return [one for one in others if one.is_ready] or [one for one in others if one.down_until <= now] or others
+
+    def _highest(self, key: str, likely: list[Endpoint]) -> Endpoint:
+        its = hash_of(key) ^ self._salt
         return max(likely, key=lambda one: rank_of(its, one.seed))
 
     def for_user(self) -> Endpoint:

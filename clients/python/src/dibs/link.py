@@ -74,6 +74,11 @@ class Link:
         self.send(sending)
         return sending.future
 
+    def groups(self, keys: list[str]) -> list[list[str]]:
+        """The keys by where each of them has its callers, who meet there: one call of many for each."""
+        with self._gate:
+            return self.endpoints.groups(keys)
+
     def ready(self, within: float) -> None:
         """Waits until the connection stands. Raises ServiceError where that takes longer."""
         with self._gate:

@@ -60,12 +60,12 @@ class ManyAnswers:
 
     async def ask(self, first: Callable[[], None]) -> None:
         """Asks for all keys. `first` is called when each is known to be had at once, or not."""
-        pieces, waits = _pieces(self._open), self._terms.wait_ms != 0
+        pieces, waits = self._pieces(self._open), self._terms.wait_ms != 0
         try:
             if waits:
                 held = await asyncio.gather(*(self._look(keys) for keys in pieces))
                 first()
-                pieces = _pieces(key for keys in held for key in keys)
+                pieces = self._pieces(key for keys in held for key in keys)
             await asyncio.gather(*(self._pass(keys, look=False) for keys in pieces))
         finally:
             # Where this was cancelled: nobody waits for an answer that does not come.
@@ -155,7 +155,6 @@ class ManyAnswers:
                 self.unanswered.add(key)
                 sending.fail(error)
 
-
-def _pieces(keys: Iterable[str]) -> list[list[str]]:
-    all_keys = list(keys)
-    return [all_keys[at : at + _KEYS_MAX] for at in range(0, len(all_keys), _KEYS_MAX)]
+    def _pieces(self, keys: Iterable[str]) -> list[list[str]]:
+        groups = self._crew.link.groups(list(keys))
+        return [group[at : at + _KEYS_MAX] for group in groups for at in range(0, len(group), _KEYS_MAX)]

@@ -258,6 +258,10 @@ class _MemoryLink:
             ended.set_exception(error)
         return ended
 
+    def groups(self, keys: list[str]) -> list[list[str]]:
+        """As `Link` does."""
+        return [keys]
+
     def give_back(self, namespace: str, key: str, token: str) -> None:
         """As `Link` does."""
         self._memory.answer(Call("Release", pb.ReleaseRequest(namespace=namespace, key=key, token=token), 1.0))

@@ -43,6 +43,8 @@ pub struct Open {
     pub connect_ms: Option<u64>,
     pub lease_hold_max_ms: Option<Millis>,
     #[serde(default)]
+    pub key_affinity: bool,
+    #[serde(default)]
     pub near_cache: bool,
     #[serde(default)]
     pub serve_near_when_unavailable: bool,

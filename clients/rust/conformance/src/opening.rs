@@ -17,6 +17,7 @@ pub fn opening(open: Open, output: Output) -> ClientBuilder {
         .session(open.session.unwrap_or(true))
         .namespace(open.namespace.unwrap_or_default())
         .allow_insecure_token(open.allow_insecure_token)
+        .key_affinity(open.key_affinity)
         .serve_near_when_unavailable(open.serve_near_when_unavailable)
         .hook(move |event| output.line(&hook(event)));
     if open.near_cache {

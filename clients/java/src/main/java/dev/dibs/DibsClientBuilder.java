@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Executor;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.function.Supplier;
 
 /** What a client may be told. Where it is told nothing, the environment is asked; an empty variable counts as none. */
@@ -19,6 +20,7 @@ public final class DibsClientBuilder {
   private Duration leaseHoldMax = Duration.ofMinutes(10);
 
   private boolean session = true;
+  private boolean keyAffinity;
   private String namespace = "";
   private String holder;
   private OnUnavailable onUnavailable = OnUnavailable.REBUILD;
@@ -141,6 +143,19 @@ public final class DibsClientBuilder {
    */
   public DibsClientBuilder session(boolean wanted) {
     session = wanted;
+    return this;
+  }
+
+  /**
+   * A key has the same replica in every process that uses this target with it, in any language. Its callers meet in one
+   * place, which costs fewer reads of the store, and memory in one near cache of the service instead of all. A key that
+   * all processes want is then the burden of one replica. Default: false, each client has its own shares.
+   *
+   * @param wanted needs {@link #session}
+   * @return this
+   */
+  public DibsClientBuilder keyAffinity(boolean wanted) {
+    keyAffinity = wanted;
     return this;
   }
 
@@ -274,11 +289,12 @@ public final class DibsClientBuilder {
     Changes changes = new Changes(flights, unreadable, running, local, near);
     HeldLeases held = new HeldLeases();
     Transport unary = new UnaryTransport(link);
+    int salt = keyAffinity ? 0 : ThreadLocalRandom.current().nextInt();
     var sessions = new SessionTransport.Shared(link, destination.connectTimeout, name, held, changes);
     return new DibsClient(
         link.channel(),
         new Parts(
-            session ? new SessionOrUnary(new SessionPool(sessions), unary) : unary,
+            session ? new SessionOrUnary(new SessionPool(sessions, salt), unary) : unary,
             link.connection(),
             safe,
             held,

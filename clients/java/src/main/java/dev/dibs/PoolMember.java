@@ -2,7 +2,6 @@ package dev.dibs;
 
 import java.net.SocketAddress;
 import java.time.Duration;
-import java.util.concurrent.ThreadLocalRandom;
 
 /** One address of a session pool, with its session. */
 final class PoolMember {
@@ -13,15 +12,17 @@ final class PoolMember {
 
   private final SocketAddress address;
 
-  /** Which keys it has is by chance, so that a key that all processes want is not the burden of one replica. */
-  private final int salt = ThreadLocalRandom.current().nextInt();
+  /** Which keys it has. */
+  private final int seed;
 
   private volatile SessionTransport session;
   private volatile long notBeforeNanos = System.nanoTime();
   private Duration pause = Duration.ZERO;
 
-  PoolMember(SocketAddress address, SessionTransport session) {
+  /** Of pools with the same salt, a key goes to the same address. */
+  PoolMember(SocketAddress address, SessionTransport session, int salt) {
     this.address = address;
+    this.seed = KeyShare.hashOf(KeyShare.textOf(address)) ^ salt;
     this.session = session;
   }
 
@@ -38,11 +39,8 @@ final class PoolMember {
   }
 
   /** The member with the highest one has the key: one that comes or goes moves no keys of the others. */
-  int rank(String key) {
-    // As in MurmurHash3, so that all bits of both count.
-    int mixed = (key.hashCode() ^ salt) * 0x85ebca6b;
-    mixed = (mixed ^ (mixed >>> 13)) * 0xc2b2ae35;
-    return mixed ^ (mixed >>> 16);
+  long rank(int keyHash) {
+    return KeyShare.rankOf(keyHash, seed);
   }
 
   /** Its session is opened, or could not be had. It counts as failed until it stands. */

@@ -32,6 +32,7 @@ final class SessionPool implements Transport, SessionTransport.Hears {
   private static final int KNOWN_MAX = 2 * SESSIONS_MAX;
 
   private final SessionTransport.Shared shared;
+  private final int salt;
   private final Map<SocketAddress, PoolMember> known = new LinkedHashMap<>();
 
   /** Those that calls may go to: their addresses are connected. Replaced as a whole. */
@@ -43,8 +44,10 @@ final class SessionPool implements Transport, SessionTransport.Hears {
   private Future<?> tending;
   private boolean closed;
 
-  SessionPool(SessionTransport.Shared shared) {
+  /** Pools with the same salt give a key to the same replica. */
+  SessionPool(SessionTransport.Shared shared, int salt) {
     this.shared = shared;
+    this.salt = salt;
     this.any = new SessionTransport(shared, null, this);
   }
 
@@ -103,18 +106,19 @@ final class SessionPool implements Transport, SessionTransport.Hears {
 
   /** The highest rank of those that stand, else of those that may be tried; null where there is none. */
   static PoolMember choose(List<PoolMember> members, String key, List<PoolMember> tried) {
+    int hash = KeyShare.hashOf(key);
     PoolMember standing = null;
     PoolMember likely = null;
     for (PoolMember member : members) {
       if (tried.contains(member)) continue;
-      if (member.session().stands()) standing = higher(standing, member, key);
-      else if (member.leftAloneNanos() <= 0) likely = higher(likely, member, key);
+      if (member.session().stands()) standing = higher(standing, member, hash);
+      else if (member.leftAloneNanos() <= 0) likely = higher(likely, member, hash);
     }
     return standing == null ? likely : standing;
   }
 
-  private static PoolMember higher(PoolMember one, PoolMember other, String key) {
-    return one == null || other.rank(key) > one.rank(key) ? other : one;
+  private static PoolMember higher(PoolMember one, PoolMember other, int hash) {
+    return one == null || other.rank(hash) > one.rank(hash) ? other : one;
   }
 
   /** Opens a session without a call, where none stands; fails if there is none to be had. */
@@ -179,7 +183,7 @@ final class SessionPool implements Transport, SessionTransport.Hears {
       any = new SessionTransport(shared, null, this);
     }
     if (member == null) {
-      member = new PoolMember(address, session);
+      member = new PoolMember(address, session, salt);
       known.put(address, member);
     } else {
       member.takes(session);

@@ -2,6 +2,7 @@ package dev.dibs;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertNotSame;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
@@ -36,7 +37,16 @@ final class SessionPoolTest {
   private DibsClient client = of(one.target() + "," + two.target());
 
   private static DibsClient of(String target) {
-    return DibsClient.builder().target(target).nearCache(1 << 20).connectTimeout(Duration.ofSeconds(10)).build();
+    return of(target, false);
+  }
+
+  private static DibsClient of(String target, boolean keyAffinity) {
+    return DibsClient.builder()
+        .target(target)
+        .keyAffinity(keyAffinity)
+        .nearCache(1 << 20)
+        .connectTimeout(Duration.ofSeconds(10))
+        .build();
   }
 
   @AfterEach
@@ -99,6 +109,25 @@ final class SessionPoolTest {
     assertEquals(2, new HashSet<>(before.values()).size());
     assertEquals(before, served());
     assertFalse(one.hasStream() || two.hasStream());
+  }
+
+  /** Which keys the second service has, for a client of its own. */
+  private Set<String> shareOfTwo(boolean keyAffinity) throws Exception {
+    client.close();
+    streams.clear();
+    client = of(one.target() + "," + two.target(), keyAffinity);
+    begin();
+    Set<String> share = new HashSet<>();
+    served().forEach((key, stream) -> {
+      if (stream.isOf(two)) share.add(key);
+    });
+    return share;
+  }
+
+  @Test
+  void withKeyAffinityGivesAKeyTheSameReplicaInEveryProcess() throws Exception {
+    assertEquals(shareOfTwo(true), shareOfTwo(true));
+    assertNotEquals(shareOfTwo(false), shareOfTwo(false));
   }
 
   @Test
@@ -227,7 +256,7 @@ final class SessionPoolTest {
     var shared = new SessionTransport.Shared(null, null, null, null, null);
     List<PoolMember> members =
         addresses(1, 3).stream()
-            .map(to -> new PoolMember(to, new SessionTransport(shared, to, null)))
+            .map(to -> new PoolMember(to, new SessionTransport(shared, to, null), 7))
             .toList();
     Map<PoolMember, Integer> counts = new HashMap<>();
     PoolMember fails = members.get(2);
