@@ -4,6 +4,7 @@ import { LANGUAGES, missingFor } from '../conformance/adapters.js';
 import { Replica } from '../support/replica.js';
 import { type AnyRow, type Bench, type Measured, row } from './bench.js';
 import { goPeers } from './go-peers.js';
+import { pythonPeers } from './python-peers.js';
 import { typescriptPeers } from './typescript-peers.js';
 
 const CALLS = 20_000;
@@ -39,7 +40,7 @@ export const clients: Bench = {
         });
         rows.push(row(of('a hit by the client', client_us), of(`the bare ${stub} call`, stub_us)));
       }
-      return [...rows, ...(await typescriptPeers()), ...(await goPeers())];
+      return [...rows, ...(await typescriptPeers()), ...(await goPeers()), ...(await pythonPeers())];
     } finally {
       await replica.kill();
     }
