@@ -213,5 +213,5 @@ describeWithShiftedRedis('a store on Redis', () => {
       await server.stop();
       shifted.remove();
     }
-  }, 1_200_000);
+  }, 3_600_000);
 });

@@ -7,13 +7,13 @@ import { Shares } from '../../access/shares.js';
 import type { Clock } from '../../coordination/ports/clock.js';
 import type { Edge } from '../answer.js';
 import { Arrivals } from './arrivals.js';
+import { CallTurns } from './call-turns.js';
 import { Connection } from './connection.js';
 import { Deaf } from './deaf.js';
 import { DoorCall } from './door-call.js';
 import { Refusals } from './refusals.js';
 import { RunningClock, SWEEP_EVERY_MS } from './running-clock.js';
 import { Unsent } from './unsent.js';
-import { UntrustedCalls } from './untrusted-calls.js';
 
 /** What peers may hold together. Of each, a peer may hold as much as is still free. */
 export interface DoorBounds {
@@ -80,7 +80,7 @@ export class Door {
   readonly failed: Edge['failed'];
   readonly #connections = new Map<ServerHttp2Session, Connection>();
   readonly #sockets: Shares;
-  readonly #untrusted = new UntrustedCalls((connection) => this.refused(connection));
+  readonly #callTurns = new CallTurns((connection) => this.refused(connection));
   readonly #deaf: Deaf;
   readonly #sweep: NodeJS.Timeout;
   #coming: Coming | undefined;
@@ -189,7 +189,7 @@ export class Door {
     if (connection?.isCut === false) connection.opened(stream);
     // Its connection has ended, or ends in a moment.
     const isOver = connection === undefined || connection.isCut;
-    const isHeld = !isOver && this.#untrusted.holds(connection);
+    const isHeld = !isOver && !this.#callTurns.take(connection);
     // Without a listener, an error before it has begun would end the process.
     if (isOver || isHeld) stream.on('error', () => {});
     if (isOver) return;
@@ -197,7 +197,7 @@ export class Door {
       this.#coming = { stream, headers, rawHeaders, connection };
       begin();
     };
-    if (isHeld) this.#untrusted.add(connection, { stream, begin: beginNow });
+    if (isHeld) this.#callTurns.add(connection, { stream, begin: beginNow });
     // Reset before it was seen: work for nothing.
     else if (stream.closed || stream.destroyed) this.refused(connection);
     else beginNow();
