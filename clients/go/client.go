@@ -3,6 +3,7 @@ package dibs
 import (
 	"cmp"
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"github.com/dibs-cache/dibs/clients/go/dibsv1"
@@ -90,7 +91,12 @@ func (c *Client) useSessions(to target) {
 		}
 		return its
 	}
-	c.sessions = newSessionPool(c.life, create, addressesOf(to))
+	// Which keys a replica has is each process's own: one that all want is not the burden of one replica then.
+	salt := rand.Uint32()
+	if c.config.keyAffinity {
+		salt = 0
+	}
+	c.sessions = newSessionPool(c.life, salt, create, addressesOf(to))
 	closeLink := c.close
 	c.close = func() {
 		c.sessions.close()

@@ -36,6 +36,7 @@ type config struct {
 	tlsKey          string
 	connect         time.Duration
 	session         bool
+	keyAffinity     bool
 	holder          string
 	hooks           Hooks
 	tracer          trace.Tracer
@@ -63,6 +64,11 @@ func WithConnectTimeout(timeout time.Duration) Option {
 // WithSession says whether all calls go on one stream, with leases that end with this process. Default: true. Where a
 // stream cannot be had, calls still go one by one.
 func WithSession(session bool) Option { return option(func(c *config) { c.session = session }) }
+
+// WithKeyAffinity gives a key the same replica in every process that uses this target with it, in any language. Callers
+// of a key then meet in one place: fewer reads of the store, and memory in one near cache of the service instead of
+// all. A key that all processes want is then the burden of one replica. Default: each process has its own shares.
+func WithKeyAffinity() Option { return option(func(c *config) { c.keyAffinity = true }) }
 
 // WithHolder is what this process is called in Explain and logs: at most 256 bytes. Default: host name and process id.
 func WithHolder(holder string) Option { return option(func(c *config) { c.holder = holder }) }

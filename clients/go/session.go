@@ -32,9 +32,10 @@ type session struct {
 	// listener hears what the service says without having been asked.
 	listener listener
 
-	// pool is the one that it belongs to; isReady is whether calls may go over it.
+	// pool is the one that it belongs to; isReady is whether calls may go over it; seed is which keys it has then.
 	pool    *sessionPool
 	isReady atomic.Bool
+	seed    atomic.Uint32
 
 	mu     sync.Mutex
 	line   *line
@@ -123,6 +124,14 @@ func (s *session) open() *line {
 		s.line = openLine(s)
 	}
 	return s.line
+}
+
+// rank: of several sessions, the one with the highest has the key; below 0 where calls may not go over it.
+func (s *session) rank(keyHash uint32) int64 {
+	if !s.isReady.Load() {
+		return -1
+	}
+	return int64(rankOf(keyHash, s.seed.Load()))
 }
 
 // leave sends new calls elsewhere.

@@ -2,7 +2,6 @@ package dibs
 
 import (
 	"context"
-	"hash/fnv"
 	"maps"
 	"net"
 	"slices"
@@ -30,10 +29,12 @@ const (
 )
 
 // sessionPool has a session with each address of the target, so that the calls of one process are shared by the
-// replicas. All calls of a key go over the same one: callers of a key meet on one replica. The first session serves
-// where another is not open; it is opened by the first call.
+// replicas. All calls of a key go over the same one, so that callers of a key meet on one replica: a session that comes
+// or goes moves no keys of the others. The first serves where no other is open; it is opened by the first call.
 type sessionPool struct {
 	create func() *session
+	// salt decides which keys a replica has: pools with the same one give a key to the same replica.
+	salt uint32
 	// countAddresses says how many the target has now.
 	countAddresses func(context.Context) int
 	life           *lifetime
@@ -46,8 +47,8 @@ type sessionPool struct {
 	isGrowing bool
 }
 
-func newSessionPool(life *lifetime, create func() *session, countAddresses func(context.Context) int) *sessionPool {
-	p := &sessionPool{create: create, countAddresses: countAddresses, life: life, peers: make(map[string]*session)}
+func newSessionPool(life *lifetime, salt uint32, create func() *session, countAddresses func(context.Context) int) *sessionPool {
+	p := &sessionPool{create: create, salt: salt, countAddresses: countAddresses, life: life, peers: make(map[string]*session)}
 	p.members.Store(new([]*session))
 	p.first = p.add()
 	return p
@@ -98,13 +99,14 @@ func (p *sessionPool) ofKey(key string) *session {
 	if len(members) == 0 {
 		return p.first
 	}
-	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(key))
-	at := int(hash.Sum32() % uint32(len(members)+1))
-	if at > 0 && members[at-1].isReady.Load() {
-		return members[at-1]
+	hash := hashOf(key)
+	chosen, highest := p.first, p.first.rank(hash)
+	for _, its := range members {
+		if rank := its.rank(hash); rank > highest {
+			chosen, highest = its, rank
+		}
 	}
-	return p.first
+	return chosen
 }
 
 func (p *sessionPool) settle(ctx context.Context) error { return p.first.settle(ctx) }
@@ -128,6 +130,7 @@ func (p *sessionPool) accepts(l *line) bool {
 		return false
 	}
 	p.peers[l.peer] = its
+	its.seed.Store(hashOf(l.peer) ^ p.salt)
 	its.isReady.Store(true)
 	if its == p.first && !p.isGrowing {
 		p.isGrowing = true
@@ -159,6 +162,10 @@ func (p *sessionPool) grow() {
 		for members := *p.members.Load(); len(members)+1 < count; {
 			its := p.add()
 			members = append(append([]*session(nil), members...), its)
+			if len(members) == 1 {
+				// Calls open the first one while it has all of them.
+				p.life.spawn(func() { p.keep(p.first) })
+			}
 			p.members.Store(&members)
 			p.life.spawn(func() { p.keep(its) })
 		}

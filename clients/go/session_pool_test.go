@@ -3,7 +3,9 @@ package dibs_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -59,53 +61,95 @@ func (r *replica) breaks() {
 	})
 }
 
-// answers counts who answers for 40 keys.
+// whoAnswers is who answers for each of 40 keys.
+func whoAnswers(t *testing.T, its *dibs.Client) map[string]string {
+	t.Helper()
+	who := map[string]string{}
+	for at := range 40 {
+		key := fmt.Sprintf("key %d", at)
+		value, err := dibs.Fetch(t.Context(), its, key, returning("rebuilt"), ttl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		who[key] = value
+	}
+	return who
+}
+
+// answers counts them.
 func answers(t *testing.T, its *dibs.Client) map[string]int {
 	t.Helper()
 	counts := map[string]int{}
-	for at := range 40 {
-		key := fmt.Sprintf("key %d", at)
-		var first string
-		for range 2 {
-			value, err := dibs.Fetch(t.Context(), its, key, returning("rebuilt"), ttl)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if first != "" && value != first {
-				t.Logf("%s: %s and %s", key, first, value)
-			}
-			first = value
-		}
-		counts[first]++
+	for _, name := range whoAnswers(t, its) {
+		counts[name]++
 	}
 	return counts
 }
 
-// bothAnswer waits until the calls are shared by the two.
-func bothAnswer(t *testing.T, its *dibs.Client) {
+// allAnswer waits until the calls are shared by all of them.
+func allAnswer(t *testing.T, its *dibs.Client, names ...string) {
 	t.Helper()
-	eventually(t, "both answer", func() bool {
+	eventually(t, "all answer", func() bool {
 		counts := answers(t, its)
-		return counts["one"] >= 10 && counts["two"] >= 10
+		return !slices.ContainsFunc(names, func(name string) bool { return counts[name] < 20/len(names) })
 	})
 }
 
 func TestTheCallsOfAProcessAreSharedByAllAddresses(t *testing.T) {
 	one, two := answeringAs(t, "one"), answeringAs(t, "two")
 	its := client(t, one.target+","+two.target, dibs.WithCodec(raw{}))
-	bothAnswer(t, its)
-	counts := answers(t, its)
-	if again := answers(t, its); fmt.Sprint(again) != fmt.Sprint(counts) {
-		t.Errorf("keys have moved: %v, then %v", counts, again)
+	allAnswer(t, its, "one", "two")
+	before := whoAnswers(t, its)
+	if after := whoAnswers(t, its); !maps.Equal(before, after) {
+		t.Errorf("keys have moved: %v, then %v", before, after)
 	}
-	before := one.opened.Load() + two.opened.Load()
-	one.breaks()
-	// The first session is opened again by a call.
-	eventually(t, "it is opened again", func() bool {
-		_ = answers(t, its)
-		return one.opened.Load()+two.opened.Load() > before
+	// One of the two has the first session, to which no call goes while another one is there: it must not wait for one.
+	for _, replica := range []*replica{one, two} {
+		opened := replica.opened.Load()
+		replica.breaks()
+		eventually(t, "it is opened again", func() bool { return replica.opened.Load() > opened })
+	}
+	eventually(t, "all keys are back", func() bool { return maps.Equal(before, whoAnswers(t, its)) })
+}
+
+func TestAReplicaThatGoesMovesNoKeysOfTheOthers(t *testing.T) {
+	replicas := map[string]*replica{"one": answeringAs(t, "one"), "two": answeringAs(t, "two"), "three": answeringAs(t, "three")}
+	its := client(t, replicas["one"].target+","+replicas["two"].target+","+replicas["three"].target, dibs.WithCodec(raw{}))
+	allAnswer(t, its, "one", "two", "three")
+	before := whoAnswers(t, its)
+	replicas["two"].server.Stop()
+	eventually(t, "it is left", func() bool { return answers(t, its)["two"] == 0 })
+	eventually(t, "only its keys have moved", func() bool {
+		after := whoAnswers(t, its)
+		for key, name := range before {
+			if name != "two" && after[key] != name {
+				return false
+			}
+		}
+		return true
 	})
-	bothAnswer(t, its)
+}
+
+// shares are those of two clients of the target.
+func shares(t *testing.T, target string, options ...dibs.Option) (map[string]string, map[string]string) {
+	t.Helper()
+	of := func() map[string]string {
+		its := client(t, target, append(options, dibs.WithCodec(raw{}))...)
+		eventually(t, "both answer", func() bool { return len(answers(t, its)) == 2 })
+		return whoAnswers(t, its)
+	}
+	return of(), of()
+}
+
+func TestWithKeyAffinityAKeyHasTheSameReplicaInEveryProcess(t *testing.T) {
+	one, two := answeringAs(t, "one"), answeringAs(t, "two")
+	target := one.target + "," + two.target
+	if these, those := shares(t, target, dibs.WithKeyAffinity()); !maps.Equal(these, those) {
+		t.Errorf("with it, %v and %v", these, those)
+	}
+	if these, those := shares(t, target); maps.Equal(these, those) {
+		t.Errorf("without it, both have %v", these)
+	}
 }
 
 func TestAnAddressThatConnectsLateHasItsShareSoon(t *testing.T) {
@@ -121,7 +165,7 @@ func TestAnAddressThatConnectsLateHasItsShareSoon(t *testing.T) {
 	go func() { _ = two.server.Serve(listener) }()
 	t.Cleanup(func() { _ = listener.Close() })
 	began := time.Now()
-	bothAnswer(t, its)
+	allAnswer(t, its, "one", "two")
 	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("its share came after %v", took)
 	}

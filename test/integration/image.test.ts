@@ -5,7 +5,13 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Caller, textOf } from '../support/caller.js';
-import { type Container, Containers, type ImageConfig, whyNoContainers } from '../support/containers.js';
+import {
+  type Container,
+  Containers,
+  type ImageConfig,
+  missingProgram,
+  whyNoContainers,
+} from '../support/containers.js';
 import { Fleet } from '../support/fleet.js';
 import { freePort } from '../support/redis-server.js';
 import { standInBase } from '../support/stand-in-base.js';
@@ -20,8 +26,9 @@ const STOP_SECONDS_MAX = 15;
 const APP_MB_MAX = 40;
 const [, nodeMajor = ''] = /^ARG NODE_IMAGE=node:(\d+)-/m.exec(readFileSync('Dockerfile', 'utf8')) ?? [];
 
-const why = whyNoContainers();
-if (why !== undefined && process.env.CI === 'true') throw new Error(`the image cannot be built: ${why}`);
+const missing = missingProgram();
+const why = whyNoContainers() ?? (missing && `there is no ${missing}`);
+if (missing !== undefined && process.env.CI === 'true') throw new Error(`the image cannot be built: ${why}`);
 if (why !== undefined) console.warn(`SKIPPED, the image built and run: ${why}`);
 
 /** The paths of all files and links below, from there. */

@@ -53,7 +53,7 @@ const INSTALLATIONS: readonly Installation[] = [
   { chart: 'deploy/helm/examples/prices', values: [] },
 ];
 
-async function programs(): Promise<(KubernetesPrograms & { readonly helm: string }) | undefined> {
+async function programs(): Promise<KubernetesPrograms | undefined> {
   const root = process.cwd();
   try {
     return {
@@ -85,6 +85,15 @@ function kustomizations(): string[] {
     /^kind: Kustomization$/m.test(readFileSync(join(KUSTOMIZATIONS, path), 'utf8')),
   );
   return whole.map((path) => path.replace(/\/kustomization\.yaml$/, '')).sort();
+}
+
+/** The commands of a page, block by block, those that have `text`, without those that wait for Pods that run. */
+function blocksOf(page: string, text: string): string[] {
+  const blocks = readFileSync(page, 'utf8').matchAll(/^( *)```sh\n([\s\S]*?)^\1```$/gm);
+  return [...blocks]
+    .map(([, indent = '', block = '']) => block.replaceAll(new RegExp(`^${indent}`, 'gm'), ''))
+    .filter((block) => block.includes(text))
+    .map((block) => block.replaceAll(/^kubectl .* rollout status .*\n/gm, ''));
 }
 
 /** The Pods that its controller would make, all but their number. */
@@ -153,6 +162,43 @@ describe.skipIf(found === undefined)('a real API server, under Pod Security `res
     await cluster.kubectl(['--namespace', namespace, 'delete', 'pods', '--all', '--wait=false']);
   };
 
+  /** All but the namespace, which only a controller deletes. */
+  const remove = async (manifests: readonly Manifest[], namespace: string) => {
+    const rest = manifests.filter(({ kind }) => kind !== 'Namespace').map((one) => JSON.stringify(one));
+    const args = ['--namespace', namespace, 'delete', '--wait=false', '-f', '-'];
+    await cluster.kubectl(args, rest.join('\n---\n'));
+  };
+
+  it(
+    'takes the commands of both quick starts, as they stand there',
+    async () => {
+      const [secret, install] = blocksOf('deploy/helm/README.md', 'kubectl');
+      await cluster.run('sh', ['-ec', `${secret}\n${install}`]);
+      const installed = manifestsIn(
+        await cluster.run('helm', ['--namespace', 'dibs', 'get', 'manifest', 'dibs']),
+      );
+      expect(installed.map(({ kind }) => kind)).toContain('Deployment');
+      await prepareNamespace('dibs');
+      await expectPodsOf(installed, 'dibs');
+      await cluster.run('helm', ['--namespace', 'dibs', 'uninstall', 'dibs']);
+      await cluster.kubectl(['--namespace', 'dibs', 'delete', 'secret', 'dibs-redis']);
+
+      const [apply] = blocksOf('deploy/kubernetes/README.md', 'kubectl apply');
+      await cluster.run('sh', ['-ec', apply ?? ''], '', KUSTOMIZATIONS);
+      const keys = ['--namespace', 'dibs', 'get', 'secret', 'dibs-redis', '--output', 'jsonpath={.data}'];
+      expect(Object.keys(JSON.parse(await cluster.kubectl(keys))).sort()).toEqual([
+        'lock-password',
+        'password',
+        'store-password',
+      ]);
+      await remove(
+        manifestsIn(await cluster.kubectl(['kustomize', `${KUSTOMIZATIONS}/examples/fleet`])),
+        'dibs',
+      );
+    },
+    STEP_MS_MAX,
+  );
+
   it.each(kustomizations())(
     'takes `kubectl apply -k` of %s, and its Pods',
     async (name) => {
@@ -170,10 +216,7 @@ describe.skipIf(found === undefined)('a real API server, under Pod Security `res
       ]);
       expect(applied.trim().split('\n')).toHaveLength(manifests.length);
       await expectPodsOf(manifests, namespace);
-      // A namespace would be deleted by a controller.
-      const rest = manifests.filter(({ kind }) => kind !== 'Namespace').map((one) => JSON.stringify(one));
-      const remove = ['--namespace', namespace, 'delete', '--wait=false', '-f', '-'];
-      await cluster.kubectl(remove, rest.join('\n---\n'));
+      await remove(manifests, namespace);
     },
     STEP_MS_MAX,
   );
@@ -183,7 +226,7 @@ describe.skipIf(found === undefined)('a real API server, under Pod Security `res
     async ({ values, chart, set }) => {
       const files = values.flatMap((name) => ['--values', join(CHART, 'examples', `${name}.yaml`)]);
       await prepareNamespace(NAMESPACE);
-      const helm = (...args: string[]) => cluster.run(found?.helm ?? '', [...args, '--namespace', NAMESPACE]);
+      const helm = (...args: string[]) => cluster.run('helm', [...args, '--namespace', NAMESPACE]);
       const settings = set === undefined ? [] : ['--set', set];
       await helm('install', 'dibs', chart, '--server-side', ...files, ...settings);
       await expectPodsOf(manifestsIn(await helm('get', 'manifest', 'dibs')), NAMESPACE);

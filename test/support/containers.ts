@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -31,12 +31,26 @@ export interface ImageConfig {
   readonly Size: number;
 }
 
-/** Why images can be neither built nor run here; undefined if they can. */
+/** Why this machine lets nobody build or run images; undefined if it does. No package helps. */
 export function whyNoContainers(): string | undefined {
   if (process.platform !== 'linux') return 'this is not Linux';
   if (process.getuid?.() !== 0) return 'not root';
-  const missing = ['buildah', 'podman', 'runc'].find((name) => spawnSync(name, ['--version']).status !== 0);
-  return missing === undefined ? undefined : `there is no ${missing}`;
+  if (spawnSync('unshare', ['--mount', '--pid', '--fork', 'true']).status !== 0) return 'no namespaces';
+  return mayMakeControlGroups() ? undefined : 'no control groups';
+}
+
+/** The program that is missing for images; undefined if all are there. */
+export function missingProgram(): string | undefined {
+  return ['buildah', 'podman', 'runc'].find((name) => spawnSync(name, ['--version']).status !== 0);
+}
+
+function mayMakeControlGroups(): boolean {
+  try {
+    rmdirSync(mkdtempSync('/sys/fs/cgroup/dibs-'));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**
@@ -101,8 +115,8 @@ export class Containers {
       'host',
       '--no-healthcheck',
     ];
-    // It also ends when this process is killed.
-    const limits = [...LIMITS, '--timeout', '300'];
+    // It also ends when this process is killed. Within another container, the number of its processes cannot be limited.
+    const limits = [...LIMITS, '--timeout', '300', '--pids-limit=-1'];
     const safe = ['--security-opt', 'no-new-privileges', '--pull', 'never'];
     const child = spawn(
       'podman',

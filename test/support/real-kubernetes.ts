@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { endWithThisProcess } from './end-with-this-process.js';
 import { until } from './until.js';
 
@@ -30,6 +30,7 @@ export interface KubernetesPrograms {
   readonly etcd: string;
   readonly apiserver: string;
   readonly kubectl: string;
+  readonly helm: string;
 }
 
 /**
@@ -39,9 +40,9 @@ export interface KubernetesPrograms {
 export class RealKubernetes {
   readonly #children: ChildProcess[] = [];
   readonly #folder = mkdtempSync(join(tmpdir(), 'dibs-kubernetes-'));
-  /** With them, kubectl and Helm find it. */
+  /** With them there are `kubectl` and `helm`, and both find it. */
   readonly env: Readonly<Record<string, string>> = {
-    PATH: process.env.PATH ?? '',
+    PATH: [this.#folder, process.env.PATH].join(delimiter),
     HOME: this.#folder,
     KUBECONFIG: join(this.#folder, 'kubeconfig'),
   };
@@ -50,7 +51,9 @@ export class RealKubernetes {
     private readonly programs: KubernetesPrograms,
     /** An address of the loopback, on which it has its usual ports. */
     private readonly host: string,
-  ) {}
+  ) {
+    for (const name of ['kubectl', 'helm'] as const) symlinkSync(programs[name], join(this.#folder, name));
+  }
 
   /** Throws if it does not become ready, with its last lines. */
   static async start(programs: KubernetesPrograms, host: string): Promise<RealKubernetes> {
@@ -66,12 +69,12 @@ export class RealKubernetes {
 
   /** What kubectl prints. Rejects with its complaint. A warning of the API server is an error too. */
   async kubectl(args: readonly string[], input = ''): Promise<string> {
-    return this.run(this.programs.kubectl, ['--warnings-as-errors', ...args], input);
+    return this.run('kubectl', ['--warnings-as-errors', ...args], input);
   }
 
-  /** As {@link kubectl}, for another program that finds the cluster by its variables. */
-  async run(command: string, args: readonly string[], input = ''): Promise<string> {
-    const child = spawn(command, args, { env: this.env });
+  /** As {@link kubectl}, for another program that finds the cluster by its variables. It runs in `folder`. */
+  async run(command: string, args: readonly string[], input = '', folder = '.'): Promise<string> {
+    const child = spawn(command, args, { env: this.env, cwd: folder });
     endWithThisProcess(child);
     child.stdin.on('error', () => {}); // It ended early, and says why.
     child.stdin.end(input);

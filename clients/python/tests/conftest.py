@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +17,22 @@ def fake() -> Iterator[FakeService]:
     service.will("Extend", EXTENDED)
     yield service
     service.stop()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., FakeService]]:
+    """Starts services that answer each question with their name."""
+    started: list[FakeService] = []
+
+    def start_one(name: str, listen: str = "127.0.0.1:0", **how: Any) -> FakeService:
+        service = FakeService().start(listen=listen, **how)
+        service.will("GetOrLock", hit(name.encode()))
+        started.append(service)
+        return service
+
+    yield start_one
+    for service in started:
+        service.stop()
 
 
 @pytest.fixture(params=["threads", "loop", "threads without sessions", "loop without sessions"])

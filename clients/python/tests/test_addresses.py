@@ -8,16 +8,16 @@ import socket
 import subprocess
 import sys
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import grpc
 import pytest
-from callers import PATIENCE_S, Caller, MakeCaller, gives, never_called, until
+from callers import PATIENCE_S, MakeCaller, never_called, until
 from fake_service import RELEASED, STORED, FakeService, Refusal, hit, lease
+from replicas import answers, listing, until_answer
 from test_connection import credentials_of, made_in
 from test_link import FORK
 
@@ -25,47 +25,6 @@ from dibs import BYTES, AsyncClient, Client
 from dibs.addresses import ADDRESSES_MAX, Address, Name, listed, some_of
 from dibs.connection import hosts_of
 from dibs.v1 import coordinator_pb2 as pb
-
-KEYS = 40
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., FakeService]]:
-    """Starts services that answer each question with their name."""
-    started: list[FakeService] = []
-
-    def start_one(name: str, listen: str = "127.0.0.1:0", **how: Any) -> FakeService:
-        service = FakeService().start(listen=listen, **how)
-        service.will("GetOrLock", hit(name.encode()))
-        started.append(service)
-        return service
-
-    yield start_one
-    for service in started:
-        service.stop()
-
-
-async def answers(caller: Caller) -> dict[str, str]:
-    """Who answers, by key."""
-    values = await asyncio.gather(*(caller.get(f"key {at}", gives(b"rebuilt")) for at in range(KEYS)))
-    return {f"key {at}": value.decode() for at, value in enumerate(values)}
-
-
-async def until_answer(caller: Caller, *names: str) -> dict[str, str]:
-    """Until each of them answers its share, nobody else does, and keys stay where they are."""
-    give_up_at, before = monotonic() + PATIENCE_S, None
-    while True:
-        by_key = await answers(caller)
-        counts = Counter(by_key.values())
-        if set(counts) == set(names) and min(counts.values()) >= KEYS / len(names) / 5 and by_key == before:
-            return by_key
-        before = by_key
-        assert monotonic() < give_up_at, counts
-        await asyncio.sleep(0.05)
-
-
-def listing(*services: FakeService) -> str:
-    return ",".join(service.target for service in services)
 
 
 async def test_the_calls_of_a_process_are_shared_by_a_list(
@@ -304,17 +263,6 @@ def test_a_list_is_read(target: str, addresses: list[str]) -> None:
 def test_a_typo_in_a_list_is_an_error_at_once(make: Callable[[str], Any], target: str) -> None:
     with pytest.raises(Exception, match=r"target: .* cannot be read; give HOST:PORT, a list of them"):
         make(target)
-
-
-def test_each_has_its_share_of_the_keys() -> None:
-    with Client("a:1,b:2,c:3") as client:
-        for _ in range(50):
-            its = client._link.endpoints.all
-            ranks = ([one.rank(f"key {at}") for one in its] for at in range(3_000))
-            counts = Counter(rank.index(max(rank)) for rank in ranks)
-            assert min(counts.values()) > 800, counts
-            for one in its:
-                one.renew()
 
 
 def test_no_process_uses_more_than_its_share_of_many_replicas() -> None:

@@ -120,6 +120,7 @@ impl fmt::Debug for Client {
 pub struct ClientBuilder {
     connection: Named,
     without_session: bool,
+    key_affinity: bool,
     namespace: String,
     holder: Option<String>,
     on_unavailable: OnUnavailable,
@@ -193,6 +194,14 @@ impl ClientBuilder {
         self
     }
 
+    /// A key has the same replica in every process that uses this target with it, in any language. Its callers meet in
+    /// one place, which costs fewer reads of the store, and memory in one near cache of the service instead of all. A
+    /// key that all processes want is then the burden of one replica. Default: false, each client has its own shares.
+    pub fn key_affinity(mut self, key_affinity: bool) -> Self {
+        self.key_affinity = key_affinity;
+        self
+    }
+
     /// Of calls that name none. Default: the service's `default`.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
@@ -253,7 +262,8 @@ impl ClientBuilder {
         let link = Link::new(&self.connection.clone().or_environment())?;
         let near = NearCache::of(&self.near, &self.namespace)?.filter(|_| !self.without_session);
         let hears = Hears { near, ..Hears::default() };
-        let links = Links::new(link, self.holder_or_default(), !self.without_session, hears.clone());
+        let salt = if self.key_affinity { 0 } else { fastrand::u32(..) };
+        let links = Links::new(link, salt, self.holder_or_default(), !self.without_session, hears.clone());
         Ok(self.over(Box::new(links.clone()), hears, Some(links)))
     }
 

@@ -22,6 +22,7 @@ mod hooks;
 mod invalidate;
 #[cfg(feature = "json")]
 mod json_faults;
+mod key_share;
 mod lease;
 mod lease_guard;
 mod lease_keeper;

@@ -31,6 +31,9 @@ const READY_AGAIN: Duration = Duration::from_millis(20);
 /// runtime that does not run at the moment must hold up no call of another.
 pub(crate) struct Links {
     link: Arc<Link>,
+    /// Which keys a replica has is by chance, so that a key that all processes want is not the burden of one replica;
+    /// with key affinity it is 0.
+    salt: u32,
     holder: String,
     with_session: bool,
     hears: Hears,
@@ -46,8 +49,8 @@ struct Connected {
 }
 
 impl Links {
-    pub fn new(link: Link, holder: String, with_session: bool, hears: Hears) -> Arc<Self> {
-        Arc::new(Self { link: Arc::new(link), holder, with_session, hears, by_runtime: Mutex::default() })
+    pub fn new(link: Link, salt: u32, holder: String, with_session: bool, hears: Hears) -> Arc<Self> {
+        Arc::new(Self { link: Arc::new(link), salt, holder, with_session, hears, by_runtime: Mutex::default() })
     }
 
     /// For the user; of the runtime in which this is called.
@@ -64,7 +67,7 @@ impl Links {
         let (own, stub) = self.link.connect_for_two();
         let unary = Unary::new(own);
         let session = self.with_session.then(|| {
-            let pool = SessionPool::new(self.link.clone(), self.holder.clone(), self.hears.clone());
+            let pool = SessionPool::new(self.link.clone(), self.salt, self.holder.clone(), self.hears.clone());
             SessionOrUnary::new(pool, unary.clone())
         });
         let forget = Forget { links: Arc::downgrade(self), id };

@@ -1,13 +1,16 @@
 //! One address of a session pool, and which of them has a key.
 use std::{
-    hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use crate::{address::Place, session::Session};
+use crate::{
+    address::Place,
+    key_share::{hash_of, rank_of},
+    session::Session,
+};
 
 /// Until an address that failed is tried again: soon where it restarts, and seldom where it has gone.
 const AGAIN_MIN: Duration = Duration::from_secs(1);
@@ -18,8 +21,8 @@ pub(crate) struct Member {
     /// None for the target as a whole: its connection goes to any of its addresses.
     pub place: Option<Place>,
     pub session: Arc<Session>,
-    /// Which keys it has is by chance, so that a key that all processes want is not the burden of one replica.
-    salt: RandomState,
+    /// Which keys it has.
+    seed: u32,
     trying: Mutex<Trying>,
 }
 
@@ -29,9 +32,11 @@ struct Trying {
 }
 
 impl Member {
-    pub fn new(place: Option<Place>, session: Arc<Session>) -> Arc<Self> {
+    /// Clients with the same salt give a key to the same address.
+    pub fn new(place: Option<Place>, session: Arc<Session>, salt: u32) -> Arc<Self> {
+        let seed = salt ^ place.as_ref().map_or(0, |place| hash_of(&place.address.to_string()));
         let trying = Mutex::new(Trying { not_before: Instant::now(), pause: Duration::ZERO });
-        Arc::new(Self { place, session, salt: RandomState::new(), trying })
+        Arc::new(Self { place, session, seed, trying })
     }
 
     pub fn failed(&self) {
@@ -55,12 +60,13 @@ impl Member {
 }
 
 /// Where a call of this key goes: of those where a session stands, else of those that may be tried. The one with the
-/// highest hash has it: a member that comes or goes moves no keys of the others. The target as a whole is the last.
+/// highest rank has it: a member that comes or goes moves no keys of the others. The target as a whole is the last.
 pub(crate) fn choose<'a>(members: &'a [Arc<Member>], key: &str, tried: &[Arc<Member>]) -> Option<&'a Arc<Member>> {
     let left = || members.iter().filter(|member| !tried.iter().any(|other| Arc::ptr_eq(member, other)));
     let places = || left().filter(|member| member.place.is_some());
     let now = Instant::now();
-    let rank = |member: &&Arc<Member>| member.salt.hash_one(key);
+    let hash = hash_of(key);
+    let rank = |member: &&Arc<Member>| rank_of(hash, member.seed);
     places()
         .filter(|member| member.session.is_open())
         .max_by_key(rank)

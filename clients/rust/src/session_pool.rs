@@ -36,6 +36,7 @@ const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
 /// are missing are opened behind them. A target with one address has one session, opened by its calls.
 pub(crate) struct SessionPool {
     link: Arc<Link>,
+    salt: u32,
     make: Box<dyn Fn(Arc<Link>) -> Arc<Session> + Send + Sync>,
     members: Mutex<Arc<[Arc<Member>]>>,
     /// Addresses that the name has no more: their calls end, and they get no others.
@@ -47,13 +48,15 @@ pub(crate) struct SessionPool {
 }
 
 impl SessionPool {
-    pub fn new(link: Arc<Link>, holder: String, hears: Hears) -> Arc<Self> {
+    /// Pools with the same salt give a key to the same replica.
+    pub fn new(link: Arc<Link>, salt: u32, holder: String, hears: Hears) -> Arc<Self> {
         let changed = Arc::new(Notify::new());
         let tells = changed.clone();
         let make = Box::new(move |link| Session::new(link, holder.clone(), hears.clone(), tells.clone()));
-        let whole = Member::new(None, make(link.clone()));
+        let whole = Member::new(None, make(link.clone()), salt);
         Arc::new(Self {
             link,
+            salt,
             make,
             members: Mutex::new(Arc::new([whole])),
             gone: Mutex::default(),
@@ -206,7 +209,9 @@ impl SessionPool {
         let known: Vec<_> = members.iter().chain(gone.iter()).cloned().collect();
         let at = |place: Place| {
             let same = known.iter().find(|member| member.place.as_ref() == Some(&place)).cloned();
-            same.unwrap_or_else(|| Member::new(Some(place.clone()), (self.make)(Arc::new(self.link.at(&place)))))
+            same.unwrap_or_else(|| {
+                Member::new(Some(place.clone()), (self.make)(Arc::new(self.link.at(&place))), self.salt)
+            })
         };
         let next: Vec<_> = members.iter().take(1).cloned().chain(found.into_iter().map(at)).collect();
         *gone = known.into_iter().filter(|one| !next.iter().any(|other| Arc::ptr_eq(one, other))).collect();
@@ -237,7 +242,7 @@ mod tests {
     fn pool() -> Arc<SessionPool> {
         let named = Named { target: Some("dibs.example:1".to_owned()), ..Named::default() };
         let link = Arc::new(Link::new(&named.or_environment()).unwrap());
-        SessionPool::new(link, String::new(), Hears::default())
+        SessionPool::new(link, fastrand::u32(..), String::new(), Hears::default())
     }
 
     fn places(ips: impl IntoIterator<Item = u8>) -> Vec<Place> {

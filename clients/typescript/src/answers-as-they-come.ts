@@ -1,9 +1,9 @@
 /**
- * The answers of one call with several of them, each as it comes. `ask` sends the call: it gives each answer but the
- * last to what it is handed, and resolves with the last. When the loop is left, the signal is aborted.
+ * The answers of one call with several of them, each as it comes. `ask` sends the call and gives each answer to what it is
+ * handed. It may resolve with the last one instead. When the loop is left, the signal is aborted.
  */
 export async function* answersAsTheyCome<T>(
-  ask: (more: (answer: T) => void, signal: AbortSignal) => Promise<T>,
+  ask: (more: (answer: T) => void, signal: AbortSignal) => Promise<T | undefined>,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<T> {
   const come: T[] = [];
@@ -31,7 +31,8 @@ export async function* answersAsTheyCome<T>(
         });
       }
     }
-    yield await last;
+    const answer = await last;
+    if (answer !== undefined) yield answer;
   } finally {
     // A caller that stops listening before the end wants no more answers, and no lease.
     left.abort();

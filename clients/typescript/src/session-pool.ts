@@ -1,4 +1,6 @@
+import { answersAsTheyCome } from './answers-as-they-come.js';
 import type { Clock } from './clock.js';
+import { DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import { hashOf, rankOf } from './key-share.js';
 import type { CallTerms, Transport } from './transport.js';
@@ -79,7 +81,20 @@ export class SessionPool implements Transport {
     request: wire.GetOrLockManyRequest,
     terms: CallTerms,
   ): AsyncIterable<wire.GetOrLockManyResponse> {
-    return this.#first.session.getOrLockMany(request, terms);
+    const groups = this.#groupsOf(request.keys);
+    const [only = this.#first.session] = groups.keys();
+    if (groups.size < 2) return only.getOrLockMany(request, terms);
+    type More = (answer: wire.GetOrLockManyResponse) => void;
+    const ask = async (more: More, signal: AbortSignal) => {
+      const askOne = async ([session, keys]: [PooledSession, string[]]) => {
+        const answers = session.getOrLockMany({ ...request, keys }, { ...terms, signal });
+        for await (const answer of answers) more(answer);
+      };
+      // Some keys may have their answers, so that the others are asked for again, and not all of them in another way.
+      await Promise.all([...groups].map(askOne)).catch((error) => Promise.reject(withoutCause(error)));
+      return undefined;
+    };
+    return answersAsTheyCome(ask, terms.signal);
   }
 
   ready(): Promise<void> {
@@ -89,6 +104,17 @@ export class SessionPool implements Transport {
   close(): void {
     this.#closed = true;
     for (const { session } of [this.#first, ...this.#others]) session.close();
+  }
+
+  #groupsOf(keys: readonly string[]): Map<PooledSession, string[]> {
+    const groups = new Map<PooledSession, string[]>();
+    for (const key of keys) {
+      const session = this.#of({ key });
+      const group = groups.get(session);
+      if (group === undefined) groups.set(session, [key]);
+      else group.push(key);
+    }
+    return groups;
   }
 
   #of({ key }: { readonly key: string }): PooledSession {
@@ -167,4 +193,9 @@ export class SessionPool implements Transport {
       if (!this.#closed && !member.ready) member.session.open();
     });
   }
+}
+
+function withoutCause(error: unknown): unknown {
+  if (!(error instanceof DibsError)) return error;
+  return new DibsError(error.code, error.message, error.retryAfterMs);
 }

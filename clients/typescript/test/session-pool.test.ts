@@ -78,6 +78,11 @@ describe('a client of several replicas', () => {
   async function spread(count: number): Promise<number[]> {
     const keys = Array.from({ length: count }, () => freshKey());
     await Promise.all(keys.map((key) => client.getOrRebuild(key, () => bytes('v'), { codec: raw, ttlMs })));
+    return standingOf(keys);
+  }
+
+  /** How many of the keys stand on each service. */
+  function standingOf(keys: readonly string[]): Promise<number[]> {
     return Promise.all(
       services.map(async (service) => {
         const direct = service.client({ session: false });
@@ -116,6 +121,21 @@ describe('a client of several replicas', () => {
     } finally {
       for (const each of clients) each.close();
     }
+  });
+
+  it('asks for many keys where each would be asked for by itself', async () => {
+    const rebuildMany = (keys: readonly string[]) => keys.map((key) => [key, bytes('v')] as const);
+    await vi.waitFor(async () => {
+      const keys = Array.from({ length: 30 }, () => freshKey());
+      await client.getOrRebuildMany(keys, async (missing) => new Map(rebuildMany(missing)), {
+        codec: raw,
+        ttlMs,
+      });
+      const rebuild = vi.fn(() => bytes('v'));
+      await Promise.all(keys.map((key) => client.getOrRebuild(key, rebuild, { codec: raw, ttlMs })));
+      expect(rebuild).not.toHaveBeenCalled();
+      expect(Math.min(...(await standingOf(keys)))).toBeGreaterThan(0);
+    }, 25_000);
   });
 
   it('goes on with those that are left, and takes the place of none twice', async () => {

@@ -25,6 +25,7 @@ export class Connection {
   readonly arrivals = new ConnectionArrivals();
   readonly unsent = new ConnectionUnsent(this);
   #isAdmitted = false;
+  #wasRefused = false;
   #open = 0;
   #cancelled = 0;
   #cancelledMs = 0;
@@ -44,6 +45,21 @@ export class Connection {
   /** Nothing that still comes is worth any work: it ends in a moment. */
   get isCut(): boolean {
     return this.#isCut;
+  }
+
+  /** Whether a caller of it was admitted. */
+  get isAdmitted(): boolean {
+    return this.#isAdmitted;
+  }
+
+  /** Whether nothing but work for its callers has come so far, and one of them was admitted. */
+  get isTrusted(): boolean {
+    return this.#isAdmitted && !this.#wasRefused;
+  }
+
+  /** A call of it was refused, or reset before its request was there. */
+  refused(): void {
+    this.#wasRefused = true;
   }
 
   /** A caller of it was admitted: it may open as many streams as a known client. */
@@ -100,6 +116,7 @@ export class Connection {
     if (this.#isCut) return;
     this.#isCut = true;
     const { session } = this;
+    stopReading(session);
     afterReceiving(() => {
       if (session.destroyed) return;
       // The client reads this before the resets, and ends its side at once instead of stream by stream.
@@ -126,4 +143,15 @@ export class Connection {
       if (!this.session.destroyed) this.session.close();
     });
   }
+}
+
+/**
+ * One turn of the event loop reads up to 2 MiB of a connection, which are 15,000 streams. Node has no way to stop that:
+ * HTTP/2 reads past its socket. If a later Node hides the handle, all that has arrived is read, and dropped.
+ */
+function stopReading(session: ServerHttp2Session): void {
+  // An ended session throws when it is asked for anything of its socket.
+  if (session.destroyed) return;
+  const { _handle } = session.socket as { _handle?: { readStop?(): void } | null };
+  _handle?.readStop?.();
 }

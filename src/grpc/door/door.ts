@@ -13,6 +13,7 @@ import { DoorCall } from './door-call.js';
 import { Refusals } from './refusals.js';
 import { RunningClock, SWEEP_EVERY_MS } from './running-clock.js';
 import { Unsent } from './unsent.js';
+import { UntrustedCalls } from './untrusted-calls.js';
 
 /** What peers may hold together. Of each, a peer may hold as much as is still free. */
 export interface DoorBounds {
@@ -79,6 +80,7 @@ export class Door {
   readonly failed: Edge['failed'];
   readonly #connections = new Map<ServerHttp2Session, Connection>();
   readonly #sockets: Shares;
+  readonly #untrusted = new UntrustedCalls((connection) => this.refused(connection));
   readonly #deaf: Deaf;
   readonly #sweep: NodeJS.Timeout;
   #coming: Coming | undefined;
@@ -120,17 +122,24 @@ export class Door {
     server.prependListener('session', (session) => this.#connectionOf(session));
     const begin = take<(...event: StreamEvent) => void>(server, 'stream');
     server.on('stream', (...event: StreamEvent) => {
-      if (this.#mayBegin(event)) for (const listener of begin) listener.call(server, ...event);
-      // It ends with its connection, and without a listener that error would end the process.
-      else event[0].on('error', () => {});
+      this.#come(event, () => {
+        for (const listener of begin) listener.call(server, ...event);
+      });
     });
   }
 
-  /** Counts a refused call. An address that has had too many loses the connection of this one. */
+  /**
+   * Counts a refused call. An address that has had too many loses the connection of this one, and all of which no caller
+   * was admitted: what they have sent may be as much.
+   */
   refused(connection: Connection): void {
-    if (this.refusals.count(connection.peer) || connection.isCut) return;
-    this.parts.connectionRefused(connection.peer, 'calls');
-    connection.cut();
+    const { peer } = connection;
+    connection.refused();
+    if (this.refusals.count(peer) || connection.isCut) return;
+    this.#cut(connection);
+    for (const other of this.#connections.values()) {
+      if (other.peer === peer && !other.isAdmitted && !other.isCut) this.#cut(other);
+    }
   }
 
   /** Ends all connections. */
@@ -169,16 +178,29 @@ export class Door {
     });
   }
 
-  #mayBegin([stream, headers, , rawHeaders]: StreamEvent): boolean {
-    const { session } = stream;
-    if (session === undefined) return false; // It has ended already.
-    const connection = this.#connectionOf(session as ServerHttp2Session);
-    if (connection.isCut) return false;
-    this.#coming = { stream, headers, rawHeaders, connection };
-    connection.opened(stream);
+  #cut(connection: Connection): void {
+    this.parts.connectionRefused(connection.peer, 'calls');
+    connection.cut();
+  }
+
+  /** A call has come: it begins now, later, or never. */
+  #come([stream, headers, , rawHeaders]: StreamEvent, begin: () => void): void {
+    const connection = stream.session && this.#connectionOf(stream.session as ServerHttp2Session);
+    if (connection?.isCut === false) connection.opened(stream);
+    // Its connection has ended, or ends in a moment.
+    const isOver = connection === undefined || connection.isCut;
+    const isHeld = !isOver && this.#untrusted.holds(connection);
+    // Without a listener, an error before it has begun would end the process.
+    if (isOver || isHeld) stream.on('error', () => {});
+    if (isOver) return;
+    const beginNow = () => {
+      this.#coming = { stream, headers, rawHeaders, connection };
+      begin();
+    };
+    if (isHeld) this.#untrusted.add(connection, { stream, begin: beginNow });
     // Reset before it was seen: work for nothing.
-    if (stream.closed || stream.destroyed) this.refused(connection);
-    return !connection.isCut;
+    else if (stream.closed || stream.destroyed) this.refused(connection);
+    else beginNow();
   }
 
   #connectionOf(session: ServerHttp2Session): Connection {

@@ -7,7 +7,6 @@ import random
 import re
 import socket
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
 
 #: Beyond that, one process has no need of more replicas.
@@ -23,6 +22,17 @@ class Address:
     target: str
     #: HOST:PORT as the user has named it, whose certificate the service has to show; None where that is the target.
     name: str | None = None
+
+
+def numeric(target: str) -> str | None:
+    """`IP:PORT` of one address, as every client writes it: `[fd00::1]:50051`. None where it is a name, or a path."""
+    _, (address, *_) = parts_of(target)
+    host, _, port = address.rpartition(":")
+    try:
+        ip = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return None
+    return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
 
 
 def parts_of(target: str) -> tuple[str, list[str]]:
@@ -51,6 +61,13 @@ class Name:
         self._port = port
 
     @staticmethod
+    def in_list(target: str) -> Name | None:
+        """That of one address of a list; None where it is no name."""
+        scheme, (address, *_) = parts_of(target)
+        host, _, port = address.rpartition(":")
+        return None if scheme or numeric(target) is not None else Name(host, port)
+
+    @staticmethod
     def of(target: str) -> Name | None:
         """None where the target is an address, this machine, a list, or to be looked up at a certain DNS server."""
         scheme, named = parts_of(target)
@@ -58,10 +75,8 @@ class Name:
         if scheme not in ("", "dns") or len(named) > 1 or at_a_server:
             return None
         host, _, port = named[0].rpartition(":")
-        with suppress(ValueError):
-            ipaddress.ip_address(host.strip("[]"))
-            return None
-        return None if host == "localhost" or host.endswith(".localhost") else Name(host, port)
+        is_here = host == "localhost" or host.endswith(".localhost")
+        return None if is_here or numeric(target) is not None else Name(host, port)
 
     def resolved(self, within: float) -> list[Address]:
         """Its addresses. An empty list where there is none, or where that takes longer, in seconds."""

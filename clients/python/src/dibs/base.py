@@ -86,6 +86,7 @@ class BaseClient:
         on_unavailable: OnUnavailable = "rebuild",
         lease_hold_max: Seconds = DEFAULT_LEASE_HOLD_MAX_S,
         session: bool = True,
+        key_affinity: bool = False,
         near_cache: NearCache | None = None,
         serve_near_when_unavailable: bool = False,
         hooks: Hooks | None = None,
@@ -112,6 +113,9 @@ class BaseClient:
             hung, and other callers may rebuild. Default: 10 minutes.
         session: carry the calls on one stream, so that leases end with this process. Where that cannot be had, calls
             go one by one. Default: true.
+        key_affinity: a key has the same replica in every process that uses this target with it, in any language. Its
+            callers meet in one place, which costs fewer reads of the store, and memory in one near cache of the
+            service instead of all; a key that all processes want is then the burden of one replica. Default: false.
         near_cache: keep fresh values in this process, so that a hit costs no call. Needs sessions. Default: off.
         serve_near_when_unavailable: while the service cannot be reached, return what the near cache had, as stale.
             Default: false.
@@ -119,7 +123,7 @@ class BaseClient:
         tracer_provider: makes the spans of rebuilds. Default: OpenTelemetry's global one, if that is installed.
         meter_provider: makes the metrics. Default: likewise.
         """
-        said = Said(target, token, token_file, tls_ca, tls_cert, tls_key, connect, allow_insecure_token)
+        said = Said(target, token, token_file, tls_ca, tls_cert, tls_key, connect, allow_insecure_token, key_affinity)
         self._connection = connection_of(said, os.environ)
         hold_max_ms = milliseconds("lease_hold_max", lease_hold_max, 1, _HOLD_MS_MAX)
         one_of("on_unavailable", on_unavailable, {"rebuild": True, "fail": False})

@@ -39,6 +39,7 @@ class Said:
     tls_key: str | None = None
     connect: Seconds = DEFAULT_CONNECT_S
     allow_insecure_token: bool = False
+    key_affinity: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ class Connection:
     token: Callable[[], str] | None = field(default=None, repr=False)
     #: HOST:PORT as the user has named it, where the target is an address that DNS knows of it.
     name: str | None = None
+    #: A key has the same address in every process.
+    key_affinity: bool = False
 
 
 def connection_of(said: Said, env: Mapping[str, str]) -> Connection:
@@ -117,7 +120,9 @@ def connection_of(said: Said, env: Mapping[str, str]) -> Connection:
         raise InvalidOptionError(
             f"token: it would travel to {target} in clear; set tls_ca (DIBS_TLS_CA), or allow_insecure_token=True"
         )
-    return Connection(target, milliseconds("connect", said.connect, 1, _CONNECT_MS_MAX), tls, token)
+    return Connection(
+        target, milliseconds("connect", said.connect, 1, _CONNECT_MS_MAX), tls, token, key_affinity=said.key_affinity
+    )
 
 
 def hosts_of(target: str) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from dibs.addresses import Address
+from dibs.addresses import Address, numeric
 from dibs.connection import Connection
+from dibs.key_share import hash_of
 from dibs.tracing import Tracing
 from dibs.used_channel import Sessions, UsedChannel
 
@@ -42,16 +42,10 @@ class Endpoint:
         self.is_ready = False
         self.down_until = 0.0
         self._again_s = 0.0
-        self.renew()
-
-    def renew(self) -> None:
-        """Which keys it has is by chance, so that a key that all processes want is not the burden of one replica."""
-        self._salt = random.randbytes(8).hex()
-
-    def rank(self, key: str) -> int:
-        """The endpoint with the highest one has the key: one that comes or goes moves no keys of the others."""
-        # Of one text: the hash of a pair is not even enough.
-        return hash(self._salt + key)
+        #: Which keys it has is by its address. That of a name is looked up where other processes have to agree.
+        self.seed = hash_of(numeric(address.target) or address.target)
+        #: It has been opened since its name was looked up.
+        self.may_have_moved = False
 
     def channel(self) -> UsedChannel:
         # Where nothing is open, the connection may have been made anew, or will be.
@@ -75,6 +69,8 @@ class Endpoint:
     def answers(self) -> None:
         """A session stands."""
         self.is_ready, self.down_until, self._again_s = True, 0.0, 0.0
+        self.may_have_moved = True
+        self.link.endpoints.look()
 
     def fails(self) -> None:
         """Nothing answers here now."""

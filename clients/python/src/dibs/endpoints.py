@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from dibs.addresses import Address, Name, listed, some_of
+from dibs.addresses import Address, Name, listed, numeric, some_of
 from dibs.connection import Connection
 from dibs.endpoint import Endpoint
+from dibs.key_share import hash_of, rank_of
 from dibs.sending import Sending
 
 #: A name is looked up again so often, and sooner where an address has failed.
@@ -44,13 +46,22 @@ class Endpoints:
         self._wake = threading.Event()
         self._over = False
         self._with_sessions = sessions
+        self._key_affinity = connection.key_affinity
+        self._salt = self._make_salt()
+
+    def _make_salt(self) -> int:
+        """By chance, unless processes are to agree: a key that all of them want is the burden of all replicas then."""
+        return 0 if self._key_affinity else random.getrandbits(32)
 
     @property
     def are_several(self) -> bool:
         return len(self.all) > 1
 
     def of(self, sending: Sending) -> Endpoint:
-        """Where the call goes: of those that answer, else of those that may."""
+        """Where the call goes: of those that answer, else of those that may.
+
+        The one with the highest rank has the key: one that comes or goes moves no keys of the others.
+        """
         if not self.are_several:
             return self.all[0]
         others = [one for one in self.all if one not in sending.tried] or list(self.all)
@@ -58,8 +69,8 @@ class Endpoints:
             others = [one for one in others if one is not self._whole]
         now = monotonic()
         likely = [one for one in others if one.is_ready] or [one for one in others if one.down_until <= now] or others
-        key = _key_of(sending)
-        return max(likely, key=lambda one: one.rank(key))
+        its = hash_of(_key_of(sending)) ^ self._salt
+        return max(likely, key=lambda one: rank_of(its, one.seed))
 
     def for_user(self) -> Endpoint:
         """For the calls of the user's own."""
@@ -94,8 +105,7 @@ class Endpoints:
 
     def after_fork_in_child(self, gate: Any) -> None:
         self._gate, self._wake, self._keeper, self._gone = gate, threading.Event(), None, []
-        for one in self.all:
-            one.renew()
+        self._salt = self._make_salt()
 
     def _keep(self) -> None:
         pause = 0.0
@@ -108,6 +118,8 @@ class Endpoints:
                 due = self._name is not None and monotonic() >= self._looks_up_at
             if due:
                 self._look_up()
+            if self._key_affinity:
+                self._look_up_list()
             pause = self._open()
 
     def _look_up(self) -> None:
@@ -125,6 +137,16 @@ class Endpoints:
             waiting, self.waiting = self.waiting or (), None
         for sending in waiting:
             self.all[0].link.send(sending)
+
+    def _look_up_list(self) -> None:
+        """Other processes may have the same replicas by other names, and a name may have another address later."""
+        for one in self.all:
+            name = Name.in_list(one.address.target)
+            if one.may_have_moved and one is not self._whole and name is not None:
+                one.may_have_moved = False
+                # gRPC begins with the first one, too.
+                for found in name.resolved(self._connect_s)[:1]:
+                    one.seed = hash_of(numeric(found.target) or found.target)
 
     def _replace(self, found: list[Address]) -> None:
         """A name that is not known just now has the addresses of before."""

@@ -138,6 +138,17 @@ async fn the_calls_of_a_process_are_shared_by_a_list() {
 }
 
 #[tokio::test]
+async fn with_key_affinity_a_key_has_the_same_replica_in_every_process() {
+    let (one, two) = (Replica::start("one").await, Replica::start("two").await);
+    let shares = async |key_affinity| {
+        let client = options(&[&one.fake.target(), &two.fake.target()]).key_affinity(key_affinity).build().unwrap();
+        until_answer(&client, &["one", "two"]).await
+    };
+    assert_eq!(shares(true).await, shares(true).await);
+    assert_ne!(shares(false).await, shares(false).await);
+}
+
+#[tokio::test]
 async fn one_that_breaks_is_left_and_found_again() {
     let (one, two, three) = (Replica::start("one").await, Replica::start("two").await, Replica::start("three").await);
     let client = client(&[&one.fake.target(), &two.fake.target(), &three.fake.target()]);

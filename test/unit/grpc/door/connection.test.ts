@@ -6,6 +6,7 @@ function trial() {
   const told: string[] = [];
   const session = {
     destroyed: false,
+    socket: {},
     closed: false,
     goaway: (code: number) => told.push(`goaway ${code}`),
     destroy: (_error: unknown, code: number) => {
@@ -37,4 +38,25 @@ it('is not cut if it has ended by then', async () => {
   session.destroyed = true;
   await afterReceiving();
   expect(told).toEqual([]);
+});
+
+it('that is cut is not read any further', () => {
+  let reads = true;
+  const { connection, session } = trial();
+  Object.assign(session, { socket: { _handle: { readStop: () => (reads = false) } } });
+  connection.cut();
+  expect(reads).toBe(false);
+});
+
+it('that has ended is cut without its socket', () => {
+  const { connection, session } = trial();
+  session.destroyed = true;
+  Object.defineProperty(session, 'socket', {
+    get: () => {
+      if (session.destroyed) throw new Error('the session has ended');
+      return {};
+    },
+  });
+  connection.cut();
+  expect(connection.isCut).toBe(true);
 });

@@ -13,8 +13,8 @@ import {
 } from '../../../../src/grpc/generated/dibs/v1/coordinator.js';
 import { type SessionStream, Sessions } from '../../../../src/grpc/session/sessions.js';
 import { Turns } from '../../../../src/grpc/turns.js';
-import { MemoryWakeChannel } from '../../../../src/memory/wake-channel.js';
 import { SystemClock } from '../../../../src/system-clock.js';
+import { ChaosWakeChannel } from '../../../support/chaos-wake-channel.js';
 import { LIMITS } from '../../../support/coordination-trial.js';
 
 /** A client's end of one stream. */
@@ -51,7 +51,7 @@ class Stream extends EventEmitter {
 }
 
 function trial(guard?: Guard) {
-  const wakes = new MemoryWakeChannel();
+  const wakes = new ChaosWakeChannel();
   const edge: Edge = {
     ...{
       coordinator: {} as Domain,
@@ -71,6 +71,9 @@ function trial(guard?: Guard) {
   };
   return { wakes, sessions, open };
 }
+
+/** What the sessions say in this turn leaves before it. */
+const endOfTurn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('a stream', () => {
   it('begins with a hello, and has only one', () => {
@@ -102,6 +105,27 @@ describe('a stream', () => {
     expect(stream.events).toMatchObject([
       { $case: 'invalidated', value: { namespace: 'watched', keys: ['k'], all: false } },
     ]);
+  });
+
+  it('hears, when the channel is lost, of its own namespaces once each, whatever others watch', async () => {
+    const { open, wakes } = trial();
+    const streams = Array.from({ length: 300 }, (_, at) => {
+      const stream = open();
+      const watchedNamespaces = Array.from({ length: 16 }, (_, n) => `${at}-${n}`);
+      stream.say({ hello: SessionHello.fromPartial({ watchedNamespaces }) });
+      return { stream, watchedNamespaces };
+    });
+    await endOfTurn();
+    const before = streams.map(({ stream }) => stream.messages.length);
+    wakes.lose();
+    await endOfTurn();
+    for (const [at, { stream, watchedNamespaces }] of streams.entries()) {
+      expect(stream.messages.length - (before[at] ?? 0)).toBe(1);
+      const told = stream.events.map((event) => event?.$case === 'invalidated' && event.value);
+      expect(told).toEqual(
+        watchedNamespaces.map((namespace) => ({ namespace, keys: [], tags: [], all: true })),
+      );
+    }
   });
 
   it('is asked to leave once when its credentials are removed, by its next message at the latest', async () => {

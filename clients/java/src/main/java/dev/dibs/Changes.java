@@ -50,7 +50,7 @@ final class Changes {
     if (near != null) near.changed(namespace, List.of(key), List.of(), false);
   }
 
-  /** The session tells of a change. */
+  /** A session tells of a change. */
   void heard(Invalidated what) {
     Predicate<FullKey> isChanged =
         meant(what.getNamespace(), what.getKeysList(), what.getTagsList(), what.getAll());
@@ -60,13 +60,18 @@ final class Changes {
   }
 
   /** A session begins. It does not tell of what has changed before. */
-  void welcome() {
-    if (near != null) near.welcome();
+  void welcome(Watch watch) {
+    if (watch != null) near.heard(watch);
     local.serviceIsBack();
   }
 
-  void beat() {
-    if (near != null) near.beat();
+  void beat(Watch watch) {
+    if (watch != null) near.heard(watch);
+  }
+
+  /** For a session that is being opened; null where it has nothing to watch. */
+  Watch watch() {
+    return near == null ? null : near.watch();
   }
 
   List<String> watched() {
@@ -82,11 +87,11 @@ final class Changes {
   }
 
   /**
-   * The session is broken: nothing is heard until the next one begins. What this process has made without the service
-   * stays until then: no session would have told of that.
+   * A session is broken: what it would have told is not heard until the next one begins. What this process has made
+   * without the service stays until then: no session would have told of that.
    */
-  void everything() {
-    if (near != null) near.forget();
+  void ended(Watch watch) {
+    if (watch != null) near.ended(watch);
     arrived(key -> true);
   }
 

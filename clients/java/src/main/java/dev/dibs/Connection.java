@@ -2,9 +2,12 @@ package dev.dibs;
 
 import io.grpc.ConnectivityState;
 import io.grpc.ManagedChannel;
+import java.net.SocketAddress;
 import java.time.Duration;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Future;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -14,9 +17,12 @@ import java.util.function.Consumer;
  * Watches the channel. Bounds how long calls wait for a connection: gRPC alone lets them wait for an address that does
  * not answer as long as their deadlines. And tries again sooner: gRPC alone would wait up to two minutes.
  */
-final class Connection {
+final class Connection implements AddressBalancer.Hears {
   private static final long RETRY_MS_MIN = 100;
   private static final long RETRY_MS_MAX = 1_000;
+
+  /** For an address that has been away for longer than a restart. gRPC alone would wait up to two minutes. */
+  private static final long RETRY_MS_LATER = 30_000;
 
   /** Longer than a replica takes to start. */
   private static final long RESTART_NANOS = TimeUnit.SECONDS.toNanos(60);
@@ -36,7 +42,12 @@ final class Connection {
   /** Ends when there is a connection; null while no caller waits for that. */
   private CompletableFuture<Void> ready;
 
-  private boolean restarting;
+  private Set<SocketAddress> connected = Set.of();
+  private boolean missesSome;
+
+  /** Null while no address is away. */
+  private Future<?> retryingAway;
+
   private long restartingUntilNanos;
 
   Connection(ManagedChannel channel, String target, Duration bound) {
@@ -74,22 +85,41 @@ final class Connection {
     }
   }
 
+  /** An address that is connected no more may restart. While others are connected, no call needs to break off. */
+  @Override
+  public synchronized void connected(Set<SocketAddress> addresses, boolean all) {
+    boolean isLost = !addresses.containsAll(connected);
+    connected = addresses;
+    missesSome = !all;
+    if (isLost) brokeOff();
+    else if (missesSome && retryingAway == null) retryAway(RETRY_MS_LATER);
+  }
+
   /**
    * A call broke off, perhaps because its replica restarts. gRPC leaves such an address alone for longer each time,
    * while the other addresses work; when those restart in their turn, this one has to be there.
    */
   synchronized void brokeOff() {
+    boolean isRetrying = retryingAway != null && mayRestart();
     restartingUntilNanos = System.nanoTime() + RESTART_NANOS;
-    if (restarting) return;
-    restarting = true;
-    Threads.after(Duration.ofMillis(RETRY_MS_MAX), this::tryRestarted);
+    if (isRetrying) return;
+    if (retryingAway != null) retryingAway.cancel(false);
+    retryAway(RETRY_MS_MAX);
   }
 
-  private synchronized void tryRestarted() {
-    restarting = restartingUntilNanos - System.nanoTime() > 0 && !channel.isShutdown();
-    if (!restarting) return;
+  private boolean mayRestart() {
+    return restartingUntilNanos != 0 && restartingUntilNanos - System.nanoTime() > 0;
+  }
+
+  private void retryAway(long pauseMs) {
+    retryingAway = Threads.after(Duration.ofMillis(pauseMs), this::tryAway);
+  }
+
+  private synchronized void tryAway() {
+    retryingAway = null;
+    if (channel.isShutdown() || !(mayRestart() || missesSome)) return;
+    retryAway(mayRestart() ? RETRY_MS_MAX : RETRY_MS_LATER);
     channel.resetConnectBackoff();
-    Threads.after(Duration.ofMillis(RETRY_MS_MAX), this::tryRestarted);
   }
 
   private void isReady() {

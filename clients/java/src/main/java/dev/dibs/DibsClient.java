@@ -14,8 +14,8 @@ import java.util.function.Function;
 import java.util.function.Supplier;
 
 /**
- * A client of Dibs. One for each process is enough: it holds one channel, over which any number of calls go at once,
- * from any threads.
+ * A client of Dibs. One for each process is enough: it holds one channel, with a session for each address of the
+ * target. Any number of calls go at once, from any threads.
  */
 public final class DibsClient implements Dibs {
   /** What {@link #close()} waits for rebuilds and publishes behind. */

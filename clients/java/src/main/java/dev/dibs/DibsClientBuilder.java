@@ -40,7 +40,8 @@ public final class DibsClientBuilder {
   /**
    * Where the service is. Default: {@code DIBS_TARGET}, else {@code 127.0.0.1:50051}.
    *
-   * @param address {@code HOST:PORT}, {@code unix:///path} or {@code dns:///HOST:PORT}, whose addresses take turns
+   * @param address {@code HOST:PORT}, a list of those with commas between, {@code dns:///HOST:PORT} or {@code
+   *     unix:///path}. Several addresses share the calls of this process: each key goes to one of them
    * @return this
    */
   public DibsClientBuilder target(String address) {
@@ -273,11 +274,11 @@ public final class DibsClientBuilder {
     Changes changes = new Changes(flights, unreadable, running, local, near);
     HeldLeases held = new HeldLeases();
     Transport unary = new UnaryTransport(link);
-    SessionTransport overSession = new SessionTransport(link, destination.connectTimeout, name, held, changes);
+    var sessions = new SessionTransport.Shared(link, destination.connectTimeout, name, held, changes);
     return new DibsClient(
         link.channel(),
         new Parts(
-            session ? new SessionOrUnary(overSession, unary) : unary,
+            session ? new SessionOrUnary(new SessionPool(sessions), unary) : unary,
             link.connection(),
             safe,
             held,

@@ -97,11 +97,11 @@ final class FetchLoop {
         });
   }
 
-  private void leaves(boolean isWatchedSession) {
+  private void leaves(Watch watch) {
     NearCache near = parts.near();
-    boolean isWatched = isWatchedSession && near != null && near.isWatched(about.fullKey());
+    boolean isWatched = watch != null && near.isWatched(about.fullKey());
     flight.sending(isWatched);
-    asking = isWatched ? near.sending(about.fullKey()) : null;
+    asking = isWatched ? near.sending(about.fullKey(), watch) : null;
   }
 
   private void keep(Hit hit) {

@@ -33,7 +33,7 @@ final class Link {
             // What may be sent again is known one storey up.
             .disableRetry()
             .userAgent(Version.USER_AGENT)
-            .defaultLoadBalancingPolicy("round_robin");
+            .defaultLoadBalancingPolicy(AddressBalancer.policy());
     // A path is no name of a host, and servers refuse it as one.
     if (target.isSocket()) builder.overrideAuthority("localhost");
     this.target = target.text();

@@ -175,11 +175,10 @@ final class ManyAnswers {
       return List.copyOf(unanswered);
     }
 
-    private void leaves(boolean isWatched) {
-      NearCache near = parts.near();
-      if (!isWatched || near == null) return;
+    private void leaves(Watch watch) {
+      if (watch == null) return;
       for (String key : left()) {
-        NearCache.Asking one = near.sending(FullKey.of(about.namespace(), key));
+        NearCache.Asking one = parts.near().sending(FullKey.of(about.namespace(), key), watch);
         if (one != null) asking.put(key, one);
       }
     }

@@ -25,48 +25,56 @@ import java.util.function.Function;
  * A call of the contract, and how it travels: as a call of its own, and within a session.
  *
  * @param descriptor as a call of its own
+ * @param key that the request is about; empty where it is about none
  * @param put puts the request into a session's call
  * @param kind of the reply
  * @param get takes the response out of a session's reply
  */
 record Method<Q extends MessageLite, R>(
     MethodDescriptor<Q, R> descriptor,
+    Function<Q, String> key,
     BiConsumer<SessionCall.Builder, Q> put,
     ResponseCase kind,
     Function<SessionReply, R> get) {
   static final Method<GetOrLockRequest, GetOrLockResponse> GET_OR_LOCK =
       new Method<>(
           CoordinatorServiceGrpc.getGetOrLockMethod(),
+          GetOrLockRequest::getKey,
           SessionCall.Builder::setGetOrLock,
           ResponseCase.GET_OR_LOCK,
           SessionReply::getGetOrLock);
   static final Method<PublishRequest, PublishResponse> PUBLISH =
       new Method<>(
           CoordinatorServiceGrpc.getPublishMethod(),
+          PublishRequest::getKey,
           SessionCall.Builder::setPublish,
           ResponseCase.PUBLISH,
           SessionReply::getPublish);
   static final Method<ReleaseRequest, ReleaseResponse> RELEASE =
       new Method<>(
           CoordinatorServiceGrpc.getReleaseMethod(),
+          ReleaseRequest::getKey,
           SessionCall.Builder::setRelease,
           ResponseCase.RELEASE,
           SessionReply::getRelease);
   static final Method<ExtendRequest, ExtendResponse> EXTEND =
       new Method<>(
           CoordinatorServiceGrpc.getExtendMethod(),
+          ExtendRequest::getKey,
           SessionCall.Builder::setExtend,
           ResponseCase.EXTEND,
           SessionReply::getExtend);
   static final Method<InvalidateRequest, InvalidateResponse> INVALIDATE =
       new Method<>(
           CoordinatorServiceGrpc.getInvalidateMethod(),
+          request -> "",
           SessionCall.Builder::setInvalidate,
           ResponseCase.INVALIDATE,
           SessionReply::getInvalidate);
   static final Method<ExplainRequest, ExplainResponse> EXPLAIN =
       new Method<>(
           CoordinatorServiceGrpc.getExplainMethod(),
+          ExplainRequest::getKey,
           SessionCall.Builder::setExplain,
           ResponseCase.EXPLAIN,
           SessionReply::getExplain);

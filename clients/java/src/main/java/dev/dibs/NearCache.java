@@ -5,6 +5,7 @@ import com.github.benmanes.caffeine.cache.Caffeine;
 import com.google.protobuf.ByteString;
 import dev.dibs.v1.Hit;
 import dev.dibs.v1.Invalidated;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
@@ -15,21 +16,24 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
 
 /**
- * Fresh values in this process's memory, while a session tells what changes. An answer is kept only where it came over
- * that session and no change has arrived since its request left. Everything is dropped when the session ends. The map
+ * Fresh values in this process's memory, while sessions tell what changes. An answer is kept only where no change has
+ * arrived since its request left, and is served only while the session that it came over is live. Everything is dropped
+ * when any session ends. The map
  * only bounds the bytes: freshness is judged here, at each read and by the monotonic clock.
  */
 final class NearCache {
   /** A request whose answer may be kept. */
   static final class Asking {
     private final FullKey key;
+    private final Watch watch;
     private final long sentNanos;
     private final long session;
     private final long change;
     private boolean overtaken;
 
-    private Asking(FullKey key, long sentNanos, long session, long change) {
+    private Asking(FullKey key, Watch watch, long sentNanos, long session, long change) {
       this.key = key;
+      this.watch = watch;
       this.sentNanos = sentNanos;
       this.session = session;
       this.change = change;
@@ -41,12 +45,12 @@ final class NearCache {
    *
    * @param bytes null where the source has nothing
    * @param tags null where the replica does not say
+   * @param watch that of the session which tells of its changes
+   * @param session how many had ended when the request left
    * @param change the last one that had arrived when the request left
    */
-  private record Entry(ByteString bytes, List<String> tags, long untilNanos, long session, long change) {}
-
-  /** After so long without a beat the replica may not hear of changes any more. A beat comes every second. */
-  private static final long LIVE_NANOS = TimeUnit.SECONDS.toNanos(3);
+  private record Entry(
+      ByteString bytes, List<String> tags, long untilNanos, Watch watch, long session, long change) {}
 
   private static final int NAMESPACES_MAX = 64;
 
@@ -63,14 +67,14 @@ final class NearCache {
   private final LongSupplier nanoTime;
   private final Set<Asking> asking = new HashSet<>();
 
-  /** Counts the sessions. What was kept under an earlier one is void. */
+  /** Counts the ends of sessions. What was kept before the last one is void. */
   private volatile long session;
 
   /** Counts the changes. */
   private long changes;
 
-  private volatile boolean welcomed;
-  private volatile long heardNanos;
+  /** Those of all sessions. Replaced as a whole. */
+  private volatile List<Watch> watches = List.of();
 
   NearCache(long bytesMax, List<String> namespaces, boolean keepsWhatIsLeft, LongSupplier nanoTime) {
     if (bytesMax < 1) throw new IllegalArgumentException("nearCache: %d bytes are below 1".formatted(bytesMax));
@@ -104,7 +108,7 @@ final class NearCache {
     if (entry == null || entry.session() != session) return null;
     // Once for both: to read the clock is half of what a hit costs.
     long now = nanoTime.getAsLong();
-    return isLive(now) && counts(key, entry, now) ? new Found(entry.bytes(), false) : null;
+    return entry.watch().isLive(now) && counts(key, entry, now) ? new Found(entry.bytes(), false) : null;
   }
 
   /** What was fresh when the service was last heard of, for as long as it would have been; served only as stale. */
@@ -120,23 +124,22 @@ final class NearCache {
     return !watched.get(key.namespace()).hasChanged(entry.tags(), entry.change());
   }
 
-  /** Whether changes are heard of just now. */
+  /** Whether changes are heard of just now, by every session that there is. */
   boolean isLive() {
-    return isLive(nanoTime.getAsLong());
-  }
-
-  private boolean isLive(long now) {
-    return welcomed && now - heardNanos < LIVE_NANOS;
+    List<Watch> all = watches;
+    long now = nanoTime.getAsLong();
+    for (Watch watch : all) if (!watch.isLive(now)) return false;
+    return !all.isEmpty();
   }
 
   boolean isWatched(FullKey key) {
     return watched.containsKey(key.namespace());
   }
 
-  /** A request leaves over the session; null where its answer is not kept. */
-  synchronized Asking sending(FullKey key) {
+  /** A request leaves over a session; null where its answer is not kept. */
+  synchronized Asking sending(FullKey key, Watch watch) {
     if (!isWatched(key)) return null;
-    Asking one = new Asking(key, nanoTime.getAsLong(), session, changes);
+    Asking one = new Asking(key, watch, nanoTime.getAsLong(), session, changes);
     asking.add(one);
     return one;
   }
@@ -149,7 +152,7 @@ final class NearCache {
     long untilNanos = one.sentNanos + TimeUnit.MILLISECONDS.toNanos(hit.getFreshForMs());
     ByteString bytes = hit.hasValue() ? hit.getValue() : null;
     List<String> tags = hit.hasTags() ? List.copyOf(hit.getTags().getNamesList()) : null;
-    entries.put(one.key, new Entry(bytes, tags, untilNanos, session, one.change));
+    entries.put(one.key, new Entry(bytes, tags, untilNanos, one.watch, session, one.change));
   }
 
   /** The service tells of a change. */
@@ -172,21 +175,26 @@ final class NearCache {
     }
   }
 
-  /** A session begins, which watches the namespaces. */
-  synchronized void welcome() {
+  /** For a session that is being opened: its requests may leave before its welcome has come. */
+  synchronized Watch watch() {
+    Watch watch = new Watch();
+    List<Watch> all = new ArrayList<>(watches);
+    all.add(watch);
+    watches = List.copyOf(all);
+    return watch;
+  }
+
+  /** The welcome of a session has come, or a beat: it hears of changes. */
+  synchronized void heard(Watch watch) {
     if (left != null) left.invalidateAll();
-    heardNanos = nanoTime.getAsLong();
-    welcomed = true;
+    watch.heard(nanoTime.getAsLong());
   }
 
-  /** On the session that new calls take. */
-  synchronized void beat() {
-    welcome();
-  }
-
-  /** The session has ended, or is being left: nothing is heard any more. */
-  synchronized void forget() {
-    welcomed = false;
+  /** A session has ended, or is being left: what it would have told is not heard any more. */
+  synchronized void ended(Watch watch) {
+    watches = watches.stream().filter(other -> other != watch).toList();
+    // An address whose session cannot be had, and is tried again and again, must not cost what others keep.
+    if (!watch.end()) return;
     if (left != null) keepWhatIsLeft();
     session += 1;
     asking.clear();

@@ -1,7 +1,6 @@
 package dev.dibs;
 
 import com.google.protobuf.MessageLite;
-import dev.dibs.SessionStream.NoSessionException;
 import dev.dibs.v1.GetOrLockManyRequest;
 import dev.dibs.v1.GetOrLockManyResponse;
 import io.grpc.Status;
@@ -9,19 +8,19 @@ import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Consumer;
 
-/** A session where that can be had, and one call after the other where something on the way breaks streams. */
+/** Sessions where they can be had, and one call after the other where something on the way breaks streams. */
 final class SessionOrUnary implements Transport {
   /** How soon a session is tried for again after it could not be had and single calls could; later ones twice that. */
   private static final Duration PAUSE_MIN = Duration.ofSeconds(1);
 
   private static final Duration PAUSE_MAX = Duration.ofSeconds(60);
 
-  private final SessionTransport session;
+  private final SessionPool session;
   private final Transport unary;
   private volatile boolean oneByOne;
   private volatile boolean closed;
 
-  SessionOrUnary(SessionTransport session, Transport unary) {
+  SessionOrUnary(SessionPool session, Transport unary) {
     this.session = session;
     this.unary = unary;
   }

@@ -12,6 +12,7 @@ import io.grpc.CallOptions;
 import io.grpc.ClientCall;
 import io.grpc.Metadata;
 import io.grpc.Status;
+import java.net.SocketAddress;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -23,6 +24,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
+import java.util.function.UnaryOperator;
 
 /**
  * One stream, with the calls that are open on it. One thread sends at a time. Calls that gather meanwhile leave
@@ -48,15 +50,6 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
     void broken(SessionStream stream);
   }
 
-  /** The service does not take sessions here, or something on the way breaks streams: not an error of the call. */
-  static final class NoSessionException extends DibsStatusException {
-    private static final long serialVersionUID = 1L;
-
-    NoSessionException(DibsStatusException error) {
-      super(error.code(), error.getMessage(), null, error);
-    }
-  }
-
   /** A message of the contract is no larger. */
   private static final int MESSAGE_BYTES_MAX = 1 << 20;
 
@@ -73,6 +66,10 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   private final Link link;
   private final Duration connectTimeout;
   private final SessionHello hello;
+
+  /** Null where it has nothing to watch. */
+  private final Watch watch;
+
   private final Owner owner;
   private final AtomicBoolean started = new AtomicBoolean();
 
@@ -88,13 +85,13 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   private boolean sending = true;
 
   /** The service and all that is on the way to it carry sessions. */
-  private boolean confirmed;
+  private volatile boolean confirmed;
 
   /** It ends with its last call. */
   private boolean leaving;
 
   /** Nothing is sent any more. */
-  private boolean over;
+  private volatile boolean over;
 
   /** Stops the timer that runs out unless the session is confirmed in time; null before there is one. */
   private Runnable late;
@@ -105,12 +102,39 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   /** Fails where the session cannot be had. */
   private final CompletableFuture<Void> confirmation = new CompletableFuture<>();
 
-  SessionStream(Link link, Duration connectTimeout, SessionHello hello, Owner owner) {
-    this.stream = link.channel().newCall(CoordinatorServiceGrpc.getSessionMethod(), OPTIONS);
+  /** Where it goes; null before it does. */
+  private volatile SocketAddress address;
+
+  /** {@code addressing} says where it goes; {@code watch} is null where it has nothing to watch. */
+  SessionStream(
+      Link link,
+      Duration connectTimeout,
+      UnaryOperator<CallOptions> addressing,
+      SessionHello hello,
+      Watch watch,
+      Owner owner) {
+    CallOptions options = addressing.apply(OPTIONS).withOption(AddressBalancer.PICKED, picked -> address = picked);
+    this.stream = link.channel().newCall(CoordinatorServiceGrpc.getSessionMethod(), options);
     this.link = link;
     this.connectTimeout = connectTimeout;
     this.hello = hello;
+    this.watch = watch;
     this.owner = owner;
+  }
+
+  /** Where it goes; null before it does. */
+  SocketAddress address() {
+    return address;
+  }
+
+  /** Null where it has nothing to watch. */
+  Watch watch() {
+    return watch;
+  }
+
+  /** It stands. */
+  boolean isConfirmed() {
+    return confirmed && !over;
   }
 
   /** Opens it, the first time. */
@@ -155,8 +179,8 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   void flush() {
     for (; ; ) {
       SessionRequest message;
-      List<Transport.Sending> told = new ArrayList<>();
-      boolean isWatched;
+      List<Transport.Sending> sent = new ArrayList<>();
+      Watch told;
       synchronized (this) {
         if (sending || over) return;
         if (calling.isEmpty() && cancelled.isEmpty()) {
@@ -164,12 +188,12 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
           return;
         }
         if (!stream.isReady()) return;
-        message = gathered(told);
+        message = gathered(sent);
         // One that is being left is not the one whose beats are counted.
-        isWatched = hello.getWatchedNamespacesCount() > 0 && !leaving;
+        told = leaving ? null : watch;
         sending = true;
       }
-      told.forEach(sent -> sent.leaves(isWatched));
+      sent.forEach(one -> one.leaves(told));
       try {
         stream.sendMessage(message);
       } catch (IllegalStateException error) {
@@ -268,7 +292,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
   }
 
   /** As many calls as one message may carry, and at least one. */
-  private SessionRequest gathered(List<Transport.Sending> told) {
+  private SessionRequest gathered(List<Transport.Sending> sent) {
     SessionRequest.Builder message = SessionRequest.newBuilder().addAllCancelledIds(cancelled);
     cancelled = new ArrayList<>();
     int bytes = message.build().getSerializedSize();
@@ -277,7 +301,7 @@ final class SessionStream extends ClientCall.Listener<SessionResponse> {
       bytes += call.getSerializedSize() + CALL_BYTES;
       if (message.getCallsCount() > 0 && bytes > MESSAGE_BYTES_MAX) break;
       message.addCalls(call);
-      told.add(sendings.remove(call.getId()));
+      sent.add(sendings.remove(call.getId()));
     }
     return message.build();
   }

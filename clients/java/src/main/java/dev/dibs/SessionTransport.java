@@ -8,31 +8,69 @@ import dev.dibs.v1.SessionCall;
 import dev.dibs.v1.SessionHello;
 import dev.dibs.v1.SessionReply;
 import dev.dibs.v1.SessionReply.ResponseCase;
+import io.grpc.CallOptions;
 import io.grpc.Status;
+import java.net.SocketAddress;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Consumer;
 import java.util.function.Function;
 
-/** All calls on one stream. A replica that drains is left for new calls, and still answers the open ones. */
+/**
+ * All calls on one stream, and on the next one when that has ended. A replica that drains is left for new calls, and
+ * still answers the open ones.
+ */
 final class SessionTransport implements Transport, SessionStream.Owner {
-  private final Link link;
-  private final Duration connectTimeout;
-  private final String holder;
-  private final HeldLeases held;
+  /** What all sessions of a client have. */
+  record Shared(Link link, Duration connectTimeout, String holder, HeldLeases held, Changes changes) {}
 
+  /** What a session tells of itself. Not to be held up. */
+  interface Hears extends AddressBalancer.Hears {
+    /** A session takes no more calls. */
+    void ended();
+  }
+
+  private final Shared shared;
+  private final Hears hears;
   private final Changes changes;
 
-  private SessionStream live;
+  /** Null for any. */
+  private SocketAddress address;
+
+  /** Read without the lock, to choose between sessions. */
+  private volatile SessionStream live;
+
   private String resumeToken = "";
   private boolean closed;
 
-  SessionTransport(Link link, Duration connectTimeout, String holder, HeldLeases held, Changes changes) {
-    this.link = link;
-    this.connectTimeout = connectTimeout;
-    this.holder = holder;
-    this.held = held;
-    this.changes = changes;
+  /** {@code address} is the only one that it goes to; null for any. */
+  SessionTransport(Shared shared, SocketAddress address, Hears hears) {
+    this.shared = shared;
+    this.address = address;
+    this.hears = hears;
+    this.changes = shared.changes();
+  }
+
+  /** Where its stream goes; null where there is none, or that is not known yet. */
+  SocketAddress at() {
+    SessionStream stream = live;
+    return stream == null ? null : stream.address();
+  }
+
+  /** From the next stream on, it goes only there. */
+  synchronized void stayAt(SocketAddress only) {
+    address = only;
+  }
+
+  /** It stands, or is being opened. */
+  boolean hasStream() {
+    return live != null;
+  }
+
+  /** It takes calls at once. */
+  boolean stands() {
+    SessionStream stream = live;
+    return stream != null && stream.isConfirmed();
   }
 
   @Override
@@ -63,7 +101,7 @@ final class SessionTransport implements Transport, SessionStream.Owner {
       CompletableFuture<SessionReply> reply = stream.ask(call, terms, more);
       // It may have ended since; the next one takes the call before it can end.
       if (reply == null) {
-        if (forget(stream)) changes.everything();
+        if (forget(stream)) ended(stream);
         continue;
       }
       stream.start();
@@ -96,21 +134,22 @@ final class SessionTransport implements Transport, SessionStream.Owner {
   public synchronized void welcomed(SessionStream stream, String token) {
     if (live != stream) return;
     resumeToken = token;
-    changes.welcome();
+    changes.welcome(stream.watch());
   }
 
   @Override
   public void leaseLost(String token) {
-    held.lost(token);
+    shared.held().lost(token);
   }
 
   @Override
   public void draining(SessionStream stream) {
+    boolean isLive;
     synchronized (this) {
-      forget(stream);
-      resumeToken = "";
+      isLive = forget(stream);
+      if (isLive) resumeToken = "";
     }
-    changes.everything();
+    if (isLive) ended(stream);
     stream.leave();
   }
 
@@ -121,13 +160,18 @@ final class SessionTransport implements Transport, SessionStream.Owner {
 
   @Override
   public synchronized void beat(SessionStream stream) {
-    if (live == stream) changes.beat();
+    if (live == stream) changes.beat(stream.watch());
   }
 
   @Override
   public void broken(SessionStream stream) {
     // One that was left before is no loss: what changes is heard on the next one.
-    if (forget(stream)) changes.everything();
+    if (forget(stream)) ended(stream);
+  }
+
+  private void ended(SessionStream stream) {
+    changes.ended(stream.watch());
+    hears.ended();
   }
 
   /** Whether new calls went there until now. */
@@ -143,12 +187,19 @@ final class SessionTransport implements Transport, SessionStream.Owner {
       SessionHello hello =
           SessionHello.newBuilder()
               .setResumeToken(resumeToken)
-              .setHolder(holder)
+              .setHolder(shared.holder())
               .addAllWatchedNamespaces(changes.watched())
               .build();
-      live = new SessionStream(link, connectTimeout, hello, this);
+      live =
+          new SessionStream(
+              shared.link(), shared.connectTimeout(), this::addressed, hello, changes.watch(), this);
     }
     return live;
+  }
+
+  private CallOptions addressed(CallOptions options) {
+    CallOptions hearing = options.withOption(AddressBalancer.CONNECTED, hears);
+    return address == null ? hearing : hearing.withOption(AddressBalancer.TO, address);
   }
 
   private static <R> R only(ResponseCase kind, Function<SessionReply, R> get, SessionReply answer) {

@@ -1,6 +1,7 @@
 package dev.dibs;
 
 import io.grpc.NameResolverRegistry;
+import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -22,6 +23,7 @@ record Target(String text, String uri, boolean isLocal, boolean isSocket) {
 
   static Target of(String text) {
     if (text.startsWith("unix:")) return socket(text);
+    if (text.contains(",") && !text.contains("/")) return list(text);
     Matcher named = SCHEME.matcher(text);
     if (!named.matches()) return new Target(text, text, isLoopback(text, text), false);
     String scheme = named.group(1);
@@ -33,6 +35,16 @@ record Target(String text, String uri, boolean isLocal, boolean isSocket) {
       throw broken(text, "this process has no resolver for \"%s\"".formatted(scheme));
     }
     return new Target(text, text, false, false);
+  }
+
+  private static Target list(String text) {
+    boolean isLocal = true;
+    // The last part may be empty, which is a typo.
+    List<String> all = List.of(text.split(",", -1));
+    for (String one : all) isLocal &= isLoopback(text, one);
+    List<String> distinct = all.stream().distinct().toList();
+    String uri = distinct.size() == 1 ? distinct.get(0) : AddressList.uri(String.join(",", distinct));
+    return new Target(text, uri, isLocal, false);
   }
 
   private static Target socket(String text) {
@@ -51,7 +63,7 @@ record Target(String text, String uri, boolean isLocal, boolean isSocket) {
 
   private static IllegalArgumentException broken(String text, String why) {
     return new IllegalArgumentException(
-        "target or DIBS_TARGET: \"%s\" cannot be read: %s; write HOST:PORT, unix:///path or dns:///HOST:PORT"
-            .formatted(text, why));
+        "target or DIBS_TARGET: \"%s\" cannot be read: %s; ".formatted(text, why)
+            + "write HOST:PORT, HOST:PORT,HOST:PORT, unix:///path or dns:///HOST:PORT");
   }
 }

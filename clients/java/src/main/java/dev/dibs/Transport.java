@@ -14,8 +14,8 @@ interface Transport {
 
   /** Hears that a request leaves. */
   interface Sending {
-    /** {@code isWatched}: over a session that tells of changes. */
-    void leaves(boolean isWatched);
+    /** {@code watch} is that of the session, which tells of changes; null where it leaves otherwise. */
+    void leaves(Watch watch);
   }
 
   /**
@@ -28,7 +28,7 @@ interface Transport {
    */
   record Terms(Duration deadline, String traceparent, Signal left, Sending sending) {
     static Terms within(Duration deadline, String traceparent) {
-      return new Terms(deadline, traceparent, new Signal(), isWatched -> {});
+      return new Terms(deadline, traceparent, new Signal(), watch -> {});
     }
   }
 

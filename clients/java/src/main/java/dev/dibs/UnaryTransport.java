@@ -18,14 +18,15 @@ import java.util.function.Consumer;
 
 /** One unary gRPC call for each call. */
 final class UnaryTransport implements Transport {
-  /** What follows an answer is short, and needs no thread of its own. */
-  private static final CallOptions OPTIONS = CallOptions.DEFAULT.withExecutor(Runnable::run);
-
   private final Link link;
+  private final CallOptions options;
   private volatile boolean closed;
 
   UnaryTransport(Link link) {
     this.link = link;
+    // What follows an answer is short, and needs no thread of its own.
+    this.options =
+        CallOptions.DEFAULT.withExecutor(Runnable::run).withOption(AddressBalancer.CONNECTED, link.connection());
   }
 
   @Override
@@ -50,9 +51,9 @@ final class UnaryTransport implements Transport {
   }
 
   private <Q, R> ClientCall<Q, R> begun(MethodDescriptor<Q, R> method, Terms terms) {
-    CallOptions options = OPTIONS.withDeadlineAfter(terms.deadline().toNanos(), TimeUnit.NANOSECONDS);
-    ClientCall<Q, R> call = channel(terms).newCall(method, options);
-    terms.sending().leaves(false);
+    CallOptions bounded = options.withDeadlineAfter(terms.deadline().toNanos(), TimeUnit.NANOSECONDS);
+    ClientCall<Q, R> call = channel(terms).newCall(method, bounded);
+    terms.sending().leaves(null);
     return call;
   }
 

@@ -4,14 +4,22 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.grpc.CallOptions;
+import io.grpc.ClientCall;
+import io.grpc.ManagedChannel;
+import io.grpc.MethodDescriptor;
 import java.net.InetAddress;
+import java.net.InetSocketAddress;
 import java.net.ServerSocket;
+import java.net.SocketAddress;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -52,6 +60,65 @@ final class ConnectionTest {
         DibsClient client = DibsClient.builder().target("127.0.0.1:" + mute.getLocalPort()).build()) {
       assertFalse(client.ready(Duration.ofMillis(20)));
     }
+  }
+
+  /** A channel that connects to nothing, and counts how often it is told to do so at once. */
+  private static final class Idle extends ManagedChannel {
+    private final AtomicInteger retries = new AtomicInteger();
+
+    @Override
+    public void resetConnectBackoff() {
+      retries.incrementAndGet();
+    }
+
+    @Override
+    public ManagedChannel shutdown() {
+      return this;
+    }
+
+    @Override
+    public boolean isShutdown() {
+      return retries.get() > 2;
+    }
+
+    @Override
+    public boolean isTerminated() {
+      return isShutdown();
+    }
+
+    @Override
+    public ManagedChannel shutdownNow() {
+      return this;
+    }
+
+    @Override
+    public boolean awaitTermination(long timeout, TimeUnit unit) {
+      return true;
+    }
+
+    @Override
+    public <Q, R> ClientCall<Q, R> newCall(MethodDescriptor<Q, R> method, CallOptions options) {
+      throw new AssertionError("no call is made");
+    }
+
+    @Override
+    public String authority() {
+      return "dibs";
+    }
+  }
+
+  @Test
+  void isTriedAgainAtAnAddressThatIsLostWhileAnotherOneStands() throws Exception {
+    Idle channel = new Idle();
+    Connection connection = new Connection(channel, "a:1,b:1", Duration.ofSeconds(2));
+    SocketAddress one = InetSocketAddress.createUnresolved("a", 1);
+    SocketAddress two = InetSocketAddress.createUnresolved("b", 1);
+    connection.connected(Set.of(one), false);
+    connection.connected(Set.of(one, two), true);
+    Thread.sleep(1_500);
+    assertEquals(0, channel.retries.get());
+    connection.connected(Set.of(one), false);
+    Until.isTrue(() -> channel.retries.get() == 2);
   }
 
   @Test

@@ -32,9 +32,12 @@ final class FakeSessions extends CoordinatorServiceImplBase implements AutoClose
   static final class Stream implements StreamObserver<SessionRequest> {
     final BlockingQueue<SessionRequest> heard = new LinkedBlockingQueue<>();
     private final Deque<SessionCall> calls = new ArrayDeque<>();
+    private final FakeSessions of;
+    private volatile boolean ended;
     private final StreamObserver<SessionResponse> out;
 
-    Stream(StreamObserver<SessionResponse> out) {
+    Stream(FakeSessions of, StreamObserver<SessionResponse> out) {
+      this.of = of;
       this.out = out;
     }
 
@@ -42,6 +45,20 @@ final class FakeSessions extends CoordinatorServiceImplBase implements AutoClose
       SessionRequest request = heard.poll(WAIT_S, TimeUnit.SECONDS);
       if (request == null) throw new AssertionError("nothing came");
       return request;
+    }
+
+    boolean hasCall() throws InterruptedException {
+      while (calls.isEmpty() && !heard.isEmpty()) calls.addAll(next().getCallsList());
+      return !calls.isEmpty();
+    }
+
+    /** By its client. */
+    boolean hasEnded() {
+      return ended;
+    }
+
+    boolean isOf(FakeSessions service) {
+      return service == of;
     }
 
     /** The next call, in any message. */
@@ -83,10 +100,13 @@ final class FakeSessions extends CoordinatorServiceImplBase implements AutoClose
     }
 
     @Override
-    public void onError(Throwable error) {}
+    public void onError(Throwable error) {
+      ended = true;
+    }
 
     @Override
     public void onCompleted() {
+      ended = true;
       out.onCompleted();
     }
   }
@@ -98,15 +118,28 @@ final class FakeSessions extends CoordinatorServiceImplBase implements AutoClose
   private final Server server;
 
   FakeSessions() {
+    this(0);
+  }
+
+  /** {@code port} is one that was given before; 0 for any. */
+  FakeSessions(int port) {
     try {
-      server = Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create()).addService(this).build().start();
+      server = Grpc.newServerBuilderForPort(port, InsecureServerCredentials.create()).addService(this).build().start();
     } catch (IOException error) {
       throw new UncheckedIOException(error);
     }
   }
 
+  int port() {
+    return server.getPort();
+  }
+
+  String target() {
+    return "127.0.0.1:" + port();
+  }
+
   DibsClientBuilder client() {
-    return DibsClient.builder().target("127.0.0.1:" + server.getPort());
+    return DibsClient.builder().target(target());
   }
 
   /** The next stream that a client opens. */
@@ -122,7 +155,7 @@ final class FakeSessions extends CoordinatorServiceImplBase implements AutoClose
 
   @Override
   public StreamObserver<SessionRequest> session(StreamObserver<SessionResponse> out) {
-    Stream stream = new Stream(out);
+    Stream stream = new Stream(this, out);
     streams.add(stream);
     return stream;
   }

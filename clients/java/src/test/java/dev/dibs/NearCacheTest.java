@@ -1,6 +1,7 @@
 package dev.dibs;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -24,9 +25,17 @@ final class NearCacheTest {
 
   private final NearCache near = new NearCache(1 << 20, List.of(""), true, nowNanos::get);
 
+  private Watch watch;
+
   @BeforeEach
   void begin() {
-    near.welcome();
+    watch = near.watch();
+    near.heard(watch);
+  }
+
+  /** The session ends. */
+  private void end() {
+    near.ended(watch);
   }
 
   private void pass(long ms) {
@@ -42,7 +51,7 @@ final class NearCacheTest {
   }
 
   private void keep(Hit hit) {
-    near.answered(near.sending(KEY), hit);
+    near.answered(near.sending(KEY, watch), hit);
   }
 
   private String got() {
@@ -65,7 +74,7 @@ final class NearCacheTest {
 
   @Test
   void servesNothingPastItsTimeWhichBeginsWithTheRequest() {
-    NearCache.Asking asking = near.sending(KEY);
+    NearCache.Asking asking = near.sending(KEY, watch);
     pass(400);
     near.answered(asking, hit("v", 1_000));
     pass(599);
@@ -83,7 +92,7 @@ final class NearCacheTest {
     assertEquals("v", got());
     pass(1);
     assertNull(got());
-    near.beat();
+    near.heard(watch);
     assertEquals("v", got());
   }
 
@@ -131,7 +140,7 @@ final class NearCacheTest {
             new Change(List.of("k"), List.of(), false),
             new Change(List.of(), List.of("a"), false),
             new Change(List.of(), List.of(), true))) {
-      NearCache.Asking asking = near.sending(KEY);
+      NearCache.Asking asking = near.sending(KEY, watch);
       changed(change.keys(), change.tags(), change.all());
       near.answered(asking, hit("old", 60_000, "a"));
       assertNull(got(), change.toString());
@@ -141,27 +150,81 @@ final class NearCacheTest {
   @Test
   void dropsAllWithItsSessionAndKeepsNothingThatWasAskedForOnIt() {
     keep(hit("v", 60_000));
-    NearCache.Asking asking = near.sending(KEY);
-    near.forget();
+    NearCache.Asking asking = near.sending(KEY, watch);
+    end();
     near.answered(asking, hit("old", 60_000));
-    near.welcome();
+    begin();
     assertNull(got());
     keep(hit("new", 60_000));
     assertEquals("new", got());
   }
 
   @Test
+  void servesWhatASessionBroughtOnlyWhileThatOneIsLive() {
+    Watch other = near.watch();
+    near.heard(other);
+    near.answered(near.sending(KEY, other), hit("v", 60_000));
+    pass(2_999);
+    near.heard(watch);
+    assertEquals("v", got());
+    pass(1);
+    assertNull(got());
+    near.heard(other);
+    assertEquals("v", got());
+  }
+
+  @Test
+  void dropsAllWithAnySession() {
+    Watch other = near.watch();
+    near.heard(other);
+    keep(hit("v", 60_000));
+    NearCache.Asking asking = near.sending(KEY, watch);
+    near.ended(other);
+    assertNull(got());
+    near.answered(asking, hit("old", 60_000));
+    assertNull(got());
+    keep(hit("new", 60_000));
+    assertEquals("new", got());
+  }
+
+  @Test
+  void dropsNothingWithASessionThatWasNotToBeHad() {
+    keep(hit("v", 60_000));
+    near.ended(near.watch());
+    assertEquals("v", got());
+  }
+
+  @Test
+  void isLiveWhileEverySessionIs() {
+    assertTrue(near.isLive());
+    Watch other = near.watch();
+    assertFalse(near.isLive());
+    near.heard(other);
+    assertTrue(near.isLive());
+    pass(2_999);
+    near.heard(watch);
+    assertTrue(near.isLive());
+    pass(1);
+    assertFalse(near.isLive());
+    near.ended(other);
+    assertTrue(near.isLive());
+    end();
+    assertFalse(near.isLive());
+  }
+
+  @Test
   void keepsNothingOfANamespaceThatIsNotWatched() {
-    assertNull(near.sending(FullKey.of("other", "k")));
+    assertNull(near.sending(FullKey.of("other", "k"), watch));
     assertNull(near.get(FullKey.of("other", "k")));
   }
 
   @Test
   void keepsToItsBoundOfBytes() {
     NearCache small = new NearCache(10_000, List.of(""), false, nowNanos::get);
-    small.welcome();
+    Watch its = small.watch();
+    small.heard(its);
     for (int at = 0; at < 100; at += 1) {
-      small.answered(small.sending(FullKey.of("", "k" + at)), hit("x".repeat(1_000), 60_000));
+      small.answered(small.sending(FullKey.of("", "k" + at), its), hit("x".repeat(1_000), 60_000));
     }
     long kept = IntStream.range(0, 100).filter(at -> small.get(FullKey.of("", "k" + at)) != null).count();
     assertTrue(kept > 0 && kept < 9, kept + " are kept");
@@ -186,13 +249,13 @@ final class NearCacheTest {
   void keepsWhatIsLeftUntilTheServiceIsBackOrItsOwnTimeIsOver() {
     keep(hit("v", 60_000, "t"));
     assertNull(left());
-    near.forget();
+    end();
     assertNull(got());
     assertEquals("v", left());
-    near.welcome();
+    begin();
     assertNull(left());
     keep(hit("v", 100));
-    near.forget();
+    end();
     pass(99);
     assertEquals("v", left());
     pass(1);
@@ -203,11 +266,11 @@ final class NearCacheTest {
   void keepsNothingOfWhatTheProcessItselfInvalidates() {
     for (int how = 0; how < 3; how += 1) {
       keep(hit("v", 60_000, "t"));
-      near.forget();
+      end();
       assertEquals("v", left());
       changed(how == 0 ? List.of("k") : List.of(), how == 1 ? List.of("t") : List.of(), how == 2);
       assertNull(left());
-      near.welcome();
+      begin();
     }
   }
 
@@ -215,7 +278,7 @@ final class NearCacheTest {
   void keepsNothingThatHadAlreadyChanged() {
     keep(hit("v", 60_000, "t"));
     changed(List.of(), List.of("t"), false);
-    near.forget();
+    end();
     assertNull(left());
   }
 }

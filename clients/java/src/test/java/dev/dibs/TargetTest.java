@@ -20,7 +20,9 @@ final class TargetTest {
         "dns:///localhost:50051",
         "dns://resolver/localhost:50051",
         "unix:///run/dibs.sock",
-        "unix:/run/dibs.sock"
+        "unix:/run/dibs.sock",
+        "unix:///run/a,b.sock",
+        "127.0.0.1:1,localhost:2,[::1]:3"
       })
   void thatIsThisMachine(String text) {
     assertTrue(Target.of(text).isLocal());
@@ -35,7 +37,9 @@ final class TargetTest {
         "[fe80::1]:50051",
         "dns:///dibs.internal.:50051",
         "localhost.example.com:1",
-        "127.0.0.1.example.com:1"
+        "127.0.0.1.example.com:1",
+        "a:1,b:2",
+        "127.0.0.1:1,192.0.2.1:1"
       })
   void thatIsAnother(String text) {
     assertFalse(Target.of(text).isLocal());
@@ -55,12 +59,37 @@ final class TargetTest {
         "http://127.0.0.1:50051",
         "dns:///dibs",
         "unix:///",
-        "unix://relative.sock"
+        "unix://relative.sock",
+        "127.0.0.1:1,",
+        ",127.0.0.1:1",
+        "a:1,,b:2",
+        "a:1,b",
+        "a:1, b:2",
+        "a:1,b:0",
+        "127.0.0.1:1,127.0.0.1:65536",
+        "dns:///a:1,b:2",
+        "a:1,dns:///b:2",
+        "a:1,unix:/run/dibs.sock"
       })
   void thatCannotBeReadIsAnErrorWhenTheClientIsMade(String text) {
     DibsClientBuilder builder = DibsClient.builder().target(text);
     String message = assertThrows(IllegalArgumentException.class, builder::build).getMessage();
     assertTrue(message.contains("DIBS_TARGET") && message.contains('"' + text + '"'), message);
+  }
+
+  @Test
+  void thatIsAListIsReadToTheLastPort() {
+    assertEquals("dibs-list:///a:1,b:65535", Target.of("a:1,b:65535,a:1").uri());
+    assertEquals("dibs-list:///%5B::1%5D:1,b:2", Target.of("[::1]:1,b:2").uri());
+    assertEquals("a:1", Target.of("a:1,a:1").uri());
+  }
+
+  @Test
+  void thatIsAListTakesATokenInClearOnlyWhereAllOfItIsThisMachine() {
+    DibsClientBuilder builder = DibsClient.builder().target("127.0.0.1:1,192.0.2.1:1").token("secret");
+    String message = assertThrows(IllegalArgumentException.class, builder::build).getMessage();
+    assertTrue(message.contains("would travel in clear to 127.0.0.1:1,192.0.2.1:1"), message);
+    builder.target("127.0.0.1:1,127.0.0.2:1").build().close();
   }
 
   @Test

@@ -44,6 +44,26 @@ final class TlsTest {
   }
 
   @Test
+  void checksEachReplicaOfAListForItsOwnName() throws Exception {
+    KeyStore store = selfSigned();
+    Path certificate = pem("CERTIFICATE", store.getCertificate("dibs").getEncoded());
+    Path key = pem("PRIVATE KEY", store.getKey("dibs", PASSWORD).getEncoded());
+    try (FakeService service = new FakeService(TlsServerCredentials.create(certificate.toFile(), key.toFile()))) {
+      service.will(GetOrLockRequest.class, FakeService.hit("v"));
+      String port = service.target().replaceFirst(".*:", ":");
+      // The certificate is not one of 127.0.0.2.
+      for (String target : new String[] {"127.0.0.2" + port + ",localhost" + port, "127.0.0.2" + port}) {
+        DibsClientBuilder builder =
+            DibsClient.builder().target(target).tlsCa(certificate).onUnavailable(OnUnavailable.FAIL);
+        try (DibsClient client = builder.build()) {
+          if (target.contains(",")) assertEquals("v", client.getOrRebuild("k", TEXT, () -> "never"));
+          else assertThrows(DibsStatusException.class, () -> client.getOrRebuild("k", TEXT, () -> "never"));
+        }
+      }
+    }
+  }
+
+  @Test
   void showsItsOwnCertificateWhereOneIsAskedFor() throws Exception {
     KeyStore store = selfSigned();
     Path certificate = pem("CERTIFICATE", store.getCertificate("dibs").getEncoded());

@@ -1,0 +1,10 @@
+package dev.dibs;
+
+/** The service does not take sessions here, or something on the way breaks streams: not an error of the call. */
+final class NoSessionException extends DibsStatusException {
+  private static final long serialVersionUID = 1L;
+
+  NoSessionException(DibsStatusException error) {
+    super(error.code(), error.getMessage(), null, error);
+  }
+}
