@@ -46,7 +46,7 @@ function alone({ name, p50Ms }: Measured): AnyRow {
 }
 
 function built(): string | undefined {
-  const { status } = spawnSync('cargo', ['build', '--quiet', '--release', '--locked'], {
+  const { status } = spawnSync('cargo', ['build', '--quiet', '--release'], {
     cwd: FOLDER,
     stdio: 'inherit',
   });
