@@ -4,7 +4,9 @@ import { LANGUAGES, missingFor } from '../conformance/adapters.js';
 import { Replica } from '../support/replica.js';
 import { type AnyRow, type Bench, type Measured, row } from './bench.js';
 import { goPeers } from './go-peers.js';
+import { javaPeers } from './java-peers.js';
 import { pythonPeers } from './python-peers.js';
+import { rustPeers } from './rust-peers.js';
 import { typescriptPeers } from './typescript-peers.js';
 
 const CALLS = 20_000;
@@ -40,7 +42,10 @@ export const clients: Bench = {
         });
         rows.push(row(of('a hit by the client', client_us), of(`the bare ${stub} call`, stub_us)));
       }
-      return [...rows, ...(await typescriptPeers()), ...(await goPeers()), ...(await pythonPeers())];
+      for (const peers of [typescriptPeers, goPeers, pythonPeers, javaPeers, rustPeers]) {
+        rows.push(...(await peers()));
+      }
+      return rows;
     } finally {
       await replica.kill();
     }

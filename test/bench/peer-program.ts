@@ -64,11 +64,12 @@ export async function hits(
   return rows;
 }
 
-/** The first way is ours. */
+/** The first way is ours. `keys` keeps apart two runs with the same way. */
 export async function stampedes(
   workers: readonly PeerProgram[],
   names: Names,
   ways: readonly [ours: string, ...theirs: string[]],
+  keys = 'stampede',
 ): Promise<AnyRow[]> {
   const [ours, ...theirs] = ways;
   const tookMs: Record<string, number[]> = Object.fromEntries(ways.map((way) => [way, []]));
@@ -78,7 +79,7 @@ export async function stampedes(
       const all = await Promise.all(
         workers.map((worker) =>
           worker.ask<Stampeded>({
-            ...{ do: 'stampede', way, key: `stampede ${round}`, calls: CALLERS, rebuildMs: REBUILD_MS },
+            ...{ do: 'stampede', way, key: `${keys} ${round}`, calls: CALLERS, rebuildMs: REBUILD_MS },
           }),
         ),
       );
@@ -90,7 +91,7 @@ export async function stampedes(
   }
   const of = (way: string) =>
     measured(
-      `${names[way]}, ${workers.length * CALLERS} callers in ${workers.length} processes`,
+      `${names[way]}, ${workers.length * CALLERS} callers in ${workers.length === 1 ? 'one process' : `${workers.length} processes`}`,
       tookMs[way] ?? [],
     );
   const facts = ways.map((way) => `${names[way]}: ${rebuilds[way]} rebuilds in ${ROUNDS} rounds`);
@@ -108,6 +109,8 @@ export async function takeover(
   for (let round = 0; round < rounds; round += 1) {
     const [holder, waiter] = [start(), start()];
     const key = `takeover ${round}`;
+    // A program that still starts waits for nothing yet.
+    await waiter.ask({ do: 'take', way, key: `${key}, before`, calls: 1, rebuildMs: 0 });
     await holder.ask({ do: 'hold', way, key });
     const value = waiter.ask({ do: 'take', way, key, calls: 1, rebuildMs: 0 });
     await sleep(HELD_MS);

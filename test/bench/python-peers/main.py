@@ -13,9 +13,8 @@ from collections.abc import Callable
 from time import perf_counter, process_time, sleep
 from typing import Any
 
-from dogpile.cache import make_region
-
 from dibs import BYTES, Client, NearCache
+from dogpile.cache import make_region
 
 VALUE = b"x" * 100
 TTL_S = 3_600
@@ -31,9 +30,7 @@ Way = Callable[[str, Callable[[], bytes]], Any]
 
 
 def by_dibs(client: Client) -> Way:
-    return lambda key, rebuild: client.get_or_rebuild(
-        key, lambda _: rebuild(), ttl=TTL_S, wait=WAIT_S, codec=BYTES
-    )
+    return lambda key, rebuild: client.get_or_rebuild(key, lambda _: rebuild(), ttl=TTL_S, wait=WAIT_S, codec=BYTES)
 
 
 def by_dogpile_in_memory() -> Way:
@@ -90,10 +87,16 @@ def hits(way: Way, key: str, calls: int, in_flight: int) -> dict[str, float]:
 
 
 def stampede(way: Way, key: str, calls: int, rebuild_ms: float) -> dict[str, Any]:
-    """Many callers ask for one key at once. Their threads stand before they begin."""
-    lock, gate = threading.Lock(), threading.Barrier(calls)
+    """Many callers ask for one key at once: their time begins when all of their threads stand."""
+    began = 0.0
     took_ms: list[float] = []
     rebuilds = 0
+
+    def begin() -> None:
+        nonlocal began
+        began = perf_counter()
+
+    lock, gate = threading.Lock(), threading.Barrier(calls, begin)
 
     def rebuild() -> bytes:
         nonlocal rebuilds
@@ -104,7 +107,6 @@ def stampede(way: Way, key: str, calls: int, rebuild_ms: float) -> dict[str, Any
 
     def one() -> None:
         gate.wait()
-        began = perf_counter()
         way(key, rebuild)
         took = (perf_counter() - began) * 1_000
         with lock:
