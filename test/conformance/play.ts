@@ -13,7 +13,7 @@ export interface Surroundings {
   adapter(actor: string): Promise<Adapter>;
 }
 
-const EVENT_MS_MAX = 5_000;
+const EVENT_MS_MAX = 20_000;
 /** What belongs to the step and not to what the actor is asked. */
 const OF_THE_STEP = new Set(['as', 'times', 'expect', 'save', 'target', 'namespace', 'with']);
 const METHODS = new Set([
