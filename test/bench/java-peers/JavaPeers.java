@@ -53,9 +53,8 @@ public final class JavaPeers {
 
   private JavaPeers() {}
 
-  /** The target is one address: this client takes no list. */
   private static Way byDibs(DibsClientBuilder builder, String targets) throws InterruptedException {
-    DibsClient client = builder.target(targets.split(",")[0]).build();
+    DibsClient client = builder.target(targets).build();
     if (!client.ready(Duration.ofMinutes(1))) throw new IllegalStateException("no service at " + targets);
     return (key, rebuild) -> client.getOrRebuild(key, OPTIONS, its -> rebuild.get());
   }
