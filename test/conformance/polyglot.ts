@@ -1,39 +1,54 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Adapter } from './adapter.js';
 import type { Stage } from './stage.js';
 
 const CALLERS = 20;
 const REBUILD_MS = 300;
 
-/** A stampede on one key by processes in all languages at once: one rebuild in all, and its value for all. */
+/** Until every process has heard of a change. */
+const HEARD_MS = 2_000;
+const CLIENT = { client: 'polyglot', namespace: 'polyglot' };
+const KEY = 'stampede';
+
+/**
+ * Stampedes on one key by processes in all languages at once, which keep values in near caches: one rebuild in all, and its
+ * value for all. And once more after one of them has invalidated the key.
+ */
 export async function polyglotStampede(stage: Stage, adapters: readonly Adapter[]): Promise<string> {
-  const key = 'stampede';
-  const opened = adapters.map(async (adapter, at) => {
-    const open = {
-      client: 'polyglot',
-      target: stage.targetOf(at % 2 === 0 ? 'r1' : 'r2'),
-      namespace: 'polyglot',
-    };
-    await adapter.act('open', open);
-  });
-  await Promise.all(opened);
+  await Promise.all(
+    adapters.map((adapter, at) => {
+      const target = stage.targetOf(at % 2 === 0 ? 'r1' : 'r2');
+      return adapter.act('open', { ...CLIENT, target, session: true, near_cache: true });
+    }),
+  );
+  const by = await stampede(adapters, 'first');
+  await adapters[0]?.act('invalidate', { client: CLIENT.client, call: 'invalidate', keys: [KEY] });
+  await sleep(HEARD_MS);
+  const again = await stampede(adapters, 'again');
+  const languages = adapters.map(({ language }) => language).join(', ');
+  return `${adapters.length * CALLERS} callers in ${languages}, near caches on: 1 rebuild, ${by}, and 1 after an invalidation, ${again}`;
+}
+
+/** Who has rebuilt it. */
+async function stampede(adapters: readonly Adapter[], round: string): Promise<string> {
   const began = adapters.map(({ events }) => events.length);
   const answers = await Promise.all(
     adapters.flatMap((adapter, language) =>
       Array.from({ length: CALLERS }, (_, at) =>
         adapter.act('get_or_rebuild', {
-          ...{ client: 'polyglot', call: `polyglot ${at}`, key, ttl_ms: 60_000 },
+          ...{ client: CLIENT.client, call: `polyglot ${round} ${at}`, key: KEY, ttl_ms: 60_000 },
           rebuild: {
             after_ms: REBUILD_MS,
-            value: Buffer.from(`by ${adapters[language]?.language}`).toString('base64'),
+            value: Buffer.from(`by ${adapters[language]?.language}, ${round}`).toString('base64'),
           },
         }),
       ),
     ),
   );
-  const values = new Set(
-    answers.map((answer) =>
-      'result' in answer ? String(answer.result.value) : JSON.stringify(answer.error),
-    ),
+  const texts = answers.map((answer) =>
+    'result' in answer
+      ? Buffer.from(String(answer.result.value), 'base64').toString()
+      : JSON.stringify(answer.error),
   );
   const rebuilds = adapters.flatMap(({ events, language }, at) =>
     events
@@ -41,9 +56,9 @@ export async function polyglotStampede(stage: Stage, adapters: readonly Adapter[
       .filter(({ name }) => name === 'rebuild')
       .map(() => language),
   );
-  const texts = [...values].map((value) => Buffer.from(value, 'base64').toString());
-  if (rebuilds.length !== 1 || texts.length !== 1) {
-    throw new Error(`rebuilt by ${rebuilds.join(', ')}; answers: ${texts.join('; ')}`);
+  const [text = '', ...others] = new Set(texts);
+  if (rebuilds.length !== 1 || others.length > 0 || !text.endsWith(`, ${round}`)) {
+    throw new Error(`${round}: rebuilt by ${rebuilds.join(', ')}; answers: ${[text, ...others].join('; ')}`);
   }
-  return `${answers.length} callers in ${adapters.map(({ language }) => language).join(', ')}: 1 rebuild, ${texts[0]}`;
+  return text.slice(0, text.indexOf(','));
 }
