@@ -46,7 +46,7 @@ describe('a value that this replica has', () => {
     const { token: next } = await trial.lease({ stale: 'forbid', leaseMs: 60_000 });
     const before = trial.store.known.length;
     const [waiting, other] = [trial.send({ stale: 'forbid' }), trial.replica()];
-    await trial.pass(3_000, 100);
+    await trial.pass(6_000, 100);
     const [first, ...polls] = trial.store.known.slice(before);
     expect(first).toBeUndefined();
     expect(polls.length).toBeGreaterThan(2);
@@ -64,7 +64,7 @@ describe('a value that this replica has', () => {
     const { token: next } = await trial.lease({ leaseMs: 60_000 });
     const before = trial.store.known.length;
     const [waiting, other] = [trial.send({}), trial.replica()];
-    await trial.pass(3_000, 100);
+    await trial.pass(6_000, 100);
     const [first, ...polls] = trial.store.known.slice(before);
     expect(first).toBeUndefined();
     expect(polls.length).toBeGreaterThan(2);
