@@ -1,3 +1,5 @@
+import { onceATurn } from './once-a-turn.js';
+
 /** What all callers together do in one turn of the event loop: a call counts as one, or as each of its keys. */
 const WORK_PER_TURN = 250;
 
@@ -13,12 +15,13 @@ export interface Pieces {
  */
 export class Turns {
   #left = WORK_PER_TURN;
-  #isPlanned = false;
+  readonly #plan: () => void;
   /** Those with work left, in the order of their turns. */
   readonly #waiting = new Set<Pieces>();
 
-  /** `atEndOfTurn` runs a turn's work once all that has arrived was read. */
-  constructor(private readonly atEndOfTurn: (turn: () => void) => void = setImmediate) {}
+  constructor(atEndOfTurn?: (turn: () => void) => void) {
+    this.#plan = onceATurn(() => this.#turn(), atEndOfTurn);
+  }
 
   /** Does as much as this turn still has room for, and the rest later. What waits already keeps its place. */
   begin(pieces: Pieces): void {
@@ -36,14 +39,7 @@ export class Turns {
     this.#waiting.add(pieces);
   }
 
-  #plan(): void {
-    if (this.#isPlanned) return;
-    this.#isPlanned = true;
-    this.atEndOfTurn(() => this.#turn());
-  }
-
   #turn(): void {
-    this.#isPlanned = false;
     this.#left = WORK_PER_TURN;
     // One piece each. What is added meanwhile comes after the others.
     for (const pieces of this.#waiting) {

@@ -1,9 +1,10 @@
 import type { ServerHttp2Stream } from 'node:http2';
+import { onceATurn } from '../once-a-turn.js';
 import type { Connection } from './connection.js';
 
 /** What begins in one turn of the event loop: some 25 ms of it, for a call takes 0.1 ms to begin. */
 const WORK_PER_TURN = 256;
-/** To refuse a call takes as long, or twice as long before it was compiled. Nobody has to be quick at that. */
+/** Refusing a call takes as long, or twice as long before its code is compiled. It is not urgent. */
 const UNTRUSTED_WORK = 8;
 /** Calls of an untrusted connection that wait, before those are dropped that were reset meanwhile: more cannot be open. */
 const UNTRUSTED_WAITING_MAX = 100;
@@ -23,14 +24,16 @@ export interface ComingCall {
  */
 export class CallTurns {
   readonly #waiting = new Map<Connection, ComingCall[]>();
+  readonly #plan: () => void;
   #left = WORK_PER_TURN;
-  #isPlanned = false;
 
   /** `reset` is called for each call that the client of an untrusted connection has reset before it began. */
   constructor(
     private readonly reset: (connection: Connection) => void,
-    private readonly atEndOfTurn: (turn: () => void) => void = setImmediate,
-  ) {}
+    atEndOfTurn?: (turn: () => void) => void,
+  ) {
+    this.#plan = onceATurn(() => this.#turn(), atEndOfTurn);
+  }
 
   /** Takes the place of a call that begins now. False: it has to wait, with {@link add}. */
   take(connection: Connection): boolean {
@@ -49,14 +52,7 @@ export class CallTurns {
     this.#plan();
   }
 
-  #plan(): void {
-    if (this.#isPlanned) return;
-    this.#isPlanned = true;
-    this.atEndOfTurn(() => this.#turn());
-  }
-
   #turn(): void {
-    this.#isPlanned = false;
     this.#left = WORK_PER_TURN;
     // One call of each. What has more comes after the others.
     for (const [connection, calls] of this.#waiting) {

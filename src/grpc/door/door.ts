@@ -187,20 +187,25 @@ export class Door {
   #come([stream, headers, , rawHeaders]: StreamEvent, begin: () => void): void {
     const connection = stream.session && this.#connectionOf(stream.session as ServerHttp2Session);
     if (connection?.isCut === false) connection.opened(stream);
-    // Its connection has ended, or ends in a moment.
-    const isOver = connection === undefined || connection.isCut;
-    const isHeld = !isOver && !this.#callTurns.take(connection);
-    // Without a listener, an error before it has begun would end the process.
-    if (isOver || isHeld) stream.on('error', () => {});
-    if (isOver) return;
-    const beginNow = () => {
-      this.#coming = { stream, headers, rawHeaders, connection };
-      begin();
+    if (connection === undefined || connection.isCut) {
+      // Its connection has ended, or ends in a moment.
+      ignoreErrorsOf(stream);
+      return;
+    }
+    const call = {
+      stream,
+      begin: () => {
+        this.#coming = { stream, headers, rawHeaders, connection };
+        begin();
+      },
     };
-    if (isHeld) this.#callTurns.add(connection, { stream, begin: beginNow });
-    // Reset before it was seen: work for nothing.
-    else if (stream.closed || stream.destroyed) this.refused(connection);
-    else beginNow();
+    if (!this.#callTurns.take(connection)) {
+      ignoreErrorsOf(stream);
+      this.#callTurns.add(connection, call);
+    } else if (stream.closed || stream.destroyed) {
+      // Reset before it was seen: work for nothing.
+      this.refused(connection);
+    } else call.begin();
   }
 
   #connectionOf(session: ServerHttp2Session): Connection {
@@ -223,4 +228,9 @@ function take<Listener>(server: Http2Server, event: string): readonly Listener[]
   const listeners = server.listeners(event) as Listener[];
   server.removeAllListeners(event);
   return listeners;
+}
+
+/** Without a listener, an error before its call has begun would end the process. */
+function ignoreErrorsOf(stream: ServerHttp2Stream): void {
+  stream.on('error', () => {});
 }

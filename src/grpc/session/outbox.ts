@@ -1,4 +1,5 @@
 import type { SessionEvent, SessionReply, SessionResponse } from '../generated/dibs/v1/coordinator.js';
+import { onceATurn } from '../once-a-turn.js';
 import { Events } from './events.js';
 
 /** The part of a session's stream that is used here. */
@@ -22,7 +23,7 @@ export class Outbox {
   /** The size of the values in each reply. */
   #valueBytes: number[] = [];
   readonly #events = new Events();
-  #planned = false;
+  readonly #flushLater: () => void;
   #held = false;
   #onFree: (() => void)[] = [];
 
@@ -31,8 +32,10 @@ export class Outbox {
     private readonly stream: MessageStream,
     private readonly holding: (held: boolean) => void,
     /** Not the clock's `turn`: a hit in memory costs no promise. */
-    private readonly atEndOfTurn: (flush: () => void) => void = setImmediate,
-  ) {}
+    atEndOfTurn?: (flush: () => void) => void,
+  ) {
+    this.#flushLater = onceATurn(() => this.#flush(), atEndOfTurn);
+  }
 
   reply(reply: SessionReply, valueBytes: number): void {
     this.#replies.push(reply);
@@ -57,12 +60,7 @@ export class Outbox {
   }
 
   #plan(): void {
-    if (this.#planned || this.#held) return;
-    this.#planned = true;
-    this.atEndOfTurn(() => {
-      this.#planned = false;
-      this.#flush();
-    });
+    if (!this.#held) this.#flushLater();
   }
 
   #flush(): void {
