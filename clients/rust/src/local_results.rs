@@ -11,7 +11,6 @@ use tokio::time::Instant;
 use crate::{
     flights::{Flights, KeyId},
     options::{Options, Read, key_id, key_id_of},
-    v1,
     value_terms::ValueTerms,
 };
 
@@ -71,17 +70,6 @@ impl LocalResults {
         if kept.by_key.len() < ENTRIES_MAX {
             let until = now + terms.ttl_of(options, value.is_some()).min(KEPT_MAX);
             kept.by_key.insert(key_id(options), Entry { value, until });
-        }
-    }
-
-    /// A session tells of it. Which tags a value will have is not known before its rebuild ends.
-    pub fn heard(&self, changed: &v1::Invalidated) {
-        let v1::Invalidated { namespace, keys, tags, all } = changed;
-        if *all || !tags.is_empty() {
-            return self.drop_namespace(namespace);
-        }
-        for key in keys {
-            self.drop_key(namespace, key);
         }
     }
 

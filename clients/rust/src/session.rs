@@ -45,11 +45,13 @@ impl Hears {
         if let Some(near) = &self.near {
             near.heard(changed);
         }
-        self.local_results.heard(changed);
         if *all || !tags.is_empty() {
+            // Which tags a value will have is not known before its rebuild ends.
+            self.local_results.drop_namespace(namespace);
             return self.flights.close_namespace(namespace);
         }
         for key in keys {
+            self.local_results.drop_key(namespace, key);
             self.flights.close_key(namespace, key);
         }
     }
