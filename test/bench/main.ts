@@ -15,6 +15,7 @@ import { link } from './link.js';
 import { openLoop } from './open-loop.js';
 import { overload } from './overload.js';
 import { PROFILED, profileOf } from './profile.js';
+import { record } from './record.js';
 import { stale } from './stale.js';
 import { stampede } from './stampede.js';
 import { takeover } from './takeover.js';
@@ -26,7 +27,7 @@ import { wake } from './wake.js';
 const RESULTS = 'test/bench/results';
 const BENCHES: readonly Bench[] = [
   ...[stampede, burst, hits, openLoop, cold, cycle, wake, takeover, waiters],
-  ...[tracing, stale, budget, clients, growth, footprint, values, link, affinity, overload],
+  ...[tracing, stale, budget, clients, growth, footprint, values, link, affinity, record, overload],
 ];
 
 function ms(value: number): string {

@@ -31,7 +31,7 @@ export interface ImageConfig {
   readonly Size: number;
 }
 
-/** Why this machine lets nobody build or run images; undefined if it does. No package helps. */
+/** Why this machine allows no images to be built or run, whatever is installed; undefined if it does. */
 export function whyNoContainers(): string | undefined {
   if (process.platform !== 'linux') return 'this is not Linux';
   if (process.getuid?.() !== 0) return 'not root';
