@@ -17,11 +17,19 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
-/** Writes JSON lines to standard error synchronously, so the last lines before an exit are not lost. */
-export function createLogger(level: LogLevel, stream: DestinationStream = destination({ dest: 2 })): Logger {
+/**
+ * Writes JSON lines to standard error synchronously, so the last lines before an exit are not lost. Each line of a worker
+ * says which one it is.
+ */
+export function createLogger(
+  level: LogLevel,
+  stream: DestinationStream = destination({ dest: 2 }),
+  worker?: number,
+): Logger {
   const timestamp = () => `,"time":"${new Date().toISOString()}"`;
   const formatters = { level: (label: string) => ({ level: label }) };
-  return pino({ level, base: null, timestamp, formatters, serializers: { err: shownError } }, stream);
+  const base = worker === undefined ? null : { worker };
+  return pino({ level, base, timestamp, formatters, serializers: { err: shownError } }, stream);
 }
 
 /**

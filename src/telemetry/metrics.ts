@@ -3,9 +3,10 @@ import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporte
 import { AggregationTemporality, MeterProvider, type MetricReader } from '@opentelemetry/sdk-metrics';
 import type { Observer, StoreStep, WaitEnd } from '../coordination/ports/observer.js';
 import type { BusyReason, Degraded, LeaseEnd, PublishOutcome } from '../coordination/words/outcome.js';
-import { LABELS, METRICS } from './names.js';
+import { LABELS, METRICS, WORKER_METRICS } from './names.js';
 import type { NamespaceSeries, SeriesKind } from './namespace-series.js';
 import { PairCounts } from './pair-counts.js';
+import { serviceResource } from './service-resource.js';
 
 /** From a tenth of a millisecond (an answer from memory) to a minute (the longest lease by default). */
 const SECONDS_BUCKETS = [
@@ -83,7 +84,7 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
   ) {
     const metricProducers = [series.producer(() => AggregationTemporality.CUMULATIVE)];
     this.#reader = new PrometheusExporter({ preventServerStart: true, metricProducers });
-    this.#provider = new MeterProvider({ readers: [this.#reader, ...others] });
+    this.#provider = new MeterProvider({ resource: serviceResource(), readers: [this.#reader, ...others] });
     this.#meter = this.#provider.getMeter('dibs');
     this.#vote = this.#meter.createHistogram(METRICS.quorumVote, {
       description: 'How long lock nodes took to vote, by node and vote',
@@ -187,6 +188,19 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
         for (const mode of MODES) result.observe(mode === this.#mode ? 1 : 0, { [LABELS.mode]: mode });
       },
     );
+  }
+
+  /** Call it once, in the process that starts workers. */
+  watchWorkers(workers: { serving(): number; missing(): number; restarts(): number }): void {
+    const states = { description: 'Workers, by state' };
+    this.#meter.createObservableGauge(WORKER_METRICS.workers, states).addCallback((result) => {
+      result.observe(workers.serving(), { [LABELS.state]: 'serving' });
+      result.observe(workers.missing(), { [LABELS.state]: 'missing' });
+    });
+    const restarts = { description: 'How often a worker was started again after it had ended' };
+    this.#meter.createObservableCounter(WORKER_METRICS.workerRestarts, restarts).addCallback((result) => {
+      result.observe(workers.restarts());
+    });
   }
 
   #watchNodes({ nodeStates, statesOfNodes }: Gauges): void {
