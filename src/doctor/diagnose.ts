@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { type Config, loadConfig, modeOf } from '../config/config.js';
 import type { FleetConfig } from '../config/fleet-environment.js';
 import type { Chance, Clock } from '../coordination/ports/clock.js';
@@ -11,6 +12,7 @@ import { tryEndToEnd } from './end-to-end.js';
 import { type Diagnosis, type Finding, Findings } from './finding.js';
 import { examineServer, type Reached } from './server.js';
 import { tryVotes } from './votes.js';
+import { examineWorkers } from './workers.js';
 
 export interface DiagnosisTools {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -58,6 +60,7 @@ function examineConfiguration(config: Config, findings: Findings): void {
       `embedded, and reachable from other machines: a second replica would not know it; ${todo}`,
     );
   }
+  examineWorkers(config, availableParallelism(), findings);
   for (const { variable, port, protocol } of suspicions.otlpMismatches) {
     const todo = 'change the endpoint or OTEL_EXPORTER_OTLP_PROTOCOL';
     findings.warning('otlp', `port ${port} of ${variable} usually does not speak ${protocol}; ${todo}`);

@@ -3,16 +3,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RELOADED } from '../../src/config/reloads.js';
 import type { ConsoleState } from '../../src/http/console-state.js';
 import { LOG } from '../../src/telemetry/log-texts.js';
 import { METRICS, WORKER_METRICS } from '../../src/telemetry/names.js';
 import { sha256 } from '../support/access-trial.js';
 import { Caller, textOf } from '../support/caller.js';
+import { TestAuthority } from '../support/certificates.js';
 import { childrenOf, isRunning } from '../support/children-of.js';
 import { describeWithRedis } from '../support/describe-with-redis.js';
 import { Fleet } from '../support/fleet.js';
 import { linesOf } from '../support/log-lines.js';
 import { opened } from '../support/opened.js';
+import { OtlpReceiver, type ReceivedSpan } from '../support/otlp/receiver.js';
 import { Replica } from '../support/replica.js';
 import { until } from '../support/until.js';
 import { waitersOf } from '../support/waiters.js';
@@ -219,6 +222,47 @@ describeWithRedis('two workers', () => {
         return error.code === status.PERMISSION_DENIED;
       }, 30_000);
     }
+  });
+
+  it('speak TLS, with a certificate that can change, and plaintext at a unix socket', async () => {
+    const authority = new TestAuthority('ours');
+    closes(() => authority.close());
+    const issued = authority.issue();
+    const socket = `unix://${join(folder, 'tls.sock')}`;
+    const replica = await started({
+      ...{ DIBS_TLS_CERT: issued.cert, DIBS_TLS_KEY: issued.key },
+      DIBS_LISTEN: `127.0.0.1:0,${socket}`,
+    });
+    const target = `localhost:${replica.target.split(',')[0]?.split(':').at(-1)}`;
+    const callers = [1, 2].map(() => new Caller(target, { tls: { ca: authority.ca } }));
+    const plain = new Caller(socket);
+    for (const caller of [...callers, plain]) {
+      closes(() => caller.close());
+      await caller.connect();
+      await caller.lease({ key: `over tls ${[...callers, plain].indexOf(caller)}` });
+    }
+    authority.replace(issued, authority.issue());
+    replica.signal('SIGHUP');
+    // The main process has the certificate of the pages.
+    const reloaded = () => linesOf(replica).filter(({ msg }) => msg === RELOADED.certificate);
+    await until(() => reloaded().length === 3, 30_000);
+    expect(new Set(reloaded().map(({ worker }) => worker))).toEqual(new Set([undefined, 1, 2]));
+  });
+
+  it('tell a collector apart who they are', async () => {
+    const receiver = await OtlpReceiver.start();
+    closes(() => receiver.stop());
+    const attributes = { OTEL_RESOURCE_ATTRIBUTES: 'service.instance.id=pod-1' };
+    const replica = await started({ ...receiver.env, ...attributes });
+    for (const caller of await twoCallers(replica.target)) await caller.getOrLock({ key: 'traced' });
+    const ids = (all: readonly ReceivedSpan['resource'][]) =>
+      new Set(all.map((one) => one['service.instance.id']));
+    const ofWorkers = ['pod-1-worker-1', 'pod-1-worker-2'];
+    await until(() => ids(receiver.spans.map(({ resource }) => resource)).size === 2, 30_000);
+    expect(ids(receiver.spans.map(({ resource }) => resource))).toEqual(new Set(ofWorkers));
+    await until(() => ids(receiver.metricResources).size === 3, 30_000);
+    expect(ids(receiver.metricResources)).toEqual(new Set(['pod-1', ...ofWorkers]));
+    expect(new Set(receiver.metricResources.map((one) => one['service.name']))).toEqual(new Set(['dibs']));
   });
 
   it('say what each may take, so that nothing that was set is multiplied', async () => {
