@@ -54,7 +54,7 @@ export class Connection {
     return certificate.raw === undefined ? undefined : certificate;
   }
 
-  /** Nothing that still comes is worth any work: it ends in a moment. */
+  /** It ends in a moment, so whatever still arrives is not worth any work. */
   get isCut(): boolean {
     return this.#isCut;
   }
@@ -64,7 +64,7 @@ export class Connection {
     return this.#isAdmitted;
   }
 
-  /** Whether nothing but work for its callers has come so far, and one of them was admitted. */
+  /** Whether one of its callers was admitted, and nothing that came so far was refused. */
   get isTrusted(): boolean {
     return this.#isAdmitted && !this.#wasRefused;
   }

@@ -139,8 +139,8 @@ export class Door {
   }
 
   /**
-   * Counts a refused call. An address that has had too many loses the connection of this one, and all of which no caller
-   * was admitted: what they have sent may be as much.
+   * Counts a refused call. An address with too many loses the connection of this one, and all of its connections
+   * without an admitted caller, because these may have sent as much.
    */
   refused(connection: Connection): void {
     const { peer } = connection;
