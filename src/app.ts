@@ -186,7 +186,7 @@ function serve(
   return GrpcServer.bind({ listen, connectionAgeMs, compressedRequests, ...sizes, ...parts });
 }
 
-/** What every call needs besides the coordinator and its bounds. */
+/** Everything that a call needs apart from the coordinator and its bounds. */
 function edgeOf(
   { log, metrics, tracing }: Observation,
   turns: Turns,
@@ -203,7 +203,7 @@ function edgeOf(
   };
 }
 
-/** What is allowed and probably not meant. */
+/** Logs settings that are allowed but probably a mistake. */
 function warnOf({ suspicions }: Config, log: Logger): void {
   for (const unknown of suspicions.unknownVariables) log.warn(unknown, LOG.unknownVariable);
   if (suspicions.embeddedBeyondLoopback) log.warn({}, LOG.embeddedBeyondLoopback);

@@ -44,7 +44,7 @@ export function sharesOf({ connectionsMax }: Config, log: Logger, metrics: Metri
   };
 }
 
-/** The files, besides the policies, that are reloaded while the process runs. */
+/** The files that are reloaded while the process runs, except the policies. */
 export function watchesOf(
   { tls, auth }: Config,
   servers: readonly Pick<GrpcServer | HttpServer, 'renewTls'>[],
