@@ -28,6 +28,8 @@ const PING_EVERY_MS = 1_000;
  * time: a machine that was suspended comes back with one ping due, not with thirty.
  */
 export const PINGS_MISSED_MAX = 30;
+/** Before its first message it loads its code, which a machine that is overloaded gives little CPU for. */
+export const START_PINGS_MISSED_MAX = 120;
 
 /** One worker, as the main process sees it: its process, which may be another one after an end, and its connections. */
 export class Worker {
@@ -39,6 +41,7 @@ export class Worker {
   readonly #asked = new Map<number, (answer: unknown) => void>();
   #questions = 0;
   #missed = 0;
+  #missedMax = START_PINGS_MISSED_MAX;
   #servingSinceMs = 0;
   #child: ChildProcess | undefined;
   #pings: NodeJS.Timeout | undefined;
@@ -55,6 +58,7 @@ export class Worker {
     this.run += 1;
     this.state = 'starting';
     this.#missed = 0;
+    this.#missedMax = START_PINGS_MISSED_MAX;
     child.on('message', (message: ToMain) => this.#receive(message));
     // It could not be started, or its channel broke. Its exit says the rest, except if it never ran.
     child.on('error', () => {
@@ -102,6 +106,7 @@ export class Worker {
 
   #receive(message: ToMain): void {
     this.#missed = 0;
+    this.#missedMax = PINGS_MISSED_MAX;
     switch (message.kind) {
       case 'serving':
         this.state = 'serving';
@@ -124,7 +129,7 @@ export class Worker {
 
   #ping(): void {
     this.#missed += 1;
-    if (this.#missed <= PINGS_MISSED_MAX) {
+    if (this.#missed <= this.#missedMax) {
       this.#send({ kind: 'ping' });
       return;
     }

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ToMain, ToWorker } from '../../../src/workers/messages.js';
-import { PINGS_MISSED_MAX } from '../../../src/workers/worker.js';
+import { PINGS_MISSED_MAX, START_PINGS_MISSED_MAX } from '../../../src/workers/worker.js';
 import { PAUSE_MS_FIRST, PAUSE_MS_MAX, STEADY_MS, WorkerPool } from '../../../src/workers/worker-pool.js';
 
 /** A worker's process that does only what the test says. */
@@ -217,6 +217,18 @@ describe('a worker whose event loop stands still', () => {
       ['silent', 1],
       ['ended', 1],
     ]);
+  });
+});
+
+describe('a worker that is not heard of since its start', () => {
+  it('has longer, because a busy machine loads its code slowly', async () => {
+    await started();
+    last(1).ends(null, 'SIGKILL');
+    await vi.advanceTimersByTimeAsync(PAUSE_MS_FIRST);
+    await advance(START_PINGS_MISSED_MAX * 1_000, 2);
+    expect(told.map(([what]) => what)).toEqual(['ended']);
+    await advance(1_000, 2);
+    expect(told.map(([what]) => what)).toEqual(['ended', 'silent', 'ended']);
   });
 });
 
