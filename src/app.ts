@@ -4,7 +4,7 @@ import { type Authorities, authoritiesOf } from './authorities.js';
 import { type Config, modeOf } from './config/config.js';
 import { ConfigError } from './config/faults.js';
 import { Coordinator } from './coordination/coordinator.js';
-import { accessOf, bindPages, type PagesPart, sharesOf, watchesOf } from './edges.js';
+import { accessOf, bindPages, type PagesPart, SHOWN_MAX, sharesOf, watchesOf } from './edges.js';
 import type { Edge } from './grpc/answer.js';
 import { Health } from './grpc/health.js';
 import { OpenStreams } from './grpc/open-streams.js';
@@ -50,8 +50,6 @@ export interface Outside {
 
 /** After a drain, only calls that are being answered are open. Orchestrators kill after 30 s. */
 const STOP_MS_MAX = 10_000;
-/** More than a person reads, for the console's filter. It counts the others. */
-export const SHOWN_MAX = 500;
 
 /**
  * Builds and starts one replica. Resolves when it serves. If it cannot, closes everything and rejects. Without `outside`

@@ -13,6 +13,9 @@ import { LOG } from './telemetry/log-texts.js';
 import type { Logger } from './telemetry/logger.js';
 import type { Metrics } from './telemetry/metrics.js';
 
+/** More than a person reads, for the console's filter. It counts the others. */
+export const SHOWN_MAX = 500;
+
 /** What one replica knows for the pages. */
 export type PagesPart = Pick<HttpServerOptions, 'ready' | 'started' | 'scrape' | 'consoleState'>;
 

@@ -1,7 +1,7 @@
-import { type App, SHOWN_MAX } from './app.js';
+import type { App } from './app.js';
 import { type Config, modeOf } from './config/config.js';
 import { shareOfWorker } from './config/worker-share.js';
-import { accessOf, bindPages, sharesOf, watchesOf } from './edges.js';
+import { accessOf, bindPages, SHOWN_MAX, sharesOf, watchesOf } from './edges.js';
 import type { ConsoleState } from './http/console-state.js';
 import { wholeConsole } from './http/whole-console.js';
 import { SystemClock } from './system-clock.js';

@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { type App, startApp } from './app.js';
+import type { App } from './app.js';
 import { type Config, loadConfig } from './config/config.js';
 import { fail, failByFaults, failIfNotStopped } from './fatal.js';
 
@@ -28,11 +28,10 @@ process.on('SIGHUP', () => void app?.reload(() => loadConfig(process.env)));
 
 failByFaults();
 
-/** This process is the replica, or with workers it starts replicas. The code for that is loaded only then. */
+/** This process is the replica, or with workers it starts replicas. It loads the code of one of the two. */
 async function start(config: Config): Promise<Started> {
-  if (config.workers === 1) return startApp(config);
-  const { startWorkers } = await import('./main-process.js');
-  return startWorkers(config);
+  if (config.workers > 1) return (await import('./main-process.js')).startWorkers(config);
+  return (await import('./app.js')).startApp(config);
 }
 
 try {

@@ -49,6 +49,14 @@ it('keeps what a process had counted that is started again, before and after', (
   ]);
 });
 
+it('keeps what a process had counted, also if it has counted more since it was started again', () => {
+  const whole = new WholeMetrics();
+  whole.merged([part('1', counted({ a: 10 }))]);
+  expect(linesOf(whole.merged([part('1', counted({ a: 12 }), 2)]))).toEqual([
+    'dibs_publish_total{namespace="a"} 22',
+  ]);
+});
+
 it('keeps what an idle series had, while another process has that series', () => {
   const whole = new WholeMetrics();
   whole.merged([part('1', counted({ a: 10 })), part('2', counted({ a: 5 }))]);
