@@ -1,30 +1,47 @@
-import type { Ballot, LeaseQuorum } from '../ports/lease-quorum.js';
+import type { Ballot, LeaseQuorum, LockGroup } from '../ports/lease-quorum.js';
 import type { NamespaceStore } from '../ports/namespace-store.js';
 import type { Observer, StoreStep } from '../ports/observer.js';
 import { StoreUnavailable, type ValueStore } from '../ports/value-store.js';
 import type { Degraded } from '../words/outcome.js';
 import type { Lateness, Owed } from './lateness.js';
 
+/** What the last ballot of a group of lock nodes said. */
+interface GroupState {
+  answers: boolean;
+  /** Those that are missing may only be slow, so no rung without any authority follows from it. */
+  isLate: boolean;
+}
+
+const RUNGS: readonly Degraded[] = ['none', 'quorum_lost', 'store_lost', 'local'];
+
 /**
- * Which of the two authorities answered last, as seen on the way of the calls
- * that need them. The first mode, and each step from there, down and back up, is reported once.
+ * Which of the two authorities answered last, as seen on the way of the calls that need them. Each group of lock nodes
+ * counts for its own keys. The first mode, and each step from there, down and back up, is reported once.
  */
 export class Degradation {
-  #quorumAnswers = true;
+  readonly #groups = new Map<LockGroup, GroupState>();
   #storeAnswers = true;
-  /** The lock nodes that are missing may only be slow, so no rung without any authority follows from it. */
-  #quorumIsLate = false;
   #isKnown = false;
 
   constructor(
     private readonly observer: Pick<Observer, 'degraded' | 'storeStep'>,
     private readonly lateness: Pick<Lateness, 'begin' | 'end'>,
+    private readonly quorum: Pick<LeaseQuorum, 'groupOf'>,
   ) {}
 
-  /** The rung of a miss now. */
+  /** The lowest rung: that of a miss now, for the keys that are worst off. */
   get mode(): Degraded {
-    if (this.#storeAnswers) return this.#quorumAnswers ? 'none' : 'quorum_lost';
-    return this.#quorumAnswers || this.#quorumIsLate ? 'store_lost' : 'local';
+    let lowest = this.#modeBy(undefined);
+    for (const state of this.#groups.values()) {
+      const mode = this.#modeBy(state);
+      if (RUNGS.indexOf(mode) > RUNGS.indexOf(lowest)) lowest = mode;
+    }
+    return lowest;
+  }
+
+  /** The rung of a miss now, for this key. */
+  modeOf(id: string): Degraded {
+    return this.#modeBy(this.#groups.get(this.quorum.groupOf(id)));
   }
 
   /** The same for a hit, which no lock node is asked for: that they were missing once says nothing of it. */
@@ -63,14 +80,15 @@ export class Degradation {
 
   /** The same quorum, with every ballot noted. */
   watchedQuorum(quorum: LeaseQuorum): LeaseQuorum {
-    const noted = (ballot: Ballot): Ballot => {
-      const isLate = ballot.kind === 'unavailable' && ballot.late === true;
-      this.#note(ballot.kind !== 'unavailable', this.#storeAnswers, isLate);
+    const noted = (id: string, ballot: Ballot): Ballot => {
+      this.#noteBallot(quorum.groupOf(id), ballot);
       return ballot;
     };
     return {
-      acquire: async (id, nonce, leaseMs, heard) => noted(await quorum.acquire(id, nonce, leaseMs, heard)),
-      extend: async (id, nonce, leaseMs) => noted(await quorum.extend(id, nonce, leaseMs)),
+      groupOf: (id) => quorum.groupOf(id),
+      acquire: async (id, nonce, leaseMs, heard) =>
+        noted(id, await quorum.acquire(id, nonce, leaseMs, heard)),
+      extend: async (id, nonce, leaseMs) => noted(id, await quorum.extend(id, nonce, leaseMs)),
       release: (id, nonce) => quorum.release(id, nonce),
     };
   }
@@ -96,13 +114,13 @@ export class Degradation {
   ): Promise<T> {
     try {
       const got = await reply;
-      this.#note(this.#quorumAnswers, true);
+      this.#noteStore(true);
       this.observer.storeStep(step, 'done');
       return got;
     } catch (error) {
       if (error instanceof StoreUnavailable) {
         // One that is only late is not lost.
-        if (error.how !== 'late') this.#note(this.#quorumAnswers, false);
+        if (error.how !== 'late') this.#noteStore(false);
         this.observer.storeStep(step, error.how === 'late' ? 'late' : 'failed');
       }
       throw error;
@@ -111,13 +129,33 @@ export class Degradation {
     }
   }
 
-  #note(quorumAnswers: boolean, storeAnswers: boolean, quorumIsLate = this.#quorumIsLate): void {
+  #modeBy(group: GroupState | undefined): Degraded {
+    const answers = group?.answers ?? true;
+    if (this.#storeAnswers) return answers ? 'none' : 'quorum_lost';
+    return answers || group?.isLate === true ? 'store_lost' : 'local';
+  }
+
+  #noteStore(answers: boolean): void {
+    if (this.#storeAnswers === answers && this.#isKnown) return;
     const before = this.mode;
-    this.#quorumAnswers = quorumAnswers;
-    this.#quorumIsLate = quorumIsLate;
-    this.#storeAnswers = storeAnswers;
-    if (this.mode === before && this.#isKnown) return;
+    this.#storeAnswers = answers;
+    if (this.mode !== before || !this.#isKnown) this.#tell();
+  }
+
+  #noteBallot(group: LockGroup, ballot: Ballot): void {
+    const answers = ballot.kind !== 'unavailable';
+    const isLate = ballot.kind === 'unavailable' && ballot.late === true;
+    const state = this.#groups.get(group);
+    if (state?.answers === answers && state.isLate === isLate && this.#isKnown) return;
+    const before = this.mode;
+    this.#groups.set(group, { answers, isLate });
+    const isStep = group.label !== '' && answers !== (state?.answers ?? true);
+    if (isStep || this.mode !== before || !this.#isKnown) this.#tell();
+  }
+
+  #tell(): void {
     this.#isKnown = true;
-    this.observer.degraded(this.mode);
+    const lost = [...this.#groups].filter(([, { answers }]) => !answers).map(([{ label }]) => label);
+    this.observer.degraded(this.mode, lost.filter((label) => label !== '').sort());
   }
 }

@@ -59,8 +59,11 @@ export interface Observer {
   leaseEnded(namespace: string, end: LeaseEnd, heldMs: number, traceparent: string): void;
   /** A caller got another caller's rebuild instead of making its own. */
   saved(namespace: string, count: number): void;
-  /** The rung of all decisions from now on: with the first decision, and with each step down or back up. */
-  degraded(mode: Degraded): void;
+  /**
+   * The lowest rung of all decisions from now on: with the first decision, and with each step down or back up. Several
+   * groups of lock nodes step for themselves: `groups` are the labels of those that are lost.
+   */
+  degraded(mode: Degraded, groups: readonly string[]): void;
   /** The store owes a reply for longer than the soft timeout, so callers wait for it; or it does no more. */
   storeLate(late: boolean, sinceMs: number): void;
   /** The store replied to a step; or it is lost, or refuses; or its reply is only late. */

@@ -58,11 +58,15 @@ export interface ArmRequest {
   /** {@link KeyRecord.fence} and {@link KeyRecord.valueFence} as read before the quorum was asked. */
   readonly fenceRead: number;
   readonly valueFenceRead: number;
-  /**
-   * The quorum was not there to grant it: arm only if no lease runs at all, and if the last one whose holder has not
-   * ended it was over for `silenceMs`. Its holder may have extended it at the lock nodes while the store was late.
-   */
+  /** The quorum was not there to grant it: the store alone does. */
   readonly quorumLost: boolean;
+  /** {@link LockGroup.name} of the lock nodes that granted it, or would have. */
+  readonly group: string;
+  /**
+   * If the quorum was not there, or if the last lease was not granted and extended by this group alone: arm only if that
+   * lease has ended, by its holder's word or `silenceMs` ago. Its holder may have extended it at its lock nodes while the
+   * store was late.
+   */
   readonly silenceMs: number;
   readonly holder: string;
   readonly traceparent: string;
@@ -78,7 +82,7 @@ export interface ArmRequest {
  * Armed with the record as it is now, whose `lease` is the one just armed; or not armed, with the record
  * as it is now. The value is not moved: the caller has read it. Not armed means one of: another value or another fence
  * than the ones read; a lease that was given without the quorum still runs; any lease still runs, or ran until just
- * now, and this one is by the store alone.
+ * now, and this one is by the store alone, or by lock nodes of another group.
  * A nonce that is already armed is armed again with the same fence: the reply was lost, not the step.
  */
 export interface ArmReply {
@@ -130,6 +134,8 @@ export interface StoreExtend {
   readonly expiresInMs: number;
   /** The quorum was not there to agree. Extending with it clears the mark. */
   readonly quorumLost: boolean;
+  /** {@link LockGroup.name} of the lock nodes that agreed, or would have. */
+  readonly group: string;
   /** How long a lease may last in all, from when it was armed; after that it is not extended. */
   readonly holdMs: number;
   readonly keepMs: number;
