@@ -11,8 +11,8 @@ interface Lock {
 const GROUP: LockGroup = { name: 'memory', label: '' };
 
 /**
- * The quorum for one replica: one map in its memory, which always answers. It takes the same drift off a
- * lease as the real one, so that what is written against it holds there too.
+ * The quorum for one replica: one map in its memory, which always answers. It subtracts the same drift from a lease as
+ * the real one, so code that is written against it works there too.
  */
 export class MemoryLeaseQuorum implements LeaseQuorum {
   readonly #locks = new Map<string, Lock>();

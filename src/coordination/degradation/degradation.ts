@@ -8,15 +8,16 @@ import type { Lateness, Owed } from './lateness.js';
 /** What the last ballot of a group of lock nodes said. */
 interface GroupState {
   answers: boolean;
-  /** Those that are missing may only be slow, so no rung without any authority follows from it. */
+  /** The missing lock nodes may only be slow, so the mode does not become `local`. */
   isLate: boolean;
 }
 
-const RUNGS: readonly Degraded[] = ['none', 'quorum_lost', 'store_lost', 'local'];
+/** From the best to the worst. */
+const MODES: readonly Degraded[] = ['none', 'quorum_lost', 'store_lost', 'local'];
 
 /**
- * Which of the two authorities answered last, as seen on the way of the calls that need them. Each group of lock nodes
- * counts for its own keys. The first mode, and each step from there, down and back up, is reported once.
+ * Tracks which of the two authorities answered last, by watching the calls that need them. Each group of lock nodes
+ * counts for its own keys. Reports the first mode, and then each change, once.
  */
 export class Degradation {
   readonly #groups = new Map<LockGroup, GroupState>();
@@ -29,27 +30,27 @@ export class Degradation {
     private readonly quorum: Pick<LeaseQuorum, 'groupOf'>,
   ) {}
 
-  /** The lowest rung: that of a miss now, for the keys that are worst off. */
+  /** The mode of a miss now, for the keys that are worst off. */
   get mode(): Degraded {
-    let lowest = this.#modeBy(undefined);
+    let worst = this.#modeBy(undefined);
     for (const state of this.#groups.values()) {
       const mode = this.#modeBy(state);
-      if (RUNGS.indexOf(mode) > RUNGS.indexOf(lowest)) lowest = mode;
+      if (MODES.indexOf(mode) > MODES.indexOf(worst)) worst = mode;
     }
-    return lowest;
+    return worst;
   }
 
-  /** The rung of a miss now, for this key. */
+  /** The mode of a miss now, for this key. */
   modeOf(id: string): Degraded {
     return this.#modeBy(this.#groups.get(this.quorum.groupOf(id)));
   }
 
-  /** The same for a hit, which no lock node is asked for: that they were missing once says nothing of it. */
+  /** The same for a hit. A hit asks no lock node, so missing lock nodes do not matter. */
   get modeOfHit(): Degraded {
     return this.#storeAnswers ? 'none' : 'store_lost';
   }
 
-  /** The same store, with every reply and every loss noted. */
+  /** The same store. Records every reply and every loss. */
   watchedStore(store: ValueStore): ValueStore {
     return {
       read: (id, request) =>
@@ -65,7 +66,7 @@ export class Degradation {
     };
   }
 
-  /** The same namespaces, with every reply and every failed read noted. */
+  /** The same namespaces. Records every reply and every failed read. */
   watchedNamespaces(namespaces: NamespaceStore): NamespaceStore {
     return {
       read: (namespace, tags, rebuildMs) => this.#noted('tags', namespaces.read(namespace, tags, rebuildMs)),
@@ -78,7 +79,7 @@ export class Degradation {
     };
   }
 
-  /** The same quorum, with every ballot noted. */
+  /** The same quorum. Records every ballot. */
   watchedQuorum(quorum: LeaseQuorum): LeaseQuorum {
     const noted = (id: string, ballot: Ballot): Ballot => {
       this.#noteBallot(quorum.groupOf(id), ballot);
@@ -93,7 +94,7 @@ export class Degradation {
     };
   }
 
-  /** What carries a value may wait for its turn: the store owes a reply from when it is sent. */
+  /** A step with a value may wait for its turn. The store owes its reply only once it is sent. */
   #notedOnceSent<T>(
     step: StoreStep,
     sent: (() => void) | undefined,
@@ -119,7 +120,7 @@ export class Degradation {
       return got;
     } catch (error) {
       if (error instanceof StoreUnavailable) {
-        // One that is only late is not lost.
+        // A late reply is not a loss.
         if (error.how !== 'late') this.#noteStore(false);
         this.observer.storeStep(step, error.how === 'late' ? 'late' : 'failed');
       }
