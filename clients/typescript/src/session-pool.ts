@@ -3,10 +3,10 @@ import type { Clock } from './clock.js';
 import { DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import { hashOf, rankOf } from './key-share.js';
-import type { CallTerms, Transport } from './transport.js';
+import type { AskingTransport, CallTerms, Transport } from './transport.js';
 
 /** A session, as far as the pool has to do with it. */
-export interface PooledSession extends Transport {
+export interface PooledSession extends AskingTransport {
   /** The replica's address; undefined while the session is not open. */
   readonly peer: string | undefined;
   /** Resolves when it is open, and rejects when it cannot be had. */
@@ -57,7 +57,7 @@ const LOOK_AGAIN_MAX_MS = 30_000;
  * a key meet on one replica: a session that comes or goes moves no keys of the others. The first serves where no other
  * is open; it is opened by the first call.
  */
-export class SessionPool implements Transport {
+export class SessionPool implements AskingTransport {
   readonly #first: Member;
   /** All but the first. */
   readonly #others: Member[] = [];
@@ -70,6 +70,8 @@ export class SessionPool implements Transport {
 
   readonly getOrLock: Transport['getOrLock'] = (request, terms) =>
     this.#of(request).getOrLock(request, terms);
+  readonly askGetOrLock: AskingTransport['askGetOrLock'] = (request, ...to) =>
+    this.#of(request).askGetOrLock(request, ...to);
   readonly publish: Transport['publish'] = (request, terms) => this.#of(request).publish(request, terms);
   readonly release: Transport['release'] = (request, terms) => this.#of(request).release(request, terms);
   readonly extend: Transport['extend'] = (request, terms) => this.#of(request).extend(request, terms);
