@@ -72,12 +72,12 @@ export class Session {
   }
 
   /**
-   * Returns how much work it was. Throws `invalid_argument` for a violation of the session's rules. A fault in a call is
-   * that call's reply.
+   * Takes the call that stands `at` this place of its message, and returns how much work it was. Throws
+   * `invalid_argument` for a violation of the session's rules. A fault in a call is that call's reply.
    */
-  receive(path: string, { id, deadlineMs, traceparent, request }: SessionCall): number {
-    if (!(id > 0)) throw invalid(`${path}.id: ${id} is not above 0`);
-    if (this.#calls.has(id)) throw invalid(`${path}.id: ${id} is already used by an open call`);
+  receive(at: number, { id, deadlineMs, traceparent, request }: SessionCall): number {
+    if (!(id > 0)) throw invalid(`calls[${at}].id: ${id} is not above 0`);
+    if (this.#calls.has(id)) throw invalid(`calls[${at}].id: ${id} is already used by an open call`);
     const row: AnyRow | undefined = request && CALLS[request.$case];
     const call = this.#callOf(deadlineMs, traceparentOf(traceparent), row);
     const full = this.#calls.size >= CALLS_MAX;
