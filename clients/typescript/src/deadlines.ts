@@ -1,6 +1,6 @@
 import { type Clock, SYSTEM_CLOCK } from './clock.js';
 
-/** How late a deadline may be told at the most, in milliseconds. */
+/** The most that a deadline may be late, in milliseconds. */
 const TICK_MS = 4;
 
 /** What has one deadline, and where that stands. */
@@ -25,7 +25,7 @@ export class Deadlines<Item extends Timed> {
   /** Where the last deadline was set. The next one often falls into it too. */
   #last: OpenTick<Item> | undefined;
 
-  /** `expired` is called once with each item whose time is up. */
+  /** Calls `expired` once with each item whose time is up. */
   constructor(
     private readonly expired: (item: Item) => void,
     private readonly clock: Clock = SYSTEM_CLOCK,
@@ -46,7 +46,7 @@ export class Deadlines<Item extends Timed> {
   #open(at: number, nowMs: number): OpenTick<Item> {
     const stop = this.clock.after(at * TICK_MS - nowMs, () => {
       this.#close(tick);
-      // One that is told may cancel another.
+      // An item that expires may cancel another one.
       tick.expire(this.expired);
     });
     const tick = new OpenTick<Item>(at, () => {
