@@ -222,6 +222,7 @@ function watchGauges(
     nearCacheBytes: () => coordinator.nearCacheBytes,
     undecided: () => coordinator.undecided,
     nodeStates: () => authorities.nodeStates(),
+    nodeGroups: () => authorities.nodeGroups(),
     statesOfNodes: NODE_STATES,
     spans,
   });

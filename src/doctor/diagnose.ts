@@ -74,12 +74,19 @@ function examineConfiguration(config: Config, findings: Findings): void {
 
 async function examineFleet(run: Run): Promise<readonly Finding[]> {
   const { fleet } = run;
-  const nodes = await Promise.all(fleet.lockNodes.map((address) => examineNode(run, address)));
+  const groups = await Promise.all(
+    fleet.lockGroups.map((group) => Promise.all(group.map((address) => examineNode(run, address)))),
+  );
+  const nodes = groups.flat();
   const store = new Findings('value store');
   const found = await examineServer(serverOf(run, 'store', fleet.store), store);
   const runs = nodes.map(({ reached }) => reached?.servers[0]?.run);
   const together = new Findings('lock nodes');
-  checkTogether(nodes, runs, together);
+  checkSeparate(nodes, runs, together);
+  for (const group of groups) {
+    const [first] = group.map(({ name }) => name).sort();
+    checkMajority(group, groups.length === 1 ? '' : ` in the group of ${first}`, together);
+  }
   const endToEnd = new Findings('end to end');
   if (found !== undefined) {
     if (found.servers.some((server) => runs.includes(server.run))) {
@@ -103,7 +110,10 @@ interface ExaminedNode {
   readonly reached: Reached | undefined;
 }
 
-async function examineNode(run: Run, address: FleetConfig['lockNodes'][number]): Promise<ExaminedNode> {
+async function examineNode(
+  run: Run,
+  address: FleetConfig['lockGroups'][number][number],
+): Promise<ExaminedNode> {
   const name = lockNodeName(address);
   const findings = new Findings(`lock node ${name}`);
   const reached = await examineServer(serverOf(run, 'lock', address), findings);
@@ -127,7 +137,7 @@ async function examineNode(run: Run, address: FleetConfig['lockNodes'][number]):
   return { name, findings, reached };
 }
 
-function checkTogether(
+function checkSeparate(
   nodes: readonly ExaminedNode[],
   runs: readonly (string | undefined)[],
   to: Findings,
@@ -138,9 +148,13 @@ function checkTogether(
     const same = `${one.name} and ${nodes[first]?.name} are the same Redis`;
     to.fault('separate', `${same}; the second does not vote: each needs a Redis of its own`);
   }
+}
+
+/** `where`: which group of several. */
+function checkMajority(nodes: readonly ExaminedNode[], where: string, to: Findings): void {
   const fit = new Set(nodes.flatMap(({ reached }) => (reached?.isFit ? [reached.servers[0]?.run] : []))).size;
   const majority = (nodes.length + 1) / 2;
-  const count = `${fit} of ${nodes.length} are fit`;
+  const count = `${fit} of ${nodes.length} are fit${where}`;
   if (fit < majority)
     to.fault('majority', `${count}, and ${majority} are needed: leases would be DEGRADED_QUORUM_LOST`);
   else to.ok('majority', `${count}, and ${majority} are needed`);

@@ -56,6 +56,8 @@ export interface Gauges {
   undecided(): boolean;
   /** The state of each lock node, by name. Empty when embedded. */
   nodeStates(): ReadonlyMap<string, string>;
+  /** The states of the nodes of each group, by its label: empty if there is only one group. */
+  nodeGroups(): ReadonlyMap<string, readonly string[]>;
   /** Every state that there is: one that is omitted keeps its last figure. */
   readonly statesOfNodes: readonly string[];
   /** Spans by what became of them, since the start. Empty without traces. */
@@ -203,12 +205,14 @@ export class Metrics implements Omit<Observer, 'undecided' | 'publishUnanswered'
     });
   }
 
-  #watchNodes({ nodeStates, statesOfNodes }: Gauges): void {
-    const counts = { description: 'Lock nodes, by state' };
+  #watchNodes({ nodeStates, nodeGroups, statesOfNodes }: Gauges): void {
+    const counts = { description: 'Lock nodes, by state, and by group if there are several' };
     this.#meter.createObservableGauge(METRICS.quorumNodes, counts).addCallback((result) => {
-      const states = [...nodeStates().values()];
-      for (const state of states.length === 0 ? [] : statesOfNodes) {
-        result.observe(states.filter((it) => it === state).length, { [LABELS.state]: state });
+      for (const [label, states] of nodeGroups()) {
+        const group = label === '' ? {} : { [LABELS.group]: label };
+        for (const state of statesOfNodes) {
+          result.observe(states.filter((it) => it === state).length, { [LABELS.state]: state, ...group });
+        }
       }
     });
     const each = { description: '1 for the state that each lock node is in' };

@@ -45,6 +45,7 @@ export const LABELS = {
   code: 'code',
   protocol: 'protocol',
   why: 'why',
+  group: 'group',
   version: 'version',
 } as const;
 

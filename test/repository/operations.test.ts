@@ -155,7 +155,7 @@ describe('the compose file', () => {
       expect(Object.keys(environment).filter((name) => !/^(DIBS|OTEL)_/.test(name))).toEqual([]);
       const config = loadConfig({ ...ofImage, ...environment });
       expect(config).toMatchObject({ grpcListen: ['0.0.0.0:50051'], httpListen: { host: '0.0.0.0' } });
-      expect(config.fleet?.lockNodes).toHaveLength(5);
+      expect(config.fleet?.lockGroups[0]).toHaveLength(5);
       expect(config.otel).toMatchObject({ traces: { kind: 'always_on' } });
       // Jaeger takes none.
       expect(config.otel.metrics).toBeUndefined();

@@ -234,7 +234,7 @@ describe('DIBS_HTTP_LISTEN', () => {
 describe('the fleet', () => {
   it.each([3, 5, 7])('may have %d lock nodes', (count) => {
     const { fleet } = loadConfig({ ...inFleet, DIBS_QUORUM_NODES: nodes(count) });
-    expect(fleet?.lockNodes).toEqual(nodes(count).split(',').map(parseStoreUrl));
+    expect(fleet?.lockGroups[0]).toEqual(nodes(count).split(',').map(parseStoreUrl));
     expect(fleet?.store).toEqual(parseStoreUrl('redis://store:6379'));
   });
 
