@@ -140,12 +140,8 @@ export class RedisValueStore implements ValueStore {
         return this.#ask(publishScript, id, args, value.length);
       },
     );
-    const [outcome, fence, clock] = (await stored) as [Buffer, Buffer, Buffer];
-    const answer = {
-      outcome: outcome.toString() as StoredOutcome,
-      fence: Number(fence.toString()),
-      clock: clock.toString(),
-    };
+    const [outcome = '', fence, clock = ''] = ((await stored) as Buffer).toString().split(' ');
+    const answer = { outcome: outcome as StoredOutcome, fence: Number(fence), clock };
     if (value.length >= FORGOTTEN_BYTES_MIN && STORED_NOW.has(answer.outcome)) {
       this.#ends.stored(id, answer.fence, request.ttlMs + request.staleMs);
     }
