@@ -1,4 +1,5 @@
 import type { Clock } from '../ports/clock.js';
+import { PassingMap } from '../words/passing-map.js';
 
 /** How late a deadline may be told at the most. */
 const TICK_MS = 4;
@@ -18,7 +19,7 @@ export interface DeadlineHandle<Item> {
  * and Lauck, "Hashed and Hierarchical Timing Wheels", 1987), kept in a map instead of a ring.
  */
 export class Deadlines<Item extends object> {
-  readonly #ticks = new Map<number, Tick<Item>>();
+  readonly #ticks = new PassingMap<number, Tick<Item>>();
 
   /** `expired` is called once with each item whose time is up. */
   constructor(

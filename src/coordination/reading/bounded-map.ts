@@ -2,6 +2,11 @@
  * Sets the entry, as the newest one of the map. Beyond `max` entries the oldest ones go: those that were set longest ago.
  */
 export function setNewest<Key, Value>(map: Map<Key, Value>, key: Key, value: Value, max: number): void {
+  // Nothing moves where it stands alone: each deletion would cost a new table.
+  if (map.size === 1 && map.has(key)) {
+    map.set(key, value);
+    return;
+  }
   map.delete(key);
   for (const oldest of map.keys()) {
     if (map.size < max) break;

@@ -9,6 +9,7 @@ import type { NearReader } from '../reading/near-reader.js';
 import { CoordinationError } from '../words/errors.js';
 import type { Key } from '../words/key.js';
 import type { Degraded } from '../words/outcome.js';
+import { PassingMap } from '../words/passing-map.js';
 import type { KeyRecord } from '../words/record.js';
 import { Answers, type AnswersParts } from './answers.js';
 import { KeyLoop, type KeyLoopParts, type Sent } from './key-loop.js';
@@ -53,9 +54,9 @@ export interface ShownWaits {
 
 /** The loops of all keys that some caller asks for: callers are admitted, woken, timed out and dismissed here. */
 export class KeyLoops {
-  readonly #loops = new Map<string, KeyLoop>();
+  readonly #loops = new PassingMap<string, KeyLoop>();
   /** Loops of this turn's new keys, which have not read yet. */
-  readonly #beginning = new Set<KeyLoop>();
+  #beginning = new Set<KeyLoop>();
   /** A caller came to one of them since the last turn. */
   #joined = false;
   readonly #loopParts: KeyLoopParts;
@@ -198,8 +199,8 @@ export class KeyLoops {
       await this.parts.clock.turn();
       if (!this.#joined) break;
     }
-    const loops = [...this.#beginning];
-    this.#beginning.clear();
+    const loops = this.#beginning;
+    this.#beginning = new Set();
     for (const loop of loops) void this.#run(loop);
   }
 
