@@ -177,7 +177,7 @@ function serve(
   return GrpcServer.bind({ listen, connectionAgeMs, compressedRequests, ...sizes, ...parts });
 }
 
-/** What every call needs besides the coordinator and its bounds. */
+/** Everything that a call needs apart from the coordinator and its bounds. */
 function edgeOf(
   { log, metrics, tracing }: Observation,
   turns: Turns,
@@ -210,7 +210,7 @@ function sharesOf({ connectionsMax }: Config, log: Logger, metrics: Metrics) {
   };
 }
 
-/** What is allowed and probably not meant. */
+/** Logs settings that are allowed but probably a mistake. */
 function warnOf({ suspicions }: Config, log: Logger): void {
   for (const unknown of suspicions.unknownVariables) log.warn(unknown, LOG.unknownVariable);
   if (suspicions.embeddedBeyondLoopback) log.warn({}, LOG.embeddedBeyondLoopback);
@@ -236,7 +236,7 @@ function watchGauges(
   });
 }
 
-/** The files, besides the policies, that are reloaded while the process runs. */
+/** The files that are reloaded while the process runs, except the policies. */
 function watchesOf(
   { tls, auth }: Config,
   servers: readonly Pick<GrpcServer | HttpServer, 'renewTls'>[],

@@ -128,14 +128,16 @@ function fleet(config: Config, addresses: NonNullable<Config['fleet']>, tools: A
   };
 }
 
-/** The node has said what it is, whether or not it may vote yet. */
+/** The states of a node that has answered, whether or not it may vote yet. */
 const REACHED: ReadonlySet<NodeState> = new Set(['voting', 'waiting', 'evicting', 'duplicate']);
 
 function areReached(states: ReadonlyMap<string, NodeState>): boolean {
   return [...states.values()].filter((state) => REACHED.has(state)).length > states.size / 2;
 }
 
-/** One wrong address of five costs a first start the whole wait, which otherwise looks like nothing at all. */
+/**
+ * Explains a slow first start. One wrong address of five makes it wait for the whole timeout, without any other sign.
+ */
 function warnOfWaiting(states: ReadonlyMap<string, string>, waitMsMax: number, log: Logger): void {
   const namesIn = (is: (state: string) => boolean) =>
     [...states].flatMap(([name, state]) => (is(state) ? [name] : []));
@@ -146,8 +148,8 @@ function warnOfWaiting(states: ReadonlyMap<string, string>, waitMsMax: number, l
 }
 
 /**
- * Resolves when the store has answered with a known format, or after a timeout: a store may be late for long. `isOurs` is
- * called when it has, also after that.
+ * Resolves when the store has answered with a known format, or after a timeout, because a store may be late for long.
+ * Calls `isOurs` when the store has answered, even after the timeout.
  */
 async function storeIsOurs(
   connection: StoreConnection,

@@ -34,7 +34,7 @@ export interface Config extends EdgeConfig {
   readonly policy: Policy;
   readonly logLevel: LogLevel;
   readonly otel: OtelConfig;
-  /** What is allowed and probably not meant. */
+  /** Settings that are allowed but probably a mistake. */
   readonly suspicions: Suspicions;
 }
 
@@ -78,7 +78,7 @@ export function loadConfig(
   const connectionAgeMs = reader.whole('DIBS_CONNECTION_AGE_MS', 600_000, 1_000, 24 * HOUR_MS);
   // An idle one costs about 40 KiB.
   const connectionsMax = reader.whole('DIBS_CONNECTIONS', 10_000, 1, 1_000_000);
-  // Half of it suffices one connection for sixty answers with a value of 1 MiB in flight, on any network.
+  // One connection may use half of it: sixty answers of 1 MiB in flight, enough on any network.
   const unsentBytesMax = reader.whole('DIBS_UNSENT_BYTES', 128 * MIB, MIB, 2 ** 40);
   // Values rarely shrink much, while a small compressed request can become a large one.
   const compressedRequests = reader.choice('DIBS_COMPRESSED_REQUESTS', 'false', ['true', 'false']) === 'true';

@@ -9,8 +9,8 @@ interface Lock {
 }
 
 /**
- * The quorum for one replica: one map in its memory, which always answers. It takes the same drift off a
- * lease as the real one, so that what is written against it holds there too.
+ * The quorum for one replica: one map in its memory, which always answers. It subtracts the same drift from a lease as
+ * the real one, so code that is written against it works there too.
  */
 export class MemoryLeaseQuorum implements LeaseQuorum {
   readonly #locks = new Map<string, Lock>();

@@ -249,7 +249,7 @@ export function invalidate(
   };
 }
 
-/** What lies between the two ends is the value's stale_ms, or the rest of it after an earlier mark. */
+/** The time between the two ends is the value's stale_ms, or the rest of it after an earlier mark. */
 function markedStale(value: MemoryValue, nowMs: number): MemoryValue | undefined {
   const staleMs = value.servableUntilMs - value.freshUntilMs;
   const servableUntilMs = Math.min(value.servableUntilMs, nowMs + staleMs);
@@ -257,17 +257,17 @@ function markedStale(value: MemoryValue, nowMs: number): MemoryValue | undefined
   return { ...value, freshUntilMs: Math.min(value.freshUntilMs, nowMs), servableUntilMs };
 }
 
-/** Microseconds of the store's clock, so that fences grow also when the record is lost in between. */
+/** Microseconds of the store's clock, so fences grow even if the record is lost in between. */
 function nextFence(record: Maybe, nowMs: number): number {
   return Math.max((record?.fence ?? 0) + 1, Math.floor(nowMs * 1000));
 }
 
-/** A record that a step has just made, and nobody else has. */
+/** A record that a step has just made and that nothing else refers to. */
 type Draft = MemoryRecord & { expiresAtMs: number };
 
 /**
- * The record outlives its value, its lease and its back-off by `keepMs`; and it lasts until the clock has passed its
- * fence, for the next one would be lower otherwise, after the clock was set back.
+ * The record outlives its value, its lease and its back-off by `keepMs`. It also lasts until the clock has passed its
+ * fence. Otherwise the next fence would be lower after the clock was set back.
  */
 function kept(record: Draft, nowMs: number, keepMs: number): MemoryRecord {
   const lastEndMs = Math.max(

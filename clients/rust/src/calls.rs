@@ -75,6 +75,11 @@ impl Calls {
         }
     }
 
+    /// The keys by the replica that has them: each group is a call of its own.
+    pub async fn groups(&self, keys: Vec<String>) -> Vec<Vec<String>> {
+        self.transport.groups(keys).await
+    }
+
     /// Each answer as it comes; ends with the last.
     pub async fn get_or_lock_many(
         &self,

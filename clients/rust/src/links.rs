@@ -127,6 +127,16 @@ impl Transport for Arc<Links> {
         .boxed()
     }
 
+    fn groups(&self, keys: Vec<String>) -> BoxFuture<'_, Vec<Vec<String>>> {
+        async move {
+            match &self.connected().session {
+                Some(session) => session.groups(keys).await,
+                None => vec![keys],
+            }
+        }
+        .boxed()
+    }
+
     fn watches(&self, namespace: &str) -> bool {
         let near = self.hears.near.as_ref().filter(|near| near.has(namespace));
         near.is_some() && self.connected().session.as_ref().is_some_and(SessionOrUnary::watches)

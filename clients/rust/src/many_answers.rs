@@ -66,21 +66,25 @@ impl ManyAnswers {
         Begun { request_id: self.request_id.clone(), given }
     }
 
-    /// Asks for all keys.
+    /// Asks for all keys, each at the replica that has it.
     pub async fn ask(mut self) {
-        let keys = std::mem::take(&mut self.keys);
-        let held = match self.options.wait {
-            Some(Duration::ZERO) => keys,
-            _ => {
-                let held = join_all(keys.chunks(KEYS_MAX).map(|keys| self.look(keys.to_vec()))).await;
-                let held = held.concat();
-                for key in &held {
-                    self.gathering.goes_without(key);
-                }
-                held
-            }
-        };
-        join_all(held.chunks(KEYS_MAX).map(|keys| self.pass(keys.to_vec(), false))).await;
+        let groups = self.core.calls.groups(std::mem::take(&mut self.keys)).await;
+        let pieces = groups.iter().flat_map(|group| group.chunks(KEYS_MAX));
+        join_all(pieces.map(|keys| self.ask_piece(keys.to_vec()))).await;
+    }
+
+    async fn ask_piece(&self, keys: Vec<String>) {
+        if self.options.wait == Some(Duration::ZERO) {
+            self.pass(keys, false).await;
+            return;
+        }
+        let held = self.look(keys).await;
+        for key in &held {
+            self.gathering.goes_without(key);
+        }
+        if !held.is_empty() {
+            self.pass(held, false).await;
+        }
     }
 
     /// Without a wait, and again while no other caller has the lease of a key: a service under load has not decided about

@@ -74,3 +74,18 @@ pub(crate) fn choose<'a>(members: &'a [Arc<Member>], key: &str, tried: &[Arc<Mem
         .or_else(|| places().max_by_key(rank))
         .or_else(|| left().next())
 }
+
+/// The keys by the member that [has](choose) each of them, in the order in which they came.
+pub(crate) fn groups(members: &[Arc<Member>], keys: Vec<String>) -> Vec<Vec<String>> {
+    if let [_] = members {
+        return vec![keys];
+    }
+    let mut by_member: Vec<Vec<String>> = members.iter().map(|_| Vec::new()).collect();
+    for key in keys {
+        let has = choose(members, &key, &[]);
+        let at = members.iter().position(|member| has.is_some_and(|has| Arc::ptr_eq(member, has)));
+        by_member[at.unwrap_or_default()].push(key);
+    }
+    by_member.retain(|group| !group.is_empty());
+    by_member
+}

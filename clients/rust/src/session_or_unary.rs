@@ -73,6 +73,10 @@ impl SessionOrUnary {
         Ok(())
     }
 
+    pub async fn groups(&self, keys: Vec<String>) -> Vec<Vec<String>> {
+        if self.is_unary.load(Ordering::Relaxed) { vec![keys] } else { self.session.groups(keys).await }
+    }
+
     /// The session hears of all changes now.
     pub fn watches(&self) -> bool {
         !self.is_unary.load(Ordering::Relaxed) && self.session.watches()

@@ -18,7 +18,7 @@ use crate::{
     address::Place,
     link::Link,
     open_calls::Ended,
-    pool_member::{Member, choose},
+    pool_member::{Member, choose, groups},
     session::{Hears, Session},
     transport::{Each, Request, Response, Terms},
     v1,
@@ -83,6 +83,7 @@ impl SessionPool {
         Err(Ended::NoSession)
     }
 
+    /// The keys are those of one of the [groups](Self::groups).
     pub async fn ask_many(
         self: &Arc<Self>,
         request: v1::GetOrLockManyRequest,
@@ -99,6 +100,11 @@ impl SessionPool {
             }
         }
         Err(Ended::NoSession)
+    }
+
+    /// The keys by the session that would have each of them alone.
+    pub async fn groups(self: &Arc<Self>, keys: Vec<String>) -> Vec<Vec<String>> {
+        groups(&self.ready().await, keys)
     }
 
     fn passes_by(&self, member: &Arc<Member>, tried: &mut Vec<Arc<Member>>) {

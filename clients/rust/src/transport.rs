@@ -23,14 +23,19 @@ pub(crate) type Each<'a> = dyn FnMut(v1::GetOrLockManyResponse) + Send + 'a;
 pub(crate) trait Transport: Send + Sync {
     fn ask(&self, request: Request, terms: Terms) -> BoxFuture<'_, Result<Response, CallError>>;
 
-    /// Tells each answer as it comes, and ends with the last. Dropping the future ends the call, and gives back the
-    /// leases that it was not told of.
+    /// Calls `each` with each answer as it comes, and ends with the last. Dropping the future ends the call, and gives
+    /// back the leases that `each` was not called with. The keys are those of one of the [groups](Self::groups).
     fn ask_many<'a>(
         &'a self,
         request: v1::GetOrLockManyRequest,
         terms: Terms,
         each: &'a mut Each<'_>,
     ) -> BoxFuture<'a, Result<(), CallError>>;
+
+    /// The keys by the replica that has them: each group is a call of its own.
+    fn groups(&self, keys: Vec<String>) -> BoxFuture<'_, Vec<Vec<String>>> {
+        std::future::ready(vec![keys]).boxed()
+    }
 
     /// Ends when the first connection stands.
     fn ready(&self) -> BoxFuture<'_, ()> {

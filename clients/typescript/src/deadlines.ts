@@ -1,9 +1,9 @@
 import { type Clock, SYSTEM_CLOCK } from './clock.js';
 
-/** How late a deadline may be told at the most, in milliseconds. */
+/** The most that a deadline may be late, in milliseconds. */
 const TICK_MS = 4;
 
-/** Where a deadline stands, to be cancelled with what it was set for. */
+/** The place of a deadline, to cancel it. */
 export interface Slot<Item> {
   cancel(item: Item): void;
 }
@@ -12,7 +12,7 @@ export interface Slot<Item> {
 export class Deadlines<Item extends object> {
   readonly #ticks = new Map<number, Tick<Item>>();
 
-  /** `expired` is called once with each item whose time is up. */
+  /** Calls `expired` once with each item whose time is up. */
   constructor(
     private readonly expired: (item: Item) => void,
     private readonly clock: Clock = SYSTEM_CLOCK,
@@ -30,7 +30,7 @@ export class Deadlines<Item extends object> {
   #open(at: number, nowMs: number): Tick<Item> {
     const cancel = this.clock.after(at * TICK_MS - nowMs, () => {
       this.#ticks.delete(at);
-      // One that is told may cancel another.
+      // An item that expires may cancel another one.
       for (const item of tick.due) this.expired(item);
     });
     const tick = new Tick<Item>(() => {

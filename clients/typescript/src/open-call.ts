@@ -4,7 +4,7 @@ import type * as wire from './generated/dibs/v1/coordinator.js';
 
 export type Response = NonNullable<wire.SessionReply['response']>;
 
-/** What a response of this kind carries. */
+/** The content of a response of this kind. */
 export type Of<Case extends Response['$case']> = Extract<Response, { $case: Case }>['value'];
 
 /** What the caller waits for, and how it gets it. */
@@ -12,18 +12,18 @@ interface CallerOf {
   readonly expected: Response['$case'];
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: DibsError) => void;
-  /** Gets each answer but the last, where there are several. */
+  /** Receives each answer but the last, if there are several. */
   readonly more: ((value: unknown) => void) | undefined;
 }
 
 /** A call whose answer has not come. */
 export class OpenCall<Line> {
   slot: Slot<OpenCall<Line>> | undefined;
-  /** Called when it has ended, however. */
+  /** Called when it has ended, in any way. */
   onEnd: (() => void) | undefined;
 
   constructor(
-    /** Where it was sent. */
+    /** The stream that it was sent on. */
     readonly line: Line,
     readonly id: number,
     readonly deadlineMs: number,

@@ -19,14 +19,14 @@ type Request = NonNullable<wire.SessionCall['request']>;
 
 export interface SessionTransportOptions {
   readonly clock: Clock;
-  /** How long a session may take to be confirmed, in milliseconds of this process's own running. */
+  /** How long the confirmation of a session may take, in milliseconds of this process's own running time. */
   readonly connectMs: number;
   readonly holder: string;
   /** A lease of this session is over: its publish would not be stored. */
   leaseLost(lost: wire.LeaseLost): void;
   /** Filled by answers. */
   readonly near?: NearCache | undefined;
-  /** Told of what changes. */
+  /** Receives changes. */
   readonly changes?: Changes | undefined;
   readonly events?: SessionEvents | undefined;
 }
@@ -36,20 +36,20 @@ interface Line {
   readonly stream: Stream;
   readonly calls: Map<number, OpenCall<Line>>;
   readonly watch: Watch | undefined;
-  /** Ends the wait for its confirmation; undefined once that came: proxies on the way carry sessions. */
+  /** Ends the wait for its confirmation; undefined once it came: proxies on the way carry sessions. */
   confirm: (() => void) | undefined;
-  /** Told when it is confirmed, or broken. */
+  /** Called when it is confirmed or broken. */
   readonly expected: ((error?: DibsError) => void)[];
   calling: wire.SessionCall[];
   cancelled: number[];
   planned: boolean;
-  /** New calls go elsewhere; it ends with its last one. */
+  /** New calls go elsewhere. It ends with its last call. */
   leaving: boolean;
 }
 
 /**
- * All calls on one stream: what gathers in one turn of the event loop leaves in one message, and answers
- * come in any order. A replica that drains is left for new calls, and still answers the open ones.
+ * All calls on one stream. Calls of one turn of the event loop leave in one message, and answers come in any order. A
+ * draining replica gets no new calls, and still answers the open ones.
  */
 export class SessionTransport implements PooledSession {
   #line: Line | undefined;
@@ -129,7 +129,7 @@ export class SessionTransport implements PooledSession {
     return this.#line?.confirm === undefined ? this.#line?.stream.getPeer() : undefined;
   }
 
-  /** Resolves when it is confirmed, and rejects when it cannot be had. */
+  /** Resolves when it is confirmed, and rejects if it cannot be opened. */
   ready(): Promise<void> {
     if (this.#closed) return Promise.reject(closed());
     return new Promise((resolve, reject) => {
@@ -143,7 +143,7 @@ export class SessionTransport implements PooledSession {
     try {
       this.#live();
     } catch {
-      // A token that cannot be had now: the calls say so, this is tried again.
+      // No token is available now. The calls report that, and this is tried again.
       this.options.events?.broken();
     }
   }
@@ -231,7 +231,7 @@ export class SessionTransport implements PooledSession {
     }
   }
 
-  /** The stream for new calls, opened if there is none. */
+  /** The stream for new calls. Opens one if there is none. */
   #live(): Line {
     if (this.#line !== undefined) return this.#line;
     const { holder, connectMs, changes, clock } = this.options;
@@ -289,7 +289,7 @@ export class SessionTransport implements PooledSession {
     this.#end(call, new DibsError(code, message, retryAfterMs, { cause }));
   }
 
-  /** New calls go to another replica; the open ones are still answered on this stream. */
+  /** New calls go to another replica. The open ones are still answered on this stream. */
   #leave(line: Line): void {
     if (this.#line === line) this.#line = undefined;
     this.#unwatched(line);
@@ -304,7 +304,7 @@ export class SessionTransport implements PooledSession {
     line.stream.end();
   }
 
-  /** It tells of no more changes. */
+  /** It reports no more changes. */
   #unwatched(line: Line): void {
     line.watch?.end();
     this.options.changes?.missed();

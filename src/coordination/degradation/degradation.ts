@@ -6,13 +6,13 @@ import type { Degraded } from '../words/outcome.js';
 import type { Lateness, Owed } from './lateness.js';
 
 /**
- * Which of the two authorities answered last, as seen on the way of the calls
- * that need them. The first mode, and each step from there, down and back up, is reported once.
+ * Tracks which of the two authorities answered last, by watching the calls that need them. Reports the first mode, and
+ * then each change, once.
  */
 export class Degradation {
   #quorumAnswers = true;
   #storeAnswers = true;
-  /** The lock nodes that are missing may only be slow, so no rung without any authority follows from it. */
+  /** The missing lock nodes may only be slow, so the mode does not become `local`. */
   #quorumIsLate = false;
   #isKnown = false;
 
@@ -21,18 +21,18 @@ export class Degradation {
     private readonly lateness: Pick<Lateness, 'begin' | 'end'>,
   ) {}
 
-  /** The rung of a miss now. */
+  /** The mode of a miss now. */
   get mode(): Degraded {
     if (this.#storeAnswers) return this.#quorumAnswers ? 'none' : 'quorum_lost';
     return this.#quorumAnswers || this.#quorumIsLate ? 'store_lost' : 'local';
   }
 
-  /** The same for a hit, which no lock node is asked for: that they were missing once says nothing of it. */
+  /** The same for a hit. A hit asks no lock node, so missing lock nodes do not matter. */
   get modeOfHit(): Degraded {
     return this.#storeAnswers ? 'none' : 'store_lost';
   }
 
-  /** The same store, with every reply and every loss noted. */
+  /** The same store. Records every reply and every loss. */
   watchedStore(store: ValueStore): ValueStore {
     return {
       read: (id, request) =>
@@ -48,7 +48,7 @@ export class Degradation {
     };
   }
 
-  /** The same namespaces, with every reply and every failed read noted. */
+  /** The same namespaces. Records every reply and every failed read. */
   watchedNamespaces(namespaces: NamespaceStore): NamespaceStore {
     return {
       read: (namespace, tags, rebuildMs) => this.#noted('tags', namespaces.read(namespace, tags, rebuildMs)),
@@ -61,7 +61,7 @@ export class Degradation {
     };
   }
 
-  /** The same quorum, with every ballot noted. */
+  /** The same quorum. Records every ballot. */
   watchedQuorum(quorum: LeaseQuorum): LeaseQuorum {
     const noted = (ballot: Ballot): Ballot => {
       const isLate = ballot.kind === 'unavailable' && ballot.late === true;
@@ -75,7 +75,7 @@ export class Degradation {
     };
   }
 
-  /** What carries a value may wait for its turn: the store owes a reply from when it is sent. */
+  /** A step with a value may wait for its turn. The store owes its reply only once it is sent. */
   #notedOnceSent<T>(
     step: StoreStep,
     sent: (() => void) | undefined,
@@ -101,7 +101,7 @@ export class Degradation {
       return got;
     } catch (error) {
       if (error instanceof StoreUnavailable) {
-        // One that is only late is not lost.
+        // A late reply is not a loss.
         if (error.how !== 'late') this.#note(this.#quorumAnswers, false);
         this.observer.storeStep(step, error.how === 'late' ? 'late' : 'failed');
       }

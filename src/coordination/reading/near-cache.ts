@@ -2,9 +2,9 @@ import type { Key } from '../words/key.js';
 import type { StoredValue } from '../words/record.js';
 import type { Snapshot } from './snapshot.js';
 
-/** Of an entry, besides its id and its value: records, snapshots and their slots in the maps; `npm run bench -- footprint`. */
+/** An entry without its id and value: records, snapshots and their map entries; `npm run bench -- footprint`. */
 const ENTRY_BYTES = 1_800;
-/** Of a tag, besides its letters: its text, its name in the index and its set there; `npm run bench -- footprint`. */
+/** A tag without its letters: its text, its name in the index and its set there; `npm run bench -- footprint`. */
 const TAG_BYTES = 400;
 
 interface Entry {
@@ -14,8 +14,8 @@ interface Entry {
 }
 
 /**
- * Snapshots of fresh values in this replica's memory, the least recently used dropped first. What changes is
- * dropped when its wake comes; the caller must not trust it as fresh while the wake channel is down.
+ * Snapshots of fresh values in this replica's memory, the least recently used dropped first. A changed value is dropped
+ * when its wake comes. While the wake channel is down, do not trust any as fresh.
  */
 export class NearCache {
   readonly #entries = new Map<string, Entry>();
@@ -31,7 +31,7 @@ export class NearCache {
     return this.#bytes;
   }
 
-  /** Keeps what a read returned, unless it is too large. The caller knows that no change of it has arrived since it was sent. */
+  /** Keeps the result of a read unless it is too large. No change of it may have arrived since the read was sent. */
   fill({ id, namespace }: Key, snapshot: Snapshot): void {
     const { value } = snapshot.record;
     if (value === undefined) return;
@@ -59,12 +59,12 @@ export class NearCache {
     return entry.snapshot;
   }
 
-  /** What it has, fresh or not: for a read that is not to move it again. */
+  /** The value that it has, fresh or not, so that a read need not transfer it again. */
   known(id: string): StoredValue | undefined {
     return this.#entries.get(id)?.snapshot.record.value;
   }
 
-  /** For when the store is lost: what it had, which is to be taken for stale, for changes may not have been heard. */
+  /** For when the store is lost: the value that it had. Treat it as stale, because changes may have been missed. */
   stale(id: string, nowMs: number): StoredValue | undefined {
     const snapshot = this.#entries.get(id)?.snapshot;
     if (snapshot?.record.value === undefined) return undefined;
@@ -83,7 +83,7 @@ export class NearCache {
     for (const tag of tags) for (const id of this.#byTag.get(tagOf(namespace, tag)) ?? []) this.drop(id);
   }
 
-  /** All of the namespace was invalidated, or it is not known what of it. */
+  /** All of the namespace was invalidated, or an unknown part of it. */
   dropNamespace(namespace: string): void {
     for (const id of this.#byNamespace.get(namespace) ?? []) this.drop(id);
   }
@@ -107,7 +107,7 @@ export class NearCache {
   }
 }
 
-/** No hit needs the last holder, or how the last lease ended: texts as long as callers choose. */
+/** No hit needs the last holder, or how the last lease ended. Callers choose the length of these texts. */
 function withoutStory(snapshot: Snapshot): Snapshot {
   const { fence, valueFence, value, rebuild } = snapshot.record;
   return { ...snapshot, record: { fence, valueFence, value, rebuild } };

@@ -311,7 +311,10 @@ export class Sessions {
     });
   }
 
-  /** While changes are heard of, watching clients get a beat; else, for those of the release before, that anything may have changed. */
+  /**
+   * While the wake channel is live, watching clients get a beat. Otherwise they get "anything may have changed", for
+   * clients of the previous release.
+   */
   #tellOfTheChannel(): void {
     for (const open of this.#open) this.#askToLeaveIfRevoked(open);
     if (!this.parts.wakes.live) {
