@@ -80,8 +80,20 @@ export function encodeTags(tags: readonly string[]): string {
 /** The record with nothing but a lease that was just armed. */
 export function firstLease(request: ArmRequest, fence: number): RecordFacts {
   const { nonce, expiresInMs, leaseMs, holder, traceparent, reason, requestKey, quorumLost } = request;
-  const labels = { leaseMs, holder, traceparent, reason, requestKey };
-  const lease = { nonce, fence, expiresInMs, ageMs: 0, owner: 1, quorumLost, ...labels };
+  // One by one: a spread behind other fields costs 1 µs.
+  const lease: ArmedLease = {
+    nonce,
+    fence,
+    expiresInMs,
+    leaseMs,
+    ageMs: 0,
+    holder,
+    traceparent,
+    reason,
+    requestKey,
+    owner: 1,
+    quorumLost,
+  };
   return { fence, valueFence: 0, lease };
 }
 

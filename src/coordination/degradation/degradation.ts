@@ -69,8 +69,8 @@ export class Degradation {
       return ballot;
     };
     return {
-      acquire: async (id, nonce, leaseMs, heard) => noted(await quorum.acquire(id, nonce, leaseMs, heard)),
-      extend: async (id, nonce, leaseMs) => noted(await quorum.extend(id, nonce, leaseMs)),
+      acquire: (id, nonce, leaseMs, heard) => quorum.acquire(id, nonce, leaseMs, heard).then(noted),
+      extend: (id, nonce, leaseMs) => quorum.extend(id, nonce, leaseMs).then(noted),
       release: (id, nonce) => quorum.release(id, nonce),
     };
   }
@@ -89,26 +89,31 @@ export class Degradation {
     return this.#noted(step, reply, owing);
   }
 
-  async #noted<T>(
+  #noted<T>(
     step: StoreStep,
     reply: Promise<T>,
     owing: { owed?: Owed } = { owed: this.lateness.begin() },
   ): Promise<T> {
-    try {
-      const got = await reply;
-      this.#note(this.#quorumAnswers, true);
-      this.observer.storeStep(step, 'done');
-      return got;
-    } catch (error) {
-      if (error instanceof StoreUnavailable) {
-        // A late reply is not a loss.
-        if (error.how !== 'late') this.#note(this.#quorumAnswers, false);
-        this.observer.storeStep(step, error.how === 'late' ? 'late' : 'failed');
-      }
-      throw error;
-    } finally {
+    const over = () => {
       if (owing.owed !== undefined) this.lateness.end(owing.owed);
-    }
+    };
+    return reply.then(
+      (got) => {
+        this.#note(this.#quorumAnswers, true);
+        this.observer.storeStep(step, 'done');
+        over();
+        return got;
+      },
+      (error) => {
+        if (error instanceof StoreUnavailable) {
+          // A late reply is not a loss.
+          if (error.how !== 'late') this.#note(this.#quorumAnswers, false);
+          this.observer.storeStep(step, error.how === 'late' ? 'late' : 'failed');
+        }
+        over();
+        throw error;
+      },
+    );
   }
 
   #note(quorumAnswers: boolean, storeAnswers: boolean, quorumIsLate = this.#quorumIsLate): void {

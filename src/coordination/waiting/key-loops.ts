@@ -55,6 +55,9 @@ export interface ShownWaits {
   readonly longestMs: number;
 }
 
+/** {@link KeyLoops.feed} where no caller waits. */
+export const SERVED_NONE: Promise<number> = Promise.resolve(0);
+
 /** The loops of all keys that callers ask for. Admits, wakes, times out and dismisses the callers. */
 export class KeyLoops {
   readonly #loops = new PassingMap<string, KeyLoop>();
@@ -168,8 +171,8 @@ export class KeyLoops {
   }
 
   /** {@link KeyLoop.feed}; 0 where no caller waits for the key. */
-  async feed({ id }: Key, record: KeyRecord, sent: Sent, degraded?: Degraded): Promise<number> {
-    return (await this.#loops.get(id)?.feed(record, sent, degraded)) ?? 0;
+  feed({ id }: Key, record: KeyRecord, sent: Sent, degraded?: Degraded): Promise<number> {
+    return this.#loops.get(id)?.feed(record, sent, degraded) ?? SERVED_NONE;
   }
 
   /** From now on no caller waits or gets a lease here. Hits are still served. */
