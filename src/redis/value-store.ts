@@ -97,6 +97,7 @@ export class RedisValueStore implements ValueStore {
       lease: encodeLabels(request),
       clock: request.clock,
       keep_ms: request.keepMs,
+      group: request.group,
     }) as Promise<RecordReply | Buffer>;
     return asked.then((reply) => {
       // There was no record, so that nothing else is in it.
@@ -171,6 +172,7 @@ export class RedisValueStore implements ValueStore {
       alone: request.quorumLost ? 1 : 0,
       keep_ms: request.keepMs,
       hold_ms: request.holdMs,
+      group: request.group,
     })) as number | null;
     return leftUs === null ? { extended: false } : { extended: true, expiresInMs: leftUs / 1000 };
   }

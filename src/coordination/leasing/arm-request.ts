@@ -9,6 +9,8 @@ export interface ToArm {
   /** For how long the grant is still valid. */
   readonly leftMs: number;
   readonly quorumLost: boolean;
+  /** Of lock nodes, by {@link LockGroup.name}. */
+  readonly group: string;
   /** The namespace's. */
   readonly tagClock: string;
   readonly span: Span | undefined;
@@ -16,7 +18,7 @@ export interface ToArm {
 
 /** What the store is asked, field by field: a spread in the middle of an object costs 2 µs. */
 export function armRequestOf(grant: Grant, toArm: ToArm, limits: Limits): ArmRequest {
-  const { nonce, leftMs, quorumLost, tagClock, span } = toArm;
+  const { nonce, leftMs, quorumLost, group, tagClock, span } = toArm;
   const { leaseMs, holder, traceparent, requestKey, reason } = labelsOf(grant, span);
   const { fence, valueFence } = grant.snapshot.record;
   return {
@@ -26,6 +28,7 @@ export function armRequestOf(grant: Grant, toArm: ToArm, limits: Limits): ArmReq
     fenceRead: fence,
     valueFenceRead: valueFence,
     quorumLost,
+    group,
     silenceMs: limits.silenceMs,
     holder,
     traceparent,

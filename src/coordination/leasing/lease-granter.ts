@@ -14,7 +14,15 @@ import type { Token } from '../words/token.js';
 import type { Span } from '../words/trace.js';
 import { armRequestOf } from './arm-request.js';
 import { armedSnapshot as snapshotOf } from './armed-snapshot.js';
-import { type Attempt, type Candidate, forWhoIsHere, type Given, type Grant, type Tried } from './attempt.js';
+import {
+  type Attempt,
+  type Candidate,
+  forWhoIsHere,
+  type Given,
+  type Grant,
+  type Tried,
+  unarmed,
+} from './attempt.js';
 import { driftMs } from './drift.js';
 import { unnamedLeaseMs } from './forecast.js';
 import { heldOf, leaseOf } from './given-lease.js';
@@ -186,7 +194,9 @@ export class LeaseGranter {
       if (isOver) throw new StoreUnavailable('the tag clock came too late', { how: 'late' });
       sent = this.#now(grant);
       const leftMs = validUntilMs - sent.readAtMs;
-      return store.arm(key.id, armRequestOf(grant, { nonce, leftMs, quorumLost, tagClock, span }, limits));
+      const group = quorum.groupOf(key.id).name;
+      const toArm = { nonce, leftMs, quorumLost, group, tagClock, span };
+      return store.arm(key.id, armRequestOf(grant, toArm, limits));
     };
     try {
       const tagClock = this.shared.keeper.forLease(key.namespace, snapshot.namespace?.clock ?? '');
@@ -202,7 +212,7 @@ export class LeaseGranter {
     }
     if (!reply.armed) {
       await quorum.release(key.id, nonce);
-      return { kind: 'read_again' };
+      return unarmed(snapshot, reply.record);
     }
     const token: Token = { kind: 'armed', nonce, fence: reply.record.fence, leaseMs };
     const { lifecycle } = this.shared;
