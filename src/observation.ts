@@ -40,7 +40,7 @@ export async function startObservation(
   clock: Clock,
   policyOf: (namespace: string) => Policy,
 ): Promise<Observation> {
-  const log = rateLimited(createLogger(config.logLevel), clock);
+  const log = rateLimited(createLogger(config.logLevel, undefined, config.worker), clock);
   const endLibraryOutput = logLibraryOutput(log);
   const { traces, metrics: sent } = config.otel;
   const series = new NamespaceSeries(clock);

@@ -65,7 +65,7 @@ export class Coordinator {
 
   constructor(parts: CoordinatorParts) {
     const lateness = new Lateness(parts);
-    this.#degradation = new Degradation(parts.observer, lateness);
+    this.#degradation = new Degradation(parts.observer, lateness, parts.quorum);
     this.#indecision = new Indecision(parts.clock, parts.observer);
     const store = this.#degradation.watchedStore(parts.store);
     const quorum = this.#degradation.watchedQuorum(parts.quorum);
@@ -224,7 +224,7 @@ export class Coordinator {
   async explain(key: Key): Promise<Explanation> {
     const { record, past } = await this.#reader.explain(key);
     const waiters = this.#keyLoops.waitersOf(key.id);
-    return explanationOf(record, past, { waiters, degraded: this.#degradation.mode });
+    return explanationOf(record, past, { waiters, degraded: this.#degradation.modeOf(key.id) });
   }
 
   /** Takes back a lease whose caller left before the answer could be sent, or left with its session. */

@@ -15,6 +15,8 @@ export interface ConsoleState {
     readonly mode: 'embedded' | 'quorum';
     readonly draining: boolean;
     readonly uptimeMs: number;
+    /** Absent if the replica is one process. */
+    readonly workers?: { readonly serving: number; readonly of: number };
   };
   readonly now: {
     readonly waiters: number;

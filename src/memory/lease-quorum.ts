@@ -1,12 +1,14 @@
 import { driftMs } from '../coordination/leasing/drift.js';
 import type { Clock } from '../coordination/ports/clock.js';
-import type { Ballot, LeaseQuorum } from '../coordination/ports/lease-quorum.js';
+import type { Ballot, LeaseQuorum, LockGroup } from '../coordination/ports/lease-quorum.js';
 import { Sweep } from './sweep.js';
 
 interface Lock {
   readonly nonce: string;
   readonly untilMs: number;
 }
+
+const GROUP: LockGroup = { name: 'memory', label: '' };
 
 /**
  * The quorum for one replica: one map in its memory, which always answers. It subtracts the same drift from a lease as
@@ -21,6 +23,10 @@ export class MemoryLeaseQuorum implements LeaseQuorum {
   /** Locks held now, including expired ones. */
   get size(): number {
     return this.#locks.size;
+  }
+
+  groupOf(): LockGroup {
+    return GROUP;
   }
 
   async acquire(id: string, nonce: string, leaseMs: number): Promise<Ballot> {

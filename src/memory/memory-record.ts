@@ -44,6 +44,8 @@ export interface MemoryLease extends Omit<ArmedLease, 'fence' | 'expiresInMs' | 
   readonly armedAtMs: number;
   readonly untilMs: number;
   readonly clock: string;
+  /** The lock nodes that its holders have used; empty if they are of several groups. */
+  readonly group: string;
 }
 
 export interface MemoryPast extends Omit<PastLease, 'endedAgoMs'> {

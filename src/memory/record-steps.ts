@@ -67,7 +67,7 @@ function bytesOf({ holder, failure }: MemoryPast): number {
 }
 
 export function arm(record: Maybe, request: ArmRequest, nowMs: number): Stepped<ArmReply> {
-  const { nonce, quorumLost } = request;
+  const { nonce, quorumLost, group } = request;
   const seen = record ?? BLANK;
   const { fence, lease: before } = seen;
   const again = before?.nonce === nonce;
@@ -75,7 +75,9 @@ export function arm(record: Maybe, request: ArmRequest, nowMs: number): Stepped<
   const running = before !== undefined && before.untilMs > nowMs;
   // Its holder may have extended it at the lock nodes while this store was late.
   const mayRun = before !== undefined && before.untilMs + request.silenceMs > nowMs;
-  const inTheWay = (running && before.quorumLost) || (mayRun && quorumLost);
+  // Lock nodes keep two leases apart that are both theirs. Any other two are kept apart by the record alone.
+  const isOfOthers = quorumLost || before?.group !== group;
+  const inTheWay = (running && before.quorumLost) || (mayRun && isOfOthers);
   if (again || !asRead || inTheWay) return { record, reply: { armed: again, record: facts(record, nowMs) } };
   const { leaseMs, holder, traceparent, reason, requestKey, expiresInMs, clock } = request;
   const lease: MemoryLease = {
@@ -87,6 +89,7 @@ export function arm(record: Maybe, request: ArmRequest, nowMs: number): Stepped<
     requestKey,
     owner: 1,
     quorumLost,
+    group,
     clock,
     armedAtMs: nowMs,
     untilMs: nowMs + expiresInMs,
@@ -210,7 +213,9 @@ export function extend(record: Maybe, request: StoreExtend, nowMs: number): Step
   const holdUntilMs = record.lease.armedAtMs + request.holdMs;
   if (holdUntilMs <= nowMs) return { record, reply: { extended: false } };
   const untilMs = Math.max(record.lease.untilMs, Math.min(holdUntilMs, nowMs + request.expiresInMs));
-  const lease = { ...record.lease, untilMs, quorumLost: request.quorumLost };
+  const { quorumLost } = request;
+  const group = record.lease.group === request.group ? request.group : '';
+  const lease = { ...record.lease, untilMs, quorumLost, group };
   return {
     record: kept({ ...record, lease }, nowMs, request.keepMs),
     reply: { extended: true, expiresInMs: untilMs - nowMs },

@@ -128,7 +128,13 @@ export class Calls {
     try {
       checkText('key', request.key);
       const message: GetOrLockRequest = this.#asked(request, request.key);
-      return this.transport.getOrLock(message, withWait(request, options)).then(getOrLockOutcome);
+      const terms = withWait(request, options);
+      const { transport } = this;
+      if (transport.askGetOrLock === undefined)
+        return transport.getOrLock(message, terms).then(getOrLockOutcome);
+      return new Promise((resolve, reject) => {
+        transport.askGetOrLock?.(message, terms, (response) => resolve(getOrLockOutcome(response)), reject);
+      });
     } catch (error) {
       return Promise.reject(error);
     }

@@ -3,10 +3,10 @@ import type { Clock } from './clock.js';
 import { DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 import { hashOf, rankOf } from './key-share.js';
-import type { CallTerms, Transport } from './transport.js';
+import type { AskingTransport, CallTerms, Transport } from './transport.js';
 
 /** The part of a session that the pool uses. */
-export interface PooledSession extends Transport {
+export interface PooledSession extends AskingTransport {
   /** The replica's address; undefined while the session is not open. */
   readonly peer: string | undefined;
   /** Resolves when it is open, and rejects if it cannot be opened. */
@@ -57,7 +57,7 @@ const LOOK_AGAIN_MAX_MS = 30_000;
  * replica, and a session that comes or goes moves no keys of the others. The first one serves while no other is open.
  * The first call opens it.
  */
-export class SessionPool implements Transport {
+export class SessionPool implements AskingTransport {
   readonly #first: Member;
   /** All but the first. */
   readonly #others: Member[] = [];
@@ -70,6 +70,8 @@ export class SessionPool implements Transport {
 
   readonly getOrLock: Transport['getOrLock'] = (request, terms) =>
     this.#of(request).getOrLock(request, terms);
+  readonly askGetOrLock: AskingTransport['askGetOrLock'] = (request, ...to) =>
+    this.#of(request).askGetOrLock(request, ...to);
   readonly publish: Transport['publish'] = (request, terms) => this.#of(request).publish(request, terms);
   readonly release: Transport['release'] = (request, terms) => this.#of(request).release(request, terms);
   readonly extend: Transport['extend'] = (request, terms) => this.#of(request).extend(request, terms);

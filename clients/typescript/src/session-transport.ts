@@ -1,5 +1,6 @@
 import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
 import { answersAsTheyCome } from './answers-as-they-come.js';
+import { closed, gone, late, refusalOf } from './call-ends.js';
 import type { Changes, Watch } from './changes.js';
 import type { Clock } from './clock.js';
 import { Deadlines } from './deadlines.js';
@@ -8,7 +9,8 @@ import type * as wire from './generated/dibs/v1/coordinator.js';
 import type { ChannelLink } from './link.js';
 import type { NearCache } from './near-cache.js';
 import { NoSession, SessionRefused } from './no-session.js';
-import { type Of, OpenCall, type Response } from './open-call.js';
+import { type Caller, type Of, OpenCall, type Response } from './open-call.js';
+import { OpenCalls } from './open-calls.js';
 import { afterRunning } from './running-time.js';
 import { bytesOf, encoded, endOf, oneMessage } from './session-messages.js';
 import type { PooledSession, SessionEvents } from './session-pool.js';
@@ -34,7 +36,7 @@ export interface SessionTransportOptions {
 /** One stream, with the calls that are open on it. */
 interface Line {
   readonly stream: Stream;
-  readonly calls: Map<number, OpenCall<Line>>;
+  readonly calls: OpenCalls<OpenCall<Line>>;
   readonly watch: Watch | undefined;
   /** Ends the wait for its confirmation; undefined once it came: proxies on the way carry sessions. */
   confirm: (() => void) | undefined;
@@ -66,41 +68,51 @@ export class SessionTransport implements PooledSession {
   }
 
   getOrLock(request: wire.GetOrLockRequest, terms: CallTerms): Promise<wire.GetOrLockResponse> {
+    return new Promise((resolve, reject) => this.askGetOrLock(request, terms, resolve, reject));
+  }
+
+  askGetOrLock(
+    request: wire.GetOrLockRequest,
+    terms: CallTerms,
+    answered: (response: wire.GetOrLockResponse) => void,
+    failed: (error: DibsError) => void,
+  ): void {
     const { near } = this.options;
     const watch = near === undefined || this.#closed ? undefined : this.#live().watch;
     const asking = watch && near?.ask(request.namespace, request.key, watch);
-    const answer = this.#ask('getOrLock', { $case: 'getOrLock', value: request }, terms);
-    if (near === undefined || asking === undefined) return answer;
-    return answer.then(
-      (response) => {
-        near.answered(asking, response);
-        return response;
-      },
-      (error) => {
-        near.answered(asking, undefined);
-        throw error;
-      },
-    );
+    const asked = { $case: 'getOrLock', value: request } as const;
+    if (near === undefined || asking === undefined) {
+      this.#ask(asked, terms, answered, failed);
+      return;
+    }
+    const heard = (response: wire.GetOrLockResponse) => {
+      near.answered(asking, response);
+      answered(response);
+    };
+    this.#ask(asked, terms, heard, (error) => {
+      near.answered(asking, undefined);
+      failed(error);
+    });
   }
 
   publish(request: wire.PublishRequest, terms: CallTerms): Promise<wire.PublishResponse> {
-    return this.#ask('publish', { $case: 'publish', value: request }, terms);
+    return this.#asked({ $case: 'publish', value: request }, terms);
   }
 
   release(request: wire.ReleaseRequest, terms: CallTerms): Promise<wire.ReleaseResponse> {
-    return this.#ask('release', { $case: 'release', value: request }, terms);
+    return this.#asked({ $case: 'release', value: request }, terms);
   }
 
   extend(request: wire.ExtendRequest, terms: CallTerms): Promise<wire.ExtendResponse> {
-    return this.#ask('extend', { $case: 'extend', value: request }, terms);
+    return this.#asked({ $case: 'extend', value: request }, terms);
   }
 
   invalidate(request: wire.InvalidateRequest, terms: CallTerms): Promise<wire.InvalidateResponse> {
-    return this.#ask('invalidate', { $case: 'invalidate', value: request }, terms);
+    return this.#asked({ $case: 'invalidate', value: request }, terms);
   }
 
   explain(request: wire.ExplainRequest, terms: CallTerms): Promise<wire.ExplainResponse> {
-    return this.#ask('explain', { $case: 'explain', value: request }, terms);
+    return this.#asked({ $case: 'explain', value: request }, terms);
   }
 
   getOrLockMany(
@@ -111,14 +123,13 @@ export class SessionTransport implements PooledSession {
     const asked = { $case: 'getOrLockMany', value: request } as const;
     const ask = (more: (answer: wire.GetOrLockManyResponse) => void, signal: AbortSignal) => {
       const watch = near === undefined || this.#closed ? undefined : this.#live().watch;
-      if (near === undefined || watch === undefined)
-        return this.#ask('getOrLockMany', asked, { ...terms, signal }, more);
+      if (near === undefined || watch === undefined) return this.#asked(asked, { ...terms, signal }, more);
       const asking = near.askMany(request.namespace, request.keys, watch);
       const heard = (answer: wire.GetOrLockManyResponse) => {
         asking.answered(answer);
         return answer;
       };
-      return this.#ask('getOrLockMany', asked, { ...terms, signal }, (answer) => more(heard(answer)))
+      return this.#asked(asked, { ...terms, signal }, (answer) => more(heard(answer)))
         .then(heard)
         .finally(() => asking.end());
     };
@@ -158,30 +169,39 @@ export class SessionTransport implements PooledSession {
     this.leave();
   }
 
-  #ask<Case extends Response['$case']>(
-    expected: Case,
-    request: Request,
-    { deadlineMs, signal, traceparent = '' }: CallTerms,
-    more: ((value: Of<Case>) => void) | undefined = undefined,
+  #asked<Case extends Response['$case']>(
+    request: Request & { readonly $case: Case },
+    terms: CallTerms,
+    more?: (value: Of<Case>) => void,
   ): Promise<Of<Case>> {
-    if (this.#closed) return Promise.reject(closed());
-    if (signal?.aborted) return Promise.reject(gone());
-    if (!(deadlineMs > 0)) return Promise.reject(late(deadlineMs));
-    return new Promise<Of<Case>>((resolve, reject) => {
-      const line = this.#live();
-      const id = this.#nextId++;
-      const caller = { expected, resolve: resolve as never, reject, more: more as never };
-      const call = new OpenCall(line, id, deadlineMs, caller);
-      call.slot = this.#deadlines.set(call, deadlineMs);
-      if (signal !== undefined) {
-        const leave = () => this.#leftBy(call, gone());
-        signal.addEventListener('abort', leave, { once: true });
-        call.onEnd = () => signal.removeEventListener('abort', leave);
-      }
-      line.calls.set(id, call);
-      line.calling.push({ id, deadlineMs: Math.ceil(deadlineMs), traceparent, request });
-      this.#plan(line);
-    });
+    return new Promise((resolve, reject) => this.#ask<Case>(request, terms, resolve as never, reject, more));
+  }
+
+  #ask<Case extends Response['$case']>(
+    request: Request & { readonly $case: Case },
+    { deadlineMs, signal, traceparent = '' }: CallTerms,
+    answered: (value: Of<Case>) => void,
+    failed: (error: DibsError) => void,
+    more?: (value: Of<Case>) => void,
+  ): void {
+    const refusal = this.#closed ? closed() : refusalOf(deadlineMs, signal);
+    if (refusal !== undefined) {
+      failed(refusal);
+      return;
+    }
+    const line = this.#live();
+    const id = this.#nextId++;
+    const caller = { expected: request.$case, answered, failed, more } as Caller;
+    const call = new OpenCall(line, id, deadlineMs, caller);
+    this.#deadlines.set(call, deadlineMs);
+    if (signal !== undefined) {
+      const leave = () => this.#leftBy(call, gone());
+      signal.addEventListener('abort', leave, { once: true });
+      call.onEnd = () => signal.removeEventListener('abort', leave);
+    }
+    line.calls.add(call);
+    line.calling.push({ id, deadlineMs: Math.ceil(deadlineMs), traceparent, request });
+    this.#plan(line);
   }
 
   /** Its caller no longer waits. Tells the service. */
@@ -197,7 +217,7 @@ export class SessionTransport implements PooledSession {
   #end(call: OpenCall<Line>, outcome: Response | DibsError): void {
     const { line } = call;
     if (!line.calls.delete(call.id)) return;
-    call.slot?.cancel(call);
+    this.#deadlines.cancel(call);
     call.onEnd?.();
     call.settle(outcome);
     this.#endIfLeft(line);
@@ -244,7 +264,7 @@ export class SessionTransport implements PooledSession {
     const tooLate = new DibsError('UNAVAILABLE', `no session within ${connectMs} ms`);
     const confirm = afterRunning(connectMs, () => give(tooLate), clock);
     const line: Line = {
-      ...{ stream, confirm, watch: changes?.watch(), calls: new Map(), expected: [] },
+      ...{ stream, confirm, watch: changes?.watch(), calls: new OpenCalls(), expected: [] },
       ...{ calling: [], cancelled: [], planned: false, leaving: false },
     };
     this.#line = line;
@@ -318,11 +338,7 @@ export class SessionTransport implements PooledSession {
     const cause = new NoSession(error.message, { cause: error });
     const outcome = confirmed ? error : new DibsError(error.code, error.message, undefined, { cause });
     for (const tell of line.expected.splice(0)) tell(outcome);
-    for (const call of [...line.calls.values()]) this.#end(call, outcome);
+    for (const call of line.calls.all()) this.#end(call, outcome);
     if (!line.leaving) this.options.events?.broken();
   }
 }
-
-const closed = () => new DibsError('CANCELLED', 'this client is closed');
-const gone = () => new DibsError('CANCELLED', 'the caller has left');
-const late = (deadlineMs: number) => new DibsError('DEADLINE_EXCEEDED', `no answer within ${deadlineMs} ms`);

@@ -1,3 +1,4 @@
+import type { DibsError } from './errors.js';
 import type * as wire from './generated/dibs/v1/coordinator.js';
 
 /** How one call is made. */
@@ -16,6 +17,13 @@ export interface CallTerms {
  */
 export interface Transport {
   getOrLock(request: wire.GetOrLockRequest, terms: CallTerms): Promise<wire.GetOrLockResponse>;
+  /** The same without a promise, because a hit costs little more than a few of them. One of the two is called once. */
+  askGetOrLock?(
+    request: wire.GetOrLockRequest,
+    terms: CallTerms,
+    answered: (response: wire.GetOrLockResponse) => void,
+    failed: (error: DibsError) => void,
+  ): void;
   publish(request: wire.PublishRequest, terms: CallTerms): Promise<wire.PublishResponse>;
   release(request: wire.ReleaseRequest, terms: CallTerms): Promise<wire.ReleaseResponse>;
   extend(request: wire.ExtendRequest, terms: CallTerms): Promise<wire.ExtendResponse>;
@@ -30,4 +38,9 @@ export interface Transport {
   ready?(deadlineMs: number): Promise<void>;
   /** Accepts no more calls. Those that were made still end. */
   close(): void;
+}
+
+/** One that hits go over: they cost it no promise. */
+export interface AskingTransport extends Transport {
+  askGetOrLock: NonNullable<Transport['askGetOrLock']>;
 }

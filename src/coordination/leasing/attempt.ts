@@ -2,7 +2,7 @@ import type { Snapshot } from '../reading/snapshot.js';
 import type { Call } from '../words/call.js';
 import type { Key } from '../words/key.js';
 import type { Degraded, Lease, LeaseReason, UndecidedBy } from '../words/outcome.js';
-import type { LeaseLabels } from '../words/record.js';
+import type { LeaseLabels, RecordFacts } from '../words/record.js';
 import type { GetOrLock } from '../words/requests.js';
 import type { Token } from '../words/token.js';
 import type { Span } from '../words/trace.js';
@@ -67,6 +67,17 @@ export function forWhoIsHere(grant: Grant): Grant | undefined {
   if (!grant.waiter.gone) return grant;
   const next = grant.next();
   return next && { ...grant, waiter: next };
+}
+
+/**
+ * What a refused arm means. Mostly, the record has changed since it was read. If it has not, it keeps the next lease
+ * back, because the last one may have been extended without the store. Another read would find the same, so a pause
+ * comes first.
+ */
+export function unarmed({ record }: Snapshot, { fence, valueFence, lease }: RecordFacts): Attempt {
+  const isSame = fence === record.fence && valueFence === record.valueFence;
+  const isOver = lease !== undefined && lease.expiresInMs <= 0;
+  return isSame && isOver ? { kind: 'undecided', by: 'other_lock_nodes' } : { kind: 'read_again' };
 }
 
 /** What the record says about the caller that has the lease. */

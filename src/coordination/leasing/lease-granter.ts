@@ -21,6 +21,7 @@ import {
   type Grant,
   labelsOf,
   type Tried,
+  unarmed,
 } from './attempt.js';
 import { driftMs } from './drift.js';
 import { unnamedLeaseMs } from './forecast.js';
@@ -198,6 +199,7 @@ export class LeaseGranter {
         fenceRead: snapshot.record.fence,
         valueFenceRead: snapshot.record.valueFence,
         quorumLost,
+        group: quorum.groupOf(key.id).name,
         silenceMs: limits.silenceMs,
         ...labelsOf(grant, span),
         clock: tagClock,
@@ -216,7 +218,7 @@ export class LeaseGranter {
     }
     if (!reply.armed) {
       await quorum.release(key.id, nonce);
-      return { kind: 'read_again' };
+      return unarmed(snapshot, reply.record);
     }
     const token: Token = { kind: 'armed', nonce, fence: reply.record.fence, leaseMs };
     const { lifecycle } = this.shared;

@@ -173,7 +173,7 @@ export class LeaseLifecycle {
   }
 
   async #extendStored({ key, token, leaseMs, validUntilMs, quorumLost }: Extension): Promise<ExtendAnswer> {
-    const { store, clock, limits } = this.parts;
+    const { store, quorum, clock, limits } = this.parts;
     const policy = this.parts.policyOf(key.namespace);
     try {
       const expiresInMs = Math.max(1, Math.ceil(validUntilMs - clock.nowMs()));
@@ -184,6 +184,7 @@ export class LeaseLifecycle {
           nonce: token.nonce,
           expiresInMs,
           quorumLost,
+          group: quorum.groupOf(key.id).name,
           keepMs: limits.leaseMsMax,
           holdMs: policy.leaseHoldMsMax,
         }),

@@ -1,8 +1,18 @@
+/** Lock nodes that decide together. A fleet has one group of them or several, each for a share of the keys. */
+export interface LockGroup {
+  /** The same on every replica that has these nodes in a group, in any order, and on no other. */
+  readonly name: string;
+  /** One of its nodes, for people. Empty if there is only one group. */
+  readonly label: string;
+}
+
 /**
  * The quorum decides which caller rebuilds. Five independent lock nodes look like one. No method ever
  * rejects, and each settles within the nodes' time-out: a node that hangs is a missing vote.
  */
 export interface LeaseQuorum {
+  /** The lock nodes that decide about this id: the same object each time. */
+  groupOf(id: string): LockGroup;
   /**
    * One attempt with a nonce that was never used. If it is not granted, everything that the attempt may have left on
    * any node has been asked to go before this settles. `heard` gets each vote, late ones too.

@@ -59,8 +59,11 @@ export interface Observer {
   leaseEnded(namespace: string, end: LeaseEnd, heldMs: number, traceparent: string): void;
   /** A caller got another caller's rebuild instead of making its own. */
   saved(namespace: string, count: number): void;
-  /** The degradation of all decisions from now on. Called with the first decision, and with each change. */
-  degraded(mode: Degraded): void;
+  /**
+   * The degradation of all decisions from now on. Called with the first decision, and with each change. With several
+   * groups of lock nodes, it is the worst of theirs, and `groups` are the labels of those that are lost.
+   */
+  degraded(mode: Degraded, groups: readonly string[]): void;
   /** `late`: the store has owed a reply for longer than the soft timeout, so callers wait. Otherwise that is over. */
   storeLate(late: boolean, sinceMs: number): void;
   /** A step at the store ended: it replied; or it is lost, or refuses; or its reply is only late. */

@@ -57,11 +57,15 @@ export interface ArmRequest {
   /** {@link KeyRecord.fence} and {@link KeyRecord.valueFence} as read before the quorum was asked. */
   readonly fenceRead: number;
   readonly valueFenceRead: number;
-  /**
-   * The quorum was not available to grant it. Arm only if no lease runs, and if the last one that its holder has not
-   * ended expired at least `silenceMs` ago. Its holder may have extended it at the lock nodes while the store was late.
-   */
+  /** The quorum was not available to grant it: the store alone does. */
   readonly quorumLost: boolean;
+  /** {@link LockGroup.name} of the lock nodes that granted it, or that were not available. */
+  readonly group: string;
+  /**
+   * If the quorum was not available, or if the last lease was not granted and extended by this group alone: arm only if
+   * its holder has ended that lease, or if it expired at least `silenceMs` ago. Its holder may have extended it at its
+   * lock nodes while the store was late.
+   */
   readonly silenceMs: number;
   readonly holder: string;
   readonly traceparent: string;
@@ -76,9 +80,9 @@ export interface ArmRequest {
 /**
  * Armed, with the current record, whose `lease` is the one just armed; or not armed, with the current record. The value
  * is not sent, because the caller has read it. It is not armed if the value or the fence is not the one that was read,
- * or if a lease that was granted without the quorum still runs. If this lease is by the store alone, it is also not
- * armed if any lease still runs, or ran until just now. A nonce that is already armed is armed again with the same
- * fence: the reply was lost, not the step.
+ * or if a lease that was granted without the quorum still runs. If this lease is by the store alone, or by lock nodes of
+ * another group, it is also not armed if any lease still runs, or ran until just now. A nonce that is already armed is
+ * armed again with the same fence: the reply was lost, not the step.
  */
 export interface ArmReply {
   readonly armed: boolean;
@@ -129,6 +133,8 @@ export interface StoreExtend {
   readonly expiresInMs: number;
   /** The quorum was not available to agree. An extension with the quorum clears the mark. */
   readonly quorumLost: boolean;
+  /** {@link LockGroup.name} of the lock nodes that agreed, or that were not available. */
+  readonly group: string;
   /** How long a lease may last in all, from when it was armed; after that it is not extended. */
   readonly holdMs: number;
   readonly keepMs: number;

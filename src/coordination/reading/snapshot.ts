@@ -11,7 +11,7 @@ export interface Snapshot {
   /** When the read was *sent*, on the replica's clock: counting from there never makes anything last longer. */
   readonly readAtMs: number;
   /** When its reply came, if that is later. A lease counts from then, and so never seems over too early. */
-  readonly heardAtMs?: number;
+  readonly heardAtMs?: number | undefined;
   /** Callers that arrived before this one had arrived when the read was sent. For them it is as good as their own. */
   readonly arrivals: number;
   /** `publish`: passed on inside the replica and not read from the store, so READ_STORE does not accept it. */

@@ -18,7 +18,7 @@ export class Answers {
   constructor(
     private readonly parts: AnswersParts,
     private readonly limits: Pick<WaiterLimits, 'leave'>,
-    private readonly degradation: Pick<Degradation, 'mode' | 'modeOfHit'>,
+    private readonly degradation: Pick<Degradation, 'modeOf' | 'modeOfHit'>,
   ) {}
 
   /** False if the waiter already had its answer. `degraded` replaces the current degradation. */
@@ -31,8 +31,9 @@ export class Answers {
   ): boolean {
     if (!this.#left(room, waiter, endedBy)) return false;
     const { observer } = this.parts;
-    const { namespace } = room.key;
-    const missing = degraded ?? (outcome.kind === 'hit' ? this.degradation.modeOfHit : this.degradation.mode);
+    const { id, namespace } = room.key;
+    const { degradation } = this;
+    const missing = degraded ?? (outcome.kind === 'hit' ? degradation.modeOfHit : degradation.modeOf(id));
     observer.answered(namespace, labelOf(outcome), missing);
     if (outcome.kind === 'hit' && (waiter.slept || outcome.rebuilding)) {
       room.served += 1;

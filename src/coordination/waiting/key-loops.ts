@@ -22,7 +22,7 @@ export interface KeyLoopsShared {
   readonly granter: LeaseGranter;
   readonly reader: NearReader;
   readonly slots: Pick<RebuildSlots, 'forget'>;
-  readonly degradation: Pick<Degradation, 'mode' | 'modeOfHit'>;
+  readonly degradation: Pick<Degradation, 'modeOf' | 'modeOfHit'>;
   readonly indecision: Pick<Indecision, 'seen' | 'attempted'>;
   readonly changes: Changes;
   readonly lateness: Pick<Lateness, 'late' | 'onLate'>;

@@ -28,9 +28,15 @@ export type BusyReason =
 /**
  * Why an attempt had no winner: `votes` were split or too few; `unknown_lock`: a majority holds a lock, and the record
  * shows no lease for it; `late_nodes` and `late_store`: too little was answered in time; `lease_over`: the lease had no
- * time left.
+ * time left; `other_lock_nodes`: the last lease may have been extended by other lock nodes than these.
  */
-export type UndecidedBy = 'votes' | 'unknown_lock' | 'late_nodes' | 'late_store' | 'lease_over';
+export type UndecidedBy =
+  | 'votes'
+  | 'unknown_lock'
+  | 'late_nodes'
+  | 'late_store'
+  | 'lease_over'
+  | 'other_lock_nodes';
 
 export interface Hit {
   readonly kind: 'hit';

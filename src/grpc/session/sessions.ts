@@ -124,7 +124,7 @@ export class Sessions {
       if (open !== undefined) this.#broken(open);
     };
     const intake = new Intake(this.parts.turns, {
-      take: (path, call) => open?.session.receive(path, call) ?? 0,
+      take: (at, call) => open?.session.receive(at, call) ?? 0,
       cancel: (id) => open?.session.cancel(id),
       fail: failed,
       reading: (isWanted) => over || (isWanted ? stream.resume() : stream.pause()),
