@@ -79,7 +79,7 @@ local function forget(tag)
   end
 end
 
--- Replicas of the release before know no floor: for them the namespace counts as deleted now.
+-- Replicas of the previous release know no floor: for them the namespace counts as deleted now.
 local function raise_for_older()
   local whole = redis.call('HMGET', KEYS[1], 'deleted', 'floor_at')
   if not whole[2] or whole[1] ~= whole[2] then redis.call('HSET', KEYS[1], 'deleted_before', whole[1] or '0') end
@@ -95,9 +95,9 @@ end
 local stamps_max = tonumber(ARGV[4])
 local over = redis.call('ZCARD', KEYS[2]) - stamps_max
 -- A few more at once, for each time costs the replicas that know no floor all that they have. It is refused where the
--- rules of the Redis user are those of the release before.
+-- rules of the Redis user are those of the previous release.
 local oldest = over > 0 and redis.pcall('ZPOPMIN', KEYS[2], over + math.floor(stamps_max / 256)) or {}
--- Tags that the order does not know, because it was lost or a replica of the release before stamped them, are never
+-- Tags that the order does not know, because it was lost or a replica of the previous release stamped them, are never
 -- forgotten one by one: of so many, the namespace forgets all, and counts as deleted.
 local disordered = oldest.err or redis.call('HLEN', KEYS[1]) > 2 * stamps_max + 20000
 if disordered then
@@ -114,6 +114,6 @@ redis.call('PEXPIRE', KEYS[2], string.format('%.0f', left_ms))
 
 local named = (#tags == 0 or disordered) and 'all' or ARGV[2]
 redis.call('PUBLISH', ARGV[7], 'stamped:' .. clock .. ':' .. ARGV[8] .. ':' .. id .. ':' .. named)
--- Replicas of the release before know only this form, which names no tags.
+-- Replicas of the previous release know only this form, which names no tags.
 redis.call('PUBLISH', ARGV[7], 'tags:' .. clock .. ':' .. ARGV[8])
 return { id, tonumber(clock) }

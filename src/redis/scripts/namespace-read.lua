@@ -13,7 +13,7 @@
 --   since then, oldest first: each mark is its time on the tag clock and on this server's, with a colon between, and
 --   they are separated by commas. Null alone where there is no namespace.
 
--- Of a namespace that a replica of the release before has begun, which does not say how long it needs it: 30 days.
+-- Of a namespace that a replica of the previous release has begun, which does not say how long it needs it: 30 days.
 local UNKNOWN_KEEP_MS = 2592000000
 
 -- include: now
