@@ -34,7 +34,7 @@ export class Silence {
     this.#running.start();
   }
 
-  /** The node has answered; an answer that it is shutting down counts too. */
+  /** The node has answered, or is known to be gone. */
   end(): void {
     if (!this.#isOn) return;
     this.#isOn = false;
