@@ -59,6 +59,11 @@ export class NearCache {
     return entry.snapshot;
   }
 
+  /** What it has, fresh or not. Not a use of it: it is dropped for others no later. */
+  peek(id: string): Snapshot | undefined {
+    return this.#entries.get(id)?.snapshot;
+  }
+
   /** What it has, fresh or not: for a read that is not to move it again. */
   known(id: string): StoredValue | undefined {
     return this.#entries.get(id)?.snapshot.record.value;

@@ -219,11 +219,10 @@ export class WaitingRoom {
   /** Callers that got a value which another one rebuilt. */
   served = 0;
 
-  /** A change of the key has arrived, the one at this `count`; its record has this fence since then. */
+  /** A change of the key has arrived, the one at this `count`; its record has this fence since then. Wakes no loop. */
   change(count: number, fence: number): void {
     this.#keyAt = count;
     this.#keyFence = this.#keyFence === Number.POSITIVE_INFINITY ? fence : Math.max(this.#keyFence, fence);
-    this.wake();
   }
 
   /** The key's loop reads again, at once or as soon as the current read has ended. */
